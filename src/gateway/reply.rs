@@ -1,0 +1,128 @@
+//! What a flow answers: status, head, body and what to record, before any door writes it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use crate::model::{IndexName, ProjectName};
+use crate::store::{Growing, StoredFile};
+
+/// An answer, ready for a door to write.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The HTTP/1.1 reason phrase where it is not the standard one: short ASCII, a refusal's words.
+    pub reason: Option<Arc<str>>,
+    /// The headers that belong to the content. `Content-Length` is included where the length is
+    /// known; `Date`, `Connection`, `X-Request-Id` and the like are the door's.
+    pub head: Arc<HeaderMap>,
+    /// The content. For HEAD it is `Empty`, with the head of the GET.
+    pub body: Body,
+    /// For the access line, the metrics and the audit stream.
+    pub record: Record,
+}
+
+/// The content of an answer.
+#[derive(Debug)]
+pub enum Body {
+    /// Nothing (HEAD, 304, 204).
+    Empty,
+    /// Bytes in memory.
+    Bytes(Bytes),
+    /// `length` bytes of a file on disk, from `start`.
+    File {
+        /// The open file.
+        file: Arc<StoredFile>,
+        /// First byte.
+        start: u64,
+        /// How many.
+        length: u64,
+    },
+    /// A file that is still arriving, from `start`; `length` is nothing when nobody knows it yet.
+    Growing {
+        /// The file being filled.
+        growing: Arc<Growing>,
+        /// First byte.
+        start: u64,
+        /// How many, where the head promises it.
+        length: Option<u64>,
+    },
+}
+
+/// How a request was answered, for operators.
+#[derive(Debug, Clone, Default)]
+pub struct Record {
+    /// Which kind of route.
+    pub route: Route,
+    /// The asked index.
+    pub index: Option<IndexName>,
+    /// The asked project.
+    pub project: Option<ProjectName>,
+    /// The asked file.
+    pub file: Option<Arc<str>>,
+    /// What the caches did.
+    pub cache: CacheResult,
+    /// What the policies said.
+    pub decision: Decision,
+    /// The rule that said it, as `file:line`.
+    pub rule: Option<Arc<str>>,
+    /// How long the upstream took, where it was asked.
+    pub upstream: Option<Duration>,
+}
+
+/// Kinds of routes, as the metrics name them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Route {
+    /// The project list.
+    ProjectList,
+    /// A project page.
+    ProjectPage,
+    /// A file.
+    File,
+    /// A sidecar.
+    Sidecar,
+    /// Read-only JSON.
+    Api,
+    /// Pages for people.
+    Web,
+    /// Everything that changes something.
+    Manage,
+    /// No such route.
+    #[default]
+    Other,
+}
+
+/// What the caches did (RFC 9211).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum CacheResult {
+    /// No cache was asked.
+    #[default]
+    Bypass,
+    /// Answered from what is held.
+    Hit,
+    /// Held, asked upstream whether it still holds, and it did.
+    Revalidated,
+    /// Fetched.
+    Miss,
+    /// Another request was fetching it already.
+    Collapsed,
+    /// Upstream could not be asked; what was held before is answered.
+    Stale,
+}
+
+/// What the policies said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// Nothing was to be decided.
+    #[default]
+    None,
+    /// It passes.
+    Allow,
+    /// It passes, because the policy only audits.
+    Audit,
+    /// Refused.
+    Deny,
+}

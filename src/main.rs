@@ -1,0 +1,3 @@
+//! The cheesecloth program.
+
+fn main() {}

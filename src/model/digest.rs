@@ -1,0 +1,181 @@
+//! Digests of files: the sha256 that names them here, and whatever else an index states.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A sha256 digest.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Sha256([u8; 32]);
+
+/// The text is not 64 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a sha256 digest")]
+pub struct InvalidDigest(pub String);
+
+impl Sha256 {
+    /// The digest with these bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The digest of a text or file held in memory.
+    #[must_use]
+    pub fn of(content: &[u8]) -> Self {
+        use sha2::Digest as _;
+        Self(sha2::Sha256::digest(content).into())
+    }
+
+    /// Parses 64 hexadecimal digits of either case.
+    ///
+    /// # Errors
+    /// When the text has another length or another character.
+    pub fn parse(text: &str) -> Result<Self, InvalidDigest> {
+        let invalid = || InvalidDigest(text.chars().take(80).collect());
+        let digits = text.as_bytes();
+        if digits.len() != 64 {
+            return Err(invalid());
+        }
+        let mut bytes = [0_u8; 32];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let high = (pair[0] as char).to_digit(16).ok_or_else(invalid)?;
+            let low = (pair[1] as char).to_digit(16).ok_or_else(invalid)?;
+            *byte = u8::try_from(high << 4 | low).map_err(|_| invalid())?;
+        }
+        Ok(Self(bytes))
+    }
+
+    /// The 32 bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The digest as 64 lower-case hexadecimal digits.
+    #[must_use]
+    pub fn to_hex(&self) -> String {
+        use fmt::Write as _;
+        self.0
+            .iter()
+            .fold(String::with_capacity(64), |mut text, byte| {
+                let _ = write!(text, "{byte:02x}");
+                text
+            })
+    }
+}
+
+impl FromStr for Sha256 {
+    type Err = InvalidDigest;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.to_hex())
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Sha256({self})")
+    }
+}
+
+/// Every digest an index states of one file, by algorithm name in lower case (PEP 691 `hashes`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hashes {
+    sha256: Option<Sha256>,
+    others: Vec<(Box<str>, Box<str>)>,
+}
+
+impl Hashes {
+    /// Only a sha256.
+    #[must_use]
+    pub fn sha256_only(digest: Sha256) -> Self {
+        Self {
+            sha256: Some(digest),
+            others: Vec::new(),
+        }
+    }
+
+    /// Adds one digest; names and hex digits are lower-cased.
+    ///
+    /// # Errors
+    /// When a sha256 is not 64 hexadecimal digits, or another value is not hexadecimal at all.
+    pub fn insert(&mut self, algorithm: &str, hex: &str) -> Result<(), InvalidDigest> {
+        let algorithm = algorithm.to_ascii_lowercase();
+        if algorithm == "sha256" {
+            self.sha256 = Some(Sha256::parse(hex)?);
+            return Ok(());
+        }
+        if hex.is_empty() || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(InvalidDigest(hex.chars().take(80).collect()));
+        }
+        self.others.retain(|(name, _)| **name != *algorithm);
+        self.others
+            .push((algorithm.into(), hex.to_ascii_lowercase().into()));
+        self.others.sort();
+        Ok(())
+    }
+
+    /// The sha256, where it is known.
+    #[must_use]
+    pub fn sha256(&self) -> Option<Sha256> {
+        self.sha256
+    }
+
+    /// Whether no digest is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sha256.is_none() && self.others.is_empty()
+    }
+
+    /// Every digest as (algorithm, hex): the sha256 first, the others by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, String)> {
+        let first = self.sha256.iter().map(|digest| ("sha256", digest.to_hex()));
+        first.chain(
+            self.others
+                .iter()
+                .map(|(name, hex)| (&**name, hex.to_string())),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_of_either_case_is_one_digest() {
+        let digest = Sha256::of(b"");
+        assert_eq!(
+            Sha256::parse(&digest.to_hex().to_uppercase()).unwrap(),
+            digest
+        );
+        assert!(digest.to_hex().starts_with("e3b0c44298fc1c14"));
+    }
+
+    #[test]
+    fn bad_digests_are_refused() {
+        for text in ["", "1234", &"g".repeat(64), &"é".repeat(32)] {
+            assert!(Sha256::parse(text).is_err(), "{text:?}");
+            assert!(
+                Hashes::default().insert("sha256", text).is_err(),
+                "{text:?}"
+            );
+        }
+        assert!(Hashes::default().insert("md5", "").is_err());
+    }
+
+    #[test]
+    fn sha256_comes_first() {
+        let mut hashes = Hashes::default();
+        hashes.insert("MD5", "ABCD").unwrap();
+        hashes.insert("sha256", &Sha256::of(b"x").to_hex()).unwrap();
+        let names: Vec<_> = hashes.iter().map(|(name, _)| name.to_owned()).collect();
+        assert_eq!(names, ["sha256", "md5"]);
+    }
+}

@@ -1,0 +1,27 @@
+//! The nouns of Python packaging, valid by construction.
+//!
+//! A value of one of these types cannot be wrong: a `ProjectName` is normalised, a `Filename` belongs
+//! to the project it was parsed for, a `Sha256` has 32 bytes. Whoever holds one need not check again.
+
+mod digest;
+mod file;
+mod filename;
+mod index;
+mod location;
+mod project;
+mod status;
+mod units;
+mod version;
+
+pub use digest::{Hashes, InvalidDigest, Sha256};
+pub use file::{CoreMetadata, File, UploadTime, UploadTimeSource, Yanked};
+pub use filename::{Filename, InvalidFilename, Kind, WheelTags};
+pub use index::{IndexName, InvalidIndexName};
+pub use location::{Fault, Faults, Location, suggest};
+pub use project::{InvalidProjectName, ProjectName};
+pub use status::{ProjectState, ProjectStatus};
+pub use units::{InvalidUnit, format_bytes, format_duration, parse_bytes, parse_duration};
+pub use version::Version;
+
+/// An instant in UTC. Time is always an argument below the second floor, never read from a clock.
+pub type Timestamp = jiff::Timestamp;

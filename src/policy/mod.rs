@@ -1,0 +1,9 @@
+//! What may pass, decided by compiled rules that can say who wrote them.
+
+mod document;
+
+pub use document::{
+    Document, Effect, IndexDocument, IndexKindDocument, Matchers, MirrorDocument, Mode,
+    NamePattern, OnBlock, Placed, PolicyDocument, Quarantined, RuleDocument, SecretSource,
+    StageDocument, TextFile, Undated, WhitelistInheritance, WhitelistName,
+};

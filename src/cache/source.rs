@@ -1,0 +1,82 @@
+//! Source pages in memory: what each mirror said about each project, parsed.
+
+use std::sync::Arc;
+
+use super::weighed::Weighed;
+use crate::model::IndexName;
+use crate::model::ProjectName;
+use crate::model::Timestamp;
+use crate::page::ProjectPage;
+
+/// What an entry takes besides its page.
+const ENTRY_BYTES: usize = 400;
+
+/// When a statement was made, and what to ask upstream with to have it confirmed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Validity {
+    /// When upstream last made or confirmed it.
+    pub confirmed_at: Timestamp,
+    /// Until when it need not be asked again.
+    pub fresh_until: Timestamp,
+    /// `ETag`, as sent.
+    pub etag: Option<String>,
+    /// `Last-Modified`, as sent.
+    pub last_modified: Option<String>,
+}
+
+/// A mirror's statement on a project.
+#[derive(Debug, Clone)]
+pub struct SourcePage {
+    /// Its page; nothing when it does not know the project.
+    pub page: Option<Arc<ProjectPage>>,
+    /// How long it holds.
+    pub validity: Validity,
+    /// Since when upstream has nothing of what the page still lists (`keep_last_good`).
+    pub vanished_at: Option<Timestamp>,
+}
+
+/// The source pages, by mirror and project.
+#[derive(Debug)]
+pub struct SourcePages {
+    pages: Weighed<(IndexName, ProjectName), Arc<SourcePage>>,
+}
+
+impl SourcePages {
+    /// At most so many bytes.
+    #[must_use]
+    pub fn new(bytes_max: u64) -> Self {
+        Self {
+            pages: Weighed::new(bytes_max, |_, source| {
+                ENTRY_BYTES + source.page.as_ref().map_or(0, |page| page.weight_bytes())
+            }),
+        }
+    }
+
+    /// What is remembered, however old.
+    #[must_use]
+    pub fn get(&self, index: &IndexName, project: &ProjectName) -> Option<Arc<SourcePage>> {
+        self.pages.get(&(index.clone(), project.clone()))
+    }
+
+    /// Remembers a statement.
+    pub fn insert(&self, index: &IndexName, project: &ProjectName, page: Arc<SourcePage>) {
+        self.pages.insert((index.clone(), project.clone()), page);
+    }
+
+    /// Forgets a statement; its copy on disk stays.
+    pub fn forget(&self, index: &IndexName, project: &ProjectName) {
+        self.pages.remove(&(index.clone(), project.clone()));
+    }
+
+    /// Forgets everything a mirror said: its upstream is another one now.
+    pub fn forget_index(&self, index: &IndexName) {
+        let index = index.clone();
+        self.pages.remove_if(move |(mirror, _)| *mirror == index);
+    }
+
+    /// Bytes remembered, roughly.
+    #[must_use]
+    pub fn weight_bytes(&self) -> u64 {
+        self.pages.weight_bytes()
+    }
+}

@@ -1,0 +1,96 @@
+//! A map that forgets what is asked for least once its bytes exceed their limit.
+
+use std::fmt;
+use std::hash::Hash;
+
+/// A byte-bounded cache. Lookups take no lock that another request holds while it works.
+#[derive(Clone)]
+pub struct Weighed<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    entries: moka::sync::Cache<K, V>,
+}
+
+impl<K, V> Weighed<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// A cache of at most so many bytes, as `weigh` counts them.
+    #[must_use]
+    pub fn new(bytes_max: u64, weigh: fn(&K, &V) -> usize) -> Self {
+        let entries = moka::sync::Cache::builder()
+            .max_capacity(bytes_max)
+            .weigher(move |key, value| u32::try_from(weigh(key, value)).unwrap_or(u32::MAX))
+            .support_invalidation_closures()
+            .build();
+        Self { entries }
+    }
+
+    /// What is remembered.
+    #[must_use]
+    pub fn get(&self, key: &K) -> Option<V> {
+        self.entries.get(key)
+    }
+
+    /// Remembers, in the place of what was remembered under the key.
+    pub fn insert(&self, key: K, value: V) {
+        self.entries.insert(key, value);
+    }
+
+    /// Forgets one entry.
+    pub fn remove(&self, key: &K) {
+        self.entries.invalidate(key);
+    }
+
+    /// Forgets every entry that the condition holds for; those present now, not later ones.
+    pub fn remove_if(&self, condition: impl Fn(&K) -> bool + Send + Sync + 'static) {
+        // Fails only without `support_invalidation_closures`.
+        let _ = self.entries.invalidate_entries_if(move |key, _| condition(key));
+    }
+
+    /// Bytes remembered, roughly: work is done in batches.
+    #[must_use]
+    pub fn weight_bytes(&self) -> u64 {
+        self.entries.weighted_size()
+    }
+}
+
+impl<K, V> fmt::Debug for Weighed<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Weighed({} bytes)", self.weight_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_bounded() {
+        let cache: Weighed<u32, String> = Weighed::new(1_000, |_, value| value.len());
+        for key in 0..100 {
+            cache.insert(key, "x".repeat(100));
+        }
+        cache.entries.run_pending_tasks();
+        assert!(cache.weight_bytes() <= 1_000);
+        assert!(cache.entries.entry_count() > 0);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_gone_at_once() {
+        let cache: Weighed<u32, u32> = Weighed::new(1_000, |_, _| 1);
+        cache.insert(1, 1);
+        cache.insert(2, 2);
+        cache.remove_if(|key| *key == 1);
+        assert_eq!((cache.get(&1), cache.get(&2)), (None, Some(2)));
+        cache.insert(1, 3);
+        assert_eq!(cache.get(&1), Some(3));
+    }
+}

@@ -1,0 +1,89 @@
+//! The commands and their options.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A caching policy gateway between Python installers and PyPI.
+#[derive(Debug, Parser)]
+#[command(name = "cheesecloth", version, propagate_version = true)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Serve the doors until a signal ends it.
+    Serve(ServeOptions),
+    /// Read the policies and print every fault: exit 0 without, 1 with.
+    Check(CheckOptions),
+    /// Say for one file or requirement what each layer and rule makes of it.
+    Explain(ExplainOptions),
+    /// Print the JSON Schema of the configuration, for editors.
+    Schema,
+}
+
+/// Where the configuration is; shared by every command that reads it.
+#[derive(Debug, Args)]
+pub(super) struct Sources {
+    /// A YAML file or a folder of them (default: cheesecloth.yaml, where there is one).
+    #[arg(long, value_name = "PATH")]
+    pub(super) policies: Option<PathBuf>,
+    /// Where everything that must survive a restart is kept.
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ServeOptions {
+    #[command(flatten)]
+    pub(super) sources: Sources,
+    /// The public door: HOST:PORT, unix:/path, or off.
+    #[arg(long, value_name = "ADDR")]
+    pub(super) public: Option<String>,
+    /// The management door.
+    #[arg(long, value_name = "ADDR")]
+    pub(super) manage: Option<String>,
+    /// The metrics door.
+    #[arg(long, value_name = "ADDR")]
+    pub(super) metrics: Option<String>,
+    /// The public door's host, as devpi-server spells it.
+    #[arg(long, value_name = "HOST", conflicts_with = "public")]
+    pub(super) host: Option<String>,
+    /// The public door's port, as devpi-server spells it.
+    #[arg(long, value_name = "PORT", conflicts_with = "public")]
+    pub(super) port: Option<u16>,
+    /// Serve only what is here; never ask an upstream.
+    #[arg(long)]
+    pub(super) offline: bool,
+    /// Take the listening sockets over from the running process (docs: deploy/).
+    #[arg(long)]
+    pub(super) upgrade: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckOptions {
+    /// A YAML file or a folder of them.
+    #[arg(value_name = "POLICIES")]
+    pub(super) policies: Option<PathBuf>,
+    /// Warnings count as faults.
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainOptions {
+    #[command(flatten)]
+    pub(super) sources: Sources,
+    /// The asked index, as user/index.
+    pub(super) index: String,
+    /// A requirement (`six==1.16.0`), a file name, or the URL of a file.
+    pub(super) subject: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}

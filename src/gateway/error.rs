@@ -1,0 +1,90 @@
+//! What a flow could not do, and how a client is told.
+//!
+//! A refusal by policy is not an error: see `refusal`. `kind` decides the status, `message` may be
+//! shown to a client, `source` goes to the log only, once, where the reply is made.
+
+use std::fmt;
+
+use http::StatusCode;
+
+/// A failed flow.
+#[derive(Debug)]
+pub struct Error {
+    /// What the client should make of it.
+    pub kind: ErrorKind,
+    /// What happened and what to do, fit for a client.
+    pub message: String,
+    /// The cause, for the log.
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// Kinds of failure; each is one status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// Nobody knows it: 404.
+    NotFound,
+    /// It was here and was deleted: 410 (devpi).
+    Gone,
+    /// The request makes no sense: 400.
+    BadRequest,
+    /// No form that the client accepts: 406.
+    NotAcceptable,
+    /// An upstream said something that cannot be used: 502.
+    BadGateway,
+    /// It cannot be had now: 503, with seconds to wait where they are known.
+    Unavailable(Option<u32>),
+    /// Our own disk or records failed: 500.
+    Internal,
+}
+
+impl ErrorKind {
+    /// The status.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Gone => StatusCode::GONE,
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::BadGateway => StatusCode::BAD_GATEWAY,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl Error {
+    /// A failure that needs no cause in the log.
+    #[must_use]
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// Nobody knows it.
+    #[must_use]
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, message)
+    }
+
+    /// Our own disk or records failed; the client learns only what could not be done.
+    #[must_use]
+    pub fn internal(
+        doing: impl Into<String>,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        let message = format!("failed to {}", doing.into());
+        Self { kind: ErrorKind::Internal, message, source: Some(Box::new(source)) }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)?;
+        match &self.source {
+            Some(source) => write!(formatter, ": {source}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

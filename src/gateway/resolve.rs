@@ -1,0 +1,194 @@
+//! The merged page of a project through an index's stack: who may speak, what each says, one page.
+//!
+//! The page flow and the file flow both start here, so that a file is served exactly when its page
+//! lists it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use super::context::Context;
+use super::context::Shared;
+use super::error::Error;
+use super::error::ErrorKind;
+use super::reply::CacheResult;
+use super::source::Patience;
+use crate::model::IndexName;
+use crate::model::ProjectName;
+use crate::model::Timestamp;
+use crate::page::Merged;
+use crate::page::ProjectPage;
+use crate::page::merge;
+use crate::policy::Denial;
+use crate::policy::IndexKind;
+use crate::policy::Member;
+use crate::policy::Skip;
+use crate::policy::Sources;
+use crate::policy::Stack;
+use crate::policy::Verdict;
+
+/// What a stack says about a project.
+#[derive(Debug)]
+pub(super) enum Resolution {
+    /// Refused on its name: nobody was asked who may not be.
+    Refused(Denial),
+    /// Nobody who was asked knows it.
+    Unknown,
+    /// The merged page, not yet filtered.
+    Known(Resolved),
+}
+
+/// A project as a stack shows it, before the policies look at its files.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    /// The stack that was asked.
+    pub(super) stack: Arc<Stack>,
+    /// Every source's files.
+    pub(super) merged: Merged,
+    /// Until when no source has anything newer to say.
+    pub(super) valid_until: Timestamp,
+    /// What the caches did, in the worst case of all sources.
+    pub(super) cache: CacheResult,
+}
+
+/// One member's answer.
+struct Said {
+    member: usize,
+    page: Option<Arc<ProjectPage>>,
+    valid_until: Timestamp,
+    cache: CacheResult,
+}
+
+impl Shared {
+    /// Asks everyone in the stack who may speak for the project.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown index; `Unavailable` when a member that is not optional cannot be
+    /// asked (product.md §4 rule 7: it is never silently left out).
+    pub(super) async fn resolve(
+        self: &Arc<Self>,
+        cx: &Context,
+        index: &IndexName,
+        project: &ProjectName,
+        patience: Patience,
+    ) -> Result<Resolution, Arc<Error>> {
+        let Some(stack) = cx.generation.policies.stack(index) else {
+            return Err(Arc::new(unknown_index(index)));
+        };
+        let holding = self.holding(stack, project).await.map_err(Arc::new)?;
+        let verdict = stack.decide_project(project, cx.now, &|stage| holding.contains(stage));
+        let sources = match verdict {
+            Verdict::Deny(denial) => return Ok(Resolution::Refused(denial)),
+            Verdict::Allow(allowed) => allowed.into_item(),
+        };
+        let asked = sources.members.iter().map(|member| {
+            self.ask_member(cx, *member, &stack.members()[*member], project, patience)
+        });
+        let mut said = Vec::with_capacity(sources.members.len());
+        for answer in join_all(asked).await {
+            said.extend(answer?);
+        }
+        Ok(self.settle(stack, project, &sources, said))
+    }
+
+    fn settle(
+        &self,
+        stack: &Arc<Stack>,
+        project: &ProjectName,
+        sources: &Sources,
+        said: Vec<Said>,
+    ) -> Resolution {
+        let valid_until = said.iter().map(|said| said.valid_until).min();
+        let cache = said.iter().map(|said| said.cache).max_by_key(|cache| rank(*cache));
+        let layers: Vec<(usize, Arc<ProjectPage>)> =
+            said.into_iter().filter_map(|said| Some((said.member, said.page?))).collect();
+        if layers.is_empty() {
+            return match refusal(sources) {
+                Some(denial) => Resolution::Refused(denial),
+                None => Resolution::Unknown,
+            };
+        }
+        Resolution::Known(Resolved {
+            stack: Arc::clone(stack),
+            merged: merge(project, layers),
+            valid_until: valid_until.unwrap_or(Timestamp::MAX),
+            cache: cache.unwrap_or_default(),
+        })
+    }
+
+    async fn ask_member(
+        self: &Arc<Self>,
+        cx: &Context,
+        position: usize,
+        member: &Member,
+        project: &ProjectName,
+        patience: Patience,
+    ) -> Result<Option<Said>, Arc<Error>> {
+        match &member.index.kind {
+            IndexKind::Stage(_) => {
+                let page = self.stage_page(&member.index.name, project).await.map_err(Arc::new)?;
+                let (valid_until, cache) = (Timestamp::MAX, CacheResult::Bypass);
+                Ok(Some(Said { member: position, page: Some(page), valid_until, cache }))
+            }
+            IndexKind::Mirror(mirror) => {
+                let asked = self.mirror_page(cx, &member.index, mirror, project, patience).await;
+                match asked {
+                    Ok(fetched) => Ok(Some(Said {
+                        member: position,
+                        page: fetched.page,
+                        valid_until: fetched.valid_until,
+                        cache: fetched.cache,
+                    })),
+                    Err(error) if mirror.optional => {
+                        tracing::warn!(index = %member.index.name, %project, %error, "optional mirror left out");
+                        Ok(None)
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+        }
+    }
+
+    /// The stages of a stack that hold the project.
+    async fn holding(
+        &self,
+        stack: &Stack,
+        project: &ProjectName,
+    ) -> Result<HashSet<IndexName>, Error> {
+        let mut holding = HashSet::new();
+        for member in stack.members() {
+            if let IndexKind::Stage(_) = member.index.kind
+                && self.stage_holds(&member.index.name, project).await?
+            {
+                holding.insert(member.index.name.clone());
+            }
+        }
+        Ok(holding)
+    }
+}
+
+/// The first refusal among the skipped members: it, not 404, is why nothing was found.
+fn refusal(sources: &Sources) -> Option<Denial> {
+    sources.skipped.iter().find_map(|skipped| match &skipped.why {
+        Skip::Denied(denial) | Skip::Owned(denial) => Some(denial.clone()),
+        Skip::Private => None,
+    })
+}
+
+/// `Hit` is the least that can be said of several sources, `Stale` the worst.
+fn rank(cache: CacheResult) -> u8 {
+    match cache {
+        CacheResult::Bypass => 0,
+        CacheResult::Hit => 1,
+        CacheResult::Collapsed => 2,
+        CacheResult::Revalidated => 3,
+        CacheResult::Miss => 4,
+        CacheResult::Stale => 5,
+    }
+}
+
+/// devpi's words, since its client shows them.
+pub(super) fn unknown_index(index: &IndexName) -> Error {
+    Error::new(ErrorKind::NotFound, format!("The stage {index} could not be found."))
+}

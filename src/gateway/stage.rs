@@ -1,0 +1,61 @@
+//! What a stage says about a project: its own records, as a page like any other source's.
+
+use std::sync::Arc;
+
+use super::context::Shared;
+use super::error::Error;
+use crate::db::FileRecord;
+use crate::db::FileRole;
+use crate::model::CoreMetadata;
+use crate::model::File;
+use crate::model::Filename;
+use crate::model::Hashes;
+use crate::model::IndexName;
+use crate::model::ProjectName;
+use crate::model::UploadTime;
+use crate::model::UploadTimeSource;
+use crate::page::ProjectPage;
+
+impl Shared {
+    /// Whether a stage holds a project; a name that is only registered counts (devpi's rule).
+    pub(super) async fn stage_holds(
+        &self,
+        index: &IndexName,
+        project: &ProjectName,
+    ) -> Result<bool, Error> {
+        let held = self.records.has_project(index, project).await;
+        held.map_err(|error| Error::internal(format!("look for {project} in {index}"), error))
+    }
+
+    /// The page of a project that a stage holds.
+    pub(super) async fn stage_page(
+        &self,
+        index: &IndexName,
+        project: &ProjectName,
+    ) -> Result<Arc<ProjectPage>, Error> {
+        let records = self.records.files(index, project).await;
+        let records = records
+            .map_err(|error| Error::internal(format!("read the files of {project} in {index}"), error))?;
+        let mut page = ProjectPage::empty(project.clone());
+        page.files = records.iter().filter_map(|record| listed(record, project)).collect();
+        Ok(Arc::new(page))
+    }
+}
+
+/// A record as a page lists it; test results and documentation are not release files.
+fn listed(record: &FileRecord, project: &ProjectName) -> Option<File> {
+    let facts = &record.facts;
+    if facts.role != FileRole::ReleaseFile {
+        return None;
+    }
+    let mut file = File::named(Filename::parse(&facts.filename, project).ok()?);
+    file.hashes = Hashes::sha256_only(facts.sha256);
+    file.size = Some(facts.size);
+    file.upload_time = Some(UploadTime { at: facts.uploaded_at, source: UploadTimeSource::Index });
+    file.requires_python = facts.requires_python.as_deref().map(Arc::from);
+    file.yanked = facts.yanked.clone();
+    file.core_metadata = facts.metadata_sha256.map_or(CoreMetadata::Absent, |digest| {
+        CoreMetadata::Hashed(Hashes::sha256_only(digest))
+    });
+    Some(file)
+}

@@ -1,0 +1,119 @@
+//! Hashes bytes as they pass: sha256 always, and another digest where only that was promised.
+
+use blake2::digest::consts::U32;
+use sha2::Digest as _;
+
+use crate::model::Hashes;
+use crate::model::Sha256;
+
+/// Running digests.
+pub(super) struct Digester {
+    sha256: sha2::Sha256,
+    others: Vec<(String, Other)>,
+}
+
+enum Other {
+    Md5(md5::Md5),
+    Sha384(sha2::Sha384),
+    Sha512(sha2::Sha512),
+    Blake2b(blake2::Blake2b<U32>),
+}
+
+impl Digester {
+    /// Runs what is needed to check the promised digests. The others need not run beside a promised
+    /// sha256: no file has that sha256 and other bytes.
+    pub(super) fn for_promise(promised: &Hashes) -> Self {
+        let needed = promised.sha256().is_none();
+        let others = promised.iter().filter(|_| needed).filter_map(|(name, _)| {
+            let other = match name {
+                "md5" => Other::Md5(md5::Md5::new()),
+                "sha384" => Other::Sha384(sha2::Sha384::new()),
+                "sha512" => Other::Sha512(sha2::Sha512::new()),
+                "blake2b" | "blake2_256" => Other::Blake2b(blake2::Blake2b::new()),
+                _ => return None,
+            };
+            Some((name.to_owned(), other))
+        });
+        Self { sha256: sha2::Sha256::new(), others: others.collect() }
+    }
+
+    /// Takes in more bytes.
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        self.sha256.update(bytes);
+        for (_, other) in &mut self.others {
+            match other {
+                Other::Md5(hasher) => hasher.update(bytes),
+                Other::Sha384(hasher) => hasher.update(bytes),
+                Other::Sha512(hasher) => hasher.update(bytes),
+                Other::Blake2b(hasher) => hasher.update(bytes),
+            }
+        }
+    }
+
+    /// The sha256 of everything, or which promise does not hold.
+    pub(super) fn finish(self, promised: &Hashes) -> Result<Sha256, String> {
+        let sha256 = Sha256::from_bytes(self.sha256.finalize().into());
+        if let Some(wanted) = promised.sha256()
+            && wanted != sha256
+        {
+            return Err(format!("its sha256 is {sha256}, not {wanted}"));
+        }
+        for (name, other) in self.others {
+            let found = match other {
+                Other::Md5(hasher) => hex(&hasher.finalize()),
+                Other::Sha384(hasher) => hex(&hasher.finalize()),
+                Other::Sha512(hasher) => hex(&hasher.finalize()),
+                Other::Blake2b(hasher) => hex(&hasher.finalize()),
+            };
+            let wanted = promised.iter().find(|(promise, _)| *promise == name);
+            if let Some((_, wanted)) = wanted
+                && wanted != found
+            {
+                return Err(format!("its {name} is {found}, not {wanted}"));
+            }
+        }
+        Ok(sha256)
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn promise(algorithm: &str, hex: &str) -> Hashes {
+        let mut hashes = Hashes::default();
+        hashes.insert(algorithm, hex).unwrap();
+        hashes
+    }
+
+    #[test]
+    fn every_kind_of_promise_is_checked() {
+        let table = [
+            ("md5", "900150983cd24fb0d6963f7d28e17f72"),
+            ("sha256", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+            (
+                "sha384",
+                "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7",
+            ),
+            ("blake2b", "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319"),
+        ];
+        for (algorithm, hex) in table {
+            let promised = promise(algorithm, hex);
+            let mut digester = Digester::for_promise(&promised);
+            digester.update(b"ab");
+            digester.update(b"c");
+            assert_eq!(digester.finish(&promised), Ok(Sha256::of(b"abc")), "{algorithm}");
+            let mut digester = Digester::for_promise(&promised);
+            digester.update(b"abd");
+            assert!(digester.finish(&promised).is_err(), "{algorithm}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What a store could not do, by what its caller does about it.
+
+use std::io;
+
+/// A failed store operation.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The bytes are not what they claim to be; nothing was kept.
+    #[error("{what} is not what it claims to be: {why}; nothing was kept")]
+    Integrity {
+        /// Which bytes.
+        what: String,
+        /// What was promised and what came.
+        why: String,
+    },
+    /// The disk is full; nothing was kept.
+    #[error("no room on the disk to {doing}; free some, or lower `cache.disk`")]
+    Full {
+        /// What was being done.
+        doing: String,
+    },
+    /// The writer went away before the end; nothing was kept.
+    #[error("{what} was left unfinished; nothing was kept")]
+    Abandoned {
+        /// Which bytes.
+        what: String,
+    },
+    /// The disk or its permissions failed.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+impl StoreError {
+    /// An I/O failure, told apart from a full disk.
+    pub(super) fn io(doing: impl Into<String>, source: io::Error) -> Self {
+        let doing = doing.into();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { doing },
+            _ => Self::Io { doing, source },
+        }
+    }
+}

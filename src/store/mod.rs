@@ -1,0 +1,20 @@
+//! Keeps bytes under their digest, on local disk.
+//!
+//! Nothing is visible under its key before it is whole and is what it claims to be: everything is
+//! written to `tmp/` and renamed. Absence is `Ok(None)`; a disk that fails is an error, never absence.
+//! Opening a store costs the same however much it holds.
+
+mod digester;
+mod draft;
+mod error;
+mod fs;
+mod growing;
+mod key;
+mod quota;
+
+pub use draft::{Draft, Stored};
+pub use error::StoreError;
+pub use fs::{FsStore, StoredFile};
+pub use growing::{Growing, HELD_BACK_BYTES, Readable};
+pub use key::Key;
+pub use quota::{Evicted, Quota, Usage};

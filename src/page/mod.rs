@@ -1,0 +1,37 @@
+//! What an index says about a project: read it, merge it, filter it, write it.
+//!
+//! ```text
+//! bytes ─ sniff ─┬ parse_json ┐                              ┌ render_json ─ bytes
+//!                └ parse_html ┴ ProjectPage ─ merge ─ filter ┴ render_html ─ bytes
+//! ```
+//!
+//! A [`ProjectPage`] is one source's statement. [`carry_over`] keeps what the source said before and
+//! forgot since, [`merge`] lays the pages of a stack over each other, [`filter`] asks the policies
+//! about each file, and both renderers write the outcome with the links of [`links`](FileLinks).
+//! Project lists travel the same way as [`ProjectNames`], without a value per name.
+
+mod anchors;
+mod digests;
+mod json_file;
+mod parse_html;
+mod parse_json;
+mod parse_list;
+mod project_list;
+mod project_page;
+mod render_list;
+mod sniff;
+mod source_url;
+mod upload_time;
+mod wire;
+
+
+pub use parse_html::parse_html;
+pub use parse_json::parse_json;
+pub use parse_list::parse_project_list;
+pub use project_list::{InvalidProjectList, ProjectNames, ProjectNamesBuilder};
+pub use project_page::{InvalidPage, ProjectPage};
+pub use render_list::{render_list_html, render_list_json};
+pub use sniff::{Markup, sniff};
+
+/// The version of the simple API that our pages announce (index-api.md §1: 1.5 is not for us).
+const API_VERSION: &str = "1.4";

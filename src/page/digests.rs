@@ -39,6 +39,15 @@ pub(super) fn fragment_digests(fragment: &str) -> Hashes {
     hashes
 }
 
+/// The digest to write into a fragment or an attribute, which have room for one: the strongest that
+/// installers know there.
+pub(super) fn fragment_digest(hashes: &Hashes) -> Option<(&'static str, String)> {
+    FRAGMENT_DIGESTS.into_iter().find_map(|known| {
+        let (_, hex) = hashes.iter().find(|(algorithm, _)| *algorithm == known)?;
+        Some((known, hex))
+    })
+}
+
 /// The digests of a `hashes` object.
 pub(super) fn table_digests(table: &Loose<'_>) -> Hashes {
     let mut hashes = Hashes::default();

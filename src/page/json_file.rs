@@ -77,12 +77,14 @@ struct WireFile<'a> {
 }
 
 impl WireFile<'_> {
-    /// The name stated, or the URL's last segment. A name has no `%`: who writes one took it from a
-    /// URL, so it is decoded, once.
+    /// The name stated, or the URL's last segment. Some indexes state the name as it stands in the
+    /// URL; a `%` that is not in the URL's own name as well is taken for such, and decoded once.
     fn filename(&self, url: &SourceUrl) -> String {
+        let in_url = url.filename().unwrap_or_default();
         match self.filename.text() {
-            None | Some("") => url.filename().unwrap_or_default(),
-            Some(text) => percent_decode_str(text).decode_utf8_lossy().into_owned(),
+            None | Some("") => in_url,
+            Some(stated) if stated == in_url => in_url,
+            Some(stated) => percent_decode_str(stated).decode_utf8_lossy().into_owned(),
         }
     }
 
@@ -180,6 +182,7 @@ mod tests {
             (r#"{"filename": "six-1+l.zip", "url": "x"}"#, "six-1+l.zip"),
             (r#"{"filename": "six-1%2Bl.zip", "url": "x"}"#, "six-1+l.zip"),
             (r#"{"filename": "six-1%252Bl.zip", "url": "x"}"#, "six-1%2Bl.zip"),
+            (r#"{"filename": "six-1%2B.zip", "url": "six-1%252B.zip"}"#, "six-1%2B.zip"),
             (r#"{"filename": null, "url": "f/six-1%2Bl.zip#x"}"#, "six-1+l.zip"),
             (r#"{"url": "f/six-1+l.zip?q"}"#, "six-1+l.zip"),
         ];

@@ -73,7 +73,12 @@ pub(super) fn read_elements(
 ) -> Result<(), InvalidPage> {
     let text = String::from_utf8_lossy(without_bom(body));
     let tokenizer = Tokenizer::new(
-        Sink(RefCell::new(Reading { each, open: None, outcome: Ok(()), has_token: false })),
+        Sink(RefCell::new(Reading {
+            each,
+            open: None,
+            outcome: Ok(()),
+            has_token: false,
+        })),
         TokenizerOpts::default(),
     );
     let queue = BufferQueue::default();
@@ -86,7 +91,11 @@ pub(super) fn read_elements(
         // The sink never asks for a script to be run, so all that is fed is read.
         let _ = tokenizer.feed(&queue);
         let mut reading = tokenizer.sink.0.borrow_mut();
-        silent_bytes = if reading.has_token { 0 } else { silent_bytes + piece.len() };
+        silent_bytes = if reading.has_token {
+            0
+        } else {
+            silent_bytes + piece.len()
+        };
         reading.has_token = false;
         if silent_bytes > TAG_BYTES_MAX || reading.outcome == Err(InvalidPage::Tag(0)) {
             return Err(InvalidPage::Tag(text.len() - rest.len()));
@@ -150,7 +159,10 @@ impl Reading<'_> {
             (TagKind::EndTag, "a") => self.close_anchor(),
             (TagKind::StartTag, "a") => {
                 self.close_anchor();
-                self.open = Some(Anchor { attributes: tag.attrs, text: String::new() });
+                self.open = Some(Anchor {
+                    attributes: tag.attrs,
+                    text: String::new(),
+                });
             }
             (TagKind::StartTag, "base") => {
                 if let Some(href) = attribute(&tag.attrs, "href") {
@@ -159,7 +171,10 @@ impl Reading<'_> {
             }
             (TagKind::StartTag, "meta") => {
                 let value = |name| attribute(&tag.attrs, name).unwrap_or("");
-                self.hand_on(Element::Meta { name: value("name"), content: value("content") });
+                self.hand_on(Element::Meta {
+                    name: value("name"),
+                    content: value("content"),
+                });
             }
             (TagKind::StartTag, name) => return raw_text_of(name),
             (TagKind::EndTag, _) => {}
@@ -170,7 +185,9 @@ impl Reading<'_> {
     fn text(&mut self, text: &str) {
         if let Some(anchor) = &mut self.open {
             let room = TEXT_BYTES_MAX.saturating_sub(anchor.text.len());
-            anchor.text.push_str(&text[..text.floor_char_boundary(room)]);
+            anchor
+                .text
+                .push_str(&text[..text.floor_char_boundary(room)]);
         }
     }
 
@@ -201,7 +218,10 @@ fn raw_text_of(element: &str) -> TokenSinkResult<()> {
 }
 
 fn attribute<'a>(attributes: &'a [Attribute], name: &str) -> Option<&'a str> {
-    attributes.iter().find(|one| *one.name.local == *name).map(|one| &*one.value)
+    attributes
+        .iter()
+        .find(|one| *one.name.local == *name)
+        .map(|one| &*one.value)
 }
 
 #[cfg(test)]
@@ -229,19 +249,37 @@ mod tests {
     fn elements_are_found_in_every_spelling() {
         let table: [(&str, &[&str]); 9] = [
             ("<A HREF='x&amp;y'>t<b>e</b>xt</A>", &["a x&y \"text\""]),
-            ("<a href=x>one<a href=y>two", &["a x \"one\"", "a y \"two\""]),
+            (
+                "<a href=x>one<a href=y>two",
+                &["a x \"one\"", "a y \"two\""],
+            ),
             ("<a>none</a>", &["a none \"none\""]),
             ("<a href=\"1\" href=\"2\"></a>", &["a 1 \"\""]),
-            ("<base href=b><META content=c NAME=n>", &["base b", "meta n=c"]),
-            ("<script>'<a href=x>'</script><style><a href=y></style><a href=z>", &["a z \"\""]),
-            ("<title><a href=x></a></title><!-- SERIAL 5 -->", &["comment SERIAL 5"]),
-            ("<a href=\"&#x68;&quot;&gt;&nosuch;\">", &["a h\">&nosuch; \"\""]),
+            (
+                "<base href=b><META content=c NAME=n>",
+                &["base b", "meta n=c"],
+            ),
+            (
+                "<script>'<a href=x>'</script><style><a href=y></style><a href=z>",
+                &["a z \"\""],
+            ),
+            (
+                "<title><a href=x></a></title><!-- SERIAL 5 -->",
+                &["comment SERIAL 5"],
+            ),
+            (
+                "<a href=\"&#x68;&quot;&gt;&nosuch;\">",
+                &["a h\">&nosuch; \"\""],
+            ),
             ("\u{feff}<a href=x", &[]),
         ];
         for (html, expected) in table {
             assert_eq!(read(html.as_bytes()).unwrap(), expected, "{html}");
         }
-        assert_eq!(read(b"<a href=\xff>\xfe</a>").unwrap(), ["a \u{fffd} \"\u{fffd}\""]);
+        assert_eq!(
+            read(b"<a href=\xff>\xfe</a>").unwrap(),
+            ["a \u{fffd} \"\u{fffd}\""]
+        );
     }
 
     #[test]
@@ -264,12 +302,18 @@ mod tests {
             format!("<a {}", "b=' ".repeat(TAG_BYTES_MAX)),
         ] {
             let start: String = html.chars().take(20).collect();
-            assert!(matches!(read(html.as_bytes()), Err(InvalidPage::Tag(at)) if at > 0), "{start}");
+            assert!(
+                matches!(read(html.as_bytes()), Err(InvalidPage::Tag(at)) if at > 0),
+                "{start}"
+            );
         }
         let large = format!("<a href='{}'>", "x".repeat(TAG_BYTES_MAX - PIECE_BYTES));
         assert_eq!(read(large.as_bytes()).unwrap().len(), 1);
         let text = format!("<a href=x>{long}");
-        assert_eq!(read(text.as_bytes()).unwrap()[0].len(), TEXT_BYTES_MAX + "a x \"\"".len());
+        assert_eq!(
+            read(text.as_bytes()).unwrap()[0].len(),
+            TEXT_BYTES_MAX + "a x \"\"".len()
+        );
     }
 
     #[test]

@@ -30,7 +30,10 @@ pub fn carry_over(new: &mut ProjectPage, old: Option<&ProjectPage>, now: Timesta
         if let Some(before) = before.filter(|before| is_same(file, before)) {
             complete(file, before);
         }
-        let first_seen = UploadTime { at: now, source: UploadTimeSource::FirstSeen };
+        let first_seen = UploadTime {
+            at: now,
+            source: UploadTimeSource::FirstSeen,
+        };
         file.upload_time.get_or_insert(first_seen);
     }
 }
@@ -83,11 +86,18 @@ fn complete(new: &mut File, old: &File) {
     }
     new.size = new.size.or(old.size);
     new.upload_time = earlier_knowledge(new.upload_time, old.upload_time);
-    new.requires_python = new.requires_python.take().or_else(|| old.requires_python.clone());
+    new.requires_python = new
+        .requires_python
+        .take()
+        .or_else(|| old.requires_python.clone());
     new.core_metadata = match (std::mem::take(&mut new.core_metadata), &old.core_metadata) {
         (CoreMetadata::Hashed(hashes), _) => CoreMetadata::Hashed(hashes),
-        (CoreMetadata::Present, CoreMetadata::Hashed(hashes)) => CoreMetadata::Hashed(hashes.clone()),
-        (CoreMetadata::Present, CoreMetadata::Absent | CoreMetadata::Present) => CoreMetadata::Present,
+        (CoreMetadata::Present, CoreMetadata::Hashed(hashes)) => {
+            CoreMetadata::Hashed(hashes.clone())
+        }
+        (CoreMetadata::Present, CoreMetadata::Absent | CoreMetadata::Present) => {
+            CoreMetadata::Present
+        }
         (CoreMetadata::Absent, old) => old.clone(),
     };
 }
@@ -100,9 +110,10 @@ fn earlier_knowledge(new: Option<UploadTime>, old: Option<UploadTime>) -> Option
     let kept = match (new.source, old.source) {
         (UploadTimeSource::Index, _) => new,
         (UploadTimeSource::FirstSeen, UploadTimeSource::Index) => old,
-        (UploadTimeSource::FirstSeen, UploadTimeSource::FirstSeen) => {
-            UploadTime { at: new.at.min(old.at), ..new }
-        }
+        (UploadTimeSource::FirstSeen, UploadTimeSource::FirstSeen) => UploadTime {
+            at: new.at.min(old.at),
+            ..new
+        },
     };
     Some(kept)
 }
@@ -121,7 +132,10 @@ mod tests {
     }
 
     fn time(second: i64, source: UploadTimeSource) -> Option<UploadTime> {
-        Some(UploadTime { at: at(second), source })
+        Some(UploadTime {
+            at: at(second),
+            source,
+        })
     }
 
     fn md5(letter: &str) -> Hashes {
@@ -133,7 +147,10 @@ mod tests {
     fn bare(page: &ProjectPage) -> ProjectPage {
         let mut bare = page.clone();
         for file in &mut bare.files {
-            *file = File { url: file.url.clone(), ..File::named(file.filename.clone()) };
+            *file = File {
+                url: file.url.clone(),
+                ..File::named(file.filename.clone())
+            };
         }
         bare
     }
@@ -159,37 +176,59 @@ mod tests {
         let mut new = bare(&old);
         carry_over(&mut new, Some(&old), at(100));
         let file = &new.files[0];
-        assert_eq!((&file.yanked, &file.provenance, file.gpg_sig), (&Yanked::No, &None, false));
+        assert_eq!(
+            (&file.yanked, &file.provenance, file.gpg_sig),
+            (&Yanked::No, &None, false)
+        );
+    }
+
+    /// Whether a listing with these facts inherits from one at `/a/six-1.zip` with those.
+    fn inherits(
+        (hashes, url, size): (Hashes, &str, Option<u64>),
+        (old_hashes, old_size): (Hashes, Option<u64>),
+    ) -> bool {
+        let mut old = samples::page("six", &["six-1.zip"]);
+        old.files[0].url = Some("https://files.example/a/six-1.zip?sig=1".into());
+        old.files[0].hashes = old_hashes;
+        old.files[0].size = old_size;
+        old.files[0].upload_time = time(5, UploadTimeSource::FirstSeen);
+        let mut new = old.clone();
+        new.files[0] = File {
+            hashes,
+            size,
+            url: Some(url.into()),
+            ..File::named(old.files[0].filename.clone())
+        };
+        carry_over(&mut new, Some(&old), at(100));
+        new.files[0].upload_time == old.files[0].upload_time
     }
 
     #[test]
     fn another_file_of_the_same_name_inherits_nothing() {
         let sha256 = |content: &[u8]| Hashes::sha256_only(Sha256::of(content));
-        let here = Some("https://files.example/a/six-1.zip".into());
-        let signed = Some("https://files.example/a/six-1.zip?sig=2".into());
-        let there = Some("https://files.example/b/six-1.zip".into());
-        let old = |hashes: Hashes, size: Option<u64>| (hashes, size);
+        let none = Hashes::default;
+        let here = "https://files.example/a/six-1.zip";
+        let signed = "https://files.example/a/six-1.zip?sig=2";
+        let there = "https://files.example/b/six-1.zip";
+        let (a, b) = (|| (sha256(b"a"), None), || (sha256(b"b"), None));
+        let seven = || (sha256(b"a"), Some(7));
         let table = [
-            ("the digest is the same", sha256(b"a"), there.clone(), None, old(sha256(b"a"), None), true),
-            ("the digest differs", sha256(b"a"), here.clone(), None, old(sha256(b"b"), None), false),
-            ("nothing but the url", Hashes::default(), here.clone(), None, old(sha256(b"a"), None), true),
-            ("only the signature differs", Hashes::default(), signed, None, old(sha256(b"a"), None), true),
-            ("the url differs", Hashes::default(), there, None, old(sha256(b"a"), None), false),
-            ("the size differs", Hashes::default(), here.clone(), Some(8), old(sha256(b"a"), Some(7)), false),
-            ("other algorithms", md5("a"), here, None, old(sha256(b"a"), None), true),
+            ("same digest", (sha256(b"a"), there, None), a(), true),
+            ("other digest", (sha256(b"a"), here, None), b(), false),
+            ("same url", (none(), here, None), a(), true),
+            ("other signature", (none(), signed, None), a(), true),
+            ("other url", (none(), there, None), a(), false),
+            ("other size", (none(), here, Some(8)), seven(), false),
+            (
+                "digest but other size",
+                (sha256(b"a"), here, Some(8)),
+                seven(),
+                false,
+            ),
+            ("other algorithm", (md5("a"), here, None), a(), true),
         ];
-        for (what, hashes, url, size, (old_hashes, old_size), is_same) in table {
-            let mut old = samples::page("six", &["six-1.zip"]);
-            old.files[0].url = Some("https://files.example/a/six-1.zip?sig=1".into());
-            old.files[0].hashes = old_hashes;
-            old.files[0].size = old_size;
-            old.files[0].upload_time = time(5, UploadTimeSource::FirstSeen);
-            let mut new = old.clone();
-            let file = File { hashes, url, size, ..File::named(old.files[0].filename.clone()) };
-            new.files[0] = file;
-            carry_over(&mut new, Some(&old), at(100));
-            let seconds = new.files[0].upload_time.unwrap().at.as_second();
-            assert_eq!(seconds, if is_same { 5 } else { 100 }, "{what}");
+        for (what, new, old, is_same) in table {
+            assert_eq!(inherits(new, old), is_same, "{what}");
         }
     }
 
@@ -212,8 +251,16 @@ mod tests {
             (None, time(50, FirstSeen), time(50, FirstSeen)),
             (None, time(50, Index), time(50, Index)),
             (time(70, FirstSeen), time(50, Index), time(50, Index)),
-            (time(70, FirstSeen), time(50, FirstSeen), time(50, FirstSeen)),
-            (time(30, FirstSeen), time(50, FirstSeen), time(30, FirstSeen)),
+            (
+                time(70, FirstSeen),
+                time(50, FirstSeen),
+                time(50, FirstSeen),
+            ),
+            (
+                time(30, FirstSeen),
+                time(50, FirstSeen),
+                time(30, FirstSeen),
+            ),
             (time(70, Index), time(50, FirstSeen), time(70, Index)),
         ];
         for (stated, known, expected) in table {

@@ -32,19 +32,26 @@ pub(super) fn add_digest(hashes: &mut Hashes, algorithm: &str, hex: &str) {
 pub(super) fn fragment_digests(fragment: &str) -> Hashes {
     let mut hashes = Hashes::default();
     for (algorithm, hex) in fragment.split('&').filter_map(|part| part.split_once('=')) {
-        if FRAGMENT_DIGESTS.iter().any(|known| known.eq_ignore_ascii_case(algorithm)) {
+        if FRAGMENT_DIGESTS
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(algorithm))
+        {
             add_digest(&mut hashes, algorithm, hex);
         }
     }
     hashes
 }
 
-/// The digest to write into a fragment or an attribute, which have room for one: the strongest that
-/// installers know there.
+/// The digest to write into a fragment or an attribute, which have room for one: the first that all
+/// installers know there, sha256 before any other.
 pub(super) fn fragment_digest(hashes: &Hashes) -> Option<(&'static str, String)> {
-    FRAGMENT_DIGESTS.into_iter().find_map(|known| {
-        let (_, hex) = hashes.iter().find(|(algorithm, _)| *algorithm == known)?;
-        Some((known, hex))
+    let [strongest, others @ ..] = FRAGMENT_DIGESTS;
+    let sha256 = hashes.sha256().map(|digest| (strongest, digest.to_hex()));
+    sha256.or_else(|| {
+        others.into_iter().find_map(|known| {
+            let (_, hex) = hashes.iter().find(|(algorithm, _)| *algorithm == known)?;
+            Some((known, hex))
+        })
     })
 }
 
@@ -82,7 +89,10 @@ mod tests {
 
     #[test]
     fn only_digests_are_taken_from_a_fragment() {
-        let fragment = format!("egg={DIGITS}&MD5={DIGITS}&sha256=12&sha1={}", "g".repeat(40));
+        let fragment = format!(
+            "egg={DIGITS}&MD5={DIGITS}&sha256=12&sha1={}",
+            "g".repeat(40)
+        );
         let hashes = fragment_digests(&fragment);
         let found: Vec<_> = hashes.iter().collect();
         assert_eq!(found, [("md5", DIGITS.to_lowercase())]);

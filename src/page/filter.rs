@@ -158,20 +158,41 @@ mod tests {
 
     #[test]
     fn rulings_are_carried_out_in_order() {
-        let merged = merged(&["six-1.zip", "six-2.0.zip", "six-2.0-py3-none-any.whl", "six-3.zip"]);
+        let merged = merged(&[
+            "six-1.zip",
+            "six-2.0.zip",
+            "six-2.0-py3-none-any.whl",
+            "six-3.zip",
+        ]);
         let filtered = filter(&merged, &mut |entry| match entry.file.filename.as_str() {
-            "six-1.zip" => Decided { ruling: Ruling::Hide, next_change: second(50) },
+            "six-1.zip" => Decided {
+                ruling: Ruling::Hide,
+                next_change: second(50),
+            },
             "six-2.0.zip" => Decided {
                 ruling: Ruling::ListAsYanked("cool-down".into()),
                 next_change: second(20),
             },
-            "six-3.zip" => Decided { ruling: Ruling::List, next_change: second(30) },
-            _ => Decided { ruling: Ruling::List, next_change: None },
+            "six-3.zip" => Decided {
+                ruling: Ruling::List,
+                next_change: second(30),
+            },
+            _ => Decided {
+                ruling: Ruling::List,
+                next_change: None,
+            },
         });
         let shown: Vec<_> = filtered
             .files
             .iter()
-            .map(|one| (one.file.filename.as_str(), one.yanked.is_yanked(), one.sidecar, one.member))
+            .map(|one| {
+                (
+                    one.file.filename.as_str(),
+                    one.yanked.is_yanked(),
+                    one.sidecar,
+                    one.member,
+                )
+            })
             .collect();
         let expected = [
             ("six-2.0.zip", true, false, 3),
@@ -179,19 +200,31 @@ mod tests {
             ("six-3.zip", false, false, 3),
         ];
         assert_eq!(shown, expected);
-        assert_eq!(filtered.files[0].yanked, Yanked::Yes(Some("cool-down".into())));
+        assert_eq!(
+            filtered.files[0].yanked,
+            Yanked::Yes(Some("cool-down".into()))
+        );
         assert_eq!((filtered.hidden, filtered.next_change), (1, second(20)));
         assert_eq!(filtered.versions(), ["2.0", "3"]);
     }
 
     #[test]
     fn versions_are_those_of_listed_files_in_their_normal_spelling() {
-        let names = ["six-1.0-alpha.1.zip", "six-1.0a1.tar.gz", "six-2004d.zip", "six-9.zip"];
+        let names = [
+            "six-1.0-alpha.1.zip",
+            "six-1.0a1.tar.gz",
+            "six-2004d.zip",
+            "six-9.zip",
+        ];
         let mut page = samples::page("six", &names);
         page.versions = vec![Version::parse("8")];
         let merged = merge(page.project.clone(), vec![(0, Arc::new(page))]);
         let filtered = filter(&merged, &mut |entry| Decided {
-            ruling: if entry.file.filename.as_str() == "six-9.zip" { Ruling::Hide } else { Ruling::List },
+            ruling: if entry.file.filename.as_str() == "six-9.zip" {
+                Ruling::Hide
+            } else {
+                Ruling::List
+            },
             next_change: None,
         });
         assert_eq!(filtered.versions(), ["1.0a1", "2004d"]);
@@ -202,7 +235,10 @@ mod tests {
         let mut page = samples::page("six", &["six-1.zip"]);
         page.files[0].core_metadata = CoreMetadata::Present;
         let merged = merge(page.project.clone(), vec![(0, Arc::new(page))]);
-        let filtered = filter(&merged, &mut |_| Decided { ruling: Ruling::List, next_change: None });
+        let filtered = filter(&merged, &mut |_| Decided {
+            ruling: Ruling::List,
+            next_change: None,
+        });
         assert!(filtered.files[0].sidecar);
     }
 

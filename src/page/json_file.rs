@@ -44,7 +44,11 @@ pub(super) fn add_file(
     let stated = table_digests(&wire.hashes);
     let file = File {
         filename,
-        hashes: if stated.is_empty() { url.hashes() } else { stated },
+        hashes: if stated.is_empty() {
+            url.hashes()
+        } else {
+            stated
+        },
         size: wire.size.number(),
         upload_time: wire.upload_time(),
         requires_python: wire.requires_python.text().and_then(clean),
@@ -112,11 +116,15 @@ impl WireFile<'_> {
 
     /// What the first spelling says that announces a sidecar, the standard's own before its aliases.
     fn core_metadata(&self) -> CoreMetadata {
-        [&self.core_metadata, &self.dist_info_metadata, &self.data_dist_info_metadata]
-            .into_iter()
-            .map(announced_metadata)
-            .find(|announced| *announced != CoreMetadata::Absent)
-            .unwrap_or_default()
+        [
+            &self.core_metadata,
+            &self.dist_info_metadata,
+            &self.data_dist_info_metadata,
+        ]
+        .into_iter()
+        .map(announced_metadata)
+        .find(|announced| *announced != CoreMetadata::Absent)
+        .unwrap_or_default()
     }
 
     fn provenance(&self, base: &Base) -> Option<Arc<str>> {
@@ -148,7 +156,11 @@ mod tests {
         let mut builder = PageBuilder::new(&ProjectName::parse("six").unwrap());
         add_file(&mut builder, &base, json).unwrap();
         let page = builder.finish();
-        assert_eq!(page.files.len() + page.dropped, 1, "kept or counted: {json}");
+        assert_eq!(
+            page.files.len() + page.dropped,
+            1,
+            "kept or counted: {json}"
+        );
         page.files.into_iter().next()
     }
 
@@ -180,10 +192,22 @@ mod tests {
     fn the_name_is_decoded_once() {
         let table = [
             (r#"{"filename": "six-1+l.zip", "url": "x"}"#, "six-1+l.zip"),
-            (r#"{"filename": "six-1%2Bl.zip", "url": "x"}"#, "six-1+l.zip"),
-            (r#"{"filename": "six-1%252Bl.zip", "url": "x"}"#, "six-1%2Bl.zip"),
-            (r#"{"filename": "six-1%2B.zip", "url": "six-1%252B.zip"}"#, "six-1%2B.zip"),
-            (r#"{"filename": null, "url": "f/six-1%2Bl.zip#x"}"#, "six-1+l.zip"),
+            (
+                r#"{"filename": "six-1%2Bl.zip", "url": "x"}"#,
+                "six-1+l.zip",
+            ),
+            (
+                r#"{"filename": "six-1%252Bl.zip", "url": "x"}"#,
+                "six-1%2Bl.zip",
+            ),
+            (
+                r#"{"filename": "six-1%2B.zip", "url": "six-1%252B.zip"}"#,
+                "six-1%2B.zip",
+            ),
+            (
+                r#"{"filename": null, "url": "f/six-1%2Bl.zip#x"}"#,
+                "six-1+l.zip",
+            ),
             (r#"{"url": "f/six-1+l.zip?q"}"#, "six-1+l.zip"),
         ];
         for (json, name) in table {
@@ -193,10 +217,20 @@ mod tests {
 
     #[test]
     fn odd_values_cost_one_fact_only() {
-        for key in ["hashes", "requires-python", "size", "upload-time", "yanked", "core-metadata"] {
+        for key in [
+            "hashes",
+            "requires-python",
+            "size",
+            "upload-time",
+            "yanked",
+            "core-metadata",
+        ] {
             for value in ["null", "[1]", "{}", "-1", "\"\"", "false", "1.5"] {
                 let file = read_with(key, value);
-                let bare = File { url: file.url.clone(), ..File::named(file.filename.clone()) };
+                let bare = File {
+                    url: file.url.clone(),
+                    ..File::named(file.filename.clone())
+                };
                 if key == "core-metadata" && matches!(value, "{}" | "\"\"") {
                     assert_eq!(file.core_metadata, CoreMetadata::Present, "{value}");
                 } else {
@@ -212,11 +246,20 @@ mod tests {
         assert_eq!(read_with("yanked", "true").yanked, Yanked::Yes(None));
         let reason = read_with("yanked", r#""bad\nbuild""#).yanked;
         assert_eq!(reason, Yanked::Yes(Some("bad build".into())));
-        assert_eq!(read_with("requires-python", "\" >=3.8 \"").requires_python.as_deref(), Some(">=3.8"));
+        assert_eq!(
+            read_with("requires-python", "\" >=3.8 \"")
+                .requires_python
+                .as_deref(),
+            Some(">=3.8")
+        );
         assert!(read_with("gpg-sig", "true").gpg_sig);
         let provenance = read_with("provenance", "\"/p#x\"").provenance;
         assert_eq!(provenance.as_deref(), Some("https://upstream.example/p"));
-        for key in ["core-metadata", "dist-info-metadata", "data-dist-info-metadata"] {
+        for key in [
+            "core-metadata",
+            "dist-info-metadata",
+            "data-dist-info-metadata",
+        ] {
             let metadata = read_with(key, &format!(r#"{{"md5": "{DIGITS}"}}"#)).core_metadata;
             let CoreMetadata::Hashed(hashes) = metadata else {
                 panic!("{key}: {metadata:?}");
@@ -232,10 +275,22 @@ mod tests {
         let file = read(&format!("{{{url}, \"hashes\": {{}}}}")).unwrap();
         let stated: Vec<_> = file.hashes.iter().collect();
         assert_eq!(stated, [("md5", DIGITS.to_lowercase())]);
-        assert_eq!(file.url.as_deref(), Some("https://upstream.example/simple/six/six-1.zip"));
-        let json = format!("{{{url}, \"hashes\": {{\"sha1\": \"{}\"}}}}", "0".repeat(40));
+        assert_eq!(
+            file.url.as_deref(),
+            Some("https://upstream.example/simple/six/six-1.zip")
+        );
+        let json = format!(
+            "{{{url}, \"hashes\": {{\"sha1\": \"{}\"}}}}",
+            "0".repeat(40)
+        );
         let file = read(&json).unwrap();
-        assert_eq!(file.hashes.iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>(), ["sha1"]);
+        assert_eq!(
+            file.hashes
+                .iter()
+                .map(|(name, _)| name.to_owned())
+                .collect::<Vec<_>>(),
+            ["sha1"]
+        );
     }
 
     #[test]
@@ -244,7 +299,9 @@ mod tests {
                        "_upload-time-source": "first-seen"}"#;
         let time = read(json).unwrap().upload_time.unwrap();
         assert_eq!(time.source, UploadTimeSource::FirstSeen);
-        let time = read_with("upload-time", "\"2026-05-04T10:11:12Z\"").upload_time.unwrap();
+        let time = read_with("upload-time", "\"2026-05-04T10:11:12Z\"")
+            .upload_time
+            .unwrap();
         assert_eq!(time.source, UploadTimeSource::Index);
     }
 }

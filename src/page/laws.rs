@@ -35,20 +35,31 @@ const PAGE: &str = "https://devpi.example/packages/stable/+simple/six/";
 
 /// The links of the page at [`PAGE`].
 pub(super) fn links() -> FileLinks {
-    FileLinks::new(PageForm::Simple, &IndexName::parse("packages/stable").unwrap())
+    FileLinks::new(
+        PageForm::Simple,
+        &IndexName::parse("packages/stable").unwrap(),
+    )
 }
 
 /// Shows a page as it is, with nothing hidden, to `show`.
 pub(super) fn filtered<T>(page: ProjectPage, show: impl FnOnce(&Filtered<'_>) -> T) -> T {
     let merged = merge(page.project.clone(), vec![(0, Arc::new(page))]);
-    show(&filter(&merged, &mut |_| Decided { ruling: Ruling::List, next_change: None }))
+    show(&filter(&merged, &mut |_| Decided {
+        ruling: Ruling::List,
+        next_change: None,
+    }))
 }
 
 /// A page with every fact there is, and every odd name.
 pub(super) fn odd_page() -> ProjectPage {
     let mut page = samples::page(
         "six",
-        &["Six-2.0+l.1-py3-none-any.whl", "six-1.0.zip", "six-2004d.tar.bz2", "six-0.9-py2.7.egg"],
+        &[
+            "Six-2.0+l.1-py3-none-any.whl",
+            "six-1.0.zip",
+            "six-2004d.tar.bz2",
+            "six-0.9-py2.7.egg",
+        ],
     );
     page.serial = Some(42);
     page.status = ProjectStatus {
@@ -58,7 +69,10 @@ pub(super) fn odd_page() -> ProjectPage {
     let [wheel, zip, legacy, _] = &mut page.files[..] else {
         panic!("four files");
     };
-    wheel.hashes.insert("md5", "d41d8cd98f00b204e9800998ecf8427e").unwrap();
+    wheel
+        .hashes
+        .insert("md5", "d41d8cd98f00b204e9800998ecf8427e")
+        .unwrap();
     wheel.size = Some(48_211);
     wheel.upload_time = Some(UploadTime {
         at: "2026-05-04T10:11:12.5Z".parse().unwrap(),
@@ -119,11 +133,17 @@ fn with_one_digest(page: ProjectPage) -> ProjectPage {
         },
         ..file
     };
-    ProjectPage { files: page.files.into_iter().map(narrow).collect(), ..page }
+    ProjectPage {
+        files: page.files.into_iter().map(narrow).collect(),
+        ..page
+    }
 }
 
 fn names(page: &ProjectPage) -> Vec<&str> {
-    page.files.iter().map(|file| file.filename.as_str()).collect()
+    page.files
+        .iter()
+        .map(|file| file.filename.as_str())
+        .collect()
 }
 
 proptest! {

@@ -44,12 +44,20 @@ impl Learned {
     #[must_use]
     pub fn new(url: &str, sha256: Sha256, size: u64, metadata_sha256: Option<Sha256>) -> Self {
         let url = without_query(Some(url)).unwrap_or("").into();
-        Self { url, sha256, size, metadata_sha256 }
+        Self {
+            url,
+            sha256,
+            size,
+            metadata_sha256,
+        }
     }
 
     fn is_about(&self, file: &File) -> bool {
         without_query(file.url.as_deref()) == Some(&*self.url)
-            && file.hashes.sha256().is_none_or(|stated| stated == self.sha256)
+            && file
+                .hashes
+                .sha256()
+                .is_none_or(|stated| stated == self.sha256)
             && file.size.is_none_or(|stated| stated == self.size)
     }
 
@@ -95,7 +103,12 @@ impl LearnedFiles {
     pub fn to_stored(&self) -> Vec<u8> {
         let mut text = format!("{HEADER}\n");
         for (filename, learned) in &self.0 {
-            let Learned { url, sha256, size, metadata_sha256 } = learned;
+            let Learned {
+                url,
+                sha256,
+                size,
+                metadata_sha256,
+            } = learned;
             let metadata = metadata_sha256.map_or_else(|| "-".to_owned(), |digest| digest.to_hex());
             // Resolved URLs hold no space and file names no line feed; writing to a String succeeds.
             let _ = writeln!(text, "{sha256} {size} {metadata} {url} {filename}");
@@ -110,7 +123,10 @@ impl LearnedFiles {
     pub fn from_stored(bytes: &[u8]) -> Result<Self, InvalidLearned> {
         let text = std::str::from_utf8(bytes).map_err(|_| InvalidLearned(1))?;
         let mut lines = text.split_inclusive('\n').zip(1..);
-        if lines.next().is_none_or(|(line, _)| line.strip_suffix('\n') != Some(HEADER)) {
+        if lines
+            .next()
+            .is_none_or(|(line, _)| line.strip_suffix('\n') != Some(HEADER))
+        {
             return Err(InvalidLearned(1));
         }
         lines
@@ -130,7 +146,15 @@ fn parse_line(line: &str) -> Option<(Arc<str>, Learned)> {
     };
     let url = parts.next()?.into();
     let filename = parts.next()?.into();
-    Some((filename, Learned { url, sha256, size, metadata_sha256 }))
+    Some((
+        filename,
+        Learned {
+            url,
+            sha256,
+            size,
+            metadata_sha256,
+        },
+    ))
 }
 
 #[cfg(test)]
@@ -144,7 +168,10 @@ mod tests {
         let mut learned = LearnedFiles::default();
         let facts = Learned::new(URL, Sha256::of(b"six"), 3, Some(Sha256::of(b"metadata")));
         learned.insert("six-1-py3-none-any.whl", facts);
-        learned.insert("six-1 a.zip", Learned::new("https://files.example/x?sig", Sha256::of(b""), 0, None));
+        learned.insert(
+            "six-1 a.zip",
+            Learned::new("https://files.example/x?sig", Sha256::of(b""), 0, None),
+        );
         learned
     }
 
@@ -160,7 +187,10 @@ mod tests {
         page.files[0].url = Some(format!("{URL}?sig=1").into());
         learned().apply(&mut page);
         let file = &page.files[0];
-        assert_eq!((file.hashes.sha256(), file.size), (Some(Sha256::of(b"six")), Some(3)));
+        assert_eq!(
+            (file.hashes.sha256(), file.size),
+            (Some(Sha256::of(b"six")), Some(3))
+        );
         let metadata = CoreMetadata::Hashed(Hashes::sha256_only(Sha256::of(b"metadata")));
         assert_eq!(file.core_metadata, metadata);
     }
@@ -207,7 +237,11 @@ mod tests {
             (format!("{stored}\n"), 4),
         ];
         for (text, line) in table {
-            assert_eq!(LearnedFiles::from_stored(text.as_bytes()), Err(InvalidLearned(line)), "{text}");
+            assert_eq!(
+                LearnedFiles::from_stored(text.as_bytes()),
+                Err(InvalidLearned(line)),
+                "{text}"
+            );
         }
         assert_eq!(LearnedFiles::from_stored(b"\xff"), Err(InvalidLearned(1)));
     }

@@ -11,6 +11,7 @@ use percent_encoding::percent_encode;
 
 use crate::model::File;
 use crate::model::IndexName;
+use crate::model::Sha256;
 
 /// Hexadecimal digits of the two segments that stand for a digest.
 const DIGITS: (usize, usize) = (3, 13);
@@ -26,8 +27,13 @@ const NOWHERE: &str = "unknown";
 
 /// What is percent-encoded in a path: all but the unreserved characters, and `+` and `!`, which devpi
 /// leaves plain and installers compare as text.
-const ENCODED: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'+').remove(b'!');
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'+')
+    .remove(b'!');
 
 /// Under which URL a page is shown, and so what its links are relative to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,8 +52,13 @@ pub enum PageForm {
 
 impl PageForm {
     /// Every form.
-    pub const ALL: [Self; 5] =
-        [Self::Simple, Self::SimpleNoSlash, Self::Index, Self::IndexNoSlash, Self::Default];
+    pub const ALL: [Self; 5] = [
+        Self::Simple,
+        Self::SimpleNoSlash,
+        Self::Index,
+        Self::IndexNoSlash,
+        Self::Default,
+    ];
 }
 
 /// Writes the links of one page. They are relative, so that they hold behind any prefix a proxy in
@@ -123,8 +134,12 @@ impl FilePlace {
     /// Where our pages put a file: under its sha256, else under another digest, else by its URL.
     #[must_use]
     pub fn of(file: &File) -> Self {
-        let digests = file.hashes.iter().filter_map(|(_, hex)| first_digits(&hex));
-        match digests.into_iter().next() {
+        let sha256 = file.hashes.sha256().map(|digest| leading_digits(&digest));
+        let digits = sha256.or_else(|| {
+            let mut others = file.hashes.iter();
+            others.find_map(|(_, hex)| hex.get(..DIGITS.0 + DIGITS.1).map(str::to_owned))
+        });
+        match digits {
             Some(digits) => Self::Digest(digits),
             None => Self::Directory(directory(file.url.as_deref())),
         }
@@ -135,14 +150,22 @@ impl FilePlace {
     #[must_use]
     pub fn holds(&self, file: &File) -> bool {
         match self {
-            Self::Digest(digits) => file.hashes.iter().any(|(_, hex)| hex.starts_with(&**digits)),
+            Self::Digest(digits) => file
+                .hashes
+                .iter()
+                .any(|(_, hex)| hex.starts_with(&**digits)),
             Self::Directory(place) => *place == directory(file.url.as_deref()),
         }
     }
 }
 
-fn first_digits(hex: &str) -> Option<String> {
-    hex.get(..DIGITS.0 + DIGITS.1).map(str::to_owned)
+/// The digits of a sha256 that a link needs; every listed file asks, so not by way of all sixty-four.
+fn leading_digits(digest: &Sha256) -> String {
+    let bytes = &digest.as_bytes()[..(DIGITS.0 + DIGITS.1) / 2];
+    let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    halves
+        .filter_map(|half| char::from_digit(half.into(), 16))
+        .collect()
 }
 
 /// devpi's flattening: scheme, host, port and directories joined by `_`, odd characters as `_`.
@@ -157,7 +180,10 @@ fn directory(url: Option<&str>) -> String {
     let directories = path.rsplit_once('/').map(|(directories, _)| directories);
     let parts = [Some(scheme), Some(host), directories];
     let joined = parts.into_iter().flatten().collect::<Vec<_>>().join("_");
-    joined.chars().map(|one| if is_plain(one) { one } else { '_' }).collect()
+    joined
+        .chars()
+        .map(|one| if is_plain(one) { one } else { '_' })
+        .collect()
 }
 
 fn is_plain(character: char) -> bool {
@@ -185,13 +211,18 @@ pub fn parse_file_path(path: &str) -> Option<FilePath> {
             return None;
         }
         let digits = format!("{first}{second}");
-        let is_hex = digits.bytes().all(|one| matches!(one, b'0'..=b'9' | b'a'..=b'f'));
+        let is_hex = digits
+            .bytes()
+            .all(|one| matches!(one, b'0'..=b'9' | b'a'..=b'f'));
         (is_hex.then_some(FilePlace::Digest(digits))?, name)
     } else {
         let (directory, name) = path.strip_prefix("+e/")?.split_once('/')?;
         let fits = (1..=DIRECTORY_BYTES_MAX).contains(&directory.len());
         let is_safe = fits && directory.chars().all(is_plain) && !directory.starts_with('.');
-        (is_safe.then_some(FilePlace::Directory(directory.to_owned()))?, name)
+        (
+            is_safe.then_some(FilePlace::Directory(directory.to_owned()))?,
+            name,
+        )
     };
     let (filename, sidecar) = match name.strip_suffix(".metadata") {
         Some(filename) => (filename, true),
@@ -200,7 +231,11 @@ pub fn parse_file_path(path: &str) -> Option<FilePath> {
     let bad = |one: char| one.is_control() || matches!(one, '/' | '\\');
     let fits = (1..=FILENAME_BYTES_MAX).contains(&filename.len());
     let is_name = fits && !filename.starts_with('.') && !filename.contains(bad);
-    is_name.then(|| FilePath { place, filename: filename.to_owned(), sidecar })
+    is_name.then(|| FilePath {
+        place,
+        filename: filename.to_owned(),
+        sidecar,
+    })
 }
 
 #[cfg(test)]
@@ -213,21 +248,39 @@ mod tests {
     use super::*;
     use crate::model::Filename;
     use crate::model::ProjectName;
-    use crate::model::Sha256;
 
     fn file(name: &str, url: Option<&str>) -> File {
         let filename = Filename::parse(name, &ProjectName::parse("pkg").unwrap()).unwrap();
-        File { url: url.map(Into::into), ..File::named(filename) }
+        File {
+            url: url.map(Into::into),
+            ..File::named(filename)
+        }
     }
 
     #[test]
     fn a_place_is_made_of_what_is_known() {
-        let mut one = file("pkg-1!2017.4+devpi.zip", Some("http://localhost:8080/pkg/pkg-1.0.zip"));
-        assert_eq!(file_path(&one), "+e/http_localhost_8080_pkg/pkg-1!2017.4+devpi.zip");
-        one.hashes.insert("md5", "d41d8cd98f00b204e9800998ecf8427e").unwrap();
-        assert_eq!(file_path(&one), "+f/d41/d8cd98f00b204/pkg-1!2017.4+devpi.zip");
-        one.hashes.insert("sha256", &Sha256::of(b"").to_hex()).unwrap();
-        assert_eq!(file_path(&one), "+f/e3b/0c44298fc1c14/pkg-1!2017.4+devpi.zip");
+        let mut one = file(
+            "pkg-1!2017.4+devpi.zip",
+            Some("http://localhost:8080/pkg/pkg-1.0.zip"),
+        );
+        assert_eq!(
+            file_path(&one),
+            "+e/http_localhost_8080_pkg/pkg-1!2017.4+devpi.zip"
+        );
+        one.hashes
+            .insert("md5", "d41d8cd98f00b204e9800998ecf8427e")
+            .unwrap();
+        assert_eq!(
+            file_path(&one),
+            "+f/d41/d8cd98f00b204/pkg-1!2017.4+devpi.zip"
+        );
+        one.hashes
+            .insert("sha256", &Sha256::of(b"").to_hex())
+            .unwrap();
+        assert_eq!(
+            file_path(&one),
+            "+f/e3b/0c44298fc1c14/pkg-1!2017.4+devpi.zip"
+        );
         for place in [
             "+e/http_localhost_8080_pkg/x",
             "+f/d41/d8cd98f00b204/x",
@@ -235,15 +288,29 @@ mod tests {
         ] {
             assert!(parse_file_path(place).unwrap().place.holds(&one), "{place}");
         }
-        assert!(!parse_file_path("+f/e3b/0c44298fc1c15/x").unwrap().place.holds(&one));
+        assert!(
+            !parse_file_path("+f/e3b/0c44298fc1c15/x")
+                .unwrap()
+                .place
+                .holds(&one)
+        );
     }
 
     #[test]
     fn directories_are_flattened_as_devpi_does() {
         let table = [
-            (Some("https://files.example/a/b%20c/pkg-1.zip?sig=a/b"), "https_files.example_a_b_20c"),
-            (Some("https://files.example/pkg-1.zip"), "https_files.example"),
-            (Some("https://me:secret@files.example:81/x/pkg-1.zip"), "https_files.example_81_x"),
+            (
+                Some("https://files.example/a/b%20c/pkg-1.zip?sig=a/b"),
+                "https_files.example_a_b_20c",
+            ),
+            (
+                Some("https://files.example/pkg-1.zip"),
+                "https_files.example",
+            ),
+            (
+                Some("https://me:secret@files.example:81/x/pkg-1.zip"),
+                "https_files.example_81_x",
+            ),
             (Some("https://files.example"), "https_files.example"),
             (None, "unknown"),
         ];
@@ -255,7 +322,10 @@ mod tests {
     #[test]
     fn odd_names_are_encoded() {
         let path = file_path(&file("pkg-1 a%2B?#\"<&'ü.zip", None));
-        assert_eq!(path, "+e/unknown/pkg-1%20a%252B%3F%23%22%3C%26%27%C3%BC.zip");
+        assert_eq!(
+            path,
+            "+e/unknown/pkg-1%20a%252B%3F%23%22%3C%26%27%C3%BC.zip"
+        );
     }
 
     #[test]
@@ -302,7 +372,10 @@ mod tests {
             let page = Url::parse(&format!("http://devpi.example/prefix{path}")).unwrap();
             let file = page.join(std::str::from_utf8(&link).unwrap()).unwrap();
             let decoded = percent_decode_str(file.path()).decode_utf8().unwrap();
-            assert_eq!(decoded, "/prefix/ünï@x/stable/+e/unknown/pkg-1.zip", "{form:?}");
+            assert_eq!(
+                decoded, "/prefix/ünï@x/stable/+e/unknown/pkg-1.zip",
+                "{form:?}"
+            );
         }
     }
 

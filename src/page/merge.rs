@@ -65,7 +65,13 @@ pub fn merge(project: ProjectName, layers: Vec<(usize, Arc<ProjectPage>)>) -> Me
     }
     let places: Vec<Place> = kept.into_iter().map(|at| all[at]).collect();
     let status = status(&layers, places.is_empty());
-    Merged { project, status, layers, places, by_name: order }
+    Merged {
+        project,
+        status,
+        layers,
+        places,
+        by_name: order,
+    }
 }
 
 /// The first status that is not `active`.
@@ -78,7 +84,12 @@ fn status(layers: &[(usize, Arc<ProjectPage>)], is_empty: bool) -> ProjectStatus
         ProjectState::Archived | ProjectState::Deprecated => true,
         ProjectState::Quarantined => is_empty,
     };
-    layers.iter().map(|(_, page)| &page.status).find(speaks).cloned().unwrap_or_default()
+    layers
+        .iter()
+        .map(|(_, page)| &page.status)
+        .find(speaks)
+        .cloned()
+        .unwrap_or_default()
 }
 
 impl Merged {
@@ -125,24 +136,42 @@ impl Merged {
     #[must_use]
     pub fn find(&self, filename: &str, place: Option<&FilePlace>) -> Option<Entry<'_>> {
         let name = |&at: &usize| self.entry(self.places[at]).file.filename.as_str();
-        let found = self.by_name.binary_search_by(|at| name(at).cmp(filename)).ok()?;
+        let found = self
+            .by_name
+            .binary_search_by(|at| name(at).cmp(filename))
+            .ok()?;
         let entry = self.entry(self.places[self.by_name[found]]);
-        place.is_none_or(|place| place.holds(entry.file)).then_some(entry)
+        place
+            .is_none_or(|place| place.holds(entry.file))
+            .then_some(entry)
     }
 
     /// Every version that any layer knows, with files or without, sorted.
     #[must_use]
     pub fn versions(&self) -> Vec<Version> {
-        let listed = self.layers.iter().flat_map(|(_, page)| page.versions.iter().cloned());
-        let texts: BTreeSet<&str> =
-            self.entries().map(|entry| entry.file.filename.version_text()).collect();
+        let listed = self
+            .layers
+            .iter()
+            .flat_map(|(_, page)| page.versions.iter().cloned());
+        let texts: BTreeSet<&str> = self
+            .entries()
+            .map(|entry| entry.file.filename.version_text())
+            .collect();
         let of_files = texts.into_iter().map(Version::parse);
-        of_files.chain(listed).collect::<BTreeSet<_>>().into_iter().collect()
+        of_files
+            .chain(listed)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
     }
 
     fn entry(&self, place: Place) -> Entry<'_> {
         let (member, page) = &self.layers[place.layer];
-        Entry { member: *member, state: page.status.state, file: &page.files[place.file] }
+        Entry {
+            member: *member,
+            state: page.status.state,
+            file: &page.files[place.file],
+        }
     }
 }
 
@@ -162,7 +191,10 @@ mod tests {
     }
 
     fn listed(merged: &Merged) -> Vec<(usize, &str)> {
-        merged.entries().map(|entry| (entry.member, entry.file.filename.as_str())).collect()
+        merged
+            .entries()
+            .map(|entry| (entry.member, entry.file.filename.as_str()))
+            .collect()
     }
 
     #[test]
@@ -172,9 +204,20 @@ mod tests {
             layer(2, &["six-0.zip", "six-1.zip", "six-2.zip"]),
             layer(5, &["six-2.zip", "six-3.zip"]),
         ]);
-        let expected = [(0, "six-3.zip"), (0, "six-1.zip"), (2, "six-0.zip"), (2, "six-2.zip")];
+        let expected = [
+            (0, "six-3.zip"),
+            (0, "six-1.zip"),
+            (2, "six-0.zip"),
+            (2, "six-2.zip"),
+        ];
         assert_eq!(listed(&page), expected);
-        assert_eq!(page.versions().iter().map(Version::as_str).collect::<Vec<_>>(), ["0", "1", "2", "3"]);
+        assert_eq!(
+            page.versions()
+                .iter()
+                .map(Version::as_str)
+                .collect::<Vec<_>>(),
+            ["0", "1", "2", "3"]
+        );
         for (member, name) in expected {
             assert_eq!(page.find(name, None).unwrap().member, member, "{name}");
         }
@@ -195,20 +238,33 @@ mod tests {
         use ProjectState::{Active, Archived, Deprecated, Quarantined};
         let table = [
             (vec![], Active),
-            (vec![(Active, true), (Deprecated, true), (Archived, true)], Deprecated),
+            (
+                vec![(Active, true), (Deprecated, true), (Archived, true)],
+                Deprecated,
+            ),
             (vec![(Active, true), (Quarantined, false)], Active),
-            (vec![(Active, true), (Quarantined, false), (Archived, false)], Archived),
+            (
+                vec![(Active, true), (Quarantined, false), (Archived, false)],
+                Archived,
+            ),
             (vec![(Active, false), (Quarantined, false)], Quarantined),
             (vec![(Quarantined, true)], Active),
         ];
         for (layers, expected) in table {
-            let pages = layers.iter().enumerate().map(|(member, (state, has_file))| {
-                let names: &[&str] = if *has_file { &["six-1.zip"] } else { &[] };
-                let mut page = samples::page("six", names);
-                page.status.state = *state;
-                (member, Arc::new(page))
-            });
-            assert_eq!(merged(pages.collect()).status().state, expected, "{layers:?}");
+            let pages = layers
+                .iter()
+                .enumerate()
+                .map(|(member, (state, has_file))| {
+                    let names: &[&str] = if *has_file { &["six-1.zip"] } else { &[] };
+                    let mut page = samples::page("six", names);
+                    page.status.state = *state;
+                    (member, Arc::new(page))
+                });
+            assert_eq!(
+                merged(pages.collect()).status().state,
+                expected,
+                "{layers:?}"
+            );
         }
     }
 
@@ -219,8 +275,14 @@ mod tests {
         mirror.serial = Some(7);
         let mirror = (1, Arc::new(mirror));
         let alone = merged(vec![mirror.clone()]);
-        assert_eq!((alone.serial(), alone.status().state), (Some(7), ProjectState::Active));
-        assert_eq!(alone.entries().next().unwrap().state, ProjectState::Quarantined);
+        assert_eq!(
+            (alone.serial(), alone.status().state),
+            (Some(7), ProjectState::Active)
+        );
+        assert_eq!(
+            alone.entries().next().unwrap().state,
+            ProjectState::Quarantined
+        );
         assert_eq!(merged(vec![layer(0, &[]), mirror]).serial(), None);
     }
 

@@ -48,11 +48,20 @@ pub fn parse_html(
                 base.rebase(href);
             }
             Element::Base(_) => {}
-            Element::Meta { name: "pypi:repository-version", content } => {
+            Element::Meta {
+                name: "pypi:repository-version",
+                content,
+            } => {
                 refuse_other_major(Some(content))?;
             }
-            Element::Meta { name: "pypi:project-status", content } => content.clone_into(&mut state),
-            Element::Meta { name: "pypi:project-status-reason", content } => {
+            Element::Meta {
+                name: "pypi:project-status",
+                content,
+            } => content.clone_into(&mut state),
+            Element::Meta {
+                name: "pypi:project-status-reason",
+                content,
+            } => {
                 content.clone_into(&mut reason);
             }
             Element::Meta { .. } => {}
@@ -80,14 +89,20 @@ fn add_file(builder: &mut PageBuilder, base: &Base, anchor: &Anchor) -> Result<(
     let Some(filename) = builder.filename(&url.filename().unwrap_or_default()) else {
         return Ok(());
     };
-    let provenance = anchor.attribute("data-provenance").filter(|text| !text.is_empty());
+    let provenance = anchor
+        .attribute("data-provenance")
+        .filter(|text| !text.is_empty());
     builder.file(File {
         filename,
         hashes: url.hashes(),
-        size: anchor.attribute("data-size").and_then(|text| text.trim().parse().ok()),
+        size: anchor
+            .attribute("data-size")
+            .and_then(|text| text.trim().parse().ok()),
         upload_time: upload_time(anchor),
         requires_python: anchor.attribute("data-requires-python").and_then(clean),
-        yanked: anchor.attribute("data-yanked").map_or(Yanked::No, |why| Yanked::Yes(clean(why))),
+        yanked: anchor
+            .attribute("data-yanked")
+            .map_or(Yanked::No, |why| Yanked::Yes(clean(why))),
         core_metadata: core_metadata(anchor),
         provenance: provenance.and_then(|text| Some(base.resolve(text)?.into_text())),
         gpg_sig: anchor.attribute("data-gpg-sig") == Some("true"),
@@ -122,15 +137,27 @@ mod tests {
 
     fn parse(html: &str) -> Result<ProjectPage, InvalidPage> {
         let project = ProjectName::parse("torch").unwrap();
-        parse_html(html.as_bytes(), "https://upstream.example/simple/torch/", &project)
+        parse_html(
+            html.as_bytes(),
+            "https://upstream.example/simple/torch/",
+            &project,
+        )
     }
 
     fn summary(page: &ProjectPage) -> Vec<String> {
         let line = |file: &File| {
-            let hash = file.hashes.iter().next().map_or("-".to_owned(), |(name, hex)| {
-                format!("{name}={}", &hex[..4])
-            });
-            format!("{} {} {hash}", file.filename, file.url.as_deref().unwrap_or("-"))
+            let hash = file
+                .hashes
+                .iter()
+                .next()
+                .map_or("-".to_owned(), |(name, hex)| {
+                    format!("{name}={}", &hex[..4])
+                });
+            format!(
+                "{} {} {hash}",
+                file.filename,
+                file.url.as_deref().unwrap_or("-")
+            )
         };
         page.files.iter().map(line).collect()
     }
@@ -182,8 +209,14 @@ mod tests {
         assert_eq!(hashes.sha256(), Some(Sha256::of(b"metadata")));
         assert_eq!((first.size, first.gpg_sig), (Some(12), true));
         let time = first.upload_time.unwrap();
-        assert_eq!((time.at.to_string().as_str(), time.source), ("2026-05-04T10:11:12Z", UploadTimeSource::Index));
-        assert_eq!(first.provenance.as_deref(), Some("https://upstream.example/p"));
+        assert_eq!(
+            (time.at.to_string().as_str(), time.source),
+            ("2026-05-04T10:11:12Z", UploadTimeSource::Index)
+        );
+        assert_eq!(
+            first.provenance.as_deref(),
+            Some("https://upstream.example/p")
+        );
 
         let mut bare = File::named(second.filename.clone());
         bare.url.clone_from(&second.url);
@@ -215,10 +248,19 @@ mod tests {
     #[test]
     fn a_huge_attribute_is_read_or_refused_but_never_held_twice() {
         let huge = |bytes: usize| {
-            format!("<a href=torch-1.zip data-requires-python='{}'></a>", "x".repeat(bytes))
+            format!(
+                "<a href=torch-1.zip data-requires-python='{}'></a>",
+                "x".repeat(bytes)
+            )
         };
         let page = parse(&huge(64 * 1024)).unwrap();
-        assert_eq!(page.files[0].requires_python.as_ref().unwrap().len(), 64 * 1024);
-        assert!(matches!(parse(&huge(1024 * 1024)), Err(InvalidPage::Tag(_))));
+        assert_eq!(
+            page.files[0].requires_python.as_ref().unwrap().len(),
+            64 * 1024
+        );
+        assert!(matches!(
+            parse(&huge(1024 * 1024)),
+            Err(InvalidPage::Tag(_))
+        ));
     }
 }

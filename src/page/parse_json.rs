@@ -68,7 +68,9 @@ pub(super) fn refuse_other_major(announced: Option<&str>) -> Result<(), InvalidP
     if announced.split('.').next() == Some("1") {
         return Ok(());
     }
-    Err(InvalidPage::ApiVersion(announced.chars().take(40).collect()))
+    Err(InvalidPage::ApiVersion(
+        announced.chars().take(40).collect(),
+    ))
 }
 
 /// A status in the words of PEP 792; a state nobody knows counts as none.
@@ -92,18 +94,30 @@ impl Reading {
     fn meta(&mut self, meta: &Loose<'_>) -> Result<(), InvalidPage> {
         self.builder.serial(meta.entry("_last-serial").number());
         // PEP 792 was first deployed with the status inside `meta`.
-        let (state, reason) = (meta.entry("project-status"), meta.entry("project-status-reason"));
+        let (state, reason) = (
+            meta.entry("project-status"),
+            meta.entry("project-status-reason"),
+        );
         if !self.has_status {
             self.status(state, reason);
         }
         let version = meta.entry("api-version");
-        refuse_other_major(version.number().map(|major| major.to_string()).as_deref().or(version.text()))
+        refuse_other_major(
+            version
+                .number()
+                .map(|major| major.to_string())
+                .as_deref()
+                .or(version.text()),
+        )
     }
 
     /// Takes a status written as a text with its reason beside it, or as an object with both.
     fn status(&mut self, value: &Loose<'_>, reason_beside: &Loose<'_>) {
         let state = value.text().or_else(|| value.entry("status").text());
-        let reason = value.entry("reason").text().or_else(|| reason_beside.text());
+        let reason = value
+            .entry("reason")
+            .text()
+            .or_else(|| reason_beside.text());
         if let Some(state) = state {
             self.builder.status(parse_status(state, reason));
         }
@@ -174,11 +188,18 @@ mod tests {
 
     fn parse(json: &str) -> Result<ProjectPage, InvalidPage> {
         let project = ProjectName::parse("pytz").unwrap();
-        parse_json(json.as_bytes(), "https://upstream.example/simple/pytz/", &project)
+        parse_json(
+            json.as_bytes(),
+            "https://upstream.example/simple/pytz/",
+            &project,
+        )
     }
 
     fn names(page: &ProjectPage) -> Vec<&str> {
-        page.files.iter().map(|file| file.filename.as_str()).collect()
+        page.files
+            .iter()
+            .map(|file| file.filename.as_str())
+            .collect()
     }
 
     #[test]
@@ -197,11 +218,23 @@ mod tests {
               \"project-status\": {\"status\": \"archived\", \"reason\": \"use zoneinfo\"}}",
         )
         .unwrap();
-        let expected =
-            ["pytz-2004d.tar.bz2", "pytz-2004d-py2.3.egg", "pytz-2023.1+l-py2.py3-none-any.whl"];
+        let expected = [
+            "pytz-2004d.tar.bz2",
+            "pytz-2004d-py2.3.egg",
+            "pytz-2023.1+l-py2.py3-none-any.whl",
+        ];
         assert_eq!(names(&page), expected);
-        assert_eq!(page.files[0].url.as_deref(), Some("https://upstream.example/f/pytz-2004d.tar.bz2"));
-        assert_eq!(page.versions.iter().map(ToString::to_string).collect::<Vec<_>>(), ["2024.1"]);
+        assert_eq!(
+            page.files[0].url.as_deref(),
+            Some("https://upstream.example/f/pytz-2004d.tar.bz2")
+        );
+        assert_eq!(
+            page.versions
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>(),
+            ["2024.1"]
+        );
         assert_eq!((page.dropped, page.serial), (2, Some(12)));
         assert_eq!(page.status, parse_status("archived", Some("use zoneinfo")));
     }
@@ -222,7 +255,11 @@ mod tests {
             r#"{"files": [], "project-status": null, "meta": null}"#,
             r#"{"files": [], "project-status": "haunted"}"#,
         ] {
-            assert_eq!(parse(json).unwrap().status, ProjectStatus::default(), "{json}");
+            assert_eq!(
+                parse(json).unwrap().status,
+                ProjectStatus::default(),
+                "{json}"
+            );
         }
     }
 
@@ -234,7 +271,10 @@ mod tests {
         }
         for version in ["\"2.0\"", "\"0.9\"", "\"x\"", "2", "\"10.0\""] {
             let json = format!(r#"{{"files": [], "meta": {{"api-version": {version}}}}}"#);
-            assert!(matches!(parse(&json), Err(InvalidPage::ApiVersion(_))), "{version}");
+            assert!(
+                matches!(parse(&json), Err(InvalidPage::ApiVersion(_))),
+                "{version}"
+            );
         }
     }
 

@@ -52,7 +52,9 @@ fn parse_json_list(body: &[u8]) -> Result<ProjectNames, InvalidPage> {
     }
     end.map_err(|error| InvalidPage::Json(error.to_string()))?;
     if !list.has_projects {
-        return Err(InvalidPage::Json("it has no list of \"projects\"".to_owned()));
+        return Err(InvalidPage::Json(
+            "it has no list of \"projects\"".to_owned(),
+        ));
     }
     Ok(list.names.finish())
 }
@@ -61,9 +63,10 @@ fn parse_html_list(body: &[u8]) -> Result<ProjectNames, InvalidPage> {
     let mut names = ProjectNamesBuilder::default();
     read_elements(body, &mut |element| match element {
         Element::Anchor(anchor) => add(&mut names, anchor_project(anchor)),
-        Element::Meta { name: "pypi:repository-version", content } => {
-            refuse_other_major(Some(content))
-        }
+        Element::Meta {
+            name: "pypi:repository-version",
+            content,
+        } => refuse_other_major(Some(content)),
         Element::Meta { .. } | Element::Base(_) | Element::Comment(_) => Ok(()),
     })?;
     Ok(names.finish())
@@ -83,8 +86,16 @@ fn add(names: &mut ProjectNamesBuilder, name: Option<ProjectName>) -> Result<(),
 /// shortened the text. Links that lead nowhere but to the list itself (`?C=N;O=D`) name none.
 fn anchor_project(anchor: &Anchor) -> Option<ProjectName> {
     let href = anchor.attribute("href")?;
-    let path = href.split(['?', '#']).next().unwrap_or("").trim().trim_end_matches('/');
-    let segment = path.rsplit('/').next().filter(|segment| !segment.is_empty())?;
+    let path = href
+        .split(['?', '#'])
+        .next()
+        .unwrap_or("")
+        .trim()
+        .trim_end_matches('/');
+    let segment = path
+        .rsplit('/')
+        .next()
+        .filter(|segment| !segment.is_empty())?;
     let text = anchor.text.trim().trim_end_matches('/');
     ProjectName::parse(text).ok().or_else(|| {
         let segment = percent_decode_str(segment).decode_utf8().ok()?;
@@ -123,7 +134,11 @@ impl<'de> Visitor<'de> for ListSeed<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        let JsonList { names, refused, has_projects } = self.0;
+        let JsonList {
+            names,
+            refused,
+            has_projects,
+        } = self.0;
         while let Some(key) = entries.next_key::<String>()? {
             match key.as_str() {
                 "projects" => {
@@ -132,7 +147,10 @@ impl<'de> Visitor<'de> for ListSeed<'_> {
                 }
                 "meta" => {
                     let meta: Loose<'de> = entries.next_value()?;
-                    refuse(refuse_other_major(meta.entry("api-version").text()), refused)?;
+                    refuse(
+                        refuse_other_major(meta.entry("api-version").text()),
+                        refused,
+                    )?;
                 }
                 _ => {
                     entries.next_value::<IgnoredAny>()?;
@@ -145,7 +163,10 @@ impl<'de> Visitor<'de> for ListSeed<'_> {
 
 fn add_project(names: &mut ProjectNamesBuilder, json: &str) -> Result<(), InvalidPage> {
     let project = serde_json::from_str::<WireProject<'_>>(json).ok();
-    add(names, project.and_then(|project| ProjectName::parse(&project.name).ok()))
+    add(
+        names,
+        project.and_then(|project| ProjectName::parse(&project.name).ok()),
+    )
 }
 
 #[cfg(test)]
@@ -174,7 +195,14 @@ mod tests {
 
     #[test]
     fn what_is_no_list_is_refused() {
-        for body in ["", "[]", "{}", r#"{"files": []}"#, r#"{"projects": null}"#, r#"{"projects": [{"#] {
+        for body in [
+            "",
+            "[]",
+            "{}",
+            r#"{"files": []}"#,
+            r#"{"projects": null}"#,
+            r#"{"projects": [{"#,
+        ] {
             let read = parse_project_list(Markup::Json, body.as_bytes());
             assert!(matches!(read, Err(InvalidPage::Json(_))), "{body}");
         }

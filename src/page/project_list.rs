@@ -41,7 +41,9 @@ impl ProjectNames {
         let mut starts = Vec::new();
         let mut before = "";
         for line in text.split_inclusive('\n') {
-            let name = line.strip_suffix('\n').filter(|name| *name > before && is_normalised(name));
+            let name = line
+                .strip_suffix('\n')
+                .filter(|name| *name > before && is_normalised(name));
             before = name.ok_or(InvalidProjectList::Damaged(starts.len() + 1))?;
             starts.push(offset(before.as_ptr() as usize - text.as_ptr() as usize));
         }
@@ -80,7 +82,9 @@ impl ProjectNames {
     /// Whether the list has a project.
     #[must_use]
     pub fn contains(&self, project: &ProjectName) -> bool {
-        let found = self.starts.binary_search_by(|&start| name_at(&self.text, start).cmp(project.as_str()));
+        let found = self
+            .starts
+            .binary_search_by(|&start| name_at(&self.text, start).cmp(project.as_str()));
         found.is_ok()
     }
 
@@ -123,7 +127,10 @@ impl ProjectNames {
 
 impl std::fmt::Debug for ProjectNames {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_list().entries(self.iter().take(20)).finish_non_exhaustive()
+        formatter
+            .debug_list()
+            .entries(self.iter().take(20))
+            .finish_non_exhaustive()
     }
 }
 
@@ -165,12 +172,20 @@ impl ProjectNamesBuilder {
     #[must_use]
     pub fn finish(self) -> ProjectNames {
         let Self(mut names) = self;
-        if names.starts.windows(2).all(|two| name_at(&names.text, two[0]) < name_at(&names.text, two[1])) {
+        if names
+            .starts
+            .windows(2)
+            .all(|two| name_at(&names.text, two[0]) < name_at(&names.text, two[1]))
+        {
             return names;
         }
         let text = &names.text;
-        names.starts.sort_unstable_by(|&left, &right| name_at(text, left).cmp(name_at(text, right)));
-        names.starts.dedup_by(|left, right| name_at(text, *left) == name_at(text, *right));
+        names
+            .starts
+            .sort_unstable_by(|&left, &right| name_at(text, left).cmp(name_at(text, right)));
+        names
+            .starts
+            .dedup_by(|left, right| name_at(text, *left) == name_at(text, *right));
         let mut sorted = ProjectNames {
             text: String::with_capacity(names.text.len()),
             starts: Vec::with_capacity(names.starts.len()),
@@ -224,8 +239,17 @@ mod tests {
     fn names_are_sorted_unique_and_found() {
         let list = names(&["six", "Flask", "a-b", "a", "six", "a_b"]);
         assert_eq!(list.as_text(), "a\na-b\nflask\nsix\n");
-        assert_eq!(list.iter().collect::<Vec<_>>(), ["a", "a-b", "flask", "six"]);
-        for (text, has) in [("a", true), ("six", true), ("b", false), ("a-", false), ("zzz", false)] {
+        assert_eq!(
+            list.iter().collect::<Vec<_>>(),
+            ["a", "a-b", "flask", "six"]
+        );
+        for (text, has) in [
+            ("a", true),
+            ("six", true),
+            ("b", false),
+            ("a-", false),
+            ("zzz", false),
+        ] {
             let found = ProjectName::parse(text).is_ok_and(|project| list.contains(&project));
             assert_eq!(found, has, "{text}");
         }
@@ -234,7 +258,15 @@ mod tests {
 
     #[test]
     fn a_damaged_text_is_refused_with_its_line() {
-        for (text, line) in [("a\nb", 2), ("b\na\n", 2), ("a\na\n", 2), ("\n", 1), ("A\n", 1), ("a\nb--c\n", 2), ("a-\n", 1)] {
+        for (text, line) in [
+            ("a\nb", 2),
+            ("b\na\n", 2),
+            ("a\na\n", 2),
+            ("\n", 1),
+            ("A\n", 1),
+            ("a\nb--c\n", 2),
+            ("a-\n", 1),
+        ] {
             let read = ProjectNames::from_text(text.to_owned());
             assert_eq!(read, Err(InvalidProjectList::Damaged(line)), "{text:?}");
         }

@@ -79,9 +79,10 @@ impl ProjectPage {
             let texts = text(&file.url) + text(&file.requires_python) + text(&file.provenance);
             size_of::<File>() + name + 2 * SHARED + texts
         });
-        let versions = self.versions.iter().map(|version| {
-            size_of::<Version>() + version.as_str().len() + SHARED
-        });
+        let versions = self
+            .versions
+            .iter()
+            .map(|version| size_of::<Version>() + version.as_str().len() + SHARED);
         size_of::<Self>() + files.sum::<usize>() + versions.sum::<usize>()
     }
 }
@@ -157,7 +158,9 @@ impl PageBuilder {
             let texts: HashSet<&str> = names.map(Filename::version_text).collect();
             // Ordered, not hashed: 1.0 and 1.0.0 are one version.
             let mut seen: BTreeSet<Version> = texts.into_iter().map(Version::parse).collect();
-            self.page.versions.retain(|version| seen.insert(version.clone()));
+            self.page
+                .versions
+                .retain(|version| seen.insert(version.clone()));
         }
         self.page
     }
@@ -209,7 +212,13 @@ pub(super) fn clean(text: &str) -> Option<Arc<str>> {
         other => {
             let spaced: String = other
                 .chars()
-                .map(|character| if character.is_control() { ' ' } else { character })
+                .map(|character| {
+                    if character.is_control() {
+                        ' '
+                    } else {
+                        character
+                    }
+                })
                 .collect();
             let spaced = spaced.trim();
             (!spaced.is_empty()).then(|| spaced.into())
@@ -243,9 +252,17 @@ mod tests {
         add(&mut page, "six-2.0.zip", Some(("md5", md5)));
         add(&mut page, "six-1.0.zip", Some(("sha256", &sha256)));
         add(&mut page, "six-2.0.zip", None);
-        add(&mut page, "six-1.0.zip", Some(("sha256", &Sha256::of(b"other").to_hex())));
+        add(
+            &mut page,
+            "six-1.0.zip",
+            Some(("sha256", &Sha256::of(b"other").to_hex())),
+        );
         let page = page.finish();
-        let names: Vec<_> = page.files.iter().map(|file| file.filename.as_str()).collect();
+        let names: Vec<_> = page
+            .files
+            .iter()
+            .map(|file| file.filename.as_str())
+            .collect();
         assert_eq!(names, ["six-2.0.zip", "six-1.0.zip"]);
         assert_eq!(page.files[1].hashes.sha256(), Some(Sha256::of(b"six")));
     }
@@ -278,7 +295,11 @@ mod tests {
             page.file(file).unwrap();
         }
         let page = page.finish();
-        let texts: Vec<_> = page.files.iter().filter_map(|f| f.requires_python.as_ref()).collect();
+        let texts: Vec<_> = page
+            .files
+            .iter()
+            .filter_map(|f| f.requires_python.as_ref())
+            .collect();
         assert!(Arc::ptr_eq(texts[0], texts[1]));
     }
 

@@ -31,7 +31,10 @@ pub fn render_html(page: &Filtered<'_>, links: &FileLinks) -> Vec<u8> {
         meta(&mut out, "pypi:project-status-reason", reason);
     }
     let project = page.project.as_str();
-    raw(&mut out, &format!("<title>Links for {project}</title></head><body>\n"));
+    raw(
+        &mut out,
+        &format!("<title>Links for {project}</title></head><body>\n"),
+    );
     raw(&mut out, &format!("<h1>Links for {project}</h1>\n"));
     for listed in &page.files {
         write_file(&mut out, listed, links);
@@ -96,7 +99,9 @@ fn write_sidecar(out: &mut Vec<u8>, metadata: &CoreMetadata) {
         CoreMetadata::Hashed(hashes) => fragment_digest(hashes),
         CoreMetadata::Absent | CoreMetadata::Present => None,
     };
-    let value = digest.map_or("true".to_owned(), |(algorithm, hex)| format!("{algorithm}={hex}"));
+    let value = digest.map_or("true".to_owned(), |(algorithm, hex)| {
+        format!("{algorithm}={hex}")
+    });
     for name in ["data-core-metadata", "data-dist-info-metadata"] {
         attribute(out, name, &value);
     }

@@ -20,7 +20,10 @@ const FILE_BYTES: usize = 640;
 #[must_use]
 pub fn render_json(page: &Filtered<'_>, links: &FileLinks) -> Vec<u8> {
     let mut out = Vec::with_capacity(512 + page.files.len() * FILE_BYTES);
-    raw(&mut out, &format!(r#"{{"meta":{{"api-version":"{API_VERSION}""#));
+    raw(
+        &mut out,
+        &format!(r#"{{"meta":{{"api-version":"{API_VERSION}""#),
+    );
     if let Some(serial) = page.serial {
         raw(&mut out, &format!(r#","_last-serial":{serial}"#));
     }
@@ -79,14 +82,16 @@ fn write_file(out: &mut Vec<u8>, listed: &Listed<'_>, links: &FileLinks) {
         Yanked::Yes(Some(reason)) => text(out, reason),
     }
     if listed.sidecar {
-        // The second is the key's name before PEP 714, which older installers read.
-        for key in [r#","core-metadata":"#, r#","dist-info-metadata":"#] {
-            raw(out, key);
-            match &file.core_metadata {
-                CoreMetadata::Hashed(hashes) => write_hashes(out, hashes),
-                CoreMetadata::Absent | CoreMetadata::Present => raw(out, "true"),
-            }
+        raw(out, r#","core-metadata":"#);
+        let value = out.len();
+        match &file.core_metadata {
+            CoreMetadata::Hashed(hashes) => write_hashes(out, hashes),
+            CoreMetadata::Absent | CoreMetadata::Present => raw(out, "true"),
         }
+        let value = value..out.len();
+        // The key's name before PEP 714, which older installers read.
+        raw(out, r#","dist-info-metadata":"#);
+        out.extend_from_within(value);
     }
     if let Some(provenance) = &file.provenance {
         raw(out, r#","provenance":"#);
@@ -135,7 +140,9 @@ mod tests {
     fn render(page: super::super::ProjectPage) -> String {
         let json = filtered(page, |shown| render_json(shown, &links()));
         serde_json::from_slice::<serde_json::Value>(&json).expect("it is JSON");
-        String::from_utf8(json).unwrap().replace("},{\"filename", "},\n{\"filename")
+        String::from_utf8(json)
+            .unwrap()
+            .replace("},{\"filename", "},\n{\"filename")
     }
 
     #[test]

@@ -34,11 +34,16 @@ pub fn render_list_html(names: &ProjectNames, to: &mut dyn io::Write) -> io::Res
         "<!DOCTYPE html>\n<html><head><meta name=\"pypi:repository-version\" content=\"{API_VERSION}\">\
          <title>Simple index</title></head><body>\n"
     );
-    write_pieces(names, to, [&head, "</body></html>\n"], &mut |piece, name| {
-        for part in ["<a href=\"", name, "/\">", name, "</a><br>\n"] {
-            piece.extend_from_slice(part.as_bytes());
-        }
-    })
+    write_pieces(
+        names,
+        to,
+        [&head, "</body></html>\n"],
+        &mut |piece, name| {
+            for part in ["<a href=\"", name, "/\">", name, "</a><br>\n"] {
+                piece.extend_from_slice(part.as_bytes());
+            }
+        },
+    )
 }
 
 fn write_pieces(
@@ -68,8 +73,9 @@ mod tests {
     use crate::model::ProjectName;
 
     fn names(count: usize) -> ProjectNames {
-        let names: Vec<_> =
-            (0..count).map(|n| ProjectName::parse(&format!("project-{n}")).unwrap()).collect();
+        let names: Vec<_> = (0..count)
+            .map(|n| ProjectName::parse(&format!("project-{n}")).unwrap())
+            .collect();
         names.iter().collect()
     }
 
@@ -98,8 +104,14 @@ mod tests {
         for count in [0, 1, 10_000] {
             let names = names(count);
             let [json, html] = render(&names);
-            assert_eq!(parse_project_list(Markup::Json, json.as_bytes()).unwrap(), names);
-            assert_eq!(parse_project_list(Markup::Html, html.as_bytes()).unwrap(), names);
+            assert_eq!(
+                parse_project_list(Markup::Json, json.as_bytes()).unwrap(),
+                names
+            );
+            assert_eq!(
+                parse_project_list(Markup::Html, html.as_bytes()).unwrap(),
+                names
+            );
         }
     }
 
@@ -117,6 +129,10 @@ mod tests {
         }
         let mut largest = Largest(0);
         render_list_html(&names(100_000), &mut largest).unwrap();
-        assert!(largest.0 > 0 && largest.0 < PIECE_BYTES + 1024, "{}", largest.0);
+        assert!(
+            largest.0 > 0 && largest.0 < PIECE_BYTES + 1024,
+            "{}",
+            largest.0
+        );
     }
 }

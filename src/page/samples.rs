@@ -41,7 +41,10 @@ pub(super) fn any_file(project: &'static str) -> impl Strategy<Value = File> {
         prop::option::of(any::<u64>()),
         prop::option::of(any_upload_time()),
         prop::option::of(any_text()),
-        prop_oneof![Just(Yanked::No), prop::option::of(any_text()).prop_map(Yanked::Yes)],
+        prop_oneof![
+            Just(Yanked::No),
+            prop::option::of(any_text()).prop_map(Yanked::Yes)
+        ],
         any_core_metadata(),
         prop::option::of("[a-z0-9]{1,8}"),
         any::<bool>(),
@@ -69,7 +72,10 @@ pub(super) fn any_file(project: &'static str) -> impl Strategy<Value = File> {
 
 /// Any page of the project `six` that a parser could have made.
 pub(super) fn any_page() -> impl Strategy<Value = ProjectPage> {
-    let status = (prop::sample::select(&ProjectState::ALL[..]), prop::option::of(any_text()))
+    let status = (
+        prop::sample::select(&ProjectState::ALL[..]),
+        prop::option::of(any_text()),
+    )
         .prop_map(|(state, reason)| ProjectStatus { state, reason });
     let files = prop::collection::vec(any_file("six"), 0..8);
     let versions = prop::collection::vec("[0-9]\\.[0-9]|200[0-9][a-z]", 0..3);
@@ -91,8 +97,13 @@ pub(super) fn any_page() -> impl Strategy<Value = ProjectPage> {
 
 fn any_filename(project: &'static str) -> impl Strategy<Value = Filename> {
     let version = "[0-9]{1,2}(\\.[0-9]){0,2}(d|rc1|\\+l\\.1|!2| %41|[&'\"<>#?]|é)?";
-    let ending =
-        prop::sample::select(vec!["-py3-none-any.whl", ".tar.gz", ".zip", "-py2.7.egg", ".exe"]);
+    let ending = prop::sample::select(vec![
+        "-py3-none-any.whl",
+        ".tar.gz",
+        ".zip",
+        "-py2.7.egg",
+        ".exe",
+    ]);
     (version, ending).prop_map(move |(version, ending)| {
         let project = ProjectName::parse(project).unwrap();
         Filename::parse(&format!("{project}-{version}{ending}"), &project).unwrap()
@@ -101,8 +112,12 @@ fn any_filename(project: &'static str) -> impl Strategy<Value = Filename> {
 
 fn any_hashes() -> impl Strategy<Value = Hashes> {
     let sha256 = prop::option::of(any::<[u8; 32]>());
-    (sha256, prop::option::of("[0-9a-f]{32}"), prop::option::of("[0-9a-f]{128}")).prop_map(
-        |(sha256, md5, sha512)| {
+    (
+        sha256,
+        prop::option::of("[0-9a-f]{32}"),
+        prop::option::of("[0-9a-f]{128}"),
+    )
+        .prop_map(|(sha256, md5, sha512)| {
             let sha256 = sha256.map(|bytes| Sha256::from_bytes(bytes).to_hex());
             let mut hashes = Hashes::default();
             for (name, hex) in [("sha256", sha256), ("md5", md5), ("sha512", sha512)] {
@@ -111,13 +126,16 @@ fn any_hashes() -> impl Strategy<Value = Hashes> {
                 }
             }
             hashes
-        },
-    )
+        })
 }
 
 fn any_core_metadata() -> impl Strategy<Value = CoreMetadata> {
     let hashed = |hashes: Hashes| {
-        if hashes.is_empty() { CoreMetadata::Present } else { CoreMetadata::Hashed(hashes) }
+        if hashes.is_empty() {
+            CoreMetadata::Present
+        } else {
+            CoreMetadata::Hashed(hashes)
+        }
     };
     prop_oneof![Just(CoreMetadata::Absent), any_hashes().prop_map(hashed)]
 }
@@ -125,7 +143,11 @@ fn any_core_metadata() -> impl Strategy<Value = CoreMetadata> {
 fn any_upload_time() -> impl Strategy<Value = UploadTime> {
     (1..4_000_000_000_000_000_i64, any::<bool>()).prop_map(|(micros, is_first_seen)| UploadTime {
         at: Timestamp::from_microsecond(micros).unwrap(),
-        source: if is_first_seen { UploadTimeSource::FirstSeen } else { UploadTimeSource::Index },
+        source: if is_first_seen {
+            UploadTimeSource::FirstSeen
+        } else {
+            UploadTimeSource::Index
+        },
     })
 }
 

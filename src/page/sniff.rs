@@ -24,7 +24,12 @@ pub fn sniff(content_type: Option<&str>, body: &[u8]) -> Markup {
 }
 
 fn announced(content_type: &str) -> Markup {
-    let essence = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    let essence = content_type
+        .split(';')
+        .next()
+        .unwrap_or("")
+        .trim()
+        .to_ascii_lowercase();
     if essence.ends_with("+json") || essence.ends_with("/json") {
         Markup::Json
     } else {
@@ -56,7 +61,11 @@ mod tests {
             (Some("text/html"), "six", Markup::Html),
         ];
         for (content_type, body, markup) in table {
-            assert_eq!(sniff(content_type, body.as_bytes()), markup, "{content_type:?} {body:?}");
+            assert_eq!(
+                sniff(content_type, body.as_bytes()),
+                markup,
+                "{content_type:?} {body:?}"
+            );
         }
     }
 }

@@ -28,7 +28,8 @@ impl Base {
     /// [`InvalidPage::Url`].
     pub(super) fn parse(text: &str) -> Result<Self, InvalidPage> {
         let url = Url::parse(text).ok().filter(is_web);
-        url.map(Self).ok_or_else(|| InvalidPage::Url(text.chars().take(200).collect()))
+        url.map(Self)
+            .ok_or_else(|| InvalidPage::Url(text.chars().take(200).collect()))
     }
 
     /// Follows a `<base href>`; one that leads nowhere changes nothing.
@@ -82,15 +83,39 @@ mod tests {
     fn urls_are_resolved_against_the_page() {
         let base = Base::parse(PAGE).unwrap();
         let table = [
-            ("../../f/six-1.zip", "https://upstream.example/f/six-1.zip", "six-1.zip"),
-            ("six-1.zip?sig=a#md5=0", "https://upstream.example/simple/six/six-1.zip?sig=a", "six-1.zip"),
-            ("//files.example/a%2Bb.zip", "https://files.example/a%2Bb.zip", "a+b.zip"),
-            ("http://files.example/a%252B.zip", "http://files.example/a%252B.zip", "a%2B.zip"),
-            (" /six 1.zip\n", "https://upstream.example/six%201.zip", "six 1.zip"),
+            (
+                "../../f/six-1.zip",
+                "https://upstream.example/f/six-1.zip",
+                "six-1.zip",
+            ),
+            (
+                "six-1.zip?sig=a#md5=0",
+                "https://upstream.example/simple/six/six-1.zip?sig=a",
+                "six-1.zip",
+            ),
+            (
+                "//files.example/a%2Bb.zip",
+                "https://files.example/a%2Bb.zip",
+                "a+b.zip",
+            ),
+            (
+                "http://files.example/a%252B.zip",
+                "http://files.example/a%252B.zip",
+                "a%2B.zip",
+            ),
+            (
+                " /six 1.zip\n",
+                "https://upstream.example/six%201.zip",
+                "six 1.zip",
+            ),
         ];
         for (reference, url, filename) in table {
             let resolved = base.resolve(reference).unwrap();
-            assert_eq!(resolved.filename().as_deref(), Some(filename), "{reference}");
+            assert_eq!(
+                resolved.filename().as_deref(),
+                Some(filename),
+                "{reference}"
+            );
             assert_eq!(&*resolved.into_text(), url, "{reference}");
         }
     }
@@ -100,13 +125,23 @@ mod tests {
         let base = Base::parse(PAGE).unwrap();
         let long = "a".repeat(URL_BYTES_MAX + 1);
         let grows = "ü".repeat(URL_BYTES_MAX / 4);
-        for reference in ["file:///etc/passwd", "data:,x", "mailto:a@b", "http://", &long, &grows] {
+        for reference in [
+            "file:///etc/passwd",
+            "data:,x",
+            "mailto:a@b",
+            "http://",
+            &long,
+            &grows,
+        ] {
             assert!(base.resolve(reference).is_none(), "{reference}");
         }
         assert_eq!(base.resolve("/").unwrap().filename(), None);
         assert_eq!(base.resolve("%ff.zip").unwrap().filename(), None);
         for page in ["", "/simple/", "ftp://upstream.example/"] {
-            assert!(matches!(Base::parse(page), Err(InvalidPage::Url(_))), "{page}");
+            assert!(
+                matches!(Base::parse(page), Err(InvalidPage::Url(_))),
+                "{page}"
+            );
         }
     }
 

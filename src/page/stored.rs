@@ -62,7 +62,11 @@ pub fn to_stored(page: &ProjectPage, meta: &StoredMeta) -> Vec<u8> {
         reason: page.status.reason.as_deref().map(Cow::from),
         serial: page.serial,
         dropped: page.dropped,
-        versions: page.versions.iter().map(|version| version.as_str().into()).collect(),
+        versions: page
+            .versions
+            .iter()
+            .map(|version| version.as_str().into())
+            .collect(),
         files: page.files.iter().map(StoredFile::of).collect(),
     };
     let mut out = HEADER.to_vec();
@@ -82,12 +86,16 @@ pub fn from_stored(
     let wire: StoredPage<'_> =
         serde_json::from_slice(json).map_err(|error| InvalidStored::Damaged(error.to_string()))?;
     if !project.is_spelled(&wire.project) {
-        return Err(InvalidStored::Damaged(format!("it is a copy of {:?}", wire.project)));
+        return Err(InvalidStored::Damaged(format!(
+            "it is a copy of {:?}",
+            wire.project
+        )));
     }
     let state = ProjectState::parse(&wire.state);
     let files = wire.files.into_iter().map(|file| {
         let name = file.name.clone().into_owned();
-        file.read(project).ok_or_else(|| InvalidStored::Damaged(format!("its file {name:?}")))
+        file.read(project)
+            .ok_or_else(|| InvalidStored::Damaged(format!("its file {name:?}")))
     });
     let page = ProjectPage {
         project: project.clone(),
@@ -96,7 +104,11 @@ pub fn from_stored(
             reason: wire.reason.map(|reason| reason.as_ref().into()),
         },
         files: files.collect::<Result<_, _>>()?,
-        versions: wire.versions.iter().map(|text| Version::parse(text)).collect(),
+        versions: wire
+            .versions
+            .iter()
+            .map(|text| Version::parse(text))
+            .collect(),
         serial: wire.serial,
         dropped: wire.dropped,
     };
@@ -148,14 +160,17 @@ struct StoredFile<'a> {
     gpg_sig: bool,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_false(value: &bool) -> bool {
     !value
 }
 
 impl<'a> StoredFile<'a> {
     fn of(file: &'a File) -> Self {
-        let time = |source| file.upload_time.filter(|time| time.source == source).map(|time| time.at);
+        let time = |source| {
+            file.upload_time
+                .filter(|time| time.source == source)
+                .map(|time| time.at)
+        };
         let (yanked, yanked_reason) = match &file.yanked {
             Yanked::No => (false, None),
             Yanked::Yes(reason) => (true, reason.as_deref().map(Cow::from)),
@@ -184,8 +199,14 @@ impl<'a> StoredFile<'a> {
     fn read(self, project: &ProjectName) -> Option<File> {
         let shared = |text: Option<Cow<'_, str>>| text.map(|text| text.as_ref().into());
         let upload_time = match (self.uploaded, self.first_seen) {
-            (Some(at), None) => Some(UploadTime { at, source: UploadTimeSource::Index }),
-            (None, Some(at)) => Some(UploadTime { at, source: UploadTimeSource::FirstSeen }),
+            (Some(at), None) => Some(UploadTime {
+                at,
+                source: UploadTimeSource::Index,
+            }),
+            (None, Some(at)) => Some(UploadTime {
+                at,
+                source: UploadTimeSource::FirstSeen,
+            }),
             (None, None) => None,
             (Some(_), Some(_)) => return None,
         };
@@ -213,7 +234,10 @@ impl<'a> StoredFile<'a> {
 }
 
 fn store_hashes(hashes: &Hashes) -> StoredHashes<'_> {
-    hashes.iter().map(|(algorithm, hex)| (algorithm.into(), hex)).collect()
+    hashes
+        .iter()
+        .map(|(algorithm, hex)| (algorithm.into(), hex))
+        .collect()
 }
 
 fn read_hashes(stored: &StoredHashes<'_>) -> Option<Hashes> {
@@ -248,8 +272,10 @@ mod tests {
     #[test]
     fn the_form_on_disk() {
         let mut page = samples::page("six", &["six-1.zip"]);
-        page.files[0].upload_time =
-            Some(UploadTime { at: meta().fetched_at, source: UploadTimeSource::FirstSeen });
+        page.files[0].upload_time = Some(UploadTime {
+            at: meta().fetched_at,
+            source: UploadTimeSource::FirstSeen,
+        });
         page.files[0].yanked = Yanked::Yes(None);
         page.files[0].core_metadata = CoreMetadata::Present;
         let stored = String::from_utf8(to_stored(&page, &meta())).unwrap();
@@ -275,10 +301,16 @@ mod tests {
             stored.replace("\"name\"", "\"nom\""),
             stored.replace("\"url\"", "\"yanked_reason\""),
         ] {
-            assert!(matches!(of(text.clone()), InvalidStored::Damaged(_)), "{text}");
+            assert!(
+                matches!(of(text.clone()), InvalidStored::Damaged(_)),
+                "{text}"
+            );
         }
         let seven = ProjectName::parse("seven").unwrap();
-        assert!(matches!(from_stored(stored.as_bytes(), &seven), Err(InvalidStored::Damaged(_))));
+        assert!(matches!(
+            from_stored(stored.as_bytes(), &seven),
+            Err(InvalidStored::Damaged(_))
+        ));
     }
 
     proptest! {

@@ -13,7 +13,9 @@ pub(super) fn parse_upload_time(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     let at: Timestamp = match text.parse() {
         Ok(at) => at,
-        Err(_) => Offset::UTC.to_timestamp(text.parse::<DateTime>().ok()?).ok()?,
+        Err(_) => Offset::UTC
+            .to_timestamp(text.parse::<DateTime>().ok()?)
+            .ok()?,
     };
     let at = Timestamp::new(at.as_second(), at.subsec_microsecond() * 1000).ok()?;
     (at > Timestamp::UNIX_EPOCH).then_some(at)
@@ -39,11 +41,20 @@ mod tests {
     #[test]
     fn spellings_of_the_field_are_read_and_written_as_one() {
         let table = [
-            ("2026-05-04T10:11:12.000000Z", Some("2026-05-04T10:11:12.000000Z")),
+            (
+                "2026-05-04T10:11:12.000000Z",
+                Some("2026-05-04T10:11:12.000000Z"),
+            ),
             ("2026-05-04T10:11:12Z", Some("2026-05-04T10:11:12.000000Z")),
-            ("2026-05-04T12:11:12.5+02:00", Some("2026-05-04T10:11:12.500000Z")),
+            (
+                "2026-05-04T12:11:12.5+02:00",
+                Some("2026-05-04T10:11:12.500000Z"),
+            ),
             (" 2026-05-04 10:11:12 ", Some("2026-05-04T10:11:12.000000Z")),
-            ("2026-05-04T10:11:12.123456789Z", Some("2026-05-04T10:11:12.123456Z")),
+            (
+                "2026-05-04T10:11:12.123456789Z",
+                Some("2026-05-04T10:11:12.123456Z"),
+            ),
             ("1970-01-01T00:00:00Z", None),
             ("-002026-05-04T10:11:12Z", None),
             ("yesterday", None),

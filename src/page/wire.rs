@@ -65,7 +65,9 @@ impl Loose<'_> {
     /// One value of the object.
     pub(super) fn entry(&self, key: &str) -> &Self {
         let mut entries = self.entries().iter();
-        entries.find(|(known, _)| known == key).map_or(&Self::Absent, |(_, value)| value)
+        entries
+            .find(|(known, _)| known == key)
+            .map_or(&Self::Absent, |(_, value)| value)
     }
 }
 
@@ -194,12 +196,19 @@ mod tests {
                 Loose::Table(vec![
                     ("md5".into(), Loose::Text("ab".into())),
                     ("x".into(), Loose::Absent),
-                    ("y".into(), Loose::Table(vec![("z".into(), Loose::Number(1))])),
+                    (
+                        "y".into(),
+                        Loose::Table(vec![("z".into(), Loose::Number(1))]),
+                    ),
                 ]),
             ),
         ];
         for (json, expected) in table {
-            assert_eq!(serde_json::from_str::<Loose<'_>>(json).unwrap(), expected, "{json}");
+            assert_eq!(
+                serde_json::from_str::<Loose<'_>>(json).unwrap(),
+                expected,
+                "{json}"
+            );
         }
     }
 

@@ -14,4 +14,5 @@
 //! `docs/ARCHITECTURE.md` walks through them; `tests/it/tidy.rs` holds the rooms apart.
 
 pub mod model;
+pub mod page;
 pub mod policy;

@@ -1,0 +1,265 @@
+//! What remains of a merged page once each file was decided on, and until when that holds.
+//!
+//! The decision itself is handed in: `policy` makes it for the page, the file and the sidecar alike.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::merge::Entry;
+use super::merge::Merged;
+use crate::model::CoreMetadata;
+use crate::model::File;
+use crate::model::Kind;
+use crate::model::ProjectName;
+use crate::model::ProjectStatus;
+use crate::model::Timestamp;
+use crate::model::Version;
+use crate::model::Yanked;
+
+/// What a page does with a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ruling {
+    /// It is listed as it is.
+    List,
+    /// It is not listed.
+    Hide,
+    /// It is listed as yanked for this reason, and refused when asked for (index-api.md §8).
+    ListAsYanked(Arc<str>),
+}
+
+/// A ruling and how long it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// What is done with the file.
+    pub ruling: Ruling,
+    /// When time alone changes the ruling; nothing when it never does.
+    pub next_change: Option<Timestamp>,
+}
+
+/// A page as it is shown.
+#[derive(Debug, Clone)]
+pub struct Filtered<'a> {
+    /// The project.
+    pub project: &'a ProjectName,
+    /// Its status.
+    pub status: &'a ProjectStatus,
+    /// The upstream's serial, where the page is one upstream's alone.
+    pub serial: Option<u64>,
+    /// The files listed, in the order of the stack.
+    pub files: Vec<Listed<'a>>,
+    /// How many files are not listed.
+    pub hidden: usize,
+    /// When the page would change without any source changing; it is to be filtered again then.
+    pub next_change: Option<Timestamp>,
+}
+
+/// A file on a page.
+#[derive(Debug, Clone)]
+pub struct Listed<'a> {
+    /// The file, as its index has it.
+    pub file: &'a File,
+    /// The position in the stack of that index.
+    pub member: usize,
+    /// Whether it is shown as yanked, which may be by policy.
+    pub yanked: Yanked,
+    /// Whether a sidecar is announced. Here it is for every wheel, since one can always be read out of
+    /// the wheel itself, and for whatever the index announces one; a caller who cannot serve it says no.
+    pub sidecar: bool,
+}
+
+/// Asks for a ruling on each file, in order.
+pub fn filter<'a>(
+    merged: &'a Merged,
+    decide: &mut dyn FnMut(&Entry<'a>) -> Decided,
+) -> Filtered<'a> {
+    let mut filtered = Filtered {
+        project: merged.project(),
+        status: merged.status(),
+        serial: merged.serial(),
+        files: Vec::with_capacity(merged.len()),
+        hidden: 0,
+        next_change: None,
+    };
+    for entry in merged.entries() {
+        let decided = decide(&entry);
+        filtered.next_change = earlier(filtered.next_change, decided.next_change);
+        let yanked = match decided.ruling {
+            Ruling::List => entry.file.yanked.clone(),
+            Ruling::ListAsYanked(reason) => Yanked::Yes(Some(reason)),
+            Ruling::Hide => {
+                filtered.hidden += 1;
+                continue;
+            }
+        };
+        filtered.files.push(Listed {
+            file: entry.file,
+            member: entry.member,
+            yanked,
+            sidecar: has_sidecar(entry.file),
+        });
+    }
+    filtered
+}
+
+impl Filtered<'_> {
+    /// The versions of the listed files, each once, in the order of the files.
+    ///
+    /// A version all of whose files are hidden is none, since resolvers may take this list as a
+    /// shortcut; nor is one that never had a file (index-api.md §4.2, §14).
+    #[must_use]
+    pub fn versions(&self) -> Vec<String> {
+        // Parsing is dear and files of one version mostly stand together under one spelling.
+        let mut texts = HashSet::new();
+        let mut versions = Vec::new();
+        let mut seen = HashSet::new();
+        for listed in &self.files {
+            let text = listed.file.filename.version_text();
+            if texts.insert(text) {
+                let version = Version::parse(text).normalised();
+                if seen.insert(version.clone()) {
+                    versions.push(version);
+                }
+            }
+        }
+        versions
+    }
+}
+
+fn has_sidecar(file: &File) -> bool {
+    match file.filename.kind() {
+        Kind::Wheel => true,
+        Kind::Sdist | Kind::Egg | Kind::Other => file.core_metadata != CoreMetadata::Absent,
+    }
+}
+
+fn earlier(left: Option<Timestamp>, right: Option<Timestamp>) -> Option<Timestamp> {
+    match (left, right) {
+        (Some(left), Some(right)) => Some(left.min(right)),
+        (left, right) => left.or(right),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::merge::merge;
+    use super::super::samples;
+    use super::*;
+
+    fn merged(names: &[&str]) -> Merged {
+        let page = samples::page("six", names);
+        merge(page.project.clone(), vec![(3, Arc::new(page))])
+    }
+
+    fn second(second: i64) -> Option<Timestamp> {
+        Some(Timestamp::from_second(second).unwrap())
+    }
+
+    #[test]
+    fn rulings_are_carried_out_in_order() {
+        let merged = merged(&[
+            "six-1.zip",
+            "six-2.0.zip",
+            "six-2.0-py3-none-any.whl",
+            "six-3.zip",
+        ]);
+        let filtered = filter(&merged, &mut |entry| match entry.file.filename.as_str() {
+            "six-1.zip" => Decided {
+                ruling: Ruling::Hide,
+                next_change: second(50),
+            },
+            "six-2.0.zip" => Decided {
+                ruling: Ruling::ListAsYanked("cool-down".into()),
+                next_change: second(20),
+            },
+            "six-3.zip" => Decided {
+                ruling: Ruling::List,
+                next_change: second(30),
+            },
+            _ => Decided {
+                ruling: Ruling::List,
+                next_change: None,
+            },
+        });
+        let shown: Vec<_> = filtered
+            .files
+            .iter()
+            .map(|one| {
+                (
+                    one.file.filename.as_str(),
+                    one.yanked.is_yanked(),
+                    one.sidecar,
+                    one.member,
+                )
+            })
+            .collect();
+        let expected = [
+            ("six-2.0.zip", true, false, 3),
+            ("six-2.0-py3-none-any.whl", false, true, 3),
+            ("six-3.zip", false, false, 3),
+        ];
+        assert_eq!(shown, expected);
+        assert_eq!(
+            filtered.files[0].yanked,
+            Yanked::Yes(Some("cool-down".into()))
+        );
+        assert_eq!((filtered.hidden, filtered.next_change), (1, second(20)));
+        assert_eq!(filtered.versions(), ["2.0", "3"]);
+    }
+
+    #[test]
+    fn versions_are_those_of_listed_files_in_their_normal_spelling() {
+        let names = [
+            "six-1.0-alpha.1.zip",
+            "six-1.0a1.tar.gz",
+            "six-2004d.zip",
+            "six-9.zip",
+        ];
+        let mut page = samples::page("six", &names);
+        page.versions = vec![Version::parse("8")];
+        let merged = merge(page.project.clone(), vec![(0, Arc::new(page))]);
+        let filtered = filter(&merged, &mut |entry| Decided {
+            ruling: if entry.file.filename.as_str() == "six-9.zip" {
+                Ruling::Hide
+            } else {
+                Ruling::List
+            },
+            next_change: None,
+        });
+        assert_eq!(filtered.versions(), ["1.0a1", "2004d"]);
+    }
+
+    #[test]
+    fn a_sidecar_that_the_index_announces_is_announced() {
+        let mut page = samples::page("six", &["six-1.zip"]);
+        page.files[0].core_metadata = CoreMetadata::Present;
+        let merged = merge(page.project.clone(), vec![(0, Arc::new(page))]);
+        let filtered = filter(&merged, &mut |_| Decided {
+            ruling: Ruling::List,
+            next_change: None,
+        });
+        assert!(filtered.files[0].sidecar);
+    }
+
+    proptest! {
+        #[test]
+        fn filtering_keeps_the_order_and_invents_nothing(rulings in prop::collection::vec(0..3_u8, 0..12)) {
+            let names: Vec<String> = (0..rulings.len()).map(|n| format!("six-{n}.zip")).collect();
+            let merged = merged(&names.iter().map(String::as_str).collect::<Vec<_>>());
+            let mut left = rulings.iter();
+            let filtered = filter(&merged, &mut |_| Decided {
+                ruling: match left.next() {
+                    Some(0) => Ruling::Hide,
+                    Some(1) => Ruling::ListAsYanked("no".into()),
+                    _ => Ruling::List,
+                },
+                next_change: None,
+            });
+            let expected = names.iter().zip(&rulings).filter(|(_, ruling)| **ruling != 0);
+            let shown = filtered.files.iter().map(|one| (one.file.filename.as_str(), one.yanked.is_yanked()));
+            prop_assert!(shown.eq(expected.map(|(name, ruling)| (name.as_str(), *ruling == 1))));
+            prop_assert_eq!(filtered.hidden + filtered.files.len(), names.len());
+        }
+    }
+}

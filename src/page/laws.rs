@@ -1,0 +1,209 @@
+//! Laws that hold between the files of this room: what is written is read again, and both forms agree.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use url::Url;
+
+use super::digests::fragment_digest;
+use super::filter::Decided;
+use super::filter::Filtered;
+use super::filter::Ruling;
+use super::filter::filter;
+use super::links::FileLinks;
+use super::links::PageForm;
+use super::merge::merge;
+use super::parse_html::parse_html;
+use super::parse_json::parse_json;
+use super::project_page::ProjectPage;
+use super::render_html::render_html;
+use super::render_json::render_json;
+use super::samples;
+use crate::model::CoreMetadata;
+use crate::model::File;
+use crate::model::Hashes;
+use crate::model::IndexName;
+use crate::model::Kind;
+use crate::model::ProjectState;
+use crate::model::ProjectStatus;
+use crate::model::Sha256;
+use crate::model::UploadTime;
+use crate::model::UploadTimeSource;
+use crate::model::Yanked;
+
+const PAGE: &str = "https://devpi.example/packages/stable/+simple/six/";
+
+/// The links of the page at [`PAGE`].
+pub(super) fn links() -> FileLinks {
+    FileLinks::new(
+        PageForm::Simple,
+        &IndexName::parse("packages/stable").unwrap(),
+    )
+}
+
+/// Shows a page as it is, with nothing hidden, to `show`.
+pub(super) fn filtered<T>(page: ProjectPage, show: impl FnOnce(&Filtered<'_>) -> T) -> T {
+    let merged = merge(page.project.clone(), vec![(0, Arc::new(page))]);
+    show(&filter(&merged, &mut |_| Decided {
+        ruling: Ruling::List,
+        next_change: None,
+    }))
+}
+
+/// A page with every fact there is, and every odd name.
+pub(super) fn odd_page() -> ProjectPage {
+    let mut page = samples::page(
+        "six",
+        &[
+            "Six-2.0+l.1-py3-none-any.whl",
+            "six-1.0.zip",
+            "six-2004d.tar.bz2",
+            "six-0.9-py2.7.egg",
+        ],
+    );
+    page.serial = Some(42);
+    page.status = ProjectStatus {
+        state: ProjectState::Deprecated,
+        reason: Some("use \"seven\" & <eight>".into()),
+    };
+    let [wheel, zip, legacy, _] = &mut page.files[..] else {
+        panic!("four files");
+    };
+    wheel
+        .hashes
+        .insert("md5", "d41d8cd98f00b204e9800998ecf8427e")
+        .unwrap();
+    wheel.size = Some(48_211);
+    wheel.upload_time = Some(UploadTime {
+        at: "2026-05-04T10:11:12.5Z".parse().unwrap(),
+        source: UploadTimeSource::Index,
+    });
+    wheel.requires_python = Some(">=3.8, <4".into());
+    wheel.core_metadata = CoreMetadata::Hashed(Hashes::sha256_only(Sha256::of(b"metadata")));
+    wheel.provenance = Some("https://upstream.example/p?a=1&b=2".into());
+    wheel.gpg_sig = true;
+    zip.yanked = Yanked::Yes(Some("it's <b>\"bad\"</b> & old".into()));
+    zip.upload_time = Some(UploadTime {
+        at: "2026-05-04T10:11:12Z".parse().unwrap(),
+        source: UploadTimeSource::FirstSeen,
+    });
+    legacy.hashes = Hashes::default();
+    legacy.yanked = Yanked::Yes(None);
+    page
+}
+
+/// The page as a client of ours sees it: our links, and a sidecar for each wheel.
+fn as_shown(page: &ProjectPage) -> ProjectPage {
+    let mut shown = page.clone();
+    let base = Url::parse(PAGE).unwrap();
+    for file in &mut shown.files {
+        let mut link = Vec::new();
+        links().write(file, &mut link);
+        let url = base.join(std::str::from_utf8(&link).unwrap()).unwrap();
+        file.url = Some(url.as_str().into());
+        if file.filename.kind() == Kind::Wheel && file.core_metadata == CoreMetadata::Absent {
+            file.core_metadata = CoreMetadata::Present;
+        }
+    }
+    if shown.status.state == ProjectState::Quarantined && !shown.files.is_empty() {
+        shown.status = ProjectStatus::default();
+    }
+    if shown.status.state == ProjectState::Active {
+        shown.status = ProjectStatus::default();
+    }
+    // Versions without files are not listed.
+    shown.versions.clear();
+    shown
+}
+
+/// HTML has room for one digest.
+fn with_one_digest(page: ProjectPage) -> ProjectPage {
+    let one = |hashes: &Hashes| {
+        let mut kept = Hashes::default();
+        if let Some((algorithm, hex)) = fragment_digest(hashes) {
+            kept.insert(algorithm, &hex).unwrap();
+        }
+        kept
+    };
+    let narrow = |file: File| File {
+        hashes: one(&file.hashes),
+        core_metadata: match &file.core_metadata {
+            CoreMetadata::Hashed(hashes) => CoreMetadata::Hashed(one(hashes)),
+            other => other.clone(),
+        },
+        ..file
+    };
+    ProjectPage {
+        files: page.files.into_iter().map(narrow).collect(),
+        ..page
+    }
+}
+
+fn names(page: &ProjectPage) -> Vec<&str> {
+    page.files
+        .iter()
+        .map(|file| file.filename.as_str())
+        .collect()
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_as_json_is_read_again(page in samples::any_page()) {
+        let json = filtered(page.clone(), |shown| render_json(shown, &links()));
+        let read = parse_json(&json, PAGE, &page.project).unwrap();
+        prop_assert_eq!(read, as_shown(&page));
+    }
+
+    #[test]
+    fn what_is_written_as_html_is_read_again(page in samples::any_page()) {
+        let html = filtered(page.clone(), |shown| render_html(shown, &links()));
+        let read = parse_html(&html, PAGE, &page.project).unwrap();
+        prop_assert_eq!(read, with_one_digest(as_shown(&page)));
+    }
+
+    #[test]
+    fn both_forms_list_the_same_files_in_the_same_order(page in samples::any_page()) {
+        let (json, html) = filtered(page.clone(), |shown| {
+            (render_json(shown, &links()), render_html(shown, &links()))
+        });
+        let json = parse_json(&json, PAGE, &page.project).unwrap();
+        let html = parse_html(&html, PAGE, &page.project).unwrap();
+        prop_assert_eq!(names(&json), names(&html));
+        prop_assert_eq!(names(&json), names(&page));
+    }
+
+    #[test]
+    fn json_never_holds_what_a_client_chokes_on(page in samples::any_page()) {
+        let json = filtered(page, |shown| render_json(shown, &links()));
+        let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        prop_assert!(!has_null_or_empty_text(&value));
+        for file in value["files"].as_array().unwrap() {
+            prop_assert!(file["hashes"].is_object());
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_a_parser_fail_otherwise_than_by_an_error(
+        body in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..60),
+            "[{}\\[\\]\":,a-z<>/=&#;! 0-9-]{0,80}".prop_map(String::into_bytes),
+            "(<a href=[\"']?[a-z0-9.#=&;%-]{0,12}[\"']? ?>?){0,4}".prop_map(String::into_bytes),
+        ],
+    ) {
+        let project = crate::model::ProjectName::parse("six").unwrap();
+        let pages = [parse_json(&body, PAGE, &project), parse_html(&body, PAGE, &project)];
+        for page in pages.into_iter().flatten() {
+            prop_assert!(page.files.iter().all(|file| *file.filename.project() == project));
+        }
+    }
+}
+
+fn has_null_or_empty_text(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Null => true,
+        serde_json::Value::String(text) => text.is_empty(),
+        serde_json::Value::Array(items) => items.iter().any(has_null_or_empty_text),
+        serde_json::Value::Object(entries) => entries.values().any(has_null_or_empty_text),
+        serde_json::Value::Bool(_) | serde_json::Value::Number(_) => false,
+    }
+}

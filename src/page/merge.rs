@@ -1,0 +1,312 @@
+//! The pages of a stack as one: laid over each other in order, the first file of a name wins.
+//!
+//! Which members of the stack may speak for the project at all is `policy`'s business; what arrives
+//! here does. Nothing is copied: a [`Merged`] holds its layers and says where each file stands in them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::links::FilePlace;
+use super::project_page::ProjectPage;
+use crate::model::File;
+use crate::model::ProjectName;
+use crate::model::ProjectState;
+use crate::model::ProjectStatus;
+use crate::model::Version;
+
+/// What a stack says about a project, before any policy.
+#[derive(Debug, Clone)]
+pub struct Merged {
+    project: ProjectName,
+    status: ProjectStatus,
+    layers: Vec<(usize, Arc<ProjectPage>)>,
+    /// The files listed, in order.
+    places: Vec<Place>,
+    /// Positions in `places`, by file name.
+    by_name: Vec<usize>,
+}
+
+/// Which file of which layer.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    layer: usize,
+    file: usize,
+}
+
+/// One file of a merged page and where it comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry<'a> {
+    /// The position in the stack of the index that lists the file.
+    pub member: usize,
+    /// What that index says of the project (PEP 792); the page as a whole may say something else.
+    pub state: ProjectState,
+    /// The file.
+    pub file: &'a File,
+}
+
+/// Lays the pages of a stack's members over each other, in the order given (devpi-protocol.md §8.3).
+///
+/// Each layer comes with its member's position in the stack, which [`Entry::member`] repeats.
+#[must_use]
+pub fn merge(project: ProjectName, layers: Vec<(usize, Arc<ProjectPage>)>) -> Merged {
+    let mut all = Vec::with_capacity(layers.iter().map(|(_, page)| page.files.len()).sum());
+    for (layer, (_, page)) in layers.iter().enumerate() {
+        all.extend((0..page.files.len()).map(|file| Place { layer, file }));
+    }
+    let name = |place: Place| layers[place.layer].1.files[place.file].filename.as_str();
+    let mut order: Vec<usize> = (0..all.len()).collect();
+    order.sort_unstable_by(|&left, &right| (name(all[left]), left).cmp(&(name(all[right]), right)));
+    // Of equal names the first in the sorted order is the first in the stack.
+    order.dedup_by(|later, first| name(all[*later]) == name(all[*first]));
+    let mut kept = order.clone();
+    kept.sort_unstable();
+    for position in &mut order {
+        *position = kept.partition_point(|&one| one < *position);
+    }
+    let places: Vec<Place> = kept.into_iter().map(|at| all[at]).collect();
+    let status = status(&layers, places.is_empty());
+    Merged {
+        project,
+        status,
+        layers,
+        places,
+        by_name: order,
+    }
+}
+
+/// The first status that is not `active`.
+///
+/// `quarantined` counts only when no member has a file: PEP 792 forbids an index to offer files of a
+/// quarantined project, and what a mirror's upstream quarantines must not take our own files away.
+fn status(layers: &[(usize, Arc<ProjectPage>)], is_empty: bool) -> ProjectStatus {
+    let speaks = |status: &&ProjectStatus| match status.state {
+        ProjectState::Active => false,
+        ProjectState::Archived | ProjectState::Deprecated => true,
+        ProjectState::Quarantined => is_empty,
+    };
+    layers
+        .iter()
+        .map(|(_, page)| &page.status)
+        .find(speaks)
+        .cloned()
+        .unwrap_or_default()
+}
+
+impl Merged {
+    /// The project.
+    #[must_use]
+    pub fn project(&self) -> &ProjectName {
+        &self.project
+    }
+
+    /// The first layer's status that is not `active`; `quarantined` only where there are no files.
+    #[must_use]
+    pub fn status(&self) -> &ProjectStatus {
+        &self.status
+    }
+
+    /// The upstream's serial, where the page is one upstream's alone.
+    #[must_use]
+    pub fn serial(&self) -> Option<u64> {
+        match &self.layers[..] {
+            [(_, page)] => page.serial,
+            _ => None,
+        }
+    }
+
+    /// How many files.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether no member lists a file.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Every file, in order.
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = Entry<'_>> {
+        self.places.iter().map(|place| self.entry(*place))
+    }
+
+    /// The file of this name, if it is also at this place, where one is asked for: a URL with another
+    /// digest means a file that is no longer the one listed.
+    #[must_use]
+    pub fn find(&self, filename: &str, place: Option<&FilePlace>) -> Option<Entry<'_>> {
+        let name = |&at: &usize| self.entry(self.places[at]).file.filename.as_str();
+        let found = self
+            .by_name
+            .binary_search_by(|at| name(at).cmp(filename))
+            .ok()?;
+        let entry = self.entry(self.places[self.by_name[found]]);
+        place
+            .is_none_or(|place| place.holds(entry.file))
+            .then_some(entry)
+    }
+
+    /// Every version that any layer knows, with files or without, sorted.
+    #[must_use]
+    pub fn versions(&self) -> Vec<Version> {
+        let listed = self
+            .layers
+            .iter()
+            .flat_map(|(_, page)| page.versions.iter().cloned());
+        let texts: BTreeSet<&str> = self
+            .entries()
+            .map(|entry| entry.file.filename.version_text())
+            .collect();
+        let of_files = texts.into_iter().map(Version::parse);
+        of_files
+            .chain(listed)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
+    }
+
+    fn entry(&self, place: Place) -> Entry<'_> {
+        let (member, page) = &self.layers[place.layer];
+        Entry {
+            member: *member,
+            state: page.status.state,
+            file: &page.files[place.file],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::samples;
+    use super::*;
+
+    fn layer(member: usize, names: &[&str]) -> (usize, Arc<ProjectPage>) {
+        (member, Arc::new(samples::page("six", names)))
+    }
+
+    fn merged(layers: Vec<(usize, Arc<ProjectPage>)>) -> Merged {
+        merge(ProjectName::parse("six").unwrap(), layers)
+    }
+
+    fn listed(merged: &Merged) -> Vec<(usize, &str)> {
+        merged
+            .entries()
+            .map(|entry| (entry.member, entry.file.filename.as_str()))
+            .collect()
+    }
+
+    #[test]
+    fn layers_are_concatenated_and_the_first_of_a_name_wins() {
+        let page = merged(vec![
+            layer(0, &["six-3.zip", "six-1.zip"]),
+            layer(2, &["six-0.zip", "six-1.zip", "six-2.zip"]),
+            layer(5, &["six-2.zip", "six-3.zip"]),
+        ]);
+        let expected = [
+            (0, "six-3.zip"),
+            (0, "six-1.zip"),
+            (2, "six-0.zip"),
+            (2, "six-2.zip"),
+        ];
+        assert_eq!(listed(&page), expected);
+        assert_eq!(
+            page.versions()
+                .iter()
+                .map(Version::as_str)
+                .collect::<Vec<_>>(),
+            ["0", "1", "2", "3"]
+        );
+        for (member, name) in expected {
+            assert_eq!(page.find(name, None).unwrap().member, member, "{name}");
+        }
+        assert!(page.find("six-4.zip", None).is_none());
+    }
+
+    #[test]
+    fn a_file_is_found_only_at_its_place() {
+        let page = merged(vec![layer(0, &["six-1.zip"])]);
+        let file = page.entries().next().unwrap().file;
+        assert!(page.find("six-1.zip", Some(&FilePlace::of(file))).is_some());
+        let elsewhere = FilePlace::Digest("0".repeat(16));
+        assert!(page.find("six-1.zip", Some(&elsewhere)).is_none());
+    }
+
+    #[test]
+    fn the_first_status_that_says_something_is_the_page_s() {
+        use ProjectState::{Active, Archived, Deprecated, Quarantined};
+        let table = [
+            (vec![], Active),
+            (
+                vec![(Active, true), (Deprecated, true), (Archived, true)],
+                Deprecated,
+            ),
+            (vec![(Active, true), (Quarantined, false)], Active),
+            (
+                vec![(Active, true), (Quarantined, false), (Archived, false)],
+                Archived,
+            ),
+            (vec![(Active, false), (Quarantined, false)], Quarantined),
+            (vec![(Quarantined, true)], Active),
+        ];
+        for (layers, expected) in table {
+            let pages = layers
+                .iter()
+                .enumerate()
+                .map(|(member, (state, has_file))| {
+                    let names: &[&str] = if *has_file { &["six-1.zip"] } else { &[] };
+                    let mut page = samples::page("six", names);
+                    page.status.state = *state;
+                    (member, Arc::new(page))
+                });
+            assert_eq!(
+                merged(pages.collect()).status().state,
+                expected,
+                "{layers:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn each_entry_carries_its_own_layer_s_state_and_only_a_lone_page_its_serial() {
+        let mut mirror = samples::page("six", &["six-1.zip"]);
+        mirror.status.state = ProjectState::Quarantined;
+        mirror.serial = Some(7);
+        let mirror = (1, Arc::new(mirror));
+        let alone = merged(vec![mirror.clone()]);
+        assert_eq!(
+            (alone.serial(), alone.status().state),
+            (Some(7), ProjectState::Active)
+        );
+        assert_eq!(
+            alone.entries().next().unwrap().state,
+            ProjectState::Quarantined
+        );
+        assert_eq!(merged(vec![layer(0, &[]), mirror]).serial(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn merging_invents_nothing_and_loses_no_name(
+            layers in prop::collection::vec(prop::collection::vec(0..6_u8, 0..6), 0..4),
+        ) {
+            let pages = layers.iter().enumerate().map(|(member, versions)| {
+                let mut names: Vec<String> = versions.iter().map(|v| format!("six-{v}.zip")).collect();
+                names.sort();
+                names.dedup();
+                layer(member, &names.iter().map(String::as_str).collect::<Vec<_>>())
+            });
+            let page = merged(pages.collect());
+            for version in 0..6_u8 {
+                let owner = layers.iter().position(|versions| versions.contains(&version));
+                let found = page.find(&format!("six-{version}.zip"), None).map(|entry| entry.member);
+                prop_assert_eq!(found, owner);
+            }
+            let members: Vec<usize> = page.entries().map(|entry| entry.member).collect();
+            prop_assert!(members.is_sorted());
+            let names: BTreeSet<&str> = page.entries().map(|e| e.file.filename.as_str()).collect();
+            prop_assert_eq!(names.len(), page.len());
+        }
+    }
+}

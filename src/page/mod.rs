@@ -1,0 +1,57 @@
+//! What an index says about a project: read it, merge it, filter it, write it.
+//!
+//! ```text
+//! bytes ─ sniff ─┬ parse_json ┐                              ┌ render_json ─ bytes
+//!                └ parse_html ┴ ProjectPage ─ merge ─ filter ┴ render_html ─ bytes
+//! ```
+//!
+//! A [`ProjectPage`] is one source's statement. [`carry_over`] keeps what the source said before and
+//! forgot since, [`merge`] lays the pages of a stack over each other, [`filter`] asks the policies
+//! about each file, and both renderers write the outcome with the links of [`links`](FileLinks).
+//! Project lists travel the same way as [`ProjectNames`], without a value per name.
+
+mod anchors;
+mod carry;
+mod digests;
+mod filter;
+mod json_file;
+mod learned;
+mod links;
+mod merge;
+mod parse_html;
+mod parse_json;
+mod parse_list;
+mod project_list;
+mod project_page;
+mod render_html;
+mod render_json;
+mod render_list;
+mod sniff;
+mod source_url;
+mod stored;
+mod upload_time;
+mod wire;
+
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
+mod samples;
+
+pub use carry::carry_over;
+pub use filter::{Decided, Filtered, Listed, Ruling, filter};
+pub use learned::{InvalidLearned, Learned, LearnedFiles};
+pub use links::{FileLinks, FilePath, FilePlace, PageForm, file_path, parse_file_path};
+pub use merge::{Entry, Merged, merge};
+pub use parse_html::parse_html;
+pub use parse_json::parse_json;
+pub use parse_list::parse_project_list;
+pub use project_list::{InvalidProjectList, ProjectNames, ProjectNamesBuilder};
+pub use project_page::{InvalidPage, ProjectPage};
+pub use render_html::render_html;
+pub use render_json::render_json;
+pub use render_list::{render_list_html, render_list_json};
+pub use sniff::{Markup, sniff};
+pub use stored::{InvalidStored, StoredMeta, from_stored, to_stored};
+
+/// The version of the simple API that our pages announce (index-api.md §1: 1.5 is not for us).
+const API_VERSION: &str = "1.4";

@@ -1,0 +1,266 @@
+//! Reads the HTML project page of an upstream (PEP 503, 592, 658, 792; index-api.md §5).
+//!
+//! A link counts when the last segment of its URL names a file of the project; the anchor's text is
+//! not asked, since installers do not ask it either. Two attributes are from outside the standard:
+//! `data-upload-time` and `data-size`, which uv reads and gateways such as this one write.
+
+use super::anchors::Anchor;
+use super::anchors::Element;
+use super::anchors::read_elements;
+use super::digests::attribute_metadata;
+use super::json_file::FIRST_SEEN;
+use super::parse_json::parse_status;
+use super::parse_json::refuse_other_major;
+use super::project_page::InvalidPage;
+use super::project_page::PageBuilder;
+use super::project_page::ProjectPage;
+use super::project_page::clean;
+use super::source_url::Base;
+use super::upload_time::parse_upload_time;
+use crate::model::CoreMetadata;
+use crate::model::File;
+use crate::model::ProjectName;
+use crate::model::UploadTime;
+use crate::model::UploadTimeSource;
+use crate::model::Yanked;
+
+/// Reads an HTML project page that was found at `page_url` (after redirects).
+///
+/// Any HTML is a page; one without links is a project without files.
+///
+/// # Errors
+/// When the page announces a major version other than 1, lists more than any project has, or holds
+/// tags beyond all measure.
+pub fn parse_html(
+    body: &[u8],
+    page_url: &str,
+    project: &ProjectName,
+) -> Result<ProjectPage, InvalidPage> {
+    let mut base = Base::parse(page_url)?;
+    let mut has_base = false;
+    let mut builder = PageBuilder::new(project);
+    let (mut state, mut reason) = (String::new(), String::new());
+    read_elements(body, &mut |element| {
+        match element {
+            Element::Base(href) if !has_base => {
+                // The first one counts (HTML standard, 4.2.3).
+                has_base = true;
+                base.rebase(href);
+            }
+            Element::Base(_) => {}
+            Element::Meta {
+                name: "pypi:repository-version",
+                content,
+            } => {
+                refuse_other_major(Some(content))?;
+            }
+            Element::Meta {
+                name: "pypi:project-status",
+                content,
+            } => content.clone_into(&mut state),
+            Element::Meta {
+                name: "pypi:project-status-reason",
+                content,
+            } => {
+                content.clone_into(&mut reason);
+            }
+            Element::Meta { .. } => {}
+            Element::Comment(text) => {
+                if let Some(serial) = text.trim().strip_prefix("SERIAL ") {
+                    builder.serial(serial.trim().parse().ok());
+                }
+            }
+            Element::Anchor(anchor) => add_file(&mut builder, &base, anchor)?,
+        }
+        Ok(())
+    })?;
+    builder.status(parse_status(&state, Some(&reason)));
+    Ok(builder.finish())
+}
+
+fn add_file(builder: &mut PageBuilder, base: &Base, anchor: &Anchor) -> Result<(), InvalidPage> {
+    let Some(href) = anchor.attribute("href") else {
+        return Ok(());
+    };
+    let Some(url) = base.resolve(href) else {
+        builder.drop_entry();
+        return Ok(());
+    };
+    let Some(filename) = builder.filename(&url.filename().unwrap_or_default()) else {
+        return Ok(());
+    };
+    let provenance = anchor
+        .attribute("data-provenance")
+        .filter(|text| !text.is_empty());
+    builder.file(File {
+        filename,
+        hashes: url.hashes(),
+        size: anchor
+            .attribute("data-size")
+            .and_then(|text| text.trim().parse().ok()),
+        upload_time: upload_time(anchor),
+        requires_python: anchor.attribute("data-requires-python").and_then(clean),
+        yanked: anchor
+            .attribute("data-yanked")
+            .map_or(Yanked::No, |why| Yanked::Yes(clean(why))),
+        core_metadata: core_metadata(anchor),
+        provenance: provenance.and_then(|text| Some(base.resolve(text)?.into_text())),
+        gpg_sig: anchor.attribute("data-gpg-sig") == Some("true"),
+        url: Some(url.into_text()),
+    })
+}
+
+fn upload_time(anchor: &Anchor) -> Option<UploadTime> {
+    let at = parse_upload_time(anchor.attribute("data-upload-time")?)?;
+    let source = match anchor.attribute("data-upload-time-source") {
+        Some(FIRST_SEEN) => UploadTimeSource::FirstSeen,
+        _ => UploadTimeSource::Index,
+    };
+    Some(UploadTime { at, source })
+}
+
+/// The standard's attribute before the name it had in PEP 658 (PEP 714).
+fn core_metadata(anchor: &Anchor) -> CoreMetadata {
+    ["data-core-metadata", "data-dist-info-metadata"]
+        .into_iter()
+        .filter_map(|name| anchor.attribute(name))
+        .map(attribute_metadata)
+        .find(|announced| *announced != CoreMetadata::Absent)
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ProjectStatus;
+    use crate::model::Sha256;
+
+    fn parse(html: &str) -> Result<ProjectPage, InvalidPage> {
+        let project = ProjectName::parse("torch").unwrap();
+        parse_html(
+            html.as_bytes(),
+            "https://upstream.example/simple/torch/",
+            &project,
+        )
+    }
+
+    fn summary(page: &ProjectPage) -> Vec<String> {
+        let line = |file: &File| {
+            let hash = file
+                .hashes
+                .iter()
+                .next()
+                .map_or("-".to_owned(), |(name, hex)| {
+                    format!("{name}={}", &hex[..4])
+                });
+            format!(
+                "{} {} {hash}",
+                file.filename,
+                file.url.as_deref().unwrap_or("-")
+            )
+        };
+        page.files.iter().map(line).collect()
+    }
+
+    #[test]
+    fn an_odd_page_of_the_field() {
+        let sha256 = Sha256::of(b"torch").to_hex();
+        let page = parse(&format!(
+            r#"<html><head><base href="https://files.example/whl/"><base href="/other/">
+               <script>document.write('<a href="torch-6.6-py3-none-any.whl">x</a>')</script></head><body>
+               <A HREF="cu121/torch-2.1.0%2Bcu121-cp311-cp311-linux_x86_64.whl#sha256={}">wrong-1.0.zip</A><br>
+               <a href='torch-1.0.zip'>torch-1.0.zip</a> <a href="torch-1.0.tar.gz#md5={}&amp;egg=torch">
+               <a href="/f/torch-1.0.zip?x=1&amp;y=2#sha256={sha256}">again, with a digest</a>
+               <a href="../">parent</a> <a href="torch-2004d.egg">torch-2004d.egg</a> <a name=x>torch-9.zip</a>
+               <a href="mailto:torch-3.zip">torch-3.zip</a> <a href="https://other.example/">home page</a>"#,
+            sha256.to_uppercase(),
+            "D41D8CD98F00B204E9800998ECF8427E",
+        ))
+        .unwrap();
+        insta::assert_snapshot!(summary(&page).join("\n"), @r"
+        torch-2.1.0+cu121-cp311-cp311-linux_x86_64.whl https://files.example/whl/cu121/torch-2.1.0%2Bcu121-cp311-cp311-linux_x86_64.whl sha256=37bf
+        torch-1.0.tar.gz https://files.example/whl/torch-1.0.tar.gz md5=d41d
+        torch-1.0.zip https://files.example/f/torch-1.0.zip?x=1&y=2 sha256=37bf
+        torch-2004d.egg https://files.example/whl/torch-2004d.egg -
+        ");
+        assert_eq!(page.dropped, 3);
+    }
+
+    #[test]
+    fn attributes_are_decoded_and_read() {
+        let sha256 = Sha256::of(b"metadata").to_hex();
+        let page = parse(&format!(
+            r#"<a href="torch-1-py3-none-any.whl" data-requires-python="&gt;=3.8, &lt;4" data-yanked=""
+                data-core-metadata="sha256={sha256}" data-dist-info-metadata="true" data-size=" 12 "
+                data-upload-time="2026-05-04T10:11:12Z" data-gpg-sig="true" data-provenance="/p">
+               <a href="torch-2-py3-none-any.whl" data-requires-python="" data-yanked="it&#39;s &quot;bad&quot;"
+                data-dist-info-metadata="true" data-size="many" data-upload-time="" data-gpg-sig="false"
+                data-provenance="">"#
+        ))
+        .unwrap();
+        let [first, second] = &page.files[..] else {
+            panic!("two files: {page:?}");
+        };
+        assert_eq!(first.requires_python.as_deref(), Some(">=3.8, <4"));
+        assert_eq!(first.yanked, Yanked::Yes(None));
+        let CoreMetadata::Hashed(hashes) = &first.core_metadata else {
+            panic!("{:?}", first.core_metadata);
+        };
+        assert_eq!(hashes.sha256(), Some(Sha256::of(b"metadata")));
+        assert_eq!((first.size, first.gpg_sig), (Some(12), true));
+        let time = first.upload_time.unwrap();
+        assert_eq!(
+            (time.at.to_string().as_str(), time.source),
+            ("2026-05-04T10:11:12Z", UploadTimeSource::Index)
+        );
+        assert_eq!(
+            first.provenance.as_deref(),
+            Some("https://upstream.example/p")
+        );
+
+        let mut bare = File::named(second.filename.clone());
+        bare.url.clone_from(&second.url);
+        bare.yanked = Yanked::Yes(Some("it's \"bad\"".into()));
+        bare.core_metadata = CoreMetadata::Present;
+        assert_eq!(*second, bare);
+    }
+
+    #[test]
+    fn metas_and_serial_are_read_wherever_they_stand() {
+        let page = parse(
+            r#"<meta name="pypi:project-status-reason" content="see &quot;b&quot;">
+               <meta name="pypi:project-status" content="deprecated">
+               <meta name="pypi:repository-version" content="1.4"><a href="torch-1.zip"></a><!--SERIAL 42-->"#,
+        )
+        .unwrap();
+        assert_eq!(page.status, parse_status("deprecated", Some("see \"b\"")));
+        assert_eq!((page.serial, page.files.len()), (Some(42), 1));
+        let page = parse("<h1>Links for torch</h1>").unwrap();
+        assert_eq!((page.status, page.serial), (ProjectStatus::default(), None));
+    }
+
+    #[test]
+    fn another_major_version_is_refused() {
+        let html = r#"<meta name="pypi:repository-version" content="2.0">"#;
+        assert_eq!(parse(html), Err(InvalidPage::ApiVersion("2.0".to_owned())));
+    }
+
+    #[test]
+    fn a_huge_attribute_is_read_or_refused_but_never_held_twice() {
+        let huge = |bytes: usize| {
+            format!(
+                "<a href=torch-1.zip data-requires-python='{}'></a>",
+                "x".repeat(bytes)
+            )
+        };
+        let page = parse(&huge(64 * 1024)).unwrap();
+        assert_eq!(
+            page.files[0].requires_python.as_ref().unwrap().len(),
+            64 * 1024
+        );
+        assert!(matches!(
+            parse(&huge(1024 * 1024)),
+            Err(InvalidPage::Tag(_))
+        ));
+    }
+}

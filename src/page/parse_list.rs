@@ -1,0 +1,213 @@
+//! Reads an upstream's project list, JSON or HTML, straight into the compact form (index-api.md §4.5).
+//!
+//! The list is tens of megabytes. Nothing is held beside the body but the names themselves and one
+//! entry at a time; entries that are no project's name are passed over.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::de::DeserializeSeed;
+use serde::de::IgnoredAny;
+use serde::de::MapAccess;
+use serde::de::Visitor;
+
+use super::anchors::Anchor;
+use super::anchors::Element;
+use super::anchors::read_elements;
+use super::parse_json::refuse_other_major;
+use super::project_list::ProjectNames;
+use super::project_list::ProjectNamesBuilder;
+use super::project_page::InvalidPage;
+use super::sniff::Markup;
+use super::sniff::without_bom;
+use super::wire::Items;
+use super::wire::Loose;
+use super::wire::refuse;
+use crate::model::ProjectName;
+
+/// Most projects of a list, six times those of the largest index.
+const PROJECTS_MAX: usize = 5_000_000;
+
+/// Reads a project list in the markup that [`sniff`](super::sniff()) found.
+///
+/// # Errors
+/// When the body is no list, announces a major version other than 1, or has more names than any index.
+pub fn parse_project_list(markup: Markup, body: &[u8]) -> Result<ProjectNames, InvalidPage> {
+    match markup {
+        Markup::Json => parse_json_list(body),
+        Markup::Html => parse_html_list(body),
+    }
+}
+
+fn parse_json_list(body: &[u8]) -> Result<ProjectNames, InvalidPage> {
+    let mut list = JsonList::default();
+    let mut json = serde_json::Deserializer::from_slice(without_bom(body));
+    let read = ListSeed(&mut list).deserialize(&mut json);
+    let end = read.and_then(|()| json.end());
+    if let Some(refused) = list.refused {
+        return Err(refused);
+    }
+    end.map_err(|error| InvalidPage::Json(error.to_string()))?;
+    if !list.has_projects {
+        return Err(InvalidPage::Json(
+            "it has no list of \"projects\"".to_owned(),
+        ));
+    }
+    Ok(list.names.finish())
+}
+
+fn parse_html_list(body: &[u8]) -> Result<ProjectNames, InvalidPage> {
+    let mut names = ProjectNamesBuilder::default();
+    read_elements(body, &mut |element| match element {
+        Element::Anchor(anchor) => add(&mut names, anchor_project(anchor)),
+        Element::Meta {
+            name: "pypi:repository-version",
+            content,
+        } => refuse_other_major(Some(content)),
+        Element::Meta { .. } | Element::Base(_) | Element::Comment(_) => Ok(()),
+    })?;
+    Ok(names.finish())
+}
+
+fn add(names: &mut ProjectNamesBuilder, name: Option<ProjectName>) -> Result<(), InvalidPage> {
+    if names.len() >= PROJECTS_MAX {
+        return Err(InvalidPage::TooMany(PROJECTS_MAX));
+    }
+    if let Some(name) = name {
+        names.push(&name);
+    }
+    Ok(())
+}
+
+/// The project an anchor names: by its text (PEP 503), or by its URL where a directory listing has
+/// shortened the text. Links that lead nowhere but to the list itself (`?C=N;O=D`) name none.
+fn anchor_project(anchor: &Anchor) -> Option<ProjectName> {
+    let href = anchor.attribute("href")?;
+    let path = href
+        .split(['?', '#'])
+        .next()
+        .unwrap_or("")
+        .trim()
+        .trim_end_matches('/');
+    let segment = path
+        .rsplit('/')
+        .next()
+        .filter(|segment| !segment.is_empty())?;
+    let text = anchor.text.trim().trim_end_matches('/');
+    ProjectName::parse(text).ok().or_else(|| {
+        let segment = percent_decode_str(segment).decode_utf8().ok()?;
+        ProjectName::parse(&segment).ok()
+    })
+}
+
+#[derive(Default)]
+struct JsonList {
+    names: ProjectNamesBuilder,
+    refused: Option<InvalidPage>,
+    has_projects: bool,
+}
+
+#[derive(Deserialize)]
+struct WireProject<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+}
+
+struct ListSeed<'r>(&'r mut JsonList);
+
+impl<'de> DeserializeSeed<'de> for ListSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ListSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a project list")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        let JsonList {
+            names,
+            refused,
+            has_projects,
+        } = self.0;
+        while let Some(key) = entries.next_key::<String>()? {
+            match key.as_str() {
+                "projects" => {
+                    let each = &mut |json: &str| add_project(names, json);
+                    *has_projects |= entries.next_value_seed(Items { each, refused })?;
+                }
+                "meta" => {
+                    let meta: Loose<'de> = entries.next_value()?;
+                    refuse(
+                        refuse_other_major(meta.entry("api-version").text()),
+                        refused,
+                    )?;
+                }
+                _ => {
+                    entries.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn add_project(names: &mut ProjectNamesBuilder, json: &str) -> Result<(), InvalidPage> {
+    let project = serde_json::from_str::<WireProject<'_>>(json).ok();
+    add(
+        names,
+        project.and_then(|project| ProjectName::parse(&project.name).ok()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_json_list_is_read_past_its_odd_entries() {
+        let body = r#"{"meta": {"api-version": "1.0", "_last-serial": 3}, "projects": [
+            {"name": "Zope.Interface", "_last-serial": 1}, {"name": "six"}, {"name": null}, "flask",
+            {"name": "not a name"}, {"name": "\u0061bc"}, {"name": "six"}]}"#;
+        let names = parse_project_list(Markup::Json, body.as_bytes()).unwrap();
+        assert_eq!(names.as_text(), "abc\nsix\nzope-interface\n");
+    }
+
+    #[test]
+    fn an_html_list_is_read_from_indexes_and_directory_listings() {
+        let body = r#"<h1>Index of /simple</h1><a href="?C=N;O=D">Name</a> <a href="../">../</a>
+            <a href="/">Parent Directory</a> <a href="/simple/six/">Six</a>
+            <a href="a-very-long-project-name/">a-very-long-pro..&gt;</a> <a href="hello%5Fpkg/"></a>
+            <a href="flask/index.html">Flask</a> <a>nowhere</a> <a href="zope.interface/">zope.interface/</a>"#;
+        let names = parse_project_list(Markup::Html, body.as_bytes()).unwrap();
+        let expected = "a-very-long-project-name\nflask\nhello-pkg\nsix\nzope-interface\n";
+        assert_eq!(names.as_text(), expected);
+    }
+
+    #[test]
+    fn what_is_no_list_is_refused() {
+        for body in [
+            "",
+            "[]",
+            "{}",
+            r#"{"files": []}"#,
+            r#"{"projects": null}"#,
+            r#"{"projects": [{"#,
+        ] {
+            let read = parse_project_list(Markup::Json, body.as_bytes());
+            assert!(matches!(read, Err(InvalidPage::Json(_))), "{body}");
+        }
+        let body = r#"{"projects": [], "meta": {"api-version": "2.0"}}"#;
+        let read = parse_project_list(Markup::Json, body.as_bytes());
+        assert_eq!(read, Err(InvalidPage::ApiVersion("2.0".to_owned())));
+    }
+}

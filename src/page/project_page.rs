@@ -1,0 +1,321 @@
+//! One source's statement on a project: its files in the source's order, and what else it said.
+//!
+//! Both parsers and the stored form fill a [`PageBuilder`], which holds the rules that do not depend
+//! on the markup: an entry that cannot be read is counted and left out, a file name stands once.
+
+use std::collections::BTreeSet;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::model::File;
+use crate::model::Filename;
+use crate::model::ProjectName;
+use crate::model::ProjectStatus;
+use crate::model::Version;
+
+/// Most files, and most versions, that one page may list. The largest projects known have some tens
+/// of thousands; without a limit a page of forty megabytes could become a gigabyte of values.
+const ENTRIES_MAX: usize = 250_000;
+
+/// What one index, a stage or an upstream, says about one project.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProjectPage {
+    /// The project.
+    pub project: ProjectName,
+    /// Its status (PEP 792).
+    pub status: ProjectStatus,
+    /// Its files in the order of the source; a name stands once.
+    pub files: Vec<File>,
+    /// Versions the source lists without any file (PEP 700 allows them), each once.
+    pub versions: Vec<Version>,
+    /// The source's serial for the project, where it gives one.
+    pub serial: Option<u64>,
+    /// How many entries were left out because they could not be read.
+    pub dropped: usize,
+}
+
+/// Why a body is not a simple page, of a project or the list of projects.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPage {
+    /// The URL the page came from is no absolute http or https URL.
+    #[error("page url {0:?} is not an absolute http or https url")]
+    Url(String),
+    /// Not JSON, or not the JSON of such a page.
+    #[error("simple page is not the expected json: {0}")]
+    Json(String),
+    /// A major version we do not know; PEP 629 says to fail.
+    #[error("simple page announces api version {0:?}, only 1.x is understood")]
+    ApiVersion(String),
+    /// More entries than the largest index has.
+    #[error("simple page has more than {0} entries")]
+    TooMany(usize),
+    /// A tag longer, or with more attributes, than any page has.
+    #[error("simple page has a tag beyond all measure before byte {0}")]
+    Tag(usize),
+}
+
+impl ProjectPage {
+    /// A page on which nothing stands yet.
+    #[must_use]
+    pub fn empty(project: ProjectName) -> Self {
+        Self {
+            project,
+            status: ProjectStatus::default(),
+            files: Vec::new(),
+            versions: Vec::new(),
+            serial: None,
+            dropped: 0,
+        }
+    }
+
+    /// Roughly how many bytes of memory the page takes, for a cache that weighs its entries.
+    #[must_use]
+    pub fn weight_bytes(&self) -> usize {
+        /// Two counters in front of each shared text, and the allocator's own share.
+        const SHARED: usize = 32;
+        let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len() + SHARED);
+        let files = self.files.iter().map(|file| {
+            let name = file.filename.as_str().len() + file.filename.version_text().len();
+            let texts = text(&file.url) + text(&file.requires_python) + text(&file.provenance);
+            size_of::<File>() + name + 2 * SHARED + texts
+        });
+        let versions = self
+            .versions
+            .iter()
+            .map(|version| size_of::<Version>() + version.as_str().len() + SHARED);
+        size_of::<Self>() + files.sum::<usize>() + versions.sum::<usize>()
+    }
+}
+
+/// A page in the making.
+pub(super) struct PageBuilder {
+    page: ProjectPage,
+    requires_python: Option<Arc<str>>,
+}
+
+impl PageBuilder {
+    pub(super) fn new(project: &ProjectName) -> Self {
+        Self {
+            page: ProjectPage::empty(project.clone()),
+            requires_python: None,
+        }
+    }
+
+    /// Reads a file name for the page's project; one that does not belong to it is counted as left out.
+    pub(super) fn filename(&mut self, raw: &str) -> Option<Filename> {
+        let filename = Filename::parse(raw, &self.page.project).ok();
+        if filename.is_none() {
+            self.drop_entry();
+        }
+        filename
+    }
+
+    /// Counts an entry that could not be read.
+    pub(super) fn drop_entry(&mut self) {
+        self.page.dropped += 1;
+    }
+
+    /// Adds a file.
+    ///
+    /// # Errors
+    /// [`InvalidPage::TooMany`].
+    pub(super) fn file(&mut self, mut file: File) -> Result<(), InvalidPage> {
+        if self.page.files.len() >= ENTRIES_MAX {
+            return Err(InvalidPage::TooMany(ENTRIES_MAX));
+        }
+        self.share_requires_python(&mut file);
+        self.page.files.push(file);
+        Ok(())
+    }
+
+    /// Adds a version that the source lists, with files or without.
+    ///
+    /// # Errors
+    /// [`InvalidPage::TooMany`].
+    pub(super) fn version(&mut self, text: &str) -> Result<(), InvalidPage> {
+        if self.page.versions.len() >= ENTRIES_MAX {
+            return Err(InvalidPage::TooMany(ENTRIES_MAX));
+        }
+        if let Some(text) = clean(text) {
+            self.page.versions.push(Version::parse(&text));
+        }
+        Ok(())
+    }
+
+    pub(super) fn status(&mut self, status: ProjectStatus) {
+        self.page.status = status;
+    }
+
+    pub(super) fn serial(&mut self, serial: Option<u64>) {
+        self.page.serial = serial;
+    }
+
+    /// The page, with each file name once and without the versions that have files.
+    pub(super) fn finish(mut self) -> ProjectPage {
+        keep_best_of_each_name(&mut self.page.files);
+        if !self.page.versions.is_empty() {
+            let names = self.page.files.iter().map(|file| &file.filename);
+            let texts: HashSet<&str> = names.map(Filename::version_text).collect();
+            // Ordered, not hashed: 1.0 and 1.0.0 are one version.
+            let mut seen: BTreeSet<Version> = texts.into_iter().map(Version::parse).collect();
+            self.page
+                .versions
+                .retain(|version| seen.insert(version.clone()));
+        }
+        self.page
+    }
+
+    /// Most files of a page say the same; one text serves all that stand together.
+    fn share_requires_python(&mut self, file: &mut File) {
+        if file.requires_python == self.requires_python {
+            file.requires_python.clone_from(&self.requires_python);
+        } else {
+            self.requires_python.clone_from(&file.requires_python);
+        }
+    }
+}
+
+/// Of several files with one name keeps the first that has a sha256, else the first with any digest,
+/// else the first (devpi's rule, devpi-protocol.md §11), in its place.
+fn keep_best_of_each_name(files: &mut Vec<File>) {
+    let rank = |file: &File| match (file.hashes.sha256(), file.hashes.is_empty()) {
+        (Some(_), _) => 0,
+        (None, false) => 1,
+        (None, true) => 2,
+    };
+    let mut order: Vec<usize> = (0..files.len()).collect();
+    order.sort_by(|&left, &right| {
+        let name = |at: usize| files[at].filename.as_str();
+        let key = |at: usize| (name(at), rank(&files[at]), at);
+        key(left).cmp(&key(right))
+    });
+    let mut keep = vec![true; files.len()];
+    for pair in order.windows(2) {
+        // Sorted by name, a later one of the same name is never the best.
+        if files[pair[0]].filename.as_str() == files[pair[1]].filename.as_str() {
+            keep[pair[1]] = false;
+        }
+    }
+    let mut keep = keep.into_iter();
+    files.retain(|_| keep.next().unwrap_or(true));
+}
+
+/// A text from outside, without surrounding space, each control character a space; nothing if empty.
+///
+/// Clients print these texts and HTML cannot carry some control characters at all.
+pub(super) fn clean(text: &str) -> Option<Arc<str>> {
+    let is_plain = |text: &str| !text.contains(char::is_control);
+    let text = text.trim();
+    match text {
+        "" => None,
+        plain if is_plain(plain) => Some(plain.into()),
+        other => {
+            let spaced: String = other
+                .chars()
+                .map(|character| {
+                    if character.is_control() {
+                        ' '
+                    } else {
+                        character
+                    }
+                })
+                .collect();
+            let spaced = spaced.trim();
+            (!spaced.is_empty()).then(|| spaced.into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Sha256;
+
+    fn builder() -> PageBuilder {
+        PageBuilder::new(&ProjectName::parse("six").unwrap())
+    }
+
+    fn add(builder: &mut PageBuilder, name: &str, hash: Option<(&str, &str)>) {
+        let mut file = File::named(builder.filename(name).unwrap());
+        if let Some((algorithm, hex)) = hash {
+            file.hashes.insert(algorithm, hex).unwrap();
+        }
+        builder.file(file).unwrap();
+    }
+
+    #[test]
+    fn of_one_name_the_best_digest_stays_in_its_place() {
+        let sha256 = Sha256::of(b"six").to_hex();
+        let md5 = "d41d8cd98f00b204e9800998ecf8427e";
+        let mut page = builder();
+        add(&mut page, "six-1.0.zip", None);
+        add(&mut page, "six-2.0.zip", Some(("md5", md5)));
+        add(&mut page, "six-1.0.zip", Some(("sha256", &sha256)));
+        add(&mut page, "six-2.0.zip", None);
+        add(
+            &mut page,
+            "six-1.0.zip",
+            Some(("sha256", &Sha256::of(b"other").to_hex())),
+        );
+        let page = page.finish();
+        let names: Vec<_> = page
+            .files
+            .iter()
+            .map(|file| file.filename.as_str())
+            .collect();
+        assert_eq!(names, ["six-2.0.zip", "six-1.0.zip"]);
+        assert_eq!(page.files[1].hashes.sha256(), Some(Sha256::of(b"six")));
+    }
+
+    #[test]
+    fn versions_that_have_files_are_not_listed_twice() {
+        let mut page = builder();
+        add(&mut page, "six-1.0.zip", None);
+        for text in ["1.0.0", "1.0", "2004d", "3.0", " ", "3.0.0", "2004d"] {
+            page.version(text).unwrap();
+        }
+        let page = page.finish();
+        let versions: Vec<_> = page.versions.iter().map(Version::as_str).collect();
+        assert_eq!(versions, ["2004d", "3.0"]);
+    }
+
+    #[test]
+    fn a_name_of_another_project_is_counted() {
+        let mut page = builder();
+        assert_eq!(page.filename("seven-1.0.zip"), None);
+        assert_eq!(page.finish().dropped, 1);
+    }
+
+    #[test]
+    fn equal_texts_are_held_once() {
+        let mut page = builder();
+        for name in ["six-1.zip", "six-2.zip"] {
+            let mut file = File::named(page.filename(name).unwrap());
+            file.requires_python = Some(">=3".into());
+            page.file(file).unwrap();
+        }
+        let page = page.finish();
+        let texts: Vec<_> = page
+            .files
+            .iter()
+            .filter_map(|f| f.requires_python.as_ref())
+            .collect();
+        assert!(Arc::ptr_eq(texts[0], texts[1]));
+    }
+
+    #[test]
+    fn more_entries_than_any_project_has_are_refused() {
+        let mut page = builder();
+        page.page.versions = vec![Version::parse("1"); ENTRIES_MAX];
+        assert_eq!(page.version("2"), Err(InvalidPage::TooMany(ENTRIES_MAX)));
+        let file = File::named(page.filename("six-1.zip").unwrap());
+        page.page.files = vec![file.clone(); ENTRIES_MAX];
+        assert_eq!(page.file(file), Err(InvalidPage::TooMany(ENTRIES_MAX)));
+    }
+
+    #[test]
+    fn texts_lose_what_nobody_can_print() {
+        assert_eq!(clean(" a\r\nb\0 ").as_deref(), Some("a  b"));
+        assert_eq!(clean("\u{85}\0"), None);
+    }
+}

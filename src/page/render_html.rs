@@ -1,0 +1,187 @@
+//! Writes the HTML project page, frozen at 1.4 by PEP 833 (index-api.md §5).
+//!
+//! Beyond the standard there are only `data-upload-time` and `data-size`, which uv reads, and the mark
+//! of a time that this gateway made up. The files and their order are those of the JSON page.
+
+use super::API_VERSION;
+use super::digests::fragment_digest;
+use super::filter::Filtered;
+use super::filter::Listed;
+use super::json_file::FIRST_SEEN;
+use super::links::FileLinks;
+use super::upload_time::write_upload_time;
+use crate::model::CoreMetadata;
+use crate::model::ProjectState;
+use crate::model::UploadTimeSource;
+use crate::model::Yanked;
+
+/// About how long an entry is; pages are written into one allocation.
+const FILE_BYTES: usize = 560;
+
+/// Writes a page as HTML.
+#[must_use]
+pub fn render_html(page: &Filtered<'_>, links: &FileLinks) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512 + page.files.len() * FILE_BYTES);
+    raw(&mut out, "<!DOCTYPE html>\n<html><head>");
+    meta(&mut out, "pypi:repository-version", API_VERSION);
+    if page.status.state != ProjectState::Active || page.status.reason.is_some() {
+        meta(&mut out, "pypi:project-status", page.status.state.as_str());
+    }
+    if let Some(reason) = &page.status.reason {
+        meta(&mut out, "pypi:project-status-reason", reason);
+    }
+    let project = page.project.as_str();
+    raw(
+        &mut out,
+        &format!("<title>Links for {project}</title></head><body>\n"),
+    );
+    raw(&mut out, &format!("<h1>Links for {project}</h1>\n"));
+    for listed in &page.files {
+        write_file(&mut out, listed, links);
+    }
+    raw(&mut out, "</body></html>\n");
+    if let Some(serial) = page.serial {
+        raw(&mut out, &format!("<!--SERIAL {serial}-->\n"));
+    }
+    out
+}
+
+fn meta(out: &mut Vec<u8>, name: &str, content: &str) {
+    raw(out, &format!("<meta name=\"{name}\""));
+    attribute(out, "content", content);
+    raw(out, ">");
+}
+
+fn write_file(out: &mut Vec<u8>, listed: &Listed<'_>, links: &FileLinks) {
+    let file = listed.file;
+    raw(out, "<a href=\"");
+    links.write(file, out);
+    if let Some((algorithm, hex)) = fragment_digest(&file.hashes) {
+        raw(out, &format!("#{algorithm}={hex}"));
+    }
+    raw(out, "\"");
+    if let Some(python) = &file.requires_python {
+        attribute(out, "data-requires-python", python);
+    }
+    match &listed.yanked {
+        Yanked::No => {}
+        Yanked::Yes(reason) => attribute(out, "data-yanked", reason.as_deref().unwrap_or("")),
+    }
+    if listed.sidecar {
+        write_sidecar(out, &file.core_metadata);
+    }
+    if let Some(size) = file.size {
+        attribute(out, "data-size", &size.to_string());
+    }
+    if let Some(time) = file.upload_time {
+        raw(out, " data-upload-time=\"");
+        write_upload_time(time.at, out);
+        raw(out, "\"");
+        match time.source {
+            UploadTimeSource::Index => {}
+            UploadTimeSource::FirstSeen => attribute(out, "data-upload-time-source", FIRST_SEEN),
+        }
+    }
+    if let Some(provenance) = &file.provenance {
+        attribute(out, "data-provenance", provenance);
+    }
+    if file.gpg_sig {
+        attribute(out, "data-gpg-sig", "true");
+    }
+    raw(out, ">");
+    escaped(out, file.filename.as_str());
+    raw(out, "</a><br>\n");
+}
+
+/// Announces the sidecar under the standard's name and, for older installers, PEP 658's.
+fn write_sidecar(out: &mut Vec<u8>, metadata: &CoreMetadata) {
+    let digest = match metadata {
+        CoreMetadata::Hashed(hashes) => fragment_digest(hashes),
+        CoreMetadata::Absent | CoreMetadata::Present => None,
+    };
+    let value = digest.map_or("true".to_owned(), |(algorithm, hex)| {
+        format!("{algorithm}={hex}")
+    });
+    for name in ["data-core-metadata", "data-dist-info-metadata"] {
+        attribute(out, name, &value);
+    }
+}
+
+fn attribute(out: &mut Vec<u8>, name: &str, value: &str) {
+    raw(out, " ");
+    raw(out, name);
+    raw(out, "=\"");
+    escaped(out, value);
+    raw(out, "\"");
+}
+
+/// Writes text so that it reads back the same, in an attribute or between tags. A parser would turn a
+/// carriage return into a line feed and knows no form at all for NUL.
+fn escaped(out: &mut Vec<u8>, text: &str) {
+    let mut plain = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let escape = match byte {
+            b'&' => "&amp;",
+            b'<' => "&lt;",
+            b'>' => "&gt;",
+            b'"' => "&quot;",
+            b'\r' => "&#13;",
+            0 => "\u{fffd}",
+            _ => continue,
+        };
+        raw(out, &text[plain..at]);
+        raw(out, escape);
+        plain = at + 1;
+    }
+    raw(out, &text[plain..]);
+}
+
+fn raw(out: &mut Vec<u8>, html: &str) {
+    out.extend_from_slice(html.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::laws::filtered;
+    use super::super::laws::links;
+    use super::super::laws::odd_page;
+    use super::super::samples;
+    use super::*;
+
+    fn render(page: super::super::ProjectPage) -> String {
+        String::from_utf8(filtered(page, |shown| render_html(shown, &links()))).unwrap()
+    }
+
+    #[test]
+    fn a_page_with_everything() {
+        insta::assert_snapshot!(render(odd_page()), @r#"
+        <!DOCTYPE html>
+        <html><head><meta name="pypi:repository-version" content="1.4"><meta name="pypi:project-status" content="deprecated"><meta name="pypi:project-status-reason" content="use &quot;seven&quot; &amp; &lt;eight&gt;"><title>Links for six</title></head><body>
+        <h1>Links for six</h1>
+        <a href="../../+f/f28/960fee271105d/Six-2.0+l.1-py3-none-any.whl#sha256=f28960fee271105d2be1fa8ba5a01ae7a56283175b4b6602aa85e5cd3bfbd084" data-requires-python="&gt;=3.8, &lt;4" data-core-metadata="sha256=45447b7afbd5e544f7d0f1df0fccd26014d9850130abd3f020b89ff96b82079f" data-dist-info-metadata="sha256=45447b7afbd5e544f7d0f1df0fccd26014d9850130abd3f020b89ff96b82079f" data-size="48211" data-upload-time="2026-05-04T10:11:12.500000Z" data-provenance="https://upstream.example/p?a=1&amp;b=2" data-gpg-sig="true">Six-2.0+l.1-py3-none-any.whl</a><br>
+        <a href="../../+f/602/13faea760f93f/six-1.0.zip#sha256=60213faea760f93f9f8403e1a115c27c5397006830d247ea847e0911817d6be5" data-yanked="it's &lt;b&gt;&quot;bad&quot;&lt;/b&gt; &amp; old" data-upload-time="2026-05-04T10:11:12.000000Z" data-upload-time-source="first-seen">six-1.0.zip</a><br>
+        <a href="../../+e/https_files.example_f/six-2004d.tar.bz2" data-yanked="">six-2004d.tar.bz2</a><br>
+        <a href="../../+f/a60/0eeb0e6ce4374/six-0.9-py2.7.egg#sha256=a600eeb0e6ce43746998e9998673aa2d1c76ccc5092a661ff86abab731f72197">six-0.9-py2.7.egg</a><br>
+        </body></html>
+        <!--SERIAL 42-->
+        "#);
+    }
+
+    #[test]
+    fn a_page_with_nothing() {
+        insta::assert_snapshot!(render(samples::page("six", &[])), @r#"
+        <!DOCTYPE html>
+        <html><head><meta name="pypi:repository-version" content="1.4"><title>Links for six</title></head><body>
+        <h1>Links for six</h1>
+        </body></html>
+        "#);
+    }
+
+    #[test]
+    fn no_text_leaves_its_attribute() {
+        let mut out = Vec::new();
+        attribute(&mut out, "data-yanked", "\"><a href=x>&amp;\r\n\0'é");
+        let expected = " data-yanked=\"&quot;&gt;&lt;a href=x&gt;&amp;amp;&#13;\n\u{fffd}'é\"";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+}

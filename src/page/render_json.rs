@@ -1,0 +1,162 @@
+//! Writes the JSON project page, API 1.4 (index-api.md §4): what one client chokes on is never sent.
+//!
+//! No `null` anywhere, no empty text, `hashes` always there, `size` left out where it is not known.
+
+use super::API_VERSION;
+use super::filter::Filtered;
+use super::filter::Listed;
+use super::json_file::FIRST_SEEN;
+use super::links::FileLinks;
+use super::upload_time::write_upload_time;
+use crate::model::CoreMetadata;
+use crate::model::Hashes;
+use crate::model::UploadTimeSource;
+use crate::model::Yanked;
+
+/// About how long an entry is; pages are written into one allocation.
+const FILE_BYTES: usize = 640;
+
+/// Writes a page as JSON.
+#[must_use]
+pub fn render_json(page: &Filtered<'_>, links: &FileLinks) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512 + page.files.len() * FILE_BYTES);
+    raw(
+        &mut out,
+        &format!(r#"{{"meta":{{"api-version":"{API_VERSION}""#),
+    );
+    if let Some(serial) = page.serial {
+        raw(&mut out, &format!(r#","_last-serial":{serial}"#));
+    }
+    raw(&mut out, r#"},"name":"#);
+    text(&mut out, page.project.as_str());
+    raw(&mut out, r#","project-status":{"status":"#);
+    text(&mut out, page.status.state.as_str());
+    if let Some(reason) = &page.status.reason {
+        raw(&mut out, r#","reason":"#);
+        text(&mut out, reason);
+    }
+    raw(&mut out, r#"},"versions":["#);
+    for (position, version) in page.versions().iter().enumerate() {
+        separate(&mut out, position);
+        text(&mut out, version);
+    }
+    raw(&mut out, r#"],"files":["#);
+    for (position, listed) in page.files.iter().enumerate() {
+        separate(&mut out, position);
+        write_file(&mut out, listed, links);
+    }
+    raw(&mut out, "]}");
+    out
+}
+
+fn write_file(out: &mut Vec<u8>, listed: &Listed<'_>, links: &FileLinks) {
+    let file = listed.file;
+    raw(out, r#"{"filename":"#);
+    text(out, file.filename.as_str());
+    raw(out, r#","url":""#);
+    links.write(file, out);
+    raw(out, r#"","hashes":"#);
+    write_hashes(out, &file.hashes);
+    if let Some(size) = file.size {
+        raw(out, &format!(r#","size":{size}"#));
+    }
+    if let Some(time) = file.upload_time {
+        raw(out, r#","upload-time":""#);
+        write_upload_time(time.at, out);
+        raw(out, "\"");
+        match time.source {
+            UploadTimeSource::Index => {}
+            UploadTimeSource::FirstSeen => {
+                raw(out, &format!(r#","_upload-time-source":"{FIRST_SEEN}""#));
+            }
+        }
+    }
+    if let Some(python) = &file.requires_python {
+        raw(out, r#","requires-python":"#);
+        text(out, python);
+    }
+    raw(out, r#","yanked":"#);
+    match &listed.yanked {
+        Yanked::No => raw(out, "false"),
+        Yanked::Yes(None) => raw(out, "true"),
+        Yanked::Yes(Some(reason)) => text(out, reason),
+    }
+    if listed.sidecar {
+        raw(out, r#","core-metadata":"#);
+        let value = out.len();
+        match &file.core_metadata {
+            CoreMetadata::Hashed(hashes) => write_hashes(out, hashes),
+            CoreMetadata::Absent | CoreMetadata::Present => raw(out, "true"),
+        }
+        let value = value..out.len();
+        // The key's name before PEP 714, which older installers read.
+        raw(out, r#","dist-info-metadata":"#);
+        out.extend_from_within(value);
+    }
+    if let Some(provenance) = &file.provenance {
+        raw(out, r#","provenance":"#);
+        text(out, provenance);
+    }
+    if file.gpg_sig {
+        raw(out, r#","gpg-sig":true"#);
+    }
+    raw(out, "}");
+}
+
+fn write_hashes(out: &mut Vec<u8>, hashes: &Hashes) {
+    raw(out, "{");
+    for (position, (algorithm, hex)) in hashes.iter().enumerate() {
+        separate(out, position);
+        text(out, algorithm);
+        raw(out, ":");
+        text(out, &hex);
+    }
+    raw(out, "}");
+}
+
+fn separate(out: &mut Vec<u8>, position: usize) {
+    if position > 0 {
+        out.push(b',');
+    }
+}
+
+fn raw(out: &mut Vec<u8>, json: &str) {
+    out.extend_from_slice(json.as_bytes());
+}
+
+fn text(out: &mut Vec<u8>, text: &str) {
+    // Neither a text nor a Vec gives it cause to fail.
+    let _ = serde_json::to_writer(out, text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::laws::filtered;
+    use super::super::laws::links;
+    use super::super::laws::odd_page;
+    use super::super::samples;
+    use super::*;
+
+    fn render(page: super::super::ProjectPage) -> String {
+        let json = filtered(page, |shown| render_json(shown, &links()));
+        serde_json::from_slice::<serde_json::Value>(&json).expect("it is JSON");
+        String::from_utf8(json)
+            .unwrap()
+            .replace("},{\"filename", "},\n{\"filename")
+    }
+
+    #[test]
+    fn a_page_with_everything() {
+        insta::assert_snapshot!(render(odd_page()), @r#"
+        {"meta":{"api-version":"1.4","_last-serial":42},"name":"six","project-status":{"status":"deprecated","reason":"use \"seven\" & <eight>"},"versions":["2.0+l.1","1.0","2004d","0.9"],"files":[{"filename":"Six-2.0+l.1-py3-none-any.whl","url":"../../+f/f28/960fee271105d/Six-2.0+l.1-py3-none-any.whl","hashes":{"sha256":"f28960fee271105d2be1fa8ba5a01ae7a56283175b4b6602aa85e5cd3bfbd084","md5":"d41d8cd98f00b204e9800998ecf8427e"},"size":48211,"upload-time":"2026-05-04T10:11:12.500000Z","requires-python":">=3.8, <4","yanked":false,"core-metadata":{"sha256":"45447b7afbd5e544f7d0f1df0fccd26014d9850130abd3f020b89ff96b82079f"},"dist-info-metadata":{"sha256":"45447b7afbd5e544f7d0f1df0fccd26014d9850130abd3f020b89ff96b82079f"},"provenance":"https://upstream.example/p?a=1&b=2","gpg-sig":true},
+        {"filename":"six-1.0.zip","url":"../../+f/602/13faea760f93f/six-1.0.zip","hashes":{"sha256":"60213faea760f93f9f8403e1a115c27c5397006830d247ea847e0911817d6be5"},"upload-time":"2026-05-04T10:11:12.000000Z","_upload-time-source":"first-seen","yanked":"it's <b>\"bad\"</b> & old"},
+        {"filename":"six-2004d.tar.bz2","url":"../../+e/https_files.example_f/six-2004d.tar.bz2","hashes":{},"yanked":true},
+        {"filename":"six-0.9-py2.7.egg","url":"../../+f/a60/0eeb0e6ce4374/six-0.9-py2.7.egg","hashes":{"sha256":"a600eeb0e6ce43746998e9998673aa2d1c76ccc5092a661ff86abab731f72197"},"yanked":false}]}
+        "#);
+    }
+
+    #[test]
+    fn a_page_with_nothing() {
+        insta::assert_snapshot!(render(samples::page("six", &[])), @r#"{"meta":{"api-version":"1.4"},"name":"six","project-status":{"status":"active"},"versions":[],"files":[]}"#);
+    }
+}

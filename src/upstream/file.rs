@@ -33,7 +33,7 @@ pub enum ByteRange {
 #[derive(Debug)]
 pub enum FileAnswer {
     /// Here it comes.
-    Found(UpstreamFile),
+    Found(Box<UpstreamFile>),
     /// There is no such file (404 or 410).
     NotFound,
     /// It is shorter than the range (416).
@@ -125,7 +125,8 @@ impl Upstream {
             (other, _) => return Err(broken(format!("status {} for a file", other.as_u16()))),
         };
         refuse_encoding(response.headers(), &url).map_err(broken)?;
-        self.file(response, part, url).map(FileAnswer::Found)
+        let file = self.file(response, part, url)?;
+        Ok(FileAnswer::Found(Box::new(file)))
     }
 
     fn file(
@@ -222,8 +223,8 @@ impl Body {
     /// Whether so little came in the time spent waiting for it that it might never end. Time that
     /// whoever reads spends elsewhere does not count.
     fn is_dripping(&self) -> bool {
-        let wanted = self.waited.as_secs().saturating_mul(self.rate_min);
-        self.waited > self.read_timeout && self.received < wanted
+        let wanted = self.waited.as_millis() * u128::from(self.rate_min) / 1000;
+        self.waited > self.read_timeout && u128::from(self.received) < wanted
     }
 }
 

@@ -290,25 +290,22 @@ mod tests {
 
     #[test]
     fn what_is_not_one_wheel_of_the_project_has_no_metadata() {
-        let text = TEXT.as_bytes();
-        let table: [(&[(&str, &[u8])], &str); 7] = [
-            (&[("a_b/METADATA", text)], "no dist-info"),
-            (&[("x/a_b-1.0.dist-info/METADATA", text)], "no dist-info"),
-            (&[("a_b-1.0.dist-info\\METADATA", text)], "no dist-info"),
+        let table: [(&[&str], &str); 7] = [
+            (&["a_b/METADATA"], "no dist-info"),
+            (&["x/a_b-1.0.dist-info/METADATA"], "no dist-info"),
+            (&["a_b-1.0.dist-info\\METADATA"], "no dist-info"),
             (
-                &[
-                    ("a_b-1.0.dist-info/METADATA", text),
-                    ("c-1.dist-info/METADATA", text),
-                ],
+                &["a_b-1.0.dist-info/METADATA", "c-1.dist-info/METADATA"],
                 "more than one",
             ),
-            (&[("a_bc-1.0.dist-info/METADATA", text)], "not of a-b"),
-            (&[("a_b.dist-info/METADATA", text)], "not of a-b"),
+            (&["a_bc-1.0.dist-info/METADATA"], "not of a-b"),
+            (&["a_b.dist-info/METADATA"], "not of a-b"),
             (&[], "no dist-info"),
         ];
-        for (entries, words) in table {
-            let error = read(&archive(b"", Stored, "", entries)).unwrap_err();
-            assert!(error.to_string().contains(words), "{entries:?}: {error}");
+        for (names, words) in table {
+            let entries: Vec<_> = names.iter().map(|name| (*name, TEXT.as_bytes())).collect();
+            let error = read(&archive(b"", Stored, "", &entries)).unwrap_err();
+            assert!(error.to_string().contains(words), "{names:?}: {error}");
         }
     }
 

@@ -16,3 +16,4 @@
 pub mod model;
 pub mod page;
 pub mod policy;
+pub mod upstream;

@@ -1,3 +1,9 @@
 //! The integration tests: one binary.
 
-fn main() {}
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on panics where it stands"
+)]
+
+mod support;
+mod upstream;

@@ -1,0 +1,258 @@
+//! One mirror's upstream: what it is built from, and the HTTP clients it asks with.
+//!
+//! There are two clients. The one for pages decompresses; the one for files never does, because a
+//! file's digest is that of the bytes as they travel. Certificates are always verified, against the
+//! platform's roots or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::header;
+use reqwest::{Client, ClientBuilder, RequestBuilder};
+use url::Url;
+
+use super::exchange::Breakers;
+use super::hosts::Hosts;
+use super::{Limits, words};
+use crate::model::IndexName;
+
+/// What this gateway calls itself to upstreams.
+const USER_AGENT: &str = concat!("cheesecloth/", env!("CARGO_PKG_VERSION"));
+
+/// What a mirror says about its upstream.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The mirror's name, for messages.
+    pub name: IndexName,
+    /// `mirror_url`, with or without the slash at its end. A user and password in it count as
+    /// `credentials` where those are absent.
+    pub url: Url,
+    /// User and password for the upstream.
+    pub credentials: Option<Credentials>,
+    /// Bounds on what it may cost.
+    pub limits: Limits,
+    /// Whether the proxies that the environment names are used.
+    pub proxies: Proxies,
+}
+
+/// Which proxies stand between this gateway and an upstream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Proxies {
+    /// Those of `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in either case.
+    #[default]
+    Environment,
+    /// None.
+    Direct,
+}
+
+/// A user and a password; `Debug` shows neither.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    user: String,
+    password: String,
+}
+
+impl Credentials {
+    /// This user with this password.
+    #[must_use]
+    pub fn new(user: impl Into<String>, password: impl Into<String>) -> Self {
+        Self {
+            user: user.into(),
+            password: password.into(),
+        }
+    }
+
+    /// Takes a user and a password out of a URL, so that it can be shown afterwards.
+    pub(super) fn take_from(url: &mut Url) -> Option<Self> {
+        let decode = |text: &str| {
+            percent_encoding::percent_decode_str(text)
+                .decode_utf8_lossy()
+                .into_owned()
+        };
+        let user = decode(url.username());
+        let password = url.password().map(decode);
+        if user.is_empty() && password.is_none() {
+            return None;
+        }
+        // These fail only for URLs that cannot have a user, and this one has.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        Some(Self::new(user, password.unwrap_or_default()))
+    }
+
+    pub(super) fn apply(&self, request: RequestBuilder) -> RequestBuilder {
+        request.basic_auth(&self.user, Some(&self.password))
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Credentials(***)")
+    }
+}
+
+/// An upstream cannot be asked at all with these settings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidUpstream {
+    /// The URL is not one of an index.
+    #[error("{index}: mirror_url must be an http or https URL with a host, not {scheme}:")]
+    Url {
+        /// The mirror.
+        index: IndexName,
+        /// The URL's scheme.
+        scheme: String,
+    },
+    /// No HTTP client can be built on this machine, usually for want of root certificates.
+    #[error(
+        "{index}: no https client: {reason}; install the system's CA certificates or set SSL_CERT_FILE"
+    )]
+    Client {
+        /// The mirror.
+        index: IndexName,
+        /// What is missing.
+        reason: String,
+    },
+}
+
+/// The upstream of one mirror. Cheap to share, made once per generation of the configuration.
+#[derive(Debug)]
+pub struct Upstream {
+    pub(super) name: IndexName,
+    pub(super) url: Url,
+    pub(super) credentials: Option<Credentials>,
+    pub(super) limits: Limits,
+    pub(super) hosts: Hosts,
+    pub(super) pages: Client,
+    pub(super) files: Client,
+    pub(super) breakers: Breakers,
+}
+
+impl Upstream {
+    /// Builds the clients; nothing is asked yet.
+    ///
+    /// # Errors
+    /// See [`InvalidUpstream`].
+    pub fn new(settings: Settings) -> Result<Self, InvalidUpstream> {
+        install_crypto_provider();
+        let Settings {
+            name,
+            mut url,
+            credentials,
+            limits,
+            proxies,
+        } = settings;
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            return Err(InvalidUpstream::Url {
+                index: name,
+                scheme: url.scheme().to_owned(),
+            });
+        }
+        let inline = Credentials::take_from(&mut url);
+        url.set_fragment(None);
+        if !url.path().ends_with('/') {
+            let path = format!("{}/", url.path());
+            url.set_path(&path);
+        }
+        let hosts = Hosts::of(url.clone());
+        let build = |builder: ClientBuilder| {
+            builder.build().map_err(|error| InvalidUpstream::Client {
+                index: name.clone(),
+                reason: words::causes(error),
+            })
+        };
+        let pages = client(&limits, &hosts, proxies).read_timeout(limits.page_read_timeout);
+        let files = client(&limits, &hosts, proxies).read_timeout(limits.file_read_timeout);
+        Ok(Self {
+            pages: build(pages.gzip(true).zstd(true))?,
+            files: build(files.gzip(false).zstd(false))?,
+            breakers: Breakers::new(&limits),
+            credentials: credentials.or(inline),
+            name,
+            url,
+            limits,
+            hosts,
+        })
+    }
+
+    /// The mirror's name.
+    #[must_use]
+    pub fn name(&self) -> &IndexName {
+        &self.name
+    }
+
+    /// Where the upstream is, without any credentials, with a slash at its end.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+}
+
+/// What both clients have in common. Redirects are followed in `exchange`, hop by hop.
+fn client(limits: &Limits, hosts: &Hosts, proxies: Proxies) -> ClientBuilder {
+    let builder = Client::builder()
+        .user_agent(USER_AGENT)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .retry(reqwest::retry::never())
+        .connect_timeout(limits.connect_timeout)
+        .pool_idle_timeout(limits.idle_timeout)
+        .pool_max_idle_per_host(limits.idle_connections_max)
+        .dns_resolver(Arc::new(hosts.clone()));
+    match proxies {
+        Proxies::Environment => builder,
+        Proxies::Direct => builder.no_proxy(),
+    }
+}
+
+/// Makes ring the process's source of cryptography, unless one is installed already: TLS needs exactly
+/// one, chosen before the first client or listener is built.
+pub fn install_crypto_provider() {
+    // Fails only when a provider is there, which is what is wanted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// Text of a header, when it is there and printable.
+pub(super) fn text_of(head: &header::HeaderMap, name: header::HeaderName) -> Option<String> {
+    head.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(url: &str) -> Settings {
+        Settings {
+            name: IndexName::parse("root/pypi").unwrap(),
+            url: Url::parse(url).unwrap(),
+            credentials: None,
+            limits: Limits::default(),
+            proxies: Proxies::Direct,
+        }
+    }
+
+    #[test]
+    fn credentials_leave_the_url_and_are_never_shown() {
+        let upstream = Upstream::new(settings("https://me:s%40c@upstream.example/simple")).unwrap();
+        assert_eq!(upstream.url().as_str(), "https://upstream.example/simple/");
+        assert_eq!(upstream.credentials, Some(Credentials::new("me", "s@c")));
+        assert!(!format!("{upstream:?}").contains("s@c"));
+
+        let mut both = settings("https://me:old@upstream.example/simple/");
+        both.credentials = Some(Credentials::new("me", "new"));
+        let upstream = Upstream::new(both).unwrap();
+        assert_eq!(upstream.credentials, Some(Credentials::new("me", "new")));
+    }
+
+    #[test]
+    fn what_is_no_index_url_is_refused_without_showing_it() {
+        for url in [
+            "ftp://me:secret@upstream.example/",
+            "mailto:me",
+            "file:///simple/",
+        ] {
+            let error = Upstream::new(settings(url)).unwrap_err();
+            assert!(matches!(error, InvalidUpstream::Url { .. }), "{url}");
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
+}

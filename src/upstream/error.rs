@@ -1,0 +1,124 @@
+//! Why an upstream gave no usable answer, by what a caller does about it.
+//!
+//! Every message names the mirror, and none holds a credential or a URL with one: these texts reach
+//! clients, logs and the words of a 503.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::model::IndexName;
+use crate::model::{format_bytes, format_duration};
+
+/// An upstream gave no usable answer. Absence (404, 410) is an answer, not an error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UpstreamError {
+    /// Down, overloaded, unreachable, cut off in the middle, or left alone by the breaker: what is
+    /// held may be served stale, and asking again later may help.
+    #[error("{index} is unavailable: {reason}")]
+    Unavailable {
+        /// The mirror.
+        index: IndexName,
+        /// What happened.
+        reason: String,
+        /// How long it wants to be left alone, where that is known.
+        retry_after: Option<Duration>,
+    },
+    /// Too slow: as for `Unavailable`, but the client has been kept waiting already.
+    #[error("{index} took too long: no {awaited} within {}", format_duration(*after))]
+    Timeout {
+        /// The mirror.
+        index: IndexName,
+        /// What was waited for.
+        awaited: &'static str,
+        /// How long.
+        after: Duration,
+    },
+    /// Reachable, and says no (401, 403, 451 and other 4xx): asking again does not help, somebody has
+    /// to read the words. Never to be taken for "not found".
+    #[error("{index} refused with {}: {words}", status.as_u16())]
+    Refused {
+        /// The mirror.
+        index: IndexName,
+        /// Its status.
+        status: StatusCode,
+        /// Its words, one line of printable text.
+        words: String,
+    },
+    /// The answer is longer than a limit of this gateway.
+    #[error("{index} sent a {what} of more than {}", format_bytes(*limit_bytes))]
+    TooLarge {
+        /// The mirror.
+        index: IndexName,
+        /// What it was.
+        what: &'static str,
+        /// The limit, in bytes.
+        limit_bytes: u64,
+    },
+    /// The answer makes no sense, or leads where this gateway does not go.
+    #[error("{index} gave an unusable answer: {reason}")]
+    Broken {
+        /// The mirror.
+        index: IndexName,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl UpstreamError {
+    /// Whether the upstream itself is in trouble, which is what the breaker counts. A refusal or an
+    /// oversized answer comes from an upstream that works.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } | Self::Timeout { .. } => true,
+            Self::Refused { .. } | Self::TooLarge { .. } | Self::Broken { .. } => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_the_mirror_and_what_to_know() {
+        let index = IndexName::parse("root/pypi").unwrap();
+        let errors = [
+            UpstreamError::Unavailable {
+                index: index.clone(),
+                reason: "502 Bad Gateway".into(),
+                retry_after: None,
+            },
+            UpstreamError::Timeout {
+                index: index.clone(),
+                awaited: "answer",
+                after: Duration::from_secs(8),
+            },
+            UpstreamError::Refused {
+                index: index.clone(),
+                status: StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
+                words: "blocked by policy".into(),
+            },
+            UpstreamError::TooLarge {
+                index: index.clone(),
+                what: "project page",
+                limit_bytes: 64 << 20,
+            },
+            UpstreamError::Broken {
+                index,
+                reason: "more than 5 redirects".into(),
+            },
+        ];
+        let text: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        insta::assert_snapshot!(text.join("\n"), @r"
+        root/pypi is unavailable: 502 Bad Gateway
+        root/pypi took too long: no answer within 8s
+        root/pypi refused with 451: blocked by policy
+        root/pypi sent a project page of more than 64MiB
+        root/pypi gave an unusable answer: more than 5 redirects
+        ");
+        let outages: Vec<_> = errors.iter().map(UpstreamError::is_outage).collect();
+        assert_eq!(outages, [true, true, false, false, false]);
+    }
+}

@@ -1,0 +1,379 @@
+//! One question to an upstream: hop by hop, again where that may help, or not at all.
+//!
+//! Redirects are followed here and not by the HTTP client, because each hop is judged anew: whether
+//! it may be gone to (`hosts`) and whether the mirror's credentials go with it – to the mirror's own
+//! origin always, its file URLs included, and to no other ever.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode, header};
+use reqwest::{Client, Response};
+use tokio::time::{Instant, sleep, timeout};
+use url::Url;
+
+use super::client::Credentials;
+use super::{Again, Breaker, Limits, Permit, Upstream, UpstreamError, retry, words};
+
+/// Most of a refusal's body that is read for its words, in bytes.
+const WORDS_BYTES_MAX: usize = 8 << 10;
+
+/// Longest wait for the words of a refusal: without them it is a refusal all the same.
+const WORDS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Most origins in trouble that are remembered. Pages may name any number of file hosts.
+const BREAKERS_MAX: usize = 256;
+
+/// Which of the two clients asks, and what for.
+pub(super) struct Question<'a> {
+    /// The client.
+    pub(super) client: &'a Client,
+    /// Its timeout between reads, for the message.
+    pub(super) read_timeout: Duration,
+    /// What is asked for.
+    pub(super) url: &'a Url,
+    /// With which headers.
+    pub(super) headers: HeaderMap,
+}
+
+/// The final answer to a question, and where it came from (without credentials).
+pub(super) struct Answer {
+    pub(super) response: Response,
+    pub(super) url: Url,
+}
+
+/// An error, and whether asking again may heal it.
+struct Failure {
+    error: UpstreamError,
+    again: Again,
+}
+
+impl Upstream {
+    /// Does `work`, unless the origin of `url` is being left alone, and notes how it ended.
+    pub(super) async fn guarded<T>(
+        &self,
+        url: &Url,
+        work: impl Future<Output = Result<T, UpstreamError>>,
+    ) -> Result<T, UpstreamError> {
+        let origin = url.origin().ascii_serialization();
+        match self.breakers.allow(&origin, Instant::now()) {
+            Permit::Send | Permit::Probe => {}
+            Permit::Wait { retry_after } => {
+                return Err(UpstreamError::Unavailable {
+                    index: self.name.clone(),
+                    reason: format!("{origin} failed repeatedly and is being left alone"),
+                    retry_after: Some(retry_after),
+                });
+            }
+        }
+        let result = work.await;
+        let ok = !matches!(&result, Err(error) if error.is_outage());
+        self.breakers.record(origin, Instant::now(), ok);
+        result
+    }
+
+    /// Asks, again where that may help, until there is a head to go on with: 2xx, 304, 404, 410, 416.
+    pub(super) async fn ask(&self, question: &Question<'_>) -> Result<Answer, UpstreamError> {
+        let start = Instant::now();
+        let mut tries = 0;
+        loop {
+            let failure = match self.follow(question).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            tries += 1;
+            let next = self.limits.retry.pause_before_next(
+                tries,
+                start.elapsed(),
+                failure.again,
+                retry::draw(),
+            );
+            let Some(pause) = next else {
+                return Err(failure.error);
+            };
+            sleep(pause).await;
+        }
+    }
+
+    /// One try: follows redirects to an answer that is none.
+    async fn follow(&self, question: &Question<'_>) -> Result<Answer, Failure> {
+        let mut url = question.url.clone();
+        for _ in 0..=self.limits.redirects_max {
+            let credentials = self.credentials_for(&mut url);
+            self.hosts
+                .refuse(&url)
+                .map_err(|reason| self.broken(reason))?;
+            let mut request = question.client.get(url.clone());
+            request = request.headers(question.headers.clone());
+            if let Some(credentials) = credentials {
+                request = credentials.apply(request);
+            }
+            let response = match request.send().await {
+                Ok(response) => response,
+                Err(error) => return Err(self.unanswered(error, question.read_timeout)),
+            };
+            let Some(next) = redirect(&response, &url) else {
+                let response = self.settle(response).await?;
+                return Ok(Answer { response, url });
+            };
+            let next = next.map_err(|reason| self.broken(reason))?;
+            if url.scheme() == "https" && next.scheme() == "http" {
+                return Err(self.broken("a redirect leads from https to plain http".to_owned()));
+            }
+            url = next;
+        }
+        let max = self.limits.redirects_max;
+        Err(self.broken(format!("more than {max} redirects")))
+    }
+
+    /// Who to be at this URL: whom the link itself names, the mirror's user on its own origin, nobody
+    /// elsewhere. Leaves the URL without a user, so that it can be shown.
+    fn credentials_for(&self, url: &mut Url) -> Option<Credentials> {
+        url.set_fragment(None);
+        let inline = Credentials::take_from(url);
+        let own = || {
+            self.credentials
+                .clone()
+                .filter(|_| self.hosts.is_own_origin(url))
+        };
+        inline.or_else(own)
+    }
+
+    /// Sorts the statuses: an answer, a refusal, or trouble.
+    async fn settle(&self, response: Response) -> Result<Response, Failure> {
+        let status = response.status();
+        let is_answer = status.is_success()
+            || matches!(
+                status,
+                StatusCode::NOT_MODIFIED
+                    | StatusCode::NOT_FOUND
+                    | StatusCode::GONE
+                    | StatusCode::RANGE_NOT_SATISFIABLE
+            );
+        if is_answer {
+            return Ok(response);
+        }
+        let retry_after = retry::retry_after(response.headers());
+        let words = words_of(response).await;
+        let index = self.name.clone();
+        let wished = retry_after.map_or(Again::Never, Again::After);
+        let again = match status.as_u16() {
+            429 => wished,
+            502..=504 => retry_after.map_or(Again::Soon, Again::After),
+            _ => Again::Never,
+        };
+        let error = if status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429) {
+            UpstreamError::Unavailable {
+                index,
+                reason: format!("{} {words}", status.as_u16()),
+                retry_after,
+            }
+        } else if status.is_client_error() {
+            UpstreamError::Refused {
+                index,
+                status,
+                words,
+            }
+        } else {
+            return Err(self.broken(format!("an unexpected status, {}", status.as_u16())));
+        };
+        Err(Failure { error, again })
+    }
+
+    /// No head came.
+    fn unanswered(&self, error: reqwest::Error, read_timeout: Duration) -> Failure {
+        let index = self.name.clone();
+        let is_tls = words::cause::<rustls::Error>(&error).is_some();
+        let is_garbage = words::cause::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse);
+        if error.is_timeout() && !error.is_connect() {
+            let error = UpstreamError::Timeout {
+                index,
+                awaited: "answer",
+                after: read_timeout,
+            };
+            return Failure {
+                error,
+                again: Again::Never,
+            };
+        }
+        let (what, again) = if is_tls {
+            ("no TLS", Again::Never)
+        } else if is_garbage {
+            ("no HTTP answer", Again::Never)
+        } else if error.is_connect() {
+            ("no connection", Again::Soon)
+        } else {
+            ("the connection was lost before an answer", Again::Soon)
+        };
+        let reason = format!("{what}: {}", words::causes(error));
+        let error = UpstreamError::Unavailable {
+            index,
+            reason,
+            retry_after: None,
+        };
+        Failure { error, again }
+    }
+
+    fn broken(&self, reason: String) -> Failure {
+        let index = self.name.clone();
+        Failure {
+            error: UpstreamError::Broken { index, reason },
+            again: Again::Never,
+        }
+    }
+
+    /// A body stopped in the middle: cut off, too slow, or not what its encoding says.
+    pub(super) fn interrupted(
+        &self,
+        error: reqwest::Error,
+        read_timeout: Duration,
+    ) -> UpstreamError {
+        interrupted(&self.name, error, read_timeout)
+    }
+}
+
+/// See [`Upstream::interrupted`]; for bodies that outlive the borrow of their upstream.
+pub(super) fn interrupted(
+    index: &crate::model::IndexName,
+    error: reqwest::Error,
+    read_timeout: Duration,
+) -> UpstreamError {
+    let index = index.clone();
+    if error.is_timeout() {
+        return UpstreamError::Timeout {
+            index,
+            awaited: "further bytes",
+            after: read_timeout,
+        };
+    }
+    let ended_early = words::cause::<std::io::Error>(&error)
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::UnexpectedEof);
+    if ended_early || words::cause::<hyper::Error>(&error).is_some() {
+        return UpstreamError::Unavailable {
+            index,
+            reason: format!("the answer was cut off: {}", words::causes(error)),
+            retry_after: None,
+        };
+    }
+    UpstreamError::Broken {
+        index,
+        reason: words::causes(error),
+    }
+}
+
+/// Where a redirect leads; nothing for any other answer.
+fn redirect(response: &Response, url: &Url) -> Option<Result<Url, String>> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = response
+        .headers()
+        .get(header::LOCATION)
+        .and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+    let Some(location) = location else {
+        return Some(Err("a redirect to nowhere".to_owned()));
+    };
+    Some(
+        url.join(location)
+            .map_err(|error| format!("a redirect to no URL: {error}")),
+    )
+}
+
+/// Reads what a refusal says, as far as it says it soon and shortly.
+async fn words_of(mut response: Response) -> String {
+    let mut body = Vec::new();
+    let read = async {
+        while let Ok(Some(chunk)) = response.chunk().await {
+            let room = WORDS_BYTES_MAX - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if body.len() == WORDS_BYTES_MAX {
+                break;
+            }
+        }
+    };
+    // Too slow is as good as silent.
+    let _ = timeout(WORDS_TIMEOUT, read).await;
+    let phrase = response.extensions().get::<hyper::ext::ReasonPhrase>();
+    words::words_of(
+        response.status(),
+        response.headers(),
+        phrase.map(hyper::ext::ReasonPhrase::as_bytes),
+        &body,
+    )
+}
+
+/// One breaker per origin, so that a dead file host does not close the pages, nor the other way round.
+/// Only origins in trouble are remembered.
+#[derive(Debug)]
+pub(super) struct Breakers {
+    closed: Breaker,
+    troubled: Mutex<HashMap<String, Breaker>>,
+}
+
+impl Breakers {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            closed: limits.breaker(),
+            troubled: Mutex::default(),
+        }
+    }
+
+    fn allow(&self, origin: &str, now: Instant) -> Permit {
+        let mut troubled = self
+            .troubled
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        troubled
+            .get_mut(origin)
+            .map_or(Permit::Send, |breaker| breaker.allow(now))
+    }
+
+    fn record(&self, origin: String, now: Instant, ok: bool) {
+        let mut troubled = self
+            .troubled
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if ok {
+            troubled.remove(&origin);
+        } else if troubled.len() < BREAKERS_MAX || troubled.contains_key(&origin) {
+            let breaker = troubled
+                .entry(origin)
+                .or_insert_with(|| self.closed.clone());
+            breaker.record(now, false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_fail_apart_and_only_the_troubled_are_remembered() {
+        let limits = Limits {
+            breaker_failures: 1,
+            ..Limits::default()
+        };
+        let breakers = Breakers::new(&limits);
+        let now = Instant::now();
+        breakers.record("https://files.example".to_owned(), now, false);
+        breakers.record("https://upstream.example".to_owned(), now, true);
+        assert_ne!(breakers.allow("https://files.example", now), Permit::Send);
+        assert_eq!(
+            breakers.allow("https://upstream.example", now),
+            Permit::Send
+        );
+        breakers.record("https://files.example".to_owned(), now, true);
+        assert!(breakers.troubled.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn no_number_of_dead_hosts_fills_the_memory() {
+        let breakers = Breakers::new(&Limits::default());
+        for number in 0..2 * BREAKERS_MAX {
+            breakers.record(format!("https://h{number}.example"), Instant::now(), false);
+        }
+        assert_eq!(breakers.troubled.lock().unwrap().len(), BREAKERS_MAX);
+    }
+}

@@ -1,0 +1,367 @@
+//! Files: raw bytes as they travel, whole or from one range, chunk by chunk.
+//!
+//! A file is never decompressed on the way, because its digest is that of the raw bytes. Servers that
+//! label a `.tar.gz` as "gzip-encoded" mean the file itself and are believed; an encoding that is not
+//! the file's own ending would be other bytes than the file, and is an unusable answer.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use reqwest::Response;
+use tokio::time::Instant;
+use url::Url;
+
+use super::client::text_of;
+use super::exchange::{Answer, Question, interrupted};
+use super::{Upstream, UpstreamError};
+use crate::model::IndexName;
+
+/// Which part of a file is wanted (RFC 9110 §14.1.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ByteRange {
+    /// From this byte to the end.
+    From(u64),
+    /// From the first to the last of these bytes, both included.
+    Between(u64, u64),
+    /// So many bytes at the end.
+    Last(u64),
+}
+
+/// What an upstream says of a file.
+#[derive(Debug)]
+pub enum FileAnswer {
+    /// Here it comes.
+    Found(Box<UpstreamFile>),
+    /// There is no such file (404 or 410).
+    NotFound,
+    /// It is shorter than the range (416).
+    NotSatisfiable,
+}
+
+/// A file on its way.
+#[derive(Debug)]
+pub struct UpstreamFile {
+    /// What comes: an upstream without ranges sends the whole file however it was asked.
+    pub part: Part,
+    /// How many bytes come, where the upstream says so. Fewer are an error, never a short file.
+    pub length: Option<u64>,
+    /// `Content-Type`.
+    pub content_type: Option<String>,
+    /// `Last-Modified`.
+    pub last_modified: Option<String>,
+    /// `ETag`.
+    pub etag: Option<String>,
+    /// Where it came from after redirects, without credentials.
+    pub final_url: Url,
+    body: Body,
+}
+
+/// Which bytes of a file come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All of them.
+    Whole,
+    /// Those from `start` to before `end`.
+    Range {
+        /// The first.
+        start: u64,
+        /// The one after the last.
+        end: u64,
+        /// Length of the whole file, where the upstream says so.
+        size: Option<u64>,
+    },
+}
+
+#[derive(Debug)]
+struct Body {
+    index: IndexName,
+    response: Response,
+    read_timeout: Duration,
+    rate_min: u64,
+    bytes_max: u64,
+    received: u64,
+    waited: Duration,
+}
+
+impl Upstream {
+    /// Opens a file at a URL that one of this upstream's pages named.
+    ///
+    /// # Errors
+    /// See [`UpstreamError`]; absence is an answer.
+    pub async fn open(
+        &self,
+        url: &Url,
+        range: Option<ByteRange>,
+    ) -> Result<FileAnswer, UpstreamError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        headers.insert(
+            header::ACCEPT_ENCODING,
+            HeaderValue::from_static("identity"),
+        );
+        if let Some(range) = range {
+            headers.insert(header::RANGE, range.header());
+        }
+        let question = Question {
+            client: &self.files,
+            read_timeout: self.limits.file_read_timeout,
+            url,
+            headers,
+        };
+        let Answer { response, url } = self.guarded(url, self.ask(&question)).await?;
+        let broken = |reason| UpstreamError::Broken {
+            index: self.name.clone(),
+            reason,
+        };
+        let part = match (response.status(), range) {
+            (StatusCode::NOT_FOUND | StatusCode::GONE, _) => return Ok(FileAnswer::NotFound),
+            (StatusCode::RANGE_NOT_SATISFIABLE, Some(_)) => return Ok(FileAnswer::NotSatisfiable),
+            (StatusCode::OK, _) => Part::Whole,
+            (StatusCode::PARTIAL_CONTENT, Some(range)) => {
+                part_of(response.headers(), range).map_err(broken)?
+            }
+            (other, _) => return Err(broken(format!("status {} for a file", other.as_u16()))),
+        };
+        refuse_encoding(response.headers(), &url).map_err(broken)?;
+        let file = self.file(response, part, url)?;
+        Ok(FileAnswer::Found(Box::new(file)))
+    }
+
+    fn file(
+        &self,
+        response: Response,
+        part: Part,
+        url: Url,
+    ) -> Result<UpstreamFile, UpstreamError> {
+        let length = response.content_length();
+        if length.is_some_and(|length| length > self.limits.file_bytes_max) {
+            return Err(too_large(&self.name, self.limits.file_bytes_max));
+        }
+        let expected = match part {
+            Part::Whole => None,
+            Part::Range { start, end, .. } => Some(end - start),
+        };
+        if let (Some(length), Some(expected)) = (length, expected)
+            && length != expected
+        {
+            return Err(UpstreamError::Broken {
+                index: self.name.clone(),
+                reason: format!("a range of {expected} bytes with a length of {length}"),
+            });
+        }
+        let head = response.headers();
+        Ok(UpstreamFile {
+            part,
+            length: length.or(expected),
+            content_type: text_of(head, header::CONTENT_TYPE),
+            last_modified: text_of(head, header::LAST_MODIFIED),
+            etag: text_of(head, header::ETAG),
+            final_url: url,
+            body: Body {
+                index: self.name.clone(),
+                response,
+                read_timeout: self.limits.file_read_timeout,
+                rate_min: self.limits.file_rate_min,
+                bytes_max: expected.unwrap_or(self.limits.file_bytes_max),
+                received: 0,
+                waited: Duration::ZERO,
+            },
+        })
+    }
+}
+
+impl UpstreamFile {
+    /// The next bytes; nothing at the end, which is known to be the end.
+    ///
+    /// # Errors
+    /// `Unavailable` when the connection is cut, `Timeout` when nothing or too little comes,
+    /// `TooLarge` when more comes than may.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        let body = &mut self.body;
+        let asked = Instant::now();
+        let chunk = body
+            .response
+            .chunk()
+            .await
+            .map_err(|error| interrupted(&body.index, error, body.read_timeout))?;
+        body.waited += asked.elapsed();
+        let Some(chunk) = chunk else {
+            return match self.length {
+                Some(length) if body.received < length => Err(UpstreamError::Unavailable {
+                    index: body.index.clone(),
+                    reason: format!("{} of {length} bytes came", body.received),
+                    retry_after: None,
+                }),
+                Some(_) | None => Ok(None),
+            };
+        };
+        body.received += chunk.len() as u64;
+        if body.received > body.bytes_max {
+            return Err(too_large(&body.index, body.bytes_max));
+        }
+        if body.is_dripping() {
+            return Err(UpstreamError::Timeout {
+                index: body.index.clone(),
+                awaited: "complete file at a useful rate",
+                after: body.waited,
+            });
+        }
+        Ok(Some(chunk))
+    }
+
+    /// The chunks as a stream, which ends at the first error.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, UpstreamError>> + Send {
+        futures_util::stream::try_unfold(self, async |mut file| {
+            Ok(file.chunk().await?.map(|chunk| (chunk, file)))
+        })
+    }
+}
+
+impl Body {
+    /// Whether so little came in the time spent waiting for it that it might never end. Time that
+    /// whoever reads spends elsewhere does not count.
+    fn is_dripping(&self) -> bool {
+        let wanted = self.waited.as_millis() * u128::from(self.rate_min) / 1000;
+        self.waited > self.read_timeout && u128::from(self.received) < wanted
+    }
+}
+
+impl ByteRange {
+    fn header(self) -> HeaderValue {
+        let text = match self {
+            Self::From(start) => format!("bytes={start}-"),
+            Self::Between(start, last) => format!("bytes={start}-{last}"),
+            Self::Last(count) => format!("bytes=-{count}"),
+        };
+        HeaderValue::try_from(text).expect("digits and dashes are a header value")
+    }
+}
+
+fn too_large(index: &IndexName, limit_bytes: u64) -> UpstreamError {
+    UpstreamError::TooLarge {
+        index: index.clone(),
+        what: "file",
+        limit_bytes,
+    }
+}
+
+/// Reads `Content-Range` and holds it against what was asked: a range that starts or ends elsewhere
+/// would be spliced into the wrong place.
+fn part_of(head: &HeaderMap, asked: ByteRange) -> Result<Part, String> {
+    let text = text_of(head, header::CONTENT_RANGE).unwrap_or_default();
+    let parsed = parse_content_range(&text);
+    let fits = |&(start, last, size): &(u64, u64, Option<u64>)| {
+        let to_the_end = size.is_none_or(|size| last + 1 == size);
+        match asked {
+            ByteRange::From(first) => start == first && to_the_end,
+            ByteRange::Between(first, end) => {
+                start == first && (last == end || (last < end && size == Some(last + 1)))
+            }
+            ByteRange::Last(count) => {
+                to_the_end && size.is_some_and(|size| start == size.saturating_sub(count))
+            }
+        }
+    };
+    match parsed.filter(fits) {
+        Some((start, last, size)) => Ok(Part::Range {
+            start,
+            end: last + 1,
+            size,
+        }),
+        None => {
+            let text: String = text.chars().take(80).collect();
+            Err(format!("asked for {asked:?}, sent Content-Range {text:?}"))
+        }
+    }
+}
+
+fn parse_content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
+    let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (start, last) = range.split_once('-')?;
+    let (start, last): (u64, u64) = (start.trim().parse().ok()?, last.trim().parse().ok()?);
+    let size = match size.trim() {
+        "*" => None,
+        digits => Some(digits.parse().ok()?),
+    };
+    let fits = start <= last && last < size.unwrap_or(u64::MAX);
+    fits.then_some((start, last, size))
+}
+
+/// Refuses a content-encoding that is not the file's own.
+fn refuse_encoding(head: &HeaderMap, url: &Url) -> Result<(), String> {
+    let encoding = text_of(head, header::CONTENT_ENCODING).unwrap_or_default();
+    let encoding = encoding.trim().to_ascii_lowercase();
+    let endings: &[&str] = match encoding.as_str() {
+        "" | "identity" => return Ok(()),
+        "gzip" | "x-gzip" => &[".gz", ".tgz"],
+        "bzip2" | "x-bzip2" => &[".bz2", ".tbz"],
+        "compress" | "x-compress" => &[".Z"],
+        _ => &[],
+    };
+    if endings.iter().any(|ending| url.path().ends_with(ending)) {
+        return Ok(());
+    }
+    let encoding: String = encoding.chars().take(40).collect();
+    Err(format!(
+        "a file with content-encoding {encoding:?}, asked for identity"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(name: header::HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
+    }
+
+    #[test]
+    fn a_range_must_be_the_one_asked_for() {
+        use ByteRange::{Between, From, Last};
+        let table = [
+            (Between(2, 5), "bytes 2-5/10", Some((2, 6, Some(10)))),
+            (Between(2, 50), "bytes 2-9/10", Some((2, 10, Some(10)))),
+            (Between(2, 5), "bytes 2-5/*", Some((2, 6, None))),
+            (Between(2, 5), "bytes 2-4/10", None),
+            (Between(2, 5), "bytes 3-5/10", None),
+            (Between(2, 5), "bytes 2-6/10", None),
+            (From(2), "bytes 2-9/10", Some((2, 10, Some(10)))),
+            (From(2), "bytes 2-8/10", None),
+            (Last(4), "bytes 6-9/10", Some((6, 10, Some(10)))),
+            (Last(40), "bytes 0-9/10", Some((0, 10, Some(10)))),
+            (Last(4), "bytes 5-9/10", None),
+            (Last(4), "bytes 6-9/*", None),
+            (From(0), "bytes 0-18446744073709551615/*", None),
+            (From(5), "bytes 5-4/10", None),
+            (From(5), "bytes 5-10/10", None),
+            (From(5), "items 5-9/10", None),
+            (From(5), "", None),
+        ];
+        for (asked, text, expected) in table {
+            let part = part_of(&head(header::CONTENT_RANGE, text), asked).ok();
+            let expected = expected.map(|(start, end, size)| Part::Range { start, end, size });
+            assert_eq!(part, expected, "{asked:?} {text}");
+        }
+    }
+
+    #[test]
+    fn only_an_encoding_that_is_the_file_itself_is_believed() {
+        let table = [
+            ("", "a-1-py3-none-any.whl", true),
+            ("identity", "a-1-py3-none-any.whl", true),
+            ("gzip", "a-1-py3-none-any.whl", false),
+            ("x-gzip", "a-1.tar.gz", true),
+            ("GZIP", "a-1.tgz", true),
+            ("gzip", "a-1.zip", false),
+            ("br", "a-1.tar.gz", false),
+            ("gzip, gzip", "a-1.tar.gz", false),
+        ];
+        for (encoding, filename, believed) in table {
+            let url = Url::parse(&format!("https://files.example/{filename}?x=.gz")).unwrap();
+            let result = refuse_encoding(&head(header::CONTENT_ENCODING, encoding), &url);
+            assert_eq!(result.is_ok(), believed, "{encoding} {filename}");
+        }
+    }
+}

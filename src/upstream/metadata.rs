@@ -1,0 +1,108 @@
+//! A wheel's `METADATA` by range requests, without downloading the wheel.
+//!
+//! The end of the wheel is fetched first, it holds the archive's directory; then whatever the reader
+//! misses, in pieces that double, until it has read the file or the bounds are reached. Where that
+//! cannot work the caller is told to fetch the whole wheel: nothing is half-known.
+
+use bytes::{Bytes, BytesMut};
+use url::Url;
+
+use super::sparse::{Cursor, Sparse};
+use super::wheel::metadata;
+use super::{ByteRange, FileAnswer, InvalidWheel, Part, Upstream, UpstreamError, UpstreamFile};
+use crate::model::Filename;
+
+/// First piece from the end, in bytes: the directory of a few hundred files, and often the metadata.
+const TAIL_BYTES: u64 = 32 << 10;
+
+/// Most requests for one wheel.
+const ROUNDS_MAX: u32 = 10;
+
+/// Most bytes for one wheel: beyond it, fetching the whole wheel is the better deal.
+const BYTES_MAX: u64 = 8 << 20;
+
+/// What became of the attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WheelMetadata {
+    /// The bytes of `METADATA`.
+    Found(Bytes),
+    /// There is no such wheel (404 or 410).
+    NotFound,
+    /// It cannot be had without the whole wheel: the upstream ignores ranges, or too many would be
+    /// needed.
+    NeedWhole,
+    /// The wheel has none that could stand beside it.
+    Invalid(InvalidWheel),
+}
+
+impl Upstream {
+    /// Reads the `METADATA` of the wheel at `url`.
+    ///
+    /// # Errors
+    /// See [`UpstreamError`].
+    pub async fn wheel_metadata(
+        &self,
+        url: &Url,
+        filename: &Filename,
+    ) -> Result<WheelMetadata, UpstreamError> {
+        let mut tail = match self.open(url, Some(ByteRange::Last(TAIL_BYTES))).await {
+            Ok(FileAnswer::Found(file)) => file,
+            Ok(FileAnswer::NotFound) => return Ok(WheelMetadata::NotFound),
+            Ok(FileAnswer::NotSatisfiable) => return Ok(WheelMetadata::NeedWhole),
+            // Some servers know only `first-last`, and take `-count` for a malformed request.
+            Err(UpstreamError::Refused { status, .. }) if is_about_ranges(status) => {
+                return Ok(WheelMetadata::NeedWhole);
+            }
+            Err(error) => return Err(error),
+        };
+        let Part::Range {
+            start,
+            size: Some(size),
+            ..
+        } = tail.part
+        else {
+            return Ok(WheelMetadata::NeedWhole);
+        };
+        let etag = tail.etag.clone();
+        let mut wheel = Sparse::new(size);
+        wheel.insert(start, collect(&mut tail).await?);
+        let mut fetched = size - start;
+        let mut piece = TAIL_BYTES;
+        for _ in 1..ROUNDS_MAX {
+            let found = metadata(Cursor::new(&wheel), filename);
+            let Some(hole) = wheel.missed(piece) else {
+                return Ok(found.map_or_else(WheelMetadata::Invalid, WheelMetadata::Found));
+            };
+            fetched += hole.end - hole.start;
+            if fetched > BYTES_MAX {
+                break;
+            }
+            let range = ByteRange::Between(hole.start, hole.end - 1);
+            let FileAnswer::Found(mut file) = self.open(url, Some(range)).await? else {
+                return Ok(WheelMetadata::NeedWhole);
+            };
+            let is_same = file.etag == etag
+                && matches!(file.part, Part::Range { size: total, end, .. }
+                    if total.is_none_or(|total| total == size) && end == hole.end);
+            if !is_same {
+                return Ok(WheelMetadata::NeedWhole);
+            }
+            wheel.insert(hole.start, collect(&mut file).await?);
+            piece *= 2;
+        }
+        Ok(WheelMetadata::NeedWhole)
+    }
+}
+
+fn is_about_ranges(status: http::StatusCode) -> bool {
+    matches!(status.as_u16(), 400 | 405 | 412 | 416)
+}
+
+/// All of a range; its length is bounded by what was asked for.
+async fn collect(file: &mut UpstreamFile) -> Result<Bytes, UpstreamError> {
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = file.chunk().await? {
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.freeze())
+}

@@ -1,0 +1,33 @@
+//! Asks another index for a page or a file, politely and within limits.
+//!
+//! One [`Upstream`] is one mirror. It takes URLs and gives back bytes: what a page says is read in
+//! `page`, where a file is kept is decided in `store`. Polite means that nothing is asked twice that
+//! was answered, that a failing upstream is left alone for a while ([`Breaker`]), and that its wish to
+//! be asked later is obeyed ([`Retry`]). Within limits means that no answer, however long, slow or
+//! compressed, costs more than [`Limits`] allows.
+
+mod breaker;
+mod client;
+mod error;
+mod exchange;
+mod file;
+mod hosts;
+mod limits;
+mod metadata;
+mod page;
+mod retry;
+mod sparse;
+mod wheel;
+mod words;
+
+pub use breaker::{Breaker, Permit};
+pub use client::{
+    Credentials, InvalidUpstream, Proxies, Settings, Upstream, install_crypto_provider,
+};
+pub use error::UpstreamError;
+pub use file::{ByteRange, FileAnswer, Part, UpstreamFile};
+pub use limits::Limits;
+pub use metadata::WheelMetadata;
+pub use page::{Page, PageAnswer, Validators};
+pub use retry::{Again, Retry};
+pub use wheel::{InvalidWheel, METADATA_BYTES_MAX, metadata_of_file};

@@ -1,0 +1,353 @@
+//! The two simple pages and the sidecar: answers that fit in memory, or in one file.
+//!
+//! What a page means is read in `page`. Here is only what HTTP says of it: whether it is there,
+//! whether it changed, how long it may be believed, and from which URL its relative links count.
+
+use std::io::Write;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use reqwest::Response;
+use tokio::time::timeout;
+use url::Url;
+
+use super::client::text_of;
+use super::exchange::{Answer, Question};
+use super::{METADATA_BYTES_MAX, Upstream, UpstreamError};
+use crate::model::ProjectName;
+
+/// JSON before HTML, as pip asks (index-api.md §3). What comes is decided by the answer's own type.
+const ACCEPT: HeaderValue = HeaderValue::from_static(
+    "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01",
+);
+
+/// For sidecars.
+const ACCEPT_ANY: HeaderValue = HeaderValue::from_static("*/*");
+
+/// What to ask with, so that an unchanged page need not be sent again (RFC 9110 §13.1).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Validators {
+    /// `ETag`, as sent.
+    pub etag: Option<String>,
+    /// `Last-Modified`, as sent.
+    pub last_modified: Option<String>,
+}
+
+/// What an upstream says of a page. `B` is the body: bytes for a project page; for the project list,
+/// which went elsewhere, its length in bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PageAnswer<B = Bytes> {
+    /// It is still what the validators name (304).
+    NotModified {
+        /// How long it may be believed from now on, where the upstream says so.
+        max_age: Option<Duration>,
+    },
+    /// It is this (200).
+    Found(Page<B>),
+    /// There is no such project (404 or 410).
+    NotFound,
+}
+
+/// A page as it came.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<B = Bytes> {
+    /// The decompressed body.
+    pub body: B,
+    /// `Content-Type` as sent; it may be wrong (index-api.md §3 rule 8).
+    pub content_type: Option<String>,
+    /// Where it came from after redirects: the base of its relative links. Without credentials.
+    pub final_url: Url,
+    /// What to ask with next time.
+    pub validators: Validators,
+    /// How long it may be believed from now on (`Cache-Control` less `Age`), where the upstream says so.
+    pub max_age: Option<Duration>,
+}
+
+impl Upstream {
+    /// Asks for a project page, at `{url}{project}/`.
+    ///
+    /// # Errors
+    /// See [`UpstreamError`]; absence is an answer.
+    pub async fn page(
+        &self,
+        project: &ProjectName,
+        validators: Option<&Validators>,
+    ) -> Result<PageAnswer, UpstreamError> {
+        // A project's name consists of characters that a path may hold as they are.
+        let mut url = self.url.clone();
+        url.set_path(&format!("{}{project}/", self.url.path()));
+        let mut body = BytesMut::new();
+        let keep = |chunk: &[u8]| {
+            body.extend_from_slice(chunk);
+            Ok(())
+        };
+        let bound = Bound {
+            what: "project page",
+            bytes_max: self.limits.page_bytes_max,
+            timeout: self.limits.page_timeout,
+        };
+        let answer = self.fetch(&url, &ACCEPT, validators, &bound, keep).await?;
+        Ok(answer.with_body(body.freeze()))
+    }
+
+    /// Asks for the project list and writes its body to `into` as it comes. After an error, `into`
+    /// holds a part of it.
+    ///
+    /// # Errors
+    /// See [`UpstreamError`]; `Broken` when `into` cannot be written.
+    pub async fn project_list(
+        &self,
+        validators: Option<&Validators>,
+        into: &mut (dyn Write + Send),
+    ) -> Result<PageAnswer<u64>, UpstreamError> {
+        let mut length = 0;
+        let keep = |chunk: &[u8]| {
+            length += chunk.len() as u64;
+            into.write_all(chunk)
+        };
+        let bound = Bound {
+            what: "project list",
+            bytes_max: self.limits.list_bytes_max,
+            timeout: self.limits.list_timeout,
+        };
+        let answer = self
+            .fetch(&self.url, &ACCEPT, validators, &bound, keep)
+            .await?;
+        Ok(answer.with_body(length))
+    }
+
+    /// Asks for the sidecar of a file, at `{file_url}.metadata` (PEP 658).
+    ///
+    /// # Errors
+    /// See [`UpstreamError`]; absence is an answer.
+    pub async fn sidecar(&self, file_url: &Url) -> Result<Option<Bytes>, UpstreamError> {
+        let mut url = file_url.clone();
+        url.set_path(&format!("{}.metadata", file_url.path()));
+        let mut body = BytesMut::new();
+        let keep = |chunk: &[u8]| {
+            body.extend_from_slice(chunk);
+            Ok(())
+        };
+        let bound = Bound {
+            what: "sidecar",
+            bytes_max: METADATA_BYTES_MAX,
+            timeout: self.limits.page_timeout,
+        };
+        match self.fetch(&url, &ACCEPT_ANY, None, &bound, keep).await? {
+            PageAnswer::Found(_) => Ok(Some(body.freeze())),
+            PageAnswer::NotFound | PageAnswer::NotModified { .. } => Ok(None),
+        }
+    }
+
+    /// Asks for one bounded answer, and hands its body over chunk by chunk.
+    async fn fetch(
+        &self,
+        url: &Url,
+        accept: &HeaderValue,
+        validators: Option<&Validators>,
+        bound: &Bound,
+        mut keep: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<PageAnswer<()>, UpstreamError> {
+        let headers = request_head(accept, validators);
+        let is_conditional = headers.len() > 1;
+        let question = Question {
+            client: &self.pages,
+            read_timeout: self.limits.page_read_timeout,
+            url,
+            headers,
+        };
+        let work = async {
+            let Answer { mut response, url } = self.ask(&question).await?;
+            let max_age = max_age(response.headers());
+            match response.status() {
+                StatusCode::NOT_FOUND | StatusCode::GONE => Ok(PageAnswer::NotFound),
+                StatusCode::NOT_MODIFIED if is_conditional => {
+                    Ok(PageAnswer::NotModified { max_age })
+                }
+                StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION => {
+                    self.read(&mut response, bound, &mut keep).await?;
+                    Ok(PageAnswer::Found(page(response.headers(), url, max_age)))
+                }
+                other => Err(UpstreamError::Broken {
+                    index: self.name.clone(),
+                    reason: format!("status {} for a {}", other.as_u16(), bound.what),
+                }),
+            }
+        };
+        let timed = async {
+            timeout(bound.timeout, work).await.unwrap_or_else(|_| {
+                Err(UpstreamError::Timeout {
+                    index: self.name.clone(),
+                    awaited: bound.what,
+                    after: bound.timeout,
+                })
+            })
+        };
+        self.guarded(url, timed).await
+    }
+
+    /// Reads a body within its bound, counting what comes out of the decompressor.
+    async fn read(
+        &self,
+        response: &mut Response,
+        bound: &Bound,
+        keep: &mut impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), UpstreamError> {
+        let too_large = || UpstreamError::TooLarge {
+            index: self.name.clone(),
+            what: bound.what,
+            limit_bytes: bound.bytes_max,
+        };
+        if response
+            .content_length()
+            .is_some_and(|length| length > bound.bytes_max)
+        {
+            return Err(too_large());
+        }
+        let mut room = bound.bytes_max;
+        loop {
+            let chunk = response
+                .chunk()
+                .await
+                .map_err(|error| self.interrupted(error, self.limits.page_read_timeout))?;
+            let Some(chunk) = chunk else {
+                return Ok(());
+            };
+            room = room.checked_sub(chunk.len() as u64).ok_or_else(too_large)?;
+            keep(&chunk).map_err(|error| UpstreamError::Broken {
+                index: self.name.clone(),
+                reason: format!("its {} cannot be kept here: {error}", bound.what),
+            })?;
+        }
+    }
+}
+
+/// How much and how long one answer may be.
+struct Bound {
+    what: &'static str,
+    bytes_max: u64,
+    timeout: Duration,
+}
+
+impl PageAnswer<()> {
+    fn with_body<B>(self, body: B) -> PageAnswer<B> {
+        match self {
+            Self::NotModified { max_age } => PageAnswer::NotModified { max_age },
+            Self::NotFound => PageAnswer::NotFound,
+            Self::Found(page) => PageAnswer::Found(Page {
+                body,
+                content_type: page.content_type,
+                final_url: page.final_url,
+                validators: page.validators,
+                max_age: page.max_age,
+            }),
+        }
+    }
+}
+
+fn request_head(accept: &HeaderValue, validators: Option<&Validators>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::ACCEPT, accept.clone());
+    let Some(validators) = validators else {
+        return headers;
+    };
+    for (name, text) in [
+        (header::IF_NONE_MATCH, &validators.etag),
+        (header::IF_MODIFIED_SINCE, &validators.last_modified),
+    ] {
+        // What was kept and can no longer be sent is left out: the page comes whole then.
+        if let Some(value) = text
+            .as_deref()
+            .and_then(|text| HeaderValue::from_str(text).ok())
+        {
+            headers.insert(name, value);
+        }
+    }
+    headers
+}
+
+fn page(head: &HeaderMap, final_url: Url, max_age: Option<Duration>) -> Page<()> {
+    Page {
+        body: (),
+        content_type: text_of(head, header::CONTENT_TYPE),
+        final_url,
+        validators: Validators {
+            etag: text_of(head, header::ETAG),
+            last_modified: text_of(head, header::LAST_MODIFIED),
+        },
+        max_age,
+    }
+}
+
+/// How long an answer may be believed by a cache that many share (RFC 9111 §4.2): `s-maxage`, else
+/// `max-age`, less the time it has spent in other caches; zero for `no-cache` and `no-store`.
+fn max_age(head: &HeaderMap) -> Option<Duration> {
+    let mut shared = None;
+    let mut private = None;
+    for value in head.get_all(header::CACHE_CONTROL) {
+        for directive in value.to_str().unwrap_or_default().split(',') {
+            let (name, argument) = directive.split_once('=').unwrap_or((directive, ""));
+            let seconds = || argument.trim().trim_matches('"').parse::<u64>().ok();
+            match name.trim().to_ascii_lowercase().as_str() {
+                "no-cache" | "no-store" => return Some(Duration::ZERO),
+                "s-maxage" => shared = seconds(),
+                "max-age" => private = seconds(),
+                _ => {}
+            }
+        }
+    }
+    let spent = text_of(head, header::AGE).and_then(|text| text.trim().parse().ok());
+    let seconds = shared.or(private)?;
+    Some(Duration::from_secs(
+        seconds.saturating_sub(spent.unwrap_or(0)),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn freshness_is_what_a_shared_cache_may_believe() {
+        let table = [
+            ("max-age=600, public", None, Some(600)),
+            ("max-age=600", Some("100"), Some(500)),
+            ("max-age=600", Some("700"), Some(0)),
+            ("max-age=600, s-maxage=60", None, Some(60)),
+            ("Max-Age=\"5\"", None, Some(5)),
+            ("max-age=600, no-cache", None, Some(0)),
+            ("no-store", None, Some(0)),
+            ("public", None, None),
+            ("max-age=-1", None, None),
+            ("max-age=soon", Some("x"), None),
+        ];
+        for (cache_control, age, seconds) in table {
+            let mut head = HeaderMap::new();
+            head.insert(
+                header::CACHE_CONTROL,
+                HeaderValue::from_static(cache_control),
+            );
+            if let Some(age) = age {
+                head.insert(header::AGE, HeaderValue::from_static(age));
+            }
+            assert_eq!(
+                max_age(&head),
+                seconds.map(Duration::from_secs),
+                "{cache_control}"
+            );
+        }
+        assert_eq!(max_age(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn validators_that_cannot_be_sent_are_left_out() {
+        let validators = Validators {
+            etag: Some("\"a\"\r\nX: y".to_owned()),
+            last_modified: Some("Fri, 20 Nov 2026 10:00:00 GMT".to_owned()),
+        };
+        let head = request_head(&ACCEPT, Some(&validators));
+        assert!(!head.contains_key(header::IF_NONE_MATCH));
+        assert!(head.contains_key(header::IF_MODIFIED_SINCE));
+    }
+}

@@ -1,0 +1,173 @@
+//! When to ask again: a few tries with jitter, within one deadline. Pure: time and chance are arguments.
+//!
+//! Only the head of a GET is asked for again, and only after failures that a second try may heal: no
+//! connection, a connection lost before the first byte, 502, 503, 504, and 429 when it says when. A
+//! timeout is not: the client has waited long enough (devpi waits twice; devpi-protocol.md §11).
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
+
+/// The bounds on asking again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    /// Requests sent at most, the first included.
+    pub tries_max: u32,
+    /// No try starts later than this after the first.
+    pub deadline: Duration,
+    /// The longest first pause; each further one may be twice as long.
+    pub pause: Duration,
+    /// Longest `Retry-After` that is waited for; with a longer one the failure is final.
+    pub retry_after_max: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            tries_max: 3,
+            deadline: Duration::from_secs(6),
+            pause: Duration::from_millis(200),
+            retry_after_max: Duration::from_secs(3),
+        }
+    }
+}
+
+/// Whether a failure may heal by asking again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// It does not.
+    Never,
+    /// It may.
+    Soon,
+    /// The upstream said how long to wait.
+    After(Duration),
+}
+
+impl Retry {
+    /// How long to pause before the next try, or nothing when the failure is final.
+    ///
+    /// `tries` have been sent, `elapsed` has passed since the first, `draw` is in `0.0..1.0`.
+    #[must_use]
+    pub fn pause_before_next(
+        &self,
+        tries: u32,
+        elapsed: Duration,
+        again: Again,
+        draw: f64,
+    ) -> Option<Duration> {
+        if tries >= self.tries_max {
+            return None;
+        }
+        let doubled = self
+            .pause
+            .saturating_mul(1 << tries.saturating_sub(1).min(16));
+        // Half fixed, half by chance: many clients of one upstream do not come back in step.
+        let jittered = doubled.mul_f64(0.5 + draw.clamp(0.0, 1.0) / 2.0);
+        let pause = match again {
+            Again::Never => return None,
+            Again::Soon => jittered,
+            Again::After(wished) if wished > self.retry_after_max => return None,
+            Again::After(wished) => wished.max(jittered),
+        };
+        (elapsed + pause <= self.deadline).then_some(pause)
+    }
+}
+
+/// A number in `0.0..1.0`, good enough to keep retries out of step.
+pub(super) fn draw() -> f64 {
+    // Each `RandomState` has keys of its own; hashing nothing with them is a random number.
+    let bits = RandomState::new().hash_one(()) >> 32;
+    f64::from(u32::try_from(bits).unwrap_or(0)) / (f64::from(u32::MAX) + 1.0)
+}
+
+/// Reads `Retry-After` in seconds (RFC 9110 §10.2.3). A date would need a clock that agrees with the
+/// upstream's, and indexes send seconds.
+pub(super) fn retry_after(head: &http::HeaderMap) -> Option<Duration> {
+    let text = head.get(http::header::RETRY_AFTER)?.to_str().ok()?;
+    // A century is as good as for ever, and keeps every sum in range.
+    let seconds = text.trim().parse::<u64>().ok()?.min(3_155_760_000);
+    Some(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, header};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MILLIS: fn(u64) -> Duration = Duration::from_millis;
+
+    #[test]
+    fn pauses_grow_and_end() {
+        let retry = Retry::default();
+        let table = [
+            (1, 0, Again::Soon, 0.0, Some(100)),
+            (1, 0, Again::Soon, 1.0, Some(200)),
+            (2, 0, Again::Soon, 1.0, Some(400)),
+            (3, 0, Again::Soon, 1.0, None),
+            (1, 0, Again::Never, 0.0, None),
+            (1, 0, Again::After(MILLIS(1000)), 0.0, Some(1000)),
+            (1, 0, Again::After(MILLIS(0)), 0.0, Some(100)),
+            (1, 0, Again::After(MILLIS(3001)), 0.0, None),
+            (1, 5900, Again::Soon, 0.0, Some(100)),
+            (1, 5901, Again::Soon, 0.0, None),
+            (1, 3500, Again::After(MILLIS(3000)), 0.0, None),
+        ];
+        for (tries, elapsed, again, draw, pause) in table {
+            assert_eq!(
+                retry.pause_before_next(tries, MILLIS(elapsed), again, draw),
+                pause.map(MILLIS),
+                "{tries} tries, {elapsed} ms, {again:?}, {draw}"
+            );
+        }
+    }
+
+    #[test]
+    fn retry_after_is_read_in_seconds_only() {
+        let table = [
+            ("5", Some(5)),
+            (" 0 ", Some(0)),
+            ("-1", None),
+            ("1.5", None),
+            ("Fri, 20 Nov 2026 10:00:00 GMT", None),
+            ("18446744073709551615", Some(3_155_760_000)),
+        ];
+        for (text, seconds) in table {
+            let mut head = HeaderMap::new();
+            head.insert(header::RETRY_AFTER, HeaderValue::from_static(text));
+            assert_eq!(
+                retry_after(&head),
+                seconds.map(Duration::from_secs),
+                "{text}"
+            );
+        }
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn draws_differ_and_stay_in_range() {
+        let draws: Vec<_> = (0..64).map(|_| draw()).collect();
+        assert!(draws.iter().all(|draw| (0.0..1.0).contains(draw)));
+        assert!(draws.iter().any(|draw| (draw - draws[0]).abs() > 0.01));
+    }
+
+    proptest! {
+        #[test]
+        fn tries_and_time_are_bounded(draws in prop::collection::vec(0.0..1.0, 10), wish in 0_u64..9000) {
+            let retry = Retry::default();
+            let mut elapsed = Duration::ZERO;
+            let mut tries = 1;
+            for draw in draws {
+                let Some(pause) =
+                    retry.pause_before_next(tries, elapsed, Again::After(MILLIS(wish)), draw)
+                else {
+                    break;
+                };
+                elapsed += pause;
+                tries += 1;
+            }
+            prop_assert!(tries <= retry.tries_max);
+            prop_assert!(elapsed <= retry.deadline);
+        }
+    }
+}

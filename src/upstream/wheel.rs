@@ -1,0 +1,361 @@
+//! The `METADATA` inside a wheel (PEP 427, PEP 658), wherever the wheel's bytes are.
+//!
+//! A sidecar must equal this file byte for byte, so nothing is guessed: there is exactly one
+//! `*.dist-info/METADATA` at the top of the archive, it belongs to the project that the file name
+//! says, and no name occurs twice in the archive (readers differ in which one they take). A wheel
+//! that is anything else gets no sidecar, and installers read the wheel itself.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read as _, Seek};
+use std::os::unix::fs::FileExt as _;
+
+use bytes::Bytes;
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+use super::sparse::{Cursor, ReadAt};
+use crate::model::{Filename, ProjectName};
+
+/// Longest `METADATA`. The longest known ones, with a whole manual as description, are below 1 MiB;
+/// a hostile archive claims more.
+pub const METADATA_BYTES_MAX: u64 = 8 << 20;
+
+/// The wheel has no `METADATA` that could stand beside it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidWheel {
+    /// Not a zip archive, or a broken one.
+    #[error("not a readable zip archive: {0}")]
+    Archive(String),
+    /// No, or more than one, `*.dist-info/METADATA` at the top, or a name that occurs twice.
+    #[error("{0}")]
+    Layout(&'static str),
+    /// The metadata is of another project than the file name says.
+    #[error("its metadata stands in {directory:?}, which is not of {project}")]
+    Project {
+        /// The directory it stands in.
+        directory: String,
+        /// The project of the file name.
+        project: ProjectName,
+    },
+    /// Longer than [`METADATA_BYTES_MAX`].
+    #[error("its metadata is longer than {METADATA_BYTES_MAX} bytes")]
+    TooLarge,
+    /// The file on disk could not be read.
+    #[error("cannot be read: {0}")]
+    Io(String),
+}
+
+/// Reads the `METADATA` of a wheel on disk. Blocks; the file's own position is left alone.
+///
+/// # Errors
+/// See [`InvalidWheel`].
+pub fn metadata_of_file(file: &File, filename: &Filename) -> Result<Bytes, InvalidWheel> {
+    let size = file
+        .metadata()
+        .map_err(|error| InvalidWheel::Io(error.to_string()))?
+        .len();
+    let source = OnDisk { file, size };
+    metadata(BufReader::new(Cursor::new(&source)), filename)
+}
+
+/// Reads the `METADATA` of a wheel.
+pub(super) fn metadata<R: io::Read + Seek>(
+    wheel: R,
+    filename: &Filename,
+) -> Result<Bytes, InvalidWheel> {
+    let mut archive = ZipArchive::new(wheel).map_err(unreadable)?;
+    if archive.has_duplicate_names() {
+        return Err(InvalidWheel::Layout("a name occurs twice in it"));
+    }
+    let position = position(&archive, filename.project())?;
+    let file = archive.by_index(position).map_err(unreadable)?;
+    if file.size() > METADATA_BYTES_MAX {
+        return Err(InvalidWheel::TooLarge);
+    }
+    // The declared size is only a claim: what comes out is counted as well.
+    let mut text = Vec::new();
+    file.take(METADATA_BYTES_MAX + 1)
+        .read_to_end(&mut text)
+        .map_err(|error| unreadable(ZipError::Io(error)))?;
+    if text.len() as u64 > METADATA_BYTES_MAX {
+        return Err(InvalidWheel::TooLarge);
+    }
+    Ok(text.into())
+}
+
+/// Which entry is the one metadata file.
+fn position<R>(archive: &ZipArchive<R>, project: &ProjectName) -> Result<usize, InvalidWheel>
+where
+    R: io::Read + Seek,
+{
+    let mut candidates = archive
+        .file_names_raw()
+        .enumerate()
+        .filter_map(|(position, name)| Some((position, dist_info(name)?)));
+    let Some((position, directory)) = candidates.next() else {
+        return Err(InvalidWheel::Layout("it has no dist-info/METADATA"));
+    };
+    if candidates.next().is_some() {
+        return Err(InvalidWheel::Layout(
+            "it has more than one dist-info/METADATA",
+        ));
+    }
+    if !is_of(directory, project) {
+        return Err(InvalidWheel::Project {
+            directory: directory.chars().take(200).collect(),
+            project: project.clone(),
+        });
+    }
+    Ok(position)
+}
+
+/// The directory `*.dist-info` when the name is its `METADATA`, at the top of the archive.
+fn dist_info(name: &[u8]) -> Option<&str> {
+    let name = std::str::from_utf8(name).ok()?;
+    let directory = name.strip_suffix("/METADATA")?;
+    (directory.ends_with(".dist-info") && !directory.contains(['/', '\\'])).then_some(directory)
+}
+
+/// Whether `name-version.dist-info` is of the project; the version is not compared, as pip does not.
+fn is_of(directory: &str, project: &ProjectName) -> bool {
+    directory
+        .strip_suffix(".dist-info")
+        .and_then(|stem| stem.rsplit_once('-'))
+        .and_then(|(name, _)| ProjectName::parse(name).ok())
+        .is_some_and(|name| name == *project)
+}
+
+fn unreadable(error: ZipError) -> InvalidWheel {
+    match error {
+        ZipError::Io(error)
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof
+                    | io::ErrorKind::InvalidData
+                    | io::ErrorKind::InvalidInput
+            ) =>
+        {
+            InvalidWheel::Io(error.to_string())
+        }
+        other => InvalidWheel::Archive(other.to_string()),
+    }
+}
+
+struct OnDisk<'a> {
+    file: &'a File,
+    size: u64,
+}
+
+impl ReadAt for OnDisk<'_> {
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, position)
+    }
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use zip::CompressionMethod::{Deflated, Stored};
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    use super::*;
+    use crate::upstream::sparse::Sparse;
+
+    const TEXT: &str = "Metadata-Version: 2.1\nName: a.b\nVersion: 1.0\n";
+
+    fn filename() -> Filename {
+        Filename::parse(
+            "a_b-1.0-py3-none-any.whl",
+            &ProjectName::parse("a-b").unwrap(),
+        )
+        .unwrap()
+    }
+
+    /// An archive of these entries, with `prefix` before it and a comment at its end.
+    fn archive(
+        prefix: &[u8],
+        method: zip::CompressionMethod,
+        comment: &str,
+        entries: &[(&str, &[u8])],
+    ) -> Vec<u8> {
+        let mut writer = ZipWriter::new(io::Cursor::new(Vec::new()));
+        let options = SimpleFileOptions::default().compression_method(method);
+        for (name, content) in entries {
+            writer.start_file(*name, options).unwrap();
+            writer.write_all(content).unwrap();
+        }
+        writer.set_comment(comment).unwrap();
+        let archive = writer.finish().unwrap().into_inner();
+        [prefix, &archive].concat()
+    }
+
+    fn read(wheel: &[u8]) -> Result<Bytes, InvalidWheel> {
+        metadata(io::Cursor::new(wheel), &filename())
+    }
+
+    /// Reads as over the network: a tail first, then hole after hole. Says how much was fetched.
+    fn read_in_ranges(wheel: &[u8], tail: usize, step: u64) -> (Bytes, u64) {
+        let mut sparse = Sparse::new(wheel.len() as u64);
+        let from = wheel.len().saturating_sub(tail);
+        sparse.insert(from as u64, Bytes::copy_from_slice(&wheel[from..]));
+        let mut fetched = (wheel.len() - from) as u64;
+        for _ in 0..1000 {
+            let found = metadata(Cursor::new(&sparse), &filename());
+            let Some(hole) = sparse.missed(step) else {
+                return (found.unwrap(), fetched);
+            };
+            fetched += hole.end - hole.start;
+            let range = usize::try_from(hole.start).unwrap()..usize::try_from(hole.end).unwrap();
+            sparse.insert(hole.start, Bytes::copy_from_slice(&wheel[range]));
+        }
+        panic!("a thousand rounds and no end");
+    }
+
+    /// Bytes that do not compress.
+    fn noise(length: usize) -> Vec<u8> {
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        std::iter::repeat_with(|| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()[3]
+        })
+        .take(length)
+        .collect()
+    }
+
+    #[test]
+    fn metadata_is_found_however_the_wheel_was_packed() {
+        let module = noise(300_000);
+        let big = noise(1 << 20);
+        for method in [Deflated, Stored] {
+            for (prefix, comment) in [(&b""[..], ""), (b"#!/bin/sh\njunk\n", "a comment")] {
+                for after in [&b"one line"[..], &big] {
+                    let wheel = archive(
+                        prefix,
+                        method,
+                        comment,
+                        &[
+                            ("a_b/__init__.py", &module),
+                            ("a_b-1.0.dist-info/METADATA", TEXT.as_bytes()),
+                            ("a_b-1.0.dist-info/RECORD", after),
+                        ],
+                    );
+                    assert_eq!(read(&wheel).unwrap(), TEXT);
+                    for (tail, step) in [(64, 16), (4096, 4096), (10_000_000, 1)] {
+                        assert_eq!(read_in_ranges(&wheel, tail, step).0, TEXT);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ranges_fetch_a_small_part_of_a_big_wheel() {
+        let module = noise(5 << 20);
+        let wheel = archive(
+            b"",
+            Deflated,
+            "",
+            &[
+                ("a_b-1.0.dist-info/METADATA", TEXT.as_bytes()),
+                ("a_b/data.bin", &module),
+                ("a_b-1.0.dist-info/RECORD", b""),
+            ],
+        );
+        let (text, fetched) = read_in_ranges(&wheel, 32 << 10, 32 << 10);
+        assert_eq!(text, TEXT);
+        assert!(fetched <= 64 << 10, "{fetched}");
+    }
+
+    #[test]
+    fn a_wheel_on_disk_is_read_without_moving_its_position() {
+        let wheel = archive(
+            b"",
+            Deflated,
+            "",
+            &[("a_b-1.0.dist-info/METADATA", TEXT.as_bytes())],
+        );
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&wheel).unwrap();
+        assert_eq!(metadata_of_file(&file, &filename()).unwrap(), TEXT);
+        assert_eq!(file.stream_position().unwrap(), wheel.len() as u64);
+    }
+
+    #[test]
+    fn what_is_not_one_wheel_of_the_project_has_no_metadata() {
+        let table: [(&[&str], &str); 7] = [
+            (&["a_b/METADATA"], "no dist-info"),
+            (&["x/a_b-1.0.dist-info/METADATA"], "no dist-info"),
+            (&["a_b-1.0.dist-info\\METADATA"], "no dist-info"),
+            (
+                &["a_b-1.0.dist-info/METADATA", "c-1.dist-info/METADATA"],
+                "more than one",
+            ),
+            (&["a_bc-1.0.dist-info/METADATA"], "not of a-b"),
+            (&["a_b.dist-info/METADATA"], "not of a-b"),
+            (&[], "no dist-info"),
+        ];
+        for (names, words) in table {
+            let entries: Vec<_> = names.iter().map(|name| (*name, TEXT.as_bytes())).collect();
+            let error = read(&archive(b"", Stored, "", &entries)).unwrap_err();
+            assert!(error.to_string().contains(words), "{names:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_occurs_twice_is_refused() {
+        let entries = [
+            ("a_b-1.0.dist-info/METADATA", TEXT.as_bytes()),
+            ("a_b-1.0.dist-info/METADATB", b""),
+        ];
+        let mut wheel = archive(b"", Stored, "", &entries);
+        while let Some(at) = wheel.windows(8).position(|window| window == b"METADATB") {
+            wheel[at + 7] = b'A';
+        }
+        assert_eq!(
+            read(&wheel),
+            Err(InvalidWheel::Layout("a name occurs twice in it"))
+        );
+    }
+
+    #[test]
+    fn a_bomb_is_refused_by_what_it_claims_and_by_what_comes_out() {
+        let zeros = vec![0; usize::try_from(METADATA_BYTES_MAX).unwrap() + 1];
+        let mut wheel = archive(b"", Deflated, "", &[("a_b-1.0.dist-info/METADATA", &zeros)]);
+        assert!(wheel.len() < 20_000, "{}", wheel.len());
+        assert_eq!(read(&wheel), Err(InvalidWheel::TooLarge));
+        // The same with a modest claim in both headers: uncompressed sizes at +22 and +24.
+        for (signature, offset) in [(b"PK\x03\x04", 22), (b"PK\x01\x02", 24)] {
+            let at = wheel
+                .windows(4)
+                .position(|window| window == signature)
+                .unwrap();
+            wheel[at + offset..at + offset + 4].copy_from_slice(&100_u32.to_le_bytes());
+        }
+        assert!(read(&wheel).is_err());
+    }
+
+    #[test]
+    fn damaged_archives_are_errors() {
+        let wheel = archive(
+            b"",
+            Deflated,
+            "",
+            &[("a_b-1.0.dist-info/METADATA", TEXT.as_bytes())],
+        );
+        for length in 0..wheel.len() {
+            assert!(read(&wheel[..length]).is_err(), "{length}");
+        }
+        assert!(read(&noise(100_000)).is_err());
+        let mut flipped = wheel;
+        flipped[60] ^= 0x10;
+        assert!(read(&flipped).is_err());
+    }
+}

@@ -1,0 +1,360 @@
+//! A package index over real HTTP/1.1 on a loopback port, with a thread and a runtime of its own.
+//!
+//! Layout: `/simple/`, `/simple/{project}/`, `/files/{project}/{filename}` and its `.metadata`.
+//! [`Setup`] says what it holds and how much it tells; [`Fault`]s say how it misbehaves, by path
+//! prefix, and can be changed at any time; the journal says what was asked.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+
+use cheesecloth::model::Sha256;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use url::Url;
+
+use super::answer::answer;
+use super::journal::Journal;
+use super::{Content, Fault, Gate, Listed, Project};
+
+/// What an index holds and how much it tells. By default everything: JSON 1.4 and HTML, ETags,
+/// sidecars, hashes, sizes, upload times and ranges.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    pub(super) projects: Vec<Project>,
+    pub(super) json: bool,
+    pub(super) api_minor: u32,
+    pub(super) etags: bool,
+    pub(super) sidecars: bool,
+    pub(super) hashes: bool,
+    pub(super) sizes: bool,
+    pub(super) upload_times: bool,
+    pub(super) ranges: bool,
+    pub(super) gzip: bool,
+    pub(super) credentials: Option<(String, String)>,
+    pub(super) files_at: Option<String>,
+    pub(super) redirects: Vec<(String, String)>,
+    pub(super) canned: HashMap<String, Canned>,
+}
+
+/// An answer of the test's own making.
+#[derive(Debug, Clone)]
+pub(crate) struct Canned {
+    pub(crate) content_type: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) content: Content,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            projects: Vec::new(),
+            json: true,
+            api_minor: 4,
+            etags: true,
+            sidecars: true,
+            hashes: true,
+            sizes: true,
+            upload_times: true,
+            ranges: true,
+            gzip: false,
+            credentials: None,
+            files_at: None,
+            redirects: Vec::new(),
+            canned: HashMap::new(),
+        }
+    }
+}
+
+impl Setup {
+    /// Adds a project.
+    pub(crate) fn project(mut self, project: Project) -> Self {
+        self.projects.push(project);
+        self
+    }
+
+    /// Speaks HTML only.
+    pub(crate) fn html_only(mut self) -> Self {
+        self.json = false;
+        self
+    }
+
+    /// Speaks JSON API 1.`minor`; before 1.1 there are no sizes, upload times and versions.
+    pub(crate) fn api_minor(mut self, minor: u32) -> Self {
+        self.api_minor = minor;
+        self
+    }
+
+    /// Sends no ETags, answers no conditional request.
+    pub(crate) fn without_etags(mut self) -> Self {
+        self.etags = false;
+        self
+    }
+
+    /// Has and announces no sidecars.
+    pub(crate) fn without_sidecars(mut self) -> Self {
+        self.sidecars = false;
+        self
+    }
+
+    /// States no hashes.
+    pub(crate) fn without_hashes(mut self) -> Self {
+        self.hashes = false;
+        self
+    }
+
+    /// States no sizes.
+    pub(crate) fn without_sizes(mut self) -> Self {
+        self.sizes = false;
+        self
+    }
+
+    /// States no upload times.
+    pub(crate) fn without_upload_times(mut self) -> Self {
+        self.upload_times = false;
+        self
+    }
+
+    /// Sends whole files only.
+    pub(crate) fn without_ranges(mut self) -> Self {
+        self.ranges = false;
+        self
+    }
+
+    /// Compresses pages.
+    pub(crate) fn gzip(mut self) -> Self {
+        self.gzip = true;
+        self
+    }
+
+    /// Answers 401 to everyone else.
+    pub(crate) fn credentials(mut self, user: &str, password: &str) -> Self {
+        self.credentials = Some((user.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// Pages name files below this URL instead of `/files/`.
+    pub(crate) fn files_at(mut self, base: &Url) -> Self {
+        self.files_at = Some(base.as_str().trim_end_matches('/').to_owned());
+        self
+    }
+
+    /// Paths that start like this are elsewhere; `*` in the target is the rest of the path.
+    pub(crate) fn redirect(mut self, prefix: &str, target: &str) -> Self {
+        self.redirects.push((prefix.to_owned(), target.to_owned()));
+        self
+    }
+
+    /// Answers this path with bytes of the test's own.
+    pub(crate) fn canned(mut self, path: &str, canned: Canned) -> Self {
+        self.canned.insert(path.to_owned(), canned);
+        self
+    }
+
+    /// Starts an index with this.
+    pub(crate) fn start(self) -> FakeIndex {
+        FakeIndex::start(self)
+    }
+
+    pub(super) fn api_version(&self) -> String {
+        format!("1.{}", self.api_minor)
+    }
+
+    /// How the page names a file.
+    pub(super) fn file_href(&self, project: &Project, file: &Listed) -> String {
+        let base = self.files_at.as_deref().unwrap_or("../../files");
+        let filename = file.filename.replace('+', "%2B");
+        format!("{base}/{}/{filename}", project.name)
+    }
+
+    /// The digest of a file's sidecar, where there is one to announce.
+    pub(super) fn sidecar_digest(&self, file: &Listed) -> Option<Sha256> {
+        let metadata = file.metadata.as_ref().filter(|_| self.sidecars)?;
+        Some(Sha256::of(metadata))
+    }
+}
+
+/// A running index.
+#[derive(Debug)]
+pub(crate) struct FakeIndex {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+/// What the test and the server both see.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) journal: Journal,
+    setup: Mutex<Arc<Setup>>,
+    faults: Mutex<Vec<(String, Fault)>>,
+}
+
+impl FakeIndex {
+    fn start(setup: Setup) -> Self {
+        let shared = Arc::new(Shared {
+            journal: Journal::default(),
+            setup: Mutex::new(Arc::new(setup)),
+            faults: Mutex::default(),
+        });
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (address, running) = serve(any_port, Arc::clone(&shared));
+        Self {
+            address,
+            shared,
+            running: Some(running),
+        }
+    }
+
+    /// The URL of a path on this index.
+    pub(crate) fn at(&self, path: &str) -> Url {
+        let text = format!("http://{}{path}", self.address);
+        Url::parse(&text).expect("an address and a path are a URL")
+    }
+
+    /// The URL of its simple pages, with a slash at the end.
+    pub(crate) fn url(&self) -> Url {
+        self.at("/simple/")
+    }
+
+    /// What was asked so far.
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.shared.journal
+    }
+
+    /// Misbehaves below this path from now on, instead of how it did there before.
+    pub(crate) fn misbehave(&self, prefix: &str, fault: Fault) {
+        let mut faults = self.shared.faults();
+        faults.retain(|(known, _)| known != prefix);
+        faults.push((prefix.to_owned(), fault));
+    }
+
+    /// Behaves again.
+    pub(crate) fn behave(&self) {
+        self.shared.faults().clear();
+    }
+
+    /// Holds bodies below this path after so many bytes, until the gate is released or dropped.
+    pub(crate) fn gate(&self, prefix: &str, after_bytes: u64) -> Gate {
+        let gate = Gate::after(after_bytes);
+        self.misbehave(prefix, Fault::new().gate(&gate));
+        gate
+    }
+
+    /// Holds something else from now on.
+    pub(crate) fn change(&self, change: impl FnOnce(Setup) -> Setup) {
+        let mut setup = self.shared.setup.lock().expect("no panic while changing");
+        *setup = Arc::new(change(Setup::clone(&setup)));
+    }
+
+    /// Stops listening and closes every connection.
+    pub(crate) fn stop(&mut self) {
+        let Some(Running { stop, thread }) = self.running.take() else {
+            return;
+        };
+        // An error means that the thread has ended already, which joining tells.
+        let _ = stop.send(());
+        if let Err(panic) = thread.join()
+            && !std::thread::panicking()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    }
+
+    /// Listens again, on the same port.
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        let (_, running) = serve(self.address, Arc::clone(&self.shared));
+        self.running = Some(running);
+    }
+}
+
+impl Drop for FakeIndex {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    pub(super) fn setup(&self) -> Arc<Setup> {
+        Arc::clone(&self.setup.lock().expect("no panic while changing"))
+    }
+
+    fn faults(&self) -> MutexGuard<'_, Vec<(String, Fault)>> {
+        self.faults.lock().expect("no panic while changing")
+    }
+
+    /// The fault with the longest prefix of this path that is not used up, or none.
+    pub(super) fn fault_for(&self, path: &str) -> Fault {
+        let mut faults = self.faults();
+        let fitting = faults
+            .iter_mut()
+            .filter(|(prefix, fault)| path.starts_with(prefix.as_str()) && fault.times != Some(0));
+        let Some((_, fault)) = fitting.max_by_key(|(prefix, _)| prefix.len()) else {
+            return Fault::new();
+        };
+        if let Some(times) = &mut fault.times {
+            *times -= 1;
+        }
+        fault.clone()
+    }
+}
+
+/// Binds, then serves on a thread of its own until told to stop.
+fn serve(address: SocketAddr, shared: Arc<Shared>) -> (SocketAddr, Running) {
+    let (stop, stopped) = oneshot::channel();
+    let (bound, address_bound) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            let listener = TcpListener::bind(address).await.expect("a free port");
+            let address = listener.local_addr().expect("a bound address");
+            bound.send(address).expect("the test waits for it");
+            tokio::select! {
+                () = accept(listener, shared) => {}
+                _ = stopped => {}
+            }
+        });
+    });
+    let address = address_bound.recv().expect("the server starts");
+    (address, Running { stop, thread })
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let (stream, _) = accepted.expect("a connection");
+                let shared = Arc::clone(&shared);
+                connections.spawn(async move {
+                    let service = service_fn(|request| answer(&shared, request));
+                    let connection = http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service);
+                    // How it ended is for the client's side to judge.
+                    let _ = connection.await;
+                });
+            }
+            Some(ended) = connections.join_next() => {
+                let panic = ended.err().and_then(|error| error.try_into_panic().ok());
+                if let Some(panic) = panic {
+                    std::panic::resume_unwind(panic);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! `upstream` against a fake index over real HTTP.
+
+mod files;
+mod metadata;
+mod pages;
+mod trouble;
+
+use std::time::Duration;
+
+use cheesecloth::model::{IndexName, ProjectName};
+use cheesecloth::upstream::{Credentials, Limits, Proxies, Retry, Settings, Upstream};
+use url::Url;
+
+/// The defaults, with pauses too short to notice.
+fn limits() -> Limits {
+    Limits {
+        retry: Retry {
+            pause: Duration::from_millis(1),
+            ..Retry::default()
+        },
+        ..Limits::default()
+    }
+}
+
+fn settings(url: Url) -> Settings {
+    Settings {
+        name: IndexName::parse("root/pypi").unwrap(),
+        url,
+        credentials: None,
+        limits: limits(),
+        proxies: Proxies::Direct,
+    }
+}
+
+/// An upstream at this URL.
+fn upstream(url: Url) -> Upstream {
+    Upstream::new(settings(url)).unwrap()
+}
+
+/// An upstream at this URL with other limits.
+fn limited(url: Url, change: impl FnOnce(&mut Limits)) -> Upstream {
+    let mut settings = settings(url);
+    change(&mut settings.limits);
+    Upstream::new(settings).unwrap()
+}
+
+/// An upstream at this URL that knows a user and a password.
+fn authenticated(url: Url) -> Upstream {
+    let credentials = Some(Credentials::new("me", "s3cret"));
+    let settings = settings(url);
+    Upstream::new(Settings {
+        credentials,
+        ..settings
+    })
+    .unwrap()
+}
+
+fn project(name: &str) -> ProjectName {
+    ProjectName::parse(name).unwrap()
+}

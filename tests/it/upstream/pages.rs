@@ -1,0 +1,302 @@
+//! Project pages, the project list and sidecars.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use cheesecloth::upstream::{Page, PageAnswer, UpstreamError};
+
+use super::{authenticated, limited, project, upstream};
+use crate::support::{Canned, Content, FakeIndex, Fault, Listed, Project, Setup, Wheel};
+
+fn six() -> Setup {
+    Setup::default().project(Project::new("six").wheel("1.16.0").sdist("1.16.0"))
+}
+
+async fn found(index: &FakeIndex, name: &str) -> Page {
+    match upstream(index.url()).page(&project(name), None).await {
+        Ok(PageAnswer::Found(page)) => page,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn canned(content_type: &str, body: &[u8]) -> Canned {
+    Canned {
+        content_type: content_type.to_owned(),
+        headers: Vec::new(),
+        content: Content::Bytes(body.to_vec().into()),
+    }
+}
+
+#[tokio::test]
+async fn json_is_preferred_and_html_is_taken() {
+    let index = six().start();
+    let page = found(&index, "six").await;
+    assert_eq!(
+        page.content_type.as_deref(),
+        Some("application/vnd.pypi.simple.v1+json")
+    );
+    assert_eq!(page.final_url, index.at("/simple/six/"));
+    assert_eq!(page.max_age, Some(Duration::from_mins(10)));
+    let seen = index.journal().last("/simple/six/");
+    assert_eq!(
+        seen.header("user-agent"),
+        concat!("cheesecloth/", env!("CARGO_PKG_VERSION"))
+    );
+
+    index.change(Setup::html_only);
+    let page = found(&index, "six").await;
+    assert_eq!(page.content_type.as_deref(), Some("text/html"));
+    assert!(String::from_utf8_lossy(&page.body).contains("six-1.16.0.tar.gz"));
+}
+
+#[tokio::test]
+async fn an_unchanged_page_is_not_sent_again() {
+    let index = six().start();
+    let upstream = upstream(index.url());
+    let page = found(&index, "six").await;
+    let again = upstream.page(&project("six"), Some(&page.validators)).await;
+    let max_age = Some(Duration::from_mins(10));
+    assert_eq!(again, Ok(PageAnswer::NotModified { max_age }));
+
+    index.change(|setup| setup.without_etags());
+    let whole = upstream.page(&project("six"), Some(&page.validators)).await;
+    assert!(matches!(whole, Ok(PageAnswer::Found(_))));
+}
+
+#[tokio::test]
+async fn not_modified_without_a_question_is_no_answer() {
+    let index = six().start();
+    index.misbehave("/simple/", Fault::new().status(304));
+    let answer = upstream(index.url()).page(&project("six"), None).await;
+    assert!(
+        matches!(answer, Err(UpstreamError::Broken { .. })),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn relative_links_count_from_where_a_redirect_ended() {
+    let there = six().start();
+    let target = there.at("/simple/*");
+    let here = Setup::default()
+        .redirect("/simple/", target.as_str())
+        .start();
+    assert_eq!(
+        found(&here, "six").await.final_url,
+        there.at("/simple/six/")
+    );
+}
+
+#[tokio::test]
+async fn endless_redirects_and_other_schemes_end() {
+    let index = Setup::default()
+        .redirect("/simple/loop/", "/simple/loop/")
+        .redirect("/simple/ftp/", "ftp://files.example/")
+        .redirect("/simple/cloud/", "http://169.254.169.254/latest/")
+        .start();
+    for name in ["loop", "ftp", "cloud"] {
+        let answer = upstream(index.url()).page(&project(name), None).await;
+        assert!(
+            matches!(answer, Err(UpstreamError::Broken { .. })),
+            "{answer:?}"
+        );
+    }
+    assert_eq!(index.journal().count("/simple/loop/"), 6);
+}
+
+#[tokio::test]
+async fn credentials_go_to_the_mirrors_own_origin_and_to_no_other() {
+    let other = Setup::default().start();
+    let index = six()
+        .credentials("me", "s3cret")
+        .redirect("/simple/moved/", other.at("/simple/moved/").as_str())
+        .start();
+    let upstream = authenticated(index.url());
+
+    let page = upstream.page(&project("six"), None).await;
+    assert!(matches!(page, Ok(PageAnswer::Found(_))), "{page:?}");
+    let own = index.at("/files/six/six-1.16.0.tar.gz");
+    upstream.open(&own, None).await.unwrap();
+    let sidecar = upstream
+        .sidecar(&index.at("/files/six/six-1.16.0-py3-none-any.whl"))
+        .await;
+    assert!(sidecar.unwrap().is_some());
+    assert_eq!(
+        index
+            .journal()
+            .last("/files/six/six-1.16.0.tar.gz")
+            .header("authorization"),
+        "Basic bWU6czNjcmV0"
+    );
+
+    upstream
+        .open(&other.at("/files/six/a.whl"), None)
+        .await
+        .unwrap();
+    upstream.page(&project("moved"), None).await.unwrap();
+    assert_eq!(other.journal().count("/"), 2);
+    for seen in other.journal().all("/") {
+        assert_eq!(seen.header("authorization"), "", "{seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_in_the_url_is_used_and_not_shown() {
+    let index = six().credentials("me", "s3cret").start();
+    let mut url = index.url();
+    url.set_username("me").unwrap();
+    url.set_password(Some("s3cret")).unwrap();
+    let upstream = upstream(url);
+    let Ok(PageAnswer::Found(page)) = upstream.page(&project("six"), None).await else {
+        panic!("no page");
+    };
+    assert_eq!(page.final_url, index.at("/simple/six/"));
+
+    index.misbehave("/", Fault::new().status(503));
+    let error = upstream.page(&project("six"), None).await.unwrap_err();
+    assert!(!error.to_string().contains("s3cret"), "{error}");
+    assert!(!format!("{error:?} {upstream:?}").contains("s3cret"));
+}
+
+#[tokio::test]
+async fn absence_refusal_and_trouble_are_three_things() {
+    let index = six().start();
+    let upstream = limited(index.url(), |limits| limits.breaker_failures = 1000);
+    let ask = async |status: u16| {
+        let problem = r#"{"title": "no", "detail": "blocked by the law"}"#;
+        let fault = Fault::new()
+            .status(status)
+            .body(problem)
+            .header("content-type", "application/problem+json");
+        index.misbehave("/simple/", fault);
+        upstream.page(&project("six"), None).await
+    };
+    for status in [404, 410] {
+        assert_eq!(ask(status).await, Ok(PageAnswer::NotFound), "{status}");
+    }
+    for status in [401, 403, 406, 407, 451] {
+        let Err(UpstreamError::Refused { words, .. }) = ask(status).await else {
+            panic!("{status} is a refusal");
+        };
+        assert_eq!(words, "blocked by the law");
+    }
+    for status in [408, 429, 500, 502, 503, 504, 520] {
+        let answer = ask(status).await;
+        assert!(
+            matches!(answer, Err(UpstreamError::Unavailable { .. })),
+            "{status}: {answer:?}"
+        );
+    }
+    for status in [204, 206, 300] {
+        let answer = ask(status).await;
+        assert!(
+            matches!(answer, Err(UpstreamError::Broken { .. })),
+            "{status}: {answer:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_page_over_the_limit_is_refused_however_it_is_packed() {
+    let mut page = six().gzip();
+    let body = vec![b' '; 3 << 20];
+    for (path, content_type) in [("/simple/six/", "text/html"), ("/simple/", "text/html")] {
+        page = page.canned(path, canned(content_type, &body));
+    }
+    let index = page.start();
+    let upstream = limited(index.url(), |limits| {
+        limits.page_bytes_max = 1 << 20;
+        limits.list_bytes_max = 1 << 20;
+    });
+    for encoding in [None, Some("gzip")] {
+        if let Some(encoding) = encoding {
+            index.misbehave("/", Fault::new().encoding(encoding));
+        }
+        let answer = upstream.page(&project("six"), None).await;
+        assert!(
+            matches!(answer, Err(UpstreamError::TooLarge { .. })),
+            "{answer:?}"
+        );
+        let mut kept = Vec::new();
+        let answer = upstream.project_list(None, &mut kept).await;
+        assert!(
+            matches!(answer, Err(UpstreamError::TooLarge { .. })),
+            "{answer:?}"
+        );
+        assert!(kept.len() <= 1 << 20);
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_page_is_read_as_it_was() {
+    let index = six().gzip().start();
+    let packed = found(&index, "six").await;
+    index.change(|_| six());
+    assert_eq!(packed.body, found(&index, "six").await.body);
+    index.misbehave("/simple/", Fault::new().header("content-encoding", "gzip"));
+    let answer = upstream(index.url()).page(&project("six"), None).await;
+    assert!(
+        matches!(answer, Err(UpstreamError::Broken { .. })),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_content_type_is_passed_on_for_the_reader_to_judge() {
+    let json = canned("text/plain", br#"{"files": []}"#);
+    let index = Setup::default().canned("/simple/six/", json).start();
+    let page = found(&index, "six").await;
+    assert_eq!(page.content_type.as_deref(), Some("text/plain"));
+    assert_eq!(page.body, r#"{"files": []}"#);
+}
+
+#[tokio::test]
+async fn a_cut_page_is_an_error() {
+    let index = six().start();
+    for fault in [Fault::new(), Fault::new().encoding("gzip")] {
+        index.misbehave("/simple/", fault.cut_after(40));
+        let answer = upstream(index.url()).page(&project("six"), None).await;
+        assert!(
+            matches!(answer, Err(UpstreamError::Unavailable { .. })),
+            "{answer:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_project_list_goes_to_a_file() {
+    let index = six().start();
+    let upstream = upstream(index.url());
+    let mut file = tempfile::tempfile().unwrap();
+    let Ok(PageAnswer::Found(page)) = upstream.project_list(None, &mut file).await else {
+        panic!("no list");
+    };
+    assert_eq!(file.metadata().unwrap().len(), page.body);
+    let again = upstream
+        .project_list(Some(&page.validators), &mut file)
+        .await;
+    assert!(
+        matches!(again, Ok(PageAnswer::NotModified { .. })),
+        "{again:?}"
+    );
+    file.flush().unwrap();
+    assert_eq!(file.metadata().unwrap().len(), page.body);
+}
+
+#[tokio::test]
+async fn a_sidecar_is_there_or_not() {
+    let wheel = Wheel::new("a.b", "1.0")
+        .requires("six>=1")
+        .requires_python(">=3.9");
+    let project = Project::new("a-b").file(Listed::wheel(&wheel, "1.0"));
+    let index = Setup::default().project(project).start();
+    let upstream = upstream(index.url());
+    let mut url = index.at("/files/a-b/a_b-1.0-py3-none-any.whl");
+    url.set_fragment(Some("sha256=00"));
+    assert_eq!(
+        upstream.sidecar(&url).await.unwrap().unwrap(),
+        wheel.metadata()
+    );
+    index.change(Setup::without_sidecars);
+    assert_eq!(upstream.sidecar(&url).await, Ok(None));
+}

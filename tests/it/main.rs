@@ -1,3 +1,4 @@
 //! The integration tests: one binary.
 
-fn main() {}
+mod installers;
+mod support;

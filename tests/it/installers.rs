@@ -5,9 +5,7 @@
 
 use std::path::Path;
 
-use super::support::client::Client;
-use super::support::program::Program;
-use super::support::tools::Tool;
+use super::support::{Client, Program, Tool, poetry_project};
 
 /// What the second run must not move.
 const UPSTREAM_REQUESTS: &str = "cheesecloth_upstream_requests_total";
@@ -58,15 +56,7 @@ fn pip_installs_real_projects_and_again_with_the_upstream_gone() {
         let pip = Client::fresh(Tool::Pip);
         // As deployment D1 spells it: neither `+simple` nor a slash at the end.
         let index = format!("{}root/pypi", program.public_url());
-        let install = [
-            "install",
-            "--no-compile",
-            "--target",
-            "out",
-            "--index-url",
-            &index,
-        ];
-        pip.run(&[&install[..], &REAL].concat()).succeeds();
+        pip.install(&index, &REAL).succeeds();
         assert_installed(&pip.folder().join("out"));
     });
 }
@@ -75,9 +65,8 @@ fn pip_installs_real_projects_and_again_with_the_upstream_gone() {
 fn uv_installs_real_projects_and_again_with_the_upstream_gone() {
     online_and_again_offline(|program| {
         let uv = Client::fresh(Tool::Uv);
-        let index = program.index_url("root/pypi");
-        let install = ["pip", "install", "--target", "out", "--index-url", &index];
-        uv.run(&[&install[..], &REAL].concat()).succeeds();
+        uv.install(&program.index_url("root/pypi"), &REAL)
+            .succeeds();
         assert_installed(&uv.folder().join("out"));
     });
 }
@@ -98,24 +87,4 @@ fn poetry_locks_a_real_project_and_again_with_the_upstream_gone() {
             );
         }
     });
-}
-
-/// A project that knows one index only.
-fn poetry_project(index: &str, dependencies: &str) -> String {
-    format!(
-        r#"[tool.poetry]
-name = "larder"
-version = "1"
-package-mode = false
-
-[tool.poetry.dependencies]
-python = "^3.10"
-{dependencies}
-
-[[tool.poetry.source]]
-name = "cheesecloth"
-url = "{index}"
-priority = "primary"
-"#
-    )
 }

@@ -1,4 +1,8 @@
 //! The integration tests: one binary.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
+
 mod installers;
+mod refusals;
+mod shipped;
 mod support;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::program::wait;
-use super::tools::{Tool, python};
+use super::{Tool, python};
 
 /// Where the machine keeps certificates: the only variables that pass.
 const PASSING: [&str; 5] = [
@@ -35,6 +35,7 @@ pub(crate) struct Client {
     tool: Tool,
     program: PathBuf,
     home: TempDir,
+    own: Vec<(&'static str, String)>,
 }
 
 impl Client {
@@ -46,7 +47,14 @@ impl Client {
             tool,
             program: tool.program(),
             home,
+            own: Vec::new(),
         }
+    }
+
+    /// Sets a variable for it, last of all.
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.own.push((name, value.into()));
+        self
     }
 
     /// Where it runs; files written here are its project.
@@ -98,6 +106,21 @@ impl Client {
         }
     }
 
+    /// Installs into `out`, from this index and no other.
+    ///
+    /// # Panics
+    /// With poetry, which installs only what a project has locked.
+    #[track_caller]
+    pub(crate) fn install(&self, index: &str, requirements: &[&str]) -> Run {
+        let install: &[&str] = match self.tool {
+            Tool::Pip => &["install", "--no-compile"],
+            Tool::Uv => &["pip", "install"],
+            Tool::Poetry => panic!("poetry has no install of single requirements"),
+        };
+        let place = ["--target", "out", "--index-url", index];
+        self.run(&[install, &place, requirements].concat())
+    }
+
     fn command(&self) -> Command {
         let home = self.home.path();
         let mut command = Command::new(&self.program);
@@ -146,6 +169,7 @@ impl Client {
                 command.env("POETRY_VIRTUALENVS_CREATE", "false");
             }
         }
+        command.envs(self.own.iter().map(|(name, value)| (name, value)));
         command
     }
 }
@@ -154,6 +178,26 @@ impl Client {
 fn search_path(program: &Path) -> String {
     let own = program.parent().unwrap_or(program);
     format!("{}:/usr/local/bin:/usr/bin:/bin", own.display())
+}
+
+/// A `pyproject.toml` for poetry that knows one index only.
+pub(crate) fn poetry_project(index: &str, dependencies: &str) -> String {
+    format!(
+        r#"[tool.poetry]
+name = "larder"
+version = "1"
+package-mode = false
+
+[tool.poetry.dependencies]
+python = "^3.10"
+{dependencies}
+
+[[tool.poetry.source]]
+name = "cheesecloth"
+url = "{index}"
+priority = "primary"
+"#
+    )
 }
 
 /// What a client said.
@@ -218,6 +262,7 @@ mod tests {
             tool,
             program: python().to_owned(),
             home: tempfile::tempdir().unwrap(),
+            own: Vec::new(),
         };
         fs::create_dir(client.folder()).unwrap();
         let run = client

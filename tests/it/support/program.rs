@@ -35,6 +35,7 @@ const DOORS: [&str; 3] = ["public", "management", "metrics"];
 pub(crate) struct Launch {
     folder: TempDir,
     arguments: Vec<OsString>,
+    environment: Vec<(&'static str, String)>,
     data: Option<PathBuf>,
     public: String,
 }
@@ -53,6 +54,13 @@ impl Launch {
             .trim_start_matches("http://")
             .trim_end_matches('/')
             .clone_into(&mut self.public);
+        self
+    }
+
+    /// Mirrors this index wherever the policies name none.
+    pub(crate) fn mirroring(mut self, url: &str) -> Self {
+        self.environment
+            .push(("CHEESECLOTH_MIRROR_URL", url.to_owned()));
         self
     }
 
@@ -77,7 +85,9 @@ impl Launch {
             .arg(data);
         command.args(["--public", &self.public]);
         command.args(["--manage", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]);
-        command.current_dir(self.folder.path());
+        command
+            .current_dir(self.folder.path())
+            .envs(self.environment);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -126,6 +136,7 @@ impl Program {
         Launch {
             folder: tempfile::tempdir().unwrap(),
             arguments: Vec::new(),
+            environment: Vec::new(),
             data: None,
             public: "127.0.0.1:0".to_owned(),
         }

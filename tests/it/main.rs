@@ -1,9 +1,10 @@
 //! The integration tests: one binary.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on panics where it stands"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
 
+mod installers;
+mod refusals;
+mod shipped;
 mod support;
+mod tidy;
 mod upstream;

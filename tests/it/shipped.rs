@@ -1,0 +1,250 @@
+//! What people copy out of this repository works, and names no public registry.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::support::{Client, FakeIndex, Program, Project, Setup, Tool, command, python};
+
+/// Not ours to read: built, fetched or written by tools.
+const PASSED_OVER: [&str; 4] = [".git", "Cargo.lock", "data", "target"];
+
+/// Where this checkout is.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file of the repository, as paths within it.
+fn files() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root().join(&folder)).unwrap() {
+            let entry = entry.unwrap();
+            let path = folder.join(entry.file_name());
+            if PASSED_OVER
+                .iter()
+                .any(|passed| entry.file_name() == *passed)
+            {
+                continue;
+            }
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(path);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn files_ending(folders: &[&str], extension: &str) -> Vec<PathBuf> {
+    let wanted = |path: &PathBuf| {
+        let ends = path.extension().is_some_and(|found| found == extension);
+        ends && folders.iter().any(|folder| path.starts_with(folder))
+    };
+    files().into_iter().filter(wanted).collect()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// What stands between ```` ```language ```` and ```` ``` ````.
+fn code_blocks<'a>(markdown: &'a str, language: &str) -> Vec<&'a str> {
+    let opening = format!("```{language}\n");
+    let blocks = markdown.split(&opening).skip(1);
+    blocks
+        .filter_map(|rest| rest.split_once("```").map(|(block, _)| block))
+        .collect()
+}
+
+/// Runs `check` on a policy: its exit status and what it says.
+fn check(path: &Path) -> (Option<i32>, String) {
+    let output = command().arg("check").arg(path).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), said.into_owned())
+}
+
+#[track_caller]
+fn assert_no_faults(path: &Path) {
+    let (code, said) = check(path);
+    assert_eq!(code, Some(0), "check {}\n{said}", path.display());
+}
+
+fn written(folder: &Path, text: &str) -> PathBuf {
+    let path = folder.join("cheesecloth.yaml");
+    fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn every_policy_we_ship_has_no_faults() {
+    // Pipelines' own files end in `.yml`; what ends in `.yaml` is ours.
+    let policies = files_ending(&["policies", "examples"], "yaml");
+    assert!(policies.len() >= 6, "{policies:?}");
+    for path in policies {
+        assert_no_faults(&root().join(path));
+    }
+}
+
+#[test]
+fn the_policy_in_the_readme_has_no_faults_until_one_is_made() {
+    let readme = read("README.md");
+    let blocks = code_blocks(&readme, "yaml");
+    assert_eq!(blocks.len(), 1);
+    let folder = tempfile::tempdir().unwrap();
+    assert_no_faults(&written(folder.path(), blocks[0]));
+
+    let faulty = blocks[0].replace("policies:", "polices:");
+    let (code, said) = check(&written(folder.path(), &faulty));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("cheesecloth.yaml:4:1"), "{said}");
+}
+
+/// The stable, staging and develop stack that we ship, over an index that holds `sieve`.
+fn shipped_stack() -> (FakeIndex, Program) {
+    let index = Setup::default()
+        .project(Project::new("sieve").wheel("1.0"))
+        .start();
+    let policies = read("policies/stable-staging-develop.yaml");
+    let program = Program::with_policies(&policies)
+        .mirroring(index.url().as_str())
+        .start();
+    (index, program)
+}
+
+/// An example, with the address of a running program in the place of the one that people replace.
+fn example(name: &str, program: &Program) -> String {
+    let text = read(Path::new("examples").join(name));
+    let written_for = "http://devpi:4040/";
+    assert!(
+        text.contains(written_for),
+        "{name} does not name {written_for}"
+    );
+    text.replace(written_for, program.public_url())
+}
+
+#[test]
+fn our_examples_make_pip_uv_and_poetry_use_the_gateway() {
+    let (_index, program) = shipped_stack();
+
+    let pip = Client::fresh(Tool::Pip).with("PIP_CONFIG_FILE", "pip.conf");
+    pip.write("pip.conf", &example("pip.conf", &program));
+    pip.run(&["install", "--target", "out", "sieve"]).succeeds();
+    assert_eq!(pip.read("out/sieve/__init__.py"), "__version__ = \"1.0\"\n");
+
+    let uv = Client::fresh(Tool::Uv).with("UV_NO_CONFIG", "false");
+    uv.write("uv.toml", &example("uv/uv.toml", &program));
+    uv.run(&["pip", "install", "--target", "out", "sieve"])
+        .succeeds();
+    assert_eq!(uv.read("out/sieve/__init__.py"), "__version__ = \"1.0\"\n");
+
+    let uv = Client::fresh(Tool::Uv).with("UV_NO_CONFIG", "false");
+    uv.write("pyproject.toml", &example("uv/pyproject.toml", &program));
+    uv.run(&["lock"]).succeeds();
+    assert!(uv.read("uv.lock").contains("sieve-1.0-py3-none-any.whl"));
+
+    let poetry = Client::fresh(Tool::Poetry);
+    poetry.write(
+        "pyproject.toml",
+        &example("poetry/pyproject.toml", &program),
+    );
+    poetry.run(&["lock"]).succeeds();
+    assert!(
+        poetry
+            .read("poetry.lock")
+            .contains("sieve-1.0-py3-none-any.whl")
+    );
+}
+
+#[test]
+fn the_readme_names_the_commands_that_are_run_on_every_change() {
+    let readme = read("README.md");
+    let lines = code_blocks(&readme, "sh").into_iter().flat_map(str::lines);
+    let named: BTreeSet<&str> = lines.filter(|line| line.starts_with("cargo ")).collect();
+    let script = read(".ci/run");
+    let run: BTreeSet<&str> = script
+        .lines()
+        .filter(|line| line.starts_with("cargo "))
+        .collect();
+    assert!(run.len() >= 3, "{run:?}");
+
+    let missing: Vec<_> = run.difference(&named).collect();
+    assert!(
+        missing.is_empty(),
+        "run, but not in the readme: {missing:?}"
+    );
+    // What is in the readme beyond that: the first try.
+    let beyond: Vec<_> = named.difference(&run).copied().collect();
+    assert_eq!(beyond, ["cargo run --release -- serve", "cargo test"]);
+}
+
+#[test]
+fn links_between_our_pages_lead_somewhere() {
+    let mut broken = Vec::new();
+    let mut followed = 0;
+    for page in files()
+        .iter()
+        .filter(|path| path.extension().is_some_and(|end| end == "md"))
+    {
+        let text = read(page);
+        for after in text.split("](").skip(1) {
+            let target = after.split([')', '#']).next().unwrap_or_default();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            followed += 1;
+            let folder = root().join(page.parent().unwrap_or(Path::new("")));
+            if !folder.join(target).exists() {
+                broken.push(format!("{}: {target}", page.display()));
+            }
+        }
+    }
+    assert!(followed > 15, "only {followed} links were found");
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// The hosts of PyPI and its test instance, as pip knows them: not one of them is written here.
+fn registry_hosts() -> Vec<String> {
+    let names = "from pip._internal.models.index import PyPI, TestPyPI\n\
+                 for index in (PyPI, TestPyPI): print(index.netloc, index.file_storage_domain)";
+    let output = Command::new(python()).args(["-c", names]).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    let hosts: BTreeSet<String> = text.split_whitespace().map(str::to_owned).collect();
+    assert!(
+        hosts.len() >= 3 && hosts.iter().all(|host| host.contains('.')),
+        "{hosts:?}"
+    );
+    hosts.into_iter().collect()
+}
+
+#[test]
+fn no_file_names_the_host_of_a_public_registry() {
+    let hosts = registry_hosts();
+    let files = files();
+    assert!(files.len() > 50, "{} files were found", files.len());
+    let mut named = Vec::new();
+    for path in files {
+        let content = fs::read(root().join(&path)).unwrap();
+        let text = String::from_utf8_lossy(&content);
+        for (number, line) in text.lines().enumerate() {
+            if let Some(host) = hosts.iter().find(|host| line.contains(*host)) {
+                named.push(format!("{}:{}: {host}", path.display(), number + 1));
+            }
+        }
+    }
+    assert!(
+        named.is_empty(),
+        "a mirror without a URL finds its upstream by pip:\n{}",
+        named.join("\n")
+    );
+}

@@ -1,0 +1,326 @@
+//! The built program, started as an operator starts it: a process with flags, ports and signals.
+//!
+//! Every door is on a port that the system picks; the program prints which. It runs in a folder of
+//! its own, so no `cheesecloth.yaml` of the checkout is read, and without the `CHEESECLOTH_*` of
+//! whoever runs the tests. What it writes to stderr is shown when the test fails.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::ask;
+
+/// Until every door is open. Generous: a debug build on a busy machine.
+const START: Duration = Duration::from_secs(60);
+
+/// Until it has ended after SIGTERM.
+const STOP: Duration = Duration::from_secs(60);
+
+/// Between two looks at what gives no event to wait for: another process's end, its readiness.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// The doors, by the first word of the line that names each.
+const DOORS: [&str; 3] = ["public", "management", "metrics"];
+
+/// A program not yet started.
+pub(crate) struct Launch {
+    folder: TempDir,
+    arguments: Vec<OsString>,
+    environment: Vec<(&'static str, String)>,
+    data: Option<PathBuf>,
+    public: String,
+}
+
+impl Launch {
+    /// Keeps its data in `folder`, which outlives the program.
+    pub(crate) fn data(mut self, folder: &Path) -> Self {
+        self.data = Some(folder.to_owned());
+        self
+    }
+
+    /// Opens the public door where `earlier` had it, so that URLs in lock files stay good.
+    pub(crate) fn in_place_of(mut self, earlier: &Program) -> Self {
+        earlier
+            .public_url()
+            .trim_start_matches("http://")
+            .trim_end_matches('/')
+            .clone_into(&mut self.public);
+        self
+    }
+
+    /// Mirrors this index wherever the policies name none.
+    pub(crate) fn mirroring(mut self, url: &str) -> Self {
+        self.environment
+            .push(("CHEESECLOTH_MIRROR_URL", url.to_owned()));
+        self
+    }
+
+    /// Serves only what is there already.
+    pub(crate) fn offline(mut self) -> Self {
+        self.arguments.push("--offline".into());
+        self
+    }
+
+    /// Starts it and waits until it serves.
+    ///
+    /// # Panics
+    /// When it does not, with what it said.
+    #[track_caller]
+    pub(crate) fn start(self) -> Program {
+        let data = self.data.unwrap_or_else(|| self.folder.path().join("data"));
+        let mut command = command();
+        command
+            .arg("serve")
+            .args(&self.arguments)
+            .arg("--data")
+            .arg(data);
+        command.args(["--public", &self.public]);
+        command.args(["--manage", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]);
+        command
+            .current_dir(self.folder.path())
+            .envs(self.environment);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("start the program");
+        let stderr = Arc::new(Mutex::new(String::new()));
+        keep(
+            child.stderr.take().expect("stderr is piped"),
+            Arc::clone(&stderr),
+        );
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let mut program = Program {
+            child,
+            doors: Default::default(),
+            stderr,
+            _folder: self.folder,
+        };
+        program.doors = program.read_doors(stdout);
+        program.wait_until_ready();
+        program
+    }
+}
+
+/// A running program; dropping it kills it.
+pub(crate) struct Program {
+    child: Child,
+    doors: [String; 3],
+    stderr: Arc<Mutex<String>>,
+    _folder: TempDir,
+}
+
+impl Program {
+    /// Will serve these policies.
+    pub(crate) fn with_policies(yaml: &str) -> Launch {
+        let mut launch = Self::without_policies();
+        let path = launch.folder.path().join("policies.yaml");
+        fs::write(&path, yaml).unwrap();
+        launch
+            .arguments
+            .extend([OsStr::new("--policies").to_owned(), path.into_os_string()]);
+        launch
+    }
+
+    /// Will serve as on a machine where nobody has written anything.
+    pub(crate) fn without_policies() -> Launch {
+        Launch {
+            folder: tempfile::tempdir().unwrap(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            data: None,
+            public: "127.0.0.1:0".to_owned(),
+        }
+    }
+
+    /// `http://127.0.0.1:PORT/`
+    pub(crate) fn public_url(&self) -> &str {
+        &self.doors[0]
+    }
+
+    /// `http://127.0.0.1:PORT/`
+    pub(crate) fn metrics_url(&self) -> &str {
+        &self.doors[2]
+    }
+
+    /// The URL that installers are given for `index`, such as `root/pypi`.
+    pub(crate) fn index_url(&self, index: &str) -> String {
+        format!("{}{index}/+simple/", self.public_url())
+    }
+
+    /// The sum of a metric over its labels, or nothing when it has never been counted.
+    #[track_caller]
+    pub(crate) fn metric(&self, name: &str) -> Option<f64> {
+        let page = ask::get(&format!("{}metrics", self.metrics_url())).unwrap();
+        assert_eq!(page.status, 200, "{}", page.body);
+        sum_of(name, &page.body)
+    }
+
+    /// Ends it as a power cut would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to end, and waits for that.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    #[track_caller]
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        wait(&mut self.child, STOP)
+            .unwrap_or_else(|| panic!("still running {STOP:?} after SIGTERM"))
+    }
+
+    #[track_caller]
+    fn read_doors(&self, stdout: ChildStdout) -> [String; 3] {
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                // Nobody listens once the doors are known; the pipe is emptied all the same.
+                let _ = sender.send(line);
+            }
+        });
+        let deadline = Instant::now() + START;
+        let mut doors: [Option<String>; 3] = Default::default();
+        while doors.iter().any(Option::is_none) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = lines.recv_timeout(left).unwrap_or_else(|reason| {
+                panic!("the program has not named all of {DOORS:?}: {reason}; so far {doors:?}")
+            });
+            let (door, url) = line.split_once(' ').unwrap_or_default();
+            if let Some(at) = DOORS.iter().position(|known| *known == door) {
+                doors[at] = Some(url.to_owned());
+            }
+        }
+        doors.map(Option::unwrap_or_default)
+    }
+
+    #[track_caller]
+    fn wait_until_ready(&self) {
+        let url = format!("{}readyz", self.metrics_url());
+        let deadline = Instant::now() + START;
+        loop {
+            let answer = ask::get(&url);
+            if answer.as_ref().is_ok_and(|answer| answer.status == 200) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{url} is not ready: {answer:?}");
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Fails when it has ended already, which is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            let said = self
+                .stderr
+                .lock()
+                .map(|said| said.clone())
+                .unwrap_or_default();
+            eprintln!("--- the program's stderr ---\n{said}--- end ---");
+        }
+    }
+}
+
+/// The program in the machine's environment, for commands that end by themselves.
+///
+/// Proxies stay, for mirrors of the real index, and never stand before a server of the tests.
+pub(crate) fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cheesecloth"));
+    for (name, value) in env::vars_os() {
+        if name.to_string_lossy().starts_with("CHEESECLOTH_") {
+            command.env_remove(name);
+        } else if name == "NO_PROXY" || name == "no_proxy" {
+            let mut hosts = value;
+            hosts.push(",127.0.0.1");
+            command.env(name, hosts);
+        }
+    }
+    if env::var_os("NO_PROXY")
+        .or(env::var_os("no_proxy"))
+        .is_none()
+    {
+        command
+            .env("NO_PROXY", "127.0.0.1")
+            .env("no_proxy", "127.0.0.1");
+    }
+    command
+}
+
+/// Waits for a child's end, but not for ever.
+pub(crate) fn wait(child: &mut Child, at_most: Duration) -> Option<ExitStatus> {
+    let deadline = Instant::now() + at_most;
+    loop {
+        let ended = child.try_wait().unwrap();
+        if ended.is_some() || Instant::now() >= deadline {
+            return ended;
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// Empties `pipe` into `text` as long as it is open.
+fn keep(mut pipe: impl Read + Send + 'static, text: Arc<Mutex<String>>) {
+    thread::spawn(move || {
+        let mut part = [0; 4096];
+        while let Ok(length @ 1..) = pipe.read(&mut part) {
+            text.lock()
+                .unwrap()
+                .push_str(&String::from_utf8_lossy(&part[..length]));
+        }
+    });
+}
+
+/// Adds up the samples of `name` in a page of the Prometheus text format.
+fn sum_of(name: &str, page: &str) -> Option<f64> {
+    let samples = page.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        let labelled = rest.starts_with('{') || rest.starts_with(' ');
+        labelled.then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
+    });
+    samples.reduce(|sum, sample| sum + sample)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_is_the_sum_over_its_labels() {
+        let page = "# TYPE asked_total counter\nasked_total{result=\"ok\"} 3\n\
+                    asked_total{result=\"not found\"} 2\nasked_total_seconds 9\nup 1\n";
+        for (name, expected) in [
+            ("asked_total", Some(5.0)),
+            ("up", Some(1.0)),
+            ("asked", None),
+            ("down", None),
+        ] {
+            assert_eq!(sum_of(name, page), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn waiting_for_a_child_ends_with_it_or_with_patience() {
+        let mut quick = Command::new("true").spawn().unwrap();
+        assert!(wait(&mut quick, START).unwrap().success());
+        let mut slow = Command::new("sleep").arg("60").spawn().unwrap();
+        assert!(wait(&mut slow, Duration::ZERO).is_none());
+        slow.kill().unwrap();
+        slow.wait().unwrap();
+    }
+}

@@ -1,0 +1,164 @@
+//! The real installers, at the versions named here, each in a venv of its own under `target/tools`.
+//!
+//! The machine owes us `python3` with venv and pip, and an index that this pip can ask; everything
+//! else is installed by the first test that needs it, with the machine's own settings. Tests run in
+//! parallel and so may test runs: a lock file lets one of them install while the others wait. The
+//! venv is complete once its marker is there, which is written last and names the interpreter too:
+//! an install that broke off, and one whose Python has gone, are made again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Last file written into a venv.
+const MARKER: &str = "complete";
+
+/// An installer under test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tool {
+    Pip,
+    Uv,
+    Poetry,
+}
+
+impl Tool {
+    /// What is installed; newer versions are taken up here, on purpose and one at a time.
+    const fn requirement(self) -> &'static str {
+        match self {
+            Self::Pip => "pip==26.3",
+            Self::Uv => "uv==0.13.8",
+            Self::Poetry => "poetry==2.5.1",
+        }
+    }
+
+    /// Its project, which is its command's name as well.
+    pub(crate) fn name(self) -> &'static str {
+        let requirement = self.requirement();
+        requirement
+            .split_once("==")
+            .map_or(requirement, |(name, _)| name)
+    }
+
+    /// The command, installed first where it is not there yet.
+    ///
+    /// # Panics
+    /// When it cannot be installed, with what to do about it.
+    pub(crate) fn program(self) -> PathBuf {
+        let folder = tools_folder();
+        fs::create_dir_all(&folder).unwrap();
+        let requirement = self.requirement();
+        let venv = folder.join(requirement.replace("==", "-"));
+        let lock = fs::File::create(folder.join(format!("{}.lock", self.name()))).unwrap();
+        lock.lock().unwrap();
+        install(&venv, requirement);
+        venv.join("bin").join(self.name())
+    }
+}
+
+/// `target/tools`, wherever the target directory is.
+fn tools_folder() -> PathBuf {
+    let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    scratch.parent().unwrap_or(scratch).join("tools")
+}
+
+/// The interpreter behind `python3`; a shim's choice is asked once and then kept.
+pub(crate) fn python() -> &'static Path {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| {
+        let mut ask = Command::new("python3");
+        ask.args(["-c", "import sys, venv, pip; print(sys.executable)"]);
+        let found = output_of(
+            ask,
+            "the installers' tests need python3 with its venv and pip modules",
+        );
+        PathBuf::from(found.trim())
+    })
+}
+
+/// Makes `venv` hold `requirement`, unless it does already. The caller holds the lock.
+fn install(venv: &Path, requirement: &str) {
+    let marker = venv.join(MARKER);
+    let complete = format!("{requirement} on {}\n", python().display());
+    if fs::read_to_string(&marker).is_ok_and(|found| found == complete) {
+        return;
+    }
+    if venv.exists() {
+        fs::remove_dir_all(venv).unwrap();
+    }
+    let mut make = Command::new(python());
+    make.args(["-m", "venv"]).arg(venv);
+    output_of(
+        make,
+        "python3 cannot make a venv: install its venv module (python3-venv)",
+    );
+    let mut fetch = Command::new(venv.join("bin/python"));
+    fetch.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        requirement,
+    ]);
+    let advice = format!(
+        "{requirement} cannot be installed: the installers' tests need the index that \
+         `python3 -m pip download {requirement}` asks"
+    );
+    output_of(fetch, &advice);
+    fs::write(marker, complete).unwrap();
+}
+
+/// Standard output of a command that has to succeed.
+fn output_of(mut command: Command, advice: &str) -> String {
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(error) => panic!("{advice}\n{command:?}: {error}"),
+    };
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{advice}\n{command:?}: {}\n{told}",
+        output.status
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_install_that_broke_off_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let venv = folder.path().join("venv");
+        fs::create_dir_all(venv.join("bin")).unwrap();
+        fs::write(venv.join("bin/half"), "").unwrap();
+        // A requirement that every venv's pip meets already: nothing is asked of any index.
+        install(&venv, "pip");
+        assert!(venv.join("bin/pip").exists());
+        assert!(
+            !venv.join("bin/half").exists(),
+            "the broken install is still there"
+        );
+
+        fs::write(venv.join("bin/kept"), "").unwrap();
+        install(&venv, "pip");
+        assert!(
+            venv.join("bin/kept").exists(),
+            "a complete install was made again"
+        );
+    }
+
+    #[test]
+    fn a_command_that_fails_says_what_to_do() {
+        let panic = std::panic::catch_unwind(|| {
+            let mut wrong = Command::new(python());
+            wrong.args(["-c", "import sys; sys.exit('no such wheel')"]);
+            output_of(wrong, "install the wheel")
+        });
+        let message = *panic.unwrap_err().downcast::<String>().unwrap();
+        assert!(message.starts_with("install the wheel\n"), "{message}");
+        assert!(message.contains("no such wheel"), "{message}");
+    }
+}

@@ -20,7 +20,7 @@ use crate::model::Timestamp;
 use crate::model::{parse_bytes, parse_duration};
 
 /// A size in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 pub struct Bytes(pub u64);
 
 /// The last instant of a rule: a date holds to its end, UTC (product.md §13).

@@ -13,6 +13,7 @@
 //!
 //! `docs/ARCHITECTURE.md` walks through them; `tests/it/tidy.rs` holds the rooms apart.
 
+pub mod config;
 pub mod model;
 pub mod page;
 pub mod policy;

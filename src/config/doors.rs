@@ -1,0 +1,354 @@
+//! `listen:`, the three doors and where each one is (product.md §3).
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use super::address::Address;
+use crate::model::Fault;
+use crate::model::Location;
+use crate::policy::Placed;
+use crate::policy::read::key;
+use crate::policy::read::{Fields, Key, Node, Notes, Shape, Table, Value, kind, one};
+
+/// Where a door is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// Nowhere.
+    Off,
+    /// On TCP.
+    Tcp {
+        /// Port 0 lets the system pick one.
+        address: SocketAddr,
+        /// With TLS when given.
+        tls: Option<TlsFiles>,
+    },
+    /// On a Unix socket.
+    Unix {
+        /// Its path.
+        path: PathBuf,
+    },
+}
+
+/// A certificate chain and its key, PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, the server's own certificate first.
+    pub cert: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// The three doors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doors {
+    /// Reads only, for everyone.
+    pub public: Listen,
+    /// The devpi API and uploads.
+    pub manage: Listen,
+    /// Metrics and health.
+    pub metrics: Listen,
+}
+
+/// One of the three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Door {
+    /// Reads only.
+    Public,
+    /// Everything.
+    Manage,
+    /// Metrics and health.
+    Metrics,
+}
+
+impl Door {
+    /// All doors.
+    pub const ALL: [Self; 3] = [Self::Public, Self::Manage, Self::Metrics];
+
+    /// Its name in files, flags (`--public`) and variables (`CHEESECLOTH_PUBLIC`).
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Manage => "manage",
+            Self::Metrics => "metrics",
+        }
+    }
+
+    /// Where it is when nothing says otherwise. The public door is for everyone as soon as somebody
+    /// wrote a file, and for this machine alone when the program is only tried out.
+    fn default_address(self, is_configured: bool) -> SocketAddr {
+        let (host, port) = match self {
+            Self::Public if is_configured => (Ipv4Addr::UNSPECIFIED, 4040),
+            Self::Public => (Ipv4Addr::LOCALHOST, 4040),
+            Self::Manage => (Ipv4Addr::LOCALHOST, 3141),
+            Self::Metrics => (Ipv4Addr::LOCALHOST, 9464),
+        };
+        SocketAddr::new(IpAddr::V4(host), port)
+    }
+}
+
+/// The keys of `listen:`.
+#[rustfmt::skip] // a table reads by rows
+pub(super) const LISTEN: &[Key] = &[
+    key("public", Shape::Either(kind::<Address>(), DOOR), "0.0.0.0:4040",
+        "reads only, for everyone; without any file the default is 127.0.0.1:4040"),
+    key("manage", Shape::Either(kind::<Address>(), DOOR), "127.0.0.1:3141",
+        "the devpi API and uploads; beyond loopback only with TLS"),
+    key("metrics", Shape::Either(kind::<Address>(), DOOR), "127.0.0.1:9464",
+        "/metrics, /healthz and /readyz"),
+];
+
+#[rustfmt::skip] // a table reads by rows
+const DOOR: Table = &[&[
+    key("address", one::<Address>(), "", "where it is; absent: the door's default"),
+    key("tls", Shape::Table(&[TLS]), "", "certificate and key; read again when they change"),
+]];
+
+#[rustfmt::skip] // a table reads by rows
+const TLS: &[Key] = &[
+    key("cert", one::<PathBuf>(), "", "the certificate chain, PEM, relative to this file"),
+    key("key", one::<PathBuf>(), "", "the private key, PEM, relative to this file"),
+];
+
+/// What a file says about one door.
+#[derive(Debug, Clone)]
+pub(super) struct DoorDocument {
+    address: Option<Address>,
+    tls: Option<TlsFiles>,
+}
+
+/// What is known about one door: from a file, and from a flag or variable, which wins.
+#[derive(Debug, Clone, Default)]
+pub(super) struct DoorSources {
+    pub(super) file: Option<Placed<DoorDocument>>,
+    pub(super) outside: Option<Address>,
+}
+
+/// Reads one key of `listen:`.
+pub(super) fn read(
+    fields: &Fields<'_>,
+    door: Door,
+    notes: &mut Notes,
+) -> Option<Placed<DoorDocument>> {
+    let node = fields.node(door.as_str())?;
+    let value = match &node.value {
+        Value::Mapping(_) => {
+            let fields = notes.fields(node, DOOR);
+            DoorDocument {
+                address: fields.one("address", notes),
+                tls: fields.node("tls").and_then(|node| read_tls(node, notes)),
+            }
+        }
+        Value::Nothing | Value::Scalar(_) | Value::Sequence(_) => DoorDocument {
+            address: fields.one(door.as_str(), notes),
+            tls: None,
+        },
+    };
+    Some(Placed {
+        value,
+        location: node.location.clone(),
+    })
+}
+
+fn read_tls(node: &Node, notes: &mut Notes) -> Option<TlsFiles> {
+    let fields = notes.fields(node, &[TLS]);
+    let cert: Option<Placed<PathBuf>> = fields.placed("cert", notes);
+    let key: Option<Placed<PathBuf>> = fields.placed("key", notes);
+    for name in ["cert", "key"] {
+        if fields.node(name).is_none() {
+            notes.note(Fault::at(&node.location, format!("tls without {name}")));
+        }
+    }
+    Some(TlsFiles {
+        cert: super::files::beside(&node.location, &cert?.value),
+        key: super::files::beside(&node.location, &key?.value),
+    })
+}
+
+/// Puts the doors together, or notes why they cannot be opened.
+pub(super) fn resolve(
+    sources: &HashMap<Door, DoorSources>,
+    is_configured: bool,
+    is_manage_plain: bool,
+    notes: &mut Notes,
+) -> Doors {
+    let mut places = HashMap::new();
+    let mut open = |door: Door, notes: &mut Notes| {
+        let source = sources.get(&door).cloned().unwrap_or_default();
+        let location = source.file.as_ref().map(|file| file.location.clone());
+        let listen = resolve_one(door, source, is_configured, notes);
+        note_clash(&mut places, door, &listen, location.as_ref(), notes);
+        if door == Door::Manage && !is_safe_to_manage(&listen) && !is_manage_plain {
+            let what = "the management door beyond loopback without TLS would carry passwords in the clear";
+            let fault = fault(location.as_ref(), what);
+            notes.note(fault.hint("give it tls, a loopback address or a Unix socket"));
+        }
+        listen
+    };
+    let doors = Doors {
+        public: open(Door::Public, notes),
+        manage: open(Door::Manage, notes),
+        metrics: open(Door::Metrics, notes),
+    };
+    if doors.public == Listen::Off && doors.manage == Listen::Off {
+        let what = "the public and the management door are both off, so nothing would be served";
+        notes.note(Fault::nowhere(what));
+    }
+    doors
+}
+
+fn resolve_one(door: Door, source: DoorSources, is_configured: bool, notes: &mut Notes) -> Listen {
+    let default = door.default_address(is_configured);
+    let (written, tls, location) = match source.file {
+        Some(file) => (file.value.address, file.value.tls, Some(file.location)),
+        None => (None, None, None),
+    };
+    match source
+        .outside
+        .or(written)
+        .unwrap_or(Address::Socket(default))
+    {
+        Address::Off => Listen::Off,
+        Address::Port(port) => Listen::Tcp {
+            address: SocketAddr::new(default.ip(), port),
+            tls,
+        },
+        Address::Socket(address) => Listen::Tcp { address, tls },
+        Address::Unix(path) => {
+            if tls.is_some() {
+                let what = format!("listen.{}: a Unix socket needs no tls", door.as_str());
+                notes.note(fault(location.as_ref(), what).hint("leave tls out"));
+            }
+            Listen::Unix { path }
+        }
+    }
+}
+
+/// Two doors at one place. Port 0 is never the same place twice.
+fn note_clash(
+    places: &mut HashMap<String, Door>,
+    door: Door,
+    listen: &Listen,
+    location: Option<&Location>,
+    notes: &mut Notes,
+) {
+    let place = match listen {
+        Listen::Off => return,
+        Listen::Tcp { address, .. } if address.port() == 0 => return,
+        Listen::Tcp { address, .. } => address.to_string(),
+        Listen::Unix { path } => path.display().to_string(),
+    };
+    if let Some(other) = places.insert(place.clone(), door) {
+        let (door, other) = (door.as_str(), other.as_str());
+        let what = format!("the {other} and the {door} door are both at {place}");
+        notes.note(fault(location, what).hint("give each its own address"));
+    }
+}
+
+fn is_safe_to_manage(listen: &Listen) -> bool {
+    match listen {
+        Listen::Off | Listen::Unix { .. } => true,
+        Listen::Tcp { address, tls } => tls.is_some() || address.ip().to_canonical().is_loopback(),
+    }
+}
+
+fn fault(location: Option<&Location>, what: impl Into<String>) -> Fault {
+    match location {
+        Some(location) => Fault::at(location, what),
+        None => Fault::nowhere(what),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::read::Word;
+
+    fn doors(text: &str, flags: &[(Door, &str)], is_configured: bool) -> Result<Doors, String> {
+        let mut notes = Notes::default();
+        let node = Node::parse(&"c.yaml".into(), text).unwrap();
+        let fields = notes.fields(&node, &[LISTEN]);
+        let mut sources: HashMap<Door, DoorSources> = HashMap::new();
+        for door in Door::ALL {
+            sources.entry(door).or_default().file = read(&fields, door, &mut notes);
+        }
+        for (door, text) in flags {
+            sources.entry(*door).or_default().outside = Some(Address::read(text).unwrap());
+        }
+        let doors = resolve(&sources, is_configured, false, &mut notes);
+        notes.faults.or(doors).map_err(|faults| faults.to_string())
+    }
+
+    fn at(text: &str) -> Listen {
+        Listen::Tcp {
+            address: text.parse().unwrap(),
+            tls: None,
+        }
+    }
+
+    #[test]
+    fn defaults_depend_on_whether_somebody_wrote_a_file() {
+        let alone = doors("", &[], false).unwrap();
+        assert_eq!(alone.public, at("127.0.0.1:4040"));
+        assert_eq!(alone.manage, at("127.0.0.1:3141"));
+        assert_eq!(alone.metrics, at("127.0.0.1:9464"));
+        assert_eq!(doors("", &[], true).unwrap().public, at("0.0.0.0:4040"));
+    }
+
+    #[test]
+    fn a_flag_wins_over_a_file_and_a_port_keeps_the_doors_host() {
+        let text = "{public: 8080, manage: unix:/run/manage, metrics: off}";
+        let doors = doors(text, &[(Door::Public, ":0")], true).unwrap();
+        assert_eq!(doors.public, at("0.0.0.0:0"));
+        assert_eq!(
+            doors.manage,
+            Listen::Unix {
+                path: "/run/manage".into()
+            }
+        );
+        assert_eq!(doors.metrics, Listen::Off);
+    }
+
+    #[test]
+    fn tls_files_are_found_beside_the_file_that_names_them() {
+        let text = "manage: {address: '0.0.0.0:3141', tls: {cert: c.pem, key: /etc/k.pem}}";
+        let Listen::Tcp { tls: Some(tls), .. } = doors(text, &[], true).unwrap().manage else {
+            panic!("with TLS");
+        };
+        assert_eq!((tls.cert, tls.key), ("c.pem".into(), "/etc/k.pem".into()));
+    }
+
+    #[test]
+    fn doors_that_cannot_be_opened_safely_are_faults() {
+        let table = [
+            (
+                "manage: '0.0.0.0:3141'",
+                "c.yaml:1:9: the management door beyond loopback",
+            ),
+            (
+                "{public: ':9464', metrics: '0.0.0.0:9464'}",
+                "c.yaml:1:28: the public and the metrics door are both at 0.0.0.0:9464",
+            ),
+            (
+                "{public: off, manage: off}",
+                "the public and the management door are both off",
+            ),
+            (
+                "public: {address: unix:/run/x, tls: {cert: c, key: k}}",
+                "c.yaml:1:9: listen.public: a Unix socket needs no tls",
+            ),
+            ("public: {tls: {cert: c}}", "c.yaml:1:15: tls without key"),
+            (
+                "public: devpi:4040",
+                "c.yaml:1:9: public: \"devpi:4040\" is not an address",
+            ),
+        ];
+        for (text, wanted) in table {
+            let faults = doors(text, &[], true).unwrap_err();
+            assert!(faults.starts_with(wanted), "{text}: {faults}");
+        }
+        assert!(doors("", &[(Door::Manage, "0.0.0.0:3141")], true).is_err());
+        assert!(doors("", &[(Door::Manage, "[::ffff:127.0.0.1]:1")], true).is_ok());
+    }
+}

@@ -1,0 +1,212 @@
+//! Every limit, its default and its reason: one table.
+//!
+//! The table makes the fields, the keys that `limits:` accepts, and their descriptions in the schema.
+//! A limit of zero would mean "nothing works" or "no limit" depending on who reads it, so each has a
+//! least value instead.
+
+use std::time::Duration;
+
+use crate::model::Fault;
+use crate::policy::Placed;
+use crate::policy::read::{Bytes, Fields, Key, Notes, Word, key, one};
+
+/// What a limit is to the code that keeps it.
+trait Limit: Word + Copy + PartialOrd {
+    type Plain;
+    fn plain(self) -> Self::Plain;
+}
+
+impl Limit for Bytes {
+    type Plain = u64;
+    fn plain(self) -> u64 {
+        self.0
+    }
+}
+
+impl Limit for Duration {
+    type Plain = Self;
+    fn plain(self) -> Self {
+        self
+    }
+}
+
+impl Limit for u64 {
+    type Plain = usize;
+    fn plain(self) -> usize {
+        usize::try_from(self).unwrap_or(usize::MAX)
+    }
+}
+
+/// The same as `Limit::Plain`, in words that may be public.
+macro_rules! plain {
+    (Bytes) => {
+        u64
+    };
+    (Duration) => {
+        Duration
+    };
+    (u64) => {
+        usize
+    };
+}
+
+macro_rules! limits {
+    ($($name:ident: $kind:ident, $default:literal, at least $least:literal, $reason:literal;)*) => {
+        /// The limits in force.
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct Limits { $($name: $kind,)* }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $($name: literal($default),)* }
+            }
+        }
+
+        impl Limits {
+            $(
+                #[doc = $reason]
+                #[must_use]
+                pub fn $name(&self) -> plain!($kind) {
+                    self.$name.plain()
+                }
+            )*
+
+            /// Takes over what `limits:` says; what it does not name stays as it is. Returns the
+            /// keys that it named.
+            pub(super) fn read(&mut self, fields: &Fields<'_>, notes: &mut Notes) -> Vec<Placed<&'static str>> {
+                let mut named = Vec::new();
+                $(
+                    if let Some(placed) = fields.placed::<$kind>(stringify!($name), notes) {
+                        if placed.value < literal($least) {
+                            let what = concat!("limits.", stringify!($name), " must be at least ", $least);
+                            notes.note(Fault::at(&placed.location, what));
+                        }
+                        self.$name = placed.value;
+                        named.push(Placed { value: stringify!($name), location: placed.location });
+                    }
+                )*
+                named
+            }
+        }
+
+        /// The keys of `limits:`.
+        #[rustfmt::skip]
+        pub(super) const LIMITS: &[Key] = &[
+            $(key(stringify!($name), one::<$kind>(), $default, $reason),)*
+        ];
+
+        #[cfg(test)]
+        const LEAST: &[(&str, &str)] = &[$((stringify!($name), $least),)*];
+    };
+}
+
+/// A value of the table below.
+fn literal<T: Word>(text: &str) -> T {
+    T::read(text)
+        .ok()
+        .expect("the table's own values read, as a test shows")
+}
+
+limits! {
+    // What a client sends.
+    head: Bytes, "64KiB", at least "1KiB",
+        "request line and headers: room for any installer and the headers of proxies before us";
+    uri: Bytes, "8KiB", at least "256B",
+        "path and query of a request: the longest file URL is below 1KiB";
+    head_timeout: Duration, "10s", at least "100ms",
+        "from a connection's first byte to the end of a request's head, however slowly it drips";
+    idle_timeout: Duration, "60s", at least "1s",
+        "how long a connection may wait for its next request: longer than an installer thinks";
+    request_timeout: Duration, "1h", at least "1s",
+        "from a request's head to the last byte of its answer: the largest file over a slow line";
+    min_send_rate: Bytes, "1KiB", at least "1B",
+        "bytes a second that a client must take while it is answered: slower is gone or hostile";
+    connections: u64, "10000", at least "1",
+        "open connections of all clients: what memory and file descriptors bear";
+    connections_per_address: u64, "1000", at least "1",
+        "open connections of one address: a whole office behind one router, not more";
+    requests_per_connection: u64, "10000", at least "1",
+        "requests before a connection is closed: lets load balancers move clients";
+    upload: Bytes, "1GiB", at least "1KiB",
+        "one uploaded file: larger than all but a few wheels";
+    upload_fields: Bytes, "4MiB", at least "64KiB",
+        "the fields beside an uploaded file, held in memory: mostly a long description";
+    api_body: Bytes, "1MiB", at least "1KiB",
+        "one JSON body on the management door: index configurations are far below";
+    // What an upstream sends.
+    page: Bytes, "64MiB", at least "64KiB",
+        "one project page of an upstream, unpacked: the largest known are below 20MiB";
+    project_list: Bytes, "256MiB", at least "64KiB",
+        "an upstream's list of projects, unpacked: some 40MiB today, growing";
+    metadata: Bytes, "16MiB", at least "64KiB",
+        "one core metadata file: a description can be long, not that long";
+    file: Bytes, "16GiB", at least "1MiB",
+        "one file of an upstream: several times the largest wheel";
+    fills: u64, "64", at least "1",
+        "files fetched at once: more share the line without being faster";
+    flights: u64, "4096", at least "1",
+        "pages being asked for at once: beyond it a client is told to try later";
+    upstream_connections: u64, "128", at least "1",
+        "idle connections kept to one upstream: reuse spares handshakes";
+    upstream_connect_timeout: Duration, "5s", at least "100ms",
+        "to connect to an upstream, TLS included: one lost packet and its repeat";
+    upstream_read_timeout: Duration, "30s", at least "100ms",
+        "without a byte from an upstream: a file host that thinks longer is down";
+    upstream_total_timeout: Duration, "60s", at least "1s",
+        "one page of an upstream, retries included: a client waits no longer either";
+    upstream_retries: u64, "2", at least "0",
+        "further attempts after a failure that may pass: three in all";
+    redirects: u64, "5", at least "0",
+        "redirects followed for one request: indexes use one or two";
+    // Ourselves.
+    grace_period: Duration, "30s", at least "0s",
+        "for requests in flight when the server stops: below what supervisors wait before a kill";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::read::Node;
+
+    fn read(text: &str) -> (Limits, Notes) {
+        let mut notes = Notes::default();
+        let node = Node::parse(&"c.yaml".into(), text).unwrap();
+        let fields = notes.fields(&node, &[LIMITS]);
+        let mut limits = Limits::default();
+        limits.read(&fields, &mut notes);
+        (limits, notes)
+    }
+
+    #[test]
+    fn the_table_reads_and_every_default_is_at_least_its_least() {
+        let limits = Limits::default();
+        assert_eq!((limits.head(), limits.connections()), (64 << 10, 10_000));
+        assert_eq!(limits.idle_timeout(), Duration::from_mins(1));
+        for (key, (name, least)) in LIMITS.iter().zip(LEAST) {
+            assert_eq!(key.name, *name);
+            for value in [key.default, least] {
+                let (_, notes) = read(&format!("{name}: {value}"));
+                assert_eq!(notes.faults.to_string(), "", "{name}: {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_named_changes_and_nothing_else() {
+        let (limits, notes) = read("upload: 2GiB\nhead_timeout: 3");
+        assert_eq!(notes.faults.to_string(), "");
+        assert_eq!(limits.upload(), 2 << 30);
+        assert_eq!(limits.head_timeout(), Duration::from_secs(3));
+        assert_eq!(limits.uri(), Limits::default().uri());
+    }
+
+    #[test]
+    fn a_limit_that_stops_everything_is_a_fault() {
+        let (_, notes) = read("connections: 0\nupload: 10GB\nuplaod: 1GiB\npage: lots");
+        insta::assert_snapshot!(notes.faults.or(()).unwrap_err(), @r#"
+        c.yaml:1:14: limits.connections must be at least 1
+        c.yaml:3:1: unknown key "uplaod", did you mean "upload"?
+        c.yaml:4:7: page: "lots" is not a size such as 20MiB or 1GiB
+        "#);
+    }
+}

@@ -1,0 +1,497 @@
+//! Reads everything that was written and says whether a server can be made of it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use url::Url;
+
+use super::files::{NamedFiles, beside, configuration_files, read_text};
+use super::pip::Found;
+use super::secret::{Login, Secret, split_login};
+use super::server::{SERVER, Server, put};
+use super::settings::{self, Config, Environment, Overrides, variable};
+use crate::model::Fault;
+use crate::model::Faults;
+use crate::model::IndexName;
+use crate::model::Location;
+use crate::policy::read::{KEYS, Node, Notes, Table, read};
+use crate::policy::{
+    Document, IndexDocument, IndexKindDocument, MirrorDocument, Placed, SecretSource,
+};
+
+/// Every top-level key.
+pub(super) const TOP: Table = &[SERVER, KEYS];
+
+/// The file that is read when none is named.
+const DEFAULT_FILE: &str = "cheesecloth.yaml";
+
+/// The index that is there when no file declares any.
+const BUILT_IN_INDEX: &str = "root/pypi";
+
+/// Where configuration is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PoliciesPath {
+    /// A file, or a folder of `*.yaml` and `*.yml`.
+    Named(PathBuf),
+    /// `CHEESECLOTH_POLICIES`; else `cheesecloth.yaml` in this folder if it is there; else no file.
+    Default {
+        /// The working directory, or another in tests.
+        folder: PathBuf,
+    },
+}
+
+/// Everything that was written, read.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The server's settings.
+    pub config: Config,
+    /// Indexes and policies, one document per file, for `Policies::compile`.
+    pub documents: Vec<Document>,
+    /// What to watch for changes: the named path, its files, and the files and folders (with all below
+    /// them) that keys name.
+    pub files: Vec<PathBuf>,
+    /// What works, but should be written otherwise.
+    pub warnings: Vec<Fault>,
+}
+
+/// Reads all files, flags and variables.
+///
+/// # Errors
+/// Everything that is wrong in any of them.
+pub fn load(
+    source: &PoliciesPath,
+    overrides: &Overrides,
+    env: Environment<'_>,
+) -> Result<Loaded, Faults> {
+    let mut notes = Notes::default();
+    let path = source.resolve(env);
+    let files = match path.as_deref().map(configuration_files).transpose() {
+        Ok(files) => files.unwrap_or_default(),
+        Err(fault) => {
+            notes.note(fault);
+            Vec::new()
+        }
+    };
+    let mut server = Server::default();
+    let mut documents = Vec::new();
+    let mut named = NamedFiles::default();
+    for file in &files {
+        documents.extend(read_file(file, &mut server, &mut named, &mut notes));
+    }
+    let is_proxy = server.devpi.is_some();
+    let mut config = settings::resolve(server, overrides, env, path.is_some(), &mut notes);
+    note_second_default(&documents, &mut notes);
+    if !is_proxy && documents.iter().all(|document| document.indexes.is_empty()) {
+        documents.push(built_in(&documents));
+    }
+    for mirror in mirrors_mut(&mut documents) {
+        take_login(mirror, &mut config, env, &mut named, &mut notes);
+    }
+    note_second_pip_mirror(&documents, &mut notes);
+    let mut watched: Vec<PathBuf> = path.into_iter().chain(files).chain(named.watched).collect();
+    watched.sort();
+    watched.dedup();
+    notes.faults.or(Loaded {
+        config,
+        documents,
+        files: watched,
+        warnings: notes.warnings,
+    })
+}
+
+impl PoliciesPath {
+    fn resolve(&self, env: Environment<'_>) -> Option<PathBuf> {
+        match self {
+            Self::Named(path) => Some(path.clone()),
+            Self::Default { folder } => variable(env, "CHEESECLOTH_POLICIES")
+                .map(PathBuf::from)
+                .or_else(|| Some(folder.join(DEFAULT_FILE)).filter(|path| path.exists())),
+        }
+    }
+}
+
+impl Loaded {
+    /// The mirror without a `mirror_url`, whose upstream [`super::discover`] finds; there is at most one.
+    #[must_use]
+    pub fn pip_mirror(&self) -> Option<&IndexName> {
+        let mut mirrors = self.documents.iter().flat_map(|document| &document.indexes);
+        let mirror = mirrors.find(|index| is_pip_mirror(index))?;
+        Some(&mirror.name.value)
+    }
+
+    /// Gives that mirror what was found.
+    pub fn set_upstream(&mut self, found: &Found) {
+        for mirror in mirrors_mut(&mut self.documents).filter(|index| is_pip_mirror(index)) {
+            let location = mirror.name.location.clone();
+            if let IndexKindDocument::Mirror(kind) = &mut mirror.kind {
+                kind.mirror_url = Some(Placed {
+                    value: found.url.to_string(),
+                    location,
+                });
+            }
+            if let Some(login) = &found.login {
+                self.config
+                    .logins
+                    .insert(mirror.name.value.clone(), login.clone());
+            }
+        }
+    }
+}
+
+fn read_file(
+    path: &Path,
+    server: &mut Server,
+    named: &mut NamedFiles,
+    notes: &mut Notes,
+) -> Option<Document> {
+    let file: Arc<str> = path.display().to_string().into();
+    let parsed = read_text(path)
+        .map_err(|why| Fault::nowhere(format!("cannot read {file}: {why}")))
+        .and_then(|text| Node::parse(&file, &text));
+    match parsed {
+        Ok(root) => {
+            let fields = notes.fields(&root, TOP);
+            server.add(&fields, notes);
+            Some(read(&fields, named, notes))
+        }
+        Err(fault) => {
+            notes.note(fault);
+            None
+        }
+    }
+}
+
+fn note_second_default(documents: &[Document], notes: &mut Notes) {
+    let mut first = None;
+    for document in documents {
+        put(
+            &mut first,
+            "default_index",
+            document.default_index.clone(),
+            notes,
+        );
+    }
+}
+
+/// One mirror of the index that pip uses; the short URL leads to it unless a file says otherwise.
+fn built_in(documents: &[Document]) -> Document {
+    let location = Location {
+        file: "built-in".into(),
+        line: 1,
+        column: 1,
+    };
+    let name = IndexName::parse(BUILT_IN_INDEX).expect("the built-in index has a name");
+    let name = Placed {
+        value: name,
+        location,
+    };
+    let is_open = documents
+        .iter()
+        .all(|document| document.default_index.is_none());
+    Document {
+        default_index: is_open.then(|| name.clone()),
+        indexes: vec![IndexDocument {
+            name,
+            kind: IndexKindDocument::Mirror(MirrorDocument::default()),
+            title: None,
+            volatile: Some(false),
+            policy: None,
+            owns: Vec::new(),
+            whitelist: None,
+            whitelist_files: Vec::new(),
+        }],
+        ..Document::default()
+    }
+}
+
+fn mirrors_mut(documents: &mut [Document]) -> impl Iterator<Item = &mut IndexDocument> {
+    let indexes = documents
+        .iter_mut()
+        .flat_map(|document| &mut document.indexes);
+    indexes.filter(|index| matches!(index.kind, IndexKindDocument::Mirror(_)))
+}
+
+fn is_pip_mirror(index: &IndexDocument) -> bool {
+    matches!(&index.kind, IndexKindDocument::Mirror(mirror) if mirror.mirror_url.is_none())
+}
+
+/// Two mirrors of whatever pip uses would be one index under two names, which is never meant.
+fn note_second_pip_mirror(documents: &[Document], notes: &mut Notes) {
+    let indexes = documents.iter().flat_map(|document| &document.indexes);
+    let mut mirrors = indexes.filter(|index| is_pip_mirror(index));
+    let Some(first) = mirrors.next() else {
+        return;
+    };
+    for mirror in mirrors {
+        let (name, first) = (&mirror.name.value, &first.name.value);
+        let what = format!(
+            "{name} has no mirror_url, and {first} already mirrors the index that pip uses"
+        );
+        notes.note(Fault::at(&mirror.name.location, what).hint("give it a mirror_url"));
+    }
+}
+
+/// Moves a mirror's login from its document, where it might be printed, to the settings.
+fn take_login(
+    mirror: &mut IndexDocument,
+    config: &mut Config,
+    env: Environment<'_>,
+    named: &mut NamedFiles,
+    notes: &mut Notes,
+) {
+    let name = &mirror.name.value;
+    let IndexKindDocument::Mirror(mirror) = &mut mirror.kind else {
+        return;
+    };
+    if let Some(placed) = &mut mirror.mirror_url
+        && let Ok(url) = Url::parse(&placed.value)
+        && let (url, Some(login)) = split_login(url)
+    {
+        placed.value = url.into();
+        if mirror.username.is_some() {
+            let fault = Fault::at(
+                &placed.location,
+                "mirror_url has a user, and username is given",
+            );
+            notes.note(fault.hint("keep one"));
+        }
+        config.logins.insert(name.clone(), login);
+    }
+    let Some(user) = mirror.username.clone() else {
+        return;
+    };
+    let password = match mirror
+        .password
+        .as_ref()
+        .map(|source| read_secret(source, env, named))
+    {
+        Some(Ok(password)) => password,
+        None => Secret::new(""),
+        Some(Err(fault)) => return notes.note(fault),
+    };
+    config.logins.insert(name.clone(), Login { user, password });
+}
+
+fn read_secret(
+    source: &Placed<SecretSource>,
+    env: Environment<'_>,
+    named: &mut NamedFiles,
+) -> Result<Secret, Fault> {
+    match &source.value {
+        SecretSource::Environment(name) => variable(env, name).map(Secret::new).ok_or_else(|| {
+            let what = format!("password_env: {name} is not set");
+            Fault::at(&source.location, what).hint("set it, or name another variable")
+        }),
+        SecretSource::File(path) => {
+            let path = beside(&source.location, path);
+            named.watched.push(path.clone());
+            let wrong = |why| Fault::at(&source.location, format!("password_file: {why}"));
+            Secret::read(&path).map_err(wrong)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::config::doors::Listen;
+
+    fn folder(files: &[(&str, &str)]) -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        folder
+    }
+
+    fn load_folder(folder: &TempDir, variables: &[(&str, &str)]) -> Result<Loaded, String> {
+        let env = |name: &str| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        let source = PoliciesPath::Named(folder.path().to_owned());
+        load(&source, &Overrides::default(), &env).map_err(|faults| {
+            let prefix = format!("{}/", folder.path().display());
+            faults.to_string().replace(&prefix, "")
+        })
+    }
+
+    fn load_text(text: &str) -> Result<Loaded, String> {
+        load_folder(&folder(&[("c.yaml", text)]), &[])
+    }
+
+    fn public_host(loaded: &Loaded) -> String {
+        match &loaded.config.listen.public {
+            Listen::Tcp { address, .. } => address.ip().to_string(),
+            Listen::Off | Listen::Unix { .. } => String::new(),
+        }
+    }
+
+    #[test]
+    fn without_any_file_it_mirrors_what_pip_uses_for_this_machine() {
+        let empty = folder(&[]);
+        let source = PoliciesPath::Default {
+            folder: empty.path().to_owned(),
+        };
+        let loaded = load(&source, &Overrides::default(), &|_| None).unwrap();
+        assert_eq!(public_host(&loaded), "127.0.0.1");
+        assert_eq!(loaded.pip_mirror().unwrap().as_str(), "root/pypi");
+        let default = loaded.documents[0].default_index.as_ref().unwrap();
+        assert_eq!(default.value.as_str(), "root/pypi");
+        assert_eq!(loaded.files, Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn the_default_file_and_the_variable_are_found() {
+        let here = folder(&[("cheesecloth.yaml", "data: here")]);
+        let there = folder(&[("x.yaml", "data: there")]);
+        let source = PoliciesPath::Default {
+            folder: here.path().to_owned(),
+        };
+        let loaded = load(&source, &Overrides::default(), &|_| None).unwrap();
+        assert_eq!(loaded.config.data, PathBuf::from("here"));
+        assert_eq!(public_host(&loaded), "0.0.0.0");
+        let there = there.path().display().to_string();
+        let env = |name: &str| (name == "CHEESECLOTH_POLICIES").then(|| there.clone());
+        let loaded = load(&source, &Overrides::default(), &env).unwrap();
+        assert_eq!(loaded.config.data, PathBuf::from("there"));
+    }
+
+    #[test]
+    fn the_files_of_a_folder_are_one_configuration() {
+        let folder = folder(&[
+            (
+                "a.yaml",
+                "listen: {public: ':8080'}\nlimits: {head: 32KiB}\nindexes: {root/pypi: {type: mirror}}",
+            ),
+            (
+                "b.yml",
+                "listen: {metrics: off}\nlimits: {uri: 4KiB}\nindexes: {a/b: {bases: root/pypi, whitelist_files: uv.lock}}",
+            ),
+            ("uv.lock", "version = 1"),
+        ]);
+        let loaded = load_folder(&folder, &[]).unwrap();
+        assert_eq!(loaded.documents.len(), 2);
+        assert_eq!(loaded.config.listen.metrics, Listen::Off);
+        assert_eq!(
+            (loaded.config.limits.head(), loaded.config.limits.uri()),
+            (32 << 10, 4 << 10)
+        );
+        let stage = &loaded.documents[1].indexes[0];
+        assert_eq!(stage.whitelist_files[0].text.as_ref(), "version = 1");
+        let names: Vec<_> = loaded
+            .files
+            .iter()
+            .map(|file| file.strip_prefix(folder.path()).unwrap())
+            .collect();
+        assert_eq!(names, ["", "a.yaml", "b.yml", "uv.lock"].map(Path::new));
+    }
+
+    #[test]
+    fn faults_of_all_files_come_together() {
+        let folder = folder(&[
+            (
+                "a.yaml",
+                "data: x\nlisten: {manage: '0.0.0.0:3141'}\nlimits: {head: 1KiB}\ndefault_index: a/b\n",
+            ),
+            (
+                "b.yaml",
+                "data: y\nlisten: {manage: off}\nlimits: {head: 2KiB}\ndefault_index: a/c\nlogs: {}\n",
+            ),
+            ("c.yaml", "data: [z\n"),
+            (
+                "d.yaml",
+                "log: {format: jsonn}\ncache: {disk: lots}\nadvisories: osv\ndevpi: {servers: []}\n",
+            ),
+        ]);
+        insta::assert_snapshot!(load_folder(&folder, &[("CHEESECLOTH_PUBLIC", "x")]).unwrap_err(), @r#"
+        CHEESECLOTH_PUBLIC: "x" is not an address such as "127.0.0.1:4040", ":4040", "unix:/path" or "off"
+        a.yaml:2:18: the management door beyond loopback without TLS would carry passwords in the clear, give it tls, a loopback address or a Unix socket
+        b.yaml:1:7: data a second time, first at a.yaml:1:7, keep one
+        b.yaml:2:18: listen.manage a second time, first at a.yaml:2:18, keep one
+        b.yaml:3:16: limits.head a second time, first at a.yaml:3:16, keep one
+        b.yaml:4:16: default_index a second time, first at a.yaml:4:16, keep one
+        b.yaml:5:1: unknown key "logs", did you mean "log"?
+        c.yaml:1:7: not valid YAML: unclosed bracket '['
+        d.yaml:1:15: format: "jsonn" is not auto, text or json, did you mean "json"?
+        d.yaml:2:15: disk: "lots" is not a size such as 20MiB or 1GiB
+        d.yaml:3:13: cannot read osv: not found
+        d.yaml:4:8: devpi without servers, name at least one, such as servers: ["http://127.0.0.1:3142"]
+        "#);
+    }
+
+    #[test]
+    fn a_mirrors_login_leaves_the_document() {
+        let folder = folder(&[
+            (
+                "a.yaml",
+                "indexes:\n  a/url: {type: mirror, mirror_url: 'https://u:p%40@upstream.example/simple/'}\n  \
+                 a/env: {type: mirror, mirror_url: 'https://upstream.example/', username: e, password_env: PASS}\n  \
+                 a/file: {type: mirror, mirror_url: 'https://upstream.example/', username: f, password_file: secret}\n",
+            ),
+            ("secret", "from-file\n"),
+        ]);
+        let loaded = load_folder(&folder, &[("PASS", "from-env")]).unwrap();
+        let logins: Vec<_> = loaded
+            .config
+            .logins
+            .iter()
+            .map(|(index, login)| (index.index(), login.user.as_str(), login.password.expose()))
+            .collect();
+        assert_eq!(
+            logins,
+            [
+                ("env", "e", "from-env"),
+                ("file", "f", "from-file"),
+                ("url", "u", "p@")
+            ]
+        );
+        let printed = format!("{loaded:?}");
+        for secret in ["p%40", "p@", "from-env", "from-file"] {
+            assert!(!printed.contains(secret), "{secret}");
+        }
+        assert!(loaded.files.iter().any(|file| file.ends_with("secret")));
+        let unset = load_folder(&folder, &[]).unwrap_err();
+        assert!(
+            unset.starts_with("a.yaml:3:93: password_env: PASS is not set"),
+            "{unset}"
+        );
+    }
+
+    #[test]
+    fn only_one_mirror_is_what_pip_uses() {
+        let two = "indexes:\n  a/b: {type: mirror}\n  c/d: {type: mirror}\n";
+        let fault = load_text(two).unwrap_err();
+        assert!(
+            fault.starts_with("c.yaml:3:3: c/d has no mirror_url, and a/b already"),
+            "{fault}"
+        );
+        let one = two.replace("c/d: {type: mirror}", "c/d: {}");
+        let mut loaded = load_text(&one).unwrap();
+        let url = Url::parse("https://upstream.example/simple/").unwrap();
+        let login = Login {
+            user: "u".into(),
+            password: Secret::new("p"),
+        };
+        let origin = crate::config::Origin::PipDefault;
+        loaded.set_upstream(&Found {
+            url,
+            login: Some(login),
+            origin,
+        });
+        assert_eq!(loaded.pip_mirror(), None);
+        assert_eq!(loaded.config.logins.len(), 1);
+    }
+
+    #[test]
+    fn in_front_of_devpi_nothing_is_built_in() {
+        let loaded =
+            load_text("devpi: {servers: 'http://127.0.0.1:3142', undeclared: hide}").unwrap();
+        assert_eq!(loaded.config.devpi.as_ref().unwrap().servers.len(), 1);
+        assert_eq!(loaded.pip_mirror(), None);
+    }
+}

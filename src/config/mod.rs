@@ -1,0 +1,26 @@
+//! Turns files, flags and environment into one valid `Config`, or the full list of faults.
+//!
+//! `load` is the way in. `server` gathers the server's own keys from all files, `settings` puts flags,
+//! environment, files and defaults together; `doors`, `address` and `limits` know their part of it.
+//! `files` and `secret` read what keys name, `pip` finds the index that this machine's pip uses, and
+//! `schema` describes every key to editors.
+
+mod address;
+mod doors;
+mod files;
+mod limits;
+mod load;
+mod pip;
+mod schema;
+mod secret;
+mod server;
+mod settings;
+
+pub use doors::{Door, Doors, Listen, TlsFiles};
+pub use limits::Limits;
+pub use load::{Loaded, PoliciesPath, load};
+pub use pip::{Found, Origin, discover};
+pub use schema::schema;
+pub use secret::{Login, Secret, split_login};
+pub use server::{LogFormat, Undeclared};
+pub use settings::{CacheConfig, Config, DevpiConfig, Environment, Overrides};

@@ -1,0 +1,208 @@
+//! The server's own keys, gathered from all files: what is written once, and where.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::doors::{self, Door, DoorSources, LISTEN};
+use super::limits::{LIMITS, Limits};
+use crate::model::Fault;
+use crate::model::Location;
+use crate::policy::Placed;
+use crate::policy::read::{Bytes, Choice, Fields, HttpUrl, Key, Notes, Shape, Word};
+use crate::policy::read::{key, many, one};
+
+/// The top-level keys that this room reads.
+#[rustfmt::skip] // a table reads by rows
+pub(super) const SERVER: &[Key] = &[
+    key("listen", Shape::Table(&[LISTEN]), "",
+        "the three doors: each an address, unix:/path, off, or {address, tls}"),
+    key("data", one::<PathBuf>(), "data",
+        "the folder for all that must survive a restart, relative to the working directory"),
+    key("cache", Shape::Table(&[CACHE]), "", "what is kept of mirrors, and for how long"),
+    key("limits", Shape::Table(&[LIMITS]), "", "what clients and upstreams may ask of the server"),
+    key("log", Shape::Table(&[LOG]), "", "the log on stderr"),
+    key("offline", one::<bool>(), "false", "serve only what is here, and ask no upstream"),
+    key("devpi", Shape::Table(&[DEVPI]), "", "existing devpi-servers to stand in front of"),
+];
+
+#[rustfmt::skip] // a table reads by rows
+const CACHE: &[Key] = &[
+    key("memory", one::<Bytes>(), "256MiB", "pages and small files in memory"),
+    key("disk", one::<Bytes>(), "50GiB",
+        "mirror files and their sidecars on disk; private files never count"),
+    key("stale_if_error", one::<Duration>(), "7d",
+        "how long a page may still be served when its upstream cannot be asked"),
+];
+
+#[rustfmt::skip] // a table reads by rows
+const LOG: &[Key] = &[
+    key("format", one::<LogFormat>(), "auto", "auto: text on a terminal, json otherwise"),
+];
+
+#[rustfmt::skip] // a table reads by rows
+const DEVPI: &[Key] = &[
+    key("servers", many::<HttpUrl>(), "", "their URLs, the primary and its replicas"),
+    key("undeclared", one::<Undeclared>(), "pass",
+        "whether indexes that no file declares are passed through or hidden"),
+];
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+impl Choice for LogFormat {
+    fn all() -> Vec<(&'static str, Self)> {
+        vec![
+            ("auto", Self::Auto),
+            ("text", Self::Text),
+            ("json", Self::Json),
+        ]
+    }
+}
+
+/// What becomes of a devpi-server's indexes that no file declares.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Undeclared {
+    /// They pass through.
+    #[default]
+    Pass,
+    /// They are not there.
+    Hide,
+}
+
+impl Choice for Undeclared {
+    fn all() -> Vec<(&'static str, Self)> {
+        vec![("pass", Self::Pass), ("hide", Self::Hide)]
+    }
+}
+
+/// The keys of all files, each with its place. What no file says is absent here.
+#[derive(Debug, Default)]
+pub(super) struct Server {
+    pub(super) doors: HashMap<Door, DoorSources>,
+    pub(super) data: Option<Placed<PathBuf>>,
+    pub(super) memory: Option<Placed<Bytes>>,
+    pub(super) disk: Option<Placed<Bytes>>,
+    pub(super) stale_if_error: Option<Placed<Duration>>,
+    pub(super) limits: Limits,
+    pub(super) log_format: Option<Placed<LogFormat>>,
+    pub(super) offline: Option<Placed<bool>>,
+    pub(super) devpi: Option<Location>,
+    pub(super) devpi_servers: Option<Placed<Vec<HttpUrl>>>,
+    pub(super) undeclared: Option<Placed<Undeclared>>,
+    limits_named: HashMap<&'static str, Location>,
+}
+
+impl Server {
+    /// Adds the keys of one more file. The same key in two files is a fault, since neither is more
+    /// right than the other.
+    pub(super) fn add(&mut self, fields: &Fields<'_>, notes: &mut Notes) {
+        if let Some(node) = fields.node("listen") {
+            let fields = notes.fields(node, &[LISTEN]);
+            for door in Door::ALL {
+                let name = format!("listen.{}", door.as_str());
+                let said = doors::read(&fields, door, notes);
+                put(
+                    &mut self.doors.entry(door).or_default().file,
+                    &name,
+                    said,
+                    notes,
+                );
+            }
+        }
+        put(&mut self.data, "data", fields.placed("data", notes), notes);
+        put(
+            &mut self.offline,
+            "offline",
+            fields.placed("offline", notes),
+            notes,
+        );
+        if let Some(node) = fields.node("cache") {
+            let fields = notes.fields(node, &[CACHE]);
+            take(&mut self.memory, "cache", "memory", &fields, notes);
+            take(&mut self.disk, "cache", "disk", &fields, notes);
+            take(
+                &mut self.stale_if_error,
+                "cache",
+                "stale_if_error",
+                &fields,
+                notes,
+            );
+        }
+        if let Some(node) = fields.node("limits") {
+            let fields = notes.fields(node, &[LIMITS]);
+            for Placed {
+                value: name,
+                location,
+            } in self.limits.read(&fields, notes)
+            {
+                if let Some(first) = self.limits_named.insert(name, location.clone()) {
+                    notes.note(twice(&format!("limits.{name}"), &location, &first));
+                }
+            }
+        }
+        if let Some(node) = fields.node("log") {
+            let fields = notes.fields(node, &[LOG]);
+            take(&mut self.log_format, "log", "format", &fields, notes);
+        }
+        if let Some(node) = fields.node("devpi") {
+            let fields = notes.fields(node, &[DEVPI]);
+            self.devpi.get_or_insert(node.location.clone());
+            let servers = read_servers(&fields, notes);
+            put(&mut self.devpi_servers, "devpi.servers", servers, notes);
+            take(&mut self.undeclared, "devpi", "undeclared", &fields, notes);
+        }
+    }
+}
+
+fn read_servers(fields: &Fields<'_>, notes: &mut Notes) -> Option<Placed<Vec<HttpUrl>>> {
+    let servers: Vec<Placed<HttpUrl>> = fields.many("servers", notes)?;
+    for server in &servers {
+        if !server.value.0.username().is_empty() || server.value.0.password().is_some() {
+            let what = "devpi.servers: a URL with a user in it";
+            let fault = Fault::at(&server.location, what);
+            notes.note(fault.hint("leave it out: clients send their own login"));
+        }
+    }
+    let location = fields.node("servers")?.location.clone();
+    let value = servers.into_iter().map(|server| server.value).collect();
+    Some(Placed { value, location })
+}
+
+fn take<T: Word>(
+    slot: &mut Option<Placed<T>>,
+    section: &str,
+    name: &str,
+    fields: &Fields<'_>,
+    notes: &mut Notes,
+) {
+    let said = fields.placed(name, notes);
+    put(slot, &format!("{section}.{name}"), said, notes);
+}
+
+/// Fills a slot once.
+pub(super) fn put<T>(
+    slot: &mut Option<Placed<T>>,
+    name: &str,
+    said: Option<Placed<T>>,
+    notes: &mut Notes,
+) {
+    match (&slot, said) {
+        (Some(first), Some(second)) => notes.note(twice(name, &second.location, &first.location)),
+        (None, Some(said)) => *slot = Some(said),
+        (_, None) => {}
+    }
+}
+
+fn twice(name: &str, second: &Location, first: &Location) -> Fault {
+    Fault::at(second, format!("{name} a second time, first at {first}")).hint("keep one")
+}

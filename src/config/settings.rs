@@ -1,0 +1,341 @@
+//! `Config`: the server's settings with nothing left to ask, and no state that cannot be served.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use super::doors::{self, Door, Doors};
+use super::limits::Limits;
+use super::secret::{Login, Secret};
+use super::server::{LogFormat, SERVER, Server, Undeclared};
+use crate::model::Fault;
+use crate::model::IndexName;
+use crate::policy::Placed;
+use crate::policy::read::{Bytes, Notes, Shape, Table, Word, keys};
+
+/// Everything the server needs to know besides indexes and policies.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the doors are.
+    pub listen: Doors,
+    /// The folder for everything that must survive a restart.
+    pub data: PathBuf,
+    /// What is kept of mirrors.
+    pub cache: CacheConfig,
+    /// What clients and upstreams may ask of the server.
+    pub limits: Limits,
+    /// How the log is written.
+    pub log: LogFormat,
+    /// Whether no upstream may be asked.
+    pub offline: bool,
+    /// The devpi-servers to stand in front of, if any.
+    pub devpi: Option<DevpiConfig>,
+    /// How to log in to the upstream of a mirror, where it wants that.
+    pub logins: BTreeMap<IndexName, Login>,
+    /// What the environment sets as root's password at first start (product.md §7).
+    pub root_password: Option<Secret>,
+}
+
+/// What is kept of mirrors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheConfig {
+    /// Pages and small files in memory, in bytes.
+    pub memory: u64,
+    /// Mirror files and sidecars on disk, in bytes.
+    pub disk: u64,
+    /// How long a page may be served when its upstream cannot be asked.
+    pub stale_if_error: Duration,
+}
+
+/// The devpi-servers to stand in front of (product.md §8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DevpiConfig {
+    /// The primary and its replicas; at least one.
+    pub servers: Vec<Url>,
+    /// What becomes of indexes that no file declares.
+    pub undeclared: Undeclared,
+}
+
+/// What the flags of `serve` say; they win over everything (product.md §9).
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--data`
+    pub data: Option<PathBuf>,
+    /// `--public`
+    pub public: Option<String>,
+    /// `--manage`
+    pub manage: Option<String>,
+    /// `--metrics`
+    pub metrics: Option<String>,
+    /// `--offline`
+    pub offline: bool,
+    /// Lets the management door speak plain HTTP beyond loopback. Only the `devpi-server` spelling of
+    /// the program sets it: people who write `--host 0.0.0.0` there ask for just that.
+    pub manage_plain: bool,
+}
+
+/// How the environment is asked; an empty variable counts as none.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// A variable, unless it is empty, as compose files leave those they do not set.
+pub(super) fn variable(env: Environment<'_>, name: &str) -> Option<String> {
+    env(name).filter(|value| !value.trim().is_empty())
+}
+
+/// Puts flags, environment, files and defaults together, in this order.
+pub(super) fn resolve(
+    mut server: Server,
+    overrides: &Overrides,
+    env: Environment<'_>,
+    is_configured: bool,
+    notes: &mut Notes,
+) -> Config {
+    let flags = [&overrides.public, &overrides.manage, &overrides.metrics];
+    for (door, flag) in Door::ALL.into_iter().zip(flags) {
+        let name = door.as_str();
+        let outside = outside(flag.clone(), name, env, notes);
+        server.doors.entry(door).or_default().outside = outside;
+    }
+    let flag = overrides.offline.then(|| "true".to_owned());
+    let offline = outside(flag, "offline", env, notes).or(server.offline.take().map(bare));
+    let data = overrides
+        .data
+        .clone()
+        .or_else(|| outside(None, "data", env, notes));
+    Config {
+        listen: doors::resolve(&server.doors, is_configured, overrides.manage_plain, notes),
+        data: data.unwrap_or_else(|| settled(server.data.take(), "data")),
+        offline: offline.unwrap_or_else(|| default("offline")),
+        devpi: resolve_devpi(&server, notes),
+        cache: CacheConfig {
+            memory: settled::<Bytes>(server.memory, "cache.memory").0,
+            disk: settled::<Bytes>(server.disk, "cache.disk").0,
+            stale_if_error: settled(server.stale_if_error, "cache.stale_if_error"),
+        },
+        limits: server.limits,
+        log: settled(server.log_format, "log.format"),
+        logins: BTreeMap::new(),
+        root_password: variable(env, "CHEESECLOTH_ROOT_PASSWORD")
+            .or_else(|| variable(env, "DEVPI_PASSWORD"))
+            .map(Secret::new),
+    }
+}
+
+/// What a flag says, or else its variable: `--public` or `CHEESECLOTH_PUBLIC`.
+fn outside<T: Word>(
+    flag: Option<String>,
+    name: &str,
+    env: Environment<'_>,
+    notes: &mut Notes,
+) -> Option<T> {
+    let variable_name = format!("CHEESECLOTH_{}", name.to_uppercase());
+    let (said_by, text) = match flag {
+        Some(text) => (format!("--{name}"), text),
+        None => (variable_name.clone(), variable(env, &variable_name)?),
+    };
+    match T::read(&text) {
+        Ok(value) => Some(value),
+        Err(misread) => {
+            let fault = Fault::nowhere(format!("{said_by}: {}", misread.what));
+            notes.note(match misread.hint {
+                Some(hint) => fault.hint(hint),
+                None => fault,
+            });
+            None
+        }
+    }
+}
+
+fn resolve_devpi(server: &Server, notes: &mut Notes) -> Option<DevpiConfig> {
+    let location = server.devpi.as_ref()?;
+    let servers = server
+        .devpi_servers
+        .iter()
+        .flat_map(|servers| &servers.value);
+    let servers: Vec<Url> = servers.map(|server| server.0.clone()).collect();
+    if servers.is_empty() {
+        let fault = Fault::at(location, "devpi without servers");
+        notes.note(fault.hint("name at least one, such as servers: [\"http://127.0.0.1:3142\"]"));
+    }
+    let undeclared = server.undeclared.as_ref().map(|placed| placed.value);
+    Some(DevpiConfig {
+        servers,
+        undeclared: undeclared.unwrap_or_else(|| default("devpi.undeclared")),
+    })
+}
+
+fn settled<T: Word>(said: Option<Placed<T>>, path: &str) -> T {
+    said.map_or_else(|| default(path), bare)
+}
+
+fn bare<T>(placed: Placed<T>) -> T {
+    placed.value
+}
+
+/// The default that the table of keys gives, at a path such as `cache.memory`.
+fn default<T: Word>(path: &str) -> T {
+    let mut table: Table = &[SERVER];
+    let mut text = "";
+    for name in path.split('.') {
+        let found = keys(table).find(|key| key.name == name);
+        text = found.map_or("", |key| key.default);
+        if let Some(Shape::Table(inner)) = found.map(|key| key.shape) {
+            table = inner;
+        }
+    }
+    T::read(text)
+        .ok()
+        .expect("the tables have a default that reads, as a test shows")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::doors::Listen;
+    use crate::policy::read::Node;
+
+    fn config(
+        text: &str,
+        overrides: &Overrides,
+        variables: &[(&str, &str)],
+    ) -> Result<Config, String> {
+        let mut notes = Notes::default();
+        let mut server = Server::default();
+        let node = Node::parse(&"c.yaml".into(), text).unwrap();
+        let fields = notes.fields(&node, &[SERVER]);
+        server.add(&fields, &mut notes);
+        let env = |name: &str| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        let config = resolve(server, overrides, &env, true, &mut notes);
+        notes.faults.or(config).map_err(|faults| faults.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_tables() {
+        let config = config("", &Overrides::default(), &[]).unwrap();
+        assert_eq!(config.data, PathBuf::from("data"));
+        assert_eq!(
+            config.cache,
+            CacheConfig {
+                memory: 256 << 20,
+                disk: 50 << 30,
+                stale_if_error: Duration::from_hours(168),
+            }
+        );
+        assert_eq!((config.offline, config.log), (false, LogFormat::Auto));
+        assert_eq!((config.devpi, config.root_password), (None, None));
+        assert_eq!(default::<Undeclared>("devpi.undeclared"), Undeclared::Pass);
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_over_the_file() {
+        let file = "{data: file, listen: {public: ':1'}, offline: false}";
+        let variables = [
+            ("CHEESECLOTH_DATA", "env"),
+            ("CHEESECLOTH_PUBLIC", ":2"),
+            ("CHEESECLOTH_OFFLINE", "yes"),
+        ];
+        let flags = Overrides {
+            data: Some("flag".into()),
+            public: Some(":3".into()),
+            ..Overrides::default()
+        };
+        let port = |config: &Config| match &config.listen.public {
+            Listen::Tcp { address, .. } => address.port(),
+            Listen::Off | Listen::Unix { .. } => 0,
+        };
+        let none = Overrides::default();
+        let seen = [
+            config(file, &none, &[]).unwrap(),
+            config(file, &none, &variables).unwrap(),
+            config(file, &flags, &variables).unwrap(),
+            config(file, &none, &[("CHEESECLOTH_DATA", " ")]).unwrap(),
+        ]
+        .map(|config| {
+            (
+                config.data.display().to_string(),
+                port(&config),
+                config.offline,
+            )
+        });
+        let wanted = [
+            ("file", 1, false),
+            ("env", 2, true),
+            ("flag", 3, true),
+            ("file", 1, false),
+        ];
+        assert_eq!(
+            seen,
+            wanted.map(|(data, port, offline)| (data.into(), port, offline))
+        );
+    }
+
+    #[test]
+    fn root_gets_the_password_of_either_variable() {
+        let none = Overrides::default();
+        let both = [
+            ("CHEESECLOTH_ROOT_PASSWORD", "ours"),
+            ("DEVPI_PASSWORD", "theirs"),
+        ];
+        let password = |variables: &[(&str, &str)]| {
+            let secret = config("", &none, variables).unwrap().root_password;
+            secret.map(|secret| secret.expose().to_owned())
+        };
+        assert_eq!(password(&both).as_deref(), Some("ours"));
+        assert_eq!(password(&both[1..]).as_deref(), Some("theirs"));
+        assert_eq!(password(&[("DEVPI_PASSWORD", "")]), None);
+    }
+
+    #[test]
+    fn faults_name_the_flag_or_the_variable() {
+        let flags = Overrides {
+            manage: Some("devpi:3141".into()),
+            ..Overrides::default()
+        };
+        let variables = [
+            ("CHEESECLOTH_PUBLIC", "here"),
+            ("CHEESECLOTH_OFFLINE", "perhaps"),
+        ];
+        insta::assert_snapshot!(config("devpi: {}", &flags, &variables).unwrap_err(), @r#"
+        --manage: "devpi:3141" is not an address such as "127.0.0.1:4040", ":4040", "unix:/path" or "off", name the host by its IP address
+        CHEESECLOTH_OFFLINE: "perhaps" is not true or false
+        CHEESECLOTH_PUBLIC: "here" is not an address such as "127.0.0.1:4040", ":4040", "unix:/path" or "off"
+        c.yaml:1:8: devpi without servers, name at least one, such as servers: ["http://127.0.0.1:3142"]
+        "#);
+    }
+
+    #[test]
+    fn the_devpi_server_spelling_may_manage_without_tls() {
+        let mut flags = Overrides {
+            manage: Some("0.0.0.0:3141".into()),
+            ..Overrides::default()
+        };
+        assert!(config("", &flags, &[]).unwrap_err().contains("without TLS"));
+        flags.manage_plain = true;
+        assert!(config("", &flags, &[]).is_ok());
+    }
+
+    /// A value of the wrong type at every key of a table: a key that nobody reads would be silent.
+    #[test]
+    fn no_key_of_a_table_is_left_unread() {
+        let mut tables = vec![("@".to_owned(), &[SERVER] as Table)];
+        while let Some((frame, table)) = tables.pop() {
+            for key in keys(table) {
+                let wrong = "{'': [[]]}";
+                let text = frame.replace('@', &format!("{{{}: {wrong}}}", key.name));
+                let faults = config(&text, &Overrides::default(), &[]).unwrap_err();
+                assert!(
+                    faults.contains("found a mapping") || faults.contains("unknown key \"\""),
+                    "{text}: {faults}"
+                );
+                if let Shape::Table(inner) = key.shape {
+                    tables.push((frame.replace('@', &format!("{{{}: @}}", key.name)), inner));
+                }
+            }
+        }
+    }
+}

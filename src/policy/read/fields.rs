@@ -1,0 +1,301 @@
+//! The walk: takes values out of a mapping by its table of keys and notes whatever is wrong.
+//!
+//! Nothing here stops at a fault. A value that could not be read is left out, which is safe because
+//! a walk with faults never yields a document.
+
+use std::collections::HashMap;
+
+use super::keys::{Kind, Shape, Table, Variants, Word, keys};
+use super::tree::{Entry, Node, Value};
+use crate::model::Fault;
+use crate::model::Faults;
+use crate::model::Location;
+use crate::policy::Placed;
+
+/// Longest piece of a file that a fault repeats, in characters.
+const QUOTED_MAX: usize = 60;
+
+/// Longest word, in bytes: room for any regular expression or URL that someone can read.
+const WORD_MAX: usize = 4096;
+
+/// What a walk found.
+#[derive(Debug, Clone, Default)]
+pub struct Notes {
+    /// What is wrong.
+    pub faults: Faults,
+    /// What works, but should be written otherwise.
+    pub warnings: Vec<Fault>,
+}
+
+/// A mapping whose keys are all known, each present once.
+#[derive(Debug)]
+pub struct Fields<'node> {
+    location: &'node Location,
+    table: Table,
+    entries: Vec<&'node Entry>,
+}
+
+impl Notes {
+    /// Notes what is wrong.
+    pub fn note(&mut self, fault: Fault) {
+        self.faults.push(fault);
+    }
+
+    /// The entries of a mapping whose keys the operator chooses. Nothing at all counts as empty.
+    pub fn entries<'node>(&mut self, node: &'node Node, wanted: &str) -> &'node [Entry] {
+        match &node.value {
+            Value::Mapping(entries) => {
+                self.note_doubles(entries);
+                entries
+            }
+            Value::Nothing => &[],
+            other @ (Value::Scalar(_) | Value::Sequence(_)) => {
+                let what = format!("expected {wanted}, found {}", other.article());
+                self.note(Fault::at(&node.location, what));
+                &[]
+            }
+        }
+    }
+
+    /// The known keys of a mapping; unknown and doubled ones are noted.
+    pub fn fields<'node>(&mut self, node: &'node Node, table: Table) -> Fields<'node> {
+        self.select(node, table, |entry| Some(unknown(entry, table)))
+    }
+
+    /// The known keys of a mapping that depend on the word at one of them, and which variant it is.
+    /// Keys of another variant are noted as such, but not where that word itself is wrong.
+    pub fn variant<'node>(
+        &mut self,
+        node: &'node Node,
+        variants: &'static Variants,
+    ) -> (&'static str, Fields<'node>) {
+        let written = written_variant(node, variants);
+        let chosen = variants
+            .tables
+            .iter()
+            .find(|(name, _)| Some(*name) == written);
+        let is_wrong = written.is_some() && chosen.is_none();
+        let (name, table) = *chosen.unwrap_or(&variants.tables[0]);
+        let fields = self.select(node, table, |entry| {
+            let holds = |(_, table): &&(_, Table)| keys(table).any(|key| key.name == entry.key);
+            let Some((other, _)) = variants.tables.iter().find(holds) else {
+                return Some(unknown(entry, table));
+            };
+            let what = format!("{} belongs to a {other}, and this is a {name}", entry.key);
+            (!is_wrong).then(|| Fault::at(&entry.location, what))
+        });
+        (name, fields)
+    }
+
+    fn select<'node>(
+        &mut self,
+        node: &'node Node,
+        table: Table,
+        unknown: impl Fn(&Entry) -> Option<Fault>,
+    ) -> Fields<'node> {
+        let mut known: Vec<&Entry> = Vec::new();
+        for entry in self.entries(node, "a mapping") {
+            if keys(table).all(|key| key.name != entry.key) {
+                self.faults.0.extend(unknown(entry));
+            } else if known.iter().all(|other| other.key != entry.key) {
+                known.push(entry);
+            }
+        }
+        Fields {
+            location: &node.location,
+            table,
+            entries: known,
+        }
+    }
+
+    /// One word of a file as a `T`.
+    pub fn word<T: Word>(&mut self, key: &str, node: &Node) -> Option<Placed<T>> {
+        let text = match &node.value {
+            Value::Scalar(text) => text,
+            other => {
+                self.note(mistyped(key, &T::wanted(), node, other));
+                return None;
+            }
+        };
+        self.read(key, text, &node.location)
+    }
+
+    fn read<T: Word>(&mut self, key: &str, text: &str, location: &Location) -> Option<Placed<T>> {
+        if text.len() > WORD_MAX {
+            let what = format!("{key}: longer than {WORD_MAX} bytes");
+            self.note(Fault::at(location, what));
+            return None;
+        }
+        match T::read(text) {
+            Ok(value) => Some(Placed {
+                value,
+                location: location.clone(),
+            }),
+            Err(misread) => {
+                let fault = Fault::at(location, format!("{key}: {}", misread.what));
+                self.note(match misread.hint {
+                    Some(hint) => fault.hint(hint),
+                    None => fault,
+                });
+                None
+            }
+        }
+    }
+
+    fn note_doubles(&mut self, entries: &[Entry]) {
+        let mut seen = HashMap::with_capacity(entries.len());
+        for entry in entries {
+            if let Some(first) = seen.insert(entry.key.as_str(), &entry.location) {
+                let what = format!(
+                    "{} a second time, first on line {}",
+                    quoted(&entry.key),
+                    first.line
+                );
+                self.note(Fault::at(&entry.location, what));
+            }
+        }
+    }
+}
+
+impl<'node> Fields<'node> {
+    /// Where the mapping starts.
+    #[must_use]
+    pub fn location(&self) -> &'node Location {
+        self.location
+    }
+
+    /// Whether it has no known key at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The keys that are there, in the order written.
+    pub fn entries(&self) -> impl Iterator<Item = &'node Entry> + '_ {
+        self.entries.iter().copied()
+    }
+
+    /// A key and its value, if it is there.
+    #[must_use]
+    pub fn entry(&self, name: &str) -> Option<&'node Entry> {
+        debug_assert!(
+            keys(self.table).any(|key| key.name == name),
+            "{name} is in no table"
+        );
+        self.entries.iter().copied().find(|entry| entry.key == name)
+    }
+
+    /// The value of a key, if it is there.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<&'node Node> {
+        self.entry(name).map(|entry| &entry.value)
+    }
+
+    /// The one word of a key, with its place.
+    pub fn placed<T: Word>(&self, name: &str, notes: &mut Notes) -> Option<Placed<T>> {
+        debug_assert!(self.holds::<T>(name), "{name} holds something else");
+        notes.word(name, self.node(name)?)
+    }
+
+    /// The one word of a key.
+    pub fn one<T: Word>(&self, name: &str, notes: &mut Notes) -> Option<T> {
+        self.placed(name, notes).map(|placed| placed.value)
+    }
+
+    /// The words of a key: a list, one alone, or with commas between where the key says so.
+    pub fn many<T: Word>(&self, name: &str, notes: &mut Notes) -> Option<Vec<Placed<T>>> {
+        debug_assert!(self.holds::<T>(name), "{name} holds something else");
+        let node = self.node(name)?;
+        let shape = keys(self.table)
+            .find(|key| key.name == name)
+            .map(|key| key.shape);
+        match &node.value {
+            Value::Sequence(items) => Some(
+                items
+                    .iter()
+                    .filter_map(|item| notes.word(name, item))
+                    .collect(),
+            ),
+            Value::Scalar(text) if matches!(shape, Some(Shape::Commas(_))) => {
+                let parts = text
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|part| !part.is_empty());
+                let read = |part| notes.read(name, part, &node.location);
+                Some(parts.filter_map(read).collect())
+            }
+            Value::Scalar(_) => Some(notes.word(name, node).into_iter().collect()),
+            other @ (Value::Nothing | Value::Mapping(_)) => {
+                let wanted = format!("{}, or a list of such", T::wanted());
+                notes.note(mistyped(name, &wanted, node, other));
+                None
+            }
+        }
+    }
+
+    /// Whether the table and the reader agree on what a key holds.
+    fn holds<T: Word>(&self, name: &str) -> bool {
+        let says = |kind: Kind| (kind.wanted)() == T::wanted();
+        keys(self.table).any(|key| {
+            key.name == name
+                && match key.shape {
+                    Shape::One(kind)
+                    | Shape::Many(kind)
+                    | Shape::Commas(kind)
+                    | Shape::Either(kind, _) => says(kind),
+                    Shape::Table(_)
+                    | Shape::OneOf(_)
+                    | Shape::List(_)
+                    | Shape::Named(..)
+                    | Shape::Variants(_) => false,
+                }
+        })
+    }
+}
+
+/// What is written at the key that chooses the variant, if it is a word.
+fn written_variant<'node>(node: &'node Node, variants: &Variants) -> Option<&'node str> {
+    let Value::Mapping(entries) = &node.value else {
+        return None;
+    };
+    let entry = entries.iter().find(|entry| entry.key == variants.key)?;
+    match &entry.value.value {
+        Value::Scalar(text) => Some(text),
+        Value::Nothing | Value::Sequence(_) | Value::Mapping(_) => Some(""),
+    }
+}
+
+fn unknown(entry: &Entry, table: Table) -> Fault {
+    let known = keys(table).map(|key| key.name);
+    let fault = Fault::at(
+        &entry.location,
+        format!("unknown key {}", quoted(&entry.key)),
+    );
+    let fault = fault.did_you_mean(&entry.key.to_lowercase().replace('-', "_"), known);
+    if fault.hint.is_some() || keys(table).count() > 12 {
+        return fault;
+    }
+    let known: Vec<_> = keys(table).map(|key| key.name).collect();
+    fault.hint(format!("known here: {}", known.join(", ")))
+}
+
+fn mistyped(key: &str, wanted: &str, node: &Node, found: &Value) -> Fault {
+    match found {
+        Value::Nothing => Fault::at(&node.location, format!("{key} has no value"))
+            .hint(format!("give it {wanted}, or leave the key out")),
+        Value::Scalar(_) | Value::Sequence(_) | Value::Mapping(_) => {
+            let what = format!("{key}: expected {wanted}, found {}", found.article());
+            Fault::at(&node.location, what)
+        }
+    }
+}
+
+/// A piece of a file for the words of a fault, shortened.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    if text.chars().count() <= QUOTED_MAX {
+        return format!("{text:?}");
+    }
+    let start: String = text.chars().take(QUOTED_MAX).collect();
+    format!("{start:?}…")
+}

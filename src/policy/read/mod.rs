@@ -1,0 +1,24 @@
+//! YAML text in, a `Document` out, with every fault found on the way.
+//!
+//! `tree` makes text a tree that knows its places; `keys` says what a table of keys is, `fields`
+//! walks a tree by such tables, `words` and `patterns` read single words; `index` and `rule` hold
+//! the tables of this room, `document` puts them together, and `schema` describes any table to
+//! editors. `config` adds the server's tables and walks the same way.
+
+mod document;
+mod fields;
+mod index;
+mod keys;
+mod patterns;
+mod rule;
+mod schema;
+mod tree;
+mod words;
+
+pub use document::{Files, KEYS, Named, read, read_text};
+pub use fields::{Fields, Notes, quoted};
+pub use keys::{Choice, Key, Kind, Misread, Shape, Table, Variants, Word};
+pub use keys::{commas, key, keys, kind, many, one};
+pub use schema::schema_of;
+pub use tree::{Entry, Node, Value};
+pub use words::{Bytes, HttpUrl};

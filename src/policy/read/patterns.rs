@@ -1,0 +1,256 @@
+//! Words that match others: name patterns, globs, version specifiers, advisories.
+//!
+//! A pattern that could match nothing, or more than it says, is refused here: `advisory: malwre`
+//! would otherwise let malware through without a word.
+
+use globset::GlobBuilder;
+use pep440_rs::VersionSpecifiers;
+use serde_json::Value as Json;
+use serde_json::json;
+
+use super::keys::{Misread, Word};
+use crate::model::ProjectName;
+use crate::model::suggest;
+use crate::policy::{NamePattern, WhitelistName};
+
+/// Most memory that one compiled regular expression may take, in bytes: hundreds of times what a
+/// pattern for names needs, and far from harm.
+const REGEX_BYTES_MAX: usize = 1 << 20;
+
+/// A glob, known to compile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Glob(pub String);
+
+/// An advisory's class, id, or a glob of ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advisory(pub String);
+
+/// What an `advisory` matcher calls the classes of OSV ids (product.md §13).
+const ADVISORY_CLASSES: [&str; 2] = ["malware", "vulnerability"];
+
+impl Word for NamePattern {
+    fn wanted() -> String {
+        "a project name, a glob such as \"acme-*\" or a /regular expression/".into()
+    }
+
+    fn read(text: &str) -> Result<Self, Misread> {
+        if let Some(inside) = text.strip_prefix('/') {
+            let Some(regex) = inside.strip_suffix('/') else {
+                let wrong = Misread::new(format!("{text:?} starts like a regular expression"));
+                return Err(wrong.hint("end it with a slash"));
+            };
+            return read_regex(regex);
+        }
+        if text.contains(['*', '?', '[', ']', '{', '}', '!']) {
+            return read_name_glob(text);
+        }
+        ProjectName::parse(text)
+            .map(Self::Exact)
+            .map_err(Misread::new)
+    }
+}
+
+fn read_regex(regex: &str) -> Result<NamePattern, Misread> {
+    if regex.is_empty() {
+        return Err(
+            Misread::new("an empty regular expression matches every name").hint("say \"*\""),
+        );
+    }
+    let built = regex::RegexBuilder::new(regex)
+        .size_limit(REGEX_BYTES_MAX)
+        .build();
+    match built {
+        Ok(_) => Ok(NamePattern::Regex(regex.to_owned())),
+        Err(error) => {
+            // The crate draws the place over several lines; its last line says what is wrong.
+            let drawn = error.to_string();
+            let last = drawn.lines().last().unwrap_or(&drawn);
+            let why = last.trim_start_matches("error: ").to_lowercase();
+            Err(Misread::new(format!(
+                "/{regex}/ is not a regular expression ({why})"
+            )))
+        }
+    }
+}
+
+/// A glob is matched against normalised names, so it is normalised the same way (PEP 503).
+fn read_name_glob(text: &str) -> Result<NamePattern, Misread> {
+    let allowed =
+        |character: char| character.is_ascii_alphanumeric() || "-_.*?[]{},!".contains(character);
+    if let Some(stranger) = text.chars().find(|character| !allowed(*character)) {
+        let what = format!("{text:?} is not a glob for names, which never hold {stranger:?}");
+        return Err(Misread::new(what));
+    }
+    let mut glob = String::with_capacity(text.len());
+    let mut in_class = false;
+    for character in text.chars() {
+        in_class = match character {
+            '[' => true,
+            ']' => false,
+            _ => in_class,
+        };
+        match character {
+            '-' | '_' | '.' if in_class => glob.push(character),
+            '-' | '_' | '.' if glob.ends_with('-') => {}
+            '-' | '_' | '.' => glob.push('-'),
+            other => glob.push(other.to_ascii_lowercase()),
+        }
+    }
+    Glob::read(&glob).map(|glob| NamePattern::Glob(glob.0))
+}
+
+impl Word for Glob {
+    fn wanted() -> String {
+        "a glob such as \"cp312*\"".into()
+    }
+
+    fn read(text: &str) -> Result<Self, Misread> {
+        if text.is_empty() {
+            return Err(Misread::new("an empty glob matches nothing"));
+        }
+        match GlobBuilder::new(text).build() {
+            Ok(_) => Ok(Self(text.to_owned())),
+            Err(error) => Err(Misread::new(format!(
+                "{text:?} is not a glob ({})",
+                error.kind()
+            ))),
+        }
+    }
+}
+
+impl Word for VersionSpecifiers {
+    fn wanted() -> String {
+        "a version specifier such as \"<2.31\" (PEP 440)".into()
+    }
+
+    fn read(text: &str) -> Result<Self, Misread> {
+        if text.trim().is_empty() {
+            return Err(
+                Misread::new("an empty specifier contains every version").hint("leave it out")
+            );
+        }
+        text.parse().map_err(|_| {
+            let misread = Misread::new(format!("{text:?} is not a version specifier (PEP 440)"));
+            match text.trim().parse::<pep440_rs::Version>() {
+                Ok(version) => misread.hint(format!("did you mean \"=={version}\"?")),
+                Err(_) => misread.hint("write one such as \"<2.31\" or \">=1.0, <2\""),
+            }
+        })
+    }
+}
+
+impl Word for Advisory {
+    fn wanted() -> String {
+        "malware, vulnerability, an advisory's id or a glob of ids".into()
+    }
+
+    fn read(text: &str) -> Result<Self, Misread> {
+        if ADVISORY_CLASSES.contains(&text) {
+            return Ok(Self(text.to_owned()));
+        }
+        // Every OSV id has a prefix and a dash: MAL-…, GHSA-…, CVE-…, PYSEC-….
+        if !text.contains(['-', '*', '?', '[']) {
+            let misread = Misread::new(format!("{text:?} is not {}", Self::wanted()));
+            return Err(match suggest(&text.to_lowercase(), ADVISORY_CLASSES) {
+                Some(class) => misread.hint(format!("did you mean \"{class}\"?")),
+                None => misread,
+            });
+        }
+        Glob::read(text).map(|glob| Self(glob.0))
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "pattern": "^(malware|vulnerability|.*[-*?\\[].*)$" })
+    }
+}
+
+impl Word for WhitelistName {
+    fn wanted() -> String {
+        "a project name or \"*\"".into()
+    }
+
+    fn read(text: &str) -> Result<Self, Misread> {
+        if text == "*" {
+            return Ok(Self::All);
+        }
+        ProjectName::parse(text)
+            .map(Self::Project)
+            .map_err(Misread::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_globs_and_expressions_are_told_apart_and_normalised() {
+        let exact = |name| NamePattern::Exact(ProjectName::parse(name).unwrap());
+        let table = [
+            ("Django_Rest.Framework", exact("django-rest-framework")),
+            ("Acme_*", NamePattern::Glob("acme-*".into())),
+            ("acme.._?", NamePattern::Glob("acme-?".into())),
+            ("[A-c]*", NamePattern::Glob("[a-c]*".into())),
+            ("{ACME,corp}-*", NamePattern::Glob("{acme,corp}-*".into())),
+            ("*", NamePattern::Glob("*".into())),
+            (
+                "/^py-?thon-.*$/",
+                NamePattern::Regex("^py-?thon-.*$".into()),
+            ),
+        ];
+        for (text, wanted) in table {
+            assert_eq!(NamePattern::read(text), Ok(wanted), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_cannot_mean_what_it_says_is_refused() {
+        let table = [
+            ("", "\"\" is not a project name"),
+            ("-a-", "\"-a-\" is not a project name"),
+            ("/abc", "\"/abc\" starts like a regular expression"),
+            ("//", "an empty regular expression matches every name"),
+            ("/(/", "/(/ is not a regular expression (unclosed group)"),
+            (
+                "acme/*",
+                "\"acme/*\" is not a glob for names, which never hold '/'",
+            ),
+            (
+                "[a",
+                "\"[a\" is not a glob (unclosed character class; missing ']')",
+            ),
+            (
+                "{a",
+                "\"{a\" is not a glob (unclosed alternate group; missing '}' (maybe escape '{' with '[{]'?))",
+            ),
+        ];
+        for (text, wanted) in table {
+            assert_eq!(
+                NamePattern::read(text).unwrap_err().what,
+                wanted,
+                "{text:?}"
+            );
+        }
+        let huge = NamePattern::read("/(a{1000}){1000}/").unwrap_err();
+        assert!(huge.what.contains("size limit"), "{}", huge.what);
+    }
+
+    #[test]
+    fn a_bare_version_gets_its_operator() {
+        assert!(VersionSpecifiers::read(">=1.0, <2").is_ok());
+        let misread = VersionSpecifiers::read("2.31").unwrap_err();
+        assert_eq!(misread.hint.as_deref(), Some("did you mean \"==2.31\"?"));
+        assert!(VersionSpecifiers::read(" ").is_err());
+        assert!(VersionSpecifiers::read("<two").is_err());
+    }
+
+    #[test]
+    fn a_misspelled_class_is_no_advisory_id() {
+        let misread = Advisory::read("malwre").unwrap_err();
+        assert_eq!(misread.hint.as_deref(), Some("did you mean \"malware\"?"));
+        for text in ["malware", "vulnerability", "CVE-2023-32681", "GHSA-*", "*"] {
+            assert_eq!(Advisory::read(text), Ok(Advisory(text.into())));
+        }
+        assert!(Advisory::read("cve").is_err());
+    }
+}

@@ -1,0 +1,246 @@
+//! `policies:` and their rules (product.md §5).
+//!
+//! A rule without any matcher would decide about everything below it, and is most often one whose
+//! matcher was forgotten; it is a fault, also as `deny: {}`. `default: deny` says the same clearly,
+//! and `project: "*"` means every project on purpose. An empty list in a matcher is a fault for the
+//! same reason: to the engine it means "not asked for", to a reader "nothing".
+
+use std::time::Duration;
+
+use pep440_rs::VersionSpecifiers;
+
+use super::fields::{Fields, Notes};
+use super::keys::{Choice, Key, Shape, Table, Word, key, many, one};
+use super::patterns::{Advisory, Glob};
+use super::tree::{Entry, Node, Value};
+use super::words::{Bytes, Until};
+use crate::model::Fault;
+use crate::model::IndexName;
+use crate::model::Kind;
+use crate::model::ProjectState;
+use crate::policy::{
+    Effect, Matchers, Mode, NamePattern, OnBlock, Placed, PolicyDocument, RuleDocument,
+};
+
+/// The keys of one policy.
+#[rustfmt::skip] // a table reads by rows
+pub(super) const POLICY: &[Key] = &[
+    key("mode", one::<Mode>(), "enforce", "enforce, or audit: decide and record, let through"),
+    key("on_block", one::<OnBlock>(), "hide",
+        "whether a page leaves a denied file out or lists it as yanked"),
+    key("default", one::<Default>(), "allow", "what holds for files that no rule matches"),
+    key("rules", Shape::List(&Shape::OneOf(&[RULE])), "",
+        "the first rule that matches a file decides"),
+];
+
+#[rustfmt::skip] // a table reads by rows
+const RULE: &[Key] = &[
+    key("allow", Shape::Table(MATCHES), "", "files that match pass"),
+    key("deny", Shape::Table(MATCHES), "", "files that match are refused"),
+];
+
+/// The keys of `allow` and `deny`.
+pub(super) const MATCHES: Table = &[MATCHERS, REMARKS];
+
+#[rustfmt::skip] // a table reads by rows
+const MATCHERS: &[Key] = &[
+    key("project", many::<NamePattern>(), "", "project names, globs or /regular expressions/"),
+    key("versions", one::<VersionSpecifiers>(), "", "a PEP 440 specifier; quote it"),
+    key("kind", many::<Kind>(), "", "kinds of file"),
+    key("python", many::<Glob>(), "", "globs for a wheel's python tags, such as \"cp27*\""),
+    key("platform", many::<Glob>(), "", "globs for a wheel's platform tags, such as \"win*\""),
+    key("size_over", one::<Bytes>(), "", "files larger than this"),
+    key("younger_than", one::<Duration>(), "", "files uploaded less than this ago"),
+    key("older_than", one::<Duration>(), "", "files uploaded more than this ago"),
+    key("yanked", one::<bool>(), "", "files that are yanked, or that are not"),
+    key("upstream", many::<IndexName>(), "", "files that come from these mirrors"),
+    key("advisory", many::<Advisory>(), "",
+        "releases that an advisory names: malware, vulnerability, or ids"),
+    key("status", many::<ProjectState>(), "", "projects in these states (PEP 792)"),
+    key("provenance", one::<Provenance>(), "", "files without provenance"),
+];
+
+#[rustfmt::skip] // a table reads by rows
+const REMARKS: &[Key] = &[
+    key("until", one::<Until>(), "", "the last day, or instant, on which the rule applies"),
+    key("reason", one::<String>(), "", "why; shown to clients"),
+    key("owner", one::<String>(), "", "who answers for it"),
+    key("ticket", one::<String>(), "", "where it was decided"),
+];
+
+/// Reads one entry of `policies:`.
+pub(super) fn read(entry: &Entry, notes: &mut Notes) -> PolicyDocument {
+    if entry.key.trim().is_empty() {
+        notes.note(Fault::at(&entry.location, "a policy without a name"));
+    }
+    let fields = notes.fields(&entry.value, &[POLICY]);
+    let default: Option<Placed<Default>> = fields.placed("default", notes);
+    PolicyDocument {
+        name: Placed {
+            value: entry.key.clone(),
+            location: entry.location.clone(),
+        },
+        mode: fields.one("mode", notes).unwrap_or_default(),
+        on_block: fields.one("on_block", notes).unwrap_or_default(),
+        default_deny: default
+            .filter(|default| default.value == Default::Deny)
+            .map(|default| default.location),
+        rules: fields
+            .node("rules")
+            .map(|node| read_rules(node, notes))
+            .unwrap_or_default(),
+    }
+}
+
+fn read_rules(node: &Node, notes: &mut Notes) -> Vec<RuleDocument> {
+    match &node.value {
+        Value::Sequence(items) => items
+            .iter()
+            .filter_map(|item| read_rule(item, notes))
+            .collect(),
+        other @ (Value::Nothing | Value::Scalar(_) | Value::Mapping(_)) => {
+            let what = format!("rules: expected a list of rules, found {}", other.article());
+            let fault = Fault::at(&node.location, what);
+            notes.note(fault.hint("write each as \"- deny: { … }\" or \"- allow: { … }\""));
+            Vec::new()
+        }
+    }
+}
+
+fn read_rule(node: &Node, notes: &mut Notes) -> Option<RuleDocument> {
+    const HINT: &str = "write \"deny: { … }\" or \"allow: { … }\"";
+    let Value::Mapping(written) = &node.value else {
+        let what = format!("a rule is a mapping, not {}", node.value.article());
+        notes.note(Fault::at(&node.location, what).hint(HINT));
+        return None;
+    };
+    let rule = notes.fields(node, &[RULE]);
+    let mut effects = rule.entries();
+    let first = effects.next();
+    if let Some(second) = effects.next() {
+        let what = "a rule either allows or denies, and this does both";
+        notes.note(Fault::at(&second.location, what).hint("make it two rules"));
+    }
+    let Some(entry) = first else {
+        if written.is_empty() {
+            let what = "a rule that neither allows nor denies";
+            notes.note(Fault::at(&node.location, what).hint(HINT));
+        }
+        return None;
+    };
+    let effect = if entry.key == "allow" {
+        Effect::Allow
+    } else {
+        Effect::Deny
+    };
+    let fields = notes.fields(&entry.value, MATCHES);
+    note_missing_matchers(entry, &fields, notes);
+    Some(RuleDocument {
+        location: entry.location.clone(),
+        effect,
+        matchers: read_matchers(&fields, notes),
+        until: fields.one("until", notes).map(|Until(last)| last),
+        reason: fields.one("reason", notes),
+        owner: fields.one("owner", notes),
+        ticket: fields.one("ticket", notes),
+    })
+}
+
+fn note_missing_matchers(entry: &Entry, fields: &Fields<'_>, notes: &mut Notes) {
+    let is_remark = |entry: &Entry| REMARKS.iter().any(|key| key.name == entry.key);
+    if fields.entries().any(|entry| !is_remark(entry)) {
+        return;
+    }
+    // A matcher that is there but misspelled is that fault and no other.
+    let written = match &entry.value.value {
+        Value::Mapping(written) => written.as_slice(),
+        Value::Nothing => &[],
+        Value::Scalar(_) | Value::Sequence(_) => return,
+    };
+    if written.iter().all(is_remark) {
+        let what = format!(
+            "{} without a matcher would decide about every file",
+            entry.key
+        );
+        let hint = format!(
+            "say which files, or \"default: {}\" for all others",
+            entry.key
+        );
+        notes.note(Fault::at(&entry.location, what).hint(hint));
+    }
+}
+
+fn read_matchers(fields: &Fields<'_>, notes: &mut Notes) -> Matchers {
+    Matchers {
+        project: read_any(fields, "project", notes),
+        versions: fields.one("versions", notes),
+        kind: read_any(fields, "kind", notes),
+        python: read_any(fields, "python", notes)
+            .into_iter()
+            .map(|Glob(glob)| glob)
+            .collect(),
+        platform: read_any(fields, "platform", notes)
+            .into_iter()
+            .map(|Glob(glob)| glob)
+            .collect(),
+        size_over: fields.one("size_over", notes).map(|Bytes(bytes)| bytes),
+        younger_than: fields.one("younger_than", notes),
+        older_than: fields.one("older_than", notes),
+        yanked: fields.one("yanked", notes),
+        upstream: read_any(fields, "upstream", notes),
+        advisory: read_any(fields, "advisory", notes)
+            .into_iter()
+            .map(|Advisory(id)| id)
+            .collect(),
+        status: read_any(fields, "status", notes),
+        provenance_missing: fields.one::<Provenance>("provenance", notes).is_some(),
+    }
+}
+
+fn read_any<T: Word>(fields: &Fields<'_>, name: &str, notes: &mut Notes) -> Vec<T> {
+    if let Some(entry) = fields.entry(name)
+        && entry.value.value == Value::Sequence(Vec::new())
+    {
+        let what = format!("{name}: an empty list matches nothing");
+        notes.note(Fault::at(&entry.value.location, what).hint("leave the key out"));
+    }
+    let read = fields.many(name, notes).unwrap_or_default();
+    read.into_iter().map(|placed| placed.value).collect()
+}
+
+/// The words of `default`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Default {
+    Allow,
+    Deny,
+}
+
+impl Choice for Default {
+    fn all() -> Vec<(&'static str, Self)> {
+        vec![("allow", Self::Allow), ("deny", Self::Deny)]
+    }
+}
+
+/// The one word of `provenance`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Provenance {
+    Missing,
+}
+
+impl Choice for Provenance {
+    fn all() -> Vec<(&'static str, Self)> {
+        vec![("missing", Self::Missing)]
+    }
+}
+
+impl Choice for Mode {
+    fn all() -> Vec<(&'static str, Self)> {
+        vec![("enforce", Self::Enforce), ("audit", Self::Audit)]
+    }
+}
+
+impl Choice for OnBlock {
+    fn all() -> Vec<(&'static str, Self)> {
+        vec![("hide", Self::Hide), ("yank", Self::Yank)]
+    }
+}

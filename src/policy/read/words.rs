@@ -1,0 +1,317 @@
+//! What single words may say: flags, counts, durations, sizes, names, dates, paths.
+//!
+//! Most of the reading is the model's; here it gets the words for a fault, and its JSON Schema.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde_json::Value as Json;
+use serde_json::json;
+use url::Url;
+
+use super::keys::{Choice, Misread, Word};
+use crate::model::IndexName;
+use crate::model::Kind;
+use crate::model::ProjectName;
+use crate::model::ProjectState;
+use crate::model::Timestamp;
+use crate::model::{parse_bytes, parse_duration};
+
+/// A size in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+pub struct Bytes(pub u64);
+
+/// The last instant of a rule: a date holds to its end, UTC (product.md §13).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Until(pub Timestamp);
+
+/// Who may do something: a user, `:group`, `:ANONYMOUS:` or `:AUTHENTICATED:` (devpi-protocol.md §4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal(pub String);
+
+/// An `http` or `https` URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpUrl(pub Url);
+
+impl Word for String {
+    fn wanted() -> String {
+        "a text".into()
+    }
+
+    fn read(text: &str) -> Result<Self, Misread> {
+        if text.trim().is_empty() {
+            return Err(Misread::new("empty").hint("give it a text, or leave the key out"));
+        }
+        Ok(text.to_owned())
+    }
+
+    fn schema() -> Json {
+        // A number or a flag without quotes is a fine title to us, and a number to an editor.
+        json!({ "type": ["string", "number", "boolean"] })
+    }
+}
+
+impl Word for bool {
+    fn wanted() -> String {
+        "true or false".into()
+    }
+
+    /// devpi's booleans: `true`, `false`, `yes`, `no`, in any case.
+    fn read(text: &str) -> Result<Self, Misread> {
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" => Ok(true),
+            "false" | "no" => Ok(false),
+            _ => Err(Misread::new(format!("{text:?} is not true or false"))),
+        }
+    }
+
+    fn schema() -> Json {
+        let words = "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|[Yy][Ee][Ss]|[Nn][Oo])$";
+        json!({ "type": ["boolean", "string"], "pattern": words })
+    }
+}
+
+impl Word for u64 {
+    fn wanted() -> String {
+        "a whole number".into()
+    }
+
+    fn read(text: &str) -> Result<Self, Misread> {
+        let wrong = || Misread::new(format!("{text:?} is not a whole number"));
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = digits.then(|| text.parse().ok()).flatten();
+        number.ok_or_else(wrong)
+    }
+
+    fn schema() -> Json {
+        json!({ "type": ["integer", "string"], "minimum": 0, "pattern": "^[0-9]+$" })
+    }
+}
+
+impl Word for Duration {
+    fn wanted() -> String {
+        "a duration such as 7d, 12h, 10m or 30s".into()
+    }
+
+    fn read(text: &str) -> Result<Self, Misread> {
+        parse_duration(text).map_err(Misread::new)
+    }
+
+    fn schema() -> Json {
+        let pattern = "^\\s*[0-9]+\\s*(ms|s|m|h|d|w)?\\s*$";
+        json!({ "type": ["integer", "string"], "minimum": 0, "pattern": pattern })
+    }
+}
+
+impl Word for Bytes {
+    fn wanted() -> String {
+        "a size such as 20MiB or 1GiB".into()
+    }
+
+    fn read(text: &str) -> Result<Self, Misread> {
+        parse_bytes(text).map(Self).map_err(Misread::new)
+    }
+
+    fn schema() -> Json {
+        let pattern = "^\\s*[0-9]+\\s*(B|[KMGT]iB|[kKMGT]B|K|M)?\\s*$";
+        json!({ "type": ["integer", "string"], "minimum": 0, "pattern": pattern })
+    }
+}
+
+impl Word for Until {
+    fn wanted() -> String {
+        "a date such as 2027-01-31, or an instant such as 2027-01-31T12:00:00Z".into()
+    }
+
+    fn read(text: &str) -> Result<Self, Misread> {
+        let wrong = || Misread::new(format!("{text:?} is not {}", Self::wanted()));
+        if text.len() > "2027-01-31".len() {
+            return text.parse().map(Self).map_err(|_| wrong());
+        }
+        let date: Date = text.parse().map_err(|_| wrong())?;
+        let end = TimeZone::UTC.to_timestamp(date.at(23, 59, 59, 999_999_999));
+        end.map(Self).map_err(|_| wrong())
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}" })
+    }
+}
+
+impl Word for IndexName {
+    fn wanted() -> String {
+        "an index name such as \"root/pypi\"".into()
+    }
+
+    fn read(text: &str) -> Result<Self, Misread> {
+        Self::parse(text).map_err(Misread::new)
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "pattern": "^/?[^/]+/[^/]+/?$" })
+    }
+}
+
+impl Word for ProjectName {
+    fn wanted() -> String {
+        "a project name".into()
+    }
+
+    fn read(text: &str) -> Result<Self, Misread> {
+        Self::parse(text).map_err(Misread::new)
+    }
+}
+
+impl Word for Principal {
+    fn wanted() -> String {
+        "a user, :group, :ANONYMOUS: or :AUTHENTICATED:".into()
+    }
+
+    /// The two special groups are kept in upper case, as devpi does.
+    fn read(text: &str) -> Result<Self, Misread> {
+        let upper = text.to_ascii_uppercase();
+        if upper == ":ANONYMOUS:" || upper == ":AUTHENTICATED:" {
+            return Ok(Self(upper));
+        }
+        if IndexName::is_part(text.strip_prefix(':').unwrap_or(text)) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Misread::new(format!("{text:?} is not {}", Self::wanted())))
+    }
+}
+
+impl Word for PathBuf {
+    fn wanted() -> String {
+        "a path".into()
+    }
+
+    fn read(text: &str) -> Result<Self, Misread> {
+        if text.is_empty() || text.contains('\0') {
+            return Err(Misread::new(format!("{text:?} is not a path")));
+        }
+        Ok(text.into())
+    }
+}
+
+impl Word for HttpUrl {
+    fn wanted() -> String {
+        "a URL that starts with http:// or https://".into()
+    }
+
+    /// The words of a fault leave the URL out: it may hold a password.
+    fn read(text: &str) -> Result<Self, Misread> {
+        let wrong = |why: String| Misread::new(format!("not {}{why}", Self::wanted()));
+        let url = Url::parse(text).map_err(|error| wrong(format!(" ({error})")))?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+            return Err(wrong(String::new()));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(wrong(" and has neither \"?\" nor \"#\"".into()));
+        }
+        Ok(Self(url))
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "pattern": "^https?://" })
+    }
+}
+
+impl Choice for Kind {
+    fn all() -> Vec<(&'static str, Self)> {
+        Self::ALL.map(|kind| (kind.as_str(), kind)).to_vec()
+    }
+}
+
+impl Choice for ProjectState {
+    fn all() -> Vec<(&'static str, Self)> {
+        Self::ALL.map(|state| (state.as_str(), state)).to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use super::*;
+
+    fn assert_read<T: Word + PartialEq + Debug>(good: &[(&str, T)], bad: &[&str]) {
+        for (text, wanted) in good {
+            assert_eq!(T::read(text).as_ref(), Ok(wanted), "{text:?}");
+        }
+        for text in bad {
+            let misread = T::read(text).expect_err(text);
+            assert!(!misread.what.ends_with('.'), "{}", misread.what);
+        }
+    }
+
+    #[test]
+    fn words_read_as_devpi_and_operators_write_them() {
+        let flags = [
+            ("true", true),
+            ("YES", true),
+            ("No", false),
+            ("False", false),
+        ];
+        assert_read(&flags, &["1", "on", "", "maybe"]);
+        assert_read(
+            &[("0", 0), ("600", 600)],
+            &["", "-1", "+1", "1.0", "1e3", "99999999999999999999"],
+        );
+        assert_read(&[("7d", Duration::from_hours(168))], &["7 days"]);
+        assert_read(&[("20MiB", Bytes(20 << 20))], &["20 megs"]);
+        let principal = |text: &str| Principal(text.into());
+        assert_read(
+            &[
+                ("alice", principal("alice")),
+                (":anonymous:", principal(":ANONYMOUS:")),
+                (":qa", principal(":qa")),
+            ],
+            &["", ":", "a b", "a/b"],
+        );
+    }
+
+    #[test]
+    fn a_date_holds_to_its_end_and_an_instant_exactly() {
+        let until = |text: &str| Until(text.parse().unwrap());
+        assert_read(
+            &[
+                ("2027-01-31", until("2027-01-31T23:59:59.999999999Z")),
+                ("2027-01-31T12:00:00Z", until("2027-01-31T12:00:00Z")),
+                ("2027-01-31T12:00:00+02:00", until("2027-01-31T10:00:00Z")),
+            ],
+            &[
+                "",
+                "tomorrow",
+                "2027-02-30",
+                "31.01.2027",
+                "2027-01-31T12:00",
+                "9999-12-31",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_asked_is_refused_without_repeating_it() {
+        for text in [
+            "upstream.example",
+            "ftp://upstream.example/",
+            "https://",
+            "",
+            "http://u:secret@:1",
+        ] {
+            let misread = HttpUrl::read(text).expect_err(text);
+            assert!(!misread.what.contains("secret"), "{}", misread.what);
+        }
+        assert!(HttpUrl::read("https://u:p@upstream.example:8443/simple/").is_ok());
+    }
+
+    #[test]
+    fn a_choice_names_its_words_and_the_nearest() {
+        let misread = Kind::read("Sdits").unwrap_err();
+        assert_eq!(misread.what, "\"Sdits\" is not wheel, sdist, egg or other");
+        assert_eq!(misread.hint.as_deref(), Some("did you mean \"sdist\"?"));
+        assert_eq!(Kind::read("wheel"), Ok(Kind::Wheel));
+    }
+}

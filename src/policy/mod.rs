@@ -1,10 +1,37 @@
 //! What may pass, decided by compiled rules that can say who wrote them.
+//!
+//! `Document`s (what operators wrote) become `Policies` (what the server runs on) by
+//! [`Policies::compile`]; a `Stack` of them answers who may speak for a project and whether a file
+//! passes; every answer is a `Verdict` that can explain itself.
 
+mod advisory;
+mod compile;
+mod condition;
 mod document;
+mod index;
+mod lockfile;
+mod names;
+mod order;
+mod project_view;
 pub mod read;
+mod rule;
+#[cfg(test)]
+mod sample;
+mod sources;
+mod stack;
+mod verdict;
+mod whitelist;
 
+pub use compile::{Expiring, Policies};
 pub use document::{
     Document, Effect, IndexDocument, IndexKindDocument, Matchers, MirrorDocument, Mode,
     NamePattern, OnBlock, Placed, PolicyDocument, Quarantined, RuleDocument, SecretSource,
     StageDocument, TextFile, Undated, WhitelistInheritance, WhitelistName,
 };
+pub use index::{Index, IndexKind, Mirror, MirrorWhitelist, Stage};
+pub use lockfile::{Lockfile, LockfileFormat, Pin, PinnedFile};
+pub use project_view::ProjectView;
+pub use rule::{Policy, Rule};
+pub use sources::{SkipReason, Skipped, Sources};
+pub use stack::{Candidate, Member, Stack};
+pub use verdict::{Allowed, Denial, Missing, Reason, RuleId, Subject, Verdict};

@@ -7,6 +7,7 @@
 
 mod answer;
 mod ask;
+mod behaviour;
 mod client;
 mod content;
 mod fake_index;

@@ -1,0 +1,587 @@
+//! What a rule asks of one file, and whether the file fits.
+//!
+//! There are three answers, not two: a file without an upload-time is neither young nor old. What
+//! that means is the rule's business (`rule`): a `deny` takes it for a match, an `allow` does not.
+//! A condition that surely fails outweighs one that cannot be judged.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use globset::GlobSet;
+
+use crate::model::{
+    Faults, File, IndexName, Location, ProjectState, Timestamp, UploadTimeSource, Version,
+    format_bytes, format_duration,
+};
+
+use super::advisory::{Advisory, AdvisorySelector, any_case_globs};
+use super::names::pattern_words;
+use super::{Matchers, Missing, Undated};
+
+/// Everything a rule may ask about one file, the rule's project already known to match.
+pub(super) struct Facts<'a> {
+    pub(super) file: &'a File,
+    /// The mirror it comes from and what that says about undated files; nothing for a stage.
+    pub(super) mirror: Option<(&'a IndexName, Undated)>,
+    pub(super) status: ProjectState,
+    /// The advisories about its project.
+    pub(super) advisories: &'a [Advisory],
+    version: OnceCell<Version>,
+}
+
+/// When a file was published, as far as rules about age may know.
+enum Published {
+    At(Timestamp),
+    BeforeAnything,
+    Unknown,
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn new(
+        file: &'a File,
+        mirror: Option<(&'a IndexName, Undated)>,
+        status: ProjectState,
+        advisories: &'a [Advisory],
+    ) -> Self {
+        Self {
+            file,
+            mirror,
+            status,
+            advisories,
+            version: OnceCell::new(),
+        }
+    }
+
+    fn version(&self) -> &Version {
+        self.version.get_or_init(|| self.file.filename.version())
+    }
+
+    fn published(&self) -> Published {
+        let stated = self.file.upload_time;
+        let undated = match (stated.map(|time| time.source), self.mirror) {
+            // Our own records are a date, whichever way a private file came to have it.
+            (Some(UploadTimeSource::Index), _) | (_, None) => None,
+            (Some(UploadTimeSource::FirstSeen) | None, Some((_, undated))) => Some(undated),
+        };
+        match undated {
+            None | Some(Undated::FirstSeen) => {
+                stated.map_or(Published::Unknown, |time| Published::At(time.at))
+            }
+            Some(Undated::Deny) => Published::Unknown,
+            Some(Undated::Old) => Published::BeforeAnything,
+        }
+    }
+}
+
+/// One thing that a rule can ask, in the order in which they are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Condition {
+    Upstream,
+    Kind,
+    Status,
+    Yanked,
+    Provenance,
+    SizeOver,
+    YoungerThan,
+    OlderThan,
+    Python,
+    Platform,
+    Versions,
+    Advisory,
+}
+
+impl Condition {
+    const ALL: [Self; 12] = [
+        Self::Upstream,
+        Self::Kind,
+        Self::Status,
+        Self::Yanked,
+        Self::Provenance,
+        Self::SizeOver,
+        Self::YoungerThan,
+        Self::OlderThan,
+        Self::Python,
+        Self::Platform,
+        Self::Versions,
+        Self::Advisory,
+    ];
+
+    fn is_age(self) -> bool {
+        matches!(self, Self::YoungerThan | Self::OlderThan)
+    }
+}
+
+/// Whether a file fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// Every condition holds.
+    Yes,
+    /// No condition fails, but this is missing to be sure.
+    Unsure(Missing),
+    /// This condition fails.
+    No(Condition),
+}
+
+/// A rule's conditions: as written, and compiled where that saves work for each file.
+#[derive(Debug, Clone)]
+pub(super) struct Conditions {
+    asked: Matchers,
+    python: Option<GlobSet>,
+    platform: Option<GlobSet>,
+    advisory: Option<AdvisorySelector>,
+}
+
+impl Conditions {
+    pub(super) fn compile(matchers: &Matchers, location: &Location, faults: &mut Faults) -> Self {
+        let mut tags = |texts: &Vec<String>| {
+            (!texts.is_empty()).then(|| any_case_globs(texts, location, faults))
+        };
+        Self {
+            asked: matchers.clone(),
+            python: tags(&matchers.python),
+            platform: tags(&matchers.platform),
+            advisory: AdvisorySelector::compile(&matchers.advisory, location, faults),
+        }
+    }
+
+    /// What was written.
+    pub(super) fn asked(&self) -> &Matchers {
+        &self.asked
+    }
+
+    /// Whether a file fits.
+    pub(super) fn fit(&self, facts: &Facts<'_>, now: Timestamp) -> Fit {
+        let mut missing = None;
+        for condition in Condition::ALL {
+            match self.holds(condition, facts, now) {
+                Holds::Yes => {}
+                Holds::Unknown(what) => missing = missing.or(Some(what)),
+                Holds::No => return Fit::No(condition),
+            }
+        }
+        missing.map_or(Fit::Yes, Fit::Unsure)
+    }
+
+    /// Whether the rule asks for the member's name and nothing else of a file: it can then be
+    /// judged before anybody is asked.
+    pub(super) fn is_name_alone(&self) -> bool {
+        let asks = |condition: Condition| match condition {
+            Condition::Upstream => false,
+            Condition::Kind => !self.asked.kind.is_empty(),
+            Condition::Status => !self.asked.status.is_empty(),
+            Condition::Yanked => self.asked.yanked.is_some(),
+            Condition::Provenance => self.asked.provenance_missing,
+            Condition::SizeOver => self.asked.size_over.is_some(),
+            Condition::YoungerThan => self.asked.younger_than.is_some(),
+            Condition::OlderThan => self.asked.older_than.is_some(),
+            Condition::Python => self.python.is_some(),
+            Condition::Platform => self.platform.is_some(),
+            Condition::Versions => self.asked.versions.is_some(),
+            Condition::Advisory => self.advisory.is_some(),
+        };
+        !Condition::ALL.into_iter().any(asks)
+    }
+
+    /// Whether the rule concerns what comes from this mirror, or from a stage (nothing).
+    pub(super) fn concerns(&self, mirror: Option<&IndexName>) -> bool {
+        self.asked.upstream.is_empty()
+            || mirror.is_some_and(|name| self.asked.upstream.contains(name))
+    }
+
+    /// The instant at which `younger_than` stops holding, where the date is known.
+    pub(super) fn matures(&self, facts: &Facts<'_>) -> Option<Timestamp> {
+        boundary(facts, self.asked.younger_than?)
+    }
+
+    /// The earliest instant after `now` at which this rule may answer otherwise, because of age.
+    pub(super) fn next_change(&self, facts: &Facts<'_>, now: Timestamp) -> Option<Timestamp> {
+        let ages = [self.asked.younger_than, self.asked.older_than]
+            .into_iter()
+            .flatten();
+        let next = ages
+            .filter_map(|age| boundary(facts, age))
+            .filter(|instant| *instant > now)
+            .min()?;
+        let fails = |condition: Condition| {
+            !condition.is_age() && self.holds(condition, facts, now) == Holds::No
+        };
+        (!Condition::ALL.into_iter().any(fails)).then_some(next)
+    }
+
+    /// The advisory that the rule asks for and the file is affected by.
+    pub(super) fn advisory<'a>(&self, facts: &Facts<'a>) -> Option<&'a Arc<str>> {
+        let selector = self.advisory.as_ref()?;
+        let found =
+            |advisory: &&Advisory| selector.selects(advisory) && advisory.affects(facts.version());
+        facts.advisories.iter().find(found).map(Advisory::id)
+    }
+
+    fn holds(&self, condition: Condition, facts: &Facts<'_>, now: Timestamp) -> Holds {
+        let file = facts.file;
+        match condition {
+            Condition::Upstream => self.concerns(facts.mirror.map(|(name, _)| name)).into(),
+            Condition::Kind => listed(&self.asked.kind, &file.filename.kind()),
+            Condition::Status => listed(&self.asked.status, &facts.status),
+            Condition::Yanked => asked(self.asked.yanked, |wanted| {
+                file.yanked.is_yanked() == wanted
+            }),
+            Condition::Provenance => {
+                (!self.asked.provenance_missing || file.provenance.is_none()).into()
+            }
+            Condition::SizeOver => match (self.asked.size_over, file.size) {
+                (None, _) => Holds::Yes,
+                (Some(_), None) => Holds::Unknown(Missing::Size),
+                (Some(limit), Some(size)) => (size > limit).into(),
+            },
+            Condition::YoungerThan => {
+                holds_age(self.asked.younger_than, facts, false, |end| now < end)
+            }
+            Condition::OlderThan => holds_age(self.asked.older_than, facts, true, |end| now >= end),
+            Condition::Python => asked(self.python.as_ref(), |globs| {
+                let tags = file.filename.tags();
+                tags.is_some_and(|tags| tags.python().any(|tag| globs.is_match(tag)))
+            }),
+            Condition::Platform => asked(self.platform.as_ref(), |globs| {
+                let tags = file.filename.tags();
+                tags.is_some_and(|tags| tags.platform().any(|tag| globs.is_match(tag)))
+            }),
+            Condition::Versions => asked(self.asked.versions.as_ref(), |specifiers| {
+                facts.version().is_in(specifiers)
+            }),
+            Condition::Advisory => {
+                (self.advisory.is_none() || self.advisory(facts).is_some()).into()
+            }
+        }
+    }
+
+    /// What the file is, that this condition does not fit, for `explain`.
+    pub(super) fn why_not(condition: Condition, facts: &Facts<'_>) -> String {
+        let file = facts.file;
+        match condition {
+            Condition::Upstream => match facts.mirror {
+                Some((name, _)) => format!("it comes from {name}"),
+                None => "it comes from a stage".to_owned(),
+            },
+            Condition::Kind => format!("it is a file of kind {}", file.filename.kind().as_str()),
+            Condition::Status => format!("the project is {}", facts.status),
+            Condition::Yanked if file.yanked.is_yanked() => "it is yanked".to_owned(),
+            Condition::Yanked => "it is not yanked".to_owned(),
+            Condition::Provenance => "it has provenance".to_owned(),
+            Condition::SizeOver => {
+                let size = file.size.map_or("no size".to_owned(), format_bytes);
+                format!("it has {size}")
+            }
+            Condition::YoungerThan | Condition::OlderThan => match facts.published() {
+                Published::At(instant) => format!("it is from {instant}"),
+                Published::BeforeAnything => "it has no date and counts as old".to_owned(),
+                Published::Unknown => "it has no date".to_owned(),
+            },
+            Condition::Python | Condition::Platform => match file.filename.tags() {
+                Some(_) => format!("no tag of {} fits", file.filename),
+                None => "only wheels have tags".to_owned(),
+            },
+            Condition::Versions => format!("its version is {}", facts.version()),
+            Condition::Advisory => "no such advisory concerns it".to_owned(),
+        }
+    }
+}
+
+/// Conditions as operators write them: `project: requests, versions: <2.31`. Of a longer list than
+/// `entries_max` the rest is counted.
+pub(super) fn words(matchers: &Matchers, entries_max: usize) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut part = |key: &str, values: Vec<String>| {
+        let text = match values.len() {
+            0 => return,
+            1 => values[0].clone(),
+            count if count <= entries_max => format!("[{}]", values.join(", ")),
+            count => {
+                let first = values[..entries_max].join(", ");
+                format!("[{first} and {} more]", count - entries_max)
+            }
+        };
+        parts.push(format!("{key}: {text}"));
+    };
+    let one = |value: Option<String>| value.into_iter().collect::<Vec<_>>();
+    part(
+        "project",
+        matchers.project.iter().map(pattern_words).collect(),
+    );
+    part(
+        "versions",
+        one(matchers.versions.as_ref().map(ToString::to_string)),
+    );
+    part(
+        "kind",
+        matchers
+            .kind
+            .iter()
+            .map(|kind| kind.as_str().to_owned())
+            .collect(),
+    );
+    part("python", matchers.python.clone());
+    part("platform", matchers.platform.clone());
+    part("size_over", one(matchers.size_over.map(format_bytes)));
+    part(
+        "younger_than",
+        one(matchers.younger_than.map(format_duration)),
+    );
+    part("older_than", one(matchers.older_than.map(format_duration)));
+    part(
+        "yanked",
+        one(matchers.yanked.map(|yanked| yanked.to_string())),
+    );
+    part(
+        "upstream",
+        matchers.upstream.iter().map(ToString::to_string).collect(),
+    );
+    part("advisory", matchers.advisory.clone());
+    part(
+        "status",
+        matchers.status.iter().map(ToString::to_string).collect(),
+    );
+    part(
+        "provenance",
+        one(matchers.provenance_missing.then(|| "missing".to_owned())),
+    );
+    parts.join(", ")
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Yes,
+    No,
+    Unknown(Missing),
+}
+
+impl From<bool> for Holds {
+    fn from(holds: bool) -> Self {
+        if holds { Self::Yes } else { Self::No }
+    }
+}
+
+/// Holds when nothing is asked for.
+fn asked<T>(wanted: Option<T>, holds: impl FnOnce(T) -> bool) -> Holds {
+    wanted.is_none_or(holds).into()
+}
+
+/// Holds when nothing is asked for, or the value is in the list.
+fn listed<T: PartialEq>(wanted: &[T], value: &T) -> Holds {
+    (wanted.is_empty() || wanted.contains(value)).into()
+}
+
+fn holds_age(
+    age: Option<Duration>,
+    facts: &Facts<'_>,
+    if_old: bool,
+    holds: impl FnOnce(Timestamp) -> bool,
+) -> Holds {
+    let Some(age) = age else {
+        return Holds::Yes;
+    };
+    match facts.published() {
+        Published::At(instant) => holds(later(instant, age)).into(),
+        Published::BeforeAnything => if_old.into(),
+        Published::Unknown => Holds::Unknown(Missing::UploadTime),
+    }
+}
+
+/// The instant at which a file reaches an age.
+fn boundary(facts: &Facts<'_>, age: Duration) -> Option<Timestamp> {
+    match facts.published() {
+        Published::At(instant) => Some(later(instant, age)),
+        Published::BeforeAnything | Published::Unknown => None,
+    }
+}
+
+/// An age beyond the calendar is never reached.
+fn later(instant: Timestamp, age: Duration) -> Timestamp {
+    instant.checked_add(age).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Kind, UploadTime, Yanked};
+    use crate::policy::sample::{at, file, index, place};
+
+    const NOW: &str = "2026-01-05T00:00:00Z";
+    const DAY: Duration = Duration::from_hours(24);
+
+    fn compile(matchers: &Matchers) -> Conditions {
+        let mut faults = Faults::default();
+        let conditions = Conditions::compile(matchers, &place(1), &mut faults);
+        faults.or(conditions).unwrap()
+    }
+
+    fn fit(matchers: &Matchers, file: &File) -> Fit {
+        let mirror = index("root/pypi");
+        let facts = Facts::new(
+            file,
+            Some((&mirror, Undated::Deny)),
+            ProjectState::Archived,
+            &[],
+        );
+        compile(matchers).fit(&facts, at(NOW))
+    }
+
+    macro_rules! asks {
+        ($($field:ident: $value:expr),+) => {
+            Matchers { $($field: $value,)+ ..Matchers::default() }
+        };
+    }
+
+    #[test]
+    fn each_condition_fits_what_it_names_and_nothing_else() {
+        use Condition as C;
+        let wheel = "pkg-1.5-cp311.cp312-abi3-manylinux_2_17_x86_64.whl";
+        let sdist = "pkg-2.0rc1.tar.gz";
+        let glob = |text: &str| vec![text.to_owned()];
+        let table: Vec<(Matchers, &str, Result<(), C>)> = vec![
+            (Matchers::default(), wheel, Ok(())),
+            (asks!(versions: Some("<2".parse().unwrap())), wheel, Ok(())),
+            (
+                asks!(versions: Some(">=2.0a1".parse().unwrap())),
+                wheel,
+                Err(C::Versions),
+            ),
+            (
+                asks!(versions: Some(">=2.0a1".parse().unwrap())),
+                sdist,
+                Ok(()),
+            ),
+            (asks!(kind: vec![Kind::Sdist, Kind::Egg]), sdist, Ok(())),
+            (
+                asks!(kind: vec![Kind::Sdist, Kind::Egg]),
+                wheel,
+                Err(C::Kind),
+            ),
+            (asks!(python: glob("CP312")), wheel, Ok(())),
+            (asks!(python: glob("cp31?")), wheel, Ok(())),
+            (asks!(python: glob("py3")), wheel, Err(C::Python)),
+            (asks!(python: glob("*")), sdist, Err(C::Python)),
+            (asks!(platform: glob("manylinux*")), wheel, Ok(())),
+            (
+                asks!(platform: glob("{win*,macos*}")),
+                wheel,
+                Err(C::Platform),
+            ),
+            (asks!(platform: glob("*")), sdist, Err(C::Platform)),
+            (asks!(size_over: Some(999)), wheel, Ok(())),
+            (asks!(size_over: Some(1000)), wheel, Err(C::SizeOver)),
+            (asks!(younger_than: Some(DAY * 5)), wheel, Ok(())),
+            (
+                asks!(younger_than: Some(DAY * 4)),
+                wheel,
+                Err(C::YoungerThan),
+            ),
+            (asks!(older_than: Some(DAY * 4)), wheel, Ok(())),
+            (asks!(older_than: Some(DAY * 5)), wheel, Err(C::OlderThan)),
+            (asks!(younger_than: Some(Duration::MAX)), wheel, Ok(())),
+            (asks!(yanked: Some(false)), wheel, Ok(())),
+            (asks!(yanked: Some(true)), wheel, Err(C::Yanked)),
+            (asks!(upstream: vec![index("root/pypi")]), wheel, Ok(())),
+            (
+                asks!(upstream: vec![index("corp/mirror")]),
+                wheel,
+                Err(C::Upstream),
+            ),
+            (asks!(status: vec![ProjectState::Archived]), wheel, Ok(())),
+            (
+                asks!(status: vec![ProjectState::Active]),
+                wheel,
+                Err(C::Status),
+            ),
+            (asks!(provenance_missing: true), wheel, Ok(())),
+            (asks!(advisory: glob("malware")), wheel, Err(C::Advisory)),
+        ];
+        for (matchers, name, expected) in table {
+            let fit = fit(&matchers, &file(name, "pkg"));
+            let expected = expected.map_or_else(Fit::No, |()| Fit::Yes);
+            assert_eq!(fit, expected, "{} for {name}", words(&matchers, 4));
+        }
+    }
+
+    #[test]
+    fn yanked_and_provenance_look_at_the_file() {
+        let mut file = file("pkg-1.tar.gz", "pkg");
+        file.yanked = Yanked::Yes(None);
+        file.provenance = Some("https://upstream.example/provenance".into());
+        assert_eq!(fit(&asks!(yanked: Some(true)), &file), Fit::Yes);
+        assert_eq!(
+            fit(&asks!(provenance_missing: true), &file),
+            Fit::No(Condition::Provenance)
+        );
+    }
+
+    #[test]
+    fn what_fails_for_sure_outweighs_what_cannot_be_judged() {
+        let mut file = file("pkg-1.tar.gz", "pkg");
+        file.size = None;
+        let unsure = Fit::Unsure(Missing::Size);
+        assert_eq!(fit(&asks!(size_over: Some(1)), &file), unsure);
+        let both = asks!(size_over: Some(1), versions: Some(">5".parse().unwrap()));
+        assert_eq!(fit(&both, &file), Fit::No(Condition::Versions));
+    }
+
+    #[test]
+    fn undated_files_are_what_their_mirror_says() {
+        let young = asks!(younger_than: Some(DAY * 7));
+        let old = asks!(older_than: Some(DAY * 2));
+        let unsure = Fit::Unsure(Missing::UploadTime);
+        let seen = Some(UploadTime {
+            at: at("2026-01-01T00:00:00Z"),
+            source: UploadTimeSource::FirstSeen,
+        });
+        let (not_young, no) = (Fit::No(Condition::YoungerThan), Fit::Yes);
+        let table = [
+            (Some(Undated::Deny), None, unsure, unsure),
+            (Some(Undated::Deny), seen, unsure, unsure),
+            (Some(Undated::FirstSeen), None, unsure, unsure),
+            (Some(Undated::FirstSeen), seen, Fit::Yes, no),
+            (Some(Undated::Old), None, not_young, no),
+            (Some(Undated::Old), seen, not_young, no),
+            (None, None, unsure, unsure),
+            (None, seen, Fit::Yes, no),
+        ];
+        let name = index("root/pypi");
+        for (undated, time, when_young, when_old) in table {
+            let mut file = file("pkg-1.tar.gz", "pkg");
+            file.upload_time = time;
+            let mirror = undated.map(|undated| (&name, undated));
+            let facts = Facts::new(&file, mirror, ProjectState::Active, &[]);
+            let case = format!("{undated:?} {time:?}");
+            assert_eq!(compile(&young).fit(&facts, at(NOW)), when_young, "{case}");
+            assert_eq!(compile(&old).fit(&facts, at(NOW)), when_old, "{case}");
+        }
+    }
+
+    #[test]
+    fn the_next_change_is_the_first_birthday_that_still_matters() {
+        let file = file("pkg-1.tar.gz", "pkg");
+        let facts = Facts::new(&file, None, ProjectState::Active, &[]);
+        let next = |matchers: &Matchers| compile(matchers).next_change(&facts, at(NOW));
+        let both = asks!(younger_than: Some(DAY * 9), older_than: Some(DAY * 7));
+        assert_eq!(next(&both), Some(at("2026-01-08T00:00:00Z")));
+        let past = asks!(younger_than: Some(DAY * 4));
+        assert_eq!(next(&past), None);
+        let other = asks!(younger_than: Some(DAY * 9), kind: vec![Kind::Wheel]);
+        assert_eq!(next(&other), None);
+    }
+
+    #[test]
+    fn words_are_as_operators_write_them() {
+        let matchers = asks!(
+            versions: Some("<2.31".parse().unwrap()),
+            kind: vec![Kind::Sdist, Kind::Egg],
+            younger_than: Some(DAY * 7),
+            size_over: Some(20 << 20),
+            python: (0..9).map(|minor| format!("cp3{minor}")).collect()
+        );
+        insta::assert_snapshot!(
+            words(&matchers, 4),
+            @"versions: <2.31, kind: [sdist, egg], python: [cp30, cp31, cp32, cp33 and 5 more], size_over: 20MiB, younger_than: 7d"
+        );
+    }
+}

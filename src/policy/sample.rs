@@ -1,0 +1,209 @@
+//! Short spellings of indexes, policies and files for the tests of this room.
+
+use crate::model::{
+    File, Filename, Hashes, IndexName, Location, ProjectName, Sha256, Timestamp, UploadTime,
+    UploadTimeSource,
+};
+
+use super::{
+    Document, Effect, IndexDocument, IndexKindDocument, Matchers, MirrorDocument, NamePattern,
+    Placed, Policies, PolicyDocument, RuleDocument, StageDocument, Undated, WhitelistInheritance,
+    WhitelistName,
+};
+
+/// A place in `policies/web.yaml`.
+pub(super) fn place(line: u32) -> Location {
+    Location {
+        file: "policies/web.yaml".into(),
+        line,
+        column: 5,
+    }
+}
+
+pub(super) fn project(name: &str) -> ProjectName {
+    ProjectName::parse(name).unwrap()
+}
+
+pub(super) fn index(name: &str) -> IndexName {
+    IndexName::parse(name).unwrap()
+}
+
+pub(super) fn at(instant: &str) -> Timestamp {
+    instant.parse().unwrap()
+}
+
+pub(super) fn placed<T>(value: T) -> Placed<T> {
+    Placed {
+        value,
+        location: place(1),
+    }
+}
+
+/// `/…/` is a regular expression, what has a `*` a glob, the rest a name.
+pub(super) fn pattern(text: &str) -> NamePattern {
+    if let Some(inner) = text.strip_prefix('/') {
+        return NamePattern::Regex(inner.trim_end_matches('/').to_owned());
+    }
+    if text.contains('*') {
+        return NamePattern::Glob(text.to_owned());
+    }
+    NamePattern::Exact(project(text))
+}
+
+pub(super) fn stage(name: &str, bases: &[&str]) -> IndexDocument {
+    let stage = StageDocument {
+        bases: bases.iter().map(|base| placed(index(base))).collect(),
+        ..StageDocument::default()
+    };
+    index_document(name, IndexKindDocument::Stage(stage))
+}
+
+pub(super) fn mirror(name: &str) -> IndexDocument {
+    index_document(name, IndexKindDocument::Mirror(MirrorDocument::default()))
+}
+
+fn index_document(name: &str, kind: IndexKindDocument) -> IndexDocument {
+    IndexDocument {
+        name: placed(index(name)),
+        kind,
+        title: None,
+        volatile: None,
+        policy: None,
+        owns: Vec::new(),
+        whitelist: None,
+        whitelist_files: Vec::new(),
+    }
+}
+
+impl IndexDocument {
+    pub(super) fn policy(mut self, name: &str) -> Self {
+        self.policy = Some(placed(name.to_owned()));
+        self
+    }
+
+    pub(super) fn owns(mut self, patterns: &[&str]) -> Self {
+        self.owns = patterns.iter().map(|text| placed(pattern(text))).collect();
+        self
+    }
+
+    pub(super) fn whitelist(mut self, patterns: &[&str]) -> Self {
+        let patterns = patterns.iter().map(|text| placed(pattern(text)));
+        self.whitelist = Some(patterns.collect());
+        self
+    }
+
+    pub(super) fn mirror_whitelist(mut self, names: &[&str]) -> Self {
+        let entry = |name: &&str| match *name {
+            "*" => WhitelistName::All,
+            name => WhitelistName::Project(project(name)),
+        };
+        if let IndexKindDocument::Stage(stage) = &mut self.kind {
+            stage.mirror_whitelist = names.iter().map(entry).collect();
+        }
+        self
+    }
+
+    pub(super) fn union(mut self) -> Self {
+        if let IndexKindDocument::Stage(stage) = &mut self.kind {
+            stage.mirror_whitelist_inheritance = WhitelistInheritance::Union;
+        }
+        self
+    }
+
+    pub(super) fn undated(mut self, undated: Undated) -> Self {
+        if let IndexKindDocument::Mirror(mirror) = &mut self.kind {
+            mirror.undated = undated;
+        }
+        self
+    }
+
+    /// Where the index and its bases are written.
+    pub(super) fn line(mut self, line: u32) -> Self {
+        self.name.location = place(line);
+        if let IndexKindDocument::Stage(stage) = &mut self.kind {
+            for base in &mut stage.bases {
+                base.location = place(line + 1);
+            }
+        }
+        self
+    }
+}
+
+/// A policy whose rules stand at lines 10, 11, …
+pub(super) fn policy(name: &str, rules: Vec<RuleDocument>) -> PolicyDocument {
+    let on_lines = rules.into_iter().zip(10..).map(|(mut rule, line)| {
+        rule.location = place(line);
+        rule
+    });
+    PolicyDocument {
+        name: placed(name.to_owned()),
+        mode: super::Mode::Enforce,
+        on_block: super::OnBlock::Hide,
+        default_deny: None,
+        rules: on_lines.collect(),
+    }
+}
+
+pub(super) fn deny(matchers: Matchers) -> RuleDocument {
+    rule(Effect::Deny, matchers)
+}
+
+pub(super) fn allow(matchers: Matchers) -> RuleDocument {
+    rule(Effect::Allow, matchers)
+}
+
+fn rule(effect: Effect, matchers: Matchers) -> RuleDocument {
+    RuleDocument {
+        location: place(1),
+        effect,
+        matchers,
+        until: None,
+        reason: None,
+        owner: None,
+        ticket: None,
+    }
+}
+
+impl RuleDocument {
+    pub(super) fn until(mut self, instant: &str) -> Self {
+        self.until = Some(at(instant));
+        self
+    }
+
+    pub(super) fn reason(mut self, reason: &str) -> Self {
+        self.reason = Some(reason.to_owned());
+        self
+    }
+}
+
+/// Conditions on the project alone.
+pub(super) fn of(patterns: &[&str]) -> Matchers {
+    Matchers {
+        project: patterns.iter().map(|text| pattern(text)).collect(),
+        ..Matchers::default()
+    }
+}
+
+pub(super) fn document(indexes: Vec<IndexDocument>, policies: Vec<PolicyDocument>) -> Document {
+    Document {
+        indexes,
+        policies,
+        ..Document::default()
+    }
+}
+
+pub(super) fn compiled(indexes: Vec<IndexDocument>, policies: Vec<PolicyDocument>) -> Policies {
+    Policies::compile(&[document(indexes, policies)], &[]).unwrap()
+}
+
+/// A file uploaded at the start of 2026, 1000 bytes, with the digest of its own name.
+pub(super) fn file(name: &str, of: &str) -> File {
+    let mut file = File::named(Filename::parse(name, &project(of)).unwrap());
+    file.size = Some(1000);
+    file.hashes = Hashes::sha256_only(Sha256::of(name.as_bytes()));
+    file.upload_time = Some(UploadTime {
+        at: at("2026-01-01T00:00:00Z"),
+        source: UploadTimeSource::Index,
+    });
+    file
+}

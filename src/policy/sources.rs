@@ -1,0 +1,222 @@
+//! Who may speak for a project, before anybody is asked.
+//!
+//! Two things keep a member silent. devpi's rule (devpi-protocol.md §8.2): a name that a stage
+//! holds is not taken from mirrors unless `mirror_whitelist` says so, the answer to dependency
+//! confusion. And ours: a member for which the name alone is refused or reserved is never asked, so
+//! that no private or forbidden name reaches an upstream.
+
+use crate::model::{IndexName, ProjectName};
+
+use super::index::Stage;
+use super::verdict::Denial;
+use super::{Member, WhitelistInheritance};
+
+/// The members of a stack that may speak for a project.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sources {
+    /// Positions of the members to ask, in resolution order: stages that hold the project and
+    /// mirrors that may know it.
+    pub ask: Vec<usize>,
+    /// The members that must not be asked, and why.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A member that must not be asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Skipped {
+    /// Its position in the stack.
+    pub member: usize,
+    /// Why.
+    pub reason: SkipReason,
+}
+
+/// Why a member must not be asked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SkipReason {
+    /// This stage holds the name, and no `mirror_whitelist` lets a mirror add to it.
+    Private(IndexName),
+    /// Rules or a whitelist refuse the name.
+    Denied(Denial),
+    /// The name is reserved by `owns`.
+    Owned(Denial),
+}
+
+impl SkipReason {
+    /// The refusal, where it is one; a private name is only hidden from mirrors, not refused.
+    #[must_use]
+    pub fn denial(&self) -> Option<&Denial> {
+        match self {
+            Self::Private(_) => None,
+            Self::Denied(denial) | Self::Owned(denial) => Some(denial),
+        }
+    }
+}
+
+/// The stage that keeps a project from mirrors, if one does; `held` says for each member whether it
+/// is a stage that holds the project.
+///
+/// The lists are joined in resolution order as the *asked* index says, and tested after each: once
+/// they contain the project (or `*`), mirrors are free for good.
+pub(super) fn keeper<'a>(
+    members: &'a [Member],
+    project: &ProjectName,
+    held: &[bool],
+) -> Option<&'a IndexName> {
+    let mut keeper = None;
+    let mut inheritance = WhitelistInheritance::default();
+    let mut listed: Option<Listed> = None;
+    for (member, held) in members.iter().zip(held) {
+        let Some(stage) = member.index.stage() else {
+            break;
+        };
+        let own = Listed::on(stage, project);
+        let joined = match listed {
+            Some(before) => before.join(own, inheritance),
+            None => {
+                inheritance = stage.mirror_whitelist_inheritance;
+                own
+            }
+        };
+        if joined.all || joined.project {
+            return None;
+        }
+        if *held {
+            keeper = keeper.or(Some(&member.index.name));
+        }
+        listed = Some(joined);
+    }
+    keeper
+}
+
+/// What a joined list says of one project. `*` and the name are two entries: a list with only one
+/// of them and a list with only the other have nothing in common.
+#[derive(Debug, Clone, Copy)]
+struct Listed {
+    all: bool,
+    project: bool,
+}
+
+impl Listed {
+    fn on(stage: &Stage, project: &ProjectName) -> Self {
+        Self {
+            all: stage.mirror_whitelist.has_all(),
+            project: stage.mirror_whitelist.has(project),
+        }
+    }
+
+    fn join(self, other: Self, inheritance: WhitelistInheritance) -> Self {
+        match inheritance {
+            WhitelistInheritance::Union => Self {
+                all: self.all || other.all,
+                project: self.project || other.project,
+            },
+            WhitelistInheritance::Intersection => Self {
+                all: self.all && other.all,
+                project: self.project && other.project,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::policy::sample::{at, compiled, index, mirror, project, stage};
+    use crate::policy::{IndexDocument, SkipReason, Verdict};
+
+    /// The members asked for `six` through `a/asked`, the stages of `holding` having it.
+    fn asked(documents: Vec<IndexDocument>, holding: &[&str]) -> Vec<String> {
+        let policies = compiled(documents, vec![]);
+        let stack = policies.stack(&index("a/asked")).unwrap();
+        let holds = |name: &crate::model::IndexName| holding.contains(&name.as_str());
+        let verdict = stack.decide_project(&project("six"), at("2026-01-05T00:00:00Z"), &holds);
+        let Verdict::Allow(allowed) = verdict else {
+            panic!("refused: {verdict:?}");
+        };
+        let name = |member: &usize| stack.members()[*member].index.name.index().to_owned();
+        allowed.item().ask.iter().map(name).collect()
+    }
+
+    fn setup(asked: &[&str], base: &[&str], union: bool) -> Vec<IndexDocument> {
+        let mut top = stage("a/asked", &["a/base", "m/mirror"]).mirror_whitelist(asked);
+        if union {
+            top = top.union();
+        }
+        let base = stage("a/base", &["m/mirror"]).mirror_whitelist(base);
+        vec![top, base, mirror("m/mirror")]
+    }
+
+    #[test]
+    fn the_table_recorded_from_devpi() {
+        let (none, six, all): (&[&str], &[&str], &[&str]) = (&[], &["six"], &["*"]);
+        let (base, both): (&[&str], &[&str]) = (&["a/base"], &["a/asked", "a/base"]);
+        // Lists of the asked index and its base, union, who holds it, who is asked.
+        type Row<'a> = (
+            &'a [&'a str],
+            &'a [&'a str],
+            bool,
+            &'a [&'a str],
+            &'a [&'a str],
+        );
+        let table: [Row<'_>; 14] = [
+            (none, none, false, &[], &["mirror"]),
+            (none, none, false, base, &["base"]),
+            (none, none, false, both, &["asked", "base"]),
+            (none, none, false, &["a/asked"], &["asked"]),
+            (none, six, false, both, &["asked", "base"]),
+            (none, six, true, both, &["asked", "base", "mirror"]),
+            (six, none, false, both, &["asked", "base", "mirror"]),
+            (all, none, false, both, &["asked", "base", "mirror"]),
+            (none, all, false, base, &["base"]),
+            (none, all, true, base, &["base", "mirror"]),
+            (six, none, false, base, &["base", "mirror"]),
+            (&["seven"], &["*"], false, base, &["base"]),
+            (&["seven"], &["*"], true, base, &["base", "mirror"]),
+            (&["seven"], &["seven"], true, base, &["base"]),
+        ];
+        for (top, below, union, holding, expected) in table {
+            let found = asked(setup(top, below, union), holding);
+            assert_eq!(
+                found, expected,
+                "{top:?} {below:?} union {union} held by {holding:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_inheritance_of_bases_is_never_read() {
+        let documents = vec![
+            stage("a/asked", &["a/base"]),
+            stage("a/base", &["m/mirror"])
+                .mirror_whitelist(&["six"])
+                .union(),
+            mirror("m/mirror"),
+        ];
+        assert_eq!(asked(documents, &["a/base"]), ["base"]);
+    }
+
+    #[test]
+    fn two_mirrors_never_protect_each_other() {
+        let documents = vec![
+            stage("a/asked", &["m/one", "m/two"]),
+            mirror("m/one"),
+            mirror("m/two"),
+        ];
+        assert_eq!(asked(documents, &["m/one"]), ["one", "two"]);
+    }
+
+    #[test]
+    fn a_skipped_mirror_names_the_stage_that_holds_the_name() {
+        let policies = compiled(setup(&[], &[], false), vec![]);
+        let stack = policies.stack(&index("a/asked")).unwrap();
+        let holds = |name: &crate::model::IndexName| name.as_str() == "a/base";
+        let now = at("2026-01-05T00:00:00Z");
+        let verdict = stack.decide_project(&project("six"), now, &holds);
+        let sources = verdict.allowed().unwrap().into_item();
+        assert_eq!(sources.skipped.len(), 1);
+        assert_eq!(sources.skipped[0].member, 2);
+        assert_eq!(
+            sources.skipped[0].reason,
+            SkipReason::Private(index("a/base"))
+        );
+    }
+}

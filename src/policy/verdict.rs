@@ -1,0 +1,465 @@
+//! The answer to "may this pass?", with the rule that gave it attached.
+//!
+//! An `Allowed` can be built only inside this room: whoever serves a file demands one, so that
+//! forgetting the policy does not compile. A `Denial` keeps the parts of its sentence and writes it
+//! only when somebody reads it, because a page may refuse thousands of files that nobody asks for.
+//! How the words reach people inside unmodified clients is told in index-api.md §8.
+
+use std::sync::Arc;
+
+use crate::model::{Filename, IndexName, Location, ProjectName, Timestamp};
+
+use super::OnBlock;
+
+/// Longest reason phrase, in bytes: what pip prints on one line, and far below what HTTP/1.1
+/// clients accept in a status line.
+const SHORT_MAX: usize = 120;
+
+/// What the rules say about something.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict<T> {
+    /// It passes.
+    Allow(Allowed<T>),
+    /// It is refused.
+    Deny(Denial),
+}
+
+impl<T> Verdict<T> {
+    /// What passed, if it did.
+    #[must_use]
+    pub fn allowed(self) -> Option<Allowed<T>> {
+        match self {
+            Self::Allow(allowed) => Some(allowed),
+            Self::Deny(_) => None,
+        }
+    }
+
+    /// Why it was refused, if it was.
+    #[must_use]
+    pub fn denial(&self) -> Option<&Denial> {
+        match self {
+            Self::Allow(_) => None,
+            Self::Deny(denial) => Some(denial),
+        }
+    }
+}
+
+/// Something that passed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Allowed<T> {
+    item: T,
+    audited: Option<Denial>,
+}
+
+impl<T> Allowed<T> {
+    pub(super) fn new(item: T, audited: Option<Denial>) -> Self {
+        Self { item, audited }
+    }
+
+    /// What passed.
+    #[must_use]
+    pub fn item(&self) -> &T {
+        &self.item
+    }
+
+    /// What passed, by value.
+    #[must_use]
+    pub fn into_item(self) -> T {
+        self.item
+    }
+
+    /// The refusal of a policy in audit mode, which is recorded and has no effect.
+    #[must_use]
+    pub fn audited(&self) -> Option<&Denial> {
+        self.audited.as_ref()
+    }
+}
+
+/// Which rule decided: where it stands, the policy it belongs to, and the index that applies it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RuleId {
+    /// Where it is written; nothing for what was set through the devpi API.
+    pub location: Option<Location>,
+    /// The policy's name; `whitelist` or `owns` for those keys of an index.
+    pub policy: Arc<str>,
+    /// The index that applies it, which may be a base of the asked one or stand above it.
+    pub index: IndexName,
+}
+
+/// What a refusal is about: a project, or one file of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// A whole project.
+    Project(ProjectName),
+    /// One file.
+    File(Filename),
+}
+
+/// What a rule needs to know of a file and nobody says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Missing {
+    /// PEP 700 `upload-time`.
+    UploadTime,
+    /// PEP 700 `size`.
+    Size,
+}
+
+impl Missing {
+    /// The missing fact, as refusals name it.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::UploadTime => "no upload-time",
+            Self::Size => "no size",
+        }
+    }
+}
+
+/// Why something is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// A `deny` rule matched.
+    Rule {
+        /// The rule's `reason`, or its conditions.
+        words: Arc<str>,
+        /// The advisory that matched, where the rule asks for one.
+        advisory: Option<Arc<str>>,
+    },
+    /// A `deny` rule needs something that the file lacks: refused, to be safe.
+    Lacks {
+        /// What is missing.
+        missing: Missing,
+        /// The rule's `reason`, or its conditions.
+        words: Arc<str>,
+    },
+    /// No rule matched, and the policy says `default: deny`.
+    Default,
+    /// The name is not on a `whitelist`.
+    NotListed,
+    /// The name is in a lock file, and this file's sha256 is not among the pinned ones.
+    NotPinned,
+    /// The name is in a lock file with digests, and the file has no sha256 to compare.
+    NoDigest,
+    /// The name is reserved by `owns`.
+    Owned {
+        /// The pattern, as written.
+        pattern: Arc<str>,
+    },
+    /// The file is said to come from an index outside the asked stack.
+    Outside,
+}
+
+/// A refusal and its reason.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Denial {
+    subject: Subject,
+    reason: Reason,
+    rule: RuleId,
+    on_block: OnBlock,
+    matures: Option<Timestamp>,
+}
+
+impl Denial {
+    pub(super) fn new(subject: Subject, reason: Reason, rule: RuleId) -> Self {
+        Self {
+            subject,
+            reason,
+            rule,
+            on_block: OnBlock::Hide,
+            matures: None,
+        }
+    }
+
+    pub(super) fn on_block_is(mut self, on_block: OnBlock) -> Self {
+        self.on_block = on_block;
+        self
+    }
+
+    pub(super) fn maturing(mut self, matures: Option<Timestamp>) -> Self {
+        self.matures = matures;
+        self
+    }
+
+    /// What is refused.
+    #[must_use]
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Why.
+    #[must_use]
+    pub fn reason(&self) -> &Reason {
+        &self.reason
+    }
+
+    /// Which rule says so.
+    #[must_use]
+    pub fn rule(&self) -> &RuleId {
+        &self.rule
+    }
+
+    /// What a page does with the file.
+    #[must_use]
+    pub fn on_block(&self) -> OnBlock {
+        self.on_block
+    }
+
+    /// For a rule about age, the instant at which it stops matching.
+    #[must_use]
+    pub fn matures(&self) -> Option<Timestamp> {
+        self.matures
+    }
+
+    /// An HTTP/1.1 reason phrase: printable ASCII, at most 120 bytes.
+    #[must_use]
+    pub fn short(&self) -> String {
+        let what = match &self.subject {
+            Subject::Project(project) => project.to_string(),
+            Subject::File(filename) => {
+                format!("{} {}", filename.project(), filename.version_text())
+            }
+        };
+        let text = format!("{what} is refused by {}: {}", self.authority(), self.why());
+        let mut ascii: String = text.chars().map(printable).collect();
+        if ascii.len() > SHORT_MAX {
+            ascii.truncate(SHORT_MAX - 3);
+            ascii.push_str("...");
+        }
+        ascii
+    }
+
+    /// Whole sentences for a problem's `detail` (RFC 9457), with the place of the rule.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        let what = match &self.subject {
+            Subject::Project(project) => format!("Project {project}"),
+            Subject::File(filename) => {
+                let (project, version) = (filename.project(), filename.version_text());
+                format!("File {filename} of {project} {version}")
+            }
+        };
+        let mut text = format!(
+            "{what} is refused by {} in index {}: {}.",
+            self.authority(),
+            self.rule.index,
+            self.why(),
+        );
+        if let Some(place) = self.place() {
+            text.push_str(&format!(" The rule is at {place}."));
+        }
+        one_line(&text)
+    }
+
+    /// The words for a file that is listed as yanked (PEP 592) instead of hidden.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let text = format!("refused by {}: {}", self.authority(), self.why());
+        match self.place() {
+            Some(place) => one_line(&format!("{text} ({place})")),
+            None => one_line(&text),
+        }
+    }
+
+    fn authority(&self) -> String {
+        match self.reason {
+            Reason::Rule { .. } | Reason::Lacks { .. } | Reason::Default => {
+                format!("policy {}", self.rule.policy)
+            }
+            Reason::NotListed
+            | Reason::NotPinned
+            | Reason::NoDigest
+            | Reason::Owned { .. }
+            | Reason::Outside => format!("{} of {}", self.rule.policy, self.rule.index),
+        }
+    }
+
+    fn why(&self) -> String {
+        let mut why = match &self.reason {
+            Reason::Rule { words, advisory } => match advisory {
+                Some(id) if !words.contains(&**id) => format!("{words} ({id})"),
+                Some(_) | None => words.to_string(),
+            },
+            Reason::Lacks { missing, words } => {
+                format!("it has {}, which this rule needs: {words}", missing.words())
+            }
+            Reason::Default => "no rule allows it".to_owned(),
+            Reason::NotListed => "the name is not listed".to_owned(),
+            Reason::NotPinned => "its sha256 is not pinned".to_owned(),
+            Reason::NoDigest => "it has no sha256 to compare with the pinned ones".to_owned(),
+            Reason::Owned { pattern } => format!("{pattern} is reserved and never from a mirror"),
+            Reason::Outside => "the file is from no index of this stack".to_owned(),
+        };
+        if let Some(instant) = self.matures {
+            why.push_str(&format!(" (until {})", whole_second(instant)));
+        }
+        why
+    }
+
+    /// `file:line`: people look for a line, and columns only matter to editors.
+    fn place(&self) -> Option<String> {
+        let location = self.rule.location.as_ref()?;
+        Some(format!("{}:{}", location.file, location.line))
+    }
+}
+
+/// Rounds up, so that whoever waits until the printed second is not turned away again.
+fn whole_second(instant: Timestamp) -> Timestamp {
+    let up = i64::from(instant.subsec_nanosecond() > 0);
+    Timestamp::from_second(instant.as_second().saturating_add(up)).unwrap_or(instant)
+}
+
+/// A status line takes visible ASCII and blanks (RFC 9112 §4 allows more, clients do not agree).
+fn printable(character: char) -> char {
+    match character {
+        ' '..='~' => character,
+        other if other.is_whitespace() => ' ',
+        _ => '?',
+    }
+}
+
+fn one_line(text: &str) -> String {
+    let blank = |character: char| {
+        if character.is_control() {
+            ' '
+        } else {
+            character
+        }
+    };
+    text.chars().map(blank).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::sample::{at, file, index, place, project};
+
+    fn denial(reason: Reason, policy: &str) -> Denial {
+        let filename = file("requests-2.30.0.tar.gz", "requests").filename;
+        let rule = RuleId {
+            location: Some(place(14)),
+            policy: policy.into(),
+            index: index("packages/stable"),
+        };
+        Denial::new(Subject::File(filename), reason, rule)
+    }
+
+    fn rule(words: &str, advisory: Option<&str>) -> Reason {
+        Reason::Rule {
+            words: words.into(),
+            advisory: advisory.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn a_refusal_reads_as_one_phrase_and_as_whole_sentences() {
+        let denial = denial(rule("CVE-2023-32681", None), "corporate");
+        insta::assert_snapshot!(
+            denial.short(),
+            @"requests 2.30.0 is refused by policy corporate: CVE-2023-32681"
+        );
+        insta::assert_snapshot!(
+            denial.detail(),
+            @"File requests-2.30.0.tar.gz of requests 2.30.0 is refused by policy corporate in index packages/stable: CVE-2023-32681. The rule is at policies/web.yaml:14."
+        );
+        insta::assert_snapshot!(
+            denial.words(),
+            @"refused by policy corporate: CVE-2023-32681 (policies/web.yaml:14)"
+        );
+    }
+
+    #[test]
+    fn an_age_says_when_it_matures_rounded_up() {
+        let matures = Some(at("2026-01-08T00:00:00.25Z"));
+        let denial = denial(rule("cool-down", None), "corporate").maturing(matures);
+        insta::assert_snapshot!(
+            denial.short(),
+            @"requests 2.30.0 is refused by policy corporate: cool-down (until 2026-01-08T00:00:01Z)"
+        );
+    }
+
+    #[test]
+    fn every_reason_has_words_of_its_own() {
+        let lacks = Reason::Lacks {
+            missing: Missing::UploadTime,
+            words: "cool-down".into(),
+        };
+        let owned = Reason::Owned {
+            pattern: "acme-*".into(),
+        };
+        let table = [
+            (
+                rule("malware", Some("MAL-2024-1")),
+                "policy p: malware (MAL-2024-1)",
+            ),
+            (
+                rule("see MAL-2024-1", Some("MAL-2024-1")),
+                "policy p: see MAL-2024-1",
+            ),
+            (
+                lacks,
+                "policy p: it has no upload-time, which this rule needs: cool-down",
+            ),
+            (Reason::Default, "policy p: no rule allows it"),
+            (
+                Reason::NotListed,
+                "p of packages/stable: the name is not listed",
+            ),
+            (
+                Reason::NotPinned,
+                "p of packages/stable: its sha256 is not pinned",
+            ),
+            (
+                Reason::NoDigest,
+                "p of packages/stable: it has no sha256 to compare with the pinned ones",
+            ),
+            (
+                owned,
+                "p of packages/stable: acme-* is reserved and never from a mirror",
+            ),
+            (
+                Reason::Outside,
+                "p of packages/stable: the file is from no index of this stack",
+            ),
+        ];
+        for (reason, words) in table {
+            let words = format!("refused by {words} (policies/web.yaml:14)");
+            assert_eq!(denial(reason, "p").words(), words);
+        }
+    }
+
+    #[test]
+    fn a_reason_phrase_is_short_printable_ascii_whatever_the_operator_wrote() {
+        let long = "é\r\nSet-Cookie: x\u{1b}[31m".repeat(40);
+        let denial = denial(rule(&long, None), "pölicy\n");
+        let short = denial.short();
+        assert!(
+            short.len() <= SHORT_MAX && short.ends_with("..."),
+            "{short}"
+        );
+        assert!(
+            short.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+            "{short}"
+        );
+        for text in [denial.detail(), denial.words()] {
+            assert!(!text.contains(char::is_control), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_project_is_named_without_a_version() {
+        let id = RuleId {
+            location: None,
+            policy: "whitelist".into(),
+            index: index("packages/stable"),
+        };
+        let denial = Denial::new(Subject::Project(project("six")), Reason::NotListed, id);
+        insta::assert_snapshot!(
+            denial.short(),
+            @"six is refused by whitelist of packages/stable: the name is not listed"
+        );
+        insta::assert_snapshot!(
+            denial.detail(),
+            @"Project six is refused by whitelist of packages/stable in index packages/stable: the name is not listed."
+        );
+    }
+}

@@ -14,5 +14,6 @@
 //! `docs/ARCHITECTURE.md` walks through them; `tests/it/tidy.rs` holds the rooms apart.
 
 pub mod db;
+pub mod listen;
 pub mod model;
 pub mod policy;

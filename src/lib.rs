@@ -17,3 +17,4 @@ pub mod db;
 pub mod listen;
 pub mod model;
 pub mod policy;
+pub mod protocol;

@@ -13,8 +13,16 @@
 //!
 //! `docs/ARCHITECTURE.md` walks through them; `tests/it/tidy.rs` holds the rooms apart.
 
+pub mod cache;
+pub mod clock;
 pub mod config;
+pub mod db;
+pub mod gateway;
+pub mod listen;
 pub mod model;
 pub mod page;
 pub mod policy;
+pub mod protocol;
+pub mod store;
+pub mod telemetry;
 pub mod upstream;

@@ -1,0 +1,208 @@
+//! What is asked of the records, one value for each whole intent, and what came of it.
+
+use serde_json::{Map, Value};
+
+use super::{FileFacts, LogEvent, Serial, TokenOperation, UserDetails};
+use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
+
+/// Who wants a change, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// The user; nothing for anonymous.
+    pub who: Option<String>,
+    /// The time of the request.
+    pub at: Timestamp,
+}
+
+/// A user to be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewUser {
+    /// A name that `IndexName::is_part` accepts.
+    pub name: String,
+    /// The PHC string of its password; nothing: it cannot log in yet.
+    pub password_hash: Option<String>,
+    /// What is said about it.
+    pub details: UserDetails,
+}
+
+/// What to do with one value of a record.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Edit<T> {
+    /// Leave it.
+    #[default]
+    Keep,
+    /// Make it this.
+    Set(T),
+    /// Take it away.
+    Clear,
+}
+
+impl<T: Clone> Edit<T> {
+    /// The value after the edit.
+    #[must_use]
+    pub fn applied_to(&self, current: Option<T>) -> Option<T> {
+        match self {
+            Self::Keep => current,
+            Self::Set(value) => Some(value.clone()),
+            Self::Clear => None,
+        }
+    }
+}
+
+/// Changes to a user.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserUpdate {
+    /// A new password's PHC string; ends every login of the user.
+    pub password_hash: Option<String>,
+    /// `email`
+    pub email: Edit<String>,
+    /// `title`
+    pub title: Edit<String>,
+    /// `description`
+    pub description: Edit<String>,
+    /// `custom_data`
+    pub custom_data: Edit<Value>,
+}
+
+/// What came of deleting a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserDeletion {
+    /// It is gone, with its indexes and tokens.
+    Deleted(Serial),
+    /// There was none.
+    Absent,
+    /// It has this non-volatile index, so nothing was done.
+    NonVolatile(IndexName),
+}
+
+/// An index to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewIndex {
+    /// `user/index`; the user must have a record.
+    pub name: IndexName,
+    /// The complete configuration.
+    pub config: Map<String, Value>,
+    /// Whether it may be deleted.
+    pub volatile: bool,
+}
+
+/// A new configuration for an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexUpdate {
+    /// Which, its complete new configuration, and whether it may be deleted.
+    pub index: NewIndex,
+    /// The revision of the record that the new configuration was made from.
+    pub made_from: Serial,
+}
+
+/// What came of deleting an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexDeletion {
+    /// It is gone, with its content.
+    Deleted(Serial),
+    /// There was none.
+    Absent,
+    /// It is non-volatile, so nothing was done.
+    NonVolatile,
+}
+
+/// A release to be made visible on an index: registered (no files), uploaded (one file) or pushed
+/// (all its files). All of it becomes visible, or nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    /// On this index.
+    pub index: IndexName,
+    /// The project.
+    pub project: ProjectName,
+    /// The project's name as written in the request.
+    pub spelling: String,
+    /// The version as written.
+    pub version: String,
+    /// The fields sent; they take the place of the same fields of an existing release.
+    pub metadata: Map<String, Value>,
+    /// The files; their bytes are already stored.
+    pub files: Vec<FileFacts>,
+    /// What to do about a file of the same name and other content.
+    pub on_conflict: OnConflict,
+}
+
+/// What to do about a file of the same name and other content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnConflict {
+    /// Refuse the publication: the index is non-volatile.
+    Refuse,
+    /// The new file takes the old one's place, and its log says so.
+    Replace,
+}
+
+/// What came of a publication.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Published {
+    /// It is visible; one outcome for each file, in order. The serial is that of the write, or the
+    /// last one if everything was already there.
+    Done {
+        /// The last committed write.
+        serial: Serial,
+        /// What became of each file.
+        files: Vec<PublishedFile>,
+    },
+    /// This file exists with other content, and the rule is to refuse: nothing was done.
+    Exists {
+        /// Its name.
+        filename: String,
+    },
+    /// A tox result is about a release file that is not there: nothing was done.
+    NoReleaseFile {
+        /// The name it states.
+        filename: String,
+    },
+}
+
+/// What became of one file of a publication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PublishedFile {
+    /// It is new.
+    Added,
+    /// The very same file was there.
+    Same,
+    /// It took the place of another content.
+    Replaced {
+        /// The digest of what was there before.
+        before: Sha256,
+    },
+}
+
+/// A CI token to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewApiToken {
+    /// Its public part.
+    pub id: String,
+    /// Whom it acts for; must have a record.
+    pub user: String,
+    /// Digest of its secret part.
+    pub secret_hash: Sha256,
+    /// What people call it.
+    pub note: String,
+    /// The only index it is good for.
+    pub index: Option<IndexName>,
+    /// What it is good for.
+    pub operations: Vec<TokenOperation>,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+/// Lays the fields sent over those already known.
+pub(super) fn overlay(known: &mut Map<String, Value>, sent: &Map<String, Value>) {
+    for (key, value) in sent {
+        known.insert(key.clone(), value.clone());
+    }
+}
+
+/// How often a file name has been overwritten, by the log of the file that holds it now.
+pub(super) fn times_overwritten(facts: &FileFacts) -> u32 {
+    let counts = facts.log.iter().map(|entry| match entry.event {
+        LogEvent::Overwrite { count } => count,
+        LogEvent::Upload { .. } | LogEvent::Push { .. } => 0,
+    });
+    counts.max().unwrap_or(0)
+}

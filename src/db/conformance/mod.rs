@@ -1,0 +1,28 @@
+//! What every database must do: one suite, run against each implementation of [`super::Db`].
+//!
+//! Each law is a function of a fresh database; `conformance!` makes a test of each for one way to open
+//! one. The opener answers a guard (a temporary folder, a schema to drop) beside the database.
+
+mod accounts;
+mod content;
+mod support;
+mod tokens;
+
+pub(super) use accounts::*;
+pub(super) use content::*;
+pub(super) use support::{file, index, now, publication};
+pub(super) use tokens::*;
+
+/// Makes a test of every law, for one way to open a fresh database.
+macro_rules! conformance {
+    ($open:path: $($law:ident),+ $(,)?) => {
+        $(
+            #[tokio::test]
+            async fn $law() {
+                let (_guard, db) = $open().await;
+                $crate::db::conformance::$law(&db).await;
+            }
+        )+
+    };
+}
+pub(super) use conformance;

@@ -1,0 +1,169 @@
+//! The contract that every database keeps; `conformance` is its test.
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+
+use super::{
+    ApiToken, Cause, Change, DbError, Directory, FileRecord, IndexDeletion, IndexRecord,
+    IndexUpdate, NewApiToken, NewIndex, NewUser, ProjectRecord, ProjectSpelling, Publication,
+    Published, Serial, ServerFacts, User, UserDeletion, UserUpdate,
+};
+use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
+
+/// The records. `Ok(None)` from a method that reads means absent; from one that writes it means that
+/// the record which the change is about is absent (or, for creation, present), and nothing was done.
+///
+/// Every method that takes a [`Cause`] is one transaction with one row in the change log. When it has
+/// answered, the write survives a power cut. A caller that drops the future may find either outcome,
+/// never half of one.
+#[async_trait]
+pub trait Db: Debug + Send + Sync {
+    /// What was fixed when the database was made.
+    async fn facts(&self) -> Result<ServerFacts, DbError>;
+
+    /// The last committed write.
+    async fn serial(&self) -> Result<Serial, DbError>;
+
+    /// The writes after `after`, oldest first, at most `limit`.
+    async fn changes_after(&self, after: Serial, limit: u32) -> Result<Vec<Change>, DbError>;
+
+    /// One user.
+    async fn user(&self, name: &str) -> Result<Option<User>, DbError>;
+
+    /// Every user and every index made through the API.
+    async fn directory(&self) -> Result<Directory, DbError>;
+
+    /// Makes a user; `None` if the name is taken.
+    async fn create_user(&self, cause: &Cause, user: &NewUser) -> Result<Option<Serial>, DbError>;
+
+    /// Changes a user and returns it as it is now; `None` if there is none.
+    async fn update_user(
+        &self,
+        cause: &Cause,
+        name: &str,
+        update: &UserUpdate,
+    ) -> Result<Option<User>, DbError>;
+
+    /// Exchanges a hash for one of the same password with newer parameters, if it is still `from`.
+    /// Neither logins nor the serial notice.
+    async fn rehash(&self, name: &str, from: &str, to: &str) -> Result<(), DbError>;
+
+    /// Deletes a user with its volatile indexes, their content, and its CI tokens.
+    async fn delete_user(&self, cause: &Cause, name: &str) -> Result<UserDeletion, DbError>;
+
+    /// One index made through the API.
+    async fn index(&self, name: &IndexName) -> Result<Option<IndexRecord>, DbError>;
+
+    /// Makes an index; `None` if the name is taken.
+    ///
+    /// # Errors
+    /// [`DbError::Conflict`] when the user has no record (any more).
+    async fn create_index(
+        &self,
+        cause: &Cause,
+        index: &NewIndex,
+    ) -> Result<Option<Serial>, DbError>;
+
+    /// Gives an index a new configuration; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`DbError::Conflict`] when it changed since `update.made_from`.
+    async fn update_index(
+        &self,
+        cause: &Cause,
+        update: &IndexUpdate,
+    ) -> Result<Option<Serial>, DbError>;
+
+    /// Deletes a volatile index made through the API, with its content.
+    async fn delete_index(&self, cause: &Cause, name: &IndexName)
+    -> Result<IndexDeletion, DbError>;
+
+    /// The projects that an index holds itself, by normalised name.
+    async fn projects(&self, index: &IndexName) -> Result<Vec<ProjectSpelling>, DbError>;
+
+    /// Whether an index holds a project itself, be it only registered.
+    async fn has_project(&self, index: &IndexName, project: &ProjectName) -> Result<bool, DbError>;
+
+    /// Everything that an index holds of a project.
+    async fn project(
+        &self,
+        index: &IndexName,
+        project: &ProjectName,
+    ) -> Result<Option<ProjectRecord>, DbError>;
+
+    /// The files that an index holds of a project, in the order of arrival; what pages are made of.
+    async fn files(
+        &self,
+        index: &IndexName,
+        project: &ProjectName,
+    ) -> Result<Vec<FileRecord>, DbError>;
+
+    /// Whether a file of this name and content was once here and is not any more (410, not 404).
+    async fn was_deleted(
+        &self,
+        index: &IndexName,
+        sha256: &Sha256,
+        filename: &str,
+    ) -> Result<bool, DbError>;
+
+    /// The digests of all bytes that a record needs: files and metadata sidecars.
+    async fn referenced(&self) -> Result<HashSet<Sha256>, DbError>;
+
+    /// Whether a record needs these bytes: asked again just before they are collected.
+    async fn is_referenced(&self, sha256: &Sha256) -> Result<bool, DbError>;
+
+    /// Makes a release visible: registration, upload, push, test result, documentation.
+    async fn publish(&self, cause: &Cause, publication: &Publication)
+    -> Result<Published, DbError>;
+
+    /// Deletes a project from an index.
+    async fn delete_project(
+        &self,
+        cause: &Cause,
+        index: &IndexName,
+        project: &ProjectName,
+    ) -> Result<Option<Serial>, DbError>;
+
+    /// Deletes a release; the last one takes the project with it.
+    async fn delete_release(
+        &self,
+        cause: &Cause,
+        index: &IndexName,
+        project: &ProjectName,
+        version: &str,
+    ) -> Result<Option<Serial>, DbError>;
+
+    /// Deletes a file with its test results; the last file takes its release, and that the project.
+    async fn delete_file(
+        &self,
+        cause: &Cause,
+        index: &IndexName,
+        project: &ProjectName,
+        filename: &str,
+    ) -> Result<Option<Serial>, DbError>;
+
+    /// Keeps a CI token; `None` if the id is taken.
+    ///
+    /// # Errors
+    /// [`DbError::Conflict`] when the user has no record (any more).
+    async fn create_api_token(
+        &self,
+        cause: &Cause,
+        token: &NewApiToken,
+    ) -> Result<Option<Serial>, DbError>;
+
+    /// One CI token.
+    async fn api_token(&self, id: &str) -> Result<Option<ApiToken>, DbError>;
+
+    /// A user's CI tokens, oldest first.
+    async fn api_tokens(&self, user: &str) -> Result<Vec<ApiToken>, DbError>;
+
+    /// Notes when CI tokens were last used; gathered by the caller, written in one go. The serial
+    /// does not notice.
+    async fn note_token_uses(&self, uses: &[(String, Timestamp)]) -> Result<(), DbError>;
+
+    /// Withdraws a CI token; `None` if there is none.
+    async fn delete_api_token(&self, cause: &Cause, id: &str) -> Result<Option<Serial>, DbError>;
+}

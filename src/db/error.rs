@@ -1,0 +1,44 @@
+//! What can go wrong with records, by what the caller does about it.
+//!
+//! Absence is `Ok(None)` and a refusal by the records themselves ("exists", "non-volatile") is an
+//! ordinary outcome; neither is an error, and neither can hide an outage.
+
+/// The source of an error, whichever database it comes from.
+pub(super) type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// A failure of the records.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// Busy, closed, unreachable or out of disk: the same request may succeed later (503).
+    #[error("{doing}: the database is not available")]
+    Unavailable {
+        /// What was being done.
+        doing: &'static str,
+        /// Why it failed.
+        #[source]
+        source: Source,
+    },
+    /// The record changed since it was read: read it again and decide anew.
+    #[error("{doing}: the record changed since it was read")]
+    Conflict {
+        /// What was being done.
+        doing: &'static str,
+    },
+    /// Something stored cannot be read back: somebody must look, trying again will not help (500).
+    #[error("{doing}: the database holds what it should not: {what}")]
+    Corrupt {
+        /// What was being done.
+        doing: &'static str,
+        /// What was found.
+        what: String,
+    },
+    /// The database cannot be opened: no such folder, no permission, or written by a newer program.
+    #[error("open the database {path}")]
+    Open {
+        /// Which.
+        path: String,
+        /// Why it failed.
+        #[source]
+        source: Source,
+    },
+}

@@ -1,0 +1,32 @@
+//! Keeps users, indexes, releases, files and tokens: everything that is a record and not bytes.
+//!
+//! [`Db`] has one method for each whole intent. A method that writes is one transaction, so that a
+//! crash leaves either all of it or nothing, and each such transaction is one row of the change log
+//! whose number is the [`Serial`] that clients see and other gateways follow.
+//!
+//! Content belongs to an index by *name*. Indexes declared in YAML have no record here; those made
+//! through the devpi API do. Which of the two an index is, and whether somebody may do what they ask,
+//! is the caller's business: this room only refuses what would break the records.
+
+mod change;
+mod contract;
+mod error;
+mod file;
+mod record;
+mod sqlite;
+
+#[cfg(test)]
+mod conformance;
+
+pub use change::{
+    Cause, Edit, IndexDeletion, IndexUpdate, NewApiToken, NewIndex, NewUser, OnConflict,
+    Publication, Published, PublishedFile, UserDeletion, UserUpdate,
+};
+pub use contract::Db;
+pub use error::DbError;
+pub use file::{FileFacts, FileRole, InvalidLogEntry, LogEntry, LogEvent};
+pub use record::{
+    ApiToken, Change, ChangeKind, Directory, FileRecord, IndexRecord, ProjectRecord,
+    ProjectSpelling, ReleaseRecord, Secret, Serial, ServerFacts, TokenOperation, User, UserDetails,
+};
+pub use sqlite::Sqlite;

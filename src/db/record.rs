@@ -1,0 +1,305 @@
+//! Records as they are read: users, indexes, projects, releases, tokens, and the log of changes.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::FileFacts;
+use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
+
+/// Number of a committed write: 0 before the first, then one more with each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Serial(pub u64);
+
+impl fmt::Display for Serial {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// 32 random bytes that never leave the server; `Debug` does not show them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Secret(pub [u8; 32]);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("***")
+    }
+}
+
+/// What is fixed when a database is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerFacts {
+    /// 32 lower-case hex digits: `X-DEVPI-UUID`.
+    pub uuid: String,
+    /// Key of the signatures of login tokens.
+    pub secret: Secret,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// A user (devpi-protocol.md §6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Its name.
+    pub name: String,
+    /// The PHC string of its password; nothing: nobody can log in as this user.
+    pub password_hash: Option<String>,
+    /// Grows when the password is set, and is never used again for a later user of the name: a login
+    /// token that states another generation is void.
+    pub generation: u64,
+    /// What people say about it.
+    pub details: UserDetails,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it was last changed.
+    pub modified: Option<Timestamp>,
+}
+
+/// What people say about a user; every value is absent or not empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserDetails {
+    /// `email`
+    pub email: Option<String>,
+    /// `title`
+    pub title: Option<String>,
+    /// `description`
+    pub description: Option<String>,
+    /// `custom_data`, any JSON.
+    pub custom_data: Option<Value>,
+}
+
+/// An index made through the devpi API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexRecord {
+    /// `user/index`.
+    pub name: IndexName,
+    /// Its complete configuration as devpi shows it, a JSON object.
+    pub config: Map<String, Value>,
+    /// `config.volatile`, which deletion asks for.
+    pub volatile: bool,
+    /// Serial of its last change; [`super::IndexUpdate`] states it.
+    pub revision: Serial,
+    /// When it was created.
+    pub created: Timestamp,
+}
+
+/// All users and the indexes made through the API, as of one instant, each sorted by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Directory {
+    /// The users.
+    pub users: Vec<User>,
+    /// Their indexes.
+    pub indexes: Vec<IndexRecord>,
+}
+
+/// A project's name on an index, as somebody first wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectSpelling {
+    /// Normalised.
+    pub name: ProjectName,
+    /// As first uploaded or registered.
+    pub spelling: String,
+}
+
+/// Everything that one index holds of one project, as of one instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectRecord {
+    /// As first uploaded or registered.
+    pub spelling: String,
+    /// Its releases, by the text of the version.
+    pub releases: Vec<ReleaseRecord>,
+    /// Its files, in the order of arrival.
+    pub files: Vec<FileRecord>,
+}
+
+/// A release: versions are opaque here, `1.0` and `1.0.0` are two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseRecord {
+    /// As uploaded.
+    pub version: String,
+    /// The fields that uploads and registrations have sent so far.
+    pub metadata: Map<String, Value>,
+    /// When it was first known.
+    pub created: Timestamp,
+}
+
+/// A file and where it belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRecord {
+    /// The index that holds it.
+    pub index: IndexName,
+    /// Its project.
+    pub project: ProjectName,
+    /// Its release, as uploaded.
+    pub version: String,
+    /// The rest.
+    pub facts: FileFacts,
+}
+
+/// A token for CI: it acts for a user, only on what it is for, and not for ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiToken {
+    /// Its public part.
+    pub id: String,
+    /// Whom it acts for.
+    pub user: String,
+    /// Digest of its secret part, which is kept nowhere.
+    pub secret_hash: Sha256,
+    /// What people call it.
+    pub note: String,
+    /// The only index it is good for; nothing: every index its user may act on.
+    pub index: Option<IndexName>,
+    /// What it is good for.
+    pub operations: Vec<TokenOperation>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it ends.
+    pub expires: Timestamp,
+    /// When it was last used, to within the batch in which uses are noted.
+    pub last_used: Option<Timestamp>,
+}
+
+/// What a CI token may be good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TokenOperation {
+    /// Reading where reading is restricted.
+    Read,
+    /// Uploading files, documentation and test results, and registering releases.
+    Upload,
+    /// Deleting files, releases and projects.
+    Delete,
+}
+
+impl TokenOperation {
+    /// Every operation.
+    pub const ALL: [Self; 3] = [Self::Read, Self::Upload, Self::Delete];
+
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Upload => "upload",
+            Self::Delete => "delete",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == text)
+    }
+}
+
+/// One committed write: the audit of the records, and how other gateways learn what to forget.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Its number.
+    pub serial: Serial,
+    /// When it was asked for.
+    pub at: Timestamp,
+    /// Who asked; nothing for anonymous.
+    pub who: Option<String>,
+    /// What was done.
+    pub kind: ChangeKind,
+    /// To what index.
+    pub index: Option<IndexName>,
+    /// To what project.
+    pub project: Option<ProjectName>,
+    /// The user, version, file name or token id it was about.
+    pub detail: Option<String>,
+}
+
+/// Kinds of writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChangeKind {
+    /// A user came.
+    UserCreated,
+    /// A user's password or details changed.
+    UserModified,
+    /// A user went, with its indexes and tokens.
+    UserDeleted,
+    /// An index came.
+    IndexCreated,
+    /// An index's configuration changed.
+    IndexModified,
+    /// An index went, with its content.
+    IndexDeleted,
+    /// A release was registered, or files were added to it.
+    Published,
+    /// A project went from an index.
+    ProjectDeleted,
+    /// A release went.
+    ReleaseDeleted,
+    /// A file went.
+    FileDeleted,
+    /// A CI token was made.
+    TokenCreated,
+    /// A CI token was withdrawn.
+    TokenDeleted,
+}
+
+impl ChangeKind {
+    /// Every kind.
+    pub const ALL: [Self; 12] = [
+        Self::UserCreated,
+        Self::UserModified,
+        Self::UserDeleted,
+        Self::IndexCreated,
+        Self::IndexModified,
+        Self::IndexDeleted,
+        Self::Published,
+        Self::ProjectDeleted,
+        Self::ReleaseDeleted,
+        Self::FileDeleted,
+        Self::TokenCreated,
+        Self::TokenDeleted,
+    ];
+
+    /// The word for it in records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UserCreated => "user_created",
+            Self::UserModified => "user_modified",
+            Self::UserDeleted => "user_deleted",
+            Self::IndexCreated => "index_created",
+            Self::IndexModified => "index_modified",
+            Self::IndexDeleted => "index_deleted",
+            Self::Published => "published",
+            Self::ProjectDeleted => "project_deleted",
+            Self::ReleaseDeleted => "release_deleted",
+            Self::FileDeleted => "file_deleted",
+            Self::TokenCreated => "token_created",
+            Self::TokenDeleted => "token_deleted",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_reads_back() {
+        for kind in ChangeKind::ALL {
+            assert_eq!(ChangeKind::parse(kind.as_str()), Some(kind));
+        }
+        for operation in TokenOperation::ALL {
+            assert_eq!(TokenOperation::parse(operation.as_str()), Some(operation));
+        }
+        assert_eq!(ChangeKind::parse(""), None);
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        assert_eq!(format!("{:?}", Secret([7; 32])), "***");
+    }
+}

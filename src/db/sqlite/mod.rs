@@ -1,0 +1,20 @@
+//! The records in one SQLite file: nothing to install, nothing to run beside the gateway.
+//!
+//! The SQL sticks to what PostgreSQL speaks too (`$1`, `ON CONFLICT`, `RETURNING`); what is SQLite's own
+//! is in `open`, `rows` and the schema's types.
+
+mod database;
+mod indexes;
+mod open;
+mod publish;
+mod read;
+mod remove;
+mod rows;
+mod tokens;
+mod users;
+mod writing;
+
+#[cfg(test)]
+mod crash;
+
+pub use open::Sqlite;

@@ -1,0 +1,214 @@
+//! Opening the file: how durable, how concurrent, and the migrations that bring it up to date.
+//!
+//! * **WAL**: readers never wait for the writer, nor it for them, and `export` or `explain` may read
+//!   beside a running server.
+//! * **`synchronous = FULL`**: in WAL mode `NORMAL` would survive a killed process but may lose the last
+//!   commits when the power fails. An upload that was answered 200 is announced in a release note a
+//!   second later; one fsync for each upload is a small price.
+//! * **One connection that writes**: SQLite has one write lock anyway. Waiting for a connection is
+//!   first come, first served and costs nothing; waiting for the lock is polling with a time-out.
+//! * **`BEGIN IMMEDIATE`** (in `writing`): a transaction that read first and then wants to write could
+//!   fail half-way with "locked"; one that takes the write lock at once cannot.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::Row;
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+use super::rows;
+use crate::db::{DbError, Secret, ServerFacts};
+use crate::model::Timestamp;
+
+/// Connections that read: more than this and they only compete for the processor.
+const READERS: u32 = 4;
+
+/// How long a statement waits for a lock that another process holds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a request waits for a connection before it is told to come back later.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Every step from nothing to the present schema. A step that has been released is never edited.
+const SCHEMA: [(i64, &str, &str); 1] = [(1, "records", include_str!("../schema/0001_records.sql"))];
+
+/// The records in one SQLite file.
+#[derive(Debug)]
+pub struct Sqlite {
+    pub(super) writer: SqlitePool,
+    pub(super) readers: SqlitePool,
+}
+
+impl Sqlite {
+    /// Opens the file at `path`, making and migrating it where needed.
+    ///
+    /// # Errors
+    /// [`DbError::Open`] when the folder is missing or not writable, the file is not a database, or a
+    /// newer program wrote it.
+    pub async fn open(path: &Path, now: Timestamp) -> Result<Self, DbError> {
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| DbError::Open {
+            path: path.display().to_string(),
+            source,
+        };
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT);
+        let one = pool.clone().max_connections(1).min_connections(1);
+        let writer = one
+            .connect_with(options.clone())
+            .await
+            .map_err(|error| failed(error.into()))?;
+        migrator()
+            .run(&writer)
+            .await
+            .map_err(|error| failed(error.into()))?;
+        let several = pool.max_connections(READERS);
+        // Not `read_only`: such a connection cannot rebuild the WAL's index after a crash.
+        let readers = several.connect_lazy_with(options.pragma("query_only", "1"));
+        let opened = Self { writer, readers };
+        opened.settle_facts(now).await?;
+        Ok(opened)
+    }
+
+    /// Makes the facts of a new database; changes nothing in one that has them.
+    async fn settle_facts(&self, now: Timestamp) -> Result<(), DbError> {
+        let doing = "settle the server's uuid and secret";
+        let mut uuid = [0_u8; 16];
+        let mut secret = [0_u8; 32];
+        let random = getrandom::fill(&mut uuid).and_then(|()| getrandom::fill(&mut secret));
+        random.map_err(|error| DbError::Unavailable {
+            doing,
+            source: Box::new(error),
+        })?;
+        let uuid = format!("{:032x}", u128::from_be_bytes(uuid));
+        sqlx::query(
+            "INSERT INTO server (only, uuid, secret, created) VALUES (1, $1, $2, $3)
+             ON CONFLICT (only) DO NOTHING",
+        )
+        .bind(uuid)
+        .bind(secret.to_vec())
+        .bind(now.as_microsecond())
+        .execute(&self.writer)
+        .await
+        .map_err(rows::failed(doing))?;
+        Ok(())
+    }
+
+    pub(super) async fn read_facts(&self) -> Result<ServerFacts, DbError> {
+        let doing = "read the server's uuid and secret";
+        let row = sqlx::query("SELECT uuid, secret, created FROM server")
+            .fetch_one(&self.readers)
+            .await
+            .map_err(rows::failed(doing))?;
+        let secret: Vec<u8> = row.try_get("secret").map_err(rows::failed(doing))?;
+        let secret = secret.try_into().map_err(|_| DbError::Corrupt {
+            doing,
+            what: "a secret that is not 32 bytes".to_owned(),
+        })?;
+        Ok(ServerFacts {
+            uuid: row.try_get("uuid").map_err(rows::failed(doing))?,
+            secret: Secret(secret),
+            created: rows::instant(&row, "created", doing)?,
+        })
+    }
+
+    /// Closes every connection; what was written is in the file itself afterwards.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+fn migrator() -> Migrator {
+    let steps = SCHEMA.map(|(version, name, sql)| {
+        let sql = sql.into_sql_str();
+        Migration::new(version, name.into(), MigrationType::Simple, sql, false)
+    });
+    Migrator::with_migrations(steps.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-01-02T03:04:05Z".parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn uuid_and_secret_survive_a_restart_and_differ_between_servers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records.sqlite");
+        let first = Sqlite::open(&path, now()).await.unwrap();
+        let facts = first.read_facts().await.unwrap();
+        assert_eq!(facts.uuid.len(), 32);
+        first.close().await;
+        let again = Sqlite::open(&path, now() + Duration::from_secs(60))
+            .await
+            .unwrap();
+        assert_eq!(again.read_facts().await.unwrap(), facts);
+        let other = Sqlite::open(&folder.path().join("other"), now())
+            .await
+            .unwrap();
+        let other = other.read_facts().await.unwrap();
+        assert!(other.uuid != facts.uuid && other.secret != facts.secret);
+    }
+
+    #[tokio::test]
+    async fn the_file_is_opened_as_durable_as_promised() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Sqlite::open(&folder.path().join("records.sqlite"), now())
+            .await
+            .unwrap();
+        for pool in [&db.writer, &db.readers] {
+            for (pragma, expected) in [("synchronous", "2"), ("foreign_keys", "1")] {
+                let sql = sqlx::AssertSqlSafe(format!("PRAGMA {pragma}"));
+                let value: i64 = sqlx::query_scalar(sql).fetch_one(pool).await.unwrap();
+                assert_eq!(value.to_string(), expected, "{pragma}");
+            }
+            let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
+                .fetch_one(pool)
+                .await
+                .unwrap();
+            assert_eq!(mode, "wal");
+        }
+        let write = sqlx::query("DELETE FROM server").execute(&db.readers).await;
+        assert!(write.is_err(), "a reader could write");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_opened_says_which_file_and_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("no/such/folder/records.sqlite");
+        let garbage = folder.path().join("garbage");
+        std::fs::write(
+            &garbage,
+            "this is not a database, it only stands where one should be",
+        )
+        .unwrap();
+        let newer = folder.path().join("newer");
+        let db = Sqlite::open(&newer, now()).await.unwrap();
+        sqlx::query(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (999, 'tomorrow', 1, X'00', 0)",
+        )
+        .execute(&db.writer)
+        .await
+        .unwrap();
+        db.close().await;
+        for path in [missing, garbage, newer] {
+            let error = Sqlite::open(&path, now()).await.unwrap_err();
+            let named = matches!(&error, DbError::Open { path: named, .. } if *named == path.display().to_string());
+            assert!(named, "{error:?}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Making a release visible: every file is looked at before anything is written.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::open::Sqlite;
+use super::read;
+use super::remove;
+use super::rows;
+use super::writing::{About, Writing};
+use crate::db::{
+    Cause, ChangeKind, DbError, FileFacts, FileRecord, LogEntry, LogEvent, OnConflict, Publication,
+    Published, PublishedFile, change,
+};
+
+pub(super) async fn publish(
+    db: &Sqlite,
+    cause: &Cause,
+    publication: &Publication,
+) -> Result<Published, DbError> {
+    let mut writing = db.write("publish a release").await?;
+    let mut found = Vec::with_capacity(publication.files.len());
+    for facts in &publication.files {
+        let there = find(&mut writing, publication, &facts.filename).await?;
+        if publication.on_conflict == OnConflict::Refuse
+            && there
+                .as_ref()
+                .is_some_and(|there| there.facts.sha256 != facts.sha256)
+        {
+            return Ok(Published::Exists {
+                filename: facts.filename.clone(),
+            });
+        }
+        found.push(there);
+    }
+    if let Some(filename) = missing_subject(&mut writing, publication).await? {
+        return Ok(Published::NoReleaseFile { filename });
+    }
+    let outcomes: Vec<PublishedFile> = publication
+        .files
+        .iter()
+        .zip(&found)
+        .map(|(facts, there)| outcome(facts, there))
+        .collect();
+    let all_there = outcomes
+        .iter()
+        .all(|outcome| *outcome == PublishedFile::Same);
+    if publication.on_conflict == OnConflict::Refuse && !outcomes.is_empty() && all_there {
+        let serial = read::serial(writing.on()).await?;
+        return Ok(Published::Done {
+            serial,
+            files: outcomes,
+        });
+    }
+    store_release(&mut writing, cause, publication).await?;
+    for ((facts, there), outcome) in publication.files.iter().zip(&found).zip(&outcomes) {
+        match (outcome, there) {
+            (PublishedFile::Same, _) => {}
+            (PublishedFile::Replaced { .. }, Some(there)) => {
+                remove::file(&mut writing, there).await?;
+                let facts = with_overwrite(facts, &there.facts, cause);
+                store_file(&mut writing, publication, &facts).await?;
+                if there.version != publication.version {
+                    remove::release_if_empty(&mut writing, there).await?;
+                }
+            }
+            (PublishedFile::Added | PublishedFile::Replaced { .. }, _) => {
+                store_file(&mut writing, publication, facts).await?;
+            }
+        }
+    }
+    let about = About {
+        kind: ChangeKind::Published,
+        index: Some(&publication.index),
+        project: Some(&publication.project),
+        detail: Some(&publication.version),
+    };
+    let serial = writing.note(cause, about).await?;
+    writing.commit().await?;
+    Ok(Published::Done {
+        serial,
+        files: outcomes,
+    })
+}
+
+async fn find(
+    writing: &mut Writing,
+    publication: &Publication,
+    filename: &str,
+) -> Result<Option<FileRecord>, DbError> {
+    read::file(
+        writing.on(),
+        &publication.index,
+        &publication.project,
+        filename,
+    )
+    .await
+}
+
+fn outcome(facts: &FileFacts, there: &Option<FileRecord>) -> PublishedFile {
+    match there {
+        None => PublishedFile::Added,
+        Some(there) if there.facts.sha256 == facts.sha256 => PublishedFile::Same,
+        Some(there) => PublishedFile::Replaced {
+            before: there.facts.sha256,
+        },
+    }
+}
+
+/// The first release file that a test result is about and that will not be there.
+async fn missing_subject(
+    writing: &mut Writing,
+    publication: &Publication,
+) -> Result<Option<String>, DbError> {
+    let coming: HashSet<&str> = publication
+        .files
+        .iter()
+        .map(|facts| facts.filename.as_str())
+        .collect();
+    for facts in &publication.files {
+        let Some(subject) = facts.role.for_file() else {
+            continue;
+        };
+        if !coming.contains(subject) && find(writing, publication, subject).await?.is_none() {
+            return Ok(Some(subject.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// The new file's facts, its log opened by the overwriting.
+fn with_overwrite(facts: &FileFacts, before: &FileFacts, cause: &Cause) -> FileFacts {
+    let count = change::times_overwritten(before).saturating_add(1);
+    let mut facts = facts.clone();
+    let event = LogEvent::Overwrite { count };
+    facts.log.insert(
+        0,
+        LogEntry {
+            who: None,
+            when: cause.at,
+            event,
+        },
+    );
+    facts
+}
+
+async fn store_release(
+    writing: &mut Writing,
+    cause: &Cause,
+    publication: &Publication,
+) -> Result<(), DbError> {
+    let failed = writing.failed();
+    sqlx::query(
+        "INSERT INTO projects (index_name, name, spelling) VALUES ($1, $2, $3)
+         ON CONFLICT (index_name, name) DO NOTHING",
+    )
+    .bind(publication.index.as_str())
+    .bind(publication.project.as_str())
+    .bind(&publication.spelling)
+    .execute(writing.on())
+    .await
+    .map_err(&failed)?;
+    let known = sqlx::query(
+        "SELECT * FROM releases WHERE index_name = $1 AND project = $2 AND version = $3",
+    )
+    .bind(publication.index.as_str())
+    .bind(publication.project.as_str())
+    .bind(&publication.version)
+    .fetch_optional(writing.on())
+    .await
+    .map_err(&failed)?;
+    let known = known.as_ref().map(rows::release).transpose()?;
+    let mut metadata = known.map(|release| release.metadata).unwrap_or_default();
+    change::overlay(&mut metadata, &publication.metadata);
+    sqlx::query(
+        "INSERT INTO releases (index_name, project, version, metadata, created)
+         VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (index_name, project, version) DO UPDATE SET metadata = excluded.metadata",
+    )
+    .bind(publication.index.as_str())
+    .bind(publication.project.as_str())
+    .bind(&publication.version)
+    .bind(Value::Object(metadata).to_string())
+    .bind(cause.at.as_microsecond())
+    .execute(writing.on())
+    .await
+    .map_err(&failed)?;
+    Ok(())
+}
+
+async fn store_file(
+    writing: &mut Writing,
+    publication: &Publication,
+    facts: &FileFacts,
+) -> Result<(), DbError> {
+    let failed = writing.failed();
+    let log = serde_json::to_string(&facts.log).unwrap_or_else(|_| "[]".to_owned());
+    sqlx::query(
+        "INSERT INTO files (index_name, project, filename, version, role, for_file, sha256, size, md5,
+             blake2b_256, uploaded_at, uploader, requires_python, metadata_sha256, yanked, log)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+    )
+    .bind(publication.index.as_str())
+    .bind(publication.project.as_str())
+    .bind(&facts.filename)
+    .bind(&publication.version)
+    .bind(facts.role.as_str())
+    .bind(facts.role.for_file())
+    .bind(facts.sha256.as_bytes().as_slice())
+    .bind(rows::integer(facts.size))
+    .bind(facts.md5.as_deref())
+    .bind(facts.blake2b_256.as_deref())
+    .bind(facts.uploaded_at.as_microsecond())
+    .bind(facts.uploader.as_deref())
+    .bind(facts.requires_python.as_deref())
+    .bind(facts.metadata_sha256.as_ref().map(|digest| digest.as_bytes().as_slice()))
+    .bind(rows::yanked_column(&facts.yanked))
+    .bind(log)
+    .execute(writing.on())
+    .await
+    .map_err(&failed)?;
+    sqlx::query(
+        "DELETE FROM deleted_files WHERE index_name = $1 AND sha256 = $2 AND filename = $3",
+    )
+    .bind(publication.index.as_str())
+    .bind(facts.sha256.as_bytes().as_slice())
+    .bind(&facts.filename)
+    .execute(writing.on())
+    .await
+    .map_err(&failed)?;
+    Ok(())
+}

@@ -1,0 +1,279 @@
+//! From rows to records: what cannot be read back is [`DbError::Corrupt`], and says what it was.
+
+use serde_json::{Map, Value};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use crate::db::{
+    ApiToken, Change, ChangeKind, DbError, FileFacts, FileRecord, FileRole, IndexRecord,
+    ReleaseRecord, Serial, TokenOperation, User, UserDetails,
+};
+use crate::model::{IndexName, ProjectName, Sha256, Timestamp, Yanked};
+
+/// SQLite's primary result codes for a file that is damaged or is none (sqlite3.h).
+const DAMAGED: [i32; 2] = [11, 26];
+
+/// Sorts a driver's error by what the caller can do about it.
+pub(super) fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> DbError {
+    move |error| match &error {
+        sqlx::Error::Database(refused) if refused.is_foreign_key_violation() => {
+            DbError::Conflict { doing }
+        }
+        sqlx::Error::Database(refused) if is_damaged(refused.as_ref()) => DbError::Corrupt {
+            doing,
+            what: error.to_string(),
+        },
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::RowNotFound => {
+            DbError::Corrupt {
+                doing,
+                what: error.to_string(),
+            }
+        }
+        _ => DbError::Unavailable {
+            doing,
+            source: Box::new(error),
+        },
+    }
+}
+
+fn is_damaged(refused: &dyn sqlx::error::DatabaseError) -> bool {
+    let code = refused.code().and_then(|code| code.parse::<i32>().ok());
+    code.is_some_and(|code| DAMAGED.contains(&(code & 0xff)))
+}
+
+/// Unsigned to SQLite's only integer; nothing of ours comes near the end.
+pub(super) fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// One column that has to be there and to parse.
+struct Reader<'a> {
+    row: &'a SqliteRow,
+    doing: &'static str,
+}
+
+impl<'a> Reader<'a> {
+    fn get<T>(&self, column: &str) -> Result<T, DbError>
+    where
+        T: sqlx::Decode<'a, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+    {
+        self.row.try_get(column).map_err(failed(self.doing))
+    }
+
+    fn wrong(&self, column: &str, found: &str) -> DbError {
+        DbError::Corrupt {
+            doing: self.doing,
+            what: format!("{found:?} as {column}"),
+        }
+    }
+
+    fn parsed<T>(&self, column: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, DbError> {
+        let text: String = self.get(column)?;
+        parse(&text).ok_or_else(|| self.wrong(column, &text))
+    }
+
+    fn parsed_if_any<T>(
+        &self,
+        column: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, DbError> {
+        let text: Option<String> = self.get(column)?;
+        let parsed = text.map(|text| parse(&text).ok_or_else(|| self.wrong(column, &text)));
+        parsed.transpose()
+    }
+
+    fn index(&self) -> Result<IndexName, DbError> {
+        self.parsed("index_name", |text| IndexName::parse(text).ok())
+    }
+
+    fn number(&self, column: &str) -> Result<u64, DbError> {
+        let number: i64 = self.get(column)?;
+        u64::try_from(number).map_err(|_| self.wrong(column, &number.to_string()))
+    }
+
+    fn instant(&self, column: &str) -> Result<Timestamp, DbError> {
+        let micros: i64 = self.get(column)?;
+        Timestamp::from_microsecond(micros).map_err(|_| self.wrong(column, &micros.to_string()))
+    }
+
+    fn instant_if_any(&self, column: &str) -> Result<Option<Timestamp>, DbError> {
+        let micros: Option<i64> = self.get(column)?;
+        micros.map(|_| self.instant(column)).transpose()
+    }
+
+    fn digest_if_any(&self, column: &str) -> Result<Option<Sha256>, DbError> {
+        let bytes: Option<Vec<u8>> = self.get(column)?;
+        let digest = bytes.map(|bytes| {
+            let length = format!("{} bytes", bytes.len());
+            bytes
+                .try_into()
+                .map(Sha256::from_bytes)
+                .map_err(|_| self.wrong(column, &length))
+        });
+        digest.transpose()
+    }
+
+    fn digest(&self, column: &str) -> Result<Sha256, DbError> {
+        self.digest_if_any(column)?
+            .ok_or_else(|| self.wrong(column, "nothing"))
+    }
+
+    fn object(&self, column: &str) -> Result<Map<String, Value>, DbError> {
+        self.parsed(column, |text| serde_json::from_str(text).ok())
+    }
+}
+
+/// The instant in a column.
+pub(super) fn instant(
+    row: &SqliteRow,
+    column: &str,
+    doing: &'static str,
+) -> Result<Timestamp, DbError> {
+    Reader { row, doing }.instant(column)
+}
+
+/// The digest in a column.
+pub(super) fn digest(
+    row: &SqliteRow,
+    column: &str,
+    doing: &'static str,
+) -> Result<Sha256, DbError> {
+    Reader { row, doing }.digest(column)
+}
+
+/// A row of `users`.
+pub(super) fn user(row: &SqliteRow) -> Result<User, DbError> {
+    let read = Reader {
+        row,
+        doing: "read a user",
+    };
+    Ok(User {
+        name: read.get("name")?,
+        password_hash: read.get("password_hash")?,
+        generation: read.number("generation")?,
+        details: UserDetails {
+            email: read.get("email")?,
+            title: read.get("title")?,
+            description: read.get("description")?,
+            custom_data: read
+                .parsed_if_any("custom_data", |text| serde_json::from_str(text).ok())?,
+        },
+        created: read.instant("created")?,
+        modified: read.instant_if_any("modified")?,
+    })
+}
+
+/// A row of `indexes`.
+pub(super) fn index(row: &SqliteRow) -> Result<IndexRecord, DbError> {
+    let read = Reader {
+        row,
+        doing: "read an index",
+    };
+    Ok(IndexRecord {
+        name: read.parsed("name", |text| IndexName::parse(text).ok())?,
+        config: read.object("config")?,
+        volatile: read.get("volatile")?,
+        revision: Serial(read.number("revision")?),
+        created: read.instant("created")?,
+    })
+}
+
+/// A row of `releases`.
+pub(super) fn release(row: &SqliteRow) -> Result<ReleaseRecord, DbError> {
+    let read = Reader {
+        row,
+        doing: "read a release",
+    };
+    Ok(ReleaseRecord {
+        version: read.get("version")?,
+        metadata: read.object("metadata")?,
+        created: read.instant("created")?,
+    })
+}
+
+/// A row of `files`.
+pub(super) fn file(row: &SqliteRow) -> Result<FileRecord, DbError> {
+    let read = Reader {
+        row,
+        doing: "read a file",
+    };
+    let for_file: Option<String> = read.get("for_file")?;
+    Ok(FileRecord {
+        index: read.index()?,
+        project: read.parsed("project", |text| ProjectName::parse(text).ok())?,
+        version: read.get("version")?,
+        facts: FileFacts {
+            filename: read.get("filename")?,
+            role: read.parsed("role", |word| FileRole::parse(word, for_file.clone()))?,
+            sha256: read.digest("sha256")?,
+            size: read.number("size")?,
+            md5: read.get("md5")?,
+            blake2b_256: read.get("blake2b_256")?,
+            uploaded_at: read.instant("uploaded_at")?,
+            uploader: read.get("uploader")?,
+            requires_python: read.get("requires_python")?,
+            metadata_sha256: read.digest_if_any("metadata_sha256")?,
+            yanked: yanked(read.get("yanked")?),
+            log: read.parsed("log", |text| serde_json::from_str(text).ok())?,
+        },
+    })
+}
+
+/// A row of `api_tokens`.
+pub(super) fn api_token(row: &SqliteRow) -> Result<ApiToken, DbError> {
+    let read = Reader {
+        row,
+        doing: "read a token",
+    };
+    let operations = |text: &str| -> Option<Vec<TokenOperation>> {
+        text.split(' ')
+            .filter(|word| !word.is_empty())
+            .map(TokenOperation::parse)
+            .collect()
+    };
+    Ok(ApiToken {
+        id: read.get("id")?,
+        user: read.get("user_name")?,
+        secret_hash: read.digest("secret_hash")?,
+        note: read.get("note")?,
+        index: read.parsed_if_any("index_name", |text| IndexName::parse(text).ok())?,
+        operations: read.parsed("operations", operations)?,
+        created: read.instant("created")?,
+        expires: read.instant("expires")?,
+        last_used: read.instant_if_any("last_used")?,
+    })
+}
+
+/// A row of `changes`.
+pub(super) fn change(row: &SqliteRow) -> Result<Change, DbError> {
+    let read = Reader {
+        row,
+        doing: "read the change log",
+    };
+    Ok(Change {
+        serial: Serial(read.number("serial")?),
+        at: read.instant("at")?,
+        who: read.get("who")?,
+        kind: read.parsed("what", ChangeKind::parse)?,
+        index: read.parsed_if_any("index_name", |text| IndexName::parse(text).ok())?,
+        project: read.parsed_if_any("project", |text| ProjectName::parse(text).ok())?,
+        detail: read.get("detail")?,
+    })
+}
+
+/// NULL: no; empty: without a reason (a reason is never empty).
+fn yanked(column: Option<String>) -> Yanked {
+    match column {
+        None => Yanked::No,
+        Some(reason) if reason.is_empty() => Yanked::Yes(None),
+        Some(reason) => Yanked::Yes(Some(reason.into())),
+    }
+}
+
+/// The column for it; see [`yanked`].
+pub(super) fn yanked_column(yanked: &Yanked) -> Option<&str> {
+    match yanked {
+        Yanked::No => None,
+        Yanked::Yes(reason) => Some(reason.as_deref().unwrap_or_default()),
+    }
+}

@@ -1,0 +1,78 @@
+//! A write transaction: takes the write lock at once, ends with one row of the change log.
+//!
+//! Dropped before [`Writing::commit`] it rolls back; that is how every refusal leaves nothing behind.
+
+use sqlx::SqliteConnection;
+use sqlx::Transaction;
+
+use super::open::Sqlite;
+use super::rows;
+use crate::db::{Cause, ChangeKind, DbError, Serial};
+use crate::model::{IndexName, ProjectName};
+
+pub(super) struct Writing {
+    transaction: Transaction<'static, sqlx::Sqlite>,
+    doing: &'static str,
+}
+
+/// What the change log says of a write.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct About<'a> {
+    pub(super) kind: ChangeKind,
+    pub(super) index: Option<&'a IndexName>,
+    pub(super) project: Option<&'a ProjectName>,
+    pub(super) detail: Option<&'a str>,
+}
+
+impl Sqlite {
+    /// Starts to write.
+    pub(super) async fn write(&self, doing: &'static str) -> Result<Writing, DbError> {
+        let begun = self.writer.begin_with("BEGIN IMMEDIATE").await;
+        Ok(Writing {
+            transaction: begun.map_err(rows::failed(doing))?,
+            doing,
+        })
+    }
+}
+
+impl Writing {
+    /// What to run statements on.
+    pub(super) fn on(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
+
+    /// Sorts an error by what the caller can do about it.
+    pub(super) fn failed(&self) -> impl Fn(sqlx::Error) -> DbError + use<> {
+        rows::failed(self.doing)
+    }
+
+    /// Adds the row of the change log.
+    pub(super) async fn note(
+        &mut self,
+        cause: &Cause,
+        about: About<'_>,
+    ) -> Result<Serial, DbError> {
+        let serial: i64 = sqlx::query_scalar(
+            "INSERT INTO changes (at, who, what, index_name, project, detail)
+             VALUES ($1, $2, $3, $4, $5, $6) RETURNING serial",
+        )
+        .bind(cause.at.as_microsecond())
+        .bind(cause.who.as_deref())
+        .bind(about.kind.as_str())
+        .bind(about.index.map(IndexName::as_str))
+        .bind(about.project.map(ProjectName::as_str))
+        .bind(about.detail)
+        .fetch_one(&mut *self.transaction)
+        .await
+        .map_err(rows::failed(self.doing))?;
+        Ok(Serial(serial.unsigned_abs()))
+    }
+
+    /// Makes everything visible, durably.
+    pub(super) async fn commit(self) -> Result<(), DbError> {
+        self.transaction
+            .commit()
+            .await
+            .map_err(rows::failed(self.doing))
+    }
+}

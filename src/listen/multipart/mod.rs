@@ -1,0 +1,8 @@
+//! Forms as uploads send them, read as they arrive.
+
+mod delimiter;
+mod form;
+mod head;
+
+pub use form::{FormLimits, Multipart, MultipartError, Part};
+pub use head::PartHead;

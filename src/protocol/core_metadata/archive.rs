@@ -1,0 +1,403 @@
+//! The metadata file inside a wheel, an sdist or an egg.
+//!
+//! Everything here reads what strangers packed, so everything has a limit: how much of a zip's directory
+//! is read (it ends up in memory), how far an sdist is unpacked to find its `PKG-INFO` (it may be a
+//! bomb), and how long the metadata itself may be. Reading blocks; call it off the runtime's threads.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use super::tar::{self, Found};
+use crate::model::{Filename, Kind};
+
+/// Longest metadata file, in bytes. The longest ones met carry a changelog of a few hundred KiB.
+const METADATA_MAX: u64 = 8 << 20;
+
+/// Most bytes of a zip that are read to learn its directory: room for 100,000 files, and little enough
+/// that what the reader makes of it fits in memory.
+const DIRECTORY_MAX: u64 = 16 << 20;
+
+/// Most bytes of an sdist that are unpacked while looking for its `PKG-INFO`: seconds of work.
+const UNPACKED_MAX: u64 = 1 << 30;
+
+/// Why a file is not what its name says.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveFault {
+    /// It is not an archive of its kind, or a damaged one.
+    #[error("{filename} is not a readable {wanted} archive")]
+    NotAnArchive {
+        /// The file.
+        filename: String,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// A wheel without metadata, or with two.
+    #[error("{filename} holds {found} .dist-info/METADATA files, a wheel holds one")]
+    NoMetadata {
+        /// The file.
+        filename: String,
+        /// How many there are.
+        found: usize,
+    },
+    /// It takes more than a limit allows.
+    #[error("{filename} has {what} over the limit of {limit} bytes")]
+    TooLarge {
+        /// The file.
+        filename: String,
+        /// What there is too much of.
+        what: &'static str,
+        /// How much is allowed.
+        limit: u64,
+    },
+    /// The file could not be read at all.
+    #[error("read {filename}")]
+    Io {
+        /// The file.
+        filename: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The bytes of a file's `METADATA` or `PKG-INFO`. Nothing for kinds that have none, for archives we do
+/// not unpack, and for sdists of old that have none; a wheel has to have one.
+///
+/// # Errors
+/// When the content is not what the name says, or takes more than the limits allow.
+pub fn metadata_of(
+    content: impl Read + Seek,
+    filename: &Filename,
+) -> Result<Option<Vec<u8>>, ArchiveFault> {
+    let raw = filename.as_str();
+    match filename.kind() {
+        Kind::Wheel => in_zip(content, raw, is_dist_info).and_then(|found| match found {
+            (Some(metadata), 1) => Ok(Some(metadata)),
+            (_, found) => Err(ArchiveFault::NoMetadata {
+                filename: raw.to_owned(),
+                found,
+            }),
+        }),
+        Kind::Egg => {
+            in_zip(content, raw, |name| name == "EGG-INFO/PKG-INFO").map(|(metadata, _)| metadata)
+        }
+        Kind::Sdist if raw.ends_with(".zip") => {
+            in_zip(content, raw, is_pkg_info).map(|(metadata, _)| metadata)
+        }
+        Kind::Sdist if raw.ends_with(".tar.gz") || raw.ends_with(".tgz") => in_tar_gz(content, raw),
+        Kind::Sdist | Kind::Other => Ok(None),
+    }
+}
+
+/// `name-version.dist-info/METADATA` (PEP 427), at the top.
+fn is_dist_info(name: &str) -> bool {
+    let folder = name.strip_suffix("/METADATA");
+    folder.is_some_and(|folder| folder.ends_with(".dist-info") && !folder.contains('/'))
+}
+
+/// `name-version/PKG-INFO` (PEP 625), at the top.
+fn is_pkg_info(name: &str) -> bool {
+    let name = name.strip_prefix("./").unwrap_or(name);
+    name.strip_suffix("/PKG-INFO")
+        .is_some_and(|folder| !folder.is_empty() && !folder.contains('/'))
+}
+
+/// The first wanted entry of a zip, and how many of them there are.
+fn in_zip(
+    content: impl Read + Seek,
+    filename: &str,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<(Option<Vec<u8>>, usize), ArchiveFault> {
+    let damaged = |error: zip::result::ZipError| match error {
+        zip::result::ZipError::Io(error) => {
+            fault(filename, "zip", "a directory", DIRECTORY_MAX, error)
+        }
+        _ => ArchiveFault::NotAnArchive {
+            filename: filename.to_owned(),
+            wanted: "zip",
+        },
+    };
+    let content = Budget {
+        inner: io::BufReader::new(content),
+        left: DIRECTORY_MAX,
+    };
+    let mut archive = zip::ZipArchive::new(content).map_err(damaged)?;
+    let names = archive.file_names().filter_map(Result::ok);
+    let found: Vec<String> = names
+        .filter(|name| wanted(name))
+        .map(|name| name.into_owned())
+        .collect();
+    let Some(first) = found.first() else {
+        return Ok((None, 0));
+    };
+    let entry = archive.by_name(first).map_err(damaged)?;
+    let mut metadata = Vec::new();
+    let unpacked = entry.take(METADATA_MAX + 1).read_to_end(&mut metadata);
+    unpacked.map_err(|error| fault(filename, "zip", "a directory", DIRECTORY_MAX, error))?;
+    if metadata.len() as u64 > METADATA_MAX {
+        return Err(too_large(filename, "metadata", METADATA_MAX));
+    }
+    Ok((Some(metadata), found.len()))
+}
+
+fn in_tar_gz(content: impl Read, filename: &str) -> Result<Option<Vec<u8>>, ArchiveFault> {
+    let unpacked = flate2::read::MultiGzDecoder::new(io::BufReader::new(content));
+    let unpacked = Budget {
+        inner: unpacked,
+        left: UNPACKED_MAX,
+    };
+    match tar::find(unpacked, is_pkg_info, METADATA_MAX) {
+        Ok(Found::Entry(metadata)) => Ok(Some(metadata)),
+        Ok(Found::Nothing) => Ok(None),
+        Ok(Found::TooLong) => Err(too_large(filename, "metadata", METADATA_MAX)),
+        Ok(Found::Broken) => Err(ArchiveFault::NotAnArchive {
+            filename: filename.to_owned(),
+            wanted: "tar.gz",
+        }),
+        Err(error) => Err(fault(
+            filename,
+            "tar.gz",
+            "unpacked content",
+            UNPACKED_MAX,
+            error,
+        )),
+    }
+}
+
+fn too_large(filename: &str, what: &'static str, limit: u64) -> ArchiveFault {
+    ArchiveFault::TooLarge {
+        filename: filename.to_owned(),
+        what,
+        limit,
+    }
+}
+
+/// A failed read: over the budget, refused by the system, or (from a decoder) nonsense.
+fn fault(
+    filename: &str,
+    wanted: &'static str,
+    what: &'static str,
+    limit: u64,
+    error: io::Error,
+) -> ArchiveFault {
+    let filename = filename.to_owned();
+    if error.get_ref().is_some_and(|inner| inner.is::<Spent>()) {
+        ArchiveFault::TooLarge {
+            filename,
+            what,
+            limit,
+        }
+    } else if error.raw_os_error().is_some() && error.kind() != io::ErrorKind::InvalidInput {
+        ArchiveFault::Io {
+            filename,
+            source: error,
+        }
+    } else {
+        // `InvalidInput` from the system is a seek to before the start: the archive made us do it.
+        ArchiveFault::NotAnArchive { filename, wanted }
+    }
+}
+
+/// A reader that stops with an error after so many bytes.
+struct Budget<R> {
+    inner: R,
+    left: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("more was read than is allowed")]
+struct Spent;
+
+impl<R: Read> Read for Budget<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.left = self
+            .left
+            .checked_sub(count as u64)
+            .ok_or_else(|| io::Error::other(Spent))?;
+        Ok(count)
+    }
+}
+
+impl<R: Seek> Seek for Budget<R> {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.inner.seek(position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write};
+
+    use super::*;
+    use crate::model::ProjectName;
+
+    const METADATA: &[u8] = b"Name: a\nVersion: 1\n";
+
+    fn named(raw: &str) -> Filename {
+        Filename::parse(raw, &ProjectName::parse("a").unwrap()).unwrap()
+    }
+
+    fn zip_of(entries: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, content) in entries {
+            let options = zip::write::SimpleFileOptions::default();
+            archive.start_file(*name, options).unwrap();
+            archive.write_all(content).unwrap();
+        }
+        archive.finish().unwrap().into_inner()
+    }
+
+    fn gzip_of(content: &[u8]) -> Vec<u8> {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(content).unwrap();
+        packed.finish().unwrap()
+    }
+
+    fn read(content: Vec<u8>, raw: &str) -> Result<Option<Vec<u8>>, String> {
+        metadata_of(Cursor::new(content), &named(raw)).map_err(|fault| fault.to_string())
+    }
+
+    const WHEEL: &str = "a-1-py3-none-any.whl";
+
+    #[test]
+    fn each_kind_keeps_its_metadata_in_its_place() {
+        let tar = tar::archive_of(&[("a-1/a.py", b"1"), ("a-1/PKG-INFO", METADATA)]);
+        let deeper = ("a-1/a.egg-info/PKG-INFO", &b"Name: other"[..]);
+        let table = [
+            (
+                WHEEL,
+                zip_of(&[("a.py", b""), ("a-1.dist-info/METADATA", METADATA)]),
+            ),
+            ("a-1.tar.gz", gzip_of(&tar)),
+            ("a-1.tgz", gzip_of(&tar)),
+            ("a-1.zip", zip_of(&[deeper, ("a-1/PKG-INFO", METADATA)])),
+            ("a-1-py3.8.egg", zip_of(&[("EGG-INFO/PKG-INFO", METADATA)])),
+        ];
+        for (raw, content) in table {
+            assert_eq!(read(content, raw), Ok(Some(METADATA.to_vec())), "{raw}");
+        }
+    }
+
+    #[test]
+    fn an_sdist_may_have_none_and_other_kinds_are_not_opened() {
+        let table = [
+            (
+                "a-1.tar.gz",
+                gzip_of(&tar::archive_of(&[("a-1/a.py", b"1")])),
+            ),
+            ("a-1.zip", zip_of(&[("a-1/a.py", b"1")])),
+            ("a-1.exe", b"MZ".to_vec()),
+            ("a-1.tar.bz2", b"BZh".to_vec()),
+        ];
+        for (raw, content) in table {
+            assert_eq!(read(content, raw), Ok(None), "{raw}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_what_its_name_says_is_told() {
+        let wheel = zip_of(&[("a-1.dist-info/METADATA", METADATA)]);
+        let two = [
+            ("a-1.dist-info/METADATA", METADATA),
+            ("b-1.dist-info/METADATA", METADATA),
+        ];
+        let vendored = zip_of(&[("a/_vendor/b-1.dist-info/METADATA", METADATA)]);
+        let sdist = gzip_of(&tar::archive_of(&[("a-1/PKG-INFO", METADATA)]));
+        let table = [
+            (
+                WHEEL,
+                b"any bytes".to_vec(),
+                "a-1-py3-none-any.whl is not a readable zip archive",
+            ),
+            (
+                WHEEL,
+                Vec::new(),
+                "a-1-py3-none-any.whl is not a readable zip archive",
+            ),
+            (
+                WHEEL,
+                wheel[..wheel.len() - 30].to_vec(),
+                "a-1-py3-none-any.whl is not a readable zip archive",
+            ),
+            (
+                WHEEL,
+                zip_of(&two),
+                "a-1-py3-none-any.whl holds 2 .dist-info/METADATA files, a wheel holds one",
+            ),
+            (
+                WHEEL,
+                vendored,
+                "a-1-py3-none-any.whl holds 0 .dist-info/METADATA files, a wheel holds one",
+            ),
+            (
+                "a-1.tar.gz",
+                wheel,
+                "a-1.tar.gz is not a readable tar.gz archive",
+            ),
+            (
+                "a-1.tar.gz",
+                sdist[..40].to_vec(),
+                "a-1.tar.gz is not a readable tar.gz archive",
+            ),
+            ("a-1.zip", sdist, "a-1.zip is not a readable zip archive"),
+        ];
+        for (raw, content, text) in table {
+            assert_eq!(read(content, raw), Err(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn bombs_go_off_at_their_limit() {
+        let long = vec![b' '; usize::try_from(METADATA_MAX).unwrap() + 1];
+        let text = "has metadata over the limit of 8388608 bytes";
+        let wheel = zip_of(&[("a-1.dist-info/METADATA", &long)]);
+        assert_eq!(read(wheel, WHEEL), Err(format!("{WHEEL} {text}")));
+        let sdist = gzip_of(&tar::archive_of(&[("a-1/PKG-INFO", &long)]));
+        assert_eq!(read(sdist, "a-1.tar.gz"), Err(format!("a-1.tar.gz {text}")));
+    }
+
+    #[test]
+    fn a_budget_is_spent_once() {
+        let mut reader = Budget {
+            inner: &[0_u8; 100][..],
+            left: 99,
+        };
+        let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
+        let told = fault("a.zip", "zip", "a directory", 99, error);
+        assert!(
+            matches!(told, ArchiveFault::TooLarge { limit: 99, .. }),
+            "{told:?}"
+        );
+        let mut enough = Budget {
+            inner: &[0_u8; 99][..],
+            left: 99,
+        };
+        assert_eq!(enough.read_to_end(&mut Vec::new()).unwrap(), 99);
+    }
+
+    #[test]
+    fn a_zip_whose_directory_is_too_long_is_not_read_into_memory() {
+        let mut content = zip_of(&[("a-1.dist-info/METADATA", METADATA)]);
+        // Says that its directory has 65,535 entries, with names of 65,535 bytes, and brings them.
+        let end = content.len() - 22;
+        let start = u32::from_le_bytes(content[end + 16..end + 20].try_into().unwrap());
+        let mut entry = content[start as usize..end].to_vec();
+        let tail = content.split_off(end);
+        content.truncate(start as usize);
+        entry[28..30].copy_from_slice(&u16::MAX.to_le_bytes());
+        entry.resize(46 + usize::from(u16::MAX), b'x');
+        let count = 400_u16;
+        for _ in 0..count {
+            content.extend_from_slice(&entry);
+        }
+        let length = u32::from(count) * u32::try_from(entry.len()).unwrap();
+        content.extend_from_slice(&tail[..8]);
+        content.extend_from_slice(&count.to_le_bytes());
+        content.extend_from_slice(&count.to_le_bytes());
+        content.extend_from_slice(&length.to_le_bytes());
+        content.extend_from_slice(&start.to_le_bytes());
+        content.extend_from_slice(&[0, 0]);
+        let text = "has a directory over the limit of 16777216 bytes";
+        assert_eq!(read(content, WHEEL), Err(format!("{WHEEL} {text}")));
+    }
+}

@@ -1,0 +1,235 @@
+//! `METADATA` and `PKG-INFO`: the head of a mail, of which we want three fields (core metadata
+//! specification, PEP 241 and after).
+//!
+//! The artifact is trusted, not the form: name and version inside have to be those it was uploaded as,
+//! and `Requires-Python` is taken from here because installers choose by it.
+
+use crate::model::{ProjectName, Version};
+
+/// Longest head looked at, in bytes; the description behind it may be longer.
+const HEAD_MAX: usize = 4 << 20;
+
+/// The fields of core metadata that the gateway uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CoreMetadataFields {
+    /// `Name`, as written.
+    pub name: String,
+    /// `Version`, as written.
+    pub version: String,
+    /// `Requires-Python`, where it says something.
+    pub requires_python: Option<String>,
+}
+
+/// Why metadata is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CoreMetadataFault {
+    /// A required field is missing or empty.
+    #[error("the metadata in the file has no {0}")]
+    Missing(&'static str),
+    /// It is the metadata of something else.
+    #[error("the metadata in the file is of {found}, not of {stated}")]
+    Differs {
+        /// Name or version inside.
+        found: String,
+        /// Name or version in the form.
+        stated: String,
+    },
+}
+
+impl CoreMetadataFields {
+    /// Reads the head; folded lines are joined, the first of a repeated field counts, and what is not
+    /// UTF-8 is replaced (it can only be in fields that are not used).
+    ///
+    /// # Errors
+    /// When name or version is missing.
+    pub fn parse(content: &[u8]) -> Result<Self, CoreMetadataFault> {
+        let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+        let text = String::from_utf8_lossy(&content[..content.len().min(HEAD_MAX)]);
+        let mut fields: [Option<String>; 3] = [None, None, None];
+        let mut current: Option<usize> = None;
+        for line in text.lines() {
+            if line.is_empty() {
+                break;
+            }
+            if line.starts_with([' ', '\t']) {
+                if let Some(Some(value)) = current.map(|at| &mut fields[at]) {
+                    value.push(' ');
+                    value.push_str(line.trim());
+                }
+                continue;
+            }
+            current = line.split_once(':').and_then(|(name, value)| {
+                let at = NAMES
+                    .iter()
+                    .position(|known| known.eq_ignore_ascii_case(name.trim()))?;
+                if fields[at].is_some() {
+                    return None;
+                }
+                fields[at] = Some(value.trim().to_owned());
+                Some(at)
+            });
+        }
+        let [name, version, requires_python] =
+            fields.map(|field| field.filter(|value| !value.is_empty() && value != "UNKNOWN"));
+        Ok(Self {
+            name: name.ok_or(CoreMetadataFault::Missing(NAMES[0]))?,
+            version: version.ok_or(CoreMetadataFault::Missing(NAMES[1]))?,
+            requires_python,
+        })
+    }
+
+    /// Compares with the release that the file was uploaded for.
+    ///
+    /// # Errors
+    /// When the name normalises to another one, or the version is another under PEP 440 (or, of a legacy
+    /// version, another text).
+    pub fn agrees_with(
+        &self,
+        project: &ProjectName,
+        version: &str,
+    ) -> Result<(), CoreMetadataFault> {
+        if !ProjectName::parse(&self.name).is_ok_and(|name| name == *project) {
+            return Err(CoreMetadataFault::Differs {
+                found: format!("project {:?}", self.name),
+                stated: format!("{project:?}", project = project.as_str()),
+            });
+        }
+        if Version::parse(&self.version) != Version::parse(version) {
+            return Err(CoreMetadataFault::Differs {
+                found: format!("version {:?}", self.version),
+                stated: format!("{version:?}"),
+            });
+        }
+        Ok(())
+    }
+}
+
+const NAMES: [&str; 3] = ["Name", "Version", "Requires-Python"];
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<CoreMetadataFields, CoreMetadataFault> {
+        CoreMetadataFields::parse(text.as_bytes())
+    }
+
+    #[test]
+    fn heads_met_in_the_field() {
+        let table = [
+            (
+                "Metadata-Version: 2.1\nName: Hello.Pkg\nVersion: 1.0\n",
+                "Hello.Pkg",
+                "1.0",
+                None,
+            ),
+            (
+                "name: a\r\nVERSION:1\r\nRequires-Python: >=3.8\r\n\r\nName: b\r\n",
+                "a",
+                "1",
+                Some(">=3.8"),
+            ),
+            (
+                "\u{feff}Name: a\nVersion: 1\nRequires-Python: >=3.8,\n  <4\n",
+                "a",
+                "1",
+                Some(">=3.8, <4"),
+            ),
+            (
+                "Summary: x\n Name: folded\nName: a\nVersion: 1\nVersion: 2\n more\n",
+                "a",
+                "1",
+                None,
+            ),
+            (
+                "Name: a\nVersion: 1\nRequires-Python: UNKNOWN\n",
+                "a",
+                "1",
+                None,
+            ),
+            (
+                "no colon here\nName: a\nVersion: 1\nRequires-Python:\n",
+                "a",
+                "1",
+                None,
+            ),
+        ];
+        for (text, name, version, requires_python) in table {
+            let fields = parse(text).unwrap();
+            assert_eq!(
+                (&*fields.name, &*fields.version),
+                (name, version),
+                "{text:?}"
+            );
+            assert_eq!(
+                fields.requires_python.as_deref(),
+                requires_python,
+                "{text:?}"
+            );
+        }
+        assert!(CoreMetadataFields::parse(b"Author: \xff\nName: a\nVersion: 1").is_ok());
+    }
+
+    #[test]
+    fn what_is_missing_is_told() {
+        for (text, field) in [
+            ("", "Name"),
+            ("Name: a\n", "Version"),
+            ("Version: 1\n\nName: a", "Name"),
+            ("Name: \nVersion: 1", "Name"),
+        ] {
+            assert_eq!(
+                parse(text),
+                Err(CoreMetadataFault::Missing(field)),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn spellings_agree_and_other_releases_do_not() {
+        let project = ProjectName::parse("hello-pkg").unwrap();
+        let table = [
+            ("Hello.Pkg", "1.0", "1.0.0", None),
+            ("hello_pkg", "1.0-ALPHA.1", "1.0a1", None),
+            ("hello-pkg", "2004d", "2004d", None),
+            (
+                "hello",
+                "1.0",
+                "1.0",
+                Some(r#"the metadata in the file is of project "hello", not of "hello-pkg""#),
+            ),
+            (
+                "hello-pkg",
+                "1.0",
+                "1.1",
+                Some(r#"the metadata in the file is of version "1.0", not of "1.1""#),
+            ),
+            (
+                "hello-pkg",
+                "2004d",
+                "2004e",
+                Some(r#"the metadata in the file is of version "2004d", not of "2004e""#),
+            ),
+        ];
+        for (name, inside, stated, fault) in table {
+            let fields = parse(&format!("Name: {name}\nVersion: {inside}")).unwrap();
+            let answer = fields
+                .agrees_with(&project, stated)
+                .err()
+                .map(|fault| fault.to_string());
+            assert_eq!(answer.as_deref(), fault);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_have_an_answer(content in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(fields) = CoreMetadataFields::parse(&content) {
+                prop_assert!(!fields.name.is_empty() && !fields.version.is_empty());
+            }
+        }
+    }
+}

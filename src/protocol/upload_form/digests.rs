@@ -1,0 +1,64 @@
+//! The digests that a client states of the file it sends, and whether they hold (devpi ignores them).
+
+use super::fault::FormFault;
+use crate::model::Sha256;
+
+/// Digests that a client states of its file; hex in lower case.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClaimedDigests {
+    /// `sha256_digest`
+    pub sha256: Option<Sha256>,
+    /// `md5_digest`
+    pub md5: Option<String>,
+    /// `blake2_256_digest`
+    pub blake2b_256: Option<String>,
+}
+
+impl ClaimedDigests {
+    /// Reads the fields of a form; what is no digest is a fault.
+    pub(super) fn read<'a>(
+        field: impl Fn(&str) -> Option<&'a str>,
+        faults: &mut Vec<FormFault>,
+    ) -> Self {
+        let mut stated = |name: &str, digits: usize| {
+            let text = field(name).filter(|text| !text.is_empty())?;
+            if text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                return Some(text.to_ascii_lowercase());
+            }
+            faults.push(FormFault(format!(
+                "{name} is not {digits} hexadecimal digits"
+            )));
+            None
+        };
+        Self {
+            sha256: stated("sha256_digest", 64).and_then(|hex| Sha256::parse(&hex).ok()),
+            md5: stated("md5_digest", 32),
+            blake2b_256: stated("blake2_256_digest", 64),
+        }
+    }
+
+    /// Compares with what the content turned out to be.
+    ///
+    /// # Errors
+    /// The first digest that differs.
+    pub fn check(&self, sha256: &Sha256, md5: &str, blake2b_256: &str) -> Result<(), FormFault> {
+        let stated_sha256 = self.sha256.map(|digest| digest.to_hex());
+        let pairs = [
+            ("sha256", stated_sha256.as_deref(), sha256.to_hex()),
+            ("md5", self.md5.as_deref(), md5.to_ascii_lowercase()),
+            (
+                "blake2_256",
+                self.blake2b_256.as_deref(),
+                blake2b_256.to_ascii_lowercase(),
+            ),
+        ];
+        for (algorithm, stated, found) in pairs {
+            if let Some(stated) = stated.filter(|stated| *stated != found) {
+                return Err(FormFault(format!(
+                    "the content's {algorithm} digest is {found}, not {stated} as stated"
+                )));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,482 @@
+//! What an upload form asks for: a file, a registration or documentation — or everything that is wrong
+//! with it.
+//!
+//! The texts are devpi's where it has one (devpi-protocol.md §12): people read them from the status line
+//! that twine, flit and distutils print. Unlike devpi, the file name has to agree with name and version
+//! as an installer would read it, and digests that were sent have to hold.
+
+use super::agreement::{check_ending, filename_of, is_version, name_fault};
+use super::digests::ClaimedDigests;
+use super::fault::{FormFault, FormFaults, quoted};
+use super::fields::{MetadataFields, UNKNOWN, kept};
+use crate::model::{Filename, ProjectName};
+
+/// A form's fields, and the name of its `content` file if it came with one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UploadForm {
+    /// Fields in the order they came.
+    pub fields: Vec<(String, String)>,
+    /// `filename` of the part called `content`.
+    pub content_filename: Option<String>,
+}
+
+/// What a form asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Submission {
+    /// `file_upload`: make the file part of the release.
+    File(FileSubmission),
+    /// `submit`: make the release known without files.
+    Register(SubmittedRelease),
+    /// `doc_upload`: documentation of a release.
+    Docs {
+        /// The project.
+        project: ProjectName,
+        /// Its name as written.
+        spelling: String,
+        /// The version; nothing: the latest release.
+        version: Option<String>,
+        /// The digests that the client states.
+        claimed: ClaimedDigests,
+    },
+}
+
+/// A file to add to a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSubmission {
+    /// The release.
+    pub release: SubmittedRelease,
+    /// The file's name, which agrees with the release.
+    pub filename: Filename,
+    /// The digests that the client states.
+    pub claimed: ClaimedDigests,
+}
+
+/// A release as a form describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubmittedRelease {
+    /// The project.
+    pub project: ProjectName,
+    /// Its name as written.
+    pub spelling: String,
+    /// The version as written.
+    pub version: String,
+    /// The metadata fields that were sent, `name` and `version` among them.
+    pub metadata: MetadataFields,
+}
+
+impl UploadForm {
+    /// Reads what the form asks for.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn read(&self) -> Result<Submission, FormFaults> {
+        match self.last(":action") {
+            Some("file_upload") => self.read_file(),
+            Some("submit") => self.read_registration(),
+            Some("doc_upload") => self.read_docs(),
+            Some(other) => Err(only(format!("action '{}' not supported", quoted(other)))),
+            None => Err(only("the form has no field :action".to_owned())),
+        }
+    }
+
+    fn read_file(&self) -> Result<Submission, FormFaults> {
+        let mut faults = Vec::new();
+        let release = self.release(&mut faults);
+        let claimed = ClaimedDigests::read(|field| self.last(field), &mut faults);
+        // devpi's order: what is wrong with the file comes first.
+        match self.filename(release.as_ref()) {
+            Ok(Some(filename)) => {
+                if let (Some(release), []) = (release, faults.as_slice()) {
+                    return Ok(Submission::File(FileSubmission {
+                        release,
+                        filename,
+                        claimed,
+                    }));
+                }
+            }
+            Ok(None) => {}
+            Err(fault) => faults.insert(0, fault),
+        }
+        Err(FormFaults(faults))
+    }
+
+    fn read_registration(&self) -> Result<Submission, FormFaults> {
+        let mut faults = Vec::new();
+        let release = self.release(&mut faults);
+        release.map(Submission::Register).ok_or(FormFaults(faults))
+    }
+
+    fn read_docs(&self) -> Result<Submission, FormFaults> {
+        let mut faults = Vec::new();
+        if self.content_filename.is_none() {
+            faults.push(content_missing());
+        }
+        let project = self.project(&mut faults);
+        let version = self.stated("version");
+        if version.is_some_and(|version| !is_version(version)) {
+            faults.push(unsafe_version());
+        }
+        let claimed = ClaimedDigests::read(|field| self.last(field), &mut faults);
+        match (project, faults.as_slice()) {
+            (Some((project, spelling)), []) => {
+                let version = version.map(str::to_owned);
+                Ok(Submission::Docs {
+                    project,
+                    spelling,
+                    version,
+                    claimed,
+                })
+            }
+            _ => Err(FormFaults(faults)),
+        }
+    }
+
+    fn release(&self, faults: &mut Vec<FormFault>) -> Option<SubmittedRelease> {
+        let project = self.project(faults);
+        let version = self.stated("version");
+        match version {
+            None => faults.push(missing("version")),
+            Some(version) if !is_version(version) => faults.push(unsafe_version()),
+            Some(_) => {}
+        }
+        let (project, spelling) = project?;
+        let version = version.filter(|version| is_version(version))?.to_owned();
+        let metadata = kept(self.fields.iter().map(|(name, value)| (&**name, &**value)));
+        Some(SubmittedRelease {
+            project,
+            spelling,
+            version,
+            metadata,
+        })
+    }
+
+    fn project(&self, faults: &mut Vec<FormFault>) -> Option<(ProjectName, String)> {
+        let Some(spelling) = self.stated("name") else {
+            faults.push(missing("name"));
+            return None;
+        };
+        match ProjectName::parse(spelling) {
+            Ok(project) => Some((project, spelling.to_owned())),
+            Err(_) => {
+                faults.push(FormFault(format!(
+                    "invalid metadata: {}",
+                    name_fault(spelling)
+                )));
+                None
+            }
+        }
+    }
+
+    /// The file's name, if it is one of the release; nothing if that cannot be judged without a release.
+    fn filename(&self, release: Option<&SubmittedRelease>) -> Result<Option<Filename>, FormFault> {
+        let raw = self
+            .content_filename
+            .as_deref()
+            .filter(|raw| !raw.is_empty());
+        let raw = raw.ok_or_else(content_missing)?;
+        check_ending(raw)?;
+        let named = release
+            .map(|release| filename_of(raw, &release.project, &release.spelling, &release.version));
+        named.transpose()
+    }
+
+    /// A field that says something.
+    fn stated(&self, name: &str) -> Option<&str> {
+        self.last(name)
+            .filter(|value| !value.is_empty() && *value != UNKNOWN)
+    }
+
+    fn last(&self, name: &str) -> Option<&str> {
+        let found = self.fields.iter().rev().find(|(field, _)| field == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+fn unsafe_version() -> FormFault {
+    FormFault("invalid metadata: Invalid package name or version (URL safety)".to_owned())
+}
+
+fn missing(field: &str) -> FormFault {
+    FormFault(format!(
+        "invalid metadata: Missing required field \"{field}\""
+    ))
+}
+
+fn content_missing() -> FormFault {
+    FormFault("content file field not found".to_owned())
+}
+
+fn only(text: String) -> FormFaults {
+    FormFaults(vec![FormFault(text)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Sha256;
+
+    fn form(fields: &[(&str, &str)], filename: Option<&str>) -> UploadForm {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        UploadForm {
+            fields: fields.iter().map(owned).collect(),
+            content_filename: filename.map(str::to_owned),
+        }
+    }
+
+    fn upload(name: &str, version: &str, filename: &str) -> Result<Submission, String> {
+        let fields = [
+            (":action", "file_upload"),
+            ("name", name),
+            ("version", version),
+        ];
+        form(&fields, Some(filename))
+            .read()
+            .map_err(|faults| faults.to_string())
+    }
+
+    #[test]
+    fn files_that_agree_with_their_release() {
+        let table = [
+            ("Hello.Pkg", "1.0", "Hello.Pkg-1.0-py3-none-any.whl"),
+            ("Hello.Pkg", "1.0", "hello_pkg-1.0.tar.gz"),
+            ("hello-pkg", "1.0.0", "hello_pkg-1.0-py3-none-any.whl"),
+            ("hello-pkg", "v1.0-ALPHA.1", "hello_pkg-1.0a1.tar.gz"),
+            (
+                "torch",
+                "2.1.0+cu121",
+                "torch-2.1.0+cu121-cp311-cp311-linux_x86_64.whl",
+            ),
+            ("a", "1.0+ubuntu-1", "a-1.0+ubuntu_1-py3-none-any.whl"),
+            ("pkg", "1!2017.4+devpi", "pkg-1!2017.4+devpi.zip"),
+            ("pytz", "2004d", "pytz-2004d.zip"),
+            ("a", "my version", "a-my_version.zip"),
+            ("a", "1.0", "a-1.0.linux-x86_64.tar.gz"),
+            ("a", "1.0", "a-1.0-1.noarch.rpm"),
+            ("lxml", "2.3", "lxml-2.3.win32-py2.7.exe"),
+            ("setuptools", "0.6c11", "setuptools-0.6c11-py2.7.egg"),
+        ];
+        for (name, version, filename) in table {
+            let submission = upload(name, version, filename).unwrap();
+            let Submission::File(file) = submission else {
+                panic!("{submission:?}")
+            };
+            assert_eq!(file.filename.as_str(), filename);
+            assert_eq!(
+                (&*file.release.spelling, &*file.release.version),
+                (name, version)
+            );
+            assert_eq!(file.release.metadata["version"], version);
+        }
+    }
+
+    #[test]
+    fn files_that_do_not_are_told_in_devpis_words() {
+        let table = [
+            (
+                "a",
+                "1.0",
+                "a-1.0.1.tar.gz",
+                "filename 'a-1.0.1.tar.gz' does not contain version '1.0'",
+            ),
+            (
+                "a",
+                "1.0",
+                "a-11.0.tar.gz",
+                "filename 'a-11.0.tar.gz' does not contain version '1.0'",
+            ),
+            (
+                "a",
+                "1.0",
+                "a-1.0rc1.zip",
+                "filename 'a-1.0rc1.zip' does not contain version '1.0'",
+            ),
+            (
+                "a",
+                "2004d",
+                "a-2004e.zip",
+                "filename 'a-2004e.zip' does not contain version '2004d'",
+            ),
+            (
+                "a",
+                "1.0",
+                "b-1.0.tar.gz",
+                "filename 'b-1.0.tar.gz' does not match project name 'a'",
+            ),
+            (
+                "a",
+                "1.0",
+                "a.tar.gz",
+                "filename 'a.tar.gz' does not match project name 'a'",
+            ),
+            (
+                "a",
+                "1.0",
+                "a-1.0.txt",
+                "'a-1.0.txt' is not a valid archive name",
+            ),
+            (
+                "a",
+                "1.0",
+                "a-1.0.tar.xz",
+                "'a-1.0.tar.xz' is not a valid archive name",
+            ),
+            (
+                "a",
+                "1.0",
+                "../a-1.0.zip",
+                "'../a-1.0.zip' is not a valid archive name",
+            ),
+            (
+                "a",
+                "1.0",
+                "a-1.0\r\n.zip",
+                "'a-1.0??.zip' is not a valid archive name",
+            ),
+            ("a", "1.0", "zip", "'zip' is not a valid archive name"),
+            ("a", "1.0", "", "content file field not found"),
+        ];
+        for (name, version, filename, text) in table {
+            assert_eq!(upload(name, version, filename).unwrap_err(), text);
+        }
+    }
+
+    #[test]
+    fn names_and_versions_that_are_none() {
+        let name = "invalid metadata: Invalid package name. Names must";
+        let url_safety = "invalid metadata: Invalid package name or version (URL safety)";
+        let table = [
+            (
+                "ä",
+                "1",
+                format!(
+                    "{name} contain only ASCII letters, digits, underscores, hyphens, and periods"
+                ),
+            ),
+            (
+                "-a",
+                "1",
+                format!("{name} start with an ASCII letter or digit"),
+            ),
+            (
+                "a.",
+                "1",
+                format!("{name} end with an ASCII letter or digit"),
+            ),
+            ("a", "1/2", url_safety.to_owned()),
+            ("a", "<1>", url_safety.to_owned()),
+            ("a", "..", url_safety.to_owned()),
+            ("a", "1\n", url_safety.to_owned()),
+            (
+                "a",
+                "UNKNOWN",
+                "invalid metadata: Missing required field \"version\"".to_owned(),
+            ),
+            (
+                "a",
+                "",
+                "invalid metadata: Missing required field \"version\"".to_owned(),
+            ),
+            (
+                "",
+                "1",
+                "invalid metadata: Missing required field \"name\"".to_owned(),
+            ),
+        ];
+        for (name, version, text) in table {
+            assert_eq!(upload(name, version, "a-1.zip").unwrap_err(), text);
+        }
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once_devpis_first_one_first() {
+        let fields = [
+            (":action", "file_upload"),
+            ("md5_digest", "x"),
+            ("sha256_digest", "abc"),
+        ];
+        let faults = form(&fields, None).read().unwrap_err();
+        insta::assert_snapshot!(faults, @r#"content file field not found; invalid metadata: Missing required field "name"; invalid metadata: Missing required field "version"; sha256_digest is not 64 hexadecimal digits; md5_digest is not 32 hexadecimal digits"#);
+    }
+
+    #[test]
+    fn other_actions() {
+        let fields = [
+            (":action", "submit"),
+            ("name", "A_b"),
+            ("version", "1"),
+            ("summary", "UNKNOWN"),
+        ];
+        let Ok(Submission::Register(release)) = form(&fields, None).read() else {
+            panic!()
+        };
+        assert_eq!(
+            (release.project.as_str(), &*release.spelling),
+            ("a-b", "A_b")
+        );
+        assert_eq!(release.metadata["summary"], "");
+        for (version, expected) in [("", None), ("1.0", Some("1.0".to_owned()))] {
+            let fields = [
+                ("version", version),
+                ("name", "a"),
+                (":action", "doc_upload"),
+            ];
+            let docs = form(&fields, Some("whatever.zip")).read();
+            let Ok(Submission::Docs { version, .. }) = docs else {
+                panic!("{docs:?}")
+            };
+            assert_eq!(version, expected);
+        }
+        let docs = form(&[(":action", "doc_upload"), ("name", "a")], None).read();
+        assert_eq!(
+            docs.unwrap_err().to_string(),
+            "content file field not found"
+        );
+        let other = form(&[(":action", "remove_pkg")], None).read();
+        assert_eq!(
+            other.unwrap_err().to_string(),
+            "action 'remove_pkg' not supported"
+        );
+        assert_eq!(
+            form(&[], None).read().unwrap_err().to_string(),
+            "the form has no field :action"
+        );
+    }
+
+    #[test]
+    fn digests_that_were_stated_have_to_hold() {
+        let sha256 = Sha256::of(b"x");
+        let md5 = "9dd4e461268c8034f5c8564e155c67a6";
+        let blake = "0".repeat(64);
+        let hex = sha256.to_hex().to_uppercase();
+        let fields = [
+            (":action", "file_upload"),
+            ("name", "a"),
+            ("version", "1"),
+            ("sha256_digest", &hex),
+            ("md5_digest", md5),
+            ("blake2_256_digest", ""),
+        ];
+        let Ok(Submission::File(file)) = form(&fields, Some("a-1.zip")).read() else {
+            panic!()
+        };
+        assert_eq!(
+            file.claimed.check(&sha256, &md5.to_uppercase(), &blake),
+            Ok(())
+        );
+        let wrong = file
+            .claimed
+            .check(&Sha256::of(b"y"), md5, &blake)
+            .unwrap_err();
+        assert!(
+            wrong
+                .0
+                .starts_with("the content's sha256 digest is a1fce4363854ff88"),
+            "{wrong}"
+        );
+        assert!(file.claimed.check(&sha256, &blake[..32], &blake).is_err());
+        assert_eq!(
+            ClaimedDigests::default().check(&sha256, md5, &blake),
+            Ok(())
+        );
+    }
+}

@@ -1,0 +1,12 @@
+//! Upload forms: what they ask for, or everything that is wrong with them.
+
+mod agreement;
+mod digests;
+mod fault;
+mod fields;
+mod form;
+
+pub use digests::ClaimedDigests;
+pub use fault::{FormFault, FormFaults};
+pub use fields::{MetadataFields, complete, is_list_field};
+pub use form::{FileSubmission, Submission, SubmittedRelease, UploadForm};

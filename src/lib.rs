@@ -13,5 +13,9 @@
 //!
 //! `docs/ARCHITECTURE.md` walks through them; `tests/it/tidy.rs` holds the rooms apart.
 
+pub mod gateway;
 pub mod model;
+pub mod page;
 pub mod policy;
+pub mod protocol;
+pub mod store;

@@ -19,3 +19,4 @@ pub mod page;
 pub mod policy;
 pub mod protocol;
 pub mod store;
+pub mod telemetry;

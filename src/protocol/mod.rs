@@ -1,9 +1,39 @@
 //! What a request asks and what a response may claim.
+//!
+//! A request's way through this room:
+//!
+//! ```text
+//! path, headers ─ PublicRoute::parse ─┬ pages ─ negotiate, Encoding::of ─ is_not_modified
+//!                                     └ files ─ is_not_modified ─ select_range
+//! ```
+//!
+//! Everything here is pure: headers in, decisions out. Refusals get their words from [`Problem`].
 
+mod accept;
+mod audience;
+mod conditional;
 mod core_metadata;
+mod date;
+mod encoding;
+mod freshness;
+mod header_list;
+mod problem;
+mod range;
+mod route;
+mod segments;
 mod upload_form;
 
+pub use accept::{Format, NotAcceptable, negotiate};
+pub use audience::Audience;
+pub use conditional::{ETag, InvalidETag, is_not_modified};
 pub use core_metadata::{ArchiveFault, CoreMetadataFault, CoreMetadataFields, metadata_of};
+pub use date::{http_date, parse_http_date};
+pub use encoding::Encoding;
+pub use freshness::fresh_until;
+pub use problem::{Problem, devpi_message, reason_phrase};
+pub use range::{Selected, content_range, content_range_unsatisfied, select_range};
+pub use route::{ApiOf, AskedIndex, PublicRoute};
+pub use segments::BadPath;
 pub use upload_form::{
     ClaimedDigests, FileSubmission, FormFault, FormFaults, MetadataFields, Submission,
     SubmittedRelease, UploadForm, complete, is_list_field,

@@ -1,0 +1,141 @@
+//! How long what an upstream said may be answered without asking it again (RFC 9111 §4.2).
+//!
+//! The operator's `mirror_cache_expiry` is the ceiling, as in devpi. An upstream may shorten it, for it
+//! knows when a page changes; it may not lengthen it, for a cache that cannot be bounded cannot be
+//! trusted after a malicious release.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::{AGE, CACHE_CONTROL, DATE, EXPIRES};
+
+use super::date::parse_http_date;
+use super::header_list::elements;
+use crate::model::Timestamp;
+
+/// Shortest freshness while the operator allows any. An upstream that says `no-cache`, as another
+/// gateway does, would otherwise be asked once per client request.
+const FRESH_MIN: Duration = Duration::from_secs(5);
+
+/// Until when a page with these upstream headers is fresh, received at `now`.
+///
+/// `expiry` of zero means that every request asks upstream.
+#[must_use]
+pub fn fresh_until(headers: &HeaderMap, expiry: Duration, now: Timestamp) -> Timestamp {
+    let stated = stated_lifetime(headers).map_or(expiry, |lifetime| {
+        lifetime.saturating_sub(age(headers)).max(FRESH_MIN)
+    });
+    now.checked_add(stated.min(expiry))
+        .unwrap_or(Timestamp::MAX)
+}
+
+/// What the upstream says itself: `s-maxage`, then `max-age`, then `Expires`.
+fn stated_lifetime(headers: &HeaderMap) -> Option<Duration> {
+    let mut max_age = None;
+    let mut shared = None;
+    for directive in elements(headers, CACHE_CONTROL) {
+        let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
+        match name.trim().to_ascii_lowercase().as_str() {
+            "no-cache" | "no-store" => return Some(Duration::ZERO),
+            "s-maxage" => shared = seconds(value),
+            "max-age" => max_age = seconds(value),
+            _ => {}
+        }
+    }
+    shared.or(max_age).or_else(|| expires(headers))
+}
+
+fn expires(headers: &HeaderMap) -> Option<Duration> {
+    let date = |name| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(parse_http_date)
+    };
+    // An `Expires` that is no date means "already" (RFC 9111 §5.3).
+    let (Some(end), Some(Some(sent))) = (date(EXPIRES)?, date(DATE)) else {
+        return Some(Duration::ZERO);
+    };
+    let lifetime = end.as_second() - sent.as_second();
+    Some(Duration::from_secs(u64::try_from(lifetime).unwrap_or(0)))
+}
+
+/// How long other caches held the page already.
+fn age(headers: &HeaderMap) -> Duration {
+    let text = headers.get(AGE).and_then(|value| value.to_str().ok());
+    text.and_then(seconds).unwrap_or_default()
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    let digits = text.trim().trim_matches('"');
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| Duration::from_secs(digits.parse().unwrap_or(u64::from(u32::MAX))))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use http::header::HeaderName;
+
+    use super::*;
+
+    fn lifetime(headers: &[(HeaderName, &'static str)], expiry: u64) -> i64 {
+        let headers = headers.iter().cloned();
+        let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
+        let until = fresh_until(
+            &headers.collect(),
+            Duration::from_secs(expiry),
+            Timestamp::UNIX_EPOCH,
+        );
+        until.as_second()
+    }
+
+    #[test]
+    fn upstream_may_shorten_but_never_lengthen() {
+        for (cache_control, expiry, expected) in [
+            ("max-age=600, public", 1800, 600),
+            ("max-age=86400", 1800, 1800),
+            ("public", 1800, 1800),
+            ("max-age=600", 0, 0),
+            ("no-cache", 0, 0),
+            ("no-cache", 1800, 5),
+            ("max-age=0, must-revalidate", 1800, 5),
+            ("no-store", 2, 2),
+            ("max-age=600, s-maxage=60", 1800, 60),
+            ("Max-Age=\"60\"", 1800, 60),
+            ("max-age=-1", 1800, 1800),
+            ("max-age=99999999999999999999", 1800, 1800),
+        ] {
+            let found = lifetime(&[(CACHE_CONTROL, cache_control)], expiry);
+            assert_eq!(found, expected, "{cache_control} with {expiry}");
+        }
+        assert_eq!(lifetime(&[], 1800), 1800);
+    }
+
+    #[test]
+    fn age_counts_against_it() {
+        assert_eq!(
+            lifetime(&[(CACHE_CONTROL, "max-age=600"), (AGE, "100")], 1800),
+            500
+        );
+        assert_eq!(
+            lifetime(&[(CACHE_CONTROL, "max-age=600"), (AGE, "900")], 1800),
+            5
+        );
+    }
+
+    #[test]
+    fn expires_stands_in_for_max_age() {
+        let sent = (DATE, "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(
+            lifetime(
+                &[sent.clone(), (EXPIRES, "Sun, 06 Nov 1994 08:50:37 GMT")],
+                1800
+            ),
+            60
+        );
+        assert_eq!(lifetime(&[sent.clone(), (EXPIRES, "0")], 1800), 5);
+        let both = [sent, (EXPIRES, "0"), (CACHE_CONTROL, "max-age=60")];
+        assert_eq!(lifetime(&both, 1800), 60);
+    }
+}

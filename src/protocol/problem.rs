@@ -1,0 +1,114 @@
+//! Refusals and errors in words: `application/problem+json` (RFC 9457), devpi's `{"message"}`, and the
+//! reason phrase.
+//!
+//! pip shows only the reason phrase, uv shows title and detail, devpi-client shows the message
+//! (index-api.md §8, devpi-protocol.md §2.2); whoever refuses sends all that apply.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+/// Longest reason phrase, in characters: what terminals and log lines still show.
+const REASON_MAX: usize = 120;
+
+/// A problem as clients read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem<'a> {
+    /// A URI that names this kind of problem, or `about:blank`.
+    #[serde(rename = "type")]
+    pub kind: &'a str,
+    /// The kind in a few words.
+    pub title: &'a str,
+    /// The status code of the answer.
+    pub status: u16,
+    /// What happened here and what can be done about it.
+    pub detail: &'a str,
+    /// The path that was asked for.
+    pub instance: &'a str,
+}
+
+impl Problem<'_> {
+    /// Its exact type: with a charset parameter uv ignores the body.
+    pub const CONTENT_TYPE: &'static str = "application/problem+json";
+
+    /// The body.
+    #[must_use]
+    pub fn to_body(&self) -> Bytes {
+        let text = serde_json::to_vec(self).expect("five plain fields serialise");
+        Bytes::from(text)
+    }
+}
+
+/// devpi's failure body, to be sent as exactly `application/json` (devpi-protocol.md §2.1).
+#[must_use]
+pub fn devpi_message(words: &str) -> Bytes {
+    #[derive(Serialize)]
+    struct Message<'a> {
+        message: &'a str,
+    }
+    let mut text =
+        serde_json::to_vec_pretty(&Message { message: words }).expect("one plain field serialises");
+    text.push(b'\n');
+    Bytes::from(text)
+}
+
+/// Words that may stand in a status line: printable ASCII, one blank at a time, not too long.
+///
+/// Whatever the words hold — a rule's reason is written by people — they cannot start a header.
+#[must_use]
+pub fn reason_phrase(words: &str) -> String {
+    let plain = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    let plain = plain
+        .chars()
+        .filter(|character| !character.is_control())
+        .take(REASON_MAX);
+    plain
+        .map(|character| if character.is_ascii() { character } else { '?' })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_problem_has_five_members() {
+        let problem = Problem {
+            kind: "about:blank",
+            title: "refused by policy",
+            status: 403,
+            detail: "CVE-2023-32681 (policies/web.yaml:14)",
+            instance: "/packages/stable/+f/aa/requests-2.30.tar.gz",
+        };
+        let text = String::from_utf8(problem.to_body().to_vec()).unwrap();
+        insta::assert_snapshot!(text, @r#"{"type":"about:blank","title":"refused by policy","status":403,"detail":"CVE-2023-32681 (policies/web.yaml:14)","instance":"/packages/stable/+f/aa/requests-2.30.tar.gz"}"#);
+    }
+
+    #[test]
+    fn a_message_reads_as_devpi_writes_it() {
+        let text = String::from_utf8(devpi_message("no \"such\" file").to_vec()).unwrap();
+        assert_eq!(text, "{\n  \"message\": \"no \\\"such\\\" file\"\n}\n");
+    }
+
+    #[test]
+    fn a_reason_stays_on_its_line() {
+        for (words, expected) in [
+            ("cool-down: 7d", "cool-down: 7d"),
+            ("a\r\nSet-Cookie: x", "a Set-Cookie: x"),
+            ("größer \u{7}als", "gr??er als"),
+            ("", ""),
+        ] {
+            assert_eq!(reason_phrase(words), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_reason_is_short_printable_ascii(words in any::<String>()) {
+            let reason = reason_phrase(&words);
+            prop_assert!(reason.len() <= REASON_MAX);
+            prop_assert!(reason.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()));
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The read-only routes: the table of contents of the public door (devpi-protocol.md §3).
+//!
+//! A route says what is asked, not whether it exists. Where devpi answers several kinds of clients
+//! under one path, [`Audience`] chooses; where it redirects, so do we, but the query is kept.
+
+use http::HeaderMap;
+use percent_encoding::{CONTROLS, utf8_percent_encode};
+
+use super::Audience;
+use super::segments::{BadPath, Segments};
+use crate::model::IndexName;
+use crate::model::ProjectName;
+use crate::page::PageForm;
+
+/// What a sidecar's name adds to its wheel's (PEP 658).
+const SIDECAR: &str = ".metadata";
+
+/// What a GET or HEAD asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublicRoute {
+    /// The list of projects of an index.
+    ProjectList {
+        /// The index.
+        index: AskedIndex,
+        /// The shape of the path, for relative links.
+        form: PageForm,
+    },
+    /// The files of a project.
+    ProjectPage {
+        /// The index.
+        index: AskedIndex,
+        /// The project.
+        project: ProjectName,
+        /// The shape of the path, for relative links.
+        form: PageForm,
+    },
+    /// A file or its sidecar.
+    File {
+        /// The index it is asked through.
+        index: IndexName,
+        /// Everything after the index, decoded: `+f/2fb/5f64435a5845e/six-1.0.tar.gz.metadata`.
+        path: String,
+        /// The file's name, without the sidecar's ending.
+        filename: String,
+        /// Whether its metadata is asked for.
+        is_sidecar: bool,
+    },
+    /// devpi's bootstrap for clients, `+api`.
+    Api(ApiOf),
+    /// `+status`.
+    Status,
+    /// All users and their indexes: `/`.
+    Users(Audience),
+    /// One user: `/user`.
+    User {
+        /// The name; whether there is such a user is not known here.
+        user: String,
+        /// JSON or a web page.
+        audience: Audience,
+    },
+    /// One index: `/user/index`, when it is not an installer that asks.
+    Index {
+        /// The index.
+        index: IndexName,
+        /// JSON or a web page.
+        audience: Audience,
+    },
+    /// A project's releases: `/user/index/project`, when it is not an installer that asks.
+    Project {
+        /// The index.
+        index: IndexName,
+        /// The project.
+        project: ProjectName,
+        /// JSON or a web page.
+        audience: Audience,
+    },
+    /// One release: `/user/index/project/version`.
+    Release {
+        /// The index.
+        index: IndexName,
+        /// The project.
+        project: ProjectName,
+        /// The version as asked for.
+        version: String,
+        /// JSON or a web page.
+        audience: Audience,
+    },
+    /// The search page, `/+search`.
+    Search,
+    /// Style and script of the web pages: `/+static/name`.
+    Static {
+        /// The name.
+        name: String,
+    },
+    /// The same thing under its proper path.
+    Redirect {
+        /// The `Location`, relative to the path asked for, so that any prefix of a proxy in front
+        /// stays; the query is kept.
+        to: String,
+        /// 301 for a project's proper name, 302 for a missing slash, which depends on who asks.
+        is_permanent: bool,
+    },
+    /// No such route.
+    NotFound,
+}
+
+/// Which index a simple page is asked of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AskedIndex {
+    /// That of `/simple/`, whichever the configuration names.
+    Default,
+    /// This one.
+    Named(IndexName),
+}
+
+/// What `+api` is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ApiOf {
+    /// The server.
+    Root,
+    /// A user; devpi answers even for one that does not exist.
+    User(String),
+    /// An index.
+    Index(IndexName),
+}
+
+/// What a path is read with besides its segments.
+struct Reading<'a> {
+    has_slash: bool,
+    query: Option<&'a str>,
+    audience: Audience,
+}
+
+impl PublicRoute {
+    /// Reads a path (without query, still percent-encoded) in the light of who asks.
+    ///
+    /// # Errors
+    /// [`BadPath`] when no route can have such a path; an unknown one is [`PublicRoute::NotFound`].
+    pub fn parse(path: &str, query: Option<&str>, headers: &HeaderMap) -> Result<Self, BadPath> {
+        let Segments { parts, has_slash } = Segments::parse(path)?;
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let audience = Audience::of(headers);
+        let reading = Reading {
+            has_slash,
+            query,
+            audience,
+        };
+        Ok(match parts.as_slice() {
+            [] => Self::Users(audience),
+            ["+api"] => Self::Api(ApiOf::Root),
+            ["+status"] => Self::Status,
+            ["+search"] => Self::Search,
+            ["+static", name] => Self::Static {
+                name: (*name).to_owned(),
+            },
+            ["simple"] => reading.default_list(),
+            ["simple", project] => reading.page(AskedIndex::Default, project, PageForm::Default),
+            [user, ..] if !IndexName::is_part(user) => Self::NotFound,
+            [user] => Self::User {
+                user: (*user).to_owned(),
+                audience,
+            },
+            [user, "+api"] => Self::Api(ApiOf::User((*user).to_owned())),
+            [user, index, rest @ ..] => match IndexName::parse(&format!("{user}/{index}")) {
+                Ok(index) => reading.within(index, rest),
+                Err(_) => Self::NotFound,
+            },
+        })
+    }
+}
+
+impl Reading<'_> {
+    /// What stands below `/user/index`.
+    fn within(&self, index: IndexName, rest: &[&str]) -> PublicRoute {
+        let is_installer = self.audience == Audience::Installer;
+        let of_index = if self.has_slash {
+            PageForm::Index
+        } else {
+            PageForm::IndexNoSlash
+        };
+        match rest {
+            [] if is_installer => self.list(index, of_index),
+            [] => PublicRoute::Index {
+                index,
+                audience: self.audience,
+            },
+            ["+api"] => PublicRoute::Api(ApiOf::Index(index)),
+            ["+simple"] if self.has_slash => self.list(index, PageForm::Simple),
+            ["+simple"] if is_installer => self.list(index, PageForm::SimpleNoSlash),
+            ["+simple"] => self.redirect("+simple/", false),
+            ["+simple", project] => self.page(AskedIndex::Named(index), project, PageForm::Simple),
+            ["+f" | "+e", _, ..] => file(index, rest),
+            [project] if is_installer => self.page(AskedIndex::Named(index), project, of_index),
+            [project] => self.project(index, project),
+            [project, version] => match ProjectName::parse(project) {
+                Ok(project) if !version.is_empty() => PublicRoute::Release {
+                    index,
+                    project,
+                    version: (*version).to_owned(),
+                    audience: self.audience,
+                },
+                Ok(_) | Err(_) => PublicRoute::NotFound,
+            },
+            _ => PublicRoute::NotFound,
+        }
+    }
+
+    fn list(&self, index: IndexName, form: PageForm) -> PublicRoute {
+        PublicRoute::ProjectList {
+            index: AskedIndex::Named(index),
+            form,
+        }
+    }
+
+    fn default_list(&self) -> PublicRoute {
+        if !self.has_slash {
+            return self.redirect("simple/", false);
+        }
+        PublicRoute::ProjectList {
+            index: AskedIndex::Default,
+            form: PageForm::Default,
+        }
+    }
+
+    /// A simple page, in its proper spelling only.
+    fn page(&self, index: AskedIndex, asked: &str, form: PageForm) -> PublicRoute {
+        let Ok(project) = ProjectName::parse(asked) else {
+            return PublicRoute::NotFound;
+        };
+        let form = match form {
+            PageForm::Simple | PageForm::SimpleNoSlash if self.has_slash => PageForm::Simple,
+            PageForm::Simple | PageForm::SimpleNoSlash => PageForm::SimpleNoSlash,
+            PageForm::Index | PageForm::IndexNoSlash | PageForm::Default => form,
+        };
+        if !project.is_spelled(asked) {
+            return self.redirect_to_name(&project, !matches!(form, PageForm::IndexNoSlash));
+        }
+        let answers_without_slash = match form {
+            PageForm::Simple | PageForm::Index | PageForm::IndexNoSlash => true,
+            PageForm::SimpleNoSlash => self.audience == Audience::Installer,
+            PageForm::Default => self.has_slash,
+        };
+        if !answers_without_slash {
+            return self.redirect(&format!("{project}/"), false);
+        }
+        PublicRoute::ProjectPage {
+            index,
+            project,
+            form,
+        }
+    }
+
+    fn project(&self, index: IndexName, asked: &str) -> PublicRoute {
+        match ProjectName::parse(asked) {
+            Ok(project) if project.is_spelled(asked) => PublicRoute::Project {
+                index,
+                project,
+                audience: self.audience,
+            },
+            Ok(project) => self.redirect_to_name(&project, false),
+            Err(_) => PublicRoute::NotFound,
+        }
+    }
+
+    /// The proper spelling of the last segment; with a slash added where the page wants one.
+    fn redirect_to_name(&self, project: &ProjectName, wants_slash: bool) -> PublicRoute {
+        let to = match (self.has_slash, wants_slash) {
+            (true, _) => format!("../{project}/"),
+            (false, true) => format!("{project}/"),
+            (false, false) => project.to_string(),
+        };
+        self.redirect(&to, true)
+    }
+
+    fn redirect(&self, to: &str, is_permanent: bool) -> PublicRoute {
+        let to = match self.query {
+            // Already encoded by the client; what is not printable ASCII cannot stand in a header.
+            Some(query) => format!("{to}?{}", utf8_percent_encode(query, CONTROLS)),
+            None => to.to_owned(),
+        };
+        PublicRoute::Redirect { to, is_permanent }
+    }
+}
+
+/// `+f/…/filename` or `+e/…/filename`; a slash at the end is passed over, as devpi does.
+fn file(index: IndexName, rest: &[&str]) -> PublicRoute {
+    let [marker, folders @ .., last] = rest else {
+        return PublicRoute::NotFound;
+    };
+    if folders.is_empty() || rest.iter().any(|part| part.is_empty()) {
+        return PublicRoute::NotFound;
+    }
+    let (filename, is_sidecar) = match last.strip_suffix(SIDECAR) {
+        Some(filename) if !filename.is_empty() => (filename, true),
+        Some(_) | None => (*last, false),
+    };
+    PublicRoute::File {
+        index,
+        path: format!("{marker}/{}/{last}", folders.join("/")),
+        filename: filename.to_owned(),
+        is_sidecar,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! The words that may stand as labels: closed sets, never what a client sent.
+
+/// One of a closed set of words.
+pub trait Label: Copy {
+    /// The word as metrics and log lines write it.
+    fn label(self) -> &'static str;
+}
+
+/// Declares an enum and the word of each variant side by side, so that none is without one.
+macro_rules! labels {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ })+) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+            pub enum $name { $($(#[$variant_doc])* $variant,)+ }
+
+            impl $name {
+                /// Every variant.
+                pub const ALL: &[Self] = &[$(Self::$variant,)+];
+            }
+
+            impl Label for $name {
+                fn label(self) -> &'static str {
+                    match self { $(Self::$variant => $word,)+ }
+                }
+            }
+        )+
+    };
+}
+
+labels! {
+    /// The doors (product.md §3).
+    DoorName {
+        /// Reads only, for everybody.
+        Public = "public",
+        /// Everything, from the host.
+        Manage = "manage",
+        /// Numbers and health.
+        Metrics = "metrics",
+    }
+
+    /// Where something is kept.
+    Tier {
+        /// In memory.
+        Memory = "memory",
+        /// On disk or in a bucket.
+        Store = "store",
+    }
+
+    /// What is kept.
+    CacheKind {
+        /// A rendered simple page or project list.
+        Page = "page",
+        /// What an upstream said about a project.
+        Source = "source",
+        /// A file.
+        File = "file",
+        /// A metadata sidecar.
+        Sidecar = "sidecar",
+    }
+
+    /// How asking an upstream went.
+    UpstreamResult {
+        /// 200 and understood.
+        Fetched = "fetched",
+        /// 304: what is held still holds.
+        Unchanged = "unchanged",
+        /// 404 or 410.
+        Absent = "absent",
+        /// Any other 4xx.
+        Refused = "refused",
+        /// 5xx.
+        Failed = "failed",
+        /// Too slow.
+        Timeout = "timeout",
+        /// No connection.
+        Unreachable = "unreachable",
+        /// Answered with something that is no page, or a file with the wrong digest or length.
+        Invalid = "invalid",
+        /// Not asked, the circuit breaker is open.
+        Skipped = "skipped",
+    }
+
+    /// What a rule decided, as counted.
+    Ruling {
+        /// It passes.
+        Allow = "allow",
+        /// Refused, or would be in audit mode.
+        Deny = "deny",
+    }
+
+    /// Whether a policy's decisions hold.
+    Mode {
+        /// They do.
+        Enforce = "enforce",
+        /// They are recorded only.
+        Audit = "audit",
+    }
+
+    /// Why a connection was turned away or cut.
+    Refusal {
+        /// Its address has too many connections.
+        Address = "address",
+        /// The TLS handshake failed or took too long.
+        Handshake = "handshake",
+        /// The request head took too long.
+        HeadTime = "head_time",
+        /// The request head is too large.
+        HeadSize = "head_size",
+        /// It takes its answer too slowly.
+        Slow = "slow",
+    }
+
+    /// What an audit event is about.
+    AuditKind {
+        /// A policy refused something.
+        Denied = "denied",
+        /// A policy in audit mode would have.
+        WouldDeny = "would_deny",
+        /// Somebody logged in.
+        Login = "login",
+        /// Somebody could not.
+        LoginFailed = "login_failed",
+        /// A file came in.
+        Upload = "upload",
+        /// A release went from one index to another.
+        Push = "push",
+        /// A file, release or project was removed.
+        Delete = "delete",
+        /// A user was made, changed or removed.
+        User = "user",
+        /// An index was made, changed or removed.
+        Index = "index",
+        /// The policies were read again.
+        Reload = "reload",
+        /// A release was recalled.
+        Recall = "recall",
+        /// A lock file was approved.
+        Approve = "approve",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn distinct<L: Label>(all: &[L]) -> bool {
+        let words: std::collections::HashSet<_> = all.iter().map(|one| one.label()).collect();
+        words.len() == all.len()
+    }
+
+    #[test]
+    fn no_two_variants_share_a_word() {
+        assert!(distinct(DoorName::ALL) && distinct(Tier::ALL) && distinct(CacheKind::ALL));
+        assert!(distinct(UpstreamResult::ALL) && distinct(Ruling::ALL) && distinct(Mode::ALL));
+        assert!(distinct(Refusal::ALL) && distinct(AuditKind::ALL));
+    }
+}

@@ -1,0 +1,147 @@
+//! The program's own words on stderr: text on a terminal, JSON otherwise (product.md §13, Logs).
+//!
+//! Libraries that speak through `log` are heard as well. Access lines and audit events are streams of
+//! their own and do not pass here.
+
+use std::io;
+
+use tracing::Subscriber;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// What is heard unless the operator says otherwise.
+///
+/// The HTTP machinery reports every client that breaks off or sends nonsense as an error. Such clients
+/// show as access lines and in `connections_refused_total`; as errors they would drown real ones.
+const DEFAULT_FILTER: &str = "info,pingora_core=warn,pingora_proxy=off,h2=warn,hyper=warn";
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// The filter has no meaning.
+    #[error("{filter:?} is not a log filter such as \"info,cheesecloth=debug\"")]
+    Filter {
+        /// The filter.
+        filter: String,
+        /// What is wrong with it.
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// A logger is installed already.
+    #[error("logging is set up already")]
+    Installed(#[source] tracing_subscriber::util::TryInitError),
+}
+
+impl LogFormat {
+    /// The format where nothing is configured.
+    #[must_use]
+    pub fn for_terminal(is_terminal: bool) -> Self {
+        if is_terminal { Self::Text } else { Self::Json }
+    }
+}
+
+/// Installs the program's logger on stderr, once. `filter` is in `RUST_LOG`'s language.
+///
+/// # Errors
+/// See [`LoggingError`].
+pub fn init_logging(format: LogFormat, filter: Option<&str>) -> Result<(), LoggingError> {
+    subscriber(format, filter, io::stderr)?
+        .try_init()
+        .map_err(LoggingError::Installed)
+}
+
+fn subscriber<W>(
+    format: LogFormat,
+    filter: Option<&str>,
+    writer: W,
+) -> Result<Box<dyn Subscriber + Send + Sync>, LoggingError>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let filter = filter.unwrap_or(DEFAULT_FILTER);
+    let parsed = EnvFilter::builder().parse(filter);
+    let parsed = parsed.map_err(|source| LoggingError::Filter {
+        filter: filter.to_owned(),
+        source,
+    })?;
+    let shared = tracing_subscriber::fmt()
+        .with_env_filter(parsed)
+        .with_writer(writer);
+    Ok(match format {
+        LogFormat::Text => Box::new(shared.compact().finish()),
+        // `flatten_event` puts fields beside the message, where log collectors look for them.
+        LogFormat::Json => Box::new(
+            shared
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .finish(),
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat, filter: Option<&str>, speak: impl FnOnce()) -> String {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let subscriber = subscriber(format, filter, move || writer.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, speak);
+        let bytes = kept.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn json_lines_carry_their_fields_at_the_top() {
+        let text = logged(LogFormat::Json, None, || {
+            tracing::info!(generation = 7, "policies in force")
+        });
+        let line: serde_json::Value = serde_json::from_str(text.trim_end()).unwrap();
+        assert_eq!(
+            (&line["message"], &line["generation"]),
+            (&"policies in force".into(), &7.into())
+        );
+    }
+
+    #[test]
+    fn the_machinery_is_quiet_unless_asked() {
+        let speak = || tracing::error!(target: "pingora_proxy", "Fail to proxy: broken pipe");
+        assert_eq!(logged(LogFormat::Text, None, speak), "");
+        assert!(logged(LogFormat::Text, Some("info"), speak).contains("broken pipe"));
+    }
+
+    #[test]
+    fn a_bad_filter_is_named() {
+        let error = subscriber(LogFormat::Text, Some("cheesecloth=loud"), io::sink)
+            .err()
+            .unwrap();
+        assert!(error.to_string().contains("cheesecloth=loud"), "{error}");
+    }
+}

@@ -1,0 +1,346 @@
+//! Every number operators see, each with its sentence (product.md §10).
+//!
+//! Labels are [`Label`]s, or names that the operator's own files bound: an index, an upstream, a rule.
+//! Never a project, a file, a user or a client.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use prometheus::core::Collector;
+use prometheus::{
+    Error, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+use super::label::{CacheKind, DoorName, Label, Mode, Refusal, Ruling, Tier, UpstreamResult};
+
+/// What every name starts with.
+const NAMESPACE: &str = "cheesecloth";
+
+/// Seconds. The low ones part hits from misses, the high ones see a slow upstream and large files.
+const BUCKETS: [f64; 13] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0,
+];
+
+/// The metrics, registered once.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
+    connections: IntGaugeVec,
+    connections_refused: IntCounterVec,
+    cache_requests: IntCounterVec,
+    cache_bytes: IntGaugeVec,
+    upstream_requests: IntCounterVec,
+    upstream_seconds: HistogramVec,
+    fills: IntGauge,
+    decisions: IntCounterVec,
+    generation: IntGauge,
+    reload_successful: IntGauge,
+    access_dropped: IntCounter,
+    audit_failed: IntCounter,
+}
+
+impl Metrics {
+    /// Declares every metric in this registry. `version` is the program's.
+    ///
+    /// # Errors
+    /// When the registry has one of the names already.
+    pub fn register(registry: Registry, version: &str) -> Result<Self, Error> {
+        let new = Declare(&registry);
+        let build = new.gauges(
+            "build_info",
+            "Always 1; the version is the label.",
+            &["version"],
+        )?;
+        build.with_label_values(&[version]).set(1);
+        let metrics = Self {
+            requests: new.counters(
+                "http_requests_total",
+                "Requests answered, by door, kind of route, method and status code.",
+                &["door", "route", "method", "code"],
+            )?,
+            request_seconds: new.histograms(
+                "http_request_duration_seconds",
+                "Seconds from the end of a request's head to the end of its answer.",
+                &["door", "route"],
+            )?,
+            connections: new.gauges("connections", "Open connections, by door.", &["door"])?,
+            connections_refused: new.counters(
+                "connections_refused_total",
+                "Connections turned away or cut for breaking a limit, by door and limit.",
+                &["door", "reason"],
+            )?,
+            cache_requests: new.counters(
+                "cache_requests_total",
+                "Look-ups in the caches, by tier, kind of content and result.",
+                &["tier", "kind", "result"],
+            )?,
+            cache_bytes: new.gauges(
+                "cache_bytes",
+                "Bytes held by the caches, by tier.",
+                &["tier"],
+            )?,
+            upstream_requests: new.counters(
+                "upstream_requests_total",
+                "Requests to upstreams, by mirror and result.",
+                &["upstream", "result"],
+            )?,
+            upstream_seconds: new.histograms(
+                "upstream_request_duration_seconds",
+                "Seconds until an upstream's answer was complete, by mirror.",
+                &["upstream"],
+            )?,
+            fills: new.gauge("fill_inflight", "Files being fetched from upstreams now.")?,
+            decisions: new.counters(
+                "policy_decisions_total",
+                "Decisions by the index asked, the rule that decided and the mode of its policy.",
+                &["index", "rule", "decision", "mode"],
+            )?,
+            generation: new.gauge("policy_generation", "Number of the policies in force.")?,
+            reload_successful: new.gauge(
+                "config_last_reload_successful",
+                "1 when the last reload was clean, 0 when faults kept the old generation.",
+            )?,
+            access_dropped: new.counter(
+                "access_lines_dropped_total",
+                "Access lines left out because their writer could not keep up.",
+            )?,
+            audit_failed: new.counter(
+                "audit_events_failed_total",
+                "Audit events that could not be written to the data directory.",
+            )?,
+            registry: registry.clone(),
+        };
+        metrics.reload_successful.set(1);
+        Ok(metrics)
+    }
+
+    /// The exposition in Prometheus' text format.
+    ///
+    /// # Errors
+    /// When a metric cannot be encoded, which would be a mistake in its declaration.
+    pub fn render(&self) -> Result<String, Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    /// Counts an answered request.
+    pub fn request(
+        &self,
+        door: DoorName,
+        route: impl Label,
+        method: &Method,
+        status: StatusCode,
+        elapsed: Duration,
+    ) {
+        let (door, route) = (door.label(), route.label());
+        let labels = [door, route, method_label(method), status.as_str()];
+        self.requests.with_label_values(&labels).inc();
+        self.request_seconds
+            .with_label_values(&[door, route])
+            .observe(elapsed.as_secs_f64());
+    }
+
+    /// The gauge of a door's open connections.
+    #[must_use]
+    pub fn connections(&self, door: DoorName) -> IntGauge {
+        self.connections.with_label_values(&[door.label()])
+    }
+
+    /// Counts a connection turned away or cut.
+    pub fn connection_refused(&self, door: DoorName, reason: Refusal) {
+        self.connections_refused
+            .with_label_values(&[door.label(), reason.label()])
+            .inc();
+    }
+
+    /// Counts a look-up in a cache.
+    pub fn cache_request(&self, tier: Tier, kind: CacheKind, result: impl Label) {
+        self.cache_requests
+            .with_label_values(&[tier.label(), kind.label(), result.label()])
+            .inc();
+    }
+
+    /// States how much a tier holds.
+    pub fn cache_holds(&self, tier: Tier, bytes: u64) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.cache_bytes
+            .with_label_values(&[tier.label()])
+            .set(bytes);
+    }
+
+    /// Counts a request to an upstream, named by its mirror.
+    pub fn upstream_request(&self, mirror: &str, result: UpstreamResult, elapsed: Duration) {
+        self.upstream_requests
+            .with_label_values(&[mirror, result.label()])
+            .inc();
+        self.upstream_seconds
+            .with_label_values(&[mirror])
+            .observe(elapsed.as_secs_f64());
+    }
+
+    /// The gauge of fills under way.
+    #[must_use]
+    pub fn fills(&self) -> &IntGauge {
+        &self.fills
+    }
+
+    /// Counts a decision; `rule` is `file:line`.
+    pub fn decision(&self, index: &str, rule: &str, ruling: Ruling, mode: Mode) {
+        self.decisions
+            .with_label_values(&[index, rule, ruling.label(), mode.label()])
+            .inc();
+    }
+
+    /// States which policies are in force. Counts of rules that are gone go with them, so that the
+    /// labels stay as many as the rules.
+    pub fn policies_changed(&self, generation: u64) {
+        self.decisions.reset();
+        self.generation
+            .set(i64::try_from(generation).unwrap_or(i64::MAX));
+        self.reload_successful.set(1);
+    }
+
+    /// States that a reload found faults.
+    pub fn reload_failed(&self) {
+        self.reload_successful.set(0);
+    }
+
+    /// The counter of access lines left out.
+    #[must_use]
+    pub fn access_dropped(&self) -> IntCounter {
+        self.access_dropped.clone()
+    }
+
+    /// The counter of audit events that could not be written.
+    #[must_use]
+    pub fn audit_failed(&self) -> IntCounter {
+        self.audit_failed.clone()
+    }
+}
+
+/// A client may send any word as its method; these are the ones told apart.
+fn method_label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "PUSH" => "PUSH",
+        _ => "other",
+    }
+}
+
+/// Makes a metric and registers it.
+struct Declare<'a>(&'a Registry);
+
+impl Declare<'_> {
+    fn add<C: Collector + Clone + 'static>(&self, collector: C) -> Result<C, Error> {
+        self.0.register(Box::new(collector.clone()))?;
+        Ok(collector)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, Error> {
+        self.add(IntCounter::with_opts(
+            Opts::new(name, help).namespace(NAMESPACE),
+        )?)
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, Error> {
+        self.add(IntCounterVec::new(
+            Opts::new(name, help).namespace(NAMESPACE),
+            labels,
+        )?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, Error> {
+        self.add(IntGauge::with_opts(
+            Opts::new(name, help).namespace(NAMESPACE),
+        )?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, Error> {
+        self.add(IntGaugeVec::new(
+            Opts::new(name, help).namespace(NAMESPACE),
+            labels,
+        )?)
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec, Error> {
+        let options = HistogramOpts::new(name, help).namespace(NAMESPACE);
+        self.add(HistogramVec::new(
+            options.buckets(BUCKETS.to_vec()),
+            labels,
+        )?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(metrics: &Metrics, part: &str) -> Vec<String> {
+        let text = metrics.render().unwrap();
+        let lines = text
+            .lines()
+            .filter(|line| line.contains(part) && !line.starts_with('#'));
+        lines.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_request_moves_its_counter_and_its_histogram() {
+        let metrics = Metrics::register(Registry::new(), "1.2.3").unwrap();
+        let brew = Method::from_bytes(b"BREW").unwrap();
+        let elapsed = Duration::from_millis(2);
+        metrics.request(
+            DoorName::Public,
+            Tier::Memory,
+            &brew,
+            StatusCode::METHOD_NOT_ALLOWED,
+            elapsed,
+        );
+        assert_eq!(
+            lines(&metrics, "http_requests_total"),
+            [
+                "cheesecloth_http_requests_total{code=\"405\",door=\"public\",method=\"other\",route=\"memory\"} 1"
+            ]
+        );
+        let bucket = &lines(&metrics, "le=\"0.0025\"")[0];
+        assert!(bucket.ends_with("} 1"), "{bucket}");
+        assert_eq!(
+            lines(&metrics, "build_info"),
+            ["cheesecloth_build_info{version=\"1.2.3\"} 1"]
+        );
+    }
+
+    #[test]
+    fn a_reload_forgets_the_rules_that_are_gone() {
+        let metrics = Metrics::register(Registry::new(), "0").unwrap();
+        metrics.decision("u/i", "a.yaml:3", Ruling::Deny, Mode::Enforce);
+        metrics.reload_failed();
+        assert_eq!(lines(&metrics, "policy_decisions").len(), 1);
+        assert_eq!(
+            lines(&metrics, "reload"),
+            ["cheesecloth_config_last_reload_successful 0"]
+        );
+        metrics.policies_changed(7);
+        assert_eq!(
+            lines(&metrics, "policy_"),
+            ["cheesecloth_policy_generation 7"]
+        );
+        assert_eq!(
+            lines(&metrics, "reload"),
+            ["cheesecloth_config_last_reload_successful 1"]
+        );
+    }
+
+    #[test]
+    fn a_registry_takes_them_once() {
+        let registry = Registry::new();
+        Metrics::register(registry.clone(), "0").unwrap();
+        assert!(Metrics::register(registry, "0").is_err());
+    }
+}

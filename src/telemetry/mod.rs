@@ -1,0 +1,20 @@
+//! Every metric and log field, declared once.
+//!
+//! Four streams for operators: numbers ([`Metrics`]), the program's own words ([`init_logging`]), one
+//! line per request ([`AccessLog`]) and what must be accounted for ([`AuditLog`]). Nothing here is
+//! global but the logger itself: whoever counts is handed the [`Metrics`].
+
+mod access;
+mod audit;
+mod label;
+mod line_writer;
+mod logging;
+mod metrics;
+
+pub use access::{AccessLine, AccessLog};
+pub use audit::{AuditEvent, AuditLimits, AuditLog};
+pub use label::{
+    AuditKind, CacheKind, DoorName, Label, Mode, Refusal, Ruling, Tier, UpstreamResult,
+};
+pub use logging::{LogFormat, LoggingError, init_logging};
+pub use metrics::Metrics;

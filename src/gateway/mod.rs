@@ -1,7 +1,8 @@
-//! Stand-in for the `gateway` room: the contract with the doors.
+//! The flows; the only room that combines others.
 
 mod ask;
 mod reply;
 
+pub use crate::store::{Growing, Readable, StoredFile};
 pub use ask::{Answer, Ask};
 pub use reply::{Body, CacheResult, Decision, Record, Reply, Route};

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Filename, IndexName, Location, ProjectName, Timestamp};
+use crate::model::{File, Filename, IndexName, Location, ProjectName, Timestamp};
 
 use super::OnBlock;
 
@@ -72,6 +72,14 @@ impl<T> Allowed<T> {
     #[must_use]
     pub fn audited(&self) -> Option<&Denial> {
         self.audited.as_ref()
+    }
+}
+
+impl Allowed<&File> {
+    /// The same right to a copy of the file, for keeping beyond the page it was decided from.
+    #[must_use]
+    pub fn to_shared(&self) -> Allowed<Arc<File>> {
+        Allowed { item: Arc::new(self.item.clone()), audited: self.audited.clone() }
     }
 }
 

@@ -9,6 +9,7 @@ mod compile;
 mod condition;
 mod document;
 mod index;
+mod layer;
 mod lockfile;
 mod names;
 mod order;

@@ -57,6 +57,21 @@ pub(super) enum Answer {
     Expired,
 }
 
+/// How a rule answers about a project that it names, before any file is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NameAnswer {
+    /// It denies whatever is listed.
+    Refuses,
+    /// It allows, and some file may be what it allows, whatever its conditions are.
+    MayAllow,
+    /// It denies some files.
+    DependsOnFile,
+    /// It is about other upstreams.
+    OtherUpstream,
+    /// Its `until` is over.
+    Expired,
+}
+
 /// Why a policy refuses.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Refusal<'a> {
@@ -162,17 +177,11 @@ impl Policy {
         mirror: Option<&IndexName>,
         now: Timestamp,
     ) -> Option<Refusal<'_>> {
-        let live = self
-            .select(about)
-            .filter(|rule| rule.applies_at(now) && rule.conditions.concerns(mirror));
-        for rule in live {
-            match rule.effect {
-                // Some file may be what it allows, whatever its conditions are.
-                Effect::Allow => return None,
-                Effect::Deny if rule.conditions.is_name_alone() => {
-                    return Some(Refusal::Rule(rule));
-                }
-                Effect::Deny => {}
+        for rule in self.select(about) {
+            match rule.answer_name(mirror, now) {
+                NameAnswer::Refuses => return Some(Refusal::Rule(rule)),
+                NameAnswer::MayAllow => return None,
+                NameAnswer::DependsOnFile | NameAnswer::OtherUpstream | NameAnswer::Expired => {}
             }
         }
         self.default_deny.as_ref().map(Refusal::Default)
@@ -301,14 +310,30 @@ impl Rule {
         }
     }
 
-    fn refuses(&self) -> bool {
+    /// How it answers about a project that it names, as far as that can be said of all files that a
+    /// mirror (nothing: a stage) may list.
+    pub(super) fn answer_name(&self, mirror: Option<&IndexName>, now: Timestamp) -> NameAnswer {
+        if !self.applies_at(now) {
+            return NameAnswer::Expired;
+        }
+        if !self.conditions.concerns(mirror) {
+            return NameAnswer::OtherUpstream;
+        }
+        match self.effect {
+            Effect::Allow => NameAnswer::MayAllow,
+            Effect::Deny if self.conditions.is_name_alone() => NameAnswer::Refuses,
+            Effect::Deny => NameAnswer::DependsOnFile,
+        }
+    }
+
+    pub(super) fn refuses(&self) -> bool {
         match self.effect {
             Effect::Deny => true,
             Effect::Allow => false,
         }
     }
 
-    pub(super) fn applies_at(&self, now: Timestamp) -> bool {
+    fn applies_at(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| now <= until)
     }
 

@@ -9,6 +9,8 @@ mod compile;
 mod condition;
 mod document;
 mod index;
+#[cfg(test)]
+mod laws;
 mod layer;
 mod lockfile;
 mod names;

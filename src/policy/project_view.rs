@@ -149,6 +149,13 @@ impl<'a> ProjectView<'a> {
         changes.min()
     }
 
+    /// Whether a member must not be asked because of the name alone.
+    #[cfg(test)]
+    pub(super) fn refuses_name(&self, position: usize, now: Timestamp) -> bool {
+        let member = &self.stack.members()[position];
+        self.judge_name(position, member, now).denied.is_some()
+    }
+
     /// What is said of all that a member may list for the project.
     fn judge_name(&self, position: usize, member: &Member, now: Timestamp) -> Tally {
         let mut tally = Tally::default();

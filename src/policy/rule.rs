@@ -347,6 +347,9 @@ impl Rule {
             let comma = if inner.is_empty() { "" } else { ", " };
             inner.push_str(&format!("{comma}until: {until}"));
         }
+        if inner.is_empty() {
+            return format!("{effect}: {{}}");
+        }
         format!("{effect}: {{ {inner} }}")
     }
 }

@@ -413,7 +413,7 @@ mod tests {
             stage("s/one", &["s/two", "s/gone"]),
             stage("s/two", &["s/one", "s/two", "a/top"]),
         ];
-        let policies = Policies::compile(&[yaml.clone()], &stored).unwrap();
+        let policies = Policies::compile(std::slice::from_ref(&yaml), &stored).unwrap();
         let stack = policies.stack(&index("a/top")).unwrap();
         let names: Vec<_> = stack
             .members()

@@ -4,15 +4,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fmt::Debug;
 use std::sync::Arc;
 
-use crate::model::IndexName;
+use crate::model::{IndexName, format_duration};
 
 use super::Policies;
 use super::index::{Index, IndexKind, Mirror, Stage};
 use super::names::pattern_words;
 use super::rule::Policy;
+use super::{Mode, OnBlock, Quarantined, Undated, WhitelistInheritance};
 
 /// One thing that changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,12 +156,6 @@ impl Parts {
             self.0.push(key.to_owned());
         }
     }
-
-    fn debug<T: PartialEq + Debug>(&mut self, key: &str, old: &T, new: &T) {
-        if old != new {
-            self.0.push(format!("{key} {old:?} -> {new:?}"));
-        }
-    }
 }
 
 fn index_parts(old: &Index, new: &Index) -> Parts {
@@ -178,7 +172,13 @@ fn index_parts(old: &Index, new: &Index) -> Parts {
         (IndexKind::Mirror(_), IndexKind::Stage(_)) => parts.words("type", "mirror", "stage"),
     }
     parts.words("volatile", old.volatile, new.volatile);
-    parts.debug("title", &old.title, &new.title);
+    let title = |index: &Index| {
+        index
+            .title
+            .as_ref()
+            .map_or("none".to_owned(), |title| format!("{title:?}"))
+    };
+    parts.words("title", title(old), title(new));
     parts.words("policy", policy(old), policy(new));
     let owns = |index: &Index| -> Vec<String> {
         let patterns = index.owns().patterns.iter();
@@ -218,19 +218,19 @@ fn stage_parts(parts: &mut Parts, old: &Stage, new: &Stage) {
         &old.mirror_whitelist,
         &new.mirror_whitelist,
     );
-    parts.debug(
+    parts.words(
         "mirror_whitelist_inheritance",
-        &old.mirror_whitelist_inheritance,
-        &new.mirror_whitelist_inheritance,
+        inheritance(old.mirror_whitelist_inheritance),
+        inheritance(new.mirror_whitelist_inheritance),
     );
 }
 
 fn mirror_parts(parts: &mut Parts, old: &Mirror, new: &Mirror) {
     parts.silent("mirror_url", &old.mirror_url, &new.mirror_url);
-    parts.debug(
+    parts.words(
         "mirror_cache_expiry",
-        &old.mirror_cache_expiry,
-        &new.mirror_cache_expiry,
+        format_duration(old.mirror_cache_expiry),
+        format_duration(new.mirror_cache_expiry),
     );
     parts.words(
         "mirror_no_project_list",
@@ -247,10 +247,18 @@ fn mirror_parts(parts: &mut Parts, old: &Mirror, new: &Mirror) {
         &old.mirror_web_url_fmt,
         &new.mirror_web_url_fmt,
     );
-    parts.debug("undated", &old.undated, &new.undated);
+    parts.words("undated", undated(old.undated), undated(new.undated));
     parts.words("optional", old.optional, new.optional);
-    parts.debug("keep_last_good", &old.keep_last_good, &new.keep_last_good);
-    parts.debug("quarantined", &old.quarantined, &new.quarantined);
+    parts.words(
+        "keep_last_good",
+        format_duration(old.keep_last_good),
+        format_duration(new.keep_last_good),
+    );
+    parts.words(
+        "quarantined",
+        quarantined(old.quarantined),
+        quarantined(new.quarantined),
+    );
     parts.words(
         "verify_before_serving",
         old.verify_before_serving,
@@ -263,8 +271,12 @@ fn mirror_parts(parts: &mut Parts, old: &Mirror, new: &Mirror) {
 
 fn policy_parts(old: &Policy, new: &Policy) -> Parts {
     let mut parts = Parts::default();
-    parts.debug("mode", &old.mode(), &new.mode());
-    parts.debug("on_block", &old.on_block(), &new.on_block());
+    parts.words("mode", mode(old.mode()), mode(new.mode()));
+    parts.words(
+        "on_block",
+        on_block(old.on_block()),
+        on_block(new.on_block()),
+    );
     let default = |policy: &Policy| policy.default_deny().map_or("allow", |_| "deny");
     parts.words("default", default(old), default(new));
     let rules = |policy: &Policy| -> Vec<(String, String)> {
@@ -305,13 +317,47 @@ fn only_in<'a>(
         })
 }
 
+fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Enforce => "enforce",
+        Mode::Audit => "audit",
+    }
+}
+
+fn on_block(on_block: OnBlock) -> &'static str {
+    match on_block {
+        OnBlock::Hide => "hide",
+        OnBlock::Yank => "yank",
+    }
+}
+
+fn undated(undated: Undated) -> &'static str {
+    match undated {
+        Undated::Deny => "deny",
+        Undated::FirstSeen => "first_seen",
+        Undated::Old => "old",
+    }
+}
+
+fn quarantined(quarantined: Quarantined) -> &'static str {
+    match quarantined {
+        Quarantined::Empty => "empty",
+        Quarantined::Keep => "keep",
+    }
+}
+
+fn inheritance(inheritance: WhitelistInheritance) -> &'static str {
+    match inheritance {
+        WhitelistInheritance::Intersection => "intersection",
+        WhitelistInheritance::Union => "union",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::policy::sample::{allow, deny, document, index, mirror, of, placed, policy, stage};
-    use crate::policy::{
-        Document, IndexDocument, IndexKindDocument, Mode, PolicyDocument, Undated,
-    };
+    use crate::policy::{Document, IndexDocument, IndexKindDocument, PolicyDocument};
 
     fn text(old: Document, new: Document) -> String {
         let compile = |document| Policies::compile(&[document], &[]).unwrap();
@@ -388,11 +434,11 @@ mod tests {
         index a/gone removed
         index a/kind changed: type stage -> mirror
         index a/new added
-        index m/one changed: mirror_url; undated Deny -> Old
+        index m/one changed: mirror_url; undated deny -> old
         policy gone removed
         policy new added
         policy order changed: rules in another order
-        policy p changed: mode Enforce -> Audit; rule removed deny: { project: six }; rule added deny: { project: seven }
+        policy p changed: mode enforce -> audit; rule removed deny: { project: six }; rule added deny: { project: seven }
         default_index changed: name none -> a/b
         ");
     }

@@ -110,12 +110,12 @@ impl<'a> Layer<'a> {
             Refusal::Rule(rule) => {
                 let conditions = rule.conditions();
                 let advisory = facts.and_then(|facts| conditions.advisory(facts)).cloned();
-                let words = rule.why();
+                let words = Arc::clone(rule.why());
                 let matures = facts.and_then(|facts| conditions.matures(facts));
                 (Reason::Rule { words, advisory }, rule.location(), matures)
             }
             Refusal::Lacks(rule, missing) => {
-                let words = rule.why();
+                let words = Arc::clone(rule.why());
                 (Reason::Lacks { missing, words }, rule.location(), None)
             }
             Refusal::Default(location) => (Reason::Default, location, None),

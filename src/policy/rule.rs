@@ -37,6 +37,8 @@ pub struct Rule {
     effect: Effect,
     conditions: Conditions,
     reason: Option<Arc<str>>,
+    /// Written once, because a page may refuse thousands of files by one rule.
+    why: Arc<str>,
     until: Option<Timestamp>,
     owner: Option<Arc<str>>,
     ticket: Option<Arc<str>>,
@@ -213,6 +215,7 @@ impl Rule {
             effect: document.effect,
             conditions: Conditions::compile(&document.matchers, &document.location, faults),
             reason: text(&document.reason),
+            why: why(document),
             until: document.until,
             owner: text(&document.owner),
             ticket: text(&document.ticket),
@@ -277,14 +280,8 @@ impl Rule {
     }
 
     /// Why it refuses: the operator's words, else its conditions.
-    pub(super) fn why(&self) -> Arc<str> {
-        if let Some(reason) = &self.reason {
-            return Arc::clone(reason);
-        }
-        match words(self.conditions.asked(), WORDS_ENTRIES_MAX) {
-            conditions if conditions.is_empty() => "the rule refuses everything".into(),
-            conditions => conditions.into(),
-        }
+    pub(super) fn why(&self) -> &Arc<str> {
+        &self.why
     }
 
     /// The instant from which it applies no longer, if that is still to come.
@@ -351,6 +348,15 @@ impl Rule {
             return format!("{effect}: {{}}");
         }
         format!("{effect}: {{ {inner} }}")
+    }
+}
+
+fn why(document: &RuleDocument) -> Arc<str> {
+    let conditions = words(&document.matchers, WORDS_ENTRIES_MAX);
+    match &document.reason {
+        Some(reason) => reason.as_str().into(),
+        None if conditions.is_empty() => "the rule refuses everything".into(),
+        None => conditions.into(),
     }
 }
 

@@ -197,6 +197,68 @@ mod tests {
     }
 
     #[test]
+    fn teams_over_a_shared_pool() {
+        // deployments.md D4: `shared/stable` is virtual, only `shared/thirdparty-local` has a list.
+        let world = |union: bool| {
+            let dev = stage("team/dev", &["team/stable"]);
+            let shared = ["shared/reviewed", "shared/thirdparty-local"];
+            let local = stage("shared/thirdparty-local", &["root/pypi"]);
+            let indexes = vec![
+                if union { dev.union() } else { dev },
+                stage("team/stable", &["shared/stable"]),
+                stage("shared/stable", &shared),
+                stage("shared/reviewed", &[]),
+                local.mirror_whitelist(&["six"]),
+                mirror("root/pypi"),
+            ];
+            compiled(indexes, vec![])
+        };
+        let local = "shared/thirdparty-local";
+        let (nobody, by_reviewed, by_local): (&[&str], &[&str], &[&str]) =
+            (&[], &["shared/reviewed"], &[local]);
+        // Asked index, union, project, who holds it, the answer.
+        let table = [
+            ("team/dev", false, "numpy", nobody, "ask root/pypi; skip "),
+            (
+                "team/dev",
+                false,
+                "acme",
+                by_reviewed,
+                "ask shared/reviewed; skip root/pypi private",
+            ),
+            (
+                "team/dev",
+                false,
+                "six",
+                by_local,
+                "ask shared/thirdparty-local; skip root/pypi private",
+            ),
+            (
+                "team/dev",
+                true,
+                "six",
+                by_local,
+                "ask shared/thirdparty-local root/pypi; skip ",
+            ),
+            (
+                local,
+                false,
+                "six",
+                by_local,
+                "ask shared/thirdparty-local root/pypi; skip ",
+            ),
+            (local, false, "acme", by_reviewed, "ask root/pypi; skip "),
+        ];
+        for (asked, union, name, holders, expected) in table {
+            let found = sources(&world(union), asked, name, holders);
+            assert_eq!(
+                found, expected,
+                "{name} held by {holders:?} through {asked}"
+            );
+        }
+    }
+
+    #[test]
     fn two_mirrors_never_protect_each_other() {
         let documents = vec![
             stage("a/asked", &["m/one", "m/two"]),

@@ -157,6 +157,28 @@ pub enum Reason {
     Outside,
 }
 
+impl Reason {
+    /// The reason as a clause.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Reason::Rule { words, advisory } => match advisory {
+                Some(id) if !words.contains(&**id) => format!("{words} ({id})"),
+                Some(_) | None => words.to_string(),
+            },
+            Reason::Lacks { missing, words } => {
+                format!("it has {}, which this rule needs: {words}", missing.words())
+            }
+            Reason::Default => "no rule allows it".to_owned(),
+            Reason::NotListed => "the name is not listed".to_owned(),
+            Reason::NotPinned => "its sha256 is not pinned".to_owned(),
+            Reason::NoDigest => "it has no sha256 to compare with the pinned ones".to_owned(),
+            Reason::Owned { pattern } => format!("{pattern} is reserved and never from a mirror"),
+            Reason::Outside => "the file is from no index of this stack".to_owned(),
+        }
+    }
+}
+
 /// A refusal and its reason.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Denial {
@@ -282,21 +304,7 @@ impl Denial {
     }
 
     fn why(&self) -> String {
-        let mut why = match &self.reason {
-            Reason::Rule { words, advisory } => match advisory {
-                Some(id) if !words.contains(&**id) => format!("{words} ({id})"),
-                Some(_) | None => words.to_string(),
-            },
-            Reason::Lacks { missing, words } => {
-                format!("it has {}, which this rule needs: {words}", missing.words())
-            }
-            Reason::Default => "no rule allows it".to_owned(),
-            Reason::NotListed => "the name is not listed".to_owned(),
-            Reason::NotPinned => "its sha256 is not pinned".to_owned(),
-            Reason::NoDigest => "it has no sha256 to compare with the pinned ones".to_owned(),
-            Reason::Owned { pattern } => format!("{pattern} is reserved and never from a mirror"),
-            Reason::Outside => "the file is from no index of this stack".to_owned(),
-        };
+        let mut why = self.reason.words();
         if let Some(instant) = self.matures {
             why.push_str(&format!(" (until {})", whole_second(instant)));
         }

@@ -1,0 +1,3 @@
+//! The flows: the only room that combines others.
+
+pub mod account;

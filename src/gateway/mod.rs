@@ -1,8 +1,27 @@
 //! The flows; the only room that combines others.
 
+pub mod account;
 mod ask;
+mod context;
+mod error;
+mod file;
+mod fill;
+mod list;
+mod page;
+mod reader;
+mod refresh;
+mod refusal;
+mod reload;
 mod reply;
+mod resolve;
+mod sidecar;
+mod source;
+mod stage;
+mod tickets;
 
 pub use crate::store::{Growing, Readable, StoredFile};
 pub use ask::{Answer, Ask};
+pub use context::{Context, Generation, Parts, Settings, Shared};
+pub use error::{Error, ErrorKind};
+pub use reader::Reader;
 pub use reply::{Body, CacheResult, Decision, Record, Reply, Route};

@@ -31,6 +31,7 @@ use crate::store::Key;
 use crate::store::Readable;
 use crate::store::Stored;
 use crate::store::StoreError;
+use crate::telemetry::UpstreamResult;
 use crate::upstream::FileAnswer;
 use crate::upstream::UpstreamFile;
 
@@ -137,7 +138,7 @@ impl Shared {
         };
         let started = std::time::Instant::now();
         let answer = upstream.open(&fill.url, None).await;
-        let (mirror, result) = (fill.grant.owner.as_str(), upstream_result(&answer));
+        let (mirror, result) = (fill.grant.owner.as_str(), upstream_result(&answer, file_result));
         self.metrics.upstream_request(mirror, result, started.elapsed());
         let file = match answer.map_err(upstream_error)? {
             FileAnswer::Found(file) => *file,
@@ -236,6 +237,13 @@ struct FillError(String);
 impl From<StoreError> for FillError {
     fn from(error: StoreError) -> Self {
         Self(error.to_string())
+    }
+}
+
+fn file_result(answer: &FileAnswer) -> UpstreamResult {
+    match answer {
+        FileAnswer::Found(_) => UpstreamResult::Fetched,
+        FileAnswer::NotFound | FileAnswer::NotSatisfiable => UpstreamResult::Absent,
     }
 }
 

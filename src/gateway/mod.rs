@@ -11,7 +11,6 @@ mod page;
 mod reader;
 mod refresh;
 mod refusal;
-mod reload;
 mod reply;
 mod resolve;
 mod sidecar;

@@ -69,7 +69,8 @@ impl Shared {
         });
         let started = std::time::Instant::now();
         let answer = upstream.page(project, validators.as_ref()).await;
-        self.count_upstream(&index.name, &answer, started.elapsed());
+        let result = upstream_result(&answer, page_result);
+        self.metrics.upstream_request(index.name.as_str(), result, started.elapsed());
         let now = self.clock.now();
         let answer = answer.map_err(upstream_error)?;
         let (held, cache) = match (answer, old) {
@@ -209,24 +210,28 @@ impl Shared {
         }
     }
 
-    fn count_upstream<T>(
-        &self,
-        index: &IndexName,
-        answer: &Result<T, UpstreamError>,
-        elapsed: Duration,
-    ) {
-        self.metrics.upstream_request(index.as_str(), upstream_result(answer), elapsed);
-    }
 }
 
 /// How an upstream request went, for the metrics.
-pub(super) fn upstream_result<T>(answer: &Result<T, UpstreamError>) -> UpstreamResult {
+pub(super) fn upstream_result<T>(
+    answer: &Result<T, UpstreamError>,
+    of_answer: impl Fn(&T) -> UpstreamResult,
+) -> UpstreamResult {
     match answer {
-        Ok(_) => UpstreamResult::Ok,
+        Ok(answer) => of_answer(answer),
         Err(UpstreamError::Timeout { .. }) => UpstreamResult::Timeout,
-        Err(UpstreamError::Unavailable { .. }) => UpstreamResult::Unavailable,
+        Err(UpstreamError::Unavailable { .. }) => UpstreamResult::Failed,
         Err(UpstreamError::Refused { .. }) => UpstreamResult::Refused,
-        Err(UpstreamError::TooLarge { .. } | UpstreamError::Broken { .. }) => UpstreamResult::Broken,
+        Err(UpstreamError::TooLarge { .. } | UpstreamError::Broken { .. }) => UpstreamResult::Invalid,
+    }
+}
+
+/// What a page's answer counts as.
+pub(super) fn page_result<B>(answer: &PageAnswer<B>) -> UpstreamResult {
+    match answer {
+        PageAnswer::Found(_) => UpstreamResult::Fetched,
+        PageAnswer::NotModified { .. } => UpstreamResult::Unchanged,
+        PageAnswer::NotFound => UpstreamResult::Absent,
     }
 }
 

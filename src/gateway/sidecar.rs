@@ -23,6 +23,7 @@ use crate::model::Kind;
 use crate::model::Sha256;
 use crate::store::Key;
 use crate::store::Readable;
+use crate::telemetry::UpstreamResult;
 use crate::upstream::METADATA_BYTES_MAX;
 use crate::upstream::Upstream;
 use crate::upstream::WheelMetadata;
@@ -123,7 +124,11 @@ impl Shared {
         }
         let started = std::time::Instant::now();
         let answer = upstream.wheel_metadata(&url, &file.filename).await;
-        let result = upstream_result(&answer);
+        let result = upstream_result(&answer, |answer| match answer {
+            WheelMetadata::Found(_) | WheelMetadata::NeedWhole => UpstreamResult::Fetched,
+            WheelMetadata::NotFound => UpstreamResult::Absent,
+            WheelMetadata::Invalid(_) => UpstreamResult::Invalid,
+        });
         self.metrics.upstream_request(grant.owner.as_str(), result, started.elapsed());
         match answer.map_err(|error| Arc::new(upstream_error(error)))? {
             WheelMetadata::Found(bytes) => Ok(bytes),
@@ -147,7 +152,10 @@ impl Shared {
     ) -> Flow<Option<Bytes>> {
         let started = std::time::Instant::now();
         let answer = upstream.sidecar(url).await;
-        let result = upstream_result(&answer);
+        let result = upstream_result(&answer, |answer| match answer {
+            Some(_) => UpstreamResult::Fetched,
+            None => UpstreamResult::Absent,
+        });
         self.metrics.upstream_request(grant.owner.as_str(), result, started.elapsed());
         answer.map_err(|error| Arc::new(upstream_error(error)))
     }

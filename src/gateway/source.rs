@@ -101,7 +101,7 @@ impl Shared {
     ) -> Result<Option<Arc<SourcePage>>, Error> {
         let found = self.sources.get(index, project);
         let tier = if found.is_some() { CacheResult::Hit } else { CacheResult::Miss };
-        self.metrics.cache_request(Tier::Memory, CacheKind::Page, tier);
+        self.metrics.cache_request(Tier::Memory, CacheKind::Source, tier);
         if found.is_some() {
             return Ok(found);
         }

@@ -14,6 +14,7 @@
 //! `docs/ARCHITECTURE.md` walks through them; `tests/it/tidy.rs` holds the rooms apart.
 
 pub mod gateway;
+pub mod listen;
 pub mod model;
 pub mod page;
 pub mod policy;

@@ -6,6 +6,7 @@ mod context;
 mod error;
 mod file;
 mod fill;
+mod labels;
 mod list;
 mod page;
 mod reader;
@@ -18,6 +19,7 @@ mod source;
 mod stage;
 mod tickets;
 
+// The doors send files without knowing the store.
 pub use crate::store::{Growing, Readable, StoredFile};
 pub use ask::{Answer, Ask};
 pub use context::{Context, Generation, Parts, Settings, Shared};

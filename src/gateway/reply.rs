@@ -8,7 +8,6 @@ use http::{HeaderMap, StatusCode};
 
 use crate::model::{IndexName, ProjectName};
 use crate::store::{Growing, StoredFile};
-use crate::telemetry::Label;
 
 /// An answer, ready for a door to write.
 #[derive(Debug)]
@@ -126,17 +125,4 @@ pub enum Decision {
     Audit,
     /// Refused.
     Deny,
-}
-
-impl Label for CacheResult {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Bypass => "bypass",
-            Self::Hit => "hit",
-            Self::Revalidated => "revalidated",
-            Self::Miss => "miss",
-            Self::Collapsed => "collapsed",
-            Self::Stale => "stale",
-        }
-    }
 }

@@ -1,3 +1,4 @@
 //! The flows: the only room that combines others.
 
 pub mod account;
+pub mod devpi;

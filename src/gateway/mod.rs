@@ -3,6 +3,7 @@
 pub mod account;
 mod ask;
 mod context;
+pub mod devpi;
 mod error;
 mod file;
 mod fill;

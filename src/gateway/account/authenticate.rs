@@ -284,11 +284,11 @@ impl Accounts {
 
 #[cfg(test)]
 mod tests {
-    use super::super::api_token::MintedToken;
-    use super::super::password::Cost;
-    use super::super::session::SESSION_LIFETIME;
     use super::*;
     use crate::db::{NewApiToken, Sqlite, TokenOperation, UserUpdate};
+    use crate::gateway::account::api_token::MintedToken;
+    use crate::gateway::account::password::Cost;
+    use crate::gateway::account::session::SESSION_LIFETIME;
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     const CHEAP: Cost = Cost {

@@ -162,8 +162,8 @@ fn covers(scope: &Scope, operation: Operation<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::principal::Identity;
     use super::*;
+    use crate::gateway::account::principal::Identity;
 
     fn names(list: &[&str]) -> Vec<String> {
         list.iter().map(|name| (*name).to_owned()).collect()

@@ -1,3 +1,8 @@
 //! The integration tests: one binary.
 
-fn main() {}
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that panics has failed, and says where"
+)]
+
+mod doors;

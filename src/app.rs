@@ -29,6 +29,7 @@ use crate::gateway::Parts;
 use crate::gateway::Question;
 use crate::gateway::Settings;
 use crate::gateway::Shared;
+use crate::listen::QUIET_LOGS;
 use crate::listen::ServerOptions;
 use crate::listen::StopOn;
 use crate::model::IndexName;
@@ -73,7 +74,7 @@ pub fn serve(
 ) -> anyhow::Result<()> {
     let mut loaded = load(&start.policies, &start.overrides, &env)?;
     let log = log_format(&loaded.config, start.is_terminal);
-    init_logging(log, env("RUST_LOG").as_deref())?;
+    init_logging(log, QUIET_LOGS, env("RUST_LOG").as_deref())?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }

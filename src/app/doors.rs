@@ -89,8 +89,8 @@ impl Opened {
     fn announce(&mut self, door: &str, scheme: &str, bound: &[ListenAddress]) {
         for address in bound {
             self.lines.push(match address {
-                ListenAddress::Tcp(address) => format!("{door:<10} {scheme}://{address}/"),
-                ListenAddress::Unix { .. } => format!("{door:<10} {address}"),
+                ListenAddress::Tcp(address) => format!("{door} {scheme}://{address}/"),
+                ListenAddress::Unix { .. } => format!("{door} {address}"),
             });
         }
     }
@@ -105,7 +105,7 @@ impl Opened {
         let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
         let port = address.port();
         self.lines.push(format!(
-            "try        pip install --index-url {scheme}://{host}:{port}/{index}/+simple/ six"
+            "try pip install --index-url {scheme}://{host}:{port}/{index}/+simple/ six"
         ));
     }
 }

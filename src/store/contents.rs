@@ -12,13 +12,13 @@ use rustix::fs::Timestamps;
 use rustix::fs::UTIME_OMIT;
 
 use super::digester::Digester;
-use super::draft::Stored;
 use super::error::StoreError;
 use super::key::EVICTABLE_FOLDER;
 use super::key::Key;
 use super::key::PRIVATE_FOLDER;
 use super::tree::is_absence;
 use super::walk::Walk;
+use super::writer::Stored;
 use crate::model::Hashes;
 
 /// How much is read at one time while a digest is worked out.

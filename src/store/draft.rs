@@ -1,42 +1,27 @@
 //! Bytes on their way in: written and hashed on one blocking thread, visible only once they hold.
 //!
-//! Order at the end: length and digest are checked; readers get the last bytes; the file is synced
-//! and renamed. A power cut before the rename leaves a temporary file, which nobody serves; after it,
-//! the content is on the disk, because the sync came first. What cannot be renamed after all is lost
-//! to later readers only: those who read it while it came have the right bytes.
-//!
 //! The thread is held while the bytes come, so the caller bounds how many drafts there are.
 
 use std::fs::File;
-use std::io::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 
-use super::digester::Digester;
 use super::error::StoreError;
 use super::growing::Growing;
-use super::growing::Release;
 use super::key::Key;
 use super::temporary::Temporary;
-use super::tree::Tree;
-use crate::model::Hashes;
+use super::writer::Plan;
+use super::writer::Step;
+use super::writer::Stored;
+use super::writer::Writer;
 use crate::model::Sha256;
 
 /// Most chunks waiting for the disk. With chunks of at most 64 KiB or so this bounds a fill's memory
 /// to a few megabytes; a full queue makes the sender wait.
 const QUEUED_CHUNKS_MAX: usize = 32;
-
-/// What was kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stored {
-    /// The digest of the content.
-    pub sha256: Sha256,
-    /// Its length in bytes.
-    pub size: u64,
-}
 
 /// A file being written. Dropped before [`Draft::finish`], nothing of it remains.
 #[derive(Debug)]
@@ -48,25 +33,6 @@ pub struct Draft {
     outcome: Option<oneshot::Receiver<Result<Stored, StoreError>>>,
     /// Whether a chunk is on its way to the queue.
     is_sending: bool,
-}
-
-enum Step {
-    Chunk(Bytes),
-    Finish(fn(Sha256) -> Key),
-}
-
-/// What the writing thread needs to know.
-pub(super) struct Plan {
-    /// Where it is kept.
-    pub(super) tree: Arc<Tree>,
-    /// What is being written, for messages.
-    pub(super) what: String,
-    /// Digests that must hold.
-    pub(super) promised: Hashes,
-    /// The length that must hold, where it was declared.
-    pub(super) declared: Option<u64>,
-    /// Most bytes taken.
-    pub(super) bytes_max: u64,
 }
 
 impl Draft {
@@ -85,12 +51,7 @@ impl Draft {
         let (sender, outcome) = oneshot::channel();
         let what = plan.what.clone();
         tokio::task::spawn_blocking(move || {
-            let written = Writer {
-                plan: &plan,
-                temporary,
-                written: 0,
-            }
-            .run(steps, &release);
+            let written = Writer::new(&plan, temporary).run(steps, &release);
             if let Err(error) = &written {
                 release.failed(&error.to_string());
             }
@@ -160,110 +121,6 @@ impl Draft {
     }
 }
 
-impl Plan {
-    /// Refuses what says itself that it is too long, before a byte of it comes.
-    fn check_declared(&self) -> Result<(), StoreError> {
-        match self.declared {
-            Some(declared) if declared > self.bytes_max => {
-                let most = self.bytes_max;
-                Err(self.not_whole(format!("{declared} bytes are declared and {most} allowed")))
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    fn not_whole(&self, why: String) -> StoreError {
-        StoreError::Integrity {
-            what: self.what.clone(),
-            why,
-        }
-    }
-}
-
-/// The writing thread.
-struct Writer<'a> {
-    plan: &'a Plan,
-    temporary: Temporary,
-    written: u64,
-}
-
-impl Writer<'_> {
-    fn run(
-        mut self,
-        mut steps: mpsc::Receiver<Step>,
-        release: &Release,
-    ) -> Result<Stored, StoreError> {
-        let mut digester = Digester::for_promise(&self.plan.promised);
-        loop {
-            match steps.blocking_recv() {
-                Some(Step::Chunk(chunk)) => {
-                    self.append(&chunk)?;
-                    release.written(self.written);
-                    digester.update(&chunk);
-                }
-                Some(Step::Finish(key)) => {
-                    let stored = self.check(digester)?;
-                    release.complete(stored.size);
-                    self.publish(&key(stored.sha256))?;
-                    return Ok(stored);
-                }
-                None => {
-                    return Err(StoreError::Abandoned {
-                        what: self.plan.what.clone(),
-                    });
-                }
-            }
-        }
-    }
-
-    fn append(&mut self, chunk: &Bytes) -> Result<(), StoreError> {
-        let after = self.written.saturating_add(chunk.len() as u64);
-        if let Some(declared) = self.plan.declared
-            && after > declared
-        {
-            let why = format!("more than the declared {declared} bytes came");
-            return Err(self.plan.not_whole(why));
-        }
-        if after > self.plan.bytes_max {
-            let why = format!(
-                "it is longer than the {} bytes allowed",
-                self.plan.bytes_max
-            );
-            return Err(self.plan.not_whole(why));
-        }
-        self.temporary
-            .file()
-            .write_all(chunk)
-            .map_err(|error| StoreError::io(format!("write {}", self.plan.what), error))?;
-        self.written = after;
-        Ok(())
-    }
-
-    fn check(&self, digester: Digester) -> Result<Stored, StoreError> {
-        if let Some(declared) = self.plan.declared
-            && declared != self.written
-        {
-            let why = format!("{} of {declared} bytes came", self.written);
-            return Err(self.plan.not_whole(why));
-        }
-        let promised = &self.plan.promised;
-        let sha256 = digester
-            .finish(promised)
-            .map_err(|why| self.plan.not_whole(why))?;
-        Ok(Stored {
-            sha256,
-            size: self.written,
-        })
-    }
-
-    fn publish(self, key: &Key) -> Result<(), StoreError> {
-        self.plan
-            .tree
-            .publish(self.temporary, key)
-            .map_err(|error| StoreError::io(format!("keep {}", self.plan.what), error))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -272,10 +129,13 @@ mod tests {
     use futures_util::future::join_all;
 
     use super::*;
+    use crate::model::Hashes;
     use crate::store::FsStore;
     use crate::store::Readable;
+    use crate::store::tree::Tree;
 
     const CONTENT: &[u8] = b"the content of a wheel";
+    const WRONG: &[u8] = b"the content of a whale";
 
     fn store() -> (tempfile::TempDir, FsStore) {
         let folder = tempfile::tempdir().unwrap();
@@ -304,23 +164,23 @@ mod tests {
     #[tokio::test]
     async fn what_is_not_what_it_claims_to_be_is_refused_with_the_reason() {
         let right = CONTENT.len() as u64;
-        let table: [(&[&'static [u8]], Option<u64>, u64, &str); 5] = [
+        let table = [
+            (vec![WRONG], Some(right), 100, "its sha256 is "),
             (
-                &[b"the content of a whale"],
+                vec![&CONTENT[..11]],
                 Some(right),
                 100,
-                "its sha256 is ",
+                "11 of 22 bytes came",
             ),
-            (&[b"the content"], Some(right), 100, "11 of 22 bytes came"),
-            (&[b"the content"], None, 100, "its sha256 is "),
+            (vec![&CONTENT[..11]], None, 100, "its sha256 is "),
             (
-                &[CONTENT, b"x"],
+                vec![CONTENT, b"x"],
                 Some(right),
                 100,
                 "more than the declared 22 bytes came",
             ),
             (
-                &[CONTENT, CONTENT],
+                vec![CONTENT, CONTENT],
                 None,
                 30,
                 "it is longer than the 30 bytes allowed",
@@ -332,7 +192,7 @@ mod tests {
                 .draft("six.whl", promise(), declared, bytes_max)
                 .unwrap();
             let growing = draft.growing();
-            let error = send(draft, chunks).await.unwrap_err().to_string();
+            let error = send(draft, &chunks).await.unwrap_err().to_string();
             assert!(
                 error.starts_with("six.whl is not what it claims to be: "),
                 "{error}"

@@ -18,13 +18,13 @@ use bytes::Bytes;
 use super::contents::Contents;
 use super::contents::digest_of;
 use super::draft::Draft;
-use super::draft::Plan;
-use super::draft::Stored;
 use super::error::StoreError;
 use super::key::Key;
 use super::quota::Quota;
 use super::tree::Tree;
 use super::tree::is_absence;
+use super::writer::Plan;
+use super::writer::Stored;
 use crate::model::Hashes;
 
 /// A store below one folder.

@@ -17,11 +17,13 @@ mod quota;
 mod temporary;
 mod tree;
 mod walk;
+mod writer;
 
 pub use contents::{Contents, Kept};
-pub use draft::{Draft, Stored};
+pub use draft::Draft;
 pub use error::StoreError;
 pub use fs::{FsStore, StoredFile};
 pub use growing::{Growing, HELD_BACK_BYTES, Readable};
 pub use key::Key;
 pub use quota::{Evicted, Quota, Usage};
+pub use writer::Stored;

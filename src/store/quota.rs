@@ -163,7 +163,7 @@ impl Quota {
         let mut evicted = Evicted::default();
         let mut failure = None;
         if total > self.bytes_max {
-            found.sort_unstable_by(|one, other| one.used_at.cmp(&other.used_at));
+            found.sort_unstable_by_key(|one| one.used_at);
             let mut surplus = total - (self.bytes_max - self.bytes_max / HEADROOM_DIVISOR);
             for one in found {
                 if surplus == 0 {

@@ -46,7 +46,7 @@ impl Draft {
     }
 
     fn over(plan: Plan, temporary: Temporary, reader: File) -> Self {
-        let (growing, release) = Growing::new(reader, plan.declared);
+        let (growing, release) = Growing::arriving(reader, plan.declared);
         let (chunks, steps) = mpsc::channel(QUEUED_CHUNKS_MAX);
         let (sender, outcome) = oneshot::channel();
         let what = plan.what.clone();

@@ -41,6 +41,15 @@ pub struct StoredFile {
 }
 
 impl StoredFile {
+    /// Wraps an open file as it is now.
+    ///
+    /// # Errors
+    /// When its length cannot be asked.
+    pub fn new(file: File) -> std::io::Result<Self> {
+        let length = file.metadata()?.len();
+        Ok(Self { file, length })
+    }
+
     /// The open file.
     #[must_use]
     pub fn file(&self) -> &File {

@@ -40,8 +40,15 @@ pub(super) struct Release {
 }
 
 impl Growing {
+    /// A file that somebody else releases, such as a test of the doors.
+    #[must_use]
+    pub fn new(file: File) -> (Self, watch::Sender<Readable>) {
+        let (sender, state) = watch::channel(Readable::Until(0));
+        (Self { file, declared: None, state }, sender)
+    }
+
     /// A file of which nothing has arrived yet, and the hand that releases it.
-    pub(super) fn new(file: File, declared: Option<u64>) -> (Self, Release) {
+    pub(super) fn arriving(file: File, declared: Option<u64>) -> (Self, Release) {
         let (sender, state) = watch::channel(Readable::Until(0));
         (
             Self {
@@ -125,7 +132,7 @@ mod tests {
     use super::*;
 
     fn growing(declared: Option<u64>) -> (Growing, Release) {
-        Growing::new(tempfile::tempfile().unwrap(), declared)
+        Growing::arriving(tempfile::tempfile().unwrap(), declared)
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ use cheesecloth::listen::{
 };
 use cheesecloth::model::Timestamp;
 use cheesecloth::protocol::{Problem, PublicRoute};
-use cheesecloth::telemetry::{AccessLog, DoorName, LogFormat, Metrics};
+use cheesecloth::telemetry::{AccessLog, AuditLimits, AuditLog, DoorName, LogFormat, Metrics};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use prometheus::Registry;
@@ -189,10 +189,13 @@ pub(super) fn open_with(limits: Limits, is_tls: bool) -> Doors {
     let lines = Kept::default();
     let access = AccessLog::start(LogFormat::Json, lines.clone(), metrics.access_dropped());
     let access = Arc::new(access.unwrap());
+    let audit = folder.path().join("audit.jsonl");
+    let audit = AuditLog::open(&audit, AuditLimits::default(), metrics.audit_failed());
     let recorder = Recorder {
         door: DoorName::Public,
         metrics: metrics.clone(),
         access: Arc::clone(&access),
+        audit: Arc::new(audit.unwrap()),
         now: Arc::new(|| Timestamp::UNIX_EPOCH),
     };
     let options = ServerOptions {

@@ -67,11 +67,7 @@ pub type Environment = fn(&str) -> Option<String>;
 ///
 /// # Errors
 /// Faults in the configuration, an address in use, a data directory that cannot be written.
-pub fn serve(
-    start: Start,
-    env: Environment,
-    announce: &mut dyn FnMut(&str),
-) -> anyhow::Result<()> {
+pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()> {
     let mut loaded = load(&start.policies, &start.overrides, &env)?;
     let log = log_format(&loaded.config, start.is_terminal);
     init_logging(log, QUIET_LOGS, env("RUST_LOG").as_deref())?;
@@ -104,14 +100,23 @@ pub fn serve(
         work: work.handle().clone(),
     }));
     metrics.policies_changed(1);
-    let access = Arc::new(AccessLog::start(log, std::io::stderr(), metrics.access_dropped())?);
+    let access = Arc::new(AccessLog::start(
+        log,
+        std::io::stderr(),
+        metrics.access_dropped(),
+    )?);
     let audit = audit_log(&data, &metrics)?;
     let options = ServerOptions {
         run_folder: data.join("run"),
         grace: loaded.config.limits.grace_period(),
         is_upgrade: start.is_upgrade,
     };
-    let doorway = Doorway { access: Arc::clone(&access), audit: Arc::clone(&audit), clock, metrics };
+    let doorway = Doorway {
+        access: Arc::clone(&access),
+        audit: Arc::clone(&audit),
+        clock,
+        metrics,
+    };
     let opened = doorway.open(options, &loaded.config, &shared)?;
     for line in &opened.lines {
         announce(line);
@@ -121,7 +126,11 @@ pub fn serve(
     }
     let reloader = Reloader::new(start, env, first.maker, upstream_of_pip, &shared, &opened);
     work.spawn(reloader.run(loaded.files, opened.server.stop()));
-    work.spawn(chores::run(Arc::clone(&shared), store, opened.server.stop()));
+    work.spawn(chores::run(
+        Arc::clone(&shared),
+        store,
+        opened.server.stop(),
+    ));
     opened.ready.set(true);
     opened.server.run(StopOn::Signals);
     access.stop();
@@ -143,7 +152,9 @@ pub fn explain(
 ) -> anyhow::Result<Explanation> {
     let mut loaded = load(policies, overrides, &env)?;
     find_upstream(&mut loaded, env)?;
-    let work = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let work = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let (clock, data) = (Clock::system(), loaded.config.data.clone());
     let metrics = Metrics::register(prometheus::Registry::new(), env!("CARGO_PKG_VERSION"))?;
     let records = work.block_on(Sqlite::open(&data.join("records.sqlite"), clock.now()))?;
@@ -158,7 +169,8 @@ pub fn explain(
         work: work.handle().clone(),
     }));
     let cx = shared.context();
-    work.block_on(shared.explain(&cx, index, question)).map_err(|error| anyhow::anyhow!("{error}"))
+    work.block_on(shared.explain(&cx, index, question))
+        .map_err(|error| anyhow::anyhow!("{error}"))
 }
 
 /// Finds what the mirror without a `mirror_url` mirrors: the index that pip on this machine uses.
@@ -185,7 +197,9 @@ fn log_format(config: &Config, is_terminal: bool) -> LogFormat {
 fn audit_log(data: &Path, metrics: &Metrics) -> anyhow::Result<Arc<AuditLog>> {
     let path = data.join("audit.jsonl");
     let log = AuditLog::open(&path, AuditLimits::default(), metrics.audit_failed());
-    Ok(Arc::new(log.with_context(|| format!("open the audit log {}", path.display()))?))
+    Ok(Arc::new(log.with_context(|| {
+        format!("open the audit log {}", path.display())
+    })?))
 }
 
 fn settings(config: &Config) -> Settings {

@@ -28,7 +28,11 @@ pub(super) async fn run(shared: Arc<Shared>, store: Arc<FsStore>, stop: Stop) {
 async fn scan(store: &Arc<FsStore>) {
     let quota = Arc::clone(store.quota());
     match spawn_blocking(move || quota.scan()).await {
-        Ok(Ok(usage)) => tracing::info!(files = usage.files, bytes = usage.bytes, "mirror files held"),
+        Ok(Ok(usage)) => tracing::info!(
+            files = usage.files,
+            bytes = usage.bytes,
+            "mirror files held"
+        ),
         Ok(Err(error)) => tracing::error!(%error, "the store cannot be counted"),
         Err(error) => tracing::error!(%error, "counting the store broke off"),
     }
@@ -38,10 +42,16 @@ async fn round(store: &Arc<FsStore>) {
     let quota = Arc::clone(store.quota());
     let work = move || {
         quota.write_touches();
-        if quota.is_exceeded() { quota.evict().map(Some) } else { Ok(None) }
+        if quota.is_exceeded() {
+            quota.evict().map(Some)
+        } else {
+            Ok(None)
+        }
     };
     match spawn_blocking(work).await {
-        Ok(Ok(Some(evicted))) => tracing::info!(files = evicted.files, bytes = evicted.bytes, "evicted"),
+        Ok(Ok(Some(evicted))) => {
+            tracing::info!(files = evicted.files, bytes = evicted.bytes, "evicted")
+        }
         Ok(Ok(None)) => {}
         Ok(Err(error)) => tracing::error!(%error, "eviction failed"),
         Err(error) => tracing::error!(%error, "eviction broke off"),

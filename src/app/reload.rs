@@ -50,7 +50,14 @@ impl Reloader {
         opened: &Opened,
     ) -> Self {
         let certificates = opened.certificates.clone();
-        Self { start, env, maker, found, shared: Arc::clone(shared), certificates }
+        Self {
+            start,
+            env,
+            maker,
+            found,
+            shared: Arc::clone(shared),
+            certificates,
+        }
     }
 
     /// Waits for reasons to reload until the server stops.
@@ -86,14 +93,20 @@ impl Reloader {
         let number = before.number + 1;
         let next = self.maker.next(number, &loaded, &[])?;
         for certificates in &self.certificates {
-            certificates.reload().map_err(|error| Faults(vec![Fault::nowhere(error.to_string())]))?;
+            certificates
+                .reload()
+                .map_err(|error| Faults(vec![Fault::nowhere(error.to_string())]))?;
         }
         let changes = diff(&before.policies, &next.policies);
         for change in &changes {
             tracing::info!(generation = number, %change, "policy change");
         }
         self.shared.install(next);
-        tracing::info!(generation = number, changes = changes.len(), "configuration reloaded");
+        tracing::info!(
+            generation = number,
+            changes = changes.len(),
+            "configuration reloaded"
+        );
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
@@ -163,7 +176,9 @@ fn folder_of(file: &Path) -> &Path {
 fn is_watched(changed: &Path, files: &[PathBuf]) -> bool {
     let same = |file: &PathBuf| {
         let named = changed.file_name() == file.file_name();
-        changed.starts_with(file) || (named && changed.ends_with(file)) || (named && !file.is_absolute())
+        changed.starts_with(file)
+            || (named && changed.ends_with(file))
+            || (named && !file.is_absolute())
     };
     files.iter().any(same)
 }

@@ -41,12 +41,17 @@ pub(super) fn run(options: ServeOptions) -> anyhow::Result<ExitCode> {
 pub(super) fn policies_path(sources: &Sources) -> anyhow::Result<PoliciesPath> {
     Ok(match &sources.policies {
         Some(path) => PoliciesPath::Named(path.clone()),
-        None => PoliciesPath::Default { folder: std::env::current_dir()? },
+        None => PoliciesPath::Default {
+            folder: std::env::current_dir()?,
+        },
     })
 }
 
 /// The process's environment; `config` knows which names count.
-#[expect(clippy::disallowed_methods, reason = "handed to config, which decides what is read")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "handed to config, which decides what is read"
+)]
 pub(super) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

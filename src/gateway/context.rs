@@ -121,7 +121,15 @@ impl Shared {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { clock, generation, settings, store, records, metrics, work } = parts;
+        let Parts {
+            clock,
+            generation,
+            settings,
+            store,
+            records,
+            metrics,
+            work,
+        } = parts;
         let budget = Budget::split(settings.memory_bytes_max);
         let flights_max = settings.flights_max;
         Self {
@@ -129,7 +137,9 @@ impl Shared {
             generation: ArcSwap::from_pointee(generation),
             sources: SourcePages::new(budget.sources),
             rendered: RenderedPages::new(budget.rendered),
-            small: Weighed::new(budget.small_files, |_, bytes| bytes.len() + SMALL_ENTRY_BYTES),
+            small: Weighed::new(budget.small_files, |_, bytes| {
+                bytes.len() + SMALL_ENTRY_BYTES
+            }),
             tickets: Weighed::new(budget.tickets, tickets::weight_bytes),
             fetches: Flights::new(work.clone(), flights_max),
             renderings: Flights::new(work.clone(), flights_max),
@@ -148,7 +158,10 @@ impl Shared {
     /// Pins the generation in force and the current instant.
     #[must_use]
     pub fn context(&self) -> Context {
-        Context { generation: self.generation.load_full(), now: self.clock.now() }
+        Context {
+            generation: self.generation.load_full(),
+            now: self.clock.now(),
+        }
     }
 
     /// States what the caches hold.
@@ -158,7 +171,8 @@ impl Shared {
             + self.small.weight_bytes()
             + self.tickets.weight_bytes();
         self.metrics.cache_holds(Tier::Memory, memory);
-        self.metrics.cache_holds(Tier::Store, self.store.quota().used_bytes());
+        self.metrics
+            .cache_holds(Tier::Store, self.store.quota().used_bytes());
     }
 
     /// States that what was read could not be put in force.

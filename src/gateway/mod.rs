@@ -26,6 +26,6 @@ pub use crate::store::{Growing, Readable, StoredFile};
 pub use ask::{Answer, Ask};
 pub use context::{Context, Generation, Parts, Settings, Shared};
 pub use error::{Error, ErrorKind};
-pub use explain::{Explanation, ExplainedFile, Question};
+pub use explain::{ExplainedFile, Explanation, Question};
 pub use reader::Reader;
 pub use reply::{Body, CacheResult, Decision, Record, Reply, Route};

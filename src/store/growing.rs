@@ -44,7 +44,14 @@ impl Growing {
     #[must_use]
     pub fn new(file: File) -> (Self, watch::Sender<Readable>) {
         let (sender, state) = watch::channel(Readable::Until(0));
-        (Self { file, declared: None, state }, sender)
+        (
+            Self {
+                file,
+                declared: None,
+                state,
+            },
+            sender,
+        )
     }
 
     /// A file of which nothing has arrived yet, and the hand that releases it.

@@ -170,5 +170,8 @@ mod tests {
         assert!(!held());
         pages.insert_since(pages.mark(), key.clone(), page(1, 10));
         assert!(held());
+        // Nor does it take the place of what was rendered after the change.
+        pages.insert_since(before, key.clone(), page(1, 5));
+        assert!(held());
     }
 }

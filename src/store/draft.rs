@@ -299,7 +299,7 @@ mod tests {
     #[tokio::test]
     async fn a_write_given_up_half_way_never_leaves_a_gap() {
         let (chunks, mut steps) = mpsc::channel(1);
-        let (growing, _release) = Growing::new(tempfile::tempfile().unwrap(), None);
+        let (growing, _release) = Growing::arriving(tempfile::tempfile().unwrap(), None);
         let (what, growing) = ("upload".to_owned(), Arc::new(growing));
         let mut draft = Draft {
             what,

@@ -52,7 +52,9 @@ impl RenderedPages {
     /// At most so many bytes.
     #[must_use]
     pub fn new(bytes_max: u64) -> Self {
-        Self { pages: Weighed::new(bytes_max, |_, page| page.body.len() + ENTRY_BYTES) }
+        Self {
+            pages: Weighed::new(bytes_max, |_, page| page.body.len() + ENTRY_BYTES),
+        }
     }
 
     /// The page, if it was rendered for this generation and still holds.

@@ -48,7 +48,9 @@ where
     /// Forgets every entry that the condition holds for; those present now, not later ones.
     pub fn remove_if(&self, condition: impl Fn(&K) -> bool + Send + Sync + 'static) {
         // Fails only without `support_invalidation_closures`.
-        let _ = self.entries.invalidate_entries_if(move |key, _| condition(key));
+        let _ = self
+            .entries
+            .invalidate_entries_if(move |key, _| condition(key));
     }
 
     /// Bytes remembered, roughly: work is done in batches.

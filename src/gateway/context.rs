@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
+use super::changes::Changes;
 use super::fill::Fills;
 use super::list::Lists;
 use super::page::Renderings;
@@ -103,6 +104,7 @@ pub struct Shared {
     pub(super) sidecars: Sidecars,
     pub(super) fills: Fills,
     pub(super) lists: Lists,
+    pub(super) changes: Changes,
     /// Held while the learned facts of one project are read, changed and written.
     pub(super) learning: Mutex<()>,
     pub(super) metrics: Arc<Metrics>,
@@ -120,7 +122,15 @@ impl Shared {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { clock, generation, settings, store, records, metrics, work } = parts;
+        let Parts {
+            clock,
+            generation,
+            settings,
+            store,
+            records,
+            metrics,
+            work,
+        } = parts;
         let budget = Budget::split(settings.memory_bytes_max);
         let flights_max = settings.flights_max;
         Self {
@@ -128,13 +138,16 @@ impl Shared {
             generation: ArcSwap::from_pointee(generation),
             sources: SourcePages::new(budget.sources),
             rendered: RenderedPages::new(budget.rendered),
-            small: Weighed::new(budget.small_files, |_, bytes| bytes.len() + SMALL_ENTRY_BYTES),
+            small: Weighed::new(budget.small_files, |_, bytes| {
+                bytes.len() + SMALL_ENTRY_BYTES
+            }),
             tickets: Weighed::new(budget.tickets, tickets::weight_bytes),
             fetches: Flights::new(work.clone(), flights_max),
             renderings: Flights::new(work.clone(), flights_max),
             sidecars: Flights::new(work.clone(), flights_max),
             fills: Fills::new(work.clone(), settings.fills_max),
             lists: Lists::new(work.clone()),
+            changes: Changes::default(),
             learning: Mutex::default(),
             store,
             records,
@@ -147,7 +160,10 @@ impl Shared {
     /// Pins the generation in force and the current instant.
     #[must_use]
     pub fn context(&self) -> Context {
-        Context { generation: self.generation.load_full(), now: self.clock.now() }
+        Context {
+            generation: self.generation.load_full(),
+            now: self.clock.now(),
+        }
     }
 
     /// The generation in force.

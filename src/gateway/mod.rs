@@ -2,13 +2,17 @@
 
 pub mod account;
 mod ask;
+mod attachment;
+mod changes;
 mod context;
 pub mod devpi;
 mod error;
 mod file;
 mod fill;
+mod generations;
 mod labels;
 mod list;
+mod manage;
 mod page;
 mod reader;
 mod refresh;
@@ -25,5 +29,7 @@ pub use crate::store::{Growing, Readable, StoredFile};
 pub use ask::{Answer, Ask};
 pub use context::{Context, Generation, Parts, Settings, Shared};
 pub use error::{Error, ErrorKind};
+pub use generations::{Configuration, Generations};
+pub use manage::{Asker, HouseLimits, Refusal, Upload, Writer, WriterParts};
 pub use reader::Reader;
 pub use reply::{Body, CacheResult, Decision, Record, Reply, Route};

@@ -46,14 +46,29 @@ impl Reader {
                 let index = named(cx, index, &mut record)?;
                 shared.project_list(cx, ask, &index, record).await
             }
-            PublicRoute::ProjectPage { index, project, form } => {
+            PublicRoute::ProjectPage {
+                index,
+                project,
+                form,
+            } => {
                 record.route = Route::ProjectPage;
                 record.project = Some(project.clone());
                 let index = named(cx, index, &mut record)?;
-                shared.project_page(cx, ask, &index, project, *form, record).await
+                shared
+                    .project_page(cx, ask, &index, project, *form, record)
+                    .await
             }
-            PublicRoute::File { index, path, filename, is_sidecar } => {
-                record.route = if *is_sidecar { Route::Sidecar } else { Route::File };
+            PublicRoute::File {
+                index,
+                path,
+                filename,
+                is_sidecar,
+            } => {
+                record.route = if *is_sidecar {
+                    Route::Sidecar
+                } else {
+                    Route::File
+                };
                 record.index = Some(index.clone());
                 record.file = Some(filename.as_str().into());
                 shared.file(cx, ask, index, path, *is_sidecar, record).await
@@ -108,10 +123,20 @@ fn named(
 }
 
 fn redirect(to: &str, is_permanent: bool, record: Record) -> Reply {
-    let status = if is_permanent { StatusCode::MOVED_PERMANENTLY } else { StatusCode::FOUND };
+    let status = if is_permanent {
+        StatusCode::MOVED_PERMANENTLY
+    } else {
+        StatusCode::FOUND
+    };
     let mut head = refusal::head("text/plain", 0, "no-cache");
     if let Ok(to) = HeaderValue::from_str(to) {
         head.insert(LOCATION, to);
     }
-    Reply { status, reason: None, head: Arc::new(head), body: Body::Bytes(Bytes::new()), record }
+    Reply {
+        status,
+        reason: None,
+        head: Arc::new(head),
+        body: Body::Bytes(Bytes::new()),
+        record,
+    }
 }

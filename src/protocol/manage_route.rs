@@ -183,7 +183,11 @@ fn within(
     headers: &HeaderMap,
     force: bool,
 ) -> ManageRoute {
-    let delete = |index, content| ManageRoute::Delete { index, content, force };
+    let delete = |index, content| ManageRoute::Delete {
+        index,
+        content,
+        force,
+    };
     match (method, rest) {
         ("PUT", []) => ManageRoute::CreateIndex(index),
         ("PATCH", []) => ManageRoute::ModifyIndex(index),
@@ -226,8 +230,15 @@ enum ContentKind {
 
 /// Callers send JSON without a type or with the wrong one, so only forms are known by theirs.
 fn content_kind(headers: &HeaderMap) -> ContentKind {
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    let kind = kind
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
     match kind.to_ascii_lowercase().as_str() {
         "multipart/form-data" | "application/x-www-form-urlencoded" => ContentKind::Form,
         "text/xml" | "application/xml" => ContentKind::Xml,
@@ -275,7 +286,11 @@ mod tests {
             ("POST", "/+reload", ManageRoute::Reload),
             ("GET", "/+authcheck", ManageRoute::AuthCheck),
             ("POST", "/+authcheck", ManageRoute::AuthCheck),
-            ("POST", "/+api", ManageRoute::Read(PublicRoute::Api(ApiOf::Root))),
+            (
+                "POST",
+                "/+api",
+                ManageRoute::Read(PublicRoute::Api(ApiOf::Root)),
+            ),
             ("PUT", "/me", ManageRoute::CreateUser(user())),
             ("PUT", "/a%20b/", ManageRoute::CreateUser("a b".into())),
             ("PATCH", "/me/", ManageRoute::ModifyUser(user())),
@@ -285,14 +300,25 @@ mod tests {
             (
                 "PUT",
                 "/me/a%20b",
-                ManageRoute::CreateMisnamed { user: user(), index: "a b".into() },
+                ManageRoute::CreateMisnamed {
+                    user: user(),
+                    index: "a b".into(),
+                },
             ),
             ("PATCH", "/me/dev/", ManageRoute::ModifyIndex(dev())),
             ("DELETE", "/me/dev", ManageRoute::DeleteIndex(dev())),
             ("PUSH", "/me/dev", ManageRoute::Push(dev())),
             ("POST", "/me/dev", ManageRoute::Push(dev())),
-            ("POST", "/me/dev/+simple/Hello.Pkg/refresh", ManageRoute::Refresh(dev(), hello())),
-            ("POST", "/me/dev/%2Bf/a/b/c", ManageRoute::ToxResult(dev(), "+f/a/b/c".into())),
+            (
+                "POST",
+                "/me/dev/+simple/Hello.Pkg/refresh",
+                ManageRoute::Refresh(dev(), hello()),
+            ),
+            (
+                "POST",
+                "/me/dev/%2Bf/a/b/c",
+                ManageRoute::ToxResult(dev(), "+f/a/b/c".into()),
+            ),
             (
                 "DELETE",
                 "/me/dev/Hello.Pkg",
@@ -311,23 +337,45 @@ mod tests {
                     force: false,
                 },
             ),
-            ("PUT", "/me/dev/hello-pkg", ManageRoute::NotAllowed("GET, HEAD, DELETE")),
+            (
+                "PUT",
+                "/me/dev/hello-pkg",
+                ManageRoute::NotAllowed("GET, HEAD, DELETE"),
+            ),
             ("PATCH", "/me/dev/a/b/c", ManageRoute::NotFound),
         ];
         for (method, path, expected) in table {
             let found = parse(method, path, None, "application/json");
             assert_eq!(found, expected, "{method} {path}");
         }
-        let found = parse("DELETE", &format!("/me/dev/{file}"), Some("a=b&force="), "text/plain");
+        let found = parse(
+            "DELETE",
+            &format!("/me/dev/{file}"),
+            Some("a=b&force="),
+            "text/plain",
+        );
         let content = Content::File(file.into());
-        assert_eq!(found, ManageRoute::Delete { index: dev(), content, force: true });
+        assert_eq!(
+            found,
+            ManageRoute::Delete {
+                index: dev(),
+                content,
+                force: true
+            }
+        );
     }
 
     #[test]
     fn a_post_to_an_index_is_known_by_its_content_type() {
         for (kind, expected) in [
-            ("multipart/form-data; boundary=x; charset=utf-8", ManageRoute::Upload(dev())),
-            ("Application/X-WWW-Form-Urlencoded", ManageRoute::Upload(dev())),
+            (
+                "multipart/form-data; boundary=x; charset=utf-8",
+                ManageRoute::Upload(dev()),
+            ),
+            (
+                "Application/X-WWW-Form-Urlencoded",
+                ManageRoute::Upload(dev()),
+            ),
             ("text/xml", ManageRoute::XmlSearch),
             ("application/json", ManageRoute::Push(dev())),
             ("text/plain", ManageRoute::Push(dev())),
@@ -340,10 +388,20 @@ mod tests {
 
     #[test]
     fn reading_is_reading_whatever_the_path() {
-        for path in ["/", "/me", "/me/dev", "/me/dev/six", "/+login", "/me/dev/+f/a/b/c"] {
+        for path in [
+            "/",
+            "/me",
+            "/me/dev",
+            "/me/dev/six",
+            "/+login",
+            "/me/dev/+f/a/b/c",
+        ] {
             for method in ["GET", "HEAD"] {
                 let found = parse(method, path, None, "application/json");
-                assert!(matches!(found, ManageRoute::Read(_)), "{method} {path}: {found:?}");
+                assert!(
+                    matches!(found, ManageRoute::Read(_)),
+                    "{method} {path}: {found:?}"
+                );
                 assert_eq!(found.class(), OperationClass::Read);
             }
         }
@@ -352,12 +410,20 @@ mod tests {
     #[test]
     fn classes_separate_uploads_from_management() {
         for (method, kind, expected) in [
-            ("POST", "multipart/form-data; boundary=x", OperationClass::Upload),
+            (
+                "POST",
+                "multipart/form-data; boundary=x",
+                OperationClass::Upload,
+            ),
             ("POST", "application/json", OperationClass::Manage),
             ("PUSH", "application/json", OperationClass::Manage),
             ("PATCH", "application/json", OperationClass::Manage),
         ] {
-            assert_eq!(parse(method, "/me/dev", None, kind).class(), expected, "{method} {kind}");
+            assert_eq!(
+                parse(method, "/me/dev", None, kind).class(),
+                expected,
+                "{method} {kind}"
+            );
         }
     }
 }

@@ -6,6 +6,19 @@ use sha2::Digest as _;
 use crate::model::Hashes;
 use crate::model::Sha256;
 
+/// What the bytes of an upload turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digests {
+    /// How many there are.
+    pub size: u64,
+    /// Their sha256.
+    pub sha256: Sha256,
+    /// Their md5, lower-case hex.
+    pub md5: String,
+    /// Their BLAKE2b-256, lower-case hex.
+    pub blake2b_256: String,
+}
+
 /// Running digests.
 pub(super) struct Digester {
     sha256: sha2::Sha256,
@@ -34,7 +47,41 @@ impl Digester {
             };
             Some((name.to_owned(), other))
         });
-        Self { sha256: sha2::Sha256::new(), others: others.collect() }
+        Self {
+            sha256: sha2::Sha256::new(),
+            others: others.collect(),
+        }
+    }
+
+    /// Runs all that the clients of an upload may state.
+    pub(super) fn for_upload() -> Self {
+        let others = vec![
+            ("md5".to_owned(), Other::Md5(md5::Md5::new())),
+            ("blake2b".to_owned(), Other::Blake2b(blake2::Blake2b::new())),
+        ];
+        Self {
+            sha256: sha2::Sha256::new(),
+            others,
+        }
+    }
+
+    /// The digests of what came so far.
+    pub(super) fn so_far(&self, size: u64) -> Digests {
+        let sha256 = Sha256::from_bytes(self.sha256.clone().finalize().into());
+        let mut digests = Digests {
+            size,
+            sha256,
+            md5: String::new(),
+            blake2b_256: String::new(),
+        };
+        for (_, other) in &self.others {
+            match other {
+                Other::Md5(hasher) => digests.md5 = hex(&hasher.clone().finalize()),
+                Other::Blake2b(hasher) => digests.blake2b_256 = hex(&hasher.clone().finalize()),
+                Other::Sha384(_) | Other::Sha512(_) => {}
+            }
+        }
+        digests
     }
 
     /// Takes in more bytes.
@@ -98,19 +145,29 @@ mod tests {
     fn every_kind_of_promise_is_checked() {
         let table = [
             ("md5", "900150983cd24fb0d6963f7d28e17f72"),
-            ("sha256", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+            (
+                "sha256",
+                "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            ),
             (
                 "sha384",
                 "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7",
             ),
-            ("blake2b", "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319"),
+            (
+                "blake2b",
+                "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319",
+            ),
         ];
         for (algorithm, hex) in table {
             let promised = promise(algorithm, hex);
             let mut digester = Digester::for_promise(&promised);
             digester.update(b"ab");
             digester.update(b"c");
-            assert_eq!(digester.finish(&promised), Ok(Sha256::of(b"abc")), "{algorithm}");
+            assert_eq!(
+                digester.finish(&promised),
+                Ok(Sha256::of(b"abc")),
+                "{algorithm}"
+            );
             let mut digester = Digester::for_promise(&promised);
             digester.update(b"abd");
             assert!(digester.finish(&promised).is_err(), "{algorithm}");

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 
 use super::digester::Digester;
+use super::digester::Digests;
 use super::error::StoreError;
 use super::growing::Growing;
 use super::growing::Release;
@@ -45,6 +46,7 @@ pub struct Draft {
 
 enum Step {
     Chunk(Bytes),
+    Look(oneshot::Sender<Digests>),
     Finish(fn(Sha256) -> Key),
 }
 
@@ -62,6 +64,8 @@ pub(super) struct Plan {
     pub(super) declared: Option<u64>,
     /// Most bytes taken.
     pub(super) bytes_max: u64,
+    /// Whether every digest that an upload may state is to be known.
+    pub(super) is_upload: bool,
     /// Told after the rename.
     pub(super) published: Box<dyn Fn(&Key, u64) + Send>,
 }
@@ -73,7 +77,12 @@ impl Draft {
         let (chunks, steps) = mpsc::channel(QUEUED_CHUNKS_MAX);
         let (sender, outcome) = oneshot::channel();
         tokio::task::spawn_blocking(move || {
-            let written = Writer { plan: &plan, file, written: 0 }.run(steps, &release);
+            let written = Writer {
+                plan: &plan,
+                file,
+                written: 0,
+            }
+            .run(steps, &release);
             if let Err(error) = &written {
                 // Gone or never there: either way it is not there now.
                 let _ = std::fs::remove_file(&plan.temporary);
@@ -81,7 +90,11 @@ impl Draft {
             }
             let _ = sender.send(written);
         });
-        Self { chunks, growing: Arc::new(growing), outcome }
+        Self {
+            chunks,
+            growing: Arc::new(growing),
+            outcome,
+        }
     }
 
     /// What readers read while it is written.
@@ -101,6 +114,22 @@ impl Draft {
         Ok(())
     }
 
+    /// The digests of what was handed over so far, once all of it is in the file and can be read
+    /// there. Of a draft for an upload md5 and BLAKE2b are among them.
+    ///
+    /// # Errors
+    /// Those of the disk or of a limit.
+    pub async fn digests(&mut self) -> Result<Digests, StoreError> {
+        let (sender, digests) = oneshot::channel();
+        if self.chunks.send(Step::Look(sender)).await.is_err() {
+            return Err(self.failure().await);
+        }
+        match digests.await {
+            Ok(digests) => Ok(digests),
+            Err(_) => Err(self.failure().await),
+        }
+    }
+
     /// Checks length and digests and makes the content visible under the key of its sha256.
     ///
     /// # Errors
@@ -109,7 +138,9 @@ impl Draft {
         if self.chunks.send(Step::Finish(key)).await.is_err() {
             return Err(self.failure().await);
         }
-        (&mut self.outcome).await.unwrap_or_else(|_| Err(abandoned("the file")))
+        (&mut self.outcome)
+            .await
+            .unwrap_or_else(|_| Err(abandoned("the file")))
     }
 
     async fn failure(&mut self) -> StoreError {
@@ -121,7 +152,9 @@ impl Draft {
 }
 
 fn abandoned(what: &str) -> StoreError {
-    StoreError::Abandoned { what: what.to_owned() }
+    StoreError::Abandoned {
+        what: what.to_owned(),
+    }
 }
 
 /// The writing thread.
@@ -137,13 +170,21 @@ impl Writer<'_> {
         mut steps: mpsc::Receiver<Step>,
         release: &Release,
     ) -> Result<Stored, StoreError> {
-        let mut digester = Digester::for_promise(&self.plan.promised);
+        let mut digester = if self.plan.is_upload {
+            Digester::for_upload()
+        } else {
+            Digester::for_promise(&self.plan.promised)
+        };
         loop {
             match steps.blocking_recv() {
                 Some(Step::Chunk(chunk)) => {
                     self.append(&chunk)?;
                     release.written(self.written);
                     digester.update(&chunk);
+                }
+                Some(Step::Look(sender)) => {
+                    // Whoever asked may have gone; then the next step tells.
+                    let _ = sender.send(digester.so_far(self.written));
                 }
                 Some(Step::Finish(key)) => {
                     let stored = self.check(digester)?;
@@ -158,7 +199,11 @@ impl Writer<'_> {
 
     fn append(&mut self, chunk: &Bytes) -> Result<(), StoreError> {
         let after = self.written.saturating_add(chunk.len() as u64);
-        let most = self.plan.declared.unwrap_or(u64::MAX).min(self.plan.bytes_max);
+        let most = self
+            .plan
+            .declared
+            .unwrap_or(u64::MAX)
+            .min(self.plan.bytes_max);
         if after > most {
             return Err(self.not_whole(format!("it is longer than the {most} bytes allowed")));
         }
@@ -176,8 +221,13 @@ impl Writer<'_> {
             let why = format!("{} of {declared} bytes came", self.written);
             return Err(self.not_whole(why));
         }
-        let sha256 = digester.finish(&self.plan.promised).map_err(|why| self.not_whole(why))?;
-        Ok(Stored { sha256, size: self.written })
+        let sha256 = digester
+            .finish(&self.plan.promised)
+            .map_err(|why| self.not_whole(why))?;
+        Ok(Stored {
+            sha256,
+            size: self.written,
+        })
     }
 
     fn publish(&self, key: &Key) -> Result<(), StoreError> {
@@ -193,7 +243,10 @@ impl Writer<'_> {
     }
 
     fn not_whole(&self, why: String) -> StoreError {
-        StoreError::Integrity { what: self.plan.what.clone(), why }
+        StoreError::Integrity {
+            what: self.plan.what.clone(),
+            why,
+        }
     }
 }
 

@@ -25,6 +25,7 @@ use super::error::StoreError;
 use super::key::Key;
 use super::quota::Quota;
 use crate::model::Hashes;
+use crate::model::IndexName;
 
 /// Folder of what is not whole yet.
 const TEMPORARY: &str = "tmp";
@@ -76,7 +77,11 @@ impl FsStore {
         std::fs::create_dir_all(&temporary).map_err(failed)?;
         remove_leftovers(&temporary).map_err(failed)?;
         let quota = Arc::new(Quota::new(root.to_owned(), disk_bytes_max));
-        Ok(Self { root: root.to_owned(), quota, counter: AtomicU64::new(0) })
+        Ok(Self {
+            root: root.to_owned(),
+            quota,
+            counter: AtomicU64::new(0),
+        })
     }
 
     /// What counts and evicts.
@@ -108,14 +113,23 @@ impl FsStore {
     /// # Errors
     /// When the disk fails or it is too long; absence is `None`.
     pub fn read_small(&self, key: &Key, bytes_max: u64) -> Result<Option<Bytes>, StoreError> {
-        let Some(stored) = self.open_file(key)? else { return Ok(None) };
+        let Some(stored) = self.open_file(key)? else {
+            return Ok(None);
+        };
         let failed = |error| StoreError::io(format!("read {}", key.path().display()), error);
         if stored.len() > bytes_max {
             let why = format!("it is longer than {bytes_max} bytes");
-            return Err(StoreError::Integrity { what: key.path().display().to_string(), why });
+            return Err(StoreError::Integrity {
+                what: key.path().display().to_string(),
+                why,
+            });
         }
         let mut content = Vec::with_capacity(usize::try_from(stored.len()).unwrap_or(0));
-        stored.file().take(bytes_max).read_to_end(&mut content).map_err(failed)?;
+        stored
+            .file()
+            .take(bytes_max)
+            .read_to_end(&mut content)
+            .map_err(failed)?;
         Ok(Some(content.into()))
     }
 
@@ -132,7 +146,11 @@ impl FsStore {
                 file.sync_data()?;
             }
             place(&temporary, &path)?;
-            if key.is_private() { sync_folder(&path) } else { Ok(()) }
+            if key.is_private() {
+                sync_folder(&path)
+            } else {
+                Ok(())
+            }
         });
         if let Err(error) = written {
             let _ = std::fs::remove_file(&temporary);
@@ -177,7 +195,10 @@ impl FsStore {
         match std::fs::remove_file(self.root.join(key.path())) {
             Ok(()) => Ok(true),
             Err(error) if is_absence(&error) => Ok(false),
-            Err(error) => Err(StoreError::io(format!("remove {}", key.path().display()), error)),
+            Err(error) => Err(StoreError::io(
+                format!("remove {}", key.path().display()),
+                error,
+            )),
         }
     }
 
@@ -202,8 +223,63 @@ impl FsStore {
             }
         });
         let (root, what) = (self.root.clone(), what.to_owned());
-        let plan = Plan { root, temporary, what, promised, declared, bytes_max, published };
+        let is_upload = false;
+        let plan = Plan {
+            root,
+            temporary,
+            what,
+            promised,
+            declared,
+            bytes_max,
+            is_upload,
+            published,
+        };
         Ok(Draft::start(plan, file, reader))
+    }
+
+    /// Starts a file that somebody uploads: what it should be is known only when it is here, so
+    /// [`Draft::digests`] tells everything that may be compared.
+    ///
+    /// # Errors
+    /// When no temporary file can be made.
+    pub fn upload_draft(&self, what: &str, bytes_max: u64) -> Result<Draft, StoreError> {
+        let (temporary, file) = self.temporary()?;
+        let reader = File::open(&temporary)
+            .map_err(|error| StoreError::io(format!("read {what} while it grows"), error))?;
+        let (root, what) = (self.root.clone(), what.to_owned());
+        let (promised, declared, published) = (Hashes::default(), None, Box::new(|_: &Key, _| {}));
+        let is_upload = true;
+        let plan = Plan {
+            root,
+            temporary,
+            what,
+            promised,
+            declared,
+            bytes_max,
+            is_upload,
+            published,
+        };
+        Ok(Draft::start(plan, file, reader))
+    }
+
+    /// Removes the pages, lists and learned facts of a mirror, whose upstream is another one now;
+    /// blocking.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn remove_pages(&self, index: &IndexName) -> Result<(), StoreError> {
+        for folder in Key::folders_of(index) {
+            match std::fs::remove_dir_all(self.root.join(&folder)) {
+                Err(error) if !is_absence(&error) => {
+                    return Err(StoreError::io(
+                        format!("remove {}", folder.display()),
+                        error,
+                    ));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     fn temporary(&self) -> Result<(PathBuf, File), StoreError> {
@@ -219,7 +295,10 @@ impl FsStore {
 
 /// Whether an error says that there is no such file.
 fn is_absence(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 /// Removes the temporary files of processes that are gone.
@@ -227,7 +306,11 @@ fn remove_leftovers(folder: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
-        let process = name.to_string_lossy().split('-').next().and_then(|id| id.parse::<u32>().ok());
+        let process = name
+            .to_string_lossy()
+            .split('-')
+            .next()
+            .and_then(|id| id.parse::<u32>().ok());
         let lives = process.is_some_and(|id| {
             id != std::process::id() && Path::new("/proc").join(id.to_string()).exists()
         });

@@ -43,7 +43,17 @@ impl Growing {
     /// A file of which nothing has arrived yet, and the hand that releases it.
     pub(super) fn new(file: File, declared: Option<u64>) -> (Self, Release) {
         let (sender, state) = watch::channel(Readable::Until(0));
-        (Self { file, declared, state }, Release { state: sender, declared })
+        (
+            Self {
+                file,
+                declared,
+                state,
+            },
+            Release {
+                state: sender,
+                declared,
+            },
+        )
     }
 
     /// The file, for reading at offsets that are released.
@@ -77,7 +87,10 @@ impl Growing {
 impl Release {
     /// So many bytes are written; all but the held back ones may be read.
     pub(super) fn written(&self, bytes: u64) {
-        let end = self.declared.unwrap_or(bytes).min(bytes.saturating_add(HELD_BACK_BYTES));
+        let end = self
+            .declared
+            .unwrap_or(bytes)
+            .min(bytes.saturating_add(HELD_BACK_BYTES));
         let until = bytes.min(end.saturating_sub(HELD_BACK_BYTES));
         self.state.send_if_modified(|now| {
             let moved = matches!(now, Readable::Until(before) if *before < until);
@@ -113,7 +126,10 @@ mod tests {
         for declared in [None, Some(MIB)] {
             let (growing, release) = growing(declared);
             release.written(MIB);
-            assert_eq!(growing.readable(0).await, Readable::Until(MIB - HELD_BACK_BYTES));
+            assert_eq!(
+                growing.readable(0).await,
+                Readable::Until(MIB - HELD_BACK_BYTES)
+            );
             release.complete(MIB);
             assert_eq!(growing.readable(MIB - 1).await, Readable::Complete(MIB));
         }

@@ -64,6 +64,11 @@ impl Key {
         }
     }
 
+    /// The folders of everything that is kept of one index's pages and lists.
+    pub(super) fn folders_of(index: &IndexName) -> [PathBuf; 2] {
+        [of_index("pages", index), of_index("lists", index)]
+    }
+
     /// Whether the bytes belong to people and must survive a power cut once answered for.
     #[must_use]
     pub fn is_private(&self) -> bool {
@@ -98,17 +103,23 @@ pub(super) const EVICTABLE_FOLDER: &str = "files";
 
 fn content(folder: &str, digest: &Sha256, ending: &str) -> PathBuf {
     let hex = digest.to_hex();
-    PathBuf::from(folder).join(&hex[..2]).join(format!("{}{ending}", &hex[2..]))
+    PathBuf::from(folder)
+        .join(&hex[..2])
+        .join(format!("{}{ending}", &hex[2..]))
 }
 
 fn of_index(folder: &str, index: &IndexName) -> PathBuf {
-    PathBuf::from(folder).join(segment(index.user())).join(segment(index.index()))
+    PathBuf::from(folder)
+        .join(segment(index.user()))
+        .join(segment(index.index()))
 }
 
 fn page(index: &IndexName, project: &ProjectName, ending: &str) -> PathBuf {
     let name = segment(project.as_str());
     let spread = &Sha256::of(project.as_str().as_bytes()).to_hex()[..2];
-    of_index("pages", index).join(spread).join(format!("{name}.{ending}"))
+    of_index("pages", index)
+        .join(spread)
+        .join(format!("{name}.{ending}"))
 }
 
 /// A name as one path segment. Whatever is not a lower-case letter, a digit, `-` or `_` is written
@@ -143,9 +154,18 @@ mod tests {
         let index = IndexName::parse("Me@x.org/Dév").unwrap();
         let project = ProjectName::parse("six").unwrap();
         let path = Key::Page { index, project }.path();
-        assert!(path.starts_with("pages/%4de%40x%2eorg/%44%c3%a9v"), "{path:?}");
+        assert!(
+            path.starts_with("pages/%4de%40x%2eorg/%44%c3%a9v"),
+            "{path:?}"
+        );
         let digest = Sha256::of(b"");
-        assert!(Key::MirrorMetadata(digest).path().to_str().unwrap().starts_with("files/e3/b0c4"));
+        assert!(
+            Key::MirrorMetadata(digest)
+                .path()
+                .to_str()
+                .unwrap()
+                .starts_with("files/e3/b0c4")
+        );
     }
 
     #[test]

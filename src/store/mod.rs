@@ -12,6 +12,7 @@ mod growing;
 mod key;
 mod quota;
 
+pub use digester::Digests;
 pub use draft::{Draft, Stored};
 pub use error::StoreError;
 pub use fs::{FsStore, StoredFile};

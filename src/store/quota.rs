@@ -112,9 +112,18 @@ impl Quota {
         let mut noted = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
         let touched = std::mem::take(&mut *noted);
         drop(noted);
-        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
-        let unchanged = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-        let times = Timestamps { last_access: now, last_modification: unchanged };
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_NOW,
+        };
+        let unchanged = Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        };
+        let times = Timestamps {
+            last_access: now,
+            last_modification: unchanged,
+        };
         for key in touched {
             // Evicted meanwhile, or not our file: it only keeps its older time.
             let path = self.root.join(key.path());
@@ -130,7 +139,10 @@ impl Quota {
         let found = self.find()?;
         let bytes = found.iter().map(|found| found.bytes).sum();
         self.used.store(bytes, Ordering::Relaxed);
-        Ok(Usage { files: found.len() as u64, bytes })
+        Ok(Usage {
+            files: found.len() as u64,
+            bytes,
+        })
     }
 
     /// Removes what was not asked for the longest until usage is below the low-water mark; blocking.
@@ -140,7 +152,9 @@ impl Quota {
     /// When the disk fails.
     pub fn evict(&self) -> Result<Evicted, StoreError> {
         self.write_touches();
-        let Some(_lock) = self.lock()? else { return Ok(Evicted::default()) };
+        let Some(_lock) = self.lock()? else {
+            return Ok(Evicted::default());
+        };
         let mut found = self.find()?;
         let mut used: u64 = found.iter().map(|found| found.bytes).sum();
         let mut evicted = Evicted::default();
@@ -152,8 +166,16 @@ impl Quota {
                     break;
                 }
                 std::fs::remove_file(&one.path)
-                    .or_else(|error| if is_absent(&error) { Ok(()) } else { Err(error) })
-                    .map_err(|error| StoreError::io(format!("evict {}", one.path.display()), error))?;
+                    .or_else(|error| {
+                        if is_absent(&error) {
+                            Ok(())
+                        } else {
+                            Err(error)
+                        }
+                    })
+                    .map_err(|error| {
+                        StoreError::io(format!("evict {}", one.path.display()), error)
+                    })?;
                 used -= one.bytes;
                 evicted.files += 1;
                 evicted.bytes += one.bytes;
@@ -202,7 +224,11 @@ fn collect(folder: &Path, found: &mut Vec<Found>) -> io::Result<()> {
             collect(&entry.path(), found)?;
         } else {
             let used_at = metadata.accessed().or_else(|_| metadata.modified())?;
-            found.push(Found { used_at, bytes: metadata.len(), path: entry.path() });
+            found.push(Found {
+                used_at,
+                bytes: metadata.len(),
+                path: entry.path(),
+            });
         }
     }
     Ok(())

@@ -1,6 +1,9 @@
 //! The integration tests: one binary.
 
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that panics has failed, and says where"
+)]
 
 mod installers;
 mod refusals;

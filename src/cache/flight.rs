@@ -215,4 +215,65 @@ mod tests {
         let busy = flights.join(3, || async { 0 }).await;
         assert_eq!(busy.unwrap_err(), FlightError::Busy(1));
     }
+
+    #[tokio::test]
+    async fn after_a_panic_the_next_one_starts_anew() {
+        let flights: Flights<u8, u8> = Flights::new(Handle::current(), 1);
+        assert!(
+            flights
+                .join(1, || async { panic!("on purpose") })
+                .await
+                .is_err()
+        );
+        let again = flights.join(1, || async { 7 }).await.unwrap();
+        assert_eq!((again.value, again.led), (7, true));
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_after_the_end_starts_anew() {
+        let flights: Flights<u8, u32> = Flights::new(Handle::current(), 1);
+        let runs = Arc::new(AtomicU32::new(0));
+        for expected in 0..3 {
+            let runs = Arc::clone(&runs);
+            let work = move || async move { runs.fetch_add(1, Ordering::SeqCst) };
+            assert_eq!(flights.join(1, work).await.unwrap().value, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn one_flight_does_not_wait_for_another() {
+        let flights: Flights<u8, u8> = Flights::new(Handle::current(), 2);
+        let pending = flights.join(1, std::future::pending);
+        assert!(
+            futures_util::future::poll_immediate(Box::pin(pending))
+                .await
+                .is_none()
+        );
+        assert_eq!(flights.join(2, || async { 2 }).await.unwrap().value, 2);
+        assert_eq!(flights.len(), 1);
+    }
+
+    #[test]
+    fn nobody_waits_for_work_on_a_runtime_that_is_gone() {
+        let build = || {
+            tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap()
+        };
+        let (waiting, working) = (build(), build());
+        let flights: Flights<u8, u8> = Flights::new(working.handle().clone(), 1);
+        waiting.block_on(async {
+            let mut joined = Box::pin(flights.join(1, std::future::pending));
+            assert!(
+                futures_util::future::poll_immediate(&mut joined)
+                    .await
+                    .is_none()
+            );
+            working.shutdown_background();
+            assert_eq!(joined.await.unwrap_err(), FlightError::Lost);
+            let after = flights.join(2, || async { 0 }).await;
+            assert_eq!(after.unwrap_err(), FlightError::Lost);
+        });
+        assert!(flights.is_empty());
+    }
 }

@@ -29,6 +29,7 @@ use crate::policy::Policies;
 use crate::store::FsStore;
 use crate::store::Key;
 use crate::telemetry::Metrics;
+use crate::telemetry::Tier;
 use crate::upstream::Upstream;
 
 /// What a small file takes in memory besides its bytes.
@@ -164,6 +165,22 @@ impl Shared {
             generation: self.generation.load_full(),
             now: self.clock.now(),
         }
+    }
+
+    /// States what the caches hold.
+    pub fn report_caches(&self) {
+        let memory = self.rendered.weight_bytes()
+            + self.sources.weight_bytes()
+            + self.small.weight_bytes()
+            + self.tickets.weight_bytes();
+        self.metrics.cache_holds(Tier::Memory, memory);
+        self.metrics
+            .cache_holds(Tier::Store, self.store.quota().used_bytes());
+    }
+
+    /// States that what was read could not be put in force.
+    pub fn reload_failed(&self) {
+        self.metrics.reload_failed();
     }
 
     /// The generation in force.

@@ -136,10 +136,11 @@ impl Shared {
             return Ok(page_reply(ask, &page, record));
         }
         let (shared, own_cx) = (Arc::clone(self), cx.clone());
-        let changes = self.changes.count();
-        let joined = self.renderings.join((key, changes), move || async move {
-            shared.render(&own_cx, wanted, changes).await
-        });
+        let joined =
+            self.renderings.join(
+                (key, self.changes.count()),
+                move || async move { shared.render(&own_cx, wanted).await },
+            );
         let rendered = match joined.await {
             Ok(joined) => joined.value,
             Err(error) => {
@@ -176,8 +177,8 @@ impl Shared {
         self: &Arc<Self>,
         cx: &Context,
         wanted: Wanted,
-        changes: u64,
     ) -> Result<Rendered, Arc<Error>> {
+        let mark = self.rendered.mark();
         let resolved = self
             .resolve(cx, &wanted.index, &wanted.project, Patience::Page)
             .await?;
@@ -190,10 +191,8 @@ impl Shared {
         let (shared, own_cx) = (Arc::clone(self), cx.clone());
         let work = move || {
             let page = Arc::new(render_page(&own_cx, &wanted, &resolved));
-            shared.rendered.insert(wanted.key(), Arc::clone(&page));
-            if shared.changes.count() != changes {
-                shared.rendered.forget(&wanted.project);
-            }
+            let (key, remembered) = (wanted.key(), Arc::clone(&page));
+            shared.rendered.insert_since(mark, key, remembered);
             page
         };
         let page = tokio::task::spawn_blocking(work).await;

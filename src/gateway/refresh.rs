@@ -98,7 +98,7 @@ impl Shared {
         let held = Arc::new(held);
         self.sources.insert(&index.name, project, Arc::clone(&held));
         if cache == CacheResult::Revalidated {
-            self.write_copy(&index.name, &held);
+            self.write_copy(&index.name, mirror, &held);
         }
         Ok(Refreshed { held, cache })
     }
@@ -155,7 +155,7 @@ impl Shared {
             validity,
             vanished_at: None,
         };
-        self.write_copy(&index.name, &held);
+        self.write_copy(&index.name, mirror, &held);
         Ok(held)
     }
 
@@ -209,6 +209,7 @@ impl Shared {
         })?;
         let Some(text) = text else { return Ok(None) };
         match from_stored(&text, project) {
+            Ok((_, meta)) if Some(&meta.final_url) != mirror.mirror_url.as_ref() => Ok(None),
             Ok((mut page, meta)) => {
                 self.learned(index, project).apply(&mut page);
                 let max_age = meta.max_age_seconds.map(Duration::from_secs);
@@ -232,12 +233,13 @@ impl Shared {
     }
 
     /// Keeps a copy on disk; a disk that fails is logged, and the page is answered all the same.
-    fn write_copy(&self, index: &IndexName, held: &SourcePage) {
+    fn write_copy(&self, index: &IndexName, mirror: &Mirror, held: &SourcePage) {
         let Some(page) = &held.page else { return };
         let validity = &held.validity;
         let fresh_for = validity.fresh_until.duration_since(validity.confirmed_at);
         let meta = StoredMeta {
-            final_url: String::new(),
+            // A copy is good only for the upstream it was made of.
+            final_url: mirror.mirror_url.clone().unwrap_or_default(),
             fetched_at: validity.confirmed_at,
             etag: validity.etag.clone(),
             last_modified: validity.last_modified.clone(),

@@ -135,7 +135,7 @@ impl Shared {
     }
 
     /// The stages of a stack that hold the project.
-    async fn holding(
+    pub(super) async fn holding(
         &self,
         stack: &Stack,
         project: &ProjectName,

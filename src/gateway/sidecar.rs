@@ -24,7 +24,6 @@ use crate::model::Sha256;
 use crate::store::Key;
 use crate::store::Readable;
 use crate::telemetry::UpstreamResult;
-use crate::upstream::METADATA_BYTES_MAX;
 use crate::upstream::Upstream;
 use crate::upstream::WheelMetadata;
 use crate::upstream::metadata_of_file;
@@ -208,6 +207,3 @@ impl Shared {
         bytes.ok_or_else(|| Arc::new(Error::not_found("no such file")))
     }
 }
-
-/// No sidecar is larger than what is read out of a wheel.
-pub(super) const SIDECAR_BYTES_MAX: u64 = METADATA_BYTES_MAX;

@@ -2,14 +2,18 @@
 
 pub mod account;
 mod ask;
+mod attachment;
+mod changes;
 mod context;
 pub mod devpi;
 mod error;
 mod explain;
 mod file;
 mod fill;
+mod generations;
 mod labels;
 mod list;
+mod manage;
 mod page;
 mod reader;
 mod refresh;
@@ -27,5 +31,7 @@ pub use ask::{Answer, Ask};
 pub use context::{Context, Generation, Parts, Settings, Shared};
 pub use error::{Error, ErrorKind};
 pub use explain::{ExplainedFile, Explanation, Question};
+pub use generations::{Configuration, Declared, Generations, NotInstalled};
+pub use manage::{Asker, HouseLimits, Refusal, Upload, Writer, WriterParts};
 pub use reader::Reader;
 pub use reply::{Body, CacheResult, Decision, Record, Reply, Route};

@@ -136,11 +136,11 @@ impl Shared {
             return Ok(page_reply(ask, &page, record));
         }
         let (shared, own_cx) = (Arc::clone(self), cx.clone());
-        let joined =
-            self.renderings.join(
-                (key, self.changes.count()),
-                move || async move { shared.render(&own_cx, wanted).await },
-            );
+        let joined = self
+            .renderings
+            .join((key, self.changes.count()), move || async move {
+                shared.render(&own_cx, wanted).await
+            });
         let rendered = match joined.await {
             Ok(joined) => joined.value,
             Err(error) => {

@@ -32,6 +32,6 @@ pub use context::{Context, Generation, Parts, Settings, Shared};
 pub use error::{Error, ErrorKind};
 pub use explain::{ExplainedFile, Explanation, Question};
 pub use generations::{Configuration, Declared, Generations, NotInstalled};
-pub use manage::{Asker, HouseLimits, Refusal, Upload, Writer, WriterParts};
+pub use manage::{Caller, HouseLimits, Refusal, Upload, Writer, WriterParts};
 pub use reader::Reader;
 pub use reply::{Body, CacheResult, Decision, Record, Reply, Route};

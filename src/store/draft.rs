@@ -282,6 +282,7 @@ mod tests {
             promised,
             declared: None,
             bytes_max: 100,
+            is_upload: false,
         };
         let full = File::options().write(true).open("/dev/full").unwrap();
         let reader = File::open(&path).unwrap();

@@ -228,7 +228,10 @@ impl FsStore {
         for folder in Key::folders_of(index) {
             match std::fs::remove_dir_all(self.tree.root().join(&folder)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(StoreError::io(format!("remove {}", folder.display()), error));
+                    return Err(StoreError::io(
+                        format!("remove {}", folder.display()),
+                        error,
+                    ));
                 }
                 Ok(()) | Err(_) => {}
             }

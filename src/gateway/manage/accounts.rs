@@ -3,7 +3,7 @@
 use http::Method;
 use http::StatusCode;
 
-use super::asker::Asker;
+use super::caller::Caller;
 use super::refusal::Refusal;
 use super::refusal::answered;
 use super::writer::About;
@@ -23,10 +23,10 @@ impl Writer {
     ///
     /// # Errors
     /// When it could not be carried out.
-    pub async fn log_in(&self, asker: Asker, body: bytes::Bytes) -> Outcome {
+    pub async fn log_in(&self, caller: Caller, body: bytes::Bytes) -> Outcome {
         let answer = self
             .management()
-            .log_in(&body, asker.address, self.now())
+            .log_in(&body, caller.address, self.now())
             .await;
         let name = serde_json::from_slice::<serde_json::Value>(&body).ok();
         let name = name.as_ref().and_then(|sent| sent["user"].as_str());
@@ -35,9 +35,9 @@ impl Writer {
             ..About::default()
         };
         match answer.status {
-            StatusCode::OK => self.account_for(AuditKind::Login, &asker, about),
+            StatusCode::OK => self.account_for(AuditKind::Login, &caller, about),
             StatusCode::BAD_REQUEST => {}
-            _ => self.account_for(AuditKind::LoginFailed, &asker, about),
+            _ => self.account_for(AuditKind::LoginFailed, &caller, about),
         }
         Ok(answered(&answer))
     }
@@ -48,7 +48,7 @@ impl Writer {
     /// When it could not be carried out.
     pub async fn change_user(
         &self,
-        asker: Asker,
+        caller: Caller,
         method: &Method,
         name: String,
         body: bytes::Bytes,
@@ -57,7 +57,7 @@ impl Writer {
         self.to_the_end(async move {
             let _turn = writer.generations.turn().await;
             let (management, now) = (writer.management(), writer.now());
-            let who = &asker.principal;
+            let who = &caller.principal;
             let answer = match method {
                 Method::PUT => management.create_user(who, &name, &body, now).await,
                 Method::PATCH => management.modify_user(who, &name, &body, now).await,
@@ -69,7 +69,7 @@ impl Writer {
                     detail: Some(&detail),
                     ..About::default()
                 };
-                writer.account_for(AuditKind::User, &asker, about);
+                writer.account_for(AuditKind::User, &caller, about);
                 if method == Method::DELETE {
                     writer.follow().await?;
                 }
@@ -85,7 +85,7 @@ impl Writer {
     /// When it could not be carried out.
     pub async fn change_index(
         &self,
-        asker: Asker,
+        caller: Caller,
         method: &Method,
         name: IndexName,
         body: bytes::Bytes,
@@ -94,7 +94,7 @@ impl Writer {
         self.to_the_end(async move {
             let _turn = writer.generations.turn().await;
             let (management, now) = (writer.management(), writer.now());
-            let who = &asker.principal;
+            let who = &caller.principal;
             let answer = match method {
                 Method::PUT => management.create_index(who, &name, &body, now).await,
                 Method::PATCH => management.modify_index(who, &name, &body, now).await,
@@ -108,7 +108,7 @@ impl Writer {
                     detail,
                     ..About::default()
                 };
-                writer.account_for(AuditKind::Index, &asker, about);
+                writer.account_for(AuditKind::Index, &caller, about);
             }
             Ok(answered(&answer))
         })
@@ -130,8 +130,8 @@ impl Writer {
     ///
     /// # Errors
     /// 403 for everyone but root; 422 with all faults, after which nothing has changed.
-    pub async fn reload(&self, asker: Asker) -> Outcome {
-        if !asker.principal.is(ROOT) || asker.principal.scope().is_some() {
+    pub async fn reload(&self, caller: Caller) -> Outcome {
+        if !caller.principal.is(ROOT) || caller.principal.scope().is_some() {
             return Err(Refusal::denied());
         }
         let writer = self.clone();
@@ -144,7 +144,7 @@ impl Writer {
                 }
                 Err(NotInstalled::Db(error)) => return Err(error.into()),
             };
-            writer.account_for(AuditKind::Reload, &asker, About::default());
+            writer.account_for(AuditKind::Reload, &caller, About::default());
             let result = serde_json::json!({ "generation": number });
             Ok(answered(&Answer::result(StatusCode::OK, "reload", result)))
         })

@@ -3,7 +3,7 @@
 
 use http::StatusCode;
 
-use super::asker::Asker;
+use super::caller::Caller;
 use super::refusal::Refusal;
 use super::refusal::answered;
 use super::stages::acl_of;
@@ -32,7 +32,7 @@ impl Writer {
     /// 401 and 403, 404 for what is not there, 410 for what was.
     pub async fn delete(
         &self,
-        asker: Asker,
+        caller: Caller,
         index: IndexName,
         content: Content,
         force: bool,
@@ -41,18 +41,18 @@ impl Writer {
         self.to_the_end(async move {
             let index = writer.index(&index)?;
             let operation = Operation::DeleteContent(acl_of(&index));
-            if !permits(operation, &asker.principal, &writer.rules) {
+            if !permits(operation, &caller.principal, &writer.rules) {
                 return Err(Refusal::denied());
             }
             if !index.volatile && !force {
                 return Err(non_volatile(&index.name, &content));
             }
             if index.is_mirror() {
-                return writer.let_go(&asker, &index, &content).await;
+                return writer.let_go(&caller, &index, &content).await;
             }
-            let project = writer.remove(&asker, &index.name, &content).await?;
+            let project = writer.remove(&caller, &index.name, &content).await?;
             writer.shared.forget_project(&project);
-            writer.deleted(&asker, &index.name, &project, &content);
+            writer.deleted(&caller, &index.name, &project, &content);
             Ok(done(&index.name, &content))
         })
         .await
@@ -61,11 +61,11 @@ impl Writer {
     /// Removes what a stage holds; the project it belonged to.
     async fn remove(
         &self,
-        asker: &Asker,
+        caller: &Caller,
         index: &IndexName,
         content: &Content,
     ) -> Result<ProjectName, Refusal> {
-        let (records, cause) = (&self.shared.records, asker.cause(self.now()));
+        let (records, cause) = (&self.shared.records, caller.cause(self.now()));
         let (project, removed) = match content {
             Content::Project(project) => {
                 let removed = records.delete_project(&cause, index, project).await?;
@@ -128,7 +128,7 @@ impl Writer {
     /// Lets go of what is cached of a mirror; upstream's own files stay what they are.
     async fn let_go(
         &self,
-        asker: &Asker,
+        caller: &Caller,
         index: &Index,
         content: &Content,
     ) -> Result<Reply, Refusal> {
@@ -166,11 +166,17 @@ impl Writer {
             self.shared.sources.forget(&index.name, &project);
         }
         self.shared.forget_project(&project);
-        self.deleted(asker, &index.name, &project, content);
+        self.deleted(caller, &index.name, &project, content);
         Ok(done(&index.name, content))
     }
 
-    fn deleted(&self, asker: &Asker, index: &IndexName, project: &ProjectName, content: &Content) {
+    fn deleted(
+        &self,
+        caller: &Caller,
+        index: &IndexName,
+        project: &ProjectName,
+        content: &Content,
+    ) {
         let (file, detail) = match content {
             Content::Project(_) => (None, None),
             Content::Release(_, version) => (None, Some(version.as_str())),
@@ -182,7 +188,7 @@ impl Writer {
             file,
             detail,
         };
-        self.account_for(AuditKind::Delete, asker, about);
+        self.account_for(AuditKind::Delete, caller, about);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is recorded of a file that comes to a stage, and the path under which it is served.
 
-use super::asker::Asker;
+use super::caller::Caller;
 use crate::db::FileFacts;
 use crate::db::FileRole;
 use crate::db::LogEntry;
@@ -16,9 +16,9 @@ pub(super) fn plain_facts(
     role: FileRole,
     sha256: Sha256,
     size: u64,
-    arrival: (&Asker, Timestamp),
+    arrival: (&Caller, Timestamp),
 ) -> FileFacts {
-    let (asker, now) = arrival;
+    let (caller, now) = arrival;
     FileFacts {
         filename: filename.to_owned(),
         role,
@@ -27,7 +27,7 @@ pub(super) fn plain_facts(
         md5: None,
         blake2b_256: None,
         uploaded_at: now,
-        uploader: asker.principal.name().map(str::to_owned),
+        uploader: caller.principal.name().map(str::to_owned),
         requires_python: None,
         metadata_sha256: None,
         yanked: Yanked::No,
@@ -36,9 +36,9 @@ pub(super) fn plain_facts(
 }
 
 /// A line of a file's log.
-pub(super) fn log_entry(asker: &Asker, now: Timestamp, event: LogEvent) -> LogEntry {
+pub(super) fn log_entry(caller: &Caller, now: Timestamp, event: LogEvent) -> LogEntry {
     LogEntry {
-        who: asker.principal.name().map(str::to_owned),
+        who: caller.principal.name().map(str::to_owned),
         when: now,
         event,
     }

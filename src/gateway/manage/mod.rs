@@ -5,13 +5,14 @@
 //! how far it comes.
 
 mod accounts;
-mod asker;
+mod caller;
 mod delete;
 mod examine;
 mod facts;
 mod push;
 mod push_mirror;
 mod push_request;
+mod reading;
 mod refresh;
 mod refusal;
 mod stages;
@@ -19,7 +20,7 @@ mod tox_result;
 mod upload;
 mod writer;
 
-pub use asker::Asker;
+pub use caller::Caller;
 pub use refusal::Refusal;
 pub use upload::Upload;
 pub use writer::{HouseLimits, Writer, WriterParts};

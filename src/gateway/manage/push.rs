@@ -12,7 +12,7 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
-use super::asker::Asker;
+use super::caller::Caller;
 use super::facts::entry_path;
 use super::facts::log_entry;
 use super::push_request::Kinds;
@@ -53,37 +53,37 @@ impl Writer {
     /// See `devpi-protocol.md` §13; then nothing has changed.
     pub async fn push(
         &self,
-        asker: Asker,
+        caller: Caller,
         source: IndexName,
         body: Bytes,
     ) -> Result<Reply, Refusal> {
         let is_logged_in = permits(
             Operation::PushOutside(&source),
-            &asker.principal,
+            &caller.principal,
             &self.rules,
         );
         let request = parse(&body, is_logged_in)?;
         let writer = self.clone();
         self.to_the_end(async move {
             let source = writer.index(&source)?;
-            let target = writer.target(&asker, &request.target)?;
-            writer.carry(&asker, &source, &target, &request).await
+            let target = writer.target(&caller, &request.target)?;
+            writer.carry(&caller, &source, &target, &request).await
         })
         .await
     }
 
-    fn target(&self, asker: &Asker, name: &IndexName) -> Result<Arc<Index>, Refusal> {
+    fn target(&self, caller: &Caller, name: &IndexName) -> Result<Arc<Index>, Refusal> {
         let target = self.index(name)?;
         let may = permits(
             Operation::Upload(acl_of(&target)),
-            &asker.principal,
+            &caller.principal,
             &self.rules,
         );
         if may && !target.is_mirror() {
             return Ok(target);
         }
-        let words = match asker.principal.name() {
-            Some(_) => format!("user {} cannot upload to '{name}'", asker.quoted()),
+        let words = match caller.principal.name() {
+            Some(_) => format!("user {} cannot upload to '{name}'", caller.quoted()),
             None => format!("user None cannot upload to '{name}'"),
         };
         // 401, as devpi has it; its client shows the words.
@@ -92,13 +92,13 @@ impl Writer {
 
     async fn carry(
         &self,
-        asker: &Asker,
+        caller: &Caller,
         source: &Index,
         target: &Index,
         request: &PushRequest,
     ) -> Result<Reply, Refusal> {
         let found = if source.is_mirror() {
-            self.find_on_mirror(asker, source, request).await?
+            self.find_on_mirror(caller, source, request).await?
         } else {
             self.find_on_stage(&source.name, request).await?
         };
@@ -125,7 +125,7 @@ impl Writer {
                 src: source.name.clone(),
                 dst: target.name.clone(),
             };
-            facts.log.push(log_entry(asker, now, event));
+            facts.log.push(log_entry(caller, now, event));
         }
         let publication = Publication {
             index: target.name.clone(),
@@ -136,19 +136,19 @@ impl Writer {
             files,
             on_conflict: on_conflict(target),
         };
-        self.publish_push(asker, &publication, now).await
+        self.publish_push(caller, &publication, now).await
     }
 
     async fn publish_push(
         &self,
-        asker: &Asker,
+        caller: &Caller,
         publication: &Publication,
         now: Timestamp,
     ) -> Result<Reply, Refusal> {
         match self
             .shared
             .records
-            .publish(&asker.cause(now), publication)
+            .publish(&caller.cause(now), publication)
             .await?
         {
             Published::Done { .. } => {}
@@ -168,7 +168,7 @@ impl Writer {
             file: None,
             detail: Some(&publication.version),
         };
-        self.account_for(AuditKind::Push, asker, about);
+        self.account_for(AuditKind::Push, caller, about);
         let answer = Answer::result(StatusCode::OK, "actionlog", action_log(publication));
         Ok(answered(&answer))
     }

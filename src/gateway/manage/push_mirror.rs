@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use http::StatusCode;
 use serde_json::Map;
 
-use super::asker::Asker;
+use super::caller::Caller;
 use super::facts::plain_facts;
 use super::push::Found;
 use super::push_request::PushRequest;
@@ -38,7 +38,7 @@ impl Writer {
     /// The release on a mirror, with every file fetched.
     pub(super) async fn find_on_mirror(
         &self,
-        asker: &Asker,
+        caller: &Caller,
         index: &Index,
         request: &PushRequest,
     ) -> Result<Option<Found>, Refusal> {
@@ -60,7 +60,7 @@ impl Writer {
             }
             let ticket = decide_entry(&cx, &resolved, &entry);
             let grant = ticket.outcome.map_err(|denial| refused(&denial.detail()))?;
-            files.push(self.take_over(asker, &cx, &grant).await?);
+            files.push(self.take_over(caller, &cx, &grant).await?);
         }
         if files.is_empty() {
             return Ok(None);
@@ -82,7 +82,7 @@ impl Writer {
     /// Fetches a file and keeps it as ours.
     async fn take_over(
         &self,
-        asker: &Asker,
+        caller: &Caller,
         cx: &Context,
         grant: &Grant,
     ) -> Result<FileFacts, Refusal> {
@@ -99,16 +99,16 @@ impl Writer {
             return Err(Refusal::api(StatusCode::BAD_GATEWAY, words));
         }
         let (store, now) = (Arc::clone(&self.shared.store), self.now());
-        let (file, asker, most) = (
+        let (file, caller, most) = (
             grant.file.clone(),
-            asker.clone(),
+            caller.clone(),
             self.limits.upload_bytes_max,
         );
         let work = move || {
             let filename = &file.item().filename;
             let stored = copy(&store, &content, most)?;
             let role = FileRole::ReleaseFile;
-            let arrival = (&asker, now);
+            let arrival = (&caller, now);
             let mut facts =
                 plain_facts(filename.as_str(), role, stored.sha256, stored.size, arrival);
             facts.requires_python = file.item().requires_python.as_deref().map(str::to_owned);

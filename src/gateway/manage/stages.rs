@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use super::asker::Asker;
+use super::caller::Caller;
 use super::refusal::Refusal;
 use super::writer::Writer;
 use crate::db::OnConflict;
@@ -47,7 +47,7 @@ impl Writer {
     /// The stage that somebody may upload to. Asked before the body of a request is read.
     pub(super) fn stage_to_upload(
         &self,
-        asker: &Asker,
+        caller: &Caller,
         name: &IndexName,
     ) -> Result<Arc<Index>, Refusal> {
         let index = self.index(name)?;
@@ -57,13 +57,13 @@ impl Writer {
         }
         if permits(
             Operation::Upload(acl_of(&index)),
-            &asker.principal,
+            &caller.principal,
             &self.rules,
         ) {
             return Ok(index);
         }
-        match asker.principal.name() {
-            None => Err(asker.must_log_in("no permission to submit: say who you are")),
+        match caller.principal.name() {
+            None => Err(caller.must_log_in("no permission to submit: say who you are")),
             Some(_) => Err(Refusal::exception(
                 StatusCode::FORBIDDEN,
                 "no permission to submit",

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::asker::Asker;
+use super::caller::Caller;
 use super::facts::entry_path;
 use super::facts::log_entry;
 use super::facts::plain_facts;
@@ -38,7 +38,7 @@ impl Writer {
     /// 403, 404 for what is no release file, 400 for what is no JSON.
     pub async fn add_tox_result(
         &self,
-        asker: Asker,
+        caller: Caller,
         index: IndexName,
         path: String,
         body: Bytes,
@@ -48,7 +48,7 @@ impl Writer {
             let found = writer.index(&index).ok();
             let may = found.is_some_and(|index| {
                 let operation = Operation::UploadToxResult(acl_of(&index));
-                !index.is_mirror() && permits(operation, &asker.principal, &writer.rules)
+                !index.is_mirror() && permits(operation, &caller.principal, &writer.rules)
             });
             if !may {
                 return Err(Refusal::api(StatusCode::FORBIDDEN, FORBIDDEN));
@@ -61,7 +61,7 @@ impl Writer {
                 let words = "Bad request: could not decode json";
                 return Err(Refusal::abort(StatusCode::BAD_REQUEST, words));
             }
-            writer.keep_result(&asker, &index, &subject, body).await
+            writer.keep_result(&caller, &index, &subject, body).await
         })
         .await
     }
@@ -89,7 +89,7 @@ impl Writer {
 
     async fn keep_result(
         &self,
-        asker: &Asker,
+        caller: &Caller,
         index: &IndexName,
         subject: &FileRecord,
         body: Bytes,
@@ -115,9 +115,9 @@ impl Writer {
         let role = FileRole::ToxResult {
             for_file: about.clone(),
         };
-        let mut facts = plain_facts(&filename, role, stored.sha256, stored.size, (asker, now));
+        let mut facts = plain_facts(&filename, role, stored.sha256, stored.size, (caller, now));
         facts.log = vec![log_entry(
-            asker,
+            caller,
             now,
             LogEvent::Upload { dst: index.clone() },
         )];
@@ -131,7 +131,7 @@ impl Writer {
             // Two at the same second with the same number: both are whole, the later one stays.
             on_conflict: OnConflict::Replace,
         };
-        match records.publish(&asker.cause(now), &publication).await? {
+        match records.publish(&caller.cause(now), &publication).await? {
             Published::Done { .. } => {}
             Published::Exists { filename } | Published::NoReleaseFile { filename } => {
                 let words = format!("no release file found at {index}: {filename}");

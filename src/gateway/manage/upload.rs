@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::asker::Asker;
+use super::caller::Caller;
 use super::examine::Examined;
 use super::examine::Unfit;
 use super::examine::examine;
@@ -54,7 +54,7 @@ const SAME_FILE: &str = "Upload of identical file to non volatile index.";
 #[derive(Debug)]
 pub struct Upload {
     writer: Writer,
-    asker: Asker,
+    caller: Caller,
     index: Arc<Index>,
     form: UploadForm,
     draft: Option<Draft>,
@@ -66,12 +66,12 @@ impl Writer {
     ///
     /// # Errors
     /// See `devpi-protocol.md` §12: 404, 401 and 403.
-    pub fn begin_upload(&self, asker: Asker, index: &IndexName) -> Result<Upload, Refusal> {
-        let index = self.stage_to_upload(&asker, index)?;
+    pub fn begin_upload(&self, caller: Caller, index: &IndexName) -> Result<Upload, Refusal> {
+        let index = self.stage_to_upload(&caller, index)?;
         let form = UploadForm::default();
         Ok(Upload {
             writer: self.clone(),
-            asker,
+            caller,
             index,
             form,
             draft: None,
@@ -179,7 +179,7 @@ impl Upload {
         })?;
         let stored = draft.finish(Key::PrivateFile).await?;
         let now = self.writer.now();
-        let arrival = (&self.asker, now);
+        let arrival = (&self.caller, now);
         let role = FileRole::ReleaseFile;
         let mut facts = plain_facts(filename.as_str(), role, stored.sha256, stored.size, arrival);
         facts.md5 = claimed.md5.is_some().then_some(digests.md5);
@@ -210,7 +210,7 @@ impl Upload {
         }
         let stored = draft.finish(Key::PrivateFile).await?;
         let now = self.writer.now();
-        let arrival = (&self.asker, now);
+        let arrival = (&self.caller, now);
         let mut facts = plain_facts(
             &filename,
             FileRole::DocZip,
@@ -307,7 +307,7 @@ impl Upload {
         let event = LogEvent::Upload {
             dst: self.index.name.clone(),
         };
-        log_entry(&self.asker, now, event)
+        log_entry(&self.caller, now, event)
     }
 
     async fn publish(
@@ -340,7 +340,7 @@ impl Upload {
             on_conflict: on_conflict(&self.index),
         };
         let published = records
-            .publish(&self.asker.cause(now), &publication)
+            .publish(&self.caller.cause(now), &publication)
             .await?;
         let project = &publication.project;
         match published {
@@ -358,7 +358,7 @@ impl Upload {
             detail: Some(&publication.version),
         };
         self.writer
-            .account_for(AuditKind::Upload, &self.asker, about);
+            .account_for(AuditKind::Upload, &self.caller, about);
         Ok(done(None))
     }
 }

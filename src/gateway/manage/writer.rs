@@ -7,7 +7,7 @@ use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
 
-use super::asker::Asker;
+use super::caller::Caller;
 use super::refusal::Refusal;
 use crate::clock::Clock;
 use crate::gateway::account::Accounts;
@@ -15,6 +15,7 @@ use crate::gateway::account::HouseRules;
 use crate::gateway::context::Shared;
 use crate::gateway::devpi::Management;
 use crate::gateway::generations::Generations;
+use crate::gateway::reader::Reader;
 use crate::gateway::reply::Reply;
 use crate::model::IndexName;
 use crate::model::ProjectName;
@@ -31,6 +32,7 @@ pub struct Writer {
     pub(super) generations: Arc<Generations>,
     pub(super) rules: HouseRules,
     pub(super) limits: HouseLimits,
+    pub(super) reader: Reader,
     audit: Arc<AuditLog>,
     uuid: HeaderValue,
 }
@@ -75,8 +77,10 @@ impl Writer {
             uuid,
         } = parts;
         let uuid = HeaderValue::from_str(&uuid).unwrap_or(HeaderValue::from_static("unknown"));
+        let reader = Reader::new(Arc::clone(&shared));
         Self {
             shared,
+            reader,
             accounts,
             generations,
             rules,
@@ -132,11 +136,11 @@ impl Writer {
     }
 
     /// Writes an event down for whoever must account for it.
-    pub(super) fn account_for(&self, kind: AuditKind, asker: &Asker, about: About<'_>) {
+    pub(super) fn account_for(&self, kind: AuditKind, caller: &Caller, about: About<'_>) {
         let mut event = AuditEvent::new(self.now(), kind);
-        event.request_id = Some(Arc::clone(&asker.request_id));
-        event.client = Some(asker.address);
-        event.user = asker.principal.name().map(Arc::from);
+        event.request_id = Some(Arc::clone(&caller.request_id));
+        event.client = Some(caller.address);
+        event.user = caller.principal.name().map(Arc::from);
         event.index = about.index.cloned();
         event.project = about.project.cloned();
         event.file = about.file.map(Arc::from);

@@ -24,7 +24,7 @@ const DEVPI_AUTH: HeaderName = HeaderName::from_static("x-devpi-auth");
 
 /// Whoever sent a request.
 #[derive(Debug, Clone)]
-pub struct Asker {
+pub struct Caller {
     /// Who they are.
     pub principal: Principal,
     /// From where; loopback for a Unix socket.
@@ -33,9 +33,11 @@ pub struct Asker {
     pub request_id: Arc<str>,
     /// How long to wait before credentials are looked at again, after too many wrong ones.
     pub(super) wait: Option<Duration>,
+    /// Whether there were credentials that are nobody's.
+    pub(super) was_refused: bool,
 }
 
-impl Asker {
+impl Caller {
     /// Who and when, for the records.
     pub(super) fn cause(&self, now: Timestamp) -> Cause {
         Cause {
@@ -75,19 +77,20 @@ impl Writer {
         headers: &HeaderMap,
         address: Option<IpAddr>,
         request_id: Arc<str>,
-    ) -> Result<Asker, Refusal> {
+    ) -> Result<Caller, Refusal> {
         let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let mut asker = Asker {
+        let mut caller = Caller {
             principal: Principal::Anonymous,
             address,
             request_id,
             wait: None,
+            was_refused: false,
         };
         let bytes = |name: &HeaderName| headers.get(name).map(http::HeaderValue::as_bytes);
         let credentials =
             Credentials::from_headers(bytes(&DEVPI_AUTH), bytes(&AUTHORIZATION)).unwrap_or(None);
         let Some(credentials) = credentials else {
-            return Ok(asker);
+            return Ok(caller);
         };
         let now = self.now();
         let found = self.accounts.authenticate(&credentials, address, now).await;
@@ -97,10 +100,12 @@ impl Writer {
             Refusal::api(answer.status, text)
         })?;
         match found {
-            Authentication::As(principal) => asker.principal = principal,
-            Authentication::Refused(account::Refusal::Wrong) => {}
-            Authentication::Refused(account::Refusal::Wait(wait)) => asker.wait = Some(wait),
+            Authentication::As(principal) => caller.principal = principal,
+            Authentication::Refused(account::Refusal::Wrong) => caller.was_refused = true,
+            Authentication::Refused(account::Refusal::Wait(wait)) => {
+                (caller.wait, caller.was_refused) = (Some(wait), true);
+            }
         }
-        Ok(asker)
+        Ok(caller)
     }
 }

@@ -15,6 +15,7 @@ use super::sidecar::Sidecars;
 use super::source::Fetches;
 use super::tickets;
 use super::tickets::Tickets;
+use super::web::Searches;
 use crate::cache::Budget;
 use crate::cache::Flights;
 use crate::cache::RenderedPages;
@@ -103,6 +104,7 @@ pub struct Shared {
     pub(super) sidecars: Sidecars,
     pub(super) fills: Fills,
     pub(super) lists: Lists,
+    pub(super) searches: Searches,
     /// Held while the learned facts of one project are read, changed and written.
     pub(super) learning: Mutex<()>,
     pub(super) metrics: Arc<Metrics>,
@@ -135,6 +137,7 @@ impl Shared {
             sidecars: Flights::new(work.clone(), flights_max),
             fills: Fills::new(work.clone(), settings.fills_max),
             lists: Lists::new(work.clone()),
+            searches: Searches::default(),
             learning: Mutex::default(),
             store,
             records,

@@ -295,7 +295,7 @@ impl Shared {
         Ok((names, fresh_until))
     }
 
-    fn list_copy(&self, index: &IndexName) -> Result<Option<ProjectNames>, Error> {
+    pub(super) fn list_copy(&self, index: &IndexName) -> Result<Option<ProjectNames>, Error> {
         let key = Key::ProjectList { index: index.clone() };
         let text = self.store.read_small(&key, self.settings.project_list_bytes_max);
         let text = text.map_err(|error| Error::internal("read the project list's copy", error))?;

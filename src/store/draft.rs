@@ -276,7 +276,6 @@ mod tests {
         std::fs::write(&path, b"").unwrap();
         let (what, promised) = ("six.whl".to_owned(), promise());
         let plan = Plan {
-            is_upload: false,
             tree,
             what,
             promised,

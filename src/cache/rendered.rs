@@ -55,7 +55,7 @@ pub struct RenderedPages {
 }
 
 /// A point in the order of calls to [`RenderedPages::forget`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Mark(u64);
 
 impl RenderedPages {
@@ -169,6 +169,9 @@ mod tests {
         pages.insert_since(before, key.clone(), page(1, 10));
         assert!(!held());
         pages.insert_since(pages.mark(), key.clone(), page(1, 10));
+        assert!(held());
+        // Nor does it take the place of what was rendered after the change.
+        pages.insert_since(before, key.clone(), page(1, 5));
         assert!(held());
     }
 }

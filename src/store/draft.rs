@@ -320,17 +320,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_write_given_up_half_way_never_leaves_a_gap() {
-        let (folder, store) = store();
-        let mut draft = store
-            .draft("upload", Hashes::default(), None, 1 << 20)
-            .unwrap();
-        draft.is_sending = true;
-        let error = draft.write(Bytes::from_static(CONTENT)).await.unwrap_err();
+        let (chunks, mut steps) = mpsc::channel(1);
+        let (growing, _release) = Growing::arriving(tempfile::tempfile().unwrap(), None);
+        let (what, growing) = ("upload".to_owned(), Arc::new(growing));
+        let mut draft = Draft {
+            what,
+            chunks,
+            growing,
+            outcome: None,
+            is_sending: false,
+        };
+        draft.write(Bytes::from_static(b"first")).await.unwrap();
+        let given_up = draft.write(Bytes::from_static(b"second")).now_or_never();
+        assert!(given_up.is_none());
+        assert!(steps.recv().await.is_some());
+        let error = draft.write(Bytes::from_static(b"third")).await.unwrap_err();
         assert!(matches!(error, StoreError::Abandoned { .. }), "{error}");
-        let growing = draft.growing();
         assert!(draft.finish(Key::PrivateFile).await.is_err());
-        growing.settled().await;
-        assert_nothing_kept(folder.path(), &store);
+        assert!(steps.recv().await.is_none());
     }
 
     #[tokio::test]

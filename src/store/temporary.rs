@@ -105,13 +105,14 @@ impl Drop for Temporary {
 pub(super) fn remove_leftovers(folder: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        let file = match File::open(entry.path()) {
+        if !entry.file_type()?.is_file() {
+            continue;
+        }
+        // For writing, because some network file systems lock nothing else exclusively.
+        let file = match OpenOptions::new().write(true).open(entry.path()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             file => file?,
         };
-        if !file.metadata()?.is_file() {
-            continue;
-        }
         match file.try_lock() {
             // Renamed since the folder was read: what was opened is placed, not left over.
             Ok(()) => remove_if_there(&entry.path())?,

@@ -217,6 +217,25 @@ mod tests {
     }
 
     #[test]
+    fn bytes_are_counted_once_whoever_brings_them_first() {
+        const AT_ONCE: usize = 4;
+        let (_folder, tree) = tree();
+        let start = std::sync::Barrier::new(AT_ONCE);
+        for round in 1..=16_u64 {
+            let key = Key::MirrorFile(Sha256::of(&round.to_be_bytes()));
+            std::thread::scope(|scope| {
+                for _ in 0..AT_ONCE {
+                    scope.spawn(|| {
+                        start.wait();
+                        publish(&tree, &key, b"12345");
+                    });
+                }
+            });
+            assert_eq!(tree.quota().used_bytes(), 5 * round, "round {round}");
+        }
+    }
+
+    #[test]
     fn what_can_have_no_second_name_is_copied() {
         let (_folder, tree) = tree();
         let digest = Sha256::of(b"wheel");

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -183,6 +183,18 @@ pub(super) fn open(limits: Limits) -> Doors {
     open_with(limits, false)
 }
 
+/// A certificate for this machine, as PEM and as the door takes it.
+fn self_signed(folder: &Path) -> (Option<String>, Option<Arc<Certificates>>) {
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    std::fs::write(&cert, pair.cert.pem()).unwrap();
+    std::fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+    (
+        Some(pair.cert.pem()),
+        Some(Certificates::load(&cert, &key).unwrap()),
+    )
+}
+
 pub(super) fn open_with(limits: Limits, is_tls: bool) -> Doors {
     let folder = tempfile::tempdir().unwrap();
     let metrics = Metrics::register(Registry::new(), "0").unwrap();
@@ -204,18 +216,11 @@ pub(super) fn open_with(limits: Limits, is_tls: bool) -> Doors {
         is_upgrade: false,
     };
     let mut server = DoorServer::new(options, metrics.clone()).unwrap();
-    let (mut certificate, mut tls) = (None, None);
-    if is_tls {
-        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let (cert, key) = (
-            folder.path().join("cert.pem"),
-            folder.path().join("key.pem"),
-        );
-        std::fs::write(&cert, pair.cert.pem()).unwrap();
-        std::fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
-        tls = Some(Certificates::load(&cert, &key).unwrap());
-        certificate = Some(pair.cert.pem());
-    }
+    let (certificate, tls) = if is_tls {
+        self_signed(folder.path())
+    } else {
+        (None, None)
+    };
     let flows = Arc::new(Flows::default());
     let app = PublicApp::new(
         Arc::clone(&flows) as Arc<dyn Answer>,

@@ -29,6 +29,7 @@ use crate::policy::Policies;
 use crate::store::FsStore;
 use crate::store::Key;
 use crate::telemetry::Metrics;
+use crate::telemetry::Tier;
 use crate::upstream::Upstream;
 
 /// What a small file takes in memory besides its bytes.
@@ -122,7 +123,15 @@ impl Shared {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { clock, generation, settings, store, records, metrics, work } = parts;
+        let Parts {
+            clock,
+            generation,
+            settings,
+            store,
+            records,
+            metrics,
+            work,
+        } = parts;
         let budget = Budget::split(settings.memory_bytes_max);
         let flights_max = settings.flights_max;
         Self {
@@ -130,7 +139,9 @@ impl Shared {
             generation: ArcSwap::from_pointee(generation),
             sources: SourcePages::new(budget.sources),
             rendered: RenderedPages::new(budget.rendered),
-            small: Weighed::new(budget.small_files, |_, bytes| bytes.len() + SMALL_ENTRY_BYTES),
+            small: Weighed::new(budget.small_files, |_, bytes| {
+                bytes.len() + SMALL_ENTRY_BYTES
+            }),
             tickets: Weighed::new(budget.tickets, tickets::weight_bytes),
             fetches: Flights::new(work.clone(), flights_max),
             renderings: Flights::new(work.clone(), flights_max),
@@ -150,7 +161,26 @@ impl Shared {
     /// Pins the generation in force and the current instant.
     #[must_use]
     pub fn context(&self) -> Context {
-        Context { generation: self.generation.load_full(), now: self.clock.now() }
+        Context {
+            generation: self.generation.load_full(),
+            now: self.clock.now(),
+        }
+    }
+
+    /// States what the caches hold.
+    pub fn report_caches(&self) {
+        let memory = self.rendered.weight_bytes()
+            + self.sources.weight_bytes()
+            + self.small.weight_bytes()
+            + self.tickets.weight_bytes();
+        self.metrics.cache_holds(Tier::Memory, memory);
+        self.metrics
+            .cache_holds(Tier::Store, self.store.quota().used_bytes());
+    }
+
+    /// States that what was read could not be put in force.
+    pub fn reload_failed(&self) {
+        self.metrics.reload_failed();
     }
 
     /// The generation in force.

@@ -53,14 +53,29 @@ impl Reader {
                 let index = named(cx, index, &mut record)?;
                 shared.project_list(cx, ask, &index, record).await
             }
-            PublicRoute::ProjectPage { index, project, form } => {
+            PublicRoute::ProjectPage {
+                index,
+                project,
+                form,
+            } => {
                 record.route = Route::ProjectPage;
                 record.project = Some(project.clone());
                 let index = named(cx, index, &mut record)?;
-                shared.project_page(cx, ask, &index, project, *form, record).await
+                shared
+                    .project_page(cx, ask, &index, project, *form, record)
+                    .await
             }
-            PublicRoute::File { index, path, filename, is_sidecar } => {
-                record.route = if *is_sidecar { Route::Sidecar } else { Route::File };
+            PublicRoute::File {
+                index,
+                path,
+                filename,
+                is_sidecar,
+            } => {
+                record.route = if *is_sidecar {
+                    Route::Sidecar
+                } else {
+                    Route::File
+                };
                 record.index = Some(index.clone());
                 record.file = Some(filename.as_str().into());
                 shared.file(cx, ask, index, path, *is_sidecar, record).await
@@ -91,7 +106,14 @@ impl Reader {
         mut record: Record,
     ) -> Reply {
         if let PublicRoute::Static { name } = &ask.route
-            && let Some(reply) = web::static_file(ask, name, Record { route: Route::Web, ..record.clone() })
+            && let Some(reply) = web::static_file(
+                ask,
+                name,
+                Record {
+                    route: Route::Web,
+                    ..record.clone()
+                },
+            )
         {
             return reply;
         }
@@ -127,9 +149,12 @@ impl Reader {
             PublicRoute::Project { index, project, .. } => {
                 shared.api_project(cx, ask, index, project).await
             }
-            PublicRoute::Release { index, project, version, .. } => {
-                shared.api_release(cx, ask, index, project, version).await
-            }
+            PublicRoute::Release {
+                index,
+                project,
+                version,
+                ..
+            } => shared.api_release(cx, ask, index, project, version).await,
             PublicRoute::Search
             | PublicRoute::Static { .. }
             | PublicRoute::ProjectList { .. }
@@ -149,8 +174,15 @@ impl Reader {
             PublicRoute::Project { index, project, .. } => {
                 shared.web_project(cx, ask, index, project, None).await
             }
-            PublicRoute::Release { index, project, version, .. } => {
-                shared.web_project(cx, ask, index, project, Some(version)).await
+            PublicRoute::Release {
+                index,
+                project,
+                version,
+                ..
+            } => {
+                shared
+                    .web_project(cx, ask, index, project, Some(version))
+                    .await
             }
             PublicRoute::Search => shared.web_search(cx, ask).await,
             PublicRoute::Api(_)
@@ -210,7 +242,8 @@ fn audience(ask: &Ask<'_>) -> Audience {
 /// What the access line says of a route.
 fn note(route: &PublicRoute, record: &mut Record) {
     match route {
-        PublicRoute::Project { index, project, .. } | PublicRoute::Release { index, project, .. } => {
+        PublicRoute::Project { index, project, .. }
+        | PublicRoute::Release { index, project, .. } => {
             record.index = Some(index.clone());
             record.project = Some(project.clone());
         }
@@ -253,10 +286,20 @@ fn named(
 }
 
 fn redirect(to: &str, is_permanent: bool, record: Record) -> Reply {
-    let status = if is_permanent { StatusCode::MOVED_PERMANENTLY } else { StatusCode::FOUND };
+    let status = if is_permanent {
+        StatusCode::MOVED_PERMANENTLY
+    } else {
+        StatusCode::FOUND
+    };
     let mut head = refusal::head("text/plain", 0, "no-cache");
     if let Ok(to) = HeaderValue::from_str(to) {
         head.insert(LOCATION, to);
     }
-    Reply { status, reason: None, head: Arc::new(head), body: Body::Bytes(Bytes::new()), record }
+    Reply {
+        status,
+        reason: None,
+        head: Arc::new(head),
+        body: Body::Bytes(Bytes::new()),
+        record,
+    }
 }

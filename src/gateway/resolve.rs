@@ -92,9 +92,11 @@ impl Shared {
     ) -> Result<Resolution, Arc<Error>> {
         match self.statements(cx, index, project, patience).await? {
             Statements::Refused(denial) => Ok(Resolution::Refused(denial)),
-            Statements::Made { stack, sources, answers } => {
-                Ok(settle(&stack, project, &sources, answers))
-            }
+            Statements::Made {
+                stack,
+                sources,
+                answers,
+            } => Ok(settle(&stack, project, &sources, answers)),
         }
     }
 
@@ -119,13 +121,23 @@ impl Shared {
             Verdict::Allow(allowed) => allowed.into_item(),
         };
         let asked = sources.ask.iter().map(|position| {
-            self.ask_member(cx, *position, &stack.members()[*position], project, patience)
+            self.ask_member(
+                cx,
+                *position,
+                &stack.members()[*position],
+                project,
+                patience,
+            )
         });
         let mut answers = Vec::with_capacity(sources.ask.len());
         for answer in join_all(asked).await {
             answers.extend(answer?);
         }
-        Ok(Statements::Made { stack: Arc::clone(stack), sources, answers })
+        Ok(Statements::Made {
+            stack: Arc::clone(stack),
+            sources,
+            answers,
+        })
     }
 
     async fn ask_member(
@@ -139,8 +151,15 @@ impl Shared {
         let index = &member.index;
         let said = match &index.kind {
             IndexKind::Stage(_) => {
-                let page = self.stage_page(&index.name, project).await.map_err(Arc::new)?;
-                Said { page: Some(page), valid_until: Timestamp::MAX, cache: CacheResult::Bypass }
+                let page = self
+                    .stage_page(&index.name, project)
+                    .await
+                    .map_err(Arc::new)?;
+                Said {
+                    page: Some(page),
+                    valid_until: Timestamp::MAX,
+                    cache: CacheResult::Bypass,
+                }
             }
             IndexKind::Mirror(mirror) => {
                 match self.mirror_page(cx, index, mirror, project, patience).await {
@@ -153,11 +172,14 @@ impl Shared {
                 }
             }
         };
-        Ok(Some(Answer { member: position, said }))
+        Ok(Some(Answer {
+            member: position,
+            said,
+        }))
     }
 
     /// The stages of a stack that hold the project.
-    async fn holding(
+    pub(super) async fn holding(
         &self,
         stack: &Stack,
         project: &ProjectName,
@@ -181,12 +203,20 @@ fn settle(
     answers: Vec<Answer>,
 ) -> Resolution {
     let valid_until = answers.iter().map(|answer| answer.said.valid_until).min();
-    let cache = answers.iter().map(|answer| answer.said.cache).max_by_key(|cache| rank(*cache));
-    let layers = answers.into_iter().filter_map(|answer| Some((answer.member, answer.said.page?)));
+    let cache = answers
+        .iter()
+        .map(|answer| answer.said.cache)
+        .max_by_key(|cache| rank(*cache));
+    let layers = answers
+        .into_iter()
+        .filter_map(|answer| Some((answer.member, answer.said.page?)));
     let layers: Vec<(usize, Arc<ProjectPage>)> = layers.collect();
     if layers.is_empty() {
         // The first refusal among the skipped members, not absence, is why nothing was found.
-        let refusal = sources.skipped.iter().find_map(|skipped| skipped.reason.denial());
+        let refusal = sources
+            .skipped
+            .iter()
+            .find_map(|skipped| skipped.reason.denial());
         return match refusal {
             Some(denial) => Resolution::Refused(denial.clone()),
             None => Resolution::Unknown,
@@ -214,5 +244,8 @@ fn rank(cache: CacheResult) -> u8 {
 
 /// devpi's words, since its client shows them.
 pub(super) fn unknown_index(index: &IndexName) -> Error {
-    Error::new(ErrorKind::NotFound, format!("The stage {index} could not be found."))
+    Error::new(
+        ErrorKind::NotFound,
+        format!("The stage {index} could not be found."),
+    )
 }

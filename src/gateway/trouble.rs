@@ -38,5 +38,8 @@ pub(super) fn records_failed(doing: &str, error: DbError) -> Error {
             ErrorKind::Internal
         }
     };
-    Error { kind, ..Error::internal(doing, error) }
+    Error {
+        kind,
+        ..Error::internal(doing, error)
+    }
 }

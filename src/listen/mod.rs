@@ -6,7 +6,7 @@
 //! ```
 //!
 //! One accept loop (`door`) serves all three doors, because the framework's own has no cap on
-//! connections and no deadline for a request's head; docs/adr/0002 says more. The public door is a
+//! connections and no deadline for a request's head (ADR 0002). The public door is a
 //! `ProxyHttp` that answers in `request_filter`; the others are axum routers. Whatever a flow returns
 //! as a `Reply` is written by `reply` at the one and by [`into_response`] at the others.
 
@@ -45,5 +45,5 @@ pub use public::PublicApp;
 pub use recorder::{Finished, Now, Recorder, Started};
 pub use request_id::RequestIds;
 pub use response_head::ReplyContext;
-pub use server::{DoorServer, ServerError, ServerOptions, StopOn};
+pub use server::{DoorServer, QUIET_LOGS, ServerError, ServerOptions, StopOn};
 pub use stop::Stop;

@@ -140,10 +140,8 @@ impl ProxyHttp for PublicApp {
             watch.head_read();
         }
         exchange.id = self.ids.of(&session.req_header().headers);
-        exchange.client = session
-            .client_addr()
-            .and_then(SocketAddr::as_inet)
-            .map(|peer| peer.ip());
+        let peer = session.client_addr().and_then(SocketAddr::as_inet);
+        exchange.client = peer.map(|peer| peer.ip().to_canonical());
         self.drain(session).await;
         let mut reply = self.reply(session, &exchange.id).await;
         exchange.record = std::mem::take(&mut reply.record);
@@ -222,7 +220,11 @@ fn arrival(session: &Session) -> Arrival<'_> {
     Arrival {
         is_local,
         is_tls: digest.is_some_and(|digest| digest.ssl_digest.is_some()),
-        authority: session.req_header().uri.authority().map(http::uri::Authority::as_str),
+        authority: session
+            .req_header()
+            .uri
+            .authority()
+            .map(http::uri::Authority::as_str),
     }
 }
 

@@ -6,10 +6,14 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 use tokio::time::Instant;
 
+use crate::gateway::Decision;
 use crate::gateway::Record;
 use crate::model::Timestamp;
 use crate::telemetry::AccessLine;
 use crate::telemetry::AccessLog;
+use crate::telemetry::AuditEvent;
+use crate::telemetry::AuditKind;
+use crate::telemetry::AuditLog;
 use crate::telemetry::DoorName;
 use crate::telemetry::Label;
 use crate::telemetry::Metrics;
@@ -26,6 +30,8 @@ pub struct Recorder {
     pub metrics: Metrics,
     /// Where lines go.
     pub access: Arc<AccessLog>,
+    /// Where refusals are accounted for.
+    pub audit: Arc<AuditLog>,
     /// The clock.
     pub now: Now,
 }
@@ -78,11 +84,12 @@ impl Recorder {
     /// Writes a request down.
     pub fn finish(&self, finished: Finished<'_>) {
         let duration = finished.started.at.elapsed();
-        let record = finished.record;
+        let record = finished.record.clone();
         if let Some(status) = finished.status {
             self.metrics
                 .request(self.door, record.route, finished.method, status, duration);
         }
+        self.account(&finished, &record);
         let cut = |text: &str| text.chars().take(TEXT_MAX).collect::<String>();
         self.access.write(AccessLine {
             time: finished.started.time,
@@ -102,5 +109,22 @@ impl Recorder {
             rule: record.rule,
             user_agent: finished.user_agent.map(cut),
         });
+    }
+
+    /// A refusal, or what would have been one, is an audit event of its own.
+    fn account(&self, finished: &Finished<'_>, record: &Record) {
+        let kind = match record.decision {
+            Decision::None | Decision::Allow => return,
+            Decision::Audit => AuditKind::WouldDeny,
+            Decision::Deny => AuditKind::Denied,
+        };
+        let mut event = AuditEvent::new(finished.started.time, kind);
+        event.request_id = Some(Arc::clone(finished.request_id));
+        event.client = finished.client;
+        event.index.clone_from(&record.index);
+        event.project.clone_from(&record.project);
+        event.file.clone_from(&record.file);
+        event.rule.clone_from(&record.rule);
+        self.audit.record(event);
     }
 }

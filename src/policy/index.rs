@@ -178,7 +178,10 @@ impl Index {
 
     /// The names that `owns` reserves, as written.
     pub fn owned_names(&self) -> impl Iterator<Item = String> {
-        self.owns.patterns.iter().map(|pattern| pattern_words(&pattern.value))
+        self.owns
+            .patterns
+            .iter()
+            .map(|pattern| pattern_words(&pattern.value))
     }
 
     /// How many names and pinned projects `whitelist` and `whitelist_files` let through; nothing when

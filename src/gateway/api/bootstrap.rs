@@ -21,8 +21,12 @@ use crate::protocol::ApiOf;
 
 /// What this server can do; without the last one the client sends whole configurations instead of
 /// `key+=value`.
-const FEATURES: [&str; 4] =
-    ["push-no-docs", "push-only-docs", "push-register-project", "server-keyvalue-parsing"];
+const FEATURES: [&str; 4] = [
+    "push-no-docs",
+    "push-only-docs",
+    "push-register-project",
+    "server-keyvalue-parsing",
+];
 
 impl Shared {
     /// `+api`: where everything is, and whether the client's login still holds.
@@ -70,7 +74,11 @@ impl Shared {
         let facts = self.records.facts().await.map_err(failed)?;
         let serial = self.records.serial().await.map_err(failed)?;
         let before = Serial(serial.0.saturating_sub(1));
-        let last = self.records.changes_after(before, 1).await.map_err(failed)?;
+        let last = self
+            .records
+            .changes_after(before, 1)
+            .await
+            .map_err(failed)?;
         let committed = last.first().map(|change| change.at.as_second());
         let mut status = json!({
             "uuid": facts.uuid,
@@ -158,7 +166,10 @@ mod tests {
         let anonymous = Principal::Anonymous;
         for (who, expected) in [
             (Asker::Management(&me), serde_json::json!(["ok", "me", []])),
-            (Asker::Management(&anonymous), serde_json::json!(["noauth", "", []])),
+            (
+                Asker::Management(&anonymous),
+                serde_json::json!(["noauth", "", []]),
+            ),
         ] {
             let reply = house.get_as("/+api", who).await;
             let body: serde_json::Value = serde_json::from_str(&text_of(&reply)).unwrap();
@@ -170,11 +181,21 @@ mod tests {
     async fn every_answer_is_signed_with_the_current_serial() {
         let house = House::new().await;
         let serial = |reply: &crate::gateway::Reply| {
-            reply.head["x-devpi-serial"].to_str().unwrap().parse::<u64>().unwrap()
+            reply.head["x-devpi-serial"]
+                .to_str()
+                .unwrap()
+                .parse::<u64>()
+                .unwrap()
         };
         let before = serial(&house.get("/+api").await);
-        let cause = Cause { who: None, at: house.now() };
-        let user = NewUser { name: "late".into(), ..NewUser::default() };
+        let cause = Cause {
+            who: None,
+            at: house.now(),
+        };
+        let user = NewUser {
+            name: "late".into(),
+            ..NewUser::default()
+        };
         house.records().create_user(&cause, &user).await.unwrap();
         let reply = house.get("/no/such/+api").await;
         assert_eq!(serial(&reply), before + 1);

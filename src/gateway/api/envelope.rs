@@ -57,13 +57,22 @@ impl Shared {
             head.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
         // Most clients show only the reason phrase of what failed.
-        let message = answer.body.get("message").filter(|_| !answer.status.is_success());
-        let reason = message.and_then(|message| message.as_str()).map(reason_phrase);
+        let message = answer
+            .body
+            .get("message")
+            .filter(|_| !answer.status.is_success());
+        let reason = message
+            .and_then(|message| message.as_str())
+            .map(reason_phrase);
         Reply {
             status: answer.status,
             reason: reason.map(Arc::from),
             head: Arc::new(head),
-            body: if ask.head { Body::Empty } else { Body::Bytes(body) },
+            body: if ask.head {
+                Body::Empty
+            } else {
+                Body::Bytes(body)
+            },
             record,
         }
     }
@@ -82,7 +91,11 @@ impl Shared {
             put("x-devpi-serial", &serial.to_string());
         }
         if let Ok(facts) = self.records.facts().await {
-            for name in ["x-devpi-uuid", "x-devpi-master-uuid", "x-devpi-primary-uuid"] {
+            for name in [
+                "x-devpi-uuid",
+                "x-devpi-master-uuid",
+                "x-devpi-primary-uuid",
+            ] {
                 put(name, &facts.uuid);
             }
         }

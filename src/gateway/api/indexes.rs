@@ -107,7 +107,9 @@ impl Shared {
         let projects = projects.map_err(|error| records_failed(doing, error))?;
         let stack = cx.generation.policies.stack(index);
         let names = projects.into_iter().map(|project| project.name);
-        Ok(names.filter(|name| stack.is_none_or(|stack| speaks(stack, name, cx.now))).collect())
+        Ok(names
+            .filter(|name| stack.is_none_or(|stack| speaks(stack, name, cx.now)))
+            .collect())
     }
 
     async fn mirrored_projects(
@@ -138,9 +140,9 @@ impl Shared {
 fn speaks(stack: &Stack, project: &ProjectName, now: Timestamp) -> bool {
     let asked = &stack.asked().name;
     match stack.decide_project(project, now, &|index| index == asked) {
-        Verdict::Allow(allowed) => {
-            stack.position(asked).is_some_and(|own| allowed.item().ask.contains(&own))
-        }
+        Verdict::Allow(allowed) => stack
+            .position(asked)
+            .is_some_and(|own| allowed.item().ask.contains(&own)),
         Verdict::Deny(_) => false,
     }
 }
@@ -153,7 +155,6 @@ pub(in crate::gateway) fn has_parameter(query: Option<&str>, name: &str) -> bool
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::gateway::api::House;
     use crate::gateway::api::text_of;
 
@@ -206,7 +207,10 @@ mod tests {
         let mirror = &body["result"];
         // `acme-*` is reserved, `banned` is refused by the mirror's own policy.
         assert_eq!(mirror["projects"], serde_json::json!(["requests", "six"]));
-        assert_eq!(mirror["mirror_url"], "https://reader:***@upstream.example/simple/");
+        assert_eq!(
+            mirror["mirror_url"],
+            "https://reader:***@upstream.example/simple/"
+        );
         assert_eq!(mirror["mirror_cache_expiry"], 600);
     }
 
@@ -220,12 +224,18 @@ mod tests {
         let me = house.json("/me").await;
         assert_eq!(me["type"], "userconfig");
         assert_eq!(me["result"]["email"], "me@house.example");
-        assert_eq!(me["result"]["indexes"]["dev"]["bases"], serde_json::json!(["packages/stable"]));
+        assert_eq!(
+            me["result"]["indexes"]["dev"]["bases"],
+            serde_json::json!(["packages/stable"])
+        );
         assert!(me["result"].get("pwhash").is_none());
         let missing = house.get("/nobody").await;
         assert_eq!(missing.status, 404);
         assert_eq!(missing.reason.as_deref(), Some("no user 'nobody'"));
-        assert_eq!(text_of(&missing), "{\n  \"message\": \"no user 'nobody'\"\n}\n");
+        assert_eq!(
+            text_of(&missing),
+            "{\n  \"message\": \"no user 'nobody'\"\n}\n"
+        );
     }
 
     #[tokio::test]

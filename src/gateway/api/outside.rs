@@ -19,8 +19,13 @@ const X_OUTSIDE_URL: &str = "x-outside-url";
 const NO_HOST: &str = "localhost";
 
 /// What is percent-encoded in a path; `+` and `!` stay, as in devpi's own links.
-const ENCODED: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'+').remove(b'!');
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'+')
+    .remove(b'!');
 
 /// Scheme, host and path prefix, without a slash at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,9 +45,13 @@ impl Outside {
             return Self(outside);
         }
         let own_scheme = if arrival.is_tls { "https" } else { "http" };
-        let scheme = trusted("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https"));
+        let scheme =
+            trusted("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https"));
         let forwarded = trusted("x-forwarded-host").filter(|host| is_authority(host));
-        let asked = arrival.authority.or_else(|| host(ask.headers)).filter(|host| is_authority(host));
+        let asked = arrival
+            .authority
+            .or_else(|| host(ask.headers))
+            .filter(|host| is_authority(host));
         let host = forwarded.or(asked).unwrap_or(NO_HOST);
         Self(format!("{}://{host}", scheme.unwrap_or(own_scheme)))
     }
@@ -59,7 +68,12 @@ impl Outside {
 
     /// The URL of an index, without a slash at the end.
     pub(in crate::gateway) fn index(&self, index: &IndexName) -> String {
-        format!("{}/{}/{}", self.0, encode(index.user()), encode(index.index()))
+        format!(
+            "{}/{}/{}",
+            self.0,
+            encode(index.user()),
+            encode(index.index())
+        )
     }
 }
 
@@ -101,7 +115,12 @@ mod tests {
     fn outside(arrival: Arrival<'_>, headers: &[(&'static str, &'static str)]) -> String {
         let headers = headers
             .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
             .collect();
         let ask = Ask {
             path: "/+api",
@@ -115,23 +134,52 @@ mod tests {
         Outside::of(&ask).0
     }
 
-    const STRANGER: Arrival<'_> = Arrival { is_local: false, is_tls: false, authority: None };
-    const LOCAL: Arrival<'_> = Arrival { is_local: true, ..STRANGER };
+    const STRANGER: Arrival<'_> = Arrival {
+        is_local: false,
+        is_tls: false,
+        authority: None,
+    };
+    const LOCAL: Arrival<'_> = Arrival {
+        is_local: true,
+        ..STRANGER
+    };
 
     #[test]
     fn a_proxy_on_this_machine_says_what_clients_see() {
         let table: [(&[(&str, &str)], &str); 9] = [
             (&[("host", "devpi:4040")], "http://devpi:4040"),
-            (&[("host", "h"), ("x-outside-url", "https://o.example")], "https://o.example"),
-            (&[("x-outside-url", "https://o.example/devpi/")], "https://o.example/devpi"),
-            (&[("host", "h"), ("x-outside-url", "ftp://o.example")], "http://h"),
-            (&[("host", "h"), ("x-outside-url", "https://u:p@o.example")], "http://h"),
-            (&[("host", "h"), ("x-forwarded-proto", "https")], "https://h"),
             (
-                &[("host", "h"), ("x-forwarded-proto", "https, http"), ("x-forwarded-host", "a.example, b")],
+                &[("host", "h"), ("x-outside-url", "https://o.example")],
+                "https://o.example",
+            ),
+            (
+                &[("x-outside-url", "https://o.example/devpi/")],
+                "https://o.example/devpi",
+            ),
+            (
+                &[("host", "h"), ("x-outside-url", "ftp://o.example")],
+                "http://h",
+            ),
+            (
+                &[("host", "h"), ("x-outside-url", "https://u:p@o.example")],
+                "http://h",
+            ),
+            (
+                &[("host", "h"), ("x-forwarded-proto", "https")],
+                "https://h",
+            ),
+            (
+                &[
+                    ("host", "h"),
+                    ("x-forwarded-proto", "https, http"),
+                    ("x-forwarded-host", "a.example, b"),
+                ],
                 "https://a.example",
             ),
-            (&[("host", "h"), ("x-forwarded-proto", "gopher")], "http://h"),
+            (
+                &[("host", "h"), ("x-forwarded-proto", "gopher")],
+                "http://h",
+            ),
             (&[], "http://localhost"),
         ];
         for (headers, expected) in table {
@@ -152,7 +200,11 @@ mod tests {
 
     #[test]
     fn tls_and_http2_are_seen_in_the_arrival() {
-        let arrival = Arrival { is_tls: true, authority: Some("devpi.example:8443"), ..STRANGER };
+        let arrival = Arrival {
+            is_tls: true,
+            authority: Some("devpi.example:8443"),
+            ..STRANGER
+        };
         assert_eq!(outside(arrival, &[]), "https://devpi.example:8443");
     }
 

@@ -76,9 +76,8 @@ impl Shared {
         version: &str,
     ) -> Result<Answer, Trouble> {
         let data = self.project_data(cx, ask, index, project).await?;
-        let mut data = data.ok_or_else(|| {
-            Error::not_found(format!("The project {project} does not exist."))
-        })?;
+        let mut data =
+            data.ok_or_else(|| Error::not_found(format!("The project {project} does not exist.")))?;
         let release = data.remove(version).ok_or_else(|| {
             let words = format!("The version {version} of project {project} does not exist.");
             Error::not_found(words)
@@ -96,8 +95,15 @@ impl Shared {
     ) -> Result<Option<Map<String, Value>>, Trouble> {
         let (stack, answers) = match self.statements(cx, index, project, Patience::Page).await? {
             Statements::Refused(denial) => return Err(Trouble::Refused(Box::new(denial))),
-            Statements::Made { stack, sources, answers } => {
-                let refusal = sources.skipped.iter().find_map(|skipped| skipped.reason.denial());
+            Statements::Made {
+                stack,
+                sources,
+                answers,
+            } => {
+                let refusal = sources
+                    .skipped
+                    .iter()
+                    .find_map(|skipped| skipped.reason.denial());
                 match refusal {
                     Some(denial) if answers.iter().all(|answer| answer.said.page.is_none()) => {
                         return Err(Trouble::Refused(Box::new(denial.clone())));
@@ -108,10 +114,16 @@ impl Shared {
         };
         let mut layers = Vec::new();
         for answer in answers {
-            let Some(page) = answer.said.page else { continue };
+            let Some(page) = answer.said.page else {
+                continue;
+            };
             let member = answer.member;
             let record = self.own_record(&stack, member, project).await?;
-            layers.push(Layer { member, page, record });
+            layers.push(Layer {
+                member,
+                page,
+                record,
+            });
         }
         if layers.is_empty() {
             return Ok(None);
@@ -157,7 +169,9 @@ fn lay_over(
                 versions.insert(version, data.into());
                 continue;
             };
-            let shadowed = first.entry(SHADOWING).or_insert_with(|| Value::Array(Vec::new()));
+            let shadowed = first
+                .entry(SHADOWING)
+                .or_insert_with(|| Value::Array(Vec::new()));
             if let Some(shadowed) = shadowed.as_array_mut() {
                 shadowed.push(data.into());
             }
@@ -175,7 +189,11 @@ fn versions_of(
     let page = &layer.page;
     let view = stack.view(&page.project);
     let shown = page.files.iter().filter_map(|file| {
-        let entry = Entry { member: layer.member, state: page.status.state, file };
+        let entry = Entry {
+            member: layer.member,
+            state: page.status.state,
+            file,
+        };
         match decide(&view, &entry, now).ruling {
             Ruling::List => Some((file, file.yanked.clone())),
             Ruling::ListAsYanked(words) => Some((file, Yanked::Yes(Some(words)))),
@@ -204,13 +222,21 @@ fn staged_versions(
         FileRole::DocZip => true,
     };
     let releases = record.releases.iter().filter_map(|release| {
-        let all = || record.files.iter().filter(|file| file.version == release.version);
+        let all = || {
+            record
+                .files
+                .iter()
+                .filter(|file| file.version == release.version)
+        };
         let is_file = |file: &&FileRecord| file.facts.role == FileRole::ReleaseFile;
         if all().any(|file| is_file(&file)) && !all().filter(is_file).any(is_shown) {
             return None;
         }
         let files: Vec<&FileRecord> = all().filter(|file| is_shown(file)).collect();
-        Some((release.version.clone(), writer.of_stage(&record.spelling, release, &files)))
+        Some((
+            release.version.clone(),
+            writer.of_stage(&record.spelling, release, &files),
+        ))
     });
     releases.collect()
 }
@@ -225,14 +251,19 @@ fn mirrored_versions<'a>(
     let mut positions: HashMap<String, usize> = HashMap::new();
     for (file, yanked) in shown {
         let text = file.filename.version_text();
-        let position = *positions.entry(Version::parse(text).normalised()).or_insert_with(|| {
-            grouped.push((text, Vec::new()));
-            grouped.len() - 1
-        });
+        let position = *positions
+            .entry(Version::parse(text).normalised())
+            .or_insert_with(|| {
+                grouped.push((text, Vec::new()));
+                grouped.len() - 1
+            });
         grouped[position].1.push((file, yanked));
     }
     let data = grouped.into_iter().map(|(version, files)| {
-        (version.to_owned(), writer.of_mirror(project, version, &files))
+        (
+            version.to_owned(),
+            writer.of_mirror(project, version, &files),
+        )
     });
     data.collect()
 }
@@ -293,7 +324,9 @@ mod tests {
     #[tokio::test]
     async fn ignore_bases_shows_only_what_the_index_holds_itself() {
         let house = House::new().await;
-        let own = house.json("/packages/develop/hello-pkg?ignore_bases=").await;
+        let own = house
+            .json("/packages/develop/hello-pkg?ignore_bases=")
+            .await;
         let versions: Vec<&String> = own["result"].as_object().unwrap().keys().collect();
         assert_eq!(versions, ["1.0"]);
         let inherited = house.json("/packages/develop/requests?ignore_bases").await;
@@ -312,12 +345,22 @@ mod tests {
         let house = House::new().await;
         let hidden = house.json("/packages/stable/requests").await;
         let versions: Vec<&String> = hidden["result"].as_object().unwrap().keys().collect();
-        assert_eq!(versions, ["2.31.0"], "2.30.0 is refused and hidden by the policy of the stage");
+        assert_eq!(
+            versions,
+            ["2.31.0"],
+            "2.30.0 is refused and hidden by the policy of the stage"
+        );
         let free = house.json("/root/pypi/requests").await;
-        assert_eq!(free["result"].as_object().unwrap().len(), 2, "the mirror's own URL has no such rule");
+        assert_eq!(
+            free["result"].as_object().unwrap().len(),
+            2,
+            "the mirror's own URL has no such rule"
+        );
         let release = house.get("/packages/stable/requests/2.30.0").await;
         assert_eq!(release.status, 404);
-        assert!(text_of(&release).contains("The version 2.30.0 of project requests does not exist."));
+        assert!(
+            text_of(&release).contains("The version 2.30.0 of project requests does not exist.")
+        );
     }
 
     #[tokio::test]
@@ -349,7 +392,10 @@ mod tests {
         let house = House::new().await;
         let reply = house.get("/packages/stable/nothing").await;
         assert_eq!(reply.status, 404);
-        assert_eq!(text_of(&reply), "{\n  \"message\": \"no project 'nothing'\"\n}\n");
+        assert_eq!(
+            text_of(&reply),
+            "{\n  \"message\": \"no project 'nothing'\"\n}\n"
+        );
         let reply = house.get("/packages/stable/nothing/1.0").await;
         assert!(text_of(&reply).contains("The project nothing does not exist."));
     }
@@ -359,7 +405,10 @@ mod tests {
         let house = House::new().await;
         let body = house.json("/packages/stable/hello-pkg/2.0").await;
         let links = body["result"]["+links"].as_array().unwrap();
-        let rels: Vec<&str> = links.iter().map(|link| link["rel"].as_str().unwrap()).collect();
+        let rels: Vec<&str> = links
+            .iter()
+            .map(|link| link["rel"].as_str().unwrap())
+            .collect();
         assert_eq!(rels, ["releasefile", "toxresult", "doczip"]);
         assert_eq!(links[1]["for_href"], links[0]["href"]);
     }

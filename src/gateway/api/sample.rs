@@ -129,7 +129,9 @@ impl House {
     pub(in crate::gateway) async fn new() -> Self {
         let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let database = Sqlite::open(&folder.path().join("records"), now).await.unwrap();
+        let database = Sqlite::open(&folder.path().join("records"), now)
+            .await
+            .unwrap();
         let mine = IndexSettings::create(
             &index("me/dev"),
             json!({ "bases": ["packages/stable"] }).as_object().unwrap(),
@@ -151,51 +153,103 @@ impl House {
         };
         let shared = Arc::new(Shared::new(Parts {
             clock: Clock::fixed(now),
-            generation: Generation { number: 1, policies, upstreams: Default::default() },
+            generation: Generation {
+                number: 1,
+                policies,
+                upstreams: Default::default(),
+            },
             settings,
             store: Arc::new(FsStore::open(&folder.path().join("store"), 1 << 30).unwrap()),
             records: Arc::new(database),
             metrics: Arc::new(Metrics::register(Registry::new(), "0").unwrap()),
             work: tokio::runtime::Handle::current(),
         }));
-        let house = Self { folder, reader: Reader::new(Arc::clone(&shared)), shared };
+        let house = Self {
+            folder,
+            reader: Reader::new(Arc::clone(&shared)),
+            shared,
+        };
         house.move_in(&mine).await;
         house
     }
 
     async fn move_in(&self, mine: &IndexSettings) {
-        let cause = Cause { who: None, at: self.now() };
-        let details = UserDetails { email: Some("me@house.example".into()), ..Default::default() };
+        let cause = Cause {
+            who: None,
+            at: self.now(),
+        };
+        let details = UserDetails {
+            email: Some("me@house.example".into()),
+            ..Default::default()
+        };
         for (name, details) in [("me", details), ("packages", UserDetails::default())] {
-            let user = NewUser { name: name.into(), password_hash: None, details };
+            let user = NewUser {
+                name: name.into(),
+                password_hash: None,
+                details,
+            };
             self.records().create_user(&cause, &user).await.unwrap();
         }
-        let recorded =
-            NewIndex { name: mine.name().clone(), config: mine.to_json(), volatile: true };
-        self.records().create_index(&cause, &recorded).await.unwrap();
+        let recorded = NewIndex {
+            name: mine.name().clone(),
+            config: mine.to_json(),
+            volatile: true,
+        };
+        self.records()
+            .create_index(&cause, &recorded)
+            .await
+            .unwrap();
         let sdist = |version: &str| vec![release_file(&format!("Hello.Pkg-{version}.tar.gz"))];
-        self.publish("packages/develop", "Hello.Pkg", "1.0", sdist("1.0")).await;
-        self.publish("packages/stable", "Hello.Pkg", "1.0", sdist("1.0")).await;
+        self.publish("packages/develop", "Hello.Pkg", "1.0", sdist("1.0"))
+            .await;
+        self.publish("packages/stable", "Hello.Pkg", "1.0", sdist("1.0"))
+            .await;
         let mut second = sdist("2.0");
         let for_file = second[0].filename.clone();
         second.push(FileFacts {
             role: FileRole::ToxResult { for_file },
             ..release_file("Hello.Pkg-2.0.tar.gz.toxresult-20260102030405-0")
         });
-        second.push(FileFacts { role: FileRole::DocZip, ..release_file("Hello.Pkg-2.0.doc.zip") });
-        self.publish("packages/stable", "Hello.Pkg", "2.0", second).await;
-        self.publish("packages/stable", "six", "1.0+house", vec![release_file("six-1.0+house.tar.gz")])
+        second.push(FileFacts {
+            role: FileRole::DocZip,
+            ..release_file("Hello.Pkg-2.0.doc.zip")
+        });
+        self.publish("packages/stable", "Hello.Pkg", "2.0", second)
             .await;
-        self.mirror_page("six", &[
-            ("six-1.16.0-py2.py3-none-any.whl", Yanked::No, "2021-05-05T14:18:18Z"),
-            ("six-1.16.0.tar.gz", Yanked::No, "2021-05-05T14:18:17Z"),
-        ]);
-        self.mirror_page("requests", &[
-            ("requests-2.30.0.tar.gz", Yanked::No, "2023-05-03T15:00:00Z"),
-            ("requests-2.31.0.tar.gz", Yanked::Yes(Some("a <test>".into())), "2023-05-22T15:00:00Z"),
-            ("requests-2.99.0.tar.gz", Yanked::No, "2026-02-28T15:00:00Z"),
-        ]);
-        self.mirror_page("hello-pkg", &[("hello_pkg-9.tar.gz", Yanked::No, "2020-01-01T00:00:00Z")]);
+        self.publish(
+            "packages/stable",
+            "six",
+            "1.0+house",
+            vec![release_file("six-1.0+house.tar.gz")],
+        )
+        .await;
+        self.mirror_page(
+            "six",
+            &[
+                (
+                    "six-1.16.0-py2.py3-none-any.whl",
+                    Yanked::No,
+                    "2021-05-05T14:18:18Z",
+                ),
+                ("six-1.16.0.tar.gz", Yanked::No, "2021-05-05T14:18:17Z"),
+            ],
+        );
+        self.mirror_page(
+            "requests",
+            &[
+                ("requests-2.30.0.tar.gz", Yanked::No, "2023-05-03T15:00:00Z"),
+                (
+                    "requests-2.31.0.tar.gz",
+                    Yanked::Yes(Some("a <test>".into())),
+                    "2023-05-22T15:00:00Z",
+                ),
+                ("requests-2.99.0.tar.gz", Yanked::No, "2026-02-28T15:00:00Z"),
+            ],
+        );
+        self.mirror_page(
+            "hello-pkg",
+            &[("hello_pkg-9.tar.gz", Yanked::No, "2020-01-01T00:00:00Z")],
+        );
         self.mirror_knows_nothing_of("nothing");
     }
 
@@ -203,8 +257,11 @@ impl House {
         let dst = index(to);
         let log = |mut facts: FileFacts| {
             let event = LogEvent::Upload { dst: dst.clone() };
-            facts.log =
-                vec![LogEntry { who: facts.uploader.clone(), when: facts.uploaded_at, event }];
+            facts.log = vec![LogEntry {
+                who: facts.uploader.clone(),
+                when: facts.uploaded_at,
+                event,
+            }];
             facts
         };
         let publication = Publication {
@@ -219,7 +276,10 @@ impl House {
             files: files.into_iter().map(log).collect(),
             on_conflict: OnConflict::Refuse,
         };
-        let cause = Cause { who: Some("packages".into()), at: self.now() };
+        let cause = Cause {
+            who: Some("packages".into()),
+            at: self.now(),
+        };
         self.records().publish(&cause, &publication).await.unwrap();
     }
 
@@ -231,7 +291,10 @@ impl House {
             file.size = Some(11_053);
             file.url = Some(format!("https://files.example/{filename}").into());
             let at = at.parse().unwrap();
-            file.upload_time = Some(UploadTime { at, source: UploadTimeSource::Index });
+            file.upload_time = Some(UploadTime {
+                at,
+                source: UploadTimeSource::Index,
+            });
             file.requires_python = Some(">=2.7".into());
             file.yanked = yanked.clone();
             page.files.push(file);
@@ -250,8 +313,14 @@ impl House {
             etag: None,
             last_modified: None,
         };
-        let held = SourcePage { page: page.map(Arc::new), validity, vanished_at: None };
-        self.shared.sources.insert(&index("root/pypi"), &project(name), Arc::new(held));
+        let held = SourcePage {
+            page: page.map(Arc::new),
+            validity,
+            vanished_at: None,
+        };
+        self.shared
+            .sources
+            .insert(&index("root/pypi"), &project(name), Arc::new(held));
     }
 
     /// The mirror's project list, as a fetch would have left it.
@@ -259,7 +328,9 @@ impl House {
         let mut names = names.to_vec();
         names.sort_unstable();
         let text: String = names.iter().map(|name| format!("{name}\n")).collect();
-        let key = Key::ProjectList { index: index("root/pypi") };
+        let key = Key::ProjectList {
+            index: index("root/pypi"),
+        };
         self.shared.store.put_small(&key, text.as_bytes()).unwrap();
     }
 
@@ -282,7 +353,8 @@ impl House {
 
     /// Asks as devpi-client does.
     pub(in crate::gateway) async fn get(&self, target: &str) -> Reply {
-        self.ask(target, false, "application/json", Asker::Public).await
+        self.ask(target, false, "application/json", Asker::Public)
+            .await
     }
 
     pub(in crate::gateway) async fn get_as(&self, target: &str, asker: Asker<'_>) -> Reply {
@@ -290,12 +362,19 @@ impl House {
     }
 
     pub(in crate::gateway) async fn head(&self, target: &str) -> Reply {
-        self.ask(target, true, "application/json", Asker::Public).await
+        self.ask(target, true, "application/json", Asker::Public)
+            .await
     }
 
     /// Asks as a browser does.
     pub(in crate::gateway) async fn browse(&self, target: &str) -> Reply {
-        self.ask(target, false, "text/html,application/xhtml+xml,*/*;q=0.8", Asker::Public).await
+        self.ask(
+            target,
+            false,
+            "text/html,application/xhtml+xml,*/*;q=0.8",
+            Asker::Public,
+        )
+        .await
     }
 
     pub(in crate::gateway) async fn json(&self, target: &str) -> Value {
@@ -306,15 +385,15 @@ impl House {
     }
 
     async fn ask(&self, target: &str, head: bool, accept: &str, asker: Asker<'_>) -> Reply {
-        let headers: HeaderMap = [
-            ("host", "devpi.example:4040"),
-            ("accept", accept),
-        ]
-        .into_iter()
-        .map(|(name, value)| {
-            (HeaderName::try_from(name).unwrap(), HeaderValue::from_str(value).unwrap())
-        })
-        .collect();
+        let headers: HeaderMap = [("host", "devpi.example:4040"), ("accept", accept)]
+            .into_iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::try_from(name).unwrap(),
+                    HeaderValue::from_str(value).unwrap(),
+                )
+            })
+            .collect();
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (target, None),

@@ -28,7 +28,9 @@ pub(super) struct DataWriter {
 
 impl DataWriter {
     pub(super) fn new(outside: &Outside, owner: &IndexName) -> Self {
-        Self { index: outside.index(owner) }
+        Self {
+            index: outside.index(owner),
+        }
     }
 
     /// A stage's release: all metadata fields, and those of its files that are shown.
@@ -41,12 +43,19 @@ impl DataWriter {
         let mut data = complete(&release.metadata);
         let own = [("name", spelling), ("version", &release.version)];
         for (key, value) in own {
-            if data.get(key).and_then(Value::as_str).is_none_or(str::is_empty) {
+            if data
+                .get(key)
+                .and_then(Value::as_str)
+                .is_none_or(str::is_empty)
+            {
                 data.insert(key.to_owned(), value.into());
             }
         }
         if !files.is_empty() {
-            let links: Vec<Value> = files.iter().map(|file| self.recorded_link(file, files)).collect();
+            let links: Vec<Value> = files
+                .iter()
+                .map(|file| self.recorded_link(file, files))
+                .collect();
             data.insert("+links".to_owned(), links.into());
         }
         data
@@ -63,7 +72,10 @@ impl DataWriter {
         let mut data = VersionData::new();
         data.insert("name".to_owned(), project.as_str().into());
         data.insert("version".to_owned(), version.into());
-        if let Some(python) = files.iter().find_map(|(file, _)| file.requires_python.as_deref()) {
+        if let Some(python) = files
+            .iter()
+            .find_map(|(file, _)| file.requires_python.as_deref())
+        {
             data.insert("requires_python".to_owned(), python.into());
         }
         if files.iter().all(|(_, yanked)| yanked.is_yanked())
@@ -113,11 +125,15 @@ fn insert_hashes(link: &mut Value, hashes: &Hashes) {
         Some(sha256) => format!("sha256={}", sha256.to_hex()),
         None => {
             let first = hashes.iter().next();
-            first.map(|(algorithm, hex)| format!("{algorithm}={hex}")).unwrap_or_default()
+            first
+                .map(|(algorithm, hex)| format!("{algorithm}={hex}"))
+                .unwrap_or_default()
         }
     };
-    let all: Map<String, Value> =
-        hashes.iter().map(|(algorithm, hex)| (algorithm.to_owned(), hex.into())).collect();
+    let all: Map<String, Value> = hashes
+        .iter()
+        .map(|(algorithm, hex)| (algorithm.to_owned(), hex.into()))
+        .collect();
     link["hash_spec"] = spec.into();
     link["hashes"] = all.into();
 }

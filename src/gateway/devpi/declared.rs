@@ -44,7 +44,11 @@ impl IndexSettings {
         if let Some(title) = &index.title {
             values.insert("title".to_owned(), title.as_str().into());
         }
-        Self { name: index.name.clone(), kind, values }
+        Self {
+            name: index.name.clone(),
+            kind,
+            values,
+        }
     }
 
     /// Whether it has an upstream.
@@ -59,10 +63,14 @@ impl IndexSettings {
 
 fn stage_values(stage: &Stage) -> Map<String, Value> {
     let bases: Vec<&str> = stage.bases.iter().map(IndexName::as_str).collect();
-    let names = stage.mirror_whitelist.entries.iter().map(|name| match name {
-        WhitelistName::All => "*",
-        WhitelistName::Project(project) => project.as_str(),
-    });
+    let names = stage
+        .mirror_whitelist
+        .entries
+        .iter()
+        .map(|name| match name {
+            WhitelistName::All => "*",
+            WhitelistName::Project(project) => project.as_str(),
+        });
     let inheritance = match stage.mirror_whitelist_inheritance {
         WhitelistInheritance::Intersection => "intersection",
         WhitelistInheritance::Union => "union",
@@ -70,22 +78,39 @@ fn stage_values(stage: &Stage) -> Map<String, Value> {
     let pairs: [(&str, Value); 5] = [
         ("bases", bases.into()),
         ("acl_upload", stage.acl_upload.clone().into()),
-        ("acl_toxresult_upload", stage.acl_toxresult_upload.clone().into()),
+        (
+            "acl_toxresult_upload",
+            stage.acl_toxresult_upload.clone().into(),
+        ),
         ("mirror_whitelist", names.collect::<Vec<_>>().into()),
         ("mirror_whitelist_inheritance", inheritance.into()),
     ];
-    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    pairs
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
 }
 
 fn mirror_values(mirror: &Mirror) -> Map<String, Value> {
     let on = |is_set: bool| is_set.then_some(Value::Bool(true));
     let pairs = [
         ("mirror_url", mirror.mirror_url.clone().map(Value::from)),
-        ("mirror_cache_expiry", Some(mirror.mirror_cache_expiry.as_secs().into())),
+        (
+            "mirror_cache_expiry",
+            Some(mirror.mirror_cache_expiry.as_secs().into()),
+        ),
         ("mirror_no_project_list", on(mirror.mirror_no_project_list)),
-        ("mirror_use_external_urls", on(mirror.mirror_use_external_urls)),
-        ("mirror_web_url_fmt", mirror.mirror_web_url_fmt.clone().map(Value::from)),
+        (
+            "mirror_use_external_urls",
+            on(mirror.mirror_use_external_urls),
+        ),
+        (
+            "mirror_web_url_fmt",
+            mirror.mirror_web_url_fmt.clone().map(Value::from),
+        ),
     ];
-    let set = pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    let set = pairs
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)));
     set.collect()
 }

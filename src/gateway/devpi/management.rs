@@ -128,9 +128,7 @@ impl<'a> Survey<'a> {
         let declared = self.declared.values().map(|index| index.settings.clone());
         // A declared index counts, should the database hold one of the name too.
         let indexes = recorded.chain(declared.filter(|index| index.name().user() == user));
-        indexes
-            .map(|index| (index.name().clone(), index))
-            .collect()
+        indexes.map(|index| (index.name().clone(), index)).collect()
     }
 
     /// `GET /`: every user with its indexes.

@@ -41,8 +41,17 @@ pub(in crate::gateway) fn static_file(ask: &Ask<'_>, name: &str, record: Record)
     } else {
         (StatusCode::OK, Body::Bytes(body))
     };
-    head.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
-    Some(Reply { status, reason: None, head: Arc::new(head), body, record })
+    head.insert(
+        "x-content-type-options",
+        HeaderValue::from_static("nosniff"),
+    );
+    Some(Reply {
+        status,
+        reason: None,
+        head: Arc::new(head),
+        body,
+        record,
+    })
 }
 
 #[cfg(test)]
@@ -59,6 +68,9 @@ mod tests {
         assert!(text_of(&style).contains("prefers-color-scheme"));
         assert_eq!(house.browse("/+static/other.css").await.status, 404);
         let page = text_of(&house.browse("/").await);
-        assert!(page.contains(r#"<link rel="stylesheet" href="./+static/style.css">"#), "{page}");
+        assert!(
+            page.contains(r#"<link rel="stylesheet" href="./+static/style.css">"#),
+            "{page}"
+        );
     }
 }

@@ -90,7 +90,11 @@ fn index_table(way: &Way, indexes: &BTreeMap<IndexName, IndexSettings>) -> Marku
 fn index_row(way: &Way, name: &IndexName, settings: &IndexSettings) -> Markup {
     let shown = settings.to_public_json();
     let text = |key: &str| shown.get(key).and_then(Value::as_str).unwrap_or_default();
-    let bases = shown.get("bases").and_then(Value::as_array).into_iter().flatten();
+    let bases = shown
+        .get("bases")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     let bases: Vec<&str> = bases.filter_map(Value::as_str).collect();
     html! {
         tr {
@@ -119,7 +123,10 @@ mod tests {
     async fn a_users_page_shows_only_its_own() {
         let house = House::new().await;
         let page = text_of(&house.browse("/me").await);
-        assert!(page.contains("me@house.example") && page.contains(r#"href="./me/dev""#), "{page}");
+        assert!(
+            page.contains("me@house.example") && page.contains(r#"href="./me/dev""#),
+            "{page}"
+        );
         assert!(!page.contains("root/pypi"), "{page}");
     }
 }

@@ -88,7 +88,13 @@ mod tests {
     async fn an_index_shows_its_stack_its_rules_and_how_to_use_it() {
         let house = House::new().await;
         let page = text_of(&house.browse("/packages/develop/").await);
-        let stack = page.split("<ol").nth(1).unwrap().split("</ol>").next().unwrap();
+        let stack = page
+            .split("<ol")
+            .nth(1)
+            .unwrap()
+            .split("</ol>")
+            .next()
+            .unwrap();
         insta::assert_snapshot!(stack, @"");
         let usage = page.split("How to use it").nth(1).unwrap();
         for words in [

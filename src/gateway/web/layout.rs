@@ -51,7 +51,11 @@ pub(in crate::gateway) struct WebPage {
 
 impl WebPage {
     pub(super) fn new(title: impl Into<String>, content: Markup) -> Self {
-        Self { title: title.into(), query: String::new(), content }
+        Self {
+            title: title.into(),
+            query: String::new(),
+            content,
+        }
     }
 }
 
@@ -83,14 +87,27 @@ impl Shared {
         let mut head = refusal::head("text/html; charset=utf-8", body.len(), "no-cache");
         head.insert(VARY, HeaderValue::from_static("Accept, User-Agent"));
         for (name, value) in SECURITY {
-            head.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+            head.insert(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
         }
         if let Some(seconds) = retry_after {
             head.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         self.sign(&mut head).await;
-        let body = if ask.head { Body::Empty } else { Body::Bytes(body) };
-        Reply { status, reason: None, head: Arc::new(head), body, record }
+        let body = if ask.head {
+            Body::Empty
+        } else {
+            Body::Bytes(body)
+        };
+        Reply {
+            status,
+            reason: None,
+            head: Arc::new(head),
+            body,
+            record,
+        }
     }
 }
 
@@ -150,14 +167,30 @@ mod tests {
     #[tokio::test]
     async fn every_page_forbids_scripts_and_strangers() {
         let house = House::new().await;
-        for path in ["/", "/me", "/packages/stable", "/packages/stable/six", "/+search?q=x", "/nobody"] {
+        for path in [
+            "/",
+            "/me",
+            "/packages/stable",
+            "/packages/stable/six",
+            "/+search?q=x",
+            "/nobody",
+        ] {
             let reply = house.browse(path).await;
             let policy = reply.head["content-security-policy"].to_str().unwrap();
-            assert!(policy.starts_with("default-src 'none'; style-src 'self'"), "{path}: {policy}");
+            assert!(
+                policy.starts_with("default-src 'none'; style-src 'self'"),
+                "{path}: {policy}"
+            );
             assert_eq!(reply.head["x-content-type-options"], "nosniff", "{path}");
-            assert_eq!(reply.head["content-type"], "text/html; charset=utf-8", "{path}");
+            assert_eq!(
+                reply.head["content-type"], "text/html; charset=utf-8",
+                "{path}"
+            );
             let page = text_of(&reply);
-            assert!(!page.contains("<script") && !page.contains("style="), "{path}: {page}");
+            assert!(
+                !page.contains("<script") && !page.contains("style="),
+                "{path}: {page}"
+            );
         }
     }
 
@@ -166,9 +199,18 @@ mod tests {
         let house = House::new().await;
         let table = [
             ("/nobody", "There is no user nobody."),
-            ("/packages/nowhere", "The stage packages/nowhere could not be found."),
-            ("/packages/stable/nothing", "The project nothing does not exist."),
-            ("/packages/stable/six/0.1", "The version 0.1 of project six does not exist."),
+            (
+                "/packages/nowhere",
+                "The stage packages/nowhere could not be found.",
+            ),
+            (
+                "/packages/stable/nothing",
+                "The project nothing does not exist.",
+            ),
+            (
+                "/packages/stable/six/0.1",
+                "The version 0.1 of project six does not exist.",
+            ),
             ("/a/b/c/d/e/f", "no such route"),
         ];
         for (path, words) in table {

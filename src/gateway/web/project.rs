@@ -66,14 +66,22 @@ impl Shared {
     ) -> Result<WebPage, Trouble> {
         let known = match self.statements(cx, index, project, Patience::Page).await? {
             Statements::Refused(denial) => return Err(Trouble::Refused(Box::new(denial))),
-            Statements::Made { stack, sources, answers } => {
+            Statements::Made {
+                stack,
+                sources,
+                answers,
+            } => {
                 let pages = answers.into_iter();
                 let pages = pages.filter_map(|answer| Some((answer.member, answer.said.page?)));
                 let pages: Vec<_> = pages.collect();
                 if pages.is_empty() {
                     return Err(unknown(project, &sources));
                 }
-                Known { merged: merge(project.clone(), pages), stack, sources }
+                Known {
+                    merged: merge(project.clone(), pages),
+                    stack,
+                    sources,
+                }
             }
         };
         let (way, now) = (Way::from(ask.path), cx.now);
@@ -81,7 +89,12 @@ impl Shared {
         let version = version.map(str::to_owned);
         let work = move || {
             let view = known.stack.view(&project);
-            let writing = Writing { way, index: &index, view, now };
+            let writing = Writing {
+                way,
+                index: &index,
+                view,
+                now,
+            };
             writing.page(&known, version.as_deref())
         };
         let page = tokio::task::spawn_blocking(work).await;
@@ -91,7 +104,10 @@ impl Shared {
 
 fn unknown(project: &ProjectName, sources: &Sources) -> Trouble {
     // The first refusal among the skipped members, not absence, is why nothing was found.
-    let refusal = sources.skipped.iter().find_map(|skipped| skipped.reason.denial());
+    let refusal = sources
+        .skipped
+        .iter()
+        .find_map(|skipped| skipped.reason.denial());
     match refusal {
         Some(denial) => Trouble::Refused(Box::new(denial.clone())),
         None => Error::not_found(format!("The project {project} does not exist.")).into(),
@@ -103,7 +119,10 @@ impl Writing<'_> {
         let (merged, project) = (&known.merged, known.merged.project());
         let mut versions: BTreeMap<Version, Vec<Entry<'_>>> = BTreeMap::new();
         for entry in merged.entries() {
-            versions.entry(entry.file.filename.version()).or_default().push(entry);
+            versions
+                .entry(entry.file.filename.version())
+                .or_default()
+                .push(entry);
         }
         if let Some(only) = only {
             versions.retain(|version, _| *version == Version::parse(only));
@@ -150,7 +169,11 @@ impl Writing<'_> {
 
     fn row(&self, entry: &Entry<'_>) -> Markup {
         let file = entry.file;
-        let candidate = Candidate { file, member: entry.member, status: entry.state };
+        let candidate = Candidate {
+            file,
+            member: entry.member,
+            status: entry.state,
+        };
         let verdict = self.view.decide_file(&candidate, self.now);
         let member = &self.view.stack().members()[entry.member];
         html! {
@@ -226,7 +249,9 @@ fn silent(stack: &Stack, sources: &Sources) -> Markup {
 }
 
 fn uploaded(file: &File) -> String {
-    let Some(time) = file.upload_time else { return String::new() };
+    let Some(time) = file.upload_time else {
+        return String::new();
+    };
     let day = time.at.strftime("%Y-%m-%d");
     match time.source {
         UploadTimeSource::Index => day.to_string(),
@@ -292,7 +317,10 @@ mod tests {
     async fn a_release_page_has_only_its_files() {
         let house = House::new().await;
         let page = text_of(&house.browse("/packages/stable/requests/2.31").await);
-        assert!(page.contains("requests-2.31.0.tar.gz"), "another spelling of 2.31.0: {page}");
+        assert!(
+            page.contains("requests-2.31.0.tar.gz"),
+            "another spelling of 2.31.0: {page}"
+        );
         assert!(!page.contains("requests-2.30.0.tar.gz"), "{page}");
     }
 }

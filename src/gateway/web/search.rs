@@ -68,14 +68,19 @@ impl Shared {
             let found = self.find(cx, &wanted).await?;
             results(&way, &query, &wanted, &cx.generation.policies, &found)
         };
-        Ok(WebPage { title: "search".to_owned(), query, content })
+        Ok(WebPage {
+            title: "search".to_owned(),
+            query,
+            content,
+        })
     }
 
     async fn find(self: &Arc<Self>, cx: &Context, wanted: &str) -> Result<Found, Error> {
         let mut found = Found::new();
         for index in cx.generation.policies.indexes() {
             let names = if index.is_mirror() {
-                self.find_mirrored(index.name.clone(), wanted.to_owned()).await?
+                self.find_mirrored(index.name.clone(), wanted.to_owned())
+                    .await?
             } else {
                 let projects = self.staged_projects(cx, &index.name).await?;
                 find_in(&projects.iter().collect(), wanted)
@@ -95,7 +100,9 @@ impl Shared {
         let shared = Arc::clone(self);
         let work = move || {
             let names = shared.list_copy(&index)?;
-            Ok(names.map(|names| find_in(&names, &wanted)).unwrap_or_default())
+            Ok(names
+                .map(|names| find_in(&names, &wanted))
+                .unwrap_or_default())
         };
         let names = tokio::task::spawn_blocking(work).await;
         names.map_err(|error| Error::internal("search a project list", error))?
@@ -143,12 +150,16 @@ fn line_at(text: &str, at: usize) -> &str {
 fn query(query: Option<&str>) -> String {
     let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     let typed = pairs.into_iter().find(|(key, _)| key == "q");
-    typed.map(|(_, typed)| typed.trim().chars().take(QUERY_CHARS_MAX).collect()).unwrap_or_default()
+    typed
+        .map(|(_, typed)| typed.trim().chars().take(QUERY_CHARS_MAX).collect())
+        .unwrap_or_default()
 }
 
 /// As names are spelled: lower case, and one `-` for every run of anything else.
 fn normalised(typed: &str) -> String {
-    let parts = typed.split(|one: char| !one.is_ascii_alphanumeric()).filter(|part| !part.is_empty());
+    let parts = typed
+        .split(|one: char| !one.is_ascii_alphanumeric())
+        .filter(|part| !part.is_empty());
     parts.collect::<Vec<_>>().join("-").to_ascii_lowercase()
 }
 
@@ -193,20 +204,29 @@ mod tests {
     use crate::gateway::api::text_of;
 
     fn names(names: &[&str]) -> ProjectNames {
-        let names: Vec<ProjectName> =
-            names.iter().map(|name| ProjectName::parse(name).unwrap()).collect();
+        let names: Vec<ProjectName> = names
+            .iter()
+            .map(|name| ProjectName::parse(name).unwrap())
+            .collect();
         names.iter().collect()
     }
 
     fn found(list: &[&str], wanted: &str) -> Vec<String> {
-        find_in(&names(list), wanted).iter().map(ToString::to_string).collect()
+        find_in(&names(list), wanted)
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     #[test]
     fn the_name_itself_comes_first_then_beginnings_then_the_rest() {
         let list = ["a-six", "six", "six-stubs", "sixer", "zz"];
         assert_eq!(found(&list, "six"), ["six", "six-stubs", "sixer", "a-six"]);
-        assert_eq!(found(&["six", "six-b"], "six"), ["six", "six-b"], "the first line too");
+        assert_eq!(
+            found(&["six", "six-b"], "six"),
+            ["six", "six-b"],
+            "the first line too"
+        );
         assert_eq!(found(&list, "nothing"), [""; 0]);
         assert_eq!(found(&[], "six"), [""; 0]);
     }
@@ -234,7 +254,12 @@ mod tests {
         for (asked, expected) in table {
             assert_eq!(normalised(&query(asked)), expected, "{asked:?}");
         }
-        assert_eq!(query(Some(&format!("q={}", "é".repeat(9999)))).chars().count(), QUERY_CHARS_MAX);
+        assert_eq!(
+            query(Some(&format!("q={}", "é".repeat(9999))))
+                .chars()
+                .count(),
+            QUERY_CHARS_MAX
+        );
     }
 
     proptest! {

@@ -14,7 +14,11 @@ impl Way {
     /// From the page at this path, as the browser sees it.
     pub(super) fn from(path: &str) -> Self {
         let folders = path.matches('/').count().saturating_sub(1);
-        Self(if folders == 0 { "./".to_owned() } else { "../".repeat(folders) })
+        Self(if folders == 0 {
+            "./".to_owned()
+        } else {
+            "../".repeat(folders)
+        })
     }
 
     pub(super) fn home(&self) -> &str {
@@ -34,14 +38,24 @@ impl Way {
     }
 
     pub(super) fn index(&self, index: &IndexName) -> String {
-        format!("{}{}/{}", self.0, encode(index.user()), encode(index.index()))
+        format!(
+            "{}{}/{}",
+            self.0,
+            encode(index.user()),
+            encode(index.index())
+        )
     }
 
     pub(super) fn project(&self, index: &IndexName, project: &ProjectName) -> String {
         format!("{}/{project}", self.index(index))
     }
 
-    pub(super) fn release(&self, index: &IndexName, project: &ProjectName, version: &str) -> String {
+    pub(super) fn release(
+        &self,
+        index: &IndexName,
+        project: &ProjectName,
+        version: &str,
+    ) -> String {
         format!("{}/{}", self.project(index, project), encode(version))
     }
 
@@ -63,12 +77,25 @@ mod tests {
     #[test]
     fn the_way_leads_to_the_root_from_everywhere() {
         let origin = url::Url::parse("http://h/").unwrap();
-        for path in ["/", "/me", "/me/", "/me/dev", "/me/dev/", "/me/dev/six/1.0", "/+search", "//me/dev"] {
+        for path in [
+            "/",
+            "/me",
+            "/me/",
+            "/me/dev",
+            "/me/dev/",
+            "/me/dev/six/1.0",
+            "/+search",
+            "//me/dev",
+        ] {
             let page = url::Url::parse(&format!("http://h{path}")).unwrap();
             let root = page.join(Way::from(path).home()).unwrap();
             assert_eq!(root.path().trim_start_matches('/'), "", "{path}");
             let style = page.join(&Way::from(path).asset("style.css")).unwrap();
-            assert_eq!(style.path().trim_start_matches('/'), "+static/style.css", "{path}");
+            assert_eq!(
+                style.path().trim_start_matches('/'),
+                "+static/style.css",
+                "{path}"
+            );
             assert_eq!(style.host(), origin.host());
         }
     }

@@ -117,6 +117,15 @@ pub(in crate::gateway) fn text_of(reply: &Reply) -> String {
     }
 }
 
+/// Markup with a line for each block, for snapshots.
+pub(in crate::gateway) fn in_lines(markup: &str) -> String {
+    let mut text = markup.to_owned();
+    for block in ["<h1", "<h2", "<p", "<div", "<table", "<tr", "<ol", "<ul", "<li", "<details"] {
+        text = text.replace(block, &format!("\n{block}"));
+    }
+    text
+}
+
 fn index(name: &str) -> IndexName {
     IndexName::parse(name).unwrap()
 }

@@ -82,6 +82,7 @@ fn own_projects(way: &Way, index: &IndexName, names: &[ProjectName]) -> Markup {
 #[cfg(test)]
 mod tests {
     use crate::gateway::api::House;
+    use crate::gateway::api::in_lines;
     use crate::gateway::api::text_of;
 
     #[tokio::test]
@@ -95,7 +96,7 @@ mod tests {
             .split("</ol>")
             .next()
             .unwrap();
-        insta::assert_snapshot!(stack, @"");
+        insta::assert_snapshot!(in_lines(stack), @"");
         let usage = page.split("How to use it").nth(1).unwrap();
         for words in [
             "pip install --index-url http://devpi.example:4040/packages/develop/+simple/ \

@@ -278,6 +278,7 @@ fn size(bytes: u64) -> String {
 mod tests {
     use super::*;
     use crate::gateway::api::House;
+    use crate::gateway::api::in_lines;
     use crate::gateway::api::text_of;
 
     #[test]
@@ -301,7 +302,7 @@ mod tests {
         let house = House::new().await;
         let page = text_of(&house.browse("/packages/stable/requests").await);
         let main = page.split("<main>").nth(1).unwrap();
-        insta::assert_snapshot!(main.replace("<tr>", "\n<tr>"), @"");
+        insta::assert_snapshot!(in_lines(main), @"");
     }
 
     #[tokio::test]

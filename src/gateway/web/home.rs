@@ -117,7 +117,23 @@ mod tests {
         let house = House::new().await;
         let page = text_of(&house.browse("/").await);
         let main = page.split("<main>").nth(1).unwrap();
-        insta::assert_snapshot!(in_lines(main), @"");
+        insta::assert_snapshot!(in_lines(main), @r#"
+        <h1>Indexes</h1>
+        <p class="faint"><code>/simple/</code> stands for <a href="./packages/stable">packages/stable</a>.</p>
+        <h2><a href="./me">me</a></h2>
+        <table>
+        <tr><th>index</th><th>title</th><th>type</th><th>bases</th></tr>
+        <tr><td><a href="./me/dev">me/dev</a></td><td></td><td>stage</td><td>packages/stable</td></tr></table>
+        <h2><a href="./packages">packages</a></h2>
+        <table>
+        <tr><th>index</th><th>title</th><th>type</th><th>bases</th></tr>
+        <tr><td><a href="./packages/develop">packages/develop</a></td><td></td><td>stage</td><td>packages/stable</td></tr>
+        <tr><td><a href="./packages/stable">packages/stable</a></td><td>What &lt;production&gt; runs</td><td>stage</td><td>root/pypi</td></tr></table>
+        <h2><a href="./root">root</a></h2>
+        <table>
+        <tr><th>index</th><th>title</th><th>type</th><th>bases</th></tr>
+        <tr><td><a href="./root/pypi">root/pypi</a></td><td>The public index</td><td>mirror</td><td></td></tr></table></main></body></html>
+        "#);
     }
 
     #[tokio::test]

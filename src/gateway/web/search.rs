@@ -285,7 +285,11 @@ mod tests {
         let page = text_of(&house.browse("/+search?q=Hello").await);
         let rows = page.split("<table>").nth(1).unwrap();
         let rows = rows.split("</table>").next().unwrap();
-        insta::assert_snapshot!(in_lines(rows), @"");
+        insta::assert_snapshot!(in_lines(rows), @r#"
+        <tr><th>project</th><th>on</th></tr>
+        <tr><td>hello-pkg</td><td><a href="./packages/develop/hello-pkg">packages/develop</a> <a href="./packages/stable/hello-pkg">packages/stable</a> </td></tr>
+        <tr><td>hello-world</td><td><a href="./root/pypi/hello-world">root/pypi</a> </td></tr>
+        "#);
         let page = text_of(&house.browse("/+search?q=%22%3E%3Cb%3E").await);
         assert!(page.contains(r#"value="&quot;&gt;&lt;b&gt;""#), "{page}");
         assert!(!page.contains("<b>"), "{page}");

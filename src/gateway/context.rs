@@ -16,6 +16,7 @@ use super::sidecar::Sidecars;
 use super::source::Fetches;
 use super::tickets;
 use super::tickets::Tickets;
+use super::web::Searches;
 use crate::cache::Budget;
 use crate::cache::Flights;
 use crate::cache::RenderedPages;
@@ -106,6 +107,7 @@ pub struct Shared {
     pub(super) fills: Fills,
     pub(super) lists: Lists,
     pub(super) changes: Changes,
+    pub(super) searches: Searches,
     /// Held while the learned facts of one project are read, changed and written.
     pub(super) learning: Mutex<()>,
     pub(super) metrics: Arc<Metrics>,
@@ -149,6 +151,7 @@ impl Shared {
             fills: Fills::new(work.clone(), settings.fills_max),
             lists: Lists::new(work.clone()),
             changes: Changes::default(),
+            searches: Searches::default(),
             learning: Mutex::default(),
             store,
             records,

@@ -376,7 +376,7 @@ impl Shared {
         Ok((names, fresh_until))
     }
 
-    fn list_copy(&self, index: &IndexName) -> Result<Option<ProjectNames>, Error> {
+    pub(super) fn list_copy(&self, index: &IndexName) -> Result<Option<ProjectNames>, Error> {
         let key = Key::ProjectList {
             index: index.clone(),
         };

@@ -1,6 +1,7 @@
 //! The flows; the only room that combines others.
 
 pub mod account;
+mod api;
 mod ask;
 mod attachment;
 mod changes;
@@ -24,10 +25,13 @@ mod sidecar;
 mod source;
 mod stage;
 mod tickets;
+mod trouble;
+mod web;
 
 // The doors send files without knowing the store.
 pub use crate::store::{Growing, Readable, StoredFile};
-pub use ask::{Answer, Ask};
+pub use api::{Asker, FAULT_CONTENT_TYPE, search_fault};
+pub use ask::{Answer, Arrival, Ask};
 pub use context::{Context, Generation, Parts, Settings, Shared};
 pub use error::{Error, ErrorKind};
 pub use explain::{ExplainedFile, Explanation, Question};

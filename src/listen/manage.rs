@@ -23,6 +23,7 @@ use super::manage_upload::take_upload;
 use super::recorder::{Finished, Recorder};
 use super::request_id::RequestIds;
 use super::response_head::ReplyContext;
+use crate::gateway::Arrival;
 use crate::gateway::Ask;
 use crate::gateway::Caller;
 use crate::gateway::Refusal;
@@ -45,6 +46,8 @@ pub struct ManageOptions {
     pub allows: Vec<OperationClass>,
     /// Under which names it may be asked.
     pub hosts: Hosts,
+    /// Whether it speaks TLS.
+    pub is_tls: bool,
     /// What a client may take.
     pub limits: Limits,
     /// Bytes of an uploaded file, for refusing what says that it is longer.
@@ -247,6 +250,11 @@ impl ManageDoor {
             headers: &head.headers,
             query: head.uri.query(),
             request_id: id,
+            arrival: Arrival {
+                is_local: caller.address.is_loopback(),
+                is_tls: self.options.is_tls,
+                authority: head.uri.authority().map(http::uri::Authority::as_str),
+            },
         };
         self.writer.read(&ask, caller).await
     }

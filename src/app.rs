@@ -145,7 +145,6 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
             upload_bytes_max: config.limits.upload(),
         },
         audit: Arc::clone(&audit),
-        uuid: work.block_on(records.facts())?.uuid,
     });
     let options = ServerOptions {
         run_folder: data.join("run"),

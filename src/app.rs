@@ -9,6 +9,7 @@ mod chores;
 mod doors;
 mod files;
 mod generation;
+mod initialise;
 mod reload;
 
 use std::path::Path;
@@ -51,6 +52,7 @@ use crate::telemetry::init_logging;
 pub use accounts::AccountOptions;
 use doors::Doorway;
 use files::Files;
+pub use initialise::initialise;
 use reload::Reloader;
 
 /// Threads for work that outlives its request: fetches, fills, renderings. They mostly wait.
@@ -98,7 +100,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let clock = Clock::system();
     let metrics = Metrics::register(prometheus::Registry::new(), env!("CARGO_PKG_VERSION"))?;
     let store = Arc::new(FsStore::open(&data, loaded.config.cache.disk)?);
-    let records = work.block_on(Sqlite::open(&data.join("records.sqlite"), clock.now()))?;
+    let records = work.block_on(Sqlite::open(&data.join(initialise::RECORDS), clock.now()))?;
     let records: Arc<dyn Db> = Arc::new(records);
     let root_password = loaded.config.root_password.as_ref();
     let root_password = root_password.map(Secret::expose).unwrap_or_default();
@@ -143,7 +145,6 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
             upload_bytes_max: config.limits.upload(),
         },
         audit: Arc::clone(&audit),
-        uuid: work.block_on(records.facts())?.uuid,
     });
     let options = ServerOptions {
         run_folder: data.join("run"),
@@ -197,7 +198,7 @@ pub fn explain(
         .build()?;
     let (clock, data) = (Clock::system(), loaded.config.data.clone());
     let metrics = Metrics::register(prometheus::Registry::new(), env!("CARGO_PKG_VERSION"))?;
-    let records = work.block_on(Sqlite::open(&data.join("records.sqlite"), clock.now()))?;
+    let records = work.block_on(Sqlite::open(&data.join(initialise::RECORDS), clock.now()))?;
     let stored = Generations::stored(&work.block_on(records.directory())?);
     let first = generation::Maker::default().make(1, &loaded, &stored)?;
     let shared = Arc::new(Shared::new(Parts {

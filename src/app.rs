@@ -7,6 +7,7 @@
 mod chores;
 mod doors;
 mod generation;
+mod notify;
 mod reload;
 
 use std::path::Path;
@@ -42,6 +43,7 @@ use crate::telemetry::Metrics;
 use crate::telemetry::init_logging;
 
 use doors::Doorway;
+use notify::Notify;
 use reload::Reloader;
 
 /// Threads for work that outlives its request: fetches, fills, renderings. They mostly wait.
@@ -124,14 +126,17 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     if let Some(found) = &upstream_of_pip {
         tracing::info!(origin = found.origin.as_str(), "upstream found");
     }
+    let (notify, is_upgrade) = (Notify::to(env("NOTIFY_SOCKET").as_deref()), start.is_upgrade);
     let reloader = Reloader::new(start, env, first.maker, upstream_of_pip, &shared, &opened);
-    work.spawn(reloader.run(loaded.files, opened.server.stop()));
+    work.spawn(reloader.run(loaded.files, opened.server.stop(), notify.clone()));
+    work.spawn(notify.clone().announce_stop());
     work.spawn(chores::run(
         Arc::clone(&shared),
         store,
         opened.server.stop(),
     ));
     opened.ready.set(true);
+    notify.ready(is_upgrade);
     opened.server.run(StopOn::Signals);
     access.stop();
     audit.stop();

@@ -26,6 +26,7 @@ use super::Environment;
 use super::Start;
 use super::doors::Opened;
 use super::generation::Maker;
+use super::notify::Notify;
 
 /// Editors write a file in several steps; what changes within this time is one change.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -61,7 +62,7 @@ impl Reloader {
     }
 
     /// Waits for reasons to reload until the server stops.
-    pub(super) async fn run(mut self, files: Vec<PathBuf>, stop: Stop) {
+    pub(super) async fn run(mut self, files: Vec<PathBuf>, stop: Stop, notify: Notify) {
         let (changes, mut changed) = mpsc::channel(1);
         let mut watched = watch(&files, changes.clone());
         let Ok(mut hangups) = signal(SignalKind::hangup()) else {
@@ -77,10 +78,18 @@ impl Reloader {
                     while changed.try_recv().is_ok() {}
                 }
             }
-            match self.reload() {
-                Ok(files) => watched = watch(&files, changes.clone()),
-                Err(faults) => self.refuse(&faults),
-            }
+            notify.reloading();
+            let faults = match self.reload() {
+                Ok(files) => {
+                    watched = watch(&files, changes.clone());
+                    0
+                }
+                Err(faults) => {
+                    self.refuse(&faults);
+                    faults.0.len()
+                }
+            };
+            notify.reloaded(self.shared.generation().number, faults);
             // Kept until here: a watcher that is dropped watches no more.
             let _ = &watched;
         }

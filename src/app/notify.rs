@@ -56,13 +56,12 @@ impl Notify {
         self.send("RELOADING=1\nSTATUS=reading the configuration again");
     }
 
-    /// The files have been read: which generation serves, and whether they had faults.
-    pub(super) fn reloaded(&self, generation: u64, faults: usize) {
-        let status = match faults {
-            0 => format!("generation {generation} of the policies serves"),
-            _ => format!(
-                "not reloaded, {faults} faults, see the log; generation {generation} still serves"
-            ),
+    /// The files have been read: which generation serves, and whether it came of them.
+    pub(super) fn reloaded(&self, generation: u64, is_new: bool) {
+        let status = if is_new {
+            format!("generation {generation} serves")
+        } else {
+            format!("not reloaded, the log says why; generation {generation} still serves")
         };
         self.send(&format!("READY=1\nSTATUS={status}"));
     }
@@ -130,12 +129,12 @@ mod tests {
                 "RELOADING=1\nSTATUS=reading the configuration again",
             ),
             (
-                &|| notify.reloaded(7, 0),
-                "READY=1\nSTATUS=generation 7 of the policies serves",
+                &|| notify.reloaded(7, true),
+                "READY=1\nSTATUS=generation 7 serves",
             ),
             (
-                &|| notify.reloaded(7, 2),
-                "READY=1\nSTATUS=not reloaded, 2 faults, see the log; generation 7 still serves",
+                &|| notify.reloaded(7, false),
+                "READY=1\nSTATUS=not reloaded, the log says why; generation 7 still serves",
             ),
         ];
         for (tell, expected) in told {

@@ -22,7 +22,7 @@ use crate::model::Faults;
 use crate::policy::diff;
 
 use super::doors::Opened;
-    pub(super) async fn run(self, stop: Stop, notify: Notify) {
+use super::notify::Notify;
 
 /// Editors write a file in several steps; what changes within this time is one change.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -48,13 +48,7 @@ impl Reloader {
     }
 
     /// Waits for reasons to reload until the server stops.
-            notify.reloading();
-            let reloaded = self.reload().await;
-            match &reloaded {
-                Ok(()) => watched = watch(&self.generations.watched(), changes.clone()),
-                Err(why) => self.refuse(why),
-            }
-            notify.reloaded(self.shared.generation().number, reloaded.is_ok());
+    pub(super) async fn run(self, stop: Stop, notify: Notify) {
         let (changes, mut changed) = mpsc::channel(1);
         let mut watched = watch(&self.generations.watched(), changes.clone());
         let Ok(mut hangups) = signal(SignalKind::hangup()) else {
@@ -70,25 +64,13 @@ impl Reloader {
                     while changed.try_recv().is_ok() {}
                 }
             }
-<<<<<<< HEAD
             notify.reloading();
-            let faults = match self.reload() {
-                Ok(files) => {
-                    watched = watch(&files, changes.clone());
-                    0
-                }
-                Err(faults) => {
-                    self.refuse(&faults);
-                    faults.0.len()
-                }
-            };
-            notify.reloaded(self.shared.generation().number, faults);
-=======
-            match self.reload().await {
+            let reloaded = self.reload().await;
+            match &reloaded {
                 Ok(()) => watched = watch(&self.generations.watched(), changes.clone()),
-                Err(why) => self.refuse(&why),
+                Err(why) => self.refuse(why),
             }
->>>>>>> origin/main
+            notify.reloaded(self.shared.generation().number, reloaded.is_ok());
             // Kept until here: a watcher that is dropped watches no more.
             let _ = &watched;
         }

@@ -91,6 +91,7 @@ impl Doorway {
                 } else {
                     Hosts::Any
                 },
+                is_tls: door.tls.is_some(),
                 limits: door.limits.clone(),
                 upload_bytes_max: config.limits.upload(),
             };

@@ -8,7 +8,7 @@ use http::StatusCode;
 use super::caller::Caller;
 use super::refusal::Refusal;
 use super::writer::Writer;
-use crate::gateway::ask::Answer as _;
+use crate::gateway::api::Asker;
 use crate::gateway::ask::Ask;
 use crate::gateway::refusal::head;
 use crate::gateway::reply::Body;
@@ -18,8 +18,9 @@ use crate::gateway::reply::Route;
 
 impl Writer {
     /// Reading, for somebody who may have said who they are.
-    pub async fn read(&self, ask: &Ask<'_>, _caller: &Caller) -> Reply {
-        self.reader.answer(ask).await
+    pub async fn read(&self, ask: &Ask<'_>, caller: &Caller) -> Reply {
+        let asker = Asker::Management(&caller.principal);
+        self.reader.answer_to(ask, asker).await
     }
 
     /// `/+authcheck`: 200 lets a proxy in front pass the request on, 401 asks for credentials

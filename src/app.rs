@@ -10,6 +10,7 @@ mod doors;
 mod files;
 mod generation;
 mod initialise;
+mod notify;
 mod reload;
 
 use std::path::Path;
@@ -53,6 +54,7 @@ pub use accounts::AccountOptions;
 use doors::Doorway;
 use files::Files;
 pub use initialise::initialise;
+use notify::Notify;
 use reload::Reloader;
 
 /// Threads for work that outlives its request: fetches, fills, renderings. They mostly wait.
@@ -164,8 +166,10 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     if let Some(found) = &upstream_of_pip {
         tracing::info!(origin = found.origin.as_str(), "upstream found");
     }
+    let notify = Notify::to(env("NOTIFY_SOCKET").as_deref());
     let reloader = Reloader::new(&shared, &generations, &opened);
-    work.spawn(reloader.run(opened.server.stop()));
+    work.spawn(reloader.run(opened.server.stop(), notify.clone()));
+    work.spawn(notify.clone().announce_stop());
     work.spawn(chores::run(
         Arc::clone(&shared),
         store,
@@ -173,6 +177,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
         opened.server.stop(),
     ));
     opened.ready.set(true);
+    notify.ready(is_upgrade);
     opened.server.run(StopOn::Signals);
     access.stop();
     audit.stop();

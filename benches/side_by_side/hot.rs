@@ -1,0 +1,342 @@
+//! Answers that both servers have ready: as many as they can, in turns, on one core.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, bail};
+
+use super::figures::{Better, Floor, Round, Row};
+use super::gateway::{LOOSE, STRICT};
+use super::load::{Shape, Turn, turn};
+use super::options::Scenario;
+use super::plain::{Request, fetch};
+use super::process::Server;
+use super::resources::{Page, Resource, ask_page, succeed};
+use super::stage::Stage;
+
+/// Connections that ask for pages.
+const PAGE_CONNECTIONS: usize = 32;
+
+/// Connections that ask for files: fewer saturate, more only queue.
+const FILE_CONNECTIONS: usize = 8;
+
+/// A server below this part of its core was not the limit.
+const SATURATED: f64 = 0.9;
+
+/// One hot scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hot {
+    resource: Resource,
+    measure: Measure,
+    tls: bool,
+}
+
+/// What is asked and counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Measure {
+    /// Answers per second.
+    Requests,
+    /// The same, when the client has it already.
+    NotModified,
+    /// The same, each on a connection of its own.
+    NewConnections,
+    /// Bytes per second.
+    Throughput,
+    /// The server's processor time for its bytes.
+    CpuPerByte,
+}
+
+impl Hot {
+    /// Every hot scenario, in the order of the table.
+    pub(crate) fn all() -> Vec<Self> {
+        let hot = |resource, measure, tls| Self { resource, measure, tls };
+        let small = Resource::Page(Page { project: "small", html: false, gzip: true });
+        let pages = Page::all().into_iter();
+        let mut all: Vec<Self> =
+            pages.map(|page| hot(Resource::Page(page), Measure::Requests, false)).collect();
+        all.extend([
+            hot(small, Measure::NotModified, false),
+            hot(Resource::Sidecar, Measure::Requests, false),
+            hot(Resource::SmallFile, Measure::Requests, false),
+            hot(Resource::MiddleFile, Measure::Throughput, false),
+            hot(Resource::LargeFile, Measure::CpuPerByte, false),
+            hot(small, Measure::Requests, true),
+            hot(small, Measure::NewConnections, true),
+            hot(Resource::MiddleFile, Measure::Throughput, true),
+        ]);
+        all
+    }
+
+    /// Its name.
+    pub(crate) fn name(self) -> String {
+        let what = match self.resource {
+            Resource::Page(page) => {
+                let size = if page.project == "large" { "2 MB page" } else { "small page" };
+                let form = if page.html { "HTML" } else { "JSON" };
+                let coding = if page.gzip { "gzip" } else { "identity" };
+                format!("{size}, {form}, {coding}")
+            }
+            Resource::Sidecar => "sidecar, 4 KB".to_owned(),
+            Resource::SmallFile => "20 KB file".to_owned(),
+            Resource::MiddleFile => "1 MB file".to_owned(),
+            Resource::LargeFile => "100 MB file, server CPU".to_owned(),
+        };
+        let tls = if self.tls { "TLS 1.3, " } else { "" };
+        match self.measure {
+            Measure::NotModified => format!("{tls}304"),
+            Measure::NewConnections => format!("{tls}{what}, a connection each"),
+            Measure::Requests | Measure::Throughput | Measure::CpuPerByte => format!("{tls}{what}"),
+        }
+    }
+
+    /// The floors of issue 5.
+    fn floor(self) -> Floor {
+        match (self.measure, self.resource, self.tls) {
+            (Measure::NewConnections, _, _) => Floor::RatioAtLeast(0.8),
+            (Measure::NotModified, _, _) => Floor::RatioAtLeast(0.85),
+            (Measure::CpuPerByte, _, _) => Floor::RatioAtMost(1.15),
+            (Measure::Throughput, _, true) => Floor::RatioAtLeast(1.2),
+            (Measure::Throughput, _, false) | (Measure::Requests, _, true) => {
+                Floor::RatioAtLeast(1.0)
+            }
+            (Measure::Requests, Resource::Page(page), false) => {
+                Floor::RatioAtLeast(if page.project == "large" { 1.0 } else { 1.1 })
+            }
+            (
+                Measure::Requests,
+                Resource::Sidecar | Resource::SmallFile | Resource::MiddleFile | Resource::LargeFile,
+                false,
+            ) => Floor::RatioAtLeast(0.95),
+        }
+    }
+
+    fn unit(self) -> (&'static str, Better) {
+        match self.measure {
+            Measure::Requests | Measure::NotModified => ("req/s", Better::High),
+            Measure::NewConnections => ("conn/s", Better::High),
+            Measure::Throughput => ("MB/s", Better::High),
+            Measure::CpuPerByte => ("CPU-s/GB", Better::Low),
+        }
+    }
+
+    fn figure(self, turn: &Turn) -> f64 {
+        match self.measure {
+            Measure::Requests | Measure::NotModified | Measure::NewConnections => {
+                turn.requests_per_second()
+            }
+            Measure::Throughput => turn.megabytes_per_second(),
+            Measure::CpuPerByte => turn.cpu_per_gigabyte(),
+        }
+    }
+
+    fn shape(self) -> Shape {
+        let connections = match self.measure {
+            Measure::Requests | Measure::NotModified | Measure::NewConnections => PAGE_CONNECTIONS,
+            Measure::Throughput | Measure::CpuPerByte => FILE_CONNECTIONS,
+        };
+        Shape { connections, tls: self.tls }
+    }
+}
+
+/// A server in its turn.
+struct Contender<'a> {
+    name: &'static str,
+    server: &'a Server,
+    address: SocketAddr,
+    request: Request,
+}
+
+/// Measures one scenario.
+pub(crate) fn measure(hot: &Hot, stage: &Stage) -> anyhow::Result<Row> {
+    let ask_nginx = hot.resource.ask_nginx();
+    let ask_subject = stage.ask(hot.resource)?;
+    let (server, address) = stage.subject(hot.tls);
+    let clear = stage.subject_in_clear(hot.tls);
+    let expected = same_answer(stage.nginx.sendfile(), &ask_nginx, clear, &ask_subject)?;
+    let nginx = |name, address| -> anyhow::Result<Contender<'_>> {
+        let request = prepare(*hot, stage.nginx.sendfile(), &ask_nginx)?;
+        Ok(Contender { name, server: stage.nginx.server(), address, request })
+    };
+    let mut contenders =
+        vec![Contender { name: "ours", server, address, request: prepare(*hot, clear, &ask_subject)? }];
+    if hot.tls {
+        contenders.push(nginx("nginx", stage.nginx.tls())?);
+    } else {
+        contenders.push(nginx("nginx", stage.nginx.sendfile())?);
+        contenders.push(nginx("sendfile off", stage.nginx.buffers())?);
+    }
+    let (unit, better) = hot.unit();
+    let (rounds, turns) = alternate(stage, &contenders, hot.shape(), &|turn| hot.figure(turn))?;
+    if hot.measure != Measure::NotModified {
+        whole_answers(&turns, expected)?;
+    }
+    Ok(Row {
+        scenario: hot.name(),
+        unit,
+        better,
+        peers: contenders[1..].iter().map(|contender| contender.name).collect(),
+        rounds,
+        floor: hot.floor(),
+        notes: unsaturated(*hot, &turns),
+        broken: Vec::new(),
+    })
+}
+
+/// The small page under a large policy, against the same under none.
+pub(crate) fn measure_policy(stage: &Stage) -> anyhow::Result<Row> {
+    let gateway = stage.gateway()?;
+    let page = Page { project: "small", html: false, gzip: true };
+    let contender = |name, index| {
+        let request = ask_page(index, page);
+        Contender { name, server: gateway.server(), address: gateway.public(), request }
+    };
+    let contenders = [contender("strict", STRICT), contender("without", LOOSE)];
+    let [strict, loose] = &contenders;
+    same_answer(loose.address, &loose.request, strict.address, &strict.request)?;
+    let shape = Shape { connections: PAGE_CONNECTIONS, tls: false };
+    let (rounds, _) = alternate(stage, &contenders, shape, &Turn::requests_per_second)?;
+    Ok(Row {
+        scenario: Scenario::Policy.name(),
+        unit: "req/s",
+        better: Better::High,
+        peers: vec!["without a policy"],
+        rounds,
+        floor: Floor::RatioWithin(0.03),
+        notes: Vec::new(),
+        broken: Vec::new(),
+    })
+}
+
+/// Lets each have its turn, round after round; who begins changes, so that nobody is always after
+/// the same one. The first contender is ours.
+fn alternate(
+    stage: &Stage,
+    contenders: &[Contender<'_>],
+    shape: Shape,
+    figure: &dyn Fn(&Turn) -> f64,
+) -> anyhow::Result<(Vec<Round>, Vec<Vec<Turn>>)> {
+    let mut rounds = Vec::new();
+    let mut turns = vec![Vec::new(); contenders.len()];
+    for round in 0..stage.options.rounds {
+        for position in 0..contenders.len() {
+            let at = (round + position) % contenders.len();
+            let Contender { server, address, request, name } = &contenders[at];
+            let turn = turn(stage, server, *address, request, shape).context(*name)?;
+            turns[at].push(turn);
+        }
+        let figures: Vec<f64> = turns.iter().map(|turns| figure(&turns[round])).collect();
+        rounds.push(Round { ours: figures[0], peers: figures[1..].to_vec() });
+    }
+    Ok((rounds, turns))
+}
+
+/// Both answer the same body, whose length is returned; asking also warms.
+fn same_answer(
+    nginx: SocketAddr,
+    ask_nginx: &Request,
+    subject: SocketAddr,
+    ask_subject: &Request,
+) -> anyhow::Result<u64> {
+    let theirs = succeed(fetch(nginx, ask_nginx)?)?;
+    let ours = succeed(fetch(subject, ask_subject)?)?;
+    if theirs.body != ours.body {
+        bail!("{} and {} differ: nothing to compare", ask_nginx.path, ask_subject.path);
+    }
+    let coding = |answer: &super::plain::Answer| answer.header("content-encoding").map(str::to_owned);
+    if coding(&theirs) != coding(&ours) {
+        bail!("{} and {} differ in their coding", ask_nginx.path, ask_subject.path);
+    }
+    Ok(ours.length)
+}
+
+/// The request as it is measured.
+fn prepare(hot: Hot, address: SocketAddr, request: &Request) -> anyhow::Result<Request> {
+    let request = request.clone();
+    match hot.measure {
+        Measure::Requests | Measure::Throughput | Measure::CpuPerByte => Ok(request),
+        Measure::NewConnections => Ok(request.header("Connection", "close")),
+        Measure::NotModified => {
+            let answer = fetch(address, &request)?;
+            let etag = answer.header("etag").context("the page has no ETag")?.to_owned();
+            let request = request.header("If-None-Match", etag);
+            let status = fetch(address, &request)?.status;
+            if status != 304 {
+                bail!("{} is answered {status}, not 304", request.path);
+            }
+            Ok(request)
+        }
+    }
+}
+
+/// wrk counts a short answer as one: the bytes have to add up.
+fn whole_answers(turns: &[Vec<Turn>], expected: u64) -> anyhow::Result<()> {
+    for turn in turns.iter().flatten() {
+        #[expect(clippy::cast_precision_loss, reason = "no answer here has 2^53 bytes")]
+        let least = turn.requests * expected as f64;
+        if turn.bytes < least {
+            bail!("{} answers of {expected} bytes made {} bytes", turn.requests, turn.bytes);
+        }
+    }
+    Ok(())
+}
+
+/// Says when the load was the limit, so that a rate says little about the server.
+fn unsaturated(hot: Hot, turns: &[Vec<Turn>]) -> Vec<String> {
+    if hot.measure == Measure::CpuPerByte {
+        return Vec::new();
+    }
+    let busy = |turns: &Vec<Turn>| super::figures::median(turns.iter().map(Turn::busy));
+    let busy: Vec<f64> = turns.iter().map(busy).collect();
+    if busy.iter().all(|busy| *busy >= SATURATED) {
+        return Vec::new();
+    }
+    let shares: Vec<String> = busy.iter().map(|busy| format!("{:.0} %", busy * 100.0)).collect();
+    vec![format!("the servers' core was busy {} (ours first): the load was a limit", shares.join(", "))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_the_issue_is_complete() {
+        let lines: Vec<String> =
+            Hot::all().into_iter().map(|hot| format!("{}: {:?}", hot.name(), hot.floor())).collect();
+        insta::assert_snapshot!(lines.join("\n"), @"
+        small page, JSON, gzip: RatioAtLeast(1.1)
+        small page, JSON, identity: RatioAtLeast(1.1)
+        small page, HTML, gzip: RatioAtLeast(1.1)
+        small page, HTML, identity: RatioAtLeast(1.1)
+        2 MB page, JSON, gzip: RatioAtLeast(1.0)
+        2 MB page, JSON, identity: RatioAtLeast(1.0)
+        2 MB page, HTML, gzip: RatioAtLeast(1.0)
+        2 MB page, HTML, identity: RatioAtLeast(1.0)
+        304: RatioAtLeast(0.85)
+        sidecar, 4 KB: RatioAtLeast(0.95)
+        20 KB file: RatioAtLeast(0.95)
+        1 MB file: RatioAtLeast(1.0)
+        100 MB file, server CPU: RatioAtMost(1.15)
+        TLS 1.3, small page, JSON, gzip: RatioAtLeast(1.0)
+        TLS 1.3, small page, JSON, gzip, a connection each: RatioAtLeast(0.8)
+        TLS 1.3, 1 MB file: RatioAtLeast(1.2)
+        ");
+    }
+
+    fn turn(requests: f64, bytes: f64, busy: f64) -> Turn {
+        Turn { requests, bytes, seconds: 2.0, cpu_seconds: busy * 2.0, p50: 0.0, p99: 0.0 }
+    }
+
+    #[test]
+    fn short_answers_are_noticed() {
+        let whole = vec![vec![turn(10.0, 1000.0, 1.0)]];
+        assert!(whole_answers(&whole, 100).is_ok());
+        assert!(whole_answers(&whole, 101).is_err());
+    }
+
+    #[test]
+    fn a_server_that_had_time_left_is_noted() {
+        let [page, .., file] = &Hot::all()[..] else { unreachable!() };
+        assert!(unsaturated(*page, &[vec![turn(1.0, 1.0, 0.95)], vec![turn(1.0, 1.0, 0.97)]]).is_empty());
+        let notes = unsaturated(*file, &[vec![turn(1.0, 1.0, 0.5)], vec![turn(1.0, 1.0, 0.97)]]);
+        assert_eq!(notes, ["the servers' core was busy 50 %, 97 % (ours first): the load was a limit"]);
+    }
+}

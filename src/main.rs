@@ -1,3 +1,7 @@
 //! The cheesecloth program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cheesecloth::cli::main()
+}

@@ -9,6 +9,7 @@ use super::weighed::Weighed;
 use crate::model::IndexName;
 use crate::model::ProjectName;
 use crate::model::Timestamp;
+use crate::protocol::ETag;
 
 /// What an entry takes besides its body.
 const ENTRY_BYTES: usize = 1_500;
@@ -33,8 +34,8 @@ pub struct RenderedPage {
     pub head_not_modified: Arc<HeaderMap>,
     /// The encoded body.
     pub body: Bytes,
-    /// The strong entity tag, quoted.
-    pub etag: Arc<str>,
+    /// The strong entity tag of this encoding.
+    pub etag: ETag,
     /// The generation whose policies filtered it.
     pub generation: u64,
     /// Until when no source and no rule has anything else to say.
@@ -93,7 +94,7 @@ mod tests {
             head: Arc::default(),
             head_not_modified: Arc::default(),
             body: Bytes::from_static(b"x"),
-            etag: "\"x\"".into(),
+            etag: ETag::parse("x").unwrap(),
             generation,
             valid_until: Timestamp::from_second(valid_until).unwrap(),
         })

@@ -10,7 +10,7 @@ const UNIX_PATH_MAX: usize = 107;
 
 /// An address as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
+pub(super) enum Address {
     /// `off`.
     Off,
     /// A port alone, on the address that the door has anyway.

@@ -8,8 +8,7 @@ use super::address::Address;
 use crate::model::Fault;
 use crate::model::Location;
 use crate::policy::Placed;
-use crate::policy::read::key;
-use crate::policy::read::{Fields, Key, Node, Notes, Shape, Table, Value, kind, one};
+use crate::policy::read::{Fields, Key, Node, Notes, Shape, Table, Value, key, kind, one};
 
 /// Where a door is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,12 +172,10 @@ pub(super) fn resolve(
     is_manage_plain: bool,
     notes: &mut Notes,
 ) -> Doors {
-    let mut places = HashMap::new();
-    let mut open = |door: Door, notes: &mut Notes| {
+    let open = |door: Door, notes: &mut Notes| {
         let source = sources.get(&door).cloned().unwrap_or_default();
         let location = source.file.as_ref().map(|file| file.location.clone());
         let listen = resolve_one(door, source, is_configured, notes);
-        note_clash(&mut places, door, &listen, location.as_ref(), notes);
         if door == Door::Manage && !is_safe_to_manage(&listen) && !is_manage_plain {
             let what = "the management door beyond loopback without TLS would carry passwords in the clear";
             let fault = fault(location.as_ref(), what);
@@ -191,6 +188,12 @@ pub(super) fn resolve(
         manage: open(Door::Manage, notes),
         metrics: open(Door::Metrics, notes),
     };
+    let listens = [
+        (Door::Public, &doors.public),
+        (Door::Manage, &doors.manage),
+        (Door::Metrics, &doors.metrics),
+    ];
+    note_clashes(&listens, sources, notes);
     if doors.public == Listen::Off && doors.manage == Listen::Off {
         let what = "the public and the management door are both off, so nothing would be served";
         notes.note(Fault::nowhere(what));
@@ -225,24 +228,36 @@ fn resolve_one(door: Door, source: DoorSources, is_configured: bool, notes: &mut
     }
 }
 
-/// Two doors at one place. Port 0 is never the same place twice.
-fn note_clash(
-    places: &mut HashMap<String, Door>,
-    door: Door,
-    listen: &Listen,
-    location: Option<&Location>,
+/// Notes every pair of doors that could not both be opened.
+fn note_clashes(
+    listens: &[(Door, &Listen)],
+    sources: &HashMap<Door, DoorSources>,
     notes: &mut Notes,
 ) {
-    let place = match listen {
-        Listen::Off => return,
-        Listen::Tcp { address, .. } if address.port() == 0 => return,
-        Listen::Tcp { address, .. } => address.to_string(),
-        Listen::Unix { path } => path.display().to_string(),
-    };
-    if let Some(other) = places.insert(place.clone(), door) {
+    for (position, (door, listen)) in listens.iter().enumerate() {
+        let clashes = |(_, other): &&(Door, &Listen)| is_same_place(listen, other);
+        let Some((other, _)) = listens[..position].iter().find(clashes) else {
+            continue;
+        };
+        let location = sources.get(door).and_then(|source| source.file.as_ref());
         let (door, other) = (door.as_str(), other.as_str());
-        let what = format!("the {other} and the {door} door are both at {place}");
-        notes.note(fault(location, what).hint("give each its own address"));
+        let what = format!("the {other} and the {door} door would be at the same place");
+        let fault = fault(location.map(|file| &file.location), what);
+        notes.note(fault.hint("give each its own address"));
+    }
+}
+
+/// Whether the second could not be opened beside the first. Port 0 is never the same place twice.
+fn is_same_place(one: &Listen, other: &Listen) -> bool {
+    match (one, other) {
+        (Listen::Tcp { address: one, .. }, Listen::Tcp { address: other, .. }) => {
+            let is_everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
+            one.port() != 0
+                && one.port() == other.port()
+                && (one.ip() == other.ip() || is_everywhere)
+        }
+        (Listen::Unix { path: one }, Listen::Unix { path: other }) => one == other,
+        (Listen::Off | Listen::Tcp { .. } | Listen::Unix { .. }, _) => false,
     }
 }
 
@@ -327,8 +342,8 @@ mod tests {
                 "c.yaml:1:9: the management door beyond loopback",
             ),
             (
-                "{public: ':9464', metrics: '0.0.0.0:9464'}",
-                "c.yaml:1:28: the public and the metrics door are both at 0.0.0.0:9464",
+                "{public: ':9464', metrics: '127.0.0.1:9464'}",
+                "c.yaml:1:28: the public and the metrics door would be at the same place",
             ),
             (
                 "{public: off, manage: off}",

@@ -77,7 +77,8 @@ macro_rules! limits {
                 let mut named = Vec::new();
                 $(
                     if let Some(placed) = fields.placed::<$kind>(stringify!($name), notes) {
-                        if placed.value < literal($least) {
+                        let least: $kind = literal($least);
+                        if placed.value < least {
                             let what = concat!("limits.", stringify!($name), " must be at least ", $least);
                             notes.note(Fault::at(&placed.location, what));
                         }
@@ -102,9 +103,7 @@ macro_rules! limits {
 
 /// A value of the table below.
 fn literal<T: Word>(text: &str) -> T {
-    T::read(text)
-        .ok()
-        .expect("the table's own values read, as a test shows")
+    T::read(text).expect("the table's own values read, as a test shows")
 }
 
 limits! {

@@ -12,6 +12,8 @@ use crate::protocol::PublicRoute;
 /// One read-only request. It borrows from the connection; nothing of it outlives the answer.
 #[derive(Debug)]
 pub struct Ask<'a> {
+    /// The path as it was asked for, for messages.
+    pub path: &'a str,
     /// Where it leads.
     pub route: PublicRoute,
     /// HEAD: the answer has the head of the GET and an empty body.

@@ -2,27 +2,37 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 
 use super::fill::Fills;
 use super::list::Lists;
+use super::page::Renderings;
+use super::sidecar::Sidecars;
 use super::source::Fetches;
+use super::tickets;
 use super::tickets::Tickets;
+use crate::cache::Budget;
+use crate::cache::Flights;
 use crate::cache::RenderedPages;
-use crate::cache::SmallFiles;
 use crate::cache::SourcePages;
+use crate::cache::Weighed;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::model::IndexName;
 use crate::model::Timestamp;
-use crate::page::ProjectPage;
 use crate::policy::Policies;
 use crate::store::FsStore;
-use crate::telemetry::Audit;
+use crate::store::Key;
 use crate::telemetry::Metrics;
+use crate::telemetry::Tier;
 use crate::upstream::Upstream;
+
+/// What a small file takes in memory besides its bytes.
+const SMALL_ENTRY_BYTES: usize = 200;
 
 /// One policy snapshot with the upstreams that belong to it: immutable, numbered, swapped in whole.
 #[derive(Debug)]
@@ -42,48 +52,130 @@ pub struct Settings {
     pub stale_if_error: Duration,
     /// Never ask an upstream.
     pub offline: bool,
+    /// `cache.memory`, in bytes.
+    pub memory_bytes_max: u64,
     /// Largest source page, in bytes.
     pub page_bytes_max: u64,
+    /// Largest project list, in bytes.
+    pub project_list_bytes_max: u64,
     /// Largest sidecar, in bytes.
     pub metadata_bytes_max: u64,
+    /// Largest file, in bytes.
+    pub file_bytes_max: u64,
     /// Most fills at one time.
     pub fills_max: usize,
-    /// Most distinct upstream page requests at one time.
-    pub fetches_max: usize,
+    /// Most different misses of one kind at one time.
+    pub flights_max: usize,
 }
 
-/// Everything the flows share; built once by `app`.
+/// What `app` hands over.
+#[derive(Debug)]
+pub struct Parts {
+    /// Tells the time.
+    pub clock: Clock,
+    /// The first generation.
+    pub generation: Generation,
+    /// What does not change.
+    pub settings: Settings,
+    /// Keeps bytes.
+    pub store: Arc<FsStore>,
+    /// Keeps records.
+    pub records: Arc<dyn Db>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// The runtime on which work goes on when its client has left.
+    pub work: tokio::runtime::Handle,
+}
+
+/// Everything the flows share.
 #[derive(Debug)]
 pub struct Shared {
-    pub(crate) clock: Clock,
-    pub(crate) generation: ArcSwap<Generation>,
-    pub(crate) settings: Settings,
-    pub(crate) store: Arc<FsStore>,
-    pub(crate) records: Arc<dyn Db>,
-    pub(crate) sources: SourcePages<ProjectPage>,
-    pub(crate) rendered: RenderedPages,
-    pub(crate) small: SmallFiles,
-    pub(crate) tickets: Tickets,
-    pub(crate) fetches: Fetches,
-    pub(crate) fills: Fills,
-    pub(crate) lists: Lists,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) audit: Audit,
-    /// The runtime on which work goes on when its client has left.
-    pub(crate) work: tokio::runtime::Handle,
+    pub(super) clock: Clock,
+    pub(super) generation: ArcSwap<Generation>,
+    pub(super) settings: Settings,
+    pub(super) store: Arc<FsStore>,
+    pub(super) records: Arc<dyn Db>,
+    pub(super) sources: SourcePages,
+    pub(super) rendered: RenderedPages,
+    pub(super) small: Weighed<Key, Bytes>,
+    pub(super) tickets: Tickets,
+    pub(super) fetches: Fetches,
+    pub(super) renderings: Renderings,
+    pub(super) sidecars: Sidecars,
+    pub(super) fills: Fills,
+    pub(super) lists: Lists,
+    /// Held while the learned facts of one project are read, changed and written.
+    pub(super) learning: Mutex<()>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) work: tokio::runtime::Handle,
 }
 
 /// One request's view: whatever is reloaded meanwhile, it sees one generation and one instant.
 #[derive(Debug, Clone)]
 pub struct Context {
-    pub(crate) generation: Arc<Generation>,
-    pub(crate) now: Timestamp,
+    pub(super) generation: Arc<Generation>,
+    pub(super) now: Timestamp,
 }
 
 impl Shared {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { clock, generation, settings, store, records, metrics, work } = parts;
+        let budget = Budget::split(settings.memory_bytes_max);
+        let flights_max = settings.flights_max;
+        Self {
+            clock,
+            generation: ArcSwap::from_pointee(generation),
+            sources: SourcePages::new(budget.sources),
+            rendered: RenderedPages::new(budget.rendered),
+            small: Weighed::new(budget.small_files, |_, bytes| bytes.len() + SMALL_ENTRY_BYTES),
+            tickets: Weighed::new(budget.tickets, tickets::weight_bytes),
+            fetches: Flights::new(work.clone(), flights_max),
+            renderings: Flights::new(work.clone(), flights_max),
+            sidecars: Flights::new(work.clone(), flights_max),
+            fills: Fills::new(work.clone(), settings.fills_max),
+            lists: Lists::new(work.clone()),
+            learning: Mutex::default(),
+            store,
+            records,
+            settings,
+            metrics,
+            work,
+        }
+    }
+
     /// Pins the generation in force and the current instant.
     #[must_use]
     pub fn context(&self) -> Context {
         Context { generation: self.generation.load_full(), now: self.clock.now() }
+    }
+
+    /// States what the caches hold.
+    pub fn report_caches(&self) {
+        let memory = self.rendered.weight_bytes()
+            + self.sources.weight_bytes()
+            + self.small.weight_bytes()
+            + self.tickets.weight_bytes();
+        self.metrics.cache_holds(Tier::Memory, memory);
+        self.metrics.cache_holds(Tier::Store, self.store.quota().used_bytes());
+    }
+
+    /// States that what was read could not be put in force.
+    pub fn reload_failed(&self) {
+        self.metrics.reload_failed();
+    }
+
+    /// The generation in force.
+    #[must_use]
+    pub fn generation(&self) -> Arc<Generation> {
+        self.generation.load_full()
+    }
+
+    /// Puts a new generation in force. Nothing is flushed: what was rendered or decided knows the
+    /// generation that made it.
+    pub fn install(&self, generation: Generation) {
+        self.metrics.policies_changed(generation.number);
+        self.generation.store(Arc::new(generation));
     }
 }

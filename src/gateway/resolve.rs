@@ -14,6 +14,7 @@ use super::error::Error;
 use super::error::ErrorKind;
 use super::reply::CacheResult;
 use super::source::Patience;
+use super::source::Said;
 use crate::model::IndexName;
 use crate::model::ProjectName;
 use crate::model::Timestamp;
@@ -23,7 +24,6 @@ use crate::page::merge;
 use crate::policy::Denial;
 use crate::policy::IndexKind;
 use crate::policy::Member;
-use crate::policy::Skip;
 use crate::policy::Sources;
 use crate::policy::Stack;
 use crate::policy::Verdict;
@@ -53,11 +53,9 @@ pub(super) struct Resolved {
 }
 
 /// One member's answer.
-struct Said {
+struct Answer {
     member: usize,
-    page: Option<Arc<ProjectPage>>,
-    valid_until: Timestamp,
-    cache: CacheResult,
+    said: Said,
 }
 
 impl Shared {
@@ -82,39 +80,14 @@ impl Shared {
             Verdict::Deny(denial) => return Ok(Resolution::Refused(denial)),
             Verdict::Allow(allowed) => allowed.into_item(),
         };
-        let asked = sources.members.iter().map(|member| {
-            self.ask_member(cx, *member, &stack.members()[*member], project, patience)
+        let asked = sources.ask.iter().map(|position| {
+            self.ask_member(cx, *position, &stack.members()[*position], project, patience)
         });
-        let mut said = Vec::with_capacity(sources.members.len());
+        let mut answers = Vec::with_capacity(sources.ask.len());
         for answer in join_all(asked).await {
-            said.extend(answer?);
+            answers.extend(answer?);
         }
-        Ok(self.settle(stack, project, &sources, said))
-    }
-
-    fn settle(
-        &self,
-        stack: &Arc<Stack>,
-        project: &ProjectName,
-        sources: &Sources,
-        said: Vec<Said>,
-    ) -> Resolution {
-        let valid_until = said.iter().map(|said| said.valid_until).min();
-        let cache = said.iter().map(|said| said.cache).max_by_key(|cache| rank(*cache));
-        let layers: Vec<(usize, Arc<ProjectPage>)> =
-            said.into_iter().filter_map(|said| Some((said.member, said.page?))).collect();
-        if layers.is_empty() {
-            return match refusal(sources) {
-                Some(denial) => Resolution::Refused(denial),
-                None => Resolution::Unknown,
-            };
-        }
-        Resolution::Known(Resolved {
-            stack: Arc::clone(stack),
-            merged: merge(project, layers),
-            valid_until: valid_until.unwrap_or(Timestamp::MAX),
-            cache: cache.unwrap_or_default(),
-        })
+        Ok(settle(stack, project, &sources, answers))
     }
 
     async fn ask_member(
@@ -124,34 +97,29 @@ impl Shared {
         member: &Member,
         project: &ProjectName,
         patience: Patience,
-    ) -> Result<Option<Said>, Arc<Error>> {
-        match &member.index.kind {
+    ) -> Result<Option<Answer>, Arc<Error>> {
+        let index = &member.index;
+        let said = match &index.kind {
             IndexKind::Stage(_) => {
-                let page = self.stage_page(&member.index.name, project).await.map_err(Arc::new)?;
-                let (valid_until, cache) = (Timestamp::MAX, CacheResult::Bypass);
-                Ok(Some(Said { member: position, page: Some(page), valid_until, cache }))
+                let page = self.stage_page(&index.name, project).await.map_err(Arc::new)?;
+                Said { page: Some(page), valid_until: Timestamp::MAX, cache: CacheResult::Bypass }
             }
             IndexKind::Mirror(mirror) => {
-                let asked = self.mirror_page(cx, &member.index, mirror, project, patience).await;
-                match asked {
-                    Ok(fetched) => Ok(Some(Said {
-                        member: position,
-                        page: fetched.page,
-                        valid_until: fetched.valid_until,
-                        cache: fetched.cache,
-                    })),
+                match self.mirror_page(cx, index, mirror, project, patience).await {
+                    Ok(said) => said,
                     Err(error) if mirror.optional => {
-                        tracing::warn!(index = %member.index.name, %project, %error, "optional mirror left out");
-                        Ok(None)
+                        tracing::warn!(index = %index.name, %project, %error, "optional mirror left out");
+                        return Ok(None);
                     }
-                    Err(error) => Err(error),
+                    Err(error) => return Err(error),
                 }
             }
-        }
+        };
+        Ok(Some(Answer { member: position, said }))
     }
 
     /// The stages of a stack that hold the project.
-    async fn holding(
+    pub(super) async fn holding(
         &self,
         stack: &Stack,
         project: &ProjectName,
@@ -168,11 +136,29 @@ impl Shared {
     }
 }
 
-/// The first refusal among the skipped members: it, not 404, is why nothing was found.
-fn refusal(sources: &Sources) -> Option<Denial> {
-    sources.skipped.iter().find_map(|skipped| match &skipped.why {
-        Skip::Denied(denial) | Skip::Owned(denial) => Some(denial.clone()),
-        Skip::Private => None,
+fn settle(
+    stack: &Arc<Stack>,
+    project: &ProjectName,
+    sources: &Sources,
+    answers: Vec<Answer>,
+) -> Resolution {
+    let valid_until = answers.iter().map(|answer| answer.said.valid_until).min();
+    let cache = answers.iter().map(|answer| answer.said.cache).max_by_key(|cache| rank(*cache));
+    let layers = answers.into_iter().filter_map(|answer| Some((answer.member, answer.said.page?)));
+    let layers: Vec<(usize, Arc<ProjectPage>)> = layers.collect();
+    if layers.is_empty() {
+        // The first refusal among the skipped members, not absence, is why nothing was found.
+        let refusal = sources.skipped.iter().find_map(|skipped| skipped.reason.denial());
+        return match refusal {
+            Some(denial) => Resolution::Refused(denial.clone()),
+            None => Resolution::Unknown,
+        };
+    }
+    Resolution::Known(Resolved {
+        stack: Arc::clone(stack),
+        merged: merge(project.clone(), layers),
+        valid_until: valid_until.unwrap_or(Timestamp::MAX),
+        cache: cache.unwrap_or_default(),
     })
 }
 

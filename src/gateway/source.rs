@@ -12,6 +12,7 @@ use super::context::Context;
 use super::context::Shared;
 use super::error::Error;
 use super::error::ErrorKind;
+use super::refresh::Refreshed;
 use super::reply::CacheResult;
 use crate::cache::Flights;
 use crate::cache::SourcePage;
@@ -23,12 +24,15 @@ use crate::page::ProjectPage;
 use crate::policy::Index;
 use crate::policy::Mirror;
 use crate::policy::Quarantined;
+use crate::telemetry::CacheKind;
+use crate::telemetry::Tier;
 
-/// How long a stale answer is kept before upstream is tried again, and an unknown project's at most.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// How long a stale answer is kept before upstream is tried again: short, so that what comes back is
+/// seen soon; not zero, so that an outage does not cost every request a time-out.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Upstream page requests under way: one per mirror and project.
-pub(super) type Fetches = Flights<(IndexName, ProjectName), Result<Fetched, Arc<Error>>>;
+pub(super) type Fetches = Flights<(IndexName, ProjectName), Result<Refreshed, Arc<Error>>>;
 
 /// How old an answer the asker accepts when upstream cannot be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +45,7 @@ pub(super) enum Patience {
 
 /// A mirror's statement on a project.
 #[derive(Debug, Clone)]
-pub(super) struct Fetched {
+pub(super) struct Said {
     /// Its page; nothing when it does not know the project.
     pub(super) page: Option<Arc<ProjectPage>>,
     /// Until when nothing better can be had.
@@ -49,9 +53,6 @@ pub(super) struct Fetched {
     /// What the caches did.
     pub(super) cache: CacheResult,
 }
-
-/// A source page as it is held in memory, with what decides its age.
-pub(super) type Held = SourcePage<ProjectPage>;
 
 impl Shared {
     /// What a mirror says about a project.
@@ -65,15 +66,13 @@ impl Shared {
         mirror: &Mirror,
         project: &ProjectName,
         patience: Patience,
-    ) -> Result<Fetched, Arc<Error>> {
-        let held = self.held(&index.name, project).await?;
-        if let Some(held) = &held
-            && held.fresh_until > cx.now
-        {
-            return Ok(fetched(held, mirror, CacheResult::Hit, held.fresh_until));
+    ) -> Result<Said, Arc<Error>> {
+        let held = self.held(&index.name, mirror, project).map_err(Arc::new)?;
+        if let Some(held) = held.as_ref().filter(|held| held.validity.fresh_until > cx.now) {
+            return Ok(said(held, mirror, CacheResult::Hit, held.validity.fresh_until));
         }
         if self.settings.offline {
-            return self.offline_answer(cx, index, mirror, project, held.as_ref());
+            return offline_answer(index, mirror, project, held.as_ref());
         }
         let key = (index.name.clone(), project.clone());
         let (shared, own_cx, own_index) = (Arc::clone(self), cx.clone(), Arc::clone(index));
@@ -81,28 +80,98 @@ impl Shared {
         let joined = self.fetches.join(key, move || async move {
             shared.refresh(&own_cx, &own_index, &own_project, old).await.map_err(Arc::new)
         });
-        let joined = joined.await.map_err(|busy| Arc::new(busy_error(&busy)))?;
+        let joined = joined.await.map_err(|busy| {
+            Arc::new(Error::new(ErrorKind::Unavailable(Some(1)), format!("ask {}: {busy}", index.name)))
+        })?;
         match joined.value {
-            Ok(fetched) if joined.led => Ok(fetched),
-            Ok(fetched) => Ok(Fetched { cache: CacheResult::Collapsed, ..fetched }),
+            Ok(refreshed) => {
+                let cache = if joined.led { refreshed.cache } else { CacheResult::Collapsed };
+                Ok(said(&refreshed.held, mirror, cache, refreshed.held.validity.fresh_until))
+            }
             Err(error) => self.stale_answer(cx, mirror, held.as_ref(), patience, error),
         }
     }
 
     /// The held page of a mirror: from memory, else from its copy on disk.
-    async fn held(
+    fn held(
         &self,
         index: &IndexName,
+        mirror: &Mirror,
         project: &ProjectName,
-    ) -> Result<Option<Arc<Held>>, Arc<Error>> {
-        if let Some(held) = self.sources.get(index, project) {
-            return Ok(Some(held));
+    ) -> Result<Option<Arc<SourcePage>>, Error> {
+        let found = self.sources.get(index, project);
+        let tier = if found.is_some() { CacheResult::Hit } else { CacheResult::Miss };
+        self.metrics.cache_request(Tier::Memory, CacheKind::Source, tier);
+        if found.is_some() {
+            return Ok(found);
         }
-        let copy = self.read_copy(index, project).await.map_err(Arc::new)?;
+        let copy = self.read_copy(index, mirror, project)?;
         Ok(copy.map(|held| {
             let held = Arc::new(held);
             self.sources.insert(index, project, Arc::clone(&held));
             held
         }))
     }
+
+    fn stale_answer(
+        &self,
+        cx: &Context,
+        mirror: &Mirror,
+        held: Option<&Arc<SourcePage>>,
+        patience: Patience,
+        error: Arc<Error>,
+    ) -> Result<Said, Arc<Error>> {
+        let Some(held) = held else { return Err(error) };
+        let until = later(held.validity.fresh_until, self.settings.stale_if_error);
+        let tolerated = match patience {
+            Patience::Page => cx.now < until,
+            Patience::File => true,
+        };
+        if !tolerated {
+            return Err(error);
+        }
+        tracing::warn!(%error, "upstream cannot be asked, the page held before is answered");
+        Ok(said(held, mirror, CacheResult::Stale, later(cx.now, RETRY_AFTER)))
+    }
+}
+
+fn offline_answer(
+    index: &Index,
+    mirror: &Mirror,
+    project: &ProjectName,
+    held: Option<&Arc<SourcePage>>,
+) -> Result<Said, Arc<Error>> {
+    match held {
+        Some(held) => Ok(said(held, mirror, CacheResult::Stale, Timestamp::MAX)),
+        None => {
+            let message = format!(
+                "this gateway is offline and holds no page of {project} from {}; warm it while online",
+                index.name
+            );
+            Err(Arc::new(Error::new(ErrorKind::Unavailable(None), message)))
+        }
+    }
+}
+
+/// The statement as a stack sees it: of a quarantined project nothing is listed, unless told otherwise.
+fn said(
+    held: &SourcePage,
+    mirror: &Mirror,
+    cache: CacheResult,
+    valid_until: Timestamp,
+) -> Said {
+    let page = held.page.as_ref().map(|page| match (page.status.state, mirror.quarantined) {
+        (ProjectState::Quarantined, Quarantined::Empty) if !page.files.is_empty() => {
+            let mut empty = ProjectPage::empty(page.project.clone());
+            empty.status = page.status.clone();
+            Arc::new(empty)
+        }
+        _ => Arc::clone(page),
+    });
+    Said { page, valid_until, cache }
+}
+
+/// `at` plus `by`, or the end of time.
+pub(super) fn later(at: Timestamp, by: Duration) -> Timestamp {
+    at.checked_add(by).unwrap_or(Timestamp::MAX)
 }

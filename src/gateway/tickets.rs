@@ -8,22 +8,17 @@ use std::sync::Arc;
 use crate::cache::Weighed;
 use crate::model::File;
 use crate::model::IndexName;
+use crate::model::Sha256;
 use crate::model::Timestamp;
-use crate::page::FilePath;
 use crate::policy::Allowed;
 use crate::policy::Denial;
+use crate::store::Key;
 
 /// Roughly what a ticket takes in memory, with its key; texts are added.
-const TICKET_BYTES: usize = 600;
+const TICKET_BYTES: usize = 800;
 
-/// A file's URL below an index.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct TicketKey {
-    /// The asked index.
-    pub(super) index: IndexName,
-    /// The rest of the path.
-    pub(super) path: FilePath,
-}
+/// A file's URL: the asked index, and the rest of the path without a sidecar's ending.
+pub(super) type TicketKey = (IndexName, Arc<str>);
 
 /// What was decided.
 #[derive(Debug, Clone)]
@@ -47,10 +42,26 @@ pub(super) struct Grant {
     pub(super) is_private: bool,
 }
 
+impl Grant {
+    /// Where its bytes are kept, once their digest is known.
+    pub(super) fn key(&self) -> Option<Key> {
+        let kept: fn(Sha256) -> Key =
+            if self.is_private { Key::PrivateFile } else { Key::MirrorFile };
+        self.file.item().hashes.sha256().map(kept)
+    }
+
+    /// Where the metadata of this wheel is kept.
+    pub(super) fn metadata_key(&self) -> Option<Key> {
+        let kept: fn(Sha256) -> Key =
+            if self.is_private { Key::PrivateMetadata } else { Key::MirrorMetadata };
+        self.file.item().hashes.sha256().map(kept)
+    }
+}
+
 /// The tickets, by URL.
 pub(super) type Tickets = Weighed<TicketKey, Arc<Ticket>>;
 
 /// Roughly how many bytes a ticket takes.
 pub(super) fn weight_bytes(key: &TicketKey, _: &Arc<Ticket>) -> usize {
-    TICKET_BYTES + key.index.as_str().len() + 2 * key.path.filename.len()
+    TICKET_BYTES + 3 * key.1.len()
 }

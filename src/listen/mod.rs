@@ -1,5 +1,49 @@
-//! The doors: translate between the wire and the flows, never decide.
+//! The doors: they translate between HTTP and the flows, and decide nothing.
+//!
+//! ```text
+//! listener ─ slots ─ Socket ─ (TLS) ─ HeadGuard ─ HttpProxy<PublicApp> ─ Answer ─ reply ─ pieces
+//!                                   └───────────── AxumApp (metrics, management)
+//! ```
+//!
+//! One accept loop (`door`) serves all three doors, because the framework's own has no cap on
+//! connections and no deadline for a request's head; docs/adr/0002 says more. The public door is a
+//! `ProxyHttp` that answers in `request_filter`; the others are axum routers. Whatever a flow returns
+//! as a `Reply` is written by `reply` at the one and by [`into_response`] at the others.
 
+mod address;
+mod axum_app;
+mod axum_reply;
+mod certificates;
+mod door;
+mod head_guard;
+mod limits;
+mod listener;
+mod metrics;
 mod multipart;
+mod pieces;
+mod public;
+mod recorder;
+mod refusal;
+mod reply;
+mod request_id;
+mod response_head;
+mod server;
+mod slots;
+mod socket;
+mod stop;
 
+pub use address::ListenAddress;
+pub use axum_app::{AxumApp, ClientAddress};
+pub use axum_reply::into_response;
+pub use certificates::{Certificates, TlsError};
+pub use door::DoorOptions;
+pub use limits::Limits;
+pub use listener::BindError;
+pub use metrics::{Ready, metrics_router};
 pub use multipart::{FormLimits, Multipart, MultipartError, Part, PartHead};
+pub use public::PublicApp;
+pub use recorder::{Finished, Now, Recorder, Started};
+pub use request_id::RequestIds;
+pub use response_head::ReplyContext;
+pub use server::{DoorServer, ServerError, ServerOptions, StopOn};
+pub use stop::Stop;

@@ -52,6 +52,11 @@ impl Advisories {
         self.by_project.get(project).map_or(&[], Vec::as_slice)
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.by_project.values().map(Vec::len).sum()
+    }
+
     fn add(&mut self, entry: Entry) {
         if entry.withdrawn.is_some() {
             return;

@@ -29,6 +29,7 @@ pub struct Policies {
     stacks: BTreeMap<IndexName, Arc<Stack>>,
     policies: BTreeMap<Arc<str>, Arc<Policy>>,
     default_index: Option<IndexName>,
+    advisories: Arc<Advisories>,
 }
 
 /// A rule that is about to stop applying.
@@ -87,6 +88,7 @@ impl Policies {
             stacks,
             policies,
             default_index,
+            advisories,
         })
     }
 
@@ -116,6 +118,10 @@ impl Policies {
     #[must_use]
     pub fn default_index(&self) -> Option<&IndexName> {
         self.default_index.as_ref()
+    }
+
+    pub(super) fn advisories(&self) -> &Advisories {
+        &self.advisories
     }
 
     /// Rules that stop applying between now and then, the soonest first. Those already over are not
@@ -407,7 +413,7 @@ mod tests {
             stage("s/one", &["s/two", "s/gone"]),
             stage("s/two", &["s/one", "s/two", "a/top"]),
         ];
-        let policies = Policies::compile(&[yaml.clone()], &stored).unwrap();
+        let policies = Policies::compile(std::slice::from_ref(&yaml), &stored).unwrap();
         let stack = policies.stack(&index("a/top")).unwrap();
         let names: Vec<_> = stack
             .members()

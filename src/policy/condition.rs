@@ -381,7 +381,8 @@ fn holds_age(
         return Holds::Yes;
     };
     match facts.published() {
-        Published::At(instant) => holds(later(instant, age)).into(),
+        // An age beyond the calendar is never reached.
+        Published::At(instant) => holds(instant.checked_add(age).unwrap_or(Timestamp::MAX)).into(),
         Published::BeforeAnything => if_old.into(),
         Published::Unknown => Holds::Unknown(Missing::UploadTime),
     }
@@ -390,14 +391,9 @@ fn holds_age(
 /// The instant at which a file reaches an age.
 fn boundary(facts: &Facts<'_>, age: Duration) -> Option<Timestamp> {
     match facts.published() {
-        Published::At(instant) => Some(later(instant, age)),
+        Published::At(instant) => instant.checked_add(age).ok(),
         Published::BeforeAnything | Published::Unknown => None,
     }
-}
-
-/// An age beyond the calendar is never reached.
-fn later(instant: Timestamp, age: Duration) -> Timestamp {
-    instant.checked_add(age).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]
@@ -564,6 +560,8 @@ mod tests {
         let next = |matchers: &Matchers| compile(matchers).next_change(&facts, at(NOW));
         let both = asks!(younger_than: Some(DAY * 9), older_than: Some(DAY * 7));
         assert_eq!(next(&both), Some(at("2026-01-08T00:00:00Z")));
+        let never = asks!(younger_than: Some(Duration::MAX));
+        assert_eq!(next(&never), None);
         let past = asks!(younger_than: Some(DAY * 4));
         assert_eq!(next(&past), None);
         let other = asks!(younger_than: Some(DAY * 9), kind: vec![Kind::Wheel]);

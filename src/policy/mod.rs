@@ -7,8 +7,12 @@
 mod advisory;
 mod compile;
 mod condition;
+mod diff;
 mod document;
 mod index;
+#[cfg(test)]
+mod laws;
+mod layer;
 mod lockfile;
 mod names;
 mod order;
@@ -19,10 +23,12 @@ mod rule;
 mod sample;
 mod sources;
 mod stack;
+mod trace;
 mod verdict;
 mod whitelist;
 
 pub use compile::{Expiring, Policies};
+pub use diff::{Change, ChangedThing, How, diff};
 pub use document::{
     Document, Effect, IndexDocument, IndexKindDocument, Matchers, MirrorDocument, Mode,
     NamePattern, OnBlock, Placed, PolicyDocument, Quarantined, RuleDocument, SecretSource,
@@ -34,4 +40,5 @@ pub use project_view::ProjectView;
 pub use rule::{Policy, Rule};
 pub use sources::{SkipReason, Skipped, Sources};
 pub use stack::{Candidate, Member, Stack};
+pub use trace::{Outcome, TraceLine};
 pub use verdict::{Allowed, Denial, Missing, Reason, RuleId, Subject, Verdict};

@@ -37,6 +37,8 @@ pub struct Rule {
     effect: Effect,
     conditions: Conditions,
     reason: Option<Arc<str>>,
+    /// Written once, because a page may refuse thousands of files by one rule.
+    why: Arc<str>,
     until: Option<Timestamp>,
     owner: Option<Arc<str>>,
     ticket: Option<Arc<str>>,
@@ -53,6 +55,21 @@ pub(super) enum Answer {
     PassesOverWithout(super::Missing),
     /// It does not match.
     Fails(Condition),
+    /// Its `until` is over.
+    Expired,
+}
+
+/// How a rule answers about a project that it names, before any file is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NameAnswer {
+    /// It denies whatever is listed.
+    Refuses,
+    /// It allows, and some file may be what it allows, whatever its conditions are.
+    MayAllow,
+    /// It denies some files.
+    DependsOnFile,
+    /// It is about other upstreams.
+    OtherUpstream,
     /// Its `until` is over.
     Expired,
 }
@@ -162,17 +179,11 @@ impl Policy {
         mirror: Option<&IndexName>,
         now: Timestamp,
     ) -> Option<Refusal<'_>> {
-        let live = self
-            .select(about)
-            .filter(|rule| rule.applies_at(now) && rule.conditions.concerns(mirror));
-        for rule in live {
-            match rule.effect {
-                // Some file may be what it allows, whatever its conditions are.
-                Effect::Allow => return None,
-                Effect::Deny if rule.conditions.is_name_alone() => {
-                    return Some(Refusal::Rule(rule));
-                }
-                Effect::Deny => {}
+        for rule in self.select(about) {
+            match rule.answer_name(mirror, now) {
+                NameAnswer::Refuses => return Some(Refusal::Rule(rule)),
+                NameAnswer::MayAllow => return None,
+                NameAnswer::DependsOnFile | NameAnswer::OtherUpstream | NameAnswer::Expired => {}
             }
         }
         self.default_deny.as_ref().map(Refusal::Default)
@@ -204,6 +215,7 @@ impl Rule {
             effect: document.effect,
             conditions: Conditions::compile(&document.matchers, &document.location, faults),
             reason: text(&document.reason),
+            why: why(document),
             until: document.until,
             owner: text(&document.owner),
             ticket: text(&document.ticket),
@@ -268,14 +280,8 @@ impl Rule {
     }
 
     /// Why it refuses: the operator's words, else its conditions.
-    pub(super) fn why(&self) -> Arc<str> {
-        if let Some(reason) = &self.reason {
-            return Arc::clone(reason);
-        }
-        match words(self.conditions.asked(), WORDS_ENTRIES_MAX) {
-            conditions if conditions.is_empty() => "the rule refuses everything".into(),
-            conditions => conditions.into(),
-        }
+    pub(super) fn why(&self) -> &Arc<str> {
+        &self.why
     }
 
     /// The instant from which it applies no longer, if that is still to come.
@@ -301,14 +307,30 @@ impl Rule {
         }
     }
 
-    fn refuses(&self) -> bool {
+    /// How it answers about a project that it names, as far as that can be said of all files that a
+    /// mirror (nothing: a stage) may list.
+    pub(super) fn answer_name(&self, mirror: Option<&IndexName>, now: Timestamp) -> NameAnswer {
+        if !self.applies_at(now) {
+            return NameAnswer::Expired;
+        }
+        if !self.conditions.concerns(mirror) {
+            return NameAnswer::OtherUpstream;
+        }
+        match self.effect {
+            Effect::Allow => NameAnswer::MayAllow,
+            Effect::Deny if self.conditions.is_name_alone() => NameAnswer::Refuses,
+            Effect::Deny => NameAnswer::DependsOnFile,
+        }
+    }
+
+    pub(super) fn refuses(&self) -> bool {
         match self.effect {
             Effect::Deny => true,
             Effect::Allow => false,
         }
     }
 
-    pub(super) fn applies_at(&self, now: Timestamp) -> bool {
+    fn applies_at(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| now <= until)
     }
 
@@ -322,7 +344,19 @@ impl Rule {
             let comma = if inner.is_empty() { "" } else { ", " };
             inner.push_str(&format!("{comma}until: {until}"));
         }
+        if inner.is_empty() {
+            return format!("{effect}: {{}}");
+        }
         format!("{effect}: {{ {inner} }}")
+    }
+}
+
+fn why(document: &RuleDocument) -> Arc<str> {
+    let conditions = words(&document.matchers, WORDS_ENTRIES_MAX);
+    match &document.reason {
+        Some(reason) => reason.as_str().into(),
+        None if conditions.is_empty() => "the rule refuses everything".into(),
+        None => conditions.into(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Short spellings of indexes, policies and files for the tests of this room.
 
+use std::collections::HashSet;
+
 use crate::model::{
     File, Filename, Hashes, IndexName, Location, ProjectName, Sha256, Timestamp, UploadTime,
     UploadTimeSource,
@@ -7,8 +9,8 @@ use crate::model::{
 
 use super::{
     Document, Effect, IndexDocument, IndexKindDocument, Matchers, MirrorDocument, NamePattern,
-    Placed, Policies, PolicyDocument, RuleDocument, StageDocument, Undated, WhitelistInheritance,
-    WhitelistName,
+    Placed, Policies, PolicyDocument, RuleDocument, SkipReason, StageDocument, Undated, Verdict,
+    WhitelistInheritance, WhitelistName,
 };
 
 /// A place in `policies/web.yaml`.
@@ -206,4 +208,31 @@ pub(super) fn file(name: &str, of: &str) -> File {
         source: UploadTimeSource::Index,
     });
     file
+}
+
+/// Who is asked for a project and what the others are skipped for, or the refusal.
+pub(super) fn sources(policies: &Policies, asked: &str, name: &str, held: &[&str]) -> String {
+    let stack = policies.stack(&index(asked)).unwrap();
+    let held: HashSet<IndexName> = held.iter().map(|name| index(name)).collect();
+    let verdict = stack.decide_project(&project(name), at("2026-01-05T00:00:00Z"), &|name| {
+        held.contains(name)
+    });
+    let name = |position: usize| stack.members()[position].index.name.to_string();
+    match verdict {
+        Verdict::Deny(denial) => format!("denied: {}", denial.short()),
+        Verdict::Allow(allowed) => {
+            let sources = allowed.item();
+            let asked: Vec<_> = sources.ask.iter().map(|one| name(*one)).collect();
+            let skipped = sources.skipped.iter().map(|one| {
+                let reason = match &one.reason {
+                    SkipReason::Private(_) => "private",
+                    SkipReason::Denied(_) => "denied",
+                    SkipReason::Owned(_) => "owned",
+                };
+                format!("{} {reason}", name(one.member))
+            });
+            let skipped: Vec<_> = skipped.collect();
+            format!("ask {}; skip {}", asked.join(" "), skipped.join(" "))
+        }
+    }
 }

@@ -120,8 +120,10 @@ impl Listed {
 
 #[cfg(test)]
 mod tests {
-    use crate::policy::sample::{at, compiled, index, mirror, project, stage};
-    use crate::policy::{IndexDocument, SkipReason, Verdict};
+    use crate::policy::sample::{
+        at, compiled, deny, index, mirror, of, policy, project, sources, stage,
+    };
+    use crate::policy::{IndexDocument, Matchers, SkipReason, Verdict};
 
     /// The members asked for `six` through `a/asked`, the stages of `holding` having it.
     fn asked(documents: Vec<IndexDocument>, holding: &[&str]) -> Vec<String> {
@@ -195,6 +197,68 @@ mod tests {
     }
 
     #[test]
+    fn teams_over_a_shared_pool() {
+        // deployments.md D4: `shared/stable` is virtual, only `shared/thirdparty-local` has a list.
+        let world = |union: bool| {
+            let dev = stage("team/dev", &["team/stable"]);
+            let shared = ["shared/reviewed", "shared/thirdparty-local"];
+            let local = stage("shared/thirdparty-local", &["root/pypi"]);
+            let indexes = vec![
+                if union { dev.union() } else { dev },
+                stage("team/stable", &["shared/stable"]),
+                stage("shared/stable", &shared),
+                stage("shared/reviewed", &[]),
+                local.mirror_whitelist(&["six"]),
+                mirror("root/pypi"),
+            ];
+            compiled(indexes, vec![])
+        };
+        let local = "shared/thirdparty-local";
+        let (nobody, by_reviewed, by_local): (&[&str], &[&str], &[&str]) =
+            (&[], &["shared/reviewed"], &[local]);
+        // Asked index, union, project, who holds it, the answer.
+        let table = [
+            ("team/dev", false, "numpy", nobody, "ask root/pypi; skip "),
+            (
+                "team/dev",
+                false,
+                "acme",
+                by_reviewed,
+                "ask shared/reviewed; skip root/pypi private",
+            ),
+            (
+                "team/dev",
+                false,
+                "six",
+                by_local,
+                "ask shared/thirdparty-local; skip root/pypi private",
+            ),
+            (
+                "team/dev",
+                true,
+                "six",
+                by_local,
+                "ask shared/thirdparty-local root/pypi; skip ",
+            ),
+            (
+                local,
+                false,
+                "six",
+                by_local,
+                "ask shared/thirdparty-local root/pypi; skip ",
+            ),
+            (local, false, "acme", by_reviewed, "ask root/pypi; skip "),
+        ];
+        for (asked, union, name, holders, expected) in table {
+            let found = sources(&world(union), asked, name, holders);
+            assert_eq!(
+                found, expected,
+                "{name} held by {holders:?} through {asked}"
+            );
+        }
+    }
+
+    #[test]
     fn two_mirrors_never_protect_each_other() {
         let documents = vec![
             stage("a/asked", &["m/one", "m/two"]),
@@ -218,5 +282,74 @@ mod tests {
             sources.skipped[0].reason,
             SkipReason::Private(index("a/base"))
         );
+    }
+
+    #[test]
+    fn owned_names_come_from_stages_or_from_nobody() {
+        let policies = compiled(
+            vec![
+                stage("a/top", &["a/base", "m/beside"]),
+                stage("a/base", &["m/below"]).owns(&["acme-*"]),
+                mirror("m/beside"),
+                mirror("m/below"),
+            ],
+            vec![],
+        );
+        let nobody = "denied: acme-x is refused by owns of a/base: acme-* is reserved and never from a mirror";
+        let table: [(&str, &[&str], &str); 5] = [
+            ("a/top", &[], nobody),
+            (
+                "a/top",
+                &["a/top"],
+                "ask a/top; skip m/beside owned m/below owned",
+            ),
+            ("a/base", &["a/base"], "ask a/base; skip m/below owned"),
+            ("m/below", &[], nobody),
+            ("m/beside", &[], "ask m/beside; skip "),
+        ];
+        for (asked, held, expected) in table {
+            assert_eq!(
+                sources(&policies, asked, "acme-x", held),
+                expected,
+                "{asked}"
+            );
+        }
+        assert_eq!(
+            sources(&policies, "a/top", "six", &[]),
+            "ask m/beside m/below; skip "
+        );
+    }
+
+    #[test]
+    fn a_member_refused_by_name_is_skipped_while_others_are_asked() {
+        let upstream = Matchers {
+            upstream: vec![index("m/one")],
+            ..of(&["six"])
+        };
+        let policies = compiled(
+            vec![
+                stage("a/top", &["m/one", "m/two"]).policy("top"),
+                mirror("m/one"),
+                mirror("m/two"),
+            ],
+            vec![policy("top", vec![deny(upstream), deny(of(&["seven"]))])],
+        );
+        assert_eq!(
+            sources(&policies, "a/top", "six", &[]),
+            "ask m/two; skip m/one denied"
+        );
+        let everywhere = "denied: seven is refused by policy top: project: seven";
+        assert_eq!(sources(&policies, "a/top", "seven", &[]), everywhere);
+        assert_eq!(sources(&policies, "a/top", "seven", &["a/top"]), everywhere);
+        assert_eq!(
+            sources(&policies, "m/one", "seven", &[]),
+            "ask m/one; skip "
+        );
+    }
+
+    #[test]
+    fn a_project_that_nobody_knows_is_no_refusal() {
+        let policies = compiled(vec![stage("a/top", &[])], vec![]);
+        assert_eq!(sources(&policies, "a/top", "six", &[]), "ask ; skip ");
     }
 }

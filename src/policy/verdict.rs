@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Filename, IndexName, Location, ProjectName, Timestamp};
+use crate::model::{File, Filename, IndexName, Location, ProjectName, Timestamp};
 
 use super::OnBlock;
 
@@ -72,6 +72,14 @@ impl<T> Allowed<T> {
     #[must_use]
     pub fn audited(&self) -> Option<&Denial> {
         self.audited.as_ref()
+    }
+}
+
+impl Allowed<&File> {
+    /// The same right to a copy of the file, for keeping beyond the page it was decided from.
+    #[must_use]
+    pub fn to_shared(&self) -> Allowed<Arc<File>> {
+        Allowed { item: Arc::new(self.item.clone()), audited: self.audited.clone() }
     }
 }
 
@@ -147,6 +155,28 @@ pub enum Reason {
     },
     /// The file is said to come from an index outside the asked stack.
     Outside,
+}
+
+impl Reason {
+    /// The reason as a clause.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Reason::Rule { words, advisory } => match advisory {
+                Some(id) if !words.contains(&**id) => format!("{words} ({id})"),
+                Some(_) | None => words.to_string(),
+            },
+            Reason::Lacks { missing, words } => {
+                format!("it has {}, which this rule needs: {words}", missing.words())
+            }
+            Reason::Default => "no rule allows it".to_owned(),
+            Reason::NotListed => "the name is not listed".to_owned(),
+            Reason::NotPinned => "its sha256 is not pinned".to_owned(),
+            Reason::NoDigest => "it has no sha256 to compare with the pinned ones".to_owned(),
+            Reason::Owned { pattern } => format!("{pattern} is reserved and never from a mirror"),
+            Reason::Outside => "the file is from no index of this stack".to_owned(),
+        }
+    }
 }
 
 /// A refusal and its reason.
@@ -274,21 +304,7 @@ impl Denial {
     }
 
     fn why(&self) -> String {
-        let mut why = match &self.reason {
-            Reason::Rule { words, advisory } => match advisory {
-                Some(id) if !words.contains(&**id) => format!("{words} ({id})"),
-                Some(_) | None => words.to_string(),
-            },
-            Reason::Lacks { missing, words } => {
-                format!("it has {}, which this rule needs: {words}", missing.words())
-            }
-            Reason::Default => "no rule allows it".to_owned(),
-            Reason::NotListed => "the name is not listed".to_owned(),
-            Reason::NotPinned => "its sha256 is not pinned".to_owned(),
-            Reason::NoDigest => "it has no sha256 to compare with the pinned ones".to_owned(),
-            Reason::Owned { pattern } => format!("{pattern} is reserved and never from a mirror"),
-            Reason::Outside => "the file is from no index of this stack".to_owned(),
-        };
+        let mut why = self.reason.words();
         if let Some(instant) = self.matures {
             why.push_str(&format!(" (until {})", whole_second(instant)));
         }

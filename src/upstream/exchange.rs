@@ -15,6 +15,7 @@ use url::Url;
 
 use super::client::Credentials;
 use super::{Again, Breaker, Limits, Permit, Upstream, UpstreamError, retry, words};
+use crate::model::IndexName;
 
 /// Most of a refusal's body that is read for its words, in bytes.
 const WORDS_BYTES_MAX: usize = 8 << 10;
@@ -222,20 +223,11 @@ impl Upstream {
             again: Again::Never,
         }
     }
-
-    /// A body stopped in the middle: cut off, too slow, or not what its encoding says.
-    pub(super) fn interrupted(
-        &self,
-        error: reqwest::Error,
-        read_timeout: Duration,
-    ) -> UpstreamError {
-        interrupted(&self.name, error, read_timeout)
-    }
 }
 
-/// See [`Upstream::interrupted`]; for bodies that outlive the borrow of their upstream.
+/// A body stopped in the middle: cut off, too slow, or not what its encoding says.
 pub(super) fn interrupted(
-    index: &crate::model::IndexName,
+    index: &IndexName,
     error: reqwest::Error,
     read_timeout: Duration,
 ) -> UpstreamError {

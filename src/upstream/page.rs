@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::client::text_of;
-use super::exchange::{Answer, Question};
+use super::exchange::{Answer, Question, interrupted};
 use super::{METADATA_BYTES_MAX, Upstream, UpstreamError};
 use crate::model::ProjectName;
 
@@ -210,7 +210,7 @@ impl Upstream {
             let chunk = response
                 .chunk()
                 .await
-                .map_err(|error| self.interrupted(error, self.limits.page_read_timeout))?;
+                .map_err(|error| interrupted(&self.name, error, self.limits.page_read_timeout))?;
             let Some(chunk) = chunk else {
                 return Ok(());
             };

@@ -11,6 +11,8 @@ use super::pin::{Lockfile, LockfileFormat, Pin, PinnedFile, sha256_of};
 pub(super) fn parse(path: &str, text: &str) -> Result<Lockfile, Faults> {
     let mut faults = Faults::default();
     let mut pins = Vec::new();
+    // Editors on Windows start files with a byte order mark; pip passes over it as well.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (line, text) in logical_lines(text) {
         let location = Location {
             file: path.into(),
@@ -181,7 +183,7 @@ mod tests {
         let hex = Sha256::of(b"x").to_hex();
         let table = [
             ("Requests==2.31.0".to_owned(), "requests 2.31.0 0 false 1"),
-            ("six".to_owned(), "six any 0 false 1"),
+            ("\u{feff}six".to_owned(), "six any 0 false 1"),
             (
                 "zope.interface >= 5, <6  # why".to_owned(),
                 "zope-interface any 0 false 1",

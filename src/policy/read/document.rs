@@ -101,9 +101,9 @@ pub(super) fn open_all(
 
 #[cfg(test)]
 mod tests {
-    use super::super::keys::{Table, keys};
     use super::*;
     use crate::model::{ProjectName, format_duration};
+    use crate::policy::read::keys::{Table, keys};
     use crate::policy::{
         Effect, IndexKindDocument, NamePattern, OnBlock, SecretSource, WhitelistName,
     };

@@ -18,6 +18,16 @@ const QUOTED_MAX: usize = 60;
 /// Longest word, in bytes: room for any regular expression or URL that someone can read.
 const WORD_MAX: usize = 4096;
 
+/// Most faults told of one configuration: nobody reads further, and each may cost a search for what
+/// was meant.
+const FAULTS_MAX: usize = 1000;
+
+/// Longest unknown key, in bytes, for which a known one is looked for.
+const SUGGESTED_MAX: usize = 80;
+
+/// Most known keys that a fault lists.
+const LISTED_MAX: usize = 12;
+
 /// What a walk found.
 #[derive(Debug, Clone, Default)]
 pub struct Notes {
@@ -38,7 +48,19 @@ pub struct Fields<'node> {
 impl Notes {
     /// Notes what is wrong.
     pub fn note(&mut self, fault: Fault) {
+        if self.is_full() {
+            return;
+        }
         self.faults.push(fault);
+        if self.is_full() {
+            let what = format!("more than {FAULTS_MAX} faults, the others are left out");
+            self.faults.push(Fault::nowhere(what));
+        }
+    }
+
+    /// Whether so much is wrong that looking further is of no use.
+    fn is_full(&self) -> bool {
+        self.faults.0.len() >= FAULTS_MAX
     }
 
     /// The entries of a mapping whose keys the operator chooses. Nothing at all counts as empty.
@@ -96,7 +118,11 @@ impl Notes {
         let mut known: Vec<&Entry> = Vec::new();
         for entry in self.entries(node, "a mapping") {
             if keys(table).all(|key| key.name != entry.key) {
-                self.faults.0.extend(unknown(entry));
+                if !self.is_full()
+                    && let Some(fault) = unknown(entry)
+                {
+                    self.note(fault);
+                }
             } else if known.iter().all(|other| other.key != entry.key) {
                 known.push(entry);
             }
@@ -121,6 +147,9 @@ impl Notes {
     }
 
     fn read<T: Word>(&mut self, key: &str, text: &str, location: &Location) -> Option<Placed<T>> {
+        if self.is_full() {
+            return None;
+        }
         if text.len() > WORD_MAX {
             let what = format!("{key}: longer than {WORD_MAX} bytes");
             self.note(Fault::at(location, what));
@@ -266,16 +295,19 @@ fn written_variant<'node>(node: &'node Node, variants: &Variants) -> Option<&'no
 }
 
 fn unknown(entry: &Entry, table: Table) -> Fault {
-    let known = keys(table).map(|key| key.name);
+    let known: Vec<&str> = keys(table).map(|key| key.name).collect();
     let fault = Fault::at(
         &entry.location,
         format!("unknown key {}", quoted(&entry.key)),
     );
-    let fault = fault.did_you_mean(&entry.key.to_lowercase().replace('-', "_"), known);
-    if fault.hint.is_some() || keys(table).count() > 12 {
+    if entry.key.len() > SUGGESTED_MAX {
         return fault;
     }
-    let known: Vec<_> = keys(table).map(|key| key.name).collect();
+    let written = entry.key.to_lowercase().replace('-', "_");
+    let fault = fault.did_you_mean(&written, known.iter().copied());
+    if fault.hint.is_some() || known.len() > LISTED_MAX {
+        return fault;
+    }
     fault.hint(format!("known here: {}", known.join(", ")))
 }
 
@@ -298,4 +330,112 @@ pub fn quoted(text: &str) -> String {
     }
     let start: String = text.chars().take(QUOTED_MAX).collect();
     format!("{start:?}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::read::keys::{Key, commas, key, many, one};
+
+    const TABLE: Table = &[&[
+        key("count", one::<u64>(), "", "a number"),
+        key("flags", many::<bool>(), "", "some flags"),
+        key("users", commas::<String>(), "", "some users"),
+    ]];
+
+    const KINDS: &[Key] = &[key("kind", one::<String>(), "", "which")];
+    static VARIANTS: Variants = Variants {
+        key: "kind",
+        tables: &[
+            (
+                "round",
+                &[KINDS, &[key("radius", one::<u64>(), "", "half")]],
+            ),
+            ("square", &[KINDS, &[key("side", one::<u64>(), "", "all")]]),
+        ],
+    };
+
+    fn walk<T>(text: &str, read: impl Fn(&Node, &mut Notes) -> T) -> (T, String) {
+        let mut notes = Notes::default();
+        let node = Node::parse(&"a.yaml".into(), text).unwrap();
+        let value = read(&node, &mut notes);
+        (value, notes.faults.to_string())
+    }
+
+    fn many_of(text: &str) -> (Vec<bool>, Vec<String>, String) {
+        let ((flags, users), faults) = walk(text, |node, notes| {
+            let fields = notes.fields(node, TABLE);
+            (fields.many("flags", notes), fields.many("users", notes))
+        });
+        let flags = flags.into_iter().flatten().map(|flag| flag.value);
+        let users = users
+            .into_iter()
+            .flatten()
+            .map(|user: Placed<String>| user.value);
+        (flags.collect(), users.collect(), faults)
+    }
+
+    #[test]
+    fn a_list_may_be_one_word_and_commas_only_where_they_mean_something() {
+        let (flags, users, faults) = many_of("{flags: yes, users: 'a, b,,'}");
+        assert_eq!(
+            (flags.as_slice(), users.len(), faults.as_str()),
+            (&[true][..], 2, "")
+        );
+        let (_, users, _) = many_of("users: [a, 'b, c']");
+        assert_eq!(users, ["a", "b, c"]);
+        let (_, _, faults) = many_of("flags: 'yes, no'");
+        assert_eq!(
+            faults,
+            "a.yaml:1:8: flags: \"yes, no\" is not true or false"
+        );
+    }
+
+    #[test]
+    fn a_bad_word_in_a_list_does_not_hide_the_others() {
+        let (flags, _, faults) = many_of("flags: [yes, perhaps, no, maybe]");
+        assert_eq!(flags, [true, false]);
+        assert_eq!(faults.lines().count(), 2);
+    }
+
+    #[test]
+    fn a_key_of_another_variant_is_told_apart_from_an_unknown_one() {
+        let variant = |text: &str| walk(text, |node, notes| notes.variant(node, &VARIANTS).0);
+        let table = [
+            ("radius: 1", "round", ""),
+            ("{kind: square, side: 1}", "square", ""),
+            (
+                "side: 1",
+                "round",
+                "a.yaml:1:1: side belongs to a square, and this is a round",
+            ),
+            ("{kind: squar, side: 1}", "round", ""),
+            (
+                "depth: 1",
+                "round",
+                "a.yaml:1:1: unknown key \"depth\", known here: kind, radius",
+            ),
+        ];
+        for (text, name, faults) in table {
+            assert_eq!(variant(text), (name, faults.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_without_end_is_told_with_an_end() {
+        let unknown: String = (0..5000)
+            .map(|number| format!("key-{number}: 1\n"))
+            .collect();
+        let (_, faults) = walk(&unknown, |node, notes| notes.fields(node, TABLE).is_empty());
+        assert_eq!(faults.lines().count(), FAULTS_MAX + 1);
+        assert!(faults.ends_with("more than 1000 faults, the others are left out"));
+        let long = format!("flags: {}", "y".repeat(WORD_MAX + 1));
+        assert_eq!(
+            many_of(&long).2,
+            "a.yaml:1:8: flags: longer than 4096 bytes"
+        );
+        let key = format!("? {}\n: 1", "k".repeat(100_000));
+        let (_, faults) = walk(&key, |node, notes| notes.fields(node, TABLE).is_empty());
+        assert!(faults.len() < 200, "{faults}");
+    }
 }

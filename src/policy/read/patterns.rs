@@ -19,11 +19,11 @@ const REGEX_BYTES_MAX: usize = 1 << 20;
 
 /// A glob, known to compile.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Glob(pub String);
+pub(super) struct Glob(pub(super) String);
 
 /// An advisory's class, id, or a glob of ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Advisory(pub String);
+pub(super) struct Advisory(pub(super) String);
 
 /// What an `advisory` matcher calls the classes of OSV ids (product.md §13).
 const ADVISORY_CLASSES: [&str; 2] = ["malware", "vulnerability"];

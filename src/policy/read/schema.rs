@@ -77,8 +77,8 @@ fn word(kind: Kind) -> Json {
 
 #[cfg(test)]
 mod tests {
-    use super::super::keys::{Word, key, many, one};
     use super::*;
+    use crate::policy::read::keys::{Word, key, many, one};
 
     const COLOURS: &[Key] = &[key("paint", many::<bool>(), "yes", "whether to paint")];
     const NAMED: &[Key] = &[

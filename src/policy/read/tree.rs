@@ -409,11 +409,18 @@ mod tests {
             .unwrap();
             writeln!(ladder, "a{step}: &a{step} [{below}]").unwrap();
         }
-        let fault = parse(&laughs).unwrap_err().to_string();
-        assert!(
-            fault.ends_with("the file is too large, aliases unfolded"),
-            "{fault}"
+        let wide = format!(
+            "a: &a {}\nb: [{}]",
+            "x".repeat(100_000),
+            "*a, ".repeat(5_000)
         );
+        for text in [laughs, wide] {
+            let fault = parse(&text).unwrap_err().to_string();
+            assert!(
+                fault.ends_with("the file is too large, aliases unfolded"),
+                "{fault}"
+            );
+        }
         let fault = parse(&ladder).unwrap_err().to_string();
         assert!(fault.ends_with("nested deeper than 32 levels"), "{fault}");
     }

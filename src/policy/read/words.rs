@@ -25,11 +25,11 @@ pub struct Bytes(pub u64);
 
 /// The last instant of a rule: a date holds to its end, UTC (product.md §13).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Until(pub Timestamp);
+pub(super) struct Until(pub(super) Timestamp);
 
 /// Who may do something: a user, `:group`, `:ANONYMOUS:` or `:AUTHENTICATED:` (devpi-protocol.md §4).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Principal(pub String);
+pub(super) struct Principal(pub(super) String);
 
 /// An `http` or `https` URL.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,7 +20,7 @@ pub(super) fn check_ending(raw: &str) -> Result<(), FormFault> {
     };
     ENDINGS
         .iter()
-        .any(|ending| has_ending(&ending))
+        .any(has_ending)
         .then_some(())
         .ok_or_else(|| not_an_archive(raw))
 }

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use cheesecloth::upstream::{Page, PageAnswer, UpstreamError};
+use cheesecloth::upstream::{FileAnswer, Page, PageAnswer, UpstreamError};
 
 use super::{authenticated, limited, project, upstream};
 use crate::support::{Canned, Content, FakeIndex, Fault, Listed, Project, Setup, Wheel};
@@ -156,6 +156,19 @@ async fn a_user_in_the_url_is_used_and_not_shown() {
     let error = upstream.page(&project("six"), None).await.unwrap_err();
     assert!(!error.to_string().contains("s3cret"), "{error}");
     assert!(!format!("{error:?} {upstream:?}").contains("s3cret"));
+}
+
+#[tokio::test]
+async fn a_user_in_a_link_is_used_there_and_not_shown() {
+    let index = Setup::default().start();
+    let other = six().credentials("guest", "w0rd").start();
+    let mut link = other.at("/files/six/six-1.16.0.tar.gz");
+    link.set_username("guest").unwrap();
+    link.set_password(Some("w0rd")).unwrap();
+    let Ok(FileAnswer::Found(file)) = authenticated(index.url()).open(&link, None).await else {
+        panic!("no file");
+    };
+    assert_eq!(file.final_url, other.at("/files/six/six-1.16.0.tar.gz"));
 }
 
 #[tokio::test]

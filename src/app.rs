@@ -1,0 +1,203 @@
+//! Puts everything together and runs it; the only room that knows every type.
+//!
+//! The order of a start: read the configuration, find what pip mirrors, open records and store,
+//! compile the first generation, open the doors, say where they are. After the doors are closed the
+//! logs are flushed and the program ends.
+
+mod chores;
+mod doors;
+mod generation;
+mod reload;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::config::Loaded;
+use crate::config::LogFormat as Wanted;
+use crate::config::Overrides;
+use crate::config::PoliciesPath;
+use crate::config::discover;
+use crate::config::load;
+use crate::db::Db;
+use crate::db::Sqlite;
+use crate::gateway::Explanation;
+use crate::gateway::Parts;
+use crate::gateway::Question;
+use crate::gateway::Settings;
+use crate::gateway::Shared;
+use crate::listen::ServerOptions;
+use crate::listen::StopOn;
+use crate::model::IndexName;
+use crate::store::FsStore;
+use crate::telemetry::AccessLog;
+use crate::telemetry::AuditLimits;
+use crate::telemetry::AuditLog;
+use crate::telemetry::LogFormat;
+use crate::telemetry::Metrics;
+use crate::telemetry::init_logging;
+
+use doors::Doorway;
+use reload::Reloader;
+
+/// Threads for work that outlives its request: fetches, fills, renderings. They mostly wait.
+const WORK_THREADS: usize = 2;
+
+/// What `serve` was asked for.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// Where the configuration is.
+    pub policies: PoliciesPath,
+    /// What flags say.
+    pub overrides: Overrides,
+    /// Take the sockets over from the running process.
+    pub is_upgrade: bool,
+    /// Whether standard error is a terminal.
+    pub is_terminal: bool,
+}
+
+/// Reads the environment; `config` decides which names count.
+pub type Environment = fn(&str) -> Option<String>;
+
+/// Serves until a signal ends it. `announce` gets one line for each door and a hint.
+///
+/// # Errors
+/// Faults in the configuration, an address in use, a data directory that cannot be written.
+pub fn serve(
+    start: Start,
+    env: Environment,
+    announce: &mut dyn FnMut(&str),
+) -> anyhow::Result<()> {
+    let mut loaded = load(&start.policies, &start.overrides, &env)?;
+    let log = log_format(&loaded.config, start.is_terminal);
+    init_logging(log, env("RUST_LOG").as_deref())?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let upstream_of_pip = find_upstream(&mut loaded, env)?;
+    let data = loaded.config.data.clone();
+    std::fs::create_dir_all(&data)
+        .with_context(|| format!("make the data directory {}", data.display()))?;
+    let work = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORK_THREADS)
+        .thread_name("work")
+        .enable_all()
+        .build()
+        .context("start the work runtime")?;
+    let clock = Clock::system();
+    let metrics = Metrics::register(prometheus::Registry::new(), env!("CARGO_PKG_VERSION"))?;
+    let store = Arc::new(FsStore::open(&data, loaded.config.cache.disk)?);
+    let records = work.block_on(Sqlite::open(&data.join("records.sqlite"), clock.now()))?;
+    let records: Arc<dyn Db> = Arc::new(records);
+    let first = generation::Maker::default().make(1, &loaded, &[])?;
+    let shared = Arc::new(Shared::new(Parts {
+        clock: clock.clone(),
+        generation: first.generation,
+        settings: settings(&loaded.config),
+        store: Arc::clone(&store),
+        records,
+        metrics: Arc::new(metrics.clone()),
+        work: work.handle().clone(),
+    }));
+    metrics.policies_changed(1);
+    let access = Arc::new(AccessLog::start(log, std::io::stderr(), metrics.access_dropped())?);
+    let audit = audit_log(&data, &metrics)?;
+    let options = ServerOptions {
+        run_folder: data.join("run"),
+        grace: loaded.config.limits.grace_period(),
+        is_upgrade: start.is_upgrade,
+    };
+    let doorway = Doorway { access: Arc::clone(&access), audit: Arc::clone(&audit), clock, metrics };
+    let opened = doorway.open(options, &loaded.config, &shared)?;
+    for line in &opened.lines {
+        announce(line);
+    }
+    if let Some(found) = &upstream_of_pip {
+        tracing::info!(origin = found.origin.as_str(), "upstream found");
+    }
+    let reloader = Reloader::new(start, env, first.maker, upstream_of_pip, &shared, &opened);
+    work.spawn(reloader.run(loaded.files, opened.server.stop()));
+    work.spawn(chores::run(Arc::clone(&shared), store, opened.server.stop()));
+    opened.ready.set(true);
+    opened.server.run(StopOn::Signals);
+    access.stop();
+    audit.stop();
+    work.shutdown_timeout(std::time::Duration::from_secs(1));
+    Ok(())
+}
+
+/// Explains what a stack makes of a project, from what the data directory holds.
+///
+/// # Errors
+/// Faults in the configuration, or a data directory that cannot be read.
+pub fn explain(
+    policies: &PoliciesPath,
+    overrides: &Overrides,
+    env: Environment,
+    index: &IndexName,
+    question: &Question,
+) -> anyhow::Result<Explanation> {
+    let mut loaded = load(policies, overrides, &env)?;
+    find_upstream(&mut loaded, env)?;
+    let work = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let (clock, data) = (Clock::system(), loaded.config.data.clone());
+    let metrics = Metrics::register(prometheus::Registry::new(), env!("CARGO_PKG_VERSION"))?;
+    let records = work.block_on(Sqlite::open(&data.join("records.sqlite"), clock.now()))?;
+    let first = generation::Maker::default().make(1, &loaded, &[])?;
+    let shared = Arc::new(Shared::new(Parts {
+        clock,
+        generation: first.generation,
+        settings: settings(&loaded.config),
+        store: Arc::new(FsStore::open(&data, loaded.config.cache.disk)?),
+        records: Arc::new(records),
+        metrics: Arc::new(metrics),
+        work: work.handle().clone(),
+    }));
+    let cx = shared.context();
+    work.block_on(shared.explain(&cx, index, question)).map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+/// Finds what the mirror without a `mirror_url` mirrors: the index that pip on this machine uses.
+fn find_upstream(
+    loaded: &mut Loaded,
+    env: Environment,
+) -> anyhow::Result<Option<crate::config::Found>> {
+    if loaded.pip_mirror().is_none() {
+        return Ok(None);
+    }
+    let found = discover(&loaded.config, &env).map_err(|fault| anyhow::anyhow!("{fault}"))?;
+    loaded.set_upstream(&found);
+    Ok(Some(found))
+}
+
+fn log_format(config: &Config, is_terminal: bool) -> LogFormat {
+    match config.log {
+        Wanted::Auto => LogFormat::for_terminal(is_terminal),
+        Wanted::Text => LogFormat::Text,
+        Wanted::Json => LogFormat::Json,
+    }
+}
+
+fn audit_log(data: &Path, metrics: &Metrics) -> anyhow::Result<Arc<AuditLog>> {
+    let path = data.join("audit.jsonl");
+    let log = AuditLog::open(&path, AuditLimits::default(), metrics.audit_failed());
+    Ok(Arc::new(log.with_context(|| format!("open the audit log {}", path.display()))?))
+}
+
+fn settings(config: &Config) -> Settings {
+    let limits = &config.limits;
+    Settings {
+        stale_if_error: config.cache.stale_if_error,
+        offline: config.offline,
+        memory_bytes_max: config.cache.memory,
+        page_bytes_max: limits.page(),
+        project_list_bytes_max: limits.project_list(),
+        metadata_bytes_max: limits.metadata(),
+        file_bytes_max: limits.file(),
+        fills_max: limits.fills(),
+        flights_max: limits.flights(),
+    }
+}

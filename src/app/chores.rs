@@ -1,0 +1,49 @@
+//! What has to be done now and then, off every request's path.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+
+use crate::gateway::Shared;
+use crate::listen::Stop;
+use crate::store::FsStore;
+
+/// How often last accesses are written and gauges set: an eviction may be off by this much.
+const EVERY: Duration = Duration::from_secs(30);
+
+/// Counts the store once, then does the rounds until the server stops.
+pub(super) async fn run(shared: Arc<Shared>, store: Arc<FsStore>, stop: Stop) {
+    scan(&store).await;
+    loop {
+        shared.report_caches();
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => round(&store).await,
+            () = stop.requested() => break,
+        }
+    }
+    round(&store).await;
+}
+
+async fn scan(store: &Arc<FsStore>) {
+    let quota = Arc::clone(store.quota());
+    match spawn_blocking(move || quota.scan()).await {
+        Ok(Ok(usage)) => tracing::info!(files = usage.files, bytes = usage.bytes, "mirror files held"),
+        Ok(Err(error)) => tracing::error!(%error, "the store cannot be counted"),
+        Err(error) => tracing::error!(%error, "counting the store broke off"),
+    }
+}
+
+async fn round(store: &Arc<FsStore>) {
+    let quota = Arc::clone(store.quota());
+    let work = move || {
+        quota.write_touches();
+        if quota.is_exceeded() { quota.evict().map(Some) } else { Ok(None) }
+    };
+    match spawn_blocking(work).await {
+        Ok(Ok(Some(evicted))) => tracing::info!(files = evicted.files, bytes = evicted.bytes, "evicted"),
+        Ok(Ok(None)) => {}
+        Ok(Err(error)) => tracing::error!(%error, "eviction failed"),
+        Err(error) => tracing::error!(%error, "eviction broke off"),
+    }
+}

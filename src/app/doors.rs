@@ -1,0 +1,165 @@
+//! The doors, as the configuration wants them, over the flows.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::config;
+use crate::config::Config;
+use crate::config::Listen;
+use crate::gateway::Reader;
+use crate::gateway::Shared;
+use crate::listen::Certificates;
+use crate::listen::DoorOptions;
+use crate::listen::DoorServer;
+use crate::listen::Limits;
+use crate::listen::ListenAddress;
+use crate::listen::PublicApp;
+use crate::listen::Ready;
+use crate::listen::Recorder;
+use crate::listen::ServerOptions;
+use crate::listen::metrics_router;
+use crate::telemetry::AccessLog;
+use crate::telemetry::AuditLog;
+use crate::telemetry::DoorName;
+use crate::telemetry::Metrics;
+
+/// Permission bits of a door on a Unix socket: its user and group, nobody else.
+const SOCKET_MODE: u32 = 0o660;
+
+/// What every door writes down, and with what.
+pub(super) struct Doorway {
+    pub(super) access: Arc<AccessLog>,
+    pub(super) audit: Arc<AuditLog>,
+    pub(super) clock: Clock,
+    pub(super) metrics: Metrics,
+}
+
+/// A server with its doors open.
+pub(super) struct Opened {
+    pub(super) server: DoorServer,
+    pub(super) ready: Ready,
+    /// To be read again when their files change.
+    pub(super) certificates: Vec<Arc<Certificates>>,
+    /// One line for each door, and how to use the public one.
+    pub(super) lines: Vec<String>,
+}
+
+impl Doorway {
+    /// Opens the doors.
+    pub(super) fn open(
+        &self,
+        options: ServerOptions,
+        config: &Config,
+        shared: &Arc<Shared>,
+    ) -> anyhow::Result<Opened> {
+        let server = DoorServer::new(options, self.metrics.clone())?;
+        let ready = Ready::default();
+        let mut opened = Opened { server, ready, certificates: Vec::new(), lines: Vec::new() };
+        if let Some(door) = options_of(DoorName::Public, &config.listen.public, config, &mut opened)? {
+            let reader = Arc::new(Reader::new(Arc::clone(shared)));
+            let app = PublicApp::new(reader, self.recorder(DoorName::Public), door.limits.clone());
+            let scheme = scheme(&door);
+            let bound = opened.server.add_public(door, app)?;
+            opened.announce("public", scheme, &bound);
+            opened.advise(scheme, &bound, shared);
+        }
+        if let Some(door) = options_of(DoorName::Metrics, &config.listen.metrics, config, &mut opened)? {
+            let router = metrics_router(self.metrics.clone(), opened.ready.clone());
+            let scheme = scheme(&door);
+            let bound = opened.server.add_router(door, router)?;
+            opened.announce("metrics", scheme, &bound);
+        }
+        Ok(opened)
+    }
+
+    fn recorder(&self, door: DoorName) -> Recorder {
+        let clock = self.clock.clone();
+        Recorder {
+            door,
+            metrics: self.metrics.clone(),
+            access: Arc::clone(&self.access),
+            audit: Arc::clone(&self.audit),
+            now: Arc::new(move || clock.now()),
+        }
+    }
+}
+
+impl Opened {
+    fn announce(&mut self, door: &str, scheme: &str, bound: &[ListenAddress]) {
+        for address in bound {
+            self.lines.push(match address {
+                ListenAddress::Tcp(address) => format!("{door:<10} {scheme}://{address}/"),
+                ListenAddress::Unix { .. } => format!("{door:<10} {address}"),
+            });
+        }
+    }
+
+    /// How to use the public door, as a line to copy.
+    fn advise(&mut self, scheme: &str, bound: &[ListenAddress], shared: &Shared) {
+        let generation = shared.generation();
+        let first = generation.policies.indexes().next().map(|index| index.name.clone());
+        let index = generation.policies.default_index().cloned().or(first);
+        let Some(ListenAddress::Tcp(address)) = bound.first() else { return };
+        let Some(index) = index else { return };
+        let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
+        let port = address.port();
+        self.lines.push(format!(
+            "try        pip install --index-url {scheme}://{host}:{port}/{index}/+simple/ six"
+        ));
+    }
+}
+
+fn scheme(door: &DoorOptions) -> &'static str {
+    if door.tls.is_some() { "https" } else { "http" }
+}
+
+fn options_of(
+    name: DoorName,
+    listen: &Listen,
+    config: &Config,
+    opened: &mut Opened,
+) -> anyhow::Result<Option<DoorOptions>> {
+    let (address, tls) = match listen {
+        Listen::Off => return Ok(None),
+        Listen::Tcp { address, tls } => (ListenAddress::Tcp(*address), tls.as_ref()),
+        Listen::Unix { path } => (socket(path.clone()), None),
+    };
+    let tls = tls.map(|files| Certificates::load(&files.cert, &files.key)).transpose()?;
+    opened.certificates.extend(tls.clone());
+    Ok(Some(DoorOptions {
+        name,
+        addresses: vec![address],
+        tls,
+        limits: door_limits(&config.limits),
+        threads: threads(name),
+    }))
+}
+
+fn socket(path: PathBuf) -> ListenAddress {
+    ListenAddress::Unix { path, mode: SOCKET_MODE }
+}
+
+/// The public door gets every core; numbers and management do with one thread.
+fn threads(name: DoorName) -> usize {
+    match name {
+        DoorName::Public => std::thread::available_parallelism().map_or(1, usize::from),
+        DoorName::Manage | DoorName::Metrics => 1,
+    }
+}
+
+fn door_limits(limits: &config::Limits) -> Limits {
+    let ours = Limits::default();
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    Limits {
+        head: size(limits.head()),
+        uri: size(limits.uri()),
+        head_timeout: limits.head_timeout(),
+        idle_timeout: limits.idle_timeout(),
+        min_send_rate: limits.min_send_rate(),
+        connections: limits.connections(),
+        connections_per_address: limits.connections_per_address(),
+        requests_per_connection: u32::try_from(limits.requests_per_connection()).unwrap_or(u32::MAX),
+        ..ours
+    }
+}

@@ -1,0 +1,148 @@
+//! `explain`: what each layer and rule makes of a file or a requirement.
+//!
+//! It reads the data directory as a running server would offline, so it explains what is held; rules
+//! on a name alone are explained for any name.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use percent_encoding::percent_decode_str;
+
+use super::arguments::ExplainOptions;
+use super::say;
+use super::serve::environment;
+use super::serve::policies_path;
+use crate::app;
+use crate::config::Overrides;
+use crate::gateway::Explanation;
+use crate::gateway::Question;
+use crate::model::Filename;
+use crate::model::IndexName;
+use crate::model::ProjectName;
+use crate::policy::TraceLine;
+
+pub(super) fn run(options: &ExplainOptions) -> anyhow::Result<ExitCode> {
+    let index = IndexName::parse(&options.index)?;
+    let overrides = Overrides {
+        data: options.sources.data.clone(),
+        offline: true,
+        ..Overrides::default()
+    };
+    let path = policies_path(&options.sources)?;
+    let question = question(&options.subject)?;
+    let explanation = app::explain(&path, &overrides, environment, &index, &question)?;
+    if options.json {
+        say(&as_json(&explanation)?)?;
+    } else {
+        print(&index, &question, &explanation)?;
+    }
+    let is_refused = explanation.files.iter().any(|file| !file.is_allowed);
+    let is_silent = explanation.files.is_empty();
+    Ok(if is_refused || is_silent { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// A URL or a file name asks about that file; anything else is a requirement.
+fn question(subject: &str) -> anyhow::Result<Question> {
+    let plain = subject.split(['#', '?']).next().unwrap_or(subject);
+    let last = plain.rsplit('/').next().unwrap_or(plain);
+    let filename = percent_decode_str(last).decode_utf8()?.into_owned();
+    let filename = filename.strip_suffix(".metadata").unwrap_or(&filename);
+    if let Some(project) = Filename::projects(filename).into_iter().next() {
+        let filename = Some(filename.to_owned());
+        return Ok(Question { project, filename, versions: None });
+    }
+    let end = subject.find(|next: char| !(next.is_ascii_alphanumeric() || "._-".contains(next)));
+    let (name, rest) = subject.split_at(end.unwrap_or(subject.len()));
+    let rest = rest.trim();
+    // Extras say nothing about which files pass.
+    let rest = match rest.strip_prefix('[') {
+        Some(extras) => extras.split_once(']').map_or("", |(_, rest)| rest).trim(),
+        None => rest,
+    };
+    let project = ProjectName::parse(name.trim())?;
+    let versions = match rest.split(';').next().unwrap_or("").trim() {
+        "" => None,
+        text => Some(text.parse().with_context(|| format!("{text:?} is not a version specifier"))?),
+    };
+    Ok(Question { project, filename: None, versions })
+}
+
+fn print(index: &IndexName, question: &Question, explanation: &Explanation) -> std::io::Result<()> {
+    say(&format!("{} through {index}", question.project))?;
+    for line in &explanation.project {
+        say(&format!("  {line}"))?;
+    }
+    for file in &explanation.files {
+        let verdict = if file.is_allowed { "served" } else { "refused" };
+        say(&format!("{} of {}: {verdict}", file.filename, file.owner))?;
+        for line in &file.rules {
+            say(&format!("  {line}"))?;
+        }
+    }
+    match &explanation.note {
+        Some(note) => say(note),
+        None => Ok(()),
+    }
+}
+
+fn as_json(explanation: &Explanation) -> serde_json::Result<String> {
+    let line = |line: &TraceLine| {
+        serde_json::json!({
+            "member": line.member.as_str(),
+            "layer": line.layer.as_str(),
+            "policy": line.policy,
+            "location": line.location.as_ref().map(ToString::to_string),
+            "rule": line.words,
+            "outcome": line.outcome.as_str(),
+            "why": line.why,
+        })
+    };
+    let lines = |lines: &[TraceLine]| lines.iter().map(line).collect::<Vec<_>>();
+    let files: Vec<_> = explanation
+        .files
+        .iter()
+        .map(|file| {
+            serde_json::json!({
+                "filename": file.filename,
+                "owner": file.owner.as_str(),
+                "served": file.is_allowed,
+                "rules": lines(&file.rules),
+            })
+        })
+        .collect();
+    serde_json::to_string_pretty(&serde_json::json!({
+        "project": lines(&explanation.project),
+        "note": explanation.note,
+        "files": files,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_files_and_requirements_are_told_apart() {
+        let table = [
+            ("six", "six", None, None),
+            ("Six == 1.16.0", "six", None, Some("==1.16.0")),
+            ("fastapi[standard]>=0.1; python_version<'4'", "fastapi", None, Some(">=0.1")),
+            ("six-1.16.0.tar.gz", "six", Some("six-1.16.0.tar.gz"), None),
+            (
+                "http://h/u/i/+f/abc/0123456789abc/a_b-1%2Bl-py3-none-any.whl#sha256=00",
+                "a-b",
+                Some("a_b-1+l-py3-none-any.whl"),
+                None,
+            ),
+        ];
+        for (subject, project, filename, versions) in table {
+            let question = question(subject).unwrap();
+            assert_eq!(question.project.as_str(), project, "{subject}");
+            assert_eq!(question.filename.as_deref(), filename, "{subject}");
+            let found = question.versions.map(|versions| versions.to_string());
+            assert_eq!(found.as_deref(), versions, "{subject}");
+        }
+        assert!(question("==1").is_err());
+        assert!(question("six ~ 1").is_err());
+    }
+}

@@ -1,0 +1,52 @@
+//! `serve`.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use super::arguments::ServeOptions;
+use super::arguments::Sources;
+use super::say;
+use crate::app;
+use crate::app::Start;
+use crate::config::Overrides;
+use crate::config::PoliciesPath;
+
+pub(super) fn run(options: ServeOptions) -> anyhow::Result<ExitCode> {
+    let host_and_port = match (&options.host, options.port) {
+        (None, None) => None,
+        (host, port) => {
+            let host = host.as_deref().unwrap_or("127.0.0.1");
+            Some(format!("{host}:{}", port.unwrap_or(4040)))
+        }
+    };
+    let start = Start {
+        policies: policies_path(&options.sources)?,
+        overrides: Overrides {
+            data: options.sources.data,
+            public: options.public.or(host_and_port),
+            manage: options.manage,
+            metrics: options.metrics,
+            offline: options.offline,
+            ..Overrides::default()
+        },
+        is_upgrade: options.upgrade,
+        is_terminal: std::io::stderr().is_terminal(),
+    };
+    // A reader that went away must not end the server.
+    app::serve(start, environment, &mut |line| drop(say(line)))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where the configuration is: the named path, or the working directory's.
+pub(super) fn policies_path(sources: &Sources) -> anyhow::Result<PoliciesPath> {
+    Ok(match &sources.policies {
+        Some(path) => PoliciesPath::Named(path.clone()),
+        None => PoliciesPath::Default { folder: std::env::current_dir()? },
+    })
+}
+
+/// The process's environment; `config` knows which names count.
+#[expect(clippy::disallowed_methods, reason = "handed to config, which decides what is read")]
+pub(super) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

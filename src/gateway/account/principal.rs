@@ -1,0 +1,69 @@
+//! Who a request comes from.
+
+use crate::db::TokenOperation;
+use crate::model::IndexName;
+
+/// The user who may do everything, unless `restrict_modify` says otherwise.
+pub const ROOT: &str = "root";
+
+/// Who a request comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Principal {
+    /// Nobody who said who they are.
+    Anonymous,
+    /// A user, or a token that acts for one.
+    Known(Identity),
+}
+
+/// A user, or a token that acts for one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The user.
+    pub user: String,
+    /// What a CI token is good for; nothing: all that the user may do.
+    pub scope: Option<Scope>,
+}
+
+/// What a CI token is good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// The only index; nothing: any.
+    pub index: Option<IndexName>,
+    /// The only operations.
+    pub operations: Vec<TokenOperation>,
+}
+
+impl Principal {
+    /// A user who gave a password or a login token.
+    #[must_use]
+    pub fn user(name: impl Into<String>) -> Self {
+        Self::Known(Identity {
+            user: name.into(),
+            scope: None,
+        })
+    }
+
+    /// The user's name; nothing for anonymous.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Anonymous => None,
+            Self::Known(identity) => Some(&identity.user),
+        }
+    }
+
+    /// Whether it is this user.
+    #[must_use]
+    pub fn is(&self, user: &str) -> bool {
+        self.name() == Some(user)
+    }
+
+    /// What a CI token is good for.
+    #[must_use]
+    pub fn scope(&self) -> Option<&Scope> {
+        match self {
+            Self::Anonymous => None,
+            Self::Known(identity) => identity.scope.as_ref(),
+        }
+    }
+}

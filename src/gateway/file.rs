@@ -1,0 +1,339 @@
+//! The file flow: found on the same merged page as the page flow, decided by the same function.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::HeaderValue;
+use http::StatusCode;
+use http::header::ACCEPT_RANGES;
+use http::header::CONTENT_LENGTH;
+use http::header::CONTENT_RANGE;
+use http::header::CONTENT_TYPE;
+use http::header::CACHE_CONTROL;
+use http::header::ETAG;
+use http::header::LAST_MODIFIED;
+
+use super::ask::Ask;
+use super::context::Context;
+use super::context::Shared;
+use super::error::Error;
+use super::error::ErrorKind;
+use super::refusal;
+use super::reply::Body;
+use super::reply::CacheResult;
+use super::reply::Decision;
+use super::reply::Record;
+use super::reply::Reply;
+use super::resolve::Resolution;
+use super::resolve::Resolved;
+use super::source::Patience;
+use super::tickets::Grant;
+use super::tickets::Ticket;
+use crate::model::Filename;
+use crate::model::IndexName;
+use crate::model::Timestamp;
+use crate::page::FilePath;
+use crate::page::parse_file_path;
+use crate::policy::Candidate;
+use crate::policy::Denial;
+use crate::policy::Verdict;
+use crate::protocol::ETag;
+use crate::protocol::Selected;
+use crate::protocol::content_range;
+use crate::protocol::content_range_unsatisfied;
+use crate::protocol::http_date;
+use crate::protocol::is_not_modified;
+use crate::protocol::select_range;
+use crate::store::Growing;
+use crate::store::StoredFile;
+
+/// What never changes may be kept for ever; a refusal never carries this.
+const IMMUTABLE: &str = "max-age=365000000, immutable, public";
+
+/// Bytes that can be answered, and where they are.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// In memory.
+    Memory(Bytes),
+    /// On disk.
+    Stored(Arc<StoredFile>),
+    /// Still arriving.
+    Growing(Arc<Growing>),
+}
+
+/// What a head says about content, apart from its length.
+#[derive(Debug)]
+pub(super) struct Claims {
+    pub(super) content_type: &'static str,
+    pub(super) etag: Option<ETag>,
+    pub(super) last_modified: Option<Timestamp>,
+}
+
+type Flow<T> = Result<T, Arc<Error>>;
+
+impl Shared {
+    /// Answers a file or its sidecar.
+    pub(super) async fn file(
+        self: &Arc<Self>,
+        cx: &Context,
+        ask: &Ask<'_>,
+        index: &IndexName,
+        path: &str,
+        is_sidecar: bool,
+        mut record: Record,
+    ) -> Result<Reply, (Arc<Error>, Record)> {
+        let ticket = match self.ticket(cx, index, path, is_sidecar).await {
+            Ok(ticket) => ticket,
+            Err(error) => return Err((error, record)),
+        };
+        let grant = match &ticket.outcome {
+            Ok(grant) => grant,
+            Err(denial) => {
+                self.count_denial(denial);
+                return Ok(refusal::file_refused(denial, ask.path, record));
+            }
+        };
+        record.project = Some(grant.file.item().filename.project().clone());
+        record.decision = Decision::Allow;
+        if let Some(denial) = grant.file.audited() {
+            record.decision = Decision::Audit;
+            record.rule = Some(refusal::rule_text(denial));
+        }
+        let served = if is_sidecar {
+            self.sidecar(cx, grant).await
+        } else {
+            self.content(cx, grant).await
+        };
+        match served {
+            Ok((content, cache)) => {
+                record.cache = cache;
+                let claims = if is_sidecar { sidecar_claims(&content) } else { claims(grant) };
+                Ok(content_reply(ask, content, claims, record))
+            }
+            Err(error) => Err((error, record)),
+        }
+    }
+
+    /// What was decided about a file's URL.
+    async fn ticket(
+        self: &Arc<Self>,
+        cx: &Context,
+        index: &IndexName,
+        path: &str,
+        is_sidecar: bool,
+    ) -> Flow<Arc<Ticket>> {
+        let path = if is_sidecar { path.strip_suffix(".metadata").unwrap_or(path) } else { path };
+        let key = (index.clone(), Arc::from(path));
+        if let Some(ticket) = self.tickets.get(&key)
+            && ticket.generation == cx.generation.number
+            && cx.now < ticket.valid_until
+        {
+            return Ok(ticket);
+        }
+        let Some(parsed) = parse_file_path(path) else { return Err(no_such_file()) };
+        let ticket = Arc::new(self.decide_path(cx, index, &parsed).await?);
+        self.tickets.insert(key, Arc::clone(&ticket));
+        Ok(ticket)
+    }
+
+    /// Looks a file up on the pages of every project that its name may belong to.
+    async fn decide_path(
+        self: &Arc<Self>,
+        cx: &Context,
+        index: &IndexName,
+        path: &FilePath,
+    ) -> Flow<Ticket> {
+        let mut refused = None;
+        let mut trouble = None;
+        for project in Filename::projects(&path.filename) {
+            match self.resolve(cx, index, &project, Patience::File).await {
+                Ok(Resolution::Known(resolved)) => {
+                    if let Some(ticket) = decide_on_page(cx, &resolved, path) {
+                        return Ok(ticket);
+                    }
+                }
+                Ok(Resolution::Refused(denial)) => {
+                    refused.get_or_insert((denial, cx.generation.policies.stack(index)));
+                }
+                Ok(Resolution::Unknown) => {}
+                Err(error) if error.kind == ErrorKind::NotFound => return Err(error),
+                Err(error) => {
+                    trouble.get_or_insert(error);
+                }
+            }
+        }
+        match (refused, trouble) {
+            (Some((denial, stack)), _) => {
+                let until = stack.and_then(|stack| stack.next_rule_change(cx.now));
+                Ok(ticket(cx, Err(denial), until.unwrap_or(Timestamp::MAX)))
+            }
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(no_such_file()),
+        }
+    }
+
+    /// The bytes of a file: from memory, from disk, or fetched while others wait with us.
+    pub(super) async fn content(
+        self: &Arc<Self>,
+        cx: &Context,
+        grant: &Grant,
+    ) -> Flow<(Content, CacheResult)> {
+        if let Some(key) = grant.key() {
+            let stored = self.store.open_file(&key);
+            let stored = stored.map_err(|error| internal(grant, error))?;
+            if let Some(stored) = stored {
+                return Ok((Content::Stored(Arc::new(stored)), CacheResult::Hit));
+            }
+        }
+        if grant.is_private {
+            let message = format!("the bytes of {} are missing from the store", grant.file.item().filename);
+            return Err(Arc::new(Error::new(ErrorKind::Internal, message)));
+        }
+        self.fill(cx, grant).await
+    }
+}
+
+/// The decision on a file that a page lists; nothing when it does not list it.
+fn decide_on_page(cx: &Context, resolved: &Resolved, path: &FilePath) -> Option<Ticket> {
+    let entry = resolved.merged.find(&path.filename, Some(&path.place))?;
+    let view = resolved.stack.view(resolved.merged.project());
+    let candidate = Candidate { file: entry.file, member: entry.member, status: entry.state };
+    let member = &resolved.stack.members()[entry.member];
+    let outcome = match view.decide_file(&candidate, cx.now) {
+        Verdict::Allow(allowed) => Ok(Grant {
+            file: allowed.to_shared(),
+            owner: member.index.name.clone(),
+            is_private: !member.index.is_mirror(),
+        }),
+        Verdict::Deny(denial) => Err(denial),
+    };
+    let changes = [view.next_change(&candidate, cx.now), resolved.stack.next_rule_change(cx.now)];
+    let valid_until = changes.into_iter().flatten().fold(resolved.valid_until, Timestamp::min);
+    Some(ticket(cx, outcome, valid_until))
+}
+
+fn ticket(cx: &Context, outcome: Result<Grant, Denial>, valid_until: Timestamp) -> Ticket {
+    Ticket { outcome, generation: cx.generation.number, valid_until }
+}
+
+fn no_such_file() -> Arc<Error> {
+    Arc::new(Error::not_found("no such file"))
+}
+
+fn internal(
+    grant: &Grant,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> Arc<Error> {
+    Arc::new(Error::internal(format!("open {}", grant.file.item().filename), error))
+}
+
+fn claims(grant: &Grant) -> Claims {
+    let file = grant.file.item();
+    Claims {
+        content_type: content_type(file.filename.as_str()),
+        etag: file.hashes.sha256().map(|digest| ETag::of_digest(&digest)),
+        last_modified: file.upload_time.map(|time| time.at),
+    }
+}
+
+fn sidecar_claims(content: &Content) -> Claims {
+    let etag = match content {
+        Content::Memory(bytes) => Some(ETag::of_digest(&crate::model::Sha256::of(bytes))),
+        Content::Stored(_) | Content::Growing(_) => None,
+    };
+    Claims { content_type: "application/octet-stream", etag, last_modified: None }
+}
+
+/// By the name's ending, never with a content encoding: pip hashes raw bytes.
+fn content_type(filename: &str) -> &'static str {
+    if filename.ends_with(".tar.gz") || filename.ends_with(".tgz") {
+        "application/gzip"
+    } else if filename.ends_with(".zip") {
+        "application/zip"
+    } else {
+        "application/octet-stream"
+    }
+}
+
+/// The answer to a request for content: 200, 206, 304 or 416, and HEAD like GET.
+pub(super) fn content_reply(
+    ask: &Ask<'_>,
+    content: Content,
+    claims: Claims,
+    record: Record,
+) -> Reply {
+    let total = match &content {
+        Content::Memory(bytes) => Some(bytes.len() as u64),
+        Content::Stored(file) => Some(file.len()),
+        Content::Growing(growing) => growing.declared_length(),
+    };
+    let mut head = file_head(&claims);
+    if is_not_modified(ask.headers, claims.etag.as_ref(), claims.last_modified) {
+        let (status, body) = (StatusCode::NOT_MODIFIED, Body::Empty);
+        return Reply { status, reason: None, head: Arc::new(head), body, record };
+    }
+    head.insert(CONTENT_TYPE, HeaderValue::from_static(claims.content_type));
+    let selected = match total {
+        Some(total) if !ask.head => {
+            select_range(ask.headers, total, claims.etag.as_ref(), claims.last_modified)
+        }
+        _ => Selected::Whole,
+    };
+    let (status, start, length) = match (selected, total) {
+        (Selected::Unsatisfiable, total) => {
+            return unsatisfiable(total.unwrap_or(0), record);
+        }
+        (Selected::Part { start, length }, Some(total)) => {
+            insert(&mut head, CONTENT_RANGE, &content_range(start, length, total));
+            (StatusCode::PARTIAL_CONTENT, start, Some(length))
+        }
+        (Selected::Part { .. } | Selected::Whole, total) => (StatusCode::OK, 0, total),
+    };
+    if let Some(length) = length {
+        head.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    let body = if ask.head { Body::Empty } else { body(content, start, length) };
+    Reply { status, reason: None, head: Arc::new(head), body, record }
+}
+
+fn body(content: Content, start: u64, length: Option<u64>) -> Body {
+    match content {
+        Content::Memory(bytes) => {
+            let at = |position: u64| usize::try_from(position).unwrap_or(bytes.len()).min(bytes.len());
+            let end = at(start.saturating_add(length.unwrap_or(u64::MAX)));
+            Body::Bytes(bytes.slice(at(start)..end))
+        }
+        Content::Stored(file) => {
+            let length = length.unwrap_or_else(|| file.len().saturating_sub(start));
+            Body::File { file, start, length }
+        }
+        Content::Growing(growing) => Body::Growing { growing, start, length },
+    }
+}
+
+fn file_head(claims: &Claims) -> HeaderMap {
+    let mut head = HeaderMap::new();
+    head.insert(CACHE_CONTROL, HeaderValue::from_static(IMMUTABLE));
+    head.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Some(etag) = &claims.etag {
+        head.insert(ETAG, etag.to_header());
+    }
+    if let Some(at) = claims.last_modified {
+        insert(&mut head, LAST_MODIFIED, &http_date(at));
+    }
+    head
+}
+
+fn unsatisfiable(total: u64, record: Record) -> Reply {
+    let mut head = refusal::head("text/plain", 0, "no-store");
+    insert(&mut head, CONTENT_RANGE, &content_range_unsatisfied(total));
+    let status = StatusCode::RANGE_NOT_SATISFIABLE;
+    Reply { status, reason: None, head: Arc::new(head), body: Body::Empty, record }
+}
+
+fn insert(head: &mut HeaderMap, name: http::HeaderName, text: &str) {
+    if let Ok(value) = HeaderValue::from_str(text) {
+        head.insert(name, value);
+    }
+}

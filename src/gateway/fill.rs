@@ -1,0 +1,264 @@
+//! Fetching a file once for everybody: it is written, hashed and read while it arrives.
+//!
+//! The first asker starts the fill; all who come while it runs read the same growing file. It runs
+//! on the work runtime and goes on when its clients leave, so that the next one finds the file.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use url::Url;
+
+use super::context::Context;
+use super::context::Shared;
+use super::error::Error;
+use super::error::ErrorKind;
+use super::file::Content;
+use super::refresh::upstream_error;
+use super::refresh::upstream_result;
+use super::reply::CacheResult;
+use super::tickets::Grant;
+use crate::cache::FlightError;
+use crate::cache::Flights;
+use crate::model::Filename;
+use crate::model::IndexName;
+use crate::model::Sha256;
+use crate::page::Learned;
+use crate::store::Draft;
+use crate::store::Growing;
+use crate::store::Key;
+use crate::store::Readable;
+use crate::store::Stored;
+use crate::store::StoreError;
+use crate::telemetry::UpstreamResult;
+use crate::upstream::FileAnswer;
+use crate::upstream::UpstreamFile;
+
+/// What a fill is known by: the digest where there is one, else the place.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum FillKey {
+    Digest(Sha256),
+    Place(Arc<str>),
+}
+
+/// Files that are arriving.
+#[derive(Debug)]
+pub(super) struct Fills {
+    opening: Flights<FillKey, Result<Arc<Growing>, Arc<Error>>>,
+    running: Mutex<HashMap<FillKey, Arc<Growing>>>,
+    fills_max: usize,
+}
+
+impl Fills {
+    /// At most so many at one time.
+    pub(super) fn new(work: tokio::runtime::Handle, fills_max: usize) -> Self {
+        let opening = Flights::new(work, fills_max);
+        Self { opening, running: Mutex::default(), fills_max }
+    }
+
+    fn running(&self, key: &FillKey) -> Option<Arc<Growing>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn start(&self, key: &FillKey, growing: &Arc<Growing>) -> Result<(), FlightError> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.len() >= self.fills_max {
+            return Err(FlightError::Busy(self.fills_max));
+        }
+        running.insert(key.clone(), Arc::clone(growing));
+        Ok(())
+    }
+
+    fn end(&self, key: &FillKey) {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}
+
+/// What a fill needs to know of its file.
+struct Fill {
+    key: FillKey,
+    grant: Grant,
+    url: Url,
+}
+
+impl Shared {
+    /// Joins or starts the fill of a file.
+    ///
+    /// # Errors
+    /// When upstream cannot be asked, or does not have it.
+    pub(super) async fn fill(
+        self: &Arc<Self>,
+        cx: &Context,
+        grant: &Grant,
+    ) -> Result<(Content, CacheResult), Arc<Error>> {
+        let fill = fill_of(grant).map_err(Arc::new)?;
+        if let Some(growing) = self.fills.running(&fill.key) {
+            return self.release(cx, grant, growing, CacheResult::Collapsed).await;
+        }
+        if self.settings.offline {
+            let name = &grant.file.item().filename;
+            let message = format!("this gateway is offline and does not hold {name}; warm it while online");
+            return Err(Arc::new(Error::new(ErrorKind::Unavailable(None), message)));
+        }
+        let (shared, own_cx, key) = (Arc::clone(self), cx.clone(), fill.key.clone());
+        let joined = self.fills.opening.join(key, move || async move {
+            shared.open(&own_cx, fill).await.map_err(Arc::new)
+        });
+        let joined = joined.await.map_err(|busy| {
+            Arc::new(Error::new(ErrorKind::Unavailable(Some(1)), format!("fetch the file: {busy}")))
+        })?;
+        let cache = if joined.led { CacheResult::Miss } else { CacheResult::Collapsed };
+        self.release(cx, grant, joined.value?, cache).await
+    }
+
+    /// With `verify: before-serving` nothing goes out before the digest holds.
+    async fn release(
+        &self,
+        cx: &Context,
+        grant: &Grant,
+        growing: Arc<Growing>,
+        cache: CacheResult,
+    ) -> Result<(Content, CacheResult), Arc<Error>> {
+        let owner = cx.generation.policies.index(&grant.owner);
+        let waits = owner.and_then(|index| index.mirror()).is_some_and(|mirror| mirror.verify_before_serving);
+        if waits && let Readable::Failed(why) = growing.settled().await {
+            let message = format!("{} was not served: {why}", grant.file.item().filename);
+            return Err(Arc::new(Error::new(ErrorKind::BadGateway, message)));
+        }
+        Ok((Content::Growing(growing), cache))
+    }
+
+    /// Opens the file upstream and starts taking it in.
+    async fn open(self: &Arc<Self>, cx: &Context, fill: Fill) -> Result<Arc<Growing>, Error> {
+        // Somebody may have finished between the asker's look and this flight.
+        let Some(upstream) = cx.generation.upstreams.get(&fill.grant.owner) else {
+            let message = format!("{} has no upstream to fetch from", fill.grant.owner);
+            return Err(Error::new(ErrorKind::BadGateway, message));
+        };
+        let started = std::time::Instant::now();
+        let answer = upstream.open(&fill.url, None).await;
+        let (mirror, result) = (fill.grant.owner.as_str(), upstream_result(&answer, file_result));
+        self.metrics.upstream_request(mirror, result, started.elapsed());
+        let file = match answer.map_err(upstream_error)? {
+            FileAnswer::Found(file) => *file,
+            FileAnswer::NotFound | FileAnswer::NotSatisfiable => {
+                // devpi's words, which its own tests look for.
+                let message = format!("error 404 getting {}", fill.url);
+                return Err(Error::not_found(message));
+            }
+        };
+        let name = fill.grant.file.item().filename.as_str();
+        let promised = fill.grant.file.item().hashes.clone();
+        let limit = self.settings.file_bytes_max;
+        let draft = self.store.draft(name, promised, file.length, limit);
+        let draft = draft.map_err(|error| Error::internal(format!("fetch {name}"), error))?;
+        let growing = draft.growing();
+        if let Err(busy) = self.fills.start(&fill.key, &growing) {
+            return Err(Error::new(ErrorKind::Unavailable(Some(1)), format!("fetch {name}: {busy}")));
+        }
+        let shared = Arc::clone(self);
+        self.metrics.fills().inc();
+        self.work.spawn(async move {
+            let outcome = shared.take_in_file(&fill, file, draft).await;
+            shared.metrics.fills().dec();
+            shared.fills.end(&fill.key);
+            shared.after_fill(&fill, outcome).await;
+        });
+        Ok(growing)
+    }
+
+    async fn take_in_file(
+        &self,
+        fill: &Fill,
+        mut file: UpstreamFile,
+        mut draft: Draft,
+    ) -> Result<Stored, FillError> {
+        while let Some(chunk) = file.chunk().await.map_err(|error| FillError(error.to_string()))? {
+            draft.write(chunk).await?;
+        }
+        debug_assert!(!fill.grant.is_private, "only an upstream's files are fetched");
+        Ok(draft.finish(Key::MirrorFile).await?)
+    }
+
+    async fn after_fill(self: &Arc<Self>, fill: &Fill, outcome: Result<Stored, FillError>) {
+        let name = &fill.grant.file.item().filename;
+        let index = &fill.grant.owner;
+        match outcome {
+            Ok(stored) => {
+                let (shared, name, index) = (Arc::clone(self), name.clone(), index.clone());
+                let is_new = fill.grant.file.item().hashes.sha256().is_none();
+                let url = Arc::from(fill.url.as_str());
+                let work = move || shared.learn(&index, &name, url, stored, is_new);
+                let _ = tokio::task::spawn_blocking(work).await;
+            }
+            Err(error) => tracing::warn!(%index, file = %name, %error, "file not kept"),
+        }
+        if self.store.quota().is_exceeded() {
+            let store = Arc::clone(&self.store);
+            let evicted = tokio::task::spawn_blocking(move || store.quota().evict()).await;
+            if let Ok(Err(error)) = evicted {
+                tracing::error!(%error, "eviction failed");
+            }
+        }
+    }
+
+    /// Notes digest and size of a file that passed through, for its page.
+    fn learn(
+        &self,
+        index: &IndexName,
+        name: &Filename,
+        url: Arc<str>,
+        stored: Stored,
+        is_new: bool,
+    ) {
+        let project = name.project();
+        let _one_at_a_time = self.learning.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut learned = self.learned(index, project);
+        let metadata = learned.get(name.as_str()).and_then(|known| known.metadata_sha256);
+        learned.insert(name.as_str(), Learned::new(&url, stored.sha256, stored.size, metadata));
+        let key = Key::Learned { index: index.clone(), project: project.clone() };
+        if let Err(error) = self.store.put_small(&key, &learned.to_stored()) {
+            tracing::error!(%index, %project, %error, "what was learned of a file is not kept");
+        }
+        if is_new {
+            // Its URL changes from `+e` to `+f`: pages and decisions are made anew.
+            self.sources.forget(index, project);
+            self.rendered.forget(project);
+        }
+    }
+}
+
+/// Why a fill ended early.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct FillError(String);
+
+impl From<StoreError> for FillError {
+    fn from(error: StoreError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+fn file_result(answer: &FileAnswer) -> UpstreamResult {
+    match answer {
+        FileAnswer::Found(_) => UpstreamResult::Fetched,
+        FileAnswer::NotFound | FileAnswer::NotSatisfiable => UpstreamResult::Absent,
+    }
+}
+
+fn fill_of(grant: &Grant) -> Result<Fill, Error> {
+    let file = grant.file.item();
+    let name = &file.filename;
+    let place = file.url.as_ref().ok_or_else(|| {
+        Error::new(ErrorKind::BadGateway, format!("{} gives no place for {name}", grant.owner))
+    })?;
+    let url = Url::parse(place).map_err(|_| {
+        Error::new(ErrorKind::BadGateway, format!("{} gives no usable place for {name}", grant.owner))
+    })?;
+    let key = match file.hashes.sha256() {
+        Some(digest) => FillKey::Digest(digest),
+        None => FillKey::Place(Arc::clone(place)),
+    };
+    Ok(Fill { key, grant: grant.clone(), url })
+}

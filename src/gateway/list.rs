@@ -1,0 +1,391 @@
+//! The project list of a stack. PyPI's has 700,000 names, so it is never held rendered in memory:
+//! it is rendered to disk once per form and answered like any other file.
+
+use std::collections::HashMap;
+use std::io;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use http::HeaderValue;
+use http::StatusCode;
+use http::header::CACHE_CONTROL;
+use http::header::CONTENT_ENCODING;
+use http::header::CONTENT_LENGTH;
+use http::header::CONTENT_TYPE;
+use http::header::ETAG;
+use http::header::VARY;
+
+use super::ask::Ask;
+use super::context::Context;
+use super::context::Shared;
+use super::error::Error;
+use super::error::ErrorKind;
+use super::page::etag;
+use super::refresh::page_result;
+use super::refresh::upstream_error;
+use super::refresh::upstream_result;
+use super::reply::Body;
+use super::reply::CacheResult;
+use super::reply::Decision;
+use super::reply::Record;
+use super::reply::Reply;
+use super::resolve::unknown_index;
+use super::source::RETRY_AFTER;
+use super::source::later;
+use crate::cache::Flights;
+use crate::model::IndexName;
+use crate::model::ProjectName;
+use crate::model::Timestamp;
+use crate::page::Markup;
+use crate::page::ProjectNames;
+use crate::page::parse_project_list;
+use crate::page::render_list_html;
+use crate::page::render_list_json;
+use crate::page::sniff;
+use crate::policy::Index;
+use crate::policy::IndexKind;
+use crate::policy::Mirror;
+use crate::policy::Stack;
+use crate::policy::Verdict;
+use crate::protocol::ETag;
+use crate::protocol::Encoding;
+use crate::protocol::Format;
+use crate::protocol::is_not_modified;
+use crate::protocol::negotiate;
+use crate::store::Key;
+use crate::store::StoredFile;
+use crate::upstream::PageAnswer;
+use crate::upstream::Validators;
+
+/// Different lists being fetched or rendered at one time; more than an installation has indexes asked
+/// for at once, few enough that their forty megabytes each do no harm.
+const LISTS_MAX: usize = 8;
+
+/// A list being made costs little CPU at this level, and a second less at the start of a search.
+const GZIP_LEVEL: u32 = 5;
+
+/// zstd's level for lists.
+const ZSTD_LEVEL: i32 = 3;
+
+type ListKey = (IndexName, Markup, Encoding);
+type Flow<T> = Result<T, Arc<Error>>;
+
+/// Lists rendered and upstream lists held.
+#[derive(Debug)]
+pub(super) struct Lists {
+    rendered: Mutex<HashMap<ListKey, Arc<RenderedList>>>,
+    rendering: Flights<ListKey, Flow<Arc<RenderedList>>>,
+    sources: Mutex<HashMap<IndexName, ListSource>>,
+}
+
+#[derive(Debug)]
+struct RenderedList {
+    file: Arc<StoredFile>,
+    etag: ETag,
+    generation: u64,
+    valid_until: Timestamp,
+}
+
+#[derive(Debug, Clone)]
+struct ListSource {
+    fresh_until: Timestamp,
+    validators: Validators,
+}
+
+impl Lists {
+    pub(super) fn new(work: tokio::runtime::Handle) -> Self {
+        Self {
+            rendered: Mutex::default(),
+            rendering: Flights::new(work, LISTS_MAX),
+            sources: Mutex::default(),
+        }
+    }
+
+    /// Forgets what was rendered: a stage has a project more or less.
+    pub(super) fn forget(&self) {
+        self.rendered.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl Shared {
+    /// Answers the project list of an index.
+    pub(super) async fn project_list(
+        self: &Arc<Self>,
+        cx: &Context,
+        ask: &Ask<'_>,
+        index: &IndexName,
+        mut record: Record,
+    ) -> Result<Reply, (Arc<Error>, Record)> {
+        let format = match negotiate(ask.headers, ask.query) {
+            Ok(format) => format,
+            Err(error) => {
+                let error = Error::new(ErrorKind::NotAcceptable, error.to_string());
+                return Err((Arc::new(error), record));
+            }
+        };
+        let markup = match format {
+            Format::Json => Markup::Json,
+            Format::HtmlV1 | Format::Html => Markup::Html,
+        };
+        let encoding = Encoding::of(ask.headers);
+        let key = (index.clone(), markup, encoding);
+        let held = self.lists.rendered.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let held = held.filter(|list| list.generation == cx.generation.number && cx.now < list.valid_until);
+        record.cache = if held.is_some() { CacheResult::Hit } else { CacheResult::Miss };
+        let list = match held {
+            Some(list) => Ok(list),
+            None => self.render_list_once(cx, key).await,
+        };
+        match list {
+            Ok(list) => {
+                record.decision = Decision::Allow;
+                Ok(list_reply(ask, &list, format, encoding, record))
+            }
+            Err(error) => Err((error, record)),
+        }
+    }
+
+    async fn render_list_once(self: &Arc<Self>, cx: &Context, key: ListKey) -> Flow<Arc<RenderedList>> {
+        let (shared, own_cx, own_key) = (Arc::clone(self), cx.clone(), key.clone());
+        let joined = self.lists.rendering.join(key, move || async move {
+            shared.render_list(&own_cx, own_key).await
+        });
+        let joined = joined.await.map_err(|busy| {
+            Arc::new(Error::new(ErrorKind::Unavailable(Some(1)), format!("make the list: {busy}")))
+        })?;
+        joined.value
+    }
+
+    async fn render_list(self: Arc<Self>, cx: &Context, key: ListKey) -> Flow<Arc<RenderedList>> {
+        let Some(stack) = cx.generation.policies.stack(&key.0) else {
+            return Err(Arc::new(unknown_index(&key.0)));
+        };
+        let mut sources = Vec::new();
+        let mut valid_until = stack.next_rule_change(cx.now).unwrap_or(Timestamp::MAX);
+        for member in stack.members() {
+            let (names, until) = self.names_of(cx, &member.index).await?;
+            valid_until = valid_until.min(until);
+            sources.push(names);
+        }
+        let (stack, now, generation) = (Arc::clone(stack), cx.now, cx.generation.number);
+        let shared = Arc::clone(&self);
+        let work = move || {
+            let names = visible(&stack, &sources, now);
+            shared.write_list(&key, &names, generation, valid_until)
+        };
+        let list = tokio::task::spawn_blocking(work).await;
+        list.map_err(|error| Arc::new(Error::internal("make the list", error)))?.map_err(Arc::new)
+    }
+
+    fn write_list(
+        &self,
+        key: &ListKey,
+        names: &ProjectNames,
+        generation: u64,
+        valid_until: Timestamp,
+    ) -> Result<Arc<RenderedList>, Error> {
+        let failed = |error: io::Error| Error::internal("write the list", error);
+        let mut plain = Vec::new();
+        match key.1 {
+            Markup::Json => render_list_json(names, &mut plain),
+            Markup::Html => render_list_html(names, &mut plain),
+        }
+        .map_err(failed)?;
+        let etag = etag(&plain, key.2);
+        let body = compress(plain, key.2).map_err(failed)?;
+        let file_key = Key::RenderedList { index: key.0.clone(), variant: variant(key.1, key.2) };
+        let kept = self.store.put_small(&file_key, &body).and_then(|()| self.store.open_file(&file_key));
+        let file = kept.map_err(|error| Error::internal("keep the list", error))?;
+        let file = file.ok_or_else(|| {
+            Error::new(ErrorKind::Internal, "the list vanished as soon as it was written")
+        })?;
+        let list = Arc::new(RenderedList { file: Arc::new(file), etag, generation, valid_until });
+        let mut rendered = self.lists.rendered.lock().unwrap_or_else(PoisonError::into_inner);
+        rendered.insert(key.clone(), Arc::clone(&list));
+        Ok(list)
+    }
+
+    /// The names that one member knows, and until when.
+    async fn names_of(
+        self: &Arc<Self>,
+        cx: &Context,
+        index: &Arc<Index>,
+    ) -> Flow<(ProjectNames, Timestamp)> {
+        match &index.kind {
+            IndexKind::Stage(_) => {
+                let projects = self.records.projects(&index.name).await;
+                let projects = projects.map_err(|error| {
+                    Arc::new(Error::internal(format!("list the projects of {}", index.name), error))
+                })?;
+                let names = projects.iter().map(|project| &project.name).collect();
+                Ok((names, Timestamp::MAX))
+            }
+            IndexKind::Mirror(mirror) if mirror.mirror_no_project_list => {
+                Ok((ProjectNames::default(), Timestamp::MAX))
+            }
+            IndexKind::Mirror(mirror) => match self.mirror_names(cx, index, mirror).await {
+                Err(error) if mirror.optional => {
+                    tracing::warn!(index = %index.name, %error, "optional mirror left out of the list");
+                    Ok((ProjectNames::default(), later(cx.now, RETRY_AFTER)))
+                }
+                names => names,
+            },
+        }
+    }
+
+    async fn mirror_names(
+        self: &Arc<Self>,
+        cx: &Context,
+        index: &Arc<Index>,
+        mirror: &Mirror,
+    ) -> Flow<(ProjectNames, Timestamp)> {
+        let known = self.lists.sources.lock().unwrap_or_else(PoisonError::into_inner).get(&index.name).cloned();
+        let copy = self.list_copy(&index.name).map_err(Arc::new)?;
+        match (copy, known) {
+            (Some(names), Some(known)) if cx.now < known.fresh_until => Ok((names, known.fresh_until)),
+            (Some(names), _) if self.settings.offline => Ok((names, Timestamp::MAX)),
+            (None, _) if self.settings.offline => {
+                let message = format!("this gateway is offline and holds no project list of {}", index.name);
+                Err(Arc::new(Error::new(ErrorKind::Unavailable(None), message)))
+            }
+            (copy, known) => self.fetch_names(cx, index, mirror, copy, known).await,
+        }
+    }
+
+    async fn fetch_names(
+        self: &Arc<Self>,
+        cx: &Context,
+        index: &Arc<Index>,
+        mirror: &Mirror,
+        copy: Option<ProjectNames>,
+        known: Option<ListSource>,
+    ) -> Flow<(ProjectNames, Timestamp)> {
+        let (upstream, _) = self.upstream_of(cx, index).map_err(Arc::new)?;
+        let validators = known.map(|known| known.validators).filter(|_| copy.is_some());
+        let mut body = Vec::new();
+        let started = std::time::Instant::now();
+        let answer = upstream.project_list(validators.as_ref(), &mut body).await;
+        let result = upstream_result(&answer, page_result);
+        self.metrics.upstream_request(index.name.as_str(), result, started.elapsed());
+        let fresh_until = later(cx.now, mirror.mirror_cache_expiry);
+        let (names, validators) = match (answer, copy) {
+            (Ok(PageAnswer::NotModified { .. }), Some(names)) => (names, validators.unwrap_or_default()),
+            (Ok(PageAnswer::Found(page)), _) => {
+                let names = parse_names(&index.name, page.content_type, body).await?;
+                let key = Key::ProjectList { index: index.name.clone() };
+                if let Err(error) = self.store.put_small(&key, names.as_text().as_bytes()) {
+                    tracing::error!(index = %index.name, %error, "project list not kept");
+                }
+                (names, page.validators)
+            }
+            (Ok(PageAnswer::NotFound | PageAnswer::NotModified { .. }), copy) => {
+                return Ok((copy.unwrap_or_default(), fresh_until));
+            }
+            (Err(error), Some(names)) => {
+                tracing::warn!(index = %index.name, %error, "project list held before is answered");
+                return Ok((names, later(cx.now, RETRY_AFTER)));
+            }
+            (Err(error), None) => return Err(Arc::new(upstream_error(error))),
+        };
+        let source = ListSource { fresh_until, validators };
+        let mut sources = self.lists.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.insert(index.name.clone(), source);
+        Ok((names, fresh_until))
+    }
+
+    fn list_copy(&self, index: &IndexName) -> Result<Option<ProjectNames>, Error> {
+        let key = Key::ProjectList { index: index.clone() };
+        let text = self.store.read_small(&key, self.settings.project_list_bytes_max);
+        let text = text.map_err(|error| Error::internal("read the project list's copy", error))?;
+        let text = text.and_then(|text| String::from_utf8(text.into()).ok());
+        Ok(text.and_then(|text| ProjectNames::from_text(text).ok()))
+    }
+}
+
+async fn parse_names(
+    index: &IndexName,
+    content_type: Option<String>,
+    body: Vec<u8>,
+) -> Flow<ProjectNames> {
+    let work = move || parse_project_list(sniff(content_type.as_deref(), &body), &body);
+    let names = tokio::task::spawn_blocking(work).await;
+    let names = names.map_err(|error| Arc::new(Error::internal("read a project list", error)))?;
+    names.map_err(|error| {
+        let message = format!("{index} sent a project list that cannot be read: {error}");
+        Arc::new(Error::new(ErrorKind::BadGateway, message))
+    })
+}
+
+/// The names that the stack shows: a mirror's only where the rules let it speak for them.
+fn visible(stack: &Stack, sources: &[ProjectNames], now: Timestamp) -> ProjectNames {
+    let members = stack.members();
+    let holds = |index: &IndexName, project: &ProjectName| {
+        stack.position(index).is_some_and(|position| sources[position].contains(project))
+    };
+    let references: Vec<&ProjectNames> = sources.iter().collect();
+    ProjectNames::merge(&references, &mut |position, name| {
+        let Ok(project) = ProjectName::parse(name) else { return false };
+        if !members[position].index.is_mirror() {
+            return true;
+        }
+        match stack.decide_project(&project, now, &|index| holds(index, &project)) {
+            Verdict::Allow(allowed) => allowed.item().ask.contains(&position),
+            Verdict::Deny(_) => false,
+        }
+    })
+}
+
+fn variant(markup: Markup, encoding: Encoding) -> &'static str {
+    match (markup, encoding) {
+        (Markup::Json, Encoding::Identity) => "list.json",
+        (Markup::Json, Encoding::Gzip) => "list.json.gz",
+        (Markup::Json, Encoding::Zstd) => "list.json.zst",
+        (Markup::Html, Encoding::Identity) => "list.html",
+        (Markup::Html, Encoding::Gzip) => "list.html.gz",
+        (Markup::Html, Encoding::Zstd) => "list.html.zst",
+    }
+}
+
+fn compress(plain: Vec<u8>, encoding: Encoding) -> io::Result<Vec<u8>> {
+    match encoding {
+        Encoding::Identity => Ok(plain),
+        Encoding::Gzip => {
+            let level = flate2::Compression::new(GZIP_LEVEL);
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+            encoder.write_all(&plain)?;
+            encoder.finish()
+        }
+        Encoding::Zstd => zstd::bulk::compress(&plain, ZSTD_LEVEL),
+    }
+}
+
+fn list_reply(
+    ask: &Ask<'_>,
+    list: &RenderedList,
+    format: Format,
+    encoding: Encoding,
+    record: Record,
+) -> Reply {
+    let mut head = http::HeaderMap::new();
+    head.insert(ETAG, list.etag.to_header());
+    head.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    head.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding, User-Agent"));
+    let is_unchanged = is_not_modified(ask.headers, Some(&list.etag), None);
+    let status = if is_unchanged { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+    let length = list.file.len();
+    if !is_unchanged {
+        head.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+        head.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        if let Some(encoding) = encoding.content_encoding() {
+            head.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+        }
+    }
+    let body = if is_unchanged || ask.head {
+        Body::Empty
+    } else {
+        Body::File { file: Arc::clone(&list.file), start: 0, length }
+    };
+    Reply { status, reason: None, head: Arc::new(head), body, record }
+}

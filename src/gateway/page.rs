@@ -1,0 +1,282 @@
+//! The page flow: resolve, merge, filter, render once for everybody, answer.
+//!
+//! A hot request finds its page rendered: it parses nothing, renders nothing, asks no records and
+//! holds no lock across an await.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::HeaderValue;
+use http::StatusCode;
+use http::header::CACHE_CONTROL;
+use http::header::CONTENT_ENCODING;
+use http::header::CONTENT_LENGTH;
+use http::header::CONTENT_TYPE;
+use http::header::ETAG;
+use http::header::VARY;
+
+use super::ask::Ask;
+use super::context::Context;
+use super::context::Shared;
+use super::error::Error;
+use super::error::ErrorKind;
+use super::refusal;
+use super::reply::Body;
+use super::reply::CacheResult;
+use super::reply::Decision;
+use super::reply::Record;
+use super::reply::Reply;
+use super::resolve::Resolution;
+use super::resolve::Resolved;
+use super::source::Patience;
+use crate::cache::Flights;
+use crate::cache::RenderedKey;
+use crate::cache::RenderedPage;
+use crate::model::IndexName;
+use crate::model::ProjectName;
+use crate::model::Sha256;
+use crate::model::Timestamp;
+use crate::page::Decided;
+use crate::page::Entry;
+use crate::page::FileLinks;
+use crate::page::PageForm;
+use crate::page::Ruling;
+use crate::page::filter;
+use crate::page::render_html;
+use crate::page::render_json;
+use crate::policy::Candidate;
+use crate::policy::Denial;
+use crate::policy::OnBlock;
+use crate::policy::ProjectView;
+use crate::policy::Verdict;
+use crate::protocol::ETag;
+use crate::protocol::Encoding;
+use crate::protocol::Format;
+use crate::protocol::is_not_modified;
+use crate::protocol::negotiate;
+
+/// gzip's level: past 6 a page shrinks by little and costs much.
+const GZIP_LEVEL: u32 = 6;
+
+/// zstd's level: its own default.
+const ZSTD_LEVEL: i32 = 3;
+
+/// Hexadecimal digits of a page's tag: 128 bits of its sha256 tell versions of a page apart.
+const ETAG_DIGITS: usize = 32;
+
+/// Renderings under way.
+pub(super) type Renderings = Flights<RenderedKey, Result<Rendered, Arc<Error>>>;
+
+/// How a page came out.
+#[derive(Debug, Clone)]
+pub(super) enum Rendered {
+    /// A page, and what the caches of its sources did.
+    Page(Arc<RenderedPage>, CacheResult),
+    /// Refused as a whole.
+    Refused(Denial),
+    /// Nobody knows the project.
+    Unknown,
+}
+
+/// Which page in which shape.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    pub(super) index: IndexName,
+    pub(super) project: ProjectName,
+    pub(super) form: PageForm,
+    pub(super) format: Format,
+    pub(super) encoding: Encoding,
+}
+
+impl Wanted {
+    /// Every combination has its own number: 5 forms, 3 formats, 3 encodings.
+    fn key(&self) -> RenderedKey {
+        let position = |at: Option<usize>| u8::try_from(at.unwrap_or(0)).unwrap_or(0);
+        let form = position(PageForm::ALL.iter().position(|one| *one == self.form));
+        let format = position(Format::ALL.iter().position(|one| *one == self.format));
+        let encoding = position(Encoding::ALL.iter().position(|one| *one == self.encoding));
+        RenderedKey {
+            index: self.index.clone(),
+            project: self.project.clone(),
+            variant: (form * 3 + format) * 3 + encoding,
+        }
+    }
+}
+
+impl Shared {
+    /// Answers a project page.
+    pub(super) async fn project_page(
+        self: &Arc<Self>,
+        cx: &Context,
+        ask: &Ask<'_>,
+        index: &IndexName,
+        project: &ProjectName,
+        form: PageForm,
+        mut record: Record,
+    ) -> Result<Reply, (Arc<Error>, Record)> {
+        let format = match negotiate(ask.headers, ask.query) {
+            Ok(format) => format,
+            Err(error) => {
+                let error = Error::new(ErrorKind::NotAcceptable, error.to_string());
+                return Err((Arc::new(error), record));
+            }
+        };
+        let encoding = Encoding::of(ask.headers);
+        let (index, project) = (index.clone(), project.clone());
+        let wanted = Wanted { index, project, form, format, encoding };
+        let key = wanted.key();
+        if let Some(page) = self.rendered.get(&key, cx.generation.number, cx.now) {
+            record.cache = CacheResult::Hit;
+            return Ok(page_reply(ask, &page, record));
+        }
+        let (shared, own_cx) = (Arc::clone(self), cx.clone());
+        let joined = self.renderings.join(key, move || async move {
+            shared.render(&own_cx, wanted).await
+        });
+        let rendered = match joined.await {
+            Ok(joined) => joined.value,
+            Err(error) => {
+                let kind = ErrorKind::Unavailable(Some(1));
+                Err(Arc::new(Error::new(kind, format!("render the page: {error}"))))
+            }
+        };
+        match rendered {
+            Ok(Rendered::Page(page, cache)) => {
+                record.cache = cache;
+                Ok(page_reply(ask, &page, record))
+            }
+            Ok(Rendered::Refused(denial)) => {
+                self.count_denial(&denial);
+                Ok(refusal::project_refused(&denial, ask.path, record))
+            }
+            Ok(Rendered::Unknown) => {
+                let project = record.project.as_ref().map(ToString::to_string).unwrap_or_default();
+                let error = Error::not_found(format!("The project {project} does not exist."));
+                Err((Arc::new(error), record))
+            }
+            Err(error) => Err((error, record)),
+        }
+    }
+
+    async fn render(
+        self: &Arc<Self>,
+        cx: &Context,
+        wanted: Wanted,
+    ) -> Result<Rendered, Arc<Error>> {
+        let resolved = self.resolve(cx, &wanted.index, &wanted.project, Patience::Page).await?;
+        let resolved = match resolved {
+            Resolution::Known(resolved) => resolved,
+            Resolution::Refused(denial) => return Ok(Rendered::Refused(denial)),
+            Resolution::Unknown => return Ok(Rendered::Unknown),
+        };
+        let cache = resolved.cache;
+        let (shared, own_cx) = (Arc::clone(self), cx.clone());
+        let work = move || {
+            let page = Arc::new(render_page(&own_cx, &wanted, &resolved));
+            shared.rendered.insert(wanted.key(), Arc::clone(&page));
+            page
+        };
+        let page = tokio::task::spawn_blocking(work).await;
+        let page = page.map_err(|error| Arc::new(Error::internal("render the page", error)))?;
+        Ok(Rendered::Page(page, cache))
+    }
+
+    /// Counts a refusal by its rule.
+    pub(super) fn count_denial(&self, denial: &Denial) {
+        use crate::telemetry::Mode;
+        use crate::telemetry::Ruling;
+        let (index, rule) = (&denial.rule().index, refusal::rule_text(denial));
+        self.metrics.decision(index.as_str(), &rule, Ruling::Deny, Mode::Enforce);
+    }
+}
+
+/// Filters, renders and compresses; blocking, milliseconds for a large page.
+fn render_page(cx: &Context, wanted: &Wanted, resolved: &Resolved) -> RenderedPage {
+    let view = resolved.stack.view(&wanted.project);
+    let filtered = filter(&resolved.merged, &mut |entry| decide(&view, entry, cx.now));
+    let links = FileLinks::new(wanted.form, &wanted.index);
+    let plain = match wanted.format {
+        Format::Json => render_json(&filtered, &links),
+        Format::HtmlV1 | Format::Html => render_html(&filtered, &links),
+    };
+    let changes = [filtered.next_change, resolved.stack.next_rule_change(cx.now)];
+    let valid_until = changes.into_iter().flatten().fold(resolved.valid_until, Timestamp::min);
+    let etag = etag(&plain, wanted.encoding);
+    let body = encode(plain, wanted.encoding);
+    let head_not_modified = page_head(wanted, &etag);
+    let mut head = head_not_modified.clone();
+    head.insert(CONTENT_TYPE, HeaderValue::from_static(wanted.format.content_type()));
+    head.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    if let Some(encoding) = wanted.encoding.content_encoding() {
+        head.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+    }
+    RenderedPage {
+        head: Arc::new(head),
+        head_not_modified: Arc::new(head_not_modified),
+        body: body.into(),
+        etag,
+        generation: cx.generation.number,
+        valid_until,
+    }
+}
+
+/// The one decision, as a page sees it.
+pub(super) fn decide(view: &ProjectView<'_>, entry: &Entry<'_>, now: Timestamp) -> Decided {
+    let candidate = Candidate { file: entry.file, member: entry.member, status: entry.state };
+    let ruling = match view.decide_file(&candidate, now) {
+        Verdict::Allow(_) => Ruling::List,
+        Verdict::Deny(denial) => match denial.on_block() {
+            OnBlock::Hide => Ruling::Hide,
+            OnBlock::Yank => Ruling::ListAsYanked(denial.words().into()),
+        },
+    };
+    Decided { ruling, next_change: view.next_change(&candidate, now) }
+}
+
+/// The headers that a 200 and a 304 share. `no-cache`: a fresh rule must reach clients at once.
+fn page_head(wanted: &Wanted, etag: &ETag) -> HeaderMap {
+    let mut head = HeaderMap::new();
+    head.insert(ETAG, etag.to_header());
+    head.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    let vary = match wanted.form {
+        PageForm::Simple | PageForm::SimpleNoSlash | PageForm::Default => "Accept, Accept-Encoding",
+        PageForm::Index | PageForm::IndexNoSlash => "Accept, Accept-Encoding, User-Agent",
+    };
+    head.insert(VARY, HeaderValue::from_static(vary));
+    head
+}
+
+pub(super) fn etag(plain: &[u8], encoding: Encoding) -> ETag {
+    let digits = &Sha256::of(plain).to_hex()[..ETAG_DIGITS];
+    let inside = match encoding.content_encoding() {
+        Some(encoding) => format!("{digits}-{encoding}"),
+        None => digits.to_owned(),
+    };
+    ETag::parse(&inside).expect("hexadecimal digits may stand in an entity tag")
+}
+
+fn encode(plain: Vec<u8>, encoding: Encoding) -> Vec<u8> {
+    use std::io::Write as _;
+    let encoded = match encoding {
+        Encoding::Identity => Ok(plain),
+        Encoding::Gzip => {
+            let level = flate2::Compression::new(GZIP_LEVEL);
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+            encoder.write_all(&plain).and_then(|()| encoder.finish())
+        }
+        Encoding::Zstd => zstd::bulk::compress(&plain, ZSTD_LEVEL),
+    };
+    encoded.expect("compressing from memory to memory cannot fail")
+}
+
+fn page_reply(ask: &Ask<'_>, page: &RenderedPage, mut record: Record) -> Reply {
+    record.decision = Decision::Allow;
+    let (status, head, body) = if is_not_modified(ask.headers, Some(&page.etag), None) {
+        (StatusCode::NOT_MODIFIED, &page.head_not_modified, Body::Empty)
+    } else if ask.head {
+        (StatusCode::OK, &page.head, Body::Empty)
+    } else {
+        (StatusCode::OK, &page.head, Body::Bytes(page.body.clone()))
+    };
+    Reply { status, reason: None, head: Arc::clone(head), body, record }
+}

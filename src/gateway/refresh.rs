@@ -1,0 +1,297 @@
+//! Asking an upstream for a page, and keeping the answer in memory and on disk.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::context::Context;
+use super::context::Shared;
+use super::error::Error;
+use super::error::ErrorKind;
+use super::reply::CacheResult;
+use super::source::later;
+use crate::cache::SourcePage;
+use crate::cache::Validity;
+use crate::model::IndexName;
+use crate::model::ProjectName;
+use crate::model::ProjectState;
+use crate::model::Timestamp;
+use crate::page::LearnedFiles;
+use crate::page::Markup;
+use crate::page::ProjectPage;
+use crate::page::StoredMeta;
+use crate::page::carry_over;
+use crate::page::from_stored;
+use crate::page::parse_html;
+use crate::page::parse_json;
+use crate::page::sniff;
+use crate::page::to_stored;
+use crate::policy::Index;
+use crate::policy::Mirror;
+use crate::store::Key;
+use crate::telemetry::UpstreamResult;
+use crate::upstream::Page;
+use crate::upstream::PageAnswer;
+use crate::upstream::Upstream;
+use crate::upstream::UpstreamError;
+use crate::upstream::Validators;
+
+/// Shortest time for which an upstream's own `max-age` is honoured: another gateway says `no-cache`
+/// and would be asked for every single request.
+const FRESH_MIN: Duration = Duration::from_secs(5);
+
+/// Longest time for which "no such project" is believed: new projects should appear soon.
+const UNKNOWN_MAX: Duration = Duration::from_mins(5);
+
+/// A page that upstream has just made or confirmed.
+#[derive(Debug, Clone)]
+pub(super) struct Refreshed {
+    /// The page.
+    pub(super) held: Arc<SourcePage>,
+    /// Whether it was fetched or only confirmed.
+    pub(super) cache: CacheResult,
+}
+
+impl Shared {
+    /// Asks upstream and keeps what it says.
+    pub(super) async fn refresh(
+        self: &Arc<Self>,
+        cx: &Context,
+        index: &Arc<Index>,
+        project: &ProjectName,
+        old: Option<Arc<SourcePage>>,
+    ) -> Result<Refreshed, Error> {
+        let (upstream, mirror) = self.upstream_of(cx, index)?;
+        // A page that was only kept after it vanished must not be confirmed by its old tag.
+        let known = old.as_ref().filter(|old| old.page.is_some() && old.vanished_at.is_none());
+        let validators = known.map(|old| Validators {
+            etag: old.validity.etag.clone(),
+            last_modified: old.validity.last_modified.clone(),
+        });
+        let started = std::time::Instant::now();
+        let answer = upstream.page(project, validators.as_ref()).await;
+        let result = upstream_result(&answer, page_result);
+        self.metrics.upstream_request(index.name.as_str(), result, started.elapsed());
+        let now = self.clock.now();
+        let answer = answer.map_err(upstream_error)?;
+        let (held, cache) = match (answer, old) {
+            (PageAnswer::NotModified { max_age }, Some(old)) => {
+                (confirmed(&old, mirror, now, max_age), CacheResult::Revalidated)
+            }
+            (PageAnswer::NotModified { .. }, None) => {
+                let message = format!("{} answered 304 to an unconditional request", index.name);
+                return Err(Error::new(ErrorKind::BadGateway, message));
+            }
+            (PageAnswer::NotFound, old) => (vanished(mirror, now, old, None), CacheResult::Miss),
+            (PageAnswer::Found(page), old) => {
+                let (index, project) = (index.clone(), project.clone());
+                let shared = Arc::clone(self);
+                let work = move || shared.take_in(&index, &project, page, old, now);
+                let taken = tokio::task::spawn_blocking(work).await;
+                let taken = taken.map_err(|error| Error::internal("read a page", error))??;
+                (taken, CacheResult::Miss)
+            }
+        };
+        let held = Arc::new(held);
+        self.sources.insert(&index.name, project, Arc::clone(&held));
+        if cache == CacheResult::Revalidated {
+            self.write_copy(&index.name, mirror, &held);
+        }
+        Ok(Refreshed { held, cache })
+    }
+
+    /// Parses a page, completes it with what is known of its files, and keeps a copy on disk.
+    fn take_in(
+        &self,
+        index: &Arc<Index>,
+        project: &ProjectName,
+        page: Page,
+        old: Option<Arc<SourcePage>>,
+        now: Timestamp,
+    ) -> Result<SourcePage, Error> {
+        let Some(mirror) = index.mirror() else {
+            return Err(Error::new(ErrorKind::Internal, format!("{} is no mirror", index.name)));
+        };
+        let url = page.final_url.as_str();
+        let parsed = match sniff(page.content_type.as_deref(), &page.body) {
+            Markup::Json => parse_json(&page.body, url, project),
+            Markup::Html => parse_html(&page.body, url, project),
+        };
+        let mut parsed = parsed.map_err(|error| {
+            let message = format!("{} sent a page of {project} that cannot be read: {error}", index.name);
+            Error::new(ErrorKind::BadGateway, message)
+        })?;
+        let had_files = old.as_ref().and_then(|old| old.page.as_ref()).is_some_and(|old| !old.files.is_empty());
+        let is_quarantined = parsed.status.state == ProjectState::Quarantined;
+        if parsed.files.is_empty() && had_files && !is_quarantined {
+            return Ok(vanished(mirror, now, old, Some(parsed)));
+        }
+        carry_over(&mut parsed, old.as_ref().and_then(|old| old.page.as_deref()), now);
+        self.learned(&index.name, project).apply(&mut parsed);
+        let validity = Validity {
+            confirmed_at: now,
+            fresh_until: fresh_until(mirror, now, page.max_age),
+            etag: page.validators.etag,
+            last_modified: page.validators.last_modified,
+        };
+        let held = SourcePage { page: Some(Arc::new(parsed)), validity, vanished_at: None };
+        self.write_copy(&index.name, mirror, &held);
+        Ok(held)
+    }
+
+    /// The upstream of a mirror.
+    pub(super) fn upstream_of<'a>(
+        &self,
+        cx: &'a Context,
+        index: &'a Index,
+    ) -> Result<(&'a Arc<Upstream>, &'a Mirror), Error> {
+        let upstream = cx.generation.upstreams.get(&index.name);
+        upstream.zip(index.mirror()).ok_or_else(|| {
+            let message = format!("{} has no mirror_url, so there is nobody to ask", index.name);
+            Error::new(ErrorKind::BadGateway, message)
+        })
+    }
+
+    /// What was learned of a project's files as they passed through; damage counts as nothing.
+    pub(super) fn learned(&self, index: &IndexName, project: &ProjectName) -> LearnedFiles {
+        let key = Key::Learned { index: index.clone(), project: project.clone() };
+        let text = self.store.read_small(&key, self.settings.page_bytes_max).unwrap_or_else(|error| {
+            tracing::error!(%index, %project, %error, "what was learned of its files cannot be read");
+            None
+        });
+        text.and_then(|text| LearnedFiles::from_stored(&text).ok()).unwrap_or_default()
+    }
+
+    /// The copy on disk, completed with what was learned since; damage counts as absence.
+    pub(super) fn read_copy(
+        &self,
+        index: &IndexName,
+        mirror: &Mirror,
+        project: &ProjectName,
+    ) -> Result<Option<SourcePage>, Error> {
+        let key = Key::Page { index: index.clone(), project: project.clone() };
+        // A copy states more than the page did, such as first-seen times.
+        let text = self.store.read_small(&key, 2 * self.settings.page_bytes_max);
+        let text = text.map_err(|error| Error::internal(format!("open the page copy of {project} in {index}"), error))?;
+        let Some(text) = text else { return Ok(None) };
+        match from_stored(&text, project) {
+            Ok((_, meta)) if Some(&meta.final_url) != mirror.mirror_url.as_ref() => Ok(None),
+            Ok((mut page, meta)) => {
+                self.learned(index, project).apply(&mut page);
+                let max_age = meta.max_age_seconds.map(Duration::from_secs);
+                let validity = Validity {
+                    confirmed_at: meta.fetched_at,
+                    fresh_until: fresh_until(mirror, meta.fetched_at, max_age),
+                    etag: meta.etag,
+                    last_modified: meta.last_modified,
+                };
+                Ok(Some(SourcePage { page: Some(Arc::new(page)), validity, vanished_at: None }))
+            }
+            Err(error) => {
+                tracing::warn!(%index, %project, %error, "page copy passed over");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Keeps a copy on disk; a disk that fails is logged, and the page is answered all the same.
+    fn write_copy(&self, index: &IndexName, mirror: &Mirror, held: &SourcePage) {
+        let Some(page) = &held.page else { return };
+        let validity = &held.validity;
+        let fresh_for = validity.fresh_until.duration_since(validity.confirmed_at);
+        let meta = StoredMeta {
+            // A copy is good only for the upstream it was made of.
+            final_url: mirror.mirror_url.clone().unwrap_or_default(),
+            fetched_at: validity.confirmed_at,
+            etag: validity.etag.clone(),
+            last_modified: validity.last_modified.clone(),
+            max_age_seconds: u64::try_from(fresh_for.as_secs()).ok(),
+        };
+        let key = Key::Page { index: index.clone(), project: page.project.clone() };
+        if let Err(error) = self.store.put_small(&key, &to_stored(page, &meta)) {
+            tracing::error!(%index, project = %page.project, %error, "page copy not kept");
+        }
+    }
+
+}
+
+/// How an upstream request went, for the metrics.
+pub(super) fn upstream_result<T>(
+    answer: &Result<T, UpstreamError>,
+    of_answer: impl Fn(&T) -> UpstreamResult,
+) -> UpstreamResult {
+    match answer {
+        Ok(answer) => of_answer(answer),
+        Err(UpstreamError::Timeout { .. }) => UpstreamResult::Timeout,
+        Err(UpstreamError::Unavailable { .. }) => UpstreamResult::Failed,
+        Err(UpstreamError::Refused { .. }) => UpstreamResult::Refused,
+        Err(UpstreamError::TooLarge { .. } | UpstreamError::Broken { .. }) => UpstreamResult::Invalid,
+    }
+}
+
+/// What a page's answer counts as.
+pub(super) fn page_result<B>(answer: &PageAnswer<B>) -> UpstreamResult {
+    match answer {
+        PageAnswer::Found(_) => UpstreamResult::Fetched,
+        PageAnswer::NotModified { .. } => UpstreamResult::Unchanged,
+        PageAnswer::NotFound => UpstreamResult::Absent,
+    }
+}
+
+/// An upstream's trouble as ours: never "not found".
+pub(super) fn upstream_error(error: UpstreamError) -> Error {
+    let kind = match &error {
+        UpstreamError::Unavailable { retry_after, .. } => {
+            let seconds = retry_after.map(|wait| u32::try_from(wait.as_secs()).unwrap_or(u32::MAX));
+            ErrorKind::Unavailable(seconds)
+        }
+        UpstreamError::Timeout { .. } => ErrorKind::Unavailable(None),
+        UpstreamError::Refused { .. }
+        | UpstreamError::TooLarge { .. }
+        | UpstreamError::Broken { .. } => ErrorKind::BadGateway,
+    };
+    Error::new(kind, error.to_string())
+}
+
+fn fresh_until(mirror: &Mirror, from: Timestamp, max_age: Option<Duration>) -> Timestamp {
+    let expiry = mirror.mirror_cache_expiry;
+    later(from, max_age.map_or(expiry, |age| expiry.min(age.max(FRESH_MIN))))
+}
+
+fn confirmed(
+    old: &SourcePage,
+    mirror: &Mirror,
+    now: Timestamp,
+    max_age: Option<Duration>,
+) -> SourcePage {
+    let mut held = old.clone();
+    held.validity.confirmed_at = now;
+    held.validity.fresh_until = fresh_until(mirror, now, max_age);
+    held
+}
+
+/// Upstream has nothing of the project (any more): its last good files stay for `keep_last_good`.
+fn vanished(
+    mirror: &Mirror,
+    now: Timestamp,
+    old: Option<Arc<SourcePage>>,
+    empty: Option<ProjectPage>,
+) -> SourcePage {
+    let good = old.filter(|old| {
+        let lists_files = old.page.as_ref().is_some_and(|page| !page.files.is_empty());
+        lists_files && now < later(old.validity.confirmed_at, mirror.keep_last_good)
+    });
+    if let Some(good) = good {
+        let mut kept = SourcePage::clone(&good);
+        kept.vanished_at = kept.vanished_at.or(Some(now));
+        // Confirmed when it was last seen whole, which is what `keep_last_good` counts from.
+        kept.validity.fresh_until = later(now, mirror.mirror_cache_expiry);
+        return kept;
+    }
+    let validity = Validity {
+        confirmed_at: now,
+        fresh_until: later(now, mirror.mirror_cache_expiry.min(UNKNOWN_MAX)),
+        etag: None,
+        last_modified: None,
+    };
+    SourcePage { page: empty.map(Arc::new), validity, vanished_at: None }
+}

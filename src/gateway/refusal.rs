@@ -1,0 +1,93 @@
+//! A denial as an answer that explains itself inside unmodified clients (index-api.md §8).
+//!
+//! pip prints the HTTP/1.1 reason phrase, uv the problem's title and detail; never 404, or a client
+//! would look for the same name in its next index.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::HeaderValue;
+use http::StatusCode;
+use http::header::CACHE_CONTROL;
+use http::header::CONTENT_LENGTH;
+use http::header::CONTENT_TYPE;
+use http::header::RETRY_AFTER;
+
+use super::error::Error;
+use super::error::ErrorKind;
+use super::reply::Body;
+use super::reply::Decision;
+use super::reply::Record;
+use super::reply::Reply;
+use crate::policy::Denial;
+use crate::protocol::Problem;
+use crate::protocol::reason_phrase;
+
+/// A refused file or sidecar: 403.
+pub(super) fn file_refused(denial: &Denial, path: &str, record: Record) -> Reply {
+    refused(StatusCode::FORBIDDEN, denial, path, record)
+}
+
+/// A project refused as a whole: 451.
+pub(super) fn project_refused(denial: &Denial, path: &str, record: Record) -> Reply {
+    refused(StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, denial, path, record)
+}
+
+fn refused(status: StatusCode, denial: &Denial, path: &str, mut record: Record) -> Reply {
+    record.decision = Decision::Deny;
+    record.rule = Some(rule_text(denial));
+    let short = denial.short();
+    let problem = Problem {
+        kind: "about:blank",
+        title: &short,
+        status: status.as_u16(),
+        detail: &denial.detail(),
+        instance: path,
+    };
+    let body = problem.to_body();
+    let head = head(Problem::CONTENT_TYPE, body.len(), "no-store");
+    let reason = Some(reason_phrase(&short).into());
+    Reply { status, reason, head: Arc::new(head), body: Body::Bytes(body), record }
+}
+
+/// `file:line` of the rule, or the policy's name where no file holds it.
+pub(super) fn rule_text(denial: &Denial) -> Arc<str> {
+    let rule = denial.rule();
+    match &rule.location {
+        Some(location) => format!("{}:{}", location.file, location.line).into(),
+        None => Arc::clone(&rule.policy),
+    }
+}
+
+/// A failed flow as an answer; what a client may not see goes to the log, here and only here.
+pub(super) fn failed(error: &Error, path: &str, record: Record) -> Reply {
+    let status = error.kind.status();
+    if status.is_server_error() {
+        tracing::error!(path, status = status.as_u16(), %error, "request failed");
+    }
+    let title = status.canonical_reason().unwrap_or("error");
+    let problem = Problem {
+        kind: "about:blank",
+        title,
+        status: status.as_u16(),
+        detail: &error.message,
+        instance: path,
+    };
+    let body = problem.to_body();
+    let mut head = head(Problem::CONTENT_TYPE, body.len(), "no-store");
+    if let ErrorKind::Unavailable(Some(seconds)) = error.kind {
+        // In seconds: poetry parses a number and nothing else (index-api.md §8).
+        head.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    let reason = Some(reason_phrase(&error.message).into());
+    Reply { status, reason, head: Arc::new(head), body: Body::Bytes(body), record }
+}
+
+/// The three headers that every answer with a body in memory has.
+pub(super) fn head(content_type: &'static str, length: usize, caching: &'static str) -> HeaderMap {
+    let mut head = HeaderMap::new();
+    head.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    head.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    head.insert(CACHE_CONTROL, HeaderValue::from_static(caching));
+    head
+}

@@ -1,0 +1,111 @@
+//! An axum router behind a door: HTTP/1.1, or HTTP/2 where TLS agreed on it.
+
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::Router;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use pingora::apps::ServerApp;
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::protocols::{ALPN, Stream};
+use pingora::server::ShutdownWatch;
+
+use super::Limits;
+
+/// Smallest buffer that hyper accepts for a request head.
+const HEAD_MIN: usize = 8 << 10;
+
+/// Who asks, as an extension of each request; nothing for a Unix socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress(pub Option<IpAddr>);
+
+/// A router as an application of a door.
+#[derive(Debug, Clone)]
+pub struct AxumApp {
+    router: Router,
+    limits: Limits,
+}
+
+impl AxumApp {
+    /// Serves this router within these limits.
+    #[must_use]
+    pub fn new(router: Router, limits: Limits) -> Self {
+        Self { router, limits }
+    }
+}
+
+#[async_trait]
+impl ServerApp for AxumApp {
+    async fn process_new(
+        self: &Arc<Self>,
+        stream: Stream,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Stream> {
+        let peer = stream.get_socket_digest();
+        let peer = peer
+            .as_ref()
+            .and_then(|digest| digest.peer_addr())
+            .and_then(SocketAddr::as_inet);
+        let client = ClientAddress(peer.map(std::net::SocketAddr::ip));
+        let is_http2 = stream.selected_alpn_proto() == Some(ALPN::H2);
+        let router = TowerToHyperService::new(self.router.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(client);
+            router.call(request)
+        });
+        let io = TokioIo::new(stream);
+        let outcome = if is_http2 {
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder
+                .timer(TokioTimer::new())
+                .max_header_list_size(self.head_max());
+            builder.keep_alive_interval(self.limits.idle_timeout);
+            let mut connection = pin!(builder.serve_connection(io, service));
+            tokio::select! {
+                outcome = connection.as_mut() => outcome,
+                () = stopping(shutdown) => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
+        } else {
+            let mut builder = http1::Builder::new();
+            // This time runs while a connection rests as well: between requests it is the shorter
+            // of the two that counts.
+            builder
+                .timer(TokioTimer::new())
+                .header_read_timeout(self.limits.head_timeout);
+            builder.max_buf_size(self.limits.head.max(HEAD_MIN));
+            let mut connection = pin!(builder.serve_connection(io, service));
+            tokio::select! {
+                outcome = connection.as_mut() => outcome,
+                () = stopping(shutdown) => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(%error, "a connection broke");
+        }
+        None
+    }
+}
+
+impl AxumApp {
+    fn head_max(&self) -> u32 {
+        u32::try_from(self.limits.head).unwrap_or(u32::MAX)
+    }
+}
+
+async fn stopping(shutdown: &ShutdownWatch) {
+    // Fails only when whoever could ask is gone, which is a stop as well.
+    let _ = shutdown.clone().wait_for(|is_stopping| *is_stopping).await;
+}

@@ -1,0 +1,396 @@
+//! Watches a client between requests: a head has a total deadline and a total size, and a connection
+//! may rest only so long.
+//!
+//! The HTTP machinery restarts its own timer with every byte and takes heads of a mebibyte. It reads
+//! through this guard, which sits above TLS, so that even there a refusal can be answered in HTTP. The
+//! guard cannot see where a head ends; the door tells it through the [`HeadWatch`] that travels
+//! with the connection.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, ready};
+
+use async_trait::async_trait;
+use pingora::http::ResponseHeader;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::{SslDigest, TlsRef};
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl,
+    TimingDigest, UniqueID, UniqueIDType,
+};
+use pingora::proxy::Session;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::Limits;
+use crate::telemetry::Refusal;
+
+const TOO_SLOW: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const TOO_LARGE: &[u8] =
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// Where a connection is: even while a request is awaited, odd while one is answered.
+#[derive(Debug, Default)]
+pub(super) struct HeadWatch(AtomicU32);
+
+impl HeadWatch {
+    /// The watch of the connection that a session came in by, if it has one.
+    pub(super) fn of(session: &Session) -> Option<Arc<Self>> {
+        let travelling = session
+            .digest()?
+            .proxy_digest
+            .as_ref()?
+            .user_data
+            .as_ref()?;
+        travelling.downcast_ref::<Arc<Self>>().map(Arc::clone)
+    }
+
+    /// The head is complete.
+    pub(super) fn head_read(&self) {
+        self.0.fetch_or(1, Ordering::Relaxed);
+    }
+
+    /// The answer is complete; the next request is awaited.
+    pub(super) fn answered(&self) {
+        let now = self.0.load(Ordering::Relaxed);
+        self.0.store((now | 1).wrapping_add(1), Ordering::Relaxed);
+    }
+}
+
+/// What is reported when the guard refuses.
+pub(super) type OnRefusal = Arc<dyn Fn(Refusal) + Send + Sync>;
+
+/// A guarded connection.
+pub(super) struct HeadGuard<S> {
+    inner: S,
+    limits: Arc<Limits>,
+    watch: Arc<HeadWatch>,
+    /// The state of the watch that `read` and `timer` belong to.
+    seen: u32,
+    /// Bytes of the head so far.
+    read: usize,
+    /// Until when the first byte, or the whole head, must be here.
+    deadline: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+    on_refusal: OnRefusal,
+    travelling: Option<Arc<ProxyDigest>>,
+}
+
+impl<S: IO> HeadGuard<S> {
+    pub(super) fn new(inner: S, limits: Arc<Limits>, on_refusal: OnRefusal) -> Self {
+        let watch = Arc::new(HeadWatch::default());
+        // The machinery hands this value from a connection to each of its sessions untouched. It is
+        // meant for an answer to CONNECT, hence the header.
+        let header = ResponseHeader::build_no_case(200, None).ok();
+        let travelling = header
+            .map(|header| ProxyDigest::new(Box::new(header), Some(Box::new(Arc::clone(&watch)))));
+        Self {
+            inner,
+            limits,
+            watch,
+            seen: 0,
+            read: 0,
+            deadline: None,
+            timer: None,
+            on_refusal,
+            travelling: travelling.map(Arc::new),
+        }
+    }
+
+    /// Follows the watch; says whether a request is awaited.
+    fn is_awaiting(&mut self) -> bool {
+        let now = self.watch.0.load(Ordering::Relaxed);
+        if now != self.seen {
+            (self.seen, self.read, self.deadline) = (now, 0, None);
+        }
+        now.is_multiple_of(2)
+    }
+
+    /// Resolves when the time for the first byte, or for the whole head, is over.
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let is_idle = self.read == 0;
+        let allowed = if is_idle {
+            self.limits.idle_timeout
+        } else {
+            self.limits.head_timeout
+        };
+        let deadline = *self
+            .deadline
+            .get_or_insert_with(|| Instant::now() + allowed);
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
+        timer.as_mut().poll(context)
+    }
+
+    /// Answers, as far as the peer takes it at once, and breaks the connection off.
+    fn refuse(
+        &mut self,
+        context: &mut Context<'_>,
+        reason: Refusal,
+        answer: &[u8],
+    ) -> Poll<io::Result<()>> {
+        (self.on_refusal)(reason);
+        if let Poll::Ready(Ok(_)) = Pin::new(&mut self.inner).poll_write(context, answer) {
+            let _ = Pin::new(&mut self.inner).poll_flush(context);
+        }
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the request head broke a limit",
+        )))
+    }
+}
+
+impl<S: IO> AsyncRead for HeadGuard<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.is_awaiting() {
+            return Pin::new(&mut self.inner).poll_read(context, buffer);
+        }
+        let before = buffer.filled().len();
+        if let Poll::Ready(outcome) = Pin::new(&mut self.inner).poll_read(context, buffer) {
+            outcome?;
+            let fresh = buffer.filled().len() - before;
+            if fresh > 0 && self.read == 0 {
+                self.deadline = Some(Instant::now() + self.limits.head_timeout);
+            }
+            self.read += fresh;
+            if self.read > self.limits.head {
+                return self.refuse(context, Refusal::HeadSize, TOO_LARGE);
+            }
+            if fresh == 0
+                || self
+                    .deadline
+                    .is_none_or(|deadline| Instant::now() < deadline)
+            {
+                return Poll::Ready(Ok(()));
+            }
+        } else {
+            ready!(self.poll_deadline(context));
+        }
+        if self.read == 0 {
+            // Rested too long: as if the client had closed, which is what it will see.
+            return Poll::Ready(Ok(()));
+        }
+        self.refuse(context, Refusal::HeadTime, TOO_SLOW)
+    }
+}
+
+impl<S: IO> AsyncWrite for HeadGuard<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+#[async_trait]
+impl<S: IO> Shutdown for HeadGuard<S> {
+    async fn shutdown(&mut self) {
+        Shutdown::shutdown(&mut self.inner).await;
+    }
+}
+
+impl<S: IO> UniqueID for HeadGuard<S> {
+    fn id(&self) -> UniqueIDType {
+        self.inner.id()
+    }
+}
+
+impl<S: IO> Ssl for HeadGuard<S> {
+    fn get_ssl(&self) -> Option<&TlsRef> {
+        self.inner.get_ssl()
+    }
+
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.inner.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.inner.selected_alpn_proto()
+    }
+}
+
+impl<S: IO> GetSocketDigest for HeadGuard<S> {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.inner.get_socket_digest()
+    }
+}
+
+impl<S: IO> GetTimingDigest for HeadGuard<S> {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.inner.get_timing_digest()
+    }
+}
+
+impl<S: IO> GetProxyDigest for HeadGuard<S> {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.travelling.clone()
+    }
+}
+
+impl<S: IO> Peek for HeadGuard<S> {}
+
+impl<S: fmt::Debug> fmt::Debug for HeadGuard<S> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "HeadGuard({:?})", self.inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    struct Scene {
+        guard: HeadGuard<DuplexStream>,
+        client: DuplexStream,
+        refused: Arc<Mutex<Vec<Refusal>>>,
+    }
+
+    fn scene() -> Scene {
+        let (client, server) = duplex(4096);
+        let refused = Arc::new(Mutex::new(Vec::new()));
+        let note = Arc::clone(&refused);
+        let limits = Limits {
+            head: 100,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_mins(1),
+            ..Limits::default()
+        };
+        let on_refusal: OnRefusal = Arc::new(move |reason| note.lock().unwrap().push(reason));
+        Scene {
+            guard: HeadGuard::new(server, Arc::new(limits), on_refusal),
+            client,
+            refused,
+        }
+    }
+
+    async fn answer(mut client: DuplexStream) -> String {
+        let mut text = String::new();
+        client.read_to_string(&mut text).await.unwrap();
+        text.lines().next().unwrap_or_default().to_owned()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dripping_does_not_extend_the_deadline() {
+        let Scene {
+            mut guard,
+            mut client,
+            refused,
+        } = scene();
+        let dripping = tokio::spawn(async move {
+            for _ in 0..30 {
+                tokio::time::advance(Duration::from_millis(900)).await;
+                if client.write_all(b"x").await.is_err() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            client
+        });
+        let started = Instant::now();
+        let mut buffer = [0; 10];
+        while guard.read(&mut buffer).await.is_ok() {}
+        let elapsed = started.elapsed();
+        assert!(elapsed < Duration::from_secs(13), "{elapsed:?}");
+        assert_eq!(*refused.lock().unwrap(), [Refusal::HeadTime]);
+        drop(guard);
+        assert_eq!(
+            answer(dripping.await.unwrap()).await,
+            "HTTP/1.1 408 Request Timeout"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_resting_connection_ends_without_a_word() {
+        let Scene {
+            mut guard,
+            client,
+            refused,
+        } = scene();
+        let started = Instant::now();
+        assert_eq!(guard.read(&mut [0; 10]).await.unwrap(), 0);
+        assert_eq!(started.elapsed().as_secs(), 60);
+        assert!(refused.lock().unwrap().is_empty());
+        drop(guard);
+        assert_eq!(answer(client).await, "");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_has_a_largest_size() {
+        let Scene {
+            mut guard,
+            mut client,
+            refused,
+        } = scene();
+        client.write_all(&[b'x'; 101]).await.unwrap();
+        let mut buffer = [0; 100];
+        assert_eq!(guard.read(&mut buffer).await.unwrap(), 100);
+        assert!(guard.read(&mut buffer).await.is_err());
+        assert_eq!(*refused.lock().unwrap(), [Refusal::HeadSize]);
+        drop(guard);
+        assert_eq!(
+            answer(client).await,
+            "HTTP/1.1 431 Request Header Fields Too Large"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_request_begins_anew() {
+        let Scene {
+            mut guard,
+            mut client,
+            refused,
+        } = scene();
+        let watch = Arc::clone(&guard.watch);
+        let mut buffer = [0; 100];
+        for _ in 0..5 {
+            client.write_all(&[b'x'; 60]).await.unwrap();
+            guard.read_exact(&mut buffer[..60]).await.unwrap();
+            watch.head_read();
+            // A body is neither counted nor timed here, and answering takes as long as it takes.
+            client.write_all(&[b'x'; 60]).await.unwrap();
+            guard.read_exact(&mut buffer[..60]).await.unwrap();
+            tokio::time::advance(Duration::from_mins(5)).await;
+            watch.answered();
+        }
+        assert!(refused.lock().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,236 @@
+//! Sockets that listen: bound anew, or taken over from the process that is being replaced.
+//!
+//! An upgrade hands listening sockets over as numbers in a table that both sides key by name. The
+//! number is turned into an owned socket by asking the kernel for a second handle to it, which needs
+//! no unsafe code; the first handle stays in the table for the process after this one.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use pingora::server::ListenFds;
+use rustix::fs::Mode;
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with, sockopt,
+};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use super::ListenAddress;
+
+/// Connections that wait to be accepted, on top of the kernel's own bound (`somaxconn`).
+const BACKLOG: i32 = 4096;
+
+/// A door could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("listen on {address}")]
+pub struct BindError {
+    /// Where.
+    pub address: ListenAddress,
+    /// Why not.
+    #[source]
+    pub source: io::Error,
+}
+
+/// A bound socket, not yet known to any runtime, and where it really listens.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) socket: OwnedFd,
+    pub(super) address: ListenAddress,
+}
+
+impl Bound {
+    pub(super) fn bind(address: &ListenAddress) -> Result<Self, BindError> {
+        let outcome = match address {
+            ListenAddress::Tcp(tcp) => bind_tcp(*tcp),
+            ListenAddress::Unix { path, mode } => bind_unix(path, *mode),
+        };
+        let failed = |source| BindError {
+            address: address.clone(),
+            source,
+        };
+        let socket = outcome.map_err(failed)?;
+        let address = real_address(&socket, address).map_err(failed)?;
+        Ok(Self { socket, address })
+    }
+
+    /// The socket of this name that the process before left in the table.
+    pub(super) fn inherit(name: &str, address: &ListenAddress, fds: &ListenFds) -> Option<Self> {
+        let number = fds.lock().get(name).copied()?;
+        let myself = pidfd_open(getpid(), PidfdFlags::empty());
+        let socket =
+            myself.and_then(|myself| pidfd_getfd(&myself, number, PidfdGetfdFlags::empty()));
+        match socket {
+            Ok(socket) => {
+                let address = real_address(&socket, address).ok()?;
+                Some(Self { socket, address })
+            }
+            Err(error) => {
+                tracing::warn!(%error, name, "cannot take over the listening socket");
+                None
+            }
+        }
+    }
+
+    /// Leaves the socket in the table, for the process that may replace this one.
+    pub(super) fn publish(&self, name: String, fds: &ListenFds) {
+        fds.lock().add(name, self.socket.as_raw_fd());
+    }
+
+    pub(super) fn listen(self) -> io::Result<Listener> {
+        match self.address {
+            ListenAddress::Tcp(_) => {
+                let socket = std::net::TcpListener::from(self.socket);
+                Ok(Listener::Tcp(TcpListener::from_std(socket)?))
+            }
+            ListenAddress::Unix { .. } => {
+                let socket = std::os::unix::net::UnixListener::from(self.socket);
+                Ok(Listener::Unix(UnixListener::from_std(socket)?))
+            }
+        }
+    }
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
+    let socket = new_socket(family)?;
+    // A restart must not wait for the connections of the process before to be forgotten.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    bind(&socket, &address)?;
+    listen(&socket, BACKLOG)?;
+    Ok(socket)
+}
+
+fn bind_unix(path: &Path, mode: u32) -> io::Result<OwnedFd> {
+    remove_stale(path)?;
+    let socket = new_socket(AddressFamily::UNIX)?;
+    // Before the path exists, so that nobody slips in under wider permissions.
+    rustix::fs::fchmod(&socket, Mode::from_raw_mode(mode))?;
+    bind(&socket, &SocketAddrUnix::new(path)?)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    listen(&socket, BACKLOG)?;
+    Ok(socket)
+}
+
+fn new_socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(socket_with(family, SocketType::STREAM, flags, None)?)
+}
+
+/// Removes a socket that nobody listens on any more, and nothing else.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(found) if !found.file_type().is_socket() => {
+            let words = "there is something else than a socket";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, words));
+        }
+        Ok(_) => {}
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
+        Ok(_) | Err(_) => Err(io::ErrorKind::AddrInUse.into()),
+    }
+}
+
+fn real_address(socket: &OwnedFd, asked: &ListenAddress) -> io::Result<ListenAddress> {
+    match asked {
+        ListenAddress::Tcp(_) => {
+            let name = rustix::net::getsockname(socket)?;
+            let address = SocketAddr::try_from(name)?;
+            Ok(ListenAddress::Tcp(address))
+        }
+        ListenAddress::Unix { .. } => Ok(asked.clone()),
+    }
+}
+
+/// A listening socket on a runtime.
+#[derive(Debug)]
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// A connection as the kernel hands it out.
+#[derive(Debug)]
+pub(super) enum Accepted {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+impl Listener {
+    pub(super) async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok(Accepted::Tcp(stream, peer))
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Ok(Accepted::Unix(stream))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn port_zero_becomes_a_real_port_that_is_taken() {
+        let any = ListenAddress::Tcp("127.0.0.1:0".parse().unwrap());
+        let bound = Bound::bind(&any).unwrap();
+        let ListenAddress::Tcp(real) = bound.address else {
+            panic!("not TCP")
+        };
+        assert_ne!(real.port(), 0);
+        let error = Bound::bind(&ListenAddress::Tcp(real)).unwrap_err();
+        assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(error.to_string(), format!("listen on {real}"));
+    }
+
+    #[test]
+    fn a_unix_socket_has_its_mode_and_a_stale_one_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("door");
+        let address = ListenAddress::Unix {
+            path: path.clone(),
+            mode: 0o620,
+        };
+        let bound = Bound::bind(&address).unwrap();
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o620
+        );
+        let error = Bound::bind(&address).unwrap_err();
+        assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
+        drop(bound);
+        Bound::bind(&address).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_socket_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("precious");
+        std::fs::write(&path, "data").unwrap();
+        assert!(
+            Bound::bind(&ListenAddress::Unix {
+                path: path.clone(),
+                mode: 0o600
+            })
+            .is_err()
+        );
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "data");
+    }
+}

@@ -1,0 +1,58 @@
+//! The metrics door: numbers, and whether the gateway lives and serves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+
+use crate::telemetry::Metrics;
+
+/// Prometheus' text format.
+const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Whether the gateway serves: `/readyz`.
+#[derive(Debug, Clone, Default)]
+pub struct Ready(Arc<AtomicBool>);
+
+impl Ready {
+    /// Says whether it does, from now on.
+    pub fn set(&self, is_ready: bool) {
+        self.0.store(is_ready, Ordering::Release);
+    }
+
+    /// Whether it does.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// `/metrics`, `/healthz` and `/readyz`; all else is not found.
+pub fn metrics_router(metrics: Metrics, ready: Ready) -> Router {
+    Router::new()
+        .route("/metrics", get(move || async move { exposition(&metrics) }))
+        .route("/healthz", get(async || "alive\n"))
+        .route("/readyz", get(move || async move { readiness(&ready) }))
+}
+
+fn exposition(metrics: &Metrics) -> Response {
+    match metrics.render() {
+        Ok(text) => ([(CONTENT_TYPE, EXPOSITION)], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "cannot write the metrics down");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+fn readiness(ready: &Ready) -> Response {
+    if ready.is_ready() {
+        (StatusCode::OK, "ready\n").into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response()
+    }
+}

@@ -1,0 +1,130 @@
+//! What is written down of each request: one access line, two metrics.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use tokio::time::Instant;
+
+use crate::gateway::Decision;
+use crate::gateway::Record;
+use crate::model::Timestamp;
+use crate::telemetry::AccessLine;
+use crate::telemetry::AccessLog;
+use crate::telemetry::AuditEvent;
+use crate::telemetry::AuditKind;
+use crate::telemetry::AuditLog;
+use crate::telemetry::DoorName;
+use crate::telemetry::Label;
+use crate::telemetry::Metrics;
+
+/// The clock, as the application hands it in.
+pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Writes requests of one door down.
+#[derive(Clone)]
+pub struct Recorder {
+    /// The door.
+    pub door: DoorName,
+    /// Where requests are counted.
+    pub metrics: Metrics,
+    /// Where lines go.
+    pub access: Arc<AccessLog>,
+    /// Where refusals are accounted for.
+    pub audit: Arc<AuditLog>,
+    /// The clock.
+    pub now: Now,
+}
+
+/// When a request's head was complete.
+#[derive(Debug, Clone, Copy)]
+pub struct Started {
+    /// The instant, for people.
+    pub time: Timestamp,
+    /// The same, for measuring.
+    pub at: Instant,
+}
+
+/// A request that is over.
+#[derive(Debug)]
+pub struct Finished<'a> {
+    /// When it began.
+    pub started: Started,
+    /// Its id.
+    pub request_id: &'a Arc<str>,
+    /// Who asked; nothing for a Unix socket.
+    pub client: Option<IpAddr>,
+    /// How.
+    pub method: &'a Method,
+    /// For what, without query.
+    pub path: &'a str,
+    /// By which program.
+    pub user_agent: Option<&'a str>,
+    /// What was answered; nothing when the connection broke first.
+    pub status: Option<StatusCode>,
+    /// Bytes of content sent.
+    pub bytes: u64,
+    /// How it was answered.
+    pub record: Record,
+}
+
+/// Longest method, path and program name written down. A line must stay a line.
+const TEXT_MAX: usize = 2048;
+
+impl Recorder {
+    /// Notes that a request begins now.
+    #[must_use]
+    pub fn start(&self) -> Started {
+        Started {
+            time: (self.now)(),
+            at: Instant::now(),
+        }
+    }
+
+    /// Writes a request down.
+    pub fn finish(&self, finished: Finished<'_>) {
+        let duration = finished.started.at.elapsed();
+        let record = finished.record.clone();
+        if let Some(status) = finished.status {
+            self.metrics
+                .request(self.door, record.route, finished.method, status, duration);
+        }
+        self.account(&finished, &record);
+        let cut = |text: &str| text.chars().take(TEXT_MAX).collect::<String>();
+        self.access.write(AccessLine {
+            time: finished.started.time,
+            request_id: Arc::clone(finished.request_id),
+            door: self.door,
+            client: finished.client,
+            method: cut(finished.method.as_str()),
+            path: cut(finished.path),
+            status: finished.status.map_or(0, |status| status.as_u16()),
+            bytes: finished.bytes,
+            duration,
+            index: record.index,
+            project: record.project,
+            file: record.file,
+            cache: record.cache.label(),
+            decision: record.decision.label(),
+            rule: record.rule,
+            user_agent: finished.user_agent.map(cut),
+        });
+    }
+
+    /// A refusal, or what would have been one, is an audit event of its own.
+    fn account(&self, finished: &Finished<'_>, record: &Record) {
+        let kind = match record.decision {
+            Decision::None | Decision::Allow => return,
+            Decision::Audit => AuditKind::WouldDeny,
+            Decision::Deny => AuditKind::Denied,
+        };
+        let mut event = AuditEvent::new(finished.started.time, kind);
+        event.request_id = Some(Arc::clone(finished.request_id));
+        event.client = finished.client;
+        event.index.clone_from(&record.index);
+        event.project.clone_from(&record.project);
+        event.file.clone_from(&record.file);
+        event.rule.clone_from(&record.rule);
+        self.audit.record(event);
+    }
+}

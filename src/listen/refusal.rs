@@ -1,0 +1,165 @@
+//! What the doors answer themselves: redirects, and requests that no flow should see.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, USER_AGENT, VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::gateway::Body;
+use crate::gateway::Record;
+use crate::gateway::Reply;
+use crate::protocol::Audience;
+use crate::protocol::Problem;
+use crate::protocol::devpi_message;
+use crate::protocol::reason_phrase;
+
+/// Without it devpi-client warns instead of showing the message (devpi-protocol.md §1).
+const API_VERSION: HeaderName = HeaderName::from_static("x-devpi-api-version");
+
+/// What somebody reads who tries to change something through the public door.
+const READ_ONLY: &str = "this address only reads; uploads, logins and changes go through the management door on the gateway's host";
+
+fn reply(status: StatusCode, body: Bytes, head: HeaderMap) -> Reply {
+    let mut head = head;
+    head.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    Reply {
+        status,
+        reason: None,
+        head: Arc::new(head),
+        body: Body::Bytes(body),
+        record: Record::default(),
+    }
+}
+
+/// 405 to everything but GET and HEAD, in the client's form: twine and flit show the reason phrase,
+/// devpi-client the JSON message, everything else the line.
+pub(super) fn read_only(headers: &HeaderMap) -> Reply {
+    let agent = headers
+        .get(USER_AGENT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let wants_json = agent.starts_with("devpi-client") || Audience::names_json(headers);
+    let (body, content_type) = if wants_json {
+        (devpi_message(READ_ONLY), "application/json")
+    } else {
+        (
+            Bytes::from(format!("{READ_ONLY}\n")),
+            "text/plain; charset=utf-8",
+        )
+    };
+    let mut head = HeaderMap::new();
+    head.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    head.insert(API_VERSION, HeaderValue::from_static("2"));
+    head.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    head.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    let reason = Some(reason_phrase(READ_ONLY).into());
+    Reply {
+        reason,
+        ..reply(StatusCode::METHOD_NOT_ALLOWED, body, head)
+    }
+}
+
+/// A request that has no meaning: 400, 414 and the like.
+pub(super) fn bad_request(status: StatusCode, detail: &str, path: &str) -> Reply {
+    /// Longest path repeated to the client.
+    const INSTANCE_MAX: usize = 1024;
+    let instance: String = path.chars().take(INSTANCE_MAX).collect();
+    let problem = Problem {
+        kind: "about:blank",
+        title: status.canonical_reason().unwrap_or("Bad Request"),
+        status: status.as_u16(),
+        detail,
+        instance: &instance,
+    };
+    let mut head = HeaderMap::new();
+    head.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    head.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static(Problem::CONTENT_TYPE),
+    );
+    let reason = Some(reason_phrase(detail).into());
+    Reply {
+        reason,
+        ..reply(status, problem.to_body(), head)
+    }
+}
+
+/// The same thing elsewhere.
+pub(super) fn redirect(to: &str, is_permanent: bool) -> Reply {
+    let Ok(location) = HeaderValue::from_str(to) else {
+        return bad_request(StatusCode::BAD_REQUEST, "the query cannot be sent on", to);
+    };
+    let mut head = HeaderMap::new();
+    head.insert(LOCATION, location);
+    head.insert(API_VERSION, HeaderValue::from_static("2"));
+    head.insert(VARY, HeaderValue::from_static("Accept, User-Agent"));
+    let status = if is_permanent {
+        StatusCode::MOVED_PERMANENTLY
+    } else {
+        StatusCode::FOUND
+    };
+    reply(status, Bytes::new(), head)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::ACCEPT;
+
+    use super::*;
+
+    fn content_type(reply: &Reply) -> &str {
+        reply.head[CONTENT_TYPE].to_str().unwrap()
+    }
+
+    fn text(reply: &Reply) -> String {
+        let Body::Bytes(bytes) = &reply.body else {
+            panic!("not in memory")
+        };
+        assert_eq!(reply.head[CONTENT_LENGTH], *bytes.len().to_string());
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn writers_are_sent_to_the_other_door_in_their_own_words() {
+        for (name, value, expected) in [
+            (USER_AGENT, "devpi-client/7.3.0", "application/json"),
+            (
+                ACCEPT,
+                "application/json;q=0.9, text/plain;q=0.8",
+                "application/json",
+            ),
+            (USER_AGENT, "twine/7.0.0", "text/plain; charset=utf-8"),
+        ] {
+            let headers = [(name, HeaderValue::from_static(value))]
+                .into_iter()
+                .collect();
+            let reply = read_only(&headers);
+            assert_eq!(reply.status, StatusCode::METHOD_NOT_ALLOWED);
+            assert_eq!(content_type(&reply), expected, "{value}");
+            assert_eq!(reply.head[ALLOW], "GET, HEAD");
+            assert_eq!(reply.head[API_VERSION], "2");
+            assert!(text(&reply).contains("management door"));
+            assert!(reply.reason.as_deref().unwrap().contains("management door"));
+        }
+    }
+
+    #[test]
+    fn a_bad_request_is_a_problem() {
+        let reply = bad_request(StatusCode::BAD_REQUEST, "the path is not UTF-8", "/%FF");
+        assert_eq!(content_type(&reply), "application/problem+json");
+        insta::assert_snapshot!(text(&reply), @r#"{"type":"about:blank","title":"Bad Request","status":400,"detail":"the path is not UTF-8","instance":"/%FF"}"#);
+    }
+
+    #[test]
+    fn a_redirect_depends_on_who_asks() {
+        let reply = redirect("../six/?a=b", true);
+        assert_eq!(reply.status, StatusCode::MOVED_PERMANENTLY);
+        assert_eq!(reply.head[LOCATION], "../six/?a=b");
+        assert_eq!(reply.head[VARY], "Accept, User-Agent");
+        assert_eq!(redirect("six/", false).status, StatusCode::FOUND);
+        assert_eq!(redirect("a\nb", false).status, StatusCode::BAD_REQUEST);
+    }
+}

@@ -1,0 +1,120 @@
+//! Writes a reply on a session of the public door: HTTP/1.1 or HTTP/2, plain or through TLS.
+//!
+//! What takes too long is given up, and what cannot be completed is cut off, so that the client sees
+//! a short body and never a clean end. A fast path for plaintext HTTP/1.1 would branch off in
+//! [`send_content`], where the body is still a file.
+
+use std::future::Future;
+
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderValue, StatusCode, Version};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use tokio::time::timeout;
+
+use super::Limits;
+use super::pieces::{Cut, Pieces};
+use super::response_head::{ReplyContext, response_head};
+use crate::gateway::Body;
+use crate::gateway::Reply;
+
+/// The answer ended early; the connection must not be used again.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    /// The content ended before it was whole.
+    #[error(transparent)]
+    Cut(#[from] Cut),
+    /// The client takes the answer too slowly.
+    #[error("the client takes its answer too slowly")]
+    Slow,
+    /// The client is gone, or something else about the connection.
+    #[error("the connection broke: {0}")]
+    Connection(Box<pingora::Error>),
+}
+
+/// Writes the head, then the content if there is any. `bytes_sent` counts the content as it goes, so
+/// that it is right when the answer breaks off.
+pub(super) async fn write_reply(
+    session: &mut Session,
+    reply: Reply,
+    context: ReplyContext<'_>,
+    limits: &Limits,
+    bytes_sent: &mut u64,
+) -> Result<(), Broken> {
+    let has_content = has_content(session, &reply);
+    let head = http_head(session, &reply, context, has_content);
+    let writing = session.as_downstream_mut().write_response_header(head);
+    within(limits, 0, writing).await?;
+    if !has_content {
+        return Ok(());
+    }
+    send_content(session, reply.body, limits, bytes_sent).await
+}
+
+/// HEAD, 204 and 304 end with the head, whatever the flow left in the body.
+fn has_content(session: &Session, reply: &Reply) -> bool {
+    let is_head = session.req_header().method == http::Method::HEAD;
+    let is_bare = matches!(
+        reply.status,
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    !is_head && !is_bare && !matches!(reply.body, Body::Empty)
+}
+
+fn http_head(
+    session: &Session,
+    reply: &Reply,
+    context: ReplyContext<'_>,
+    has_content: bool,
+) -> Box<ResponseHeader> {
+    let version = session.req_header().version;
+    let mut parts = response_head(reply, context);
+    let is_bare = matches!(
+        reply.status,
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    if !parts.headers.contains_key(CONTENT_LENGTH) && !is_bare {
+        if !has_content && session.req_header().method != http::Method::HEAD {
+            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+        } else if version == Version::HTTP_11 {
+            // Only chunks can say on HTTP/1.1 that content of unknown length ended too early.
+            parts
+                .headers
+                .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+    }
+    let mut head = ResponseHeader::from(parts);
+    // Words that cannot stand in a status line leave the standard ones.
+    let _ = head.set_reason_phrase(reply.reason.as_deref());
+    Box::new(head)
+}
+
+async fn send_content(
+    session: &mut Session,
+    body: Body,
+    limits: &Limits,
+    bytes_sent: &mut u64,
+) -> Result<(), Broken> {
+    let mut pieces = Pieces::of(body);
+    let mut next = pieces.next().await?;
+    let downstream = session.as_downstream_mut();
+    while let Some(piece) = next {
+        let size = piece.len();
+        let writing = downstream.write_response_body(piece, false);
+        within(limits, size, writing).await?;
+        *bytes_sent += size as u64;
+        next = pieces.next().await?;
+    }
+    within(limits, 0, downstream.finish_body()).await
+}
+
+async fn within(
+    limits: &Limits,
+    bytes: usize,
+    writing: impl Future<Output = pingora::Result<()>>,
+) -> Result<(), Broken> {
+    match timeout(limits.send_time(bytes), writing).await {
+        Ok(outcome) => outcome.map_err(Broken::Connection),
+        Err(_) => Err(Broken::Slow),
+    }
+}

@@ -1,0 +1,81 @@
+//! The id of a request: taken over from the client or a proxy in front, or made here.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::{HeaderMap, HeaderName};
+
+/// The header that carries it, both ways.
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest id taken over; a UUID has 36 characters, a trace context 55.
+const LENGTH_MAX: usize = 64;
+
+/// Makes ids that no other request of this process has, and hardly one of another process.
+#[derive(Debug, Default)]
+pub struct RequestIds {
+    seed: RandomState,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    /// The id for a request with these headers.
+    #[must_use]
+    pub fn of(&self, headers: &HeaderMap) -> Arc<str> {
+        let sent = headers
+            .get(X_REQUEST_ID)
+            .and_then(|value| value.to_str().ok());
+        sent.filter(|id| is_sane(id))
+            .map_or_else(|| self.fresh(), Arc::from)
+    }
+
+    fn fresh(&self) -> Arc<str> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        format!("{:016x}", self.seed.hash_one(number)).into()
+    }
+}
+
+/// What may stand in every log and header unescaped.
+fn is_sane(id: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    !id.is_empty() && id.len() <= LENGTH_MAX && id.bytes().all(is_allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_sane_id_is_taken_over_and_any_other_replaced() {
+        let ids = RequestIds::default();
+        for (sent, is_kept) in [
+            ("0af7651916cd43dd8448eb211c80319c", true),
+            (
+                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                true,
+            ),
+            ("ci.job_7-2", true),
+            ("", false),
+            ("a b", false),
+            ("<script>", false),
+            (&*"a".repeat(65), false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(X_REQUEST_ID, HeaderValue::from_str(sent).unwrap());
+            assert_eq!(&*ids.of(&headers) == sent, is_kept, "{sent}");
+        }
+    }
+
+    #[test]
+    fn made_ids_differ_and_are_sane() {
+        let ids = RequestIds::default();
+        let made: std::collections::HashSet<_> =
+            (0..1000).map(|_| ids.of(&HeaderMap::new())).collect();
+        assert_eq!(made.len(), 1000);
+        assert!(made.iter().all(|id| is_sane(id)));
+        assert_ne!(ids.fresh(), RequestIds::default().fresh());
+    }
+}

@@ -1,0 +1,151 @@
+//! The headers that are the door's and not the content's: request id, cache status, timing, length.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use http::response::Parts;
+
+use super::request_id::X_REQUEST_ID;
+use crate::gateway::Body;
+use crate::gateway::CacheResult;
+use crate::gateway::Record;
+use crate::gateway::Reply;
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// What a reply's head needs to know of its request.
+#[derive(Debug, Clone, Copy)]
+pub struct ReplyContext<'a> {
+    /// The request's id.
+    pub request_id: &'a str,
+    /// From the end of the request's head until now.
+    pub elapsed: Duration,
+}
+
+/// Status and headers of a reply, without `Date` and `Connection`, which the writer adds.
+///
+/// The reply's own head is shared by everybody who is answered from the same page, so it is copied.
+pub(super) fn response_head(reply: &Reply, context: ReplyContext<'_>) -> Parts {
+    let (mut parts, ()) = http::Response::new(()).into_parts();
+    parts.status = reply.status;
+    parts.headers = (*reply.head).clone();
+    if let Ok(id) = HeaderValue::from_str(context.request_id) {
+        parts.headers.insert(X_REQUEST_ID, id);
+    }
+    if let Some(status) = cache_status(reply.record.cache) {
+        parts
+            .headers
+            .insert(CACHE_STATUS, HeaderValue::from_static(status));
+    }
+    if let Ok(timing) = HeaderValue::from_str(&server_timing(&reply.record, context.elapsed)) {
+        parts.headers.insert(SERVER_TIMING, timing);
+    }
+    if let Some(length) = length(&reply.body) {
+        parts
+            .headers
+            .entry(CONTENT_LENGTH)
+            .or_insert_with(|| HeaderValue::from(length));
+    }
+    parts
+}
+
+/// How long the content is, where anybody knows. Of an empty body the head says it already, or it has
+/// none (304).
+fn length(body: &Body) -> Option<u64> {
+    match body {
+        Body::Empty => None,
+        Body::Bytes(bytes) => Some(bytes.len() as u64),
+        Body::File { length, .. } => Some(*length),
+        Body::Growing { length, .. } => *length,
+    }
+}
+
+/// RFC 9211: what this cache did, in its words.
+fn cache_status(result: CacheResult) -> Option<&'static str> {
+    match result {
+        CacheResult::Bypass => None,
+        CacheResult::Hit => Some("cheesecloth; hit"),
+        CacheResult::Revalidated => Some("cheesecloth; fwd=stale; fwd-status=304"),
+        CacheResult::Miss => Some("cheesecloth; fwd=uri-miss; stored"),
+        CacheResult::Collapsed => Some("cheesecloth; fwd=uri-miss; collapsed"),
+        CacheResult::Stale => Some("cheesecloth; hit; detail=stale-if-error"),
+    }
+}
+
+/// `upstream;dur=12.3, total;dur=12.9`, in milliseconds.
+fn server_timing(record: &Record, elapsed: Duration) -> String {
+    let millis = |duration: Duration| duration.as_secs_f64() * 1000.0;
+    let mut text = String::with_capacity(40);
+    if let Some(upstream) = record.upstream {
+        // Writing to a String does not fail.
+        let _ = write!(text, "upstream;dur={:.1}, ", millis(upstream));
+    }
+    let _ = write!(text, "total;dur={:.3}", millis(elapsed));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use http::{HeaderMap, StatusCode};
+
+    use super::*;
+
+    fn head(record: Record, body: Body) -> String {
+        let mut head = HeaderMap::new();
+        head.insert(http::header::ETAG, HeaderValue::from_static("\"x\""));
+        let reply = Reply {
+            status: StatusCode::OK,
+            reason: None,
+            head: Arc::new(head),
+            body,
+            record,
+        };
+        let context = ReplyContext {
+            request_id: "abc",
+            elapsed: Duration::from_micros(1_234),
+        };
+        let parts = response_head(&reply, context);
+        let mut lines: Vec<_> = parts
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        lines.sort();
+        lines.join("\n")
+    }
+
+    #[test]
+    fn a_hit_says_so() {
+        let record = Record {
+            cache: CacheResult::Hit,
+            ..Record::default()
+        };
+        insta::assert_snapshot!(head(record, Body::Bytes(Bytes::from_static(b"page"))), @r#"
+        cache-status: cheesecloth; hit
+        content-length: 4
+        etag: "x"
+        server-timing: total;dur=1.234
+        x-request-id: abc
+        "#);
+    }
+
+    #[test]
+    fn a_miss_says_what_the_upstream_took() {
+        let record = Record {
+            cache: CacheResult::Miss,
+            upstream: Some(Duration::from_micros(1_100)),
+            ..Record::default()
+        };
+        insta::assert_snapshot!(head(record, Body::Empty), @r#"
+        cache-status: cheesecloth; fwd=uri-miss; stored
+        etag: "x"
+        server-timing: upstream;dur=1.1, total;dur=1.234
+        x-request-id: abc
+        "#);
+    }
+}

@@ -1,0 +1,260 @@
+//! Puts doors on a server, runs it, and ends it well.
+//!
+//! A stop closes the doors first, lets requests under way finish within the grace period and not a
+//! moment longer: the framework alone would sleep the whole of it even when nothing is open. SIGQUIT
+//! hands the listening sockets to a process that waits for them (pingora.md §6).
+
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use pingora::apps::HttpServerOptions;
+use pingora::proxy::HttpProxy;
+use pingora::server::configuration::{Opt, ServerConf};
+use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+
+use super::axum_app::AxumApp;
+use super::door::{Door, DoorOptions, Heads};
+use super::public::PublicApp;
+use super::stop::Stop;
+use super::{BindError, ListenAddress, TlsError};
+use crate::telemetry::Metrics;
+
+/// How the server is run.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    /// A folder of its own for the socket of upgrades; made with mode 0700.
+    pub run_folder: PathBuf,
+    /// How long requests under way may take after a stop is asked for.
+    pub grace: Duration,
+    /// Take the listening sockets over from a running process that gets SIGQUIT.
+    pub is_upgrade: bool,
+}
+
+/// The server or a door could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The run folder.
+    #[error("make the folder {}", path.display())]
+    RunFolder {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The address.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// What ends a server besides its [`Stop`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopOn {
+    /// SIGTERM (finish what is under way), SIGINT (at once), SIGQUIT (upgrade).
+    Signals,
+    /// Nothing else; for tests, which share a process.
+    RequestOnly,
+}
+
+/// A server with doors.
+pub struct DoorServer {
+    server: Server,
+    conf: Arc<ServerConf>,
+    metrics: Metrics,
+    options: ServerOptions,
+    stop: Stop,
+}
+
+impl DoorServer {
+    /// A server without doors yet.
+    ///
+    /// # Errors
+    /// When the run folder cannot be made.
+    pub fn new(options: ServerOptions, metrics: Metrics) -> Result<Self, ServerError> {
+        let folder = &options.run_folder;
+        make_private(folder).map_err(|source| ServerError::RunFolder {
+            path: folder.clone(),
+            source,
+        })?;
+        let text = |name: &str| folder.join(name).to_string_lossy().into_owned();
+        let conf = ServerConf {
+            upgrade_sock: text("upgrade.sock"),
+            pid_file: text("pid"),
+            // Counts only after an upgrade; a plain stop is over as soon as the doors are closed.
+            grace_period_seconds: Some(options.grace.as_secs().max(1)),
+            graceful_shutdown_timeout_seconds: Some(1),
+            ..ServerConf::default()
+        };
+        let asked = Opt {
+            upgrade: options.is_upgrade,
+            ..Opt::default()
+        };
+        let mut server = Server::new_with_opt_and_conf(asked, conf);
+        server.bootstrap();
+        let conf = Arc::clone(&server.configuration);
+        Ok(Self {
+            server,
+            conf,
+            metrics,
+            options,
+            stop: Stop::default(),
+        })
+    }
+
+    /// Opens the public door; says where it really listens.
+    ///
+    /// # Errors
+    /// When an address cannot be bound or TLS not be set up.
+    pub fn add_public(
+        &mut self,
+        door: DoorOptions,
+        app: PublicApp,
+    ) -> Result<Vec<ListenAddress>, ServerError> {
+        let mut proxy = HttpProxy::new(app, Arc::clone(&self.conf));
+        let mut options = HttpServerOptions::default();
+        options.keepalive_request_limit = Some(door.limits.requests_per_connection);
+        options.h2_idle_timeout = Some(door.limits.idle_timeout);
+        proxy.server_options = Some(options);
+        proxy.handle_init_modules();
+        self.add(Door::new(
+            door,
+            Heads::Guarded,
+            proxy,
+            &self.metrics,
+            self.stop.clone(),
+        )?)
+    }
+
+    /// Opens a door to a router; says where it really listens.
+    ///
+    /// # Errors
+    /// When an address cannot be bound or TLS not be set up.
+    pub fn add_router(
+        &mut self,
+        door: DoorOptions,
+        router: Router,
+    ) -> Result<Vec<ListenAddress>, ServerError> {
+        let app = AxumApp::new(router, door.limits.clone());
+        self.add(Door::new(
+            door,
+            Heads::AppsOwn,
+            app,
+            &self.metrics,
+            self.stop.clone(),
+        )?)
+    }
+
+    fn add<A>(&mut self, mut door: Door<A>) -> Result<Vec<ListenAddress>, ServerError>
+    where
+        A: pingora::apps::ServerApp + Send + Sync + 'static,
+    {
+        // During an upgrade the addresses are taken until the other process hands them over.
+        let bound = if self.options.is_upgrade {
+            Vec::new()
+        } else {
+            door.bind()?
+        };
+        self.server.add_service(door);
+        Ok(bound)
+    }
+
+    /// Another service beside the doors, on a runtime of its own. It must end when [`Stop`] asks.
+    pub fn add_service(
+        &mut self,
+        service: impl pingora::services::ServiceWithDependents + 'static,
+    ) {
+        self.server.add_service(service);
+    }
+
+    /// The hand that stops the server, and the eye that sees it stop.
+    #[must_use]
+    pub fn stop(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// Runs until stopped; the calling thread waits. Afterwards all doors are closed and nothing is
+    /// under way any more, so logs can be flushed.
+    pub fn run(self, stop_on: StopOn) {
+        let watch = Watch {
+            stop: self.stop,
+            grace: self.options.grace,
+            stop_on,
+        };
+        self.server.run(RunArgs {
+            shutdown_signal: Box::new(watch),
+        });
+    }
+}
+
+fn make_private(folder: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
+}
+
+struct Watch {
+    stop: Stop,
+    grace: Duration,
+    stop_on: StopOn,
+}
+
+impl Watch {
+    /// The signal that came first, or nothing when the stop did.
+    async fn signalled(&self) -> Option<ShutdownSignal> {
+        let streams = (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::quit()),
+        );
+        let (Ok(mut terminate), Ok(mut interrupt), Ok(mut quit)) = streams else {
+            tracing::error!("cannot listen for signals");
+            self.stop.requested().await;
+            return None;
+        };
+        tokio::select! {
+            _ = terminate.recv() => None,
+            _ = interrupt.recv() => Some(ShutdownSignal::FastShutdown),
+            _ = quit.recv() => Some(ShutdownSignal::GracefulUpgrade),
+            () = self.stop.requested() => None,
+        }
+    }
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Watch {
+    async fn recv(&self) -> ShutdownSignal {
+        let signal = match self.stop_on {
+            StopOn::Signals => self.signalled().await,
+            StopOn::RequestOnly => {
+                self.stop.requested().await;
+                None
+            }
+        };
+        match signal {
+            Some(ShutdownSignal::GracefulUpgrade) => return ShutdownSignal::GracefulUpgrade,
+            Some(ShutdownSignal::FastShutdown) => {
+                self.stop.request();
+                return ShutdownSignal::FastShutdown;
+            }
+            Some(ShutdownSignal::GracefulTerminate) | None => {}
+        }
+        tracing::info!("stopping");
+        self.stop.request();
+        if timeout(self.grace, self.stop.closed()).await.is_err() {
+            tracing::warn!(grace = ?self.grace, "requests still under way are cut off");
+        }
+        // Nothing is left to wait for.
+        ShutdownSignal::FastShutdown
+    }
+}

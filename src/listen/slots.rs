@@ -1,0 +1,145 @@
+//! How many connections there may be, in all and from one address.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The room for connections at one door.
+#[derive(Debug)]
+pub(super) struct Slots {
+    total: Arc<Semaphore>,
+    size: u32,
+    per_address: usize,
+    taken: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// Room for one connection, free again when dropped.
+#[derive(Debug)]
+pub(super) struct Slot {
+    slots: Arc<Slots>,
+    address: Option<IpAddr>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Slots {
+    pub(super) fn new(total: usize, per_address: usize) -> Arc<Self> {
+        let size = u32::try_from(total.max(1)).unwrap_or(u32::MAX);
+        let size = size.min(u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
+        Arc::new(Self {
+            total: Arc::new(Semaphore::new(size as usize)),
+            size,
+            per_address: per_address.max(1),
+            taken: Mutex::default(),
+        })
+    }
+
+    /// Waits until there is room for one more at all.
+    pub(super) async fn room(&self) -> OwnedSemaphorePermit {
+        let permit = Arc::clone(&self.total).acquire_owned().await;
+        permit.expect("the semaphore is never closed")
+    }
+
+    /// Takes that room for this peer; nothing when its address has its share already. A Unix socket
+    /// has no address and no share.
+    pub(super) fn take(
+        self: &Arc<Self>,
+        permit: OwnedSemaphorePermit,
+        peer: Option<IpAddr>,
+    ) -> Option<Slot> {
+        let address = peer.map(household);
+        if let Some(address) = address {
+            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = taken.entry(address).or_default();
+            if *count >= self.per_address {
+                return None;
+            }
+            *count += 1;
+        }
+        Some(Slot {
+            slots: Arc::clone(self),
+            address,
+            _permit: permit,
+        })
+    }
+
+    /// Waits until every connection has ended.
+    pub(super) async fn empty(&self) {
+        let all = self.total.acquire_many(self.size).await;
+        drop(all.expect("the semaphore is never closed"));
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let Some(address) = self.address else {
+            return;
+        };
+        let mut taken = self
+            .slots
+            .taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&address);
+            }
+        }
+    }
+}
+
+/// Whom an address stands for: one IPv6 customer has a whole /64 to connect from.
+fn household(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn take(slots: &Arc<Slots>, peer: &str) -> Option<Slot> {
+        let permit = slots.room().now_or_never().expect("there is room");
+        slots.take(permit, Some(peer.parse().unwrap()))
+    }
+
+    #[test]
+    fn one_address_has_its_share() {
+        let slots = Slots::new(10, 2);
+        let first = take(&slots, "192.0.2.1").unwrap();
+        let _second = take(&slots, "::ffff:192.0.2.1").unwrap();
+        assert!(take(&slots, "192.0.2.1").is_none());
+        assert!(take(&slots, "192.0.2.2").is_some());
+        drop(first);
+        assert!(take(&slots, "192.0.2.1").is_some());
+    }
+
+    #[test]
+    fn a_household_is_one_address() {
+        let slots = Slots::new(10, 1);
+        let _one = take(&slots, "2001:db8::1").unwrap();
+        assert!(take(&slots, "2001:db8::ffff").is_none());
+        assert!(take(&slots, "2001:db8:0:1::1").is_some());
+    }
+
+    #[test]
+    fn the_total_is_waited_for() {
+        let slots = Slots::new(1, 10);
+        let only = take(&slots, "192.0.2.1").unwrap();
+        assert!(slots.room().now_or_never().is_none());
+        assert!(slots.empty().now_or_never().is_none());
+        drop(only);
+        assert!(slots.room().now_or_never().is_some());
+        assert!(slots.empty().now_or_never().is_some());
+        assert!(slots.taken.lock().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,262 @@
+//! A connection's socket: sends head and first piece of an answer in one call, and gives up on a peer
+//! that takes nothing.
+//!
+//! The first write after a flush is kept back and goes out together with the second; everything after
+//! it goes straight through, so that a file that arrives slowly is not held up here.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, RawFd};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Buf, BytesMut};
+use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    TimingDigest, UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+use super::listener::Accepted;
+
+/// Longest write kept back: any head.
+const KEPT_BACK_MAX: usize = 16 << 10;
+
+/// Most slices sent in one call besides what was kept back.
+const SLICES_MAX: usize = 15;
+
+/// How long what the peer still sends is swallowed after the last answer. A socket that is closed with
+/// unread bytes in it resets the connection, and the client never sees why it was refused.
+const LINGER: Duration = Duration::from_secs(2);
+
+enum Raw {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// An accepted connection.
+pub(super) struct Socket {
+    raw: Raw,
+    kept_back: BytesMut,
+    /// Whether the next small write is kept back.
+    is_corked: bool,
+    /// Runs while the peer takes nothing.
+    stall: Option<Pin<Box<Sleep>>>,
+    stall_max: Duration,
+    digest: Arc<SocketDigest>,
+}
+
+impl Socket {
+    /// `stall_max` is how long the peer may take nothing of what is sent to it.
+    pub(super) fn new(accepted: Accepted, stall_max: Duration) -> Self {
+        let (raw, peer) = match accepted {
+            Accepted::Tcp(stream, peer) => {
+                // Answers leave in whole writes; waiting for more would only delay them.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "cannot set TCP_NODELAY");
+                }
+                (Raw::Tcp(stream), Some(peer))
+            }
+            Accepted::Unix(stream) => (Raw::Unix(stream), None),
+        };
+        let number = match &raw {
+            Raw::Tcp(stream) => stream.as_raw_fd(),
+            Raw::Unix(stream) => stream.as_raw_fd(),
+        };
+        let digest = SocketDigest::from_raw_fd(number);
+        let _ = digest.peer_addr.set(peer.map(PeerAddress::Inet));
+        Self {
+            raw,
+            kept_back: BytesMut::new(),
+            is_corked: true,
+            stall: None,
+            stall_max,
+            digest: Arc::new(digest),
+        }
+    }
+
+    fn number(&self) -> RawFd {
+        match &self.raw {
+            Raw::Tcp(stream) => stream.as_raw_fd(),
+            Raw::Unix(stream) => stream.as_raw_fd(),
+        }
+    }
+
+    /// One call to the kernel, within the time a peer may take nothing.
+    fn poll_send(
+        &mut self,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = match &mut self.raw {
+            Raw::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Raw::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        };
+        if outcome.is_ready() {
+            self.stall = None;
+            return outcome;
+        }
+        let end = Instant::now() + self.stall_max;
+        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep_until(end)));
+        ready!(stall.as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the peer takes nothing",
+        )))
+    }
+
+    fn poll_send_kept_back(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.kept_back.is_empty() {
+            let kept_back = std::mem::take(&mut self.kept_back);
+            let outcome = self.poll_send(context, &[IoSlice::new(&kept_back)]);
+            self.kept_back = kept_back;
+            match ready!(outcome)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                sent => self.kept_back.advance(sent),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// What was kept back and these slices, in one call where the kernel takes them.
+    fn poll_send_all(
+        &mut self,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        if std::mem::take(&mut self.is_corked) && length <= KEPT_BACK_MAX {
+            slices
+                .iter()
+                .for_each(|slice| self.kept_back.extend_from_slice(slice));
+            return Poll::Ready(Ok(length));
+        }
+        while !self.kept_back.is_empty() {
+            let kept_back = std::mem::take(&mut self.kept_back);
+            let mut all = [IoSlice::new(&[]); SLICES_MAX + 1];
+            let count = slices.len().min(SLICES_MAX);
+            all[0] = IoSlice::new(&kept_back);
+            all[1..=count].copy_from_slice(&slices[..count]);
+            let outcome = self.poll_send(context, &all[..=count]);
+            self.kept_back = kept_back;
+            let sent = ready!(outcome)?;
+            let beyond = sent.saturating_sub(self.kept_back.len());
+            match sent {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                _ if beyond > 0 => {
+                    self.kept_back.clear();
+                    return Poll::Ready(Ok(beyond));
+                }
+                _ => self.kept_back.advance(sent),
+            }
+        }
+        self.poll_send(context, slices)
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.raw {
+            Raw::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Raw::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send_all(context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send_all(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send_kept_back(context))?;
+        self.is_corked = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send_kept_back(context))?;
+        match &mut self.raw {
+            Raw::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Raw::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
+#[async_trait]
+impl Shutdown for Socket {
+    /// Says that nothing more will come, then swallows what the peer was still sending.
+    async fn shutdown(&mut self) {
+        let swallow = async {
+            AsyncWriteExt::shutdown(self).await?;
+            let mut waste = vec![0; KEPT_BACK_MAX];
+            while self.read(&mut waste).await? > 0 {}
+            io::Result::Ok(())
+        };
+        // Late or broken off is all the same: the connection ends here.
+        let _ = timeout(LINGER, swallow).await;
+    }
+}
+
+impl UniqueID for Socket {
+    fn id(&self) -> UniqueIDType {
+        self.number()
+    }
+}
+
+impl GetSocketDigest for Socket {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(Arc::clone(&self.digest))
+    }
+}
+
+impl GetTimingDigest for Socket {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl GetProxyDigest for Socket {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl Ssl for Socket {}
+impl Peek for Socket {}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Socket({})", self.number())
+    }
+}
+
+#[cfg(test)]
+mod tests;

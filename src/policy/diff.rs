@@ -1,0 +1,445 @@
+//! What changes between two snapshots, in words for the log of a reload.
+//!
+//! Addresses of upstreams are not shown, since they may hold passwords; that one changed is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use crate::model::{IndexName, format_duration};
+
+use super::Policies;
+use super::index::{Index, IndexKind, Mirror, Stage};
+use super::names::pattern_words;
+use super::rule::Policy;
+use super::{Mode, OnBlock, Quarantined, Undated, WhitelistInheritance};
+
+/// One thing that changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// What it happens to.
+    pub subject: ChangedThing,
+    /// How.
+    pub how: How,
+}
+
+/// What a change happens to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChangedThing {
+    /// An index.
+    Index(IndexName),
+    /// A policy.
+    Policy(Arc<str>),
+    /// `default_index`.
+    DefaultIndex,
+    /// The advisories, all together.
+    Advisories,
+}
+
+/// What happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum How {
+    /// It is new.
+    Added,
+    /// It is gone.
+    Removed,
+    /// These parts of it differ, each in words.
+    Changed(Vec<String>),
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.subject {
+            ChangedThing::Index(name) => write!(formatter, "index {name} ")?,
+            ChangedThing::Policy(name) => write!(formatter, "policy {name} ")?,
+            ChangedThing::DefaultIndex => formatter.write_str("default_index ")?,
+            ChangedThing::Advisories => formatter.write_str("advisories ")?,
+        }
+        match &self.how {
+            How::Added => formatter.write_str("added"),
+            How::Removed => formatter.write_str("removed"),
+            How::Changed(parts) => write!(formatter, "changed: {}", parts.join("; ")),
+        }
+    }
+}
+
+/// What changes from one snapshot to the next: indexes, then policies, each by name.
+#[must_use]
+pub fn diff(old: &Policies, new: &Policies) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let by_name = |policies: &Policies| -> BTreeMap<IndexName, Arc<Index>> {
+        let indexes = policies.indexes();
+        indexes
+            .map(|index| (index.name.clone(), Arc::clone(index)))
+            .collect()
+    };
+    compare(&by_name(old), &by_name(new), index_parts, |name, how| {
+        let subject = ChangedThing::Index(name.clone());
+        changes.push(Change { subject, how });
+    });
+    let by_name = |policies: &Policies| -> BTreeMap<Arc<str>, Arc<Policy>> {
+        let policies = policies.policies();
+        policies
+            .map(|policy| (Arc::clone(policy.name()), Arc::clone(policy)))
+            .collect()
+    };
+    compare(&by_name(old), &by_name(new), policy_parts, |name, how| {
+        let subject = ChangedThing::Policy(Arc::clone(name));
+        changes.push(Change { subject, how });
+    });
+    let mut single = |subject: ChangedThing, parts: Parts| {
+        if !parts.0.is_empty() {
+            let how = How::Changed(parts.0);
+            changes.push(Change { subject, how });
+        }
+    };
+    let name = |policies: &Policies| {
+        policies
+            .default_index()
+            .map_or("none", |name| name.as_str())
+            .to_owned()
+    };
+    let mut parts = Parts::default();
+    parts.words("name", name(old), name(new));
+    single(ChangedThing::DefaultIndex, parts);
+    let mut parts = Parts::default();
+    parts.words("entries", old.advisories().len(), new.advisories().len());
+    single(ChangedThing::Advisories, parts);
+    changes
+}
+
+/// Tells of every key that only one side has, and of those whose values have differing parts.
+fn compare<K: Ord, V>(
+    old: &BTreeMap<K, Arc<V>>,
+    new: &BTreeMap<K, Arc<V>>,
+    parts: impl Fn(&V, &V) -> Parts,
+    mut tell: impl FnMut(&K, How),
+) {
+    let names: BTreeSet<&K> = old.keys().chain(new.keys()).collect();
+    for name in names {
+        match (old.get(name), new.get(name)) {
+            (Some(old), Some(new)) => {
+                let Parts(parts) = parts(old, new);
+                if !parts.is_empty() {
+                    tell(name, How::Changed(parts));
+                }
+            }
+            (None, Some(_)) => tell(name, How::Added),
+            (Some(_), None) => tell(name, How::Removed),
+            (None, None) => {}
+        }
+    }
+}
+
+/// The parts that differ, in words.
+#[derive(Default)]
+struct Parts(Vec<String>);
+
+impl Parts {
+    fn words<T: PartialEq + fmt::Display>(&mut self, key: &str, old: T, new: T) {
+        if old != new {
+            self.0.push(format!("{key} {old} -> {new}"));
+        }
+    }
+
+    fn listed<T: PartialEq + fmt::Display>(&mut self, key: &str, old: &[T], new: &[T]) {
+        let words = |list: &[T]| {
+            let words: Vec<String> = list.iter().map(ToString::to_string).collect();
+            format!("[{}]", words.join(", "))
+        };
+        self.words(key, words(old), words(new));
+    }
+
+    /// For settings whose values people need not, or must not, see.
+    fn silent<T: PartialEq>(&mut self, key: &str, old: &T, new: &T) {
+        if old != new {
+            self.0.push(key.to_owned());
+        }
+    }
+}
+
+fn index_parts(old: &Index, new: &Index) -> Parts {
+    let mut parts = Parts::default();
+    let policy = |index: &Index| {
+        index
+            .policy()
+            .map_or("none".into(), |policy| Arc::clone(policy.name()))
+    };
+    match (&old.kind, &new.kind) {
+        (IndexKind::Stage(old), IndexKind::Stage(new)) => stage_parts(&mut parts, old, new),
+        (IndexKind::Mirror(old), IndexKind::Mirror(new)) => mirror_parts(&mut parts, old, new),
+        (IndexKind::Stage(_), IndexKind::Mirror(_)) => parts.words("type", "stage", "mirror"),
+        (IndexKind::Mirror(_), IndexKind::Stage(_)) => parts.words("type", "mirror", "stage"),
+    }
+    parts.words("volatile", old.volatile, new.volatile);
+    let title = |index: &Index| {
+        index
+            .title
+            .as_ref()
+            .map_or("none".to_owned(), |title| format!("{title:?}"))
+    };
+    parts.words("title", title(old), title(new));
+    parts.words("policy", policy(old), policy(new));
+    let owns = |index: &Index| -> Vec<String> {
+        let patterns = index.owns().patterns.iter();
+        patterns
+            .map(|pattern| pattern_words(&pattern.value))
+            .collect()
+    };
+    parts.listed("owns", &owns(old), &owns(new));
+    let same_list = match (old.whitelist(), new.whitelist()) {
+        (Some(old), Some(new)) => old.admits_as(new),
+        (old, new) => old.is_none() && new.is_none(),
+    };
+    if !same_list {
+        let entries = |index: &Index| {
+            let list = index.whitelist();
+            list.map_or("none".to_owned(), |list| {
+                format!("{} entries", list.entries())
+            })
+        };
+        parts
+            .0
+            .push(format!("whitelist {} -> {}", entries(old), entries(new)));
+    }
+    parts
+}
+
+fn stage_parts(parts: &mut Parts, old: &Stage, new: &Stage) {
+    parts.listed("bases", &old.bases, &new.bases);
+    parts.listed("acl_upload", &old.acl_upload, &new.acl_upload);
+    parts.listed(
+        "acl_toxresult_upload",
+        &old.acl_toxresult_upload,
+        &new.acl_toxresult_upload,
+    );
+    parts.silent(
+        "mirror_whitelist",
+        &old.mirror_whitelist,
+        &new.mirror_whitelist,
+    );
+    parts.words(
+        "mirror_whitelist_inheritance",
+        inheritance(old.mirror_whitelist_inheritance),
+        inheritance(new.mirror_whitelist_inheritance),
+    );
+}
+
+fn mirror_parts(parts: &mut Parts, old: &Mirror, new: &Mirror) {
+    parts.silent("mirror_url", &old.mirror_url, &new.mirror_url);
+    parts.words(
+        "mirror_cache_expiry",
+        format_duration(old.mirror_cache_expiry),
+        format_duration(new.mirror_cache_expiry),
+    );
+    parts.words(
+        "mirror_no_project_list",
+        old.mirror_no_project_list,
+        new.mirror_no_project_list,
+    );
+    parts.words(
+        "mirror_use_external_urls",
+        old.mirror_use_external_urls,
+        new.mirror_use_external_urls,
+    );
+    parts.silent(
+        "mirror_web_url_fmt",
+        &old.mirror_web_url_fmt,
+        &new.mirror_web_url_fmt,
+    );
+    parts.words("undated", undated(old.undated), undated(new.undated));
+    parts.words("optional", old.optional, new.optional);
+    parts.words(
+        "keep_last_good",
+        format_duration(old.keep_last_good),
+        format_duration(new.keep_last_good),
+    );
+    parts.words(
+        "quarantined",
+        quarantined(old.quarantined),
+        quarantined(new.quarantined),
+    );
+    parts.words(
+        "verify_before_serving",
+        old.verify_before_serving,
+        new.verify_before_serving,
+    );
+    parts.silent("username", &old.username, &new.username);
+    let source = |mirror: &Mirror| mirror.password.as_ref().map(|placed| placed.value.clone());
+    parts.silent("password", &source(old), &source(new));
+}
+
+fn policy_parts(old: &Policy, new: &Policy) -> Parts {
+    let mut parts = Parts::default();
+    parts.words("mode", mode(old.mode()), mode(new.mode()));
+    parts.words(
+        "on_block",
+        on_block(old.on_block()),
+        on_block(new.on_block()),
+    );
+    let default = |policy: &Policy| policy.default_deny().map_or("allow", |_| "deny");
+    parts.words("default", default(old), default(new));
+    let rules = |policy: &Policy| -> Vec<(String, String)> {
+        let rules = policy.rules().iter();
+        rules.map(|rule| (rule.whole(), rule.words())).collect()
+    };
+    let (old, new) = (rules(old), rules(new));
+    let before = parts.0.len();
+    parts
+        .0
+        .extend(only_in(&old, &new).map(|words| format!("rule removed {words}")));
+    parts
+        .0
+        .extend(only_in(&new, &old).map(|words| format!("rule added {words}")));
+    if old != new && parts.0.len() == before {
+        parts.0.push("rules in another order".to_owned());
+    }
+    parts
+}
+
+/// The words of rules that one list has more often than the other.
+fn only_in<'a>(
+    these: &'a [(String, String)],
+    those: &[(String, String)],
+) -> impl Iterator<Item = &'a str> {
+    let mut others: BTreeMap<String, usize> = BTreeMap::new();
+    for (whole, _) in those {
+        *others.entry(whole.clone()).or_default() += 1;
+    }
+    these
+        .iter()
+        .filter_map(move |(whole, words)| match others.get_mut(whole) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                None
+            }
+            Some(_) | None => Some(words.as_str()),
+        })
+}
+
+fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Enforce => "enforce",
+        Mode::Audit => "audit",
+    }
+}
+
+fn on_block(on_block: OnBlock) -> &'static str {
+    match on_block {
+        OnBlock::Hide => "hide",
+        OnBlock::Yank => "yank",
+    }
+}
+
+fn undated(undated: Undated) -> &'static str {
+    match undated {
+        Undated::Deny => "deny",
+        Undated::FirstSeen => "first_seen",
+        Undated::Old => "old",
+    }
+}
+
+fn quarantined(quarantined: Quarantined) -> &'static str {
+    match quarantined {
+        Quarantined::Empty => "empty",
+        Quarantined::Keep => "keep",
+    }
+}
+
+fn inheritance(inheritance: WhitelistInheritance) -> &'static str {
+    match inheritance {
+        WhitelistInheritance::Intersection => "intersection",
+        WhitelistInheritance::Union => "union",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::sample::{allow, deny, document, index, mirror, of, placed, policy, stage};
+    use crate::policy::{Document, IndexDocument, IndexKindDocument, PolicyDocument};
+
+    fn text(old: Document, new: Document) -> String {
+        let compile = |document| Policies::compile(&[document], &[]).unwrap();
+        let changes = diff(&compile(old), &compile(new));
+        let lines: Vec<String> = changes.iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    }
+
+    fn addressed(url: &str) -> IndexDocument {
+        let mut document = mirror("m/one").undated(Undated::Old);
+        if let IndexKindDocument::Mirror(mirror) = &mut document.kind {
+            mirror.mirror_url = Some(placed(url.to_owned()));
+        }
+        document
+    }
+
+    #[test]
+    fn nothing_changes_between_equal_documents_wherever_they_stand() {
+        let yaml = || {
+            document(
+                vec![
+                    stage("a/b", &["m/one"]).policy("p").whitelist(&["six"]),
+                    mirror("m/one"),
+                ],
+                vec![policy("p", vec![deny(of(&["six"]))])],
+            )
+        };
+        let mut moved = yaml();
+        moved.indexes[0] = moved.indexes[0].clone().line(77);
+        assert_eq!(text(yaml(), moved), "");
+    }
+
+    #[test]
+    fn changes_are_told_in_words_and_without_secrets() {
+        let old = document(
+            vec![
+                stage("a/b", &["m/one"]).policy("p").whitelist(&["six"]),
+                stage("a/gone", &[]),
+                mirror("m/one"),
+                stage("a/kind", &[]),
+            ],
+            vec![
+                policy("p", vec![deny(of(&["six"])), deny(of(&["seven"]))]),
+                policy("order", vec![deny(of(&["six"])), allow(of(&["six"]))]),
+                policy("gone", vec![]),
+            ],
+        );
+        let mut new = document(
+            vec![
+                stage("a/b", &["a/new", "m/one"])
+                    .whitelist(&["six", "x"])
+                    .owns(&["acme-*"]),
+                stage("a/new", &[]),
+                addressed("https://user:secret@upstream.example/simple/"),
+                mirror("a/kind"),
+            ],
+            vec![
+                PolicyDocument {
+                    mode: Mode::Audit,
+                    ..policy(
+                        "p",
+                        vec![deny(of(&["seven"])), deny(of(&["seven"])).reason("r")],
+                    )
+                },
+                policy("order", vec![allow(of(&["six"])), deny(of(&["six"]))]),
+                policy("new", vec![]),
+            ],
+        );
+        new.default_index = Some(placed(index("a/b")));
+        let text = text(old, new);
+        assert!(!text.contains("secret"), "{text}");
+        insta::assert_snapshot!(text, @"
+        index a/b changed: bases [m/one] -> [a/new, m/one]; policy p -> none; owns [] -> [acme-*]; whitelist 1 entries -> 2 entries
+        index a/gone removed
+        index a/kind changed: type stage -> mirror
+        index a/new added
+        index m/one changed: mirror_url; undated deny -> old
+        policy gone removed
+        policy new added
+        policy order changed: rules in another order
+        policy p changed: mode enforce -> audit; rule removed deny: { project: six }; rule added deny: { project: seven }
+        default_index changed: name none -> a/b
+        ");
+    }
+}

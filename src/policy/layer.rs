@@ -1,0 +1,165 @@
+//! What one index of a stack says about a project, and how several such opinions are joined.
+
+use std::sync::Arc;
+
+use crate::model::{IndexName, Location, ProjectName, Timestamp};
+
+use super::condition::Facts;
+use super::index::Index;
+use super::rule::{Policy, Refusal};
+use super::verdict::{Allowed, Denial, Reason, RuleId, Subject, Verdict};
+use super::whitelist::{Admission, Whitelist};
+use super::{Mode, OnBlock};
+
+/// What the key `whitelist` is called where a policy's name would stand.
+pub(super) const WHITELIST: &str = "whitelist";
+
+/// What the key `owns` is called where a policy's name would stand.
+pub(super) const OWNS: &str = "owns";
+
+/// The rules of one index about one project, which are looked up once for all its files.
+#[derive(Debug)]
+pub(super) struct Layer<'a> {
+    pub(super) index: &'a Arc<Index>,
+    /// Its policy, and which of the rules name the project.
+    pub(super) policy: Option<(&'a Arc<Policy>, Vec<u32>)>,
+    /// Its whitelist, and what that lets through of the project.
+    pub(super) whitelist: Option<(&'a Whitelist, Admission<'a>)>,
+}
+
+impl<'a> Layer<'a> {
+    pub(super) fn new(index: &'a Arc<Index>, project: &ProjectName) -> Self {
+        let policy = index.policy();
+        let whitelist = index.whitelist();
+        Self {
+            index,
+            policy: policy.map(|policy| (policy, policy.rules_about(project))),
+            whitelist: whitelist.map(|list| (list, list.admission(project))),
+        }
+    }
+
+    /// Judges what a mirror (nothing: a stage) may list for the project, on the name alone.
+    pub(super) fn judge_name(
+        &self,
+        project: &ProjectName,
+        mirror: Option<&IndexName>,
+        now: Timestamp,
+        tally: &mut Tally,
+    ) {
+        let subject = || Subject::Project(project.clone());
+        if let Some((list, Admission::Nothing)) = self.whitelist.filter(|_| mirror.is_some()) {
+            let rule = self.key(list.location());
+            tally.add(
+                Mode::Enforce,
+                Denial::new(subject(), Reason::NotListed, rule),
+            );
+        }
+        if let Some((policy, about)) = &self.policy
+            && let Some(refusal) = policy.decide_name(about, mirror, now)
+        {
+            let denial = self.denial(subject(), policy, refusal, None);
+            tally.add(policy.mode(), denial);
+        }
+    }
+
+    /// Judges one file.
+    pub(super) fn judge_file(&self, facts: &Facts<'_>, now: Timestamp, tally: &mut Tally) {
+        let subject = || Subject::File(facts.file.filename.clone());
+        if let Some((list, reason)) = self.unlisted(facts) {
+            let rule = self.key(list.location());
+            tally.add(Mode::Enforce, Denial::new(subject(), reason, rule));
+        }
+        if let Some((policy, about)) = &self.policy
+            && let Some(refusal) = policy.decide(about, facts, now)
+        {
+            let denial = self.denial(subject(), policy, refusal, Some(facts));
+            tally.add(policy.mode(), denial);
+        }
+    }
+
+    /// Why the whitelist refuses a file; it has no say about what a stage holds.
+    pub(super) fn unlisted(&self, facts: &Facts<'_>) -> Option<(&'a Whitelist, Reason)> {
+        let (list, admission) = self.whitelist.filter(|_| facts.mirror.is_some())?;
+        let reason = match (admission, facts.file.hashes.sha256()) {
+            (Admission::Any, _) => return None,
+            (Admission::Nothing, _) => Reason::NotListed,
+            (Admission::Files(_), None) => Reason::NoDigest,
+            (Admission::Files(pinned), Some(digest)) if pinned.contains(&digest) => return None,
+            (Admission::Files(_), Some(_)) => Reason::NotPinned,
+        };
+        Some((list, reason))
+    }
+
+    fn key(&self, location: &Location) -> RuleId {
+        RuleId {
+            location: Some(location.clone()),
+            policy: WHITELIST.into(),
+            index: self.index.name.clone(),
+        }
+    }
+
+    /// The refusal of a policy in words; `facts` are there when it is about a file.
+    fn denial(
+        &self,
+        subject: Subject,
+        policy: &Policy,
+        refusal: Refusal<'_>,
+        facts: Option<&Facts<'_>>,
+    ) -> Denial {
+        let (reason, location, matures) = match refusal {
+            Refusal::Rule(rule) => {
+                let conditions = rule.conditions();
+                let advisory = facts.and_then(|facts| conditions.advisory(facts)).cloned();
+                let words = Arc::clone(rule.why());
+                let matures = facts.and_then(|facts| conditions.matures(facts));
+                (Reason::Rule { words, advisory }, rule.location(), matures)
+            }
+            Refusal::Lacks(rule, missing) => {
+                let words = Arc::clone(rule.why());
+                (Reason::Lacks { missing, words }, rule.location(), None)
+            }
+            Refusal::Default(location) => (Reason::Default, location, None),
+        };
+        let rule = RuleId {
+            location: Some(location.clone()),
+            policy: Arc::clone(policy.name()),
+            index: self.index.name.clone(),
+        };
+        Denial::new(subject, reason, rule)
+            .on_block_is(policy.on_block())
+            .maturing(matures)
+    }
+}
+
+/// What all policies together say of one thing.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// A refusal that takes effect.
+    pub(super) denied: Option<Denial>,
+    /// A refusal that is only recorded.
+    pub(super) audited: Option<Denial>,
+}
+
+impl Tally {
+    /// The first refusal is told, unless a later one hides what it would list as yanked: another
+    /// policy on top must not show what a base hides.
+    pub(super) fn add(&mut self, mode: Mode, denial: Denial) {
+        let kept = match mode {
+            Mode::Enforce => &mut self.denied,
+            Mode::Audit => &mut self.audited,
+        };
+        let hides = denial.on_block() == OnBlock::Hide;
+        match kept {
+            Some(first) if first.on_block() == OnBlock::Yank && hides => *first = denial,
+            Some(_) => {}
+            None => *kept = Some(denial),
+        }
+    }
+
+    pub(super) fn verdict<T>(self, item: T) -> Verdict<T> {
+        match self.denied {
+            Some(denial) => Verdict::Deny(denial),
+            None => Verdict::Allow(Allowed::new(item, self.audited)),
+        }
+    }
+}

@@ -1,0 +1,485 @@
+//! Every rule that was looked at, and what it said: the answer to "why?" for `explain`.
+//!
+//! The lines come from the same functions that decide, in the same order, so they cannot tell
+//! another story; a test holds the two together.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::model::{IndexName, Location, ProjectName, Timestamp};
+
+use super::condition::{Conditions, Facts};
+use super::layer::{Layer, OWNS, WHITELIST};
+use super::names::pattern_words;
+use super::project_view::ProjectView;
+use super::rule::{Answer, NameAnswer, Policy, Rule};
+use super::sources::keeper;
+use super::stack::{Candidate, Member, Stack};
+use super::whitelist::Admission;
+use super::{Missing, Mode};
+
+/// What devpi's rule about private names is called where a policy's name would stand.
+const MIRROR_WHITELIST: &str = "mirror_whitelist";
+
+/// One rule, and what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceLine {
+    /// Whose content is judged.
+    pub member: IndexName,
+    /// The index that applies the rule.
+    pub layer: IndexName,
+    /// The policy's name, or the key of the index: `whitelist`, `owns`, `mirror_whitelist`.
+    pub policy: Arc<str>,
+    /// Where the rule stands.
+    pub location: Option<Location>,
+    /// The rule as one line.
+    pub words: String,
+    /// What it says.
+    pub outcome: Outcome,
+    /// Why, where that is not plain from the rule.
+    pub why: Option<String>,
+}
+
+/// What a rule says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It lets pass, as far as its policy goes.
+    Allows,
+    /// It refuses.
+    Denies,
+    /// It would refuse, but its policy only audits.
+    WouldDeny,
+    /// It does not match, or cannot tell before a file is known.
+    PassesOver,
+    /// A rule above it in the same policy decided.
+    NotReached,
+}
+
+impl Outcome {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allows => "allows",
+            Self::Denies => "denies",
+            Self::WouldDeny => "would deny",
+            Self::PassesOver => "passes over",
+            Self::NotReached => "not reached",
+        }
+    }
+
+    fn denying(mode: Mode) -> Self {
+        match mode {
+            Mode::Enforce => Self::Denies,
+            Mode::Audit => Self::WouldDeny,
+        }
+    }
+}
+
+impl fmt::Display for TraceLine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{}: {} of {}",
+            self.member, self.policy, self.layer
+        )?;
+        if let Some(location) = &self.location {
+            write!(formatter, " ({}:{})", location.file, location.line)?;
+        }
+        write!(formatter, ": {}: {}", self.words, self.outcome.as_str())?;
+        match &self.why {
+            Some(why) => write!(formatter, ", {why}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Stack {
+    /// Why the members of the stack may or may not speak for a project.
+    #[must_use]
+    pub fn explain_project(
+        &self,
+        project: &ProjectName,
+        now: Timestamp,
+        holds: &dyn Fn(&IndexName) -> bool,
+    ) -> Vec<TraceLine> {
+        let view = self.view(project);
+        let members = self.members();
+        let is_held = |member: &Member| !member.index.is_mirror() && holds(&member.index.name);
+        let held: Vec<bool> = members.iter().map(is_held).collect();
+        let keeper = keeper(members, project, &held);
+        let mut lines = Vec::new();
+        for (position, member) in members.iter().enumerate() {
+            lines.extend(reserved(&view, position, member));
+            let mirror = member.index.is_mirror().then_some(&member.index.name);
+            for layer in view.layers_of(member) {
+                if let Some((_, admission)) = layer.whitelist.filter(|_| mirror.is_some()) {
+                    let (outcome, why) = match admission {
+                        Admission::Any => (Outcome::Allows, None),
+                        Admission::Nothing => (Outcome::Denies, Some("the name is not listed")),
+                        Admission::Files(_) => (Outcome::PassesOver, Some("some files are pinned")),
+                    };
+                    lines.push(whitelist(member, layer, outcome, why));
+                }
+                lines.extend(rules(member, layer, |rule| by_name(rule, mirror, now)));
+            }
+            if let Some(keeper) = keeper.filter(|_| mirror.is_some()) {
+                lines.push(TraceLine {
+                    member: member.index.name.clone(),
+                    layer: keeper.clone(),
+                    policy: MIRROR_WHITELIST.into(),
+                    location: None,
+                    words: "a name that a stage holds is not taken from mirrors".to_owned(),
+                    outcome: Outcome::Denies,
+                    why: Some(format!("{keeper} holds {project}")),
+                });
+            }
+        }
+        lines
+    }
+
+    /// Why a file passes or does not; nothing for a member outside the stack.
+    #[must_use]
+    pub fn explain_file(&self, candidate: &Candidate<'_>, now: Timestamp) -> Vec<TraceLine> {
+        let Some(member) = self.members().get(candidate.member) else {
+            return Vec::new();
+        };
+        let view = self.view(candidate.file.filename.project());
+        let facts = view.facts(member, candidate);
+        let mut lines = reserved(&view, candidate.member, member);
+        for layer in view.layers_of(member) {
+            if layer.whitelist.is_some() && facts.mirror.is_some() {
+                let (outcome, why) = match layer.unlisted(&facts) {
+                    Some((_, reason)) => (Outcome::Denies, Some(reason.words())),
+                    None => (Outcome::Allows, None),
+                };
+                lines.push(whitelist(member, layer, outcome, why.as_deref()));
+            }
+            lines.extend(rules(member, layer, |rule| by_file(rule, &facts, now)));
+        }
+        lines
+    }
+}
+
+/// What one rule says: whether that decides, and why.
+struct Said {
+    decides: bool,
+    refuses: bool,
+    why: Option<String>,
+}
+
+impl Said {
+    fn passes_over(why: String) -> Self {
+        Self {
+            decides: false,
+            refuses: false,
+            why: Some(why),
+        }
+    }
+}
+
+fn by_file(rule: &Rule, facts: &Facts<'_>, now: Timestamp) -> Said {
+    let lacks = |missing: Missing| format!("it has {}", missing.words());
+    match rule.answer(facts, now) {
+        Answer::Decides => Said {
+            decides: true,
+            refuses: rule.refuses(),
+            why: rule
+                .conditions()
+                .advisory(facts)
+                .map(|id| format!("{id} concerns it")),
+        },
+        Answer::RefusesWithout(missing) => Said {
+            decides: true,
+            refuses: true,
+            why: Some(lacks(missing)),
+        },
+        Answer::PassesOverWithout(missing) => Said::passes_over(lacks(missing)),
+        Answer::Fails(condition) => Said::passes_over(Conditions::why_not(condition, facts)),
+        Answer::Expired => Said::passes_over("it is over".to_owned()),
+    }
+}
+
+fn by_name(rule: &Rule, mirror: Option<&IndexName>, now: Timestamp) -> Said {
+    match rule.answer_name(mirror, now) {
+        NameAnswer::Refuses => Said {
+            decides: true,
+            refuses: true,
+            why: None,
+        },
+        NameAnswer::MayAllow => Said {
+            decides: true,
+            refuses: false,
+            why: Some("some files may pass".to_owned()),
+        },
+        NameAnswer::DependsOnFile => Said::passes_over("it depends on the file".to_owned()),
+        NameAnswer::OtherUpstream => Said::passes_over("it is about another upstream".to_owned()),
+        NameAnswer::Expired => Said::passes_over("it is over".to_owned()),
+    }
+}
+
+/// A line for each rule of a layer's policy, and for its default.
+fn rules(member: &Member, layer: &Layer<'_>, say: impl Fn(&Rule) -> Said) -> Vec<TraceLine> {
+    let Some((policy, about)) = &layer.policy else {
+        return Vec::new();
+    };
+    let mut lines = Vec::new();
+    let mut is_decided = false;
+    for (position, rule) in (0_u32..).zip(policy.rules()) {
+        let (outcome, why) = if is_decided {
+            (Outcome::NotReached, None)
+        } else if about.binary_search(&position).is_err() {
+            (
+                Outcome::PassesOver,
+                Some("it names other projects".to_owned()),
+            )
+        } else {
+            let said = say(rule);
+            is_decided = said.decides;
+            let outcome = match (said.decides, said.refuses) {
+                (true, true) => Outcome::denying(policy.mode()),
+                (true, false) => Outcome::Allows,
+                (false, _) => Outcome::PassesOver,
+            };
+            (outcome, said.why)
+        };
+        lines.push(TraceLine {
+            outcome,
+            why,
+            ..of_policy(member, layer, policy, Some(rule.location()), rule.words())
+        });
+    }
+    lines.push(default(member, layer, policy, is_decided));
+    lines
+}
+
+fn default(member: &Member, layer: &Layer<'_>, policy: &Policy, is_decided: bool) -> TraceLine {
+    let (words, otherwise) = match policy.default_deny() {
+        Some(_) => ("default: deny", Outcome::denying(policy.mode())),
+        None => ("default: allow", Outcome::Allows),
+    };
+    let outcome = if is_decided {
+        Outcome::NotReached
+    } else {
+        otherwise
+    };
+    TraceLine {
+        outcome,
+        ..of_policy(
+            member,
+            layer,
+            policy,
+            policy.default_deny(),
+            words.to_owned(),
+        )
+    }
+}
+
+fn of_policy(
+    member: &Member,
+    layer: &Layer<'_>,
+    policy: &Policy,
+    location: Option<&Location>,
+    words: String,
+) -> TraceLine {
+    TraceLine {
+        member: member.index.name.clone(),
+        layer: layer.index.name.clone(),
+        policy: Arc::clone(policy.name()),
+        location: location.cloned(),
+        words,
+        outcome: Outcome::PassesOver,
+        why: None,
+    }
+}
+
+fn whitelist(member: &Member, layer: &Layer<'_>, outcome: Outcome, why: Option<&str>) -> TraceLine {
+    let list = layer.whitelist.map(|(list, _)| list);
+    let entries = list.map_or(0, |list| list.entries());
+    TraceLine {
+        member: member.index.name.clone(),
+        layer: layer.index.name.clone(),
+        policy: WHITELIST.into(),
+        location: list.map(|list| list.location().clone()),
+        words: format!("{entries} entries"),
+        outcome,
+        why: why.map(str::to_owned),
+    }
+}
+
+/// The line of the reservation that keeps the name from a member, or none.
+fn reserved(view: &ProjectView<'_>, position: usize, member: &Member) -> Vec<TraceLine> {
+    let line = view.reservation(position).map(|reservation| TraceLine {
+        member: member.index.name.clone(),
+        layer: reservation.owner.name.clone(),
+        policy: OWNS.into(),
+        location: Some(reservation.pattern.location.clone()),
+        words: pattern_words(&reservation.pattern.value),
+        outcome: Outcome::Denies,
+        why: Some("reserved names never come from a mirror".to_owned()),
+    });
+    line.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::{File, ProjectState};
+    use crate::policy::sample::{
+        allow, at, compiled, deny, file, index, mirror, of, place, policy, project, stage,
+    };
+    use crate::policy::{Matchers, Policies, PolicyDocument};
+
+    const NOW: &str = "2026-01-05T00:00:00Z";
+
+    fn world() -> Policies {
+        let week = Matchers {
+            younger_than: Some(Duration::from_hours(7 * 24)),
+            ..Matchers::default()
+        };
+        let large = Matchers {
+            size_over: Some(1 << 20),
+            ..Matchers::default()
+        };
+        let corporate = PolicyDocument {
+            default_deny: Some(place(3)),
+            ..policy(
+                "corporate",
+                vec![
+                    allow(of(&["numpy"])).until("2026-01-01T00:00:00Z"),
+                    deny(of(&["seven"])),
+                    deny(large),
+                    deny(week),
+                    allow(Matchers::default()),
+                ],
+            )
+        };
+        let watch = PolicyDocument {
+            mode: Mode::Audit,
+            ..policy("watch", vec![deny(of(&["six"]))])
+        };
+        compiled(
+            vec![
+                stage("a/top", &["a/base"])
+                    .policy("corporate")
+                    .owns(&["acme-*"]),
+                stage("a/base", &["m/one"])
+                    .policy("watch")
+                    .whitelist(&["six", "numpy"]),
+                mirror("m/one"),
+            ],
+            vec![corporate, watch],
+        )
+    }
+
+    fn text(lines: &[TraceLine]) -> String {
+        let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    }
+
+    fn explain(policies: &Policies, file: &File) -> Vec<TraceLine> {
+        let stack = policies.stack(&index("a/top")).unwrap();
+        let status = ProjectState::Active;
+        stack.explain_file(
+            &Candidate {
+                file,
+                member: 2,
+                status,
+            },
+            at(NOW),
+        )
+    }
+
+    #[test]
+    fn a_file_is_explained_rule_by_rule() {
+        let policies = world();
+        let mut numpy = file("numpy-1.zip", "numpy");
+        insta::assert_snapshot!(text(&explain(&policies, &numpy)), @"
+        m/one: corporate of a/top (policies/web.yaml:10): allow: { project: numpy, until: 2026-01-01T00:00:00Z }: passes over, it is over
+        m/one: corporate of a/top (policies/web.yaml:11): deny: { project: seven }: passes over, it names other projects
+        m/one: corporate of a/top (policies/web.yaml:12): deny: { size_over: 1MiB }: passes over, it has 1000B
+        m/one: corporate of a/top (policies/web.yaml:13): deny: { younger_than: 7d }: denies
+        m/one: corporate of a/top (policies/web.yaml:14): allow: {}: not reached
+        m/one: corporate of a/top (policies/web.yaml:3): default: deny: not reached
+        m/one: whitelist of a/base (policies/web.yaml:1): 2 entries: allows
+        m/one: watch of a/base (policies/web.yaml:10): deny: { project: six }: passes over, it names other projects
+        m/one: watch of a/base: default: allow: allows
+        ");
+        numpy.size = None;
+        let lines = explain(&policies, &numpy);
+        insta::assert_snapshot!(lines[2], @"m/one: corporate of a/top (policies/web.yaml:12): deny: { size_over: 1MiB }: denies, it has no size");
+    }
+
+    #[test]
+    fn a_project_is_explained_member_by_member() {
+        let policies = world();
+        let stack = policies.stack(&index("a/top")).unwrap();
+        let holds = |name: &IndexName| name.as_str() == "a/base";
+        let mut lines = stack.explain_project(&project("acme-x"), at(NOW), &holds);
+        let of_stages = lines
+            .iter()
+            .take_while(|line| line.member != index("m/one"));
+        assert_eq!(of_stages.count(), 14);
+        insta::assert_snapshot!(text(&lines.split_off(14)), @"
+        m/one: owns of a/top (policies/web.yaml:1): acme-*: denies, reserved names never come from a mirror
+        m/one: corporate of a/top (policies/web.yaml:10): allow: { project: numpy, until: 2026-01-01T00:00:00Z }: passes over, it names other projects
+        m/one: corporate of a/top (policies/web.yaml:11): deny: { project: seven }: passes over, it names other projects
+        m/one: corporate of a/top (policies/web.yaml:12): deny: { size_over: 1MiB }: passes over, it depends on the file
+        m/one: corporate of a/top (policies/web.yaml:13): deny: { younger_than: 7d }: passes over, it depends on the file
+        m/one: corporate of a/top (policies/web.yaml:14): allow: {}: allows, some files may pass
+        m/one: corporate of a/top (policies/web.yaml:3): default: deny: not reached
+        m/one: whitelist of a/base (policies/web.yaml:1): 2 entries: denies, the name is not listed
+        m/one: watch of a/base (policies/web.yaml:10): deny: { project: six }: passes over, it names other projects
+        m/one: watch of a/base: default: allow: allows
+        m/one: mirror_whitelist of a/base: a name that a stage holds is not taken from mirrors: denies, a/base holds acme-x
+        ");
+        let lines = stack.explain_project(&project("six"), at(NOW), &holds);
+        let audited = lines
+            .iter()
+            .find(|line| line.outcome == Outcome::WouldDeny)
+            .unwrap();
+        insta::assert_snapshot!(audited, @"a/base: watch of a/base (policies/web.yaml:10): deny: { project: six }: would deny");
+    }
+
+    #[test]
+    fn the_trace_and_the_decision_tell_the_same_story() {
+        let policies = world();
+        let stack = policies.stack(&index("a/top")).unwrap();
+        let mut refused = 0;
+        for name in ["six", "seven", "numpy", "acme-x", "other"] {
+            let mut old = file(&format!("{name}-1.zip"), name);
+            let young = old.clone();
+            old.upload_time = old.upload_time.map(|mut time| {
+                time.at = at("2020-01-01T00:00:00Z");
+                time
+            });
+            for (file, member) in [(&old, 0), (&old, 1), (&old, 2), (&young, 1), (&young, 2)] {
+                let status = ProjectState::Active;
+                let candidate = Candidate {
+                    file,
+                    member,
+                    status,
+                };
+                let lines = stack.explain_file(&candidate, at(NOW));
+                let denies = lines.iter().find(|line| line.outcome == Outcome::Denies);
+                let audits = lines.iter().find(|line| line.outcome == Outcome::WouldDeny);
+                let verdict = stack.decide_file(&candidate, at(NOW));
+                let place = |line: Option<&TraceLine>| line.and_then(|line| line.location.clone());
+                let denial = verdict
+                    .denial()
+                    .and_then(|denial| denial.rule().location.clone());
+                assert_eq!(denial, place(denies), "{name} {member}");
+                refused += usize::from(denial.is_some());
+                if let Some(allowed) = verdict.allowed() {
+                    let audited = allowed
+                        .audited()
+                        .and_then(|denial| denial.rule().location.clone());
+                    assert_eq!(audited, place(audits), "{name} {member}");
+                }
+            }
+        }
+        assert_eq!(refused, 15);
+    }
+}

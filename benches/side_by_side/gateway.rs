@@ -45,7 +45,6 @@ pub(crate) struct Launch {
 pub(crate) struct Gateway {
     server: Server,
     public: SocketAddr,
-    manage: SocketAddr,
     /// From before the process was made until it said it was ready.
     pub(crate) started_in: Duration,
 }
@@ -81,7 +80,7 @@ impl Launch {
         let program = Path::new(env!("CARGO_BIN_EXE_cheesecloth"));
         let mut command = on_server_core(program);
         command.arg("serve").arg("--policies").arg(&policies).arg("--data").arg(self.data());
-        command.args(["--manage", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]);
+        command.args(["--manage", "off", "--metrics", "127.0.0.1:0"]);
         if self.tls.is_none() {
             command.args(["--public", "127.0.0.1:0"]);
         }
@@ -144,11 +143,6 @@ impl Gateway {
         self.public
     }
 
-    /// The management door, always without TLS.
-    pub(crate) fn manage(&self) -> SocketAddr {
-        self.manage
-    }
-
     /// Ends it.
     pub(crate) fn stop(self) {
         drop(self.server);
@@ -177,17 +171,19 @@ fn launch(mut command: Command) -> anyhow::Result<Gateway> {
             let _ = sender.send(line);
         }
     });
-    let mut doors: [Option<SocketAddr>; 3] = [None; 3];
-    while doors.iter().any(Option::is_none) {
+    let mut doors = [None; 2];
+    let [public, metrics] = loop {
+        if let [Some(public), Some(metrics)] = doors {
+            break [public, metrics];
+        }
         let left = START.saturating_sub(started.elapsed());
-        let line = lines.recv_timeout(left).context("it has not named its three doors")?;
-        for (door, name) in doors.iter_mut().zip(["public ", "management ", "metrics "]) {
+        let line = lines.recv_timeout(left).context("it has not named its doors")?;
+        for (door, name) in doors.iter_mut().zip(["public ", "metrics "]) {
             if let Some(url) = line.strip_prefix(name) {
                 *door = Some(address(url)?);
             }
         }
-    }
-    let [Some(public), Some(manage), Some(metrics)] = doors else { bail!("a door is missing") };
+    };
     let ready = Request::new("/readyz");
     while !fetch(metrics, &ready).is_ok_and(|answer| answer.status == 200) {
         if server.ended()?.is_some() || started.elapsed() > START {
@@ -195,7 +191,7 @@ fn launch(mut command: Command) -> anyhow::Result<Gateway> {
         }
         thread::sleep(LOOK_AGAIN);
     }
-    Ok(Gateway { server, public, manage, started_in: started.elapsed() })
+    Ok(Gateway { server, public, started_in: started.elapsed() })
 }
 
 /// The address in a URL such as `http://127.0.0.1:4040/`.

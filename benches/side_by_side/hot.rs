@@ -8,7 +8,7 @@ use super::figures::{Better, Floor, Round, Row};
 use super::gateway::{LOOSE, STRICT};
 use super::load::{Shape, Turn, turn};
 use super::options::Scenario;
-use super::plain::{Request, fetch};
+use super::plain::{Answer, Request, fetch};
 use super::process::Server;
 use super::resources::{Page, Resource, ask_page, succeed};
 use super::stage::Stage;
@@ -150,14 +150,15 @@ pub(crate) fn measure(hot: &Hot, stage: &Stage) -> anyhow::Result<Row> {
     let ask_nginx = hot.resource.ask_nginx();
     let ask_subject = stage.ask(hot.resource)?;
     let (server, address) = stage.subject(hot.tls);
-    let clear = stage.subject_in_clear(hot.tls);
-    let expected = same_answer(stage.nginx.sendfile(), &ask_nginx, clear, &ask_subject)?;
+    let fetch_nginx = |request: &Request| fetch(stage.nginx.sendfile(), request);
+    let fetch_subject = |request: &Request| stage.fetch(hot.tls, request);
+    let expected = same_answer((&fetch_nginx, &ask_nginx), (&fetch_subject, &ask_subject))?;
     let nginx = |name, address| -> anyhow::Result<Contender<'_>> {
-        let request = prepare(*hot, stage.nginx.sendfile(), &ask_nginx)?;
+        let request = prepare(*hot, &fetch_nginx, &ask_nginx)?;
         Ok(Contender { name, server: stage.nginx.server(), address, request })
     };
-    let mut contenders =
-        vec![Contender { name: "ours", server, address, request: prepare(*hot, clear, &ask_subject)? }];
+    let request = prepare(*hot, &fetch_subject, &ask_subject)?;
+    let mut contenders = vec![Contender { name: "ours", server, address, request }];
     if hot.tls {
         contenders.push(nginx("nginx", stage.nginx.tls())?);
     } else {
@@ -191,7 +192,8 @@ pub(crate) fn measure_policy(stage: &Stage) -> anyhow::Result<Row> {
     };
     let contenders = [contender("strict", STRICT), contender("without", LOOSE)];
     let [strict, loose] = &contenders;
-    same_answer(loose.address, &loose.request, strict.address, &strict.request)?;
+    let ask = |request: &Request| fetch(gateway.public(), request);
+    same_answer((&ask, &loose.request), (&ask, &strict.request))?;
     let shape = Shape { connections: PAGE_CONNECTIONS, tls: false };
     let (rounds, _) = alternate(stage, &contenders, shape, &Turn::requests_per_second)?;
     Ok(Row {
@@ -229,36 +231,33 @@ fn alternate(
     Ok((rounds, turns))
 }
 
+/// How a server is asked once.
+type Fetch<'a> = &'a dyn Fn(&Request) -> anyhow::Result<Answer>;
+
 /// Both answer the same body, whose length is returned; asking also warms.
-fn same_answer(
-    nginx: SocketAddr,
-    ask_nginx: &Request,
-    subject: SocketAddr,
-    ask_subject: &Request,
-) -> anyhow::Result<u64> {
-    let theirs = succeed(fetch(nginx, ask_nginx)?)?;
-    let ours = succeed(fetch(subject, ask_subject)?)?;
-    if theirs.body != ours.body {
-        bail!("{} and {} differ: nothing to compare", ask_nginx.path, ask_subject.path);
+fn same_answer(nginx: (Fetch<'_>, &Request), ours: (Fetch<'_>, &Request)) -> anyhow::Result<u64> {
+    let [theirs, our] = [nginx, ours].map(|(fetch, request)| fetch(request).and_then(succeed));
+    let (theirs, our) = (theirs?, our?);
+    if theirs.body != our.body {
+        bail!("{} and {} differ: nothing to compare", nginx.1.path, ours.1.path);
     }
-    let coding = |answer: &super::plain::Answer| answer.header("content-encoding").map(str::to_owned);
-    if coding(&theirs) != coding(&ours) {
-        bail!("{} and {} differ in their coding", ask_nginx.path, ask_subject.path);
+    if theirs.header("content-encoding") != our.header("content-encoding") {
+        bail!("{} and {} differ in their coding", nginx.1.path, ours.1.path);
     }
-    Ok(ours.length)
+    Ok(our.length)
 }
 
 /// The request as it is measured.
-fn prepare(hot: Hot, address: SocketAddr, request: &Request) -> anyhow::Result<Request> {
+fn prepare(hot: Hot, fetch: Fetch<'_>, request: &Request) -> anyhow::Result<Request> {
     let request = request.clone();
     match hot.measure {
         Measure::Requests | Measure::Throughput | Measure::CpuPerByte => Ok(request),
         Measure::NewConnections => Ok(request.header("Connection", "close")),
         Measure::NotModified => {
-            let answer = fetch(address, &request)?;
+            let answer = fetch(&request)?;
             let etag = answer.header("etag").context("the page has no ETag")?.to_owned();
             let request = request.header("If-None-Match", etag);
-            let status = fetch(address, &request)?.status;
+            let status = fetch(&request)?.status;
             if status != 304 {
                 bail!("{} is answered {status}, not 304", request.path);
             }

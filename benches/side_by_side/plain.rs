@@ -1,10 +1,12 @@
 //! A plain HTTP/1.1 client for one request at a time: what came, when its first byte came, when all.
 
-use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 /// Until a server that says nothing is given up.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -77,17 +79,43 @@ impl Answer {
 
 /// Asks once, on a connection of its own.
 pub(crate) fn fetch(address: SocketAddr, request: &Request) -> anyhow::Result<Answer> {
-    let ask = || -> anyhow::Result<Answer> {
-        let started = Instant::now();
-        let mut stream = TcpStream::connect_timeout(&address, SILENCE)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(SILENCE))?;
-        stream.write_all(&request.bytes(address, "close"))?;
-        let mut answer = read(BufReader::with_capacity(BUFFER, stream), request.discard)?;
-        answer.elapsed = started.elapsed();
-        Ok(answer)
+    let started = Instant::now();
+    let answer = connect(address).and_then(|stream| ask(stream, address, request, started));
+    answer.with_context(|| format!("get http://{address}{}", request.path))
+}
+
+/// The same over TLS, trusting nobody but who `trust` names.
+pub(crate) fn fetch_over_tls(
+    address: SocketAddr,
+    request: &Request,
+    trust: &Arc<ClientConfig>,
+) -> anyhow::Result<Answer> {
+    let started = Instant::now();
+    let over_tls = |stream: TcpStream| {
+        let session = ClientConnection::new(Arc::clone(trust), address.ip().into())?;
+        ask(StreamOwned::new(session, stream), address, request, started)
     };
-    ask().with_context(|| format!("get http://{address}{}", request.path))
+    let answer = connect(address).and_then(over_tls);
+    answer.with_context(|| format!("get https://{address}{}", request.path))
+}
+
+fn connect(address: SocketAddr) -> anyhow::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, SILENCE)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(SILENCE))?;
+    Ok(stream)
+}
+
+fn ask(
+    mut stream: impl Read + Write,
+    address: SocketAddr,
+    request: &Request,
+    started: Instant,
+) -> anyhow::Result<Answer> {
+    stream.write_all(&request.bytes(address, "close"))?;
+    let mut answer = read(BufReader::with_capacity(BUFFER, stream), request.discard)?;
+    answer.elapsed = started.elapsed();
+    Ok(answer)
 }
 
 fn read(mut stream: BufReader<impl Read>, discard: bool) -> anyhow::Result<Answer> {

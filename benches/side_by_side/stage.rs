@@ -4,10 +4,12 @@ use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 
 use super::content::Content;
@@ -16,7 +18,7 @@ use super::load;
 use super::nginx::{Certificate, Nginx};
 use super::options::{Options, Scenario};
 use super::origin::Origin;
-use super::plain::{Request, fetch};
+use super::plain::{Answer, Request, fetch, fetch_over_tls};
 use super::process::Server;
 use super::resources::{MIRROR, Page, Resource, ask_page, succeed};
 use super::tools::Tools;
@@ -29,6 +31,7 @@ pub(crate) struct Stage {
     pub(crate) origin: Origin,
     pub(crate) nginx: Nginx,
     subject: Subject,
+    trust: Arc<ClientConfig>,
     results: PathBuf,
     pub(crate) folder: PathBuf,
     _folder: TempDir,
@@ -54,7 +57,7 @@ impl Stage {
         let temporary = tempfile::Builder::new().prefix("run-").tempdir_in(&results)?;
         let folder = temporary.path().to_owned();
         load::prepare(&folder)?;
-        let certificate = certify(&folder)?;
+        let (certificate, trust) = certify(&folder)?;
         eprintln!("making pages and files");
         let content = Content::make(cold_files(options))?;
         let root = folder.join("root");
@@ -81,7 +84,7 @@ impl Stage {
         };
         let nginx = nginx("nginx")?;
         let options = options.clone();
-        Ok(Self { options, tools, origin, nginx, subject, results, folder, _folder: temporary })
+        Ok(Self { options, tools, origin, nginx, subject, trust, results, folder, _folder: temporary })
     }
 
     /// Where raw figures go.
@@ -107,13 +110,10 @@ impl Stage {
         }
     }
 
-    /// Where the subject answers the same without TLS, to warm and to check it.
-    pub(crate) fn subject_in_clear(&self, over_tls: bool) -> SocketAddr {
-        match &self.subject {
-            Subject::Gateway { tls, .. } if over_tls => tls.manage(),
-            Subject::Gateway { plain, .. } => plain.public(),
-            Subject::Calibration(nginx) => nginx.sendfile(),
-        }
+    /// Asks the subject once.
+    pub(crate) fn fetch(&self, over_tls: bool, request: &Request) -> anyhow::Result<Answer> {
+        let (_, address) = self.subject(over_tls);
+        if over_tls { fetch_over_tls(address, request, &self.trust) } else { fetch(address, request) }
     }
 
     /// How the subject is asked.
@@ -124,7 +124,7 @@ impl Stage {
         }
     }
 
-    /// What the subject is called beside nginx.
+    /// A further gateway, with data of its own.
     pub(crate) fn launch(&self, name: &str) -> Launch {
         Launch::new(&self.folder.join(name), self.origin.address())
     }
@@ -145,13 +145,18 @@ fn cold_files(options: &Options) -> usize {
     wanted.count() * options.rounds
 }
 
-/// A certificate for loopback on P-256, as public authorities issue them.
-fn certify(folder: &Path) -> anyhow::Result<Certificate> {
+/// A certificate for loopback on P-256, as public authorities issue them, and a client's trust in it.
+fn certify(folder: &Path) -> anyhow::Result<(Certificate, Arc<ClientConfig>)> {
     let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()])?;
     let certificate = Certificate { cert: folder.join("cert.pem"), key: folder.join("key.pem") };
     fs::write(&certificate.cert, made.cert.pem())?;
     fs::write(&certificate.key, made.signing_key.serialize_pem())?;
-    Ok(certificate)
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone())?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let client = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let trust = client.with_root_certificates(roots).with_no_client_auth();
+    Ok((certificate, Arc::new(trust)))
 }
 
 /// Puts the files where nginx serves them.

@@ -23,10 +23,21 @@ pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Row> {
     let target = stage.folder.join("closure");
     let install = |address: SocketAddr, index: &str| -> anyhow::Result<f64> {
         let mut command = Command::new(&uv);
-        command.args(["pip", "install", "--no-config", "--no-cache", "--python", &python]);
-        command.arg("--index-url").arg(format!("http://{address}/{index}"));
+        command.args([
+            "pip",
+            "install",
+            "--no-config",
+            "--no-cache",
+            "--python",
+            &python,
+        ]);
+        command
+            .arg("--index-url")
+            .arg(format!("http://{address}/{index}"));
         command.arg("--target").arg(&target).arg(closure_name(0));
-        command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
+        command
+            .env("NO_PROXY", "127.0.0.1")
+            .env("no_proxy", "127.0.0.1");
         let started = Instant::now();
         run(&mut command)?;
         let elapsed = started.elapsed().as_secs_f64();
@@ -49,7 +60,10 @@ pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Row> {
             let ours = ours()?;
             (nginx()?, ours)
         };
-        rounds.push(Round { peers: vec![theirs], ours });
+        rounds.push(Round {
+            peers: vec![theirs],
+            ours,
+        });
     }
     Ok(Row {
         scenario: Scenario::Closure.name(),
@@ -58,6 +72,8 @@ pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Row> {
         peers: vec!["nginx"],
         rounds,
         floor: Floor::RatioAtMost(1.05),
+        per_cpu: Vec::new(),
+        turns: Vec::new(),
         notes: Vec::new(),
         broken: Vec::new(),
     })

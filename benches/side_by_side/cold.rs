@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use super::content::{COLD_FILE, LARGE_FILE, cold_filename};
 use super::figures::{Better, Floor, Round, Row, median};
 use super::options::Scenario;
-use super::plain::{Request, fetch};
+use super::plain::{Request, drain, fetch};
 use super::resources::{MIRROR, file_path, succeed};
 use super::stage::Stage;
 
@@ -45,6 +45,8 @@ pub(crate) fn measure_page(stage: &Stage) -> anyhow::Result<Vec<Row>> {
         peers: vec!["nginx"],
         rounds: rounds?,
         floor: Floor::FigureAtMost(2.0),
+        per_cpu: Vec::new(),
+        turns: Vec::new(),
         notes: Vec::new(),
         broken,
     }])
@@ -54,20 +56,33 @@ fn page_round(stage: &Stage, gateway: SocketAddr, round: usize) -> anyhow::Resul
     let [mut straight, mut nginx, mut ours] = [(); 3].map(|()| Vec::with_capacity(PAGES));
     for number in round * PAGES..(round + 1) * PAGES {
         let ask = |address, path| -> anyhow::Result<f64> {
-            let request = Request::new(path).header("Accept", ACCEPT).header("Accept-Encoding", "gzip");
+            let request = Request::new(path)
+                .header("Accept", ACCEPT)
+                .header("Accept-Encoding", "gzip");
             Ok(succeed(fetch(address, &request)?)?.elapsed.as_secs_f64() * 1e3)
         };
-        straight.push(ask(stage.origin.address(), format!("/simple/cold-straight-{number}/"))?);
-        nginx.push(ask(stage.nginx.proxy(), format!("/simple/cold-nginx-{number}/"))?);
-        ours.push(ask(gateway, format!("/{MIRROR}/+simple/cold-ours-{number}/"))?);
+        straight.push(ask(
+            stage.origin.address(),
+            format!("/simple/cold-straight-{number}/"),
+        )?);
+        nginx.push(ask(
+            stage.nginx.proxy(),
+            format!("/simple/cold-nginx-{number}/"),
+        )?);
+        ours.push(ask(
+            gateway,
+            format!("/{MIRROR}/+simple/cold-ours-{number}/"),
+        )?);
     }
     let straight = median(straight.into_iter());
     let added = |times: Vec<f64>| median(times.into_iter()) - straight;
-    Ok(Round { peers: vec![added(nginx)], ours: added(ours) })
+    Ok(Round {
+        peers: vec![added(nginx)],
+        ours: added(ours),
+    })
 }
 
-/// A file of 100 MB that `clients` ask for at the same instant: until the last has it, and until the
-/// first byte came to the one who waited longest.
+/// A file of 100 MB that `clients` ask for at the same instant, until the last of them has it.
 pub(crate) fn measure_file(stage: &Stage, clients: usize) -> anyhow::Result<Vec<Row>> {
     let gateway = stage.gateway()?.public();
     let rounds = stage.options.rounds;
@@ -108,11 +123,18 @@ pub(crate) fn measure_file(stage: &Stage, clients: usize) -> anyhow::Result<Vec<
             let ours = ours(&mut our_cpu, &mut broken)?;
             (nginx(&mut nginx_cpu)?, ours)
         };
-        whole.push(Round { peers: vec![theirs], ours });
+        whole.push(Round {
+            peers: vec![theirs],
+            ours,
+        });
     }
     let most = if clients == 1 { 1.0 } else { 0.6 };
     let cpu = |times: Vec<f64>| median(times.into_iter());
-    let note = format!("server CPU {:.2} s, nginx's {:.2} s", cpu(our_cpu), cpu(nginx_cpu));
+    let note = format!(
+        "server CPU {:.2} s, nginx's {:.2} s",
+        cpu(our_cpu),
+        cpu(nginx_cpu)
+    );
     Ok(vec![Row {
         scenario: Scenario::ColdFile { clients }.name(),
         unit: "s",
@@ -120,6 +142,8 @@ pub(crate) fn measure_file(stage: &Stage, clients: usize) -> anyhow::Result<Vec<
         peers: vec!["nginx"],
         rounds: whole,
         floor: Floor::RatioAtMost(most),
+        per_cpu: Vec::new(),
+        turns: Vec::new(),
         notes: vec![note],
         broken,
     }])
@@ -127,14 +151,14 @@ pub(crate) fn measure_file(stage: &Stage, clients: usize) -> anyhow::Result<Vec<
 
 /// Seconds until every one of `clients`, all asking at once, has the whole file.
 fn together(address: SocketAddr, path: &str, clients: usize) -> anyhow::Result<f64> {
-    let request = Request::new(path).discard();
+    let request = Request::new(path);
     let barrier = Barrier::new(clients + 1);
     thread::scope(|scope| {
         let ask = || {
             barrier.wait();
-            let answer = succeed(fetch(address, &request)?)?;
-            if answer.length != LARGE_FILE as u64 {
-                bail!("{} bytes came, not {LARGE_FILE}", answer.length);
+            let came = drain(address, &request)?;
+            if came != LARGE_FILE as u64 {
+                bail!("{came} bytes came, not {LARGE_FILE}");
             }
             Ok(())
         };
@@ -142,7 +166,9 @@ fn together(address: SocketAddr, path: &str, clients: usize) -> anyhow::Result<f
         barrier.wait();
         let started = Instant::now();
         for client in asking {
-            client.join().map_err(|_| anyhow::anyhow!("a client panicked"))??;
+            client
+                .join()
+                .map_err(|_| anyhow::anyhow!("a client panicked"))??;
         }
         Ok(started.elapsed().as_secs_f64())
     })

@@ -54,8 +54,12 @@ impl Content {
     /// Makes everything; `cold_files` of them have [`LARGE_FILE`] bytes each.
     pub(crate) fn make(cold_files: usize) -> anyhow::Result<Self> {
         let mut content = Self::default();
-        content.pages.insert("small".to_owned(), phantom_page("small", SMALL_PAGE_FILES));
-        content.pages.insert("large".to_owned(), phantom_page("large", LARGE_PAGE_FILES));
+        content
+            .pages
+            .insert("small".to_owned(), phantom_page("small", SMALL_PAGE_FILES));
+        content
+            .pages
+            .insert("large".to_owned(), phantom_page("large", LARGE_PAGE_FILES));
         let mut wares = Vec::new();
         for (version, payload) in [("1.0", 14_000), ("2.0", 1_000_000), ("3.0", LARGE_FILE)] {
             wares.push(content.add_wheel(wheel::build(WARES, version, payload, &[])?));
@@ -95,8 +99,12 @@ impl Content {
             metadata: Some(hex(&Sha256::digest(&wheel.metadata))),
             filename: wheel.filename.clone(),
         };
-        self.files.insert(format!("{}.metadata", wheel.filename), vec![wheel.metadata.into()]);
-        self.files.insert(wheel.filename, vec![wheel.content.into()]);
+        self.files.insert(
+            format!("{}.metadata", wheel.filename),
+            vec![wheel.metadata.into()],
+        );
+        self.files
+            .insert(wheel.filename, vec![wheel.content.into()]);
         listed
     }
 
@@ -112,10 +120,16 @@ impl Content {
             digest.update(&tail);
             let filename = cold_filename(number);
             let sha256 = hex(&digest.finalize());
-            listed.push(Listed { size: LARGE_FILE, sha256, metadata: None, filename: filename.clone() });
+            listed.push(Listed {
+                size: LARGE_FILE,
+                sha256,
+                metadata: None,
+                filename: filename.clone(),
+            });
             self.files.insert(filename, vec![head, tail.clone()]);
         }
-        self.pages.insert(COLD_FILE.to_owned(), page(COLD_FILE, &listed));
+        self.pages
+            .insert(COLD_FILE.to_owned(), page(COLD_FILE, &listed));
     }
 }
 
@@ -134,7 +148,11 @@ pub(crate) fn project_list() -> Bytes {
     let mut text = String::from(r#"{"meta":{"api-version":"1.4"},"projects":["#);
     for number in 0..PROJECTS {
         let separator = if number == 0 { "" } else { "," };
-        let _ = write!(text, r#"{separator}{{"_last-serial":{},"name":"project-{number}"}}"#, number + 20_000_000);
+        let _ = write!(
+            text,
+            r#"{separator}{{"_last-serial":{},"name":"project-{number}"}}"#,
+            number + 20_000_000
+        );
     }
     text.push_str("]}");
     text.into()
@@ -144,10 +162,19 @@ pub(crate) fn project_list() -> Bytes {
 fn phantom_page(project: &str, count: usize) -> Bytes {
     let module = project.replace('-', "_");
     let file = |number: usize| {
-        let filename = format!("{module}-{}.{}.0-py3-none-any.whl", number / 10, number % 10);
+        let filename = format!(
+            "{module}-{}.{}.0-py3-none-any.whl",
+            number / 10,
+            number % 10
+        );
         let sha256 = hex(&Sha256::digest(&filename));
         let metadata = Some(hex(&Sha256::digest(&sha256)));
-        Listed { size: 10_000 + number, sha256, metadata, filename }
+        Listed {
+            size: 10_000 + number,
+            sha256,
+            metadata,
+            filename,
+        }
     };
     page(project, &(0..count).map(file).collect::<Vec<_>>())
 }
@@ -159,10 +186,15 @@ fn page(project: &str, files: &[Listed]) -> Bytes {
     );
     for (number, file) in files.iter().enumerate() {
         let separator = if number == 0 { "" } else { "," };
-        let Listed { filename, size, sha256, metadata } = file;
-        let metadata = metadata
-            .as_ref()
-            .map_or("false".to_owned(), |sha256| format!(r#"{{"sha256":"{sha256}"}}"#));
+        let Listed {
+            filename,
+            size,
+            sha256,
+            metadata,
+        } = file;
+        let metadata = metadata.as_ref().map_or("false".to_owned(), |sha256| {
+            format!(r#"{{"sha256":"{sha256}"}}"#)
+        });
         let _ = write!(
             text,
             r#"{separator}{{"filename":"{filename}","url":"../../files/{filename}","hashes":{{"sha256":"{sha256}"}},"#
@@ -203,10 +235,17 @@ mod tests {
         let filename = file["filename"].as_str().unwrap();
         for (name, digest) in [
             (filename.to_owned(), &file["hashes"]["sha256"]),
-            (format!("{filename}.metadata"), &file["core-metadata"]["sha256"]),
+            (
+                format!("{filename}.metadata"),
+                &file["core-metadata"]["sha256"],
+            ),
         ] {
             let parts = content.file(&name).unwrap().concat();
-            assert_eq!(hex(&Sha256::digest(&parts)), digest.as_str().unwrap(), "{name}");
+            assert_eq!(
+                hex(&Sha256::digest(&parts)),
+                digest.as_str().unwrap(),
+                "{name}"
+            );
         }
         assert!(content.page("page-17").is_some() && content.page("six").is_none());
     }

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::load::Turn;
+
 /// What a scenario must reach.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) enum Floor {
@@ -42,6 +44,11 @@ pub(crate) struct Row {
     pub(crate) peers: Vec<&'static str>,
     pub(crate) rounds: Vec<Round>,
     pub(crate) floor: Floor,
+    /// The ratios of what a second of the server's processor did, which hold on a shared machine too
+    /// and where the load is the limit; none where that says nothing.
+    pub(crate) per_cpu: Vec<f64>,
+    /// Every turn of every server, ours first; none where the load was not wrk's.
+    pub(crate) turns: Vec<Vec<Turn>>,
     /// What a reader of the row has to know, such as that the load was the limit.
     pub(crate) notes: Vec<String>,
     /// Conditions beside the ratio that were not met; any makes the row fail.
@@ -73,7 +80,10 @@ impl Row {
 
     /// The ratios of the rounds, where there is a peer.
     pub(crate) fn ratios(&self) -> Vec<f64> {
-        self.rounds.iter().filter_map(|round| round.ratio(self.better)).collect()
+        self.rounds
+            .iter()
+            .filter_map(|round| round.ratio(self.better))
+            .collect()
     }
 
     /// The median of the rounds' ratios.
@@ -120,9 +130,14 @@ mod tests {
             peers: ["nginx", "nginx, no sendfile"][..peers].to_vec(),
             rounds: rounds
                 .iter()
-                .map(|(peers, ours)| Round { peers: peers.to_vec(), ours: *ours })
+                .map(|(peers, ours)| Round {
+                    peers: peers.to_vec(),
+                    ours: *ours,
+                })
                 .collect(),
             floor,
+            per_cpu: Vec::new(),
+            turns: Vec::new(),
             notes: Vec::new(),
             broken: Vec::new(),
         }
@@ -136,7 +151,10 @@ mod tests {
             (&[1.0, 4.0], 2.5),
             (&[1.0, 1.1, 50.0, 0.1, 1.2], 1.1),
         ] {
-            assert!((median(values.iter().copied()) - expected).abs() < 1e-9, "{values:?}");
+            assert!(
+                (median(values.iter().copied()) - expected).abs() < 1e-9,
+                "{values:?}"
+            );
         }
     }
 
@@ -165,7 +183,11 @@ mod tests {
             (Floor::FigureAtMost(98.0), true),
             (Floor::FigureAtMost(97.0), false),
         ] {
-            assert_eq!(row(Better::High, floor, rounds).holds(), expected, "{floor:?}");
+            assert_eq!(
+                row(Better::High, floor, rounds).holds(),
+                expected,
+                "{floor:?}"
+            );
         }
     }
 

@@ -52,7 +52,12 @@ pub(crate) struct Gateway {
 impl Launch {
     /// Will mirror the origin, with its policies and its data in `folder`.
     pub(crate) fn new(folder: &Path, origin: SocketAddr) -> Self {
-        Self { folder: folder.to_owned(), origin, tls: None, policy: false }
+        Self {
+            folder: folder.to_owned(),
+            origin,
+            tls: None,
+            policy: false,
+        }
     }
 
     /// Puts TLS on the public door.
@@ -79,7 +84,12 @@ impl Launch {
         fs::write(&policies, self.declare()?)?;
         let program = Path::new(env!("CARGO_BIN_EXE_cheesecloth"));
         let mut command = on_server_core(program);
-        command.arg("serve").arg("--policies").arg(&policies).arg("--data").arg(self.data());
+        command
+            .arg("serve")
+            .arg("--policies")
+            .arg(&policies)
+            .arg("--data")
+            .arg(self.data());
         command.args(["--manage", "off", "--metrics", "127.0.0.1:0"]);
         if self.tls.is_none() {
             command.args(["--public", "127.0.0.1:0"]);
@@ -106,8 +116,13 @@ impl Launch {
         if !self.policy {
             return Ok(text);
         }
-        let names: String = (0..WHITELISTED).map(|number| format!("project-{number}\n")).collect();
-        fs::write(self.folder.join("requirements.txt"), format!("{names}small\n"))?;
+        let names: String = (0..WHITELISTED)
+            .map(|number| format!("project-{number}\n"))
+            .collect();
+        fs::write(
+            self.folder.join("requirements.txt"),
+            format!("{names}small\n"),
+        )?;
         text.push_str(&format!(
             "  {LOOSE}: {{ bases: [root/pypi] }}\n  \
              {STRICT}: {{ bases: [root/pypi], policy: strict, whitelist_files: [requirements.txt] }}\n\
@@ -156,11 +171,16 @@ fn without_surroundings(command: &mut Command) {
             command.env_remove(name);
         }
     }
-    command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
+    command
+        .env("NO_PROXY", "127.0.0.1")
+        .env("no_proxy", "127.0.0.1");
 }
 
 fn launch(mut command: Command) -> anyhow::Result<Gateway> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     let started = Instant::now();
     let mut server = Server::new(command.spawn()?);
     let stdout = server.stdout().context("stdout is piped")?;
@@ -177,7 +197,9 @@ fn launch(mut command: Command) -> anyhow::Result<Gateway> {
             break [public, metrics];
         }
         let left = START.saturating_sub(started.elapsed());
-        let line = lines.recv_timeout(left).context("it has not named its doors")?;
+        let line = lines
+            .recv_timeout(left)
+            .context("it has not named its doors")?;
         for (door, name) in doors.iter_mut().zip(["public ", "metrics "]) {
             if let Some(url) = line.strip_prefix(name) {
                 *door = Some(address(url)?);
@@ -191,12 +213,19 @@ fn launch(mut command: Command) -> anyhow::Result<Gateway> {
         }
         thread::sleep(LOOK_AGAIN);
     }
-    Ok(Gateway { server, public, started_in: started.elapsed() })
+    Ok(Gateway {
+        server,
+        public,
+        started_in: started.elapsed(),
+    })
 }
 
 /// The address in a URL such as `http://127.0.0.1:4040/`.
 fn address(url: &str) -> anyhow::Result<SocketAddr> {
-    let (_, rest) = url.trim().split_once("://").with_context(|| format!("no url: {url:?}"))?;
+    let (_, rest) = url
+        .trim()
+        .split_once("://")
+        .with_context(|| format!("no url: {url:?}"))?;
     let host = rest.split('/').next().unwrap_or_default();
     host.parse().with_context(|| format!("no address: {url:?}"))
 }
@@ -207,7 +236,11 @@ mod tests {
 
     #[test]
     fn a_door_is_found_in_its_line() {
-        for url in ["http://127.0.0.1:80/", "https://127.0.0.1:80", "http://127.0.0.1:80/a/"] {
+        for url in [
+            "http://127.0.0.1:80/",
+            "https://127.0.0.1:80",
+            "http://127.0.0.1:80/a/",
+        ] {
             assert_eq!(address(url).unwrap().port(), 80, "{url}");
         }
         assert!(address("127.0.0.1:80").is_err());

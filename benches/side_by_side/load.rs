@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use serde::Serialize;
 
 use super::plain::Request;
-use super::process::Server;
+use super::process::{Clock, Server};
 use super::stage::Stage;
 use super::tools::run;
 
@@ -28,7 +29,7 @@ pub(crate) struct Shape {
 }
 
 /// What a server did in one turn.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Turn {
     pub(crate) requests: f64,
     pub(crate) bytes: f64,
@@ -38,6 +39,8 @@ pub(crate) struct Turn {
     /// Median and 99th percentile of the latency, in seconds.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
+    /// The part of the worse of the two cores that went to others.
+    pub(crate) disturbed: f64,
 }
 
 impl Turn {
@@ -81,18 +84,26 @@ pub(crate) fn turn(
     wrk.arg("-t1").arg(format!("-c{}", shape.connections));
     wrk.arg(format!("-d{}s", stage.options.seconds));
     // A single answer of 100 MB takes a while when the load is the limit.
-    wrk.args(["--timeout", "30s"]).arg("-s").arg(stage.folder.join("figures.lua"));
+    wrk.args(["--timeout", "30s"])
+        .arg("-s")
+        .arg(stage.folder.join("figures.lua"));
     for (name, value) in &request.headers {
         wrk.arg("-H").arg(format!("{name}: {value}"));
     }
+    let clock = Clock::read()?;
     let before = server.cpu_seconds()?;
     let output = run(wrk.arg(&url))?;
     let cpu_seconds = server.cpu_seconds()? - before;
-    let turn = read(&String::from_utf8_lossy(&output.stdout), cpu_seconds);
+    let others = clock.taken_by_others(cpu_seconds)?;
+    let turn = read(
+        &String::from_utf8_lossy(&output.stdout),
+        cpu_seconds,
+        others,
+    );
     turn.with_context(|| format!("load on {url}"))
 }
 
-fn read(told: &str, cpu_seconds: f64) -> anyhow::Result<Turn> {
+fn read(told: &str, cpu_seconds: f64, others: f64) -> anyhow::Result<Turn> {
     let line = told.lines().find_map(|line| line.strip_prefix("figures "));
     let line = line.with_context(|| format!("wrk says nothing of figures: {told}"))?;
     let figures: Vec<f64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
@@ -106,7 +117,16 @@ fn read(told: &str, cpu_seconds: f64) -> anyhow::Result<Turn> {
         bail!("nothing was answered");
     }
     let seconds = microseconds / 1e6;
-    Ok(Turn { requests, bytes, seconds, cpu_seconds, p50: p50 / 1e6, p99: p99 / 1e6 })
+    let disturbed = others / seconds;
+    Ok(Turn {
+        requests,
+        bytes,
+        seconds,
+        cpu_seconds,
+        p50: p50 / 1e6,
+        p99: p99 / 1e6,
+        disturbed,
+    })
 }
 
 #[cfg(test)]
@@ -116,13 +136,14 @@ mod tests {
     #[test]
     fn figures_become_rates() {
         let told = "Running 2s test\n  1 threads\nfigures 1000 5000000 2000000 0 120 900\n";
-        let turn = read(told, 1.0).unwrap();
+        let turn = read(told, 1.0, 0.5).unwrap();
         let near = |value: f64, expected: f64| assert!((value - expected).abs() < 1e-9, "{value}");
         near(turn.requests_per_second(), 500.0);
         near(turn.megabytes_per_second(), 2.5);
         near(turn.cpu_per_gigabyte(), 200.0);
         near(turn.busy(), 0.5);
         near(turn.p99, 0.0009);
+        near(turn.disturbed, 0.25);
     }
 
     #[test]
@@ -134,7 +155,7 @@ mod tests {
             "figures 1 2 3",
             "figures a b c d e f",
         ] {
-            assert!(read(told, 1.0).is_err(), "{told:?}");
+            assert!(read(told, 1.0, 0.5).is_err(), "{told:?}");
         }
     }
 }

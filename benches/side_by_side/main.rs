@@ -70,8 +70,8 @@ fn run(options: &Options) -> anyhow::Result<()> {
             continue;
         }
         eprintln!("· {}", scenario.name());
-        let rows = measure(&scenario, &stage)
-            .with_context(|| format!("scenario {}", scenario.name()))?;
+        let rows =
+            measure(&scenario, &stage).with_context(|| format!("scenario {}", scenario.name()))?;
         // Written after each, so that a run that breaks off leaves what it has.
         report.add(rows)?;
     }

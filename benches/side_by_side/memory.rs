@@ -23,8 +23,10 @@ pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Row> {
     let gateway = stage.launch("memory").start()?;
     let json = "application/vnd.pypi.simple.v1+json";
     let ask = |path: String| {
-        let request = Request::new(path).header("Accept", json).header("Accept-Encoding", "gzip");
-        succeed(fetch(gateway.public(), &request.discard())?)
+        let request = Request::new(path)
+            .header("Accept", json)
+            .header("Accept-Encoding", "gzip");
+        succeed(fetch(gateway.public(), &request)?)
     };
     let look = || gateway.server().resident_bytes();
     let at_start = look()?;
@@ -44,8 +46,13 @@ pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Row> {
         unit: "MiB",
         better: Better::Low,
         peers: Vec::new(),
-        rounds: vec![Round { peers: Vec::new(), ours: most.max(last) / MIB }],
+        rounds: vec![Round {
+            peers: Vec::new(),
+            ours: most.max(last) / MIB,
+        }],
         floor: Floor::FigureAtMost(MOST_MIB),
+        per_cpu: Vec::new(),
+        turns: Vec::new(),
         notes: vec![format!(
             "{:.0} MiB at start, {:.0} after the project list, {:.0} at the end",
             at_start / MIB,

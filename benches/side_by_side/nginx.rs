@@ -66,14 +66,26 @@ impl Nginx {
         fs::write(&configuration, configure(root, origin, certificate, ports))?;
         let log = folder.join("error.log");
         let mut command = on_server_core(program);
-        command.arg("-p").arg(folder).arg("-c").arg(&configuration).arg("-e").arg(&log);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .arg("-p")
+            .arg(folder)
+            .arg("-c")
+            .arg(&configuration)
+            .arg("-e")
+            .arg(&log);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let mut server = Server::new(command.spawn().context("start nginx")?);
         let deadline = Instant::now() + START;
         while TcpStream::connect(ports.proxy).is_err() {
             if server.ended()?.is_some() || Instant::now() > deadline {
                 let said = fs::read_to_string(&log).unwrap_or_default();
-                bail!("nginx does not start with {}: {said}", configuration.display());
+                bail!(
+                    "nginx does not start with {}: {said}",
+                    configuration.display()
+                );
             }
             thread::sleep(LOOK_AGAIN);
         }
@@ -113,11 +125,20 @@ fn free_address() -> anyhow::Result<SocketAddr> {
 }
 
 fn configure(root: &Path, origin: SocketAddr, certificate: &Certificate, ports: Ports) -> String {
-    let Ports { sendfile, buffers, tls, proxy } = ports;
+    let Ports {
+        sendfile,
+        buffers,
+        tls,
+        proxy,
+    } = ports;
     let (cert, key) = (certificate.cert.display(), certificate.key.display());
     let root = root.display();
     // Started by root, the worker would otherwise be nobody, who cannot read a home directory.
-    let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
+    let user = if rustix::process::geteuid().is_root() {
+        "user root;"
+    } else {
+        ""
+    };
     format!(
         r#"{user}
 daemon off;
@@ -201,9 +222,16 @@ mod tests {
     #[test]
     fn the_configuration_names_what_it_is_given() {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let ports =
-            Ports { sendfile: address(1), buffers: address(2), tls: address(3), proxy: address(4) };
-        let certificate = Certificate { cert: "/c.pem".into(), key: "/k.pem".into() };
+        let ports = Ports {
+            sendfile: address(1),
+            buffers: address(2),
+            tls: address(3),
+            proxy: address(4),
+        };
+        let certificate = Certificate {
+            cert: "/c.pem".into(),
+            key: "/k.pem".into(),
+        };
         let text = configure(Path::new("/pages"), address(5), &certificate, ports);
         for line in [
             "root /pages;",

@@ -127,7 +127,10 @@ impl Options {
                 name => options.wanted.push(name.to_lowercase()),
             }
         }
-        if !Scenario::all().iter().any(|scenario| options.wants(scenario)) {
+        if !Scenario::all()
+            .iter()
+            .any(|scenario| options.wants(scenario))
+        {
             bail!("no scenario is called {:?}", options.wanted.join(" "));
         }
         Ok(Some(options))
@@ -143,13 +146,14 @@ impl Options {
 
 /// What can be said.
 pub(crate) fn help() -> String {
-    let mut text = "cargo bench --bench side_by_side -- [OPTIONS] [PART OF A SCENARIO'S NAME]...\n\n\
+    let mut text =
+        "cargo bench --bench side_by_side -- [OPTIONS] [PART OF A SCENARIO'S NAME]...\n\n\
         \x20 --quick        one round of one second: shows that it works, proves nothing\n\
         \x20 --rounds N     rounds per scenario (5)\n\
         \x20 --seconds S    seconds of load per server and round (2)\n\
         \x20 --calibrate    nginx against a second nginx: what the method makes of equals\n\n\
         scenarios:\n"
-        .to_owned();
+            .to_owned();
     for scenario in Scenario::all() {
         text.push_str("  ");
         text.push_str(&scenario.name());
@@ -169,13 +173,18 @@ mod tests {
     fn wanted(arguments: &[&str]) -> Vec<String> {
         let options = read(arguments).unwrap().unwrap();
         let all = Scenario::all().into_iter();
-        all.filter(|scenario| options.wants(scenario)).map(|scenario| scenario.name()).collect()
+        all.filter(|scenario| options.wants(scenario))
+            .map(|scenario| scenario.name())
+            .collect()
     }
 
     #[test]
     fn without_arguments_everything_is_measured_properly() {
         let options = read(&["--bench"]).unwrap().unwrap();
-        assert_eq!((options.rounds, options.seconds, options.quick), (ROUNDS, SECONDS, false));
+        assert_eq!(
+            (options.rounds, options.seconds, options.quick),
+            (ROUNDS, SECONDS, false)
+        );
         assert_eq!(wanted(&[]).len(), Scenario::all().len());
     }
 
@@ -202,7 +211,11 @@ mod tests {
 
     #[test]
     fn calibration_leaves_out_what_only_we_do() {
-        assert!(wanted(&["--calibrate"]).iter().all(|name| !name.starts_with("cold")));
+        assert!(
+            wanted(&["--calibrate"])
+                .iter()
+                .all(|name| !name.starts_with("cold"))
+        );
         assert!(read(&["--calibrate", "start"]).is_err());
     }
 

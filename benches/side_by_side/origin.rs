@@ -51,13 +51,17 @@ impl Origin {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").context("open the origin")?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let serving = Arc::clone(&shared);
-        thread::Builder::new().name("origin".to_owned()).spawn(move || {
-            if let Err(error) = runtime.block_on(serve(listener, &serving)) {
-                eprintln!("the origin has ended: {error:#}");
-            }
-        })?;
+        thread::Builder::new()
+            .name("origin".to_owned())
+            .spawn(move || {
+                if let Err(error) = runtime.block_on(serve(listener, &serving)) {
+                    eprintln!("the origin has ended: {error:#}");
+                }
+            })?;
         Ok(Self { address, shared })
     }
 
@@ -83,7 +87,10 @@ impl Shared {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<StreamBody<Parts>>, Infallible> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<Response<StreamBody<Parts>>, Infallible> {
         let path = request.uri().path();
         *self.asked().entry(path.to_owned()).or_default() += 1;
         let delay = Duration::from_millis(self.delay_ms.load(Ordering::Relaxed));
@@ -92,13 +99,22 @@ impl Shared {
         }
         let (status, content_type, parts) = self.find(path);
         let length: usize = parts.iter().map(Bytes::len).sum();
-        let frames: Vec<_> = parts.into_iter().map(|part| Ok(Frame::data(part))).collect();
+        let frames: Vec<_> = parts
+            .into_iter()
+            .map(|part| Ok(Frame::data(part)))
+            .collect();
         let mut response = Response::new(StreamBody::new(stream::iter(frames)));
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+        headers.insert(
+            header::CONTENT_TYPE,
+            header::HeaderValue::from_static(content_type),
+        );
         headers.insert(header::CONTENT_LENGTH, length.into());
-        headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("max-age=600"));
+        headers.insert(
+            header::CACHE_CONTROL,
+            header::HeaderValue::from_static("max-age=600"),
+        );
         Ok(response)
     }
 
@@ -116,7 +132,11 @@ impl Shared {
         {
             return (StatusCode::OK, "application/octet-stream", parts.to_vec());
         }
-        (StatusCode::NOT_FOUND, "text/plain", vec![Bytes::from_static(b"not here\n")])
+        (
+            StatusCode::NOT_FOUND,
+            "text/plain",
+            vec![Bytes::from_static(b"not here\n")],
+        )
     }
 }
 
@@ -129,7 +149,9 @@ async fn serve(listener: std::net::TcpListener, shared: &Arc<Shared>) -> anyhow:
         tokio::spawn(async move {
             let service = service_fn(|request| shared.answer(request));
             // A client that goes away is no concern of the origin.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
@@ -149,6 +171,11 @@ mod tests {
         origin.set_delay(Duration::from_millis(30));
         assert!(fetch(origin.address(), &page).unwrap().elapsed >= Duration::from_millis(30));
         assert_eq!(origin.asked("/simple/page-1/"), 2);
-        assert_eq!(fetch(origin.address(), &Request::new("/simple/six/")).unwrap().status, 404);
+        assert_eq!(
+            fetch(origin.address(), &Request::new("/simple/six/"))
+                .unwrap()
+                .status,
+            404
+        );
     }
 }

@@ -55,12 +55,19 @@ struct Paced {
 
 /// Measures both at the same pace.
 pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Row> {
-    let resource = Resource::Page(Page { project: "small", html: false, gzip: true });
+    let resource = Resource::Page(Page {
+        project: "small",
+        html: false,
+        gzip: true,
+    });
     let ask_nginx = resource.ask_nginx();
     let ask_subject = stage.ask(resource)?;
     let nginx = stage.nginx.sendfile();
     let (_, subject) = stage.subject(false);
-    let shape = Shape { connections: CONNECTIONS, tls: false };
+    let shape = Shape {
+        connections: CONNECTIONS,
+        tls: false,
+    };
     let mut rounds = Vec::new();
     let mut paces = Vec::new();
     let mut missed = false;
@@ -80,9 +87,15 @@ pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Row> {
         missed |= theirs.rate.min(ours.rate) < pace * KEPT;
         paces.push(pace);
         let milliseconds = |paced: &Paced| paced.percentile(0.99) * 1e3;
-        rounds.push(Round { peers: vec![milliseconds(&theirs)], ours: milliseconds(&ours) });
+        rounds.push(Round {
+            peers: vec![milliseconds(&theirs)],
+            ours: milliseconds(&ours),
+        });
     }
-    let mut notes = vec![format!("{:.0} requests/s for both", median(paces.into_iter()))];
+    let mut notes = vec![format!(
+        "{:.0} requests/s for both",
+        median(paces.into_iter())
+    )];
     if missed {
         notes.push("in some round not every request was answered at that pace".to_owned());
     }
@@ -93,6 +106,8 @@ pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Row> {
         peers: vec!["nginx"],
         rounds,
         floor: Floor::RatioAtMost(1.0),
+        per_cpu: Vec::new(),
+        turns: Vec::new(),
         notes,
         broken: Vec::new(),
     })
@@ -108,7 +123,10 @@ impl Paced {
             reason = "a position in a list of some hundred thousand"
         )]
         let at = (self.latencies.len() as f64 * part).ceil() as usize;
-        self.latencies.get(at.saturating_sub(1)).copied().unwrap_or(0.0)
+        self.latencies
+            .get(at.saturating_sub(1))
+            .copied()
+            .unwrap_or(0.0)
     }
 }
 
@@ -164,14 +182,23 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         let due = Instant::now();
-        Ok(Self { address, stream, due, head: Vec::new(), missing: None, closes: false })
+        Ok(Self {
+            address,
+            stream,
+            due,
+            head: Vec::new(),
+            missing: None,
+            closes: false,
+        })
     }
 
     fn ask(&mut self, request: &[u8], due: Instant) -> anyhow::Result<()> {
         (self.due, self.missing) = (due, None);
         self.head.clear();
         // A request fits into the empty buffer of a socket, so this never has to wait.
-        self.stream.write_all(request).with_context(|| format!("send to {}", self.address))
+        self.stream
+            .write_all(request)
+            .with_context(|| format!("send to {}", self.address))
     }
 
     /// Takes what has come; whether the answer is whole.
@@ -183,18 +210,29 @@ impl Connection {
             Err(error) => return Err(error).context("read an answer"),
         };
         if let Some(missing) = &mut self.missing {
-            *missing = missing.checked_sub(length).context("more came than was announced")?;
+            *missing = missing
+                .checked_sub(length)
+                .context("more came than was announced")?;
             return Ok(*missing == 0);
         }
         self.head.extend_from_slice(&buffer[..length]);
-        let Some(end) = self.head.windows(4).position(|window| window == b"\r\n\r\n") else {
+        let Some(end) = self
+            .head
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+        else {
             return Ok(false);
         };
         let head = String::from_utf8_lossy(&self.head[..end]).to_ascii_lowercase();
         let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name));
-        let body: usize = field("content-length:").context("no length")?.trim().parse()?;
+        let body: usize = field("content-length:")
+            .context("no length")?
+            .trim()
+            .parse()?;
         let whole = end + 4 + body;
-        let missing = whole.checked_sub(self.head.len()).context("more came than was announced")?;
+        let missing = whole
+            .checked_sub(self.head.len())
+            .context("more came than was announced")?;
         self.closes = field("connection:").is_some_and(|value| value.contains("close"));
         self.missing = Some(missing);
         Ok(missing == 0)
@@ -222,10 +260,21 @@ mod tests {
 
     #[test]
     fn percentiles_are_taken_from_above() {
-        let paced = Paced { latencies: (1..=100).map(f64::from).collect(), rate: 1.0 };
+        let paced = Paced {
+            latencies: (1..=100).map(f64::from).collect(),
+            rate: 1.0,
+        };
         for (part, expected) in [(0.99, 99.0), (0.5, 50.0), (1.0, 100.0), (0.001, 1.0)] {
             assert!((paced.percentile(part) - expected).abs() < 1e-9, "{part}");
         }
-        assert!(Paced { latencies: Vec::new(), rate: 0.0 }.percentile(0.5).abs() < 1e-9);
+        assert!(
+            Paced {
+                latencies: Vec::new(),
+                rate: 0.0
+            }
+            .percentile(0.5)
+            .abs()
+                < 1e-9
+        );
     }
 }

@@ -1,11 +1,12 @@
 //! A plain HTTP/1.1 client for one request at a time: what came, when its first byte came, when all.
 
-use std::io::{BufRead as _, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use rustix::net::RecvFlags;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 /// Until a server that says nothing is given up.
@@ -14,8 +15,8 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// Most bytes of a head.
 const HEAD_MAX: u64 = 64 << 10;
 
-/// Most bytes kept of a body; the largest here is the project list.
-const KEPT_MAX: u64 = 512 << 20;
+/// Most bytes of a body; the largest here is a file of 100 MB.
+const BODY_MAX: u64 = 512 << 20;
 
 /// How much is read at once: large, so that the client costs little.
 const BUFFER: usize = 256 << 10;
@@ -26,8 +27,6 @@ pub(crate) struct Request {
     pub(crate) path: String,
     /// Beside `Host` and `Connection`.
     pub(crate) headers: Vec<(&'static str, String)>,
-    /// Whether the body is only counted.
-    pub(crate) discard: bool,
 }
 
 /// An answer.
@@ -35,26 +34,21 @@ pub(crate) struct Request {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
-    /// Empty when it was only counted.
     pub(crate) body: Vec<u8>,
-    pub(crate) length: u64,
     /// From before the connection was opened to the last byte.
     pub(crate) elapsed: Duration,
 }
 
 impl Request {
     pub(crate) fn new(path: impl Into<String>) -> Self {
-        Self { path: path.into(), headers: Vec::new(), discard: false }
+        Self {
+            path: path.into(),
+            headers: Vec::new(),
+        }
     }
 
     pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
-        self
-    }
-
-    /// Counts the body instead of keeping it.
-    pub(crate) fn discard(mut self) -> Self {
-        self.discard = true;
         self
     }
 
@@ -72,8 +66,7 @@ impl Request {
 impl Answer {
     /// The first header of this name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.as_str())
+        find(&self.headers, name)
     }
 }
 
@@ -113,43 +106,82 @@ fn ask(
     started: Instant,
 ) -> anyhow::Result<Answer> {
     stream.write_all(&request.bytes(address, "close"))?;
-    let mut answer = read(BufReader::with_capacity(BUFFER, stream), request.discard)?;
+    let mut answer = read(BufReader::with_capacity(BUFFER, stream))?;
     answer.elapsed = started.elapsed();
     Ok(answer)
 }
 
-fn read(mut stream: BufReader<impl Read>, discard: bool) -> anyhow::Result<Answer> {
-    let mut head = stream.by_ref().take(HEAD_MAX);
-    let (status, headers) = read_head(&mut head)?;
-    let mut answer =
-        Answer { status, headers, body: Vec::new(), length: 0, elapsed: Duration::ZERO };
-    let length = answer.header("content-length").map(str::parse::<u64>).transpose()?;
-    let chunked = answer
-        .header("transfer-encoding")
-        .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
-    let kept = if discard { None } else { Some(&mut answer.body) };
-    answer.length = match (status, length) {
-        (204 | 304, _) => 0,
-        (_, _) if chunked => read_chunks(&mut stream, kept)?,
-        (_, Some(length)) => {
-            let read = read_part(&mut stream.take(length), kept)?;
-            if read != length {
-                bail!("the body ends after {read} of {length} bytes");
-            }
-            read
+/// Asks, and lets the kernel throw the body away: its length. For bodies so large, and clients so many,
+/// that copying would measure the client.
+pub(crate) fn drain(address: SocketAddr, request: &Request) -> anyhow::Result<u64> {
+    let drain = |mut stream: TcpStream| -> anyhow::Result<u64> {
+        stream.write_all(&request.bytes(address, "close"))?;
+        let mut reader = BufReader::with_capacity(BUFFER, &stream);
+        let (status, headers) = read_head(&mut reader.by_ref().take(HEAD_MAX))?;
+        let length: u64 = find(&headers, "content-length")
+            .context("no length")?
+            .parse()?;
+        if status != 200 {
+            bail!("the answer is {status}, not 200");
         }
-        (_, None) => read_part(&mut stream, kept)?,
+        let mut came = reader.buffer().len() as u64;
+        let mut buffer = vec![0; BUFFER];
+        while came < length {
+            // On TCP this discards what has come without a copy (tcp(7)).
+            match rustix::net::recv(&stream, &mut buffer[..], RecvFlags::TRUNC)?.1 {
+                0 => bail!("the body ends after {came} of {length} bytes"),
+                part => came += part as u64,
+            }
+        }
+        Ok(came)
     };
-    Ok(answer)
+    connect(address)
+        .and_then(drain)
+        .with_context(|| format!("get http://{address}{}", request.path))
+}
+
+fn read(mut stream: BufReader<impl Read>) -> anyhow::Result<Answer> {
+    let (status, headers) = read_head(&mut stream.by_ref().take(HEAD_MAX))?;
+    let length = find(&headers, "content-length")
+        .map(str::parse::<u64>)
+        .transpose()?;
+    let coding = find(&headers, "transfer-encoding");
+    let mut body = Vec::new();
+    match (status, length) {
+        (204 | 304, _) => {}
+        (_, _) if coding.is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) => {
+            read_chunks(&mut stream, &mut body)?;
+        }
+        (_, Some(length)) => read_part(&mut stream, length, &mut body)?,
+        (_, None) => {
+            stream.take(BODY_MAX).read_to_end(&mut body)?;
+        }
+    }
+    Ok(Answer {
+        status,
+        headers,
+        body,
+        elapsed: Duration::ZERO,
+    })
+}
+
+/// The first header of this name.
+fn find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let found = headers
+        .iter()
+        .find(|(key, _)| key.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value.as_str())
 }
 
 type Head = (u16, Vec<(String, String)>);
 
-fn read_head(head: &mut impl std::io::BufRead) -> anyhow::Result<Head> {
+fn read_head(head: &mut impl BufRead) -> anyhow::Result<Head> {
     let mut line = String::new();
     head.read_line(&mut line)?;
     let status = line.split(' ').nth(1).unwrap_or_default();
-    let status = status.parse().with_context(|| format!("not a status line: {line:?}"))?;
+    let status = status
+        .parse()
+        .with_context(|| format!("not a status line: {line:?}"))?;
     let mut headers = Vec::new();
     loop {
         line.clear();
@@ -163,69 +195,67 @@ fn read_head(head: &mut impl std::io::BufRead) -> anyhow::Result<Head> {
     }
 }
 
-fn read_chunks(
-    stream: &mut impl std::io::BufRead,
-    mut kept: Option<&mut Vec<u8>>,
-) -> anyhow::Result<u64> {
-    let mut total = 0;
+fn read_chunks(stream: &mut impl BufRead, body: &mut Vec<u8>) -> anyhow::Result<()> {
     loop {
         let mut line = String::new();
         stream.by_ref().take(HEAD_MAX).read_line(&mut line)?;
         let size = line.split(';').next().unwrap_or_default().trim();
-        let size = u64::from_str_radix(size, 16).with_context(|| format!("not a chunk: {line:?}"))?;
-        let read = read_part(&mut stream.by_ref().take(size), kept.as_deref_mut())?;
-        if read != size {
-            bail!("a chunk ends after {read} of {size} bytes");
-        }
-        total += read;
+        let size =
+            u64::from_str_radix(size, 16).with_context(|| format!("not a chunk: {line:?}"))?;
+        read_part(stream, size, body)?;
         line.clear();
         stream.by_ref().take(HEAD_MAX).read_line(&mut line)?;
         if size == 0 {
-            return Ok(total);
+            return Ok(());
         }
     }
 }
 
-fn read_part(part: &mut impl Read, kept: Option<&mut Vec<u8>>) -> anyhow::Result<u64> {
-    if let Some(kept) = kept {
-        let read = part.take(KEPT_MAX).read_to_end(kept)?;
-        return Ok(read as u64);
+fn read_part(stream: &mut impl Read, length: u64, body: &mut Vec<u8>) -> anyhow::Result<()> {
+    if body.len() as u64 + length > BODY_MAX {
+        bail!("the body is longer than {BODY_MAX} bytes");
     }
-    let mut buffer = vec![0; BUFFER];
-    let mut total = 0;
-    loop {
-        let read = part.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(total);
-        }
-        total += read as u64;
+    let read = stream.take(length).read_to_end(body)? as u64;
+    if read != length {
+        bail!("the body ends {} bytes early", length - read);
     }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(text: &str, discard: bool) -> anyhow::Result<Answer> {
-        read(BufReader::new(text.as_bytes()), discard)
+    fn parse(text: &str) -> anyhow::Result<Answer> {
+        read(BufReader::new(text.as_bytes()))
     }
 
     #[test]
     fn every_way_to_end_a_body_is_understood() {
         for (text, status, body) in [
-            ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcdef", 200, "abc"),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcdef",
+                200,
+                "abc",
+            ),
             ("HTTP/1.1 200 OK\r\n\r\nabc", 200, "abc"),
-            ("HTTP/1.1 304 Not Modified\r\nContent-Length: 3\r\n\r\n", 304, ""),
+            (
+                "HTTP/1.1 304 Not Modified\r\nContent-Length: 3\r\n\r\n",
+                304,
+                "",
+            ),
             (
                 "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n2\r\nab\r\n1;x=y\r\nc\r\n0\r\n\r\n",
                 200,
                 "abc",
             ),
         ] {
-            let answer = parse(text, false).unwrap();
-            assert_eq!((answer.status, answer.body.as_slice()), (status, body.as_bytes()), "{text:?}");
-            let counted = parse(text, true).unwrap();
-            assert_eq!((counted.length, counted.body.len()), (body.len() as u64, 0), "{text:?}");
+            let answer = parse(text).unwrap();
+            assert_eq!(
+                (answer.status, answer.body.as_slice()),
+                (status, body.as_bytes()),
+                "{text:?}"
+            );
         }
     }
 
@@ -239,14 +269,24 @@ mod tests {
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
             "HTTP/1.1 OK\r\n\r\n",
         ] {
-            assert!(parse(text, false).is_err(), "{text:?}");
+            assert!(parse(text).is_err(), "{text:?}");
         }
     }
 
     #[test]
     fn headers_are_found_whatever_their_case() {
-        let answer = parse("HTTP/1.1 200 OK\r\netag:  \"a\"\r\n\r\n", false).unwrap();
+        let answer = parse("HTTP/1.1 200 OK\r\netag:  \"a\"\r\n\r\n").unwrap();
         assert_eq!(answer.header("ETag"), Some("\"a\""));
         assert_eq!(answer.header("Vary"), None);
+    }
+
+    #[test]
+    fn what_is_thrown_away_is_counted_to_its_end() {
+        let content = super::super::content::Content::default();
+        let expected = content.page("page-1").unwrap().len() as u64;
+        let origin = super::super::origin::Origin::start(content).unwrap();
+        let drained = drain(origin.address(), &Request::new("/simple/page-1/"));
+        assert_eq!(drained.unwrap(), expected);
+        assert!(drain(origin.address(), &Request::new("/simple/six/")).is_err());
     }
 }

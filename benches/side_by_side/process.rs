@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, ExitCode};
+use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,10 @@ pub(crate) fn needs_core() -> anyhow::Result<bool> {
 pub(crate) fn again_on_core() -> anyhow::Result<()> {
     let program = std::env::current_exe().context("find this program")?;
     let mut command = Command::new("taskset");
-    command.args(["-c", LOAD_CORE]).arg(program).args(std::env::args_os().skip(1));
+    command
+        .args(["-c", LOAD_CORE])
+        .arg(program)
+        .args(std::env::args_os().skip(1));
     let error = command.env(ON_CORE, "1").exec();
     Err(error).context("run taskset (Debian's util-linux has it)")
 }
@@ -66,6 +69,35 @@ pub(crate) fn on_server_core(program: &Path) -> Command {
 fn proc(pid: u32, name: &str) -> anyhow::Result<String> {
     let path = format!("/proc/{pid}/{name}");
     fs::read_to_string(&path).with_context(|| format!("read {path}"))
+}
+
+/// Processor time in seconds: of each of the two cores, and of this program with its ended children.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    server_core: f64,
+    load_core: f64,
+    ourselves: f64,
+}
+
+impl Clock {
+    /// What it shows now.
+    pub(crate) fn read() -> anyhow::Result<Self> {
+        let stat = fs::read_to_string("/proc/stat").context("read /proc/stat")?;
+        let own = fs::read_to_string("/proc/self/stat").context("read /proc/self/stat")?;
+        Ok(Self {
+            server_core: busy_ticks(&stat, SERVER_CORE)? / TICKS,
+            load_core: busy_ticks(&stat, LOAD_CORE)? / TICKS,
+            ourselves: ticks(&own, 4)? / TICKS,
+        })
+    }
+
+    /// Seconds that others took since, of whichever core lost more; `server` is what the server used.
+    pub(crate) fn taken_by_others(&self, server: f64) -> anyhow::Result<f64> {
+        let now = Self::read()?;
+        let from_server = now.server_core - self.server_core - server;
+        let from_load = now.load_core - self.load_core - (now.ourselves - self.ourselves);
+        Ok(from_server.max(from_load).max(0.0))
+    }
 }
 
 impl Server {
@@ -88,11 +120,11 @@ impl Server {
     pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
         let pid = self.child.id();
         let children = proc(pid, &format!("task/{pid}/children"))?;
-        let mut ticks = ticks(&proc(pid, "stat")?)?;
+        let mut used = ticks(&proc(pid, "stat")?, 2)?;
         for child in children.split_whitespace() {
-            ticks += self::ticks(&proc(child.parse()?, "stat")?)?;
+            used += ticks(&proc(child.parse()?, "stat")?, 2)?;
         }
-        Ok(ticks / TICKS)
+        Ok(used / TICKS)
     }
 
     /// Resident memory, in bytes.
@@ -126,15 +158,41 @@ impl Drop for Server {
     }
 }
 
-/// User and system time in a line of `/proc/PID/stat`. The name before them may hold anything.
-fn ticks(stat: &str) -> anyhow::Result<f64> {
-    let (_, fields) = stat.rsplit_once(')').context("a stat line without a name")?;
-    // Counted from the state, which is field 3; utime is 14 and stime 15 (proc(5)).
-    let mut times = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
-    match (times.next(), times.next()) {
-        (Some(Ok(user)), Some(Ok(system))) => Ok(user + system),
-        _ => bail!("a stat line without times: {stat:?}"),
+/// The first `count` of user and system time, and those of ended children, added up, in a line of
+/// `/proc/PID/stat`. The name before them may hold anything.
+fn ticks(stat: &str, count: usize) -> anyhow::Result<f64> {
+    let (_, fields) = stat
+        .rsplit_once(')')
+        .context("a stat line without a name")?;
+    // Counted from the state, which is field 3; utime is 14, then stime, cutime, cstime (proc(5)).
+    let times = fields
+        .split_whitespace()
+        .skip(11)
+        .take(count)
+        .map(str::parse::<f64>);
+    let times: Vec<f64> = times.collect::<Result<_, _>>()?;
+    if times.len() < count {
+        bail!("a stat line without times: {stat:?}");
     }
+    Ok(times.iter().sum())
+}
+
+/// What a core did beside waiting, in `/proc/stat`: all but the fourth and fifth time of its line.
+fn busy_ticks(stat: &str, core: &str) -> anyhow::Result<f64> {
+    let name = format!("cpu{core} ");
+    let line = stat.lines().find_map(|line| line.strip_prefix(&name));
+    let line = line.with_context(|| format!("core {core} is not in /proc/stat"))?;
+    let times: Vec<f64> = line
+        .split_whitespace()
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    // user nice system idle iowait irq softirq steal; guest time is in user's already.
+    let busy = times
+        .iter()
+        .enumerate()
+        .take(8)
+        .filter(|(at, _)| *at != 3 && *at != 4);
+    Ok(busy.map(|(_, time)| time).sum())
 }
 
 /// `VmRSS` of `/proc/PID/status`, in bytes.
@@ -152,10 +210,34 @@ mod tests {
     #[test]
     fn times_are_found_behind_any_name() {
         let stat = "42 (a) R (b) c) S 1 42 42 0 -1 4194560 900 0 1 0 250 50 7 8 20 0 1 0 100";
-        assert!((ticks(stat).unwrap() - 300.0).abs() < 1e-9);
+        assert!((ticks(stat, 2).unwrap() - 300.0).abs() < 1e-9);
+        assert!((ticks(stat, 4).unwrap() - 315.0).abs() < 1e-9);
         for broken in ["", "42 (a) S 1 2", "42 a S 1"] {
-            assert!(ticks(broken).is_err(), "{broken:?}");
+            assert!(ticks(broken, 2).is_err(), "{broken:?}");
         }
+    }
+
+    #[test]
+    fn a_core_is_busy_when_it_neither_idles_nor_waits() {
+        let stat =
+            "cpu  9 9 9 9 9 9 9 9 9 9\ncpu1 1 2 3 1000 2000 4 5 6 70 80\ncpu11 0 0 0 0 0 0 0 0\n";
+        assert!((busy_ticks(stat, "1").unwrap() - 21.0).abs() < 1e-9);
+        assert!(busy_ticks(stat, "2").is_err());
+    }
+
+    #[test]
+    fn what_a_stranger_takes_is_noticed() {
+        let clock = Clock::read().unwrap();
+        let busy = Command::new("taskset")
+            .args(["-c", SERVER_CORE, "sh", "-c", "while :; do :; done"])
+            .spawn()
+            .unwrap();
+        let stranger = Server::new(busy);
+        let deadline = Instant::now() + PATIENCE;
+        while clock.taken_by_others(0.0).unwrap() < 0.05 {
+            assert!(Instant::now() < deadline, "a busy loop that takes no time");
+        }
+        drop(stranger);
     }
 
     #[test]
@@ -167,7 +249,10 @@ mod tests {
 
     #[test]
     fn a_server_that_is_dropped_has_ended_and_used_the_processor_before() {
-        let busy = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let busy = Command::new("sh")
+            .args(["-c", "while :; do :; done"])
+            .spawn()
+            .unwrap();
         let pid = busy.id();
         let server = Server::new(busy);
         let deadline = Instant::now() + PATIENCE;

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::figures::{Floor, Row};
+use super::figures::{Floor, Row, median};
 use super::options::Options;
 use super::stage::Stage;
 
@@ -30,7 +30,11 @@ impl Report {
     /// Notes what is measured, where and how.
     pub(crate) fn begin(options: &Options, stage: &Stage) -> anyhow::Result<Self> {
         let commit = commit();
-        let subject = if options.calibrate { "nginx" } else { "cheesecloth" };
+        let subject = if options.calibrate {
+            "nginx"
+        } else {
+            "cheesecloth"
+        };
         let kind = if options.calibrate { "calibrate-" } else { "" };
         let path = stage.results().join(format!("{kind}{commit}.json"));
         Ok(Self {
@@ -66,14 +70,28 @@ impl Report {
             "{} against {}, commit {}, {} rounds of {} s, {}\n\n",
             self.subject, self.nginx, self.commit, self.rounds, self.seconds, self.machine
         );
-        let subject = if self.subject == "nginx" { "second nginx" } else { "ours" };
-        let _ = writeln!(text, "| scenario | nginx | {subject} | ratio (rounds) | floor | |");
-        text.push_str("|---|---|---|---|---|---|\n");
+        if cfg!(debug_assertions) {
+            text.push_str("**A debug build: these figures say nothing.**\n\n");
+        }
+        let subject = if self.subject == "nginx" {
+            "second nginx"
+        } else {
+            "ours"
+        };
+        let _ = writeln!(
+            text,
+            "| scenario | nginx | {subject} | ratio (rounds) | per CPU | floor | |"
+        );
+        text.push_str("|---|---|---|---|---|---|---|\n");
         for row in &self.rows {
             text.push_str(&line(row));
             text.push('\n');
         }
-        for row in self.rows.iter().filter(|row| !row.notes.is_empty() || !row.broken.is_empty()) {
+        for row in self
+            .rows
+            .iter()
+            .filter(|row| !row.notes.is_empty() || !row.broken.is_empty())
+        {
             for note in row.broken.iter().chain(&row.notes) {
                 let _ = write!(text, "\n- {}: {note}", row.scenario);
             }
@@ -93,7 +111,11 @@ fn line(row: &Row) -> String {
             other => format!("{} ({other})", figure(value)),
         })
         .collect();
-    let peers = if peers.is_empty() { "–".to_owned() } else { peers.join(", ") };
+    let peers = if peers.is_empty() {
+        "–".to_owned()
+    } else {
+        peers.join(", ")
+    };
     let ours = format!("{} {}", figure(row.ours()), row.unit);
     let ratios = row.ratios();
     let least = ratios.iter().copied().reduce(f64::min);
@@ -103,8 +125,16 @@ fn line(row: &Row) -> String {
         _ => "–".to_owned(),
     };
     let outcome = if row.holds() { "ok" } else { "below" };
+    let per_cpu = if row.per_cpu.is_empty() {
+        "–".to_owned()
+    } else {
+        format!("{:.2}", median(row.per_cpu.iter().copied()))
+    };
     let floor = floor(row.floor, row.unit);
-    format!("| {} | {peers} | {ours} | {ratio} | {floor} | {outcome} |", row.scenario)
+    format!(
+        "| {} | {peers} | {ours} | {ratio} | {per_cpu} | {floor} | {outcome} |",
+        row.scenario
+    )
 }
 
 fn floor(floor: Floor, unit: &str) -> String {
@@ -153,7 +183,11 @@ fn commit() -> String {
         return "unknown".to_owned();
     };
     let changes = git(&["status", "--porcelain", "--untracked-files=no"]).unwrap_or_default();
-    if changes.is_empty() { commit } else { format!("{commit}-changed") }
+    if changes.is_empty() {
+        commit
+    } else {
+        format!("{commit}-changed")
+    }
 }
 
 /// Processor and kernel, as far as the machine says.
@@ -181,23 +215,38 @@ mod tests {
             better: Better::High,
             peers: vec!["nginx", "no sendfile"],
             rounds: vec![
-                Round { peers: vec![2000.0, 3500.0], ours: 4200.0 },
-                Round { peers: vec![2000.0, 3500.0], ours: 3850.0 },
-                Round { peers: vec![2000.0, 3500.0], ours: 4025.0 },
+                Round {
+                    peers: vec![2000.0, 3500.0],
+                    ours: 4200.0,
+                },
+                Round {
+                    peers: vec![2000.0, 3500.0],
+                    ours: 3850.0,
+                },
+                Round {
+                    peers: vec![2000.0, 3500.0],
+                    ours: 4025.0,
+                },
             ],
             floor: Floor::RatioAtLeast(1.0),
+            per_cpu: vec![0.9, 1.3, 1.2],
+            turns: Vec::new(),
             notes: Vec::new(),
             broken: Vec::new(),
         };
         let plain = |row: &Row| line(row).replace('\u{202f}', " ");
-        insta::assert_snapshot!(plain(&row), @"| 1 MB file | 2 000, 3 500 (no sendfile) | 4 025 MB/s | **1.15** (1.10–1.20) | ≥ 1 | ok |");
+        insta::assert_snapshot!(plain(&row), @"| 1 MB file | 2 000, 3 500 (no sendfile) | 4 025 MB/s | **1.15** (1.10–1.20) | 1.20 | ≥ 1 | ok |");
         row.floor = Floor::RatioAtLeast(1.2);
         assert!(plain(&row).ends_with("| ≥ 1.2 | below |"));
+        row.per_cpu.clear();
         row.peers.clear();
-        row.rounds = vec![Round { peers: vec![], ours: 0.21 }];
+        row.rounds = vec![Round {
+            peers: vec![],
+            ours: 0.21,
+        }];
         row.unit = "s";
         row.floor = Floor::FigureAtMost(1.0);
-        insta::assert_snapshot!(plain(&row), @"| 1 MB file | – | 0.210 s | – | ≤ 1.00 s | ok |");
+        insta::assert_snapshot!(plain(&row), @"| 1 MB file | – | 0.210 s | – | – | ≤ 1.00 s | ok |");
     }
 
     #[test]

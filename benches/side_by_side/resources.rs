@@ -44,7 +44,11 @@ impl Page {
         for project in ["small", "large"] {
             for html in [false, true] {
                 for gzip in [true, false] {
-                    all.push(Self { project, html, gzip });
+                    all.push(Self {
+                        project,
+                        html,
+                        gzip,
+                    });
                 }
             }
         }
@@ -59,7 +63,11 @@ impl Page {
 
     fn headers(self, request: Request) -> Request {
         let request = request.header("Accept", if self.html { "text/html" } else { JSON });
-        if self.gzip { request.header("Accept-Encoding", "gzip") } else { request }
+        if self.gzip {
+            request.header("Accept-Encoding", "gzip")
+        } else {
+            request
+        }
     }
 }
 

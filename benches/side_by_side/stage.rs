@@ -41,7 +41,10 @@ pub(crate) struct Stage {
 #[derive(Debug)]
 enum Subject {
     /// The gateway, once in the clear and once with TLS on its public door.
-    Gateway { plain: Box<Gateway>, tls: Box<Gateway> },
+    Gateway {
+        plain: Box<Gateway>,
+        tls: Box<Gateway>,
+    },
     /// nginx again.
     Calibration(Nginx),
 }
@@ -54,7 +57,9 @@ impl Stage {
         let results = target.join("side_by_side");
         fs::create_dir_all(&results)?;
         let tools = Tools::find(target)?;
-        let temporary = tempfile::Builder::new().prefix("run-").tempdir_in(&results)?;
+        let temporary = tempfile::Builder::new()
+            .prefix("run-")
+            .tempdir_in(&results)?;
         let folder = temporary.path().to_owned();
         load::prepare(&folder)?;
         let (certificate, trust) = certify(&folder)?;
@@ -79,12 +84,25 @@ impl Stage {
                 let plain = launch("plain").policy().start()?;
                 place_pages(&root, &pages_of(&plain)?)?;
                 let tls = launch("tls").tls(&certificate).start()?;
-                Subject::Gateway { plain: Box::new(plain), tls: Box::new(tls) }
+                Subject::Gateway {
+                    plain: Box::new(plain),
+                    tls: Box::new(tls),
+                }
             }
         };
         let nginx = nginx("nginx")?;
         let options = options.clone();
-        Ok(Self { options, tools, origin, nginx, subject, trust, results, folder, _folder: temporary })
+        Ok(Self {
+            options,
+            tools,
+            origin,
+            nginx,
+            subject,
+            trust,
+            results,
+            folder,
+            _folder: temporary,
+        })
     }
 
     /// Where raw figures go.
@@ -113,7 +131,11 @@ impl Stage {
     /// Asks the subject once.
     pub(crate) fn fetch(&self, over_tls: bool, request: &Request) -> anyhow::Result<Answer> {
         let (_, address) = self.subject(over_tls);
-        if over_tls { fetch_over_tls(address, request, &self.trust) } else { fetch(address, request) }
+        if over_tls {
+            fetch_over_tls(address, request, &self.trust)
+        } else {
+            fetch(address, request)
+        }
     }
 
     /// How the subject is asked.
@@ -132,29 +154,35 @@ impl Stage {
 
 /// Every round of a cold file needs one nobody had before.
 fn cold_files(options: &Options) -> usize {
-    let wanted = Scenario::all().into_iter().filter(|scenario| match scenario {
-        Scenario::ColdFile { .. } => options.wants(scenario),
-        Scenario::Hot(_)
-        | Scenario::Policy
-        | Scenario::Paced
-        | Scenario::ColdPage
-        | Scenario::Memory
-        | Scenario::Start
-        | Scenario::Closure => false,
-    });
+    let wanted = Scenario::all()
+        .into_iter()
+        .filter(|scenario| match scenario {
+            Scenario::ColdFile { .. } => options.wants(scenario),
+            Scenario::Hot(_)
+            | Scenario::Policy
+            | Scenario::Paced
+            | Scenario::ColdPage
+            | Scenario::Memory
+            | Scenario::Start
+            | Scenario::Closure => false,
+        });
     wanted.count() * options.rounds
 }
 
 /// A certificate for loopback on P-256, as public authorities issue them, and a client's trust in it.
 fn certify(folder: &Path) -> anyhow::Result<(Certificate, Arc<ClientConfig>)> {
     let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()])?;
-    let certificate = Certificate { cert: folder.join("cert.pem"), key: folder.join("key.pem") };
+    let certificate = Certificate {
+        cert: folder.join("cert.pem"),
+        key: folder.join("key.pem"),
+    };
     fs::write(&certificate.cert, made.cert.pem())?;
     fs::write(&certificate.key, made.signing_key.serialize_pem())?;
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone())?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let client = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let client =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let trust = client.with_root_certificates(roots).with_no_client_auth();
     Ok((certificate, Arc::new(trust)))
 }
@@ -163,7 +191,9 @@ fn certify(folder: &Path) -> anyhow::Result<(Certificate, Arc<ClientConfig>)> {
 fn place_files(content: &Content, root: &Path) -> anyhow::Result<()> {
     for (_, place) in Resource::FILES {
         let filename = place.trim_start_matches("files/");
-        let parts = content.file(filename).with_context(|| format!("{filename} is not made"))?;
+        let parts = content
+            .file(filename)
+            .with_context(|| format!("{filename} is not made"))?;
         write(&root.join(place), parts)?;
     }
     Ok(())
@@ -196,7 +226,10 @@ fn pages_of(gateway: &Gateway) -> anyhow::Result<Pages> {
 /// The pages as the origin has them, for a comparison without the gateway.
 fn own_pages(content: &Content) -> anyhow::Result<Pages> {
     let make = |page: Page| {
-        let body = content.page(page.project).context("a page is not made")?.to_vec();
+        let body = content
+            .page(page.project)
+            .context("a page is not made")?
+            .to_vec();
         if !page.gzip {
             return Ok((page, body));
         }
@@ -211,7 +244,9 @@ fn write(path: &Path, parts: &[impl AsRef<[u8]>]) -> anyhow::Result<()> {
     let put = || -> std::io::Result<()> {
         fs::create_dir_all(path.parent().unwrap_or(path))?;
         let mut file = fs::File::create(path)?;
-        parts.iter().try_for_each(|part| file.write_all(part.as_ref()))
+        parts
+            .iter()
+            .try_for_each(|part| file.write_all(part.as_ref()))
     };
     put().with_context(|| format!("write {}", path.display()))
 }

@@ -30,7 +30,10 @@ pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Row> {
     let mut rounds = Vec::new();
     for _ in 0..stage.options.rounds {
         let gateway = launch.start()?;
-        rounds.push(Round { peers: Vec::new(), ours: gateway.started_in.as_secs_f64() });
+        rounds.push(Round {
+            peers: Vec::new(),
+            ours: gateway.started_in.as_secs_f64(),
+        });
         gateway.stop();
     }
     Ok(Row {
@@ -40,6 +43,8 @@ pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Row> {
         peers: Vec::new(),
         rounds,
         floor: Floor::FigureAtMost(1.0),
+        per_cpu: Vec::new(),
+        turns: Vec::new(),
         notes: vec![format!("{:.3} s with an empty cache", empty.as_secs_f64())],
         broken: Vec::new(),
     })
@@ -48,7 +53,10 @@ pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Row> {
 /// Lays files beside the first.
 fn fill(launch: &Launch) -> anyhow::Result<()> {
     let kept = keep_one(launch)?;
-    let root = kept.parent().and_then(Path::parent).context("the store's folder")?;
+    let root = kept
+        .parent()
+        .and_then(Path::parent)
+        .context("the store's folder")?;
     for number in 0..FILES {
         let digest = Sha256::digest(number.to_le_bytes());
         let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -71,7 +79,10 @@ fn keep_one(launch: &Launch) -> anyhow::Result<PathBuf> {
     let body = succeed(fetch(address, &request)?)?.body;
     let json: serde_json::Value = serde_json::from_slice(&body)?;
     let file = &json["files"][0];
-    let digest = file["hashes"]["sha256"].as_str().context("a file without a digest")?.to_owned();
+    let digest = file["hashes"]["sha256"]
+        .as_str()
+        .context("a file without a digest")?
+        .to_owned();
     let url = file["url"].as_str().context("a file without a url")?;
     let url = url::Url::parse(&format!("http://{address}{page}"))?.join(url)?;
     succeed(fetch(address, &Request::new(url.path()))?)?;
@@ -94,7 +105,12 @@ fn find(folder: &Path, digest: &str) -> anyhow::Result<PathBuf> {
             }
         }
     }
-    bail!("no {}/{} below {}: the store's layout has changed", &digest[..2], &digest[2..], folder.display())
+    bail!(
+        "no {}/{} below {}: the store's layout has changed",
+        &digest[..2],
+        &digest[2..],
+        folder.display()
+    )
 }
 
 #[cfg(test)]

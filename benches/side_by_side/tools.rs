@@ -32,7 +32,12 @@ impl Tools {
     pub(crate) fn find(target: &Path) -> anyhow::Result<Self> {
         let folder = target.join("tools");
         let tools = match (on_path("nginx"), on_path("wrk")) {
-            (Some(nginx), Some(wrk)) => Self { nginx, wrk, libraries: None, folder },
+            (Some(nginx), Some(wrk)) => Self {
+                nginx,
+                wrk,
+                libraries: None,
+                folder,
+            },
             (_, _) => Self::unpacked(&folder)?,
         };
         tools.nginx_version()?;
@@ -49,9 +54,16 @@ impl Tools {
         }
         let libraries = folders(&root.join("usr/lib"))?;
         let libraries = libraries.into_iter().find(|folder| {
-            folder.file_name().is_some_and(|name| name.to_string_lossy().ends_with("-linux-gnu"))
+            folder
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().ends_with("-linux-gnu"))
         });
-        Ok(Self { nginx, wrk, libraries, folder: folder.to_owned() })
+        Ok(Self {
+            nginx,
+            wrk,
+            libraries,
+            folder: folder.to_owned(),
+        })
     }
 
     /// A command of wrk.
@@ -76,7 +88,10 @@ impl Tools {
         let output = self.wrk().arg("-v").output().context(ADVICE)?;
         let told = [output.stdout, output.stderr].concat();
         if !String::from_utf8_lossy(&told).contains("wrk") {
-            bail!("wrk does not run: {}; {ADVICE}", String::from_utf8_lossy(&told).trim());
+            bail!(
+                "wrk does not run: {}; {ADVICE}",
+                String::from_utf8_lossy(&told).trim()
+            );
         }
         Ok(())
     }
@@ -91,9 +106,17 @@ impl Tools {
         if uv.exists() {
             return Ok(uv);
         }
-        let advice = "the closure scenario needs uv: put it on PATH, or have python3 with venv and pip";
+        let advice =
+            "the closure scenario needs uv: put it on PATH, or have python3 with venv and pip";
         run(Command::new("python3").args(["-m", "venv"]).arg(&venv)).context(advice)?;
-        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV];
+        let pip = [
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            UV,
+        ];
         run(Command::new(venv.join("bin/python")).args(pip)).context(advice)?;
         Ok(uv)
     }
@@ -106,7 +129,10 @@ fn fetch(root: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(&packages)?;
     let download = || {
         let mut command = Command::new("apt-get");
-        command.arg("download").args(PACKAGES).current_dir(&packages);
+        command
+            .arg("download")
+            .args(PACKAGES)
+            .current_dir(&packages);
         run(&mut command)
     };
     if download().is_err() {
@@ -123,7 +149,9 @@ fn fetch(root: &Path) -> anyhow::Result<()> {
 
 /// A command that has to succeed.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<Output> {
-    let output = command.output().with_context(|| format!("run {command:?}"))?;
+    let output = command
+        .output()
+        .with_context(|| format!("run {command:?}"))?;
     if !output.status.success() {
         let told = String::from_utf8_lossy(&output.stderr);
         bail!("{command:?} failed ({}): {}", output.status, told.trim());
@@ -135,7 +163,9 @@ fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     // Debian keeps nginx where only root's PATH leads.
     let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
-    folders.map(|folder| folder.join(name)).find(|program| program.is_file())
+    folders
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file())
 }
 
 fn folders(path: &Path) -> anyhow::Result<Vec<PathBuf>> {

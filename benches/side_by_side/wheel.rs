@@ -30,10 +30,13 @@ pub(crate) fn build(
     metadata.push('\n');
     // A description, so that the sidecar has the size of an ordinary project's.
     for line in 0..64 {
-        metadata.push_str(&format!("{line:3} About {module}, a wheel made for measuring transfers.\n"));
+        metadata.push_str(&format!(
+            "{line:3} About {module}, a wheel made for measuring transfers.\n"
+        ));
     }
     let info = format!("{module}-{version}.dist-info");
-    let tags = "Wheel-Version: 1.0\nGenerator: side_by_side\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
+    let tags =
+        "Wheel-Version: 1.0\nGenerator: side_by_side\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
     let files = [
         (format!("{module}/__init__.py"), b"".to_vec()),
         (format!("{module}/data.bin"), noise(module, payload)),
@@ -53,7 +56,11 @@ pub(crate) fn build(
     zip.start_file(format!("{info}/RECORD"), options)?;
     zip.write_all(record.as_bytes())?;
     let content = zip.finish()?.into_inner();
-    Ok(Wheel { filename: format!("{module}-{version}-py3-none-any.whl"), content, metadata })
+    Ok(Wheel {
+        filename: format!("{module}-{version}-py3-none-any.whl"),
+        content,
+        metadata,
+    })
 }
 
 /// Bytes that do not compress, the same for the same seed.
@@ -85,7 +92,10 @@ mod tests {
         let requires = ["other".to_owned()];
         let wheel = build("some", "1.0", 1000, &requires).unwrap();
         assert_eq!(wheel.filename, "some-1.0-py3-none-any.whl");
-        assert_eq!(wheel.content, build("some", "1.0", 1000, &requires).unwrap().content);
+        assert_eq!(
+            wheel.content,
+            build("some", "1.0", 1000, &requires).unwrap().content
+        );
         let mut archive = zip::ZipArchive::new(Cursor::new(wheel.content)).unwrap();
         let mut metadata = String::new();
         let mut entry = archive.by_name("some-1.0.dist-info/METADATA").unwrap();

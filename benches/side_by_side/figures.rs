@@ -164,10 +164,10 @@ mod tests {
         let rounds: &[(&[f64], f64)] = &[(&[100.0, 200.0], 300.0), (&[50.0, 100.0], 150.0)];
         let high = row(Better::High, Floor::RatioAtLeast(1.4), rounds);
         assert_eq!(high.ratios(), [1.5, 1.5]);
-        assert_eq!(high.holds(), true);
+        assert!(high.holds());
         let low = row(Better::Low, Floor::RatioAtMost(1.4), rounds);
         assert_eq!(low.ratio(), Some(3.0));
-        assert_eq!(low.holds(), false);
+        assert!(!low.holds());
         assert_eq!(low.peer_figures(), [75.0, 150.0]);
     }
 
@@ -195,13 +195,13 @@ mod tests {
     fn a_broken_condition_fails_a_good_ratio() {
         let mut row = row(Better::Low, Floor::RatioAtMost(1.0), &[(&[2.0], 1.0)]);
         row.broken.push("the upstream was asked twice".to_owned());
-        assert_eq!(row.holds(), false);
+        assert!(!row.holds());
     }
 
     #[test]
     fn without_a_peer_there_is_no_ratio() {
         let alone = row(Better::Low, Floor::RatioAtMost(1.0), &[(&[], 1.0)]);
         assert_eq!(alone.ratio(), None);
-        assert_eq!(alone.holds(), false);
+        assert!(!alone.holds());
     }
 }

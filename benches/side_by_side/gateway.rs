@@ -15,7 +15,7 @@ use anyhow::{Context as _, bail};
 
 use super::nginx::Certificate;
 use super::plain::{Request, fetch};
-use super::process::{Server, on_server_core};
+use super::process::{Cores, Server};
 
 /// Until every door is open and the program is ready.
 const START: Duration = Duration::from_secs(60);
@@ -36,6 +36,7 @@ pub(crate) const LOOSE: &str = "root/loose";
 pub(crate) struct Launch {
     folder: PathBuf,
     origin: SocketAddr,
+    cores: Cores,
     tls: Option<Certificate>,
     policy: bool,
 }
@@ -51,10 +52,11 @@ pub(crate) struct Gateway {
 
 impl Launch {
     /// Will mirror the origin, with its policies and its data in `folder`.
-    pub(crate) fn new(folder: &Path, origin: SocketAddr) -> Self {
+    pub(crate) fn new(folder: &Path, origin: SocketAddr, cores: Cores) -> Self {
         Self {
             folder: folder.to_owned(),
             origin,
+            cores,
             tls: None,
             policy: false,
         }
@@ -83,7 +85,7 @@ impl Launch {
         let policies = self.folder.join("policies.yaml");
         fs::write(&policies, self.declare()?)?;
         let program = Path::new(env!("CARGO_BIN_EXE_cheesecloth"));
-        let mut command = on_server_core(program);
+        let mut command = self.cores.server(program);
         command
             .arg("serve")
             .arg("--policies")
@@ -250,7 +252,9 @@ mod tests {
     #[test]
     fn what_it_serves_is_valid_configuration() {
         let folder = tempfile::tempdir().unwrap();
-        let launch = Launch::new(folder.path(), SocketAddr::from(([127, 0, 0, 1], 1))).policy();
+        let origin = SocketAddr::from(([127, 0, 0, 1], 1));
+        let cores = Cores { server: 0, load: 1 };
+        let launch = Launch::new(folder.path(), origin, cores).policy();
         let path = folder.path().join("policies.yaml");
         fs::write(&path, launch.declare().unwrap()).unwrap();
         let source = cheesecloth::config::PoliciesPath::Named(path);

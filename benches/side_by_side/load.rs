@@ -90,7 +90,7 @@ pub(crate) fn turn(
     for (name, value) in &request.headers {
         wrk.arg("-H").arg(format!("{name}: {value}"));
     }
-    let clock = Clock::read()?;
+    let clock = Clock::read(stage.cores)?;
     let before = server.cpu_seconds()?;
     let output = run(wrk.arg(&url))?;
     let cpu_seconds = server.cpu_seconds()? - before;

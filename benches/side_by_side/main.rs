@@ -1,7 +1,7 @@
 //! `cargo bench --bench side_by_side`: cheesecloth and nginx over the same bytes, in turns, as ratios.
 //!
 //! Everything is made here: nginx and wrk come from the distribution, pages and files are generated,
-//! an origin on loopback plays the upstream. The servers have core 0, the load and the origin core 1.
+//! an origin on loopback plays the upstream. The servers have one core, the load and the origin another.
 //! `docs/performance.md` says what is measured and why so; `-- --help` lists options and scenarios.
 //! A machine figure says little: both servers move with whatever else the machine does. Only ratios
 //! from the same round are compared, and the table shows their median.
@@ -27,6 +27,7 @@ mod resources;
 mod stage;
 mod start;
 mod tools;
+mod turns;
 mod wheel;
 
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ use anyhow::Context as _;
 
 use figures::Row;
 use options::{Options, Scenario};
+use process::Cores;
 use report::Report;
 use stage::Stage;
 
@@ -60,10 +62,10 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> anyhow::Result<()> {
-    if process::needs_core()? {
-        return process::again_on_core();
-    }
-    let stage = Stage::set(options)?;
+    let Some(cores) = Cores::chosen() else {
+        return Cores::choose()?.take();
+    };
+    let stage = Stage::set(options, cores)?;
     let mut report = Report::begin(options, &stage)?;
     for scenario in Scenario::all() {
         if !options.wants(&scenario) {

@@ -3,25 +3,28 @@
 //! Four servers over the same worker: files from disk by `sendfile`, the same through buffers (the
 //! faster way on loopback), the same under TLS 1.3, and a caching proxy before the origin. Pages lie
 //! on disk with their compressed form beside them and under URLs of their own: a hit in `proxy_cache`
-//! costs nginx more, and so would choosing the form by `Accept`. The configuration is quoted in
-//! `docs/performance.md`.
+//! costs nginx more, and so would choosing the form by `Accept`. The configuration is `nginx.conf`
+//! beside this file.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use super::process::{Server, on_server_core};
+use super::process::Server;
 
 /// Until it accepts connections.
 const START: Duration = Duration::from_secs(10);
 
 /// Between two attempts to connect.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// The configuration, with `@…@` where an address or a path belongs.
+const TEMPLATE: &str = include_str!("nginx.conf");
 
 /// A certificate for TLS, in files that both servers read.
 #[derive(Debug, Clone)]
@@ -47,9 +50,9 @@ struct Ports {
 }
 
 impl Nginx {
-    /// Starts one in a new folder, serving `root` and caching what `origin` answers.
+    /// Starts `command`, which is nginx, in a new folder, serving `root` and caching what `origin` answers.
     pub(crate) fn start(
-        program: &Path,
+        mut command: Command,
         folder: &Path,
         root: &Path,
         origin: SocketAddr,
@@ -65,7 +68,6 @@ impl Nginx {
         let configuration = folder.join("nginx.conf");
         fs::write(&configuration, configure(root, origin, certificate, ports))?;
         let log = folder.join("error.log");
-        let mut command = on_server_core(program);
         command
             .arg("-p")
             .arg(folder)
@@ -125,94 +127,26 @@ fn free_address() -> anyhow::Result<SocketAddr> {
 }
 
 fn configure(root: &Path, origin: SocketAddr, certificate: &Certificate, ports: Ports) -> String {
-    let Ports {
-        sendfile,
-        buffers,
-        tls,
-        proxy,
-    } = ports;
-    let (cert, key) = (certificate.cert.display(), certificate.key.display());
-    let root = root.display();
     // Started by root, the worker would otherwise be nobody, who cannot read a home directory.
-    let user = if rustix::process::geteuid().is_root() {
-        "user root;"
-    } else {
-        ""
-    };
-    format!(
-        r#"{user}
-daemon off;
-pid nginx.pid;
-worker_processes 1;
-events {{ worker_connections 4096; }}
-http {{
-    access_log off;
-    client_body_temp_path temporary/body;
-    proxy_temp_path temporary/proxy;
-    fastcgi_temp_path temporary/fastcgi;
-    uwsgi_temp_path temporary/uwsgi;
-    scgi_temp_path temporary/scgi;
-
-    tcp_nopush on;
-    tcp_nodelay on;
-    keepalive_timeout 65s;
-    keepalive_requests 1000000;
-    open_file_cache max=10000 inactive=1h;
-    open_file_cache_valid 1h;
-    gzip_static on;
-    gzip_vary on;
-
-    types {{ }}
-    default_type application/octet-stream;
-    root {root};
-
-    server {{
-        listen {sendfile};
-        sendfile on;
-        location /json/ {{ default_type application/vnd.pypi.simple.v1+json; }}
-        location /html/ {{ default_type "text/html; charset=utf-8"; }}
-    }}
-    server {{
-        listen {buffers};
-        sendfile off;
-        output_buffers 2 256k;
-        location /json/ {{ default_type application/vnd.pypi.simple.v1+json; }}
-        location /html/ {{ default_type "text/html; charset=utf-8"; }}
-    }}
-    server {{
-        listen {tls} ssl;
-        ssl_certificate {cert};
-        ssl_certificate_key {key};
-        ssl_protocols TLSv1.3;
-        ssl_session_cache shared:tls:10m;
-        ssl_buffer_size 16k;
-        sendfile off;
-        output_buffers 2 256k;
-        location /json/ {{ default_type application/vnd.pypi.simple.v1+json; }}
-        location /html/ {{ default_type "text/html; charset=utf-8"; }}
-    }}
-
-    proxy_cache_path cache levels=1:2 keys_zone=cache:32m max_size=20g inactive=1d use_temp_path=off;
-    upstream origin {{ server {origin}; keepalive 64; }}
-    server {{
-        listen {proxy};
-        sendfile on;
-        location / {{
-            proxy_pass http://origin;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_buffers 16 64k;
-            proxy_buffer_size 64k;
-            proxy_cache cache;
-            proxy_cache_valid 200 1d;
-            proxy_cache_lock on;
-            proxy_cache_lock_age 60s;
-            proxy_cache_lock_timeout 60s;
-        }}
-    }}
-}}
-"#
-    )
+    let is_root = rustix::process::geteuid().is_root();
+    let user = if is_root { "user root;" } else { "" };
+    let values = [
+        ("user", user.to_owned()),
+        ("root", root.display().to_string()),
+        ("cert", certificate.cert.display().to_string()),
+        ("key", certificate.key.display().to_string()),
+        ("origin", origin.to_string()),
+        ("sendfile", ports.sendfile.to_string()),
+        ("buffers", ports.buffers.to_string()),
+        ("tls", ports.tls.to_string()),
+        ("proxy", ports.proxy.to_string()),
+    ];
+    let fill = |text: String, (name, value)| text.replace(&format!("@{name}@"), value);
+    values
+        .iter()
+        .fold(TEMPLATE.to_owned(), |text, (name, value)| {
+            fill(text, (name, value))
+        })
 }
 
 #[cfg(test)]
@@ -241,6 +175,8 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line}: {text}");
         }
+        let mut lines = text.lines().filter(|line| !line.starts_with('#'));
+        assert!(!lines.any(|line| line.contains('@')), "{text}");
         assert_eq!(text.matches('{').count(), text.matches('}').count());
     }
 }

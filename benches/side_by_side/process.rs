@@ -10,14 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The core of whatever server is measured.
-const SERVER_CORE: &str = "0";
-
-/// The core of the load, the origin and this program.
-const LOAD_CORE: &str = "1";
-
-/// Says that this program runs on its core already.
-const ON_CORE: &str = "SIDE_BY_SIDE_ON_CORE";
+/// Tells this program, once it runs on its core, which two were chosen: `SERVER LOAD`.
+const CORES: &str = "SIDE_BY_SIDE_CORES";
 
 /// Until a child that was asked to end is killed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,35 +28,69 @@ pub(crate) struct Server {
     child: Child,
 }
 
-/// Whether this program has still to move to the load's core.
-pub(crate) fn needs_core() -> anyhow::Result<bool> {
-    if std::env::var_os(ON_CORE).is_some() {
-        return Ok(false);
-    }
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    if cores < 2 {
-        bail!("two cores are needed, one for the servers and one for the load");
-    }
-    Ok(true)
+/// The two cores of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cores {
+    /// Of whatever server is measured.
+    pub(crate) server: usize,
+    /// Of the load, the origin and this program.
+    pub(crate) load: usize,
 }
 
-/// Runs this program again, on the core of the load; returns only when that fails.
-pub(crate) fn again_on_core() -> anyhow::Result<()> {
-    let program = std::env::current_exe().context("find this program")?;
-    let mut command = Command::new("taskset");
-    command
-        .args(["-c", LOAD_CORE])
-        .arg(program)
-        .args(std::env::args_os().skip(1));
-    let error = command.env(ON_CORE, "1").exec();
-    Err(error).context("run taskset (Debian's util-linux has it)")
+impl Cores {
+    /// Those chosen when this program moved to its core; nothing before.
+    pub(crate) fn chosen() -> Option<Self> {
+        let text = std::env::var_os(CORES)?.into_string().ok()?;
+        let (server, load) = text.split_once(' ')?;
+        Some(Self {
+            server: server.parse().ok()?,
+            load: load.parse().ok()?,
+        })
+    }
+
+    /// Chooses the first two that this process may use.
+    pub(crate) fn choose() -> anyhow::Result<Self> {
+        let status = fs::read_to_string("/proc/self/status").context("read /proc/self/status")?;
+        match allowed(&status)[..] {
+            [server, load, ..] => Ok(Self { server, load }),
+            _ => bail!("two cores are needed, one for the servers and one for the load"),
+        }
+    }
+
+    /// Runs this program again, on the core of the load; returns only when that fails.
+    pub(crate) fn take(self) -> anyhow::Result<()> {
+        let program = std::env::current_exe().context("find this program")?;
+        let mut command = on_core(self.load, &program);
+        command.args(std::env::args_os().skip(1));
+        let error = command
+            .env(CORES, format!("{} {}", self.server, self.load))
+            .exec();
+        Err(error).context("run taskset (Debian's util-linux has it)")
+    }
+
+    /// `program`, to be started on the servers' core.
+    pub(crate) fn server(self, program: &Path) -> Command {
+        on_core(self.server, program)
+    }
 }
 
-/// `program`, to be started on the servers' core.
-pub(crate) fn on_server_core(program: &Path) -> Command {
+fn on_core(core: usize, program: &Path) -> Command {
     let mut command = Command::new("taskset");
-    command.args(["-c", SERVER_CORE]).arg(program);
+    command.arg("-c").arg(core.to_string()).arg(program);
+    command.env_remove(CORES);
     command
+}
+
+/// The cores in `/proc/PID/status` that the process may use: `0-2,5`.
+fn allowed(status: &str) -> Vec<usize> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let parts = line.unwrap_or_default().split(',').filter_map(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.trim().parse::<usize>().ok()?..=last.trim().parse().ok()?)
+    });
+    parts.flatten().collect()
 }
 
 /// The process behind this pid, as the kernel shows it: `/proc/PID/NAME`.
@@ -74,6 +102,7 @@ fn proc(pid: u32, name: &str) -> anyhow::Result<String> {
 /// Processor time in seconds: of each of the two cores, and of this program with its ended children.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
+    cores: Cores,
     server_core: f64,
     load_core: f64,
     ourselves: f64,
@@ -81,19 +110,20 @@ pub(crate) struct Clock {
 
 impl Clock {
     /// What it shows now.
-    pub(crate) fn read() -> anyhow::Result<Self> {
+    pub(crate) fn read(cores: Cores) -> anyhow::Result<Self> {
         let stat = fs::read_to_string("/proc/stat").context("read /proc/stat")?;
         let own = fs::read_to_string("/proc/self/stat").context("read /proc/self/stat")?;
         Ok(Self {
-            server_core: busy_ticks(&stat, SERVER_CORE)? / TICKS,
-            load_core: busy_ticks(&stat, LOAD_CORE)? / TICKS,
+            cores,
+            server_core: busy_ticks(&stat, cores.server)? / TICKS,
+            load_core: busy_ticks(&stat, cores.load)? / TICKS,
             ourselves: ticks(&own, 4)? / TICKS,
         })
     }
 
     /// Seconds that others took since, of whichever core lost more; `server` is what the server used.
     pub(crate) fn taken_by_others(&self, server: f64) -> anyhow::Result<f64> {
-        let now = Self::read()?;
+        let now = Self::read(self.cores)?;
         let from_server = now.server_core - self.server_core - server;
         let from_load = now.load_core - self.load_core - (now.ourselves - self.ourselves);
         Ok(from_server.max(from_load).max(0.0))
@@ -178,7 +208,7 @@ fn ticks(stat: &str, count: usize) -> anyhow::Result<f64> {
 }
 
 /// What a core did beside waiting, in `/proc/stat`: all but the fourth and fifth time of its line.
-fn busy_ticks(stat: &str, core: &str) -> anyhow::Result<f64> {
+fn busy_ticks(stat: &str, core: usize) -> anyhow::Result<f64> {
     let name = format!("cpu{core} ");
     let line = stat.lines().find_map(|line| line.strip_prefix(&name));
     let line = line.with_context(|| format!("core {core} is not in /proc/stat"))?;
@@ -221,23 +251,38 @@ mod tests {
     fn a_core_is_busy_when_it_neither_idles_nor_waits() {
         let stat =
             "cpu  9 9 9 9 9 9 9 9 9 9\ncpu1 1 2 3 1000 2000 4 5 6 70 80\ncpu11 0 0 0 0 0 0 0 0\n";
-        assert!((busy_ticks(stat, "1").unwrap() - 21.0).abs() < 1e-9);
-        assert!(busy_ticks(stat, "2").is_err());
+        assert!((busy_ticks(stat, 1).unwrap() - 21.0).abs() < 1e-9);
+        assert!(busy_ticks(stat, 2).is_err());
     }
 
     #[test]
     fn what_a_stranger_takes_is_noticed() {
-        let clock = Clock::read().unwrap();
-        let busy = Command::new("taskset")
-            .args(["-c", SERVER_CORE, "sh", "-c", "while :; do :; done"])
-            .spawn()
-            .unwrap();
-        let stranger = Server::new(busy);
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let core = allowed(&status)[0];
+        // As on a machine with one core, which tests may run on.
+        let cores = Cores {
+            server: core,
+            load: core,
+        };
+        let clock = Clock::read(cores).unwrap();
+        let mut busy = cores.server(Path::new("sh"));
+        let stranger = Server::new(busy.args(["-c", "while :; do :; done"]).spawn().unwrap());
         let deadline = Instant::now() + PATIENCE;
         while clock.taken_by_others(0.0).unwrap() < 0.05 {
             assert!(Instant::now() < deadline, "a busy loop that takes no time");
         }
         drop(stranger);
+    }
+
+    #[test]
+    fn allowed_cores_are_read_from_ranges() {
+        for (line, expected) in [
+            ("Name:\tx\nCpus_allowed_list:\t0-2,5\n", &[0, 1, 2, 5][..]),
+            ("Cpus_allowed_list:\t3\n", &[3]),
+            ("Name:\tx\n", &[]),
+        ] {
+            assert_eq!(allowed(line), expected, "{line:?}");
+        }
     }
 
     #[test]

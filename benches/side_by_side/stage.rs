@@ -19,7 +19,7 @@ use super::nginx::{Certificate, Nginx};
 use super::options::{Options, Scenario};
 use super::origin::Origin;
 use super::plain::{Answer, Request, fetch, fetch_over_tls};
-use super::process::Server;
+use super::process::{Cores, Server};
 use super::resources::{MIRROR, Page, Resource, ask_page, succeed};
 use super::tools::Tools;
 
@@ -27,6 +27,7 @@ use super::tools::Tools;
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) options: Options,
+    pub(crate) cores: Cores,
     pub(crate) tools: Tools,
     pub(crate) origin: Origin,
     pub(crate) nginx: Nginx,
@@ -51,7 +52,7 @@ enum Subject {
 
 impl Stage {
     /// Makes, fetches and starts everything.
-    pub(crate) fn set(options: &Options) -> anyhow::Result<Self> {
+    pub(crate) fn set(options: &Options, cores: Cores) -> anyhow::Result<Self> {
         let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let target = scratch.parent().context("the target directory")?;
         let results = target.join("side_by_side");
@@ -72,7 +73,8 @@ impl Stage {
         eprintln!("starting the servers");
         let nginx = |name: &str| {
             let folder = folder.join(name);
-            Nginx::start(&tools.nginx, &folder, &root, origin.address(), &certificate)
+            let command = cores.server(&tools.nginx);
+            Nginx::start(command, &folder, &root, origin.address(), &certificate)
         };
         let subject = match pages {
             Some(pages) => {
@@ -80,7 +82,7 @@ impl Stage {
                 Subject::Calibration(nginx("second")?)
             }
             None => {
-                let launch = |name: &str| Launch::new(&folder.join(name), origin.address());
+                let launch = |name: &str| Launch::new(&folder.join(name), origin.address(), cores);
                 let plain = launch("plain").policy().start()?;
                 place_pages(&root, &pages_of(&plain)?)?;
                 let tls = launch("tls").tls(&certificate).start()?;
@@ -94,6 +96,7 @@ impl Stage {
         let options = options.clone();
         Ok(Self {
             options,
+            cores,
             tools,
             origin,
             nginx,
@@ -148,7 +151,7 @@ impl Stage {
 
     /// A further gateway, with data of its own.
     pub(crate) fn launch(&self, name: &str) -> Launch {
-        Launch::new(&self.folder.join(name), self.origin.address())
+        Launch::new(&self.folder.join(name), self.origin.address(), self.cores)
     }
 }
 

@@ -4,8 +4,10 @@
 //! compile the first generation, open the doors, say where they are. After the doors are closed the
 //! logs are flushed and the program ends.
 
+mod accounts;
 mod chores;
 mod doors;
+mod files;
 mod generation;
 mod reload;
 
@@ -20,15 +22,21 @@ use crate::config::Loaded;
 use crate::config::LogFormat as Wanted;
 use crate::config::Overrides;
 use crate::config::PoliciesPath;
+use crate::config::Secret;
 use crate::config::discover;
 use crate::config::load;
 use crate::db::Db;
 use crate::db::Sqlite;
 use crate::gateway::Explanation;
+use crate::gateway::Generations;
+use crate::gateway::HouseLimits;
 use crate::gateway::Parts;
 use crate::gateway::Question;
 use crate::gateway::Settings;
 use crate::gateway::Shared;
+use crate::gateway::Writer;
+use crate::gateway::WriterParts;
+use crate::listen::QUIET_LOGS;
 use crate::listen::ServerOptions;
 use crate::listen::StopOn;
 use crate::model::IndexName;
@@ -40,7 +48,9 @@ use crate::telemetry::LogFormat;
 use crate::telemetry::Metrics;
 use crate::telemetry::init_logging;
 
+pub use accounts::AccountOptions;
 use doors::Doorway;
+use files::Files;
 use reload::Reloader;
 
 /// Threads for work that outlives its request: fetches, fills, renderings. They mostly wait.
@@ -53,6 +63,8 @@ pub struct Start {
     pub policies: PoliciesPath,
     /// What flags say.
     pub overrides: Overrides,
+    /// What is decided about accounts.
+    pub accounts: AccountOptions,
     /// Take the sockets over from the running process.
     pub is_upgrade: bool,
     /// Whether standard error is a terminal.
@@ -66,14 +78,10 @@ pub type Environment = fn(&str) -> Option<String>;
 ///
 /// # Errors
 /// Faults in the configuration, an address in use, a data directory that cannot be written.
-pub fn serve(
-    start: Start,
-    env: Environment,
-    announce: &mut dyn FnMut(&str),
-) -> anyhow::Result<()> {
+pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()> {
     let mut loaded = load(&start.policies, &start.overrides, &env)?;
     let log = log_format(&loaded.config, start.is_terminal);
-    init_logging(log, env("RUST_LOG").as_deref())?;
+    init_logging(log, QUIET_LOGS, env("RUST_LOG").as_deref())?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -92,35 +100,77 @@ pub fn serve(
     let store = Arc::new(FsStore::open(&data, loaded.config.cache.disk)?);
     let records = work.block_on(Sqlite::open(&data.join("records.sqlite"), clock.now()))?;
     let records: Arc<dyn Db> = Arc::new(records);
-    let first = generation::Maker::default().make(1, &loaded, &[])?;
+    let root_password = loaded.config.root_password.as_ref();
+    let root_password = root_password.map(Secret::expose).unwrap_or_default();
+    let accounts = accounts::open(&work, &records, &start.accounts, root_password, clock.now())?;
+    let accounts = Arc::new(accounts);
+    let stored = Generations::stored(&work.block_on(records.directory())?);
+    let first = generation::Maker::default().make(1, &loaded, &stored)?;
+    let config = loaded.config.clone();
     let shared = Arc::new(Shared::new(Parts {
         clock: clock.clone(),
         generation: first.generation,
-        settings: settings(&loaded.config),
+        settings: settings(&config),
         store: Arc::clone(&store),
-        records,
+        records: Arc::clone(&records),
         metrics: Arc::new(metrics.clone()),
         work: work.handle().clone(),
     }));
     metrics.policies_changed(1);
-    let access = Arc::new(AccessLog::start(log, std::io::stderr(), metrics.access_dropped())?);
+    let access = Arc::new(AccessLog::start(
+        log,
+        std::io::stderr(),
+        metrics.access_dropped(),
+    )?);
     let audit = audit_log(&data, &metrics)?;
+    let rules = accounts::rules(&start.accounts, &config.listen.manage);
+    let is_upgrade = start.is_upgrade;
+    let (maker, found) = (first.maker, upstream_of_pip.clone());
+    let files = Files {
+        start,
+        env,
+        maker,
+        found,
+        loaded,
+    };
+    let generations = Arc::new(Generations::new(Arc::clone(&shared), Box::new(files)));
+    let writer = Writer::new(WriterParts {
+        shared: Arc::clone(&shared),
+        accounts: Arc::clone(&accounts),
+        generations: Arc::clone(&generations),
+        rules,
+        limits: HouseLimits {
+            upload_bytes_max: config.limits.upload(),
+        },
+        audit: Arc::clone(&audit),
+        uuid: work.block_on(records.facts())?.uuid,
+    });
     let options = ServerOptions {
         run_folder: data.join("run"),
-        grace: loaded.config.limits.grace_period(),
-        is_upgrade: start.is_upgrade,
+        grace: config.limits.grace_period(),
+        is_upgrade,
     };
-    let doorway = Doorway { access: Arc::clone(&access), audit: Arc::clone(&audit), clock, metrics };
-    let opened = doorway.open(options, &loaded.config, &shared)?;
+    let doorway = Doorway {
+        access: Arc::clone(&access),
+        audit: Arc::clone(&audit),
+        clock,
+        metrics,
+    };
+    let opened = doorway.open(options, &config, &shared, writer)?;
     for line in &opened.lines {
         announce(line);
     }
     if let Some(found) = &upstream_of_pip {
         tracing::info!(origin = found.origin.as_str(), "upstream found");
     }
-    let reloader = Reloader::new(start, env, first.maker, upstream_of_pip, &shared, &opened);
-    work.spawn(reloader.run(loaded.files, opened.server.stop()));
-    work.spawn(chores::run(Arc::clone(&shared), store, opened.server.stop()));
+    let reloader = Reloader::new(&shared, &generations, &opened);
+    work.spawn(reloader.run(opened.server.stop()));
+    work.spawn(chores::run(
+        Arc::clone(&shared),
+        store,
+        accounts,
+        opened.server.stop(),
+    ));
     opened.ready.set(true);
     opened.server.run(StopOn::Signals);
     access.stop();
@@ -142,11 +192,14 @@ pub fn explain(
 ) -> anyhow::Result<Explanation> {
     let mut loaded = load(policies, overrides, &env)?;
     find_upstream(&mut loaded, env)?;
-    let work = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let work = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let (clock, data) = (Clock::system(), loaded.config.data.clone());
     let metrics = Metrics::register(prometheus::Registry::new(), env!("CARGO_PKG_VERSION"))?;
     let records = work.block_on(Sqlite::open(&data.join("records.sqlite"), clock.now()))?;
-    let first = generation::Maker::default().make(1, &loaded, &[])?;
+    let stored = Generations::stored(&work.block_on(records.directory())?);
+    let first = generation::Maker::default().make(1, &loaded, &stored)?;
     let shared = Arc::new(Shared::new(Parts {
         clock,
         generation: first.generation,
@@ -157,7 +210,8 @@ pub fn explain(
         work: work.handle().clone(),
     }));
     let cx = shared.context();
-    work.block_on(shared.explain(&cx, index, question)).map_err(|error| anyhow::anyhow!("{error}"))
+    work.block_on(shared.explain(&cx, index, question))
+        .map_err(|error| anyhow::anyhow!("{error}"))
 }
 
 /// Finds what the mirror without a `mirror_url` mirrors: the index that pip on this machine uses.
@@ -184,7 +238,9 @@ fn log_format(config: &Config, is_terminal: bool) -> LogFormat {
 fn audit_log(data: &Path, metrics: &Metrics) -> anyhow::Result<Arc<AuditLog>> {
     let path = data.join("audit.jsonl");
     let log = AuditLog::open(&path, AuditLimits::default(), metrics.audit_failed());
-    Ok(Arc::new(log.with_context(|| format!("open the audit log {}", path.display()))?))
+    Ok(Arc::new(log.with_context(|| {
+        format!("open the audit log {}", path.display())
+    })?))
 }
 
 fn settings(config: &Config) -> Settings {

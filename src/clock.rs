@@ -25,7 +25,9 @@ impl Clock {
     /// A clock that stands still until it is advanced.
     #[must_use]
     pub fn fixed(at: Timestamp) -> Self {
-        Self { fixed: Some(Arc::new(AtomicI64::new(at.as_microsecond()))) }
+        Self {
+            fixed: Some(Arc::new(AtomicI64::new(at.as_microsecond()))),
+        }
     }
 
     /// The current instant.
@@ -42,7 +44,10 @@ impl Clock {
     /// Moves a fixed clock forward; the system's does not listen.
     pub fn advance(&self, by: Duration) {
         if let Some(micros) = &self.fixed {
-            micros.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
+            micros.fetch_add(
+                i64::try_from(by.as_micros()).unwrap_or(i64::MAX),
+                Ordering::SeqCst,
+            );
         }
     }
 }

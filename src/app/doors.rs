@@ -9,16 +9,21 @@ use crate::config::Config;
 use crate::config::Listen;
 use crate::gateway::Reader;
 use crate::gateway::Shared;
+use crate::gateway::Writer;
 use crate::listen::Certificates;
 use crate::listen::DoorOptions;
 use crate::listen::DoorServer;
+use crate::listen::Hosts;
 use crate::listen::Limits;
 use crate::listen::ListenAddress;
+use crate::listen::ManageOptions;
 use crate::listen::PublicApp;
 use crate::listen::Ready;
 use crate::listen::Recorder;
 use crate::listen::ServerOptions;
+use crate::listen::manage_router;
 use crate::listen::metrics_router;
+use crate::protocol::OperationClass;
 use crate::telemetry::AccessLog;
 use crate::telemetry::AuditLog;
 use crate::telemetry::DoorName;
@@ -52,11 +57,19 @@ impl Doorway {
         options: ServerOptions,
         config: &Config,
         shared: &Arc<Shared>,
+        writer: Writer,
     ) -> anyhow::Result<Opened> {
         let server = DoorServer::new(options, self.metrics.clone())?;
         let ready = Ready::default();
-        let mut opened = Opened { server, ready, certificates: Vec::new(), lines: Vec::new() };
-        if let Some(door) = options_of(DoorName::Public, &config.listen.public, config, &mut opened)? {
+        let mut opened = Opened {
+            server,
+            ready,
+            certificates: Vec::new(),
+            lines: Vec::new(),
+        };
+        if let Some(door) =
+            options_of(DoorName::Public, &config.listen.public, config, &mut opened)?
+        {
             let reader = Arc::new(Reader::new(Arc::clone(shared)));
             let app = PublicApp::new(reader, self.recorder(DoorName::Public), door.limits.clone());
             let scheme = scheme(&door);
@@ -64,7 +77,35 @@ impl Doorway {
             opened.announce("public", scheme, &bound);
             opened.advise(scheme, &bound, shared);
         }
-        if let Some(door) = options_of(DoorName::Metrics, &config.listen.metrics, config, &mut opened)? {
+        if let Some(door) =
+            options_of(DoorName::Manage, &config.listen.manage, config, &mut opened)?
+        {
+            let is_tcp_on_loopback = match &config.listen.manage {
+                Listen::Tcp { address, .. } => address.ip().to_canonical().is_loopback(),
+                Listen::Off | Listen::Unix { .. } => false,
+            };
+            let options = ManageOptions {
+                allows: OperationClass::ALL.to_vec(),
+                hosts: if is_tcp_on_loopback {
+                    Hosts::Loopback
+                } else {
+                    Hosts::Any
+                },
+                is_tls: door.tls.is_some(),
+                limits: door.limits.clone(),
+                upload_bytes_max: config.limits.upload(),
+            };
+            let router = manage_router(writer, self.recorder(DoorName::Manage), options);
+            let scheme = scheme(&door);
+            let bound = opened.server.add_router(door, router)?;
+            opened.announce("management", scheme, &bound);
+        }
+        if let Some(door) = options_of(
+            DoorName::Metrics,
+            &config.listen.metrics,
+            config,
+            &mut opened,
+        )? {
             let router = metrics_router(self.metrics.clone(), opened.ready.clone());
             let scheme = scheme(&door);
             let bound = opened.server.add_router(door, router)?;
@@ -89,8 +130,8 @@ impl Opened {
     fn announce(&mut self, door: &str, scheme: &str, bound: &[ListenAddress]) {
         for address in bound {
             self.lines.push(match address {
-                ListenAddress::Tcp(address) => format!("{door:<10} {scheme}://{address}/"),
-                ListenAddress::Unix { .. } => format!("{door:<10} {address}"),
+                ListenAddress::Tcp(address) => format!("{door} {scheme}://{address}/"),
+                ListenAddress::Unix { .. } => format!("{door} {address}"),
             });
         }
     }
@@ -98,14 +139,24 @@ impl Opened {
     /// How to use the public door, as a line to copy.
     fn advise(&mut self, scheme: &str, bound: &[ListenAddress], shared: &Shared) {
         let generation = shared.generation();
-        let first = generation.policies.indexes().next().map(|index| index.name.clone());
+        let first = generation
+            .policies
+            .indexes()
+            .next()
+            .map(|index| index.name.clone());
         let index = generation.policies.default_index().cloned().or(first);
-        let Some(ListenAddress::Tcp(address)) = bound.first() else { return };
+        let Some(ListenAddress::Tcp(address)) = bound.first() else {
+            return;
+        };
         let Some(index) = index else { return };
-        let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
+        let host = if address.ip().is_unspecified() {
+            "127.0.0.1".to_owned()
+        } else {
+            address.ip().to_string()
+        };
         let port = address.port();
         self.lines.push(format!(
-            "try        pip install --index-url {scheme}://{host}:{port}/{index}/+simple/ six"
+            "try pip install --index-url {scheme}://{host}:{port}/{index}/+simple/ six"
         ));
     }
 }
@@ -125,7 +176,9 @@ fn options_of(
         Listen::Tcp { address, tls } => (ListenAddress::Tcp(*address), tls.as_ref()),
         Listen::Unix { path } => (socket(path.clone()), None),
     };
-    let tls = tls.map(|files| Certificates::load(&files.cert, &files.key)).transpose()?;
+    let tls = tls
+        .map(|files| Certificates::load(&files.cert, &files.key))
+        .transpose()?;
     opened.certificates.extend(tls.clone());
     Ok(Some(DoorOptions {
         name,
@@ -137,7 +190,10 @@ fn options_of(
 }
 
 fn socket(path: PathBuf) -> ListenAddress {
-    ListenAddress::Unix { path, mode: SOCKET_MODE }
+    ListenAddress::Unix {
+        path,
+        mode: SOCKET_MODE,
+    }
 }
 
 /// The public door gets every core; numbers and management do with one thread.
@@ -159,7 +215,8 @@ fn door_limits(limits: &config::Limits) -> Limits {
         min_send_rate: limits.min_send_rate(),
         connections: limits.connections(),
         connections_per_address: limits.connections_per_address(),
-        requests_per_connection: u32::try_from(limits.requests_per_connection()).unwrap_or(u32::MAX),
+        requests_per_connection: u32::try_from(limits.requests_per_connection())
+            .unwrap_or(u32::MAX),
         ..ours
     }
 }

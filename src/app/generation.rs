@@ -49,7 +49,10 @@ impl Maker {
         stored: &[IndexDocument],
     ) -> Result<Made, Faults> {
         let generation = self.next(number, loaded, stored)?;
-        Ok(Made { generation, maker: self })
+        Ok(Made {
+            generation,
+            maker: self,
+        })
     }
 
     /// Compiles what was read anew; on faults nothing is changed.
@@ -63,7 +66,10 @@ impl Maker {
         let mut faults = Faults::default();
         let mut known = HashMap::new();
         for index in policies.indexes() {
-            let Some(url) = index.mirror().and_then(|mirror| mirror.mirror_url.as_deref()) else {
+            let Some(url) = index
+                .mirror()
+                .and_then(|mirror| mirror.mirror_url.as_deref())
+            else {
                 continue;
             };
             let login = loaded.config.logins.get(&index.name);
@@ -75,10 +81,16 @@ impl Maker {
             }
         }
         let known = faults.or(known)?;
-        let upstreams = known.iter().map(|(name, known)| (name.clone(), Arc::clone(&known.upstream)));
+        let upstreams = known
+            .iter()
+            .map(|(name, known)| (name.clone(), Arc::clone(&known.upstream)));
         let upstreams = upstreams.collect();
         self.known = known;
-        Ok(Generation { number, policies, upstreams })
+        Ok(Generation {
+            number,
+            policies,
+            upstreams,
+        })
     }
 
     fn upstream(
@@ -94,24 +106,33 @@ impl Maker {
             && known.login == login
         {
             let upstream = Arc::clone(&known.upstream);
-            return Ok(Known { url: url.to_owned(), login, upstream });
+            return Ok(Known {
+                url: url.to_owned(),
+                login,
+                upstream,
+            });
         }
         let fault = |what: String| match &index.location {
             Some(location) => Fault::at(location, what),
             None => Fault::nowhere(what),
         };
-        let parsed = Url::parse(url).map_err(|error| {
-            fault(format!("mirror_url of {} is no URL: {error}", index.name))
-        })?;
+        let parsed = Url::parse(url)
+            .map_err(|error| fault(format!("mirror_url of {} is no URL: {error}", index.name)))?;
         let settings = upstream::Settings {
             name: index.name.clone(),
             url: parsed,
-            credentials: login.clone().map(|(user, password)| Credentials::new(user, password)),
+            credentials: login
+                .clone()
+                .map(|(user, password)| Credentials::new(user, password)),
             limits: upstream_limits(limits),
             proxies: upstream::Proxies::Environment,
         };
         let upstream = Upstream::new(settings).map_err(|error| fault(error.to_string()))?;
-        Ok(Known { url: url.to_owned(), login, upstream: Arc::new(upstream) })
+        Ok(Known {
+            url: url.to_owned(),
+            login,
+            upstream: Arc::new(upstream),
+        })
     }
 }
 

@@ -34,7 +34,12 @@ mod tests {
     #[test]
     fn the_shares_never_exceed_the_limit() {
         for bytes in [0, 1, 99, 256 << 20, u64::MAX] {
-            let Budget { rendered, sources, small_files, tickets } = Budget::split(bytes);
+            let Budget {
+                rendered,
+                sources,
+                small_files,
+                tickets,
+            } = Budget::split(bytes);
             assert!(rendered + sources + small_files + tickets <= bytes);
         }
     }

@@ -48,7 +48,11 @@ where
     /// Runs work on `work`, at most `flights_max` different keys at one time.
     #[must_use]
     pub fn new(work: Handle, flights_max: usize) -> Self {
-        Self { under_way: Arc::default(), work, flights_max }
+        Self {
+            under_way: Arc::default(),
+            work,
+            flights_max,
+        }
     }
 
     /// Joins the flight of this key, or starts it.
@@ -64,7 +68,9 @@ where
             Ok(value) => value.clone(),
             Err(_) => None,
         };
-        value.map(|value| Joined { value, led }).ok_or(FlightError::Lost)
+        value
+            .map(|value| Joined { value, led })
+            .ok_or(FlightError::Lost)
     }
 
     fn enter<F>(
@@ -75,7 +81,10 @@ where
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut under_way = self
+            .under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(result) = under_way.get(&key) {
             return Ok((result.clone(), false));
         }
@@ -85,7 +94,10 @@ where
         let (sender, result) = watch::channel(None);
         under_way.insert(key.clone(), result.clone());
         drop(under_way);
-        let landing = Landing { key, under_way: Arc::clone(&self.under_way) };
+        let landing = Landing {
+            key,
+            under_way: Arc::clone(&self.under_way),
+        };
         let work = make();
         self.work.spawn(async move {
             let value = work.await;
@@ -99,7 +111,10 @@ where
     /// How many are under way.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     /// Whether none is.
@@ -117,7 +132,10 @@ struct Landing<K: Eq + Hash, V> {
 
 impl<K: Eq + Hash, V> Drop for Landing<K, V> {
     fn drop(&mut self) {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.key);
     }
 }
 
@@ -174,7 +192,11 @@ mod tests {
             inner_done.notify_one();
         });
         // Polled once, so that it starts; then dropped.
-        assert!(futures_util::future::poll_immediate(Box::pin(starter)).await.is_none());
+        assert!(
+            futures_util::future::poll_immediate(Box::pin(starter))
+                .await
+                .is_none()
+        );
         gate.notify_one();
         done.notified().await;
     }
@@ -185,8 +207,73 @@ mod tests {
         let lost = flights.join(1, || async { panic!("on purpose") }).await;
         assert_eq!(lost.unwrap_err(), FlightError::Lost);
         let pending = flights.join(2, std::future::pending);
-        assert!(futures_util::future::poll_immediate(Box::pin(pending)).await.is_none());
+        assert!(
+            futures_util::future::poll_immediate(Box::pin(pending))
+                .await
+                .is_none()
+        );
         let busy = flights.join(3, || async { 0 }).await;
         assert_eq!(busy.unwrap_err(), FlightError::Busy(1));
+    }
+
+    #[tokio::test]
+    async fn after_a_panic_the_next_one_starts_anew() {
+        let flights: Flights<u8, u8> = Flights::new(Handle::current(), 1);
+        assert!(
+            flights
+                .join(1, || async { panic!("on purpose") })
+                .await
+                .is_err()
+        );
+        let again = flights.join(1, || async { 7 }).await.unwrap();
+        assert_eq!((again.value, again.led), (7, true));
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_after_the_end_starts_anew() {
+        let flights: Flights<u8, u32> = Flights::new(Handle::current(), 1);
+        let runs = Arc::new(AtomicU32::new(0));
+        for expected in 0..3 {
+            let runs = Arc::clone(&runs);
+            let work = move || async move { runs.fetch_add(1, Ordering::SeqCst) };
+            assert_eq!(flights.join(1, work).await.unwrap().value, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn one_flight_does_not_wait_for_another() {
+        let flights: Flights<u8, u8> = Flights::new(Handle::current(), 2);
+        let pending = flights.join(1, std::future::pending);
+        assert!(
+            futures_util::future::poll_immediate(Box::pin(pending))
+                .await
+                .is_none()
+        );
+        assert_eq!(flights.join(2, || async { 2 }).await.unwrap().value, 2);
+        assert_eq!(flights.len(), 1);
+    }
+
+    #[test]
+    fn nobody_waits_for_work_on_a_runtime_that_is_gone() {
+        let build = || {
+            tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap()
+        };
+        let (waiting, working) = (build(), build());
+        let flights: Flights<u8, u8> = Flights::new(working.handle().clone(), 1);
+        waiting.block_on(async {
+            let mut joined = Box::pin(flights.join(1, std::future::pending));
+            assert!(
+                futures_util::future::poll_immediate(&mut joined)
+                    .await
+                    .is_none()
+            );
+            working.shutdown_background();
+            assert_eq!(joined.await.unwrap_err(), FlightError::Lost);
+            let after = flights.join(2, || async { 0 }).await;
+            assert_eq!(after.unwrap_err(), FlightError::Lost);
+        });
+        assert!(flights.is_empty());
     }
 }

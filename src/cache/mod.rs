@@ -11,6 +11,6 @@ mod weighed;
 
 pub use budget::Budget;
 pub use flight::{FlightError, Flights, Joined};
-pub use rendered::{RenderedKey, RenderedPage, RenderedPages};
+pub use rendered::{Mark, RenderedKey, RenderedPage, RenderedPages};
 pub use source::{SourcePage, SourcePages, Validity};
 pub use weighed::Weighed;

@@ -1,6 +1,11 @@
 //! Pages as they are written to clients: once per index, project and variant, for one generation.
+//!
+//! A page may be rendered from records that an upload changes meanwhile. So whoever renders takes a
+//! [`Mark`] before reading anything, and what was forgotten since then is not remembered again.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -46,13 +51,24 @@ pub struct RenderedPage {
 #[derive(Debug)]
 pub struct RenderedPages {
     pages: Weighed<RenderedKey, Arc<RenderedPage>>,
+    forgotten: AtomicU64,
 }
+
+/// A point in the order of calls to [`RenderedPages::forget`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Mark(u64);
 
 impl RenderedPages {
     /// At most so many bytes.
     #[must_use]
     pub fn new(bytes_max: u64) -> Self {
-        Self { pages: Weighed::new(bytes_max, |_, page| page.body.len() + ENTRY_BYTES) }
+        let pages = Weighed::new(bytes_max, |_, page: &Arc<RenderedPage>| {
+            page.body.len() + ENTRY_BYTES
+        });
+        Self {
+            pages,
+            forgotten: AtomicU64::new(0),
+        }
     }
 
     /// The page, if it was rendered for this generation and still holds.
@@ -72,10 +88,28 @@ impl RenderedPages {
         self.pages.insert(key, page);
     }
 
+    /// The point to take before reading what a page is rendered from.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark(self.forgotten.load(Ordering::SeqCst))
+    }
+
+    /// Remembers a page, unless anything was forgotten since the mark: then it may be too old.
+    pub fn insert_since(&self, mark: Mark, key: RenderedKey, page: Arc<RenderedPage>) {
+        if self.mark() != mark {
+            return;
+        }
+        self.pages.insert(key.clone(), page);
+        // Looked at again: a call of `forget` between the two did not see this page.
+        if self.mark() != mark {
+            self.pages.remove(&key);
+        }
+    }
+
     /// Forgets every rendering of a project, in every index.
     pub fn forget(&self, project: &ProjectName) {
-        let project = project.clone();
-        self.pages.remove_if(move |key| key.project == project);
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.pages.remove_if(|key| key.project == *project);
     }
 
     /// Bytes remembered, roughly.
@@ -115,5 +149,29 @@ mod tests {
         assert!(pages.get(&key, 2, at(9)).is_none());
         pages.forget(&key.project);
         assert!(pages.get(&key, 1, at(9)).is_none());
+    }
+
+    #[test]
+    fn what_was_rendered_before_a_change_is_not_remembered_after_it() {
+        let pages = RenderedPages::new(100_000);
+        let key = RenderedKey {
+            index: IndexName::parse("a/b").unwrap(),
+            project: ProjectName::parse("six").unwrap(),
+            variant: 0,
+        };
+        let held = || {
+            pages
+                .get(&key, 1, Timestamp::from_second(9).unwrap())
+                .is_some()
+        };
+        let before = pages.mark();
+        pages.forget(&key.project);
+        pages.insert_since(before, key.clone(), page(1, 10));
+        assert!(!held());
+        pages.insert_since(pages.mark(), key.clone(), page(1, 10));
+        assert!(held());
+        // Nor does it take the place of what was rendered after the change.
+        pages.insert_since(before, key.clone(), page(1, 5));
+        assert!(held());
     }
 }

@@ -70,13 +70,44 @@ impl SourcePages {
 
     /// Forgets everything a mirror said: its upstream is another one now.
     pub fn forget_index(&self, index: &IndexName) {
-        let index = index.clone();
-        self.pages.remove_if(move |(mirror, _)| *mirror == index);
+        self.pages.remove_if(|(mirror, _)| mirror == index);
     }
 
     /// Bytes remembered, roughly.
     #[must_use]
     pub fn weight_bytes(&self) -> u64 {
         self.pages.weight_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_is_forgotten_without_the_others() {
+        let pages = SourcePages::new(100_000);
+        let project = ProjectName::parse("six").unwrap();
+        let index = |name| IndexName::parse(name).unwrap();
+        let at = Timestamp::UNIX_EPOCH;
+        let validity = Validity {
+            confirmed_at: at,
+            fresh_until: at,
+            etag: None,
+            last_modified: None,
+        };
+        let unknown = Arc::new(SourcePage {
+            page: None,
+            validity,
+            vanished_at: None,
+        });
+        for name in ["a/one", "a/two"] {
+            pages.insert(&index(name), &project, Arc::clone(&unknown));
+        }
+        pages.forget_index(&index("a/one"));
+        assert!(pages.get(&index("a/one"), &project).is_none());
+        assert!(pages.get(&index("a/two"), &project).is_some());
+        pages.forget(&index("a/two"), &project);
+        assert!(pages.get(&index("a/two"), &project).is_none());
     }
 }

@@ -24,7 +24,6 @@ where
         let entries = moka::sync::Cache::builder()
             .max_capacity(bytes_max)
             .weigher(move |key, value| u32::try_from(weigh(key, value)).unwrap_or(u32::MAX))
-            .support_invalidation_closures()
             .build();
         Self { entries }
     }
@@ -45,10 +44,14 @@ where
         self.entries.invalidate(key);
     }
 
-    /// Forgets every entry that the condition holds for; those present now, not later ones.
-    pub fn remove_if(&self, condition: impl Fn(&K) -> bool + Send + Sync + 'static) {
-        // Fails only without `support_invalidation_closures`.
-        let _ = self.entries.invalidate_entries_if(move |key, _| condition(key));
+    /// Forgets every entry that the condition holds for; those present now, not later ones. Looks at
+    /// every key, so it is for what happens seldom.
+    pub fn remove_if(&self, condition: impl Fn(&K) -> bool) {
+        // Not `invalidate_entries_if`: of many young entries it misses those that still wait to be
+        // taken into the cache's order, and answers with them afterwards.
+        for (key, _) in self.entries.iter().filter(|(key, _)| condition(key)) {
+            self.entries.invalidate(&*key);
+        }
     }
 
     /// Bytes remembered, roughly: work is done in batches.
@@ -92,5 +95,22 @@ mod tests {
         assert_eq!((cache.get(&1), cache.get(&2)), (None, Some(2)));
         cache.insert(1, 3);
         assert_eq!(cache.get(&1), Some(3));
+    }
+
+    #[test]
+    fn forgetting_some_spares_the_rest_and_what_comes_later() {
+        let cache: Weighed<u32, u32> = Weighed::new(100_000, |_, _| 1);
+        for key in 0..1_000 {
+            cache.insert(key, key);
+        }
+        cache.remove_if(|key| key % 2 == 0);
+        for key in 0..1_000 {
+            assert_eq!(cache.get(&key).is_some(), key % 2 == 1, "{key}");
+        }
+        for key in 0..1_000 {
+            cache.insert(key, 0);
+        }
+        cache.entries.run_pending_tasks();
+        assert!((0..1_000).all(|key| cache.get(&key) == Some(0)));
     }
 }

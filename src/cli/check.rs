@@ -19,7 +19,10 @@ use crate::policy::Policies;
 const EXPIRING_WITHIN: Duration = Duration::from_hours(14 * 24);
 
 pub(super) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
-    let sources = Sources { policies: options.policies.clone(), data: None };
+    let sources = Sources {
+        policies: options.policies.clone(),
+        data: None,
+    };
     let path = policies_path(&sources)?;
     let read = load(&path, &Overrides::default(), &environment);
     let compiled = read.and_then(|loaded| {
@@ -48,7 +51,11 @@ pub(super) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
             say("no faults")?;
         }
     }
-    Ok(if is_bad { ExitCode::from(1) } else { ExitCode::SUCCESS })
+    Ok(if is_bad {
+        ExitCode::from(1)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn warning(expiring: &Expiring) -> Fault {
@@ -58,7 +65,10 @@ fn warning(expiring: &Expiring) -> Fault {
         (None, None) => String::new(),
     };
     let (policy, words, until) = (&expiring.policy, &expiring.words, expiring.until);
-    Fault::at(&expiring.location, format!("{words} of policy {policy} ends at {until}{whose}"))
+    Fault::at(
+        &expiring.location,
+        format!("{words} of policy {policy} ends at {until}{whose}"),
+    )
 }
 
 fn as_json(faults: &[Fault], warnings: &[Fault]) -> serde_json::Result<String> {

@@ -38,7 +38,11 @@ pub(super) fn run(options: &ExplainOptions) -> anyhow::Result<ExitCode> {
     }
     let is_refused = explanation.files.iter().any(|file| !file.is_allowed);
     let is_silent = explanation.files.is_empty();
-    Ok(if is_refused || is_silent { ExitCode::from(1) } else { ExitCode::SUCCESS })
+    Ok(if is_refused || is_silent {
+        ExitCode::from(1)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// A URL or a file name asks about that file; anything else is a requirement.
@@ -49,7 +53,11 @@ fn question(subject: &str) -> anyhow::Result<Question> {
     let filename = filename.strip_suffix(".metadata").unwrap_or(&filename);
     if let Some(project) = Filename::projects(filename).into_iter().next() {
         let filename = Some(filename.to_owned());
-        return Ok(Question { project, filename, versions: None });
+        return Ok(Question {
+            project,
+            filename,
+            versions: None,
+        });
     }
     let end = subject.find(|next: char| !(next.is_ascii_alphanumeric() || "._-".contains(next)));
     let (name, rest) = subject.split_at(end.unwrap_or(subject.len()));
@@ -62,9 +70,16 @@ fn question(subject: &str) -> anyhow::Result<Question> {
     let project = ProjectName::parse(name.trim())?;
     let versions = match rest.split(';').next().unwrap_or("").trim() {
         "" => None,
-        text => Some(text.parse().with_context(|| format!("{text:?} is not a version specifier"))?),
+        text => Some(
+            text.parse()
+                .with_context(|| format!("{text:?} is not a version specifier"))?,
+        ),
     };
-    Ok(Question { project, filename: None, versions })
+    Ok(Question {
+        project,
+        filename: None,
+        versions,
+    })
 }
 
 fn print(index: &IndexName, question: &Question, explanation: &Explanation) -> std::io::Result<()> {
@@ -126,7 +141,12 @@ mod tests {
         let table = [
             ("six", "six", None, None),
             ("Six == 1.16.0", "six", None, Some("==1.16.0")),
-            ("fastapi[standard]>=0.1; python_version<'4'", "fastapi", None, Some(">=0.1")),
+            (
+                "fastapi[standard]>=0.1; python_version<'4'",
+                "fastapi",
+                None,
+                Some(">=0.1"),
+            ),
             ("six-1.16.0.tar.gz", "six", Some("six-1.16.0.tar.gz"), None),
             (
                 "http://h/u/i/+f/abc/0123456789abc/a_b-1%2Bl-py3-none-any.whl#sha256=00",

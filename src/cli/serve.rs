@@ -7,6 +7,7 @@ use super::arguments::ServeOptions;
 use super::arguments::Sources;
 use super::say;
 use crate::app;
+use crate::app::AccountOptions;
 use crate::app::Start;
 use crate::config::Overrides;
 use crate::config::PoliciesPath;
@@ -29,6 +30,7 @@ pub(super) fn run(options: ServeOptions) -> anyhow::Result<ExitCode> {
             offline: options.offline,
             ..Overrides::default()
         },
+        accounts: AccountOptions::default(),
         is_upgrade: options.upgrade,
         is_terminal: std::io::stderr().is_terminal(),
     };
@@ -41,12 +43,17 @@ pub(super) fn run(options: ServeOptions) -> anyhow::Result<ExitCode> {
 pub(super) fn policies_path(sources: &Sources) -> anyhow::Result<PoliciesPath> {
     Ok(match &sources.policies {
         Some(path) => PoliciesPath::Named(path.clone()),
-        None => PoliciesPath::Default { folder: std::env::current_dir()? },
+        None => PoliciesPath::Default {
+            folder: std::env::current_dir()?,
+        },
     })
 }
 
 /// The process's environment; `config` knows which names count.
-#[expect(clippy::disallowed_methods, reason = "handed to config, which decides what is read")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "handed to config, which decides what is read"
+)]
 pub(super) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

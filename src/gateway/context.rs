@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
+use super::changes::Changes;
 use super::fill::Fills;
 use super::list::Lists;
 use super::page::Renderings;
@@ -15,6 +16,7 @@ use super::sidecar::Sidecars;
 use super::source::Fetches;
 use super::tickets;
 use super::tickets::Tickets;
+use super::web::Searches;
 use crate::cache::Budget;
 use crate::cache::Flights;
 use crate::cache::RenderedPages;
@@ -104,6 +106,8 @@ pub struct Shared {
     pub(super) sidecars: Sidecars,
     pub(super) fills: Fills,
     pub(super) lists: Lists,
+    pub(super) changes: Changes,
+    pub(super) searches: Searches,
     /// Held while the learned facts of one project are read, changed and written.
     pub(super) learning: Mutex<()>,
     pub(super) metrics: Arc<Metrics>,
@@ -121,7 +125,15 @@ impl Shared {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { clock, generation, settings, store, records, metrics, work } = parts;
+        let Parts {
+            clock,
+            generation,
+            settings,
+            store,
+            records,
+            metrics,
+            work,
+        } = parts;
         let budget = Budget::split(settings.memory_bytes_max);
         let flights_max = settings.flights_max;
         Self {
@@ -129,13 +141,17 @@ impl Shared {
             generation: ArcSwap::from_pointee(generation),
             sources: SourcePages::new(budget.sources),
             rendered: RenderedPages::new(budget.rendered),
-            small: Weighed::new(budget.small_files, |_, bytes| bytes.len() + SMALL_ENTRY_BYTES),
+            small: Weighed::new(budget.small_files, |_, bytes| {
+                bytes.len() + SMALL_ENTRY_BYTES
+            }),
             tickets: Weighed::new(budget.tickets, tickets::weight_bytes),
             fetches: Flights::new(work.clone(), flights_max),
             renderings: Flights::new(work.clone(), flights_max),
             sidecars: Flights::new(work.clone(), flights_max),
             fills: Fills::new(work.clone(), settings.fills_max),
             lists: Lists::new(work.clone()),
+            changes: Changes::default(),
+            searches: Searches::default(),
             learning: Mutex::default(),
             store,
             records,
@@ -148,7 +164,10 @@ impl Shared {
     /// Pins the generation in force and the current instant.
     #[must_use]
     pub fn context(&self) -> Context {
-        Context { generation: self.generation.load_full(), now: self.clock.now() }
+        Context {
+            generation: self.generation.load_full(),
+            now: self.clock.now(),
+        }
     }
 
     /// States what the caches hold.
@@ -158,7 +177,8 @@ impl Shared {
             + self.small.weight_bytes()
             + self.tickets.weight_bytes();
         self.metrics.cache_holds(Tier::Memory, memory);
-        self.metrics.cache_holds(Tier::Store, self.store.quota().used_bytes());
+        self.metrics
+            .cache_holds(Tier::Store, self.store.quota().used_bytes());
     }
 
     /// States that what was read could not be put in force.

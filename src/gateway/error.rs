@@ -57,7 +57,11 @@ impl Error {
     /// A failure that needs no cause in the log.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self {
+            kind,
+            message: message.into(),
+            source: None,
+        }
     }
 
     /// Nobody knows it.
@@ -73,7 +77,11 @@ impl Error {
         source: impl std::error::Error + Send + Sync + 'static,
     ) -> Self {
         let message = format!("failed to {}", doing.into());
-        Self { kind: ErrorKind::Internal, message, source: Some(Box::new(source)) }
+        Self {
+            kind: ErrorKind::Internal,
+            message,
+            source: Some(Box::new(source)),
+        }
     }
 }
 

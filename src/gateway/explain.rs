@@ -65,17 +65,28 @@ impl Shared {
         let Some(stack) = cx.generation.policies.stack(index) else {
             return Err(Arc::new(unknown_index(index)));
         };
-        let holding = self.holding(stack, &question.project).await.map_err(Arc::new)?;
-        let project = stack.explain_project(&question.project, cx.now, &|one| holding.contains(one));
-        let mut explanation = Explanation { project, ..Explanation::default() };
-        let resolved = match self.resolve(cx, index, &question.project, Patience::File).await {
+        let holding = self
+            .holding(stack, &question.project)
+            .await
+            .map_err(Arc::new)?;
+        let project =
+            stack.explain_project(&question.project, cx.now, &|one| holding.contains(one));
+        let mut explanation = Explanation {
+            project,
+            ..Explanation::default()
+        };
+        let resolved = match self
+            .resolve(cx, index, &question.project, Patience::File)
+            .await
+        {
             Ok(Resolution::Known(resolved)) => resolved,
             Ok(Resolution::Refused(denial)) => {
                 explanation.note = Some(denial.detail());
                 return Ok(explanation);
             }
             Ok(Resolution::Unknown) => {
-                explanation.note = Some(format!("no index of the stack knows {}", question.project));
+                explanation.note =
+                    Some(format!("no index of the stack knows {}", question.project));
                 return Ok(explanation);
             }
             Err(error) => {
@@ -84,8 +95,16 @@ impl Shared {
             }
         };
         let view = resolved.stack.view(&question.project);
-        for entry in resolved.merged.entries().filter(|entry| question.asks_for(entry.file)) {
-            let candidate = Candidate { file: entry.file, member: entry.member, status: entry.state };
+        for entry in resolved
+            .merged
+            .entries()
+            .filter(|entry| question.asks_for(entry.file))
+        {
+            let candidate = Candidate {
+                file: entry.file,
+                member: entry.member,
+                status: entry.state,
+            };
             explanation.files.push(ExplainedFile {
                 filename: entry.file.filename.to_string(),
                 owner: resolved.stack.members()[entry.member].index.name.clone(),
@@ -102,8 +121,15 @@ impl Shared {
 
 impl Question {
     fn asks_for(&self, file: &crate::model::File) -> bool {
-        let named = self.filename.as_ref().is_none_or(|name| file.filename.as_str() == name);
+        let named = self
+            .filename
+            .as_ref()
+            .is_none_or(|name| file.filename.as_str() == name);
         let version: Version = file.filename.version();
-        named && self.versions.as_ref().is_none_or(|versions| version.is_in(versions))
+        named
+            && self
+                .versions
+                .as_ref()
+                .is_none_or(|versions| version.is_in(versions))
     }
 }

@@ -7,10 +7,10 @@ use http::HeaderMap;
 use http::HeaderValue;
 use http::StatusCode;
 use http::header::ACCEPT_RANGES;
+use http::header::CACHE_CONTROL;
 use http::header::CONTENT_LENGTH;
 use http::header::CONTENT_RANGE;
 use http::header::CONTENT_TYPE;
-use http::header::CACHE_CONTROL;
 use http::header::ETAG;
 use http::header::LAST_MODIFIED;
 
@@ -33,6 +33,7 @@ use super::tickets::Ticket;
 use crate::model::Filename;
 use crate::model::IndexName;
 use crate::model::Timestamp;
+use crate::page::Entry;
 use crate::page::FilePath;
 use crate::page::parse_file_path;
 use crate::policy::Candidate;
@@ -85,6 +86,9 @@ impl Shared {
     ) -> Result<Reply, (Arc<Error>, Record)> {
         let ticket = match self.ticket(cx, index, path, is_sidecar).await {
             Ok(ticket) => ticket,
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                return self.attachment(ask, index, path, error, record).await;
+            }
             Err(error) => return Err((error, record)),
         };
         let grant = match &ticket.outcome {
@@ -108,7 +112,11 @@ impl Shared {
         match served {
             Ok((content, cache)) => {
                 record.cache = cache;
-                let claims = if is_sidecar { sidecar_claims(&content) } else { claims(grant) };
+                let claims = if is_sidecar {
+                    sidecar_claims(&content)
+                } else {
+                    claims(grant)
+                };
                 Ok(content_reply(ask, content, claims, record))
             }
             Err(error) => Err((error, record)),
@@ -123,7 +131,11 @@ impl Shared {
         path: &str,
         is_sidecar: bool,
     ) -> Flow<Arc<Ticket>> {
-        let path = if is_sidecar { path.strip_suffix(".metadata").unwrap_or(path) } else { path };
+        let path = if is_sidecar {
+            path.strip_suffix(".metadata").unwrap_or(path)
+        } else {
+            path
+        };
         let key = (index.clone(), Arc::from(path));
         if let Some(ticket) = self.tickets.get(&key)
             && ticket.generation == cx.generation.number
@@ -131,9 +143,15 @@ impl Shared {
         {
             return Ok(ticket);
         }
-        let Some(parsed) = parse_file_path(path) else { return Err(no_such_file()) };
+        let Some(parsed) = parse_file_path(path) else {
+            return Err(no_such_file());
+        };
+        let changes = self.changes.count();
         let ticket = Arc::new(self.decide_path(cx, index, &parsed).await?);
-        self.tickets.insert(key, Arc::clone(&ticket));
+        self.tickets.insert(key.clone(), Arc::clone(&ticket));
+        if self.changes.count() != changes {
+            self.tickets.remove(&key);
+        }
         Ok(ticket)
     }
 
@@ -187,7 +205,10 @@ impl Shared {
             }
         }
         if grant.is_private {
-            let message = format!("the bytes of {} are missing from the store", grant.file.item().filename);
+            let message = format!(
+                "the bytes of {} are missing from the store",
+                grant.file.item().filename
+            );
             return Err(Arc::new(Error::new(ErrorKind::Internal, message)));
         }
         self.fill(cx, grant).await
@@ -197,8 +218,17 @@ impl Shared {
 /// The decision on a file that a page lists; nothing when it does not list it.
 fn decide_on_page(cx: &Context, resolved: &Resolved, path: &FilePath) -> Option<Ticket> {
     let entry = resolved.merged.find(&path.filename, Some(&path.place))?;
+    Some(decide_entry(cx, resolved, &entry))
+}
+
+/// The decision on an entry of a merged page.
+pub(super) fn decide_entry(cx: &Context, resolved: &Resolved, entry: &Entry<'_>) -> Ticket {
     let view = resolved.stack.view(resolved.merged.project());
-    let candidate = Candidate { file: entry.file, member: entry.member, status: entry.state };
+    let candidate = Candidate {
+        file: entry.file,
+        member: entry.member,
+        status: entry.state,
+    };
     let member = &resolved.stack.members()[entry.member];
     let outcome = match view.decide_file(&candidate, cx.now) {
         Verdict::Allow(allowed) => Ok(Grant {
@@ -208,24 +238,34 @@ fn decide_on_page(cx: &Context, resolved: &Resolved, path: &FilePath) -> Option<
         }),
         Verdict::Deny(denial) => Err(denial),
     };
-    let changes = [view.next_change(&candidate, cx.now), resolved.stack.next_rule_change(cx.now)];
-    let valid_until = changes.into_iter().flatten().fold(resolved.valid_until, Timestamp::min);
-    Some(ticket(cx, outcome, valid_until))
+    let changes = [
+        view.next_change(&candidate, cx.now),
+        resolved.stack.next_rule_change(cx.now),
+    ];
+    let valid_until = changes
+        .into_iter()
+        .flatten()
+        .fold(resolved.valid_until, Timestamp::min);
+    ticket(cx, outcome, valid_until)
 }
 
 fn ticket(cx: &Context, outcome: Result<Grant, Denial>, valid_until: Timestamp) -> Ticket {
-    Ticket { outcome, generation: cx.generation.number, valid_until }
+    Ticket {
+        outcome,
+        generation: cx.generation.number,
+        valid_until,
+    }
 }
 
 fn no_such_file() -> Arc<Error> {
     Arc::new(Error::not_found("no such file"))
 }
 
-fn internal(
-    grant: &Grant,
-    error: impl std::error::Error + Send + Sync + 'static,
-) -> Arc<Error> {
-    Arc::new(Error::internal(format!("open {}", grant.file.item().filename), error))
+fn internal(grant: &Grant, error: impl std::error::Error + Send + Sync + 'static) -> Arc<Error> {
+    Arc::new(Error::internal(
+        format!("open {}", grant.file.item().filename),
+        error,
+    ))
 }
 
 fn claims(grant: &Grant) -> Claims {
@@ -242,7 +282,11 @@ fn sidecar_claims(content: &Content) -> Claims {
         Content::Memory(bytes) => Some(ETag::of_digest(&crate::model::Sha256::of(bytes))),
         Content::Stored(_) | Content::Growing(_) => None,
     };
-    Claims { content_type: "application/octet-stream", etag, last_modified: None }
+    Claims {
+        content_type: "application/octet-stream",
+        etag,
+        last_modified: None,
+    }
 }
 
 /// By the name's ending, never with a content encoding: pip hashes raw bytes.
@@ -271,13 +315,22 @@ pub(super) fn content_reply(
     let mut head = file_head(&claims);
     if is_not_modified(ask.headers, claims.etag.as_ref(), claims.last_modified) {
         let (status, body) = (StatusCode::NOT_MODIFIED, Body::Empty);
-        return Reply { status, reason: None, head: Arc::new(head), body, record };
+        return Reply {
+            status,
+            reason: None,
+            head: Arc::new(head),
+            body,
+            record,
+        };
     }
     head.insert(CONTENT_TYPE, HeaderValue::from_static(claims.content_type));
     let selected = match total {
-        Some(total) if !ask.head => {
-            select_range(ask.headers, total, claims.etag.as_ref(), claims.last_modified)
-        }
+        Some(total) if !ask.head => select_range(
+            ask.headers,
+            total,
+            claims.etag.as_ref(),
+            claims.last_modified,
+        ),
         _ => Selected::Whole,
     };
     let (status, start, length) = match (selected, total) {
@@ -285,7 +338,11 @@ pub(super) fn content_reply(
             return unsatisfiable(total.unwrap_or(0), record);
         }
         (Selected::Part { start, length }, Some(total)) => {
-            insert(&mut head, CONTENT_RANGE, &content_range(start, length, total));
+            insert(
+                &mut head,
+                CONTENT_RANGE,
+                &content_range(start, length, total),
+            );
             (StatusCode::PARTIAL_CONTENT, start, Some(length))
         }
         (Selected::Part { .. } | Selected::Whole, total) => (StatusCode::OK, 0, total),
@@ -293,22 +350,44 @@ pub(super) fn content_reply(
     if let Some(length) = length {
         head.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
-    let body = if ask.head { Body::Empty } else { body(content, start, length) };
-    Reply { status, reason: None, head: Arc::new(head), body, record }
+    let body = if ask.head {
+        Body::Empty
+    } else {
+        body(content, start, length)
+    };
+    Reply {
+        status,
+        reason: None,
+        head: Arc::new(head),
+        body,
+        record,
+    }
 }
 
 fn body(content: Content, start: u64, length: Option<u64>) -> Body {
     match content {
         Content::Memory(bytes) => {
-            let at = |position: u64| usize::try_from(position).unwrap_or(bytes.len()).min(bytes.len());
+            let at = |position: u64| {
+                usize::try_from(position)
+                    .unwrap_or(bytes.len())
+                    .min(bytes.len())
+            };
             let end = at(start.saturating_add(length.unwrap_or(u64::MAX)));
             Body::Bytes(bytes.slice(at(start)..end))
         }
         Content::Stored(file) => {
             let length = length.unwrap_or_else(|| file.len().saturating_sub(start));
-            Body::File { file, start, length }
+            Body::File {
+                file,
+                start,
+                length,
+            }
         }
-        Content::Growing(growing) => Body::Growing { growing, start, length },
+        Content::Growing(growing) => Body::Growing {
+            growing,
+            start,
+            length,
+        },
     }
 }
 
@@ -329,7 +408,13 @@ fn unsatisfiable(total: u64, record: Record) -> Reply {
     let mut head = refusal::head("text/plain", 0, "no-store");
     insert(&mut head, CONTENT_RANGE, &content_range_unsatisfied(total));
     let status = StatusCode::RANGE_NOT_SATISFIABLE;
-    Reply { status, reason: None, head: Arc::new(head), body: Body::Empty, record }
+    Reply {
+        status,
+        reason: None,
+        head: Arc::new(head),
+        body: Body::Empty,
+        record,
+    }
 }
 
 fn insert(head: &mut HeaderMap, name: http::HeaderName, text: &str) {

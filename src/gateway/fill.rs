@@ -29,8 +29,8 @@ use crate::store::Draft;
 use crate::store::Growing;
 use crate::store::Key;
 use crate::store::Readable;
-use crate::store::Stored;
 use crate::store::StoreError;
+use crate::store::Stored;
 use crate::telemetry::UpstreamResult;
 use crate::upstream::FileAnswer;
 use crate::upstream::UpstreamFile;
@@ -54,11 +54,19 @@ impl Fills {
     /// At most so many at one time.
     pub(super) fn new(work: tokio::runtime::Handle, fills_max: usize) -> Self {
         let opening = Flights::new(work, fills_max);
-        Self { opening, running: Mutex::default(), fills_max }
+        Self {
+            opening,
+            running: Mutex::default(),
+            fills_max,
+        }
     }
 
     fn running(&self, key: &FillKey) -> Option<Arc<Growing>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .cloned()
     }
 
     fn start(&self, key: &FillKey, growing: &Arc<Growing>) -> Result<(), FlightError> {
@@ -71,7 +79,10 @@ impl Fills {
     }
 
     fn end(&self, key: &FillKey) {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key);
     }
 }
 
@@ -94,11 +105,14 @@ impl Shared {
     ) -> Result<(Content, CacheResult), Arc<Error>> {
         let fill = fill_of(grant).map_err(Arc::new)?;
         if let Some(growing) = self.fills.running(&fill.key) {
-            return self.release(cx, grant, growing, CacheResult::Collapsed).await;
+            return self
+                .release(cx, grant, growing, CacheResult::Collapsed)
+                .await;
         }
         if self.settings.offline {
             let name = &grant.file.item().filename;
-            let message = format!("this gateway is offline and does not hold {name}; warm it while online");
+            let message =
+                format!("this gateway is offline and does not hold {name}; warm it while online");
             return Err(Arc::new(Error::new(ErrorKind::Unavailable(None), message)));
         }
         let (shared, own_cx, key) = (Arc::clone(self), cx.clone(), fill.key.clone());
@@ -106,9 +120,16 @@ impl Shared {
             shared.open(&own_cx, fill).await.map_err(Arc::new)
         });
         let joined = joined.await.map_err(|busy| {
-            Arc::new(Error::new(ErrorKind::Unavailable(Some(1)), format!("fetch the file: {busy}")))
+            Arc::new(Error::new(
+                ErrorKind::Unavailable(Some(1)),
+                format!("fetch the file: {busy}"),
+            ))
         })?;
-        let cache = if joined.led { CacheResult::Miss } else { CacheResult::Collapsed };
+        let cache = if joined.led {
+            CacheResult::Miss
+        } else {
+            CacheResult::Collapsed
+        };
         self.release(cx, grant, joined.value?, cache).await
     }
 
@@ -121,7 +142,9 @@ impl Shared {
         cache: CacheResult,
     ) -> Result<(Content, CacheResult), Arc<Error>> {
         let owner = cx.generation.policies.index(&grant.owner);
-        let waits = owner.and_then(|index| index.mirror()).is_some_and(|mirror| mirror.verify_before_serving);
+        let waits = owner
+            .and_then(|index| index.mirror())
+            .is_some_and(|mirror| mirror.verify_before_serving);
         if waits && let Readable::Failed(why) = growing.settled().await {
             let message = format!("{} was not served: {why}", grant.file.item().filename);
             return Err(Arc::new(Error::new(ErrorKind::BadGateway, message)));
@@ -138,8 +161,12 @@ impl Shared {
         };
         let started = std::time::Instant::now();
         let answer = upstream.open(&fill.url, None).await;
-        let (mirror, result) = (fill.grant.owner.as_str(), upstream_result(&answer, file_result));
-        self.metrics.upstream_request(mirror, result, started.elapsed());
+        let (mirror, result) = (
+            fill.grant.owner.as_str(),
+            upstream_result(&answer, file_result),
+        );
+        self.metrics
+            .upstream_request(mirror, result, started.elapsed());
         let file = match answer.map_err(upstream_error)? {
             FileAnswer::Found(file) => *file,
             FileAnswer::NotFound | FileAnswer::NotSatisfiable => {
@@ -155,7 +182,10 @@ impl Shared {
         let draft = draft.map_err(|error| Error::internal(format!("fetch {name}"), error))?;
         let growing = draft.growing();
         if let Err(busy) = self.fills.start(&fill.key, &growing) {
-            return Err(Error::new(ErrorKind::Unavailable(Some(1)), format!("fetch {name}: {busy}")));
+            return Err(Error::new(
+                ErrorKind::Unavailable(Some(1)),
+                format!("fetch {name}: {busy}"),
+            ));
         }
         let shared = Arc::clone(self);
         self.metrics.fills().inc();
@@ -174,10 +204,17 @@ impl Shared {
         mut file: UpstreamFile,
         mut draft: Draft,
     ) -> Result<Stored, FillError> {
-        while let Some(chunk) = file.chunk().await.map_err(|error| FillError(error.to_string()))? {
+        while let Some(chunk) = file
+            .chunk()
+            .await
+            .map_err(|error| FillError(error.to_string()))?
+        {
             draft.write(chunk).await?;
         }
-        debug_assert!(!fill.grant.is_private, "only an upstream's files are fetched");
+        debug_assert!(
+            !fill.grant.is_private,
+            "only an upstream's files are fetched"
+        );
         Ok(draft.finish(Key::MirrorFile).await?)
     }
 
@@ -215,9 +252,17 @@ impl Shared {
         let project = name.project();
         let _one_at_a_time = self.learning.lock().unwrap_or_else(PoisonError::into_inner);
         let mut learned = self.learned(index, project);
-        let metadata = learned.get(name.as_str()).and_then(|known| known.metadata_sha256);
-        learned.insert(name.as_str(), Learned::new(&url, stored.sha256, stored.size, metadata));
-        let key = Key::Learned { index: index.clone(), project: project.clone() };
+        let metadata = learned
+            .get(name.as_str())
+            .and_then(|known| known.metadata_sha256);
+        learned.insert(
+            name.as_str(),
+            Learned::new(&url, stored.sha256, stored.size, metadata),
+        );
+        let key = Key::Learned {
+            index: index.clone(),
+            project: project.clone(),
+        };
         if let Err(error) = self.store.put_small(&key, &learned.to_stored()) {
             tracing::error!(%index, %project, %error, "what was learned of a file is not kept");
         }
@@ -251,14 +296,24 @@ fn fill_of(grant: &Grant) -> Result<Fill, Error> {
     let file = grant.file.item();
     let name = &file.filename;
     let place = file.url.as_ref().ok_or_else(|| {
-        Error::new(ErrorKind::BadGateway, format!("{} gives no place for {name}", grant.owner))
+        Error::new(
+            ErrorKind::BadGateway,
+            format!("{} gives no place for {name}", grant.owner),
+        )
     })?;
     let url = Url::parse(place).map_err(|_| {
-        Error::new(ErrorKind::BadGateway, format!("{} gives no usable place for {name}", grant.owner))
+        Error::new(
+            ErrorKind::BadGateway,
+            format!("{} gives no usable place for {name}", grant.owner),
+        )
     })?;
     let key = match file.hashes.sha256() {
         Some(digest) => FillKey::Digest(digest),
         None => FillKey::Place(Arc::clone(place)),
     };
-    Ok(Fill { key, grant: grant.clone(), url })
+    Ok(Fill {
+        key,
+        grant: grant.clone(),
+        url,
+    })
 }

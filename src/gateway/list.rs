@@ -103,9 +103,20 @@ impl Lists {
         }
     }
 
+    /// Forgets what a mirror said: its upstream is another one now.
+    pub(super) fn forget_source(&self, index: &IndexName) {
+        self.sources
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(index);
+    }
+
     /// Forgets what was rendered: a stage has a project more or less.
     pub(super) fn forget(&self) {
-        self.rendered.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.rendered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 }
 
@@ -131,9 +142,20 @@ impl Shared {
         };
         let encoding = Encoding::of(ask.headers);
         let key = (index.clone(), markup, encoding);
-        let held = self.lists.rendered.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        let held = held.filter(|list| list.generation == cx.generation.number && cx.now < list.valid_until);
-        record.cache = if held.is_some() { CacheResult::Hit } else { CacheResult::Miss };
+        let held = self
+            .lists
+            .rendered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+            .cloned();
+        let held = held
+            .filter(|list| list.generation == cx.generation.number && cx.now < list.valid_until);
+        record.cache = if held.is_some() {
+            CacheResult::Hit
+        } else {
+            CacheResult::Miss
+        };
         let list = match held {
             Some(list) => Ok(list),
             None => self.render_list_once(cx, key).await,
@@ -147,13 +169,20 @@ impl Shared {
         }
     }
 
-    async fn render_list_once(self: &Arc<Self>, cx: &Context, key: ListKey) -> Flow<Arc<RenderedList>> {
+    async fn render_list_once(
+        self: &Arc<Self>,
+        cx: &Context,
+        key: ListKey,
+    ) -> Flow<Arc<RenderedList>> {
         let (shared, own_cx, own_key) = (Arc::clone(self), cx.clone(), key.clone());
         let joined = self.lists.rendering.join(key, move || async move {
             shared.render_list(&own_cx, own_key).await
         });
         let joined = joined.await.map_err(|busy| {
-            Arc::new(Error::new(ErrorKind::Unavailable(Some(1)), format!("make the list: {busy}")))
+            Arc::new(Error::new(
+                ErrorKind::Unavailable(Some(1)),
+                format!("make the list: {busy}"),
+            ))
         })?;
         joined.value
     }
@@ -162,6 +191,7 @@ impl Shared {
         let Some(stack) = cx.generation.policies.stack(&key.0) else {
             return Err(Arc::new(unknown_index(&key.0)));
         };
+        let changes = self.changes.count();
         let mut sources = Vec::new();
         let mut valid_until = stack.next_rule_change(cx.now).unwrap_or(Timestamp::MAX);
         for member in stack.members() {
@@ -173,10 +203,15 @@ impl Shared {
         let shared = Arc::clone(&self);
         let work = move || {
             let names = visible(&stack, &sources, now);
-            shared.write_list(&key, &names, generation, valid_until)
+            let list = shared.write_list(&key, &names, generation, valid_until);
+            if shared.changes.count() != changes {
+                shared.lists.forget();
+            }
+            list
         };
         let list = tokio::task::spawn_blocking(work).await;
-        list.map_err(|error| Arc::new(Error::internal("make the list", error)))?.map_err(Arc::new)
+        list.map_err(|error| Arc::new(Error::internal("make the list", error)))?
+            .map_err(Arc::new)
     }
 
     fn write_list(
@@ -195,14 +230,32 @@ impl Shared {
         .map_err(failed)?;
         let etag = etag(&plain, key.2);
         let body = compress(plain, key.2).map_err(failed)?;
-        let file_key = Key::RenderedList { index: key.0.clone(), variant: variant(key.1, key.2) };
-        let kept = self.store.put_small(&file_key, &body).and_then(|()| self.store.open_file(&file_key));
+        let file_key = Key::RenderedList {
+            index: key.0.clone(),
+            variant: variant(key.1, key.2),
+        };
+        let kept = self
+            .store
+            .put_small(&file_key, &body)
+            .and_then(|()| self.store.open_file(&file_key));
         let file = kept.map_err(|error| Error::internal("keep the list", error))?;
         let file = file.ok_or_else(|| {
-            Error::new(ErrorKind::Internal, "the list vanished as soon as it was written")
+            Error::new(
+                ErrorKind::Internal,
+                "the list vanished as soon as it was written",
+            )
         })?;
-        let list = Arc::new(RenderedList { file: Arc::new(file), etag, generation, valid_until });
-        let mut rendered = self.lists.rendered.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = Arc::new(RenderedList {
+            file: Arc::new(file),
+            etag,
+            generation,
+            valid_until,
+        });
+        let mut rendered = self
+            .lists
+            .rendered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         rendered.insert(key.clone(), Arc::clone(&list));
         Ok(list)
     }
@@ -217,7 +270,10 @@ impl Shared {
             IndexKind::Stage(_) => {
                 let projects = self.records.projects(&index.name).await;
                 let projects = projects.map_err(|error| {
-                    Arc::new(Error::internal(format!("list the projects of {}", index.name), error))
+                    Arc::new(Error::internal(
+                        format!("list the projects of {}", index.name),
+                        error,
+                    ))
                 })?;
                 let names = projects.iter().map(|project| &project.name).collect();
                 Ok((names, Timestamp::MAX))
@@ -241,13 +297,24 @@ impl Shared {
         index: &Arc<Index>,
         mirror: &Mirror,
     ) -> Flow<(ProjectNames, Timestamp)> {
-        let known = self.lists.sources.lock().unwrap_or_else(PoisonError::into_inner).get(&index.name).cloned();
+        let known = self
+            .lists
+            .sources
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&index.name)
+            .cloned();
         let copy = self.list_copy(&index.name).map_err(Arc::new)?;
         match (copy, known) {
-            (Some(names), Some(known)) if cx.now < known.fresh_until => Ok((names, known.fresh_until)),
+            (Some(names), Some(known)) if cx.now < known.fresh_until => {
+                Ok((names, known.fresh_until))
+            }
             (Some(names), _) if self.settings.offline => Ok((names, Timestamp::MAX)),
             (None, _) if self.settings.offline => {
-                let message = format!("this gateway is offline and holds no project list of {}", index.name);
+                let message = format!(
+                    "this gateway is offline and holds no project list of {}",
+                    index.name
+                );
                 Err(Arc::new(Error::new(ErrorKind::Unavailable(None), message)))
             }
             (copy, known) => self.fetch_names(cx, index, mirror, copy, known).await,
@@ -263,18 +330,25 @@ impl Shared {
         known: Option<ListSource>,
     ) -> Flow<(ProjectNames, Timestamp)> {
         let (upstream, _) = self.upstream_of(cx, index).map_err(Arc::new)?;
-        let validators = known.map(|known| known.validators).filter(|_| copy.is_some());
+        let validators = known
+            .map(|known| known.validators)
+            .filter(|_| copy.is_some());
         let mut body = Vec::new();
         let started = std::time::Instant::now();
         let answer = upstream.project_list(validators.as_ref(), &mut body).await;
         let result = upstream_result(&answer, page_result);
-        self.metrics.upstream_request(index.name.as_str(), result, started.elapsed());
+        self.metrics
+            .upstream_request(index.name.as_str(), result, started.elapsed());
         let fresh_until = later(cx.now, mirror.mirror_cache_expiry);
         let (names, validators) = match (answer, copy) {
-            (Ok(PageAnswer::NotModified { .. }), Some(names)) => (names, validators.unwrap_or_default()),
+            (Ok(PageAnswer::NotModified { .. }), Some(names)) => {
+                (names, validators.unwrap_or_default())
+            }
             (Ok(PageAnswer::Found(page)), _) => {
                 let names = parse_names(&index.name, page.content_type, body).await?;
-                let key = Key::ProjectList { index: index.name.clone() };
+                let key = Key::ProjectList {
+                    index: index.name.clone(),
+                };
                 if let Err(error) = self.store.put_small(&key, names.as_text().as_bytes()) {
                     tracing::error!(index = %index.name, %error, "project list not kept");
                 }
@@ -289,15 +363,26 @@ impl Shared {
             }
             (Err(error), None) => return Err(Arc::new(upstream_error(error))),
         };
-        let source = ListSource { fresh_until, validators };
-        let mut sources = self.lists.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let source = ListSource {
+            fresh_until,
+            validators,
+        };
+        let mut sources = self
+            .lists
+            .sources
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         sources.insert(index.name.clone(), source);
         Ok((names, fresh_until))
     }
 
-    fn list_copy(&self, index: &IndexName) -> Result<Option<ProjectNames>, Error> {
-        let key = Key::ProjectList { index: index.clone() };
-        let text = self.store.read_small(&key, self.settings.project_list_bytes_max);
+    pub(super) fn list_copy(&self, index: &IndexName) -> Result<Option<ProjectNames>, Error> {
+        let key = Key::ProjectList {
+            index: index.clone(),
+        };
+        let text = self
+            .store
+            .read_small(&key, self.settings.project_list_bytes_max);
         let text = text.map_err(|error| Error::internal("read the project list's copy", error))?;
         let text = text.and_then(|text| String::from_utf8(text.into()).ok());
         Ok(text.and_then(|text| ProjectNames::from_text(text).ok()))
@@ -322,11 +407,15 @@ async fn parse_names(
 fn visible(stack: &Stack, sources: &[ProjectNames], now: Timestamp) -> ProjectNames {
     let members = stack.members();
     let holds = |index: &IndexName, project: &ProjectName| {
-        stack.position(index).is_some_and(|position| sources[position].contains(project))
+        stack
+            .position(index)
+            .is_some_and(|position| sources[position].contains(project))
     };
     let references: Vec<&ProjectNames> = sources.iter().collect();
     ProjectNames::merge(&references, &mut |position, name| {
-        let Ok(project) = ProjectName::parse(name) else { return false };
+        let Ok(project) = ProjectName::parse(name) else {
+            return false;
+        };
         if !members[position].index.is_mirror() {
             return true;
         }
@@ -371,12 +460,22 @@ fn list_reply(
     let mut head = http::HeaderMap::new();
     head.insert(ETAG, list.etag.to_header());
     head.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    head.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding, User-Agent"));
+    head.insert(
+        VARY,
+        HeaderValue::from_static("Accept, Accept-Encoding, User-Agent"),
+    );
     let is_unchanged = is_not_modified(ask.headers, Some(&list.etag), None);
-    let status = if is_unchanged { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+    let status = if is_unchanged {
+        StatusCode::NOT_MODIFIED
+    } else {
+        StatusCode::OK
+    };
     let length = list.file.len();
     if !is_unchanged {
-        head.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+        head.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static(format.content_type()),
+        );
         head.insert(CONTENT_LENGTH, HeaderValue::from(length));
         if let Some(encoding) = encoding.content_encoding() {
             head.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
@@ -385,7 +484,17 @@ fn list_reply(
     let body = if is_unchanged || ask.head {
         Body::Empty
     } else {
-        Body::File { file: Arc::clone(&list.file), start: 0, length }
+        Body::File {
+            file: Arc::clone(&list.file),
+            start: 0,
+            length,
+        }
     };
-    Reply { status, reason: None, head: Arc::new(head), body, record }
+    Reply {
+        status,
+        reason: None,
+        head: Arc::new(head),
+        body,
+        record,
+    }
 }

@@ -30,6 +30,7 @@ use super::resolve::Resolution;
 use super::resolve::Resolved;
 use super::source::Patience;
 use crate::cache::Flights;
+use crate::cache::Mark;
 use crate::cache::RenderedKey;
 use crate::cache::RenderedPage;
 use crate::model::IndexName;
@@ -64,8 +65,8 @@ const ZSTD_LEVEL: i32 = 3;
 /// Hexadecimal digits of a page's tag: 128 bits of its sha256 tell versions of a page apart.
 const ETAG_DIGITS: usize = 32;
 
-/// Renderings under way.
-pub(super) type Renderings = Flights<RenderedKey, Result<Rendered, Arc<Error>>>;
+/// Renderings under way. Who asks after a reload or a change of records joins no older rendering.
+pub(super) type Renderings = Flights<(RenderedKey, u64, Mark), Result<Rendered, Arc<Error>>>;
 
 /// How a page came out.
 #[derive(Debug, Clone)]
@@ -123,21 +124,34 @@ impl Shared {
         };
         let encoding = Encoding::of(ask.headers);
         let (index, project) = (index.clone(), project.clone());
-        let wanted = Wanted { index, project, form, format, encoding };
+        let wanted = Wanted {
+            index,
+            project,
+            form,
+            format,
+            encoding,
+        };
         let key = wanted.key();
         if let Some(page) = self.rendered.get(&key, cx.generation.number, cx.now) {
             record.cache = CacheResult::Hit;
             return Ok(page_reply(ask, &page, record));
         }
+        // Before any record is read: what changes from here on outdates this rendering.
+        let mark = self.rendered.mark();
         let (shared, own_cx) = (Arc::clone(self), cx.clone());
-        let joined = self.renderings.join(key, move || async move {
-            shared.render(&own_cx, wanted).await
-        });
+        let joined = self
+            .renderings
+            .join((key, cx.generation.number, mark), move || async move {
+                shared.render(&own_cx, wanted, mark).await
+            });
         let rendered = match joined.await {
             Ok(joined) => joined.value,
             Err(error) => {
                 let kind = ErrorKind::Unavailable(Some(1));
-                Err(Arc::new(Error::new(kind, format!("render the page: {error}"))))
+                Err(Arc::new(Error::new(
+                    kind,
+                    format!("render the page: {error}"),
+                )))
             }
         };
         match rendered {
@@ -150,7 +164,11 @@ impl Shared {
                 Ok(refusal::project_refused(&denial, ask.path, record))
             }
             Ok(Rendered::Unknown) => {
-                let project = record.project.as_ref().map(ToString::to_string).unwrap_or_default();
+                let project = record
+                    .project
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
                 let error = Error::not_found(format!("The project {project} does not exist."));
                 Err((Arc::new(error), record))
             }
@@ -162,8 +180,11 @@ impl Shared {
         self: &Arc<Self>,
         cx: &Context,
         wanted: Wanted,
+        mark: Mark,
     ) -> Result<Rendered, Arc<Error>> {
-        let resolved = self.resolve(cx, &wanted.index, &wanted.project, Patience::Page).await?;
+        let resolved = self
+            .resolve(cx, &wanted.index, &wanted.project, Patience::Page)
+            .await?;
         let resolved = match resolved {
             Resolution::Known(resolved) => resolved,
             Resolution::Refused(denial) => return Ok(Rendered::Refused(denial)),
@@ -173,7 +194,9 @@ impl Shared {
         let (shared, own_cx) = (Arc::clone(self), cx.clone());
         let work = move || {
             let page = Arc::new(render_page(&own_cx, &wanted, &resolved));
-            shared.rendered.insert(wanted.key(), Arc::clone(&page));
+            shared
+                .rendered
+                .insert_since(mark, wanted.key(), Arc::clone(&page));
             page
         };
         let page = tokio::task::spawn_blocking(work).await;
@@ -186,7 +209,8 @@ impl Shared {
         use crate::telemetry::Mode;
         use crate::telemetry::Ruling;
         let (index, rule) = (&denial.rule().index, refusal::rule_text(denial));
-        self.metrics.decision(index.as_str(), &rule, Ruling::Deny, Mode::Enforce);
+        self.metrics
+            .decision(index.as_str(), &rule, Ruling::Deny, Mode::Enforce);
     }
 }
 
@@ -199,13 +223,22 @@ fn render_page(cx: &Context, wanted: &Wanted, resolved: &Resolved) -> RenderedPa
         Format::Json => render_json(&filtered, &links),
         Format::HtmlV1 | Format::Html => render_html(&filtered, &links),
     };
-    let changes = [filtered.next_change, resolved.stack.next_rule_change(cx.now)];
-    let valid_until = changes.into_iter().flatten().fold(resolved.valid_until, Timestamp::min);
+    let changes = [
+        filtered.next_change,
+        resolved.stack.next_rule_change(cx.now),
+    ];
+    let valid_until = changes
+        .into_iter()
+        .flatten()
+        .fold(resolved.valid_until, Timestamp::min);
     let etag = etag(&plain, wanted.encoding);
     let body = encode(plain, wanted.encoding);
     let head_not_modified = page_head(wanted, &etag);
     let mut head = head_not_modified.clone();
-    head.insert(CONTENT_TYPE, HeaderValue::from_static(wanted.format.content_type()));
+    head.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static(wanted.format.content_type()),
+    );
     head.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     if let Some(encoding) = wanted.encoding.content_encoding() {
         head.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
@@ -222,7 +255,11 @@ fn render_page(cx: &Context, wanted: &Wanted, resolved: &Resolved) -> RenderedPa
 
 /// The one decision, as a page sees it.
 pub(super) fn decide(view: &ProjectView<'_>, entry: &Entry<'_>, now: Timestamp) -> Decided {
-    let candidate = Candidate { file: entry.file, member: entry.member, status: entry.state };
+    let candidate = Candidate {
+        file: entry.file,
+        member: entry.member,
+        status: entry.state,
+    };
     let ruling = match view.decide_file(&candidate, now) {
         Verdict::Allow(_) => Ruling::List,
         Verdict::Deny(denial) => match denial.on_block() {
@@ -230,7 +267,10 @@ pub(super) fn decide(view: &ProjectView<'_>, entry: &Entry<'_>, now: Timestamp) 
             OnBlock::Yank => Ruling::ListAsYanked(denial.words().into()),
         },
     };
-    Decided { ruling, next_change: view.next_change(&candidate, now) }
+    Decided {
+        ruling,
+        next_change: view.next_change(&candidate, now),
+    }
 }
 
 /// The headers that a 200 and a 304 share. `no-cache`: a fresh rule must reach clients at once.
@@ -272,11 +312,21 @@ fn encode(plain: Vec<u8>, encoding: Encoding) -> Vec<u8> {
 fn page_reply(ask: &Ask<'_>, page: &RenderedPage, mut record: Record) -> Reply {
     record.decision = Decision::Allow;
     let (status, head, body) = if is_not_modified(ask.headers, Some(&page.etag), None) {
-        (StatusCode::NOT_MODIFIED, &page.head_not_modified, Body::Empty)
+        (
+            StatusCode::NOT_MODIFIED,
+            &page.head_not_modified,
+            Body::Empty,
+        )
     } else if ask.head {
         (StatusCode::OK, &page.head, Body::Empty)
     } else {
         (StatusCode::OK, &page.head, Body::Bytes(page.body.clone()))
     };
-    Reply { status, reason: None, head: Arc::clone(head), body, record }
+    Reply {
+        status,
+        reason: None,
+        head: Arc::clone(head),
+        body,
+        record,
+    }
 }

@@ -62,7 +62,9 @@ impl Shared {
     ) -> Result<Refreshed, Error> {
         let (upstream, mirror) = self.upstream_of(cx, index)?;
         // A page that was only kept after it vanished must not be confirmed by its old tag.
-        let known = old.as_ref().filter(|old| old.page.is_some() && old.vanished_at.is_none());
+        let known = old
+            .as_ref()
+            .filter(|old| old.page.is_some() && old.vanished_at.is_none());
         let validators = known.map(|old| Validators {
             etag: old.validity.etag.clone(),
             last_modified: old.validity.last_modified.clone(),
@@ -70,13 +72,15 @@ impl Shared {
         let started = std::time::Instant::now();
         let answer = upstream.page(project, validators.as_ref()).await;
         let result = upstream_result(&answer, page_result);
-        self.metrics.upstream_request(index.name.as_str(), result, started.elapsed());
+        self.metrics
+            .upstream_request(index.name.as_str(), result, started.elapsed());
         let now = self.clock.now();
         let answer = answer.map_err(upstream_error)?;
         let (held, cache) = match (answer, old) {
-            (PageAnswer::NotModified { max_age }, Some(old)) => {
-                (confirmed(&old, mirror, now, max_age), CacheResult::Revalidated)
-            }
+            (PageAnswer::NotModified { max_age }, Some(old)) => (
+                confirmed(&old, mirror, now, max_age),
+                CacheResult::Revalidated,
+            ),
             (PageAnswer::NotModified { .. }, None) => {
                 let message = format!("{} answered 304 to an unconditional request", index.name);
                 return Err(Error::new(ErrorKind::BadGateway, message));
@@ -94,7 +98,12 @@ impl Shared {
         let held = Arc::new(held);
         self.sources.insert(&index.name, project, Arc::clone(&held));
         if cache == CacheResult::Revalidated {
-            self.write_copy(&index.name, mirror, &held);
+            let (shared, index, confirmed) = (Arc::clone(self), Arc::clone(index), held.clone());
+            tokio::task::spawn_blocking(move || {
+                if let Some(mirror) = index.mirror() {
+                    shared.write_copy(&index.name, mirror, &confirmed);
+                }
+            });
         }
         Ok(Refreshed { held, cache })
     }
@@ -109,7 +118,10 @@ impl Shared {
         now: Timestamp,
     ) -> Result<SourcePage, Error> {
         let Some(mirror) = index.mirror() else {
-            return Err(Error::new(ErrorKind::Internal, format!("{} is no mirror", index.name)));
+            return Err(Error::new(
+                ErrorKind::Internal,
+                format!("{} is no mirror", index.name),
+            ));
         };
         let url = page.final_url.as_str();
         let parsed = match sniff(page.content_type.as_deref(), &page.body) {
@@ -117,15 +129,25 @@ impl Shared {
             Markup::Html => parse_html(&page.body, url, project),
         };
         let mut parsed = parsed.map_err(|error| {
-            let message = format!("{} sent a page of {project} that cannot be read: {error}", index.name);
+            let message = format!(
+                "{} sent a page of {project} that cannot be read: {error}",
+                index.name
+            );
             Error::new(ErrorKind::BadGateway, message)
         })?;
-        let had_files = old.as_ref().and_then(|old| old.page.as_ref()).is_some_and(|old| !old.files.is_empty());
+        let had_files = old
+            .as_ref()
+            .and_then(|old| old.page.as_ref())
+            .is_some_and(|old| !old.files.is_empty());
         let is_quarantined = parsed.status.state == ProjectState::Quarantined;
         if parsed.files.is_empty() && had_files && !is_quarantined {
             return Ok(vanished(mirror, now, old, Some(parsed)));
         }
-        carry_over(&mut parsed, old.as_ref().and_then(|old| old.page.as_deref()), now);
+        carry_over(
+            &mut parsed,
+            old.as_ref().and_then(|old| old.page.as_deref()),
+            now,
+        );
         self.learned(&index.name, project).apply(&mut parsed);
         let validity = Validity {
             confirmed_at: now,
@@ -133,7 +155,11 @@ impl Shared {
             etag: page.validators.etag,
             last_modified: page.validators.last_modified,
         };
-        let held = SourcePage { page: Some(Arc::new(parsed)), validity, vanished_at: None };
+        let held = SourcePage {
+            page: Some(Arc::new(parsed)),
+            validity,
+            vanished_at: None,
+        };
         self.write_copy(&index.name, mirror, &held);
         Ok(held)
     }
@@ -146,19 +172,26 @@ impl Shared {
     ) -> Result<(&'a Arc<Upstream>, &'a Mirror), Error> {
         let upstream = cx.generation.upstreams.get(&index.name);
         upstream.zip(index.mirror()).ok_or_else(|| {
-            let message = format!("{} has no mirror_url, so there is nobody to ask", index.name);
+            let message = format!(
+                "{} has no mirror_url, so there is nobody to ask",
+                index.name
+            );
             Error::new(ErrorKind::BadGateway, message)
         })
     }
 
     /// What was learned of a project's files as they passed through; damage counts as nothing.
     pub(super) fn learned(&self, index: &IndexName, project: &ProjectName) -> LearnedFiles {
-        let key = Key::Learned { index: index.clone(), project: project.clone() };
+        let key = Key::Learned {
+            index: index.clone(),
+            project: project.clone(),
+        };
         let text = self.store.read_small(&key, self.settings.page_bytes_max).unwrap_or_else(|error| {
             tracing::error!(%index, %project, %error, "what was learned of its files cannot be read");
             None
         });
-        text.and_then(|text| LearnedFiles::from_stored(&text).ok()).unwrap_or_default()
+        text.and_then(|text| LearnedFiles::from_stored(&text).ok())
+            .unwrap_or_default()
     }
 
     /// The copy on disk, completed with what was learned since; damage counts as absence.
@@ -168,10 +201,17 @@ impl Shared {
         mirror: &Mirror,
         project: &ProjectName,
     ) -> Result<Option<SourcePage>, Error> {
-        let key = Key::Page { index: index.clone(), project: project.clone() };
+        let key = Key::Page {
+            index: index.clone(),
+            project: project.clone(),
+        };
         // A copy states more than the page did, such as first-seen times.
-        let text = self.store.read_small(&key, 2 * self.settings.page_bytes_max);
-        let text = text.map_err(|error| Error::internal(format!("open the page copy of {project} in {index}"), error))?;
+        let text = self
+            .store
+            .read_small(&key, 2 * self.settings.page_bytes_max);
+        let text = text.map_err(|error| {
+            Error::internal(format!("open the page copy of {project} in {index}"), error)
+        })?;
         let Some(text) = text else { return Ok(None) };
         match from_stored(&text, project) {
             Ok((_, meta)) if Some(&meta.final_url) != mirror.mirror_url.as_ref() => Ok(None),
@@ -184,7 +224,11 @@ impl Shared {
                     etag: meta.etag,
                     last_modified: meta.last_modified,
                 };
-                Ok(Some(SourcePage { page: Some(Arc::new(page)), validity, vanished_at: None }))
+                Ok(Some(SourcePage {
+                    page: Some(Arc::new(page)),
+                    validity,
+                    vanished_at: None,
+                }))
             }
             Err(error) => {
                 tracing::warn!(%index, %project, %error, "page copy passed over");
@@ -206,12 +250,14 @@ impl Shared {
             last_modified: validity.last_modified.clone(),
             max_age_seconds: u64::try_from(fresh_for.as_secs()).ok(),
         };
-        let key = Key::Page { index: index.clone(), project: page.project.clone() };
+        let key = Key::Page {
+            index: index.clone(),
+            project: page.project.clone(),
+        };
         if let Err(error) = self.store.put_small(&key, &to_stored(page, &meta)) {
             tracing::error!(%index, project = %page.project, %error, "page copy not kept");
         }
     }
-
 }
 
 /// How an upstream request went, for the metrics.
@@ -224,7 +270,9 @@ pub(super) fn upstream_result<T>(
         Err(UpstreamError::Timeout { .. }) => UpstreamResult::Timeout,
         Err(UpstreamError::Unavailable { .. }) => UpstreamResult::Failed,
         Err(UpstreamError::Refused { .. }) => UpstreamResult::Refused,
-        Err(UpstreamError::TooLarge { .. } | UpstreamError::Broken { .. }) => UpstreamResult::Invalid,
+        Err(UpstreamError::TooLarge { .. } | UpstreamError::Broken { .. }) => {
+            UpstreamResult::Invalid
+        }
     }
 }
 
@@ -254,7 +302,10 @@ pub(super) fn upstream_error(error: UpstreamError) -> Error {
 
 fn fresh_until(mirror: &Mirror, from: Timestamp, max_age: Option<Duration>) -> Timestamp {
     let expiry = mirror.mirror_cache_expiry;
-    later(from, max_age.map_or(expiry, |age| expiry.min(age.max(FRESH_MIN))))
+    later(
+        from,
+        max_age.map_or(expiry, |age| expiry.min(age.max(FRESH_MIN))),
+    )
 }
 
 fn confirmed(
@@ -293,5 +344,9 @@ fn vanished(
         etag: None,
         last_modified: None,
     };
-    SourcePage { page: empty.map(Arc::new), validity, vanished_at: None }
+    SourcePage {
+        page: empty.map(Arc::new),
+        validity,
+        vanished_at: None,
+    }
 }

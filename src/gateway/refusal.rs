@@ -30,7 +30,12 @@ pub(super) fn file_refused(denial: &Denial, path: &str, record: Record) -> Reply
 
 /// A project refused as a whole: 451.
 pub(super) fn project_refused(denial: &Denial, path: &str, record: Record) -> Reply {
-    refused(StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, denial, path, record)
+    refused(
+        StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
+        denial,
+        path,
+        record,
+    )
 }
 
 fn refused(status: StatusCode, denial: &Denial, path: &str, mut record: Record) -> Reply {
@@ -47,7 +52,13 @@ fn refused(status: StatusCode, denial: &Denial, path: &str, mut record: Record) 
     let body = problem.to_body();
     let head = head(Problem::CONTENT_TYPE, body.len(), "no-store");
     let reason = Some(reason_phrase(&short).into());
-    Reply { status, reason, head: Arc::new(head), body: Body::Bytes(body), record }
+    Reply {
+        status,
+        reason,
+        head: Arc::new(head),
+        body: Body::Bytes(body),
+        record,
+    }
 }
 
 /// `file:line` of the rule, or the policy's name where no file holds it.
@@ -80,7 +91,13 @@ pub(super) fn failed(error: &Error, path: &str, record: Record) -> Reply {
         head.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     let reason = Some(reason_phrase(&error.message).into());
-    Reply { status, reason, head: Arc::new(head), body: Body::Bytes(body), record }
+    Reply {
+        status,
+        reason,
+        head: Arc::new(head),
+        body: Body::Bytes(body),
+        record,
+    }
 }
 
 /// The three headers that every answer with a body in memory has.

@@ -52,10 +52,29 @@ pub(super) struct Resolved {
     pub(super) cache: CacheResult,
 }
 
+/// What the members of a stack say about a project.
+#[derive(Debug)]
+pub(super) enum Statements {
+    /// Refused on its name: nobody was asked who may not be.
+    Refused(Denial),
+    /// Everyone who may speak was asked.
+    Made {
+        /// The stack that was asked.
+        stack: Arc<Stack>,
+        /// Who was asked, and who was not and why.
+        sources: Sources,
+        /// The answers, in the order of the stack.
+        answers: Vec<Answer>,
+    },
+}
+
 /// One member's answer.
-struct Answer {
-    member: usize,
-    said: Said,
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// Its position in the stack.
+    pub(super) member: usize,
+    /// What it said.
+    pub(super) said: Said,
 }
 
 impl Shared {
@@ -71,23 +90,54 @@ impl Shared {
         project: &ProjectName,
         patience: Patience,
     ) -> Result<Resolution, Arc<Error>> {
+        match self.statements(cx, index, project, patience).await? {
+            Statements::Refused(denial) => Ok(Resolution::Refused(denial)),
+            Statements::Made {
+                stack,
+                sources,
+                answers,
+            } => Ok(settle(&stack, project, &sources, answers)),
+        }
+    }
+
+    /// What each member of the stack says that may speak for the project, one beside the other.
+    ///
+    /// # Errors
+    /// As [`Shared::resolve`].
+    pub(super) async fn statements(
+        self: &Arc<Self>,
+        cx: &Context,
+        index: &IndexName,
+        project: &ProjectName,
+        patience: Patience,
+    ) -> Result<Statements, Arc<Error>> {
         let Some(stack) = cx.generation.policies.stack(index) else {
             return Err(Arc::new(unknown_index(index)));
         };
         let holding = self.holding(stack, project).await.map_err(Arc::new)?;
         let verdict = stack.decide_project(project, cx.now, &|stage| holding.contains(stage));
         let sources = match verdict {
-            Verdict::Deny(denial) => return Ok(Resolution::Refused(denial)),
+            Verdict::Deny(denial) => return Ok(Statements::Refused(denial)),
             Verdict::Allow(allowed) => allowed.into_item(),
         };
         let asked = sources.ask.iter().map(|position| {
-            self.ask_member(cx, *position, &stack.members()[*position], project, patience)
+            self.ask_member(
+                cx,
+                *position,
+                &stack.members()[*position],
+                project,
+                patience,
+            )
         });
         let mut answers = Vec::with_capacity(sources.ask.len());
         for answer in join_all(asked).await {
             answers.extend(answer?);
         }
-        Ok(settle(stack, project, &sources, answers))
+        Ok(Statements::Made {
+            stack: Arc::clone(stack),
+            sources,
+            answers,
+        })
     }
 
     async fn ask_member(
@@ -101,8 +151,15 @@ impl Shared {
         let index = &member.index;
         let said = match &index.kind {
             IndexKind::Stage(_) => {
-                let page = self.stage_page(&index.name, project).await.map_err(Arc::new)?;
-                Said { page: Some(page), valid_until: Timestamp::MAX, cache: CacheResult::Bypass }
+                let page = self
+                    .stage_page(&index.name, project)
+                    .await
+                    .map_err(Arc::new)?;
+                Said {
+                    page: Some(page),
+                    valid_until: Timestamp::MAX,
+                    cache: CacheResult::Bypass,
+                }
             }
             IndexKind::Mirror(mirror) => {
                 match self.mirror_page(cx, index, mirror, project, patience).await {
@@ -115,7 +172,10 @@ impl Shared {
                 }
             }
         };
-        Ok(Some(Answer { member: position, said }))
+        Ok(Some(Answer {
+            member: position,
+            said,
+        }))
     }
 
     /// The stages of a stack that hold the project.
@@ -143,12 +203,20 @@ fn settle(
     answers: Vec<Answer>,
 ) -> Resolution {
     let valid_until = answers.iter().map(|answer| answer.said.valid_until).min();
-    let cache = answers.iter().map(|answer| answer.said.cache).max_by_key(|cache| rank(*cache));
-    let layers = answers.into_iter().filter_map(|answer| Some((answer.member, answer.said.page?)));
+    let cache = answers
+        .iter()
+        .map(|answer| answer.said.cache)
+        .max_by_key(|cache| rank(*cache));
+    let layers = answers
+        .into_iter()
+        .filter_map(|answer| Some((answer.member, answer.said.page?)));
     let layers: Vec<(usize, Arc<ProjectPage>)> = layers.collect();
     if layers.is_empty() {
         // The first refusal among the skipped members, not absence, is why nothing was found.
-        let refusal = sources.skipped.iter().find_map(|skipped| skipped.reason.denial());
+        let refusal = sources
+            .skipped
+            .iter()
+            .find_map(|skipped| skipped.reason.denial());
         return match refusal {
             Some(denial) => Resolution::Refused(denial.clone()),
             None => Resolution::Unknown,
@@ -176,5 +244,8 @@ fn rank(cache: CacheResult) -> u8 {
 
 /// devpi's words, since its client shows them.
 pub(super) fn unknown_index(index: &IndexName) -> Error {
-    Error::new(ErrorKind::NotFound, format!("The stage {index} could not be found."))
+    Error::new(
+        ErrorKind::NotFound,
+        format!("The stage {index} could not be found."),
+    )
 }

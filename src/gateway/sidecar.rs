@@ -45,15 +45,23 @@ impl Shared {
     ) -> Flow<(Content, CacheResult)> {
         let file = grant.file.item();
         let (Some(key), Some(digest)) = (grant.metadata_key(), file.hashes.sha256()) else {
-            return Err(Arc::new(Error::not_found(format!("{} has no sidecar yet", file.filename))));
+            return Err(Arc::new(Error::not_found(format!(
+                "{} has no sidecar yet",
+                file.filename
+            ))));
         };
         if file.filename.kind() != Kind::Wheel && file.core_metadata == CoreMetadata::Absent {
-            return Err(Arc::new(Error::not_found(format!("{} has no sidecar", file.filename))));
+            return Err(Arc::new(Error::not_found(format!(
+                "{} has no sidecar",
+                file.filename
+            ))));
         }
         if let Some(bytes) = self.small.get(&key) {
             return Ok((Content::Memory(bytes), CacheResult::Hit));
         }
-        let held = self.store.read_small(&key, self.settings.metadata_bytes_max);
+        let held = self
+            .store
+            .read_small(&key, self.settings.metadata_bytes_max);
         let held = held.map_err(|error| Arc::new(Error::internal("read a sidecar", error)))?;
         if let Some(bytes) = held {
             self.small.insert(key, bytes.clone());
@@ -64,9 +72,16 @@ impl Shared {
             shared.obtain(&own_cx, &own_grant, key).await
         });
         let joined = joined.await.map_err(|busy| {
-            Arc::new(Error::new(ErrorKind::Unavailable(Some(1)), format!("fetch a sidecar: {busy}")))
+            Arc::new(Error::new(
+                ErrorKind::Unavailable(Some(1)),
+                format!("fetch a sidecar: {busy}"),
+            ))
         })?;
-        let cache = if joined.led { CacheResult::Miss } else { CacheResult::Collapsed };
+        let cache = if joined.led {
+            CacheResult::Miss
+        } else {
+            CacheResult::Collapsed
+        };
         Ok((Content::Memory(joined.value?), cache))
     }
 
@@ -76,24 +91,38 @@ impl Shared {
             None => self.metadata_from_upstream(cx, grant).await?,
         };
         if let CoreMetadata::Hashed(stated) = &grant.file.item().core_metadata
-            && stated.sha256().is_some_and(|stated| stated != Sha256::of(&bytes))
+            && stated
+                .sha256()
+                .is_some_and(|stated| stated != Sha256::of(&bytes))
         {
-            let message = format!("the metadata of {} does not have its stated digest", grant.file.item().filename);
+            let message = format!(
+                "the metadata of {} does not have its stated digest",
+                grant.file.item().filename
+            );
             return Err(Arc::new(Error::new(ErrorKind::BadGateway, message)));
         }
-        if let Err(error) = self.store.put_small(&key, &bytes) {
-            tracing::error!(file = %grant.file.item().filename, %error, "sidecar not kept");
-        }
-        self.small.insert(key, bytes.clone());
+        self.small.insert(key.clone(), bytes.clone());
+        let (shared, kept) = (Arc::clone(self), bytes.clone());
+        let filename = grant.file.item().filename.clone();
+        // Kept behind the answer: it is synced to disk, and nobody needs to wait for that.
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = shared.store.put_small(&key, &kept) {
+                tracing::error!(file = %filename, %error, "sidecar not kept");
+            }
+        });
         Ok(bytes)
     }
 
     /// Read out of the wheel, where that is here already.
     async fn metadata_of_held(&self, grant: &Grant) -> Flow<Option<Bytes>> {
-        let Some(key) = grant.key() else { return Ok(None) };
+        let Some(key) = grant.key() else {
+            return Ok(None);
+        };
         let stored = self.store.open_file(&key);
         let stored = stored.map_err(|error| Arc::new(Error::internal("open a wheel", error)))?;
-        let Some(stored) = stored else { return Ok(None) };
+        let Some(stored) = stored else {
+            return Ok(None);
+        };
         let filename = grant.file.item().filename.clone();
         let work = move || metadata_of_file(stored.file(), &filename);
         let read = tokio::task::spawn_blocking(work).await;
@@ -113,7 +142,10 @@ impl Shared {
             return Err(Arc::new(Error::new(ErrorKind::BadGateway, message)));
         };
         if self.settings.offline {
-            let message = format!("this gateway is offline and holds no metadata of {}", file.filename);
+            let message = format!(
+                "this gateway is offline and holds no metadata of {}",
+                file.filename
+            );
             return Err(Arc::new(Error::new(ErrorKind::Unavailable(None), message)));
         }
         if file.core_metadata != CoreMetadata::Absent
@@ -128,12 +160,13 @@ impl Shared {
             WheelMetadata::NotFound => UpstreamResult::Absent,
             WheelMetadata::Invalid(_) => UpstreamResult::Invalid,
         });
-        self.metrics.upstream_request(grant.owner.as_str(), result, started.elapsed());
+        self.metrics
+            .upstream_request(grant.owner.as_str(), result, started.elapsed());
         match answer.map_err(|error| Arc::new(upstream_error(error)))? {
             WheelMetadata::Found(bytes) => Ok(bytes),
-            WheelMetadata::NotFound => {
-                Err(Arc::new(Error::not_found(format!("error 404 getting {url}"))))
-            }
+            WheelMetadata::NotFound => Err(Arc::new(Error::not_found(format!(
+                "error 404 getting {url}"
+            )))),
             WheelMetadata::NeedWhole => self.metadata_of_whole(cx, grant).await,
             WheelMetadata::Invalid(error) => {
                 let message = format!("{} holds no metadata: {error}", file.filename);
@@ -155,7 +188,8 @@ impl Shared {
             Some(_) => UpstreamResult::Fetched,
             None => UpstreamResult::Absent,
         });
-        self.metrics.upstream_request(grant.owner.as_str(), result, started.elapsed());
+        self.metrics
+            .upstream_request(grant.owner.as_str(), result, started.elapsed());
         answer.map_err(|error| Arc::new(upstream_error(error)))
     }
 
@@ -171,9 +205,8 @@ impl Shared {
             let work = move || metadata_of_file(growing.file(), &filename);
             let read = tokio::task::spawn_blocking(work).await;
             let read = read.map_err(|error| Arc::new(Error::internal("read a wheel", error)))?;
-            return read.map_err(|error| {
-                Arc::new(Error::new(ErrorKind::BadGateway, error.to_string()))
-            });
+            return read
+                .map_err(|error| Arc::new(Error::new(ErrorKind::BadGateway, error.to_string())));
         }
         let bytes = self.metadata_of_held(grant).await?;
         bytes.ok_or_else(|| Arc::new(Error::not_found("no such file")))

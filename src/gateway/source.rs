@@ -68,8 +68,16 @@ impl Shared {
         patience: Patience,
     ) -> Result<Said, Arc<Error>> {
         let held = self.held(&index.name, mirror, project).map_err(Arc::new)?;
-        if let Some(held) = held.as_ref().filter(|held| held.validity.fresh_until > cx.now) {
-            return Ok(said(held, mirror, CacheResult::Hit, held.validity.fresh_until));
+        if let Some(held) = held
+            .as_ref()
+            .filter(|held| held.validity.fresh_until > cx.now)
+        {
+            return Ok(said(
+                held,
+                mirror,
+                CacheResult::Hit,
+                held.validity.fresh_until,
+            ));
         }
         if self.settings.offline {
             return offline_answer(index, mirror, project, held.as_ref());
@@ -78,15 +86,30 @@ impl Shared {
         let (shared, own_cx, own_index) = (Arc::clone(self), cx.clone(), Arc::clone(index));
         let (own_project, old) = (project.clone(), held.clone());
         let joined = self.fetches.join(key, move || async move {
-            shared.refresh(&own_cx, &own_index, &own_project, old).await.map_err(Arc::new)
+            shared
+                .refresh(&own_cx, &own_index, &own_project, old)
+                .await
+                .map_err(Arc::new)
         });
         let joined = joined.await.map_err(|busy| {
-            Arc::new(Error::new(ErrorKind::Unavailable(Some(1)), format!("ask {}: {busy}", index.name)))
+            Arc::new(Error::new(
+                ErrorKind::Unavailable(Some(1)),
+                format!("ask {}: {busy}", index.name),
+            ))
         })?;
         match joined.value {
             Ok(refreshed) => {
-                let cache = if joined.led { refreshed.cache } else { CacheResult::Collapsed };
-                Ok(said(&refreshed.held, mirror, cache, refreshed.held.validity.fresh_until))
+                let cache = if joined.led {
+                    refreshed.cache
+                } else {
+                    CacheResult::Collapsed
+                };
+                Ok(said(
+                    &refreshed.held,
+                    mirror,
+                    cache,
+                    refreshed.held.validity.fresh_until,
+                ))
             }
             Err(error) => self.stale_answer(cx, mirror, held.as_ref(), patience, error),
         }
@@ -100,8 +123,13 @@ impl Shared {
         project: &ProjectName,
     ) -> Result<Option<Arc<SourcePage>>, Error> {
         let found = self.sources.get(index, project);
-        let tier = if found.is_some() { CacheResult::Hit } else { CacheResult::Miss };
-        self.metrics.cache_request(Tier::Memory, CacheKind::Source, tier);
+        let tier = if found.is_some() {
+            CacheResult::Hit
+        } else {
+            CacheResult::Miss
+        };
+        self.metrics
+            .cache_request(Tier::Memory, CacheKind::Source, tier);
         if found.is_some() {
             return Ok(found);
         }
@@ -111,6 +139,16 @@ impl Shared {
             self.sources.insert(index, project, Arc::clone(&held));
             held
         }))
+    }
+
+    /// What is held of a project on a mirror, without asking anybody.
+    pub(super) fn held_page(
+        &self,
+        index: &Index,
+        project: &ProjectName,
+    ) -> Option<Arc<ProjectPage>> {
+        let held = self.held(&index.name, index.mirror()?, project).ok()??;
+        held.page.clone()
     }
 
     fn stale_answer(
@@ -131,7 +169,12 @@ impl Shared {
             return Err(error);
         }
         tracing::warn!(%error, "upstream cannot be asked, the page held before is answered");
-        Ok(said(held, mirror, CacheResult::Stale, later(cx.now, RETRY_AFTER)))
+        Ok(said(
+            held,
+            mirror,
+            CacheResult::Stale,
+            later(cx.now, RETRY_AFTER),
+        ))
     }
 }
 
@@ -154,21 +197,23 @@ fn offline_answer(
 }
 
 /// The statement as a stack sees it: of a quarantined project nothing is listed, unless told otherwise.
-fn said(
-    held: &SourcePage,
-    mirror: &Mirror,
-    cache: CacheResult,
-    valid_until: Timestamp,
-) -> Said {
-    let page = held.page.as_ref().map(|page| match (page.status.state, mirror.quarantined) {
-        (ProjectState::Quarantined, Quarantined::Empty) if !page.files.is_empty() => {
-            let mut empty = ProjectPage::empty(page.project.clone());
-            empty.status = page.status.clone();
-            Arc::new(empty)
-        }
-        _ => Arc::clone(page),
-    });
-    Said { page, valid_until, cache }
+fn said(held: &SourcePage, mirror: &Mirror, cache: CacheResult, valid_until: Timestamp) -> Said {
+    let page = held
+        .page
+        .as_ref()
+        .map(|page| match (page.status.state, mirror.quarantined) {
+            (ProjectState::Quarantined, Quarantined::Empty) if !page.files.is_empty() => {
+                let mut empty = ProjectPage::empty(page.project.clone());
+                empty.status = page.status.clone();
+                Arc::new(empty)
+            }
+            _ => Arc::clone(page),
+        });
+    Said {
+        page,
+        valid_until,
+        cache,
+    }
 }
 
 /// `at` plus `by`, or the end of time.

@@ -34,10 +34,14 @@ impl Shared {
         project: &ProjectName,
     ) -> Result<Arc<ProjectPage>, Error> {
         let records = self.records.files(index, project).await;
-        let records = records
-            .map_err(|error| Error::internal(format!("read the files of {project} in {index}"), error))?;
+        let records = records.map_err(|error| {
+            Error::internal(format!("read the files of {project} in {index}"), error)
+        })?;
         let mut page = ProjectPage::empty(project.clone());
-        page.files = records.iter().filter_map(|record| listed(record, project)).collect();
+        page.files = records
+            .iter()
+            .filter_map(|record| listed(record, project))
+            .collect();
         Ok(Arc::new(page))
     }
 }
@@ -51,11 +55,16 @@ fn listed(record: &FileRecord, project: &ProjectName) -> Option<File> {
     let mut file = File::named(Filename::parse(&facts.filename, project).ok()?);
     file.hashes = Hashes::sha256_only(facts.sha256);
     file.size = Some(facts.size);
-    file.upload_time = Some(UploadTime { at: facts.uploaded_at, source: UploadTimeSource::Index });
+    file.upload_time = Some(UploadTime {
+        at: facts.uploaded_at,
+        source: UploadTimeSource::Index,
+    });
     file.requires_python = facts.requires_python.as_deref().map(Arc::from);
     file.yanked = facts.yanked.clone();
-    file.core_metadata = facts.metadata_sha256.map_or(CoreMetadata::Absent, |digest| {
-        CoreMetadata::Hashed(Hashes::sha256_only(digest))
-    });
+    file.core_metadata = facts
+        .metadata_sha256
+        .map_or(CoreMetadata::Absent, |digest| {
+            CoreMetadata::Hashed(Hashes::sha256_only(digest))
+        });
     Some(file)
 }

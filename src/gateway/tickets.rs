@@ -45,15 +45,21 @@ pub(super) struct Grant {
 impl Grant {
     /// Where its bytes are kept, once their digest is known.
     pub(super) fn key(&self) -> Option<Key> {
-        let kept: fn(Sha256) -> Key =
-            if self.is_private { Key::PrivateFile } else { Key::MirrorFile };
+        let kept: fn(Sha256) -> Key = if self.is_private {
+            Key::PrivateFile
+        } else {
+            Key::MirrorFile
+        };
         self.file.item().hashes.sha256().map(kept)
     }
 
     /// Where the metadata of this wheel is kept.
     pub(super) fn metadata_key(&self) -> Option<Key> {
-        let kept: fn(Sha256) -> Key =
-            if self.is_private { Key::PrivateMetadata } else { Key::MirrorMetadata };
+        let kept: fn(Sha256) -> Key = if self.is_private {
+            Key::PrivateMetadata
+        } else {
+            Key::MirrorMetadata
+        };
         self.file.item().hashes.sha256().map(kept)
     }
 }

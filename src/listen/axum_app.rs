@@ -53,7 +53,7 @@ impl ServerApp for AxumApp {
             .as_ref()
             .and_then(|digest| digest.peer_addr())
             .and_then(SocketAddr::as_inet);
-        let client = ClientAddress(peer.map(std::net::SocketAddr::ip));
+        let client = ClientAddress(peer.map(|peer| peer.ip().to_canonical()));
         let is_http2 = stream.selected_alpn_proto() == Some(ALPN::H2);
         let router = TowerToHyperService::new(self.router.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {

@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use hyper::ext::ReasonPhrase;
 
 use super::pieces::Pieces;
-use super::response_head::{ReplyContext, response_head};
+use super::response_head::{ReplyContext, response_head, status_words};
 use crate::gateway::Body;
 use crate::gateway::Reply;
 
@@ -16,8 +16,8 @@ use crate::gateway::Reply;
 #[must_use]
 pub fn into_response(reply: Reply, method: &Method, context: ReplyContext<'_>) -> Response {
     let mut parts = response_head(&reply, context);
-    let reason = reply.reason.as_deref().map(str::as_bytes);
-    if let Some(reason) = reason.and_then(|words| ReasonPhrase::try_from(words.to_vec()).ok()) {
+    let words = status_words(&reply).map(String::into_bytes);
+    if let Some(reason) = words.and_then(|words| ReasonPhrase::try_from(words).ok()) {
         parts.extensions.insert(reason);
     }
     let is_bare = matches!(

@@ -55,7 +55,7 @@ pub(super) enum Heads {
 }
 
 /// An open door and its application.
-pub struct Door<A> {
+pub(super) struct Door<A> {
     options: DoorOptions,
     bound: Vec<Bound>,
     shared: Arc<Shared<A>>,
@@ -206,7 +206,8 @@ impl<A: ServerApp + Send + Sync + 'static> Service for Door<A> {
     }
 }
 
-/// Accepts until the server is to stop.
+/// Accepts until the server is to stop. While all slots are taken, one connection per listener waits
+/// here and the others in the kernel.
 async fn accept_all<A>(shared: Arc<Shared<A>>, listener: Listener)
 where
     A: ServerApp + Send + Sync + 'static,
@@ -214,14 +215,13 @@ where
     let stop = shared.stop.clone();
     let accepting = async {
         loop {
-            let permit = shared.slots.room().await;
             match listener.accept().await {
                 Ok(accepted) => {
                     let peer = match &accepted {
                         Accepted::Tcp(_, peer) => Some(peer.ip()),
                         Accepted::Unix(_) => None,
                     };
-                    match shared.slots.take(permit, peer) {
+                    match shared.slots.take(peer).await {
                         Some(slot) => {
                             drop(tokio::spawn(serve(Arc::clone(&shared), accepted, slot)))
                         }

@@ -339,6 +339,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn half_a_head_and_silence_ends_at_the_deadline() {
+        let Scene {
+            mut guard,
+            mut client,
+            refused,
+        } = scene();
+        let started = Instant::now();
+        let speak = async {
+            tokio::time::advance(Duration::from_secs(20)).await;
+            client.write_all(b"GET / ").await.unwrap();
+        };
+        let mut buffer = [0; 10];
+        let (read, ()) = tokio::join!(guard.read(&mut buffer), speak);
+        assert_eq!(read.unwrap(), 6);
+        assert!(guard.read(&mut buffer).await.is_err());
+        assert_eq!(started.elapsed().as_secs(), 30);
+        assert_eq!(*refused.lock().unwrap(), [Refusal::HeadTime]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_resting_connection_ends_without_a_word() {
         let Scene {
             mut guard,

@@ -220,6 +220,22 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_is_handed_over_by_name() {
+        let fds = ListenFds::new(pingora::server::Fds::new().into());
+        let any = ListenAddress::Tcp("127.0.0.1:0".parse().unwrap());
+        let before = Bound::bind(&any).unwrap();
+        before.publish("public=127.0.0.1:0".into(), &fds);
+        assert!(Bound::inherit("manage=127.0.0.1:0", &any, &fds).is_none());
+        let after = Bound::inherit("public=127.0.0.1:0", &any, &fds).unwrap();
+        assert_eq!(after.address, before.address);
+        drop(before);
+        let ListenAddress::Tcp(real) = after.address else {
+            panic!("not TCP")
+        };
+        std::net::TcpStream::connect(real).unwrap();
+    }
+
+    #[test]
     fn what_is_no_socket_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("precious");

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! One accept loop (`door`) serves all three doors, because the framework's own has no cap on
-//! connections and no deadline for a request's head; docs/adr/0002 says more. The public door is a
+//! connections and no deadline for a request's head (ADR 0002). The public door is a
 //! `ProxyHttp` that answers in `request_filter`; the others are axum routers. Whatever a flow returns
 //! as a `Reply` is written by `reply` at the one and by [`into_response`] at the others.
 
@@ -16,8 +16,12 @@ mod axum_reply;
 mod certificates;
 mod door;
 mod head_guard;
+mod host_check;
+mod incoming;
 mod limits;
 mod listener;
+mod manage;
+mod manage_upload;
 mod metrics;
 mod multipart;
 mod pieces;
@@ -37,13 +41,15 @@ pub use axum_app::{AxumApp, ClientAddress};
 pub use axum_reply::into_response;
 pub use certificates::{Certificates, TlsError};
 pub use door::DoorOptions;
+pub use host_check::Hosts;
 pub use limits::Limits;
 pub use listener::BindError;
+pub use manage::{ManageOptions, manage_router};
 pub use metrics::{Ready, metrics_router};
 pub use multipart::{FormLimits, Multipart, MultipartError, Part, PartHead};
 pub use public::PublicApp;
 pub use recorder::{Finished, Now, Recorder, Started};
 pub use request_id::RequestIds;
 pub use response_head::ReplyContext;
-pub use server::{DoorServer, ServerError, ServerOptions, StopOn};
+pub use server::{DoorServer, QUIET_LOGS, ServerError, ServerOptions, StopOn};
 pub use stop::Stop;

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::Limits;
 use super::pieces::{Cut, Pieces};
-use super::response_head::{ReplyContext, response_head};
+use super::response_head::{ReplyContext, response_head, status_words};
 use crate::gateway::Body;
 use crate::gateway::Reply;
 
@@ -74,18 +74,17 @@ fn http_head(
         StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
     );
     if !parts.headers.contains_key(CONTENT_LENGTH) && !is_bare {
-        if !has_content && session.req_header().method != http::Method::HEAD {
-            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
-        } else if version == Version::HTTP_11 {
+        if has_content && version == Version::HTTP_11 {
             // Only chunks can say on HTTP/1.1 that content of unknown length ended too early.
-            parts
-                .headers
-                .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            let chunked = HeaderValue::from_static("chunked");
+            parts.headers.insert(TRANSFER_ENCODING, chunked);
+        } else if !has_content && session.req_header().method != http::Method::HEAD {
+            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
         }
     }
     let mut head = ResponseHeader::from(parts);
-    // Words that cannot stand in a status line leave the standard ones.
-    let _ = head.set_reason_phrase(reply.reason.as_deref());
+    // It does not fail: the words are fit for a status line already.
+    let _ = head.set_reason_phrase(status_words(reply).as_deref());
     Box::new(head)
 }
 

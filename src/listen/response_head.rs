@@ -11,6 +11,7 @@ use crate::gateway::Body;
 use crate::gateway::CacheResult;
 use crate::gateway::Record;
 use crate::gateway::Reply;
+use crate::protocol::reason_phrase;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -49,6 +50,13 @@ pub(super) fn response_head(reply: &Reply, context: ReplyContext<'_>) -> Parts {
             .or_insert_with(|| HeaderValue::from(length));
     }
     parts
+}
+
+/// The words of the status line where they are not the standard ones. Neither HTTP library looks at
+/// them, so whatever the flow made of a rule's text is made fit for one line here.
+pub(super) fn status_words(reply: &Reply) -> Option<String> {
+    let words = reason_phrase(reply.reason.as_deref()?);
+    (!words.is_empty()).then_some(words)
 }
 
 /// How long the content is, where anybody knows. Of an empty body the head says it already, or it has

@@ -13,6 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::Router;
 use pingora::apps::HttpServerOptions;
+use pingora::protocols::http::v2::server::default_h2_options;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::{Opt, ServerConf};
 use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
@@ -25,6 +26,12 @@ use super::public::PublicApp;
 use super::stop::Stop;
 use super::{BindError, ListenAddress, TlsError};
 use crate::telemetry::Metrics;
+
+/// What the log should not repeat, in `RUST_LOG`'s language.
+///
+/// The HTTP machinery reports every client that breaks off or sends nonsense as an error. Such clients
+/// show as access lines and in `connections_refused_total`; as errors they would drown real ones.
+pub const QUIET_LOGS: &str = "pingora_core=warn,pingora_proxy=off";
 
 /// How the server is run.
 #[derive(Debug, Clone)]
@@ -121,9 +128,14 @@ impl DoorServer {
     ) -> Result<Vec<ListenAddress>, ServerError> {
         let mut proxy = HttpProxy::new(app, Arc::clone(&self.conf));
         let mut options = HttpServerOptions::default();
-        options.keepalive_request_limit = Some(door.limits.requests_per_connection);
+        // The framework counts how often a connection is used again.
+        options.keepalive_request_limit =
+            Some(door.limits.requests_per_connection.saturating_sub(1));
         options.h2_idle_timeout = Some(door.limits.idle_timeout);
         proxy.server_options = Some(options);
+        let mut http2 = default_h2_options();
+        http2.max_header_list_size(u32::try_from(door.limits.head).unwrap_or(u32::MAX));
+        proxy.h2_options = Some(http2);
         proxy.handle_init_modules();
         self.add(Door::new(
             door,

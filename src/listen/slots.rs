@@ -20,7 +20,7 @@ pub(super) struct Slots {
 pub(super) struct Slot {
     slots: Arc<Slots>,
     address: Option<IpAddr>,
-    _permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Slots {
@@ -35,19 +35,9 @@ impl Slots {
         })
     }
 
-    /// Waits until there is room for one more at all.
-    pub(super) async fn room(&self) -> OwnedSemaphorePermit {
-        let permit = Arc::clone(&self.total).acquire_owned().await;
-        permit.expect("the semaphore is never closed")
-    }
-
-    /// Takes that room for this peer; nothing when its address has its share already. A Unix socket
-    /// has no address and no share.
-    pub(super) fn take(
-        self: &Arc<Self>,
-        permit: OwnedSemaphorePermit,
-        peer: Option<IpAddr>,
-    ) -> Option<Slot> {
+    /// Takes room for this peer, waiting until there is any; nothing when its address has its share
+    /// already. A Unix socket has no address and no share.
+    pub(super) async fn take(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<Slot> {
         let address = peer.map(household);
         if let Some(address) = address {
             let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,11 +47,15 @@ impl Slots {
             }
             *count += 1;
         }
-        Some(Slot {
+        // From here on the share is given back even if nobody waits for the rest.
+        let mut slot = Slot {
             slots: Arc::clone(self),
             address,
-            _permit: permit,
-        })
+            permit: None,
+        };
+        let permit = Arc::clone(&self.total).acquire_owned().await;
+        slot.permit = Some(permit.expect("the semaphore is never closed"));
+        Some(slot)
     }
 
     /// Waits until every connection has ended.
@@ -108,8 +102,8 @@ mod tests {
     use super::*;
 
     fn take(slots: &Arc<Slots>, peer: &str) -> Option<Slot> {
-        let permit = slots.room().now_or_never().expect("there is room");
-        slots.take(permit, Some(peer.parse().unwrap()))
+        let taking = slots.take(Some(peer.parse().unwrap()));
+        taking.now_or_never().expect("there is room")
     }
 
     #[test]
@@ -135,10 +129,16 @@ mod tests {
     fn the_total_is_waited_for() {
         let slots = Slots::new(1, 10);
         let only = take(&slots, "192.0.2.1").unwrap();
-        assert!(slots.room().now_or_never().is_none());
+        assert!(slots.take(None).now_or_never().is_none());
+        assert!(
+            slots
+                .take(Some([192, 0, 2, 2].into()))
+                .now_or_never()
+                .is_none()
+        );
         assert!(slots.empty().now_or_never().is_none());
         drop(only);
-        assert!(slots.room().now_or_never().is_some());
+        assert!(take(&slots, "192.0.2.2").is_some());
         assert!(slots.empty().now_or_never().is_some());
         assert!(slots.taken.lock().unwrap().is_empty());
     }

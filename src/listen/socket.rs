@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,9 +21,9 @@ use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::listener::Accepted;
 
@@ -31,6 +32,9 @@ const KEPT_BACK_MAX: usize = 16 << 10;
 
 /// Most slices sent in one call besides what was kept back.
 const SLICES_MAX: usize = 15;
+
+/// Bytes forgotten at a time.
+const WASTE: usize = 8 << 10;
 
 /// How long what the peer still sends is swallowed after the last answer. A socket that is closed with
 /// unread bytes in it resets the connection, and the client never sees why it was refused.
@@ -50,6 +54,8 @@ pub(super) struct Socket {
     /// Runs while the peer takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
     stall_max: Duration,
+    /// Runs after the last byte was sent.
+    linger: Option<Pin<Box<Sleep>>>,
     digest: Arc<SocketDigest>,
 }
 
@@ -78,6 +84,7 @@ impl Socket {
             is_corked: true,
             stall: None,
             stall_max,
+            linger: None,
             digest: Arc::new(digest),
         }
     }
@@ -161,6 +168,33 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// Reads and forgets until the peer has closed too, or has had its time.
+    fn poll_swallow(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut waste = [MaybeUninit::uninit(); WASTE];
+        loop {
+            let mut buffer = ReadBuf::uninit(&mut waste);
+            match Pin::new(&mut *self).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(Ok(()) | Err(_)) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+            // A peer that never stops sending is not waited for beyond its time.
+            if self
+                .linger
+                .as_ref()
+                .is_none_or(|linger| linger.is_elapsed())
+            {
+                return Poll::Ready(());
+            }
+        }
+        match &mut self.linger {
+            Some(linger) => linger.as_mut().poll(context),
+            None => Poll::Ready(()),
+        }
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -202,26 +236,24 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_send_kept_back(context))?;
-        match &mut self.raw {
-            Raw::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
-            Raw::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+        if self.linger.is_none() {
+            ready!(self.poll_send_kept_back(context))?;
+            ready!(match &mut self.raw {
+                Raw::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+                Raw::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+            })?;
+            self.linger = Some(Box::pin(sleep_until(Instant::now() + LINGER)));
         }
+        ready!(self.poll_swallow(context));
+        Poll::Ready(Ok(()))
     }
 }
 
 #[async_trait]
 impl Shutdown for Socket {
-    /// Says that nothing more will come, then swallows what the peer was still sending.
     async fn shutdown(&mut self) {
-        let swallow = async {
-            AsyncWriteExt::shutdown(self).await?;
-            let mut waste = vec![0; KEPT_BACK_MAX];
-            while self.read(&mut waste).await? > 0 {}
-            io::Result::Ok(())
-        };
-        // Late or broken off is all the same: the connection ends here.
-        let _ = timeout(LINGER, swallow).await;
+        // Broken already or not: the connection ends here.
+        let _ = AsyncWriteExt::shutdown(self).await;
     }
 }
 

@@ -122,10 +122,10 @@ fn earlier_knowledge(new: Option<UploadTime>, old: Option<UploadTime>) -> Option
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::samples;
     use super::*;
     use crate::model::Sha256;
     use crate::model::Yanked;
+    use crate::page::samples;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()

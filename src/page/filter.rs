@@ -143,9 +143,9 @@ fn earlier(left: Option<Timestamp>, right: Option<Timestamp>) -> Option<Timestam
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::merge::merge;
-    use super::super::samples;
     use super::*;
+    use crate::page::merge::merge;
+    use crate::page::samples;
 
     fn merged(names: &[&str]) -> Merged {
         let page = samples::page("six", names);

@@ -159,8 +159,8 @@ fn parse_line(line: &str) -> Option<(Arc<str>, Learned)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples;
     use super::*;
+    use crate::page::samples;
 
     const URL: &str = "https://files.example/f/six-1-py3-none-any.whl";
 

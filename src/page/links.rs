@@ -244,10 +244,10 @@ mod tests {
     use proptest::prelude::*;
     use url::Url;
 
-    use super::super::samples;
     use super::*;
     use crate::model::Filename;
     use crate::model::ProjectName;
+    use crate::page::samples;
 
     fn file(name: &str, url: Option<&str>) -> File {
         let filename = Filename::parse(name, &ProjectName::parse("pkg").unwrap()).unwrap();

@@ -179,8 +179,8 @@ impl Merged {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::samples;
     use super::*;
+    use crate::page::samples;
 
     fn layer(member: usize, names: &[&str]) -> (usize, Arc<ProjectPage>) {
         (member, Arc::new(samples::page("six", names)))

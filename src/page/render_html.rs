@@ -142,13 +142,13 @@ fn raw(out: &mut Vec<u8>, html: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::laws::filtered;
-    use super::super::laws::links;
-    use super::super::laws::odd_page;
-    use super::super::samples;
     use super::*;
+    use crate::page::laws::filtered;
+    use crate::page::laws::links;
+    use crate::page::laws::odd_page;
+    use crate::page::samples;
 
-    fn render(page: super::super::ProjectPage) -> String {
+    fn render(page: crate::page::ProjectPage) -> String {
         String::from_utf8(filtered(page, |shown| render_html(shown, &links()))).unwrap()
     }
 

@@ -131,13 +131,13 @@ fn text(out: &mut Vec<u8>, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::laws::filtered;
-    use super::super::laws::links;
-    use super::super::laws::odd_page;
-    use super::super::samples;
     use super::*;
+    use crate::page::laws::filtered;
+    use crate::page::laws::links;
+    use crate::page::laws::odd_page;
+    use crate::page::samples;
 
-    fn render(page: super::super::ProjectPage) -> String {
+    fn render(page: crate::page::ProjectPage) -> String {
         let json = filtered(page, |shown| render_json(shown, &links()));
         serde_json::from_slice::<serde_json::Value>(&json).expect("it is JSON");
         String::from_utf8(json)

@@ -67,10 +67,10 @@ fn write_pieces(
 
 #[cfg(test)]
 mod tests {
-    use super::super::Markup;
-    use super::super::parse_project_list;
     use super::*;
     use crate::model::ProjectName;
+    use crate::page::Markup;
+    use crate::page::parse_project_list;
 
     fn names(count: usize) -> ProjectNames {
         let names: Vec<_> = (0..count)

@@ -252,8 +252,8 @@ fn read_hashes(stored: &StoredHashes<'_>) -> Option<Hashes> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::samples;
     use super::*;
+    use crate::page::samples;
 
     fn meta() -> StoredMeta {
         StoredMeta {
@@ -306,9 +306,9 @@ mod tests {
                 "{text}"
             );
         }
-        let seven = ProjectName::parse("seven").unwrap();
+        let empty = to_stored(&samples::page("seven", &[]), &meta());
         assert!(matches!(
-            from_stored(stored.as_bytes(), &seven),
+            from_stored(&empty, &six()),
             Err(InvalidStored::Damaged(_))
         ));
     }

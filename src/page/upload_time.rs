@@ -39,6 +39,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nothing_finer_than_what_pages_carry_is_kept() {
+        let fine = parse_upload_time("2026-05-04T10:11:12.123456789Z");
+        assert_eq!(fine, parse_upload_time("2026-05-04T10:11:12.123456Z"));
+    }
+
+    #[test]
     fn spellings_of_the_field_are_read_and_written_as_one() {
         let table = [
             (

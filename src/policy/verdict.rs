@@ -79,7 +79,10 @@ impl Allowed<&File> {
     /// The same right to a copy of the file, for keeping beyond the page it was decided from.
     #[must_use]
     pub fn to_shared(&self) -> Allowed<Arc<File>> {
-        Allowed { item: Arc::new(self.item.clone()), audited: self.audited.clone() }
+        Allowed {
+            item: Arc::new(self.item.clone()),
+            audited: self.audited.clone(),
+        }
     }
 }
 

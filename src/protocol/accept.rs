@@ -58,10 +58,10 @@ impl Format {
     }
 
     fn named(media: &str) -> Option<Self> {
-        let is_name = |name: &&str| name.eq_ignore_ascii_case(media);
-        Self::ALL
-            .into_iter()
-            .find(|form| form.names().iter().any(|name| is_name(&name)))
+        Self::ALL.into_iter().find(|form| {
+            let mut names = form.names().iter();
+            names.any(|name| name.eq_ignore_ascii_case(media))
+        })
     }
 }
 

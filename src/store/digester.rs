@@ -1,10 +1,27 @@
 //! Hashes bytes as they pass: sha256 always, and another digest where only that was promised.
 
+use blake2::Blake2b512;
 use blake2::digest::consts::U32;
 use sha2::Digest as _;
 
 use crate::model::Hashes;
 use crate::model::Sha256;
+
+/// How many hexadecimal digits the long blake2b has.
+const BLAKE2B_512_DIGITS: usize = 128;
+
+/// What the bytes of an upload turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digests {
+    /// How many there are.
+    pub size: u64,
+    /// Their sha256.
+    pub sha256: Sha256,
+    /// Their md5, lower-case hex.
+    pub md5: String,
+    /// Their BLAKE2b-256, lower-case hex.
+    pub blake2b_256: String,
+}
 
 /// Running digests.
 pub(super) struct Digester {
@@ -16,25 +33,72 @@ enum Other {
     Md5(md5::Md5),
     Sha384(sha2::Sha384),
     Sha512(sha2::Sha512),
-    Blake2b(blake2::Blake2b<U32>),
+    Sha224(sha2::Sha224),
+    Blake2b256(blake2::Blake2b<U32>),
+    Blake2b512(Blake2b512),
 }
 
 impl Digester {
     /// Runs what is needed to check the promised digests. The others need not run beside a promised
-    /// sha256: no file has that sha256 and other bytes.
+    /// sha256: no file has that sha256 and other bytes. A promise of a kind not known here is not
+    /// checked, like none at all.
     pub(super) fn for_promise(promised: &Hashes) -> Self {
         let needed = promised.sha256().is_none();
-        let others = promised.iter().filter(|_| needed).filter_map(|(name, _)| {
-            let other = match name {
-                "md5" => Other::Md5(md5::Md5::new()),
-                "sha384" => Other::Sha384(sha2::Sha384::new()),
-                "sha512" => Other::Sha512(sha2::Sha512::new()),
-                "blake2b" | "blake2_256" => Other::Blake2b(blake2::Blake2b::new()),
-                _ => return None,
-            };
-            Some((name.to_owned(), other))
-        });
-        Self { sha256: sha2::Sha256::new(), others: others.collect() }
+        let others = promised
+            .iter()
+            .filter(|_| needed)
+            .filter_map(|(name, hex)| {
+                let other = match name {
+                    "md5" => Other::Md5(md5::Md5::new()),
+                    "sha384" => Other::Sha384(sha2::Sha384::new()),
+                    "sha512" => Other::Sha512(sha2::Sha512::new()),
+                    "sha224" => Other::Sha224(sha2::Sha224::new()),
+                    // The upload API says `blake2_256`, the JSON API `blake2b_256`, hashlib `blake2b` for
+                    // the long one, and indexes use that word for both.
+                    "blake2b" if hex.len() == BLAKE2B_512_DIGITS => {
+                        Other::Blake2b512(Blake2b512::new())
+                    }
+                    "blake2b" | "blake2_256" | "blake2b_256" => {
+                        Other::Blake2b256(blake2::Blake2b::new())
+                    }
+                    _ => return None,
+                };
+                Some((name.to_owned(), other))
+            });
+        Self {
+            sha256: sha2::Sha256::new(),
+            others: others.collect(),
+        }
+    }
+
+    /// Runs all that the clients of an upload may state.
+    pub(super) fn for_upload() -> Self {
+        let md5 = ("md5".to_owned(), Other::Md5(md5::Md5::new()));
+        let blake2 = Other::Blake2b256(blake2::Blake2b::new());
+        Self {
+            sha256: sha2::Sha256::new(),
+            others: vec![md5, ("blake2b_256".to_owned(), blake2)],
+        }
+    }
+
+    /// The digests of what came so far.
+    pub(super) fn so_far(&self, size: u64) -> Digests {
+        let mut digests = Digests {
+            size,
+            sha256: Sha256::from_bytes(self.sha256.clone().finalize().into()),
+            md5: String::new(),
+            blake2b_256: String::new(),
+        };
+        for (_, other) in &self.others {
+            match other {
+                Other::Md5(hasher) => digests.md5 = hex(&hasher.clone().finalize()),
+                Other::Blake2b256(hasher) => {
+                    digests.blake2b_256 = hex(&hasher.clone().finalize());
+                }
+                Other::Sha384(_) | Other::Sha512(_) | Other::Sha224(_) | Other::Blake2b512(_) => {}
+            }
+        }
+        digests
     }
 
     /// Takes in more bytes.
@@ -45,7 +109,9 @@ impl Digester {
                 Other::Md5(hasher) => hasher.update(bytes),
                 Other::Sha384(hasher) => hasher.update(bytes),
                 Other::Sha512(hasher) => hasher.update(bytes),
-                Other::Blake2b(hasher) => hasher.update(bytes),
+                Other::Sha224(hasher) => hasher.update(bytes),
+                Other::Blake2b256(hasher) => hasher.update(bytes),
+                Other::Blake2b512(hasher) => hasher.update(bytes),
             }
         }
     }
@@ -63,7 +129,9 @@ impl Digester {
                 Other::Md5(hasher) => hex(&hasher.finalize()),
                 Other::Sha384(hasher) => hex(&hasher.finalize()),
                 Other::Sha512(hasher) => hex(&hasher.finalize()),
-                Other::Blake2b(hasher) => hex(&hasher.finalize()),
+                Other::Sha224(hasher) => hex(&hasher.finalize()),
+                Other::Blake2b256(hasher) => hex(&hasher.finalize()),
+                Other::Blake2b512(hasher) => hex(&hasher.finalize()),
             };
             let wanted = promised.iter().find(|(promise, _)| *promise == name);
             if let Some((_, wanted)) = wanted
@@ -98,22 +166,68 @@ mod tests {
     fn every_kind_of_promise_is_checked() {
         let table = [
             ("md5", "900150983cd24fb0d6963f7d28e17f72"),
-            ("sha256", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+            (
+                "sha256",
+                "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            ),
             (
                 "sha384",
                 "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7",
             ),
-            ("blake2b", "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319"),
+            (
+                "blake2b",
+                "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319",
+            ),
+            (
+                "sha512",
+                "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f",
+            ),
+            (
+                "sha224",
+                "23097d223405d8228642a477bda255b32aadbce4bda0b3f7e36c9da7",
+            ),
+            (
+                "blake2b",
+                "ba80a53f981c4d0d6a2797b69f12f6e94c212f14685ac4b74b12bb6fdbffa2d17d87c5392aab792dc252d5de4533cc9518d38aa8dbf1925ab92386edd4009923",
+            ),
+            (
+                "blake2_256",
+                "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319",
+            ),
+            (
+                "blake2b_256",
+                "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319",
+            ),
         ];
         for (algorithm, hex) in table {
             let promised = promise(algorithm, hex);
             let mut digester = Digester::for_promise(&promised);
             digester.update(b"ab");
             digester.update(b"c");
-            assert_eq!(digester.finish(&promised), Ok(Sha256::of(b"abc")), "{algorithm}");
+            assert_eq!(
+                digester.finish(&promised),
+                Ok(Sha256::of(b"abc")),
+                "{algorithm}"
+            );
             let mut digester = Digester::for_promise(&promised);
             digester.update(b"abd");
             assert!(digester.finish(&promised).is_err(), "{algorithm}");
         }
+    }
+
+    #[test]
+    fn a_promise_is_broken_by_any_of_its_digests_unless_a_sha256_holds() {
+        let right = "900150983cd24fb0d6963f7d28e17f72";
+        let mut promised = promise("md5", right);
+        promised.insert("sha512", &"0".repeat(128)).unwrap();
+        let mut digester = Digester::for_promise(&promised);
+        digester.update(b"abc");
+        let why = digester.finish(&promised).unwrap_err();
+        assert!(why.starts_with("its sha512 is ddaf35a1"), "{why}");
+        let mut promised = promise("sha256", &Sha256::of(b"abc").to_hex());
+        promised.insert("md5", &"0".repeat(32)).unwrap();
+        let mut digester = Digester::for_promise(&promised);
+        digester.update(b"abc");
+        assert_eq!(digester.finish(&promised), Ok(Sha256::of(b"abc")));
     }
 }

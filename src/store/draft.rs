@@ -1,87 +1,71 @@
 //! Bytes on their way in: written and hashed on one blocking thread, visible only once they hold.
 //!
-//! Order at the end: length and digest are checked; readers get the last bytes; the file is synced
-//! and renamed. A power cut before the rename leaves a temporary file, which nobody serves; after it,
-//! the content is on the disk, because the sync came first.
+//! The thread is held while the bytes come, so the caller bounds how many drafts there are.
 
 use std::fs::File;
-use std::io::Write as _;
-use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 
-use super::digester::Digester;
+use super::digester::Digests;
 use super::error::StoreError;
 use super::growing::Growing;
-use super::growing::Release;
 use super::key::Key;
-use crate::model::Hashes;
+use super::temporary::Temporary;
+use super::writer::Plan;
+use super::writer::Step;
+use super::writer::Stored;
+use super::writer::Writer;
 use crate::model::Sha256;
 
 /// Most chunks waiting for the disk. With chunks of at most 64 KiB or so this bounds a fill's memory
 /// to a few megabytes; a full queue makes the sender wait.
 const QUEUED_CHUNKS_MAX: usize = 32;
 
-/// What was kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stored {
-    /// The digest of the content.
-    pub sha256: Sha256,
-    /// Its length in bytes.
-    pub size: u64,
-}
-
 /// A file being written. Dropped before [`Draft::finish`], nothing of it remains.
 #[derive(Debug)]
 pub struct Draft {
+    what: String,
     chunks: mpsc::Sender<Step>,
     growing: Arc<Growing>,
-    outcome: oneshot::Receiver<Result<Stored, StoreError>>,
-}
-
-enum Step {
-    Chunk(Bytes),
-    Finish(fn(Sha256) -> Key),
-}
-
-/// What the writing thread needs to know.
-pub(super) struct Plan {
-    /// Where keys are below.
-    pub(super) root: PathBuf,
-    /// The temporary file's path.
-    pub(super) temporary: PathBuf,
-    /// What is being written, for messages.
-    pub(super) what: String,
-    /// Digests that must hold.
-    pub(super) promised: Hashes,
-    /// The length that must hold, where it was declared.
-    pub(super) declared: Option<u64>,
-    /// Most bytes taken.
-    pub(super) bytes_max: u64,
-    /// Told after the rename.
-    pub(super) published: Box<dyn Fn(&Key, u64) + Send>,
+    /// Nothing once it was handed out.
+    outcome: Option<oneshot::Receiver<Result<Stored, StoreError>>>,
+    /// Whether a chunk is on its way to the queue.
+    is_sending: bool,
 }
 
 impl Draft {
     /// Starts the writing thread on the current runtime's blocking pool.
-    pub(super) fn start(plan: Plan, file: File, reader: File) -> Self {
-        let (growing, release) = Growing::new(reader, plan.declared);
+    pub(super) fn start(plan: Plan) -> Result<Self, StoreError> {
+        plan.check_declared()?;
+        let failed = |error| StoreError::io(format!("make a file for {}", plan.what), error);
+        let temporary = plan.tree.temporary().map_err(failed)?;
+        let reader = temporary.reader().map_err(failed)?;
+        Ok(Self::over(plan, temporary, reader))
+    }
+
+    fn over(plan: Plan, temporary: Temporary, reader: File) -> Self {
+        let (growing, release) = Growing::arriving(reader, plan.declared);
         let (chunks, steps) = mpsc::channel(QUEUED_CHUNKS_MAX);
         let (sender, outcome) = oneshot::channel();
+        let what = plan.what.clone();
         tokio::task::spawn_blocking(move || {
-            let written = Writer { plan: &plan, file, written: 0 }.run(steps, &release);
+            let written = Writer::new(&plan, temporary).run(steps, &release);
             if let Err(error) = &written {
-                // Gone or never there: either way it is not there now.
-                let _ = std::fs::remove_file(&plan.temporary);
                 release.failed(&error.to_string());
             }
             let _ = sender.send(written);
         });
-        Self { chunks, growing: Arc::new(growing), outcome }
+        let (growing, outcome) = (Arc::new(growing), Some(outcome));
+        Self {
+            what,
+            chunks,
+            growing,
+            outcome,
+            is_sending: false,
+        }
     }
 
     /// What readers read while it is written.
@@ -90,130 +74,297 @@ impl Draft {
         Arc::clone(&self.growing)
     }
 
-    /// Hands over the next bytes; waits while the disk is behind.
+    /// Hands over the next bytes; waits while the disk is behind. A call that is given up half-way
+    /// may have lost its chunk, so every later call fails.
     ///
     /// # Errors
     /// Those of the disk or of a limit, as soon as they are known.
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), StoreError> {
-        if self.chunks.send(Step::Chunk(chunk)).await.is_err() {
-            return Err(self.failure().await);
-        }
-        Ok(())
+        self.send(Step::Chunk(chunk)).await
     }
 
-    /// Checks length and digests and makes the content visible under the key of its sha256.
+    /// The digests of what was handed over so far, once all of it is in the file and can be read
+    /// there. Of a draft for an upload md5 and BLAKE2b are among them.
+    ///
+    /// # Errors
+    /// Those of the disk or of a limit.
+    pub async fn digests(&mut self) -> Result<Digests, StoreError> {
+        let (sender, digests) = oneshot::channel();
+        self.send(Step::Look(sender)).await?;
+        if let Ok(digests) = digests.await {
+            return Ok(digests);
+        }
+        match self.outcome.take() {
+            Some(outcome) => match outcome.await {
+                Ok(Err(error)) => Err(error),
+                Ok(Ok(_)) | Err(_) => Err(self.abandoned()),
+            },
+            None => Err(self.abandoned()),
+        }
+    }
+
+    /// Checks length and digests and makes the content visible under the key of its sha256. Given up
+    /// half-way, it may be kept all the same.
     ///
     /// # Errors
     /// `Integrity` when it is not what was promised; nothing is kept then.
     pub async fn finish(mut self, key: fn(Sha256) -> Key) -> Result<Stored, StoreError> {
-        if self.chunks.send(Step::Finish(key)).await.is_err() {
-            return Err(self.failure().await);
+        self.send(Step::Finish(key)).await?;
+        match self.outcome.take() {
+            Some(outcome) => outcome.await.unwrap_or_else(|_| Err(self.abandoned())),
+            None => Err(self.abandoned()),
         }
-        (&mut self.outcome).await.unwrap_or_else(|_| Err(abandoned("the file")))
     }
 
-    async fn failure(&mut self) -> StoreError {
-        match (&mut self.outcome).await {
-            Ok(Err(error)) => error,
-            Ok(Ok(_)) | Err(_) => abandoned("the file"),
+    async fn send(&mut self, step: Step) -> Result<(), StoreError> {
+        if self.is_sending {
+            return Err(self.abandoned());
+        }
+        self.is_sending = true;
+        let sent = self.chunks.send(step).await;
+        self.is_sending = false;
+        if sent.is_ok() {
+            return Ok(());
+        }
+        let Some(outcome) = self.outcome.take() else {
+            return Err(self.abandoned());
+        };
+        match outcome.await {
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(_)) | Err(_) => Err(self.abandoned()),
+        }
+    }
+
+    fn abandoned(&self) -> StoreError {
+        StoreError::Abandoned {
+            what: self.what.clone(),
         }
     }
 }
 
-fn abandoned(what: &str) -> StoreError {
-    StoreError::Abandoned { what: what.to_owned() }
-}
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
 
-/// The writing thread.
-struct Writer<'a> {
-    plan: &'a Plan,
-    file: File,
-    written: u64,
-}
+    use futures_util::FutureExt as _;
+    use futures_util::future::join_all;
 
-impl Writer<'_> {
-    fn run(
-        mut self,
-        mut steps: mpsc::Receiver<Step>,
-        release: &Release,
-    ) -> Result<Stored, StoreError> {
-        let mut digester = Digester::for_promise(&self.plan.promised);
-        loop {
-            match steps.blocking_recv() {
-                Some(Step::Chunk(chunk)) => {
-                    self.append(&chunk)?;
-                    release.written(self.written);
-                    digester.update(&chunk);
-                }
-                Some(Step::Finish(key)) => {
-                    let stored = self.check(digester)?;
-                    release.complete(stored.size);
-                    self.publish(&key(stored.sha256))?;
-                    return Ok(stored);
-                }
-                None => return Err(abandoned(&self.plan.what)),
-            }
+    use super::*;
+    use crate::model::Hashes;
+    use crate::store::FsStore;
+    use crate::store::Readable;
+    use crate::store::tree::Tree;
+
+    const CONTENT: &[u8] = b"the content of a wheel";
+    const WRONG: &[u8] = b"the content of a whale";
+
+    fn store() -> (tempfile::TempDir, FsStore) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FsStore::open(folder.path(), 1 << 30).unwrap();
+        (folder, store)
+    }
+
+    fn promise() -> Hashes {
+        Hashes::sha256_only(Sha256::of(CONTENT))
+    }
+
+    fn assert_nothing_kept(folder: &Path, store: &FsStore) {
+        assert_eq!(std::fs::read_dir(folder.join("tmp")).unwrap().count(), 0);
+        assert!(store.contents().next().is_none());
+        assert_eq!(store.quota().used_bytes(), 0);
+    }
+
+    /// Sends the chunks and finishes, as far as it goes.
+    async fn send(mut draft: Draft, chunks: &[&'static [u8]]) -> Result<Stored, StoreError> {
+        for chunk in chunks {
+            draft.write(Bytes::from_static(chunk)).await?;
         }
+        draft.finish(Key::MirrorFile).await
     }
 
-    fn append(&mut self, chunk: &Bytes) -> Result<(), StoreError> {
-        let after = self.written.saturating_add(chunk.len() as u64);
-        let most = self.plan.declared.unwrap_or(u64::MAX).min(self.plan.bytes_max);
-        if after > most {
-            return Err(self.not_whole(format!("it is longer than the {most} bytes allowed")));
+    #[tokio::test]
+    async fn what_is_not_what_it_claims_to_be_is_refused_with_the_reason() {
+        let right = CONTENT.len() as u64;
+        let table = [
+            (vec![WRONG], Some(right), 100, "its sha256 is "),
+            (
+                vec![&CONTENT[..11]],
+                Some(right),
+                100,
+                "11 of 22 bytes came",
+            ),
+            (vec![&CONTENT[..11]], None, 100, "its sha256 is "),
+            (
+                vec![CONTENT, b"x"],
+                Some(right),
+                100,
+                "more than the declared 22 bytes came",
+            ),
+            (
+                vec![CONTENT, CONTENT],
+                None,
+                30,
+                "it is longer than the 30 bytes allowed",
+            ),
+        ];
+        for (chunks, declared, bytes_max, why) in table {
+            let (folder, store) = store();
+            let draft = store
+                .draft("six.whl", promise(), declared, bytes_max)
+                .unwrap();
+            let growing = draft.growing();
+            let error = send(draft, &chunks).await.unwrap_err().to_string();
+            assert!(
+                error.starts_with("six.whl is not what it claims to be: "),
+                "{error}"
+            );
+            assert!(error.contains(why), "{error}");
+            assert!(
+                matches!(growing.settled().await, Readable::Failed(_)),
+                "{why}"
+            );
+            assert_nothing_kept(folder.path(), &store);
         }
-        self.file
-            .write_all(chunk)
-            .map_err(|error| StoreError::io(format!("write {}", self.plan.what), error))?;
-        self.written = after;
-        Ok(())
+        let (folder, store) = store();
+        let error = store
+            .draft("six.whl", promise(), Some(31), 30)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("31 bytes are declared and 30 allowed"),
+            "{error}"
+        );
+        assert_nothing_kept(folder.path(), &store);
     }
 
-    fn check(&self, digester: Digester) -> Result<Stored, StoreError> {
-        if let Some(declared) = self.plan.declared
-            && declared != self.written
-        {
-            let why = format!("{} of {declared} bytes came", self.written);
-            return Err(self.not_whole(why));
+    #[tokio::test]
+    async fn what_is_dropped_leaves_nothing() {
+        let (folder, store) = store();
+        let mut draft = store.draft("six.whl", promise(), None, 100).unwrap();
+        let growing = draft.growing();
+        draft.write(Bytes::from_static(CONTENT)).await.unwrap();
+        drop(draft);
+        assert!(matches!(growing.settled().await, Readable::Failed(_)));
+        assert_nothing_kept(folder.path(), &store);
+    }
+
+    #[test]
+    fn what_is_under_way_when_the_runtime_ends_leaves_nothing() {
+        let (folder, store) = store();
+        let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+        let growing = runtime.block_on(async {
+            let mut draft = store.draft("six.whl", promise(), None, 100).unwrap();
+            let growing = draft.growing();
+            draft.write(Bytes::from_static(CONTENT)).await.unwrap();
+            tokio::spawn(async move {
+                std::future::pending::<()>().await;
+                drop(draft);
+            });
+            growing
+        });
+        drop(runtime);
+        let settled = growing.settled().now_or_never().unwrap();
+        assert!(matches!(settled, Readable::Failed(_)), "{settled:?}");
+        assert_nothing_kept(folder.path(), &store);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_said_to_be_full_once_and_for_all() {
+        let (folder, store) = store();
+        let tree = Arc::new(Tree::open(folder.path(), 1 << 30).unwrap());
+        let path = folder.path().join("tmp/full");
+        std::fs::write(&path, b"").unwrap();
+        let (what, promised) = ("six.whl".to_owned(), promise());
+        let plan = Plan {
+            tree,
+            what,
+            promised,
+            declared: None,
+            bytes_max: 100,
+            is_upload: false,
+        };
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let reader = File::open(&path).unwrap();
+        let mut draft = Draft::over(plan, Temporary::over(full, path), reader);
+        let growing = draft.growing();
+        draft.write(Bytes::from_static(CONTENT)).await.unwrap();
+        assert!(matches!(growing.settled().await, Readable::Failed(_)));
+        draft.chunks.closed().await;
+        let error = draft.write(Bytes::from_static(CONTENT)).await.unwrap_err();
+        assert!(matches!(error, StoreError::Full { .. }), "{error}");
+        let error = draft.write(Bytes::from_static(CONTENT)).await.unwrap_err();
+        assert!(matches!(error, StoreError::Abandoned { .. }), "{error}");
+        assert!(draft.finish(Key::MirrorFile).await.is_err());
+        assert_nothing_kept(folder.path(), &store);
+    }
+
+    #[tokio::test]
+    async fn readers_have_what_was_verified_even_if_it_cannot_be_kept() {
+        let (folder, store) = store();
+        std::fs::write(folder.path().join("files"), b"in the way").unwrap();
+        let draft = store.draft("six.whl", promise(), None, 100).unwrap();
+        let growing = draft.growing();
+        let error = send(draft, &[CONTENT]).await.unwrap_err();
+        assert!(matches!(error, StoreError::Io { .. }), "{error}");
+        assert_eq!(
+            growing.settled().await,
+            Readable::Complete(CONTENT.len() as u64)
+        );
+        assert_eq!(
+            std::fs::read_dir(folder.path().join("tmp"))
+                .unwrap()
+                .count(),
+            0
+        );
+    }
+
+    #[tokio::test]
+    async fn a_write_given_up_half_way_never_leaves_a_gap() {
+        let (chunks, mut steps) = mpsc::channel(1);
+        let (growing, _release) = Growing::arriving(tempfile::tempfile().unwrap(), None);
+        let (what, growing) = ("upload".to_owned(), Arc::new(growing));
+        let mut draft = Draft {
+            what,
+            chunks,
+            growing,
+            outcome: None,
+            is_sending: false,
+        };
+        draft.write(Bytes::from_static(b"first")).await.unwrap();
+        let given_up = draft.write(Bytes::from_static(b"second")).now_or_never();
+        assert!(given_up.is_none());
+        assert!(steps.recv().await.is_some());
+        let error = draft.write(Bytes::from_static(b"third")).await.unwrap_err();
+        assert!(matches!(error, StoreError::Abandoned { .. }), "{error}");
+        assert!(draft.finish(Key::PrivateFile).await.is_err());
+        assert!(steps.recv().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn drafts_of_one_digest_end_in_one_file() {
+        let (_folder, store) = store();
+        let drafts = (0..8).map(|_| store.draft("six.whl", promise(), None, 100).unwrap());
+        let ended = join_all(drafts.map(|draft| send(draft, &[CONTENT]))).await;
+        let (sha256, size) = (Sha256::of(CONTENT), CONTENT.len() as u64);
+        for stored in ended {
+            assert_eq!(stored.unwrap(), Stored { sha256, size });
         }
-        let sha256 = digester.finish(&self.plan.promised).map_err(|why| self.not_whole(why))?;
-        Ok(Stored { sha256, size: self.written })
+        assert_eq!(store.contents().count(), 1);
+        assert_eq!(store.quota().used_bytes(), size);
     }
 
-    fn publish(&self, key: &Key) -> Result<(), StoreError> {
-        let failed = |error| StoreError::io(format!("keep {}", self.plan.what), error);
-        self.file.sync_data().map_err(failed)?;
-        let path = self.plan.root.join(key.path());
-        place(&self.plan.temporary, &path).map_err(failed)?;
-        if key.is_private() {
-            sync_folder(&path).map_err(failed)?;
-        }
-        (self.plan.published)(key, self.written);
-        Ok(())
-    }
-
-    fn not_whole(&self, why: String) -> StoreError {
-        StoreError::Integrity { what: self.plan.what.clone(), why }
-    }
-}
-
-/// Renames a file to where it belongs, making its folder first.
-pub(super) fn place(temporary: &Path, path: &Path) -> std::io::Result<()> {
-    match std::fs::rename(temporary, path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder)?;
-            }
-            std::fs::rename(temporary, path)
-        }
-        renamed => renamed,
-    }
-}
-
-/// Makes a rename survive a power cut.
-pub(super) fn sync_folder(path: &Path) -> std::io::Result<()> {
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
+    #[tokio::test]
+    async fn a_second_process_leaves_drafts_of_the_first_alone() {
+        let (folder, first) = store();
+        let mut draft = first.draft("six.whl", promise(), None, 100).unwrap();
+        draft
+            .write(Bytes::from_static(&CONTENT[..5]))
+            .await
+            .unwrap();
+        let second = FsStore::open(folder.path(), 1 << 30).unwrap();
+        let other = second.draft("other", Hashes::default(), None, 100).unwrap();
+        send(draft, &[&CONTENT[5..]]).await.unwrap();
+        send(other, &[b"other"]).await.unwrap();
+        assert_eq!(first.contents().count(), 2);
     }
 }

@@ -45,3 +45,24 @@ impl StoreError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_apart() {
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+            insta::allow_duplicates! {
+                insta::assert_snapshot!(
+                    StoreError::io("write six.whl", kind.into()),
+                    @"no room on the disk to write six.whl; free some, or lower `cache.disk`"
+                );
+            }
+        }
+        insta::assert_snapshot!(
+            StoreError::io("write six.whl", io::ErrorKind::ReadOnlyFilesystem.into()),
+            @"write six.whl: read-only filesystem or storage medium"
+        );
+    }
+}

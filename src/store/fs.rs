@@ -1,40 +1,37 @@
 //! The store on a local disk: `files/`, `private/`, `pages/`, `lists/`, and `tmp/` for what is not
-//! whole yet.
+//! whole yet; all on one file system.
 //!
-//! Two processes may work on one store while one replaces the other, so temporary names carry the
-//! process's id and leftovers are removed only when their process is gone.
+//! Two processes may work on one store while one replaces the other. Each renames whole files only
+//! and removes no other's unfinished ones; what the other adds counts after the next scan.
+//!
+//! Everything but [`FsStore::draft`] blocks. An open takes microseconds; what writes content waits
+//! for the disk, and belongs on a blocking thread.
 
 use std::fs::File;
-use std::fs::OpenOptions;
-use std::io;
 use std::io::Read as _;
 use std::io::Write as _;
 use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
+use super::contents::Contents;
+use super::contents::digest_of;
 use super::draft::Draft;
-use super::draft::Plan;
-use super::draft::place;
-use super::draft::sync_folder;
 use super::error::StoreError;
 use super::key::Key;
 use super::quota::Quota;
+use super::tree::Tree;
+use super::tree::is_absence;
+use super::writer::Plan;
+use super::writer::Stored;
 use crate::model::Hashes;
-
-/// Folder of what is not whole yet.
-const TEMPORARY: &str = "tmp";
+use crate::model::IndexName;
 
 /// A store below one folder.
 #[derive(Debug)]
 pub struct FsStore {
-    root: PathBuf,
-    quota: Arc<Quota>,
-    counter: AtomicU64,
+    tree: Arc<Tree>,
 }
 
 /// A file that is held whole.
@@ -45,6 +42,15 @@ pub struct StoredFile {
 }
 
 impl StoredFile {
+    /// Wraps an open file as it is now.
+    ///
+    /// # Errors
+    /// When its length cannot be asked.
+    pub fn new(file: File) -> std::io::Result<Self> {
+        let length = file.metadata()?.len();
+        Ok(Self { file, length })
+    }
+
     /// The open file.
     #[must_use]
     pub fn file(&self) -> &File {
@@ -71,18 +77,18 @@ impl FsStore {
     /// # Errors
     /// When the folder cannot be made or written.
     pub fn open(root: &Path, disk_bytes_max: u64) -> Result<Self, StoreError> {
-        let temporary = root.join(TEMPORARY);
-        let failed = |error| StoreError::io(format!("open the store in {}", root.display()), error);
-        std::fs::create_dir_all(&temporary).map_err(failed)?;
-        remove_leftovers(&temporary).map_err(failed)?;
-        let quota = Arc::new(Quota::new(root.to_owned(), disk_bytes_max));
-        Ok(Self { root: root.to_owned(), quota, counter: AtomicU64::new(0) })
+        let tree = Tree::open(root, disk_bytes_max).map_err(|error| {
+            StoreError::io(format!("open the store in {}", root.display()), error)
+        })?;
+        Ok(Self {
+            tree: Arc::new(tree),
+        })
     }
 
     /// What counts and evicts.
     #[must_use]
     pub fn quota(&self) -> &Arc<Quota> {
-        &self.quota
+        self.tree.quota()
     }
 
     /// Opens what is kept under a key. A local open is a few microseconds, so it is done in place.
@@ -91,14 +97,14 @@ impl FsStore {
     /// When the disk fails; absence is `None`.
     pub fn open_file(&self, key: &Key) -> Result<Option<StoredFile>, StoreError> {
         let failed = |error| StoreError::io(format!("open {}", key.path().display()), error);
-        let file = match File::open(self.root.join(key.path())) {
+        let file = match File::open(self.tree.path(key)) {
             Ok(file) => file,
             Err(error) if is_absence(&error) => return Ok(None),
             Err(error) => return Err(failed(error)),
         };
         let length = file.metadata().map_err(failed)?.len();
         if key.is_evictable() {
-            self.quota.touch(key);
+            self.tree.quota().touch(key);
         }
         Ok(Some(StoredFile { file, length }))
     }
@@ -108,14 +114,23 @@ impl FsStore {
     /// # Errors
     /// When the disk fails or it is too long; absence is `None`.
     pub fn read_small(&self, key: &Key, bytes_max: u64) -> Result<Option<Bytes>, StoreError> {
-        let Some(stored) = self.open_file(key)? else { return Ok(None) };
+        let Some(stored) = self.open_file(key)? else {
+            return Ok(None);
+        };
         let failed = |error| StoreError::io(format!("read {}", key.path().display()), error);
         if stored.len() > bytes_max {
             let why = format!("it is longer than {bytes_max} bytes");
-            return Err(StoreError::Integrity { what: key.path().display().to_string(), why });
+            return Err(StoreError::Integrity {
+                what: key.path().display().to_string(),
+                why,
+            });
         }
         let mut content = Vec::with_capacity(usize::try_from(stored.len()).unwrap_or(0));
-        stored.file().take(bytes_max).read_to_end(&mut content).map_err(failed)?;
+        stored
+            .file()
+            .take(bytes_max)
+            .read_to_end(&mut content)
+            .map_err(failed)?;
         Ok(Some(content.into()))
     }
 
@@ -125,48 +140,19 @@ impl FsStore {
     /// When the disk fails or is full; what was there stays.
     pub fn put_small(&self, key: &Key, content: &[u8]) -> Result<(), StoreError> {
         let failed = |error| StoreError::io(format!("write {}", key.path().display()), error);
-        let (temporary, mut file) = self.temporary()?;
-        let path = self.root.join(key.path());
-        let written = file.write_all(content).and_then(|()| {
-            if key.is_private() {
-                file.sync_data()?;
-            }
-            place(&temporary, &path)?;
-            if key.is_private() { sync_folder(&path) } else { Ok(()) }
-        });
-        if let Err(error) = written {
-            let _ = std::fs::remove_file(&temporary);
-            return Err(failed(error));
-        }
-        if key.is_evictable() {
-            self.quota.added(content.len() as u64);
-        }
-        Ok(())
+        let temporary = self.tree.temporary().map_err(failed)?;
+        temporary.file().write_all(content).map_err(failed)?;
+        self.tree.publish(temporary, key).map_err(failed)
     }
 
-    /// Keeps a file that is on disk already under a second key, without copying where it can.
+    /// Keeps a file that is on disk already under a second key, without copying where it can; what
+    /// the second key holds already stays.
     ///
     /// # Errors
-    /// When the disk fails; `false` when there is nothing under `from`.
+    /// When the disk fails; `false` when there is nothing under either.
     pub fn link(&self, from: &Key, to: &Key) -> Result<bool, StoreError> {
-        let failed = |error| StoreError::io(format!("keep {}", to.path().display()), error);
-        let (source, path) = (self.root.join(from.path()), self.root.join(to.path()));
-        if path.exists() {
-            return Ok(true);
-        }
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(failed)?;
-        }
-        match std::fs::hard_link(&source, &path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) if is_absence(&error) => return Ok(false),
-            Err(error) => return Err(failed(error)),
-        }
-        if to.is_private() {
-            sync_folder(&path).map_err(failed)?;
-        }
-        Ok(true)
+        let linked = self.tree.link(from, to);
+        linked.map_err(|error| StoreError::io(format!("keep {}", to.path().display()), error))
     }
 
     /// Removes what is kept under a key; readers that have it open keep it. `false`: nothing was there.
@@ -174,17 +160,30 @@ impl FsStore {
     /// # Errors
     /// When the disk fails.
     pub fn remove(&self, key: &Key) -> Result<bool, StoreError> {
-        match std::fs::remove_file(self.root.join(key.path())) {
-            Ok(()) => Ok(true),
-            Err(error) if is_absence(&error) => Ok(false),
-            Err(error) => Err(StoreError::io(format!("remove {}", key.path().display()), error)),
-        }
+        let removed = self.tree.remove(key);
+        removed.map_err(|error| StoreError::io(format!("remove {}", key.path().display()), error))
+    }
+
+    /// Goes through all files and sidecars, those of mirrors first; lazily, in no order.
+    #[must_use]
+    pub fn contents(&self) -> Contents {
+        Contents::below(self.tree.root())
+    }
+
+    /// Reads what is kept under a key from end to end, to compare its digest with [`Key::sha256`].
+    /// It does not count as having been asked for.
+    ///
+    /// # Errors
+    /// When the disk fails; absence is `None`.
+    pub fn digest(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        let digest = digest_of(&self.tree.path(key));
+        digest.map_err(|error| StoreError::io(format!("read {}", key.path().display()), error))
     }
 
     /// Starts a file whose content is still to come; needs a runtime to write on.
     ///
     /// # Errors
-    /// When no temporary file can be made.
+    /// When no temporary file can be made, or more is declared than allowed.
     pub fn draft(
         &self,
         what: &str,
@@ -192,48 +191,126 @@ impl FsStore {
         declared: Option<u64>,
         bytes_max: u64,
     ) -> Result<Draft, StoreError> {
-        let (temporary, file) = self.temporary()?;
-        let reader = File::open(&temporary)
-            .map_err(|error| StoreError::io(format!("read {} while it grows", what), error))?;
-        let quota = Arc::clone(&self.quota);
-        let published = Box::new(move |key: &Key, size: u64| {
-            if key.is_evictable() {
-                quota.added(size);
+        let (tree, what) = (Arc::clone(&self.tree), what.to_owned());
+        Draft::start(Plan {
+            tree,
+            what,
+            promised,
+            declared,
+            bytes_max,
+            is_upload: false,
+        })
+    }
+
+    /// Starts a file that somebody uploads: what it should be is known only when it is here, so
+    /// [`Draft::digests`] tells everything that may be compared.
+    ///
+    /// # Errors
+    /// When no temporary file can be made.
+    pub fn upload_draft(&self, what: &str, bytes_max: u64) -> Result<Draft, StoreError> {
+        let (tree, what) = (Arc::clone(&self.tree), what.to_owned());
+        Draft::start(Plan {
+            tree,
+            what,
+            promised: Hashes::default(),
+            declared: None,
+            bytes_max,
+            is_upload: true,
+        })
+    }
+
+    /// Removes the pages, lists and learned facts of a mirror, whose upstream is another one now;
+    /// blocking.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn remove_pages(&self, index: &IndexName) -> Result<(), StoreError> {
+        for folder in Key::folders_of(index) {
+            match std::fs::remove_dir_all(self.tree.root().join(&folder)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(StoreError::io(
+                        format!("remove {}", folder.display()),
+                        error,
+                    ));
+                }
+                Ok(()) | Err(_) => {}
             }
-        });
-        let (root, what) = (self.root.clone(), what.to_owned());
-        let plan = Plan { root, temporary, what, promised, declared, bytes_max, published };
-        Ok(Draft::start(plan, file, reader))
-    }
-
-    fn temporary(&self) -> Result<(PathBuf, File), StoreError> {
-        let number = self.counter.fetch_add(1, Ordering::Relaxed);
-        let unique = self.quota.unique();
-        let name = format!("{}-{unique:x}-{number}", std::process::id());
-        let path = self.root.join(TEMPORARY).join(name);
-        let file = OpenOptions::new().write(true).create_new(true).open(&path);
-        let file = file.map_err(|error| StoreError::io("make a temporary file", error))?;
-        Ok((path, file))
+        }
+        Ok(())
     }
 }
 
-/// Whether an error says that there is no such file.
-fn is_absence(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::IndexName;
+    use crate::model::ProjectName;
+    use crate::model::Sha256;
 
-/// Removes the temporary files of processes that are gone.
-fn remove_leftovers(folder: &Path) -> io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let process = name.to_string_lossy().split('-').next().and_then(|id| id.parse::<u32>().ok());
-        let lives = process.is_some_and(|id| {
-            id != std::process::id() && Path::new("/proc").join(id.to_string()).exists()
-        });
-        if !lives {
-            std::fs::remove_file(entry.path())?;
+    fn store() -> (tempfile::TempDir, FsStore) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FsStore::open(&folder.path().join("data/store"), 1_000).unwrap();
+        (folder, store)
+    }
+
+    fn page() -> Key {
+        let index = IndexName::parse("root/mirror").unwrap();
+        Key::Page {
+            index,
+            project: ProjectName::parse("six").unwrap(),
         }
     }
-    Ok(())
+
+    #[test]
+    fn what_is_put_is_read_back_until_it_is_removed() {
+        let (_folder, store) = store();
+        assert_eq!(store.read_small(&page(), 10).unwrap(), None);
+        store.put_small(&page(), b"old").unwrap();
+        let open = store.open_file(&page()).unwrap().unwrap();
+        store.put_small(&page(), b"newer").unwrap();
+        assert_eq!(store.read_small(&page(), 10).unwrap().unwrap(), "newer");
+        let mut old = String::new();
+        open.file().read_to_string(&mut old).unwrap();
+        assert_eq!((old.as_str(), open.len()), ("old", 3));
+        assert!(store.remove(&page()).unwrap());
+        assert!(!store.remove(&page()).unwrap());
+        assert!(store.open_file(&page()).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_too_long_is_an_error_and_not_cut() {
+        let (_folder, store) = store();
+        store.put_small(&page(), b"12345").unwrap();
+        assert_eq!(store.read_small(&page(), 5).unwrap().unwrap(), "12345");
+        let error = store.read_small(&page(), 4).unwrap_err();
+        assert!(matches!(error, StoreError::Integrity { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_not_an_absent_file() {
+        let (folder, store) = store();
+        let path = folder.path().join("data/store").join(page().path());
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        let error = store.open_file(&page()).unwrap_err();
+        assert!(matches!(error, StoreError::Io { .. }), "{error}");
+        let error = FsStore::open(&path, 0).unwrap_err().to_string();
+        assert!(error.starts_with("open the store in "), "{error}");
+    }
+
+    #[test]
+    fn a_linked_file_stays_when_the_first_is_gone() {
+        let (_folder, store) = store();
+        let digest = Sha256::of(b"wheel");
+        let (mirror, private) = (Key::MirrorFile(digest), Key::PrivateFile(digest));
+        assert!(!store.link(&mirror, &private).unwrap());
+        store.put_small(&mirror, b"wheel").unwrap();
+        assert!(store.link(&mirror, &private).unwrap());
+        assert!(store.link(&mirror, &private).unwrap());
+        assert_eq!(store.quota().used_bytes(), 5);
+        assert!(store.remove(&mirror).unwrap());
+        assert_eq!(store.quota().used_bytes(), 0);
+        assert!(store.link(&mirror, &private).unwrap());
+        assert_eq!(store.read_small(&private, 10).unwrap().unwrap(), "wheel");
+    }
 }

@@ -40,10 +40,34 @@ pub(super) struct Release {
 }
 
 impl Growing {
-    /// A file of which nothing has arrived yet, and the hand that releases it.
-    pub(super) fn new(file: File, declared: Option<u64>) -> (Self, Release) {
+    /// A file that somebody else releases, such as a test of the doors.
+    #[must_use]
+    pub fn new(file: File) -> (Self, watch::Sender<Readable>) {
         let (sender, state) = watch::channel(Readable::Until(0));
-        (Self { file, declared, state }, Release { state: sender, declared })
+        (
+            Self {
+                file,
+                declared: None,
+                state,
+            },
+            sender,
+        )
+    }
+
+    /// A file of which nothing has arrived yet, and the hand that releases it.
+    pub(super) fn arriving(file: File, declared: Option<u64>) -> (Self, Release) {
+        let (sender, state) = watch::channel(Readable::Until(0));
+        (
+            Self {
+                file,
+                declared,
+                state,
+            },
+            Release {
+                state: sender,
+                declared,
+            },
+        )
     }
 
     /// The file, for reading at offsets that are released.
@@ -77,7 +101,10 @@ impl Growing {
 impl Release {
     /// So many bytes are written; all but the held back ones may be read.
     pub(super) fn written(&self, bytes: u64) {
-        let end = self.declared.unwrap_or(bytes).min(bytes.saturating_add(HELD_BACK_BYTES));
+        let end = self
+            .declared
+            .unwrap_or(bytes)
+            .min(bytes.saturating_add(HELD_BACK_BYTES));
         let until = bytes.min(end.saturating_sub(HELD_BACK_BYTES));
         self.state.send_if_modified(|now| {
             let moved = matches!(now, Readable::Until(before) if *before < until);
@@ -93,18 +120,26 @@ impl Release {
         self.state.send_replace(Readable::Complete(length));
     }
 
-    /// It will never be whole.
+    /// It will never be whole. What was verified stays readable, even if it could not be kept.
     pub(super) fn failed(&self, why: &str) {
-        self.state.send_replace(Readable::Failed(why.into()));
+        self.state.send_if_modified(|now| match now {
+            Readable::Until(_) => {
+                *now = Readable::Failed(why.into());
+                true
+            }
+            Readable::Complete(_) | Readable::Failed(_) => false,
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     fn growing(declared: Option<u64>) -> (Growing, Release) {
-        Growing::new(tempfile::tempfile().unwrap(), declared)
+        Growing::arriving(tempfile::tempfile().unwrap(), declared)
     }
 
     #[tokio::test]
@@ -113,7 +148,10 @@ mod tests {
         for declared in [None, Some(MIB)] {
             let (growing, release) = growing(declared);
             release.written(MIB);
-            assert_eq!(growing.readable(0).await, Readable::Until(MIB - HELD_BACK_BYTES));
+            assert_eq!(
+                growing.readable(0).await,
+                Readable::Until(MIB - HELD_BACK_BYTES)
+            );
             release.complete(MIB);
             assert_eq!(growing.readable(MIB - 1).await, Readable::Complete(MIB));
         }
@@ -131,9 +169,65 @@ mod tests {
         let (growing, release) = growing(None);
         drop(release);
         assert!(matches!(growing.settled().await, Readable::Failed(_)));
-        let (growing, release) = super::tests::growing(Some(10));
+        let (growing, release) = self::growing(Some(10));
         release.written(10);
         release.failed("cut");
         assert_eq!(growing.readable(0).await, Readable::Failed("cut".into()));
+    }
+
+    #[tokio::test]
+    async fn nothing_of_a_small_file_is_read_before_it_is_verified() {
+        for declared in [None, Some(HELD_BACK_BYTES)] {
+            let (growing, release) = growing(declared);
+            release.written(HELD_BACK_BYTES);
+            assert!(growing.readable(0).now_or_never().is_none(), "{declared:?}");
+            release.complete(HELD_BACK_BYTES);
+            assert_eq!(
+                growing.readable(0).await,
+                Readable::Complete(HELD_BACK_BYTES)
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_verified_stays_so() {
+        let (growing, release) = growing(None);
+        release.complete(10);
+        release.written(10);
+        release.failed("the disk is full");
+        drop(release);
+        assert_eq!(growing.settled().await, Readable::Complete(10));
+    }
+
+    #[test]
+    fn what_may_be_read_never_reaches_the_end_and_never_goes_back() {
+        const MIB: u64 = 1 << 20;
+        for declared in [
+            None,
+            Some(0),
+            Some(1),
+            Some(HELD_BACK_BYTES),
+            Some(MIB),
+            Some(u64::MAX),
+        ] {
+            let (growing, release) = growing(declared);
+            let mut before = 0;
+            for written in (0..=MIB).step_by(10_000) {
+                release.written(written);
+                let Readable::Until(until) = *growing.state.borrow() else {
+                    panic!()
+                };
+                assert!(
+                    before <= until && until <= written,
+                    "{declared:?} {written}"
+                );
+                let length = declared.unwrap_or(written);
+                assert!(
+                    until <= length.saturating_sub(HELD_BACK_BYTES),
+                    "{declared:?} {written}"
+                );
+                before = until;
+            }
+        }
     }
 }

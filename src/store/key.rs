@@ -1,5 +1,6 @@
 //! What is kept: one enum that knows each thing's path and whether it may be evicted.
 
+use std::path::Path;
 use std::path::PathBuf;
 
 use crate::model::IndexName;
@@ -53,15 +54,20 @@ impl Key {
     #[must_use]
     pub fn path(&self) -> PathBuf {
         match self {
-            Self::MirrorFile(digest) => content("files", digest, ""),
-            Self::MirrorMetadata(wheel) => content("files", wheel, ".metadata"),
-            Self::PrivateFile(digest) => content("private", digest, ""),
-            Self::PrivateMetadata(wheel) => content("private", wheel, ".metadata"),
+            Self::MirrorFile(digest) => content(EVICTABLE_FOLDER, digest, ""),
+            Self::MirrorMetadata(wheel) => content(EVICTABLE_FOLDER, wheel, METADATA_ENDING),
+            Self::PrivateFile(digest) => content(PRIVATE_FOLDER, digest, ""),
+            Self::PrivateMetadata(wheel) => content(PRIVATE_FOLDER, wheel, METADATA_ENDING),
             Self::Page { index, project } => page(index, project, "json"),
             Self::Learned { index, project } => page(index, project, "learned"),
             Self::ProjectList { index } => of_index("lists", index).join("projects.txt"),
             Self::RenderedList { index, variant } => of_index("lists", index).join(variant),
         }
+    }
+
+    /// The folders of everything that is kept of one index's pages and lists.
+    pub(super) fn folders_of(index: &IndexName) -> [PathBuf; 2] {
+        [of_index("pages", index), of_index("lists", index)]
     }
 
     /// Whether the bytes belong to people and must survive a power cut once answered for.
@@ -93,22 +99,75 @@ impl Key {
     }
 }
 
+impl Key {
+    /// Whether it is answered as it is, byte for byte, without being read first.
+    pub(super) fn is_content(&self) -> bool {
+        self.is_private() || self.is_evictable()
+    }
+
+    /// The digest that what is kept must have; nothing where the key does not say.
+    #[must_use]
+    pub fn sha256(&self) -> Option<Sha256> {
+        match self {
+            Self::MirrorFile(digest) | Self::PrivateFile(digest) => Some(*digest),
+            Self::MirrorMetadata(_)
+            | Self::PrivateMetadata(_)
+            | Self::Page { .. }
+            | Self::Learned { .. }
+            | Self::ProjectList { .. }
+            | Self::RenderedList { .. } => None,
+        }
+    }
+
+    /// The key of content at a path below the root; nothing for any other path.
+    pub(super) fn of_content(path: &Path) -> Option<Self> {
+        let mut parts = path.iter().map(|part| part.to_str());
+        let (folder, spread, name) = (parts.next()??, parts.next()??, parts.next()??);
+        let (rest, is_metadata) = match name.strip_suffix(METADATA_ENDING) {
+            Some(rest) => (rest, true),
+            None => (name, false),
+        };
+        let digest = Sha256::parse(&format!("{spread}{rest}")).ok()?;
+        let key = match (folder, is_metadata) {
+            (EVICTABLE_FOLDER, false) => Self::MirrorFile(digest),
+            (EVICTABLE_FOLDER, true) => Self::MirrorMetadata(digest),
+            (PRIVATE_FOLDER, false) => Self::PrivateFile(digest),
+            (PRIVATE_FOLDER, true) => Self::PrivateMetadata(digest),
+            _ => return None,
+        };
+        // One spelling only: not upper case, not another spread, nothing below.
+        (key.path() == path).then_some(key)
+    }
+}
+
 /// Folder of everything that `cache.disk` counts.
 pub(super) const EVICTABLE_FOLDER: &str = "files";
 
+/// Folder of what stages hold.
+pub(super) const PRIVATE_FOLDER: &str = "private";
+
+/// What a sidecar has after the digest of its wheel.
+const METADATA_ENDING: &str = ".metadata";
+
 fn content(folder: &str, digest: &Sha256, ending: &str) -> PathBuf {
     let hex = digest.to_hex();
-    PathBuf::from(folder).join(&hex[..2]).join(format!("{}{ending}", &hex[2..]))
+    PathBuf::from(folder)
+        .join(&hex[..2])
+        .join(format!("{}{ending}", &hex[2..]))
 }
 
 fn of_index(folder: &str, index: &IndexName) -> PathBuf {
-    PathBuf::from(folder).join(segment(index.user())).join(segment(index.index()))
+    PathBuf::from(folder)
+        .join(segment(index.user()))
+        .join(segment(index.index()))
 }
 
 fn page(index: &IndexName, project: &ProjectName, ending: &str) -> PathBuf {
     let name = segment(project.as_str());
     let spread = &Sha256::of(project.as_str().as_bytes()).to_hex()[..2];
-    of_index("pages", index).join(spread).join(format!("{name}.{ending}"))
+    of_index("pages", index)
+        .join(spread)
+        .join(format!("{name}.{ending}"))
 }
 
 /// A name as one path segment. Whatever is not a lower-case letter, a digit, `-` or `_` is written
@@ -143,9 +202,18 @@ mod tests {
         let index = IndexName::parse("Me@x.org/Dév").unwrap();
         let project = ProjectName::parse("six").unwrap();
         let path = Key::Page { index, project }.path();
-        assert!(path.starts_with("pages/%4de%40x%2eorg/%44%c3%a9v"), "{path:?}");
+        assert!(
+            path.starts_with("pages/%4de%40x%2eorg/%44%c3%a9v"),
+            "{path:?}"
+        );
         let digest = Sha256::of(b"");
-        assert!(Key::MirrorMetadata(digest).path().to_str().unwrap().starts_with("files/e3/b0c4"));
+        assert!(
+            Key::MirrorMetadata(digest)
+                .path()
+                .to_str()
+                .unwrap()
+                .starts_with("files/e3/b0c4")
+        );
     }
 
     #[test]
@@ -154,6 +222,33 @@ mod tests {
         let (long, longer) = ("é".repeat(100), "é".repeat(101));
         assert_ne!(segment(&long), segment(&longer));
         assert!(segment(&long).len() <= SEGMENT_MAX);
+    }
+
+    #[test]
+    fn content_is_recognised_by_its_path_and_nothing_else_is() {
+        let digest = Sha256::of(b"");
+        let keys = [
+            Key::MirrorFile(digest),
+            Key::MirrorMetadata(digest),
+            Key::PrivateFile(digest),
+            Key::PrivateMetadata(digest),
+        ];
+        for key in keys {
+            assert_eq!(Key::of_content(&key.path()), Some(key));
+        }
+        let hex = digest.to_hex();
+        let odd = [
+            "files".to_owned(),
+            format!("files/{hex}"),
+            format!("pages/{}/{}", &hex[..2], &hex[2..]),
+            format!("files/{}/{}", &hex[..4], &hex[4..]),
+            format!("files/{}/{}", &hex[..2], hex[2..].to_uppercase()),
+            format!("files/{}/{}/below", &hex[..2], &hex[2..]),
+            format!("files/{}/{}.part", &hex[..2], &hex[2..]),
+        ];
+        for path in odd {
+            assert_eq!(Key::of_content(Path::new(&path)), None, "{path}");
+        }
     }
 
     proptest! {

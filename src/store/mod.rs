@@ -4,17 +4,27 @@
 //! written to `tmp/` and renamed. Absence is `Ok(None)`; a disk that fails is an error, never absence.
 //! Opening a store costs the same however much it holds.
 
+mod contents;
 mod digester;
 mod draft;
 mod error;
 mod fs;
 mod growing;
 mod key;
+#[cfg(test)]
+mod laws;
 mod quota;
+mod temporary;
+mod tree;
+mod walk;
+mod writer;
 
-pub use draft::{Draft, Stored};
+pub use contents::{Contents, Kept};
+pub use digester::Digests;
+pub use draft::Draft;
 pub use error::StoreError;
 pub use fs::{FsStore, StoredFile};
 pub use growing::{Growing, HELD_BACK_BYTES, Readable};
 pub use key::Key;
 pub use quota::{Evicted, Quota, Usage};
+pub use writer::Stored;

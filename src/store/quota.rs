@@ -2,12 +2,12 @@
 //!
 //! When something was last asked for is noted in memory and written to the files' access times in
 //! batches, off the request path; so the order survives a restart without records. How much is kept
-//! is known after one scan in the background and counted from then on.
+//! is known after one scan in the background and counted from then on. What comes or goes during a
+//! scan may be counted twice until the next one, never missed: a quota is better kept than filled.
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io;
-use std::path::Path;
+use std::fs::TryLockError;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -16,7 +16,6 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use rustix::fs::AtFlags;
-use rustix::fs::FlockOperation;
 use rustix::fs::Timespec;
 use rustix::fs::Timestamps;
 use rustix::fs::UTIME_NOW;
@@ -25,9 +24,12 @@ use rustix::fs::UTIME_OMIT;
 use super::error::StoreError;
 use super::key::EVICTABLE_FOLDER;
 use super::key::Key;
+use super::tree::is_absence;
+use super::walk::Walk;
 
-/// An eviction goes down to this share of the limit, so that not every fill starts another.
-const LOW_WATER_PERCENT: u64 = 90;
+/// An eviction frees this part of the limit besides what exceeds it (a tenth), so that not every fill
+/// starts another.
+const HEADROOM_DIVISOR: u64 = 10;
 
 /// Most keys noted between two batches: beyond that the rest keeps its older time.
 const TOUCHED_MAX: usize = 100_000;
@@ -39,7 +41,6 @@ pub struct Quota {
     bytes_max: u64,
     used: AtomicU64,
     touched: Mutex<HashSet<Key>>,
-    unique: u64,
 }
 
 /// What evictable content takes.
@@ -68,19 +69,12 @@ struct Found {
 
 impl Quota {
     pub(super) fn new(root: PathBuf, bytes_max: u64) -> Self {
-        let unique = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0_u8);
         Self {
             root,
             bytes_max,
             used: AtomicU64::new(0),
             touched: Mutex::new(HashSet::new()),
-            unique,
         }
-    }
-
-    /// A number that no other process has, for temporary names.
-    pub(super) fn unique(&self) -> u64 {
-        self.unique
     }
 
     /// Bytes in use, as far as they are known.
@@ -95,8 +89,18 @@ impl Quota {
         self.used_bytes() > self.bytes_max
     }
 
-    pub(super) fn added(&self, bytes: u64) {
-        self.used.fetch_add(bytes, Ordering::Relaxed);
+    /// Counts that so many bytes are where so many others were.
+    pub(super) fn replaced(&self, before: u64, after: u64) {
+        self.change(|used| used.saturating_add(after).saturating_sub(before));
+    }
+
+    fn change(&self, next: impl Fn(u64) -> u64) {
+        // The closure always answers, so this cannot fail.
+        let _ = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                Some(next(used))
+            });
     }
 
     /// Notes that something was asked for.
@@ -107,14 +111,24 @@ impl Quota {
         }
     }
 
-    /// Writes what was noted since the last batch; blocking.
+    /// Writes what was noted since the last batch; blocking. To be called now and then, and before
+    /// the process ends. Within one batch all count as asked for at the same time.
     pub fn write_touches(&self) {
         let mut noted = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
         let touched = std::mem::take(&mut *noted);
         drop(noted);
-        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
-        let unchanged = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-        let times = Timestamps { last_access: now, last_modification: unchanged };
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_NOW,
+        };
+        let unchanged = Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        };
+        let times = Timestamps {
+            last_access: now,
+            last_modification: unchanged,
+        };
         for key in touched {
             // Evicted meanwhile, or not our file: it only keeps its older time.
             let path = self.root.join(key.path());
@@ -127,83 +141,241 @@ impl Quota {
     /// # Errors
     /// When the disk fails.
     pub fn scan(&self) -> Result<Usage, StoreError> {
-        let found = self.find()?;
-        let bytes = found.iter().map(|found| found.bytes).sum();
-        self.used.store(bytes, Ordering::Relaxed);
-        Ok(Usage { files: found.len() as u64, bytes })
+        let before = self.used_bytes();
+        let usage = self.count()?;
+        self.counted(before, usage.bytes, 0);
+        Ok(usage)
     }
 
     /// Removes what was not asked for the longest until usage is below the low-water mark; blocking.
     /// Only one process at a time evicts; the other's call does nothing.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// When the disk fails. What cannot be removed does not keep the rest from being removed.
     pub fn evict(&self) -> Result<Evicted, StoreError> {
         self.write_touches();
-        let Some(_lock) = self.lock()? else { return Ok(Evicted::default()) };
-        let mut found = self.find()?;
-        let mut used: u64 = found.iter().map(|found| found.bytes).sum();
+        let Some(_lock) = self.lock()? else {
+            return Ok(Evicted::default());
+        };
+        let before = self.used_bytes();
+        let mut found = self.walk(|one| one)?.collect::<Result<Vec<_>, _>>()?;
+        let total: u64 = found.iter().map(|found| found.bytes).sum();
         let mut evicted = Evicted::default();
-        if used > self.bytes_max {
-            found.sort_by_key(|found| found.used_at);
-            let target = self.bytes_max / 100 * LOW_WATER_PERCENT;
+        let mut failure = None;
+        if total > self.bytes_max {
+            found.sort_unstable_by_key(|one| one.used_at);
+            let mut surplus = total - (self.bytes_max - self.bytes_max / HEADROOM_DIVISOR);
             for one in found {
-                if used <= target {
+                if surplus == 0 {
                     break;
                 }
-                std::fs::remove_file(&one.path)
-                    .or_else(|error| if is_absent(&error) { Ok(()) } else { Err(error) })
-                    .map_err(|error| StoreError::io(format!("evict {}", one.path.display()), error))?;
-                used -= one.bytes;
-                evicted.files += 1;
-                evicted.bytes += one.bytes;
+                match std::fs::remove_file(&one.path) {
+                    Ok(()) => {
+                        evicted.files += 1;
+                        evicted.bytes += one.bytes;
+                    }
+                    // Somebody else removed it, and counted that.
+                    Err(error) if is_absence(&error) => {}
+                    Err(error) => {
+                        let doing = format!("evict {}", one.path.display());
+                        failure.get_or_insert(StoreError::io(doing, error));
+                        continue;
+                    }
+                }
+                surplus = surplus.saturating_sub(one.bytes);
             }
         }
-        self.used.store(used, Ordering::Relaxed);
-        Ok(evicted)
+        self.counted(before, total, evicted.bytes);
+        failure.map_or(Ok(evicted), Err)
+    }
+
+    /// Takes over the result of a scan: what changed since it began is on top of it.
+    fn counted(&self, before: u64, total: u64, evicted: u64) {
+        self.change(|now| {
+            let changed = now.saturating_add(total).saturating_sub(before);
+            changed.max(total).saturating_sub(evicted)
+        });
+    }
+
+    /// Counts what is kept, without taking the result over.
+    pub(super) fn count(&self) -> Result<Usage, StoreError> {
+        self.walk(|one| one.bytes)?
+            .try_fold(Usage::default(), |usage, bytes| {
+                Ok(Usage {
+                    files: usage.files + 1,
+                    bytes: usage.bytes + bytes?,
+                })
+            })
     }
 
     fn lock(&self) -> Result<Option<File>, StoreError> {
         let path = self.root.join("evict.lock");
         let failed = |error| StoreError::io(format!("lock {}", path.display()), error);
         let file = File::create(&path).map_err(failed)?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match file.try_lock() {
             Ok(()) => Ok(Some(file)),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-            Err(error) => Err(failed(error.into())),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
         }
     }
 
-    fn find(&self) -> Result<Vec<Found>, StoreError> {
-        let mut found = Vec::new();
+    fn walk<T>(
+        &self,
+        keep: impl Fn(Found) -> T,
+    ) -> Result<impl Iterator<Item = Result<T, StoreError>>, StoreError> {
         let folder = self.root.join(EVICTABLE_FOLDER);
-        collect(&folder, &mut found)
-            .map_err(|error| StoreError::io(format!("scan {}", folder.display()), error))?;
-        Ok(found)
+        let doing = format!("scan {}", folder.display());
+        let walk = Walk::new(&folder).map_err(|error| StoreError::io(doing.clone(), error))?;
+        Ok(walk.map(move |met| {
+            met.and_then(|(path, metadata)| {
+                let used_at = metadata.accessed().or_else(|_| metadata.modified())?;
+                Ok(keep(Found {
+                    used_at,
+                    bytes: metadata.len(),
+                    path,
+                }))
+            })
+            .map_err(|error| StoreError::io(doing.clone(), error))
+        }))
     }
 }
 
-fn is_absent(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Sha256;
+    use crate::store::FsStore;
 
-fn collect(folder: &Path, found: &mut Vec<Found>) -> io::Result<()> {
-    let entries = match std::fs::read_dir(folder) {
-        Err(error) if is_absent(&error) => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        let metadata = match entry.metadata() {
-            Err(error) if is_absent(&error) => continue,
-            metadata => metadata?,
+    const BYTES: usize = 40;
+
+    fn mirror_file(name: &str) -> Key {
+        Key::MirrorFile(Sha256::of(name.as_bytes()))
+    }
+
+    fn private_file(name: &str) -> Key {
+        Key::PrivateFile(Sha256::of(name.as_bytes()))
+    }
+
+    /// Keeps a file and sets when it was last asked for, in seconds.
+    fn keep(store: &FsStore, folder: &tempfile::TempDir, key: &Key, used_at: i64) {
+        store.put_small(key, &[0; BYTES]).unwrap();
+        let at = Timespec {
+            tv_sec: used_at,
+            tv_nsec: 0,
         };
-        if metadata.is_dir() {
-            collect(&entry.path(), found)?;
-        } else {
-            let used_at = metadata.accessed().or_else(|_| metadata.modified())?;
-            found.push(Found { used_at, bytes: metadata.len(), path: entry.path() });
+        let times = Timestamps {
+            last_access: at,
+            last_modification: at,
+        };
+        let path = folder.path().join(key.path());
+        rustix::fs::utimensat(rustix::fs::CWD, path, &times, AtFlags::empty()).unwrap();
+    }
+
+    fn is_kept(folder: &tempfile::TempDir, key: &Key) -> bool {
+        folder.path().join(key.path()).exists()
+    }
+
+    #[test]
+    fn what_was_not_asked_for_the_longest_goes_first_over_a_restart_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FsStore::open(folder.path(), 100).unwrap();
+        let names = ["c", "a", "d", "b"];
+        for (used_at, name) in names.iter().enumerate() {
+            keep(&store, &folder, &mirror_file(name), 1_000 + used_at as i64);
+        }
+        assert!(store.open_file(&mirror_file("c")).unwrap().is_some());
+        store.quota().write_touches();
+        drop(store);
+        let store = FsStore::open(folder.path(), 100).unwrap();
+        assert!(!store.quota().is_exceeded());
+        assert_eq!(
+            store.quota().scan().unwrap(),
+            Usage {
+                files: 4,
+                bytes: 160
+            }
+        );
+        assert!(store.quota().is_exceeded());
+        assert_eq!(
+            store.quota().evict().unwrap(),
+            Evicted {
+                files: 2,
+                bytes: 80
+            }
+        );
+        assert_eq!(
+            names.map(|name| is_kept(&folder, &mirror_file(name))),
+            [true, false, false, true]
+        );
+        assert_eq!(store.quota().used_bytes(), 80);
+        assert_eq!(store.quota().evict().unwrap(), Evicted::default());
+    }
+
+    #[test]
+    fn what_people_hold_and_what_is_open_outlives_every_eviction() {
+        use std::io::Read as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let store = FsStore::open(folder.path(), 0).unwrap();
+        keep(&store, &folder, &private_file("a"), 1);
+        keep(&store, &folder, &Key::PrivateMetadata(Sha256::of(b"a")), 1);
+        keep(&store, &folder, &mirror_file("b"), 2);
+        keep(&store, &folder, &Key::MirrorMetadata(Sha256::of(b"b")), 2);
+        assert!(store.link(&mirror_file("b"), &private_file("b")).unwrap());
+        let open = store.open_file(&mirror_file("b")).unwrap().unwrap();
+        let evicted = store.quota().evict().unwrap();
+        assert_eq!(
+            evicted,
+            Evicted {
+                files: 2,
+                bytes: 2 * BYTES as u64
+            }
+        );
+        assert!(!is_kept(&folder, &mirror_file("b")));
+        assert!(is_kept(&folder, &private_file("a")) && is_kept(&folder, &private_file("b")));
+        assert!(is_kept(&folder, &Key::PrivateMetadata(Sha256::of(b"a"))));
+        let mut content = Vec::new();
+        open.file().read_to_end(&mut content).unwrap();
+        assert_eq!(content, [0; BYTES]);
+    }
+
+    #[test]
+    fn one_process_at_a_time_evicts() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (
+            FsStore::open(folder.path(), 0).unwrap(),
+            FsStore::open(folder.path(), 0).unwrap(),
+        );
+        keep(&first, &folder, &mirror_file("a"), 1);
+        let lock = first.quota().lock().unwrap();
+        assert!(lock.is_some());
+        assert_eq!(second.quota().evict().unwrap(), Evicted::default());
+        drop(lock);
+        assert_eq!(second.quota().evict().unwrap().files, 1);
+    }
+
+    #[test]
+    fn what_comes_and_goes_during_a_scan_is_never_missed() {
+        // Known before, known when the scan ends, found by it, evicted: known afterwards.
+        let table = [
+            (0, 0, 100, 0, 100),
+            (50, 50, 40, 0, 40),
+            (50, 60, 50, 0, 60),
+            (50, 60, 60, 0, 70),
+            (50, 40, 50, 0, 50),
+            (50, 40, 40, 0, 40),
+            (50, 50, 50, 20, 30),
+            (0, 0, 0, 0, 0),
+        ];
+        for (before, now, total, evicted, expected) in table {
+            let quota = Quota::new(PathBuf::new(), 0);
+            quota.replaced(0, now);
+            quota.counted(before, total, evicted);
+            assert_eq!(
+                quota.used_bytes(),
+                expected,
+                "{before} {now} {total} {evicted}"
+            );
         }
     }
-    Ok(())
 }

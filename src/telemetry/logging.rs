@@ -10,11 +10,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// What is heard unless the operator says otherwise.
-///
-/// The HTTP machinery reports every client that breaks off or sends nonsense as an error. Such clients
-/// show as access lines and in `connections_refused_total`; as errors they would drown real ones.
-const DEFAULT_FILTER: &str = "info,pingora_core=warn,pingora_proxy=off,h2=warn,hyper=warn";
+/// What is heard unless the operator says otherwise, besides what the caller wants quieter.
+const DEFAULT_FILTER: &str = "info,h2=warn,hyper=warn";
 
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,30 +46,33 @@ impl LogFormat {
     }
 }
 
-/// Installs the program's logger on stderr, once. `filter` is in `RUST_LOG`'s language.
+/// Installs the program's logger on stderr, once. `filter` is the operator's, in `RUST_LOG`'s language;
+/// without it everything from `info` up is heard, except what `quiet` says in the same language.
 ///
 /// # Errors
 /// See [`LoggingError`].
-pub fn init_logging(format: LogFormat, filter: Option<&str>) -> Result<(), LoggingError> {
-    subscriber(format, filter, io::stderr)?
+pub fn init_logging(
+    format: LogFormat,
+    quiet: &str,
+    filter: Option<&str>,
+) -> Result<(), LoggingError> {
+    subscriber(format, quiet, filter, io::stderr)?
         .try_init()
         .map_err(LoggingError::Installed)
 }
 
 fn subscriber<W>(
     format: LogFormat,
+    quiet: &str,
     filter: Option<&str>,
     writer: W,
 ) -> Result<Box<dyn Subscriber + Send + Sync>, LoggingError>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = filter.unwrap_or(DEFAULT_FILTER);
-    let parsed = EnvFilter::builder().parse(filter);
-    let parsed = parsed.map_err(|source| LoggingError::Filter {
-        filter: filter.to_owned(),
-        source,
-    })?;
+    let filter = filter.map_or_else(|| format!("{DEFAULT_FILTER},{quiet}"), str::to_owned);
+    let parsed = EnvFilter::builder().parse(&filter);
+    let parsed = parsed.map_err(|source| LoggingError::Filter { filter, source })?;
     let shared = tracing_subscriber::fmt()
         .with_env_filter(parsed)
         .with_writer(writer);
@@ -112,7 +112,8 @@ mod tests {
     fn logged(format: LogFormat, filter: Option<&str>, speak: impl FnOnce()) -> String {
         let kept = Kept::default();
         let writer = kept.clone();
-        let subscriber = subscriber(format, filter, move || writer.clone()).unwrap();
+        let subscriber =
+            subscriber(format, "machinery=off", filter, move || writer.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, speak);
         let bytes = kept.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -132,14 +133,14 @@ mod tests {
 
     #[test]
     fn the_machinery_is_quiet_unless_asked() {
-        let speak = || tracing::error!(target: "pingora_proxy", "Fail to proxy: broken pipe");
+        let speak = || tracing::error!(target: "machinery", "broken pipe");
         assert_eq!(logged(LogFormat::Text, None, speak), "");
         assert!(logged(LogFormat::Text, Some("info"), speak).contains("broken pipe"));
     }
 
     #[test]
     fn a_bad_filter_is_named() {
-        let error = subscriber(LogFormat::Text, Some("cheesecloth=loud"), io::sink)
+        let error = subscriber(LogFormat::Text, "", Some("cheesecloth=loud"), io::sink)
             .err()
             .unwrap();
         assert!(error.to_string().contains("cheesecloth=loud"), "{error}");

@@ -1,7 +1,11 @@
 //! The integration tests: one binary.
 
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that panics has failed, and says where"
+)]
 
+mod doors;
 mod installers;
 mod refusals;
 mod shipped;

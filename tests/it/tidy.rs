@@ -21,12 +21,24 @@ const TABLE: &[(&str, &[&str])] = &[
     ("upstream", &["model", "page", "protocol", "telemetry"]),
     ("store", &["model", "telemetry"]),
     ("db", &["model", "telemetry"]),
-    ("cache", &["model", "page", "protocol", "telemetry", "clock"]),
+    (
+        "cache",
+        &["model", "page", "protocol", "telemetry", "clock"],
+    ),
     (
         "gateway",
         &[
-            "model", "policy", "page", "protocol", "telemetry", "config", "upstream", "store", "db",
-            "cache", "clock",
+            "model",
+            "policy",
+            "page",
+            "protocol",
+            "telemetry",
+            "config",
+            "upstream",
+            "store",
+            "db",
+            "cache",
+            "clock",
         ],
     ),
     ("listen", &["gateway", "protocol", "model", "telemetry"]),
@@ -53,19 +65,35 @@ fn sources() -> Vec<Source> {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let within = path.strip_prefix(&root).unwrap().to_owned();
-                let first = within.components().next().unwrap().as_os_str().to_string_lossy();
+                let first = within
+                    .components()
+                    .next()
+                    .unwrap()
+                    .as_os_str()
+                    .to_string_lossy();
                 let room = first.trim_end_matches(".rs").to_owned();
-                found.push(Source { room, text: fs::read_to_string(&path).unwrap(), path: within });
+                found.push(Source {
+                    room,
+                    text: fs::read_to_string(&path).unwrap(),
+                    path: within,
+                });
             }
         }
     }
-    assert!(found.len() > 10, "the sources are not where this test looks");
+    assert!(
+        found.len() > 10,
+        "the sources are not where this test looks"
+    );
     found
 }
 
 /// Lines of code that are not comments, with their numbers.
 fn code(source: &Source) -> impl Iterator<Item = (usize, &str)> {
-    let lines = source.text.lines().enumerate().map(|(at, line)| (at + 1, line));
+    let lines = source
+        .text
+        .lines()
+        .enumerate()
+        .map(|(at, line)| (at + 1, line));
     lines.filter(|(_, line)| !line.trim_start().starts_with("//"))
 }
 
@@ -88,14 +116,20 @@ fn rooms_import_only_what_the_table_allows() {
         }
         let row = TABLE.iter().find(|(room, _)| *room == source.room);
         let Some((_, allowed)) = row else {
-            wrong.push(format!("{}: no such room in the table", source.path.display()));
+            wrong.push(format!(
+                "{}: no such room in the table",
+                source.path.display()
+            ));
             continue;
         };
         for (number, line) in code(&source) {
             for room in rooms_named(line) {
                 if room != source.room && !allowed.contains(&room) {
                     let path = source.path.display();
-                    wrong.push(format!("{path}:{number}: {} may not import {room}", source.room));
+                    wrong.push(format!(
+                        "{path}:{number}: {} may not import {room}",
+                        source.room
+                    ));
                 }
             }
         }
@@ -106,13 +140,32 @@ fn rooms_import_only_what_the_table_allows() {
 #[test]
 fn the_ground_floor_is_pure() {
     let forbidden = [
-        "tokio::", "std::fs", "std::net", "std::env", "async fn", "SystemTime", "Instant::", "rand::",
-        "static mut", "LazyLock", "OnceLock",
+        "tokio::",
+        "std::fs",
+        "std::net",
+        "std::env",
+        "async fn",
+        "SystemTime",
+        "Instant::",
+        "rand::",
+        "static mut",
+        "LazyLock",
+        "OnceLock",
     ];
     let mut wrong = Vec::new();
-    for source in sources().iter().filter(|source| GROUND.contains(&source.room.as_str())) {
-        let end = source.text.find("#[cfg(test)]").unwrap_or(source.text.len());
-        let text = Source { text: source.text[..end].to_owned(), path: source.path.clone(), room: String::new() };
+    for source in sources()
+        .iter()
+        .filter(|source| GROUND.contains(&source.room.as_str()))
+    {
+        let end = source
+            .text
+            .find("#[cfg(test)]")
+            .unwrap_or(source.text.len());
+        let text = Source {
+            text: source.text[..end].to_owned(),
+            path: source.path.clone(),
+            room: String::new(),
+        };
         for (number, line) in code(&text) {
             for word in forbidden.iter().filter(|word| line.contains(**word)) {
                 wrong.push(format!("{}:{number}: {word}", source.path.display()));
@@ -139,7 +192,9 @@ fn pingora_stays_at_the_doors_and_writers_behind_the_management_door() {
                 wrong.push(format!("{path}:{number}: super::super"));
             }
             if line.trim_start().starts_with("use crate::{") {
-                wrong.push(format!("{path}:{number}: one `use crate::room::…;` per line"));
+                wrong.push(format!(
+                    "{path}:{number}: one `use crate::room::…;` per line"
+                ));
             }
         }
     }
@@ -154,10 +209,16 @@ fn files_hold_one_idea() {
         let is_door = source.path.file_name().is_some_and(|name| name == "mod.rs");
         let most = if is_door { DOOR_LINES_MAX } else { LINES_MAX };
         if lines > most {
-            wrong.push(format!("{}: {lines} lines, at most {most}", source.path.display()));
+            wrong.push(format!(
+                "{}: {lines} lines, at most {most}",
+                source.path.display()
+            ));
         }
         if !source.text.starts_with("//!") {
-            wrong.push(format!("{}: does not open with what it is for", source.path.display()));
+            wrong.push(format!(
+                "{}: does not open with what it is for",
+                source.path.display()
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

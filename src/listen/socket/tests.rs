@@ -1,6 +1,7 @@
 //! What leaves the socket when.
 
 use proptest::prelude::*;
+use tokio::io::AsyncReadExt;
 use tokio::runtime::Runtime;
 
 use super::*;
@@ -108,9 +109,9 @@ proptest! {
         let content = expected.clone();
         let received = runtime().block_on(async {
             let (mut socket, mut far) = pair(Duration::from_secs(5));
-            let server = async {
+            let server = async move {
                 let mut at = 0;
-                for step in &steps {
+                for step in steps {
                     match step {
                         Step::Write(size) => {
                             socket.write_all(&content[at..at + size]).await.unwrap();
@@ -121,7 +122,7 @@ proptest! {
                             while at < end {
                                 let mut from = at;
                                 let mut slices = Vec::new();
-                                for size in sizes {
+                                for size in &sizes {
                                     let to = (from + size).min(end);
                                     slices.push(IoSlice::new(&content[from..to]));
                                     from = to;
@@ -132,7 +133,7 @@ proptest! {
                         Step::Flush => socket.flush().await.unwrap(),
                     }
                 }
-                AsyncWriteExt::shutdown(&mut socket).await.unwrap();
+                socket.flush().await.unwrap();
             };
             let mut received = Vec::new();
             let client = far.read_to_end(&mut received);

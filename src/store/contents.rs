@@ -1,0 +1,209 @@
+//! Everything that is kept by digest, gone through lazily: for listing, checking and collecting.
+
+use std::fs::File;
+use std::io;
+use std::io::Read as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use rustix::fs::Timespec;
+use rustix::fs::Timestamps;
+use rustix::fs::UTIME_OMIT;
+
+use super::digester::Digester;
+use super::error::StoreError;
+use super::key::EVICTABLE_FOLDER;
+use super::key::Key;
+use super::key::PRIVATE_FOLDER;
+use super::tree::is_absence;
+use super::walk::Walk;
+use super::writer::Stored;
+use crate::model::Hashes;
+
+/// How much is read at one time while a digest is worked out.
+const READ_BYTES: usize = 128 * 1024;
+
+/// A file or sidecar that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Its key.
+    pub key: Key,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// When it was last asked for, as far as that was written down.
+    pub used_at: SystemTime,
+}
+
+/// Goes through all files and sidecars. Files that are not the store's are left out.
+pub struct Contents {
+    root: PathBuf,
+    folders: std::array::IntoIter<&'static str, 2>,
+    walk: Option<Walk>,
+}
+
+impl Contents {
+    pub(super) fn below(root: &Path) -> Self {
+        let folders = [EVICTABLE_FOLDER, PRIVATE_FOLDER].into_iter();
+        Self {
+            root: root.to_owned(),
+            folders,
+            walk: None,
+        }
+    }
+
+    fn next_kept(&mut self) -> io::Result<Option<Kept>> {
+        loop {
+            let Some(walk) = &mut self.walk else {
+                let Some(folder) = self.folders.next() else {
+                    return Ok(None);
+                };
+                self.walk = Some(Walk::new(&self.root.join(folder))?);
+                continue;
+            };
+            let Some(met) = walk.next() else {
+                self.walk = None;
+                continue;
+            };
+            let (path, metadata) = met?;
+            let key = path.strip_prefix(&self.root).ok().and_then(Key::of_content);
+            if let Some(key) = key {
+                let used_at = metadata.accessed().or_else(|_| metadata.modified())?;
+                return Ok(Some(Kept {
+                    key,
+                    bytes: metadata.len(),
+                    used_at,
+                }));
+            }
+        }
+    }
+}
+
+impl Iterator for Contents {
+    type Item = Result<Kept, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.next_kept().transpose()?;
+        let doing = || format!("list {}", self.root.display());
+        Some(next.map_err(|error| StoreError::io(doing(), error)))
+    }
+}
+
+impl std::fmt::Debug for Contents {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Contents({})", self.root.display())
+    }
+}
+
+/// The digest and length of a file, its access time left as it was: looking after a file is not
+/// asking for it.
+pub(super) fn digest_of(path: &Path) -> io::Result<Option<Stored>> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut file = match File::open(path) {
+        Err(error) if is_absence(&error) => return Ok(None),
+        file => file?,
+    };
+    let metadata = file.metadata()?;
+    let last_access = Timespec {
+        tv_sec: metadata.atime(),
+        tv_nsec: metadata.atime_nsec(),
+    };
+    let stored = digest(&mut file);
+    let last_modification = Timespec {
+        tv_sec: 0,
+        tv_nsec: UTIME_OMIT,
+    };
+    // Not our file: then its place in the order moves, and nothing else.
+    let _ = rustix::fs::futimens(
+        &file,
+        &Timestamps {
+            last_access,
+            last_modification,
+        },
+    );
+    stored.map(Some)
+}
+
+fn digest(file: &mut File) -> io::Result<Stored> {
+    let promised = Hashes::default();
+    let mut digester = Digester::for_promise(&promised);
+    let mut buffer = vec![0; READ_BYTES];
+    let mut size = 0;
+    loop {
+        let read = match file.read(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Ok(0) => break,
+            read => read?,
+        };
+        digester.update(&buffer[..read]);
+        size += read as u64;
+    }
+    let sha256 = digester.finish(&promised).map_err(io::Error::other)?;
+    Ok(Stored { sha256, size })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Sha256;
+    use crate::store::FsStore;
+
+    #[test]
+    fn all_content_is_listed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FsStore::open(folder.path(), 1_000).unwrap();
+        assert_eq!(store.contents().count(), 0);
+        let digest = Sha256::of(b"wheel");
+        let keys = [
+            Key::MirrorFile(digest),
+            Key::MirrorMetadata(digest),
+            Key::PrivateFile(digest),
+        ];
+        for key in &keys {
+            store.put_small(key, b"wheel").unwrap();
+        }
+        std::fs::write(folder.path().join("files/README"), b"not ours").unwrap();
+        std::fs::write(folder.path().join("tmp/half"), b"half").unwrap();
+        let mut kept: Vec<_> = store.contents().map(Result::unwrap).collect();
+        kept.sort_by_key(|kept| kept.key.path());
+        assert!(kept.iter().all(|kept| kept.bytes == 5));
+        assert_eq!(
+            kept.into_iter().map(|kept| kept.key).collect::<Vec<_>>(),
+            keys
+        );
+    }
+
+    #[test]
+    fn damage_is_found_and_looking_for_it_is_not_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FsStore::open(folder.path(), 1_000).unwrap();
+        let key = Key::MirrorFile(Sha256::of(b"wheel"));
+        assert_eq!(store.digest(&key).unwrap(), None);
+        store.put_small(&key, b"whale").unwrap();
+        let path = folder.path().join(key.path());
+        let at = Timespec {
+            tv_sec: 1_000,
+            tv_nsec: 5,
+        };
+        let old = Timestamps {
+            last_access: at,
+            last_modification: at,
+        };
+        rustix::fs::futimens(File::open(&path).unwrap(), &old).unwrap();
+        let before = std::fs::metadata(&path).unwrap().accessed().unwrap();
+        let stored = store.digest(&key).unwrap().unwrap();
+        assert_eq!(
+            stored,
+            Stored {
+                sha256: Sha256::of(b"whale"),
+                size: 5
+            }
+        );
+        assert_ne!(Some(stored.sha256), key.sha256());
+        store.quota().write_touches();
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().accessed().unwrap(),
+            before
+        );
+    }
+}

@@ -1,0 +1,254 @@
+//! The folder that keys are below: how something gets under its key, and leaves it.
+//!
+//! Content (files and sidecars, which are answered as they are) is synced before its rename, or a
+//! power cut could leave a file of the right name with nothing in it. For private content the
+//! folders are synced too: it was answered for. Page copies are not synced: whoever reads one
+//! notices that it is damaged and asks again.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+
+use super::key::Key;
+use super::quota::Quota;
+use super::temporary::Temporary;
+use super::temporary::remove_leftovers;
+
+/// Folder of what is not whole yet.
+const TEMPORARY: &str = "tmp";
+
+/// The store's folder.
+#[derive(Debug)]
+pub(super) struct Tree {
+    root: PathBuf,
+    quota: Arc<Quota>,
+    counter: AtomicU64,
+    /// Held from looking at what a key holds to changing it, so that no byte is counted twice.
+    changing: Mutex<()>,
+}
+
+impl Tree {
+    /// Makes the folders that are missing and removes leftovers.
+    pub(super) fn open(root: &Path, disk_bytes_max: u64) -> io::Result<Self> {
+        let temporary = root.join(TEMPORARY);
+        std::fs::create_dir_all(&temporary)?;
+        remove_leftovers(&temporary)?;
+        let quota = Arc::new(Quota::new(root.to_owned(), disk_bytes_max));
+        Ok(Self {
+            root: root.to_owned(),
+            quota,
+            counter: AtomicU64::new(0),
+            changing: Mutex::new(()),
+        })
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn quota(&self) -> &Arc<Quota> {
+        &self.quota
+    }
+
+    pub(super) fn path(&self, key: &Key) -> PathBuf {
+        self.root.join(key.path())
+    }
+
+    /// A new file that is not whole yet.
+    pub(super) fn temporary(&self) -> io::Result<Temporary> {
+        Temporary::create(&self.root.join(TEMPORARY), &self.counter)
+    }
+
+    /// Makes a whole file visible under its key, in the place of what was there.
+    pub(super) fn publish(&self, temporary: Temporary, key: &Key) -> io::Result<()> {
+        if key.is_content() {
+            temporary.file().sync_data()?;
+        }
+        let path = self.path(key);
+        if key.is_evictable() {
+            let after = temporary.file().metadata()?.len();
+            let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = length(&path)?.unwrap_or(0);
+            temporary.place(&path)?;
+            self.quota.replaced(before, after);
+        } else {
+            temporary.place(&path)?;
+        }
+        self.sync_folders_of(key)
+    }
+
+    /// Removes what is under a key; whether something was.
+    pub(super) fn remove(&self, key: &Key) -> io::Result<bool> {
+        let path = self.path(key);
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(before) = length(&path)? else {
+            return Ok(false);
+        };
+        match std::fs::remove_file(&path) {
+            // Evicted between the two calls, and counted there.
+            Err(error) if is_absence(&error) => return Ok(false),
+            removed => removed?,
+        }
+        if key.is_evictable() {
+            self.quota.replaced(before, 0);
+        }
+        Ok(true)
+    }
+
+    /// Puts what is under `from` under `to` as well; whether there was something. What `to` holds
+    /// already stays.
+    pub(super) fn link(&self, from: &Key, to: &Key) -> io::Result<bool> {
+        let (source, path) = (self.path(from), self.path(to));
+        if length(&path)?.is_none() {
+            let Some(bytes) = length(&source)? else {
+                return Ok(false);
+            };
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            match std::fs::hard_link(&source, &path) {
+                Ok(()) if to.is_evictable() => self.quota.replaced(0, bytes),
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) if is_absence(&error) => return Ok(false),
+                // No second name for a file here, or no more of them: a copy does it too.
+                Err(_) => return self.copy(from, to),
+            }
+        }
+        // Also when somebody else made it: they may not have come this far yet.
+        self.sync_folders_of(to)?;
+        Ok(true)
+    }
+
+    /// Puts a copy of what is under `from` under `to`; whether there was something.
+    fn copy(&self, from: &Key, to: &Key) -> io::Result<bool> {
+        let mut source = match File::open(self.path(from)) {
+            Err(error) if is_absence(&error) => return Ok(false),
+            source => source?,
+        };
+        let temporary = self.temporary()?;
+        io::copy(&mut source, &mut temporary.file())?;
+        self.publish(temporary, to)?;
+        Ok(true)
+    }
+
+    /// Makes names that must survive a power cut do so: those of the file and of its folders, any
+    /// of which may be new.
+    fn sync_folders_of(&self, key: &Key) -> io::Result<()> {
+        if !key.is_private() {
+            return Ok(());
+        }
+        let path = self.path(key);
+        let folders = path
+            .ancestors()
+            .skip(1)
+            .take_while(|folder| folder.starts_with(&self.root));
+        for folder in folders {
+            File::open(folder)?.sync_all()?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether an error says that there is no such file.
+pub(super) fn is_absence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+fn length(path: &Path) -> io::Result<Option<u64>> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(Some(metadata.len())),
+        Err(error) if is_absence(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::model::Sha256;
+
+    fn tree() -> (tempfile::TempDir, Tree) {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = Tree::open(folder.path(), 1_000).unwrap();
+        (folder, tree)
+    }
+
+    fn publish(tree: &Tree, key: &Key, content: &[u8]) {
+        let temporary = tree.temporary().unwrap();
+        temporary.file().write_all(content).unwrap();
+        tree.publish(temporary, key).unwrap();
+    }
+
+    #[test]
+    fn bytes_are_counted_once_however_often_they_come_and_go() {
+        let (_folder, tree) = tree();
+        let (mirror, private) = (Sha256::of(b"m"), Sha256::of(b"p"));
+        let steps: [(&dyn Fn(), u64); 7] = [
+            (&|| publish(&tree, &Key::MirrorFile(mirror), b"12345"), 5),
+            (&|| publish(&tree, &Key::MirrorFile(mirror), b"12345"), 5),
+            (&|| publish(&tree, &Key::MirrorMetadata(mirror), b"123"), 8),
+            (&|| publish(&tree, &Key::MirrorMetadata(mirror), b"1"), 6),
+            (&|| publish(&tree, &Key::PrivateFile(private), b"12345"), 6),
+            (
+                &|| assert!(tree.remove(&Key::MirrorFile(mirror)).unwrap()),
+                1,
+            ),
+            (
+                &|| assert!(!tree.remove(&Key::MirrorFile(mirror)).unwrap()),
+                1,
+            ),
+        ];
+        for (number, (step, bytes)) in steps.into_iter().enumerate() {
+            step();
+            assert_eq!(tree.quota().used_bytes(), bytes, "step {number}");
+            assert_eq!(tree.quota().count().unwrap().bytes, bytes, "step {number}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_counted_once_whoever_brings_them_first() {
+        const AT_ONCE: usize = 4;
+        let (_folder, tree) = tree();
+        let start = std::sync::Barrier::new(AT_ONCE);
+        for round in 1..=16_u64 {
+            let key = Key::MirrorFile(Sha256::of(&round.to_be_bytes()));
+            std::thread::scope(|scope| {
+                for _ in 0..AT_ONCE {
+                    scope.spawn(|| {
+                        start.wait();
+                        publish(&tree, &key, b"12345");
+                    });
+                }
+            });
+            assert_eq!(tree.quota().used_bytes(), 5 * round, "round {round}");
+        }
+    }
+
+    #[test]
+    fn what_can_have_no_second_name_is_copied() {
+        let (_folder, tree) = tree();
+        let digest = Sha256::of(b"wheel");
+        let (from, to) = (Key::MirrorFile(digest), Key::PrivateFile(digest));
+        assert!(!tree.copy(&from, &to).unwrap());
+        publish(&tree, &from, b"wheel");
+        assert!(tree.copy(&from, &to).unwrap());
+        assert_eq!(std::fs::read(tree.path(&to)).unwrap(), b"wheel");
+        assert_eq!(
+            std::fs::read_dir(tree.root().join(TEMPORARY))
+                .unwrap()
+                .count(),
+            0
+        );
+    }
+}

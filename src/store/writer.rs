@@ -1,0 +1,177 @@
+//! The thread that writes and hashes what comes, and publishes it once it holds.
+//!
+//! Order at the end: length and digest are checked; readers get the last bytes; the file is synced
+//! and renamed. A power cut before the rename leaves a temporary file, which nobody serves; after it,
+//! the content is on the disk, because the sync came first. What cannot be renamed after all is lost
+//! to later readers only: those who read it while it came have the right bytes.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+
+use super::digester::Digester;
+use super::digester::Digests;
+use super::error::StoreError;
+use super::growing::Release;
+use super::key::Key;
+use super::temporary::Temporary;
+use super::tree::Tree;
+use crate::model::Hashes;
+use crate::model::Sha256;
+
+/// What was kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// The digest of the content.
+    pub sha256: Sha256,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+/// What the thread is told.
+pub(super) enum Step {
+    Chunk(Bytes),
+    Look(oneshot::Sender<Digests>),
+    Finish(fn(Sha256) -> Key),
+}
+
+/// What the writing thread needs to know.
+pub(super) struct Plan {
+    /// Where it is kept.
+    pub(super) tree: Arc<Tree>,
+    /// What is being written, for messages.
+    pub(super) what: String,
+    /// Digests that must hold.
+    pub(super) promised: Hashes,
+    /// The length that must hold, where it was declared.
+    pub(super) declared: Option<u64>,
+    /// Most bytes taken.
+    pub(super) bytes_max: u64,
+    /// Whether every digest that an upload may state is to be known.
+    pub(super) is_upload: bool,
+}
+
+impl Plan {
+    /// Refuses what says itself that it is too long, before a byte of it comes.
+    pub(super) fn check_declared(&self) -> Result<(), StoreError> {
+        match self.declared {
+            Some(declared) if declared > self.bytes_max => {
+                let most = self.bytes_max;
+                Err(self.not_whole(format!("{declared} bytes are declared and {most} allowed")))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn not_whole(&self, why: String) -> StoreError {
+        StoreError::Integrity {
+            what: self.what.clone(),
+            why,
+        }
+    }
+}
+
+/// The writing thread.
+pub(super) struct Writer<'a> {
+    plan: &'a Plan,
+    temporary: Temporary,
+    written: u64,
+}
+
+impl<'a> Writer<'a> {
+    /// Nothing is written yet.
+    pub(super) fn new(plan: &'a Plan, temporary: Temporary) -> Self {
+        Self {
+            plan,
+            temporary,
+            written: 0,
+        }
+    }
+
+    /// Writes until it is told to finish, or nobody is left to tell it.
+    pub(super) fn run(
+        mut self,
+        mut steps: mpsc::Receiver<Step>,
+        release: &Release,
+    ) -> Result<Stored, StoreError> {
+        let mut digester = if self.plan.is_upload {
+            Digester::for_upload()
+        } else {
+            Digester::for_promise(&self.plan.promised)
+        };
+        loop {
+            match steps.blocking_recv() {
+                Some(Step::Chunk(chunk)) => {
+                    self.append(&chunk)?;
+                    release.written(self.written);
+                    digester.update(&chunk);
+                }
+                Some(Step::Look(sender)) => {
+                    // Whoever asked may have gone; then the next step tells.
+                    let _ = sender.send(digester.so_far(self.written));
+                }
+                Some(Step::Finish(key)) => {
+                    let stored = self.check(digester)?;
+                    release.complete(stored.size);
+                    self.publish(&key(stored.sha256))?;
+                    return Ok(stored);
+                }
+                None => {
+                    return Err(StoreError::Abandoned {
+                        what: self.plan.what.clone(),
+                    });
+                }
+            }
+        }
+    }
+
+    fn append(&mut self, chunk: &Bytes) -> Result<(), StoreError> {
+        let after = self.written.saturating_add(chunk.len() as u64);
+        if let Some(declared) = self.plan.declared
+            && after > declared
+        {
+            let why = format!("more than the declared {declared} bytes came");
+            return Err(self.plan.not_whole(why));
+        }
+        if after > self.plan.bytes_max {
+            let why = format!(
+                "it is longer than the {} bytes allowed",
+                self.plan.bytes_max
+            );
+            return Err(self.plan.not_whole(why));
+        }
+        self.temporary
+            .file()
+            .write_all(chunk)
+            .map_err(|error| StoreError::io(format!("write {}", self.plan.what), error))?;
+        self.written = after;
+        Ok(())
+    }
+
+    fn check(&self, digester: Digester) -> Result<Stored, StoreError> {
+        if let Some(declared) = self.plan.declared
+            && declared != self.written
+        {
+            let why = format!("{} of {declared} bytes came", self.written);
+            return Err(self.plan.not_whole(why));
+        }
+        let promised = &self.plan.promised;
+        let sha256 = digester
+            .finish(promised)
+            .map_err(|why| self.plan.not_whole(why))?;
+        Ok(Stored {
+            sha256,
+            size: self.written,
+        })
+    }
+
+    fn publish(self, key: &Key) -> Result<(), StoreError> {
+        self.plan
+            .tree
+            .publish(self.temporary, key)
+            .map_err(|error| StoreError::io(format!("keep {}", self.plan.what), error))
+    }
+}

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::figures::{Floor, Row, median};
 use super::options::Options;
 use super::stage::Stage;
+use super::turns::are_disturbed;
 
 /// The outcome of one run.
 #[derive(Debug, Serialize)]
@@ -124,7 +125,11 @@ fn line(row: &Row) -> String {
         (Some(ratio), Some(least), Some(most)) => format!("**{ratio:.2}** ({least:.2}–{most:.2})"),
         _ => "–".to_owned(),
     };
-    let outcome = if row.holds() { "ok" } else { "below" };
+    let outcome = match (are_disturbed(&row.turns), row.holds()) {
+        (true, _) => "disturbed",
+        (false, true) => "ok",
+        (false, false) => "below",
+    };
     let per_cpu = if row.per_cpu.is_empty() {
         "–".to_owned()
     } else {
@@ -205,6 +210,7 @@ fn machine() -> String {
 #[cfg(test)]
 mod tests {
     use super::super::figures::{Better, Round};
+    use super::super::load::Turn;
     use super::*;
 
     #[test]
@@ -238,6 +244,18 @@ mod tests {
         insta::assert_snapshot!(plain(&row), @"| 1 MB file | 2 000, 3 500 (no sendfile) | 4 025 MB/s | **1.15** (1.10–1.20) | 1.20 | ≥ 1 | ok |");
         row.floor = Floor::RatioAtLeast(1.2);
         assert!(plain(&row).ends_with("| ≥ 1.2 | below |"));
+        let turn = Turn {
+            requests: 1.0,
+            bytes: 1.0,
+            seconds: 1.0,
+            cpu_seconds: 1.0,
+            p50: 0.0,
+            p99: 0.0,
+            disturbed: 0.5,
+        };
+        row.turns = vec![vec![turn]];
+        assert!(plain(&row).ends_with("| disturbed |"));
+        row.turns.clear();
         row.per_cpu.clear();
         row.peers.clear();
         row.rounds = vec![Round {

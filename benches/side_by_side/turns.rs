@@ -103,6 +103,12 @@ pub(crate) fn per_cpu(turns: &[Vec<Turn>], figure: &dyn Fn(&Turn) -> f64) -> Vec
     (0..rounds).map(round).collect()
 }
 
+/// Whether some server's usual turn was disturbed: then a rate proves nothing, good or bad.
+pub(crate) fn are_disturbed(turns: &[Vec<Turn>]) -> bool {
+    let usual = |turns: &Vec<Turn>| median(turns.iter().map(|turn| turn.disturbed));
+    turns.iter().any(|turns| usual(turns) > DISTURBED)
+}
+
 /// What keeps a rate from speaking of the server alone: a load that was the limit, and strangers.
 pub(crate) fn doubts(turns: &[Vec<Turn>]) -> Vec<String> {
     let medians = |part: fn(&Turn) -> f64| -> Vec<f64> {
@@ -127,7 +133,7 @@ pub(crate) fn doubts(turns: &[Vec<Turn>]) -> Vec<String> {
             percents(&busy)
         ));
     }
-    if disturbed.iter().any(|disturbed| *disturbed > DISTURBED) {
+    if are_disturbed(turns) {
         doubts.push(format!(
             "other processes took {} of a core",
             percents(&disturbed)

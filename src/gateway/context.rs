@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
+use super::changes::Changes;
 use super::fill::Fills;
 use super::list::Lists;
 use super::page::Renderings;
@@ -105,6 +106,7 @@ pub struct Shared {
     pub(super) sidecars: Sidecars,
     pub(super) fills: Fills,
     pub(super) lists: Lists,
+    pub(super) changes: Changes,
     pub(super) searches: Searches,
     /// Held while the learned facts of one project are read, changed and written.
     pub(super) learning: Mutex<()>,
@@ -148,6 +150,7 @@ impl Shared {
             sidecars: Flights::new(work.clone(), flights_max),
             fills: Fills::new(work.clone(), settings.fills_max),
             lists: Lists::new(work.clone()),
+            changes: Changes::default(),
             searches: Searches::default(),
             learning: Mutex::default(),
             store,

@@ -10,7 +10,7 @@ use super::answer::Answer;
 use super::index_settings::IndexSettings;
 use crate::db::{Cause, Db, DbError, Directory, IndexRecord};
 use crate::gateway::account::{Accounts, HouseRules, Principal};
-use crate::model::{IndexName, Location, Timestamp};
+use crate::model::{Faults, IndexName, Location, Timestamp};
 
 /// The devpi API, as of one generation of the policies.
 #[derive(Debug, Clone)]
@@ -19,6 +19,16 @@ pub struct Management {
     pub(super) accounts: Arc<Accounts>,
     pub(super) rules: HouseRules,
     pub(super) declared: Arc<BTreeMap<IndexName, DeclaredIndex>>,
+    check: Option<Arc<dyn CheckIndexes>>,
+}
+
+/// Says whether the gateway could work with these indexes, before they are committed.
+pub trait CheckIndexes: std::fmt::Debug + Send + Sync {
+    /// Compiles what would be.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    fn check(&self, would_be: &Directory) -> Result<(), Faults>;
 }
 
 /// An index that YAML declares: shown, and never changed through the API.
@@ -47,7 +57,28 @@ impl Management {
             accounts,
             rules,
             declared: Arc::new(declared.collect()),
+            check: None,
         }
+    }
+
+    /// The same, where no change of indexes is committed that could not be put in force.
+    #[must_use]
+    pub fn checked_by(self, check: Arc<dyn CheckIndexes>) -> Self {
+        Self {
+            check: Some(check),
+            ..self
+        }
+    }
+
+    /// Refuses a change after which the indexes could not be put in force; `directory` is what would
+    /// be.
+    pub(super) fn compiles(&self, directory: &Directory, status: StatusCode) -> Result<(), Answer> {
+        let Some(check) = &self.check else {
+            return Ok(());
+        };
+        check
+            .check(directory)
+            .map_err(|faults| Answer::message(status, faults.to_string()))
     }
 
     /// Everything there is: users and indexes, recorded or declared.

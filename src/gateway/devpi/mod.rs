@@ -23,5 +23,5 @@ mod support;
 pub use answer::Answer;
 pub use index_request::{IndexRequest, ListOperation};
 pub use index_settings::{IndexSettings, InvalidSettings};
-pub use management::{DeclaredIndex, Management, Survey};
+pub use management::{CheckIndexes, DeclaredIndex, Management, Survey};
 pub use user_settings::{NewPassword, UserRequest, user_object};

@@ -148,6 +148,12 @@ impl Management {
             );
             return Answer::message(StatusCode::CONFLICT, text);
         }
+        if let Err(refusal) = self
+            .compiles_without(|index| index.name.user() == name)
+            .await
+        {
+            return refusal;
+        }
         match self.db.delete_user(&cause(who, now), name).await {
             Err(error) => Answer::from(&error),
             Ok(UserDeletion::Absent) => no_user(name),

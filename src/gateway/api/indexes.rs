@@ -155,7 +155,6 @@ pub(in crate::gateway) fn has_parameter(query: Option<&str>, name: &str) -> bool
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::gateway::api::House;
     use crate::gateway::api::text_of;
 

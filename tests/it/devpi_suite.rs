@@ -43,10 +43,21 @@ from test_devpi_server.functional import TestUserThings
 fn all_of_devpis_functional_tests_pass() {
     let server = DevpiServer::start();
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("conftest.py"), AIM.replace("PORT", server.port())).unwrap();
+    fs::write(
+        folder.path().join("conftest.py"),
+        AIM.replace("PORT", server.port()),
+    )
+    .unwrap();
     fs::write(folder.path().join("test_functional.py"), SUITE).unwrap();
     let mut suite = Command::new(Tool::DevpiSuite.program());
-    suite.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "test_functional.py"]);
+    suite.args([
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "test_functional.py",
+    ]);
     suite.current_dir(folder.path());
     for name in ["NO_PROXY", "no_proxy"] {
         suite.env(name, "127.0.0.1,localhost");

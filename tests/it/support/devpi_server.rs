@@ -34,15 +34,25 @@ impl DevpiServer {
         let folder = tempfile::tempdir().unwrap();
         let serverdir = folder.path().join("server");
         let mut init = command();
-        init.args(["devpi-init", "--no-root-pypi", "--serverdir"]).arg(&serverdir).args(CHEAP);
+        init.args(["devpi-init", "--no-root-pypi", "--serverdir"])
+            .arg(&serverdir)
+            .args(CHEAP);
         let init = init.output().unwrap();
-        assert!(init.status.success(), "{}", String::from_utf8_lossy(&init.stderr));
+        assert!(
+            init.status.success(),
+            "{}",
+            String::from_utf8_lossy(&init.stderr)
+        );
         let mut child = spawn(&serverdir);
         let stdout = child.stdout.take().expect("stdout is piped");
         let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
         let url = lines.find_map(|line| line.strip_prefix("management ").map(str::to_owned));
         let url = url.expect("the server says where it listens");
-        Self { child, url, _folder: folder }
+        Self {
+            child,
+            url,
+            _folder: folder,
+        }
     }
 
     /// `http://127.0.0.1:PORT/`
@@ -52,15 +62,30 @@ impl DevpiServer {
 
     /// The port alone.
     pub(crate) fn port(&self) -> &str {
-        self.url.trim_end_matches('/').rsplit(':').next().unwrap_or_default()
+        self.url
+            .trim_end_matches('/')
+            .rsplit(':')
+            .next()
+            .unwrap_or_default()
     }
 }
 
 fn spawn(serverdir: &Path) -> Child {
     let mut server = command();
-    server.args(["devpi-server", "--host", "localhost", "--port", "0", "--debug", "--serverdir"]);
+    server.args([
+        "devpi-server",
+        "--host",
+        "localhost",
+        "--port",
+        "0",
+        "--debug",
+        "--serverdir",
+    ]);
     server.arg(serverdir).args(CHEAP);
-    server.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    server
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     server.spawn().expect("start the program")
 }
 

@@ -5,6 +5,7 @@
     reason = "a test that panics has failed, and says where"
 )]
 
+mod devpi_suite;
 mod doors;
 mod installers;
 mod refusals;

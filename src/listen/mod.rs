@@ -21,6 +21,7 @@ mod listener;
 mod metrics;
 mod multipart;
 mod pieces;
+mod plain;
 mod public;
 mod recorder;
 mod refusal;

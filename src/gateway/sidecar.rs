@@ -103,11 +103,16 @@ impl Shared {
             );
             return Err(Arc::new(Error::new(ErrorKind::BadGateway, message)));
         }
-        if let Err(error) = self.store.put_small(&key, &bytes) {
-            tracing::error!(file = %grant.file.item().filename, %error, "sidecar not kept");
-        }
-        let small = Small::new(bytes);
-        self.small.insert(key, small.clone());
+        let small = Small::new(bytes.clone());
+        self.small.insert(key.clone(), small.clone());
+        let (shared, kept) = (Arc::clone(self), bytes);
+        let filename = grant.file.item().filename.clone();
+        // Kept behind the answer: it is synced to disk, and nobody needs to wait for that.
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = shared.store.put_small(&key, &kept) {
+                tracing::error!(file = %filename, %error, "sidecar not kept");
+            }
+        });
         Ok(small)
     }
 

@@ -57,7 +57,9 @@ impl<'a> Plain<'a> {
             return None;
         }
         let http1 = downstream.as_http1()?;
-        let guard = (**http1.stream()).as_any().downcast_ref::<HeadGuard<Socket>>()?;
+        let guard = (**http1.stream())
+            .as_any()
+            .downcast_ref::<HeadGuard<Socket>>()?;
         let socket = guard.inner();
         socket.is_clear().then(|| Self {
             socket,
@@ -84,7 +86,10 @@ impl<'a> Plain<'a> {
     ) -> Result<(), Broken> {
         let is_bare = is_bare(reply.status);
         let head = self.head(&reply, context, is_bare);
-        let sender = Sender { socket: self.socket, limits };
+        let sender = Sender {
+            socket: self.socket,
+            limits,
+        };
         if self.is_head || is_bare {
             return sender.send(&head, &[], bytes_sent).await;
         }
@@ -107,7 +112,11 @@ impl<'a> Plain<'a> {
                 line(&mut text, name.as_str(), value.as_bytes());
             }
         }
-        line(&mut text, X_REQUEST_ID.as_str(), context.request_id.as_bytes());
+        line(
+            &mut text,
+            X_REQUEST_ID.as_str(),
+            context.request_id.as_bytes(),
+        );
         if let Some(status) = cache_status(reply.record.cache) {
             line(&mut text, CACHE_STATUS.as_str(), status.as_bytes());
         }
@@ -118,7 +127,11 @@ impl<'a> Plain<'a> {
             let _ = write!(text, "content-length: {length}\r\n");
         }
         line(&mut text, DATE.as_str(), get_cached_date().as_bytes());
-        let connection: &[u8] = if self.keeps_alive { b"keep-alive" } else { b"close" };
+        let connection: &[u8] = if self.keeps_alive {
+            b"keep-alive"
+        } else {
+            b"close"
+        };
         line(&mut text, CONNECTION.as_str(), connection);
         text.extend_from_slice(b"\r\n");
         text
@@ -238,7 +251,10 @@ impl Sender<'_> {
                 }
             }
             let window = part.left().min(WINDOW);
-            match self.socket.try_send_file(part.file(), part.at(), window as usize) {
+            match self
+                .socket
+                .try_send_file(part.file(), part.at(), window as usize)
+            {
                 Ok(0) => return Err(Cut::Short.into()),
                 Ok(sent) => {
                     part.skip(sent as u64);

@@ -184,7 +184,11 @@ impl Socket {
     /// `WouldBlock` when there is no room; [`writable`](Self::writable) awaits it.
     pub(super) fn try_send(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
         let slices = [IoSlice::new(first), IoSlice::new(second)];
-        let slices = if first.is_empty() { &slices[1..] } else { &slices[..] };
+        let slices = if first.is_empty() {
+            &slices[1..]
+        } else {
+            &slices[..]
+        };
         match &self.raw {
             Raw::Tcp(stream) => stream.try_write_vectored(slices),
             Raw::Unix(stream) => stream.try_write_vectored(slices),

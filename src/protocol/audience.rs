@@ -48,7 +48,9 @@ impl Audience {
     /// Whether `application/json` is asked for by name, which chooses devpi's JSON error bodies.
     #[must_use]
     pub fn names_json(headers: &HeaderMap) -> bool {
-        accepts(headers, |media| media.eq_ignore_ascii_case("application/json"))
+        accepts(headers, |media| {
+            media.eq_ignore_ascii_case("application/json")
+        })
     }
 }
 

@@ -129,7 +129,8 @@ impl AuditLog {
             file,
             limits,
         };
-        let writer = LineWriter::start("audit log", QUEUE_MAX, Duration::ZERO, sink, failed.clone())?;
+        let writer =
+            LineWriter::start("audit log", QUEUE_MAX, Duration::ZERO, sink, failed.clone())?;
         Ok(Self { writer, failed })
     }
 

@@ -11,8 +11,8 @@ use arc_swap::ArcSwap;
 use http::{Method, StatusCode};
 use prometheus::core::Collector;
 use prometheus::{
-    Error, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Error, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use super::label::{CacheKind, DoorName, Label, Mode, Refusal, Ruling, Tier, UpstreamResult};

@@ -5,8 +5,11 @@
     reason = "a test that panics has failed, and says where"
 )]
 
+mod crash;
 mod doors;
+mod files;
 mod installers;
+
 mod refusals;
 mod shipped;
 mod support;

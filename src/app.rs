@@ -4,8 +4,10 @@
 //! compile the first generation, open the doors, say where they are. After the doors are closed the
 //! logs are flushed and the program ends.
 
+mod accounts;
 mod chores;
 mod doors;
+mod files;
 mod generation;
 mod reload;
 
@@ -20,15 +22,20 @@ use crate::config::Loaded;
 use crate::config::LogFormat as Wanted;
 use crate::config::Overrides;
 use crate::config::PoliciesPath;
+use crate::config::Secret;
 use crate::config::discover;
 use crate::config::load;
 use crate::db::Db;
 use crate::db::Sqlite;
 use crate::gateway::Explanation;
+use crate::gateway::Generations;
+use crate::gateway::HouseLimits;
 use crate::gateway::Parts;
 use crate::gateway::Question;
 use crate::gateway::Settings;
 use crate::gateway::Shared;
+use crate::gateway::Writer;
+use crate::gateway::WriterParts;
 use crate::listen::QUIET_LOGS;
 use crate::listen::ServerOptions;
 use crate::listen::StopOn;
@@ -41,7 +48,9 @@ use crate::telemetry::LogFormat;
 use crate::telemetry::Metrics;
 use crate::telemetry::init_logging;
 
+pub use accounts::AccountOptions;
 use doors::Doorway;
+use files::Files;
 use reload::Reloader;
 
 /// Threads for work that outlives its request: fetches, fills, renderings. They mostly wait.
@@ -54,6 +63,8 @@ pub struct Start {
     pub policies: PoliciesPath,
     /// What flags say.
     pub overrides: Overrides,
+    /// What is decided about accounts.
+    pub accounts: AccountOptions,
     /// Take the sockets over from the running process.
     pub is_upgrade: bool,
     /// Whether standard error is a terminal.
@@ -89,13 +100,19 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let store = Arc::new(FsStore::open(&data, loaded.config.cache.disk)?);
     let records = work.block_on(Sqlite::open(&data.join("records.sqlite"), clock.now()))?;
     let records: Arc<dyn Db> = Arc::new(records);
-    let first = generation::Maker::default().make(1, &loaded, &[])?;
+    let root_password = loaded.config.root_password.as_ref();
+    let root_password = root_password.map(Secret::expose).unwrap_or_default();
+    let accounts = accounts::open(&work, &records, &start.accounts, root_password, clock.now())?;
+    let accounts = Arc::new(accounts);
+    let stored = Generations::stored(&work.block_on(records.directory())?);
+    let first = generation::Maker::default().make(1, &loaded, &stored)?;
+    let config = loaded.config.clone();
     let shared = Arc::new(Shared::new(Parts {
         clock: clock.clone(),
         generation: first.generation,
-        settings: settings(&loaded.config),
+        settings: settings(&config),
         store: Arc::clone(&store),
-        records,
+        records: Arc::clone(&records),
         metrics: Arc::new(metrics.clone()),
         work: work.handle().clone(),
     }));
@@ -106,10 +123,32 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
         metrics.access_dropped(),
     )?);
     let audit = audit_log(&data, &metrics)?;
+    let rules = accounts::rules(&start.accounts, &config.listen.manage);
+    let is_upgrade = start.is_upgrade;
+    let (maker, found) = (first.maker, upstream_of_pip.clone());
+    let files = Files {
+        start,
+        env,
+        maker,
+        found,
+        loaded,
+    };
+    let generations = Arc::new(Generations::new(Arc::clone(&shared), Box::new(files)));
+    let writer = Writer::new(WriterParts {
+        shared: Arc::clone(&shared),
+        accounts: Arc::clone(&accounts),
+        generations: Arc::clone(&generations),
+        rules,
+        limits: HouseLimits {
+            upload_bytes_max: config.limits.upload(),
+        },
+        audit: Arc::clone(&audit),
+        uuid: work.block_on(records.facts())?.uuid,
+    });
     let options = ServerOptions {
         run_folder: data.join("run"),
-        grace: loaded.config.limits.grace_period(),
-        is_upgrade: start.is_upgrade,
+        grace: config.limits.grace_period(),
+        is_upgrade,
     };
     let doorway = Doorway {
         access: Arc::clone(&access),
@@ -117,18 +156,19 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
         clock,
         metrics,
     };
-    let opened = doorway.open(options, &loaded.config, &shared)?;
+    let opened = doorway.open(options, &config, &shared, writer)?;
     for line in &opened.lines {
         announce(line);
     }
     if let Some(found) = &upstream_of_pip {
         tracing::info!(origin = found.origin.as_str(), "upstream found");
     }
-    let reloader = Reloader::new(start, env, first.maker, upstream_of_pip, &shared, &opened);
-    work.spawn(reloader.run(loaded.files, opened.server.stop()));
+    let reloader = Reloader::new(&shared, &generations, &opened);
+    work.spawn(reloader.run(opened.server.stop()));
     work.spawn(chores::run(
         Arc::clone(&shared),
         store,
+        accounts,
         opened.server.stop(),
     ));
     opened.ready.set(true);
@@ -158,7 +198,8 @@ pub fn explain(
     let (clock, data) = (Clock::system(), loaded.config.data.clone());
     let metrics = Metrics::register(prometheus::Registry::new(), env!("CARGO_PKG_VERSION"))?;
     let records = work.block_on(Sqlite::open(&data.join("records.sqlite"), clock.now()))?;
-    let first = generation::Maker::default().make(1, &loaded, &[])?;
+    let stored = Generations::stored(&work.block_on(records.directory())?);
+    let first = generation::Maker::default().make(1, &loaded, &stored)?;
     let shared = Arc::new(Shared::new(Parts {
         clock,
         generation: first.generation,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 
 use crate::gateway::Shared;
+use crate::gateway::account::Accounts;
 use crate::listen::Stop;
 use crate::store::FsStore;
 
@@ -13,16 +14,21 @@ use crate::store::FsStore;
 const EVERY: Duration = Duration::from_secs(30);
 
 /// Counts the store once, then does the rounds until the server stops.
-pub(super) async fn run(shared: Arc<Shared>, store: Arc<FsStore>, stop: Stop) {
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    store: Arc<FsStore>,
+    accounts: Arc<Accounts>,
+    stop: Stop,
+) {
     scan(&store).await;
     loop {
         shared.report_caches();
         tokio::select! {
-            () = tokio::time::sleep(EVERY) => round(&store).await,
+            () = tokio::time::sleep(EVERY) => round(&store, &accounts).await,
             () = stop.requested() => break,
         }
     }
-    round(&store).await;
+    round(&store, &accounts).await;
 }
 
 async fn scan(store: &Arc<FsStore>) {
@@ -38,7 +44,10 @@ async fn scan(store: &Arc<FsStore>) {
     }
 }
 
-async fn round(store: &Arc<FsStore>) {
+async fn round(store: &Arc<FsStore>, accounts: &Accounts) {
+    if let Err(error) = accounts.note_token_uses().await {
+        tracing::warn!(%error, "when CI tokens were used is not noted");
+    }
     let quota = Arc::clone(store.quota());
     let work = move || {
         quota.write_touches();

@@ -9,16 +9,21 @@ use crate::config::Config;
 use crate::config::Listen;
 use crate::gateway::Reader;
 use crate::gateway::Shared;
+use crate::gateway::Writer;
 use crate::listen::Certificates;
 use crate::listen::DoorOptions;
 use crate::listen::DoorServer;
+use crate::listen::Hosts;
 use crate::listen::Limits;
 use crate::listen::ListenAddress;
+use crate::listen::ManageOptions;
 use crate::listen::PublicApp;
 use crate::listen::Ready;
 use crate::listen::Recorder;
 use crate::listen::ServerOptions;
+use crate::listen::manage_router;
 use crate::listen::metrics_router;
+use crate::protocol::OperationClass;
 use crate::telemetry::AccessLog;
 use crate::telemetry::AuditLog;
 use crate::telemetry::DoorName;
@@ -52,6 +57,7 @@ impl Doorway {
         options: ServerOptions,
         config: &Config,
         shared: &Arc<Shared>,
+        writer: Writer,
     ) -> anyhow::Result<Opened> {
         let server = DoorServer::new(options, self.metrics.clone())?;
         let ready = Ready::default();
@@ -70,6 +76,29 @@ impl Doorway {
             let bound = opened.server.add_public(door, app)?;
             opened.announce("public", scheme, &bound);
             opened.advise(scheme, &bound, shared);
+        }
+        if let Some(door) =
+            options_of(DoorName::Manage, &config.listen.manage, config, &mut opened)?
+        {
+            let is_tcp_on_loopback = match &config.listen.manage {
+                Listen::Tcp { address, .. } => address.ip().to_canonical().is_loopback(),
+                Listen::Off | Listen::Unix { .. } => false,
+            };
+            let options = ManageOptions {
+                allows: OperationClass::ALL.to_vec(),
+                hosts: if is_tcp_on_loopback {
+                    Hosts::Loopback
+                } else {
+                    Hosts::Any
+                },
+                is_tls: door.tls.is_some(),
+                limits: door.limits.clone(),
+                upload_bytes_max: config.limits.upload(),
+            };
+            let router = manage_router(writer, self.recorder(DoorName::Manage), options);
+            let scheme = scheme(&door);
+            let bound = opened.server.add_router(door, router)?;
+            opened.announce("management", scheme, &bound);
         }
         if let Some(door) = options_of(
             DoorName::Metrics,

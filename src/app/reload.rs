@@ -12,9 +12,8 @@ use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tokio::sync::mpsc;
 
-use crate::config::Found;
-use crate::config::Loaded;
-use crate::config::load;
+use crate::gateway::Generations;
+use crate::gateway::NotInstalled;
 use crate::gateway::Shared;
 use crate::listen::Certificates;
 use crate::listen::Stop;
@@ -22,48 +21,35 @@ use crate::model::Fault;
 use crate::model::Faults;
 use crate::policy::diff;
 
-use super::Environment;
-use super::Start;
 use super::doors::Opened;
-use super::generation::Maker;
 
 /// Editors write a file in several steps; what changes within this time is one change.
 const SETTLE: Duration = Duration::from_millis(300);
 
-/// Reads the configuration again and puts it in force.
+/// Has the configuration read again and put in force.
 pub(super) struct Reloader {
-    start: Start,
-    env: Environment,
-    maker: Maker,
-    found: Option<Found>,
     shared: Arc<Shared>,
+    generations: Arc<Generations>,
     certificates: Vec<Arc<Certificates>>,
 }
 
 impl Reloader {
     pub(super) fn new(
-        start: Start,
-        env: Environment,
-        maker: Maker,
-        found: Option<Found>,
         shared: &Arc<Shared>,
+        generations: &Arc<Generations>,
         opened: &Opened,
     ) -> Self {
-        let certificates = opened.certificates.clone();
         Self {
-            start,
-            env,
-            maker,
-            found,
             shared: Arc::clone(shared),
-            certificates,
+            generations: Arc::clone(generations),
+            certificates: opened.certificates.clone(),
         }
     }
 
     /// Waits for reasons to reload until the server stops.
-    pub(super) async fn run(mut self, files: Vec<PathBuf>, stop: Stop) {
+    pub(super) async fn run(self, stop: Stop) {
         let (changes, mut changed) = mpsc::channel(1);
-        let mut watched = watch(&files, changes.clone());
+        let mut watched = watch(&self.generations.watched(), changes.clone());
         let Ok(mut hangups) = signal(SignalKind::hangup()) else {
             tracing::error!("cannot listen for SIGHUP; reload by restart");
             return;
@@ -77,62 +63,40 @@ impl Reloader {
                     while changed.try_recv().is_ok() {}
                 }
             }
-            match self.reload() {
-                Ok(files) => watched = watch(&files, changes.clone()),
-                Err(faults) => self.refuse(&faults),
+            match self.reload().await {
+                Ok(()) => watched = watch(&self.generations.watched(), changes.clone()),
+                Err(why) => self.refuse(&why),
             }
             // Kept until here: a watcher that is dropped watches no more.
             let _ = &watched;
         }
     }
 
-    fn reload(&mut self) -> Result<Vec<PathBuf>, Faults> {
-        let mut loaded = load(&self.start.policies, &self.start.overrides, &self.env)?;
-        self.give_upstream(&mut loaded)?;
+    async fn reload(&self) -> Result<(), NotInstalled> {
         let before = self.shared.generation();
-        let number = before.number + 1;
-        let next = self.maker.next(number, &loaded, &[])?;
         for certificates in &self.certificates {
             certificates
                 .reload()
                 .map_err(|error| Faults(vec![Fault::nowhere(error.to_string())]))?;
         }
-        let changes = diff(&before.policies, &next.policies);
+        let number = self.generations.reload().await?;
+        let changes = diff(&before.policies, &self.shared.generation().policies);
         for change in &changes {
             tracing::info!(generation = number, %change, "policy change");
         }
-        self.shared.install(next);
         tracing::info!(
             generation = number,
             changes = changes.len(),
             "configuration reloaded"
         );
-        for warning in &loaded.warnings {
-            tracing::warn!("{warning}");
-        }
-        Ok(loaded.files)
-    }
-
-    /// The upstream that pip named at the start stays; one that is new asks pip now.
-    fn give_upstream(&mut self, loaded: &mut Loaded) -> Result<(), Faults> {
-        if loaded.pip_mirror().is_none() {
-            return Ok(());
-        }
-        if self.found.is_none() {
-            let found = crate::config::discover(&loaded.config, &self.env);
-            self.found = Some(found.map_err(|fault| Faults(vec![fault]))?);
-        }
-        if let Some(found) = &self.found {
-            loaded.set_upstream(found);
-        }
         Ok(())
     }
 
-    fn refuse(&self, faults: &Faults) {
+    fn refuse(&self, why: &NotInstalled) {
         self.shared.reload_failed();
         let generation = self.shared.generation().number;
-        for fault in &faults.0 {
-            tracing::error!(generation, "configuration not reloaded: {fault}");
+        for line in why.to_string().lines() {
+            tracing::error!(generation, "configuration not reloaded: {line}");
         }
     }
 }

@@ -55,7 +55,7 @@ pub struct RenderedPages {
 }
 
 /// A point in the order of calls to [`RenderedPages::forget`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Mark(u64);
 
 impl RenderedPages {

@@ -7,6 +7,7 @@ use super::arguments::ServeOptions;
 use super::arguments::Sources;
 use super::say;
 use crate::app;
+use crate::app::AccountOptions;
 use crate::app::Start;
 use crate::config::Overrides;
 use crate::config::PoliciesPath;
@@ -29,6 +30,7 @@ pub(super) fn run(options: ServeOptions) -> anyhow::Result<ExitCode> {
             offline: options.offline,
             ..Overrides::default()
         },
+        accounts: AccountOptions::default(),
         is_upgrade: options.upgrade,
         is_terminal: std::io::stderr().is_terminal(),
     };

@@ -100,11 +100,12 @@ pub trait Db: Debug + Send + Sync {
         project: &ProjectName,
     ) -> Result<Vec<FileRecord>, DbError>;
 
-    /// Whether a file of this name and content was once here and is not any more (410, not 404).
+    /// Whether a file of this name, whose sha256 starts with these bytes, was once here and is not
+    /// any more (410, not 404). A file's URL has no more of the digest than that.
     async fn was_deleted(
         &self,
         index: &IndexName,
-        sha256: &Sha256,
+        leading: [u8; 8],
         filename: &str,
     ) -> Result<bool, DbError>;
 

@@ -24,6 +24,21 @@ pub struct Ask<'a> {
     pub query: Option<&'a str>,
     /// The request's id, for log lines below the door.
     pub request_id: &'a str,
+    /// How it came to the door.
+    pub arrival: Arrival<'a>,
+}
+
+/// How a request came to its door, which decides what absolute URLs look like. The default is the
+/// careful one: a stranger's request without TLS.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Arrival<'a> {
+    /// Whether the peer is on this machine (loopback or a Unix socket): only such a proxy is believed
+    /// when it says under which URL clients see us.
+    pub is_local: bool,
+    /// Whether the door speaks TLS.
+    pub is_tls: bool,
+    /// The authority of the request target: HTTP/2 has it there instead of in `Host`.
+    pub authority: Option<&'a str>,
 }
 
 /// Whoever answers what the doors are asked for reading.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
+use super::changes::Changes;
 use super::fill::Fills;
 use super::list::Lists;
 use super::page::Renderings;
@@ -15,6 +16,7 @@ use super::sidecar::Sidecars;
 use super::source::Fetches;
 use super::tickets;
 use super::tickets::Tickets;
+use super::web::Searches;
 use crate::cache::Budget;
 use crate::cache::Flights;
 use crate::cache::RenderedPages;
@@ -104,6 +106,8 @@ pub struct Shared {
     pub(super) sidecars: Sidecars,
     pub(super) fills: Fills,
     pub(super) lists: Lists,
+    pub(super) changes: Changes,
+    pub(super) searches: Searches,
     /// Held while the learned facts of one project are read, changed and written.
     pub(super) learning: Mutex<()>,
     pub(super) metrics: Arc<Metrics>,
@@ -146,6 +150,8 @@ impl Shared {
             sidecars: Flights::new(work.clone(), flights_max),
             fills: Fills::new(work.clone(), settings.fills_max),
             lists: Lists::new(work.clone()),
+            changes: Changes::default(),
+            searches: Searches::default(),
             learning: Mutex::default(),
             store,
             records,

@@ -33,6 +33,7 @@ use super::tickets::Ticket;
 use crate::model::Filename;
 use crate::model::IndexName;
 use crate::model::Timestamp;
+use crate::page::Entry;
 use crate::page::FilePath;
 use crate::page::parse_file_path;
 use crate::policy::Candidate;
@@ -85,6 +86,9 @@ impl Shared {
     ) -> Result<Reply, (Arc<Error>, Record)> {
         let ticket = match self.ticket(cx, index, path, is_sidecar).await {
             Ok(ticket) => ticket,
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                return self.attachment(ask, index, path, error, record).await;
+            }
             Err(error) => return Err((error, record)),
         };
         let grant = match &ticket.outcome {
@@ -142,8 +146,12 @@ impl Shared {
         let Some(parsed) = parse_file_path(path) else {
             return Err(no_such_file());
         };
+        let changes = self.changes.count();
         let ticket = Arc::new(self.decide_path(cx, index, &parsed).await?);
-        self.tickets.insert(key, Arc::clone(&ticket));
+        self.tickets.insert(key.clone(), Arc::clone(&ticket));
+        if self.changes.count() != changes {
+            self.tickets.remove(&key);
+        }
         Ok(ticket)
     }
 
@@ -210,6 +218,11 @@ impl Shared {
 /// The decision on a file that a page lists; nothing when it does not list it.
 fn decide_on_page(cx: &Context, resolved: &Resolved, path: &FilePath) -> Option<Ticket> {
     let entry = resolved.merged.find(&path.filename, Some(&path.place))?;
+    Some(decide_entry(cx, resolved, &entry))
+}
+
+/// The decision on an entry of a merged page.
+pub(super) fn decide_entry(cx: &Context, resolved: &Resolved, entry: &Entry<'_>) -> Ticket {
     let view = resolved.stack.view(resolved.merged.project());
     let candidate = Candidate {
         file: entry.file,
@@ -233,7 +246,7 @@ fn decide_on_page(cx: &Context, resolved: &Resolved, path: &FilePath) -> Option<
         .into_iter()
         .flatten()
         .fold(resolved.valid_until, Timestamp::min);
-    Some(ticket(cx, outcome, valid_until))
+    ticket(cx, outcome, valid_until)
 }
 
 fn ticket(cx: &Context, outcome: Result<Grant, Denial>, valid_until: Timestamp) -> Ticket {

@@ -103,6 +103,14 @@ impl Lists {
         }
     }
 
+    /// Forgets what a mirror said: its upstream is another one now.
+    pub(super) fn forget_source(&self, index: &IndexName) {
+        self.sources
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(index);
+    }
+
     /// Forgets what was rendered: a stage has a project more or less.
     pub(super) fn forget(&self) {
         self.rendered
@@ -183,6 +191,7 @@ impl Shared {
         let Some(stack) = cx.generation.policies.stack(&key.0) else {
             return Err(Arc::new(unknown_index(&key.0)));
         };
+        let changes = self.changes.count();
         let mut sources = Vec::new();
         let mut valid_until = stack.next_rule_change(cx.now).unwrap_or(Timestamp::MAX);
         for member in stack.members() {
@@ -194,7 +203,11 @@ impl Shared {
         let shared = Arc::clone(&self);
         let work = move || {
             let names = visible(&stack, &sources, now);
-            shared.write_list(&key, &names, generation, valid_until)
+            let list = shared.write_list(&key, &names, generation, valid_until);
+            if shared.changes.count() != changes {
+                shared.lists.forget();
+            }
+            list
         };
         let list = tokio::task::spawn_blocking(work).await;
         list.map_err(|error| Arc::new(Error::internal("make the list", error)))?
@@ -363,7 +376,7 @@ impl Shared {
         Ok((names, fresh_until))
     }
 
-    fn list_copy(&self, index: &IndexName) -> Result<Option<ProjectNames>, Error> {
+    pub(super) fn list_copy(&self, index: &IndexName) -> Result<Option<ProjectNames>, Error> {
         let key = Key::ProjectList {
             index: index.clone(),
         };

@@ -1,15 +1,20 @@
 //! The flows; the only room that combines others.
 
 pub mod account;
+mod api;
 mod ask;
+mod attachment;
+mod changes;
 mod context;
 pub mod devpi;
 mod error;
 mod explain;
 mod file;
 mod fill;
+mod generations;
 mod labels;
 mod list;
+mod manage;
 mod page;
 mod reader;
 mod refresh;
@@ -20,12 +25,17 @@ mod sidecar;
 mod source;
 mod stage;
 mod tickets;
+mod trouble;
+mod web;
 
 // The doors send files without knowing the store.
 pub use crate::store::{Growing, Readable, StoredFile};
-pub use ask::{Answer, Ask};
+pub use api::{Asker, FAULT_CONTENT_TYPE, search_fault};
+pub use ask::{Answer, Arrival, Ask};
 pub use context::{Context, Generation, Parts, Settings, Shared};
 pub use error::{Error, ErrorKind};
 pub use explain::{ExplainedFile, Explanation, Question};
+pub use generations::{Configuration, Declared, Generations, NotInstalled};
+pub use manage::{Caller, HouseLimits, Refusal, Upload, Writer, WriterParts};
 pub use reader::Reader;
 pub use reply::{Body, CacheResult, Decision, Record, Reply, Route};

@@ -30,6 +30,7 @@ use super::resolve::Resolution;
 use super::resolve::Resolved;
 use super::source::Patience;
 use crate::cache::Flights;
+use crate::cache::Mark;
 use crate::cache::RenderedKey;
 use crate::cache::RenderedPage;
 use crate::model::IndexName;
@@ -64,8 +65,8 @@ const ZSTD_LEVEL: i32 = 3;
 /// Hexadecimal digits of a page's tag: 128 bits of its sha256 tell versions of a page apart.
 const ETAG_DIGITS: usize = 32;
 
-/// Renderings under way.
-pub(super) type Renderings = Flights<RenderedKey, Result<Rendered, Arc<Error>>>;
+/// Renderings under way. Who asks after a reload or a change of records joins no older rendering.
+pub(super) type Renderings = Flights<(RenderedKey, u64, Mark), Result<Rendered, Arc<Error>>>;
 
 /// How a page came out.
 #[derive(Debug, Clone)]
@@ -135,12 +136,14 @@ impl Shared {
             record.cache = CacheResult::Hit;
             return Ok(page_reply(ask, &page, record));
         }
+        // Before any record is read: what changes from here on outdates this rendering.
+        let mark = self.rendered.mark();
         let (shared, own_cx) = (Arc::clone(self), cx.clone());
-        let joined =
-            self.renderings.join(
-                key,
-                move || async move { shared.render(&own_cx, wanted).await },
-            );
+        let joined = self
+            .renderings
+            .join((key, cx.generation.number, mark), move || async move {
+                shared.render(&own_cx, wanted, mark).await
+            });
         let rendered = match joined.await {
             Ok(joined) => joined.value,
             Err(error) => {
@@ -177,6 +180,7 @@ impl Shared {
         self: &Arc<Self>,
         cx: &Context,
         wanted: Wanted,
+        mark: Mark,
     ) -> Result<Rendered, Arc<Error>> {
         let resolved = self
             .resolve(cx, &wanted.index, &wanted.project, Patience::Page)
@@ -190,7 +194,9 @@ impl Shared {
         let (shared, own_cx) = (Arc::clone(self), cx.clone());
         let work = move || {
             let page = Arc::new(render_page(&own_cx, &wanted, &resolved));
-            shared.rendered.insert(wanted.key(), Arc::clone(&page));
+            shared
+                .rendered
+                .insert_since(mark, wanted.key(), Arc::clone(&page));
             page
         };
         let page = tokio::task::spawn_blocking(work).await;

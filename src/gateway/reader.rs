@@ -8,18 +8,25 @@ use http::HeaderValue;
 use http::StatusCode;
 use http::header::LOCATION;
 
+use super::api::Asker;
 use super::ask::Answer;
 use super::ask::Ask;
 use super::context::Context;
 use super::context::Shared;
+use super::devpi;
 use super::error::Error;
 use super::refusal;
 use super::reply::Body;
 use super::reply::Record;
 use super::reply::Reply;
 use super::reply::Route;
+use super::trouble::Trouble;
+use super::web;
+use super::web::WebPage;
 use crate::model::IndexName;
+use crate::protocol::ApiOf;
 use crate::protocol::AskedIndex;
+use crate::protocol::Audience;
 use crate::protocol::PublicRoute;
 
 /// Answers everything that only reads. It can write nothing, by type.
@@ -37,7 +44,7 @@ impl Reader {
         Self { shared }
     }
 
-    async fn route(&self, cx: &Context, ask: &Ask<'_>) -> Flow {
+    async fn route(&self, cx: &Context, ask: &Ask<'_>, asker: Asker<'_>) -> Flow {
         let shared = &self.shared;
         let mut record = Record::default();
         match &ask.route {
@@ -82,17 +89,117 @@ impl Reader {
             | PublicRoute::Project { .. }
             | PublicRoute::Release { .. }
             | PublicRoute::Search
-            | PublicRoute::Static { .. }
-            | PublicRoute::NotFound => Err((Arc::new(Error::not_found("no such route")), record)),
+            | PublicRoute::Static { .. } => Ok(self.look(cx, ask, asker, record).await),
+            PublicRoute::NotFound => match audience(ask) {
+                Audience::Installer => Err((Arc::new(no_such_route()), record)),
+                Audience::Json | Audience::Person => Ok(self.look(cx, ask, asker, record).await),
+            },
         }
     }
-}
 
-#[async_trait]
-impl Answer for Reader {
-    async fn answer(&self, ask: &Ask<'_>) -> Reply {
+    /// What is looked at rather than installed: an object for programs, a page for people.
+    async fn look(
+        &self,
+        cx: &Context,
+        ask: &Ask<'_>,
+        asker: Asker<'_>,
+        mut record: Record,
+    ) -> Reply {
+        if let PublicRoute::Static { name } = &ask.route
+            && let Some(reply) = web::static_file(
+                ask,
+                name,
+                Record {
+                    route: Route::Web,
+                    ..record.clone()
+                },
+            )
+        {
+            return reply;
+        }
+        note(&ask.route, &mut record);
+        let is_known = ask.route != PublicRoute::NotFound;
+        match audience(ask) {
+            Audience::Person => {
+                record.route = if is_known { Route::Web } else { Route::Other };
+                let outcome = self.page(cx, ask).await;
+                self.shared.web_reply(ask, outcome, record).await
+            }
+            Audience::Json | Audience::Installer => {
+                record.route = if is_known { Route::Api } else { Route::Other };
+                let outcome = self.object(cx, ask, asker).await;
+                self.shared.api_reply(ask, outcome, record).await
+            }
+        }
+    }
+
+    async fn object(
+        &self,
+        cx: &Context,
+        ask: &Ask<'_>,
+        asker: Asker<'_>,
+    ) -> Result<devpi::Answer, Trouble> {
+        let shared = &self.shared;
+        match &ask.route {
+            PublicRoute::Api(of) => shared.api_config(cx, ask, of, asker).await,
+            PublicRoute::Status => shared.status(cx, ask, asker).await,
+            PublicRoute::Users(_) => shared.api_users(cx).await,
+            PublicRoute::User { user, .. } => shared.api_user(cx, user).await,
+            PublicRoute::Index { index, .. } => shared.api_index(cx, ask, index).await,
+            PublicRoute::Project { index, project, .. } => {
+                shared.api_project(cx, ask, index, project).await
+            }
+            PublicRoute::Release {
+                index,
+                project,
+                version,
+                ..
+            } => shared.api_release(cx, ask, index, project, version).await,
+            PublicRoute::Search
+            | PublicRoute::Static { .. }
+            | PublicRoute::ProjectList { .. }
+            | PublicRoute::ProjectPage { .. }
+            | PublicRoute::File { .. }
+            | PublicRoute::Redirect { .. }
+            | PublicRoute::NotFound => Err(no_such_route().into()),
+        }
+    }
+
+    async fn page(&self, cx: &Context, ask: &Ask<'_>) -> Result<WebPage, Trouble> {
+        let shared = &self.shared;
+        match &ask.route {
+            PublicRoute::Users(_) => shared.web_home(cx, ask).await,
+            PublicRoute::User { user, .. } => shared.web_user(cx, ask, user).await,
+            PublicRoute::Index { index, .. } => shared.web_index(cx, ask, index).await,
+            PublicRoute::Project { index, project, .. } => {
+                shared.web_project(cx, ask, index, project, None).await
+            }
+            PublicRoute::Release {
+                index,
+                project,
+                version,
+                ..
+            } => {
+                shared
+                    .web_project(cx, ask, index, project, Some(version))
+                    .await
+            }
+            PublicRoute::Search => shared.web_search(cx, ask).await,
+            PublicRoute::Api(_)
+            | PublicRoute::Status
+            | PublicRoute::Static { .. }
+            | PublicRoute::ProjectList { .. }
+            | PublicRoute::ProjectPage { .. }
+            | PublicRoute::File { .. }
+            | PublicRoute::Redirect { .. }
+            | PublicRoute::NotFound => Err(no_such_route().into()),
+        }
+    }
+
+    /// Answers a request; the management door says who asks.
+    pub async fn answer_to(&self, ask: &Ask<'_>, asker: Asker<'_>) -> Reply {
         let cx = self.shared.context();
-        match self.route(&cx, ask).await {
+        match self.route(&cx, ask, asker).await {
             Ok(reply) => reply,
             Err((error, record)) => {
                 let mut reply = refusal::failed(&error, ask.path, record);
@@ -103,6 +210,62 @@ impl Answer for Reader {
             }
         }
     }
+}
+
+#[async_trait]
+impl Answer for Reader {
+    async fn answer(&self, ask: &Ask<'_>) -> Reply {
+        self.answer_to(ask, Asker::Public).await
+    }
+}
+
+/// For whom an answer is meant. The bootstrap and the status are for programs whatever they accept,
+/// search is for people.
+fn audience(ask: &Ask<'_>) -> Audience {
+    match &ask.route {
+        PublicRoute::Users(audience)
+        | PublicRoute::User { audience, .. }
+        | PublicRoute::Index { audience, .. }
+        | PublicRoute::Project { audience, .. }
+        | PublicRoute::Release { audience, .. } => *audience,
+        PublicRoute::Api(_) | PublicRoute::Status => Audience::Json,
+        PublicRoute::Search => Audience::Person,
+        PublicRoute::Static { .. }
+        | PublicRoute::ProjectList { .. }
+        | PublicRoute::ProjectPage { .. }
+        | PublicRoute::File { .. }
+        | PublicRoute::Redirect { .. }
+        | PublicRoute::NotFound => Audience::of(ask.headers),
+    }
+}
+
+/// What the access line says of a route.
+fn note(route: &PublicRoute, record: &mut Record) {
+    match route {
+        PublicRoute::Project { index, project, .. }
+        | PublicRoute::Release { index, project, .. } => {
+            record.index = Some(index.clone());
+            record.project = Some(project.clone());
+        }
+        PublicRoute::Index { index, .. } | PublicRoute::Api(ApiOf::Index(index)) => {
+            record.index = Some(index.clone());
+        }
+        PublicRoute::Api(ApiOf::Root | ApiOf::User(_))
+        | PublicRoute::Status
+        | PublicRoute::Users(_)
+        | PublicRoute::User { .. }
+        | PublicRoute::Search
+        | PublicRoute::Static { .. }
+        | PublicRoute::ProjectList { .. }
+        | PublicRoute::ProjectPage { .. }
+        | PublicRoute::File { .. }
+        | PublicRoute::Redirect { .. }
+        | PublicRoute::NotFound => {}
+    }
+}
+
+fn no_such_route() -> Error {
+    Error::not_found("no such route")
 }
 
 /// The index that is meant: `/simple/` is whichever the configuration names.

@@ -98,7 +98,12 @@ impl Shared {
         let held = Arc::new(held);
         self.sources.insert(&index.name, project, Arc::clone(&held));
         if cache == CacheResult::Revalidated {
-            self.write_copy(&index.name, mirror, &held);
+            let (shared, index, confirmed) = (Arc::clone(self), Arc::clone(index), held.clone());
+            tokio::task::spawn_blocking(move || {
+                if let Some(mirror) = index.mirror() {
+                    shared.write_copy(&index.name, mirror, &confirmed);
+                }
+            });
         }
         Ok(Refreshed { held, cache })
     }

@@ -52,10 +52,29 @@ pub(super) struct Resolved {
     pub(super) cache: CacheResult,
 }
 
+/// What the members of a stack say about a project.
+#[derive(Debug)]
+pub(super) enum Statements {
+    /// Refused on its name: nobody was asked who may not be.
+    Refused(Denial),
+    /// Everyone who may speak was asked.
+    Made {
+        /// The stack that was asked.
+        stack: Arc<Stack>,
+        /// Who was asked, and who was not and why.
+        sources: Sources,
+        /// The answers, in the order of the stack.
+        answers: Vec<Answer>,
+    },
+}
+
 /// One member's answer.
-struct Answer {
-    member: usize,
-    said: Said,
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// Its position in the stack.
+    pub(super) member: usize,
+    /// What it said.
+    pub(super) said: Said,
 }
 
 impl Shared {
@@ -71,13 +90,34 @@ impl Shared {
         project: &ProjectName,
         patience: Patience,
     ) -> Result<Resolution, Arc<Error>> {
+        match self.statements(cx, index, project, patience).await? {
+            Statements::Refused(denial) => Ok(Resolution::Refused(denial)),
+            Statements::Made {
+                stack,
+                sources,
+                answers,
+            } => Ok(settle(&stack, project, &sources, answers)),
+        }
+    }
+
+    /// What each member of the stack says that may speak for the project, one beside the other.
+    ///
+    /// # Errors
+    /// As [`Shared::resolve`].
+    pub(super) async fn statements(
+        self: &Arc<Self>,
+        cx: &Context,
+        index: &IndexName,
+        project: &ProjectName,
+        patience: Patience,
+    ) -> Result<Statements, Arc<Error>> {
         let Some(stack) = cx.generation.policies.stack(index) else {
             return Err(Arc::new(unknown_index(index)));
         };
         let holding = self.holding(stack, project).await.map_err(Arc::new)?;
         let verdict = stack.decide_project(project, cx.now, &|stage| holding.contains(stage));
         let sources = match verdict {
-            Verdict::Deny(denial) => return Ok(Resolution::Refused(denial)),
+            Verdict::Deny(denial) => return Ok(Statements::Refused(denial)),
             Verdict::Allow(allowed) => allowed.into_item(),
         };
         let asked = sources.ask.iter().map(|position| {
@@ -93,7 +133,11 @@ impl Shared {
         for answer in join_all(asked).await {
             answers.extend(answer?);
         }
-        Ok(settle(stack, project, &sources, answers))
+        Ok(Statements::Made {
+            stack: Arc::clone(stack),
+            sources,
+            answers,
+        })
     }
 
     async fn ask_member(

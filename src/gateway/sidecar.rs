@@ -101,10 +101,15 @@ impl Shared {
             );
             return Err(Arc::new(Error::new(ErrorKind::BadGateway, message)));
         }
-        if let Err(error) = self.store.put_small(&key, &bytes) {
-            tracing::error!(file = %grant.file.item().filename, %error, "sidecar not kept");
-        }
-        self.small.insert(key, bytes.clone());
+        self.small.insert(key.clone(), bytes.clone());
+        let (shared, kept) = (Arc::clone(self), bytes.clone());
+        let filename = grant.file.item().filename.clone();
+        // Kept behind the answer: it is synced to disk, and nobody needs to wait for that.
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = shared.store.put_small(&key, &kept) {
+                tracing::error!(file = %filename, %error, "sidecar not kept");
+            }
+        });
         Ok(bytes)
     }
 

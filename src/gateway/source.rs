@@ -141,6 +141,16 @@ impl Shared {
         }))
     }
 
+    /// What is held of a project on a mirror, without asking anybody.
+    pub(super) fn held_page(
+        &self,
+        index: &Index,
+        project: &ProjectName,
+    ) -> Option<Arc<ProjectPage>> {
+        let held = self.held(&index.name, index.mirror()?, project).ok()??;
+        held.page.clone()
+    }
+
     fn stale_answer(
         &self,
         cx: &Context,

@@ -21,6 +21,7 @@ use super::reply::{Broken, write_reply};
 use super::request_id::RequestIds;
 use super::response_head::ReplyContext;
 use crate::gateway::Answer;
+use crate::gateway::Arrival;
 use crate::gateway::Ask;
 use crate::gateway::Record;
 use crate::gateway::Reply;
@@ -88,6 +89,7 @@ impl PublicApp {
                     headers,
                     query,
                     request_id: id,
+                    arrival: arrival(session),
                 };
                 self.answer.answer(&ask).await
             }
@@ -205,6 +207,24 @@ impl ProxyHttp for PublicApp {
 
     fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
         true
+    }
+}
+
+/// How the request came here. A peer without an address is one on a Unix socket.
+fn arrival(session: &Session) -> Arrival<'_> {
+    let is_local = session.client_addr().is_some_and(|peer| {
+        let inet = peer.as_inet();
+        inet.is_none_or(|peer| peer.ip().to_canonical().is_loopback())
+    });
+    let digest = session.digest();
+    Arrival {
+        is_local,
+        is_tls: digest.is_some_and(|digest| digest.ssl_digest.is_some()),
+        authority: session
+            .req_header()
+            .uri
+            .authority()
+            .map(http::uri::Authority::as_str),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::model::{Fault, Faults, IndexName, Location, ProjectName};
 
-use super::names::Names;
+use super::names::{Names, pattern_words};
 use super::rule::Policy;
 use super::whitelist::Whitelist;
 use super::{
@@ -174,6 +174,21 @@ impl Index {
     #[must_use]
     pub fn bases(&self) -> &[IndexName] {
         self.stage().map_or(&[], |stage| &stage.bases)
+    }
+
+    /// The names that `owns` reserves, as written.
+    pub fn owned_names(&self) -> impl Iterator<Item = String> {
+        self.owns
+            .patterns
+            .iter()
+            .map(|pattern| pattern_words(&pattern.value))
+    }
+
+    /// How many names and pinned projects `whitelist` and `whitelist_files` let through; nothing when
+    /// it has neither.
+    #[must_use]
+    pub fn whitelisted(&self) -> Option<usize> {
+        self.whitelist.as_ref().map(Whitelist::entries)
     }
 
     pub(super) fn owns(&self) -> &Owns {

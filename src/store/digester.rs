@@ -10,6 +10,19 @@ use crate::model::Sha256;
 /// How many hexadecimal digits the long blake2b has.
 const BLAKE2B_512_DIGITS: usize = 128;
 
+/// What the bytes of an upload turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digests {
+    /// How many there are.
+    pub size: u64,
+    /// Their sha256.
+    pub sha256: Sha256,
+    /// Their md5, lower-case hex.
+    pub md5: String,
+    /// Their BLAKE2b-256, lower-case hex.
+    pub blake2b_256: String,
+}
+
 /// Running digests.
 pub(super) struct Digester {
     sha256: sha2::Sha256,
@@ -56,6 +69,36 @@ impl Digester {
             sha256: sha2::Sha256::new(),
             others: others.collect(),
         }
+    }
+
+    /// Runs all that the clients of an upload may state.
+    pub(super) fn for_upload() -> Self {
+        let md5 = ("md5".to_owned(), Other::Md5(md5::Md5::new()));
+        let blake2 = Other::Blake2b256(blake2::Blake2b::new());
+        Self {
+            sha256: sha2::Sha256::new(),
+            others: vec![md5, ("blake2b_256".to_owned(), blake2)],
+        }
+    }
+
+    /// The digests of what came so far.
+    pub(super) fn so_far(&self, size: u64) -> Digests {
+        let mut digests = Digests {
+            size,
+            sha256: Sha256::from_bytes(self.sha256.clone().finalize().into()),
+            md5: String::new(),
+            blake2b_256: String::new(),
+        };
+        for (_, other) in &self.others {
+            match other {
+                Other::Md5(hasher) => digests.md5 = hex(&hasher.clone().finalize()),
+                Other::Blake2b256(hasher) => {
+                    digests.blake2b_256 = hex(&hasher.clone().finalize());
+                }
+                Other::Sha384(_) | Other::Sha512(_) | Other::Sha224(_) | Other::Blake2b512(_) => {}
+            }
+        }
+        digests
     }
 
     /// Takes in more bytes.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 
+use super::digester::Digests;
 use super::error::StoreError;
 use super::growing::Growing;
 use super::key::Key;
@@ -80,6 +81,26 @@ impl Draft {
     /// Those of the disk or of a limit, as soon as they are known.
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), StoreError> {
         self.send(Step::Chunk(chunk)).await
+    }
+
+    /// The digests of what was handed over so far, once all of it is in the file and can be read
+    /// there. Of a draft for an upload md5 and BLAKE2b are among them.
+    ///
+    /// # Errors
+    /// Those of the disk or of a limit.
+    pub async fn digests(&mut self) -> Result<Digests, StoreError> {
+        let (sender, digests) = oneshot::channel();
+        self.send(Step::Look(sender)).await?;
+        if let Ok(digests) = digests.await {
+            return Ok(digests);
+        }
+        match self.outcome.take() {
+            Some(outcome) => match outcome.await {
+                Ok(Err(error)) => Err(error),
+                Ok(Ok(_)) | Err(_) => Err(self.abandoned()),
+            },
+            None => Err(self.abandoned()),
+        }
     }
 
     /// Checks length and digests and makes the content visible under the key of its sha256. Given up
@@ -260,6 +281,7 @@ mod tests {
             promised,
             declared: None,
             bytes_max: 100,
+            is_upload: false,
         };
         let full = File::options().write(true).open("/dev/full").unwrap();
         let reader = File::open(&path).unwrap();
@@ -299,7 +321,7 @@ mod tests {
     #[tokio::test]
     async fn a_write_given_up_half_way_never_leaves_a_gap() {
         let (chunks, mut steps) = mpsc::channel(1);
-        let (growing, _release) = Growing::new(tempfile::tempfile().unwrap(), None);
+        let (growing, _release) = Growing::arriving(tempfile::tempfile().unwrap(), None);
         let (what, growing) = ("upload".to_owned(), Arc::new(growing));
         let mut draft = Draft {
             what,

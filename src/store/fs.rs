@@ -26,6 +26,7 @@ use super::tree::is_absence;
 use super::writer::Plan;
 use super::writer::Stored;
 use crate::model::Hashes;
+use crate::model::IndexName;
 
 /// A store below one folder.
 #[derive(Debug)]
@@ -197,7 +198,45 @@ impl FsStore {
             promised,
             declared,
             bytes_max,
+            is_upload: false,
         })
+    }
+
+    /// Starts a file that somebody uploads: what it should be is known only when it is here, so
+    /// [`Draft::digests`] tells everything that may be compared.
+    ///
+    /// # Errors
+    /// When no temporary file can be made.
+    pub fn upload_draft(&self, what: &str, bytes_max: u64) -> Result<Draft, StoreError> {
+        let (tree, what) = (Arc::clone(&self.tree), what.to_owned());
+        Draft::start(Plan {
+            tree,
+            what,
+            promised: Hashes::default(),
+            declared: None,
+            bytes_max,
+            is_upload: true,
+        })
+    }
+
+    /// Removes the pages, lists and learned facts of a mirror, whose upstream is another one now;
+    /// blocking.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn remove_pages(&self, index: &IndexName) -> Result<(), StoreError> {
+        for folder in Key::folders_of(index) {
+            match std::fs::remove_dir_all(self.tree.root().join(&folder)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(StoreError::io(
+                        format!("remove {}", folder.display()),
+                        error,
+                    ));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
     }
 }
 

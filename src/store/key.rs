@@ -65,6 +65,11 @@ impl Key {
         }
     }
 
+    /// The folders of everything that is kept of one index's pages and lists.
+    pub(super) fn folders_of(index: &IndexName) -> [PathBuf; 2] {
+        [of_index("pages", index), of_index("lists", index)]
+    }
+
     /// Whether the bytes belong to people and must survive a power cut once answered for.
     #[must_use]
     pub fn is_private(&self) -> bool {

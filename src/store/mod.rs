@@ -20,6 +20,7 @@ mod walk;
 mod writer;
 
 pub use contents::{Contents, Kept};
+pub use digester::Digests;
 pub use draft::Draft;
 pub use error::StoreError;
 pub use fs::{FsStore, StoredFile};

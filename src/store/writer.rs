@@ -10,8 +10,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 
 use super::digester::Digester;
+use super::digester::Digests;
 use super::error::StoreError;
 use super::growing::Release;
 use super::key::Key;
@@ -32,6 +34,7 @@ pub struct Stored {
 /// What the thread is told.
 pub(super) enum Step {
     Chunk(Bytes),
+    Look(oneshot::Sender<Digests>),
     Finish(fn(Sha256) -> Key),
 }
 
@@ -47,6 +50,8 @@ pub(super) struct Plan {
     pub(super) declared: Option<u64>,
     /// Most bytes taken.
     pub(super) bytes_max: u64,
+    /// Whether every digest that an upload may state is to be known.
+    pub(super) is_upload: bool,
 }
 
 impl Plan {
@@ -92,13 +97,21 @@ impl<'a> Writer<'a> {
         mut steps: mpsc::Receiver<Step>,
         release: &Release,
     ) -> Result<Stored, StoreError> {
-        let mut digester = Digester::for_promise(&self.plan.promised);
+        let mut digester = if self.plan.is_upload {
+            Digester::for_upload()
+        } else {
+            Digester::for_promise(&self.plan.promised)
+        };
         loop {
             match steps.blocking_recv() {
                 Some(Step::Chunk(chunk)) => {
                     self.append(&chunk)?;
                     release.written(self.written);
                     digester.update(&chunk);
+                }
+                Some(Step::Look(sender)) => {
+                    // Whoever asked may have gone; then the next step tells.
+                    let _ = sender.send(digester.so_far(self.written));
                 }
                 Some(Step::Finish(key)) => {
                     let stored = self.check(digester)?;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::support::{cause, file, index, new_index, new_user, object, publication};
+use super::support::{cause, file, index, leading, new_index, new_user, object, publication};
 use crate::db::{
     Cause, ChangeKind, Db, DbError, Edit, IndexDeletion, IndexUpdate, Serial, UserDeletion,
     UserDetails, UserUpdate,
@@ -150,7 +150,7 @@ pub(crate) async fn a_user_goes_with_its_volatile_indexes_and_their_content(db: 
     let stable = index("packages/stable");
     assert!(db.projects(&stable).await.unwrap().is_empty());
     assert!(
-        db.was_deleted(&stable, &facts.sha256, &facts.filename)
+        db.was_deleted(&stable, leading(&facts.sha256), &facts.filename)
             .await
             .unwrap()
     );

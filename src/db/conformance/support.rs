@@ -84,3 +84,8 @@ pub(crate) fn publication(version: &str, files: Vec<FileFacts>) -> Publication {
         on_conflict: OnConflict::Refuse,
     }
 }
+
+/// As much of a digest as a file's URL has.
+pub(super) fn leading(digest: &Sha256) -> [u8; 8] {
+    digest.as_bytes()[..8].try_into().unwrap()
+}

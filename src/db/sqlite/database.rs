@@ -124,10 +124,10 @@ impl Db for Sqlite {
     async fn was_deleted(
         &self,
         index: &IndexName,
-        sha256: &Sha256,
+        leading: [u8; 8],
         filename: &str,
     ) -> Result<bool, DbError> {
-        read::was_deleted(self, index, sha256, filename).await
+        read::was_deleted(self, index, leading, filename).await
     }
 
     async fn referenced(&self) -> Result<HashSet<Sha256>, DbError> {

@@ -177,14 +177,19 @@ pub(super) async fn file(
 pub(super) async fn was_deleted(
     db: &Sqlite,
     index: &IndexName,
-    sha256: &Sha256,
+    leading: [u8; 8],
     filename: &str,
 ) -> Result<bool, DbError> {
+    let (mut first, mut last) = ([0_u8; 32], [0xff_u8; 32]);
+    first[..8].copy_from_slice(&leading);
+    last[..8].copy_from_slice(&leading);
     let row = sqlx::query(
-        "SELECT 1 FROM deleted_files WHERE index_name = $1 AND sha256 = $2 AND filename = $3",
+        "SELECT 1 FROM deleted_files
+         WHERE index_name = $1 AND sha256 BETWEEN $2 AND $3 AND filename = $4",
     )
     .bind(index.as_str())
-    .bind(sha256.as_bytes().as_slice())
+    .bind(first.as_slice())
+    .bind(last.as_slice())
     .bind(filename)
     .fetch_optional(&db.readers)
     .await

@@ -7,7 +7,7 @@ use super::answer::Answer;
 use super::index_request::IndexRequest;
 use super::index_settings::IndexSettings;
 use super::management::{Management, Survey, bad_name, cause, not_an_object, settings_of};
-use crate::db::{DbError, IndexDeletion, IndexUpdate, NewIndex, NewUser};
+use crate::db::{DbError, IndexDeletion, IndexRecord, IndexUpdate, NewIndex, NewUser, Serial};
 use crate::gateway::account::{Operation, Principal, permits};
 use crate::model::{IndexName, Timestamp};
 
@@ -95,6 +95,9 @@ impl Management {
         };
         let settings = IndexSettings::create(name, &keys, &|base| survey.has_index(base));
         let settings = settings.map_err(|invalid| Answer::bad_request(invalid.to_string()))?;
+        let mut would_be = survey.directory.clone();
+        would_be.indexes.push(record_of(&settings, now));
+        self.compiles(&would_be, StatusCode::BAD_REQUEST)?;
         let cause = cause(who, now);
         if !survey
             .directory
@@ -173,6 +176,12 @@ impl Management {
             Ok(modified) => modified,
             Err(invalid) => return Ok(Answer::bad_request(invalid.to_string())),
         };
+        let mut would_be = survey.directory.clone();
+        would_be.indexes.retain(|index| index.name != *name);
+        would_be.indexes.push(record_of(&modified, now));
+        if let Err(refusal) = self.compiles(&would_be, StatusCode::BAD_REQUEST) {
+            return Ok(refusal);
+        }
         let update = IndexUpdate {
             index: new_index(&modified),
             made_from: record.revision,
@@ -197,6 +206,9 @@ impl Management {
         {
             return refusal;
         }
+        if let Err(refusal) = self.compiles_without(|index| index.name == *name).await {
+            return refusal;
+        }
         match self.db.delete_index(&cause(who, now), name).await {
             Err(error) => Answer::from(&error),
             Ok(IndexDeletion::Absent) => Answer::denied(),
@@ -209,6 +221,16 @@ impl Management {
                 Answer::message(StatusCode::FORBIDDEN, text)
             }
         }
+    }
+
+    /// Refuses a deletion after which the rest could not be put in force.
+    pub(super) async fn compiles_without(
+        &self,
+        is_deleted: impl Fn(&IndexRecord) -> bool,
+    ) -> Result<(), Answer> {
+        let mut would_be = self.survey().await?.directory;
+        would_be.indexes.retain(|index| !is_deleted(index));
+        self.compiles(&would_be, StatusCode::CONFLICT)
     }
 
     /// Refuses what the principal may not do, what does not exist (403, devpi-protocol.md §4) and what
@@ -233,6 +255,17 @@ impl Management {
                 Err(Answer::message(StatusCode::CONFLICT, text))
             }
         }
+    }
+}
+
+/// A record as it would be read back.
+fn record_of(settings: &IndexSettings, now: Timestamp) -> IndexRecord {
+    IndexRecord {
+        name: settings.name().clone(),
+        config: settings.to_json(),
+        volatile: settings.volatile(),
+        revision: Serial::default(),
+        created: now,
     }
 }
 

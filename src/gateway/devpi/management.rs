@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use http::StatusCode;
 use serde_json::Value;
 
 use super::answer::Answer;
 use super::index_settings::IndexSettings;
-use crate::db::{Cause, Db, Directory, IndexRecord};
+use crate::db::{Cause, Db, DbError, Directory, IndexRecord};
 use crate::gateway::account::{Accounts, HouseRules, Principal};
-use crate::model::{IndexName, Location, Timestamp};
+use crate::model::{Faults, IndexName, Location, Timestamp};
 
 /// The devpi API, as of one generation of the policies.
 #[derive(Debug, Clone)]
@@ -18,6 +19,16 @@ pub struct Management {
     pub(super) accounts: Arc<Accounts>,
     pub(super) rules: HouseRules,
     pub(super) declared: Arc<BTreeMap<IndexName, DeclaredIndex>>,
+    check: Option<Arc<dyn CheckIndexes>>,
+}
+
+/// Says whether the gateway could work with these indexes, before they are committed.
+pub trait CheckIndexes: std::fmt::Debug + Send + Sync {
+    /// Compiles what would be.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    fn check(&self, would_be: &Directory) -> Result<(), Faults>;
 }
 
 /// An index that YAML declares: shown, and never changed through the API.
@@ -46,32 +57,63 @@ impl Management {
             accounts,
             rules,
             declared: Arc::new(declared.collect()),
+            check: None,
         }
+    }
+
+    /// The same, where no change of indexes is committed that could not be put in force.
+    #[must_use]
+    pub fn checked_by(self, check: Arc<dyn CheckIndexes>) -> Self {
+        Self {
+            check: Some(check),
+            ..self
+        }
+    }
+
+    /// Refuses a change after which the indexes could not be put in force; `directory` is what would
+    /// be.
+    pub(super) fn compiles(&self, directory: &Directory, status: StatusCode) -> Result<(), Answer> {
+        let Some(check) = &self.check else {
+            return Ok(());
+        };
+        check
+            .check(directory)
+            .map_err(|faults| Answer::message(status, faults.to_string()))
     }
 
     /// Everything there is: users and indexes, recorded or declared.
     pub(super) async fn survey(&self) -> Result<Survey<'_>, Answer> {
-        let directory = self
-            .db
-            .directory()
-            .await
-            .map_err(|error| Answer::from(&error))?;
-        Ok(Survey {
-            directory,
-            declared: &self.declared,
-        })
+        let survey = Survey::read(&*self.db, &self.declared).await;
+        survey.map_err(|error| Answer::from(&error))
     }
 }
 
 /// Users and indexes as of one instant, recorded or declared.
-pub(super) struct Survey<'a> {
+#[derive(Debug)]
+pub struct Survey<'a> {
     pub(super) directory: Directory,
     declared: &'a BTreeMap<IndexName, DeclaredIndex>,
 }
 
-impl Survey<'_> {
+impl<'a> Survey<'a> {
+    /// Reads the records and lays what is declared beside them.
+    ///
+    /// # Errors
+    /// When the records cannot be read.
+    pub async fn read(
+        db: &dyn Db,
+        declared: &'a BTreeMap<IndexName, DeclaredIndex>,
+    ) -> Result<Self, DbError> {
+        let directory = db.directory().await?;
+        Ok(Self {
+            directory,
+            declared,
+        })
+    }
+
     /// Every user: those with a record, and those that only a declared index names.
-    pub(super) fn user_names(&self) -> Vec<&str> {
+    #[must_use]
+    pub fn user_names(&self) -> Vec<&str> {
         let recorded = self.directory.users.iter().map(|user| user.name.as_str());
         let mut names: Vec<&str> = recorded
             .chain(self.declared.keys().map(IndexName::user))
@@ -81,7 +123,9 @@ impl Survey<'_> {
         names
     }
 
-    pub(super) fn has_user(&self, name: &str) -> bool {
+    /// Whether there is such a user.
+    #[must_use]
+    pub fn has_user(&self, name: &str) -> bool {
         self.user_names().contains(&name)
     }
 
@@ -96,18 +140,53 @@ impl Survey<'_> {
             .find(|index| index.name == *name)
     }
 
-    /// The object that clients are shown of a user.
-    pub(super) fn user_object(&self, name: &str) -> Value {
+    /// The settings of an index.
+    #[must_use]
+    pub fn settings(&self, name: &IndexName) -> Option<IndexSettings> {
+        match self.declared.get(name) {
+            Some(declared) => Some(declared.settings.clone()),
+            None => self.record(name).and_then(settings_of),
+        }
+    }
+
+    /// The indexes of a user, by name.
+    #[must_use]
+    pub fn indexes_of(&self, user: &str) -> BTreeMap<IndexName, IndexSettings> {
         let recorded = self.directory.indexes.iter();
         let recorded = recorded
-            .filter(|index| index.name.user() == name)
+            .filter(|index| index.name.user() == user)
             .filter_map(settings_of);
         let declared = self.declared.values().map(|index| index.settings.clone());
         // A declared index counts, should the database hold one of the name too.
-        let indexes = recorded.chain(declared.filter(|index| index.name().user() == name));
-        let indexes = indexes.map(|index| {
+        let indexes = recorded.chain(declared.filter(|index| index.name().user() == user));
+        indexes.map(|index| (index.name().clone(), index)).collect()
+    }
+
+    /// `GET /`: every user with its indexes.
+    #[must_use]
+    pub fn list_users(&self) -> Answer {
+        let users = self.user_names().into_iter();
+        let users: serde_json::Map<String, Value> = users
+            .map(|name| (name.to_owned(), self.user_object(name)))
+            .collect();
+        Answer::result(StatusCode::OK, "list:userconfig", users.into())
+    }
+
+    /// `GET /user`.
+    #[must_use]
+    pub fn show_user(&self, name: &str) -> Answer {
+        if !self.has_user(name) {
+            return Answer::message(StatusCode::NOT_FOUND, format!("no user '{name}'"));
+        }
+        Answer::result(StatusCode::OK, "userconfig", self.user_object(name))
+    }
+
+    /// The object that clients are shown of a user.
+    #[must_use]
+    pub fn user_object(&self, name: &str) -> Value {
+        let indexes = self.indexes_of(name).into_iter().map(|(name, index)| {
             (
-                index.name().index().to_owned(),
+                name.index().to_owned(),
                 Value::Object(index.to_public_json()),
             )
         });

@@ -5,6 +5,7 @@
 //! one function for each thing that can be asked.
 
 mod answer;
+mod declared;
 mod index_document;
 mod index_keys;
 mod index_operations;
@@ -22,5 +23,5 @@ mod support;
 pub use answer::Answer;
 pub use index_request::{IndexRequest, ListOperation};
 pub use index_settings::{IndexSettings, InvalidSettings};
-pub use management::{DeclaredIndex, Management};
+pub use management::{CheckIndexes, DeclaredIndex, Management, Survey};
 pub use user_settings::{NewPassword, UserRequest, user_object};

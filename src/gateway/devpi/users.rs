@@ -1,7 +1,6 @@
 //! Users: one function for each thing that can be asked (devpi-protocol.md §6).
 
 use http::StatusCode;
-use serde_json::{Map, Value};
 
 use super::answer::Answer;
 use super::login::proxy_auth;
@@ -18,19 +17,14 @@ impl Management {
             Ok(survey) => survey,
             Err(answer) => return answer,
         };
-        let users = survey.user_names().into_iter();
-        let users: Map<String, Value> = users
-            .map(|name| (name.to_owned(), survey.user_object(name)))
-            .collect();
-        Answer::result(StatusCode::OK, "list:userconfig", users.into())
+        survey.list_users()
     }
 
     /// `GET /user`.
     pub async fn show_user(&self, name: &str) -> Answer {
         match self.survey().await {
             Err(answer) => answer,
-            Ok(survey) if !survey.has_user(name) => no_user(name),
-            Ok(survey) => Answer::result(StatusCode::OK, "userconfig", survey.user_object(name)),
+            Ok(survey) => survey.show_user(name),
         }
     }
 
@@ -153,6 +147,12 @@ impl Management {
                 declared.location
             );
             return Answer::message(StatusCode::CONFLICT, text);
+        }
+        if let Err(refusal) = self
+            .compiles_without(|index| index.name.user() == name)
+            .await
+        {
+            return refusal;
         }
         match self.db.delete_user(&cause(who, now), name).await {
             Err(error) => Answer::from(&error),

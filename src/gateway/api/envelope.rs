@@ -1,0 +1,120 @@
+//! A reply as devpi's clients expect it: the headers of devpi-protocol.md §2.3, and exactly
+//! `application/json`, which devpi-client compares before it shows a message.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+use http::header::VARY;
+
+use crate::gateway::Ask;
+use crate::gateway::Body;
+use crate::gateway::Decision;
+use crate::gateway::Error;
+use crate::gateway::ErrorKind;
+use crate::gateway::Record;
+use crate::gateway::Reply;
+use crate::gateway::context::Shared;
+use crate::gateway::devpi::Answer;
+use crate::gateway::refusal;
+use crate::gateway::trouble::Trouble;
+use crate::policy::Denial;
+use crate::protocol::reason_phrase;
+
+/// The protocol that devpi-client speaks; any other number makes it give up.
+const API_VERSION: &str = "2";
+
+/// The devpi-server whose behaviour this is: plugins and test suites switch on it.
+pub(super) const SERVER_VERSION: &str = "6.20.3";
+
+impl Shared {
+    /// Makes the reply to a route of the API.
+    pub(in crate::gateway) async fn api_reply(
+        &self,
+        ask: &Ask<'_>,
+        outcome: Result<Answer, Trouble>,
+        mut record: Record,
+    ) -> Reply {
+        let answer = match outcome {
+            Ok(answer) => answer,
+            Err(Trouble::Failed(error)) => failed(&error, ask.path),
+            Err(Trouble::Refused(denial)) => {
+                self.count_denial(&denial);
+                record.decision = Decision::Deny;
+                record.rule = Some(refusal::rule_text(&denial));
+                refused(&denial)
+            }
+        };
+        let body = Bytes::from(answer.to_text());
+        let mut head = refusal::head("application/json", body.len(), "no-cache");
+        head.insert(VARY, HeaderValue::from_static("Accept, User-Agent"));
+        self.sign(&mut head).await;
+        if let Some(wait) = answer.retry_after {
+            head.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        }
+        // Most clients show only the reason phrase of what failed.
+        let message = answer
+            .body
+            .get("message")
+            .filter(|_| !answer.status.is_success());
+        let reason = message
+            .and_then(|message| message.as_str())
+            .map(reason_phrase);
+        Reply {
+            status: answer.status,
+            reason: reason.map(Arc::from),
+            head: Arc::new(head),
+            body: if ask.head {
+                Body::Empty
+            } else {
+                Body::Bytes(body)
+            },
+            record,
+        }
+    }
+
+    /// Adds the headers that every answer of a devpi-server has. Where the records cannot be read,
+    /// the serial and the id of the server are left out rather than made up.
+    pub(in crate::gateway) async fn sign(&self, head: &mut HeaderMap) {
+        let mut put = |name: &'static str, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                head.insert(HeaderName::from_static(name), value);
+            }
+        };
+        put("x-devpi-api-version", API_VERSION);
+        put("x-devpi-server-version", SERVER_VERSION);
+        if let Ok(serial) = self.records.serial().await {
+            put("x-devpi-serial", &serial.to_string());
+        }
+        if let Ok(facts) = self.records.facts().await {
+            for name in [
+                "x-devpi-uuid",
+                "x-devpi-master-uuid",
+                "x-devpi-primary-uuid",
+            ] {
+                put(name, &facts.uuid);
+            }
+        }
+    }
+}
+
+/// A failure in devpi's form; what a client may not see goes to the log, here and only here.
+fn failed(error: &Error, path: &str) -> Answer {
+    let status = error.kind.status();
+    if status.is_server_error() {
+        tracing::error!(path, status = status.as_u16(), %error, "request failed");
+    }
+    let mut answer = Answer::message(status, &error.message);
+    if let ErrorKind::Unavailable(Some(seconds)) = error.kind {
+        answer.retry_after = Some(std::time::Duration::from_secs(seconds.into()));
+    }
+    answer
+}
+
+fn refused(denial: &Denial) -> Answer {
+    Answer::message(StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, denial.detail())
+}

@@ -1,0 +1,236 @@
+//! The URL under which clients see this gateway (devpi-protocol.md §18).
+//!
+//! devpi-client takes every later URL from what `+api` says, so this has to be right behind a proxy
+//! too. But anybody can send the headers of a proxy: they count only from a peer on this machine.
+
+use http::HeaderMap;
+use http::header::HOST;
+use percent_encoding::AsciiSet;
+use percent_encoding::NON_ALPHANUMERIC;
+use percent_encoding::utf8_percent_encode;
+
+use crate::gateway::Ask;
+use crate::model::IndexName;
+
+/// What devpi's own nginx configuration sets: scheme, host and, perhaps, a path.
+const X_OUTSIDE_URL: &str = "x-outside-url";
+
+/// For a client of HTTP/1.0 that names no host.
+const NO_HOST: &str = "localhost";
+
+/// What is percent-encoded in a path; `+` and `!` stay, as in devpi's own links.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'+')
+    .remove(b'!');
+
+/// Scheme, host and path prefix, without a slash at the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::gateway) struct Outside(String);
+
+impl Outside {
+    /// Reads it from a request: `X-outside-url`, then `X-Forwarded-Proto` and `-Host`, then the host
+    /// that was asked.
+    pub(in crate::gateway) fn of(ask: &Ask<'_>) -> Self {
+        let arrival = ask.arrival;
+        let trusted = |name: &str| {
+            let value = ask.headers.get(name).filter(|_| arrival.is_local)?;
+            // A chain of proxies appends: the first one met the client.
+            value.to_str().ok()?.split(',').next().map(str::trim)
+        };
+        if let Some(outside) = trusted(X_OUTSIDE_URL).and_then(outside_url) {
+            return Self(outside);
+        }
+        let own_scheme = if arrival.is_tls { "https" } else { "http" };
+        let scheme =
+            trusted("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https"));
+        let forwarded = trusted("x-forwarded-host").filter(|host| is_authority(host));
+        let asked = arrival
+            .authority
+            .or_else(|| host(ask.headers))
+            .filter(|host| is_authority(host));
+        let host = forwarded.or(asked).unwrap_or(NO_HOST);
+        Self(format!("{}://{host}", scheme.unwrap_or(own_scheme)))
+    }
+
+    /// The URL itself, without a slash at the end.
+    pub(in crate::gateway) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The host, without port, for pip's `--trusted-host`.
+    pub(in crate::gateway) fn host(&self) -> Option<String> {
+        Some(url::Url::parse(&self.0).ok()?.host_str()?.to_owned())
+    }
+
+    /// The URL of an index, without a slash at the end.
+    pub(in crate::gateway) fn index(&self, index: &IndexName) -> String {
+        format!(
+            "{}/{}/{}",
+            self.0,
+            encode(index.user()),
+            encode(index.index())
+        )
+    }
+}
+
+/// One segment of a path, percent-encoded.
+pub(in crate::gateway) fn encode(segment: &str) -> String {
+    utf8_percent_encode(segment, ENCODED).to_string()
+}
+
+fn host(headers: &HeaderMap) -> Option<&str> {
+    headers.get(HOST)?.to_str().ok()
+}
+
+fn outside_url(text: &str) -> Option<String> {
+    let url = url::Url::parse(text).ok()?;
+    let is_plain = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    is_plain.then(|| text.trim_end_matches('/').to_owned())
+}
+
+/// Whether a text is a host with perhaps a port, and nothing that could become part of a path.
+fn is_authority(text: &str) -> bool {
+    let inside = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    !text.is_empty() && text.bytes().all(inside) && text.parse::<http::uri::Authority>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::gateway::Arrival;
+    use crate::protocol::PublicRoute;
+
+    fn outside(arrival: Arrival<'_>, headers: &[(&'static str, &'static str)]) -> String {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect();
+        let ask = Ask {
+            path: "/+api",
+            route: PublicRoute::Status,
+            head: false,
+            headers: &headers,
+            query: None,
+            request_id: "",
+            arrival,
+        };
+        Outside::of(&ask).0
+    }
+
+    const STRANGER: Arrival<'_> = Arrival {
+        is_local: false,
+        is_tls: false,
+        authority: None,
+    };
+    const LOCAL: Arrival<'_> = Arrival {
+        is_local: true,
+        ..STRANGER
+    };
+
+    #[test]
+    fn a_proxy_on_this_machine_says_what_clients_see() {
+        let table: [(&[(&str, &str)], &str); 9] = [
+            (&[("host", "devpi:4040")], "http://devpi:4040"),
+            (
+                &[("host", "h"), ("x-outside-url", "https://o.example")],
+                "https://o.example",
+            ),
+            (
+                &[("x-outside-url", "https://o.example/devpi/")],
+                "https://o.example/devpi",
+            ),
+            (
+                &[("host", "h"), ("x-outside-url", "ftp://o.example")],
+                "http://h",
+            ),
+            (
+                &[("host", "h"), ("x-outside-url", "https://u:p@o.example")],
+                "http://h",
+            ),
+            (
+                &[("host", "h"), ("x-forwarded-proto", "https")],
+                "https://h",
+            ),
+            (
+                &[
+                    ("host", "h"),
+                    ("x-forwarded-proto", "https, http"),
+                    ("x-forwarded-host", "a.example, b"),
+                ],
+                "https://a.example",
+            ),
+            (
+                &[("host", "h"), ("x-forwarded-proto", "gopher")],
+                "http://h",
+            ),
+            (&[], "http://localhost"),
+        ];
+        for (headers, expected) in table {
+            assert_eq!(outside(LOCAL, headers), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_stranger_cannot_choose_where_clients_are_sent() {
+        let forged = [
+            ("host", "devpi:4040"),
+            ("x-outside-url", "https://evil.example"),
+            ("x-forwarded-host", "evil.example"),
+            ("x-forwarded-proto", "https"),
+        ];
+        assert_eq!(outside(STRANGER, &forged), "http://devpi:4040");
+    }
+
+    #[test]
+    fn tls_and_http2_are_seen_in_the_arrival() {
+        let arrival = Arrival {
+            is_tls: true,
+            authority: Some("devpi.example:8443"),
+            ..STRANGER
+        };
+        assert_eq!(outside(arrival, &[]), "https://devpi.example:8443");
+    }
+
+    #[test]
+    fn a_host_that_is_none_is_not_repeated() {
+        for host in ["a/b", "a\"b", "u@h", "h:port:2", "<h>", ""] {
+            let value = HeaderValue::from_str(host).unwrap();
+            let headers: HeaderMap = [(HOST, value)].into_iter().collect();
+            let ask = Ask {
+                path: "/",
+                route: PublicRoute::Status,
+                head: false,
+                headers: &headers,
+                query: None,
+                request_id: "",
+                arrival: LOCAL,
+            };
+            assert_eq!(Outside::of(&ask).as_str(), "http://localhost", "{host}");
+        }
+    }
+
+    #[test]
+    fn an_index_keeps_its_place_below_a_prefix() {
+        let outside = Outside("https://o.example/devpi".to_owned());
+        let index = IndexName::parse("me/dév").unwrap();
+        assert_eq!(outside.index(&index), "https://o.example/devpi/me/d%C3%A9v");
+        assert_eq!(outside.host().unwrap(), "o.example");
+    }
+}

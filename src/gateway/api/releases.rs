@@ -1,0 +1,415 @@
+//! A project's releases: `/{user}/{index}/{project}` and `…/{version}` (devpi-protocol.md §8.3, §12.1).
+//!
+//! The same members of the stack speak as on the simple page, and each file meets the same decision;
+//! but the answers are not merged: of every version the first index gives the data, and what others
+//! say of it stands in `+shadowing`.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::Map;
+use serde_json::Value;
+
+use super::has_parameter;
+use super::outside::Outside;
+use super::version_data::DataWriter;
+use super::version_data::VersionData;
+use crate::db::FileRecord;
+use crate::db::FileRole;
+use crate::db::ProjectRecord;
+use crate::gateway::Ask;
+use crate::gateway::Context;
+use crate::gateway::Error;
+use crate::gateway::context::Shared;
+use crate::gateway::devpi::Answer;
+use crate::gateway::page::decide;
+use crate::gateway::resolve::Statements;
+use crate::gateway::source::Patience;
+use crate::gateway::trouble::Trouble;
+use crate::gateway::trouble::records_failed;
+use crate::model::File;
+use crate::model::IndexName;
+use crate::model::ProjectName;
+use crate::model::Timestamp;
+use crate::model::Version;
+use crate::model::Yanked;
+use crate::page::Entry;
+use crate::page::ProjectPage;
+use crate::page::Ruling;
+use crate::policy::Stack;
+
+/// What shadows a version, in the order of the stack.
+const SHADOWING: &str = "+shadowing";
+
+/// What one member of the stack says.
+struct Layer {
+    member: usize,
+    page: Arc<ProjectPage>,
+    /// A stage's own records, which say more than its page.
+    record: Option<ProjectRecord>,
+}
+
+impl Shared {
+    /// `GET /{user}/{index}/{project}`; `?ignore_bases` leaves out what is inherited, and answers an
+    /// empty object for what is only inherited.
+    pub(in crate::gateway) async fn api_project(
+        self: &Arc<Self>,
+        cx: &Context,
+        ask: &Ask<'_>,
+        index: &IndexName,
+        project: &ProjectName,
+    ) -> Result<Answer, Trouble> {
+        let data = self.project_data(cx, ask, index, project).await?;
+        let data = data.ok_or_else(|| Error::not_found(format!("no project '{project}'")))?;
+        Ok(Answer::result(StatusCode::OK, "projectconfig", data.into()))
+    }
+
+    /// `GET /{user}/{index}/{project}/{version}`, the version as its index spells it.
+    pub(in crate::gateway) async fn api_release(
+        self: &Arc<Self>,
+        cx: &Context,
+        ask: &Ask<'_>,
+        index: &IndexName,
+        project: &ProjectName,
+        version: &str,
+    ) -> Result<Answer, Trouble> {
+        let data = self.project_data(cx, ask, index, project).await?;
+        let mut data =
+            data.ok_or_else(|| Error::not_found(format!("The project {project} does not exist.")))?;
+        let release = data.remove(version).ok_or_else(|| {
+            let words = format!("The version {version} of project {project} does not exist.");
+            Error::not_found(words)
+        })?;
+        Ok(Answer::result(StatusCode::OK, "versiondata", release))
+    }
+
+    /// Version data by version; nothing when no member knows the project.
+    async fn project_data(
+        self: &Arc<Self>,
+        cx: &Context,
+        ask: &Ask<'_>,
+        index: &IndexName,
+        project: &ProjectName,
+    ) -> Result<Option<Map<String, Value>>, Trouble> {
+        let (stack, answers) = match self.statements(cx, index, project, Patience::Page).await? {
+            Statements::Refused(denial) => return Err(Trouble::Refused(Box::new(denial))),
+            Statements::Made {
+                stack,
+                sources,
+                answers,
+            } => {
+                let refusal = sources
+                    .skipped
+                    .iter()
+                    .find_map(|skipped| skipped.reason.denial());
+                match refusal {
+                    Some(denial) if answers.iter().all(|answer| answer.said.page.is_none()) => {
+                        return Err(Trouble::Refused(Box::new(denial.clone())));
+                    }
+                    Some(_) | None => (stack, answers),
+                }
+            }
+        };
+        let mut layers = Vec::new();
+        for answer in answers {
+            let Some(page) = answer.said.page else {
+                continue;
+            };
+            let member = answer.member;
+            let record = self.own_record(&stack, member, project).await?;
+            layers.push(Layer {
+                member,
+                page,
+                record,
+            });
+        }
+        if layers.is_empty() {
+            return Ok(None);
+        }
+        if has_parameter(ask.query, "ignore_bases") {
+            let own = stack.position(index);
+            layers.retain(|layer| Some(layer.member) == own);
+        }
+        let (now, outside) = (cx.now, Outside::of(ask));
+        let work = move || lay_over(&stack, &layers, now, &outside);
+        let data = tokio::task::spawn_blocking(work).await;
+        let data = data.map_err(|error| Error::internal("write the project's data", error))?;
+        Ok(Some(data))
+    }
+
+    async fn own_record(
+        &self,
+        stack: &Stack,
+        member: usize,
+        project: &ProjectName,
+    ) -> Result<Option<ProjectRecord>, Error> {
+        let index = &stack.members()[member].index;
+        if index.is_mirror() {
+            return Ok(None);
+        }
+        let record = self.records.project(&index.name, project).await;
+        record.map_err(|error| records_failed("read the project's records", error))
+    }
+}
+
+/// Of every version the first layer's data; the others' below it.
+fn lay_over(
+    stack: &Stack,
+    layers: &[Layer],
+    now: Timestamp,
+    outside: &Outside,
+) -> Map<String, Value> {
+    let mut versions: Map<String, Value> = Map::new();
+    for layer in layers {
+        for (version, data) in versions_of(stack, layer, now, outside) {
+            let first = versions.get_mut(&version).and_then(Value::as_object_mut);
+            let Some(first) = first else {
+                versions.insert(version, data.into());
+                continue;
+            };
+            let shadowed = first
+                .entry(SHADOWING)
+                .or_insert_with(|| Value::Array(Vec::new()));
+            if let Some(shadowed) = shadowed.as_array_mut() {
+                shadowed.push(data.into());
+            }
+        }
+    }
+    versions
+}
+
+fn versions_of(
+    stack: &Stack,
+    layer: &Layer,
+    now: Timestamp,
+    outside: &Outside,
+) -> Vec<(String, VersionData)> {
+    let page = &layer.page;
+    let view = stack.view(&page.project);
+    let shown = page.files.iter().filter_map(|file| {
+        let entry = Entry {
+            member: layer.member,
+            state: page.status.state,
+            file,
+        };
+        match decide(&view, &entry, now).ruling {
+            Ruling::List => Some((file, file.yanked.clone())),
+            Ruling::ListAsYanked(words) => Some((file, Yanked::Yes(Some(words)))),
+            Ruling::Hide => None,
+        }
+    });
+    let writer = DataWriter::new(outside, &stack.members()[layer.member].index.name);
+    match &layer.record {
+        Some(record) => {
+            let shown: HashSet<&str> = shown.map(|(file, _)| file.filename.as_str()).collect();
+            staged_versions(record, &shown, &writer)
+        }
+        None => mirrored_versions(&page.project, shown, &writer),
+    }
+}
+
+/// A release none of whose files is shown is not shown either; one that never had a file is.
+fn staged_versions(
+    record: &ProjectRecord,
+    shown: &HashSet<&str>,
+    writer: &DataWriter,
+) -> Vec<(String, VersionData)> {
+    let is_shown = |file: &FileRecord| match &file.facts.role {
+        FileRole::ReleaseFile => shown.contains(&*file.facts.filename),
+        FileRole::ToxResult { for_file } => shown.contains(&**for_file),
+        FileRole::DocZip => true,
+    };
+    let releases = record.releases.iter().filter_map(|release| {
+        let all = || {
+            record
+                .files
+                .iter()
+                .filter(|file| file.version == release.version)
+        };
+        let is_file = |file: &&FileRecord| file.facts.role == FileRole::ReleaseFile;
+        if all().any(|file| is_file(&file)) && !all().filter(is_file).any(is_shown) {
+            return None;
+        }
+        let files: Vec<&FileRecord> = all().filter(|file| is_shown(file)).collect();
+        Some((
+            release.version.clone(),
+            writer.of_stage(&record.spelling, release, &files),
+        ))
+    });
+    releases.collect()
+}
+
+/// Versions as the file names spell them; two spellings of one version stay one, under the first.
+fn mirrored_versions<'a>(
+    project: &ProjectName,
+    shown: impl Iterator<Item = (&'a File, Yanked)>,
+    writer: &DataWriter,
+) -> Vec<(String, VersionData)> {
+    let mut grouped: Vec<(&str, Vec<(&File, Yanked)>)> = Vec::new();
+    let mut positions: HashMap<String, usize> = HashMap::new();
+    for (file, yanked) in shown {
+        let text = file.filename.version_text();
+        let position = *positions
+            .entry(Version::parse(text).normalised())
+            .or_insert_with(|| {
+                grouped.push((text, Vec::new()));
+                grouped.len() - 1
+            });
+        grouped[position].1.push((file, yanked));
+    }
+    let data = grouped.into_iter().map(|(version, files)| {
+        (
+            version.to_owned(),
+            writer.of_mirror(project, version, &files),
+        )
+    });
+    data.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::gateway::Decision;
+    use crate::gateway::api::House;
+    use crate::gateway::api::text_of;
+
+    #[tokio::test]
+    async fn a_release_shows_its_metadata_its_links_and_what_it_shadows() {
+        let house = House::new().await;
+        let body = house.json("/packages/develop/hello-pkg").await;
+        assert_eq!(body["type"], "projectconfig");
+        let versions: Vec<&String> = body["result"].as_object().unwrap().keys().collect();
+        assert_eq!(versions, ["1.0", "2.0"]);
+        let release = &body["result"]["1.0"];
+        assert_eq!(release["name"], "Hello.Pkg");
+        assert_eq!(release["summary"], "says hello");
+        assert_eq!(release["classifiers"], json!([]));
+        let links = format!("{:#}", release["+links"]);
+        insta::assert_snapshot!(links, @r#"
+        [
+          {
+            "hash_spec": "sha256=4355a46b19d348dc2f57c046f8ef63d4538ebb936000f3c9ee954a27460dd865",
+            "hashes": {
+              "sha256": "4355a46b19d348dc2f57c046f8ef63d4538ebb936000f3c9ee954a27460dd865"
+            },
+            "href": "http://devpi.example:4040/packages/develop/+f/435/5a46b19d348dc/Hello.Pkg-1.0.tar.gz",
+            "log": [
+              {
+                "dst": "packages/develop",
+                "what": "upload",
+                "when": [
+                  2026,
+                  1,
+                  2,
+                  3,
+                  4,
+                  5
+                ],
+                "who": "packages"
+              }
+            ],
+            "rel": "releasefile"
+          }
+        ]
+        "#);
+        let shadowed = &release["+shadowing"];
+        let href = shadowed[0]["+links"][0]["href"].as_str().unwrap();
+        assert!(href.contains("/packages/stable/+f/"), "{href}");
+        assert_eq!(shadowed.as_array().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn ignore_bases_shows_only_what_the_index_holds_itself() {
+        let house = House::new().await;
+        let own = house
+            .json("/packages/develop/hello-pkg?ignore_bases=")
+            .await;
+        let versions: Vec<&String> = own["result"].as_object().unwrap().keys().collect();
+        assert_eq!(versions, ["1.0"]);
+        let inherited = house.json("/packages/develop/requests?ignore_bases").await;
+        assert_eq!(inherited["result"], json!({}));
+    }
+
+    #[tokio::test]
+    async fn a_mirrors_version_has_the_small_form() {
+        let house = House::new().await;
+        let body = house.json("/root/pypi/six/1.16.0").await;
+        insta::assert_snapshot!(format!("{body:#}"), @"");
+    }
+
+    #[tokio::test]
+    async fn what_the_page_hides_is_hidden_here() {
+        let house = House::new().await;
+        let hidden = house.json("/packages/stable/requests").await;
+        let versions: Vec<&String> = hidden["result"].as_object().unwrap().keys().collect();
+        assert_eq!(
+            versions,
+            ["2.31.0"],
+            "2.30.0 is refused and hidden by the policy of the stage"
+        );
+        let free = house.json("/root/pypi/requests").await;
+        assert_eq!(
+            free["result"].as_object().unwrap().len(),
+            2,
+            "the mirror's own URL has no such rule"
+        );
+        let release = house.get("/packages/stable/requests/2.30.0").await;
+        assert_eq!(release.status, 404);
+        assert!(
+            text_of(&release).contains("The version 2.30.0 of project requests does not exist.")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_project_refused_as_a_whole_is_451_with_a_message() {
+        let house = House::new().await;
+        for path in ["/packages/stable/banned", "/packages/stable/banned/1.0"] {
+            let reply = house.get(path).await;
+            assert_eq!(reply.status, 451, "{path}");
+            assert_eq!(reply.head["content-type"], "application/json");
+            assert_eq!(reply.record.decision, Decision::Deny);
+            assert_eq!(reply.record.rule.as_deref(), Some("house.yaml:22"));
+            insta::allow_duplicates! {
+                insta::assert_snapshot!(text_of(&reply), @"");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_private_name_is_not_mixed_with_the_mirrors() {
+        let house = House::new().await;
+        let body = house.json("/packages/develop/hello-pkg/2.0").await;
+        let text = body.to_string();
+        assert!(text.contains("/packages/stable/+f/"), "{text}");
+        assert!(!text.contains("/root/pypi/"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_name_nobody_knows_is_404_in_devpis_words() {
+        let house = House::new().await;
+        let reply = house.get("/packages/stable/nothing").await;
+        assert_eq!(reply.status, 404);
+        assert_eq!(
+            text_of(&reply),
+            "{\n  \"message\": \"no project 'nothing'\"\n}\n"
+        );
+        let reply = house.get("/packages/stable/nothing/1.0").await;
+        assert!(text_of(&reply).contains("The project nothing does not exist."));
+    }
+
+    #[tokio::test]
+    async fn test_results_and_documentation_are_linked_beside_their_file() {
+        let house = House::new().await;
+        let body = house.json("/packages/stable/hello-pkg/2.0").await;
+        let links = body["result"]["+links"].as_array().unwrap();
+        let rels: Vec<&str> = links
+            .iter()
+            .map(|link| link["rel"].as_str().unwrap())
+            .collect();
+        assert_eq!(rels, ["releasefile", "toxresult", "doczip"]);
+        assert_eq!(links[1]["for_href"], links[0]["href"]);
+    }
+}

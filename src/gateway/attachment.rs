@@ -1,0 +1,204 @@
+//! What no simple page lists and a stage holds all the same: test results and documentation; and what
+//! it held once (410, devpi-protocol.md §10).
+
+use std::sync::Arc;
+
+use super::ask::Ask;
+use super::context::Shared;
+use super::error::Error;
+use super::error::ErrorKind;
+use super::file::Claims;
+use super::file::Content;
+use super::file::content_reply;
+use super::reply::Record;
+use super::reply::Reply;
+use crate::db::FileRecord;
+use crate::model::Filename;
+use crate::model::IndexName;
+use crate::page::FilePath;
+use crate::page::FilePlace;
+use crate::page::parse_file_path;
+use crate::protocol::ETag;
+use crate::store::Key;
+
+/// What a test result's name adds to that of the file it is about.
+pub(super) const TOX_RESULT: &str = ".toxresult-";
+
+/// How the name of documentation ends.
+pub(super) const DOC_ZIP: &str = ".doc.zip";
+
+impl Shared {
+    /// Answers a file that no page lists: attached to a release, gone, or not found as `error` says.
+    pub(super) async fn attachment(
+        self: &Arc<Self>,
+        ask: &Ask<'_>,
+        index: &IndexName,
+        path: &str,
+        error: Arc<Error>,
+        record: Record,
+    ) -> Result<Reply, (Arc<Error>, Record)> {
+        let found = match parse_file_path(path) {
+            Some(path) => self.attached_or_gone(index, &path).await,
+            None => Ok(None),
+        };
+        match found {
+            Ok(Some(file)) => self.attached(ask, &file, record),
+            Ok(None) => Err((error, record)),
+            Err(error) => Err((Arc::new(error), record)),
+        }
+    }
+
+    /// The file attached to a release of the index itself.
+    ///
+    /// # Errors
+    /// `Gone` when there was such a file; when the records fail.
+    async fn attached_or_gone(
+        &self,
+        index: &IndexName,
+        path: &FilePath,
+    ) -> Result<Option<FileRecord>, Error> {
+        let attached = self.attached_at(index, path).await?;
+        if attached.is_none() {
+            self.gone(index, path).await?;
+        }
+        Ok(attached)
+    }
+
+    /// The test result or documentation at a path.
+    ///
+    /// # Errors
+    /// When the records fail.
+    pub(super) async fn attached_at(
+        &self,
+        index: &IndexName,
+        path: &FilePath,
+    ) -> Result<Option<FileRecord>, Error> {
+        let Some(subject) = subject(&path.filename) else {
+            return Ok(None);
+        };
+        for project in Filename::projects(&subject) {
+            let files = self.records.files(index, &project).await;
+            let files = files.map_err(|error| {
+                Error::internal(format!("read the files of {project} in {index}"), error)
+            })?;
+            let found = files.into_iter().find(|file| {
+                file.facts.filename == path.filename && stands_at(&file.facts.sha256, &path.place)
+            });
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Refuses with 410 what was once here.
+    async fn gone(&self, index: &IndexName, path: &FilePath) -> Result<(), Error> {
+        let Some(leading) = leading(&path.place) else {
+            return Ok(());
+        };
+        let gone = self
+            .records
+            .was_deleted(index, leading, &path.filename)
+            .await;
+        let gone =
+            gone.map_err(|error| Error::internal(format!("look for {}", path.filename), error))?;
+        if gone {
+            return Err(Error::new(
+                ErrorKind::Gone,
+                "file existed, deleted in later serial",
+            ));
+        }
+        Ok(())
+    }
+
+    fn attached(
+        &self,
+        ask: &Ask<'_>,
+        file: &FileRecord,
+        mut record: Record,
+    ) -> Result<Reply, (Arc<Error>, Record)> {
+        record.project = Some(file.project.clone());
+        let failed = |error: Error| (Arc::new(error), record.clone());
+        let name = &file.facts.filename;
+        let stored = self.store.open_file(&Key::PrivateFile(file.facts.sha256));
+        let stored =
+            stored.map_err(|error| failed(Error::internal(format!("open {name}"), error)))?;
+        let stored = stored.ok_or_else(|| {
+            let message = format!("the bytes of {name} are missing from the store");
+            failed(Error::new(ErrorKind::Internal, message))
+        })?;
+        let is_zip = name.ends_with(DOC_ZIP);
+        let claims = Claims {
+            content_type: if is_zip {
+                "application/zip"
+            } else {
+                "application/octet-stream"
+            },
+            etag: Some(ETag::of_digest(&file.facts.sha256)),
+            last_modified: Some(file.facts.uploaded_at),
+        };
+        Ok(content_reply(
+            ask,
+            Content::Stored(Arc::new(stored)),
+            claims,
+            record,
+        ))
+    }
+}
+
+/// A file name of the release that something is attached to; nothing for release files.
+fn subject(filename: &str) -> Option<String> {
+    if let Some((subject, _)) = filename.split_once(TOX_RESULT) {
+        return Some(subject.to_owned());
+    }
+    filename
+        .strip_suffix(DOC_ZIP)
+        .map(|stem| format!("{stem}.zip"))
+}
+
+/// Whether a digest is the one that a place stands for.
+pub(super) fn stands_at(digest: &crate::model::Sha256, place: &FilePlace) -> bool {
+    leading(place).is_some_and(|leading| digest.as_bytes().starts_with(&leading))
+}
+
+/// The bytes of a digest that a URL shows.
+pub(super) fn leading(place: &FilePlace) -> Option<[u8; 8]> {
+    match place {
+        FilePlace::Digest(digits) => u64::from_str_radix(digits, 16).ok().map(u64::to_be_bytes),
+        FilePlace::Directory(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Sha256;
+    use crate::page::file_path;
+
+    #[test]
+    fn the_subject_of_an_attachment_is_a_file_name_of_its_release() {
+        for (name, expected) in [
+            (
+                "six-1.0.tar.gz.toxresult-20260102030405-0",
+                Some("six-1.0.tar.gz"),
+            ),
+            ("six-1.0.doc.zip", Some("six-1.0.zip")),
+            ("six-1.0.zip", None),
+        ] {
+            assert_eq!(subject(name).as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_place_shows_the_first_eight_bytes_of_the_digest() {
+        let digest = Sha256::of(b"six");
+        let project = "six".parse::<String>().unwrap();
+        let project = crate::model::ProjectName::parse(&project).unwrap();
+        let mut file = crate::model::File::named(Filename::parse("six-1.0.zip", &project).unwrap());
+        file.hashes = crate::model::Hashes::sha256_only(digest);
+        let place = parse_file_path(&file_path(&file)).unwrap().place;
+        assert!(stands_at(&digest, &place));
+        assert!(!stands_at(&Sha256::of(b"seven"), &place));
+        assert!(!stands_at(&digest, &FilePlace::Directory("x".into())));
+    }
+}

@@ -1,0 +1,116 @@
+//! The indexes that YAML declares, as the API shows them, read from the policies in force.
+//!
+//! [`IndexSettings::from_document`] says the same of a document; whoever only reads holds none, but
+//! always holds a generation.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::index_keys;
+use super::index_settings::IndexSettings;
+use super::management::DeclaredIndex;
+use crate::model::IndexName;
+use crate::policy::Index;
+use crate::policy::IndexKind;
+use crate::policy::Mirror;
+use crate::policy::Policies;
+use crate::policy::Stage;
+use crate::policy::WhitelistInheritance;
+use crate::policy::WhitelistName;
+
+impl DeclaredIndex {
+    /// Every index that YAML declares, by name.
+    #[must_use]
+    pub fn all(policies: &Policies) -> BTreeMap<IndexName, Self> {
+        let declared = policies.indexes().filter_map(|index| {
+            let location = index.location.clone()?;
+            let settings = IndexSettings::from_index(index);
+            Some((index.name.clone(), Self { settings, location }))
+        });
+        declared.collect()
+    }
+}
+
+impl IndexSettings {
+    /// An index in force, as the API shows it.
+    #[must_use]
+    pub fn from_index(index: &Index) -> Self {
+        let (kind, mut values) = match &index.kind {
+            IndexKind::Stage(stage) => (index_keys::IndexKind::Stage, stage_values(stage)),
+            IndexKind::Mirror(mirror) => (index_keys::IndexKind::Mirror, mirror_values(mirror)),
+        };
+        values.insert("volatile".to_owned(), index.volatile.into());
+        if let Some(title) = &index.title {
+            values.insert("title".to_owned(), title.as_str().into());
+        }
+        Self {
+            name: index.name.clone(),
+            kind,
+            values,
+        }
+    }
+
+    /// Whether it has an upstream.
+    #[must_use]
+    pub fn is_mirror(&self) -> bool {
+        match self.kind {
+            index_keys::IndexKind::Stage => false,
+            index_keys::IndexKind::Mirror => true,
+        }
+    }
+}
+
+fn stage_values(stage: &Stage) -> Map<String, Value> {
+    let bases: Vec<&str> = stage.bases.iter().map(IndexName::as_str).collect();
+    let names = stage
+        .mirror_whitelist
+        .entries
+        .iter()
+        .map(|name| match name {
+            WhitelistName::All => "*",
+            WhitelistName::Project(project) => project.as_str(),
+        });
+    let inheritance = match stage.mirror_whitelist_inheritance {
+        WhitelistInheritance::Intersection => "intersection",
+        WhitelistInheritance::Union => "union",
+    };
+    let pairs: [(&str, Value); 5] = [
+        ("bases", bases.into()),
+        ("acl_upload", stage.acl_upload.clone().into()),
+        (
+            "acl_toxresult_upload",
+            stage.acl_toxresult_upload.clone().into(),
+        ),
+        ("mirror_whitelist", names.collect::<Vec<_>>().into()),
+        ("mirror_whitelist_inheritance", inheritance.into()),
+    ];
+    pairs
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
+}
+
+fn mirror_values(mirror: &Mirror) -> Map<String, Value> {
+    let on = |is_set: bool| is_set.then_some(Value::Bool(true));
+    let pairs = [
+        ("mirror_url", mirror.mirror_url.clone().map(Value::from)),
+        (
+            "mirror_cache_expiry",
+            Some(mirror.mirror_cache_expiry.as_secs().into()),
+        ),
+        ("mirror_no_project_list", on(mirror.mirror_no_project_list)),
+        (
+            "mirror_use_external_urls",
+            on(mirror.mirror_use_external_urls),
+        ),
+        (
+            "mirror_web_url_fmt",
+            mirror.mirror_web_url_fmt.clone().map(Value::from),
+        ),
+    ];
+    let set = pairs
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    set.collect()
+}

@@ -1,0 +1,197 @@
+//! How a generation comes to be: from the operator's files and the indexes made through the API,
+//! compiled as a whole before anything is written or put in force.
+//!
+//! Files and API are two hands on one thing, so there is one turn for both: whoever holds it compiles
+//! what would be, commits, and installs; the next one starts from that.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use arc_swap::ArcSwap;
+use tokio::sync::MutexGuard;
+
+use super::context::Generation;
+use super::context::Shared;
+use super::devpi::CheckIndexes;
+use super::devpi::DeclaredIndex;
+use super::devpi::IndexSettings;
+use crate::db::DbError;
+use crate::db::Directory;
+use crate::model::Faults;
+use crate::model::IndexName;
+use crate::policy::Document;
+use crate::policy::IndexDocument;
+use crate::policy::Policies;
+
+/// The operator's files, read; and what else a generation is made of.
+pub trait Configuration: Send + fmt::Debug {
+    /// The documents in force.
+    fn documents(&self) -> &[Document];
+
+    /// The files and folders that they came from, to be watched for changes.
+    fn watched(&self) -> &[PathBuf];
+
+    /// Makes a generation of the documents in force and these indexes; changes nothing.
+    ///
+    /// # Errors
+    /// Every fault in them together.
+    fn make(&mut self, number: u64, stored: &[IndexDocument]) -> Result<Generation, Faults>;
+
+    /// Reads the files again and makes a generation of them; on faults the documents in force stay.
+    ///
+    /// # Errors
+    /// Every fault in them.
+    fn read_again(&mut self, number: u64, stored: &[IndexDocument]) -> Result<Generation, Faults>;
+}
+
+/// The indexes that files declare, by name.
+pub type Declared = BTreeMap<IndexName, DeclaredIndex>;
+
+/// Makes generations and puts them in force, one at a time.
+#[derive(Debug)]
+pub struct Generations {
+    shared: Arc<Shared>,
+    configuration: Mutex<Box<dyn Configuration>>,
+    declared: ArcSwap<Declared>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// Why a generation was not put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum NotInstalled {
+    /// What is written makes no sense.
+    #[error(transparent)]
+    Faults(#[from] Faults),
+    /// The records, which hold part of the indexes, cannot be asked.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+impl Generations {
+    /// For the generation that is in force already.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, configuration: Box<dyn Configuration>) -> Self {
+        let declared = ArcSwap::from_pointee(declared(configuration.documents()));
+        let (configuration, turn) = (Mutex::new(configuration), tokio::sync::Mutex::default());
+        Self {
+            shared,
+            configuration,
+            declared,
+            turn,
+        }
+    }
+
+    /// What policies are compiled from, of the indexes that the records hold.
+    #[must_use]
+    pub fn stored(directory: &Directory) -> Vec<IndexDocument> {
+        let settings = directory.indexes.iter().filter_map(|record| {
+            // What something else than this program wrote is left alone.
+            IndexSettings::from_stored(&record.name, &record.config).ok()
+        });
+        settings.map(|settings| settings.to_document()).collect()
+    }
+
+    /// The indexes that files declare now.
+    #[must_use]
+    pub fn declared(&self) -> Arc<Declared> {
+        self.declared.load_full()
+    }
+
+    /// Waits for the turn to change indexes.
+    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// Puts the recorded indexes in force as they are now. The caller has the turn, and has had
+    /// the change compiled before it was committed.
+    pub(super) async fn follow(&self) -> Result<u64, NotInstalled> {
+        let stored = Self::stored(&self.shared.records.directory().await?);
+        let number = self.shared.generation().number + 1;
+        let generation = self.with(|configuration| configuration.make(number, &stored))?;
+        self.install(generation).await;
+        Ok(number)
+    }
+
+    /// Reads the operator's files again and puts them in force: the number of the generation.
+    ///
+    /// # Errors
+    /// Faults; then the generation in force stays.
+    pub async fn reload(&self) -> Result<u64, NotInstalled> {
+        let _turn = self.turn().await;
+        let stored = Self::stored(&self.shared.records.directory().await?);
+        let number = self.shared.generation().number + 1;
+        let generation = self.with(|configuration| configuration.read_again(number, &stored))?;
+        let now = self.with(|configuration| declared(configuration.documents()));
+        self.install(generation).await;
+        self.declared.store(Arc::new(now));
+        Ok(number)
+    }
+
+    /// The files and folders to be watched for changes.
+    #[must_use]
+    pub fn watched(&self) -> Vec<PathBuf> {
+        self.with(|configuration| configuration.watched().to_vec())
+    }
+
+    /// Compiling takes milliseconds; with lists of a hundred thousand names a little more.
+    fn with<T>(&self, work: impl FnOnce(&mut dyn Configuration) -> T) -> T {
+        let mut configuration = self
+            .configuration
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        work(&mut **configuration)
+    }
+
+    async fn install(&self, next: Generation) {
+        let before = self.shared.generation();
+        let changed = changed_upstreams(&before.policies, &next.policies);
+        self.shared.install(next);
+        for index in changed {
+            self.shared.sources.forget_index(&index);
+            self.shared.lists.forget_source(&index);
+            let (store, name) = (Arc::clone(&self.shared.store), index.clone());
+            let removed = tokio::task::spawn_blocking(move || store.remove_pages(&name)).await;
+            if let Ok(Err(error)) = removed {
+                tracing::error!(%index, %error, "pages of its former upstream remain");
+            }
+        }
+    }
+}
+
+impl CheckIndexes for Generations {
+    fn check(&self, would_be: &Directory) -> Result<(), Faults> {
+        let number = self.shared.generation().number + 1;
+        let stored = Self::stored(would_be);
+        self.with(|configuration| configuration.make(number, &stored))
+            .map(drop)
+    }
+}
+
+/// The mirrors of before that are gone or ask somebody else now.
+fn changed_upstreams(before: &Policies, after: &Policies) -> Vec<IndexName> {
+    let url = |policies: &Policies, name: &IndexName| {
+        policies
+            .index(name)
+            .and_then(|index| index.mirror()?.mirror_url.clone())
+    };
+    let mirrors = before.indexes().filter(|index| index.is_mirror());
+    let changed = mirrors.filter(|index| url(before, &index.name) != url(after, &index.name));
+    changed.map(|index| index.name.clone()).collect()
+}
+
+fn declared(documents: &[Document]) -> Declared {
+    let indexes = documents.iter().flat_map(|document| &document.indexes);
+    let declared = indexes.map(|index| {
+        let settings = IndexSettings::from_document(index);
+        let location = index.name.location.clone();
+        (
+            index.name.value.clone(),
+            DeclaredIndex { settings, location },
+        )
+    });
+    declared.collect()
+}

@@ -1,0 +1,111 @@
+//! Who asks: a principal, from an address, in a request.
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::HeaderName;
+use http::StatusCode;
+use http::header::AUTHORIZATION;
+
+use super::refusal::Refusal;
+use super::writer::Writer;
+use crate::db::Cause;
+use crate::gateway::account;
+use crate::gateway::account::Authentication;
+use crate::gateway::account::Credentials;
+use crate::gateway::account::Principal;
+use crate::model::Timestamp;
+
+/// devpi-client's header; it wins over `Authorization` (devpi-protocol.md §5).
+const DEVPI_AUTH: HeaderName = HeaderName::from_static("x-devpi-auth");
+
+/// Whoever sent a request.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Who they are.
+    pub principal: Principal,
+    /// From where; loopback for a Unix socket.
+    pub address: IpAddr,
+    /// The request.
+    pub request_id: Arc<str>,
+    /// How long to wait before credentials are looked at again, after too many wrong ones.
+    pub(super) wait: Option<Duration>,
+    /// Whether there were credentials that are nobody's.
+    pub(super) was_refused: bool,
+}
+
+impl Caller {
+    /// Who and when, for the records.
+    pub(super) fn cause(&self, now: Timestamp) -> Cause {
+        Cause {
+            who: self.principal.name().map(str::to_owned),
+            at: now,
+        }
+    }
+
+    /// How a refused permission names somebody: as devpi does.
+    pub(super) fn quoted(&self) -> String {
+        self.principal
+            .name()
+            .map_or_else(|| "None".to_owned(), |name| format!("'{name}'"))
+    }
+
+    /// 401, or 429 when guessing has to stop for a while.
+    pub(super) fn must_log_in(&self, words: &str) -> Refusal {
+        match self.wait {
+            Some(wait) => {
+                let seconds = wait.as_secs() + 1;
+                let words = format!("too many wrong passwords, try again in {seconds} seconds");
+                Refusal::exception(StatusCode::TOO_MANY_REQUESTS, words).after(wait)
+            }
+            None => Refusal::exception(StatusCode::UNAUTHORIZED, words),
+        }
+    }
+}
+
+impl Writer {
+    /// Finds out who sends a request. Credentials that are nobody's make somebody anonymous: reads
+    /// go on, writes are refused where they are looked at.
+    ///
+    /// # Errors
+    /// When the records cannot be asked: then nobody is taken for anonymous.
+    pub async fn identify(
+        &self,
+        headers: &HeaderMap,
+        address: Option<IpAddr>,
+        request_id: Arc<str>,
+    ) -> Result<Caller, Refusal> {
+        let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let mut caller = Caller {
+            principal: Principal::Anonymous,
+            address,
+            request_id,
+            wait: None,
+            was_refused: false,
+        };
+        let bytes = |name: &HeaderName| headers.get(name).map(http::HeaderValue::as_bytes);
+        let credentials =
+            Credentials::from_headers(bytes(&DEVPI_AUTH), bytes(&AUTHORIZATION)).unwrap_or(None);
+        let Some(credentials) = credentials else {
+            return Ok(caller);
+        };
+        let now = self.now();
+        let found = self.accounts.authenticate(&credentials, address, now).await;
+        let found = found.map_err(|error| {
+            let answer = crate::gateway::devpi::Answer::from(&error);
+            let text = answer.body["message"].as_str().unwrap_or_default();
+            Refusal::api(answer.status, text)
+        })?;
+        match found {
+            Authentication::As(principal) => caller.principal = principal,
+            Authentication::Refused(account::Refusal::Wrong) => caller.was_refused = true,
+            Authentication::Refused(account::Refusal::Wait(wait)) => {
+                (caller.wait, caller.was_refused) = (Some(wait), true);
+            }
+        }
+        Ok(caller)
+    }
+}

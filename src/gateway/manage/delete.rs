@@ -1,0 +1,232 @@
+//! Deleting projects, releases and files (devpi-protocol.md §14). On a mirror it lets go of what is
+//! cached.
+
+use http::StatusCode;
+
+use super::caller::Caller;
+use super::refusal::Refusal;
+use super::refusal::answered;
+use super::stages::acl_of;
+use super::writer::About;
+use super::writer::Writer;
+use crate::gateway::account::Operation;
+use crate::gateway::account::permits;
+use crate::gateway::attachment::leading;
+use crate::gateway::devpi::Answer;
+use crate::gateway::reply::Reply;
+use crate::model::Filename;
+use crate::model::IndexName;
+use crate::model::ProjectName;
+use crate::model::Version;
+use crate::page::file_path;
+use crate::page::parse_file_path;
+use crate::policy::Index;
+use crate::protocol::Content;
+use crate::store::Key;
+use crate::telemetry::AuditKind;
+
+impl Writer {
+    /// `DELETE` of a project, a release or a file; `force` also on a non-volatile index.
+    ///
+    /// # Errors
+    /// 401 and 403, 404 for what is not there, 410 for what was.
+    pub async fn delete(
+        &self,
+        caller: Caller,
+        index: IndexName,
+        content: Content,
+        force: bool,
+    ) -> Result<Reply, Refusal> {
+        let writer = self.clone();
+        self.to_the_end(async move {
+            let index = writer.index(&index)?;
+            let operation = Operation::DeleteContent(acl_of(&index));
+            if !permits(operation, &caller.principal, &writer.rules) {
+                return Err(Refusal::denied());
+            }
+            if !index.volatile && !force {
+                return Err(non_volatile(&index.name, &content));
+            }
+            if index.is_mirror() {
+                return writer.let_go(&caller, &index, &content).await;
+            }
+            let project = writer.remove(&caller, &index.name, &content).await?;
+            writer.shared.forget_project(&project);
+            writer.deleted(&caller, &index.name, &project, &content);
+            Ok(done(&index.name, &content))
+        })
+        .await
+    }
+
+    /// Removes what a stage holds; the project it belonged to.
+    async fn remove(
+        &self,
+        caller: &Caller,
+        index: &IndexName,
+        content: &Content,
+    ) -> Result<ProjectName, Refusal> {
+        let (records, cause) = (&self.shared.records, caller.cause(self.now()));
+        let (project, removed) = match content {
+            Content::Project(project) => {
+                let removed = records.delete_project(&cause, index, project).await?;
+                (project.clone(), removed)
+            }
+            Content::Release(project, version) => {
+                let removed = records
+                    .delete_release(&cause, index, project, version)
+                    .await?;
+                (project.clone(), removed)
+            }
+            Content::File(path) => match self.held_at(index, path).await? {
+                Some((project, filename)) => {
+                    let removed = records
+                        .delete_file(&cause, index, &project, &filename)
+                        .await?;
+                    (project, removed)
+                }
+                None => return Err(self.no_file(index, path).await?),
+            },
+        };
+        removed
+            .map(|_| project)
+            .ok_or_else(|| missing(index, content))
+    }
+
+    /// A release file, test result or documentation at a path.
+    async fn held_at(
+        &self,
+        index: &IndexName,
+        path: &str,
+    ) -> Result<Option<(ProjectName, String)>, Refusal> {
+        if let Some(file) = self.file_at(index, path).await? {
+            return Ok(Some((file.project, file.facts.filename)));
+        }
+        let Some(parsed) = parse_file_path(path) else {
+            return Ok(None);
+        };
+        let attached = self.shared.attached_at(index, &parsed).await;
+        let attached = attached.map_err(|error| Refusal::from(&error))?;
+        Ok(attached.map(|file| (file.project, file.facts.filename)))
+    }
+
+    async fn no_file(&self, index: &IndexName, path: &str) -> Result<Refusal, Refusal> {
+        let place = parse_file_path(path);
+        let leading = place.as_ref().and_then(|parsed| leading(&parsed.place));
+        if let (Some(parsed), Some(leading)) = (place, leading)
+            && self
+                .shared
+                .records
+                .was_deleted(index, leading, &parsed.filename)
+                .await?
+        {
+            let words = format!("file '{index}/{path}' existed, deleted in later serial");
+            return Ok(Refusal::abort(StatusCode::GONE, words));
+        }
+        Ok(missing(index, &Content::File(path.to_owned())))
+    }
+
+    /// Lets go of what is cached of a mirror; upstream's own files stay what they are.
+    async fn let_go(
+        &self,
+        caller: &Caller,
+        index: &Index,
+        content: &Content,
+    ) -> Result<Reply, Refusal> {
+        let projects = match content {
+            Content::Project(project) | Content::Release(project, _) => vec![project.clone()],
+            Content::File(path) => Filename::projects(path.rsplit('/').next().unwrap_or_default()),
+        };
+        let mut held = None;
+        for project in projects {
+            if let Some(page) = self.shared.held_page(index, &project) {
+                held = Some((project, page));
+                break;
+            }
+        }
+        let Some((project, page)) = held else {
+            return Err(missing(&index.name, content));
+        };
+        for file in &page.files {
+            let is_meant = match content {
+                Content::Project(_) => true,
+                Content::Release(_, version) => file.filename.version() == Version::parse(version),
+                Content::File(path) => file_path(file).as_str() == path,
+            };
+            if let Some(sha256) = file.hashes.sha256().filter(|_| is_meant) {
+                self.shared.store.remove(&Key::MirrorFile(sha256))?;
+                self.shared.store.remove(&Key::MirrorMetadata(sha256))?;
+            }
+        }
+        if let Content::Project(_) = content {
+            let key = Key::Page {
+                index: index.name.clone(),
+                project: project.clone(),
+            };
+            self.shared.store.remove(&key)?;
+            self.shared.sources.forget(&index.name, &project);
+        }
+        self.shared.forget_project(&project);
+        self.deleted(caller, &index.name, &project, content);
+        Ok(done(&index.name, content))
+    }
+
+    fn deleted(
+        &self,
+        caller: &Caller,
+        index: &IndexName,
+        project: &ProjectName,
+        content: &Content,
+    ) {
+        let (file, detail) = match content {
+            Content::Project(_) => (None, None),
+            Content::Release(_, version) => (None, Some(version.as_str())),
+            Content::File(path) => (Some(path.as_str()), None),
+        };
+        let about = About {
+            index: Some(index),
+            project: Some(project),
+            file,
+            detail,
+        };
+        self.account_for(AuditKind::Delete, caller, about);
+    }
+}
+
+fn done(index: &IndexName, content: &Content) -> Reply {
+    let text = match content {
+        Content::Project(project) => format!("project {project} deleted from stage {index}"),
+        Content::Release(project, version) => {
+            format!("project '{project}' version '{version}' deleted")
+        }
+        Content::File(path) => format!("package '{index}/{path}' deleted"),
+    };
+    answered(&Answer::message(StatusCode::OK, text))
+}
+
+fn non_volatile(index: &IndexName, content: &Content) -> Refusal {
+    match content {
+        Content::Project(project) => {
+            let words = format!("project '{project}' is on non-volatile index {index}");
+            Refusal::api(StatusCode::FORBIDDEN, words)
+        }
+        Content::Release(..) | Content::File(_) => {
+            let words = "cannot delete version on non-volatile index";
+            Refusal::abort(StatusCode::FORBIDDEN, words)
+        }
+    }
+}
+
+fn missing(index: &IndexName, content: &Content) -> Refusal {
+    match content {
+        Content::Project(_) => Refusal::api(StatusCode::NOT_FOUND, "project not found"),
+        Content::Release(project, version) => {
+            let words =
+                format!("version '{version}' of project '{project}' not found on stage '{index}'");
+            Refusal::abort(StatusCode::NOT_FOUND, words)
+        }
+        Content::File(path) => {
+            let words = format!("package '{index}/{path}' doesn't exist");
+            Refusal::abort(StatusCode::NOT_FOUND, words)
+        }
+    }
+}

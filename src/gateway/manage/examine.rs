@@ -1,0 +1,143 @@
+//! Looks into an uploaded file: is it what its name says, and of the release it is uploaded for?
+//!
+//! A wheel has to be a zip with its METADATA, since installers and the sidecar live on it. Of other
+//! kinds what can be read has to agree; what cannot is kept, as devpi does: placeholders and archives
+//! of old are uploaded as sdists, and an installer that builds one finds out by itself.
+
+use std::fs::File;
+
+use crate::model::Filename;
+use crate::model::Kind;
+use crate::model::ProjectName;
+use crate::protocol::ArchiveFault;
+use crate::protocol::CoreMetadataFields;
+use crate::protocol::metadata_of;
+
+/// What a file says of itself.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Examined {
+    /// A wheel's METADATA: its sidecar (PEP 658).
+    pub(super) sidecar: Option<Vec<u8>>,
+    /// `Requires-Python`, which counts more than the form's.
+    pub(super) requires_python: Option<String>,
+}
+
+/// Why a file is refused.
+#[derive(Debug)]
+pub(super) enum Unfit {
+    /// It is not what it should be; in words for its sender.
+    Fault(String),
+    /// It could not be read back from our own disk.
+    Unreadable(ArchiveFault),
+}
+
+/// Reads the metadata inside and compares it with the release; blocking.
+pub(super) fn examine(
+    content: &File,
+    filename: &Filename,
+    project: &ProjectName,
+    version: &str,
+) -> Result<Examined, Unfit> {
+    let is_wheel = filename.kind() == Kind::Wheel;
+    let metadata = match metadata_of(content, filename) {
+        Ok(metadata) => metadata,
+        Err(fault @ ArchiveFault::Io { .. }) => return Err(Unfit::Unreadable(fault)),
+        Err(ArchiveFault::NotAnArchive { .. }) if !is_wheel => None,
+        Err(
+            fault @ (ArchiveFault::NotAnArchive { .. }
+            | ArchiveFault::NoMetadata { .. }
+            | ArchiveFault::TooLarge { .. }),
+        ) => return Err(Unfit::Fault(fault.to_string())),
+    };
+    let Some(metadata) = metadata else {
+        return Ok(Examined::default());
+    };
+    let read = CoreMetadataFields::parse(&metadata).and_then(|fields| {
+        fields.agrees_with(project, version)?;
+        Ok(fields)
+    });
+    let fields = read.map_err(|fault| Unfit::Fault(format!("'{filename}': {fault}")))?;
+    let sidecar = is_wheel.then_some(metadata);
+    Ok(Examined {
+        sidecar,
+        requires_python: fields.requires_python,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn zip(entries: &[(&str, &str)]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        let mut writer = zip::ZipWriter::new(&mut file);
+        for (name, content) in entries {
+            writer
+                .start_file(*name, zip::write::SimpleFileOptions::default())
+                .unwrap();
+            writer.write_all(content.as_bytes()).unwrap();
+        }
+        writer.finish().unwrap();
+        file
+    }
+
+    fn text(content: &str) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(content.as_bytes()).unwrap();
+        file
+    }
+
+    fn look(file: &File, name: &str) -> Result<Examined, String> {
+        let project = ProjectName::parse("six").unwrap();
+        let filename = Filename::parse(name, &project).unwrap();
+        examine(file, &filename, &project, "1.0").map_err(|unfit| match unfit {
+            Unfit::Fault(words) => words,
+            Unfit::Unreadable(fault) => panic!("{fault}"),
+        })
+    }
+
+    const WHEEL: &str = "six-1.0-py3-none-any.whl";
+
+    #[test]
+    fn a_wheel_gives_its_sidecar_and_its_own_requirement() {
+        let metadata = "Metadata-Version: 2.1\nName: Six\nVersion: 1.0\nRequires-Python: >=3.8\n";
+        let wheel = zip(&[("six-1.0.dist-info/METADATA", metadata)]);
+        let examined = look(&wheel, WHEEL).unwrap();
+        assert_eq!(examined.sidecar.as_deref(), Some(metadata.as_bytes()));
+        assert_eq!(examined.requires_python.as_deref(), Some(">=3.8"));
+    }
+
+    #[test]
+    fn what_is_not_the_wheel_it_says_is_refused() {
+        let of = |name: &str, version: &str| {
+            let metadata = format!("Name: {name}\nVersion: {version}\n");
+            zip(&[("six-1.0.dist-info/METADATA", &metadata)])
+        };
+        let table = [
+            (text("no zip"), "is not a readable zip archive"),
+            (zip(&[("six.py", "")]), "holds 0 .dist-info/METADATA files"),
+            (
+                of("seven", "1.0"),
+                "is of project \"seven\", not of \"six\"",
+            ),
+            (of("six", "1.1"), "is of version \"1.1\", not of \"1.0\""),
+        ];
+        for (wheel, expected) in table {
+            let words = look(&wheel, WHEEL).unwrap_err();
+            assert!(words.contains(expected), "{words}");
+        }
+    }
+
+    #[test]
+    fn an_sdist_may_be_unreadable_but_not_of_another_release() {
+        assert_eq!(
+            look(&text("placeholder"), "six-1.0.tar.gz"),
+            Ok(Examined::default())
+        );
+        let sdist = zip(&[("six-1.0/PKG-INFO", "Name: seven\nVersion: 1.0\n")]);
+        let words = look(&sdist, "six-1.0.zip").unwrap_err();
+        assert!(words.contains("seven"), "{words}");
+    }
+}

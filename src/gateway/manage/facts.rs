@@ -1,0 +1,51 @@
+//! What is recorded of a file that comes to a stage, and the path under which it is served.
+
+use super::caller::Caller;
+use crate::db::FileFacts;
+use crate::db::FileRole;
+use crate::db::LogEntry;
+use crate::db::LogEvent;
+use crate::model::IndexName;
+use crate::model::Sha256;
+use crate::model::Timestamp;
+use crate::model::Yanked;
+
+/// The facts of a file of which nothing special is known; its log is for the caller to write.
+pub(super) fn plain_facts(
+    filename: &str,
+    role: FileRole,
+    sha256: Sha256,
+    size: u64,
+    arrival: (&Caller, Timestamp),
+) -> FileFacts {
+    let (caller, now) = arrival;
+    FileFacts {
+        filename: filename.to_owned(),
+        role,
+        sha256,
+        size,
+        md5: None,
+        blake2b_256: None,
+        uploaded_at: now,
+        uploader: caller.principal.name().map(str::to_owned),
+        requires_python: None,
+        metadata_sha256: None,
+        yanked: Yanked::No,
+        log: Vec::new(),
+    }
+}
+
+/// A line of a file's log.
+pub(super) fn log_entry(caller: &Caller, now: Timestamp, event: LogEvent) -> LogEntry {
+    LogEntry {
+        who: caller.principal.name().map(str::to_owned),
+        when: now,
+        event,
+    }
+}
+
+/// `user/index/+f/abc/0123456789abc/name`, plain, as devpi's answers show it.
+pub(super) fn entry_path(index: &IndexName, sha256: &Sha256, filename: &str) -> String {
+    let digits = sha256.to_hex();
+    format!("{index}/+f/{}/{}/{filename}", &digits[..3], &digits[3..16])
+}

@@ -1,0 +1,241 @@
+//! Bringing a release from one index to another: all of it or nothing (devpi-protocol.md §13).
+//!
+//! From a stage the bytes are here already and only records are written. From a mirror each file is
+//! fetched first, under the mirror's policy, and then kept a second time as ours, so that no eviction
+//! takes it. Identical files on a non-volatile target count as done.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::Map;
+use serde_json::Value;
+use serde_json::json;
+
+use super::caller::Caller;
+use super::facts::entry_path;
+use super::facts::log_entry;
+use super::push_request::Kinds;
+use super::push_request::PushRequest;
+use super::push_request::parse;
+use super::refusal::Refusal;
+use super::refusal::answered;
+use super::stages::acl_of;
+use super::stages::on_conflict;
+use super::writer::About;
+use super::writer::Writer;
+use crate::db::FileFacts;
+use crate::db::FileRole;
+use crate::db::LogEvent;
+use crate::db::Publication;
+use crate::db::Published;
+use crate::gateway::account::Operation;
+use crate::gateway::account::permits;
+use crate::gateway::devpi::Answer;
+use crate::gateway::reply::Reply;
+use crate::model::IndexName;
+use crate::model::Timestamp;
+use crate::policy::Index;
+use crate::telemetry::AuditKind;
+
+/// A release as its index holds it.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) spelling: String,
+    pub(super) metadata: Map<String, Value>,
+    pub(super) files: Vec<FileFacts>,
+}
+
+impl Writer {
+    /// `PUSH /user/index`.
+    ///
+    /// # Errors
+    /// See `devpi-protocol.md` §13; then nothing has changed.
+    pub async fn push(
+        &self,
+        caller: Caller,
+        source: IndexName,
+        body: Bytes,
+    ) -> Result<Reply, Refusal> {
+        let is_logged_in = permits(
+            Operation::PushOutside(&source),
+            &caller.principal,
+            &self.rules,
+        );
+        let request = parse(&body, is_logged_in)?;
+        let writer = self.clone();
+        self.to_the_end(async move {
+            let source = writer.index(&source)?;
+            let target = writer.target(&caller, &request.target)?;
+            writer.carry(&caller, &source, &target, &request).await
+        })
+        .await
+    }
+
+    fn target(&self, caller: &Caller, name: &IndexName) -> Result<Arc<Index>, Refusal> {
+        let target = self.index(name)?;
+        let may = permits(
+            Operation::Upload(acl_of(&target)),
+            &caller.principal,
+            &self.rules,
+        );
+        if may && !target.is_mirror() {
+            return Ok(target);
+        }
+        let words = match caller.principal.name() {
+            Some(_) => format!("user {} cannot upload to '{name}'", caller.quoted()),
+            None => format!("user None cannot upload to '{name}'"),
+        };
+        // 401, as devpi has it; its client shows the words.
+        Err(Refusal::api(StatusCode::UNAUTHORIZED, words))
+    }
+
+    async fn carry(
+        &self,
+        caller: &Caller,
+        source: &Index,
+        target: &Index,
+        request: &PushRequest,
+    ) -> Result<Reply, Refusal> {
+        let found = if source.is_mirror() {
+            self.find_on_mirror(caller, source, request).await?
+        } else {
+            self.find_on_stage(&source.name, request).await?
+        };
+        let Some(found) = found else {
+            let (name, version) = (&request.spelling, &request.version);
+            let words = format!(
+                "there are no files for {name} {version} on stage {}",
+                source.name
+            );
+            return Err(Refusal::api(StatusCode::BAD_REQUEST, words));
+        };
+        let now = self.now();
+        let mut files = wanted(found.files, request.kinds);
+        if files.is_empty() {
+            let (name, version) = (&request.spelling, &request.version);
+            let words = format!("no release/files found for {name} {version}");
+            return Err(Refusal::api(StatusCode::NOT_FOUND, words));
+        }
+        for facts in &mut files {
+            facts
+                .log
+                .retain(|entry| !matches!(entry.event, LogEvent::Overwrite { .. }));
+            let event = LogEvent::Push {
+                src: source.name.clone(),
+                dst: target.name.clone(),
+            };
+            facts.log.push(log_entry(caller, now, event));
+        }
+        let publication = Publication {
+            index: target.name.clone(),
+            project: request.project.clone(),
+            spelling: found.spelling,
+            version: request.version.clone(),
+            metadata: found.metadata,
+            files,
+            on_conflict: on_conflict(target),
+        };
+        self.publish_push(caller, &publication, now).await
+    }
+
+    async fn publish_push(
+        &self,
+        caller: &Caller,
+        publication: &Publication,
+        now: Timestamp,
+    ) -> Result<Reply, Refusal> {
+        match self
+            .shared
+            .records
+            .publish(&caller.cause(now), publication)
+            .await?
+        {
+            Published::Done { .. } => {}
+            Published::Exists { filename } => {
+                let words = format!("{filename} already exists in non-volatile index");
+                return Err(Refusal::api(StatusCode::CONFLICT, words));
+            }
+            Published::NoReleaseFile { filename } => {
+                let words = format!("no release file {filename} on {}", publication.index);
+                return Err(Refusal::api(StatusCode::NOT_FOUND, words));
+            }
+        }
+        self.shared.forget_project(&publication.project);
+        let about = About {
+            index: Some(&publication.index),
+            project: Some(&publication.project),
+            file: None,
+            detail: Some(&publication.version),
+        };
+        self.account_for(AuditKind::Push, caller, about);
+        let answer = Answer::result(StatusCode::OK, "actionlog", action_log(publication));
+        Ok(answered(&answer))
+    }
+
+    /// The release on the stage itself; bases do not count.
+    async fn find_on_stage(
+        &self,
+        index: &IndexName,
+        request: &PushRequest,
+    ) -> Result<Option<Found>, Refusal> {
+        let held = self.shared.records.project(index, &request.project).await?;
+        let Some(held) = held else { return Ok(None) };
+        let release = held
+            .releases
+            .into_iter()
+            .find(|one| one.version == request.version);
+        let Some(release) = release else {
+            return Ok(None);
+        };
+        let files = held
+            .files
+            .into_iter()
+            .filter(|file| file.version == request.version);
+        let files = files.map(|file| file.facts).collect();
+        Ok(Some(Found {
+            spelling: held.spelling,
+            metadata: release.metadata,
+            files,
+        }))
+    }
+}
+
+/// Documentation goes along or not; test results go where their file goes.
+fn wanted(files: Vec<FileFacts>, kinds: Kinds) -> Vec<FileFacts> {
+    let is_wanted = |facts: &FileFacts| match (&facts.role, kinds) {
+        (_, Kinds::Everything)
+        | (FileRole::ReleaseFile | FileRole::ToxResult { .. }, Kinds::NoDocs)
+        | (FileRole::DocZip, Kinds::OnlyDocs) => true,
+        (FileRole::DocZip, Kinds::NoDocs)
+        | (FileRole::ReleaseFile | FileRole::ToxResult { .. }, Kinds::OnlyDocs) => false,
+    };
+    files.into_iter().filter(is_wanted).collect()
+}
+
+/// devpi's list of what was done, in its order: the release, files, test results, documentation.
+fn action_log(publication: &Publication) -> Value {
+    let (name, version) = (&publication.spelling, &publication.version);
+    let target = publication.index.as_str();
+    let mut log = vec![json!([200, "register", name, version, "->", target])];
+    let of = |wanted: fn(&FileRole) -> bool| {
+        publication
+            .files
+            .iter()
+            .filter(move |facts| wanted(&facts.role))
+    };
+    let stored = |word: &str, facts: &FileFacts| {
+        json!([
+            200,
+            word,
+            entry_path(&publication.index, &facts.sha256, &facts.filename)
+        ])
+    };
+    let files = of(|role| *role == FileRole::ReleaseFile);
+    log.extend(files.map(|facts| stored("store_releasefile", facts)));
+    let results = of(|role| matches!(role, FileRole::ToxResult { .. }));
+    log.extend(results.map(|facts| stored("store_toxresult", facts)));
+    let docs = of(|role| *role == FileRole::DocZip);
+    log.extend(docs.map(|_| json!([200, "store_doczip", name, version, "->", target])));
+    log.into()
+}

@@ -1,0 +1,165 @@
+//! The files of a mirror's release, fetched and kept as ours: what a push from a mirror starts with.
+
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use http::StatusCode;
+use serde_json::Map;
+
+use super::caller::Caller;
+use super::facts::plain_facts;
+use super::push::Found;
+use super::push_request::PushRequest;
+use super::refusal::Refusal;
+use super::writer::Writer;
+use crate::db::FileFacts;
+use crate::db::FileRole;
+use crate::gateway::context::Context;
+use crate::gateway::file::Content;
+use crate::gateway::file::decide_entry;
+use crate::gateway::resolve::Resolution;
+use crate::gateway::source::Patience;
+use crate::gateway::tickets::Grant;
+use crate::model::Kind;
+use crate::model::Sha256;
+use crate::model::Version;
+use crate::policy::Index;
+use crate::store::FsStore;
+use crate::store::Key;
+use crate::store::Readable;
+use crate::store::Stored;
+use crate::upstream::metadata_of_file;
+
+/// How much is copied at once.
+const PIECE_BYTES: usize = 64 << 10;
+
+impl Writer {
+    /// The release on a mirror, with every file fetched.
+    pub(super) async fn find_on_mirror(
+        &self,
+        caller: &Caller,
+        index: &Index,
+        request: &PushRequest,
+    ) -> Result<Option<Found>, Refusal> {
+        let cx = self.shared.context();
+        let resolved = self
+            .shared
+            .resolve(&cx, &index.name, &request.project, Patience::Page)
+            .await;
+        let resolved = match resolved.map_err(|error| Refusal::from(&*error))? {
+            Resolution::Known(resolved) => resolved,
+            Resolution::Unknown => return Ok(None),
+            Resolution::Refused(denial) => return Err(refused(&denial.detail())),
+        };
+        let version = Version::parse(&request.version);
+        let mut files = Vec::new();
+        for entry in resolved.merged.entries() {
+            if entry.file.filename.version() != version {
+                continue;
+            }
+            let ticket = decide_entry(&cx, &resolved, &entry);
+            let grant = ticket.outcome.map_err(|denial| refused(&denial.detail()))?;
+            files.push(self.take_over(caller, &cx, &grant).await?);
+        }
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let mut metadata = Map::new();
+        metadata.insert("name".to_owned(), request.spelling.clone().into());
+        metadata.insert("version".to_owned(), request.version.clone().into());
+        let required = files.iter().find_map(|facts| facts.requires_python.clone());
+        if let Some(required) = required {
+            metadata.insert("requires_python".to_owned(), required.into());
+        }
+        Ok(Some(Found {
+            spelling: request.spelling.clone(),
+            metadata,
+            files,
+        }))
+    }
+
+    /// Fetches a file and keeps it as ours.
+    async fn take_over(
+        &self,
+        caller: &Caller,
+        cx: &Context,
+        grant: &Grant,
+    ) -> Result<FileFacts, Refusal> {
+        let (content, _) = match self.shared.content(cx, grant).await {
+            Ok(content) => content,
+            Err(error) => {
+                return Err(Refusal::api(StatusCode::BAD_GATEWAY, error.message.clone()));
+            }
+        };
+        if let Content::Growing(growing) = &content
+            && let Readable::Failed(why) = growing.settled().await
+        {
+            let words = format!("{} could not be fetched: {why}", grant.file.item().filename);
+            return Err(Refusal::api(StatusCode::BAD_GATEWAY, words));
+        }
+        let (store, now) = (Arc::clone(&self.shared.store), self.now());
+        let (file, caller, most) = (
+            grant.file.clone(),
+            caller.clone(),
+            self.limits.upload_bytes_max,
+        );
+        let work = move || {
+            let filename = &file.item().filename;
+            let stored = copy(&store, &content, most)?;
+            let role = FileRole::ReleaseFile;
+            let arrival = (&caller, now);
+            let mut facts =
+                plain_facts(filename.as_str(), role, stored.sha256, stored.size, arrival);
+            facts.requires_python = file.item().requires_python.as_deref().map(str::to_owned);
+            facts.yanked = file.item().yanked.clone();
+            if let Some(time) = &file.item().upload_time {
+                facts.uploaded_at = time.at;
+            }
+            if filename.kind() == Kind::Wheel
+                && let Some(held) = store.open_file(&Key::PrivateFile(stored.sha256))?
+                // A wheel of old without metadata is taken along as it is.
+                && let Ok(metadata) = metadata_of_file(held.file(), filename)
+            {
+                store.put_small(&Key::PrivateMetadata(stored.sha256), &metadata)?;
+                facts.metadata_sha256 = Some(Sha256::of(&metadata));
+            }
+            Ok(facts)
+        };
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|error| Refusal::internal("keep the file", error))?
+    }
+}
+
+/// Copies bytes that are here to where private files are; blocking, on a runtime's thread for that.
+///
+/// A copy and not a second name: a fill that has just settled may still be on its way to its place.
+fn copy(store: &FsStore, content: &Content, bytes_max: u64) -> Result<Stored, Refusal> {
+    let runtime = tokio::runtime::Handle::current();
+    let mut draft = store.upload_draft("the pushed file", bytes_max)?;
+    let file = match content {
+        Content::Memory(bytes) => {
+            runtime.block_on(draft.write(bytes.clone()))?;
+            None
+        }
+        Content::Stored(stored) => Some(stored.file()),
+        Content::Growing(growing) => Some(growing.file()),
+    };
+    let mut offset = 0;
+    while let Some(file) = file {
+        let mut piece = BytesMut::zeroed(PIECE_BYTES);
+        let read = file.read_at(&mut piece, offset);
+        let read = read.map_err(|error| Refusal::internal("read the file back", error))?;
+        if read == 0 {
+            break;
+        }
+        offset += read as u64;
+        piece.truncate(read);
+        runtime.block_on(draft.write(piece.freeze()))?;
+    }
+    Ok(runtime.block_on(draft.finish(Key::PrivateFile))?)
+}
+
+fn refused(words: &str) -> Refusal {
+    Refusal::api(StatusCode::FORBIDDEN, words)
+}

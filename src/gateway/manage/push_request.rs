@@ -1,0 +1,148 @@
+//! What a push asks for (devpi-protocol.md §13).
+
+use http::StatusCode;
+use serde_json::Map;
+use serde_json::Value;
+
+use super::refusal::Refusal;
+use crate::model::IndexName;
+use crate::model::ProjectName;
+
+/// A release to be brought to another index.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct PushRequest {
+    pub(super) project: ProjectName,
+    /// The project as written.
+    pub(super) spelling: String,
+    pub(super) version: String,
+    pub(super) target: IndexName,
+    pub(super) kinds: Kinds,
+}
+
+/// What of the release goes along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kinds {
+    Everything,
+    NoDocs,
+    OnlyDocs,
+}
+
+/// The keys of both kinds of pushes.
+const KNOWN: [&str; 9] = [
+    "name",
+    "version",
+    "targetindex",
+    "posturl",
+    "username",
+    "password",
+    "register_project",
+    "no_docs",
+    "only_docs",
+];
+
+/// Reads the body. A push to another server (`posturl`) is refused: where a gateway's files may be
+/// sent is the operator's decision, and there is no list of such places yet.
+pub(super) fn parse(body: &[u8], is_logged_in: bool) -> Result<PushRequest, Refusal> {
+    let keys = match serde_json::from_slice(body) {
+        Ok(Value::Object(keys)) => keys,
+        Ok(
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_),
+        )
+        | Err(_) => return Err(bad("Bad request: could not decode json")),
+    };
+    let text = |name: &str| keys.get(name).and_then(Value::as_str);
+    let (Some(spelling), Some(version)) = (text("name"), text("version")) else {
+        return Err(bad("no name or version specified in json"));
+    };
+    if let Some(unknown) = keys.keys().find(|key| !KNOWN.contains(&key.as_str())) {
+        return Err(bad(format!("unknown additional options: {unknown}")));
+    }
+    if keys.contains_key("posturl") {
+        return Err(outside(is_logged_in));
+    }
+    let kinds = kinds(&keys)?;
+    let target = text("targetindex").filter(|target| target.split('/').count() == 2);
+    let target = target.ok_or_else(|| bad("targetindex not in format user/index"))?;
+    let project = ProjectName::parse(spelling)
+        .map_err(|_| bad(format!("there are no files for {spelling} {version}")))?;
+    Ok(PushRequest {
+        project,
+        spelling: spelling.to_owned(),
+        version: version.to_owned(),
+        target: IndexName::parse(target).map_err(|_| Refusal::no_index(target))?,
+        kinds,
+    })
+}
+
+fn kinds(keys: &Map<String, Value>) -> Result<Kinds, Refusal> {
+    let is_on = |name: &str| keys.get(name).and_then(Value::as_bool).unwrap_or(false);
+    match (is_on("no_docs"), is_on("only_docs")) {
+        (true, true) => Err(bad("can't use 'no_docs' and 'only_docs' together")),
+        (true, false) => Ok(Kinds::NoDocs),
+        (false, true) => Ok(Kinds::OnlyDocs),
+        (false, false) => Ok(Kinds::Everything),
+    }
+}
+
+fn outside(is_logged_in: bool) -> Refusal {
+    if !is_logged_in {
+        let words = "a push to another server needs a login";
+        return Refusal::api(StatusCode::UNAUTHORIZED, words);
+    }
+    let words = "this gateway sends no files to other servers; upload there from the client, for example with twine";
+    Refusal::api(StatusCode::FORBIDDEN, words)
+}
+
+fn bad(words: impl Into<String>) -> Refusal {
+    Refusal::abort(StatusCode::BAD_REQUEST, words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_push_says_what_and_where_to() {
+        let body = br#"{"name": "Hello.Pkg", "version": "1.0", "targetindex": "me/prod", "no_docs": true}"#;
+        let request = parse(body, true).unwrap();
+        assert_eq!(request.project.as_str(), "hello-pkg");
+        assert_eq!(request.target.as_str(), "me/prod");
+        assert_eq!(request.kinds, Kinds::NoDocs);
+    }
+
+    #[test]
+    fn what_cannot_be_pushed_is_refused_in_devpis_words() {
+        let table = [
+            ("no json", 400),
+            ("[]", 400),
+            ("{}", 400),
+            (r#"{"name": "six", "version": "1"}"#, 400),
+            (
+                r#"{"name": "six", "version": "1", "targetindex": "prod"}"#,
+                400,
+            ),
+            (
+                r#"{"name": "six", "version": "1", "targetindex": "no/a b"}"#,
+                404,
+            ),
+            (
+                r#"{"name": "six", "version": "1", "targetindex": "a/b", "foo": 1}"#,
+                400,
+            ),
+            (
+                r#"{"name": "six", "version": "1", "targetindex": "a/b", "no_docs": true, "only_docs": true}"#,
+                400,
+            ),
+            (
+                r#"{"name": "six", "version": "1", "posturl": "https://files.example/"}"#,
+                403,
+            ),
+        ];
+        for (body, status) in table {
+            let refusal = parse(body.as_bytes(), true).unwrap_err();
+            assert_eq!(refusal.status().as_u16(), status, "{body}: {refusal:?}");
+        }
+        let outside = br#"{"name": "six", "version": "1", "posturl": "https://files.example/"}"#;
+        assert_eq!(parse(outside, false).unwrap_err().status().as_u16(), 401);
+    }
+}

@@ -1,0 +1,73 @@
+//! Stages as writes see them: found, and with the people they let in.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use super::caller::Caller;
+use super::refusal::Refusal;
+use super::writer::Writer;
+use crate::db::OnConflict;
+use crate::gateway::account::IndexAcl;
+use crate::gateway::account::Operation;
+use crate::gateway::account::permits;
+use crate::model::IndexName;
+use crate::policy::Index;
+
+/// The access lists of an index; a mirror's are empty.
+pub(super) fn acl_of(index: &Index) -> IndexAcl<'_> {
+    let (upload, toxresult_upload): (&[String], &[String]) = match index.stage() {
+        Some(stage) => (&stage.acl_upload, &stage.acl_toxresult_upload),
+        None => (&[], &[]),
+    };
+    IndexAcl {
+        name: &index.name,
+        upload,
+        toxresult_upload,
+    }
+}
+
+/// What to do about a file that is there with other content.
+pub(super) fn on_conflict(index: &Index) -> OnConflict {
+    if index.volatile {
+        OnConflict::Replace
+    } else {
+        OnConflict::Refuse
+    }
+}
+
+impl Writer {
+    /// An index, or 404.
+    pub(super) fn index(&self, name: &IndexName) -> Result<Arc<Index>, Refusal> {
+        let generation = self.shared.generation();
+        let index = generation.policies.index(name).cloned();
+        index.ok_or_else(|| Refusal::no_index(name.as_str()))
+    }
+
+    /// The stage that somebody may upload to. Asked before the body of a request is read.
+    pub(super) fn stage_to_upload(
+        &self,
+        caller: &Caller,
+        name: &IndexName,
+    ) -> Result<Arc<Index>, Refusal> {
+        let index = self.index(name)?;
+        if index.is_mirror() {
+            let words = "cannot submit to mirror index";
+            return Err(Refusal::exception(StatusCode::NOT_FOUND, words));
+        }
+        if permits(
+            Operation::Upload(acl_of(&index)),
+            &caller.principal,
+            &self.rules,
+        ) {
+            return Ok(index);
+        }
+        match caller.principal.name() {
+            None => Err(caller.must_log_in("no permission to submit: say who you are")),
+            Some(_) => Err(Refusal::exception(
+                StatusCode::FORBIDDEN,
+                "no permission to submit",
+            )),
+        }
+    }
+}

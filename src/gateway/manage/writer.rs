@@ -1,0 +1,159 @@
+//! The writing half of the gateway, and what its intents share.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+
+use super::caller::Caller;
+use super::refusal::Refusal;
+use crate::clock::Clock;
+use crate::gateway::account::Accounts;
+use crate::gateway::account::HouseRules;
+use crate::gateway::context::Shared;
+use crate::gateway::devpi::Management;
+use crate::gateway::generations::Generations;
+use crate::gateway::reader::Reader;
+use crate::gateway::reply::Reply;
+use crate::model::IndexName;
+use crate::model::ProjectName;
+use crate::model::Timestamp;
+use crate::telemetry::AuditEvent;
+use crate::telemetry::AuditKind;
+use crate::telemetry::AuditLog;
+
+/// What a door may write through. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) accounts: Arc<Accounts>,
+    pub(super) generations: Arc<Generations>,
+    pub(super) rules: HouseRules,
+    pub(super) limits: HouseLimits,
+    pub(super) reader: Reader,
+    audit: Arc<AuditLog>,
+    uuid: HeaderValue,
+}
+
+/// What one request may bring.
+#[derive(Debug, Clone, Copy)]
+pub struct HouseLimits {
+    /// Bytes of an uploaded file; `limits.upload`.
+    pub upload_bytes_max: u64,
+}
+
+/// What `app` hands over.
+#[derive(Debug)]
+pub struct WriterParts {
+    /// What reading and writing share.
+    pub shared: Arc<Shared>,
+    /// Who is who.
+    pub accounts: Arc<Accounts>,
+    /// Puts changed indexes in force.
+    pub generations: Arc<Generations>,
+    /// What the operator decided about permissions.
+    pub rules: HouseRules,
+    /// What one request may bring.
+    pub limits: HouseLimits,
+    /// What must be accounted for.
+    pub audit: Arc<AuditLog>,
+    /// Of the database, 32 hex digits.
+    pub uuid: String,
+}
+
+impl Writer {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: WriterParts) -> Self {
+        let WriterParts {
+            shared,
+            accounts,
+            generations,
+            rules,
+            limits,
+            audit,
+            uuid,
+        } = parts;
+        let uuid = HeaderValue::from_str(&uuid).unwrap_or(HeaderValue::from_static("unknown"));
+        let reader = Reader::new(Arc::clone(&shared));
+        Self {
+            shared,
+            reader,
+            accounts,
+            generations,
+            rules,
+            limits,
+            audit,
+            uuid,
+        }
+    }
+
+    /// The devpi API's users and indexes, as of the files in force.
+    pub(super) fn management(&self) -> Management {
+        let declared = self.generations.declared();
+        let (db, accounts) = (Arc::clone(&self.shared.records), Arc::clone(&self.accounts));
+        let management =
+            Management::new(db, accounts, self.rules.clone(), declared.values().cloned());
+        management.checked_by(Arc::clone(&self.generations) as _)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock().now()
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    /// The headers of every answer (devpi-protocol.md §2.3).
+    pub async fn api_headers(&self) -> HeaderMap {
+        let mut head = HeaderMap::new();
+        let mut set = |name: &'static str, value| head.insert(HeaderName::from_static(name), value);
+        set("x-devpi-api-version", HeaderValue::from_static("2"));
+        set("x-devpi-server-version", HeaderValue::from_static("6.20.3"));
+        for name in [
+            "x-devpi-uuid",
+            "x-devpi-master-uuid",
+            "x-devpi-primary-uuid",
+        ] {
+            set(name, self.uuid.clone());
+        }
+        if let Ok(serial) = self.shared.records.serial().await {
+            set("x-devpi-serial", HeaderValue::from(serial.0));
+        }
+        head
+    }
+
+    /// Runs to the end whether or not the client stays.
+    pub(super) async fn to_the_end<F>(&self, work: F) -> Result<Reply, Refusal>
+    where
+        F: Future<Output = Result<Reply, Refusal>> + Send + 'static,
+    {
+        let done = self.shared.work.spawn(work).await;
+        done.unwrap_or_else(|error| Err(Refusal::internal("carry out the request", error)))
+    }
+
+    /// Writes an event down for whoever must account for it.
+    pub(super) fn account_for(&self, kind: AuditKind, caller: &Caller, about: About<'_>) {
+        let mut event = AuditEvent::new(self.now(), kind);
+        event.request_id = Some(Arc::clone(&caller.request_id));
+        event.client = Some(caller.address);
+        event.user = caller.principal.name().map(Arc::from);
+        event.index = about.index.cloned();
+        event.project = about.project.cloned();
+        event.file = about.file.map(Arc::from);
+        event.detail = about.detail.map(Arc::from);
+        self.audit.record(event);
+    }
+}
+
+/// What an event is about.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct About<'a> {
+    pub(super) index: Option<&'a IndexName>,
+    pub(super) project: Option<&'a ProjectName>,
+    pub(super) file: Option<&'a str>,
+    pub(super) detail: Option<&'a str>,
+}

@@ -1,0 +1,45 @@
+//! Why a reader gets no answer: something failed, or the policies refuse.
+//!
+//! JSON and web pages each say it in their own form; what they share is this.
+
+use std::sync::Arc;
+
+use super::error::Error;
+use super::error::ErrorKind;
+use crate::db::DbError;
+use crate::policy::Denial;
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// Something failed, or is not there.
+    Failed(Arc<Error>),
+    /// Refused as a whole.
+    Refused(Box<Denial>),
+}
+
+impl From<Arc<Error>> for Trouble {
+    fn from(error: Arc<Error>) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Failed(Arc::new(error))
+    }
+}
+
+/// The records could not be asked; `doing` fits after "failed to".
+pub(super) fn records_failed(doing: &str, error: DbError) -> Error {
+    let kind = match error {
+        DbError::Unavailable { .. } => ErrorKind::Unavailable(Some(1)),
+        DbError::Conflict { .. } | DbError::Corrupt { .. } | DbError::Open { .. } => {
+            ErrorKind::Internal
+        }
+    };
+    Error {
+        kind,
+        ..Error::internal(doing, error)
+    }
+}

@@ -1,0 +1,93 @@
+//! Under which names a door may be asked.
+//!
+//! A door on loopback trusts whoever reaches it more than a stranger. A page in a browser on this
+//! machine can reach it too, by a name of its own that it lets point here (DNS rebinding); but then
+//! the `Host` header holds that name.
+
+use std::net::IpAddr;
+
+use url::Url;
+
+/// The names under which a door answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hosts {
+    /// Any: it is not on loopback, or it is a Unix socket, which no browser reaches.
+    Any,
+    /// `localhost` and addresses, which cannot be made to point elsewhere.
+    Loopback,
+}
+
+impl Hosts {
+    /// Refuses another name, in words.
+    pub(super) fn check(self, host: Option<&str>) -> Result<(), String> {
+        match (self, host) {
+            (Self::Any, _) | (Self::Loopback, None) => Ok(()),
+            (Self::Loopback, Some(host)) if is_local_name(name_of(host)) => Ok(()),
+            (Self::Loopback, Some(host)) => {
+                let shown: String = host.chars().take(100).collect();
+                Err(format!(
+                    "this door answers to localhost and to addresses, not to {shown}"
+                ))
+            }
+        }
+    }
+}
+
+/// Whether an `Origin` is the very host that was asked.
+pub(super) fn is_same(origin: &str, host: Option<&str>) -> bool {
+    let origin = Url::parse(origin).ok();
+    let name = origin.as_ref().and_then(Url::host_str);
+    match (name, host) {
+        (Some(name), Some(host)) => name.eq_ignore_ascii_case(name_of(host)),
+        (Some(_) | None, _) => false,
+    }
+}
+
+fn is_local_name(name: &str) -> bool {
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    let name = name.trim_end_matches('.');
+    bare.parse::<IpAddr>().is_ok()
+        || name.eq_ignore_ascii_case("localhost")
+        || name.to_ascii_lowercase().ends_with(".localhost")
+}
+
+/// The host without its port.
+fn name_of(host: &str) -> &str {
+    match host.rfind(']') {
+        Some(end) => &host[..=end],
+        None => host.split(':').next().unwrap_or(host),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_door_on_loopback_answers_to_local_names_only() {
+        let table = [
+            (Some("localhost:3141"), true),
+            (Some("LOCALHOST."), true),
+            (Some("devpi.localhost:80"), true),
+            (Some("127.0.0.1:3141"), true),
+            (Some("[::1]:3141"), true),
+            (Some("[::1]"), true),
+            (None, true),
+            (Some("rebound.example:3141"), false),
+            (Some("127.0.0.1.rebound.example"), false),
+            (Some("localhost.example"), false),
+        ];
+        for (host, expected) in table {
+            assert_eq!(Hosts::Loopback.check(host).is_ok(), expected, "{host:?}");
+            assert!(Hosts::Any.check(host).is_ok());
+        }
+    }
+
+    #[test]
+    fn only_a_page_of_the_door_itself_has_its_origin() {
+        assert!(is_same("http://localhost:3141", Some("localhost:3141")));
+        for origin in ["https://rebound.example", "null", ""] {
+            assert!(!is_same(origin, Some("localhost:3141")), "{origin}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! A request's body as the management door reads it: in pieces, each within a time, or whole up to a
+//! limit.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use http::StatusCode;
+use tokio::time::{Sleep, sleep, timeout};
+
+use crate::gateway::Refusal;
+
+/// A body that is coming in.
+pub(super) struct Incoming {
+    stream: BodyDataStream,
+    /// How long a client may send nothing.
+    patience: Duration,
+    waiting: Option<Pin<Box<Sleep>>>,
+}
+
+/// Why a body did not come.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum IncomingError {
+    /// The connection broke.
+    #[error("the body broke off")]
+    Broken(#[source] axum::Error),
+    /// Nothing came for too long.
+    #[error("the body came too slowly")]
+    Slow,
+    /// It is longer than allowed.
+    #[error("the body is too long")]
+    Long,
+}
+
+impl IncomingError {
+    /// What the client is told, if it is still there; `most` is how long the body may be.
+    pub(super) fn into_refusal(self, most: usize) -> Refusal {
+        match self {
+            Self::Long => {
+                let words = format!("the body is longer than the {most} bytes allowed");
+                Refusal::api(StatusCode::PAYLOAD_TOO_LARGE, words)
+            }
+            Self::Slow => Refusal::api(StatusCode::REQUEST_TIMEOUT, self.to_string()),
+            Self::Broken(_) => Refusal::api(StatusCode::BAD_REQUEST, self.to_string()),
+        }
+    }
+}
+
+impl Incoming {
+    pub(super) fn new(body: Body, patience: Duration) -> Self {
+        Self {
+            stream: body.into_data_stream(),
+            patience,
+            waiting: None,
+        }
+    }
+
+    /// All of it, if it is not longer than that.
+    pub(super) async fn whole(&mut self, bytes_max: usize) -> Result<Bytes, IncomingError> {
+        let mut whole = BytesMut::new();
+        while let Some(piece) = self.next().await {
+            whole.extend_from_slice(&piece?);
+            if whole.len() > bytes_max {
+                return Err(IncomingError::Long);
+            }
+        }
+        Ok(whole.freeze())
+    }
+}
+
+impl Stream for Incoming {
+    type Item = Result<Bytes, IncomingError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Poll::Ready(next) = self.stream.poll_next_unpin(context) {
+            self.waiting = None;
+            return Poll::Ready(next.map(|piece| piece.map_err(IncomingError::Broken)));
+        }
+        let patience = self.patience;
+        let waiting = self
+            .waiting
+            .get_or_insert_with(|| Box::pin(sleep(patience)));
+        match waiting.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Some(Err(IncomingError::Slow))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+/// Reads away what nobody wants, so that the client is done sending when it looks for the answer;
+/// not for ever.
+pub(super) async fn drain(body: &mut Incoming, bytes_max: usize, at_most: Duration) {
+    let draining = async {
+        let mut bytes = 0;
+        while let Some(Ok(piece)) = body.next().await {
+            bytes += piece.len();
+            if bytes > bytes_max {
+                break;
+            }
+        }
+    };
+    // What still comes afterwards is the connection's to close.
+    let _ = timeout(at_most, draining).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn a_body_is_whole_up_to_its_limit() {
+        let body = |text: &'static str| Incoming::new(Body::from(text), MINUTE);
+        assert_eq!(body("abc").whole(3).await.unwrap(), "abc");
+        assert!(matches!(
+            body("abcd").whole(3).await,
+            Err(IncomingError::Long)
+        ));
+        assert_eq!(body("").whole(0).await.unwrap(), "");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_given_up() {
+        let never = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
+        let mut body = Incoming::new(Body::from_stream(never), MINUTE);
+        assert!(matches!(body.whole(1).await, Err(IncomingError::Slow)));
+    }
+
+    #[tokio::test]
+    async fn draining_stops_at_its_limit() {
+        let pieces = (0..10).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(b"0123456789")));
+        let stream = futures_util::stream::iter(pieces);
+        let mut body = Incoming::new(Body::from_stream(stream), MINUTE);
+        drain(&mut body, 25, MINUTE).await;
+        assert_eq!(body.whole(1000).await.unwrap().len(), 70);
+    }
+}

@@ -1,0 +1,317 @@
+//! The management door: reading as at the public door, and everything that writes.
+//!
+//! A request passes the same five steps: is it meant for this door (host, origin, length), what does
+//! it ask for, does this door allow that class of operation, who sends it, and then the flow. Bodies
+//! are read by the flow that wants one, after it was decided that its sender may.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Extension, Request, State};
+use axum::response::Response;
+use http::header::{CONTENT_LENGTH, HOST, ORIGIN, USER_AGENT};
+use http::request::Parts;
+use http::{Method, StatusCode};
+
+use super::Limits;
+use super::axum_app::ClientAddress;
+use super::axum_reply::into_response;
+use super::host_check::Hosts;
+use super::incoming::{Incoming, drain};
+use super::manage_upload::take_upload;
+use super::recorder::{Finished, Recorder};
+use super::request_id::RequestIds;
+use super::response_head::ReplyContext;
+use crate::gateway::Arrival;
+use crate::gateway::Ask;
+use crate::gateway::Caller;
+use crate::gateway::Refusal;
+use crate::gateway::Reply;
+use crate::gateway::Writer;
+use crate::protocol::ManageRoute;
+use crate::protocol::OperationClass;
+use crate::protocol::PublicRoute;
+
+/// Most bytes of a JSON body: a user's or an index's whole configuration, a push.
+const OBJECT_BYTES_MAX: usize = 1 << 20;
+
+/// Most bytes of a test result; tox puts the output of every command into it.
+const TOX_RESULT_BYTES_MAX: usize = 64 << 20;
+
+/// How the management door is opened.
+#[derive(Debug, Clone)]
+pub struct ManageOptions {
+    /// Which classes of operations it allows (devpi-protocol.md §18.1).
+    pub allows: Vec<OperationClass>,
+    /// Under which names it may be asked.
+    pub hosts: Hosts,
+    /// Whether it speaks TLS.
+    pub is_tls: bool,
+    /// What a client may take.
+    pub limits: Limits,
+    /// Bytes of an uploaded file, for refusing what says that it is longer.
+    pub upload_bytes_max: u64,
+}
+
+/// What every request needs.
+struct ManageDoor {
+    writer: Writer,
+    recorder: Recorder,
+    options: ManageOptions,
+    ids: RequestIds,
+}
+
+type Outcome = Result<Reply, Refusal>;
+
+/// The management door as a router.
+pub fn manage_router(writer: Writer, recorder: Recorder, options: ManageOptions) -> Router {
+    let ids = RequestIds::default();
+    let door = ManageDoor {
+        writer,
+        recorder,
+        options,
+        ids,
+    };
+    Router::new().fallback(answer).with_state(Arc::new(door))
+}
+
+async fn answer(
+    State(door): State<Arc<ManageDoor>>,
+    Extension(client): Extension<ClientAddress>,
+    request: Request,
+) -> Response {
+    let started = door.recorder.start();
+    let (head, body) = request.into_parts();
+    let id = door.ids.of(&head.headers);
+    let incoming = Incoming::new(body, door.options.limits.idle_timeout);
+    let outcome = door.outcome(&head, client, &id, incoming).await;
+    let mut reply = outcome.unwrap_or_else(|refusal| refusal.into_reply(&head.headers));
+    Arc::make_mut(&mut reply.head).extend(door.writer.api_headers().await);
+    let record = std::mem::take(&mut reply.record);
+    let status = reply.status;
+    let context = ReplyContext {
+        request_id: &id,
+        elapsed: started.at.elapsed(),
+    };
+    // The head tells of the record, so it goes along once more.
+    reply.record = record.clone();
+    let response = into_response(reply, &head.method, context);
+    let length = response.headers().get(CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    let agent = head.headers.get(USER_AGENT);
+    door.recorder.finish(Finished {
+        started,
+        request_id: &id,
+        client: client.0,
+        method: &head.method,
+        path: head.uri.path(),
+        user_agent: agent.and_then(|value| value.to_str().ok()),
+        status: Some(status),
+        bytes: if head.method == Method::HEAD {
+            0
+        } else {
+            length.unwrap_or(0)
+        },
+        record,
+    });
+    response
+}
+
+impl ManageDoor {
+    async fn outcome(
+        &self,
+        head: &Parts,
+        client: ClientAddress,
+        id: &Arc<str>,
+        mut body: Incoming,
+    ) -> Outcome {
+        let route = match self.route(head) {
+            Ok(route) => route,
+            Err(refusal) => return self.refused(refusal, body).await,
+        };
+        let caller = self
+            .writer
+            .identify(&head.headers, client.0, Arc::clone(id))
+            .await?;
+        match route {
+            ManageRoute::Read(route) => {
+                drain(
+                    &mut body,
+                    OBJECT_BYTES_MAX,
+                    self.options.limits.head_timeout,
+                )
+                .await;
+                Ok(self.read(head, id, route, &caller).await)
+            }
+            ManageRoute::Upload(index) => match self.writer.begin_upload(caller, &index) {
+                Ok(upload) => {
+                    let outcome = take_upload(upload, &head.headers, &mut body).await;
+                    match outcome {
+                        Ok(reply) => Ok(reply),
+                        Err(refusal) => self.refused(refusal, body).await,
+                    }
+                }
+                Err(refusal) => self.refused(refusal, body).await,
+            },
+            route => self.change(route, head, caller, body).await,
+        }
+    }
+
+    /// What is asked for, unless the door itself refuses.
+    fn route(&self, head: &Parts) -> Result<ManageRoute, Refusal> {
+        self.check_arrival(head)?;
+        let (path, query) = (head.uri.path(), head.uri.query());
+        let route = ManageRoute::parse(&head.method, path, query, &head.headers);
+        let route =
+            route.map_err(|bad| Refusal::abort(StatusCode::BAD_REQUEST, bad.to_string()))?;
+        let class = route.class();
+        if !self.options.allows.contains(&class) {
+            let words = format!("this address does not allow {} operations", class.as_str());
+            return Err(Refusal::api(StatusCode::FORBIDDEN, words));
+        }
+        match route {
+            ManageRoute::NotFound => {
+                Err(Refusal::exception(StatusCode::NOT_FOUND, "no such route"))
+            }
+            ManageRoute::NotAllowed(methods) => {
+                let words = format!("{} is not for this path; it takes {methods}", head.method);
+                Err(Refusal::exception(StatusCode::METHOD_NOT_ALLOWED, words))
+            }
+            route => Ok(route),
+        }
+    }
+
+    /// Refuses requests that a browser was talked into, and those that are too long.
+    fn check_arrival(&self, head: &Parts) -> Result<(), Refusal> {
+        let text = |name| {
+            head.headers
+                .get(name)
+                .and_then(|value: &http::HeaderValue| value.to_str().ok())
+        };
+        let host = head.uri.host().or_else(|| text(HOST));
+        self.options
+            .hosts
+            .check(host)
+            .map_err(|words| Refusal::api(StatusCode::MISDIRECTED_REQUEST, words))?;
+        let is_reading = matches!(head.method, Method::GET | Method::HEAD);
+        if !is_reading
+            && text(ORIGIN).is_some_and(|origin| !super::host_check::is_same(origin, host))
+        {
+            let words = "a page of another site may not change anything here";
+            return Err(Refusal::api(StatusCode::FORBIDDEN, words));
+        }
+        let target = head
+            .uri
+            .path_and_query()
+            .map_or(0, |target| target.as_str().len());
+        if target > self.options.limits.uri {
+            let words = format!(
+                "the request target is longer than {} bytes",
+                self.options.limits.uri
+            );
+            return Err(Refusal::api(StatusCode::URI_TOO_LONG, words));
+        }
+        let declared = text(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+        let most = self
+            .options
+            .upload_bytes_max
+            .saturating_add(super::manage_upload::FORM_BYTES_MAX);
+        if declared.is_some_and(|declared| declared > most) {
+            let words = format!(
+                "the body is longer than the {} bytes that limits.upload allows",
+                self.options.upload_bytes_max
+            );
+            return Err(Refusal::exception(StatusCode::PAYLOAD_TOO_LARGE, words));
+        }
+        Ok(())
+    }
+
+    /// A refusal, once the client had a chance to send what it is sending: most read no answer before.
+    async fn refused(&self, refusal: Refusal, mut body: Incoming) -> Outcome {
+        drain(&mut body, REFUSED_BYTES_MAX, REFUSED_TIME_MAX).await;
+        Err(refusal)
+    }
+
+    async fn read(
+        &self,
+        head: &Parts,
+        id: &Arc<str>,
+        route: PublicRoute,
+        caller: &Caller,
+    ) -> Reply {
+        if let PublicRoute::Redirect { to, is_permanent } = &route {
+            return super::refusal::redirect(to, *is_permanent);
+        }
+        let ask = Ask {
+            path: head.uri.path(),
+            route,
+            head: head.method == Method::HEAD,
+            headers: &head.headers,
+            query: head.uri.query(),
+            request_id: id,
+            arrival: Arrival {
+                is_local: caller.address.is_loopback(),
+                is_tls: self.options.is_tls,
+                authority: head.uri.authority().map(http::uri::Authority::as_str),
+            },
+        };
+        self.writer.read(&ask, caller).await
+    }
+
+    /// Everything that takes at most an object.
+    async fn change(
+        &self,
+        route: ManageRoute,
+        head: &Parts,
+        caller: Caller,
+        mut body: Incoming,
+    ) -> Outcome {
+        let most = match route {
+            ManageRoute::ToxResult(..) => TOX_RESULT_BYTES_MAX,
+            _ => OBJECT_BYTES_MAX,
+        };
+        let body = body
+            .whole(most)
+            .await
+            .map_err(|failed| failed.into_refusal(most))?;
+        let (writer, method) = (&self.writer, &head.method);
+        match route {
+            ManageRoute::LogIn => writer.log_in(caller, body).await,
+            ManageRoute::Reload => writer.reload(caller).await,
+            ManageRoute::CreateUser(name)
+            | ManageRoute::ModifyUser(name)
+            | ManageRoute::DeleteUser(name) => writer.change_user(caller, method, name, body).await,
+            ManageRoute::CreateIndex(name)
+            | ManageRoute::ModifyIndex(name)
+            | ManageRoute::DeleteIndex(name) => {
+                writer.change_index(caller, method, name, body).await
+            }
+            ManageRoute::CreateMisnamed { user, index } => writer.misnamed_index(&user, &index),
+            ManageRoute::Push(index) => writer.push(caller, index, body).await,
+            ManageRoute::Refresh(index, project) => writer.refresh(&index, &project).await,
+            ManageRoute::ToxResult(index, path) => {
+                writer.add_tox_result(caller, index, path, body).await
+            }
+            ManageRoute::Delete {
+                index,
+                content,
+                force,
+            } => writer.delete(caller, index, content, force).await,
+            ManageRoute::XmlSearch => Ok(writer.search_fault()),
+            ManageRoute::AuthCheck => Ok(writer.auth_check(&caller)),
+            ManageRoute::Read(_)
+            | ManageRoute::Upload(_)
+            | ManageRoute::NotAllowed(_)
+            | ManageRoute::NotFound => {
+                Err(Refusal::exception(StatusCode::NOT_FOUND, "no such route"))
+            }
+        }
+    }
+}
+
+/// How much of a refused body is read away: the next wheel but not the next disk image.
+const REFUSED_BYTES_MAX: usize = 64 << 20;
+
+/// How long that may take.
+const REFUSED_TIME_MAX: Duration = Duration::from_secs(20);

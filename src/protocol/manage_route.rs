@@ -1,0 +1,429 @@
+//! Every route of the management door that is not plain reading: one match is its table of contents
+//! (devpi-protocol.md §3).
+//!
+//! GET and HEAD are [`PublicRoute`]s, whatever body they carry. The rest is told apart by method and
+//! path, and where devpi takes a form and an object under one path, by the content type.
+
+use http::HeaderMap;
+use http::Method;
+use http::header::CONTENT_TYPE;
+
+use super::route::ApiOf;
+use super::route::PublicRoute;
+use super::segments::{BadPath, Segments};
+use crate::model::IndexName;
+use crate::model::ProjectName;
+
+/// What a request at the management door asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ManageRoute {
+    /// Reading, as at the public door.
+    Read(PublicRoute),
+    /// `POST /+login`
+    LogIn,
+    /// `/+authcheck`, for a proxy in front that asks whether to let a request pass.
+    AuthCheck,
+    /// `POST /+reload`
+    Reload,
+    /// `PUT /user`
+    CreateUser(String),
+    /// `PATCH /user`
+    ModifyUser(String),
+    /// `DELETE /user`
+    DeleteUser(String),
+    /// `PUT /user/index`
+    CreateIndex(IndexName),
+    /// `PUT /user/index` where one of them is no name.
+    CreateMisnamed {
+        /// The first segment.
+        user: String,
+        /// The second.
+        index: String,
+    },
+    /// `PATCH /user/index`
+    ModifyIndex(IndexName),
+    /// `DELETE /user/index`
+    DeleteIndex(IndexName),
+    /// `POST /user/index`, a form: an upload or a registration.
+    Upload(IndexName),
+    /// `PUSH /user/index`, or `POST` with an object.
+    Push(IndexName),
+    /// `POST /user/index`, XML: what `pip search` of old sends.
+    XmlSearch,
+    /// `POST /user/index/+simple/project/refresh`
+    Refresh(IndexName, ProjectName),
+    /// `POST /user/index/+f/…`: the result of a test run of that file.
+    ToxResult(IndexName, String),
+    /// `DELETE` of content.
+    Delete {
+        /// From this index.
+        index: IndexName,
+        /// What.
+        content: Content,
+        /// `?force`, with any value: also from a non-volatile index.
+        force: bool,
+    },
+    /// A path that exists, but not for this method; these are.
+    NotAllowed(&'static str),
+    /// No such route.
+    NotFound,
+}
+
+/// What can be deleted of an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A project.
+    Project(ProjectName),
+    /// A release.
+    Release(ProjectName, String),
+    /// A file, by its path below the index: `+f/abc/…/name`.
+    File(String),
+}
+
+/// Classes of operations; a door says which it allows (devpi-protocol.md §18.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OperationClass {
+    /// Looking at things, and saying who one is.
+    Read,
+    /// Uploading files, documentation and test results.
+    Upload,
+    /// Logins, users, indexes, pushes and deletions.
+    Manage,
+}
+
+impl OperationClass {
+    /// Every class.
+    pub const ALL: [Self; 3] = [Self::Read, Self::Upload, Self::Manage];
+
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Upload => "upload",
+            Self::Manage => "manage",
+        }
+    }
+}
+
+impl ManageRoute {
+    /// Reads a request's method and path (without query, still percent-encoded).
+    ///
+    /// # Errors
+    /// [`BadPath`] when no route can have such a path.
+    pub fn parse(
+        method: &Method,
+        path: &str,
+        query: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Result<Self, BadPath> {
+        if matches!(*method, Method::GET | Method::HEAD) && path != "/+authcheck" {
+            return PublicRoute::parse(path, query, headers).map(Self::Read);
+        }
+        let Segments { parts, .. } = Segments::parse(path)?;
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let force = has_key(query, "force");
+        Ok(match (method.as_str(), parts.as_slice()) {
+            (_, ["+authcheck"]) => Self::AuthCheck,
+            // devpi answers these to any method.
+            (_, ["+api"]) => Self::Read(PublicRoute::Api(ApiOf::Root)),
+            ("POST", ["+login"]) => Self::LogIn,
+            ("POST", ["+reload"]) => Self::Reload,
+            (_, ["+login" | "+reload"]) => Self::NotAllowed("POST"),
+            (_, [] | ["+status" | "+search"]) => Self::NotAllowed("GET, HEAD"),
+            (_, [user, ..]) if !is_segment(user) => Self::NotFound,
+            ("PUT", [user]) => Self::CreateUser((*user).to_owned()),
+            ("PATCH", [user]) => Self::ModifyUser((*user).to_owned()),
+            ("DELETE", [user]) => Self::DeleteUser((*user).to_owned()),
+            (_, [_]) => Self::NotAllowed("GET, HEAD, PUT, PATCH, DELETE"),
+            (_, [_, index, ..]) if !is_segment(index) => Self::NotFound,
+            (method, [user, index, rest @ ..]) => {
+                match IndexName::parse(&format!("{user}/{index}")) {
+                    Ok(index) => within(method, index, rest, headers, force),
+                    Err(_) if method == "PUT" && rest.is_empty() => Self::CreateMisnamed {
+                        user: (*user).to_owned(),
+                        index: (*index).to_owned(),
+                    },
+                    Err(_) => Self::NotFound,
+                }
+            }
+        })
+    }
+
+    /// What kind of operation it is.
+    #[must_use]
+    pub fn class(&self) -> OperationClass {
+        match self {
+            Self::Read(_) | Self::AuthCheck | Self::NotAllowed(_) | Self::NotFound => {
+                OperationClass::Read
+            }
+            Self::XmlSearch => OperationClass::Read,
+            Self::Upload(_) | Self::ToxResult(..) => OperationClass::Upload,
+            Self::LogIn
+            | Self::Reload
+            | Self::CreateUser(_)
+            | Self::ModifyUser(_)
+            | Self::DeleteUser(_)
+            | Self::CreateIndex(_)
+            | Self::CreateMisnamed { .. }
+            | Self::ModifyIndex(_)
+            | Self::DeleteIndex(_)
+            | Self::Push(_)
+            | Self::Refresh(..)
+            | Self::Delete { .. } => OperationClass::Manage,
+        }
+    }
+}
+
+/// What stands below `/user/index`.
+fn within(
+    method: &str,
+    index: IndexName,
+    rest: &[&str],
+    headers: &HeaderMap,
+    force: bool,
+) -> ManageRoute {
+    let delete = |index, content| ManageRoute::Delete {
+        index,
+        content,
+        force,
+    };
+    match (method, rest) {
+        ("PUT", []) => ManageRoute::CreateIndex(index),
+        ("PATCH", []) => ManageRoute::ModifyIndex(index),
+        ("DELETE", []) => ManageRoute::DeleteIndex(index),
+        ("PUSH", []) => ManageRoute::Push(index),
+        ("POST", []) => match content_kind(headers) {
+            ContentKind::Form => ManageRoute::Upload(index),
+            ContentKind::Xml => ManageRoute::XmlSearch,
+            ContentKind::Other => ManageRoute::Push(index),
+        },
+        (_, []) => ManageRoute::NotAllowed("GET, HEAD, PUT, PATCH, DELETE, POST, PUSH"),
+        (_, ["+api"]) => ManageRoute::Read(PublicRoute::Api(ApiOf::Index(index))),
+        ("POST", ["+simple", project, "refresh"]) => match ProjectName::parse(project) {
+            Ok(project) => ManageRoute::Refresh(index, project),
+            Err(_) => ManageRoute::NotFound,
+        },
+        ("POST", ["+f" | "+e", _, _, ..]) => ManageRoute::ToxResult(index, rest.join("/")),
+        ("DELETE", ["+f" | "+e", _, _, ..]) => delete(index, Content::File(rest.join("/"))),
+        (_, ["+f" | "+e", ..]) => ManageRoute::NotAllowed("GET, HEAD, POST, DELETE"),
+        (_, ["+simple", ..]) => ManageRoute::NotAllowed("GET, HEAD"),
+        (_, [project, ..]) if !is_segment(project) => ManageRoute::NotFound,
+        ("DELETE", [project]) => match ProjectName::parse(project) {
+            Ok(project) => delete(index, Content::Project(project)),
+            Err(_) => ManageRoute::NotFound,
+        },
+        ("DELETE", [project, version]) => match ProjectName::parse(project) {
+            Ok(project) => delete(index, Content::Release(project, (*version).to_owned())),
+            Err(_) => ManageRoute::NotFound,
+        },
+        (_, [_] | [_, _]) => ManageRoute::NotAllowed("GET, HEAD, DELETE"),
+        _ => ManageRoute::NotFound,
+    }
+}
+
+enum ContentKind {
+    Form,
+    Xml,
+    Other,
+}
+
+/// Callers send JSON without a type or with the wrong one, so only forms are known by theirs.
+fn content_kind(headers: &HeaderMap) -> ContentKind {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    let kind = kind
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
+    match kind.to_ascii_lowercase().as_str() {
+        "multipart/form-data" | "application/x-www-form-urlencoded" => ContentKind::Form,
+        "text/xml" | "application/xml" => ContentKind::Xml,
+        _ => ContentKind::Other,
+    }
+}
+
+/// devpi's `[^+/]+`.
+fn is_segment(text: &str) -> bool {
+    !text.is_empty() && !text.contains('+')
+}
+
+/// Whether a query names a key, with or without a value.
+fn has_key(query: Option<&str>, key: &str) -> bool {
+    let mut pairs = query.unwrap_or_default().split('&');
+    pairs.any(|pair| pair.split('=').next() == Some(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(method: &str, path: &str, query: Option<&str>, kind: &str) -> ManageRoute {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, kind.parse().unwrap());
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        ManageRoute::parse(&method, path, query, &headers).unwrap()
+    }
+
+    fn dev() -> IndexName {
+        IndexName::parse("me/dev").unwrap()
+    }
+
+    fn hello() -> ProjectName {
+        ProjectName::parse("hello-pkg").unwrap()
+    }
+
+    #[test]
+    fn each_method_and_path_leads_to_its_own_intent() {
+        let user = || "me".to_owned();
+        let file = "+f/2fb/5f64435a5845e/Hello.Pkg-1.0.zip";
+        let table = [
+            ("POST", "/+login", ManageRoute::LogIn),
+            ("PUT", "/+login", ManageRoute::NotAllowed("POST")),
+            ("POST", "/+reload", ManageRoute::Reload),
+            ("GET", "/+authcheck", ManageRoute::AuthCheck),
+            ("POST", "/+authcheck", ManageRoute::AuthCheck),
+            (
+                "POST",
+                "/+api",
+                ManageRoute::Read(PublicRoute::Api(ApiOf::Root)),
+            ),
+            ("PUT", "/me", ManageRoute::CreateUser(user())),
+            ("PUT", "/a%20b/", ManageRoute::CreateUser("a b".into())),
+            ("PATCH", "/me/", ManageRoute::ModifyUser(user())),
+            ("DELETE", "/me", ManageRoute::DeleteUser(user())),
+            ("PUT", "/a+b", ManageRoute::NotFound),
+            ("PUT", "/me/dev", ManageRoute::CreateIndex(dev())),
+            (
+                "PUT",
+                "/me/a%20b",
+                ManageRoute::CreateMisnamed {
+                    user: user(),
+                    index: "a b".into(),
+                },
+            ),
+            ("PATCH", "/me/dev/", ManageRoute::ModifyIndex(dev())),
+            ("DELETE", "/me/dev", ManageRoute::DeleteIndex(dev())),
+            ("PUSH", "/me/dev", ManageRoute::Push(dev())),
+            ("POST", "/me/dev", ManageRoute::Push(dev())),
+            (
+                "POST",
+                "/me/dev/+simple/Hello.Pkg/refresh",
+                ManageRoute::Refresh(dev(), hello()),
+            ),
+            (
+                "POST",
+                "/me/dev/%2Bf/a/b/c",
+                ManageRoute::ToxResult(dev(), "+f/a/b/c".into()),
+            ),
+            (
+                "DELETE",
+                "/me/dev/Hello.Pkg",
+                ManageRoute::Delete {
+                    index: dev(),
+                    content: Content::Project(hello()),
+                    force: false,
+                },
+            ),
+            (
+                "DELETE",
+                "/me/dev/hello_pkg/1.0/",
+                ManageRoute::Delete {
+                    index: dev(),
+                    content: Content::Release(hello(), "1.0".into()),
+                    force: false,
+                },
+            ),
+            (
+                "PUT",
+                "/me/dev/hello-pkg",
+                ManageRoute::NotAllowed("GET, HEAD, DELETE"),
+            ),
+            ("PATCH", "/me/dev/a/b/c", ManageRoute::NotFound),
+        ];
+        for (method, path, expected) in table {
+            let found = parse(method, path, None, "application/json");
+            assert_eq!(found, expected, "{method} {path}");
+        }
+        let found = parse(
+            "DELETE",
+            &format!("/me/dev/{file}"),
+            Some("a=b&force="),
+            "text/plain",
+        );
+        let content = Content::File(file.into());
+        assert_eq!(
+            found,
+            ManageRoute::Delete {
+                index: dev(),
+                content,
+                force: true
+            }
+        );
+    }
+
+    #[test]
+    fn a_post_to_an_index_is_known_by_its_content_type() {
+        for (kind, expected) in [
+            (
+                "multipart/form-data; boundary=x; charset=utf-8",
+                ManageRoute::Upload(dev()),
+            ),
+            (
+                "Application/X-WWW-Form-Urlencoded",
+                ManageRoute::Upload(dev()),
+            ),
+            ("text/xml", ManageRoute::XmlSearch),
+            ("application/json", ManageRoute::Push(dev())),
+            ("text/plain", ManageRoute::Push(dev())),
+        ] {
+            for path in ["/me/dev", "/me/dev/"] {
+                assert_eq!(parse("POST", path, None, kind), expected, "{kind} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn reading_is_reading_whatever_the_path() {
+        for path in [
+            "/",
+            "/me",
+            "/me/dev",
+            "/me/dev/six",
+            "/+login",
+            "/me/dev/+f/a/b/c",
+        ] {
+            for method in ["GET", "HEAD"] {
+                let found = parse(method, path, None, "application/json");
+                assert!(
+                    matches!(found, ManageRoute::Read(_)),
+                    "{method} {path}: {found:?}"
+                );
+                assert_eq!(found.class(), OperationClass::Read);
+            }
+        }
+    }
+
+    #[test]
+    fn classes_separate_uploads_from_management() {
+        for (method, kind, expected) in [
+            (
+                "POST",
+                "multipart/form-data; boundary=x",
+                OperationClass::Upload,
+            ),
+            ("POST", "application/json", OperationClass::Manage),
+            ("PUSH", "application/json", OperationClass::Manage),
+            ("PATCH", "application/json", OperationClass::Manage),
+        ] {
+            assert_eq!(
+                parse(method, "/me/dev", None, kind).class(),
+                expected,
+                "{method} {kind}"
+            );
+        }
+    }
+}

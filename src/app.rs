@@ -40,6 +40,7 @@ use crate::telemetry::AuditLog;
 use crate::telemetry::LogFormat;
 use crate::telemetry::Metrics;
 use crate::telemetry::init_logging;
+use crate::upstream::Fleet;
 
 use doors::Doorway;
 use reload::Reloader;
@@ -89,7 +90,8 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let store = Arc::new(FsStore::open(&data, loaded.config.cache.disk)?);
     let records = work.block_on(Sqlite::open(&data.join("records.sqlite"), clock.now()))?;
     let records: Arc<dyn Db> = Arc::new(records);
-    let first = generation::Maker::default().make(1, &loaded, &[])?;
+    let fleet = fleet_of(&loaded.config)?;
+    let first = generation::Maker::before(fleet.clone()).make(1, &loaded, &[])?;
     let shared = Arc::new(Shared::new(Parts {
         clock: clock.clone(),
         generation: first.generation,
@@ -116,6 +118,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
         audit: Arc::clone(&audit),
         clock,
         metrics,
+        fleet: fleet.clone(),
     };
     let opened = doorway.open(options, &loaded.config, &shared)?;
     for line in &opened.lines {
@@ -131,6 +134,11 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
         store,
         opened.server.stop(),
     ));
+    if let Some(fleet) = fleet {
+        // Once before the first request is answered, so that it finds a healthy server.
+        work.block_on(fleet.check());
+        work.spawn(async move { fleet.watch().await });
+    }
     opened.ready.set(true);
     opened.server.run(StopOn::Signals);
     access.stop();
@@ -158,7 +166,8 @@ pub fn explain(
     let (clock, data) = (Clock::system(), loaded.config.data.clone());
     let metrics = Metrics::register(prometheus::Registry::new(), env!("CARGO_PKG_VERSION"))?;
     let records = work.block_on(Sqlite::open(&data.join("records.sqlite"), clock.now()))?;
-    let first = generation::Maker::default().make(1, &loaded, &[])?;
+    let fleet = fleet_of(&loaded.config)?;
+    let first = generation::Maker::before(fleet).make(1, &loaded, &[])?;
     let shared = Arc::new(Shared::new(Parts {
         clock,
         generation: first.generation,
@@ -192,6 +201,13 @@ fn log_format(config: &Config, is_terminal: bool) -> LogFormat {
         Wanted::Text => LogFormat::Text,
         Wanted::Json => LogFormat::Json,
     }
+}
+
+/// The devpi-servers to stand in front of, if there are any.
+fn fleet_of(config: &Config) -> anyhow::Result<Option<Arc<Fleet>>> {
+    let servers = config.devpi.as_ref().map(|devpi| &devpi.servers);
+    let fleet = servers.map(|servers| Fleet::new(servers)).transpose()?;
+    Ok(fleet.map(Arc::new))
 }
 
 fn audit_log(data: &Path, metrics: &Metrics) -> anyhow::Result<Arc<AuditLog>> {

@@ -6,6 +6,7 @@
 )]
 
 mod doors;
+mod front;
 mod installers;
 mod refusals;
 mod shipped;

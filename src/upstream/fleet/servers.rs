@@ -1,5 +1,6 @@
 //! The servers of a fleet, what is known of each, and the checks that keep it known.
 
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,8 +14,10 @@ use url::Url;
 use super::order;
 use super::order::Standing;
 use super::status::{Role, Status};
+use crate::model::IndexName;
 use crate::upstream::client::install_crypto_provider;
 use crate::upstream::words;
+use crate::upstream::{InvalidUpstream, Limits, Proxies, Settings, Upstream};
 
 /// Between two checks of every server: a restarted one is used again within this time.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
@@ -133,6 +136,28 @@ impl Fleet {
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.servers[0].url
+    }
+
+    /// One of its indexes as an upstream.
+    ///
+    /// # Errors
+    /// See [`InvalidUpstream`].
+    pub fn upstream(
+        self: &Arc<Self>,
+        index: &IndexName,
+        limits: Limits,
+    ) -> Result<Upstream, InvalidUpstream> {
+        let mut url = self.url().clone();
+        // No name of an index has characters that mean something in a path.
+        url.set_path(&format!("{}{index}/+simple/", self.url().path()));
+        let settings = Settings {
+            name: index.clone(),
+            url,
+            credentials: None,
+            limits,
+            proxies: Proxies::Direct,
+        };
+        Ok(Upstream::new(settings)?.through(Arc::clone(self)))
     }
 
     /// Checks every server, again and again. Ends only when dropped.

@@ -10,6 +10,7 @@ mod ask;
 mod behaviour;
 mod client;
 mod content;
+mod devpi;
 mod fake_index;
 mod fault;
 mod journal;
@@ -21,6 +22,7 @@ mod wheel;
 
 pub(crate) use client::{Client, poetry_project};
 pub(crate) use content::Content;
+pub(crate) use devpi::Devpi;
 pub(crate) use fake_index::{Canned, FakeIndex, Setup};
 pub(crate) use fault::{Fault, Gate};
 pub(crate) use program::{Program, command};

@@ -20,6 +20,8 @@ pub(crate) enum Tool {
     Pip,
     Uv,
     Poetry,
+    DevpiServer,
+    DevpiClient,
 }
 
 impl Tool {
@@ -29,15 +31,25 @@ impl Tool {
             Self::Pip => "pip==26.3",
             Self::Uv => "uv==0.13.8",
             Self::Poetry => "poetry==2.5.1",
+            Self::DevpiServer => "devpi-server==6.20.3",
+            Self::DevpiClient => "devpi-client==7.3.0",
         }
     }
 
-    /// Its project, which is its command's name as well.
+    /// Its project.
     pub(crate) fn name(self) -> &'static str {
         let requirement = self.requirement();
         requirement
             .split_once("==")
             .map_or(requirement, |(name, _)| name)
+    }
+
+    /// Its command, which is its project's name but for one.
+    fn command(self) -> &'static str {
+        match self {
+            Self::Pip | Self::Uv | Self::Poetry | Self::DevpiServer => self.name(),
+            Self::DevpiClient => "devpi",
+        }
     }
 
     /// The command, installed first where it is not there yet.
@@ -52,7 +64,7 @@ impl Tool {
         let lock = fs::File::create(folder.join(format!("{}.lock", self.name()))).unwrap();
         lock.lock().unwrap();
         install(&venv, requirement);
-        venv.join("bin").join(self.name())
+        venv.join("bin").join(self.command())
     }
 }
 

@@ -211,7 +211,7 @@ impl Upstream {
         is_held: bool,
     ) -> Result<(), UpstreamError> {
         let is_absent = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
-        if fleet.has_primary() || !(is_held || is_absent) {
+        if !fleet.lacks_primary() || !(is_held || is_absent) {
             return Ok(());
         }
         Err(UpstreamError::Unavailable {

@@ -9,6 +9,9 @@ mod send;
 mod servers;
 mod status;
 
+#[cfg(test)]
+mod tests;
+
 pub use send::{FleetAnswer, FleetError};
 pub use servers::{Fleet, InvalidFleet};
 pub use status::{InvalidStatus, Role, Status};

@@ -33,6 +33,12 @@ pub(super) fn primary(standings: &[Standing]) -> Option<usize> {
     standings.iter().position(is_primary)
 }
 
+/// Whether there is a primary and it is down.
+pub(super) fn lacks_primary(standings: &[Standing]) -> bool {
+    let mut roles = standings.iter().map(|standing| standing.role);
+    roles.any(|role| role == Role::Primary) && primary(standings).is_none()
+}
+
 /// The serial that counts: the primary's, and without one the newest of those that are up.
 pub(super) fn serial(standings: &[Standing]) -> Option<i64> {
     match primary(standings) {
@@ -134,5 +140,8 @@ mod tests {
         assert_eq!(serial(&[ahead, down]), Some(9));
         assert_eq!(primary(&[ahead, down]), None);
         assert_eq!(serial(&[down]), None);
+        assert!(lacks_primary(&[ahead, down]));
+        assert!(!lacks_primary(&[down, behind]), "another took its place");
+        assert!(!lacks_primary(&[ahead, ahead]), "its primary is elsewhere");
     }
 }

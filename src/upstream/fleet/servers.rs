@@ -221,10 +221,11 @@ impl Fleet {
         order::order(&self.standings(), turn)
     }
 
-    /// Whether the primary is up. Without it replicas know only what they were told before.
+    /// Whether the primary is missing that there should be: without it replicas know only what they
+    /// were told before. A fleet of replicas alone is one whose primary is elsewhere, and misses none.
     #[must_use]
-    pub fn has_primary(&self) -> bool {
-        self.primary().is_some()
+    pub fn lacks_primary(&self) -> bool {
+        order::lacks_primary(&self.standings())
     }
 
     /// Where the primary is, if it is up.
@@ -295,7 +296,7 @@ impl Fleet {
     /// A validator for an answer, which devpi itself gives none: who made it, and which serial it had.
     pub(in crate::upstream) fn tag(&self, headers: &HeaderMap) -> Option<String> {
         let serial = serial_of(headers)?;
-        self.has_primary().then(|| self.tag_at(serial))
+        (!self.lacks_primary()).then(|| self.tag_at(serial))
     }
 
     /// Whether what has this tag is still what devpi would say.

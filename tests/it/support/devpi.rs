@@ -57,7 +57,11 @@ impl Devpi {
         let mut init = server.command("devpi-init");
         init.args(["--no-root-pypi"]);
         let made = init.output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
         let mut permissions = fs::metadata(&secret).unwrap().permissions();
         std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o600);
         fs::set_permissions(&secret, permissions).unwrap();
@@ -90,7 +94,11 @@ impl Devpi {
         let deadline = Instant::now() + START;
         while self.status().is_none() {
             let log = || fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-            assert!(Instant::now() < deadline, "devpi-server has not started\n{}", log());
+            assert!(
+                Instant::now() < deadline,
+                "devpi-server has not started\n{}",
+                log()
+            );
             thread::sleep(LOOK_AGAIN);
         }
     }
@@ -114,7 +122,9 @@ impl Devpi {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program_of_server(program));
-        command.arg("--serverdir").arg(self.folder.path().join("server"));
+        command
+            .arg("--serverdir")
+            .arg(self.folder.path().join("server"));
         if let Some(primary) = &self.primary {
             command.args(["--role", "replica", "--primary-url", primary]);
         } else if program == "devpi-server" {

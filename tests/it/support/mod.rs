@@ -6,7 +6,7 @@
 //! go on, and the journal can be awaited.
 
 mod answer;
-mod ask;
+pub(crate) mod ask;
 mod behaviour;
 mod client;
 mod content;

@@ -9,6 +9,7 @@ mod crash;
 mod devpi_suite;
 mod doors;
 mod files;
+mod front;
 mod installers;
 mod law;
 mod refusals;

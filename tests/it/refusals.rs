@@ -72,7 +72,13 @@ fn choice(tool: Tool, index: &str) -> String {
                 "\"",
             )
         }
-        Tool::Poetry => {
+        Tool::Poetry
+        | Tool::Devpi
+        | Tool::Twine
+        | Tool::Flit
+        | Tool::Hatch
+        | Tool::DevpiSuite
+        | Tool::DevpiServer => {
             client.write("pyproject.toml", &poetry_project(index, "sieve = \"*\""));
             client.run(&["lock"]).succeeds();
             (

@@ -26,6 +26,8 @@ pub(crate) enum Tool {
     Hatch,
     /// A Python that has devpi's own test suite.
     DevpiSuite,
+    /// The real server, out of the same environment.
+    DevpiServer,
 }
 
 impl Tool {
@@ -39,7 +41,7 @@ impl Tool {
             Self::Twine => "twine==7.0.0",
             Self::Flit => "flit==4.2.0",
             Self::Hatch => "hatch",
-            Self::DevpiSuite => "devpi-server==6.20.3",
+            Self::DevpiSuite | Self::DevpiServer => "devpi-server==6.20.3",
         }
     }
 
@@ -49,7 +51,9 @@ impl Tool {
             Self::Pip | Self::Uv | Self::Poetry | Self::Devpi | Self::Twine | Self::Flit => &[],
             Self::Hatch => &[],
             // The suite's own needs, which the server's wheel does not name.
-            Self::DevpiSuite => &["beautifulsoup4", "py", "pytest", "requests", "webtest"],
+            Self::DevpiSuite | Self::DevpiServer => {
+                &["beautifulsoup4", "py", "pytest", "requests", "webtest"]
+            }
         }
     }
 
@@ -61,6 +65,7 @@ impl Tool {
             }
             Self::Devpi => "devpi",
             Self::DevpiSuite => "python",
+            Self::DevpiServer => "devpi-server",
         }
     }
 

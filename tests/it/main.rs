@@ -5,6 +5,7 @@
     reason = "a test that panics has failed, and says where"
 )]
 
+mod deployments;
 mod devpi_suite;
 mod doors;
 mod installers;

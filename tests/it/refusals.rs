@@ -76,7 +76,6 @@ fn choice(tool: Tool, index: &str) -> String {
         | Tool::Devpi
         | Tool::Twine
         | Tool::Flit
-        | Tool::Hatch
         | Tool::DevpiSuite
         | Tool::DevpiServer => {
             client.write("pyproject.toml", &poetry_project(index, "sieve = \"*\""));
@@ -86,6 +85,9 @@ fn choice(tool: Tool, index: &str) -> String {
                 "name = \"sieve\"\nversion = \"",
                 "\"",
             )
+        }
+        Tool::Devpi | Tool::Twine | Tool::Flit | Tool::DevpiSuite => {
+            panic!("{} chooses no versions", tool.name())
         }
     };
     let version = written

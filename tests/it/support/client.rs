@@ -119,7 +119,6 @@ impl Client {
             | Tool::Devpi
             | Tool::Twine
             | Tool::Flit
-            | Tool::Hatch
             | Tool::DevpiSuite
             | Tool::DevpiServer => {
                 panic!("{} has no install of single requirements", self.tool.name())
@@ -176,12 +175,10 @@ impl Client {
                     .env("POETRY_KEYRING_ENABLED", "false");
                 command.env("POETRY_VIRTUALENVS_CREATE", "false");
             }
-            Tool::Devpi
-            | Tool::Twine
-            | Tool::Flit
-            | Tool::Hatch
-            | Tool::DevpiSuite
-            | Tool::DevpiServer => {}
+            Tool::Devpi => {
+                command.env("DEVPI_CLIENTDIR", home.join("devpi"));
+            }
+            Tool::Twine | Tool::Flit | Tool::DevpiSuite | Tool::DevpiServer => {}
         }
         command.envs(self.own.iter().map(|(name, value)| (name, value)));
         command

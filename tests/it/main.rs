@@ -7,10 +7,14 @@
 
 mod crash;
 mod doors;
+mod explain;
 mod files;
 mod installers;
+mod law;
 
+mod pages;
 mod refusals;
+mod reload;
 mod shipped;
 mod support;
 mod tidy;

@@ -41,6 +41,7 @@ use crate::page::FilePath;
 use crate::page::parse_file_path;
 use crate::policy::Candidate;
 use crate::policy::Denial;
+use crate::policy::Subject;
 use crate::policy::Verdict;
 use crate::protocol::ETag;
 use crate::protocol::Selected;
@@ -92,18 +93,19 @@ impl Shared {
     ) -> Result<Reply, (Arc<Error>, Record)> {
         let ticket = match self.ticket(cx, index, path, is_sidecar).await {
             Ok(ticket) => ticket,
-            Err(error) => return self.attachment(ask, index, path, error, record).await,
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                return self.unlisted(cx, ask, (index, path), error, record).await;
+            }
+            Err(error) => return Err((error, record)),
         };
         let grant = match &ticket.outcome {
             Ok(grant) => grant,
-            Err(denial) => {
-                self.count_denial(denial);
-                return Ok(refusal::file_refused(denial, ask.path, record));
-            }
+            Err(denial) => return Ok(self.refuse_file(denial, ask, record)),
         };
         record.project = Some(grant.file.item().filename.project().clone());
         record.decision = Decision::Allow;
         if let Some(denial) = grant.file.audited() {
+            self.count_audited(denial);
             record.decision = Decision::Audit;
             record.rule = Some(refusal::rule_text(denial));
         }
@@ -122,6 +124,61 @@ impl Shared {
                 };
                 Ok(content_reply(ask, content, claims, record))
             }
+            Err(error) => Err((error, record)),
+        }
+    }
+
+    fn refuse_file(&self, denial: &Denial, ask: &Ask<'_>, mut record: Record) -> Reply {
+        self.count_denial(denial);
+        record.project = Some(match denial.subject() {
+            Subject::Project(project) => project.clone(),
+            Subject::File(filename) => filename.project().clone(),
+        });
+        refusal::file_refused(denial, ask.path, record)
+    }
+
+    /// Why a member was not asked that might list the file: its refusal of the project by name. So a
+    /// stage that holds the project too does not make "not found" of what is blocked.
+    async fn silenced(&self, cx: &Context, index: &IndexName, path: &str) -> Flow<Option<Denial>> {
+        let Some(stack) = cx.generation.policies.stack(index) else {
+            return Ok(None);
+        };
+        let filename = path.rsplit('/').next().unwrap_or(path);
+        let filename = filename.strip_suffix(".metadata").unwrap_or(filename);
+        for project in Filename::projects(filename) {
+            let holding = self.holding(stack, &project).await.map_err(Arc::new)?;
+            let verdict = stack.decide_project(&project, cx.now, &|one| holding.contains(one));
+            let denial = match &verdict {
+                Verdict::Deny(denial) => Some(denial),
+                Verdict::Allow(sources) => {
+                    let mut skipped = sources.item().skipped.iter();
+                    skipped.find_map(|skipped| skipped.reason.denial())
+                }
+            };
+            if let Some(denial) = denial {
+                return Ok(Some(denial.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A path that no page lists: a test result or documentation, or a file of a member that a
+    /// refusal keeps from speaking, which is 403 and never 404.
+    async fn unlisted(
+        self: &Arc<Self>,
+        cx: &Context,
+        ask: &Ask<'_>,
+        (index, path): (&IndexName, &str),
+        error: Arc<Error>,
+        record: Record,
+    ) -> Result<Reply, (Arc<Error>, Record)> {
+        let (error, record) = match self.attachment(ask, index, path, error, record).await {
+            Err((error, record)) if error.kind == ErrorKind::NotFound => (error, record),
+            answered => return answered,
+        };
+        match self.silenced(cx, index, path).await {
+            Ok(Some(denial)) => Ok(self.refuse_file(&denial, ask, record)),
+            Ok(None) => Err((error, record)),
             Err(error) => Err((error, record)),
         }
     }

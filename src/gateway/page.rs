@@ -55,6 +55,7 @@ use crate::protocol::Encoding;
 use crate::protocol::Format;
 use crate::protocol::is_not_modified;
 use crate::protocol::negotiate;
+use crate::telemetry::Mode;
 
 /// gzip's level: past 6 a page shrinks by little and costs much.
 const GZIP_LEVEL: u32 = 6;
@@ -206,11 +207,18 @@ impl Shared {
 
     /// Counts a refusal by its rule.
     pub(super) fn count_denial(&self, denial: &Denial) {
-        use crate::telemetry::Mode;
-        use crate::telemetry::Ruling;
+        self.count(denial, Mode::Enforce);
+    }
+
+    /// Counts what a policy that only audits would have refused.
+    pub(super) fn count_audited(&self, denial: &Denial) {
+        self.count(denial, Mode::Audit);
+    }
+
+    fn count(&self, denial: &Denial, mode: Mode) {
         let (index, rule) = (&denial.rule().index, refusal::rule_text(denial));
-        self.metrics
-            .decision(index.as_str(), &rule, Ruling::Deny, Mode::Enforce);
+        let ruling = crate::telemetry::Ruling::Deny;
+        self.metrics.decision(index.as_str(), &rule, ruling, mode);
     }
 }
 

@@ -14,7 +14,9 @@ use super::error::Error;
 use super::error::ErrorKind;
 use super::reply::CacheResult;
 use super::source::Patience;
+use super::source::RETRY_AFTER;
 use super::source::Said;
+use super::source::later;
 use crate::model::IndexName;
 use crate::model::ProjectName;
 use crate::model::Timestamp;
@@ -75,6 +77,8 @@ pub(super) struct Answer {
     pub(super) member: usize,
     /// What it said.
     pub(super) said: Said,
+    /// Why it said nothing, where it is optional and could not be asked.
+    pub(super) trouble: Option<Arc<Error>>,
 }
 
 impl Shared {
@@ -82,7 +86,8 @@ impl Shared {
     ///
     /// # Errors
     /// `NotFound` for an unknown index; `Unavailable` when a member that is not optional cannot be
-    /// asked (product.md §4 rule 7: it is never silently left out).
+    /// asked (product.md §4 rule 7: it is never silently left out), or when one that is optional
+    /// cannot and nobody else knows the project: "not found" would be a guess.
     pub(super) async fn resolve(
         self: &Arc<Self>,
         cx: &Context,
@@ -96,7 +101,13 @@ impl Shared {
                 stack,
                 sources,
                 answers,
-            } => Ok(settle(&stack, project, &sources, answers)),
+            } => {
+                let trouble = answers.iter().find_map(|answer| answer.trouble.clone());
+                match (settle(&stack, project, &sources, answers), trouble) {
+                    (Resolution::Unknown, Some(trouble)) => Err(trouble),
+                    (settled, _) => Ok(settled),
+                }
+            }
         }
     }
 
@@ -131,7 +142,7 @@ impl Shared {
         });
         let mut answers = Vec::with_capacity(sources.ask.len());
         for answer in join_all(asked).await {
-            answers.extend(answer?);
+            answers.push(answer?);
         }
         Ok(Statements::Made {
             stack: Arc::clone(stack),
@@ -147,8 +158,9 @@ impl Shared {
         member: &Member,
         project: &ProjectName,
         patience: Patience,
-    ) -> Result<Option<Answer>, Arc<Error>> {
+    ) -> Result<Answer, Arc<Error>> {
         let index = &member.index;
+        let mut trouble = None;
         let said = match &index.kind {
             IndexKind::Stage(_) => {
                 let page = self
@@ -166,16 +178,23 @@ impl Shared {
                     Ok(said) => said,
                     Err(error) if mirror.optional => {
                         tracing::warn!(index = %index.name, %project, %error, "optional mirror left out");
-                        return Ok(None);
+                        trouble = Some(error);
+                        // What is made without it holds only until it is tried again.
+                        Said {
+                            page: None,
+                            valid_until: later(cx.now, RETRY_AFTER),
+                            cache: CacheResult::Stale,
+                        }
                     }
                     Err(error) => return Err(error),
                 }
             }
         };
-        Ok(Some(Answer {
+        Ok(Answer {
             member: position,
             said,
-        }))
+            trouble,
+        })
     }
 
     /// The stages of a stack that hold the project.

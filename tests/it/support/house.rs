@@ -28,6 +28,48 @@ use super::Got;
 /// Room for whatever a test keeps.
 const PLENTY: u64 = 1 << 30;
 
+/// What a gateway keeps: bytes and records. Several gateways may share one.
+pub(crate) struct Larder {
+    store: Arc<FsStore>,
+    records: Arc<Sqlite>,
+    data: Arc<TempDir>,
+}
+
+impl Larder {
+    /// An empty one.
+    pub(crate) async fn empty(clock: &Clock) -> Self {
+        let data = Arc::new(tempfile::tempdir().unwrap());
+        let store = Arc::new(FsStore::open(data.path(), PLENTY).unwrap());
+        let records = records(data.path(), clock).await;
+        Self {
+            store,
+            records,
+            data,
+        }
+    }
+
+    /// One with the same bytes and new records, whose number tells them from earlier ones.
+    pub(crate) async fn with_new_records(&self, number: u32, clock: &Clock) -> Self {
+        let folder = self.data.path().join(format!("records-{number}"));
+        std::fs::create_dir(&folder).unwrap();
+        Self {
+            store: Arc::clone(&self.store),
+            records: records(&folder, clock).await,
+            data: Arc::clone(&self.data),
+        }
+    }
+
+    /// Keeps bytes in the store.
+    pub(crate) fn keep(&self, key: &Key, content: &[u8]) {
+        self.store.put_small(key, content).unwrap();
+    }
+}
+
+async fn records(folder: &Path, clock: &Clock) -> Arc<Sqlite> {
+    let records = Sqlite::open(&folder.join("records.sqlite"), clock.now()).await;
+    Arc::new(records.unwrap())
+}
+
 /// A gateway.
 pub(crate) struct House {
     shared: Arc<Shared>,
@@ -35,26 +77,23 @@ pub(crate) struct House {
     clock: Clock,
     store: Arc<FsStore>,
     records: Arc<Sqlite>,
-    _data: TempDir,
+    _data: Arc<TempDir>,
 }
 
 impl House {
     /// A gateway with these policies that asks the upstreams they name.
     pub(crate) async fn online(policies: &str, clock: &Clock) -> Self {
-        Self::open(policies, clock, false).await
+        Self::over(&Larder::empty(clock).await, policies, clock, false)
     }
 
-    /// A gateway with these policies that has only what it is given.
-    pub(crate) async fn offline(policies: &str, clock: &Clock) -> Self {
-        Self::open(policies, clock, true).await
+    /// A gateway with these policies that has only what is in the larder.
+    pub(crate) fn offline(larder: &Larder, policies: &str, clock: &Clock) -> Self {
+        Self::over(larder, policies, clock, true)
     }
 
-    async fn open(policies: &str, clock: &Clock, offline: bool) -> Self {
+    fn over(larder: &Larder, policies: &str, clock: &Clock, offline: bool) -> Self {
         install_crypto_provider();
-        let data = tempfile::tempdir().unwrap();
-        let store = Arc::new(FsStore::open(data.path(), PLENTY).unwrap());
-        let records = Sqlite::open(&data.path().join("records.sqlite"), clock.now()).await;
-        let records = Arc::new(records.unwrap());
+        let (store, records) = (Arc::clone(&larder.store), Arc::clone(&larder.records));
         let metrics = Metrics::register(prometheus::Registry::new(), "0").unwrap();
         let shared = Arc::new(Shared::new(Parts {
             clock: clock.clone(),
@@ -71,19 +110,8 @@ impl House {
             clock: clock.clone(),
             store,
             records,
-            _data: data,
+            _data: Arc::clone(&larder.data),
         }
-    }
-
-    /// Puts other policies in force.
-    pub(crate) fn install(&self, policies: &str) {
-        let number = self.shared.generation().number + 1;
-        self.shared.install(generation(number, policies));
-    }
-
-    /// Keeps bytes in the store.
-    pub(crate) fn keep(&self, key: &Key, content: &[u8]) {
-        self.store.put_small(key, content).unwrap();
     }
 
     /// Keeps a page as if the upstream of this mirror had sent it now.
@@ -104,7 +132,7 @@ impl House {
             index: index.clone(),
             project: page.project.clone(),
         };
-        self.keep(&key, &to_stored(page, &meta));
+        self.store.put_small(&key, &to_stored(page, &meta)).unwrap();
     }
 
     /// Puts a project with these files on a stage; their bytes are kept already.

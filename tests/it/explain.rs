@@ -1,0 +1,159 @@
+//! The commands that look at policies without serving: `check`, `schema`, `explain`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::support::{FakeIndex, Program, Project, Setup, Web, command};
+
+/// Four faults on known lines.
+const FAULTY: &str = "\
+indexes:
+  root/dairy: { type: mirror, mirror_url: 'https://upstream.example/simple/' }
+  shop/all: { bases: [root/diary], polcy: house, policy: hose }
+policies:
+  house:
+    rules:
+      - deny: { younger_than: soon }
+";
+
+struct Said {
+    code: Option<i32>,
+    text: String,
+}
+
+fn run(arguments: &[&str]) -> Said {
+    let output = command().args(arguments).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    Said {
+        code: output.status.code(),
+        text: text.into_owned(),
+    }
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> String {
+    let path: PathBuf = folder.join(name);
+    fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn check_says_every_fault_with_its_place_and_what_was_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), "shop.yaml", FAULTY);
+    let said = run(&["check", &path]);
+    assert_eq!(said.code, Some(1), "{}", said.text);
+    let faults: Vec<&str> = said.text.lines().collect();
+    for (line, words) in [(3, "polcy"), (7, "soon")] {
+        let place = format!("shop.yaml:{line}:");
+        let found = faults
+            .iter()
+            .any(|fault| fault.contains(&place) && fault.contains(words));
+        assert!(found, "no fault with {words:?} at {place}\n{}", said.text);
+    }
+    assert!(said.text.contains("policy"), "no suggestion: {}", said.text);
+
+    // What only shows when all documents are put together.
+    let text = FAULTY.replace("polcy: house, ", "").replace("soon", "7d");
+    let path = write(folder.path(), "shop.yaml", &text);
+    let said = run(&["check", &path, "--json"]);
+    assert_eq!(said.code, Some(1), "{}", said.text);
+    for words in ["root/diary", "root/dairy", "hose"] {
+        assert!(said.text.contains(words), "no {words}: {}", said.text);
+    }
+    serde_json::from_str::<Value>(&said.text).unwrap();
+
+    let text = text.replace("diary", "dairy").replace("hose", "house");
+    let path = write(folder.path(), "shop.yaml", &text);
+    let said = run(&["check", &path]);
+    assert_eq!(said.code, Some(0), "{}", said.text);
+}
+
+#[test]
+fn the_schema_names_every_key_and_refuses_others() {
+    let said = run(&["schema"]);
+    assert_eq!(said.code, Some(0), "{}", said.text);
+    let schema: Value = serde_json::from_str(&said.text).unwrap();
+    assert!(
+        schema["$schema"]
+            .as_str()
+            .unwrap()
+            .contains("json-schema.org")
+    );
+    assert_eq!(schema["additionalProperties"], false);
+    let keys = schema["properties"].as_object().unwrap();
+    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|ending| ending != "yaml") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let written = text.lines().filter_map(|line| {
+            let (key, _) = line.split_once(':')?;
+            let is_key = key
+                .chars()
+                .all(|one| one.is_ascii_lowercase() || one == '_');
+            (is_key && !key.is_empty()).then_some(key)
+        });
+        for key in written {
+            assert!(keys.contains_key(key), "{key} of {}", path.display());
+        }
+    }
+}
+
+fn dairy() -> FakeIndex {
+    let sieve = Project::new("sieve").wheel("1.0").wheel("2.0");
+    Setup::default().project(sieve).start()
+}
+
+#[tokio::test]
+async fn explain_names_the_file_and_line_of_each_rule() {
+    let dairy = dairy();
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = format!(
+        "indexes:\n  root/dairy: {{ type: mirror, mirror_url: '{}' }}\n  \
+         shop/all: {{ bases: [root/dairy], policy: house, owns: ['acme-*'] }}\n\
+         policies:\n  house:\n    rules:\n      \
+         - allow: {{ project: whey }}\n      \
+         - deny: {{ project: sieve, versions: '>=2', reason: 'too large holes' }}\n",
+        dairy.url()
+    );
+    let path = write(folder.path(), "shop.yaml", &yaml);
+    let data = folder.path().join("data");
+    let shop = Program::with_policies(&yaml).data(&data).start();
+    Web::new()
+        .page(&format!("{}sieve/", shop.index_url("shop/all")))
+        .await;
+    shop.stop();
+
+    let explain = |subject: &str| {
+        let data = data.to_str().unwrap();
+        run(&[
+            "explain",
+            "shop/all",
+            subject,
+            "--policies",
+            &path,
+            "--data",
+            data,
+        ])
+    };
+    for subject in ["sieve==2.0", "sieve-2.0-py3-none-any.whl"] {
+        let said = explain(subject);
+        assert_eq!(said.code, Some(1), "{}", said.text);
+        assert!(said.text.contains("shop.yaml:8"), "{}", said.text);
+        assert!(said.text.contains(">=2 }: denies"), "{}", said.text);
+    }
+    let said = explain("sieve<2");
+    assert_eq!(said.code, Some(0), "{}", said.text);
+    assert!(
+        said.text.contains("sieve-1.0-py3-none-any.whl"),
+        "{}",
+        said.text
+    );
+    let said = explain("acme-brine");
+    assert_eq!(said.code, Some(1), "{}", said.text);
+    assert!(said.text.contains("shop.yaml:3"), "{}", said.text);
+    assert_eq!(explain("sieve ===").code, Some(2));
+}

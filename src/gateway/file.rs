@@ -96,10 +96,7 @@ impl Shared {
     ) -> Result<Reply, (Arc<Error>, Record)> {
         let ticket = match self.ticket(cx, index, path, is_sidecar).await {
             Ok(ticket) => ticket,
-            Err(error) if error.kind == ErrorKind::NotFound => {
-                return self.attachment(ask, index, path, error, record).await;
-            }
-            Err(error) => return Err((error, record)),
+            Err(error) => return self.attachment(ask, index, path, error, record).await,
         };
         let grant = match &ticket.outcome {
             Ok(grant) => grant,

@@ -5,8 +5,12 @@
     reason = "a test that panics has failed, and says where"
 )]
 
+mod crash;
+mod devpi_suite;
 mod doors;
+mod files;
 mod installers;
+mod law;
 mod refusals;
 mod shipped;
 mod support;

@@ -19,6 +19,7 @@ mod project;
 mod tools;
 mod wheel;
 
+pub(crate) use ask::get;
 pub(crate) use client::{Client, poetry_project};
 pub(crate) use content::Content;
 pub(crate) use fake_index::{Canned, FakeIndex, Setup};

@@ -29,7 +29,11 @@ impl Managed {
         let folder = tempfile::tempdir().unwrap();
         let manager = UnixDatagram::bind(folder.path().join("notify")).unwrap();
         manager.set_read_timeout(Some(PATIENCE)).unwrap();
-        fs::write(folder.path().join("p.yaml"), "log: { format: json }\n").unwrap();
+        fs::write(
+            folder.path().join("p.yaml"),
+            "limits: { grace_period: 1s }\n",
+        )
+        .unwrap();
         // An upgrade needs ports that both processes name.
         let metrics = free_address();
         let policies = folder.path().join("p.yaml").display().to_string();
@@ -320,4 +324,44 @@ fn the_migration_check_names_what_differs() {
         said.starts_with("migrate-check: http://127.0.0.1:"),
         "{said}"
     );
+}
+
+#[test]
+fn the_images_health_checks_tell_a_ready_gateway_from_others() {
+    let index = dairy(&["1.0"]);
+    let program = Program::without_policies()
+        .mirroring(index.url().as_str())
+        .start();
+    let port = program
+        .metrics_url()
+        .trim_end_matches('/')
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .to_owned();
+    let dockerfile = read("deploy/Dockerfile");
+    let checks = dockerfile
+        .lines()
+        .filter_map(|line| line.strip_prefix("    CMD "));
+    let checks: Vec<Vec<String>> = checks
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(checks.len(), 2);
+    for check in checks {
+        if !is_installed(&check[0]) {
+            continue;
+        }
+        for (path, is_healthy) in [("readyz", true), ("elsewhere", false)] {
+            let words = check
+                .iter()
+                .map(|word| word.replace("9464", &port).replace("readyz", path));
+            let words: Vec<String> = words.collect();
+            let mut asked = Command::new(&words[0]);
+            asked
+                .args(&words[1..])
+                .env_remove("http_proxy")
+                .stderr(Stdio::null());
+            assert_eq!(asked.status().unwrap().success(), is_healthy, "{words:?}");
+        }
+    }
 }

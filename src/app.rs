@@ -9,6 +9,7 @@ mod chores;
 mod doors;
 mod files;
 mod generation;
+mod initialise;
 mod notify;
 mod reload;
 
@@ -52,6 +53,7 @@ use crate::telemetry::init_logging;
 pub use accounts::AccountOptions;
 use doors::Doorway;
 use files::Files;
+pub use initialise::initialise;
 use notify::Notify;
 use reload::Reloader;
 
@@ -100,7 +102,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let clock = Clock::system();
     let metrics = Metrics::register(prometheus::Registry::new(), env!("CARGO_PKG_VERSION"))?;
     let store = Arc::new(FsStore::open(&data, loaded.config.cache.disk)?);
-    let records = work.block_on(Sqlite::open(&data.join("records.sqlite"), clock.now()))?;
+    let records = work.block_on(Sqlite::open(&data.join(initialise::RECORDS), clock.now()))?;
     let records: Arc<dyn Db> = Arc::new(records);
     let root_password = loaded.config.root_password.as_ref();
     let root_password = root_password.map(Secret::expose).unwrap_or_default();
@@ -145,7 +147,6 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
             upload_bytes_max: config.limits.upload(),
         },
         audit: Arc::clone(&audit),
-        uuid: work.block_on(records.facts())?.uuid,
     });
     let options = ServerOptions {
         run_folder: data.join("run"),
@@ -202,7 +203,7 @@ pub fn explain(
         .build()?;
     let (clock, data) = (Clock::system(), loaded.config.data.clone());
     let metrics = Metrics::register(prometheus::Registry::new(), env!("CARGO_PKG_VERSION"))?;
-    let records = work.block_on(Sqlite::open(&data.join("records.sqlite"), clock.now()))?;
+    let records = work.block_on(Sqlite::open(&data.join(initialise::RECORDS), clock.now()))?;
     let stored = Generations::stored(&work.block_on(records.directory())?);
     let first = generation::Maker::default().make(1, &loaded, &stored)?;
     let shared = Arc::new(Shared::new(Parts {

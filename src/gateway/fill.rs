@@ -27,6 +27,7 @@ use crate::model::Sha256;
 use crate::page::Learned;
 use crate::store::Draft;
 use crate::store::Growing;
+use crate::store::HELD_BACK_BYTES;
 use crate::store::Key;
 use crate::store::Readable;
 use crate::store::StoreError;
@@ -133,7 +134,8 @@ impl Shared {
         self.release(cx, grant, joined.value?, cache).await
     }
 
-    /// With `verify: before-serving` nothing goes out before the digest holds.
+    /// With `verify: before-serving` nothing goes out before the digest holds. Of a file that is
+    /// smaller than what is held back anyway nothing could, so that trouble with it is told in words.
     async fn release(
         &self,
         cx: &Context,
@@ -142,10 +144,15 @@ impl Shared {
         cache: CacheResult,
     ) -> Result<(Content, CacheResult), Arc<Error>> {
         let owner = cx.generation.policies.index(&grant.owner);
-        let waits = owner
+        let verifies = owner
             .and_then(|index| index.mirror())
             .is_some_and(|mirror| mirror.verify_before_serving);
-        if waits && let Readable::Failed(why) = growing.settled().await {
+        let is_small = growing
+            .declared_length()
+            .is_some_and(|length| length <= HELD_BACK_BYTES);
+        if (verifies || is_small)
+            && let Readable::Failed(why) = growing.settled().await
+        {
             let message = format!("{} was not served: {why}", grant.file.item().filename);
             return Err(Arc::new(Error::new(ErrorKind::BadGateway, message)));
         }
@@ -270,6 +277,9 @@ impl Shared {
             // Its URL changes from `+e` to `+f`: pages and decisions are made anew.
             self.sources.forget(index, project);
             self.rendered.forget(project);
+            let ending = format!("/{name}");
+            self.tickets
+                .remove_if(move |(_, path)| path.ends_with(&ending));
         }
     }
 }

@@ -159,7 +159,11 @@ impl Shared {
         patience: Patience,
         error: Arc<Error>,
     ) -> Result<Said, Arc<Error>> {
-        let Some(held) = held else { return Err(error) };
+        // That upstream once knew nothing of a project is nothing held: the name may be somebody's by
+        // now, and must not fall through to a later mirror.
+        let Some(held) = held.filter(|held| held.page.is_some()) else {
+            return Err(error);
+        };
         let until = later(held.validity.fresh_until, self.settings.stale_if_error);
         let tolerated = match patience {
             Patience::Page => cx.now < until,

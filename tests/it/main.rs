@@ -5,9 +5,13 @@
     reason = "a test that panics has failed, and says where"
 )]
 
+mod crash;
 mod deploy;
+mod devpi_suite;
 mod doors;
+mod files;
 mod installers;
+mod law;
 mod refusals;
 mod shipped;
 mod support;

@@ -275,7 +275,7 @@ fn encode(draft: &mut Draft, setup: &Setup, fault: &Fault, head: &HeaderMap) {
 
 fn send(mut draft: Draft, fault: Fault, request: &Request<Incoming>) -> Response<Body> {
     let length = draft.content.length();
-    if draft.status != StatusCode::NOT_MODIFIED {
+    if draft.status != StatusCode::NOT_MODIFIED && !fault.lengthless {
         draft.header(header::CONTENT_LENGTH, &length.to_string());
     }
     let end = if request.method() == Method::HEAD {

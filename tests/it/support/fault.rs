@@ -22,6 +22,7 @@ pub(crate) struct Fault {
     pub(super) drip: Option<(u64, Duration)>,
     pub(super) gate: Option<Arc<Held>>,
     pub(super) encoding: Option<String>,
+    pub(super) lengthless: bool,
     pub(super) times: Option<usize>,
 }
 
@@ -88,6 +89,12 @@ impl Fault {
     /// Says that the body is encoded like this; with `gzip`, it is.
     pub(crate) fn encoding(mut self, encoding: &str) -> Self {
         self.encoding = Some(encoding.to_owned());
+        self
+    }
+
+    /// Does not say how long the body is.
+    pub(crate) fn without_length(mut self) -> Self {
+        self.lengthless = true;
         self
     }
 

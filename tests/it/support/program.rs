@@ -28,6 +28,9 @@ const STOP: Duration = Duration::from_secs(60);
 /// Between two looks at what gives no event to wait for: another process's end, its readiness.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
+/// The file that holds its policies, in its own folder.
+const POLICIES: &str = "policies.yaml";
+
 /// The doors, by the first word of the line that names each.
 const DOORS: [&str; 3] = ["public", "management", "metrics"];
 
@@ -41,6 +44,12 @@ pub(crate) struct Launch {
 }
 
 impl Launch {
+    /// Sets a variable of its environment.
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.environment.push((name, value.to_owned()));
+        self
+    }
+
     /// Keeps its data in `folder`, which outlives the program.
     pub(crate) fn data(mut self, folder: &Path) -> Self {
         self.data = Some(folder.to_owned());
@@ -103,7 +112,7 @@ impl Launch {
             child,
             doors: Default::default(),
             stderr,
-            _folder: self.folder,
+            folder: self.folder,
         };
         program.doors = program.read_doors(stdout);
         program.wait_until_ready();
@@ -116,14 +125,14 @@ pub(crate) struct Program {
     child: Child,
     doors: [String; 3],
     stderr: Arc<Mutex<String>>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Program {
     /// Will serve these policies.
     pub(crate) fn with_policies(yaml: &str) -> Launch {
         let mut launch = Self::without_policies();
-        let path = launch.folder.path().join("policies.yaml");
+        let path = launch.folder.path().join(POLICIES);
         fs::write(&path, yaml).unwrap();
         launch
             .arguments
@@ -163,6 +172,68 @@ impl Program {
         let page = ask::get(&format!("{}metrics", self.metrics_url())).unwrap();
         assert_eq!(page.status, 200, "{}", page.body);
         sum_of(name, &page.body)
+    }
+
+    /// Waits until a metric is as wanted.
+    ///
+    /// # Panics
+    /// When it does not become so in time.
+    #[track_caller]
+    pub(crate) fn wait_for_metric(&self, name: &str, wanted: impl Fn(f64) -> bool) {
+        let deadline = Instant::now() + START;
+        loop {
+            let value = self.metric(name);
+            if value.is_some_and(&wanted) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{name} stays at {value:?}");
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// The page of all metrics.
+    #[track_caller]
+    pub(crate) fn metrics(&self) -> String {
+        ask::get(&format!("{}metrics", self.metrics_url()))
+            .unwrap()
+            .body
+    }
+
+    /// Waits until it has said this on stderr, and returns all that it has said by then.
+    ///
+    /// # Panics
+    /// When it does not say it in time.
+    #[track_caller]
+    pub(crate) fn wait_until_it_says(&self, words: &str) -> String {
+        let deadline = Instant::now() + START;
+        loop {
+            let said = self.stderr.lock().unwrap().clone();
+            if said.contains(words) {
+                return said;
+            }
+            assert!(Instant::now() < deadline, "it has not said {words:?}");
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Puts other policies where it reads its own, as an editor does: whole or not at all.
+    pub(crate) fn write_policies(&self, yaml: &str) {
+        let draft = self.folder.path().join("draft");
+        fs::write(&draft, yaml).unwrap();
+        fs::rename(draft, self.folder.path().join(POLICIES)).unwrap();
+    }
+
+    /// Sends it SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::HUP).unwrap();
+    }
+
+    /// The most memory that it has had so far, in bytes.
+    pub(crate) fn memory_peak_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kilobytes.unwrap().parse::<u64>().unwrap() * 1024
     }
 
     /// Ends it as a power cut would.

@@ -1,0 +1,240 @@
+//! The gateway without its doors, in this process: policies as text, a clock that a test moves.
+
+use std::collections::HashMap;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cheesecloth::clock::Clock;
+use cheesecloth::db::{Cause, Db, FileFacts, OnConflict, Publication, Published, Sqlite};
+use cheesecloth::gateway::{
+    Answer as _, Ask, Body, Generation, Parts, Readable, Reader, Settings, Shared,
+};
+use cheesecloth::model::{Fault, IndexName, Location, ProjectName};
+use cheesecloth::page::{ProjectPage, StoredMeta, to_stored};
+use cheesecloth::policy::read::{Files, Named, read_text};
+use cheesecloth::policy::{Policies, TextFile};
+use cheesecloth::protocol::PublicRoute;
+use cheesecloth::store::{FsStore, Key};
+use cheesecloth::telemetry::Metrics;
+use cheesecloth::upstream::{Limits, Proxies, Upstream, install_crypto_provider};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tempfile::TempDir;
+
+use super::Got;
+
+/// Room for whatever a test keeps.
+const PLENTY: u64 = 1 << 30;
+
+/// A gateway.
+pub(crate) struct House {
+    shared: Arc<Shared>,
+    reader: Reader,
+    clock: Clock,
+    store: Arc<FsStore>,
+    records: Arc<Sqlite>,
+    _data: TempDir,
+}
+
+impl House {
+    /// A gateway with these policies that asks the upstreams they name.
+    pub(crate) async fn online(policies: &str, clock: &Clock) -> Self {
+        Self::open(policies, clock, false).await
+    }
+
+    /// A gateway with these policies that has only what it is given.
+    pub(crate) async fn offline(policies: &str, clock: &Clock) -> Self {
+        Self::open(policies, clock, true).await
+    }
+
+    async fn open(policies: &str, clock: &Clock, offline: bool) -> Self {
+        install_crypto_provider();
+        let data = tempfile::tempdir().unwrap();
+        let store = Arc::new(FsStore::open(data.path(), PLENTY).unwrap());
+        let records = Sqlite::open(&data.path().join("records.sqlite"), clock.now()).await;
+        let records = Arc::new(records.unwrap());
+        let metrics = Metrics::register(prometheus::Registry::new(), "0").unwrap();
+        let shared = Arc::new(Shared::new(Parts {
+            clock: clock.clone(),
+            generation: generation(1, policies),
+            settings: settings(offline),
+            store: Arc::clone(&store),
+            records: Arc::clone(&records) as Arc<dyn Db>,
+            metrics: Arc::new(metrics),
+            work: tokio::runtime::Handle::current(),
+        }));
+        Self {
+            reader: Reader::new(Arc::clone(&shared)),
+            shared,
+            clock: clock.clone(),
+            store,
+            records,
+            _data: data,
+        }
+    }
+
+    /// Puts other policies in force.
+    pub(crate) fn install(&self, policies: &str) {
+        let number = self.shared.generation().number + 1;
+        self.shared.install(generation(number, policies));
+    }
+
+    /// Keeps bytes in the store.
+    pub(crate) fn keep(&self, key: &Key, content: &[u8]) {
+        self.store.put_small(key, content).unwrap();
+    }
+
+    /// Keeps a page as if the upstream of this mirror had sent it now.
+    pub(crate) fn keep_page(&self, index: &IndexName, page: &ProjectPage) {
+        let generation = self.shared.generation();
+        let mirror = generation
+            .policies
+            .index(index)
+            .and_then(|index| index.mirror());
+        let meta = StoredMeta {
+            final_url: mirror.unwrap().mirror_url.clone().unwrap(),
+            fetched_at: self.clock.now(),
+            etag: None,
+            last_modified: None,
+            max_age_seconds: None,
+        };
+        let key = Key::Page {
+            index: index.clone(),
+            project: page.project.clone(),
+        };
+        self.keep(&key, &to_stored(page, &meta));
+    }
+
+    /// Puts a project with these files on a stage; their bytes are kept already.
+    pub(crate) async fn publish(
+        &self,
+        index: &IndexName,
+        project: &ProjectName,
+        files: Vec<FileFacts>,
+    ) {
+        let cause = Cause {
+            who: None,
+            at: self.clock.now(),
+        };
+        let publication = Publication {
+            index: index.clone(),
+            project: project.clone(),
+            spelling: project.to_string(),
+            version: "1.0".to_owned(),
+            metadata: serde_json::Map::new(),
+            files,
+            on_conflict: OnConflict::Refuse,
+        };
+        let published = self.records.publish(&cause, &publication).await.unwrap();
+        assert!(matches!(published, Published::Done { .. }), "{published:?}");
+    }
+
+    /// Asks for a path as the public door does.
+    pub(crate) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Got {
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| {
+                let name: HeaderName = name.parse().unwrap();
+                (name, HeaderValue::from_str(value).unwrap())
+            })
+            .collect();
+        let reply = self
+            .reader
+            .answer(&Ask {
+                path,
+                route: PublicRoute::parse(path, None, &headers).unwrap(),
+                head: false,
+                headers: &headers,
+                query: None,
+                request_id: "test",
+            })
+            .await;
+        Got {
+            status: reply.status.as_u16(),
+            headers: HeaderMap::clone(&reply.head),
+            body: read(reply.body).await,
+        }
+    }
+}
+
+async fn read(body: Body) -> Bytes {
+    let part = |file: &std::fs::File, start: u64, length: u64| {
+        let mut bytes = vec![0; usize::try_from(length).unwrap()];
+        file.read_exact_at(&mut bytes, start).unwrap();
+        Bytes::from(bytes)
+    };
+    match body {
+        Body::Empty => Bytes::new(),
+        Body::Bytes(bytes) => bytes,
+        Body::File {
+            file,
+            start,
+            length,
+        } => part(file.file(), start, length),
+        Body::Growing {
+            growing,
+            start,
+            length,
+        } => match growing.settled().await {
+            Readable::Complete(end) => part(growing.file(), start, length.unwrap_or(end - start)),
+            other => panic!("the file did not arrive: {other:?}"),
+        },
+    }
+}
+
+fn settings(offline: bool) -> Settings {
+    Settings {
+        stale_if_error: Duration::from_secs(7 * 24 * 60 * 60),
+        offline,
+        memory_bytes_max: 64 << 20,
+        page_bytes_max: PLENTY,
+        project_list_bytes_max: PLENTY,
+        metadata_bytes_max: PLENTY,
+        file_bytes_max: PLENTY,
+        fills_max: 100,
+        flights_max: 100,
+    }
+}
+
+/// Compiles policies, and makes an upstream of every `mirror_url`.
+fn generation(number: u64, policies: &str) -> Generation {
+    let (document, _) = read_text("policies.yaml", policies, &mut Advisories)
+        .unwrap_or_else(|faults| panic!("{faults}\n{policies}"));
+    let policies =
+        Policies::compile(&[document], &[]).unwrap_or_else(|faults| panic!("{faults}\n{policies}"));
+    let mut upstreams = HashMap::new();
+    for index in policies.indexes() {
+        if let Some(url) = index.mirror().and_then(|mirror| mirror.mirror_url.as_ref()) {
+            let upstream = Upstream::new(cheesecloth::upstream::Settings {
+                name: index.name.clone(),
+                url: url.parse().unwrap(),
+                credentials: None,
+                limits: Limits::default(),
+                proxies: Proxies::Direct,
+            });
+            upstreams.insert(index.name.clone(), Arc::new(upstream.unwrap()));
+        }
+    }
+    Generation {
+        number,
+        policies,
+        upstreams,
+    }
+}
+
+/// Every file that policies name is one advisory: 1.0 of six is malware.
+struct Advisories;
+
+impl Files for Advisories {
+    fn open(&mut self, _: Named, location: &Location, path: &Path) -> Result<Vec<TextFile>, Fault> {
+        let text = r#"{"id": "MAL-2026-1", "affected": [
+            {"package": {"ecosystem": "PyPI", "name": "six"}, "versions": ["1.0"]}]}"#;
+        Ok(vec![TextFile {
+            location: location.clone(),
+            path: path.to_owned(),
+            text: text.into(),
+        }])
+    }
+}

@@ -1,0 +1,150 @@
+//! A client that hides nothing: raw bodies, every header, no redirects followed, no proxy.
+
+use bytes::Bytes;
+use cheesecloth::upstream::install_crypto_provider;
+use http::{HeaderMap, Method};
+use reqwest::redirect::Policy;
+use serde_json::Value;
+use url::Url;
+
+/// The primary form of a page.
+const JSON: &str = "application/vnd.pypi.simple.v1+json";
+
+/// A client.
+#[derive(Debug, Clone)]
+pub(crate) struct Web {
+    client: reqwest::Client,
+}
+
+/// An answer, whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Got {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// A project page as JSON.
+#[derive(Debug, Clone)]
+pub(crate) struct Page {
+    pub(crate) url: Url,
+    pub(crate) value: Value,
+}
+
+impl Web {
+    /// A client without connections.
+    pub(crate) fn new() -> Self {
+        install_crypto_provider();
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .no_gzip()
+            .no_zstd()
+            .redirect(Policy::none())
+            .build()
+            .unwrap();
+        Self { client }
+    }
+
+    /// Asks, and reads the answer's head only.
+    ///
+    /// # Errors
+    /// When no answer comes.
+    pub(crate) async fn open(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+    ) -> reqwest::Result<reqwest::Response> {
+        let request = self.client.request(method, url);
+        let add = |request: reqwest::RequestBuilder, (name, value): &(&str, &str)| {
+            request.header(*name, *value)
+        };
+        headers.iter().fold(request, add).send().await
+    }
+
+    /// Asks, and reads the whole answer.
+    ///
+    /// # Errors
+    /// When it is cut short.
+    pub(crate) async fn attempt(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+    ) -> reqwest::Result<Got> {
+        let response = self.open(method, url, headers).await?;
+        Ok(Got {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: response.bytes().await?,
+        })
+    }
+
+    /// A GET.
+    pub(crate) async fn get(&self, url: &str) -> Got {
+        self.get_with(url, &[]).await
+    }
+
+    /// A GET with these headers.
+    pub(crate) async fn get_with(&self, url: &str, headers: &[(&str, &str)]) -> Got {
+        self.attempt(Method::GET, url, headers).await.unwrap()
+    }
+
+    /// A HEAD with these headers.
+    pub(crate) async fn head_with(&self, url: &str, headers: &[(&str, &str)]) -> Got {
+        self.attempt(Method::HEAD, url, headers).await.unwrap()
+    }
+
+    /// A project page.
+    ///
+    /// # Panics
+    /// When it is not answered with 200.
+    pub(crate) async fn page(&self, url: &str) -> Page {
+        let got = self.get_with(url, &[("accept", JSON)]).await;
+        assert_eq!(got.status, 200, "{url}: {}", got.text());
+        let value = serde_json::from_slice(&got.body).unwrap();
+        let url = Url::parse(url).unwrap();
+        Page { url, value }
+    }
+}
+
+impl Got {
+    /// A header's text, empty when it was not sent.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value.map_or("", |value| value.to_str().expect("printable"))
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+impl Page {
+    /// The files, as the page has them.
+    pub(crate) fn files(&self) -> &[Value] {
+        self.value["files"].as_array().unwrap()
+    }
+
+    /// The names of the files, in order.
+    pub(crate) fn filenames(&self) -> Vec<&str> {
+        let names = self.files().iter().map(|file| &file["filename"]);
+        names.map(|name| name.as_str().unwrap()).collect()
+    }
+
+    /// What it says of a file.
+    #[track_caller]
+    pub(crate) fn file(&self, filename: &str) -> &Value {
+        let mut files = self.files().iter();
+        let found = files.find(|file| file["filename"] == filename);
+        found.unwrap_or_else(|| panic!("{filename} is not on {}", self.value))
+    }
+
+    /// Where a file is.
+    #[track_caller]
+    pub(crate) fn url_of(&self, filename: &str) -> String {
+        let link = self.file(filename)["url"].as_str().unwrap();
+        self.url.join(link).unwrap().into()
+    }
+}

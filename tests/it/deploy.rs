@@ -66,13 +66,13 @@ fn strings(value: &Value) -> Vec<String> {
         .collect()
 }
 
-/// The last line of a Dockerfile that opens with this word, as its JSON list.
+/// The first line of a Dockerfile that opens with this word, as its JSON list.
 fn instruction(dockerfile: &str, word: &str) -> Vec<String> {
-    let lines = dockerfile
+    let mut lines = dockerfile
         .lines()
         .filter_map(|line| line.strip_prefix(word));
-    let last = lines.last().unwrap_or_else(|| panic!("no {word}"));
-    strings(&serde_json::from_str(last).unwrap())
+    let first = lines.next().unwrap_or_else(|| panic!("no {word}"));
+    strings(&serde_json::from_str(first).unwrap())
 }
 
 /// Every command line that starts the program, with the file it stands in.

@@ -88,7 +88,11 @@ impl Written {
 
 fn policy(name: &'static str) -> impl Strategy<Value = String> {
     let until = select(vec!["", "", ", until: 2026-01-04", ", until: 2026-02-01"]);
-    let rule = (select(vec!["deny", "allow"]), select(CONDITIONS.to_vec()), until);
+    let rule = (
+        select(vec!["deny", "allow"]),
+        select(CONDITIONS.to_vec()),
+        until,
+    );
     let rules = prop::collection::vec(rule, 0..4);
     let mode = select(vec!["enforce", "enforce", "enforce", "audit"]);
     let default = select(vec!["allow", "allow", "deny"]);
@@ -112,8 +116,15 @@ fn policy(name: &'static str) -> impl Strategy<Value = String> {
 fn restrictions() -> impl Strategy<Value = String> {
     let policy = select(vec!["", "", ", policy: p0", ", policy: p1"]);
     let owns = select(vec!["", "", "", "", ", owns: ['acme-*']"]);
-    let whitelist = select(vec!["", "", "", ", whitelist: [six]", ", whitelist: ['acme-*', six]"]);
-    (policy, owns, whitelist).prop_map(|(policy, owns, whitelist)| [policy, owns, whitelist].concat())
+    let whitelist = select(vec![
+        "",
+        "",
+        "",
+        ", whitelist: [six]",
+        ", whitelist: ['acme-*', six]",
+    ]);
+    (policy, owns, whitelist)
+        .prop_map(|(policy, owns, whitelist)| [policy, owns, whitelist].concat())
 }
 
 /// Stages inherit only from those after them, so there are no circles.
@@ -124,7 +135,12 @@ fn indexes() -> impl Strategy<Value = Vec<IndexText>> {
             let most = below.len();
             let freed = select(vec!["", "[six]", "['*']", "['*']"]);
             let inheritance = select(vec!["intersection", "union"]);
-            (subsequence(below, 0..=most), freed, inheritance, restrictions())
+            (
+                subsequence(below, 0..=most),
+                freed,
+                inheritance,
+                restrictions(),
+            )
                 .prop_map(move |(bases, freed, inheritance, restricted_by)| {
                     let mut made_of = format!("bases: [{}]", bases.join(", "));
                     if !freed.is_empty() {
@@ -186,24 +202,28 @@ fn known(ending: &'static str) -> impl Strategy<Value = Known> {
         Some("2025-12-01T00:00:00Z"),
         Some("2026-01-01T00:00:00Z"),
     ]);
-    (uploaded, any::<bool>(), prop::bool::weighted(0.2), any::<bool>()).prop_map(
-        move |(uploaded, has_size, is_yanked, has_provenance)| Known {
-            ending,
-            uploaded,
-            has_size,
-            is_yanked,
-            has_provenance,
-        },
+    (
+        uploaded,
+        any::<bool>(),
+        prop::bool::weighted(0.2),
+        any::<bool>(),
     )
+        .prop_map(
+            move |(uploaded, has_size, is_yanked, has_provenance)| Known {
+                ending,
+                uploaded,
+                has_size,
+                is_yanked,
+                has_provenance,
+            },
+        )
 }
 
 fn holding() -> impl Strategy<Value = Option<Holding>> {
     let files = subsequence(ENDINGS.to_vec(), 0..=3)
         .prop_flat_map(|endings| endings.into_iter().map(known).collect::<Vec<_>>());
-    let holding = (files, prop::bool::weighted(0.3)).prop_map(|(files, is_archived)| Holding {
-        files,
-        is_archived,
-    });
+    let holding = (files, prop::bool::weighted(0.3))
+        .prop_map(|(files, is_archived)| Holding { files, is_archived });
     prop::option::weighted(0.7, holding)
 }
 
@@ -359,7 +379,10 @@ fn of_html(text: &str) -> Shown {
             let (path, _) = head.split_once('#').unwrap();
             let yanked = head.split_once("data-yanked=\"").map(|(_, rest)| {
                 let (reason, _) = rest.split_once('"').unwrap();
-                reason.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+                reason
+                    .replace("&lt;", "<")
+                    .replace("&gt;", ">")
+                    .replace("&amp;", "&")
             });
             (path.to_owned(), yanked)
         })

@@ -1,6 +1,7 @@
 //! What of `deploy/` runs here: the package, the upgrade, the line to systemd, the migration check.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -326,42 +327,83 @@ fn the_migration_check_names_what_differs() {
     );
 }
 
+/// The health checks of the images, with this port in the place of the one inside them.
+fn health_checks(inside: &str, outside: &str) -> Vec<Vec<String>> {
+    let dockerfile = read("deploy/Dockerfile");
+    let checks = dockerfile
+        .lines()
+        .filter_map(|line| line.strip_prefix("    CMD "));
+    let here = checks.filter(|line| line.contains(inside));
+    let here = here.map(|line| line.replace(inside, outside));
+    here.map(|line| serde_json::from_str(&line).unwrap())
+        .collect()
+}
+
+fn is_healthy(check: &[String]) -> bool {
+    let mut asked = Command::new(&check[0]);
+    asked.args(&check[1..]).env_remove("http_proxy");
+    asked.stderr(Stdio::null()).status().unwrap().success()
+}
+
 #[test]
 fn the_images_health_checks_tell_a_ready_gateway_from_others() {
     let index = dairy(&["1.0"]);
     let program = Program::without_policies()
         .mirroring(index.url().as_str())
         .start();
-    let port = program
-        .metrics_url()
-        .trim_end_matches('/')
-        .rsplit(':')
-        .next()
-        .unwrap()
-        .to_owned();
-    let dockerfile = read("deploy/Dockerfile");
-    let checks = dockerfile
-        .lines()
-        .filter_map(|line| line.strip_prefix("    CMD "));
-    let checks: Vec<Vec<String>> = checks
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let (_, port) = program.metrics_url().rsplit_once(':').unwrap();
+    let checks = health_checks("9464", port.trim_end_matches('/'));
     assert_eq!(checks.len(), 2);
-    for check in checks {
-        if !is_installed(&check[0]) {
-            continue;
-        }
-        for (path, is_healthy) in [("readyz", true), ("elsewhere", false)] {
-            let words = check
-                .iter()
-                .map(|word| word.replace("9464", &port).replace("readyz", path));
-            let words: Vec<String> = words.collect();
-            let mut asked = Command::new(&words[0]);
-            asked
-                .args(&words[1..])
-                .env_remove("http_proxy")
-                .stderr(Stdio::null());
-            assert_eq!(asked.status().unwrap().success(), is_healthy, "{words:?}");
-        }
+    for check in checks.iter().filter(|check| is_installed(&check[0])) {
+        assert!(is_healthy(check), "{check:?}");
+        let elsewhere: Vec<_> = check
+            .iter()
+            .map(|word| word.replace("readyz", "elsewhere"))
+            .collect();
+        assert!(!is_healthy(&elsewhere), "{elsewhere:?}");
+    }
+}
+
+#[test]
+fn the_devpi_image_starts_as_people_start_theirs() {
+    let index = dairy(&["1.0"]);
+    let folder = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let (_, port) = address.rsplit_once(':').unwrap();
+    let bin = Path::new(OURS).parent().unwrap().display().to_string();
+    let path = std::env::var_os("PATH").unwrap().into_string().unwrap();
+    let check = &health_checks("3141", port)[0];
+    // Once to make the folder, once on what is there.
+    for _ in 0..2 {
+        let mut start = Command::new(root().join("deploy/devpi-start"));
+        start
+            .args(["--threads", "4", "--debug"])
+            .env("PATH", format!("{bin}:{path}"))
+            .env("DEVPISERVER_SERVERDIR", folder.path().join("server"))
+            .env("DEVPISERVER_HOST", "127.0.0.1")
+            .env("DEVPISERVER_PORT", port)
+            .env("DEVPI_PASSWORD", "secret")
+            .env("CHEESECLOTH_MIRROR_URL", index.url().as_str())
+            .env_remove("CHEESECLOTH_POLICIES")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut server = start.spawn().unwrap();
+        let said = BufReader::new(server.stdout.take().unwrap());
+        let is_open = |line: &String| line.starts_with("management ");
+        assert!(
+            said.lines()
+                .map_while(Result::ok)
+                .any(|line| is_open(&line))
+        );
+        assert!(is_healthy(check), "{check:?}");
+        let page = get(&format!("http://{address}/root/pypi/+simple/sieve/")).unwrap();
+        assert!(
+            page.body.contains("sieve-1.0-py3-none-any.whl"),
+            "{}",
+            page.body
+        );
+        signal(server.id(), Signal::TERM);
+        assert!(server.wait().unwrap().success());
     }
 }

@@ -6,6 +6,7 @@
 )]
 
 mod crash;
+mod deploy;
 mod deployments;
 mod devpi_suite;
 mod doors;

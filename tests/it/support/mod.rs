@@ -23,6 +23,7 @@ mod tools;
 mod web;
 mod wheel;
 
+pub(crate) use ask::get;
 pub(crate) use client::{Client, poetry_project};
 pub(crate) use content::Content;
 pub(crate) use devpi::Devpi;

@@ -121,8 +121,13 @@ impl Front {
         };
         match flow {
             Ok(reply) => reply,
-            // devpi has the words for it, 410 for what was deleted, tox results, and documentation.
-            Err((error, _)) if error.kind == ErrorKind::NotFound => self.pass(ask).await,
+            // devpi has the words for it, 410 for what was deleted, tox results, documentation, and a
+            // page even for those who accept none of its forms.
+            Err((error, _))
+                if matches!(error.kind, ErrorKind::NotFound | ErrorKind::NotAcceptable) =>
+            {
+                self.pass(ask).await
+            }
             Err((error, record)) => bare(ask, refusal::failed(&error, ask.path, record)),
         }
     }

@@ -22,7 +22,8 @@ impl Server {
     async fn start(role: &'static str, answer: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
-        let (said, paths) = (Arc::new(Mutex::new(answer.to_owned())), Arc::default());
+        let said = Arc::new(Mutex::new(answer.to_owned()));
+        let paths: Arc<Mutex<Vec<String>>> = Arc::default();
         let (own_said, own_paths) = (Arc::clone(&said), Arc::clone(&paths));
         let task = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {

@@ -81,6 +81,7 @@ fn choice(tool: Tool, index: &str) -> String {
                 "\"",
             )
         }
+        Tool::DevpiServer | Tool::DevpiClient => panic!("{} installs nothing", tool.name()),
     };
     let version = written
         .split_once(before)

@@ -92,7 +92,8 @@ impl Front {
             generation,
             now: self.shared.context().now,
         };
-        let record = record_of(ask);
+        let mut record = record_of(ask);
+        record.index = Some(index.clone());
         let flow = match &ask.route {
             PublicRoute::ProjectPage { project, form, .. } => {
                 let page = self

@@ -86,9 +86,6 @@ fn choice(tool: Tool, index: &str) -> String {
                 "\"",
             )
         }
-        Tool::Devpi | Tool::Twine | Tool::Flit | Tool::DevpiSuite => {
-            panic!("{} chooses no versions", tool.name())
-        }
     };
     let version = written
         .split_once(before)

@@ -333,6 +333,19 @@ mod tests {
     }
 
     #[test]
+    fn a_digest_that_is_cut_short_has_a_place_and_reads_back() {
+        let mut cut = file("pkg-1.0.zip", None);
+        cut.hashes.insert_cut("1234").unwrap();
+        assert_eq!(file_path(&cut), "+f/123/4/pkg-1.0.zip");
+        assert!(
+            parse_file_path("+f/123/4/pkg-1.0.zip")
+                .unwrap()
+                .place
+                .holds(&cut)
+        );
+    }
+
+    #[test]
     fn what_is_no_file_path_is_none() {
         for path in [
             "",
@@ -341,7 +354,8 @@ mod tests {
             "+f/abc/0123456789abc/",
             "+f/ABC/0123456789abc/x",
             "+f/abcd/123456789abc/x",
-            "+f/abc/0123456789ab/x",
+            "+f/ab/c0123456789abc/x",
+            "+f/abc//x",
             "+f/ab\u{e9}/0123456789abc/x",
             "+f/abc/0123456789abc/../x",
             "+f/abc/0123456789abc/a\\b",

@@ -277,6 +277,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table reads by rows")]
     fn each_method_and_path_leads_to_its_own_intent() {
         let user = || "me".to_owned();
         let file = "+f/2fb/5f64435a5845e/Hello.Pkg-1.0.zip";

@@ -212,27 +212,25 @@ fn bare(ask: &Ask<'_>, mut reply: Reply) -> Reply {
 }
 
 fn record_of(ask: &Ask<'_>) -> Record {
-    let mut record = Record::default();
-    record.route = match &ask.route {
+    let mut record = Record {
+        route: kind_of(&ask.route),
+        ..Record::default()
+    };
+    if let PublicRoute::ProjectPage { project, .. } = &ask.route {
+        record.project = Some(project.clone());
+    }
+    if let PublicRoute::File { filename, .. } = &ask.route {
+        record.file = Some(filename.as_str().into());
+    }
+    record
+}
+
+fn kind_of(route: &PublicRoute) -> Route {
+    match route {
         PublicRoute::ProjectList { .. } => Route::ProjectList,
-        PublicRoute::ProjectPage { project, .. } => {
-            record.project = Some(project.clone());
-            Route::ProjectPage
-        }
-        PublicRoute::File {
-            index,
-            filename,
-            is_sidecar,
-            ..
-        } => {
-            record.index = Some(index.clone());
-            record.file = Some(filename.as_str().into());
-            if *is_sidecar {
-                Route::Sidecar
-            } else {
-                Route::File
-            }
-        }
+        PublicRoute::ProjectPage { .. } => Route::ProjectPage,
+        PublicRoute::File { is_sidecar, .. } if *is_sidecar => Route::Sidecar,
+        PublicRoute::File { .. } => Route::File,
         PublicRoute::Api(_) | PublicRoute::Status => Route::Api,
         PublicRoute::Users(audience)
         | PublicRoute::User { audience, .. }
@@ -244,6 +242,5 @@ fn record_of(ask: &Ask<'_>) -> Record {
         },
         PublicRoute::Search | PublicRoute::Static { .. } => Route::Web,
         PublicRoute::Redirect { .. } | PublicRoute::NotFound => Route::Other,
-    };
-    record
+    }
 }

@@ -7,9 +7,11 @@
 
 mod crash;
 mod deploy;
+mod deployments;
 mod devpi_suite;
 mod doors;
 mod files;
+mod front;
 mod installers;
 mod law;
 mod refusals;

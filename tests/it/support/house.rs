@@ -10,7 +10,7 @@ use bytes::Bytes;
 use cheesecloth::clock::Clock;
 use cheesecloth::db::{Cause, Db, FileFacts, OnConflict, Publication, Published, Sqlite};
 use cheesecloth::gateway::{
-    Answer as _, Ask, Body, Generation, Parts, Readable, Reader, Settings, Shared,
+    Answer as _, Arrival, Ask, Body, Generation, Parts, Readable, Reader, Settings, Shared,
 };
 use cheesecloth::model::{Fault, IndexName, Location, ProjectName};
 use cheesecloth::page::{ProjectPage, StoredMeta, to_stored};
@@ -149,6 +149,7 @@ impl House {
                 headers: &headers,
                 query: None,
                 request_id: "test",
+                arrival: Arrival::default(),
             })
             .await;
         Got {

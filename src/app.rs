@@ -9,6 +9,8 @@ mod chores;
 mod doors;
 mod files;
 mod generation;
+mod initialise;
+mod notify;
 mod reload;
 
 use std::path::Path;
@@ -51,6 +53,8 @@ use crate::telemetry::init_logging;
 pub use accounts::AccountOptions;
 use doors::Doorway;
 use files::Files;
+pub use initialise::initialise;
+use notify::Notify;
 use reload::Reloader;
 
 /// Threads for work that outlives its request: fetches, fills, renderings. They mostly wait.
@@ -98,7 +102,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let clock = Clock::system();
     let metrics = Metrics::register(prometheus::Registry::new(), env!("CARGO_PKG_VERSION"))?;
     let store = Arc::new(FsStore::open(&data, loaded.config.cache.disk)?);
-    let records = work.block_on(Sqlite::open(&data.join("records.sqlite"), clock.now()))?;
+    let records = work.block_on(Sqlite::open(&data.join(initialise::RECORDS), clock.now()))?;
     let records: Arc<dyn Db> = Arc::new(records);
     let root_password = loaded.config.root_password.as_ref();
     let root_password = root_password.map(Secret::expose).unwrap_or_default();
@@ -143,7 +147,6 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
             upload_bytes_max: config.limits.upload(),
         },
         audit: Arc::clone(&audit),
-        uuid: work.block_on(records.facts())?.uuid,
     });
     let options = ServerOptions {
         run_folder: data.join("run"),
@@ -163,8 +166,10 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     if let Some(found) = &upstream_of_pip {
         tracing::info!(origin = found.origin.as_str(), "upstream found");
     }
+    let notify = Notify::to(env("NOTIFY_SOCKET").as_deref());
     let reloader = Reloader::new(&shared, &generations, &opened);
-    work.spawn(reloader.run(opened.server.stop()));
+    work.spawn(reloader.run(opened.server.stop(), notify.clone()));
+    work.spawn(notify.clone().announce_stop());
     work.spawn(chores::run(
         Arc::clone(&shared),
         store,
@@ -172,6 +177,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
         opened.server.stop(),
     ));
     opened.ready.set(true);
+    notify.ready(is_upgrade);
     opened.server.run(StopOn::Signals);
     access.stop();
     audit.stop();
@@ -197,7 +203,7 @@ pub fn explain(
         .build()?;
     let (clock, data) = (Clock::system(), loaded.config.data.clone());
     let metrics = Metrics::register(prometheus::Registry::new(), env!("CARGO_PKG_VERSION"))?;
-    let records = work.block_on(Sqlite::open(&data.join("records.sqlite"), clock.now()))?;
+    let records = work.block_on(Sqlite::open(&data.join(initialise::RECORDS), clock.now()))?;
     let stored = Generations::stored(&work.block_on(records.directory())?);
     let first = generation::Maker::default().make(1, &loaded, &stored)?;
     let shared = Arc::new(Shared::new(Parts {

@@ -22,6 +22,7 @@ use crate::model::Faults;
 use crate::policy::diff;
 
 use super::doors::Opened;
+use super::notify::Notify;
 
 /// Editors write a file in several steps; what changes within this time is one change.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -47,7 +48,7 @@ impl Reloader {
     }
 
     /// Waits for reasons to reload until the server stops.
-    pub(super) async fn run(self, stop: Stop) {
+    pub(super) async fn run(self, stop: Stop, notify: Notify) {
         let (changes, mut changed) = mpsc::channel(1);
         let mut watched = watch(&self.generations.watched(), changes.clone());
         let Ok(mut hangups) = signal(SignalKind::hangup()) else {
@@ -63,10 +64,13 @@ impl Reloader {
                     while changed.try_recv().is_ok() {}
                 }
             }
-            match self.reload().await {
+            notify.reloading();
+            let reloaded = self.reload().await;
+            match &reloaded {
                 Ok(()) => watched = watch(&self.generations.watched(), changes.clone()),
-                Err(why) => self.refuse(&why),
+                Err(why) => self.refuse(why),
             }
+            notify.reloaded(self.shared.generation().number, reloaded.is_ok());
             // Kept until here: a watcher that is dropped watches no more.
             let _ = &watched;
         }

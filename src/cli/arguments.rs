@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::devpi::{DEVPI_VERSION, InitOptions, ServerOptions};
+
 /// A caching policy gateway between Python installers and PyPI.
 #[derive(Debug, Parser)]
 #[command(name = "cheesecloth", version, propagate_version = true)]
@@ -22,6 +24,12 @@ pub(super) enum Command {
     Explain(ExplainOptions),
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
+    /// Make a data directory, as devpi-init does.
+    #[command(hide = true, version = DEVPI_VERSION)]
+    DevpiInit(InitOptions),
+    /// Serve everything through one door, as devpi-server does.
+    #[command(hide = true, version = DEVPI_VERSION)]
+    DevpiServer(ServerOptions),
 }
 
 /// Where the configuration is; shared by every command that reads it.

@@ -4,10 +4,13 @@
 
 mod arguments;
 mod check;
+mod devpi;
 mod explain;
 mod serve;
 
+use std::ffi::OsString;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -17,17 +20,37 @@ use arguments::{Arguments, Command};
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse_from(spelled(std::env::args_os()));
     let outcome = match arguments.command {
         Command::Serve(options) => serve::run(options),
         Command::Check(options) => check::run(&options),
         Command::Explain(options) => explain::run(&options),
         Command::Schema => schema(),
+        Command::DevpiInit(options) => devpi::init(&options),
+        Command::DevpiServer(options) => devpi::serve(options),
     };
     outcome.unwrap_or_else(|error| {
         say_error(&format!("{error:#}"));
         ExitCode::from(2)
     })
+}
+
+/// Started under the name of a program it replaces, that name is the command.
+fn spelled(mut arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let program = arguments.next().unwrap_or_default();
+    let name = Path::new(&program)
+        .file_name()
+        .unwrap_or_default()
+        .to_owned();
+    let command = ["devpi-init", "devpi-server"]
+        .iter()
+        .find(|one| name == **one);
+    let command = command.map(OsString::from);
+    [program]
+        .into_iter()
+        .chain(command)
+        .chain(arguments)
+        .collect()
 }
 
 fn schema() -> anyhow::Result<ExitCode> {

@@ -81,7 +81,8 @@ pub fn load(
     let is_proxy = server.devpi.is_some();
     let mut config = settings::resolve(server, overrides, env, path.is_some(), &mut notes);
     note_second_default(&documents, &mut notes);
-    if !is_proxy && documents.iter().all(|document| document.indexes.is_empty()) {
+    let is_bare = is_proxy || overrides.bare;
+    if !is_bare && documents.iter().all(|document| document.indexes.is_empty()) {
         documents.push(built_in(&documents));
     }
     for mirror in mirrors_mut(&mut documents) {

@@ -74,6 +74,9 @@ pub struct Overrides {
     /// Lets the management door speak plain HTTP beyond loopback. Only the `devpi-server` spelling of
     /// the program sets it: people who write `--host 0.0.0.0` there ask for just that.
     pub manage_plain: bool,
+    /// No index is there unless somebody made it: the built-in mirror is left out, since `devpi-init`
+    /// makes that one.
+    pub bare: bool,
 }
 
 /// How the environment is asked; an empty variable counts as none.

@@ -164,6 +164,8 @@ pub(super) fn stands_at(digest: &crate::model::Sha256, place: &FilePlace) -> boo
 /// The bytes of a digest that a URL shows.
 pub(super) fn leading(place: &FilePlace) -> Option<[u8; 8]> {
     match place {
+        // A cut digest has fewer digits, and no private file has one.
+        FilePlace::Digest(digits) if digits.len() < 16 => None,
         FilePlace::Digest(digits) => u64::from_str_radix(digits, 16).ok().map(u64::to_be_bytes),
         FilePlace::Directory(_) => None,
     }

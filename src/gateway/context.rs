@@ -25,8 +25,10 @@ use crate::cache::Weighed;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::model::IndexName;
+use crate::model::Sha256;
 use crate::model::Timestamp;
 use crate::policy::Policies;
+use crate::protocol::ETag;
 use crate::store::FsStore;
 use crate::store::Key;
 use crate::telemetry::Metrics;
@@ -35,6 +37,22 @@ use crate::upstream::Upstream;
 
 /// What a small file takes in memory besides its bytes.
 const SMALL_ENTRY_BYTES: usize = 200;
+
+/// A small file or a sidecar, whole in memory.
+#[derive(Debug, Clone)]
+pub(super) struct Small {
+    /// Its bytes.
+    pub(super) bytes: Bytes,
+    /// Its digest as a tag: working it out costs more than everything else about an answer.
+    pub(super) etag: ETag,
+}
+
+impl Small {
+    pub(super) fn new(bytes: Bytes) -> Self {
+        let etag = ETag::of_digest(&Sha256::of(&bytes));
+        Self { bytes, etag }
+    }
+}
 
 /// One policy snapshot with the upstreams that belong to it: immutable, numbered, swapped in whole.
 #[derive(Debug)]
@@ -99,7 +117,7 @@ pub struct Shared {
     pub(super) records: Arc<dyn Db>,
     pub(super) sources: SourcePages,
     pub(super) rendered: RenderedPages,
-    pub(super) small: Weighed<Key, Bytes>,
+    pub(super) small: Weighed<Key, Small>,
     pub(super) tickets: Tickets,
     pub(super) fetches: Fetches,
     pub(super) renderings: Renderings,
@@ -141,8 +159,8 @@ impl Shared {
             generation: ArcSwap::from_pointee(generation),
             sources: SourcePages::new(budget.sources),
             rendered: RenderedPages::new(budget.rendered),
-            small: Weighed::new(budget.small_files, |_, bytes| {
-                bytes.len() + SMALL_ENTRY_BYTES
+            small: Weighed::new(budget.small_files, |_, small| {
+                small.bytes.len() + SMALL_ENTRY_BYTES
             }),
             tickets: Weighed::new(budget.tickets, tickets::weight_bytes),
             fetches: Flights::new(work.clone(), flights_max),

@@ -1,8 +1,8 @@
 //! The file flow: found on the same merged page as the page flow, decided by the same function.
 
+use std::io::IoSliceMut;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::HeaderMap;
 use http::HeaderValue;
 use http::StatusCode;
@@ -13,10 +13,13 @@ use http::header::CONTENT_RANGE;
 use http::header::CONTENT_TYPE;
 use http::header::ETAG;
 use http::header::LAST_MODIFIED;
+use rustix::io::ReadWriteFlags;
+use rustix::io::preadv2;
 
 use super::ask::Ask;
 use super::context::Context;
 use super::context::Shared;
+use super::context::Small;
 use super::error::Error;
 use super::error::ErrorKind;
 use super::refusal;
@@ -53,11 +56,14 @@ use crate::store::StoredFile;
 /// What never changes may be kept for ever; a refusal never carries this.
 const IMMUTABLE: &str = "max-age=365000000, immutable, public";
 
+/// Largest file kept in memory: opening a file costs as much as sending this much of it.
+const SMALL_BYTES_MAX: usize = 64 << 10;
+
 /// Bytes that can be answered, and where they are.
 #[derive(Debug)]
 pub(super) enum Content {
     /// In memory.
-    Memory(Bytes),
+    Memory(Small),
     /// On disk.
     Stored(Arc<StoredFile>),
     /// Still arriving.
@@ -87,7 +93,7 @@ impl Shared {
     ) -> Result<Reply, (Arc<Error>, Record)> {
         let ticket = match self.ticket(cx, index, path, is_sidecar).await {
             Ok(ticket) => ticket,
-            Err(error) if error.kind == ErrorKind::NotFound => {
+            Err(error) => {
                 return match self.attachment(ask, index, path, error, record).await {
                     Err((error, record)) if error.kind == ErrorKind::NotFound => {
                         match self.silenced(cx, index, path).await {
@@ -99,7 +105,6 @@ impl Shared {
                     answered => answered,
                 };
             }
-            Err(error) => return Err((error, record)),
         };
         let grant = match &ticket.outcome {
             Ok(grant) => grant,
@@ -240,9 +245,17 @@ impl Shared {
         grant: &Grant,
     ) -> Flow<(Content, CacheResult)> {
         if let Some(key) = grant.key() {
+            if let Some(small) = self.small.get(&key) {
+                self.store.touch(&key);
+                return Ok((Content::Memory(small), CacheResult::Hit));
+            }
             let stored = self.store.open_file(&key);
             let stored = stored.map_err(|error| internal(grant, error))?;
             if let Some(stored) = stored {
+                if let Some(small) = small(&stored) {
+                    self.small.insert(key, small.clone());
+                    return Ok((Content::Memory(small), CacheResult::Hit));
+                }
                 return Ok((Content::Stored(Arc::new(stored)), CacheResult::Hit));
             }
         }
@@ -255,6 +268,18 @@ impl Shared {
         }
         self.fill(cx, grant).await
     }
+}
+
+/// The whole of a file that is small enough for memory, if that is at hand without waiting for a disk.
+fn small(stored: &StoredFile) -> Option<Small> {
+    let length = usize::try_from(stored.len()).ok()?;
+    if length > SMALL_BYTES_MAX {
+        return None;
+    }
+    let mut bytes = vec![0; length];
+    let mut slices = [IoSliceMut::new(&mut bytes)];
+    let read = preadv2(stored.file(), &mut slices, 0, ReadWriteFlags::NOWAIT);
+    (read == Ok(length)).then(|| Small::new(bytes.into()))
 }
 
 /// The decision on a file that a page lists; nothing when it does not list it.
@@ -321,7 +346,7 @@ fn claims(grant: &Grant) -> Claims {
 
 fn sidecar_claims(content: &Content) -> Claims {
     let etag = match content {
-        Content::Memory(bytes) => Some(ETag::of_digest(&crate::model::Sha256::of(bytes))),
+        Content::Memory(small) => Some(small.etag.clone()),
         Content::Stored(_) | Content::Growing(_) => None,
     };
     Claims {
@@ -350,7 +375,7 @@ pub(super) fn content_reply(
     record: Record,
 ) -> Reply {
     let total = match &content {
-        Content::Memory(bytes) => Some(bytes.len() as u64),
+        Content::Memory(small) => Some(small.bytes.len() as u64),
         Content::Stored(file) => Some(file.len()),
         Content::Growing(growing) => growing.declared_length(),
     };
@@ -408,7 +433,7 @@ pub(super) fn content_reply(
 
 fn body(content: Content, start: u64, length: Option<u64>) -> Body {
     match content {
-        Content::Memory(bytes) => {
+        Content::Memory(Small { bytes, .. }) => {
             let at = |position: u64| {
                 usize::try_from(position)
                     .unwrap_or(bytes.len())

@@ -84,7 +84,8 @@ pub(super) fn failed(error: &Error, path: &str, record: Record) -> Reply {
         detail: &error.message,
         instance: path,
     };
-    let body = problem.to_body();
+    // devpi's clients read a `message` where others read the detail.
+    let body = problem.to_body_with_message();
     let mut head = head(Problem::CONTENT_TYPE, body.len(), "no-store");
     if let ErrorKind::Unavailable(Some(seconds)) = error.kind {
         // In seconds: poetry parses a number and nothing else (index-api.md §8).

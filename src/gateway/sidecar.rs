@@ -10,6 +10,7 @@ use url::Url;
 
 use super::context::Context;
 use super::context::Shared;
+use super::context::Small;
 use super::error::Error;
 use super::error::ErrorKind;
 use super::file::Content;
@@ -29,7 +30,7 @@ use crate::upstream::WheelMetadata;
 use crate::upstream::metadata_of_file;
 
 /// Sidecars being fetched, by the wheel's digest.
-pub(super) type Sidecars = Flights<Sha256, Result<Bytes, Arc<Error>>>;
+pub(super) type Sidecars = Flights<Sha256, Result<Small, Arc<Error>>>;
 
 type Flow<T> = Result<T, Arc<Error>>;
 
@@ -56,16 +57,17 @@ impl Shared {
                 file.filename
             ))));
         }
-        if let Some(bytes) = self.small.get(&key) {
-            return Ok((Content::Memory(bytes), CacheResult::Hit));
+        if let Some(small) = self.small.get(&key) {
+            return Ok((Content::Memory(small), CacheResult::Hit));
         }
         let held = self
             .store
             .read_small(&key, self.settings.metadata_bytes_max);
         let held = held.map_err(|error| Arc::new(Error::internal("read a sidecar", error)))?;
         if let Some(bytes) = held {
-            self.small.insert(key, bytes.clone());
-            return Ok((Content::Memory(bytes), CacheResult::Hit));
+            let small = Small::new(bytes);
+            self.small.insert(key, small.clone());
+            return Ok((Content::Memory(small), CacheResult::Hit));
         }
         let (shared, own_cx, own_grant) = (Arc::clone(self), cx.clone(), grant.clone());
         let joined = self.sidecars.join(digest, move || async move {
@@ -85,7 +87,7 @@ impl Shared {
         Ok((Content::Memory(joined.value?), cache))
     }
 
-    async fn obtain(self: &Arc<Self>, cx: &Context, grant: &Grant, key: Key) -> Flow<Bytes> {
+    async fn obtain(self: &Arc<Self>, cx: &Context, grant: &Grant, key: Key) -> Flow<Small> {
         let bytes = match self.metadata_of_held(grant).await? {
             Some(bytes) => bytes,
             None => self.metadata_from_upstream(cx, grant).await?,
@@ -101,8 +103,9 @@ impl Shared {
             );
             return Err(Arc::new(Error::new(ErrorKind::BadGateway, message)));
         }
-        self.small.insert(key.clone(), bytes.clone());
-        let (shared, kept) = (Arc::clone(self), bytes.clone());
+        let small = Small::new(bytes.clone());
+        self.small.insert(key.clone(), small.clone());
+        let (shared, kept) = (Arc::clone(self), bytes);
         let filename = grant.file.item().filename.clone();
         // Kept behind the answer: it is synced to disk, and nobody needs to wait for that.
         tokio::task::spawn_blocking(move || {
@@ -110,7 +113,7 @@ impl Shared {
                 tracing::error!(file = %filename, %error, "sidecar not kept");
             }
         });
-        Ok(bytes)
+        Ok(small)
     }
 
     /// Read out of the wheel, where that is here already.

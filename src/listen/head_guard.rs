@@ -101,6 +101,11 @@ impl<S: IO> HeadGuard<S> {
         }
     }
 
+    /// The connection below.
+    pub(super) fn inner(&self) -> &S {
+        &self.inner
+    }
+
     /// Follows the watch; says whether a request is awaited.
     fn is_awaiting(&mut self) -> bool {
         let now = self.watch.0.load(Ordering::Relaxed);

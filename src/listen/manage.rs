@@ -298,7 +298,10 @@ impl ManageDoor {
                 content,
                 force,
             } => writer.delete(caller, index, content, force).await,
-            ManageRoute::XmlSearch => Ok(writer.search_fault()),
+            ManageRoute::XmlSearch => {
+                let host = head.headers.get(HOST);
+                Ok(writer.search_fault(host.and_then(|host| host.to_str().ok())))
+            }
             ManageRoute::AuthCheck => Ok(writer.auth_check(&caller)),
             ManageRoute::Read(_)
             | ManageRoute::Upload(_)

@@ -25,6 +25,7 @@ mod manage_upload;
 mod metrics;
 mod multipart;
 mod pieces;
+mod plain;
 mod public;
 mod recorder;
 mod refusal;

@@ -20,7 +20,7 @@ use crate::gateway::StoredFile;
 
 /// Largest piece: larger ones were slower (prototype-numbers.md §2), and a slow client is judged by
 /// the time one piece takes.
-const PIECE_MAX: u64 = 256 << 10;
+pub(super) const PIECE_MAX: u64 = 256 << 10;
 
 /// The content ended before it was whole.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,8 @@ pub(super) struct Part {
     source: Source,
     at: u64,
     left: u64,
+    /// What the last piece was read into, once it is sent.
+    spare: Option<BytesMut>,
 }
 
 #[derive(Debug, Clone)]
@@ -84,6 +86,7 @@ impl Pieces {
                 source: Source::Stored(file),
                 at: start,
                 left: length,
+                spare: None,
             }),
             Body::Growing {
                 growing,
@@ -94,6 +97,7 @@ impl Pieces {
                     source: Source::Growing(growing),
                     at: start,
                     left: length.unwrap_or(u64::MAX),
+                    spare: None,
                 },
                 is_length_known: length.is_some(),
             },
@@ -120,6 +124,46 @@ impl Pieces {
                 part.read_until(end).await
             }
         }
+    }
+}
+
+impl Pieces {
+    /// Takes a piece back that was sent, so that the next one need no memory of its own.
+    pub(super) fn take_back(&mut self, piece: Bytes) {
+        if let Self::File(part) | Self::Growing { part, .. } = self {
+            part.spare = piece.try_into_mut().ok();
+        }
+    }
+}
+
+/// For who sends a file without reading it.
+impl Part {
+    pub(super) fn file(&self) -> &File {
+        self.source.file()
+    }
+
+    /// The next byte's place in the file.
+    pub(super) fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// How many bytes are left.
+    pub(super) fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// These bytes are sent.
+    pub(super) fn skip(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.left);
+        self.at += bytes;
+        self.left -= bytes;
+    }
+
+    /// Whether the page cache has the next `window` bytes, as far as their first and last tell.
+    pub(super) fn is_held(&self, window: u64) -> bool {
+        let last = self.at + self.left.min(window).saturating_sub(1);
+        let has = |at| read_cached(self.file(), &mut [0], at) == Some(1);
+        has(self.at) && has(last)
     }
 }
 
@@ -155,7 +199,8 @@ impl Part {
                 Err(Cut::Short)
             };
         }
-        let mut buffer = BytesMut::zeroed(size as usize);
+        let mut buffer = self.spare.take().unwrap_or_default();
+        buffer.resize(size as usize, 0);
         let read = match read_cached(self.source.file(), &mut buffer, self.at) {
             Some(read) => read,
             None => {

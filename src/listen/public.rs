@@ -150,8 +150,12 @@ impl ProxyHttp for PublicApp {
             request_id: &exchange.id,
             elapsed: exchange.started.at.elapsed(),
         };
-        // The head tells of the record, so it goes along once more.
-        reply.record = exchange.record.clone();
+        // All that the head tells of the record.
+        reply.record = Record {
+            cache: exchange.record.cache,
+            upstream: exchange.record.upstream,
+            ..Record::default()
+        };
         let written = write_reply(session, reply, context, &self.limits, &mut exchange.bytes).await;
         match written {
             Ok(()) => Ok(true),

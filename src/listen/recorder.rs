@@ -1,5 +1,6 @@
 //! What is written down of each request: one access line, two metrics.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -71,6 +72,20 @@ pub struct Finished<'a> {
 /// Longest method, path and program name written down. A line must stay a line.
 const TEXT_MAX: usize = 2048;
 
+/// As much of a text as is written down.
+fn cut(text: &str) -> String {
+    text[..text.floor_char_boundary(TEXT_MAX)].to_owned()
+}
+
+/// The usual methods need no memory.
+fn method(method: &Method) -> Cow<'static, str> {
+    match *method {
+        Method::GET => Cow::Borrowed("GET"),
+        Method::HEAD => Cow::Borrowed("HEAD"),
+        _ => Cow::Owned(cut(method.as_str())),
+    }
+}
+
 impl Recorder {
     /// Notes that a request begins now.
     #[must_use]
@@ -84,19 +99,19 @@ impl Recorder {
     /// Writes a request down.
     pub fn finish(&self, finished: Finished<'_>) {
         let duration = finished.started.at.elapsed();
-        let record = finished.record.clone();
+        let record = &finished.record;
         if let Some(status) = finished.status {
             self.metrics
                 .request(self.door, record.route, finished.method, status, duration);
         }
-        self.account(&finished, &record);
-        let cut = |text: &str| text.chars().take(TEXT_MAX).collect::<String>();
+        self.account(&finished, record);
+        let record = finished.record;
         self.access.write(AccessLine {
             time: finished.started.time,
             request_id: Arc::clone(finished.request_id),
             door: self.door,
             client: finished.client,
-            method: cut(finished.method.as_str()),
+            method: method(finished.method),
             path: cut(finished.path),
             status: finished.status.map_or(0, |status| status.as_u16()),
             bytes: finished.bytes,

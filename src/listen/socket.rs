@@ -5,6 +5,7 @@
 //! it goes straight through, so that a file that arrives slowly is not held up here.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, RawFd};
@@ -21,7 +22,9 @@ use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
 };
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use rustix::fs::sendfile;
+use rustix::net::{SendFlags, send};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -165,6 +168,71 @@ impl Socket {
             }
         }
         self.poll_send(context, slices)
+    }
+}
+
+/// For who writes whole answers without the HTTP machinery. None of these waits.
+impl Socket {
+    /// Whether nothing is kept back, so that what is sent now does not overtake it.
+    pub(super) fn is_clear(&self) -> bool {
+        self.kept_back.is_empty() && self.linger.is_none()
+    }
+
+    /// Sends two stretches of memory in one call; says how much of both together.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is no room; [`writable`](Self::writable) awaits it.
+    pub(super) fn try_send(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+        let slices = [IoSlice::new(first), IoSlice::new(second)];
+        let slices = if first.is_empty() {
+            &slices[1..]
+        } else {
+            &slices[..]
+        };
+        match &self.raw {
+            Raw::Tcp(stream) => stream.try_write_vectored(slices),
+            Raw::Unix(stream) => stream.try_write_vectored(slices),
+        }
+    }
+
+    /// Sends memory that more follows at once: a head, which shares its packet with the content.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub(super) fn try_send_more(&self, bytes: &[u8]) -> io::Result<usize> {
+        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+        match &self.raw {
+            Raw::Tcp(stream) => {
+                stream.try_io(Interest::WRITABLE, || Ok(send(stream, bytes, flags)?))
+            }
+            Raw::Unix(stream) => {
+                stream.try_io(Interest::WRITABLE, || Ok(send(stream, bytes, flags)?))
+            }
+        }
+    }
+
+    /// Sends a stretch of a file, from the page cache without a copy, else after waiting for the disk.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send); nothing sent is the file's end.
+    pub(super) fn try_send_file(&self, file: &File, at: u64, length: usize) -> io::Result<usize> {
+        let mut at = at;
+        match &self.raw {
+            Raw::Tcp(stream) => stream.try_io(Interest::WRITABLE, || {
+                Ok(sendfile(stream, file, Some(&mut at), length)?)
+            }),
+            Raw::Unix(stream) => stream.try_io(Interest::WRITABLE, || {
+                Ok(sendfile(stream, file, Some(&mut at), length)?)
+            }),
+        }
+    }
+
+    /// Waits for room.
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        match &self.raw {
+            Raw::Tcp(stream) => stream.writable().await,
+            Raw::Unix(stream) => stream.writable().await,
+        }
     }
 }
 

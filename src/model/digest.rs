@@ -84,6 +84,12 @@ impl fmt::Debug for Sha256 {
     }
 }
 
+/// What a sha256 that is cut short is called among the other digests.
+pub const CUT_SHA256: &str = "sha256-cut";
+
+/// Fewest digits of one: a URL has three in its first folder and some in its second.
+const CUT_DIGITS_MIN: usize = 4;
+
 /// Every digest an index states of one file, by algorithm name in lower case (PEP 691 `hashes`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hashes {
@@ -119,6 +125,24 @@ impl Hashes {
             .push((algorithm.into(), hex.to_ascii_lowercase().into()));
         self.others.sort();
         Ok(())
+    }
+
+    /// Adds a sha256 that a source states cut short: no file can be compared with it, so none holds
+    /// it; but it is where devpi's URL of the file comes from.
+    ///
+    /// # Errors
+    /// When it is not hexadecimal, or too short for a URL.
+    pub fn insert_cut(&mut self, hex: &str) -> Result<(), InvalidDigest> {
+        if hex.len() < CUT_DIGITS_MIN {
+            return Err(InvalidDigest(hex.to_owned()));
+        }
+        self.insert(CUT_SHA256, hex)
+    }
+
+    /// Whether a source states a digest that nothing can hold.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.others.iter().any(|(name, _)| **name == *CUT_SHA256)
     }
 
     /// The sha256, where it is known.

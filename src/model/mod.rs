@@ -13,7 +13,7 @@ mod status;
 mod units;
 mod version;
 
-pub use digest::{Hashes, InvalidDigest, Sha256};
+pub use digest::{CUT_SHA256, Hashes, InvalidDigest, Sha256};
 pub use file::{CoreMetadata, File, UploadTime, UploadTimeSource, Yanked};
 pub use filename::{Filename, InvalidFilename, Kind, WheelTags};
 pub use index::{IndexName, InvalidIndexName};

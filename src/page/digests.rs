@@ -1,6 +1,7 @@
 //! Digests as pages state them: in `hashes`, in URL fragments, in attributes of sidecars.
 
 use super::wire::Loose;
+use crate::model::CUT_SHA256;
 use crate::model::CoreMetadata;
 use crate::model::Hashes;
 
@@ -18,6 +19,12 @@ const ALGORITHM_BYTES_MAX: usize = 32;
 
 /// Adds a digest that a source states; one that cannot be a digest is as good as none.
 pub(super) fn add_digest(hashes: &mut Hashes, algorithm: &str, hex: &str) {
+    let is_sha256 = algorithm.eq_ignore_ascii_case("sha256");
+    if algorithm == CUT_SHA256 || (is_sha256 && hex.len() < DIGITS_MIN) {
+        // What is no digest after all leaves `hashes` as it was.
+        let _ = hashes.insert_cut(hex);
+        return;
+    }
     let in_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     if (1..=ALGORITHM_BYTES_MAX).contains(&algorithm.len())
         && algorithm.bytes().all(in_name)

@@ -137,7 +137,10 @@ impl FilePlace {
         let sha256 = file.hashes.sha256().map(|digest| leading_digits(&digest));
         let digits = sha256.or_else(|| {
             let mut others = file.hashes.iter();
-            others.find_map(|(_, hex)| hex.get(..DIGITS.0 + DIGITS.1).map(str::to_owned))
+            others.find_map(|(_, hex)| {
+                let shown = hex.len().min(DIGITS.0 + DIGITS.1);
+                (shown > DIGITS.0).then(|| hex[..shown].to_owned())
+            })
         });
         match digits {
             Some(digits) => Self::Digest(digits),
@@ -207,7 +210,8 @@ pub fn parse_file_path(path: &str) -> Option<FilePath> {
     let (place, name) = if let Some(rest) = path.strip_prefix("+f/") {
         let (first, rest) = rest.split_once('/')?;
         let (second, name) = rest.split_once('/')?;
-        if (first.len(), second.len()) != DIGITS {
+        // Shorter only where a source states a digest that is cut short.
+        if first.len() != DIGITS.0 || !(1..=DIGITS.1).contains(&second.len()) {
             return None;
         }
         let digits = format!("{first}{second}");

@@ -32,13 +32,13 @@ impl Audience {
     /// `application/json` wants the object, pip included; a browser is known by `text/html`.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
-        if accepts(headers, |media| media.starts_with(SIMPLE_TYPES)) {
+        if accepts(headers, is_simple_type) {
             Self::Installer
         } else if Self::names_json(headers) {
             Self::Json
         } else if is_installer(headers) {
             Self::Installer
-        } else if accepts(headers, |media| media == "text/html") {
+        } else if accepts(headers, |media| media.eq_ignore_ascii_case("text/html")) {
             Self::Person
         } else {
             Self::Json
@@ -48,14 +48,21 @@ impl Audience {
     /// Whether `application/json` is asked for by name, which chooses devpi's JSON error bodies.
     #[must_use]
     pub fn names_json(headers: &HeaderMap) -> bool {
-        accepts(headers, |media| media == "application/json")
+        accepts(headers, |media| {
+            media.eq_ignore_ascii_case("application/json")
+        })
     }
+}
+
+fn is_simple_type(media: &str) -> bool {
+    let start = media.get(..SIMPLE_TYPES.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(SIMPLE_TYPES))
 }
 
 fn accepts(headers: &HeaderMap, is_wanted: impl Fn(&str) -> bool) -> bool {
     elements(headers, ACCEPT)
         .filter_map(weighted)
-        .any(|(media, weight)| weight > 0 && is_wanted(&media.to_ascii_lowercase()))
+        .any(|(media, weight)| weight > 0 && is_wanted(media))
 }
 
 /// devpi's `([^ ]* )*(distribute|setuptools|pip|pex|uv)/.*`: some word starts with `name/`.

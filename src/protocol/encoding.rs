@@ -31,12 +31,15 @@ impl Encoding {
         let mut weights: [Option<u16>; 3] = [None; 3];
         let mut others = None;
         for (coding, weight) in elements(headers, ACCEPT_ENCODING).filter_map(weighted) {
-            match coding.to_ascii_lowercase().as_str() {
-                "identity" => weights[0] = Some(weight),
-                "gzip" | "x-gzip" => weights[1] = Some(weight),
-                "zstd" => weights[2] = Some(weight),
-                "*" => others = Some(weight),
-                _ => {}
+            let is = |name: &str| coding.eq_ignore_ascii_case(name);
+            if is("identity") {
+                weights[0] = Some(weight);
+            } else if is("gzip") || is("x-gzip") {
+                weights[1] = Some(weight);
+            } else if is("zstd") {
+                weights[2] = Some(weight);
+            } else if is("*") {
+                others = Some(weight);
             }
         }
         // Unnamed, identity is acceptable but never preferred to what is named.

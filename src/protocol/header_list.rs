@@ -44,7 +44,8 @@ fn parse_weight(text: &str) -> Option<u16> {
     if !is_short || !matches!(whole, "0" | "1") {
         return None;
     }
-    let thousandths: u16 = format!("{decimals:0<3}").parse().ok()?;
+    let digits = decimals.bytes().chain(std::iter::repeat(b'0')).take(3);
+    let thousandths = digits.fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
     let weight = if whole == "1" {
         1000 + thousandths
     } else {

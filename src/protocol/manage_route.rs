@@ -121,7 +121,7 @@ impl ManageRoute {
             return PublicRoute::parse(path, query, headers).map(Self::Read);
         }
         let Segments { parts, .. } = Segments::parse(path)?;
-        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
         let force = has_key(query, "force");
         Ok(match (method.as_str(), parts.as_slice()) {
             (_, ["+authcheck"]) => Self::AuthCheck,

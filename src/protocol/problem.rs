@@ -30,6 +30,20 @@ impl Problem<'_> {
     /// Its exact type: with a charset parameter uv ignores the body.
     pub const CONTENT_TYPE: &'static str = "application/problem+json";
 
+    /// The body, with the detail once more as devpi's `message`.
+    #[must_use]
+    pub fn to_body_with_message(&self) -> Bytes {
+        #[derive(Serialize)]
+        struct WithMessage<'a> {
+            #[serde(flatten)]
+            problem: &'a Problem<'a>,
+            message: &'a str,
+        }
+        let (problem, message) = (self, self.detail);
+        let text = serde_json::to_vec(&WithMessage { problem, message });
+        Bytes::from(text.expect("six plain fields serialise"))
+    }
+
     /// The body.
     #[must_use]
     pub fn to_body(&self) -> Bytes {

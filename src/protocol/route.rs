@@ -128,7 +128,7 @@ pub enum ApiOf {
 struct Reading<'a> {
     has_slash: bool,
     query: Option<&'a str>,
-    audience: Audience,
+    headers: &'a HeaderMap,
 }
 
 impl PublicRoute {
@@ -138,15 +138,14 @@ impl PublicRoute {
     /// [`BadPath`] when no route can have such a path; an unknown one is [`PublicRoute::NotFound`].
     pub fn parse(path: &str, query: Option<&str>, headers: &HeaderMap) -> Result<Self, BadPath> {
         let Segments { parts, has_slash } = Segments::parse(path)?;
-        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        let audience = Audience::of(headers);
+        let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
         let reading = Reading {
             has_slash,
             query,
-            audience,
+            headers,
         };
         Ok(match parts.as_slice() {
-            [] => Self::Users(audience),
+            [] => Self::Users(reading.audience()),
             ["+api"] => Self::Api(ApiOf::Root),
             ["+status"] => Self::Status,
             ["+search"] => Self::Search,
@@ -158,7 +157,7 @@ impl PublicRoute {
             [user, ..] if !IndexName::is_part(user) => Self::NotFound,
             [user] => Self::User {
                 user: (*user).to_owned(),
-                audience,
+                audience: reading.audience(),
             },
             [user, "+api"] => Self::Api(ApiOf::User((*user).to_owned())),
             [user, index, rest @ ..] => match IndexName::parse(&format!("{user}/{index}")) {
@@ -170,34 +169,39 @@ impl PublicRoute {
 }
 
 impl Reading<'_> {
+    /// Who asks; most paths mean the same to everybody.
+    fn audience(&self) -> Audience {
+        Audience::of(self.headers)
+    }
+
     /// What stands below `/user/index`.
     fn within(&self, index: IndexName, rest: &[&str]) -> PublicRoute {
-        let is_installer = self.audience == Audience::Installer;
+        let is_installer = || self.audience() == Audience::Installer;
         let of_index = if self.has_slash {
             PageForm::Index
         } else {
             PageForm::IndexNoSlash
         };
         match rest {
-            [] if is_installer => self.list(index, of_index),
+            [] if is_installer() => self.list(index, of_index),
             [] => PublicRoute::Index {
                 index,
-                audience: self.audience,
+                audience: self.audience(),
             },
             ["+api"] => PublicRoute::Api(ApiOf::Index(index)),
             ["+simple"] if self.has_slash => self.list(index, PageForm::Simple),
-            ["+simple"] if is_installer => self.list(index, PageForm::SimpleNoSlash),
+            ["+simple"] if is_installer() => self.list(index, PageForm::SimpleNoSlash),
             ["+simple"] => self.redirect("+simple/", false),
             ["+simple", project] => self.page(AskedIndex::Named(index), project, PageForm::Simple),
             ["+f" | "+e", _, ..] => file(index, rest),
-            [project] if is_installer => self.page(AskedIndex::Named(index), project, of_index),
+            [project] if is_installer() => self.page(AskedIndex::Named(index), project, of_index),
             [project] => self.project(index, project),
             [project, version] => match ProjectName::parse(project) {
                 Ok(project) if !version.is_empty() => PublicRoute::Release {
                     index,
                     project,
                     version: (*version).to_owned(),
-                    audience: self.audience,
+                    audience: self.audience(),
                 },
                 Ok(_) | Err(_) => PublicRoute::NotFound,
             },
@@ -237,7 +241,7 @@ impl Reading<'_> {
         }
         let answers_without_slash = match form {
             PageForm::Simple | PageForm::Index | PageForm::IndexNoSlash => true,
-            PageForm::SimpleNoSlash => self.audience == Audience::Installer,
+            PageForm::SimpleNoSlash => self.audience() == Audience::Installer,
             PageForm::Default => self.has_slash,
         };
         if !answers_without_slash {
@@ -255,7 +259,7 @@ impl Reading<'_> {
             Ok(project) if project.is_spelled(asked) => PublicRoute::Project {
                 index,
                 project,
-                audience: self.audience,
+                audience: self.audience(),
             },
             Ok(project) => self.redirect_to_name(&project, false),
             Err(_) => PublicRoute::NotFound,

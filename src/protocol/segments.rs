@@ -3,6 +3,8 @@
 //! pip asks for `%2Bf`, uv for `+f` (devpi-protocol.md §1): routing sees decoded text only, and
 //! nothing behind it decodes again.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 
 /// Most segments of a path; the deepest route has six.
@@ -24,16 +26,16 @@ pub enum BadPath {
 
 /// A path, taken apart.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Segments {
+pub(super) struct Segments<'a> {
     /// Decoded; an empty one stands for two slashes in a row.
-    pub(super) parts: Vec<String>,
+    pub(super) parts: Vec<Cow<'a, str>>,
     /// Whether the path ends in a slash (the root does).
     pub(super) has_slash: bool,
 }
 
-impl Segments {
+impl<'a> Segments<'a> {
     /// Takes a path apart. Slashes at the start count as one, as devpi has it.
-    pub(super) fn parse(path: &str) -> Result<Self, BadPath> {
+    pub(super) fn parse(path: &'a str) -> Result<Self, BadPath> {
         let inner = path.trim_start_matches('/');
         let has_slash = inner.is_empty() || inner.ends_with('/');
         let inner = inner.strip_suffix('/').unwrap_or(inner);
@@ -43,7 +45,7 @@ impl Segments {
                 has_slash,
             });
         }
-        let mut parts = Vec::new();
+        let mut parts = Vec::with_capacity(SEGMENTS_MAX / 2);
         for raw in inner.split('/') {
             if parts.len() == SEGMENTS_MAX {
                 return Err(BadPath::Deep);
@@ -54,7 +56,7 @@ impl Segments {
     }
 }
 
-fn decode(raw: &str) -> Result<String, BadPath> {
+fn decode(raw: &str) -> Result<Cow<'_, str>, BadPath> {
     let text = percent_decode_str(raw)
         .decode_utf8()
         .map_err(|_| BadPath::Encoding)?;
@@ -62,7 +64,7 @@ fn decode(raw: &str) -> Result<String, BadPath> {
     if text == "." || text == ".." || text.contains(is_unsafe) {
         return Err(BadPath::Segment(text.chars().take(80).collect()));
     }
-    Ok(text.into_owned())
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -85,7 +87,7 @@ mod tests {
             ),
             ("/%C3%BC", vec!["ü"], false),
         ] {
-            let parts = parts.into_iter().map(str::to_owned).collect();
+            let parts = parts.into_iter().map(Cow::Borrowed).collect();
             assert_eq!(
                 Segments::parse(path),
                 Ok(Segments { parts, has_slash }),

@@ -119,6 +119,9 @@ impl Digester {
     /// The sha256 of everything, or which promise does not hold.
     pub(super) fn finish(self, promised: &Hashes) -> Result<Sha256, String> {
         let sha256 = Sha256::from_bytes(self.sha256.finalize().into());
+        if promised.is_cut() {
+            return Err("the sha256 that is stated of it is cut short".to_owned());
+        }
         if let Some(wanted) = promised.sha256()
             && wanted != sha256
         {

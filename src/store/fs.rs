@@ -103,10 +103,16 @@ impl FsStore {
             Err(error) => return Err(failed(error)),
         };
         let length = file.metadata().map_err(failed)?.len();
+        self.touch(key);
+        Ok(Some(StoredFile { file, length }))
+    }
+
+    /// Notes that what is kept under a key was asked for, though it was answered from memory: what is
+    /// wanted must not be the first to go from disk.
+    pub fn touch(&self, key: &Key) {
         if key.is_evictable() {
             self.tree.quota().touch(key);
         }
-        Ok(Some(StoredFile { file, length }))
     }
 
     /// Reads something small whole; longer than `bytes_max` is an error.

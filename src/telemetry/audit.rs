@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus::IntCounter;
 use serde::{Serialize, Serializer};
@@ -128,7 +129,8 @@ impl AuditLog {
             file,
             limits,
         };
-        let writer = LineWriter::start("audit log", QUEUE_MAX, sink, failed.clone())?;
+        let writer =
+            LineWriter::start("audit log", QUEUE_MAX, Duration::ZERO, sink, failed.clone())?;
         Ok(Self { writer, failed })
     }
 

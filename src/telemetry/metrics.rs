@@ -3,13 +3,16 @@
 //! Labels are [`Label`]s, or names that the operator's own files bound: an index, an upstream, a rule.
 //! Never a project, a file, a user or a client.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::{Method, StatusCode};
 use prometheus::core::Collector;
 use prometheus::{
-    Error, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Error, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use super::label::{CacheKind, DoorName, Label, Mode, Refusal, Ruling, Tier, UpstreamResult};
@@ -40,6 +43,25 @@ pub struct Metrics {
     reload_successful: IntGauge,
     access_dropped: IntCounter,
     audit_failed: IntCounter,
+    answered: Arc<ArcSwap<HashMap<Answered, Counts>>>,
+}
+
+/// The labels of an answered request: door, route, method, status.
+type Answered = (DoorName, &'static str, &'static str, StatusCode);
+
+/// Where requests with the same labels are counted. Looking both up by label again for each request
+/// would cost more than counting.
+#[derive(Debug, Clone)]
+struct Counts {
+    requests: IntCounter,
+    seconds: Histogram,
+}
+
+impl Counts {
+    fn count(&self, elapsed: Duration) {
+        self.requests.inc();
+        self.seconds.observe(elapsed.as_secs_f64());
+    }
 }
 
 impl Metrics {
@@ -111,6 +133,7 @@ impl Metrics {
                 "audit_events_failed_total",
                 "Audit events that could not be written to the data directory.",
             )?,
+            answered: Arc::default(),
             registry: registry.clone(),
         };
         metrics.reload_successful.set(1);
@@ -134,12 +157,31 @@ impl Metrics {
         status: StatusCode,
         elapsed: Duration,
     ) {
-        let (door, route) = (door.label(), route.label());
-        let labels = [door, route, method_label(method), status.as_str()];
-        self.requests.with_label_values(&labels).inc();
-        self.request_seconds
-            .with_label_values(&[door, route])
-            .observe(elapsed.as_secs_f64());
+        let answered = (door, route.label(), method_label(method), status);
+        let counts = match self.answered.load().get(&answered) {
+            Some(known) => {
+                known.count(elapsed);
+                return;
+            }
+            None => self.counts(answered),
+        };
+        counts.count(elapsed);
+    }
+
+    /// Looks up where such requests are counted, and remembers it. The labels bound how many there are.
+    fn counts(&self, answered: Answered) -> Counts {
+        let (door, route, method, status) = answered;
+        let labels = [door.label(), route, method, status.as_str()];
+        let counts = Counts {
+            requests: self.requests.with_label_values(&labels),
+            seconds: self.request_seconds.with_label_values(&labels[..2]),
+        };
+        self.answered.rcu(|known| {
+            let mut known = HashMap::clone(known);
+            known.insert(answered, counts.clone());
+            known
+        });
+        counts
     }
 
     /// The gauge of a door's open connections.

@@ -1,6 +1,7 @@
 //! The doors as a client sees them, over real sockets: what they promise and what they put up with.
 
 mod stage;
+mod writers;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

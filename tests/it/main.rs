@@ -6,12 +6,12 @@
 )]
 
 mod crash;
+mod devpi_suite;
 mod doors;
 mod explain;
 mod files;
 mod installers;
 mod law;
-
 mod pages;
 mod refusals;
 mod reload;

@@ -23,7 +23,6 @@ use crate::gateway::devpi::Answer;
 use crate::gateway::refusal;
 use crate::gateway::trouble::Trouble;
 use crate::policy::Denial;
-use crate::protocol::reason_phrase;
 
 /// The protocol that devpi-client speaks; any other number makes it give up.
 const API_VERSION: &str = "2";
@@ -56,17 +55,10 @@ impl Shared {
         if let Some(wait) = answer.retry_after {
             head.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
-        // Most clients show only the reason phrase of what failed.
-        let message = answer
-            .body
-            .get("message")
-            .filter(|_| !answer.status.is_success());
-        let reason = message
-            .and_then(|message| message.as_str())
-            .map(reason_phrase);
         Reply {
             status: answer.status,
-            reason: reason.map(Arc::from),
+            // devpi-client prints the reason phrase and the message: the standard one says less twice.
+            reason: None,
             head: Arc::new(head),
             body: if ask.head {
                 Body::Empty

@@ -23,4 +23,4 @@ pub(super) use indexes::has_parameter;
 pub(super) use outside::Outside;
 pub(super) use outside::encode;
 #[cfg(test)]
-pub(super) use sample::{House, text_of};
+pub(super) use sample::{House, NoFiles, in_lines, text_of};

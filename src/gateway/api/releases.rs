@@ -291,11 +291,11 @@ mod tests {
         insta::assert_snapshot!(links, @r#"
         [
           {
-            "hash_spec": "sha256=4355a46b19d348dc2f57c046f8ef63d4538ebb936000f3c9ee954a27460dd865",
+            "hash_spec": "sha256=59edc5f4a20c9540296f476d15da04f97e9eff418c51f50dd2aeb0b942807fad",
             "hashes": {
-              "sha256": "4355a46b19d348dc2f57c046f8ef63d4538ebb936000f3c9ee954a27460dd865"
+              "sha256": "59edc5f4a20c9540296f476d15da04f97e9eff418c51f50dd2aeb0b942807fad"
             },
-            "href": "http://devpi.example:4040/packages/develop/+f/435/5a46b19d348dc/Hello.Pkg-1.0.tar.gz",
+            "href": "http://devpi.example:4040/packages/develop/+f/59e/dc5f4a20c9540/Hello.Pkg-1.0.tar.gz",
             "log": [
               {
                 "dst": "packages/develop",
@@ -337,7 +337,34 @@ mod tests {
     async fn a_mirrors_version_has_the_small_form() {
         let house = House::new().await;
         let body = house.json("/root/pypi/six/1.16.0").await;
-        insta::assert_snapshot!(format!("{body:#}"), @"");
+        insta::assert_snapshot!(format!("{body:#}"), @r#"
+        {
+          "result": {
+            "+links": [
+              {
+                "hash_spec": "sha256=cfeb0022683830dc7506d502d9ee66f32c27b3817d24ea9ca0662377102577ef",
+                "hashes": {
+                  "sha256": "cfeb0022683830dc7506d502d9ee66f32c27b3817d24ea9ca0662377102577ef"
+                },
+                "href": "http://devpi.example:4040/root/pypi/+f/cfe/b0022683830dc/six-1.16.0-py2.py3-none-any.whl",
+                "rel": "releasefile"
+              },
+              {
+                "hash_spec": "sha256=135e350f19a413031effd323157deca33127accf74d95f3a723e6ed10ee8ef25",
+                "hashes": {
+                  "sha256": "135e350f19a413031effd323157deca33127accf74d95f3a723e6ed10ee8ef25"
+                },
+                "href": "http://devpi.example:4040/root/pypi/+f/135/e350f19a41303/six-1.16.0.tar.gz",
+                "rel": "releasefile"
+              }
+            ],
+            "name": "six",
+            "requires_python": ">=2.7",
+            "version": "1.16.0"
+          },
+          "type": "versiondata"
+        }
+        "#);
     }
 
     #[tokio::test]
@@ -353,7 +380,7 @@ mod tests {
         let free = house.json("/root/pypi/requests").await;
         assert_eq!(
             free["result"].as_object().unwrap().len(),
-            2,
+            3,
             "the mirror's own URL has no such rule"
         );
         let release = house.get("/packages/stable/requests/2.30.0").await;
@@ -373,7 +400,11 @@ mod tests {
             assert_eq!(reply.record.decision, Decision::Deny);
             assert_eq!(reply.record.rule.as_deref(), Some("house.yaml:22"));
             insta::allow_duplicates! {
-                insta::assert_snapshot!(text_of(&reply), @"");
+                insta::assert_snapshot!(text_of(&reply), @r#"
+                {
+                  "message": "Project banned is refused by policy malware in index root/pypi: it steals <keys>. The rule is at house.yaml:22."
+                }
+                "#);
             }
         }
     }
@@ -409,7 +440,7 @@ mod tests {
             .iter()
             .map(|link| link["rel"].as_str().unwrap())
             .collect();
-        assert_eq!(rels, ["releasefile", "toxresult", "doczip"]);
-        assert_eq!(links[1]["for_href"], links[0]["href"]);
+        assert_eq!(rels, ["doczip", "releasefile", "toxresult"]);
+        assert_eq!(links[2]["for_href"], links[1]["href"]);
     }
 }

@@ -88,7 +88,8 @@ policies:
       - deny: { younger_than: 7d, reason: "cool-down" }
 "#;
 
-struct NoFiles;
+/// For policies that name no other file.
+pub(in crate::gateway) struct NoFiles;
 
 impl read::Files for NoFiles {
     fn open(
@@ -115,6 +116,17 @@ pub(in crate::gateway) fn text_of(reply: &Reply) -> String {
         Body::Bytes(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
         Body::File { .. } | Body::Growing { .. } => panic!("not an answer in memory"),
     }
+}
+
+/// Markup with a line for each block, for snapshots.
+pub(in crate::gateway) fn in_lines(markup: &str) -> String {
+    let mut text = markup.to_owned();
+    for block in [
+        "<h1", "<h2", "<p", "<div", "<table", "<tr", "<ol", "<ul", "<li", "<details",
+    ] {
+        text = text.replace(block, &format!("\n{block}"));
+    }
+    text
 }
 
 fn index(name: &str) -> IndexName {
@@ -223,6 +235,10 @@ impl House {
             vec![release_file("six-1.0+house.tar.gz")],
         )
         .await;
+        self.fill_mirror();
+    }
+
+    fn fill_mirror(&self) {
         self.mirror_page(
             "six",
             &[

@@ -114,3 +114,53 @@ fn mirror_values(mirror: &Mirror) -> Map<String, Value> {
         .filter_map(|(key, value)| Some((key.to_owned(), value?)));
     set.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::api::NoFiles;
+    use crate::policy::read::read_text;
+
+    const EVERYTHING: &str = r#"
+indexes:
+  root/pypi:
+    type: mirror
+    title: The public index
+    volatile: true
+    mirror_url: https://reader:s3cret@upstream.example/simple/
+    mirror_cache_expiry: 600
+    mirror_no_project_list: true
+    mirror_use_external_urls: true
+    mirror_web_url_fmt: "https://upstream.example/project/{name}/"
+  packages/stable:
+    title: What production runs
+    bases: [root/pypi]
+    volatile: false
+    acl_upload: [packages, ":authenticated:"]
+    acl_toxresult_upload: [packages]
+    mirror_whitelist: ["*", Six]
+    mirror_whitelist_inheritance: union
+"#;
+
+    #[test]
+    fn an_index_in_force_shows_what_its_document_says() {
+        let (document, _) = read_text("house.yaml", EVERYTHING, &mut NoFiles).unwrap();
+        let policies = Policies::compile(std::slice::from_ref(&document), &[]).unwrap();
+        let declared = DeclaredIndex::all(&policies);
+        assert_eq!(declared.len(), document.indexes.len());
+        for index in &document.indexes {
+            let shown = &declared[&index.name.value];
+            assert_eq!(shown.settings, IndexSettings::from_document(index));
+            assert_eq!(shown.location, index.name.location);
+        }
+    }
+
+    #[test]
+    fn an_index_made_through_the_api_is_not_declared() {
+        let name = IndexName::parse("me/dev").unwrap();
+        let mine = IndexSettings::create(&name, &Map::new(), &|_| true).unwrap();
+        let policies = Policies::compile(&[], &[mine.to_document()]).unwrap();
+        assert!(policies.index(&name).is_some());
+        assert!(DeclaredIndex::all(&policies).is_empty());
+    }
+}

@@ -138,8 +138,8 @@ fn copy(store: &FsStore, content: &Content, bytes_max: u64) -> Result<Stored, Re
     let runtime = tokio::runtime::Handle::current();
     let mut draft = store.upload_draft("the pushed file", bytes_max)?;
     let file = match content {
-        Content::Memory(bytes) => {
-            runtime.block_on(draft.write(bytes.clone()))?;
+        Content::Memory(small) => {
+            runtime.block_on(draft.write(small.bytes.clone()))?;
             None
         }
         Content::Stored(stored) => Some(stored.file()),

@@ -8,13 +8,15 @@ use http::StatusCode;
 use super::caller::Caller;
 use super::refusal::Refusal;
 use super::writer::Writer;
-use crate::gateway::api::Asker;
+use crate::gateway::Asker;
+use crate::gateway::FAULT_CONTENT_TYPE;
 use crate::gateway::ask::Ask;
 use crate::gateway::refusal::head;
 use crate::gateway::reply::Body;
 use crate::gateway::reply::Record;
 use crate::gateway::reply::Reply;
 use crate::gateway::reply::Route;
+use crate::gateway::search_fault;
 
 impl Writer {
     /// Reading, for somebody who may have said who they are.
@@ -38,20 +40,11 @@ impl Writer {
 
     /// What `pip search` is told: a fault in its own language.
     #[must_use]
-    pub fn search_fault(&self) -> Reply {
-        plain(
-            StatusCode::OK,
-            "text/xml",
-            Bytes::from_static(SEARCH_FAULT.as_bytes()),
-        )
+    pub fn search_fault(&self, host: Option<&str>) -> Reply {
+        let gateway = format!("http://{}", host.unwrap_or("localhost"));
+        plain(StatusCode::OK, FAULT_CONTENT_TYPE, search_fault(&gateway))
     }
 }
-
-const SEARCH_FAULT: &str = "<?xml version=\"1.0\"?>\n<methodResponse><fault><value><struct>\
-<member><name>faultCode</name><value><int>-32601</int></value></member>\
-<member><name>faultString</name><value><string>pip search is not supported here: \
-search by name in a browser at /+search</string></value></member>\
-</struct></value></fault></methodResponse>\n";
 
 fn plain(status: StatusCode, content_type: &'static str, body: Bytes) -> Reply {
     Reply {

@@ -4,8 +4,6 @@ use std::future::Future;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
 
 use super::caller::Caller;
 use super::refusal::Refusal;
@@ -34,7 +32,6 @@ pub struct Writer {
     pub(super) limits: HouseLimits,
     pub(super) reader: Reader,
     audit: Arc<AuditLog>,
-    uuid: HeaderValue,
 }
 
 /// What one request may bring.
@@ -59,8 +56,6 @@ pub struct WriterParts {
     pub limits: HouseLimits,
     /// What must be accounted for.
     pub audit: Arc<AuditLog>,
-    /// Of the database, 32 hex digits.
-    pub uuid: String,
 }
 
 impl Writer {
@@ -74,9 +69,7 @@ impl Writer {
             rules,
             limits,
             audit,
-            uuid,
         } = parts;
-        let uuid = HeaderValue::from_str(&uuid).unwrap_or(HeaderValue::from_static("unknown"));
         let reader = Reader::new(Arc::clone(&shared));
         Self {
             shared,
@@ -86,7 +79,6 @@ impl Writer {
             rules,
             limits,
             audit,
-            uuid,
         }
     }
 
@@ -110,19 +102,7 @@ impl Writer {
     /// The headers of every answer (devpi-protocol.md §2.3).
     pub async fn api_headers(&self) -> HeaderMap {
         let mut head = HeaderMap::new();
-        let mut set = |name: &'static str, value| head.insert(HeaderName::from_static(name), value);
-        set("x-devpi-api-version", HeaderValue::from_static("2"));
-        set("x-devpi-server-version", HeaderValue::from_static("6.20.3"));
-        for name in [
-            "x-devpi-uuid",
-            "x-devpi-master-uuid",
-            "x-devpi-primary-uuid",
-        ] {
-            set(name, self.uuid.clone());
-        }
-        if let Ok(serial) = self.shared.records.serial().await {
-            set("x-devpi-serial", HeaderValue::from(serial.0));
-        }
+        self.shared.sign(&mut head).await;
         head
     }
 

@@ -109,6 +109,7 @@ fn index_row(way: &Way, name: &IndexName, settings: &IndexSettings) -> Markup {
 #[cfg(test)]
 mod tests {
     use crate::gateway::api::House;
+    use crate::gateway::api::in_lines;
     use crate::gateway::api::text_of;
 
     #[tokio::test]
@@ -116,7 +117,23 @@ mod tests {
         let house = House::new().await;
         let page = text_of(&house.browse("/").await);
         let main = page.split("<main>").nth(1).unwrap();
-        insta::assert_snapshot!(main, @"");
+        insta::assert_snapshot!(in_lines(main), @r#"
+        <h1>Indexes</h1>
+        <p class="faint"><code>/simple/</code> stands for <a href="./packages/stable">packages/stable</a>.</p>
+        <h2><a href="./me">me</a></h2>
+        <table>
+        <tr><th>index</th><th>title</th><th>type</th><th>bases</th></tr>
+        <tr><td><a href="./me/dev">me/dev</a></td><td></td><td>stage</td><td>packages/stable</td></tr></table>
+        <h2><a href="./packages">packages</a></h2>
+        <table>
+        <tr><th>index</th><th>title</th><th>type</th><th>bases</th></tr>
+        <tr><td><a href="./packages/develop">packages/develop</a></td><td></td><td>stage</td><td>packages/stable</td></tr>
+        <tr><td><a href="./packages/stable">packages/stable</a></td><td>What &lt;production&gt; runs</td><td>stage</td><td>root/pypi</td></tr></table>
+        <h2><a href="./root">root</a></h2>
+        <table>
+        <tr><th>index</th><th>title</th><th>type</th><th>bases</th></tr>
+        <tr><td><a href="./root/pypi">root/pypi</a></td><td>The public index</td><td>mirror</td><td></td></tr></table></main></body></html>
+        "#);
     }
 
     #[tokio::test]

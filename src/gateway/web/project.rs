@@ -278,6 +278,7 @@ fn size(bytes: u64) -> String {
 mod tests {
     use super::*;
     use crate::gateway::api::House;
+    use crate::gateway::api::in_lines;
     use crate::gateway::api::text_of;
 
     #[test]
@@ -301,7 +302,28 @@ mod tests {
         let house = House::new().await;
         let page = text_of(&house.browse("/packages/stable/requests").await);
         let main = page.split("<main>").nth(1).unwrap();
-        insta::assert_snapshot!(main.replace("<tr>", "\n<tr>"), @"");
+        insta::assert_snapshot!(in_lines(main), @r#"
+        <p class="faint"><a href="../../packages/stable">packages/stable</a> /</p>
+        <h1>requests</h1>
+        <h2><a href="../../packages/stable/requests/2.99.0">2.99.0</a></h2>
+        <table>
+        <tr><th>file</th><th>size</th><th>uploaded</th><th>from</th><th></th></tr>
+        <tr><td>requests-2.99.0.tar.gz
+        <div class="faint">Python &gt;=2.7</div></td><td>10.7 KiB</td><td>2026-02-28</td><td>root/pypi</td><td>
+        <div class="bad">blocked: refused by policy corporate: cool-down (until 2026-03-07T15:00:00Z) (house.yaml:27)</div></td></tr></table>
+        <h2><a href="../../packages/stable/requests/2.31.0">2.31.0</a></h2>
+        <table>
+        <tr><th>file</th><th>size</th><th>uploaded</th><th>from</th><th></th></tr>
+        <tr><td><a href="../../packages/stable/+f/a45/5365429e6f3fd/requests-2.31.0.tar.gz">requests-2.31.0.tar.gz</a>
+        <div class="faint">Python &gt;=2.7</div></td><td>10.7 KiB</td><td>2023-05-22</td><td>root/pypi</td><td>
+        <div class="warn">yanked: a &lt;test&gt;</div></td></tr></table>
+        <h2><a href="../../packages/stable/requests/2.30.0">2.30.0</a></h2>
+        <table>
+        <tr><th>file</th><th>size</th><th>uploaded</th><th>from</th><th></th></tr>
+        <tr><td>requests-2.30.0.tar.gz
+        <div class="faint">Python &gt;=2.7</div></td><td>10.7 KiB</td><td>2023-05-03</td><td>root/pypi</td><td>
+        <div class="bad">blocked: refused by policy corporate: CVE-2023-32681 (house.yaml:26)</div></td></tr></table></main></body></html>
+        "#);
     }
 
     #[tokio::test]

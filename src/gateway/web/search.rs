@@ -201,6 +201,7 @@ mod tests {
 
     use super::*;
     use crate::gateway::api::House;
+    use crate::gateway::api::in_lines;
     use crate::gateway::api::text_of;
 
     fn names(names: &[&str]) -> ProjectNames {
@@ -283,7 +284,12 @@ mod tests {
         house.mirror_lists(&["hello-world", "six"]);
         let page = text_of(&house.browse("/+search?q=Hello").await);
         let rows = page.split("<table>").nth(1).unwrap();
-        insta::assert_snapshot!(rows.split("</table>").next().unwrap(), @"");
+        let rows = rows.split("</table>").next().unwrap();
+        insta::assert_snapshot!(in_lines(rows), @r#"
+        <tr><th>project</th><th>on</th></tr>
+        <tr><td>hello-pkg</td><td><a href="./packages/develop/hello-pkg">packages/develop</a> <a href="./packages/stable/hello-pkg">packages/stable</a> </td></tr>
+        <tr><td>hello-world</td><td><a href="./root/pypi/hello-world">root/pypi</a> </td></tr>
+        "#);
         let page = text_of(&house.browse("/+search?q=%22%3E%3Cb%3E").await);
         assert!(page.contains(r#"value="&quot;&gt;&lt;b&gt;""#), "{page}");
         assert!(!page.contains("<b>"), "{page}");

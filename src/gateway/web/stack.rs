@@ -66,7 +66,11 @@ fn drawn_policy(policy: &Policy) -> Markup {
             }
             ul {
                 @for rule in rules.iter().take(SHOWN_MAX) {
-                    li { (rule.words()) " " span.faint { (place(rule.location())) } }
+                    li {
+                        (rule.words())
+                        @if let Some(reason) = rule.reason() { " “" (reason) "”" }
+                        " " span.faint { (place(rule.location())) }
+                    }
                 }
                 @if rules.len() > SHOWN_MAX { li.faint { "and " (rules.len() - SHOWN_MAX) " more" } }
                 @if let Some(location) = policy.default_deny() {

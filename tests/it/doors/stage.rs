@@ -137,7 +137,10 @@ impl Answer for Flows {
                     length: None,
                 };
             }
-            name => reply.body = Body::Bytes(Bytes::from(format!("page of {name}"))),
+            name => match super::writers::answer(name) {
+                Some((status, body)) => (reply.status, reply.body) = (status, body),
+                None => reply.body = Body::Bytes(Bytes::from(format!("page of {name}"))),
+            },
         }
         reply
     }
@@ -313,6 +316,8 @@ pub(super) struct Client {
 #[derive(Debug)]
 pub(super) struct Answered {
     pub(super) status_line: String,
+    /// The head as it came, letter for letter.
+    pub(super) head: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
 }
@@ -371,6 +376,7 @@ impl Client {
         Answered {
             status_line,
             headers: headers.collect(),
+            head: head.clone(),
             body: Vec::new(),
         }
     }

@@ -10,6 +10,7 @@ mod ask;
 mod behaviour;
 mod client;
 mod content;
+mod devpi_server;
 mod fake_index;
 mod fault;
 mod house;
@@ -23,6 +24,7 @@ mod wheel;
 
 pub(crate) use client::{Client, poetry_project};
 pub(crate) use content::Content;
+pub(crate) use devpi_server::DevpiServer;
 pub(crate) use fake_index::{Canned, FakeIndex, Setup};
 pub(crate) use fault::{Fault, Gate};
 pub(crate) use house::{House, Larder};

@@ -20,6 +20,12 @@ pub(crate) enum Tool {
     Pip,
     Uv,
     Poetry,
+    Devpi,
+    Twine,
+    Flit,
+    Hatch,
+    /// A Python that has devpi's own test suite.
+    DevpiSuite,
 }
 
 impl Tool {
@@ -29,10 +35,36 @@ impl Tool {
             Self::Pip => "pip==26.3",
             Self::Uv => "uv==0.13.8",
             Self::Poetry => "poetry==2.5.1",
+            Self::Devpi => "devpi-client==7.3.0",
+            Self::Twine => "twine==7.0.0",
+            Self::Flit => "flit==4.2.0",
+            Self::Hatch => "hatch",
+            Self::DevpiSuite => "devpi-server==6.20.3",
         }
     }
 
-    /// Its project, which is its command's name as well.
+    /// What is installed beside it.
+    const fn companions(self) -> &'static [&'static str] {
+        match self {
+            Self::Pip | Self::Uv | Self::Poetry | Self::Devpi | Self::Twine | Self::Flit => &[],
+            Self::Hatch => &[],
+            // The suite's own needs, which the server's wheel does not name.
+            Self::DevpiSuite => &["beautifulsoup4", "py", "pytest", "requests", "webtest"],
+        }
+    }
+
+    /// Its command.
+    fn command(self) -> &'static str {
+        match self {
+            Self::Pip | Self::Uv | Self::Poetry | Self::Twine | Self::Flit | Self::Hatch => {
+                self.name()
+            }
+            Self::Devpi => "devpi",
+            Self::DevpiSuite => "python",
+        }
+    }
+
+    /// Its project, which is most commands' name as well.
     pub(crate) fn name(self) -> &'static str {
         let requirement = self.requirement();
         requirement
@@ -51,8 +83,8 @@ impl Tool {
         let venv = folder.join(requirement.replace("==", "-"));
         let lock = fs::File::create(folder.join(format!("{}.lock", self.name()))).unwrap();
         lock.lock().unwrap();
-        install(&venv, requirement);
-        venv.join("bin").join(self.name())
+        install(&venv, requirement, self.companions());
+        venv.join("bin").join(self.command())
     }
 }
 
@@ -77,7 +109,7 @@ pub(crate) fn python() -> &'static Path {
 }
 
 /// Makes `venv` hold `requirement`, unless it does already. The caller holds the lock.
-fn install(venv: &Path, requirement: &str) {
+fn install(venv: &Path, requirement: &str, companions: &[&str]) {
     let marker = venv.join(MARKER);
     let complete = format!("{requirement} on {}\n", python().display());
     if fs::read_to_string(&marker).is_ok_and(|found| found == complete) {
@@ -101,6 +133,7 @@ fn install(venv: &Path, requirement: &str) {
         "--disable-pip-version-check",
         requirement,
     ]);
+    fetch.args(companions);
     let advice = format!(
         "{requirement} cannot be installed: the installers' tests need the index that \
          `python3 -m pip download {requirement}` asks"
@@ -135,7 +168,7 @@ mod tests {
         fs::create_dir_all(venv.join("bin")).unwrap();
         fs::write(venv.join("bin/half"), "").unwrap();
         // A requirement that every venv's pip meets already: nothing is asked of any index.
-        install(&venv, "pip");
+        install(&venv, "pip", &[]);
         assert!(venv.join("bin/pip").exists());
         assert!(
             !venv.join("bin/half").exists(),
@@ -143,7 +176,7 @@ mod tests {
         );
 
         fs::write(venv.join("bin/kept"), "").unwrap();
-        install(&venv, "pip");
+        install(&venv, "pip", &[]);
         assert!(
             venv.join("bin/kept").exists(),
             "a complete install was made again"

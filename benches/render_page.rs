@@ -1,0 +1,56 @@
+//! `cargo bench --bench render_page`: from parsed pages to the bytes of an answer, step by step.
+
+mod micro;
+
+use std::sync::Arc;
+
+use cheesecloth::model::IndexName;
+use cheesecloth::page::{
+    Decided, FileLinks, PageForm, Ruling, StoredMeta, filter, from_stored, merge, parse_json,
+    render_html, render_json, to_stored,
+};
+
+use micro::{PAGE_URL, PAGES, json_page, measure, project};
+
+fn main() -> anyhow::Result<()> {
+    let project = project();
+    let index = IndexName::parse("root/pypi")?;
+    let links = FileLinks::new(PageForm::Simple, &index);
+    let list = || Decided {
+        ruling: Ruling::List,
+        next_change: None,
+    };
+    for (size, files) in PAGES {
+        let page = Arc::new(parse_json(&json_page(files), PAGE_URL, &project)?);
+        anyhow::ensure!(
+            page.files.len() == files,
+            "{} files were left out",
+            page.dropped
+        );
+        // A stage above a mirror is the shortest stack in which there is something to merge.
+        let layers = || vec![(0, Arc::clone(&page)), (1, Arc::clone(&page))];
+        measure(&format!("merge two layers, {size}"), files, || {
+            merge(project.clone(), layers())
+        });
+        let merged = merge(project.clone(), layers());
+        measure(&format!("filter without rules, {size}"), files, || {
+            filter(&merged, &mut |_| list()).files.len()
+        });
+        let filtered = filter(&merged, &mut |_| list());
+        let name = |form: &str| format!("render {form}, {size}");
+        measure(&name("JSON"), files, || render_json(&filtered, &links));
+        measure(&name("HTML"), files, || render_html(&filtered, &links));
+        let meta = StoredMeta {
+            final_url: PAGE_URL.to_owned(),
+            fetched_at: "2026-01-01T00:00:00Z".parse()?,
+            etag: None,
+            last_modified: None,
+            max_age_seconds: Some(600),
+        };
+        let stored = to_stored(&page, &meta);
+        measure(&format!("read a kept page, {size}"), files, || {
+            from_stored(&stored, &project).map(|(page, _)| page.files.len())
+        });
+    }
+    Ok(())
+}

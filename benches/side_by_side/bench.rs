@@ -1,0 +1,14 @@
+//! `cargo bench --bench side_by_side`; the program is in `main.rs`, its tests run from `tests.rs`.
+
+#![expect(
+    dead_code,
+    unused_imports,
+    reason = "cargo compiles a bench's tests, but gives them no harness that would call them"
+)]
+
+#[path = "main.rs"]
+mod side_by_side;
+
+fn main() -> std::process::ExitCode {
+    side_by_side::main()
+}

@@ -1,0 +1,207 @@
+//! From the rounds of a scenario to one row: medians, the ratio, and whether it holds its floor.
+
+use serde::Serialize;
+
+use super::load::Turn;
+
+/// What a scenario must reach.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) enum Floor {
+    /// The ratio is at least this.
+    RatioAtLeast(f64),
+    /// The ratio is at most this.
+    RatioAtMost(f64),
+    /// The ratio is this far from 1 at most, as a part of 1.
+    RatioWithin(f64),
+    /// Our own figure is at most this.
+    FigureAtMost(f64),
+}
+
+/// Which way a figure is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) enum Better {
+    /// Requests per second.
+    High,
+    /// Seconds, bytes of memory.
+    Low,
+}
+
+/// One turn of every server.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Round {
+    /// The peers, in the order of the row's names.
+    pub(crate) peers: Vec<f64>,
+    pub(crate) ours: f64,
+}
+
+/// One scenario, measured.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Row {
+    pub(crate) scenario: String,
+    pub(crate) unit: &'static str,
+    pub(crate) better: Better,
+    /// What the peers are called; none where our figure stands alone.
+    pub(crate) peers: Vec<&'static str>,
+    pub(crate) rounds: Vec<Round>,
+    pub(crate) floor: Floor,
+    /// The ratios of what a second of the server's processor did, which hold on a shared machine too
+    /// and where the load is the limit; none where that says nothing.
+    pub(crate) per_cpu: Vec<f64>,
+    /// Every turn of every server, ours first; none where the load was not wrk's.
+    pub(crate) turns: Vec<Vec<Turn>>,
+    /// What a reader of the row has to know, such as that the load was the limit.
+    pub(crate) notes: Vec<String>,
+    /// Conditions beside the ratio that were not met; any makes the row fail.
+    pub(crate) broken: Vec<String>,
+}
+
+impl Round {
+    /// Ours over the best peer's; nothing where there is none.
+    pub(crate) fn ratio(&self, better: Better) -> Option<f64> {
+        let best = match better {
+            Better::High => self.peers.iter().copied().reduce(f64::max),
+            Better::Low => self.peers.iter().copied().reduce(f64::min),
+        };
+        best.filter(|best| *best > 0.0).map(|best| self.ours / best)
+    }
+}
+
+impl Row {
+    /// Our median figure.
+    pub(crate) fn ours(&self) -> f64 {
+        median(self.rounds.iter().map(|round| round.ours))
+    }
+
+    /// The median figure of each peer.
+    pub(crate) fn peer_figures(&self) -> Vec<f64> {
+        let peer = |at: usize| median(self.rounds.iter().map(|round| round.peers[at]));
+        (0..self.peers.len()).map(peer).collect()
+    }
+
+    /// The ratios of the rounds, where there is a peer.
+    pub(crate) fn ratios(&self) -> Vec<f64> {
+        self.rounds
+            .iter()
+            .filter_map(|round| round.ratio(self.better))
+            .collect()
+    }
+
+    /// The median of the rounds' ratios.
+    pub(crate) fn ratio(&self) -> Option<f64> {
+        let ratios = self.ratios();
+        (!ratios.is_empty()).then(|| median(ratios.into_iter()))
+    }
+
+    /// Whether the floor and all conditions hold.
+    pub(crate) fn holds(&self) -> bool {
+        let ratio = |test: &dyn Fn(f64) -> bool| self.ratio().is_some_and(test);
+        let held = match self.floor {
+            Floor::RatioAtLeast(least) => ratio(&|ratio| ratio >= least),
+            Floor::RatioAtMost(most) => ratio(&|ratio| ratio <= most),
+            Floor::RatioWithin(part) => ratio(&|ratio| (ratio - 1.0).abs() <= part),
+            Floor::FigureAtMost(most) => self.ours() <= most,
+        };
+        held && self.broken.is_empty()
+    }
+}
+
+/// The middle value, or the mean of the two in the middle; 0 of nothing.
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => 0.0,
+        odd if odd % 2 == 1 => values[middle],
+        _ => f64::midpoint(values[middle - 1], values[middle]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(better: Better, floor: Floor, rounds: &[(&[f64], f64)]) -> Row {
+        let peers = rounds[0].0.len();
+        Row {
+            scenario: "page".to_owned(),
+            unit: "req/s",
+            better,
+            peers: ["nginx", "nginx, no sendfile"][..peers].to_vec(),
+            rounds: rounds
+                .iter()
+                .map(|(peers, ours)| Round {
+                    peers: peers.to_vec(),
+                    ours: *ours,
+                })
+                .collect(),
+            floor,
+            per_cpu: Vec::new(),
+            turns: Vec::new(),
+            notes: Vec::new(),
+            broken: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_median_ignores_one_disturbed_round() {
+        for (values, expected) in [
+            (&[][..], 0.0),
+            (&[3.0], 3.0),
+            (&[1.0, 4.0], 2.5),
+            (&[1.0, 1.1, 50.0, 0.1, 1.2], 1.1),
+        ] {
+            assert!(
+                (median(values.iter().copied()) - expected).abs() < 1e-9,
+                "{values:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_ratio_is_taken_within_a_round_and_against_the_better_peer() {
+        // Everything halves in the second round: the ratios stay.
+        let rounds: &[(&[f64], f64)] = &[(&[100.0, 200.0], 300.0), (&[50.0, 100.0], 150.0)];
+        let high = row(Better::High, Floor::RatioAtLeast(1.4), rounds);
+        assert_eq!(high.ratios(), [1.5, 1.5]);
+        assert!(high.holds());
+        let low = row(Better::Low, Floor::RatioAtMost(1.4), rounds);
+        assert_eq!(low.ratio(), Some(3.0));
+        assert!(!low.holds());
+        assert_eq!(low.peer_figures(), [75.0, 150.0]);
+    }
+
+    #[test]
+    fn each_floor_asks_its_own_question() {
+        let rounds: &[(&[f64], f64)] = &[(&[100.0], 98.0)];
+        for (floor, expected) in [
+            (Floor::RatioAtLeast(0.98), true),
+            (Floor::RatioAtLeast(0.99), false),
+            (Floor::RatioAtMost(0.97), false),
+            (Floor::RatioWithin(0.03), true),
+            (Floor::RatioWithin(0.01), false),
+            (Floor::FigureAtMost(98.0), true),
+            (Floor::FigureAtMost(97.0), false),
+        ] {
+            assert_eq!(
+                row(Better::High, floor, rounds).holds(),
+                expected,
+                "{floor:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_broken_condition_fails_a_good_ratio() {
+        let mut row = row(Better::Low, Floor::RatioAtMost(1.0), &[(&[2.0], 1.0)]);
+        row.broken.push("the upstream was asked twice".to_owned());
+        assert!(!row.holds());
+    }
+
+    #[test]
+    fn without_a_peer_there_is_no_ratio() {
+        let alone = row(Better::Low, Floor::RatioAtMost(1.0), &[(&[], 1.0)]);
+        assert_eq!(alone.ratio(), None);
+        assert!(!alone.holds());
+    }
+}

@@ -1,0 +1,265 @@
+//! cheesecloth, started as an operator starts it: flags, a file of policies, a data directory.
+//!
+//! It logs as it does for everyone, one line per request, into `/dev/null`; nginx logs nothing.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use super::nginx::Certificate;
+use super::plain::{Request, fetch};
+use super::process::{Cores, Server};
+
+/// Until every door is open and the program is ready.
+const START: Duration = Duration::from_secs(60);
+
+/// Between two questions whether it is ready: short, since starting is measured too.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// The names of the policy scenario.
+const WHITELISTED: usize = 100_000;
+const RULES: usize = 50;
+
+/// The index under a large policy, and the same without.
+pub(crate) const STRICT: &str = "root/strict";
+pub(crate) const LOOSE: &str = "root/loose";
+
+/// What it is to serve.
+#[derive(Debug)]
+pub(crate) struct Launch {
+    folder: PathBuf,
+    origin: SocketAddr,
+    cores: Cores,
+    tls: Option<Certificate>,
+    policy: bool,
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    server: Server,
+    public: SocketAddr,
+    /// From before the process was made until it said it was ready.
+    pub(crate) started_in: Duration,
+}
+
+impl Launch {
+    /// Will mirror the origin, with its policies and its data in `folder`.
+    pub(crate) fn new(folder: &Path, origin: SocketAddr, cores: Cores) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            origin,
+            cores,
+            tls: None,
+            policy: false,
+        }
+    }
+
+    /// Puts TLS on the public door.
+    pub(crate) fn tls(mut self, certificate: &Certificate) -> Self {
+        self.tls = Some(certificate.clone());
+        self
+    }
+
+    /// Declares [`STRICT`] and [`LOOSE`] too.
+    pub(crate) fn policy(mut self) -> Self {
+        self.policy = true;
+        self
+    }
+
+    /// The data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// Starts it and waits until it is ready.
+    pub(crate) fn start(&self) -> anyhow::Result<Gateway> {
+        fs::create_dir_all(&self.folder)?;
+        let policies = self.folder.join("policies.yaml");
+        fs::write(&policies, self.declare()?)?;
+        let program = Path::new(env!("CARGO_BIN_EXE_cheesecloth"));
+        let mut command = self.cores.server(program);
+        command
+            .arg("serve")
+            .arg("--policies")
+            .arg(&policies)
+            .arg("--data")
+            .arg(self.data());
+        command.args(["--manage", "off", "--metrics", "127.0.0.1:0"]);
+        if self.tls.is_none() {
+            command.args(["--public", "127.0.0.1:0"]);
+        }
+        command.current_dir(&self.folder);
+        without_surroundings(&mut command);
+        let again = format!("{command:?}");
+        launch(command).with_context(|| format!("cheesecloth does not start; try {again}"))
+    }
+
+    fn declare(&self) -> anyhow::Result<String> {
+        let origin = self.origin;
+        let mut text = String::new();
+        if let Some(Certificate { cert, key }) = &self.tls {
+            text.push_str(&format!(
+                "listen:\n  public: {{ address: \"127.0.0.1:0\", tls: {{ cert: {cert:?}, key: {key:?} }} }}\n"
+            ));
+        }
+        // A day, so that no page is asked for again while it is measured.
+        text.push_str(&format!(
+            "cache: {{ memory: 256MiB, disk: 20GiB }}\nindexes:\n  \
+             root/pypi: {{ type: mirror, mirror_url: \"http://{origin}/simple/\", mirror_cache_expiry: 1d }}\n"
+        ));
+        if !self.policy {
+            return Ok(text);
+        }
+        let names: String = (0..WHITELISTED)
+            .map(|number| format!("project-{number}\n"))
+            .collect();
+        fs::write(
+            self.folder.join("requirements.txt"),
+            format!("{names}small\n"),
+        )?;
+        text.push_str(&format!(
+            "  {LOOSE}: {{ bases: [root/pypi] }}\n  \
+             {STRICT}: {{ bases: [root/pypi], policy: strict, whitelist_files: [requirements.txt] }}\n\
+             policies:\n  strict:\n    rules:\n"
+        ));
+        for number in 0..RULES {
+            text.push_str(&rule(number));
+        }
+        Ok(text)
+    }
+}
+
+/// One of the rules that match nothing here, of every usual kind.
+fn rule(number: usize) -> String {
+    let matcher = match number % 5 {
+        0 => format!("project: [bad-{number}, \"bad-{number}-*\"]"),
+        1 => format!("project: project-{number}, versions: \"<2.{number}\""),
+        2 => format!("project: \"/^evil-?{number}-.*$/\""),
+        3 => format!("kind: egg, project: \"old-{number}-*\""),
+        _ => format!("younger_than: 7d, project: \"young-{number}-*\""),
+    };
+    format!("      - deny: {{ {matcher}, reason: \"rule {number}\" }}\n")
+}
+
+impl Gateway {
+    /// The process.
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// The public door.
+    pub(crate) fn public(&self) -> SocketAddr {
+        self.public
+    }
+
+    /// Ends it.
+    pub(crate) fn stop(self) {
+        drop(self.server);
+    }
+}
+
+/// Takes away what whoever runs this has set for another gateway, and any proxy before loopback.
+fn without_surroundings(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CHEESECLOTH_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .env("NO_PROXY", "127.0.0.1")
+        .env("no_proxy", "127.0.0.1");
+}
+
+fn launch(mut command: Command) -> anyhow::Result<Gateway> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let started = Instant::now();
+    let mut server = Server::new(command.spawn()?);
+    let stdout = server.stdout().context("stdout is piped")?;
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            // Nobody listens once the doors are known; the pipe is emptied all the same.
+            let _ = sender.send(line);
+        }
+    });
+    let mut doors = [None; 2];
+    let [public, metrics] = loop {
+        if let [Some(public), Some(metrics)] = doors {
+            break [public, metrics];
+        }
+        let left = START.saturating_sub(started.elapsed());
+        let line = lines
+            .recv_timeout(left)
+            .context("it has not named its doors")?;
+        for (door, name) in doors.iter_mut().zip(["public ", "metrics "]) {
+            if let Some(url) = line.strip_prefix(name) {
+                *door = Some(address(url)?);
+            }
+        }
+    };
+    let ready = Request::new("/readyz");
+    while !fetch(metrics, &ready).is_ok_and(|answer| answer.status == 200) {
+        if server.ended()?.is_some() || started.elapsed() > START {
+            bail!("it does not become ready");
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
+    Ok(Gateway {
+        server,
+        public,
+        started_in: started.elapsed(),
+    })
+}
+
+/// The address in a URL such as `http://127.0.0.1:4040/`.
+fn address(url: &str) -> anyhow::Result<SocketAddr> {
+    let (_, rest) = url
+        .trim()
+        .split_once("://")
+        .with_context(|| format!("no url: {url:?}"))?;
+    let host = rest.split('/').next().unwrap_or_default();
+    host.parse().with_context(|| format!("no address: {url:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_door_is_found_in_its_line() {
+        for url in [
+            "http://127.0.0.1:80/",
+            "https://127.0.0.1:80",
+            "http://127.0.0.1:80/a/",
+        ] {
+            assert_eq!(address(url).unwrap().port(), 80, "{url}");
+        }
+        assert!(address("127.0.0.1:80").is_err());
+        assert!(address("unix://socket").is_err());
+    }
+
+    #[test]
+    fn what_it_serves_is_valid_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let origin = SocketAddr::from(([127, 0, 0, 1], 1));
+        let cores = Cores { server: 0, load: 1 };
+        let launch = Launch::new(folder.path(), origin, cores).policy();
+        let path = folder.path().join("policies.yaml");
+        fs::write(&path, launch.declare().unwrap()).unwrap();
+        let source = cheesecloth::config::PoliciesPath::Named(path);
+        let loaded = cheesecloth::config::load(&source, &Default::default(), &|_| None).unwrap();
+        let policies = cheesecloth::policy::Policies::compile(&loaded.documents, &[]).unwrap();
+        assert_eq!(policies.indexes().count(), 3);
+    }
+}

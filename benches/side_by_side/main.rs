@@ -1,0 +1,96 @@
+//! `cargo bench --bench side_by_side`: cheesecloth and nginx over the same bytes, in turns, as ratios.
+//!
+//! Everything is made here: nginx and wrk come from the distribution, pages and files are generated,
+//! an origin on loopback plays the upstream. The servers have one core, the load and the origin another.
+//! `docs/performance.md` says what is measured and why so; `-- --help` lists options and scenarios.
+//! A machine figure says little: both servers move with whatever else the machine does. Only ratios
+//! from the same round are compared, and the table shows their median.
+
+#![expect(clippy::print_stdout, reason = "the table goes to stdout")]
+
+mod closure;
+mod cold;
+mod content;
+mod figures;
+mod gateway;
+mod hot;
+mod load;
+mod memory;
+mod nginx;
+mod options;
+mod origin;
+mod paced;
+mod plain;
+mod process;
+mod report;
+mod resources;
+mod stage;
+mod start;
+mod tools;
+mod turns;
+mod wheel;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use figures::Row;
+use options::{Options, Scenario};
+use process::Cores;
+use report::Report;
+use stage::Stage;
+
+pub(crate) fn main() -> ExitCode {
+    let options = match Options::read(std::env::args().skip(1)) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            println!("{}", options::help());
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("{error:#}\n\n{}", options::help());
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("side_by_side: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> anyhow::Result<()> {
+    let Some(cores) = Cores::chosen() else {
+        return Cores::choose()?.take();
+    };
+    let stage = Stage::set(options, cores)?;
+    let mut report = Report::begin(options, &stage)?;
+    for scenario in Scenario::all() {
+        if !options.wants(&scenario) {
+            continue;
+        }
+        eprintln!("· {}", scenario.name());
+        let rows =
+            measure(&scenario, &stage).with_context(|| format!("scenario {}", scenario.name()))?;
+        // Written after each, so that a run that breaks off leaves what it has.
+        report.add(rows)?;
+    }
+    println!("{}", report.markdown());
+    eprintln!("raw figures: {}", report.path().display());
+    Ok(())
+}
+
+fn measure(scenario: &Scenario, stage: &Stage) -> anyhow::Result<Vec<Row>> {
+    match scenario {
+        Scenario::Hot(hot) => hot::measure(hot, stage).map(|row| vec![row]),
+        Scenario::Policy => hot::measure_policy(stage).map(|row| vec![row]),
+        Scenario::Paced => paced::measure(stage).map(|row| vec![row]),
+        Scenario::ColdPage => cold::measure_page(stage),
+        Scenario::ColdFile { clients } => cold::measure_file(stage, *clients),
+        Scenario::Memory => memory::measure(stage).map(|row| vec![row]),
+        Scenario::Start => start::measure(stage).map(|row| vec![row]),
+        Scenario::Closure => closure::measure(stage).map(|row| vec![row]),
+    }
+}

@@ -1,0 +1,236 @@
+//! The command line, and the scenarios it can name.
+
+use anyhow::bail;
+
+use super::hot::Hot;
+
+/// Rounds of an ordinary run: a median of five withstands two disturbed ones.
+const ROUNDS: usize = 5;
+
+/// Seconds of load per server and round; whole ones, since wrk knows no others.
+const SECONDS: u32 = 2;
+
+/// Most rounds and most seconds: an hour of either is a slip of the fingers.
+const NUMBER_MAX: u32 = 600;
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Options {
+    /// Parts of scenario names; none means all.
+    pub(crate) wanted: Vec<String>,
+    pub(crate) rounds: usize,
+    pub(crate) seconds: u32,
+    /// A second nginx in the place of cheesecloth: shows what the method itself makes of equals.
+    pub(crate) calibrate: bool,
+    /// Whether the figures are too short to be trusted.
+    pub(crate) quick: bool,
+}
+
+/// One thing that is measured.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Scenario {
+    /// An answer both servers have ready.
+    Hot(Hot),
+    /// The small page under a large policy against the same page under none.
+    Policy,
+    /// How long the slowest of a hundred answers takes at 70 % of nginx's full load.
+    Paced,
+    /// A page nobody has asked for yet, upstream 30 ms away.
+    ColdPage,
+    /// 100 MB nobody has asked for yet.
+    ColdFile {
+        /// How many ask at the same time.
+        clients: usize,
+    },
+    /// Resident memory after the whole project list and 5,000 pages.
+    Memory,
+    /// From start to ready with 100,000 files in the cache.
+    Start,
+    /// `uv pip install` of 100 packages.
+    Closure,
+}
+
+impl Scenario {
+    /// Every scenario, in the order of the table.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut all: Vec<Self> = Hot::all().into_iter().map(Self::Hot).collect();
+        all.extend([
+            Self::Policy,
+            Self::Paced,
+            Self::ColdPage,
+            Self::ColdFile { clients: 1 },
+            Self::ColdFile { clients: 32 },
+            Self::Closure,
+            Self::Memory,
+            Self::Start,
+        ]);
+        all
+    }
+
+    /// Its name, for the command line and the table.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Hot(hot) => hot.name(),
+            Self::Policy => "small page, 100,000 whitelist entries and 50 rules".to_owned(),
+            Self::Paced => "small page, p99 at 70 % of nginx's full load".to_owned(),
+            Self::ColdPage => "cold page, added to upstream's 30 ms".to_owned(),
+            Self::ColdFile { clients: 1 } => "cold 100 MB file, 1 client".to_owned(),
+            Self::ColdFile { clients } => format!("cold 100 MB file, {clients} clients"),
+            Self::Memory => "resident memory, root list and 5,000 pages".to_owned(),
+            Self::Start => "start with 100,000 cached files".to_owned(),
+            Self::Closure => "uv pip install, closure of 100 packages".to_owned(),
+        }
+    }
+
+    /// Whether two servers answer the same, so that a second nginx can stand in.
+    fn can_calibrate(&self) -> bool {
+        match self {
+            Self::Hot(_) | Self::Paced => true,
+            Self::Policy
+            | Self::ColdPage
+            | Self::ColdFile { .. }
+            | Self::Memory
+            | Self::Start
+            | Self::Closure => false,
+        }
+    }
+}
+
+impl Options {
+    /// Reads the arguments; nothing when help was asked for.
+    pub(crate) fn read(arguments: impl Iterator<Item = String>) -> anyhow::Result<Option<Self>> {
+        let mut options = Self {
+            wanted: Vec::new(),
+            rounds: ROUNDS,
+            seconds: SECONDS,
+            calibrate: false,
+            quick: false,
+        };
+        let mut arguments = arguments;
+        while let Some(argument) = arguments.next() {
+            let mut number = || -> anyhow::Result<u32> {
+                let value = arguments.next().unwrap_or_default();
+                match value.parse::<u32>() {
+                    Ok(number @ 1..=NUMBER_MAX) => Ok(number),
+                    _ => bail!("{argument} wants a number from 1 to {NUMBER_MAX}, not {value:?}"),
+                }
+            };
+            match argument.as_str() {
+                // cargo adds it.
+                "--bench" => {}
+                "--help" | "-h" => return Ok(None),
+                "--quick" => (options.rounds, options.seconds, options.quick) = (1, 1, true),
+                "--calibrate" => options.calibrate = true,
+                "--rounds" => options.rounds = number()? as usize,
+                "--seconds" => options.seconds = number()?,
+                unknown if unknown.starts_with('-') => bail!("no such option: {unknown}"),
+                name => options.wanted.push(name.to_lowercase()),
+            }
+        }
+        if !Scenario::all()
+            .iter()
+            .any(|scenario| options.wants(scenario))
+        {
+            bail!("no scenario is called {:?}", options.wanted.join(" "));
+        }
+        Ok(Some(options))
+    }
+
+    /// Whether a scenario is to be measured: any wanted word is part of its name.
+    pub(crate) fn wants(&self, scenario: &Scenario) -> bool {
+        let name = scenario.name().to_lowercase();
+        let named = self.wanted.is_empty() || self.wanted.iter().any(|word| name.contains(word));
+        named && (!self.calibrate || scenario.can_calibrate())
+    }
+}
+
+/// What can be said.
+pub(crate) fn help() -> String {
+    let mut text =
+        "cargo bench --bench side_by_side -- [OPTIONS] [PART OF A SCENARIO'S NAME]...\n\n\
+        \x20 --quick        one round of one second: shows that it works, proves nothing\n\
+        \x20 --rounds N     rounds per scenario (5)\n\
+        \x20 --seconds S    seconds of load per server and round (2)\n\
+        \x20 --calibrate    nginx against a second nginx: what the method makes of equals\n\n\
+        scenarios:\n"
+            .to_owned();
+    for scenario in Scenario::all() {
+        text.push_str("  ");
+        text.push_str(&scenario.name());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &[&str]) -> anyhow::Result<Option<Options>> {
+        Options::read(arguments.iter().map(|text| (*text).to_owned()))
+    }
+
+    fn wanted(arguments: &[&str]) -> Vec<String> {
+        let options = read(arguments).unwrap().unwrap();
+        let all = Scenario::all().into_iter();
+        all.filter(|scenario| options.wants(scenario))
+            .map(|scenario| scenario.name())
+            .collect()
+    }
+
+    #[test]
+    fn without_arguments_everything_is_measured_properly() {
+        let options = read(&["--bench"]).unwrap().unwrap();
+        assert_eq!(
+            (options.rounds, options.seconds, options.quick),
+            (ROUNDS, SECONDS, false)
+        );
+        assert_eq!(wanted(&[]).len(), Scenario::all().len());
+    }
+
+    #[test]
+    fn parts_of_names_choose() {
+        assert_eq!(
+            wanted(&["cold", "START"]),
+            [
+                "cold page, added to upstream's 30 ms",
+                "cold 100 MB file, 1 client",
+                "cold 100 MB file, 32 clients",
+                "start with 100,000 cached files",
+            ]
+        );
+    }
+
+    #[test]
+    fn names_are_different() {
+        let mut names = wanted(&[]);
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), Scenario::all().len());
+    }
+
+    #[test]
+    fn calibration_leaves_out_what_only_we_do() {
+        assert!(
+            wanted(&["--calibrate"])
+                .iter()
+                .all(|name| !name.starts_with("cold"))
+        );
+        assert!(read(&["--calibrate", "start"]).is_err());
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for arguments in [
+            &["--fast"][..],
+            &["no such scenario"],
+            &["--rounds"],
+            &["--rounds", "0"],
+            &["--seconds", "0.5"],
+            &["--seconds", "601"],
+        ] {
+            assert!(read(arguments).is_err(), "{arguments:?}");
+        }
+        assert_eq!(read(&["--help"]).unwrap(), None);
+    }
+}

@@ -1,0 +1,255 @@
+//! Everything that stands before the first figure: tools, content, origin, and the servers side by side.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use rustls::{ClientConfig, RootCertStore};
+use tempfile::TempDir;
+
+use super::content::Content;
+use super::gateway::{Gateway, Launch};
+use super::load;
+use super::nginx::{Certificate, Nginx};
+use super::options::{Options, Scenario};
+use super::origin::Origin;
+use super::plain::{Answer, Request, fetch, fetch_over_tls};
+use super::process::{Cores, Server};
+use super::resources::{MIRROR, Page, Resource, ask_page, succeed};
+use super::tools::Tools;
+
+/// What all scenarios share. The servers end before their folder is removed.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) options: Options,
+    pub(crate) cores: Cores,
+    pub(crate) tools: Tools,
+    pub(crate) origin: Origin,
+    pub(crate) nginx: Nginx,
+    subject: Subject,
+    trust: Arc<ClientConfig>,
+    results: PathBuf,
+    pub(crate) folder: PathBuf,
+    _folder: TempDir,
+}
+
+/// What stands beside nginx.
+#[derive(Debug)]
+enum Subject {
+    /// The gateway, once in the clear and once with TLS on its public door.
+    Gateway {
+        plain: Box<Gateway>,
+        tls: Box<Gateway>,
+    },
+    /// nginx again.
+    Calibration(Nginx),
+}
+
+impl Stage {
+    /// Makes, fetches and starts everything.
+    pub(crate) fn set(options: &Options, cores: Cores) -> anyhow::Result<Self> {
+        let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let target = scratch.parent().context("the target directory")?;
+        let results = target.join("side_by_side");
+        fs::create_dir_all(&results)?;
+        let tools = Tools::find(target)?;
+        let temporary = tempfile::Builder::new()
+            .prefix("run-")
+            .tempdir_in(&results)?;
+        let folder = temporary.path().to_owned();
+        load::prepare(&folder)?;
+        let (certificate, trust) = certify(&folder)?;
+        eprintln!("making pages and files");
+        let content = Content::make(cold_files(options))?;
+        let root = folder.join("root");
+        place_files(&content, &root)?;
+        let pages = options.calibrate.then(|| own_pages(&content)).transpose()?;
+        let origin = Origin::start(content)?;
+        eprintln!("starting the servers");
+        let nginx = |name: &str| {
+            let folder = folder.join(name);
+            let command = cores.server(&tools.nginx);
+            Nginx::start(command, &folder, &root, origin.address(), &certificate)
+        };
+        let subject = match pages {
+            Some(pages) => {
+                place_pages(&root, &pages)?;
+                Subject::Calibration(nginx("second")?)
+            }
+            None => {
+                let launch = |name: &str| Launch::new(&folder.join(name), origin.address(), cores);
+                let plain = launch("plain").policy().start()?;
+                place_pages(&root, &pages_of(&plain)?)?;
+                let tls = launch("tls").tls(&certificate).start()?;
+                Subject::Gateway {
+                    plain: Box::new(plain),
+                    tls: Box::new(tls),
+                }
+            }
+        };
+        let nginx = nginx("nginx")?;
+        let options = options.clone();
+        Ok(Self {
+            options,
+            cores,
+            tools,
+            origin,
+            nginx,
+            subject,
+            trust,
+            results,
+            folder,
+            _folder: temporary,
+        })
+    }
+
+    /// Where raw figures go.
+    pub(crate) fn results(&self) -> &Path {
+        &self.results
+    }
+
+    /// The gateway whose public door is plain.
+    pub(crate) fn gateway(&self) -> anyhow::Result<&Gateway> {
+        match &self.subject {
+            Subject::Gateway { plain, .. } => Ok(plain),
+            Subject::Calibration(_) => bail!("there is no gateway while nginx is calibrated"),
+        }
+    }
+
+    /// Whom to load, and where.
+    pub(crate) fn subject(&self, over_tls: bool) -> (&Server, SocketAddr) {
+        match &self.subject {
+            Subject::Gateway { tls, .. } if over_tls => (tls.server(), tls.public()),
+            Subject::Gateway { plain, .. } => (plain.server(), plain.public()),
+            Subject::Calibration(nginx) if over_tls => (nginx.server(), nginx.tls()),
+            Subject::Calibration(nginx) => (nginx.server(), nginx.sendfile()),
+        }
+    }
+
+    /// Asks the subject once.
+    pub(crate) fn fetch(&self, over_tls: bool, request: &Request) -> anyhow::Result<Answer> {
+        let (_, address) = self.subject(over_tls);
+        if over_tls {
+            fetch_over_tls(address, request, &self.trust)
+        } else {
+            fetch(address, request)
+        }
+    }
+
+    /// How the subject is asked.
+    pub(crate) fn ask(&self, resource: Resource) -> anyhow::Result<Request> {
+        match &self.subject {
+            Subject::Gateway { .. } => resource.ask_gateway(self),
+            Subject::Calibration(_) => Ok(resource.ask_nginx()),
+        }
+    }
+
+    /// A further gateway, with data of its own.
+    pub(crate) fn launch(&self, name: &str) -> Launch {
+        Launch::new(&self.folder.join(name), self.origin.address(), self.cores)
+    }
+}
+
+/// Every round of a cold file needs one nobody had before.
+fn cold_files(options: &Options) -> usize {
+    let wanted = Scenario::all()
+        .into_iter()
+        .filter(|scenario| match scenario {
+            Scenario::ColdFile { .. } => options.wants(scenario),
+            Scenario::Hot(_)
+            | Scenario::Policy
+            | Scenario::Paced
+            | Scenario::ColdPage
+            | Scenario::Memory
+            | Scenario::Start
+            | Scenario::Closure => false,
+        });
+    wanted.count() * options.rounds
+}
+
+/// A certificate for loopback on P-256, as public authorities issue them, and a client's trust in it.
+fn certify(folder: &Path) -> anyhow::Result<(Certificate, Arc<ClientConfig>)> {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()])?;
+    let certificate = Certificate {
+        cert: folder.join("cert.pem"),
+        key: folder.join("key.pem"),
+    };
+    fs::write(&certificate.cert, made.cert.pem())?;
+    fs::write(&certificate.key, made.signing_key.serialize_pem())?;
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone())?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let client =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let trust = client.with_root_certificates(roots).with_no_client_auth();
+    Ok((certificate, Arc::new(trust)))
+}
+
+/// Puts the files where nginx serves them.
+fn place_files(content: &Content, root: &Path) -> anyhow::Result<()> {
+    for (_, place) in Resource::FILES {
+        let filename = place.trim_start_matches("files/");
+        let parts = content
+            .file(filename)
+            .with_context(|| format!("{filename} is not made"))?;
+        write(&root.join(place), parts)?;
+    }
+    Ok(())
+}
+
+type Pages = Vec<(Page, Vec<u8>)>;
+
+/// Puts the pages where nginx serves them.
+fn place_pages(root: &Path, pages: &Pages) -> anyhow::Result<()> {
+    for (page, body) in pages {
+        let ending = if page.gzip { ".gz" } else { "" };
+        write(&root.join(format!("{}{ending}", page.place())), &[body])?;
+    }
+    Ok(())
+}
+
+/// The pages as the gateway answers them: nginx is to serve the same bytes.
+fn pages_of(gateway: &Gateway) -> anyhow::Result<Pages> {
+    let ask = |page: Page| {
+        let answer = succeed(fetch(gateway.public(), &ask_page(MIRROR, page))?)?;
+        let is_gzip = answer.header("content-encoding") == Some("gzip");
+        if is_gzip != page.gzip {
+            bail!("{page:?} comes with the wrong content-encoding");
+        }
+        Ok((page, answer.body))
+    };
+    Page::all().into_iter().map(ask).collect()
+}
+
+/// The pages as the origin has them, for a comparison without the gateway.
+fn own_pages(content: &Content) -> anyhow::Result<Pages> {
+    let make = |page: Page| {
+        let body = content
+            .page(page.project)
+            .context("a page is not made")?
+            .to_vec();
+        if !page.gzip {
+            return Ok((page, body));
+        }
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(&body)?;
+        Ok((page, encoder.finish()?))
+    };
+    Page::all().into_iter().map(make).collect()
+}
+
+fn write(path: &Path, parts: &[impl AsRef<[u8]>]) -> anyhow::Result<()> {
+    let put = || -> std::io::Result<()> {
+        fs::create_dir_all(path.parent().unwrap_or(path))?;
+        let mut file = fs::File::create(path)?;
+        parts
+            .iter()
+            .try_for_each(|part| file.write_all(part.as_ref()))
+    };
+    put().with_context(|| format!("write {}", path.display()))
+}

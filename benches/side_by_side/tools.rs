@@ -1,0 +1,194 @@
+//! nginx, wrk and uv: those of the machine where it has them, else fetched into `target/tools`.
+//!
+//! Debian's packages are downloaded and unpacked, not installed: no service starts, nothing outside
+//! the checkout changes, and no right beyond that to ask the machine's package mirror is needed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anyhow::{Context as _, bail};
+
+/// What is unpacked: the two programs, and the one library of theirs that is not on every machine.
+const PACKAGES: [&str; 3] = ["nginx", "wrk", "libluajit-5.1-2"];
+
+/// What to do where fetching does not work.
+const ADVICE: &str = "install nginx and wrk so that they are on PATH (their services need not run)";
+
+/// The installer of the closure scenario; the version the tests use.
+const UV: &str = "uv==0.13.8";
+
+/// Where the programs are.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    pub(crate) nginx: PathBuf,
+    pub(crate) wrk: PathBuf,
+    libraries: Option<PathBuf>,
+    folder: PathBuf,
+}
+
+impl Tools {
+    /// Finds or fetches them, and runs each once to be sure.
+    pub(crate) fn find(target: &Path) -> anyhow::Result<Self> {
+        let folder = target.join("tools");
+        let tools = match (on_path("nginx"), on_path("wrk")) {
+            (Some(nginx), Some(wrk)) => Self {
+                nginx,
+                wrk,
+                libraries: None,
+                folder,
+            },
+            (_, _) => Self::unpacked(&folder)?,
+        };
+        tools.nginx_version()?;
+        tools.wrk_runs()?;
+        Ok(tools)
+    }
+
+    fn unpacked(folder: &Path) -> anyhow::Result<Self> {
+        let root = folder.join("debian");
+        let nginx = root.join("usr/sbin/nginx");
+        let wrk = root.join("usr/bin/wrk");
+        if !(nginx.exists() && wrk.exists()) {
+            fetch(&root).context(ADVICE)?;
+        }
+        let libraries = folders(&root.join("usr/lib"))?;
+        let libraries = libraries.into_iter().find(|folder| {
+            folder
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().ends_with("-linux-gnu"))
+        });
+        Ok(Self {
+            nginx,
+            wrk,
+            libraries,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// A command of wrk.
+    pub(crate) fn wrk(&self) -> Command {
+        let mut command = Command::new(&self.wrk);
+        if let Some(libraries) = &self.libraries {
+            command.env("LD_LIBRARY_PATH", libraries);
+        }
+        command
+    }
+
+    /// What nginx calls itself.
+    pub(crate) fn nginx_version(&self) -> anyhow::Result<String> {
+        let output = run(Command::new(&self.nginx).arg("-v")).context(ADVICE)?;
+        let told = String::from_utf8_lossy(&output.stderr);
+        let version = told.trim().rsplit(": ").next().unwrap_or_default();
+        Ok(version.to_owned())
+    }
+
+    fn wrk_runs(&self) -> anyhow::Result<()> {
+        // It ends with 1 after telling its version.
+        let output = self.wrk().arg("-v").output().context(ADVICE)?;
+        let told = [output.stdout, output.stderr].concat();
+        if !String::from_utf8_lossy(&told).contains("wrk") {
+            bail!(
+                "wrk does not run: {}; {ADVICE}",
+                String::from_utf8_lossy(&told).trim()
+            );
+        }
+        Ok(())
+    }
+
+    /// uv: the machine's, else installed with pip's own settings into a venv of its own.
+    pub(crate) fn uv(&self) -> anyhow::Result<PathBuf> {
+        if let Some(uv) = on_path("uv") {
+            return Ok(uv);
+        }
+        let venv = self.folder.join("side-by-side-uv");
+        let uv = venv.join("bin/uv");
+        if uv.exists() {
+            return Ok(uv);
+        }
+        let advice =
+            "the closure scenario needs uv: put it on PATH, or have python3 with venv and pip";
+        run(Command::new("python3").args(["-m", "venv"]).arg(&venv)).context(advice)?;
+        let pip = [
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            UV,
+        ];
+        run(Command::new(venv.join("bin/python")).args(pip)).context(advice)?;
+        Ok(uv)
+    }
+}
+
+/// Downloads and unpacks Debian's packages below `root`.
+fn fetch(root: &Path) -> anyhow::Result<()> {
+    eprintln!("fetching {} into {}", PACKAGES.join(", "), root.display());
+    let packages = root.join("packages");
+    fs::create_dir_all(&packages)?;
+    let download = || {
+        let mut command = Command::new("apt-get");
+        command
+            .arg("download")
+            .args(PACKAGES)
+            .current_dir(&packages);
+        run(&mut command)
+    };
+    if download().is_err() {
+        // Perhaps only the lists of packages are missing, as in a fresh container.
+        run(Command::new("apt-get").arg("update")).context("refresh the lists of packages")?;
+        download()?;
+    }
+    for entry in fs::read_dir(&packages)? {
+        let package = entry?.path();
+        run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(root))?;
+    }
+    Ok(())
+}
+
+/// A command that has to succeed.
+pub(crate) fn run(command: &mut Command) -> anyhow::Result<Output> {
+    let output = command
+        .output()
+        .with_context(|| format!("run {command:?}"))?;
+    if !output.status.success() {
+        let told = String::from_utf8_lossy(&output.stderr);
+        bail!("{command:?} failed ({}): {}", output.status, told.trim());
+    }
+    Ok(output)
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    // Debian keeps nginx where only root's PATH leads.
+    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    folders
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file())
+}
+
+fn folders(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(path).with_context(|| format!("look into {}", path.display()))?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_fails_says_what_it_said() {
+        let error = run(Command::new("sh").args(["-c", "echo no mirror >&2; exit 3"])).unwrap_err();
+        let text = format!("{error:#}");
+        assert!(text.contains("no mirror") && text.contains("sh"), "{text}");
+        assert!(run(&mut Command::new("/nonexistent/program")).is_err());
+    }
+}

@@ -1,0 +1,100 @@
+//! A new data directory with the user root and, if wanted, the mirror root/pypi in its records: what
+//! `devpi-init` makes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use super::Environment;
+use super::accounts;
+use super::accounts::AccountOptions;
+use crate::clock::Clock;
+use crate::config::Overrides;
+use crate::config::PoliciesPath;
+use crate::config::discover;
+use crate::config::load;
+use crate::db::Cause;
+use crate::db::Db;
+use crate::db::NewIndex;
+use crate::db::Sqlite;
+use crate::gateway::account::ROOT;
+use crate::gateway::devpi::IndexSettings;
+use crate::model::IndexName;
+
+/// The file of the records below the data directory.
+pub(super) const RECORDS: &str = "records.sqlite";
+
+/// Makes a data directory.
+///
+/// # Errors
+/// When there is one already, or it cannot be written, or nobody knows what root/pypi mirrors.
+pub fn initialise(
+    folder: &Path,
+    options: &AccountOptions,
+    root_password: &str,
+    wants_mirror: bool,
+    env: Environment,
+) -> anyhow::Result<()> {
+    let records = folder.join(RECORDS);
+    if records.exists() {
+        anyhow::bail!(
+            "{} holds data already; choose another --serverdir",
+            folder.display()
+        );
+    }
+    let url = if wants_mirror {
+        Some(upstream(folder, env)?)
+    } else {
+        None
+    };
+    std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    let work = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let now = Clock::system().now();
+    let records: Arc<dyn Db> = Arc::new(work.block_on(Sqlite::open(&records, now))?);
+    accounts::open(&work, &records, options, root_password, now)?;
+    if let Some(url) = url {
+        let name = IndexName::parse("root/pypi").expect("it is a name");
+        let keys =
+            json!({ "type": "mirror", "volatile": false, "title": "PyPI", "mirror_url": url });
+        let keys = keys.as_object().cloned().unwrap_or_default();
+        let settings = IndexSettings::create(&name, &keys, &|_| true)?;
+        let (config, volatile) = (settings.to_json(), settings.volatile());
+        let cause = Cause {
+            who: Some(ROOT.to_owned()),
+            at: now,
+        };
+        work.block_on(records.create_index(
+            &cause,
+            &NewIndex {
+                name,
+                config,
+                volatile,
+            },
+        ))?;
+    }
+    Ok(())
+}
+
+/// What pip on this machine uses, its login included: the records keep what the mirror asks with.
+fn upstream(folder: &Path, env: Environment) -> anyhow::Result<String> {
+    let overrides = Overrides {
+        data: Some(folder.to_owned()),
+        ..Overrides::default()
+    };
+    let nowhere = PoliciesPath::Default {
+        folder: folder.to_owned(),
+    };
+    let loaded = load(&nowhere, &overrides, &env)?;
+    let found = discover(&loaded.config, &env).map_err(|fault| anyhow::anyhow!("{fault}"))?;
+    let mut url = found.url;
+    if let Some(login) = &found.login {
+        // These fail only for a URL without a host, and pip's has one.
+        let _ = url.set_username(&login.user);
+        let _ = url.set_password(Some(login.password.expose()));
+    }
+    Ok(url.to_string())
+}

@@ -1,0 +1,166 @@
+//! Tells the service manager how the start, reloads and the stop go: sd_notify(3), without a library.
+//!
+//! One datagram for each change of state, to the socket that `NOTIFY_SOCKET` names; without it nothing
+//! is sent. A message that is lost never stops the server: the manager has timeouts of its own.
+//!
+//! After an upgrade the new process says that it is the main one now. The old one leaves without a
+//! word, since the service goes on: only SIGTERM and SIGINT are announced as the end.
+
+use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
+
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+
+/// The line to the service manager, if there is one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Notify(Option<Arc<Line>>);
+
+#[derive(Debug)]
+struct Line {
+    socket: UnixDatagram,
+    manager: SocketAddr,
+}
+
+impl Notify {
+    /// Opens the line to the socket of this name: a path, or `@` and an abstract name.
+    ///
+    /// Says so in the log and sends nothing when it cannot be opened.
+    pub(super) fn to(name: Option<&str>) -> Self {
+        let Some(name) = name.filter(|name| !name.is_empty()) else {
+            return Self::default();
+        };
+        match Line::open(name) {
+            Ok(line) => Self(Some(Arc::new(line))),
+            Err(error) => {
+                tracing::warn!(socket = name, %error, "cannot tell the service manager anything");
+                Self::default()
+            }
+        }
+    }
+
+    /// The doors are open. After an upgrade this process is the one to watch.
+    pub(super) fn ready(&self, is_upgrade: bool) {
+        if is_upgrade {
+            self.send(&format!("MAINPID={}\nREADY=1", std::process::id()));
+        } else {
+            self.send("READY=1");
+        }
+    }
+
+    /// The files are being read again; [`Notify::reloaded`] follows, whatever comes of it.
+    pub(super) fn reloading(&self) {
+        self.send("RELOADING=1\nSTATUS=reading the configuration again");
+    }
+
+    /// The files have been read: which generation serves, and whether it came of them.
+    pub(super) fn reloaded(&self, generation: u64, is_new: bool) {
+        let status = if is_new {
+            format!("generation {generation} serves")
+        } else {
+            format!("not reloaded, the log says why; generation {generation} still serves")
+        };
+        self.send(&format!("READY=1\nSTATUS={status}"));
+    }
+
+    /// Waits for the signal that ends the server and says that it does.
+    pub(super) async fn announce_stop(self) {
+        let streams = (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+        );
+        let (Ok(mut terminate), Ok(mut interrupt)) = streams else {
+            return;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        self.send("STOPPING=1\nSTATUS=finishing what is under way");
+    }
+
+    fn send(&self, message: &str) {
+        let Some(line) = &self.0 else { return };
+        // A manager that does not read must not hold the server up: the socket does not block.
+        if let Err(error) = line.socket.send_to_addr(message.as_bytes(), &line.manager) {
+            tracing::warn!(message, %error, "the service manager was not told");
+        }
+    }
+}
+
+impl Line {
+    fn open(name: &str) -> io::Result<Self> {
+        let manager = match name.strip_prefix('@') {
+            Some(abstract_name) => SocketAddr::from_abstract_name(abstract_name)?,
+            None => SocketAddr::from_pathname(name)?,
+        };
+        let socket = UnixDatagram::unbound()?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket, manager })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(manager: &UnixDatagram) -> String {
+        let mut part = [0; 256];
+        manager.set_nonblocking(true).unwrap();
+        let length = manager.recv(&mut part).unwrap();
+        String::from_utf8_lossy(&part[..length]).into_owned()
+    }
+
+    #[test]
+    fn a_manager_hears_each_change_of_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        let notify = Notify::to(path.to_str());
+        let upgraded = format!("MAINPID={}\nREADY=1", std::process::id());
+        let told: [(&dyn Fn(), &str); 5] = [
+            (&|| notify.ready(false), "READY=1"),
+            (&|| notify.ready(true), &upgraded),
+            (
+                &|| notify.reloading(),
+                "RELOADING=1\nSTATUS=reading the configuration again",
+            ),
+            (
+                &|| notify.reloaded(7, true),
+                "READY=1\nSTATUS=generation 7 serves",
+            ),
+            (
+                &|| notify.reloaded(7, false),
+                "READY=1\nSTATUS=not reloaded, the log says why; generation 7 still serves",
+            ),
+        ];
+        for (tell, expected) in told {
+            tell();
+            assert_eq!(heard(&manager), expected);
+        }
+    }
+
+    #[test]
+    fn an_abstract_name_is_a_manager_too() {
+        let name = format!("cheesecloth-notify-test-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        let manager = UnixDatagram::bind_addr(&address).unwrap();
+        Notify::to(Some(&format!("@{name}"))).ready(false);
+        assert_eq!(heard(&manager), "READY=1");
+    }
+
+    #[test]
+    fn without_a_manager_nothing_is_sent_and_nothing_fails() {
+        for name in [None, Some("")] {
+            assert!(Notify::to(name).0.is_none(), "{name:?}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let gone = folder.path().join("gone");
+        Notify::to(gone.to_str()).ready(false);
+        let too_long = "x".repeat(200);
+        assert!(Notify::to(Some(&too_long)).0.is_none());
+    }
+}

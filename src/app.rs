@@ -49,6 +49,7 @@ use crate::telemetry::AuditLog;
 use crate::telemetry::LogFormat;
 use crate::telemetry::Metrics;
 use crate::telemetry::init_logging;
+use crate::upstream::Fleet;
 
 pub use accounts::AccountOptions;
 use doors::Doorway;
@@ -109,7 +110,8 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let accounts = accounts::open(&work, &records, &start.accounts, root_password, clock.now())?;
     let accounts = Arc::new(accounts);
     let stored = Generations::stored(&work.block_on(records.directory())?);
-    let first = generation::Maker::default().make(1, &loaded, &stored)?;
+    let fleet = fleet_of(&loaded.config)?;
+    let first = generation::Maker::before(fleet.clone()).make(1, &loaded, &stored)?;
     let config = loaded.config.clone();
     let shared = Arc::new(Shared::new(Parts {
         clock: clock.clone(),
@@ -158,6 +160,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
         audit: Arc::clone(&audit),
         clock,
         metrics,
+        fleet: fleet.clone(),
     };
     let opened = doorway.open(options, &config, &shared, writer)?;
     for line in &opened.lines {
@@ -176,6 +179,11 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
         accounts,
         opened.server.stop(),
     ));
+    if let Some(fleet) = fleet {
+        // Once before the first request is answered, so that it finds a healthy server.
+        work.block_on(fleet.check());
+        work.spawn(async move { fleet.watch().await });
+    }
     opened.ready.set(true);
     notify.ready(is_upgrade);
     opened.server.run(StopOn::Signals);
@@ -205,7 +213,8 @@ pub fn explain(
     let metrics = Metrics::register(prometheus::Registry::new(), env!("CARGO_PKG_VERSION"))?;
     let records = work.block_on(Sqlite::open(&data.join(initialise::RECORDS), clock.now()))?;
     let stored = Generations::stored(&work.block_on(records.directory())?);
-    let first = generation::Maker::default().make(1, &loaded, &stored)?;
+    let fleet = fleet_of(&loaded.config)?;
+    let first = generation::Maker::before(fleet).make(1, &loaded, &stored)?;
     let shared = Arc::new(Shared::new(Parts {
         clock,
         generation: first.generation,
@@ -239,6 +248,13 @@ fn log_format(config: &Config, is_terminal: bool) -> LogFormat {
         Wanted::Text => LogFormat::Text,
         Wanted::Json => LogFormat::Json,
     }
+}
+
+/// The devpi-servers to stand in front of, if there are any.
+fn fleet_of(config: &Config) -> anyhow::Result<Option<Arc<Fleet>>> {
+    let servers = config.devpi.as_ref().map(|devpi| &devpi.servers);
+    let fleet = servers.map(|servers| Fleet::new(servers)).transpose()?;
+    Ok(fleet.map(Arc::new))
 }
 
 fn audit_log(data: &Path, metrics: &Metrics) -> anyhow::Result<Arc<AuditLog>> {

@@ -7,6 +7,9 @@ use crate::clock::Clock;
 use crate::config;
 use crate::config::Config;
 use crate::config::Listen;
+use crate::gateway::Answer;
+use crate::gateway::Front;
+use crate::gateway::FrontOptions;
 use crate::gateway::Reader;
 use crate::gateway::Shared;
 use crate::gateway::Writer;
@@ -28,6 +31,9 @@ use crate::telemetry::AccessLog;
 use crate::telemetry::AuditLog;
 use crate::telemetry::DoorName;
 use crate::telemetry::Metrics;
+use crate::upstream::Fleet;
+
+use super::generation::upstream_limits;
 
 /// Permission bits of a door on a Unix socket: its user and group, nobody else.
 const SOCKET_MODE: u32 = 0o660;
@@ -38,6 +44,8 @@ pub(super) struct Doorway {
     pub(super) audit: Arc<AuditLog>,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
+    /// The devpi-servers to stand in front of.
+    pub(super) fleet: Option<Arc<Fleet>>,
 }
 
 /// A server with its doors open.
@@ -70,9 +78,9 @@ impl Doorway {
         if let Some(door) =
             options_of(DoorName::Public, &config.listen.public, config, &mut opened)?
         {
-            let reader = Arc::new(Reader::new(Arc::clone(shared)));
-            let app = PublicApp::new(reader, self.recorder(DoorName::Public), door.limits.clone());
             let scheme = scheme(&door);
+            let answer = self.answer(config, shared, scheme);
+            let app = PublicApp::new(answer, self.recorder(DoorName::Public), door.limits.clone());
             let bound = opened.server.add_public(door, app)?;
             opened.announce("public", scheme, &bound);
             opened.advise(scheme, &bound, shared);
@@ -112,6 +120,26 @@ impl Doorway {
             opened.announce("metrics", scheme, &bound);
         }
         Ok(opened)
+    }
+
+    /// Who answers at the public door: the flows, with a fleet behind them where there is one.
+    fn answer(
+        &self,
+        config: &Config,
+        shared: &Arc<Shared>,
+        scheme: &'static str,
+    ) -> Arc<dyn Answer> {
+        let reader = Arc::new(Reader::new(Arc::clone(shared)));
+        let (Some(fleet), Some(devpi)) = (&self.fleet, &config.devpi) else {
+            return reader;
+        };
+        let options = FrontOptions {
+            undeclared: devpi.undeclared,
+            scheme,
+            limits: upstream_limits(&config.limits),
+        };
+        let (shared, fleet) = (Arc::clone(shared), Arc::clone(fleet));
+        Arc::new(Front::new(reader, shared, fleet, options))
     }
 
     fn recorder(&self, door: DoorName) -> Recorder {

@@ -14,9 +14,11 @@ use crate::model::Faults;
 use crate::model::IndexName;
 use crate::policy::Index;
 use crate::policy::IndexDocument;
+use crate::policy::Mirror;
 use crate::policy::Policies;
 use crate::upstream;
 use crate::upstream::Credentials;
+use crate::upstream::Fleet;
 use crate::upstream::Retry;
 use crate::upstream::Upstream;
 
@@ -24,6 +26,8 @@ use crate::upstream::Upstream;
 /// breaker over a reload.
 #[derive(Debug, Default)]
 pub(super) struct Maker {
+    /// For indexes of `type: devpi`; the servers themselves change only with a restart.
+    fleet: Option<Arc<Fleet>>,
     known: HashMap<IndexName, Known>,
 }
 
@@ -41,6 +45,14 @@ pub(super) struct Made {
 }
 
 impl Maker {
+    /// A maker whose generations may have indexes of these servers.
+    pub(super) fn before(fleet: Option<Arc<Fleet>>) -> Self {
+        Self {
+            fleet,
+            ..Self::default()
+        }
+    }
+
     /// Compiles what was read.
     pub(super) fn make(
         mut self,
@@ -116,6 +128,19 @@ impl Maker {
             Some(location) => Fault::at(location, what),
             None => Fault::nowhere(what),
         };
+        if index.mirror().is_some_and(Mirror::is_devpi) {
+            let no_servers = || {
+                let what = format!("{} is of type devpi, and there are no servers", index.name);
+                fault(what).hint("name them: devpi: {servers: [\"http://127.0.0.1:3142\"]}")
+            };
+            let fleet = self.fleet.as_ref().ok_or_else(no_servers)?;
+            let upstream = fleet.upstream(&index.name, upstream_limits(limits));
+            return Ok(Known {
+                url: url.to_owned(),
+                login,
+                upstream: Arc::new(upstream.map_err(|error| fault(error.to_string()))?),
+            });
+        }
         let parsed = Url::parse(url)
             .map_err(|error| fault(format!("mirror_url of {} is no URL: {error}", index.name)))?;
         let settings = upstream::Settings {
@@ -136,7 +161,7 @@ impl Maker {
     }
 }
 
-fn upstream_limits(limits: &Limits) -> upstream::Limits {
+pub(super) fn upstream_limits(limits: &Limits) -> upstream::Limits {
     let ours = upstream::Limits::default();
     upstream::Limits {
         connect_timeout: limits.upstream_connect_timeout(),

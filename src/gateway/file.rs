@@ -12,7 +12,10 @@ use http::header::CONTENT_LENGTH;
 use http::header::CONTENT_RANGE;
 use http::header::CONTENT_TYPE;
 use http::header::ETAG;
+use http::header::IF_MODIFIED_SINCE;
+use http::header::IF_NONE_MATCH;
 use http::header::LAST_MODIFIED;
+use http::header::RANGE;
 use rustix::io::ReadWriteFlags;
 use rustix::io::preadv2;
 
@@ -32,6 +35,7 @@ use super::resolve::Resolution;
 use super::resolve::Resolved;
 use super::source::Patience;
 use super::tickets::Grant;
+use super::tickets::KeptHead;
 use super::tickets::Ticket;
 use crate::model::Filename;
 use crate::model::IndexName;
@@ -93,18 +97,7 @@ impl Shared {
     ) -> Result<Reply, (Arc<Error>, Record)> {
         let ticket = match self.ticket(cx, index, path, is_sidecar).await {
             Ok(ticket) => ticket,
-            Err(error) => {
-                return match self.attachment(ask, index, path, error, record).await {
-                    Err((error, record)) if error.kind == ErrorKind::NotFound => {
-                        match self.silenced(cx, index, path).await {
-                            Ok(Some(denial)) => Ok(self.refuse_file(&denial, ask, record)),
-                            Ok(None) => Err((error, record)),
-                            Err(error) => Err((error, record)),
-                        }
-                    }
-                    answered => answered,
-                };
-            }
+            Err(error) => return self.unlisted(cx, ask, (index, path), error, record).await,
         };
         let grant = match &ticket.outcome {
             Ok(grant) => grant,
@@ -125,11 +118,16 @@ impl Shared {
         match served {
             Ok((content, cache)) => {
                 record.cache = cache;
-                let claims = if is_sidecar {
-                    sidecar_claims(&content)
+                let kept = if is_sidecar {
+                    &ticket.sidecar_head
                 } else {
-                    claims(grant)
+                    &ticket.file_head
                 };
+                let claims = || claims_of(grant, &content, is_sidecar);
+                if let Some(head) = whole_head(ask, &content, kept, claims) {
+                    return Ok(whole_reply(ask, content, head, record));
+                }
+                let claims = claims();
                 Ok(content_reply(ask, content, claims, record))
             }
             Err(error) => Err((error, record)),
@@ -168,6 +166,27 @@ impl Shared {
             }
         }
         Ok(None)
+    }
+
+    /// A path that no page lists: a test result or documentation, or a file of a member that a
+    /// refusal keeps from speaking, which is 403 and never 404.
+    async fn unlisted(
+        self: &Arc<Self>,
+        cx: &Context,
+        ask: &Ask<'_>,
+        (index, path): (&IndexName, &str),
+        error: Arc<Error>,
+        record: Record,
+    ) -> Result<Reply, (Arc<Error>, Record)> {
+        let (error, record) = match self.attachment(ask, index, path, error, record).await {
+            Err((error, record)) if error.kind == ErrorKind::NotFound => (error, record),
+            answered => return answered,
+        };
+        match self.silenced(cx, index, path).await {
+            Ok(Some(denial)) => Ok(self.refuse_file(&denial, ask, record)),
+            Ok(None) => Err((error, record)),
+            Err(error) => Err((error, record)),
+        }
     }
 
     /// What was decided about a file's URL.
@@ -321,6 +340,8 @@ fn ticket(cx: &Context, outcome: Result<Grant, Denial>, valid_until: Timestamp) 
         outcome,
         generation: cx.generation.number,
         valid_until,
+        file_head: KeptHead::new(),
+        sidecar_head: KeptHead::new(),
     }
 }
 
@@ -333,6 +354,55 @@ fn internal(grant: &Grant, error: impl std::error::Error + Send + Sync + 'static
         format!("open {}", grant.file.item().filename),
         error,
     ))
+}
+
+/// The head for whoever asks for the whole without a condition, which is nearly everybody: written
+/// once per ticket.
+fn whole_head(
+    ask: &Ask<'_>,
+    content: &Content,
+    kept: &KeptHead,
+    claims: impl FnOnce() -> Claims,
+) -> Option<Arc<HeaderMap>> {
+    let asks_more = [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE];
+    if asks_more.iter().any(|name| ask.headers.contains_key(name)) {
+        return None;
+    }
+    let length = match content {
+        Content::Memory(small) => small.bytes.len() as u64,
+        Content::Stored(file) => file.len(),
+        Content::Growing(_) => return None,
+    };
+    let (kept_length, head) = kept.get_or_init(|| {
+        let claims = claims();
+        let mut head = file_head(&claims);
+        head.insert(CONTENT_TYPE, HeaderValue::from_static(claims.content_type));
+        head.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        (length, Arc::new(head))
+    });
+    (*kept_length == length).then(|| Arc::clone(head))
+}
+
+fn whole_reply(ask: &Ask<'_>, content: Content, head: Arc<HeaderMap>, record: Record) -> Reply {
+    Reply {
+        status: StatusCode::OK,
+        reason: None,
+        head,
+        body: if ask.head {
+            Body::Empty
+        } else {
+            body(content, 0, None)
+        },
+        record,
+    }
+}
+
+fn claims_of(grant: &Grant, content: &Content, is_sidecar: bool) -> Claims {
+    if is_sidecar {
+        sidecar_claims(content)
+    } else {
+        claims(grant)
+    }
 }
 
 fn claims(grant: &Grant) -> Claims {

@@ -4,6 +4,9 @@
 //! It is good for one generation and until the first source grows stale or a rule changes its mind.
 
 use std::sync::Arc;
+use std::sync::OnceLock;
+
+use http::HeaderMap;
 
 use crate::cache::Weighed;
 use crate::model::File;
@@ -14,8 +17,8 @@ use crate::policy::Allowed;
 use crate::policy::Denial;
 use crate::store::Key;
 
-/// Roughly what a ticket takes in memory, with its key; texts are added.
-const TICKET_BYTES: usize = 800;
+/// Roughly what a ticket takes in memory, with its key and its heads; texts are added.
+const TICKET_BYTES: usize = 2_000;
 
 /// A file's URL: the asked index, and the rest of the path without a sidecar's ending.
 pub(super) type TicketKey = (IndexName, Arc<str>);
@@ -29,7 +32,14 @@ pub(super) struct Ticket {
     pub(super) generation: u64,
     /// Until when that holds.
     pub(super) valid_until: Timestamp,
+    /// The head of the whole file, once it was asked for.
+    pub(super) file_head: KeptHead,
+    /// The same of its sidecar.
+    pub(super) sidecar_head: KeptHead,
 }
+
+/// A head and the length of the content that it tells of.
+pub(super) type KeptHead = OnceLock<(u64, Arc<HeaderMap>)>;
 
 /// The right to a file, and who keeps its bytes.
 #[derive(Debug, Clone)]

@@ -8,7 +8,8 @@ use std::time::Duration;
 use axum::body::{Body, BodyDataStream};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
-use http::StatusCode;
+use http::header::EXPECT;
+use http::{HeaderMap, StatusCode};
 use tokio::time::{Sleep, sleep, timeout};
 
 use crate::gateway::Refusal;
@@ -19,6 +20,8 @@ pub(super) struct Incoming {
     /// How long a client may send nothing.
     patience: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
+    /// The client waits to be asked for it (`Expect: 100-continue`): reading is asking.
+    is_held_back: bool,
 }
 
 /// Why a body did not come.
@@ -50,11 +53,13 @@ impl IncomingError {
 }
 
 impl Incoming {
-    pub(super) fn new(body: Body, patience: Duration) -> Self {
+    pub(super) fn new(body: Body, headers: &HeaderMap, patience: Duration) -> Self {
+        let is_held_back = headers.contains_key(EXPECT);
         Self {
             stream: body.into_data_stream(),
             patience,
             waiting: None,
+            is_held_back,
         }
     }
 
@@ -75,6 +80,7 @@ impl Stream for Incoming {
     type Item = Result<Bytes, IncomingError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.is_held_back = false;
         if let Poll::Ready(next) = self.stream.poll_next_unpin(context) {
             self.waiting = None;
             return Poll::Ready(next.map(|piece| piece.map_err(IncomingError::Broken)));
@@ -93,6 +99,9 @@ impl Stream for Incoming {
 /// Reads away what nobody wants, so that the client is done sending when it looks for the answer;
 /// not for ever.
 pub(super) async fn drain(body: &mut Incoming, bytes_max: usize, at_most: Duration) {
+    if body.is_held_back {
+        return;
+    }
     let draining = async {
         let mut bytes = 0;
         while let Some(Ok(piece)) = body.next().await {
@@ -114,7 +123,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_whole_up_to_its_limit() {
-        let body = |text: &'static str| Incoming::new(Body::from(text), MINUTE);
+        let body = |text: &'static str| Incoming::new(Body::from(text), &HeaderMap::new(), MINUTE);
         assert_eq!(body("abc").whole(3).await.unwrap(), "abc");
         assert!(matches!(
             body("abcd").whole(3).await,
@@ -126,7 +135,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_does_not_come_is_given_up() {
         let never = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
-        let mut body = Incoming::new(Body::from_stream(never), MINUTE);
+        let mut body = Incoming::new(Body::from_stream(never), &HeaderMap::new(), MINUTE);
         assert!(matches!(body.whole(1).await, Err(IncomingError::Slow)));
     }
 
@@ -134,7 +143,7 @@ mod tests {
     async fn draining_stops_at_its_limit() {
         let pieces = (0..10).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(b"0123456789")));
         let stream = futures_util::stream::iter(pieces);
-        let mut body = Incoming::new(Body::from_stream(stream), MINUTE);
+        let mut body = Incoming::new(Body::from_stream(stream), &HeaderMap::new(), MINUTE);
         drain(&mut body, 25, MINUTE).await;
         assert_eq!(body.whole(1000).await.unwrap().len(), 70);
     }

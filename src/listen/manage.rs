@@ -84,7 +84,7 @@ async fn answer(
     let started = door.recorder.start();
     let (head, body) = request.into_parts();
     let id = door.ids.of(&head.headers);
-    let incoming = Incoming::new(body, door.options.limits.idle_timeout);
+    let incoming = Incoming::new(body, &head.headers, door.options.limits.idle_timeout);
     let outcome = door.outcome(&head, client, &id, incoming).await;
     let mut reply = outcome.unwrap_or_else(|refusal| refusal.into_reply(&head.headers));
     Arc::make_mut(&mut reply.head).extend(door.writer.api_headers().await);

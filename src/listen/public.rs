@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::{Method, StatusCode};
+use pingora::modules::http::HttpModules;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -129,6 +130,10 @@ impl ProxyHttp for PublicApp {
             watch: None,
         }
     }
+
+    /// None: pages are compressed once, and a module that compresses nothing still costs each request
+    /// (prototype-numbers.md §1).
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn request_filter(
         &self,

@@ -20,6 +20,14 @@ const MIRROR_CACHE_EXPIRY: Duration = Duration::from_mins(30);
 /// How long a project that vanished upstream keeps its files (product.md §13).
 const KEEP_LAST_GOOD: Duration = Duration::from_hours(7 * 24);
 
+/// `mirror_url` of `type: devpi`: the index of that name on the servers that `devpi:` names. No URL that
+/// can be written in a file.
+const DEVPI_URL: &str = "devpi:";
+
+/// How long a page of a devpi-server is fresh: after that it is judged by devpi's serial, which costs
+/// no page, so that what was uploaded is listed at once.
+const DEVPI_CACHE_EXPIRY: Duration = Duration::from_millis(500);
+
 /// The mirror that `devpi-init` makes; the only index that is not volatile by default.
 const BUILT_IN_MIRROR: &str = "root/pypi";
 
@@ -243,7 +251,29 @@ impl MirrorWhitelist {
     }
 }
 
+impl MirrorDocument {
+    /// An index of the servers that `devpi:` names. What was deleted there is gone here as well.
+    #[must_use]
+    pub fn of_devpi(location: Location) -> Self {
+        Self {
+            mirror_url: Some(Placed {
+                value: DEVPI_URL.to_owned(),
+                location,
+            }),
+            mirror_cache_expiry: Some(DEVPI_CACHE_EXPIRY),
+            keep_last_good: Some(Duration::ZERO),
+            ..Self::default()
+        }
+    }
+}
+
 impl Mirror {
+    /// Whether its upstream is the index of the same name on the servers that `devpi:` names.
+    #[must_use]
+    pub fn is_devpi(&self) -> bool {
+        self.mirror_url.as_deref() == Some(DEVPI_URL)
+    }
+
     fn new(document: &MirrorDocument) -> Self {
         Self {
             mirror_url: document.mirror_url.as_ref().map(|url| url.value.clone()),

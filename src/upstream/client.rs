@@ -13,7 +13,7 @@ use url::Url;
 
 use super::exchange::Breakers;
 use super::hosts::Hosts;
-use super::{Limits, words};
+use super::{Fleet, Limits, words};
 use crate::model::IndexName;
 
 /// What this gateway calls itself to upstreams.
@@ -125,6 +125,8 @@ pub struct Upstream {
     pub(super) pages: Client,
     pub(super) files: Client,
     pub(super) breakers: Breakers,
+    /// Devpi-servers among which each request finds its own, instead of the URL's host.
+    pub(super) fleet: Option<Arc<Fleet>>,
 }
 
 impl Upstream {
@@ -171,7 +173,17 @@ impl Upstream {
             url,
             limits,
             hosts,
+            fleet: None,
         })
+    }
+
+    /// The same upstream, asked through a fleet whose URL its own begins with.
+    #[must_use]
+    pub fn through(self, fleet: Arc<Fleet>) -> Self {
+        Self {
+            fleet: Some(fleet),
+            ..self
+        }
     }
 
     /// The mirror's name.

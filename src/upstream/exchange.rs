@@ -8,13 +8,15 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use reqwest::{Client, Response};
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
 use super::client::Credentials;
-use super::{Again, Breaker, Limits, Permit, Upstream, UpstreamError, retry, words};
+use super::{
+    Again, Breaker, Fleet, FleetError, Limits, Permit, Upstream, UpstreamError, retry, words,
+};
 use crate::model::IndexName;
 
 /// Most of a refusal's body that is read for its words, in bytes.
@@ -57,6 +59,10 @@ impl Upstream {
         url: &Url,
         work: impl Future<Output = Result<T, UpstreamError>>,
     ) -> Result<T, UpstreamError> {
+        if self.fleet.is_some() {
+            // A fleet leaves its failing servers alone by itself, and learns when they are back.
+            return work.await;
+        }
         let origin = url.origin().ascii_serialization();
         match self.breakers.allow(&origin, Instant::now()) {
             Permit::Send | Permit::Probe => {}
@@ -105,14 +111,20 @@ impl Upstream {
             self.hosts
                 .refuse(&url)
                 .map_err(|reason| self.broken(reason))?;
-            let mut request = question.client.get(url.clone());
-            request = request.headers(question.headers.clone());
-            if let Some(credentials) = credentials {
-                request = credentials.apply(request);
-            }
-            let response = match request.send().await {
-                Ok(response) => response,
-                Err(error) => return Err(self.unanswered(error, question.read_timeout)),
+            let response = match self.fleet_for(&url) {
+                Some(fleet) => {
+                    let sent = fleet.send(&Method::GET, &url, &question.headers).await;
+                    sent.map_err(|error| self.deserted(&error))?
+                }
+                None => {
+                    let mut request = question.client.get(url.clone());
+                    request = request.headers(question.headers.clone());
+                    if let Some(credentials) = credentials {
+                        request = credentials.apply(request);
+                    }
+                    let sent = request.send().await;
+                    sent.map_err(|error| self.unanswered(error, question.read_timeout))?
+                }
             };
             let Some(next) = redirect(&response, &url) else {
                 let response = self.settle(response).await?;
@@ -126,6 +138,27 @@ impl Upstream {
         }
         let max = self.limits.redirects_max;
         Err(self.broken(format!("more than {max} redirects")))
+    }
+
+    /// The fleet, for what is below its URL; what devpi redirects to elsewhere is asked there.
+    fn fleet_for(&self, url: &Url) -> Option<&Fleet> {
+        let fleet = self.fleet.as_deref()?;
+        url.as_str()
+            .starts_with(fleet.url().as_str())
+            .then_some(fleet)
+    }
+
+    /// No server of the fleet answered.
+    fn deserted(&self, error: &FleetError) -> Failure {
+        let error = UpstreamError::Unavailable {
+            index: self.name.clone(),
+            reason: error.to_string(),
+            retry_after: None,
+        };
+        Failure {
+            error,
+            again: Again::Soon,
+        }
     }
 
     /// Who to be at this URL: whom the link itself names, the mirror's user on its own origin, nobody

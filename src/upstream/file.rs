@@ -111,6 +111,9 @@ impl Upstream {
             headers,
         };
         let Answer { response, url } = self.guarded(url, self.ask(&question)).await?;
+        if let Some(fleet) = &self.fleet {
+            self.refuse_partial(fleet, response.status(), false)?;
+        }
         let broken = |reason| UpstreamError::Broken {
             index: self.name.clone(),
             reason,

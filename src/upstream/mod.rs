@@ -11,6 +11,7 @@ mod client;
 mod error;
 mod exchange;
 mod file;
+mod fleet;
 mod hosts;
 mod limits;
 mod metadata;
@@ -26,6 +27,7 @@ pub use client::{
 };
 pub use error::UpstreamError;
 pub use file::{ByteRange, FileAnswer, Part, UpstreamFile};
+pub use fleet::{Fleet, FleetAnswer, FleetError, InvalidFleet, InvalidStatus, Role, Status};
 pub use limits::Limits;
 pub use metadata::WheelMetadata;
 pub use page::{Page, PageAnswer, Validators};

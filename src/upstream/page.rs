@@ -14,7 +14,7 @@ use url::Url;
 
 use super::client::text_of;
 use super::exchange::{Answer, Question, interrupted};
-use super::{METADATA_BYTES_MAX, Upstream, UpstreamError};
+use super::{Fleet, METADATA_BYTES_MAX, Upstream, UpstreamError};
 use crate::model::ProjectName;
 
 /// JSON before HTML, as pip asks (index-api.md §3). What comes is decided by the answer's own type.
@@ -149,7 +149,14 @@ impl Upstream {
         bound: &Bound,
         mut keep: impl FnMut(&[u8]) -> std::io::Result<()>,
     ) -> Result<PageAnswer<()>, UpstreamError> {
-        let headers = request_head(accept, validators);
+        if let (Some(fleet), Some(tag)) =
+            (&self.fleet, validators.and_then(|own| own.etag.as_deref()))
+            && fleet.still_holds(tag).await
+        {
+            return Ok(PageAnswer::NotModified { max_age: None });
+        }
+        // The tag is the fleet's own; devpi knows none.
+        let headers = request_head(accept, validators.filter(|_| self.fleet.is_none()));
         let is_conditional = headers.len() > 1;
         let question = Question {
             client: &self.pages,
@@ -159,6 +166,9 @@ impl Upstream {
         };
         let work = async {
             let Answer { mut response, url } = self.ask(&question).await?;
+            if let Some(fleet) = &self.fleet {
+                self.refuse_partial(fleet, response.status(), validators.is_some())?;
+            }
             let max_age = max_age(response.headers());
             match response.status() {
                 StatusCode::NOT_FOUND | StatusCode::GONE => Ok(PageAnswer::NotFound),
@@ -167,7 +177,11 @@ impl Upstream {
                 }
                 StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION => {
                     self.read(&mut response, bound, &mut keep).await?;
-                    Ok(PageAnswer::Found(page(response.headers(), url, max_age)))
+                    let mut page = page(response.headers(), url, max_age);
+                    if let Some(fleet) = &self.fleet {
+                        page.validators.etag = fleet.tag(response.headers());
+                    }
+                    Ok(PageAnswer::Found(page))
                 }
                 other => Err(UpstreamError::Broken {
                     index: self.name.clone(),
@@ -185,6 +199,26 @@ impl Upstream {
             })
         };
         self.guarded(url, timed).await
+    }
+
+    /// A replica without its primary leaves out of its pages what only the primary could fetch, and
+    /// says 404 of what it has never seen: neither replaces a page that is held, and the second is
+    /// never believed.
+    pub(super) fn refuse_partial(
+        &self,
+        fleet: &Fleet,
+        status: StatusCode,
+        is_held: bool,
+    ) -> Result<(), UpstreamError> {
+        let is_absent = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+        if !fleet.lacks_primary() || !(is_held || is_absent) {
+            return Ok(());
+        }
+        Err(UpstreamError::Unavailable {
+            index: self.name.clone(),
+            reason: "the primary devpi-server cannot be asked".to_owned(),
+            retry_after: None,
+        })
     }
 
     /// Reads a body within its bound, counting what comes out of the decompressor.

@@ -6,10 +6,13 @@
 )]
 
 mod crash;
+mod deploy;
+mod deployments;
 mod devpi_suite;
 mod doors;
 mod explain;
 mod files;
+mod front;
 mod installers;
 mod law;
 mod pages;

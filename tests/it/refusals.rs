@@ -72,7 +72,12 @@ fn choice(tool: Tool, index: &str) -> String {
                 "\"",
             )
         }
-        Tool::Poetry => {
+        Tool::Poetry
+        | Tool::Devpi
+        | Tool::Twine
+        | Tool::Flit
+        | Tool::DevpiSuite
+        | Tool::DevpiServer => {
             client.write("pyproject.toml", &poetry_project(index, "sieve = \"*\""));
             client.run(&["lock"]).succeeds();
             (
@@ -80,6 +85,9 @@ fn choice(tool: Tool, index: &str) -> String {
                 "name = \"sieve\"\nversion = \"",
                 "\"",
             )
+        }
+        Tool::Devpi | Tool::Twine | Tool::Flit | Tool::DevpiSuite => {
+            panic!("{} chooses no versions", tool.name())
         }
     };
     let version = written

@@ -139,7 +139,9 @@ impl Refusal {
         if let Some(wait) = self.retry_after {
             head.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         }
-        let reason = Some(reason_phrase(&self.message).into());
+        // Who reads these shows the message beside the status line: once is enough.
+        let is_said_in_body = self.style == Style::Api;
+        let reason = (!is_said_in_body).then(|| reason_phrase(&self.message).into());
         let record = Record {
             route: Route::Manage,
             ..Record::default()
@@ -237,19 +239,16 @@ pub(super) fn answered(answer: &Answer) -> Reply {
     if let Some(wait) = answer.retry_after {
         head.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
     }
-    let is_refused = answer.status.is_client_error() || answer.status.is_server_error();
-    let words = answer.body["message"].as_str().filter(|_| is_refused);
     if answer.status == StatusCode::UNAUTHORIZED {
         head.insert(WWW_AUTHENTICATE, CHALLENGE);
     }
-    let reason = words.map(|words| reason_phrase(words).into());
     let record = Record {
         route: Route::Manage,
         ..Record::default()
     };
     Reply {
         status: answer.status,
-        reason,
+        reason: None,
         head: Arc::new(head),
         body: Body::Bytes(body),
         record,

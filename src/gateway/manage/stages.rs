@@ -63,7 +63,11 @@ impl Writer {
             return Ok(index);
         }
         match caller.principal.name() {
-            None => Err(caller.must_log_in("no permission to submit: say who you are")),
+            None => Err(caller.must_log_in(if caller.was_refused {
+                "no permission to submit: the user or the password is wrong"
+            } else {
+                "no permission to submit: say who you are"
+            })),
             Some(_) => Err(Refusal::exception(
                 StatusCode::FORBIDDEN,
                 "no permission to submit",

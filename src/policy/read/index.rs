@@ -10,6 +10,7 @@ use super::tree::Entry;
 use super::words::{HttpUrl, Principal};
 use crate::model::Fault;
 use crate::model::IndexName;
+use crate::model::Location;
 use crate::policy::{
     IndexDocument, IndexKindDocument, MirrorDocument, NamePattern, Placed, Quarantined,
     SecretSource, StageDocument, TextFile, Undated, WhitelistInheritance, WhitelistName,
@@ -20,26 +21,35 @@ pub(super) const INDEX: Shape = Shape::Variants(&VARIANTS);
 
 pub(super) static VARIANTS: Variants = Variants {
     key: "type",
-    tables: &[("stage", &[COMMON, STAGE]), ("mirror", &[COMMON, MIRROR])],
+    tables: &[
+        ("stage", &[COMMON, STAGE]),
+        ("mirror", &[COMMON, MIRROR]),
+        ("devpi", &[COMMON, DEVPI]),
+    ],
 };
 
-/// The two words of `type`.
+/// The words of `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum IndexType {
     Stage,
     Mirror,
+    Devpi,
 }
 
 impl Choice for IndexType {
     fn all() -> Vec<(&'static str, Self)> {
-        vec![("stage", Self::Stage), ("mirror", Self::Mirror)]
+        vec![
+            ("stage", Self::Stage),
+            ("mirror", Self::Mirror),
+            ("devpi", Self::Devpi),
+        ]
     }
 }
 
 #[rustfmt::skip] // a table reads by rows
 const COMMON: &[Key] = &[
     key("type", one::<IndexType>(), "stage",
-        "whether it takes uploads (stage) or has an upstream (mirror)"),
+        "whether it takes uploads (stage), has an upstream (mirror) or is one of the devpi servers'"),
     key("title", one::<String>(), "", "a line about it, for people"),
     key("volatile", one::<bool>(), "true",
         "whether files may be overwritten and removed; a mirror's default is false"),
@@ -91,6 +101,17 @@ const MIRROR: &[Key] = &[
     key("password_file", one::<PathBuf>(), "", "the file that holds the password"),
 ];
 
+/// What of a mirror's keys makes sense where the upstream is given.
+#[rustfmt::skip] // a table reads by rows
+const DEVPI: &[Key] = &[
+    key("undated", one::<Undated>(), "deny",
+        "what a rule about age makes of a file without an upload-time; devpi tells none"),
+    key("optional", one::<bool>(), "false",
+        "left out of a stack when it cannot be asked, instead of answering 503"),
+    key("verify", one::<Verify>(), "while-serving",
+        "whether the first client waits until a file's digest holds"),
+];
+
 /// Reads one entry of `indexes:`.
 pub(super) fn read(
     entry: &Entry,
@@ -113,6 +134,10 @@ pub(super) fn read(
     let kind = match fields.one("type", notes).unwrap_or(IndexType::Stage) {
         IndexType::Stage => IndexKindDocument::Stage(read_stage(&fields, notes)),
         IndexType::Mirror => IndexKindDocument::Mirror(read_mirror(&fields, notes)),
+        IndexType::Devpi => {
+            let place = entry.location.clone();
+            IndexKindDocument::Mirror(read_devpi(&fields, place, notes))
+        }
     };
     let owns = fields.many("owns", notes).unwrap_or_default();
     let whitelist = fields.many("whitelist", notes);
@@ -193,6 +218,16 @@ fn read_mirror(fields: &Fields<'_>, notes: &mut Notes) -> MirrorDocument {
         verify_before_serving: verify == Verify::BeforeServing,
         username: fields.one("username", notes),
         password: read_password(fields, notes),
+    }
+}
+
+fn read_devpi(fields: &Fields<'_>, place: Location, notes: &mut Notes) -> MirrorDocument {
+    let verify = fields.one("verify", notes).unwrap_or(Verify::WhileServing);
+    MirrorDocument {
+        undated: fields.one("undated", notes).unwrap_or_default(),
+        optional: fields.one("optional", notes).unwrap_or(false),
+        verify_before_serving: verify == Verify::BeforeServing,
+        ..MirrorDocument::of_devpi(place)
     }
 }
 

@@ -115,7 +115,14 @@ impl Client {
         let install: &[&str] = match self.tool {
             Tool::Pip => &["install", "--no-compile"],
             Tool::Uv => &["pip", "install"],
-            Tool::Poetry => panic!("poetry has no install of single requirements"),
+            Tool::Poetry
+            | Tool::Devpi
+            | Tool::Twine
+            | Tool::Flit
+            | Tool::DevpiSuite
+            | Tool::DevpiServer => {
+                panic!("{} has no install of single requirements", self.tool.name())
+            }
         };
         let place = ["--target", "out", "--index-url", index];
         self.run(&[install, &place, requirements].concat())
@@ -168,6 +175,10 @@ impl Client {
                     .env("POETRY_KEYRING_ENABLED", "false");
                 command.env("POETRY_VIRTUALENVS_CREATE", "false");
             }
+            Tool::Devpi => {
+                command.env("DEVPI_CLIENTDIR", home.join("devpi"));
+            }
+            Tool::Twine | Tool::Flit | Tool::DevpiSuite | Tool::DevpiServer => {}
         }
         command.envs(self.own.iter().map(|(name, value)| (name, value)));
         command

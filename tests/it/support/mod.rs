@@ -6,10 +6,11 @@
 //! go on, and the journal can be awaited.
 
 mod answer;
-mod ask;
+pub(crate) mod ask;
 mod behaviour;
 mod client;
 mod content;
+mod devpi;
 mod devpi_server;
 mod fake_index;
 mod fault;
@@ -22,8 +23,10 @@ mod tools;
 mod web;
 mod wheel;
 
+pub(crate) use ask::get;
 pub(crate) use client::{Client, poetry_project};
 pub(crate) use content::Content;
+pub(crate) use devpi::Devpi;
 pub(crate) use devpi_server::DevpiServer;
 pub(crate) use fake_index::{Canned, FakeIndex, Setup};
 pub(crate) use fault::{Fault, Gate};

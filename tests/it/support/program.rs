@@ -264,10 +264,11 @@ impl Program {
         });
         let deadline = Instant::now() + START;
         let mut doors: [Option<String>; 3] = Default::default();
-        while doors.iter().any(Option::is_none) {
+        // Nobody here asks the management door.
+        while doors[0].is_none() || doors[2].is_none() {
             let left = deadline.saturating_duration_since(Instant::now());
             let line = lines.recv_timeout(left).unwrap_or_else(|reason| {
-                panic!("the program has not named all of {DOORS:?}: {reason}; so far {doors:?}")
+                panic!("the program has not named its doors: {reason}; so far {doors:?}")
             });
             let (door, url) = line.split_once(' ').unwrap_or_default();
             if let Some(at) = DOORS.iter().position(|known| *known == door) {

@@ -23,9 +23,10 @@ pub(crate) enum Tool {
     Devpi,
     Twine,
     Flit,
-    Hatch,
     /// A Python that has devpi's own test suite.
     DevpiSuite,
+    /// The real server, out of the same environment.
+    DevpiServer,
 }
 
 impl Tool {
@@ -38,8 +39,7 @@ impl Tool {
             Self::Devpi => "devpi-client==7.3.0",
             Self::Twine => "twine==7.0.0",
             Self::Flit => "flit==4.2.0",
-            Self::Hatch => "hatch",
-            Self::DevpiSuite => "devpi-server==6.20.3",
+            Self::DevpiSuite | Self::DevpiServer => "devpi-server==6.20.3",
         }
     }
 
@@ -47,20 +47,20 @@ impl Tool {
     const fn companions(self) -> &'static [&'static str] {
         match self {
             Self::Pip | Self::Uv | Self::Poetry | Self::Devpi | Self::Twine | Self::Flit => &[],
-            Self::Hatch => &[],
             // The suite's own needs, which the server's wheel does not name.
-            Self::DevpiSuite => &["beautifulsoup4", "py", "pytest", "requests", "webtest"],
+            Self::DevpiSuite | Self::DevpiServer => {
+                &["beautifulsoup4", "py", "pytest", "requests", "webtest"]
+            }
         }
     }
 
     /// Its command.
     fn command(self) -> &'static str {
         match self {
-            Self::Pip | Self::Uv | Self::Poetry | Self::Twine | Self::Flit | Self::Hatch => {
-                self.name()
-            }
+            Self::Pip | Self::Uv | Self::Poetry | Self::Twine | Self::Flit => self.name(),
             Self::Devpi => "devpi",
             Self::DevpiSuite => "python",
+            Self::DevpiServer => "devpi-server",
         }
     }
 

@@ -1,0 +1,127 @@
+//! The fleet's indexes that no file declares: each a mirror of its own, without rules.
+//!
+//! Such a mirror is made when its index is first asked for and devpi has it. It is not part of the
+//! policies, so it gets a generation of its own, which the flows take like any other.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use http::HeaderMap;
+use http::HeaderValue;
+use http::Method;
+use http::StatusCode;
+use http::header::ACCEPT;
+
+use crate::gateway::context::Generation;
+use crate::model::IndexName;
+use crate::model::Location;
+use crate::policy::IndexDocument;
+use crate::policy::IndexKindDocument;
+use crate::policy::MirrorDocument;
+use crate::policy::Placed;
+use crate::policy::Policies;
+use crate::policy::Undated;
+use crate::upstream::Fleet;
+use crate::upstream::Limits;
+
+/// Most indexes that are remembered; more than any devpi in the field has. Beyond it all are forgotten
+/// and made again as they are asked for: what they cache is not kept here.
+const INDEXES_MAX: usize = 4096;
+
+/// Generations of declared indexes count from 1, so nothing rendered for one is ever taken for the
+/// other's.
+const UNDECLARED: u64 = 0;
+
+/// The undeclared indexes that were asked for.
+#[derive(Debug)]
+pub(super) struct Indexes {
+    fleet: Arc<Fleet>,
+    limits: Limits,
+    known: Mutex<HashMap<IndexName, Arc<Generation>>>,
+}
+
+impl Indexes {
+    pub(super) fn new(fleet: Arc<Fleet>, limits: Limits) -> Self {
+        Self {
+            fleet,
+            limits,
+            known: Mutex::default(),
+        }
+    }
+
+    /// The generation of one index; nothing when devpi says that it has no such index. When nobody can
+    /// say, it may be one whose pages and files are held, so it is tried.
+    pub(super) async fn generation(&self, index: &IndexName) -> Option<Arc<Generation>> {
+        let known = self
+            .known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(index)
+            .cloned();
+        if known.is_some() {
+            return known;
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let asked = format!("/{index}?no_projects=");
+        let answer = self.fleet.read(&Method::GET, &asked, &headers).await;
+        if answer.is_ok_and(|answer| answer.status() == StatusCode::NOT_FOUND) {
+            return None;
+        }
+        let made = Arc::new(self.make(index)?);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= INDEXES_MAX {
+            known.clear();
+        }
+        known.insert(index.clone(), Arc::clone(&made));
+        Some(made)
+    }
+
+    fn make(&self, index: &IndexName) -> Option<Generation> {
+        let policies = Policies::compile(&[], &[document(index)]);
+        let upstream = self.fleet.upstream(index, self.limits.clone());
+        match (policies, upstream) {
+            (Ok(policies), Ok(upstream)) => Some(Generation {
+                number: UNDECLARED,
+                policies,
+                upstreams: HashMap::from([(index.clone(), Arc::new(upstream))]),
+            }),
+            (Err(faults), _) => {
+                tracing::error!(%index, %faults, "an index of devpi cannot be mirrored");
+                None
+            }
+            (_, Err(error)) => {
+                tracing::error!(%index, %error, "an index of devpi cannot be mirrored");
+                None
+            }
+        }
+    }
+}
+
+/// A mirror of an index of the fleet, with nothing of its own to say.
+fn document(index: &IndexName) -> IndexDocument {
+    let name = Placed {
+        value: index.clone(),
+        location: Location {
+            file: "devpi".into(),
+            line: 1,
+            column: 1,
+        },
+    };
+    let mirror = MirrorDocument {
+        undated: Undated::Old,
+        ..MirrorDocument::of_devpi(name.location.clone())
+    };
+    IndexDocument {
+        name,
+        kind: IndexKindDocument::Mirror(mirror),
+        title: None,
+        volatile: None,
+        policy: None,
+        owns: Vec::new(),
+        whitelist: None,
+        whitelist_files: Vec::new(),
+    }
+}

@@ -1,0 +1,13 @@
+//! In nginx's place before existing devpi-servers (product.md §8).
+//!
+//! An index that a file declares is answered by the flows, policy and all. Of an index that none
+//! declares, simple pages and files go through the same flows, so that they are cached, verified and
+//! served while every server is down; everything else is passed on to the fleet as it was asked.
+
+mod answer;
+mod indexes;
+mod pass;
+mod place;
+mod spool;
+
+pub use answer::{Front, FrontOptions};

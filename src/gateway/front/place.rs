@@ -1,0 +1,160 @@
+//! Who answers a route: our own flows, an index of the fleet through them, or the fleet itself. Pure.
+
+use crate::config::Undeclared;
+use crate::model::IndexName;
+use crate::protocol::ApiOf;
+use crate::protocol::AskedIndex;
+use crate::protocol::PublicRoute;
+
+/// Who answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The flows, as if there were no fleet.
+    Ours,
+    /// The flows, with an index that only the fleet knows.
+    Through(IndexName),
+    /// The fleet.
+    Devpi,
+    /// Nobody: it is not declared, and what is not declared is hidden.
+    Hidden(IndexName),
+}
+
+/// What a file says of an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Declared {
+    /// Nothing.
+    No,
+    /// A stage or a mirror of ours.
+    Ours,
+    /// `type: devpi`: one of the fleet's, under our rules.
+    Devpi,
+}
+
+/// Who answers a route. `path` is the one that was asked for, for what is no route of ours.
+pub(super) fn place(
+    route: &PublicRoute,
+    path: &str,
+    undeclared: Undeclared,
+    declared: &dyn Fn(&IndexName) -> Declared,
+) -> Place {
+    let files = |index: &IndexName| match (declared(index), undeclared) {
+        (Declared::Ours | Declared::Devpi, _) => Place::Ours,
+        (Declared::No, Undeclared::Pass) => Place::Through(index.clone()),
+        (Declared::No, Undeclared::Hide) => Place::Hidden(index.clone()),
+    };
+    let objects = |index: &IndexName| match (declared(index), undeclared) {
+        (Declared::Ours, _) => Place::Ours,
+        (Declared::Devpi, _) | (Declared::No, Undeclared::Pass) => Place::Devpi,
+        (Declared::No, Undeclared::Hide) => Place::Hidden(index.clone()),
+    };
+    // These name indexes that may be hidden.
+    let open = match undeclared {
+        Undeclared::Pass => Place::Devpi,
+        Undeclared::Hide => Place::Ours,
+    };
+    match route {
+        PublicRoute::ProjectList { index, .. } => match index {
+            AskedIndex::Named(index) => match files(index) {
+                Place::Through(_) => Place::Devpi,
+                other => other,
+            },
+            AskedIndex::Default => Place::Ours,
+        },
+        PublicRoute::ProjectPage { index, .. } => match index {
+            AskedIndex::Named(index) => files(index),
+            AskedIndex::Default => Place::Ours,
+        },
+        PublicRoute::File { index, .. } => files(index),
+        PublicRoute::Api(ApiOf::Index(index))
+        | PublicRoute::Index { index, .. }
+        | PublicRoute::Project { index, .. }
+        | PublicRoute::Release { index, .. } => objects(index),
+        PublicRoute::Api(ApiOf::Root | ApiOf::User(_)) | PublicRoute::Status => Place::Devpi,
+        PublicRoute::Users(_)
+        | PublicRoute::User { .. }
+        | PublicRoute::Search
+        | PublicRoute::Static { .. } => open,
+        // What we do not know devpi or its plugins may, but never of an index that has rules: devpi
+        // might read the path as one of its files.
+        PublicRoute::NotFound => match index_of(path).map(|index| declared(&index)) {
+            Some(Declared::Ours | Declared::Devpi) => Place::Ours,
+            Some(Declared::No) | None => open,
+        },
+        PublicRoute::Redirect { .. } => Place::Ours,
+    }
+}
+
+/// The index that the first two segments of a path would name.
+fn index_of(path: &str) -> Option<IndexName> {
+    let decoded = percent_encoding::percent_decode_str(path)
+        .decode_utf8()
+        .ok()?;
+    let mut segments = decoded.split('/').filter(|segment| !segment.is_empty());
+    let (user, index) = (segments.next()?, segments.next()?);
+    IndexName::parse(&format!("{user}/{index}")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    fn declared(index: &IndexName) -> Declared {
+        match index.as_str() {
+            "corp/rules" => Declared::Devpi,
+            "corp/stage" => Declared::Ours,
+            _ => Declared::No,
+        }
+    }
+
+    #[test]
+    fn what_is_declared_is_ours_and_the_rest_is_devpis_or_hidden() {
+        let table = [
+            ("/", "devpi", "ours"),
+            ("/+api", "devpi", "devpi"),
+            ("/+status", "devpi", "devpi"),
+            ("/corp", "devpi", "ours"),
+            ("/simple/six/", "ours", "ours"),
+            ("/a/b", "devpi", "hidden a/b"),
+            ("/a/b/+api", "devpi", "hidden a/b"),
+            ("/a/b/+simple/", "devpi", "hidden a/b"),
+            ("/a/b/+simple/six/", "through a/b", "hidden a/b"),
+            (
+                "/a/b/%2Bf/abc/0123456789abc/six-1.0.tar.gz",
+                "through a/b",
+                "hidden a/b",
+            ),
+            ("/a/b/six/1.0", "devpi", "hidden a/b"),
+            ("/a/b/six/1.0/+d/index.html", "devpi", "ours"),
+            ("/corp/rules", "devpi", "devpi"),
+            ("/corp/rules/six", "devpi", "devpi"),
+            ("/corp/rules/+simple/", "ours", "ours"),
+            ("/corp/rules/+simple/six/", "ours", "ours"),
+            (
+                "/corp/rules/+f/abc/0123456789abc/six-1.0.tar.gz",
+                "ours",
+                "ours",
+            ),
+            ("/corp/rules/six/1.0/+d/index.html", "ours", "ours"),
+            ("//corp//rules/+f/abc/six-1.0.tar.gz", "ours", "ours"),
+            ("/corp/stage", "ours", "ours"),
+            ("/corp/stage/six", "ours", "ours"),
+        ];
+        for (path, when_passing, when_hiding) in table {
+            let route = PublicRoute::parse(path, None, &HeaderMap::new()).unwrap();
+            for (undeclared, expected) in [
+                (Undeclared::Pass, when_passing),
+                (Undeclared::Hide, when_hiding),
+            ] {
+                let told = match place(&route, path, undeclared, &declared) {
+                    Place::Ours => "ours".to_owned(),
+                    Place::Devpi => "devpi".to_owned(),
+                    Place::Through(index) => format!("through {index}"),
+                    Place::Hidden(index) => format!("hidden {index}"),
+                };
+                assert_eq!(told, expected, "{path} {undeclared:?} {route:?}");
+            }
+        }
+    }
+}

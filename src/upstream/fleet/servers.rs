@@ -1,0 +1,371 @@
+//! The servers of a fleet, what is known of each, and the checks that keep it known.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::HeaderMap;
+use reqwest::{Client, Response};
+use tokio::time::{Instant, sleep, timeout};
+use url::Url;
+
+use super::order;
+use super::order::Standing;
+use super::status::{Role, Status};
+use crate::model::IndexName;
+use crate::upstream::client::install_crypto_provider;
+use crate::upstream::words;
+use crate::upstream::{InvalidUpstream, Limits, Proxies, Settings, Upstream};
+
+/// Between two checks of every server: a restarted one is used again within this time.
+const CHECK_EVERY: Duration = Duration::from_secs(2);
+
+/// For one check. A server that needs longer for its own status is of no use to an installer.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Longest status. Real ones have a few kilobytes, more with many plugins and replicas.
+const STATUS_BYTES_MAX: usize = 1 << 20;
+
+/// For a connection: these servers are near.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Between two reads. The generated nginx configuration says 60 s; devpi streams what it fetches, so
+/// half of that is patience enough.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long an idle connection is kept: devpi's server drops them after 120 s.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// Idle connections kept to one server; devpi runs 50 threads by default and has no use for more.
+const IDLE_CONNECTIONS_MAX: usize = 50;
+
+/// How old the known serial may be when a page is judged by it: what was uploaded is listed that much
+/// later at most, and a busy gateway asks for the status that often at most.
+const SERIAL_AGE_MAX: Duration = Duration::from_millis(250);
+
+/// How long a page counts as unchanged because the serial is: a mirror's upstream can change without
+/// any transaction, so devpi is asked anew now and then.
+const SERIAL_TRUSTED: Duration = Duration::from_mins(1);
+
+const X_DEVPI_SERIAL: &str = "x-devpi-serial";
+
+/// A primary and its replicas. Made once; what it learns is behind its own locks.
+#[derive(Debug)]
+pub struct Fleet {
+    pub(super) client: Client,
+    pub(super) servers: Vec<Server>,
+    turn: AtomicUsize,
+    started: Instant,
+    /// Makes tags of another process differ from ours.
+    nonce: u32,
+    /// Held by whoever asks for the serial, so that one asks for all.
+    asking: tokio::sync::Mutex<()>,
+}
+
+/// One server.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) url: Url,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    standing: Standing,
+    serial_at: Option<Instant>,
+}
+
+/// No fleet can be made of these servers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidFleet {
+    /// None is named.
+    #[error("devpi.servers names no server")]
+    Empty,
+    /// Not an address of a server.
+    #[error("devpi.servers: {0} is no http or https URL with a host")]
+    Url(String),
+    /// No HTTP client can be built on this machine.
+    #[error(
+        "devpi.servers: no https client: {0}; install the system's CA certificates or set SSL_CERT_FILE"
+    )]
+    Client(String),
+}
+
+impl Fleet {
+    /// A fleet of these servers; the first counts as the primary until it has said what it is. Nothing
+    /// is asked yet, and no proxy of the environment stands before them.
+    ///
+    /// # Errors
+    /// See [`InvalidFleet`].
+    pub fn new(servers: &[Url]) -> Result<Self, InvalidFleet> {
+        install_crypto_provider();
+        if servers.is_empty() {
+            return Err(InvalidFleet::Empty);
+        }
+        let client = Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never())
+            .gzip(false)
+            .zstd(false)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .build()
+            .map_err(|error| InvalidFleet::Client(words::causes(error)))?;
+        let servers = servers
+            .iter()
+            .enumerate()
+            .map(|(position, url)| Server::new(url, position));
+        Ok(Self {
+            client,
+            servers: servers.collect::<Result<_, _>>()?,
+            turn: AtomicUsize::new(0),
+            started: Instant::now(),
+            nonce: getrandom::u32().unwrap_or_default(),
+            asking: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Where the fleet is as far as its users are concerned: its first server. URLs below it are sent
+    /// to whichever server is asked.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        &self.servers[0].url
+    }
+
+    /// One of its indexes as an upstream.
+    ///
+    /// # Errors
+    /// See [`InvalidUpstream`].
+    pub fn upstream(
+        self: &Arc<Self>,
+        index: &IndexName,
+        limits: Limits,
+    ) -> Result<Upstream, InvalidUpstream> {
+        let mut url = self.url().clone();
+        // No name of an index has characters that mean something in a path.
+        url.set_path(&format!("{}{index}/+simple/", self.url().path()));
+        let settings = Settings {
+            name: index.clone(),
+            url,
+            credentials: None,
+            limits,
+            proxies: Proxies::Direct,
+        };
+        Ok(Upstream::new(settings)?.through(Arc::clone(self)))
+    }
+
+    /// Checks every server, again and again. Ends only when dropped.
+    pub async fn watch(&self) {
+        loop {
+            self.check().await;
+            sleep(CHECK_EVERY).await;
+        }
+    }
+
+    /// Asks every server for its status, at the same time.
+    pub async fn check(&self) {
+        let checks = self.servers.iter().map(|server| self.check_one(server));
+        futures_util::future::join_all(checks).await;
+    }
+
+    async fn check_one(&self, server: &Server) {
+        let checked = timeout(CHECK_TIMEOUT, self.status_of(server)).await;
+        let checked =
+            checked.unwrap_or_else(|_| Err(format!("no status within {CHECK_TIMEOUT:?}")));
+        let now = Instant::now();
+        match checked {
+            Ok(status) => server.learn(|known| {
+                if !known.standing.is_up {
+                    tracing::info!(server = %server.url, serial = status.serial, "devpi-server is back");
+                }
+                known.standing = Standing {
+                    is_up: true,
+                    role: status.role,
+                    serial: Some(status.serial),
+                };
+                known.serial_at = Some(now);
+            }),
+            Err(reason) => self.failed(server, &reason),
+        }
+    }
+
+    async fn status_of(&self, server: &Server) -> Result<Status, String> {
+        let url = server
+            .url
+            .join("+status")
+            .map_err(|error| error.to_string())?;
+        let request = self.client.get(url).header("accept", "application/json");
+        let mut response = request.send().await.map_err(words::causes)?;
+        if !response.status().is_success() {
+            return Err(format!("status {}", response.status().as_u16()));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(words::causes)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > STATUS_BYTES_MAX {
+                return Err(format!("a status of more than {STATUS_BYTES_MAX} bytes"));
+            }
+        }
+        Status::parse(&body).map_err(|error| error.to_string())
+    }
+
+    /// The servers in the order in which they are to be asked now.
+    pub(super) fn order(&self) -> Vec<usize> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        order::order(&self.standings(), turn)
+    }
+
+    /// Whether the primary is missing that there should be: without it replicas know only what they
+    /// were told before. A fleet of replicas alone is one whose primary is elsewhere, and misses none.
+    #[must_use]
+    pub fn lacks_primary(&self) -> bool {
+        order::lacks_primary(&self.standings())
+    }
+
+    /// Where the primary is, if it is up.
+    pub(super) fn primary(&self) -> Option<usize> {
+        order::primary(&self.standings())
+    }
+
+    /// Whether the server at this position takes writes.
+    pub(super) fn is_primary(&self, position: usize) -> bool {
+        self.servers[position].standing().role == Role::Primary
+    }
+
+    fn standings(&self) -> Vec<Standing> {
+        self.servers.iter().map(Server::standing).collect()
+    }
+
+    /// Takes a server out of turn until a check goes well again.
+    pub(super) fn failed(&self, server: &Server, reason: &str) {
+        server.learn(|known| {
+            if known.standing.is_up {
+                tracing::warn!(server = %server.url, reason, "devpi-server is left alone until it is healthy");
+            }
+            known.standing.is_up = false;
+        });
+    }
+
+    /// Learns from an answer that it gave.
+    pub(super) fn answered(&self, server: &Server, headers: &HeaderMap) {
+        if let Some(serial) = serial_of(headers) {
+            server.learn(|known| {
+                known.standing.is_up = true;
+                known.standing.serial = known.standing.serial.max(Some(serial));
+                known.serial_at = Some(Instant::now());
+            });
+        }
+    }
+
+    /// The serial that counts, not older than [`SERIAL_AGE_MAX`]; nothing when nobody can say.
+    async fn serial(&self) -> Option<i64> {
+        if let Some(serial) = self.fresh_serial() {
+            return Some(serial);
+        }
+        let _one_asks_for_all = self.asking.lock().await;
+        if let Some(serial) = self.fresh_serial() {
+            return Some(serial);
+        }
+        let asked = self.primary().or_else(|| self.order().first().copied())?;
+        self.check_one(&self.servers[asked]).await;
+        self.fresh_serial()
+    }
+
+    fn fresh_serial(&self) -> Option<i64> {
+        let asked = self.primary();
+        let is_fresh = |server: &Server| {
+            let known = server.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.standing.is_up
+                && known
+                    .serial_at
+                    .is_some_and(|at| at.elapsed() < SERIAL_AGE_MAX)
+        };
+        let is_known = match asked {
+            Some(position) => is_fresh(&self.servers[position]),
+            None => self.servers.iter().any(is_fresh),
+        };
+        is_known.then(|| order::serial(&self.standings())).flatten()
+    }
+
+    /// A validator for an answer, which devpi itself gives none: who made it, and which serial it had.
+    pub(in crate::upstream) fn tag(&self, headers: &HeaderMap) -> Option<String> {
+        let serial = serial_of(headers)?;
+        (!self.lacks_primary()).then(|| self.tag_at(serial))
+    }
+
+    /// Whether what has this tag is still what devpi would say.
+    pub(in crate::upstream) async fn still_holds(&self, tag: &str) -> bool {
+        match self.serial().await {
+            Some(serial) => self.tag_at(serial) == tag,
+            None => false,
+        }
+    }
+
+    fn tag_at(&self, serial: i64) -> String {
+        let age = self.started.elapsed().as_secs() / SERIAL_TRUSTED.as_secs();
+        format!("devpi-{:08x}-{age}-{serial}", self.nonce)
+    }
+}
+
+impl Server {
+    fn new(url: &Url, position: usize) -> Result<Self, InvalidFleet> {
+        let mut url = url.clone();
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            return Err(InvalidFleet::Url(url.to_string()));
+        }
+        url.set_query(None);
+        url.set_fragment(None);
+        if !url.path().ends_with('/') {
+            let path = format!("{}/", url.path());
+            url.set_path(&path);
+        }
+        let role = if position == 0 {
+            Role::Primary
+        } else {
+            Role::Replica
+        };
+        let standing = Standing {
+            is_up: true,
+            role,
+            serial: None,
+        };
+        let known = Mutex::new(Known {
+            standing,
+            serial_at: None,
+        });
+        Ok(Self { url, known })
+    }
+
+    fn standing(&self) -> Standing {
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .standing
+    }
+
+    fn learn(&self, change: impl FnOnce(&mut Known)) {
+        change(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// `X-DEVPI-SERIAL`, which every answer of a devpi-server carries (devpi-protocol.md §2.3).
+pub(super) fn serial_of(headers: &HeaderMap) -> Option<i64> {
+    headers
+        .get(X_DEVPI_SERIAL)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+}
+
+/// A crash of devpi has none of its headers, and neither has a proxy's error page.
+pub(super) fn is_devpis(response: &Response) -> bool {
+    response.headers().contains_key(X_DEVPI_SERIAL)
+}

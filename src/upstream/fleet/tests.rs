@@ -1,0 +1,159 @@
+//! Fleets of servers that say what a test has them say, over real connections.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use http::{HeaderMap, Method};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use url::Url;
+
+use super::Fleet;
+
+/// A server that gives every request the same answer, but for its status.
+struct Server {
+    url: Url,
+    said: Arc<Mutex<String>>,
+    paths: Arc<Mutex<Vec<String>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    async fn start(role: &'static str, answer: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let said = Arc::new(Mutex::new(answer.to_owned()));
+        let paths: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (own_said, own_paths) = (Arc::clone(&said), Arc::clone(&paths));
+        let task = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap_or(b'\n'));
+                }
+                let head = String::from_utf8(head).unwrap();
+                let path = head.split(' ').nth(1).unwrap().to_owned();
+                let answer = if path == "/+status" {
+                    let body =
+                        format!(r#"{{"type":"status","result":{{"role":"{role}","serial":7}}}}"#);
+                    format!("200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+                } else {
+                    Vec::push(&mut own_paths.lock().unwrap(), path);
+                    own_said.lock().unwrap().clone()
+                };
+                let answer = format!(
+                    "HTTP/1.1 {}",
+                    answer.replacen("\r\n", "\r\nConnection: close\r\n", 1)
+                );
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        Self {
+            url,
+            said,
+            paths,
+            task,
+        }
+    }
+
+    fn asked(&self) -> usize {
+        self.paths.lock().unwrap().len()
+    }
+}
+
+fn ok(body: &str) -> String {
+    format!(
+        "200 OK\r\nX-DEVPI-SERIAL: 7\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn empty(status: &str) -> String {
+    format!("{status}\r\nX-DEVPI-SERIAL: 7\r\nContent-Length: 0\r\n\r\n")
+}
+
+async fn pair(primary: &str, replica: &str) -> (Server, Server, Fleet) {
+    let primary = Server::start("MASTER", primary).await;
+    let replica = Server::start("REPLICA", replica).await;
+    let fleet = Fleet::new(&[primary.url.clone(), replica.url.clone()]).unwrap();
+    fleet.check().await;
+    (primary, replica, fleet)
+}
+
+async fn read(fleet: &Fleet) -> Result<(u16, String), String> {
+    let answer = fleet
+        .read(&Method::GET, "/a/b?c=%2B", &HeaderMap::new())
+        .await;
+    let mut answer = answer.map_err(|error| error.to_string())?;
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|error| error.to_string())? {
+        body.extend_from_slice(&chunk);
+    }
+    Ok((answer.status().as_u16(), String::from_utf8(body).unwrap()))
+}
+
+#[tokio::test]
+async fn the_healthy_take_turns_and_a_dead_one_costs_no_request() {
+    let (primary, replica, fleet) = pair(&ok("primary"), &ok("replica")).await;
+    for _ in 0..4 {
+        assert_eq!(read(&fleet).await.unwrap().0, 200);
+    }
+    assert_eq!((primary.asked(), replica.asked()), (2, 2));
+    assert_eq!(
+        primary.paths.lock().unwrap()[0],
+        "/a/b?c=%2B",
+        "sent as it was asked"
+    );
+
+    primary.task.abort();
+    let _ = primary.task.await;
+    for _ in 0..4 {
+        assert_eq!(read(&fleet).await, Ok((200, "replica".to_owned())));
+    }
+    assert!(fleet.lacks_primary());
+
+    replica.task.abort();
+    let _ = replica.task.await;
+    let error = read(&fleet).await.unwrap_err();
+    assert!(error.starts_with("no devpi-server answers: "), "{error}");
+}
+
+#[tokio::test]
+async fn what_only_the_primary_knows_is_asked_of_it() {
+    let (primary, replica, fleet) = pair(&ok("primary"), &empty("404 Not Found")).await;
+    for _ in 0..4 {
+        assert_eq!(read(&fleet).await, Ok((200, "primary".to_owned())));
+    }
+    assert!(replica.asked() > 0);
+    // What neither has is absent.
+    *primary.said.lock().unwrap() = empty("410 Gone");
+    for _ in 0..2 {
+        assert_eq!(read(&fleet).await.unwrap().0, 410);
+    }
+}
+
+#[tokio::test]
+async fn a_server_in_trouble_is_passed_over_and_trouble_everywhere_is_told() {
+    let (primary, replica, fleet) = pair(&empty("503 Busy"), &ok("replica")).await;
+    for _ in 0..2 {
+        assert_eq!(read(&fleet).await, Ok((200, "replica".to_owned())));
+    }
+    // A crash at one URL is an answer, and no reason to crash the next server.
+    *primary.said.lock().unwrap() = empty("500 Internal Server Error");
+    *replica.said.lock().unwrap() = empty("503 Busy");
+    assert_eq!(read(&fleet).await.unwrap().0, 500);
+    *primary.said.lock().unwrap() = empty("502 Bad Gateway");
+    assert!(matches!(read(&fleet).await.unwrap().0, 502 | 503));
+}
+
+#[tokio::test]
+async fn a_tag_holds_as_long_as_the_serial_does() {
+    let (_primary, _replica, fleet) = pair(&ok("x"), &ok("x")).await;
+    let mut head = HeaderMap::new();
+    head.insert("x-devpi-serial", http::HeaderValue::from_static("7"));
+    let tag = fleet.tag(&head).unwrap();
+    assert!(fleet.still_holds(&tag).await);
+    head.insert("x-devpi-serial", http::HeaderValue::from_static("6"));
+    assert!(!fleet.still_holds(&fleet.tag(&head).unwrap()).await);
+    assert_eq!(fleet.tag(&HeaderMap::new()), None);
+}

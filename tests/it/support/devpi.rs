@@ -1,0 +1,150 @@
+//! Real devpi-servers on loopback: a primary, and replicas that follow it.
+//!
+//! Each is a process of its own with a folder of its own, on a port that was free a moment ago: it has
+//! to keep its port over a restart, so the system cannot pick one each time.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::{Tool, ask};
+
+/// Until it answers. Python and its plugins take most of a minute to load on a busy machine.
+const START: Duration = Duration::from_secs(180);
+
+/// Between two looks at what gives no event to wait for.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// What devpi asks of a file with a secret: at least 32 bytes, for its owner's eyes only.
+const SECRET: &str = "not-a-secret-not-a-secret-not-a-secret-not-a-secret-not-a-secret";
+
+/// A devpi-server; dropping it kills it.
+pub(crate) struct Devpi {
+    folder: TempDir,
+    port: u16,
+    primary: Option<String>,
+    process: Option<Child>,
+}
+
+impl Devpi {
+    /// An empty primary, serving.
+    pub(crate) fn primary() -> Self {
+        Self::made(None)
+    }
+
+    /// A replica of `primary`, serving and up to date.
+    pub(crate) fn replica_of(primary: &Self) -> Self {
+        let replica = Self::made(Some(primary.url()));
+        replica.catch_up_with(primary);
+        replica
+    }
+
+    fn made(primary: Option<String>) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+        let mut server = Self {
+            folder: tempfile::tempdir().unwrap(),
+            port: port.unwrap().port(),
+            primary,
+            process: None,
+        };
+        let secret = server.secret();
+        fs::write(&secret, SECRET).unwrap();
+        let mut init = server.command("devpi-init");
+        init.args(["--no-root-pypi"]);
+        let made = init.output().unwrap();
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        let mut permissions = fs::metadata(&secret).unwrap().permissions();
+        std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o600);
+        fs::set_permissions(&secret, permissions).unwrap();
+        server.start();
+        server
+    }
+
+    /// `http://127.0.0.1:PORT/`
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/", self.port)
+    }
+
+    /// Ends it as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+
+    /// Starts it where it was, with what it had, and waits until it serves.
+    #[track_caller]
+    pub(crate) fn start(&mut self) {
+        let log = File::create(self.folder.path().join("log")).unwrap();
+        let mut command = self.command("devpi-server");
+        command.arg("--secretfile").arg(self.secret());
+        command.args(["--host", "127.0.0.1", "--port", &self.port.to_string()]);
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        self.process = Some(command.stdin(Stdio::null()).spawn().unwrap());
+        let deadline = Instant::now() + START;
+        while self.status().is_none() {
+            let log = || fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            assert!(
+                Instant::now() < deadline,
+                "devpi-server has not started\n{}",
+                log()
+            );
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Waits until its serial is the primary's.
+    #[track_caller]
+    pub(crate) fn catch_up_with(&self, primary: &Self) {
+        let deadline = Instant::now() + START;
+        while self.status() != primary.status() {
+            assert!(Instant::now() < deadline, "the replica does not catch up");
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Its serial, once it serves.
+    fn status(&self) -> Option<i64> {
+        let answer = ask::get(&format!("{}+status", self.url())).ok()?;
+        let body: serde_json::Value = serde_json::from_str(&answer.body).ok()?;
+        body["result"]["serial"].as_i64()
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program_of_server(program));
+        command
+            .arg("--serverdir")
+            .arg(self.folder.path().join("server"));
+        if let Some(primary) = &self.primary {
+            command.args(["--role", "replica", "--primary-url", primary]);
+        } else if program == "devpi-server" {
+            command.args(["--role", "primary"]);
+        }
+        command
+    }
+
+    fn secret(&self) -> PathBuf {
+        self.folder.path().join("secret")
+    }
+}
+
+impl Drop for Devpi {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn program_of_server(name: &str) -> PathBuf {
+    let server = Tool::DevpiServer.program();
+    server.parent().unwrap_or(Path::new("")).join(name)
+}

@@ -89,6 +89,9 @@ pub fn load(
         take_login(mirror, &mut config, env, &mut named, &mut notes);
     }
     note_second_pip_mirror(&documents, &mut notes);
+    if !is_proxy {
+        note_devpi_without_servers(&documents, &mut notes);
+    }
     let mut watched: Vec<PathBuf> = path.into_iter().chain(files).chain(named.watched).collect();
     watched.sort();
     watched.dedup();
@@ -214,6 +217,20 @@ fn mirrors_mut(documents: &mut [Document]) -> impl Iterator<Item = &mut IndexDoc
 
 fn is_pip_mirror(index: &IndexDocument) -> bool {
     matches!(&index.kind, IndexKindDocument::Mirror(mirror) if mirror.mirror_url.is_none())
+}
+
+/// An index of servers that nobody has named has no upstream.
+fn note_devpi_without_servers(documents: &[Document], notes: &mut Notes) {
+    for index in documents.iter().flat_map(|document| &document.indexes) {
+        if matches!(&index.kind, IndexKindDocument::Mirror(mirror) if mirror.is_devpi()) {
+            let what = format!(
+                "{} is of type devpi, and there are no servers",
+                index.name.value
+            );
+            let hint = "name them: devpi: {servers: [\"http://127.0.0.1:3142\"]}";
+            notes.note(Fault::at(&index.name.location, what).hint(hint));
+        }
+    }
 }
 
 /// Two mirrors of whatever pip uses would be one index under two names, which is never meant.
@@ -486,6 +503,14 @@ mod tests {
         });
         assert_eq!(loaded.pip_mirror(), None);
         assert_eq!(loaded.config.logins.len(), 1);
+    }
+
+    #[test]
+    fn an_index_of_devpi_needs_servers() {
+        let text = "indexes: {a/b: {type: devpi}}\n";
+        insta::assert_snapshot!(load_text(text).unwrap_err(), @r#"c.yaml:1:11: a/b is of type devpi, and there are no servers, name them: devpi: {servers: ["http://127.0.0.1:3142"]}"#);
+        let servers = "devpi: {servers: 'http://127.0.0.1:3142'}\n";
+        assert!(load_text(&format!("{text}{servers}")).is_ok());
     }
 
     #[test]

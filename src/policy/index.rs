@@ -265,6 +265,13 @@ impl MirrorDocument {
             ..Self::default()
         }
     }
+
+    /// Whether it is one.
+    #[must_use]
+    pub fn is_devpi(&self) -> bool {
+        let url = self.mirror_url.as_ref();
+        url.is_some_and(|url| url.value == DEVPI_URL)
+    }
 }
 
 impl Mirror {

@@ -72,12 +72,7 @@ fn choice(tool: Tool, index: &str) -> String {
                 "\"",
             )
         }
-        Tool::Poetry
-        | Tool::Devpi
-        | Tool::Twine
-        | Tool::Flit
-        | Tool::DevpiSuite
-        | Tool::DevpiServer => {
+        Tool::Poetry => {
             client.write("pyproject.toml", &poetry_project(index, "sieve = \"*\""));
             client.run(&["lock"]).succeeds();
             (
@@ -86,7 +81,7 @@ fn choice(tool: Tool, index: &str) -> String {
                 "\"",
             )
         }
-        Tool::Devpi | Tool::Twine | Tool::Flit | Tool::DevpiSuite => {
+        Tool::Devpi | Tool::Twine | Tool::Flit | Tool::DevpiSuite | Tool::DevpiServer => {
             panic!("{} chooses no versions", tool.name())
         }
     };

@@ -92,7 +92,8 @@ impl Front {
             generation,
             now: self.shared.context().now,
         };
-        let record = record_of(ask);
+        let mut record = record_of(ask);
+        record.index = Some(index.clone());
         let flow = match &ask.route {
             PublicRoute::ProjectPage { project, form, .. } => {
                 let page = self
@@ -121,8 +122,13 @@ impl Front {
         };
         match flow {
             Ok(reply) => reply,
-            // devpi has the words for it, 410 for what was deleted, tox results, and documentation.
-            Err((error, _)) if error.kind == ErrorKind::NotFound => self.pass(ask).await,
+            // devpi has the words for it, 410 for what was deleted, tox results, documentation, and a
+            // page even for those who accept none of its forms.
+            Err((error, _))
+                if matches!(error.kind, ErrorKind::NotFound | ErrorKind::NotAcceptable) =>
+            {
+                self.pass(ask).await
+            }
             Err((error, record)) => bare(ask, refusal::failed(&error, ask.path, record)),
         }
     }

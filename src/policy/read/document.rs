@@ -306,7 +306,7 @@ policies:
         p.yaml:16:11: owns: "acme/*" is not a glob for names, which never hold '/'
         p.yaml:17:14: whitelist has no value, give it a project name, a glob such as "acme-*" or a /regular expression/, or a list of such, or leave the key out
         p.yaml:18:22: cannot read "no-such.lock"
-        p.yaml:20:11: type: "stagee" is not stage or mirror, did you mean "stage"?
+        p.yaml:20:11: type: "stagee" is not stage, mirror or devpi, did you mean "stage"?
         p.yaml:24:11: mode: "enforced" is not enforce or audit, did you mean "enforce"?
         p.yaml:26:18: unknown key "projects", did you mean "project"?
         p.yaml:27:9: deny without a matcher would decide about every file, say which files, or "default: deny" for all others
@@ -339,18 +339,38 @@ policies:
         assert!(faults(both).contains("both are here"));
     }
 
+    #[test]
+    fn an_index_of_devpi_is_a_mirror_whose_upstream_no_file_can_write() {
+        let (document, _) = read("indexes: {a/b: {type: devpi, undated: old}}").unwrap();
+        let policies = crate::policy::Policies::compile(&[document], &[]).unwrap();
+        let index = policies.indexes().next().unwrap();
+        let mirror = index.mirror().unwrap();
+        assert!(mirror.is_devpi());
+        assert_eq!(mirror.undated, crate::policy::Undated::Old);
+        assert!(
+            mirror.keep_last_good.is_zero(),
+            "what is deleted there is gone here"
+        );
+        assert!(
+            faults("indexes: {a/b: {type: mirror, mirror_url: 'devpi:'}}").contains("mirror_url")
+        );
+        let url = "indexes: {a/b: {type: devpi, mirror_url: 'https://upstream.example/'}}";
+        assert!(faults(url).contains("mirror_url"));
+    }
+
     /// A value of the wrong type at every key of a table: a key that nobody reads would be silent.
     #[test]
     fn no_key_of_a_table_is_left_unread() {
-        let [(_, stage), (_, mirror)] = index::VARIANTS.tables else {
-            panic!("two kinds of index");
+        let [(_, stage), (_, mirror), (_, devpi)] = index::VARIANTS.tables else {
+            panic!("three kinds of index");
         };
-        let tables: [(&str, Table); 5] = [
+        let tables: [(&str, Table); 6] = [
             ("@", &[KEYS]),
             ("policies: {p: @}", &[rule::POLICY]),
             ("policies: {p: {rules: [deny: @]}}", rule::MATCHES),
             ("indexes: {a/b: @}", stage),
             ("indexes: {a/b: {<<: @, type: mirror}}", mirror),
+            ("indexes: {a/b: {<<: @, type: devpi}}", devpi),
         ];
         for (frame, table) in tables {
             for key in keys(table).filter(|key| key.name != "type") {

@@ -97,10 +97,7 @@ impl Shared {
     ) -> Result<Reply, (Arc<Error>, Record)> {
         let ticket = match self.ticket(cx, index, path, is_sidecar).await {
             Ok(ticket) => ticket,
-            Err(error) if error.kind == ErrorKind::NotFound => {
-                return self.unlisted(cx, ask, (index, path), error, record).await;
-            }
-            Err(error) => return Err((error, record)),
+            Err(error) => return self.unlisted(cx, ask, (index, path), error, record).await,
         };
         let grant = match &ticket.outcome {
             Ok(grant) => grant,

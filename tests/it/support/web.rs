@@ -127,12 +127,6 @@ impl Page {
         self.value["files"].as_array().unwrap()
     }
 
-    /// The names of the files, in order.
-    pub(crate) fn filenames(&self) -> Vec<&str> {
-        let names = self.files().iter().map(|file| &file["filename"]);
-        names.map(|name| name.as_str().unwrap()).collect()
-    }
-
     /// What it says of a file.
     #[track_caller]
     pub(crate) fn file(&self, filename: &str) -> &Value {

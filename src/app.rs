@@ -15,8 +15,10 @@ mod reload;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::runtime::Runtime;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -38,6 +40,7 @@ use crate::gateway::Settings;
 use crate::gateway::Shared;
 use crate::gateway::Writer;
 use crate::gateway::WriterParts;
+use crate::gateway::account::Accounts;
 use crate::listen::QUIET_LOGS;
 use crate::listen::ServerOptions;
 use crate::listen::StopOn;
@@ -61,6 +64,9 @@ use reload::Reloader;
 /// Threads for work that outlives its request: fetches, fills, renderings. They mostly wait.
 const WORK_THREADS: usize = 2;
 
+/// How long work that outlived its request may take to end when the program does.
+const WORK_ENDS_WITHIN: Duration = Duration::from_secs(1);
+
 /// What `serve` was asked for.
 #[derive(Debug, Clone)]
 pub struct Start {
@@ -79,6 +85,70 @@ pub struct Start {
 /// Reads the environment; `config` decides which names count.
 pub type Environment = fn(&str) -> Option<String>;
 
+/// Everything below the doors.
+struct House {
+    work: Runtime,
+    clock: Clock,
+    metrics: Metrics,
+    store: Arc<FsStore>,
+    records: Arc<dyn Db>,
+    fleet: Option<Arc<Fleet>>,
+    shared: Arc<Shared>,
+    maker: generation::Maker,
+}
+
+impl House {
+    /// Opens records and store and compiles the first generation.
+    fn build(loaded: &Loaded) -> anyhow::Result<Self> {
+        let data = &loaded.config.data;
+        std::fs::create_dir_all(data)
+            .with_context(|| format!("make the data directory {}", data.display()))?;
+        let work = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(WORK_THREADS)
+            .thread_name("work")
+            .enable_all()
+            .build()
+            .context("start the work runtime")?;
+        let clock = Clock::system();
+        let metrics = Metrics::register(prometheus::Registry::new(), env!("CARGO_PKG_VERSION"))?;
+        let store = Arc::new(FsStore::open(data, loaded.config.cache.disk)?);
+        let records = work.block_on(Sqlite::open(&data.join(initialise::RECORDS), clock.now()))?;
+        let records: Arc<dyn Db> = Arc::new(records);
+        let stored = Generations::stored(&work.block_on(records.directory())?);
+        let fleet = fleet_of(&loaded.config)?;
+        let first = generation::Maker::before(fleet.clone()).make(1, loaded, &stored)?;
+        let shared = Arc::new(Shared::new(Parts {
+            clock: clock.clone(),
+            generation: first.generation,
+            settings: settings(&loaded.config),
+            store: Arc::clone(&store),
+            records: Arc::clone(&records),
+            metrics: Arc::new(metrics.clone()),
+            work: work.handle().clone(),
+        }));
+        metrics.policies_changed(1);
+        let maker = first.maker;
+        Ok(Self {
+            work,
+            clock,
+            metrics,
+            store,
+            records,
+            fleet,
+            shared,
+            maker,
+        })
+    }
+
+    /// Finds healthy devpi-servers before the first request, and watches them from then on.
+    fn watch_fleet(&self) {
+        if let Some(fleet) = self.fleet.clone() {
+            self.work.block_on(fleet.check());
+            self.work.spawn(async move { fleet.watch().await });
+        }
+    }
+}
+
 /// Serves until a signal ends it. `announce` gets one line for each door and a hint.
 ///
 /// # Errors
@@ -90,58 +160,40 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let upstream_of_pip = find_upstream(&mut loaded, env)?;
-    let data = loaded.config.data.clone();
-    std::fs::create_dir_all(&data)
-        .with_context(|| format!("make the data directory {}", data.display()))?;
-    let work = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORK_THREADS)
-        .thread_name("work")
-        .enable_all()
-        .build()
-        .context("start the work runtime")?;
-    let clock = Clock::system();
-    let metrics = Metrics::register(prometheus::Registry::new(), env!("CARGO_PKG_VERSION"))?;
-    let store = Arc::new(FsStore::open(&data, loaded.config.cache.disk)?);
-    let records = work.block_on(Sqlite::open(&data.join(initialise::RECORDS), clock.now()))?;
-    let records: Arc<dyn Db> = Arc::new(records);
-    let root_password = loaded.config.root_password.as_ref();
-    let root_password = root_password.map(Secret::expose).unwrap_or_default();
-    let accounts = accounts::open(&work, &records, &start.accounts, root_password, clock.now())?;
-    let accounts = Arc::new(accounts);
-    let stored = Generations::stored(&work.block_on(records.directory())?);
-    let fleet = fleet_of(&loaded.config)?;
-    let first = generation::Maker::before(fleet.clone()).make(1, &loaded, &stored)?;
-    let config = loaded.config.clone();
-    let shared = Arc::new(Shared::new(Parts {
-        clock: clock.clone(),
-        generation: first.generation,
-        settings: settings(&config),
-        store: Arc::clone(&store),
-        records: Arc::clone(&records),
-        metrics: Arc::new(metrics.clone()),
-        work: work.handle().clone(),
-    }));
-    metrics.policies_changed(1);
-    let access = Arc::new(AccessLog::start(
-        log,
-        std::io::stderr(),
-        metrics.access_dropped(),
-    )?);
-    let audit = audit_log(&data, &metrics)?;
+    let found = find_upstream(&mut loaded, env)?;
+    let house = House::build(&loaded)?;
+    let (config, is_upgrade) = (loaded.config.clone(), start.is_upgrade);
+    let accounts = open_accounts(&house, &config, &start.accounts)?;
+    let access = AccessLog::start(log, std::io::stderr(), house.metrics.access_dropped());
+    let access = Arc::new(access.context("start the access log")?);
+    let audit = audit_log(&config.data, &house.metrics)?;
     let rules = accounts::rules(&start.accounts, &config.listen.manage);
-    let is_upgrade = start.is_upgrade;
-    let (maker, found) = (first.maker, upstream_of_pip.clone());
+    let House {
+        work,
+        clock,
+        metrics,
+        store,
+        fleet,
+        shared,
+        ..
+    } = &house;
+    let doorway = Doorway {
+        access: Arc::clone(&access),
+        audit: Arc::clone(&audit),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        fleet: fleet.clone(),
+    };
     let files = Files {
         start,
         env,
-        maker,
+        maker: house.maker.clone(),
         found,
         loaded,
     };
-    let generations = Arc::new(Generations::new(Arc::clone(&shared), Box::new(files)));
+    let generations = Arc::new(Generations::new(Arc::clone(shared), Box::new(files)));
     let writer = Writer::new(WriterParts {
-        shared: Arc::clone(&shared),
+        shared: Arc::clone(shared),
         accounts: Arc::clone(&accounts),
         generations: Arc::clone(&generations),
         rules,
@@ -150,47 +202,50 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
         },
         audit: Arc::clone(&audit),
     });
-    let options = ServerOptions {
-        run_folder: data.join("run"),
-        grace: config.limits.grace_period(),
-        is_upgrade,
-    };
-    let doorway = Doorway {
-        access: Arc::clone(&access),
-        audit: Arc::clone(&audit),
-        clock,
-        metrics,
-        fleet: fleet.clone(),
-    };
-    let opened = doorway.open(options, &config, &shared, writer)?;
-    for line in &opened.lines {
-        announce(line);
-    }
-    if let Some(found) = &upstream_of_pip {
-        tracing::info!(origin = found.origin.as_str(), "upstream found");
-    }
+    let opened = doorway.open(server_options(&config, is_upgrade), &config, shared, writer)?;
+    opened.lines.iter().for_each(|line| announce(line));
     let notify = Notify::to(env("NOTIFY_SOCKET").as_deref());
-    let reloader = Reloader::new(&shared, &generations, &opened);
+    let reloader = Reloader::new(shared, &generations, &opened);
     work.spawn(reloader.run(opened.server.stop(), notify.clone()));
     work.spawn(notify.clone().announce_stop());
+    let rounds = (Arc::clone(shared), Arc::clone(store), accounts);
     work.spawn(chores::run(
-        Arc::clone(&shared),
-        store,
-        accounts,
+        rounds.0,
+        rounds.1,
+        rounds.2,
         opened.server.stop(),
     ));
-    if let Some(fleet) = fleet {
-        // Once before the first request is answered, so that it finds a healthy server.
-        work.block_on(fleet.check());
-        work.spawn(async move { fleet.watch().await });
-    }
+    house.watch_fleet();
     opened.ready.set(true);
     notify.ready(is_upgrade);
     opened.server.run(StopOn::Signals);
     access.stop();
     audit.stop();
-    work.shutdown_timeout(std::time::Duration::from_secs(1));
+    house.work.shutdown_timeout(WORK_ENDS_WITHIN);
     Ok(())
+}
+
+fn open_accounts(
+    house: &House,
+    config: &Config,
+    options: &AccountOptions,
+) -> anyhow::Result<Arc<Accounts>> {
+    let password = config
+        .root_password
+        .as_ref()
+        .map(Secret::expose)
+        .unwrap_or_default();
+    let now = house.clock.now();
+    let accounts = accounts::open(&house.work, &house.records, options, password, now)?;
+    Ok(Arc::new(accounts))
+}
+
+fn server_options(config: &Config, is_upgrade: bool) -> ServerOptions {
+    ServerOptions {
+        run_folder: config.data.join("run"),
+        grace: config.limits.grace_period(),
+        is_upgrade,
+    }
 }
 
 /// Explains what a stack makes of a project, from what the data directory holds.
@@ -206,27 +261,12 @@ pub fn explain(
 ) -> anyhow::Result<Explanation> {
     let mut loaded = load(policies, overrides, &env)?;
     find_upstream(&mut loaded, env)?;
-    let work = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    let (clock, data) = (Clock::system(), loaded.config.data.clone());
-    let metrics = Metrics::register(prometheus::Registry::new(), env!("CARGO_PKG_VERSION"))?;
-    let records = work.block_on(Sqlite::open(&data.join(initialise::RECORDS), clock.now()))?;
-    let stored = Generations::stored(&work.block_on(records.directory())?);
-    let fleet = fleet_of(&loaded.config)?;
-    let first = generation::Maker::before(fleet).make(1, &loaded, &stored)?;
-    let shared = Arc::new(Shared::new(Parts {
-        clock,
-        generation: first.generation,
-        settings: settings(&loaded.config),
-        store: Arc::new(FsStore::open(&data, loaded.config.cache.disk)?),
-        records: Arc::new(records),
-        metrics: Arc::new(metrics),
-        work: work.handle().clone(),
-    }));
-    let cx = shared.context();
-    work.block_on(shared.explain(&cx, index, question))
-        .map_err(|error| anyhow::anyhow!("{error}"))
+    let house = House::build(&loaded)?;
+    let cx = house.shared.context();
+    let explained = house
+        .work
+        .block_on(house.shared.explain(&cx, index, question));
+    explained.map_err(|error| anyhow::anyhow!("{error}"))
 }
 
 /// Finds what the mirror without a `mirror_url` mirrors: the index that pip on this machine uses.
@@ -238,6 +278,7 @@ fn find_upstream(
         return Ok(None);
     }
     let found = discover(&loaded.config, &env).map_err(|fault| anyhow::anyhow!("{fault}"))?;
+    tracing::info!(origin = found.origin.as_str(), "upstream found");
     loaded.set_upstream(&found);
     Ok(Some(found))
 }

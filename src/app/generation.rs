@@ -24,14 +24,14 @@ use crate::upstream::Upstream;
 
 /// Makes generations, and remembers upstreams so that an unchanged one keeps its connections and its
 /// breaker over a reload.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Maker {
     /// For indexes of `type: devpi`; the servers themselves change only with a restart.
     fleet: Option<Arc<Fleet>>,
     known: HashMap<IndexName, Known>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Known {
     url: String,
     login: Option<(String, String)>,

@@ -62,6 +62,17 @@ impl Flows {
     }
 }
 
+fn problem() -> Bytes {
+    let problem = Problem {
+        kind: "about:blank",
+        title: "refused by policy",
+        status: 403,
+        detail: "cool-down: wait 7d",
+        instance: "/simple/refused/",
+    };
+    problem.to_body()
+}
+
 fn huge() -> Arc<StoredFile> {
     let file: File = tempfile::tempfile().unwrap();
     file.set_len(HUGE).unwrap();
@@ -98,13 +109,6 @@ impl Answer for Flows {
                 reply.body = Body::Bytes(Bytes::from_static(b"at last"));
             }
             "refused" => {
-                let problem = Problem {
-                    kind: "about:blank",
-                    title: "refused by policy",
-                    status: 403,
-                    detail: "cool-down: wait 7d",
-                    instance: "/simple/refused/",
-                };
                 reply.status = StatusCode::FORBIDDEN;
                 // Rules are written by people; whatever they hold stays on its line.
                 reply.reason = Some("cool-down:\r\n wait 7d".into());
@@ -113,7 +117,7 @@ impl Answer for Flows {
                     HeaderValue::from_static(Problem::CONTENT_TYPE),
                 );
                 reply.head = Arc::new(head);
-                reply.body = Body::Bytes(problem.to_body());
+                reply.body = Body::Bytes(problem());
             }
             "unchanged" => reply.status = StatusCode::NOT_MODIFIED,
             "huge" => {

@@ -23,7 +23,7 @@ pub(super) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
         policies: options.policies.clone(),
         data: None,
     };
-    let path = policies_path(&sources)?;
+    let path = policies_path(&sources);
     let read = load(&path, &Overrides::default(), &environment);
     let compiled = read.and_then(|loaded| {
         let policies = Policies::compile(&loaded.documents, &[])?;

@@ -28,7 +28,7 @@ pub(super) fn run(options: &ExplainOptions) -> anyhow::Result<ExitCode> {
         offline: true,
         ..Overrides::default()
     };
-    let path = policies_path(&options.sources)?;
+    let path = policies_path(&options.sources);
     let question = question(&options.subject)?;
     let explanation = app::explain(&path, &overrides, environment, &index, &question)?;
     if options.json {

@@ -1,6 +1,7 @@
 //! `serve`.
 
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::arguments::ServeOptions;
@@ -21,7 +22,7 @@ pub(super) fn run(options: ServeOptions) -> anyhow::Result<ExitCode> {
         }
     };
     let start = Start {
-        policies: policies_path(&options.sources)?,
+        policies: policies_path(&options.sources),
         overrides: Overrides {
             data: options.sources.data,
             public: options.public.or(host_and_port),
@@ -40,13 +41,16 @@ pub(super) fn run(options: ServeOptions) -> anyhow::Result<ExitCode> {
 }
 
 /// Where the configuration is: the named path, or the working directory's.
-pub(super) fn policies_path(sources: &Sources) -> anyhow::Result<PoliciesPath> {
-    Ok(match &sources.policies {
+///
+/// The latter is not spelled out: refusals name the rule's file to clients, and where it lies on this
+/// machine is not their business.
+pub(super) fn policies_path(sources: &Sources) -> PoliciesPath {
+    match &sources.policies {
         Some(path) => PoliciesPath::Named(path.clone()),
         None => PoliciesPath::Default {
-            folder: std::env::current_dir()?,
+            folder: PathBuf::new(),
         },
-    })
+    }
 }
 
 /// The process's environment; `config` knows which names count.

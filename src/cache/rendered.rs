@@ -8,13 +8,13 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use http::HeaderMap;
 
 use super::weighed::Weighed;
 use crate::model::IndexName;
 use crate::model::ProjectName;
 use crate::model::Timestamp;
 use crate::protocol::ETag;
+use crate::protocol::Head;
 
 /// What an entry takes besides its body.
 const ENTRY_BYTES: usize = 1_500;
@@ -34,9 +34,9 @@ pub struct RenderedKey {
 #[derive(Debug)]
 pub struct RenderedPage {
     /// The headers of a 200.
-    pub head: Arc<HeaderMap>,
+    pub head: Arc<Head>,
     /// The headers of a 304.
-    pub head_not_modified: Arc<HeaderMap>,
+    pub head_not_modified: Arc<Head>,
     /// The encoded body.
     pub body: Bytes,
     /// The strong entity tag of this encoding.

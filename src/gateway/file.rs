@@ -48,6 +48,7 @@ use crate::policy::Denial;
 use crate::policy::Subject;
 use crate::policy::Verdict;
 use crate::protocol::ETag;
+use crate::protocol::Head;
 use crate::protocol::Selected;
 use crate::protocol::content_range;
 use crate::protocol::content_range_unsatisfied;
@@ -363,7 +364,7 @@ fn whole_head(
     content: &Content,
     kept: &KeptHead,
     claims: impl FnOnce() -> Claims,
-) -> Option<Arc<HeaderMap>> {
+) -> Option<Arc<Head>> {
     let asks_more = [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE];
     if asks_more.iter().any(|name| ask.headers.contains_key(name)) {
         return None;
@@ -378,12 +379,12 @@ fn whole_head(
         let mut head = file_head(&claims);
         head.insert(CONTENT_TYPE, HeaderValue::from_static(claims.content_type));
         head.insert(CONTENT_LENGTH, HeaderValue::from(length));
-        (length, Arc::new(head))
+        (length, Arc::new(head.into()))
     });
     (*kept_length == length).then(|| Arc::clone(head))
 }
 
-fn whole_reply(ask: &Ask<'_>, content: Content, head: Arc<HeaderMap>, record: Record) -> Reply {
+fn whole_reply(ask: &Ask<'_>, content: Content, head: Arc<Head>, record: Record) -> Reply {
     Reply {
         status: StatusCode::OK,
         reason: None,
@@ -455,7 +456,7 @@ pub(super) fn content_reply(
         return Reply {
             status,
             reason: None,
-            head: Arc::new(head),
+            head: Arc::new(head.into()),
             body,
             record,
         };
@@ -495,7 +496,7 @@ pub(super) fn content_reply(
     Reply {
         status,
         reason: None,
-        head: Arc::new(head),
+        head: Arc::new(head.into()),
         body,
         record,
     }
@@ -548,7 +549,7 @@ fn unsatisfiable(total: u64, record: Record) -> Reply {
     Reply {
         status,
         reason: None,
-        head: Arc::new(head),
+        head: Arc::new(head.into()),
         body: Body::Empty,
         record,
     }

@@ -493,7 +493,7 @@ fn list_reply(
     Reply {
         status,
         reason: None,
-        head: Arc::new(head),
+        head: Arc::new(head.into()),
         body,
         record,
     }

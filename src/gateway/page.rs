@@ -252,8 +252,8 @@ fn render_page(cx: &Context, wanted: &Wanted, resolved: &Resolved) -> RenderedPa
         head.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
     }
     RenderedPage {
-        head: Arc::new(head),
-        head_not_modified: Arc::new(head_not_modified),
+        head: Arc::new(head.into()),
+        head_not_modified: Arc::new(head_not_modified.into()),
         body: body.into(),
         etag,
         generation: cx.generation.number,

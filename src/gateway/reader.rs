@@ -298,7 +298,7 @@ fn redirect(to: &str, is_permanent: bool, record: Record) -> Reply {
     Reply {
         status,
         reason: None,
-        head: Arc::new(head),
+        head: Arc::new(head.into()),
         body: Body::Bytes(Bytes::new()),
         record,
     }

@@ -55,7 +55,7 @@ fn refused(status: StatusCode, denial: &Denial, path: &str, mut record: Record) 
     Reply {
         status,
         reason,
-        head: Arc::new(head),
+        head: Arc::new(head.into()),
         body: Body::Bytes(body),
         record,
     }
@@ -95,7 +95,7 @@ pub(super) fn failed(error: &Error, path: &str, record: Record) -> Reply {
     Reply {
         status,
         reason,
-        head: Arc::new(head),
+        head: Arc::new(head.into()),
         body: Body::Bytes(body),
         record,
     }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use crate::model::{IndexName, ProjectName};
+use crate::protocol::Head;
 use crate::store::{Growing, StoredFile};
 
 /// An answer, ready for a door to write.
@@ -18,7 +19,7 @@ pub struct Reply {
     pub reason: Option<Arc<str>>,
     /// The headers that belong to the content. `Content-Length` is included where the length is
     /// known; `Date`, `Connection`, `X-Request-Id` and the like are the door's.
-    pub head: Arc<HeaderMap>,
+    pub head: Arc<Head>,
     /// The content. For HEAD it is `Empty`, with the head of the GET.
     pub body: Body,
     /// For the access line, the metrics and the audit stream.

@@ -6,8 +6,6 @@
 use std::sync::Arc;
 use std::sync::OnceLock;
 
-use http::HeaderMap;
-
 use crate::cache::Weighed;
 use crate::model::File;
 use crate::model::IndexName;
@@ -15,6 +13,7 @@ use crate::model::Sha256;
 use crate::model::Timestamp;
 use crate::policy::Allowed;
 use crate::policy::Denial;
+use crate::protocol::Head;
 use crate::store::Key;
 
 /// Roughly what a ticket takes in memory, with its key and its heads; texts are added.
@@ -39,7 +38,7 @@ pub(super) struct Ticket {
 }
 
 /// A head and the length of the content that it tells of.
-pub(super) type KeptHead = OnceLock<(u64, Arc<HeaderMap>)>;
+pub(super) type KeptHead = OnceLock<(u64, Arc<Head>)>;
 
 /// The right to a file, and who keeps its bytes.
 #[derive(Debug, Clone)]

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use axum::Router;
 use http::Request;
 use hyper::body::Incoming;
@@ -12,12 +11,13 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use pingora::apps::ServerApp;
+use pingora::protocols::ALPN;
 use pingora::protocols::l4::socket::SocketAddr;
-use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
 
 use super::Limits;
+use super::door::{Connection, DoorApp};
+use super::http1::Wire;
 
 /// Smallest buffer that hyper accepts for a request head.
 const HEAD_MIN: usize = 8 << 10;
@@ -41,13 +41,9 @@ impl AxumApp {
     }
 }
 
-#[async_trait]
-impl ServerApp for AxumApp {
-    async fn process_new(
-        self: &Arc<Self>,
-        stream: Stream,
-        shutdown: &ShutdownWatch,
-    ) -> Option<Stream> {
+impl DoorApp for AxumApp {
+    async fn serve<S: Wire>(self: &Arc<Self>, connection: Connection<S>, shutdown: &ShutdownWatch) {
+        let stream = connection.stream;
         let peer = stream.get_socket_digest();
         let peer = peer
             .as_ref()
@@ -95,8 +91,10 @@ impl ServerApp for AxumApp {
         if let Err(error) = outcome {
             tracing::debug!(%error, "a connection broke");
         }
-        None
     }
+
+    /// Each connection follows the stop by itself.
+    async fn close(&self) {}
 }
 
 impl AxumApp {

@@ -46,7 +46,6 @@ mod tests {
     use std::time::Duration;
 
     use bytes::Bytes;
-    use http::HeaderMap;
     use http_body_util::BodyExt;
 
     use super::*;
@@ -57,7 +56,7 @@ mod tests {
         Reply {
             status: StatusCode::FORBIDDEN,
             reason: Some("cool-down: 7d".into()),
-            head: Arc::new(HeaderMap::new()),
+            head: Arc::default(),
             body,
             record: Record::default(),
         }

@@ -9,9 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::apps::ServerApp;
 use pingora::listeners::tls::Acceptor;
-use pingora::protocols::{ALPN, Ssl, Stream};
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
 use prometheus::IntGauge;
@@ -19,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::head_guard::{HeadGuard, OnRefusal};
+use super::http1::Wire;
 use super::listener::{Accepted, BindError, Bound, Listener};
 use super::slots::{Slot, Slots};
 use super::socket::Socket;
@@ -47,11 +46,32 @@ pub struct DoorOptions {
     pub threads: usize,
 }
 
-/// Who watches over request heads: the door, or the application itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Heads {
-    Guarded,
-    AppsOwn,
+/// What a door hands its connections to.
+pub(super) trait DoorApp: Send + Sync + 'static {
+    /// Serves a connection to its end.
+    fn serve<S: Wire>(
+        self: &Arc<Self>,
+        connection: Connection<S>,
+        stopping: &ShutdownWatch,
+    ) -> impl Future<Output = ()> + Send;
+
+    /// Gives up connections that rest.
+    fn close(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// A connection, after its handshake if it has one.
+pub(super) struct Connection<S> {
+    pub(super) stream: S,
+    limits: Arc<Limits>,
+    on_refusal: OnRefusal,
+}
+
+impl<S: Wire> Connection<S> {
+    /// Watched over while a request's head is awaited, for HTTP/1.1. HTTP/2 reads heads of many
+    /// requests at once and has limits of its own.
+    pub(super) fn guarded(self) -> HeadGuard<S> {
+        HeadGuard::new(self.stream, self.limits, self.on_refusal)
+    }
 }
 
 /// An open door and its application.
@@ -65,7 +85,6 @@ pub(super) struct Door<A> {
 /// What every connection needs.
 struct Shared<A> {
     app: Arc<A>,
-    heads: Heads,
     acceptor: Option<Acceptor>,
     limits: Arc<Limits>,
     slots: Arc<Slots>,
@@ -74,10 +93,9 @@ struct Shared<A> {
     stop: Stop,
 }
 
-impl<A: ServerApp + Send + Sync + 'static> Door<A> {
+impl<A: DoorApp> Door<A> {
     pub(super) fn new(
         options: DoorOptions,
-        heads: Heads,
         app: A,
         metrics: &Metrics,
         stop: Stop,
@@ -93,7 +111,6 @@ impl<A: ServerApp + Send + Sync + 'static> Door<A> {
         let (name, counted) = (options.name, metrics.clone());
         let shared = Shared {
             app: Arc::new(app),
-            heads,
             acceptor,
             slots: Slots::new(limits.connections, limits.connections_per_address),
             limits,
@@ -157,7 +174,7 @@ impl<A: ServerApp + Send + Sync + 'static> Door<A> {
 }
 
 #[async_trait]
-impl<A: ServerApp + Send + Sync + 'static> Service for Door<A> {
+impl<A: DoorApp> Service for Door<A> {
     async fn start_service(
         &mut self,
         fds: Option<ListenFds>,
@@ -188,7 +205,7 @@ impl<A: ServerApp + Send + Sync + 'static> Service for Door<A> {
         });
         while loops.join_next().await.is_some() {}
         follower.abort();
-        self.shared.app.cleanup().await;
+        self.shared.app.close().await;
         self.shared.slots.empty().await;
     }
 
@@ -208,10 +225,7 @@ impl<A: ServerApp + Send + Sync + 'static> Service for Door<A> {
 
 /// Accepts until the server is to stop. While all slots are taken, one connection per listener waits
 /// here and the others in the kernel.
-async fn accept_all<A>(shared: Arc<Shared<A>>, listener: Listener)
-where
-    A: ServerApp + Send + Sync + 'static,
-{
+async fn accept_all<A: DoorApp>(shared: Arc<Shared<A>>, listener: Listener) {
     let stop = shared.stop.clone();
     let accepting = async {
         loop {
@@ -252,47 +266,29 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 }
 
 /// One connection, from the handshake to its end.
-async fn serve<A>(shared: Arc<Shared<A>>, accepted: Accepted, slot: Slot)
-where
-    A: ServerApp + Send + Sync + 'static,
-{
+async fn serve<A: DoorApp>(shared: Arc<Shared<A>>, accepted: Accepted, slot: Slot) {
     let _slot = slot;
     shared.connections.inc();
     let _gauge = Counted(&shared.connections);
     let socket = Socket::new(accepted, shared.limits.idle_timeout);
-    let guard_heads = shared.heads == Heads::Guarded;
-    let stream: Stream = match &shared.acceptor {
-        None if guard_heads => Box::new(shared.guard(socket)),
-        None => Box::new(socket),
-        Some(acceptor) => {
-            let handshake = acceptor.tls_handshake(socket);
-            let Ok(Ok(tls)) = timeout(shared.limits.head_timeout, handshake).await else {
-                (shared.on_refusal)(Refusal::Handshake);
-                return;
-            };
-            // HTTP/2 reads heads of many requests at once and has limits of its own.
-            let is_http1 = tls.selected_alpn_proto() != Some(ALPN::H2);
-            if is_http1 && guard_heads {
-                Box::new(shared.guard(tls))
-            } else {
-                Box::new(tls)
-            }
-        }
-    };
     let stopping = shared.stop.watch();
-    let mut next = shared.app.process_new(stream, &stopping).await;
-    while let Some(stream) = next {
-        next = shared.app.process_new(stream, &stopping).await;
+    let Some(acceptor) = &shared.acceptor else {
+        return shared.app.serve(shared.connection(socket), &stopping).await;
+    };
+    let handshake = acceptor.tls_handshake(socket);
+    match timeout(shared.limits.head_timeout, handshake).await {
+        Ok(Ok(tls)) => shared.app.serve(shared.connection(tls), &stopping).await,
+        Ok(Err(_)) | Err(_) => (shared.on_refusal)(Refusal::Handshake),
     }
 }
 
 impl<A> Shared<A> {
-    fn guard<S: pingora::protocols::IO>(&self, inner: S) -> HeadGuard<S> {
-        HeadGuard::new(
-            inner,
-            Arc::clone(&self.limits),
-            Arc::clone(&self.on_refusal),
-        )
+    fn connection<S>(&self, stream: S) -> Connection<S> {
+        Connection {
+            stream,
+            limits: Arc::clone(&self.limits),
+            on_refusal: Arc::clone(&self.on_refusal),
+        }
     }
 }
 

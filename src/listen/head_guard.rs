@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
+use bytes::{Buf, BytesMut};
 use pingora::http::ResponseHeader;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::{SslDigest, TlsRef};
@@ -78,6 +79,10 @@ pub(super) struct HeadGuard<S> {
     timer: Option<Pin<Box<Sleep>>>,
     on_refusal: OnRefusal,
     travelling: Option<Arc<ProxyDigest>>,
+    /// What was read and put back.
+    ahead: BytesMut,
+    /// How much of it may be read again; the rest is the next request's.
+    shown: usize,
 }
 
 impl<S: IO> HeadGuard<S> {
@@ -98,7 +103,34 @@ impl<S: IO> HeadGuard<S> {
             timer: None,
             on_refusal,
             travelling: travelling.map(Arc::new),
+            ahead: BytesMut::new(),
+            shown: 0,
         }
+    }
+
+    /// Puts bytes back that were read and not used. Whoever reads next gets the first `shown` of
+    /// them; the others stay for [`take_ahead`](Self::take_ahead).
+    pub(super) fn unread(&mut self, bytes: BytesMut, shown: usize) {
+        self.shown = shown.min(bytes.len());
+        self.ahead = bytes;
+    }
+
+    /// Whatever was put back and not read.
+    pub(super) fn take_ahead(&mut self) -> BytesMut {
+        self.shown = 0;
+        std::mem::take(&mut self.ahead)
+    }
+
+    /// Tells where in a request the connection is.
+    pub(super) fn watch(&self) -> &HeadWatch {
+        &self.watch
+    }
+
+    fn read_again(&mut self, buffer: &mut ReadBuf<'_>) {
+        let count = self.shown.min(buffer.remaining());
+        buffer.put_slice(&self.ahead[..count]);
+        self.ahead.advance(count);
+        self.shown -= count;
     }
 
     /// The connection below.
@@ -166,6 +198,14 @@ impl<S: IO> AsyncRead for HeadGuard<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.shown > 0 {
+            self.read_again(buffer);
+            return Poll::Ready(Ok(()));
+        }
+        if !self.ahead.is_empty() {
+            // What comes next belongs to a later request, which is not for this reader.
+            return Poll::Pending;
+        }
         if !self.is_awaiting() {
             return Pin::new(&mut self.inner).poll_read(context, buffer);
         }
@@ -286,6 +326,7 @@ mod tests {
     use std::sync::Mutex;
     use std::time::Duration;
 
+    use futures_util::FutureExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
@@ -424,5 +465,23 @@ mod tests {
             watch.answered();
         }
         assert!(refused.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_was_put_back_is_read_again_and_no_further() {
+        let Scene {
+            mut guard,
+            mut client,
+            ..
+        } = scene();
+        client.write_all(b"later").await.unwrap();
+        guard.unread(BytesMut::from("onetwo"), 3);
+        let mut buffer = [0; 10];
+        assert_eq!(guard.read(&mut buffer[..2]).await.unwrap(), 2);
+        assert_eq!(guard.read(&mut buffer[2..]).await.unwrap(), 1);
+        assert_eq!(&buffer[..3], b"one");
+        assert!(guard.read(&mut buffer).now_or_never().is_none());
+        assert_eq!(guard.take_ahead(), "two");
+        assert_eq!(guard.read(&mut buffer).await.unwrap(), 5);
     }
 }

@@ -87,7 +87,9 @@ async fn answer(
     let incoming = Incoming::new(body, &head.headers, door.options.limits.idle_timeout);
     let outcome = door.outcome(&head, client, &id, incoming).await;
     let mut reply = outcome.unwrap_or_else(|refusal| refusal.into_reply(&head.headers));
-    Arc::make_mut(&mut reply.head).extend(door.writer.api_headers().await);
+    Arc::make_mut(&mut reply.head)
+        .map_mut()
+        .extend(door.writer.api_headers().await);
     let record = std::mem::take(&mut reply.record);
     let status = reply.status;
     let context = ReplyContext {

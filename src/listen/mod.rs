@@ -1,14 +1,16 @@
 //! The doors: they translate between HTTP and the flows, and decide nothing.
 //!
 //! ```text
-//! listener ─ slots ─ Socket ─ (TLS) ─ HeadGuard ─ HttpProxy<PublicApp> ─ Answer ─ reply ─ pieces
-//!                                   └───────────── AxumApp (metrics, management)
+//! listener ─ slots ─ Socket ─ (TLS) ─┬ HeadGuard ─┬ http1 ───────────────┬ Answer ─ pieces
+//!                                    │            └ HttpProxy<PublicApp> ┘ (all that is not plain)
+//!                                    └ AxumApp (metrics, management)
 //! ```
 //!
 //! One accept loop (`door`) serves all three doors, because the framework's own has no cap on
-//! connections and no deadline for a request's head (ADR 0002). The public door is a
-//! `ProxyHttp` that answers in `request_filter`; the others are axum routers. Whatever a flow returns
-//! as a `Reply` is written by `reply` at the one and by [`into_response`] at the others.
+//! connections and no deadline for a request's head (ADR 0002). The public door answers plain
+//! requests over HTTP/1.1 itself (ADR 0012) and gives the others to a `ProxyHttp` that answers in
+//! `request_filter`; the other doors are axum routers. Whatever a flow returns as a `Reply` is written by
+//! `http1` or `reply` at the one and by [`into_response`] at the others.
 
 mod address;
 mod axum_app;
@@ -17,6 +19,7 @@ mod certificates;
 mod door;
 mod head_guard;
 mod host_check;
+mod http1;
 mod incoming;
 mod limits;
 mod listener;
@@ -25,8 +28,8 @@ mod manage_upload;
 mod metrics;
 mod multipart;
 mod pieces;
-mod plain;
 mod public;
+mod public_door;
 mod recorder;
 mod refusal;
 mod reply;

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
@@ -34,11 +34,24 @@ use crate::telemetry::Refusal;
 const BODY_MAX: u64 = 64 << 10;
 
 /// The application behind the public door.
+#[derive(Clone)]
 pub struct PublicApp {
     answer: Arc<dyn Answer>,
     recorder: Recorder,
-    limits: Limits,
-    ids: RequestIds,
+    limits: Arc<Limits>,
+    ids: Arc<RequestIds>,
+}
+
+/// A request as the door reads it.
+#[derive(Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) method: &'a Method,
+    /// Path and query as sent.
+    pub(super) target: &'a str,
+    pub(super) path: &'a str,
+    pub(super) query: Option<&'a str>,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) arrival: Arrival<'a>,
 }
 
 /// One request on its way through the door.
@@ -60,29 +73,40 @@ impl PublicApp {
         Self {
             answer,
             recorder,
-            limits,
-            ids: RequestIds::default(),
+            limits: Arc::new(limits),
+            ids: Arc::default(),
         }
     }
 
+    pub(super) fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The id for a request with these headers.
+    pub(super) fn request_id(&self, headers: &HeaderMap) -> Arc<str> {
+        self.ids.of(headers)
+    }
+
     /// The reply to a request; the table of what never reaches a flow.
-    async fn reply(&self, session: &Session, id: &str) -> Reply {
-        let request = session.req_header();
-        let (path, query) = (request.uri.path(), request.uri.query());
-        let is_head = request.method == Method::HEAD;
-        if !is_head && request.method != Method::GET {
-            return refusal::read_only(&request.headers);
+    pub(super) async fn reply(&self, asked: &Asked<'_>, id: &str) -> Reply {
+        let (path, query, headers) = (asked.path, asked.query, asked.headers);
+        let is_head = asked.method == Method::HEAD;
+        if !is_head && asked.method != Method::GET {
+            return refusal::read_only(headers);
         }
-        if request.raw_path().len() > self.limits.uri {
+        if asked.target.len() > self.limits.uri {
             let most = self.limits.uri;
             let words = format!("the request target is longer than {most} bytes");
             return refusal::bad_request(StatusCode::URI_TOO_LONG, &words, path);
         }
-        match PublicRoute::parse(path, query, &request.headers) {
+        match PublicRoute::parse(path, query, headers) {
             Err(bad) => refusal::bad_request(StatusCode::BAD_REQUEST, &bad.to_string(), path),
             Ok(PublicRoute::Redirect { to, is_permanent }) => refusal::redirect(&to, is_permanent),
             Ok(route) => {
-                let headers = &request.headers;
                 let ask = Ask {
                     path,
                     route,
@@ -90,7 +114,7 @@ impl PublicApp {
                     headers,
                     query,
                     request_id: id,
-                    arrival: arrival(session),
+                    arrival: asked.arrival,
                 };
                 self.answer.answer(&ask).await
             }
@@ -148,7 +172,19 @@ impl ProxyHttp for PublicApp {
         let peer = session.client_addr().and_then(SocketAddr::as_inet);
         exchange.client = peer.map(|peer| peer.ip().to_canonical());
         self.drain(session).await;
-        let mut reply = self.reply(session, &exchange.id).await;
+        let mut reply = {
+            let request = session.req_header();
+            let raw = request.raw_path();
+            let asked = Asked {
+                method: &request.method,
+                target: std::str::from_utf8(raw).unwrap_or(request.uri.path()),
+                path: request.uri.path(),
+                query: request.uri.query(),
+                headers: &request.headers,
+                arrival: arrival(session),
+            };
+            self.reply(&asked, &exchange.id).await
+        };
         exchange.record = std::mem::take(&mut reply.record);
         exchange.status = Some(reply.status);
         let context = ReplyContext {
@@ -164,7 +200,13 @@ impl ProxyHttp for PublicApp {
         let written = write_reply(session, reply, context, &self.limits, &mut exchange.bytes).await;
         match written {
             Ok(()) => Ok(true),
-            Err(broken) => Err(self.broken(broken, exchange)),
+            Err(broken) => {
+                self.broken(broken, &exchange.id);
+                Err(Error::explain(
+                    ErrorType::WriteError,
+                    "the answer broke off",
+                ))
+            }
         }
     }
 
@@ -238,9 +280,8 @@ fn arrival(session: &Session) -> Arrival<'_> {
 }
 
 impl PublicApp {
-    /// Writes down why an answer broke off, and turns it into what closes the connection.
-    fn broken(&self, broken: Broken, exchange: &Exchange) -> Box<Error> {
-        let request_id = &*exchange.id;
+    /// Writes down why an answer broke off.
+    pub(super) fn broken(&self, broken: Broken, request_id: &str) {
         match broken {
             Broken::Cut(cut) => {
                 tracing::warn!(request_id, error = %cut, "an answer was cut off");
@@ -254,6 +295,5 @@ impl PublicApp {
                 tracing::debug!(request_id, %error, "a client went away");
             }
         }
-        Error::explain(ErrorType::WriteError, "the answer broke off")
     }
 }

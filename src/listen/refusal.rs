@@ -28,7 +28,7 @@ fn reply(status: StatusCode, body: Bytes, head: HeaderMap) -> Reply {
     Reply {
         status,
         reason: None,
-        head: Arc::new(head),
+        head: Arc::new(head.into()),
         body: Body::Bytes(body),
         record: Record::default(),
     }

@@ -1,8 +1,8 @@
 //! Writes a reply on a session of the public door: HTTP/1.1 or HTTP/2, plain or through TLS.
 //!
 //! What takes too long is given up, and what cannot be completed is cut off, so that the client sees
-//! a short body and never a clean end. What can go the short way ([`plain`](super::plain)) does not come
-//! by here.
+//! a short body and never a clean end. Answers to plain requests do not come by here
+//! ([`http1`](super::http1)).
 
 use std::future::Future;
 
@@ -14,7 +14,6 @@ use tokio::time::timeout;
 
 use super::Limits;
 use super::pieces::{Cut, Pieces};
-use super::plain::Plain;
 use super::response_head::{ReplyContext, response_head, status_words};
 use crate::gateway::Body;
 use crate::gateway::Reply;
@@ -42,11 +41,6 @@ pub(super) async fn write_reply(
     limits: &Limits,
     bytes_sent: &mut u64,
 ) -> Result<(), Broken> {
-    if Plain::takes(&reply)
-        && let Some(plain) = Plain::of(session)
-    {
-        return plain.write(reply, context, limits, bytes_sent).await;
-    }
     let has_content = has_content(session, &reply);
     let head = http_head(session, &reply, context, has_content);
     let writing = session.as_downstream_mut().write_response_header(head);

@@ -4,10 +4,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 
-/// The header that carries it, both ways.
-pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+use crate::protocol::X_REQUEST_ID;
 
 /// Longest id taken over; a UUID has 36 characters, a trace context 55.
 const LENGTH_MAX: usize = 64;

@@ -1,20 +1,19 @@
 //! The headers that are the door's and not the content's: request id, cache status, timing, length.
 
-use std::fmt::Write;
+use std::io::Write;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::response::Parts;
 
-use super::request_id::X_REQUEST_ID;
 use crate::gateway::Body;
 use crate::gateway::CacheResult;
 use crate::gateway::Record;
 use crate::gateway::Reply;
 use crate::protocol::reason_phrase;
-
-pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+use crate::protocol::{CACHE_STATUS, SERVER_TIMING, X_REQUEST_ID};
 
 /// What a reply's head needs to know of its request.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +30,7 @@ pub struct ReplyContext<'a> {
 pub(super) fn response_head(reply: &Reply, context: ReplyContext<'_>) -> Parts {
     let (mut parts, ()) = http::Response::new(()).into_parts();
     parts.status = reply.status;
-    parts.headers = (*reply.head).clone();
+    parts.headers = HeaderMap::clone(&reply.head);
     if let Ok(id) = HeaderValue::from_str(context.request_id) {
         parts.headers.insert(X_REQUEST_ID, id);
     }
@@ -40,7 +39,9 @@ pub(super) fn response_head(reply: &Reply, context: ReplyContext<'_>) -> Parts {
             .headers
             .insert(CACHE_STATUS, HeaderValue::from_static(status));
     }
-    if let Ok(timing) = HeaderValue::from_str(&server_timing(&reply.record, context.elapsed)) {
+    let mut text = Vec::with_capacity(40);
+    timing(&mut text, &reply.record, context.elapsed);
+    if let Ok(timing) = HeaderValue::from_maybe_shared(Bytes::from(text)) {
         parts.headers.insert(SERVER_TIMING, timing);
     }
     if let Some(length) = length(&reply.body) {
@@ -83,24 +84,21 @@ pub(super) fn cache_status(result: CacheResult) -> Option<&'static str> {
 }
 
 /// `upstream;dur=12.3, total;dur=12.9`, in milliseconds.
-pub(super) fn server_timing(record: &Record, elapsed: Duration) -> String {
-    let mut text = String::with_capacity(40);
-    // Writing to a String does not fail. Whole numbers, because formatting floating ones costs more
-    // than the rest of a hot head.
+pub(super) fn timing(text: &mut Vec<u8>, record: &Record, elapsed: Duration) {
+    // Whole numbers: formatting floating ones costs more than the rest of a hot head.
     if let Some(upstream) = record.upstream {
         let tenths = upstream.as_micros() / 100;
+        // Writing to memory does not fail.
         let _ = write!(text, "upstream;dur={}.{}, ", tenths / 10, tenths % 10);
     }
     let micros = elapsed.as_micros();
     let _ = write!(text, "total;dur={}.{:03}", micros / 1000, micros % 1000);
-    text
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use bytes::Bytes;
     use http::{HeaderMap, StatusCode};
 
     use super::*;
@@ -111,7 +109,7 @@ mod tests {
         let reply = Reply {
             status: StatusCode::OK,
             reason: None,
-            head: Arc::new(head),
+            head: Arc::new(head.into()),
             body,
             record,
         };

@@ -21,8 +21,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use super::axum_app::AxumApp;
-use super::door::{Door, DoorOptions, Heads};
+use super::door::{Door, DoorApp, DoorOptions};
 use super::public::PublicApp;
+use super::public_door::PublicDoor;
 use super::stop::Stop;
 use super::{BindError, ListenAddress, TlsError};
 use crate::telemetry::Metrics;
@@ -126,7 +127,7 @@ impl DoorServer {
         door: DoorOptions,
         app: PublicApp,
     ) -> Result<Vec<ListenAddress>, ServerError> {
-        let mut proxy = HttpProxy::new(app, Arc::clone(&self.conf));
+        let mut proxy = HttpProxy::new(app.clone(), Arc::clone(&self.conf));
         let mut options = HttpServerOptions::default();
         // The framework counts how often a connection is used again.
         options.keepalive_request_limit =
@@ -137,13 +138,8 @@ impl DoorServer {
         http2.max_header_list_size(u32::try_from(door.limits.head).unwrap_or(u32::MAX));
         proxy.h2_options = Some(http2);
         proxy.handle_init_modules();
-        self.add(Door::new(
-            door,
-            Heads::Guarded,
-            proxy,
-            &self.metrics,
-            self.stop.clone(),
-        )?)
+        let app = PublicDoor::new(app, Arc::new(proxy));
+        self.add(Door::new(door, app, &self.metrics, self.stop.clone())?)
     }
 
     /// Opens a door to a router; says where it really listens.
@@ -156,18 +152,12 @@ impl DoorServer {
         router: Router,
     ) -> Result<Vec<ListenAddress>, ServerError> {
         let app = AxumApp::new(router, door.limits.clone());
-        self.add(Door::new(
-            door,
-            Heads::AppsOwn,
-            app,
-            &self.metrics,
-            self.stop.clone(),
-        )?)
+        self.add(Door::new(door, app, &self.metrics, self.stop.clone())?)
     }
 
     fn add<A>(&mut self, mut door: Door<A>) -> Result<Vec<ListenAddress>, ServerError>
     where
-        A: pingora::apps::ServerApp + Send + Sync + 'static,
+        A: DoorApp,
     {
         // During an upgrade the addresses are taken until the other process hands them over.
         let bound = if self.options.is_upgrade {

@@ -173,11 +173,6 @@ impl Socket {
 
 /// For who writes whole answers without the HTTP machinery. None of these waits.
 impl Socket {
-    /// Whether nothing is kept back, so that what is sent now does not overtake it.
-    pub(super) fn is_clear(&self) -> bool {
-        self.kept_back.is_empty() && self.linger.is_none()
-    }
-
     /// Sends two stretches of memory in one call; says how much of both together.
     ///
     /// # Errors

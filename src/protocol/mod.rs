@@ -16,6 +16,7 @@ mod core_metadata;
 mod date;
 mod encoding;
 mod freshness;
+mod head;
 mod header_list;
 mod manage_route;
 mod problem;
@@ -31,6 +32,7 @@ pub use core_metadata::{ArchiveFault, CoreMetadataFault, CoreMetadataFields, met
 pub use date::{http_date, parse_http_date};
 pub use encoding::Encoding;
 pub use freshness::fresh_until;
+pub use head::{CACHE_STATUS, Head, Lines, SERVER_TIMING, X_REQUEST_ID};
 pub use manage_route::{Content, ManageRoute, OperationClass};
 pub use problem::{Problem, devpi_message, reason_phrase};
 pub use range::{Selected, content_range, content_range_unsatisfied, select_range};

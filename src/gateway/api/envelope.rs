@@ -59,7 +59,7 @@ impl Shared {
             status: answer.status,
             // devpi-client prints the reason phrase and the message: the standard one says less twice.
             reason: None,
-            head: Arc::new(head),
+            head: Arc::new(head.into()),
             body: if ask.head {
                 Body::Empty
             } else {

@@ -149,7 +149,7 @@ impl Front {
 
     async fn passed(&self, ask: &Ask<'_>, answer: FleetAnswer) -> Reply {
         let status = answer.status();
-        let head = Arc::new(response_headers(answer.headers()));
+        let head = Arc::new(response_headers(answer.headers()).into());
         let is_bare = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let body = if ask.head || is_bare {
             Body::Empty
@@ -179,7 +179,7 @@ impl Front {
         let reply = Reply {
             status: StatusCode::SERVICE_UNAVAILABLE,
             reason: Some("no devpi-server answers at present".into()),
-            head: Arc::new(head),
+            head: Arc::new(head.into()),
             body: Body::Bytes(body),
             record: record_of(ask),
         };

@@ -50,7 +50,7 @@ fn plain(status: StatusCode, content_type: &'static str, body: Bytes) -> Reply {
     Reply {
         status,
         reason: None,
-        head: Arc::new(head(content_type, body.len(), "no-store")),
+        head: Arc::new(head(content_type, body.len(), "no-store").into()),
         body: Body::Bytes(body),
         record: Record {
             route: Route::Manage,

@@ -79,7 +79,7 @@ fn to_the_page(project: &ProjectName) -> Reply {
     Reply {
         status: StatusCode::FOUND,
         reason: None,
-        head: Arc::new(head),
+        head: Arc::new(head.into()),
         body: Body::Bytes(Bytes::new()),
         record: Record {
             route: Route::Manage,

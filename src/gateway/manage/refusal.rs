@@ -149,7 +149,7 @@ impl Refusal {
         Reply {
             status: self.status,
             reason,
-            head: Arc::new(head),
+            head: Arc::new(head.into()),
             body: Body::Bytes(body),
             record,
         }
@@ -249,7 +249,7 @@ pub(super) fn answered(answer: &Answer) -> Reply {
     Reply {
         status: answer.status,
         reason: None,
-        head: Arc::new(head),
+        head: Arc::new(head.into()),
         body: Body::Bytes(body),
         record,
     }

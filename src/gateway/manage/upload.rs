@@ -382,7 +382,7 @@ fn done(reason: Option<&str>) -> Reply {
     Reply {
         status: StatusCode::OK,
         reason: reason.map(Arc::from),
-        head: Arc::new(head("text/html", 0, "no-store")),
+        head: Arc::new(head("text/html", 0, "no-store").into()),
         body: Body::Bytes(Bytes::new()),
         record: Record {
             route: Route::Manage,

@@ -48,7 +48,7 @@ pub(in crate::gateway) fn static_file(ask: &Ask<'_>, name: &str, record: Record)
     Some(Reply {
         status,
         reason: None,
-        head: Arc::new(head),
+        head: Arc::new(head.into()),
         body,
         record,
     })

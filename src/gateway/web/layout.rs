@@ -104,7 +104,7 @@ impl Shared {
         Reply {
             status,
             reason: None,
-            head: Arc::new(head),
+            head: Arc::new(head.into()),
             body,
             record,
         }

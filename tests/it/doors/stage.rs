@@ -87,7 +87,7 @@ impl Answer for Flows {
         let mut reply = Reply {
             status: StatusCode::OK,
             reason: None,
-            head: Arc::new(head.clone()),
+            head: Arc::new(head.clone().into()),
             body: Body::Empty,
             record: Record {
                 route: Route::ProjectPage,
@@ -98,7 +98,7 @@ impl Answer for Flows {
         let PublicRoute::ProjectPage { project, .. } = &ask.route else {
             reply.status = StatusCode::NOT_FOUND;
             head.insert(CONTENT_LENGTH, HeaderValue::from(0));
-            reply.head = Arc::new(head);
+            reply.head = Arc::new(head.into());
             return reply;
         };
         reply.record.project = Some(project.clone());
@@ -116,7 +116,7 @@ impl Answer for Flows {
                     CONTENT_TYPE,
                     HeaderValue::from_static(Problem::CONTENT_TYPE),
                 );
-                reply.head = Arc::new(head);
+                reply.head = Arc::new(head.into());
                 reply.body = Body::Bytes(problem());
             }
             "unchanged" => reply.status = StatusCode::NOT_MODIFIED,

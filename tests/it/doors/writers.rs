@@ -130,3 +130,29 @@ fn whoever_asks_for_the_connection_to_be_closed_is_heard() {
         assert!(client.read_to_close().is_empty());
     }
 }
+
+/// Plain requests and others on one connection, sent without waiting: each is answered in its turn.
+#[test]
+fn requests_sent_ahead_are_answered_in_order() {
+    let doors = open(Limits::default());
+    let mut client = doors.connect();
+    let plain = |name: &str| format!("GET /simple/{name}/ HTTP/1.1\r\nHost: x\r\n\r\n");
+    // The whole URL as target is no plain request: the machinery reads it.
+    let whole = |name: &str| format!("GET http://x/simple/{name}/ HTTP/1.1\r\nHost: x\r\n\r\n");
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let asks = [
+        plain("a"),
+        whole("b"),
+        plain("c"),
+        whole("d"),
+        whole("e"),
+        plain("f"),
+    ];
+    client.send(&asks.concat());
+    for (name, ask) in names.iter().zip(&asks) {
+        let answered = client.read_answer();
+        assert_eq!(answered.text(), format!("page of {name}"));
+        let is_plain = !ask.contains("http:");
+        assert_eq!(answered.head.contains("\r\ndate: "), is_plain, "{name}");
+    }
+}

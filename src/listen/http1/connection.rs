@@ -1,0 +1,225 @@
+//! One connection, request by request.
+
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use http::{HeaderMap, Method};
+use pingora::apps::HttpServerApp;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::protocols::{GetSocketDigest, Shutdown, Ssl, Stream};
+use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::head::{Parsed, Request, parse};
+use super::wire::Wire;
+use super::writer::{Framing, Writer};
+use crate::gateway::Arrival;
+use crate::gateway::Record;
+use crate::listen::head_guard::HeadGuard;
+use crate::listen::public::{Asked, PublicApp};
+use crate::listen::recorder::Finished;
+use crate::listen::response_head::ReplyContext;
+
+/// Room for a head: several times what installers send.
+const READ_BYTES: usize = 2 << 10;
+
+/// Room for the head of an answer.
+const HEAD_BYTES: usize = 1 << 10;
+
+/// Seconds that a session of the machinery keeps a connection without our asking; the guard's own
+/// limit is the one that counts.
+const KEEPALIVE_SECONDS: u64 = 60;
+
+/// Serves a connection to its end.
+pub(in crate::listen) async fn serve<S: Wire>(
+    app: &PublicApp,
+    machinery: &Arc<HttpProxy<PublicApp>>,
+    guard: HeadGuard<S>,
+    stopping: &ShutdownWatch,
+) {
+    let mut connection = Connection::new(app, guard);
+    let mut watch = stopping.clone();
+    // Fails only when whoever could ask is gone, which is a stop as well.
+    let mut stop = pin!(async move { drop(watch.wait_for(|is_stopping| *is_stopping).await) });
+    loop {
+        match parse(&mut connection.bytes, &mut connection.spare) {
+            Parsed::Incomplete => {
+                if !connection.read(stop.as_mut()).await {
+                    break;
+                }
+            }
+            Parsed::Plain(request) => {
+                let is_last = *stopping.borrow() || connection.is_used_up();
+                if !connection.answer(request, is_last).await {
+                    break;
+                }
+            }
+            Parsed::Other(length) => {
+                let returned = connection.hand_over(machinery, length, stopping).await;
+                let Some(returned) = returned else {
+                    return;
+                };
+                connection = returned;
+            }
+        }
+    }
+    Shutdown::shutdown(&mut *connection.guard).await;
+}
+
+struct Connection<'a, S> {
+    app: &'a PublicApp,
+    guard: Box<HeadGuard<S>>,
+    /// Read and not yet answered.
+    bytes: BytesMut,
+    /// Memory for the headers of a request, and for the head of an answer.
+    spare: HeaderMap,
+    text: Vec<u8>,
+    client: Option<IpAddr>,
+    arrival: Arrival<'static>,
+    /// Requests so far.
+    requests: u32,
+}
+
+impl<'a, S: Wire> Connection<'a, S> {
+    fn new(app: &'a PublicApp, guard: HeadGuard<S>) -> Self {
+        let digest = guard.get_socket_digest();
+        let peer = digest.as_ref().and_then(|digest| digest.peer_addr());
+        let client = peer.and_then(SocketAddr::as_inet);
+        let client = client.map(|peer| peer.ip().to_canonical());
+        let arrival = Arrival {
+            // A peer without an address is one on a Unix socket.
+            is_local: client.is_none_or(|client| client.is_loopback()),
+            is_tls: guard.get_ssl_digest().is_some(),
+            authority: None,
+        };
+        Self {
+            app,
+            guard: Box::new(guard),
+            bytes: BytesMut::new(),
+            spare: HeaderMap::new(),
+            text: Vec::with_capacity(HEAD_BYTES),
+            client,
+            arrival,
+            requests: 0,
+        }
+    }
+
+    /// Whether the next request is the last that this connection may bring.
+    fn is_used_up(&self) -> bool {
+        self.requests + 1 >= self.app.limits().requests_per_connection
+    }
+
+    /// Reads on; says whether anything came. What is only half here when the server stops is given up.
+    async fn read(&mut self, stop: Pin<&mut impl Future<Output = ()>>) -> bool {
+        self.bytes.reserve(READ_BYTES);
+        tokio::select! {
+            biased;
+            outcome = self.guard.read_buf(&mut self.bytes) => outcome.is_ok_and(|count| count > 0),
+            () = stop => false,
+        }
+    }
+
+    /// Answers; says whether the connection goes on.
+    async fn answer(&mut self, request: Request, is_last: bool) -> bool {
+        self.guard.watch().head_read();
+        self.requests += 1;
+        let app = self.app;
+        let started = app.recorder().start();
+        let id = app.request_id(&request.headers);
+        let target = request.target();
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        let method = if request.is_head {
+            Method::HEAD
+        } else {
+            Method::GET
+        };
+        let asked = Asked {
+            method: &method,
+            target,
+            path,
+            query,
+            headers: &request.headers,
+            arrival: self.arrival,
+        };
+        let mut reply = app.reply(&asked, &id).await;
+        let record = std::mem::take(&mut reply.record);
+        let status = reply.status;
+        // All that the head tells of the record.
+        reply.record = Record {
+            cache: record.cache,
+            upstream: record.upstream,
+            ..Record::default()
+        };
+        let context = ReplyContext {
+            request_id: &id,
+            elapsed: started.at.elapsed(),
+        };
+        let framing = Framing {
+            is_head: request.is_head,
+            keeps_alive: request.keeps_alive && !is_last,
+        };
+        let writer = Writer {
+            guard: &mut self.guard,
+            limits: app.limits(),
+            text: &mut self.text,
+        };
+        let mut bytes = 0;
+        let written = writer.write(reply, context, framing, &mut bytes).await;
+        let agent = request.headers.get(http::header::USER_AGENT);
+        app.recorder().finish(Finished {
+            started,
+            request_id: &id,
+            client: self.client,
+            method: &method,
+            path,
+            user_agent: agent.and_then(|value| value.to_str().ok()),
+            status: Some(status),
+            bytes,
+            record,
+        });
+        self.guard.watch().answered();
+        self.spare = request.headers;
+        self.spare.clear();
+        match written {
+            Ok(()) => framing.keeps_alive,
+            Err(broken) => {
+                app.broken(broken, &id);
+                false
+            }
+        }
+    }
+
+    /// Gives the connection to the machinery for one request; returns it when it can be used again.
+    /// `length` is how much of what was read is that request's, where that is known.
+    async fn hand_over(
+        mut self,
+        machinery: &Arc<HttpProxy<PublicApp>>,
+        length: Option<usize>,
+        stopping: &ShutdownWatch,
+    ) -> Option<Self> {
+        let mut guard = self.guard;
+        let shown = length.unwrap_or(self.bytes.len());
+        guard.unread(std::mem::take(&mut self.bytes), shown);
+        self.requests += 1;
+        let stream: Stream = guard;
+        let mut session = ServerSession::new_http1(stream);
+        let is_stopping = *stopping.borrow();
+        session.set_keepalive((!is_stopping).then_some(KEEPALIVE_SECONDS));
+        let most = self.app.limits().requests_per_connection;
+        session.set_keepalive_reuses_remaining(Some(most.saturating_sub(self.requests)));
+        let returned = machinery.process_new_http(session, stopping).await?;
+        let (stream, _) = returned.consume();
+        self.guard = stream.into_any().downcast().ok()?;
+        self.bytes = self.guard.take_ahead();
+        // What is answered here next must not overtake what the machinery wrote.
+        self.guard.flush().await.ok()?;
+        Some(self)
+    }
+}

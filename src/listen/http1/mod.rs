@@ -1,0 +1,13 @@
+//! HTTP/1.1 as installers speak it: plain requests are read, answered and written here, on our own
+//! connection; every other goes to the HTTP machinery, byte for byte, and comes back afterwards.
+//!
+//! The machinery's session costs more than a hot answer (ADR 0012). What is plain is decided in
+//! `head`, and in doubt nothing is.
+
+mod connection;
+mod head;
+mod wire;
+mod writer;
+
+pub(super) use connection::serve;
+pub(super) use wire::Wire;

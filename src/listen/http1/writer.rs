@@ -1,0 +1,325 @@
+//! Writes an answer on a connection of HTTP/1.1: head and content in one call, large files of a
+//! plaintext connection by `sendfile`.
+
+use std::io;
+use std::io::Write as _;
+
+use http::StatusCode;
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
+use pingora::protocols::http::date::get_cached_date;
+use tokio::io::AsyncWriteExt;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
+
+use super::wire::Wire;
+use crate::gateway::Body;
+use crate::gateway::Reply;
+use crate::listen::Limits;
+use crate::listen::head_guard::HeadGuard;
+use crate::listen::pieces::{Cut, PIECE_MAX, Part, Pieces};
+use crate::listen::reply::Broken;
+use crate::listen::response_head::{ReplyContext, cache_status, length, status_words, timing};
+use crate::listen::socket::Socket;
+use crate::protocol::{CACHE_STATUS, SERVER_TIMING, X_REQUEST_ID};
+
+/// From this size on a file goes out by `sendfile`: it spares the copy, which counts where files are
+/// large, but pays by the page, so that smaller ones are cheaper copied (prototype-numbers.md §2).
+const SENDFILE_MIN: u64 = 4 << 20;
+
+/// How much of a file is looked up in the page cache, and then sent, at one time.
+const WINDOW: u64 = 1 << 20;
+
+/// What is copied behind its head so that TLS seals both at once; four records.
+const TOGETHER_MAX: usize = 64 << 10;
+
+/// How the answer is framed, besides what it says itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Framing {
+    /// The request was HEAD.
+    pub(super) is_head: bool,
+    /// The connection stays open.
+    pub(super) keeps_alive: bool,
+}
+
+/// Writes within the limits.
+pub(super) struct Writer<'a, S> {
+    pub(super) guard: &'a mut HeadGuard<S>,
+    pub(super) limits: &'a Limits,
+    /// Memory for heads, used again for each.
+    pub(super) text: &'a mut Vec<u8>,
+}
+
+impl<S: Wire> Writer<'_, S> {
+    /// Writes the whole answer; `bytes_sent` counts the content as it goes.
+    pub(super) async fn write(
+        mut self,
+        reply: Reply,
+        context: ReplyContext<'_>,
+        framing: Framing,
+        bytes_sent: &mut u64,
+    ) -> Result<(), Broken> {
+        let is_bare = is_bare(reply.status);
+        let is_whole = framing.is_head || is_bare;
+        let is_chunked = !is_whole && is_endless(&reply);
+        self.text.clear();
+        write_head(self.text, &reply, context, framing);
+        if is_chunked {
+            line(self.text, TRANSFER_ENCODING.as_str(), b"chunked");
+        }
+        self.text.extend_from_slice(b"\r\n");
+        match reply.body {
+            Body::Bytes(bytes) if !is_whole => self.send(&bytes, bytes_sent).await?,
+            body @ (Body::File { .. } | Body::Growing { .. }) if !is_whole => {
+                let pieces = Pieces::of(body);
+                self.send_pieces(pieces, is_chunked, bytes_sent).await?;
+            }
+            Body::Empty | Body::Bytes(_) | Body::File { .. } | Body::Growing { .. } => {
+                self.send(&[], bytes_sent).await?;
+            }
+        }
+        if self.guard.inner().plain().is_some() {
+            return Ok(());
+        }
+        let flushing = timeout(self.limits.send_time(0), self.guard.flush());
+        ended(flushing.await)
+    }
+}
+
+/// Whether nobody knows the content's length: only chunks can say that it ended too early.
+fn is_endless(reply: &Reply) -> bool {
+    matches!(reply.body, Body::Growing { length: None, .. }) && !reply.head.lines().has_length
+}
+
+/// The head as the ordinary writer would have it, but for the empty line at its end.
+fn write_head(text: &mut Vec<u8>, reply: &Reply, context: ReplyContext<'_>, framing: Framing) {
+    status_line(text, reply);
+    let lines = reply.head.lines();
+    text.extend_from_slice(&lines.text);
+    line(text, X_REQUEST_ID.as_str(), context.request_id.as_bytes());
+    if let Some(status) = cache_status(reply.record.cache) {
+        line(text, CACHE_STATUS.as_str(), status.as_bytes());
+    }
+    text.extend_from_slice(SERVER_TIMING.as_str().as_bytes());
+    text.extend_from_slice(b": ");
+    timing(text, &reply.record, context.elapsed);
+    text.extend_from_slice(b"\r\n");
+    if !lines.has_length
+        && let Some(length) = missing_length(reply, framing.is_head)
+    {
+        // Writing to memory does not fail.
+        let _ = write!(text, "{CONTENT_LENGTH}: {length}\r\n");
+    }
+    line(text, DATE.as_str(), get_cached_date().as_bytes());
+    let connection: &[u8] = if framing.keeps_alive {
+        b"keep-alive"
+    } else {
+        b"close"
+    };
+    line(text, CONNECTION.as_str(), connection);
+}
+
+/// The length where the flow has not set it.
+fn missing_length(reply: &Reply, is_head: bool) -> Option<u64> {
+    let is_empty = matches!(reply.body, Body::Empty);
+    let none = (is_empty && !is_bare(reply.status) && !is_head).then_some(0);
+    length(&reply.body).or(none)
+}
+
+/// 204 and 304 end with the head.
+fn is_bare(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+fn status_line(text: &mut Vec<u8>, reply: &Reply) {
+    if reply.status == StatusCode::OK && reply.reason.is_none() {
+        text.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        return;
+    }
+    text.extend_from_slice(b"HTTP/1.1 ");
+    text.extend_from_slice(reply.status.as_str().as_bytes());
+    text.push(b' ');
+    match status_words(reply) {
+        Some(words) => text.extend_from_slice(words.as_bytes()),
+        None => {
+            let words = reply.status.canonical_reason().unwrap_or_default();
+            text.extend_from_slice(words.as_bytes());
+        }
+    }
+    text.extend_from_slice(b"\r\n");
+}
+
+fn line(text: &mut Vec<u8>, name: &str, value: &[u8]) {
+    text.extend_from_slice(name.as_bytes());
+    text.extend_from_slice(b": ");
+    text.extend_from_slice(value);
+    text.extend_from_slice(b"\r\n");
+}
+
+impl<S: Wire> Writer<'_, S> {
+    /// What stands in `text` and the content behind it, in one call where the kernel takes both.
+    /// Afterwards `text` is empty.
+    async fn send(&mut self, content: &[u8], bytes_sent: &mut u64) -> Result<(), Broken> {
+        let before = *bytes_sent;
+        if let Some(socket) = self.guard.inner().plain() {
+            let sender = Sender {
+                socket,
+                limits: self.limits,
+            };
+            let mut now = 0;
+            let outcome = sender.send(self.text, content, &mut now).await;
+            *bytes_sent = before + now;
+            self.text.clear();
+            return outcome;
+        }
+        if content.len() <= TOGETHER_MAX {
+            self.text.extend_from_slice(content);
+            self.push(None).await?;
+        } else {
+            self.push(None).await?;
+            for piece in content.chunks(PIECE_MAX as usize) {
+                self.push(Some(piece)).await?;
+            }
+        }
+        *bytes_sent = before + content.len() as u64;
+        Ok(())
+    }
+
+    /// Writes `text`, or something else, on a connection with TLS.
+    async fn push(&mut self, other: Option<&[u8]>) -> Result<(), Broken> {
+        let mut text = std::mem::take(self.text);
+        let bytes = other.unwrap_or(&text);
+        let patience = self.limits.send_time(bytes.len());
+        let writing = timeout(patience, self.guard.write_all(bytes));
+        let outcome = ended(writing.await);
+        text.clear();
+        *self.text = text;
+        outcome
+    }
+
+    /// A file: the head with its first piece, then the rest by whichever way suits its size.
+    async fn send_pieces(
+        &mut self,
+        mut pieces: Pieces,
+        is_chunked: bool,
+        bytes_sent: &mut u64,
+    ) -> Result<(), Broken> {
+        loop {
+            if let Pieces::File(part) = &mut pieces
+                && part.left() >= SENDFILE_MIN
+                && let Some(socket) = self.guard.inner().plain()
+            {
+                let sender = Sender {
+                    socket,
+                    limits: self.limits,
+                };
+                sender.send_held(self.text, part, bytes_sent).await?;
+            }
+            let Some(piece) = pieces.next().await? else {
+                break;
+            };
+            if is_chunked {
+                // Writing to memory does not fail.
+                let _ = write!(self.text, "{:x}\r\n", piece.len());
+            }
+            self.send(&piece, bytes_sent).await?;
+            if is_chunked {
+                self.text.extend_from_slice(b"\r\n");
+            }
+            pieces.take_back(piece);
+        }
+        if is_chunked {
+            self.text.extend_from_slice(b"0\r\n\r\n");
+        }
+        // The end of the chunks, or the head of a file with nothing in it.
+        self.send(&[], bytes_sent).await
+    }
+}
+
+/// Sends on a plaintext socket, within the limits.
+struct Sender<'a> {
+    socket: &'a Socket,
+    limits: &'a Limits,
+}
+
+impl Sender<'_> {
+    /// Head and content, in one call where the kernel takes them.
+    async fn send(&self, head: &[u8], content: &[u8], bytes_sent: &mut u64) -> Result<(), Broken> {
+        let total = head.len() + content.len();
+        let mut sent = 0;
+        while sent < total {
+            let at_once = |sent: usize| match sent.checked_sub(head.len()) {
+                Some(past) => self.socket.try_send(&[], &content[past..]),
+                None => self.socket.try_send(&head[sent..], content),
+            };
+            match at_once(sent) {
+                Ok(0) => return Err(broken(io::ErrorKind::WriteZero.into())),
+                Ok(more) => sent += more,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let left = (total - sent).min(PIECE_MAX as usize);
+                    self.room(left).await?;
+                }
+                Err(error) => return Err(broken(error)),
+            }
+            *bytes_sent = sent.saturating_sub(head.len()) as u64;
+        }
+        Ok(())
+    }
+
+    /// Sends what the page cache has of a file without copying it; stops where a disk must be asked.
+    async fn send_held(
+        &self,
+        head: &mut Vec<u8>,
+        part: &mut Part,
+        bytes_sent: &mut u64,
+    ) -> Result<(), Broken> {
+        while part.left() > 0 && part.is_held(WINDOW) {
+            while !head.is_empty() {
+                match self.socket.try_send_more(head) {
+                    Ok(sent) => drop(head.drain(..sent)),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.room(head.len()).await?;
+                    }
+                    Err(error) => return Err(broken(error)),
+                }
+            }
+            let window = part.left().min(WINDOW);
+            match self
+                .socket
+                .try_send_file(part.file(), part.at(), window as usize)
+            {
+                Ok(0) => return Err(Cut::Short.into()),
+                Ok(sent) => {
+                    part.skip(sent as u64);
+                    *bytes_sent += sent as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.room(window.min(PIECE_MAX) as usize).await?;
+                }
+                Err(error) => return Err(broken(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the kernel takes more, as long as sending so many bytes may take.
+    async fn room(&self, bytes: usize) -> Result<(), Broken> {
+        let patience = self.limits.send_time(bytes);
+        ended(timeout(patience, self.socket.writable()).await)
+    }
+}
+
+/// How something ended that had its time.
+fn ended(outcome: Result<io::Result<()>, Elapsed>) -> Result<(), Broken> {
+    match outcome {
+        Ok(outcome) => outcome.map_err(broken),
+        Err(_) => Err(Broken::Slow),
+    }
+}
+
+fn broken(error: io::Error) -> Broken {
+    Broken::Connection(pingora::Error::because(
+        pingora::ErrorType::WriteError,
+        "send an answer",
+        error,
+    ))
+}

@@ -1,0 +1,123 @@
+//! The headers of an answer, kept in both shapes they are asked in.
+
+use std::ops::Deref;
+use std::sync::OnceLock;
+
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderName};
+
+/// The request's id, both ways.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What the cache did (RFC 9211).
+pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// How long it took.
+pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// What a door says of itself or of the request: it takes the place of whatever a flow has set.
+const DOORS_OWN: [HeaderName; 5] = [X_REQUEST_ID, CACHE_STATUS, SERVER_TIMING, DATE, CONNECTION];
+
+/// The headers that belong to an answer's content.
+///
+/// It reads like the map it is made of. Answers from one page share one head, so it is written out
+/// for HTTP/1.1 once, when it is first asked for.
+#[derive(Debug, Default)]
+pub struct Head {
+    map: HeaderMap,
+    lines: OnceLock<Lines>,
+}
+
+/// A head as HTTP/1.1 writes it.
+#[derive(Debug)]
+pub struct Lines {
+    /// `name: value\r\n` for each header that is not the door's own.
+    pub text: Box<[u8]>,
+    /// Whether the length is among them.
+    pub has_length: bool,
+}
+
+impl Head {
+    /// The headers, to change them.
+    pub fn map_mut(&mut self) -> &mut HeaderMap {
+        self.lines = OnceLock::new();
+        &mut self.map
+    }
+
+    /// The headers as lines (RFC 9112 §5), without those that every door writes itself.
+    #[must_use]
+    pub fn lines(&self) -> &Lines {
+        self.lines.get_or_init(|| {
+            let mut text = Vec::with_capacity(512);
+            let own = |name: &HeaderName| DOORS_OWN.contains(name);
+            for (name, value) in self.map.iter().filter(|(name, _)| !own(name)) {
+                text.extend_from_slice(name.as_str().as_bytes());
+                text.extend_from_slice(b": ");
+                text.extend_from_slice(value.as_bytes());
+                text.extend_from_slice(b"\r\n");
+            }
+            Lines {
+                text: text.into(),
+                has_length: self.map.contains_key(CONTENT_LENGTH),
+            }
+        })
+    }
+}
+
+impl Clone for Head {
+    fn clone(&self) -> Self {
+        Self::from(self.map.clone())
+    }
+}
+
+impl From<HeaderMap> for Head {
+    fn from(map: HeaderMap) -> Self {
+        Self {
+            map,
+            lines: OnceLock::new(),
+        }
+    }
+}
+
+impl Deref for Head {
+    type Target = HeaderMap;
+
+    fn deref(&self) -> &HeaderMap {
+        &self.map
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use http::header::ETAG;
+
+    use super::*;
+
+    fn text(head: &Head) -> &str {
+        std::str::from_utf8(&head.lines().text).unwrap()
+    }
+
+    #[test]
+    fn a_head_is_written_without_the_doors_own() {
+        let mut map = HeaderMap::new();
+        map.insert(ETAG, HeaderValue::from_static("\"x\""));
+        for own in DOORS_OWN {
+            map.insert(own, HeaderValue::from_static("flow"));
+        }
+        map.append("x-two", HeaderValue::from_static("1"));
+        map.append("x-two", HeaderValue::from_static("2"));
+        let head = Head::from(map);
+        assert_eq!(text(&head), "etag: \"x\"\r\nx-two: 1\r\nx-two: 2\r\n");
+        assert!(!head.lines().has_length);
+    }
+
+    #[test]
+    fn a_changed_head_is_written_anew() {
+        let mut head = Head::default();
+        assert_eq!(text(&head), "");
+        head.map_mut().insert(CONTENT_LENGTH, HeaderValue::from(3));
+        assert_eq!(text(&head), "content-length: 3\r\n");
+        assert!(head.lines().has_length);
+        assert_eq!(text(&head.clone()), "content-length: 3\r\n");
+    }
+}

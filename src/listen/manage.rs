@@ -83,7 +83,7 @@ async fn answer(
 ) -> Response {
     let started = door.recorder.start();
     let (head, body) = request.into_parts();
-    let id = door.ids.of(&head.headers);
+    let id: Arc<str> = (*door.ids.of(&head.headers)).into();
     let incoming = Incoming::new(body, &head.headers, door.options.limits.idle_timeout);
     let outcome = door.outcome(&head, client, &id, incoming).await;
     let mut reply = outcome.unwrap_or_else(|refusal| refusal.into_reply(&head.headers));

@@ -53,7 +53,7 @@ pub use metrics::{Ready, metrics_router};
 pub use multipart::{FormLimits, Multipart, MultipartError, Part, PartHead};
 pub use public::PublicApp;
 pub use recorder::{Finished, Now, Recorder, Started};
-pub use request_id::RequestIds;
+pub use request_id::{RequestId, RequestIds};
 pub use response_head::ReplyContext;
 pub use server::{DoorServer, QUIET_LOGS, ServerError, ServerOptions, StopOn};
 pub use stop::Stop;

@@ -19,7 +19,7 @@ use super::head_guard::HeadWatch;
 use super::recorder::{Finished, Recorder, Started};
 use super::refusal;
 use super::reply::{Broken, write_reply};
-use super::request_id::RequestIds;
+use super::request_id::{RequestId, RequestIds};
 use super::response_head::ReplyContext;
 use crate::gateway::Answer;
 use crate::gateway::Arrival;
@@ -58,7 +58,7 @@ pub(super) struct Asked<'a> {
 #[derive(Debug)]
 pub struct Exchange {
     started: Started,
-    id: Arc<str>,
+    id: RequestId,
     client: Option<IpAddr>,
     record: Record,
     status: Option<StatusCode>,
@@ -87,7 +87,7 @@ impl PublicApp {
     }
 
     /// The id for a request with these headers.
-    pub(super) fn request_id(&self, headers: &HeaderMap) -> Arc<str> {
+    pub(super) fn request_id(&self, headers: &HeaderMap) -> RequestId {
         self.ids.of(headers)
     }
 
@@ -146,7 +146,7 @@ impl ProxyHttp for PublicApp {
     fn new_ctx(&self) -> Exchange {
         Exchange {
             started: self.recorder.start(),
-            id: Arc::from(""),
+            id: RequestId::default(),
             client: None,
             record: Record::default(),
             status: None,

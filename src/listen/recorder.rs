@@ -1,6 +1,5 @@
 //! What is written down of each request: one access line, two metrics.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,6 +8,8 @@ use tokio::time::Instant;
 
 use crate::gateway::Decision;
 use crate::gateway::Record;
+use crate::model::IndexName;
+use crate::model::ProjectName;
 use crate::model::Timestamp;
 use crate::telemetry::AccessLine;
 use crate::telemetry::AccessLog;
@@ -52,7 +53,7 @@ pub struct Finished<'a> {
     /// When it began.
     pub started: Started,
     /// Its id.
-    pub request_id: &'a Arc<str>,
+    pub request_id: &'a str,
     /// Who asked; nothing for a Unix socket.
     pub client: Option<IpAddr>,
     /// How.
@@ -73,17 +74,8 @@ pub struct Finished<'a> {
 const TEXT_MAX: usize = 2048;
 
 /// As much of a text as is written down.
-fn cut(text: &str) -> String {
-    text[..text.floor_char_boundary(TEXT_MAX)].to_owned()
-}
-
-/// The usual methods need no memory.
-fn method(method: &Method) -> Cow<'static, str> {
-    match *method {
-        Method::GET => Cow::Borrowed("GET"),
-        Method::HEAD => Cow::Borrowed("HEAD"),
-        _ => Cow::Owned(cut(method.as_str())),
-    }
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(TEXT_MAX)]
 }
 
 impl Recorder {
@@ -105,23 +97,27 @@ impl Recorder {
                 .request(self.door, record.route, finished.method, status, duration);
         }
         self.account(&finished, record);
-        let record = finished.record;
-        self.access.write(AccessLine {
+        let method = match *finished.method {
+            Method::GET => "GET",
+            Method::HEAD => "HEAD",
+            ref other => cut(other.as_str()),
+        };
+        self.access.write(&AccessLine {
             time: finished.started.time,
-            request_id: Arc::clone(finished.request_id),
+            request_id: finished.request_id,
             door: self.door,
             client: finished.client,
-            method: method(finished.method),
+            method,
             path: cut(finished.path),
             status: finished.status.map_or(0, |status| status.as_u16()),
             bytes: finished.bytes,
             duration,
-            index: record.index,
-            project: record.project,
-            file: record.file,
+            index: record.index.as_ref().map(IndexName::as_str),
+            project: record.project.as_ref().map(ProjectName::as_str),
+            file: record.file.as_deref(),
             cache: record.cache.label(),
             decision: record.decision.label(),
-            rule: record.rule,
+            rule: record.rule.as_deref(),
             user_agent: finished.user_agent.map(cut),
         });
     }
@@ -134,7 +130,7 @@ impl Recorder {
             Decision::Deny => AuditKind::Denied,
         };
         let mut event = AuditEvent::new(finished.started.time, kind);
-        event.request_id = Some(Arc::clone(finished.request_id));
+        event.request_id = Some(finished.request_id.into());
         event.client = finished.client;
         event.index.clone_from(&record.index);
         event.project.clone_from(&record.project);

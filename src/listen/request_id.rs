@@ -1,7 +1,8 @@
 //! The id of a request: taken over from the client or a proxy in front, or made here.
 
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderMap;
@@ -10,6 +11,51 @@ use crate::protocol::X_REQUEST_ID;
 
 /// Longest id taken over; a UUID has 36 characters, a trace context 55.
 const LENGTH_MAX: usize = 64;
+
+/// Length of an id made here: 64 bits in hexadecimal digits.
+const FRESH_LENGTH: usize = 16;
+
+/// The id of a request. It is made for every one, so it takes no memory of its own.
+#[derive(Clone, Copy)]
+pub struct RequestId {
+    text: [u8; LENGTH_MAX],
+    length: usize,
+}
+
+impl RequestId {
+    /// As much of a text as an id may have.
+    fn copy(text: &str) -> Self {
+        let mut id = Self::default();
+        id.length = text.len().min(LENGTH_MAX);
+        id.text[..id.length].copy_from_slice(&text.as_bytes()[..id.length]);
+        id
+    }
+}
+
+impl Default for RequestId {
+    /// None yet.
+    fn default() -> Self {
+        Self {
+            text: [0; LENGTH_MAX],
+            length: 0,
+        }
+    }
+}
+
+impl Deref for RequestId {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        // Only ASCII is put in.
+        std::str::from_utf8(&self.text[..self.length]).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, formatter)
+    }
+}
 
 /// Makes ids that no other request of this process has, and hardly one of another process.
 #[derive(Debug, Default)]
@@ -21,17 +67,25 @@ pub struct RequestIds {
 impl RequestIds {
     /// The id for a request with these headers.
     #[must_use]
-    pub fn of(&self, headers: &HeaderMap) -> Arc<str> {
+    pub fn of(&self, headers: &HeaderMap) -> RequestId {
         let sent = headers
             .get(X_REQUEST_ID)
             .and_then(|value| value.to_str().ok());
         sent.filter(|id| is_sane(id))
-            .map_or_else(|| self.fresh(), Arc::from)
+            .map_or_else(|| self.fresh(), RequestId::copy)
     }
 
-    fn fresh(&self) -> Arc<str> {
+    fn fresh(&self) -> RequestId {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        format!("{:016x}", self.seed.hash_one(number)).into()
+        let mut rest = self.seed.hash_one(number);
+        let mut id = RequestId::default();
+        for digit in &mut id.text[..FRESH_LENGTH] {
+            *digit = DIGITS[(rest >> 60) as usize];
+            rest <<= 4;
+        }
+        id.length = FRESH_LENGTH;
+        id
     }
 }
 
@@ -71,10 +125,11 @@ mod tests {
     #[test]
     fn made_ids_differ_and_are_sane() {
         let ids = RequestIds::default();
-        let made: std::collections::HashSet<_> =
-            (0..1000).map(|_| ids.of(&HeaderMap::new())).collect();
+        let made: std::collections::HashSet<_> = (0..1000)
+            .map(|_| ids.of(&HeaderMap::new()).to_string())
+            .collect();
         assert_eq!(made.len(), 1000);
         assert!(made.iter().all(|id| is_sane(id)));
-        assert_ne!(ids.fresh(), RequestIds::default().fresh());
+        assert_ne!(*ids.fresh(), *RequestIds::default().fresh());
     }
 }

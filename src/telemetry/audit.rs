@@ -10,7 +10,6 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use prometheus::IntCounter;
 use serde::{Serialize, Serializer};
@@ -129,8 +128,7 @@ impl AuditLog {
             file,
             limits,
         };
-        let writer =
-            LineWriter::start("audit log", QUEUE_MAX, Duration::ZERO, sink, failed.clone())?;
+        let writer = LineWriter::start("audit log", QUEUE_MAX, sink, failed.clone())?;
         Ok(Self { writer, failed })
     }
 

@@ -1,13 +1,12 @@
 //! A thread that writes lines, so that who has something to say need not wait for a disk.
 //!
-//! The queue is bounded. What happens when it is full is the caller's choice: [`LineWriter::offer`]
-//! leaves the line out, [`LineWriter::push`] waits.
+//! The queue is bounded: when it is full, [`LineWriter::push`] waits. What may be left out instead is
+//! [gathered](super::gathered).
 
 use std::io;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use prometheus::IntCounter;
 
@@ -34,28 +33,19 @@ pub(super) struct LineWriter<T> {
 
 impl<T: Send + 'static> LineWriter<T> {
     /// Starts the thread. `failed` counts lines that the sink refused.
-    ///
-    /// `gather` is how long a first line waits for others: a thread that is woken for each of a
-    /// hundred thousand lines a second costs more than writing them.
     pub(super) fn start(
         name: &str,
         capacity: usize,
-        gather: Duration,
         sink: impl Sink<T>,
         failed: IntCounter,
     ) -> io::Result<Self> {
         let (queue, lines) = sync_channel(capacity);
         let thread = std::thread::Builder::new().name(name.to_owned());
-        let thread = thread.spawn(move || run(&lines, gather, sink, &failed))?;
+        let thread = thread.spawn(move || run(&lines, sink, &failed))?;
         Ok(Self {
             queue,
             thread: Mutex::new(Some(thread)),
         })
-    }
-
-    /// Hands a line over if there is room; says whether there was.
-    pub(super) fn offer(&self, line: T) -> bool {
-        self.queue.try_send(Message::Line(line)).is_ok()
     }
 
     /// Hands a line over, waiting for room; says whether the thread still runs.
@@ -74,12 +64,7 @@ impl<T: Send + 'static> LineWriter<T> {
     }
 }
 
-fn run<T>(
-    lines: &Receiver<Message<T>>,
-    gather: Duration,
-    mut sink: impl Sink<T>,
-    failed: &IntCounter,
-) {
+fn run<T>(lines: &Receiver<Message<T>>, mut sink: impl Sink<T>, failed: &IntCounter) {
     let mut was_failing = false;
     let mut note = |outcome: io::Result<()>| match outcome {
         Ok(()) => was_failing = false,
@@ -96,9 +81,6 @@ fn run<T>(
         let Ok(first) = lines.recv() else {
             break;
         };
-        if matches!(first, Message::Line(_)) && !gather.is_zero() {
-            std::thread::sleep(gather);
-        }
         // Whatever queued up meanwhile goes out with one flush.
         let mut next = Some(first);
         while let Some(message) = next {

@@ -91,23 +91,8 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::sync::{Arc, Mutex};
-
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Kept {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::telemetry::kept::Kept;
 
     fn logged(format: LogFormat, filter: Option<&str>, speak: impl FnOnce()) -> String {
         let kept = Kept::default();
@@ -115,8 +100,7 @@ mod tests {
         let subscriber =
             subscriber(format, "machinery=off", filter, move || writer.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, speak);
-        let bytes = kept.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
+        kept.text()
     }
 
     #[test]

@@ -6,6 +6,9 @@
 
 mod access;
 mod audit;
+mod gathered;
+#[cfg(test)]
+mod kept;
 mod label;
 mod line_writer;
 mod logging;

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use http::HeaderMap;
 
 use super::Reply;
+use crate::protocol::Preferences;
 use crate::protocol::PublicRoute;
 
 /// One read-only request. It borrows from the connection; nothing of it outlives the answer.
@@ -20,6 +21,8 @@ pub struct Ask<'a> {
     pub head: bool,
     /// The request's headers: negotiation, conditions, ranges.
     pub headers: &'a HeaderMap,
+    /// What they say of the client.
+    pub preferences: Preferences,
     /// The query, still percent-encoded, without the question mark.
     pub query: Option<&'a str>,
     /// The request's id, for log lines below the door.

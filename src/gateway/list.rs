@@ -53,7 +53,6 @@ use crate::protocol::ETag;
 use crate::protocol::Encoding;
 use crate::protocol::Format;
 use crate::protocol::is_not_modified;
-use crate::protocol::negotiate;
 use crate::store::Key;
 use crate::store::StoredFile;
 use crate::upstream::PageAnswer;
@@ -129,7 +128,7 @@ impl Shared {
         index: &IndexName,
         mut record: Record,
     ) -> Result<Reply, (Arc<Error>, Record)> {
-        let format = match negotiate(ask.headers, ask.query) {
+        let format = match ask.preferences.format(ask.query) {
             Ok(format) => format,
             Err(error) => {
                 let error = Error::new(ErrorKind::NotAcceptable, error.to_string());
@@ -140,7 +139,7 @@ impl Shared {
             Format::Json => Markup::Json,
             Format::HtmlV1 | Format::Html => Markup::Html,
         };
-        let encoding = Encoding::of(ask.headers);
+        let encoding = ask.preferences.encoding;
         let key = (index.clone(), markup, encoding);
         let held = self
             .lists

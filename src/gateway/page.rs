@@ -54,7 +54,6 @@ use crate::protocol::ETag;
 use crate::protocol::Encoding;
 use crate::protocol::Format;
 use crate::protocol::is_not_modified;
-use crate::protocol::negotiate;
 use crate::telemetry::Mode;
 
 /// gzip's level: past 6 a page shrinks by little and costs much.
@@ -116,14 +115,14 @@ impl Shared {
         form: PageForm,
         mut record: Record,
     ) -> Result<Reply, (Arc<Error>, Record)> {
-        let format = match negotiate(ask.headers, ask.query) {
+        let format = match ask.preferences.format(ask.query) {
             Ok(format) => format,
             Err(error) => {
                 let error = Error::new(ErrorKind::NotAcceptable, error.to_string());
                 return Err((Arc::new(error), record));
             }
         };
-        let encoding = Encoding::of(ask.headers);
+        let encoding = ask.preferences.encoding;
         let (index, project) = (index.clone(), project.clone());
         let wanted = Wanted {
             index,

@@ -235,7 +235,7 @@ fn audience(ask: &Ask<'_>) -> Audience {
         | PublicRoute::ProjectPage { .. }
         | PublicRoute::File { .. }
         | PublicRoute::Redirect { .. }
-        | PublicRoute::NotFound => Audience::of(ask.headers),
+        | PublicRoute::NotFound => ask.preferences.audience,
     }
 }
 

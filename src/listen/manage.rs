@@ -31,6 +31,7 @@ use crate::gateway::Reply;
 use crate::gateway::Writer;
 use crate::protocol::ManageRoute;
 use crate::protocol::OperationClass;
+use crate::protocol::Preferences;
 use crate::protocol::PublicRoute;
 
 /// Most bytes of a JSON body: a user's or an index's whole configuration, a push.
@@ -250,6 +251,7 @@ impl ManageDoor {
             route,
             head: head.method == Method::HEAD,
             headers: &head.headers,
+            preferences: Preferences::of(&head.headers),
             query: head.uri.query(),
             request_id: id,
             arrival: Arrival {

@@ -26,6 +26,7 @@ use crate::gateway::Arrival;
 use crate::gateway::Ask;
 use crate::gateway::Record;
 use crate::gateway::Reply;
+use crate::protocol::Preferences;
 use crate::protocol::PublicRoute;
 use crate::telemetry::Refusal;
 
@@ -51,6 +52,7 @@ pub(super) struct Asked<'a> {
     pub(super) path: &'a str,
     pub(super) query: Option<&'a str>,
     pub(super) headers: &'a HeaderMap,
+    pub(super) preferences: Preferences,
     pub(super) arrival: Arrival<'a>,
 }
 
@@ -103,7 +105,7 @@ impl PublicApp {
             let words = format!("the request target is longer than {most} bytes");
             return refusal::bad_request(StatusCode::URI_TOO_LONG, &words, path);
         }
-        match PublicRoute::parse(path, query, headers) {
+        match PublicRoute::parse(path, query, asked.preferences.audience) {
             Err(bad) => refusal::bad_request(StatusCode::BAD_REQUEST, &bad.to_string(), path),
             Ok(PublicRoute::Redirect { to, is_permanent }) => refusal::redirect(&to, is_permanent),
             Ok(route) => {
@@ -112,6 +114,7 @@ impl PublicApp {
                     route,
                     head: is_head,
                     headers,
+                    preferences: asked.preferences,
                     query,
                     request_id: id,
                     arrival: asked.arrival,
@@ -181,6 +184,7 @@ impl ProxyHttp for PublicApp {
                 path: request.uri.path(),
                 query: request.uri.query(),
                 headers: &request.headers,
+                preferences: Preferences::of(&request.headers),
                 arrival: arrival(session),
             };
             self.reply(&asked, &exchange.id).await

@@ -91,8 +91,13 @@ pub(super) fn timing(text: &mut Vec<u8>, record: &Record, elapsed: Duration) {
         // Writing to memory does not fail.
         let _ = write!(text, "upstream;dur={}.{}, ", tenths / 10, tenths % 10);
     }
-    let micros = elapsed.as_micros();
-    let _ = write!(text, "total;dur={}.{:03}", micros / 1000, micros % 1000);
+    let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+    text.extend_from_slice(b"total;dur=");
+    text.extend_from_slice(itoa::Buffer::new().format(micros / 1000).as_bytes());
+    text.push(b'.');
+    for place in [100, 10, 1] {
+        text.push(b'0' + (micros / place % 10) as u8);
+    }
 }
 
 #[cfg(test)]

@@ -179,14 +179,16 @@ impl Socket {
     /// `WouldBlock` when there is no room; [`writable`](Self::writable) awaits it.
     pub(super) fn try_send(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
         let slices = [IoSlice::new(first), IoSlice::new(second)];
-        let slices = if first.is_empty() {
-            &slices[1..]
-        } else {
-            &slices[..]
+        let alone = match (first.is_empty(), second.is_empty()) {
+            (true, _) => Some(second),
+            (_, true) => Some(first),
+            _ => None,
         };
-        match &self.raw {
-            Raw::Tcp(stream) => stream.try_write_vectored(slices),
-            Raw::Unix(stream) => stream.try_write_vectored(slices),
+        match (&self.raw, alone) {
+            (Raw::Tcp(stream), Some(alone)) => stream.try_write(alone),
+            (Raw::Tcp(stream), None) => stream.try_write_vectored(&slices),
+            (Raw::Unix(stream), Some(alone)) => stream.try_write(alone),
+            (Raw::Unix(stream), None) => stream.try_write_vectored(&slices),
         }
     }
 

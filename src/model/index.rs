@@ -44,11 +44,12 @@ impl IndexName {
                 !character.is_control() && !character.is_whitespace()
             }
         };
+        let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         !text.is_empty()
             && text.len() <= PART_MAX
             && text != "."
             && text != ".."
-            && text.chars().all(allowed)
+            && (text.bytes().all(is_usual) || text.chars().all(allowed))
     }
 
     /// The part before the slash.

@@ -57,7 +57,7 @@ impl Format {
         }
     }
 
-    fn named(media: &str) -> Option<Self> {
+    pub(super) fn named(media: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|form| {
             let mut names = form.names().iter();
             names.any(|name| name.eq_ignore_ascii_case(media))
@@ -73,14 +73,11 @@ enum Closeness {
     Exact,
 }
 
-/// Chooses the form from `?format=`, which takes precedence, or else from `Accept`.
+/// Chooses the form from `Accept`; `?format=` takes precedence ([`Preferences`](super::Preferences)).
 ///
 /// # Errors
 /// [`NotAcceptable`] when nothing the client names is a form of a simple page.
-pub fn negotiate(headers: &HeaderMap, query: Option<&str>) -> Result<Format, NotAcceptable> {
-    if let Some(wanted) = query.and_then(format_parameter) {
-        return Format::named(&wanted).ok_or(NotAcceptable);
-    }
+pub(super) fn negotiate(headers: &HeaderMap) -> Result<Format, NotAcceptable> {
     let ranges: Vec<_> = elements(headers, ACCEPT)
         .filter_map(weighted)
         .filter(|(media, _)| media.contains('/'))
@@ -128,7 +125,7 @@ fn weigh(form: Format, ranges: &[(&str, u16)]) -> Option<(Closeness, u16)> {
 }
 
 /// The value of `format` in a query. A plus stays one: in `v1+json` nobody means a blank.
-fn format_parameter(query: &str) -> Option<String> {
+pub(super) fn format_parameter(query: &str) -> Option<String> {
     let value = query
         .split('&')
         .find_map(|pair| pair.strip_prefix("format="))?;
@@ -140,11 +137,12 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::protocol::Preferences;
 
     fn ask(accept: &str) -> Result<Format, NotAcceptable> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_str(accept).unwrap());
-        negotiate(&headers, None)
+        negotiate(&headers)
     }
 
     #[test]
@@ -191,7 +189,7 @@ mod tests {
         ] {
             assert_eq!(ask(&accept), expected, "{accept:?}");
         }
-        assert_eq!(negotiate(&HeaderMap::new(), None), Ok(Format::Html));
+        assert_eq!(negotiate(&HeaderMap::new()), Ok(Format::Html));
     }
 
     #[test]
@@ -211,7 +209,11 @@ mod tests {
             ("format=", Err(NotAcceptable)),
             ("reformat=application/json", Ok(Format::Html)),
         ] {
-            assert_eq!(negotiate(&headers, Some(query)), expected, "{query}");
+            assert_eq!(
+                Preferences::of(&headers).format(Some(query)),
+                expected,
+                "{query}"
+            );
         }
     }
 }

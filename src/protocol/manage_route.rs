@@ -8,6 +8,7 @@ use http::HeaderMap;
 use http::Method;
 use http::header::CONTENT_TYPE;
 
+use super::Audience;
 use super::route::ApiOf;
 use super::route::PublicRoute;
 use super::segments::{BadPath, Segments};
@@ -118,7 +119,7 @@ impl ManageRoute {
         headers: &HeaderMap,
     ) -> Result<Self, BadPath> {
         if matches!(*method, Method::GET | Method::HEAD) && path != "/+authcheck" {
-            return PublicRoute::parse(path, query, headers).map(Self::Read);
+            return PublicRoute::parse(path, query, Audience::of(headers)).map(Self::Read);
         }
         let Segments { parts, .. } = Segments::parse(path)?;
         let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();

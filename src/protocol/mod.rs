@@ -3,7 +3,7 @@
 //! A request's way through this room:
 //!
 //! ```text
-//! path, headers ─ PublicRoute::parse ─┬ pages ─ negotiate, Encoding::of ─ is_not_modified
+//! path, headers ─ PublicRoute::parse ─┬ pages ─ Preferences ─ is_not_modified
 //!                                     └ files ─ is_not_modified ─ select_range
 //! ```
 //!
@@ -19,13 +19,14 @@ mod freshness;
 mod head;
 mod header_list;
 mod manage_route;
+mod preferences;
 mod problem;
 mod range;
 mod route;
 mod segments;
 mod upload_form;
 
-pub use accept::{Format, NotAcceptable, negotiate};
+pub use accept::{Format, NotAcceptable};
 pub use audience::Audience;
 pub use conditional::{ETag, InvalidETag, is_not_modified};
 pub use core_metadata::{ArchiveFault, CoreMetadataFault, CoreMetadataFields, metadata_of};
@@ -34,6 +35,7 @@ pub use encoding::Encoding;
 pub use freshness::fresh_until;
 pub use head::{CACHE_STATUS, Head, Lines, SERVER_TIMING, X_REQUEST_ID};
 pub use manage_route::{Content, ManageRoute, OperationClass};
+pub use preferences::Preferences;
 pub use problem::{Problem, devpi_message, reason_phrase};
 pub use range::{Selected, content_range, content_range_unsatisfied, select_range};
 pub use route::{ApiOf, AskedIndex, PublicRoute};

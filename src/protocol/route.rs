@@ -3,7 +3,6 @@
 //! A route says what is asked, not whether it exists. Where devpi answers several kinds of clients
 //! under one path, [`Audience`] chooses; where it redirects, so do we, but the query is kept.
 
-use http::HeaderMap;
 use percent_encoding::{CONTROLS, utf8_percent_encode};
 
 use super::Audience;
@@ -128,7 +127,7 @@ pub enum ApiOf {
 struct Reading<'a> {
     has_slash: bool,
     query: Option<&'a str>,
-    headers: &'a HeaderMap,
+    audience: Audience,
 }
 
 impl PublicRoute {
@@ -136,13 +135,13 @@ impl PublicRoute {
     ///
     /// # Errors
     /// [`BadPath`] when no route can have such a path; an unknown one is [`PublicRoute::NotFound`].
-    pub fn parse(path: &str, query: Option<&str>, headers: &HeaderMap) -> Result<Self, BadPath> {
+    pub fn parse(path: &str, query: Option<&str>, audience: Audience) -> Result<Self, BadPath> {
         let Segments { parts, has_slash } = Segments::parse(path)?;
         let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
         let reading = Reading {
             has_slash,
             query,
-            headers,
+            audience,
         };
         Ok(match parts.as_slice() {
             [] => Self::Users(reading.audience()),
@@ -171,7 +170,7 @@ impl PublicRoute {
 impl Reading<'_> {
     /// Who asks; most paths mean the same to everybody.
     fn audience(&self) -> Audience {
-        Audience::of(self.headers)
+        self.audience
     }
 
     /// What stands below `/user/index`.

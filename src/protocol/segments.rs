@@ -57,11 +57,17 @@ impl<'a> Segments<'a> {
 }
 
 fn decode(raw: &str) -> Result<Cow<'_, str>, BadPath> {
-    let text = percent_decode_str(raw)
-        .decode_utf8()
-        .map_err(|_| BadPath::Encoding)?;
+    let text = if memchr::memchr(b'%', raw.as_bytes()).is_none() {
+        Cow::Borrowed(raw)
+    } else {
+        let decoded = percent_decode_str(raw).decode_utf8();
+        decoded.map_err(|_| BadPath::Encoding)?
+    };
+    // Beyond ASCII there are control characters of two bytes: C2 80 to C2 9F.
+    let may_be_unsafe = |byte: u8| byte < b' ' || matches!(byte, b'/' | b'\\' | 0x7f | 0xc2);
     let is_unsafe = |character: char| matches!(character, '/' | '\\') || character.is_control();
-    if text == "." || text == ".." || text.contains(is_unsafe) {
+    let is_suspect = text.bytes().any(may_be_unsafe);
+    if text == "." || text == ".." || (is_suspect && text.contains(is_unsafe)) {
         return Err(BadPath::Segment(text.chars().take(80).collect()));
     }
     Ok(text)
@@ -106,6 +112,7 @@ mod tests {
             ("/a%5Cb", BadPath::Segment("a\\b".into())),
             ("/a%00", BadPath::Segment("a\0".into())),
             ("/%FF", BadPath::Encoding),
+            ("/a%C2%85", BadPath::Segment("a\u{85}".into())),
             (&"/a".repeat(10_000), BadPath::Deep),
         ] {
             assert_eq!(Segments::parse(path), Err(expected), "{path:.40}");

@@ -110,6 +110,7 @@ mod tests {
 
     use super::*;
     use crate::gateway::Arrival;
+    use crate::protocol::Preferences;
     use crate::protocol::PublicRoute;
 
     fn outside(arrival: Arrival<'_>, headers: &[(&'static str, &'static str)]) -> String {
@@ -127,6 +128,7 @@ mod tests {
             route: PublicRoute::Status,
             head: false,
             headers: &headers,
+            preferences: Preferences::of(&headers),
             query: None,
             request_id: "",
             arrival,
@@ -218,6 +220,7 @@ mod tests {
                 route: PublicRoute::Status,
                 head: false,
                 headers: &headers,
+                preferences: Preferences::of(&headers),
                 query: None,
                 request_id: "",
                 arrival: LOCAL,

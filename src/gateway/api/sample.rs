@@ -54,6 +54,8 @@ use crate::page::ProjectPage;
 use crate::policy::Policies;
 use crate::policy::TextFile;
 use crate::policy::read;
+use crate::protocol::Audience;
+use crate::protocol::Preferences;
 use crate::protocol::PublicRoute;
 use crate::store::FsStore;
 use crate::store::Key;
@@ -414,12 +416,13 @@ impl House {
             Some((path, query)) => (path, Some(query)),
             None => (target, None),
         };
-        let route = PublicRoute::parse(path, query, &headers).unwrap();
+        let route = PublicRoute::parse(path, query, Audience::of(&headers)).unwrap();
         let ask = Ask {
             path,
             route,
             head,
             headers: &headers,
+            preferences: Preferences::of(&headers),
             query,
             request_id: "test",
             arrival: Arrival::default(),

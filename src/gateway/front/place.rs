@@ -96,9 +96,9 @@ fn index_of(path: &str) -> Option<IndexName> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
 
     use super::*;
+    use crate::protocol::Audience;
 
     fn declared(index: &IndexName) -> Declared {
         match index.as_str() {
@@ -142,7 +142,7 @@ mod tests {
             ("/corp/stage/six", "ours", "ours"),
         ];
         for (path, when_passing, when_hiding) in table {
-            let route = PublicRoute::parse(path, None, &HeaderMap::new()).unwrap();
+            let route = PublicRoute::parse(path, None, Audience::Json).unwrap();
             for (undeclared, expected) in [
                 (Undeclared::Pass, when_passing),
                 (Undeclared::Hide, when_hiding),

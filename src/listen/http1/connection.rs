@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use http::{HeaderMap, Method};
+use http::Method;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::socket::SocketAddr;
@@ -14,7 +14,7 @@ use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::head::{Parsed, Request, parse};
+use super::head::{Known, Line, Parsed, parse};
 use super::wire::Wire;
 use super::writer::{Framing, Writer};
 use crate::gateway::Arrival;
@@ -46,15 +46,15 @@ pub(in crate::listen) async fn serve<S: Wire>(
     // Fails only when whoever could ask is gone, which is a stop as well.
     let mut stop = pin!(async move { drop(watch.wait_for(|is_stopping| *is_stopping).await) });
     loop {
-        match parse(&mut connection.bytes, &mut connection.spare) {
+        match parse(&mut connection.bytes, &mut connection.known) {
             Parsed::Incomplete => {
                 if !connection.read(stop.as_mut()).await {
                     break;
                 }
             }
-            Parsed::Plain(request) => {
+            Parsed::Plain(line) => {
                 let is_last = *stopping.borrow() || connection.is_used_up();
-                if !connection.answer(request, is_last).await {
+                if !connection.answer(&line, is_last).await {
                     break;
                 }
             }
@@ -75,8 +75,8 @@ struct Connection<'a, S> {
     guard: Box<HeadGuard<S>>,
     /// Read and not yet answered.
     bytes: BytesMut,
-    /// Memory for the headers of a request, and for the head of an answer.
-    spare: HeaderMap,
+    known: Option<Known>,
+    /// Memory for the head of an answer.
     text: Vec<u8>,
     client: Option<IpAddr>,
     arrival: Arrival<'static>,
@@ -100,7 +100,7 @@ impl<'a, S: Wire> Connection<'a, S> {
             app,
             guard: Box::new(guard),
             bytes: BytesMut::new(),
-            spare: HeaderMap::new(),
+            known: None,
             text: Vec::with_capacity(HEAD_BYTES),
             client,
             arrival,
@@ -124,18 +124,21 @@ impl<'a, S: Wire> Connection<'a, S> {
     }
 
     /// Answers; says whether the connection goes on.
-    async fn answer(&mut self, request: Request, is_last: bool) -> bool {
+    async fn answer(&mut self, line: &Line, is_last: bool) -> bool {
+        let Some(known) = &self.known else {
+            return false;
+        };
         self.guard.watch().head_read();
         self.requests += 1;
         let app = self.app;
         let started = app.recorder().start();
-        let id = app.request_id(&request.headers);
-        let target = request.target();
+        let id = app.request_id(&known.headers);
+        let target = line.target();
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (target, None),
         };
-        let method = if request.is_head {
+        let method = if line.is_head {
             Method::HEAD
         } else {
             Method::GET
@@ -145,7 +148,8 @@ impl<'a, S: Wire> Connection<'a, S> {
             target,
             path,
             query,
-            headers: &request.headers,
+            headers: &known.headers,
+            preferences: known.preferences,
             arrival: self.arrival,
         };
         let mut reply = app.reply(&asked, &id).await;
@@ -162,8 +166,8 @@ impl<'a, S: Wire> Connection<'a, S> {
             elapsed: started.at.elapsed(),
         };
         let framing = Framing {
-            is_head: request.is_head,
-            keeps_alive: request.keeps_alive && !is_last,
+            is_head: line.is_head,
+            keeps_alive: known.keeps_alive && !is_last,
         };
         let writer = Writer {
             guard: &mut self.guard,
@@ -172,7 +176,7 @@ impl<'a, S: Wire> Connection<'a, S> {
         };
         let mut bytes = 0;
         let written = writer.write(reply, context, framing, &mut bytes).await;
-        let agent = request.headers.get(http::header::USER_AGENT);
+        let agent = known.headers.get(http::header::USER_AGENT);
         app.recorder().finish(Finished {
             started,
             request_id: &id,
@@ -185,8 +189,6 @@ impl<'a, S: Wire> Connection<'a, S> {
             record,
         });
         self.guard.watch().answered();
-        self.spare = request.headers;
-        self.spare.clear();
         match written {
             Ok(()) => framing.keeps_alive,
             Err(broken) => {

@@ -4,10 +4,14 @@
 //! HTTP machinery with all its rules. So the two never disagree about where a request ends: one
 //! without a body ends with its head.
 
+use std::ops::Range;
+
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use httparse::{EMPTY_HEADER, Status};
+
+use crate::protocol::Preferences;
 
 /// Most headers of a plain request; installers send ten, proxies add some. More are not refused, only
 /// read elsewhere.
@@ -18,36 +22,51 @@ const HEADERS_MAX: usize = 40;
 pub(super) enum Parsed {
     /// Not yet a whole head.
     Incomplete,
-    /// A plain request, taken off the bytes.
-    Plain(Request),
+    /// A plain request, taken off the bytes; its headers are [`Known`] now.
+    Plain(Line),
     /// Something else, still there. A head without body has so many bytes; of anything else it is
     /// not known.
     Other(Option<usize>),
 }
 
-/// A GET or HEAD over HTTP/1.1 that has a path, one host and no body.
+/// The first line of a GET or HEAD over HTTP/1.1.
 #[derive(Debug)]
-pub(super) struct Request {
+pub(super) struct Line {
     /// HEAD rather than GET.
     pub(super) is_head: bool,
-    /// Its headers.
-    pub(super) headers: HeaderMap,
-    /// Whether the client wants to keep the connection.
-    pub(super) keeps_alive: bool,
-    /// Path and query, nothing but ASCII.
-    target: Bytes,
+    /// Taken off the connection.
+    head: BytesMut,
+    target: Range<usize>,
 }
 
-impl Request {
-    /// Path and query as sent.
+impl Line {
+    /// Path and query as sent, nothing but ASCII.
     pub(super) fn target(&self) -> &str {
         // Checked when it was read.
-        std::str::from_utf8(&self.target).unwrap_or_default()
+        std::str::from_utf8(&self.head[self.target.clone()]).unwrap_or_default()
     }
 }
 
-/// Takes a plain request off `bytes`. `spare` is a map whose memory may be used again.
-pub(super) fn parse(bytes: &mut BytesMut, spare: &mut HeaderMap) -> Parsed {
+/// The headers of a connection's last plain request, and what they mean.
+///
+/// Installers send the same ones with request after request; then they are compared, not read.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// From behind the first line to the end of the head.
+    block: Bytes,
+    /// The same, read.
+    pub(super) headers: HeaderMap,
+    /// What they say of the client.
+    pub(super) preferences: Preferences,
+    /// Whether the client wants to keep the connection.
+    pub(super) keeps_alive: bool,
+}
+
+/// Takes a plain request off `bytes`. After one, `known` has its headers.
+pub(super) fn parse(bytes: &mut BytesMut, known: &mut Option<Known>) -> Parsed {
+    if let Some(line) = known.as_ref().and_then(|known| again(bytes, known)) {
+        return Parsed::Plain(line);
+    }
     // An empty line before a request is passed over (RFC 9112 §2.2); the machinery does that.
     if bytes.is_empty() {
         return Parsed::Incomplete;
@@ -59,29 +78,60 @@ pub(super) fn parse(bytes: &mut BytesMut, spare: &mut HeaderMap) -> Parsed {
         Ok(Status::Partial) => return Parsed::Incomplete,
         Err(_) => return Parsed::Other(None),
     };
-    let Some(outline) = Outline::of(&request, bytes) else {
-        let has_body = [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT, UPGRADE];
-        let is = |found: &httparse::Header<'_>, name: &HeaderName| {
-            found.name.eq_ignore_ascii_case(name.as_str())
-        };
-        let has_body = request
-            .headers
-            .iter()
-            .any(|header| has_body.iter().any(|name| is(header, name)));
+    let read = Outline::of(&request, bytes).and_then(|outline| {
+        let known = outline.known(&bytes[..length])?;
+        Some((outline.is_head, outline.target, known))
+    });
+    let Some((is_head, target, read)) = read else {
         let is_reading = matches!(request.method, Some("GET" | "HEAD"));
-        return Parsed::Other((is_reading && !has_body).then_some(length));
+        let is_alone = is_reading && !may_have_body(request.headers);
+        return Parsed::Other(is_alone.then_some(length));
     };
-    let head = bytes.split_to(length).freeze();
-    outline.fill(&head, spare)
+    *known = Some(read);
+    Parsed::Plain(Line {
+        is_head,
+        head: bytes.split_to(length),
+        target,
+    })
+}
+
+fn may_have_body(headers: &[httparse::Header<'_>]) -> bool {
+    let signs = [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT, UPGRADE];
+    headers.iter().any(|header| {
+        let mut signs = signs.iter();
+        signs.any(|sign| header.name.eq_ignore_ascii_case(sign.as_str()))
+    })
+}
+
+/// A request that has the same headers as the one before.
+fn again(bytes: &mut BytesMut, known: &Known) -> Option<Line> {
+    let end = memchr::memchr(b'\n', bytes)?;
+    if !bytes[end + 1..].starts_with(&known.block) {
+        return None;
+    }
+    let line = bytes[..end].strip_suffix(b" HTTP/1.1\r")?;
+    let (is_head, start) = match line {
+        [b'G', b'E', b'T', b' ', b'/', ..] => (false, 4),
+        [b'H', b'E', b'A', b'D', b' ', b'/', ..] => (true, 5),
+        _ => return None,
+    };
+    let target = start..line.len();
+    if !line[target.clone()].iter().copied().all(is_of_target) {
+        return None;
+    }
+    Some(Line {
+        is_head,
+        head: bytes.split_to(end + 1 + known.block.len()),
+        target,
+    })
 }
 
 /// Where the parts of a plain head are.
 struct Outline {
     is_head: bool,
     keeps_alive: bool,
-    target: (usize, usize),
-    headers: [(u16, u16, u16, u16); HEADERS_MAX],
-    count: usize,
+    target: Range<usize>,
+    headers: Vec<(Range<usize>, Range<usize>)>,
 }
 
 impl Outline {
@@ -97,54 +147,46 @@ impl Outline {
         if request.version != Some(1) || !is_plain {
             return None;
         }
-        let place = |part: &[u8]| part.as_ptr() as usize - bytes.as_ptr() as usize;
+        let place = |part: &[u8]| {
+            let at = part.as_ptr() as usize - bytes.as_ptr() as usize;
+            at..at + part.len()
+        };
         let mut outline = Self {
             is_head,
             keeps_alive: true,
-            target: (place(target.as_bytes()), target.len()),
-            headers: [(0, 0, 0, 0); HEADERS_MAX],
-            count: request.headers.len(),
+            target: place(target.as_bytes()),
+            headers: Vec::with_capacity(request.headers.len()),
         };
         let mut hosts = 0;
-        for (header, slot) in request.headers.iter().zip(&mut outline.headers) {
+        for header in request.headers.iter() {
             match Weight::of(header) {
                 Weight::Light => {}
                 Weight::Host => hosts += 1,
                 Weight::Close => outline.keeps_alive = false,
                 Weight::Heavy => return None,
             }
-            let name = place(header.name.as_bytes());
-            let value = place(header.value);
-            *slot = (
-                u16::try_from(name).ok()?,
-                u16::try_from(header.name.len()).ok()?,
-                u16::try_from(value).ok()?,
-                u16::try_from(header.value.len()).ok()?,
-            );
+            let (name, value) = (place(header.name.as_bytes()), place(header.value));
+            outline.headers.push((name, value));
         }
         (hosts == 1).then_some(outline)
     }
 
-    fn fill(self, head: &Bytes, spare: &mut HeaderMap) -> Parsed {
-        let mut headers = std::mem::take(spare);
-        headers.clear();
-        for &(name, name_length, value, value_length) in &self.headers[..self.count] {
-            let part =
-                |at: u16, length: u16| usize::from(at)..usize::from(at) + usize::from(length);
-            let name = HeaderName::from_bytes(&head[part(name, name_length)]);
-            let value = HeaderValue::from_maybe_shared(head.slice(part(value, value_length)));
-            let (Ok(name), Ok(value)) = (name, value) else {
-                // The parser lets through what the map does not take: nothing that anybody sends.
-                continue;
-            };
+    /// The headers, read; nothing where one is not to be had.
+    fn known(&self, head: &[u8]) -> Option<Known> {
+        let line = memchr::memchr(b'\n', head)? + 1;
+        // A copy: what is known outlives the connection's bytes.
+        let head = Bytes::copy_from_slice(head);
+        let mut headers = HeaderMap::with_capacity(self.headers.len());
+        for (name, value) in &self.headers {
+            let name = HeaderName::from_bytes(&head[name.clone()]).ok()?;
+            let value = HeaderValue::from_maybe_shared(head.slice(value.clone())).ok()?;
             headers.append(name, value);
         }
-        let (at, length) = self.target;
-        Parsed::Plain(Request {
-            is_head: self.is_head,
+        Some(Known {
+            block: head.slice(line..),
+            preferences: Preferences::of(&headers),
             headers,
             keeps_alive: self.keeps_alive,
-            target: head.slice(at..at + length),
         })
     }
 }
@@ -183,7 +225,22 @@ impl Weight {
 
 /// RFC 3986's characters for a path and a query. A stranger one is the machinery's to judge.
 fn is_of_target(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%?".contains(&byte)
+    const OTHERS: &[u8] = b"/-._~!$&'()*+,;=:@%?";
+    const TABLE: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            table[byte] = (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let mut at = 0;
+        while at < OTHERS.len() {
+            table[OTHERS[at] as usize] = true;
+            at += 1;
+        }
+        table
+    };
+    TABLE[usize::from(byte)]
 }
 
 #[cfg(test)]
@@ -191,36 +248,71 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> (Parsed, String) {
+        let (parsed, rest, _) = read_with(text, None);
+        (parsed, rest)
+    }
+
+    fn read_with(text: &str, mut known: Option<Known>) -> (Parsed, String, Option<Known>) {
         let mut bytes = BytesMut::from(text);
-        let parsed = parse(&mut bytes, &mut HeaderMap::new());
-        (parsed, String::from_utf8(bytes.to_vec()).unwrap())
+        let parsed = parse(&mut bytes, &mut known);
+        (parsed, String::from_utf8(bytes.to_vec()).unwrap(), known)
     }
 
     #[test]
     fn a_plain_request_is_taken_and_what_follows_stays() {
-        let (parsed, rest) =
-            read("GET /a/b?c=%20 HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\nGET /next");
-        let Parsed::Plain(request) = parsed else {
-            panic!("{parsed:?}")
+        let text = "GET /a/b?c=%20 HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\nGET /next";
+        let (parsed, rest, known) = read_with(text, None);
+        let (Parsed::Plain(line), Some(known)) = (parsed, known) else {
+            panic!("not plain")
         };
-        assert_eq!(request.target(), "/a/b?c=%20");
-        assert!(!request.is_head && request.keeps_alive);
-        assert_eq!(request.headers["accept"], "*/*");
-        assert_eq!(request.headers.len(), 2);
+        assert_eq!(line.target(), "/a/b?c=%20");
+        assert!(!line.is_head && known.keeps_alive);
+        assert_eq!(known.headers["accept"], "*/*");
+        assert_eq!(known.headers.len(), 2);
         assert_eq!(rest, "GET /next");
     }
 
     #[test]
-    fn heads_may_close() {
-        let (parsed, _) = read("HEAD / HTTP/1.1\r\nHost: x\r\nConnection: Close\r\n\r\n");
-        assert!(matches!(
-            parsed,
-            Parsed::Plain(Request {
-                is_head: true,
-                keeps_alive: false,
-                ..
-            })
-        ));
+    fn the_connection_may_end_with_a_request() {
+        let (parsed, _, known) = read_with(
+            "HEAD / HTTP/1.1\r\nHost: x\r\nConnection: Close\r\n\r\n",
+            None,
+        );
+        assert!(matches!(parsed, Parsed::Plain(Line { is_head: true, .. })));
+        assert!(!known.unwrap().keeps_alive);
+    }
+
+    /// With headers known or without, every request is read the same.
+    #[test]
+    fn knowing_the_headers_changes_nothing() {
+        let first = "Host: x\r\nAccept: text/html\r\n\r\n";
+        for text in [
+            "GET / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\nGET /next",
+            "HEAD /a%20b?c HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\nX-More: 1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n",
+            "GET / HTTP/1.0\r\nHost: x\r\nAccept: text/html\r\n\r\n",
+            "GET /<a> HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n",
+            "GET  / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n",
+            "GET / b HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n",
+            "GET http://x/ HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n",
+            "\nHost: x\r\nAccept: text/html\r\n\r\n",
+        ] {
+            let known = read_with(&format!("GET /first HTTP/1.1\r\n{first}"), None).2;
+            assert!(known.is_some());
+            let told = |known| {
+                let (parsed, rest, known) = read_with(text, known);
+                let line = match parsed {
+                    Parsed::Plain(line) => Ok((line.is_head, line.target().to_owned())),
+                    Parsed::Incomplete => Err(None),
+                    Parsed::Other(length) => Err(Some(length)),
+                };
+                let headers = known.map(|known| (known.headers, known.keeps_alive));
+                (line.clone(), rest, line.is_ok().then_some(headers))
+            };
+            assert_eq!(told(known), told(None), "{text:?}");
+        }
     }
 
     #[test]

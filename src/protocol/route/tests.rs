@@ -1,5 +1,6 @@
 //! Which path is which route, for whom.
 
+use http::HeaderMap;
 use http::HeaderValue;
 use http::header::{ACCEPT, USER_AGENT};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -28,7 +29,7 @@ fn route(path_and_query: &str, audience: Audience) -> String {
         AskedIndex::Default => "default".to_owned(),
         AskedIndex::Named(index) => index.to_string(),
     };
-    match PublicRoute::parse(path, query, &headers(audience)).unwrap() {
+    match PublicRoute::parse(path, query, Audience::of(&headers(audience))).unwrap() {
         PublicRoute::ProjectList { index, form } => format!("list of {} as {form:?}", of(&index)),
         PublicRoute::ProjectPage {
             index,
@@ -230,7 +231,7 @@ fn what_is_no_route_is_not_found() {
 fn a_bad_path_is_an_error() {
     for path in ["/u/i/+f/../../x/y", "/u/%2e%2e/i", "/a%2fb", "/%ff"] {
         assert!(
-            PublicRoute::parse(path, None, &HeaderMap::new()).is_err(),
+            PublicRoute::parse(path, None, Audience::Json).is_err(),
             "{path}"
         );
     }
@@ -253,14 +254,14 @@ proptest! {
         let encode = |part: &str| utf8_percent_encode(part, NON_ALPHANUMERIC).to_string();
         let link = if is_encoded { inner.split('/').map(encode).collect::<Vec<_>>().join("/") } else { inner.clone() };
         let path = format!("/{user}/{}/{link}", encode(&index));
-        let found = PublicRoute::parse(&path, None, &HeaderMap::new());
+        let found = PublicRoute::parse(&path, None, Audience::Json);
         let index = IndexName::parse(&format!("{user}/{index}")).unwrap();
         prop_assert_eq!(found, Ok(PublicRoute::File { index, path: inner, filename, is_sidecar }));
     }
 
     #[test]
     fn any_path_is_read_without_panic_and_redirects_stay_here(path in any::<String>(), query in proptest::option::of(any::<String>())) {
-        if let Ok(PublicRoute::Redirect { to, .. }) = PublicRoute::parse(&path, query.as_deref(), &HeaderMap::new()) {
+        if let Ok(PublicRoute::Redirect { to, .. }) = PublicRoute::parse(&path, query.as_deref(), Audience::Json) {
             prop_assert!(!to.starts_with('/') && to.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()));
         }
     }

@@ -16,7 +16,7 @@ use cheesecloth::model::{Fault, IndexName, Location, ProjectName};
 use cheesecloth::page::{ProjectPage, StoredMeta, to_stored};
 use cheesecloth::policy::read::{Files, Named, read_text};
 use cheesecloth::policy::{Policies, TextFile};
-use cheesecloth::protocol::PublicRoute;
+use cheesecloth::protocol::{Audience, Preferences, PublicRoute};
 use cheesecloth::store::{FsStore, Key};
 use cheesecloth::telemetry::Metrics;
 use cheesecloth::upstream::{Limits, Proxies, Upstream, install_crypto_provider};
@@ -172,9 +172,10 @@ impl House {
             .reader
             .answer(&Ask {
                 path,
-                route: PublicRoute::parse(path, None, &headers).unwrap(),
+                route: PublicRoute::parse(path, None, Audience::of(&headers)).unwrap(),
                 head: false,
                 headers: &headers,
+                preferences: Preferences::of(&headers),
                 query: None,
                 request_id: "test",
                 arrival: Arrival::default(),

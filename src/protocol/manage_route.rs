@@ -121,10 +121,10 @@ impl ManageRoute {
         if matches!(*method, Method::GET | Method::HEAD) && path != "/+authcheck" {
             return PublicRoute::parse(path, query, Audience::of(headers)).map(Self::Read);
         }
-        let Segments { parts, .. } = Segments::parse(path)?;
-        let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
+        let segments = Segments::parse(path)?;
+        let parts = segments.parts();
         let force = has_key(query, "force");
-        Ok(match (method.as_str(), parts.as_slice()) {
+        Ok(match (method.as_str(), &*parts) {
             (_, ["+authcheck"]) => Self::AuthCheck,
             // devpi answers these to any method.
             (_, ["+api"]) => Self::Read(PublicRoute::Api(ApiOf::Root)),

@@ -136,14 +136,13 @@ impl PublicRoute {
     /// # Errors
     /// [`BadPath`] when no route can have such a path; an unknown one is [`PublicRoute::NotFound`].
     pub fn parse(path: &str, query: Option<&str>, audience: Audience) -> Result<Self, BadPath> {
-        let Segments { parts, has_slash } = Segments::parse(path)?;
-        let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
+        let segments = Segments::parse(path)?;
         let reading = Reading {
-            has_slash,
+            has_slash: segments.has_slash,
             query,
             audience,
         };
-        Ok(match parts.as_slice() {
+        Ok(match &*segments.parts() {
             [] => Self::Users(reading.audience()),
             ["+api"] => Self::Api(ApiOf::Root),
             ["+status"] => Self::Status,
@@ -159,7 +158,7 @@ impl PublicRoute {
                 audience: reading.audience(),
             },
             [user, "+api"] => Self::Api(ApiOf::User((*user).to_owned())),
-            [user, index, rest @ ..] => match IndexName::parse(&format!("{user}/{index}")) {
+            [_, _, rest @ ..] => match IndexName::parse(segments.first_two()) {
                 Ok(index) => reading.within(index, rest),
                 Err(_) => Self::NotFound,
             },

@@ -4,6 +4,7 @@
 //! nothing behind it decodes again.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 
 use percent_encoding::percent_decode_str;
 
@@ -24,53 +25,99 @@ pub enum BadPath {
     Deep,
 }
 
-/// A path, taken apart.
+/// A path, decoded; [`Segments::parts`] takes it apart.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Segments<'a> {
-    /// Decoded; an empty one stands for two slashes in a row.
-    pub(super) parts: Vec<Cow<'a, str>>,
+    /// Without slashes at its start and end; none that was encoded has become one.
+    text: Cow<'a, str>,
     /// Whether the path ends in a slash (the root does).
     pub(super) has_slash: bool,
 }
 
+/// The parts of a path, in memory of their own.
+#[derive(Debug, Default)]
+pub(super) struct Parts<'a> {
+    parts: [&'a str; SEGMENTS_MAX],
+    count: usize,
+}
+
+impl<'a> Deref for Parts<'a> {
+    type Target = [&'a str];
+
+    fn deref(&self) -> &[&'a str] {
+        &self.parts[..self.count]
+    }
+}
+
 impl<'a> Segments<'a> {
-    /// Takes a path apart. Slashes at the start count as one, as devpi has it.
+    /// Decodes a path. Slashes at the start count as one, as devpi has it.
     pub(super) fn parse(path: &'a str) -> Result<Self, BadPath> {
         let inner = path.trim_start_matches('/');
         let has_slash = inner.is_empty() || inner.ends_with('/');
         let inner = inner.strip_suffix('/').unwrap_or(inner);
-        if inner.is_empty() {
-            return Ok(Self {
-                parts: Vec::new(),
-                has_slash,
-            });
-        }
-        let mut parts = Vec::with_capacity(SEGMENTS_MAX / 2);
-        for raw in inner.split('/') {
-            if parts.len() == SEGMENTS_MAX {
+        let text = if memchr::memchr(b'%', inner.as_bytes()).is_none() {
+            Cow::Borrowed(inner)
+        } else {
+            Cow::Owned(decode(inner)?)
+        };
+        let mut parts = 0;
+        for part in text.split('/') {
+            parts += 1;
+            if parts > SEGMENTS_MAX {
                 return Err(BadPath::Deep);
             }
-            parts.push(decode(raw)?);
+            check(part)?;
         }
-        Ok(Self { parts, has_slash })
+        Ok(Self { text, has_slash })
+    }
+
+    /// Decoded; an empty part stands for two slashes in a row.
+    pub(super) fn parts(&self) -> Parts<'_> {
+        let mut parts = Parts::default();
+        if !self.text.is_empty() {
+            for (slot, part) in parts.parts.iter_mut().zip(self.text.split('/')) {
+                *slot = part;
+                parts.count += 1;
+            }
+        }
+        parts
+    }
+
+    /// The first two parts, as an index is named.
+    pub(super) fn first_two(&self) -> &str {
+        let mut slashes = memchr::memchr_iter(b'/', self.text.as_bytes());
+        let end = slashes.nth(1).unwrap_or(self.text.len());
+        &self.text[..end]
     }
 }
 
-fn decode(raw: &str) -> Result<Cow<'_, str>, BadPath> {
-    let text = if memchr::memchr(b'%', raw.as_bytes()).is_none() {
-        Cow::Borrowed(raw)
-    } else {
-        let decoded = percent_decode_str(raw).decode_utf8();
-        decoded.map_err(|_| BadPath::Encoding)?
-    };
+/// Decodes part by part, so that an encoded slash cannot part anything.
+fn decode(path: &str) -> Result<String, BadPath> {
+    let mut text = String::with_capacity(path.len());
+    for (at, raw) in path.split('/').enumerate() {
+        if at == SEGMENTS_MAX {
+            return Err(BadPath::Deep);
+        }
+        let part = percent_decode_str(raw).decode_utf8();
+        let part = part.map_err(|_| BadPath::Encoding)?;
+        check(&part)?;
+        if at > 0 {
+            text.push('/');
+        }
+        text.push_str(&part);
+    }
+    Ok(text)
+}
+
+fn check(part: &str) -> Result<(), BadPath> {
     // Beyond ASCII there are control characters of two bytes: C2 80 to C2 9F.
     let may_be_unsafe = |byte: u8| byte < b' ' || matches!(byte, b'/' | b'\\' | 0x7f | 0xc2);
     let is_unsafe = |character: char| matches!(character, '/' | '\\') || character.is_control();
-    let is_suspect = text.bytes().any(may_be_unsafe);
-    if text == "." || text == ".." || (is_suspect && text.contains(is_unsafe)) {
-        return Err(BadPath::Segment(text.chars().take(80).collect()));
+    let is_suspect = part.bytes().any(may_be_unsafe);
+    if part == "." || part == ".." || (is_suspect && part.contains(is_unsafe)) {
+        return Err(BadPath::Segment(part.chars().take(80).collect()));
     }
-    Ok(text)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -93,12 +140,11 @@ mod tests {
             ),
             ("/%C3%BC", vec!["ü"], false),
         ] {
-            let parts = parts.into_iter().map(Cow::Borrowed).collect();
-            assert_eq!(
-                Segments::parse(path),
-                Ok(Segments { parts, has_slash }),
-                "{path}"
-            );
+            let segments = Segments::parse(path).unwrap();
+            assert_eq!(*segments.parts(), *parts, "{path}");
+            assert_eq!(segments.has_slash, has_slash, "{path}");
+            let first_two = parts[..parts.len().min(2)].join("/");
+            assert_eq!(segments.first_two(), first_two, "{path}");
         }
     }
 

@@ -240,6 +240,7 @@ fn door_limits(limits: &config::Limits) -> Limits {
         uri: size(limits.uri()),
         head_timeout: limits.head_timeout(),
         idle_timeout: limits.idle_timeout(),
+        request_timeout: limits.request_timeout(),
         min_send_rate: limits.min_send_rate(),
         connections: limits.connections(),
         connections_per_address: limits.connections_per_address(),

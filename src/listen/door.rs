@@ -23,6 +23,7 @@ use super::listener::{Accepted, BindError, Bound, Listener};
 use super::slots::{Slot, Slots};
 use super::socket::Socket;
 use super::stop::Stop;
+use super::stream_watch::StreamWatch;
 use super::{Certificates, Limits, ListenAddress, TlsError};
 use crate::telemetry::DoorName;
 use crate::telemetry::Label;
@@ -270,19 +271,47 @@ where
                 (shared.on_refusal)(Refusal::Handshake);
                 return;
             };
-            // HTTP/2 reads heads of many requests at once and has limits of its own.
-            let is_http1 = tls.selected_alpn_proto() != Some(ALPN::H2);
-            if is_http1 && guard_heads {
+            if tls.selected_alpn_proto() == Some(ALPN::H2) {
+                return serve_streams(&shared, tls).await;
+            }
+            if guard_heads {
                 Box::new(shared.guard(tls))
             } else {
                 Box::new(tls)
             }
         }
     };
-    let stopping = shared.stop.watch();
-    let mut next = shared.app.process_new(stream, &stopping).await;
+    process(&shared.app, stream, &shared.stop.watch()).await;
+}
+
+/// An HTTP/2 connection: it ends with the server, or when it has had its requests.
+async fn serve_streams<A, S>(shared: &Shared<A>, inner: S)
+where
+    A: ServerApp + Send + Sync + 'static,
+    S: pingora::protocols::IO + 'static,
+{
+    let watch = StreamWatch::new(&shared.limits);
+    let (limits, on_refusal) = (Arc::clone(&shared.limits), Arc::clone(&shared.on_refusal));
+    let stream = HeadGuard::over_streams(inner, limits, Arc::clone(&watch), on_refusal);
+    let ending = watch.ending();
+    let follow = async {
+        shared.stop.requested().await;
+        watch.end();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = process(&shared.app, Box::new(stream), &ending) => {}
+        () = follow => {}
+    }
+}
+
+async fn process<A>(app: &Arc<A>, stream: Stream, stopping: &ShutdownWatch)
+where
+    A: ServerApp + Send + Sync + 'static,
+{
+    let mut next = app.process_new(stream, stopping).await;
     while let Some(stream) = next {
-        next = shared.app.process_new(stream, &stopping).await;
+        next = app.process_new(stream, stopping).await;
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// How long a connection may rest between requests, or a peer take nothing at all of an answer.
     pub idle_timeout: Duration,
+    /// From a request's head to the last byte of its answer: the largest file over a slow line.
+    pub request_timeout: Duration,
     /// Bytes per second below which a reader is cut off. Slower than any modem; a real client on a
     /// bad line is faster, one that holds connections on purpose is not.
     pub min_send_rate: u64,
@@ -36,6 +38,7 @@ impl Default for Limits {
             uri: 8 << 10,
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_mins(1),
+            request_timeout: Duration::from_hours(1),
             min_send_rate: 1 << 10,
             send_grace: Duration::from_secs(10),
             connections: 10_000,

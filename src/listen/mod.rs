@@ -36,6 +36,7 @@ mod server;
 mod slots;
 mod socket;
 mod stop;
+mod stream_watch;
 
 pub use address::ListenAddress;
 pub use axum_app::{AxumApp, ClientAddress};

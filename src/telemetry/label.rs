@@ -109,6 +109,10 @@ labels! {
         HeadSize = "head_size",
         /// It takes its answer too slowly.
         Slow = "slow",
+        /// No request ever came on it.
+        Silent = "silent",
+        /// It went on with requests after it was told that there were enough.
+        Requests = "requests",
     }
 
     /// What an audit event is about.

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod chores;
+mod descriptors;
 mod doors;
 mod files;
 mod generation;
@@ -160,6 +161,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    descriptors::raise(loaded.config.limits.connections());
     let found = find_upstream(&mut loaded, env)?;
     let house = House::build(&loaded)?;
     let (config, is_upgrade) = (loaded.config.clone(), start.is_upgrade);

@@ -121,7 +121,7 @@ limits! {
     min_send_rate: Bytes, "1KiB", at least "1B",
         "bytes a second that a client must take while it is answered: slower is gone or hostile";
     connections: u64, "10000", at least "1",
-        "open connections of all clients: what memory and file descriptors bear";
+        "open connections at a door: what memory bears; each is an open file, whose limit is raised at start";
     connections_per_address: u64, "1000", at least "1",
         "open connections of one address: a whole office behind one router, not more";
     requests_per_connection: u64, "10000", at least "1",

@@ -249,3 +249,23 @@ fn door_limits(limits: &config::Limits) -> Limits {
         ..ours
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// What product.md promises of a door that nobody configured.
+    #[test]
+    fn a_door_has_the_limits_of_the_configuration() {
+        let limits = door_limits(&config::Limits::default());
+        assert_eq!((limits.head, limits.uri), (64 << 10, 8 << 10));
+        assert_eq!(limits.head_timeout, Duration::from_secs(10));
+        assert_eq!(limits.idle_timeout, Duration::from_mins(1));
+        assert_eq!(limits.request_timeout, Duration::from_hours(1));
+        assert_eq!(limits.min_send_rate, 1 << 10);
+        assert_eq!(limits.connections, 10_000);
+        assert_eq!(limits.connections_per_address, 1_000);
+        assert_eq!(limits.requests_per_connection, 10_000);
+    }
+}

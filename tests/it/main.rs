@@ -5,6 +5,7 @@
     reason = "a test that panics has failed, and says where"
 )]
 
+mod attack;
 mod crash;
 mod deploy;
 mod deployments;

@@ -312,6 +312,7 @@ fn settings(config: &Config) -> Settings {
     let limits = &config.limits;
     Settings {
         stale_if_error: config.cache.stale_if_error,
+        stale_while_revalidate: config.cache.stale_while_revalidate,
         offline: config.offline,
         memory_bytes_max: config.cache.memory,
         page_bytes_max: limits.page(),

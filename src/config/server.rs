@@ -33,6 +33,8 @@ const CACHE: &[Key] = &[
         "mirror files and their sidecars on disk; private files never count"),
     key("stale_if_error", one::<Duration>(), "7d",
         "how long a page may still be served when its upstream cannot be asked"),
+    key("stale_while_revalidate", one::<Duration>(), "1m",
+        "how long a page that has expired is answered while it is refreshed behind the answer: as long as asking an upstream may take; 0s: never"),
 ];
 
 #[rustfmt::skip] // a table reads by rows
@@ -93,6 +95,7 @@ pub(super) struct Server {
     pub(super) memory: Option<Placed<Bytes>>,
     pub(super) disk: Option<Placed<Bytes>>,
     pub(super) stale_if_error: Option<Placed<Duration>>,
+    pub(super) stale_while_revalidate: Option<Placed<Duration>>,
     pub(super) limits: Limits,
     pub(super) log_format: Option<Placed<LogFormat>>,
     pub(super) offline: Option<Placed<bool>>,
@@ -134,6 +137,13 @@ impl Server {
                 &mut self.stale_if_error,
                 "cache",
                 "stale_if_error",
+                &fields,
+                notes,
+            );
+            take(
+                &mut self.stale_while_revalidate,
+                "cache",
+                "stale_while_revalidate",
                 &fields,
                 notes,
             );

@@ -47,6 +47,8 @@ pub struct CacheConfig {
     pub disk: u64,
     /// How long a page may be served when its upstream cannot be asked.
     pub stale_if_error: Duration,
+    /// How long an expired page may be served while it is refreshed.
+    pub stale_while_revalidate: Duration,
 }
 
 /// The devpi-servers to stand in front of (product.md §8).
@@ -116,6 +118,10 @@ pub(super) fn resolve(
             memory: settled::<Bytes>(server.memory, "cache.memory").0,
             disk: settled::<Bytes>(server.disk, "cache.disk").0,
             stale_if_error: settled(server.stale_if_error, "cache.stale_if_error"),
+            stale_while_revalidate: settled(
+                server.stale_while_revalidate,
+                "cache.stale_while_revalidate",
+            ),
         },
         limits: server.limits,
         log: settled(server.log_format, "log.format"),
@@ -225,6 +231,7 @@ mod tests {
                 memory: 256 << 20,
                 disk: 50 << 30,
                 stale_if_error: Duration::from_hours(168),
+                stale_while_revalidate: Duration::from_mins(1),
             }
         );
         assert_eq!((config.offline, config.log), (false, LogFormat::Auto));

@@ -30,7 +30,7 @@ pub use conditional::{ETag, InvalidETag, is_not_modified};
 pub use core_metadata::{ArchiveFault, CoreMetadataFault, CoreMetadataFields, metadata_of};
 pub use date::{http_date, parse_http_date};
 pub use encoding::Encoding;
-pub use freshness::fresh_until;
+pub use freshness::{fresh_until, wants_validated};
 pub use manage_route::{Content, ManageRoute, OperationClass};
 pub use problem::{Problem, devpi_message, reason_phrase};
 pub use range::{Selected, content_range, content_range_unsatisfied, select_range};

@@ -20,6 +20,7 @@ mod pages;
 mod refusals;
 mod reload;
 mod shipped;
+mod stale;
 mod support;
 mod tidy;
 mod upstream;

@@ -20,6 +20,7 @@ use crate::listen::Hosts;
 use crate::listen::Limits;
 use crate::listen::ListenAddress;
 use crate::listen::ManageOptions;
+use crate::listen::Proxies;
 use crate::listen::PublicApp;
 use crate::listen::Ready;
 use crate::listen::Recorder;
@@ -212,9 +213,21 @@ fn options_of(
         name,
         addresses: vec![address],
         tls,
+        proxies: proxies(name, config),
         limits: door_limits(&config.limits),
         threads: threads(name),
     }))
+}
+
+/// Who speaks the PROXY protocol at a door, where it expects that.
+fn proxies(name: DoorName, config: &Config) -> Option<Proxies> {
+    let door = match name {
+        DoorName::Public => config::Door::Public,
+        DoorName::Manage => config::Door::Manage,
+        DoorName::Metrics => config::Door::Metrics,
+    };
+    let expects = config.listen.behind_proxies.contains(&door);
+    expects.then(|| Proxies::at(config.trusted_proxies.clone()))
 }
 
 fn socket(path: PathBuf) -> ListenAddress {
@@ -238,6 +251,7 @@ fn door_limits(limits: &config::Limits) -> Limits {
     Limits {
         head: size(limits.head()),
         uri: size(limits.uri()),
+        proxy_header: size(limits.proxy_header()),
         head_timeout: limits.head_timeout(),
         idle_timeout: limits.idle_timeout(),
         request_timeout: limits.request_timeout(),

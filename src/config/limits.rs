@@ -112,6 +112,8 @@ limits! {
         "request line and headers: room for any installer and the headers of proxies before us";
     uri: Bytes, "8KiB", at least "256B",
         "path and query of a request: the longest file URL is below 1KiB";
+    proxy_header: Bytes, "2KiB", at least "232B",
+        "header of the PROXY protocol: two addresses and what load balancers add take a few hundred";
     head_timeout: Duration, "10s", at least "100ms",
         "from a connection's first byte to the end of a request's head, however slowly it drips";
     idle_timeout: Duration, "60s", at least "1s",

@@ -5,6 +5,7 @@
 //! is handed to the door's application.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use tokio::time::timeout;
 
 use super::head_guard::{HeadGuard, OnRefusal};
 use super::listener::{Accepted, BindError, Bound, Listener};
+use super::proxy_protocol::{Proxies, ProxyFault, read_header};
 use super::slots::{Slot, Slots};
 use super::socket::Socket;
 use super::stop::Stop;
@@ -42,6 +44,8 @@ pub struct DoorOptions {
     pub addresses: Vec<ListenAddress>,
     /// TLS on all of them, or none.
     pub tls: Option<Arc<Certificates>>,
+    /// Who speaks the PROXY protocol before each connection, where the door is for proxies.
+    pub proxies: Option<Proxies>,
     /// What a client may take.
     pub limits: Limits,
     /// Threads of its runtime.
@@ -68,6 +72,7 @@ struct Shared<A> {
     app: Arc<A>,
     heads: Heads,
     acceptor: Option<Acceptor>,
+    proxies: Option<Proxies>,
     limits: Arc<Limits>,
     slots: Arc<Slots>,
     connections: IntGauge,
@@ -96,6 +101,7 @@ impl<A: ServerApp + Send + Sync + 'static> Door<A> {
             app: Arc::new(app),
             heads,
             acceptor,
+            proxies: options.proxies.clone(),
             slots: Slots::new(limits.connections, limits.connections_per_address),
             limits,
             connections: metrics.connections(name),
@@ -218,15 +224,8 @@ where
         loop {
             match listener.accept().await {
                 Ok(accepted) => {
-                    let peer = match &accepted {
-                        Accepted::Tcp(_, peer) => Some(peer.ip()),
-                        Accepted::Unix(_) => None,
-                    };
-                    match shared.slots.take(peer).await {
-                        Some(slot) => {
-                            drop(tokio::spawn(serve(Arc::clone(&shared), accepted, slot)))
-                        }
-                        None => (shared.on_refusal)(Refusal::Address),
+                    if let Some(slot) = shared.admit(&accepted).await {
+                        drop(tokio::spawn(serve(Arc::clone(&shared), accepted, slot)));
                     }
                 }
                 Err(error) if is_about_one_connection(&error) => {}
@@ -253,14 +252,18 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 }
 
 /// One connection, from the handshake to its end.
-async fn serve<A>(shared: Arc<Shared<A>>, accepted: Accepted, slot: Slot)
+async fn serve<A>(shared: Arc<Shared<A>>, mut accepted: Accepted, mut slot: Slot)
 where
     A: ServerApp + Send + Sync + 'static,
 {
-    let _slot = slot;
     shared.connections.inc();
     let _gauge = Counted(&shared.connections);
-    let socket = Socket::new(accepted, shared.limits.idle_timeout);
+    let client = match shared.client(&mut accepted, &mut slot).await {
+        Ok(client) => client,
+        Err(Some(refusal)) => return (shared.on_refusal)(refusal),
+        Err(None) => return,
+    };
+    let socket = Socket::new(accepted, client, shared.limits.idle_timeout);
     let guard_heads = shared.heads == Heads::Guarded;
     let stream: Stream = match &shared.acceptor {
         None if guard_heads => Box::new(shared.guard(socket)),
@@ -316,6 +319,54 @@ where
 }
 
 impl<A> Shared<A> {
+    /// Room for a connection, or nothing when it is turned away.
+    async fn admit(&self, accepted: &Accepted) -> Option<Slot> {
+        let peer = accepted.peer().map(|peer| peer.ip());
+        let (slot, refusal) = match &self.proxies {
+            None => (self.slots.take(peer).await, Refusal::Address),
+            // A proxy's share is its clients', who are not known yet.
+            Some(proxies) if proxies.contain(peer) => {
+                (self.slots.take(None).await, Refusal::Address)
+            }
+            Some(_) => (None, Refusal::Untrusted),
+        };
+        if slot.is_none() {
+            (self.on_refusal)(refusal);
+        }
+        slot
+    }
+
+    /// Whose requests come on a connection: its peer's, or whom a proxy says. On failure, why it is
+    /// turned away, where that is worth a word.
+    async fn client(
+        &self,
+        accepted: &mut Accepted,
+        slot: &mut Slot,
+    ) -> Result<Option<SocketAddr>, Option<Refusal>> {
+        let peer = accepted.peer();
+        if self.proxies.is_none() {
+            return Ok(peer);
+        }
+        let bytes_max = self.limits.proxy_header;
+        let reading = async {
+            match accepted {
+                Accepted::Tcp(stream, _) => read_header(stream, bytes_max).await,
+                Accepted::Unix(stream) => read_header(stream, bytes_max).await,
+            }
+        };
+        match timeout(self.limits.head_timeout, reading).await {
+            Ok(Ok(Some(client))) if slot.is_for(client.ip()) => Ok(Some(client)),
+            Ok(Ok(Some(_))) => Err(Some(Refusal::Address)),
+            Ok(Ok(None)) => Ok(peer),
+            Ok(Err(ProxyFault::Nothing)) => Err(None),
+            Ok(Err(fault)) => {
+                tracing::debug!(?peer, %fault, "a proxy did not say for whom it speaks");
+                Err(Some(Refusal::Proxy))
+            }
+            Err(_) => Err(Some(Refusal::Proxy)),
+        }
+    }
+
     fn guard<S: pingora::protocols::IO>(&self, inner: S) -> HeadGuard<S> {
         HeadGuard::new(
             inner,

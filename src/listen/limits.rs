@@ -10,7 +10,9 @@ pub struct Limits {
     pub head: usize,
     /// Bytes of the request target. The longest real one is a file's, below 1 KiB.
     pub uri: usize,
-    /// From a head's first byte to its last, and for a TLS handshake. A total, not per read: one byte
+    /// Bytes of a PROXY protocol header. Two addresses and what load balancers add take a few hundred.
+    pub proxy_header: usize,
+    /// From a head's first byte to its last, for a TLS handshake, and for a PROXY protocol header. A total, not per read: one byte
     /// now and then does not extend it.
     pub head_timeout: Duration,
     /// How long a connection may rest between requests, or a peer take nothing at all of an answer.
@@ -36,6 +38,7 @@ impl Default for Limits {
         Self {
             head: 64 << 10,
             uri: 8 << 10,
+            proxy_header: 2 << 10,
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_mins(1),
             request_timeout: Duration::from_hours(1),

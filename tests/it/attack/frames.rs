@@ -2,12 +2,9 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use super::super::support::tls::{self, TlsStream};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -27,7 +24,7 @@ const SAFETY_NET: Duration = Duration::from_secs(60);
 
 /// A connection that speaks HTTP/2.
 pub(super) struct Frames {
-    stream: StreamOwned<ClientConnection, TcpStream>,
+    stream: TlsStream,
     next_stream: u32,
 }
 
@@ -56,24 +53,11 @@ impl Frame {
 impl Frames {
     /// Agrees on HTTP/2 with the door whose certificate this is, and says nothing yet.
     pub(super) fn agreed(door: SocketAddr, certificate: &str) -> Self {
-        let mut roots = RootCertStore::empty();
-        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
-        roots.add(certificate).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap();
-        let mut config = config.with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        let name = ServerName::try_from(door.ip().to_string()).unwrap();
-        let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+        let config = tls::trusting(&[certificate], "h2");
         let socket = TcpStream::connect(door).unwrap();
         socket.set_read_timeout(Some(SAFETY_NET)).unwrap();
         socket.set_write_timeout(Some(SAFETY_NET)).unwrap();
-        let mut stream = StreamOwned::new(connection, socket);
-        while stream.conn.is_handshaking() {
-            stream.conn.complete_io(&mut stream.sock).unwrap();
-        }
+        let stream = tls::agree(&config, &door.ip().to_string(), socket);
         assert_eq!(stream.conn.alpn_protocol(), Some(&b"h2"[..]));
         Self {
             stream,

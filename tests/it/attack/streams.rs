@@ -3,13 +3,12 @@
 use std::collections::HashSet;
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::task::spawn_blocking;
 
-use super::super::support::Program;
+use super::super::support::{Program, tls};
 use super::frames::{Frame, Frames, GO_AWAY, RESET};
 use super::{INDEX, REQUESTS_MAX, dairy, install_until, policies, refused};
 
@@ -24,14 +23,6 @@ const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// Connections that agree on TLS and say nothing, or do not even agree.
 const SILENT: usize = 20;
-
-/// A certificate for this machine below `folder`: its PEM form.
-fn certificate(folder: &Path) -> String {
-    let pair = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    std::fs::write(folder.join("cert.pem"), pair.cert.pem()).unwrap();
-    std::fs::write(folder.join("key.pem"), pair.signing_key.serialize_pem()).unwrap();
-    pair.cert.pem()
-}
 
 struct Target {
     door: SocketAddr,
@@ -127,7 +118,7 @@ fn page_path(project: &str) -> String {
 async fn attacks_on_many_streams_end_in_their_limits_and_pip_does_not_notice() {
     super::descriptors::raise_our_own();
     let folder = tempfile::tempdir().unwrap();
-    let certificate = certificate(folder.path());
+    let certificate = tls::self_signed(folder.path(), "127.0.0.1");
     let place = folder.path().display();
     let dairy = dairy();
     let public = format!(

@@ -210,11 +210,9 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let reloader = Reloader::new(shared, &generations, &opened);
     work.spawn(reloader.run(opened.server.stop(), notify.clone()));
     work.spawn(notify.clone().announce_stop());
-    let rounds = (Arc::clone(shared), Arc::clone(store), accounts);
     work.spawn(chores::run(
-        rounds.0,
-        rounds.1,
-        rounds.2,
+        Arc::clone(store),
+        accounts,
         opened.server.stop(),
     ));
     house.watch_fleet();

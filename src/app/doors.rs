@@ -115,7 +115,9 @@ impl Doorway {
             config,
             &mut opened,
         )? {
-            let router = metrics_router(self.metrics.clone(), opened.ready.clone());
+            let caches = Arc::clone(shared);
+            let measure = move || caches.report_caches();
+            let router = metrics_router(self.metrics.clone(), opened.ready.clone(), measure);
             let scheme = scheme(&door);
             let bound = opened.server.add_router(door, router)?;
             opened.announce("metrics", scheme, &bound);

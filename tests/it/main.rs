@@ -16,6 +16,7 @@ mod files;
 mod front;
 mod installers;
 mod law;
+mod memory;
 mod pages;
 mod refusals;
 mod reload;

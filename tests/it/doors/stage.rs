@@ -183,9 +183,10 @@ pub(super) struct Doors {
     pub(super) lines: Kept,
     /// The certificate in PEM form, where the door has one.
     pub(super) certificate: Option<String>,
+    certificates: Option<Arc<Certificates>>,
     access: Arc<AccessLog>,
     running: Option<JoinHandle<()>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 pub(super) fn open(limits: Limits) -> Doors {
@@ -230,6 +231,7 @@ pub(super) fn open_behind(limits: Limits, is_tls: bool, proxies: Option<Proxies>
     } else {
         (None, None)
     };
+    let certificates = tls.clone();
     let flows = Arc::new(Flows::default());
     let app = PublicApp::new(
         Arc::clone(&flows) as Arc<dyn Answer>,
@@ -253,7 +255,7 @@ pub(super) fn open_behind(limits: Limits, is_tls: bool, proxies: Option<Proxies>
     let public = door(DoorName::Public, vec![any.clone(), socket], tls, proxies);
     let public = tcp(&server.add_public(public, app).unwrap());
     let ready = Ready::default();
-    let router = metrics_router(metrics, ready.clone());
+    let router = metrics_router(metrics, ready.clone(), || ());
     let numbers = door(DoorName::Metrics, vec![any], None, None);
     let numbers = tcp(&server.add_router(numbers, router).unwrap());
     let stop = server.stop();
@@ -267,9 +269,10 @@ pub(super) fn open_behind(limits: Limits, is_tls: bool, proxies: Option<Proxies>
         stop,
         lines,
         certificate,
+        certificates,
         access,
         running: Some(running),
-        _folder: folder,
+        folder,
     }
 }
 
@@ -296,6 +299,13 @@ impl Doors {
         while !self.numbers("/metrics").text().contains(text) {
             assert!(started.elapsed() < SAFETY_NET, "never counted: {text}");
         }
+    }
+
+    /// Puts another certificate in force: its PEM form.
+    pub(super) fn renew_certificate(&self) -> String {
+        let pem = tls::self_signed(self.folder.path(), "localhost");
+        self.certificates.as_ref().unwrap().reload().unwrap();
+        pem
     }
 
     /// Stops the server and waits until all is written down.

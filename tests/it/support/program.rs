@@ -244,6 +244,11 @@ impl Program {
         self.memory_bytes("VmHWM:")
     }
 
+    /// The memory that it has now, in bytes.
+    pub(crate) fn memory_now_bytes(&self) -> u64 {
+        self.memory_bytes("VmRSS:")
+    }
+
     fn memory_bytes(&self, line: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|text| text.strip_prefix(line));

@@ -1,5 +1,5 @@
-//! Pages that have grown old: answered at once while upstream is asked behind the answer, within a
-//! bound, and never beyond what a rule says.
+//! Pages that are not at hand: cold ones are asked for once, whoever asks; old ones are answered at
+//! once while upstream is asked behind the answer, within a bound, and never beyond what a rule says.
 //!
 //! Nothing here is timed. The upstream holds its answer back until the test lets it go, so whatever
 //! comes before that did not wait for it.
@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use cheesecloth::clock::Clock;
-use futures_util::future::poll_immediate;
+use futures_util::future::{join_all, poll_immediate};
 use serde_json::Value;
 
 use super::support::{FakeIndex, Fault, Got, House, Listed, Program, Project, Setup, Web, Wheel};
@@ -204,4 +204,31 @@ async fn the_program_says_what_it_did_and_counts_it() {
     let name =
         "cheesecloth_cache_requests_total{kind=\"page\",result=\"updating\",tier=\"memory\"}";
     assert_eq!(shop.metric(name), Some(1.0));
+}
+
+#[tokio::test]
+async fn all_who_ask_for_a_cold_page_share_one_request() {
+    let dairy = Setup::default().project(sieves(3)).start();
+    let clock = Clock::fixed(NOW.parse().unwrap());
+    // A layer more: two indexes that show the same mirror ask for it once as well.
+    let yaml = policies(&dairy, "") + "  shop/all: { bases: [root/dairy] }\n";
+    let house = House::online(&yaml, &clock).await;
+    let gate = dairy.gate(UPSTREAM_PAGE, 0);
+    let asks = (0..32).map(|number| {
+        let form = [JSON, HTML][number % 2];
+        let encoding = ["identity", "gzip", "zstd"][number % 3];
+        let index = ["root/dairy", "shop/all"][number / 16];
+        let house = &house;
+        async move {
+            let path = format!("/{index}/+simple/sieve/");
+            let headers = [("accept", form), ("accept-encoding", encoding)];
+            house.get(&path, &headers).await.status
+        }
+    });
+    let mut asks = Box::pin(join_all(asks));
+    assert_eq!(poll_immediate(&mut asks).await, None);
+    gate.reached(1).await;
+    gate.release();
+    assert_eq!(asks.await, [200; 32]);
+    assert_eq!(dairy.journal().count(UPSTREAM_PAGE), 1);
 }

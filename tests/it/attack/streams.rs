@@ -114,6 +114,16 @@ fn page_path(project: &str) -> String {
     format!("/{INDEX}/+simple/{project}/")
 }
 
+/// Says nothing until all of these are closed.
+fn wait_for_the_ends(mute: Vec<TcpStream>, agreed: Vec<Frames>) {
+    for mut stream in mute {
+        assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap(), 0);
+    }
+    for mut frames in agreed {
+        frames.listen_to_the_end();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attacks_on_many_streams_end_in_their_limits_and_pip_does_not_notice() {
     super::descriptors::raise_our_own();
@@ -170,16 +180,8 @@ async fn attacks_on_many_streams_end_in_their_limits_and_pip_does_not_notice() {
             .all(|error| [0, ENHANCE_YOUR_CALM].contains(error))
     );
 
-    spawn_blocking(move || {
-        for mut stream in mute {
-            assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap(), 0);
-        }
-        for mut frames in agreed {
-            frames.listen_to_the_end();
-        }
-    })
-    .await
-    .unwrap();
+    let ends = spawn_blocking(move || wait_for_the_ends(mute, agreed));
+    ends.await.unwrap();
     is_over.store(true, Ordering::SeqCst);
     let runs = installing.await.unwrap();
     eprintln!("pip installed {runs} times meanwhile");

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod chores;
+mod descriptors;
 mod doors;
 mod files;
 mod generation;
@@ -160,6 +161,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    descriptors::raise(loaded.config.limits.connections());
     let found = find_upstream(&mut loaded, env)?;
     let house = House::build(&loaded)?;
     let (config, is_upgrade) = (loaded.config.clone(), start.is_upgrade);
@@ -208,11 +210,9 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let reloader = Reloader::new(shared, &generations, &opened);
     work.spawn(reloader.run(opened.server.stop(), notify.clone()));
     work.spawn(notify.clone().announce_stop());
-    let rounds = (Arc::clone(shared), Arc::clone(store), accounts);
     work.spawn(chores::run(
-        rounds.0,
-        rounds.1,
-        rounds.2,
+        Arc::clone(store),
+        accounts,
         opened.server.stop(),
     ));
     house.watch_fleet();
@@ -310,6 +310,7 @@ fn settings(config: &Config) -> Settings {
     let limits = &config.limits;
     Settings {
         stale_if_error: config.cache.stale_if_error,
+        stale_while_revalidate: config.cache.stale_while_revalidate,
         offline: config.offline,
         memory_bytes_max: config.cache.memory,
         page_bytes_max: limits.page(),

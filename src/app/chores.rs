@@ -5,24 +5,17 @@ use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
-use crate::gateway::Shared;
 use crate::gateway::account::Accounts;
 use crate::listen::Stop;
 use crate::store::FsStore;
 
-/// How often last accesses are written and gauges set: an eviction may be off by this much.
+/// How often last accesses are written: an eviction may be off by this much.
 const EVERY: Duration = Duration::from_secs(30);
 
 /// Counts the store once, then does the rounds until the server stops.
-pub(super) async fn run(
-    shared: Arc<Shared>,
-    store: Arc<FsStore>,
-    accounts: Arc<Accounts>,
-    stop: Stop,
-) {
+pub(super) async fn run(store: Arc<FsStore>, accounts: Arc<Accounts>, stop: Stop) {
     scan(&store).await;
     loop {
-        shared.report_caches();
         tokio::select! {
             () = tokio::time::sleep(EVERY) => round(&store, &accounts).await,
             () = stop.requested() => break,

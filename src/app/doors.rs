@@ -20,6 +20,7 @@ use crate::listen::Hosts;
 use crate::listen::Limits;
 use crate::listen::ListenAddress;
 use crate::listen::ManageOptions;
+use crate::listen::Proxies;
 use crate::listen::PublicApp;
 use crate::listen::Ready;
 use crate::listen::Recorder;
@@ -114,7 +115,9 @@ impl Doorway {
             config,
             &mut opened,
         )? {
-            let router = metrics_router(self.metrics.clone(), opened.ready.clone());
+            let caches = Arc::clone(shared);
+            let measure = move || caches.report_caches();
+            let router = metrics_router(self.metrics.clone(), opened.ready.clone(), measure);
             let scheme = scheme(&door);
             let bound = opened.server.add_router(door, router)?;
             opened.announce("metrics", scheme, &bound);
@@ -212,9 +215,21 @@ fn options_of(
         name,
         addresses: vec![address],
         tls,
+        proxies: proxies(name, config),
         limits: door_limits(&config.limits),
         threads: threads(name),
     }))
+}
+
+/// Who speaks the PROXY protocol at a door, where it expects that.
+fn proxies(name: DoorName, config: &Config) -> Option<Proxies> {
+    let door = match name {
+        DoorName::Public => config::Door::Public,
+        DoorName::Manage => config::Door::Manage,
+        DoorName::Metrics => config::Door::Metrics,
+    };
+    let expects = config.listen.behind_proxies.contains(&door);
+    expects.then(|| Proxies::at(config.trusted_proxies.clone()))
 }
 
 fn socket(path: PathBuf) -> ListenAddress {
@@ -238,13 +253,35 @@ fn door_limits(limits: &config::Limits) -> Limits {
     Limits {
         head: size(limits.head()),
         uri: size(limits.uri()),
+        proxy_header: size(limits.proxy_header()),
         head_timeout: limits.head_timeout(),
         idle_timeout: limits.idle_timeout(),
+        request_timeout: limits.request_timeout(),
         min_send_rate: limits.min_send_rate(),
         connections: limits.connections(),
         connections_per_address: limits.connections_per_address(),
         requests_per_connection: u32::try_from(limits.requests_per_connection())
             .unwrap_or(u32::MAX),
         ..ours
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// What product.md promises of a door that nobody configured.
+    #[test]
+    fn a_door_has_the_limits_of_the_configuration() {
+        let limits = door_limits(&config::Limits::default());
+        assert_eq!((limits.head, limits.uri), (64 << 10, 8 << 10));
+        assert_eq!(limits.head_timeout, Duration::from_secs(10));
+        assert_eq!(limits.idle_timeout, Duration::from_mins(1));
+        assert_eq!(limits.request_timeout, Duration::from_hours(1));
+        assert_eq!(limits.min_send_rate, 1 << 10);
+        assert_eq!(limits.connections, 10_000);
+        assert_eq!(limits.connections_per_address, 1_000);
+        assert_eq!(limits.requests_per_connection, 10_000);
     }
 }

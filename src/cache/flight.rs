@@ -73,6 +73,17 @@ where
             .ok_or(FlightError::Lost)
     }
 
+    /// Starts the flight of this key unless it is under way already, and does not wait for it.
+    ///
+    /// # Errors
+    /// `Busy` when there are too many others.
+    pub fn start<F>(&self, key: K, make: impl FnOnce() -> F) -> Result<(), FlightError>
+    where
+        F: Future<Output = V> + Send + 'static,
+    {
+        self.enter(key, make).map(drop)
+    }
+
     fn enter<F>(
         &self,
         key: K,

@@ -45,6 +45,8 @@ pub struct RenderedPage {
     pub generation: u64,
     /// Until when no source and no rule has anything else to say.
     pub valid_until: Timestamp,
+    /// Until when it may be answered while its sources are asked anew: never beyond what a rule says.
+    pub stale_until: Timestamp,
 }
 
 /// The rendered pages.
@@ -81,6 +83,23 @@ impl RenderedPages {
     ) -> Option<Arc<RenderedPage>> {
         let page = self.pages.get(key)?;
         (page.generation == generation && now < page.valid_until).then_some(page)
+    }
+
+    /// The page, if it was rendered for this generation and may be answered while it is made anew.
+    #[must_use]
+    pub fn get_stale(
+        &self,
+        key: &RenderedKey,
+        generation: u64,
+        now: Timestamp,
+    ) -> Option<Arc<RenderedPage>> {
+        let page = self.pages.get(key)?;
+        (page.generation == generation && now < page.stale_until).then_some(page)
+    }
+
+    /// Forgets one rendering.
+    pub fn remove(&self, key: &RenderedKey) {
+        self.pages.remove(key);
     }
 
     /// Remembers a page.
@@ -131,7 +150,27 @@ mod tests {
             etag: ETag::parse("x").unwrap(),
             generation,
             valid_until: Timestamp::from_second(valid_until).unwrap(),
+            stale_until: Timestamp::from_second(valid_until + 5).unwrap(),
         })
+    }
+
+    #[test]
+    fn an_old_page_is_at_hand_for_its_time_unless_anything_else_changed() {
+        let pages = RenderedPages::new(100_000);
+        let key = RenderedKey {
+            index: IndexName::parse("root/pypi").unwrap(),
+            project: ProjectName::parse("six").unwrap(),
+            variant: 0,
+        };
+        pages.insert(key.clone(), page(1, 10));
+        let stale = |generation, second| {
+            let now = Timestamp::from_second(second).unwrap();
+            pages.get_stale(&key, generation, now).is_some()
+        };
+        assert!(stale(1, 10) && stale(1, 14));
+        assert!(!stale(1, 15) && !stale(2, 10));
+        pages.forget(&key.project);
+        assert!(!stale(1, 10));
     }
 
     #[test]

@@ -3,6 +3,10 @@
 use std::fmt;
 use std::hash::Hash;
 
+/// From this weight on an entry is made room for at once. The cache otherwise collects some dozens of
+/// insertions before it looks at its limit, which of large pages would be more than the limit itself.
+const LARGE: usize = 16 << 10;
+
 /// A byte-bounded cache. Lookups take no lock that another request holds while it works.
 #[derive(Clone)]
 pub struct Weighed<K, V>
@@ -11,6 +15,7 @@ where
     V: Clone + Send + Sync + 'static,
 {
     entries: moka::sync::Cache<K, V>,
+    weigh: fn(&K, &V) -> usize,
 }
 
 impl<K, V> Weighed<K, V>
@@ -25,7 +30,7 @@ where
             .max_capacity(bytes_max)
             .weigher(move |key, value| u32::try_from(weigh(key, value)).unwrap_or(u32::MAX))
             .build();
-        Self { entries }
+        Self { entries, weigh }
     }
 
     /// What is remembered.
@@ -36,7 +41,11 @@ where
 
     /// Remembers, in the place of what was remembered under the key.
     pub fn insert(&self, key: K, value: V) {
+        let is_large = (self.weigh)(&key, &value) >= LARGE;
         self.entries.insert(key, value);
+        if is_large {
+            self.entries.run_pending_tasks();
+        }
     }
 
     /// Forgets one entry.
@@ -84,6 +93,15 @@ mod tests {
         cache.entries.run_pending_tasks();
         assert!(cache.weight_bytes() <= 1_000);
         assert!(cache.entries.entry_count() > 0);
+    }
+
+    #[test]
+    fn large_entries_are_never_more_than_the_limit_and_one() {
+        let cache: Weighed<u32, String> = Weighed::new(4 * LARGE as u64, |_, value| value.len());
+        for key in 0..100 {
+            cache.insert(key, "x".repeat(LARGE));
+            assert!(cache.entries.iter().count() <= 5, "after {key}");
+        }
     }
 
     #[test]

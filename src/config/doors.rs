@@ -47,6 +47,20 @@ pub struct Doors {
     pub manage: Listen,
     /// Metrics and health.
     pub metrics: Listen,
+    /// Those on which a proxy says first for whom it speaks (the PROXY protocol).
+    pub behind_proxies: Vec<Door>,
+}
+
+impl Doors {
+    /// Where a door is.
+    #[must_use]
+    pub fn at(&self, door: Door) -> &Listen {
+        match door {
+            Door::Public => &self.public,
+            Door::Manage => &self.manage,
+            Door::Metrics => &self.metrics,
+        }
+    }
 }
 
 /// One of the three.
@@ -102,6 +116,8 @@ pub(super) const LISTEN: &[Key] = &[
 const DOOR: Table = &[&[
     key("address", one::<Address>(), "", "where it is; absent: the door's default"),
     key("tls", Shape::Table(&[TLS]), "", "certificate and key; read again when they change"),
+    key("proxy_protocol", one::<bool>(), "false",
+        "every connection begins with a header of the PROXY protocol (1 or 2), from trusted_proxies only"),
 ]];
 
 #[rustfmt::skip] // a table reads by rows
@@ -115,6 +131,7 @@ const TLS: &[Key] = &[
 pub(super) struct DoorDocument {
     address: Option<Address>,
     tls: Option<TlsFiles>,
+    proxy_protocol: bool,
 }
 
 /// What is known about one door: from a file, and from a flag or variable, which wins.
@@ -137,11 +154,13 @@ pub(super) fn read(
             DoorDocument {
                 address: fields.one("address", notes),
                 tls: fields.node("tls").and_then(|node| read_tls(node, notes)),
+                proxy_protocol: fields.one("proxy_protocol", notes).unwrap_or(false),
             }
         }
         Value::Nothing | Value::Scalar(_) | Value::Sequence(_) => DoorDocument {
             address: fields.one(door.as_str(), notes),
             tls: None,
+            proxy_protocol: false,
         },
     };
     Some(Placed {
@@ -187,6 +206,7 @@ pub(super) fn resolve(
         public: open(Door::Public, notes),
         manage: open(Door::Manage, notes),
         metrics: open(Door::Metrics, notes),
+        behind_proxies: behind_proxies(sources),
     };
     let listens = [
         (Door::Public, &doors.public),
@@ -199,6 +219,33 @@ pub(super) fn resolve(
         notes.note(Fault::nowhere(what));
     }
     doors
+}
+
+fn behind_proxies(sources: &HashMap<Door, DoorSources>) -> Vec<Door> {
+    let expects = |door: &Door| {
+        let file = sources.get(door).and_then(|source| source.file.as_ref());
+        file.is_some_and(|file| file.value.proxy_protocol)
+    };
+    Door::ALL.into_iter().filter(expects).collect()
+}
+
+/// Notes every door for proxies that no proxy could ever open.
+pub(super) fn note_missing_proxies(
+    doors: &Doors,
+    sources: &HashMap<Door, DoorSources>,
+    notes: &mut Notes,
+) {
+    for door in &doors.behind_proxies {
+        let listen = doors.at(*door);
+        if !matches!(listen, Listen::Tcp { .. }) {
+            continue;
+        }
+        let location = sources.get(door).and_then(|source| source.file.as_ref());
+        let name = door.as_str();
+        let what = format!("listen.{name}: proxy_protocol without trusted_proxies lets nobody in");
+        let fault = fault(location.map(|file| &file.location), what);
+        notes.note(fault.hint("name them: trusted_proxies: [10.0.0.0/8]"));
+    }
 }
 
 fn resolve_one(door: Door, source: DoorSources, is_configured: bool, notes: &mut Notes) -> Listen {

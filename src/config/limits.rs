@@ -112,6 +112,8 @@ limits! {
         "request line and headers: room for any installer and the headers of proxies before us";
     uri: Bytes, "8KiB", at least "256B",
         "path and query of a request: the longest file URL is below 1KiB";
+    proxy_header: Bytes, "2KiB", at least "232B",
+        "header of the PROXY protocol: two addresses and what load balancers add take a few hundred";
     head_timeout: Duration, "10s", at least "100ms",
         "from a connection's first byte to the end of a request's head, however slowly it drips";
     idle_timeout: Duration, "60s", at least "1s",
@@ -121,7 +123,7 @@ limits! {
     min_send_rate: Bytes, "1KiB", at least "1B",
         "bytes a second that a client must take while it is answered: slower is gone or hostile";
     connections: u64, "10000", at least "1",
-        "open connections of all clients: what memory and file descriptors bear";
+        "open connections at a door: what memory bears; each is an open file, whose limit is raised at start";
     connections_per_address: u64, "1000", at least "1",
         "open connections of one address: a whole office behind one router, not more";
     requests_per_connection: u64, "10000", at least "1",

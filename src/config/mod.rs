@@ -10,6 +10,7 @@ mod doors;
 mod files;
 mod limits;
 mod load;
+mod network;
 mod pip;
 mod schema;
 mod secret;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::doors::{self, Door, DoorSources, LISTEN};
 use super::limits::{LIMITS, Limits};
+use super::network::Network;
 use crate::model::Fault;
 use crate::model::Location;
 use crate::policy::Placed;
@@ -16,13 +17,15 @@ use crate::policy::read::{key, many, one};
 #[rustfmt::skip] // a table reads by rows
 pub(super) const SERVER: &[Key] = &[
     key("listen", Shape::Table(&[LISTEN]), "",
-        "the three doors: each an address, unix:/path, off, or {address, tls}"),
+        "the three doors: each an address, unix:/path, off, or {address, tls, proxy_protocol}"),
     key("data", one::<PathBuf>(), "data",
         "the folder for all that must survive a restart, relative to the working directory"),
     key("cache", Shape::Table(&[CACHE]), "", "what is kept of mirrors, and for how long"),
     key("limits", Shape::Table(&[LIMITS]), "", "what clients and upstreams may ask of the server"),
     key("log", Shape::Table(&[LOG]), "", "the log on stderr"),
     key("offline", one::<bool>(), "false", "serve only what is here, and ask no upstream"),
+    key("trusted_proxies", many::<Network>(), "",
+        "addresses and networks of the proxies before the doors, which are believed for whom they speak"),
     key("devpi", Shape::Table(&[DEVPI]), "", "existing devpi-servers to stand in front of"),
 ];
 
@@ -33,6 +36,8 @@ const CACHE: &[Key] = &[
         "mirror files and their sidecars on disk; private files never count"),
     key("stale_if_error", one::<Duration>(), "7d",
         "how long a page may still be served when its upstream cannot be asked"),
+    key("stale_while_revalidate", one::<Duration>(), "1m",
+        "how long a page that has expired is answered while it is refreshed behind the answer: as long as asking an upstream may take; 0s: never"),
 ];
 
 #[rustfmt::skip] // a table reads by rows
@@ -93,9 +98,11 @@ pub(super) struct Server {
     pub(super) memory: Option<Placed<Bytes>>,
     pub(super) disk: Option<Placed<Bytes>>,
     pub(super) stale_if_error: Option<Placed<Duration>>,
+    pub(super) stale_while_revalidate: Option<Placed<Duration>>,
     pub(super) limits: Limits,
     pub(super) log_format: Option<Placed<LogFormat>>,
     pub(super) offline: Option<Placed<bool>>,
+    pub(super) trusted_proxies: Option<Placed<Vec<Network>>>,
     pub(super) devpi: Option<Location>,
     pub(super) devpi_servers: Option<Placed<Vec<HttpUrl>>>,
     pub(super) undeclared: Option<Placed<Undeclared>>,
@@ -137,6 +144,13 @@ impl Server {
                 &fields,
                 notes,
             );
+            take(
+                &mut self.stale_while_revalidate,
+                "cache",
+                "stale_while_revalidate",
+                &fields,
+                notes,
+            );
         }
         if let Some(node) = fields.node("limits") {
             let fields = notes.fields(node, &[LIMITS]);
@@ -153,6 +167,14 @@ impl Server {
         if let Some(node) = fields.node("log") {
             let fields = notes.fields(node, &[LOG]);
             take(&mut self.log_format, "log", "format", &fields, notes);
+        }
+        if let Some(networks) = fields.many::<Network>("trusted_proxies", notes)
+            && let Some(node) = fields.node("trusted_proxies")
+        {
+            let value = networks.into_iter().map(|network| network.value).collect();
+            let location = node.location.clone();
+            let said = Some(Placed { value, location });
+            put(&mut self.trusted_proxies, "trusted_proxies", said, notes);
         }
         if let Some(node) = fields.node("devpi") {
             let fields = notes.fields(node, &[DEVPI]);

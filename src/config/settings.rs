@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use url::Url;
 
 use super::doors::{self, Door, Doors};
@@ -30,6 +31,8 @@ pub struct Config {
     pub log: LogFormat,
     /// Whether no upstream may be asked.
     pub offline: bool,
+    /// The proxies that are believed for whom they speak.
+    pub trusted_proxies: Vec<IpNet>,
     /// The devpi-servers to stand in front of, if any.
     pub devpi: Option<DevpiConfig>,
     /// How to log in to the upstream of a mirror, where it wants that.
@@ -47,6 +50,8 @@ pub struct CacheConfig {
     pub disk: u64,
     /// How long a page may be served when its upstream cannot be asked.
     pub stale_if_error: Duration,
+    /// How long an expired page may be served while it is refreshed.
+    pub stale_while_revalidate: Duration,
 }
 
 /// The devpi-servers to stand in front of (product.md §8).
@@ -107,8 +112,15 @@ pub(super) fn resolve(
         .data
         .clone()
         .or_else(|| outside(None, "data", env, notes));
+    let listen = doors::resolve(&server.doors, is_configured, overrides.manage_plain, notes);
+    let trusted = server.trusted_proxies.iter().flat_map(|list| &list.value);
+    let trusted_proxies: Vec<IpNet> = trusted.map(|network| network.0).collect();
+    if trusted_proxies.is_empty() {
+        doors::note_missing_proxies(&listen, &server.doors, notes);
+    }
     Config {
-        listen: doors::resolve(&server.doors, is_configured, overrides.manage_plain, notes),
+        listen,
+        trusted_proxies,
         data: data.unwrap_or_else(|| settled(server.data.take(), "data")),
         offline: offline.unwrap_or_else(|| default("offline")),
         devpi: resolve_devpi(&server, notes),
@@ -116,6 +128,10 @@ pub(super) fn resolve(
             memory: settled::<Bytes>(server.memory, "cache.memory").0,
             disk: settled::<Bytes>(server.disk, "cache.disk").0,
             stale_if_error: settled(server.stale_if_error, "cache.stale_if_error"),
+            stale_while_revalidate: settled(
+                server.stale_while_revalidate,
+                "cache.stale_while_revalidate",
+            ),
         },
         limits: server.limits,
         log: settled(server.log_format, "log.format"),
@@ -225,6 +241,7 @@ mod tests {
                 memory: 256 << 20,
                 disk: 50 << 30,
                 stale_if_error: Duration::from_hours(168),
+                stale_while_revalidate: Duration::from_mins(1),
             }
         );
         assert_eq!((config.offline, config.log), (false, LogFormat::Auto));
@@ -318,6 +335,25 @@ mod tests {
         assert!(config("", &flags, &[]).unwrap_err().contains("without TLS"));
         flags.manage_plain = true;
         assert!(config("", &flags, &[]).is_ok());
+    }
+
+    #[test]
+    fn a_door_for_proxies_needs_to_know_them() {
+        let none = Overrides::default();
+        let door = "listen: {public: {proxy_protocol: true}}";
+        let faults = config(&format!("{{{door}}}"), &none, &[]).unwrap_err();
+        let wanted = "c.yaml:1:19: listen.public: proxy_protocol without trusted_proxies lets nobody in, \
+                      name them: trusted_proxies: [10.0.0.0/8]";
+        assert_eq!(faults, wanted);
+        let known = format!("{{{door}, trusted_proxies: [10.0.0.0/8, 192.0.2.1]}}");
+        let config = config(&known, &none, &[]).unwrap();
+        assert_eq!(config.listen.behind_proxies, [Door::Public]);
+        let proxies: Vec<_> = config
+            .trusted_proxies
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(proxies, ["10.0.0.0/8", "192.0.2.1/32"]);
     }
 
     /// A value of the wrong type at every key of a table: a key that nobody reads would be silent.

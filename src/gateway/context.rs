@@ -15,6 +15,7 @@ use super::page::Renderings;
 use super::sidecar::Sidecars;
 use super::source::Fetches;
 use super::tickets;
+use super::tickets::Renewals;
 use super::tickets::Tickets;
 use super::web::Searches;
 use crate::cache::Budget;
@@ -70,6 +71,8 @@ pub struct Generation {
 pub struct Settings {
     /// How long a page that cannot be refreshed is still answered.
     pub stale_if_error: Duration,
+    /// How long a page that has grown old is still answered while it is made anew.
+    pub stale_while_revalidate: Duration,
     /// Never ask an upstream.
     pub offline: bool,
     /// `cache.memory`, in bytes.
@@ -121,6 +124,7 @@ pub struct Shared {
     pub(super) tickets: Tickets,
     pub(super) fetches: Fetches,
     pub(super) renderings: Renderings,
+    pub(super) renewals: Renewals,
     pub(super) sidecars: Sidecars,
     pub(super) fills: Fills,
     pub(super) lists: Lists,
@@ -165,6 +169,7 @@ impl Shared {
             tickets: Weighed::new(budget.tickets, tickets::weight_bytes),
             fetches: Flights::new(work.clone(), flights_max),
             renderings: Flights::new(work.clone(), flights_max),
+            renewals: Flights::new(work.clone(), flights_max),
             sidecars: Flights::new(work.clone(), flights_max),
             fills: Fills::new(work.clone(), settings.fills_max),
             lists: Lists::new(work.clone()),

@@ -37,6 +37,7 @@ use super::source::Patience;
 use super::tickets::Grant;
 use super::tickets::KeptHead;
 use super::tickets::Ticket;
+use super::tickets::TicketKey;
 use crate::model::Filename;
 use crate::model::IndexName;
 use crate::model::Timestamp;
@@ -206,10 +207,33 @@ impl Shared {
         let key = (index.clone(), Arc::from(path));
         if let Some(ticket) = self.tickets.get(&key)
             && ticket.generation == cx.generation.number
-            && cx.now < ticket.valid_until
+            && cx.now < ticket.stale_until
         {
+            if cx.now >= ticket.valid_until {
+                self.decide_behind(cx, key);
+            }
             return Ok(ticket);
         }
+        self.decide_anew(cx, key).await
+    }
+
+    /// Decides while the decision that has grown old still counts.
+    fn decide_behind(self: &Arc<Self>, cx: &Context, key: TicketKey) {
+        let flight = (key.clone(), cx.generation.number);
+        let (shared, cx) = (Arc::clone(self), cx.clone());
+        let started = self.renewals.start(flight, move || async move {
+            if shared.decide_anew(&cx, key.clone()).await.is_err() {
+                // The next one to ask is told why.
+                shared.tickets.remove(&key);
+            }
+        });
+        if let Err(busy) = started {
+            tracing::warn!(%busy, "a file's page is not looked at anew");
+        }
+    }
+
+    async fn decide_anew(self: &Arc<Self>, cx: &Context, key: TicketKey) -> Flow<Arc<Ticket>> {
+        let (index, path) = &key;
         let Some(parsed) = parse_file_path(path) else {
             return Err(no_such_file());
         };
@@ -329,11 +353,14 @@ pub(super) fn decide_entry(cx: &Context, resolved: &Resolved, entry: &Entry<'_>)
         view.next_change(&candidate, cx.now),
         resolved.stack.next_rule_change(cx.now),
     ];
-    let valid_until = changes
-        .into_iter()
-        .flatten()
-        .fold(resolved.valid_until, Timestamp::min);
-    ticket(cx, outcome, valid_until)
+    let earliest = |sources: Timestamp| {
+        let changes = changes.iter().copied().flatten();
+        changes.fold(sources, Timestamp::min)
+    };
+    Ticket {
+        stale_until: earliest(resolved.stale_until),
+        ..ticket(cx, outcome, earliest(resolved.valid_until))
+    }
 }
 
 fn ticket(cx: &Context, outcome: Result<Grant, Denial>, valid_until: Timestamp) -> Ticket {
@@ -341,6 +368,7 @@ fn ticket(cx: &Context, outcome: Result<Grant, Denial>, valid_until: Timestamp) 
         outcome,
         generation: cx.generation.number,
         valid_until,
+        stale_until: valid_until,
         file_head: KeptHead::new(),
         sidecar_head: KeptHead::new(),
     }

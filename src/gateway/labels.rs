@@ -28,6 +28,7 @@ impl Label for CacheResult {
             Self::Revalidated => "revalidated",
             Self::Miss => "miss",
             Self::Collapsed => "collapsed",
+            Self::Updating => "updating",
             Self::Stale => "stale",
         }
     }

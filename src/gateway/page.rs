@@ -54,7 +54,10 @@ use crate::protocol::ETag;
 use crate::protocol::Encoding;
 use crate::protocol::Format;
 use crate::protocol::is_not_modified;
+use crate::protocol::wants_validated;
+use crate::telemetry::CacheKind;
 use crate::telemetry::Mode;
+use crate::telemetry::Tier;
 
 /// gzip's level: past 6 a page shrinks by little and costs much.
 const GZIP_LEVEL: u32 = 6;
@@ -138,6 +141,13 @@ impl Shared {
         }
         // Before any record is read: what changes from here on outdates this rendering.
         let mark = self.rendered.mark();
+        if !wants_validated(ask.headers)
+            && let Some(page) = self.rendered.get_stale(&key, cx.generation.number, cx.now)
+        {
+            self.renew_behind(cx, wanted, mark);
+            record.cache = CacheResult::Updating;
+            return Ok(page_reply(ask, &page, record));
+        }
         let (shared, own_cx) = (Arc::clone(self), cx.clone());
         let joined = self
             .renderings
@@ -191,9 +201,9 @@ impl Shared {
             Resolution::Unknown => return Ok(Rendered::Unknown),
         };
         let cache = resolved.cache;
-        let (shared, own_cx) = (Arc::clone(self), cx.clone());
+        let (shared, own_cx, filtered_at) = (Arc::clone(self), cx.clone(), self.clock.now());
         let work = move || {
-            let page = Arc::new(render_page(&own_cx, &wanted, &resolved));
+            let page = Arc::new(render_page(&own_cx, &wanted, &resolved, filtered_at));
             shared
                 .rendered
                 .insert_since(mark, wanted.key(), Arc::clone(&page));
@@ -202,6 +212,29 @@ impl Shared {
         let page = tokio::task::spawn_blocking(work).await;
         let page = page.map_err(|error| Arc::new(Error::internal("render the page", error)))?;
         Ok(Rendered::Page(page, cache))
+    }
+
+    /// Makes a page anew while the one that has grown old is answered. Who asks in the meantime starts
+    /// nothing more, and whoever must wait joins.
+    fn renew_behind(self: &Arc<Self>, cx: &Context, wanted: Wanted, mark: Mark) {
+        let result = CacheResult::Updating;
+        self.metrics
+            .cache_request(Tier::Memory, CacheKind::Page, result);
+        let (shared, own_cx, key) = (Arc::clone(self), cx.clone(), wanted.key());
+        let flight = (key.clone(), cx.generation.number, mark);
+        let started = self.renderings.start(flight, move || async move {
+            let rendered = shared.render(&own_cx, wanted, mark).await;
+            match &rendered {
+                Ok(Rendered::Page(..)) => {}
+                // There is no such page any more: the next one to ask is told why.
+                Ok(Rendered::Refused(_) | Rendered::Unknown) => shared.rendered.remove(&key),
+                Err(error) => tracing::warn!(%error, "a page could not be made anew"),
+            }
+            rendered
+        });
+        if let Err(busy) = started {
+            tracing::warn!(%busy, "a page is not made anew");
+        }
     }
 
     /// Counts a refusal by its rule.
@@ -222,9 +255,20 @@ impl Shared {
 }
 
 /// Filters, renders and compresses; blocking, milliseconds for a large page.
-fn render_page(cx: &Context, wanted: &Wanted, resolved: &Resolved) -> RenderedPage {
+///
+/// Files are judged as of `filtered_at`: whoever joined while upstream thought may have come after the
+/// instant at which a rule changes its mind. The project was judged as of the context's, so a rule
+/// that has changed since then ends the page at once.
+fn render_page(
+    cx: &Context,
+    wanted: &Wanted,
+    resolved: &Resolved,
+    filtered_at: Timestamp,
+) -> RenderedPage {
     let view = resolved.stack.view(&wanted.project);
-    let filtered = filter(&resolved.merged, &mut |entry| decide(&view, entry, cx.now));
+    let filtered = filter(&resolved.merged, &mut |entry| {
+        decide(&view, entry, filtered_at)
+    });
     let links = FileLinks::new(wanted.form, &wanted.index);
     let plain = match wanted.format {
         Format::Json => render_json(&filtered, &links),
@@ -234,10 +278,11 @@ fn render_page(cx: &Context, wanted: &Wanted, resolved: &Resolved) -> RenderedPa
         filtered.next_change,
         resolved.stack.next_rule_change(cx.now),
     ];
-    let valid_until = changes
-        .into_iter()
-        .flatten()
-        .fold(resolved.valid_until, Timestamp::min);
+    // What a rule says holds to the instant; only sources are given time.
+    let earliest = |sources: Timestamp| {
+        let changes = changes.iter().copied().flatten();
+        changes.fold(sources, Timestamp::min)
+    };
     let etag = etag(&plain, wanted.encoding);
     let body = encode(plain, wanted.encoding);
     let head_not_modified = page_head(wanted, &etag);
@@ -256,7 +301,8 @@ fn render_page(cx: &Context, wanted: &Wanted, resolved: &Resolved) -> RenderedPa
         body: body.into(),
         etag,
         generation: cx.generation.number,
-        valid_until,
+        valid_until: earliest(resolved.valid_until),
+        stale_until: earliest(resolved.stale_until),
     }
 }
 

@@ -110,6 +110,8 @@ pub enum CacheResult {
     Miss,
     /// Another request was fetching it already.
     Collapsed,
+    /// Grown old a moment ago: answered all the same while it is made anew behind the answer.
+    Updating,
     /// Upstream could not be asked; what was held before is answered.
     Stale,
 }

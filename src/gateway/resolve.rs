@@ -50,6 +50,8 @@ pub(super) struct Resolved {
     pub(super) merged: Merged,
     /// Until when no source has anything newer to say.
     pub(super) valid_until: Timestamp,
+    /// Until when the page may be answered while the sources are asked anew.
+    pub(super) stale_until: Timestamp,
     /// What the caches did, in the worst case of all sources.
     pub(super) cache: CacheResult,
 }
@@ -170,6 +172,7 @@ impl Shared {
                 Said {
                     page: Some(page),
                     valid_until: Timestamp::MAX,
+                    stale_until: Timestamp::MAX,
                     cache: CacheResult::Bypass,
                 }
             }
@@ -180,9 +183,11 @@ impl Shared {
                         tracing::warn!(index = %index.name, %project, %error, "optional mirror left out");
                         trouble = Some(error);
                         // What is made without it holds only until it is tried again.
+                        let until = later(cx.now, RETRY_AFTER);
                         Said {
                             page: None,
-                            valid_until: later(cx.now, RETRY_AFTER),
+                            valid_until: until,
+                            stale_until: until,
                             cache: CacheResult::Stale,
                         }
                     }
@@ -222,6 +227,7 @@ fn settle(
     answers: Vec<Answer>,
 ) -> Resolution {
     let valid_until = answers.iter().map(|answer| answer.said.valid_until).min();
+    let stale_until = answers.iter().map(|answer| answer.said.stale_until).min();
     let cache = answers
         .iter()
         .map(|answer| answer.said.cache)
@@ -245,6 +251,7 @@ fn settle(
         stack: Arc::clone(stack),
         merged: merge(project.clone(), layers),
         valid_until: valid_until.unwrap_or(Timestamp::MAX),
+        stale_until: stale_until.unwrap_or(Timestamp::MAX),
         cache: cache.unwrap_or_default(),
     })
 }
@@ -257,7 +264,8 @@ fn rank(cache: CacheResult) -> u8 {
         CacheResult::Collapsed => 2,
         CacheResult::Revalidated => 3,
         CacheResult::Miss => 4,
-        CacheResult::Stale => 5,
+        CacheResult::Updating => 5,
+        CacheResult::Stale => 6,
     }
 }
 

@@ -50,6 +50,8 @@ pub(super) struct Said {
     pub(super) page: Option<Arc<ProjectPage>>,
     /// Until when nothing better can be had.
     pub(super) valid_until: Timestamp,
+    /// Until when it may be answered while upstream is asked anew.
+    pub(super) stale_until: Timestamp,
     /// What the caches did.
     pub(super) cache: CacheResult,
 }
@@ -72,12 +74,7 @@ impl Shared {
             .as_ref()
             .filter(|held| held.validity.fresh_until > cx.now)
         {
-            return Ok(said(
-                held,
-                mirror,
-                CacheResult::Hit,
-                held.validity.fresh_until,
-            ));
+            return Ok(self.said_fresh(held, mirror, CacheResult::Hit));
         }
         if self.settings.offline {
             return offline_answer(index, mirror, project, held.as_ref());
@@ -104,15 +101,31 @@ impl Shared {
                 } else {
                     CacheResult::Collapsed
                 };
-                Ok(said(
-                    &refreshed.held,
-                    mirror,
-                    cache,
-                    refreshed.held.validity.fresh_until,
-                ))
+                Ok(self.said_fresh(&refreshed.held, mirror, cache))
             }
             Err(error) => self.stale_answer(cx, mirror, held.as_ref(), patience, error),
         }
+    }
+
+    /// What upstream has said or confirmed within its time.
+    fn said_fresh(&self, held: &SourcePage, mirror: &Mirror, cache: CacheResult) -> Said {
+        let until = held.validity.fresh_until;
+        let stale_until = later(until, self.updating_time(held, mirror));
+        said(held, mirror, cache, (until, stale_until))
+    }
+
+    /// How long an answer may be given on while upstream is asked anew. Never longer than it was good
+    /// for: who wants every request to see upstream's latest word gets that, and a devpi-server
+    /// behind this gateway takes uploads, which must be seen at once.
+    fn updating_time(&self, held: &SourcePage, mirror: &Mirror) -> Duration {
+        if mirror.is_devpi() {
+            return Duration::ZERO;
+        }
+        let validity = &held.validity;
+        let fresh_for = validity.fresh_until.duration_since(validity.confirmed_at);
+        let fresh_for = Duration::try_from(fresh_for).unwrap_or_default();
+        let most = self.settings.stale_while_revalidate;
+        most.min(mirror.mirror_cache_expiry).min(fresh_for)
     }
 
     /// The held page of a mirror: from memory, else from its copy on disk.
@@ -173,11 +186,17 @@ impl Shared {
             return Err(error);
         }
         tracing::warn!(%error, "upstream cannot be asked, the page held before is answered");
+        let retry_at = later(cx.now, RETRY_AFTER);
+        let stale_until = later(retry_at, self.updating_time(held, mirror));
+        let stale_until = match patience {
+            Patience::Page => stale_until.min(until),
+            Patience::File => stale_until,
+        };
         Ok(said(
             held,
             mirror,
             CacheResult::Stale,
-            later(cx.now, RETRY_AFTER),
+            (retry_at, stale_until),
         ))
     }
 }
@@ -189,7 +208,10 @@ fn offline_answer(
     held: Option<&Arc<SourcePage>>,
 ) -> Result<Said, Arc<Error>> {
     match held {
-        Some(held) => Ok(said(held, mirror, CacheResult::Stale, Timestamp::MAX)),
+        Some(held) => {
+            let always = (Timestamp::MAX, Timestamp::MAX);
+            Ok(said(held, mirror, CacheResult::Stale, always))
+        }
         None => {
             let message = format!(
                 "this gateway is offline and holds no page of {project} from {}; warm it while online",
@@ -201,7 +223,12 @@ fn offline_answer(
 }
 
 /// The statement as a stack sees it: of a quarantined project nothing is listed, unless told otherwise.
-fn said(held: &SourcePage, mirror: &Mirror, cache: CacheResult, valid_until: Timestamp) -> Said {
+fn said(
+    held: &SourcePage,
+    mirror: &Mirror,
+    cache: CacheResult,
+    (valid_until, stale_until): (Timestamp, Timestamp),
+) -> Said {
     let page = held
         .page
         .as_ref()
@@ -216,6 +243,7 @@ fn said(held: &SourcePage, mirror: &Mirror, cache: CacheResult, valid_until: Tim
     Said {
         page,
         valid_until,
+        stale_until,
         cache,
     }
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::OnceLock;
 
+use crate::cache::Flights;
 use crate::cache::Weighed;
 use crate::model::File;
 use crate::model::IndexName;
@@ -31,6 +32,8 @@ pub(super) struct Ticket {
     pub(super) generation: u64,
     /// Until when that holds.
     pub(super) valid_until: Timestamp,
+    /// Until when it may be used while it is decided anew.
+    pub(super) stale_until: Timestamp,
     /// The head of the whole file, once it was asked for.
     pub(super) file_head: KeptHead,
     /// The same of its sidecar.
@@ -75,6 +78,9 @@ impl Grant {
 
 /// The tickets, by URL.
 pub(super) type Tickets = Weighed<TicketKey, Arc<Ticket>>;
+
+/// Decisions being made anew, by URL and generation.
+pub(super) type Renewals = Flights<(TicketKey, u64), ()>;
 
 /// Roughly how many bytes a ticket takes.
 pub(super) fn weight_bytes(key: &TicketKey, _: &Arc<Ticket>) -> usize {

@@ -5,11 +5,14 @@
 //! is handed to the door's application.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::listeners::tls::Acceptor;
+use pingora::protocols::tls::TlsStream;
+use pingora::protocols::{ALPN, Ssl};
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
 use prometheus::IntGauge;
@@ -19,9 +22,11 @@ use tokio::time::timeout;
 use super::head_guard::{HeadGuard, OnRefusal};
 use super::http1::Wire;
 use super::listener::{Accepted, BindError, Bound, Listener};
+use super::proxy_protocol::{Proxies, ProxyFault, read_header};
 use super::slots::{Slot, Slots};
 use super::socket::Socket;
 use super::stop::Stop;
+use super::stream_watch::StreamWatch;
 use super::{Certificates, Limits, ListenAddress, TlsError};
 use crate::telemetry::DoorName;
 use crate::telemetry::Label;
@@ -40,6 +45,8 @@ pub struct DoorOptions {
     pub addresses: Vec<ListenAddress>,
     /// TLS on all of them, or none.
     pub tls: Option<Arc<Certificates>>,
+    /// Who speaks the PROXY protocol before each connection, where the door is for proxies.
+    pub proxies: Option<Proxies>,
     /// What a client may take.
     pub limits: Limits,
     /// Threads of its runtime.
@@ -86,6 +93,7 @@ pub(super) struct Door<A> {
 struct Shared<A> {
     app: Arc<A>,
     acceptor: Option<Acceptor>,
+    proxies: Option<Proxies>,
     limits: Arc<Limits>,
     slots: Arc<Slots>,
     connections: IntGauge,
@@ -112,6 +120,7 @@ impl<A: DoorApp> Door<A> {
         let shared = Shared {
             app: Arc::new(app),
             acceptor,
+            proxies: options.proxies.clone(),
             slots: Slots::new(limits.connections, limits.connections_per_address),
             limits,
             connections: metrics.connections(name),
@@ -231,15 +240,8 @@ async fn accept_all<A: DoorApp>(shared: Arc<Shared<A>>, listener: Listener) {
         loop {
             match listener.accept().await {
                 Ok(accepted) => {
-                    let peer = match &accepted {
-                        Accepted::Tcp(_, peer) => Some(peer.ip()),
-                        Accepted::Unix(_) => None,
-                    };
-                    match shared.slots.take(peer).await {
-                        Some(slot) => {
-                            drop(tokio::spawn(serve(Arc::clone(&shared), accepted, slot)))
-                        }
-                        None => (shared.on_refusal)(Refusal::Address),
+                    if let Some(slot) = shared.admit(&accepted).await {
+                        drop(tokio::spawn(serve(Arc::clone(&shared), accepted, slot)));
                     }
                 }
                 Err(error) if is_about_one_connection(&error) => {}
@@ -266,23 +268,95 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 }
 
 /// One connection, from the handshake to its end.
-async fn serve<A: DoorApp>(shared: Arc<Shared<A>>, accepted: Accepted, slot: Slot) {
-    let _slot = slot;
+async fn serve<A: DoorApp>(shared: Arc<Shared<A>>, mut accepted: Accepted, mut slot: Slot) {
     shared.connections.inc();
     let _gauge = Counted(&shared.connections);
-    let socket = Socket::new(accepted, shared.limits.idle_timeout);
+    let client = match shared.client(&mut accepted, &mut slot).await {
+        Ok(client) => client,
+        Err(Some(refusal)) => return (shared.on_refusal)(refusal),
+        Err(None) => return,
+    };
+    let socket = Socket::new(accepted, client, shared.limits.idle_timeout);
     let stopping = shared.stop.watch();
     let Some(acceptor) = &shared.acceptor else {
         return shared.app.serve(shared.connection(socket), &stopping).await;
     };
     let handshake = acceptor.tls_handshake(socket);
     match timeout(shared.limits.head_timeout, handshake).await {
+        Ok(Ok(tls)) if tls.selected_alpn_proto() == Some(ALPN::H2) => {
+            serve_streams(&shared, tls).await;
+        }
         Ok(Ok(tls)) => shared.app.serve(shared.connection(tls), &stopping).await,
         Ok(Err(_)) | Err(_) => (shared.on_refusal)(Refusal::Handshake),
     }
 }
 
+/// An HTTP/2 connection: it ends with the server, or when it has had its requests.
+async fn serve_streams<A: DoorApp>(shared: &Shared<A>, inner: TlsStream<Socket>) {
+    let watch = StreamWatch::new(&shared.limits);
+    let (limits, on_refusal) = (Arc::clone(&shared.limits), Arc::clone(&shared.on_refusal));
+    let stream = HeadGuard::over_streams(inner, limits, Arc::clone(&watch), on_refusal);
+    let ending = watch.ending();
+    let follow = async {
+        shared.stop.requested().await;
+        watch.end();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = shared.app.serve(shared.connection(stream), &ending) => {}
+        () = follow => {}
+    }
+}
+
 impl<A> Shared<A> {
+    /// Room for a connection, or nothing when it is turned away.
+    async fn admit(&self, accepted: &Accepted) -> Option<Slot> {
+        let peer = accepted.peer().map(|peer| peer.ip());
+        let (slot, refusal) = match &self.proxies {
+            None => (self.slots.take(peer).await, Refusal::Address),
+            // A proxy's share is its clients', who are not known yet.
+            Some(proxies) if proxies.contain(peer) => {
+                (self.slots.take(None).await, Refusal::Address)
+            }
+            Some(_) => (None, Refusal::Untrusted),
+        };
+        if slot.is_none() {
+            (self.on_refusal)(refusal);
+        }
+        slot
+    }
+
+    /// Whose requests come on a connection: its peer's, or whom a proxy says. On failure, why it is
+    /// turned away, where that is worth a word.
+    async fn client(
+        &self,
+        accepted: &mut Accepted,
+        slot: &mut Slot,
+    ) -> Result<Option<SocketAddr>, Option<Refusal>> {
+        let peer = accepted.peer();
+        if self.proxies.is_none() {
+            return Ok(peer);
+        }
+        let bytes_max = self.limits.proxy_header;
+        let reading = async {
+            match accepted {
+                Accepted::Tcp(stream, _) => read_header(stream, bytes_max).await,
+                Accepted::Unix(stream) => read_header(stream, bytes_max).await,
+            }
+        };
+        match timeout(self.limits.head_timeout, reading).await {
+            Ok(Ok(Some(client))) if slot.is_for(client.ip()) => Ok(Some(client)),
+            Ok(Ok(Some(_))) => Err(Some(Refusal::Address)),
+            Ok(Ok(None)) => Ok(peer),
+            Ok(Err(ProxyFault::Nothing)) => Err(None),
+            Ok(Err(fault)) => {
+                tracing::debug!(?peer, %fault, "a proxy did not say for whom it speaks");
+                Err(Some(Refusal::Proxy))
+            }
+            Err(_) => Err(Some(Refusal::Proxy)),
+        }
+    }
+
     fn connection<S>(&self, stream: S) -> Connection<S> {
         Connection {
             stream,

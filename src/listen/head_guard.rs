@@ -4,8 +4,10 @@
 //! The HTTP machinery restarts its own timer with every byte and takes heads of a mebibyte. It reads
 //! through this guard, which sits above TLS, so that even there a refusal can be answered in HTTP. The
 //! guard cannot see where a head ends; the door tells it through the [`HeadWatch`] that travels
-//! with the connection.
+//! with the connection. Over HTTP/2, where heads have limits of their own, a [`StreamWatch`] travels
+//! instead, and the guard watches the connection as a whole.
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
@@ -27,6 +29,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Limits;
+use super::stream_watch::{StreamWatch, Streams};
 use crate::telemetry::Refusal;
 
 const TOO_SLOW: &[u8] =
@@ -41,13 +44,7 @@ pub(super) struct HeadWatch(AtomicU32);
 impl HeadWatch {
     /// The watch of the connection that a session came in by, if it has one.
     pub(super) fn of(session: &Session) -> Option<Arc<Self>> {
-        let travelling = session
-            .digest()?
-            .proxy_digest
-            .as_ref()?
-            .user_data
-            .as_ref()?;
-        travelling.downcast_ref::<Arc<Self>>().map(Arc::clone)
+        travelling_with(session)
     }
 
     /// The head is complete.
@@ -70,6 +67,8 @@ pub(super) struct HeadGuard<S> {
     inner: S,
     limits: Arc<Limits>,
     watch: Arc<HeadWatch>,
+    /// In the place of the watch over heads, on a connection of many streams.
+    streams: Option<Streams>,
     /// The state of the watch that `read` and `timer` belong to.
     seen: u32,
     /// Bytes of the head so far.
@@ -88,23 +87,57 @@ pub(super) struct HeadGuard<S> {
 impl<S: IO> HeadGuard<S> {
     pub(super) fn new(inner: S, limits: Arc<Limits>, on_refusal: OnRefusal) -> Self {
         let watch = Arc::new(HeadWatch::default());
-        // The machinery hands this value from a connection to each of its sessions untouched. It is
-        // meant for an answer to CONNECT, hence the header.
-        let header = ResponseHeader::build_no_case(200, None).ok();
-        let travelling = header
-            .map(|header| ProxyDigest::new(Box::new(header), Some(Box::new(Arc::clone(&watch)))));
+        let travelling = travelling(Box::new(Arc::clone(&watch)));
         Self {
             inner,
             limits,
             watch,
+            streams: None,
             seen: 0,
             read: 0,
             deadline: None,
             timer: None,
             on_refusal,
-            travelling: travelling.map(Arc::new),
+            travelling,
             ahead: BytesMut::new(),
             shown: 0,
+        }
+    }
+
+    /// A guard over a connection of many streams.
+    pub(super) fn over_streams(
+        inner: S,
+        limits: Arc<Limits>,
+        watch: Arc<StreamWatch>,
+        on_refusal: OnRefusal,
+    ) -> Self {
+        let travelling = travelling(Box::new(Arc::clone(&watch)));
+        Self {
+            streams: Some(Streams::new(watch)),
+            travelling,
+            ..Self::new(inner, limits, on_refusal)
+        }
+    }
+
+    /// Reads what streams are made of, as long as the connection keeps to its limits.
+    fn poll_read_streams(
+        &mut self,
+        mut streams: Streams,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut self.inner).poll_read(context, buffer);
+        let broken = match &outcome {
+            Poll::Ready(Ok(())) => streams.took(buffer.filled().len() - before),
+            Poll::Ready(Err(_)) => None,
+            Poll::Pending => streams.poll_overdue(context, &self.limits),
+        };
+        self.streams = Some(streams);
+        match broken {
+            // There is no answer to a connection of streams; it is cut.
+            Some(reason) => self.refuse(context, reason, &[]),
+            None => outcome,
         }
     }
 
@@ -182,14 +215,29 @@ impl<S: IO> HeadGuard<S> {
         answer: &[u8],
     ) -> Poll<io::Result<()>> {
         (self.on_refusal)(reason);
-        if let Poll::Ready(Ok(_)) = Pin::new(&mut self.inner).poll_write(context, answer) {
+        if !answer.is_empty()
+            && let Poll::Ready(Ok(_)) = Pin::new(&mut self.inner).poll_write(context, answer)
+        {
             let _ = Pin::new(&mut self.inner).poll_flush(context);
         }
         Poll::Ready(Err(io::Error::new(
             io::ErrorKind::TimedOut,
-            "the request head broke a limit",
+            "the connection broke a limit",
         )))
     }
+}
+
+/// What the machinery hands from a connection to each of its sessions untouched. It is meant for an
+/// answer to CONNECT, hence the header.
+fn travelling(value: Box<dyn Any + Send + Sync>) -> Option<Arc<ProxyDigest>> {
+    let header = ResponseHeader::build_no_case(200, None).ok()?;
+    Some(Arc::new(ProxyDigest::new(Box::new(header), Some(value))))
+}
+
+/// The value that travels with a session's connection, if it is one of these.
+pub(super) fn travelling_with<T: Any + Clone>(session: &Session) -> Option<T> {
+    let digest = session.digest()?.proxy_digest.as_ref()?;
+    digest.user_data.as_ref()?.downcast_ref::<T>().cloned()
 }
 
 impl<S: IO> AsyncRead for HeadGuard<S> {
@@ -205,6 +253,9 @@ impl<S: IO> AsyncRead for HeadGuard<S> {
         if !self.ahead.is_empty() {
             // What comes next belongs to a later request, which is not for this reader.
             return Poll::Pending;
+        }
+        if let Some(streams) = self.streams.take() {
+            return self.poll_read_streams(streams, context, buffer);
         }
         if !self.is_awaiting() {
             return Pin::new(&mut self.inner).poll_read(context, buffer);
@@ -231,6 +282,9 @@ impl<S: IO> AsyncRead for HeadGuard<S> {
             ready!(self.poll_deadline(context));
         }
         if self.read == 0 {
+            if self.seen == 0 {
+                (self.on_refusal)(Refusal::Silent);
+            }
             // Rested too long: as if the client had closed, which is what it will see.
             return Poll::Ready(Ok(()));
         }
@@ -421,7 +475,7 @@ mod tests {
         let started = Instant::now();
         assert_eq!(guard.read(&mut [0; 10]).await.unwrap(), 0);
         assert_eq!(started.elapsed().as_secs(), 60);
-        assert!(refused.lock().unwrap().is_empty());
+        assert_eq!(*refused.lock().unwrap(), [Refusal::Silent]);
         drop(guard);
         assert_eq!(answer(client).await, "");
     }

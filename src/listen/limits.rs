@@ -10,11 +10,15 @@ pub struct Limits {
     pub head: usize,
     /// Bytes of the request target. The longest real one is a file's, below 1 KiB.
     pub uri: usize,
-    /// From a head's first byte to its last, and for a TLS handshake. A total, not per read: one byte
+    /// Bytes of a PROXY protocol header. Two addresses and what load balancers add take a few hundred.
+    pub proxy_header: usize,
+    /// From a head's first byte to its last, for a TLS handshake, and for a PROXY protocol header. A total, not per read: one byte
     /// now and then does not extend it.
     pub head_timeout: Duration,
     /// How long a connection may rest between requests, or a peer take nothing at all of an answer.
     pub idle_timeout: Duration,
+    /// From a request's head to the last byte of its answer: the largest file over a slow line.
+    pub request_timeout: Duration,
     /// Bytes per second below which a reader is cut off. Slower than any modem; a real client on a
     /// bad line is faster, one that holds connections on purpose is not.
     pub min_send_rate: u64,
@@ -34,8 +38,10 @@ impl Default for Limits {
         Self {
             head: 64 << 10,
             uri: 8 << 10,
+            proxy_header: 2 << 10,
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_mins(1),
+            request_timeout: Duration::from_hours(1),
             min_send_rate: 1 << 10,
             send_grace: Duration::from_secs(10),
             connections: 10_000,

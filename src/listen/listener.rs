@@ -168,6 +168,16 @@ pub(super) enum Accepted {
     Unix(UnixStream),
 }
 
+impl Accepted {
+    /// Who connected; nobody with an address over a Unix socket.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(_, peer) => Some(*peer),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 impl Listener {
     pub(super) async fn accept(&self) -> io::Result<Accepted> {
         match self {

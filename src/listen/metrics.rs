@@ -31,10 +31,19 @@ impl Ready {
     }
 }
 
-/// `/metrics`, `/healthz` and `/readyz`; all else is not found.
-pub fn metrics_router(metrics: Metrics, ready: Ready) -> Router {
+/// `/metrics`, `/healthz` and `/readyz`; all else is not found. `measure` sets the gauges that nobody
+/// sets in passing, before each look at them.
+pub fn metrics_router(
+    metrics: Metrics,
+    ready: Ready,
+    measure: impl Fn() + Clone + Send + Sync + 'static,
+) -> Router {
+    let numbers = move || async move {
+        measure();
+        exposition(&metrics)
+    };
     Router::new()
-        .route("/metrics", get(move || async move { exposition(&metrics) }))
+        .route("/metrics", get(numbers))
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(move || async move { readiness(&ready) }))
 }

@@ -13,6 +13,7 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
+use tokio::time::timeout;
 
 use super::Limits;
 use super::head_guard::HeadWatch;
@@ -21,6 +22,7 @@ use super::refusal;
 use super::reply::{Broken, write_reply};
 use super::request_id::{RequestId, RequestIds};
 use super::response_head::ReplyContext;
+use super::stream_watch::StreamWatch;
 use crate::gateway::Answer;
 use crate::gateway::Arrival;
 use crate::gateway::Ask;
@@ -170,6 +172,8 @@ impl ProxyHttp for PublicApp {
         exchange.watch = HeadWatch::of(session);
         if let Some(watch) = &exchange.watch {
             watch.head_read();
+        } else if let Some(watch) = StreamWatch::of(session) {
+            watch.count();
         }
         exchange.id = self.ids.of(&session.req_header().headers);
         let peer = session.client_addr().and_then(SocketAddr::as_inet);
@@ -201,8 +205,10 @@ impl ProxyHttp for PublicApp {
             upstream: exchange.record.upstream,
             ..Record::default()
         };
-        let written = write_reply(session, reply, context, &self.limits, &mut exchange.bytes).await;
-        match written {
+        let writing = write_reply(session, reply, context, &self.limits, &mut exchange.bytes);
+        let left = self.limits.request_timeout.saturating_sub(context.elapsed);
+        let written = timeout(left, writing).await;
+        match written.unwrap_or(Err(Broken::Slow)) {
             Ok(()) => Ok(true),
             Err(broken) => {
                 self.broken(broken, &exchange.id);

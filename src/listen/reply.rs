@@ -5,6 +5,7 @@
 //! ([`http1`](super::http1)).
 
 use std::future::Future;
+use std::io;
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderValue, StatusCode, Version};
@@ -113,7 +114,16 @@ async fn within(
     writing: impl Future<Output = pingora::Result<()>>,
 ) -> Result<(), Broken> {
     match timeout(limits.send_time(bytes), writing).await {
-        Ok(outcome) => outcome.map_err(Broken::Connection),
+        Ok(outcome) => outcome.map_err(broken),
         Err(_) => Err(Broken::Slow),
+    }
+}
+
+/// A socket that has given its peer up says that the time was over.
+fn broken(error: Box<pingora::Error>) -> Broken {
+    let cause = error.root_cause().downcast_ref::<io::Error>();
+    match cause.map(io::Error::kind) {
+        Some(io::ErrorKind::TimedOut) => Broken::Slow,
+        Some(_) | None => Broken::Connection(error),
     }
 }

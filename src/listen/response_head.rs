@@ -79,6 +79,7 @@ pub(super) fn cache_status(result: CacheResult) -> Option<&'static str> {
         CacheResult::Revalidated => Some("cheesecloth; fwd=stale; fwd-status=304"),
         CacheResult::Miss => Some("cheesecloth; fwd=uri-miss; stored"),
         CacheResult::Collapsed => Some("cheesecloth; fwd=uri-miss; collapsed"),
+        CacheResult::Updating => Some("cheesecloth; hit; detail=stale-while-revalidate"),
         CacheResult::Stale => Some("cheesecloth; hit; detail=stale-if-error"),
     }
 }

@@ -32,7 +32,7 @@ use crate::telemetry::Metrics;
 ///
 /// The HTTP machinery reports every client that breaks off or sends nonsense as an error. Such clients
 /// show as access lines and in `connections_refused_total`; as errors they would drown real ones.
-pub const QUIET_LOGS: &str = "pingora_core=warn,pingora_proxy=off";
+pub const QUIET_LOGS: &str = "pingora_core=warn,pingora_core::apps=off,pingora_proxy=off";
 
 /// How the server is run.
 #[derive(Debug, Clone)]

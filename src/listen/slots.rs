@@ -39,13 +39,10 @@ impl Slots {
     /// already. A Unix socket has no address and no share.
     pub(super) async fn take(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<Slot> {
         let address = peer.map(household);
-        if let Some(address) = address {
-            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = taken.entry(address).or_default();
-            if *count >= self.per_address {
-                return None;
-            }
-            *count += 1;
+        if let Some(address) = address
+            && !self.count(address)
+        {
+            return None;
         }
         // From here on the share is given back even if nobody waits for the rest.
         let mut slot = Slot {
@@ -58,10 +55,30 @@ impl Slots {
         Some(slot)
     }
 
+    /// Takes a share of this address, if it has any left.
+    fn count(&self, address: IpAddr) -> bool {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(address).or_default();
+        let has_room = *count < self.per_address;
+        *count += usize::from(has_room);
+        has_room
+    }
+
     /// Waits until every connection has ended.
     pub(super) async fn empty(&self) {
         let all = self.total.acquire_many(self.size).await;
         drop(all.expect("the semaphore is never closed"));
+    }
+}
+
+impl Slot {
+    /// Counts a connection whose peer is known only now; false when its address has its share already.
+    pub(super) fn is_for(&mut self, peer: IpAddr) -> bool {
+        debug_assert!(self.address.is_none(), "counted already");
+        let address = household(peer);
+        let has_room = self.slots.count(address);
+        self.address = has_room.then_some(address);
+        has_room
     }
 }
 
@@ -123,6 +140,20 @@ mod tests {
         let _one = take(&slots, "2001:db8::1").unwrap();
         assert!(take(&slots, "2001:db8::ffff").is_none());
         assert!(take(&slots, "2001:db8:0:1::1").is_some());
+    }
+
+    #[test]
+    fn a_peer_that_is_known_later_has_its_share_as_well() {
+        let slots = Slots::new(10, 1);
+        let unknown = || slots.take(None).now_or_never().unwrap().unwrap();
+        let peer = "192.0.2.1".parse().unwrap();
+        let (mut first, mut second) = (unknown(), unknown());
+        assert!(first.is_for(peer));
+        assert!(!second.is_for(peer));
+        drop(second);
+        assert!(take(&slots, "192.0.2.1").is_none());
+        drop(first);
+        assert!(take(&slots, "192.0.2.1").is_some());
     }
 
     #[test]

@@ -63,24 +63,29 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// `stall_max` is how long the peer may take nothing of what is sent to it.
-    pub(super) fn new(accepted: Accepted, stall_max: Duration) -> Self {
-        let (raw, peer) = match accepted {
-            Accepted::Tcp(stream, peer) => {
+    /// `client` is whose requests come on it; `stall_max` is how long it may take nothing of what is
+    /// sent to it.
+    pub(super) fn new(
+        accepted: Accepted,
+        client: Option<std::net::SocketAddr>,
+        stall_max: Duration,
+    ) -> Self {
+        let raw = match accepted {
+            Accepted::Tcp(stream, _) => {
                 // Answers leave in whole writes; waiting for more would only delay them.
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "cannot set TCP_NODELAY");
                 }
-                (Raw::Tcp(stream), Some(peer))
+                Raw::Tcp(stream)
             }
-            Accepted::Unix(stream) => (Raw::Unix(stream), None),
+            Accepted::Unix(stream) => Raw::Unix(stream),
         };
         let number = match &raw {
             Raw::Tcp(stream) => stream.as_raw_fd(),
             Raw::Unix(stream) => stream.as_raw_fd(),
         };
         let digest = SocketDigest::from_raw_fd(number);
-        let _ = digest.peer_addr.set(peer.map(PeerAddress::Inet));
+        let _ = digest.peer_addr.set(client.map(PeerAddress::Inet));
         Self {
             raw,
             kept_back: BytesMut::new(),

@@ -29,6 +29,14 @@ pub fn fresh_until(headers: &HeaderMap, expiry: Duration, now: Timestamp) -> Tim
         .unwrap_or(Timestamp::MAX)
 }
 
+/// Whether a client wants upstream's own word and nothing kept for it (`no-cache`, RFC 9111 §5.2.1.4).
+///
+/// pip says `max-age=0` with every page, which therefore cannot mean that.
+#[must_use]
+pub fn wants_validated(headers: &HeaderMap) -> bool {
+    elements(headers, CACHE_CONTROL).any(|directive| directive.eq_ignore_ascii_case("no-cache"))
+}
+
 /// What the upstream says itself: `s-maxage`, then `max-age`, then `Expires`.
 fn stated_lifetime(headers: &HeaderMap) -> Option<Duration> {
     let mut max_age = None;
@@ -110,6 +118,20 @@ mod tests {
             assert_eq!(found, expected, "{cache_control} with {expiry}");
         }
         assert_eq!(lifetime(&[], 1800), 1800);
+    }
+
+    #[test]
+    fn only_no_cache_wants_upstreams_own_word() {
+        for (said, expected) in [
+            ("no-cache", true),
+            ("max-age=0, No-Cache", true),
+            ("max-age=0", false),
+            ("no-cache=\"x\"", false),
+        ] {
+            let headers = HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static(said))]);
+            assert_eq!(wants_validated(&headers), expected, "{said}");
+        }
+        assert!(!wants_validated(&HeaderMap::new()));
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub use conditional::{ETag, InvalidETag, is_not_modified};
 pub use core_metadata::{ArchiveFault, CoreMetadataFault, CoreMetadataFields, metadata_of};
 pub use date::{http_date, parse_http_date};
 pub use encoding::Encoding;
-pub use freshness::fresh_until;
+pub use freshness::{fresh_until, wants_validated};
 pub use head::{CACHE_STATUS, Head, Lines, SERVER_TIMING, X_REQUEST_ID};
 pub use manage_route::{Content, ManageRoute, OperationClass};
 pub use preferences::Preferences;

@@ -109,6 +109,14 @@ labels! {
         HeadSize = "head_size",
         /// It takes its answer too slowly.
         Slow = "slow",
+        /// It came from no proxy at a door that is for proxies.
+        Untrusted = "untrusted",
+        /// A proxy did not say in time, or not in order, for whom it speaks.
+        Proxy = "proxy",
+        /// No request ever came on it.
+        Silent = "silent",
+        /// It went on with requests after it was told that there were enough.
+        Requests = "requests",
     }
 
     /// What an audit event is about.

@@ -1,5 +1,7 @@
 //! The doors as a client sees them, over real sockets: what they promise and what they put up with.
 
+mod proxies;
+mod resumption;
 mod stage;
 mod writers;
 

@@ -5,6 +5,7 @@
     reason = "a test that panics has failed, and says where"
 )]
 
+mod attack;
 mod crash;
 mod deploy;
 mod deployments;
@@ -15,10 +16,12 @@ mod files;
 mod front;
 mod installers;
 mod law;
+mod memory;
 mod pages;
 mod refusals;
 mod reload;
 mod shipped;
+mod stale;
 mod support;
 mod tidy;
 mod upstream;

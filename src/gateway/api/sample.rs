@@ -156,6 +156,7 @@ impl House {
         let policies = Policies::compile(&[document], &[mine.to_document()]).unwrap();
         let settings = Settings {
             stale_if_error: Duration::from_secs(60),
+            stale_while_revalidate: Duration::from_secs(60),
             offline: true,
             memory_bytes_max: 16 << 20,
             page_bytes_max: 1 << 20,

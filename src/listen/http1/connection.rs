@@ -13,15 +13,18 @@ use pingora::protocols::{GetSocketDigest, Shutdown, Ssl, Stream};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
 use super::head::{Known, Line, Parsed, parse};
 use super::wire::Wire;
 use super::writer::{Framing, Writer};
 use crate::gateway::Arrival;
+use crate::gateway::Body;
 use crate::gateway::Record;
 use crate::listen::head_guard::HeadGuard;
 use crate::listen::public::{Asked, PublicApp};
 use crate::listen::recorder::Finished;
+use crate::listen::reply::Broken;
 use crate::listen::response_head::ReplyContext;
 
 /// Room for a head: several times what installers send.
@@ -175,7 +178,15 @@ impl<'a, S: Wire> Connection<'a, S> {
             text: &mut self.text,
         };
         let mut bytes = 0;
-        let written = writer.write(reply, context, framing, &mut bytes).await;
+        let is_at_hand = matches!(reply.body, Body::Empty | Body::Bytes(_));
+        let writing = writer.write(reply, context, framing, &mut bytes);
+        let written = if is_at_hand {
+            // The rate at which it has to be taken bounds it.
+            writing.await
+        } else {
+            let left = app.limits().request_timeout.saturating_sub(context.elapsed);
+            timeout(left, writing).await.unwrap_or(Err(Broken::Slow))
+        };
         let agent = known.headers.get(http::header::USER_AGENT);
         app.recorder().finish(Finished {
             started,

@@ -324,6 +324,10 @@ fn ended(outcome: Result<io::Result<()>, Elapsed>) -> Result<(), Broken> {
 }
 
 fn broken(error: io::Error) -> Broken {
+    // A socket that has given its peer up says so.
+    if error.kind() == io::ErrorKind::TimedOut {
+        return Broken::Slow;
+    }
     Broken::Connection(pingora::Error::because(
         pingora::ErrorType::WriteError,
         "send an answer",

@@ -15,7 +15,7 @@ fn runtime() -> Runtime {
 
 fn pair(stall_max: Duration) -> (Socket, UnixStream) {
     let (near, far) = UnixStream::pair().unwrap();
-    (Socket::new(Accepted::Unix(near), stall_max), far)
+    (Socket::new(Accepted::Unix(near), None, stall_max), far)
 }
 
 #[test]

@@ -15,8 +15,8 @@ use cheesecloth::gateway::{
     Answer, Ask, Body, CacheResult, Growing, Readable, Record, Reply, Route, StoredFile,
 };
 use cheesecloth::listen::{
-    Certificates, DoorOptions, DoorServer, Limits, ListenAddress, PublicApp, Ready, Recorder,
-    ServerOptions, Stop, StopOn, metrics_router,
+    Certificates, DoorOptions, DoorServer, Limits, ListenAddress, Proxies, PublicApp, Ready,
+    Recorder, ServerOptions, Stop, StopOn, metrics_router,
 };
 use cheesecloth::model::Timestamp;
 use cheesecloth::protocol::{Problem, PublicRoute};
@@ -25,6 +25,8 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use prometheus::Registry;
 use tokio::sync::{Notify, watch};
+
+use super::super::support::tls;
 
 /// How long a test waits for what must come; reached only by a door that hangs.
 pub(super) const SAFETY_NET: Duration = Duration::from_secs(30);
@@ -181,9 +183,10 @@ pub(super) struct Doors {
     pub(super) lines: Kept,
     /// The certificate in PEM form, where the door has one.
     pub(super) certificate: Option<String>,
+    certificates: Option<Arc<Certificates>>,
     access: Arc<AccessLog>,
     running: Option<JoinHandle<()>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 pub(super) fn open(limits: Limits) -> Doors {
@@ -192,17 +195,17 @@ pub(super) fn open(limits: Limits) -> Doors {
 
 /// A certificate for this machine, as PEM and as the door takes it.
 fn self_signed(folder: &Path) -> (Option<String>, Option<Arc<Certificates>>) {
-    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let pem = tls::self_signed(folder, "localhost");
     let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
-    std::fs::write(&cert, pair.cert.pem()).unwrap();
-    std::fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
-    (
-        Some(pair.cert.pem()),
-        Some(Certificates::load(&cert, &key).unwrap()),
-    )
+    (Some(pem), Some(Certificates::load(&cert, &key).unwrap()))
 }
 
 pub(super) fn open_with(limits: Limits, is_tls: bool) -> Doors {
+    open_behind(limits, is_tls, None)
+}
+
+/// Doors behind proxies, where there are any; the metrics door stands free.
+pub(super) fn open_behind(limits: Limits, is_tls: bool, proxies: Option<Proxies>) -> Doors {
     let folder = tempfile::tempdir().unwrap();
     let metrics = Metrics::register(Registry::new(), "0").unwrap();
     let lines = Kept::default();
@@ -228,6 +231,7 @@ pub(super) fn open_with(limits: Limits, is_tls: bool) -> Doors {
     } else {
         (None, None)
     };
+    let certificates = tls.clone();
     let flows = Arc::new(Flows::default());
     let app = PublicApp::new(
         Arc::clone(&flows) as Arc<dyn Answer>,
@@ -240,18 +244,19 @@ pub(super) fn open_with(limits: Limits, is_tls: bool) -> Doors {
         path: unix.clone(),
         mode: 0o600,
     };
-    let door = |name, addresses, tls| DoorOptions {
+    let door = |name, addresses, tls, proxies| DoorOptions {
         name,
         addresses,
         tls,
+        proxies,
         limits: limits.clone(),
         threads: 1,
     };
-    let public = door(DoorName::Public, vec![any.clone(), socket], tls);
+    let public = door(DoorName::Public, vec![any.clone(), socket], tls, proxies);
     let public = tcp(&server.add_public(public, app).unwrap());
     let ready = Ready::default();
-    let router = metrics_router(metrics, ready.clone());
-    let numbers = door(DoorName::Metrics, vec![any], None);
+    let router = metrics_router(metrics, ready.clone(), || ());
+    let numbers = door(DoorName::Metrics, vec![any], None, None);
     let numbers = tcp(&server.add_router(numbers, router).unwrap());
     let stop = server.stop();
     let running = std::thread::spawn(move || server.run(StopOn::RequestOnly));
@@ -264,9 +269,10 @@ pub(super) fn open_with(limits: Limits, is_tls: bool) -> Doors {
         stop,
         lines,
         certificate,
+        certificates,
         access,
         running: Some(running),
-        _folder: folder,
+        folder,
     }
 }
 
@@ -293,6 +299,13 @@ impl Doors {
         while !self.numbers("/metrics").text().contains(text) {
             assert!(started.elapsed() < SAFETY_NET, "never counted: {text}");
         }
+    }
+
+    /// Puts another certificate in force: its PEM form.
+    pub(super) fn renew_certificate(&self) -> String {
+        let pem = tls::self_signed(self.folder.path(), "localhost");
+        self.certificates.as_ref().unwrap().reload().unwrap();
+        pem
     }
 
     /// Stops the server and waits until all is written down.

@@ -241,6 +241,18 @@ impl Run {
         self
     }
 
+    /// Passes on a run that did not print `words`.
+    #[track_caller]
+    pub(crate) fn never_says(self, words: &str) -> Self {
+        let is_said = self.output.contains(words);
+        assert!(
+            !is_said,
+            "{words:?} is in:\n$ {}\n{}",
+            self.line, self.output
+        );
+        self
+    }
+
     /// Passes on a run that printed `words`, wherever its lines were broken.
     #[track_caller]
     pub(crate) fn says(self, words: &str) -> Self {

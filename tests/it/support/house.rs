@@ -217,6 +217,7 @@ async fn read(body: Body) -> Bytes {
 fn settings(offline: bool) -> Settings {
     Settings {
         stale_if_error: Duration::from_secs(7 * 24 * 60 * 60),
+        stale_while_revalidate: Duration::from_secs(60),
         offline,
         memory_bytes_max: 64 << 20,
         page_bytes_max: PLENTY,

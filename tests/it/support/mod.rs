@@ -20,6 +20,7 @@ mod journal;
 mod pages;
 mod program;
 mod project;
+pub(crate) mod tls;
 mod tools;
 mod web;
 mod wheel;

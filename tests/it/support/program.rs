@@ -41,9 +41,16 @@ pub(crate) struct Launch {
     environment: Vec<(&'static str, String)>,
     data: Option<PathBuf>,
     public: String,
+    open_files: Option<(u64, u64)>,
 }
 
 impl Launch {
+    /// Starts with these limits of open files: what it may have at once, and what it may raise that to.
+    pub(crate) fn open_files(mut self, soft: u64, hard: u64) -> Self {
+        self.open_files = Some((soft, hard));
+        self
+    }
+
     /// Sets a variable of its environment.
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.environment.push((name, value.to_owned()));
@@ -86,7 +93,10 @@ impl Launch {
     #[track_caller]
     pub(crate) fn start(self) -> Program {
         let data = self.data.unwrap_or_else(|| self.folder.path().join("data"));
-        let mut command = command();
+        let mut command = match self.open_files {
+            None => command(),
+            Some((soft, hard)) => command_under(soft, hard),
+        };
         command
             .arg("serve")
             .args(&self.arguments)
@@ -148,6 +158,7 @@ impl Program {
             environment: Vec::new(),
             data: None,
             public: "127.0.0.1:0".to_owned(),
+            open_files: None,
         }
     }
 
@@ -230,10 +241,38 @@ impl Program {
 
     /// The most memory that it has had so far, in bytes.
     pub(crate) fn memory_peak_bytes(&self) -> u64 {
+        self.memory_bytes("VmHWM:")
+    }
+
+    /// The memory that it has now, in bytes.
+    pub(crate) fn memory_now_bytes(&self) -> u64 {
+        self.memory_bytes("VmRSS:")
+    }
+
+    fn memory_bytes(&self, line: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = status.lines().find_map(|text| text.strip_prefix(line));
         let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
         kilobytes.unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// How many files it may have open.
+    pub(crate) fn open_files_max(&self) -> u64 {
+        let limits = fs::read_to_string(format!("/proc/{}/limits", self.child.id())).unwrap();
+        let line = limits
+            .lines()
+            .find_map(|line| line.strip_prefix("Max open files"));
+        line.unwrap()
+            .split_whitespace()
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+
+    /// What it has said on stderr so far.
+    pub(crate) fn stderr(&self) -> String {
+        self.stderr.lock().unwrap().clone()
     }
 
     /// Ends it as a power cut would.
@@ -313,7 +352,18 @@ impl Drop for Program {
 ///
 /// Proxies stay, for mirrors of the real index, and never stand before a server of the tests.
 pub(crate) fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cheesecloth"));
+    with_environment(Command::new(env!("CARGO_BIN_EXE_cheesecloth")))
+}
+
+/// The same with limits of open files.
+fn command_under(soft: u64, hard: u64) -> Command {
+    let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_cheesecloth")]);
+    with_environment(command)
+}
+
+fn with_environment(mut command: Command) -> Command {
     for (name, value) in env::vars_os() {
         if name.to_string_lossy().starts_with("CHEESECLOTH_") {
             command.env_remove(name);

@@ -1,0 +1,185 @@
+//! Watches an HTTP/2 connection as a whole: it has to begin, it has so many requests, and it has to end.
+//!
+//! The HTTP machinery bounds what is open at one time and how long nothing is. It waits for ever for
+//! the first bytes of a connection, counts no requests, and leaves a connection that it has asked to
+//! end to its client. The count of requests is what ends a flood of streams that are opened and reset
+//! at once: each of them counts.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
+
+use pingora::proxy::Session;
+use pingora::server::ShutdownWatch;
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::Limits;
+use super::head_guard::travelling_with;
+use crate::telemetry::Refusal;
+
+/// Bytes that every connection begins with (RFC 9113 §3.4).
+const PREFACE: usize = 24;
+
+/// Requests that may still come after the wish to end was sent: those that were on their way, which
+/// are at most as many as may be open at one time, and some air.
+const LATE_REQUESTS: u32 = 256;
+
+/// Counts a connection's requests, and asks it to end.
+#[derive(Debug)]
+pub(super) struct StreamWatch {
+    requests: AtomicU32,
+    requests_max: u32,
+    ending: watch::Sender<bool>,
+}
+
+impl StreamWatch {
+    pub(super) fn new(limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            requests: AtomicU32::new(0),
+            requests_max: limits.requests_per_connection,
+            ending: watch::Sender::new(false),
+        })
+    }
+
+    /// The watch of the connection that a session came in by, if it has one.
+    pub(super) fn of(session: &Session) -> Option<Arc<Self>> {
+        travelling_with(session)
+    }
+
+    /// One more request; the last one allowed asks the connection to end.
+    pub(super) fn count(&self) {
+        let before = self.requests.fetch_add(1, Ordering::Relaxed);
+        if before.saturating_add(1) >= self.requests_max {
+            self.end();
+        }
+    }
+
+    /// Asks the connection to end: streams that are open are answered, new ones are not opened.
+    pub(super) fn end(&self) {
+        self.ending
+            .send_if_modified(|ending| !std::mem::replace(ending, true));
+    }
+
+    /// Turns to `true` when the connection is to end.
+    pub(super) fn ending(&self) -> ShutdownWatch {
+        self.ending.subscribe()
+    }
+
+    fn is_ending(&self) -> bool {
+        *self.ending.borrow()
+    }
+
+    fn is_ignored(&self) -> bool {
+        let most = self.requests_max.saturating_add(LATE_REQUESTS);
+        self.requests.load(Ordering::Relaxed) > most
+    }
+}
+
+/// What the guard knows of a connection of streams.
+pub(super) struct Streams {
+    watch: Arc<StreamWatch>,
+    /// Bytes of the preface so far.
+    begun: usize,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Streams {
+    pub(super) fn new(watch: Arc<StreamWatch>) -> Self {
+        Self {
+            watch,
+            begun: 0,
+            timer: None,
+        }
+    }
+
+    /// Bytes were read; says which limit they break.
+    pub(super) fn took(&mut self, bytes: usize) -> Option<Refusal> {
+        let was_complete = self.begun >= PREFACE;
+        self.begun = self.begun.saturating_add(bytes);
+        // The time for the preface is a total; what ends is given its time anew by each byte.
+        if was_complete || self.begun >= PREFACE {
+            self.timer = None;
+        }
+        self.watch.is_ignored().then_some(Refusal::Requests)
+    }
+
+    /// Nothing is to be read; says which limit that breaks, and else wakes the reader when it does.
+    pub(super) fn poll_overdue(
+        &mut self,
+        context: &mut Context<'_>,
+        limits: &Limits,
+    ) -> Option<Refusal> {
+        let (allowed, reason) = if self.begun < PREFACE {
+            (limits.head_timeout, Refusal::HeadTime)
+        } else if self.watch.is_ending() {
+            (limits.idle_timeout, Refusal::Requests)
+        } else {
+            return None;
+        };
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + allowed)));
+        match timer.as_mut().poll(context) {
+            Poll::Ready(()) => Some(reason),
+            Poll::Pending => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits {
+            requests_per_connection: 3,
+            ..Limits::default()
+        }
+    }
+
+    async fn overdue(streams: &mut Streams) -> (Refusal, Duration) {
+        let started = Instant::now();
+        let reason =
+            std::future::poll_fn(|context| match streams.poll_overdue(context, &limits()) {
+                Some(reason) => Poll::Ready(reason),
+                None => Poll::Pending,
+            });
+        (reason.await, started.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_preface_that_drips_has_one_deadline() {
+        let mut streams = Streams::new(StreamWatch::new(&limits()));
+        assert_eq!(streams.took(PREFACE - 1), None);
+        let (reason, after) = overdue(&mut streams).await;
+        assert_eq!(
+            (reason, after),
+            (Refusal::HeadTime, Duration::from_secs(10))
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_request_asks_for_the_end_and_what_follows_is_cut() {
+        let watch = StreamWatch::new(&limits());
+        let mut streams = Streams::new(Arc::clone(&watch));
+        assert_eq!(streams.took(PREFACE), None);
+        let ending = watch.ending();
+        watch.count();
+        watch.count();
+        assert!(!*ending.borrow());
+        watch.count();
+        assert!(*ending.borrow());
+        assert_eq!(streams.took(9), None, "what was on its way");
+        let (reason, after) = overdue(&mut streams).await;
+        assert_eq!((reason, after), (Refusal::Requests, Duration::from_mins(1)));
+        (0..LATE_REQUESTS).for_each(|_| watch.count());
+        assert_eq!(streams.took(9), None);
+        watch.count();
+        assert_eq!(streams.took(9), Some(Refusal::Requests));
+    }
+}

@@ -10,6 +10,7 @@ use super::Environment;
 use super::House;
 use super::accounts;
 use super::accounts::AccountOptions;
+use super::audit_log;
 use super::find_upstream;
 use super::generation::Maker;
 use super::initialise::RECORDS;
@@ -30,6 +31,8 @@ use crate::gateway::moving::ImportReport;
 use crate::gateway::moving::Importer;
 use crate::gateway::moving::OnProgress;
 use crate::model::Faults;
+use crate::telemetry::AuditEvent;
+use crate::telemetry::AuditKind;
 
 /// What `import` was asked for.
 #[derive(Debug)]
@@ -85,13 +88,37 @@ pub fn import(
     };
     let import = importer.import(&start.folder, &start.options, on_progress);
     let report = house.work.block_on(import)?;
-    if let Some(password) = &start.root_password
-        && report.faults.is_empty()
-        && !check_only
-    {
+    if check_only || !report.faults.is_empty() {
+        return Ok(report);
+    }
+    if let Some(password) = &start.root_password {
         accounts::open(&house.work, &house.records, &start.accounts, password, now)?;
     }
+    account_for(&house, &data, &start.folder, &report)?;
     Ok(report)
+}
+
+/// Writes down for the audit that an export was taken in.
+fn account_for(
+    house: &House,
+    data: &Path,
+    folder: &Path,
+    report: &ImportReport,
+) -> anyhow::Result<()> {
+    let audit = audit_log(data, &house.metrics)?;
+    let mut event = AuditEvent::new(house.clock.now(), AuditKind::Import);
+    let detail = format!(
+        "{}: {} users, {} indexes, {} releases, {} files",
+        folder.display(),
+        report.users,
+        report.indexes,
+        report.releases,
+        report.files
+    );
+    event.detail = Some(detail.into());
+    audit.record(event);
+    audit.stop();
+    Ok(())
 }
 
 /// Exports everything that a data directory holds; a server may run on it.

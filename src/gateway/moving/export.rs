@@ -1,7 +1,7 @@
 //! An export: every file of one snapshot of the records, then the index of them.
 //!
-//! It reads beside a running server: what is published meanwhile is not in the snapshot, and bytes that
-//! the snapshot needs are not removed from the store in the time an export takes.
+//! It reads beside a running server: what is published meanwhile is not in the snapshot. Should bytes of
+//! the snapshot go from the store meanwhile, that is a fault, and the export stays marked as incomplete.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;

@@ -246,10 +246,10 @@ impl Importer {
         for index in &coming.indexes {
             let known = here.indexes.iter().find(|known| known.name == index.name);
             match known {
-                Some(known) if known.config["type"] != index.config["type"] => {
+                Some(known) if known.config.get("type") != index.config.get("type") => {
                     report.faults.push(format!(
-                        "index {} is a {} here and a {} in the export",
-                        index.name, known.config["type"], index.config["type"]
+                        "index {} is of another type here than in the export: rename one of the two",
+                        index.name
                     ));
                 }
                 Some(_) => {}

@@ -15,6 +15,7 @@ mod files;
 mod front;
 mod installers;
 mod law;
+mod moving;
 mod pages;
 mod refusals;
 mod reload;

@@ -10,6 +10,8 @@ mod document;
 mod export;
 mod export_entry;
 mod import;
+#[cfg(test)]
+mod laws;
 mod layout;
 mod plan;
 mod planned_file;

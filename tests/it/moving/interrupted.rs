@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use super::export::{export, import, of_wheels, read};
-use crate::support::{Program, Web, command};
+use crate::support::{Program, Web, command, python};
 
 /// Wheels of the export that is imported.
 const FILES: usize = 300;
@@ -48,6 +48,43 @@ async fn status_of_page(data: &Path) -> u16 {
         .start();
     let page = format!("{}hello-pkg/", server.index_url("root/dev"));
     Web::new().get(&page).await.status
+}
+
+/// Runs a program on a terminal of its own.
+const ON_A_TERMINAL: &str =
+    "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+
+#[test]
+fn on_a_terminal_a_bar_shows_how_far_it_is_and_elsewhere_lines_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let (exported, data) = (folder.path().join("export"), folder.path().join("data"));
+    fs::create_dir(&exported).unwrap();
+    of_wheels(&exported, 40);
+    let program = command();
+    let mut terminal = std::process::Command::new(python());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => terminal.env(name, value),
+            None => terminal.env_remove(name),
+        };
+    }
+    terminal
+        .args(["-c", ON_A_TERMINAL])
+        .arg(program.get_program())
+        .args(["import", "--data"])
+        .args([&data, &exported])
+        .current_dir(folder.path());
+    let output = terminal.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("0/40") && said.contains('░'), "{said}");
+    assert!(!said.contains("of 40 files"), "{said}");
+    assert!(
+        said.contains("imported 1 users, 1 indexes, 40 releases, 40 files"),
+        "{said}"
+    );
+    let told = import(&exported, &data).ends_with(0).stderr;
+    assert_eq!(told.matches("of 40 files").count(), 20, "{told}");
 }
 
 #[tokio::test]

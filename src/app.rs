@@ -11,6 +11,8 @@ mod doors;
 mod files;
 mod generation;
 mod initialise;
+mod lock;
+mod moving;
 mod notify;
 mod reload;
 
@@ -59,6 +61,8 @@ pub use accounts::AccountOptions;
 use doors::Doorway;
 use files::Files;
 pub use initialise::initialise;
+use lock::DataLock;
+pub use moving::{ImportStart, export, import};
 use notify::Notify;
 use reload::Reloader;
 
@@ -163,6 +167,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     }
     descriptors::raise(loaded.config.limits.connections());
     let found = find_upstream(&mut loaded, env)?;
+    let _lock = DataLock::to_serve(&loaded.config.data)?;
     let house = House::build(&loaded)?;
     let (config, is_upgrade) = (loaded.config.clone(), start.is_upgrade);
     let accounts = open_accounts(&house, &config, &start.accounts)?;

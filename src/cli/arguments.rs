@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::devpi::{DEVPI_VERSION, InitOptions, ServerOptions};
+use super::devpi::{DEVPI_VERSION, DevpiExport, DevpiImport, InitOptions, ServerOptions};
 
 /// A caching policy gateway between Python installers and PyPI.
 #[derive(Debug, Parser)]
@@ -22,6 +22,10 @@ pub(super) enum Command {
     Check(CheckOptions),
     /// Say for one file or requirement what each layer and rule makes of it.
     Explain(ExplainOptions),
+    /// Take in everything that an export holds, also one of devpi-server: all of it, or nothing.
+    Import(ImportOptions),
+    /// Write everything into a directory that import and devpi-import read.
+    Export(ExportOptions),
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
     /// Make a data directory, as devpi-init does.
@@ -30,6 +34,12 @@ pub(super) enum Command {
     /// Serve everything through one door, as devpi-server does.
     #[command(hide = true, version = DEVPI_VERSION)]
     DevpiServer(ServerOptions),
+    /// Take in an export, as devpi-import does.
+    #[command(hide = true, version = DEVPI_VERSION)]
+    DevpiImport(DevpiImport),
+    /// Write an export, as devpi-export does.
+    #[command(hide = true, version = DEVPI_VERSION)]
+    DevpiExport(DevpiExport),
 }
 
 /// Where the configuration is; shared by every command that reads it.
@@ -91,6 +101,36 @@ pub(super) struct ExplainOptions {
     pub(super) index: String,
     /// A requirement (`six==1.16.0`), a file name, or the URL of a file.
     pub(super) subject: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ImportOptions {
+    #[command(flatten)]
+    pub(super) sources: Sources,
+    /// The directory that devpi-export or export wrote.
+    #[arg(value_name = "DIR")]
+    pub(super) folder: PathBuf,
+    /// Read and compare everything, and change nothing.
+    #[arg(long)]
+    pub(super) check: bool,
+    /// Leave out indexes of this type, as devpi-import does.
+    #[arg(long, value_name = "TYPE")]
+    pub(super) skip_import_type: Vec<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExportOptions {
+    #[command(flatten)]
+    pub(super) sources: Sources,
+    /// A directory that is new or empty.
+    #[arg(value_name = "DIR")]
+    pub(super) folder: PathBuf,
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,

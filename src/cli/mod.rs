@@ -6,6 +6,8 @@ mod arguments;
 mod check;
 mod devpi;
 mod explain;
+mod moving;
+mod progress;
 mod serve;
 
 use std::ffi::OsString;
@@ -25,9 +27,13 @@ pub fn main() -> ExitCode {
         Command::Serve(options) => serve::run(options),
         Command::Check(options) => check::run(&options),
         Command::Explain(options) => explain::run(&options),
+        Command::Import(options) => moving::import(options),
+        Command::Export(options) => moving::export(&options),
         Command::Schema => schema(),
         Command::DevpiInit(options) => devpi::init(&options),
         Command::DevpiServer(options) => devpi::serve(options),
+        Command::DevpiImport(options) => devpi::import(options),
+        Command::DevpiExport(options) => devpi::export(options),
     };
     outcome.unwrap_or_else(|error| {
         say_error(&format!("{error:#}"));
@@ -42,7 +48,7 @@ fn spelled(mut arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
         .file_name()
         .unwrap_or_default()
         .to_owned();
-    let command = ["devpi-init", "devpi-server"]
+    let command = ["devpi-init", "devpi-server", "devpi-import", "devpi-export"]
         .iter()
         .find(|one| name == **one);
     let command = command.map(OsString::from);

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use super::{
     ApiToken, Cause, Change, DbError, Directory, FileRecord, IndexDeletion, IndexRecord,
     IndexUpdate, NewApiToken, NewIndex, NewUser, ProjectRecord, ProjectSpelling, Publication,
-    Published, Serial, ServerFacts, User, UserDeletion, UserUpdate,
+    Published, Restoration, Restored, Serial, ServerFacts, Snapshot, User, UserDeletion,
+    UserUpdate,
 };
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
 
@@ -144,6 +145,15 @@ pub trait Db: Debug + Send + Sync {
         project: &ProjectName,
         filename: &str,
     ) -> Result<Option<Serial>, DbError>;
+
+    /// Everything, as of one instant; takes as much memory as the records are large.
+    async fn snapshot(&self) -> Result<Snapshot, DbError>;
+
+    /// Adds what a snapshot holds to what is there. The bytes of its files are stored already.
+    ///
+    /// # Errors
+    /// [`DbError::Conflict`] when a user of its indexes is neither in it nor here.
+    async fn restore(&self, cause: &Cause, restoration: &Restoration) -> Result<Restored, DbError>;
 
     /// Keeps a CI token; `None` if the id is taken.
     ///

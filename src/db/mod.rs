@@ -13,6 +13,7 @@ mod contract;
 mod error;
 mod file;
 mod record;
+mod snapshot;
 mod sqlite;
 
 #[cfg(test)]
@@ -28,5 +29,8 @@ pub use file::{FileFacts, FileRole, InvalidLogEntry, LogEntry, LogEvent};
 pub use record::{
     ApiToken, Change, ChangeKind, Directory, FileRecord, IndexRecord, ProjectRecord,
     ProjectSpelling, ReleaseRecord, Secret, Serial, ServerFacts, TokenOperation, User, UserDetails,
+};
+pub use snapshot::{
+    DifferingFile, IndexContent, Kept, ProjectContent, Restoral, Restoration, Restored, Snapshot,
 };
 pub use sqlite::Sqlite;

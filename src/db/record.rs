@@ -228,6 +228,8 @@ pub enum ChangeKind {
     IndexDeleted,
     /// A release was registered, or files were added to it.
     Published,
+    /// Records came from elsewhere, of any index.
+    Restored,
     /// A project went from an index.
     ProjectDeleted,
     /// A release went.
@@ -242,7 +244,7 @@ pub enum ChangeKind {
 
 impl ChangeKind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::UserCreated,
         Self::UserModified,
         Self::UserDeleted,
@@ -250,6 +252,7 @@ impl ChangeKind {
         Self::IndexModified,
         Self::IndexDeleted,
         Self::Published,
+        Self::Restored,
         Self::ProjectDeleted,
         Self::ReleaseDeleted,
         Self::FileDeleted,
@@ -268,6 +271,7 @@ impl ChangeKind {
             Self::IndexModified => "index_modified",
             Self::IndexDeleted => "index_deleted",
             Self::Published => "published",
+            Self::Restored => "restored",
             Self::ProjectDeleted => "project_deleted",
             Self::ReleaseDeleted => "release_deleted",
             Self::FileDeleted => "file_deleted",

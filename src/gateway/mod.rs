@@ -16,6 +16,7 @@ mod generations;
 mod labels;
 mod list;
 mod manage;
+pub mod moving;
 mod page;
 mod reader;
 mod refresh;

@@ -42,5 +42,5 @@ pub use route::{ApiOf, AskedIndex, PublicRoute};
 pub use segments::BadPath;
 pub use upload_form::{
     ClaimedDigests, FileSubmission, FormFault, FormFaults, MetadataFields, Submission,
-    SubmittedRelease, UploadForm, complete, is_list_field,
+    SubmittedRelease, UploadForm, complete, is_list_field, is_version, names_version,
 };

@@ -139,6 +139,8 @@ labels! {
         User = "user",
         /// An index was made, changed or removed.
         Index = "index",
+        /// An export was taken in.
+        Import = "import",
         /// The policies were read again.
         Reload = "reload",
         /// A release was recalled.

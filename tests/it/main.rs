@@ -17,6 +17,7 @@ mod front;
 mod installers;
 mod law;
 mod memory;
+mod moving;
 mod pages;
 mod refusals;
 mod reload;

@@ -5,11 +5,13 @@
 
 mod accounts;
 mod content;
+mod moving;
 mod support;
 mod tokens;
 
 pub(super) use accounts::*;
 pub(super) use content::*;
+pub(super) use moving::*;
 pub(super) use support::{file, index, now, publication};
 pub(super) use tokens::*;
 

@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use sqlx::pool::PoolConnection;
 
 use super::open::Sqlite;
-use super::{indexes, publish, read, remove, rows, tokens, users};
+use super::{indexes, publish, read, remove, restore, rows, snapshot, tokens, users};
 use crate::db::{
     ApiToken, Cause, Change, Db, DbError, Directory, FileRecord, IndexDeletion, IndexRecord,
     IndexUpdate, NewApiToken, NewIndex, NewUser, ProjectRecord, ProjectSpelling, Publication,
-    Published, Serial, ServerFacts, User, UserDeletion, UserUpdate,
+    Published, Restoration, Restored, Serial, ServerFacts, Snapshot, User, UserDeletion,
+    UserUpdate,
 };
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
 
@@ -173,6 +174,14 @@ impl Db for Sqlite {
         filename: &str,
     ) -> Result<Option<Serial>, DbError> {
         remove::delete_file(self, cause, index, project, filename).await
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, DbError> {
+        snapshot::snapshot(self).await
+    }
+
+    async fn restore(&self, cause: &Cause, restoration: &Restoration) -> Result<Restored, DbError> {
+        restore::restore(self, cause, restoration).await
     }
 
     async fn create_api_token(

@@ -8,7 +8,7 @@ use super::remove;
 use super::rows;
 use super::writing::{About, Writing};
 use crate::db::{Cause, ChangeKind, DbError, IndexDeletion, IndexUpdate, NewIndex, Serial};
-use crate::model::IndexName;
+use crate::model::{IndexName, Timestamp};
 
 fn about(kind: ChangeKind, name: &IndexName) -> About<'_> {
     About {
@@ -41,13 +41,25 @@ pub(super) async fn create(
     index: &NewIndex,
 ) -> Result<Option<Serial>, DbError> {
     let mut writing = db.write("create an index").await?;
-    let failed = writing.failed();
     if find(&mut writing, &index.name).await?.is_some() {
         return Ok(None);
     }
     let serial = writing
         .note(cause, about(ChangeKind::IndexCreated, &index.name))
         .await?;
+    insert(&mut writing, index, serial, cause.at).await?;
+    writing.commit().await?;
+    Ok(Some(serial))
+}
+
+/// Adds the row of an index whose name is free.
+pub(super) async fn insert(
+    writing: &mut Writing,
+    index: &NewIndex,
+    serial: Serial,
+    created: Timestamp,
+) -> Result<(), DbError> {
+    let failed = writing.failed();
     sqlx::query(
         "INSERT INTO indexes (name, user_name, volatile, config, revision, created)
          VALUES ($1, $2, $3, $4, $5, $6)",
@@ -57,12 +69,11 @@ pub(super) async fn create(
     .bind(index.volatile)
     .bind(Value::Object(index.config.clone()).to_string())
     .bind(rows::integer(serial.0))
-    .bind(cause.at.as_microsecond())
+    .bind(created.as_microsecond())
     .execute(writing.on())
     .await
     .map_err(failed)?;
-    writing.commit().await?;
-    Ok(Some(serial))
+    Ok(())
 }
 
 pub(super) async fn update(

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::open::Sqlite;
 use super::read;
@@ -11,8 +11,9 @@ use super::rows;
 use super::writing::{About, Writing};
 use crate::db::{
     Cause, ChangeKind, DbError, FileFacts, FileRecord, LogEntry, LogEvent, OnConflict, Publication,
-    Published, PublishedFile, change,
+    Published, PublishedFile, ReleaseRecord, change,
 };
+use crate::model::{IndexName, ProjectName, Timestamp};
 
 pub(super) async fn publish(
     db: &Sqlite,
@@ -54,19 +55,24 @@ pub(super) async fn publish(
         });
     }
     store_release(&mut writing, cause, publication).await?;
+    let place = (
+        &publication.index,
+        &publication.project,
+        publication.version.as_str(),
+    );
     for ((facts, there), outcome) in publication.files.iter().zip(&found).zip(&outcomes) {
         match (outcome, there) {
             (PublishedFile::Same, _) => {}
             (PublishedFile::Replaced { .. }, Some(there)) => {
                 remove::file(&mut writing, there).await?;
                 let facts = with_overwrite(facts, &there.facts, cause);
-                store_file(&mut writing, publication, &facts).await?;
+                store_file(&mut writing, place, &facts).await?;
                 if there.version != publication.version {
                     remove::release_if_empty(&mut writing, there).await?;
                 }
             }
             (PublishedFile::Added | PublishedFile::Replaced { .. }, _) => {
-                store_file(&mut writing, publication, facts).await?;
+                store_file(&mut writing, place, facts).await?;
             }
         }
     }
@@ -150,48 +156,81 @@ async fn store_release(
     cause: &Cause,
     publication: &Publication,
 ) -> Result<(), DbError> {
+    let (index, project) = (&publication.index, &publication.project);
+    store_project(writing, (index, project), &publication.spelling).await?;
+    let place = (index, project, publication.version.as_str());
+    let known = find_release(writing, place).await?;
+    let mut metadata = known.map(|release| release.metadata).unwrap_or_default();
+    change::overlay(&mut metadata, &publication.metadata);
+    store_metadata(writing, place, metadata, cause.at).await
+}
+
+/// Adds the row of a project, unless it is there; whether it was not.
+pub(super) async fn store_project(
+    writing: &mut Writing,
+    (index, project): (&IndexName, &ProjectName),
+    spelling: &str,
+) -> Result<bool, DbError> {
     let failed = writing.failed();
-    sqlx::query(
+    let added = sqlx::query(
         "INSERT INTO projects (index_name, name, spelling) VALUES ($1, $2, $3)
          ON CONFLICT (index_name, name) DO NOTHING",
     )
-    .bind(publication.index.as_str())
-    .bind(publication.project.as_str())
-    .bind(&publication.spelling)
+    .bind(index.as_str())
+    .bind(project.as_str())
+    .bind(spelling)
     .execute(writing.on())
     .await
-    .map_err(&failed)?;
+    .map_err(failed)?;
+    Ok(added.rows_affected() > 0)
+}
+
+/// One release.
+pub(super) async fn find_release(
+    writing: &mut Writing,
+    (index, project, version): (&IndexName, &ProjectName, &str),
+) -> Result<Option<ReleaseRecord>, DbError> {
+    let failed = writing.failed();
     let known = sqlx::query(
         "SELECT * FROM releases WHERE index_name = $1 AND project = $2 AND version = $3",
     )
-    .bind(publication.index.as_str())
-    .bind(publication.project.as_str())
-    .bind(&publication.version)
+    .bind(index.as_str())
+    .bind(project.as_str())
+    .bind(version)
     .fetch_optional(writing.on())
     .await
-    .map_err(&failed)?;
-    let known = known.as_ref().map(rows::release).transpose()?;
-    let mut metadata = known.map(|release| release.metadata).unwrap_or_default();
-    change::overlay(&mut metadata, &publication.metadata);
+    .map_err(failed)?;
+    known.as_ref().map(rows::release).transpose()
+}
+
+/// Writes what is known of a release; when it was created stays.
+pub(super) async fn store_metadata(
+    writing: &mut Writing,
+    (index, project, version): (&IndexName, &ProjectName, &str),
+    metadata: Map<String, Value>,
+    created: Timestamp,
+) -> Result<(), DbError> {
+    let failed = writing.failed();
     sqlx::query(
         "INSERT INTO releases (index_name, project, version, metadata, created)
          VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (index_name, project, version) DO UPDATE SET metadata = excluded.metadata",
     )
-    .bind(publication.index.as_str())
-    .bind(publication.project.as_str())
-    .bind(&publication.version)
+    .bind(index.as_str())
+    .bind(project.as_str())
+    .bind(version)
     .bind(Value::Object(metadata).to_string())
-    .bind(cause.at.as_microsecond())
+    .bind(created.as_microsecond())
     .execute(writing.on())
     .await
-    .map_err(&failed)?;
+    .map_err(failed)?;
     Ok(())
 }
 
-async fn store_file(
+/// Adds the row of a file whose name is free.
+pub(super) async fn store_file(
     writing: &mut Writing,
-    publication: &Publication,
+    (index, project, version): (&IndexName, &ProjectName, &str),
     facts: &FileFacts,
 ) -> Result<(), DbError> {
     let failed = writing.failed();
@@ -201,10 +240,10 @@ async fn store_file(
              blake2b_256, uploaded_at, uploader, requires_python, metadata_sha256, yanked, log)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
     )
-    .bind(publication.index.as_str())
-    .bind(publication.project.as_str())
+    .bind(index.as_str())
+    .bind(project.as_str())
     .bind(&facts.filename)
-    .bind(&publication.version)
+    .bind(version)
     .bind(facts.role.as_str())
     .bind(facts.role.for_file())
     .bind(facts.sha256.as_bytes().as_slice())
@@ -223,7 +262,7 @@ async fn store_file(
     sqlx::query(
         "DELETE FROM deleted_files WHERE index_name = $1 AND sha256 = $2 AND filename = $3",
     )
-    .bind(publication.index.as_str())
+    .bind(index.as_str())
     .bind(facts.sha256.as_bytes().as_slice())
     .bind(&facts.filename)
     .execute(writing.on())

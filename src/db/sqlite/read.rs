@@ -47,12 +47,18 @@ pub(super) async fn user(db: &Sqlite, name: &str) -> Result<Option<User>, DbErro
 pub(super) async fn directory(db: &Sqlite) -> Result<Directory, DbError> {
     let failed = rows::failed("read all users");
     let mut snapshot = db.readers.begin().await.map_err(&failed)?;
+    directory_on(&mut snapshot).await
+}
+
+/// All users and indexes, inside a transaction.
+pub(super) async fn directory_on(on: &mut SqliteConnection) -> Result<Directory, DbError> {
+    let failed = rows::failed("read all users");
     let users = sqlx::query("SELECT * FROM users ORDER BY name")
-        .fetch_all(&mut *snapshot)
+        .fetch_all(&mut *on)
         .await
         .map_err(&failed)?;
     let indexes = sqlx::query("SELECT * FROM indexes ORDER BY name")
-        .fetch_all(&mut *snapshot)
+        .fetch_all(&mut *on)
         .await
         .map_err(&failed)?;
     Ok(Directory {

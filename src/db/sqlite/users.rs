@@ -21,7 +21,8 @@ fn about(kind: ChangeKind, name: &str) -> About<'_> {
     }
 }
 
-async fn find(writing: &mut Writing, name: &str) -> Result<Option<User>, DbError> {
+/// One user.
+pub(super) async fn find(writing: &mut Writing, name: &str) -> Result<Option<User>, DbError> {
     let failed = writing.failed();
     let row = sqlx::query("SELECT * FROM users WHERE name = $1")
         .bind(name)
@@ -43,24 +44,39 @@ pub(super) async fn create(
     let serial = writing
         .note(cause, about(ChangeKind::UserCreated, &user.name))
         .await?;
+    let user = User {
+        name: user.name.clone(),
+        password_hash: user.password_hash.clone(),
+        generation: serial.0,
+        details: user.details.clone(),
+        created: cause.at,
+        modified: None,
+    };
+    insert(&mut writing, &user).await?;
+    writing.commit().await?;
+    Ok(Some(serial))
+}
+
+/// Adds the row of a user whose name is free.
+pub(super) async fn insert(writing: &mut Writing, user: &User) -> Result<(), DbError> {
     let failed = writing.failed();
     sqlx::query(
         "INSERT INTO users (name, password_hash, generation, email, title, description, custom_data,
-             created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+             created, modified) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(&user.name)
     .bind(user.password_hash.as_deref())
-    .bind(rows::integer(serial.0))
+    .bind(rows::integer(user.generation))
     .bind(user.details.email.as_deref())
     .bind(user.details.title.as_deref())
     .bind(user.details.description.as_deref())
     .bind(user.details.custom_data.as_ref().map(Value::to_string))
-    .bind(cause.at.as_microsecond())
+    .bind(user.created.as_microsecond())
+    .bind(user.modified.map(crate::model::Timestamp::as_microsecond))
     .execute(writing.on())
     .await
     .map_err(failed)?;
-    writing.commit().await?;
-    Ok(Some(serial))
+    Ok(())
 }
 
 pub(super) async fn update(
@@ -91,7 +107,8 @@ pub(super) async fn update(
     Ok(Some(user))
 }
 
-async fn store(writing: &mut Writing, user: &User) -> Result<(), DbError> {
+/// Writes a user over the one of its name; when it was created stays.
+pub(super) async fn store(writing: &mut Writing, user: &User) -> Result<(), DbError> {
     let failed = writing.failed();
     sqlx::query(
         "UPDATE users SET password_hash = $2, generation = $3, email = $4, title = $5,

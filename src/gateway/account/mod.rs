@@ -11,6 +11,7 @@ mod login_limiter;
 mod password;
 mod permission;
 mod principal;
+mod salted;
 mod session;
 
 pub use api_token::{ApiTokenRefusal, MintedToken, PresentedToken};
@@ -18,6 +19,7 @@ pub use authenticate::{AccountError, Accounts, Authentication, LoggedIn, Login, 
 pub use credential_cache::CredentialCache;
 pub use credentials::{Credentials, InvalidCredentials};
 pub use login_limiter::LoginLimiter;
+pub use password::ExportedHash;
 pub use password::{Checked, Cost, PasswordError, Passwords};
 pub use permission::{HouseRules, IndexAcl, Operation, UserCreation, permits};
 pub use principal::{Identity, Principal, ROOT, Scope};

@@ -1,4 +1,5 @@
-//! Passwords: argon2id, as devpi stores them, so that imported users keep theirs.
+//! Passwords: argon2id, as devpi stores them, so that imported users keep theirs. What older devpis made
+//! (argon2i, a salted sha256) is still compared, and called outdated.
 //!
 //! One check takes 64 MiB and a noticeable part of a second on purpose. So it runs off the runtime's
 //! threads, a few at a time, and a bounded number may wait.
@@ -8,6 +9,8 @@ use std::sync::Arc;
 use argon2::password_hash::{Ident, PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
 use tokio::sync::Semaphore;
+
+use super::salted;
 
 /// Checks that may wait for their turn; more than this is a flood.
 const WAITING_MAX: usize = 64;
@@ -22,6 +25,26 @@ const IMPORTED_MAX: (u32, u32, u32) = (256 << 10, 16, 16);
 /// with, so that the time does not tell who exists.
 const NOBODY: &str = "$argon2id$v=19$m=65536,t=3,p=4$bm9ib2R5IGtub3dzIGl0\
                       $AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+const TODAYS: Ident<'static> = Ident::new_unwrap("argon2id");
+
+/// What devpi-server made before its password library preferred argon2id.
+const FORMER: Ident<'static> = Ident::new_unwrap("argon2i");
+
+/// A password's hash as devpi's export has it. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ExportedHash {
+    /// `pwhash`: a PHC string; beside a salt, hexadecimal digits.
+    pub pwhash: String,
+    /// `pwsalt`, which only hashes from before devpi-server 5 have.
+    pub pwsalt: Option<String>,
+}
+
+impl std::fmt::Debug for ExportedHash {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("***")
+    }
+}
 
 /// How dear a hash is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +151,34 @@ impl Passwords {
         parse(hash).map(drop)
     }
 
+    /// What is kept of a password that an export holds, so that it can be checked here: a PHC string
+    /// as it is, or the salted digest of old in one text with its salt.
+    ///
+    /// # Errors
+    /// [`PasswordError::Hash`].
+    pub fn import_hash(exported: &ExportedHash) -> Result<String, PasswordError> {
+        let Some(salt) = &exported.pwsalt else {
+            parse(&exported.pwhash)?;
+            return Ok(exported.pwhash.clone());
+        };
+        salted::join(salt, &exported.pwhash).ok_or(PasswordError::Hash)
+    }
+
+    /// The opposite of [`Passwords::import_hash`].
+    #[must_use]
+    pub fn export_hash(kept: &str) -> ExportedHash {
+        match salted::split(kept) {
+            Some((salt, digest)) => ExportedHash {
+                pwhash: digest.to_owned(),
+                pwsalt: Some(salt.to_owned()),
+            },
+            None => ExportedHash {
+                pwhash: kept.to_owned(),
+                pwsalt: None,
+            },
+        }
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -174,6 +225,15 @@ fn hash(cost: Cost, password: &str) -> Result<String, PasswordError> {
 }
 
 fn check(cost: Cost, password: &str, hash: &str) -> Result<Checked, PasswordError> {
+    if let Some((salt, digest)) = salted::split(hash) {
+        // As dear as any other, so that the time does not tell whose password is an old one.
+        check(cost, password, NOBODY)?;
+        return Ok(if salted::holds(password, salt, digest) {
+            Checked::RightButOutdated
+        } else {
+            Checked::Wrong
+        });
+    }
     let (parsed, found) = parse(hash)?;
     if Argon2::default()
         .verify_password(password.as_bytes(), &parsed)
@@ -181,7 +241,7 @@ fn check(cost: Cost, password: &str, hash: &str) -> Result<Checked, PasswordErro
     {
         return Ok(Checked::Wrong);
     }
-    Ok(if found == cost {
+    Ok(if found == cost && parsed.algorithm == TODAYS {
         Checked::Right
     } else {
         Checked::RightButOutdated
@@ -190,7 +250,7 @@ fn check(cost: Cost, password: &str, hash: &str) -> Result<Checked, PasswordErro
 
 fn parse(hash: &str) -> Result<(PasswordHash<'_>, Cost), PasswordError> {
     let parsed = PasswordHash::new(hash).map_err(|_| PasswordError::Hash)?;
-    let is_argon2id = parsed.algorithm == Ident::new_unwrap("argon2id");
+    let is_known = [TODAYS, FORMER].contains(&parsed.algorithm);
     let is_complete = parsed.salt.is_some() && parsed.hash.is_some();
     let params = Params::try_from(&parsed).map_err(|_| PasswordError::Hash)?;
     let cost = Cost {
@@ -201,7 +261,7 @@ fn parse(hash: &str) -> Result<(PasswordHash<'_>, Cost), PasswordError> {
     let (memory, iterations, lanes) = IMPORTED_MAX;
     let is_cheap =
         cost.memory_kib <= memory && cost.iterations <= iterations && cost.lanes <= lanes;
-    if is_argon2id && is_complete && is_cheap {
+    if is_known && is_complete && is_cheap {
         Ok((parsed, cost))
     } else {
         Err(PasswordError::Hash)
@@ -291,6 +351,53 @@ mod tests {
                 Err(PasswordError::Hash),
                 "{hash}"
             );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_older_servers_made_is_compared_and_called_outdated() {
+        let digest = "d76d10abdc3f22ab7e9d8d69de7b9fd0b3f97a68bb27b22b08a1bff77ed5c1bb";
+        let salted = ExportedHash {
+            pwhash: salted::digest_of("s3cret", "c2FsdA/+=="),
+            pwsalt: Some("c2FsdA/+==".into()),
+        };
+        let params = Params::new(64, 1, 1, None).unwrap();
+        let argon2i = Argon2::new(Algorithm::Argon2i, Version::V0x13, params);
+        let salt = SaltString::encode_b64(b"salt of devpi").unwrap();
+        let argon2i = argon2i.hash_password(b"s3cret", &salt).unwrap();
+        let argon2i = ExportedHash {
+            pwhash: argon2i.to_string(),
+            pwsalt: None,
+        };
+        assert!(
+            argon2i.pwhash.starts_with("$argon2i$"),
+            "{}",
+            argon2i.pwhash
+        );
+        let passwords = Passwords::new(CHEAP, 1);
+        for exported in [salted, argon2i] {
+            let kept = Passwords::import_hash(&exported).unwrap();
+            for (password, checked) in [
+                ("s3cret", Checked::RightButOutdated),
+                ("s3cret ", Checked::Wrong),
+                ("", Checked::Wrong),
+            ] {
+                assert_eq!(passwords.check(password, Some(&kept)).await, Ok(checked));
+            }
+            assert_eq!(Passwords::export_hash(&kept), exported);
+        }
+        for (pwhash, pwsalt) in [
+            (digest, None),
+            (&digest[1..], Some("salt")),
+            (digest, Some("")),
+            (digest, Some("sa$lt")),
+            (digest, Some("säure")),
+        ] {
+            let exported = ExportedHash {
+                pwhash: pwhash.into(),
+                pwsalt: pwsalt.map(str::to_owned),
+            };
+            assert_eq!(Passwords::import_hash(&exported), Err(PasswordError::Hash));
         }
     }
 

@@ -60,6 +60,20 @@ impl IndexSettings {
         Ok(settings)
     }
 
+    /// The keys among these that mean nothing here, of an index of their `type`.
+    #[must_use]
+    pub fn unknown_keys(keys: &Map<String, Value>) -> Vec<String> {
+        let kind = keys.get("type").and_then(Value::as_str);
+        let kind = kind.and_then(IndexKind::parse).unwrap_or(IndexKind::Stage);
+        let is_known = |name: &str| {
+            ["type", "pypi_whitelist"].contains(&name)
+                || kind.ignores(name)
+                || kind.keys().iter().any(|key| key.name == name)
+        };
+        let unknown = keys.keys().filter(|name| !is_known(name));
+        unknown.cloned().collect()
+    }
+
     /// The settings that [`IndexSettings::to_json`] wrote. Bases may have gone since.
     ///
     /// # Errors

@@ -15,16 +15,16 @@ use crate::protocol::metadata_of;
 
 /// What a file says of itself.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Examined {
+pub(in crate::gateway) struct Examined {
     /// A wheel's METADATA: its sidecar (PEP 658).
-    pub(super) sidecar: Option<Vec<u8>>,
+    pub(in crate::gateway) sidecar: Option<Vec<u8>>,
     /// `Requires-Python`, which counts more than the form's.
-    pub(super) requires_python: Option<String>,
+    pub(in crate::gateway) requires_python: Option<String>,
 }
 
 /// Why a file is refused.
 #[derive(Debug)]
-pub(super) enum Unfit {
+pub(in crate::gateway) enum Unfit {
     /// It is not what it should be; in words for its sender.
     Fault(String),
     /// It could not be read back from our own disk.
@@ -32,7 +32,7 @@ pub(super) enum Unfit {
 }
 
 /// Reads the metadata inside and compares it with the release; blocking.
-pub(super) fn examine(
+pub(in crate::gateway) fn examine(
     content: &File,
     filename: &Filename,
     project: &ProjectName,

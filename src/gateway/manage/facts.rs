@@ -45,7 +45,7 @@ pub(super) fn log_entry(caller: &Caller, now: Timestamp, event: LogEvent) -> Log
 }
 
 /// `user/index/+f/abc/0123456789abc/name`, plain, as devpi's answers show it.
-pub(super) fn entry_path(index: &IndexName, sha256: &Sha256, filename: &str) -> String {
+pub(in crate::gateway) fn entry_path(index: &IndexName, sha256: &Sha256, filename: &str) -> String {
     let digits = sha256.to_hex();
     format!("{index}/+f/{}/{}/{filename}", &digits[..3], &digits[3..16])
 }

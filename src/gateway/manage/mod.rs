@@ -7,8 +7,8 @@
 mod accounts;
 mod caller;
 mod delete;
-mod examine;
-mod facts;
+pub(super) mod examine;
+pub(super) mod facts;
 mod push;
 mod push_mirror;
 mod push_request;

@@ -53,7 +53,8 @@ pub(super) fn filename_of(
 /// Whether the version in a file name is the form's: the same under PEP 440, or letter by letter with
 /// what packing tools replace. A name of old may go on behind the version (`a-1.0.linux-x86_64.tar.gz`),
 /// unless the whole of it reads as another version.
-fn names_version(filename: &Filename, version: &str) -> bool {
+#[must_use]
+pub fn names_version(filename: &Filename, version: &str) -> bool {
     let named = filename.version();
     let stated = Version::parse(version);
     if named.as_pep440().is_some() && stated.as_pep440().is_some() {
@@ -83,7 +84,8 @@ fn packed(version: &str) -> String {
 }
 
 /// Whether a version can be a path segment and a part of a file name; which ones are legacy is not asked.
-pub(super) fn is_version(version: &str) -> bool {
+#[must_use]
+pub fn is_version(version: &str) -> bool {
     let blocked = |character: char| {
         character.is_control()
             || matches!(character, '/' | '\\' | '<' | '>' | '%' | '#' | '"' | '?')

@@ -6,6 +6,7 @@ mod fault;
 mod fields;
 mod form;
 
+pub use agreement::{is_version, names_version};
 pub use digests::ClaimedDigests;
 pub use fault::{FormFault, FormFaults};
 pub use fields::{MetadataFields, complete, is_list_field};

@@ -34,17 +34,22 @@ pub(crate) struct Devpi {
 impl Devpi {
     /// An empty primary, serving.
     pub(crate) fn primary() -> Self {
-        Self::made(None)
+        Self::made(None, None)
+    }
+
+    /// A primary that starts with what an export holds.
+    pub(crate) fn importing(folder: &Path) -> Self {
+        Self::made(None, Some(folder))
     }
 
     /// A replica of `primary`, serving and up to date.
     pub(crate) fn replica_of(primary: &Self) -> Self {
-        let replica = Self::made(Some(primary.url()));
+        let replica = Self::made(Some(primary.url()), None);
         replica.catch_up_with(primary);
         replica
     }
 
-    fn made(primary: Option<String>) -> Self {
+    fn made(primary: Option<String>, export: Option<&Path>) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
         let mut server = Self {
             folder: tempfile::tempdir().unwrap(),
@@ -54,14 +59,12 @@ impl Devpi {
         };
         let secret = server.secret();
         fs::write(&secret, SECRET).unwrap();
-        let mut init = server.command("devpi-init");
-        init.args(["--no-root-pypi"]);
-        let made = init.output().unwrap();
-        assert!(
-            made.status.success(),
-            "{}",
-            String::from_utf8_lossy(&made.stderr)
-        );
+        let mut make = match export {
+            None => server.command("devpi-init"),
+            Some(_) => server.command("devpi-import"),
+        };
+        make.arg("--no-root-pypi").args(export);
+        succeeds(make);
         let mut permissions = fs::metadata(&secret).unwrap().permissions();
         std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o600);
         fs::set_permissions(&secret, permissions).unwrap();
@@ -72,6 +75,17 @@ impl Devpi {
     /// `http://127.0.0.1:PORT/`
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}/", self.port)
+    }
+
+    /// Has `devpi-export` write everything into a folder.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[track_caller]
+    pub(crate) fn export_to(&self, folder: &Path) {
+        let mut export = self.command("devpi-export");
+        export.arg(folder);
+        succeeds(export);
     }
 
     /// Ends it as a power cut would.
@@ -142,6 +156,18 @@ impl Drop for Devpi {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+#[track_caller]
+fn succeeds(mut command: Command) {
+    let output = command.output().unwrap();
+    let said = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        output.status.success(),
+        "{command:?}\n{}{}",
+        said(&output.stdout),
+        said(&output.stderr)
+    );
 }
 
 fn program_of_server(name: &str) -> PathBuf {

@@ -1,7 +1,7 @@
 //! The program started as people start devpi-server: `devpi-init`, then `devpi-server`, one door.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use tempfile::TempDir;
@@ -18,11 +18,14 @@ const CHEAP: [&str; 6] = [
     "1",
 ];
 
+/// Its server directory, below a folder of its own.
+const SERVERDIR: &str = "server";
+
 /// A running server with root (no password) and no index; dropping it kills it.
 pub(crate) struct DevpiServer {
     child: Child,
     url: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl DevpiServer {
@@ -32,7 +35,7 @@ impl DevpiServer {
     /// When it does not start.
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let serverdir = folder.path().join("server");
+        let serverdir = folder.path().join(SERVERDIR);
         let mut init = command();
         init.args(["devpi-init", "--no-root-pypi", "--serverdir"])
             .arg(&serverdir)
@@ -48,16 +51,17 @@ impl DevpiServer {
         let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
         let url = lines.find_map(|line| line.strip_prefix("management ").map(str::to_owned));
         let url = url.expect("the server says where it listens");
-        Self {
-            child,
-            url,
-            _folder: folder,
-        }
+        Self { child, url, folder }
     }
 
     /// `http://127.0.0.1:PORT/`
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where it keeps everything.
+    pub(crate) fn serverdir(&self) -> PathBuf {
+        self.folder.path().join(SERVERDIR)
     }
 
     /// The port alone.

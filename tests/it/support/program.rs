@@ -168,6 +168,11 @@ impl Program {
     }
 
     /// `http://127.0.0.1:PORT/`
+    pub(crate) fn manage_url(&self) -> &str {
+        &self.doors[1]
+    }
+
+    /// `http://127.0.0.1:PORT/`
     pub(crate) fn metrics_url(&self) -> &str {
         &self.doors[2]
     }
@@ -303,8 +308,7 @@ impl Program {
         });
         let deadline = Instant::now() + START;
         let mut doors: [Option<String>; 3] = Default::default();
-        // Nobody here asks the management door.
-        while doors[0].is_none() || doors[2].is_none() {
+        while doors.iter().any(Option::is_none) {
             let left = deadline.saturating_duration_since(Instant::now());
             let line = lines.recv_timeout(left).unwrap_or_else(|reason| {
                 panic!("the program has not named its doors: {reason}; so far {doors:?}")

@@ -90,6 +90,21 @@ impl Web {
         self.attempt(Method::GET, url, headers).await.unwrap()
     }
 
+    /// A POST of JSON.
+    pub(crate) async fn post_json(&self, url: &str, json: &str) -> Got {
+        let request = self
+            .client
+            .post(url)
+            .header("content-type", "application/json")
+            .body(json.to_owned());
+        let response = request.send().await.unwrap();
+        Got {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: response.bytes().await.unwrap(),
+        }
+    }
+
     /// A HEAD with these headers.
     pub(crate) async fn head_with(&self, url: &str, headers: &[(&str, &str)]) -> Got {
         self.attempt(Method::HEAD, url, headers).await.unwrap()

@@ -1,0 +1,171 @@
+//! `import` and `export`: the parts they need, without doors.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use super::Environment;
+use super::House;
+use super::accounts;
+use super::accounts::AccountOptions;
+use super::audit_log;
+use super::find_upstream;
+use super::generation::Maker;
+use super::initialise::RECORDS;
+use super::lock::DataLock;
+use crate::config::Loaded;
+use crate::config::Overrides;
+use crate::config::PoliciesPath;
+use crate::config::load;
+use crate::db::Directory;
+use crate::gateway::Generations;
+use crate::gateway::account::Passwords;
+use crate::gateway::devpi::CheckIndexes;
+use crate::gateway::devpi::DeclaredIndex;
+use crate::gateway::moving::ExportReport;
+use crate::gateway::moving::Exporter;
+use crate::gateway::moving::ImportOptions;
+use crate::gateway::moving::ImportReport;
+use crate::gateway::moving::Importer;
+use crate::gateway::moving::OnProgress;
+use crate::model::Faults;
+use crate::telemetry::AuditEvent;
+use crate::telemetry::AuditKind;
+
+/// What `import` was asked for.
+#[derive(Debug)]
+pub struct ImportStart {
+    /// Where the configuration is.
+    pub policies: PoliciesPath,
+    /// What flags say.
+    pub overrides: Overrides,
+    /// How dear a password hash is.
+    pub accounts: AccountOptions,
+    /// Root's password, where neither the export nor the records have a root.
+    pub root_password: Option<String>,
+    /// The export.
+    pub folder: PathBuf,
+    /// What to do with it.
+    pub options: ImportOptions,
+}
+
+/// Imports an export into the data directory.
+///
+/// # Errors
+/// Faults in the configuration, a server that runs on the data directory, a disk that fails, or no
+/// export where one was named. What is wrong with the export itself stands in the report.
+pub fn import(
+    start: &ImportStart,
+    env: Environment,
+    on_progress: OnProgress<'_>,
+) -> anyhow::Result<ImportReport> {
+    let mut loaded = load(&start.policies, &start.overrides, &env)?;
+    let check_only = start.options.check_only;
+    let nowhere = tempfile::tempdir().context("make a temporary directory")?;
+    let data = loaded.config.data.clone();
+    let _lock = if check_only {
+        if !data.join(RECORDS).exists() {
+            nowhere.path().clone_into(&mut loaded.config.data);
+        }
+        None
+    } else {
+        Some(DataLock::to_change(&data)?)
+    };
+    let house = House::build(&loaded)?;
+    let now = house.clock.now();
+    let importer = Importer {
+        store: Arc::clone(&house.store),
+        records: Arc::clone(&house.records),
+        declared: DeclaredIndex::all(&house.shared.generation().policies),
+        check: Arc::new(WouldCompile {
+            maker: house.maker.clone(),
+            loaded,
+        }),
+        passwords: Passwords::new(start.accounts.cost, 1),
+        now,
+    };
+    let import = importer.import(&start.folder, &start.options, on_progress);
+    let report = house.work.block_on(import)?;
+    if check_only || !report.faults.is_empty() {
+        return Ok(report);
+    }
+    if let Some(password) = &start.root_password {
+        accounts::open(&house.work, &house.records, &start.accounts, password, now)?;
+    }
+    account_for(&house, &data, &start.folder, &report)?;
+    Ok(report)
+}
+
+/// Writes down for the audit that an export was taken in.
+fn account_for(
+    house: &House,
+    data: &Path,
+    folder: &Path,
+    report: &ImportReport,
+) -> anyhow::Result<()> {
+    let audit = audit_log(data, &house.metrics)?;
+    let mut event = AuditEvent::new(house.clock.now(), AuditKind::Import);
+    let detail = format!(
+        "{}: {} users, {} indexes, {} releases, {} files",
+        folder.display(),
+        report.users,
+        report.indexes,
+        report.releases,
+        report.files
+    );
+    event.detail = Some(detail.into());
+    audit.record(event);
+    audit.stop();
+    Ok(())
+}
+
+/// Exports everything that a data directory holds; a server may run on it.
+///
+/// # Errors
+/// Faults in the configuration, no data, a directory with something in it, a disk that fails.
+pub fn export(
+    policies: &PoliciesPath,
+    overrides: &Overrides,
+    env: Environment,
+    folder: &Path,
+    on_progress: OnProgress<'_>,
+) -> anyhow::Result<ExportReport> {
+    let mut loaded = load(policies, overrides, &env)?;
+    let data = loaded.config.data.clone();
+    if !data.join(RECORDS).exists() {
+        anyhow::bail!(
+            "{} holds no data: name its directory with --data",
+            data.display()
+        );
+    }
+    let unnamed = find_upstream(&mut loaded, env).err();
+    let house = House::build(&loaded)?;
+    let exporter = Exporter {
+        store: Arc::clone(&house.store),
+        records: Arc::clone(&house.records),
+        declared: DeclaredIndex::all(&house.shared.generation().policies),
+    };
+    let export = exporter.export(folder, on_progress);
+    let mut report = house.work.block_on(export)?;
+    if let Some(error) = unnamed {
+        let note = format!("a mirror is exported without its mirror_url: {error:#}");
+        report.notes.push(note);
+    }
+    Ok(report)
+}
+
+/// Compiles what would be after an import, so that the next start does not refuse it.
+#[derive(Debug)]
+struct WouldCompile {
+    maker: Maker,
+    loaded: Loaded,
+}
+
+impl CheckIndexes for WouldCompile {
+    fn check(&self, would_be: &Directory) -> Result<(), Faults> {
+        let stored = Generations::stored(would_be);
+        self.maker.clone().next(2, &self.loaded, &stored).map(drop)
+    }
+}

@@ -1,0 +1,104 @@
+//! All records at once: what moves out of one gateway and into another.
+//!
+//! Tokens for CI, deleted names and the log of changes stay behind: they belong to the place.
+
+use std::collections::BTreeSet;
+
+use super::{Directory, ProjectRecord, Serial};
+use crate::model::{IndexName, ProjectName};
+
+/// Users, indexes and everything that indexes hold, as of one instant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The users, and the indexes made through the API.
+    pub directory: Directory,
+    /// What indexes hold, those declared in YAML included, by name; none is empty.
+    pub contents: Vec<IndexContent>,
+}
+
+/// Everything that one index holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexContent {
+    /// The index.
+    pub index: IndexName,
+    /// Its projects, by name.
+    pub projects: Vec<ProjectContent>,
+}
+
+/// Everything that one index holds of one project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectContent {
+    /// Normalised.
+    pub name: ProjectName,
+    /// The rest.
+    pub record: ProjectRecord,
+}
+
+/// Records to be added to those that are there. Generations and revisions in it do not count.
+#[derive(Debug, Clone, Default)]
+pub struct Restoration {
+    /// What is to be there.
+    pub snapshot: Snapshot,
+    /// Users of the snapshot that take the place of those of the same name; of the others, those
+    /// who are there stay as they are.
+    pub replaced_users: BTreeSet<String>,
+    /// Find out what would come of it, and leave everything as it is.
+    pub is_rehearsal: bool,
+}
+
+/// What came of a restoration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Restored {
+    /// Everything is there now; all of it became visible at once.
+    Done(Restoral),
+    /// These files are there with other content: nothing was done.
+    Differs(Vec<DifferingFile>),
+}
+
+/// What a restoration added.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Restoral {
+    /// The last committed write.
+    pub serial: Serial,
+    /// Users that are new or were replaced.
+    pub users: u64,
+    /// Indexes that are new.
+    pub indexes: u64,
+    /// Releases that are new.
+    pub releases: u64,
+    /// Files that are new.
+    pub files: u64,
+    /// Files that were there already.
+    pub files_already: u64,
+    /// What is there, differs, and was left as it is.
+    pub kept: Vec<Kept>,
+}
+
+/// A record that a restoration left as it is, though the snapshot says something else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// A user's password or details.
+    User(String),
+    /// An index's configuration.
+    Index(IndexName),
+    /// Fields of a release's metadata.
+    Release {
+        /// The index that holds it.
+        index: IndexName,
+        /// Its project.
+        project: ProjectName,
+        /// Its version.
+        version: String,
+    },
+}
+
+/// A file that is there under the same name and with other content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DifferingFile {
+    /// The index that holds it.
+    pub index: IndexName,
+    /// Its project.
+    pub project: ProjectName,
+    /// Its name.
+    pub filename: String,
+}

@@ -1,0 +1,205 @@
+//! Adding records from elsewhere: one transaction, so that all of them become visible or none.
+
+use serde_json::{Map, Value};
+
+use super::indexes;
+use super::open::Sqlite;
+use super::publish;
+use super::read;
+use super::rows;
+use super::users;
+use super::writing::{About, Writing};
+use crate::db::{
+    Cause, ChangeKind, DbError, DifferingFile, IndexContent, IndexRecord, Kept, NewIndex,
+    ProjectContent, ReleaseRecord, Restoral, Restoration, Restored, Serial, User, change,
+};
+use crate::model::IndexName;
+
+/// A restoration under way.
+struct Restoring<'a> {
+    writing: Writing,
+    restoration: &'a Restoration,
+    restoral: Restoral,
+    differing: Vec<DifferingFile>,
+    /// Whether there is news that no count shows: a project, or fields of a release.
+    has_more: bool,
+}
+
+pub(super) async fn restore(
+    db: &Sqlite,
+    cause: &Cause,
+    restoration: &Restoration,
+) -> Result<Restored, DbError> {
+    let mut writing = db.write("restore records").await?;
+    let before = read::serial(writing.on()).await?;
+    let about = About {
+        kind: ChangeKind::Restored,
+        index: None,
+        project: None,
+        detail: None,
+    };
+    let serial = writing.note(cause, about).await?;
+    let mut restoring = Restoring {
+        writing,
+        restoration,
+        restoral: Restoral::default(),
+        differing: Vec::new(),
+        has_more: false,
+    };
+    for user in &restoration.snapshot.directory.users {
+        restoring.user(user, serial).await?;
+    }
+    for index in &restoration.snapshot.directory.indexes {
+        restoring.index(index, serial).await?;
+    }
+    for content in &restoration.snapshot.contents {
+        restoring.content(content).await?;
+    }
+    restoring.end(before, serial).await
+}
+
+impl Restoring<'_> {
+    async fn user(&mut self, user: &User, serial: Serial) -> Result<(), DbError> {
+        let there = users::find(&mut self.writing, &user.name).await?;
+        let mut user = user.clone();
+        user.generation = serial.0;
+        let Some(there) = there else {
+            users::insert(&mut self.writing, &user).await?;
+            self.restoral.users += 1;
+            return Ok(());
+        };
+        let is_same =
+            (&there.password_hash, &there.details) == (&user.password_hash, &user.details);
+        if is_same {
+            return Ok(());
+        }
+        if self.restoration.replaced_users.contains(&user.name) {
+            users::store(&mut self.writing, &user).await?;
+            self.restoral.users += 1;
+        } else {
+            self.restoral.kept.push(Kept::User(user.name));
+        }
+        Ok(())
+    }
+
+    async fn index(&mut self, index: &IndexRecord, serial: Serial) -> Result<(), DbError> {
+        let failed = self.writing.failed();
+        let row = sqlx::query("SELECT * FROM indexes WHERE name = $1")
+            .bind(index.name.as_str())
+            .fetch_optional(self.writing.on())
+            .await
+            .map_err(failed)?;
+        if let Some(row) = row {
+            if rows::index(&row)?.config != index.config {
+                self.restoral.kept.push(Kept::Index(index.name.clone()));
+            }
+            return Ok(());
+        }
+        let new = NewIndex {
+            name: index.name.clone(),
+            config: index.config.clone(),
+            volatile: index.volatile,
+        };
+        indexes::insert(&mut self.writing, &new, serial, index.created).await?;
+        self.restoral.indexes += 1;
+        Ok(())
+    }
+
+    async fn content(&mut self, content: &IndexContent) -> Result<(), DbError> {
+        for project in &content.projects {
+            self.project(&content.index, project).await?;
+        }
+        Ok(())
+    }
+
+    async fn project(
+        &mut self,
+        index: &IndexName,
+        project: &ProjectContent,
+    ) -> Result<(), DbError> {
+        let place = (index, &project.name);
+        self.has_more |=
+            publish::store_project(&mut self.writing, place, &project.record.spelling).await?;
+        for release in &project.record.releases {
+            self.release(index, project, release).await?;
+        }
+        for file in &project.record.files {
+            let facts = &file.facts;
+            let there =
+                read::file(self.writing.on(), index, &project.name, &facts.filename).await?;
+            match there {
+                None => {
+                    let place = (index, &project.name, file.version.as_str());
+                    publish::store_file(&mut self.writing, place, facts).await?;
+                    self.restoral.files += 1;
+                }
+                Some(there) if there.facts.sha256 == facts.sha256 => {
+                    self.restoral.files_already += 1;
+                }
+                Some(_) => self.differing.push(DifferingFile {
+                    index: index.clone(),
+                    project: project.name.clone(),
+                    filename: facts.filename.clone(),
+                }),
+            }
+        }
+        Ok(())
+    }
+
+    /// A new release is added; of one that is there, fields that it has stay and others are added.
+    async fn release(
+        &mut self,
+        index: &IndexName,
+        project: &ProjectContent,
+        release: &ReleaseRecord,
+    ) -> Result<(), DbError> {
+        let place = (index, &project.name, release.version.as_str());
+        let known = publish::find_release(&mut self.writing, place).await?;
+        let (metadata, created) = match known {
+            None => {
+                self.restoral.releases += 1;
+                (release.metadata.clone(), release.created)
+            }
+            Some(known) => {
+                let mut metadata = release.metadata.clone();
+                change::overlay(&mut metadata, &known.metadata);
+                if !agree(&known.metadata, &release.metadata) {
+                    self.restoral.kept.push(Kept::Release {
+                        index: index.clone(),
+                        project: project.name.clone(),
+                        version: release.version.clone(),
+                    });
+                }
+                if metadata == known.metadata {
+                    return Ok(());
+                }
+                self.has_more = true;
+                (metadata, known.created)
+            }
+        };
+        publish::store_metadata(&mut self.writing, place, metadata, created).await
+    }
+
+    /// Commits what is new; nothing when something is in the way, or only to see.
+    async fn end(self, before: Serial, serial: Serial) -> Result<Restored, DbError> {
+        if !self.differing.is_empty() {
+            return Ok(Restored::Differs(self.differing));
+        }
+        let mut restoral = self.restoral;
+        let news = restoral.users + restoral.indexes + restoral.releases + restoral.files;
+        let is_new = news > 0 || self.has_more;
+        restoral.serial = before;
+        if is_new && !self.restoration.is_rehearsal {
+            self.writing.commit().await?;
+            restoral.serial = serial;
+        }
+        Ok(Restored::Done(restoral))
+    }
+}
+
+/// Whether no field has two values.
+fn agree(known: &Map<String, Value>, coming: &Map<String, Value>) -> bool {
+    coming
+        .iter()
+        .all(|(key, value)| known.get(key).is_none_or(|known| known == value))
+}

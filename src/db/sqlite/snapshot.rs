@@ -1,0 +1,93 @@
+//! Reading everything in one transaction, table by table, and putting it together.
+
+use std::collections::BTreeMap;
+
+use sqlx::Row;
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
+
+use super::open::Sqlite;
+use super::read;
+use super::rows;
+use crate::db::{DbError, IndexContent, ProjectContent, ProjectRecord, Snapshot};
+use crate::model::{IndexName, ProjectName};
+
+const DOING: &str = "read all records";
+
+/// Projects by index and name, with what was found of them so far.
+type Found = BTreeMap<(IndexName, ProjectName), ProjectRecord>;
+
+pub(super) async fn snapshot(db: &Sqlite) -> Result<Snapshot, DbError> {
+    let mut reading = db.readers.begin().await.map_err(rows::failed(DOING))?;
+    let directory = read::directory_on(&mut reading).await?;
+    let mut found = Found::new();
+    for row in all(&mut reading, "SELECT * FROM projects").await? {
+        let spelling = row.try_get("spelling").map_err(rows::failed(DOING))?;
+        let record = ProjectRecord {
+            spelling,
+            releases: Vec::new(),
+            files: Vec::new(),
+        };
+        found.insert(place(&row, "name")?, record);
+    }
+    for row in all(&mut reading, "SELECT * FROM releases ORDER BY version").await? {
+        let release = rows::release(&row)?;
+        of(&mut found, place(&row, "project")?)?
+            .releases
+            .push(release);
+    }
+    let files = "SELECT * FROM files ORDER BY uploaded_at, filename";
+    for row in all(&mut reading, files).await? {
+        let file = rows::file(&row)?;
+        of(&mut found, (file.index.clone(), file.project.clone()))?
+            .files
+            .push(file);
+    }
+    Ok(Snapshot {
+        directory,
+        contents: by_index(found),
+    })
+}
+
+async fn all(
+    reading: &mut SqliteConnection,
+    statement: &'static str,
+) -> Result<Vec<SqliteRow>, DbError> {
+    let rows = sqlx::query(statement).fetch_all(reading).await;
+    rows.map_err(rows::failed(DOING))
+}
+
+/// The index and the project that a row is of.
+fn place(row: &SqliteRow, project: &str) -> Result<(IndexName, ProjectName), DbError> {
+    let text =
+        |column| -> Result<String, DbError> { row.try_get(column).map_err(rows::failed(DOING)) };
+    let corrupt = |what: String| DbError::Corrupt { doing: DOING, what };
+    let index = IndexName::parse(&text("index_name")?).map_err(|error| corrupt(error.to_string()));
+    let project = ProjectName::parse(&text(project)?).map_err(|error| corrupt(error.to_string()));
+    Ok((index?, project?))
+}
+
+fn of(found: &mut Found, place: (IndexName, ProjectName)) -> Result<&mut ProjectRecord, DbError> {
+    let what = format!(
+        "something of {} in {} and no such project",
+        place.1, place.0
+    );
+    found
+        .get_mut(&place)
+        .ok_or(DbError::Corrupt { doing: DOING, what })
+}
+
+fn by_index(found: Found) -> Vec<IndexContent> {
+    let mut contents: Vec<IndexContent> = Vec::new();
+    for ((index, name), record) in found {
+        let project = ProjectContent { name, record };
+        match contents.last_mut() {
+            Some(last) if last.index == index => last.projects.push(project),
+            Some(_) | None => contents.push(IndexContent {
+                index,
+                projects: vec![project],
+            }),
+        }
+    }
+    contents
+}

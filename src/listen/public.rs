@@ -71,7 +71,10 @@ impl PublicApp {
         let (path, query) = (request.uri.path(), request.uri.query());
         let is_head = request.method == Method::HEAD;
         if !is_head && request.method != Method::GET {
-            return refusal::read_only(&request.headers);
+            let is_tls = arrival(session).is_tls;
+            let search = refusal::search(&request.headers, is_tls)
+                .filter(|_| request.method == Method::POST);
+            return search.unwrap_or_else(|| refusal::read_only(&request.headers));
         }
         if request.raw_path().len() > self.limits.uri {
             let most = self.limits.uri;

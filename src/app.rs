@@ -167,7 +167,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let access = AccessLog::start(log, std::io::stderr(), house.metrics.access_dropped());
     let access = Arc::new(access.context("start the access log")?);
     let audit = audit_log(&config.data, &house.metrics)?;
-    let rules = accounts::rules(&start.accounts, &config.listen.manage);
+    let rules = accounts::rules(&start.accounts, &config);
     let House {
         work,
         clock,

@@ -25,10 +25,10 @@ pub(super) enum Command {
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
     /// Make a data directory, as devpi-init does.
-    #[command(hide = true, version = DEVPI_VERSION)]
+    #[command(hide = true, version = DEVPI_VERSION, args_override_self = true)]
     DevpiInit(InitOptions),
     /// Serve everything through one door, as devpi-server does.
-    #[command(hide = true, version = DEVPI_VERSION)]
+    #[command(hide = true, version = DEVPI_VERSION, args_override_self = true)]
     DevpiServer(ServerOptions),
 }
 

@@ -11,9 +11,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
+use url::Url;
 
+use super::devpi_others::Others;
 use super::say;
-use super::say_error;
 use super::serve::environment;
 use crate::app;
 use crate::app::AccountOptions;
@@ -39,6 +40,8 @@ pub(super) struct InitOptions {
     /// The password of the user root (default: empty).
     #[arg(long, value_name = "PASSWORD")]
     root_passwd: Option<String>,
+    #[command(flatten)]
+    others: Others,
 }
 
 #[derive(Debug, Args)]
@@ -51,6 +54,15 @@ pub(super) struct ServerOptions {
     /// The port to listen on.
     #[arg(long, default_value_t = 3141, env = "DEVPISERVER_PORT")]
     port: u16,
+    /// HOST:PORT to listen on, instead of --host and --port.
+    #[arg(long, value_name = "HOST:PORT", env = "DEVPISERVER_LISTEN")]
+    listen: Vec<String>,
+    /// A Unix socket to listen on, instead of an address.
+    #[arg(long, value_name = "PATH", env = "DEVPISERVER_UNIX_SOCKET")]
+    unix_socket: Option<PathBuf>,
+    /// The URL under which clients see this server, where no proxy says it with X-outside-url.
+    #[arg(long, value_name = "URL", env = "DEVPISERVER_OUTSIDE_URL")]
+    outside_url: Option<Url>,
     /// The only ones who may make and change users and indexes: names with commas between them.
     #[arg(long, value_name = "NAMES", env = "DEVPISERVER_RESTRICT_MODIFY")]
     restrict_modify: Option<String>,
@@ -61,7 +73,7 @@ pub(super) struct ServerOptions {
     #[arg(long, value_name = "PATH")]
     policies: Option<PathBuf>,
     #[command(flatten)]
-    unneeded: Unneeded,
+    others: Others,
 }
 
 /// What both programs take.
@@ -79,29 +91,6 @@ struct Place {
     /// Passes of a password hash.
     #[arg(long, value_name = "N", hide = true)]
     argon2_time_cost: Option<u32>,
-}
-
-/// Options that people pass and that decide nothing here: taken, and said so.
-#[derive(Debug, Args)]
-struct Unneeded {
-    /// Taken, and not needed: there are as many threads as processors.
-    #[arg(long, hide = true)]
-    threads: Option<u32>,
-    /// Taken, and not needed: the log is always written.
-    #[arg(long, hide = true)]
-    debug: bool,
-    /// Taken, and not needed: the secret is kept in the records.
-    #[arg(long, hide = true)]
-    secretfile: Option<PathBuf>,
-    /// Taken, and not needed: limits.upstream_total_timeout says it in a file of policies.
-    #[arg(long, hide = true)]
-    request_timeout: Option<u32>,
-    /// Taken, and not needed: every mirror has its own mirror_cache_expiry.
-    #[arg(long, hide = true)]
-    mirror_cache_expiry: Option<u32>,
-    /// Taken, and not needed: sidecars are always served.
-    #[arg(long, hide = true)]
-    enable_core_metadata: bool,
 }
 
 impl Place {
@@ -125,6 +114,7 @@ impl Place {
 
 /// `devpi-init`
 pub(super) fn init(options: &InitOptions) -> anyhow::Result<ExitCode> {
+    options.others.check()?;
     let folder = options.place.folder()?;
     let accounts = AccountOptions {
         cost: options.place.cost(),
@@ -143,9 +133,8 @@ pub(super) fn init(options: &InitOptions) -> anyhow::Result<ExitCode> {
 
 /// `devpi-server`
 pub(super) fn serve(options: ServerOptions) -> anyhow::Result<ExitCode> {
-    for option in options.unneeded.given() {
-        say_error(&format!("{option} is taken and decides nothing here"));
-    }
+    options.others.check()?;
+    let listen = options.address()?;
     let names = options.restrict_modify.as_deref();
     let accounts = AccountOptions {
         restrict_modify: names.map(HouseRules::parse_restrict_modify),
@@ -165,10 +154,11 @@ pub(super) fn serve(options: ServerOptions) -> anyhow::Result<ExitCode> {
         overrides: Overrides {
             data: Some(data),
             public: off(),
-            manage: Some(address(&options.host, options.port)?),
+            manage: Some(listen),
             metrics: off(),
             offline: options.offline_mode,
             manage_plain: true,
+            outside_url: options.outside_url,
             bare: true,
         },
         accounts,
@@ -179,21 +169,24 @@ pub(super) fn serve(options: ServerOptions) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-impl Unneeded {
-    fn given(&self) -> Vec<&'static str> {
-        let pairs = [
-            ("--threads", self.threads.is_some()),
-            ("--debug", self.debug),
-            ("--secretfile", self.secretfile.is_some()),
-            ("--request-timeout", self.request_timeout.is_some()),
-            ("--mirror-cache-expiry", self.mirror_cache_expiry.is_some()),
-            ("--enable-core-metadata", self.enable_core_metadata),
-        ];
-        pairs
-            .into_iter()
-            .filter(|(_, is_given)| *is_given)
-            .map(|(name, _)| name)
-            .collect()
+impl ServerOptions {
+    /// Where to listen, as a door's address.
+    fn address(&self) -> anyhow::Result<String> {
+        if let Some(path) = &self.unix_socket {
+            return Ok(format!("unix:{}", path.display()));
+        }
+        match self.listen.as_slice() {
+            [] => address(&self.host, self.port),
+            [one] => {
+                let parts = one.rsplit_once(':').and_then(|(host, port)| {
+                    Some((host.trim_matches(['[', ']']), port.parse().ok()?))
+                });
+                let (host, port) =
+                    parts.with_context(|| format!("--listen {one} is not HOST:PORT"))?;
+                address(if host == "*" { "0.0.0.0" } else { host }, port)
+            }
+            _ => anyhow::bail!("--listen is given more than once; one door listens on one address"),
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 mod arguments;
 mod check;
 mod devpi;
+mod devpi_configfile;
+mod devpi_others;
 mod explain;
 mod serve;
 
@@ -20,7 +22,13 @@ use arguments::{Arguments, Command};
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse_from(spelled(std::env::args_os()));
+    let arguments = match devpi_configfile::put_in(spelled(std::env::args_os())) {
+        Ok(arguments) => Arguments::parse_from(arguments),
+        Err(error) => {
+            say_error(&format!("{error:#}"));
+            return ExitCode::from(2);
+        }
+    };
     let outcome = match arguments.command {
         Command::Serve(options) => serve::run(options),
         Command::Check(options) => check::run(&options),

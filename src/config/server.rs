@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::doors::{self, Door, DoorSources, LISTEN};
 use super::limits::{LIMITS, Limits};
+use super::manage::{MANAGE, ManageSources};
 use crate::model::Fault;
 use crate::model::Location;
 use crate::policy::Placed;
@@ -23,6 +24,7 @@ pub(super) const SERVER: &[Key] = &[
     key("limits", Shape::Table(&[LIMITS]), "", "what clients and upstreams may ask of the server"),
     key("log", Shape::Table(&[LOG]), "", "the log on stderr"),
     key("offline", one::<bool>(), "false", "serve only what is here, and ask no upstream"),
+    key("manage", Shape::Table(&[MANAGE]), "", "who may manage what, read at the start"),
     key("devpi", Shape::Table(&[DEVPI]), "", "existing devpi-servers to stand in front of"),
 ];
 
@@ -96,6 +98,7 @@ pub(super) struct Server {
     pub(super) limits: Limits,
     pub(super) log_format: Option<Placed<LogFormat>>,
     pub(super) offline: Option<Placed<bool>>,
+    pub(super) manage: ManageSources,
     pub(super) devpi: Option<Location>,
     pub(super) devpi_servers: Option<Placed<Vec<HttpUrl>>>,
     pub(super) undeclared: Option<Placed<Undeclared>>,
@@ -154,6 +157,10 @@ impl Server {
             let fields = notes.fields(node, &[LOG]);
             take(&mut self.log_format, "log", "format", &fields, notes);
         }
+        if let Some(node) = fields.node("manage") {
+            let fields = notes.fields(node, &[MANAGE]);
+            self.manage.add(&fields, notes);
+        }
         if let Some(node) = fields.node("devpi") {
             let fields = notes.fields(node, &[DEVPI]);
             self.devpi.get_or_insert(node.location.clone());
@@ -178,7 +185,8 @@ fn read_servers(fields: &Fields<'_>, notes: &mut Notes) -> Option<Placed<Vec<Htt
     Some(Placed { value, location })
 }
 
-fn take<T: Word>(
+/// Reads one key of a section into its slot.
+pub(super) fn take<T: Word>(
     slot: &mut Option<Placed<T>>,
     section: &str,
     name: &str,

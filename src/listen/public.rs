@@ -237,6 +237,7 @@ fn arrival(session: &Session) -> Arrival<'_> {
             .uri
             .authority()
             .map(http::uri::Authority::as_str),
+        outside: None,
     }
 }
 

@@ -8,6 +8,7 @@
 mod crash;
 mod deploy;
 mod deployments;
+mod devpi_options;
 mod devpi_suite;
 mod doors;
 mod explain;

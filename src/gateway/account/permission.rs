@@ -3,6 +3,8 @@
 //! A CI token can only narrow: what anonymous may do it may do too, everything else has to be allowed
 //! to its user *and* be what the token is for.
 
+use url::Url;
+
 use super::principal::{Principal, ROOT, Scope};
 use crate::db::TokenOperation;
 use crate::model::IndexName;
@@ -72,6 +74,8 @@ pub struct HouseRules {
     pub restrict_modify: Option<Vec<String>>,
     /// Who may make users otherwise.
     pub user_creation: UserCreation,
+    /// Where files may be pushed to beside this gateway: these URLs and what lies below them.
+    pub push_to: Vec<Url>,
 }
 
 impl HouseRules {
@@ -237,8 +241,8 @@ mod tests {
             (UserCreation::Everyone, "arousR"),
         ] {
             let rules = HouseRules {
-                restrict_modify: None,
                 user_creation,
+                ..HouseRules::default()
             };
             assert_eq!(who_may(Operation::CreateUser, &rules), may);
         }

@@ -12,6 +12,7 @@ mod generation;
 mod initialise;
 mod notify;
 mod reload;
+mod tokens;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -60,6 +61,7 @@ use files::Files;
 pub use initialise::initialise;
 use notify::Notify;
 use reload::Reloader;
+pub use tokens::TokenDrawer;
 
 /// Threads for work that outlives its request: fetches, fills, renderings. They mostly wait.
 const WORK_THREADS: usize = 2;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::devpi::{DEVPI_VERSION, InitOptions, ServerOptions};
+use super::token::TokenCommand;
 
 /// A caching policy gateway between Python installers and PyPI.
 #[derive(Debug, Parser)]
@@ -22,6 +23,9 @@ pub(super) enum Command {
     Check(CheckOptions),
     /// Say for one file or requirement what each layer and rule makes of it.
     Explain(ExplainOptions),
+    /// Make, list and withdraw tokens for pipelines, which stand in for a password.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
     /// Make a data directory, as devpi-init does.

@@ -9,6 +9,7 @@ mod devpi_configfile;
 mod devpi_others;
 mod explain;
 mod serve;
+mod token;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -33,6 +34,7 @@ pub fn main() -> ExitCode {
         Command::Serve(options) => serve::run(options),
         Command::Check(options) => check::run(&options),
         Command::Explain(options) => explain::run(&options),
+        Command::Token(command) => token::run(&command),
         Command::Schema => schema(),
         Command::DevpiInit(options) => devpi::init(&options),
         Command::DevpiServer(options) => devpi::serve(options),

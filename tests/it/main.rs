@@ -22,4 +22,5 @@ mod reload;
 mod shipped;
 mod support;
 mod tidy;
+mod tokens;
 mod upstream;

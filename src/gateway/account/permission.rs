@@ -161,7 +161,7 @@ fn covers(scope: &Scope, operation: Operation<'_>) -> bool {
         | Operation::DeleteIndex(_)
         | Operation::PushOutside(_) => return false,
     };
-    scope.operations.contains(&needed) && scope.index.as_ref().is_none_or(|only| only == index)
+    scope.operations.contains(&needed) && scope.reaches(index)
 }
 
 #[cfg(test)]
@@ -293,7 +293,7 @@ mod tests {
         };
         let token = |user: &str, operations: &[TokenOperation]| {
             let scope = Scope {
-                index: Some(index.clone()),
+                indexes: vec![index.to_string(), "ow?er/d*".into()],
                 operations: operations.to_vec(),
             };
             Principal::Known(Identity {

@@ -25,7 +25,7 @@ mod web;
 mod wheel;
 
 pub(crate) use ask::get;
-pub(crate) use client::{Client, poetry_project};
+pub(crate) use client::{Client, Run, poetry_project};
 pub(crate) use content::Content;
 pub(crate) use debian::debian;
 pub(crate) use devpi::Devpi;

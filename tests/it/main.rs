@@ -5,6 +5,7 @@
     reason = "a test that panics has failed, and says where"
 )]
 
+mod better;
 mod crash;
 mod deploy;
 mod deployments;
@@ -16,6 +17,7 @@ mod files;
 mod front;
 mod installers;
 mod law;
+mod management;
 mod pages;
 mod refusals;
 mod reload;

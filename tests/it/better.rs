@@ -166,6 +166,33 @@ async fn upload(door: &Door, index: &str, text: &str, more: &[(&str, &str)]) -> 
         .await
 }
 
+/// What anybody may look at of the mirror, as objects and as pages.
+async fn everything_shown(program: &Program, root: &Door) -> Vec<Got> {
+    let mut answers = Vec::new();
+    for path in [
+        "/",
+        "/root",
+        "/root/mirror",
+        "/root/mirror?no_projects=",
+        "/root/mirror/+api",
+        "/root/mirror/six",
+        "/root/mirror/six/1.0",
+        "/root/mirror/+simple/six/",
+        "/root/mirror/nothing",
+        "/+status",
+    ] {
+        answers.push(root.ask("GET", path, Value::Null).await);
+    }
+    for door in [program.public_url(), program.manage_url()] {
+        let page = Web::new();
+        for path in ["", "root", "root/mirror", "root/mirror/six"] {
+            let headers = [("accept", "text/html")];
+            answers.push(page.get_with(&format!("{door}{path}"), &headers).await);
+        }
+    }
+    answers
+}
+
 #[tokio::test]
 async fn a_mirrors_password_is_in_no_answer_and_no_log() {
     let index = Setup::default()
@@ -186,20 +213,7 @@ async fn a_mirrors_password_is_in_no_answer_and_no_log() {
         .await;
     assert_eq!(made.status, 200, "{}", made.text());
     let mut answers = vec![made];
-    for path in [
-        "/",
-        "/root",
-        "/root/mirror",
-        "/root/mirror?no_projects=",
-        "/root/mirror/+api",
-        "/root/mirror/six",
-        "/root/mirror/six/1.0",
-        "/root/mirror/+simple/six/",
-        "/root/mirror/nothing",
-        "/+status",
-    ] {
-        answers.push(root.ask("GET", path, Value::Null).await);
-    }
+    answers.extend(everything_shown(&program, &root).await);
     let shown = root
         .ask("GET", "/root/mirror?no_projects=", Value::Null)
         .await
@@ -224,13 +238,6 @@ async fn a_mirrors_password_is_in_no_answer_and_no_log() {
             root.ask("GET", "/root/mirror/+simple/six/", Value::Null)
                 .await,
         );
-    }
-    for door in [program.public_url(), program.manage_url()] {
-        let page = Web::new();
-        for path in ["", "root", "root/mirror", "root/mirror/six"] {
-            let headers = [("accept", "text/html")];
-            answers.push(page.get_with(&format!("{door}{path}"), &headers).await);
-        }
     }
     index.misbehave("/simple/", Fault::new().status(500));
     answers.push(

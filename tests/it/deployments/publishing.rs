@@ -18,6 +18,9 @@ version = "1.0"
 description = "A tool."
 "#;
 
+/// The index, the client, and how it publishes to a repository.
+type Publishing = (&'static str, &'static str, fn(&str));
+
 pub(super) fn rows(table: &Table) {
     let server = DevpiServer::start();
     let url = localhost(server.url());
@@ -25,7 +28,7 @@ pub(super) fn rows(table: &Table) {
     devpi.run(&["use", &url]).succeeds();
     devpi.run(&["user", "-c", "me", "password=pw"]).succeeds();
     devpi.run(&["login", "me", "--password", "pw"]).succeeds();
-    let tools: [(&str, &str, fn(&str)); 6] = [
+    let tools: [Publishing; 6] = [
         ("twine", "twine upload", by_twine),
         ("uv", "uv publish", by_uv),
         ("flit", "flit publish", by_flit),

@@ -13,6 +13,7 @@ mod initialise;
 mod notify;
 mod reload;
 mod tokens;
+mod warm;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -62,6 +63,7 @@ pub use initialise::initialise;
 use notify::Notify;
 use reload::Reloader;
 pub use tokens::TokenDrawer;
+pub use warm::{Progress, Warmed, warm};
 
 /// Threads for work that outlives its request: fetches, fills, renderings. They mostly wait.
 const WORK_THREADS: usize = 2;

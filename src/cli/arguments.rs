@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::devpi::{DEVPI_VERSION, InitOptions, ServerOptions};
 use super::token::TokenCommand;
+use super::warm::WarmOptions;
 
 /// A caching policy gateway between Python installers and PyPI.
 #[derive(Debug, Parser)]
@@ -26,6 +27,8 @@ pub(super) enum Command {
     /// Make, list and withdraw tokens for pipelines, which stand in for a password.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Have the running server fetch what lock files pin: exit 1 when something cannot be had.
+    Warm(WarmOptions),
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
     /// Make a data directory, as devpi-init does.

@@ -4,8 +4,10 @@
 //! One door speaks everything, as there. `--serverdir` is the data directory; indexes live in the
 //! records, and no file of policies is looked for unless one is named.
 
+use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::net::ToSocketAddrs as _;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -110,6 +112,24 @@ impl Place {
             lanes: self.argon2_parallelism.unwrap_or(usual.lanes),
         }
     }
+}
+
+/// Started under the name of a program it replaces, that name is the command.
+pub(super) fn spelled(mut arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let program = arguments.next().unwrap_or_default();
+    let name = Path::new(&program)
+        .file_name()
+        .unwrap_or_default()
+        .to_owned();
+    let command = ["devpi-init", "devpi-server"]
+        .iter()
+        .find(|one| name == **one);
+    let command = command.map(OsString::from);
+    [program]
+        .into_iter()
+        .chain(command)
+        .chain(arguments)
+        .collect()
 }
 
 /// `devpi-init`

@@ -10,10 +10,9 @@ mod devpi_others;
 mod explain;
 mod serve;
 mod token;
+mod warm;
 
-use std::ffi::OsString;
 use std::io::Write as _;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -23,7 +22,7 @@ use arguments::{Arguments, Command};
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = match devpi_configfile::put_in(spelled(std::env::args_os())) {
+    let arguments = match devpi_configfile::put_in(devpi::spelled(std::env::args_os())) {
         Ok(arguments) => Arguments::parse_from(arguments),
         Err(error) => {
             say_error(&format!("{error:#}"));
@@ -35,6 +34,7 @@ pub fn main() -> ExitCode {
         Command::Check(options) => check::run(&options),
         Command::Explain(options) => explain::run(&options),
         Command::Token(command) => token::run(&command),
+        Command::Warm(options) => warm::run(&options),
         Command::Schema => schema(),
         Command::DevpiInit(options) => devpi::init(&options),
         Command::DevpiServer(options) => devpi::serve(options),
@@ -43,24 +43,6 @@ pub fn main() -> ExitCode {
         say_error(&format!("{error:#}"));
         ExitCode::from(2)
     })
-}
-
-/// Started under the name of a program it replaces, that name is the command.
-fn spelled(mut arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let program = arguments.next().unwrap_or_default();
-    let name = Path::new(&program)
-        .file_name()
-        .unwrap_or_default()
-        .to_owned();
-    let command = ["devpi-init", "devpi-server"]
-        .iter()
-        .find(|one| name == **one);
-    let command = command.map(OsString::from);
-    [program]
-        .into_iter()
-        .chain(command)
-        .chain(arguments)
-        .collect()
 }
 
 fn schema() -> anyhow::Result<ExitCode> {

@@ -42,6 +42,7 @@ fn upstream() -> FakeIndex {
     Setup::default()
         .project(Project::new("simplejson").wheel("3.20.1"))
         .project(Project::new("lxml").wheel("6.0"))
+        .project(Project::new("flask").wheel("3.1"))
         .start()
 }
 

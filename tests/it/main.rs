@@ -26,3 +26,4 @@ mod support;
 mod tidy;
 mod tokens;
 mod upstream;
+mod warm;

@@ -2,7 +2,9 @@
 
 use super::table::Table;
 use super::{localhost, release, typed, upstream, with_release};
-use crate::support::{Client, Devpi, DevpiServer, FakeIndex, Program, Project, Setup, Tool, Wheel};
+use crate::support::{
+    Client, Devpi, DevpiServer, FakeIndex, Program, Project, Setup, Tool, Wheel, command,
+};
 
 const IN_YAML: &str = include_str!("../../../policies/teams.yaml");
 
@@ -44,10 +46,21 @@ pub(super) fn rows(table: &Table) {
         installs(&format!("{url}/team/both"), &["acme-tool", "simplejson"]);
     });
     table.row("D4.6", "pip (devpi-server)", || another_devpi(&devpi, &url));
-    table.row("D4.5", "pip (offline)", || {
-        installs(&format!("{url}/team/dev"), &["simplejson"]);
+    table.row("D4.5", "warm, pip (offline)", || {
+        devpi.write("requirements.txt", "flask==3.1\n");
+        let mut warm = command();
+        warm.args([
+            "warm",
+            "requirements.txt",
+            "--index",
+            "team/dev",
+            "--url",
+            &url,
+        ]);
+        let warmed = warm.current_dir(devpi.folder()).output().unwrap();
+        assert!(warmed.status.success(), "{warmed:?}");
         server.restart(&launch.clone().server(&["--offline-mode"]));
-        installs(&format!("{url}/team/dev"), &["acme-tool", "simplejson"]);
+        installs(&format!("{url}/team/dev"), &["acme-tool", "flask==3.1"]);
     });
 }
 

@@ -15,6 +15,8 @@ mod lock;
 mod moving;
 mod notify;
 mod reload;
+mod tokens;
+mod warm;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -65,6 +67,8 @@ use lock::DataLock;
 pub use moving::{ImportStart, export, import};
 use notify::Notify;
 use reload::Reloader;
+pub use tokens::TokenDrawer;
+pub use warm::{Progress, Warmed, warm};
 
 /// Threads for work that outlives its request: fetches, fills, renderings. They mostly wait.
 const WORK_THREADS: usize = 2;
@@ -174,7 +178,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let access = AccessLog::start(log, std::io::stderr(), house.metrics.access_dropped());
     let access = Arc::new(access.context("start the access log")?);
     let audit = audit_log(&config.data, &house.metrics)?;
-    let rules = accounts::rules(&start.accounts, &config.listen.manage);
+    let rules = accounts::rules(&start.accounts, &config);
     let House {
         work,
         clock,

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
+use crate::config::Config;
+use crate::config::CreateUsers;
 use crate::config::Listen;
 use crate::db::Db;
 use crate::gateway::account::Accounts;
@@ -47,19 +49,80 @@ pub(super) fn open(
     Ok(accounts)
 }
 
-/// Who may make users and indexes. A door that only this machine reaches lets everybody make a user,
-/// as devpi does; one that others reach leaves that to root.
-pub(super) fn rules(options: &AccountOptions, manage: &Listen) -> HouseRules {
-    let is_local = match manage {
+/// Who may make users and indexes. Unless the operator said otherwise, a door that only this machine
+/// reaches lets everybody make a user, as devpi does; one that others reach leaves that to root.
+pub(super) fn rules(options: &AccountOptions, config: &Config) -> HouseRules {
+    let is_local = match &config.listen.manage {
         Listen::Off | Listen::Unix { .. } => true,
         Listen::Tcp { address, .. } => address.ip().to_canonical().is_loopback(),
     };
+    let said = &config.manage;
+    let restrict_modify = options
+        .restrict_modify
+        .as_ref()
+        .or(said.restrict_modify.as_ref());
     HouseRules {
-        restrict_modify: options.restrict_modify.clone(),
-        user_creation: if is_local {
-            UserCreation::Everyone
-        } else {
-            UserCreation::Root
+        restrict_modify: restrict_modify.cloned(),
+        user_creation: match said.create_users {
+            CreateUsers::Auto if is_local => UserCreation::Everyone,
+            CreateUsers::Everyone => UserCreation::Everyone,
+            CreateUsers::Users => UserCreation::EveryUser,
+            CreateUsers::Auto | CreateUsers::Root => UserCreation::Root,
         },
+        push_to: said.push_to.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::config::Overrides;
+    use crate::config::PoliciesPath;
+    use crate::config::load;
+
+    /// What holds with this door and this file.
+    fn ruled(manage: &str, file: &str, options: &AccountOptions) -> HouseRules {
+        let folder = tempfile::tempdir().unwrap();
+        let path: PathBuf = folder.path().join("c.yaml");
+        std::fs::write(&path, file).unwrap();
+        let overrides = Overrides {
+            manage: Some(manage.to_owned()),
+            manage_plain: true,
+            ..Overrides::default()
+        };
+        let loaded = load(&PoliciesPath::Named(path), &overrides, &|_| None).unwrap();
+        rules(options, &loaded.config)
+    }
+
+    #[test]
+    fn the_door_decides_until_the_operator_does() {
+        let (near, far) = ("127.0.0.1:1", "0.0.0.0:1");
+        let key = |word: &str| format!("manage: {{create_users: {word}}}");
+        for (manage, file, expected) in [
+            (near, String::new(), UserCreation::Everyone),
+            ("unix:/run/c", String::new(), UserCreation::Everyone),
+            (far, String::new(), UserCreation::Root),
+            (far, key("auto"), UserCreation::Root),
+            (near, key("root"), UserCreation::Root),
+            (near, key("users"), UserCreation::EveryUser),
+            (far, key("everyone"), UserCreation::Everyone),
+        ] {
+            let found = ruled(manage, &file, &AccountOptions::default());
+            assert_eq!(found.user_creation, expected, "{manage} {file}");
+        }
+    }
+
+    #[test]
+    fn an_option_wins_over_the_key() {
+        let file = "manage: {restrict_modify: [ops], push_to: ['https://files.example/']}";
+        let mut options = AccountOptions::default();
+        let found = ruled("off", file, &options);
+        assert_eq!(found.restrict_modify, Some(vec!["ops".to_owned()]));
+        assert_eq!(found.push_to[0].as_str(), "https://files.example/");
+        options.restrict_modify = Some(vec!["root".to_owned()]);
+        let found = ruled("off", file, &options);
+        assert_eq!(found.restrict_modify, Some(vec!["root".to_owned()]));
     }
 }

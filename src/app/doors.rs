@@ -101,6 +101,7 @@ impl Doorway {
                     Hosts::Any
                 },
                 is_tls: door.tls.is_some(),
+                outside_url: config.outside_url.clone(),
                 limits: door.limits.clone(),
                 upload_bytes_max: config.limits.upload(),
             };

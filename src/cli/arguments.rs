@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::devpi::{DEVPI_VERSION, DevpiExport, DevpiImport, InitOptions, ServerOptions};
+use super::devpi::{DEVPI_VERSION, InitOptions, ServerOptions};
+use super::devpi_moving::{DevpiExport, DevpiImport};
+use super::token::TokenCommand;
+use super::warm::WarmOptions;
 
 /// A caching policy gateway between Python installers and PyPI.
 #[derive(Debug, Parser)]
@@ -26,13 +29,18 @@ pub(super) enum Command {
     Import(ImportOptions),
     /// Write everything into a directory that import and devpi-import read.
     Export(ExportOptions),
+    /// Make, list and withdraw tokens for pipelines, which stand in for a password.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Have the running server fetch what lock files pin: exit 1 when something cannot be had.
+    Warm(WarmOptions),
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
     /// Make a data directory, as devpi-init does.
-    #[command(hide = true, version = DEVPI_VERSION)]
+    #[command(hide = true, version = DEVPI_VERSION, args_override_self = true)]
     DevpiInit(InitOptions),
     /// Serve everything through one door, as devpi-server does.
-    #[command(hide = true, version = DEVPI_VERSION)]
+    #[command(hide = true, version = DEVPI_VERSION, args_override_self = true)]
     DevpiServer(ServerOptions),
     /// Take in an export, as devpi-import does.
     #[command(hide = true, version = DEVPI_VERSION)]

@@ -1,32 +1,30 @@
-//! `devpi-init`, `devpi-server`, `devpi-import` and `devpi-export`: the spellings of the programs this one replaces
+//! `devpi-init` and `devpi-server`: the spellings of the programs this one replaces
 //! (devpi-protocol.md §20), for people's scripts and for the test suites of others.
 //!
 //! One door speaks everything, as there. `--serverdir` is the data directory; indexes live in the
 //! records, and no file of policies is looked for unless one is named.
 
+use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::net::ToSocketAddrs as _;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
+use url::Url;
 
-use super::moving::run_export;
-use super::moving::run_import;
+use super::devpi_others::Others;
 use super::say;
-use super::say_error;
 use super::serve::environment;
 use crate::app;
 use crate::app::AccountOptions;
-use crate::app::ImportStart;
 use crate::app::Start;
 use crate::config::Overrides;
 use crate::config::PoliciesPath;
 use crate::gateway::account::Cost;
 use crate::gateway::account::HouseRules;
-use crate::gateway::moving;
-use crate::model::IndexName;
 
 /// The devpi-server whose behaviour this is; scripts and test suites ask for it.
 pub(super) const DEVPI_VERSION: &str = "6.20.3";
@@ -36,9 +34,6 @@ const SERVERDIR: &str = ".devpi/server";
 
 /// No door.
 const OFF: &str = "off";
-
-/// The door of a program that opens none: one has to be named.
-const UNOPENED: &str = "127.0.0.1:0";
 
 #[derive(Debug, Args)]
 pub(super) struct InitOptions {
@@ -50,6 +45,8 @@ pub(super) struct InitOptions {
     /// The password of the user root (default: empty).
     #[arg(long, value_name = "PASSWORD")]
     root_passwd: Option<String>,
+    #[command(flatten)]
+    others: Others,
 }
 
 #[derive(Debug, Args)]
@@ -62,6 +59,15 @@ pub(super) struct ServerOptions {
     /// The port to listen on.
     #[arg(long, default_value_t = 3141, env = "DEVPISERVER_PORT")]
     port: u16,
+    /// HOST:PORT to listen on, instead of --host and --port.
+    #[arg(long, value_name = "HOST:PORT", env = "DEVPISERVER_LISTEN")]
+    listen: Vec<String>,
+    /// A Unix socket to listen on, instead of an address.
+    #[arg(long, value_name = "PATH", env = "DEVPISERVER_UNIX_SOCKET")]
+    unix_socket: Option<PathBuf>,
+    /// The URL under which clients see this server, where no proxy says it with X-outside-url.
+    #[arg(long, value_name = "URL", env = "DEVPISERVER_OUTSIDE_URL")]
+    outside_url: Option<Url>,
     /// The only ones who may make and change users and indexes: names with commas between them.
     #[arg(long, value_name = "NAMES", env = "DEVPISERVER_RESTRICT_MODIFY")]
     restrict_modify: Option<String>,
@@ -72,69 +78,12 @@ pub(super) struct ServerOptions {
     #[arg(long, value_name = "PATH")]
     policies: Option<PathBuf>,
     #[command(flatten)]
-    unneeded: Unneeded,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct DevpiImport {
-    #[command(flatten)]
-    place: Place,
-    /// Leave the index root/pypi out.
-    #[arg(long)]
-    no_root_pypi: bool,
-    /// The password of the user root, if the export has no such user.
-    #[arg(long, value_name = "PASSWORD")]
-    root_passwd: Option<String>,
-    /// Leave out indexes of this type.
-    #[arg(long, value_name = "TYPE")]
-    skip_import_type: Vec<String>,
-    /// A file or folder of policies, as `import` takes it.
-    #[arg(long, value_name = "PATH")]
-    policies: Option<PathBuf>,
-    /// The directory that an export was written to.
-    #[arg(value_name = "DIRECTORY")]
-    folder: PathBuf,
-    /// Taken, and not needed: an import is over when it ends.
-    #[arg(long, hide = true)]
-    wait_for_events: bool,
-    /// Taken, and not needed: likewise.
-    #[arg(long, hide = true)]
-    no_events: bool,
-    #[command(flatten)]
-    unneeded: UnneededToMove,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct DevpiExport {
-    #[command(flatten)]
-    place: Place,
-    /// A file or folder of policies, as `export` takes it.
-    #[arg(long, value_name = "PATH")]
-    policies: Option<PathBuf>,
-    /// A directory that is new or empty.
-    #[arg(value_name = "DIRECTORY")]
-    folder: PathBuf,
-    #[command(flatten)]
-    unneeded: UnneededToMove,
-}
-
-/// Options of `devpi-import` and `devpi-export` that decide nothing here: taken, and said so.
-#[derive(Debug, Args)]
-struct UnneededToMove {
-    /// Taken, and not needed: files are copied, so that nobody changes them in both places.
-    #[arg(long, hide = true)]
-    hard_links: bool,
-    /// Taken, and not needed: mirrors fetch their files again.
-    #[arg(long, hide = true)]
-    include_mirrored_files: bool,
-    /// Taken, and not needed: what is left out is always said.
-    #[arg(long, hide = true)]
-    debug: bool,
+    others: Others,
 }
 
 /// What all of them take.
 #[derive(Debug, Args)]
-struct Place {
+pub(super) struct Place {
     /// Where everything that must survive a restart is kept (default: ~/.devpi/server).
     #[arg(long, value_name = "DIR", env = "DEVPISERVER_SERVERDIR")]
     serverdir: Option<PathBuf>,
@@ -149,29 +98,6 @@ struct Place {
     argon2_time_cost: Option<u32>,
 }
 
-/// Options that people pass and that decide nothing here: taken, and said so.
-#[derive(Debug, Args)]
-struct Unneeded {
-    /// Taken, and not needed: there are as many threads as processors.
-    #[arg(long, hide = true)]
-    threads: Option<u32>,
-    /// Taken, and not needed: the log is always written.
-    #[arg(long, hide = true)]
-    debug: bool,
-    /// Taken, and not needed: the secret is kept in the records.
-    #[arg(long, hide = true)]
-    secretfile: Option<PathBuf>,
-    /// Taken, and not needed: limits.upstream_total_timeout says it in a file of policies.
-    #[arg(long, hide = true)]
-    request_timeout: Option<u32>,
-    /// Taken, and not needed: every mirror has its own mirror_cache_expiry.
-    #[arg(long, hide = true)]
-    mirror_cache_expiry: Option<u32>,
-    /// Taken, and not needed: sidecars are always served.
-    #[arg(long, hide = true)]
-    enable_core_metadata: bool,
-}
-
 impl Place {
     fn folder(&self) -> anyhow::Result<PathBuf> {
         if let Some(folder) = &self.serverdir {
@@ -182,7 +108,7 @@ impl Place {
     }
 
     /// Where the configuration is, and what it cannot say; `manage` is the one door that there is.
-    fn sources(
+    pub(super) fn sources(
         &self,
         policies: Option<PathBuf>,
         manage: String,
@@ -207,7 +133,7 @@ impl Place {
         Ok((policies, overrides))
     }
 
-    fn cost(&self) -> Cost {
+    pub(super) fn cost(&self) -> Cost {
         let usual = Cost::default();
         Cost {
             memory_kib: self.argon2_memory_cost.unwrap_or(usual.memory_kib),
@@ -217,8 +143,27 @@ impl Place {
     }
 }
 
+/// Started under the name of a program it replaces, that name is the command.
+pub(super) fn spelled(mut arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let program = arguments.next().unwrap_or_default();
+    let name = Path::new(&program)
+        .file_name()
+        .unwrap_or_default()
+        .to_owned();
+    let command = ["devpi-init", "devpi-server", "devpi-import", "devpi-export"]
+        .iter()
+        .find(|one| name == **one);
+    let command = command.map(OsString::from);
+    [program]
+        .into_iter()
+        .chain(command)
+        .chain(arguments)
+        .collect()
+}
+
 /// `devpi-init`
 pub(super) fn init(options: &InitOptions) -> anyhow::Result<ExitCode> {
+    options.others.check()?;
     let folder = options.place.folder()?;
     let accounts = AccountOptions {
         cost: options.place.cost(),
@@ -237,18 +182,19 @@ pub(super) fn init(options: &InitOptions) -> anyhow::Result<ExitCode> {
 
 /// `devpi-server`
 pub(super) fn serve(options: ServerOptions) -> anyhow::Result<ExitCode> {
-    say_unneeded(&options.unneeded.given());
+    options.others.check()?;
+    let listen = options.address()?;
     let names = options.restrict_modify.as_deref();
     let accounts = AccountOptions {
         restrict_modify: names.map(HouseRules::parse_restrict_modify),
         cost: options.place.cost(),
     };
-    let manage = address(&options.host, options.port)?;
-    let (policies, overrides) = options.place.sources(options.policies, manage)?;
+    let (policies, overrides) = options.place.sources(options.policies, listen)?;
     let start = Start {
         policies,
         overrides: Overrides {
             offline: options.offline_mode,
+            outside_url: options.outside_url,
             ..overrides
         },
         accounts,
@@ -259,80 +205,24 @@ pub(super) fn serve(options: ServerOptions) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `devpi-import`
-pub(super) fn import(options: DevpiImport) -> anyhow::Result<ExitCode> {
-    let mut given = options.unneeded.given();
-    given.extend(options.wait_for_events.then_some("--wait-for-events"));
-    given.extend(options.no_events.then_some("--no-events"));
-    say_unneeded(&given);
-    let (policies, overrides) = options
-        .place
-        .sources(options.policies, UNOPENED.to_owned())?;
-    let root_pypi = IndexName::parse("root/pypi")?;
-    let start = ImportStart {
-        policies,
-        overrides,
-        accounts: AccountOptions {
-            cost: options.place.cost(),
-            ..AccountOptions::default()
-        },
-        root_password: Some(options.root_passwd.unwrap_or_default()),
-        folder: options.folder,
-        options: moving::ImportOptions {
-            check_only: false,
-            skipped_types: options.skip_import_type,
-            skipped_indexes: options
-                .no_root_pypi
-                .then_some(root_pypi)
-                .into_iter()
-                .collect(),
-        },
-    };
-    run_import(&start, false)
-}
-
-/// `devpi-export`
-pub(super) fn export(options: DevpiExport) -> anyhow::Result<ExitCode> {
-    say_unneeded(&options.unneeded.given());
-    let (policies, overrides) = options
-        .place
-        .sources(options.policies, UNOPENED.to_owned())?;
-    run_export(&policies, &overrides, &options.folder, false)
-}
-
-fn say_unneeded(options: &[&str]) {
-    for option in options {
-        say_error(&format!("{option} is taken and decides nothing here"));
-    }
-}
-
-impl UnneededToMove {
-    fn given(&self) -> Vec<&'static str> {
-        let pairs = [
-            ("--hard-links", self.hard_links),
-            ("--include-mirrored-files", self.include_mirrored_files),
-            ("--debug", self.debug),
-        ];
-        let given = pairs.into_iter().filter(|(_, is_given)| *is_given);
-        given.map(|(name, _)| name).collect()
-    }
-}
-
-impl Unneeded {
-    fn given(&self) -> Vec<&'static str> {
-        let pairs = [
-            ("--threads", self.threads.is_some()),
-            ("--debug", self.debug),
-            ("--secretfile", self.secretfile.is_some()),
-            ("--request-timeout", self.request_timeout.is_some()),
-            ("--mirror-cache-expiry", self.mirror_cache_expiry.is_some()),
-            ("--enable-core-metadata", self.enable_core_metadata),
-        ];
-        pairs
-            .into_iter()
-            .filter(|(_, is_given)| *is_given)
-            .map(|(name, _)| name)
-            .collect()
+impl ServerOptions {
+    /// Where to listen, as a door's address.
+    fn address(&self) -> anyhow::Result<String> {
+        if let Some(path) = &self.unix_socket {
+            return Ok(format!("unix:{}", path.display()));
+        }
+        match self.listen.as_slice() {
+            [] => address(&self.host, self.port),
+            [one] => {
+                let parts = one.rsplit_once(':').and_then(|(host, port)| {
+                    Some((host.trim_matches(['[', ']']), port.parse().ok()?))
+                });
+                let (host, port) =
+                    parts.with_context(|| format!("--listen {one} is not HOST:PORT"))?;
+                address(if host == "*" { "0.0.0.0" } else { host }, port)
+            }
+            _ => anyhow::bail!("--listen is given more than once; one door listens on one address"),
+        }
     }
 }
 

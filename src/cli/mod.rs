@@ -5,14 +5,17 @@
 mod arguments;
 mod check;
 mod devpi;
+mod devpi_configfile;
+mod devpi_moving;
+mod devpi_others;
 mod explain;
 mod moving;
 mod progress;
 mod serve;
+mod token;
+mod warm;
 
-use std::ffi::OsString;
 use std::io::Write as _;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -22,41 +25,31 @@ use arguments::{Arguments, Command};
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse_from(spelled(std::env::args_os()));
+    let arguments = match devpi_configfile::put_in(devpi::spelled(std::env::args_os())) {
+        Ok(arguments) => Arguments::parse_from(arguments),
+        Err(error) => {
+            say_error(&format!("{error:#}"));
+            return ExitCode::from(2);
+        }
+    };
     let outcome = match arguments.command {
         Command::Serve(options) => serve::run(options),
         Command::Check(options) => check::run(&options),
         Command::Explain(options) => explain::run(&options),
         Command::Import(options) => moving::import(options),
         Command::Export(options) => moving::export(&options),
+        Command::Token(command) => token::run(&command),
+        Command::Warm(options) => warm::run(&options),
         Command::Schema => schema(),
         Command::DevpiInit(options) => devpi::init(&options),
         Command::DevpiServer(options) => devpi::serve(options),
-        Command::DevpiImport(options) => devpi::import(options),
-        Command::DevpiExport(options) => devpi::export(options),
+        Command::DevpiImport(options) => devpi_moving::import(options),
+        Command::DevpiExport(options) => devpi_moving::export(options),
     };
     outcome.unwrap_or_else(|error| {
         say_error(&format!("{error:#}"));
         ExitCode::from(2)
     })
-}
-
-/// Started under the name of a program it replaces, that name is the command.
-fn spelled(mut arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let program = arguments.next().unwrap_or_default();
-    let name = Path::new(&program)
-        .file_name()
-        .unwrap_or_default()
-        .to_owned();
-    let command = ["devpi-init", "devpi-server", "devpi-import", "devpi-export"]
-        .iter()
-        .find(|one| name == **one);
-    let command = command.map(OsString::from);
-    [program]
-        .into_iter()
-        .chain(command)
-        .chain(arguments)
-        .collect()
 }
 
 fn schema() -> anyhow::Result<ExitCode> {

@@ -158,6 +158,7 @@ offline: no
 cache: { memory: 256MiB, disk: 50GiB, stale_if_error: 7d }
 limits: { upload: 1073741824, connections: 10000, head_timeout: 10s }
 log: { format: json }
+manage: { create_users: users, restrict_modify: [root, ops], push_to: ["https://files.example/legacy/"] }
 devpi: { servers: ["http://127.0.0.1:3142"], undeclared: hide }
 indexes:
   root/pypi: { type: mirror, mirror_cache_expiry: 600, undated: first_seen, keep_last_good: 0 }
@@ -197,6 +198,7 @@ policies:
             ("status: archived", "status: [archived, gone]"),
             ("upload: 1073741824", "upload: -1"),
             ("cert: c", "certificate: c"),
+            ("create_users: users", "create_users: admins"),
         ] {
             assert!(EXAMPLE.contains(good), "{good}");
             assert_eq!(

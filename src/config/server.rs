@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::doors::{self, Door, DoorSources, LISTEN};
 use super::limits::{LIMITS, Limits};
+use super::manage::{MANAGE, ManageSources};
 use super::network::Network;
 use crate::model::Fault;
 use crate::model::Location;
@@ -26,6 +27,7 @@ pub(super) const SERVER: &[Key] = &[
     key("offline", one::<bool>(), "false", "serve only what is here, and ask no upstream"),
     key("trusted_proxies", many::<Network>(), "",
         "addresses and networks of the proxies before the doors, which are believed for whom they speak"),
+    key("manage", Shape::Table(&[MANAGE]), "", "who may manage what, read at the start"),
     key("devpi", Shape::Table(&[DEVPI]), "", "existing devpi-servers to stand in front of"),
 ];
 
@@ -103,6 +105,7 @@ pub(super) struct Server {
     pub(super) log_format: Option<Placed<LogFormat>>,
     pub(super) offline: Option<Placed<bool>>,
     pub(super) trusted_proxies: Option<Placed<Vec<Network>>>,
+    pub(super) manage: ManageSources,
     pub(super) devpi: Option<Location>,
     pub(super) devpi_servers: Option<Placed<Vec<HttpUrl>>>,
     pub(super) undeclared: Option<Placed<Undeclared>>,
@@ -176,6 +179,10 @@ impl Server {
             let said = Some(Placed { value, location });
             put(&mut self.trusted_proxies, "trusted_proxies", said, notes);
         }
+        if let Some(node) = fields.node("manage") {
+            let fields = notes.fields(node, &[MANAGE]);
+            self.manage.add(&fields, notes);
+        }
         if let Some(node) = fields.node("devpi") {
             let fields = notes.fields(node, &[DEVPI]);
             self.devpi.get_or_insert(node.location.clone());
@@ -200,7 +207,8 @@ fn read_servers(fields: &Fields<'_>, notes: &mut Notes) -> Option<Placed<Vec<Htt
     Some(Placed { value, location })
 }
 
-fn take<T: Word>(
+/// Reads one key of a section into its slot.
+pub(super) fn take<T: Word>(
     slot: &mut Option<Placed<T>>,
     section: &str,
     name: &str,

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::doors::{self, Door, Doors};
 use super::limits::Limits;
+use super::manage::ManageConfig;
 use super::secret::{Login, Secret};
 use super::server::{LogFormat, SERVER, Server, Undeclared};
 use crate::model::Fault;
@@ -33,6 +34,10 @@ pub struct Config {
     pub offline: bool,
     /// The proxies that are believed for whom they speak.
     pub trusted_proxies: Vec<IpNet>,
+    /// Who may manage what.
+    pub manage: ManageConfig,
+    /// Under which URL clients see the management door, where a proxy does not say it.
+    pub outside_url: Option<Url>,
     /// The devpi-servers to stand in front of, if any.
     pub devpi: Option<DevpiConfig>,
     /// How to log in to the upstream of a mirror, where it wants that.
@@ -79,6 +84,8 @@ pub struct Overrides {
     /// Lets the management door speak plain HTTP beyond loopback. Only the `devpi-server` spelling of
     /// the program sets it: people who write `--host 0.0.0.0` there ask for just that.
     pub manage_plain: bool,
+    /// `--outside-url` of the `devpi-server` spelling.
+    pub outside_url: Option<Url>,
     /// No index is there unless somebody made it: the built-in mirror is left out, since `devpi-init`
     /// makes that one.
     pub bare: bool,
@@ -124,6 +131,8 @@ pub(super) fn resolve(
         data: data.unwrap_or_else(|| settled(server.data.take(), "data")),
         offline: offline.unwrap_or_else(|| default("offline")),
         devpi: resolve_devpi(&server, notes),
+        manage: server.manage.settle(),
+        outside_url: overrides.outside_url.clone(),
         cache: CacheConfig {
             memory: settled::<Bytes>(server.memory, "cache.memory").0,
             disk: settled::<Bytes>(server.disk, "cache.disk").0,

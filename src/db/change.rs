@@ -183,8 +183,8 @@ pub struct NewApiToken {
     pub secret_hash: Sha256,
     /// What people call it.
     pub note: String,
-    /// The only index it is good for.
-    pub index: Option<IndexName>,
+    /// Globs of the indexes it is good for; none: all. They hold no space.
+    pub indexes: Vec<String>,
     /// What it is good for.
     pub operations: Vec<TokenOperation>,
     /// When it ends.

@@ -148,8 +148,8 @@ pub struct ApiToken {
     pub secret_hash: Sha256,
     /// What people call it.
     pub note: String,
-    /// The only index it is good for; nothing: every index its user may act on.
-    pub index: Option<IndexName>,
+    /// Globs of the indexes it is good for, such as `team/*`; none: every index its user may act on.
+    pub indexes: Vec<String>,
     /// What it is good for.
     pub operations: Vec<TokenOperation>,
     /// When it was made.

@@ -42,6 +42,8 @@ pub struct Arrival<'a> {
     pub is_tls: bool,
     /// The authority of the request target: HTTP/2 has it there instead of in `Host`.
     pub authority: Option<&'a str>,
+    /// Under which URL the operator says that clients see the door.
+    pub outside: Option<&'a str>,
 }
 
 /// Whoever answers what the doors are asked for reading.

@@ -33,7 +33,7 @@ impl Hosts {
     }
 }
 
-/// Whether an `Origin` is the very host that was asked.
+/// Whether an `Origin`, or another URL, has the very host that was asked.
 pub(super) fn is_same(origin: &str, host: Option<&str>) -> bool {
     let origin = Url::parse(origin).ok();
     let name = origin.as_ref().and_then(Url::host_str);

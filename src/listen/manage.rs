@@ -13,6 +13,7 @@ use axum::response::Response;
 use http::header::{CONTENT_LENGTH, HOST, ORIGIN, USER_AGENT};
 use http::request::Parts;
 use http::{Method, StatusCode};
+use url::Url;
 
 use super::Limits;
 use super::axum_app::ClientAddress;
@@ -49,6 +50,8 @@ pub struct ManageOptions {
     pub hosts: Hosts,
     /// Whether it speaks TLS.
     pub is_tls: bool,
+    /// Under which URL clients see it; its host is one of the door's names.
+    pub outside_url: Option<Url>,
     /// What a client may take.
     pub limits: Limits,
     /// Bytes of an uploaded file, for refusing what says that it is longer.
@@ -193,10 +196,11 @@ impl ManageDoor {
                 .and_then(|value: &http::HeaderValue| value.to_str().ok())
         };
         let host = head.uri.host().or_else(|| text(HOST));
-        self.options
-            .hosts
-            .check(host)
-            .map_err(|words| Refusal::api(StatusCode::MISDIRECTED_REQUEST, words))?;
+        let outside = self.options.outside_url.as_ref().map(Url::as_str);
+        if !outside.is_some_and(|outside| super::host_check::is_same(outside, host)) {
+            let checked = self.options.hosts.check(host);
+            checked.map_err(|words| Refusal::api(StatusCode::MISDIRECTED_REQUEST, words))?;
+        }
         let is_reading = matches!(head.method, Method::GET | Method::HEAD);
         if !is_reading
             && text(ORIGIN).is_some_and(|origin| !super::host_check::is_same(origin, host))
@@ -258,6 +262,7 @@ impl ManageDoor {
                 is_local: caller.address.is_loopback(),
                 is_tls: self.options.is_tls,
                 authority: head.uri.authority().map(http::uri::Authority::as_str),
+                outside: self.options.outside_url.as_ref().map(Url::as_str),
             },
         };
         self.writer.read(&ask, caller).await

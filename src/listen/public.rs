@@ -100,7 +100,9 @@ impl PublicApp {
         let (path, query, headers) = (asked.path, asked.query, asked.headers);
         let is_head = asked.method == Method::HEAD;
         if !is_head && asked.method != Method::GET {
-            return refusal::read_only(headers);
+            let search = refusal::search(headers, asked.arrival.is_tls)
+                .filter(|_| asked.method == Method::POST);
+            return search.unwrap_or_else(|| refusal::read_only(headers));
         }
         if asked.target.len() > self.limits.uri {
             let most = self.limits.uri;
@@ -286,6 +288,7 @@ fn arrival(session: &Session) -> Arrival<'_> {
             .uri
             .authority()
             .map(http::uri::Authority::as_str),
+        outside: None,
     }
 }
 

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, USER_AGENT, VARY,
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, USER_AGENT, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::gateway::Body;
+use crate::gateway::FAULT_CONTENT_TYPE;
 use crate::gateway::Record;
 use crate::gateway::Reply;
+use crate::gateway::search_fault;
 use crate::protocol::Audience;
 use crate::protocol::Problem;
 use crate::protocol::devpi_message;
@@ -60,6 +62,21 @@ pub(super) fn read_only(headers: &HeaderMap) -> Reply {
         reason,
         ..reply(StatusCode::METHOD_NOT_ALLOWED, body, head)
     }
+}
+
+/// What `pip search` hears wherever it asks: pip prints a fault's words, and of a 405 none.
+pub(super) fn search(headers: &HeaderMap, is_tls: bool) -> Option<Reply> {
+    let kind = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    if !kind.to_ascii_lowercase().starts_with(FAULT_CONTENT_TYPE) {
+        return None;
+    }
+    let scheme = if is_tls { "https" } else { "http" };
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let fault = search_fault(&format!("{scheme}://{}", host.unwrap_or("localhost")));
+    let mut head = HeaderMap::new();
+    head.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    head.insert(CONTENT_TYPE, HeaderValue::from_static(FAULT_CONTENT_TYPE));
+    Some(reply(StatusCode::OK, fault, head))
 }
 
 /// A request that has no meaning: 400, 414 and the like.

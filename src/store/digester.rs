@@ -21,6 +21,8 @@ pub struct Digests {
     pub md5: String,
     /// Their BLAKE2b-256, lower-case hex.
     pub blake2b_256: String,
+    /// Their BLAKE2b-512, lower-case hex.
+    pub blake2b_512: String,
 }
 
 /// Running digests.
@@ -74,10 +76,12 @@ impl Digester {
     /// Runs all that the clients of an upload may state.
     pub(super) fn for_upload() -> Self {
         let md5 = ("md5".to_owned(), Other::Md5(md5::Md5::new()));
-        let blake2 = Other::Blake2b256(blake2::Blake2b::new());
+        let short = Other::Blake2b256(blake2::Blake2b::new());
+        let long = Other::Blake2b512(Blake2b512::new());
+        let blake2 = [short, long].map(|one| ("blake2b".to_owned(), one));
         Self {
             sha256: sha2::Sha256::new(),
-            others: vec![md5, ("blake2b_256".to_owned(), blake2)],
+            others: [md5].into_iter().chain(blake2).collect(),
         }
     }
 
@@ -88,6 +92,7 @@ impl Digester {
             sha256: Sha256::from_bytes(self.sha256.clone().finalize().into()),
             md5: String::new(),
             blake2b_256: String::new(),
+            blake2b_512: String::new(),
         };
         for (_, other) in &self.others {
             match other {
@@ -95,7 +100,10 @@ impl Digester {
                 Other::Blake2b256(hasher) => {
                     digests.blake2b_256 = hex(&hasher.clone().finalize());
                 }
-                Other::Sha384(_) | Other::Sha512(_) | Other::Sha224(_) | Other::Blake2b512(_) => {}
+                Other::Blake2b512(hasher) => {
+                    digests.blake2b_512 = hex(&hasher.clone().finalize());
+                }
+                Other::Sha384(_) | Other::Sha512(_) | Other::Sha224(_) => {}
             }
         }
         digests

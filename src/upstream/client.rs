@@ -200,7 +200,7 @@ impl Upstream {
 }
 
 /// What both clients have in common. Redirects are followed in `exchange`, hop by hop.
-fn client(limits: &Limits, hosts: &Hosts, proxies: Proxies) -> ClientBuilder {
+pub(super) fn client(limits: &Limits, hosts: &Hosts, proxies: Proxies) -> ClientBuilder {
     let builder = Client::builder()
         .user_agent(USER_AGENT)
         .redirect(reqwest::redirect::Policy::none())

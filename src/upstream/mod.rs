@@ -16,6 +16,7 @@ mod hosts;
 mod limits;
 mod metadata;
 mod page;
+mod publish;
 mod retry;
 mod sparse;
 mod wheel;
@@ -31,5 +32,6 @@ pub use fleet::{Fleet, FleetAnswer, FleetError, InvalidFleet, InvalidStatus, Rol
 pub use limits::Limits;
 pub use metadata::WheelMetadata;
 pub use page::{Page, PageAnswer, Validators};
+pub use publish::{Outgoing, Pieces, Published, Publisher};
 pub use retry::{Again, Retry};
 pub use wheel::{InvalidWheel, METADATA_BYTES_MAX, metadata_of_file};

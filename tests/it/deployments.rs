@@ -1,42 +1,53 @@
-//! What people of five installations type, with the real clients, against one door (deployments in
-//! docs: stable, staging and develop; a company index; promotion; publishing tools).
+//! What people of five installations type, with the real clients, and what has to come of it.
 //!
-//! Each row is one thing typed and what has to come of it. The rows of a table run in order, since
-//! later ones need what earlier ones made; the table is printed with the outcome of each.
+//! Each row of the deployments' table is typed as written, only hosts and ports differ. Rows of one
+//! deployment run in order, since later ones need what earlier ones made. One table of all is printed
+//! at the end: row, client, result. What no client can show is listed with what shows it instead.
+
+mod company;
+mod images;
+mod laptop;
+mod publishing;
+mod stages;
+mod table;
+mod teams;
 
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 
-use super::support::{Client, DevpiServer, Tool, Wheel, sdist};
+use super::support::{Client, FakeIndex, Project, Setup, Tool, Wheel, sdist};
+use table::Table;
 
-/// Rows and how each came out.
-#[derive(Default)]
-struct Table {
-    rows: Vec<(&'static str, &'static str, bool)>,
-}
-
-impl Table {
-    fn row(&mut self, row: &'static str, client: &'static str, work: impl FnOnce()) {
-        let held = catch_unwind(AssertUnwindSafe(work)).is_ok();
-        self.rows.push((row, client, held));
-    }
-}
-
-impl Drop for Table {
-    fn drop(&mut self) {
-        for (row, client, held) in &self.rows {
-            eprintln!(
-                "{row:<6} {client:<14} {}",
-                if *held { "works" } else { "FAILS" }
-            );
+#[test]
+fn every_row_of_the_five_deployments() {
+    let table = Table::default();
+    thread::scope(|scope| {
+        for rows in [
+            stages::rows,
+            company::rows,
+            laptop::rows,
+            teams::rows,
+            images::rows,
+            publishing::rows,
+        ] {
+            let table = &table;
+            scope.spawn(move || rows(table));
         }
-        let failed = self.rows.iter().filter(|(_, _, held)| !held).count();
-        assert!(failed == 0, "{failed} rows fail");
-    }
+    });
+    table.finish();
 }
 
-/// A client of its own for each tool, with the two files of a release in its folder.
-fn client(tool: Tool) -> Client {
+/// What stands for the public index.
+fn upstream() -> FakeIndex {
+    Setup::default()
+        .project(Project::new("simplejson").wheel("3.20.1"))
+        .project(Project::new("lxml").wheel("6.0"))
+        .project(Project::new("flask").wheel("3.1"))
+        .start()
+}
+
+/// A client with the two files of a release in its folder.
+fn with_release(tool: Tool) -> Client {
     let client = Client::fresh(tool);
     let wheel = Wheel::new("acme-tool", "1.0");
     fs::write(client.folder().join(wheel.filename()), wheel.build()).unwrap();
@@ -45,7 +56,8 @@ fn client(tool: Tool) -> Client {
     client
 }
 
-fn files(client: &Client) -> Vec<String> {
+/// The files of a release in a client's folder.
+fn release(client: &Client) -> Vec<String> {
     let entries = fs::read_dir(client.folder()).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
     let mut names: Vec<String> = names
@@ -55,199 +67,36 @@ fn files(client: &Client) -> Vec<String> {
     names
 }
 
-#[test]
-#[expect(clippy::too_many_lines, reason = "a table reads by rows")]
-fn stable_staging_and_develop_as_their_people_type_it() {
-    let server = DevpiServer::start();
-    let devpi = client(Tool::Devpi);
-    let release = files(&devpi);
-    let upload: Vec<&str> = ["upload"]
-        .into_iter()
-        .chain(release.iter().map(String::as_str))
-        .collect();
-    let url = server.url().trim_end_matches('/');
-    let mut table = Table::default();
-    table.row("D1.1", "devpi", || {
-        devpi.run(&["use", url]).succeeds();
-        devpi
-            .run(&["login", "root", "--password", ""])
-            .succeeds()
-            .says("logged in 'root'");
-    });
-    table.row("D1.2", "devpi", || {
-        let user = [
-            "user",
-            "-c",
-            "packages",
-            "email=p@acme.example",
-            "password=pw",
-        ];
-        devpi.run(&user).succeeds().says("user created: packages");
-        devpi.run(&["user", "-l"]).succeeds().says("packages");
-        devpi
-            .run(&["login", "packages", "--password", "pw"])
-            .succeeds();
-    });
-    table.row("D1.3", "devpi", || {
-        devpi
-            .run(&["index", "-c", "packages/stable", "volatile=False"])
-            .succeeds();
-        for name in ["packages/staging", "packages/develop"] {
-            let index = [
-                "index",
-                "-c",
-                name,
-                "bases=packages/stable",
-                "volatile=True",
-            ];
-            devpi.run(&index).succeeds().says("bases=packages/stable");
-        }
-    });
-    table.row("D1.6", "devpi", || {
-        devpi
-            .run(&["use", "packages/staging"])
-            .succeeds()
-            .says("packages/staging");
-        devpi.run(&upload).succeeds();
-        devpi
-            .run(&["list", "acme-tool"])
-            .succeeds()
-            .says("acme_tool-1.0");
-    });
-    table.row("D4.3", "devpi", || {
-        let push = ["push", "acme-tool==1.0", "packages/stable"];
-        devpi.run(&push).succeeds().says("store_releasefile");
-        // Identical files on a non-volatile target count as done.
-        devpi.run(&push).succeeds();
-    });
-    table.row("D1.7", "devpi", || {
-        devpi.run(&["remove", "-y", "acme-tool==1.0"]).succeeds();
-        devpi.run(&["use", "packages/stable"]).succeeds();
-        devpi
-            .run(&["remove", "-y", "acme-tool"])
-            .says("is on non-volatile index packages/stable");
-    });
-    table.row("D1.8", "devpi", || {
-        devpi
-            .run(&["index", "--list"])
-            .succeeds()
-            .says("packages/develop");
-        devpi
-            .run(&["getjson", "/packages/develop"])
-            .succeeds()
-            .says("indexconfig");
-    });
-    table.row("D2.7", "devpi", || {
-        devpi
-            .run(&["index", "packages/stable", "acl_upload=packages,u1"])
-            .succeeds();
-        let more = ["index", "/packages/stable", "acl_upload+=u2"];
-        devpi
-            .run(&more)
-            .succeeds()
-            .says("acl_upload=packages,u1,u2");
-        let less = ["index", "packages/stable", "acl_upload-=u1"];
-        devpi.run(&less).succeeds().says("acl_upload=packages,u2");
-    });
-    table.row("D2.5", "devpi", || {
-        devpi.run(&["login", "root", "--password", ""]).succeeds();
-        devpi
-            .run(&["user", "-c", "guest", "password=guest"])
-            .succeeds();
-        devpi
-            .run(&["getjson", "/guest"])
-            .succeeds()
-            .says("userconfig");
-        devpi
-            .run(&["user", "guest", "-y", "--delete"])
-            .succeeds()
-            .says("user deleted: guest");
-    });
-    table.row("D2.4", "devpi", || {
-        devpi
-            .run(&["user", "-m", "root", "password=123"])
-            .succeeds();
-        devpi
-            .run(&["login", "root", "--password", "123"])
-            .succeeds();
-    });
-    table.row("D1.5", "pip", || {
-        let pip = Client::fresh(Tool::Pip);
-        pip.install(&format!("{url}/packages/stable"), &["acme-tool==1.0"])
-            .succeeds();
-    });
-    table.row("D1.5", "uv", || {
-        let uv = Client::fresh(Tool::Uv);
-        uv.install(
-            &format!("{url}/packages/stable/+simple/"),
-            &["acme-tool==1.0"],
-        )
-        .succeeds();
-    });
+/// A line as people type it, with the release's files at its end.
+fn typed<'a>(words: &[&'a str], files: &'a [String]) -> Vec<&'a str> {
+    let files = files.iter().map(String::as_str);
+    words.iter().copied().chain(files).collect()
 }
 
-#[test]
-fn every_publishing_tool_brings_its_files() {
-    let server = DevpiServer::start();
-    let url = server.url().trim_end_matches('/');
-    let devpi = Client::fresh(Tool::Devpi);
-    devpi.run(&["use", url]).succeeds();
-    devpi.run(&["user", "-c", "me", "password=pw"]).succeeds();
-    devpi.run(&["login", "me", "--password", "pw"]).succeeds();
-    let mut table = Table::default();
-    for name in ["twine", "uv", "flit"] {
-        devpi
-            .run(&["index", "-c", name, "volatile=False"])
-            .succeeds();
-    }
-    table.row("D1.4", "twine", || {
-        let twine = client(Tool::Twine);
-        let release = files(&twine);
-        for repository in [format!("{url}/me/twine"), format!("{url}/me/twine/")] {
-            let mut upload = vec!["upload", "--non-interactive", "-u", "me", "-p", "pw"];
-            upload.extend(["--repository-url", &repository]);
-            upload.extend(release.iter().map(String::as_str));
-            // The second time the files are there, and are the same.
-            twine.run(&upload).succeeds();
-        }
-    });
-    table.row("D1.4", "uv publish", || {
-        let uv = client(Tool::Uv)
-            .with("UV_PUBLISH_USERNAME", "me")
-            .with("UV_PUBLISH_PASSWORD", "pw");
-        let release = files(&uv);
-        let repository = format!("{url}/me/uv/");
-        let mut publish = vec!["publish", "--publish-url", &repository];
-        publish.extend(release.iter().map(String::as_str));
-        uv.run(&publish).succeeds();
-    });
-    table.row("D3.4", "flit publish", || {
-        let flit = Client::fresh(Tool::Flit).with("FLIT_PASSWORD", "pw");
-        flit.write("acme_tool.py", "\"\"\"A tool.\"\"\"\n__version__ = \"1.0\"\n");
-        flit.write("pyproject.toml", FLIT_PROJECT);
-        let pypirc = format!(
-            "[distutils]\nindex-servers =\n    acme\n\n[acme]\nrepository = {url}/me/flit\nusername = me\n"
-        );
-        flit.write("pypirc", &pypirc);
-        let publish =
-            ["publish", "--pypirc", "pypirc", "--repository", "acme", "--no-use-vcs"];
-        flit.run(&publish).succeeds();
-    });
-    for (index, client) in [("twine", "pip"), ("uv", "pip"), ("flit", "pip")] {
-        table.row("D3.5", client, || {
-            let pip = Client::fresh(Tool::Pip);
-            pip.install(&format!("{url}/me/{index}"), &["acme-tool"])
-                .succeeds();
-        });
-    }
+/// A setuptools project of the days of `setup.py`, with the commands that still were distutils' own.
+fn legacy_project(name: &str) -> Client {
+    let client = Client::fresh(Tool::Setuptools);
+    let module = name.replace('-', "_");
+    let setup = format!(
+        "from setuptools import setup\n\
+         from distutils.command.register import register\n\
+         from distutils.command.upload import upload\n\
+         setup(name={name:?}, version='1.0', py_modules=[{module:?}],\n\
+         cmdclass={{'register': register, 'upload': upload}})\n"
+    );
+    client.write("setup.py", &setup);
+    client.write(&format!("{module}.py"), "__version__ = '1.0'\n");
+    client
 }
 
-const FLIT_PROJECT: &str = r#"
-[build-system]
-requires = ["flit_core"]
-build-backend = "flit_core.buildapi"
+/// Writes a file of its owner into a client's home.
+fn write_at_home(client: &Client, name: &str, text: &str) {
+    let path = client.home().join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
 
-[project]
-name = "acme_tool"
-dynamic = ["version", "description"]
-"#;
+/// `url` under the name of this machine, without the slash at its end.
+fn localhost(url: &str) -> String {
+    url.trim_end_matches('/').replace("127.0.0.1", "localhost")
+}

@@ -6,9 +6,11 @@
 )]
 
 mod attack;
+mod better;
 mod crash;
 mod deploy;
 mod deployments;
+mod devpi_options;
 mod devpi_suite;
 mod doors;
 mod explain;
@@ -16,6 +18,7 @@ mod files;
 mod front;
 mod installers;
 mod law;
+mod management;
 mod memory;
 mod moving;
 mod pages;
@@ -25,4 +28,6 @@ mod shipped;
 mod stale;
 mod support;
 mod tidy;
+mod tokens;
 mod upstream;
+mod warm;

@@ -81,7 +81,13 @@ fn choice(tool: Tool, index: &str) -> String {
                 "\"",
             )
         }
-        Tool::Devpi | Tool::Twine | Tool::Flit | Tool::DevpiSuite | Tool::DevpiServer => {
+        Tool::Devpi
+        | Tool::Twine
+        | Tool::Flit
+        | Tool::Hatch
+        | Tool::Setuptools
+        | Tool::DevpiSuite
+        | Tool::DevpiServer => {
             panic!("{} chooses no versions", tool.name())
         }
     };

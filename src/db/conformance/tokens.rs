@@ -1,6 +1,6 @@
 //! Laws of CI tokens.
 
-use super::support::{cause, index, new_user, now};
+use super::support::{cause, new_user, now};
 use crate::db::{Db, DbError, NewApiToken, Serial, TokenOperation};
 use crate::model::Sha256;
 
@@ -10,7 +10,7 @@ fn token(id: &str, user: &str) -> NewApiToken {
         user: user.into(),
         secret_hash: Sha256::of(b"secret"),
         note: "build 7".into(),
-        index: Some(index("packages/stable")),
+        indexes: vec!["packages/*".into(), "ci/dev".into()],
         operations: vec![TokenOperation::Upload, TokenOperation::Read],
         expires: now() + std::time::Duration::from_hours(24),
     }
@@ -27,8 +27,8 @@ pub(crate) async fn a_token_reads_back_as_kept(db: &dyn Db) {
     );
     let kept = db.api_token("1").await.unwrap().unwrap();
     assert_eq!(
-        (&kept.user, &kept.note, &kept.index),
-        (&new.user, &new.note, &new.index)
+        (&kept.user, &kept.note, &kept.indexes),
+        (&new.user, &new.note, &new.indexes)
     );
     assert_eq!(
         (kept.secret_hash, &kept.operations),
@@ -40,7 +40,7 @@ pub(crate) async fn a_token_reads_back_as_kept(db: &dyn Db) {
     );
     assert_eq!(db.api_token("2").await.unwrap(), None);
     let everywhere = NewApiToken {
-        index: None,
+        indexes: vec![],
         operations: vec![],
         ..token("2", "a")
     };
@@ -48,6 +48,8 @@ pub(crate) async fn a_token_reads_back_as_kept(db: &dyn Db) {
         .await
         .unwrap()
         .unwrap();
+    let kept = db.api_token("2").await.unwrap().unwrap();
+    assert_eq!((kept.indexes, kept.operations), (vec![], vec![]));
     let ids: Vec<_> = db
         .api_tokens("a")
         .await

@@ -231,12 +231,16 @@ pub(super) fn api_token(row: &SqliteRow) -> Result<ApiToken, DbError> {
             .map(TokenOperation::parse)
             .collect()
     };
+    let globs = |text: String| text.split(' ').map(str::to_owned).collect();
     Ok(ApiToken {
         id: read.get("id")?,
         user: read.get("user_name")?,
         secret_hash: read.digest("secret_hash")?,
         note: read.get("note")?,
-        index: read.parsed_if_any("index_name", |text| IndexName::parse(text).ok())?,
+        indexes: read
+            .get::<Option<String>>("index_name")?
+            .map(globs)
+            .unwrap_or_default(),
         operations: read.parsed("operations", operations)?,
         created: read.instant("created")?,
         expires: read.instant("expires")?,

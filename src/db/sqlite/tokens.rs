@@ -4,7 +4,7 @@ use super::open::Sqlite;
 use super::rows;
 use super::writing::About;
 use crate::db::{ApiToken, Cause, ChangeKind, DbError, NewApiToken, Serial, TokenOperation};
-use crate::model::{IndexName, Timestamp};
+use crate::model::Timestamp;
 
 fn about(kind: ChangeKind, id: &str) -> About<'_> {
     About {
@@ -36,7 +36,7 @@ pub(super) async fn create(
     .bind(&token.user)
     .bind(token.secret_hash.as_bytes().as_slice())
     .bind(&token.note)
-    .bind(token.index.as_ref().map(IndexName::as_str))
+    .bind((!token.indexes.is_empty()).then(|| token.indexes.join(" ")))
     .bind(words.join(" "))
     .bind(cause.at.as_microsecond())
     .bind(token.expires.as_microsecond())

@@ -90,7 +90,7 @@ impl<'a> PresentedToken<'a> {
             return Err(ApiTokenRefusal::Expired);
         }
         let scope = Scope {
-            index: record.index.clone(),
+            indexes: record.indexes.clone(),
             operations: record.operations.clone(),
         };
         Ok(Principal::Known(Identity {
@@ -130,7 +130,7 @@ mod tests {
             user: "ci".into(),
             secret_hash: minted.secret_hash,
             note: String::new(),
-            index: Some(IndexName::parse("ci/dev").unwrap()),
+            indexes: vec!["ci/*".into()],
             operations: vec![TokenOperation::Upload],
             created: now(),
             expires: now() + Duration::from_hours(1),
@@ -149,7 +149,13 @@ mod tests {
             assert!(principal.is("ci"));
             let scope = principal.scope().unwrap();
             assert_eq!(scope.operations, [TokenOperation::Upload]);
-            assert_eq!(scope.index.as_ref().unwrap().as_str(), "ci/dev");
+            for (index, expected) in [("ci/dev", true), ("ci-too/dev", false), ("me/ci", false)] {
+                assert_eq!(
+                    scope.reaches(&IndexName::parse(index).unwrap()),
+                    expected,
+                    "{index}"
+                );
+            }
         }
     }
 

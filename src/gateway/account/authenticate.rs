@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::api_token::PresentedToken;
+use super::api_token::{ApiTokenRefusal, PresentedToken};
 use super::credential_cache::CredentialCache;
 use super::credentials::Credentials;
 use super::login_limiter::LoginLimiter;
@@ -43,6 +43,10 @@ pub enum Authentication {
 pub enum Refusal {
     /// Unknown user, wrong password, or a token that is void. Which of them is not said.
     Wrong,
+    /// A CI token whose time is over; only who has the whole token is told.
+    Expired,
+    /// A CI token that nobody has, or has no more.
+    Withdrawn,
     /// Too many wrong ones: wait this long (429, `Retry-After`).
     Wait(Duration),
 }
@@ -226,8 +230,14 @@ impl Accounts {
     ) -> Result<Authentication, AccountError> {
         let record = self.db.api_token(presented.id).await?;
         let checked = record.map(|record| presented.check(&record, now));
-        let Some(Ok(principal)) = checked else {
-            return Ok(Authentication::Refused(Refusal::Wrong));
+        let principal = match checked {
+            Some(Ok(principal)) => principal,
+            Some(Err(ApiTokenRefusal::Expired)) => {
+                return Ok(Authentication::Refused(Refusal::Expired));
+            }
+            Some(Err(ApiTokenRefusal::Wrong)) | None => {
+                return Ok(Authentication::Refused(Refusal::Withdrawn));
+            }
         };
         let mut uses = self
             .token_uses
@@ -448,7 +458,7 @@ mod tests {
             user: "u".into(),
             secret_hash: minted.secret_hash,
             note: String::new(),
-            index: None,
+            indexes: vec![],
             operations: vec![TokenOperation::Upload],
             expires: now() + Duration::from_hours(1),
         };

@@ -3,6 +3,8 @@
 //! A CI token can only narrow: what anonymous may do it may do too, everything else has to be allowed
 //! to its user *and* be what the token is for.
 
+use url::Url;
+
 use super::principal::{Principal, ROOT, Scope};
 use crate::db::TokenOperation;
 use crate::model::IndexName;
@@ -72,6 +74,8 @@ pub struct HouseRules {
     pub restrict_modify: Option<Vec<String>>,
     /// Who may make users otherwise.
     pub user_creation: UserCreation,
+    /// Where files may be pushed to beside this gateway: these URLs and what lies below them.
+    pub push_to: Vec<Url>,
 }
 
 impl HouseRules {
@@ -157,7 +161,7 @@ fn covers(scope: &Scope, operation: Operation<'_>) -> bool {
         | Operation::DeleteIndex(_)
         | Operation::PushOutside(_) => return false,
     };
-    scope.operations.contains(&needed) && scope.index.as_ref().is_none_or(|only| only == index)
+    scope.operations.contains(&needed) && scope.reaches(index)
 }
 
 #[cfg(test)]
@@ -237,8 +241,8 @@ mod tests {
             (UserCreation::Everyone, "arousR"),
         ] {
             let rules = HouseRules {
-                restrict_modify: None,
                 user_creation,
+                ..HouseRules::default()
             };
             assert_eq!(who_may(Operation::CreateUser, &rules), may);
         }
@@ -289,7 +293,7 @@ mod tests {
         };
         let token = |user: &str, operations: &[TokenOperation]| {
             let scope = Scope {
-                index: Some(index.clone()),
+                indexes: vec![index.to_string(), "ow?er/d*".into()],
                 operations: operations.to_vec(),
             };
             Principal::Known(Identity {

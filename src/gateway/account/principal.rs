@@ -1,5 +1,7 @@
 //! Who a request comes from.
 
+use globset::GlobBuilder;
+
 use crate::db::TokenOperation;
 use crate::model::IndexName;
 
@@ -27,10 +29,22 @@ pub struct Identity {
 /// What a CI token is good for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
-    /// The only index; nothing: any.
-    pub index: Option<IndexName>,
+    /// Globs of the only indexes; none: any. `*` does not cross the slash.
+    pub indexes: Vec<String>,
     /// The only operations.
     pub operations: Vec<TokenOperation>,
+}
+
+impl Scope {
+    /// Whether it holds for an index. A glob that is none matches nothing.
+    #[must_use]
+    pub fn reaches(&self, index: &IndexName) -> bool {
+        let matches = |pattern: &String| {
+            let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+            glob.is_ok_and(|glob| glob.compile_matcher().is_match(index.as_str()))
+        };
+        self.indexes.is_empty() || self.indexes.iter().any(matches)
+    }
 }
 
 impl Principal {

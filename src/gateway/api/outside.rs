@@ -32,7 +32,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
 pub(in crate::gateway) struct Outside(String);
 
 impl Outside {
-    /// Reads it from a request: `X-outside-url`, then `X-Forwarded-Proto` and `-Host`, then the host
+    /// Reads it from a request: `X-outside-url`, then what the operator said, then `X-Forwarded-Proto` and `-Host`, then the host
     /// that was asked.
     pub(in crate::gateway) fn of(ask: &Ask<'_>) -> Self {
         let arrival = ask.arrival;
@@ -41,7 +41,8 @@ impl Outside {
             // A chain of proxies appends: the first one met the client.
             value.to_str().ok()?.split(',').next().map(str::trim)
         };
-        if let Some(outside) = trusted(X_OUTSIDE_URL).and_then(outside_url) {
+        let said = trusted(X_OUTSIDE_URL).and_then(outside_url);
+        if let Some(outside) = said.or_else(|| arrival.outside.and_then(outside_url)) {
             return Self(outside);
         }
         let own_scheme = if arrival.is_tls { "https" } else { "http" };
@@ -140,6 +141,7 @@ mod tests {
         is_local: false,
         is_tls: false,
         authority: None,
+        outside: None,
     };
     const LOCAL: Arrival<'_> = Arrival {
         is_local: true,

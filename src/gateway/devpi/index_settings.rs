@@ -34,6 +34,19 @@ impl IndexSettings {
         keys: &Map<String, Value>,
         exists: &dyn Fn(&IndexName) -> bool,
     ) -> Result<Self, InvalidSettings> {
+        let settings = Self::read(name, keys, exists)?;
+        if settings.kind == IndexKind::Mirror && settings.text("mirror_url").is_none() {
+            let text = "a mirror needs a 'mirror_url', such as mirror_url=https://upstream.example/simple/";
+            return Err(InvalidSettings(vec![text.to_owned()]));
+        }
+        Ok(settings)
+    }
+
+    fn read(
+        name: &IndexName,
+        keys: &Map<String, Value>,
+        exists: &dyn Fn(&IndexName) -> bool,
+    ) -> Result<Self, InvalidSettings> {
         let kind = match keys.get("type") {
             None | Some(Value::Null) => Some(IndexKind::Stage),
             Some(kind) => kind.as_str().and_then(IndexKind::parse),
@@ -82,7 +95,7 @@ impl IndexSettings {
         name: &IndexName,
         keys: &Map<String, Value>,
     ) -> Result<Self, InvalidSettings> {
-        Self::create(name, keys, &|_| true)
+        Self::read(name, keys, &|_| true)
     }
 
     /// The same index after a request. A list of operations starts from everything that is set, so

@@ -35,7 +35,7 @@ impl Management {
                 };
                 proxy_auth("proxyauth", &logged_in.token).with_message(notice)
             }
-            Ok(Login::Refused(Refusal::Wrong)) => {
+            Ok(Login::Refused(Refusal::Wrong | Refusal::Expired | Refusal::Withdrawn)) => {
                 let text = format!("user {} could not be authenticated", quoted(user));
                 Answer::message(StatusCode::UNAUTHORIZED, text)
             }

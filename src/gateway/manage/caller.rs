@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::HeaderMap;
 use http::HeaderName;
@@ -31,10 +30,8 @@ pub struct Caller {
     pub address: IpAddr,
     /// The request.
     pub request_id: Arc<str>,
-    /// How long to wait before credentials are looked at again, after too many wrong ones.
-    pub(super) wait: Option<Duration>,
-    /// Whether there were credentials that are nobody's.
-    pub(super) was_refused: bool,
+    /// Why there were credentials that are nobody's.
+    pub(super) refused: Option<account::Refusal>,
 }
 
 impl Caller {
@@ -54,15 +51,23 @@ impl Caller {
     }
 
     /// 401, or 429 when guessing has to stop for a while.
-    pub(super) fn must_log_in(&self, words: &str) -> Refusal {
-        match self.wait {
-            Some(wait) => {
+    pub(super) fn must_log_in(&self) -> Refusal {
+        let words = match self.refused {
+            None => "no permission to submit: say who you are",
+            Some(account::Refusal::Wrong) => {
+                "no permission to submit: the user or the password is wrong"
+            }
+            Some(account::Refusal::Expired) => "no permission to submit: this token has expired",
+            Some(account::Refusal::Withdrawn) => {
+                "no permission to submit: this token is unknown or was revoked"
+            }
+            Some(account::Refusal::Wait(wait)) => {
                 let seconds = wait.as_secs() + 1;
                 let words = format!("too many wrong passwords, try again in {seconds} seconds");
-                Refusal::exception(StatusCode::TOO_MANY_REQUESTS, words).after(wait)
+                return Refusal::exception(StatusCode::TOO_MANY_REQUESTS, words).after(wait);
             }
-            None => Refusal::exception(StatusCode::UNAUTHORIZED, words),
-        }
+        };
+        Refusal::exception(StatusCode::UNAUTHORIZED, words)
     }
 }
 
@@ -83,8 +88,7 @@ impl Writer {
             principal: Principal::Anonymous,
             address,
             request_id,
-            wait: None,
-            was_refused: false,
+            refused: None,
         };
         let bytes = |name: &HeaderName| headers.get(name).map(http::HeaderValue::as_bytes);
         let credentials =
@@ -101,10 +105,7 @@ impl Writer {
         })?;
         match found {
             Authentication::As(principal) => caller.principal = principal,
-            Authentication::Refused(account::Refusal::Wrong) => caller.was_refused = true,
-            Authentication::Refused(account::Refusal::Wait(wait)) => {
-                (caller.wait, caller.was_refused) = (Some(wait), true);
-            }
+            Authentication::Refused(why) => caller.refused = Some(why),
         }
         Ok(caller)
     }

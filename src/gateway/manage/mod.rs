@@ -11,6 +11,7 @@ pub(super) mod examine;
 pub(super) mod facts;
 mod push;
 mod push_mirror;
+mod push_outside;
 mod push_request;
 mod reading;
 mod refresh;

@@ -17,6 +17,7 @@ use super::facts::entry_path;
 use super::facts::log_entry;
 use super::push_request::Kinds;
 use super::push_request::PushRequest;
+use super::push_request::Target;
 use super::push_request::parse;
 use super::refusal::Refusal;
 use super::refusal::answered;
@@ -66,8 +67,19 @@ impl Writer {
         let writer = self.clone();
         self.to_the_end(async move {
             let source = writer.index(&source)?;
-            let target = writer.target(&caller, &request.target)?;
-            writer.carry(&caller, &source, &target, &request).await
+            match &request.target {
+                Target::Index(name) => {
+                    let target = writer.target(&caller, name)?;
+                    writer.carry(&caller, &source, &target, &request).await
+                }
+                Target::Elsewhere(place) => {
+                    writer.check_place(place)?;
+                    let found = writer.find(&caller, &source, &request).await?;
+                    writer
+                        .send_outside(&caller, &source, &request, place, found)
+                        .await
+                }
+            }
         })
         .await
     }
@@ -90,6 +102,34 @@ impl Writer {
         Err(Refusal::api(StatusCode::UNAUTHORIZED, words))
     }
 
+    /// What is to be pushed, of the kinds that are wanted.
+    async fn find(
+        &self,
+        caller: &Caller,
+        source: &Index,
+        request: &PushRequest,
+    ) -> Result<Found, Refusal> {
+        let found = if source.is_mirror() {
+            self.find_on_mirror(caller, source, request).await?
+        } else {
+            self.find_on_stage(&source.name, request).await?
+        };
+        let (name, version) = (&request.spelling, &request.version);
+        let Some(mut found) = found else {
+            let words = format!(
+                "there are no files for {name} {version} on stage {}",
+                source.name
+            );
+            return Err(Refusal::api(StatusCode::BAD_REQUEST, words));
+        };
+        found.files = wanted(found.files, request.kinds);
+        if found.files.is_empty() {
+            let words = format!("no release/files found for {name} {version}");
+            return Err(Refusal::api(StatusCode::NOT_FOUND, words));
+        }
+        Ok(found)
+    }
+
     async fn carry(
         &self,
         caller: &Caller,
@@ -97,26 +137,9 @@ impl Writer {
         target: &Index,
         request: &PushRequest,
     ) -> Result<Reply, Refusal> {
-        let found = if source.is_mirror() {
-            self.find_on_mirror(caller, source, request).await?
-        } else {
-            self.find_on_stage(&source.name, request).await?
-        };
-        let Some(found) = found else {
-            let (name, version) = (&request.spelling, &request.version);
-            let words = format!(
-                "there are no files for {name} {version} on stage {}",
-                source.name
-            );
-            return Err(Refusal::api(StatusCode::BAD_REQUEST, words));
-        };
+        let found = self.find(caller, source, request).await?;
         let now = self.now();
-        let mut files = wanted(found.files, request.kinds);
-        if files.is_empty() {
-            let (name, version) = (&request.spelling, &request.version);
-            let words = format!("no release/files found for {name} {version}");
-            return Err(Refusal::api(StatusCode::NOT_FOUND, words));
-        }
+        let mut files = found.files;
         for facts in &mut files {
             facts
                 .log

@@ -1,8 +1,11 @@
 //! What a push asks for (devpi-protocol.md §13).
 
+use std::fmt;
+
 use http::StatusCode;
 use serde_json::Map;
 use serde_json::Value;
+use url::Url;
 
 use super::refusal::Refusal;
 use crate::model::IndexName;
@@ -15,8 +18,33 @@ pub(super) struct PushRequest {
     /// The project as written.
     pub(super) spelling: String,
     pub(super) version: String,
-    pub(super) target: IndexName,
+    pub(super) target: Target,
     pub(super) kinds: Kinds,
+}
+
+/// Where to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// Another index of this gateway.
+    Index(IndexName),
+    /// Another server.
+    Elsewhere(Elsewhere),
+}
+
+/// Another server's upload API, and how to log in there.
+#[derive(PartialEq, Eq)]
+pub(super) struct Elsewhere {
+    pub(super) url: Url,
+    pub(super) user: String,
+    pub(super) password: String,
+    /// Register the release before its files are sent.
+    pub(super) register: bool,
+}
+
+impl fmt::Debug for Elsewhere {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Elsewhere({:?}, ***)", self.url.as_str())
+    }
 }
 
 /// What of the release goes along.
@@ -40,8 +68,7 @@ const KNOWN: [&str; 9] = [
     "only_docs",
 ];
 
-/// Reads the body. A push to another server (`posturl`) is refused: where a gateway's files may be
-/// sent is the operator's decision, and there is no list of such places yet.
+/// Reads the body. A push to another server (`posturl`) needs a login.
 pub(super) fn parse(body: &[u8], is_logged_in: bool) -> Result<PushRequest, Refusal> {
     let keys = match serde_json::from_slice(body) {
         Ok(Value::Object(keys)) => keys,
@@ -57,19 +84,23 @@ pub(super) fn parse(body: &[u8], is_logged_in: bool) -> Result<PushRequest, Refu
     if let Some(unknown) = keys.keys().find(|key| !KNOWN.contains(&key.as_str())) {
         return Err(bad(format!("unknown additional options: {unknown}")));
     }
-    if keys.contains_key("posturl") {
-        return Err(outside(is_logged_in));
-    }
     let kinds = kinds(&keys)?;
-    let target = text("targetindex").filter(|target| target.split('/').count() == 2);
-    let target = target.ok_or_else(|| bad("targetindex not in format user/index"))?;
+    let target = match text("posturl") {
+        Some(url) => Target::Elsewhere(elsewhere(url, &keys, is_logged_in)?),
+        None if keys.contains_key("posturl") => return Err(bad("posturl is not a URL")),
+        None => {
+            let target = text("targetindex").filter(|target| target.split('/').count() == 2);
+            let target = target.ok_or_else(|| bad("targetindex not in format user/index"))?;
+            Target::Index(IndexName::parse(target).map_err(|_| Refusal::no_index(target))?)
+        }
+    };
     let project = ProjectName::parse(spelling)
         .map_err(|_| bad(format!("there are no files for {spelling} {version}")))?;
     Ok(PushRequest {
         project,
         spelling: spelling.to_owned(),
         version: version.to_owned(),
-        target: IndexName::parse(target).map_err(|_| Refusal::no_index(target))?,
+        target,
         kinds,
     })
 }
@@ -84,13 +115,33 @@ fn kinds(keys: &Map<String, Value>) -> Result<Kinds, Refusal> {
     }
 }
 
-fn outside(is_logged_in: bool) -> Refusal {
+fn elsewhere(
+    url: &str,
+    keys: &Map<String, Value>,
+    is_logged_in: bool,
+) -> Result<Elsewhere, Refusal> {
     if !is_logged_in {
         let words = "a push to another server needs a login";
-        return Refusal::api(StatusCode::UNAUTHORIZED, words);
+        return Err(Refusal::api(StatusCode::UNAUTHORIZED, words));
     }
-    let words = "this gateway sends no files to other servers; upload there from the client, for example with twine";
-    Refusal::api(StatusCode::FORBIDDEN, words)
+    let text = |name: &str| {
+        keys.get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let url = Url::parse(url)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https"));
+    Ok(Elsewhere {
+        url: url.ok_or_else(|| bad("posturl is not a URL"))?,
+        user: text("username"),
+        password: text("password"),
+        register: keys
+            .get("register_project")
+            .and_then(Value::as_bool)
+            .unwrap_or(false),
+    })
 }
 
 fn bad(words: impl Into<String>) -> Refusal {
@@ -106,7 +157,8 @@ mod tests {
         let body = br#"{"name": "Hello.Pkg", "version": "1.0", "targetindex": "me/prod", "no_docs": true}"#;
         let request = parse(body, true).unwrap();
         assert_eq!(request.project.as_str(), "hello-pkg");
-        assert_eq!(request.target.as_str(), "me/prod");
+        let target = IndexName::parse("me/prod").unwrap();
+        assert_eq!(request.target, Target::Index(target));
         assert_eq!(request.kinds, Kinds::NoDocs);
     }
 
@@ -134,8 +186,13 @@ mod tests {
                 400,
             ),
             (
-                r#"{"name": "six", "version": "1", "posturl": "https://files.example/"}"#,
-                403,
+                r#"{"name": "six", "version": "1", "posturl": "files.example"}"#,
+                400,
+            ),
+            (r#"{"name": "six", "version": "1", "posturl": 1}"#, 400),
+            (
+                r#"{"name": "six", "version": "1", "posturl": "file:///etc/passwd"}"#,
+                400,
             ),
         ];
         for (body, status) in table {
@@ -144,5 +201,10 @@ mod tests {
         }
         let outside = br#"{"name": "six", "version": "1", "posturl": "https://files.example/"}"#;
         assert_eq!(parse(outside, false).unwrap_err().status().as_u16(), 401);
+        let shown = format!("{:?}", parse(outside, true).unwrap().target);
+        assert_eq!(
+            shown,
+            r#"Elsewhere(Elsewhere("https://files.example/", ***))"#
+        );
     }
 }

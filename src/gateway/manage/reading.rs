@@ -30,7 +30,7 @@ impl Writer {
     /// not.
     #[must_use]
     pub fn auth_check(&self, caller: &Caller) -> Reply {
-        if caller.was_refused {
+        if caller.refused.is_some() {
             let refusal =
                 Refusal::exception(StatusCode::UNAUTHORIZED, "these credentials are not valid");
             return refusal.into_reply(&http::HeaderMap::new());

@@ -8,6 +8,7 @@ use super::caller::Caller;
 use super::refusal::Refusal;
 use super::writer::Writer;
 use crate::db::OnConflict;
+use crate::db::TokenOperation;
 use crate::gateway::account::IndexAcl;
 use crate::gateway::account::Operation;
 use crate::gateway::account::permits;
@@ -63,15 +64,19 @@ impl Writer {
             return Ok(index);
         }
         match caller.principal.name() {
-            None => Err(caller.must_log_in(if caller.was_refused {
-                "no permission to submit: the user or the password is wrong"
-            } else {
-                "no permission to submit: say who you are"
-            })),
-            Some(_) => Err(Refusal::exception(
-                StatusCode::FORBIDDEN,
-                "no permission to submit",
-            )),
+            None => Err(caller.must_log_in()),
+            Some(_) => {
+                let words = match caller.principal.scope() {
+                    Some(scope) if !scope.reaches(name) => {
+                        format!("no permission to submit: this token is not for {name}")
+                    }
+                    Some(scope) if !scope.operations.contains(&TokenOperation::Upload) => {
+                        "no permission to submit: this token is not for uploads".to_owned()
+                    }
+                    Some(_) | None => "no permission to submit".to_owned(),
+                };
+                Err(Refusal::exception(StatusCode::FORBIDDEN, words))
+            }
         }
     }
 }

@@ -183,7 +183,7 @@ impl Upload {
         let role = FileRole::ReleaseFile;
         let mut facts = plain_facts(filename.as_str(), role, stored.sha256, stored.size, arrival);
         facts.md5 = claimed.md5.is_some().then_some(digests.md5);
-        facts.blake2b_256 = claimed.blake2b_256.is_some().then_some(digests.blake2b_256);
+        facts.blake2b_256 = claimed.blake2b.is_some().then_some(digests.blake2b_256);
         facts.metadata_sha256 = self.keep_sidecar(&stored.sha256, &examined).await?;
         facts.requires_python = examined
             .requires_python
@@ -239,7 +239,8 @@ impl Upload {
         let draft = self.draft.take();
         let mut draft = draft.ok_or_else(|| bad("content file field not found"))?;
         let digests = draft.digests().await?;
-        let held = claimed.check(&digests.sha256, &digests.md5, &digests.blake2b_256);
+        let blake2b = [&*digests.blake2b_256, &*digests.blake2b_512];
+        let held = claimed.check(&digests.sha256, &digests.md5, blake2b);
         held.map_err(|fault| bad(fault.to_string()))?;
         Ok((draft, digests))
     }

@@ -74,7 +74,7 @@ impl PlannedFile {
             claimed(&entry.entrymapping)?
         };
         if let Some(ours) = &ours {
-            claimed.blake2b_256.clone_from(&ours.blake2b_256);
+            claimed.blake2b.clone_from(&ours.blake2b_256);
         }
         let uploader = match &ours {
             Some(ours) => ours.uploader.clone(),

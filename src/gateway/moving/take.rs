@@ -85,7 +85,7 @@ impl Taker {
         let ClaimedDigests {
             sha256: Some(sha256),
             md5: None,
-            blake2b_256: None,
+            blake2b: None,
         } = file.claimed
         else {
             return Ok(None);
@@ -100,6 +100,7 @@ impl Taker {
             sha256,
             md5: String::new(),
             blake2b_256: String::new(),
+            blake2b_512: String::new(),
         }))
     }
 
@@ -122,9 +123,8 @@ impl Taker {
             }
         }
         let digests = draft.digests().await?;
-        let held = file
-            .claimed
-            .check(&digests.sha256, &digests.md5, &digests.blake2b_256);
+        let blake2b = [&*digests.blake2b_256, &*digests.blake2b_512];
+        let held = file.claimed.check(&digests.sha256, &digests.md5, blake2b);
         if let Err(fault) = held {
             return Ok(Err(fault.to_string()));
         }
@@ -197,7 +197,7 @@ fn facts(file: &PlannedFile, digests: &Digests) -> FileFacts {
         sha256: digests.sha256,
         size: digests.size,
         md5: stated(&file.claimed.md5, &digests.md5),
-        blake2b_256: stated(&file.claimed.blake2b_256, &digests.blake2b_256),
+        blake2b_256: stated(&file.claimed.blake2b, &digests.blake2b_256),
         uploaded_at: file.uploaded_at,
         uploader: file.uploader.clone(),
         requires_python: file.requires_python.clone(),

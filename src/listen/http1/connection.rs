@@ -98,6 +98,7 @@ impl<'a, S: Wire> Connection<'a, S> {
             is_local: client.is_none_or(|client| client.is_loopback()),
             is_tls: guard.get_ssl_digest().is_some(),
             authority: None,
+            outside: None,
         };
         Self {
             app,

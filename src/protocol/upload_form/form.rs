@@ -446,7 +446,8 @@ mod tests {
     fn digests_that_were_stated_have_to_hold() {
         let sha256 = Sha256::of(b"x");
         let md5 = "9dd4e461268c8034f5c8564e155c67a6";
-        let blake = "0".repeat(64);
+        let (blake, long) = ("0".repeat(64), "1".repeat(128));
+        let both = [&*blake, &*long];
         let hex = sha256.to_hex().to_uppercase();
         let fields = [
             (":action", "file_upload"),
@@ -460,12 +461,12 @@ mod tests {
             panic!()
         };
         assert_eq!(
-            file.claimed.check(&sha256, &md5.to_uppercase(), &blake),
+            file.claimed.check(&sha256, &md5.to_uppercase(), both),
             Ok(())
         );
         let wrong = file
             .claimed
-            .check(&Sha256::of(b"y"), md5, &blake)
+            .check(&Sha256::of(b"y"), md5, both)
             .unwrap_err();
         assert!(
             wrong
@@ -473,10 +474,20 @@ mod tests {
                 .starts_with("the content's sha256 digest is a1fce4363854ff88"),
             "{wrong}"
         );
-        assert!(file.claimed.check(&sha256, &blake[..32], &blake).is_err());
-        assert_eq!(
-            ClaimedDigests::default().check(&sha256, md5, &blake),
-            Ok(())
-        );
+        assert!(file.claimed.check(&sha256, &blake[..32], both).is_err());
+        assert_eq!(ClaimedDigests::default().check(&sha256, md5, both), Ok(()));
+        for (stated, holds) in [(&blake, true), (&long, true), (&"2".repeat(128), false)] {
+            let fields = [("blake2_256_digest", &**stated)];
+            let field = |name: &str| {
+                fields
+                    .iter()
+                    .find(|(one, _)| *one == name)
+                    .map(|(_, hex)| *hex)
+            };
+            let mut faults = Vec::new();
+            let claimed = ClaimedDigests::read(field, &mut faults);
+            assert!(faults.is_empty(), "{faults:?}");
+            assert_eq!(claimed.check(&sha256, md5, both).is_ok(), holds, "{stated}");
+        }
     }
 }

@@ -57,6 +57,33 @@ impl Client {
         self
     }
 
+    /// Has it read the configuration that lies in this home, its owner's own files.
+    pub(crate) fn at_home_in(mut self, home: &Path) -> Self {
+        let home = home.display().to_string();
+        for name in ["HOME", "XDG_CONFIG_HOME"] {
+            let below = if name == "HOME" { "" } else { "/.config" };
+            self.own.push((name, format!("{home}{below}")));
+        }
+        match self.tool {
+            Tool::Pip => self.own.push(("PIP_CONFIG_FILE", String::new())),
+            Tool::Uv => self.own.push(("UV_NO_CONFIG", "0".to_owned())),
+            Tool::Poetry
+            | Tool::Devpi
+            | Tool::Twine
+            | Tool::Flit
+            | Tool::Hatch
+            | Tool::Setuptools
+            | Tool::DevpiSuite
+            | Tool::DevpiServer => {}
+        }
+        self
+    }
+
+    /// Its home: configuration files of its owner lie here.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     /// Where it runs; files written here are its project.
     pub(crate) fn folder(&self) -> PathBuf {
         self.home.path().join("work")
@@ -119,6 +146,8 @@ impl Client {
             | Tool::Devpi
             | Tool::Twine
             | Tool::Flit
+            | Tool::Hatch
+            | Tool::Setuptools
             | Tool::DevpiSuite
             | Tool::DevpiServer => {
                 panic!("{} has no install of single requirements", self.tool.name())
@@ -136,21 +165,16 @@ impl Client {
             .current_dir(self.folder())
             .env("PATH", search_path(&self.program));
         command.envs(env::vars_os().filter(|(name, _)| PASSING.iter().any(|kept| name == kept)));
-        for name in [
-            "HOME",
-            "XDG_CACHE_HOME",
-            "XDG_CONFIG_HOME",
-            "XDG_DATA_HOME",
-            "TMPDIR",
-        ] {
+        command.env("XDG_CONFIG_HOME", home.join(".config"));
+        for name in ["HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "TMPDIR"] {
             command.env(name, home);
         }
         for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"] {
             command.env(name, NOWHERE);
         }
         command
-            .env("no_proxy", "127.0.0.1")
-            .env("NO_PROXY", "127.0.0.1");
+            .env("no_proxy", "127.0.0.1,localhost")
+            .env("NO_PROXY", "127.0.0.1,localhost");
         command
             .env("LANG", "C.UTF-8")
             .env("NO_COLOR", "1")
@@ -178,7 +202,12 @@ impl Client {
             Tool::Devpi => {
                 command.env("DEVPI_CLIENTDIR", home.join("devpi"));
             }
-            Tool::Twine | Tool::Flit | Tool::DevpiSuite | Tool::DevpiServer => {}
+            Tool::Twine
+            | Tool::Flit
+            | Tool::Hatch
+            | Tool::Setuptools
+            | Tool::DevpiSuite
+            | Tool::DevpiServer => {}
         }
         command.envs(self.own.iter().map(|(name, value)| (name, value)));
         command

@@ -18,50 +18,39 @@ const CHEAP: [&str; 6] = [
     "1",
 ];
 
-/// Its server directory, below a folder of its own.
-const SERVERDIR: &str = "server";
-
-/// A running server with root (no password) and no index; dropping it kills it.
+/// A running server with root; dropping it kills it.
 pub(crate) struct DevpiServer {
     child: Child,
     url: String,
     folder: TempDir,
 }
 
+/// A server not yet started: what is typed for `devpi-init`, for `devpi-server`, and in what environment.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct DevpiLaunch {
+    init: Vec<&'static str>,
+    server: Vec<&'static str>,
+    environment: Vec<(&'static str, String)>,
+}
+
 impl DevpiServer {
-    /// Makes a server directory and serves it on a port that the system picks.
+    /// Makes a server directory with root (no password) and no index, and serves it on a port that the
+    /// system picks.
     ///
     /// # Panics
     /// When it does not start.
     pub(crate) fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let serverdir = folder.path().join(SERVERDIR);
-        let mut init = command();
-        init.args(["devpi-init", "--no-root-pypi", "--serverdir"])
-            .arg(&serverdir)
-            .args(CHEAP);
-        let init = init.output().unwrap();
-        assert!(
-            init.status.success(),
-            "{}",
-            String::from_utf8_lossy(&init.stderr)
-        );
-        let mut child = spawn(&serverdir);
-        let stdout = child.stdout.take().expect("stdout is piped");
-        let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
-        let url = lines.find_map(|line| line.strip_prefix("management ").map(str::to_owned));
-        let url = url.expect("the server says where it listens");
-        Self { child, url, folder }
+        Self::with().init(&["--no-root-pypi"]).start()
+    }
+
+    /// One that is started otherwise.
+    pub(crate) fn with() -> DevpiLaunch {
+        DevpiLaunch::default()
     }
 
     /// `http://127.0.0.1:PORT/`
     pub(crate) fn url(&self) -> &str {
         &self.url
-    }
-
-    /// Where it keeps everything.
-    pub(crate) fn serverdir(&self) -> PathBuf {
-        self.folder.path().join(SERVERDIR)
     }
 
     /// The port alone.
@@ -72,25 +61,85 @@ impl DevpiServer {
             .next()
             .unwrap_or_default()
     }
+
+    /// Its data directory.
+    pub(crate) fn serverdir(&self) -> PathBuf {
+        self.folder.path().join("server")
+    }
+
+    /// Ends it, and starts it again at the same address, with these options more.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub(crate) fn restart(&mut self, launch: &DevpiLaunch) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let port = self.port().to_owned();
+        (self.child, self.url) = launch.spawn(&self.serverdir(), &port);
+    }
 }
 
-fn spawn(serverdir: &Path) -> Child {
-    let mut server = command();
-    server.args([
-        "devpi-server",
-        "--host",
-        "localhost",
-        "--port",
-        "0",
-        "--debug",
-        "--serverdir",
-    ]);
-    server.arg(serverdir).args(CHEAP);
-    server
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
-    server.spawn().expect("start the program")
+impl DevpiLaunch {
+    /// Adds options of `devpi-init`.
+    pub(crate) fn init(mut self, options: &[&'static str]) -> Self {
+        self.init.extend(options);
+        self
+    }
+
+    /// Adds options of `devpi-server`.
+    pub(crate) fn server(mut self, options: &[&'static str]) -> Self {
+        self.server.extend(options);
+        self
+    }
+
+    /// Sets a variable of the environment of both.
+    pub(crate) fn environment(mut self, name: &'static str, value: &str) -> Self {
+        self.environment.push((name, value.to_owned()));
+        self
+    }
+
+    /// Makes a server directory and serves it on a port that the system picks.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub(crate) fn start(&self) -> DevpiServer {
+        let folder = tempfile::tempdir().unwrap();
+        let serverdir = folder.path().join("server");
+        let mut init = command();
+        init.args(["devpi-init", "--serverdir"])
+            .arg(&serverdir)
+            .args(CHEAP)
+            .args(&self.init)
+            .envs(self.environment.iter().cloned());
+        let init = init.output().unwrap();
+        assert!(
+            init.status.success(),
+            "{}",
+            String::from_utf8_lossy(&init.stderr)
+        );
+        let (child, url) = self.spawn(&serverdir, "0");
+        DevpiServer { child, url, folder }
+    }
+
+    fn spawn(&self, serverdir: &Path, port: &str) -> (Child, String) {
+        let mut server = command();
+        server.args(["devpi-server", "--host", "localhost", "--port", port]);
+        server
+            .arg("--serverdir")
+            .arg(serverdir)
+            .args(CHEAP)
+            .args(&self.server)
+            .envs(self.environment.iter().cloned());
+        server
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = server.spawn().expect("start the program");
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+        let url = lines.find_map(|line| line.strip_prefix("management ").map(str::to_owned));
+        (child, url.expect("the server says where it listens"))
+    }
 }
 
 impl Drop for DevpiServer {

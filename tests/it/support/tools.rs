@@ -23,6 +23,9 @@ pub(crate) enum Tool {
     Devpi,
     Twine,
     Flit,
+    Hatch,
+    /// A Python whose setuptools still has `register`, `upload` and `easy_install`.
+    Setuptools,
     /// A Python that has devpi's own test suite.
     DevpiSuite,
     /// The real server, out of the same environment.
@@ -39,6 +42,8 @@ impl Tool {
             Self::Devpi => "devpi-client==7.3.0",
             Self::Twine => "twine==7.0.0",
             Self::Flit => "flit==4.2.0",
+            Self::Hatch => "hatch==1.18.2",
+            Self::Setuptools => "setuptools==70.3.0",
             Self::DevpiSuite | Self::DevpiServer => "devpi-server==6.20.3",
         }
     }
@@ -46,7 +51,14 @@ impl Tool {
     /// What is installed beside it.
     const fn companions(self) -> &'static [&'static str] {
         match self {
-            Self::Pip | Self::Uv | Self::Poetry | Self::Devpi | Self::Twine | Self::Flit => &[],
+            Self::Pip
+            | Self::Uv
+            | Self::Poetry
+            | Self::Devpi
+            | Self::Twine
+            | Self::Flit
+            | Self::Hatch
+            | Self::Setuptools => &[],
             // The suite's own needs, which the server's wheel does not name.
             Self::DevpiSuite | Self::DevpiServer => {
                 &["beautifulsoup4", "py", "pytest", "requests", "webtest"]
@@ -57,9 +69,11 @@ impl Tool {
     /// Its command.
     fn command(self) -> &'static str {
         match self {
-            Self::Pip | Self::Uv | Self::Poetry | Self::Twine | Self::Flit => self.name(),
+            Self::Pip | Self::Uv | Self::Poetry | Self::Twine | Self::Flit | Self::Hatch => {
+                self.name()
+            }
             Self::Devpi => "devpi",
-            Self::DevpiSuite => "python",
+            Self::DevpiSuite | Self::Setuptools => "python",
             Self::DevpiServer => "devpi-server",
         }
     }

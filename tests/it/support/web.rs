@@ -80,6 +80,26 @@ impl Web {
         })
     }
 
+    /// Sends a body, and reads the whole answer.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> Got {
+        let request = self.client.request(method, url).body(body);
+        let add = |request: reqwest::RequestBuilder, (name, value): &(&str, &str)| {
+            request.header(*name, *value)
+        };
+        let response = headers.iter().fold(request, add).send().await.unwrap();
+        Got {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: response.bytes().await.unwrap(),
+        }
+    }
+
     /// A GET.
     pub(crate) async fn get(&self, url: &str) -> Got {
         self.get_with(url, &[]).await

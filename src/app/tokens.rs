@@ -1,0 +1,122 @@
+//! CI tokens as the command line sees them: in the records, beside a running server or without one.
+//!
+//! The server asks the records for each token it is shown and remembers none, so what is made or
+//! withdrawn here holds there at once.
+
+use anyhow::Context as _;
+use tokio::runtime::Runtime;
+
+use super::Environment;
+use super::initialise::RECORDS;
+use crate::clock::Clock;
+use crate::config::Overrides;
+use crate::config::PoliciesPath;
+use crate::config::load;
+use crate::db::ApiToken;
+use crate::db::Cause;
+use crate::db::Db;
+use crate::db::NewApiToken;
+use crate::db::Sqlite;
+use crate::gateway::account::MintedToken;
+use crate::model::Timestamp;
+
+/// The records' tokens.
+#[derive(Debug)]
+pub struct TokenDrawer {
+    work: Runtime,
+    records: Sqlite,
+    clock: Clock,
+}
+
+impl TokenDrawer {
+    /// Opens the records of the data directory that the configuration names.
+    ///
+    /// # Errors
+    /// Faults in the configuration, or a data directory in which no server was ever started.
+    pub fn open(
+        policies: &PoliciesPath,
+        overrides: &Overrides,
+        env: Environment,
+    ) -> anyhow::Result<Self> {
+        let path = load(policies, overrides, &env)?.config.data.join(RECORDS);
+        if !path.exists() {
+            anyhow::bail!(
+                "there are no records at {}; name the data directory of the server with --data",
+                path.display()
+            );
+        }
+        let work = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let clock = Clock::system();
+        let records = work.block_on(Sqlite::open(&path, clock.now()))?;
+        Ok(Self {
+            work,
+            records,
+            clock,
+        })
+    }
+
+    /// Now, on the records' clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Makes a token; `new` gets its id and digest here. Its text is given back and kept nowhere.
+    ///
+    /// # Errors
+    /// When the user is not there, or the records fail.
+    pub fn create(&self, mut new: NewApiToken) -> anyhow::Result<MintedToken> {
+        let mut random = [0; 40];
+        getrandom::fill(&mut random).context("get random bytes")?;
+        let minted = MintedToken::of(&random);
+        if self.work.block_on(self.records.user(&new.user))?.is_none() {
+            anyhow::bail!("no user {:?}; make one with `devpi user -c`", new.user);
+        }
+        (new.id, new.secret_hash) = (minted.id.clone(), minted.secret_hash);
+        let kept = self
+            .work
+            .block_on(self.records.create_api_token(&self.cause(), &new))?;
+        kept.context("the new token's id is taken; try again")?;
+        Ok(minted)
+    }
+
+    /// The tokens of one user, or of all.
+    ///
+    /// # Errors
+    /// When the records fail.
+    pub fn list(&self, user: Option<&str>) -> anyhow::Result<Vec<ApiToken>> {
+        let users = match user {
+            Some(user) => vec![user.to_owned()],
+            None => {
+                let directory = self.work.block_on(self.records.directory())?;
+                directory.users.into_iter().map(|user| user.name).collect()
+            }
+        };
+        let mut tokens = Vec::new();
+        for user in users {
+            tokens.extend(self.work.block_on(self.records.api_tokens(&user))?);
+        }
+        Ok(tokens)
+    }
+
+    /// Withdraws a token; false when there is none of this id.
+    ///
+    /// # Errors
+    /// When the records fail.
+    pub fn revoke(&self, id: &str) -> anyhow::Result<bool> {
+        let gone = self
+            .work
+            .block_on(self.records.delete_api_token(&self.cause(), id))?;
+        Ok(gone.is_some())
+    }
+
+    /// Somebody at the command line; who that is, the records do not know.
+    fn cause(&self) -> Cause {
+        Cause {
+            who: None,
+            at: self.clock.now(),
+        }
+    }
+}

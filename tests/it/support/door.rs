@@ -1,0 +1,113 @@
+//! The management door as a program speaks to it: JSON and forms, with a login or without.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::Method;
+use serde_json::Value;
+
+use super::{Got, Web};
+
+/// Between the parts of a form.
+const BOUNDARY: &str = "a-line-that-is-in-no-test";
+
+/// Somebody at a management door.
+#[derive(Debug, Clone)]
+pub(crate) struct Door {
+    url: String,
+    web: Web,
+    login: Option<String>,
+}
+
+impl Door {
+    /// Nobody in particular.
+    pub(crate) fn at(url: &str) -> Self {
+        Self {
+            url: url.trim_end_matches('/').to_owned(),
+            web: Web::new(),
+            login: None,
+        }
+    }
+
+    /// The same door, asked by a user with a password or a token.
+    pub(crate) fn by(&self, user: &str, secret: &str) -> Self {
+        let login = BASE64_STANDARD.encode(format!("{user}:{secret}"));
+        Self {
+            login: Some(login),
+            ..self.clone()
+        }
+    }
+
+    /// Asks, with an object unless it is null.
+    pub(crate) async fn ask(&self, method: &str, path: &str, object: Value) -> Got {
+        let body = if object.is_null() {
+            String::new()
+        } else {
+            object.to_string()
+        };
+        self.send(method, path, "application/json", body.into_bytes())
+            .await
+    }
+
+    /// Posts a form to an index, with a file called `content` or without.
+    pub(crate) async fn form(
+        &self,
+        index: &str,
+        fields: &[(&str, &str)],
+        file: Option<(&str, &[u8])>,
+    ) -> Got {
+        let mut body = Vec::new();
+        let mut part = |head: &str, content: &[u8]| {
+            body.extend_from_slice(
+                format!("--{BOUNDARY}\r\nContent-Disposition: form-data; {head}\r\n\r\n")
+                    .as_bytes(),
+            );
+            body.extend_from_slice(content);
+            body.extend_from_slice(b"\r\n");
+        };
+        for (name, value) in fields {
+            part(&format!("name=\"{name}\""), value.as_bytes());
+        }
+        if let Some((filename, content)) = file {
+            part(
+                &format!("name=\"content\"; filename=\"{filename}\""),
+                content,
+            );
+        }
+        body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
+        let kind = format!("multipart/form-data; boundary={BOUNDARY}");
+        self.send("POST", &format!("/{index}/"), &kind, body).await
+    }
+
+    /// A login token.
+    pub(crate) async fn log_in(&self, user: &str, password: &str) -> String {
+        let login = serde_json::json!({ "user": user, "password": password });
+        let got = self.ask("POST", "/+login", login).await;
+        got.json()["result"]["password"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    async fn send(&self, method: &str, path: &str, kind: &str, body: Vec<u8>) -> Got {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let mut headers = vec![("accept", "application/json"), ("content-type", kind)];
+        if let Some(login) = &self.login {
+            headers.push(("x-devpi-auth", login));
+        }
+        self.web
+            .send(method, &format!("{}{path}", self.url), &headers, body)
+            .await
+    }
+}
+
+impl Got {
+    /// The body as JSON.
+    ///
+    /// # Panics
+    /// When it is none.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        let read = serde_json::from_slice(&self.body);
+        read.unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.text()))
+    }
+}

@@ -43,6 +43,7 @@ use crate::gateway::WriterParts;
 use crate::gateway::account::Accounts;
 use crate::listen::QUIET_LOGS;
 use crate::listen::ServerOptions;
+use crate::listen::Stop;
 use crate::listen::StopOn;
 use crate::model::IndexName;
 use crate::store::FsStore;
@@ -140,6 +141,16 @@ impl House {
         })
     }
 
+    /// Starts what has to be done now and then until the server stops.
+    fn start_chores(&self, accounts: Arc<Accounts>, config: &Config, stop: &Stop) {
+        let (shared, store) = (Arc::clone(&self.shared), Arc::clone(&self.store));
+        let every = config.limits.collect_after();
+        self.work
+            .spawn(chores::collect(Arc::clone(&shared), every, stop.clone()));
+        self.work
+            .spawn(chores::run(shared, store, accounts, stop.clone()));
+    }
+
     /// Finds healthy devpi-servers before the first request, and watches them from then on.
     fn watch_fleet(&self) {
         if let Some(fleet) = self.fleet.clone() {
@@ -172,7 +183,6 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
         work,
         clock,
         metrics,
-        store,
         fleet,
         shared,
         ..
@@ -199,6 +209,8 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
         rules,
         limits: HouseLimits {
             upload_bytes_max: config.limits.upload(),
+            uploads_max: config.limits.uploads(),
+            upload_wait: config.limits.upload_wait(),
         },
         audit: Arc::clone(&audit),
     });
@@ -208,13 +220,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let reloader = Reloader::new(shared, &generations, &opened);
     work.spawn(reloader.run(opened.server.stop(), notify.clone()));
     work.spawn(notify.clone().announce_stop());
-    let rounds = (Arc::clone(shared), Arc::clone(store), accounts);
-    work.spawn(chores::run(
-        rounds.0,
-        rounds.1,
-        rounds.2,
-        opened.server.stop(),
-    ));
+    house.start_chores(accounts, &config, &opened.server.stop());
     house.watch_fleet();
     opened.ready.set(true);
     notify.ready(is_upgrade);

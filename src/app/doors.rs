@@ -16,6 +16,7 @@ use crate::gateway::Writer;
 use crate::listen::Certificates;
 use crate::listen::DoorOptions;
 use crate::listen::DoorServer;
+use crate::listen::FormLimits;
 use crate::listen::Hosts;
 use crate::listen::Limits;
 use crate::listen::ListenAddress;
@@ -92,6 +93,7 @@ impl Doorway {
                 Listen::Tcp { address, .. } => address.ip().to_canonical().is_loopback(),
                 Listen::Off | Listen::Unix { .. } => false,
             };
+            let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
             let options = ManageOptions {
                 allows: OperationClass::ALL.to_vec(),
                 hosts: if is_tcp_on_loopback {
@@ -102,6 +104,11 @@ impl Doorway {
                 is_tls: door.tls.is_some(),
                 limits: door.limits.clone(),
                 upload_bytes_max: config.limits.upload(),
+                object_bytes_max: size(config.limits.api_body()),
+                form: FormLimits {
+                    value_bytes: size(config.limits.upload_fields()),
+                    ..FormLimits::default()
+                },
             };
             let router = manage_router(writer, self.recorder(DoorName::Manage), options);
             let scheme = scheme(&door);
@@ -241,6 +248,7 @@ fn door_limits(limits: &config::Limits) -> Limits {
         head_timeout: limits.head_timeout(),
         idle_timeout: limits.idle_timeout(),
         min_send_rate: limits.min_send_rate(),
+        min_receive_rate: limits.min_receive_rate(),
         connections: limits.connections(),
         connections_per_address: limits.connections_per_address(),
         requests_per_connection: u32::try_from(limits.requests_per_connection())

@@ -178,7 +178,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let access = AccessLog::start(log, std::io::stderr(), house.metrics.access_dropped());
     let access = Arc::new(access.context("start the access log")?);
     let audit = audit_log(&config.data, &house.metrics)?;
-    let rules = accounts::rules(&start.accounts, &config.listen.manage);
+    let rules = accounts::rules(&start.accounts, &config.listen);
     let House {
         work,
         clock,
@@ -243,6 +243,7 @@ fn open_accounts(
         .unwrap_or_default();
     let now = house.clock.now();
     let accounts = accounts::open(&house.work, &house.records, options, password, now)?;
+    accounts::check_root(&house.work, &accounts, config)?;
     Ok(Arc::new(accounts))
 }
 

@@ -20,6 +20,7 @@ use crate::listen::FormLimits;
 use crate::listen::Hosts;
 use crate::listen::Limits;
 use crate::listen::ListenAddress;
+use crate::listen::ManageDoor;
 use crate::listen::ManageOptions;
 use crate::listen::PublicApp;
 use crate::listen::Ready;
@@ -27,7 +28,7 @@ use crate::listen::Recorder;
 use crate::listen::ServerOptions;
 use crate::listen::manage_router;
 use crate::listen::metrics_router;
-use crate::protocol::OperationClass;
+use crate::model::OperationClass;
 use crate::telemetry::AccessLog;
 use crate::telemetry::AuditLog;
 use crate::telemetry::DoorName;
@@ -81,7 +82,17 @@ impl Doorway {
         {
             let scheme = scheme(&door);
             let answer = self.answer(config, shared, scheme);
-            let app = PublicApp::new(answer, self.recorder(DoorName::Public), door.limits.clone());
+            let mut app =
+                PublicApp::new(answer, self.recorder(DoorName::Public), door.limits.clone());
+            let (listen, allows) = (&config.listen.public, &config.listen.public_allows);
+            if allows.iter().any(|class| *class != OperationClass::Read) {
+                // Whoever opens it for everyone gives it names that nobody here knows.
+                let options = ManageOptions {
+                    hosts: Hosts::Any,
+                    ..manage_options(listen, allows, &door, config)
+                };
+                app = app.opened_for(Arc::new(ManageDoor::new(writer.clone(), options)));
+            }
             let bound = opened.server.add_public(door, app)?;
             opened.announce("public", scheme, &bound);
             opened.advise(scheme, &bound, shared);
@@ -89,27 +100,8 @@ impl Doorway {
         if let Some(door) =
             options_of(DoorName::Manage, &config.listen.manage, config, &mut opened)?
         {
-            let is_tcp_on_loopback = match &config.listen.manage {
-                Listen::Tcp { address, .. } => address.ip().to_canonical().is_loopback(),
-                Listen::Off | Listen::Unix { .. } => false,
-            };
-            let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-            let options = ManageOptions {
-                allows: OperationClass::ALL.to_vec(),
-                hosts: if is_tcp_on_loopback {
-                    Hosts::Loopback
-                } else {
-                    Hosts::Any
-                },
-                is_tls: door.tls.is_some(),
-                limits: door.limits.clone(),
-                upload_bytes_max: config.limits.upload(),
-                object_bytes_max: size(config.limits.api_body()),
-                form: FormLimits {
-                    value_bytes: size(config.limits.upload_fields()),
-                    ..FormLimits::default()
-                },
-            };
+            let (listen, allows) = (&config.listen.manage, &config.listen.manage_allows);
+            let options = manage_options(listen, allows, &door, config);
             let router = manage_router(writer, self.recorder(DoorName::Manage), options);
             let scheme = scheme(&door);
             let bound = opened.server.add_router(door, router)?;
@@ -193,6 +185,33 @@ impl Opened {
         self.lines.push(format!(
             "try pip install --index-url {scheme}://{host}:{port}/{index}/+simple/ six"
         ));
+    }
+}
+
+/// What a door that allows more than reading allows, and within which limits.
+fn manage_options(
+    listen: &Listen,
+    allows: &[OperationClass],
+    door: &DoorOptions,
+    config: &Config,
+) -> ManageOptions {
+    let is_tcp_on_loopback = listen.is_local() && matches!(listen, Listen::Tcp { .. });
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    ManageOptions {
+        allows: allows.to_vec(),
+        hosts: if is_tcp_on_loopback {
+            Hosts::Loopback
+        } else {
+            Hosts::Any
+        },
+        is_tls: door.tls.is_some(),
+        limits: door.limits.clone(),
+        upload_bytes_max: config.limits.upload(),
+        object_bytes_max: size(config.limits.api_body()),
+        form: FormLimits {
+            value_bytes: size(config.limits.upload_fields()),
+            ..FormLimits::default()
+        },
     }
 }
 

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
@@ -25,6 +26,7 @@ use super::multipart::FormLimits;
 use super::recorder::{Finished, Recorder};
 use super::request_id::RequestIds;
 use super::response_head::ReplyContext;
+use super::writes::Takes;
 use crate::gateway::Arrival;
 use crate::gateway::Ask;
 use crate::gateway::Caller;
@@ -32,8 +34,8 @@ use crate::gateway::Refusal;
 use crate::gateway::Reply;
 use crate::gateway::Subject;
 use crate::gateway::Writer;
+use crate::model::OperationClass;
 use crate::protocol::ManageRoute;
-use crate::protocol::OperationClass;
 use crate::protocol::PublicRoute;
 
 /// Most bytes of a test result; tox puts the output of every command into it.
@@ -58,11 +60,17 @@ pub struct ManageOptions {
     pub form: FormLimits,
 }
 
-/// What every request needs.
-struct ManageDoor {
+/// Everything that a management door does with a request; also behind a public door that is opened
+/// for more than reading.
+pub struct ManageDoor {
     writer: Writer,
-    recorder: Recorder,
     options: ManageOptions,
+}
+
+/// The same as a router, with what it takes to be a door of its own.
+struct OwnDoor {
+    behind: ManageDoor,
+    recorder: Recorder,
     ids: RequestIds,
 }
 
@@ -71,24 +79,23 @@ type Outcome = Result<Reply, Refusal>;
 /// The management door as a router.
 pub fn manage_router(writer: Writer, recorder: Recorder, options: ManageOptions) -> Router {
     let ids = RequestIds::default();
-    let door = ManageDoor {
-        writer,
+    let door = OwnDoor {
+        behind: ManageDoor::new(writer, options),
         recorder,
-        options,
         ids,
     };
     Router::new().fallback(answer).with_state(Arc::new(door))
 }
 
 async fn answer(
-    State(door): State<Arc<ManageDoor>>,
+    State(door): State<Arc<OwnDoor>>,
     Extension(client): Extension<ClientAddress>,
     request: Request,
 ) -> Response {
     let started = door.recorder.start();
     let (head, body) = request.into_parts();
     let id = door.ids.of(&head.headers);
-    let mut reply = door.take(&head, client, &id, body).await;
+    let mut reply = door.behind.take(&head, client, &id, body).await;
     let record = std::mem::take(&mut reply.record);
     let status = reply.status;
     let context = ReplyContext {
@@ -119,8 +126,8 @@ async fn answer(
     response
 }
 
-impl ManageDoor {
-    /// Carries a request out; the answer says what to write down of it.
+#[async_trait]
+impl Takes for ManageDoor {
     async fn take(&self, head: &Parts, client: ClientAddress, id: &Arc<str>, body: Body) -> Reply {
         let incoming = Incoming::new(body, &head.headers, Pace::of(&self.options.limits));
         let mut subject = Subject::default();
@@ -141,6 +148,14 @@ impl ManageDoor {
         };
         Arc::make_mut(&mut reply.head).extend(self.writer.api_headers().await);
         reply
+    }
+}
+
+impl ManageDoor {
+    /// What stands behind a door that allows more than reading.
+    #[must_use]
+    pub fn new(writer: Writer, options: ManageOptions) -> Self {
+        Self { writer, options }
     }
 
     async fn outcome(

@@ -7,7 +7,8 @@
 //!
 //! One accept loop (`door`) serves all three doors, because the framework's own has no cap on
 //! connections and no deadline for a request's head (ADR 0002). The public door is a
-//! `ProxyHttp` that answers in `request_filter`; the others are axum routers. Whatever a flow returns
+//! `ProxyHttp` that answers in `request_filter`; the others are axum routers. Opened for more than reading,
+//! it hands the rest on to what stands behind the management door (`writes`). Whatever a flow returns
 //! as a `Reply` is written by `reply` at the one and by [`into_response`] at the others.
 
 mod address;
@@ -36,6 +37,7 @@ mod server;
 mod slots;
 mod socket;
 mod stop;
+mod writes;
 
 pub use address::ListenAddress;
 pub use axum_app::{AxumApp, ClientAddress};
@@ -45,7 +47,7 @@ pub use door::DoorOptions;
 pub use host_check::Hosts;
 pub use limits::Limits;
 pub use listener::BindError;
-pub use manage::{ManageOptions, manage_router};
+pub use manage::{ManageDoor, ManageOptions, manage_router};
 pub use metrics::{Ready, metrics_router};
 pub use multipart::{FormLimits, Multipart, MultipartError, Part, PartHead};
 pub use public::PublicApp;
@@ -54,3 +56,4 @@ pub use request_id::RequestIds;
 pub use response_head::ReplyContext;
 pub use server::{DoorServer, QUIET_LOGS, ServerError, ServerOptions, StopOn};
 pub use stop::Stop;
+pub use writes::Takes;

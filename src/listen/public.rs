@@ -1,4 +1,5 @@
 //! The public door: GET and HEAD, answered by whoever was given as [`Answer`], which can only read.
+//! All else is refused, unless somebody was given that [`Takes`] it.
 //!
 //! A `ProxyHttp` that answers everything in `request_filter`. Nothing reaches an upstream through it,
 //! so neither do the credentials a client sends along.
@@ -15,12 +16,14 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
 use super::Limits;
+use super::axum_app::ClientAddress;
 use super::head_guard::HeadWatch;
 use super::recorder::{Finished, Recorder, Started};
 use super::refusal;
 use super::reply::{Broken, write_reply};
 use super::request_id::RequestIds;
 use super::response_head::ReplyContext;
+use super::writes::{Takes, hand_on};
 use crate::gateway::Answer;
 use crate::gateway::Arrival;
 use crate::gateway::Ask;
@@ -36,6 +39,8 @@ const BODY_MAX: u64 = 64 << 10;
 /// The application behind the public door.
 pub struct PublicApp {
     answer: Arc<dyn Answer>,
+    /// Who takes what is not reading, where the door is opened for that.
+    writes: Option<Arc<dyn Takes>>,
     recorder: Recorder,
     limits: Limits,
     ids: RequestIds,
@@ -59,10 +64,30 @@ impl PublicApp {
     pub fn new(answer: Arc<dyn Answer>, recorder: Recorder, limits: Limits) -> Self {
         Self {
             answer,
+            writes: None,
             recorder,
             limits,
             ids: RequestIds::default(),
         }
+    }
+
+    /// Opens the door for more than reading: everything else goes to `writes`, which decides.
+    #[must_use]
+    pub fn opened_for(mut self, writes: Arc<dyn Takes>) -> Self {
+        self.writes = Some(writes);
+        self
+    }
+
+    /// The reply to a request of any kind.
+    async fn reply_to(&self, session: &mut Session, exchange: &Exchange) -> Reply {
+        let method = &session.req_header().method;
+        let is_reading = matches!(*method, Method::GET | Method::HEAD);
+        if let (Some(writes), false) = (&self.writes, is_reading) {
+            let client = ClientAddress(exchange.client);
+            return hand_on(session, &**writes, client, &exchange.id).await;
+        }
+        self.drain(session).await;
+        self.reply(session, &exchange.id).await
     }
 
     /// The reply to a request; the table of what never reaches a flow.
@@ -147,8 +172,7 @@ impl ProxyHttp for PublicApp {
         exchange.id = self.ids.of(&session.req_header().headers);
         let peer = session.client_addr().and_then(SocketAddr::as_inet);
         exchange.client = peer.map(|peer| peer.ip().to_canonical());
-        self.drain(session).await;
-        let mut reply = self.reply(session, &exchange.id).await;
+        let mut reply = self.reply_to(session, exchange).await;
         exchange.record = std::mem::take(&mut reply.record);
         exchange.status = Some(reply.status);
         let context = ReplyContext {

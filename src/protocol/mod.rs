@@ -31,7 +31,7 @@ pub use core_metadata::{ArchiveFault, CoreMetadataFault, CoreMetadataFields, met
 pub use date::{http_date, parse_http_date};
 pub use encoding::Encoding;
 pub use freshness::fresh_until;
-pub use manage_route::{Content, ManageRoute, OperationClass};
+pub use manage_route::{Content, ManageRoute};
 pub use problem::{Problem, devpi_message, reason_phrase};
 pub use range::{Selected, content_range, content_range_unsatisfied, select_range};
 pub use route::{ApiOf, AskedIndex, PublicRoute};

@@ -5,6 +5,7 @@
     reason = "a test that panics has failed, and says where"
 )]
 
+mod bad_uploads;
 mod crash;
 mod deploy;
 mod deployments;

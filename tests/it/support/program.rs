@@ -161,6 +161,11 @@ impl Program {
         &self.doors[2]
     }
 
+    /// `http://127.0.0.1:PORT/`
+    pub(crate) fn manage_url(&self) -> &str {
+        &self.doors[1]
+    }
+
     /// The URL that installers are given for `index`, such as `root/pypi`.
     pub(crate) fn index_url(&self, index: &str) -> String {
         format!("{}{index}/+simple/", self.public_url())
@@ -264,7 +269,7 @@ impl Program {
         });
         let deadline = Instant::now() + START;
         let mut doors: [Option<String>; 3] = Default::default();
-        // Nobody here asks the management door.
+        // The management door is named before the last one, if it is open.
         while doors[0].is_none() || doors[2].is_none() {
             let left = deadline.saturating_duration_since(Instant::now());
             let line = lines.recv_timeout(left).unwrap_or_else(|reason| {

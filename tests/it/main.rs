@@ -22,4 +22,5 @@ mod reload;
 mod shipped;
 mod support;
 mod tidy;
+mod uploads;
 mod upstream;

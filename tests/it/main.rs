@@ -6,6 +6,7 @@
 )]
 
 mod bad_uploads;
+mod classes;
 mod crash;
 mod deploy;
 mod deployments;

@@ -48,6 +48,7 @@ use crate::gateway::WriterParts;
 use crate::gateway::account::Accounts;
 use crate::listen::QUIET_LOGS;
 use crate::listen::ServerOptions;
+use crate::listen::Stop;
 use crate::listen::StopOn;
 use crate::model::IndexName;
 use crate::store::FsStore;
@@ -149,6 +150,15 @@ impl House {
         })
     }
 
+    /// Starts what has to be done now and then until the server stops.
+    fn start_chores(&self, accounts: Arc<Accounts>, config: &Config, stop: &Stop) {
+        let (shared, store) = (Arc::clone(&self.shared), Arc::clone(&self.store));
+        let every = config.limits.collect_after();
+        self.work
+            .spawn(chores::collect(Arc::clone(&shared), every, stop.clone()));
+        self.work.spawn(chores::run(store, accounts, stop.clone()));
+    }
+
     /// Finds healthy devpi-servers before the first request, and watches them from then on.
     fn watch_fleet(&self) {
         if let Some(fleet) = self.fleet.clone() {
@@ -183,7 +193,6 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
         work,
         clock,
         metrics,
-        store,
         fleet,
         shared,
         ..
@@ -210,6 +219,8 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
         rules,
         limits: HouseLimits {
             upload_bytes_max: config.limits.upload(),
+            uploads_max: config.limits.uploads(),
+            upload_wait: config.limits.upload_wait(),
         },
         audit: Arc::clone(&audit),
     });
@@ -219,11 +230,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let reloader = Reloader::new(shared, &generations, &opened);
     work.spawn(reloader.run(opened.server.stop(), notify.clone()));
     work.spawn(notify.clone().announce_stop());
-    work.spawn(chores::run(
-        Arc::clone(store),
-        accounts,
-        opened.server.stop(),
-    ));
+    house.start_chores(accounts, &config, &opened.server.stop());
     house.watch_fleet();
     opened.ready.set(true);
     notify.ready(is_upgrade);
@@ -246,6 +253,7 @@ fn open_accounts(
         .unwrap_or_default();
     let now = house.clock.now();
     let accounts = accounts::open(&house.work, &house.records, options, password, now)?;
+    accounts::check_root(&house.work, &accounts, config)?;
     Ok(Arc::new(accounts))
 }
 

@@ -15,6 +15,7 @@ use crate::gateway::account::HouseRules;
 use crate::gateway::account::Passwords;
 use crate::gateway::account::SessionKey;
 use crate::gateway::account::UserCreation;
+use crate::model::OperationClass;
 use crate::model::Timestamp;
 
 /// What is decided about accounts on the command line.
@@ -49,13 +50,36 @@ pub(super) fn open(
     Ok(accounts)
 }
 
+/// Refuses to open a door to others that takes passwords, with TLS for it, while root needs none.
+/// Without TLS such a door is what `devpi-server --host` asks for in so many words.
+pub(super) fn check_root(
+    work: &Runtime,
+    accounts: &Accounts,
+    config: &Config,
+) -> anyhow::Result<()> {
+    let classes = [OperationClass::Upload, OperationClass::Manage];
+    let mut taking = classes
+        .into_iter()
+        .flat_map(|class| config.listen.allowing(class));
+    let is_wide =
+        taking.any(|door| !door.is_local() && matches!(door, Listen::Tcp { tls: Some(_), .. }));
+    if is_wide {
+        let is_open = work.block_on(accounts.is_root_open());
+        anyhow::ensure!(
+            !is_open.context("look whether root has a password")?,
+            "root has no password, and a door that takes passwords is open beyond this machine: \
+             set CHEESECLOTH_ROOT_PASSWORD at the first start, or open the door on loopback and \
+             give root one with `devpi user -m root password=…`"
+        );
+    }
+    Ok(())
+}
+
 /// Who may make users and indexes. Unless the operator said otherwise, a door that only this machine
 /// reaches lets everybody make a user, as devpi does; one that others reach leaves that to root.
 pub(super) fn rules(options: &AccountOptions, config: &Config) -> HouseRules {
-    let is_local = match &config.listen.manage {
-        Listen::Off | Listen::Unix { .. } => true,
-        Listen::Tcp { address, .. } => address.ip().to_canonical().is_loopback(),
-    };
+    let mut managing = config.listen.allowing(OperationClass::Manage);
+    let is_local = managing.all(Listen::is_local);
     let said = &config.manage;
     let restrict_modify = options
         .restrict_modify

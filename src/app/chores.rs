@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
+use crate::gateway::Shared;
 use crate::gateway::account::Accounts;
 use crate::listen::Stop;
 use crate::store::FsStore;
@@ -22,6 +23,25 @@ pub(super) async fn run(store: Arc<FsStore>, accounts: Arc<Accounts>, stop: Stop
         }
     }
     round(&store, &accounts).await;
+}
+
+/// Collects what the last process left, and from then on what was removed meanwhile.
+pub(super) async fn collect(shared: Arc<Shared>, every: Duration, stop: Stop) {
+    loop {
+        match shared.collect_garbage().await {
+            Ok(collected) if collected.files > 0 => tracing::info!(
+                files = collected.files,
+                bytes = collected.bytes,
+                "private bytes that no record needs collected"
+            ),
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "private bytes cannot be collected"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = stop.requested() => return,
+        }
+    }
 }
 
 async fn scan(store: &Arc<FsStore>) {

@@ -16,9 +16,11 @@ use crate::gateway::Writer;
 use crate::listen::Certificates;
 use crate::listen::DoorOptions;
 use crate::listen::DoorServer;
+use crate::listen::FormLimits;
 use crate::listen::Hosts;
 use crate::listen::Limits;
 use crate::listen::ListenAddress;
+use crate::listen::ManageDoor;
 use crate::listen::ManageOptions;
 use crate::listen::Proxies;
 use crate::listen::PublicApp;
@@ -27,7 +29,7 @@ use crate::listen::Recorder;
 use crate::listen::ServerOptions;
 use crate::listen::manage_router;
 use crate::listen::metrics_router;
-use crate::protocol::OperationClass;
+use crate::model::OperationClass;
 use crate::telemetry::AccessLog;
 use crate::telemetry::AuditLog;
 use crate::telemetry::DoorName;
@@ -81,7 +83,17 @@ impl Doorway {
         {
             let scheme = scheme(&door);
             let answer = self.answer(config, shared, scheme);
-            let app = PublicApp::new(answer, self.recorder(DoorName::Public), door.limits.clone());
+            let mut app =
+                PublicApp::new(answer, self.recorder(DoorName::Public), door.limits.clone());
+            let (listen, allows) = (&config.listen.public, &config.listen.public_allows);
+            if allows.iter().any(|class| *class != OperationClass::Read) {
+                // Whoever opens it for everyone gives it names that nobody here knows.
+                let options = ManageOptions {
+                    hosts: Hosts::Any,
+                    ..manage_options(listen, allows, &door, config)
+                };
+                app = app.opened_for(Arc::new(ManageDoor::new(writer.clone(), options)));
+            }
             let bound = opened.server.add_public(door, app)?;
             opened.announce("public", scheme, &bound);
             opened.advise(scheme, &bound, shared);
@@ -89,22 +101,8 @@ impl Doorway {
         if let Some(door) =
             options_of(DoorName::Manage, &config.listen.manage, config, &mut opened)?
         {
-            let is_tcp_on_loopback = match &config.listen.manage {
-                Listen::Tcp { address, .. } => address.ip().to_canonical().is_loopback(),
-                Listen::Off | Listen::Unix { .. } => false,
-            };
-            let options = ManageOptions {
-                allows: OperationClass::ALL.to_vec(),
-                hosts: if is_tcp_on_loopback {
-                    Hosts::Loopback
-                } else {
-                    Hosts::Any
-                },
-                is_tls: door.tls.is_some(),
-                outside_url: config.outside_url.clone(),
-                limits: door.limits.clone(),
-                upload_bytes_max: config.limits.upload(),
-            };
+            let (listen, allows) = (&config.listen.manage, &config.listen.manage_allows);
+            let options = manage_options(listen, allows, &door, config);
             let router = manage_router(writer, self.recorder(DoorName::Manage), options);
             let scheme = scheme(&door);
             let bound = opened.server.add_router(door, router)?;
@@ -193,6 +191,34 @@ impl Opened {
     }
 }
 
+/// What a door that allows more than reading allows, and within which limits.
+fn manage_options(
+    listen: &Listen,
+    allows: &[OperationClass],
+    door: &DoorOptions,
+    config: &Config,
+) -> ManageOptions {
+    let is_tcp_on_loopback = listen.is_local() && matches!(listen, Listen::Tcp { .. });
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    ManageOptions {
+        allows: allows.to_vec(),
+        hosts: if is_tcp_on_loopback {
+            Hosts::Loopback
+        } else {
+            Hosts::Any
+        },
+        is_tls: door.tls.is_some(),
+        outside_url: config.outside_url.clone(),
+        limits: door.limits.clone(),
+        upload_bytes_max: config.limits.upload(),
+        object_bytes_max: size(config.limits.api_body()),
+        form: FormLimits {
+            value_bytes: size(config.limits.upload_fields()),
+            ..FormLimits::default()
+        },
+    }
+}
+
 fn scheme(door: &DoorOptions) -> &'static str {
     if door.tls.is_some() { "https" } else { "http" }
 }
@@ -259,6 +285,7 @@ fn door_limits(limits: &config::Limits) -> Limits {
         idle_timeout: limits.idle_timeout(),
         request_timeout: limits.request_timeout(),
         min_send_rate: limits.min_send_rate(),
+        min_receive_rate: limits.min_receive_rate(),
         connections: limits.connections(),
         connections_per_address: limits.connections_per_address(),
         requests_per_connection: u32::try_from(limits.requests_per_connection())

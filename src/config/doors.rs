@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use super::address::Address;
 use crate::model::Fault;
 use crate::model::Location;
+use crate::model::OperationClass;
 use crate::policy::Placed;
-use crate::policy::read::{Fields, Key, Node, Notes, Shape, Table, Value, key, kind, one};
+use crate::policy::read::{Choice, Fields, Key, Node, Notes, Shape, Table, Value};
+use crate::policy::read::{key, kind, many, one};
 
 /// Where a door is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +43,7 @@ pub struct TlsFiles {
 /// The three doors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Doors {
-    /// Reads only, for everyone.
+    /// For everyone; reads only, unless it is opened further.
     pub public: Listen,
     /// The devpi API and uploads.
     pub manage: Listen,
@@ -49,6 +51,10 @@ pub struct Doors {
     pub metrics: Listen,
     /// Those on which a proxy says first for whom it speaks (the PROXY protocol).
     pub behind_proxies: Vec<Door>,
+    /// Which classes of operations the public door allows.
+    pub public_allows: Vec<OperationClass>,
+    /// Which classes of operations the management door allows.
+    pub manage_allows: Vec<OperationClass>,
 }
 
 impl Doors {
@@ -60,6 +66,41 @@ impl Doors {
             Door::Manage => &self.manage,
             Door::Metrics => &self.metrics,
         }
+    }
+
+    /// The open doors that allow a class of operations.
+    pub fn allowing(&self, class: OperationClass) -> impl Iterator<Item = &Listen> {
+        let doors = [
+            (&self.public, &self.public_allows),
+            (&self.manage, &self.manage_allows),
+        ];
+        let allowing = move |(listen, allows): &(&Listen, &Vec<OperationClass>)| {
+            **listen != Listen::Off && allows.contains(&class)
+        };
+        doors.into_iter().filter(allowing).map(|(listen, _)| listen)
+    }
+}
+
+impl Listen {
+    /// Whether only this machine reaches it.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Off | Self::Unix { .. } => true,
+            Self::Tcp { address, .. } => address.ip().to_canonical().is_loopback(),
+        }
+    }
+
+    /// Whether nobody on the way can read the passwords that are sent to it.
+    fn is_private(&self) -> bool {
+        self.is_local() || matches!(self, Self::Tcp { tls: Some(_), .. })
+    }
+}
+
+impl Choice for OperationClass {
+    fn all() -> Vec<(&'static str, Self)> {
+        let named = |class: Self| (class.as_str(), class);
+        Self::ALL.into_iter().map(named).collect()
     }
 }
 
@@ -88,6 +129,14 @@ impl Door {
         }
     }
 
+    /// What it allows when nothing says otherwise.
+    fn default_classes(self) -> Vec<OperationClass> {
+        match self {
+            Self::Public | Self::Metrics => vec![OperationClass::Read],
+            Self::Manage => OperationClass::ALL.to_vec(),
+        }
+    }
+
     /// Where it is when nothing says otherwise. The public door is for everyone as soon as somebody
     /// wrote a file, and for this machine alone when the program is only tried out.
     fn default_address(self, is_configured: bool) -> SocketAddr {
@@ -105,7 +154,7 @@ impl Door {
 #[rustfmt::skip] // a table reads by rows
 pub(super) const LISTEN: &[Key] = &[
     key("public", Shape::Either(kind::<Address>(), DOOR), "0.0.0.0:4040",
-        "reads only, for everyone; without any file the default is 127.0.0.1:4040"),
+        "for everyone, reads only unless allow says more; without any file the default is 127.0.0.1:4040"),
     key("manage", Shape::Either(kind::<Address>(), DOOR), "127.0.0.1:3141",
         "the devpi API and uploads; beyond loopback only with TLS"),
     key("metrics", Shape::Either(kind::<Address>(), DOOR), "127.0.0.1:9464",
@@ -118,6 +167,8 @@ const DOOR: Table = &[&[
     key("tls", Shape::Table(&[TLS]), "", "certificate and key; read again when they change"),
     key("proxy_protocol", one::<bool>(), "false",
         "every connection begins with a header of the PROXY protocol (1 or 2), from trusted_proxies only"),
+    key("allow", many::<OperationClass>(), "",
+        "classes of operations: read, upload, manage; absent: read on the public door, all on the management door"),
 ]];
 
 #[rustfmt::skip] // a table reads by rows
@@ -132,6 +183,7 @@ pub(super) struct DoorDocument {
     address: Option<Address>,
     tls: Option<TlsFiles>,
     proxy_protocol: bool,
+    allow: Option<Vec<Placed<OperationClass>>>,
 }
 
 /// What is known about one door: from a file, and from a flag or variable, which wins.
@@ -139,6 +191,19 @@ pub(super) struct DoorDocument {
 pub(super) struct DoorSources {
     pub(super) file: Option<Placed<DoorDocument>>,
     pub(super) outside: Option<Address>,
+}
+
+impl DoorSources {
+    fn classes(&self, door: Door) -> Vec<OperationClass> {
+        let said = self
+            .file
+            .as_ref()
+            .and_then(|file| file.value.allow.as_ref());
+        said.map_or_else(
+            || door.default_classes(),
+            |classes| classes.iter().map(|placed| placed.value).collect(),
+        )
+    }
 }
 
 /// Reads one key of `listen:`.
@@ -155,18 +220,48 @@ pub(super) fn read(
                 address: fields.one("address", notes),
                 tls: fields.node("tls").and_then(|node| read_tls(node, notes)),
                 proxy_protocol: fields.one("proxy_protocol", notes).unwrap_or(false),
+                allow: read_classes(door, &fields, notes),
             }
         }
         Value::Nothing | Value::Scalar(_) | Value::Sequence(_) => DoorDocument {
             address: fields.one(door.as_str(), notes),
             tls: None,
             proxy_protocol: false,
+            allow: None,
         },
     };
     Some(Placed {
         value,
         location: node.location.clone(),
     })
+}
+
+fn read_classes(
+    door: Door,
+    fields: &Fields<'_>,
+    notes: &mut Notes,
+) -> Option<Vec<Placed<OperationClass>>> {
+    let node = fields.node("allow")?;
+    let classes = fields.many("allow", notes)?;
+    let allows = |class| {
+        let mut classes = classes.iter();
+        classes.any(|placed: &Placed<OperationClass>| placed.value == class)
+    };
+    let fault = match door {
+        Door::Metrics => Some("the metrics door allows nothing but its own three pages"),
+        _ if matches!(&node.value, Value::Sequence(words) if words.is_empty()) => {
+            Some("a door that allows nothing")
+        }
+        Door::Public if !classes.is_empty() && !allows(OperationClass::Read) => {
+            Some("the public door without read would be no public door")
+        }
+        Door::Public | Door::Manage => None,
+    };
+    if let Some(what) = fault {
+        let fault = Fault::at(&node.location, what);
+        notes.note(fault.hint("leave allow out, or the door: off"));
+    }
+    Some(classes)
 }
 
 fn read_tls(node: &Node, notes: &mut Notes) -> Option<TlsFiles> {
@@ -194,18 +289,31 @@ pub(super) fn resolve(
     let open = |door: Door, notes: &mut Notes| {
         let source = sources.get(&door).cloned().unwrap_or_default();
         let location = source.file.as_ref().map(|file| file.location.clone());
+        let classes = source.classes(door);
         let listen = resolve_one(door, source, is_configured, notes);
-        if door == Door::Manage && !is_safe_to_manage(&listen) && !is_manage_plain {
-            let what = "the management door beyond loopback without TLS would carry passwords in the clear";
+        let takes_passwords =
+            door == Door::Manage || classes.iter().any(|class| *class != OperationClass::Read);
+        if takes_passwords && !listen.is_private() && !is_manage_plain {
+            let name = match door {
+                Door::Public => "the public door that allows more than read",
+                Door::Manage | Door::Metrics => "the management door",
+            };
+            let what =
+                format!("{name} beyond loopback without TLS would carry passwords in the clear");
             let fault = fault(location.as_ref(), what);
             notes.note(fault.hint("give it tls, a loopback address or a Unix socket"));
         }
-        listen
+        (listen, classes)
     };
+    let (public, public_allows) = open(Door::Public, notes);
+    let (manage, manage_allows) = open(Door::Manage, notes);
+    let (metrics, _) = open(Door::Metrics, notes);
     let doors = Doors {
-        public: open(Door::Public, notes),
-        manage: open(Door::Manage, notes),
-        metrics: open(Door::Metrics, notes),
+        public,
+        manage,
+        metrics,
+        public_allows,
+        manage_allows,
         behind_proxies: behind_proxies(sources),
     };
     let listens = [
@@ -308,13 +416,6 @@ fn is_same_place(one: &Listen, other: &Listen) -> bool {
     }
 }
 
-fn is_safe_to_manage(listen: &Listen) -> bool {
-    match listen {
-        Listen::Off | Listen::Unix { .. } => true,
-        Listen::Tcp { address, tls } => tls.is_some() || address.ip().to_canonical().is_loopback(),
-    }
-}
-
 fn fault(location: Option<&Location>, what: impl Into<String>) -> Fault {
     match location {
         Some(location) => Fault::at(location, what),
@@ -402,6 +503,30 @@ mod tests {
             ),
             ("public: {tls: {cert: c}}", "c.yaml:1:15: tls without key"),
             (
+                "public: {address: '0.0.0.0:4040', allow: [read, upload]}",
+                "c.yaml:1:9: the public door that allows more than read beyond loopback",
+            ),
+            (
+                "manage: {address: '0.0.0.0:3141', allow: read}",
+                "c.yaml:1:9: the management door beyond loopback",
+            ),
+            (
+                "public: {allow: [upload], address: '127.0.0.1:1'}",
+                "c.yaml:1:17: the public door without read",
+            ),
+            (
+                "manage: {allow: []}",
+                "c.yaml:1:17: a door that allows nothing",
+            ),
+            (
+                "metrics: {allow: [manage]}",
+                "c.yaml:1:18: the metrics door allows nothing but",
+            ),
+            (
+                "manage: {allow: [uplaod]}",
+                "c.yaml:1:18: allow: \"uplaod\" is not",
+            ),
+            (
                 "public: devpi:4040",
                 "c.yaml:1:9: public: \"devpi:4040\" is not an address",
             ),
@@ -412,5 +537,24 @@ mod tests {
         }
         assert!(doors("", &[(Door::Manage, "0.0.0.0:3141")], true).is_err());
         assert!(doors("", &[(Door::Manage, "[::ffff:127.0.0.1]:1")], true).is_ok());
+    }
+
+    #[test]
+    fn doors_say_which_classes_they_allow() {
+        use OperationClass::{Manage, Read, Upload};
+        let plain = doors("", &[], true).unwrap();
+        assert_eq!(plain.public_allows, [Read]);
+        assert_eq!(plain.manage_allows, [Read, Upload, Manage]);
+        assert_eq!(plain.allowing(Upload).count(), 1);
+        let text =
+            "{public: {address: '127.0.0.1:1', allow: [read, upload]}, manage: {allow: manage}}";
+        let opened = doors(text, &[], true).unwrap();
+        assert_eq!(opened.public_allows, [Read, Upload]);
+        assert_eq!(opened.manage_allows, [Manage]);
+        // A flag moves a door and leaves what it allows.
+        let moved = doors(text, &[(Door::Public, "0.0.0.0:4040")], true);
+        assert!(moved.unwrap_err().contains("more than read"));
+        let closed = doors("{manage: off}", &[], true).unwrap();
+        assert_eq!(closed.allowing(Manage).count(), 0);
     }
 }

@@ -122,6 +122,8 @@ limits! {
         "from a request's head to the last byte of its answer: the largest file over a slow line";
     min_send_rate: Bytes, "1KiB", at least "1B",
         "bytes a second that a client must take while it is answered: slower is gone or hostile";
+    min_receive_rate: Bytes, "1KiB", at least "1B",
+        "bytes a second that a client must send of a body: an upload that drips holds a place";
     connections: u64, "10000", at least "1",
         "open connections at a door: what memory bears; each is an open file, whose limit is raised at start";
     connections_per_address: u64, "1000", at least "1",
@@ -130,6 +132,10 @@ limits! {
         "requests before a connection is closed: lets load balancers move clients";
     upload: Bytes, "1GiB", at least "1KiB",
         "one uploaded file: larger than all but a few wheels";
+    uploads: u64, "32", at least "1",
+        "uploads taken in at once: each holds a thread and a temporary file while its client sends";
+    upload_wait: Duration, "60s", at least "0s",
+        "how long one upload more waits for its turn before it is told to come back";
     upload_fields: Bytes, "4MiB", at least "64KiB",
         "the fields beside an uploaded file, held in memory: mostly a long description";
     api_body: Bytes, "1MiB", at least "1KiB",
@@ -160,6 +166,8 @@ limits! {
     redirects: u64, "5", at least "0",
         "redirects followed for one request: indexes use one or two";
     // Ourselves.
+    collect_after: Duration, "10m", at least "100ms",
+        "how long bytes of removed files may stay on disk: looking for them reads every name";
     grace_period: Duration, "30s", at least "0s",
         "for requests in flight when the server stops: below what supervisors wait before a kill";
 }

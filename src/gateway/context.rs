@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::changes::Changes;
 use super::fill::Fills;
+use super::garbage::Garbage;
 use super::list::Lists;
 use super::page::Renderings;
 use super::sidecar::Sidecars;
@@ -130,6 +131,7 @@ pub struct Shared {
     pub(super) lists: Lists,
     pub(super) changes: Changes,
     pub(super) searches: Searches,
+    pub(super) garbage: Garbage,
     /// Held while the learned facts of one project are read, changed and written.
     pub(super) learning: Mutex<()>,
     pub(super) metrics: Arc<Metrics>,
@@ -175,6 +177,7 @@ impl Shared {
             lists: Lists::new(work.clone()),
             changes: Changes::default(),
             searches: Searches::default(),
+            garbage: Garbage::default(),
             learning: Mutex::default(),
             store,
             records,

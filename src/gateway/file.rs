@@ -304,6 +304,12 @@ impl Shared {
             }
         }
         if grant.is_private {
+            // Its record may have gone since the decision, and the bytes after it.
+            if let Some(sha256) = grant.file.item().hashes.sha256()
+                && !self.is_needed(&sha256).await?
+            {
+                return Err(no_such_file());
+            }
             let message = format!(
                 "the bytes of {} are missing from the store",
                 grant.file.item().filename

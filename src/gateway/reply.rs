@@ -70,8 +70,19 @@ pub struct Record {
     pub decision: Decision,
     /// The rule that said it, as `file:line`.
     pub rule: Option<Arc<str>>,
+    /// Where content was to come or go: by whom, and why not.
+    pub attempt: Option<Arc<Attempt>>,
     /// How long the upstream took, where it was asked.
     pub upstream: Option<Duration>,
+}
+
+/// Somebody tried to bring or to remove content.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attempt {
+    /// Who, where somebody is known.
+    pub user: Option<Arc<str>>,
+    /// Why that was refused, in words; nothing when it was not.
+    pub why: Option<Arc<str>>,
 }
 
 /// Kinds of routes, as the metrics name them.

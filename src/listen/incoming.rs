@@ -1,5 +1,7 @@
-//! A request's body as the management door reads it: in pieces, each within a time, or whole up to a
-//! limit.
+//! A request's body as the doors read it: in pieces, each within a time and all of them at a least
+//! rate, or whole up to a limit.
+//!
+//! Only time spent waiting for the client counts: who sends fast to a disk that is slow is not slow.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,18 +12,56 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use http::header::EXPECT;
 use http::{HeaderMap, StatusCode};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
+use super::Limits;
 use crate::gateway::Refusal;
 
 /// A body that is coming in.
 pub(super) struct Incoming {
     stream: BodyDataStream,
-    /// How long a client may send nothing.
-    patience: Duration,
-    waiting: Option<Pin<Box<Sleep>>>,
+    pace: Pace,
+    /// Bytes that came.
+    received: u64,
+    /// How long they were waited for.
+    waited: Duration,
+    waiting: Option<Waiting>,
     /// The client waits to be asked for it (`Expect: 100-continue`): reading is asking.
     is_held_back: bool,
+}
+
+/// How slowly a client may send.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// How long nothing at all.
+    patience: Duration,
+    /// What may be waited for in all, beside the share of each byte.
+    grace: Duration,
+    /// Bytes a second.
+    rate: u64,
+}
+
+impl Pace {
+    pub(super) fn of(limits: &Limits) -> Self {
+        Self {
+            patience: limits.idle_timeout,
+            grace: limits.send_grace,
+            rate: limits.min_receive_rate.max(1),
+        }
+    }
+
+    /// How long to wait for the next byte, after so many and so long.
+    fn next(self, received: u64, waited: Duration) -> Duration {
+        let share = Duration::from_secs_f64(received as f64 / self.rate as f64);
+        let left = self.grace.saturating_add(share).saturating_sub(waited);
+        left.min(self.patience)
+    }
+}
+
+/// A wait for the client's next byte.
+struct Waiting {
+    since: Instant,
+    end: Pin<Box<Sleep>>,
 }
 
 /// Why a body did not come.
@@ -53,11 +93,13 @@ impl IncomingError {
 }
 
 impl Incoming {
-    pub(super) fn new(body: Body, headers: &HeaderMap, patience: Duration) -> Self {
+    pub(super) fn new(body: Body, headers: &HeaderMap, pace: Pace) -> Self {
         let is_held_back = headers.contains_key(EXPECT);
         Self {
             stream: body.into_data_stream(),
-            patience,
+            pace,
+            received: 0,
+            waited: Duration::ZERO,
             waiting: None,
             is_held_back,
         }
@@ -82,14 +124,20 @@ impl Stream for Incoming {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.is_held_back = false;
         if let Poll::Ready(next) = self.stream.poll_next_unpin(context) {
-            self.waiting = None;
+            if let Some(waiting) = self.waiting.take() {
+                self.waited += waiting.since.elapsed();
+            }
+            if let Some(Ok(piece)) = &next {
+                self.received += piece.len() as u64;
+            }
             return Poll::Ready(next.map(|piece| piece.map_err(IncomingError::Broken)));
         }
-        let patience = self.patience;
-        let waiting = self
-            .waiting
-            .get_or_insert_with(|| Box::pin(sleep(patience)));
-        match waiting.as_mut().poll(context) {
+        let patience = self.pace.next(self.received, self.waited);
+        let waiting = self.waiting.get_or_insert_with(|| Waiting {
+            since: Instant::now(),
+            end: Box::pin(sleep(patience)),
+        });
+        match waiting.end.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Some(Err(IncomingError::Slow))),
             Poll::Pending => Poll::Pending,
         }
@@ -121,9 +169,13 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
+    fn pace() -> Pace {
+        Pace::of(&Limits::default())
+    }
+
     #[tokio::test]
     async fn a_body_is_whole_up_to_its_limit() {
-        let body = |text: &'static str| Incoming::new(Body::from(text), &HeaderMap::new(), MINUTE);
+        let body = |text: &'static str| Incoming::new(Body::from(text), &HeaderMap::new(), pace());
         assert_eq!(body("abc").whole(3).await.unwrap(), "abc");
         assert!(matches!(
             body("abcd").whole(3).await,
@@ -135,15 +187,47 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_does_not_come_is_given_up() {
         let never = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
-        let mut body = Incoming::new(Body::from_stream(never), &HeaderMap::new(), MINUTE);
+        let mut body = Incoming::new(Body::from_stream(never), &HeaderMap::new(), pace());
         assert!(matches!(body.whole(1).await, Err(IncomingError::Slow)));
+    }
+
+    /// Pieces of so many bytes, one a second.
+    fn dripping(bytes: usize, times: usize) -> Body {
+        let pieces = futures_util::stream::unfold(0, move |sent| async move {
+            sleep(Duration::from_secs(1)).await;
+            let piece = Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; bytes]));
+            (sent < times).then_some((piece, sent + 1))
+        });
+        Body::from_stream(pieces)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_drips_is_given_up_and_a_slow_line_is_not() {
+        let rate = usize::try_from(Limits::default().min_receive_rate).unwrap();
+        let mut slow = Incoming::new(dripping(rate, 600), &HeaderMap::new(), pace());
+        assert_eq!(slow.whole(usize::MAX).await.unwrap().len(), 600 * rate);
+        let mut drip = Incoming::new(dripping(rate / 2, 600), &HeaderMap::new(), pace());
+        let given_up = drip.whole(usize::MAX).await;
+        assert!(matches!(given_up, Err(IncomingError::Slow)), "{given_up:?}");
+        assert!(drip.received < 60 * rate as u64, "{}", drip.received);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_that_we_take_ourselves_does_not_count() {
+        let body = dripping(1024, 5);
+        let mut body = Incoming::new(body, &HeaderMap::new(), pace());
+        while let Some(piece) = body.next().await {
+            piece.unwrap();
+            sleep(MINUTE).await;
+        }
+        assert_eq!(body.received, 5 * 1024);
     }
 
     #[tokio::test]
     async fn draining_stops_at_its_limit() {
         let pieces = (0..10).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(b"0123456789")));
         let stream = futures_util::stream::iter(pieces);
-        let mut body = Incoming::new(Body::from_stream(stream), &HeaderMap::new(), MINUTE);
+        let mut body = Incoming::new(Body::from_stream(stream), &HeaderMap::new(), pace());
         drain(&mut body, 25, MINUTE).await;
         assert_eq!(body.whole(1000).await.unwrap().len(), 70);
     }

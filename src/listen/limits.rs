@@ -22,7 +22,9 @@ pub struct Limits {
     /// Bytes per second below which a reader is cut off. Slower than any modem; a real client on a
     /// bad line is faster, one that holds connections on purpose is not.
     pub min_send_rate: u64,
-    /// What each piece of an answer may take before the rate is looked at.
+    /// Bytes per second below which a sender of a body is cut off, as above.
+    pub min_receive_rate: u64,
+    /// What each piece of an answer, and the whole of a body, may take before the rate is looked at.
     pub send_grace: Duration,
     /// Open connections. Beyond it new ones wait in the kernel's queue until one ends.
     pub connections: usize,
@@ -43,6 +45,7 @@ impl Default for Limits {
             idle_timeout: Duration::from_mins(1),
             request_timeout: Duration::from_hours(1),
             min_send_rate: 1 << 10,
+            min_receive_rate: 1 << 10,
             send_grace: Duration::from_secs(10),
             connections: 10_000,
             connections_per_address: 1_000,

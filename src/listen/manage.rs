@@ -7,7 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Extension, Request, State};
 use axum::response::Response;
 use http::header::{CONTENT_LENGTH, HOST, ORIGIN, USER_AGENT};
@@ -19,24 +21,24 @@ use super::Limits;
 use super::axum_app::ClientAddress;
 use super::axum_reply::into_response;
 use super::host_check::Hosts;
-use super::incoming::{Incoming, drain};
+use super::incoming::{Incoming, Pace, drain};
 use super::manage_upload::take_upload;
+use super::multipart::FormLimits;
 use super::recorder::{Finished, Recorder};
 use super::request_id::RequestIds;
 use super::response_head::ReplyContext;
+use super::writes::Takes;
 use crate::gateway::Arrival;
 use crate::gateway::Ask;
 use crate::gateway::Caller;
 use crate::gateway::Refusal;
 use crate::gateway::Reply;
+use crate::gateway::Subject;
 use crate::gateway::Writer;
+use crate::model::OperationClass;
 use crate::protocol::ManageRoute;
-use crate::protocol::OperationClass;
 use crate::protocol::Preferences;
 use crate::protocol::PublicRoute;
-
-/// Most bytes of a JSON body: a user's or an index's whole configuration, a push.
-const OBJECT_BYTES_MAX: usize = 1 << 20;
 
 /// Most bytes of a test result; tox puts the output of every command into it.
 const TOX_RESULT_BYTES_MAX: usize = 64 << 20;
@@ -56,13 +58,23 @@ pub struct ManageOptions {
     pub limits: Limits,
     /// Bytes of an uploaded file, for refusing what says that it is longer.
     pub upload_bytes_max: u64,
+    /// Bytes of a JSON body: a user's or an index's whole configuration, a push.
+    pub object_bytes_max: usize,
+    /// How much of a form is held in memory.
+    pub form: FormLimits,
 }
 
-/// What every request needs.
-struct ManageDoor {
+/// Everything that a management door does with a request; also behind a public door that is opened
+/// for more than reading.
+pub struct ManageDoor {
     writer: Writer,
-    recorder: Recorder,
     options: ManageOptions,
+}
+
+/// The same as a router, with what it takes to be a door of its own.
+struct OwnDoor {
+    behind: ManageDoor,
+    recorder: Recorder,
     ids: RequestIds,
 }
 
@@ -71,29 +83,23 @@ type Outcome = Result<Reply, Refusal>;
 /// The management door as a router.
 pub fn manage_router(writer: Writer, recorder: Recorder, options: ManageOptions) -> Router {
     let ids = RequestIds::default();
-    let door = ManageDoor {
-        writer,
+    let door = OwnDoor {
+        behind: ManageDoor::new(writer, options),
         recorder,
-        options,
         ids,
     };
     Router::new().fallback(answer).with_state(Arc::new(door))
 }
 
 async fn answer(
-    State(door): State<Arc<ManageDoor>>,
+    State(door): State<Arc<OwnDoor>>,
     Extension(client): Extension<ClientAddress>,
     request: Request,
 ) -> Response {
     let started = door.recorder.start();
     let (head, body) = request.into_parts();
     let id: Arc<str> = (*door.ids.of(&head.headers)).into();
-    let incoming = Incoming::new(body, &head.headers, door.options.limits.idle_timeout);
-    let outcome = door.outcome(&head, client, &id, incoming).await;
-    let mut reply = outcome.unwrap_or_else(|refusal| refusal.into_reply(&head.headers));
-    Arc::make_mut(&mut reply.head)
-        .map_mut()
-        .extend(door.writer.api_headers().await);
+    let mut reply = door.behind.take(&head, client, &id, body).await;
     let record = std::mem::take(&mut reply.record);
     let status = reply.status;
     let context = ReplyContext {
@@ -124,15 +130,49 @@ async fn answer(
     response
 }
 
+#[async_trait]
+impl Takes for ManageDoor {
+    async fn take(&self, head: &Parts, client: ClientAddress, id: &Arc<str>, body: Body) -> Reply {
+        let incoming = Incoming::new(body, &head.headers, Pace::of(&self.options.limits));
+        let mut subject = Subject::default();
+        let outcome = self.outcome(head, client, id, incoming, &mut subject).await;
+        let mut reply = match outcome {
+            Ok(mut reply) => {
+                subject.note(&mut reply.record, None);
+                reply
+            }
+            Err(refusal) => {
+                // Our own trouble decides nothing about what was asked.
+                subject.is_content &= !refusal.status().is_server_error();
+                let words = refusal.message().to_owned();
+                let mut reply = refusal.into_reply(&head.headers);
+                subject.note(&mut reply.record, Some(&words));
+                reply
+            }
+        };
+        Arc::make_mut(&mut reply.head)
+            .map_mut()
+            .extend(self.writer.api_headers().await);
+        reply
+    }
+}
+
 impl ManageDoor {
+    /// What stands behind a door that allows more than reading.
+    #[must_use]
+    pub fn new(writer: Writer, options: ManageOptions) -> Self {
+        Self { writer, options }
+    }
+
     async fn outcome(
         &self,
         head: &Parts,
         client: ClientAddress,
         id: &Arc<str>,
         mut body: Incoming,
+        subject: &mut Subject,
     ) -> Outcome {
-        let route = match self.route(head) {
+        let route = match self.route(head, subject) {
             Ok(route) => route,
             Err(refusal) => return self.refused(refusal, body).await,
         };
@@ -140,41 +180,56 @@ impl ManageDoor {
             .writer
             .identify(&head.headers, client.0, Arc::clone(id))
             .await?;
+        subject.user = caller.principal.name().map(Arc::from);
         match route {
             ManageRoute::Read(route) => {
                 drain(
                     &mut body,
-                    OBJECT_BYTES_MAX,
+                    self.options.object_bytes_max,
                     self.options.limits.head_timeout,
                 )
                 .await;
                 Ok(self.read(head, id, route, &caller).await)
             }
-            ManageRoute::Upload(index) => match self.writer.begin_upload(caller, &index) {
-                Ok(upload) => {
-                    let outcome = take_upload(upload, &head.headers, &mut body).await;
-                    match outcome {
-                        Ok(reply) => Ok(reply),
-                        Err(refusal) => self.refused(refusal, body).await,
+            ManageRoute::Upload(index) => {
+                let outcome = match self.writer.begin_upload(caller, &index).await {
+                    Ok(upload) => {
+                        let limits = self.options.form;
+                        take_upload(upload, &head.headers, &mut body, limits, subject).await
                     }
+                    Err(refusal) => Err(refusal),
+                };
+                match outcome {
+                    Ok(reply) => Ok(reply),
+                    Err(refusal) => self.refused(refusal, body).await,
                 }
-                Err(refusal) => self.refused(refusal, body).await,
-            },
+            }
+            // Held in memory, and as large as many a wheel.
+            route @ ManageRoute::ToxResult(..) => {
+                let change = self.change(route, head, caller, body);
+                self.writer.in_turn(change).await
+            }
             route => self.change(route, head, caller, body).await,
         }
     }
 
     /// What is asked for, unless the door itself refuses.
-    fn route(&self, head: &Parts) -> Result<ManageRoute, Refusal> {
+    fn route(&self, head: &Parts, subject: &mut Subject) -> Result<ManageRoute, Refusal> {
         self.check_arrival(head)?;
         let (path, query) = (head.uri.path(), head.uri.query());
         let route = ManageRoute::parse(&head.method, path, query, &head.headers);
         let route =
             route.map_err(|bad| Refusal::abort(StatusCode::BAD_REQUEST, bad.to_string()))?;
+        *subject = Subject::of(&route);
         let class = route.class();
         if !self.options.allows.contains(&class) {
             let words = format!("this address does not allow {} operations", class.as_str());
-            return Err(Refusal::api(StatusCode::FORBIDDEN, words));
+            let refusal = Refusal::api(StatusCode::FORBIDDEN, words);
+            return Err(match class {
+                // `devpi upload` and twine show the status line alone.
+                OperationClass::Upload => refusal.aloud(),
+                OperationClass::Read | OperationClass::Manage => refusal,
+            });
         }
         match route {
             ManageRoute::NotFound => {
@@ -278,12 +333,13 @@ impl ManageDoor {
     ) -> Outcome {
         let most = match route {
             ManageRoute::ToxResult(..) => TOX_RESULT_BYTES_MAX,
-            _ => OBJECT_BYTES_MAX,
+            _ => self.options.object_bytes_max,
         };
-        let body = body
-            .whole(most)
-            .await
-            .map_err(|failed| failed.into_refusal(most))?;
+        let read = body.whole(most).await;
+        let body = match read {
+            Ok(whole) => whole,
+            Err(failed) => return self.refused(failed.into_refusal(most), body).await,
+        };
         let (writer, method) = (&self.writer, &head.method);
         match route {
             ManageRoute::LogIn => writer.log_in(caller, body).await,

@@ -7,6 +7,7 @@ use super::incoming::{Incoming, IncomingError};
 use super::multipart::{FormLimits, Multipart, MultipartError, Part};
 use crate::gateway::Refusal;
 use crate::gateway::Reply;
+use crate::gateway::Subject;
 use crate::gateway::Upload;
 
 /// Room for everything of a form that is not its file: fields, boundaries, a signature.
@@ -15,15 +16,26 @@ pub(super) const FORM_BYTES_MAX: u64 = 8 << 20;
 /// The name of the part that is the file.
 const CONTENT: &str = "content";
 
-/// Most bytes of a form without a file, percent-encoded.
-const ENCODED_BYTES_MAX: usize = 8 << 20;
-
-/// Takes the form in and has it carried out.
+/// Takes the form in and has it carried out; `subject` says afterwards what it was about.
 pub(super) async fn take_upload(
     mut upload: Upload,
     headers: &HeaderMap,
     body: &mut Incoming,
+    limits: FormLimits,
+    subject: &mut Subject,
 ) -> Result<Reply, Refusal> {
+    let read = read_form(&mut upload, headers, body, limits).await;
+    upload.describe(subject);
+    read?;
+    upload.finish().await
+}
+
+async fn read_form(
+    upload: &mut Upload,
+    headers: &HeaderMap,
+    body: &mut Incoming,
+    limits: FormLimits,
+) -> Result<(), Refusal> {
     let kind = headers
         .get(CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok())
@@ -33,14 +45,9 @@ pub(super) async fn take_upload(
         .to_ascii_lowercase()
         .starts_with("multipart/")
     {
-        let form = body.whole(ENCODED_BYTES_MAX).await;
-        let form = form.map_err(|error| error.into_refusal(ENCODED_BYTES_MAX))?;
-        for (name, value) in url::form_urlencoded::parse(&form) {
-            upload.field(name.into_owned(), value.into_owned());
-        }
-        return upload.finish().await;
+        return read_encoded(upload, body, limits).await;
     }
-    let mut form = Multipart::new(kind, body, FormLimits::default()).map_err(refused)?;
+    let mut form = Multipart::new(kind, body, limits).map_err(refused)?;
     let mut skipped: u64 = 0;
     while let Some(part) = form.next().await.map_err(refused)? {
         match part {
@@ -53,6 +60,8 @@ pub(super) async fn take_upload(
             }
             // A signature of old (`gpg_signature`): nobody checks it any more.
             Part::File(head) => {
+                // Whether there may be such a file is decided with the fields.
+                upload.field(head.name.clone(), String::new());
                 while let Some(chunk) = form.chunk().await.map_err(refused)? {
                     skipped += chunk.len() as u64;
                     if skipped > FORM_BYTES_MAX {
@@ -63,7 +72,25 @@ pub(super) async fn take_upload(
             }
         }
     }
-    upload.finish().await
+    Ok(())
+}
+
+/// A form without a file, percent-encoded.
+async fn read_encoded(
+    upload: &mut Upload,
+    body: &mut Incoming,
+    limits: FormLimits,
+) -> Result<(), Refusal> {
+    let form = body.whole(limits.value_bytes).await;
+    let form = form.map_err(|error| error.into_refusal(limits.value_bytes).aloud())?;
+    for (number, (name, value)) in url::form_urlencoded::parse(&form).enumerate() {
+        if number >= limits.parts {
+            let (what, limit) = ("parts", limits.parts);
+            return Err(refused(MultipartError::TooLarge { what, limit }));
+        }
+        upload.field(name.into_owned(), value.into_owned());
+    }
+    Ok(())
 }
 
 fn refused(error: MultipartError) -> Refusal {

@@ -9,8 +9,9 @@
 //! One accept loop (`door`) serves all three doors, because the framework's own has no cap on
 //! connections and no deadline for a request's head (ADR 0002). The public door answers plain
 //! requests over HTTP/1.1 itself (ADR 0012) and gives the others to a `ProxyHttp` that answers in
-//! `request_filter`; the other doors are axum routers. Whatever a flow returns as a `Reply` is written by
-//! `http1` or `reply` at the one and by [`into_response`] at the others.
+//! `request_filter`; opened for more than reading, it hands the rest on to what stands behind the
+//! management door (`writes`). The other doors are axum routers. Whatever a flow returns as a `Reply` is
+//! written by `http1` or `reply` at the one and by [`into_response`] at the others.
 
 mod address;
 mod axum_app;
@@ -41,6 +42,7 @@ mod slots;
 mod socket;
 mod stop;
 mod stream_watch;
+mod writes;
 
 pub use address::ListenAddress;
 pub use axum_app::{AxumApp, ClientAddress};
@@ -50,7 +52,7 @@ pub use door::DoorOptions;
 pub use host_check::Hosts;
 pub use limits::Limits;
 pub use listener::BindError;
-pub use manage::{ManageOptions, manage_router};
+pub use manage::{ManageDoor, ManageOptions, manage_router};
 pub use metrics::{Ready, metrics_router};
 pub use multipart::{FormLimits, Multipart, MultipartError, Part, PartHead};
 pub use proxy_protocol::Proxies;
@@ -60,3 +62,4 @@ pub use request_id::{RequestId, RequestIds};
 pub use response_head::ReplyContext;
 pub use server::{DoorServer, QUIET_LOGS, ServerError, ServerOptions, StopOn};
 pub use stop::Stop;
+pub use writes::Takes;

@@ -1,4 +1,5 @@
 //! The public door: GET and HEAD, answered by whoever was given as [`Answer`], which can only read.
+//! All else is refused, unless somebody was given that [`Takes`] it.
 //!
 //! A `ProxyHttp` that answers everything in `request_filter`. Nothing reaches an upstream through it,
 //! so neither do the credentials a client sends along.
@@ -16,6 +17,7 @@ use pingora::{Error, ErrorType};
 use tokio::time::timeout;
 
 use super::Limits;
+use super::axum_app::ClientAddress;
 use super::head_guard::HeadWatch;
 use super::recorder::{Finished, Recorder, Started};
 use super::refusal;
@@ -23,6 +25,7 @@ use super::reply::{Broken, write_reply};
 use super::request_id::{RequestId, RequestIds};
 use super::response_head::ReplyContext;
 use super::stream_watch::StreamWatch;
+use super::writes::{Takes, hand_on};
 use crate::gateway::Answer;
 use crate::gateway::Arrival;
 use crate::gateway::Ask;
@@ -40,6 +43,8 @@ const BODY_MAX: u64 = 64 << 10;
 #[derive(Clone)]
 pub struct PublicApp {
     answer: Arc<dyn Answer>,
+    /// Who takes what is not reading, where the door is opened for that.
+    writes: Option<Arc<dyn Takes>>,
     recorder: Recorder,
     limits: Arc<Limits>,
     ids: Arc<RequestIds>,
@@ -76,6 +81,7 @@ impl PublicApp {
     pub fn new(answer: Arc<dyn Answer>, recorder: Recorder, limits: Limits) -> Self {
         Self {
             answer,
+            writes: None,
             recorder,
             limits: Arc::new(limits),
             ids: Arc::default(),
@@ -93,6 +99,37 @@ impl PublicApp {
     /// The id for a request with these headers.
     pub(super) fn request_id(&self, headers: &HeaderMap) -> RequestId {
         self.ids.of(headers)
+    }
+
+    /// Opens the door for more than reading: everything else goes to `writes`, which decides.
+    #[must_use]
+    pub fn opened_for(mut self, writes: Arc<dyn Takes>) -> Self {
+        self.writes = Some(writes);
+        self
+    }
+
+    /// The reply to a request of any kind.
+    async fn reply_to(&self, session: &mut Session, exchange: &Exchange) -> Reply {
+        let method = &session.req_header().method;
+        let is_reading = matches!(*method, Method::GET | Method::HEAD);
+        if let (Some(writes), false) = (&self.writes, is_reading) {
+            let client = ClientAddress(exchange.client);
+            let id: Arc<str> = (*exchange.id).into();
+            return hand_on(session, &**writes, client, &id).await;
+        }
+        self.drain(session).await;
+        let request = session.req_header();
+        let raw = request.raw_path();
+        let asked = Asked {
+            method: &request.method,
+            target: std::str::from_utf8(raw).unwrap_or(request.uri.path()),
+            path: request.uri.path(),
+            query: request.uri.query(),
+            headers: &request.headers,
+            preferences: Preferences::of(&request.headers),
+            arrival: arrival(session),
+        };
+        self.reply(&asked, &exchange.id).await
     }
 
     /// The reply to a request; the table of what never reaches a flow.
@@ -180,21 +217,7 @@ impl ProxyHttp for PublicApp {
         exchange.id = self.ids.of(&session.req_header().headers);
         let peer = session.client_addr().and_then(SocketAddr::as_inet);
         exchange.client = peer.map(|peer| peer.ip().to_canonical());
-        self.drain(session).await;
-        let mut reply = {
-            let request = session.req_header();
-            let raw = request.raw_path();
-            let asked = Asked {
-                method: &request.method,
-                target: std::str::from_utf8(raw).unwrap_or(request.uri.path()),
-                path: request.uri.path(),
-                query: request.uri.query(),
-                headers: &request.headers,
-                preferences: Preferences::of(&request.headers),
-                arrival: arrival(session),
-            };
-            self.reply(&asked, &exchange.id).await
-        };
+        let mut reply = self.reply_to(session, exchange).await;
         exchange.record = std::mem::take(&mut reply.record);
         exchange.status = Some(reply.status);
         let context = ReplyContext {

@@ -136,6 +136,10 @@ impl Recorder {
         event.project.clone_from(&record.project);
         event.file.clone_from(&record.file);
         event.rule.clone_from(&record.rule);
+        if let Some(attempt) = &record.attempt {
+            event.user.clone_from(&attempt.user);
+            event.detail.clone_from(&attempt.why);
+        }
         self.audit.record(event);
     }
 }

@@ -13,6 +13,7 @@ use super::route::ApiOf;
 use super::route::PublicRoute;
 use super::segments::{BadPath, Segments};
 use crate::model::IndexName;
+use crate::model::OperationClass;
 use crate::model::ProjectName;
 
 /// What a request at the management door asks for.
@@ -79,32 +80,6 @@ pub enum Content {
     Release(ProjectName, String),
     /// A file, by its path below the index: `+f/abc/…/name`.
     File(String),
-}
-
-/// Classes of operations; a door says which it allows (devpi-protocol.md §18.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum OperationClass {
-    /// Looking at things, and saying who one is.
-    Read,
-    /// Uploading files, documentation and test results.
-    Upload,
-    /// Logins, users, indexes, pushes and deletions.
-    Manage,
-}
-
-impl OperationClass {
-    /// Every class.
-    pub const ALL: [Self; 3] = [Self::Read, Self::Upload, Self::Manage];
-
-    /// The word for it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Upload => "upload",
-            Self::Manage => "manage",
-        }
-    }
 }
 
 impl ManageRoute {

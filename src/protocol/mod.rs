@@ -34,7 +34,7 @@ pub use date::{http_date, parse_http_date};
 pub use encoding::Encoding;
 pub use freshness::{fresh_until, wants_validated};
 pub use head::{CACHE_STATUS, Head, Lines, SERVER_TIMING, X_REQUEST_ID};
-pub use manage_route::{Content, ManageRoute, OperationClass};
+pub use manage_route::{Content, ManageRoute};
 pub use preferences::Preferences;
 pub use problem::{Problem, devpi_message, reason_phrase};
 pub use range::{Selected, content_range, content_range_unsatisfied, select_range};

@@ -38,16 +38,23 @@ pub struct Kept {
 /// Goes through all files and sidecars. Files that are not the store's are left out.
 pub struct Contents {
     root: PathBuf,
-    folders: std::array::IntoIter<&'static str, 2>,
+    folders: std::slice::Iter<'static, &'static str>,
     walk: Option<Walk>,
 }
 
 impl Contents {
     pub(super) fn below(root: &Path) -> Self {
-        let folders = [EVICTABLE_FOLDER, PRIVATE_FOLDER].into_iter();
+        Self::of(root, &[EVICTABLE_FOLDER, PRIVATE_FOLDER])
+    }
+
+    pub(super) fn private_below(root: &Path) -> Self {
+        Self::of(root, &[PRIVATE_FOLDER])
+    }
+
+    fn of(root: &Path, folders: &'static [&'static str]) -> Self {
         Self {
             root: root.to_owned(),
-            folders,
+            folders: folders.iter(),
             walk: None,
         }
     }

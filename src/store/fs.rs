@@ -19,6 +19,9 @@ use super::contents::Contents;
 use super::contents::digest_of;
 use super::draft::Draft;
 use super::error::StoreError;
+use super::hold;
+use super::hold::Claim;
+use super::hold::Hold;
 use super::key::Key;
 use super::quota::Quota;
 use super::tree::Tree;
@@ -27,6 +30,7 @@ use super::writer::Plan;
 use super::writer::Stored;
 use crate::model::Hashes;
 use crate::model::IndexName;
+use crate::model::Sha256;
 
 /// A store below one folder.
 #[derive(Debug)]
@@ -168,6 +172,32 @@ impl FsStore {
     pub fn remove(&self, key: &Key) -> Result<bool, StoreError> {
         let removed = self.tree.remove(key);
         removed.map_err(|error| StoreError::io(format!("remove {}", key.path().display()), error))
+    }
+
+    /// Keeps private bytes of this digest from being collected as long as the answer lives. Taken
+    /// before the bytes are kept or looked for, given up when a record needs them.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn hold(&self, digest: &Sha256) -> Result<Hold, StoreError> {
+        let held = hold::hold(self.tree.root(), digest);
+        held.map_err(|error| StoreError::io(format!("hold {digest}"), error))
+    }
+
+    /// Keeps everybody from starting to need private bytes of this digest as long as the answer
+    /// lives; nothing while somebody holds it.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn claim(&self, digest: &Sha256) -> Result<Option<Claim>, StoreError> {
+        let claimed = hold::claim(self.tree.root(), digest);
+        claimed.map_err(|error| StoreError::io(format!("claim {digest}"), error))
+    }
+
+    /// Goes through the files and sidecars of stages; lazily, in no order.
+    #[must_use]
+    pub fn private_contents(&self) -> Contents {
+        Contents::private_below(self.tree.root())
     }
 
     /// Goes through all files and sidecars, those of mirrors first; lazily, in no order.

@@ -119,6 +119,21 @@ impl Key {
         }
     }
 
+    /// The digest under which content is kept, of a sidecar that of its wheel; nothing for the rest.
+    #[must_use]
+    pub fn kept_under(&self) -> Option<Sha256> {
+        match self {
+            Self::MirrorFile(digest)
+            | Self::PrivateFile(digest)
+            | Self::MirrorMetadata(digest)
+            | Self::PrivateMetadata(digest) => Some(*digest),
+            Self::Page { .. }
+            | Self::Learned { .. }
+            | Self::ProjectList { .. }
+            | Self::RenderedList { .. } => None,
+        }
+    }
+
     /// The key of content at a path below the root; nothing for any other path.
     pub(super) fn of_content(path: &Path) -> Option<Self> {
         let mut parts = path.iter().map(|part| part.to_str());

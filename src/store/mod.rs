@@ -10,6 +10,7 @@ mod draft;
 mod error;
 mod fs;
 mod growing;
+mod hold;
 mod key;
 #[cfg(test)]
 mod laws;
@@ -25,6 +26,7 @@ pub use draft::Draft;
 pub use error::StoreError;
 pub use fs::{FsStore, StoredFile};
 pub use growing::{Growing, HELD_BACK_BYTES, Readable};
+pub use hold::{Claim, Hold};
 pub use key::Key;
 pub use quota::{Evicted, Quota, Usage};
 pub use writer::Stored;

@@ -121,7 +121,7 @@ labels! {
 
     /// What an audit event is about.
     AuditKind {
-        /// A policy refused something.
+        /// A policy refused something, or an upload, push or deletion was refused.
         Denied = "denied",
         /// A policy in audit mode would have.
         WouldDeny = "would_deny",

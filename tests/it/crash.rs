@@ -1,5 +1,7 @@
 //! Power cuts, and starts with much to serve.
 
+mod uploads;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;

@@ -6,7 +6,9 @@
 )]
 
 mod attack;
+mod bad_uploads;
 mod better;
+mod classes;
 mod crash;
 mod deploy;
 mod deployments;
@@ -29,5 +31,6 @@ mod stale;
 mod support;
 mod tidy;
 mod tokens;
+mod uploads;
 mod upstream;
 mod warm;

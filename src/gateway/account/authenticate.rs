@@ -185,6 +185,21 @@ impl Accounts {
         Ok(())
     }
 
+    /// Whether whoever gives no password is let in as root.
+    ///
+    /// # Errors
+    /// See [`Accounts::authenticate`].
+    pub async fn is_root_open(&self) -> Result<bool, AccountError> {
+        let Some(root) = self.db.user(ROOT).await? else {
+            return Ok(false);
+        };
+        let checked = self
+            .passwords
+            .check("", root.password_hash.as_deref())
+            .await?;
+        Ok(!matches!(checked, Checked::Wrong))
+    }
+
     /// Writes down when CI tokens were last used; called now and then, not for each request.
     ///
     /// # Errors
@@ -412,6 +427,7 @@ mod tests {
     async fn root_without_a_password_is_told() {
         let (_folder, accounts) = accounts().await;
         assert!(token(&accounts, "root", "").await.root_without_password);
+        assert!(accounts.is_root_open().await.unwrap());
         accounts.settle_root("other", now()).await.unwrap();
         token(&accounts, "root", "").await;
     }

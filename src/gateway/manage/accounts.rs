@@ -71,6 +71,7 @@ impl Writer {
                 };
                 writer.account_for(AuditKind::User, &caller, about);
                 if method == Method::DELETE {
+                    writer.shared.suspect_garbage();
                     writer.follow().await?;
                 }
             }
@@ -101,6 +102,9 @@ impl Writer {
                 _ => management.delete_index(who, &name, now).await,
             };
             if answer.status.is_success() {
+                if method == Method::DELETE {
+                    writer.shared.suspect_garbage();
+                }
                 writer.follow().await?;
                 let detail = Some(method.as_str());
                 let about = About {

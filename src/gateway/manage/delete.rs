@@ -51,9 +51,10 @@ impl Writer {
                 return writer.let_go(&caller, &index, &content).await;
             }
             let project = writer.remove(&caller, &index.name, &content).await?;
+            writer.shared.suspect_garbage();
             writer.shared.forget_project(&project);
             writer.deleted(&caller, &index.name, &project, &content);
-            Ok(done(&index.name, &content))
+            Ok(of_project(done(&index.name, &content), &project))
         })
         .await
     }
@@ -167,7 +168,7 @@ impl Writer {
         }
         self.shared.forget_project(&project);
         self.deleted(caller, &index.name, &project, content);
-        Ok(done(&index.name, content))
+        Ok(of_project(done(&index.name, content), &project))
     }
 
     fn deleted(
@@ -190,6 +191,12 @@ impl Writer {
         };
         self.account_for(AuditKind::Delete, caller, about);
     }
+}
+
+/// An answer that is written down as one about this project.
+fn of_project(mut reply: Reply, project: &ProjectName) -> Reply {
+    reply.record.project = Some(project.clone());
+    reply
 }
 
 fn done(index: &IndexName, content: &Content) -> Reply {

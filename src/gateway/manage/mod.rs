@@ -17,11 +17,14 @@ mod reading;
 mod refresh;
 mod refusal;
 mod stages;
+mod subject;
 mod tox_result;
+mod turns;
 mod upload;
 mod writer;
 
 pub use caller::Caller;
 pub use refusal::Refusal;
+pub use subject::Subject;
 pub use upload::Upload;
 pub use writer::{HouseLimits, Writer, WriterParts};

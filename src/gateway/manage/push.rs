@@ -23,6 +23,7 @@ use super::refusal::Refusal;
 use super::refusal::answered;
 use super::stages::acl_of;
 use super::stages::on_conflict;
+use super::subject::Subject;
 use super::writer::About;
 use super::writer::Writer;
 use crate::db::FileFacts;
@@ -37,6 +38,8 @@ use crate::gateway::reply::Reply;
 use crate::model::IndexName;
 use crate::model::Timestamp;
 use crate::policy::Index;
+use crate::store::Hold;
+use crate::store::Key;
 use crate::telemetry::AuditKind;
 
 /// A release as its index holds it.
@@ -45,6 +48,8 @@ pub(super) struct Found {
     pub(super) spelling: String,
     pub(super) metadata: Map<String, Value>,
     pub(super) files: Vec<FileFacts>,
+    /// What keeps the bytes from being collected until they have a record on the target.
+    pub(super) holds: Vec<Hold>,
 }
 
 impl Writer {
@@ -64,24 +69,29 @@ impl Writer {
             &self.rules,
         );
         let request = parse(&body, is_logged_in)?;
+        let subject = Subject {
+            project: Some(request.project.clone()),
+            ..Subject::default()
+        };
         let writer = self.clone();
-        self.to_the_end(async move {
+        let pushed = self.to_the_end(async move {
             let source = writer.index(&source)?;
-            match &request.target {
+            let mut reply = match &request.target {
                 Target::Index(name) => {
                     let target = writer.target(&caller, name)?;
-                    writer.carry(&caller, &source, &target, &request).await
+                    writer.carry(&caller, &source, &target, &request).await?
                 }
                 Target::Elsewhere(place) => {
                     writer.check_place(place)?;
                     let found = writer.find(&caller, &source, &request).await?;
-                    writer
-                        .send_outside(&caller, &source, &request, place, found)
-                        .await
+                    let sending = writer.send_outside(&caller, &source, &request, place, found);
+                    sending.await?
                 }
-            }
-        })
-        .await
+            };
+            reply.record.project = Some(request.project);
+            Ok(reply)
+        });
+        pushed.await.map_err(|refusal| refusal.about(subject))
     }
 
     fn target(&self, caller: &Caller, name: &IndexName) -> Result<Arc<Index>, Refusal> {
@@ -159,7 +169,9 @@ impl Writer {
             files,
             on_conflict: on_conflict(target),
         };
-        self.publish_push(caller, &publication, now).await
+        let published = self.publish_push(caller, &publication, now).await;
+        drop(found.holds);
+        published
     }
 
     async fn publish_push(
@@ -168,12 +180,10 @@ impl Writer {
         publication: &Publication,
         now: Timestamp,
     ) -> Result<Reply, Refusal> {
-        match self
-            .shared
-            .records
-            .publish(&caller.cause(now), publication)
-            .await?
-        {
+        let cause = caller.cause(now);
+        let published = self.shared.records.publish(&cause, publication).await;
+        self.suspect_garbage(&published);
+        match published? {
             Published::Done { .. } => {}
             Published::Exists { filename } => {
                 let words = format!("{filename} already exists in non-volatile index");
@@ -215,11 +225,20 @@ impl Writer {
             .files
             .into_iter()
             .filter(|file| file.version == request.version);
-        let files = files.map(|file| file.facts).collect();
+        let files: Vec<FileFacts> = files.map(|file| file.facts).collect();
+        let mut holds = Vec::new();
+        for facts in &files {
+            holds.push(self.hold(facts.sha256).await?);
+            // Deleted from the source meanwhile, and collected before it was held.
+            if !self.shared.is_kept(&Key::PrivateFile(facts.sha256))? {
+                return Ok(None);
+            }
+        }
         Ok(Some(Found {
             spelling: held.spelling,
             metadata: release.metadata,
             files,
+            holds,
         }))
     }
 }

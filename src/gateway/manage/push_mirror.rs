@@ -26,6 +26,7 @@ use crate::model::Sha256;
 use crate::model::Version;
 use crate::policy::Index;
 use crate::store::FsStore;
+use crate::store::Hold;
 use crate::store::Key;
 use crate::store::Readable;
 use crate::store::Stored;
@@ -53,14 +54,16 @@ impl Writer {
             Resolution::Refused(denial) => return Err(refused(&denial.detail())),
         };
         let version = Version::parse(&request.version);
-        let mut files = Vec::new();
+        let (mut files, mut holds) = (Vec::new(), Vec::new());
         for entry in resolved.merged.entries() {
             if entry.file.filename.version() != version {
                 continue;
             }
             let ticket = decide_entry(&cx, &resolved, &entry);
             let grant = ticket.outcome.map_err(|denial| refused(&denial.detail()))?;
-            files.push(self.take_over(caller, &cx, &grant).await?);
+            let (facts, hold) = self.take_over(caller, &cx, &grant).await?;
+            files.push(facts);
+            holds.push(hold);
         }
         if files.is_empty() {
             return Ok(None);
@@ -76,6 +79,7 @@ impl Writer {
             spelling: request.spelling.clone(),
             metadata,
             files,
+            holds,
         }))
     }
 
@@ -85,7 +89,7 @@ impl Writer {
         caller: &Caller,
         cx: &Context,
         grant: &Grant,
-    ) -> Result<FileFacts, Refusal> {
+    ) -> Result<(FileFacts, Hold), Refusal> {
         let (content, _) = match self.shared.content(cx, grant).await {
             Ok(content) => content,
             Err(error) => {
@@ -106,7 +110,7 @@ impl Writer {
         );
         let work = move || {
             let filename = &file.item().filename;
-            let stored = copy(&store, &content, most)?;
+            let (stored, hold) = copy(&store, &content, most)?;
             let role = FileRole::ReleaseFile;
             let arrival = (&caller, now);
             let mut facts =
@@ -124,7 +128,7 @@ impl Writer {
                 store.put_small(&Key::PrivateMetadata(stored.sha256), &metadata)?;
                 facts.metadata_sha256 = Some(Sha256::of(&metadata));
             }
-            Ok(facts)
+            Ok((facts, hold))
         };
         let done = tokio::task::spawn_blocking(work).await;
         done.map_err(|error| Refusal::internal("keep the file", error))?
@@ -134,7 +138,7 @@ impl Writer {
 /// Copies bytes that are here to where private files are; blocking, on a runtime's thread for that.
 ///
 /// A copy and not a second name: a fill that has just settled may still be on its way to its place.
-fn copy(store: &FsStore, content: &Content, bytes_max: u64) -> Result<Stored, Refusal> {
+fn copy(store: &FsStore, content: &Content, bytes_max: u64) -> Result<(Stored, Hold), Refusal> {
     let runtime = tokio::runtime::Handle::current();
     let mut draft = store.upload_draft("the pushed file", bytes_max)?;
     let file = match content {
@@ -157,7 +161,8 @@ fn copy(store: &FsStore, content: &Content, bytes_max: u64) -> Result<Stored, Re
         piece.truncate(read);
         runtime.block_on(draft.write(piece.freeze()))?;
     }
-    Ok(runtime.block_on(draft.finish(Key::PrivateFile))?)
+    let hold = store.hold(&runtime.block_on(draft.digests())?.sha256)?;
+    Ok((runtime.block_on(draft.finish(Key::PrivateFile))?, hold))
 }
 
 fn refused(words: &str) -> Refusal {

@@ -13,6 +13,7 @@ use http::header::RETRY_AFTER;
 use http::header::WWW_AUTHENTICATE;
 use serde_json::json;
 
+use super::subject::Subject;
 use crate::db::DbError;
 use crate::gateway::devpi::Answer;
 use crate::gateway::error::Error;
@@ -36,6 +37,8 @@ pub struct Refusal {
     message: String,
     style: Style,
     retry_after: Option<Duration>,
+    is_said_aloud: bool,
+    subject: Option<Box<Subject>>,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -57,6 +60,8 @@ impl Refusal {
             style,
             message: message.into(),
             retry_after: None,
+            is_said_aloud: style != Style::Api,
+            subject: None,
             cause: None,
         }
     }
@@ -103,6 +108,31 @@ impl Refusal {
         }
     }
 
+    /// Says it in the status line as well, which is all that some clients show of it. Whoever reads
+    /// the API shows the message beside the status line: there once is enough.
+    #[must_use]
+    pub fn aloud(self) -> Self {
+        Self {
+            is_said_aloud: true,
+            ..self
+        }
+    }
+
+    /// Says what was refused, where the request's path does not.
+    #[must_use]
+    pub(super) fn about(self, subject: Subject) -> Self {
+        Self {
+            subject: Some(Box::new(subject)),
+            ..self
+        }
+    }
+
+    /// The words.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// 500, with the cause in the log only.
     pub(super) fn internal(
         doing: &str,
@@ -127,7 +157,8 @@ impl Refusal {
     /// As an answer to a request with these headers; the cause goes to the log, here and only here.
     #[must_use]
     pub fn into_reply(self, headers: &HeaderMap) -> Reply {
-        if self.status.is_server_error() {
+        // Being busy is no failure.
+        if self.status.is_server_error() && self.retry_after.is_none() {
             let cause = self.cause.as_ref().map(ToString::to_string);
             tracing::error!(status = self.status.as_u16(), cause, "{}", self.message);
         }
@@ -139,13 +170,17 @@ impl Refusal {
         if let Some(wait) = self.retry_after {
             head.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         }
-        // Who reads these shows the message beside the status line: once is enough.
-        let is_said_in_body = self.style == Style::Api;
-        let reason = (!is_said_in_body).then(|| reason_phrase(&self.message).into());
-        let record = Record {
+        let reason = self
+            .is_said_aloud
+            .then(|| reason_phrase(&self.message).into());
+        let mut record = Record {
             route: Route::Manage,
             ..Record::default()
         };
+        if let Some(subject) = self.subject {
+            let subject = *subject;
+            (record.project, record.file) = (subject.project, subject.file);
+        }
         Reply {
             status: self.status,
             reason,

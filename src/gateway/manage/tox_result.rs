@@ -10,6 +10,7 @@ use super::facts::plain_facts;
 use super::refusal::Refusal;
 use super::refusal::answered;
 use super::stages::acl_of;
+use super::writer::About;
 use super::writer::Writer;
 use crate::db::FileRecord;
 use crate::db::FileRole;
@@ -25,9 +26,11 @@ use crate::gateway::devpi::Answer;
 use crate::gateway::reply::Reply;
 use crate::model::Filename;
 use crate::model::IndexName;
+use crate::model::Sha256;
 use crate::model::Timestamp;
 use crate::page::parse_file_path;
 use crate::store::Key;
+use crate::telemetry::AuditKind;
 
 const FORBIDDEN: &str = "No permission to upload tox results. You can use the devpi test --no-upload option to skip the upload.";
 
@@ -104,6 +107,7 @@ impl Writer {
             .iter()
             .filter(|file| file.facts.role.for_file() == Some(about))
             .count();
+        let _held = self.hold(Sha256::of(&body)).await?;
         let mut draft = self
             .shared
             .store
@@ -131,7 +135,9 @@ impl Writer {
             // Two at the same second with the same number: both are whole, the later one stays.
             on_conflict: OnConflict::Replace,
         };
-        match records.publish(&caller.cause(now), &publication).await? {
+        let published = records.publish(&caller.cause(now), &publication).await;
+        self.suspect_garbage(&published);
+        match published? {
             Published::Done { .. } => {}
             Published::Exists { filename } | Published::NoReleaseFile { filename } => {
                 let words = format!("no release file found at {index}: {filename}");
@@ -139,6 +145,13 @@ impl Writer {
             }
         }
         self.shared.forget_project(&subject.project);
+        let event = About {
+            index: Some(index),
+            project: Some(&subject.project),
+            file: Some(&filename),
+            detail: Some(&subject.version),
+        };
+        self.account_for(AuditKind::Upload, caller, event);
         let path = entry_path(index, &stored.sha256, &filename);
         let result = format!("{path}#sha256={}", stored.sha256);
         Ok(answered(&Answer::result(

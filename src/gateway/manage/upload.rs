@@ -16,6 +16,8 @@ use super::facts::log_entry;
 use super::facts::plain_facts;
 use super::refusal::Refusal;
 use super::stages::on_conflict;
+use super::subject::Subject;
+use super::turns::Turn;
 use super::writer::About;
 use super::writer::Writer;
 use crate::db::FileFacts;
@@ -59,15 +61,18 @@ pub struct Upload {
     form: UploadForm,
     draft: Option<Draft>,
     bytes: u64,
+    /// Kept to the end: what is being examined and published still holds its draft.
+    _turn: Turn,
 }
 
 impl Writer {
     /// Lets somebody upload to an index, or refuses before anything of it is read.
     ///
     /// # Errors
-    /// See `devpi-protocol.md` §12: 404, 401 and 403.
-    pub fn begin_upload(&self, caller: Caller, index: &IndexName) -> Result<Upload, Refusal> {
+    /// See `devpi-protocol.md` §12: 404, 401 and 403; 503 when too many are under way.
+    pub async fn begin_upload(&self, caller: Caller, index: &IndexName) -> Result<Upload, Refusal> {
         let index = self.stage_to_upload(&caller, index)?;
+        let turn = self.turns.take().await?;
         let form = UploadForm::default();
         Ok(Upload {
             writer: self.clone(),
@@ -76,6 +81,7 @@ impl Writer {
             form,
             draft: None,
             bytes: 0,
+            _turn: turn,
         })
     }
 }
@@ -84,6 +90,12 @@ impl Upload {
     /// A field of the form.
     pub fn field(&mut self, name: String, value: String) {
         self.form.fields.push((name, value));
+    }
+
+    /// What the upload is about, as far as it has come.
+    pub fn describe(&self, subject: &mut Subject) {
+        let filename = self.form.content_filename.as_deref();
+        subject.of_form(self.form.name(), filename);
     }
 
     /// The file called `content` begins.
@@ -177,6 +189,7 @@ impl Upload {
             Unfit::Fault(words) => bad(words),
             Unfit::Unreadable(fault) => Refusal::internal("look into the file", fault),
         })?;
+        let _held = self.writer.hold(digests.sha256).await?;
         let stored = draft.finish(Key::PrivateFile).await?;
         let now = self.writer.now();
         let arrival = (&self.caller, now);
@@ -208,6 +221,7 @@ impl Upload {
         if self.is_there(&project, &filename, &digests.sha256).await? {
             return Ok(done(Some(SAME_FILE)));
         }
+        let _held = self.writer.hold(digests.sha256).await?;
         let stored = draft.finish(Key::PrivateFile).await?;
         let now = self.writer.now();
         let arrival = (&self.caller, now);
@@ -340,11 +354,10 @@ impl Upload {
             files,
             on_conflict: on_conflict(&self.index),
         };
-        let published = records
-            .publish(&self.caller.cause(now), &publication)
-            .await?;
+        let published = records.publish(&self.caller.cause(now), &publication).await;
+        self.writer.suspect_garbage(&published);
         let project = &publication.project;
-        match published {
+        match published? {
             Published::Done { .. } => {}
             Published::Exists { filename } => return Err(exists(&filename)),
             Published::NoReleaseFile { filename } => {

@@ -2,12 +2,17 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderMap;
 
 use super::caller::Caller;
 use super::refusal::Refusal;
+use super::turns::Turns;
 use crate::clock::Clock;
+use crate::db::DbError;
+use crate::db::Published;
+use crate::db::PublishedFile;
 use crate::gateway::account::Accounts;
 use crate::gateway::account::HouseRules;
 use crate::gateway::context::Shared;
@@ -17,7 +22,9 @@ use crate::gateway::reader::Reader;
 use crate::gateway::reply::Reply;
 use crate::model::IndexName;
 use crate::model::ProjectName;
+use crate::model::Sha256;
 use crate::model::Timestamp;
+use crate::store::Hold;
 use crate::telemetry::AuditEvent;
 use crate::telemetry::AuditKind;
 use crate::telemetry::AuditLog;
@@ -30,6 +37,7 @@ pub struct Writer {
     pub(super) generations: Arc<Generations>,
     pub(super) rules: HouseRules,
     pub(super) limits: HouseLimits,
+    pub(super) turns: Arc<Turns>,
     pub(super) reader: Reader,
     audit: Arc<AuditLog>,
 }
@@ -39,6 +47,10 @@ pub struct Writer {
 pub struct HouseLimits {
     /// Bytes of an uploaded file; `limits.upload`.
     pub upload_bytes_max: u64,
+    /// Uploads taken in at once; `limits.uploads`.
+    pub uploads_max: usize,
+    /// How long one more waits for its turn; `limits.upload_wait`.
+    pub upload_wait: Duration,
 }
 
 /// What `app` hands over.
@@ -78,6 +90,7 @@ impl Writer {
             generations,
             rules,
             limits,
+            turns: Arc::new(Turns::new(limits.uploads_max, limits.upload_wait)),
             audit,
         }
     }
@@ -113,6 +126,38 @@ impl Writer {
     {
         let done = self.shared.work.spawn(work).await;
         done.unwrap_or_else(|error| Err(Refusal::internal("carry out the request", error)))
+    }
+
+    /// Has bytes collected that a publication put out of use, or that it did not come to use.
+    pub(super) fn suspect_garbage(&self, published: &Result<Published, DbError>) {
+        let is_clean = match published {
+            Ok(Published::Done { files, .. }) => files
+                .iter()
+                .all(|file| matches!(file, PublishedFile::Added | PublishedFile::Same)),
+            Ok(Published::Exists { .. } | Published::NoReleaseFile { .. }) | Err(_) => false,
+        };
+        if !is_clean {
+            self.shared.suspect_garbage();
+        }
+    }
+
+    /// Does work that takes in something large when it is its turn, as uploads have theirs.
+    ///
+    /// # Errors
+    /// 503 when too many are under way, or what the work refuses.
+    pub async fn in_turn<T>(
+        &self,
+        work: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        let _turn = self.turns.take().await?;
+        work.await
+    }
+
+    /// Keeps bytes of this digest from being collected until a record needs them.
+    pub(super) async fn hold(&self, digest: Sha256) -> Result<Hold, Refusal> {
+        let store = Arc::clone(&self.shared.store);
+        let held = tokio::task::spawn_blocking(move || store.hold(&digest)).await;
+        Ok(held.map_err(|error| Refusal::internal("hold the file", error))??)
     }
 
     /// Writes an event down for whoever must account for it.

@@ -68,7 +68,7 @@ pub enum MultipartError {
     #[error("the form ends in the middle of a part")]
     Truncated,
     /// The body could not be read.
-    #[error("read the form")]
+    #[error("the form did not come: {0}")]
     Body(#[source] Source),
 }
 

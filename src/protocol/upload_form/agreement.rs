@@ -12,8 +12,14 @@ const ENDINGS: [&str; 11] = [
     "exe", "tar.gz", "bz2", "rpm", "deb", "zip", "tgz", "egg", "dmg", "msi", "whl",
 ];
 
-/// Refuses a name that does not end like something that may be uploaded.
-pub(super) fn check_ending(raw: &str) -> Result<(), FormFault> {
+/// Refuses a name that does not end like something that may be uploaded, and one that some reader of
+/// URLs, shells or file systems would take for something else than a name.
+pub(super) fn check_archive(raw: &str) -> Result<(), FormFault> {
+    let is_plain =
+        |character: char| character.is_ascii_graphic() && !"%?#<>\"'\\/:;*|&".contains(character);
+    if !raw.chars().all(is_plain) {
+        return Err(not_an_archive(raw));
+    }
     let has_ending = |ending: &&str| {
         raw.strip_suffix(*ending)
             .is_some_and(|stem| stem.len() > 1 && stem.ends_with('.'))

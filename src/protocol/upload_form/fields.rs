@@ -44,6 +44,59 @@ const LISTS: [&str; 14] = [
     "license_file",
 ];
 
+/// Fields of the upload itself, each sent once (index-api.md §11.1), and of metadata that devpi does not
+/// keep; `content` and `gpg_signature` are files, and fields where a client has none to send.
+const OTHERS: [&str; 11] = [
+    ":action",
+    "protocol_version",
+    "filetype",
+    "pyversion",
+    "md5_digest",
+    "sha256_digest",
+    "blake2_256_digest",
+    "attestations",
+    "content",
+    "gpg_signature",
+    "submit",
+];
+
+/// Lists that are not kept under this spelling: metadata newer than devpi, and the names that tools
+/// give to the fields above, of the metadata file itself or in the plural.
+const OTHER_LISTS: [&str; 10] = [
+    "classifier",
+    "platforms",
+    "supported_platforms",
+    "project_url",
+    "provides_extra",
+    "license_files",
+    "import_name",
+    "import_names",
+    "import_namespace",
+    "import_namespaces",
+];
+
+/// What a form may do with a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sending {
+    /// Send it once, or always the same.
+    Once,
+    /// Send it as often as there are values.
+    Repeatedly,
+    /// Not send it: no metadata version has it.
+    Never,
+}
+
+/// What a form may do with the field of this name.
+pub(super) fn sending(name: &str) -> Sending {
+    if is_list_field(name) || OTHER_LISTS.contains(&name) {
+        Sending::Repeatedly
+    } else if TEXTS.contains(&name) || OTHERS.contains(&name) {
+        Sending::Once
+    } else {
+        Sending::Never
+    }
+}
+
 /// What old tools write when they know nothing.
 pub(super) const UNKNOWN: &str = "UNKNOWN";
 

@@ -5,11 +5,17 @@
 //! that twine, flit and distutils print. Unlike devpi, the file name has to agree with name and version
 //! as an installer would read it, and digests that were sent have to hold.
 
-use super::agreement::{check_ending, filename_of, is_version, name_fault};
+use std::collections::HashMap;
+use std::collections::HashSet;
+
+use super::agreement::{check_archive, filename_of, is_version, name_fault};
 use super::digests::ClaimedDigests;
 use super::fault::{FormFault, FormFaults, quoted};
-use super::fields::{MetadataFields, UNKNOWN, kept};
+use super::fields::{MetadataFields, Sending, UNKNOWN, kept, sending};
 use crate::model::{Filename, ProjectName};
+
+/// Most strange fields that are named: they end up in a status line.
+const STRANGE_TOLD_MAX: usize = 5;
 
 /// A form's fields, and the name of its `content` file if it came with one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,11 +71,27 @@ pub struct SubmittedRelease {
 }
 
 impl UploadForm {
+    /// The project's name as written, if the form has come that far.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.stated("name")
+    }
+
     /// Reads what the form asks for.
     ///
     /// # Errors
     /// Everything that is wrong with it.
     pub fn read(&self) -> Result<Submission, FormFaults> {
+        let strange = self.strange_fields();
+        match self.read_action() {
+            Ok(submission) if strange.is_empty() => Ok(submission),
+            Ok(_) => Err(FormFaults(strange)),
+            // Whoever sends a name twice is told so, and not what is wrong with the second.
+            Err(FormFaults(faults)) => Err(FormFaults(strange.into_iter().chain(faults).collect())),
+        }
+    }
+
+    fn read_action(&self) -> Result<Submission, FormFaults> {
         match self.last(":action") {
             Some("file_upload") => self.read_file(),
             Some("submit") => self.read_registration(),
@@ -174,10 +196,35 @@ impl UploadForm {
             .as_deref()
             .filter(|raw| !raw.is_empty());
         let raw = raw.ok_or_else(content_missing)?;
-        check_ending(raw)?;
+        check_archive(raw)?;
         let named = release
             .map(|release| filename_of(raw, &release.project, &release.spelling, &release.version));
         named.transpose()
+    }
+
+    /// Fields that no metadata version has, and those of which two readers may take two values.
+    fn strange_fields(&self) -> Vec<FormFault> {
+        let mut values: HashMap<&str, &str> = HashMap::new();
+        let mut told = HashSet::new();
+        let mut faults = Vec::new();
+        for (name, value) in &self.fields {
+            let fault = match sending(name) {
+                Sending::Repeatedly => None,
+                Sending::Never => Some(format!("unknown field '{}'", quoted(name))),
+                Sending::Once => {
+                    let first = *values.entry(name).or_insert(value);
+                    let differs = first != value;
+                    differs.then(|| format!("field '{name}' was sent twice and not the same"))
+                }
+            };
+            if let Some(fault) = fault
+                && faults.len() < STRANGE_TOLD_MAX
+                && told.insert(name)
+            {
+                faults.push(FormFault(fault));
+            }
+        }
+        faults
     }
 
     /// A field that says something.
@@ -396,6 +443,41 @@ mod tests {
         ];
         let faults = form(&fields, None).read().unwrap_err();
         insta::assert_snapshot!(faults, @r#"content file field not found; invalid metadata: Missing required field "name"; invalid metadata: Missing required field "version"; sha256_digest is not 64 hexadecimal digits; md5_digest is not 32 hexadecimal digits"#);
+    }
+
+    #[test]
+    fn fields_that_two_readers_may_take_for_two_things() {
+        let with = |more: &[(&str, &str)]| {
+            let fields = [(":action", "submit"), ("name", "a"), ("version", "1")];
+            let read = form(&[&fields, more].concat(), None).read();
+            read.map(drop).map_err(|faults| faults.to_string())
+        };
+        let twice = [("classifiers", "A"), ("classifiers", "B"), ("summary", "x")];
+        assert_eq!(with(&[&twice[..], &[("summary", "x")]].concat()), Ok(()));
+        let table = [
+            (
+                &[("summary", "x"), ("summary", "y")][..],
+                "field 'summary' was sent twice",
+            ),
+            (
+                &[("name", "b")],
+                "field 'name' was sent twice and not the same",
+            ),
+            (
+                &[("colour", "blue"), ("colour", "red")],
+                "unknown field 'colour'",
+            ),
+            (&[("Name", "a")], "unknown field 'Name'"),
+        ];
+        for (more, told) in table {
+            let faults = with(more).unwrap_err();
+            assert!(faults.starts_with(told), "{faults}");
+            assert!(faults.matches("colour").count() <= 1, "{faults}");
+        }
+        let many: Vec<String> = (0..100).map(|number| format!("x{number}")).collect();
+        let many: Vec<(&str, &str)> = many.iter().map(|name| (&**name, "")).collect();
+        let faults = with(&many).unwrap_err();
+        assert_eq!(faults.matches("unknown field").count(), STRANGE_TOLD_MAX);
     }
 
     #[test]

@@ -1,0 +1,106 @@
+//! What a write is about, for the access line and the audit stream; as far as it is known by then.
+
+use std::sync::Arc;
+
+use crate::gateway::reply::Attempt;
+use crate::gateway::reply::Decision;
+use crate::gateway::reply::Record;
+use crate::model::IndexName;
+use crate::model::ProjectName;
+use crate::protocol::Content;
+use crate::protocol::ManageRoute;
+
+/// Longest file name written down: those that are refused may be of any length.
+const FILE_MAX: usize = 255;
+
+/// What a write is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// The index it was sent to.
+    pub index: Option<IndexName>,
+    /// The project.
+    pub project: Option<ProjectName>,
+    /// The file's name.
+    pub file: Option<Arc<str>>,
+    /// Who sent it, where that is known.
+    pub user: Option<Arc<str>>,
+    /// Whether content comes or goes: then it is written down whether that was allowed.
+    pub is_content: bool,
+}
+
+impl Subject {
+    /// As far as the route tells.
+    #[must_use]
+    pub fn of(route: &ManageRoute) -> Self {
+        let (index, project, file) = match route {
+            ManageRoute::Upload(index) | ManageRoute::Push(index) => (index, None, None),
+            ManageRoute::ToxResult(index, path) => (index, None, last_segment(path)),
+            ManageRoute::Delete { index, content, .. } => match content {
+                Content::Project(project) | Content::Release(project, _) => {
+                    (index, Some(project.clone()), None)
+                }
+                Content::File(path) => (index, None, last_segment(path)),
+            },
+            ManageRoute::CreateIndex(index)
+            | ManageRoute::ModifyIndex(index)
+            | ManageRoute::DeleteIndex(index) => {
+                return Self {
+                    index: Some(index.clone()),
+                    ..Self::default()
+                };
+            }
+            ManageRoute::Refresh(index, project) => {
+                return Self {
+                    index: Some(index.clone()),
+                    project: Some(project.clone()),
+                    ..Self::default()
+                };
+            }
+            ManageRoute::Read(_)
+            | ManageRoute::LogIn
+            | ManageRoute::AuthCheck
+            | ManageRoute::Reload
+            | ManageRoute::CreateUser(_)
+            | ManageRoute::ModifyUser(_)
+            | ManageRoute::DeleteUser(_)
+            | ManageRoute::CreateMisnamed { .. }
+            | ManageRoute::XmlSearch
+            | ManageRoute::NotAllowed(_)
+            | ManageRoute::NotFound => return Self::default(),
+        };
+        Self {
+            index: Some(index.clone()),
+            project,
+            file: file.map(|name| name[..name.floor_char_boundary(FILE_MAX)].into()),
+            user: None,
+            is_content: true,
+        }
+    }
+
+    /// As far as a form tells by now.
+    pub(super) fn of_form(&mut self, name: Option<&str>, filename: Option<&str>) {
+        self.project = name.and_then(|name| ProjectName::parse(name).ok());
+        self.file = filename.map(|name| name[..name.floor_char_boundary(FILE_MAX)].into());
+    }
+
+    /// Completes what is written down of an answer, or of a refusal with its reason.
+    pub fn note(self, record: &mut Record, refused: Option<&str>) {
+        record.index = record.index.take().or(self.index);
+        record.project = record.project.take().or(self.project);
+        record.file = record.file.take().or(self.file);
+        if self.is_content {
+            record.attempt = Some(Arc::new(Attempt {
+                user: self.user,
+                why: refused.map(Arc::from),
+            }));
+            record.decision = match refused {
+                None => Decision::Allow,
+                Some(_) => Decision::Deny,
+            };
+        }
+    }
+}
+
+fn last_segment(path: &str) -> Option<&str> {
+    path.rsplit('/').next().filter(|name| !name.is_empty())
+}

@@ -1,0 +1,27 @@
+//! Classes of operations: what a door allows, whoever asks (devpi-protocol.md §18.1).
+
+/// A class of operations; a door says which it allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OperationClass {
+    /// Looking at things, and saying who one is.
+    Read,
+    /// Uploading files, documentation and test results.
+    Upload,
+    /// Logins, users, indexes, pushes and deletions.
+    Manage,
+}
+
+impl OperationClass {
+    /// Every class.
+    pub const ALL: [Self; 3] = [Self::Read, Self::Upload, Self::Manage];
+
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Upload => "upload",
+            Self::Manage => "manage",
+        }
+    }
+}

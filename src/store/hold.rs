@@ -1,0 +1,96 @@
+//! Keeps bytes that no record needs *yet* from being collected as bytes that none needs *any more*.
+//!
+//! Between the moment an upload's bytes are in the store and the moment its record is written they look
+//! like garbage. So whoever writes such a record holds their digest from before the bytes are there (or
+//! were looked for) until the record is; whoever collects claims the digest, asks the records, removes.
+//! Both are locks on a file, because two processes work on one store while one replaces the other; the
+//! system gives them back however a process ends. Digests share 256 files, which live as long as the
+//! store.
+
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::fs::TryLockError;
+use std::io;
+use std::path::Path;
+
+use crate::model::Sha256;
+
+/// Folder of the files that are locked; nothing is in them.
+const FOLDER: &str = "holds";
+
+/// While it lives, nobody collects bytes of its digest.
+#[derive(Debug)]
+pub struct Hold {
+    /// Closing the file gives the lock back.
+    _file: File,
+}
+
+/// While it lives, nobody starts to need bytes of its digest.
+#[derive(Debug)]
+pub struct Claim {
+    _file: File,
+}
+
+/// Waits for whoever collects, which takes as long as one question to the records.
+pub(super) fn hold(root: &Path, digest: &Sha256) -> io::Result<Hold> {
+    let file = open(root, digest)?;
+    file.lock_shared()?;
+    Ok(Hold { _file: file })
+}
+
+/// Nothing while somebody holds the digest, or another that shares its file.
+pub(super) fn claim(root: &Path, digest: &Sha256) -> io::Result<Option<Claim>> {
+    let file = open(root, digest)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Claim { _file: file })),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn open(root: &Path, digest: &Sha256) -> io::Result<File> {
+    let folder = root.join(FOLDER);
+    let path = folder.join(format!("{:02x}", digest.as_bytes()[0]));
+    // For writing, because some network file systems lock nothing else exclusively.
+    let mut options = OpenOptions::new();
+    options.create(true).write(true).truncate(false);
+    match options.open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            std::fs::create_dir_all(&folder)?;
+            options.open(&path)
+        }
+        file => file,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_not_claimed_and_what_is_claimed_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, digest) = (folder.path(), Sha256::of(b"wheel"));
+        let (first, second) = (hold(root, &digest).unwrap(), hold(root, &digest).unwrap());
+        drop(first);
+        assert!(claim(root, &digest).unwrap().is_none());
+        drop(second);
+        let claimed = claim(root, &digest).unwrap().unwrap();
+        std::thread::scope(|scope| {
+            let holding = scope.spawn(|| hold(root, &digest).unwrap());
+            assert!(claim(root, &digest).unwrap().is_none());
+            drop(claimed);
+            holding.join().unwrap();
+        });
+        assert!(claim(root, &digest).unwrap().is_some());
+    }
+
+    #[test]
+    fn other_digests_are_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (Sha256::of(b"1"), Sha256::of(b"2"));
+        assert_ne!(one.as_bytes()[0], other.as_bytes()[0]);
+        let _held = hold(folder.path(), &one).unwrap();
+        assert!(claim(folder.path(), &other).unwrap().is_some());
+    }
+}

@@ -12,6 +12,7 @@ mod generation;
 mod initialise;
 mod notify;
 mod reload;
+mod succession;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -202,7 +203,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
         },
         audit: Arc::clone(&audit),
     });
-    let opened = doorway.open(server_options(&config, is_upgrade), &config, shared, writer)?;
+    let mut opened = doorway.open(server_options(&config, is_upgrade), &config, shared, writer)?;
     opened.lines.iter().for_each(|line| announce(line));
     let notify = Notify::to(env("NOTIFY_SOCKET").as_deref());
     let reloader = Reloader::new(shared, &generations, &opened);
@@ -217,6 +218,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     ));
     house.watch_fleet();
     opened.ready.set(true);
+    succession::take_over(&mut opened, &house, &generations)?;
     notify.ready(is_upgrade);
     opened.server.run(StopOn::Signals);
     access.stop();

@@ -1,7 +1,10 @@
 //! What stands in `deploy/` fits the program: command lines, metrics, images and units are read here
 //! and held against it; `running` starts what can be started without a container engine or systemd.
 
+mod load;
+mod managed;
 mod running;
+mod upgrade;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -209,6 +209,9 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let reloader = Reloader::new(shared, &generations, &opened);
     work.spawn(reloader.run(opened.server.stop(), notify.clone()));
     work.spawn(notify.clone().announce_stop());
+    let watchdog = env("WATCHDOG_USEC");
+    let living = notify.clone();
+    work.spawn(async move { living.live(watchdog.as_deref()).await });
     let rounds = (Arc::clone(shared), Arc::clone(store), accounts);
     work.spawn(chores::run(
         rounds.0,

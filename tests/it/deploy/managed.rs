@@ -132,14 +132,18 @@ impl Managed {
         running
     }
 
-    /// What the program says next.
+    /// What the program says next, besides that it lives.
     #[track_caller]
     pub(super) fn hears(&self) -> String {
-        let mut part = [0; 256];
-        let heard = self.manager.recv(&mut part);
-        let length =
-            heard.unwrap_or_else(|error| panic!("nothing is heard: {error}\n{}", self.log()));
-        String::from_utf8_lossy(&part[..length]).into_owned()
+        loop {
+            let mut part = [0; 256];
+            let heard = self.manager.recv(&mut part);
+            let length =
+                heard.unwrap_or_else(|error| panic!("nothing is heard: {error}\n{}", self.log()));
+            if &part[..length] != b"WATCHDOG=1" {
+                return String::from_utf8_lossy(&part[..length]).into_owned();
+            }
+        }
     }
 
     pub(super) fn is_ready(&self) -> bool {

@@ -2,6 +2,7 @@
 //! and held against it; `running` starts what can be started without a container engine or systemd.
 
 mod load;
+mod machine;
 mod managed;
 mod running;
 mod upgrade;

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::machine::build_deb;
 use super::managed::{OURS, free_address};
 use super::{read, root, text_of};
 use crate::support::{FakeIndex, Program, Project, Setup, debian, get, python};
@@ -14,14 +15,8 @@ use crate::support::{FakeIndex, Program, Project, Setup, debian, get, python};
 #[test]
 fn the_debian_package_holds_a_program_that_runs() {
     let folder = tempfile::tempdir().unwrap();
-    let built = Command::new(root().join("deploy/debian/build-deb"))
-        .args([Path::new(OURS), folder.path()])
-        .env("DEB_COMPRESSION", "none")
-        .output()
-        .unwrap();
-    assert!(built.status.success(), "{}", text_of(&built));
-    let package = String::from_utf8(built.stdout).unwrap();
-    let package = package.trim_end();
+    let package = build_deb(folder.path()).display().to_string();
+    let package = package.as_str();
     let deb = |arguments: &[&str]| {
         let output = Command::new("dpkg-deb").args(arguments).output().unwrap();
         assert!(

@@ -209,16 +209,10 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let reloader = Reloader::new(shared, &generations, &opened);
     work.spawn(reloader.run(opened.server.stop(), notify.clone()));
     work.spawn(notify.clone().announce_stop());
-    let watchdog = env("WATCHDOG_USEC");
-    let living = notify.clone();
-    work.spawn(async move { living.live(watchdog.as_deref()).await });
-    let rounds = (Arc::clone(shared), Arc::clone(store), accounts);
-    work.spawn(chores::run(
-        rounds.0,
-        rounds.1,
-        rounds.2,
-        opened.server.stop(),
-    ));
+    work.spawn(notify.clone().live(env("WATCHDOG_USEC")));
+    let stop = opened.server.stop();
+    let chores = chores::run(Arc::clone(shared), Arc::clone(store), accounts, stop);
+    work.spawn(chores);
     house.watch_fleet();
     opened.ready.set(true);
     succession::take_over(&mut opened, &house, &generations)?;

@@ -76,7 +76,7 @@ impl Notify {
 
     /// Says that the program lives, for as long as it does. `watchdog` is what the manager's
     /// `WATCHDOG_USEC` says: the time in microseconds after which silence is taken for death.
-    pub(super) async fn live(self, watchdog: Option<&str>) {
+    pub(super) async fn live(self, watchdog: Option<String>) {
         let asked = watchdog.and_then(|text| text.parse().ok());
         let asked = asked.map(|microseconds| Duration::from_micros(microseconds) / 2);
         let every = asked.map_or(SIGN_OF_LIFE, |asked| asked.min(SIGN_OF_LIFE));
@@ -171,7 +171,7 @@ mod tests {
         let path = folder.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
         for (asked, expected) in [(Some("4000000"), 2), (Some("nonsense"), 10), (None, 10)] {
-            let living = tokio::spawn(Notify::to(path.to_str()).live(asked));
+            let living = tokio::spawn(Notify::to(path.to_str()).live(asked.map(str::to_owned)));
             let started = tokio::time::Instant::now();
             for turn in 0..3 {
                 while manager_is_silent(&manager) {

@@ -261,7 +261,7 @@ impl Load {
 
     /// Waits until all have stopped by themselves.
     #[track_caller]
-    pub(super) fn is_refused(mut self) -> Vec<Vec<Told>> {
+    pub(super) fn until_refused(mut self) -> Vec<Vec<Told>> {
         self.joined()
     }
 

@@ -352,7 +352,7 @@ fn a_stop_under_load_finishes_what_is_under_way_and_loses_no_audit_event() {
     running.signal(Signal::TERM);
     assert!(managed.hears().starts_with("STOPPING=1"));
     // Everybody else is gone by themselves: what they had asked was answered, and then no more.
-    let told = load.is_refused();
+    let told = load.until_refused();
     assert!(managed.public.connect().is_err() && managed.manage.connect().is_err());
     assert!(!running.has_ended(), "it has something to finish");
     upload.end();

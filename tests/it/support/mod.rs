@@ -27,7 +27,7 @@ mod wheel;
 pub(crate) use ask::get;
 pub(crate) use client::{Client, poetry_project};
 pub(crate) use content::Content;
-pub(crate) use debian::debian;
+pub(crate) use debian::{debian, debian_packages};
 pub(crate) use devpi::Devpi;
 pub(crate) use devpi_server::DevpiServer;
 pub(crate) use fake_index::{Canned, FakeIndex, Setup};

@@ -15,6 +15,7 @@ mod lock;
 mod moving;
 mod notify;
 mod reload;
+mod succession;
 mod tokens;
 mod warm;
 
@@ -224,15 +225,17 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
         },
         audit: Arc::clone(&audit),
     });
-    let opened = doorway.open(server_options(&config, is_upgrade), &config, shared, writer)?;
+    let mut opened = doorway.open(server_options(&config, is_upgrade), &config, shared, writer)?;
     opened.lines.iter().for_each(|line| announce(line));
     let notify = Notify::to(env("NOTIFY_SOCKET").as_deref());
     let reloader = Reloader::new(shared, &generations, &opened);
     work.spawn(reloader.run(opened.server.stop(), notify.clone()));
     work.spawn(notify.clone().announce_stop());
     house.start_chores(accounts, &config, &opened.server.stop());
+    work.spawn(notify.clone().live(env("WATCHDOG_USEC")));
     house.watch_fleet();
     opened.ready.set(true);
+    succession::take_over(&mut opened, &house, &generations)?;
     notify.ready(is_upgrade);
     opened.server.run(StopOn::Signals);
     access.stop();

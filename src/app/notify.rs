@@ -3,6 +3,9 @@
 //! One datagram for each change of state, to the socket that `NOTIFY_SOCKET` names; without it nothing
 //! is sent. A message that is lost never stops the server: the manager has timeouts of its own.
 //!
+//! While it serves it says every few seconds that it lives, by the runtime that does the work: one that
+//! hangs falls silent, and a manager with a watchdog starts another.
+//!
 //! After an upgrade the new process says that it is the main one now. The old one leaves without a
 //! word, since the service goes on: only SIGTERM and SIGINT are announced as the end.
 
@@ -11,9 +14,14 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
+
+/// How often the program says that it lives, unless the manager wants to hear it more often. It says
+/// so unasked: a process that took over was not started by the manager and is not told what it wants.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 /// The line to the service manager, if there is one.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +72,20 @@ impl Notify {
             format!("not reloaded, the log says why; generation {generation} still serves")
         };
         self.send(&format!("READY=1\nSTATUS={status}"));
+    }
+
+    /// Says that the program lives, for as long as it does. `watchdog` is what the manager's
+    /// `WATCHDOG_USEC` says: the time in microseconds after which silence is taken for death.
+    pub(super) async fn live(self, watchdog: Option<String>) {
+        let asked = watchdog.and_then(|text| text.parse().ok());
+        let asked = asked.map(|microseconds| Duration::from_micros(microseconds) / 2);
+        let every = asked.map_or(SIGN_OF_LIFE, |asked| asked.min(SIGN_OF_LIFE));
+        // A watchdog of nothing would be a loop without a rest.
+        let mut turns = tokio::time::interval(every.max(Duration::from_millis(10)));
+        while self.0.is_some() {
+            turns.tick().await;
+            self.send("WATCHDOG=1");
+        }
     }
 
     /// Waits for the signal that ends the server and says that it does.
@@ -140,6 +162,40 @@ mod tests {
         for (tell, expected) in told {
             tell();
             assert_eq!(heard(&manager), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_manager_hears_that_the_program_lives_twice_as_often_as_it_asks() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        for (asked, expected) in [(Some("4000000"), 2), (Some("nonsense"), 10), (None, 10)] {
+            let living = tokio::spawn(Notify::to(path.to_str()).live(asked.map(str::to_owned)));
+            let started = tokio::time::Instant::now();
+            for turn in 0..3 {
+                while manager_is_silent(&manager) {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                let passed = started.elapsed().as_secs_f64();
+                let due = f64::from(turn * expected);
+                assert!((due..due + 0.2).contains(&passed), "{asked:?}: {passed}");
+            }
+            living.abort();
+        }
+        // Without a manager it is over at once.
+        Notify::default().live(None).await;
+    }
+
+    fn manager_is_silent(manager: &UnixDatagram) -> bool {
+        manager.set_nonblocking(true).unwrap();
+        let mut part = [0; 256];
+        match manager.recv(&mut part) {
+            Ok(length) => {
+                assert_eq!(&part[..length], b"WATCHDOG=1");
+                false
+            }
+            Err(_) => true,
         }
     }
 

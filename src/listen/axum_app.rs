@@ -5,7 +5,8 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use axum::Router;
-use http::Request;
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
@@ -18,6 +19,7 @@ use pingora::server::ShutdownWatch;
 use super::Limits;
 use super::door::{Connection, DoorApp};
 use super::http1::Wire;
+use super::stop::rested;
 
 /// Smallest buffer that hyper accepts for a request head.
 const HEAD_MIN: usize = 8 << 10;
@@ -52,9 +54,15 @@ impl DoorApp for AxumApp {
         let client = ClientAddress(peer.map(|peer| peer.ip().to_canonical()));
         let is_http2 = stream.selected_alpn_proto() == Some(ALPN::H2);
         let router = TowerToHyperService::new(self.router.clone());
+        let door = shutdown.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(client);
-            router.call(request)
+            let (answering, door) = (router.call(request), door.clone());
+            async move {
+                let answered = answering.await;
+                let is_last = !is_http2 && *door.borrow();
+                answered.map(|answer| if is_last { last(answer) } else { answer })
+            }
         });
         let io = TokioIo::new(stream);
         let outcome = if is_http2 {
@@ -82,7 +90,7 @@ impl DoorApp for AxumApp {
             let mut connection = pin!(builder.serve_connection(io, service));
             tokio::select! {
                 outcome = connection.as_mut() => outcome,
-                () = stopping(shutdown) => {
+                () = rested(shutdown.clone()) => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
@@ -101,6 +109,13 @@ impl AxumApp {
     fn head_max(&self) -> u32 {
         u32::try_from(self.limits.head).unwrap_or(u32::MAX)
     }
+}
+
+/// An answer after which the client has to come back by a new connection.
+fn last<B>(mut answer: Response<B>) -> Response<B> {
+    let close = HeaderValue::from_static("close");
+    answer.headers_mut().insert(CONNECTION, close);
+    answer
 }
 
 async fn stopping(shutdown: &ShutdownWatch) {

@@ -19,13 +19,14 @@ use prometheus::IntGauge;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::handover::{Inherited, Offered};
 use super::head_guard::{HeadGuard, OnRefusal};
 use super::http1::Wire;
 use super::listener::{Accepted, BindError, Bound, Listener};
 use super::proxy_protocol::{Proxies, ProxyFault, read_header};
 use super::slots::{Slot, Slots};
 use super::socket::Socket;
-use super::stop::Stop;
+use super::stop::{REST_MAX, Stop};
 use super::stream_watch::StreamWatch;
 use super::{Certificates, Limits, ListenAddress, TlsError};
 use crate::telemetry::DoorName;
@@ -35,6 +36,9 @@ use crate::telemetry::Refusal;
 
 /// Pause after a failed accept. Out of file descriptors, the next call would fail at once, and again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a door that closes still accepts who has come before: they are there, it only takes them.
+const LAST_CALL: Duration = Duration::from_millis(20);
 
 /// How a door is opened.
 #[derive(Debug, Clone)]
@@ -135,50 +139,56 @@ impl<A: DoorApp> Door<A> {
         })
     }
 
-    /// Binds every address; says where the door really listens.
-    pub(super) fn bind(&mut self) -> Result<Vec<ListenAddress>, BindError> {
+    /// Opens every address, by the socket that the process before has left or by a new one; says
+    /// where the door really listens.
+    pub(super) fn bind(
+        &mut self,
+        inherited: &mut Inherited,
+        offered: &Offered,
+    ) -> Result<Vec<ListenAddress>, BindError> {
+        let mut real = Vec::new();
         for address in &self.options.addresses {
-            self.bound.push(Bound::bind(address)?);
-        }
-        Ok(self
-            .bound
-            .iter()
-            .map(|bound| bound.address.clone())
-            .collect())
-    }
-
-    /// The name under which a socket is handed over to the next process. It has no blanks, which part
-    /// names there.
-    fn socket_name(&self, address: &ListenAddress) -> String {
-        format!("{}={address}", self.options.name.label()).replace(char::is_whitespace, "_")
-    }
-
-    /// The sockets to listen on: bound already, left by the process before, or bound now.
-    fn listeners(&mut self, fds: Option<&ListenFds>) -> Result<Vec<Listener>, BindError> {
-        let mut bound = std::mem::take(&mut self.bound);
-        if bound.is_empty() {
-            for address in &self.options.addresses {
-                let name = self.socket_name(address);
-                let inherited = fds.and_then(|fds| Bound::inherit(&name, address, fds));
-                match inherited {
-                    Some(inherited) => bound.push(inherited),
-                    None => bound.push(Bound::bind(address)?),
-                }
-            }
-        }
-        let mut listeners = Vec::new();
-        for (bound, address) in bound.into_iter().zip(&self.options.addresses) {
-            if let Some(fds) = fds {
-                bound.publish(self.socket_name(address), fds);
-            }
-            let listener = bound.listen();
+            let name = self.socket_name(address);
+            let bound = match Bound::inherit(&name, address, inherited) {
+                Some(bound) => bound,
+                None => Bound::bind(address)?,
+            };
             let failed = |source| BindError {
                 address: address.clone(),
                 source,
             };
-            listeners.push(listener.map_err(failed)?);
+            bound.offer(name, offered).map_err(failed)?;
+            real.push(bound.address.clone());
+            self.bound.push(bound);
         }
-        Ok(listeners)
+        Ok(real)
+    }
+
+    /// The name under which a socket is handed over to the next process.
+    fn socket_name(&self, address: &ListenAddress) -> String {
+        format!("{}={address}", self.options.name.label())
+    }
+
+    /// The sockets on this runtime.
+    fn listeners(&mut self) -> Result<Vec<Listener>, BindError> {
+        let bound = std::mem::take(&mut self.bound);
+        let addresses = self.options.addresses.iter();
+        let listeners = bound.into_iter().zip(addresses).map(|(bound, address)| {
+            bound.listen().map_err(|source| BindError {
+                address: address.clone(),
+                source,
+            })
+        });
+        listeners.collect()
+    }
+
+    /// Lets connections end by themselves, first those that are used. Each answer says that it is the
+    /// last; who rests is sent away only after a moment, since its next request may be on its way.
+    async fn empty(&self) {
+        if timeout(REST_MAX, self.shared.slots.empty()).await.is_err() {
+            self.shared.app.close().await;
+            self.shared.slots.empty().await;
+        }
     }
 }
 
@@ -186,12 +196,12 @@ impl<A: DoorApp> Door<A> {
 impl<A: DoorApp> Service for Door<A> {
     async fn start_service(
         &mut self,
-        fds: Option<ListenFds>,
+        _fds: Option<ListenFds>,
         mut shutdown: ShutdownWatch,
         _listeners_per_fd: usize,
     ) {
         let _open = self.stop.enter();
-        let listeners = match self.listeners(fds.as_ref()) {
+        let listeners = match self.listeners() {
             Ok(listeners) => listeners,
             Err(error) => {
                 let cause = &error.source;
@@ -206,16 +216,14 @@ impl<A: DoorApp> Service for Door<A> {
         }
         let stop = self.stop.clone();
         let follower = tokio::spawn(async move {
-            // An upgrade ends the old process without asking `stop`. Fails only when the server is
-            // gone, and this task with it.
+            // Fails only when the server is gone, and this task with it.
             if shutdown.wait_for(|is_stopping| *is_stopping).await.is_ok() {
                 stop.request();
             }
         });
         while loops.join_next().await.is_some() {}
         follower.abort();
-        self.shared.app.close().await;
-        self.shared.slots.empty().await;
+        self.empty().await;
     }
 
     fn name(&self) -> &str {
@@ -225,36 +233,39 @@ impl<A: DoorApp> Service for Door<A> {
     fn threads(&self) -> Option<usize> {
         Some(self.options.threads.max(1))
     }
-
-    fn listen_addresses(&self) -> Option<Vec<String>> {
-        let addresses = self.options.addresses.iter();
-        Some(addresses.map(|address| self.socket_name(address)).collect())
-    }
 }
 
-/// Accepts until the server is to stop. While all slots are taken, one connection per listener waits
-/// here and the others in the kernel.
+/// Accepts until the server is to stop, and then whoever stands before the door already: the kernel
+/// has connected them, and would reset them with the socket.
 async fn accept_all<A: DoorApp>(shared: Arc<Shared<A>>, listener: Listener) {
     let stop = shared.stop.clone();
-    let accepting = async {
+    let accepting = async || {
         loop {
-            match listener.accept().await {
-                Ok(accepted) => {
-                    if let Some(slot) = shared.admit(&accepted).await {
-                        drop(tokio::spawn(serve(Arc::clone(&shared), accepted, slot)));
-                    }
-                }
-                Err(error) if is_about_one_connection(&error) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
+            accept_one(&shared, &listener).await;
         }
     };
     tokio::select! {
-        () = accepting => {}
+        () = accepting() => {}
         () = stop.requested() => {}
+    }
+    // Over when the time is.
+    let _ = timeout(LAST_CALL, accepting()).await;
+}
+
+/// Lets the next one in. While all slots are taken, one connection per listener waits here and the
+/// others in the kernel.
+async fn accept_one<A: DoorApp>(shared: &Arc<Shared<A>>, listener: &Listener) {
+    match listener.accept().await {
+        Ok(accepted) => {
+            if let Some(slot) = shared.admit(&accepted).await {
+                drop(tokio::spawn(serve(Arc::clone(shared), accepted, slot)));
+            }
+        }
+        Err(error) if is_about_one_connection(&error) => {}
+        Err(error) => {
+            tracing::warn!(%error, "cannot accept a connection");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
     }
 }
 

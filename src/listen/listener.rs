@@ -1,25 +1,23 @@
 //! Sockets that listen: bound anew, or taken over from the process that is being replaced.
 //!
-//! An upgrade hands listening sockets over as numbers in a table that both sides key by name. The
-//! number is turned into an owned socket by asking the kernel for a second handle to it, which needs
-//! no unsafe code; the first handle stays in the table for the process after this one.
+//! Either way a second handle to each is kept for the process after this one.
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use pingora::server::ListenFds;
 use rustix::fs::Mode;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with, sockopt,
 };
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::ListenAddress;
+use super::handover::Inherited;
+use super::handover::Offered;
 
 /// Connections that wait to be accepted, on top of the kernel's own bound (`somaxconn`).
 const BACKLOG: i32 = 4096;
@@ -57,17 +55,15 @@ impl Bound {
         Ok(Self { socket, address })
     }
 
-    /// The socket of this name that the process before left in the table.
-    pub(super) fn inherit(name: &str, address: &ListenAddress, fds: &ListenFds) -> Option<Self> {
-        let number = fds.lock().get(name).copied()?;
-        let myself = pidfd_open(getpid(), PidfdFlags::empty());
-        let socket =
-            myself.and_then(|myself| pidfd_getfd(&myself, number, PidfdGetfdFlags::empty()));
-        match socket {
-            Ok(socket) => {
-                let address = real_address(&socket, address).ok()?;
-                Some(Self { socket, address })
-            }
+    /// The socket of this name that the process before has left.
+    pub(super) fn inherit(
+        name: &str,
+        address: &ListenAddress,
+        inherited: &mut Inherited,
+    ) -> Option<Self> {
+        let socket = inherited.take(name)?;
+        match real_address(&socket, address) {
+            Ok(address) => Some(Self { socket, address }),
             Err(error) => {
                 tracing::warn!(%error, name, "cannot take over the listening socket");
                 None
@@ -75,9 +71,10 @@ impl Bound {
         }
     }
 
-    /// Leaves the socket in the table, for the process that may replace this one.
-    pub(super) fn publish(&self, name: String, fds: &ListenFds) {
-        fds.lock().add(name, self.socket.as_raw_fd());
+    /// Leaves the socket for the process that may replace this one.
+    pub(super) fn offer(&self, name: String, offered: &Offered) -> io::Result<()> {
+        offered.add(name, self.socket.try_clone()?);
+        Ok(())
     }
 
     pub(super) fn listen(self) -> io::Result<Listener> {
@@ -227,22 +224,6 @@ mod tests {
         assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
         drop(bound);
         Bound::bind(&address).unwrap();
-    }
-
-    #[test]
-    fn a_socket_is_handed_over_by_name() {
-        let fds = ListenFds::new(pingora::server::Fds::new().into());
-        let any = ListenAddress::Tcp("127.0.0.1:0".parse().unwrap());
-        let before = Bound::bind(&any).unwrap();
-        before.publish("public=127.0.0.1:0".into(), &fds);
-        assert!(Bound::inherit("manage=127.0.0.1:0", &any, &fds).is_none());
-        let after = Bound::inherit("public=127.0.0.1:0", &any, &fds).unwrap();
-        assert_eq!(after.address, before.address);
-        drop(before);
-        let ListenAddress::Tcp(real) = after.address else {
-            panic!("not TCP")
-        };
-        std::net::TcpStream::connect(real).unwrap();
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //!
 //! A stop closes the doors first, lets requests under way finish within the grace period and not a
 //! moment longer: the framework alone would sleep the whole of it even when nothing is open. SIGQUIT
-//! hands the listening sockets to a process that waits for them (pingora.md §6).
+//! hands the listening sockets to a process that waits for them; when that one serves, this one stops
+//! like this too. The framework's own hand-over ends the old process even where no new one came, and
+//! is not used.
 
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -22,6 +24,7 @@ use tokio::time::timeout;
 
 use super::axum_app::AxumApp;
 use super::door::{Door, DoorApp, DoorOptions};
+use super::handover::{Inherited, Offered, Predecessor, await_sockets};
 use super::public::PublicApp;
 use super::public_door::PublicDoor;
 use super::stop::Stop;
@@ -56,6 +59,17 @@ pub enum ServerError {
         /// Why not.
         source: io::Error,
     },
+    /// The process to replace.
+    #[error(
+        "take the doors over: no running process has sent them to {} (it does on SIGQUIT)",
+        path.display()
+    )]
+    TakeOver {
+        /// Where they were waited for.
+        path: PathBuf,
+        /// Why they did not come.
+        source: io::Error,
+    },
     /// The address.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -67,7 +81,7 @@ pub enum ServerError {
 /// What ends a server besides its [`Stop`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopOn {
-    /// SIGTERM (finish what is under way), SIGINT (at once), SIGQUIT (upgrade).
+    /// SIGTERM (finish what is under way), SIGINT (at once), SIGQUIT (hand over, then as SIGTERM).
     Signals,
     /// Nothing else; for tests, which share a process.
     RequestOnly,
@@ -79,34 +93,38 @@ pub struct DoorServer {
     conf: Arc<ServerConf>,
     metrics: Metrics,
     options: ServerOptions,
+    inherited: Inherited,
+    offered: Offered,
+    predecessor: Option<Predecessor>,
     stop: Stop,
 }
 
 impl DoorServer {
-    /// A server without doors yet.
+    /// A server without doors yet. For an upgrade it waits for those of the process before.
     ///
     /// # Errors
-    /// When the run folder cannot be made.
+    /// When the run folder cannot be made, or no process hands its doors over.
     pub fn new(options: ServerOptions, metrics: Metrics) -> Result<Self, ServerError> {
         let folder = &options.run_folder;
         make_private(folder).map_err(|source| ServerError::RunFolder {
             path: folder.clone(),
             source,
         })?;
-        let text = |name: &str| folder.join(name).to_string_lossy().into_owned();
+        let (inherited, predecessor) = if options.is_upgrade {
+            let path = options.meeting();
+            let (inherited, before) =
+                await_sockets(&path).map_err(|source| ServerError::TakeOver { path, source })?;
+            (inherited, Some(before))
+        } else {
+            (Inherited::default(), None)
+        };
         let conf = ServerConf {
-            upgrade_sock: text("upgrade.sock"),
-            pid_file: text("pid"),
-            // Counts only after an upgrade; a plain stop is over as soon as the doors are closed.
-            grace_period_seconds: Some(options.grace.as_secs().max(1)),
+            // Never waited for: a stop is over as soon as the doors are closed.
+            grace_period_seconds: Some(1),
             graceful_shutdown_timeout_seconds: Some(1),
             ..ServerConf::default()
         };
-        let asked = Opt {
-            upgrade: options.is_upgrade,
-            ..Opt::default()
-        };
-        let mut server = Server::new_with_opt_and_conf(asked, conf);
+        let mut server = Server::new_with_opt_and_conf(Opt::default(), conf);
         server.bootstrap();
         let conf = Arc::clone(&server.configuration);
         Ok(Self {
@@ -114,6 +132,9 @@ impl DoorServer {
             conf,
             metrics,
             options,
+            inherited,
+            offered: Offered::default(),
+            predecessor,
             stop: Stop::default(),
         })
     }
@@ -159,12 +180,7 @@ impl DoorServer {
     where
         A: DoorApp,
     {
-        // During an upgrade the addresses are taken until the other process hands them over.
-        let bound = if self.options.is_upgrade {
-            Vec::new()
-        } else {
-            door.bind()?
-        };
+        let bound = door.bind(&mut self.inherited, &self.offered)?;
         self.server.add_service(door);
         Ok(bound)
     }
@@ -175,6 +191,12 @@ impl DoorServer {
         service: impl pingora::services::ServiceWithDependents + 'static,
     ) {
         self.server.add_service(service);
+    }
+
+    /// The process before, to be told that it may leave; what it had open and this one has not is closed.
+    pub fn predecessor(&mut self) -> Option<Predecessor> {
+        self.inherited = Inherited::default();
+        self.predecessor.take()
     }
 
     /// The hand that stops the server, and the eye that sees it stop.
@@ -189,11 +211,20 @@ impl DoorServer {
         let watch = Watch {
             stop: self.stop,
             grace: self.options.grace,
+            meeting: self.options.meeting(),
+            offered: self.offered,
             stop_on,
         };
         self.server.run(RunArgs {
             shutdown_signal: Box::new(watch),
         });
+    }
+}
+
+impl ServerOptions {
+    /// Where an old process and a new one meet.
+    fn meeting(&self) -> PathBuf {
+        self.run_folder.join("upgrade.sock")
     }
 }
 
@@ -208,12 +239,20 @@ fn make_private(folder: &Path) -> io::Result<()> {
 struct Watch {
     stop: Stop,
     grace: Duration,
+    meeting: PathBuf,
+    offered: Offered,
     stop_on: StopOn,
 }
 
+/// How the end comes.
+enum End {
+    AtOnce,
+    InOrder,
+}
+
 impl Watch {
-    /// The signal that came first, or nothing when the stop did.
-    async fn signalled(&self) -> Option<ShutdownSignal> {
+    /// Waits for the signal that ends the server, or for its [`Stop`].
+    async fn signalled(&self) -> End {
         let streams = (
             signal(SignalKind::terminate()),
             signal(SignalKind::interrupt()),
@@ -222,13 +261,31 @@ impl Watch {
         let (Ok(mut terminate), Ok(mut interrupt), Ok(mut quit)) = streams else {
             tracing::error!("cannot listen for signals");
             self.stop.requested().await;
-            return None;
+            return End::InOrder;
         };
-        tokio::select! {
-            _ = terminate.recv() => None,
-            _ = interrupt.recv() => Some(ShutdownSignal::FastShutdown),
-            _ = quit.recv() => Some(ShutdownSignal::GracefulUpgrade),
-            () = self.stop.requested() => None,
+        loop {
+            let handed_over = async {
+                quit.recv().await;
+                self.offered.hand_over(&self.meeting).await
+            };
+            tokio::select! {
+                _ = terminate.recv() => return End::InOrder,
+                _ = interrupt.recv() => return End::AtOnce,
+                () = self.stop.requested() => return End::InOrder,
+                outcome = handed_over => match outcome {
+                    Ok(()) => {
+                        tracing::info!("a new process serves");
+                        return End::InOrder;
+                    }
+                    Err(error) => {
+                        let meeting = self.meeting.display();
+                        tracing::error!(
+                            %meeting, %error,
+                            "no new process has taken the doors over; this one goes on serving"
+                        );
+                    }
+                }
+            }
         }
     }
 }
@@ -236,22 +293,19 @@ impl Watch {
 #[async_trait]
 impl ShutdownSignalWatch for Watch {
     async fn recv(&self) -> ShutdownSignal {
-        let signal = match self.stop_on {
+        let end = match self.stop_on {
             StopOn::Signals => self.signalled().await,
             StopOn::RequestOnly => {
                 self.stop.requested().await;
-                None
+                End::InOrder
             }
         };
-        match signal {
-            Some(ShutdownSignal::GracefulUpgrade) => return ShutdownSignal::GracefulUpgrade,
-            Some(ShutdownSignal::FastShutdown) => {
-                self.stop.request();
-                return ShutdownSignal::FastShutdown;
-            }
-            Some(ShutdownSignal::GracefulTerminate) | None => {}
+        if matches!(end, End::AtOnce) {
+            self.stop.request();
+            return ShutdownSignal::FastShutdown;
         }
         tracing::info!("stopping");
+        self.offered.withdraw();
         self.stop.request();
         if timeout(self.grace, self.stop.closed()).await.is_err() {
             tracing::warn!(grace = ?self.grace, "requests still under way are cut off");

@@ -1,6 +1,13 @@
 //! Stopping: asked for once, followed by every door, and known when all have closed.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
+use tokio::time::sleep;
+
+/// How long a connection may rest before it is closed when the door closes. A client in the midst of
+/// something asks again within it, and is told with the answer to come back by a new connection.
+pub(super) const REST_MAX: Duration = Duration::from_secs(1);
 
 /// The wish that the server stop, shared by all who must know.
 #[derive(Debug, Clone)]
@@ -55,6 +62,13 @@ impl Drop for OpenDoor {
     fn drop(&mut self) {
         self.0.send_modify(|open| *open -= 1);
     }
+}
+
+/// When the server is to stop and whoever asks on has asked.
+pub(super) async fn rested(mut stopping: watch::Receiver<bool>) {
+    // Fails only when whoever could ask is gone, which is a stop as well.
+    let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
+    sleep(REST_MAX).await;
 }
 
 #[cfg(test)]

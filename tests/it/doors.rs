@@ -418,6 +418,30 @@ fn a_stop_waits_for_answers_and_for_nothing_else() {
     );
 }
 
+#[test]
+fn who_asks_on_while_the_door_closes_is_answered_once_more() {
+    let doors = open(Limits::default());
+    let places = [(doors.public, "/simple/x/"), (doors.metrics, "/healthz")];
+    let mut kept = places.map(|(address, path)| {
+        let mut client = Client::to(address);
+        let first = client.get(path);
+        assert!(
+            first
+                .headers
+                .get("connection")
+                .is_none_or(|value| value != "close")
+        );
+        (client, path, first.body)
+    });
+    doors.stop.request();
+    for (client, path, body) in &mut kept {
+        let last = client.get(path);
+        assert_eq!(last.body, *body);
+        assert_eq!(last.headers["connection"], "close", "{path}");
+        assert!(client.read_to_close().is_empty());
+    }
+}
+
 mod tls {
     use super::super::support::tls;
     use super::*;

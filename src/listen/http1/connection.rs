@@ -26,6 +26,7 @@ use crate::listen::public::{Asked, PublicApp};
 use crate::listen::recorder::Finished;
 use crate::listen::reply::Broken;
 use crate::listen::response_head::ReplyContext;
+use crate::listen::stop::rested;
 
 /// Room for a head: several times what installers send.
 const READ_BYTES: usize = 2 << 10;
@@ -45,9 +46,7 @@ pub(in crate::listen) async fn serve<S: Wire>(
     stopping: &ShutdownWatch,
 ) {
     let mut connection = Connection::new(app, guard);
-    let mut watch = stopping.clone();
-    // Fails only when whoever could ask is gone, which is a stop as well.
-    let mut stop = pin!(async move { drop(watch.wait_for(|is_stopping| *is_stopping).await) });
+    let mut stop = pin!(rested(stopping.clone()));
     loop {
         match parse(&mut connection.bytes, &mut connection.known) {
             Parsed::Incomplete => {

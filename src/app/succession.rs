@@ -1,0 +1,78 @@
+//! Taking over from the process before, which may still write while it finishes what it has under way.
+//!
+//! Both work on the same records. What the other publishes or deletes is noticed by the serial of the
+//! records and outdates all that this process has remembered, by a new generation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::db::Db;
+use crate::db::Serial;
+use crate::gateway::Generations;
+use crate::listen::Predecessor;
+
+use super::House;
+use super::doors::Opened;
+
+/// Between two looks at the serial while both processes run. A look is one row; what one process
+/// publishes is unseen in the other for no longer.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Tells the process before, if there is one, that this one serves, and follows it to its end.
+pub(super) fn take_over(
+    opened: &mut Opened,
+    house: &House,
+    generations: &Arc<Generations>,
+) -> anyhow::Result<()> {
+    let Some(mut before) = opened.server.predecessor() else {
+        return Ok(());
+    };
+    // From before it is told: what it wrote while this process started was read or is noticed.
+    let follower = Follower {
+        records: Arc::clone(&house.records),
+        generations: Arc::clone(generations),
+        seen: None,
+    };
+    before
+        .take_over()
+        .context("take over from the running process, which goes on serving")?;
+    house.work.spawn(follower.follow(before));
+    Ok(())
+}
+
+struct Follower {
+    records: Arc<dyn Db>,
+    generations: Arc<Generations>,
+    /// The serial that this process's memory is no older than; nothing yet at first.
+    seen: Option<Serial>,
+}
+
+impl Follower {
+    async fn follow(mut self, before: Predecessor) {
+        let mut ended = std::pin::pin!(before.ended());
+        loop {
+            tokio::select! {
+                () = &mut ended => break,
+                () = tokio::time::sleep(LOOK_AGAIN) => self.look().await,
+            }
+        }
+        self.look().await;
+        tracing::info!("the process before has ended");
+    }
+
+    async fn look(&mut self) {
+        match self.records.serial().await {
+            Ok(serial) if self.seen != Some(serial) => {
+                // Noted before: what is written while the generation is made is noticed next time.
+                self.seen = Some(serial);
+                if let Err(error) = self.generations.reload().await {
+                    tracing::error!(%error, "what the process before has changed may be unseen");
+                }
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "cannot ask the records for their serial"),
+        }
+    }
+}

@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use http::{HeaderMap, Method};
+use prometheus::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use url::Url;
 
 use super::Fleet;
+use super::FleetOptions;
+use crate::telemetry::Metrics;
 
 /// A server that gives every request the same answer, but for its status.
 struct Server {
@@ -75,7 +78,11 @@ fn empty(status: &str) -> String {
 async fn pair(primary: &str, replica: &str) -> (Server, Server, Fleet) {
     let primary = Server::start("MASTER", primary).await;
     let replica = Server::start("REPLICA", replica).await;
-    let fleet = Fleet::new(&[primary.url.clone(), replica.url.clone()]).unwrap();
+    let options = FleetOptions {
+        requests_max: 8,
+        metrics: Metrics::register(Registry::new(), "0").unwrap(),
+    };
+    let fleet = Fleet::new(&[primary.url.clone(), replica.url.clone()], &options).unwrap();
     fleet.check().await;
     (primary, replica, fleet)
 }

@@ -24,6 +24,7 @@ use crate::listen::PublicApp;
 use crate::listen::Ready;
 use crate::listen::Recorder;
 use crate::listen::ServerOptions;
+use crate::listen::TrustedProxies;
 use crate::listen::manage_router;
 use crate::listen::metrics_router;
 use crate::protocol::OperationClass;
@@ -69,6 +70,7 @@ impl Doorway {
     ) -> anyhow::Result<Opened> {
         let server = DoorServer::new(options, self.metrics.clone())?;
         let ready = Ready::default();
+        let front = self.front(config, shared);
         let mut opened = Opened {
             server,
             ready,
@@ -79,8 +81,12 @@ impl Doorway {
             options_of(DoorName::Public, &config.listen.public, config, &mut opened)?
         {
             let scheme = scheme(&door);
-            let answer = self.answer(config, shared, scheme);
-            let app = PublicApp::new(answer, self.recorder(DoorName::Public), door.limits.clone());
+            let answer: Arc<dyn Answer> = match &front {
+                Some(front) => Arc::clone(front) as _,
+                None => Arc::new(Reader::new(Arc::clone(shared))),
+            };
+            let app = PublicApp::new(answer, self.recorder(DoorName::Public), door.limits.clone())
+                .behind(door.proxies.clone());
             let bound = opened.server.add_public(door, app)?;
             opened.announce("public", scheme, &bound);
             opened.advise(scheme, &bound, shared);
@@ -102,6 +108,8 @@ impl Doorway {
                 is_tls: door.tls.is_some(),
                 limits: door.limits.clone(),
                 upload_bytes_max: config.limits.upload(),
+                proxies: door.proxies.clone(),
+                front,
             };
             let router = manage_router(writer, self.recorder(DoorName::Manage), options);
             let scheme = scheme(&door);
@@ -122,24 +130,16 @@ impl Doorway {
         Ok(opened)
     }
 
-    /// Who answers at the public door: the flows, with a fleet behind them where there is one.
-    fn answer(
-        &self,
-        config: &Config,
-        shared: &Arc<Shared>,
-        scheme: &'static str,
-    ) -> Arc<dyn Answer> {
-        let reader = Arc::new(Reader::new(Arc::clone(shared)));
-        let (Some(fleet), Some(devpi)) = (&self.fleet, &config.devpi) else {
-            return reader;
-        };
+    /// What stands between the doors and the devpi-servers, where there are any.
+    fn front(&self, config: &Config, shared: &Arc<Shared>) -> Option<Arc<Front>> {
+        let (fleet, devpi) = (self.fleet.as_ref()?, config.devpi.as_ref()?);
         let options = FrontOptions {
             undeclared: devpi.undeclared,
-            scheme,
             limits: upstream_limits(&config.limits),
         };
+        let reader = Arc::new(Reader::new(Arc::clone(shared)));
         let (shared, fleet) = (Arc::clone(shared), Arc::clone(fleet));
-        Arc::new(Front::new(reader, shared, fleet, options))
+        Some(Arc::new(Front::new(reader, shared, fleet, options)))
     }
 
     fn recorder(&self, door: DoorName) -> Recorder {
@@ -213,6 +213,7 @@ fn options_of(
         addresses: vec![address],
         tls,
         limits: door_limits(&config.limits),
+        proxies: TrustedProxies::new(&config.trusted_proxies),
         threads: threads(name),
     }))
 }

@@ -8,6 +8,7 @@ use super::doors::{self, Door, DoorSources, LISTEN};
 use super::limits::{LIMITS, Limits};
 use crate::model::Fault;
 use crate::model::Location;
+use crate::model::Network;
 use crate::policy::Placed;
 use crate::policy::read::{Bytes, Choice, Fields, HttpUrl, Key, Notes, Shape, Word};
 use crate::policy::read::{key, many, one};
@@ -22,6 +23,8 @@ pub(super) const SERVER: &[Key] = &[
     key("cache", Shape::Table(&[CACHE]), "", "what is kept of mirrors, and for how long"),
     key("limits", Shape::Table(&[LIMITS]), "", "what clients and upstreams may ask of the server"),
     key("log", Shape::Table(&[LOG]), "", "the log on stderr"),
+    key("trusted_proxies", many::<Network>(), "",
+        "peers whose X-Forwarded-For, X-Real-IP and X-outside-url count; none unless named"),
     key("offline", one::<bool>(), "false", "serve only what is here, and ask no upstream"),
     key("devpi", Shape::Table(&[DEVPI]), "", "existing devpi-servers to stand in front of"),
 ];
@@ -95,6 +98,7 @@ pub(super) struct Server {
     pub(super) stale_if_error: Option<Placed<Duration>>,
     pub(super) limits: Limits,
     pub(super) log_format: Option<Placed<LogFormat>>,
+    pub(super) trusted_proxies: Option<Placed<Vec<Network>>>,
     pub(super) offline: Option<Placed<bool>>,
     pub(super) devpi: Option<Location>,
     pub(super) devpi_servers: Option<Placed<Vec<HttpUrl>>>,
@@ -126,6 +130,8 @@ impl Server {
             fields.placed("offline", notes),
             notes,
         );
+        let proxies = read_many(fields, "trusted_proxies", notes);
+        put(&mut self.trusted_proxies, "trusted_proxies", proxies, notes);
         if let Some(node) = fields.node("cache") {
             let fields = notes.fields(node, &[CACHE]);
             take(&mut self.memory, "cache", "memory", &fields, notes);
@@ -175,6 +181,17 @@ fn read_servers(fields: &Fields<'_>, notes: &mut Notes) -> Option<Placed<Vec<Htt
     }
     let location = fields.node("servers")?.location.clone();
     let value = servers.into_iter().map(|server| server.value).collect();
+    Some(Placed { value, location })
+}
+
+fn read_many<T: Word>(
+    fields: &Fields<'_>,
+    name: &str,
+    notes: &mut Notes,
+) -> Option<Placed<Vec<T>>> {
+    let values: Vec<Placed<T>> = fields.many(name, notes)?;
+    let location = fields.node(name)?.location.clone();
+    let value = values.into_iter().map(|placed| placed.value).collect();
     Some(Placed { value, location })
 }
 

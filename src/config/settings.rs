@@ -12,6 +12,7 @@ use super::secret::{Login, Secret};
 use super::server::{LogFormat, SERVER, Server, Undeclared};
 use crate::model::Fault;
 use crate::model::IndexName;
+use crate::model::Network;
 use crate::policy::Placed;
 use crate::policy::read::{Bytes, Notes, Shape, Table, Word, keys};
 
@@ -28,6 +29,8 @@ pub struct Config {
     pub limits: Limits,
     /// How the log is written.
     pub log: LogFormat,
+    /// The peers that may speak for others.
+    pub trusted_proxies: Vec<Network>,
     /// Whether no upstream may be asked.
     pub offline: bool,
     /// The devpi-servers to stand in front of, if any.
@@ -110,6 +113,7 @@ pub(super) fn resolve(
     Config {
         listen: doors::resolve(&server.doors, is_configured, overrides.manage_plain, notes),
         data: data.unwrap_or_else(|| settled(server.data.take(), "data")),
+        trusted_proxies: server.trusted_proxies.take().map(bare).unwrap_or_default(),
         offline: offline.unwrap_or_else(|| default("offline")),
         devpi: resolve_devpi(&server, notes),
         cache: CacheConfig {

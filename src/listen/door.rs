@@ -20,6 +20,7 @@ use tokio::time::timeout;
 
 use super::head_guard::{HeadGuard, OnRefusal};
 use super::listener::{Accepted, BindError, Bound, Listener};
+use super::proxies::TrustedProxies;
 use super::slots::{Slot, Slots};
 use super::socket::Socket;
 use super::stop::Stop;
@@ -43,6 +44,8 @@ pub struct DoorOptions {
     pub tls: Option<Arc<Certificates>>,
     /// What a client may take.
     pub limits: Limits,
+    /// Peers that speak for many clients and so have no share of their own.
+    pub proxies: TrustedProxies,
     /// Threads of its runtime.
     pub threads: usize,
 }
@@ -69,6 +72,7 @@ struct Shared<A> {
     acceptor: Option<Acceptor>,
     limits: Arc<Limits>,
     slots: Arc<Slots>,
+    proxies: TrustedProxies,
     connections: IntGauge,
     on_refusal: OnRefusal,
     stop: Stop,
@@ -97,6 +101,7 @@ impl<A: ServerApp + Send + Sync + 'static> Door<A> {
             acceptor,
             slots: Slots::new(limits.connections, limits.connections_per_address),
             limits,
+            proxies: options.proxies.clone(),
             connections: metrics.connections(name),
             on_refusal: Arc::new(move |reason| counted.connection_refused(name, reason)),
             stop: stop.clone(),
@@ -221,6 +226,7 @@ where
                         Accepted::Tcp(_, peer) => Some(peer.ip()),
                         Accepted::Unix(_) => None,
                     };
+                    let peer = peer.filter(|peer| !shared.proxies.trusts(Some(*peer)));
                     match shared.slots.take(peer).await {
                         Some(slot) => {
                             drop(tokio::spawn(serve(Arc::clone(&shared), accepted, slot)))

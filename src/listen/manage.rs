@@ -4,6 +4,7 @@
 //! it ask for, does this door allow that class of operation, who sends it, and then the flow. Bodies
 //! are read by the flow that wants one, after it was decided that its sender may.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,12 +21,14 @@ use super::axum_reply::into_response;
 use super::host_check::Hosts;
 use super::incoming::{Incoming, drain};
 use super::manage_upload::take_upload;
+use super::proxies::TrustedProxies;
 use super::recorder::{Finished, Recorder};
 use super::request_id::RequestIds;
 use super::response_head::ReplyContext;
 use crate::gateway::Arrival;
 use crate::gateway::Ask;
 use crate::gateway::Caller;
+use crate::gateway::Front;
 use crate::gateway::Refusal;
 use crate::gateway::Reply;
 use crate::gateway::Writer;
@@ -38,6 +41,9 @@ const OBJECT_BYTES_MAX: usize = 1 << 20;
 
 /// Most bytes of a test result; tox puts the output of every command into it.
 const TOX_RESULT_BYTES_MAX: usize = 64 << 20;
+
+/// On every answer of the devpi API.
+const API_VERSION: &str = "x-devpi-api-version";
 
 /// How the management door is opened.
 #[derive(Debug, Clone)]
@@ -52,17 +58,30 @@ pub struct ManageOptions {
     pub limits: Limits,
     /// Bytes of an uploaded file, for refusing what says that it is longer.
     pub upload_bytes_max: u64,
+    /// Proxies in front.
+    pub proxies: TrustedProxies,
+    /// What passes requests on to the devpi-servers behind, where there are any.
+    pub front: Option<Arc<Front>>,
 }
 
 /// What every request needs.
-struct ManageDoor {
+pub(super) struct ManageDoor {
     writer: Writer,
-    recorder: Recorder,
-    options: ManageOptions,
+    pub(super) recorder: Recorder,
+    pub(super) options: ManageOptions,
     ids: RequestIds,
 }
 
-type Outcome = Result<Reply, Refusal>;
+/// Who sends a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sender {
+    /// The other end of the connection; nothing on a Unix socket.
+    peer: Option<IpAddr>,
+    /// For whom it speaks: itself, unless it is a proxy.
+    pub(super) client: Option<IpAddr>,
+}
+
+pub(super) type Outcome = Result<Reply, Refusal>;
 
 /// The management door as a router.
 pub fn manage_router(writer: Writer, recorder: Recorder, options: ManageOptions) -> Router {
@@ -78,16 +97,21 @@ pub fn manage_router(writer: Writer, recorder: Recorder, options: ManageOptions)
 
 async fn answer(
     State(door): State<Arc<ManageDoor>>,
-    Extension(client): Extension<ClientAddress>,
+    Extension(ClientAddress(peer)): Extension<ClientAddress>,
     request: Request,
 ) -> Response {
     let started = door.recorder.start();
     let (head, body) = request.into_parts();
     let id = door.ids.of(&head.headers);
     let incoming = Incoming::new(body, &head.headers, door.options.limits.idle_timeout);
-    let outcome = door.outcome(&head, client, &id, incoming).await;
+    let client = door.options.proxies.client_of(peer, &head.headers);
+    let sender = Sender { peer, client };
+    let outcome = door.outcome(&head, sender, &id, incoming).await;
     let mut reply = outcome.unwrap_or_else(|refusal| refusal.into_reply(&head.headers));
-    Arc::make_mut(&mut reply.head).extend(door.writer.api_headers().await);
+    // What was passed on has devpi's own.
+    if !reply.head.contains_key(API_VERSION) {
+        Arc::make_mut(&mut reply.head).extend(door.writer.api_headers().await);
+    }
     let record = std::mem::take(&mut reply.record);
     let status = reply.status;
     let context = ReplyContext {
@@ -103,7 +127,7 @@ async fn answer(
     door.recorder.finish(Finished {
         started,
         request_id: &id,
-        client: client.0,
+        client,
         method: &head.method,
         path: head.uri.path(),
         user_agent: agent.and_then(|value| value.to_str().ok()),
@@ -122,7 +146,7 @@ impl ManageDoor {
     async fn outcome(
         &self,
         head: &Parts,
-        client: ClientAddress,
+        sender: Sender,
         id: &Arc<str>,
         mut body: Incoming,
     ) -> Outcome {
@@ -130,9 +154,14 @@ impl ManageDoor {
             Ok(route) => route,
             Err(refusal) => return self.refused(refusal, body).await,
         };
+        if let Some(front) = &self.options.front
+            && !front.leaves_to_us(&route, head.uri.path())
+        {
+            return self.pass(front, route, (head, sender, id), body).await;
+        }
         let caller = self
             .writer
-            .identify(&head.headers, client.0, Arc::clone(id))
+            .identify(&head.headers, sender.client, Arc::clone(id))
             .await?;
         match route {
             ManageRoute::Read(route) => {
@@ -142,7 +171,11 @@ impl ManageDoor {
                     self.options.limits.head_timeout,
                 )
                 .await;
-                Ok(self.read(head, id, route, &caller).await)
+                if let PublicRoute::Redirect { to, is_permanent } = &route {
+                    return Ok(super::refusal::redirect(to, *is_permanent));
+                }
+                let ask = self.ask(route, head, sender, id);
+                Ok(self.writer.read(&ask, &caller).await)
             }
             ManageRoute::Upload(index) => match self.writer.begin_upload(caller, &index) {
                 Ok(upload) => {
@@ -165,12 +198,24 @@ impl ManageDoor {
         let route = ManageRoute::parse(&head.method, path, query, &head.headers);
         let route =
             route.map_err(|bad| Refusal::abort(StatusCode::BAD_REQUEST, bad.to_string()))?;
-        let class = route.class();
+        let is_passed = self
+            .options
+            .front
+            .as_ref()
+            .is_some_and(|front| !front.leaves_to_us(&route, path));
+        let class = match &route {
+            // devpi's plugins may make anything of it.
+            ManageRoute::NotFound | ManageRoute::NotAllowed(_) if is_passed => {
+                OperationClass::Manage
+            }
+            route => route.class(),
+        };
         if !self.options.allows.contains(&class) {
             let words = format!("this address does not allow {} operations", class.as_str());
             return Err(Refusal::api(StatusCode::FORBIDDEN, words));
         }
         match route {
+            route if is_passed => Ok(route),
             ManageRoute::NotFound => {
                 Err(Refusal::exception(StatusCode::NOT_FOUND, "no such route"))
             }
@@ -213,50 +258,60 @@ impl ManageDoor {
             return Err(Refusal::api(StatusCode::URI_TOO_LONG, words));
         }
         let declared = text(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
-        let most = self
-            .options
-            .upload_bytes_max
-            .saturating_add(super::manage_upload::FORM_BYTES_MAX);
-        if declared.is_some_and(|declared| declared > most) {
-            let words = format!(
-                "the body is longer than the {} bytes that limits.upload allows",
-                self.options.upload_bytes_max
-            );
-            return Err(Refusal::exception(StatusCode::PAYLOAD_TOO_LARGE, words));
+        if declared.is_some_and(|declared| declared > self.body_bytes_max()) {
+            return Err(self.too_long());
         }
         Ok(())
     }
 
     /// A refusal, once the client had a chance to send what it is sending: most read no answer before.
-    async fn refused(&self, refusal: Refusal, mut body: Incoming) -> Outcome {
+    pub(super) async fn refused(&self, refusal: Refusal, mut body: Incoming) -> Outcome {
         drain(&mut body, REFUSED_BYTES_MAX, REFUSED_TIME_MAX).await;
         Err(refusal)
     }
 
-    async fn read(
+    /// A request that only reads, as the flows are asked.
+    pub(super) fn ask<'a>(
         &self,
-        head: &Parts,
-        id: &Arc<str>,
         route: PublicRoute,
-        caller: &Caller,
-    ) -> Reply {
-        if let PublicRoute::Redirect { to, is_permanent } = &route {
-            return super::refusal::redirect(to, *is_permanent);
-        }
-        let ask = Ask {
+        head: &'a Parts,
+        sender: Sender,
+        id: &'a str,
+    ) -> Ask<'a> {
+        Ask {
             path: head.uri.path(),
             route,
             head: head.method == Method::HEAD,
             headers: &head.headers,
             query: head.uri.query(),
             request_id: id,
-            arrival: Arrival {
-                is_local: caller.address.is_loopback(),
-                is_tls: self.options.is_tls,
-                authority: head.uri.authority().map(http::uri::Authority::as_str),
-            },
-        };
-        self.writer.read(&ask, caller).await
+            arrival: self.arrival(head, sender),
+        }
+    }
+
+    /// How a request came here.
+    pub(super) fn arrival<'a>(&self, head: &'a Parts, sender: Sender) -> Arrival<'a> {
+        Arrival {
+            is_trusted: self.options.proxies.may_name_us(sender.peer),
+            is_tls: self.options.is_tls,
+            authority: head.uri.authority().map(http::uri::Authority::as_str),
+            client: sender.client,
+        }
+    }
+
+    /// Bytes of the longest body that is taken.
+    pub(super) fn body_bytes_max(&self) -> u64 {
+        let file = self.options.upload_bytes_max;
+        file.saturating_add(super::manage_upload::FORM_BYTES_MAX)
+    }
+
+    /// The words for a longer one.
+    pub(super) fn too_long(&self) -> Refusal {
+        let words = format!(
+            "the body is longer than the {} bytes that limits.upload allows",
+            self.options.upload_bytes_max
+        );
+        Refusal::exception(StatusCode::PAYLOAD_TOO_LARGE, words)
     }
 
     /// Everything that takes at most an object.

@@ -16,6 +16,7 @@ use pingora::{Error, ErrorType};
 
 use super::Limits;
 use super::head_guard::HeadWatch;
+use super::proxies::TrustedProxies;
 use super::recorder::{Finished, Recorder, Started};
 use super::refusal;
 use super::reply::{Broken, write_reply};
@@ -38,6 +39,7 @@ pub struct PublicApp {
     answer: Arc<dyn Answer>,
     recorder: Recorder,
     limits: Limits,
+    proxies: TrustedProxies,
     ids: RequestIds,
 }
 
@@ -61,12 +63,19 @@ impl PublicApp {
             answer,
             recorder,
             limits,
+            proxies: TrustedProxies::default(),
             ids: RequestIds::default(),
         }
     }
 
+    /// The same door behind proxies.
+    #[must_use]
+    pub fn behind(self, proxies: TrustedProxies) -> Self {
+        Self { proxies, ..self }
+    }
+
     /// The reply to a request; the table of what never reaches a flow.
-    async fn reply(&self, session: &Session, id: &str) -> Reply {
+    async fn reply(&self, session: &Session, exchange: &Exchange) -> Reply {
         let request = session.req_header();
         let (path, query) = (request.uri.path(), request.uri.query());
         let is_head = request.method == Method::HEAD;
@@ -89,8 +98,8 @@ impl PublicApp {
                     head: is_head,
                     headers,
                     query,
-                    request_id: id,
-                    arrival: arrival(session),
+                    request_id: &exchange.id,
+                    arrival: self.arrival(session, exchange.client),
                 };
                 self.answer.answer(&ask).await
             }
@@ -145,10 +154,10 @@ impl ProxyHttp for PublicApp {
             watch.head_read();
         }
         exchange.id = self.ids.of(&session.req_header().headers);
-        let peer = session.client_addr().and_then(SocketAddr::as_inet);
-        exchange.client = peer.map(|peer| peer.ip().to_canonical());
+        let headers = &session.req_header().headers;
+        exchange.client = self.proxies.client_of(peer_of(session), headers);
         self.drain(session).await;
-        let mut reply = self.reply(session, &exchange.id).await;
+        let mut reply = self.reply(session, exchange).await;
         exchange.record = std::mem::take(&mut reply.record);
         exchange.status = Some(reply.status);
         let context = ReplyContext {
@@ -219,25 +228,28 @@ impl ProxyHttp for PublicApp {
     }
 }
 
-/// How the request came here. A peer without an address is one on a Unix socket.
-fn arrival(session: &Session) -> Arrival<'_> {
-    let is_local = session.client_addr().is_some_and(|peer| {
-        let inet = peer.as_inet();
-        inet.is_none_or(|peer| peer.ip().to_canonical().is_loopback())
-    });
-    let digest = session.digest();
-    Arrival {
-        is_local,
-        is_tls: digest.is_some_and(|digest| digest.ssl_digest.is_some()),
-        authority: session
-            .req_header()
-            .uri
-            .authority()
-            .map(http::uri::Authority::as_str),
-    }
+/// The other end of the connection; nothing on a Unix socket.
+fn peer_of(session: &Session) -> Option<IpAddr> {
+    let peer = session.client_addr().and_then(SocketAddr::as_inet)?;
+    Some(peer.ip().to_canonical())
 }
 
 impl PublicApp {
+    /// How the request came here.
+    fn arrival<'a>(&self, session: &'a Session, client: Option<IpAddr>) -> Arrival<'a> {
+        let digest = session.digest();
+        Arrival {
+            is_trusted: self.proxies.may_name_us(peer_of(session)),
+            is_tls: digest.is_some_and(|digest| digest.ssl_digest.is_some()),
+            authority: session
+                .req_header()
+                .uri
+                .authority()
+                .map(http::uri::Authority::as_str),
+            client,
+        }
+    }
+
     /// Writes down why an answer broke off, and turns it into what closes the connection.
     fn broken(&self, broken: Broken, exchange: &Exchange) -> Box<Error> {
         let request_id = &*exchange.id;

@@ -13,7 +13,9 @@ use url::Url;
 
 use super::keys::{Choice, Misread, Word};
 use crate::model::IndexName;
+use crate::model::InvalidNetwork;
 use crate::model::Kind;
+use crate::model::Network;
 use crate::model::ProjectName;
 use crate::model::ProjectState;
 use crate::model::Timestamp;
@@ -215,6 +217,21 @@ impl Word for HttpUrl {
 
     fn schema() -> Json {
         json!({ "type": "string", "pattern": "^https?://" })
+    }
+}
+
+impl Word for Network {
+    fn wanted() -> String {
+        "an address or a range such as 10.0.0.0/8".into()
+    }
+
+    fn read(text: &str) -> Result<Self, Misread> {
+        text.parse()
+            .map_err(|error: InvalidNetwork| Misread::new(error.to_string()))
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "pattern": "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$" })
     }
 }
 

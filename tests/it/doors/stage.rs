@@ -241,6 +241,7 @@ pub(super) fn open_with(limits: Limits, is_tls: bool) -> Doors {
         mode: 0o600,
     };
     let door = |name, addresses, tls| DoorOptions {
+        proxies: Default::default(),
         name,
         addresses,
         tls,

@@ -42,9 +42,6 @@ const OBJECT_BYTES_MAX: usize = 1 << 20;
 /// Most bytes of a test result; tox puts the output of every command into it.
 const TOX_RESULT_BYTES_MAX: usize = 64 << 20;
 
-/// On every answer of the devpi API.
-const API_VERSION: &str = "x-devpi-api-version";
-
 /// How the management door is opened.
 #[derive(Debug, Clone)]
 pub struct ManageOptions {
@@ -106,10 +103,12 @@ async fn answer(
     let incoming = Incoming::new(body, &head.headers, door.options.limits.idle_timeout);
     let client = door.options.proxies.client_of(peer, &head.headers);
     let sender = Sender { peer, client };
-    let outcome = door.outcome(&head, sender, &id, incoming).await;
+    let mut is_passed = false;
+    let outcome = door.outcome(&head, sender, &id, incoming, &mut is_passed);
+    let outcome = outcome.await;
     let mut reply = outcome.unwrap_or_else(|refusal| refusal.into_reply(&head.headers));
-    // What was passed on has devpi's own.
-    if !reply.head.contains_key(API_VERSION) {
+    // What was passed on has devpi's own, or none.
+    if !is_passed {
         Arc::make_mut(&mut reply.head).extend(door.writer.api_headers().await);
     }
     let record = std::mem::take(&mut reply.record);
@@ -149,6 +148,7 @@ impl ManageDoor {
         sender: Sender,
         id: &Arc<str>,
         mut body: Incoming,
+        is_passed: &mut bool,
     ) -> Outcome {
         let route = match self.route(head) {
             Ok(route) => route,
@@ -157,7 +157,9 @@ impl ManageDoor {
         if let Some(front) = &self.options.front
             && !front.leaves_to_us(&route, head.uri.path())
         {
-            return self.pass(front, route, (head, sender, id), body).await;
+            let outcome = self.pass(front, route, (head, sender, id), body).await;
+            *is_passed = outcome.is_ok();
+            return outcome;
         }
         let caller = self
             .writer

@@ -4,9 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use http::HeaderName;
 use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
+use http::header::AUTHORIZATION;
+use http::header::COOKIE;
 
 use super::indexes::Indexes;
 use super::pass::Trust;
@@ -107,6 +110,11 @@ impl Front {
         let mut record = record_of(ask);
         record.index = Some(index.clone());
         let flow = match &ask.route {
+            // What it lists has to be what this login gets, in devpi's own form: without sidecars,
+            // which only we have and could not show.
+            PublicRoute::ProjectPage { .. } if trust == Trust::Login && names_somebody(ask) => {
+                return self.pass(ask, ask.path, trust).await;
+            }
             PublicRoute::ProjectPage { project, form, .. } => {
                 let page = self
                     .shared
@@ -239,6 +247,9 @@ impl Answer for Front {
     }
 }
 
+/// devpi-client's own header for its login.
+const DEVPI_AUTH: HeaderName = HeaderName::from_static("x-devpi-auth");
+
 /// What a client is told when it cannot be had.
 pub(super) const UNANSWERED: &str = "no devpi-server answers at present";
 
@@ -272,6 +283,12 @@ pub(super) fn with_query(path: &str, query: Option<&str>) -> String {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),
     }
+}
+
+/// Whether a login comes along.
+fn names_somebody(ask: &Ask<'_>) -> bool {
+    let names = [&AUTHORIZATION, &DEVPI_AUTH, &COOKIE];
+    names.iter().any(|name| ask.headers.contains_key(*name))
 }
 
 /// Where devpi has what it withholds: pages list a file below the asked index, devpi has it below its

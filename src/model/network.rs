@@ -1,7 +1,7 @@
 //! A range of addresses, as operators write them: `10.0.0.0/8`, `2001:db8::/32`, or one address.
 
+use core::net::IpAddr;
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 /// A range of addresses of one family. IPv4 addresses in IPv6's clothes count as IPv4.

@@ -57,7 +57,8 @@ impl Front {
         is_ours && is_devpis != Some(Declared::Devpi)
     }
 
-    /// Has a request carried out by devpi. Afterwards nothing that was made before it counts as fresh.
+    /// Has a request carried out by devpi. If that changed anything, nothing that was made before it
+    /// counts as fresh afterwards.
     pub async fn carry(&self, errand: &Errand<'_>, body: Option<FleetBody>) -> Reply {
         let record = Record {
             route: Route::Manage,
@@ -83,9 +84,12 @@ impl Front {
             headers,
             body,
         };
+        let before = self.fleet.last_write();
         let answered = self.fleet.write(write).await;
-        // Also when no answer came: it may have been carried out all the same.
-        self.shared.devpi_changed();
+        // When no answer came it may have been carried out all the same.
+        if answered.is_err() || self.fleet.last_write() != before {
+            self.shared.devpi_changed();
+        }
         match answered {
             Ok(answer) => {
                 let is_head = errand.method == Method::HEAD;

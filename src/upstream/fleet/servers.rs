@@ -297,6 +297,12 @@ impl Fleet {
         }
     }
 
+    /// The serial of the last write that went through here; it only grows.
+    #[must_use]
+    pub fn last_write(&self) -> i64 {
+        self.written.load(Ordering::SeqCst)
+    }
+
     /// Whether an answer of this serial may lack what was written through here.
     pub(super) fn is_before_last_write(&self, serial: Option<i64>) -> bool {
         serial.is_some_and(|serial| serial < self.written.load(Ordering::SeqCst))

@@ -157,6 +157,11 @@ impl Program {
     }
 
     /// `http://127.0.0.1:PORT/`
+    pub(crate) fn manage_url(&self) -> &str {
+        &self.doors[1]
+    }
+
+    /// `http://127.0.0.1:PORT/`
     pub(crate) fn metrics_url(&self) -> &str {
         &self.doors[2]
     }
@@ -264,7 +269,7 @@ impl Program {
         });
         let deadline = Instant::now() + START;
         let mut doors: [Option<String>; 3] = Default::default();
-        // Nobody here asks the management door.
+        // The metrics door is named last.
         while doors[0].is_none() || doors[2].is_none() {
             let left = deadline.saturating_duration_since(Instant::now());
             let line = lines.recv_timeout(left).unwrap_or_else(|reason| {

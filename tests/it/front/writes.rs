@@ -87,6 +87,63 @@ fn devpi_client_manages_through_the_front_and_readers_see_it_at_once() {
     }
 }
 
+/// `packages`, whose password is `x`.
+const LOGIN: &str = "Basic cGFja2FnZXM6eA==";
+
+/// A form as twine sends it.
+fn form(wheel: &Wheel, project: &str, version: &str) -> Vec<u8> {
+    let mut form = Vec::new();
+    for (name, value) in [
+        (":action", "file_upload"),
+        ("name", project),
+        ("version", version),
+    ] {
+        let field = format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
+        form.extend_from_slice(format!("{field}{value}\r\n").as_bytes());
+    }
+    let file = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"content\"; filename=\"{}\"\r\n\r\n",
+        wheel.filename()
+    );
+    form.extend_from_slice(file.as_bytes());
+    form.extend_from_slice(&wheel.build());
+    form.extend_from_slice(b"\r\n--b--\r\n");
+    form
+}
+
+#[test]
+fn a_page_that_was_just_made_is_made_anew_after_a_write() {
+    let primary = Devpi::primary();
+    let _releases = with_releases(&primary);
+    let front = Program::with_policies(&servers(&[&primary])).start();
+    for (number, version) in ["3.0", "4.0", "5.0"].into_iter().enumerate() {
+        let wheel = Wheel::new("hello-pkg", version);
+        let upload = Request::new("POST", "/packages/stable/")
+            .with("Authorization", LOGIN)
+            .with("Content-Type", "multipart/form-data; boundary=b")
+            .body(&form(&wheel, "hello-pkg", version));
+        // Made just now, so that nobody would ask for it again of its own accord.
+        let before = page(&front, "hello-pkg");
+        assert!(!before.contains(&wheel.filename()), "{before}");
+        let uploaded = upload.send(front.manage_url()).unwrap();
+        let after = page(&front, "hello-pkg");
+        assert_eq!(uploaded.status, 200, "{}", uploaded.text());
+        assert!(after.contains(&wheel.filename()), "round {number}: {after}");
+
+        let remove = format!("/packages/stable/hello-pkg/{version}");
+        let removed = Request::new("DELETE", &remove)
+            .with("Authorization", LOGIN)
+            .send(front.manage_url())
+            .unwrap();
+        let after = page(&front, "hello-pkg");
+        assert_eq!(removed.status, 200, "{}", removed.text());
+        assert!(
+            !after.contains(&wheel.filename()),
+            "round {number}: {after}"
+        );
+    }
+}
+
 #[test]
 fn uploads_of_twine_and_uv_pass_and_too_long_ones_do_not() {
     let primary = Devpi::primary();

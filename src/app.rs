@@ -60,6 +60,7 @@ use crate::telemetry::LogFormat;
 use crate::telemetry::Metrics;
 use crate::telemetry::init_logging;
 use crate::upstream::Fleet;
+use crate::upstream::FleetOptions;
 
 pub use accounts::AccountOptions;
 use doors::Doorway;
@@ -126,7 +127,7 @@ impl House {
         let records = work.block_on(Sqlite::open(&data.join(initialise::RECORDS), clock.now()))?;
         let records: Arc<dyn Db> = Arc::new(records);
         let stored = Generations::stored(&work.block_on(records.directory())?);
-        let fleet = fleet_of(&loaded.config)?;
+        let fleet = fleet_of(&loaded.config, &metrics)?;
         let first = generation::Maker::before(fleet.clone()).make(1, loaded, &stored)?;
         let shared = Arc::new(Shared::new(Parts {
             clock: clock.clone(),
@@ -312,9 +313,14 @@ fn log_format(config: &Config, is_terminal: bool) -> LogFormat {
 }
 
 /// The devpi-servers to stand in front of, if there are any.
-fn fleet_of(config: &Config) -> anyhow::Result<Option<Arc<Fleet>>> {
+fn fleet_of(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<Arc<Fleet>>> {
     let servers = config.devpi.as_ref().map(|devpi| &devpi.servers);
-    let fleet = servers.map(|servers| Fleet::new(servers)).transpose()?;
+    let options = FleetOptions {
+        requests_max: config.limits.devpi_requests(),
+        metrics: metrics.clone(),
+    };
+    let fleet = servers.map(|servers| Fleet::new(servers, &options));
+    let fleet = fleet.transpose()?;
     Ok(fleet.map(Arc::new))
 }
 

@@ -22,11 +22,11 @@ use crate::listen::Limits;
 use crate::listen::ListenAddress;
 use crate::listen::ManageDoor;
 use crate::listen::ManageOptions;
-use crate::listen::Proxies;
 use crate::listen::PublicApp;
 use crate::listen::Ready;
 use crate::listen::Recorder;
 use crate::listen::ServerOptions;
+use crate::listen::TrustedProxies;
 use crate::listen::manage_router;
 use crate::listen::metrics_router;
 use crate::model::OperationClass;
@@ -72,6 +72,7 @@ impl Doorway {
     ) -> anyhow::Result<Opened> {
         let server = DoorServer::new(options, self.metrics.clone())?;
         let ready = Ready::default();
+        let front = self.front(config, shared);
         let mut opened = Opened {
             server,
             ready,
@@ -82,17 +83,22 @@ impl Doorway {
             options_of(DoorName::Public, &config.listen.public, config, &mut opened)?
         {
             let scheme = scheme(&door);
-            let answer = self.answer(config, shared, scheme);
-            let mut app =
-                PublicApp::new(answer, self.recorder(DoorName::Public), door.limits.clone());
+            let answer: Arc<dyn Answer> = match &front {
+                Some(front) => Arc::clone(front) as _,
+                None => Arc::new(Reader::new(Arc::clone(shared))),
+            };
+            let recorder = self.recorder(DoorName::Public);
+            let mut app = PublicApp::new(answer, recorder.clone(), door.limits.clone())
+                .behind(door.proxies.clone());
             let (listen, allows) = (&config.listen.public, &config.listen.public_allows);
             if allows.iter().any(|class| *class != OperationClass::Read) {
                 // Whoever opens it for everyone gives it names that nobody here knows.
                 let options = ManageOptions {
                     hosts: Hosts::Any,
-                    ..manage_options(listen, allows, &door, config)
+                    ..manage_options(listen, allows, &door, config, front.clone())
                 };
-                app = app.opened_for(Arc::new(ManageDoor::new(writer.clone(), options)));
+                let writes = ManageDoor::new(writer.clone(), recorder, options);
+                app = app.opened_for(Arc::new(writes));
             }
             let bound = opened.server.add_public(door, app)?;
             opened.announce("public", scheme, &bound);
@@ -102,7 +108,7 @@ impl Doorway {
             options_of(DoorName::Manage, &config.listen.manage, config, &mut opened)?
         {
             let (listen, allows) = (&config.listen.manage, &config.listen.manage_allows);
-            let options = manage_options(listen, allows, &door, config);
+            let options = manage_options(listen, allows, &door, config, front);
             let router = manage_router(writer, self.recorder(DoorName::Manage), options);
             let scheme = scheme(&door);
             let bound = opened.server.add_router(door, router)?;
@@ -124,24 +130,16 @@ impl Doorway {
         Ok(opened)
     }
 
-    /// Who answers at the public door: the flows, with a fleet behind them where there is one.
-    fn answer(
-        &self,
-        config: &Config,
-        shared: &Arc<Shared>,
-        scheme: &'static str,
-    ) -> Arc<dyn Answer> {
-        let reader = Arc::new(Reader::new(Arc::clone(shared)));
-        let (Some(fleet), Some(devpi)) = (&self.fleet, &config.devpi) else {
-            return reader;
-        };
+    /// What stands between the doors and the devpi-servers, where there are any.
+    fn front(&self, config: &Config, shared: &Arc<Shared>) -> Option<Arc<Front>> {
+        let (fleet, devpi) = (self.fleet.as_ref()?, config.devpi.as_ref()?);
         let options = FrontOptions {
             undeclared: devpi.undeclared,
-            scheme,
             limits: upstream_limits(&config.limits),
         };
+        let reader = Arc::new(Reader::new(Arc::clone(shared)));
         let (shared, fleet) = (Arc::clone(shared), Arc::clone(fleet));
-        Arc::new(Front::new(reader, shared, fleet, options))
+        Some(Arc::new(Front::new(reader, shared, fleet, options)))
     }
 
     fn recorder(&self, door: DoorName) -> Recorder {
@@ -197,6 +195,7 @@ fn manage_options(
     allows: &[OperationClass],
     door: &DoorOptions,
     config: &Config,
+    front: Option<Arc<Front>>,
 ) -> ManageOptions {
     let is_tcp_on_loopback = listen.is_local() && matches!(listen, Listen::Tcp { .. });
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -216,6 +215,8 @@ fn manage_options(
             value_bytes: size(config.limits.upload_fields()),
             ..FormLimits::default()
         },
+        proxies: door.proxies.clone(),
+        front,
     }
 }
 
@@ -242,21 +243,21 @@ fn options_of(
         name,
         addresses: vec![address],
         tls,
-        proxies: proxies(name, config),
+        is_behind_proxies: is_behind_proxies(name, config),
         limits: door_limits(&config.limits),
+        proxies: TrustedProxies::new(&config.trusted_proxies),
         threads: threads(name),
     }))
 }
 
-/// Who speaks the PROXY protocol at a door, where it expects that.
-fn proxies(name: DoorName, config: &Config) -> Option<Proxies> {
+/// Whether a door expects the PROXY protocol.
+fn is_behind_proxies(name: DoorName, config: &Config) -> bool {
     let door = match name {
         DoorName::Public => config::Door::Public,
         DoorName::Manage => config::Door::Manage,
         DoorName::Metrics => config::Door::Metrics,
     };
-    let expects = config.listen.behind_proxies.contains(&door);
-    expects.then(|| Proxies::at(config.trusted_proxies.clone()))
+    config.listen.behind_proxies.contains(&door)
 }
 
 fn socket(path: PathBuf) -> ListenAddress {

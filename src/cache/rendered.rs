@@ -131,6 +131,12 @@ impl RenderedPages {
         self.pages.remove_if(|key| key.project == *project);
     }
 
+    /// Forgets every rendering.
+    pub fn forget_all(&self) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.pages.remove_if(|_| true);
+    }
+
     /// Bytes remembered, roughly.
     #[must_use]
     pub fn weight_bytes(&self) -> u64 {

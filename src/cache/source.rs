@@ -73,6 +73,11 @@ impl SourcePages {
         self.pages.remove_if(|(mirror, _)| mirror == index);
     }
 
+    /// Forgets everything; the copies on disk stay.
+    pub fn forget_all(&self) {
+        self.pages.remove_if(|_| true);
+    }
+
     /// Bytes remembered, roughly.
     #[must_use]
     pub fn weight_bytes(&self) -> u64 {

@@ -163,6 +163,8 @@ limits! {
         "one page of an upstream, retries included: a client waits no longer either";
     upstream_retries: u64, "2", at least "0",
         "further attempts after a failure that may pass: three in all";
+    devpi_requests: u64, "40", at least "1",
+        "requests under way at one devpi-server: its 50 threads, less some for who asks it directly";
     redirects: u64, "5", at least "0",
         "redirects followed for one request: indexes use one or two";
     // Ourselves.

@@ -24,9 +24,9 @@ pub(super) const SERVER: &[Key] = &[
     key("cache", Shape::Table(&[CACHE]), "", "what is kept of mirrors, and for how long"),
     key("limits", Shape::Table(&[LIMITS]), "", "what clients and upstreams may ask of the server"),
     key("log", Shape::Table(&[LOG]), "", "the log on stderr"),
-    key("offline", one::<bool>(), "false", "serve only what is here, and ask no upstream"),
     key("trusted_proxies", many::<Network>(), "",
         "addresses and networks of the proxies before the doors, which are believed for whom they speak"),
+    key("offline", one::<bool>(), "false", "serve only what is here, and ask no upstream"),
     key("manage", Shape::Table(&[MANAGE]), "", "who may manage what, read at the start"),
     key("devpi", Shape::Table(&[DEVPI]), "", "existing devpi-servers to stand in front of"),
 ];
@@ -103,8 +103,8 @@ pub(super) struct Server {
     pub(super) stale_while_revalidate: Option<Placed<Duration>>,
     pub(super) limits: Limits,
     pub(super) log_format: Option<Placed<LogFormat>>,
-    pub(super) offline: Option<Placed<bool>>,
     pub(super) trusted_proxies: Option<Placed<Vec<Network>>>,
+    pub(super) offline: Option<Placed<bool>>,
     pub(super) manage: ManageSources,
     pub(super) devpi: Option<Location>,
     pub(super) devpi_servers: Option<Placed<Vec<HttpUrl>>>,
@@ -136,6 +136,8 @@ impl Server {
             fields.placed("offline", notes),
             notes,
         );
+        let proxies = read_many(fields, "trusted_proxies", notes);
+        put(&mut self.trusted_proxies, "trusted_proxies", proxies, notes);
         if let Some(node) = fields.node("cache") {
             let fields = notes.fields(node, &[CACHE]);
             take(&mut self.memory, "cache", "memory", &fields, notes);
@@ -171,14 +173,6 @@ impl Server {
             let fields = notes.fields(node, &[LOG]);
             take(&mut self.log_format, "log", "format", &fields, notes);
         }
-        if let Some(networks) = fields.many::<Network>("trusted_proxies", notes)
-            && let Some(node) = fields.node("trusted_proxies")
-        {
-            let value = networks.into_iter().map(|network| network.value).collect();
-            let location = node.location.clone();
-            let said = Some(Placed { value, location });
-            put(&mut self.trusted_proxies, "trusted_proxies", said, notes);
-        }
         if let Some(node) = fields.node("manage") {
             let fields = notes.fields(node, &[MANAGE]);
             self.manage.add(&fields, notes);
@@ -204,6 +198,17 @@ fn read_servers(fields: &Fields<'_>, notes: &mut Notes) -> Option<Placed<Vec<Htt
     }
     let location = fields.node("servers")?.location.clone();
     let value = servers.into_iter().map(|server| server.value).collect();
+    Some(Placed { value, location })
+}
+
+fn read_many<T: Word>(
+    fields: &Fields<'_>,
+    name: &str,
+    notes: &mut Notes,
+) -> Option<Placed<Vec<T>>> {
+    let values: Vec<Placed<T>> = fields.many(name, notes)?;
+    let location = fields.node(name)?.location.clone();
+    let value = values.into_iter().map(|placed| placed.value).collect();
     Some(Placed { value, location })
 }
 

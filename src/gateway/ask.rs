@@ -3,6 +3,8 @@
 //! The doors know the flows only through [`Answer`], so that a test can stand in for a gateway, and so
 //! that the public door cannot reach anything that writes.
 
+use std::net::IpAddr;
+
 use async_trait::async_trait;
 use http::HeaderMap;
 
@@ -35,15 +37,17 @@ pub struct Ask<'a> {
 /// careful one: a stranger's request without TLS.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Arrival<'a> {
-    /// Whether the peer is on this machine (loopback or a Unix socket): only such a proxy is believed
-    /// when it says under which URL clients see us.
-    pub is_local: bool,
+    /// Whether the peer is believed when it says under which URL clients see us: it is on this machine
+    /// or a proxy that the operator named.
+    pub is_trusted: bool,
     /// Whether the door speaks TLS.
     pub is_tls: bool,
     /// The authority of the request target: HTTP/2 has it there instead of in `Host`.
     pub authority: Option<&'a str>,
     /// Under which URL the operator says that clients see the door.
     pub outside: Option<&'a str>,
+    /// Who asks, as far as the door can tell; nothing on a Unix socket.
+    pub client: Option<IpAddr>,
 }
 
 /// Whoever answers what the doors are asked for reading.

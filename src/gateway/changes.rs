@@ -32,6 +32,16 @@ impl Shared {
         self.lists.forget();
     }
 
+    /// Forgets everything that was made from what devpi-servers said. That they said it before a write
+    /// is seen by its tag (`Upstream::is_outdated`).
+    pub(super) fn devpi_changed(&self) {
+        self.changes.0.fetch_add(1, Ordering::SeqCst);
+        self.sources.forget_all();
+        self.rendered.forget_all();
+        self.tickets.remove_if(|_| true);
+        self.lists.forget();
+    }
+
     /// Forgets the decisions on all files of a project.
     pub(super) fn forget_tickets(&self, project: &ProjectName) {
         let project = project.clone();

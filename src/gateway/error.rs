@@ -18,6 +18,14 @@ pub struct Error {
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
+/// What devpi does not show to everybody.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("devpi has it at {path}")]
+pub(super) struct Withheld {
+    /// Below which path of devpi's it is.
+    pub(super) path: String,
+}
+
 /// Kinds of failure; each is one status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -29,6 +37,8 @@ pub enum ErrorKind {
     BadRequest,
     /// No form that the client accepts: 406.
     NotAcceptable,
+    /// devpi does not show it to everybody: its own 401 or 403.
+    Withheld(StatusCode),
     /// An upstream said something that cannot be used: 502.
     BadGateway,
     /// It cannot be had now: 503, with seconds to wait where they are known.
@@ -46,6 +56,7 @@ impl ErrorKind {
             Self::Gone => StatusCode::GONE,
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::Withheld(status) => status,
             Self::BadGateway => StatusCode::BAD_GATEWAY,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,

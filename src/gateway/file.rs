@@ -239,6 +239,9 @@ impl Shared {
         };
         let changes = self.changes.count();
         let ticket = Arc::new(self.decide_path(cx, index, &parsed).await?);
+        if let Ok(grant) = &ticket.outcome {
+            self.must_be_shown(cx, grant).await?;
+        }
         self.tickets.insert(key.clone(), Arc::clone(&ticket));
         if self.changes.count() != changes {
             self.tickets.remove(&key);

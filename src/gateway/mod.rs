@@ -33,12 +33,13 @@ mod web;
 
 // The doors send files without knowing the store.
 pub use crate::store::{Growing, Readable, StoredFile};
+pub use crate::upstream::FleetBody;
 pub use api::{Asker, FAULT_CONTENT_TYPE, search_fault};
 pub use ask::{Answer, Arrival, Ask};
 pub use context::{Context, Generation, Parts, Settings, Shared};
 pub use error::{Error, ErrorKind};
 pub use explain::{ExplainedFile, Explanation, Question};
-pub use front::{Front, FrontOptions};
+pub use front::{Errand, Front, FrontOptions};
 pub use garbage::Collected;
 pub use generations::{Configuration, Declared, Generations, NotInstalled};
 pub use manage::{Caller, HouseLimits, Refusal, Subject, Upload, Writer, WriterParts};

@@ -7,6 +7,7 @@ use super::context::Context;
 use super::context::Shared;
 use super::error::Error;
 use super::error::ErrorKind;
+use super::error::Withheld;
 use super::reply::CacheResult;
 use super::source::later;
 use crate::cache::SourcePage;
@@ -70,6 +71,7 @@ impl Shared {
             last_modified: old.validity.last_modified.clone(),
         });
         let started = std::time::Instant::now();
+        let changes = self.changes.count();
         let answer = upstream.page(project, validators.as_ref()).await;
         let result = upstream_result(&answer, page_result);
         self.metrics
@@ -96,7 +98,10 @@ impl Shared {
             }
         };
         let held = Arc::new(held);
-        self.sources.insert(&index.name, project, Arc::clone(&held));
+        let is_current = !mirror.is_devpi() || self.changes.count() == changes;
+        if is_current {
+            self.sources.insert(&index.name, project, Arc::clone(&held));
+        }
         if cache == CacheResult::Revalidated {
             let (shared, index, confirmed) = (Arc::clone(self), Arc::clone(index), held.clone());
             tokio::task::spawn_blocking(move || {
@@ -269,7 +274,9 @@ pub(super) fn upstream_result<T>(
         Ok(answer) => of_answer(answer),
         Err(UpstreamError::Timeout { .. }) => UpstreamResult::Timeout,
         Err(UpstreamError::Unavailable { .. }) => UpstreamResult::Failed,
-        Err(UpstreamError::Refused { .. }) => UpstreamResult::Refused,
+        Err(UpstreamError::Refused { .. } | UpstreamError::Withheld { .. }) => {
+            UpstreamResult::Refused
+        }
         Err(UpstreamError::TooLarge { .. } | UpstreamError::Broken { .. }) => {
             UpstreamResult::Invalid
         }
@@ -287,6 +294,14 @@ pub(super) fn page_result<B>(answer: &PageAnswer<B>) -> UpstreamResult {
 
 /// An upstream's trouble as ours: never "not found".
 pub(super) fn upstream_error(error: UpstreamError) -> Error {
+    if let UpstreamError::Withheld { status, path, .. } = &error {
+        let withheld = Withheld { path: path.clone() };
+        return Error {
+            kind: ErrorKind::Withheld(*status),
+            message: error.to_string(),
+            source: Some(Box::new(withheld)),
+        };
+    }
     let kind = match &error {
         UpstreamError::Unavailable { retry_after, .. } => {
             let seconds = retry_after.map(|wait| u32::try_from(wait.as_secs()).unwrap_or(u32::MAX));
@@ -294,6 +309,7 @@ pub(super) fn upstream_error(error: UpstreamError) -> Error {
         }
         UpstreamError::Timeout { .. } => ErrorKind::Unavailable(None),
         UpstreamError::Refused { .. }
+        | UpstreamError::Withheld { .. }
         | UpstreamError::TooLarge { .. }
         | UpstreamError::Broken { .. } => ErrorKind::BadGateway,
     };

@@ -31,8 +31,9 @@ use crate::telemetry::Tier;
 /// seen soon; not zero, so that an outage does not cost every request a time-out.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Upstream page requests under way: one per mirror and project.
-pub(super) type Fetches = Flights<(IndexName, ProjectName), Result<Refreshed, Arc<Error>>>;
+/// Upstream page requests under way: one per mirror and project, and for an index of devpi's one
+/// between two writes.
+pub(super) type Fetches = Flights<(IndexName, ProjectName, u64), Result<Refreshed, Arc<Error>>>;
 
 /// How old an answer the asker accepts when upstream cannot be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,14 +73,20 @@ impl Shared {
         let held = self.held(&index.name, mirror, project).map_err(Arc::new)?;
         if let Some(held) = held
             .as_ref()
-            .filter(|held| held.validity.fresh_until > cx.now)
+            .filter(|held| held.validity.fresh_until > cx.now && !is_outdated(cx, index, held))
         {
             return Ok(self.said_fresh(held, mirror, CacheResult::Hit));
         }
         if self.settings.offline {
             return offline_answer(index, mirror, project, held.as_ref());
         }
-        let key = (index.name.clone(), project.clone());
+        // Who asks after a write joins no older request.
+        let writes = if mirror.is_devpi() {
+            self.changes.count()
+        } else {
+            0
+        };
+        let key = (index.name.clone(), project.clone(), writes);
         let (shared, own_cx, own_index) = (Arc::clone(self), cx.clone(), Arc::clone(index));
         let (own_project, old) = (project.clone(), held.clone());
         let joined = self.fetches.join(key, move || async move {
@@ -172,6 +179,10 @@ impl Shared {
         patience: Patience,
         error: Arc<Error>,
     ) -> Result<Said, Arc<Error>> {
+        // What devpi has taken from everybody's sight is not shown because it once was there.
+        if matches!(error.kind, ErrorKind::Withheld(_)) {
+            return Err(error);
+        }
         // That upstream once knew nothing of a project is nothing held: the name may be somebody's by
         // now, and must not fall through to a later mirror.
         let Some(held) = held.filter(|held| held.page.is_some()) else {
@@ -199,6 +210,14 @@ impl Shared {
             (retry_at, stale_until),
         ))
     }
+}
+
+/// Whether devpi said it before a write that went through here.
+fn is_outdated(cx: &Context, index: &Index, held: &SourcePage) -> bool {
+    let upstream = cx.generation.upstreams.get(&index.name);
+    // That there is nothing has no tag, and is forgotten with the write.
+    held.page.is_some()
+        && upstream.is_some_and(|upstream| upstream.is_outdated(held.validity.etag.as_deref()))
 }
 
 fn offline_answer(

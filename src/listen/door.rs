@@ -23,7 +23,8 @@ use super::handover::{Inherited, Offered};
 use super::head_guard::{HeadGuard, OnRefusal};
 use super::http1::Wire;
 use super::listener::{Accepted, BindError, Bound, Listener};
-use super::proxy_protocol::{Proxies, ProxyFault, read_header};
+use super::proxies::TrustedProxies;
+use super::proxy_protocol::{ProxyFault, read_header};
 use super::slots::{Slot, Slots};
 use super::socket::Socket;
 use super::stop::{REST_MAX, Stop};
@@ -49,10 +50,12 @@ pub struct DoorOptions {
     pub addresses: Vec<ListenAddress>,
     /// TLS on all of them, or none.
     pub tls: Option<Arc<Certificates>>,
-    /// Who speaks the PROXY protocol before each connection, where the door is for proxies.
-    pub proxies: Option<Proxies>,
+    /// Whether each connection begins with a header of the PROXY protocol.
+    pub is_behind_proxies: bool,
     /// What a client may take.
     pub limits: Limits,
+    /// Peers that speak for many clients and so have no share of their own.
+    pub proxies: TrustedProxies,
     /// Threads of its runtime.
     pub threads: usize,
 }
@@ -97,9 +100,10 @@ pub(super) struct Door<A> {
 struct Shared<A> {
     app: Arc<A>,
     acceptor: Option<Acceptor>,
-    proxies: Option<Proxies>,
+    is_behind_proxies: bool,
     limits: Arc<Limits>,
     slots: Arc<Slots>,
+    proxies: TrustedProxies,
     connections: IntGauge,
     on_refusal: OnRefusal,
     stop: Stop,
@@ -124,9 +128,10 @@ impl<A: DoorApp> Door<A> {
         let shared = Shared {
             app: Arc::new(app),
             acceptor,
-            proxies: options.proxies.clone(),
+            is_behind_proxies: options.is_behind_proxies,
             slots: Slots::new(limits.connections, limits.connections_per_address),
             limits,
+            proxies: options.proxies.clone(),
             connections: metrics.connections(name),
             on_refusal: Arc::new(move |reason| counted.connection_refused(name, reason)),
             stop: stop.clone(),
@@ -323,13 +328,12 @@ impl<A> Shared<A> {
     /// Room for a connection, or nothing when it is turned away.
     async fn admit(&self, accepted: &Accepted) -> Option<Slot> {
         let peer = accepted.peer().map(|peer| peer.ip());
-        let (slot, refusal) = match &self.proxies {
-            None => (self.slots.take(peer).await, Refusal::Address),
-            // A proxy's share is its clients', who are not known yet.
-            Some(proxies) if proxies.contain(peer) => {
-                (self.slots.take(None).await, Refusal::Address)
-            }
-            Some(_) => (None, Refusal::Untrusted),
+        // A proxy's share is its clients', who are not known yet.
+        let own = peer.filter(|_| !self.proxies.trusts(peer));
+        let (slot, refusal) = if self.is_behind_proxies && own.is_some() {
+            (None, Refusal::Untrusted)
+        } else {
+            (self.slots.take(own).await, Refusal::Address)
         };
         if slot.is_none() {
             (self.on_refusal)(refusal);
@@ -345,7 +349,7 @@ impl<A> Shared<A> {
         slot: &mut Slot,
     ) -> Result<Option<SocketAddr>, Option<Refusal>> {
         let peer = accepted.peer();
-        if self.proxies.is_none() {
+        if !self.is_behind_proxies {
             return Ok(peer);
         }
         let bytes_max = self.limits.proxy_header;

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream};
+use axum::body::{Body, BodyDataStream, HttpBody};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use http::header::EXPECT;
@@ -28,6 +28,7 @@ pub(super) struct Incoming {
     waiting: Option<Waiting>,
     /// The client waits to be asked for it (`Expect: 100-continue`): reading is asking.
     is_held_back: bool,
+    is_empty: bool,
 }
 
 /// How slowly a client may send.
@@ -95,6 +96,7 @@ impl IncomingError {
 impl Incoming {
     pub(super) fn new(body: Body, headers: &HeaderMap, pace: Pace) -> Self {
         let is_held_back = headers.contains_key(EXPECT);
+        let is_empty = body.is_end_stream();
         Self {
             stream: body.into_data_stream(),
             pace,
@@ -102,7 +104,13 @@ impl Incoming {
             waited: Duration::ZERO,
             waiting: None,
             is_held_back,
+            is_empty,
         }
+    }
+
+    /// Whether there is none, as far as the head tells.
+    pub(super) fn is_empty(&self) -> bool {
+        self.is_empty
     }
 
     /// All of it, if it is not longer than that.

@@ -4,6 +4,7 @@
 //! it ask for, does this door allow that class of operation, who sends it, and then the flow. Bodies
 //! are read by the flow that wants one, after it was decided that its sender may.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use super::host_check::Hosts;
 use super::incoming::{Incoming, Pace, drain};
 use super::manage_upload::take_upload;
 use super::multipart::FormLimits;
+use super::proxies::TrustedProxies;
 use super::recorder::{Finished, Recorder};
 use super::request_id::RequestIds;
 use super::response_head::ReplyContext;
@@ -31,6 +33,7 @@ use super::writes::Takes;
 use crate::gateway::Arrival;
 use crate::gateway::Ask;
 use crate::gateway::Caller;
+use crate::gateway::Front;
 use crate::gateway::Refusal;
 use crate::gateway::Reply;
 use crate::gateway::Subject;
@@ -62,30 +65,42 @@ pub struct ManageOptions {
     pub object_bytes_max: usize,
     /// How much of a form is held in memory.
     pub form: FormLimits,
+    /// Proxies in front.
+    pub proxies: TrustedProxies,
+    /// What passes requests on to the devpi-servers behind, where there are any.
+    pub front: Option<Arc<Front>>,
 }
 
 /// Everything that a management door does with a request; also behind a public door that is opened
 /// for more than reading.
 pub struct ManageDoor {
     writer: Writer,
-    options: ManageOptions,
+    pub(super) recorder: Recorder,
+    pub(super) options: ManageOptions,
 }
 
 /// The same as a router, with what it takes to be a door of its own.
 struct OwnDoor {
     behind: ManageDoor,
-    recorder: Recorder,
     ids: RequestIds,
 }
 
-type Outcome = Result<Reply, Refusal>;
+/// Who sends a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sender {
+    /// The other end of the connection; nothing on a Unix socket.
+    peer: Option<IpAddr>,
+    /// For whom it speaks: itself, unless it is a proxy.
+    pub(super) client: Option<IpAddr>,
+}
+
+pub(super) type Outcome = Result<Reply, Refusal>;
 
 /// The management door as a router.
 pub fn manage_router(writer: Writer, recorder: Recorder, options: ManageOptions) -> Router {
     let ids = RequestIds::default();
     let door = OwnDoor {
-        behind: ManageDoor::new(writer, options),
-        recorder,
+        behind: ManageDoor::new(writer, recorder, options),
         ids,
     };
     Router::new().fallback(answer).with_state(Arc::new(door))
@@ -93,13 +108,14 @@ pub fn manage_router(writer: Writer, recorder: Recorder, options: ManageOptions)
 
 async fn answer(
     State(door): State<Arc<OwnDoor>>,
-    Extension(client): Extension<ClientAddress>,
+    Extension(peer): Extension<ClientAddress>,
     request: Request,
 ) -> Response {
-    let started = door.recorder.start();
+    let started = door.behind.recorder.start();
     let (head, body) = request.into_parts();
     let id: Arc<str> = (*door.ids.of(&head.headers)).into();
-    let mut reply = door.behind.take(&head, client, &id, body).await;
+    let client = door.behind.sender(&head, peer).client;
+    let mut reply = door.behind.take(&head, peer, &id, body).await;
     let record = std::mem::take(&mut reply.record);
     let status = reply.status;
     let context = ReplyContext {
@@ -112,10 +128,10 @@ async fn answer(
     let length = response.headers().get(CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
     let agent = head.headers.get(USER_AGENT);
-    door.recorder.finish(Finished {
+    door.behind.recorder.finish(Finished {
         started,
         request_id: &id,
-        client: client.0,
+        client,
         method: &head.method,
         path: head.uri.path(),
         user_agent: agent.and_then(|value| value.to_str().ok()),
@@ -132,10 +148,12 @@ async fn answer(
 
 #[async_trait]
 impl Takes for ManageDoor {
-    async fn take(&self, head: &Parts, client: ClientAddress, id: &Arc<str>, body: Body) -> Reply {
+    async fn take(&self, head: &Parts, peer: ClientAddress, id: &Arc<str>, body: Body) -> Reply {
         let incoming = Incoming::new(body, &head.headers, Pace::of(&self.options.limits));
         let mut subject = Subject::default();
-        let outcome = self.outcome(head, client, id, incoming, &mut subject).await;
+        let (sender, mut is_passed) = (self.sender(head, peer), false);
+        let noted = (&mut subject, &mut is_passed);
+        let outcome = self.outcome(head, sender, id, incoming, noted).await;
         let mut reply = match outcome {
             Ok(mut reply) => {
                 subject.note(&mut reply.record, None);
@@ -150,9 +168,11 @@ impl Takes for ManageDoor {
                 reply
             }
         };
-        Arc::make_mut(&mut reply.head)
-            .map_mut()
-            .extend(self.writer.api_headers().await);
+        // What was passed on has devpi's own, or none.
+        if !is_passed {
+            let own = self.writer.api_headers().await;
+            Arc::make_mut(&mut reply.head).map_mut().extend(own);
+        }
         reply
     }
 }
@@ -160,25 +180,42 @@ impl Takes for ManageDoor {
 impl ManageDoor {
     /// What stands behind a door that allows more than reading.
     #[must_use]
-    pub fn new(writer: Writer, options: ManageOptions) -> Self {
-        Self { writer, options }
+    pub fn new(writer: Writer, recorder: Recorder, options: ManageOptions) -> Self {
+        Self {
+            writer,
+            recorder,
+            options,
+        }
+    }
+
+    /// Who sends a request that came by this peer.
+    fn sender(&self, head: &Parts, ClientAddress(peer): ClientAddress) -> Sender {
+        let client = self.options.proxies.client_of(peer, &head.headers);
+        Sender { peer, client }
     }
 
     async fn outcome(
         &self,
         head: &Parts,
-        client: ClientAddress,
+        sender: Sender,
         id: &Arc<str>,
         mut body: Incoming,
-        subject: &mut Subject,
+        (subject, is_passed): (&mut Subject, &mut bool),
     ) -> Outcome {
         let route = match self.route(head, subject) {
             Ok(route) => route,
             Err(refusal) => return self.refused(refusal, body).await,
         };
+        if let Some(front) = &self.options.front
+            && !front.leaves_to_us(&route, head.uri.path())
+        {
+            let outcome = self.pass(front, route, (head, sender, id), body).await;
+            *is_passed = outcome.is_ok();
+            return outcome;
+        }
         let caller = self
             .writer
-            .identify(&head.headers, client.0, Arc::clone(id))
+            .identify(&head.headers, sender.client, Arc::clone(id))
             .await?;
         subject.user = caller.principal.name().map(Arc::from);
         match route {
@@ -189,7 +226,11 @@ impl ManageDoor {
                     self.options.limits.head_timeout,
                 )
                 .await;
-                Ok(self.read(head, id, route, &caller).await)
+                if let PublicRoute::Redirect { to, is_permanent } = &route {
+                    return Ok(super::refusal::redirect(to, *is_permanent));
+                }
+                let ask = self.ask(route, head, sender, id);
+                Ok(self.writer.read(&ask, &caller).await)
             }
             ManageRoute::Upload(index) => {
                 let outcome = match self.writer.begin_upload(caller, &index).await {
@@ -221,7 +262,18 @@ impl ManageDoor {
         let route =
             route.map_err(|bad| Refusal::abort(StatusCode::BAD_REQUEST, bad.to_string()))?;
         *subject = Subject::of(&route);
-        let class = route.class();
+        let is_passed = self
+            .options
+            .front
+            .as_ref()
+            .is_some_and(|front| !front.leaves_to_us(&route, path));
+        let class = match &route {
+            // devpi's plugins may make anything of it.
+            ManageRoute::NotFound | ManageRoute::NotAllowed(_) if is_passed => {
+                OperationClass::Manage
+            }
+            route => route.class(),
+        };
         if !self.options.allows.contains(&class) {
             let words = format!("this address does not allow {} operations", class.as_str());
             let refusal = Refusal::api(StatusCode::FORBIDDEN, words);
@@ -232,6 +284,7 @@ impl ManageDoor {
             });
         }
         match route {
+            route if is_passed => Ok(route),
             ManageRoute::NotFound => {
                 Err(Refusal::exception(StatusCode::NOT_FOUND, "no such route"))
             }
@@ -275,37 +328,27 @@ impl ManageDoor {
             return Err(Refusal::api(StatusCode::URI_TOO_LONG, words));
         }
         let declared = text(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
-        let most = self
-            .options
-            .upload_bytes_max
-            .saturating_add(super::manage_upload::FORM_BYTES_MAX);
-        if declared.is_some_and(|declared| declared > most) {
-            let words = format!(
-                "the body is longer than the {} bytes that limits.upload allows",
-                self.options.upload_bytes_max
-            );
-            return Err(Refusal::exception(StatusCode::PAYLOAD_TOO_LARGE, words));
+        if declared.is_some_and(|declared| declared > self.body_bytes_max()) {
+            return Err(self.too_long());
         }
         Ok(())
     }
 
     /// A refusal, once the client had a chance to send what it is sending: most read no answer before.
-    async fn refused(&self, refusal: Refusal, mut body: Incoming) -> Outcome {
+    pub(super) async fn refused(&self, refusal: Refusal, mut body: Incoming) -> Outcome {
         drain(&mut body, REFUSED_BYTES_MAX, REFUSED_TIME_MAX).await;
         Err(refusal)
     }
 
-    async fn read(
-        &self,
-        head: &Parts,
-        id: &Arc<str>,
+    /// A request that only reads, as the flows are asked.
+    pub(super) fn ask<'a>(
+        &'a self,
         route: PublicRoute,
-        caller: &Caller,
-    ) -> Reply {
-        if let PublicRoute::Redirect { to, is_permanent } = &route {
-            return super::refusal::redirect(to, *is_permanent);
-        }
-        let ask = Ask {
+        head: &'a Parts,
+        sender: Sender,
+        id: &'a str,
+    ) -> Ask<'a> {
+        Ask {
             path: head.uri.path(),
             route,
             head: head.method == Method::HEAD,
@@ -313,14 +356,34 @@ impl ManageDoor {
             preferences: Preferences::of(&head.headers),
             query: head.uri.query(),
             request_id: id,
-            arrival: Arrival {
-                is_local: caller.address.is_loopback(),
-                is_tls: self.options.is_tls,
-                authority: head.uri.authority().map(http::uri::Authority::as_str),
-                outside: self.options.outside_url.as_ref().map(Url::as_str),
-            },
-        };
-        self.writer.read(&ask, caller).await
+            arrival: self.arrival(head, sender),
+        }
+    }
+
+    /// How a request came here.
+    pub(super) fn arrival<'a>(&'a self, head: &'a Parts, sender: Sender) -> Arrival<'a> {
+        Arrival {
+            is_trusted: self.options.proxies.may_name_us(sender.peer),
+            is_tls: self.options.is_tls,
+            authority: head.uri.authority().map(http::uri::Authority::as_str),
+            outside: self.options.outside_url.as_ref().map(Url::as_str),
+            client: sender.client,
+        }
+    }
+
+    /// Bytes of the longest body that is taken.
+    pub(super) fn body_bytes_max(&self) -> u64 {
+        let file = self.options.upload_bytes_max;
+        file.saturating_add(super::manage_upload::FORM_BYTES_MAX)
+    }
+
+    /// The words for a longer one.
+    pub(super) fn too_long(&self) -> Refusal {
+        let words = format!(
+            "the body is longer than the {} bytes that limits.upload allows",
+            self.options.upload_bytes_max
+        );
+        Refusal::exception(StatusCode::PAYLOAD_TOO_LARGE, words)
     }
 
     /// Everything that takes at most an object.

@@ -9,7 +9,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// What version 2 begins with.
@@ -20,25 +19,6 @@ const FIXED: usize = 16;
 
 /// The longest line of version 1, its end included.
 const LINE_MAX: usize = 107;
-
-/// Who may speak it.
-#[derive(Debug, Clone, Default)]
-pub struct Proxies(Vec<IpNet>);
-
-impl Proxies {
-    /// The proxies at these addresses. Whoever may open a Unix socket may speak it there.
-    #[must_use]
-    pub fn at(networks: Vec<IpNet>) -> Self {
-        Self(networks)
-    }
-
-    pub(super) fn contain(&self, peer: Option<IpAddr>) -> bool {
-        let Some(peer) = peer.map(|peer| peer.to_canonical()) else {
-            return true;
-        };
-        self.0.iter().any(|network| network.contains(&peer))
-    }
-}
 
 /// A connection does not begin as it should.
 #[derive(Debug, thiserror::Error)]
@@ -249,18 +229,5 @@ mod tests {
             let outcome = read_header(&mut cut.as_bytes(), MAX).await;
             assert_eq!(outcome.unwrap_err().to_string(), fault, "{cut}");
         }
-    }
-
-    #[test]
-    fn a_proxy_is_known_by_its_network() {
-        let proxies = Proxies::at(vec!["10.0.0.0/8".parse().unwrap()]);
-        for (peer, is_known) in [
-            ("10.1.2.3", true),
-            ("::ffff:10.1.2.3", true),
-            ("11.0.0.1", false),
-        ] {
-            assert_eq!(proxies.contain(peer.parse().ok()), is_known, "{peer}");
-        }
-        assert!(proxies.contain(None), "a Unix socket");
     }
 }

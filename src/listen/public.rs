@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use super::Limits;
 use super::axum_app::ClientAddress;
 use super::head_guard::HeadWatch;
+use super::proxies::TrustedProxies;
 use super::recorder::{Finished, Recorder, Started};
 use super::refusal;
 use super::reply::{Broken, write_reply};
@@ -47,6 +48,7 @@ pub struct PublicApp {
     writes: Option<Arc<dyn Takes>>,
     recorder: Recorder,
     limits: Arc<Limits>,
+    proxies: TrustedProxies,
     ids: Arc<RequestIds>,
 }
 
@@ -84,8 +86,19 @@ impl PublicApp {
             writes: None,
             recorder,
             limits: Arc::new(limits),
+            proxies: TrustedProxies::default(),
             ids: Arc::default(),
         }
+    }
+
+    /// The same door behind proxies.
+    #[must_use]
+    pub fn behind(self, proxies: TrustedProxies) -> Self {
+        Self { proxies, ..self }
+    }
+
+    pub(super) fn proxies(&self) -> &TrustedProxies {
+        &self.proxies
     }
 
     pub(super) fn recorder(&self) -> &Recorder {
@@ -113,7 +126,7 @@ impl PublicApp {
         let method = &session.req_header().method;
         let is_reading = matches!(*method, Method::GET | Method::HEAD);
         if let (Some(writes), false) = (&self.writes, is_reading) {
-            let client = ClientAddress(exchange.client);
+            let client = ClientAddress(peer_of(session));
             let id: Arc<str> = (*exchange.id).into();
             return hand_on(session, &**writes, client, &id).await;
         }
@@ -127,7 +140,7 @@ impl PublicApp {
             query: request.uri.query(),
             headers: &request.headers,
             preferences: Preferences::of(&request.headers),
-            arrival: arrival(session),
+            arrival: self.arrival(session, exchange.client),
         };
         self.reply(&asked, &exchange.id).await
     }
@@ -215,8 +228,8 @@ impl ProxyHttp for PublicApp {
             watch.count();
         }
         exchange.id = self.ids.of(&session.req_header().headers);
-        let peer = session.client_addr().and_then(SocketAddr::as_inet);
-        exchange.client = peer.map(|peer| peer.ip().to_canonical());
+        let headers = &session.req_header().headers;
+        exchange.client = self.proxies.client_of(peer_of(session), headers);
         let mut reply = self.reply_to(session, exchange).await;
         exchange.record = std::mem::take(&mut reply.record);
         exchange.status = Some(reply.status);
@@ -296,26 +309,29 @@ impl ProxyHttp for PublicApp {
     }
 }
 
-/// How the request came here. A peer without an address is one on a Unix socket.
-fn arrival(session: &Session) -> Arrival<'_> {
-    let is_local = session.client_addr().is_some_and(|peer| {
-        let inet = peer.as_inet();
-        inet.is_none_or(|peer| peer.ip().to_canonical().is_loopback())
-    });
-    let digest = session.digest();
-    Arrival {
-        is_local,
-        is_tls: digest.is_some_and(|digest| digest.ssl_digest.is_some()),
-        authority: session
-            .req_header()
-            .uri
-            .authority()
-            .map(http::uri::Authority::as_str),
-        outside: None,
-    }
+/// The other end of the connection; nothing on a Unix socket.
+fn peer_of(session: &Session) -> Option<IpAddr> {
+    let peer = session.client_addr().and_then(SocketAddr::as_inet)?;
+    Some(peer.ip().to_canonical())
 }
 
 impl PublicApp {
+    /// How the request came here.
+    fn arrival<'a>(&self, session: &'a Session, client: Option<IpAddr>) -> Arrival<'a> {
+        let digest = session.digest();
+        Arrival {
+            is_trusted: self.proxies.may_name_us(peer_of(session)),
+            is_tls: digest.is_some_and(|digest| digest.ssl_digest.is_some()),
+            authority: session
+                .req_header()
+                .uri
+                .authority()
+                .map(http::uri::Authority::as_str),
+            outside: None,
+            client,
+        }
+    }
+
     /// Writes down why an answer broke off.
     pub(super) fn broken(&self, broken: Broken, request_id: &str) {
         match broken {

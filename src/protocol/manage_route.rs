@@ -126,6 +126,32 @@ impl ManageRoute {
         })
     }
 
+    /// The index it is about, where it is about one.
+    #[must_use]
+    pub fn index(&self) -> Option<&IndexName> {
+        match self {
+            Self::CreateIndex(index)
+            | Self::ModifyIndex(index)
+            | Self::DeleteIndex(index)
+            | Self::Upload(index)
+            | Self::Push(index)
+            | Self::Refresh(index, _)
+            | Self::ToxResult(index, _)
+            | Self::Delete { index, .. } => Some(index),
+            Self::Read(_)
+            | Self::LogIn
+            | Self::AuthCheck
+            | Self::Reload
+            | Self::CreateUser(_)
+            | Self::ModifyUser(_)
+            | Self::DeleteUser(_)
+            | Self::CreateMisnamed { .. }
+            | Self::XmlSearch
+            | Self::NotAllowed(_)
+            | Self::NotFound => None,
+        }
+    }
+
     /// What kind of operation it is.
     #[must_use]
     pub fn class(&self) -> OperationClass {

@@ -81,6 +81,24 @@ labels! {
         Skipped = "skipped",
     }
 
+    /// How a request to a devpi-server behind the gateway went.
+    ServerResult {
+        /// It answered, whatever it said.
+        Answered = "answered",
+        /// It said that it is in trouble: 502, 503 or 504.
+        Troubled = "troubled",
+        /// No answer in time.
+        Timeout = "timeout",
+        /// No connection, or one that broke before an answer.
+        Unreachable = "unreachable",
+        /// Not sent: as many requests are under way as it may have.
+        Busy = "busy",
+        /// Not sent: it failed repeatedly and is being left alone.
+        Skipped = "skipped",
+        /// The client broke its request off.
+        Abandoned = "abandoned",
+    }
+
     /// What a rule decided, as counted.
     Ruling {
         /// It passes.
@@ -163,6 +181,6 @@ mod tests {
     fn no_two_variants_share_a_word() {
         assert!(distinct(DoorName::ALL) && distinct(Tier::ALL) && distinct(CacheKind::ALL));
         assert!(distinct(UpstreamResult::ALL) && distinct(Ruling::ALL) && distinct(Mode::ALL));
-        assert!(distinct(Refusal::ALL) && distinct(AuditKind::ALL));
+        assert!(distinct(Refusal::ALL) && distinct(AuditKind::ALL) && distinct(ServerResult::ALL));
     }
 }

@@ -15,6 +15,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use super::devpi::{ServerMetrics, Servers};
 use super::label::{CacheKind, DoorName, Label, Mode, Refusal, Ruling, Tier, UpstreamResult};
 
 /// What every name starts with.
@@ -38,6 +39,7 @@ pub struct Metrics {
     upstream_requests: IntCounterVec,
     upstream_seconds: HistogramVec,
     fills: IntGauge,
+    devpi: Servers,
     decisions: IntCounterVec,
     generation: IntGauge,
     reload_successful: IntGauge,
@@ -115,6 +117,7 @@ impl Metrics {
                 &["upstream"],
             )?,
             fills: new.gauge("fill_inflight", "Files being fetched from upstreams now.")?,
+            devpi: Self::devpi_servers(&new)?,
             decisions: new.counters(
                 "policy_decisions_total",
                 "Decisions by the index asked, the rule that decided and the mode of its policy.",
@@ -138,6 +141,37 @@ impl Metrics {
         };
         metrics.reload_successful.set(1);
         Ok(metrics)
+    }
+
+    fn devpi_servers(new: &Declare<'_>) -> Result<Servers, Error> {
+        Ok(Servers {
+            up: new.gauges(
+                "devpi_up",
+                "1 while a devpi-server behind the gateway is healthy, 0 otherwise.",
+                &["server"],
+            )?,
+            inflight: new.gauges(
+                "devpi_requests_inflight",
+                "Requests under way at a devpi-server.",
+                &["server"],
+            )?,
+            breaker_open: new.gauges(
+                "devpi_breaker_open",
+                "1 while a devpi-server is left alone because requests failed in a row.",
+                &["server"],
+            )?,
+            requests: new.counters(
+                "devpi_requests_total",
+                "Requests to a devpi-server, by how they went.",
+                &["server", "result"],
+            )?,
+        })
+    }
+
+    /// The numbers of one devpi-server; `server` is the address in the operator's file.
+    #[must_use]
+    pub fn devpi_server(&self, server: &str) -> ServerMetrics {
+        ServerMetrics::new(&self.devpi, server)
     }
 
     /// The exposition in Prometheus' text format.

@@ -6,6 +6,7 @@
 
 mod access;
 mod audit;
+mod devpi;
 mod gathered;
 #[cfg(test)]
 mod kept;
@@ -16,8 +17,10 @@ mod metrics;
 
 pub use access::{AccessLine, AccessLog};
 pub use audit::{AuditEvent, AuditLimits, AuditLog};
+pub use devpi::ServerMetrics;
 pub use label::{
-    AuditKind, CacheKind, DoorName, Label, Mode, Refusal, Ruling, Tier, UpstreamResult,
+    AuditKind, CacheKind, DoorName, Label, Mode, Refusal, Ruling, ServerResult, Tier,
+    UpstreamResult,
 };
 pub use logging::{LogFormat, LoggingError, init_logging};
 pub use metrics::Metrics;

@@ -87,6 +87,16 @@ impl Breaker {
         };
     }
 
+    /// Whether requests are refused at `now`; asking this gives no place away.
+    #[must_use]
+    pub fn is_open(&self, now: Instant) -> bool {
+        match self.state {
+            State::Closed { .. } => false,
+            State::Open { until } => now < until,
+            State::Probing { since } => now < since + self.cool,
+        }
+    }
+
     /// Whether nothing is held against the upstream.
     #[must_use]
     pub fn is_clear(&self) -> bool {
@@ -136,11 +146,13 @@ mod tests {
     fn after_the_cool_period_exactly_one_request_may_try() {
         let start = Instant::now();
         let mut breaker = open(start);
+        assert!(breaker.is_open(start) && !breaker.is_open(start + COOL));
         assert_eq!(breaker.allow(start + COOL), Permit::Probe);
         assert_eq!(
             breaker.allow(start + COOL),
             Permit::Wait { retry_after: COOL }
         );
+        assert!(breaker.is_open(start + COOL));
         breaker.record(start + COOL, true);
         assert_eq!(breaker.allow(start + COOL), Permit::Send);
         assert!(breaker.is_clear());

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::exchange::Breakers;
 use super::hosts::Hosts;
-use super::{Fleet, Limits, words};
+use super::{Fleet, Limits, UpstreamError, words};
 use crate::model::IndexName;
 
 /// What this gateway calls itself to upstreams.
@@ -183,6 +183,38 @@ impl Upstream {
         Self {
             fleet: Some(fleet),
             ..self
+        }
+    }
+
+    /// Whether what has this tag was said before a write that went through its fleet, and may lack it.
+    #[must_use]
+    pub fn is_outdated(&self, tag: Option<&str>) -> bool {
+        let fleet = self.fleet.as_ref();
+        fleet.is_some_and(|fleet| fleet.is_outdated(tag.unwrap_or_default()))
+    }
+
+    /// Whether devpi-servers are what it asks.
+    #[must_use]
+    pub fn has_fleet(&self) -> bool {
+        self.fleet.is_some()
+    }
+
+    /// Checks that its fleet, where it has one, would hand this file to everybody.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Withheld`] when it would not.
+    pub async fn is_shown(&self, file: &Url) -> Result<(), UpstreamError> {
+        let Some(fleet) = &self.fleet else {
+            return Ok(());
+        };
+        match fleet.withholds(file).await {
+            None => Ok(()),
+            Some(status) => Err(UpstreamError::Withheld {
+                index: self.name.clone(),
+                status,
+                words: "package read forbidden".to_owned(),
+                path: fleet.path_of(file),
+            }),
         }
     }
 

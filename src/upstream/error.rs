@@ -45,6 +45,18 @@ pub enum UpstreamError {
         /// Its words, one line of printable text.
         words: String,
     },
+    /// A devpi-server shows it only to some: what it said before to everybody counts no more.
+    #[error("{index} does not show it to everybody: {words}")]
+    Withheld {
+        /// The index.
+        index: IndexName,
+        /// Its status, 401 or 403.
+        status: StatusCode,
+        /// Its words.
+        words: String,
+        /// Where devpi has it: a path below its own URL.
+        path: String,
+    },
     /// The answer is longer than a limit of this gateway.
     #[error("{index} sent a {what} of more than {}", format_bytes(*limit_bytes))]
     TooLarge {
@@ -72,7 +84,10 @@ impl UpstreamError {
     pub fn is_outage(&self) -> bool {
         match self {
             Self::Unavailable { .. } | Self::Timeout { .. } => true,
-            Self::Refused { .. } | Self::TooLarge { .. } | Self::Broken { .. } => false,
+            Self::Refused { .. }
+            | Self::Withheld { .. }
+            | Self::TooLarge { .. }
+            | Self::Broken { .. } => false,
         }
     }
 }

@@ -127,7 +127,7 @@ impl Upstream {
                 }
             };
             let Some(next) = redirect(&response, &url) else {
-                let response = self.settle(response).await?;
+                let response = self.settle(response, &url).await?;
                 return Ok(Answer { response, url });
             };
             let next = next.map_err(|reason| self.broken(reason))?;
@@ -175,7 +175,7 @@ impl Upstream {
     }
 
     /// Sorts the statuses: an answer, a refusal, or trouble.
-    async fn settle(&self, response: Response) -> Result<Response, Failure> {
+    async fn settle(&self, response: Response, url: &Url) -> Result<Response, Failure> {
         let status = response.status();
         let is_answer = status.is_success()
             || matches!(
@@ -202,6 +202,15 @@ impl Upstream {
                 index,
                 reason: format!("{} {words}", status.as_u16()),
                 retry_after,
+            }
+        } else if let Some(fleet) = self.fleet_for(url)
+            && matches!(status.as_u16(), 401 | 403)
+        {
+            UpstreamError::Withheld {
+                index,
+                status,
+                words,
+                path: fleet.path_of(url),
             }
         } else if status.is_client_error() {
             UpstreamError::Refused {

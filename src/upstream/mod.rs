@@ -28,7 +28,10 @@ pub use client::{
 };
 pub use error::UpstreamError;
 pub use file::{ByteRange, FileAnswer, Part, UpstreamFile};
-pub use fleet::{Fleet, FleetAnswer, FleetError, InvalidFleet, InvalidStatus, Role, Status};
+pub use fleet::{
+    Fleet, FleetAnswer, FleetBody, FleetError, FleetOptions, FleetWrite, InvalidFleet,
+    InvalidStatus, Role, Status,
+};
 pub use limits::Limits;
 pub use metadata::WheelMetadata;
 pub use page::{Page, PageAnswer, Validators};

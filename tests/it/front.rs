@@ -6,6 +6,12 @@ use std::thread;
 
 use super::support::{Client, Devpi, Program, Tool, Wheel, ask};
 
+mod compare;
+mod nginx;
+mod private;
+mod wire;
+mod writes;
+
 /// Installs that have to go well between two events before the next one may happen.
 const INSTALLS: usize = 3;
 
@@ -168,6 +174,7 @@ fn a_restart_of_any_server_costs_no_install() {
     let front = Program::with_policies(&servers(&[&primary, &replica])).start();
     let index = front.index_url("packages/stable");
     let (done, ends) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let asked = AtomicUsize::new(0);
     thread::scope(|scope| {
         for tool in [Tool::Uv, Tool::Pip] {
             let (index, done, ends) = (&index, &done, &ends);
@@ -184,6 +191,18 @@ fn a_restart_of_any_server_costs_no_install() {
                 }
             });
         }
+        let (page, asked, ends_too) = (format!("{index}hello-pkg/"), &asked, &ends);
+        scope.spawn(move || {
+            while !ends_too.load(Ordering::Relaxed) {
+                let answer = ask::get(&page).unwrap();
+                assert_eq!(answer.status, 200, "{}", answer.body);
+                let files = answer.body.matches(".whl</a>").count();
+                assert_eq!(files, 2, "neither more nor less: {}", answer.body);
+                asked.fetch_add(1, Ordering::Relaxed);
+                // Often enough to see every state, and the installs want the machine too.
+                thread::sleep(std::time::Duration::from_millis(50));
+            }
+        });
         // Ends the load however this thread ends, so that a failure here is told.
         let _last = OnDrop(|| ends.store(true, Ordering::Relaxed));
         some_installs(&done);
@@ -196,6 +215,7 @@ fn a_restart_of_any_server_costs_no_install() {
         replica.start();
         some_installs(&done);
     });
+    assert!(asked.load(Ordering::Relaxed) > 0, "no page was looked at");
 }
 
 struct OnDrop<F: Fn()>(F);

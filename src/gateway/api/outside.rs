@@ -1,7 +1,7 @@
 //! The URL under which clients see this gateway (devpi-protocol.md §18).
 //!
 //! devpi-client takes every later URL from what `+api` says, so this has to be right behind a proxy
-//! too. But anybody can send the headers of a proxy: they count only from a peer on this machine.
+//! too. But anybody can send the headers of a proxy: they count only from a peer that is believed.
 
 use http::HeaderMap;
 use http::header::HOST;
@@ -9,6 +9,7 @@ use percent_encoding::AsciiSet;
 use percent_encoding::NON_ALPHANUMERIC;
 use percent_encoding::utf8_percent_encode;
 
+use crate::gateway::Arrival;
 use crate::gateway::Ask;
 use crate::model::IndexName;
 
@@ -35,9 +36,13 @@ impl Outside {
     /// Reads it from a request: `X-outside-url`, then what the operator said, then `X-Forwarded-Proto` and `-Host`, then the host
     /// that was asked.
     pub(in crate::gateway) fn of(ask: &Ask<'_>) -> Self {
-        let arrival = ask.arrival;
+        Self::at(ask.arrival, ask.headers)
+    }
+
+    /// The same of a request that is more than a question.
+    pub(in crate::gateway) fn at(arrival: Arrival<'_>, headers: &HeaderMap) -> Self {
         let trusted = |name: &str| {
-            let value = ask.headers.get(name).filter(|_| arrival.is_local)?;
+            let value = headers.get(name).filter(|_| arrival.is_trusted)?;
             // A chain of proxies appends: the first one met the client.
             value.to_str().ok()?.split(',').next().map(str::trim)
         };
@@ -51,10 +56,15 @@ impl Outside {
         let forwarded = trusted("x-forwarded-host").filter(|host| is_authority(host));
         let asked = arrival
             .authority
-            .or_else(|| host(ask.headers))
+            .or_else(|| host(headers))
             .filter(|host| is_authority(host));
         let host = forwarded.or(asked).unwrap_or(NO_HOST);
         Self(format!("{}://{host}", scheme.unwrap_or(own_scheme)))
+    }
+
+    /// `http` or `https`.
+    pub(in crate::gateway) fn scheme(&self) -> &str {
+        self.0.split(':').next().unwrap_or_default()
     }
 
     /// The URL itself, without a slash at the end.
@@ -110,7 +120,6 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::gateway::Arrival;
     use crate::protocol::Preferences;
     use crate::protocol::PublicRoute;
 
@@ -138,13 +147,14 @@ mod tests {
     }
 
     const STRANGER: Arrival<'_> = Arrival {
-        is_local: false,
+        is_trusted: false,
         is_tls: false,
         authority: None,
         outside: None,
+        client: None,
     };
     const LOCAL: Arrival<'_> = Arrival {
-        is_local: true,
+        is_trusted: true,
         ..STRANGER
     };
 

@@ -1,13 +1,18 @@
 //! Answers at the public door when there is a fleet: asks whoever is to answer, and passes on.
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use http::HeaderName;
 use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
+use http::header::AUTHORIZATION;
+use http::header::COOKIE;
 
 use super::indexes::Indexes;
+use super::pass::Trust;
 use super::pass::request_headers;
 use super::pass::response_headers;
 use super::place::Declared;
@@ -19,9 +24,12 @@ use crate::gateway::ask::Answer;
 use crate::gateway::ask::Ask;
 use crate::gateway::context::Context;
 use crate::gateway::context::Shared;
+use crate::gateway::error::Error;
 use crate::gateway::error::ErrorKind;
+use crate::gateway::error::Withheld;
 use crate::gateway::refusal;
 use crate::gateway::reply::Body;
+use crate::gateway::reply::Decision;
 use crate::gateway::reply::Record;
 use crate::gateway::reply::Reply;
 use crate::gateway::reply::Route;
@@ -40,19 +48,26 @@ use crate::upstream::Limits;
 pub struct FrontOptions {
     /// What becomes of indexes that no file declares.
     pub undeclared: Undeclared,
-    /// `http` or `https`: how clients reach the door.
-    pub scheme: &'static str,
     /// Bounds on what one page or file may cost.
     pub limits: Limits,
 }
 
-/// The public door's answers before a fleet of devpi-servers. Like a reader it can write nothing.
+/// The doors' answers before a fleet of devpi-servers. What it changes, devpi changes.
 pub struct Front {
     reader: Arc<dyn Answer>,
-    shared: Arc<Shared>,
-    fleet: Arc<Fleet>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) fleet: Arc<Fleet>,
     indexes: Indexes,
-    options: FrontOptions,
+    pub(super) options: FrontOptions,
+}
+
+impl fmt::Debug for Front {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Front")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Front {
@@ -74,7 +89,7 @@ impl Front {
         }
     }
 
-    fn declared(&self, index: &IndexName) -> Declared {
+    pub(super) fn declared(&self, index: &IndexName) -> Declared {
         let generation = self.shared.generation();
         match generation.policies.index(index) {
             None => Declared::No,
@@ -84,9 +99,9 @@ impl Front {
     }
 
     /// A page or a file of an index that no file declares.
-    async fn through(&self, ask: &Ask<'_>, index: &IndexName) -> Reply {
-        let Some(generation) = self.indexes.generation(index).await else {
-            return self.pass(ask).await;
+    async fn through(&self, ask: &Ask<'_>, index: &IndexName, trust: Trust) -> Reply {
+        let Some(generation) = self.indexes.generation(index, self.offline()).await else {
+            return self.pass(ask, ask.path, trust).await;
         };
         let cx = Context {
             generation,
@@ -95,6 +110,11 @@ impl Front {
         let mut record = record_of(ask);
         record.index = Some(index.clone());
         let flow = match &ask.route {
+            // What it lists has to be what this login gets, in devpi's own form: without sidecars,
+            // which only we have and could not show.
+            PublicRoute::ProjectPage { .. } if trust == Trust::Login && names_somebody(ask) => {
+                return self.pass(ask, ask.path, trust).await;
+            }
             PublicRoute::ProjectPage { project, form, .. } => {
                 let page = self
                     .shared
@@ -118,7 +138,7 @@ impl Front {
             | PublicRoute::Search
             | PublicRoute::Static { .. }
             | PublicRoute::Redirect { .. }
-            | PublicRoute::NotFound => return self.pass(ask).await,
+            | PublicRoute::NotFound => return self.pass(ask, ask.path, trust).await,
         };
         match flow {
             Ok(reply) => reply,
@@ -127,37 +147,59 @@ impl Front {
             Err((error, _))
                 if matches!(error.kind, ErrorKind::NotFound | ErrorKind::NotAcceptable) =>
             {
-                self.pass(ask).await
+                self.pass(ask, ask.path, trust).await
+            }
+            // Not for everybody: devpi decides, and its answer to one is kept for nobody.
+            Err((error, _)) if matches!(error.kind, ErrorKind::Withheld(_)) => {
+                self.pass(ask, place_of(&error, ask.path), trust).await
             }
             Err((error, record)) => bare(ask, refusal::failed(&error, ask.path, record)),
         }
     }
 
-    /// Passes a request on as it was asked.
-    async fn pass(&self, ask: &Ask<'_>) -> Reply {
+    /// Passes a read on, for `path`.
+    async fn pass(&self, ask: &Ask<'_>, path: &str, trust: Trust) -> Reply {
+        let record = record_of(ask);
+        if self.offline() {
+            return bare(ask, unanswered(path, OFFLINE, record));
+        }
         let method = if ask.head { Method::HEAD } else { Method::GET };
-        let asked = match ask.query {
-            Some(query) => format!("{}?{query}", ask.path),
-            None => ask.path.to_owned(),
-        };
-        let headers = request_headers(ask.headers, self.options.scheme);
+        let asked = with_query(path, ask.query);
+        let headers = request_headers(ask.headers, ask.arrival, trust);
         match self.fleet.read(&method, &asked, &headers).await {
-            Ok(answer) => self.passed(ask, answer).await,
-            Err(error) => self.unanswered(ask, &error.to_string()),
+            Ok(answer) => self.passed(ask.path, ask.head, answer, record).await,
+            Err(error) => {
+                tracing::error!(path, %error, "not passed on");
+                bare(ask, unanswered(path, UNANSWERED, record))
+            }
         }
     }
 
-    async fn passed(&self, ask: &Ask<'_>, answer: FleetAnswer) -> Reply {
+    pub(super) fn offline(&self) -> bool {
+        self.shared.settings.offline
+    }
+
+    /// devpi's answer as ours.
+    pub(super) async fn passed(
+        &self,
+        path: &str,
+        is_head: bool,
+        answer: FleetAnswer,
+        record: Record,
+    ) -> Reply {
         let status = answer.status();
         let head = Arc::new(response_headers(answer.headers()).into());
         let is_bare = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        let body = if ask.head || is_bare {
+        let body = if is_head || is_bare {
             Body::Empty
         } else {
             let bytes_max = self.options.limits.file_bytes_max;
             match body_of(answer, bytes_max, &self.shared.work).await {
                 Ok(body) => body,
-                Err(reason) => return self.unanswered(ask, &reason),
+                Err(reason) => {
+                    tracing::error!(path, reason, "an answer of devpi did not come through");
+                    return unanswered(path, UNANSWERED, record);
+                }
             }
         };
         Reply {
@@ -165,42 +207,96 @@ impl Front {
             reason: None,
             head,
             body,
-            record: record_of(ask),
+            record,
         }
     }
 
-    /// In devpi's own form, since it is its clients that ask for what is passed on.
-    fn unanswered(&self, ask: &Ask<'_>, reason: &str) -> Reply {
-        tracing::error!(path = ask.path, reason, "not passed on");
-        let body = devpi_message("no devpi-server answers at present, try again in a moment");
-        let mut head = refusal::head("application/json", body.len(), "no-store");
-        head.insert("x-devpi-api-version", HeaderValue::from_static("2"));
-        head.insert(http::header::RETRY_AFTER, HeaderValue::from_static("2"));
-        let reply = Reply {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            reason: Some("no devpi-server answers at present".into()),
-            head: Arc::new(head.into()),
-            body: Body::Bytes(body),
-            record: record_of(ask),
-        };
-        bare(ask, reply)
+    /// Answers a read at a door for logins: what everybody may see comes out of the caches, the rest
+    /// devpi is asked with the login that came along.
+    pub async fn answer_with_login(&self, ask: &Ask<'_>) -> Reply {
+        self.answer_as(ask, Trust::Login).await
+    }
+
+    async fn answer_as(&self, ask: &Ask<'_>, trust: Trust) -> Reply {
+        let declared = |index: &IndexName| self.declared(index);
+        match place(&ask.route, ask.path, self.options.undeclared, &declared) {
+            Place::Ours => self.ours(ask, trust).await,
+            Place::Through(index) => self.through(ask, &index, trust).await,
+            Place::Devpi => self.pass(ask, ask.path, trust).await,
+            Place::Hidden(index) => bare(ask, hidden(&index, ask.path, record_of(ask))),
+        }
+    }
+
+    /// The flows' answer. What the rules let pass and devpi shows not to everybody, it may show to a
+    /// login.
+    async fn ours(&self, ask: &Ask<'_>, trust: Trust) -> Reply {
+        let reply = self.reader.answer(ask).await;
+        let is_withheld =
+            reply.record.decision != Decision::Deny && matches!(reply.status.as_u16(), 401 | 403);
+        if trust == Trust::Login && is_withheld {
+            return self.pass(ask, ask.path, trust).await;
+        }
+        reply
     }
 }
 
 #[async_trait]
 impl Answer for Front {
     async fn answer(&self, ask: &Ask<'_>) -> Reply {
-        let declared = |index: &IndexName| self.declared(index);
-        match place(&ask.route, ask.path, self.options.undeclared, &declared) {
-            Place::Ours => self.reader.answer(ask).await,
-            Place::Through(index) => self.through(ask, &index).await,
-            Place::Devpi => self.pass(ask).await,
-            Place::Hidden(index) => {
-                let reply = refusal::failed(&unknown_index(&index), ask.path, record_of(ask));
-                bare(ask, reply)
-            }
-        }
+        self.answer_as(ask, Trust::Anonymous).await
     }
+}
+
+/// devpi-client's own header for its login.
+const DEVPI_AUTH: HeaderName = HeaderName::from_static("x-devpi-auth");
+
+/// What a client is told when it cannot be had.
+pub(super) const UNANSWERED: &str = "no devpi-server answers at present";
+
+/// What a client is told when nobody is to be asked.
+pub(super) const OFFLINE: &str = "this gateway is offline and asks no devpi-server";
+
+/// In devpi's own form, since it is its clients that ask for what is passed on.
+pub(super) fn unanswered(path: &str, words: &'static str, record: Record) -> Reply {
+    tracing::debug!(path, words, "answered without devpi");
+    let body = devpi_message(&format!("{words}, try again in a moment"));
+    let mut head = refusal::head("application/json", body.len(), "no-store");
+    head.insert("x-devpi-api-version", HeaderValue::from_static("2"));
+    head.insert(http::header::RETRY_AFTER, HeaderValue::from_static("2"));
+    Reply {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        reason: Some(words.into()),
+        head: Arc::new(head.into()),
+        body: Body::Bytes(body),
+        record,
+    }
+}
+
+/// An index that is not declared, where those are hidden.
+pub(super) fn hidden(index: &IndexName, path: &str, record: Record) -> Reply {
+    refusal::failed(&unknown_index(index), path, record)
+}
+
+/// A request target as it was sent.
+pub(super) fn with_query(path: &str, query: Option<&str>) -> String {
+    match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    }
+}
+
+/// Whether a login comes along.
+fn names_somebody(ask: &Ask<'_>) -> bool {
+    let names = [&AUTHORIZATION, &DEVPI_AUTH, &COOKIE];
+    names.iter().any(|name| ask.headers.contains_key(*name))
+}
+
+/// Where devpi has what it withholds: pages list a file below the asked index, devpi has it below its
+/// own.
+fn place_of<'a>(error: &'a Error, asked: &'a str) -> &'a str {
+    let source = error.source.as_deref();
+    let withheld = source.and_then(|source| source.downcast_ref::<Withheld>());
+    withheld.map_or(asked, |withheld| withheld.path.as_str())
 }
 
 /// HEAD has the head of the GET and nothing after it.

@@ -53,7 +53,11 @@ impl Indexes {
 
     /// The generation of one index; nothing when devpi says that it has no such index. When nobody can
     /// say, it may be one whose pages and files are held, so it is tried.
-    pub(super) async fn generation(&self, index: &IndexName) -> Option<Arc<Generation>> {
+    pub(super) async fn generation(
+        &self,
+        index: &IndexName,
+        offline: bool,
+    ) -> Option<Arc<Generation>> {
         let known = self
             .known
             .lock()
@@ -63,11 +67,7 @@ impl Indexes {
         if known.is_some() {
             return known;
         }
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        let asked = format!("/{index}?no_projects=");
-        let answer = self.fleet.read(&Method::GET, &asked, &headers).await;
-        if answer.is_ok_and(|answer| answer.status() == StatusCode::NOT_FOUND) {
+        if !offline && self.is_unknown(index).await {
             return None;
         }
         let made = Arc::new(self.make(index)?);
@@ -77,6 +77,15 @@ impl Indexes {
         }
         known.insert(index.clone(), Arc::clone(&made));
         Some(made)
+    }
+
+    /// Whether devpi says that it has no such index.
+    async fn is_unknown(&self, index: &IndexName) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let asked = format!("/{index}?no_projects=");
+        let answer = self.fleet.read(&Method::GET, &asked, &headers).await;
+        answer.is_ok_and(|answer| answer.status() == StatusCode::NOT_FOUND)
     }
 
     fn make(&self, index: &IndexName) -> Option<Generation> {

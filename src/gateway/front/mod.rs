@@ -2,12 +2,16 @@
 //!
 //! An index that a file declares is answered by the flows, policy and all. Of an index that none
 //! declares, simple pages and files go through the same flows, so that they are cached, verified and
-//! served while every server is down; everything else is passed on to the fleet as it was asked.
+//! served while every server is down; everything else is passed on to the fleet as it was asked. Writes, at doors that allow them, go to
+//! its primary.
 
 mod answer;
 mod indexes;
 mod pass;
 mod place;
+mod shown;
 mod spool;
+mod write;
 
 pub use answer::{Front, FrontOptions};
+pub use write::Errand;

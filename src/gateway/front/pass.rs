@@ -1,12 +1,17 @@
 //! What goes to a devpi-server with a passed request, and what of its answer goes back.
 //!
-//! Towards devpi only what is listed here goes: no credentials, which the public door never forwards
-//! (product.md §3), none of devpi's own headers between its servers, and nobody's claim to be a proxy.
+//! From the public door only what is listed here goes: no credentials, which it never forwards
+//! (product.md §3), and none of devpi's own headers between its servers. From a door for logins all goes
+//! but what concerns the connection. Nobody's claim to be a proxy goes anywhere: what devpi is told of
+//! the client is what this gateway found out itself.
 
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
 use http::header;
+
+use crate::gateway::api::Outside;
+use crate::gateway::ask::Arrival;
 
 /// The headers of a client that change what a read answers.
 const FORWARDED: [HeaderName; 8] = [
@@ -36,44 +41,81 @@ const OF_THE_CONNECTION: [HeaderName; 9] = [
 /// From which URLs in devpi's answers are made (devpi-protocol.md §18).
 const X_OUTSIDE_URL: HeaderName = HeaderName::from_static("x-outside-url");
 
-/// The headers of a request to devpi. `scheme` is that of the door.
-pub(super) fn request_headers(asked: &HeaderMap, scheme: &str) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for name in FORWARDED {
-        for value in asked.get_all(&name) {
-            headers.append(&name, value.clone());
-        }
-    }
-    if let Some(url) = outside_url(asked, scheme) {
-        headers.insert(X_OUTSIDE_URL, url);
-    }
-    let scheme = HeaderValue::from_str(scheme);
-    headers.extend(scheme.map(|scheme| (HeaderName::from_static("x-forwarded-proto"), scheme)));
-    headers
+/// The client's scheme, which nginx as devpi configures it sends along.
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Who asks; devpi writes it into its log.
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// What somebody with a login may not send along either: what a proxy says, which is ours to say, and
+/// what is between the client and this door.
+const WITHHELD: [HeaderName; 10] = [
+    header::HOST,
+    header::EXPECT,
+    header::CONTENT_LENGTH,
+    header::PROXY_AUTHORIZATION,
+    header::FORWARDED,
+    X_OUTSIDE_URL,
+    X_FORWARDED_PROTO,
+    X_REAL_IP,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+];
+
+/// How much of a client's head goes along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// What changes a read's answer, and no credentials.
+    Anonymous,
+    /// The login, and all that devpi or a plugin may want.
+    Login,
 }
 
-/// Where the client believes us to be. A `Host` that is none is left out: it would stand in every link.
-fn outside_url(asked: &HeaderMap, scheme: &str) -> Option<HeaderValue> {
-    let host = asked.get(header::HOST)?.to_str().ok()?;
-    host.parse::<http::uri::Authority>()
-        .ok()
-        .filter(|host| !host.as_str().contains('@'))?;
-    HeaderValue::from_str(&format!("{scheme}://{host}")).ok()
+/// The headers of a request to devpi.
+pub(super) fn request_headers(asked: &HeaderMap, arrival: Arrival<'_>, trust: Trust) -> HeaderMap {
+    let mut headers = match trust {
+        Trust::Anonymous => HeaderMap::new(),
+        Trust::Login => end_to_end(asked, &WITHHELD),
+    };
+    if trust == Trust::Anonymous {
+        for name in FORWARDED {
+            for value in asked.get_all(&name) {
+                headers.append(&name, value.clone());
+            }
+        }
+    }
+    let outside = Outside::at(arrival, asked);
+    let client = arrival.client.map(|client| client.to_string());
+    for (name, text) in [
+        (X_OUTSIDE_URL, Some(outside.as_str())),
+        (X_FORWARDED_PROTO, Some(outside.scheme())),
+        (X_REAL_IP, client.as_deref()),
+    ] {
+        if let Some(value) = text.and_then(|text| HeaderValue::from_str(text).ok()) {
+            headers.insert(name, value);
+        }
+    }
+    headers
 }
 
 /// The headers of devpi's answer that belong to its content.
 pub(super) fn response_headers(said: &HeaderMap) -> HeaderMap {
-    let named: Vec<String> = said
+    end_to_end(said, &[header::SERVER])
+}
+
+/// All but those of the connection, those that it names, and those that are left out.
+fn end_to_end(of: &HeaderMap, without: &[HeaderName]) -> HeaderMap {
+    let named: Vec<String> = of
         .get_all(header::CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .map(|name| name.trim().to_ascii_lowercase())
         .collect();
-    let mut headers = HeaderMap::with_capacity(said.len());
-    for (name, value) in said {
+    let mut headers = HeaderMap::with_capacity(of.len());
+    for (name, value) in of {
         let is_named = named.iter().any(|one| one == name.as_str());
-        if !is_named && !OF_THE_CONNECTION.contains(name) && *name != header::SERVER {
+        if !is_named && !OF_THE_CONNECTION.contains(name) && !without.contains(name) {
             headers.append(name, value.clone());
         }
     }
@@ -83,6 +125,16 @@ pub(super) fn response_headers(said: &HeaderMap) -> HeaderMap {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const STRANGER: Arrival<'_> = Arrival {
+        is_trusted: false,
+        is_tls: true,
+        authority: None,
+        client: Some(std::net::IpAddr::V4(std::net::Ipv4Addr::new(
+            203, 0, 113, 9,
+        ))),
+        outside: None,
+    };
 
     fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut map = HeaderMap::new();
@@ -118,20 +170,41 @@ mod tests {
             ("connection", "keep-alive, x-other"),
             ("content-length", "2"),
         ]);
-        insta::assert_snapshot!(text(&request_headers(&asked, "https")), @r"
+        insta::assert_snapshot!(text(&request_headers(&asked, STRANGER, Trust::Anonymous)), @r"
         accept: application/json
         user-agent: devpi-client/7.3.0
         x-forwarded-proto: https
         x-outside-url: https://devpi.example:4040
+        x-real-ip: 203.0.113.9
+        ");
+        insta::assert_snapshot!(text(&request_headers(&asked, STRANGER, Trust::Login)), @r"
+        accept: application/json
+        authorization: Basic c2VjcmV0
+        cookie: auth_tkt=secret
+        user-agent: devpi-client/7.3.0
+        x-devpi-auth: c2VjcmV0
+        x-devpi-replica-uuid: 1234
+        x-forwarded-proto: https
+        x-outside-url: https://devpi.example:4040
+        x-real-ip: 203.0.113.9
         ");
     }
 
     #[test]
-    fn a_host_that_is_none_is_not_put_into_links() {
-        for host in ["a b", "me@devpi.example", "devpi.example/x", ""] {
-            let asked = map(&[("host", host)]);
-            assert_eq!(outside_url(&asked, "http"), None, "{host:?}");
-        }
+    fn a_proxy_that_is_believed_says_where_clients_see_us() {
+        let asked = map(&[
+            ("host", "inside:4040"),
+            ("x-outside-url", "https://devpi.example/pypi/"),
+        ]);
+        let proxy = Arrival {
+            is_trusted: true,
+            ..STRANGER
+        };
+        insta::assert_snapshot!(text(&request_headers(&asked, proxy, Trust::Anonymous)), @r"
+        x-forwarded-proto: https
+        x-outside-url: https://devpi.example/pypi
+        x-real-ip: 203.0.113.9
+        ");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::config::Undeclared;
 use crate::model::IndexName;
 use crate::protocol::ApiOf;
 use crate::protocol::AskedIndex;
+use crate::protocol::ManageRoute;
 use crate::protocol::PublicRoute;
 
 /// Who answers.
@@ -84,8 +85,32 @@ pub(super) fn place(
     }
 }
 
+/// Who carries out what is more than reading. Users and logins are devpi's, and so is what we do not
+/// know, unless it is about an index of ours.
+pub(super) fn place_of_errand(
+    route: &ManageRoute,
+    path: &str,
+    undeclared: Undeclared,
+    declared: &dyn Fn(&IndexName) -> Declared,
+) -> Place {
+    if let ManageRoute::Read(route) = route {
+        return place(route, path, undeclared, declared);
+    }
+    if matches!(route, ManageRoute::Reload) {
+        return Place::Ours;
+    }
+    let Some(index) = route.index().cloned().or_else(|| index_of(path)) else {
+        return Place::Devpi;
+    };
+    match (declared(&index), undeclared) {
+        (Declared::Ours, _) => Place::Ours,
+        (Declared::Devpi, _) | (Declared::No, Undeclared::Pass) => Place::Devpi,
+        (Declared::No, Undeclared::Hide) => Place::Hidden(index),
+    }
+}
+
 /// The index that the first two segments of a path would name.
-fn index_of(path: &str) -> Option<IndexName> {
+pub(super) fn index_of(path: &str) -> Option<IndexName> {
     let decoded = percent_encoding::percent_decode_str(path)
         .decode_utf8()
         .ok()?;
@@ -96,6 +121,8 @@ fn index_of(path: &str) -> Option<IndexName> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+    use http::Method;
 
     use super::*;
     use crate::protocol::Audience;
@@ -105,6 +132,15 @@ mod tests {
             "corp/rules" => Declared::Devpi,
             "corp/stage" => Declared::Ours,
             _ => Declared::No,
+        }
+    }
+
+    fn told(place: Place) -> String {
+        match place {
+            Place::Ours => "ours".to_owned(),
+            Place::Devpi => "devpi".to_owned(),
+            Place::Through(index) => format!("through {index}"),
+            Place::Hidden(index) => format!("hidden {index}"),
         }
     }
 
@@ -147,13 +183,42 @@ mod tests {
                 (Undeclared::Pass, when_passing),
                 (Undeclared::Hide, when_hiding),
             ] {
-                let told = match place(&route, path, undeclared, &declared) {
-                    Place::Ours => "ours".to_owned(),
-                    Place::Devpi => "devpi".to_owned(),
-                    Place::Through(index) => format!("through {index}"),
-                    Place::Hidden(index) => format!("hidden {index}"),
-                };
+                let told = told(place(&route, path, undeclared, &declared));
                 assert_eq!(told, expected, "{path} {undeclared:?} {route:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn writes_go_where_their_index_is_and_logins_to_devpi() {
+        let table = [
+            ("POST /+login", "devpi", "devpi"),
+            ("POST /+reload", "ours", "ours"),
+            ("PUT /me", "devpi", "devpi"),
+            ("PUT /a/b", "devpi", "hidden a/b"),
+            ("POST /a/b", "devpi", "hidden a/b"),
+            ("PUSH /a/b", "devpi", "hidden a/b"),
+            ("DELETE /a/b/six/1.0", "devpi", "hidden a/b"),
+            ("POST /corp/rules", "devpi", "devpi"),
+            ("DELETE /corp/rules/+f/abc/0123/six.zip", "devpi", "devpi"),
+            ("POST /corp/stage", "ours", "ours"),
+            ("PATCH /corp/stage", "ours", "ours"),
+            ("BREW /corp/stage/six/1.0/pot", "ours", "ours"),
+            ("BREW /a/b/six/1.0/pot", "devpi", "hidden a/b"),
+            ("GET /+authcheck", "devpi", "devpi"),
+            ("GET /corp/stage/six", "ours", "ours"),
+            ("GET /a/b/+simple/six/", "through a/b", "hidden a/b"),
+        ];
+        for (line, when_passing, when_hiding) in table {
+            let (method, path) = line.split_once(' ').unwrap();
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let route = ManageRoute::parse(&method, path, None, &HeaderMap::new()).unwrap();
+            for (undeclared, expected) in [
+                (Undeclared::Pass, when_passing),
+                (Undeclared::Hide, when_hiding),
+            ] {
+                let told = told(place_of_errand(&route, path, undeclared, &declared));
+                assert_eq!(told, expected, "{line} {undeclared:?} {route:?}");
             }
         }
     }

@@ -80,7 +80,8 @@ struct Connection<'a, S> {
     known: Option<Known>,
     /// Memory for the head of an answer.
     text: Vec<u8>,
-    client: Option<IpAddr>,
+    /// The other end; nothing on a Unix socket.
+    peer: Option<IpAddr>,
     arrival: Arrival<'static>,
     /// Requests so far.
     requests: u32,
@@ -90,14 +91,14 @@ impl<'a, S: Wire> Connection<'a, S> {
     fn new(app: &'a PublicApp, guard: HeadGuard<S>) -> Self {
         let digest = guard.get_socket_digest();
         let peer = digest.as_ref().and_then(|digest| digest.peer_addr());
-        let client = peer.and_then(SocketAddr::as_inet);
-        let client = client.map(|peer| peer.ip().to_canonical());
+        let peer = peer.and_then(SocketAddr::as_inet);
+        let peer = peer.map(|peer| peer.ip().to_canonical());
         let arrival = Arrival {
-            // A peer without an address is one on a Unix socket.
-            is_local: client.is_none_or(|client| client.is_loopback()),
+            is_trusted: app.proxies().may_name_us(peer),
             is_tls: guard.get_ssl_digest().is_some(),
             authority: None,
             outside: None,
+            client: None,
         };
         Self {
             app,
@@ -105,7 +106,7 @@ impl<'a, S: Wire> Connection<'a, S> {
             bytes: BytesMut::new(),
             known: None,
             text: Vec::with_capacity(HEAD_BYTES),
-            client,
+            peer,
             arrival,
             requests: 0,
         }
@@ -136,6 +137,7 @@ impl<'a, S: Wire> Connection<'a, S> {
         let app = self.app;
         let started = app.recorder().start();
         let id = app.request_id(&known.headers);
+        let client = app.proxies().client_of(self.peer, &known.headers);
         let target = line.target();
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
@@ -153,7 +155,10 @@ impl<'a, S: Wire> Connection<'a, S> {
             query,
             headers: &known.headers,
             preferences: known.preferences,
-            arrival: self.arrival,
+            arrival: Arrival {
+                client,
+                ..self.arrival
+            },
         };
         let mut reply = app.reply(&asked, &id).await;
         let record = std::mem::take(&mut reply.record);
@@ -191,7 +196,7 @@ impl<'a, S: Wire> Connection<'a, S> {
         app.recorder().finish(Finished {
             started,
             request_id: &id,
-            client: self.client,
+            client,
             method: &method,
             path,
             user_agent: agent.and_then(|value| value.to_str().ok()),

@@ -1,8 +1,8 @@
 //! One read passed on: to one server, and to the next when that one is of no use.
 //!
 //! Only reads are passed on here, so asking twice does no harm. A second server is asked when the
-//! first gave no answer at all, or one that says that it is in trouble (502, 503, 504), and when a
-//! replica knows nothing of what the primary may have.
+//! first gave no answer at all, or one that says that it is in trouble (502, 503, 504), when it has
+//! more under way than it may have, and when a replica knows nothing of what the primary may have.
 
 use std::time::Duration;
 
@@ -12,7 +12,9 @@ use reqwest::Response;
 use tokio::time::timeout;
 use url::Url;
 
-use super::servers::{Fleet, Server, is_devpis};
+use super::load::Underway;
+use super::servers::{Fleet, READ_TIMEOUT, Server, is_devpis, serial_of};
+use crate::telemetry::ServerResult;
 use crate::upstream::words;
 
 /// For the head of an answer. devpi waits 5 s for a mirror's upstream, twice at worst; pip gives up
@@ -30,7 +32,13 @@ pub struct FleetError {
 /// A server's answer, whatever it says.
 #[derive(Debug)]
 pub struct FleetAnswer {
-    response: Response,
+    pub(super) response: Response,
+}
+
+/// A server gave no answer.
+struct Failure {
+    reason: String,
+    result: ServerResult,
 }
 
 impl Fleet {
@@ -45,14 +53,25 @@ impl Fleet {
         headers: &HeaderMap,
     ) -> Result<FleetAnswer, FleetError> {
         debug_assert!(matches!(*method, Method::GET | Method::HEAD), "only reads");
+        let url = self.url_of(path_and_query)?;
+        let response = self.send(method, &url, headers).await?;
+        Ok(FleetAnswer { response })
+    }
+
+    /// A path below [`Fleet::url`].
+    pub(super) fn url_of(&self, path_and_query: &str) -> Result<Url, FleetError> {
         let base = self.url();
         let below = path_and_query.trim_start_matches('/');
         // Not `join`: a first segment with a colon would count as a scheme.
-        let url = Url::parse(&format!("{base}{below}")).map_err(|error| FleetError {
+        Url::parse(&format!("{base}{below}")).map_err(|error| FleetError {
             reason: error.to_string(),
-        })?;
-        let response = self.send(method, &url, headers).await?;
-        Ok(FleetAnswer { response })
+        })
+    }
+
+    /// The path below [`Fleet::url`] of a URL that begins with it.
+    pub(in crate::upstream) fn path_of(&self, url: &Url) -> String {
+        let below = url.as_str().strip_prefix(self.url().as_str());
+        format!("/{}", below.unwrap_or_default())
     }
 
     /// Sends a read of a URL below [`Fleet::url`] to whichever server is to be asked.
@@ -64,35 +83,70 @@ impl Fleet {
     ) -> Result<Response, FleetError> {
         let mut reason = "none is configured".to_owned();
         let mut second_best = None;
-        let order = self.order();
-        for (tried, position) in order.iter().enumerate() {
-            let server = &self.servers[*position];
-            let is_last = tried + 1 == order.len();
-            let response = match self.send_to(server, method, url, headers).await {
+        let mut crowded = None;
+        for position in self.order() {
+            let server = &self.servers[position];
+            let Some(underway) = server.load.take() else {
+                crowded.get_or_insert(position);
+                continue;
+            };
+            if !server.load.lets_through() {
+                reason = format!("{} failed repeatedly and is being left alone", server.url);
+                continue;
+            }
+            let response = match self.send_to(server, method, url, headers, underway).await {
                 Ok(response) => response,
                 Err(failure) => {
-                    reason = failure;
-                    self.failed(server, &reason);
+                    reason = failure.reason;
                     continue;
                 }
             };
-            self.answered(server, response.headers());
-            if is_trouble(response.status()) && !is_last {
-                if !is_devpis(&response) {
-                    self.failed(server, response.status().as_str());
-                }
+            if is_trouble(response.status()) {
                 second_best.get_or_insert(response);
                 continue;
             }
-            if is_absence(response.status()) && !self.is_primary(*position) {
-                return Ok(self
-                    .of_primary(method, url, headers)
-                    .await
-                    .unwrap_or(response));
+            if self.is_in_doubt(position, &response) {
+                let better = self.of_primary(method, url, headers).await;
+                return Ok(better.unwrap_or(response));
             }
             return Ok(response);
         }
-        second_best.ok_or(FleetError { reason })
+        if let Some(response) = second_best {
+            return Ok(response);
+        }
+        match crowded {
+            Some(position) => self.queue(position, method, url, headers).await,
+            None => Err(FleetError { reason }),
+        }
+    }
+
+    /// Whether the primary may know better: a replica does not have it, or has not heard yet of what
+    /// was written through here.
+    fn is_in_doubt(&self, position: usize, response: &Response) -> bool {
+        !self.is_primary(position)
+            && (is_absence(response.status())
+                || self.is_before_last_write(serial_of(response.headers())))
+    }
+
+    /// Waits for room at a server when none has any.
+    async fn queue(
+        &self,
+        position: usize,
+        method: &Method,
+        url: &Url,
+        headers: &HeaderMap,
+    ) -> Result<Response, FleetError> {
+        let server = &self.servers[position];
+        let Some(underway) = server.load.wait().await else {
+            let reason = "as many requests are under way as limits.devpi_requests allows";
+            return Err(FleetError {
+                reason: reason.to_owned(),
+            });
+        };
+        let sent = self.send_to(server, method, url, headers, underway).await;
+        sent.map_err(|failure| FleetError {
+            reason: failure.reason,
+        })
     }
 
     /// What the primary says, when it is up and not in trouble itself.
@@ -103,34 +157,72 @@ impl Fleet {
         headers: &HeaderMap,
     ) -> Option<Response> {
         let server = &self.servers[self.primary()?];
-        match self.send_to(server, method, url, headers).await {
-            Ok(response) => {
-                self.answered(server, response.headers());
-                (!is_trouble(response.status())).then_some(response)
-            }
-            Err(failure) => {
-                self.failed(server, &failure);
-                None
-            }
-        }
+        let underway = server.load.wait().await?;
+        let sent = self.send_to(server, method, url, headers, underway).await;
+        let response = sent.ok()?;
+        (!is_trouble(response.status())).then_some(response)
     }
 
+    /// Asks one server, and learns from how that goes.
     async fn send_to(
         &self,
         server: &Server,
         method: &Method,
         url: &Url,
         headers: &HeaderMap,
-    ) -> Result<Response, String> {
+        underway: Underway,
+    ) -> Result<Response, Failure> {
         let url = moved(url, self.url(), &server.url);
         let request = self
             .client
             .request(method.clone(), url)
             .headers(headers.clone());
-        match timeout(HEAD_TIMEOUT, request.send()).await {
-            Ok(sent) => sent.map_err(words::causes),
-            Err(_) => Err(format!("no answer within {HEAD_TIMEOUT:?}")),
+        let sent = match timeout(HEAD_TIMEOUT, request.send()).await {
+            Ok(sent) => sent.map_err(failure),
+            Err(_) => Err(Failure {
+                reason: format!("no answer within {HEAD_TIMEOUT:?}"),
+                result: ServerResult::Timeout,
+            }),
+        };
+        match sent {
+            Ok(mut response) => {
+                self.heard(server, &response);
+                response.extensions_mut().insert(underway);
+                Ok(response)
+            }
+            Err(failure) => {
+                server.load.ended(failure.result);
+                self.failed(server, &failure.reason);
+                Err(failure)
+            }
         }
+    }
+
+    /// Learns from the head of an answer.
+    pub(super) fn heard(&self, server: &Server, response: &Response) {
+        let status = response.status();
+        server.load.ended(if is_trouble(status) {
+            ServerResult::Troubled
+        } else {
+            ServerResult::Answered
+        });
+        if is_trouble(status) && !is_devpis(response) {
+            self.failed(server, status.as_str());
+        } else {
+            self.answered(server, response.headers());
+        }
+    }
+}
+
+fn failure(error: reqwest::Error) -> Failure {
+    let result = if error.is_timeout() && !error.is_connect() {
+        ServerResult::Timeout
+    } else {
+        ServerResult::Unreachable
+    };
+    Failure {
+        reason: words::causes(error),
+        result,
     }
 }
 
@@ -158,10 +250,12 @@ impl FleetAnswer {
     /// # Errors
     /// When the body breaks off.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, FleetError> {
-        let chunk = self.response.chunk().await;
-        chunk.map_err(|error| FleetError {
-            reason: words::causes(error),
-        })
+        let reason = match timeout(READ_TIMEOUT, self.response.chunk()).await {
+            Ok(Ok(chunk)) => return Ok(chunk),
+            Ok(Err(error)) => words::causes(error),
+            Err(_) => format!("no further bytes within {READ_TIMEOUT:?}"),
+        };
+        Err(FleetError { reason })
     }
 }
 
@@ -174,7 +268,7 @@ fn is_absence(status: StatusCode) -> bool {
 }
 
 /// A URL below `from`, moved to below `to`.
-fn moved(url: &Url, from: &Url, to: &Url) -> Url {
+pub(super) fn moved(url: &Url, from: &Url, to: &Url) -> Url {
     match url.as_str().strip_prefix(from.as_str()) {
         Some(below) => Url::parse(&format!("{to}{below}")).unwrap_or_else(|_| url.clone()),
         None => url.clone(),

@@ -3,18 +3,21 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
-use reqwest::{Client, Response};
+use reqwest::{Client, ClientBuilder, Response};
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
+use super::load::Load;
 use super::order;
 use super::order::Standing;
+use super::shown::Shown;
 use super::status::{Role, Status};
 use crate::model::IndexName;
+use crate::telemetry::Metrics;
 use crate::upstream::client::install_crypto_provider;
 use crate::upstream::words;
 use crate::upstream::{InvalidUpstream, Limits, Proxies, Settings, Upstream};
@@ -33,7 +36,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Between two reads. The generated nginx configuration says 60 s; devpi streams what it fetches, so
 /// half of that is patience enough.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long an idle connection is kept: devpi's server drops them after 120 s.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
@@ -51,10 +54,16 @@ const SERIAL_TRUSTED: Duration = Duration::from_mins(1);
 
 const X_DEVPI_SERIAL: &str = "x-devpi-serial";
 
+/// Below every serial, that of a replica which has nothing yet included.
+const NOTHING_WRITTEN: i64 = -2;
+
 /// A primary and its replicas. Made once; what it learns is behind its own locks.
 #[derive(Debug)]
 pub struct Fleet {
     pub(super) client: Client,
+    /// Its connections are never used twice: on one that the server is just closing nobody could tell
+    /// whether a write was carried out.
+    pub(super) writing: Client,
     pub(super) servers: Vec<Server>,
     turn: AtomicUsize,
     started: Instant,
@@ -62,12 +71,25 @@ pub struct Fleet {
     nonce: u32,
     /// Held by whoever asks for the serial, so that one asks for all.
     asking: tokio::sync::Mutex<()>,
+    /// The serial of the last write that went through here; what is older may lack it.
+    written: AtomicI64,
+    pub(super) shown: Shown,
+}
+
+/// How a fleet is asked.
+#[derive(Debug, Clone)]
+pub struct FleetOptions {
+    /// Most requests under way at one server; `limits.devpi_requests`.
+    pub requests_max: usize,
+    /// Where its servers are counted.
+    pub metrics: Metrics,
 }
 
 /// One server.
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) url: Url,
+    pub(super) load: Load,
     known: Mutex<Known>,
 }
 
@@ -99,35 +121,33 @@ impl Fleet {
     ///
     /// # Errors
     /// See [`InvalidFleet`].
-    pub fn new(servers: &[Url]) -> Result<Self, InvalidFleet> {
+    pub fn new(servers: &[Url], options: &FleetOptions) -> Result<Self, InvalidFleet> {
         install_crypto_provider();
         if servers.is_empty() {
             return Err(InvalidFleet::Empty);
         }
-        let client = Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .retry(reqwest::retry::never())
-            .gzip(false)
-            .zstd(false)
-            .connect_timeout(CONNECT_TIMEOUT)
+        let build = |builder: ClientBuilder| {
+            let client = builder.build();
+            client.map_err(|error| InvalidFleet::Client(words::causes(error)))
+        };
+        let reading = builder()
             .read_timeout(READ_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .build()
-            .map_err(|error| InvalidFleet::Client(words::causes(error)))?;
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX);
         let servers = servers
             .iter()
             .enumerate()
-            .map(|(position, url)| Server::new(url, position));
+            .map(|(position, url)| Server::new(url, position, options));
         Ok(Self {
-            client,
+            client: build(reading)?,
+            writing: build(builder().pool_max_idle_per_host(0))?,
             servers: servers.collect::<Result<_, _>>()?,
             turn: AtomicUsize::new(0),
             started: Instant::now(),
             nonce: getrandom::u32().unwrap_or_default(),
             asking: tokio::sync::Mutex::default(),
+            written: AtomicI64::new(NOTHING_WRITTEN),
+            shown: Shown::default(),
         })
     }
 
@@ -238,6 +258,13 @@ impl Fleet {
         self.servers[position].standing().role == Role::Primary
     }
 
+    /// Where writes go: to the primary, even to one that is down, since nobody else takes them.
+    pub(super) fn writable(&self) -> Option<usize> {
+        let standings = self.standings();
+        let is_primary = |standing: &Standing| standing.role == Role::Primary;
+        order::primary(&standings).or_else(|| standings.iter().position(is_primary))
+    }
+
     fn standings(&self) -> Vec<Standing> {
         self.servers.iter().map(Server::standing).collect()
     }
@@ -261,6 +288,33 @@ impl Fleet {
                 known.serial_at = Some(Instant::now());
             });
         }
+    }
+
+    /// Learns from the answer to a write that it was given.
+    pub(super) fn wrote(&self, headers: &HeaderMap) {
+        if let Some(serial) = serial_of(headers) {
+            self.written.fetch_max(serial, Ordering::SeqCst);
+        }
+    }
+
+    /// The serial of the last write that went through here; it only grows.
+    #[must_use]
+    pub fn last_write(&self) -> i64 {
+        self.written.load(Ordering::SeqCst)
+    }
+
+    /// Whether an answer of this serial may lack what was written through here.
+    pub(super) fn is_before_last_write(&self, serial: Option<i64>) -> bool {
+        serial.is_some_and(|serial| serial < self.written.load(Ordering::SeqCst))
+    }
+
+    /// Whether what has this tag may lack what was written through here.
+    pub(in crate::upstream) fn is_outdated(&self, tag: &str) -> bool {
+        let serial = tag
+            .rsplit('.')
+            .next()
+            .and_then(|serial| serial.parse().ok());
+        self.is_before_last_write(Some(serial.unwrap_or(NOTHING_WRITTEN)))
     }
 
     /// The serial that counts, not older than [`SERIAL_AGE_MAX`]; nothing when nobody can say.
@@ -309,12 +363,24 @@ impl Fleet {
 
     fn tag_at(&self, serial: i64) -> String {
         let age = self.started.elapsed().as_secs() / SERIAL_TRUSTED.as_secs();
-        format!("devpi-{:08x}-{age}-{serial}", self.nonce)
+        format!("devpi-{:08x}.{age}.{serial}", self.nonce)
     }
 }
 
+/// What both clients have in common.
+fn builder() -> ClientBuilder {
+    Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .retry(reqwest::retry::never())
+        .gzip(false)
+        .zstd(false)
+        .connect_timeout(CONNECT_TIMEOUT)
+}
+
 impl Server {
-    fn new(url: &Url, position: usize) -> Result<Self, InvalidFleet> {
+    fn new(url: &Url, position: usize, options: &FleetOptions) -> Result<Self, InvalidFleet> {
         let mut url = url.clone();
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(InvalidFleet::Url(url.to_string()));
@@ -339,18 +405,27 @@ impl Server {
             standing,
             serial_at: None,
         });
-        Ok(Self { url, known })
+        // With its path, for two servers may share a host; never with a user, which no file may name.
+        let name = url.as_str().trim_end_matches('/');
+        let load = Load::new(options.requests_max, options.metrics.devpi_server(name));
+        load.metrics.is_up(true);
+        Ok(Self { url, load, known })
     }
 
     fn standing(&self) -> Standing {
-        self.known
+        let mut standing = self
+            .known
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .standing
+            .standing;
+        standing.is_up &= !self.load.is_left_alone();
+        standing
     }
 
     fn learn(&self, change: impl FnOnce(&mut Known)) {
-        change(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut known);
+        self.load.metrics.is_up(known.standing.is_up);
     }
 }
 

@@ -3,12 +3,17 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 
+use bytes::Bytes;
 use http::{HeaderMap, Method};
+use prometheus::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use url::Url;
 
 use super::Fleet;
+use super::FleetOptions;
+use super::{FleetBody, FleetWrite};
+use crate::telemetry::Metrics;
 
 /// A server that gives every request the same answer, but for its status.
 struct Server {
@@ -29,10 +34,15 @@ impl Server {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut head = Vec::new();
                 while !head.ends_with(b"\r\n\r\n") {
-                    head.push(stream.read_u8().await.unwrap_or(b'\n'));
+                    let Ok(byte) = stream.read_u8().await else {
+                        break;
+                    };
+                    head.push(byte);
                 }
                 let head = String::from_utf8(head).unwrap();
-                let path = head.split(' ').nth(1).unwrap().to_owned();
+                let Some(path) = head.split(' ').nth(1).map(str::to_owned) else {
+                    continue;
+                };
                 let answer = if path == "/+status" {
                     let body =
                         format!(r#"{{"type":"status","result":{{"role":"{role}","serial":7}}}}"#);
@@ -75,7 +85,11 @@ fn empty(status: &str) -> String {
 async fn pair(primary: &str, replica: &str) -> (Server, Server, Fleet) {
     let primary = Server::start("MASTER", primary).await;
     let replica = Server::start("REPLICA", replica).await;
-    let fleet = Fleet::new(&[primary.url.clone(), replica.url.clone()]).unwrap();
+    let options = FleetOptions {
+        requests_max: 8,
+        metrics: Metrics::register(Registry::new(), "0").unwrap(),
+    };
+    let fleet = Fleet::new(&[primary.url.clone(), replica.url.clone()], &options).unwrap();
     fleet.check().await;
     (primary, replica, fleet)
 }
@@ -156,4 +170,78 @@ async fn a_tag_holds_as_long_as_the_serial_does() {
     head.insert("x-devpi-serial", http::HeaderValue::from_static("6"));
     assert!(!fleet.still_holds(&fleet.tag(&head).unwrap()).await);
     assert_eq!(fleet.tag(&HeaderMap::new()), None);
+}
+
+fn body(pieces: &'static [&'static str], ends: bool) -> Option<FleetBody> {
+    let end = (!ends).then(|| Err("the client went away".into()));
+    let pieces = pieces
+        .iter()
+        .map(|piece| Ok(Bytes::from_static(piece.as_bytes())));
+    Some(Box::pin(futures_util::stream::iter(pieces.chain(end))))
+}
+
+async fn write(fleet: &Fleet, body: Option<FleetBody>) -> Result<u16, String> {
+    let write = FleetWrite {
+        method: &Method::POST,
+        path_and_query: "/a/b",
+        headers: HeaderMap::new(),
+        body,
+    };
+    let answer = fleet.write(write).await;
+    answer
+        .map(|answer| answer.status().as_u16())
+        .map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn a_write_goes_to_the_primary_once_and_to_nobody_else() {
+    let (primary, replica, fleet) = pair(&ok("primary"), &ok("replica")).await;
+    for _ in 0..3 {
+        assert_eq!(write(&fleet, body(&["a", "b"], true)).await, Ok(200));
+        assert_eq!(write(&fleet, None).await, Ok(200));
+    }
+    assert_eq!((primary.asked(), replica.asked()), (6, 0));
+    // In trouble, or cut off in the middle: it may have been carried out, so nobody is asked again.
+    *primary.said.lock().unwrap() = empty("503 Busy");
+    assert_eq!(write(&fleet, body(&["a"], true)).await, Ok(503));
+    *primary.said.lock().unwrap() = String::new();
+    assert!(write(&fleet, body(&["a"], true)).await.is_err());
+    assert_eq!((primary.asked(), replica.asked()), (8, 0));
+    primary.task.abort();
+    let _ = primary.task.await;
+    assert!(write(&fleet, None).await.is_err());
+    assert_eq!(replica.asked(), 0);
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_held_against_nobody() {
+    let (_primary, _replica, fleet) = pair(&ok("primary"), &ok("replica")).await;
+    for _ in 0..5 {
+        assert!(write(&fleet, body(&["a"], false)).await.is_err());
+    }
+    assert!(!fleet.lacks_primary());
+    assert_eq!(write(&fleet, body(&["a"], true)).await, Ok(200));
+}
+
+#[tokio::test]
+async fn after_a_write_a_replica_that_has_not_heard_of_it_is_not_believed() {
+    let (primary, replica, fleet) = pair(&ok("primary"), &ok("replica")).await;
+    let tag = |serial: &'static str| {
+        let mut head = HeaderMap::new();
+        head.insert("x-devpi-serial", http::HeaderValue::from_static(serial));
+        fleet.tag(&head).unwrap()
+    };
+    assert!(!fleet.is_outdated(&tag("7")) && !fleet.is_outdated("somebody else's"));
+    let newer = ok("primary").replace("SERIAL: 7", "SERIAL: 8");
+    *primary.said.lock().unwrap() = newer;
+    assert_eq!(write(&fleet, None).await, Ok(200));
+    assert!(fleet.is_outdated(&tag("7")) && fleet.is_outdated("somebody else's"));
+    assert!(!fleet.is_outdated(&tag("8")));
+    for _ in 0..4 {
+        assert_eq!(read(&fleet).await, Ok((200, "primary".to_owned())));
+    }
+    assert!(
+        replica.asked() > 0,
+        "it was asked, and the primary after it"
+    );
 }

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use cheesecloth::listen::{Limits, Proxies};
+use cheesecloth::listen::{Limits, TrustedProxies};
 
 use super::super::support::tls;
 use super::stage::{Client, Doors, open_behind};
@@ -13,7 +13,7 @@ const REQUEST: &str = "GET /simple/x/ HTTP/1.1\r\nHost: x\r\nConnection: close\r
 
 /// Doors that believe the proxies of this network.
 fn behind(network: &str, limits: Limits, is_tls: bool) -> Doors {
-    let proxies = Proxies::at(vec![network.parse().unwrap()]);
+    let proxies = TrustedProxies::new(&[network.parse().unwrap()]);
     open_behind(limits, is_tls, Some(proxies))
 }
 

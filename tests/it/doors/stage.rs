@@ -15,8 +15,8 @@ use cheesecloth::gateway::{
     Answer, Ask, Body, CacheResult, Growing, Readable, Record, Reply, Route, StoredFile,
 };
 use cheesecloth::listen::{
-    Certificates, DoorOptions, DoorServer, Limits, ListenAddress, Proxies, PublicApp, Ready,
-    Recorder, ServerOptions, Stop, StopOn, metrics_router,
+    Certificates, DoorOptions, DoorServer, Limits, ListenAddress, PublicApp, Ready, Recorder,
+    ServerOptions, Stop, StopOn, TrustedProxies, metrics_router,
 };
 use cheesecloth::model::Timestamp;
 use cheesecloth::protocol::{Problem, PublicRoute};
@@ -205,7 +205,7 @@ pub(super) fn open_with(limits: Limits, is_tls: bool) -> Doors {
 }
 
 /// Doors behind proxies, where there are any; the metrics door stands free.
-pub(super) fn open_behind(limits: Limits, is_tls: bool, proxies: Option<Proxies>) -> Doors {
+pub(super) fn open_behind(limits: Limits, is_tls: bool, proxies: Option<TrustedProxies>) -> Doors {
     let folder = tempfile::tempdir().unwrap();
     let metrics = Metrics::register(Registry::new(), "0").unwrap();
     let lines = Kept::default();
@@ -244,11 +244,12 @@ pub(super) fn open_behind(limits: Limits, is_tls: bool, proxies: Option<Proxies>
         path: unix.clone(),
         mode: 0o600,
     };
-    let door = |name, addresses, tls, proxies| DoorOptions {
+    let door = |name, addresses, tls, proxies: Option<TrustedProxies>| DoorOptions {
         name,
         addresses,
         tls,
-        proxies,
+        is_behind_proxies: proxies.is_some(),
+        proxies: proxies.unwrap_or_default(),
         limits: limits.clone(),
         threads: 1,
     };

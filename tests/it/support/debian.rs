@@ -15,7 +15,9 @@ pub(crate) fn debian(program: &str, packages: &[&str]) -> Command {
         return Command::new(program);
     }
     let root = unpack(packages);
-    let mut command = Command::new(root.join("usr/bin").join(program));
+    let places = ["usr/bin", "usr/sbin"].map(|folder| root.join(folder).join(program));
+    let found = places.iter().find(|place| place.exists());
+    let mut command = Command::new(found.unwrap_or(&places[0]));
     let libraries = root.join("usr/lib/x86_64-linux-gnu");
     let paths = [libraries.clone(), libraries.join("systemd")];
     command.env("LD_LIBRARY_PATH", std::env::join_paths(paths).unwrap());

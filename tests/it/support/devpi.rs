@@ -28,35 +28,56 @@ pub(crate) struct Devpi {
     folder: TempDir,
     port: u16,
     primary: Option<String>,
+    plugin: Option<PathBuf>,
     process: Option<Child>,
 }
+
+/// Hands files of every index entitled `private` to logins only. Such plugins are how deployments make
+/// an index private; devpi itself has no setting for it.
+const PLUGIN: &str = "
+from pluggy import HookimplMarker
+
+@HookimplMarker('devpiserver')
+def devpiserver_stage_get_principals_for_pkg_read(ixconfig):
+    if ixconfig.get('title') == 'private':
+        return [':AUTHENTICATED:']
+";
 
 impl Devpi {
     /// An empty primary, serving.
     pub(crate) fn primary() -> Self {
-        Self::made(None, None)
+        Self::made(None, None, false)
     }
 
     /// A primary that starts with what an export holds.
     pub(crate) fn importing(folder: &Path) -> Self {
-        Self::made(None, Some(folder))
+        Self::made(None, Some(folder), false)
+    }
+
+    /// An empty primary that hands files of an index entitled `private` to logins only.
+    pub(crate) fn primary_with_private_indexes() -> Self {
+        Self::made(None, None, true)
     }
 
     /// A replica of `primary`, serving and up to date.
     pub(crate) fn replica_of(primary: &Self) -> Self {
-        let replica = Self::made(Some(primary.url()), None);
+        let replica = Self::made(Some(primary.url()), None, primary.plugin.is_some());
         replica.catch_up_with(primary);
         replica
     }
 
-    fn made(primary: Option<String>, export: Option<&Path>) -> Self {
+    fn made(primary: Option<String>, export: Option<&Path>, has_plugin: bool) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
         let mut server = Self {
             folder: tempfile::tempdir().unwrap(),
             port: port.unwrap().port(),
             primary,
+            plugin: None,
             process: None,
         };
+        if has_plugin {
+            server.install_plugin();
+        }
         let secret = server.secret();
         fs::write(&secret, SECRET).unwrap();
         let mut make = match export {
@@ -139,12 +160,39 @@ impl Devpi {
         command
             .arg("--serverdir")
             .arg(self.folder.path().join("server"));
+        if let Some(plugin) = &self.plugin {
+            command.env("PYTHONPATH", plugin);
+        }
         if let Some(primary) = &self.primary {
             command.args(["--role", "replica", "--primary-url", primary]);
         } else if program == "devpi-server" {
             command.args(["--role", "primary"]);
         }
         command
+    }
+
+    /// The site that its own `devpi-gen-config` writes for nginx, worked out in `folder`.
+    pub(crate) fn nginx_configuration(&self, folder: &Path) -> String {
+        let mut generate = Command::new(program_of_server("devpi-gen-config"));
+        generate
+            .arg("--serverdir")
+            .arg(self.folder.path().join("server"));
+        generate.args(["--port", &self.port.to_string()]);
+        let done = generate.current_dir(folder).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        fs::read_to_string(folder.join("gen-config/nginx-devpi.conf")).unwrap()
+    }
+
+    fn install_plugin(&mut self) {
+        let folder = self.folder.path().join("plugins");
+        let facts = folder.join("private_indexes-1.0.dist-info");
+        fs::create_dir_all(&facts).unwrap();
+        fs::write(folder.join("private_indexes.py"), PLUGIN).unwrap();
+        let name = "Metadata-Version: 2.1\nName: private-indexes\nVersion: 1.0\n";
+        fs::write(facts.join("METADATA"), name).unwrap();
+        let entry = "[devpi_server]\nprivate-indexes = private_indexes\n";
+        fs::write(facts.join("entry_points.txt"), entry).unwrap();
+        self.plugin = Some(folder);
     }
 
     fn secret(&self) -> PathBuf {

@@ -308,7 +308,7 @@ impl Program {
         });
         let deadline = Instant::now() + START;
         let mut doors: [Option<String>; 3] = Default::default();
-        // The management door is named before the last one, if it is open.
+        // The metrics door is named last.
         while doors[0].is_none() || doors[2].is_none() {
             let left = deadline.saturating_duration_since(Instant::now());
             let line = lines.recv_timeout(left).unwrap_or_else(|reason| {

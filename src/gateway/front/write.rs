@@ -1,0 +1,104 @@
+//! What is more than reading, carried to the primary: once, as it comes in.
+
+use http::HeaderMap;
+use http::Method;
+use http::header::CONTENT_LENGTH;
+
+use super::answer::Front;
+use super::answer::OFFLINE;
+use super::answer::UNANSWERED;
+use super::answer::hidden;
+use super::answer::unanswered;
+use super::answer::with_query;
+use super::pass::Trust;
+use super::pass::request_headers;
+use super::place::Declared;
+use super::place::Place;
+use super::place::index_of;
+use super::place::place_of_errand;
+use crate::gateway::ask::Arrival;
+use crate::gateway::reply::Record;
+use crate::gateway::reply::Reply;
+use crate::gateway::reply::Route;
+use crate::model::IndexName;
+use crate::protocol::ManageRoute;
+use crate::upstream::FleetBody;
+use crate::upstream::FleetWrite;
+
+/// A request that is more than reading.
+#[derive(Debug)]
+pub struct Errand<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Its path, still percent-encoded.
+    pub path: &'a str,
+    /// Its query, without the question mark.
+    pub query: Option<&'a str>,
+    /// Its headers, the login included.
+    pub headers: &'a HeaderMap,
+    /// How it came to the door.
+    pub arrival: Arrival<'a>,
+    /// What it is.
+    pub route: &'a ManageRoute,
+}
+
+impl Front {
+    /// Whether a request is about what this gateway itself has, and nothing of devpi's.
+    #[must_use]
+    pub fn leaves_to_us(&self, route: &ManageRoute, path: &str) -> bool {
+        let declared = |index: &IndexName| self.declared(index);
+        let is_ours =
+            place_of_errand(route, path, self.options.undeclared, &declared) == Place::Ours;
+        // Of an index under rules the flows answer, and after them the login counts.
+        let is_devpis = match route {
+            ManageRoute::Read(_) => index_of(path).map(|index| self.declared(&index)),
+            _ => None,
+        };
+        is_ours && is_devpis != Some(Declared::Devpi)
+    }
+
+    /// Has a request carried out by devpi. If that changed anything, nothing that was made before it
+    /// counts as fresh afterwards.
+    pub async fn carry(&self, errand: &Errand<'_>, body: Option<FleetBody>) -> Reply {
+        let record = Record {
+            route: Route::Manage,
+            index: errand.route.index().cloned(),
+            ..Record::default()
+        };
+        let declared = |index: &IndexName| self.declared(index);
+        let undeclared = self.options.undeclared;
+        let place = place_of_errand(errand.route, errand.path, undeclared, &declared);
+        if let Place::Hidden(index) = &place {
+            return hidden(index, errand.path, record);
+        }
+        if self.offline() {
+            return unanswered(errand.path, OFFLINE, record);
+        }
+        let mut headers = request_headers(errand.headers, errand.arrival, Trust::Login);
+        if let Some(length) = errand.headers.get(CONTENT_LENGTH) {
+            headers.insert(CONTENT_LENGTH, length.clone());
+        }
+        let write = FleetWrite {
+            method: errand.method,
+            path_and_query: &with_query(errand.path, errand.query),
+            headers,
+            body,
+        };
+        let before = self.fleet.last_write();
+        let answered = self.fleet.write(write).await;
+        // When no answer came it may have been carried out all the same.
+        if answered.is_err() || self.fleet.last_write() != before {
+            self.shared.devpi_changed();
+        }
+        match answered {
+            Ok(answer) => {
+                let is_head = errand.method == Method::HEAD;
+                self.passed(errand.path, is_head, answer, record).await
+            }
+            Err(error) => {
+                tracing::error!(path = errand.path, %error, "not passed on");
+                unanswered(errand.path, UNANSWERED, record)
+            }
+        }
+    }
+}

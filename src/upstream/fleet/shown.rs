@@ -1,0 +1,70 @@
+//! Whether devpi shows an index's files to everybody.
+//!
+//! A devpi-server hands files of some indexes only to some logins (`pkg_read`). One that was fetched
+//! before that changed is still held, so the server is asked, once per index and serial. It is asked
+//! nothing but whether a stranger would get the file (`+authcheck`, devpi-protocol.md §19).
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use url::Url;
+
+use super::servers::Fleet;
+
+/// Most indexes that are remembered; beyond it all are asked about anew.
+const INDEXES_MAX: usize = 4096;
+
+const X_ORIGINAL_URI: HeaderName = HeaderName::from_static("x-original-uri");
+
+/// What devpi said of each index, and the tag of that answer.
+#[derive(Debug, Default)]
+pub(super) struct Shown(Mutex<HashMap<String, Said>>);
+
+#[derive(Debug, Clone)]
+struct Said {
+    tag: String,
+    withheld: Option<StatusCode>,
+}
+
+impl Fleet {
+    /// The 401 or 403 that a stranger gets for a file; nothing when everybody may have it. While no
+    /// server can be asked, what the last one said counts: what is held was once for everybody.
+    pub(in crate::upstream) async fn withholds(&self, file: &Url) -> Option<StatusCode> {
+        let below = file.as_str().strip_prefix(self.url().as_str())?;
+        let index: String = below.split('/').take(2).collect::<Vec<_>>().join("/");
+        let known = self.shown.known(&index);
+        if let Some(known) = &known
+            && self.still_holds(&known.tag).await
+        {
+            return known.withheld;
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(X_ORIGINAL_URI, HeaderValue::from_str(file.as_str()).ok()?);
+        let Ok(answer) = self.read(&Method::GET, "/+authcheck", &headers).await else {
+            return known.and_then(|known| known.withheld);
+        };
+        let refuses = matches!(answer.status().as_u16(), 401 | 403);
+        let withheld = refuses.then(|| answer.status());
+        if let Some(tag) = self.tag(answer.headers()) {
+            self.shown.learn(index, Said { tag, withheld });
+        }
+        withheld
+    }
+}
+
+impl Shown {
+    fn known(&self, index: &str) -> Option<Said> {
+        let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        said.get(index).cloned()
+    }
+
+    fn learn(&self, index: String, one: Said) {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.len() >= INDEXES_MAX {
+            said.clear();
+        }
+        said.insert(index, one);
+    }
+}

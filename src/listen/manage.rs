@@ -171,7 +171,7 @@ impl Takes for ManageDoor {
         // What was passed on has devpi's own, or none.
         if !is_passed {
             let own = self.writer.api_headers().await;
-            Arc::make_mut(&mut reply.head).map_mut().extend(own);
+            Arc::make_mut(&mut reply.head).extend(own);
         }
         reply
     }

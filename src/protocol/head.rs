@@ -1,7 +1,6 @@
 //! The headers of an answer, kept in both shapes they are asked in.
 
 use std::ops::Deref;
-use std::sync::OnceLock;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderName};
 
@@ -20,15 +19,15 @@ const DOORS_OWN: [HeaderName; 5] = [X_REQUEST_ID, CACHE_STATUS, SERVER_TIMING, D
 /// The headers that belong to an answer's content.
 ///
 /// It reads like the map it is made of. Answers from one page share one head, so it is written out
-/// for HTTP/1.1 once, when it is first asked for.
-#[derive(Debug, Default)]
+/// for HTTP/1.1 when it is made, and not for each of them.
+#[derive(Debug, Clone, Default)]
 pub struct Head {
     map: HeaderMap,
-    lines: OnceLock<Lines>,
+    lines: Lines,
 }
 
 /// A head as HTTP/1.1 writes it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub struct Lines {
     /// `name: value\r\n` for each header that is not the door's own.
     pub text: Box<[u8]>,
@@ -37,44 +36,37 @@ pub struct Lines {
 }
 
 impl Head {
-    /// The headers, to change them.
-    pub fn map_mut(&mut self) -> &mut HeaderMap {
-        self.lines = OnceLock::new();
-        &mut self.map
+    /// Adds headers, each in the place of what has its name.
+    pub fn extend(&mut self, more: HeaderMap) {
+        self.map.extend(more);
+        self.lines = written(&self.map);
     }
 
     /// The headers as lines (RFC 9112 §5), without those that every door writes itself.
     #[must_use]
     pub fn lines(&self) -> &Lines {
-        self.lines.get_or_init(|| {
-            let mut text = Vec::with_capacity(512);
-            let own = |name: &HeaderName| DOORS_OWN.contains(name);
-            for (name, value) in self.map.iter().filter(|(name, _)| !own(name)) {
-                text.extend_from_slice(name.as_str().as_bytes());
-                text.extend_from_slice(b": ");
-                text.extend_from_slice(value.as_bytes());
-                text.extend_from_slice(b"\r\n");
-            }
-            Lines {
-                text: text.into(),
-                has_length: self.map.contains_key(CONTENT_LENGTH),
-            }
-        })
+        &self.lines
     }
 }
 
-impl Clone for Head {
-    fn clone(&self) -> Self {
-        Self::from(self.map.clone())
+fn written(map: &HeaderMap) -> Lines {
+    let mut text = Vec::with_capacity(512);
+    for (name, value) in map.iter().filter(|(name, _)| !DOORS_OWN.contains(name)) {
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value.as_bytes());
+        text.extend_from_slice(b"\r\n");
+    }
+    Lines {
+        text: text.into(),
+        has_length: map.contains_key(CONTENT_LENGTH),
     }
 }
 
 impl From<HeaderMap> for Head {
     fn from(map: HeaderMap) -> Self {
-        Self {
-            map,
-            lines: OnceLock::new(),
-        }
+        let lines = written(&map);
+        Self { map, lines }
     }
 }
 
@@ -115,9 +107,8 @@ mod tests {
     fn a_changed_head_is_written_anew() {
         let mut head = Head::default();
         assert_eq!(text(&head), "");
-        head.map_mut().insert(CONTENT_LENGTH, HeaderValue::from(3));
+        head.extend(HeaderMap::from_iter([(CONTENT_LENGTH, 3.into())]));
         assert_eq!(text(&head), "content-length: 3\r\n");
         assert!(head.lines().has_length);
-        assert_eq!(text(&head.clone()), "content-length: 3\r\n");
     }
 }

@@ -380,7 +380,7 @@ fn a_request_is_written_down_once() {
         ("project", "x"),
         ("cache", "hit"),
         ("user_agent", "pip/26"),
-        ("time", "1970-01-01T00:00:00Z"),
+        ("time", "1970-01-01T00:00:00.000Z"),
     ] {
         assert_eq!(line[field], expected, "{field}");
     }

@@ -2,7 +2,7 @@
 
 use std::process::{Output, Stdio};
 
-use super::{declared, expressions, root, text_of};
+use super::{declared, expressions, read, root, text_of};
 use crate::support::{Content, Listed, Program, Project, Setup, Web, debian};
 
 fn promtool(arguments: &[&str], input: Stdio) -> Output {
@@ -19,7 +19,11 @@ fn prometheus_takes_the_scrape_job_and_the_alerts() {
     let checked = promtool(&["check", "config", "scrape.yml"], Stdio::null());
     let said = text_of(&checked);
     assert!(checked.status.success(), "{said}");
-    assert!(said.contains("10 rules found"), "{said}");
+    let rules = read("deploy/prometheus/alerts.yml")
+        .matches("- alert:")
+        .count();
+    assert!(rules > 0);
+    assert!(said.contains(&format!("{rules} rules found")), "{said}");
 }
 
 #[tokio::test]
@@ -32,7 +36,8 @@ async fn every_number_that_is_asked_for_is_there_once_people_came() {
         "indexes:\n  root/dairy: {{ type: mirror, mirror_url: \"{}\" }}\n  \
          shop/all: {{ bases: [root/dairy], policy: house }}\n\
          policies: {{ house: {{ on_block: yank, rules: [{{ deny: {{ kind: [sdist] }} }}] }} }}\n\
-         limits: {{ head: 4KiB }}\n",
+         limits: {{ head: 4KiB }}\n\
+         devpi: {{ servers: [\"http://127.0.0.1:1\"] }}\n",
         index.url()
     );
     let program = Program::with_policies(&policies).start();
@@ -52,6 +57,10 @@ async fn every_number_that_is_asked_for_is_there_once_people_came() {
         .get_with(program.public_url(), &[("x-long", &long)])
         .await;
     assert_eq!(refused.status, 431);
+
+    // And one that only a devpi-server could answer.
+    let passed = format!("{}other/index/", program.public_url());
+    assert_eq!(web.get(&passed).await.status, 503);
 
     let metrics = program.metrics();
     let samples = metrics.lines().filter(|line| !line.starts_with('#'));

@@ -101,7 +101,13 @@ fn ask_both(case: Case, nginx: &Nginx, front: &Program) -> Pair {
     } else {
         [&nginx.url(), door]
     };
-    let [mut theirs, mut ours] = places.map(|place| case.request.send(place).unwrap_or_else(told));
+    let [mut theirs, mut ours] = places.map(|place| {
+        let once = || case.request.send(place).unwrap_or_else(told);
+        let answer = once();
+        // devpi under load, nobody's way of answering; writes are sent once only.
+        let is_devpis_trouble = answer.status == 500 && case.request.method == "GET";
+        if is_devpis_trouble { once() } else { answer }
+    });
     if places[0] == door {
         std::mem::swap(&mut theirs, &mut ours);
     }

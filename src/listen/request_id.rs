@@ -25,9 +25,12 @@ pub struct RequestId {
 impl RequestId {
     /// As much of a text as an id may have.
     fn copy(text: &str) -> Self {
-        let mut id = Self::default();
-        id.length = text.len().min(LENGTH_MAX);
-        id.text[..id.length].copy_from_slice(&text.as_bytes()[..id.length]);
+        let length = text.len().min(LENGTH_MAX);
+        let mut id = Self {
+            length,
+            ..Self::default()
+        };
+        id.text[..length].copy_from_slice(&text.as_bytes()[..length]);
         id
     }
 }
@@ -79,12 +82,14 @@ impl RequestIds {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut rest = self.seed.hash_one(number);
-        let mut id = RequestId::default();
+        let mut id = RequestId {
+            length: FRESH_LENGTH,
+            ..RequestId::default()
+        };
         for digit in &mut id.text[..FRESH_LENGTH] {
             *digit = DIGITS[(rest >> 60) as usize];
             rest <<= 4;
         }
-        id.length = FRESH_LENGTH;
         id
     }
 }

@@ -21,6 +21,7 @@ use super::writer::{Framing, Writer};
 use crate::gateway::Arrival;
 use crate::gateway::Body;
 use crate::gateway::Record;
+use crate::gateway::Reply;
 use crate::listen::head_guard::HeadGuard;
 use crate::listen::public::{Asked, PublicApp};
 use crate::listen::recorder::Finished;
@@ -129,7 +130,7 @@ impl<'a, S: Wire> Connection<'a, S> {
 
     /// Answers; says whether the connection goes on.
     async fn answer(&mut self, line: &Line, is_last: bool) -> bool {
-        let Some(known) = &self.known else {
+        let Some(known) = self.known.take() else {
             return false;
         };
         self.guard.watch().head_read();
@@ -137,29 +138,7 @@ impl<'a, S: Wire> Connection<'a, S> {
         let app = self.app;
         let started = app.recorder().start();
         let id = app.request_id(&known.headers);
-        let client = app.proxies().client_of(self.peer, &known.headers);
-        let target = line.target();
-        let (path, query) = match target.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (target, None),
-        };
-        let method = if line.is_head {
-            Method::HEAD
-        } else {
-            Method::GET
-        };
-        let asked = Asked {
-            method: &method,
-            target,
-            path,
-            query,
-            headers: &known.headers,
-            preferences: known.preferences,
-            arrival: Arrival {
-                client,
-                ..self.arrival
-            },
-        };
+        let asked = self.asked(line, &known);
         let mut reply = app.reply(&asked, &id).await;
         let record = std::mem::take(&mut reply.record);
         let status = reply.status;
@@ -177,34 +156,22 @@ impl<'a, S: Wire> Connection<'a, S> {
             is_head: line.is_head,
             keeps_alive: known.keeps_alive && !is_last,
         };
-        let writer = Writer {
-            guard: &mut self.guard,
-            limits: app.limits(),
-            text: &mut self.text,
-        };
         let mut bytes = 0;
-        let is_at_hand = matches!(reply.body, Body::Empty | Body::Bytes(_));
-        let writing = writer.write(reply, context, framing, &mut bytes);
-        let written = if is_at_hand {
-            // The rate at which it has to be taken bounds it.
-            writing.await
-        } else {
-            let left = app.limits().request_timeout.saturating_sub(context.elapsed);
-            timeout(left, writing).await.unwrap_or(Err(Broken::Slow))
-        };
+        let written = self.write(reply, context, framing, &mut bytes).await;
         let agent = known.headers.get(http::header::USER_AGENT);
         app.recorder().finish(Finished {
             started,
             request_id: &id,
-            client,
-            method: &method,
-            path,
+            client: asked.arrival.client,
+            method: asked.method,
+            path: asked.path,
             user_agent: agent.and_then(|value| value.to_str().ok()),
             status: Some(status),
             bytes,
             record,
         });
         self.guard.watch().answered();
+        self.known = Some(known);
         match written {
             Ok(()) => framing.keeps_alive,
             Err(broken) => {
@@ -212,6 +179,54 @@ impl<'a, S: Wire> Connection<'a, S> {
                 false
             }
         }
+    }
+
+    /// A plain request as the door reads it.
+    fn asked<'r>(&self, line: &'r Line, known: &'r Known) -> Asked<'r> {
+        let target = line.target();
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        Asked {
+            method: if line.is_head {
+                &Method::HEAD
+            } else {
+                &Method::GET
+            },
+            target,
+            path,
+            query,
+            headers: &known.headers,
+            preferences: known.preferences,
+            arrival: Arrival {
+                client: self.app.proxies().client_of(self.peer, &known.headers),
+                ..self.arrival
+            },
+        }
+    }
+
+    async fn write(
+        &mut self,
+        reply: Reply,
+        context: ReplyContext<'_>,
+        framing: Framing,
+        bytes_sent: &mut u64,
+    ) -> Result<(), Broken> {
+        let limits = self.app.limits();
+        let writer = Writer {
+            guard: &mut self.guard,
+            limits,
+            text: &mut self.text,
+        };
+        let is_at_hand = matches!(reply.body, Body::Empty | Body::Bytes(_));
+        let writing = writer.write(reply, context, framing, bytes_sent);
+        if is_at_hand {
+            // The rate at which it has to be taken bounds it.
+            return writing.await;
+        }
+        let left = limits.request_timeout.saturating_sub(context.elapsed);
+        timeout(left, writing).await.unwrap_or(Err(Broken::Slow))
     }
 
     /// Gives the connection to the machinery for one request; returns it when it can be used again.

@@ -264,18 +264,16 @@ impl<S: IO> AsyncRead for HeadGuard<S> {
         if let Poll::Ready(outcome) = Pin::new(&mut self.inner).poll_read(context, buffer) {
             outcome?;
             let fresh = buffer.filled().len() - before;
-            if fresh > 0 && self.read == 0 {
+            let is_first = fresh > 0 && self.read == 0;
+            if is_first {
                 self.deadline = Some(Instant::now() + self.limits.head_timeout);
             }
             self.read += fresh;
             if self.read > self.limits.head {
                 return self.refuse(context, Refusal::HeadSize, TOO_LARGE);
             }
-            if fresh == 0
-                || self
-                    .deadline
-                    .is_none_or(|deadline| Instant::now() < deadline)
-            {
+            let is_in_time = |deadline| Instant::now() < deadline;
+            if fresh == 0 || is_first || self.deadline.is_none_or(is_in_time) {
                 return Poll::Ready(Ok(()));
             }
         } else {

@@ -11,6 +11,7 @@ use crate::gateway::Generation;
 use crate::model::Faults;
 use crate::policy::Document;
 use crate::policy::IndexDocument;
+use crate::policy::check_orphans;
 
 use super::Environment;
 use super::Start;
@@ -60,6 +61,7 @@ impl Configuration for Files {
     fn read_again(&mut self, number: u64, stored: &[IndexDocument]) -> Result<Generation, Faults> {
         let mut loaded = load(&self.start.policies, &self.start.overrides, &self.env)?;
         self.give_upstream(&mut loaded)?;
+        check_orphans(&self.loaded.documents, &loaded.documents, stored)?;
         let generation = self.maker.next(number, &loaded, stored)?;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");

@@ -16,6 +16,7 @@ mod layer;
 mod lockfile;
 mod names;
 mod order;
+mod orphans;
 mod project_view;
 pub mod read;
 mod rule;
@@ -36,6 +37,7 @@ pub use document::{
 };
 pub use index::{Index, IndexKind, Mirror, MirrorWhitelist, Stage};
 pub use lockfile::{Lockfile, LockfileFormat, Pin, PinnedFile};
+pub use orphans::check_orphans;
 pub use project_view::ProjectView;
 pub use rule::{Policy, Rule};
 pub use sources::{SkipReason, Skipped, Sources};

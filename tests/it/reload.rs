@@ -4,9 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::support::{Content, FakeIndex, Listed, Program, Project, Setup, Web};
+use super::support::{Content, Door, FakeIndex, Listed, Program, Project, Setup, Web};
 
 const INDEX: &str = "shop/all";
 const RELOAD: &str = "cheesecloth_config_last_reload_successful";
@@ -205,4 +205,30 @@ async fn the_metrics_that_operators_were_promised_are_there() {
         let mut told = samples.filter(|line| line.contains(secret));
         assert_eq!(told.next(), None, "a project or a client is a label");
     }
+}
+
+/// An index made by the API stands on one that the file declares: the file cannot take it away.
+#[tokio::test]
+async fn a_reload_that_would_take_a_base_from_under_an_index_is_a_fault() {
+    let dairy = dairy();
+    let shop = Program::with_policies(&policies(&dairy, OPEN)).start();
+    let door = Door::at(shop.manage_url());
+    let made = door.ask("PUT", "/me", json!({ "password": "pw" })).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let me = door.by("me", &door.log_in("me", "pw").await);
+    let settings = json!({ "bases": [INDEX] });
+    let made = me.ask("PUT", "/me/dev", settings).await;
+    assert_eq!(made.status, 200, "{}", made.text());
+    let page = format!("{}sieve/", shop.index_url("me/dev"));
+    let web = Web::new();
+    assert_eq!(web.get(&page).await.status, 200);
+
+    let url = dairy.url();
+    shop.write_policies(&format!(
+        "indexes:\n  root/dairy: {{ type: mirror, mirror_url: \"{url}\" }}\n"
+    ));
+    shop.wait_for_metric(RELOAD, |successful| successful == 0.0);
+    let told = shop.stderr();
+    assert!(told.contains("me/dev") && told.contains(INDEX), "{told}");
+    assert_eq!(web.get(&page).await.status, 200);
 }

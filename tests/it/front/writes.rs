@@ -194,6 +194,36 @@ fn uploads_of_twine_and_uv_pass_and_too_long_ones_do_not() {
     assert_eq!(answer.text(), direct.text());
 }
 
+/// The third of the nginx configurations that lock a devpi down: uploads by the public address.
+#[test]
+fn a_public_door_opened_for_uploads_takes_them_to_the_primary_and_nothing_else() {
+    let primary = Devpi::primary();
+    let _releases = with_releases(&primary);
+    let listen = "listen: {public: {allow: [read, upload]}, manage: 'off'}\n";
+    let yaml = format!("{}{listen}", servers(&[&primary]));
+    let front = Program::with_policies(&yaml).start();
+
+    let wheel = Wheel::new("by-twine", "1.0");
+    let twine = Client::fresh(Tool::Twine);
+    fs::write(twine.folder().join(wheel.filename()), wheel.build()).unwrap();
+    let target = format!("{}packages/stable/", front.public_url());
+    let login = ["-u", "packages", "-p", "x", "--repository-url", &target];
+    twine
+        .run(&[&["upload"], &login[..], &[&wheel.filename()]].concat())
+        .succeeds();
+    assert!(page(&front, "by-twine").contains("by_twine-1.0"));
+    let held = format!("{}packages/stable/+simple/by-twine/", primary.url());
+    let held = ask::get(&held).unwrap();
+    assert!(held.body.contains("by_twine-1.0"), "{}", held.body);
+
+    let devpi = Client::fresh(Tool::Devpi);
+    devpi.run(&["use", front.public_url()]).succeeds();
+    devpi
+        .run(&["login", "packages", "--password", "x"])
+        .fails()
+        .says("this address does not allow manage operations");
+}
+
 #[test]
 fn a_write_is_not_sent_to_a_replica_while_the_primary_is_down() {
     let mut primary = Devpi::primary();

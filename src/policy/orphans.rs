@@ -42,8 +42,8 @@ pub fn check_orphans(
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{document, mirror, stage};
     use super::*;
+    use crate::policy::sample::{document, mirror, stage};
 
     #[test]
     fn a_base_of_an_index_of_the_api_may_not_go() {

@@ -43,11 +43,11 @@ fn what_lock_files_pin_is_there_when_the_upstream_is_not() {
     // The pinned wheel and not its sdist; of the project alone the newest release.
     assert_eq!(said["files"], 2, "{said}");
     assert_eq!(index.journal().count("/files/sieve/sieve-1.0.tar.gz"), 0);
-    // The file and its sidecar.
+    // The file; and its metadata, unless that could be read out of the file by then.
     let asked = index
         .journal()
         .count("/files/whey/whey-3.0-py3-none-any.whl");
-    assert_eq!(asked, 2);
+    assert!(matches!(asked, 1 | 2), "{asked}");
     index.stop();
     let pip = Client::fresh(Tool::Pip);
     let asked = program.index_url("root/pypi");

@@ -16,6 +16,7 @@ mod devpi_options;
 mod devpi_suite;
 mod doors;
 mod explain;
+mod faults;
 mod files;
 mod front;
 mod installers;

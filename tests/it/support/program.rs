@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::ask;
+use super::{Disk, ask};
 
 /// Until every door is open. Generous: a debug build on a busy machine.
 const START: Duration = Duration::from_secs(60);
@@ -70,6 +70,12 @@ impl Launch {
             .trim_start_matches("http://")
             .trim_end_matches('/')
             .clone_into(&mut self.public);
+        self
+    }
+
+    /// Runs it on this disk, which may get into trouble.
+    pub(crate) fn on(mut self, disk: &Disk) -> Self {
+        self.environment.extend(disk.environment());
         self
     }
 

@@ -1,0 +1,34 @@
+//! What goes wrong with the machine × what clients see × whether it heals without a restart.
+//!
+//! Each part is a table: about bytes in `files`, about records in `records`.
+
+mod files;
+
+use crate::support::{Disk, Form, Program, ask};
+
+/// One index that takes uploads from everybody.
+const POLICIES: &str = "
+indexes:
+  packages/stable: { volatile: false, acl_upload: [':ANONYMOUS:'] }
+";
+
+/// A gateway on this disk.
+fn gateway(disk: &Disk) -> Program {
+    Program::with_policies(POLICIES).on(disk).start()
+}
+
+/// Uploads a release of `hello-pkg` to packages/stable.
+fn upload(gateway: &Program, version: &str) -> ask::Answer {
+    Form::of_wheel("hello-pkg", version)
+        .post(&format!("{}packages/stable/", gateway.manage_url()))
+        .unwrap()
+}
+
+/// How many files of `hello-pkg` are listed at the public door.
+fn listed(gateway: &Program) -> usize {
+    let page = format!("{}hello-pkg/", gateway.index_url("packages/stable"));
+    let accept = [("Accept", "application/vnd.pypi.simple.v1+json")];
+    let page = ask::send("GET", &page, &accept, b"").unwrap();
+    assert_eq!(page.status, 200, "{page:?}");
+    page.json()["files"].as_array().unwrap().len()
+}

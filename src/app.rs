@@ -158,6 +158,9 @@ impl House {
         let every = config.limits.collect_after();
         self.work
             .spawn(chores::collect(Arc::clone(&shared), every, stop.clone()));
+        let records = Arc::clone(&self.records);
+        self.work
+            .spawn(chores::watch_records(records, stop.clone()));
         self.work.spawn(chores::run(store, accounts, stop.clone()));
     }
 
@@ -204,6 +207,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
         audit: Arc::clone(&audit),
         clock: clock.clone(),
         metrics: metrics.clone(),
+        records: Arc::clone(&house.records),
         fleet: fleet.clone(),
     };
     let files = Files {

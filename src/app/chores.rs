@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
+use crate::db::Db;
 use crate::gateway::Shared;
 use crate::gateway::account::Accounts;
 use crate::listen::Stop;
@@ -12,6 +13,9 @@ use crate::store::FsStore;
 
 /// How often last accesses are written: an eviction may be off by this much.
 const EVERY: Duration = Duration::from_secs(30);
+
+/// Between two attempts to write while the records cannot be written.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Counts the store once, then does the rounds until the server stops.
 pub(super) async fn run(store: Arc<FsStore>, accounts: Arc<Accounts>, stop: Stop) {
@@ -23,6 +27,24 @@ pub(super) async fn run(store: Arc<FsStore>, accounts: Arc<Accounts>, stop: Stop
         }
     }
     round(&store, &accounts).await;
+}
+
+/// Tries now and then whether the records can be written, and more often while they cannot, so that
+/// `/readyz` notices a full disk before a client does, and that there is room again without one.
+pub(super) async fn watch_records(records: Arc<dyn Db>, stop: Stop) {
+    let mut since_tried = Duration::ZERO;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+            () = stop.requested() => return,
+        }
+        since_tried += LOOK_AGAIN;
+        if !records.is_writable() || since_tried >= EVERY {
+            // What came of it is noted, and told in the log when it is news.
+            let _ = records.try_to_write().await;
+            since_tried = Duration::ZERO;
+        }
+    }
 }
 
 /// Collects what the last process left, and from then on what was removed meanwhile.

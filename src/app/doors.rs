@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::config::Config;
 use crate::config::Listen;
+use crate::db::Db;
 use crate::gateway::Answer;
 use crate::gateway::Front;
 use crate::gateway::FrontOptions;
@@ -47,6 +48,8 @@ pub(super) struct Doorway {
     pub(super) audit: Arc<AuditLog>,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
+    /// Asked whether they can be written.
+    pub(super) records: Arc<dyn Db>,
     /// The devpi-servers to stand in front of.
     pub(super) fleet: Option<Arc<Fleet>>,
 }
@@ -122,7 +125,11 @@ impl Doorway {
         )? {
             let caches = Arc::clone(shared);
             let measure = move || caches.report_caches();
-            let router = metrics_router(self.metrics.clone(), opened.ready.clone(), measure);
+            let records = Arc::clone(&self.records);
+            let lacking =
+                move || (!records.is_writable()).then_some("the records cannot be written");
+            let (metrics, ready) = (self.metrics.clone(), opened.ready.clone());
+            let router = metrics_router(metrics, ready, lacking, measure);
             let scheme = scheme(&door);
             let bound = opened.server.add_router(door, router)?;
             opened.announce("metrics", scheme, &bound);

@@ -24,6 +24,12 @@ pub trait Db: Debug + Send + Sync {
     /// What was fixed when the database was made.
     async fn facts(&self) -> Result<ServerFacts, DbError>;
 
+    /// Whether the last attempt to write succeeded; costs nothing.
+    fn is_writable(&self) -> bool;
+
+    /// Writes durably what is there already, to see whether that is possible.
+    async fn try_to_write(&self) -> Result<(), DbError>;
+
     /// The last committed write.
     async fn serial(&self) -> Result<Serial, DbError>;
 

@@ -9,13 +9,20 @@ pub(super) type Source = Box<dyn std::error::Error + Send + Sync>;
 /// A failure of the records.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// Busy, closed, unreachable or out of disk: the same request may succeed later (503).
-    #[error("{doing}: the database is not available")]
+    /// Busy, closed, unreachable, or on a disk that fails: the same request may succeed later (503).
+    #[error("{doing}: the database is not available: {source}")]
     Unavailable {
         /// What was being done.
         doing: &'static str,
-        /// Why it failed.
-        #[source]
+        /// Why it failed, with the database's own code and words.
+        source: Source,
+    },
+    /// The disk is full: the request may succeed once there is room again (507).
+    #[error("{doing}: no room on the disk for the database: {source}")]
+    Full {
+        /// What was being done.
+        doing: &'static str,
+        /// Why it failed, with the database's own code and words.
         source: Source,
     },
     /// The record changed since it was read: read it again and decide anew.
@@ -33,12 +40,11 @@ pub enum DbError {
         what: String,
     },
     /// The database cannot be opened: no such folder, no permission, or written by a newer program.
-    #[error("open the database {path}")]
+    #[error("open the database {path}: {source}")]
     Open {
         /// Which.
         path: String,
         /// Why it failed.
-        #[source]
         source: Source,
     },
 }

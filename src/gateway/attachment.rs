@@ -12,6 +12,7 @@ use super::file::Content;
 use super::file::content_reply;
 use super::reply::Record;
 use super::reply::Reply;
+use super::trouble::records_failed;
 use crate::db::FileRecord;
 use crate::model::Filename;
 use crate::model::IndexName;
@@ -79,7 +80,7 @@ impl Shared {
         for project in Filename::projects(&subject) {
             let files = self.records.files(index, &project).await;
             let files = files.map_err(|error| {
-                Error::internal(format!("read the files of {project} in {index}"), error)
+                records_failed(&format!("read the files of {project} in {index}"), error)
             })?;
             let found = files.into_iter().find(|file| {
                 file.facts.filename == path.filename && stands_at(&file.facts.sha256, &path.place)
@@ -100,8 +101,8 @@ impl Shared {
             .records
             .was_deleted(index, leading, &path.filename)
             .await;
-        let gone =
-            gone.map_err(|error| Error::internal(format!("look for {}", path.filename), error))?;
+        let doing = || format!("look for {}", path.filename);
+        let gone = gone.map_err(|error| records_failed(&doing(), error))?;
         if gone {
             return Err(Error::new(
                 ErrorKind::Gone,

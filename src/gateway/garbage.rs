@@ -12,6 +12,7 @@ use tokio::task::spawn_blocking;
 
 use super::context::Shared;
 use super::error::Error;
+use super::trouble::records_failed;
 use crate::model::Sha256;
 use crate::store::FsStore;
 use crate::store::Kept;
@@ -53,7 +54,7 @@ impl Shared {
     /// Whether a record needs these bytes (still).
     pub(super) async fn is_needed(&self, digest: &Sha256) -> Result<bool, Arc<Error>> {
         let is_needed = self.records.is_referenced(digest).await;
-        is_needed.map_err(|error| Arc::new(failed("ask whether bytes are needed", error)))
+        is_needed.map_err(|error| Arc::new(records_failed("ask whether bytes are needed", error)))
     }
 
     /// Removes private bytes that no record needs, if there may be any.

@@ -34,6 +34,7 @@ use super::reply::Reply;
 use super::resolve::unknown_index;
 use super::source::RETRY_AFTER;
 use super::source::later;
+use super::trouble::records_failed;
 use crate::cache::Flights;
 use crate::model::IndexName;
 use crate::model::ProjectName;
@@ -269,10 +270,8 @@ impl Shared {
             IndexKind::Stage(_) => {
                 let projects = self.records.projects(&index.name).await;
                 let projects = projects.map_err(|error| {
-                    Arc::new(Error::internal(
-                        format!("list the projects of {}", index.name),
-                        error,
-                    ))
+                    let doing = format!("list the projects of {}", index.name);
+                    Arc::new(records_failed(&doing, error))
                 })?;
                 let names = projects.iter().map(|project| &project.name).collect();
                 Ok((names, Timestamp::MAX))

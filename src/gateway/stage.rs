@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::context::Shared;
 use super::error::Error;
+use super::trouble::records_failed;
 use crate::db::FileRecord;
 use crate::db::FileRole;
 use crate::model::CoreMetadata;
@@ -24,7 +25,7 @@ impl Shared {
         project: &ProjectName,
     ) -> Result<bool, Error> {
         let held = self.records.has_project(index, project).await;
-        held.map_err(|error| Error::internal(format!("look for {project} in {index}"), error))
+        held.map_err(|error| records_failed(&format!("look for {project} in {index}"), error))
     }
 
     /// The page of a project that a stage holds.
@@ -35,7 +36,7 @@ impl Shared {
     ) -> Result<Arc<ProjectPage>, Error> {
         let records = self.records.files(index, project).await;
         let records = records.map_err(|error| {
-            Error::internal(format!("read the files of {project} in {index}"), error)
+            records_failed(&format!("read the files of {project} in {index}"), error)
         })?;
         let mut page = ProjectPage::empty(project.clone());
         page.files = records

@@ -34,6 +34,7 @@ impl From<Error> for Trouble {
 pub(super) fn records_failed(doing: &str, error: DbError) -> Error {
     let kind = match error {
         DbError::Unavailable { .. } => ErrorKind::Unavailable(Some(1)),
+        DbError::Full { .. } => ErrorKind::Unavailable(None),
         DbError::Conflict { .. } | DbError::Corrupt { .. } | DbError::Open { .. } => {
             ErrorKind::Internal
         }

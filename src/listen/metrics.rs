@@ -31,11 +31,13 @@ impl Ready {
     }
 }
 
-/// `/metrics`, `/healthz` and `/readyz`; all else is not found. `measure` sets the gauges that nobody
-/// sets in passing, before each look at them.
+/// `/metrics`, `/healthz` and `/readyz`; all else is not found. `lacking` says what keeps the gateway
+/// from serving wholly, and `measure` sets the gauges that nobody sets in passing, before each look at
+/// them.
 pub fn metrics_router(
     metrics: Metrics,
     ready: Ready,
+    lacking: impl Fn() -> Option<&'static str> + Clone + Send + Sync + 'static,
     measure: impl Fn() + Clone + Send + Sync + 'static,
 ) -> Router {
     let numbers = move || async move {
@@ -45,7 +47,10 @@ pub fn metrics_router(
     Router::new()
         .route("/metrics", get(numbers))
         .route("/healthz", get(async || "alive\n"))
-        .route("/readyz", get(move || async move { readiness(&ready) }))
+        .route(
+            "/readyz",
+            get(move || async move { readiness(&ready, lacking()) }),
+        )
 }
 
 fn exposition(metrics: &Metrics) -> Response {
@@ -58,10 +63,17 @@ fn exposition(metrics: &Metrics) -> Response {
     }
 }
 
-fn readiness(ready: &Ready) -> Response {
-    if ready.is_ready() {
-        (StatusCode::OK, "ready\n").into_response()
+fn readiness(ready: &Ready, lacking: Option<&'static str>) -> Response {
+    let lacking = if ready.is_ready() {
+        lacking
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response()
+        Some("the doors are not open")
+    };
+    match lacking {
+        None => (StatusCode::OK, "ready\n").into_response(),
+        Some(words) => {
+            let words = format!("not ready: {words}\n");
+            (StatusCode::SERVICE_UNAVAILABLE, words).into_response()
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! Each part is a table: about bytes in `files`, about records in `records`.
 
 mod files;
+mod records;
 
 use crate::support::{Disk, Form, Program, ask};
 

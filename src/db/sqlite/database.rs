@@ -30,6 +30,14 @@ impl Db for Sqlite {
         self.read_facts().await
     }
 
+    fn is_writable(&self) -> bool {
+        self.health.is_writable()
+    }
+
+    async fn try_to_write(&self) -> Result<(), DbError> {
+        Sqlite::try_to_write(self).await
+    }
+
     async fn serial(&self) -> Result<Serial, DbError> {
         let mut reader = self.reader().await?;
         read::serial(&mut reader).await

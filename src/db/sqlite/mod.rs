@@ -4,6 +4,7 @@
 //! is in `open`, `rows` and the schema's types.
 
 mod database;
+mod health;
 mod indexes;
 mod open;
 mod publish;

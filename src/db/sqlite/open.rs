@@ -7,19 +7,24 @@
 //!   second later; one fsync for each upload is a small price.
 //! * **One connection that writes**: SQLite has one write lock anyway. Waiting for a connection is
 //!   first come, first served and costs nothing; waiting for the lock is polling with a time-out.
+//! * **A connection comes back clean or not at all**: after some errors (a full disk, a disk that fails)
+//!   SQLite rolls back by itself. The driver's own `ROLLBACK` fails then, and the driver takes the
+//!   connection to be inside a transaction for ever: the one that writes would refuse every later
+//!   write, one that reads would show the same instant for ever. Such a connection is closed.
 //! * **`BEGIN IMMEDIATE`** (in `writing`): a transaction that read first and then wants to write could
 //!   fail half-way with "locked"; one that takes the write lock at once cannot.
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::Row;
-use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use sqlx::{Connection as _, Row, SqlSafeStr};
 
+use super::health::Health;
 use super::rows;
 use crate::db::{DbError, Secret, ServerFacts};
 use crate::model::Timestamp;
@@ -41,6 +46,10 @@ const SCHEMA: [(i64, &str, &str); 1] = [(1, "records", include_str!("../schema/0
 pub struct Sqlite {
     pub(super) writer: SqlitePool,
     pub(super) readers: SqlitePool,
+    pub(super) health: Health,
+    path: PathBuf,
+    /// Device and number of the file that was opened.
+    place: (u64, u64),
 }
 
 impl Sqlite {
@@ -61,7 +70,7 @@ impl Sqlite {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
-        let pool = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT);
+        let pool = pool_options();
         let one = pool.clone().max_connections(1).min_connections(1);
         let writer = one
             .connect_with(options.clone())
@@ -71,10 +80,21 @@ impl Sqlite {
             .run(&writer)
             .await
             .map_err(|error| failed(error.into()))?;
-        let several = pool.max_connections(READERS);
+        // One stays, whatever becomes of the writer: the last to go takes the WAL's index with it,
+        // which a full disk would not let anybody make again, not even to read.
+        let several = pool.max_connections(READERS).min_connections(1);
         // Not `read_only`: such a connection cannot rebuild the WAL's index after a crash.
-        let readers = several.connect_lazy_with(options.pragma("query_only", "1"));
-        let opened = Self { writer, readers };
+        let readers = several
+            .connect_with(options.pragma("query_only", "1"))
+            .await
+            .map_err(|error| failed(error.into()))?;
+        let opened = Self {
+            writer,
+            readers,
+            health: Health::default(),
+            path: path.to_owned(),
+            place: place_of(path).map_err(|error| failed(error.into()))?,
+        };
         opened.settle_facts(now).await?;
         Ok(opened)
     }
@@ -121,11 +141,46 @@ impl Sqlite {
         })
     }
 
+    /// Refuses to write into a file that nobody will find again: one that was removed, or replaced by
+    /// another, while it was open. SQLite itself does not look.
+    pub(super) fn check_place(&self, doing: &'static str) -> Result<(), DbError> {
+        let unavailable = |source| DbError::Unavailable { doing, source };
+        let path = self.path.display();
+        match place_of(&self.path) {
+            Ok(place) if place == self.place => Ok(()),
+            Ok(_) => Err(unavailable(
+                format!("another file stands at {path} than was opened: stop the server first")
+                    .into(),
+            )),
+            Err(error) => Err(unavailable(format!("{path} is gone: {error}").into())),
+        }
+    }
+
     /// Closes every connection; what was written is in the file itself afterwards.
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+fn pool_options() -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A file does not hang up: nothing is won by connecting again now and then.
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // The driver rolls back what was dropped in passing; after this it has.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        })
+}
+
+fn place_of(path: &Path) -> std::io::Result<(u64, u64)> {
+    let metadata = std::fs::metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 fn migrator() -> Migrator {
@@ -183,6 +238,22 @@ mod tests {
         }
         let write = sqlx::query("DELETE FROM server").execute(&db.readers).await;
         assert!(write.is_err(), "a reader could write");
+    }
+
+    #[tokio::test]
+    async fn a_connection_on_which_sqlite_rolled_back_by_itself_is_not_used_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Sqlite::open(&folder.path().join("records.sqlite"), now())
+            .await
+            .unwrap();
+        for pool in [&db.writer, &db.readers] {
+            for _ in 0..2 * READERS {
+                let mut begun = pool.begin_with("BEGIN").await.unwrap();
+                // As SQLite does it on a full disk: the driver does not hear of it.
+                let rolled_back = sqlx::query("ROLLBACK").execute(&mut *begun).await;
+                rolled_back.unwrap();
+            }
+        }
     }
 
     #[tokio::test]

@@ -13,16 +13,29 @@ use crate::model::{IndexName, ProjectName, Sha256, Timestamp, Yanked};
 /// SQLite's primary result codes for a file that is damaged or is none (sqlite3.h).
 const DAMAGED: [i32; 2] = [11, 26];
 
+/// Its primary result code for a full disk.
+const FULL: i32 = 13;
+
 /// Sorts a driver's error by what the caller can do about it.
 pub(super) fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> DbError {
     move |error| match &error {
         sqlx::Error::Database(refused) if refused.is_foreign_key_violation() => {
             DbError::Conflict { doing }
         }
-        sqlx::Error::Database(refused) if is_damaged(refused.as_ref()) => DbError::Corrupt {
-            doing,
-            what: error.to_string(),
-        },
+        sqlx::Error::Database(refused)
+            if primary_code(refused.as_ref()).is_some_and(|code| DAMAGED.contains(&code)) =>
+        {
+            DbError::Corrupt {
+                doing,
+                what: error.to_string(),
+            }
+        }
+        sqlx::Error::Database(refused) if primary_code(refused.as_ref()) == Some(FULL) => {
+            DbError::Full {
+                doing,
+                source: Box::new(error),
+            }
+        }
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::RowNotFound => {
             DbError::Corrupt {
                 doing,
@@ -36,9 +49,10 @@ pub(super) fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> DbError {
     }
 }
 
-fn is_damaged(refused: &dyn sqlx::error::DatabaseError) -> bool {
-    let code = refused.code().and_then(|code| code.parse::<i32>().ok());
-    code.is_some_and(|code| DAMAGED.contains(&(code & 0xff)))
+/// What an extended result code is a kind of.
+fn primary_code(refused: &dyn sqlx::error::DatabaseError) -> Option<i32> {
+    let code = refused.code()?.parse::<i32>().ok()?;
+    Some(code & 0xff)
 }
 
 /// Unsigned to SQLite's only integer; nothing of ours comes near the end.

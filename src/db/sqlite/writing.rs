@@ -5,6 +5,7 @@
 use sqlx::SqliteConnection;
 use sqlx::Transaction;
 
+use super::health::Health;
 use super::open::Sqlite;
 use super::rows;
 use crate::db::{Cause, ChangeKind, DbError, Serial};
@@ -13,6 +14,7 @@ use crate::model::{IndexName, ProjectName};
 pub(super) struct Writing {
     transaction: Transaction<'static, sqlx::Sqlite>,
     doing: &'static str,
+    health: Health,
 }
 
 /// What the change log says of a write.
@@ -27,11 +29,26 @@ pub(super) struct About<'a> {
 impl Sqlite {
     /// Starts to write.
     pub(super) async fn write(&self, doing: &'static str) -> Result<Writing, DbError> {
+        let failed = failed(doing, self.health.clone());
+        self.check_place(doing)
+            .inspect_err(|error| self.health.failed(error))?;
         let begun = self.writer.begin_with("BEGIN IMMEDIATE").await;
         Ok(Writing {
-            transaction: begun.map_err(rows::failed(doing))?,
+            transaction: begun.map_err(failed)?,
             doing,
+            health: self.health.clone(),
         })
+    }
+
+    /// Writes what is there already, to see whether the disk takes it.
+    pub(super) async fn try_to_write(&self) -> Result<(), DbError> {
+        let mut writing = self.write("see whether the records can be written").await?;
+        let failed = writing.failed();
+        sqlx::query("UPDATE server SET created = created")
+            .execute(writing.on())
+            .await
+            .map_err(failed)?;
+        writing.commit().await
     }
 }
 
@@ -43,7 +60,7 @@ impl Writing {
 
     /// Sorts an error by what the caller can do about it.
     pub(super) fn failed(&self) -> impl Fn(sqlx::Error) -> DbError + use<> {
-        rows::failed(self.doing)
+        failed(self.doing, self.health.clone())
     }
 
     /// Adds the row of the change log.
@@ -64,15 +81,25 @@ impl Writing {
         .bind(about.detail)
         .fetch_one(&mut *self.transaction)
         .await
-        .map_err(rows::failed(self.doing))?;
+        .map_err(self.failed())?;
         Ok(Serial(serial.unsigned_abs()))
     }
 
     /// Makes everything visible, durably.
     pub(super) async fn commit(self) -> Result<(), DbError> {
-        self.transaction
-            .commit()
-            .await
-            .map_err(rows::failed(self.doing))
+        let failed = self.failed();
+        self.transaction.commit().await.map_err(failed)?;
+        self.health.succeeded();
+        Ok(())
+    }
+}
+
+/// Sorts an error of a write, and notes what it says about the disk.
+fn failed(doing: &'static str, health: Health) -> impl Fn(sqlx::Error) -> DbError {
+    let sorted = rows::failed(doing);
+    move |error| {
+        let error = sorted(error);
+        health.failed(&error);
+        error
     }
 }

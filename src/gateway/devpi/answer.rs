@@ -93,11 +93,15 @@ impl From<&DbError> for Answer {
     fn from(error: &DbError) -> Self {
         let status = match error {
             DbError::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            DbError::Full { .. } => StatusCode::INSUFFICIENT_STORAGE,
             DbError::Conflict { .. } => StatusCode::CONFLICT,
             DbError::Corrupt { .. } | DbError::Open { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let text = match error {
             DbError::Unavailable { .. } => "the records are not available, try again",
+            DbError::Full { .. } => {
+                "no room on the disk for the records, and nothing was changed: free some, try again"
+            }
             DbError::Conflict { .. } => "somebody else changed this at the same time, try again",
             DbError::Corrupt { .. } | DbError::Open { .. } => "the records cannot be read",
         };
@@ -136,7 +140,7 @@ mod tests {
 
     #[test]
     fn failures_say_whether_to_try_again() {
-        let source = || "disk full".into();
+        let source = || "code 13".into();
         let table = [
             (
                 AccountError::Db(DbError::Unavailable {
@@ -144,6 +148,13 @@ mod tests {
                     source: source(),
                 }),
                 503,
+            ),
+            (
+                AccountError::Db(DbError::Full {
+                    doing: "x",
+                    source: source(),
+                }),
+                507,
             ),
             (AccountError::Db(DbError::Conflict { doing: "x" }), 409),
             (
@@ -159,7 +170,7 @@ mod tests {
         for (error, status) in table {
             let answer = Answer::from(&error);
             assert_eq!(answer.status.as_u16(), status, "{error:?}");
-            assert!(!answer.to_text().contains("disk full"));
+            assert!(!answer.to_text().contains("code 13"));
         }
     }
 }

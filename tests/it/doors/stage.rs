@@ -256,7 +256,7 @@ pub(super) fn open_behind(limits: Limits, is_tls: bool, proxies: Option<TrustedP
     let public = door(DoorName::Public, vec![any.clone(), socket], tls, proxies);
     let public = tcp(&server.add_public(public, app).unwrap());
     let ready = Ready::default();
-    let router = metrics_router(metrics, ready.clone(), || ());
+    let router = metrics_router(metrics, ready.clone(), || None, || ());
     let numbers = door(DoorName::Metrics, vec![any], None, None);
     let numbers = tcp(&server.add_router(numbers, router).unwrap());
     let stop = server.stop();

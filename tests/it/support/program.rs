@@ -328,8 +328,12 @@ impl Program {
         doors.map(Option::unwrap_or_default)
     }
 
+    /// Waits until `/readyz` says that it serves, and wholly.
+    ///
+    /// # Panics
+    /// When it does not say so in time.
     #[track_caller]
-    fn wait_until_ready(&self) {
+    pub(crate) fn wait_until_ready(&self) {
         let url = format!("{}readyz", self.metrics_url());
         let deadline = Instant::now() + START;
         loop {

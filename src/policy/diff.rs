@@ -249,6 +249,11 @@ fn mirror_parts(parts: &mut Parts, old: &Mirror, new: &Mirror) {
     );
     parts.words("undated", undated(old.undated), undated(new.undated));
     parts.words("optional", old.optional, new.optional);
+    parts.silent(
+        "absent_statuses",
+        &old.absent_statuses,
+        &new.absent_statuses,
+    );
     parts.words(
         "keep_last_good",
         format_duration(old.keep_last_good),

@@ -124,6 +124,8 @@ pub struct MirrorDocument {
     pub undated: Undated,
     /// `optional: true`: left out of a stack when it cannot be asked.
     pub optional: bool,
+    /// `absent_statuses`: refusals that mean "no such project".
+    pub absent_statuses: Vec<u16>,
     /// `keep_last_good`; nothing: 7 days.
     pub keep_last_good: Option<Duration>,
     /// `quarantined`.

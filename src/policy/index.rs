@@ -101,6 +101,8 @@ pub struct Mirror {
     pub undated: Undated,
     /// Left out of a stack when it cannot be asked.
     pub optional: bool,
+    /// Statuses by which its upstream says that it has no such project, besides 404 and 410.
+    pub absent_statuses: Vec<u16>,
     /// How long a project that vanished keeps its files.
     pub keep_last_good: Duration,
     /// What to list of a quarantined project.
@@ -290,6 +292,7 @@ impl Mirror {
             mirror_web_url_fmt: document.mirror_web_url_fmt.clone(),
             undated: document.undated,
             optional: document.optional,
+            absent_statuses: document.absent_statuses.clone(),
             keep_last_good: document.keep_last_good.unwrap_or(KEEP_LAST_GOOD),
             quarantined: document.quarantined,
             verify_before_serving: document.verify_before_serving,

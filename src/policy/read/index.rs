@@ -7,7 +7,7 @@ use super::document::{Files, Named, open_all};
 use super::fields::{Fields, Notes, quoted};
 use super::keys::{Choice, Key, Shape, Variants, commas, key, many, one};
 use super::tree::Entry;
-use super::words::{HttpUrl, Principal};
+use super::words::{AbsentStatus, HttpUrl, Principal};
 use crate::model::Fault;
 use crate::model::IndexName;
 use crate::model::Location;
@@ -90,6 +90,8 @@ const MIRROR: &[Key] = &[
         "what a rule about age makes of a file without an upload-time"),
     key("optional", one::<bool>(), "false",
         "left out of a stack when it cannot be asked, instead of answering 503"),
+    key("absent_statuses", many::<AbsentStatus>(), "",
+        "refusals by which this upstream means that it has no such project, such as 403"),
     key("keep_last_good", one::<Duration>(), "7d",
         "how long a project that vanishes or empties keeps its last files; 0 is off"),
     key("quarantined", one::<Quarantined>(), "empty",
@@ -213,12 +215,19 @@ fn read_mirror(fields: &Fields<'_>, notes: &mut Notes) -> MirrorDocument {
         mirror_web_url_fmt: fields.one("mirror_web_url_fmt", notes),
         undated: fields.one("undated", notes).unwrap_or_default(),
         optional: fields.one("optional", notes).unwrap_or(false),
+        absent_statuses: read_absent_statuses(fields, notes),
         keep_last_good: fields.one("keep_last_good", notes),
         quarantined: fields.one("quarantined", notes).unwrap_or_default(),
         verify_before_serving: verify == Verify::BeforeServing,
         username: fields.one("username", notes),
         password: read_password(fields, notes),
     }
+}
+
+fn read_absent_statuses(fields: &Fields<'_>, notes: &mut Notes) -> Vec<u16> {
+    let statuses = fields.many::<AbsentStatus>("absent_statuses", notes);
+    let statuses = statuses.unwrap_or_default().into_iter();
+    statuses.map(|status| status.value.0).collect()
 }
 
 fn read_devpi(fields: &Fields<'_>, place: Location, notes: &mut Notes) -> MirrorDocument {

@@ -31,6 +31,10 @@ pub(super) struct Until(pub(super) Timestamp);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Principal(pub(super) String);
 
+/// A status by which an upstream may mean that it has no such project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AbsentStatus(pub(super) u16);
+
 /// An `http` or `https` URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpUrl(pub Url);
@@ -195,6 +199,36 @@ impl Word for PathBuf {
     }
 }
 
+impl Word for AbsentStatus {
+    fn wanted() -> String {
+        "a status such as 403".into()
+    }
+
+    /// Some refusals can only mean something else: taken for absence, a login that has expired would
+    /// let every name fall through to the next mirror.
+    fn read(text: &str) -> Result<Self, Misread> {
+        match u64::read(text) {
+            Ok(status @ (401 | 407)) => Err(Misread::new(format!(
+                "{status} says that the login failed, not that a project is absent"
+            ))
+            .hint("see username and password_env")),
+            Ok(status @ (408 | 425 | 429)) => Err(Misread::new(format!(
+                "{status} says to come back later, not that a project is absent"
+            ))),
+            Ok(status @ 400..=499) => u16::try_from(status)
+                .map(Self)
+                .map_err(|error| Misread::new(error.to_string())),
+            Ok(_) | Err(_) => Err(Misread::new(format!(
+                "{text:?} is not a status from 400 to 499"
+            ))),
+        }
+    }
+
+    fn schema() -> Json {
+        json!({ "type": ["integer", "string"], "minimum": 400, "maximum": 499, "pattern": "^4[0-9][0-9]$" })
+    }
+}
+
 impl Word for HttpUrl {
     fn wanted() -> String {
         "a URL that starts with http:// or https://".into()
@@ -261,6 +295,10 @@ mod tests {
         );
         assert_read(&[("7d", Duration::from_hours(168))], &["7 days"]);
         assert_read(&[("20MiB", Bytes(20 << 20))], &["20 megs"]);
+        assert_read(
+            &[("403", AbsentStatus(403)), ("400", AbsentStatus(400))],
+            &["401", "407", "408", "425", "429", "399", "500", "", "4xx"],
+        );
         let principal = |text: &str| Principal(text.into());
         assert_read(
             &[

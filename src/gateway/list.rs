@@ -22,32 +22,22 @@ use super::context::Context;
 use super::context::Shared;
 use super::error::Error;
 use super::error::ErrorKind;
+use super::names::NameSources;
 use super::page::etag;
-use super::refresh::page_result;
-use super::refresh::upstream_error;
-use super::refresh::upstream_result;
 use super::reply::Body;
 use super::reply::CacheResult;
 use super::reply::Decision;
 use super::reply::Record;
 use super::reply::Reply;
 use super::resolve::unknown_index;
-use super::source::RETRY_AFTER;
-use super::source::later;
-use super::trouble::records_failed;
 use crate::cache::Flights;
 use crate::model::IndexName;
 use crate::model::ProjectName;
 use crate::model::Timestamp;
 use crate::page::Markup;
 use crate::page::ProjectNames;
-use crate::page::parse_project_list;
 use crate::page::render_list_html;
 use crate::page::render_list_json;
-use crate::page::sniff;
-use crate::policy::Index;
-use crate::policy::IndexKind;
-use crate::policy::Mirror;
 use crate::policy::Stack;
 use crate::policy::Verdict;
 use crate::protocol::ETag;
@@ -56,8 +46,6 @@ use crate::protocol::Format;
 use crate::protocol::is_not_modified;
 use crate::store::Key;
 use crate::store::StoredFile;
-use crate::upstream::PageAnswer;
-use crate::upstream::Validators;
 
 /// Different lists being fetched or rendered at one time; more than an installation has indexes asked
 /// for at once, few enough that their forty megabytes each do no harm.
@@ -70,14 +58,14 @@ const GZIP_LEVEL: u32 = 5;
 const ZSTD_LEVEL: i32 = 3;
 
 type ListKey = (IndexName, Markup, Encoding);
-type Flow<T> = Result<T, Arc<Error>>;
+pub(super) type Flow<T> = Result<T, Arc<Error>>;
 
 /// Lists rendered and upstream lists held.
 #[derive(Debug)]
 pub(super) struct Lists {
     rendered: Mutex<HashMap<ListKey, Arc<RenderedList>>>,
     rendering: Flights<ListKey, Flow<Arc<RenderedList>>>,
-    sources: Mutex<HashMap<IndexName, ListSource>>,
+    pub(super) sources: NameSources,
 }
 
 #[derive(Debug)]
@@ -88,27 +76,18 @@ struct RenderedList {
     valid_until: Timestamp,
 }
 
-#[derive(Debug, Clone)]
-struct ListSource {
-    fresh_until: Timestamp,
-    validators: Validators,
-}
-
 impl Lists {
     pub(super) fn new(work: tokio::runtime::Handle) -> Self {
         Self {
             rendered: Mutex::default(),
-            rendering: Flights::new(work, LISTS_MAX),
-            sources: Mutex::default(),
+            rendering: Flights::new(work.clone(), LISTS_MAX),
+            sources: NameSources::new(work),
         }
     }
 
     /// Forgets what a mirror said: its upstream is another one now.
     pub(super) fn forget_source(&self, index: &IndexName) {
-        self.sources
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(index);
+        self.sources.forget(index);
     }
 
     /// Forgets what was rendered: a stage has a project more or less.
@@ -195,9 +174,9 @@ impl Shared {
         let mut sources = Vec::new();
         let mut valid_until = stack.next_rule_change(cx.now).unwrap_or(Timestamp::MAX);
         for member in stack.members() {
-            let (names, until) = self.names_of(cx, &member.index).await?;
-            valid_until = valid_until.min(until);
-            sources.push(names);
+            let named = self.names_of(cx, &member.index).await?;
+            valid_until = valid_until.min(named.until);
+            sources.push(named.names);
         }
         let (stack, now, generation) = (Arc::clone(stack), cx.now, cx.generation.number);
         let shared = Arc::clone(&self);
@@ -259,157 +238,17 @@ impl Shared {
         rendered.insert(key.clone(), Arc::clone(&list));
         Ok(list)
     }
-
-    /// The names that one member knows, and until when.
-    async fn names_of(
-        self: &Arc<Self>,
-        cx: &Context,
-        index: &Arc<Index>,
-    ) -> Flow<(ProjectNames, Timestamp)> {
-        match &index.kind {
-            IndexKind::Stage(_) => {
-                let projects = self.records.projects(&index.name).await;
-                let projects = projects.map_err(|error| {
-                    let doing = format!("list the projects of {}", index.name);
-                    Arc::new(records_failed(&doing, error))
-                })?;
-                let names = projects.iter().map(|project| &project.name).collect();
-                Ok((names, Timestamp::MAX))
-            }
-            IndexKind::Mirror(mirror) if mirror.mirror_no_project_list => {
-                Ok((ProjectNames::default(), Timestamp::MAX))
-            }
-            IndexKind::Mirror(mirror) => match self.mirror_names(cx, index, mirror).await {
-                Err(error) if mirror.optional => {
-                    tracing::warn!(index = %index.name, %error, "optional mirror left out of the list");
-                    Ok((ProjectNames::default(), later(cx.now, RETRY_AFTER)))
-                }
-                names => names,
-            },
-        }
-    }
-
-    async fn mirror_names(
-        self: &Arc<Self>,
-        cx: &Context,
-        index: &Arc<Index>,
-        mirror: &Mirror,
-    ) -> Flow<(ProjectNames, Timestamp)> {
-        let known = self
-            .lists
-            .sources
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&index.name)
-            .cloned();
-        let copy = self.list_copy(&index.name).map_err(Arc::new)?;
-        match (copy, known) {
-            (Some(names), Some(known)) if cx.now < known.fresh_until => {
-                Ok((names, known.fresh_until))
-            }
-            (Some(names), _) if self.settings.offline => Ok((names, Timestamp::MAX)),
-            (None, _) if self.settings.offline => {
-                let message = format!(
-                    "this gateway is offline and holds no project list of {}",
-                    index.name
-                );
-                Err(Arc::new(Error::new(ErrorKind::Unavailable(None), message)))
-            }
-            (copy, known) => self.fetch_names(cx, index, mirror, copy, known).await,
-        }
-    }
-
-    async fn fetch_names(
-        self: &Arc<Self>,
-        cx: &Context,
-        index: &Arc<Index>,
-        mirror: &Mirror,
-        copy: Option<ProjectNames>,
-        known: Option<ListSource>,
-    ) -> Flow<(ProjectNames, Timestamp)> {
-        let (upstream, _) = self.upstream_of(cx, index).map_err(Arc::new)?;
-        let validators = known
-            .map(|known| known.validators)
-            .filter(|_| copy.is_some());
-        let mut body = Vec::new();
-        let started = std::time::Instant::now();
-        let answer = upstream.project_list(validators.as_ref(), &mut body).await;
-        let result = upstream_result(&answer, page_result);
-        self.metrics
-            .upstream_request(index.name.as_str(), result, started.elapsed());
-        let fresh_until = later(cx.now, mirror.mirror_cache_expiry);
-        let (names, validators) = match (answer, copy) {
-            (Ok(PageAnswer::NotModified { .. }), Some(names)) => {
-                (names, validators.unwrap_or_default())
-            }
-            (Ok(PageAnswer::Found(page)), _) => {
-                let names = parse_names(&index.name, page.content_type, body).await?;
-                let key = Key::ProjectList {
-                    index: index.name.clone(),
-                };
-                if let Err(error) = self.store.put_small(&key, names.as_text().as_bytes()) {
-                    tracing::error!(index = %index.name, %error, "project list not kept");
-                }
-                (names, page.validators)
-            }
-            (Ok(PageAnswer::NotFound | PageAnswer::NotModified { .. }), copy) => {
-                return Ok((copy.unwrap_or_default(), fresh_until));
-            }
-            (Err(error), Some(names)) => {
-                tracing::warn!(index = %index.name, %error, "project list held before is answered");
-                return Ok((names, later(cx.now, RETRY_AFTER)));
-            }
-            (Err(error), None) => return Err(Arc::new(upstream_error(error))),
-        };
-        let source = ListSource {
-            fresh_until,
-            validators,
-        };
-        let mut sources = self
-            .lists
-            .sources
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        sources.insert(index.name.clone(), source);
-        Ok((names, fresh_until))
-    }
-
-    pub(super) fn list_copy(&self, index: &IndexName) -> Result<Option<ProjectNames>, Error> {
-        let key = Key::ProjectList {
-            index: index.clone(),
-        };
-        let text = self
-            .store
-            .read_small(&key, self.settings.project_list_bytes_max);
-        let text = text.map_err(|error| Error::internal("read the project list's copy", error))?;
-        let text = text.and_then(|text| String::from_utf8(text.into()).ok());
-        Ok(text.and_then(|text| ProjectNames::from_text(text).ok()))
-    }
-}
-
-async fn parse_names(
-    index: &IndexName,
-    content_type: Option<String>,
-    body: Vec<u8>,
-) -> Flow<ProjectNames> {
-    let work = move || parse_project_list(sniff(content_type.as_deref(), &body), &body);
-    let names = tokio::task::spawn_blocking(work).await;
-    let names = names.map_err(|error| Arc::new(Error::internal("read a project list", error)))?;
-    names.map_err(|error| {
-        let message = format!("{index} sent a project list that cannot be read: {error}");
-        Arc::new(Error::new(ErrorKind::BadGateway, message))
-    })
 }
 
 /// The names that the stack shows: a mirror's only where the rules let it speak for them.
-fn visible(stack: &Stack, sources: &[ProjectNames], now: Timestamp) -> ProjectNames {
+fn visible(stack: &Stack, sources: &[Arc<ProjectNames>], now: Timestamp) -> ProjectNames {
     let members = stack.members();
     let holds = |index: &IndexName, project: &ProjectName| {
         stack
             .position(index)
             .is_some_and(|position| sources[position].contains(project))
     };
-    let references: Vec<&ProjectNames> = sources.iter().collect();
+    let references: Vec<&ProjectNames> = sources.iter().map(AsRef::as_ref).collect();
     ProjectNames::merge(&references, &mut |position, name| {
         let Ok(project) = ProjectName::parse(name) else {
             return false;

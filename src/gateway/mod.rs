@@ -18,6 +18,7 @@ mod labels;
 mod list;
 mod manage;
 pub mod moving;
+mod names;
 mod page;
 mod reader;
 mod refresh;

@@ -17,14 +17,11 @@ use crate::model::ProjectName;
 use crate::model::ProjectState;
 use crate::model::Timestamp;
 use crate::page::LearnedFiles;
-use crate::page::Markup;
 use crate::page::ProjectPage;
 use crate::page::StoredMeta;
 use crate::page::carry_over;
 use crate::page::from_stored;
-use crate::page::parse_html;
-use crate::page::parse_json;
-use crate::page::sniff;
+use crate::page::read_project_page;
 use crate::page::to_stored;
 use crate::policy::Index;
 use crate::policy::Mirror;
@@ -77,7 +74,13 @@ impl Shared {
         self.metrics
             .upstream_request(index.name.as_str(), result, started.elapsed());
         let now = self.clock.now();
-        let answer = answer.map_err(upstream_error)?;
+        let answer = match answer {
+            Err(UpstreamError::Refused { status, words, .. }) => {
+                let refusal = (status.as_u16(), words);
+                self.absence(cx, index, mirror, project, refusal).await?
+            }
+            answer => answer.map_err(upstream_error)?,
+        };
         let (held, cache) = match (answer, old) {
             (PageAnswer::NotModified { max_age }, Some(old)) => (
                 confirmed(&old, mirror, now, max_age),
@@ -129,10 +132,7 @@ impl Shared {
             ));
         };
         let url = page.final_url.as_str();
-        let parsed = match sniff(page.content_type.as_deref(), &page.body) {
-            Markup::Json => parse_json(&page.body, url, project),
-            Markup::Html => parse_html(&page.body, url, project),
-        };
+        let parsed = read_project_page(page.content_type.as_deref(), &page.body, url, project);
         let mut parsed = parsed.map_err(|error| {
             let message = format!(
                 "{} sent a page of {project} that cannot be read: {error}",

@@ -46,17 +46,20 @@ impl Kind {
 }
 
 /// Endings and what they mean; longer ones first.
-const ENDINGS: [(&str, Kind); 16] = [
+const ENDINGS: [(&str, Kind); 19] = [
     (".whl", Kind::Wheel),
     (".tar.gz", Kind::Sdist),
     (".tar.bz2", Kind::Sdist),
     (".tar.xz", Kind::Sdist),
     (".tar.lzma", Kind::Sdist),
+    (".tar.lz", Kind::Sdist),
     (".tar.Z", Kind::Sdist),
     (".doc.zip", Kind::Other),
     (".zip", Kind::Sdist),
     (".tgz", Kind::Sdist),
     (".tbz", Kind::Sdist),
+    (".txz", Kind::Sdist),
+    (".tlz", Kind::Sdist),
     (".tar", Kind::Sdist),
     (".egg", Kind::Egg),
     (".exe", Kind::Other),
@@ -131,6 +134,12 @@ impl Filename {
             version: version.into(),
             kind: u8::try_from(position).unwrap_or(0),
         })
+    }
+
+    /// Whether a name ends like an archive that installers take, of whatever project.
+    #[must_use]
+    pub fn is_archive(raw: &str) -> bool {
+        split_ending(raw).is_ok_and(|(_, kind)| kind != Kind::Other)
     }
 
     /// The projects that a file of this name may belong to, likeliest first.
@@ -359,6 +368,9 @@ mod tests {
                 Kind::Sdist,
             ),
             ("foo-1.0.dmg", "foo", "1.0", Kind::Other),
+            ("foo-1.0.txz", "foo", "1.0", Kind::Sdist),
+            ("foo-1.0.tlz", "foo", "1.0", Kind::Sdist),
+            ("foo-1.0.tar.lz", "foo", "1.0", Kind::Sdist),
         ];
         for (raw, project, version, kind) in table {
             let filename = parse(raw, project).unwrap();

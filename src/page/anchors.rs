@@ -1,4 +1,5 @@
-//! The few elements of an HTML page that an index speaks with: anchors, metas, base and comments.
+//! The few elements of an HTML page that an index speaks with: anchors, metas, base and comments; and
+//! what all others say of the kind of document it is ([`Document`]).
 //!
 //! html5ever's tokenizer does the reading, as browsers do: entities, odd quoting and upper case come out
 //! right, and what looks like a link inside a script, a style or a title is none. There is no tree.
@@ -20,6 +21,7 @@ use html5ever::tokenizer::Tokenizer;
 use html5ever::tokenizer::TokenizerOpts;
 use html5ever::tokenizer::states::RawKind;
 
+use super::document::Document;
 use super::project_page::InvalidPage;
 use super::sniff::without_bom;
 
@@ -63,19 +65,20 @@ impl Anchor {
     }
 }
 
-/// Reads a page and hands each element on, in order.
+/// Reads a page, hands each element on, in order, and says what kind of document it was.
 ///
 /// # Errors
 /// What `each` refuses, and [`InvalidPage::Tag`].
 pub(super) fn read_elements(
     body: &[u8],
     each: &mut dyn FnMut(Element<'_>) -> Result<(), InvalidPage>,
-) -> Result<(), InvalidPage> {
+) -> Result<Document, InvalidPage> {
     let text = String::from_utf8_lossy(without_bom(body));
     let tokenizer = Tokenizer::new(
         Sink(RefCell::new(Reading {
             each,
             open: None,
+            document: Document::default(),
             outcome: Ok(()),
             has_token: false,
         })),
@@ -103,7 +106,10 @@ pub(super) fn read_elements(
         reading.outcome.clone()?;
     }
     tokenizer.end();
-    tokenizer.sink.0.into_inner().outcome
+    let Reading {
+        document, outcome, ..
+    } = tokenizer.sink.0.into_inner();
+    outcome.map(|()| document)
 }
 
 struct Sink<'e>(RefCell<Reading<'e>>);
@@ -112,6 +118,7 @@ struct Reading<'e> {
     each: &'e mut dyn FnMut(Element<'_>) -> Result<(), InvalidPage>,
     /// The anchor whose text is being read.
     open: Option<Anchor>,
+    document: Document,
     outcome: Result<(), InvalidPage>,
     has_token: bool,
 }
@@ -133,6 +140,7 @@ impl TokenSink for Sink<'_> {
                 TokenSinkResult::Continue
             }
             Token::CommentToken(text) => {
+                reading.document.comment(&text);
                 reading.hand_on(Element::Comment(&text));
                 TokenSinkResult::Continue
             }
@@ -140,9 +148,11 @@ impl TokenSink for Sink<'_> {
                 reading.close_anchor();
                 TokenSinkResult::Continue
             }
-            Token::DoctypeToken(_) | Token::NullCharacterToken | Token::ParseError(_) => {
+            Token::DoctypeToken(_) => {
+                reading.document.frame();
                 TokenSinkResult::Continue
             }
+            Token::NullCharacterToken | Token::ParseError(_) => TokenSinkResult::Continue,
         }
     }
 }
@@ -155,6 +165,12 @@ impl Reading<'_> {
             return TokenSinkResult::Continue;
         }
         let name = &*tag.name;
+        match tag.kind {
+            TagKind::StartTag => self
+                .document
+                .start(name, |name| attribute(&tag.attrs, name)),
+            TagKind::EndTag => self.document.end(name),
+        }
         match (tag.kind, name) {
             (TagKind::EndTag, "a") => self.close_anchor(),
             (TagKind::StartTag, "a") => {
@@ -188,6 +204,8 @@ impl Reading<'_> {
             anchor
                 .text
                 .push_str(&text[..text.floor_char_boundary(room)]);
+        } else {
+            self.document.text(text);
         }
     }
 
@@ -323,6 +341,7 @@ mod tests {
             count += 1;
             Err(InvalidPage::TooMany(0))
         });
+        let outcome = outcome.map(drop);
         assert_eq!((outcome, count), (Err(InvalidPage::TooMany(0)), 1));
     }
 }

@@ -5,7 +5,8 @@
 //!                └ parse_html ┴ ProjectPage ─ merge ─ filter ┴ render_html ─ bytes
 //! ```
 //!
-//! A [`ProjectPage`] is one source's statement. [`carry_over`] keeps what the source said before and
+//! [`read_project_page`] goes the first half of that way for an upstream's answer as it came, and refuses
+//! what is no page. A [`ProjectPage`] is one source's statement. [`carry_over`] keeps what the source said before and
 //! forgot since, [`merge`] lays the pages of a stack over each other, [`filter`] asks the policies
 //! about each file, and both renderers write the outcome with the links of [`links`](FileLinks).
 //! Project lists travel the same way as [`ProjectNames`], without a value per name.
@@ -13,6 +14,7 @@
 mod anchors;
 mod carry;
 mod digests;
+mod document;
 mod filter;
 mod json_file;
 mod learned;
@@ -23,6 +25,7 @@ mod parse_json;
 mod parse_list;
 mod project_list;
 mod project_page;
+mod read;
 mod render_html;
 mod render_json;
 mod render_list;
@@ -47,6 +50,7 @@ pub use parse_json::parse_json;
 pub use parse_list::parse_project_list;
 pub use project_list::{InvalidProjectList, ProjectNames, ProjectNamesBuilder};
 pub use project_page::{InvalidPage, ProjectPage};
+pub use read::{read_project_list, read_project_page};
 pub use render_html::render_html;
 pub use render_json::render_json;
 pub use render_list::{render_list_html, render_list_json};

@@ -8,6 +8,7 @@ use super::anchors::Anchor;
 use super::anchors::Element;
 use super::anchors::read_elements;
 use super::digests::attribute_metadata;
+use super::document::Links;
 use super::json_file::FIRST_SEEN;
 use super::parse_json::parse_status;
 use super::parse_json::refuse_other_major;
@@ -19,6 +20,7 @@ use super::source_url::Base;
 use super::upload_time::parse_upload_time;
 use crate::model::CoreMetadata;
 use crate::model::File;
+use crate::model::Filename;
 use crate::model::ProjectName;
 use crate::model::UploadTime;
 use crate::model::UploadTimeSource;
@@ -26,11 +28,12 @@ use crate::model::Yanked;
 
 /// Reads an HTML project page that was found at `page_url` (after redirects).
 ///
-/// Any HTML is a page; one without links is a project without files.
+/// A page without links is a project without files, where it can be told from a document that only
+/// came in the place of a page ([`Document`](super::document::Document)).
 ///
 /// # Errors
-/// When the page announces a major version other than 1, lists more than any project has, or holds
-/// tags beyond all measure.
+/// When the document is no page of an index, announces a major version other than 1, lists more than
+/// any project has, or holds tags beyond all measure.
 pub fn parse_html(
     body: &[u8],
     page_url: &str,
@@ -40,7 +43,8 @@ pub fn parse_html(
     let mut has_base = false;
     let mut builder = PageBuilder::new(project);
     let (mut state, mut reason) = (String::new(), String::new());
-    read_elements(body, &mut |element| {
+    let (mut links, mut lists_archives) = (Links::default(), false);
+    let document = read_elements(body, &mut |element| {
         match element {
             Element::Base(href) if !has_base => {
                 // The first one counts (HTML standard, 4.2.3).
@@ -70,24 +74,33 @@ pub fn parse_html(
                     builder.serial(serial.trim().parse().ok());
                 }
             }
-            Element::Anchor(anchor) => add_file(&mut builder, &base, anchor)?,
+            Element::Anchor(anchor) => {
+                links.count(anchor.attribute("href").unwrap_or_default(), false);
+                lists_archives |= add_file(&mut builder, &base, anchor)?;
+            }
         }
         Ok(())
     })?;
     builder.status(parse_status(&state, Some(&reason)));
-    Ok(builder.finish())
+    let page = builder.finish();
+    if page.files.is_empty() && !lists_archives && !document.is_page_of(project, links) {
+        return Err(InvalidPage::NoIndex(document.words()));
+    }
+    Ok(page)
 }
 
-fn add_file(builder: &mut PageBuilder, base: &Base, anchor: &Anchor) -> Result<(), InvalidPage> {
+/// Adds the file that an anchor leads to, and says whether it leads to an archive of any project.
+fn add_file(builder: &mut PageBuilder, base: &Base, anchor: &Anchor) -> Result<bool, InvalidPage> {
     let Some(href) = anchor.attribute("href") else {
-        return Ok(());
+        return Ok(false);
     };
     let Some(url) = base.resolve(href) else {
         builder.drop_entry();
-        return Ok(());
+        return Ok(false);
     };
-    let Some(filename) = builder.filename(&url.filename().unwrap_or_default()) else {
-        return Ok(());
+    let name = url.filename().unwrap_or_default();
+    let Some(filename) = builder.filename(&name) else {
+        return Ok(Filename::is_archive(&name));
     };
     let provenance = anchor
         .attribute("data-provenance")
@@ -107,7 +120,8 @@ fn add_file(builder: &mut PageBuilder, base: &Base, anchor: &Anchor) -> Result<(
         provenance: provenance.and_then(|text| Some(base.resolve(text)?.into_text())),
         gpg_sig: anchor.attribute("data-gpg-sig") == Some("true"),
         url: Some(url.into_text()),
-    })
+    })?;
+    Ok(true)
 }
 
 fn upload_time(anchor: &Anchor) -> Option<UploadTime> {
@@ -237,6 +251,27 @@ mod tests {
         assert_eq!((page.serial, page.files.len()), (Some(42), 1));
         let page = parse("<h1>Links for torch</h1>").unwrap();
         assert_eq!((page.status, page.serial), (ProjectStatus::default(), None));
+    }
+
+    #[test]
+    fn what_is_no_page_is_refused_not_taken_for_an_empty_one() {
+        for (html, words) in [
+            ("", "it says nothing"),
+            ("overloaded", "it says \"overloaded\""),
+            (
+                "<title>Sign in</title><input type=password>",
+                "it says \"Sign in\"",
+            ),
+        ] {
+            assert_eq!(parse(html), Err(InvalidPage::NoIndex(words.to_owned())));
+        }
+        // Whatever stands around them, files are files; and those of others are not nothing.
+        for html in [
+            "<title>Sign in</title><input type=password><a href=torch-1.zip>",
+            "<p>All our wheels: <a href=vision-1-py3-none-any.whl></a>",
+        ] {
+            assert!(parse(html).is_ok(), "{html}");
+        }
     }
 
     #[test]

@@ -31,8 +31,8 @@ use crate::model::ProjectStatus;
 /// Unknown keys are passed over, so API 1.0 to 1.5 and whatever 1.x follows are understood.
 ///
 /// # Errors
-/// When the body is no JSON object with `files`, announces a major version other than 1, or lists
-/// more than any project has.
+/// When the body is no JSON object with `files`, names another project, announces a major version
+/// other than 1, or lists more than any project has.
 pub fn parse_json(
     body: &[u8],
     page_url: &str,
@@ -91,6 +91,17 @@ struct Reading {
 }
 
 impl Reading {
+    /// A page says whose it is (PEP 691). One that cannot be read as a name says nothing.
+    fn name(&mut self, name: &Loose<'_>) -> Result<(), InvalidPage> {
+        let text = name.text().unwrap_or_default().trim();
+        let is_other = !text.is_empty()
+            && ProjectName::parse(text).is_ok_and(|name| name != *self.builder.project());
+        if is_other {
+            return Err(InvalidPage::OtherProject(text.to_owned()));
+        }
+        Ok(())
+    }
+
     fn meta(&mut self, meta: &Loose<'_>) -> Result<(), InvalidPage> {
         self.builder.serial(meta.entry("_last-serial").number());
         // PEP 792 was first deployed with the status inside `meta`.
@@ -157,6 +168,11 @@ impl<'de> Visitor<'de> for PageSeed<'_> {
                     let each = &mut |json: &str| add_version(&mut reading.builder, json);
                     let refused = &mut reading.refused;
                     entries.next_value_seed(Items { each, refused })?;
+                }
+                "name" => {
+                    let name: Loose<'de> = entries.next_value()?;
+                    let outcome = reading.name(&name);
+                    refuse(outcome, &mut reading.refused)?;
                 }
                 "meta" => {
                     let meta: Loose<'de> = entries.next_value()?;
@@ -275,6 +291,21 @@ mod tests {
                 matches!(parse(&json), Err(InvalidPage::ApiVersion(_))),
                 "{version}"
             );
+        }
+    }
+
+    #[test]
+    fn a_page_that_names_another_project_is_not_this_ones() {
+        for name in ["\"pytz\"", "\"PyTZ\"", "\"\"", "7", "null"] {
+            let json = format!(r#"{{"name": {name}, "files": []}}"#);
+            assert!(parse(&json).is_ok(), "{name}");
+        }
+        for json in [
+            r#"{"name": "six", "files": []}"#,
+            r#"{"files": [], "name": "pytz-2"}"#,
+        ] {
+            let read = parse(json);
+            assert!(matches!(read, Err(InvalidPage::OtherProject(_))), "{json}");
         }
     }
 

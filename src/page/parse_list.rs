@@ -17,6 +17,7 @@ use serde::de::Visitor;
 use super::anchors::Anchor;
 use super::anchors::Element;
 use super::anchors::read_elements;
+use super::document::Links;
 use super::parse_json::refuse_other_major;
 use super::project_list::ProjectNames;
 use super::project_list::ProjectNamesBuilder;
@@ -61,14 +62,24 @@ fn parse_json_list(body: &[u8]) -> Result<ProjectNames, InvalidPage> {
 
 fn parse_html_list(body: &[u8]) -> Result<ProjectNames, InvalidPage> {
     let mut names = ProjectNamesBuilder::default();
-    read_elements(body, &mut |element| match element {
-        Element::Anchor(anchor) => add(&mut names, anchor_project(anchor)),
+    let mut links = Links::default();
+    let document = read_elements(body, &mut |element| match element {
+        Element::Anchor(anchor) => {
+            let project = anchor_project(anchor);
+            let (name, is_named) =
+                project.map_or((None, false), |(name, is_named)| (Some(name), is_named));
+            links.count(anchor.attribute("href").unwrap_or_default(), is_named);
+            add(&mut names, name)
+        }
         Element::Meta {
             name: "pypi:repository-version",
             content,
         } => refuse_other_major(Some(content)),
         Element::Meta { .. } | Element::Base(_) | Element::Comment(_) => Ok(()),
     })?;
+    if !document.is_list(links) {
+        return Err(InvalidPage::NoIndex(document.words()));
+    }
     Ok(names.finish())
 }
 
@@ -83,8 +94,9 @@ fn add(names: &mut ProjectNamesBuilder, name: Option<ProjectName>) -> Result<(),
 }
 
 /// The project an anchor names: by its text (PEP 503), or by its URL where a directory listing has
-/// shortened the text. Links that lead nowhere but to the list itself (`?C=N;O=D`) name none.
-fn anchor_project(anchor: &Anchor) -> Option<ProjectName> {
+/// shortened the text; and whether both say the same. Links that lead nowhere but to the list itself
+/// (`?C=N;O=D`) name none.
+fn anchor_project(anchor: &Anchor) -> Option<(ProjectName, bool)> {
     let href = anchor.attribute("href")?;
     let path = href
         .split(['?', '#'])
@@ -97,10 +109,17 @@ fn anchor_project(anchor: &Anchor) -> Option<ProjectName> {
         .next()
         .filter(|segment| !segment.is_empty())?;
     let text = anchor.text.trim().trim_end_matches('/');
-    ProjectName::parse(text).ok().or_else(|| {
+    let of_url = || {
         let segment = percent_decode_str(segment).decode_utf8().ok()?;
         ProjectName::parse(&segment).ok()
-    })
+    };
+    match ProjectName::parse(text) {
+        Ok(name) => {
+            let is_named = name.is_spelled(segment) || of_url().is_some_and(|other| other == name);
+            Some((name, is_named))
+        }
+        Err(_) => of_url().map(|name| (name, false)),
+    }
 }
 
 #[derive(Default)]

@@ -43,6 +43,12 @@ pub enum InvalidPage {
     /// Not JSON, or not the JSON of such a page.
     #[error("simple page is not the expected json: {0}")]
     Json(String),
+    /// A document that only came in the place of one: a login page, a word of trouble, nothing.
+    #[error("it is no page of an index, {0}")]
+    NoIndex(String),
+    /// The page of another project than was asked for.
+    #[error("it is the page of {0:?}")]
+    OtherProject(String),
     /// A major version we do not know; PEP 629 says to fail.
     #[error("simple page announces api version {0:?}, only 1.x is understood")]
     ApiVersion(String),
@@ -99,6 +105,11 @@ impl PageBuilder {
             page: ProjectPage::empty(project.clone()),
             requires_python: None,
         }
+    }
+
+    /// Whose page it is.
+    pub(super) fn project(&self) -> &ProjectName {
+        &self.page.project
     }
 
     /// Reads a file name for the page's project; one that does not belong to it is counted as left out.

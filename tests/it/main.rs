@@ -5,6 +5,7 @@
     reason = "a test that panics has failed, and says where"
 )]
 
+mod absent;
 mod attack;
 mod bad_uploads;
 mod better;

@@ -86,6 +86,11 @@ impl House {
         Self::over(&Larder::empty(clock).await, policies, clock, false)
     }
 
+    /// The same over a larder that others may share.
+    pub(crate) fn online_over(larder: &Larder, policies: &str, clock: &Clock) -> Self {
+        Self::over(larder, policies, clock, false)
+    }
+
     /// A gateway with these policies that has only what is in the larder.
     pub(crate) fn offline(larder: &Larder, policies: &str, clock: &Clock) -> Self {
         Self::over(larder, policies, clock, true)

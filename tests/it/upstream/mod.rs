@@ -4,6 +4,7 @@ mod files;
 mod metadata;
 mod pages;
 mod trouble;
+mod unreadable;
 
 use std::time::Duration;
 

@@ -1,0 +1,303 @@
+//! The names that each member of a stack knows: a stage's from the records, a mirror's from its
+//! upstream's project list, of which one copy is kept on disk.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use super::context::{Context, Shared};
+use super::error::{Error, ErrorKind};
+use super::list::Flow;
+use super::refresh::{page_result, upstream_error, upstream_result};
+use super::source::{RETRY_AFTER, later};
+use super::trouble::records_failed;
+use crate::cache::Flights;
+use crate::model::{IndexName, ProjectName, Timestamp};
+use crate::page::{ProjectNames, read_project_list};
+use crate::policy::{Index, IndexKind, Mirror};
+use crate::store::Key;
+use crate::upstream::{PageAnswer, Validators};
+
+/// Upstream lists being fetched at one time: more than an installation has mirrors.
+const FETCHES_MAX: usize = 64;
+
+/// What is known of the lists of upstreams besides their copies.
+#[derive(Debug)]
+pub(super) struct NameSources {
+    held: Mutex<HashMap<IndexName, Source>>,
+    /// By mirror and generation, since another generation may have another upstream.
+    fetching: Flights<(IndexName, u64), Flow<Named>>,
+}
+
+#[derive(Debug, Clone)]
+struct Source {
+    fresh_until: Timestamp,
+    validators: Validators,
+}
+
+/// The names that one member knows.
+#[derive(Debug, Clone)]
+pub(super) struct Named {
+    pub(super) names: Arc<ProjectNames>,
+    /// Until when nothing better can be had.
+    pub(super) until: Timestamp,
+    /// Whether its upstream says so now; not where it could not be asked and an older word stands in.
+    pub(super) is_current: bool,
+}
+
+impl Named {
+    fn none_until(until: Timestamp) -> Self {
+        Self {
+            names: Arc::default(),
+            until,
+            is_current: false,
+        }
+    }
+}
+
+impl NameSources {
+    pub(super) fn new(work: tokio::runtime::Handle) -> Self {
+        Self {
+            held: Mutex::default(),
+            fetching: Flights::new(work, FETCHES_MAX),
+        }
+    }
+
+    /// Forgets what a mirror said: its upstream is another one now.
+    pub(super) fn forget(&self, index: &IndexName) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.remove(index);
+    }
+
+    fn of(&self, index: &IndexName) -> Option<Source> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.get(index).cloned()
+    }
+
+    fn insert(&self, index: &IndexName, source: Source) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.insert(index.clone(), source);
+    }
+}
+
+impl Shared {
+    /// The names that one member knows.
+    pub(super) async fn names_of(
+        self: &Arc<Self>,
+        cx: &Context,
+        index: &Arc<Index>,
+    ) -> Flow<Named> {
+        match &index.kind {
+            IndexKind::Stage(_) => {
+                let projects = self.records.projects(&index.name).await;
+                let projects = projects.map_err(|error| {
+                    let doing = format!("list the projects of {}", index.name);
+                    Arc::new(records_failed(&doing, error))
+                })?;
+                let names = projects.iter().map(|project| &project.name).collect();
+                Ok(Named {
+                    names: Arc::new(names),
+                    until: Timestamp::MAX,
+                    is_current: true,
+                })
+            }
+            IndexKind::Mirror(mirror) if mirror.mirror_no_project_list => {
+                Ok(Named::none_until(Timestamp::MAX))
+            }
+            IndexKind::Mirror(mirror) => match self.mirror_names(cx, index).await {
+                Err(error) if mirror.optional => {
+                    tracing::warn!(index = %index.name, %error, "optional mirror left out of the list");
+                    Ok(Named::none_until(later(cx.now, RETRY_AFTER)))
+                }
+                names => names,
+            },
+        }
+    }
+
+    /// What a refused page means. Some servers refuse what they do not have: a bucket that may not be
+    /// listed says 403, never 404. Absence is believed where the operator says so, or where the
+    /// upstream's own list lacks the name; anything else is a refusal, which lets no name through to
+    /// the next mirror.
+    ///
+    /// # Errors
+    /// When it is a refusal.
+    pub(super) async fn absence<B>(
+        self: &Arc<Self>,
+        cx: &Context,
+        index: &Arc<Index>,
+        mirror: &Mirror,
+        project: &ProjectName,
+        (status, words): (u16, String),
+    ) -> Result<PageAnswer<B>, Error> {
+        if mirror.absent_statuses.contains(&status) {
+            return Ok(PageAnswer::NotFound);
+        }
+        let refused = |why: &str| {
+            let message = format!(
+                "{} refused {project} with {status}: {words}{why}",
+                index.name
+            );
+            Err(Error::new(ErrorKind::BadGateway, message))
+        };
+        if status != 403 {
+            return refused("");
+        }
+        const HINT: &str =
+            "; if this upstream says 403 of what it lacks, give the mirror absent_statuses: [403]";
+        if mirror.mirror_no_project_list {
+            return refused(HINT);
+        }
+        match self.mirror_names(cx, index).await {
+            Ok(named) if !named.is_current || named.names.is_empty() => refused(HINT),
+            Ok(named) if named.names.contains(project) => {
+                refused("; its project list has the name")
+            }
+            Ok(_) => Ok(PageAnswer::NotFound),
+            Err(error) => {
+                tracing::debug!(index = %index.name, %error, "no list to judge a refusal by");
+                refused(HINT)
+            }
+        }
+    }
+
+    /// The names on a mirror's upstream.
+    ///
+    /// # Errors
+    /// When it cannot be asked and no copy of its list is held.
+    pub(super) async fn mirror_names(
+        self: &Arc<Self>,
+        cx: &Context,
+        index: &Arc<Index>,
+    ) -> Flow<Named> {
+        let known = self.lists.sources.of(&index.name);
+        let fresh_until = known
+            .map(|known| known.fresh_until)
+            .filter(|until| cx.now < *until);
+        if fresh_until.is_some() || self.settings.offline {
+            let copy = self.list_copy(&index.name).map_err(Arc::new)?;
+            match copy {
+                Some(names) => {
+                    return Ok(Named {
+                        names: Arc::new(names),
+                        until: fresh_until.unwrap_or(Timestamp::MAX),
+                        is_current: fresh_until.is_some(),
+                    });
+                }
+                None if self.settings.offline => {
+                    let message = format!(
+                        "this gateway is offline and holds no project list of {}",
+                        index.name
+                    );
+                    return Err(Arc::new(Error::new(ErrorKind::Unavailable(None), message)));
+                }
+                None => {}
+            }
+        }
+        let key = (index.name.clone(), cx.generation.number);
+        let (shared, own_cx, own_index) = (Arc::clone(self), cx.clone(), Arc::clone(index));
+        let joined = self.lists.sources.fetching.join(key, move || async move {
+            shared.fetch_names(&own_cx, &own_index).await
+        });
+        let joined = joined.await.map_err(|busy| {
+            let message = format!("ask {} for its project list: {busy}", index.name);
+            Arc::new(Error::new(ErrorKind::Unavailable(Some(1)), message))
+        })?;
+        joined.value
+    }
+
+    async fn fetch_names(self: &Arc<Self>, cx: &Context, index: &Arc<Index>) -> Flow<Named> {
+        let (upstream, mirror) = self.upstream_of(cx, index).map_err(Arc::new)?;
+        let mut copy = self.list_copy(&index.name).map_err(Arc::new)?;
+        let known = self.lists.sources.of(&index.name);
+        let validators = known
+            .map(|known| known.validators)
+            .filter(|_| copy.is_some());
+        let mut body = Vec::new();
+        let started = Instant::now();
+        let answer = upstream.project_list(validators.as_ref(), &mut body).await;
+        let result = upstream_result(&answer, page_result);
+        self.metrics
+            .upstream_request(index.name.as_str(), result, started.elapsed());
+        let until = later(cx.now, mirror.mirror_cache_expiry);
+        let read = match answer {
+            Ok(PageAnswer::Found(page)) => {
+                let names = read_names(&index.name, page.content_type, body).await;
+                names.map(|names| {
+                    self.keep_names(&index.name, &names);
+                    Some((names, page.validators))
+                })
+            }
+            Ok(PageAnswer::NotModified { .. }) => Ok(copy
+                .take()
+                .map(|names| (names, validators.unwrap_or_default()))),
+            Ok(PageAnswer::NotFound) => Ok(None),
+            Err(error) => Err(Arc::new(upstream_error(error))),
+        };
+        match (read, copy) {
+            (Ok(Some((names, validators))), _) => {
+                let source = Source {
+                    fresh_until: until,
+                    validators,
+                };
+                self.lists.sources.insert(&index.name, source);
+                Ok(Named {
+                    names: Arc::new(names),
+                    until,
+                    is_current: true,
+                })
+            }
+            // An index need not have a list.
+            (Ok(None), copy) => Ok(Named {
+                names: Arc::new(copy.unwrap_or_default()),
+                until,
+                is_current: false,
+            }),
+            // What cannot be read is an upstream's trouble like any other.
+            (Err(error), Some(names)) => {
+                tracing::warn!(index = %index.name, %error, "project list held before is answered");
+                Ok(Named {
+                    names: Arc::new(names),
+                    until: later(cx.now, RETRY_AFTER),
+                    is_current: false,
+                })
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    fn keep_names(&self, index: &IndexName, names: &ProjectNames) {
+        let key = Key::ProjectList {
+            index: index.clone(),
+        };
+        if let Err(error) = self.store.put_small(&key, names.as_text().as_bytes()) {
+            tracing::error!(%index, %error, "project list not kept");
+        }
+    }
+
+    /// The list held last, however old; damage counts as absence.
+    pub(super) fn list_copy(&self, index: &IndexName) -> Result<Option<ProjectNames>, Error> {
+        let key = Key::ProjectList {
+            index: index.clone(),
+        };
+        let text = self
+            .store
+            .read_small(&key, self.settings.project_list_bytes_max);
+        let text = text.map_err(|error| Error::internal("read the project list's copy", error))?;
+        let text = text.and_then(|text| String::from_utf8(text.into()).ok());
+        Ok(text.and_then(|text| ProjectNames::from_text(text).ok()))
+    }
+}
+
+async fn read_names(
+    index: &IndexName,
+    content_type: Option<String>,
+    body: Vec<u8>,
+) -> Flow<ProjectNames> {
+    let work = move || read_project_list(content_type.as_deref(), &body);
+    let names = tokio::task::spawn_blocking(work).await;
+    let names = names.map_err(|error| Arc::new(Error::internal("read a project list", error)))?;
+    names.map_err(|error| {
+        let message = format!("{index} sent a project list that cannot be read: {error}");
+        Arc::new(Error::new(ErrorKind::BadGateway, message))
+    })
+}

@@ -46,6 +46,7 @@ fn main() -> anyhow::Result<()> {
             etag: None,
             last_modified: None,
             max_age_seconds: Some(600),
+            vanished_at: None,
         };
         let stored = to_stored(&page, &meta);
         measure(&format!("read a kept page, {size}"), files, || {

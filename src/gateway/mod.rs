@@ -30,6 +30,7 @@ mod source;
 mod stage;
 mod tickets;
 mod trouble;
+mod vanish;
 mod web;
 
 // The doors send files without knowing the store.

@@ -10,6 +10,7 @@ use super::error::ErrorKind;
 use super::error::Withheld;
 use super::reply::CacheResult;
 use super::source::later;
+use super::vanish::Dropped;
 use crate::cache::SourcePage;
 use crate::cache::Validity;
 use crate::model::IndexName;
@@ -17,7 +18,6 @@ use crate::model::ProjectName;
 use crate::model::ProjectState;
 use crate::model::Timestamp;
 use crate::page::LearnedFiles;
-use crate::page::ProjectPage;
 use crate::page::StoredMeta;
 use crate::page::carry_over;
 use crate::page::from_stored;
@@ -36,9 +36,6 @@ use crate::upstream::Validators;
 /// Shortest time for which an upstream's own `max-age` is honoured: another gateway says `no-cache`
 /// and would be asked for every single request.
 const FRESH_MIN: Duration = Duration::from_secs(5);
-
-/// Longest time for which "no such project" is believed: new projects should appear soon.
-const UNKNOWN_MAX: Duration = Duration::from_mins(5);
 
 /// A page that upstream has just made or confirmed.
 #[derive(Debug, Clone)]
@@ -90,11 +87,15 @@ impl Shared {
                 let message = format!("{} answered 304 to an unconditional request", index.name);
                 return Err(Error::new(ErrorKind::BadGateway, message));
             }
-            (PageAnswer::NotFound, old) => (vanished(mirror, now, old, None), CacheResult::Miss),
+            (PageAnswer::NotFound, old) => {
+                let dropped = Dropped { old, empty: None };
+                let held = self.vanish_behind(cx, index, project, dropped, now).await?;
+                (held, CacheResult::Miss)
+            }
             (PageAnswer::Found(page), old) => {
-                let (index, project) = (index.clone(), project.clone());
+                let (own_cx, index, project) = (cx.clone(), index.clone(), project.clone());
                 let shared = Arc::clone(self);
-                let work = move || shared.take_in(&index, &project, page, old, now);
+                let work = move || shared.take_in(&own_cx, &index, &project, page, old, now);
                 let taken = tokio::task::spawn_blocking(work).await;
                 let taken = taken.map_err(|error| Error::internal("read a page", error))??;
                 (taken, CacheResult::Miss)
@@ -109,7 +110,8 @@ impl Shared {
             let (shared, index, confirmed) = (Arc::clone(self), Arc::clone(index), held.clone());
             tokio::task::spawn_blocking(move || {
                 if let Some(mirror) = index.mirror() {
-                    shared.write_copy(&index.name, mirror, &confirmed);
+                    // What it replaces says the same, only as of earlier: it may stay.
+                    let _ = shared.write_copy(&index.name, mirror, &confirmed);
                 }
             });
         }
@@ -119,6 +121,7 @@ impl Shared {
     /// Parses a page, completes it with what is known of its files, and keeps a copy on disk.
     fn take_in(
         &self,
+        cx: &Context,
         index: &Arc<Index>,
         project: &ProjectName,
         page: Page,
@@ -146,7 +149,8 @@ impl Shared {
             .is_some_and(|old| !old.files.is_empty());
         let is_quarantined = parsed.status.state == ProjectState::Quarantined;
         if parsed.files.is_empty() && had_files && !is_quarantined {
-            return Ok(vanished(mirror, now, old, Some(parsed)));
+            let empty = Some(parsed);
+            return Ok(self.vanish(cx, index, project, Dropped { old, empty }, now));
         }
         carry_over(
             &mut parsed,
@@ -165,7 +169,7 @@ impl Shared {
             validity,
             vanished_at: None,
         };
-        self.write_copy(&index.name, mirror, &held);
+        self.replace_copy(&index.name, project, mirror, &held);
         Ok(held)
     }
 
@@ -232,7 +236,7 @@ impl Shared {
                 Ok(Some(SourcePage {
                     page: Some(Arc::new(page)),
                     validity,
-                    vanished_at: None,
+                    vanished_at: meta.vanished_at,
                 }))
             }
             Err(error) => {
@@ -242,9 +246,35 @@ impl Shared {
         }
     }
 
+    /// Keeps what a mirror says now, or that it says nothing. An earlier copy never outlives this: it
+    /// may list what upstream has taken down since, and be read after a restart.
+    pub(super) fn replace_copy(
+        &self,
+        index: &IndexName,
+        project: &ProjectName,
+        mirror: &Mirror,
+        held: &SourcePage,
+    ) {
+        if self.write_copy(index, mirror, held).is_ok() {
+            return;
+        }
+        let key = Key::Page {
+            index: index.clone(),
+            project: project.clone(),
+        };
+        if let Err(error) = self.store.remove(&key) {
+            tracing::error!(%index, %project, %error, "an outdated page copy cannot be removed");
+        }
+    }
+
     /// Keeps a copy on disk; a disk that fails is logged, and the page is answered all the same.
-    fn write_copy(&self, index: &IndexName, mirror: &Mirror, held: &SourcePage) {
-        let Some(page) = &held.page else { return };
+    fn write_copy(
+        &self,
+        index: &IndexName,
+        mirror: &Mirror,
+        held: &SourcePage,
+    ) -> Result<(), NotKept> {
+        let page = held.page.as_ref().ok_or(NotKept)?;
         let validity = &held.validity;
         let fresh_for = validity.fresh_until.duration_since(validity.confirmed_at);
         let meta = StoredMeta {
@@ -254,16 +284,23 @@ impl Shared {
             etag: validity.etag.clone(),
             last_modified: validity.last_modified.clone(),
             max_age_seconds: u64::try_from(fresh_for.as_secs()).ok(),
+            vanished_at: held.vanished_at,
         };
         let key = Key::Page {
             index: index.clone(),
             project: page.project.clone(),
         };
-        if let Err(error) = self.store.put_small(&key, &to_stored(page, &meta)) {
+        let kept = self.store.put_small(&key, &to_stored(page, &meta));
+        kept.map_err(|error| {
             tracing::error!(%index, project = %page.project, %error, "page copy not kept");
-        }
+            NotKept
+        })
     }
 }
+
+/// No copy was written: there is no page, or the log says why.
+#[derive(Debug)]
+struct NotKept;
 
 /// How an upstream request went, for the metrics.
 pub(super) fn upstream_result<T>(
@@ -334,35 +371,4 @@ fn confirmed(
     held.validity.confirmed_at = now;
     held.validity.fresh_until = fresh_until(mirror, now, max_age);
     held
-}
-
-/// Upstream has nothing of the project (any more): its last good files stay for `keep_last_good`.
-fn vanished(
-    mirror: &Mirror,
-    now: Timestamp,
-    old: Option<Arc<SourcePage>>,
-    empty: Option<ProjectPage>,
-) -> SourcePage {
-    let good = old.filter(|old| {
-        let lists_files = old.page.as_ref().is_some_and(|page| !page.files.is_empty());
-        lists_files && now < later(old.validity.confirmed_at, mirror.keep_last_good)
-    });
-    if let Some(good) = good {
-        let mut kept = SourcePage::clone(&good);
-        kept.vanished_at = kept.vanished_at.or(Some(now));
-        // Confirmed when it was last seen whole, which is what `keep_last_good` counts from.
-        kept.validity.fresh_until = later(now, mirror.mirror_cache_expiry);
-        return kept;
-    }
-    let validity = Validity {
-        confirmed_at: now,
-        fresh_until: later(now, mirror.mirror_cache_expiry.min(UNKNOWN_MAX)),
-        etag: None,
-        last_modified: None,
-    };
-    SourcePage {
-        page: empty.map(Arc::new),
-        validity,
-        vanished_at: None,
-    }
 }

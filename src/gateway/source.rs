@@ -14,6 +14,7 @@ use super::error::Error;
 use super::error::ErrorKind;
 use super::refresh::Refreshed;
 use super::reply::CacheResult;
+use super::vanish::{is_gone, kept_until};
 use crate::cache::Flights;
 use crate::cache::SourcePage;
 use crate::model::IndexName;
@@ -70,7 +71,9 @@ impl Shared {
         project: &ProjectName,
         patience: Patience,
     ) -> Result<Said, Arc<Error>> {
-        let held = self.held(&index.name, mirror, project).map_err(Arc::new)?;
+        let found = self.held(&index.name, mirror, project).map_err(Arc::new)?;
+        let is_gone = |held: &Arc<SourcePage>| is_gone(held, mirror, cx.now);
+        let held = found.clone().filter(|held| !is_gone(held));
         if let Some(held) = held
             .as_ref()
             .filter(|held| held.validity.fresh_until > cx.now && !is_outdated(cx, index, held))
@@ -88,7 +91,7 @@ impl Shared {
         };
         let key = (index.name.clone(), project.clone(), writes);
         let (shared, own_cx, own_index) = (Arc::clone(self), cx.clone(), Arc::clone(index));
-        let (own_project, old) = (project.clone(), held.clone());
+        let (own_project, old) = (project.clone(), found);
         let joined = self.fetches.join(key, move || async move {
             shared
                 .refresh(&own_cx, &own_index, &own_project, old)
@@ -118,6 +121,7 @@ impl Shared {
     fn said_fresh(&self, held: &SourcePage, mirror: &Mirror, cache: CacheResult) -> Said {
         let until = held.validity.fresh_until;
         let stale_until = later(until, self.updating_time(held, mirror));
+        let stale_until = stale_until.min(last_instant(held, mirror));
         said(held, mirror, cache, (until, stale_until))
     }
 
@@ -167,7 +171,9 @@ impl Shared {
         index: &Index,
         project: &ProjectName,
     ) -> Option<Arc<ProjectPage>> {
-        let held = self.held(&index.name, index.mirror()?, project).ok()??;
+        let mirror = index.mirror()?;
+        let held = self.held(&index.name, mirror, project).ok()??;
+        let held = (!is_gone(&held, mirror, self.clock.now())).then_some(held)?;
         held.page.clone()
     }
 
@@ -197,12 +203,14 @@ impl Shared {
             return Err(error);
         }
         tracing::warn!(%error, "upstream cannot be asked, the page held before is answered");
-        let retry_at = later(cx.now, RETRY_AFTER);
+        let last = last_instant(held, mirror);
+        let retry_at = later(cx.now, RETRY_AFTER).min(last);
         let stale_until = later(retry_at, self.updating_time(held, mirror));
         let stale_until = match patience {
             Patience::Page => stale_until.min(until),
             Patience::File => stale_until,
         };
+        let stale_until = stale_until.min(last);
         Ok(said(
             held,
             mirror,
@@ -220,6 +228,15 @@ fn is_outdated(cx: &Context, index: &Index, held: &SourcePage) -> bool {
         && upstream.is_some_and(|upstream| upstream.is_outdated(held.validity.etag.as_deref()))
 }
 
+/// Until when a statement may be answered at all. What upstream only fails to confirm has no such
+/// end here; what it has dropped is kept for a time, whoever asks and whether or not it can be asked.
+fn last_instant(held: &SourcePage, mirror: &Mirror) -> Timestamp {
+    match held.vanished_at {
+        Some(_) => kept_until(held, mirror),
+        None => Timestamp::MAX,
+    }
+}
+
 fn offline_answer(
     index: &Index,
     mirror: &Mirror,
@@ -228,8 +245,8 @@ fn offline_answer(
 ) -> Result<Said, Arc<Error>> {
     match held {
         Some(held) => {
-            let always = (Timestamp::MAX, Timestamp::MAX);
-            Ok(said(held, mirror, CacheResult::Stale, always))
+            let last = last_instant(held, mirror);
+            Ok(said(held, mirror, CacheResult::Stale, (last, last)))
         }
         None => {
             let message = format!(

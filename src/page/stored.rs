@@ -39,6 +39,9 @@ pub struct StoredMeta {
     pub last_modified: Option<String>,
     /// Its `max-age`, in seconds.
     pub max_age_seconds: Option<u64>,
+    /// Since when upstream has nothing of what it still lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vanished_at: Option<Timestamp>,
 }
 
 /// Why a stored page cannot be read.
@@ -262,6 +265,7 @@ mod tests {
             etag: Some("W/\"x\"".to_owned()),
             last_modified: None,
             max_age_seconds: Some(600),
+            vanished_at: None,
         }
     }
 
@@ -315,8 +319,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_stored_is_read_back(page in samples::any_page(), nanos in any::<u32>()) {
+        fn what_is_stored_is_read_back(page in samples::any_page(), nanos in any::<u32>(), vanished in any::<bool>()) {
             let mut meta = meta();
+            meta.vanished_at = vanished.then_some(meta.fetched_at);
             meta.fetched_at = Timestamp::from_nanosecond(i128::from(nanos)).unwrap();
             let read = from_stored(&to_stored(&page, &meta), &six());
             prop_assert_eq!(read, Ok((page, meta)));

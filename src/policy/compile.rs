@@ -120,6 +120,11 @@ impl Policies {
         self.default_index.as_ref()
     }
 
+    /// Every stack, one for each index.
+    pub(super) fn stacks(&self) -> impl Iterator<Item = &Arc<Stack>> {
+        self.stacks.values()
+    }
+
     pub(super) fn advisories(&self) -> &Advisories {
         &self.advisories
     }

@@ -256,8 +256,13 @@ fn mirror_parts(parts: &mut Parts, old: &Mirror, new: &Mirror) {
     );
     parts.words(
         "keep_last_good",
-        format_duration(old.keep_last_good),
-        format_duration(new.keep_last_good),
+        format_duration(old.keep_last_good.period),
+        format_duration(new.keep_last_good.period),
+    );
+    parts.words(
+        "keep_last_good.older_than",
+        format_duration(old.keep_last_good.older_than),
+        format_duration(new.keep_last_good.older_than),
     );
     parts.words(
         "quarantined",

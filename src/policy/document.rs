@@ -126,8 +126,8 @@ pub struct MirrorDocument {
     pub optional: bool,
     /// `absent_statuses`: refusals that mean "no such project".
     pub absent_statuses: Vec<u16>,
-    /// `keep_last_good`; nothing: 7 days.
-    pub keep_last_good: Option<Duration>,
+    /// `keep_last_good`.
+    pub keep_last_good: KeepLastGoodDocument,
     /// `quarantined`.
     pub quarantined: Quarantined,
     /// `verify: before-serving`: no byte before the digest holds.
@@ -136,6 +136,15 @@ pub struct MirrorDocument {
     pub username: Option<String>,
     /// The secret's source, read by `config`.
     pub password: Option<Placed<SecretSource>>,
+}
+
+/// `keep_last_good`; what is absent has its default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeepLastGoodDocument {
+    /// `for`: how long; nothing: 7 days.
+    pub period: Option<Duration>,
+    /// `older_than`: the least age of a file; nothing: 14 days.
+    pub older_than: Option<Duration>,
 }
 
 /// Where a secret is kept.

@@ -10,15 +10,19 @@ use super::names::{Names, pattern_words};
 use super::rule::Policy;
 use super::whitelist::Whitelist;
 use super::{
-    IndexDocument, IndexKindDocument, MirrorDocument, NamePattern, Placed, Quarantined,
-    SecretSource, StageDocument, Undated, WhitelistInheritance, WhitelistName,
+    IndexDocument, IndexKindDocument, KeepLastGoodDocument, MirrorDocument, NamePattern, Placed,
+    Quarantined, SecretSource, StageDocument, Undated, WhitelistInheritance, WhitelistName,
 };
 
 /// devpi's `--mirror-cache-expiry` (devpi-protocol.md §7.2).
 const MIRROR_CACHE_EXPIRY: Duration = Duration::from_mins(30);
 
-/// How long a project that vanished upstream keeps its files (product.md §13).
-const KEEP_LAST_GOOD: Duration = Duration::from_hours(7 * 24);
+/// How long a project that vanished upstream keeps its files.
+const KEPT_FOR: Duration = Duration::from_hours(7 * 24);
+
+/// Least age of the files it keeps. Malware is mostly found and taken down within days, so what
+/// vanishes sooner after its upload is not worth the risk.
+const KEPT_OLDER_THAN: Duration = Duration::from_hours(14 * 24);
 
 /// `mirror_url` of `type: devpi`: the index of that name on the servers that `devpi:` names. No URL that
 /// can be written in a file.
@@ -103,8 +107,8 @@ pub struct Mirror {
     pub optional: bool,
     /// Statuses by which its upstream says that it has no such project, besides 404 and 410.
     pub absent_statuses: Vec<u16>,
-    /// How long a project that vanished keeps its files.
-    pub keep_last_good: Duration,
+    /// What a project that vanished keeps.
+    pub keep_last_good: KeepLastGood,
     /// What to list of a quarantined project.
     pub quarantined: Quarantined,
     /// No byte is served before the digest holds.
@@ -113,6 +117,15 @@ pub struct Mirror {
     pub username: Option<String>,
     /// Where the password for upstream is kept.
     pub password: Option<Placed<SecretSource>>,
+}
+
+/// Which files a project that vanished upstream keeps, and how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepLastGood {
+    /// How long after upstream last listed them; zero is off.
+    pub period: Duration,
+    /// Files that were younger than this when they vanished are not kept.
+    pub older_than: Duration,
 }
 
 /// `owns`: the reserved names of one index.
@@ -263,7 +276,10 @@ impl MirrorDocument {
                 location,
             }),
             mirror_cache_expiry: Some(DEVPI_CACHE_EXPIRY),
-            keep_last_good: Some(Duration::ZERO),
+            keep_last_good: KeepLastGoodDocument {
+                period: Some(Duration::ZERO),
+                older_than: None,
+            },
             ..Self::default()
         }
     }
@@ -293,7 +309,13 @@ impl Mirror {
             undated: document.undated,
             optional: document.optional,
             absent_statuses: document.absent_statuses.clone(),
-            keep_last_good: document.keep_last_good.unwrap_or(KEEP_LAST_GOOD),
+            keep_last_good: KeepLastGood {
+                period: document.keep_last_good.period.unwrap_or(KEPT_FOR),
+                older_than: document
+                    .keep_last_good
+                    .older_than
+                    .unwrap_or(KEPT_OLDER_THAN),
+            },
             quarantined: document.quarantined,
             verify_before_serving: document.verify_before_serving,
             username: document.username.clone(),
@@ -343,6 +365,8 @@ mod tests {
     use super::*;
     use crate::policy::sample::{index, mirror, pattern, place, project, stage};
 
+    const DAY: Duration = Duration::from_hours(24);
+
     fn compile(document: &IndexDocument) -> Index {
         let mut faults = Faults::default();
         let index = Index::compile(document, None, &BTreeMap::new(), &mut faults);
@@ -362,7 +386,8 @@ mod tests {
         assert!(other.volatile && other.bases().is_empty());
         let kind = other.mirror().unwrap();
         assert_eq!(kind.mirror_cache_expiry, Duration::from_secs(1800));
-        assert_eq!(kind.keep_last_good, Duration::from_hours(168));
+        let kept = (kind.keep_last_good.period, kind.keep_last_good.older_than);
+        assert_eq!(kept, (7 * DAY, 14 * DAY));
         assert!(!compile(&mirror("root/pypi")).volatile);
     }
 

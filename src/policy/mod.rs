@@ -25,17 +25,18 @@ mod sample;
 mod sources;
 mod stack;
 mod trace;
+mod vanishing;
 mod verdict;
 mod whitelist;
 
 pub use compile::{Expiring, Policies};
 pub use diff::{Change, ChangedThing, How, diff};
 pub use document::{
-    Document, Effect, IndexDocument, IndexKindDocument, Matchers, MirrorDocument, Mode,
-    NamePattern, OnBlock, Placed, PolicyDocument, Quarantined, RuleDocument, SecretSource,
-    StageDocument, TextFile, Undated, WhitelistInheritance, WhitelistName,
+    Document, Effect, IndexDocument, IndexKindDocument, KeepLastGoodDocument, Matchers,
+    MirrorDocument, Mode, NamePattern, OnBlock, Placed, PolicyDocument, Quarantined, RuleDocument,
+    SecretSource, StageDocument, TextFile, Undated, WhitelistInheritance, WhitelistName,
 };
-pub use index::{Index, IndexKind, Mirror, MirrorWhitelist, Stage};
+pub use index::{Index, IndexKind, KeepLastGood, Mirror, MirrorWhitelist, Stage};
 pub use lockfile::{Lockfile, LockfileFormat, Pin, PinnedFile};
 pub use orphans::check_orphans;
 pub use project_view::ProjectView;
@@ -43,4 +44,5 @@ pub use rule::{Policy, Rule};
 pub use sources::{SkipReason, Skipped, Sources};
 pub use stack::{Candidate, Member, Stack};
 pub use trace::{Outcome, TraceLine};
+pub use vanishing::Unanimity;
 pub use verdict::{Allowed, Denial, Missing, Reason, RuleId, Subject, Verdict};

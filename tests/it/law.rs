@@ -4,6 +4,8 @@
 //! as the public door calls them. A second gateway that has the same content and no rules tells what
 //! was blocked from what was never there: what is blocked is refused in words, never "not found".
 
+mod vanishing;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 

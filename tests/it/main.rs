@@ -35,4 +35,5 @@ mod tidy;
 mod tokens;
 mod uploads;
 mod upstream;
+mod vanish;
 mod warm;

@@ -300,7 +300,8 @@ async fn a_stale_page_answers_while_upstream_is_down_and_files_longer_than_that(
 async fn a_project_that_vanishes_keeps_its_last_good_files_for_a_while() {
     let clock = clock();
     let dairy = dairy();
-    let yaml = policies(&dairy, ", keep_last_good: 3d, mirror_cache_expiry: 10m");
+    let keep = ", keep_last_good: { for: 3d, older_than: 1d }, mirror_cache_expiry: 10m";
+    let yaml = policies(&dairy, keep);
     let path = "/root/dairy/+simple/sieve/";
     for is_empty in [true, false] {
         let house = House::online(&yaml, &clock).await;

@@ -348,7 +348,7 @@ policies:
         assert!(mirror.is_devpi());
         assert_eq!(mirror.undated, crate::policy::Undated::Old);
         assert!(
-            mirror.keep_last_good.is_zero(),
+            mirror.keep_last_good.period.is_zero(),
             "what is deleted there is gone here"
         );
         assert!(
@@ -364,17 +364,25 @@ policies:
         let [(_, stage), (_, mirror), (_, devpi)] = index::VARIANTS.tables else {
             panic!("three kinds of index");
         };
-        let tables: [(&str, Table); 6] = [
+        let tables: [(&str, Table); 7] = [
             ("@", &[KEYS]),
             ("policies: {p: @}", &[rule::POLICY]),
             ("policies: {p: {rules: [deny: @]}}", rule::MATCHES),
             ("indexes: {a/b: @}", stage),
             ("indexes: {a/b: {<<: @, type: mirror}}", mirror),
             ("indexes: {a/b: {<<: @, type: devpi}}", devpi),
+            (
+                "indexes: {a/b: {type: mirror, keep_last_good: @}}",
+                &[index::KEEP_LAST_GOOD],
+            ),
         ];
         for (frame, table) in tables {
             for key in keys(table).filter(|key| key.name != "type") {
-                let text = frame.replace('@', &format!("{{{}: {{'': [[]]}}}}", key.name));
+                let wrong = match key.shape {
+                    Shape::Either(..) => "[[]]",
+                    _ => "{'': [[]]}",
+                };
+                let text = frame.replace('@', &format!("{{{}: {wrong}}}", key.name));
                 let faults = faults(&text);
                 let told = faults.contains(&format!("{}: expected ", key.name));
                 assert!(

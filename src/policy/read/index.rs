@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use super::document::{Files, Named, open_all};
 use super::fields::{Fields, Notes, quoted};
-use super::keys::{Choice, Key, Shape, Variants, commas, key, many, one};
-use super::tree::Entry;
+use super::keys::{Choice, Key, Shape, Variants, commas, key, kind, many, one};
+use super::tree::{Entry, Value};
 use super::words::{AbsentStatus, HttpUrl, Principal};
 use crate::model::Fault;
 use crate::model::IndexName;
 use crate::model::Location;
 use crate::policy::{
-    IndexDocument, IndexKindDocument, MirrorDocument, NamePattern, Placed, Quarantined,
-    SecretSource, StageDocument, TextFile, Undated, WhitelistInheritance, WhitelistName,
+    IndexDocument, IndexKindDocument, KeepLastGoodDocument, MirrorDocument, NamePattern, Placed,
+    Quarantined, SecretSource, StageDocument, TextFile, Undated, WhitelistInheritance,
+    WhitelistName,
 };
 
 /// An index, by its `type`.
@@ -92,8 +93,8 @@ const MIRROR: &[Key] = &[
         "left out of a stack when it cannot be asked, instead of answering 503"),
     key("absent_statuses", many::<AbsentStatus>(), "",
         "refusals by which this upstream means that it has no such project, such as 403"),
-    key("keep_last_good", one::<Duration>(), "7d",
-        "how long a project that vanishes or empties keeps its last files; 0 is off"),
+    key("keep_last_good", Shape::Either(kind::<Duration>(), &[KEEP_LAST_GOOD]), "7d",
+        "how long a project that vanishes or empties keeps those of its last files that every policy over the mirror let pass; 0 is off"),
     key("quarantined", one::<Quarantined>(), "empty",
         "what to list of a project that upstream has quarantined (PEP 792)"),
     key("verify", one::<Verify>(), "while-serving",
@@ -101,6 +102,13 @@ const MIRROR: &[Key] = &[
     key("username", one::<String>(), "", "the user to log in to the upstream as"),
     key("password_env", one::<String>(), "", "the environment variable that holds the password"),
     key("password_file", one::<PathBuf>(), "", "the file that holds the password"),
+];
+
+#[rustfmt::skip] // a table reads by rows
+pub(super) const KEEP_LAST_GOOD: &[Key] = &[
+    key("for", one::<Duration>(), "7d", "how long after upstream last listed them; 0 is off"),
+    key("older_than", one::<Duration>(), "14d",
+        "files younger than this when they vanish are not kept, whatever the policies say"),
 ];
 
 /// What of a mirror's keys makes sense where the upstream is given.
@@ -216,7 +224,7 @@ fn read_mirror(fields: &Fields<'_>, notes: &mut Notes) -> MirrorDocument {
         undated: fields.one("undated", notes).unwrap_or_default(),
         optional: fields.one("optional", notes).unwrap_or(false),
         absent_statuses: read_absent_statuses(fields, notes),
-        keep_last_good: fields.one("keep_last_good", notes),
+        keep_last_good: read_keep_last_good(fields, notes),
         quarantined: fields.one("quarantined", notes).unwrap_or_default(),
         verify_before_serving: verify == Verify::BeforeServing,
         username: fields.one("username", notes),
@@ -228,6 +236,22 @@ fn read_absent_statuses(fields: &Fields<'_>, notes: &mut Notes) -> Vec<u16> {
     let statuses = fields.many::<AbsentStatus>("absent_statuses", notes);
     let statuses = statuses.unwrap_or_default().into_iter();
     statuses.map(|status| status.value.0).collect()
+}
+
+fn read_keep_last_good(fields: &Fields<'_>, notes: &mut Notes) -> KeepLastGoodDocument {
+    match fields.node("keep_last_good") {
+        Some(node) if matches!(node.value, Value::Mapping(_)) => {
+            let fields = notes.fields(node, &[KEEP_LAST_GOOD]);
+            KeepLastGoodDocument {
+                period: fields.one("for", notes),
+                older_than: fields.one("older_than", notes),
+            }
+        }
+        Some(_) | None => KeepLastGoodDocument {
+            period: fields.one("keep_last_good", notes),
+            older_than: None,
+        },
+    }
 }
 
 fn read_devpi(fields: &Fields<'_>, place: Location, notes: &mut Notes) -> MirrorDocument {

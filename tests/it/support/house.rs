@@ -59,6 +59,18 @@ impl Larder {
         }
     }
 
+    /// The folder of it all.
+    pub(crate) fn folder(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// Waits until a file is kept, which is behind the answer of whoever asked first.
+    pub(crate) async fn kept(&self, key: &Key) {
+        while self.store.open_file(key).unwrap().is_none() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Keeps bytes in the store.
     pub(crate) fn keep(&self, key: &Key, content: &[u8]) {
         self.store.put_small(key, content).unwrap();
@@ -132,6 +144,7 @@ impl House {
             etag: None,
             last_modified: None,
             max_age_seconds: None,
+            vanished_at: None,
         };
         let key = Key::Page {
             index: index.clone(),

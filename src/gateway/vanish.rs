@@ -1,0 +1,136 @@
+//! A project that its upstream has no longer, or no longer has files of.
+//!
+//! Mirrors lose things by accident, so its last good files stay for `keep_last_good`. They also lose
+//! them on purpose, within the very days that a cool-down waits: so only those stay that every policy
+//! over the mirror let pass when they vanished, and the others are gone for good. That is decided
+//! once, and the copy on disk is cut down before anybody is answered: neither time nor a restart, nor
+//! an upstream that cannot be asked afterwards, brings back what was refused. Rules that become
+//! stricter later hold as everywhere, when the page is read.
+//!
+//! A single file that is missing from a page which still has others is gone at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::context::{Context, Shared};
+use super::error::Error;
+use super::source::later;
+use crate::cache::{SourcePage, Validity};
+use crate::model::{ProjectName, Timestamp};
+use crate::page::ProjectPage;
+use crate::policy::{Index, Mirror, Policies};
+
+/// Longest time for which "no such project" is believed: new projects should appear soon.
+const UNKNOWN_MAX: Duration = Duration::from_mins(5);
+
+/// What was held of a project, and the page without files that upstream has now, if it has one.
+#[derive(Debug)]
+pub(super) struct Dropped {
+    pub(super) old: Option<Arc<SourcePage>>,
+    pub(super) empty: Option<ProjectPage>,
+}
+
+impl Shared {
+    /// [`Shared::vanish`], where nothing may block.
+    pub(super) async fn vanish_behind(
+        self: &Arc<Self>,
+        cx: &Context,
+        index: &Arc<Index>,
+        project: &ProjectName,
+        dropped: Dropped,
+        now: Timestamp,
+    ) -> Result<SourcePage, Error> {
+        let is_held = |old: &Arc<SourcePage>| old.page.is_some();
+        if !dropped.old.as_ref().is_some_and(is_held) {
+            // Nearly every name that is asked for in vain: there is no copy to cut down.
+            return Ok(nothing(index.mirror(), now, dropped.empty));
+        }
+        let (shared, cx) = (Arc::clone(self), cx.clone());
+        let (index, project) = (Arc::clone(index), project.clone());
+        let work = move || shared.vanish(&cx, &index, &project, dropped, now);
+        let kept = tokio::task::spawn_blocking(work).await;
+        kept.map_err(|error| Error::internal("cut down a page copy", error))
+    }
+
+    /// What remains of a project that upstream has dropped, in memory and on disk.
+    pub(super) fn vanish(
+        &self,
+        cx: &Context,
+        index: &Index,
+        project: &ProjectName,
+        Dropped { old, empty }: Dropped,
+        now: Timestamp,
+    ) -> SourcePage {
+        let policies = &cx.generation.policies;
+        let remains = old
+            .filter(|old| old.page.is_some())
+            .and_then(|old| keep(policies, index, project, &old, now))
+            .unwrap_or_else(|| nothing(index.mirror(), now, empty));
+        if let Some(mirror) = index.mirror() {
+            self.replace_copy(&index.name, project, mirror, &remains);
+        }
+        remains
+    }
+}
+
+/// Until when what has vanished is kept.
+pub(super) fn kept_until(held: &SourcePage, mirror: &Mirror) -> Timestamp {
+    later(held.validity.confirmed_at, mirror.keep_last_good.period)
+}
+
+/// Whether it has vanished so long ago that it counts as gone.
+pub(super) fn is_gone(held: &SourcePage, mirror: &Mirror, now: Timestamp) -> bool {
+    held.vanished_at.is_some() && now >= kept_until(held, mirror)
+}
+
+/// The last good files, where they are still kept and there are any.
+fn keep(
+    policies: &Policies,
+    index: &Index,
+    project: &ProjectName,
+    old: &SourcePage,
+    now: Timestamp,
+) -> Option<SourcePage> {
+    let (mirror, page) = (index.mirror()?, old.page.as_ref()?);
+    let until = kept_until(old, mirror);
+    if page.files.is_empty() || now >= until {
+        return None;
+    }
+    let mut kept = old.clone();
+    kept.validity.fresh_until = later(now, mirror.mirror_cache_expiry).min(until);
+    if old.vanished_at.is_some() {
+        return Some(kept);
+    }
+    let asked = policies.unanimity(index, project)?;
+    let between = (old.validity.confirmed_at, now);
+    let mut cut = ProjectPage::clone(page);
+    let state = page.status.state;
+    cut.files
+        .retain(|file| asked.lets_keep(file, state, between));
+    tracing::warn!(
+        index = %index.name, %project, files = page.files.len(), kept = cut.files.len(), %until,
+        "upstream has nothing of a project any more"
+    );
+    if cut.files.is_empty() {
+        return None;
+    }
+    kept.page = Some(Arc::new(cut));
+    kept.vanished_at = Some(now);
+    Some(kept)
+}
+
+/// Nothing is known of the project, or only that it has no files.
+fn nothing(mirror: Option<&Mirror>, now: Timestamp, empty: Option<ProjectPage>) -> SourcePage {
+    let expiry = mirror.map_or(UNKNOWN_MAX, |mirror| mirror.mirror_cache_expiry);
+    let validity = Validity {
+        confirmed_at: now,
+        fresh_until: later(now, expiry.min(UNKNOWN_MAX)),
+        etag: None,
+        last_modified: None,
+    };
+    SourcePage {
+        page: empty.map(Arc::new),
+        validity,
+        vanished_at: None,
+    }
+}

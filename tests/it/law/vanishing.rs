@@ -1,0 +1,136 @@
+//! The law over time, once everything that a mirror listed has vanished from its upstream: what is
+//! listed is served and nothing else, and no index ever lists what it refused before.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use cheesecloth::clock::Clock;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::TestRunner;
+
+use super::super::support::{FakeIndex, House, Larder, Project, Setup};
+use super::{
+    Content, JSON, MIRRORS, NOW, PROJECTS, STAGES, Shown, Written, content, everything, fill, page,
+    stock, written,
+};
+
+/// When everybody looks again: at the first look upstream has nothing left, then cool-downs end, and
+/// at last every `until` is over.
+const LOOKS: [Duration; 3] = [
+    Duration::from_secs(60 * 60),
+    Duration::from_secs(9 * 24 * 60 * 60),
+    Duration::from_secs(22 * 24 * 60 * 60),
+];
+
+/// Cases tried; each asks for some five hundred pages and files.
+const CASES: u32 = 24;
+
+/// What an operator wrote, of mirrors whose upstream is this one and that keep files of this age.
+fn yaml(written: &Written, upstream: &FakeIndex, older_than: &str) -> String {
+    let mut yaml = written.yaml(true);
+    for mirror in MIRRORS {
+        let host = mirror.replace('/', "-");
+        let placeholder = format!("https://{host}.upstream.example/simple/");
+        yaml = yaml.replace(&placeholder, upstream.url().as_str());
+    }
+    let keep = format!("type: mirror, keep_last_good: {{ for: 60d, older_than: {older_than} }},");
+    yaml.replace("type: mirror,", &keep)
+}
+
+/// The mirror's files that every index lists as allowed, by index and path.
+async fn listed(house: &House, of_mirror: &BTreeSet<String>) -> BTreeSet<(String, String)> {
+    let mut all = BTreeSet::new();
+    for asked in STAGES.iter().chain(&MIRRORS) {
+        for name in PROJECTS {
+            let (_, shown): (_, Shown) = page(house, asked, name, JSON).await;
+            let allowed = shown
+                .into_iter()
+                .filter(|(_, yanked)| yanked.as_ref().is_none_or(|why| why == "broken"));
+            let paths = allowed.map(|(path, _)| path);
+            all.extend(
+                paths
+                    .filter(|path| of_mirror.contains(path))
+                    .map(|path| ((*asked).to_owned(), path)),
+            );
+        }
+    }
+    all
+}
+
+/// How many listings were there before and at the end.
+async fn hold_to_the_law_over_time(
+    larder: &Larder,
+    yaml: &str,
+    content: &Content,
+) -> (usize, usize) {
+    let clock = Clock::fixed(NOW.parse().unwrap());
+    let house = House::online_over(larder, yaml, &clock);
+    fill(&house, content).await;
+    let mut mirrors = content.clone();
+    mirrors.retain(|(at, _), _| MIRRORS.contains(at));
+    let of_mirror = everything(&mirrors).into_iter().map(|(_, path, ..)| path);
+    let of_mirror: BTreeSet<String> = of_mirror.collect();
+    let before = listed(&house, &of_mirror).await;
+    let mut kept = 0;
+    for look in LOOKS {
+        clock.advance(look);
+        let now = listed(&house, &of_mirror).await;
+        assert!(
+            now.is_subset(&before),
+            "matured: {:?}\n{yaml}",
+            &now - &before
+        );
+        for asked in STAGES.iter().chain(&MIRRORS) {
+            for path in &of_mirror {
+                let is_listed = now.contains(&((*asked).to_owned(), path.clone()));
+                let got = house.get(&format!("/{asked}/{path}"), &[]).await;
+                assert_eq!(got.status == 200, is_listed, "{path} in {asked}\n{yaml}");
+            }
+        }
+        kept = now.len();
+    }
+    (before.len(), kept)
+}
+
+#[test]
+fn what_vanished_is_listed_by_no_index_that_refused_it_and_served_exactly_when_listed() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let clock = Clock::fixed(NOW.parse().unwrap());
+    let bytes = runtime.block_on(Larder::empty(&clock));
+    stock(&bytes);
+    let emptied = PROJECTS.iter().fold(Setup::default(), |setup, name| {
+        setup.project(Project::new(name))
+    });
+    let upstreams = [Setup::default().start(), emptied.start()];
+    let case = Cell::new(0);
+    let (all, kept) = (Cell::new(0), Cell::new(0));
+    let config = ProptestConfig {
+        cases: CASES,
+        max_shrink_iters: 50,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let tried = (written(), content(), select(vec!["0", "14d"]));
+    let checked = TestRunner::new(config).run(&tried, |(written, mut content, older_than)| {
+        case.set(case.get() + 1);
+        // What another mirror shadows was not refused, and may come to light.
+        content.retain(|(at, _), _| *at != MIRRORS[1]);
+        let upstream = &upstreams[case.get() as usize % 2];
+        let yaml = yaml(&written, upstream, older_than);
+        let (before, after) = runtime.block_on(async {
+            let larder = bytes.with_new_records(case.get(), &clock).await;
+            hold_to_the_law_over_time(&larder, &yaml, &content).await
+        });
+        all.set(all.get() + before);
+        kept.set(kept.get() + after);
+        Ok(())
+    });
+    checked.unwrap_or_else(|failure| panic!("{failure}"));
+    let (all, kept) = (all.get(), kept.get());
+    assert!(0 < kept && kept < all, "{kept} of {all} were kept");
+}

@@ -9,9 +9,7 @@ use super::page::decide;
 use super::resolve::Resolution;
 use super::resolve::unknown_index;
 use super::source::Patience;
-use crate::model::IndexName;
-use crate::model::ProjectName;
-use crate::model::Version;
+use crate::model::{IndexName, ProjectName, VersionMatch, VersionSpecifiers};
 use crate::page::Ruling;
 use crate::policy::Candidate;
 use crate::policy::TraceLine;
@@ -24,7 +22,7 @@ pub struct Question {
     /// Only this file.
     pub filename: Option<String>,
     /// Only files whose version these contain.
-    pub versions: Option<pep440_rs::VersionSpecifiers>,
+    pub versions: Option<VersionSpecifiers>,
 }
 
 /// What was found.
@@ -125,11 +123,9 @@ impl Question {
             .filename
             .as_ref()
             .is_none_or(|name| file.filename.as_str() == name);
-        let version: Version = file.filename.version();
-        named
-            && self
-                .versions
-                .as_ref()
-                .is_none_or(|versions| version.is_in(versions))
+        let contain = |versions: &VersionSpecifiers| {
+            versions.contains(&file.filename.version()) == VersionMatch::Yes
+        };
+        named && self.versions.as_ref().is_none_or(contain)
     }
 }

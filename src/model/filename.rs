@@ -159,7 +159,7 @@ impl Filename {
             let Some(version) = version_of(rest, kind) else {
                 continue;
             };
-            let rank = if Version::parse(version).as_pep440().is_some() {
+            let rank = if !Version::parse(version).is_legacy() {
                 0
             } else if version.starts_with(|first: char| first.is_ascii_digit()) {
                 1
@@ -304,13 +304,23 @@ fn version_of(rest: &str, kind: Kind) -> Option<&str> {
     match kind {
         Kind::Wheel => rest.split('-').next(),
         Kind::Sdist => Some(rest),
-        Kind::Egg => Some(rest.find("-py").map_or(rest, |at| &rest[..at])),
+        Kind::Egg => {
+            let tag = rest
+                .strip_prefix("py")
+                .is_some_and(|rest| rest.starts_with(is_digit));
+            let end = rest.find("-py").unwrap_or(rest.len());
+            (!tag).then_some(&rest[..end])
+        }
         Kind::Other => {
             const MARKS: [&str; 6] = [".win", ".linux", ".macosx", "-py", "-1.noarch", "-1.src"];
             let end = MARKS.iter().filter_map(|mark| rest.find(mark)).min();
             Some(end.map_or(rest, |at| &rest[..at]))
         }
     }
+}
+
+fn is_digit(character: char) -> bool {
+    character.is_ascii_digit()
 }
 
 #[cfg(test)]
@@ -414,6 +424,7 @@ mod tests {
         assert_eq!(names("a_b-1.0-py3-none-any.whl"), ["a-b"]);
         assert_eq!(names("foo-2-1.0.tar.gz")[0], "foo-2");
         assert_eq!(names("pytz-2004d.tar.gz"), ["pytz"]);
+        assert_eq!(names("six-1.0_final_2-py2.7.egg"), ["six"]);
         assert!(names("nothing").is_empty());
     }
 

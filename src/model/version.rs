@@ -1,26 +1,28 @@
 //! A release's version: PEP 440 where it is one, otherwise the text as uploaded.
 //!
-//! Old files carry versions such as `2004d`; they are listed and served, sort below every real
-//! version, and match no specifier.
+//! Old files carry versions such as `2004d`. They are listed and served, sort below every real
+//! version, and no specifier can say whether it contains them, but for `===`.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
+use super::pep440::{Key, Parts};
+
 /// A version as written, with its PEP 440 meaning where it has one.
 #[derive(Clone)]
 pub struct Version {
     text: Arc<str>,
-    parsed: Option<pep440_rs::Version>,
+    key: Option<Key>,
 }
 
 impl Version {
-    /// Reads a version; every text is one, see [`Version::as_pep440`].
+    /// Reads a version; every text is one, see [`Version::is_legacy`].
     #[must_use]
     pub fn parse(text: &str) -> Self {
         Self {
             text: text.into(),
-            parsed: text.parse().ok(),
+            key: Parts::parse(trimmed(text)).map(|parts| parts.key()),
         }
     }
 
@@ -30,32 +32,44 @@ impl Version {
         &self.text
     }
 
-    /// The PEP 440 version, or nothing for a legacy one.
+    /// Whether PEP 440 cannot read it, so that it compares with nothing.
     #[must_use]
-    pub fn as_pep440(&self) -> Option<&pep440_rs::Version> {
-        self.parsed.as_ref()
+    pub fn is_legacy(&self) -> bool {
+        self.key.is_none()
     }
 
     /// The spelling that simple pages list: PEP 440 normalised, or the text of a legacy version.
     #[must_use]
     pub fn normalised(&self) -> String {
-        self.parsed
-            .as_ref()
-            .map_or_else(|| self.text.to_string(), ToString::to_string)
+        Parts::parse(trimmed(&self.text))
+            .map_or_else(|| self.text.to_string(), |parts| parts.to_string())
     }
 
-    /// Whether the specifiers (PEP 440) contain this version, pre-releases included.
+    /// Whether both are spelled alike, but for what file names replace: the case of letters, and
+    /// `_` for `-`.
     #[must_use]
-    pub fn is_in(&self, specifiers: &pep440_rs::VersionSpecifiers) -> bool {
-        self.parsed
-            .as_ref()
-            .is_some_and(|version| specifiers.contains(version))
+    pub fn is_spelled_like(&self, other: &str) -> bool {
+        let folded = |text: &str| text.to_lowercase().replace('_', "-");
+        folded(&self.text) == folded(other)
     }
+
+    pub(super) fn key(&self) -> Option<&Key> {
+        self.key.as_ref()
+    }
+}
+
+/// A text without the blanks that `packaging` ignores around it, which are Python's.
+pub(super) fn trimmed(text: &str) -> &str {
+    text.trim_matches(is_blank)
+}
+
+pub(super) fn is_blank(character: char) -> bool {
+    character.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&character)
 }
 
 impl Ord for Version {
     fn cmp(&self, other: &Self) -> Ordering {
-        match (&self.parsed, &other.parsed) {
+        match (&self.key, &other.key) {
             (None, None) => self.text.cmp(&other.text),
             (mine, theirs) => mine.cmp(theirs),
         }
@@ -93,10 +107,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn legacy_versions_sort_below_real_ones_and_match_nothing() {
+    fn legacy_versions_sort_below_real_ones_and_by_their_text() {
         let legacy = Version::parse("2004d");
+        assert!(legacy.is_legacy());
         assert!(legacy < Version::parse("0.0.dev0"));
-        assert!(!legacy.is_in(&">=0".parse().unwrap()));
+        assert!(legacy < Version::parse("2004e"));
         assert_eq!(legacy.normalised(), "2004d");
     }
 
@@ -104,6 +119,13 @@ mod tests {
     fn spellings_of_one_version_are_equal() {
         assert_eq!(Version::parse("1.0"), Version::parse("1.0.0"));
         assert_eq!(Version::parse("1.0-ALPHA.1").normalised(), "1.0a1");
-        assert!(Version::parse("2.31rc1").is_in(&"<2.32".parse().unwrap()));
+    }
+
+    #[test]
+    fn no_number_is_too_long() {
+        let nines = "9".repeat(300);
+        let (long, longer) = (format!("1.{nines}"), format!("1.1{nines}"));
+        assert!(Version::parse(&long) < Version::parse(&longer));
+        assert_eq!(Version::parse(&format!("1.000{nines}")).normalised(), long);
     }
 }

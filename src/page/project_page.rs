@@ -85,10 +85,11 @@ impl ProjectPage {
             let texts = text(&file.url) + text(&file.requires_python) + text(&file.provenance);
             size_of::<File>() + name + 2 * SHARED + texts
         });
+        // The text, and beside it what it is compared by, which is at most some twice as long.
         let versions = self
             .versions
             .iter()
-            .map(|version| size_of::<Version>() + version.as_str().len() + SHARED);
+            .map(|version| size_of::<Version>() + 3 * version.as_str().len() + 2 * SHARED);
         size_of::<Self>() + files.sum::<usize>() + versions.sum::<usize>()
     }
 }

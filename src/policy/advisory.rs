@@ -2,7 +2,8 @@
 //!
 //! Only entries of Python's ecosystem are kept, by project, so a look-up costs one hash. An entry
 //! that names neither versions nor a range in version order concerns every version: refusing too
-//! much is seen at once, refusing too little is not.
+//! much is seen at once, refusing too little is not. Where a version that cannot be read stands in a
+//! range nobody can say.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::Deserialize;
 
-use crate::model::{Fault, Faults, Location, ProjectName, Version};
+use crate::model::{Fault, Faults, Location, ProjectName, Version, VersionMatch};
 
 use super::TextFile;
 use super::names::bad_glob;
@@ -99,7 +100,7 @@ impl Advisory {
     }
 
     /// Whether it concerns this version.
-    pub(super) fn affects(&self, version: &Version) -> bool {
+    pub(super) fn affects(&self, version: &Version) -> VersionMatch {
         self.affects.contains(version)
     }
 
@@ -216,19 +217,31 @@ impl Affects {
             return Self::Every;
         }
         // The list mostly spells out what the ranges say, and is by far the larger part.
-        versions.retain(|version| !ranges.iter().any(|range| is_within(range, version)));
+        let is_said = |version: &Version| ranges.iter().any(|range| is_within(range, version));
+        versions.retain(|version| version.is_legacy() || !is_said(version));
         versions.sort();
         versions.shrink_to_fit();
         Self::These { ranges, versions }
     }
 
-    fn contains(&self, version: &Version) -> bool {
-        match self {
-            Self::Every => true,
-            Self::These { ranges, versions } => {
-                versions.binary_search(version).is_ok()
-                    || ranges.iter().any(|range| is_within(range, version))
-            }
+    fn contains(&self, version: &Version) -> VersionMatch {
+        let Self::These { ranges, versions } = self else {
+            return VersionMatch::Yes;
+        };
+        if version.is_legacy() {
+            // These sort below all others, in order of their text.
+            let mut legacy = versions.iter().take_while(|listed| listed.is_legacy());
+            return match legacy.any(|listed| version.is_spelled_like(listed.as_str())) {
+                true => VersionMatch::Yes,
+                false if ranges.is_empty() => VersionMatch::No,
+                false => VersionMatch::Unreadable,
+            };
+        }
+        let is_listed = || versions.binary_search(version).is_ok();
+        if ranges.iter().any(|range| is_within(range, version)) || is_listed() {
+            VersionMatch::Yes
+        } else {
+            VersionMatch::No
         }
     }
 }
@@ -335,7 +348,7 @@ mod tests {
         .unwrap()
     }
 
-    fn affects(advisories: &Advisories, version: &str) -> bool {
+    fn affects(advisories: &Advisories, version: &str) -> VersionMatch {
         let about = advisories.about(&project("left-pad"));
         assert_eq!(about.len(), 1);
         about[0].affects(&Version::parse(version))
@@ -345,25 +358,33 @@ mod tests {
     fn ranges_and_versions_say_what_is_affected() {
         let fixed = r#""ranges": [{"type": "ECOSYSTEM", "events": [
             {"fixed": "1.2"}, {"introduced": "0"}, {"introduced": "2.0"}, {"last_affected": "2.1"}]}]"#;
-        let listed = r#""versions": ["1.0", "2004d"]"#;
+        let listed = r#""versions": ["1.0", "2004d", "1.0-final-2"]"#;
+        let both = r#""versions": ["2004d"], "ranges": [{"type": "ECOSYSTEM", "events": [
+            {"introduced": "1"}]}]"#;
         let git =
             r#""ranges": [{"type": "GIT", "events": [{"introduced": "0"}]}], "versions": ["1"]"#;
         let none = r#""versions": []"#;
+        use VersionMatch::{No, Unreadable, Yes};
         let table = [
-            (fixed, "0.1", true),
-            (fixed, "2004d", true),
-            (fixed, "1.2rc1", true),
-            (fixed, "1.2", false),
-            (fixed, "1.9", false),
-            (fixed, "2.0.0", true),
-            (fixed, "2.1", true),
-            (fixed, "2.1.1", false),
-            (listed, "1.0.0", true),
-            (listed, "2004d", true),
-            (listed, "1.1", false),
-            (git, "1.0", true),
-            (git, "2", false),
-            (none, "99", true),
+            (fixed, "0.1", Yes),
+            (fixed, "2004d", Unreadable),
+            (fixed, "1.2rc1", Yes),
+            (fixed, "1.2", No),
+            (fixed, "1.9", No),
+            (fixed, "2.0.0", Yes),
+            (fixed, "2.1", Yes),
+            (fixed, "2.1.1", No),
+            (listed, "1.0.0", Yes),
+            (listed, "2004d", Yes),
+            (listed, "1.1", No),
+            (listed, "2004e", No),
+            (listed, "1.0_final_2", Yes),
+            (both, "2004d", Yes),
+            (both, "2004e", Unreadable),
+            (both, "0.9", No),
+            (git, "1.0", Yes),
+            (git, "2", No),
+            (none, "99", Yes),
         ];
         for (affected, version, expected) in table {
             assert_eq!(

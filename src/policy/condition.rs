@@ -12,11 +12,10 @@ use globset::GlobSet;
 
 use crate::model::{
     Faults, File, IndexName, Location, ProjectState, Timestamp, UploadTimeSource, Version,
-    format_bytes, format_duration,
+    VersionMatch, format_bytes,
 };
 
 use super::advisory::{Advisory, AdvisorySelector, any_case_globs};
-use super::names::pattern_words;
 use super::{Matchers, Missing, Undated};
 
 /// Everything a rule may ask about one file, the rule's project already known to match.
@@ -209,12 +208,29 @@ impl Conditions {
         (!Condition::ALL.into_iter().any(fails)).then_some(next)
     }
 
-    /// The advisory that the rule asks for and the file is affected by.
+    /// The advisory that the rule asks for and the file is surely affected by.
     pub(super) fn advisory<'a>(&self, facts: &Facts<'a>) -> Option<&'a Arc<str>> {
         let selector = self.advisory.as_ref()?;
-        let found =
-            |advisory: &&Advisory| selector.selects(advisory) && advisory.affects(facts.version());
+        let found = |advisory: &&Advisory| {
+            selector.selects(advisory) && advisory.affects(facts.version()) == VersionMatch::Yes
+        };
         facts.advisories.iter().find(found).map(Advisory::id)
+    }
+
+    fn holds_advisory(&self, facts: &Facts<'_>) -> Holds {
+        let Some(selector) = &self.advisory else {
+            return Holds::Yes;
+        };
+        let mut holds = Holds::No;
+        let asked_for = |advisory: &&Advisory| selector.selects(advisory);
+        for advisory in facts.advisories.iter().filter(asked_for) {
+            match Holds::from(advisory.affects(facts.version())) {
+                Holds::Yes => return Holds::Yes,
+                unsure @ Holds::Unknown(_) => holds = unsure,
+                Holds::No => {}
+            }
+        }
+        holds
     }
 
     fn holds(&self, condition: Condition, facts: &Facts<'_>, now: Timestamp) -> Holds {
@@ -246,12 +262,11 @@ impl Conditions {
                 let tags = file.filename.tags();
                 tags.is_some_and(|tags| tags.platform().any(|tag| globs.is_match(tag)))
             }),
-            Condition::Versions => asked(self.asked.versions.as_ref(), |specifiers| {
-                facts.version().is_in(specifiers)
-            }),
-            Condition::Advisory => {
-                (self.advisory.is_none() || self.advisory(facts).is_some()).into()
-            }
+            Condition::Versions => match &self.asked.versions {
+                None => Holds::Yes,
+                Some(specifiers) => specifiers.contains(facts.version()).into(),
+            },
+            Condition::Advisory => self.holds_advisory(facts),
         }
     }
 
@@ -287,67 +302,6 @@ impl Conditions {
     }
 }
 
-/// Conditions as operators write them: `project: requests, versions: <2.31`. Of a longer list than
-/// `entries_max` the rest is counted.
-pub(super) fn words(matchers: &Matchers, entries_max: usize) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    let mut part = |key: &str, values: Vec<String>| {
-        let text = match values.len() {
-            0 => return,
-            1 => values[0].clone(),
-            count if count <= entries_max => format!("[{}]", values.join(", ")),
-            count => {
-                let first = values[..entries_max].join(", ");
-                format!("[{first} and {} more]", count - entries_max)
-            }
-        };
-        parts.push(format!("{key}: {text}"));
-    };
-    let one = |value: Option<String>| value.into_iter().collect::<Vec<_>>();
-    part(
-        "project",
-        matchers.project.iter().map(pattern_words).collect(),
-    );
-    part(
-        "versions",
-        one(matchers.versions.as_ref().map(ToString::to_string)),
-    );
-    part(
-        "kind",
-        matchers
-            .kind
-            .iter()
-            .map(|kind| kind.as_str().to_owned())
-            .collect(),
-    );
-    part("python", matchers.python.clone());
-    part("platform", matchers.platform.clone());
-    part("size_over", one(matchers.size_over.map(format_bytes)));
-    part(
-        "younger_than",
-        one(matchers.younger_than.map(format_duration)),
-    );
-    part("older_than", one(matchers.older_than.map(format_duration)));
-    part(
-        "yanked",
-        one(matchers.yanked.map(|yanked| yanked.to_string())),
-    );
-    part(
-        "upstream",
-        matchers.upstream.iter().map(ToString::to_string).collect(),
-    );
-    part("advisory", matchers.advisory.clone());
-    part(
-        "status",
-        matchers.status.iter().map(ToString::to_string).collect(),
-    );
-    part(
-        "provenance",
-        one(matchers.provenance_missing.then(|| "missing".to_owned())),
-    );
-    parts.join(", ")
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holds {
     Yes,
@@ -358,6 +312,17 @@ enum Holds {
 impl From<bool> for Holds {
     fn from(holds: bool) -> Self {
         if holds { Self::Yes } else { Self::No }
+    }
+}
+
+impl From<VersionMatch> for Holds {
+    fn from(found: VersionMatch) -> Self {
+        match found {
+            VersionMatch::Yes => Self::Yes,
+            VersionMatch::No => Self::No,
+            VersionMatch::Unreadable => Self::Unknown(Missing::Version),
+            VersionMatch::Respelled => Self::Unknown(Missing::Spelling),
+        }
     }
 }
 
@@ -401,6 +366,7 @@ mod tests {
     use super::*;
     use crate::model::{Kind, UploadTime, Yanked};
     use crate::policy::sample::{at, file, index, place};
+    use crate::policy::words::words;
 
     const NOW: &str = "2026-01-05T00:00:00Z";
     const DAY: Duration = Duration::from_hours(24);
@@ -522,6 +488,29 @@ mod tests {
     }
 
     #[test]
+    fn a_version_that_cannot_be_read_leaves_a_rule_unsure() {
+        let unsure = Fit::Unsure(Missing::Version);
+        let respelled = Fit::Unsure(Missing::Spelling);
+        let table = [
+            (">=0", "pkg-2004d.zip", unsure),
+            ("!=1", "pkg-1.0-final-2.zip", unsure),
+            ("<2", "pkg-1.0.linux-x86_64.tar.gz", unsure),
+            ("===2004d", "pkg-2004d.zip", Fit::Yes),
+            ("===2004d", "pkg-2004e.zip", Fit::No(Condition::Versions)),
+            ("===1.0-final-2", "pkg-1.0_final_2-py2.7.egg", respelled),
+            ("===1.0rc1", "pkg-1.0-rc1.zip", respelled),
+        ];
+        for (specifiers, name, expected) in table {
+            let matchers = asks!(versions: Some(specifiers.parse().unwrap()));
+            assert_eq!(
+                fit(&matchers, &file(name, "pkg")),
+                expected,
+                "{name} in {specifiers}"
+            );
+        }
+    }
+
+    #[test]
     fn undated_files_are_what_their_mirror_says() {
         let young = asks!(younger_than: Some(DAY * 7));
         let old = asks!(older_than: Some(DAY * 2));
@@ -566,20 +555,5 @@ mod tests {
         assert_eq!(next(&past), None);
         let other = asks!(younger_than: Some(DAY * 9), kind: vec![Kind::Wheel]);
         assert_eq!(next(&other), None);
-    }
-
-    #[test]
-    fn words_are_as_operators_write_them() {
-        let matchers = asks!(
-            versions: Some("<2.31".parse().unwrap()),
-            kind: vec![Kind::Sdist, Kind::Egg],
-            younger_than: Some(DAY * 7),
-            size_over: Some(20 << 20),
-            python: (0..9).map(|minor| format!("cp3{minor}")).collect()
-        );
-        insta::assert_snapshot!(
-            words(&matchers, 4),
-            @"versions: <2.31, kind: [sdist, egg], python: [cp30, cp31, cp32, cp33 and 5 more], size_over: 20MiB, younger_than: 7d"
-        );
     }
 }

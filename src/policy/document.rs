@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{IndexName, Kind, Location, ProjectName, ProjectState, Timestamp};
+use crate::model::{
+    IndexName, Kind, Location, ProjectName, ProjectState, Timestamp, VersionSpecifiers,
+};
 
 /// A value and where it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -247,7 +249,7 @@ pub struct Matchers {
     /// `project`: any of these patterns.
     pub project: Vec<NamePattern>,
     /// `versions`: a PEP 440 specifier.
-    pub versions: Option<pep440_rs::VersionSpecifiers>,
+    pub versions: Option<VersionSpecifiers>,
     /// `kind`: any of these.
     pub kind: Vec<Kind>,
     /// `python`: any glob against any of the wheel's python tags.

@@ -28,6 +28,7 @@ mod trace;
 mod vanishing;
 mod verdict;
 mod whitelist;
+mod words;
 
 pub use compile::{Expiring, Policies};
 pub use diff::{Change, ChangedThing, How, diff};

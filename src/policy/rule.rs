@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use crate::model::{Faults, IndexName, Location, ProjectName, Timestamp};
 
-use super::condition::{Condition, Conditions, Facts, Fit, words};
+use super::condition::{Condition, Conditions, Facts, Fit};
 use super::names::Names;
+use super::words::words;
 use super::{Effect, Mode, OnBlock, PolicyDocument, RuleDocument};
 
 /// Most entries of a list that a rule's words spell out; the rest is counted.

@@ -113,6 +113,10 @@ pub enum Missing {
     UploadTime,
     /// PEP 700 `size`.
     Size,
+    /// A version that PEP 440 can read.
+    Version,
+    /// The spelling that `===` names; it is the same version in another.
+    Spelling,
 }
 
 impl Missing {
@@ -122,6 +126,8 @@ impl Missing {
         match self {
             Self::UploadTime => "no upload-time",
             Self::Size => "no size",
+            Self::Version => "no version that can be read",
+            Self::Spelling => "no such spelling of its version",
         }
     }
 }

@@ -32,21 +32,26 @@ const JSON: &str = "application/vnd.pypi.simple.v1+json";
 const HTML: &str = "application/vnd.pypi.simple.v1+html";
 
 /// What a name ends with.
-const ENDINGS: [&str; 4] = [
+const ENDINGS: [&str; 6] = [
     "-1.0.tar.gz",
+    "-2004d.tar.gz",
+    "-1.0_final_2-py2.7.egg",
     "-2.5.tar.gz",
     "-2.5-py3-none-any.whl",
     "-3.0-cp313-cp313-linux_x86_64.whl",
 ];
 
 /// What a rule may ask for; each at least once in some policy.
-const CONDITIONS: [&str; 17] = [
+const CONDITIONS: [&str; 20] = [
     "project: six",
     "project: 'acme-*'",
     "project: /x$/",
     "project: [six, 'acme-*']",
     "versions: '>=2'",
     "project: six, versions: '<2'",
+    "versions: '===2004d'",
+    "versions: '===1.0-final-2, !=2'",
+    "project: six, versions: '!=2.*'",
     "kind: [sdist]",
     "python: [py3]",
     "platform: ['linux_*']",

@@ -36,4 +36,5 @@ mod tokens;
 mod uploads;
 mod upstream;
 mod vanish;
+mod versions;
 mod warm;

@@ -3,7 +3,9 @@
 //! Options that name no project are passed over; an included file is a fault, because a list that
 //! silently lacks half of its names is worse than none.
 
-use crate::model::{Fault, Faults, Location, ProjectName, Version};
+use crate::model::{
+    Fault, Faults, InvalidSpecifier, Location, ProjectName, Version, VersionSpecifiers,
+};
 
 use super::pin::{Lockfile, LockfileFormat, Pin, PinnedFile, sha256_of};
 
@@ -90,7 +92,8 @@ fn parse_line(line: &str, location: &Location) -> Result<Option<Pin>, Fault> {
     };
     let (requirement, options) = rest.split_at(options_start);
     let specifiers = requirement.split(';').next().unwrap_or("").trim();
-    let version = exact_version(specifiers).map_err(|what| Fault::at(location, what))?;
+    let version = exact_version(specifiers)
+        .map_err(|invalid| Fault::at(location, invalid.to_string()).hint(invalid.hint))?;
     let (files, has_digests) = hashes(options).map_err(|what| Fault::at(location, what))?;
     Ok(Some(Pin {
         project,
@@ -118,24 +121,14 @@ fn without_extras(rest: &str) -> &str {
     inner.map_or(rest, |(_, after)| after.trim_start())
 }
 
-/// The version of `==1.0` or `===1.0`; nothing for wider specifiers; the text of a fault for what is
-/// no specifier.
-fn exact_version(specifiers: &str) -> Result<Option<Version>, String> {
+/// The version of `==1.0` or `===1.0`; nothing for wider specifiers.
+fn exact_version(specifiers: &str) -> Result<Option<Version>, InvalidSpecifier> {
     let text = specifiers
         .strip_prefix('(')
         .and_then(|inner| inner.strip_suffix(')'))
         .unwrap_or(specifiers);
-    let parsed: pep440_rs::VersionSpecifiers = text
-        .parse()
-        .map_err(|_| format!("{specifiers:?} is not a version specifier"))?;
-    let [one] = &*parsed else {
-        return Ok(None);
-    };
-    let exact = matches!(
-        one.operator(),
-        pep440_rs::Operator::Equal | pep440_rs::Operator::ExactEqual
-    );
-    Ok(exact.then(|| Version::parse(&one.version().to_string())))
+    let parsed: VersionSpecifiers = text.parse()?;
+    Ok(parsed.exact())
 }
 
 fn hashes(options: &str) -> Result<(Vec<PinnedFile>, bool), String> {
@@ -203,6 +196,8 @@ mod tests {
                 "a 1 0 true 3",
             ),
             ("# x\\\na==1 \\".to_owned(), "a 1 0 false 2"),
+            ("pytz === 2004d".to_owned(), "pytz 2004d 0 false 1"),
+            ("a==1.0-rc1".to_owned(), "a 1.0-rc1 0 false 1"),
         ];
         for (text, expected) in table {
             assert_eq!(summary(&text), [expected], "{text}");
@@ -223,7 +218,7 @@ mod tests {
         let text = "six\n-r other.txt\na==x y\n--requirement=more.txt\n-b\n_a==1\na --hash=sha256:12\na --hash=12\na --hash";
         insta::assert_snapshot!(parse("requirements.txt", text).unwrap_err(), @r#"
         requirements.txt:2:1: "-r other.txt" includes another file, name that file itself beside this one
-        requirements.txt:3:1: "==x y" is not a version specifier
+        requirements.txt:3:1: "==x y" is not a version specifier (PEP 440), write one such as "<2.31" or ">=1.0, <2"
         requirements.txt:4:1: "--requirement=more.txt" includes another file, name that file itself beside this one
         requirements.txt:6:1: "_a" is not a project name
         requirements.txt:7:1: "12" is not a sha256 digest

@@ -4,13 +4,11 @@
 //! would otherwise let malware through without a word.
 
 use globset::GlobBuilder;
-use pep440_rs::VersionSpecifiers;
 use serde_json::Value as Json;
 use serde_json::json;
 
 use super::keys::{Misread, Word};
-use crate::model::ProjectName;
-use crate::model::suggest;
+use crate::model::{InvalidSpecifier, ProjectName, VersionSpecifiers, suggest};
 use crate::policy::{NamePattern, WhitelistName};
 
 /// Most memory that one compiled regular expression may take, in bytes: hundreds of times what a
@@ -124,18 +122,15 @@ impl Word for VersionSpecifiers {
     }
 
     fn read(text: &str) -> Result<Self, Misread> {
-        if text.trim().is_empty() {
+        let specifiers: Self = text.parse().map_err(|invalid: InvalidSpecifier| {
+            Misread::new(invalid.to_string()).hint(invalid.hint)
+        })?;
+        if specifiers.is_empty() {
             return Err(
                 Misread::new("an empty specifier contains every version").hint("leave it out")
             );
         }
-        text.parse().map_err(|_| {
-            let misread = Misread::new(format!("{text:?} is not a version specifier (PEP 440)"));
-            match text.trim().parse::<pep440_rs::Version>() {
-                Ok(version) => misread.hint(format!("did you mean \"=={version}\"?")),
-                Err(_) => misread.hint("write one such as \"<2.31\" or \">=1.0, <2\""),
-            }
-        })
+        Ok(specifiers)
     }
 }
 
@@ -240,7 +235,13 @@ mod tests {
         assert!(VersionSpecifiers::read(">=1.0, <2").is_ok());
         let misread = VersionSpecifiers::read("2.31").unwrap_err();
         assert_eq!(misread.hint.as_deref(), Some("did you mean \"==2.31\"?"));
-        assert!(VersionSpecifiers::read(" ").is_err());
+        let misread = VersionSpecifiers::read("==2004d").unwrap_err();
+        assert!(misread.hint.unwrap().contains("\"===2004d\""));
+        assert!(VersionSpecifiers::read("===2004d").is_ok());
+        for empty in [" ", " , "] {
+            let misread = VersionSpecifiers::read(empty).unwrap_err();
+            assert_eq!(misread.what, "an empty specifier contains every version");
+        }
         assert!(VersionSpecifiers::read("<two").is_err());
     }
 

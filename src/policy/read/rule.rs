@@ -7,17 +7,12 @@
 
 use std::time::Duration;
 
-use pep440_rs::VersionSpecifiers;
-
 use super::fields::{Fields, Notes};
 use super::keys::{Choice, Key, Shape, Table, Word, key, many, one};
 use super::patterns::{Advisory, Glob};
 use super::tree::{Entry, Node, Value};
 use super::words::{Bytes, Until};
-use crate::model::Fault;
-use crate::model::IndexName;
-use crate::model::Kind;
-use crate::model::ProjectState;
+use crate::model::{Fault, IndexName, Kind, ProjectState, VersionSpecifiers};
 use crate::policy::{
     Effect, Matchers, Mode, NamePattern, OnBlock, Placed, PolicyDocument, RuleDocument,
 };
@@ -45,7 +40,7 @@ pub(super) const MATCHES: Table = &[MATCHERS, REMARKS];
 #[rustfmt::skip] // a table reads by rows
 const MATCHERS: &[Key] = &[
     key("project", many::<NamePattern>(), "", "project names, globs or /regular expressions/"),
-    key("versions", one::<VersionSpecifiers>(), "", "a PEP 440 specifier; quote it"),
+    key("versions", one::<VersionSpecifiers>(), "", "a PEP 440 specifier, or \"===\" and the spelling of an old version; quote it"),
     key("kind", many::<Kind>(), "", "kinds of file"),
     key("python", many::<Glob>(), "", "globs for a wheel's python tags, such as \"cp27*\""),
     key("platform", many::<Glob>(), "", "globs for a wheel's platform tags, such as \"win*\""),

@@ -63,7 +63,7 @@ pub(super) fn filename_of(
 pub fn names_version(filename: &Filename, version: &str) -> bool {
     let named = filename.version();
     let stated = Version::parse(version);
-    if named.as_pep440().is_some() && stated.as_pep440().is_some() {
+    if !named.is_legacy() && !stated.is_legacy() {
         return named == stated;
     }
     let (named, stated) = (packed(filename.version_text()), packed(version));
@@ -73,7 +73,7 @@ pub fn names_version(filename: &Filename, version: &str) -> bool {
     let goes_on = named
         .strip_prefix(&stated)
         .is_some_and(|rest| rest.starts_with(['.', '_']));
-    filename.kind() != Kind::Wheel && filename.version().as_pep440().is_none() && goes_on
+    filename.kind() != Kind::Wheel && filename.version().is_legacy() && goes_on
 }
 
 /// devpi's comparison form: every run of other characters than letters, digits and `.` is one `_`.

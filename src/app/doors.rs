@@ -92,12 +92,14 @@ impl Doorway {
             };
             let recorder = self.recorder(DoorName::Public);
             let mut app = PublicApp::new(answer, recorder.clone(), door.limits.clone())
-                .behind(door.proxies.clone());
+                .behind(door.proxies.clone())
+                .seen_at(config.listen.public_outside_url.as_ref());
             let (listen, allows) = (&config.listen.public, &config.listen.public_allows);
             if allows.iter().any(|class| *class != OperationClass::Read) {
                 // Whoever opens it for everyone gives it names that nobody here knows.
                 let options = ManageOptions {
                     hosts: Hosts::Any,
+                    outside_url: config.listen.public_outside_url.clone(),
                     ..manage_options(listen, allows, &door, config, front.clone())
                 };
                 let writes = ManageDoor::new(writer.clone(), recorder, options);
@@ -214,7 +216,7 @@ fn manage_options(
             Hosts::Any
         },
         is_tls: door.tls.is_some(),
-        outside_url: config.outside_url.clone(),
+        outside_url: config.listen.manage_outside_url.clone(),
         limits: door.limits.clone(),
         upload_bytes_max: config.limits.upload(),
         object_bytes_max: size(config.limits.api_body()),

@@ -66,7 +66,7 @@ pub(super) struct ServerOptions {
     #[arg(long, value_name = "PATH", env = "DEVPISERVER_UNIX_SOCKET")]
     unix_socket: Option<PathBuf>,
     /// The URL under which clients see this server, where no proxy says it with X-outside-url.
-    #[arg(long, value_name = "URL", env = "DEVPISERVER_OUTSIDE_URL")]
+    #[arg(long, value_name = "URL", env = "DEVPISERVER_OUTSIDE_URL", value_parser = outside_url)]
     outside_url: Option<Url>,
     /// The only ones who may make and change users and indexes: names with commas between them.
     #[arg(long, value_name = "NAMES", env = "DEVPISERVER_RESTRICT_MODIFY")]
@@ -223,6 +223,21 @@ impl ServerOptions {
             }
             _ => anyhow::bail!("--listen is given more than once; one door listens on one address"),
         }
+    }
+}
+
+/// A URL that paths can be put behind.
+fn outside_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    let is_plain = matches!(url.scheme(), "http" | "https")
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if is_plain {
+        Ok(url)
+    } else {
+        Err("say http:// or https://, the host, and perhaps a path; nothing else".to_owned())
     }
 }
 

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use url::Url;
+
 use super::address::Address;
-use crate::model::Fault;
-use crate::model::Location;
-use crate::model::OperationClass;
+use super::door_document::{DOOR, DoorDocument};
+use crate::model::{Fault, Location, OperationClass};
 use crate::policy::Placed;
-use crate::policy::read::{Choice, Fields, Key, Node, Notes, Shape, Table, Value};
-use crate::policy::read::{key, kind, many, one};
+use crate::policy::read::{Choice, Key, Notes, Shape};
+use crate::policy::read::{key, kind};
 
 /// Where a door is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +56,10 @@ pub struct Doors {
     pub public_allows: Vec<OperationClass>,
     /// Which classes of operations the management door allows.
     pub manage_allows: Vec<OperationClass>,
+    /// Under which URL clients see the public door, where no proxy says it.
+    pub public_outside_url: Option<Url>,
+    /// The same of the management door.
+    pub manage_outside_url: Option<Url>,
 }
 
 impl Doors {
@@ -161,31 +166,6 @@ pub(super) const LISTEN: &[Key] = &[
         "/metrics, /healthz and /readyz"),
 ];
 
-#[rustfmt::skip] // a table reads by rows
-const DOOR: Table = &[&[
-    key("address", one::<Address>(), "", "where it is; absent: the door's default"),
-    key("tls", Shape::Table(&[TLS]), "", "certificate and key; read again when they change"),
-    key("proxy_protocol", one::<bool>(), "false",
-        "every connection begins with a header of the PROXY protocol (1 or 2), from trusted_proxies only"),
-    key("allow", many::<OperationClass>(), "",
-        "classes of operations: read, upload, manage; absent: read on the public door, all on the management door"),
-]];
-
-#[rustfmt::skip] // a table reads by rows
-const TLS: &[Key] = &[
-    key("cert", one::<PathBuf>(), "", "the certificate chain, PEM, relative to this file"),
-    key("key", one::<PathBuf>(), "", "the private key, PEM, relative to this file"),
-];
-
-/// What a file says about one door.
-#[derive(Debug, Clone)]
-pub(super) struct DoorDocument {
-    address: Option<Address>,
-    tls: Option<TlsFiles>,
-    proxy_protocol: bool,
-    allow: Option<Vec<Placed<OperationClass>>>,
-}
-
 /// What is known about one door: from a file, and from a flag or variable, which wins.
 #[derive(Debug, Clone, Default)]
 pub(super) struct DoorSources {
@@ -204,79 +184,6 @@ impl DoorSources {
             |classes| classes.iter().map(|placed| placed.value).collect(),
         )
     }
-}
-
-/// Reads one key of `listen:`.
-pub(super) fn read(
-    fields: &Fields<'_>,
-    door: Door,
-    notes: &mut Notes,
-) -> Option<Placed<DoorDocument>> {
-    let node = fields.node(door.as_str())?;
-    let value = match &node.value {
-        Value::Mapping(_) => {
-            let fields = notes.fields(node, DOOR);
-            DoorDocument {
-                address: fields.one("address", notes),
-                tls: fields.node("tls").and_then(|node| read_tls(node, notes)),
-                proxy_protocol: fields.one("proxy_protocol", notes).unwrap_or(false),
-                allow: read_classes(door, &fields, notes),
-            }
-        }
-        Value::Nothing | Value::Scalar(_) | Value::Sequence(_) => DoorDocument {
-            address: fields.one(door.as_str(), notes),
-            tls: None,
-            proxy_protocol: false,
-            allow: None,
-        },
-    };
-    Some(Placed {
-        value,
-        location: node.location.clone(),
-    })
-}
-
-fn read_classes(
-    door: Door,
-    fields: &Fields<'_>,
-    notes: &mut Notes,
-) -> Option<Vec<Placed<OperationClass>>> {
-    let node = fields.node("allow")?;
-    let classes = fields.many("allow", notes)?;
-    let allows = |class| {
-        let mut classes = classes.iter();
-        classes.any(|placed: &Placed<OperationClass>| placed.value == class)
-    };
-    let fault = match door {
-        Door::Metrics => Some("the metrics door allows nothing but its own three pages"),
-        _ if matches!(&node.value, Value::Sequence(words) if words.is_empty()) => {
-            Some("a door that allows nothing")
-        }
-        Door::Public if !classes.is_empty() && !allows(OperationClass::Read) => {
-            Some("the public door without read would be no public door")
-        }
-        Door::Public | Door::Manage => None,
-    };
-    if let Some(what) = fault {
-        let fault = Fault::at(&node.location, what);
-        notes.note(fault.hint("leave allow out, or the door: off"));
-    }
-    Some(classes)
-}
-
-fn read_tls(node: &Node, notes: &mut Notes) -> Option<TlsFiles> {
-    let fields = notes.fields(node, &[TLS]);
-    let cert: Option<Placed<PathBuf>> = fields.placed("cert", notes);
-    let key: Option<Placed<PathBuf>> = fields.placed("key", notes);
-    for name in ["cert", "key"] {
-        if fields.node(name).is_none() {
-            notes.note(Fault::at(&node.location, format!("tls without {name}")));
-        }
-    }
-    Some(TlsFiles {
-        cert: super::files::beside(&node.location, &cert?.value),
-        key: super::files::beside(&node.location, &key?.value),
-    })
 }
 
 /// Puts the doors together, or notes why they cannot be opened.
@@ -314,6 +221,8 @@ pub(super) fn resolve(
         metrics,
         public_allows,
         manage_allows,
+        public_outside_url: outside_url(Door::Public, sources),
+        manage_outside_url: outside_url(Door::Manage, sources),
         behind_proxies: behind_proxies(sources),
     };
     let listens = [
@@ -327,6 +236,11 @@ pub(super) fn resolve(
         notes.note(Fault::nowhere(what));
     }
     doors
+}
+
+fn outside_url(door: Door, sources: &HashMap<Door, DoorSources>) -> Option<Url> {
+    let file = sources.get(&door)?.file.as_ref()?;
+    file.value.outside_url.clone()
 }
 
 fn behind_proxies(sources: &HashMap<Door, DoorSources>) -> Vec<Door> {
@@ -426,7 +340,8 @@ fn fault(location: Option<&Location>, what: impl Into<String>) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::read::Word;
+    use crate::config::door_document::read;
+    use crate::policy::read::{Node, Word};
 
     fn doors(text: &str, flags: &[(Door, &str)], is_configured: bool) -> Result<Doors, String> {
         let mut notes = Notes::default();
@@ -523,6 +438,14 @@ mod tests {
                 "c.yaml:1:18: the metrics door allows nothing but",
             ),
             (
+                "metrics: {outside_url: 'https://h.example'}",
+                "c.yaml:1:24: the metrics door tells nobody a URL",
+            ),
+            (
+                "manage: {outside_url: 'https://me:x@h.example'}",
+                "c.yaml:1:23: outside_url with a user or a password",
+            ),
+            (
                 "manage: {allow: [uplaod]}",
                 "c.yaml:1:18: allow: \"uplaod\" is not",
             ),
@@ -537,6 +460,15 @@ mod tests {
         }
         assert!(doors("", &[(Door::Manage, "0.0.0.0:3141")], true).is_err());
         assert!(doors("", &[(Door::Manage, "[::ffff:127.0.0.1]:1")], true).is_ok());
+    }
+
+    #[test]
+    fn a_door_may_say_under_which_url_clients_see_it() {
+        let text = "{public: {outside_url: 'https://h.example/devpi/'}, manage: ':1'}";
+        let doors = doors(text, &[], true).unwrap();
+        let public = doors.public_outside_url.map(String::from);
+        assert_eq!(public.as_deref(), Some("https://h.example/devpi/"));
+        assert_eq!(doors.manage_outside_url, None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! `schema` describes every key to editors.
 
 mod address;
+mod door_document;
 mod doors;
 mod files;
 mod limits;

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::doors::{self, Door, DoorSources, LISTEN};
+use super::door_document;
+use super::doors::{Door, DoorSources, LISTEN};
 use super::limits::{LIMITS, Limits};
 use super::manage::{MANAGE, ManageSources};
 use super::network::Network;
@@ -18,7 +19,7 @@ use crate::policy::read::{key, many, one};
 #[rustfmt::skip] // a table reads by rows
 pub(super) const SERVER: &[Key] = &[
     key("listen", Shape::Table(&[LISTEN]), "",
-        "the three doors: each an address, unix:/path, off, or {address, tls, proxy_protocol}"),
+        "the three doors: each an address, unix:/path, off, or {address, tls, proxy_protocol, allow, outside_url}"),
     key("data", one::<PathBuf>(), "data",
         "the folder for all that must survive a restart, relative to the working directory"),
     key("cache", Shape::Table(&[CACHE]), "", "what is kept of mirrors, and for how long"),
@@ -120,7 +121,7 @@ impl Server {
             let fields = notes.fields(node, &[LISTEN]);
             for door in Door::ALL {
                 let name = format!("listen.{}", door.as_str());
-                let said = doors::read(&fields, door, notes);
+                let said = door_document::read(&fields, door, notes);
                 put(
                     &mut self.doors.entry(door).or_default().file,
                     &name,

@@ -36,8 +36,6 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Who may manage what.
     pub manage: ManageConfig,
-    /// Under which URL clients see the management door, where a proxy does not say it.
-    pub outside_url: Option<Url>,
     /// The devpi-servers to stand in front of, if any.
     pub devpi: Option<DevpiConfig>,
     /// How to log in to the upstream of a mirror, where it wants that.
@@ -119,7 +117,10 @@ pub(super) fn resolve(
         .data
         .clone()
         .or_else(|| outside(None, "data", env, notes));
-    let listen = doors::resolve(&server.doors, is_configured, overrides.manage_plain, notes);
+    let mut listen = doors::resolve(&server.doors, is_configured, overrides.manage_plain, notes);
+    if let Some(outside_url) = &overrides.outside_url {
+        listen.manage_outside_url = Some(outside_url.clone());
+    }
     let trusted = server.trusted_proxies.iter().flat_map(|list| &list.value);
     let trusted_proxies: Vec<IpNet> = trusted.map(|network| network.0).collect();
     if trusted_proxies.is_empty() {
@@ -132,7 +133,6 @@ pub(super) fn resolve(
         offline: offline.unwrap_or_else(|| default("offline")),
         devpi: resolve_devpi(&server, notes),
         manage: server.manage.settle(),
-        outside_url: overrides.outside_url.clone(),
         cache: CacheConfig {
             memory: settled::<Bytes>(server.memory, "cache.memory").0,
             disk: settled::<Bytes>(server.disk, "cache.disk").0,

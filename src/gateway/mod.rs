@@ -36,7 +36,7 @@ mod web;
 // The doors send files without knowing the store.
 pub use crate::store::{Growing, Readable, StoredFile};
 pub use crate::upstream::FleetBody;
-pub use api::{Asker, FAULT_CONTENT_TYPE, search_fault};
+pub use api::{Asker, FAULT_CONTENT_TYPE, inside_path, search_fault};
 pub use ask::{Answer, Arrival, Ask};
 pub use context::{Context, Generation, Parts, Settings, Shared};
 pub use error::{Error, ErrorKind};

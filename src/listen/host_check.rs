@@ -26,7 +26,9 @@ impl Hosts {
             (Self::Loopback, Some(host)) => {
                 let shown: String = host.chars().take(100).collect();
                 Err(format!(
-                    "this door answers to localhost and to addresses, not to {shown}"
+                    "this door answers to localhost and to addresses, not to {shown}; if a proxy in front \
+                     passes this name on, say so: --outside-url https://{shown} for devpi-server, \
+                     outside_url below listen.manage in a file of policies"
                 ))
             }
         }

@@ -15,7 +15,7 @@ use axum::extract::{Extension, Request, State};
 use axum::response::Response;
 use http::header::{CONTENT_LENGTH, HOST, ORIGIN, USER_AGENT};
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Uri};
 use url::Url;
 
 use super::Limits;
@@ -30,18 +30,9 @@ use super::recorder::{Finished, Recorder};
 use super::request_id::RequestIds;
 use super::response_head::ReplyContext;
 use super::writes::Takes;
-use crate::gateway::Arrival;
-use crate::gateway::Ask;
-use crate::gateway::Caller;
-use crate::gateway::Front;
-use crate::gateway::Refusal;
-use crate::gateway::Reply;
-use crate::gateway::Subject;
-use crate::gateway::Writer;
+use crate::gateway::{Arrival, Ask, Caller, Front, Refusal, Reply, Subject, Writer, inside_path};
 use crate::model::OperationClass;
-use crate::protocol::ManageRoute;
-use crate::protocol::Preferences;
-use crate::protocol::PublicRoute;
+use crate::protocol::{ManageRoute, Preferences, PublicRoute};
 
 /// Most bytes of a test result; tox puts the output of every command into it.
 const TOX_RESULT_BYTES_MAX: usize = 64 << 20;
@@ -152,6 +143,8 @@ impl Takes for ManageDoor {
         let incoming = Incoming::new(body, &head.headers, Pace::of(&self.options.limits));
         let mut subject = Subject::default();
         let (sender, mut is_passed) = (self.sender(head, peer), false);
+        let inside = self.inside(head, sender);
+        let head = inside.as_ref().unwrap_or(head);
         let noted = (&mut subject, &mut is_passed);
         let outcome = self.outcome(head, sender, id, incoming, noted).await;
         let mut reply = match outcome {
@@ -192,6 +185,24 @@ impl ManageDoor {
     fn sender(&self, head: &Parts, ClientAddress(peer): ClientAddress) -> Sender {
         let client = self.options.proxies.client_of(peer, &head.headers);
         Sender { peer, client }
+    }
+
+    /// The head with the path as we know it, where a proxy leaves its own before that.
+    fn inside(&self, head: &Parts, sender: Sender) -> Option<Parts> {
+        let path = head.uri.path();
+        let inside = inside_path(path, self.arrival(head, sender), &head.headers);
+        if inside == path {
+            return None;
+        }
+        let target = match head.uri.query() {
+            Some(query) => format!("{inside}?{query}"),
+            None => inside.to_owned(),
+        };
+        let mut parts = head.uri.clone().into_parts();
+        parts.path_and_query = Some(target.parse().ok()?);
+        let mut head = head.clone();
+        head.uri = Uri::from_parts(parts).ok()?;
+        Some(head)
     }
 
     async fn outcome(

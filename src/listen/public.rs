@@ -15,6 +15,7 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 use tokio::time::timeout;
+use url::Url;
 
 use super::Limits;
 use super::axum_app::ClientAddress;
@@ -27,13 +28,8 @@ use super::request_id::{RequestId, RequestIds};
 use super::response_head::ReplyContext;
 use super::stream_watch::StreamWatch;
 use super::writes::{Takes, hand_on};
-use crate::gateway::Answer;
-use crate::gateway::Arrival;
-use crate::gateway::Ask;
-use crate::gateway::Record;
-use crate::gateway::Reply;
-use crate::protocol::Preferences;
-use crate::protocol::PublicRoute;
+use crate::gateway::{Answer, Arrival, Ask, Record, Reply, inside_path};
+use crate::protocol::{Preferences, PublicRoute};
 use crate::telemetry::Refusal;
 
 /// The largest request body that is read and thrown away so that the connection can stay open:
@@ -49,6 +45,8 @@ pub struct PublicApp {
     recorder: Recorder,
     limits: Arc<Limits>,
     proxies: TrustedProxies,
+    /// Under which URL clients see the door, where the operator says it.
+    outside_url: Option<Arc<str>>,
     ids: Arc<RequestIds>,
 }
 
@@ -87,6 +85,7 @@ impl PublicApp {
             recorder,
             limits: Arc::new(limits),
             proxies: TrustedProxies::default(),
+            outside_url: None,
             ids: Arc::default(),
         }
     }
@@ -95,6 +94,20 @@ impl PublicApp {
     #[must_use]
     pub fn behind(self, proxies: TrustedProxies) -> Self {
         Self { proxies, ..self }
+    }
+
+    /// The same door, which clients see under this URL.
+    #[must_use]
+    pub fn seen_at(self, outside_url: Option<&Url>) -> Self {
+        let outside_url = outside_url.map(|url| url.as_str().into());
+        Self {
+            outside_url,
+            ..self
+        }
+    }
+
+    pub(super) fn outside_url(&self) -> Option<&str> {
+        self.outside_url.as_deref()
     }
 
     pub(super) fn proxies(&self) -> &TrustedProxies {
@@ -159,6 +172,7 @@ impl PublicApp {
             let words = format!("the request target is longer than {most} bytes");
             return refusal::bad_request(StatusCode::URI_TOO_LONG, &words, path);
         }
+        let path = inside_path(path, asked.arrival, headers);
         match PublicRoute::parse(path, query, asked.preferences.audience) {
             Err(bad) => refusal::bad_request(StatusCode::BAD_REQUEST, &bad.to_string(), path),
             Ok(PublicRoute::Redirect { to, is_permanent }) => refusal::redirect(&to, is_permanent),
@@ -317,7 +331,7 @@ fn peer_of(session: &Session) -> Option<IpAddr> {
 
 impl PublicApp {
     /// How the request came here.
-    fn arrival<'a>(&self, session: &'a Session, client: Option<IpAddr>) -> Arrival<'a> {
+    fn arrival<'a>(&'a self, session: &'a Session, client: Option<IpAddr>) -> Arrival<'a> {
         let digest = session.digest();
         Arrival {
             is_trusted: self.proxies.may_name_us(peer_of(session)),
@@ -327,7 +341,7 @@ impl PublicApp {
                 .uri
                 .authority()
                 .map(http::uri::Authority::as_str),
-            outside: None,
+            outside: self.outside_url(),
             client,
         }
     }

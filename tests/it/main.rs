@@ -25,6 +25,7 @@ mod law;
 mod management;
 mod memory;
 mod moving;
+mod outside;
 mod pages;
 mod refusals;
 mod reload;

@@ -22,5 +22,6 @@ pub use pip_search::{FAULT_CONTENT_TYPE, search_fault};
 pub(super) use indexes::has_parameter;
 pub(super) use outside::Outside;
 pub(super) use outside::encode;
+pub use outside::inside_path;
 #[cfg(test)]
 pub(super) use sample::{House, NoFiles, in_lines, text_of};

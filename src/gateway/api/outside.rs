@@ -5,16 +5,16 @@
 
 use http::HeaderMap;
 use http::header::HOST;
-use percent_encoding::AsciiSet;
-use percent_encoding::NON_ALPHANUMERIC;
-use percent_encoding::utf8_percent_encode;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::gateway::Arrival;
-use crate::gateway::Ask;
+use crate::gateway::{Arrival, Ask};
 use crate::model::IndexName;
 
 /// What devpi's own nginx configuration sets: scheme, host and, perhaps, a path.
 const X_OUTSIDE_URL: &str = "x-outside-url";
+
+/// The path below which a proxy shows us; with several proxies each adds its own behind the earlier.
+const X_FORWARDED_PREFIX: &str = "x-forwarded-prefix";
 
 /// For a client of HTTP/1.0 that names no host.
 const NO_HOST: &str = "localhost";
@@ -33,22 +33,17 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
 pub(in crate::gateway) struct Outside(String);
 
 impl Outside {
-    /// Reads it from a request: `X-outside-url`, then what the operator said, then `X-Forwarded-Proto` and `-Host`, then the host
-    /// that was asked.
+    /// Reads it from a request: `X-outside-url`, then what the operator said, then `X-Forwarded-Proto`,
+    /// `-Host` and `-Prefix`, then the host that was asked.
     pub(in crate::gateway) fn of(ask: &Ask<'_>) -> Self {
         Self::at(ask.arrival, ask.headers)
     }
 
     /// The same of a request that is more than a question.
     pub(in crate::gateway) fn at(arrival: Arrival<'_>, headers: &HeaderMap) -> Self {
-        let trusted = |name: &str| {
-            let value = headers.get(name).filter(|_| arrival.is_trusted)?;
-            // A chain of proxies appends: the first one met the client.
-            value.to_str().ok()?.split(',').next().map(str::trim)
-        };
-        let said = trusted(X_OUTSIDE_URL).and_then(outside_url);
-        if let Some(outside) = said.or_else(|| arrival.outside.and_then(outside_url)) {
-            return Self(outside);
+        let trusted = |name: &str| trusted(name, arrival, headers);
+        if let Some(outside) = stated(arrival, headers) {
+            return Self(outside.to_owned());
         }
         let own_scheme = if arrival.is_tls { "https" } else { "http" };
         let scheme =
@@ -59,7 +54,8 @@ impl Outside {
             .or_else(|| host(headers))
             .filter(|host| is_authority(host));
         let host = forwarded.or(asked).unwrap_or(NO_HOST);
-        Self(format!("{}://{host}", scheme.unwrap_or(own_scheme)))
+        let prefix = forwarded_prefix(arrival, headers);
+        Self(format!("{}://{host}{prefix}", scheme.unwrap_or(own_scheme)))
     }
 
     /// `http` or `https`.
@@ -88,6 +84,72 @@ impl Outside {
     }
 }
 
+/// The path of a request as we know it: without the one that the outside URL has, which devpi too
+/// takes away where the proxy in front leaves it in. Every request comes through here, so nothing is
+/// parsed that a look at the text can tell.
+#[must_use]
+pub fn inside_path<'a>(path: &'a str, arrival: Arrival<'_>, headers: &HeaderMap) -> &'a str {
+    let is_url = |text: &&str| text.starts_with("http://") || text.starts_with("https://");
+    let said = trusted(X_OUTSIDE_URL, arrival, headers).filter(is_url);
+    match said.or(arrival.outside) {
+        Some(outside) => without(path, path_of(outside.trim_end_matches('/'))),
+        None => without(path, &forwarded_prefix(arrival, headers)),
+    }
+}
+
+/// A path without a prefix that ends where a segment does.
+fn without<'a>(path: &'a str, prefix: &str) -> &'a str {
+    if prefix.is_empty() {
+        return path;
+    }
+    match path.strip_prefix(prefix) {
+        Some("") => "/",
+        Some(inside) if inside.starts_with('/') => inside,
+        Some(_) | None => path,
+    }
+}
+
+/// What a believed peer says in a header. A chain of proxies appends: the first one met the client.
+fn trusted<'a>(name: &str, arrival: Arrival<'_>, headers: &'a HeaderMap) -> Option<&'a str> {
+    let value = headers.get(name).filter(|_| arrival.is_trusted)?;
+    value.to_str().ok()?.split(',').next().map(str::trim)
+}
+
+/// The URL that a proxy states, or the operator.
+fn stated<'a>(arrival: Arrival<'a>, headers: &'a HeaderMap) -> Option<&'a str> {
+    let said = trusted(X_OUTSIDE_URL, arrival, headers).and_then(outside_url);
+    said.or_else(|| arrival.outside.and_then(outside_url))
+}
+
+/// The paths of all proxies that state one, the outermost first; empty without any.
+fn forwarded_prefix(arrival: Arrival<'_>, headers: &HeaderMap) -> String {
+    let lines = headers.get_all(X_FORWARDED_PREFIX).into_iter();
+    let lines = lines.filter(|_| arrival.is_trusted);
+    let parts = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','));
+    let mut prefix = String::new();
+    for part in parts.map(|part| part.trim().trim_matches('/')) {
+        if !part.is_empty() && part.split('/').all(is_segment) {
+            prefix.push('/');
+            prefix.push_str(part);
+        }
+    }
+    prefix
+}
+
+/// Whether a text is one segment of a path as it may stand in a URL.
+fn is_segment(text: &str) -> bool {
+    let inside = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+=:@%".contains(&byte);
+    !matches!(text, "" | "." | "..") && text.bytes().all(inside)
+}
+
+/// The path of a URL that has no slash at its end.
+fn path_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.find('/').map_or("", |at| &rest[at..])
+}
+
 /// One segment of a path, percent-encoded.
 pub(in crate::gateway) fn encode(segment: &str) -> String {
     utf8_percent_encode(segment, ENCODED).to_string()
@@ -97,7 +159,8 @@ fn host(headers: &HeaderMap) -> Option<&str> {
     headers.get(HOST)?.to_str().ok()
 }
 
-fn outside_url(text: &str) -> Option<String> {
+/// A URL that can be put before our paths, without a slash at its end.
+fn outside_url(text: &str) -> Option<&str> {
     let url = url::Url::parse(text).ok()?;
     let is_plain = matches!(url.scheme(), "http" | "https")
         && url.has_host()
@@ -105,7 +168,7 @@ fn outside_url(text: &str) -> Option<String> {
         && url.password().is_none()
         && url.query().is_none()
         && url.fragment().is_none();
-    is_plain.then(|| text.trim_end_matches('/').to_owned())
+    is_plain.then(|| text.trim_end_matches('/'))
 }
 
 /// Whether a text is a host with perhaps a port, and nothing that could become part of a path.
@@ -160,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_proxy_on_this_machine_says_what_clients_see() {
-        let table: [(&[(&str, &str)], &str); 9] = [
+        let table: [(&[(&str, &str)], &str); 12] = [
             (&[("host", "devpi:4040")], "http://devpi:4040"),
             (
                 &[("host", "h"), ("x-outside-url", "https://o.example")],
@@ -194,6 +257,21 @@ mod tests {
                 &[("host", "h"), ("x-forwarded-proto", "gopher")],
                 "http://h",
             ),
+            (
+                &[("host", "h"), ("x-forwarded-prefix", "/devpi/")],
+                "http://h/devpi",
+            ),
+            (
+                &[
+                    ("x-forwarded-host", "a.example"),
+                    ("x-forwarded-prefix", "/apps, devpi"),
+                ],
+                "http://a.example/apps/devpi",
+            ),
+            (
+                &[("host", "h"), ("x-forwarded-prefix", "/../x<y")],
+                "http://h",
+            ),
             (&[], "http://localhost"),
         ];
         for (headers, expected) in table {
@@ -208,8 +286,58 @@ mod tests {
             ("x-outside-url", "https://evil.example"),
             ("x-forwarded-host", "evil.example"),
             ("x-forwarded-proto", "https"),
+            ("x-forwarded-prefix", "/evil"),
         ];
         assert_eq!(outside(STRANGER, &forged), "http://devpi:4040");
+    }
+
+    #[test]
+    fn the_path_of_the_outside_url_is_taken_away_once() {
+        let outside: &[(&str, &str)] = &[("x-outside-url", "https://o.example/devpi/")];
+        let prefix: &[(&str, &str)] = &[("x-forwarded-prefix", "/apps,/devpi")];
+        let operator = Arrival {
+            outside: Some("https://o.example/devpi"),
+            ..STRANGER
+        };
+        let table = [
+            (
+                LOCAL,
+                outside,
+                "/devpi/root/pypi/+simple/",
+                "/root/pypi/+simple/",
+            ),
+            (LOCAL, outside, "/devpi", "/"),
+            (LOCAL, outside, "/devpi/", "/"),
+            (LOCAL, outside, "/devpi/devpi/x", "/devpi/x"),
+            (LOCAL, outside, "/devpis/x", "/devpis/x"),
+            (LOCAL, outside, "/root/pypi", "/root/pypi"),
+            (
+                LOCAL,
+                &[("x-outside-url", "https://o.example")],
+                "/devpi/x",
+                "/devpi/x",
+            ),
+            (LOCAL, &[("x-outside-url", "devpi")], "/devpi/x", "/devpi/x"),
+            (LOCAL, prefix, "/apps/devpi/x", "/x"),
+            (LOCAL, prefix, "/devpi/x", "/devpi/x"),
+            (STRANGER, outside, "/devpi/x", "/devpi/x"),
+            (STRANGER, prefix, "/apps/devpi/x", "/apps/devpi/x"),
+            (operator, &[], "/devpi/x", "/x"),
+            (operator, &[], "/x", "/x"),
+        ];
+        for (arrival, headers, path, expected) in table {
+            let headers = headers
+                .iter()
+                .map(|(name, value)| {
+                    (
+                        HeaderName::from_static(name),
+                        HeaderValue::from_static(value),
+                    )
+                })
+                .collect();
+            let inside = inside_path(path, arrival, &headers);
+            assert_eq!(inside, expected, "{path} {headers:?} {arrival:?}");
+        }
     }
 
     #[test]

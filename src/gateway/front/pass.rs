@@ -49,7 +49,7 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// What somebody with a login may not send along either: what a proxy says, which is ours to say, and
 /// what is between the client and this door.
-const WITHHELD: [HeaderName; 10] = [
+const WITHHELD: [HeaderName; 11] = [
     header::HOST,
     header::EXPECT,
     header::CONTENT_LENGTH,
@@ -60,6 +60,7 @@ const WITHHELD: [HeaderName; 10] = [
     X_REAL_IP,
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-prefix"),
 ];
 
 /// How much of a client's head goes along.

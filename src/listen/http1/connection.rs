@@ -83,7 +83,7 @@ struct Connection<'a, S> {
     text: Vec<u8>,
     /// The other end; nothing on a Unix socket.
     peer: Option<IpAddr>,
-    arrival: Arrival<'static>,
+    arrival: Arrival<'a>,
     /// Requests so far.
     requests: u32,
 }
@@ -98,7 +98,7 @@ impl<'a, S: Wire> Connection<'a, S> {
             is_trusted: app.proxies().may_name_us(peer),
             is_tls: guard.get_ssl_digest().is_some(),
             authority: None,
-            outside: None,
+            outside: app.outside_url(),
             client: None,
         };
         Self {
@@ -182,7 +182,10 @@ impl<'a, S: Wire> Connection<'a, S> {
     }
 
     /// A plain request as the door reads it.
-    fn asked<'r>(&self, line: &'r Line, known: &'r Known) -> Asked<'r> {
+    fn asked<'r>(&self, line: &'r Line, known: &'r Known) -> Asked<'r>
+    where
+        'a: 'r,
+    {
         let target = line.target();
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),

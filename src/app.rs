@@ -18,6 +18,7 @@ mod reload;
 mod succession;
 mod tokens;
 mod warm;
+mod watch;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,11 +31,13 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::Loaded;
 use crate::config::LogFormat as Wanted;
+use crate::config::Named;
 use crate::config::Overrides;
 use crate::config::PoliciesPath;
 use crate::config::Secret;
 use crate::config::discover;
 use crate::config::load;
+use crate::config::load_noting;
 use crate::db::Db;
 use crate::db::Sqlite;
 use crate::gateway::Explanation;
@@ -64,7 +67,7 @@ use crate::upstream::FleetOptions;
 
 pub use accounts::AccountOptions;
 use doors::Doorway;
-use files::Files;
+use files::{Files, Reading};
 pub use initialise::initialise;
 use lock::DataLock;
 pub use moving::{ImportStart, export, import};
@@ -178,7 +181,8 @@ impl House {
 /// # Errors
 /// Faults in the configuration, an address in use, a data directory that cannot be written.
 pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()> {
-    let mut loaded = load(&start.policies, &start.overrides, &env)?;
+    let mut named = Named::default();
+    let mut loaded = load_noting(&start.policies, &start.overrides, &env, &mut named)?;
     let log = log_format(&loaded.config, start.is_terminal);
     init_logging(log, QUIET_LOGS, env("RUST_LOG").as_deref())?;
     for warning in &loaded.warnings {
@@ -210,12 +214,15 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
         records: Arc::clone(&house.records),
         fleet: fleet.clone(),
     };
+    let reading = Reading::of(named, &config);
     let files = Files {
         start,
         env,
         maker: house.maker.clone(),
         found,
         loaded,
+        at_start: config.clone(),
+        reading: Arc::clone(&reading),
     };
     let generations = Arc::new(Generations::new(Arc::clone(shared), Box::new(files)));
     let writer = Writer::new(WriterParts {
@@ -223,18 +230,15 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
         accounts: Arc::clone(&accounts),
         generations: Arc::clone(&generations),
         rules,
-        limits: HouseLimits {
-            upload_bytes_max: config.limits.upload(),
-            uploads_max: config.limits.uploads(),
-            upload_wait: config.limits.upload_wait(),
-        },
+        limits: house_limits(&config),
         audit: Arc::clone(&audit),
     });
     let mut opened = doorway.open(server_options(&config, is_upgrade), &config, shared, writer)?;
     opened.lines.iter().for_each(|line| announce(line));
     let notify = Notify::to(env("NOTIFY_SOCKET").as_deref());
-    let reloader = Reloader::new(shared, &generations, &opened);
-    work.spawn(reloader.run(opened.server.stop(), notify.clone()));
+    let reloader = Reloader::new(shared, &generations, &opened, reading);
+    let limits = config.limits.clone();
+    work.spawn(reloader.run(limits, opened.server.stop(), notify.clone()));
     work.spawn(notify.clone().announce_stop());
     house.start_chores(accounts, &config, &opened.server.stop());
     work.spawn(notify.clone().live(env("WATCHDOG_USEC")));
@@ -334,6 +338,14 @@ fn audit_log(data: &Path, metrics: &Metrics) -> anyhow::Result<Arc<AuditLog>> {
     Ok(Arc::new(log.with_context(|| {
         format!("open the audit log {}", path.display())
     })?))
+}
+
+fn house_limits(config: &Config) -> HouseLimits {
+    HouseLimits {
+        upload_bytes_max: config.limits.upload(),
+        uploads_max: config.limits.uploads(),
+        upload_wait: config.limits.upload_wait(),
+    }
 }
 
 fn settings(config: &Config) -> Settings {

@@ -59,7 +59,7 @@ pub(super) struct Opened {
     pub(super) server: DoorServer,
     pub(super) ready: Ready,
     /// To be read again when their files change.
-    pub(super) certificates: Vec<Arc<Certificates>>,
+    pub(super) certificates: Vec<(config::Door, Arc<Certificates>)>,
     /// One line for each door, and how to use the public one.
     pub(super) lines: Vec<String>,
 }
@@ -247,7 +247,9 @@ fn options_of(
     let tls = tls
         .map(|files| Certificates::load(&files.cert, &files.key))
         .transpose()?;
-    opened.certificates.extend(tls.clone());
+    opened
+        .certificates
+        .extend(tls.clone().map(|tls| (door_of(name), tls)));
     Ok(Some(DoorOptions {
         name,
         addresses: vec![address],
@@ -261,12 +263,15 @@ fn options_of(
 
 /// Whether a door expects the PROXY protocol.
 fn is_behind_proxies(name: DoorName, config: &Config) -> bool {
-    let door = match name {
+    config.listen.behind_proxies.contains(&door_of(name))
+}
+
+fn door_of(name: DoorName) -> config::Door {
+    match name {
         DoorName::Public => config::Door::Public,
         DoorName::Manage => config::Door::Manage,
         DoorName::Metrics => config::Door::Metrics,
-    };
-    config.listen.behind_proxies.contains(&door)
+    }
 }
 
 fn socket(path: PathBuf) -> ListenAddress {

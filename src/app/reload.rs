@@ -1,37 +1,29 @@
-//! A new generation on SIGHUP or when a watched file changes. A faulty one never replaces a good one.
+//! A new generation on SIGHUP or when a file of the configuration changes, and renewed certificates for
+//! every door. A faulty file never replaces a good one, and keeps nothing else back.
 
-use std::path::Path;
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use notify::RecommendedWatcher;
-use notify::RecursiveMode;
-use notify::Watcher as _;
-use tokio::signal::unix::SignalKind;
-use tokio::signal::unix::signal;
-use tokio::sync::mpsc;
+use arc_swap::ArcSwap;
+use tokio::signal::unix::{SignalKind, signal};
 
-use crate::gateway::Generations;
-use crate::gateway::NotInstalled;
-use crate::gateway::Shared;
-use crate::listen::Certificates;
-use crate::listen::Stop;
-use crate::model::Fault;
-use crate::model::Faults;
+use crate::config::{Door, Doors, Limits};
+use crate::gateway::{Generations, Shared};
+use crate::listen::{Certificates, Stop};
 use crate::policy::diff;
 
 use super::doors::Opened;
+use super::files::Reading;
 use super::notify::Notify;
-
-/// Editors write a file in several steps; what changes within this time is one change.
-const SETTLE: Duration = Duration::from_millis(300);
+use super::watch::Watch;
 
 /// Has the configuration read again and put in force.
 pub(super) struct Reloader {
     shared: Arc<Shared>,
     generations: Arc<Generations>,
-    certificates: Vec<Arc<Certificates>>,
+    certificates: Vec<(Door, Arc<Certificates>)>,
+    reading: Arc<ArcSwap<Reading>>,
 }
 
 impl Reloader {
@@ -39,51 +31,62 @@ impl Reloader {
         shared: &Arc<Shared>,
         generations: &Arc<Generations>,
         opened: &Opened,
+        reading: Arc<ArcSwap<Reading>>,
     ) -> Self {
         Self {
             shared: Arc::clone(shared),
             generations: Arc::clone(generations),
             certificates: opened.certificates.clone(),
+            reading,
         }
     }
 
     /// Waits for reasons to reload until the server stops.
-    pub(super) async fn run(self, stop: Stop, notify: Notify) {
-        let (changes, mut changed) = mpsc::channel(1);
-        let mut watched = watch(&self.generations.watched(), changes.clone());
+    pub(super) async fn run(self, limits: Limits, stop: Stop, notify: Notify) {
+        let mut watch = Watch::new(Arc::clone(&self.reading), &limits);
         let Ok(mut hangups) = signal(SignalKind::hangup()) else {
             tracing::error!("cannot listen for SIGHUP; reload by restart");
             return;
         };
         loop {
-            tokio::select! {
+            let changed = tokio::select! {
                 () = stop.requested() => return,
-                _ = hangups.recv() => {}
-                _ = changed.recv() => {
-                    tokio::time::sleep(SETTLE).await;
-                    while changed.try_recv().is_ok() {}
-                }
+                _ = hangups.recv() => None,
+                changed = watch.change() => Some(changed),
+            };
+            if let Some(changed) = &changed {
+                let files = listed(changed);
+                tracing::info!(files, "configuration has changed");
             }
             notify.reloading();
-            let reloaded = self.reload().await;
-            match &reloaded {
-                Ok(()) => watched = watch(&self.generations.watched(), changes.clone()),
-                Err(why) => self.refuse(why),
+            let is_good = match changed {
+                Some(changed) if self.are_certificates(&changed) => self.renew(&changed),
+                Some(_) | None => {
+                    // Neither waits for the other to be in order.
+                    let is_read = self.reload().await;
+                    self.renew(&BTreeSet::new()) && is_read
+                }
+            };
+            if !is_good {
+                self.shared.reload_failed();
             }
-            notify.reloaded(self.shared.generation().number, reloaded.is_ok());
-            // Kept until here: a watcher that is dropped watches no more.
-            let _ = &watched;
+            notify.reloaded(self.shared.generation().number, is_good);
         }
     }
 
-    async fn reload(&self) -> Result<(), NotInstalled> {
+    /// Puts what is written in force: whether that went well.
+    async fn reload(&self) -> bool {
         let before = self.shared.generation();
-        for certificates in &self.certificates {
-            certificates
-                .reload()
-                .map_err(|error| Faults(vec![Fault::nowhere(error.to_string())]))?;
-        }
-        let number = self.generations.reload().await?;
+        let number = match self.generations.reload().await {
+            Ok(number) => number,
+            Err(why) => {
+                let generation = before.number;
+                for line in why.to_string().lines() {
+                    tracing::error!(generation, "configuration not reloaded: {line}");
+                }
+                return false;
+            }
+        };
         let changes = diff(&before.policies, &self.shared.generation().policies);
         for change in &changes {
             tracing::info!(generation = number, %change, "policy change");
@@ -93,60 +96,58 @@ impl Reloader {
             changes = changes.len(),
             "configuration reloaded"
         );
-        Ok(())
+        true
     }
 
-    fn refuse(&self, why: &NotInstalled) {
-        self.shared.reload_failed();
-        let generation = self.shared.generation().number;
-        for line in why.to_string().lines() {
-            tracing::error!(generation, "configuration not reloaded: {line}");
-        }
+    /// Whether these are all certificates and keys, for which no policy has to be read again.
+    fn are_certificates(&self, files: &BTreeSet<PathBuf>) -> bool {
+        let reading = self.reading.load();
+        let known = certificate_files(&reading.doors);
+        files.iter().all(|file| known.contains(file))
     }
-}
 
-/// Watches files by their folders, since editors replace files rather than change them.
-fn watch(files: &[PathBuf], changes: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
-    let names = files.to_vec();
-    let on_event = move |event: notify::Result<notify::Event>| {
-        let concerns = event.is_ok_and(|event| {
-            !event.kind.is_access() && event.paths.iter().any(|path| is_watched(path, &names))
+    /// Has every door read its certificate again, counting these files as read: whether that went well.
+    fn renew(&self, changed: &BTreeSet<PathBuf>) -> bool {
+        self.reading.rcu(|reading| {
+            let mut named = reading.named.clone();
+            named.renew(changed.iter().map(PathBuf::as_path));
+            let doors = reading.doors.clone();
+            Reading { named, doors }
         });
-        if concerns {
-            // Full means that a reload is due anyway.
-            let _ = changes.try_send(());
+        let reading = self.reading.load_full();
+        let mut is_good = true;
+        for (door, certificates) in &self.certificates {
+            // A door that is without TLS from the next start on keeps what it has.
+            let Some(files) = reading.doors.at(*door).tls() else {
+                continue;
+            };
+            let door = door.as_str();
+            match certificates.reload(&files.cert, &files.key) {
+                Ok(true) => tracing::info!(door, "certificate renewed"),
+                Ok(false) => {}
+                Err(error) => {
+                    let error = format!("{:#}", anyhow::Error::from(error));
+                    tracing::error!(door, error, "certificate not renewed, the one before stays");
+                    is_good = false;
+                }
+            }
         }
-    };
-    let mut watcher = notify::recommended_watcher(on_event)
-        .map_err(|error| tracing::error!(%error, "files cannot be watched; reload by SIGHUP"))
-        .ok()?;
-    let mut folders: Vec<&Path> = files.iter().map(|file| folder_of(file)).collect();
-    folders.sort_unstable();
-    folders.dedup();
-    for folder in folders {
-        if let Err(error) = watcher.watch(folder, RecursiveMode::Recursive) {
-            tracing::warn!(folder = %folder.display(), %error, "not watched; reload by SIGHUP");
-        }
-    }
-    Some(watcher)
-}
-
-fn folder_of(file: &Path) -> &Path {
-    if file.is_dir() {
-        return file;
-    }
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
+        is_good
     }
 }
 
-fn is_watched(changed: &Path, files: &[PathBuf]) -> bool {
-    let same = |file: &PathBuf| {
-        let named = changed.file_name() == file.file_name();
-        changed.starts_with(file)
-            || (named && changed.ends_with(file))
-            || (named && !file.is_absolute())
-    };
-    files.iter().any(same)
+fn certificate_files(doors: &Doors) -> BTreeSet<PathBuf> {
+    let tls = Door::ALL.iter().filter_map(|door| doors.at(*door).tls());
+    let files = tls.flat_map(|tls| [&tls.cert, &tls.key]);
+    // As they are noted.
+    let noted = |file: &PathBuf| std::path::absolute(file).unwrap_or_else(|_| file.clone());
+    files.map(noted).collect()
+}
+
+fn listed(files: &BTreeSet<PathBuf>) -> String {
+    let files: Vec<_> = files
+        .iter()
+        .map(|file| Path::display(file).to_string())
+        .collect();
+    files.join(", ")
 }

@@ -73,6 +73,21 @@ impl Doors {
         }
     }
 
+    /// Whether both are open in the same way. Certificates may differ: they are exchanged while a door
+    /// is open.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let bare = |doors: &Self| {
+            let mut doors = doors.clone();
+            for listen in [&mut doors.public, &mut doors.manage, &mut doors.metrics] {
+                if let Listen::Tcp { tls: Some(tls), .. } = listen {
+                    (tls.cert, tls.key) = Default::default();
+                }
+            }
+            doors
+        };
+        bare(self) == bare(other)
+    }
+
     /// The open doors that allow a class of operations.
     pub fn allowing(&self, class: OperationClass) -> impl Iterator<Item = &Listen> {
         let doors = [
@@ -93,6 +108,15 @@ impl Listen {
         match self {
             Self::Off | Self::Unix { .. } => true,
             Self::Tcp { address, .. } => address.ip().to_canonical().is_loopback(),
+        }
+    }
+
+    /// Certificate and key, with TLS.
+    #[must_use]
+    pub fn tls(&self) -> Option<&TlsFiles> {
+        match self {
+            Self::Tcp { tls, .. } => tls.as_ref(),
+            Self::Off | Self::Unix { .. } => None,
         }
     }
 

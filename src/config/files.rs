@@ -4,14 +4,13 @@
 //! fault, not a full memory.
 
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::model::Fault;
-use crate::model::Location;
-use crate::model::format_bytes;
+use super::named::{Named, Reach};
+use crate::model::{Fault, Location, format_bytes};
 use crate::policy::TextFile;
-use crate::policy::read::{Files, Named};
+use crate::policy::read;
 
 /// Largest file of configuration, lock file or advisory, in bytes: 100,000 pinned projects take half.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -68,17 +67,7 @@ pub(super) fn configuration_files(path: &Path) -> Result<Vec<PathBuf>, Fault> {
     if !metadata.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let mut files = Vec::new();
-    for entry in fs::read_dir(path).map_err(|error| cannot(&plain(&error)))? {
-        let file = entry.map_err(|error| cannot(&plain(&error)))?.path();
-        let is_yaml = file
-            .extension()
-            .is_some_and(|end| end == "yaml" || end == "yml");
-        // Kubernetes mounts `..data` beside the files, editors leave `.name.swp`.
-        if is_yaml && !is_hidden(&file) && file.is_file() {
-            files.push(file);
-        }
-    }
+    let files = yaml_files(path).map_err(|error| cannot(&plain(&error)))?;
     if files.is_empty() {
         return Err(cannot("no *.yaml in it").hint("name a file, or a folder of them"));
     }
@@ -87,26 +76,55 @@ pub(super) fn configuration_files(path: &Path) -> Result<Vec<PathBuf>, Fault> {
             "more than {CONFIGURATION_FILES_MAX} files"
         )));
     }
+    Ok(files)
+}
+
+/// The `*.yaml` and `*.yml` of a folder, sorted.
+pub(super) fn yaml_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let file = entry?.path();
+        let is_yaml = file
+            .extension()
+            .is_some_and(|end| end == "yaml" || end == "yml");
+        // Kubernetes mounts `..data` beside the files, editors leave `.name.swp`.
+        if is_yaml && !is_hidden(&file) && file.is_file() {
+            files.push(file);
+        }
+    }
     files.sort();
     Ok(files)
 }
 
-/// The files that keys name, read from disk; remembers which, so that changes can be watched for.
-#[derive(Debug, Default)]
-pub(super) struct NamedFiles {
-    pub(super) watched: Vec<PathBuf>,
+/// The files that keys name, read from disk, each noted before, so that changes can be watched for.
+#[derive(Debug)]
+pub(super) struct NamedFiles<'a> {
+    pub(super) named: &'a mut Named,
     advisory_bytes: usize,
 }
 
-impl Files for NamedFiles {
+impl<'a> NamedFiles<'a> {
+    pub(super) fn new(named: &'a mut Named) -> Self {
+        Self {
+            named,
+            advisory_bytes: 0,
+        }
+    }
+}
+
+impl read::Files for NamedFiles<'_> {
     fn open(
         &mut self,
-        named: Named,
+        named: read::Named,
         location: &Location,
         path: &Path,
     ) -> Result<Vec<TextFile>, Fault> {
         let path = beside(location, path);
-        self.watched.push(path.clone());
+        let reach = match named {
+            read::Named::Whitelist => Reach::File,
+            read::Named::Advisories => Reach::Json,
+        };
+        self.named.note(&path, reach);
         let read = |path: PathBuf| match read_text(&path) {
             Ok(text) => Ok(TextFile {
                 location: location.clone(),
@@ -119,8 +137,8 @@ impl Files for NamedFiles {
             )),
         };
         match named {
-            Named::Whitelist => read(path).map(|file| vec![file]),
-            Named::Advisories => {
+            read::Named::Whitelist => read(path).map(|file| vec![file]),
+            read::Named::Advisories => {
                 let mut files = Vec::new();
                 for path in advisory_files(&path, location)? {
                     let file = read(path)?;
@@ -143,17 +161,36 @@ fn advisory_files(path: &Path, location: &Location) -> Result<Vec<PathBuf>, Faul
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let mut files = Vec::new();
+    let cannot = |folder: &Path, why: &str| {
+        Fault::at(location, format!("cannot read {}: {why}", folder.display()))
+    };
+    let tree = advisory_tree(path).map_err(|(folder, why)| cannot(&folder, &why))?;
+    if tree.files.is_empty() {
+        // An export that is being exchanged, or the wrong folder: either way nothing would be denied.
+        return Err(cannot(path, "no *.json in it").hint("name a file, or a folder of them"));
+    }
+    Ok(tree.files)
+}
+
+/// The files to read below a folder, and the folders that they may be in.
+#[derive(Debug, Default)]
+pub(super) struct FolderTree {
+    pub(super) files: Vec<PathBuf>,
+    pub(super) folders: Vec<PathBuf>,
+}
+
+/// Walks a folder of advisories: both lists sorted, or the folder that cannot be read and why.
+pub(super) fn advisory_tree(path: &Path) -> Result<FolderTree, (PathBuf, String)> {
+    let mut tree = FolderTree::default();
     let mut folders = vec![(path.to_owned(), 0)];
     let mut entries = 0;
     while let Some((folder, depth)) = folders.pop() {
-        let cannot =
-            |why: String| Fault::at(location, format!("cannot read {}: {why}", folder.display()));
-        for entry in fs::read_dir(&folder).map_err(|error| cannot(plain(&error)))? {
-            let entry = entry.map_err(|error| cannot(plain(&error)))?;
+        let cannot = |error: io::Error| (folder.clone(), plain(&error));
+        for entry in fs::read_dir(&folder).map_err(cannot)? {
+            let entry = entry.map_err(cannot)?;
             entries += 1;
             if entries > ADVISORY_ENTRIES_MAX {
-                return Err(cannot(format!("more than {ADVISORY_ENTRIES_MAX} files")));
+                return Err((folder, format!("more than {ADVISORY_ENTRIES_MAX} files")));
             }
             let (path, kind) = (entry.path(), entry.file_type());
             // Links to folders are not followed, so that the walk ends.
@@ -163,15 +200,17 @@ fn advisory_files(path: &Path, location: &Location) -> Result<Vec<PathBuf>, Faul
             } else if is_folder && depth < ADVISORY_DEPTH_MAX {
                 folders.push((path, depth + 1));
             } else if !is_folder && path.extension().is_some_and(|end| end == "json") {
-                files.push(path);
+                tree.files.push(path);
             }
         }
+        tree.folders.push(folder);
     }
-    files.sort();
-    Ok(files)
+    tree.files.sort();
+    tree.folders.sort();
+    Ok(tree)
 }
 
-fn is_hidden(path: &Path) -> bool {
+pub(super) fn is_hidden(path: &Path) -> bool {
     path.file_name()
         .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
@@ -253,27 +292,37 @@ mod tests {
             line: 3,
             column: 7,
         };
-        let mut files = NamedFiles::default();
-        let mut open = |named, path: &str| files.open(named, &location, Path::new(path));
+        let mut noted = Named::default();
+        let mut files = NamedFiles::new(&mut noted);
+        let mut open =
+            |named, path: &str| read::Files::open(&mut files, named, &location, Path::new(path));
         assert_eq!(
-            open(Named::Whitelist, "uv.lock").unwrap()[0].text.as_ref(),
+            open(read::Named::Whitelist, "uv.lock").unwrap()[0]
+                .text
+                .as_ref(),
             "uv.lock"
         );
-        let advisories = open(Named::Advisories, "osv").unwrap();
+        let advisories = open(read::Named::Advisories, "osv").unwrap();
         let texts: Vec<_> = advisories.iter().map(|file| file.text.as_ref()).collect();
         assert_eq!(texts, ["osv/1.json", "osv/b/2.json"]);
-        let fault = open(Named::Whitelist, "no.lock").unwrap_err().to_string();
+        let fault = open(read::Named::Whitelist, "no.lock")
+            .unwrap_err()
+            .to_string();
         assert!(fault.contains("policies.yaml:3:7: cannot read "), "{fault}");
         assert!(fault.ends_with("no.lock: not found"), "{fault}");
         assert!(
-            open(Named::Whitelist, "osv")
+            open(read::Named::Whitelist, "osv")
                 .unwrap_err()
                 .to_string()
                 .ends_with("not a file")
         );
+        fs::create_dir(folder.path().join("empty")).unwrap();
+        let empty = open(read::Named::Advisories, "empty").unwrap_err();
+        assert!(empty.to_string().contains("empty: no *.json in it"));
+        let watched: Vec<_> = noted.folders().into_keys().collect();
         assert_eq!(
-            names(&files.watched, folder.path())[..2],
-            ["uv.lock", "osv"]
+            names(&watched, folder.path()),
+            ["", "empty", "osv", "osv/b"]
         );
     }
 

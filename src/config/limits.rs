@@ -170,6 +170,10 @@ limits! {
     // Ourselves.
     collect_after: Duration, "10m", at least "100ms",
         "how long bytes of removed files may stay on disk: looking for them reads every name";
+    watches: u64, "1024", at least "0",
+        "folders of configuration and advisories that the system reports changes in: it has few for all programs; in the others changes are looked for";
+    watch_interval: Duration, "10s", at least "100ms",
+        "how often changes are looked for that no system reports, as of a file another machine writes";
     grace_period: Duration, "30s", at least "0s",
         "for requests in flight when the server stops: below what supervisors wait before a kill";
 }

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use url::Url;
-
-use super::files::{NamedFiles, beside, configuration_files, read_text};
+use super::doors::Door;
+use super::files::{NamedFiles, configuration_files, read_text};
+use super::logins::take_login;
+use super::named::{Named, Reach};
 use super::pip::Found;
-use super::secret::{Login, Secret, split_login};
 use super::server::{SERVER, Server, put};
 use super::settings::{self, Config, Environment, Overrides, variable};
 use crate::model::Fault;
@@ -15,9 +15,7 @@ use crate::model::Faults;
 use crate::model::IndexName;
 use crate::model::Location;
 use crate::policy::read::{KEYS, Node, Notes, Table, read};
-use crate::policy::{
-    Document, IndexDocument, IndexKindDocument, MirrorDocument, Placed, SecretSource,
-};
+use crate::policy::{Document, IndexDocument, IndexKindDocument, MirrorDocument, Placed};
 
 /// Every top-level key.
 pub(super) const TOP: Table = &[SERVER, KEYS];
@@ -47,9 +45,10 @@ pub struct Loaded {
     pub config: Config,
     /// Indexes and policies, one document per file, for `Policies::compile`.
     pub documents: Vec<Document>,
-    /// What to watch for changes: the named path, its files, and the files and folders (with all below
-    /// them) that keys name.
+    /// The files of configuration that were read, in order.
     pub files: Vec<PathBuf>,
+    /// Those of them that hold nothing at all.
+    pub blank: Vec<PathBuf>,
     /// What works, but should be written otherwise.
     pub warnings: Vec<Fault>,
 }
@@ -63,7 +62,22 @@ pub fn load(
     overrides: &Overrides,
     env: Environment<'_>,
 ) -> Result<Loaded, Faults> {
+    load_noting(source, overrides, env, &mut Named::default())
+}
+
+/// Reads all files, flags and variables, and notes which files these are: those that are at fault or
+/// not there as well, since they may be mended.
+///
+/// # Errors
+/// Everything that is wrong in any of them.
+pub fn load_noting(
+    source: &PoliciesPath,
+    overrides: &Overrides,
+    env: Environment<'_>,
+    noted: &mut Named,
+) -> Result<Loaded, Faults> {
     let mut notes = Notes::default();
+    noted.note(&source.asked(env), Reach::Yaml);
     let path = source.resolve(env);
     let files = match path.as_deref().map(configuration_files).transpose() {
         Ok(files) => files.unwrap_or_default(),
@@ -74,9 +88,16 @@ pub fn load(
     };
     let mut server = Server::default();
     let mut documents = Vec::new();
-    let mut named = NamedFiles::default();
+    let mut named = NamedFiles::new(noted);
+    let mut blank = Vec::new();
     for file in &files {
-        documents.extend(read_file(file, &mut server, &mut named, &mut notes));
+        let mut into = Into {
+            server: &mut server,
+            named: &mut named,
+            blank: &mut blank,
+            notes: &mut notes,
+        };
+        documents.extend(into.read_file(file));
     }
     let is_proxy = server.devpi.is_some();
     let mut config = settings::resolve(server, overrides, env, path.is_some(), &mut notes);
@@ -92,25 +113,39 @@ pub fn load(
     if !is_proxy {
         note_devpi_without_servers(&documents, &mut notes);
     }
-    let mut watched: Vec<PathBuf> = path.into_iter().chain(files).chain(named.watched).collect();
-    watched.sort();
-    watched.dedup();
+    for tls in Door::ALL
+        .iter()
+        .filter_map(|door| config.listen.at(*door).tls())
+    {
+        noted.note(&tls.cert, Reach::File);
+        noted.note(&tls.key, Reach::File);
+    }
     notes.faults.or(Loaded {
         config,
         documents,
-        files: watched,
+        files,
+        blank,
         warnings: notes.warnings,
     })
 }
 
 impl PoliciesPath {
-    fn resolve(&self, env: Environment<'_>) -> Option<PathBuf> {
+    /// Where a file is looked for.
+    fn asked(&self, env: Environment<'_>) -> PathBuf {
         match self {
-            Self::Named(path) => Some(path.clone()),
+            Self::Named(path) => path.clone(),
             Self::Default { folder } => variable(env, "CHEESECLOTH_POLICIES")
-                .map(PathBuf::from)
-                .or_else(|| Some(folder.join(DEFAULT_FILE)).filter(|path| path.exists())),
+                .map_or_else(|| folder.join(DEFAULT_FILE), PathBuf::from),
         }
+    }
+
+    /// The same, unless nobody named it and it is not there: then there is no file.
+    fn resolve(&self, env: Environment<'_>) -> Option<PathBuf> {
+        let is_named = match self {
+            Self::Named(_) => true,
+            Self::Default { .. } => variable(env, "CHEESECLOTH_POLICIES").is_some(),
+        };
+        Some(self.asked(env)).filter(|path| is_named || path.exists())
     }
 }
 
@@ -142,25 +177,35 @@ impl Loaded {
     }
 }
 
-fn read_file(
-    path: &Path,
-    server: &mut Server,
-    named: &mut NamedFiles,
-    notes: &mut Notes,
-) -> Option<Document> {
-    let file: Arc<str> = path.display().to_string().into();
-    let parsed = read_text(path)
-        .map_err(|why| Fault::nowhere(format!("cannot read {file}: {why}")))
-        .and_then(|text| Node::parse(&file, &text));
-    match parsed {
-        Ok(root) => {
-            let fields = notes.fields(&root, TOP);
-            server.add(&fields, notes);
-            Some(read(&fields, named, notes))
-        }
-        Err(fault) => {
-            notes.note(fault);
-            None
+/// Where what a file says goes.
+struct Into<'a, 'n> {
+    server: &'a mut Server,
+    named: &'a mut NamedFiles<'n>,
+    blank: &'a mut Vec<PathBuf>,
+    notes: &'a mut Notes,
+}
+
+impl Into<'_, '_> {
+    fn read_file(&mut self, path: &Path) -> Option<Document> {
+        let file: Arc<str> = path.display().to_string().into();
+        let parsed = read_text(path)
+            .map_err(|why| Fault::nowhere(format!("cannot read {file}: {why}")))
+            .and_then(|text| {
+                if text.trim().is_empty() {
+                    self.blank.push(path.to_owned());
+                }
+                Node::parse(&file, &text)
+            });
+        match parsed {
+            Ok(root) => {
+                let fields = self.notes.fields(&root, TOP);
+                self.server.add(&fields, self.notes);
+                Some(read(&fields, self.named, self.notes))
+            }
+            Err(fault) => {
+                self.notes.note(fault);
+                None
+            }
         }
     }
 }
@@ -249,76 +294,18 @@ fn note_second_pip_mirror(documents: &[Document], notes: &mut Notes) {
     }
 }
 
-/// Moves a mirror's login from its document, where it might be printed, to the settings.
-fn take_login(
-    mirror: &mut IndexDocument,
-    config: &mut Config,
-    env: Environment<'_>,
-    named: &mut NamedFiles,
-    notes: &mut Notes,
-) {
-    let name = &mirror.name.value;
-    let IndexKindDocument::Mirror(mirror) = &mut mirror.kind else {
-        return;
-    };
-    if let Some(placed) = &mut mirror.mirror_url
-        && let Ok(url) = Url::parse(&placed.value)
-        && let (url, Some(login)) = split_login(url)
-    {
-        placed.value = url.into();
-        if mirror.username.is_some() {
-            let fault = Fault::at(
-                &placed.location,
-                "mirror_url has a user, and username is given",
-            );
-            notes.note(fault.hint("keep one"));
-        }
-        config.logins.insert(name.clone(), login);
-    }
-    let Some(user) = mirror.username.clone() else {
-        return;
-    };
-    let password = match mirror
-        .password
-        .as_ref()
-        .map(|source| read_secret(source, env, named))
-    {
-        Some(Ok(password)) => password,
-        None => Secret::new(""),
-        Some(Err(fault)) => return notes.note(fault),
-    };
-    config.logins.insert(name.clone(), Login { user, password });
-}
-
-fn read_secret(
-    source: &Placed<SecretSource>,
-    env: Environment<'_>,
-    named: &mut NamedFiles,
-) -> Result<Secret, Fault> {
-    match &source.value {
-        SecretSource::Environment(name) => variable(env, name).map(Secret::new).ok_or_else(|| {
-            let what = format!("password_env: {name} is not set");
-            Fault::at(&source.location, what).hint("set it, or name another variable")
-        }),
-        SecretSource::File(path) => {
-            let path = beside(&source.location, path);
-            named.watched.push(path.clone());
-            let wrong = |why| Fault::at(&source.location, format!("password_file: {why}"));
-            Secret::read(&path).map_err(wrong)
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::fs;
 
     use tempfile::TempDir;
+    use url::Url;
 
     use super::*;
     use crate::config::doors::Listen;
+    use crate::config::{Login, Secret};
 
-    fn folder(files: &[(&str, &str)]) -> TempDir {
+    pub(in crate::config) fn folder(files: &[(&str, &str)]) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {
             fs::write(folder.path().join(name), text).unwrap();
@@ -326,7 +313,10 @@ mod tests {
         folder
     }
 
-    fn load_folder(folder: &TempDir, variables: &[(&str, &str)]) -> Result<Loaded, String> {
+    pub(in crate::config) fn load_folder(
+        folder: &TempDir,
+        variables: &[(&str, &str)],
+    ) -> Result<Loaded, String> {
         let env = |name: &str| {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
@@ -379,6 +369,34 @@ mod tests {
         assert_eq!(loaded.config.data, PathBuf::from("there"));
     }
 
+    /// What was noted of a configuration with a fault in it, or without a file.
+    #[test]
+    fn what_is_at_fault_or_not_there_is_noted_all_the_same() {
+        let folder = folder(&[(
+            "c.yaml",
+            "advisories: osv.json\nindexes: {a/b: {whitelist_files: l}}",
+        )]);
+        let path = folder.path().join("c.yaml");
+        let mut noted = Named::default();
+        let named = PoliciesPath::Named(path.clone());
+        load_noting(&named, &Overrides::default(), &|_| None, &mut noted).unwrap_err();
+        for name in ["osv.json", "l"] {
+            fs::write(folder.path().join(name), "[]").unwrap();
+        }
+        let changed: Vec<_> = noted.changed().into_iter().collect();
+        let wanted = ["l", "osv.json"].map(|name| folder.path().join(name));
+        assert_eq!(changed, wanted);
+
+        let mut noted = Named::default();
+        let source = PoliciesPath::Default {
+            folder: folder.path().to_owned(),
+        };
+        load_noting(&source, &Overrides::default(), &|_| None, &mut noted).unwrap();
+        assert!(noted.changed().is_empty());
+        fs::rename(path, folder.path().join(DEFAULT_FILE)).unwrap();
+        assert_eq!(noted.changed().len(), 1);
+    }
+
     #[test]
     fn the_files_of_a_folder_are_one_configuration() {
         let folder = folder(&[
@@ -406,7 +424,7 @@ mod tests {
             .iter()
             .map(|file| file.strip_prefix(folder.path()).unwrap())
             .collect();
-        assert_eq!(names, ["", "a.yaml", "b.yml", "uv.lock"].map(Path::new));
+        assert_eq!(names, ["a.yaml", "b.yml"].map(Path::new));
     }
 
     #[test]
@@ -440,44 +458,6 @@ mod tests {
         d.yaml:3:13: cannot read osv: not found
         d.yaml:4:8: devpi without servers, name at least one, such as servers: ["http://127.0.0.1:3142"]
         "#);
-    }
-
-    #[test]
-    fn a_mirrors_login_leaves_the_document() {
-        let folder = folder(&[
-            (
-                "a.yaml",
-                "indexes:\n  a/url: {type: mirror, mirror_url: 'https://u:p%40@upstream.example/simple/'}\n  \
-                 a/env: {type: mirror, mirror_url: 'https://upstream.example/', username: e, password_env: PASS}\n  \
-                 a/file: {type: mirror, mirror_url: 'https://upstream.example/', username: f, password_file: secret}\n",
-            ),
-            ("secret", "from-file\n"),
-        ]);
-        let loaded = load_folder(&folder, &[("PASS", "from-env")]).unwrap();
-        let logins: Vec<_> = loaded
-            .config
-            .logins
-            .iter()
-            .map(|(index, login)| (index.index(), login.user.as_str(), login.password.expose()))
-            .collect();
-        assert_eq!(
-            logins,
-            [
-                ("env", "e", "from-env"),
-                ("file", "f", "from-file"),
-                ("url", "u", "p@")
-            ]
-        );
-        let printed = format!("{loaded:?}");
-        for secret in ["p%40", "p@", "from-env", "from-file"] {
-            assert!(!printed.contains(secret), "{secret}");
-        }
-        assert!(loaded.files.iter().any(|file| file.ends_with("secret")));
-        let unset = load_folder(&folder, &[]).unwrap_err();
-        assert!(
-            unset.starts_with("a.yaml:3:93: password_env: PASS is not set"),
-            "{unset}"
-        );
     }
 
     #[test]

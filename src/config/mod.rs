@@ -2,7 +2,7 @@
 //!
 //! `load` is the way in. `server` gathers the server's own keys from all files, `settings` puts flags,
 //! environment, files and defaults together; `doors`, `address` and `limits` know their part of it.
-//! `files` and `secret` read what keys name, `pip` finds the index that this machine's pip uses, and
+//! `files` and `secret` read what keys name, `named` knows which files that are and whether they have changed, `pip` finds the index that this machine's pip uses, and
 //! `schema` describes every key to editors.
 
 mod address;
@@ -11,7 +11,9 @@ mod doors;
 mod files;
 mod limits;
 mod load;
+mod logins;
 mod manage;
+mod named;
 mod network;
 mod pip;
 mod schema;
@@ -21,8 +23,9 @@ mod settings;
 
 pub use doors::{Door, Doors, Listen, TlsFiles};
 pub use limits::Limits;
-pub use load::{Loaded, PoliciesPath, load};
+pub use load::{Loaded, PoliciesPath, load, load_noting};
 pub use manage::{CreateUsers, ManageConfig};
+pub use named::{Named, Watched};
 pub use pip::{Found, Origin, discover};
 pub use schema::schema;
 pub use secret::{Login, Secret, split_login};

@@ -44,6 +44,29 @@ pub struct Config {
     pub root_password: Option<Secret>,
 }
 
+impl Config {
+    /// The keys of `after` that say something else than these, and are in force only after a restart.
+    #[must_use]
+    pub fn waiting_for_restart(&self, after: &Self) -> Vec<&'static str> {
+        let table = [
+            ("listen", self.listen.is_like(&after.listen)),
+            ("data", self.data == after.data),
+            ("cache", self.cache == after.cache),
+            ("limits", self.limits == after.limits),
+            ("log", self.log == after.log),
+            ("offline", self.offline == after.offline),
+            (
+                "trusted_proxies",
+                self.trusted_proxies == after.trusted_proxies,
+            ),
+            ("manage", self.manage == after.manage),
+            ("devpi", self.devpi == after.devpi),
+        ];
+        let waiting = table.into_iter().filter(|(_, is_same)| !is_same);
+        waiting.map(|(key, _)| key).collect()
+    }
+}
+
 /// What is kept of mirrors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheConfig {
@@ -299,6 +322,19 @@ mod tests {
             seen,
             wanted.map(|(data, port, offline)| (data.into(), port, offline))
         );
+    }
+
+    #[test]
+    fn what_waits_for_a_restart_is_named() {
+        let read = |text: &str| config(text, &Overrides::default(), &[]).unwrap();
+        let door =
+            |cert: &str| format!("listen: {{manage: {{tls: {{cert: {cert}, key: k.pem}}}}}}\n");
+        let before = read(&door("a.pem"));
+        assert!(before.waiting_for_restart(&read(&door("b.pem"))).is_empty());
+        let after =
+            read("data: x\nlimits: {head: 32KiB}\ncache: {disk: 1GiB}\nlog: {format: json}\n");
+        let waiting = before.waiting_for_restart(&after);
+        assert_eq!(waiting, ["listen", "data", "cache", "limits", "log"]);
     }
 
     #[test]

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -31,9 +30,6 @@ use crate::policy::Policies;
 pub trait Configuration: Send + fmt::Debug {
     /// The documents in force.
     fn documents(&self) -> &[Document];
-
-    /// The files and folders that they came from, to be watched for changes.
-    fn watched(&self) -> &[PathBuf];
 
     /// Makes a generation of the documents in force and these indexes; changes nothing.
     ///
@@ -129,12 +125,6 @@ impl Generations {
         self.install(generation).await;
         self.declared.store(Arc::new(now));
         Ok(number)
-    }
-
-    /// The files and folders to be watched for changes.
-    #[must_use]
-    pub fn watched(&self) -> Vec<PathBuf> {
-        self.with(|configuration| configuration.watched().to_vec())
     }
 
     /// Compiling takes milliseconds; with lists of a hundred thousand names a little more.

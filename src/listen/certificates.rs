@@ -49,10 +49,8 @@ pub enum TlsError {
     Settings(#[source] rustls::Error),
 }
 
-/// A certificate chain and its key, in files.
+/// A certificate chain and its key, out of files.
 pub struct Certificates {
-    certificate: PathBuf,
-    key: PathBuf,
     provider: Arc<CryptoProvider>,
     current: ArcSwap<CertifiedKey>,
 }
@@ -66,21 +64,21 @@ impl Certificates {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let current = read_pair(certificate, key, &provider)?;
         Ok(Arc::new(Self {
-            certificate: certificate.to_owned(),
-            key: key.to_owned(),
             provider,
             current: ArcSwap::from_pointee(current),
         }))
     }
 
-    /// Reads both files again. New connections get the new certificate.
+    /// Reads both files again, wherever they are by now. New connections get the new certificate; whether
+    /// it is another one.
     ///
     /// # Errors
     /// See [`TlsError`]; the certificate in use stays in use.
-    pub fn reload(&self) -> Result<(), TlsError> {
-        let fresh = read_pair(&self.certificate, &self.key, &self.provider)?;
+    pub fn reload(&self, certificate: &Path, key: &Path) -> Result<bool, TlsError> {
+        let fresh = read_pair(certificate, key, &self.provider)?;
+        let is_new = self.current.load().cert != fresh.cert;
         self.current.store(Arc::new(fresh));
-        Ok(())
+        Ok(is_new)
     }
 
     /// TLS 1.2 and 1.3 with these certificates. Tickets let a CI job that opens a connection per
@@ -145,7 +143,9 @@ impl ResolvesServerCert for Certificates {
 
 impl fmt::Debug for Certificates {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Certificates({})", self.certificate.display())
+        formatter
+            .debug_struct("Certificates")
+            .finish_non_exhaustive()
     }
 }
 
@@ -190,12 +190,14 @@ mod tests {
         let files = Files::new();
         let certificates = files.load().unwrap();
         let first = certificates.current.load().cert[0].clone();
+        let reload = || certificates.reload(&files.certificate(), &files.key());
+        assert!(!reload().unwrap());
         files.write_pair();
-        certificates.reload().unwrap();
+        assert!(reload().unwrap());
         let second = certificates.current.load().cert[0].clone();
         assert_ne!(first, second);
         std::fs::write(files.certificate(), "").unwrap();
-        assert!(matches!(certificates.reload(), Err(TlsError::Pem { .. })));
+        assert!(matches!(reload(), Err(TlsError::Pem { .. })));
         assert_eq!(certificates.current.load().cert[0], second);
     }
 

@@ -10,8 +10,9 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// What is heard unless the operator says otherwise, besides what the caller wants quieter.
-const DEFAULT_FILTER: &str = "info,h2=warn,hyper=warn";
+/// What is heard unless the operator says otherwise, besides what the caller wants quieter. notify warns
+/// of folders that are gone, which is what it is asked to report.
+const DEFAULT_FILTER: &str = "info,h2=warn,hyper=warn,notify=error";
 
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

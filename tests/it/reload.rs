@@ -1,5 +1,7 @@
 //! Policies that change while the program serves, and what operators see of it.
 
+mod named;
+
 use std::fs;
 use std::time::Duration;
 

@@ -63,6 +63,17 @@ impl Launch {
         self
     }
 
+    /// The folder that it will run in.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Adds an argument.
+    pub(crate) fn argument(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
     /// Opens the public door where `earlier` had it, so that URLs in lock files stay good.
     pub(crate) fn in_place_of(mut self, earlier: &Program) -> Self {
         earlier
@@ -236,6 +247,23 @@ impl Program {
             assert!(Instant::now() < deadline, "it has not said {words:?}");
             thread::sleep(LOOK_AGAIN);
         }
+    }
+
+    /// The folder that it runs in.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// In how many folders the system reports changes to it.
+    pub(crate) fn folders_watched(&self) -> usize {
+        let files = fs::read_dir(format!("/proc/{}/fdinfo", self.child.id())).unwrap();
+        let text = |file: std::io::Result<fs::DirEntry>| {
+            // One that has been closed meanwhile watches nothing.
+            fs::read_to_string(file.unwrap().path()).unwrap_or_default()
+        };
+        files
+            .map(|file| text(file).matches("inotify wd:").count())
+            .sum()
     }
 
     /// Puts other policies where it reads its own, as an editor does: whole or not at all.

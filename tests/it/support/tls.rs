@@ -1,5 +1,6 @@
 //! TLS from the client's side, over a connection that may have been used before.
 
+use std::io;
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,11 +38,20 @@ pub(crate) fn trusting(certificates: &[&str], protocol: &str) -> Arc<ClientConfi
 
 /// Agrees on TLS over a connection.
 pub(crate) fn agree(config: &Arc<ClientConfig>, name: &str, socket: TcpStream) -> TlsStream {
+    try_to_agree(config, name, socket).unwrap()
+}
+
+/// Agrees on TLS, if the certificate is a trusted one.
+pub(crate) fn try_to_agree(
+    config: &Arc<ClientConfig>,
+    name: &str,
+    socket: TcpStream,
+) -> io::Result<TlsStream> {
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let connection = ClientConnection::new(Arc::clone(config), name).unwrap();
     let mut stream = StreamOwned::new(connection, socket);
     while stream.conn.is_handshaking() {
-        stream.conn.complete_io(&mut stream.sock).unwrap();
+        stream.conn.complete_io(&mut stream.sock)?;
     }
-    stream
+    Ok(stream)
 }

@@ -1,0 +1,113 @@
+//! How a mirror logs in to its upstream: out of its URL, a variable or a file.
+
+use url::Url;
+
+use super::files::{NamedFiles, beside};
+use super::named::Reach;
+use super::secret::{Login, Secret, split_login};
+use super::settings::{Config, Environment, variable};
+use crate::model::Fault;
+use crate::policy::read::Notes;
+use crate::policy::{IndexDocument, IndexKindDocument, Placed, SecretSource};
+
+/// Moves a mirror's login from its document, where it might be printed, to the settings.
+pub(super) fn take_login(
+    mirror: &mut IndexDocument,
+    config: &mut Config,
+    env: Environment<'_>,
+    named: &mut NamedFiles<'_>,
+    notes: &mut Notes,
+) {
+    let name = &mirror.name.value;
+    let IndexKindDocument::Mirror(mirror) = &mut mirror.kind else {
+        return;
+    };
+    if let Some(placed) = &mut mirror.mirror_url
+        && let Ok(url) = Url::parse(&placed.value)
+        && let (url, Some(login)) = split_login(url)
+    {
+        placed.value = url.into();
+        if mirror.username.is_some() {
+            let fault = Fault::at(
+                &placed.location,
+                "mirror_url has a user, and username is given",
+            );
+            notes.note(fault.hint("keep one"));
+        }
+        config.logins.insert(name.clone(), login);
+    }
+    let Some(user) = mirror.username.clone() else {
+        return;
+    };
+    let password = match mirror
+        .password
+        .as_ref()
+        .map(|source| read_secret(source, env, named))
+    {
+        Some(Ok(password)) => password,
+        None => Secret::new(""),
+        Some(Err(fault)) => return notes.note(fault),
+    };
+    config.logins.insert(name.clone(), Login { user, password });
+}
+
+fn read_secret(
+    source: &Placed<SecretSource>,
+    env: Environment<'_>,
+    named: &mut NamedFiles<'_>,
+) -> Result<Secret, Fault> {
+    match &source.value {
+        SecretSource::Environment(name) => variable(env, name).map(Secret::new).ok_or_else(|| {
+            let what = format!("password_env: {name} is not set");
+            Fault::at(&source.location, what).hint("set it, or name another variable")
+        }),
+        SecretSource::File(path) => {
+            let path = beside(&source.location, path);
+            named.named.note(&path, Reach::File);
+            let wrong = |why| Fault::at(&source.location, format!("password_file: {why}"));
+            Secret::read(&path).map_err(wrong)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::load::tests::{folder, load_folder};
+
+    #[test]
+    fn a_mirrors_login_leaves_the_document() {
+        let folder = folder(&[
+            (
+                "a.yaml",
+                "indexes:\n  a/url: {type: mirror, mirror_url: 'https://u:p%40@upstream.example/simple/'}\n  \
+                 a/env: {type: mirror, mirror_url: 'https://upstream.example/', username: e, password_env: PASS}\n  \
+                 a/file: {type: mirror, mirror_url: 'https://upstream.example/', username: f, password_file: secret}\n",
+            ),
+            ("secret", "from-file\n"),
+        ]);
+        let loaded = load_folder(&folder, &[("PASS", "from-env")]).unwrap();
+        let logins: Vec<_> = loaded
+            .config
+            .logins
+            .iter()
+            .map(|(index, login)| (index.index(), login.user.as_str(), login.password.expose()))
+            .collect();
+        assert_eq!(
+            logins,
+            [
+                ("env", "e", "from-env"),
+                ("file", "f", "from-file"),
+                ("url", "u", "p@")
+            ]
+        );
+        let printed = format!("{loaded:?}");
+        for secret in ["p%40", "p@", "from-env", "from-file"] {
+            assert!(!printed.contains(secret), "{secret}");
+        }
+        let unset = load_folder(&folder, &[]).unwrap_err();
+        assert!(
+            unset.starts_with("a.yaml:3:93: password_env: PASS is not set"),
+            "{unset}"
+        );
+    }
+}

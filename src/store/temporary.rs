@@ -25,13 +25,18 @@ pub(super) struct Temporary {
 }
 
 impl Temporary {
-    /// An empty file in `folder`, under a name of its own.
+    /// An empty file in `folder`, under a name of its own. The folder is made again when somebody has
+    /// tidied it away.
     pub(super) fn create(folder: &Path, counter: &AtomicU64) -> io::Result<Self> {
         for _ in 0..TRIES_MAX {
             let number = counter.fetch_add(1, Ordering::Relaxed);
             let path = folder.join(format!("{}-{number}", std::process::id()));
             let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    std::fs::create_dir_all(folder)?;
+                    continue;
+                }
                 file => file?,
             };
             match file.try_lock() {
@@ -196,6 +201,14 @@ mod tests {
         let first = Temporary::create(folder.path(), &AtomicU64::new(0)).unwrap();
         let second = Temporary::create(folder.path(), &AtomicU64::new(0)).unwrap();
         assert_ne!(first.path, second.path);
+    }
+
+    #[test]
+    fn a_folder_that_was_tidied_away_is_made_again() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("tmp");
+        let temporary = Temporary::create(&folder, &AtomicU64::new(0)).unwrap();
+        assert!(temporary.path.starts_with(&folder));
     }
 
     #[test]

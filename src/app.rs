@@ -164,7 +164,8 @@ impl House {
         let records = Arc::clone(&self.records);
         self.work
             .spawn(chores::watch_records(records, stop.clone()));
-        self.work.spawn(chores::run(store, accounts, stop.clone()));
+        self.work
+            .spawn(chores::run(shared, store, accounts, stop.clone()));
     }
 
     /// Finds healthy devpi-servers before the first request, and watches them from then on.

@@ -50,6 +50,16 @@ impl Clock {
             );
         }
     }
+
+    /// Moves a fixed clock back, as when somebody corrects the machine's.
+    pub fn put_back(&self, by: Duration) {
+        if let Some(micros) = &self.fixed {
+            micros.fetch_sub(
+                i64::try_from(by.as_micros()).unwrap_or(i64::MAX),
+                Ordering::SeqCst,
+            );
+        }
+    }
 }
 
 #[cfg(test)]

@@ -18,9 +18,15 @@ const EVERY: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Counts the store once, then does the rounds until the server stops.
-pub(super) async fn run(store: Arc<FsStore>, accounts: Arc<Accounts>, stop: Stop) {
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    store: Arc<FsStore>,
+    accounts: Arc<Accounts>,
+    stop: Stop,
+) {
     scan(&store).await;
     loop {
+        shared.heed_clock();
         tokio::select! {
             () = tokio::time::sleep(EVERY) => round(&store, &accounts).await,
             () = stop.requested() => break,

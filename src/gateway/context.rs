@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -14,7 +15,9 @@ use super::garbage::Garbage;
 use super::list::Lists;
 use super::page::Renderings;
 use super::sidecar::Sidecars;
+use super::source::CLOCK_SLACK;
 use super::source::Fetches;
+use super::source::later;
 use super::tickets;
 use super::tickets::Renewals;
 use super::tickets::Tickets;
@@ -134,6 +137,8 @@ pub struct Shared {
     pub(super) garbage: Garbage,
     /// Held while the learned facts of one project are read, changed and written.
     pub(super) learning: Mutex<()>,
+    /// What the clock said when it was last looked at.
+    clock_said: Mutex<Timestamp>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) work: tokio::runtime::Handle,
 }
@@ -179,6 +184,7 @@ impl Shared {
             searches: Searches::default(),
             garbage: Garbage::default(),
             learning: Mutex::default(),
+            clock_said: Mutex::new(Timestamp::MIN),
             store,
             records,
             settings,
@@ -194,6 +200,26 @@ impl Shared {
             generation: self.generation.load_full(),
             now: self.clock.now(),
         }
+    }
+
+    /// Forgets what is remembered when the clock was put back since the last call: all of it says until
+    /// when it holds, by a clock that was ahead. What is on disk says when it was made.
+    pub fn heed_clock(&self) {
+        let now = self.clock.now();
+        let mut said = self
+            .clock_said
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *said, now);
+        drop(said);
+        if before <= later(now, CLOCK_SLACK) {
+            return;
+        }
+        tracing::warn!(%before, %now, "the clock was put back: what was remembered is asked for again");
+        self.sources.forget_all();
+        self.lists.forget_all();
+        self.tickets.remove_if(|_| true);
+        self.rendered.forget_all();
     }
 
     /// States what the caches hold.

@@ -90,6 +90,12 @@ impl Lists {
         self.sources.forget(index);
     }
 
+    /// Forgets what every mirror said, and what was rendered from it.
+    pub(super) fn forget_all(&self) {
+        self.sources.forget_all();
+        self.forget();
+    }
+
     /// Forgets what was rendered: a stage has a project more or less.
     pub(super) fn forget(&self) {
         self.rendered

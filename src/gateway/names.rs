@@ -69,6 +69,12 @@ impl NameSources {
         held.remove(index);
     }
 
+    /// Forgets what every mirror said.
+    pub(super) fn forget_all(&self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.clear();
+    }
+
     fn of(&self, index: &IndexName) -> Option<Source> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.get(index).cloned()
@@ -174,7 +180,7 @@ impl Shared {
             .map(|known| known.fresh_until)
             .filter(|until| cx.now < *until);
         if fresh_until.is_some() || self.settings.offline {
-            let copy = self.list_copy(&index.name).map_err(Arc::new)?;
+            let copy = self.list_copy(&index.name);
             match copy {
                 Some(names) => {
                     return Ok(Named {
@@ -207,7 +213,7 @@ impl Shared {
 
     async fn fetch_names(self: &Arc<Self>, cx: &Context, index: &Arc<Index>) -> Flow<Named> {
         let (upstream, mirror) = self.upstream_of(cx, index).map_err(Arc::new)?;
-        let mut copy = self.list_copy(&index.name).map_err(Arc::new)?;
+        let mut copy = self.list_copy(&index.name);
         let known = self.lists.sources.of(&index.name);
         let validators = known
             .map(|known| known.validators)
@@ -274,17 +280,20 @@ impl Shared {
         }
     }
 
-    /// The list held last, however old; damage counts as absence.
-    pub(super) fn list_copy(&self, index: &IndexName) -> Result<Option<ProjectNames>, Error> {
+    /// The list held last, however old; one that is damaged or cannot be read is none.
+    pub(super) fn list_copy(&self, index: &IndexName) -> Option<ProjectNames> {
         let key = Key::ProjectList {
             index: index.clone(),
         };
         let text = self
             .store
             .read_small(&key, self.settings.project_list_bytes_max);
-        let text = text.map_err(|error| Error::internal("read the project list's copy", error))?;
-        let text = text.and_then(|text| String::from_utf8(text.into()).ok());
-        Ok(text.and_then(|text| ProjectNames::from_text(text).ok()))
+        let text = text.unwrap_or_else(|error| {
+            tracing::error!(%index, %error, "the copy of the project list cannot be read");
+            None
+        })?;
+        let text = String::from_utf8(text.into()).ok()?;
+        ProjectNames::from_text(text).ok()
     }
 }
 

@@ -22,6 +22,7 @@ use crate::page::StoredMeta;
 use crate::page::carry_over;
 use crate::page::from_stored;
 use crate::page::read_project_page;
+use crate::page::seen_by;
 use crate::page::to_stored;
 use crate::policy::Index;
 use crate::policy::Mirror;
@@ -203,13 +204,15 @@ impl Shared {
             .unwrap_or_default()
     }
 
-    /// The copy on disk, completed with what was learned since; damage counts as absence.
+    /// The copy on disk, completed with what was learned since. A copy that is damaged or cannot be
+    /// read is none: upstream is there to be asked. One that says it was made in the future was made
+    /// under a wrong clock, so nobody knows how old it is, and it counts as expired.
     pub(super) fn read_copy(
         &self,
         index: &IndexName,
         mirror: &Mirror,
         project: &ProjectName,
-    ) -> Result<Option<SourcePage>, Error> {
+    ) -> Option<SourcePage> {
         let key = Key::Page {
             index: index.clone(),
             project: project.clone(),
@@ -218,30 +221,37 @@ impl Shared {
         let text = self
             .store
             .read_small(&key, 2 * self.settings.page_bytes_max);
-        let text = text.map_err(|error| {
-            Error::internal(format!("open the page copy of {project} in {index}"), error)
+        let text = text.unwrap_or_else(|error| {
+            tracing::error!(%index, %project, %error, "page copy cannot be read");
+            None
         })?;
-        let Some(text) = text else { return Ok(None) };
         match from_stored(&text, project) {
-            Ok((_, meta)) if Some(&meta.final_url) != mirror.mirror_url.as_ref() => Ok(None),
+            Ok((_, meta)) if Some(&meta.final_url) != mirror.mirror_url.as_ref() => None,
             Ok((mut page, meta)) => {
                 self.learned(index, project).apply(&mut page);
+                let now = self.clock.now();
+                seen_by(&mut page, now);
                 let max_age = meta.max_age_seconds.map(Duration::from_secs);
+                let confirmed_at = meta.fetched_at.min(now);
                 let validity = Validity {
-                    confirmed_at: meta.fetched_at,
-                    fresh_until: fresh_until(mirror, meta.fetched_at, max_age),
+                    confirmed_at,
+                    fresh_until: if meta.fetched_at > now {
+                        now
+                    } else {
+                        fresh_until(mirror, confirmed_at, max_age)
+                    },
                     etag: meta.etag,
                     last_modified: meta.last_modified,
                 };
-                Ok(Some(SourcePage {
+                Some(SourcePage {
                     page: Some(Arc::new(page)),
                     validity,
-                    vanished_at: meta.vanished_at,
-                }))
+                    vanished_at: meta.vanished_at.map(|at| at.min(now)),
+                })
             }
             Err(error) => {
                 tracing::warn!(%index, %project, %error, "page copy passed over");
-                Ok(None)
+                None
             }
         }
     }

@@ -32,6 +32,10 @@ use crate::telemetry::Tier;
 /// seen soon; not zero, so that an outage does not cost every request a time-out.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// How far in the future a statement may have been made: requests read the clock at their start, and
+/// take up what others have brought since.
+pub(super) const CLOCK_SLACK: Duration = Duration::from_mins(5);
+
 /// Upstream page requests under way: one per mirror and project, and for an index of devpi's one
 /// between two writes.
 pub(super) type Fetches = Flights<(IndexName, ProjectName, u64), Result<Refreshed, Arc<Error>>>;
@@ -71,12 +75,12 @@ impl Shared {
         project: &ProjectName,
         patience: Patience,
     ) -> Result<Said, Arc<Error>> {
-        let found = self.held(&index.name, mirror, project).map_err(Arc::new)?;
+        let found = self.held(&index.name, mirror, project);
         let is_gone = |held: &Arc<SourcePage>| is_gone(held, mirror, cx.now);
         let held = found.clone().filter(|held| !is_gone(held));
         if let Some(held) = held
             .as_ref()
-            .filter(|held| held.validity.fresh_until > cx.now && !is_outdated(cx, index, held))
+            .filter(|held| is_fresh(held, cx.now) && !is_outdated(cx, index, held))
         {
             return Ok(self.said_fresh(held, mirror, CacheResult::Hit));
         }
@@ -145,7 +149,7 @@ impl Shared {
         index: &IndexName,
         mirror: &Mirror,
         project: &ProjectName,
-    ) -> Result<Option<Arc<SourcePage>>, Error> {
+    ) -> Option<Arc<SourcePage>> {
         let found = self.sources.get(index, project);
         let tier = if found.is_some() {
             CacheResult::Hit
@@ -155,14 +159,11 @@ impl Shared {
         self.metrics
             .cache_request(Tier::Memory, CacheKind::Source, tier);
         if found.is_some() {
-            return Ok(found);
+            return found;
         }
-        let copy = self.read_copy(index, mirror, project)?;
-        Ok(copy.map(|held| {
-            let held = Arc::new(held);
-            self.sources.insert(index, project, Arc::clone(&held));
-            held
-        }))
+        let held = Arc::new(self.read_copy(index, mirror, project)?);
+        self.sources.insert(index, project, Arc::clone(&held));
+        Some(held)
     }
 
     /// What is held of a project on a mirror, without asking anybody.
@@ -172,7 +173,7 @@ impl Shared {
         project: &ProjectName,
     ) -> Option<Arc<ProjectPage>> {
         let mirror = index.mirror()?;
-        let held = self.held(&index.name, mirror, project).ok()??;
+        let held = self.held(&index.name, mirror, project)?;
         let held = (!is_gone(&held, mirror, self.clock.now())).then_some(held)?;
         held.page.clone()
     }
@@ -218,6 +219,12 @@ impl Shared {
             (retry_at, stale_until),
         ))
     }
+}
+
+/// Whether upstream need not be asked. What was confirmed in the future was confirmed before the clock
+/// was put back, and how long ago that was nobody knows.
+fn is_fresh(held: &SourcePage, now: Timestamp) -> bool {
+    held.validity.confirmed_at <= later(now, CLOCK_SLACK) && now < held.validity.fresh_until
 }
 
 /// Whether devpi said it before a write that went through here.

@@ -36,6 +36,21 @@ pub fn carry_over(new: &mut ProjectPage, old: Option<&ProjectPage>, now: Timesta
         };
         file.upload_time.get_or_insert(first_seen);
     }
+    seen_by(new, now);
+}
+
+/// Puts right what was first seen under a clock that was ahead: nothing is seen in the future, and a
+/// cool-down that counts from there would end as much too late.
+pub fn seen_by(page: &mut ProjectPage, now: Timestamp) {
+    for time in page
+        .files
+        .iter_mut()
+        .filter_map(|file| file.upload_time.as_mut())
+    {
+        if time.source == UploadTimeSource::FirstSeen {
+            time.at = time.at.min(now);
+        }
+    }
 }
 
 /// Whether two listings of one file name mean the same bytes: by a digest that both state, else by the
@@ -274,6 +289,23 @@ mod tests {
         let mut alone = samples::page("six", &["six-1.zip"]);
         carry_over(&mut alone, None, at(100));
         assert_eq!(alone.files[0].upload_time, time(100, FirstSeen));
+    }
+
+    #[test]
+    fn what_was_first_seen_in_the_future_is_seen_now() {
+        use UploadTimeSource::{FirstSeen, Index};
+        for (known, expected) in [
+            (time(500, FirstSeen), time(100, FirstSeen)),
+            (time(50, FirstSeen), time(50, FirstSeen)),
+            // An index's own word is not ours to correct.
+            (time(500, Index), time(500, Index)),
+        ] {
+            let mut new = samples::page("six", &["six-1.zip"]);
+            let mut old = new.clone();
+            old.files[0].upload_time = known;
+            carry_over(&mut new, Some(&old), at(100));
+            assert_eq!(new.files[0].upload_time, expected, "{known:?}");
+        }
     }
 
     proptest! {

@@ -40,7 +40,7 @@ mod laws;
 #[cfg(test)]
 mod samples;
 
-pub use carry::carry_over;
+pub use carry::{carry_over, seen_by};
 pub use filter::{Decided, Filtered, Listed, Ruling, filter};
 pub use learned::{InvalidLearned, Learned, LearnedFiles};
 pub use links::{FileLinks, FilePath, FilePlace, PageForm, file_path, parse_file_path};

@@ -10,6 +10,7 @@ mod attack;
 mod bad_uploads;
 mod better;
 mod classes;
+mod copies;
 mod crash;
 mod deploy;
 mod deployments;

@@ -119,8 +119,8 @@ impl Shared {
     ) -> Result<Vec<String>, Error> {
         let (shared, own_cx, own_index) = (Arc::clone(self), cx.clone(), index.clone());
         let work = move || {
-            let Some(names) = shared.list_copy(&own_index)? else {
-                return Ok(Vec::new());
+            let Some(names) = shared.list_copy(&own_index) else {
+                return Vec::new();
             };
             let stack = own_cx.generation.policies.stack(&own_index);
             let is_shown = |name: &&str| {
@@ -129,10 +129,10 @@ impl Shared {
                     stack.is_none_or(|stack| speaks(stack, &project, own_cx.now))
                 })
             };
-            Ok(names.iter().filter(is_shown).map(str::to_owned).collect())
+            names.iter().filter(is_shown).map(str::to_owned).collect()
         };
         let names = tokio::task::spawn_blocking(work).await;
-        names.map_err(|error| Error::internal("list the projects of the mirror", error))?
+        names.map_err(|error| Error::internal("list the projects of the mirror", error))
     }
 }
 

@@ -99,13 +99,13 @@ impl Shared {
     ) -> Result<Vec<ProjectName>, Error> {
         let shared = Arc::clone(self);
         let work = move || {
-            let names = shared.list_copy(&index)?;
-            Ok(names
+            let names = shared.list_copy(&index);
+            names
                 .map(|names| find_in(&names, &wanted))
-                .unwrap_or_default())
+                .unwrap_or_default()
         };
         let names = tokio::task::spawn_blocking(work).await;
-        names.map_err(|error| Error::internal("search a project list", error))?
+        names.map_err(|error| Error::internal("search a project list", error))
     }
 }
 

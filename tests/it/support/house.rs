@@ -95,7 +95,12 @@ pub(crate) struct House {
 impl House {
     /// A gateway with these policies that asks the upstreams they name.
     pub(crate) async fn online(policies: &str, clock: &Clock) -> Self {
-        Self::over(&Larder::empty(clock).await, policies, clock, false)
+        Self::with(&Larder::empty(clock).await, policies, clock)
+    }
+
+    /// A gateway with these policies that has what is in the larder and asks the upstreams.
+    pub(crate) fn with(larder: &Larder, policies: &str, clock: &Clock) -> Self {
+        Self::over(larder, policies, clock, false)
     }
 
     /// The same over a larder that others may share.
@@ -129,6 +134,11 @@ impl House {
             records,
             _data: Arc::clone(&larder.data),
         }
+    }
+
+    /// Looks at the clock, as the running program does now and then.
+    pub(crate) fn heed_clock(&self) {
+        self.shared.heed_clock();
     }
 
     /// Keeps a page as if the upstream of this mirror had sent it now.

@@ -115,6 +115,10 @@ struct House {
 impl House {
     /// Opens records and store and compiles the first generation.
     fn build(loaded: &Loaded) -> anyhow::Result<Self> {
+        Self::counted_by(metrics()?, loaded)
+    }
+
+    fn counted_by(metrics: Metrics, loaded: &Loaded) -> anyhow::Result<Self> {
         let data = &loaded.config.data;
         std::fs::create_dir_all(data)
             .with_context(|| format!("make the data directory {}", data.display()))?;
@@ -125,7 +129,6 @@ impl House {
             .build()
             .context("start the work runtime")?;
         let clock = Clock::system();
-        let metrics = Metrics::register(prometheus::Registry::new(), env!("CARGO_PKG_VERSION"))?;
         let store = Arc::new(FsStore::open(data, loaded.config.cache.disk)?);
         let records = work.block_on(Sqlite::open(&data.join(initialise::RECORDS), clock.now()))?;
         let records: Arc<dyn Db> = Arc::new(records);
@@ -185,14 +188,15 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let mut named = Named::default();
     let mut loaded = load_noting(&start.policies, &start.overrides, &env, &mut named)?;
     let log = log_format(&loaded.config, start.is_terminal);
-    init_logging(log, QUIET_LOGS, env("RUST_LOG").as_deref())?;
+    let (metrics, filter) = (metrics()?, env("RUST_LOG"));
+    let _log = init_logging(log, QUIET_LOGS, filter.as_deref(), metrics.log_dropped())?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     descriptors::raise(loaded.config.limits.connections());
     let found = find_upstream(&mut loaded, env)?;
-    let _lock = DataLock::to_serve(&loaded.config.data)?;
-    let house = House::build(&loaded)?;
+    let _lock = DataLock::to_serve(&loaded.config.data, start.is_upgrade)?;
+    let house = House::counted_by(metrics, &loaded)?;
     let (config, is_upgrade) = (loaded.config.clone(), start.is_upgrade);
     let accounts = open_accounts(&house, &config, &start.accounts)?;
     let access = AccessLog::start(log, std::io::stderr(), house.metrics.access_dropped());
@@ -311,6 +315,11 @@ fn find_upstream(
     tracing::info!(origin = found.origin.as_str(), "upstream found");
     loaded.set_upstream(&found);
     Ok(Some(found))
+}
+
+fn metrics() -> anyhow::Result<Metrics> {
+    let registry = prometheus::Registry::new();
+    Ok(Metrics::register(registry, env!("CARGO_PKG_VERSION"))?)
 }
 
 fn log_format(config: &Config, is_terminal: bool) -> LogFormat {

@@ -1,7 +1,9 @@
-//! Who works on a data directory: any number of servers (one hands over to the next), or one command
+//! Who works on a data directory: one server, or two while one hands over to the next, or one command
 //! that changes what a server remembers.
 //!
-//! The lock is the system's, on an open file: it goes with its process, however that ends.
+//! The lock is the system's, on an open file: it goes with its process, however that ends. Servers
+//! share it. One that does not come to take another's place asks for it alone first: two servers that
+//! do not know of each other answer from memories that contradict each other.
 
 use std::fs::File;
 use std::fs::OpenOptions;
@@ -23,15 +25,30 @@ impl DataLock {
     /// For a server; makes the data directory where it is missing.
     ///
     /// # Errors
-    /// When an import is under way, or the directory cannot be written.
-    pub(super) fn to_serve(data: &Path) -> anyhow::Result<Self> {
+    /// When another server runs that this one does not replace, when an import is under way, or the
+    /// directory cannot be written.
+    pub(super) fn to_serve(data: &Path, is_upgrade: bool) -> anyhow::Result<Self> {
         let file = open(data)?;
-        let hint = || {
+        let is_import = || {
             format!(
                 "an import into {} is under way: start again when it has ended",
                 data.display()
             )
         };
+        let is_served = || {
+            format!(
+                "another server runs on {}: stop it first, name another directory with --data, \
+                 or start with --upgrade to take its place",
+                data.display()
+            )
+        };
+        if !is_upgrade && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            // Servers share theirs, whoever changes does not.
+            held(file.try_lock_shared(), data, &is_import)?;
+            anyhow::bail!(is_served());
+        }
+        // From alone to shared; who came between the two is another server.
+        let hint: &dyn Fn() -> String = if is_upgrade { &is_import } else { &is_served };
         held(file.try_lock_shared(), data, hint)?;
         Ok(Self { _file: file })
     }
@@ -48,7 +65,7 @@ impl DataLock {
                 data.display()
             )
         };
-        held(file.try_lock(), data, hint)?;
+        held(file.try_lock(), data, &hint)?;
         Ok(Self { _file: file })
     }
 }
@@ -68,7 +85,7 @@ fn open(data: &Path) -> anyhow::Result<File> {
 fn held(
     locked: Result<(), TryLockError>,
     data: &Path,
-    hint: impl FnOnce() -> String,
+    hint: &dyn Fn() -> String,
 ) -> anyhow::Result<()> {
     match locked {
         Ok(()) => Ok(()),
@@ -84,18 +101,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers_share_and_a_change_is_alone() {
+    fn a_second_server_is_refused_unless_it_takes_the_place_of_the_first() {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
-        let servers = [DataLock::to_serve(&data), DataLock::to_serve(&data)];
+        let first = DataLock::to_serve(&data, false).unwrap();
+        let told = DataLock::to_serve(&data, false).unwrap_err().to_string();
+        assert!(told.contains("another server runs on"), "{told}");
+        assert!(told.contains("--upgrade"), "{told}");
+        let next = DataLock::to_serve(&data, true).unwrap();
+        drop(first);
+        assert!(DataLock::to_serve(&data, false).is_err());
+        drop(next);
+        DataLock::to_serve(&data, false).unwrap();
+    }
+
+    #[test]
+    fn a_change_is_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let server = DataLock::to_serve(&data, false);
         let told = DataLock::to_change(&data).unwrap_err().to_string();
         assert!(told.contains("running server"), "{told}");
-        drop(servers);
+        drop(server);
         let change = DataLock::to_change(&data).unwrap();
-        for told in [DataLock::to_serve(&data), DataLock::to_change(&data)] {
+        for told in [
+            DataLock::to_serve(&data, false),
+            DataLock::to_serve(&data, true),
+            DataLock::to_change(&data),
+        ] {
             assert!(told.unwrap_err().to_string().contains("import"));
         }
         drop(change);
-        DataLock::to_serve(&data).unwrap();
+        DataLock::to_serve(&data, false).unwrap();
     }
 }

@@ -2,7 +2,8 @@
 //! disk nor wakes anybody.
 //!
 //! Each thread writes into a buffer that it shares with few others. A thread of its own empties all of
-//! them, some milliseconds after the first line came. What finds its buffer full is left out.
+//! them, some milliseconds after the first line came. What finds its buffer full is left out. A pipe
+//! that nobody reads holds up that thread and nobody else, not even the end of the program.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -10,7 +11,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::{JoinHandle, Thread};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::Thread;
 use std::time::Duration;
 
 use prometheus::IntCounter;
@@ -25,12 +27,17 @@ const WAITING_MAX: usize = 2 << 20;
 /// How long lines are gathered before they are written: people do not notice it.
 const GATHER: Duration = Duration::from_millis(10);
 
+/// How long the last lines may take to be written. Whoever reads them takes them at once; a pipe that is
+/// full by then has no reader.
+const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
+
 /// The near end. Dropping it does not wait; [`Gathered::stop`] does.
 #[derive(Debug)]
 pub(super) struct Gathered {
     shared: Arc<Shared>,
     writer: Thread,
-    running: Mutex<Option<JoinHandle<()>>>,
+    /// Tells of the thread's end by being closed.
+    ended: Mutex<Option<Receiver<()>>>,
 }
 
 #[derive(Debug)]
@@ -72,13 +79,17 @@ impl Gathered {
             is_stopping: AtomicBool::new(false),
         });
         let of_thread = Arc::clone(&shared);
-        let running = std::thread::Builder::new()
+        let (running, ended) = channel();
+        let thread = std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || run(&of_thread, sink, &lost))?;
+            .spawn(move || {
+                run(&of_thread, sink, &lost);
+                drop(running);
+            })?;
         Ok(Self {
             shared,
-            writer: running.thread().clone(),
-            running: Mutex::new(Some(running)),
+            writer: thread.thread().clone(),
+            ended: Mutex::new(Some(ended)),
         })
     }
 
@@ -101,15 +112,19 @@ impl Gathered {
         true
     }
 
-    /// Waits until every line is written. Later ones are refused.
+    /// Waits until every line is written, or nobody takes them. Later ones are refused.
     pub(super) fn stop(&self) {
-        let running = self.running.lock();
-        let running = running.map_or(None, |mut running| running.take());
-        if let Some(running) = running {
+        self.stop_within(LAST_LINES_WITHIN);
+    }
+
+    fn stop_within(&self, patience: Duration) {
+        let ended = self.ended.lock();
+        let ended = ended.map_or(None, |mut ended| ended.take());
+        if let Some(ended) = ended {
             self.shared.is_stopping.store(true, Ordering::SeqCst);
             self.writer.unpark();
-            // Fails only when the thread is gone already.
-            let _ = running.join();
+            // Nothing is ever sent: either the thread has ended, or it is left behind.
+            let _ = ended.recv_timeout(patience);
         }
     }
 }
@@ -234,8 +249,25 @@ mod tests {
         let taken = (0..10).filter(|_| line()).count();
         assert_eq!(taken, 3);
         drop(go); // From now on the disk is quick.
-        gathered.stop();
+        gathered.stop_within(Duration::MAX);
         assert_eq!(kept.text(), "12\n12\n12\n12\n");
+    }
+
+    #[test]
+    fn nobody_waits_for_the_last_lines_when_nobody_takes_them() {
+        let (arrived, arrives) = channel();
+        let (_never, go_on) = channel();
+        let kept = Kept::default();
+        let stuck = Stuck {
+            arrived,
+            go_on,
+            kept: kept.clone(),
+        };
+        let gathered = Gathered::start("test", stuck, lost()).unwrap();
+        assert!(gathered.line(|text| text.extend_from_slice(b"12\n")));
+        arrives.recv().unwrap();
+        gathered.stop_within(Duration::ZERO);
+        assert_eq!(kept.text(), "");
     }
 
     #[test]

@@ -1,14 +1,21 @@
 //! The program's own words on stderr: text on a terminal, JSON otherwise (product.md §13, Logs).
 //!
-//! Libraries that speak through `log` are heard as well. Access lines and audit events are streams of
-//! their own and do not pass here.
+//! Libraries that speak through `log` are heard as well, and so is what is said of a panic. Access lines
+//! and audit events are streams of their own and do not pass here.
+//!
+//! Whoever has something to say does not write it: stderr may be a pipe that nobody reads, and a write
+//! to a full one never returns. The lines are gathered for a thread that may stand still.
 
-use std::io;
+use std::io::{self, Write};
+use std::sync::Arc;
 
+use prometheus::IntCounter;
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use super::gathered::Gathered;
 
 /// What is heard unless the operator says otherwise, besides what the caller wants quieter. notify warns
 /// of folders that are gone, which is what it is asked to report.
@@ -37,6 +44,21 @@ pub enum LoggingError {
     /// A logger is installed already.
     #[error("logging is set up already")]
     Installed(#[source] tracing_subscriber::util::TryInitError),
+    /// No thread can be started to write the log.
+    #[error("start the log")]
+    Thread(#[source] io::Error),
+}
+
+/// What writes the log. When it is dropped, the last lines are out, or nobody takes them.
+#[derive(Debug)]
+pub struct LogWriter {
+    gathered: Arc<Gathered>,
+}
+
+impl Drop for LogWriter {
+    fn drop(&mut self) {
+        self.gathered.stop();
+    }
 }
 
 impl LogFormat {
@@ -49,6 +71,7 @@ impl LogFormat {
 
 /// Installs the program's logger on stderr, once. `filter` is the operator's, in `RUST_LOG`'s language;
 /// without it everything from `info` up is heard, except what `quiet` says in the same language.
+/// `dropped` counts the lines that nobody took.
 ///
 /// # Errors
 /// See [`LoggingError`].
@@ -56,10 +79,43 @@ pub fn init_logging(
     format: LogFormat,
     quiet: &str,
     filter: Option<&str>,
-) -> Result<(), LoggingError> {
-    subscriber(format, quiet, filter, io::stderr)?
+    dropped: IntCounter,
+) -> Result<LogWriter, LoggingError> {
+    let gathered = Gathered::start("log", io::stderr(), dropped.clone());
+    let gathered = Arc::new(gathered.map_err(LoggingError::Thread)?);
+    let lines = Lines {
+        gathered: Arc::clone(&gathered),
+        dropped,
+    };
+    subscriber(format, quiet, filter, move || lines.clone())?
         .try_init()
-        .map_err(LoggingError::Installed)
+        .map_err(LoggingError::Installed)?;
+    // The usual words about a panic go straight to stderr, and whoever panics would wait there.
+    std::panic::set_hook(Box::new(
+        |panic| tracing::error!(%panic, "a bug: please report it"),
+    ));
+    Ok(LogWriter { gathered })
+}
+
+/// Where the logger writes one line.
+#[derive(Clone)]
+struct Lines {
+    gathered: Arc<Gathered>,
+    dropped: IntCounter,
+}
+
+impl Write for Lines {
+    /// The logger hands each line over whole.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if !self.gathered.line(|text| text.extend_from_slice(line)) {
+            self.dropped.inc();
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn subscriber<W>(

@@ -42,9 +42,35 @@ pub struct Metrics {
     decisions: IntCounterVec,
     generation: IntGauge,
     reload_successful: IntGauge,
-    access_dropped: IntCounter,
-    audit_failed: IntCounter,
+    lost: Lost,
     answered: Arc<ArcSwap<Vec<(Answered, Counts)>>>,
+}
+
+/// Lines that were to be written and are not.
+#[derive(Debug, Clone)]
+struct Lost {
+    access: IntCounter,
+    log: IntCounter,
+    audit: IntCounter,
+}
+
+impl Lost {
+    fn declare(new: &Declare<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            access: new.counter(
+                "access_lines_dropped_total",
+                "Access lines left out because their writer could not keep up.",
+            )?,
+            log: new.counter(
+                "log_lines_dropped_total",
+                "Lines of the log left out because their writer could not keep up.",
+            )?,
+            audit: new.counter(
+                "audit_events_failed_total",
+                "Audit events that could not be written to the data directory.",
+            )?,
+        })
+    }
 }
 
 /// The labels of an answered request: door, route, method, status.
@@ -134,14 +160,7 @@ impl Metrics {
                 "config_last_reload_successful",
                 "1 when the last reload was clean, 0 when faults kept the old generation.",
             )?,
-            access_dropped: new.counter(
-                "access_lines_dropped_total",
-                "Access lines left out because their writer could not keep up.",
-            )?,
-            audit_failed: new.counter(
-                "audit_events_failed_total",
-                "Audit events that could not be written to the data directory.",
-            )?,
+            lost: Lost::declare(&new)?,
             answered: Arc::default(),
             registry: registry.clone(),
         };
@@ -289,13 +308,19 @@ impl Metrics {
     /// The counter of access lines left out.
     #[must_use]
     pub fn access_dropped(&self) -> IntCounter {
-        self.access_dropped.clone()
+        self.lost.access.clone()
+    }
+
+    /// The counter of lines of the log left out.
+    #[must_use]
+    pub fn log_dropped(&self) -> IntCounter {
+        self.lost.log.clone()
     }
 
     /// The counter of audit events that could not be written.
     #[must_use]
     pub fn audit_failed(&self) -> IntCounter {
-        self.audit_failed.clone()
+        self.lost.audit.clone()
     }
 }
 

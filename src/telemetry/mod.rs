@@ -22,5 +22,5 @@ pub use label::{
     AuditKind, CacheKind, DoorName, Label, Mode, Refusal, Ruling, ServerResult, Tier,
     UpstreamResult,
 };
-pub use logging::{LogFormat, LoggingError, init_logging};
+pub use logging::{LogFormat, LogWriter, LoggingError, init_logging};
 pub use metrics::Metrics;

@@ -32,6 +32,7 @@ mod refusals;
 mod reload;
 mod shipped;
 mod stale;
+mod starts;
 mod support;
 mod tidy;
 mod tokens;

@@ -68,9 +68,14 @@ async fn a_page_copy_from_the_future_counts_as_expired() {
     ahead.advance(YEAR);
     let larder = Larder::empty(&clock).await;
     let yaml = policies(&dairy, "");
-    assert_eq!(listed(&House::with(&larder, &yaml, &ahead)).await.len(), 1);
+    assert_eq!(
+        listed(&House::online_over(&larder, &yaml, &ahead))
+            .await
+            .len(),
+        1
+    );
     dairy.change(|_| Setup::default().project(Project::new("sieve").wheel("1.0").wheel("2.0")));
-    let house = House::with(&larder, &yaml, &clock);
+    let house = House::online_over(&larder, &yaml, &clock);
     assert_eq!(listed(&house).await.len(), 2);
     assert_eq!(listed(&house).await.len(), 2);
     assert_eq!(dairy.journal().count(UPSTREAM_PAGE), 2);
@@ -103,10 +108,25 @@ async fn a_file_first_seen_in_the_future_matures_from_now_on() {
     let larder = Larder::empty(&clock).await;
     let rule = "policies:\n  house:\n    rules:\n      - deny: { younger_than: 7d }\n";
     let yaml = policies(&dairy, ", undated: first_seen, policy: house") + rule;
-    assert_eq!(listed(&House::with(&larder, &yaml, &ahead)).await.len(), 0);
-    assert_eq!(listed(&House::with(&larder, &yaml, &clock)).await.len(), 0);
+    assert_eq!(
+        listed(&House::online_over(&larder, &yaml, &ahead))
+            .await
+            .len(),
+        0
+    );
+    assert_eq!(
+        listed(&House::online_over(&larder, &yaml, &clock))
+            .await
+            .len(),
+        0
+    );
     clock.advance(8 * DAY);
-    assert_eq!(listed(&House::with(&larder, &yaml, &clock)).await.len(), 1);
+    assert_eq!(
+        listed(&House::online_over(&larder, &yaml, &clock))
+            .await
+            .len(),
+        1
+    );
 }
 
 /// Puts something that cannot be read in the place of every file below a folder.
@@ -130,12 +150,12 @@ async fn a_copy_that_cannot_be_read_is_a_miss() {
         let clock = Clock::fixed(NOW.parse().unwrap());
         let larder = Larder::empty(&clock).await;
         let yaml = policies(&dairy, "");
-        let before = House::with(&larder, &yaml, &clock);
+        let before = House::online_over(&larder, &yaml, &clock);
         assert_eq!(listed(&before).await.len(), 1);
         assert!(projects(&before).await.contains("sieve"));
         make_unreadable(&larder, "pages", how);
         make_unreadable(&larder, "lists", how);
-        let after = House::with(&larder, &yaml, &clock);
+        let after = House::online_over(&larder, &yaml, &clock);
         assert_eq!(listed(&after).await.len(), 1);
         assert!(projects(&after).await.contains("sieve"));
         for path in [UPSTREAM_PAGE, UPSTREAM_LIST] {

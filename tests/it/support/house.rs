@@ -95,12 +95,7 @@ pub(crate) struct House {
 impl House {
     /// A gateway with these policies that asks the upstreams they name.
     pub(crate) async fn online(policies: &str, clock: &Clock) -> Self {
-        Self::with(&Larder::empty(clock).await, policies, clock)
-    }
-
-    /// A gateway with these policies that has what is in the larder and asks the upstreams.
-    pub(crate) fn with(larder: &Larder, policies: &str, clock: &Clock) -> Self {
-        Self::over(larder, policies, clock, false)
+        Self::over(&Larder::empty(clock).await, policies, clock, false)
     }
 
     /// The same over a larder that others may share.

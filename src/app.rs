@@ -190,9 +190,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let log = log_format(&loaded.config, start.is_terminal);
     let (metrics, filter) = (metrics()?, env("RUST_LOG"));
     let _log = init_logging(log, QUIET_LOGS, filter.as_deref(), metrics.log_dropped())?;
-    for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
-    }
+    warn_of(&loaded);
     descriptors::raise(loaded.config.limits.connections());
     let found = find_upstream(&mut loaded, env)?;
     let _lock = DataLock::to_serve(&loaded.config.data, start.is_upgrade)?;
@@ -243,9 +241,10 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let notify = Notify::to(env("NOTIFY_SOCKET").as_deref());
     let reloader = Reloader::new(shared, &generations, &opened, reading);
     let limits = config.limits.clone();
-    work.spawn(reloader.run(limits, opened.server.stop(), notify.clone()));
-    work.spawn(notify.clone().announce_stop());
-    house.start_chores(accounts, &config, &opened.server.stop());
+    let stop = opened.server.stop();
+    work.spawn(reloader.run(limits, stop.clone(), notify.clone()));
+    work.spawn(notify.clone().announce_stop(stop.clone()));
+    house.start_chores(accounts, &config, &stop);
     work.spawn(notify.clone().live(env("WATCHDOG_USEC")));
     house.watch_fleet();
     opened.ready.set(true);
@@ -256,6 +255,12 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     audit.stop();
     house.work.shutdown_timeout(WORK_ENDS_WITHIN);
     Ok(())
+}
+
+fn warn_of(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
 }
 
 fn open_accounts(

@@ -19,6 +19,8 @@ use std::time::Duration;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
+use crate::listen::Stop;
+
 /// How often the program says that it lives, unless the manager wants to hear it more often. It says
 /// so unasked: a process that took over was not started by the manager and is not told what it wants.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
@@ -88,8 +90,10 @@ impl Notify {
         }
     }
 
-    /// Waits for the signal that ends the server and says that it does.
-    pub(super) async fn announce_stop(self) {
+    /// Waits for the signal that ends the server and says that it does. From here on a signal no longer
+    /// ends the program by itself, and whoever stops the server may not listen yet: so SIGTERM is passed
+    /// on to `stop`.
+    pub(super) async fn announce_stop(self, stop: Stop) {
         let streams = (
             signal(SignalKind::terminate()),
             signal(SignalKind::interrupt()),
@@ -97,11 +101,14 @@ impl Notify {
         let (Ok(mut terminate), Ok(mut interrupt)) = streams else {
             return;
         };
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        let is_in_order = tokio::select! {
+            _ = terminate.recv() => true,
+            _ = interrupt.recv() => false,
+        };
         self.send("STOPPING=1\nSTATUS=finishing what is under way");
+        if is_in_order {
+            stop.request();
+        }
     }
 
     fn send(&self, message: &str) {

@@ -9,11 +9,9 @@ use super::say;
 use super::serve::environment;
 use super::serve::policies_path;
 use crate::clock::Clock;
-use crate::config::Overrides;
-use crate::config::load;
-use crate::model::Fault;
-use crate::policy::Expiring;
-use crate::policy::Policies;
+use crate::config::{Listen, Loaded, Overrides, Undeclared, load, loops};
+use crate::model::{Fault, Timestamp};
+use crate::policy::{Expiring, Exposure, Policies, advice};
 
 /// Waivers that end within this time are shown (product.md §5).
 const EXPIRING_WITHIN: Duration = Duration::from_hours(14 * 24);
@@ -27,12 +25,12 @@ pub(super) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
     let read = load(&path, &Overrides::default(), &environment);
     let compiled = read.and_then(|loaded| {
         let policies = Policies::compile(&loaded.documents, &[])?;
-        Ok((loaded.warnings, policies))
+        let advice = advice_on(&loaded, &policies, Clock::system().now());
+        Ok((loaded.warnings, advice))
     });
     let (faults, warnings) = match compiled {
-        Ok((mut warnings, policies)) => {
-            let expiring = policies.expiring(Clock::system().now(), EXPIRING_WITHIN);
-            warnings.extend(expiring.iter().map(warning));
+        Ok((mut warnings, advice)) => {
+            warnings.extend(advice);
             (Vec::new(), warnings)
         }
         Err(faults) => (faults.0, Vec::new()),
@@ -58,12 +56,26 @@ pub(super) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn warning(expiring: &Expiring) -> Fault {
-    let whose = match (&expiring.owner, &expiring.ticket) {
-        (Some(owner), Some(ticket)) => format!(" ({owner}, {ticket})"),
-        (Some(one), None) | (None, Some(one)) => format!(" ({one})"),
-        (None, None) => String::new(),
+/// What is written without a fault and deserves a second look.
+fn advice_on(loaded: &Loaded, policies: &Policies, now: Timestamp) -> Vec<Fault> {
+    let config = &loaded.config;
+    let exposure = Exposure {
+        has_public_door: config.listen.public != Listen::Off,
+        passes_undeclared: config
+            .devpi
+            .as_ref()
+            .is_some_and(|devpi| devpi.undeclared == Undeclared::Pass),
     };
+    let mut found = advice(&loaded.documents, policies, now, exposure);
+    found.extend(loops(loaded));
+    let expiring = policies.expiring(now, EXPIRING_WITHIN);
+    found.extend(expiring.iter().map(warning));
+    found.sort();
+    found
+}
+
+fn warning(expiring: &Expiring) -> Fault {
+    let whose = expiring.whose();
     let (policy, words, until) = (&expiring.policy, &expiring.words, expiring.until);
     Fault::at(
         &expiring.location,

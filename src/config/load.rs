@@ -244,6 +244,7 @@ fn built_in(documents: &[Document]) -> Document {
             kind: IndexKindDocument::Mirror(MirrorDocument::default()),
             title: None,
             volatile: Some(false),
+            is_public: true,
             policy: None,
             owns: Vec::new(),
             whitelist: None,

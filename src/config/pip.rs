@@ -6,7 +6,6 @@
 //! server runs offline. A URL with a login is not remembered.
 
 use std::io::Read;
-use std::net::IpAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -14,7 +13,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::doors::Listen;
+use super::ourselves::is_ourselves;
 use super::secret::{Login, split_login};
 use super::settings::{Config, Environment, variable};
 use crate::model::Fault;
@@ -177,29 +176,6 @@ fn default_index(help: &str) -> Option<String> {
         let url: String = default.split_whitespace().collect();
         let url = url.trim_start_matches(':');
         url.starts_with("http").then(|| url.to_owned())
-    })
-}
-
-/// Whether a URL leads to one of our own doors. A door on all addresses is taken to be at every
-/// loopback address; the names that other machines have for this one are not known here.
-fn is_ourselves(url: &Url, config: &Config) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let address: Option<IpAddr> = match host {
-        "localhost" => "127.0.0.1".parse().ok(),
-        name => name.parse().ok(),
-    };
-    let doors = [&config.listen.public, &config.listen.manage];
-    doors.into_iter().any(|door| match door {
-        Listen::Off | Listen::Unix { .. } => false,
-        Listen::Tcp { address: ours, .. } => {
-            url.port_or_known_default() == Some(ours.port())
-                && address.is_some_and(|theirs| {
-                    theirs == ours.ip()
-                        || (ours.ip().is_unspecified() && theirs.is_loopback())
-                        || theirs.is_unspecified()
-                })
-        }
     })
 }
 

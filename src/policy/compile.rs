@@ -29,6 +29,7 @@ pub struct Policies {
     stacks: BTreeMap<IndexName, Arc<Stack>>,
     policies: BTreeMap<Arc<str>, Arc<Policy>>,
     default_index: Option<IndexName>,
+    hidden: HashSet<IndexName>,
     advisories: Arc<Advisories>,
 }
 
@@ -83,7 +84,10 @@ impl Policies {
         let texts = documents.iter().flat_map(|document| &document.advisories);
         let advisories = Arc::new(Advisories::compile(texts, &mut faults));
         let stacks = build_stacks(&indexes, &advisories, &mut faults);
+        let hidden = indexes.values().filter(|index| !index.is_public);
+        let hidden = hidden.map(|index| index.name.clone()).collect();
         faults.or(Self {
+            hidden,
             indexes,
             stacks,
             policies,
@@ -96,6 +100,12 @@ impl Policies {
     #[must_use]
     pub fn index(&self, name: &IndexName) -> Option<&Arc<Index>> {
         self.indexes.get(name)
+    }
+
+    /// Whether public doors answer as if there were no such index (`public: false`).
+    #[must_use]
+    pub fn is_hidden(&self, name: &IndexName) -> bool {
+        self.hidden.contains(name)
     }
 
     /// Every index, by name.
@@ -129,21 +139,30 @@ impl Policies {
         &self.advisories
     }
 
-    /// Rules that stop applying between now and then, the soonest first. Those already over are not
-    /// listed: they are only waiting to be deleted.
+    /// Rules that stop applying between now and then, the soonest first.
     #[must_use]
     pub fn expiring(&self, now: Timestamp, within: Duration) -> Vec<Expiring> {
         let last = now.checked_add(within).unwrap_or(Timestamp::MAX);
+        self.ending(|until| (now..=last).contains(&until))
+    }
+
+    /// Rules that applied once and are over, the longest over first.
+    #[must_use]
+    pub fn expired(&self, now: Timestamp) -> Vec<Expiring> {
+        self.ending(|until| until < now)
+    }
+
+    fn ending(&self, is_wanted: impl Fn(Timestamp) -> bool) -> Vec<Expiring> {
         let rules = self.policies.values().flat_map(|policy| {
             let rules = policy.rules().iter();
             rules.filter_map(move |rule| Some((policy, rule, rule.until()?)))
         });
-        let mut expiring: Vec<Expiring> = rules
-            .filter(|(_, _, until)| (now..=last).contains(until))
+        let mut ending: Vec<Expiring> = rules
+            .filter(|(_, _, until)| is_wanted(*until))
             .map(|(policy, rule, until)| Expiring::new(policy, rule, until))
             .collect();
-        expiring.sort_by_key(|rule| rule.until);
-        expiring
+        ending.sort_by_key(|rule| rule.until);
+        ending
     }
 }
 
@@ -157,6 +176,16 @@ impl Expiring {
             owner: rule.owner().cloned(),
             ticket: rule.ticket().cloned(),
             words: rule.words(),
+        }
+    }
+
+    /// Who answers for it and where it was agreed, in brackets, as far as that is written.
+    #[must_use]
+    pub fn whose(&self) -> String {
+        match (&self.owner, &self.ticket) {
+            (Some(owner), Some(ticket)) => format!(" ({owner}, {ticket})"),
+            (Some(one), None) | (None, Some(one)) => format!(" ({one})"),
+            (None, None) => String::new(),
         }
     }
 }

@@ -179,6 +179,7 @@ fn index_parts(old: &Index, new: &Index) -> Parts {
             .map_or("none".to_owned(), |title| format!("{title:?}"))
     };
     parts.words("title", title(old), title(new));
+    parts.words("public", old.is_public, new.is_public);
     parts.words("policy", policy(old), policy(new));
     let owns = |index: &Index| -> Vec<String> {
         let patterns = index.owns().patterns.iter();

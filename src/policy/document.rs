@@ -56,6 +56,8 @@ pub struct IndexDocument {
     pub title: Option<String>,
     /// `volatile`; the default depends on the kind.
     pub volatile: Option<bool>,
+    /// `public`: whether public doors show it.
+    pub is_public: bool,
     /// `policy`.
     pub policy: Option<Placed<String>>,
     /// `owns`: name patterns.

@@ -49,6 +49,8 @@ pub struct Index {
     pub title: Option<String>,
     /// Whether what it holds may be changed and removed.
     pub volatile: bool,
+    /// Whether public doors show it. One that they do not show is a base like any other.
+    pub is_public: bool,
     /// A stage or a mirror.
     pub kind: IndexKind,
     policy: Option<Arc<Policy>>,
@@ -156,6 +158,7 @@ impl Index {
             location,
             title: document.title.clone(),
             volatile: document.volatile.unwrap_or(!built_in),
+            is_public: document.is_public,
             kind,
             policy: find_policy(document, policies, faults),
             owns: Owns::compile(&document.owns, faults),

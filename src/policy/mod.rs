@@ -4,6 +4,7 @@
 //! [`Policies::compile`]; a `Stack` of them answers who may speak for a project and whether a file
 //! passes; every answer is a `Verdict` that can explain itself.
 
+mod advice;
 mod advisory;
 mod compile;
 mod condition;
@@ -30,6 +31,7 @@ mod verdict;
 mod whitelist;
 mod words;
 
+pub use advice::{Exposure, advice};
 pub use compile::{Expiring, Policies};
 pub use diff::{Change, ChangedThing, How, diff};
 pub use document::{

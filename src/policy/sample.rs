@@ -70,6 +70,7 @@ fn index_document(name: &str, kind: IndexKindDocument) -> IndexDocument {
         kind,
         title: None,
         volatile: None,
+        is_public: true,
         policy: None,
         owns: Vec::new(),
         whitelist: None,
@@ -80,6 +81,11 @@ fn index_document(name: &str, kind: IndexKindDocument) -> IndexDocument {
 impl IndexDocument {
     pub(super) fn policy(mut self, name: &str) -> Self {
         self.policy = Some(placed(name.to_owned()));
+        self
+    }
+
+    pub(super) fn hidden(mut self) -> Self {
+        self.is_public = false;
         self
     }
 

@@ -92,6 +92,53 @@ fn every_policy_we_ship_has_no_faults() {
 }
 
 #[test]
+fn check_tells_of_rules_that_can_be_gone_around_and_ours_cannot() {
+    let readme = read("README.md");
+    let policy = code_blocks(&readme, "yaml")[0];
+    let around = policy
+        .replace("type: mirror, policy: corporate", "type: mirror")
+        .replace("owns: [\"acme-*\"]", "policy: corporate");
+    let folder = tempfile::tempdir().unwrap();
+    let (code, said) = check(&written(folder.path(), &around));
+    let words = "cheesecloth.yaml:2:3: root/pypi can be asked at the public door without policy corporate, \
+                 which root/acme above it has, give it the same, or public: false";
+    assert!(said.contains("warning: ") && said.contains(words), "{said}");
+    assert_eq!(code, Some(0), "a warning is no fault: {said}");
+
+    let (_, said) = check(&written(folder.path(), policy));
+    assert_eq!(said, "no faults\n");
+    for path in files_ending(&["policies"], "yaml") {
+        let (_, said) = check(&root().join(&path));
+        assert_eq!(said, "no faults\n", "{}", path.display());
+    }
+}
+
+#[test]
+fn check_tells_of_what_holds_nowhere_is_over_or_goes_round() {
+    let yaml = "\
+listen: { public: 127.0.0.1:4040 }
+indexes:
+  root/loop: { type: mirror, mirror_url: 'http://127.0.0.1:4040/root/used/+simple/' }
+  root/used: { policy: used }
+policies:
+  used: { rules: [ allow: { project: six, until: 2020-01-31, owner: data }, deny: { kind: egg } ] }
+  forgotten: { rules: [ deny: { kind: egg } ] }
+";
+    let folder = tempfile::tempdir().unwrap();
+    let (code, said) = check(&written(folder.path(), yaml));
+    assert_eq!(code, Some(0), "{said}");
+    for words in [
+        "cheesecloth.yaml:3:42: mirror_url of root/loop leads back to this gateway",
+        "cheesecloth.yaml:6:20: allow: { project: six, until: 2020-01-31T23:59:59.999999999Z } of policy used \
+         ended at 2020-01-31T23:59:59.999999999Z (data)",
+        "cheesecloth.yaml:7:3: no index has policy forgotten",
+    ] {
+        assert!(said.contains(words), "{words} in\n{said}");
+    }
+    assert_eq!(said.lines().count(), 3, "{said}");
+}
+
+#[test]
 fn the_policy_in_the_readme_has_no_faults_until_one_is_made() {
     let readme = read("README.md");
     let blocks = code_blocks(&readme, "yaml");

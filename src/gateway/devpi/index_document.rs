@@ -34,6 +34,7 @@ impl IndexSettings {
             },
             title: self.text("title").map(str::to_owned),
             volatile: Some(self.volatile()),
+            is_public: true,
             policy: None,
             owns: Vec::new(),
             whitelist: None,

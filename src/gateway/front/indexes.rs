@@ -128,6 +128,7 @@ fn document(index: &IndexName) -> IndexDocument {
         kind: IndexKindDocument::Mirror(mirror),
         title: None,
         volatile: None,
+        is_public: true,
         policy: None,
         owns: Vec::new(),
         whitelist: None,

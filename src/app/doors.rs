@@ -30,7 +30,8 @@ use crate::listen::ServerOptions;
 use crate::listen::TrustedProxies;
 use crate::listen::manage_router;
 use crate::listen::metrics_router;
-use crate::model::OperationClass;
+use crate::model::{IndexName, OperationClass};
+use crate::policy::Policies;
 use crate::telemetry::AccessLog;
 use crate::telemetry::AuditLog;
 use crate::telemetry::DoorName;
@@ -98,6 +99,7 @@ impl Doorway {
             if allows.iter().any(|class| *class != OperationClass::Read) {
                 // Whoever opens it for everyone gives it names that nobody here knows.
                 let options = ManageOptions {
+                    is_public: true,
                     hosts: Hosts::Any,
                     outside_url: config.listen.public_outside_url.clone(),
                     ..manage_options(listen, allows, &door, config, front.clone())
@@ -176,12 +178,7 @@ impl Opened {
     /// How to use the public door, as a line to copy.
     fn advise(&mut self, scheme: &str, bound: &[ListenAddress], shared: &Shared) {
         let generation = shared.generation();
-        let first = generation
-            .policies
-            .indexes()
-            .next()
-            .map(|index| index.name.clone());
-        let index = generation.policies.default_index().cloned().or(first);
+        let index = index_to_try(&generation.policies);
         let Some(ListenAddress::Tcp(address)) = bound.first() else {
             return;
         };
@@ -198,6 +195,17 @@ impl Opened {
     }
 }
 
+/// The index that people are told to try: the one with the short address, else the first, of those
+/// that the public door shows.
+fn index_to_try(policies: &Policies) -> Option<IndexName> {
+    let default = policies.default_index();
+    let first = || policies.indexes().find(|index| index.is_public);
+    default
+        .filter(|index| !policies.is_hidden(index))
+        .or_else(|| Some(&first()?.name))
+        .cloned()
+}
+
 /// What a door that allows more than reading allows, and within which limits.
 fn manage_options(
     listen: &Listen,
@@ -209,6 +217,7 @@ fn manage_options(
     let is_tcp_on_loopback = listen.is_local() && matches!(listen, Listen::Tcp { .. });
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     ManageOptions {
+        is_public: false,
         allows: allows.to_vec(),
         hosts: if is_tcp_on_loopback {
             Hosts::Loopback
@@ -313,6 +322,23 @@ fn door_limits(limits: &config::Limits) -> Limits {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn people_are_told_to_try_an_index_that_is_there() {
+        let tried = |yaml: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("c.yaml");
+            std::fs::write(&path, yaml).unwrap();
+            let source = config::PoliciesPath::Named(path);
+            let loaded = config::load(&source, &config::Overrides::default(), &|_| None).unwrap();
+            let policies = Policies::compile(&loaded.documents, &[]).unwrap();
+            index_to_try(&policies).map(|index| index.to_string())
+        };
+        let two = "indexes: { a/a: { public: false }, b/b: {}, c/c: {} }\ndefault_index: ";
+        assert_eq!(tried(&format!("{two}c/c")).as_deref(), Some("c/c"));
+        assert_eq!(tried(&format!("{two}a/a")).as_deref(), Some("b/b"));
+        assert_eq!(tried("indexes: { a/a: { public: false } }"), None);
+    }
 
     /// What product.md promises of a door that nobody configured.
     #[test]

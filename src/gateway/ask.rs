@@ -48,6 +48,8 @@ pub struct Arrival<'a> {
     pub outside: Option<&'a str>,
     /// Who asks, as far as the door can tell; nothing on a Unix socket.
     pub client: Option<IpAddr>,
+    /// Whether it came by the management door, where indexes are shown that public doors do not show.
+    pub is_manage: bool,
 }
 
 /// Whoever answers what the doors are asked for reading.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::ask::Ask;
-use super::context::Shared;
+use super::context::{Context, Shared};
 use super::error::Error;
 use super::error::ErrorKind;
 use super::file::Claims;
@@ -12,13 +12,14 @@ use super::file::Content;
 use super::file::content_reply;
 use super::reply::Record;
 use super::reply::Reply;
+use super::stage::listed;
 use super::trouble::records_failed;
-use crate::db::FileRecord;
-use crate::model::Filename;
-use crate::model::IndexName;
+use crate::db::{FileRecord, FileRole};
+use crate::model::{File, Filename, IndexName, ProjectState};
 use crate::page::FilePath;
 use crate::page::FilePlace;
 use crate::page::parse_file_path;
+use crate::policy::{Candidate, Denial, Stack, Verdict};
 use crate::protocol::ETag;
 use crate::store::Key;
 
@@ -32,21 +33,72 @@ impl Shared {
     /// Answers a file that no page lists: attached to a release, gone, or not found as `error` says.
     pub(super) async fn attachment(
         self: &Arc<Self>,
+        cx: &Context,
         ask: &Ask<'_>,
-        index: &IndexName,
-        path: &str,
+        (index, path): (&IndexName, &str),
         error: Arc<Error>,
         record: Record,
     ) -> Result<Reply, (Arc<Error>, Record)> {
-        let found = match parse_file_path(path) {
-            Some(path) => self.attached_or_gone(index, &path).await,
-            None => Ok(None),
+        // Records may outlive their index, or belong to one that this door does not show.
+        let path = cx
+            .generation
+            .policies
+            .stack(index)
+            .zip(parse_file_path(path));
+        let Some((stack, path)) = path else {
+            return Err((error, record));
         };
-        match found {
-            Ok(Some(file)) => self.attached(ask, &file, record),
-            Ok(None) => Err((error, record)),
+        let found = match self.attached_or_gone(index, &path).await {
+            Ok(Some(file)) => file,
+            Ok(None) => return Err((error, record)),
+            Err(error) => return Err((Arc::new(error), record)),
+        };
+        match self.refusal_of_attached(cx, stack, &found).await {
+            Ok(None) => self.attached(ask, &found, record),
+            Ok(Some(denial)) => Ok(self.refuse_file(&denial, ask, record)),
             Err(error) => Err((Arc::new(error), record)),
         }
+    }
+
+    /// Why something attached is not to be had: because what it is about is refused. A test result
+    /// is about one file, documentation about all of its release.
+    async fn refusal_of_attached(
+        &self,
+        cx: &Context,
+        stack: &Stack,
+        attached: &FileRecord,
+    ) -> Result<Option<Denial>, Error> {
+        let (index, project) = (&attached.index, &attached.project);
+        let records = self.records.files(index, project).await;
+        let records = records.map_err(|error| {
+            records_failed(&format!("read the files of {project} in {index}"), error)
+        })?;
+        let is_subject = |record: &&FileRecord| match &attached.facts.role {
+            FileRole::ToxResult { for_file } => record.facts.filename == *for_file,
+            FileRole::DocZip | FileRole::ReleaseFile => record.version == attached.version,
+        };
+        let subjects = records.iter().filter(is_subject);
+        let subjects: Vec<File> = subjects.filter_map(|one| listed(one, project)).collect();
+        if subjects.is_empty() {
+            let verdict = stack.decide_project(project, cx.now, &|one| one == index);
+            return Ok(verdict.denial().cloned());
+        }
+        let view = stack.view(project);
+        let mut refused = None;
+        for file in &subjects {
+            let candidate = Candidate {
+                file,
+                member: stack.position(index).unwrap_or_default(),
+                status: ProjectState::Active,
+            };
+            match view.decide_file(&candidate, cx.now) {
+                Verdict::Allow(_) => return Ok(None),
+                Verdict::Deny(denial) => {
+                    refused.get_or_insert(denial);
+                }
+            }
+        }
+        Ok(refused)
     }
 
     /// The file attached to a release of the index itself.

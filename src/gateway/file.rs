@@ -136,7 +136,7 @@ impl Shared {
         }
     }
 
-    fn refuse_file(&self, denial: &Denial, ask: &Ask<'_>, mut record: Record) -> Reply {
+    pub(super) fn refuse_file(&self, denial: &Denial, ask: &Ask<'_>, mut record: Record) -> Reply {
         self.count_denial(denial);
         record.project = Some(match denial.subject() {
             Subject::Project(project) => project.clone(),
@@ -180,7 +180,7 @@ impl Shared {
         error: Arc<Error>,
         record: Record,
     ) -> Result<Reply, (Arc<Error>, Record)> {
-        let (error, record) = match self.attachment(ask, index, path, error, record).await {
+        let (error, record) = match self.attachment(cx, ask, (index, path), error, record).await {
             Err((error, record)) if error.kind == ErrorKind::NotFound => (error, record),
             answered => return answered,
         };

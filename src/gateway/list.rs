@@ -159,17 +159,26 @@ impl Shared {
         cx: &Context,
         key: ListKey,
     ) -> Flow<Arc<RenderedList>> {
-        let (shared, own_cx, own_key) = (Arc::clone(self), cx.clone(), key.clone());
-        let joined = self.lists.rendering.join(key, move || async move {
-            shared.render_list(&own_cx, own_key).await
-        });
-        let joined = joined.await.map_err(|busy| {
-            Arc::new(Error::new(
-                ErrorKind::Unavailable(Some(1)),
-                format!("make the list: {busy}"),
-            ))
-        })?;
-        joined.value
+        if cx.generation.policies.stack(&key.0).is_none() {
+            return Err(Arc::new(unknown_index(&key.0)));
+        }
+        loop {
+            let (shared, own_cx, own_key) = (Arc::clone(self), cx.clone(), key.clone());
+            let flight = self.lists.rendering.join(key.clone(), move || async move {
+                shared.render_list(&own_cx, own_key).await
+            });
+            let joined = flight.await.map_err(|busy| {
+                Arc::new(Error::new(
+                    ErrorKind::Unavailable(Some(1)),
+                    format!("make the list: {busy}"),
+                ))
+            })?;
+            // One file for all generations, so they take turns: another's list is not ours.
+            match joined.value {
+                Ok(list) if list.generation != cx.generation.number && !joined.led => {}
+                value => return value,
+            }
+        }
     }
 
     async fn render_list(self: Arc<Self>, cx: &Context, key: ListKey) -> Flow<Arc<RenderedList>> {

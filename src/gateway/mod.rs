@@ -14,6 +14,7 @@ mod fill;
 mod front;
 mod garbage;
 mod generations;
+mod hidden;
 mod labels;
 mod list;
 mod manage;

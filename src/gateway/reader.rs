@@ -143,8 +143,8 @@ impl Reader {
         match &ask.route {
             PublicRoute::Api(of) => shared.api_config(cx, ask, of, asker).await,
             PublicRoute::Status => shared.status(cx, ask, asker).await,
-            PublicRoute::Users(_) => shared.api_users(cx).await,
-            PublicRoute::User { user, .. } => shared.api_user(cx, user).await,
+            PublicRoute::Users(_) => shared.api_users(cx, ask).await,
+            PublicRoute::User { user, .. } => shared.api_user(cx, ask, user).await,
             PublicRoute::Index { index, .. } => shared.api_index(cx, ask, index).await,
             PublicRoute::Project { index, project, .. } => {
                 shared.api_project(cx, ask, index, project).await
@@ -198,7 +198,7 @@ impl Reader {
 
     /// Answers a request; the management door says who asks.
     pub async fn answer_to(&self, ask: &Ask<'_>, asker: Asker<'_>) -> Reply {
-        let cx = self.shared.context();
+        let cx = self.shared.context().shown_to(ask);
         match self.route(&cx, ask, asker).await {
             Ok(reply) => reply,
             Err((error, record)) => {

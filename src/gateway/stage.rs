@@ -48,7 +48,7 @@ impl Shared {
 }
 
 /// A record as a page lists it; test results and documentation are not release files.
-fn listed(record: &FileRecord, project: &ProjectName) -> Option<File> {
+pub(super) fn listed(record: &FileRecord, project: &ProjectName) -> Option<File> {
     let facts = &record.facts;
     if facts.role != FileRole::ReleaseFile {
         return None;

@@ -40,6 +40,8 @@ const TOX_RESULT_BYTES_MAX: usize = 64 << 20;
 /// How the management door is opened.
 #[derive(Debug, Clone)]
 pub struct ManageOptions {
+    /// Whether it stands behind a public door, which does not show every index.
+    pub is_public: bool,
     /// Which classes of operations it allows (devpi-protocol.md §18.1).
     pub allows: Vec<OperationClass>,
     /// Under which names it may be asked.
@@ -224,10 +226,11 @@ impl ManageDoor {
             *is_passed = outcome.is_ok();
             return outcome;
         }
-        let caller = self
+        let mut caller = self
             .writer
             .identify(&head.headers, sender.client, Arc::clone(id))
             .await?;
+        caller.is_public = self.options.is_public;
         subject.user = caller.principal.name().map(Arc::from);
         match route {
             ManageRoute::Read(route) => {
@@ -293,6 +296,11 @@ impl ManageDoor {
                 OperationClass::Upload => refusal.aloud(),
                 OperationClass::Read | OperationClass::Manage => refusal,
             });
+        }
+        if self.options.is_public
+            && let Some(index) = route.index().filter(|index| self.writer.is_hidden(index))
+        {
+            return Err(Refusal::no_index(index.as_str()));
         }
         match route {
             route if is_passed => Ok(route),
@@ -379,6 +387,7 @@ impl ManageDoor {
             authority: head.uri.authority().map(http::uri::Authority::as_str),
             outside: self.options.outside_url.as_ref().map(Url::as_str),
             client: sender.client,
+            is_manage: !self.options.is_public,
         }
     }
 

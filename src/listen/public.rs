@@ -342,6 +342,7 @@ impl PublicApp {
                 .authority()
                 .map(http::uri::Authority::as_str),
             outside: self.outside_url(),
+            is_manage: false,
             client,
         }
     }

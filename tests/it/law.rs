@@ -3,7 +3,13 @@
 //! Tried on random stacks of stages and mirrors, random policies and random pages, through the flows
 //! as the public door calls them. A second gateway that has the same content and no rules tells what
 //! was blocked from what was never there: what is blocked is refused in words, never "not found".
+//!
+//! devpi's JSON objects are held to it as well: they link to what is served and to nothing that is
+//! refused. So are indexes that are kept off the public door: there nothing of them is to be had, at the
+//! management door the same law holds, and what inherits from them is held to it as ever.
 
+mod policies;
+mod shown;
 mod vanishing;
 
 use std::cell::Cell;
@@ -22,14 +28,14 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use proptest::test_runner::TestRunner;
 
-use super::support::{Got, House, Larder};
+use super::support::{House, Larder};
+use policies::{HIDDEN, Written, written};
+use shown::{HTML, JSON, Through, links};
 
 const NOW: &str = "2026-01-05T00:00:00Z";
 const STAGES: [&str; 3] = ["s/top", "s/middle", "s/low"];
 const MIRRORS: [&str; 2] = ["m/one", "m/two"];
 const PROJECTS: [&str; 2] = ["six", "acme-x"];
-const JSON: &str = "application/vnd.pypi.simple.v1+json";
-const HTML: &str = "application/vnd.pypi.simple.v1+html";
 
 /// What a name ends with.
 const ENDINGS: [&str; 6] = [
@@ -40,153 +46,6 @@ const ENDINGS: [&str; 6] = [
     "-2.5-py3-none-any.whl",
     "-3.0-cp313-cp313-linux_x86_64.whl",
 ];
-
-/// What a rule may ask for; each at least once in some policy.
-const CONDITIONS: [&str; 20] = [
-    "project: six",
-    "project: 'acme-*'",
-    "project: /x$/",
-    "project: [six, 'acme-*']",
-    "versions: '>=2'",
-    "project: six, versions: '<2'",
-    "versions: '===2004d'",
-    "versions: '===1.0-final-2, !=2'",
-    "project: six, versions: '!=2.*'",
-    "kind: [sdist]",
-    "python: [py3]",
-    "platform: ['linux_*']",
-    "size_over: 10B",
-    "younger_than: 7d",
-    "older_than: 20d",
-    "yanked: true",
-    "upstream: [m/one]",
-    "advisory: malware",
-    "status: [archived]",
-    "provenance: missing",
-];
-
-/// What an operator wrote.
-#[derive(Debug, Clone)]
-struct Written {
-    indexes: Vec<IndexText>,
-    policies: String,
-}
-
-/// An index as YAML: what makes it, and what restricts it.
-#[derive(Debug, Clone)]
-struct IndexText {
-    name: &'static str,
-    made_of: String,
-    restricted_by: String,
-}
-
-impl Written {
-    fn yaml(&self, is_restricted: bool) -> String {
-        let mut yaml = "advisories: [osv]\nindexes:\n".to_owned();
-        for index in &self.indexes {
-            let more = if is_restricted {
-                &*index.restricted_by
-            } else {
-                ""
-            };
-            yaml += &format!("  {}: {{ {}{more} }}\n", index.name, index.made_of);
-        }
-        yaml + "policies:\n" + &self.policies
-    }
-}
-
-fn policy(name: &'static str) -> impl Strategy<Value = String> {
-    let until = select(vec!["", "", ", until: 2026-01-04", ", until: 2026-02-01"]);
-    let rule = (
-        select(vec!["deny", "allow"]),
-        select(CONDITIONS.to_vec()),
-        until,
-    );
-    let rules = prop::collection::vec(rule, 0..4);
-    let mode = select(vec!["enforce", "enforce", "enforce", "audit"]);
-    let default = select(vec!["allow", "allow", "deny"]);
-    (rules, mode, select(vec!["hide", "yank"]), default).prop_map(
-        move |(rules, mode, on_block, default)| {
-            let mut yaml = format!(
-                "  {name}:\n    mode: {mode}\n    on_block: {on_block}\n    default: {default}\n    rules:\n"
-            );
-            if rules.is_empty() {
-                yaml.truncate(yaml.len() - "    rules:\n".len());
-            }
-            for (effect, condition, until) in rules {
-                yaml += &format!("      - {effect}: {{ {condition}{until} }}\n");
-            }
-            yaml
-        },
-    )
-}
-
-/// The keys that every index may have.
-fn restrictions() -> impl Strategy<Value = String> {
-    let policy = select(vec!["", "", ", policy: p0", ", policy: p1"]);
-    let owns = select(vec!["", "", "", "", ", owns: ['acme-*']"]);
-    let whitelist = select(vec![
-        "",
-        "",
-        "",
-        ", whitelist: [six]",
-        ", whitelist: ['acme-*', six]",
-    ]);
-    (policy, owns, whitelist)
-        .prop_map(|(policy, owns, whitelist)| [policy, owns, whitelist].concat())
-}
-
-/// Stages inherit only from those after them, so there are no circles.
-fn indexes() -> impl Strategy<Value = Vec<IndexText>> {
-    let stages: Vec<_> = (0..STAGES.len())
-        .map(|position| {
-            let below = [&STAGES[position + 1..], &MIRRORS].concat();
-            let most = below.len();
-            let freed = select(vec!["", "[six]", "['*']", "['*']"]);
-            let inheritance = select(vec!["intersection", "union"]);
-            (
-                subsequence(below, 0..=most),
-                freed,
-                inheritance,
-                restrictions(),
-            )
-                .prop_map(move |(bases, freed, inheritance, restricted_by)| {
-                    let mut made_of = format!("bases: [{}]", bases.join(", "));
-                    if !freed.is_empty() {
-                        made_of += &format!(", mirror_whitelist: {freed}");
-                    }
-                    made_of += &format!(", mirror_whitelist_inheritance: {inheritance}");
-                    IndexText {
-                        name: STAGES[position],
-                        made_of,
-                        restricted_by,
-                    }
-                })
-                .boxed()
-        })
-        .collect();
-    let mirrors = MIRRORS.map(|name| {
-        let undated = select(vec!["deny", "first_seen", "old"]);
-        (undated, restrictions()).prop_map(move |(undated, restricted_by)| {
-            let host = name.replace('/', "-");
-            IndexText {
-                name,
-                made_of: format!(
-                    "type: mirror, mirror_url: 'https://{host}.upstream.example/simple/', undated: {undated}"
-                ),
-                restricted_by,
-            }
-        })
-    });
-    (stages, mirrors).prop_map(|(stages, mirrors)| [stages, mirrors.to_vec()].concat())
-}
-
-fn written() -> impl Strategy<Value = Written> {
-    (indexes(), policy("p0"), policy("p1")).prop_map(|(indexes, one, two)| Written {
-        indexes,
-        policies: one + &two,
-    })
-}
 
 /// A file and all that is known of it, but for whose it is.
 #[derive(Debug, Clone)]
@@ -353,54 +212,8 @@ fn stock(larder: &Larder) {
     }
 }
 
-/// What a page says: each file's path below the index, and its yank where it has one.
-type Shown = BTreeMap<String, Option<String>>;
-
-async fn page(house: &House, index: &str, project: &str, form: &str) -> (Got, Shown) {
-    let path = format!("/{index}/+simple/{project}/");
-    let got = house.get(&path, &[("accept", form)]).await;
-    if got.status != 200 {
-        return (got, Shown::new());
-    }
-    let shown = if form == JSON {
-        of_json(&got.body)
-    } else {
-        of_html(&got.text())
-    };
-    (got, shown)
-}
-
-fn of_json(body: &[u8]) -> Shown {
-    let page: serde_json::Value = serde_json::from_slice(body).unwrap();
-    let files = page["files"].as_array().unwrap().iter();
-    files
-        .map(|file| {
-            let path = file["url"].as_str().unwrap().trim_start_matches("../");
-            (path.to_owned(), file["yanked"].as_str().map(str::to_owned))
-        })
-        .collect()
-}
-
-fn of_html(text: &str) -> Shown {
-    let links = text.split("<a href=\"../../").skip(1);
-    links
-        .map(|link| {
-            let (head, _) = link.split_once('>').unwrap();
-            let (path, _) = head.split_once('#').unwrap();
-            let yanked = head.split_once("data-yanked=\"").map(|(_, rest)| {
-                let (reason, _) = rest.split_once('"').unwrap();
-                reason
-                    .replace("&lt;", "<")
-                    .replace("&gt;", ">")
-                    .replace("&amp;", "&")
-            });
-            (path.to_owned(), yanked)
-        })
-        .collect()
-}
-
 /// Every file that anybody holds, with its bytes and its metadata if it is a wheel.
-fn everything(content: &Content) -> Vec<(&'static str, String, Bytes, Option<Bytes>)> {
+fn everything(content: &Content) -> Vec<Held> {
     let mut all = Vec::new();
     for ((at, name), holding) in content {
         for known in holding.iter().flat_map(|holding| &holding.files) {
@@ -414,50 +227,107 @@ fn everything(content: &Content) -> Vec<(&'static str, String, Bytes, Option<Byt
     all
 }
 
-async fn hold_to_the_law(larder: &Larder, clock: &Clock, written: &Written, content: &Content) {
+/// A file that somebody holds.
+type Held = (&'static str, String, Bytes, Option<Bytes>);
+
+/// One project of one index.
+struct Case<'a> {
+    asked: &'a str,
+    name: &'a str,
+    /// For a failure: which it is.
+    at: String,
+}
+
+/// The law for one project of one index as one door shows it.
+async fn hold_to_the_law(ruled: Through<'_>, free: Through<'_>, case: &Case<'_>, held: &[Held]) {
+    let Case { asked, name, at } = case;
+    let (json, shown) = ruled.page(asked, name, JSON).await;
+    let (html, shown_as_html) = ruled.page(asked, name, HTML).await;
+    assert_eq!(json.status, html.status, "{at}");
+    assert_eq!(shown, shown_as_html, "{at}");
+    let (open, all) = free.page(asked, name, JSON).await;
+    match (json.status, open.status) {
+        (200, 200) | (404, 404) | (451, 200 | 404) => {}
+        (here, there) => panic!("{here}, and {there} without rules: {at}"),
+    }
+    let mut allowed = Vec::new();
+    for (_, path, bytes, metadata) in held.iter().filter(|(project, ..)| project == name) {
+        let is_allowed = shown
+            .get(path)
+            .is_some_and(|yanked| yanked.as_ref().is_none_or(|why| why == "broken"));
+        let url = format!("/{asked}/{path}");
+        let got = ruled.get(&url, &[]).await;
+        let is_served = got.status == 200;
+        assert_eq!(is_served, is_allowed, "{} for {path} of {at}", got.status);
+        if is_served {
+            assert_eq!(got.body, *bytes);
+            allowed.push(path);
+        } else if all.contains_key(path) || json.status == 451 {
+            assert_eq!(got.status, 403, "{path} of {at}");
+        }
+        let Some(metadata) = metadata else { continue };
+        let sidecar = ruled.get(&format!("{url}.metadata"), &[]).await;
+        assert_eq!(sidecar.status, got.status, "sidecar of {path} of {at}");
+        if is_served {
+            assert_eq!(sidecar.body, *metadata);
+        }
+    }
+    let (object, versions) = ruled.object(asked, name).await;
+    assert_eq!(
+        object.status,
+        json.status,
+        "the object of {at}: {}",
+        object.text()
+    );
+    let links = links(&versions);
+    for path in &allowed {
+        let is_linked = links.iter().any(|(_, link)| link == *path);
+        assert!(is_linked, "no link to {path}: {at}\n{versions:#}");
+    }
+    for (index, path) in &links {
+        let is_refused = all.contains_key(path) && !allowed.contains(&path);
+        assert!(!is_refused, "a link to {path}, which is refused: {at}");
+        let got = ruled.get(&format!("/{index}/{path}"), &[]).await;
+        assert_eq!(got.status, 200, "/{index}/{path}, which is linked: {at}");
+    }
+}
+
+/// Nothing of an index that is kept off the public door is to be had there.
+async fn hold_back(public: Through<'_>, case: &Case<'_>, held: &[Held]) {
+    let Case { asked, name, at } = case;
+    let (page, _) = public.page(asked, name, JSON).await;
+    let (object, _) = public.object(asked, name).await;
+    assert_eq!((page.status, object.status), (404, 404), "{at}");
+    for (_, path, ..) in held {
+        for ending in ["", ".metadata"] {
+            let got = public.get(&format!("/{asked}/{path}{ending}"), &[]).await;
+            assert_eq!(got.status, 404, "{path}{ending} of {at}");
+        }
+    }
+}
+
+async fn hold_all_to_the_law(larder: &Larder, clock: &Clock, written: &Written, content: &Content) {
     let ruled = House::offline(larder, &written.yaml(true), clock);
     let free = House::offline(larder, &written.yaml(false), clock);
     fill(&ruled, content).await;
-    let everything = everything(content);
-    for asked in STAGES.iter().chain(&MIRRORS) {
+    let held = everything(content);
+    for index in &written.indexes {
         for name in PROJECTS {
-            let (json, shown) = page(&ruled, asked, name, JSON).await;
-            let (html, shown_as_html) = page(&ruled, asked, name, HTML).await;
+            let asked = index.name;
             let at = format!("{name} in {asked}\n{}", written.yaml(true));
-            assert_eq!(json.status, html.status, "{at}");
-            assert_eq!(shown, shown_as_html, "{at}");
-            let (open, all) = page(&free, asked, name, JSON).await;
-            match (json.status, open.status) {
-                (200, 200) | (404, 404) | (451, 200 | 404) => {}
-                (here, there) => panic!("{here}, and {there} without rules: {at}"),
-            }
-            for (_, path, bytes, metadata) in
-                everything.iter().filter(|(project, ..)| *project == name)
-            {
-                let is_allowed = shown
-                    .get(path)
-                    .is_some_and(|yanked| yanked.as_ref().is_none_or(|why| why == "broken"));
-                let url = format!("/{asked}/{path}");
-                let got = ruled.get(&url, &[]).await;
-                let is_served = got.status == 200;
-                assert_eq!(is_served, is_allowed, "{} for {path} of {at}", got.status);
-                if is_served {
-                    assert_eq!(got.body, *bytes);
-                } else if all.contains_key(path) || json.status == 451 {
-                    assert_eq!(got.status, 403, "{path} of {at}");
-                }
-                let Some(metadata) = metadata else { continue };
-                let sidecar = ruled.get(&format!("{url}.metadata"), &[]).await;
-                assert_eq!(sidecar.status, got.status, "sidecar of {path} of {at}");
-                if is_served {
-                    assert_eq!(sidecar.body, *metadata);
-                }
+            let case = Case { asked, name, at };
+            let through = |house, is_manage| Through { house, is_manage };
+            let is_hidden = index.restricted_by.contains(HIDDEN);
+            let door = through(&ruled, is_hidden);
+            hold_to_the_law(door, through(&free, false), &case, &held).await;
+            if is_hidden {
+                hold_back(through(&ruled, false), &case, &held).await;
             }
         }
     }
 }
 
-/// Cases tried; each asks for some three hundred pages, files and sidecars.
+/// Cases tried; each asks for some five hundred pages, objects, files and sidecars.
 const CASES: u32 = 64;
 
 #[test]
@@ -480,7 +350,7 @@ fn a_file_is_served_exactly_when_its_page_lists_it_as_allowed() {
         case.set(case.get() + 1);
         runtime.block_on(async {
             let larder = bytes.with_new_records(case.get(), &clock).await;
-            hold_to_the_law(&larder, &clock, &written, &content).await;
+            hold_all_to_the_law(&larder, &clock, &written, &content).await;
         });
         Ok(())
     });

@@ -6,6 +6,7 @@
 )]
 
 mod absent;
+mod addresses;
 mod attack;
 mod bad_uploads;
 mod better;
@@ -21,6 +22,7 @@ mod explain;
 mod faults;
 mod files;
 mod front;
+mod hidden;
 mod installers;
 mod law;
 mod management;

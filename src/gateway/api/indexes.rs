@@ -27,10 +27,15 @@ const PROJECTS_MAX: usize = 100_000;
 
 impl Shared {
     /// `GET /`.
-    pub(in crate::gateway) async fn api_users(&self, cx: &Context) -> Result<Answer, Trouble> {
+    pub(in crate::gateway) async fn api_users(
+        &self,
+        cx: &Context,
+        ask: &Ask<'_>,
+    ) -> Result<Answer, Trouble> {
         let declared = DeclaredIndex::all(&cx.generation.policies);
         let survey = Survey::read(&*self.records, &declared).await;
         let survey = survey.map_err(|error| records_failed("list the users", error))?;
+        let survey = survey.only(&|index| cx.shows(ask, index));
         Ok(survey.list_users())
     }
 
@@ -38,11 +43,13 @@ impl Shared {
     pub(in crate::gateway) async fn api_user(
         &self,
         cx: &Context,
+        ask: &Ask<'_>,
         user: &str,
     ) -> Result<Answer, Trouble> {
         let declared = DeclaredIndex::all(&cx.generation.policies);
         let survey = Survey::read(&*self.records, &declared).await;
         let survey = survey.map_err(|error| records_failed("read the user", error))?;
+        let survey = survey.only(&|index| cx.shows(ask, index));
         Ok(survey.show_user(user))
     }
 
@@ -86,9 +93,10 @@ impl Shared {
         cx: &Context,
         index: &IndexName,
     ) -> Result<Option<IndexSettings>, Error> {
-        if let Some(known) = cx.generation.policies.index(index)
-            && known.location.is_some()
-        {
+        let Some(known) = cx.generation.policies.index(index) else {
+            return Ok(None);
+        };
+        if known.location.is_some() {
             return Ok(Some(IndexSettings::from_index(known)));
         }
         let record = self.records.index(index).await;

@@ -214,6 +214,7 @@ mod tests {
         is_tls: false,
         authority: None,
         outside: None,
+        is_manage: false,
         client: None,
     };
     const LOCAL: Arrival<'_> = Arrival {

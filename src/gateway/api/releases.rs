@@ -2,7 +2,8 @@
 //!
 //! The same members of the stack speak as on the simple page, and each file meets the same decision;
 //! but the answers are not merged: of every version the first index gives the data, and what others
-//! say of it stands in `+shadowing`.
+//! say of it stands in `+shadowing`. A file that is only listed as yanked, since it is refused, has no
+//! link here: devpi's links lead to the index that holds the file, whose rules may let it pass.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -49,6 +50,17 @@ struct Layer {
     page: Arc<ProjectPage>,
     /// A stage's own records, which say more than its page.
     record: Option<ProjectRecord>,
+    /// Whether the door shows its index; else its files are to be had through the asked one.
+    is_shown: bool,
+}
+
+/// A file that is not hidden.
+#[derive(Clone)]
+pub(super) struct Shown<'a> {
+    pub(super) file: &'a File,
+    pub(super) yanked: Yanked,
+    /// Whether it is to be had, and under which link depends on who holds it.
+    pub(super) is_served: bool,
 }
 
 impl Shared {
@@ -119,10 +131,12 @@ impl Shared {
             };
             let member = answer.member;
             let record = self.own_record(&stack, member, project).await?;
+            let is_shown = cx.shows(ask, &stack.members()[member].index.name);
             layers.push(Layer {
                 member,
                 page,
                 record,
+                is_shown,
             });
         }
         if layers.is_empty() {
@@ -162,8 +176,13 @@ fn lay_over(
     outside: &Outside,
 ) -> Map<String, Value> {
     let mut versions: Map<String, Value> = Map::new();
+    // Through the asked index a name leads to the first file that has it.
+    let mut taken: HashSet<&str> = HashSet::new();
     for layer in layers {
-        for (version, data) in versions_of(stack, layer, now, outside) {
+        let data = versions_of(stack, layer, &taken, now, outside);
+        let names = layer.page.files.iter().map(|file| file.filename.as_str());
+        taken.extend(names);
+        for (version, data) in data {
             let first = versions.get_mut(&version).and_then(Value::as_object_mut);
             let Some(first) = first else {
                 versions.insert(version, data.into());
@@ -183,6 +202,7 @@ fn lay_over(
 fn versions_of(
     stack: &Stack,
     layer: &Layer,
+    taken: &HashSet<&str>,
     now: Timestamp,
     outside: &Outside,
 ) -> Vec<(String, VersionData)> {
@@ -194,45 +214,66 @@ fn versions_of(
             state: page.status.state,
             file,
         };
-        match decide(&view, &entry, now).ruling {
-            Ruling::List => Some((file, file.yanked.clone())),
-            Ruling::ListAsYanked(words) => Some((file, Yanked::Yes(Some(words)))),
-            Ruling::Hide => None,
-        }
+        let (yanked, is_allowed) = match decide(&view, &entry, now).ruling {
+            Ruling::List => (file.yanked.clone(), true),
+            Ruling::ListAsYanked(words) => (Yanked::Yes(Some(words)), false),
+            Ruling::Hide => return None,
+        };
+        let is_reached = layer.is_shown || !taken.contains(file.filename.as_str());
+        Some(Shown {
+            file,
+            yanked,
+            is_served: is_allowed && is_reached,
+        })
     });
-    let writer = DataWriter::new(outside, &stack.members()[layer.member].index.name);
+    let owner = if layer.is_shown {
+        &stack.members()[layer.member].index.name
+    } else {
+        &stack.asked().name
+    };
+    let writer = DataWriter::new(outside, owner);
     match &layer.record {
         Some(record) => {
-            let shown: HashSet<&str> = shown.map(|(file, _)| file.filename.as_str()).collect();
-            staged_versions(record, &shown, &writer)
+            let shown: Vec<Shown<'_>> = shown.collect();
+            staged_versions(record, &shown, layer.is_shown, &writer)
         }
         None => mirrored_versions(&page.project, shown, &writer),
     }
 }
 
-/// A release none of whose files is shown is not shown either; one that never had a file is.
+/// A release none of whose files is shown is not shown either; one that never had a file is. Test
+/// results and documentation are linked where the index itself is shown: through another they cannot
+/// be had.
 fn staged_versions(
     record: &ProjectRecord,
-    shown: &HashSet<&str>,
+    shown: &[Shown<'_>],
+    has_attachments: bool,
     writer: &DataWriter,
 ) -> Vec<(String, VersionData)> {
-    let is_shown = |file: &FileRecord| match &file.facts.role {
-        FileRole::ReleaseFile => shown.contains(&*file.facts.filename),
-        FileRole::ToxResult { for_file } => shown.contains(&**for_file),
-        FileRole::DocZip => true,
+    let names = |is_wanted: fn(&&Shown<'_>) -> bool| -> HashSet<&str> {
+        let wanted = shown.iter().filter(is_wanted);
+        wanted.map(|one| one.file.filename.as_str()).collect()
+    };
+    let (known, served) = (names(|_| true), names(|one| one.is_served));
+    let is_linked = |file: &FileRecord| match &file.facts.role {
+        FileRole::ReleaseFile => served.contains(&*file.facts.filename),
+        FileRole::ToxResult { for_file } => has_attachments && served.contains(&**for_file),
+        FileRole::DocZip => has_attachments,
     };
     let releases = record.releases.iter().filter_map(|release| {
-        let all = || {
-            record
-                .files
-                .iter()
-                .filter(|file| file.version == release.version)
-        };
-        let is_file = |file: &&FileRecord| file.facts.role == FileRole::ReleaseFile;
-        if all().any(|file| is_file(&file)) && !all().filter(is_file).any(is_shown) {
+        let all = record.files.iter();
+        let all: Vec<_> = all.filter(|one| one.version == release.version).collect();
+        let of_release = all
+            .iter()
+            .filter(|one| one.facts.role == FileRole::ReleaseFile);
+        let names: Vec<&str> = of_release.map(|one| &*one.facts.filename).collect();
+        let has = |those: &HashSet<&str>| names.iter().any(|name| those.contains(name));
+        if !names.is_empty() && !has(&known) {
             return None;
         }
-        let files: Vec<&FileRecord> = all().filter(|file| is_shown(file)).collect();
+        let is_refused = !names.is_empty() && !has(&served);
+        let linked = all.into_iter().filter(|one| !is_refused && is_linked(one));
+        let files: Vec<&FileRecord> = linked.collect();
         Some((
             release.version.clone(),
             writer.of_stage(&record.spelling, release, &files),
@@ -244,20 +285,20 @@ fn staged_versions(
 /// Versions as the file names spell them; two spellings of one version stay one, under the first.
 fn mirrored_versions<'a>(
     project: &ProjectName,
-    shown: impl Iterator<Item = (&'a File, Yanked)>,
+    shown: impl Iterator<Item = Shown<'a>>,
     writer: &DataWriter,
 ) -> Vec<(String, VersionData)> {
-    let mut grouped: Vec<(&str, Vec<(&File, Yanked)>)> = Vec::new();
+    let mut grouped: Vec<(&str, Vec<Shown<'_>>)> = Vec::new();
     let mut positions: HashMap<String, usize> = HashMap::new();
-    for (file, yanked) in shown {
-        let text = file.filename.version_text();
+    for one in shown {
+        let text = one.file.filename.version_text();
         let position = *positions
             .entry(Version::parse(text).normalised())
             .or_insert_with(|| {
                 grouped.push((text, Vec::new()));
                 grouped.len() - 1
             });
-        grouped[position].1.push((file, yanked));
+        grouped[position].1.push(one);
     }
     let data = grouped.into_iter().map(|(version, files)| {
         (

@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::outside::Outside;
 use super::outside::encode;
+use super::releases::Shown;
 use crate::db::FileRecord;
 use crate::db::ReleaseRecord;
-use crate::model::File;
 use crate::model::Hashes;
 use crate::model::IndexName;
 use crate::model::ProjectName;
@@ -22,7 +22,7 @@ pub(super) type VersionData = Map<String, Value>;
 /// Writes the data of one index's versions.
 #[derive(Debug, Clone)]
 pub(super) struct DataWriter {
-    /// The URL of the index that holds the files: `+links` name the owner's, not the asked one's.
+    /// The URL of the index that holds the files, unless it is not shown: `+links` name the owner's.
     index: String,
 }
 
@@ -67,24 +67,25 @@ impl DataWriter {
         &self,
         project: &ProjectName,
         version: &str,
-        files: &[(&File, Yanked)],
+        files: &[Shown<'_>],
     ) -> VersionData {
         let mut data = VersionData::new();
         data.insert("name".to_owned(), project.as_str().into());
         data.insert("version".to_owned(), version.into());
         if let Some(python) = files
             .iter()
-            .find_map(|(file, _)| file.requires_python.as_deref())
+            .find_map(|one| one.file.requires_python.as_deref())
         {
             data.insert("requires_python".to_owned(), python.into());
         }
-        if files.iter().all(|(_, yanked)| yanked.is_yanked())
-            && let Some((_, Yanked::Yes(reason))) = files.first()
+        if files.iter().all(|one| one.yanked.is_yanked())
+            && let Some(Yanked::Yes(reason)) = files.first().map(|one| &one.yanked)
         {
             let yanked = reason.as_deref().map_or(Value::Bool(true), Value::from);
             data.insert("yanked".to_owned(), yanked);
         }
-        let links = files.iter().map(|(file, _)| {
+        let served = files.iter().filter(|one| one.is_served);
+        let links = served.map(|Shown { file, .. }| {
             let mut link = json!({
                 "rel": "releasefile",
                 "href": format!("{}/{}", self.index, file_path(file)),

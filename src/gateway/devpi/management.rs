@@ -92,7 +92,7 @@ impl Management {
 #[derive(Debug)]
 pub struct Survey<'a> {
     pub(super) directory: Directory,
-    declared: &'a BTreeMap<IndexName, DeclaredIndex>,
+    declared: BTreeMap<&'a IndexName, &'a DeclaredIndex>,
 }
 
 impl<'a> Survey<'a> {
@@ -107,8 +107,16 @@ impl<'a> Survey<'a> {
         let directory = db.directory().await?;
         Ok(Self {
             directory,
-            declared,
+            declared: declared.iter().collect(),
         })
+    }
+
+    /// The same without some indexes, and without the users that only those name.
+    #[must_use]
+    pub fn only(mut self, is_shown: &dyn Fn(&IndexName) -> bool) -> Self {
+        self.directory.indexes.retain(|index| is_shown(&index.name));
+        self.declared.retain(|name, _| is_shown(name));
+        self
     }
 
     /// Every user: those with a record, and those that only a declared index names.
@@ -116,7 +124,7 @@ impl<'a> Survey<'a> {
     pub fn user_names(&self) -> Vec<&str> {
         let recorded = self.directory.users.iter().map(|user| user.name.as_str());
         let mut names: Vec<&str> = recorded
-            .chain(self.declared.keys().map(IndexName::user))
+            .chain(self.declared.keys().map(|name| name.user()))
             .collect();
         names.sort_unstable();
         names.dedup();

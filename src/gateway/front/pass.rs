@@ -135,6 +135,7 @@ mod tests {
             203, 0, 113, 9,
         ))),
         outside: None,
+        is_manage: false,
     };
 
     fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {

@@ -30,6 +30,8 @@ pub struct Caller {
     pub address: IpAddr,
     /// The request.
     pub request_id: Arc<str>,
+    /// Whether it came by a public door, which does not show every index.
+    pub is_public: bool,
     /// Why there were credentials that are nobody's.
     pub(super) refused: Option<account::Refusal>,
 }
@@ -88,6 +90,7 @@ impl Writer {
             principal: Principal::Anonymous,
             address,
             request_id,
+            is_public: true,
             refused: None,
         };
         let bytes = |name: &HeaderName| headers.get(name).map(http::HeaderValue::as_bytes);

@@ -95,6 +95,9 @@ impl Writer {
     }
 
     fn target(&self, caller: &Caller, name: &IndexName) -> Result<Arc<Index>, Refusal> {
+        if caller.is_public && self.is_hidden(name) {
+            return Err(Refusal::no_index(name.as_str()));
+        }
         let target = self.index(name)?;
         let may = permits(
             Operation::Upload(acl_of(&target)),

@@ -92,7 +92,8 @@ impl Refusal {
     }
 
     /// 404 for an index that is not there.
-    pub(super) fn no_index(name: &str) -> Self {
+    #[must_use]
+    pub fn no_index(name: &str) -> Self {
         Self::abort(
             StatusCode::NOT_FOUND,
             format!("The stage {name} could not be found."),

@@ -45,6 +45,12 @@ impl Writer {
         index.ok_or_else(|| Refusal::no_index(name.as_str()))
     }
 
+    /// Whether public doors do not show an index.
+    #[must_use]
+    pub fn is_hidden(&self, index: &IndexName) -> bool {
+        self.shared.generation().policies.is_hidden(index)
+    }
+
     /// The stage that somebody may upload to. Asked before the body of a request is read.
     pub(super) fn stage_to_upload(
         &self,

@@ -29,12 +29,13 @@ impl Shared {
         let declared = DeclaredIndex::all(&cx.generation.policies);
         let survey = Survey::read(&*self.records, &declared).await;
         let survey = survey.map_err(|error| records_failed("list the users", error))?;
+        let survey = survey.only(&|index| cx.shows(ask, index));
         let way = Way::from(ask.path);
         let users = survey.user_names().into_iter();
         let users: Vec<_> = users.map(|user| (user, survey.indexes_of(user))).collect();
         let content = html! {
             h1 { "Indexes" }
-            @if let Some(index) = cx.generation.policies.default_index() {
+            @if let Some(index) = cx.generation.policies.default_index().filter(|index| cx.shows(ask, index)) {
                 p.faint { code { "/simple/" } " stands for " a href=(way.index(index)) { (index) } "." }
             }
             @for (user, indexes) in &users {
@@ -56,6 +57,7 @@ impl Shared {
         let declared = DeclaredIndex::all(&cx.generation.policies);
         let survey = Survey::read(&*self.records, &declared).await;
         let survey = survey.map_err(|error| records_failed("read the user", error))?;
+        let survey = survey.only(&|index| cx.shows(ask, index));
         if !survey.has_user(user) {
             return Err(Error::not_found(format!("There is no user {user}.")).into());
         }

@@ -48,7 +48,7 @@ impl Shared {
                 None => { p.faint { "made through the API" } }
             }
             h2 { "Where a project is looked for" }
-            (stack::drawn(&way, stack))
+            (stack::drawn(&way, stack, &|one| cx.shows(ask, &one.name)))
             h2 { "How to use it" }
             (usage(&Outside::of(ask), name))
             h2 { "Projects of its own" }

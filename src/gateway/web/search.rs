@@ -24,7 +24,6 @@ use crate::gateway::trouble::Trouble;
 use crate::model::IndexName;
 use crate::model::ProjectName;
 use crate::page::ProjectNames;
-use crate::policy::Policies;
 
 /// Searches at one time; each may hold the lists of all mirrors, one after the other.
 const SEARCHES_MAX: usize = 2;
@@ -65,8 +64,10 @@ impl Shared {
                 let words = "too many searches at one time, try again";
                 Error::new(ErrorKind::Unavailable(Some(1)), words)
             })?;
-            let found = self.find(cx, &wanted).await?;
-            results(&way, &query, &wanted, &cx.generation.policies, &found)
+            let found = self.find(cx, ask, &wanted).await?;
+            let default = cx.generation.policies.default_index();
+            let default = default.filter(|index| cx.shows(ask, index));
+            results(&way, &query, &wanted, default, &found)
         };
         Ok(WebPage {
             title: "search".to_owned(),
@@ -75,9 +76,15 @@ impl Shared {
         })
     }
 
-    async fn find(self: &Arc<Self>, cx: &Context, wanted: &str) -> Result<Found, Error> {
+    async fn find(
+        self: &Arc<Self>,
+        cx: &Context,
+        ask: &Ask<'_>,
+        wanted: &str,
+    ) -> Result<Found, Error> {
         let mut found = Found::new();
-        for index in cx.generation.policies.indexes() {
+        let indexes = cx.generation.policies.indexes();
+        for index in indexes.filter(|index| cx.shows(ask, &index.name)) {
             let names = if index.is_mirror() {
                 self.find_mirrored(index.name.clone(), wanted.to_owned())
                     .await?
@@ -163,7 +170,13 @@ fn normalised(typed: &str) -> String {
     parts.collect::<Vec<_>>().join("-").to_ascii_lowercase()
 }
 
-fn results(way: &Way, typed: &str, wanted: &str, policies: &Policies, found: &Found) -> Markup {
+fn results(
+    way: &Way,
+    typed: &str,
+    wanted: &str,
+    default: Option<&IndexName>,
+    found: &Found,
+) -> Markup {
     let rank = |name: &ProjectName| {
         let name = name.as_str();
         (name != wanted, !name.starts_with(wanted))
@@ -175,7 +188,7 @@ fn results(way: &Way, typed: &str, wanted: &str, policies: &Policies, found: &Fo
         h1 { "Projects named like " (typed) }
         @if names.is_empty() {
             p { "None. Mirrors are searched by the project list held last; a name may still be there." }
-            @if let (Some(index), Ok(project)) = (policies.default_index(), ProjectName::parse(typed)) {
+            @if let (Some(index), Ok(project)) = (default, ProjectName::parse(typed)) {
                 p { "Ask " a href=(way.project(index, &project)) { (index) " for " (project) } "." }
             }
         } @else {

@@ -18,22 +18,28 @@ use crate::policy::WhitelistName;
 /// Most rules of one policy, and most names of one list, that are drawn.
 const SHOWN_MAX: usize = 100;
 
-pub(super) fn drawn(way: &Way, stack: &Stack) -> Markup {
+/// `shows` tells which indexes have a page at this door.
+pub(super) fn drawn(way: &Way, stack: &Stack, shows: &dyn Fn(&Index) -> bool) -> Markup {
     html! {
         ol.stack {
             @for member in stack.members() {
-                (drawn_member(way, &member.index))
+                (drawn_member(way, &member.index, shows(&member.index)))
             }
         }
     }
 }
 
-fn drawn_member(way: &Way, index: &Arc<Index>) -> Markup {
+fn drawn_member(way: &Way, index: &Arc<Index>, has_page: bool) -> Markup {
     let kind = if index.is_mirror() { "mirror" } else { "stage" };
     html! {
         li class=(kind) {
-            a href=(way.index(&index.name)) { (index.name) }
+            @if has_page {
+                a href=(way.index(&index.name)) { (index.name) }
+            } @else {
+                (index.name)
+            }
             " " span.tag.faint { (kind) }
+            @if !index.is_public { " " span.tag.faint { "not public" } }
             @if index.stage().is_some() && !index.volatile { " " span.tag.faint { "non-volatile" } }
             @if let Some(title) = &index.title { " " span.faint { (title) } }
             @if let Some(url) = mirror_url(index) { div.faint { "mirrors " (url) } }

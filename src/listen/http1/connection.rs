@@ -99,6 +99,7 @@ impl<'a, S: Wire> Connection<'a, S> {
             is_tls: guard.get_ssl_digest().is_some(),
             authority: None,
             outside: app.outside_url(),
+            is_manage: false,
             client: None,
         };
         Self {

@@ -11,10 +11,9 @@ use proptest::sample::select;
 use proptest::test_runner::TestRunner;
 
 use super::super::support::{FakeIndex, House, Larder, Project, Setup};
-use super::{
-    Content, JSON, MIRRORS, NOW, PROJECTS, STAGES, Shown, Written, content, everything, fill, page,
-    stock, written,
-};
+use super::policies::{Written, written};
+use super::shown::{JSON, Through};
+use super::{Content, MIRRORS, NOW, PROJECTS, STAGES, content, everything, fill, stock};
 
 /// When everybody looks again: at the first look upstream has nothing left, then cool-downs end, and
 /// at last every `until` is over.
@@ -40,11 +39,11 @@ fn yaml(written: &Written, upstream: &FakeIndex, older_than: &str) -> String {
 }
 
 /// The mirror's files that every index lists as allowed, by index and path.
-async fn listed(house: &House, of_mirror: &BTreeSet<String>) -> BTreeSet<(String, String)> {
+async fn listed(house: &Through<'_>, of_mirror: &BTreeSet<String>) -> BTreeSet<(String, String)> {
     let mut all = BTreeSet::new();
     for asked in STAGES.iter().chain(&MIRRORS) {
         for name in PROJECTS {
-            let (_, shown): (_, Shown) = page(house, asked, name, JSON).await;
+            let (_, shown) = house.page(asked, name, JSON).await;
             let allowed = shown
                 .into_iter()
                 .filter(|(_, yanked)| yanked.as_ref().is_none_or(|why| why == "broken"));
@@ -68,6 +67,11 @@ async fn hold_to_the_law_over_time(
     let clock = Clock::fixed(NOW.parse().unwrap());
     let house = House::online_over(larder, yaml, &clock);
     fill(&house, content).await;
+    // Indexes that public doors do not show as well.
+    let house = Through {
+        house: &house,
+        is_manage: true,
+    };
     let mut mirrors = content.clone();
     mirrors.retain(|(at, _), _| MIRRORS.contains(at));
     let of_mirror = everything(&mirrors).into_iter().map(|(_, path, ..)| path);

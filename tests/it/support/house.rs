@@ -10,7 +10,7 @@ use bytes::Bytes;
 use cheesecloth::clock::Clock;
 use cheesecloth::db::{Cause, Db, FileFacts, OnConflict, Publication, Published, Sqlite};
 use cheesecloth::gateway::{
-    Answer as _, Arrival, Ask, Body, Generation, Parts, Readable, Reader, Settings, Shared,
+    Answer, Arrival, Ask, Body, Generation, Parts, Readable, Reader, Settings, Shared,
 };
 use cheesecloth::model::{Fault, IndexName, Location, ProjectName};
 use cheesecloth::page::{ProjectPage, StoredMeta, to_stored};
@@ -85,7 +85,7 @@ async fn records(folder: &Path, clock: &Clock) -> Arc<Sqlite> {
 /// A gateway.
 pub(crate) struct House {
     shared: Arc<Shared>,
-    reader: Reader,
+    answer: Arc<dyn Answer>,
     clock: Clock,
     store: Arc<FsStore>,
     records: Arc<Sqlite>,
@@ -122,7 +122,7 @@ impl House {
             work: tokio::runtime::Handle::current(),
         }));
         Self {
-            reader: Reader::new(Arc::clone(&shared)),
+            answer: Arc::new(Reader::new(Arc::clone(&shared))),
             shared,
             clock: clock.clone(),
             store,
@@ -184,30 +184,76 @@ impl House {
 
     /// Asks for a path as the public door does.
     pub(crate) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Got {
-        let headers: HeaderMap = headers
+        self.ask(&Asked::public("GET", path, headers)).await
+    }
+
+    /// Asks as a door does.
+    pub(crate) async fn ask(&self, asked: &Asked<'_>) -> Got {
+        let headers: HeaderMap = asked
+            .headers
             .iter()
             .map(|(name, value)| {
                 let name: HeaderName = name.parse().unwrap();
                 (name, HeaderValue::from_str(value).unwrap())
             })
             .collect();
+        let (path, query) = match asked.target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (asked.target, None),
+        };
         let reply = self
-            .reader
+            .answer
             .answer(&Ask {
                 path,
-                route: PublicRoute::parse(path, None, Audience::of(&headers)).unwrap(),
-                head: false,
+                route: PublicRoute::parse(path, query, Audience::of(&headers)).unwrap(),
+                head: asked.method == "HEAD",
                 headers: &headers,
                 preferences: Preferences::of(&headers),
-                query: None,
+                query,
                 request_id: "test",
-                arrival: Arrival::default(),
+                arrival: Arrival {
+                    is_manage: asked.is_manage,
+                    ..Arrival::default()
+                },
             })
             .await;
         Got {
             status: reply.status.as_u16(),
             headers: HeaderMap::clone(&reply.head),
             body: read(reply.body).await,
+        }
+    }
+}
+
+/// A read, and by which door it comes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) target: &'a str,
+    pub(crate) headers: &'a [(&'a str, &'a str)],
+    pub(crate) is_manage: bool,
+}
+
+impl<'a> Asked<'a> {
+    /// One at the public door.
+    pub(crate) fn public(
+        method: &'a str,
+        target: &'a str,
+        headers: &'a [(&'a str, &'a str)],
+    ) -> Self {
+        Self {
+            method,
+            target,
+            headers,
+            is_manage: false,
+        }
+    }
+
+    /// The same at the management door.
+    pub(crate) fn at_management(self) -> Self {
+        Self {
+            is_manage: true,
+            ..self
         }
     }
 }

@@ -1,0 +1,158 @@
+//! What an operator may have written: random stacks of stages and mirrors under random policies.
+
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+use super::{MIRRORS, STAGES};
+
+/// What a rule may ask for; each at least once in some policy.
+const CONDITIONS: [&str; 20] = [
+    "project: six",
+    "project: 'acme-*'",
+    "project: /x$/",
+    "project: [six, 'acme-*']",
+    "versions: '>=2'",
+    "project: six, versions: '<2'",
+    "versions: '===2004d'",
+    "versions: '===1.0-final-2, !=2'",
+    "project: six, versions: '!=2.*'",
+    "kind: [sdist]",
+    "python: [py3]",
+    "platform: ['linux_*']",
+    "size_over: 10B",
+    "younger_than: 7d",
+    "older_than: 20d",
+    "yanked: true",
+    "upstream: [m/one]",
+    "advisory: malware",
+    "status: [archived]",
+    "provenance: missing",
+];
+
+/// What an operator wrote.
+#[derive(Debug, Clone)]
+pub(super) struct Written {
+    pub(super) indexes: Vec<IndexText>,
+    policies: String,
+}
+
+/// An index as YAML: what makes it, and what restricts it.
+#[derive(Debug, Clone)]
+pub(super) struct IndexText {
+    pub(super) name: &'static str,
+    made_of: String,
+    pub(super) restricted_by: String,
+}
+
+impl Written {
+    /// The YAML, or that without any rules.
+    pub(super) fn yaml(&self, is_restricted: bool) -> String {
+        let mut yaml = "advisories: [osv]\nindexes:\n".to_owned();
+        for index in &self.indexes {
+            let more = if is_restricted {
+                &*index.restricted_by
+            } else {
+                ""
+            };
+            yaml += &format!("  {}: {{ {}{more} }}\n", index.name, index.made_of);
+        }
+        yaml + "policies:\n" + &self.policies
+    }
+}
+
+fn policy(name: &'static str) -> impl Strategy<Value = String> {
+    let until = select(vec!["", "", ", until: 2026-01-04", ", until: 2026-02-01"]);
+    let rule = (
+        select(vec!["deny", "allow"]),
+        select(CONDITIONS.to_vec()),
+        until,
+    );
+    let rules = prop::collection::vec(rule, 0..4);
+    let mode = select(vec!["enforce", "enforce", "enforce", "audit"]);
+    let default = select(vec!["allow", "allow", "deny"]);
+    (rules, mode, select(vec!["hide", "yank"]), default).prop_map(
+        move |(rules, mode, on_block, default)| {
+            let mut yaml = format!(
+                "  {name}:\n    mode: {mode}\n    on_block: {on_block}\n    default: {default}\n    rules:\n"
+            );
+            if rules.is_empty() {
+                yaml.truncate(yaml.len() - "    rules:\n".len());
+            }
+            for (effect, condition, until) in rules {
+                yaml += &format!("      - {effect}: {{ {condition}{until} }}\n");
+            }
+            yaml
+        },
+    )
+}
+
+/// The keys that every index may have.
+fn restrictions() -> impl Strategy<Value = String> {
+    let policy = select(vec!["", "", ", policy: p0", ", policy: p1"]);
+    let owns = select(vec!["", "", "", "", ", owns: ['acme-*']"]);
+    let whitelist = select(vec![
+        "",
+        "",
+        "",
+        ", whitelist: [six]",
+        ", whitelist: ['acme-*', six]",
+    ]);
+    let public = select(vec!["", "", "", HIDDEN]);
+    (policy, owns, whitelist, public)
+        .prop_map(|(policy, owns, whitelist, public)| [policy, owns, whitelist, public].concat())
+}
+
+/// How an index is kept off the public door.
+pub(super) const HIDDEN: &str = ", public: false";
+
+/// Stages inherit only from those after them, so there are no circles.
+fn indexes() -> impl Strategy<Value = Vec<IndexText>> {
+    let stages: Vec<_> = (0..STAGES.len())
+        .map(|position| {
+            let below = [&STAGES[position + 1..], &MIRRORS].concat();
+            let most = below.len();
+            let freed = select(vec!["", "[six]", "['*']", "['*']"]);
+            let inheritance = select(vec!["intersection", "union"]);
+            (
+                subsequence(below, 0..=most),
+                freed,
+                inheritance,
+                restrictions(),
+            )
+                .prop_map(move |(bases, freed, inheritance, restricted_by)| {
+                    let mut made_of = format!("bases: [{}]", bases.join(", "));
+                    if !freed.is_empty() {
+                        made_of += &format!(", mirror_whitelist: {freed}");
+                    }
+                    made_of += &format!(", mirror_whitelist_inheritance: {inheritance}");
+                    IndexText {
+                        name: STAGES[position],
+                        made_of,
+                        restricted_by,
+                    }
+                })
+                .boxed()
+        })
+        .collect();
+    let mirrors = MIRRORS.map(|name| {
+        let undated = select(vec!["deny", "first_seen", "old"]);
+        (undated, restrictions()).prop_map(move |(undated, restricted_by)| {
+            let host = name.replace('/', "-");
+            IndexText {
+                name,
+                made_of: format!(
+                    "type: mirror, mirror_url: 'https://{host}.upstream.example/simple/', undated: {undated}"
+                ),
+                restricted_by,
+            }
+        })
+    });
+    (stages, mirrors).prop_map(|(stages, mirrors)| [stages, mirrors.to_vec()].concat())
+}
+
+pub(super) fn written() -> impl Strategy<Value = Written> {
+    (indexes(), policy("p0"), policy("p1")).prop_map(|(indexes, one, two)| Written {
+        indexes,
+        policies: one + &two,
+    })
+}

@@ -4,12 +4,10 @@
 use std::sync::Arc;
 
 use super::ask::Ask;
+use super::content::{Claims, Content, content_reply};
 use super::context::{Context, Shared};
 use super::error::Error;
 use super::error::ErrorKind;
-use super::file::Claims;
-use super::file::Content;
-use super::file::content_reply;
 use super::reply::Record;
 use super::reply::Reply;
 use super::stage::listed;

@@ -10,11 +10,11 @@ use std::sync::PoisonError;
 
 use url::Url;
 
+use super::content::Content;
 use super::context::Context;
 use super::context::Shared;
 use super::error::Error;
 use super::error::ErrorKind;
-use super::file::Content;
 use super::refresh::upstream_error;
 use super::refresh::upstream_result;
 use super::reply::CacheResult;

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use url::Url;
 
+use super::content::Content;
 use super::context::Context;
 use super::context::Shared;
 use super::context::Small;
 use super::error::Error;
 use super::error::ErrorKind;
-use super::file::Content;
 use super::refresh::upstream_error;
 use super::refresh::upstream_result;
 use super::reply::CacheResult;

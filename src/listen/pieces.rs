@@ -176,7 +176,8 @@ impl Part {
         let Source::Growing(growing) = &self.source else {
             return Ok(self.at.saturating_add(self.left));
         };
-        match growing.readable(self.at).await {
+        let end = self.at.saturating_add(self.left);
+        match growing.readable_before(self.at, end).await {
             Readable::Until(end) => Ok(end),
             Readable::Complete(total) if is_length_known => {
                 let is_short = total < self.at.saturating_add(self.left);

@@ -1,8 +1,8 @@
 //! A file that is still arriving, as everyone who waits for it sees it.
 //!
 //! Readers read the file itself, up to what is released. The last [`HELD_BACK_BYTES`] are released
-//! only when the digest holds, so that no client ever has the whole of a file that is not what its
-//! page says.
+//! only when the digest holds, and so is the last byte of every answer: no client ever has the whole
+//! of a file that is not what its page says, nor a complete part of it.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -92,6 +92,20 @@ impl Growing {
         }
     }
 
+    /// As [`Growing::readable`], for an answer that ends before `end`. Its last byte waits until the
+    /// whole is verified, so that no answer is complete of a file that is not what its page says,
+    /// however little of it was asked for.
+    pub async fn readable_before(&self, offset: u64, end: u64) -> Readable {
+        let last = end.saturating_sub(1);
+        if offset >= last {
+            return self.settled().await;
+        }
+        match self.readable(offset).await {
+            Readable::Until(until) => Readable::Until(until.min(last)),
+            settled @ (Readable::Complete(_) | Readable::Failed(_)) => settled,
+        }
+    }
+
     /// Waits until it is whole or never will be.
     pub async fn settled(&self) -> Readable {
         self.readable(u64::MAX).await
@@ -162,6 +176,23 @@ mod tests {
         let (growing, release) = growing(Some(1 << 20));
         release.written(1000);
         assert_eq!(growing.readable(0).await, Readable::Until(1000));
+    }
+
+    #[tokio::test]
+    async fn the_last_byte_of_a_part_waits_until_the_whole_is_verified() {
+        let (growing, release) = growing(Some(1 << 20));
+        release.written(1000);
+        let before = |offset, end| growing.readable_before(offset, end);
+        assert_eq!(before(0, 100).await, Readable::Until(99));
+        assert_eq!(before(0, 5000).await, Readable::Until(1000));
+        for (offset, end) in [(99, 100), (0, 1), (0, 0)] {
+            assert!(
+                before(offset, end).now_or_never().is_none(),
+                "{offset} {end}"
+            );
+        }
+        release.complete(1 << 20);
+        assert_eq!(before(99, 100).await, Readable::Complete(1 << 20));
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! Files and sidecars through the built program: fetched once, streamed while they arrive, kept whole.
 
+mod ranges;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

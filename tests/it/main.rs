@@ -30,6 +30,7 @@ mod memory;
 mod moving;
 mod outside;
 mod pages;
+mod readings;
 mod refusals;
 mod reload;
 mod shipped;

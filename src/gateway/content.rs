@@ -1,0 +1,257 @@
+//! What a file is answered with: bytes in memory, on disk or still arriving, under a head that fits.
+//!
+//! Of a file that is still arriving the end of the answer is held back until the file's digest is known
+//! to be right (`store::Growing`): the last stretch of the whole, the last byte of a range. So no
+//! answer is complete when the file turns out wrong. That a client has seen none of its bytes is what
+//! only `verify: before-serving` promises.
+
+use std::sync::Arc;
+
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, RANGE,
+};
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use super::ask::Ask;
+use super::context::Small;
+use super::refusal;
+use super::reply::{Body, Record, Reply};
+use super::tickets::{Grant, KeptHead};
+use crate::model::Timestamp;
+use crate::protocol::{
+    ETag, Head, Selected, content_range, content_range_unsatisfied, http_date, is_not_modified,
+    select_range,
+};
+use crate::store::{Growing, StoredFile};
+
+/// What never changes may be kept for ever; a refusal never carries this.
+const IMMUTABLE: &str = "max-age=365000000, immutable, public";
+
+/// Bytes that can be answered, and where they are.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// In memory.
+    Memory(Small),
+    /// On disk.
+    Stored(Arc<StoredFile>),
+    /// Still arriving.
+    Growing(Arc<Growing>),
+}
+
+/// What a head says about content, apart from its length.
+#[derive(Debug)]
+pub(super) struct Claims {
+    pub(super) content_type: &'static str,
+    pub(super) etag: Option<ETag>,
+    pub(super) last_modified: Option<Timestamp>,
+}
+
+/// The head for whoever asks for the whole without a condition, which is nearly everybody: written
+/// once per ticket.
+pub(super) fn whole_head(
+    ask: &Ask<'_>,
+    content: &Content,
+    kept: &KeptHead,
+    claims: impl FnOnce() -> Claims,
+) -> Option<Arc<Head>> {
+    let asks_more = [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE];
+    if asks_more.iter().any(|name| ask.headers.contains_key(name)) {
+        return None;
+    }
+    let length = match content {
+        Content::Memory(small) => small.bytes.len() as u64,
+        Content::Stored(file) => file.len(),
+        Content::Growing(_) => return None,
+    };
+    let (kept_length, head) = kept.get_or_init(|| {
+        let claims = claims();
+        let mut head = file_head(&claims);
+        head.insert(CONTENT_TYPE, HeaderValue::from_static(claims.content_type));
+        head.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        (length, Arc::new(head.into()))
+    });
+    (*kept_length == length).then(|| Arc::clone(head))
+}
+
+pub(super) fn whole_reply(
+    ask: &Ask<'_>,
+    content: Content,
+    head: Arc<Head>,
+    record: Record,
+) -> Reply {
+    Reply {
+        status: StatusCode::OK,
+        reason: None,
+        head,
+        body: if ask.head {
+            Body::Empty
+        } else {
+            body(content, 0, None)
+        },
+        record,
+    }
+}
+
+pub(super) fn claims_of(grant: &Grant, content: &Content, is_sidecar: bool) -> Claims {
+    if is_sidecar {
+        sidecar_claims(content)
+    } else {
+        claims(grant)
+    }
+}
+
+fn claims(grant: &Grant) -> Claims {
+    let file = grant.file.item();
+    Claims {
+        content_type: content_type(file.filename.as_str()),
+        etag: file.hashes.sha256().map(|digest| ETag::of_digest(&digest)),
+        last_modified: file.upload_time.map(|time| time.at),
+    }
+}
+
+fn sidecar_claims(content: &Content) -> Claims {
+    let etag = match content {
+        Content::Memory(small) => Some(small.etag.clone()),
+        Content::Stored(_) | Content::Growing(_) => None,
+    };
+    Claims {
+        content_type: "application/octet-stream",
+        etag,
+        last_modified: None,
+    }
+}
+
+/// By the name's ending, never with a content encoding: pip hashes raw bytes.
+fn content_type(filename: &str) -> &'static str {
+    if filename.ends_with(".tar.gz") || filename.ends_with(".tgz") {
+        "application/gzip"
+    } else if filename.ends_with(".zip") {
+        "application/zip"
+    } else {
+        "application/octet-stream"
+    }
+}
+
+/// The answer to a request for content: 200, 206, 304 or 416, and HEAD like GET.
+pub(super) fn content_reply(
+    ask: &Ask<'_>,
+    content: Content,
+    claims: Claims,
+    record: Record,
+) -> Reply {
+    let total = match &content {
+        Content::Memory(small) => Some(small.bytes.len() as u64),
+        Content::Stored(file) => Some(file.len()),
+        Content::Growing(growing) => growing.declared_length(),
+    };
+    let mut head = file_head(&claims);
+    if is_not_modified(ask.headers, claims.etag.as_ref(), claims.last_modified) {
+        let (status, body) = (StatusCode::NOT_MODIFIED, Body::Empty);
+        return Reply {
+            status,
+            reason: None,
+            head: Arc::new(head.into()),
+            body,
+            record,
+        };
+    }
+    head.insert(CONTENT_TYPE, HeaderValue::from_static(claims.content_type));
+    let selected = match total {
+        Some(total) if !ask.head => select_range(
+            ask.headers,
+            total,
+            claims.etag.as_ref(),
+            claims.last_modified,
+        ),
+        _ => Selected::Whole,
+    };
+    let (status, start, length) = match (selected, total) {
+        (Selected::Unsatisfiable, total) => {
+            return unsatisfiable(total.unwrap_or(0), record);
+        }
+        (Selected::Part { start, length }, Some(total)) => {
+            insert(
+                &mut head,
+                CONTENT_RANGE,
+                &content_range(start, length, total),
+            );
+            (StatusCode::PARTIAL_CONTENT, start, Some(length))
+        }
+        (Selected::Part { .. } | Selected::Whole, total) => (StatusCode::OK, 0, total),
+    };
+    if let Some(length) = length {
+        head.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    let body = if ask.head {
+        Body::Empty
+    } else {
+        body(content, start, length)
+    };
+    Reply {
+        status,
+        reason: None,
+        head: Arc::new(head.into()),
+        body,
+        record,
+    }
+}
+
+fn body(content: Content, start: u64, length: Option<u64>) -> Body {
+    match content {
+        Content::Memory(Small { bytes, .. }) => {
+            let at = |position: u64| {
+                usize::try_from(position)
+                    .unwrap_or(bytes.len())
+                    .min(bytes.len())
+            };
+            let end = at(start.saturating_add(length.unwrap_or(u64::MAX)));
+            Body::Bytes(bytes.slice(at(start)..end))
+        }
+        Content::Stored(file) => {
+            let length = length.unwrap_or_else(|| file.len().saturating_sub(start));
+            Body::File {
+                file,
+                start,
+                length,
+            }
+        }
+        Content::Growing(growing) => Body::Growing {
+            growing,
+            start,
+            length,
+        },
+    }
+}
+
+fn file_head(claims: &Claims) -> HeaderMap {
+    let mut head = HeaderMap::new();
+    head.insert(CACHE_CONTROL, HeaderValue::from_static(IMMUTABLE));
+    head.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Some(etag) = &claims.etag {
+        head.insert(ETAG, etag.to_header());
+    }
+    if let Some(at) = claims.last_modified {
+        insert(&mut head, LAST_MODIFIED, &http_date(at));
+    }
+    head
+}
+
+fn unsatisfiable(total: u64, record: Record) -> Reply {
+    let mut head = refusal::head("text/plain", 0, "no-store");
+    insert(&mut head, CONTENT_RANGE, &content_range_unsatisfied(total));
+    let status = StatusCode::RANGE_NOT_SATISFIABLE;
+    Reply {
+        status,
+        reason: None,
+        head: Arc::new(head.into()),
+        body: Body::Empty,
+        record,
+    }
+}
+
+fn insert(head: &mut HeaderMap, name: http::HeaderName, text: &str) {
+    if let Ok(value) = HeaderValue::from_str(text) {
+        head.insert(name, value);
+    }
+}

@@ -1,0 +1,251 @@
+//! What is decided about a file's URL: looked up on the same merged page as the page flow, and judged
+//! by the same function.
+
+use std::sync::Arc;
+
+use super::context::{Context, Shared};
+use super::error::{Error, ErrorKind};
+use super::resolve::{Resolution, Resolved, unknown_index};
+use super::source::Patience;
+use super::tickets::{Grant, KeptHead, Ticket, TicketKey};
+use crate::model::{File, Filename, IndexName, ProjectName, Timestamp};
+use crate::page::{Entry, FilePath, parse_file_path};
+use crate::policy::{Candidate, Denial, IndexKind, Member, Sources, Stack, Verdict};
+
+type Flow<T> = Result<T, Arc<Error>>;
+
+impl Shared {
+    /// What was decided about a file's URL.
+    pub(super) async fn ticket(
+        self: &Arc<Self>,
+        cx: &Context,
+        index: &IndexName,
+        path: &str,
+        is_sidecar: bool,
+    ) -> Flow<Arc<Ticket>> {
+        let path = if is_sidecar {
+            path.strip_suffix(".metadata").unwrap_or(path)
+        } else {
+            path
+        };
+        let key = (index.clone(), Arc::from(path));
+        if let Some(ticket) = self.tickets.get(&key)
+            && ticket.generation == cx.generation.number
+            && cx.now < ticket.stale_until
+        {
+            if cx.now >= ticket.valid_until {
+                self.decide_behind(cx, key);
+            }
+            return Ok(ticket);
+        }
+        self.decide_anew(cx, key).await
+    }
+
+    /// Decides while the decision that has grown old still counts.
+    fn decide_behind(self: &Arc<Self>, cx: &Context, key: TicketKey) {
+        let flight = (key.clone(), cx.generation.number);
+        let (shared, cx) = (Arc::clone(self), cx.clone());
+        let started = self.renewals.start(flight, move || async move {
+            if shared.decide_anew(&cx, key.clone()).await.is_err() {
+                // The next one to ask is told why.
+                shared.tickets.remove(&key);
+            }
+        });
+        if let Err(busy) = started {
+            tracing::warn!(%busy, "a file's page is not looked at anew");
+        }
+    }
+
+    async fn decide_anew(self: &Arc<Self>, cx: &Context, key: TicketKey) -> Flow<Arc<Ticket>> {
+        let (index, path) = &key;
+        let Some(parsed) = parse_file_path(path) else {
+            return Err(no_such_file());
+        };
+        let changes = self.changes.count();
+        let ticket = Arc::new(self.decide_path(cx, index, &parsed).await?);
+        if let Ok(grant) = &ticket.outcome {
+            self.must_be_shown(cx, grant).await?;
+        }
+        self.tickets.insert(key.clone(), Arc::clone(&ticket));
+        if self.changes.count() != changes {
+            self.tickets.remove(&key);
+        }
+        Ok(ticket)
+    }
+
+    /// Looks a file up on the pages of every project that its name may belong to, likeliest first.
+    ///
+    /// `acme-tools-9.9.tar.gz` reads as a file of `acme-tools` or of `acme`. Once one reading is kept
+    /// from mirrors (by a rule, a whitelist, `owns`, or because it is private), a less likely one would
+    /// only tell an upstream a part of what it must not hear. From there on a reading is looked up only
+    /// where this very file was named before.
+    async fn decide_path(
+        self: &Arc<Self>,
+        cx: &Context,
+        index: &IndexName,
+        path: &FilePath,
+    ) -> Flow<Ticket> {
+        let Some(stack) = cx.generation.policies.stack(index) else {
+            return Err(Arc::new(unknown_index(index)));
+        };
+        let mut refused = None;
+        let mut trouble = None;
+        let mut is_kept_in = false;
+        let readings = Filename::projects(&path.filename);
+        for (position, project) in readings.iter().enumerate() {
+            if is_kept_in && !self.is_named(stack, project, path).await? {
+                continue;
+            }
+            match self.resolve(cx, index, project, Patience::File).await {
+                Ok(Resolution::Known(resolved)) => {
+                    if let Some(ticket) = decide_on_page(cx, &resolved, path) {
+                        return Ok(ticket);
+                    }
+                }
+                Ok(Resolution::Refused(denial)) => {
+                    refused.get_or_insert(denial);
+                }
+                Ok(Resolution::Unknown) => {}
+                Err(error) if error.kind == ErrorKind::NotFound => return Err(error),
+                Err(error) => {
+                    trouble.get_or_insert(error);
+                }
+            }
+            let is_last = position + 1 == readings.len();
+            is_kept_in = is_kept_in || !is_last && self.is_kept_in(cx, stack, project).await?;
+        }
+        match (refused, trouble) {
+            (Some(denial), _) => {
+                // What another reading's page lists may change at any time.
+                let until = match readings.len() {
+                    1 => stack.next_rule_change(cx.now).unwrap_or(Timestamp::MAX),
+                    _ => cx.now,
+                };
+                Ok(ticket(cx, Err(denial), until))
+            }
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(no_such_file()),
+        }
+    }
+
+    /// Whether some mirror of the stack is not asked about a project because of its name.
+    async fn is_kept_in(&self, cx: &Context, stack: &Stack, project: &ProjectName) -> Flow<bool> {
+        let verdict = self.verdict(cx, stack, project).await?;
+        let Verdict::Allow(sources) = verdict else {
+            return Ok(true);
+        };
+        let mut skipped = sources.item().skipped.iter();
+        Ok(skipped.any(|skipped| stack.members()[skipped.member].index.is_mirror()))
+    }
+
+    /// Whether a member has listed this very file as one of the project's, as far as is known here.
+    async fn is_named(&self, stack: &Stack, project: &ProjectName, path: &FilePath) -> Flow<bool> {
+        for Member { index, .. } in stack.members() {
+            let page = match index.kind {
+                IndexKind::Mirror(_) => self.held_page(index, project),
+                IndexKind::Stage(_) => {
+                    let page = self.stage_page(&index.name, project).await;
+                    Some(page.map_err(Arc::new)?)
+                }
+            };
+            let is_meant =
+                |file: &File| file.filename.as_str() == path.filename && path.place.holds(file);
+            if page.is_some_and(|page| page.files.iter().any(is_meant)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Who may speak for a project; nobody is asked.
+    async fn verdict(
+        &self,
+        cx: &Context,
+        stack: &Stack,
+        project: &ProjectName,
+    ) -> Flow<Verdict<Sources>> {
+        let holding = self.holding(stack, project).await.map_err(Arc::new)?;
+        Ok(stack.decide_project(project, cx.now, &|one| holding.contains(one)))
+    }
+
+    /// Why a member was not asked that might list the file: its refusal of the project by name. So a
+    /// stage that holds the project too does not make "not found" of what is blocked.
+    pub(super) async fn silenced(
+        &self,
+        cx: &Context,
+        index: &IndexName,
+        path: &str,
+    ) -> Flow<Option<Denial>> {
+        let Some(stack) = cx.generation.policies.stack(index) else {
+            return Ok(None);
+        };
+        let filename = path.rsplit('/').next().unwrap_or(path);
+        let filename = filename.strip_suffix(".metadata").unwrap_or(filename);
+        for project in Filename::projects(filename) {
+            let verdict = self.verdict(cx, stack, &project).await?;
+            let denial = match &verdict {
+                Verdict::Deny(denial) => Some(denial),
+                Verdict::Allow(sources) => {
+                    let mut skipped = sources.item().skipped.iter();
+                    skipped.find_map(|skipped| skipped.reason.denial())
+                }
+            };
+            if let Some(denial) = denial {
+                return Ok(Some(denial.clone()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The decision on a file that a page lists; nothing when it does not list it.
+fn decide_on_page(cx: &Context, resolved: &Resolved, path: &FilePath) -> Option<Ticket> {
+    let entry = resolved.merged.find(&path.filename, Some(&path.place))?;
+    Some(decide_entry(cx, resolved, &entry))
+}
+
+/// The decision on an entry of a merged page.
+pub(super) fn decide_entry(cx: &Context, resolved: &Resolved, entry: &Entry<'_>) -> Ticket {
+    let view = resolved.stack.view(resolved.merged.project());
+    let candidate = Candidate {
+        file: entry.file,
+        member: entry.member,
+        status: entry.state,
+    };
+    let member = &resolved.stack.members()[entry.member];
+    let outcome = match view.decide_file(&candidate, cx.now) {
+        Verdict::Allow(allowed) => Ok(Grant {
+            file: allowed.to_shared(),
+            owner: member.index.name.clone(),
+            is_private: !member.index.is_mirror(),
+        }),
+        Verdict::Deny(denial) => Err(denial),
+    };
+    let changes = [
+        view.next_change(&candidate, cx.now),
+        resolved.stack.next_rule_change(cx.now),
+    ];
+    let earliest = |sources: Timestamp| {
+        let changes = changes.iter().copied().flatten();
+        changes.fold(sources, Timestamp::min)
+    };
+    Ticket {
+        stale_until: earliest(resolved.stale_until),
+        ..ticket(cx, outcome, earliest(resolved.valid_until))
+    }
+}
+
+fn ticket(cx: &Context, outcome: Result<Grant, Denial>, valid_until: Timestamp) -> Ticket {
+    Ticket {
+        outcome,
+        generation: cx.generation.number,
+        valid_until,
+        stale_until: valid_until,
+        file_head: KeptHead::new(),
+        sidecar_head: KeptHead::new(),
+    }
+}
+
+pub(super) fn no_such_file() -> Arc<Error> {
+    Arc::new(Error::not_found("no such file"))
+}

@@ -1,0 +1,128 @@
+//! A file name that may belong to several projects tells no upstream a part of what it must not hear.
+
+use cheesecloth::clock::Clock;
+use cheesecloth::model::{IndexName, ProjectName, Sha256};
+use serde_json::Value;
+
+use super::support::{Content, FakeIndex, House, Listed, Project, Setup};
+
+const JSON: &str = "application/vnd.pypi.simple.v1+json";
+const NOW: &str = "2026-01-05T00:00:00Z";
+
+fn clock() -> Clock {
+    Clock::fixed(NOW.parse().unwrap())
+}
+
+/// An index over a mirror, with what restricts each of them.
+fn policies(dairy: &FakeIndex, index: &str, mirror: &str) -> String {
+    let url = dairy.url();
+    format!(
+        "indexes:
+  root/dairy: {{ type: mirror, mirror_url: \"{url}\"{mirror} }}
+  shop/all: {{ bases: [root/dairy]{index} }}
+policies:
+  house: {{ rules: [deny: {{ project: acme-tools }}] }}
+"
+    )
+}
+
+/// Every form in which one may ask for a file that is none of the project `acme`'s.
+fn urls(index: &str) -> Vec<String> {
+    let mut urls = Vec::new();
+    for ending in [".tar.gz", ".zip", "-py2.7.egg", ".win32.exe"] {
+        for place in ["+f/0a1/b2c3d4e5f6071", "+e/https_files.example_a"] {
+            for sidecar in ["", ".metadata"] {
+                urls.push(format!("/{index}/{place}/acme-tools-9.9{ending}{sidecar}"));
+            }
+        }
+    }
+    urls
+}
+
+#[tokio::test]
+async fn a_name_kept_from_mirrors_is_not_asked_for_by_its_first_words_either() {
+    let shop = IndexName::parse("shop/all").unwrap();
+    let private = ProjectName::parse("acme-tools").unwrap();
+    // What keeps the name in, whether the stage holds it, the asked index, and the answer.
+    let owns = ", owns: ['acme-*']";
+    let table = [
+        (owns, "", false, "shop/all", 403),
+        (owns, "", false, "root/dairy", 403),
+        (owns, "", true, "shop/all", 403),
+        (owns, "", true, "root/dairy", 403),
+        ("", owns, false, "root/dairy", 403),
+        (", policy: house", "", false, "shop/all", 403),
+        ("", ", policy: house", false, "shop/all", 403),
+        (", whitelist: [curd]", "", false, "shop/all", 403),
+        (", whitelist: [acme]", "", false, "shop/all", 403),
+        // Nothing is refused, the name is only private.
+        ("", "", true, "shop/all", 404),
+    ];
+    for (index, mirror, is_held, asked, expected) in table {
+        let dairy = Setup::default().project(Project::new("acme")).start();
+        let house = House::online(&policies(&dairy, index, mirror), &clock()).await;
+        if is_held {
+            house.publish(&shop, &private, Vec::new()).await;
+        }
+        for url in urls(asked) {
+            let got = house.get(&url, &[]).await;
+            let at = format!("{url} below {index:?} {mirror:?}, held: {is_held}");
+            assert_eq!(got.status, expected, "{at}: {}", got.text());
+            assert_eq!(dairy.journal().count("/simple/"), 0, "{at}");
+        }
+    }
+}
+
+/// The URL below `shop/all` of the one file that a page lists.
+async fn url_on_page(house: &House, project: &str) -> String {
+    let page = format!("/shop/all/+simple/{project}/");
+    let page = house.get(&page, &[("accept", JSON)]).await;
+    let page: Value = serde_json::from_slice(&page.body).unwrap();
+    let url = page["files"][0]["url"].as_str().unwrap();
+    format!("/shop/all/{}", url.trim_start_matches("../"))
+}
+
+fn one_file(project: &str, filename: &str, version: &str) -> (Setup, String) {
+    let content = Content::noise(1, 1000);
+    let digest = Sha256::of(&content.to_vec()).to_hex();
+    let url = format!(
+        "/shop/all/+f/{}/{}/{filename}",
+        &digest[..3],
+        &digest[3..16]
+    );
+    let file = Listed::new(filename, version, content);
+    (
+        Setup::default().project(Project::new(project).file(file)),
+        url,
+    )
+}
+
+#[tokio::test]
+async fn a_file_that_the_page_of_another_reading_lists_is_served_all_the_same() {
+    let (setup, url) = one_file("acme", "acme-tools-9.9.tar.gz", "tools-9.9");
+    for index in [
+        ", owns: ['acme-*']",
+        ", policy: house",
+        ", whitelist: [acme]",
+    ] {
+        let dairy = setup.clone().start();
+        let house = House::online(&policies(&dairy, index, ""), &clock()).await;
+        assert_eq!(house.get(&url, &[]).await.status, 403, "{index}");
+        assert_eq!(dairy.journal().count("/"), 0, "{index}");
+        // Whoever asks for the page tells the upstream that name, and learns the file's.
+        assert_eq!(url_on_page(&house, "acme").await, url);
+        assert_eq!(house.get(&url, &[]).await.status, 200, "{index}");
+        assert_eq!(dairy.journal().count("/simple/acme-tools"), 0, "{index}");
+    }
+}
+
+#[tokio::test]
+async fn the_likeliest_reading_is_asked_for_whatever_keeps_others_in() {
+    let (setup, url) = one_file("acme-tools", "acme-tools-9.9.tar.gz", "9.9");
+    for index in [", owns: [acme]", ", whitelist: [acme-tools]", ""] {
+        let dairy = setup.clone().start();
+        let house = House::online(&policies(&dairy, index, ""), &clock()).await;
+        assert_eq!(house.get(&url, &[]).await.status, 200, "{index}");
+        assert_eq!(dairy.journal().count("/simple/acme/"), 0, "{index}");
+    }
+}

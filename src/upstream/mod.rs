@@ -8,6 +8,7 @@
 
 mod breaker;
 mod client;
+mod copies;
 mod error;
 mod exchange;
 mod file;

@@ -1,18 +1,19 @@
 //! The `METADATA` inside a wheel (PEP 427, PEP 658), wherever the wheel's bytes are.
 //!
 //! A sidecar must equal this file byte for byte, so nothing is guessed: there is exactly one
-//! `*.dist-info/METADATA` at the top of the archive, it belongs to the project that the file name
-//! says, and no name occurs twice in the archive (readers differ in which one they take). A wheel
-//! that is anything else gets no sidecar, and installers read the wheel itself.
+//! `*.dist-info/METADATA` at the top of the archive, and it belongs to the project that the file name
+//! says. It may stand there twice, as some tools write it, if both say the same: readers differ in
+//! which one they take. A wheel that is anything else gets no sidecar, and installers read the wheel.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read as _, Seek};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 
 use bytes::Bytes;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
+use super::copies::copies_of;
 use super::sparse::{Cursor, ReadAt};
 use crate::model::{Filename, ProjectName};
 
@@ -26,7 +27,8 @@ pub enum InvalidWheel {
     /// Not a zip archive, or a broken one.
     #[error("not a readable zip archive: {0}")]
     Archive(String),
-    /// No, or more than one, `*.dist-info/METADATA` at the top, or a name that occurs twice.
+    /// No, or more than one, `*.dist-info/METADATA` at the top, or one that stands there twice and says
+    /// different things.
     #[error("{0}")]
     Layout(&'static str),
     /// The metadata is of another project than the file name says.
@@ -64,20 +66,39 @@ pub(super) fn metadata<R: io::Read + Seek>(
     filename: &Filename,
 ) -> Result<Bytes, InvalidWheel> {
     let mut archive = ZipArchive::new(wheel).map_err(unreadable)?;
-    if archive.has_duplicate_names() {
-        return Err(InvalidWheel::Layout("a name occurs twice in it"));
-    }
     let position = position(&archive, filename.project())?;
-    let file = archive.by_index(position).map_err(unreadable)?;
-    // The declared size is only a claim: what comes out is counted.
+    let text = content(archive.by_index(position).map_err(unreadable)?)?;
+    if archive.has_duplicate_names() {
+        let name = archive.file_names_raw().nth(position).unwrap_or_default();
+        let (name, starts) = (
+            name.to_vec(),
+            (archive.central_directory_start(), archive.offset()),
+        );
+        let mut wheel = archive.into_inner();
+        for copy in copies_of(&name, &mut wheel, starts).map_err(unreadable_part)? {
+            wheel
+                .seek(SeekFrom::Start(copy.start))
+                .map_err(unreadable_part)?;
+            let copy = copy.open(&mut wheel).map_err(unreadable)?;
+            if copy.map(content).transpose()?.as_ref() != Some(&text) {
+                let what = "its metadata stands in it twice and is not the same";
+                return Err(InvalidWheel::Layout(what));
+            }
+        }
+    }
+    Ok(text.into())
+}
+
+/// The content of an entry. The declared size is only a claim: what comes out is counted.
+fn content(file: impl Read) -> Result<Vec<u8>, InvalidWheel> {
     let mut text = Vec::new();
     file.take(METADATA_BYTES_MAX + 1)
         .read_to_end(&mut text)
-        .map_err(|error| unreadable(ZipError::Io(error)))?;
+        .map_err(unreadable_part)?;
     if text.len() as u64 > METADATA_BYTES_MAX {
         return Err(InvalidWheel::TooLarge);
     }
-    Ok(text.into())
+    Ok(text)
 }
 
 /// Which entry is the one metadata file.
@@ -120,6 +141,10 @@ fn is_of(directory: &str, project: &ProjectName) -> bool {
         .and_then(|stem| stem.rsplit_once('-'))
         .and_then(|(name, _)| ProjectName::parse(name).ok())
         .is_some_and(|name| name == *project)
+}
+
+fn unreadable_part(error: io::Error) -> InvalidWheel {
+    unreadable(ZipError::Io(error))
 }
 
 fn unreadable(error: ZipError) -> InvalidWheel {
@@ -306,20 +331,63 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_name_that_occurs_twice_is_refused() {
-        let entries = [
-            ("a_b-1.0.dist-info/METADATA", TEXT.as_bytes()),
-            ("a_b-1.0.dist-info/METADATB", b""),
-        ];
-        let mut wheel = archive(b"", Stored, "", &entries);
-        while let Some(at) = wheel.windows(8).position(|window| window == b"METADATB") {
-            wheel[at + 7] = b'A';
+    /// An archive in which what was written as `…B` stands under the name of what ends in `…A`.
+    fn doubled(method: zip::CompressionMethod, entries: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut wheel = archive(b"#!/bin/sh\n", method, "a comment", entries);
+        while let Some(at) = wheel.windows(7).position(|window| window == b"ETADATB") {
+            wheel[at + 6] = b'A';
         }
-        assert_eq!(
-            read(&wheel),
-            Err(InvalidWheel::Layout("a name occurs twice in it"))
-        );
+        wheel
+    }
+
+    #[test]
+    fn metadata_that_stands_twice_counts_if_it_says_the_same() {
+        let other = b"Metadata-Version: 2.1\nName: a.b\nVersion: 9.9\n";
+        for method in [Deflated, Stored] {
+            let twice = |second: &[u8]| {
+                let entries = [
+                    ("a_b-1.0.dist-info/METADATA", TEXT.as_bytes()),
+                    ("a_b/__init__.py", b"import this"),
+                    ("a_b-1.0.dist-info/METADATB", second),
+                ];
+                doubled(method, &entries)
+            };
+            assert_eq!(read(&twice(TEXT.as_bytes())).unwrap(), TEXT);
+            let same = twice(TEXT.as_bytes());
+            assert_eq!(read_in_ranges(&same, 64, 16).0, TEXT);
+            for second in [&other[..], b""] {
+                let refused = read(&twice(second)).unwrap_err();
+                assert!(refused.to_string().contains("twice"), "{refused}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_entry_may_stand_twice() {
+        let entries = [
+            ("a_b/ETADATA", &b"one"[..]),
+            ("a_b/ETADATB", b"another"),
+            ("a_b-1.0.dist-info/METADATA", TEXT.as_bytes()),
+        ];
+        assert_eq!(read(&doubled(Deflated, &entries)).unwrap(), TEXT);
+    }
+
+    #[test]
+    fn copies_without_number_are_refused() {
+        let names: Vec<String> = (0..20)
+            .map(|n| format!("a_b-1.{n:02}.dist-info/METADATA"))
+            .collect();
+        let entries: Vec<_> = names
+            .iter()
+            .map(|name| (&**name, TEXT.as_bytes()))
+            .collect();
+        let mut wheel = archive(b"", Deflated, "", &entries);
+        for at in 0..wheel.len() - 8 {
+            if wheel[at..].starts_with(b"a_b-1.") {
+                wheel[at + 6..at + 8].copy_from_slice(b"00");
+            }
+        }
+        assert!(read(&wheel).is_err());
     }
 
     #[test]

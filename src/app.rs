@@ -14,6 +14,7 @@ mod initialise;
 mod lock;
 mod moving;
 mod notify;
+mod open_records;
 mod reload;
 mod succession;
 mod tokens;
@@ -72,6 +73,7 @@ pub use initialise::initialise;
 use lock::DataLock;
 pub use moving::{ImportStart, export, import};
 use notify::Notify;
+use open_records::OpenRecords;
 use reload::Reloader;
 pub use tokens::TokenDrawer;
 pub use warm::{Progress, Warmed, warm};
@@ -102,6 +104,8 @@ pub type Environment = fn(&str) -> Option<String>;
 
 /// Everything below the doors.
 struct House {
+    /// Before the runtime: fields go in this order.
+    open: OpenRecords,
     work: Runtime,
     clock: Clock,
     metrics: Metrics,
@@ -132,6 +136,7 @@ impl House {
         let store = Arc::new(FsStore::open(data, loaded.config.cache.disk)?);
         let records = work.block_on(Sqlite::open(&data.join(initialise::RECORDS), clock.now()))?;
         let records: Arc<dyn Db> = Arc::new(records);
+        let open = OpenRecords::new(work.handle(), &records);
         let stored = Generations::stored(&work.block_on(records.directory())?);
         let fleet = fleet_of(&loaded.config, &metrics)?;
         let first = generation::Maker::before(fleet.clone()).make(1, loaded, &stored)?;
@@ -147,6 +152,7 @@ impl House {
         metrics.policies_changed(1);
         let maker = first.maker;
         Ok(Self {
+            open,
             work,
             clock,
             metrics,
@@ -159,16 +165,40 @@ impl House {
     }
 
     /// Starts what has to be done now and then until the server stops.
-    fn start_chores(&self, accounts: Arc<Accounts>, config: &Config, stop: &Stop) {
+    fn start_chores(&self, accounts: Arc<Accounts>, config: &Config, stop: &Stop) -> Chores {
         let (shared, store) = (Arc::clone(&self.shared), Arc::clone(&self.store));
         let every = config.limits.collect_after();
-        self.work
-            .spawn(chores::collect(Arc::clone(&shared), every, stop.clone()));
         let records = Arc::clone(&self.records);
-        self.work
-            .spawn(chores::watch_records(records, stop.clone()));
-        self.work
-            .spawn(chores::run(shared, store, accounts, stop.clone()));
+        Chores([
+            self.work
+                .spawn(chores::collect(Arc::clone(&shared), every, stop.clone())),
+            self.work
+                .spawn(chores::watch_records(records, stop.clone())),
+            self.work
+                .spawn(chores::run(shared, store, accounts, stop.clone())),
+        ])
+    }
+
+    /// Ends what is below the doors, which are closed: chores do their last round, then the records
+    /// are closed, then whatever still runs is given up.
+    fn end(self, chores: Chores) {
+        let last_rounds = futures_util::future::join_all(chores.0);
+        let ended = self
+            .work
+            .block_on(async { tokio::time::timeout(WORK_ENDS_WITHIN, last_rounds).await });
+        if ended.is_err() {
+            tracing::warn!("the last round of chores is given up");
+        }
+        drop(self.open);
+        self.work.shutdown_timeout(WORK_ENDS_WITHIN);
+    }
+
+    /// Sees whether records and files belong together before either changes.
+    fn compare_records(&self) {
+        if let Err(error) = self.work.block_on(self.shared.compare_records()) {
+            // Tried again before anything is collected.
+            tracing::error!(%error, "records and private files are not compared");
+        }
     }
 
     /// Finds healthy devpi-servers before the first request, and watches them from then on.
@@ -179,6 +209,9 @@ impl House {
         }
     }
 }
+
+/// What is done now and then, as long as it is done.
+struct Chores([tokio::task::JoinHandle<()>; 3]);
 
 /// Serves until a signal ends it. `announce` gets one line for each door and a hint.
 ///
@@ -196,6 +229,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let _lock = DataLock::to_serve(&loaded.config.data, start.is_upgrade)?;
     let house = House::counted_by(metrics, &loaded)?;
     let (config, is_upgrade) = (loaded.config.clone(), start.is_upgrade);
+    house.compare_records();
     let accounts = open_accounts(&house, &config, &start.accounts)?;
     let access = AccessLog::start(log, std::io::stderr(), house.metrics.access_dropped());
     let access = Arc::new(access.context("start the access log")?);
@@ -240,20 +274,19 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     opened.lines.iter().for_each(|line| announce(line));
     let notify = Notify::to(env("NOTIFY_SOCKET").as_deref());
     let reloader = Reloader::new(shared, &generations, &opened, reading);
-    let limits = config.limits.clone();
     let stop = opened.server.stop();
-    work.spawn(reloader.run(limits, stop.clone(), notify.clone()));
+    work.spawn(reloader.run(config.limits.clone(), stop.clone(), notify.clone()));
     work.spawn(notify.clone().announce_stop(stop.clone()));
-    house.start_chores(accounts, &config, &stop);
+    let chores = house.start_chores(accounts, &config, &stop);
     work.spawn(notify.clone().live(env("WATCHDOG_USEC")));
     house.watch_fleet();
     opened.ready.set(true);
     succession::take_over(&mut opened, &house, &generations)?;
     notify.ready(is_upgrade);
     opened.server.run(StopOn::Signals);
+    house.end(chores);
     access.stop();
     audit.stop();
-    house.work.shutdown_timeout(WORK_ENDS_WITHIN);
     Ok(())
 }
 

@@ -53,23 +53,29 @@ pub(super) async fn watch_records(records: Arc<dyn Db>, stop: Stop) {
     }
 }
 
-/// Collects what the last process left, and from then on what was removed meanwhile.
+/// Collects what the last process left, and from then on what was removed meanwhile, once it is as
+/// old as the time between two rounds.
 pub(super) async fn collect(shared: Arc<Shared>, every: Duration, stop: Stop) {
     loop {
-        match shared.collect_garbage().await {
+        match shared.collect_garbage(every).await {
             Ok(collected) if collected.files > 0 => tracing::info!(
                 files = collected.files,
                 bytes = collected.bytes,
                 "private bytes that no record needs collected"
+            ),
+            Ok(collected) if collected.held > 0 => tracing::debug!(
+                files = collected.held,
+                "private files that no record needs are too young to go, or held"
             ),
             Ok(_) => {}
             Err(error) => tracing::error!(%error, "private bytes cannot be collected"),
         }
         tokio::select! {
             () = tokio::time::sleep(every) => {}
-            () = stop.requested() => return,
+            () = stop.requested() => break,
         }
     }
+    shared.note_serial().await;
 }
 
 async fn scan(store: &Arc<FsStore>) {

@@ -128,7 +128,7 @@ impl Doorway {
             &mut opened,
         )? {
             let caches = Arc::clone(shared);
-            let measure = move || caches.report_caches();
+            let measure = move || caches.report_state();
             let records = Arc::clone(&self.records);
             let lacking =
                 move || (!records.is_writable()).then_some("the records cannot be written");

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::Environment;
 use super::accounts;
 use super::accounts::AccountOptions;
+use super::open_records::OpenRecords;
 use crate::clock::Clock;
 use crate::config::Overrides;
 use crate::config::PoliciesPath;
@@ -55,6 +56,7 @@ pub fn initialise(
         .build()?;
     let now = Clock::system().now();
     let records: Arc<dyn Db> = Arc::new(work.block_on(Sqlite::open(&records, now))?);
+    let _open = OpenRecords::new(work.handle(), &records);
     accounts::open(&work, &records, options, root_password, now)?;
     if let Some(url) = url {
         let name = IndexName::parse("root/pypi").expect("it is a name");

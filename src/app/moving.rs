@@ -86,6 +86,9 @@ pub fn import(
         passwords: Passwords::new(start.accounts.cost, 1),
         now,
     };
+    if !check_only {
+        house.work.block_on(house.shared.compare_records())?;
+    }
     let import = importer.import(&start.folder, &start.options, on_progress);
     let report = house.work.block_on(import)?;
     if check_only || !report.faults.is_empty() {
@@ -94,6 +97,7 @@ pub fn import(
     if let Some(password) = &start.root_password {
         accounts::open(&house.work, &house.records, &start.accounts, password, now)?;
     }
+    house.work.block_on(house.shared.note_serial());
     account_for(&house, &data, &start.folder, &report)?;
     Ok(report)
 }

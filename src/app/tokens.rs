@@ -3,11 +3,14 @@
 //! The server asks the records for each token it is shown and remembers none, so what is made or
 //! withdrawn here holds there at once.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
 use super::Environment;
 use super::initialise::RECORDS;
+use super::open_records::OpenRecords;
 use crate::clock::Clock;
 use crate::config::Overrides;
 use crate::config::PoliciesPath;
@@ -23,8 +26,10 @@ use crate::model::Timestamp;
 /// The records' tokens.
 #[derive(Debug)]
 pub struct TokenDrawer {
+    /// Before the runtime: fields go in this order.
+    _open: OpenRecords,
     work: Runtime,
-    records: Sqlite,
+    records: Arc<dyn Db>,
     clock: Clock,
 }
 
@@ -45,12 +50,16 @@ impl TokenDrawer {
                 path.display()
             );
         }
-        let work = tokio::runtime::Builder::new_current_thread()
+        // Not of the current thread alone: the records are closed from outside of it.
+        let work = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
             .enable_all()
             .build()?;
         let clock = Clock::system();
         let records = work.block_on(Sqlite::open(&path, clock.now()))?;
+        let records: Arc<dyn Db> = Arc::new(records);
         Ok(Self {
+            _open: OpenRecords::new(work.handle(), &records),
             work,
             records,
             clock,

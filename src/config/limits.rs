@@ -169,7 +169,7 @@ limits! {
         "redirects followed for one request: indexes use one or two";
     // Ourselves.
     collect_after: Duration, "10m", at least "100ms",
-        "how long bytes of removed files may stay on disk: looking for them reads every name";
+        "how old bytes without a record are before they go, and how often they are looked for: it reads every name";
     watches: u64, "1024", at least "0",
         "folders of configuration and advisories that the system reports changes in: it has few for all programs; in the others changes are looked for";
     watch_interval: Duration, "10s", at least "100ms",

@@ -30,6 +30,10 @@ pub trait Db: Debug + Send + Sync {
     /// Writes durably what is there already, to see whether that is possible.
     async fn try_to_write(&self) -> Result<(), DbError>;
 
+    /// Ends all use of the records. What was written is in the main file afterwards, which is whole
+    /// without any other, unless another process has it open.
+    async fn close(&self);
+
     /// The last committed write.
     async fn serial(&self) -> Result<Serial, DbError>;
 

@@ -222,8 +222,9 @@ impl Shared {
         self.rendered.forget_all();
     }
 
-    /// States what the caches hold.
-    pub fn report_caches(&self) {
+    /// States what the caches hold, and how the records are.
+    pub fn report_state(&self) {
+        self.metrics.records_writable(self.records.is_writable());
         let memory = self.rendered.weight_bytes()
             + self.sources.weight_bytes()
             + self.small.weight_bytes()

@@ -23,6 +23,7 @@ mod manage;
 pub mod moving;
 mod names;
 mod page;
+mod quarantine;
 mod reader;
 mod refresh;
 mod refusal;

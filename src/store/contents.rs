@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -19,7 +20,7 @@ use super::key::PRIVATE_FOLDER;
 use super::tree::is_absence;
 use super::walk::Walk;
 use super::writer::Stored;
-use crate::model::Hashes;
+use crate::model::{Hashes, Timestamp};
 
 /// How much is read at one time while a digest is worked out.
 const READ_BYTES: usize = 128 * 1024;
@@ -33,6 +34,11 @@ pub struct Kept {
     pub bytes: u64,
     /// When it was last asked for, as far as that was written down.
     pub used_at: SystemTime,
+    /// When its bytes were written.
+    pub modified_at: Timestamp,
+    /// When anything about the file changed last: bytes, names, permissions. A copy of a file is new
+    /// by this, also one whose time of writing was copied along.
+    pub changed_at: Timestamp,
 }
 
 /// Goes through all files and sidecars. Files that are not the store's are left out.
@@ -80,10 +86,18 @@ impl Contents {
                     key,
                     bytes: metadata.len(),
                     used_at,
+                    modified_at: instant(metadata.mtime(), metadata.mtime_nsec()),
+                    changed_at: instant(metadata.ctime(), metadata.ctime_nsec()),
                 }));
             }
         }
     }
+}
+
+/// A time of the file system's; one that no clock of ours can show is as far off as can be.
+fn instant(seconds: i64, nanoseconds: i64) -> Timestamp {
+    let nanoseconds = i32::try_from(nanoseconds).unwrap_or_default();
+    Timestamp::new(seconds, nanoseconds).unwrap_or(Timestamp::MAX)
 }
 
 impl Iterator for Contents {
@@ -105,7 +119,6 @@ impl std::fmt::Debug for Contents {
 /// The digest and length of a file, its access time left as it was: looking after a file is not
 /// asking for it.
 pub(super) fn digest_of(path: &Path) -> io::Result<Option<Stored>> {
-    use std::os::unix::fs::MetadataExt as _;
     let mut file = match File::open(path) {
         Err(error) if is_absence(&error) => return Ok(None),
         file => file?,

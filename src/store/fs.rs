@@ -184,6 +184,16 @@ impl FsStore {
         held.map_err(|error| StoreError::io(format!("hold {digest}"), error))
     }
 
+    /// Keeps all private bytes from being collected as long as the answer lives. Taken before records
+    /// are read whose bytes are to be read one after another.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn hold_all(&self) -> Result<Vec<Hold>, StoreError> {
+        let held = hold::hold_all(self.tree.root());
+        held.map_err(|error| StoreError::io("hold all private files", error))
+    }
+
     /// Keeps everybody from starting to need private bytes of this digest as long as the answer
     /// lives; nothing while somebody holds it.
     ///

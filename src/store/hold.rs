@@ -38,6 +38,16 @@ pub(super) fn hold(root: &Path, digest: &Sha256) -> io::Result<Hold> {
     Ok(Hold { _file: file })
 }
 
+/// While they live, nobody collects anything. Waits as `hold` does.
+pub(super) fn hold_all(root: &Path) -> io::Result<Vec<Hold>> {
+    let every = (0..=u8::MAX).map(|first| {
+        let mut bytes = [0; 32];
+        bytes[0] = first;
+        hold(root, &Sha256::from_bytes(bytes))
+    });
+    every.collect()
+}
+
 /// Nothing while somebody holds the digest, or another that shares its file.
 pub(super) fn claim(root: &Path, digest: &Sha256) -> io::Result<Option<Claim>> {
     let file = open(root, digest)?;
@@ -83,6 +93,19 @@ mod tests {
             holding.join().unwrap();
         });
         assert!(claim(root, &digest).unwrap().is_some());
+    }
+
+    #[test]
+    fn while_all_is_held_nothing_is_claimed_and_uploads_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = hold_all(folder.path()).unwrap();
+        for content in [b"1", b"2", b"3"] {
+            let digest = Sha256::of(content);
+            assert!(claim(folder.path(), &digest).unwrap().is_none());
+            hold(folder.path(), &digest).unwrap();
+        }
+        drop(held);
+        assert!(claim(folder.path(), &Sha256::of(b"1")).unwrap().is_some());
     }
 
     #[test]

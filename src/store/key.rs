@@ -47,6 +47,11 @@ pub enum Key {
         /// Which form of it.
         variant: &'static str,
     },
+    /// Which records were last seen with the files of stages: it stands beside them and goes where
+    /// they go.
+    RecordsSeen,
+    /// Why no file of a stage is collected, for as long as it is there.
+    Quarantine,
 }
 
 impl Key {
@@ -62,6 +67,8 @@ impl Key {
             Self::Learned { index, project } => page(index, project, "learned"),
             Self::ProjectList { index } => of_index("lists", index).join("projects.txt"),
             Self::RenderedList { index, variant } => of_index("lists", index).join(variant),
+            Self::RecordsSeen => Path::new(PRIVATE_FOLDER).join("records.json"),
+            Self::Quarantine => PathBuf::from("quarantine.json"),
         }
     }
 
@@ -74,13 +81,14 @@ impl Key {
     #[must_use]
     pub fn is_private(&self) -> bool {
         match self {
-            Self::PrivateFile(_) | Self::PrivateMetadata(_) => true,
+            Self::PrivateFile(_) | Self::PrivateMetadata(_) | Self::Quarantine => true,
             Self::MirrorFile(_)
             | Self::MirrorMetadata(_)
             | Self::Page { .. }
             | Self::Learned { .. }
             | Self::ProjectList { .. }
-            | Self::RenderedList { .. } => false,
+            | Self::RenderedList { .. }
+            | Self::RecordsSeen => false,
         }
     }
 
@@ -94,7 +102,9 @@ impl Key {
             | Self::Page { .. }
             | Self::Learned { .. }
             | Self::ProjectList { .. }
-            | Self::RenderedList { .. } => false,
+            | Self::RenderedList { .. }
+            | Self::RecordsSeen
+            | Self::Quarantine => false,
         }
     }
 }
@@ -115,7 +125,9 @@ impl Key {
             | Self::Page { .. }
             | Self::Learned { .. }
             | Self::ProjectList { .. }
-            | Self::RenderedList { .. } => None,
+            | Self::RenderedList { .. }
+            | Self::RecordsSeen
+            | Self::Quarantine => None,
         }
     }
 
@@ -130,7 +142,9 @@ impl Key {
             Self::Page { .. }
             | Self::Learned { .. }
             | Self::ProjectList { .. }
-            | Self::RenderedList { .. } => None,
+            | Self::RenderedList { .. }
+            | Self::RecordsSeen
+            | Self::Quarantine => None,
         }
     }
 

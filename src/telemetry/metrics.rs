@@ -43,6 +43,7 @@ pub struct Metrics {
     generation: IntGauge,
     reload_successful: IntGauge,
     lost: Lost,
+    records: Records,
     answered: Arc<ArcSwap<Vec<(Answered, Counts)>>>,
 }
 
@@ -71,6 +72,13 @@ impl Lost {
             )?,
         })
     }
+}
+
+/// What is told of the records and of the files that they name.
+#[derive(Debug, Clone)]
+struct Records {
+    writable: IntGauge,
+    quarantined: IntGauge,
 }
 
 /// The labels of an answered request: door, route, method, status.
@@ -161,11 +169,25 @@ impl Metrics {
                 "1 when the last reload was clean, 0 when faults kept the old generation.",
             )?,
             lost: Lost::declare(&new)?,
+            records: Self::records(&new)?,
             answered: Arc::default(),
             registry: registry.clone(),
         };
         metrics.reload_successful.set(1);
         Ok(metrics)
+    }
+
+    fn records(new: &Declare<'_>) -> Result<Records, Error> {
+        Ok(Records {
+            writable: new.gauge(
+                "records_writable",
+                "1 while records can be written, 0 while their disk is full or fails.",
+            )?,
+            quarantined: new.gauge(
+                "private_files_quarantined",
+                "Private files without a record, kept because records and files do not belong together.",
+            )?,
+        })
     }
 
     fn devpi_servers(new: &Declare<'_>) -> Result<Servers, Error> {
@@ -315,6 +337,18 @@ impl Metrics {
     #[must_use]
     pub fn log_dropped(&self) -> IntCounter {
         self.lost.log.clone()
+    }
+
+    /// States whether records can be written.
+    pub fn records_writable(&self, is_writable: bool) {
+        self.records.writable.set(i64::from(is_writable));
+    }
+
+    /// States how many private files are kept though no record needs them.
+    pub fn private_files_quarantined(&self, files: u64) {
+        self.records
+            .quarantined
+            .set(i64::try_from(files).unwrap_or(i64::MAX));
     }
 
     /// The counter of audit events that could not be written.

@@ -399,7 +399,7 @@ fn kept(data: &Path, folder: &str) -> Vec<String> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else {
+            } else if !path.ends_with("private/records.json") {
                 found.push(path.display().to_string());
             }
         }

@@ -2,6 +2,7 @@
 //!
 //! Each part is a table: about bytes in `files`, about records in `records`.
 
+mod belonging;
 mod files;
 mod records;
 

@@ -1,5 +1,6 @@
 //! Moving in from devpi-server and out again, with the real servers and clients on both sides.
 
+mod beside;
 mod broken;
 mod export;
 mod from_devpi;

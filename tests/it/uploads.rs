@@ -67,8 +67,8 @@ fn stored(answer: std::io::Result<Answer>) {
 /// Names of what is kept of stages.
 fn kept(data: &Path) -> BTreeSet<String> {
     let folders = fs::read_dir(data.join("private")).into_iter().flatten();
-    let names = folders.flat_map(|folder| {
-        let folder = folder.unwrap().path();
+    let folders = folders.map(|folder| folder.unwrap().path());
+    let names = folders.filter(|folder| folder.is_dir()).flat_map(|folder| {
         let spread = folder.file_name().unwrap().to_string_lossy().into_owned();
         let entries = fs::read_dir(folder).unwrap();
         entries.map(move |entry| {
@@ -256,7 +256,10 @@ fn what_a_crash_left_is_collected_at_the_start() {
     let folder = data.path().join("private").join(&digest[..2]);
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join(&digest[2..]), b"never recorded").unwrap();
-    let program = Program::with_policies(POLICIES).data(data.path()).start();
+    // Old enough at once: by default it would be looked at for ten minutes first.
+    let program = Program::with_policies(&with_limits("collect_after: 100ms"))
+        .data(data.path())
+        .start();
     wait_until_kept(data.path(), &kept_of(&wheel));
     program.wait_until_it_says("private bytes that no record needs collected");
 }

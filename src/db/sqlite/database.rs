@@ -38,6 +38,10 @@ impl Db for Sqlite {
         Sqlite::try_to_write(self).await
     }
 
+    async fn close(&self) {
+        Sqlite::close(self).await;
+    }
+
     async fn serial(&self) -> Result<Serial, DbError> {
         let mut reader = self.reader().await?;
         read::serial(&mut reader).await

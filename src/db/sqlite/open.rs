@@ -38,6 +38,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request waits for a connection before it is told to come back later.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long whoever uses the records still may keep them from being closed.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
 /// Every step from nothing to the present schema. A step that has been released is never edited.
 const SCHEMA: [(i64, &str, &str); 1] = [(1, "records", include_str!("../schema/0001_records.sql"))];
 
@@ -80,9 +83,13 @@ impl Sqlite {
             .run(&writer)
             .await
             .map_err(|error| failed(error.into()))?;
-        // One stays, whatever becomes of the writer: the last to go takes the WAL's index with it,
-        // which a full disk would not let anybody make again, not even to read.
-        let several = pool.max_connections(READERS).min_connections(1);
+        // Made once: a connection that is opened later and finds no file must not put an empty one
+        // beside the write-ahead log of the one that was there.
+        let options = options.create_if_missing(false);
+        writer.set_connect_options(options.clone());
+        // All of them from the start, whatever becomes of the writer: to open one on a full disk may
+        // need room for the WAL's index, which goes with the last connection.
+        let several = pool.max_connections(READERS).min_connections(READERS);
         // Not `read_only`: such a connection cannot rebuild the WAL's index after a crash.
         let readers = several
             .connect_with(options.pragma("query_only", "1"))
@@ -157,9 +164,25 @@ impl Sqlite {
     }
 
     /// Closes every connection; what was written is in the file itself afterwards.
+    ///
+    /// The last connection to close would see to that alone, but there may be others, of a command
+    /// that reads beside a server. What is still under way keeps its connection only so long.
     pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
+        let closing = async {
+            self.readers.close().await;
+            let moved = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+                .execute(&self.writer)
+                .await;
+            if let Err(error) = moved
+                && !self.writer.is_closed()
+            {
+                tracing::warn!(%error, "the records end in their write-ahead log");
+            }
+            self.writer.close().await;
+        };
+        if tokio::time::timeout(CLOSE_WITHIN, closing).await.is_err() {
+            tracing::warn!("records that are still in use are not closed");
+        }
     }
 }
 

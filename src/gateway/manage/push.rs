@@ -185,7 +185,7 @@ impl Writer {
     ) -> Result<Reply, Refusal> {
         let cause = caller.cause(now);
         let published = self.shared.records.publish(&cause, publication).await;
-        self.suspect_garbage(&published);
+        self.settle(&published).await;
         match published? {
             Published::Done { .. } => {}
             Published::Exists { filename } => {

@@ -136,7 +136,7 @@ impl Writer {
             on_conflict: OnConflict::Replace,
         };
         let published = records.publish(&caller.cause(now), &publication).await;
-        self.suspect_garbage(&published);
+        self.settle(&published).await;
         match published? {
             Published::Done { .. } => {}
             Published::Exists { filename } | Published::NoReleaseFile { filename } => {

@@ -355,7 +355,7 @@ impl Upload {
             on_conflict: on_conflict(&self.index),
         };
         let published = records.publish(&self.caller.cause(now), &publication).await;
-        self.writer.suspect_garbage(&published);
+        self.writer.settle(&published).await;
         let project = &publication.project;
         match published? {
             Published::Done { .. } => {}

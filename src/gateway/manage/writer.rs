@@ -128,8 +128,9 @@ impl Writer {
         done.unwrap_or_else(|error| Err(Refusal::internal("carry out the request", error)))
     }
 
-    /// Has bytes collected that a publication put out of use, or that it did not come to use.
-    pub(super) fn suspect_garbage(&self, published: &Result<Published, DbError>) {
+    /// Looks after what a publication leaves behind: has bytes collected that it put out of use, or
+    /// did not come to use, and notes beside the files that the records know of it.
+    pub(super) async fn settle(&self, published: &Result<Published, DbError>) {
         let is_clean = match published {
             Ok(Published::Done { files, .. }) => files
                 .iter()
@@ -138,6 +139,9 @@ impl Writer {
         };
         if !is_clean {
             self.shared.suspect_garbage();
+        }
+        if matches!(published, Ok(Published::Done { .. })) {
+            self.shared.note_serial().await;
         }
     }
 

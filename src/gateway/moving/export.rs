@@ -1,7 +1,8 @@
 //! An export: every file of one snapshot of the records, then the index of them.
 //!
-//! It reads beside a running server: what is published meanwhile is not in the snapshot. Should bytes of
-//! the snapshot go from the store meanwhile, that is a fault, and the export stays marked as incomplete.
+//! It reads beside a running server: what is published meanwhile is not in the snapshot, and what is
+//! removed meanwhile keeps its bytes until the export has them. Should bytes be missing all the same,
+//! that is a fault, and the export stays marked as incomplete.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -90,6 +91,8 @@ impl Exporter {
         on_progress: OnProgress<'_>,
     ) -> Result<ExportReport, MovingError> {
         prepare(folder)?;
+        // Before the snapshot is read: what it names stays until all of it is copied.
+        let _held = self.store.hold_all()?;
         let snapshot = self.records.snapshot().await?;
         let files = || snapshot.contents.iter().flat_map(files_of);
         let mut writing = Writing {

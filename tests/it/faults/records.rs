@@ -69,11 +69,14 @@ fn a_record_that_the_disk_does_not_take_is_refused_and_the_next_is_taken_without
         assert_eq!(listed(&gateway), number - 1, "{what:?}");
         let unready = readiness(&gateway);
         assert_eq!(unready.status, 503, "{what:?}: {unready:?}");
+        let writable = || gateway.metric("cheesecloth_records_writable");
+        assert_eq!(writable(), Some(0.0), "{what:?}");
         assert!(unready.body.contains("the records cannot be written"));
         // It goes on like that: the connection that failed is not what makes the next one fail.
         assert_eq!(upload(&gateway, &version).status, row.status, "{what:?}");
         disk.heals();
         gateway.wait_until_ready();
+        assert_eq!(writable(), Some(1.0), "{what:?}");
         assert_eq!(upload(&gateway, &version).status, 200, "{what:?}");
         assert_eq!(listed(&gateway), number, "{what:?}");
     }

@@ -1,0 +1,214 @@
+//! Whether records and private files belong together, before anything is removed because of it.
+//!
+//! A file that no record needs is garbage only where the records are as new as the files. Records that
+//! were lost and begun again, or brought back from an old copy, know nothing of files that people rely
+//! on. So beside the files stands which records were last seen with them, and up to which serial
+//! (`private/records.json`). Where the records are others, or older, nothing that was there by then is
+//! collected, for as long as `quarantine.json` says so: until every one of the files has its record
+//! again, or the operator removes that file. Nothing is moved: with the right records all is well.
+
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::context::Shared;
+use super::error::Error;
+use super::garbage::Collected;
+use super::trouble::records_failed;
+use crate::db::Serial;
+use crate::model::Timestamp;
+use crate::store::{Kept, Key};
+
+/// Longest of the two files that are read; they are written here.
+const BYTES_MAX: u64 = 64 << 10;
+
+/// What an operator has to know, in the file that they find.
+const ADVICE: &str = "nothing is lost: stop the server and bring back the records that belong to \
+    these files (`cheesecloth restore`, or a copy of records.sqlite), or remove this file to have the \
+    files removed that no record needs";
+
+/// What is known of the records and the files of this process's data.
+#[derive(Debug, Default)]
+pub(super) struct Belonging {
+    /// What stands beside the files; `None` until both were compared.
+    seen: Mutex<Option<Seen>>,
+}
+
+/// The records that were last seen with the files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Seen {
+    uuid: String,
+    serial: u64,
+}
+
+/// Why nothing is collected that was there at an instant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Quarantine {
+    since: Timestamp,
+    why: String,
+    advice: String,
+}
+
+impl Quarantine {
+    /// Whether a file was there by then. One from the future may have been.
+    pub(super) fn holds(&self, kept: &Kept, now: Timestamp) -> bool {
+        kept.modified_at <= self.since || kept.modified_at > now
+    }
+}
+
+impl Shared {
+    /// Compares the records with what the files have seen, once in the life of a process.
+    ///
+    /// # Errors
+    /// When records or disk fail; then nothing is known, and nothing may be collected.
+    pub async fn compare_records(&self) -> Result<(), Error> {
+        if self.seen().is_some() {
+            return Ok(());
+        }
+        // The file first: a process that hands over may write further records and note them meanwhile.
+        let seen = self
+            .on_store(|store| store.read_small(&Key::RecordsSeen, BYTES_MAX))
+            .await?;
+        let seen = seen.and_then(|text| serde_json::from_slice::<Seen>(&text).ok());
+        let failed = |error| records_failed("read the state of the records", error);
+        let facts = self.records.facts().await.map_err(failed)?;
+        let serial = self.records.serial().await.map_err(failed)?;
+        let why = match seen {
+            None => self.why_files_are_strange(facts.created).await?,
+            Some(seen) if seen.uuid != facts.uuid => Some(format!(
+                "the records (uuid {}) are not those that knew the files (uuid {})",
+                facts.uuid, seen.uuid
+            )),
+            Some(seen) if seen.serial > serial.0 => Some(format!(
+                "the records end at serial {serial}, and the files have seen serial {}",
+                seen.serial
+            )),
+            Some(_) => None,
+        };
+        if let Some(why) = why {
+            self.begin_quarantine(why).await?;
+        }
+        let seen = Seen {
+            uuid: facts.uuid,
+            serial: serial.0,
+        };
+        self.write_seen(seen).await
+    }
+
+    /// Notes beside the files how far the records are: after a write that made files known, and at the
+    /// end. A failure is told and nothing more; the files are safe, they are only less sure of it.
+    pub async fn note_serial(&self) {
+        let noted = match self.records.serial().await {
+            Ok(serial) => self.note(serial).await,
+            Err(error) => Err(records_failed("read the serial of the records", error)),
+        };
+        if let Err(error) = noted {
+            tracing::warn!(%error, "how far the records are is not noted beside the files");
+        }
+    }
+
+    async fn note(&self, serial: Serial) -> Result<(), Error> {
+        match self.seen() {
+            Some(seen) if seen.serial < serial.0 => {
+                let uuid = seen.uuid;
+                self.write_seen(Seen {
+                    uuid,
+                    serial: serial.0,
+                })
+                .await
+            }
+            // Not compared yet: what stands beside the files is still to be read.
+            None | Some(_) => Ok(()),
+        }
+    }
+
+    fn seen(&self) -> Option<Seen> {
+        let seen = self.garbage.belonging.seen.lock();
+        seen.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn write_seen(&self, next: Seen) -> Result<(), Error> {
+        let text = written(&next)?;
+        self.on_store(move |store| store.put_small(&Key::RecordsSeen, &text))
+            .await?;
+        let seen = self.garbage.belonging.seen.lock();
+        *seen.unwrap_or_else(PoisonError::into_inner) = Some(next);
+        Ok(())
+    }
+
+    /// Where nothing stands beside the files: whether they were there before these records were made.
+    async fn why_files_are_strange(&self, created: Timestamp) -> Result<Option<String>, Error> {
+        let needless = self.needless().await?;
+        let older = needless
+            .iter()
+            .filter(|(_, kept)| kept.modified_at < created);
+        let count = older.count();
+        Ok((count > 0).then(|| {
+            format!("{count} files are older than the records, which were made at {created}")
+        }))
+    }
+
+    async fn begin_quarantine(&self, why: String) -> Result<(), Error> {
+        tracing::error!(
+            why,
+            "records and private files do not belong together: no private file that is here now is \
+             removed. Bring back the records that belong to the files, or remove quarantine.json from \
+             the data directory to have those removed that no record needs"
+        );
+        let quarantine = Quarantine {
+            since: self.clock.now(),
+            why,
+            advice: ADVICE.to_owned(),
+        };
+        let text = written(&quarantine)?;
+        self.on_store(move |store| store.put_small(&Key::Quarantine, &text))
+            .await
+    }
+
+    /// The quarantine in force. The operator may end it at any time by removing its file; one that
+    /// cannot be read holds everything.
+    pub(super) async fn quarantine(&self) -> Result<Option<Quarantine>, Error> {
+        let text = self
+            .on_store(|store| store.read_small(&Key::Quarantine, BYTES_MAX))
+            .await?;
+        let quarantine = text.map(|text| {
+            serde_json::from_slice(&text).unwrap_or_else(|error| Quarantine {
+                since: Timestamp::MAX,
+                why: format!("quarantine.json cannot be read: {error}"),
+                advice: ADVICE.to_owned(),
+            })
+        });
+        Ok(quarantine)
+    }
+
+    /// Says what a round has set aside, and ends the quarantine when that is nothing.
+    pub(super) async fn set_aside(
+        &self,
+        quarantine: Option<&Quarantine>,
+        set_aside: Collected,
+    ) -> Result<(), Error> {
+        self.metrics.private_files_quarantined(set_aside.files);
+        let Some(quarantine) = quarantine else {
+            return Ok(());
+        };
+        if set_aside.files > 0 {
+            tracing::warn!(
+                files = set_aside.files,
+                bytes = set_aside.bytes,
+                since = %quarantine.since,
+                why = quarantine.why,
+                "private files without a record are in quarantine"
+            );
+            return Ok(());
+        }
+        self.on_store(|store| store.remove(&Key::Quarantine))
+            .await?;
+        tracing::info!("every private file has its record: the quarantine is over");
+        Ok(())
+    }
+}
+
+fn written(value: &impl Serialize) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec_pretty(value)
+        .map_err(|error| Error::internal("write down what the files have seen", error))
+}

@@ -381,10 +381,9 @@ fn fleet_of(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<Arc<Fle
 }
 
 fn audit_log(data: &Path, metrics: &Metrics) -> anyhow::Result<Arc<AuditLog>> {
-    let path = data.join("audit.jsonl");
-    let log = AuditLog::open(&path, AuditLimits::default(), metrics.audit_failed());
+    let log = AuditLog::open(data, AuditLimits::default(), metrics.audit_failed());
     Ok(Arc::new(log.with_context(|| {
-        format!("open the audit log {}", path.display())
+        format!("open the audit log in {}", data.display())
     })?))
 }
 
@@ -393,6 +392,8 @@ fn house_limits(config: &Config) -> HouseLimits {
         upload_bytes_max: config.limits.upload(),
         uploads_max: config.limits.uploads(),
         upload_wait: config.limits.upload_wait(),
+        anonymous_results_max: config.limits.anonymous_results(),
+        anonymous_results_bytes_max: config.limits.anonymous_results_size(),
     }
 }
 

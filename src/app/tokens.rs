@@ -3,12 +3,14 @@
 //! The server asks the records for each token it is shown and remembers none, so what is made or
 //! withdrawn here holds there at once.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
 use super::Environment;
+use super::audit_log;
 use super::initialise::RECORDS;
 use super::open_records::OpenRecords;
 use crate::clock::Clock;
@@ -22,6 +24,7 @@ use crate::db::NewApiToken;
 use crate::db::Sqlite;
 use crate::gateway::account::MintedToken;
 use crate::model::Timestamp;
+use crate::telemetry::{AuditEvent, AuditKind, AuditLog, Metrics};
 
 /// The records' tokens.
 #[derive(Debug)]
@@ -31,6 +34,7 @@ pub struct TokenDrawer {
     work: Runtime,
     records: Arc<dyn Db>,
     clock: Clock,
+    data: PathBuf,
 }
 
 impl TokenDrawer {
@@ -43,7 +47,8 @@ impl TokenDrawer {
         overrides: &Overrides,
         env: Environment,
     ) -> anyhow::Result<Self> {
-        let path = load(policies, overrides, &env)?.config.data.join(RECORDS);
+        let data = load(policies, overrides, &env)?.config.data;
+        let path = data.join(RECORDS);
         if !path.exists() {
             anyhow::bail!(
                 "there are no records at {}; name the data directory of the server with --data",
@@ -63,6 +68,7 @@ impl TokenDrawer {
             work,
             records,
             clock,
+            data,
         })
     }
 
@@ -84,10 +90,23 @@ impl TokenDrawer {
             anyhow::bail!("no user {:?}; make one with `devpi user -c`", new.user);
         }
         (new.id, new.secret_hash) = (minted.id.clone(), minted.secret_hash);
+        let audit = self.audit()?;
         let kept = self
             .work
             .block_on(self.records.create_api_token(&self.cause(), &new))?;
         kept.context("the new token's id is taken; try again")?;
+        let operations = new.operations.iter().map(|one| one.as_str());
+        let detail = format!(
+            "made for {}: {} on {}",
+            new.user,
+            operations.collect::<Vec<_>>().join(", "),
+            if new.indexes.is_empty() {
+                "every index".to_owned()
+            } else {
+                new.indexes.join(" ")
+            }
+        );
+        self.account_for(&audit, &new.id, detail);
         Ok(minted)
     }
 
@@ -115,10 +134,28 @@ impl TokenDrawer {
     /// # Errors
     /// When the records fail.
     pub fn revoke(&self, id: &str) -> anyhow::Result<bool> {
+        let audit = self.audit()?;
         let gone = self
             .work
             .block_on(self.records.delete_api_token(&self.cause(), id))?;
+        if gone.is_some() {
+            self.account_for(&audit, id, "withdrawn".to_owned());
+        }
         Ok(gone.is_some())
+    }
+
+    /// The audit, opened before anything is changed: what cannot be accounted for is not done.
+    fn audit(&self) -> anyhow::Result<Arc<AuditLog>> {
+        let metrics = Metrics::register(prometheus::Registry::new(), env!("CARGO_PKG_VERSION"))?;
+        audit_log(&self.data, &metrics)
+    }
+
+    fn account_for(&self, audit: &AuditLog, id: &str, detail: String) {
+        let mut event = AuditEvent::new(self.clock.now(), AuditKind::Token);
+        event.token = Some(format!("cc-{id}").into());
+        event.detail = Some(detail.into());
+        audit.record(event);
+        audit.stop();
     }
 
     /// Somebody at the command line; who that is, the records do not know.

@@ -136,6 +136,10 @@ limits! {
         "uploads taken in at once: each holds a thread and a temporary file while its client sends";
     upload_wait: Duration, "60s", at least "0s",
         "how long one upload more waits for its turn before it is told to come back";
+    anonymous_results: u64, "100", at least "0",
+        "test results of one release by people who did not log in: as devpi, everybody may add them";
+    anonymous_results_size: Bytes, "64MiB", at least "0B",
+        "what these results may hold together: one has some hundred kilobytes";
     upload_fields: Bytes, "4MiB", at least "64KiB",
         "the fields beside an uploaded file, held in memory: mostly a long description";
     api_body: Bytes, "1MiB", at least "1KiB",

@@ -22,6 +22,7 @@ use super::reply::Reply;
 use crate::policy::Denial;
 use crate::protocol::Problem;
 use crate::protocol::reason_phrase;
+use crate::telemetry::{PATH_MAX, cut};
 
 /// A refused file or sidecar: 403.
 pub(super) fn file_refused(denial: &Denial, path: &str, record: Record) -> Reply {
@@ -74,7 +75,7 @@ pub(super) fn rule_text(denial: &Denial) -> Arc<str> {
 pub(super) fn failed(error: &Error, path: &str, record: Record) -> Reply {
     let status = error.kind.status();
     if status.is_server_error() {
-        tracing::error!(path, status = status.as_u16(), %error, "request failed");
+        tracing::error!(path = cut(path, PATH_MAX), status = status.as_u16(), %error, "request failed");
     }
     let title = status.canonical_reason().unwrap_or("error");
     let problem = Problem {

@@ -81,6 +81,8 @@ pub struct Record {
 pub struct Attempt {
     /// Who, where somebody is known.
     pub user: Option<Arc<str>>,
+    /// By which token.
+    pub token: Option<Arc<str>>,
     /// Why that was refused, in words; nothing when it was not.
     pub why: Option<Arc<str>>,
 }

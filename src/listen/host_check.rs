@@ -35,13 +35,39 @@ impl Hosts {
     }
 }
 
-/// Whether an `Origin`, or another URL, has the very host that was asked.
+/// Whether a URL has the host that was asked.
 pub(super) fn is_same(origin: &str, host: Option<&str>) -> bool {
     let origin = Url::parse(origin).ok();
     let name = origin.as_ref().and_then(Url::host_str);
     match (name, host) {
         (Some(name), Some(host)) => name.eq_ignore_ascii_case(name_of(host)),
         (Some(_) | None, _) => false,
+    }
+}
+
+/// Whether an `Origin` is of the very place that was asked: the host, and its port. Another port of this
+/// machine is another program's. A host without a port is at that of the origin's scheme, whichever
+/// the proxy in front speaks.
+pub(super) fn is_same_origin(origin: &str, host: Option<&str>) -> bool {
+    let (Ok(origin), Some(host)) = (Url::parse(origin), host) else {
+        return false;
+    };
+    let name = name_of(host);
+    let port = match host[name.len()..].strip_prefix(':') {
+        None | Some("") => known_port(origin.scheme()),
+        Some(port) => port.parse().ok(),
+    };
+    let is_of_name = origin
+        .host_str()
+        .is_some_and(|own| own.eq_ignore_ascii_case(name));
+    is_of_name && port.is_some() && origin.port_or_known_default() == port
+}
+
+fn known_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
     }
 }
 
@@ -87,9 +113,36 @@ mod tests {
 
     #[test]
     fn only_a_page_of_the_door_itself_has_its_origin() {
-        assert!(is_same("http://localhost:3141", Some("localhost:3141")));
-        for origin in ["https://rebound.example", "null", ""] {
-            assert!(!is_same(origin, Some("localhost:3141")), "{origin}");
+        for (origin, host, expected) in [
+            ("http://localhost:3141", "localhost:3141", true),
+            ("http://LOCALHOST:3141", "localhost:3141", true),
+            ("http://[::1]:3141", "[::1]:3141", true),
+            ("https://devpi.example", "devpi.example", true),
+            ("https://devpi.example", "devpi.example:443", true),
+            ("http://devpi.example:80", "devpi.example", true),
+            ("http://localhost:8080", "localhost:3141", false),
+            ("http://localhost", "localhost:3141", false),
+            ("http://localhost:3141", "localhost", false),
+            ("https://devpi.example:8443", "devpi.example", false),
+            ("https://rebound.example", "localhost:3141", false),
+            ("null", "localhost:3141", false),
+            ("", "localhost:3141", false),
+        ] {
+            assert_eq!(
+                is_same_origin(origin, Some(host)),
+                expected,
+                "{origin} {host}"
+            );
+            assert!(!is_same_origin(origin, None));
         }
+    }
+
+    #[test]
+    fn an_outside_url_is_known_by_its_host() {
+        assert!(is_same(
+            "https://devpi.example:8443/",
+            Some("devpi.example")
+        ));
+        assert!(!is_same("https://devpi.example/", Some("other.example")));
     }
 }

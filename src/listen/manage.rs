@@ -21,7 +21,7 @@ use url::Url;
 use super::Limits;
 use super::axum_app::ClientAddress;
 use super::axum_reply::into_response;
-use super::host_check::Hosts;
+use super::host_check::{Hosts, is_same_origin};
 use super::incoming::{Incoming, Pace, drain};
 use super::manage_upload::take_upload;
 use super::multipart::FormLimits;
@@ -232,6 +232,7 @@ impl ManageDoor {
             .await?;
         caller.is_public = self.options.is_public;
         subject.user = caller.principal.name().map(Arc::from);
+        subject.token.clone_from(&caller.token);
         match route {
             ManageRoute::Read(route) => {
                 drain(
@@ -329,9 +330,12 @@ impl ManageDoor {
             checked.map_err(|words| Refusal::api(StatusCode::MISDIRECTED_REQUEST, words))?;
         }
         let is_reading = matches!(head.method, Method::GET | Method::HEAD);
-        if !is_reading
-            && text(ORIGIN).is_some_and(|origin| !super::host_check::is_same(origin, host))
-        {
+        let is_ours = |origin: &str| {
+            let outside = self.options.outside_url.as_ref();
+            is_same_origin(origin, host)
+                || outside.is_some_and(|url| url.origin().ascii_serialization() == origin)
+        };
+        if !is_reading && text(ORIGIN).is_some_and(|origin| !is_ours(origin)) {
             let words = "a page of another site may not change anything here";
             return Err(Refusal::api(StatusCode::FORBIDDEN, words));
         }

@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use http::StatusCode;
 use http::request::Parts;
+use http::{HeaderMap, StatusCode};
 
 use super::incoming::{Incoming, IncomingError, drain};
 use super::manage::{ManageDoor, Outcome, Sender};
@@ -19,6 +19,7 @@ use crate::gateway::Errand;
 use crate::gateway::FleetBody;
 use crate::gateway::Front;
 use crate::gateway::Refusal;
+use crate::gateway::account::Credentials;
 use crate::protocol::ManageRoute;
 use crate::protocol::PublicRoute;
 use crate::telemetry::AuditEvent;
@@ -77,12 +78,21 @@ impl ManageDoor {
             let mut event = AuditEvent::new((self.recorder.now)(), kind);
             event.request_id = Some(Arc::clone(id));
             event.client = sender.client;
+            // devpi found them to be right, or would not have done it.
+            event.user = claimed_user(&head.headers);
             event.index = route.index().cloned();
             event.detail = Some(format!("{} {}, by devpi", head.method, errand.path).into());
             self.recorder.audit.record(event);
         }
         Ok(reply)
     }
+}
+
+/// Whose credentials a request carries, by their own word.
+fn claimed_user(headers: &HeaderMap) -> Option<Arc<str>> {
+    let bytes = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
+    let credentials = Credentials::from_headers(bytes("x-devpi-auth"), bytes("authorization"));
+    credentials.ok()?.map(|credentials| credentials.user.into())
 }
 
 /// What a passed operation is accounted for as.

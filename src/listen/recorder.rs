@@ -6,19 +6,12 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 use tokio::time::Instant;
 
-use crate::gateway::Decision;
-use crate::gateway::Record;
-use crate::model::IndexName;
-use crate::model::ProjectName;
-use crate::model::Timestamp;
-use crate::telemetry::AccessLine;
-use crate::telemetry::AccessLog;
-use crate::telemetry::AuditEvent;
-use crate::telemetry::AuditKind;
-use crate::telemetry::AuditLog;
-use crate::telemetry::DoorName;
-use crate::telemetry::Label;
-use crate::telemetry::Metrics;
+use crate::gateway::{Decision, Record};
+use crate::model::{IndexName, ProjectName, Timestamp};
+use crate::telemetry::{
+    AGENT_MAX, AccessLine, AccessLog, AuditEvent, AuditKind, AuditLog, DoorName, Label, Metrics,
+    NAME_MAX, PATH_MAX, cut,
+};
 
 /// The clock, as the application hands it in.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -70,14 +63,6 @@ pub struct Finished<'a> {
     pub record: Record,
 }
 
-/// Longest method, path and program name written down. A line must stay a line.
-const TEXT_MAX: usize = 2048;
-
-/// As much of a text as is written down.
-fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(TEXT_MAX)]
-}
-
 impl Recorder {
     /// Notes that a request begins now.
     #[must_use]
@@ -100,7 +85,7 @@ impl Recorder {
         let method = match *finished.method {
             Method::GET => "GET",
             Method::HEAD => "HEAD",
-            ref other => cut(other.as_str()),
+            ref other => cut(other.as_str(), NAME_MAX),
         };
         self.access.write(&AccessLine {
             time: finished.started.time,
@@ -108,17 +93,17 @@ impl Recorder {
             door: self.door,
             client: finished.client,
             method,
-            path: cut(finished.path),
+            path: cut(finished.path, PATH_MAX),
             status: finished.status.map_or(0, |status| status.as_u16()),
             bytes: finished.bytes,
             duration,
             index: record.index.as_ref().map(IndexName::as_str),
             project: record.project.as_ref().map(ProjectName::as_str),
-            file: record.file.as_deref(),
+            file: record.file.as_deref().map(|file| cut(file, NAME_MAX)),
             cache: record.cache.label(),
             decision: record.decision.label(),
             rule: record.rule.as_deref(),
-            user_agent: finished.user_agent.map(cut),
+            user_agent: finished.user_agent.map(|agent| cut(agent, AGENT_MAX)),
         });
     }
 
@@ -138,6 +123,7 @@ impl Recorder {
         event.rule.clone_from(&record.rule);
         if let Some(attempt) = &record.attempt {
             event.user.clone_from(&attempt.user);
+            event.token.clone_from(&attempt.token);
             event.detail.clone_from(&attempt.why);
         }
         self.audit.record(event);

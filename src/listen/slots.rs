@@ -1,10 +1,12 @@
 //! How many connections there may be, in all and from one address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::model::client_network;
 
 /// The room for connections at one door.
 #[derive(Debug)]
@@ -38,7 +40,7 @@ impl Slots {
     /// Takes room for this peer, waiting until there is any; nothing when its address has its share
     /// already. A Unix socket has no address and no share.
     pub(super) async fn take(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<Slot> {
-        let address = peer.map(household);
+        let address = peer.map(client_network);
         if let Some(address) = address
             && !self.count(address)
         {
@@ -75,7 +77,7 @@ impl Slot {
     /// Counts a connection whose peer is known only now; false when its address has its share already.
     pub(super) fn is_for(&mut self, peer: IpAddr) -> bool {
         debug_assert!(self.address.is_none(), "counted already");
-        let address = household(peer);
+        let address = client_network(peer);
         let has_room = self.slots.count(address);
         self.address = has_room.then_some(address);
         has_room
@@ -97,17 +99,6 @@ impl Drop for Slot {
             if *count == 0 {
                 taken.remove(&address);
             }
-        }
-    }
-}
-
-/// Whom an address stands for: one IPv6 customer has a whole /64 to connect from.
-fn household(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A value of one of these types cannot be wrong: a `ProjectName` is normalised, a `Filename` belongs
 //! to the project it was parsed for, a `Sha256` has 32 bytes. Whoever holds one need not check again.
 
+mod address;
 mod digest;
 mod file;
 mod filename;
@@ -16,6 +17,7 @@ mod status;
 mod units;
 mod version;
 
+pub use address::{Reach, client_network};
 pub use digest::{CUT_SHA256, Hashes, InvalidDigest, Sha256};
 pub use file::{CoreMetadata, File, UploadTime, UploadTimeSource, Yanked};
 pub use filename::{Filename, InvalidFilename, Kind, WheelTags};

@@ -157,6 +157,8 @@ labels! {
         User = "user",
         /// An index was made, changed or removed.
         Index = "index",
+        /// A CI token was made or withdrawn.
+        Token = "token",
         /// An export was taken in.
         Import = "import",
         /// The policies were read again.

@@ -1,12 +1,13 @@
 //! A thread that writes lines, so that who has something to say need not wait for a disk.
 //!
-//! The queue is bounded: when it is full, [`LineWriter::push`] waits. What may be left out instead is
-//! [gathered](super::gathered).
+//! The queue is bounded: when it is full, [`LineWriter::push`] waits and [`LineWriter::offer`] does not.
+//! What is written for every request is [gathered](super::gathered) instead.
 
 use std::io;
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use prometheus::IntCounter;
 
@@ -16,6 +17,14 @@ pub(super) trait Sink<T>: Send + 'static {
     fn write(&mut self, line: &T) -> io::Result<()>;
     /// Sees to it that what was written is out of this process.
     fn flush(&mut self) -> io::Result<()>;
+    /// After how long without another line it has something to say itself, if ever.
+    fn settles_after(&self) -> Option<Duration> {
+        None
+    }
+    /// Says it: that time is over, or the end has come.
+    fn settle(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[derive(Debug)]
@@ -53,6 +62,11 @@ impl<T: Send + 'static> LineWriter<T> {
         self.queue.send(Message::Line(line)).is_ok()
     }
 
+    /// Hands a line over where there is room; says whether it was taken.
+    pub(super) fn offer(&self, line: T) -> bool {
+        self.queue.try_send(Message::Line(line)).is_ok()
+    }
+
     /// Waits until every line handed over is written. Later ones are refused.
     pub(super) fn stop(&self) {
         let thread = self.thread.lock().map_or(None, |mut thread| thread.take());
@@ -78,8 +92,14 @@ fn run<T>(lines: &Receiver<Message<T>>, mut sink: impl Sink<T>, failed: &IntCoun
     };
     let mut is_stopping = false;
     while !is_stopping {
-        let Ok(first) = lines.recv() else {
-            break;
+        let first = match next_message(lines, sink.settles_after()) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => {
+                note(sink.settle());
+                note(sink.flush());
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
         };
         // Whatever queued up meanwhile goes out with one flush.
         let mut next = Some(first);
@@ -90,6 +110,19 @@ fn run<T>(lines: &Receiver<Message<T>>, mut sink: impl Sink<T>, failed: &IntCoun
             }
             next = lines.try_recv().ok();
         }
+        if is_stopping {
+            note(sink.settle());
+        }
         note(sink.flush());
+    }
+}
+
+fn next_message<T>(
+    lines: &Receiver<Message<T>>,
+    patience: Option<Duration>,
+) -> Result<Message<T>, RecvTimeoutError> {
+    match patience {
+        Some(patience) => lines.recv_timeout(patience),
+        None => lines.recv().map_err(|_| RecvTimeoutError::Disconnected),
     }
 }

@@ -6,7 +6,9 @@
 
 mod access;
 mod audit;
+mod cut;
 mod devpi;
+mod event;
 mod gathered;
 #[cfg(test)]
 mod kept;
@@ -14,13 +16,18 @@ mod label;
 mod line_writer;
 mod logging;
 mod metrics;
+mod refusals;
+mod rotating;
 
 pub use access::{AccessLine, AccessLog};
-pub use audit::{AuditEvent, AuditLimits, AuditLog};
+pub use audit::{AUDIT_FILE, AuditLimits, AuditLog, REFUSALS_FILE};
+pub use cut::{AGENT_MAX, NAME_MAX, PATH_MAX, REASON_MAX, cut};
 pub use devpi::ServerMetrics;
+pub use event::AuditEvent;
 pub use label::{
     AuditKind, CacheKind, DoorName, Label, Mode, Refusal, Ruling, ServerResult, Tier,
     UpstreamResult,
 };
 pub use logging::{LogFormat, LogWriter, LoggingError, init_logging};
 pub use metrics::Metrics;
+pub use rotating::Rotation;

@@ -7,6 +7,7 @@
 
 mod absent;
 mod addresses;
+mod access;
 mod attack;
 mod bad_uploads;
 mod better;

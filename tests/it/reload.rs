@@ -145,7 +145,7 @@ async fn a_refusal_is_audited_and_every_request_has_its_line() {
 
     let status = shop.stop();
     assert!(status.success(), "{status}");
-    let audit = fs::read_to_string(data.path().join("audit.jsonl")).unwrap();
+    let audit = fs::read_to_string(data.path().join("refusals.jsonl")).unwrap();
     let event = audit.lines().find(|line| line.contains(&id));
     let event: Value = serde_json::from_str(event.expect("the refusal is audited")).unwrap();
     assert_eq!(event["event"], "denied", "{event}");
@@ -171,7 +171,7 @@ async fn what_would_be_refused_passes_and_is_audited_in_audit_mode() {
         "{counted:?}"
     );
     shop.stop();
-    let audit = fs::read_to_string(data.path().join("audit.jsonl")).unwrap();
+    let audit = fs::read_to_string(data.path().join("refusals.jsonl")).unwrap();
     assert!(
         audit.contains("would_deny") || audit.contains("would-deny"),
         "{audit}"

@@ -368,6 +368,17 @@ fn lines(text: &str) -> Vec<Value> {
         .collect()
 }
 
+/// The events of a file, and its text.
+fn told(path: &std::path::Path) -> (Vec<String>, String) {
+    let about = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let of = |key: &str| line[key].as_str().unwrap_or("-").to_owned();
+        format!("{} {} {}", of("event"), of("index"), of("project"))
+    };
+    let text = fs::read_to_string(path).unwrap();
+    (text.lines().map(about).collect(), text)
+}
+
 #[test]
 fn what_comes_and_goes_is_written_down() {
     let data = tempfile::tempdir().unwrap();
@@ -416,24 +427,23 @@ fn what_comes_and_goes_is_written_down() {
     ];
     assert_eq!(access, expected);
 
-    let audit = fs::read_to_string(data.path().join("audit.jsonl")).unwrap();
-    let about = |line: &Value| {
-        let of = |key: &str| line[key].as_str().unwrap_or("-").to_owned();
-        format!("{} {} {}", of("event"), of("index"), of("project"))
-    };
-    let events = audit
-        .lines()
-        .map(|line| about(&serde_json::from_str(line).unwrap()));
-    let events: Vec<String> = events.collect();
+    let (changes, audit) = told(&data.path().join("audit.jsonl"));
     let expected = [
         "upload packages/staging acme-tool",
-        "denied packages/staging acme-tool",
         "push packages/stable acme-tool",
-        "denied packages/staging acme-tool",
         "upload packages/staging acme-tool",
         "delete packages/staging acme-tool",
+    ];
+    assert_eq!(changes, expected, "{audit}");
+    let (refused, refusals) = told(&data.path().join("refusals.jsonl"));
+    let expected = [
+        "denied packages/staging acme-tool",
+        "denied packages/staging acme-tool",
         "denied packages/staging -",
     ];
-    assert_eq!(events, expected, "{audit}");
-    assert!(audit.contains("does not contain version '3.0'"), "{audit}");
+    assert_eq!(refused, expected, "{refusals}");
+    assert!(
+        refusals.contains("does not contain version '3.0'"),
+        "{refusals}"
+    );
 }

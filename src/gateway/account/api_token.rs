@@ -90,6 +90,7 @@ impl<'a> PresentedToken<'a> {
             return Err(ApiTokenRefusal::Expired);
         }
         let scope = Scope {
+            token: record.id.clone(),
             indexes: record.indexes.clone(),
             operations: record.operations.clone(),
         };

@@ -13,7 +13,7 @@ use super::password::{Checked, PasswordError, Passwords};
 use super::principal::{Principal, ROOT};
 use super::session::SessionKey;
 use crate::db::{Cause, Db, DbError, NewUser, User};
-use crate::model::{IndexName, Timestamp};
+use crate::model::Timestamp;
 
 /// Uses of CI tokens gathered before they are written; more are let go, they are for information.
 const USES_MAX: usize = 10_000;
@@ -21,11 +21,11 @@ const USES_MAX: usize = 10_000;
 /// Finds out whose credentials are.
 #[derive(Debug)]
 pub struct Accounts {
-    db: Arc<dyn Db>,
-    passwords: Passwords,
+    pub(super) db: Arc<dyn Db>,
+    pub(super) passwords: Passwords,
     key: SessionKey,
-    cache: CredentialCache,
-    limiter: LoginLimiter,
+    pub(super) cache: CredentialCache,
+    pub(super) limiter: LoginLimiter,
     token_uses: Mutex<HashMap<String, Timestamp>>,
 }
 
@@ -263,126 +263,15 @@ impl Accounts {
         }
         Ok(Authentication::As(principal))
     }
-
-    async fn by_password(
-        &self,
-        name: &str,
-        password: &str,
-        address: IpAddr,
-        now: Timestamp,
-    ) -> Result<Result<User, Refusal>, AccountError> {
-        let user = if IndexName::is_part(name) {
-            self.db.user(name).await?
-        } else {
-            None
-        };
-        let hash = user.as_ref().and_then(|user| user.password_hash.clone());
-        if let (Some(user), Some(hash)) = (&user, &hash)
-            && self.cache.knows(name, hash, password, now)
-        {
-            return Ok(Ok(user.clone()));
-        }
-        if let Some(wait) = self.limiter.wait(name, address, now) {
-            return Ok(Err(Refusal::Wait(wait)));
-        }
-        let checked = self.passwords.check(password, hash.as_deref()).await?;
-        let (Some(user), Some(hash)) = (user, hash) else {
-            self.limiter.wrong(name, address, now);
-            return Ok(Err(Refusal::Wrong));
-        };
-        match checked {
-            Checked::Wrong => {
-                self.limiter.wrong(name, address, now);
-                return Ok(Err(Refusal::Wrong));
-            }
-            Checked::Right => self.cache.remember(name, &hash, password, now),
-            Checked::RightButOutdated => {
-                let newer = self.passwords.hash(password).await?;
-                self.db.rehash(name, &hash, &newer).await?;
-                self.cache.remember(name, &newer, password, now);
-            }
-        }
-        self.limiter.right(name, address);
-        Ok(Ok(user))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::db::{NewApiToken, Sqlite, TokenOperation, UserUpdate};
+    use crate::db::{NewApiToken, TokenOperation, UserUpdate};
     use crate::gateway::account::api_token::MintedToken;
-    use crate::gateway::account::password::Cost;
+    use crate::gateway::account::sample::{HERE, accounts, add_user, cause, now, token, try_out};
     use crate::gateway::account::session::SESSION_LIFETIME;
-
-    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-    const CHEAP: Cost = Cost {
-        memory_kib: 64,
-        iterations: 1,
-        lanes: 1,
-    };
-
-    fn now() -> Timestamp {
-        "2026-01-02T03:04:05Z".parse().unwrap()
-    }
-
-    fn cause() -> Cause {
-        Cause {
-            who: None,
-            at: now(),
-        }
-    }
-
-    /// Accounts with root (empty password) and user `u` (password `p`).
-    async fn accounts() -> (tempfile::TempDir, Accounts) {
-        let folder = tempfile::tempdir().unwrap();
-        let db = Sqlite::open(&folder.path().join("records"), now())
-            .await
-            .unwrap();
-        let key = SessionKey::new(db.facts().await.unwrap().secret);
-        let accounts = Accounts::new(Arc::new(db), Passwords::new(CHEAP, 2), key, [9; 32]);
-        accounts.settle_root("", now()).await.unwrap();
-        add_user(&accounts).await;
-        (folder, accounts)
-    }
-
-    async fn add_user(accounts: &Accounts) {
-        let password_hash = Some(accounts.passwords.hash("p").await.unwrap());
-        let user = NewUser {
-            name: "u".into(),
-            password_hash,
-            ..NewUser::default()
-        };
-        accounts
-            .db
-            .create_user(&cause(), &user)
-            .await
-            .unwrap()
-            .unwrap();
-    }
-
-    async fn try_out(
-        accounts: &Accounts,
-        user: &str,
-        secret: &str,
-        at: Timestamp,
-    ) -> Option<Principal> {
-        let credentials = Credentials {
-            user: user.into(),
-            secret: secret.into(),
-        };
-        match accounts.authenticate(&credentials, HERE, at).await.unwrap() {
-            Authentication::As(principal) => Some(principal),
-            Authentication::Refused(_) => None,
-        }
-    }
-
-    async fn token(accounts: &Accounts, user: &str, password: &str) -> LoggedIn {
-        match accounts.log_in(user, password, HERE, now()).await.unwrap() {
-            Login::Done(logged_in) => logged_in,
-            Login::Refused(refusal) => panic!("{refusal:?}"),
-        }
-    }
 
     #[tokio::test]
     async fn passwords_and_login_tokens_are_good_for_their_user() {
@@ -497,58 +386,6 @@ mod tests {
         accounts.note_token_uses().await.unwrap();
         let record = accounts.db.api_token(&minted.id).await.unwrap().unwrap();
         assert_eq!(record.last_used, Some(now()));
-    }
-
-    #[tokio::test]
-    async fn guessing_has_to_wait_even_with_the_right_one() {
-        let (_folder, accounts) = accounts().await;
-        for _ in 0..6 {
-            assert_eq!(try_out(&accounts, "u", "guess", now()).await, None);
-        }
-        let login = accounts.log_in("u", "p", HERE, now()).await.unwrap();
-        assert!(
-            matches!(login, Login::Refused(Refusal::Wait(_))),
-            "{login:?}"
-        );
-        let later = now() + Duration::from_secs(2);
-        let login = accounts.log_in("u", "p", HERE, later).await.unwrap();
-        assert!(matches!(login, Login::Done(_)), "{login:?}");
-    }
-
-    #[tokio::test]
-    async fn an_outdated_hash_is_renewed_and_no_login_ends() {
-        let (_folder, accounts) = accounts().await;
-        let session = token(&accounts, "u", "p").await.token;
-        let old = Passwords::new(
-            Cost {
-                iterations: 2,
-                ..CHEAP
-            },
-            1,
-        )
-        .hash("p")
-        .await
-        .unwrap();
-        let current = accounts
-            .db
-            .user("u")
-            .await
-            .unwrap()
-            .unwrap()
-            .password_hash
-            .unwrap();
-        accounts.db.rehash("u", &current, &old).await.unwrap();
-        assert!(try_out(&accounts, "u", "p", now()).await.is_some());
-        let renewed = accounts
-            .db
-            .user("u")
-            .await
-            .unwrap()
-            .unwrap()
-            .password_hash
-            .unwrap();
-        assert!(renewed != old && renewed.contains("t=1,"), "{renewed}");
-        assert!(try_out(&accounts, "u", &session, now()).await.is_some());
     }
 
     #[tokio::test]

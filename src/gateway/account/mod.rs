@@ -5,6 +5,7 @@
 
 mod api_token;
 mod authenticate;
+mod by_password;
 mod credential_cache;
 mod credentials;
 mod login_limiter;
@@ -12,6 +13,8 @@ mod password;
 mod permission;
 mod principal;
 mod salted;
+#[cfg(test)]
+mod sample;
 mod session;
 
 pub use api_token::{ApiTokenRefusal, MintedToken, PresentedToken};

@@ -21,6 +21,12 @@ const PASSWORD_MAX: usize = 4096;
 /// Dearest hash that is accepted from outside: memory in KiB, iterations, lanes.
 const IMPORTED_MAX: (u32, u32, u32) = (256 << 10, 16, 16);
 
+/// Dearest hash that a client may give of its own password: of the parameters of devpi and of its
+/// password library, which are all that it made, none costs more than a little above today's. Whoever
+/// guesses at it has us pay that for each guess.
+const GIVEN_MEMORY_MAX: u32 = 102_400;
+const GIVEN_WORK_MAX: u64 = 1 << 18;
+
 /// A hash of nothing anybody knows, with devpi's parameters: what an unknown user's password is compared
 /// with, so that the time does not tell who exists.
 const NOBODY: &str = "$argon2id$v=19$m=65536,t=3,p=4$bm9ib2R5IGtub3dzIGl0\
@@ -91,6 +97,11 @@ pub enum PasswordError {
     /// The hash is not argon2id in PHC form, or dearer than is accepted.
     #[error("the password hash is not an argon2id hash in PHC form within m=262144,t=16,p=16")]
     Hash,
+    /// The hash costs more to check than those that are made here.
+    #[error(
+        "checking that password hash costs more than is accepted: at most m={GIVEN_MEMORY_MAX} and m×t={GIVEN_WORK_MAX}, such as m=65536,t=3,p=4"
+    )]
+    Dear,
     /// There is no randomness to be had, or the thread that hashed is gone.
     #[error("hash a password: {0}")]
     Failed(String),
@@ -143,12 +154,18 @@ impl Passwords {
         self.run(move || check(cost, &password, &hash)).await?
     }
 
-    /// Refuses a PHC string from outside (`pwhash`, an import) that could not be checked later.
+    /// Refuses a PHC string from a client (`pwhash`) that could not be checked later, or only at a
+    /// cost.
     ///
     /// # Errors
-    /// [`PasswordError::Hash`].
+    /// [`PasswordError::Hash`] and [`PasswordError::Dear`].
     pub fn accept_hash(hash: &str) -> Result<(), PasswordError> {
-        parse(hash).map(drop)
+        let (_, cost) = parse(hash)?;
+        let work = u64::from(cost.memory_kib) * u64::from(cost.iterations);
+        if cost.memory_kib > GIVEN_MEMORY_MAX || work > GIVEN_WORK_MAX {
+            return Err(PasswordError::Dear);
+        }
+        Ok(())
     }
 
     /// What is kept of a password that an export holds, so that it can be checked here: a PHC string
@@ -351,6 +368,22 @@ mod tests {
                 Err(PasswordError::Hash),
                 "{hash}"
             );
+        }
+    }
+
+    #[test]
+    fn a_client_gives_no_hash_that_is_dear_to_check() {
+        let with = |params: &str| NOBODY.replace("m=65536,t=3,p=4", params);
+        for (params, expected) in [
+            ("m=65536,t=3,p=4", Ok(())),
+            ("m=102400,t=2,p=8", Ok(())),
+            ("m=512,t=2,p=2", Ok(())),
+            ("m=262144,t=16,p=16", Err(PasswordError::Dear)),
+            ("m=262144,t=1,p=1", Err(PasswordError::Dear)),
+            ("m=65536,t=5,p=1", Err(PasswordError::Dear)),
+            ("m=4194304,t=1,p=1", Err(PasswordError::Hash)),
+        ] {
+            assert_eq!(Passwords::accept_hash(&with(params)), expected, "{params}");
         }
     }
 

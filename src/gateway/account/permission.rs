@@ -293,6 +293,7 @@ mod tests {
         };
         let token = |user: &str, operations: &[TokenOperation]| {
             let scope = Scope {
+                token: "0123456789abcdef".into(),
                 indexes: vec![index.to_string(), "ow?er/d*".into()],
                 operations: operations.to_vec(),
             };

@@ -26,9 +26,11 @@ pub struct Identity {
     pub scope: Option<Scope>,
 }
 
-/// What a CI token is good for.
+/// A CI token, and what it is good for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
+    /// The token's id, its public part.
+    pub token: String,
     /// Globs of the only indexes; none: any. `*` does not cross the slash.
     pub indexes: Vec<String>,
     /// The only operations.

@@ -77,6 +77,18 @@ impl SessionKey {
         (now.as_second() < expiry && parts.next().is_none()).then_some(Session { user, generation })
     }
 
+    /// When a token was given, by what it says itself: for logs, once it was found to be valid.
+    pub(in crate::gateway) fn given_at(token: &str) -> Option<Timestamp> {
+        let expiry: i64 = token
+            .strip_prefix(PREFIX)?
+            .split('.')
+            .nth(2)?
+            .parse()
+            .ok()?;
+        let lifetime = i64::try_from(SESSION_LIFETIME.as_secs()).ok()?;
+        Timestamp::from_second(expiry.checked_sub(lifetime)?).ok()
+    }
+
     fn mac(&self, signed: &str) -> Hmac<Hash> {
         let mac = Hmac::<Hash>::new_from_slice(&self.0.0).expect("HMAC takes keys of any length");
         mac.chain_update(PURPOSE).chain_update(signed)
@@ -111,6 +123,7 @@ mod tests {
             user: "mü.x@y".into(),
             generation: 42,
         };
+        assert_eq!(SessionKey::given_at(&token), Some(now()));
         for (later, expected) in [
             (Duration::ZERO, Some(&session)),
             (SESSION_LIFETIME - Duration::from_secs(1), Some(&session)),
@@ -140,6 +153,8 @@ mod tests {
             &"cs1.".repeat(400),
         ] {
             assert_eq!(key().read(token, now()), None, "{token}");
+            // Whatever it says is not looked at further.
+            let _ = SessionKey::given_at(token);
         }
     }
 

@@ -23,6 +23,7 @@ use crate::gateway::devpi::Answer;
 use crate::gateway::refusal;
 use crate::gateway::trouble::Trouble;
 use crate::policy::Denial;
+use crate::telemetry::{PATH_MAX, cut};
 
 /// The protocol that devpi-client speaks; any other number makes it give up.
 const API_VERSION: &str = "2";
@@ -98,7 +99,7 @@ impl Shared {
 fn failed(error: &Error, path: &str) -> Answer {
     let status = error.kind.status();
     if status.is_server_error() {
-        tracing::error!(path, status = status.as_u16(), %error, "request failed");
+        tracing::error!(path = cut(path, PATH_MAX), status = status.as_u16(), %error, "request failed");
     }
     let mut answer = Answer::message(status, &error.message);
     if let ErrorKind::Unavailable(Some(seconds)) = error.kind {

@@ -9,6 +9,10 @@ use serde_json::{Value, json};
 use crate::db::DbError;
 use crate::gateway::account::{AccountError, PasswordError};
 
+/// Longest message, in bytes: it names what was sent, which may have filled a whole body. All faults of
+/// a large configuration are below.
+const MESSAGE_MAX: usize = 16 << 10;
+
 /// A status and a JSON body.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
@@ -34,7 +38,11 @@ impl Answer {
     /// Only a message.
     #[must_use]
     pub fn message(status: StatusCode, message: impl Into<String>) -> Self {
-        let message: String = message.into();
+        let mut message: String = message.into();
+        if message.len() > MESSAGE_MAX {
+            message.truncate(message.floor_char_boundary(MESSAGE_MAX));
+            message.push('…');
+        }
         Self {
             status,
             body: json!({ "message": message }),
@@ -113,7 +121,9 @@ impl From<&PasswordError> for Answer {
     fn from(error: &PasswordError) -> Self {
         let status = match error {
             PasswordError::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            PasswordError::TooLong | PasswordError::Hash => StatusCode::BAD_REQUEST,
+            PasswordError::TooLong | PasswordError::Hash | PasswordError::Dear => {
+                StatusCode::BAD_REQUEST
+            }
             PasswordError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::message(status, error.to_string())
@@ -136,6 +146,14 @@ mod tests {
           "type": "userconfig"
         }
         "#);
+    }
+
+    #[test]
+    fn a_message_does_not_repeat_a_whole_body() {
+        let answer = Answer::bad_request(format!("unknown key {}", "é".repeat(1 << 19)));
+        let message = answer.body["message"].as_str().unwrap();
+        assert!(message.len() <= MESSAGE_MAX + '…'.len_utf8());
+        assert!(message.starts_with("unknown key é") && message.ends_with("é…"));
     }
 
     #[test]

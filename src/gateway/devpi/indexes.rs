@@ -7,6 +7,7 @@ use super::answer::Answer;
 use super::index_request::IndexRequest;
 use super::index_settings::IndexSettings;
 use super::management::{Management, Survey, bad_name, cause, not_an_object, settings_of};
+use super::new_names::check_index;
 use crate::db::{DbError, IndexDeletion, IndexRecord, IndexUpdate, NewIndex, NewUser, Serial};
 use crate::gateway::account::{Operation, Principal, permits};
 use crate::model::{IndexName, Timestamp};
@@ -89,6 +90,8 @@ impl Management {
         if survey.has_index(name) {
             return Err(exists());
         }
+        let others = survey.indexes_of(name.user());
+        check_index(name, others.keys().map(IndexName::index))?;
         let keys = match IndexRequest::parse(body).map_err(Answer::bad_request)? {
             IndexRequest::Keys(keys) => keys,
             IndexRequest::Operations(_) => return Err(not_an_object()),

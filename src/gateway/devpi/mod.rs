@@ -14,6 +14,7 @@ mod index_settings;
 mod indexes;
 mod login;
 mod management;
+mod new_names;
 mod user_settings;
 mod users;
 

@@ -4,11 +4,12 @@ use http::StatusCode;
 
 use super::answer::Answer;
 use super::login::proxy_auth;
-use super::management::{Management, bad_name, cause, parse_object};
+use super::management::{Management, cause, parse_object};
+use super::new_names::check_user;
 use super::user_settings::{NewPassword, UserRequest};
 use crate::db::{NewUser, User, UserDeletion};
 use crate::gateway::account::{Operation, PasswordError, Principal, permits};
-use crate::model::{IndexName, Timestamp};
+use crate::model::Timestamp;
 
 impl Management {
     /// `GET /`: every user with its indexes.
@@ -55,9 +56,7 @@ impl Management {
         if self.user(name).await?.is_some() {
             return Err(taken());
         }
-        if !IndexName::is_part(name) {
-            return Err(bad_name("username", name));
-        }
+        check_user(name, self.survey().await?.user_names())?;
         let request = UserRequest::create(&keys).map_err(Answer::bad_request)?;
         let password_hash = self.hash_of(request.password.as_ref()).await?;
         let user = NewUser {

@@ -39,6 +39,7 @@ use crate::policy::Mirror;
 use crate::protocol::Audience;
 use crate::protocol::PublicRoute;
 use crate::protocol::devpi_message;
+use crate::telemetry::{PATH_MAX, cut};
 use crate::upstream::Fleet;
 use crate::upstream::FleetAnswer;
 use crate::upstream::Limits;
@@ -169,7 +170,7 @@ impl Front {
         match self.fleet.read(&method, &asked, &headers).await {
             Ok(answer) => self.passed(ask.path, ask.head, answer, record).await,
             Err(error) => {
-                tracing::error!(path, %error, "not passed on");
+                tracing::error!(path = cut(path, PATH_MAX), %error, "not passed on");
                 bare(ask, unanswered(path, UNANSWERED, record))
             }
         }
@@ -197,7 +198,11 @@ impl Front {
             match body_of(answer, bytes_max, &self.shared.work).await {
                 Ok(body) => body,
                 Err(reason) => {
-                    tracing::error!(path, reason, "an answer of devpi did not come through");
+                    tracing::error!(
+                        path = cut(path, PATH_MAX),
+                        reason,
+                        "an answer of devpi did not come through"
+                    );
                     return unanswered(path, UNANSWERED, record);
                 }
             }
@@ -258,7 +263,7 @@ pub(super) const OFFLINE: &str = "this gateway is offline and asks no devpi-serv
 
 /// In devpi's own form, since it is its clients that ask for what is passed on.
 pub(super) fn unanswered(path: &str, words: &'static str, record: Record) -> Reply {
-    tracing::debug!(path, words, "answered without devpi");
+    tracing::debug!(path = cut(path, PATH_MAX), words, "answered without devpi");
     let body = devpi_message(&format!("{words}, try again in a moment"));
     let mut head = refusal::head("application/json", body.len(), "no-store");
     head.insert("x-devpi-api-version", HeaderValue::from_static("2"));

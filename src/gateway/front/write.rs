@@ -22,6 +22,7 @@ use crate::gateway::reply::Reply;
 use crate::gateway::reply::Route;
 use crate::model::IndexName;
 use crate::protocol::ManageRoute;
+use crate::telemetry::{PATH_MAX, cut};
 use crate::upstream::FleetBody;
 use crate::upstream::FleetWrite;
 
@@ -96,7 +97,7 @@ impl Front {
                 self.passed(errand.path, is_head, answer, record).await
             }
             Err(error) => {
-                tracing::error!(path = errand.path, %error, "not passed on");
+                tracing::error!(path = cut(errand.path, PATH_MAX), %error, "not passed on");
                 unanswered(errand.path, UNANSWERED, record)
             }
         }

@@ -2,6 +2,7 @@
 
 use http::Method;
 use http::StatusCode;
+use serde_json::Value;
 
 use super::caller::Caller;
 use super::refusal::Refusal;
@@ -64,7 +65,7 @@ impl Writer {
                 _ => management.delete_user(who, &name, now).await,
             };
             if answer.status.is_success() {
-                let detail = format!("{method} {name}");
+                let detail = format!("{method} {name}{}", changed_keys(&method, &body));
                 let about = About {
                     detail: Some(&detail),
                     ..About::default()
@@ -106,10 +107,10 @@ impl Writer {
                     writer.shared.suspect_garbage();
                 }
                 writer.follow().await?;
-                let detail = Some(method.as_str());
+                let detail = format!("{method}{}", changed_keys(&method, &body));
                 let about = About {
                     index: Some(&name),
-                    detail,
+                    detail: Some(&detail),
                     ..About::default()
                 };
                 writer.account_for(AuditKind::Index, &caller, about);
@@ -165,6 +166,44 @@ impl Writer {
                 "put the changed indexes in force",
                 faults,
             )),
+        }
+    }
+}
+
+/// What a change names, without its values: a password may be among them.
+fn changed_keys(method: &Method, body: &[u8]) -> String {
+    let named: Vec<String> = match (method, serde_json::from_slice(body)) {
+        (&Method::DELETE, _) | (_, Err(_)) => Vec::new(),
+        (_, Ok(Value::Object(keys))) => keys.keys().cloned().collect(),
+        (_, Ok(Value::Array(operations))) => {
+            let operations = operations.iter().filter_map(Value::as_str);
+            let keys = operations.map(|one| one.split(['=', '+', '-']).next().unwrap_or_default());
+            keys.map(str::to_owned).collect()
+        }
+        (_, Ok(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_))) => Vec::new(),
+    };
+    if named.is_empty() {
+        return String::new();
+    }
+    format!(": {}", named.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_by_its_keys_and_never_by_a_value() {
+        let secret = r#"{"password": "s3cret", "email": "a@x.example"}"#;
+        let operations = r#"["bases+=root/pypi", "title-=", "volatile=False"]"#;
+        for (method, body, expected) in [
+            (Method::PATCH, secret, ": email, password"),
+            (Method::PUT, operations, ": bases, title, volatile"),
+            (Method::DELETE, secret, ""),
+            (Method::PUT, "", ""),
+            (Method::PUT, "5", ""),
+        ] {
+            assert_eq!(changed_keys(&method, body.as_bytes()), expected, "{body}");
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::gateway::account;
 use crate::gateway::account::Authentication;
 use crate::gateway::account::Credentials;
 use crate::gateway::account::Principal;
+use crate::gateway::account::SessionKey;
 use crate::model::Timestamp;
 
 /// devpi-client's header; it wins over `Authorization` (devpi-protocol.md §5).
@@ -26,6 +27,8 @@ const DEVPI_AUTH: HeaderName = HeaderName::from_static("x-devpi-auth");
 pub struct Caller {
     /// Who they are.
     pub principal: Principal,
+    /// By which token they said so, as the audit names it; nothing for a password.
+    pub token: Option<Arc<str>>,
     /// From where; loopback for a Unix socket.
     pub address: IpAddr,
     /// The request.
@@ -88,6 +91,7 @@ impl Writer {
         let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let mut caller = Caller {
             principal: Principal::Anonymous,
+            token: None,
             address,
             request_id,
             is_public: true,
@@ -107,9 +111,59 @@ impl Writer {
             Refusal::api(answer.status, text)
         })?;
         match found {
-            Authentication::As(principal) => caller.principal = principal,
+            Authentication::As(principal) => {
+                caller.token = token_of(&principal, &credentials.secret);
+                caller.principal = principal;
+            }
             Authentication::Refused(why) => caller.refused = Some(why),
         }
         Ok(caller)
+    }
+}
+
+/// How the audit names the token that a request came with: a CI token by its id, a login by when it
+/// was. Several logins of one user in a second are one.
+fn token_of(principal: &Principal, secret: &str) -> Option<Arc<str>> {
+    let named = match principal.scope() {
+        Some(scope) => format!("cc-{}", scope.token),
+        None => format!("login {}", SessionKey::given_at(secret)?),
+    };
+    Some(named.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::account::{Identity, Scope};
+
+    #[test]
+    fn a_token_is_named_without_its_secret() {
+        let scope = Scope {
+            token: "0123456789abcdef".into(),
+            indexes: Vec::new(),
+            operations: Vec::new(),
+        };
+        let ci = Principal::Known(Identity {
+            user: "ci".into(),
+            scope: Some(scope),
+        });
+        let key = SessionKey::new(crate::db::Secret([7; 32]));
+        let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+        let login = key.issue("me", 1, now);
+        for (principal, secret, expected) in [
+            (
+                &ci,
+                "cc-0123456789abcdef-secret",
+                Some("cc-0123456789abcdef"),
+            ),
+            (
+                &Principal::user("me"),
+                &*login,
+                Some("login 2026-01-02T03:04:05Z"),
+            ),
+            (&Principal::user("me"), "password", None),
+        ] {
+            assert_eq!(token_of(principal, secret).as_deref(), expected);
+        }
     }
 }

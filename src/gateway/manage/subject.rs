@@ -9,9 +9,7 @@ use crate::model::IndexName;
 use crate::model::ProjectName;
 use crate::protocol::Content;
 use crate::protocol::ManageRoute;
-
-/// Longest file name written down: those that are refused may be of any length.
-const FILE_MAX: usize = 255;
+use crate::telemetry::{NAME_MAX, REASON_MAX, cut};
 
 /// What a write is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +22,8 @@ pub struct Subject {
     pub file: Option<Arc<str>>,
     /// Who sent it, where that is known.
     pub user: Option<Arc<str>>,
+    /// By which token.
+    pub token: Option<Arc<str>>,
     /// Whether content comes or goes: then it is written down whether that was allowed.
     pub is_content: bool,
 }
@@ -71,8 +71,9 @@ impl Subject {
         Self {
             index: Some(index.clone()),
             project,
-            file: file.map(|name| name[..name.floor_char_boundary(FILE_MAX)].into()),
+            file: file.map(|name| cut(name, NAME_MAX).into()),
             user: None,
+            token: None,
             is_content: true,
         }
     }
@@ -80,7 +81,7 @@ impl Subject {
     /// As far as a form tells by now.
     pub(super) fn of_form(&mut self, name: Option<&str>, filename: Option<&str>) {
         self.project = name.and_then(|name| ProjectName::parse(name).ok());
-        self.file = filename.map(|name| name[..name.floor_char_boundary(FILE_MAX)].into());
+        self.file = filename.map(|name| cut(name, NAME_MAX).into());
     }
 
     /// Completes what is written down of an answer, or of a refusal with its reason.
@@ -91,7 +92,8 @@ impl Subject {
         if self.is_content {
             record.attempt = Some(Arc::new(Attempt {
                 user: self.user,
-                why: refused.map(Arc::from),
+                token: self.token,
+                why: refused.map(|words| cut(words, REASON_MAX).into()),
             }));
             record.decision = match refused {
                 None => Decision::Allow,

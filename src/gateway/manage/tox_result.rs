@@ -28,6 +28,7 @@ use crate::model::Filename;
 use crate::model::IndexName;
 use crate::model::Sha256;
 use crate::model::Timestamp;
+use crate::model::format_bytes;
 use crate::page::parse_file_path;
 use crate::store::Key;
 use crate::telemetry::AuditKind;
@@ -98,6 +99,11 @@ impl Writer {
         body: Bytes,
     ) -> Result<Reply, Refusal> {
         let records = &self.shared.records;
+        // One after the other, or all that come at once would find the same room.
+        let _turn = match caller.principal.name() {
+            None => Some(self.results.lock().await),
+            Some(_) => None,
+        };
         let held = records.project(index, &subject.project).await?;
         let held =
             held.ok_or_else(|| Refusal::api(StatusCode::NOT_FOUND, "the release has gone"))?;
@@ -107,6 +113,9 @@ impl Writer {
             .iter()
             .filter(|file| file.facts.role.for_file() == Some(about))
             .count();
+        if caller.principal.name().is_none() {
+            self.check_room(&held.files, &subject.version, body.len() as u64)?;
+        }
         let _held = self.hold(Sha256::of(&body)).await?;
         let mut draft = self
             .shared
@@ -160,6 +169,37 @@ impl Writer {
             result.into(),
         )))
     }
+}
+
+impl Writer {
+    /// Refuses one more result that nobody answers for, when a release has its share of them.
+    fn check_room(&self, files: &[FileRecord], version: &str, bytes: u64) -> Result<(), Refusal> {
+        let (count, size) = anonymous_results(files, version);
+        let limits = &self.limits;
+        if count < limits.anonymous_results_max
+            && size.saturating_add(bytes) <= limits.anonymous_results_bytes_max
+        {
+            return Ok(());
+        }
+        let words = format!(
+            "this release has {count} test results of people who did not log in, {}: log in, or have \
+             some removed (limits.anonymous_results, limits.anonymous_results_size)",
+            format_bytes(size)
+        );
+        Err(Refusal::api(StatusCode::FORBIDDEN, words))
+    }
+}
+
+/// How many results of a release nobody answers for, and how many bytes they have.
+fn anonymous_results(files: &[FileRecord], version: &str) -> (usize, u64) {
+    let of_nobody = files.iter().filter(|file| {
+        matches!(file.facts.role, FileRole::ToxResult { .. })
+            && file.facts.uploader.is_none()
+            && file.version == version
+    });
+    of_nobody.fold((0, 0), |(count, size), file| {
+        (count + 1, size + file.facts.size)
+    })
 }
 
 /// `20260102030405`

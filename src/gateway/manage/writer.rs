@@ -39,6 +39,8 @@ pub struct Writer {
     pub(super) limits: HouseLimits,
     pub(super) turns: Arc<Turns>,
     pub(super) reader: Reader,
+    /// Held while an anonymous test result is counted and kept.
+    pub(super) results: Arc<tokio::sync::Mutex<()>>,
     audit: Arc<AuditLog>,
 }
 
@@ -51,6 +53,10 @@ pub struct HouseLimits {
     pub uploads_max: usize,
     /// How long one more waits for its turn; `limits.upload_wait`.
     pub upload_wait: Duration,
+    /// Test results of one release by nobody who logged in; `limits.anonymous_results`.
+    pub anonymous_results_max: usize,
+    /// Bytes of these together; `limits.anonymous_results_size`.
+    pub anonymous_results_bytes_max: u64,
 }
 
 /// What `app` hands over.
@@ -90,6 +96,7 @@ impl Writer {
             generations,
             rules,
             limits,
+            results: Arc::default(),
             turns: Arc::new(Turns::new(limits.uploads_max, limits.upload_wait)),
             audit,
         }
@@ -170,6 +177,7 @@ impl Writer {
         event.request_id = Some(Arc::clone(&caller.request_id));
         event.client = Some(caller.address);
         event.user = caller.principal.name().map(Arc::from);
+        event.token.clone_from(&caller.token);
         event.index = about.index.cloned();
         event.project = about.project.cloned();
         event.file = about.file.map(Arc::from);

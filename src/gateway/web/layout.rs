@@ -25,6 +25,7 @@ use crate::gateway::context::Shared;
 use crate::gateway::refusal;
 use crate::gateway::trouble::Trouble;
 use crate::policy::Denial;
+use crate::telemetry::{PATH_MAX, cut};
 
 /// Nothing is loaded but our own stylesheet, nothing is run, nobody frames us: were a value ever
 /// written unescaped, it could still do nothing.
@@ -140,7 +141,7 @@ fn render(way: &Way, page: &WebPage) -> Markup {
 fn failed(error: &Error, path: &str) -> (StatusCode, WebPage) {
     let status = error.kind.status();
     if status.is_server_error() {
-        tracing::error!(path, status = status.as_u16(), %error, "request failed");
+        tracing::error!(path = cut(path, PATH_MAX), status = status.as_u16(), %error, "request failed");
     }
     let title = status.canonical_reason().unwrap_or("error");
     let content = html! {

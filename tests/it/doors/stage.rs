@@ -204,22 +204,26 @@ pub(super) fn open_with(limits: Limits, is_tls: bool) -> Doors {
     open_behind(limits, is_tls, None)
 }
 
+/// Writes requests down in memory, and refusals below the folder.
+fn recorder(folder: &Path, metrics: &Metrics, lines: &Kept) -> Recorder {
+    let access = AccessLog::start(LogFormat::Json, lines.clone(), metrics.access_dropped());
+    let audit = AuditLog::open(folder, AuditLimits::default(), metrics.audit_failed());
+    Recorder {
+        door: DoorName::Public,
+        metrics: metrics.clone(),
+        access: Arc::new(access.unwrap()),
+        audit: Arc::new(audit.unwrap()),
+        now: Arc::new(|| Timestamp::UNIX_EPOCH),
+    }
+}
+
 /// Doors behind proxies, where there are any; the metrics door stands free.
 pub(super) fn open_behind(limits: Limits, is_tls: bool, proxies: Option<TrustedProxies>) -> Doors {
     let folder = tempfile::tempdir().unwrap();
     let metrics = Metrics::register(Registry::new(), "0").unwrap();
     let lines = Kept::default();
-    let access = AccessLog::start(LogFormat::Json, lines.clone(), metrics.access_dropped());
-    let access = Arc::new(access.unwrap());
-    let audit = folder.path().join("audit.jsonl");
-    let audit = AuditLog::open(&audit, AuditLimits::default(), metrics.audit_failed());
-    let recorder = Recorder {
-        door: DoorName::Public,
-        metrics: metrics.clone(),
-        access: Arc::clone(&access),
-        audit: Arc::new(audit.unwrap()),
-        now: Arc::new(|| Timestamp::UNIX_EPOCH),
-    };
+    let recorder = recorder(folder.path(), &metrics, &lines);
+    let access = Arc::clone(&recorder.access);
     let options = ServerOptions {
         run_folder: folder.path().join("run"),
         grace: Duration::from_secs(10),

@@ -1,0 +1,140 @@
+//! What an audit event says.
+//!
+//! Its texts come from clients: they are cut before the event waits for the disk, so that what is kept
+//! of a request is bounded whatever the request was.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use super::cut::{NAME_MAX, REASON_MAX, shortened};
+use super::label::{AuditKind, Label};
+use crate::model::{IndexName, ProjectName, Timestamp};
+
+/// One event. What does not apply is left out of the line.
+#[derive(Debug, Clone, Serialize)]
+pub struct AuditEvent {
+    /// When.
+    pub time: Timestamp,
+    /// What.
+    #[serde(serialize_with = "as_label")]
+    pub event: AuditKind,
+    /// The request that caused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<Arc<str>>,
+    /// The client's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<IpAddr>,
+    /// Who, where somebody is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<Arc<str>>,
+    /// By which token they said so; absent for a password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<Arc<str>>,
+    /// The index.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
+    pub index: Option<IndexName>,
+    /// The project.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
+    pub project: Option<ProjectName>,
+    /// The file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<Arc<str>>,
+    /// The rule that decided, as `file:line`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Arc<str>>,
+    /// The rest, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Arc<str>>,
+    /// How often the same happened again since it was first written down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) repeated: Option<u64>,
+    /// When it was first written down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) since: Option<Timestamp>,
+}
+
+impl AuditEvent {
+    /// An event of which only time and kind are known yet.
+    #[must_use]
+    pub fn new(time: Timestamp, event: AuditKind) -> Self {
+        Self {
+            time,
+            event,
+            request_id: None,
+            client: None,
+            user: None,
+            token: None,
+            index: None,
+            project: None,
+            file: None,
+            rule: None,
+            detail: None,
+            repeated: None,
+            since: None,
+        }
+    }
+
+    /// Cuts what is longer than anything that is written down.
+    pub(super) fn bound(&mut self) {
+        for name in [
+            &mut self.request_id,
+            &mut self.user,
+            &mut self.token,
+            &mut self.file,
+        ] {
+            shortened(name, NAME_MAX);
+        }
+        for sentence in [&mut self.rule, &mut self.detail] {
+            shortened(sentence, REASON_MAX);
+        }
+    }
+}
+
+fn as_label<S: Serializer>(label: &impl Label, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(label.label())
+}
+
+fn as_text<S: Serializer>(
+    value: &Option<impl std::fmt::Display>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_says_only_what_applies() {
+        let mut event = AuditEvent::new(Timestamp::UNIX_EPOCH, AuditKind::Denied);
+        event.project = Some(ProjectName::parse("six").unwrap());
+        event.detail = Some("7".into());
+        let text = serde_json::to_string(&event).unwrap();
+        insta::assert_snapshot!(text, @r#"{"time":"1970-01-01T00:00:00Z","event":"denied","project":"six","detail":"7"}"#);
+    }
+
+    #[test]
+    fn no_text_of_a_client_makes_an_event_long() {
+        let long: Arc<str> = "é".repeat(1 << 19).into();
+        let mut event = AuditEvent::new(Timestamp::UNIX_EPOCH, AuditKind::LoginFailed);
+        for text in [
+            &mut event.request_id,
+            &mut event.user,
+            &mut event.token,
+            &mut event.file,
+            &mut event.rule,
+            &mut event.detail,
+        ] {
+            *text = Some(Arc::clone(&long));
+        }
+        event.bound();
+        let line = serde_json::to_string(&event).unwrap();
+        assert!(line.len() < 4 << 10, "{}", line.len());
+    }
+}

@@ -1,0 +1,3 @@
+//! Who may do what, and what is kept of those who tried: over the built program.
+
+mod accounting;

@@ -308,6 +308,7 @@ fn door_limits(limits: &config::Limits) -> Limits {
         head_timeout: limits.head_timeout(),
         idle_timeout: limits.idle_timeout(),
         request_timeout: limits.request_timeout(),
+        send_timeout: limits.send_timeout(),
         min_send_rate: limits.min_send_rate(),
         min_receive_rate: limits.min_receive_rate(),
         connections: limits.connections(),
@@ -348,6 +349,7 @@ mod tests {
         assert_eq!(limits.head_timeout, Duration::from_secs(10));
         assert_eq!(limits.idle_timeout, Duration::from_mins(1));
         assert_eq!(limits.request_timeout, Duration::from_hours(1));
+        assert_eq!(limits.send_timeout, Duration::from_mins(1));
         assert_eq!(limits.min_send_rate, 1 << 10);
         assert_eq!(limits.connections, 10_000);
         assert_eq!(limits.connections_per_address, 1_000);

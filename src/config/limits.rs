@@ -120,6 +120,8 @@ limits! {
         "how long a connection may wait for its next request: longer than an installer thinks";
     request_timeout: Duration, "1h", at least "1s",
         "from a request's head to the last byte of its answer: the largest file over a slow line";
+    send_timeout: Duration, "60s", at least "100ms",
+        "without a byte taken of an answer: whoever reads at all, however slowly, takes one in this time";
     min_send_rate: Bytes, "1KiB", at least "1B",
         "bytes a second that a client must take while it is answered: slower is gone or hostile";
     min_receive_rate: Bytes, "1KiB", at least "1B",

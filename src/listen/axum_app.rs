@@ -1,12 +1,15 @@
 //! An axum router behind a door: HTTP/1.1, or HTTP/2 where TLS agreed on it.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
 use axum::Router;
-use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response};
+use axum::body::Body as AxumBody;
+use axum::response::IntoResponse as _;
+use http::header::{CONNECTION, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
@@ -18,8 +21,14 @@ use pingora::server::ShutdownWatch;
 
 use super::Limits;
 use super::door::{Connection, DoorApp};
+use super::head_guard::carried;
 use super::http1::Wire;
+use super::refusal;
 use super::stop::rested;
+use super::taking::Answers;
+use crate::gateway::Body;
+use crate::protocol::{BadHead, NO_SNIFFING, check_parts};
+use crate::telemetry::Refusal;
 
 /// Smallest buffer that hyper accepts for a request head.
 const HEAD_MIN: usize = 8 << 10;
@@ -45,7 +54,7 @@ impl AxumApp {
 
 impl DoorApp for AxumApp {
     async fn serve<S: Wire>(self: &Arc<Self>, connection: Connection<S>, shutdown: &ShutdownWatch) {
-        let stream = connection.stream;
+        let (stream, on_refusal) = (connection.stream, connection.on_refusal);
         let peer = stream.get_socket_digest();
         let peer = peer
             .as_ref()
@@ -53,17 +62,17 @@ impl DoorApp for AxumApp {
             .and_then(SocketAddr::as_inet);
         let client = ClientAddress(peer.map(|peer| peer.ip().to_canonical()));
         let is_http2 = stream.selected_alpn_proto() == Some(ALPN::H2);
-        let router = TowerToHyperService::new(self.router.clone());
-        let door = shutdown.clone();
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(client);
-            let (answering, door) = (router.call(request), door.clone());
-            async move {
-                let answered = answering.await;
-                let is_last = !is_http2 && *door.borrow();
-                answered.map(|answer| if is_last { last(answer) } else { answer })
-            }
-        });
+        let watch = stream
+            .get_proxy_digest()
+            .and_then(|digest| carried(&digest));
+        let answers = Answers::new(self.limits.clone(), watch);
+        let answerer = Answerer {
+            router: TowerToHyperService::new(self.router.clone()),
+            client,
+            door: shutdown.clone(),
+            streams: is_http2.then(|| Arc::clone(&answers)),
+        };
+        let service = service_fn(move |request| answerer.clone().answer(request));
         let io = TokioIo::new(stream);
         let outcome = if is_http2 {
             let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -72,12 +81,18 @@ impl DoorApp for AxumApp {
                 .max_header_list_size(self.head_max());
             builder.keep_alive_interval(self.limits.idle_timeout);
             let mut connection = pin!(builder.serve_connection(io, service));
-            tokio::select! {
-                outcome = connection.as_mut() => outcome,
-                () = stopping(shutdown) => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
+            let serving = async {
+                tokio::select! {
+                    outcome = connection.as_mut() => outcome,
+                    () = stopping(shutdown) => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
                 }
+            };
+            tokio::select! {
+                outcome = serving => outcome,
+                () = answers.given_up() => return on_refusal(Refusal::Slow),
             }
         } else {
             let mut builder = http1::Builder::new();
@@ -109,6 +124,50 @@ impl AxumApp {
     fn head_max(&self) -> u32 {
         u32::try_from(self.limits.head).unwrap_or(u32::MAX)
     }
+}
+
+/// What answers the requests of a connection.
+#[derive(Clone)]
+struct Answerer {
+    router: TowerToHyperService<Router>,
+    client: ClientAddress,
+    door: ShutdownWatch,
+    /// What watches how its answers are taken, where there are many at one time.
+    streams: Option<Arc<Answers>>,
+}
+
+impl Answerer {
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<AxumBody>, Infallible> {
+        let (head, body) = request.into_parts();
+        let (mut answer, is_bad) = match check_parts(&head) {
+            Ok(()) => {
+                let mut request = Request::from_parts(head, body);
+                request.extensions_mut().insert(self.client);
+                (self.router.call(request).await?, false)
+            }
+            Err(bad) => (refused(bad), true),
+        };
+        answer
+            .headers_mut()
+            .insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFFING);
+        let Some(answers) = self.streams else {
+            let is_last = is_bad || *self.door.borrow();
+            return Ok(if is_last { last(answer) } else { answer });
+        };
+        Ok(answer.map(|body| answers.watched(body)))
+    }
+}
+
+/// The answer to a head that is refused as a whole.
+fn refused(bad: BadHead) -> Response<AxumBody> {
+    let reply = refusal::bad_request(bad.status, bad.why, "-");
+    let (head, Body::Bytes(body)) = (reply.head, reply.body) else {
+        return bad.status.into_response();
+    };
+    let mut answer = Response::new(AxumBody::from(body));
+    *answer.status_mut() = bad.status;
+    *answer.headers_mut() = HeaderMap::clone(&head);
+    answer
 }
 
 /// An answer after which the client has to come back by a new connection.

@@ -77,7 +77,7 @@ pub(super) trait DoorApp: Send + Sync + 'static {
 pub(super) struct Connection<S> {
     pub(super) stream: S,
     limits: Arc<Limits>,
-    on_refusal: OnRefusal,
+    pub(super) on_refusal: OnRefusal,
 }
 
 impl<S: Wire> Connection<S> {
@@ -292,7 +292,7 @@ async fn serve<A: DoorApp>(shared: Arc<Shared<A>>, mut accepted: Accepted, mut s
         Err(Some(refusal)) => return (shared.on_refusal)(refusal),
         Err(None) => return,
     };
-    let socket = Socket::new(accepted, client, shared.limits.idle_timeout);
+    let socket = Socket::new(accepted, client, shared.limits.send_timeout);
     let stopping = shared.stop.watch();
     let Some(acceptor) = &shared.acceptor else {
         return shared.app.serve(shared.connection(socket), &stopping).await;

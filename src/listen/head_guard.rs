@@ -33,9 +33,9 @@ use super::stream_watch::{StreamWatch, Streams};
 use crate::telemetry::Refusal;
 
 const TOO_SLOW: &[u8] =
-    b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    b"HTTP/1.1 408 Request Timeout\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 const TOO_LARGE: &[u8] =
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 /// Where a connection is: even while a request is awaited, odd while one is answered.
 #[derive(Debug, Default)]
@@ -171,6 +171,14 @@ impl<S: IO> HeadGuard<S> {
         &self.inner
     }
 
+    /// Notes for a connection of streams whether anything can be sent on it.
+    fn sent<T>(&self, outcome: Poll<T>) -> Poll<T> {
+        match &self.streams {
+            Some(streams) => streams.sent(outcome),
+            None => outcome,
+        }
+    }
+
     /// Follows the watch; says whether a request is awaited.
     fn is_awaiting(&mut self) -> bool {
         let now = self.watch.0.load(Ordering::Relaxed);
@@ -236,7 +244,11 @@ fn travelling(value: Box<dyn Any + Send + Sync>) -> Option<Arc<ProxyDigest>> {
 
 /// The value that travels with a session's connection, if it is one of these.
 pub(super) fn travelling_with<T: Any + Clone>(session: &Session) -> Option<T> {
-    let digest = session.digest()?.proxy_digest.as_ref()?;
+    carried(session.digest()?.proxy_digest.as_deref()?)
+}
+
+/// The same, where the connection itself is at hand.
+pub(super) fn carried<T: Any + Clone>(digest: &ProxyDigest) -> Option<T> {
     digest.user_data.as_ref()?.downcast_ref::<T>().cloned()
 }
 
@@ -296,7 +308,8 @@ impl<S: IO> AsyncWrite for HeadGuard<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(context, bytes)
+        let outcome = Pin::new(&mut self.inner).poll_write(context, bytes);
+        self.sent(outcome)
     }
 
     fn poll_write_vectored(
@@ -304,7 +317,8 @@ impl<S: IO> AsyncWrite for HeadGuard<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(context, slices)
+        let outcome = Pin::new(&mut self.inner).poll_write_vectored(context, slices);
+        self.sent(outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -312,7 +326,8 @@ impl<S: IO> AsyncWrite for HeadGuard<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
+        let outcome = Pin::new(&mut self.inner).poll_flush(context);
+        self.sent(outcome)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

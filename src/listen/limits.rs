@@ -15,8 +15,11 @@ pub struct Limits {
     /// From a head's first byte to its last, for a TLS handshake, and for a PROXY protocol header. A total, not per read: one byte
     /// now and then does not extend it.
     pub head_timeout: Duration,
-    /// How long a connection may rest between requests, or a peer take nothing at all of an answer.
+    /// How long a connection may rest between requests.
     pub idle_timeout: Duration,
+    /// How long a client may take nothing at all of an answer. Counted anew from each byte that it
+    /// takes, so a slow reader is not hit; one that has stopped reading, or is gone, is.
+    pub send_timeout: Duration,
     /// From a request's head to the last byte of its answer: the largest file over a slow line.
     pub request_timeout: Duration,
     /// Bytes per second below which a reader is cut off. Slower than any modem; a real client on a
@@ -43,6 +46,7 @@ impl Default for Limits {
             proxy_header: 2 << 10,
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_mins(1),
+            send_timeout: Duration::from_mins(1),
             request_timeout: Duration::from_hours(1),
             min_send_rate: 1 << 10,
             min_receive_rate: 1 << 10,

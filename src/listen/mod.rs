@@ -45,6 +45,7 @@ mod slots;
 mod socket;
 mod stop;
 mod stream_watch;
+mod taking;
 mod writes;
 
 pub use address::ListenAddress;

@@ -16,6 +16,8 @@ use tokio::time::timeout;
 use super::Limits;
 use super::pieces::{Cut, Pieces};
 use super::response_head::{ReplyContext, response_head, status_words};
+use super::stream_watch::StreamWatch;
+use super::taking::{FRAME_MAX, Taking};
 use crate::gateway::Body;
 use crate::gateway::Reply;
 
@@ -97,12 +99,25 @@ async fn send_content(
 ) -> Result<(), Broken> {
     let mut pieces = Pieces::of(body);
     let mut next = pieces.next().await?;
+    let is_streams = session.req_header().version == Version::HTTP_2;
+    let watch = StreamWatch::of(session);
+    let mut taking = Taking::of(limits);
     let downstream = session.as_downstream_mut();
-    while let Some(piece) = next {
-        let size = piece.len();
-        let writing = downstream.write_response_body(piece, false);
-        within(limits, size, writing).await?;
-        *bytes_sent += size as u64;
+    while let Some(mut piece) = next {
+        while is_streams && !piece.is_empty() {
+            let frame = piece.split_to(piece.len().min(FRAME_MAX));
+            let size = frame.len();
+            let writing = downstream.write_response_body(frame, false);
+            let taken = taking.piece(size, watch.as_deref(), writing).await?;
+            taken.map_err(broken)?;
+            *bytes_sent += size as u64;
+        }
+        if !piece.is_empty() {
+            let size = piece.len();
+            let writing = downstream.write_response_body(piece, false);
+            within(limits, size, writing).await?;
+            *bytes_sent += size as u64;
+        }
         next = pieces.next().await?;
     }
     within(limits, 0, downstream.finish_body()).await

@@ -144,6 +144,7 @@ mod tests {
         content-length: 4
         etag: "x"
         server-timing: total;dur=1.234
+        x-content-type-options: nosniff
         x-request-id: abc
         "#);
     }
@@ -159,6 +160,7 @@ mod tests {
         cache-status: cheesecloth; fwd=uri-miss; stored
         etag: "x"
         server-timing: upstream;dur=1.1, total;dur=1.234
+        x-content-type-options: nosniff
         x-request-id: abc
         "#);
     }

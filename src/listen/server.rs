@@ -154,6 +154,8 @@ impl DoorServer {
         options.keepalive_request_limit =
             Some(door.limits.requests_per_connection.saturating_sub(1));
         options.h2_idle_timeout = Some(door.limits.idle_timeout);
+        // It is refused by the door, in the door's own words.
+        options.allow_connect_method_proxying = true;
         proxy.server_options = Some(options);
         let mut http2 = default_h2_options();
         http2.max_header_list_size(u32::try_from(door.limits.head).unwrap_or(u32::MAX));

@@ -10,7 +10,7 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -23,10 +23,11 @@ use pingora::protocols::{
     TimingDigest, UniqueID, UniqueIDType,
 };
 use rustix::fs::sendfile;
+use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::net::{SendFlags, send};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::listener::Accepted;
 
@@ -54,21 +55,24 @@ pub(super) struct Socket {
     kept_back: BytesMut,
     /// Whether the next small write is kept back.
     is_corked: bool,
-    /// Runs while the peer takes nothing.
+    /// Runs while the peer takes nothing, where the kernel does not watch that.
     stall: Option<Pin<Box<Sleep>>>,
-    stall_max: Duration,
+    /// How long it may take nothing.
+    patience: Duration,
+    /// Whether the kernel gives up a peer that takes nothing; asked for when one first does.
+    is_watched: OnceLock<bool>,
     /// Runs after the last byte was sent.
     linger: Option<Pin<Box<Sleep>>>,
     digest: Arc<SocketDigest>,
 }
 
 impl Socket {
-    /// `client` is whose requests come on it; `stall_max` is how long it may take nothing of what is
+    /// `client` is whose requests come on it; `patience` is how long it may take nothing of what is
     /// sent to it.
     pub(super) fn new(
         accepted: Accepted,
         client: Option<std::net::SocketAddr>,
-        stall_max: Duration,
+        patience: Duration,
     ) -> Self {
         let raw = match accepted {
             Accepted::Tcp(stream, _) => {
@@ -91,7 +95,8 @@ impl Socket {
             kept_back: BytesMut::new(),
             is_corked: true,
             stall: None,
-            stall_max,
+            patience,
+            is_watched: OnceLock::new(),
             linger: None,
             digest: Arc::new(digest),
         }
@@ -102,6 +107,19 @@ impl Socket {
             Raw::Tcp(stream) => stream.as_raw_fd(),
             Raw::Unix(stream) => stream.as_raw_fd(),
         }
+    }
+
+    /// Whether the kernel ends the connection of a peer that takes nothing. Only it sees each byte that
+    /// is taken: here a socket has room again when a third of its buffer is free, which a slow reader
+    /// may need minutes for.
+    fn is_watched(&self) -> bool {
+        *self.is_watched.get_or_init(|| {
+            let patience = u32::try_from(self.patience.as_millis()).unwrap_or(u32::MAX);
+            match &self.raw {
+                Raw::Tcp(stream) => set_tcp_user_timeout(stream, patience).is_ok(),
+                Raw::Unix(_) => false,
+            }
+        })
     }
 
     /// One call to the kernel, within the time a peer may take nothing.
@@ -118,7 +136,10 @@ impl Socket {
             self.stall = None;
             return outcome;
         }
-        let end = Instant::now() + self.stall_max;
+        if self.is_watched() {
+            return Poll::Pending;
+        }
+        let end = Instant::now() + self.patience;
         let stall = self.stall.get_or_insert_with(|| Box::pin(sleep_until(end)));
         ready!(stall.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(
@@ -229,12 +250,19 @@ impl Socket {
         }
     }
 
-    /// Waits for room.
+    /// Waits for room, within the time a peer may take nothing.
     pub(super) async fn writable(&self) -> io::Result<()> {
-        match &self.raw {
-            Raw::Tcp(stream) => stream.writable().await,
-            Raw::Unix(stream) => stream.writable().await,
+        let waiting = async {
+            match &self.raw {
+                Raw::Tcp(stream) => stream.writable().await,
+                Raw::Unix(stream) => stream.writable().await,
+            }
+        };
+        if self.is_watched() {
+            return waiting.await;
         }
+        let waited = timeout(self.patience, waiting).await;
+        waited.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 

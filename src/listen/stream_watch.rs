@@ -8,7 +8,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
 use pingora::proxy::Session;
@@ -33,6 +33,8 @@ pub(super) struct StreamWatch {
     requests: AtomicU32,
     requests_max: u32,
     ending: watch::Sender<bool>,
+    /// Whether the peer takes nothing of what is sent on the connection.
+    is_stuck: AtomicBool,
 }
 
 impl StreamWatch {
@@ -41,6 +43,7 @@ impl StreamWatch {
             requests: AtomicU32::new(0),
             requests_max: limits.requests_per_connection,
             ending: watch::Sender::new(false),
+            is_stuck: AtomicBool::new(false),
         })
     }
 
@@ -68,6 +71,16 @@ impl StreamWatch {
         self.ending.subscribe()
     }
 
+    /// Notes whether the connection takes what is sent on it.
+    pub(super) fn stuck(&self, is_stuck: bool) {
+        self.is_stuck.store(is_stuck, Ordering::Relaxed);
+    }
+
+    /// Whether nothing can be sent on the connection now.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.is_stuck.load(Ordering::Relaxed)
+    }
+
     fn is_ending(&self) -> bool {
         *self.ending.borrow()
     }
@@ -93,6 +106,12 @@ impl Streams {
             begun: 0,
             timer: None,
         }
+    }
+
+    /// Something was sent, or could not be.
+    pub(super) fn sent<T>(&self, outcome: Poll<T>) -> Poll<T> {
+        self.watch.stuck(outcome.is_pending());
+        outcome
     }
 
     /// Bytes were read; says which limit they break.

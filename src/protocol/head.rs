@@ -2,7 +2,9 @@
 
 use std::ops::Deref;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderName};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+};
 
 /// The request's id, both ways.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -16,11 +18,14 @@ pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// What a door says of itself or of the request: it takes the place of whatever a flow has set.
 const DOORS_OWN: [HeaderName; 5] = [X_REQUEST_ID, CACHE_STATUS, SERVER_TIMING, DATE, CONNECTION];
 
-/// The headers that belong to an answer's content.
+/// The type is what the answer says it is: no browser may make a page or a script of an uploaded file.
+pub const NO_SNIFFING: HeaderValue = HeaderValue::from_static("nosniff");
+
+/// The headers that belong to an answer's content, and `X-Content-Type-Options` with every one of them.
 ///
 /// It reads like the map it is made of. Answers from one page share one head, so it is written out
 /// for HTTP/1.1 when it is made, and not for each of them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Head {
     map: HeaderMap,
     lines: Lines,
@@ -63,8 +68,15 @@ fn written(map: &HeaderMap) -> Lines {
     }
 }
 
+impl Default for Head {
+    fn default() -> Self {
+        HeaderMap::new().into()
+    }
+}
+
 impl From<HeaderMap> for Head {
-    fn from(map: HeaderMap) -> Self {
+    fn from(mut map: HeaderMap) -> Self {
+        map.insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFFING);
         let lines = written(&map);
         Self { map, lines }
     }
@@ -99,16 +111,18 @@ mod tests {
         map.append("x-two", HeaderValue::from_static("1"));
         map.append("x-two", HeaderValue::from_static("2"));
         let head = Head::from(map);
-        assert_eq!(text(&head), "etag: \"x\"\r\nx-two: 1\r\nx-two: 2\r\n");
+        let expected = "etag: \"x\"\r\nx-two: 1\r\nx-two: 2\r\nx-content-type-options: nosniff\r\n";
+        assert_eq!(text(&head), expected);
         assert!(!head.lines().has_length);
     }
 
     #[test]
     fn a_changed_head_is_written_anew() {
         let mut head = Head::default();
-        assert_eq!(text(&head), "");
+        let always = "x-content-type-options: nosniff\r\n";
+        assert_eq!(text(&head), always);
         head.extend(HeaderMap::from_iter([(CONTENT_LENGTH, 3.into())]));
-        assert_eq!(text(&head), "content-length: 3\r\n");
+        assert_eq!(text(&head), format!("{always}content-length: 3\r\n"));
         assert!(head.lines().has_length);
     }
 }

@@ -24,6 +24,7 @@ mod problem;
 mod range;
 mod route;
 mod segments;
+mod strict;
 mod upload_form;
 
 pub use accept::{Format, NotAcceptable};
@@ -33,13 +34,14 @@ pub use core_metadata::{ArchiveFault, CoreMetadataFault, CoreMetadataFields, met
 pub use date::{http_date, parse_http_date};
 pub use encoding::Encoding;
 pub use freshness::{fresh_until, wants_validated};
-pub use head::{CACHE_STATUS, Head, Lines, SERVER_TIMING, X_REQUEST_ID};
+pub use head::{CACHE_STATUS, Head, Lines, NO_SNIFFING, SERVER_TIMING, X_REQUEST_ID};
 pub use manage_route::{Content, ManageRoute};
 pub use preferences::Preferences;
 pub use problem::{Problem, devpi_message, reason_phrase};
 pub use range::{Selected, content_range, content_range_unsatisfied, select_range};
 pub use route::{ApiOf, AskedIndex, PublicRoute};
 pub use segments::BadPath;
+pub use strict::{BadHead, RawHead, check_parts, is_host};
 pub use upload_form::{
     ClaimedDigests, FileSubmission, FormFault, FormFaults, MetadataFields, Submission,
     SubmittedRelease, UploadForm, complete, is_list_field, is_version, names_version,

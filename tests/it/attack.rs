@@ -6,7 +6,7 @@
 
 mod crowd;
 mod descriptors;
-mod frames;
+pub(crate) mod frames;
 mod streams;
 
 use std::sync::Arc;

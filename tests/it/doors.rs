@@ -2,7 +2,9 @@
 
 mod proxies;
 mod resumption;
+mod slow;
 mod stage;
+mod strict;
 mod writers;
 
 use std::io::{Read, Write};
@@ -443,26 +445,7 @@ fn who_asks_on_while_the_door_closes_is_answered_once_more() {
 }
 
 mod tls {
-    use super::super::support::tls;
     use super::*;
-
-    #[test]
-    fn a_reader_that_takes_nothing_is_cut_off_as_well() {
-        let limits = Limits {
-            idle_timeout: Duration::from_millis(300),
-            ..Limits::default()
-        };
-        let doors = open_with(limits, true);
-        let config = tls::trusting(&[doors.certificate.as_deref().unwrap()], "http/1.1");
-        let mut stream = tls::agree(&config, "localhost", doors.connect().stream);
-        let request = b"GET /simple/huge/ HTTP/1.1\r\nHost: x\r\n\r\n";
-        stream.write_all(request).unwrap();
-        stream.flush().unwrap();
-        doors.wait_for_number("reason=\"slow\"} 1");
-        let mut got = Vec::new();
-        let _ = stream.read_to_end(&mut got);
-        assert!(!got.is_empty() && (got.len() as u64) < HUGE);
-    }
 
     fn client(doors: &stage::Doors) -> reqwest::Client {
         // Another test of this process may have been first; either way one is installed.

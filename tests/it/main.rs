@@ -6,8 +6,8 @@
 )]
 
 mod absent;
-mod addresses;
 mod access;
+mod addresses;
 mod attack;
 mod bad_uploads;
 mod better;

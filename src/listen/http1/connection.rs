@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use http::Method;
+use http::{HeaderMap, Method};
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::socket::SocketAddr;
@@ -25,9 +25,11 @@ use crate::gateway::Reply;
 use crate::listen::head_guard::HeadGuard;
 use crate::listen::public::{Asked, PublicApp};
 use crate::listen::recorder::Finished;
+use crate::listen::refusal;
 use crate::listen::reply::Broken;
 use crate::listen::response_head::ReplyContext;
 use crate::listen::stop::rested;
+use crate::protocol::BadHead;
 
 /// Room for a head: several times what installers send.
 const READ_BYTES: usize = 2 << 10;
@@ -38,6 +40,9 @@ const HEAD_BYTES: usize = 1 << 10;
 /// Seconds that a session of the machinery keeps a connection without our asking; the guard's own
 /// limit is the one that counts.
 const KEEPALIVE_SECONDS: u64 = 60;
+
+/// What is written down of a head that was not read.
+const UNREAD: &str = "-";
 
 /// Serves a connection to its end.
 pub(in crate::listen) async fn serve<S: Wire>(
@@ -60,6 +65,10 @@ pub(in crate::listen) async fn serve<S: Wire>(
                 if !connection.answer(&line, is_last).await {
                     break;
                 }
+            }
+            Parsed::Bad(bad) => {
+                connection.refuse(bad).await;
+                break;
             }
             Parsed::Other(length) => {
                 let returned = connection.hand_over(machinery, length, stopping).await;
@@ -179,6 +188,40 @@ impl<'a, S: Wire> Connection<'a, S> {
                 app.broken(broken, &id);
                 false
             }
+        }
+    }
+
+    /// Answers a head that is refused as a whole. Nothing is known of what comes after it, so it is the
+    /// last.
+    async fn refuse(&mut self, bad: BadHead) {
+        self.guard.watch().head_read();
+        let app = self.app;
+        let started = app.recorder().start();
+        let id = app.request_id(&HeaderMap::new());
+        let reply = refusal::bad_request(bad.status, bad.why, UNREAD);
+        let context = ReplyContext {
+            request_id: &id,
+            elapsed: started.at.elapsed(),
+        };
+        let framing = Framing {
+            is_head: false,
+            keeps_alive: false,
+        };
+        let mut bytes = 0;
+        let written = self.write(reply, context, framing, &mut bytes).await;
+        app.recorder().finish(Finished {
+            started,
+            request_id: &id,
+            client: self.peer,
+            method: &Method::from_bytes(UNREAD.as_bytes()).unwrap_or_default(),
+            path: UNREAD,
+            user_agent: None,
+            status: Some(bad.status),
+            bytes,
+            record: Record::default(),
+        });
+        if let Err(broken) = written {
+            app.broken(broken, &id);
         }
     }
 

@@ -4,14 +4,14 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::super::support::tls::{self, TlsStream};
+use crate::support::tls::{self, TlsStream};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
-pub(super) const RESET: u8 = 3;
+pub(crate) const RESET: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
-pub(super) const GO_AWAY: u8 = 7;
+pub(crate) const GO_AWAY: u8 = 7;
 
 const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
@@ -23,28 +23,28 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SAFETY_NET: Duration = Duration::from_secs(60);
 
 /// A connection that speaks HTTP/2.
-pub(super) struct Frames {
+pub(crate) struct Frames {
     stream: TlsStream,
     next_stream: u32,
 }
 
 /// A frame as it came.
 #[derive(Debug)]
-pub(super) struct Frame {
-    pub(super) kind: u8,
-    pub(super) flags: u8,
-    pub(super) stream: u32,
-    pub(super) payload: Vec<u8>,
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Frame {
     /// Whether it is the last one of its stream.
-    pub(super) fn ends_stream(&self) -> bool {
+    pub(crate) fn ends_stream(&self) -> bool {
         matches!(self.kind, DATA | HEADERS) && self.flags & END_STREAM != 0
     }
 
     /// The error that a reset or a farewell names.
-    pub(super) fn error(&self) -> u32 {
+    pub(crate) fn error(&self) -> u32 {
         let at = if self.kind == GO_AWAY { 4 } else { 0 };
         u32::from_be_bytes(self.payload[at..at + 4].try_into().unwrap())
     }
@@ -52,12 +52,17 @@ impl Frame {
 
 impl Frames {
     /// Agrees on HTTP/2 with the door whose certificate this is, and says nothing yet.
-    pub(super) fn agreed(door: SocketAddr, certificate: &str) -> Self {
+    pub(crate) fn agreed(door: SocketAddr, certificate: &str) -> Self {
+        Self::agreed_with(&door.ip().to_string(), door, certificate)
+    }
+
+    /// The same with a door whose certificate has this name.
+    pub(crate) fn agreed_with(name: &str, door: SocketAddr, certificate: &str) -> Self {
         let config = tls::trusting(&[certificate], "h2");
         let socket = TcpStream::connect(door).unwrap();
         socket.set_read_timeout(Some(SAFETY_NET)).unwrap();
         socket.set_write_timeout(Some(SAFETY_NET)).unwrap();
-        let stream = tls::agree(&config, &door.ip().to_string(), socket);
+        let stream = tls::agree(&config, name, socket);
         assert_eq!(stream.conn.alpn_protocol(), Some(&b"h2"[..]));
         Self {
             stream,
@@ -66,13 +71,13 @@ impl Frames {
     }
 
     /// Says what every connection begins with.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.stream.write_all(PREFACE).unwrap();
         self.send(SETTINGS, 0, 0, &[]).unwrap();
     }
 
     /// Opens a stream with a request that has no body: its number.
-    pub(super) fn open(&mut self, method: &str, path: &str) -> io::Result<u32> {
+    pub(crate) fn open(&mut self, method: &str, path: &str) -> io::Result<u32> {
         let stream = self.next_stream;
         self.next_stream += 2;
         // HPACK (RFC 7541): names from the static table, values as they are, nothing remembered.
@@ -90,7 +95,7 @@ impl Frames {
     }
 
     /// Takes a stream back.
-    pub(super) fn reset(&mut self, stream: u32) -> io::Result<()> {
+    pub(crate) fn reset(&mut self, stream: u32) -> io::Result<()> {
         self.send(RESET, 0, stream, &8_u32.to_be_bytes())
     }
 
@@ -105,7 +110,7 @@ impl Frames {
     }
 
     /// The next frame that is not about the connection itself; nothing when that is closed.
-    pub(super) fn next(&mut self) -> Option<Frame> {
+    pub(crate) fn next(&mut self) -> Option<Frame> {
         loop {
             let frame = self.read().ok()?;
             match frame.kind {
@@ -118,7 +123,7 @@ impl Frames {
     }
 
     /// Waits until the connection is closed, and says nothing to whatever comes before.
-    pub(super) fn listen_to_the_end(&mut self) {
+    pub(crate) fn listen_to_the_end(&mut self) {
         while self.read().is_ok() {}
     }
 

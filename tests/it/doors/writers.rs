@@ -119,7 +119,7 @@ fn whoever_asks_for_the_connection_to_be_closed_is_heard() {
     let doors = open(Limits::default());
     for body in ["", "Content-Length: 2\r\n"] {
         let mut client = doors.connect();
-        let head = format!("GET /simple/x/ HTTP/1.1\r\nConnection: close\r\n{body}\r\n");
+        let head = format!("GET /simple/x/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{body}\r\n");
         client.send(&format!(
             "{head}{}",
             if body.is_empty() { "" } else { "{}" }

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod chores;
+mod data;
 mod descriptors;
 mod doors;
 mod files;
@@ -124,8 +125,7 @@ impl House {
 
     fn counted_by(metrics: Metrics, loaded: &Loaded) -> anyhow::Result<Self> {
         let data = &loaded.config.data;
-        std::fs::create_dir_all(data)
-            .with_context(|| format!("make the data directory {}", data.display()))?;
+        data::own(data)?;
         let work = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORK_THREADS)
             .thread_name("work")
@@ -224,7 +224,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let (metrics, filter) = (metrics()?, env("RUST_LOG"));
     let _log = init_logging(log, QUIET_LOGS, filter.as_deref(), metrics.log_dropped())?;
     warn_of(&loaded);
-    descriptors::raise(loaded.config.limits.connections());
+    prepare(&loaded.config)?;
     let found = find_upstream(&mut loaded, env)?;
     let _lock = DataLock::to_serve(&loaded.config.data, start.is_upgrade)?;
     let house = House::counted_by(metrics, &loaded)?;
@@ -294,6 +294,13 @@ fn warn_of(loaded: &Loaded) {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+}
+
+/// Sees to what the process has, before anything is written.
+fn prepare(config: &Config) -> anyhow::Result<()> {
+    descriptors::raise(config.limits.connections());
+    data::own(&config.data)?;
+    Ok(())
 }
 
 fn open_accounts(

@@ -4,12 +4,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use serde_json::json;
 
 use super::Environment;
 use super::accounts;
 use super::accounts::AccountOptions;
+use super::data;
 use super::open_records::OpenRecords;
 use crate::clock::Clock;
 use crate::config::Overrides;
@@ -45,12 +45,12 @@ pub fn initialise(
             folder.display()
         );
     }
+    data::own(folder)?;
     let url = if wants_mirror {
         Some(upstream(folder, env)?)
     } else {
         None
     };
-    std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
     let work = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

@@ -11,6 +11,7 @@ use super::House;
 use super::accounts;
 use super::accounts::AccountOptions;
 use super::audit_log;
+use super::data;
 use super::find_upstream;
 use super::generation::Maker;
 use super::initialise::RECORDS;
@@ -65,6 +66,11 @@ pub fn import(
     let check_only = start.options.check_only;
     let nowhere = tempfile::tempdir().context("make a temporary directory")?;
     let data = loaded.config.data.clone();
+    let mended = if check_only {
+        Vec::new()
+    } else {
+        data::own(&data)?
+    };
     let _lock = if check_only {
         if !data.join(RECORDS).exists() {
             nowhere.path().clone_into(&mut loaded.config.data);
@@ -90,7 +96,8 @@ pub fn import(
         house.work.block_on(house.shared.compare_records())?;
     }
     let import = importer.import(&start.folder, &start.options, on_progress);
-    let report = house.work.block_on(import)?;
+    let mut report = house.work.block_on(import)?;
+    report.notes.extend(mended);
     if check_only || !report.faults.is_empty() {
         return Ok(report);
     }

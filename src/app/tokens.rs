@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 
 use super::Environment;
 use super::audit_log;
+use super::data;
 use super::initialise::RECORDS;
 use super::open_records::OpenRecords;
 use crate::clock::Clock;
@@ -55,6 +56,7 @@ impl TokenDrawer {
                 path.display()
             );
         }
+        data::own(&data)?;
         // Not of the current thread alone: the records are closed from outside of it.
         let work = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)

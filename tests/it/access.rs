@@ -1,3 +1,4 @@
 //! Who may do what, and what is kept of those who tried: over the built program.
 
 mod accounting;
+mod folder;

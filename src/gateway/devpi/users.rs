@@ -196,6 +196,7 @@ mod tests {
     use super::*;
     use crate::gateway::account::UserCreation;
     use crate::gateway::devpi::support::{HERE, me, now, root, setting, text_of};
+    use crate::model::IndexName;
 
     #[tokio::test]
     async fn a_user_is_created_shown_changed_and_deleted() {

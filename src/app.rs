@@ -64,12 +64,14 @@ use crate::telemetry::AuditLog;
 use crate::telemetry::LogFormat;
 use crate::telemetry::Metrics;
 use crate::telemetry::init_logging;
+use crate::upstream::Decoding;
 use crate::upstream::Fleet;
 use crate::upstream::FleetOptions;
 
 pub use accounts::AccountOptions;
 use doors::Doorway;
 use files::{Files, Reading};
+pub use generation::{decoding, upstream_limits};
 pub use initialise::initialise;
 use lock::DataLock;
 pub use moving::{ImportStart, export, import};
@@ -139,11 +141,13 @@ impl House {
         let open = OpenRecords::new(work.handle(), &records);
         let stored = Generations::stored(&work.block_on(records.directory())?);
         let fleet = fleet_of(&loaded.config, &metrics)?;
-        let first = generation::Maker::before(fleet.clone()).make(1, loaded, &stored)?;
+        let decoding = decoding(&loaded.config.limits);
+        let maker = generation::Maker::before(fleet.clone(), decoding.clone());
+        let first = maker.make(1, loaded, &stored)?;
         let shared = Arc::new(Shared::new(Parts {
             clock: clock.clone(),
             generation: first.generation,
-            settings: settings(&loaded.config),
+            settings: settings(&loaded.config, decoding),
             store: Arc::clone(&store),
             records: Arc::clone(&records),
             metrics: Arc::new(metrics.clone()),
@@ -267,7 +271,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
         accounts: Arc::clone(&accounts),
         generations: Arc::clone(&generations),
         rules,
-        limits: house_limits(&config),
+        limits: house_limits(&config, shared),
         audit: Arc::clone(&audit),
     });
     let mut opened = doorway.open(server_options(&config, is_upgrade), &config, shared, writer)?;
@@ -380,6 +384,7 @@ fn fleet_of(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<Arc<Fle
     let servers = config.devpi.as_ref().map(|devpi| &devpi.servers);
     let options = FleetOptions {
         requests_max: config.limits.devpi_requests(),
+        read_timeout: config.limits.upstream_read_timeout(),
         metrics: metrics.clone(),
     };
     let fleet = servers.map(|servers| Fleet::new(servers, &options));
@@ -394,17 +399,18 @@ fn audit_log(data: &Path, metrics: &Metrics) -> anyhow::Result<Arc<AuditLog>> {
     })?))
 }
 
-fn house_limits(config: &Config) -> HouseLimits {
+fn house_limits(config: &Config, shared: &Shared) -> HouseLimits {
     HouseLimits {
         upload_bytes_max: config.limits.upload(),
         uploads_max: config.limits.uploads(),
         upload_wait: config.limits.upload_wait(),
         anonymous_results_max: config.limits.anonymous_results(),
         anonymous_results_bytes_max: config.limits.anonymous_results_size(),
+        outside: upstream_limits(&config.limits, &shared.decoding()),
     }
 }
 
-fn settings(config: &Config) -> Settings {
+fn settings(config: &Config, decoding: Decoding) -> Settings {
     let limits = &config.limits;
     Settings {
         stale_if_error: config.cache.stale_if_error,
@@ -415,6 +421,7 @@ fn settings(config: &Config) -> Settings {
         project_list_bytes_max: limits.project_list(),
         metadata_bytes_max: limits.metadata(),
         file_bytes_max: limits.file(),
+        decoding,
         fills_max: limits.fills(),
         flights_max: limits.flights(),
     }

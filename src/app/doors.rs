@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::generation::upstream_limits;
 use crate::clock::Clock;
 use crate::config;
 use crate::config::Config;
@@ -37,8 +38,6 @@ use crate::telemetry::AuditLog;
 use crate::telemetry::DoorName;
 use crate::telemetry::Metrics;
 use crate::upstream::Fleet;
-
-use super::generation::upstream_limits;
 
 /// Permission bits of a door on a Unix socket: its user and group, nobody else.
 const SOCKET_MODE: u32 = 0o660;
@@ -146,7 +145,7 @@ impl Doorway {
         let (fleet, devpi) = (self.fleet.as_ref()?, config.devpi.as_ref()?);
         let options = FrontOptions {
             undeclared: devpi.undeclared,
-            limits: upstream_limits(&config.limits),
+            limits: upstream_limits(&config.limits, &shared.decoding()),
         };
         let reader = Arc::new(Reader::new(Arc::clone(shared)));
         let (shared, fleet) = (Arc::clone(shared), Arc::clone(fleet));

@@ -17,17 +17,21 @@ use crate::policy::IndexDocument;
 use crate::policy::Mirror;
 use crate::policy::Policies;
 use crate::upstream;
+use crate::upstream::Breaker;
 use crate::upstream::Credentials;
+use crate::upstream::Decoding;
 use crate::upstream::Fleet;
 use crate::upstream::Retry;
 use crate::upstream::Upstream;
 
 /// Makes generations, and remembers upstreams so that an unchanged one keeps its connections and its
 /// breaker over a reload.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Maker {
     /// For indexes of `type: devpi`; the servers themselves change only with a restart.
     fleet: Option<Arc<Fleet>>,
+    /// Shared by all upstreams of all generations.
+    decoding: Decoding,
     known: HashMap<IndexName, Known>,
 }
 
@@ -35,6 +39,7 @@ pub(super) struct Maker {
 struct Known {
     url: String,
     login: Option<(String, String)>,
+    limits: upstream::Limits,
     upstream: Arc<Upstream>,
 }
 
@@ -46,10 +51,11 @@ pub(super) struct Made {
 
 impl Maker {
     /// A maker whose generations may have indexes of these servers.
-    pub(super) fn before(fleet: Option<Arc<Fleet>>) -> Self {
+    pub(super) fn before(fleet: Option<Arc<Fleet>>, decoding: Decoding) -> Self {
         Self {
             fleet,
-            ..Self::default()
+            decoding,
+            known: HashMap::new(),
         }
     }
 
@@ -113,17 +119,20 @@ impl Maker {
         limits: &Limits,
     ) -> Result<Known, Fault> {
         let login = login.map(|login| (login.user.clone(), login.password.expose().to_owned()));
+        let limits = upstream_limits(limits, &self.decoding);
         if let Some(known) = self.known.get(&index.name)
             && known.url == url
             && known.login == login
+            && known.limits == limits
         {
-            let upstream = Arc::clone(&known.upstream);
-            return Ok(Known {
-                url: url.to_owned(),
-                login,
-                upstream,
-            });
+            return Ok(known.clone());
         }
+        let known = |upstream| Known {
+            url: url.to_owned(),
+            login: login.clone(),
+            limits: limits.clone(),
+            upstream: Arc::new(upstream),
+        };
         let fault = |what: String| match &index.location {
             Some(location) => Fault::at(location, what),
             None => Fault::nowhere(what),
@@ -134,12 +143,10 @@ impl Maker {
                 fault(what).hint("name them: devpi: {servers: [\"http://127.0.0.1:3142\"]}")
             };
             let fleet = self.fleet.as_ref().ok_or_else(no_servers)?;
-            let upstream = fleet.upstream(&index.name, upstream_limits(limits));
-            return Ok(Known {
-                url: url.to_owned(),
-                login,
-                upstream: Arc::new(upstream.map_err(|error| fault(error.to_string()))?),
-            });
+            let upstream = fleet.upstream(&index.name, limits.clone());
+            return upstream
+                .map(known)
+                .map_err(|error| fault(error.to_string()));
         }
         let parsed = Url::parse(url)
             .map_err(|error| fault(format!("mirror_url of {} is no URL: {error}", index.name)))?;
@@ -149,33 +156,102 @@ impl Maker {
             credentials: login
                 .clone()
                 .map(|(user, password)| Credentials::new(user, password)),
-            limits: upstream_limits(limits),
+            limits: limits.clone(),
             proxies: upstream::Proxies::Environment,
         };
-        let upstream = Upstream::new(settings).map_err(|error| fault(error.to_string()))?;
-        Ok(Known {
-            url: url.to_owned(),
-            login,
-            upstream: Arc::new(upstream),
-        })
+        let upstream = Upstream::new(settings);
+        upstream
+            .map(known)
+            .map_err(|error| fault(error.to_string()))
     }
 }
 
-pub(super) fn upstream_limits(limits: &Limits) -> upstream::Limits {
-    let ours = upstream::Limits::default();
+/// What the operator's limits mean for an upstream; `decoding` is one for all of them.
+#[must_use]
+pub fn upstream_limits(limits: &Limits, decoding: &Decoding) -> upstream::Limits {
+    let number = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
     upstream::Limits {
         connect_timeout: limits.upstream_connect_timeout(),
-        file_read_timeout: limits.upstream_read_timeout(),
+        read_timeout: limits.upstream_read_timeout(),
         page_timeout: limits.upstream_total_timeout(),
+        list_timeout: limits.upstream_list_timeout(),
         page_bytes_max: limits.page(),
         list_bytes_max: limits.project_list(),
+        metadata_bytes_max: limits.metadata(),
         file_bytes_max: limits.file(),
-        redirects_max: u32::try_from(limits.redirects()).unwrap_or(u32::MAX),
+        file_rate_min: limits.upstream_min_rate(),
+        redirects_max: number(limits.redirects()),
         idle_connections_max: limits.upstream_connections(),
-        retry: Retry {
-            tries_max: u32::try_from(limits.upstream_retries() + 1).unwrap_or(u32::MAX),
-            ..ours.retry
-        },
-        ..ours
+        idle_timeout: limits.upstream_idle_timeout(),
+        retry: Retry::new(
+            number(limits.upstream_retries()).saturating_add(1),
+            limits.upstream_retry_time(),
+        ),
+        breaker: Breaker::new(
+            number(limits.upstream_failures()),
+            limits.upstream_cool_off(),
+            limits.upstream_cool_off_max(),
+        ),
+        decoding: decoding.clone(),
+    }
+}
+
+/// The budget for what is being unpacked and read.
+#[must_use]
+pub fn decoding(limits: &Limits) -> Decoding {
+    Decoding::new(limits.decoding(), limits.decoding_wait())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Overrides, PoliciesPath, load};
+
+    #[test]
+    fn every_limit_of_upstreams_is_the_operators_and_holds_from_the_next_reload() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.yaml");
+        let mut maker = None;
+        let mut upstream = |limits: &str| {
+            let yaml = format!(
+                "indexes: {{a/b: {{type: mirror, mirror_url: \"https://upstream.example/\"}}}}\n{limits}"
+            );
+            std::fs::write(&path, yaml).unwrap();
+            let loaded = load(
+                &PoliciesPath::Named(path.clone()),
+                &Overrides::default(),
+                &|_| None,
+            );
+            let loaded = loaded.unwrap();
+            let maker =
+                maker.get_or_insert_with(|| Maker::before(None, decoding(&loaded.config.limits)));
+            let generation = maker.next(1, &loaded, &[]).unwrap();
+            Arc::clone(&generation.upstreams[&IndexName::parse("a/b").unwrap()])
+        };
+        let first = upstream("");
+        assert!(Arc::ptr_eq(&first, &upstream("log: {format: json}")));
+        for limit in [
+            "upstream_connect_timeout: 7s",
+            "upstream_read_timeout: 7s",
+            "upstream_total_timeout: 7s",
+            "upstream_list_timeout: 7s",
+            "upstream_idle_timeout: 7s",
+            "upstream_retry_time: 7s",
+            "upstream_cool_off: 7s",
+            "upstream_cool_off_max: 7s",
+            "upstream_min_rate: 7KiB",
+            "upstream_failures: 7",
+            "upstream_retries: 7",
+            "upstream_connections: 7",
+            "redirects: 7",
+            "page: 7MiB",
+            "project_list: 7MiB",
+            "metadata: 7MiB",
+            "file: 7MiB",
+        ] {
+            let before = upstream("");
+            let after = upstream(&format!("limits: {{{limit}}}"));
+            assert!(!Arc::ptr_eq(&before, &after), "{limit} changes nothing");
+        }
     }
 }

@@ -8,6 +8,8 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use url::Url;
 
+use super::generation::{decoding, upstream_limits};
+use crate::config::Limits;
 use crate::model::File;
 use crate::model::IndexName;
 use crate::model::Kind;
@@ -15,7 +17,6 @@ use crate::model::Version;
 use crate::page::parse_json;
 use crate::policy::Pin;
 use crate::upstream::FileAnswer;
-use crate::upstream::Limits;
 use crate::upstream::PageAnswer;
 use crate::upstream::Proxies;
 use crate::upstream::Settings;
@@ -51,6 +52,7 @@ pub fn warm(
     door: &Url,
     index: &IndexName,
     pins: &[Pin],
+    limits: &Limits,
     progress: &dyn Progress,
 ) -> anyhow::Result<Warmed> {
     let work = tokio::runtime::Builder::new_current_thread()
@@ -63,7 +65,7 @@ pub fn warm(
         name: index.clone(),
         url,
         credentials: None,
-        limits: Limits::default(),
+        limits: upstream_limits(limits, &decoding(limits)),
         proxies: Proxies::Direct,
     })?;
     work.block_on(async {

@@ -70,7 +70,7 @@ pub(super) fn run(options: &WarmOptions) -> anyhow::Result<ExitCode> {
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} files {elapsed}") {
         bar.0.set_style(style);
     }
-    let warmed = app::warm(&door, &index, &pins, &bar)?;
+    let warmed = app::warm(&door, &index, &pins, &loaded.config.limits, &bar)?;
     bar.0.finish_and_clear();
     if options.json {
         let (files, bytes, failed) = (warmed.files, warmed.bytes, &warmed.failed);

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::model::Fault;
+use crate::model::{Fault, format_bytes};
 use crate::policy::Placed;
 use crate::policy::read::{Bytes, Fields, Key, Notes, Word, key, one};
 
@@ -86,6 +86,7 @@ macro_rules! limits {
                         named.push(Placed { value: stringify!($name), location: placed.location });
                     }
                 )*
+                self.agree(&named, notes);
                 named
             }
         }
@@ -99,6 +100,49 @@ macro_rules! limits {
         #[cfg(test)]
         const LEAST: &[(&str, &str)] = &[$((stringify!($name), $least),)*];
     };
+}
+
+impl Limits {
+    /// Whether nothing differs but what an upstream takes over with a reload. Devpi-servers, for which
+    /// `upstream_read_timeout` holds too, are asked as the start said.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let like = Self {
+            upstream_connections: self.upstream_connections,
+            upstream_connect_timeout: self.upstream_connect_timeout,
+            upstream_total_timeout: self.upstream_total_timeout,
+            upstream_list_timeout: self.upstream_list_timeout,
+            upstream_min_rate: self.upstream_min_rate,
+            upstream_idle_timeout: self.upstream_idle_timeout,
+            upstream_retries: self.upstream_retries,
+            upstream_retry_time: self.upstream_retry_time,
+            upstream_failures: self.upstream_failures,
+            upstream_cool_off: self.upstream_cool_off,
+            upstream_cool_off_max: self.upstream_cool_off_max,
+            redirects: self.redirects,
+            ..other.clone()
+        };
+        like == *self
+    }
+
+    /// Half of `decoding` is one reader's at a time, and no single answer may need more: it would wait
+    /// for room that never comes.
+    fn agree(&self, named: &[Placed<&'static str>], notes: &mut Notes) {
+        for (name, bytes) in [
+            ("page", self.page()),
+            ("project_list", self.project_list()),
+            ("metadata", self.metadata()),
+        ] {
+            let mut about = named.iter();
+            let about = about.rfind(|named| named.value == name || named.value == "decoding");
+            if let Some(about) = about.filter(|_| bytes > self.decoding() / 2) {
+                let bytes = format_bytes(bytes);
+                let what = format!(
+                    "limits.{name} is {bytes}, and limits.decoding has to be at least twice as much"
+                );
+                notes.note(Fault::at(&about.location, what));
+            }
+        }
+    }
 }
 
 /// A value of the table below.
@@ -149,10 +193,14 @@ limits! {
     // What an upstream sends.
     page: Bytes, "64MiB", at least "64KiB",
         "one project page of an upstream, unpacked: the largest known are below 20MiB";
-    project_list: Bytes, "256MiB", at least "64KiB",
+    project_list: Bytes, "128MiB", at least "64KiB",
         "an upstream's list of projects, unpacked: some 40MiB today, growing";
     metadata: Bytes, "16MiB", at least "64KiB",
         "one core metadata file: a description can be long, not that long";
+    decoding: Bytes, "256MiB", at least "1MiB",
+        "what is being unpacked and read of all upstreams' answers, and of archives, at once: more waits its turn";
+    decoding_wait: Duration, "30s", at least "0s",
+        "how long an archive waits for its turn to be read before its client is told to come back";
     file: Bytes, "16GiB", at least "1MiB",
         "one file of an upstream: several times the largest wheel";
     fills: u64, "64", at least "1",
@@ -164,11 +212,25 @@ limits! {
     upstream_connect_timeout: Duration, "5s", at least "100ms",
         "to connect to an upstream, TLS included: one lost packet and its repeat";
     upstream_read_timeout: Duration, "30s", at least "100ms",
-        "without a byte from an upstream: a file host that thinks longer is down";
+        "without a byte from an upstream, for pages and files alike: one that thinks longer is down";
     upstream_total_timeout: Duration, "60s", at least "1s",
         "one page of an upstream, retries included: a client waits no longer either";
+    upstream_list_timeout: Duration, "2m", at least "1s",
+        "an upstream's list of projects, retries included: hundreds of thousands of names over a slow line";
+    upstream_min_rate: Bytes, "1KiB", at least "1B",
+        "bytes a second of a file that an upstream must send: one that drips for ever would hold a place for ever";
+    upstream_idle_timeout: Duration, "50s", at least "1s",
+        "how long an idle connection to an upstream is kept: less than servers do, who would close it as it is used";
     upstream_retries: u64, "2", at least "0",
         "further attempts after a failure that may pass: three in all";
+    upstream_retry_time: Duration, "6s", at least "0s",
+        "no further attempt begins later than this after the first: installers give up after ten";
+    upstream_failures: u64, "5", at least "1",
+        "failures in a row after which a host is left alone; those of one address count once";
+    upstream_cool_off: Duration, "1s", at least "100ms",
+        "how long a host is left alone at first: a restart takes a second, and installers wait for few";
+    upstream_cool_off_max: Duration, "30s", at least "100ms",
+        "to which the time grows, doubling, while each attempt fails: what is back should be seen soon";
     devpi_requests: u64, "40", at least "1",
         "requests under way at one devpi-server: its 50 threads, less some for who asks it directly";
     redirects: u64, "5", at least "0",
@@ -206,7 +268,14 @@ mod tests {
         for (key, (name, least)) in LIMITS.iter().zip(LEAST) {
             assert_eq!(key.name, *name);
             for value in [key.default, least] {
-                let (_, notes) = read(&format!("{name}: {value}"));
+                // The least budget is for the least answers.
+                let small = match (*name, value) {
+                    ("decoding", value) if value == *least => {
+                        "\npage: 64KiB\nproject_list: 64KiB\nmetadata: 64KiB"
+                    }
+                    _ => "",
+                };
+                let (_, notes) = read(&format!("{name}: {value}{small}"));
                 assert_eq!(notes.faults.to_string(), "", "{name}: {value}");
             }
         }
@@ -219,6 +288,19 @@ mod tests {
         assert_eq!(limits.upload(), 2 << 30);
         assert_eq!(limits.head_timeout(), Duration::from_secs(3));
         assert_eq!(limits.uri(), Limits::default().uri());
+    }
+
+    #[test]
+    fn no_answer_may_need_more_than_half_of_what_all_may() {
+        let (_, notes) = read("page: 200MiB\nmetadata: 128MiB");
+        insta::assert_snapshot!(notes.faults.or(()).unwrap_err(), @"c.yaml:1:7: limits.page is 200MiB, and limits.decoding has to be at least twice as much");
+        let (_, notes) = read("decoding: 100MiB");
+        insta::assert_snapshot!(notes.faults.or(()).unwrap_err(), @"
+        c.yaml:1:11: limits.page is 64MiB, and limits.decoding has to be at least twice as much
+        c.yaml:1:11: limits.project_list is 128MiB, and limits.decoding has to be at least twice as much
+        ");
+        let (_, notes) = read("page: 200MiB\ndecoding: 400MiB");
+        assert_eq!(notes.faults.to_string(), "");
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Config {
             ("listen", self.listen.is_like(&after.listen)),
             ("data", self.data == after.data),
             ("cache", self.cache == after.cache),
-            ("limits", self.limits == after.limits),
+            ("limits", self.limits.is_like(&after.limits)),
             ("log", self.log == after.log),
             ("offline", self.offline == after.offline),
             (
@@ -335,6 +335,9 @@ mod tests {
             read("data: x\nlimits: {head: 32KiB}\ncache: {disk: 1GiB}\nlog: {format: json}\n");
         let waiting = before.waiting_for_restart(&after);
         assert_eq!(waiting, ["listen", "data", "cache", "limits", "log"]);
+        // Upstreams take theirs over.
+        let after = read(&format!("{}limits: {{redirects: 2}}\n", door("a.pem")));
+        assert!(before.waiting_for_restart(&after).is_empty());
     }
 
     #[test]

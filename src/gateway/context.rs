@@ -38,6 +38,7 @@ use crate::store::FsStore;
 use crate::store::Key;
 use crate::telemetry::Metrics;
 use crate::telemetry::Tier;
+use crate::upstream::Decoding;
 use crate::upstream::Upstream;
 
 /// What a small file takes in memory besides its bytes.
@@ -89,6 +90,8 @@ pub struct Settings {
     pub metadata_bytes_max: u64,
     /// Largest file, in bytes.
     pub file_bytes_max: u64,
+    /// What is being unpacked and read at one time; the same budget as that of every upstream.
+    pub decoding: Decoding,
     /// Most fills at one time.
     pub fills_max: usize,
     /// Most different misses of one kind at one time.
@@ -237,6 +240,12 @@ impl Shared {
     /// States that what was read could not be put in force.
     pub fn reload_failed(&self) {
         self.metrics.reload_failed();
+    }
+
+    /// The budget for what is being unpacked and read.
+    #[must_use]
+    pub fn decoding(&self) -> Decoding {
+        self.settings.decoding.clone()
     }
 
     /// The generation in force.

@@ -16,7 +16,7 @@ use crate::model::{IndexName, ProjectName, Timestamp};
 use crate::page::{ProjectNames, read_project_list};
 use crate::policy::{Index, IndexKind, Mirror};
 use crate::store::Key;
-use crate::upstream::{PageAnswer, Validators};
+use crate::upstream::{Page, PageAnswer, Validators};
 
 /// Upstream lists being fetched at one time: more than an installation has mirrors.
 const FETCHES_MAX: usize = 64;
@@ -127,14 +127,14 @@ impl Shared {
     ///
     /// # Errors
     /// When it is a refusal.
-    pub(super) async fn absence<B>(
+    pub(super) async fn absence(
         self: &Arc<Self>,
         cx: &Context,
         index: &Arc<Index>,
         mirror: &Mirror,
         project: &ProjectName,
         (status, words): (u16, String),
-    ) -> Result<PageAnswer<B>, Error> {
+    ) -> Result<PageAnswer, Error> {
         if mirror.absent_statuses.contains(&status) {
             return Ok(PageAnswer::NotFound);
         }
@@ -218,19 +218,19 @@ impl Shared {
         let validators = known
             .map(|known| known.validators)
             .filter(|_| copy.is_some());
-        let mut body = Vec::new();
         let started = Instant::now();
-        let answer = upstream.project_list(validators.as_ref(), &mut body).await;
+        let answer = upstream.project_list(validators.as_ref()).await;
         let result = upstream_result(&answer, page_result);
         self.metrics
             .upstream_request(index.name.as_str(), result, started.elapsed());
         let until = later(cx.now, mirror.mirror_cache_expiry);
         let read = match answer {
             Ok(PageAnswer::Found(page)) => {
-                let names = read_names(&index.name, page.content_type, body).await;
+                let validators = page.validators.clone();
+                let names = read_names(&index.name, page).await;
                 names.map(|names| {
                     self.keep_names(&index.name, &names);
-                    Some((names, page.validators))
+                    Some((names, validators))
                 })
             }
             Ok(PageAnswer::NotModified { .. }) => Ok(copy
@@ -297,12 +297,8 @@ impl Shared {
     }
 }
 
-async fn read_names(
-    index: &IndexName,
-    content_type: Option<String>,
-    body: Vec<u8>,
-) -> Flow<ProjectNames> {
-    let work = move || read_project_list(content_type.as_deref(), &body);
+async fn read_names(index: &IndexName, page: Page) -> Flow<ProjectNames> {
+    let work = move || read_project_list(page.content_type.as_deref(), &page.body);
     let names = tokio::task::spawn_blocking(work).await;
     let names = names.map_err(|error| Arc::new(Error::internal("read a project list", error)))?;
     names.map_err(|error| {

@@ -320,7 +320,11 @@ pub(super) fn upstream_result<T>(
     match answer {
         Ok(answer) => of_answer(answer),
         Err(UpstreamError::Timeout { .. }) => UpstreamResult::Timeout,
-        Err(UpstreamError::Unavailable { .. }) => UpstreamResult::Failed,
+        Err(
+            UpstreamError::Unreachable { .. }
+            | UpstreamError::Unavailable { .. }
+            | UpstreamError::Busy { .. },
+        ) => UpstreamResult::Failed,
         Err(UpstreamError::Refused { .. } | UpstreamError::Withheld { .. }) => {
             UpstreamResult::Refused
         }
@@ -331,7 +335,7 @@ pub(super) fn upstream_result<T>(
 }
 
 /// What a page's answer counts as.
-pub(super) fn page_result<B>(answer: &PageAnswer<B>) -> UpstreamResult {
+pub(super) fn page_result(answer: &PageAnswer) -> UpstreamResult {
     match answer {
         PageAnswer::Found(_) => UpstreamResult::Fetched,
         PageAnswer::NotModified { .. } => UpstreamResult::Unchanged,
@@ -351,10 +355,14 @@ pub(super) fn upstream_error(error: UpstreamError) -> Error {
     }
     let kind = match &error {
         UpstreamError::Unavailable { retry_after, .. } => {
-            let seconds = retry_after.map(|wait| u32::try_from(wait.as_secs()).unwrap_or(u32::MAX));
-            ErrorKind::Unavailable(seconds)
+            // A part of a second is one: zero would mean "at once".
+            let seconds = |wait: Duration| u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(1);
+            ErrorKind::Unavailable(retry_after.map(seconds))
         }
-        UpstreamError::Timeout { .. } => ErrorKind::Unavailable(None),
+        UpstreamError::Busy { .. } => ErrorKind::Unavailable(Some(1)),
+        UpstreamError::Unreachable { .. } | UpstreamError::Timeout { .. } => {
+            ErrorKind::Unavailable(None)
+        }
         UpstreamError::Refused { .. }
         | UpstreamError::Withheld { .. }
         | UpstreamError::TooLarge { .. }

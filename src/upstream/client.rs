@@ -1,7 +1,7 @@
-//! One mirror's upstream: what it is built from, and the HTTP clients it asks with.
+//! One mirror's upstream: what it is built from, and the HTTP client it asks with.
 //!
-//! There are two clients. The one for pages decompresses; the one for files never does, because a
-//! file's digest is that of the bytes as they travel. Certificates are always verified, against the
+//! The client never unpacks anything: a file's digest is that of the bytes as they travel, and pages are
+//! unpacked within limits (`body`). Certificates are always verified, against the
 //! platform's roots or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
 
 use std::fmt;
@@ -122,15 +122,14 @@ pub struct Upstream {
     pub(super) credentials: Option<Credentials>,
     pub(super) limits: Limits,
     pub(super) hosts: Hosts,
-    pub(super) pages: Client,
-    pub(super) files: Client,
+    pub(super) client: Client,
     pub(super) breakers: Breakers,
     /// Devpi-servers among which each request finds its own, instead of the URL's host.
     pub(super) fleet: Option<Arc<Fleet>>,
 }
 
 impl Upstream {
-    /// Builds the clients; nothing is asked yet.
+    /// Builds the client; nothing is asked yet.
     ///
     /// # Errors
     /// See [`InvalidUpstream`].
@@ -156,17 +155,13 @@ impl Upstream {
             url.set_path(&path);
         }
         let hosts = Hosts::of(url.clone());
-        let build = |builder: ClientBuilder| {
-            builder.build().map_err(|error| InvalidUpstream::Client {
-                index: name.clone(),
-                reason: words::causes(error),
-            })
-        };
-        let pages = client(&limits, &hosts, proxies).read_timeout(limits.page_read_timeout);
-        let files = client(&limits, &hosts, proxies).read_timeout(limits.file_read_timeout);
+        let client = client(&limits, &hosts, proxies).read_timeout(limits.read_timeout);
+        let client = client.build().map_err(|error| InvalidUpstream::Client {
+            index: name.clone(),
+            reason: words::causes(error),
+        })?;
         Ok(Self {
-            pages: build(pages.gzip(true).zstd(true))?,
-            files: build(files.gzip(false).zstd(false))?,
+            client,
             breakers: Breakers::new(&limits),
             credentials: credentials.or(inline),
             name,
@@ -231,7 +226,7 @@ impl Upstream {
     }
 }
 
-/// What both clients have in common. Redirects are followed in `exchange`, hop by hop.
+/// What all clients have in common. Redirects are followed in `exchange`, hop by hop.
 pub(super) fn client(limits: &Limits, hosts: &Hosts, proxies: Proxies) -> ClientBuilder {
     let builder = Client::builder()
         .user_agent(USER_AGENT)
@@ -269,7 +264,7 @@ mod tests {
             name: IndexName::parse("root/pypi").unwrap(),
             url: Url::parse(url).unwrap(),
             credentials: None,
-            limits: Limits::default(),
+            limits: Limits::wide(),
             proxies: Proxies::Direct,
         }
     }

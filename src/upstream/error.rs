@@ -7,14 +7,23 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::{Crowded, Outcome};
 use crate::model::IndexName;
 use crate::model::{format_bytes, format_duration};
 
 /// An upstream gave no usable answer. Absence (404, 410) is an answer, not an error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamError {
-    /// Down, overloaded, unreachable, cut off in the middle, or left alone by the breaker: what is
-    /// held may be served stale, and asking again later may help.
+    /// Nobody is there, or nobody who speaks HTTP: what is held may be served stale, and asking again
+    /// later may help.
+    #[error("{index} is unavailable: {reason}")]
+    Unreachable {
+        /// The mirror.
+        index: IndexName,
+        /// What happened.
+        reason: String,
+    },
+    /// Down, overloaded, cut off in the middle, or left alone by the breaker: as `Unreachable`.
     #[error("{index} is unavailable: {reason}")]
     Unavailable {
         /// The mirror.
@@ -33,6 +42,12 @@ pub enum UpstreamError {
         awaited: &'static str,
         /// How long.
         after: Duration,
+    },
+    /// The upstream answered, and this gateway has no room to read it: its own limit.
+    #[error("the answer of {index} was not read: {}", Crowded)]
+    Busy {
+        /// The mirror.
+        index: IndexName,
     },
     /// Reachable, and says no (401, 403, 451 and other 4xx): asking again does not help, somebody has
     /// to read the words. Never to be taken for "not found".
@@ -78,16 +93,18 @@ pub enum UpstreamError {
 }
 
 impl UpstreamError {
-    /// Whether the upstream itself is in trouble, which is what the breaker counts. A refusal or an
+    /// What the breaker counts it as, where `what` stands for what was asked for. A refusal or an
     /// oversized answer comes from an upstream that works.
     #[must_use]
-    pub fn is_outage(&self) -> bool {
+    pub fn outcome(&self, what: u64) -> Outcome {
         match self {
-            Self::Unavailable { .. } | Self::Timeout { .. } => true,
-            Self::Refused { .. }
+            Self::Unreachable { .. } => Outcome::Unreachable,
+            Self::Unavailable { .. } | Self::Timeout { .. } => Outcome::Failed(what),
+            Self::Busy { .. }
+            | Self::Refused { .. }
             | Self::Withheld { .. }
             | Self::TooLarge { .. }
-            | Self::Broken { .. } => false,
+            | Self::Broken { .. } => Outcome::Answered,
         }
     }
 }
@@ -105,10 +122,17 @@ mod tests {
                 reason: "502 Bad Gateway".into(),
                 retry_after: None,
             },
+            UpstreamError::Unreachable {
+                index: index.clone(),
+                reason: "no connection".into(),
+            },
             UpstreamError::Timeout {
                 index: index.clone(),
                 awaited: "answer",
                 after: Duration::from_secs(8),
+            },
+            UpstreamError::Busy {
+                index: index.clone(),
             },
             UpstreamError::Refused {
                 index: index.clone(),
@@ -128,12 +152,16 @@ mod tests {
         let text: Vec<_> = errors.iter().map(ToString::to_string).collect();
         insta::assert_snapshot!(text.join("\n"), @r"
         root/pypi is unavailable: 502 Bad Gateway
+        root/pypi is unavailable: no connection
         root/pypi took too long: no answer within 8s
+        the answer of root/pypi was not read: as much is being unpacked as limits.decoding allows; try again
         root/pypi refused with 451: blocked by policy
         root/pypi sent a project page of more than 64MiB
         root/pypi gave an unusable answer: more than 5 redirects
         ");
-        let outages: Vec<_> = errors.iter().map(UpstreamError::is_outage).collect();
-        assert_eq!(outages, [true, true, false, false, false]);
+        let outcomes: Vec<_> = errors.iter().map(|error| error.outcome(7)).collect();
+        let failed = Outcome::Failed(7);
+        assert_eq!(outcomes[..3], [failed, Outcome::Unreachable, failed]);
+        assert_eq!(outcomes[3..], [Outcome::Answered; 4]);
     }
 }

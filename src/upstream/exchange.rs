@@ -5,17 +5,21 @@
 //! origin always, its file URLs included, and to no other ever.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{self, Read as _};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode, header};
-use reqwest::{Client, Response};
+use reqwest::Response;
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
+use super::body::Coding;
 use super::client::Credentials;
 use super::{
-    Again, Breaker, Fleet, FleetError, Limits, Permit, Upstream, UpstreamError, retry, words,
+    Again, Breaker, Fleet, FleetError, Limits, Outcome, Permit, Upstream, UpstreamError, retry,
+    words,
 };
 use crate::model::IndexName;
 
@@ -28,12 +32,8 @@ const WORDS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Most origins in trouble that are remembered. Pages may name any number of file hosts.
 const BREAKERS_MAX: usize = 256;
 
-/// Which of the two clients asks, and what for.
+/// What to ask.
 pub(super) struct Question<'a> {
-    /// The client.
-    pub(super) client: &'a Client,
-    /// Its timeout between reads, for the message.
-    pub(super) read_timeout: Duration,
     /// What is asked for.
     pub(super) url: &'a Url,
     /// With which headers.
@@ -75,8 +75,11 @@ impl Upstream {
             }
         }
         let result = work.await;
-        let ok = !matches!(&result, Err(error) if error.is_outage());
-        self.breakers.record(origin, Instant::now(), ok);
+        let outcome = match &result {
+            Ok(_) => Outcome::Answered,
+            Err(error) => error.outcome(self.breakers.number_of(url)),
+        };
+        self.breakers.record(origin, Instant::now(), outcome);
         result
     }
 
@@ -117,13 +120,13 @@ impl Upstream {
                     sent.map_err(|error| self.deserted(&error))?
                 }
                 None => {
-                    let mut request = question.client.get(url.clone());
+                    let mut request = self.client.get(url.clone());
                     request = request.headers(question.headers.clone());
                     if let Some(credentials) = credentials {
                         request = credentials.apply(request);
                     }
                     let sent = request.send().await;
-                    sent.map_err(|error| self.unanswered(error, question.read_timeout))?
+                    sent.map_err(|error| self.unanswered(error))?
                 }
             };
             let Some(next) = redirect(&response, &url) else {
@@ -150,10 +153,9 @@ impl Upstream {
 
     /// No server of the fleet answered.
     fn deserted(&self, error: &FleetError) -> Failure {
-        let error = UpstreamError::Unavailable {
+        let error = UpstreamError::Unreachable {
             index: self.name.clone(),
             reason: error.to_string(),
-            retry_after: None,
         };
         Failure {
             error,
@@ -225,7 +227,7 @@ impl Upstream {
     }
 
     /// No head came.
-    fn unanswered(&self, error: reqwest::Error, read_timeout: Duration) -> Failure {
+    fn unanswered(&self, error: reqwest::Error) -> Failure {
         let index = self.name.clone();
         let is_tls = words::cause::<rustls::Error>(&error).is_some();
         let is_garbage = words::cause::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse);
@@ -233,7 +235,7 @@ impl Upstream {
             let error = UpstreamError::Timeout {
                 index,
                 awaited: "answer",
-                after: read_timeout,
+                after: self.limits.read_timeout,
             };
             return Failure {
                 error,
@@ -250,11 +252,7 @@ impl Upstream {
             ("the connection was lost before an answer", Again::Soon)
         };
         let reason = format!("{what}: {}", words::causes(error));
-        let error = UpstreamError::Unavailable {
-            index,
-            reason,
-            retry_after: None,
-        };
+        let error = UpstreamError::Unreachable { index, reason };
         Failure { error, again }
     }
 
@@ -270,10 +268,18 @@ impl Upstream {
 /// A body stopped in the middle: cut off, too slow, or not what its encoding says.
 pub(super) fn interrupted(
     index: &IndexName,
-    error: reqwest::Error,
+    error: io::Error,
     read_timeout: Duration,
 ) -> UpstreamError {
     let index = index.clone();
+    let error = match error.downcast::<reqwest::Error>() {
+        Ok(error) => error,
+        // All of it came, and it is not packed as it says.
+        Err(error) => {
+            let reason = format!("its body cannot be unpacked: {error}");
+            return UpstreamError::Broken { index, reason };
+        }
+    };
     if error.is_timeout() {
         return UpstreamError::Timeout {
             index,
@@ -281,18 +287,10 @@ pub(super) fn interrupted(
             after: read_timeout,
         };
     }
-    let ended_early = words::cause::<std::io::Error>(&error)
-        .is_some_and(|error| error.kind() == std::io::ErrorKind::UnexpectedEof);
-    if ended_early || words::cause::<hyper::Error>(&error).is_some() {
-        return UpstreamError::Unavailable {
-            index,
-            reason: format!("the answer was cut off: {}", words::causes(error)),
-            retry_after: None,
-        };
-    }
-    UpstreamError::Broken {
+    UpstreamError::Unavailable {
         index,
-        reason: words::causes(error),
+        reason: format!("the answer was cut off: {}", words::causes(error)),
+        retry_after: None,
     }
 }
 
@@ -328,6 +326,12 @@ async fn words_of(mut response: Response) -> String {
     };
     // Too slow is as good as silent.
     let _ = timeout(WORDS_TIMEOUT, read).await;
+    if let Ok(Coding::Gzip) = Coding::of(response.headers()) {
+        let packed = std::mem::take(&mut body);
+        let plain = flate2::read::MultiGzDecoder::new(&packed[..]);
+        // The beginning was cut out of the middle of it, so an end is not to be expected.
+        let _ = plain.take(WORDS_BYTES_MAX as u64).read_to_end(&mut body);
+    }
     let phrase = response.extensions().get::<hyper::ext::ReasonPhrase>();
     words::words_of(
         response.status(),
@@ -343,14 +347,21 @@ async fn words_of(mut response: Response) -> String {
 pub(super) struct Breakers {
     closed: Breaker,
     troubled: Mutex<HashMap<String, Breaker>>,
+    numbers: RandomState,
 }
 
 impl Breakers {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            closed: limits.breaker(),
+            closed: limits.breaker.clone(),
             troubled: Mutex::default(),
+            numbers: RandomState::new(),
         }
+    }
+
+    /// A number that stands for what is asked for. Signatures in a query change from page to page.
+    fn number_of(&self, url: &Url) -> u64 {
+        self.numbers.hash_one(url.path())
     }
 
     fn allow(&self, origin: &str, now: Instant) -> Permit {
@@ -363,18 +374,18 @@ impl Breakers {
             .map_or(Permit::Send, |breaker| breaker.allow(now))
     }
 
-    fn record(&self, origin: String, now: Instant, ok: bool) {
+    fn record(&self, origin: String, now: Instant, outcome: Outcome) {
         let mut troubled = self
             .troubled
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if ok {
+        if outcome == Outcome::Answered {
             troubled.remove(&origin);
         } else if troubled.len() < BREAKERS_MAX || troubled.contains_key(&origin) {
             let breaker = troubled
                 .entry(origin)
                 .or_insert_with(|| self.closed.clone());
-            breaker.record(now, false);
+            breaker.record(now, outcome);
         }
     }
 }
@@ -386,27 +397,35 @@ mod tests {
     #[test]
     fn origins_fail_apart_and_only_the_troubled_are_remembered() {
         let limits = Limits {
-            breaker_failures: 1,
-            ..Limits::default()
+            breaker: Breaker::new(1, Duration::from_secs(1), Duration::from_secs(1)),
+            ..Limits::wide()
         };
         let breakers = Breakers::new(&limits);
         let now = Instant::now();
-        breakers.record("https://files.example".to_owned(), now, false);
-        breakers.record("https://upstream.example".to_owned(), now, true);
-        assert_ne!(breakers.allow("https://files.example", now), Permit::Send);
-        assert_eq!(
-            breakers.allow("https://upstream.example", now),
-            Permit::Send
-        );
-        breakers.record("https://files.example".to_owned(), now, true);
+        let (files, pages) = ("https://files.example", "https://upstream.example");
+        breakers.record(files.to_owned(), now, Outcome::Unreachable);
+        breakers.record(pages.to_owned(), now, Outcome::Answered);
+        assert_ne!(breakers.allow(files, now), Permit::Send);
+        assert_eq!(breakers.allow(pages, now), Permit::Send);
+        breakers.record(files.to_owned(), now, Outcome::Answered);
         assert!(breakers.troubled.lock().unwrap().is_empty());
     }
 
     #[test]
+    fn a_thing_has_one_number_however_its_url_is_signed() {
+        let breakers = Breakers::new(&Limits::wide());
+        let number = |text| breakers.number_of(&Url::parse(text).unwrap());
+        let six = number("https://files.example/six.whl?expires=1");
+        assert_eq!(six, number("https://files.example/six.whl?expires=2"));
+        assert_ne!(six, number("https://files.example/six.whl.metadata"));
+    }
+
+    #[test]
     fn no_number_of_dead_hosts_fills_the_memory() {
-        let breakers = Breakers::new(&Limits::default());
+        let breakers = Breakers::new(&Limits::wide());
         for number in 0..2 * BREAKERS_MAX {
-            breakers.record(format!("https://h{number}.example"), Instant::now(), false);
+            let host = format!("https://h{number}.example");
+            breakers.record(host, Instant::now(), Outcome::Unreachable);
         }
         assert_eq!(breakers.troubled.lock().unwrap().len(), BREAKERS_MAX);
     }

@@ -4,6 +4,7 @@
 //! label a `.tar.gz` as "gzip-encoded" mean the file itself and are believed; an encoding that is not
 //! the file's own ending would be other bytes than the file, and is an unusable answer.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -104,12 +105,7 @@ impl Upstream {
         if let Some(range) = range {
             headers.insert(header::RANGE, range.header());
         }
-        let question = Question {
-            client: &self.files,
-            read_timeout: self.limits.file_read_timeout,
-            url,
-            headers,
-        };
+        let question = Question { url, headers };
         let Answer { response, url } = self.guarded(url, self.ask(&question)).await?;
         if let Some(fleet) = &self.fleet {
             self.refuse_partial(fleet, response.status(), false)?;
@@ -165,7 +161,7 @@ impl Upstream {
             body: Body {
                 index: self.name.clone(),
                 response,
-                read_timeout: self.limits.file_read_timeout,
+                read_timeout: self.limits.read_timeout,
                 rate_min: self.limits.file_rate_min,
                 bytes_max: expected.unwrap_or(self.limits.file_bytes_max),
                 received: 0,
@@ -184,11 +180,9 @@ impl UpstreamFile {
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         let body = &mut self.body;
         let asked = Instant::now();
-        let chunk = body
-            .response
-            .chunk()
-            .await
-            .map_err(|error| interrupted(&body.index, error, body.read_timeout))?;
+        let chunk = body.response.chunk().await.map_err(|error| {
+            interrupted(&body.index, io::Error::other(error), body.read_timeout)
+        })?;
         body.waited += asked.elapsed();
         let Some(chunk) = chunk else {
             return match self.length {
@@ -200,6 +194,14 @@ impl UpstreamFile {
                 Some(_) | None => Ok(None),
             };
         };
+        let is_first =
+            body.received == 0 && matches!(self.part, Part::Whole | Part::Range { start: 0, .. });
+        if is_first && is_document(self.content_type.as_deref(), &chunk) {
+            return Err(UpstreamError::Broken {
+                index: body.index.clone(),
+                reason: "a document came instead of the file, perhaps a login page".to_owned(),
+            });
+        }
         body.received += chunk.len() as u64;
         if body.received > body.bytes_max {
             return Err(too_large(&body.index, body.bytes_max));
@@ -292,6 +294,14 @@ fn parse_content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
     fits.then_some((start, last, size))
 }
 
+/// Whether what calls itself HTML or XML begins like it. No archive does; where no digest tells, a login
+/// page would be kept as the file.
+fn is_document(content_type: Option<&str>, start: &[u8]) -> bool {
+    let announced = content_type.unwrap_or_default().to_ascii_lowercase();
+    let announced = ["html", "xml"].iter().any(|kind| announced.contains(kind));
+    announced && start.trim_ascii_start().starts_with(b"<")
+}
+
 /// Refuses a content-encoding that is not the file's own.
 fn refuse_encoding(head: &HeaderMap, url: &Url) -> Result<(), String> {
     let encoding = text_of(head, header::CONTENT_ENCODING).unwrap_or_default();
@@ -346,6 +356,28 @@ mod tests {
             let part = part_of(&head(header::CONTENT_RANGE, text), asked).ok();
             let expected = expected.map(|(start, end, size)| Part::Range { start, end, size });
             assert_eq!(part, expected, "{asked:?} {text}");
+        }
+    }
+
+    #[test]
+    fn a_document_is_one_that_says_so_and_looks_like_it() {
+        for (content_type, start, is_one) in [
+            (Some("text/html"), "<!DOCTYPE html>", true),
+            (Some("TEXT/HTML; charset=utf-8"), "\r\n<html>", true),
+            (
+                Some("application/xml"),
+                "<?xml version='1.0'?><Error>",
+                true,
+            ),
+            (Some("text/html"), "PK\u{3}\u{4}", false),
+            (Some("application/octet-stream"), "<", false),
+            (None, "<html>", false),
+        ] {
+            assert_eq!(
+                is_document(content_type, start.as_bytes()),
+                is_one,
+                "{start}"
+            );
         }
     }
 

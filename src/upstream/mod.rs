@@ -6,9 +6,11 @@
 //! be asked later is obeyed ([`Retry`]). Within limits means that no answer, however long, slow or
 //! compressed, costs more than [`Limits`] allows.
 
+mod body;
 mod breaker;
 mod client;
 mod copies;
+mod decoding;
 mod error;
 mod exchange;
 mod file;
@@ -23,10 +25,11 @@ mod sparse;
 mod wheel;
 mod words;
 
-pub use breaker::{Breaker, Permit};
+pub use breaker::{Breaker, Outcome, Permit};
 pub use client::{
     Credentials, InvalidUpstream, Proxies, Settings, Upstream, install_crypto_provider,
 };
+pub use decoding::{Crowded, Decoding, Share};
 pub use error::UpstreamError;
 pub use file::{ByteRange, FileAnswer, Part, UpstreamFile};
 pub use fleet::{

@@ -3,18 +3,18 @@
 //! What a page means is read in `page`. Here is only what HTTP says of it: whether it is there,
 //! whether it changed, how long it may be believed, and from which URL its relative links count.
 
-use std::io::Write;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use reqwest::Response;
 use tokio::time::timeout;
 use url::Url;
 
+use super::body::{Coding, Unread, read_body};
 use super::client::text_of;
 use super::exchange::{Answer, Question, interrupted};
-use super::{Fleet, METADATA_BYTES_MAX, Upstream, UpstreamError};
+use super::{Fleet, Share, Upstream, UpstreamError};
 use crate::model::ProjectName;
 
 /// JSON before HTML, as pip asks (index-api.md §3). What comes is decided by the answer's own type.
@@ -34,26 +34,25 @@ pub struct Validators {
     pub last_modified: Option<String>,
 }
 
-/// What an upstream says of a page. `B` is the body: bytes for a project page; for the project list,
-/// which went elsewhere, its length in bytes.
+/// What an upstream says of a page.
 #[derive(Debug, Clone, PartialEq)]
-pub enum PageAnswer<B = Bytes> {
+pub enum PageAnswer {
     /// It is still what the validators name (304).
     NotModified {
         /// How long it may be believed from now on, where the upstream says so.
         max_age: Option<Duration>,
     },
     /// It is this (200).
-    Found(Page<B>),
+    Found(Page),
     /// There is no such project (404 or 410).
     NotFound,
 }
 
 /// A page as it came.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Page<B = Bytes> {
-    /// The decompressed body.
-    pub body: B,
+pub struct Page {
+    /// The body, unpacked. It counts as being read ([`Decoding`](super::Decoding)) for as long as it is held.
+    pub body: Bytes,
     /// `Content-Type` as sent; it may be wrong (index-api.md §3 rule 8).
     pub content_type: Option<String>,
     /// Where it came from after redirects: the base of its relative links. Without credentials.
@@ -77,128 +76,132 @@ impl Upstream {
         // A project's name consists of characters that a path may hold as they are.
         let mut url = self.url.clone();
         url.set_path(&format!("{}{project}/", self.url.path()));
-        let mut body = BytesMut::new();
-        let keep = |chunk: &[u8]| {
-            body.extend_from_slice(chunk);
-            Ok(())
-        };
         let bound = Bound {
             what: "project page",
             bytes_max: self.limits.page_bytes_max,
             timeout: self.limits.page_timeout,
         };
-        let answer = self.fetch(&url, &ACCEPT, validators, &bound, keep).await?;
-        Ok(answer.with_body(body.freeze()))
+        self.fetch(&url, &ACCEPT, validators, &bound).await
     }
 
-    /// Asks for the project list and writes its body to `into` as it comes. After an error, `into`
-    /// holds a part of it.
+    /// Asks for the project list.
     ///
     /// # Errors
-    /// See [`UpstreamError`]; `Broken` when `into` cannot be written.
+    /// See [`UpstreamError`]; absence is an answer.
     pub async fn project_list(
         &self,
         validators: Option<&Validators>,
-        into: &mut (dyn Write + Send),
-    ) -> Result<PageAnswer<u64>, UpstreamError> {
-        let mut length = 0;
-        let keep = |chunk: &[u8]| {
-            length += chunk.len() as u64;
-            into.write_all(chunk)
-        };
+    ) -> Result<PageAnswer, UpstreamError> {
         let bound = Bound {
             what: "project list",
             bytes_max: self.limits.list_bytes_max,
             timeout: self.limits.list_timeout,
         };
-        let answer = self
-            .fetch(&self.url, &ACCEPT, validators, &bound, keep)
-            .await?;
-        Ok(answer.with_body(length))
+        self.fetch(&self.url, &ACCEPT, validators, &bound).await
     }
 
     /// Asks for the sidecar of a file, at `{file_url}.metadata` (PEP 658).
     ///
     /// # Errors
-    /// See [`UpstreamError`]; absence is an answer.
+    /// See [`UpstreamError`]; absence is an answer. `Broken` when it is no metadata, such as a login
+    /// page.
     pub async fn sidecar(&self, file_url: &Url) -> Result<Option<Bytes>, UpstreamError> {
         let mut url = file_url.clone();
         url.set_path(&format!("{}.metadata", file_url.path()));
-        let mut body = BytesMut::new();
-        let keep = |chunk: &[u8]| {
-            body.extend_from_slice(chunk);
-            Ok(())
-        };
         let bound = Bound {
             what: "sidecar",
-            bytes_max: METADATA_BYTES_MAX,
+            bytes_max: self.limits.metadata_bytes_max,
             timeout: self.limits.page_timeout,
         };
-        match self.fetch(&url, &ACCEPT_ANY, None, &bound, keep).await? {
-            PageAnswer::Found(_) => Ok(Some(body.freeze())),
+        match self.fetch(&url, &ACCEPT_ANY, None, &bound).await? {
+            PageAnswer::Found(page) if !is_core_metadata(&page.body) => {
+                Err(UpstreamError::Broken {
+                    index: self.name.clone(),
+                    reason: format!("what stands at {} is no metadata", url.path()),
+                })
+            }
+            // It is kept in memory, where it does not count as being read any more.
+            PageAnswer::Found(page) => Ok(Some(Bytes::copy_from_slice(&page.body))),
             PageAnswer::NotFound | PageAnswer::NotModified { .. } => Ok(None),
         }
     }
 
-    /// Asks for one bounded answer, and hands its body over chunk by chunk.
+    /// Asks for one bounded answer.
     async fn fetch(
         &self,
         url: &Url,
         accept: &HeaderValue,
         validators: Option<&Validators>,
         bound: &Bound,
-        mut keep: impl FnMut(&[u8]) -> std::io::Result<()>,
-    ) -> Result<PageAnswer<()>, UpstreamError> {
+    ) -> Result<PageAnswer, UpstreamError> {
         if let (Some(fleet), Some(tag)) =
             (&self.fleet, validators.and_then(|own| own.etag.as_deref()))
             && fleet.still_holds(tag).await
         {
             return Ok(PageAnswer::NotModified { max_age: None });
         }
-        // The tag is the fleet's own; devpi knows none.
-        let headers = request_head(accept, validators.filter(|_| self.fleet.is_none()));
-        let is_conditional = headers.len() > 1;
-        let question = Question {
-            client: &self.pages,
-            read_timeout: self.limits.page_read_timeout,
-            url,
-            headers,
-        };
-        let work = async {
-            let Answer { mut response, url } = self.ask(&question).await?;
-            if let Some(fleet) = &self.fleet {
-                self.refuse_partial(fleet, response.status(), validators.is_some())?;
-            }
-            let max_age = max_age(response.headers());
-            match response.status() {
-                StatusCode::NOT_FOUND | StatusCode::GONE => Ok(PageAnswer::NotFound),
-                StatusCode::NOT_MODIFIED if is_conditional => {
-                    Ok(PageAnswer::NotModified { max_age })
-                }
-                StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION => {
-                    self.read(&mut response, bound, &mut keep).await?;
-                    let mut page = page(response.headers(), url, max_age);
-                    if let Some(fleet) = &self.fleet {
-                        page.validators.etag = fleet.tag(response.headers());
-                    }
-                    Ok(PageAnswer::Found(page))
-                }
-                other => Err(UpstreamError::Broken {
-                    index: self.name.clone(),
-                    reason: format!("status {} for a {}", other.as_u16(), bound.what),
-                }),
-            }
-        };
+        let mut share = self.limits.decoding.share();
         let timed = async {
-            timeout(bound.timeout, work).await.unwrap_or_else(|_| {
+            let work = self.answer(url, accept, validators, bound, &mut share);
+            let done = timeout(bound.timeout, work).await;
+            done.unwrap_or_else(|_| {
+                let index = self.name.clone();
+                if share.is_waiting() {
+                    return Err(UpstreamError::Busy { index });
+                }
                 Err(UpstreamError::Timeout {
-                    index: self.name.clone(),
+                    index,
                     awaited: bound.what,
                     after: bound.timeout,
                 })
             })
         };
-        self.guarded(url, timed).await
+        let answer = self.guarded(url, timed).await?;
+        Ok(match answer {
+            PageAnswer::Found(mut page) => {
+                page.body = share.hold(page.body);
+                PageAnswer::Found(page)
+            }
+            other => other,
+        })
+    }
+
+    async fn answer(
+        &self,
+        url: &Url,
+        accept: &HeaderValue,
+        validators: Option<&Validators>,
+        bound: &Bound,
+        share: &mut Share,
+    ) -> Result<PageAnswer, UpstreamError> {
+        let is_held = validators.is_some();
+        // The tag is the fleet's own; devpi knows none.
+        let validators = validators.filter(|_| self.fleet.is_none());
+        let headers = self.request_head(accept, validators);
+        let is_conditional = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE]
+            .iter()
+            .any(|name| headers.contains_key(name));
+        let Answer { response, url } = self.ask(&Question { url, headers }).await?;
+        if let Some(fleet) = &self.fleet {
+            self.refuse_partial(fleet, response.status(), is_held)?;
+        }
+        let max_age = max_age(response.headers());
+        match response.status() {
+            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(PageAnswer::NotFound),
+            StatusCode::NOT_MODIFIED if is_conditional => Ok(PageAnswer::NotModified { max_age }),
+            StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION => {
+                let mut page = page(response.headers(), url, max_age);
+                if let Some(fleet) = &self.fleet {
+                    page.validators.etag = fleet.tag(response.headers());
+                }
+                page.body = self.read(response, bound, share).await?;
+                Ok(PageAnswer::Found(page))
+            }
+            other => Err(UpstreamError::Broken {
+                index: self.name.clone(),
+                reason: format!("status {} for a {}", other.as_u16(), bound.what),
+            }),
+        }
     }
 
     /// A replica without its primary leaves out of its pages what only the primary could fetch, and
@@ -221,39 +224,35 @@ impl Upstream {
         })
     }
 
-    /// Reads a body within its bound, counting what comes out of the decompressor.
+    /// Reads a body within its bound, counting what comes out of its packing.
     async fn read(
         &self,
-        response: &mut Response,
+        response: Response,
         bound: &Bound,
-        keep: &mut impl FnMut(&[u8]) -> std::io::Result<()>,
-    ) -> Result<(), UpstreamError> {
-        let too_large = || UpstreamError::TooLarge {
+        share: &mut Share,
+    ) -> Result<Bytes, UpstreamError> {
+        let coding = Coding::of(response.headers()).map_err(|words| UpstreamError::Broken {
             index: self.name.clone(),
-            what: bound.what,
-            limit_bytes: bound.bytes_max,
-        };
-        if response
-            .content_length()
-            .is_some_and(|length| length > bound.bytes_max)
-        {
-            return Err(too_large());
-        }
-        let mut room = bound.bytes_max;
-        loop {
-            let chunk = response
-                .chunk()
-                .await
-                .map_err(|error| interrupted(&self.name, error, self.limits.page_read_timeout))?;
-            let Some(chunk) = chunk else {
-                return Ok(());
-            };
-            room = room.checked_sub(chunk.len() as u64).ok_or_else(too_large)?;
-            keep(&chunk).map_err(|error| UpstreamError::Broken {
+            reason: format!("its {} is {words}", bound.what),
+        })?;
+        let read = read_body(response, coding, bound.bytes_max, share).await;
+        read.map_err(|unread| match unread {
+            Unread::TooLarge => UpstreamError::TooLarge {
                 index: self.name.clone(),
-                reason: format!("its {} cannot be kept here: {error}", bound.what),
-            })?;
+                what: bound.what,
+                limit_bytes: bound.bytes_max,
+            },
+            Unread::Broken(error) => interrupted(&self.name, error, self.limits.read_timeout),
+        })
+    }
+
+    fn request_head(&self, accept: &HeaderValue, validators: Option<&Validators>) -> HeaderMap {
+        let mut headers = request_head(accept, validators);
+        // devpi-servers are near, and packing costs them more than the way.
+        if self.fleet.is_none() {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
+        headers
     }
 }
 
@@ -264,20 +263,14 @@ struct Bound {
     timeout: Duration,
 }
 
-impl PageAnswer<()> {
-    fn with_body<B>(self, body: B) -> PageAnswer<B> {
-        match self {
-            Self::NotModified { max_age } => PageAnswer::NotModified { max_age },
-            Self::NotFound => PageAnswer::NotFound,
-            Self::Found(page) => PageAnswer::Found(Page {
-                body,
-                content_type: page.content_type,
-                final_url: page.final_url,
-                validators: page.validators,
-                max_age: page.max_age,
-            }),
-        }
-    }
+/// Whether a text has the one field that all core metadata has, among its headers.
+fn is_core_metadata(text: &[u8]) -> bool {
+    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let mut fields = lines.take_while(|line| !line.is_empty());
+    fields.any(|line| {
+        let name = line.split(|byte| *byte == b':').next();
+        name.is_some_and(|name| name.eq_ignore_ascii_case(b"metadata-version"))
+    })
 }
 
 fn request_head(accept: &HeaderValue, validators: Option<&Validators>) -> HeaderMap {
@@ -301,9 +294,10 @@ fn request_head(accept: &HeaderValue, validators: Option<&Validators>) -> Header
     headers
 }
 
-fn page(head: &HeaderMap, final_url: Url, max_age: Option<Duration>) -> Page<()> {
+/// A page whose body is still to come.
+fn page(head: &HeaderMap, final_url: Url, max_age: Option<Duration>) -> Page {
     Page {
-        body: (),
+        body: Bytes::new(),
         content_type: text_of(head, header::CONTENT_TYPE),
         final_url,
         validators: Validators {
@@ -372,6 +366,24 @@ mod tests {
             );
         }
         assert_eq!(max_age(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn metadata_is_known_by_its_version_among_its_headers() {
+        for text in [
+            "Metadata-Version: 2.1\nName: six\n",
+            "Name: six\r\nmetadata-version: 1.0\r\n\r\nbody",
+        ] {
+            assert!(is_core_metadata(text.as_bytes()), "{text}");
+        }
+        for text in [
+            "",
+            "<html></html>",
+            "overloaded",
+            "Name: six\n\nMetadata-Version: 2.1",
+        ] {
+            assert!(!is_core_metadata(text.as_bytes()), "{text}");
+        }
     }
 
     #[test]

@@ -20,13 +20,21 @@ pub struct Retry {
     pub retry_after_max: Duration,
 }
 
-impl Default for Retry {
-    fn default() -> Self {
+/// The longest first pause: a connection that was lost is a matter of moments.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Longest wish that is granted: clients would not wait for more.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3);
+
+impl Retry {
+    /// At most so many requests, none of which starts later than `deadline` after the first.
+    #[must_use]
+    pub fn new(tries_max: u32, deadline: Duration) -> Self {
         Self {
-            tries_max: 3,
-            deadline: Duration::from_secs(6),
-            pause: Duration::from_millis(200),
-            retry_after_max: Duration::from_secs(3),
+            tries_max,
+            deadline,
+            pause: PAUSE,
+            retry_after_max: RETRY_AFTER_MAX,
         }
     }
 }
@@ -99,7 +107,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_and_end() {
-        let retry = Retry::default();
+        let retry = Retry::new(3, Duration::from_secs(6));
         let table = [
             (1, 0, Again::Soon, 0.0, Some(100)),
             (1, 0, Again::Soon, 1.0, Some(200)),
@@ -154,7 +162,7 @@ mod tests {
     proptest! {
         #[test]
         fn tries_and_time_are_bounded(draws in prop::collection::vec(0.0..1.0, 10), wish in 0_u64..9000) {
-            let retry = Retry::default();
+            let retry = Retry::new(3, Duration::from_secs(6));
             let mut elapsed = Duration::ZERO;
             let mut tries = 1;
             for draw in draws {

@@ -60,6 +60,7 @@ use crate::protocol::PublicRoute;
 use crate::store::FsStore;
 use crate::store::Key;
 use crate::telemetry::Metrics;
+use crate::upstream::Decoding;
 
 const POLICIES: &str = r#"default_index: packages/stable
 indexes:
@@ -163,6 +164,7 @@ impl House {
             project_list_bytes_max: 1 << 20,
             metadata_bytes_max: 1 << 20,
             file_bytes_max: 1 << 20,
+            decoding: Decoding::new(16 << 20, Duration::from_secs(1)),
             fills_max: 4,
             flights_max: 16,
         };

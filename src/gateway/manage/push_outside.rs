@@ -34,7 +34,6 @@ use crate::store::Key;
 use crate::store::StoredFile;
 use crate::telemetry::AuditKind;
 use crate::upstream::Credentials;
-use crate::upstream::Limits;
 use crate::upstream::Outgoing;
 use crate::upstream::Publisher;
 
@@ -72,7 +71,7 @@ impl Writer {
         found: Found,
     ) -> Result<Reply, Refusal> {
         let login = Credentials::new(place.user.as_str(), place.password.as_str());
-        let publisher = Publisher::new(place.url.clone(), login, &Limits::default());
+        let publisher = Publisher::new(place.url.clone(), login, &self.limits.outside);
         let publisher = publisher
             .map_err(|why| Refusal::internal("send files elsewhere", std::io::Error::other(why)))?;
         let mut log = Vec::new();

@@ -28,6 +28,7 @@ use crate::store::Hold;
 use crate::telemetry::AuditEvent;
 use crate::telemetry::AuditKind;
 use crate::telemetry::AuditLog;
+use crate::upstream::Limits;
 
 /// What a door may write through. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -45,7 +46,7 @@ pub struct Writer {
 }
 
 /// What one request may bring.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct HouseLimits {
     /// Bytes of an uploaded file; `limits.upload`.
     pub upload_bytes_max: u64,
@@ -57,6 +58,8 @@ pub struct HouseLimits {
     pub anonymous_results_max: usize,
     /// Bytes of these together; `limits.anonymous_results_size`.
     pub anonymous_results_bytes_max: u64,
+    /// What other servers may cost that files are pushed to.
+    pub outside: Limits,
 }
 
 /// What `app` hands over.
@@ -95,9 +98,9 @@ impl Writer {
             accounts,
             generations,
             rules,
-            limits,
             results: Arc::default(),
             turns: Arc::new(Turns::new(limits.uploads_max, limits.upload_wait)),
+            limits,
             audit,
         }
     }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::telemetry::ServerMetrics;
 use crate::telemetry::ServerResult;
-use crate::upstream::{Breaker, Permit};
+use crate::upstream::{Breaker, Outcome, Permit};
 
 /// Requests without an answer in a row after which a server is left alone. One may be the request's own
 /// fault, and three clients have then waited in vain.
@@ -56,7 +56,7 @@ impl Load {
         let requests_max = requests_max.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             slots: Arc::new(Semaphore::new(requests_max)),
-            breaker: Mutex::new(Breaker::new(FAILURES_MAX, COOL)),
+            breaker: Mutex::new(Breaker::new(FAILURES_MAX, COOL, COOL)),
             metrics,
         }
     }
@@ -103,9 +103,9 @@ impl Load {
     /// Notes how a request went.
     pub(super) fn ended(&self, result: ServerResult) {
         self.metrics.request(result);
-        let ok = match result {
-            ServerResult::Answered => Some(true),
-            ServerResult::Timeout => Some(false),
+        let outcome = match result {
+            ServerResult::Answered => Some(Outcome::Answered),
+            ServerResult::Timeout => Some(Outcome::Unreachable),
             // Who cannot be reached is known by the health check; a busy server is not a broken one.
             ServerResult::Troubled
             | ServerResult::Unreachable
@@ -113,8 +113,8 @@ impl Load {
             | ServerResult::Skipped
             | ServerResult::Abandoned => None,
         };
-        if let Some(ok) = ok {
-            self.with_breaker(|breaker| breaker.record(Instant::now(), ok));
+        if let Some(outcome) = outcome {
+            self.with_breaker(|breaker| breaker.record(Instant::now(), outcome));
         }
     }
 

@@ -13,12 +13,12 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::load::Underway;
-use super::servers::{Fleet, READ_TIMEOUT, Server, is_devpis, serial_of};
+use super::servers::{Fleet, Server, is_devpis, serial_of};
 use crate::telemetry::ServerResult;
 use crate::upstream::words;
 
-/// For the head of an answer. devpi waits 5 s for a mirror's upstream, twice at worst; pip gives up
-/// after 15 s.
+/// For the head of an answer, where another server can be asked still. devpi waits 5 s for a mirror's
+/// upstream, twice at worst; pip gives up after 15 s. The last server gets all the time there is.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(11);
 
 /// No server had an answer.
@@ -33,6 +33,7 @@ pub struct FleetError {
 #[derive(Debug)]
 pub struct FleetAnswer {
     pub(super) response: Response,
+    pub(super) read_timeout: Duration,
 }
 
 /// A server gave no answer.
@@ -55,7 +56,14 @@ impl Fleet {
         debug_assert!(matches!(*method, Method::GET | Method::HEAD), "only reads");
         let url = self.url_of(path_and_query)?;
         let response = self.send(method, &url, headers).await?;
-        Ok(FleetAnswer { response })
+        Ok(self.answer(response))
+    }
+
+    pub(super) fn answer(&self, response: Response) -> FleetAnswer {
+        FleetAnswer {
+            response,
+            read_timeout: self.read_timeout,
+        }
     }
 
     /// A path below [`Fleet::url`].
@@ -84,7 +92,8 @@ impl Fleet {
         let mut reason = "none is configured".to_owned();
         let mut second_best = None;
         let mut crowded = None;
-        for position in self.order() {
+        let order = self.order();
+        for (asked, &position) in order.iter().enumerate() {
             let server = &self.servers[position];
             let Some(underway) = server.load.take() else {
                 crowded.get_or_insert(position);
@@ -94,7 +103,13 @@ impl Fleet {
                 reason = format!("{} failed repeatedly and is being left alone", server.url);
                 continue;
             }
-            let response = match self.send_to(server, method, url, headers, underway).await {
+            let patience = if asked + 1 < order.len() {
+                self.read_timeout.min(HEAD_TIMEOUT)
+            } else {
+                self.read_timeout
+            };
+            let (what, how) = ((method, url, headers), (underway, patience));
+            let response = match self.send_to(server, what, how).await {
                 Ok(response) => response,
                 Err(failure) => {
                     reason = failure.reason;
@@ -143,7 +158,8 @@ impl Fleet {
                 reason: reason.to_owned(),
             });
         };
-        let sent = self.send_to(server, method, url, headers, underway).await;
+        let (what, how) = ((method, url, headers), (underway, self.read_timeout));
+        let sent = self.send_to(server, what, how).await;
         sent.map_err(|failure| FleetError {
             reason: failure.reason,
         })
@@ -158,29 +174,28 @@ impl Fleet {
     ) -> Option<Response> {
         let server = &self.servers[self.primary()?];
         let underway = server.load.wait().await?;
-        let sent = self.send_to(server, method, url, headers, underway).await;
-        let response = sent.ok()?;
+        let patience = self.read_timeout.min(HEAD_TIMEOUT);
+        let (what, how) = ((method, url, headers), (underway, patience));
+        let response = self.send_to(server, what, how).await.ok()?;
         (!is_trouble(response.status())).then_some(response)
     }
 
-    /// Asks one server, and learns from how that goes.
+    /// Asks one server, with so much patience for the head of its answer, and learns from how that goes.
     async fn send_to(
         &self,
         server: &Server,
-        method: &Method,
-        url: &Url,
-        headers: &HeaderMap,
-        underway: Underway,
+        (method, url, headers): (&Method, &Url, &HeaderMap),
+        (underway, patience): (Underway, Duration),
     ) -> Result<Response, Failure> {
         let url = moved(url, self.url(), &server.url);
         let request = self
             .client
             .request(method.clone(), url)
             .headers(headers.clone());
-        let sent = match timeout(HEAD_TIMEOUT, request.send()).await {
+        let sent = match timeout(patience, request.send()).await {
             Ok(sent) => sent.map_err(failure),
             Err(_) => Err(Failure {
-                reason: format!("no answer within {HEAD_TIMEOUT:?}"),
+                reason: format!("no answer within {patience:?}"),
                 result: ServerResult::Timeout,
             }),
         };
@@ -250,10 +265,10 @@ impl FleetAnswer {
     /// # Errors
     /// When the body breaks off.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, FleetError> {
-        let reason = match timeout(READ_TIMEOUT, self.response.chunk()).await {
+        let reason = match timeout(self.read_timeout, self.response.chunk()).await {
             Ok(Ok(chunk)) => return Ok(chunk),
             Ok(Err(error)) => words::causes(error),
-            Err(_) => format!("no further bytes within {READ_TIMEOUT:?}"),
+            Err(_) => format!("no further bytes within {:?}", self.read_timeout),
         };
         Err(FleetError { reason })
     }

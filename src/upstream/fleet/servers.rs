@@ -34,10 +34,6 @@ const STATUS_BYTES_MAX: usize = 1 << 20;
 /// For a connection: these servers are near.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Between two reads. The generated nginx configuration says 60 s; devpi streams what it fetches, so
-/// half of that is patience enough.
-pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// How long an idle connection is kept: devpi's server drops them after 120 s.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
@@ -74,6 +70,8 @@ pub struct Fleet {
     /// The serial of the last write that went through here; what is older may lack it.
     written: AtomicI64,
     pub(super) shown: Shown,
+    /// Between two reads of an answer, the wait for its head included.
+    pub(super) read_timeout: Duration,
 }
 
 /// How a fleet is asked.
@@ -81,6 +79,8 @@ pub struct Fleet {
 pub struct FleetOptions {
     /// Most requests under way at one server; `limits.devpi_requests`.
     pub requests_max: usize,
+    /// Without a byte of an answer; `limits.upstream_read_timeout`.
+    pub read_timeout: Duration,
     /// Where its servers are counted.
     pub metrics: Metrics,
 }
@@ -131,7 +131,7 @@ impl Fleet {
             client.map_err(|error| InvalidFleet::Client(words::causes(error)))
         };
         let reading = builder()
-            .read_timeout(READ_TIMEOUT)
+            .read_timeout(options.read_timeout)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX);
         let servers = servers
@@ -148,6 +148,7 @@ impl Fleet {
             asking: tokio::sync::Mutex::default(),
             written: AtomicI64::new(NOTHING_WRITTEN),
             shown: Shown::default(),
+            read_timeout: options.read_timeout,
         })
     }
 
@@ -374,8 +375,6 @@ fn builder() -> ClientBuilder {
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .retry(reqwest::retry::never())
-        .gzip(false)
-        .zstd(false)
         .connect_timeout(CONNECT_TIMEOUT)
 }
 

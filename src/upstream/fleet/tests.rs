@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -87,6 +88,7 @@ async fn pair(primary: &str, replica: &str) -> (Server, Server, Fleet) {
     let replica = Server::start("REPLICA", replica).await;
     let options = FleetOptions {
         requests_max: 8,
+        read_timeout: Duration::from_mins(1),
         metrics: Metrics::register(Registry::new(), "0").unwrap(),
     };
     let fleet = Fleet::new(&[primary.url.clone(), replica.url.clone()], &options).unwrap();

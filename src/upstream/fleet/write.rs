@@ -82,7 +82,7 @@ impl Fleet {
                 self.heard(server, &response);
                 self.wrote(response.headers());
                 response.extensions_mut().insert(underway);
-                Ok(FleetAnswer { response })
+                Ok(self.answer(response))
             }
             Err((reason, result)) => {
                 if is_broken.load(Ordering::Relaxed) {

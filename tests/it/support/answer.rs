@@ -263,7 +263,8 @@ fn encode(draft: &mut Draft, setup: &Setup, fault: &Fault, head: &HeaderMap) {
         None if setup.gzip && accepts && is_page => "gzip".to_owned(),
         None => return,
     };
-    if encoding == "gzip" && draft.content.length() > 0 {
+    let is_gzip = ["gzip", "x-gzip"].contains(&encoding.to_ascii_lowercase().as_str());
+    if is_gzip && draft.content.length() > 0 {
         let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         writer
             .write_all(&draft.content.to_vec())

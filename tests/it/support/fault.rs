@@ -86,7 +86,7 @@ impl Fault {
         self
     }
 
-    /// Says that the body is encoded like this; with `gzip`, it is.
+    /// Says that the body is encoded like this; with `gzip`, in whatever spelling, it is.
     pub(crate) fn encoding(mut self, encoding: &str) -> Self {
         self.encoding = Some(encoding.to_owned());
         self

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cheesecloth::app::{decoding, upstream_limits};
 use cheesecloth::clock::Clock;
 use cheesecloth::db::{Cause, Db, FileFacts, OnConflict, Publication, Published, Sqlite};
 use cheesecloth::gateway::{
@@ -19,7 +20,7 @@ use cheesecloth::policy::{Policies, TextFile};
 use cheesecloth::protocol::{Audience, Preferences, PublicRoute};
 use cheesecloth::store::{FsStore, Key};
 use cheesecloth::telemetry::Metrics;
-use cheesecloth::upstream::{Limits, Proxies, Upstream, install_crypto_provider};
+use cheesecloth::upstream::{Decoding, Limits, Proxies, Upstream, install_crypto_provider};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tempfile::TempDir;
 
@@ -293,9 +294,16 @@ fn settings(offline: bool) -> Settings {
         project_list_bytes_max: PLENTY,
         metadata_bytes_max: PLENTY,
         file_bytes_max: PLENTY,
+        decoding: Decoding::new(PLENTY, Duration::from_secs(60)),
         fills_max: 100,
         flights_max: 100,
     }
+}
+
+/// What an upstream may cost when nobody says otherwise.
+pub(crate) fn default_limits() -> Limits {
+    let limits = cheesecloth::config::Limits::default();
+    upstream_limits(&limits, &decoding(&limits))
 }
 
 /// Compiles policies, and makes an upstream of every `mirror_url`.
@@ -311,7 +319,7 @@ fn generation(number: u64, policies: &str) -> Generation {
                 name: index.name.clone(),
                 url: url.parse().unwrap(),
                 credentials: None,
-                limits: Limits::default(),
+                limits: default_limits(),
                 proxies: Proxies::Direct,
             });
             upstreams.insert(index.name.clone(), Arc::new(upstream.unwrap()));

@@ -39,7 +39,7 @@ pub(crate) use door::Door;
 pub(crate) use fake_index::{Canned, FakeIndex, Setup};
 pub(crate) use fault::{Fault, Gate};
 pub(crate) use form::Form;
-pub(crate) use house::{Asked, House, Larder};
+pub(crate) use house::{Asked, House, Larder, default_limits};
 pub(crate) use program::{Launch, Program, command, wait};
 pub(crate) use project::{Listed, Project};
 pub(crate) use tools::{Tool, python};

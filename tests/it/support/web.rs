@@ -37,8 +37,6 @@ impl Web {
         install_crypto_provider();
         let client = reqwest::Client::builder()
             .no_proxy()
-            .no_gzip()
-            .no_zstd()
             .redirect(Policy::none())
             .build()
             .unwrap();

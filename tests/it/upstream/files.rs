@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use cheesecloth::model::Sha256;
-use cheesecloth::upstream::{ByteRange, FileAnswer, Part, Upstream, UpstreamError, UpstreamFile};
+use cheesecloth::upstream::{
+    Breaker, ByteRange, FileAnswer, Part, Upstream, UpstreamError, UpstreamFile,
+};
 use futures_util::TryStreamExt as _;
 use url::Url;
 
@@ -126,6 +128,25 @@ async fn a_missing_file_is_missing_and_a_refused_one_refused() {
 }
 
 #[tokio::test]
+async fn a_login_page_is_not_the_file() {
+    let index = big();
+    let page = Fault::new()
+        .status(200)
+        .header("content-type", "text/html")
+        .body("<title>Sign in</title>");
+    index.misbehave(NAME, page);
+    let Ok(FileAnswer::Found(mut file)) = upstream(index.url()).open(&index.at(NAME), None).await
+    else {
+        panic!("no file");
+    };
+    let chunk = file.chunk().await;
+    assert!(
+        matches!(chunk, Err(UpstreamError::Broken { .. })),
+        "{chunk:?}"
+    );
+}
+
+#[tokio::test]
 async fn bytes_are_never_decoded_on_the_way() {
     let index = big();
     let upstream = upstream(index.url());
@@ -188,9 +209,9 @@ async fn a_cut_file_is_an_error_and_never_a_short_file() {
 async fn a_file_that_stops_or_drips_ends_in_a_timeout() {
     let index = big();
     let upstream = limited(index.url(), |limits| {
-        limits.file_read_timeout = Duration::from_millis(100);
+        limits.read_timeout = Duration::from_millis(400);
         limits.file_rate_min = 1 << 30;
-        limits.breaker_failures = 1000;
+        limits.breaker = Breaker::new(1000, Duration::ZERO, Duration::ZERO);
     });
     let gate = index.gate(NAME, 1000);
     let file = open(&upstream, &index.at(NAME), None).await;
@@ -201,7 +222,7 @@ async fn a_file_that_stops_or_drips_ends_in_a_timeout() {
     );
     drop(gate);
 
-    index.misbehave(NAME, Fault::new().drip(10_000, Duration::from_millis(5)));
+    index.misbehave(NAME, Fault::new().drip(2_000, Duration::from_millis(5)));
     let file = open(&upstream, &index.at(NAME), None).await;
     let outcome = read(file).await;
     assert!(

@@ -9,18 +9,16 @@ mod unreadable;
 use std::time::Duration;
 
 use cheesecloth::model::{IndexName, ProjectName};
-use cheesecloth::upstream::{Credentials, Limits, Proxies, Retry, Settings, Upstream};
+use cheesecloth::upstream::{Credentials, Limits, Proxies, Settings, Upstream};
 use url::Url;
+
+use crate::support::default_limits;
 
 /// The defaults, with pauses too short to notice.
 fn limits() -> Limits {
-    Limits {
-        retry: Retry {
-            pause: Duration::from_millis(1),
-            ..Retry::default()
-        },
-        ..Limits::default()
-    }
+    let mut limits = default_limits();
+    limits.retry.pause = Duration::from_millis(1);
+    limits
 }
 
 fn settings(url: Url) -> Settings {

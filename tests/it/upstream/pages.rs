@@ -1,9 +1,8 @@
 //! Project pages, the project list and sidecars.
 
-use std::io::Write as _;
 use std::time::Duration;
 
-use cheesecloth::upstream::{FileAnswer, Page, PageAnswer, UpstreamError};
+use cheesecloth::upstream::{Breaker, Decoding, FileAnswer, Page, PageAnswer, UpstreamError};
 
 use super::{authenticated, limited, project, upstream};
 use crate::support::{Canned, Content, FakeIndex, Fault, Listed, Project, Setup, Wheel};
@@ -174,7 +173,9 @@ async fn a_user_in_a_link_is_used_there_and_not_shown() {
 #[tokio::test]
 async fn absence_refusal_and_trouble_are_three_things() {
     let index = six().start();
-    let upstream = limited(index.url(), |limits| limits.breaker_failures = 1000);
+    let upstream = limited(index.url(), |limits| {
+        limits.breaker = Breaker::new(1000, Duration::ZERO, Duration::ZERO);
+    });
     let ask = async |status: u16| {
         let problem = r#"{"title": "no", "detail": "blocked by the law"}"#;
         let fault = Fault::new()
@@ -230,13 +231,11 @@ async fn a_page_over_the_limit_is_refused_however_it_is_packed() {
             matches!(answer, Err(UpstreamError::TooLarge { .. })),
             "{answer:?}"
         );
-        let mut kept = Vec::new();
-        let answer = upstream.project_list(None, &mut kept).await;
+        let answer = upstream.project_list(None).await;
         assert!(
             matches!(answer, Err(UpstreamError::TooLarge { .. })),
             "{answer:?}"
         );
-        assert!(kept.len() <= 1 << 20);
     }
 }
 
@@ -252,6 +251,67 @@ async fn a_compressed_page_is_read_as_it_was() {
         matches!(answer, Err(UpstreamError::Broken { .. })),
         "{answer:?}"
     );
+}
+
+#[tokio::test]
+async fn gzip_is_asked_for_and_read_in_every_spelling_and_nothing_else_is() {
+    let index = six().start();
+    let plain = found(&index, "six").await.body;
+    let seen = index.journal().last("/simple/six/");
+    assert_eq!(seen.header("accept-encoding"), "gzip");
+    for encoding in ["gzip", "GZIP", "x-gzip", "identity", ""] {
+        index.misbehave("/simple/", Fault::new().encoding(encoding));
+        assert_eq!(found(&index, "six").await.body, plain, "{encoding}");
+    }
+    for encoding in ["br", "deflate", "zstd", "nosuch", "gzip, gzip"] {
+        index.misbehave("/simple/", Fault::new().encoding(encoding));
+        let answer = upstream(index.url()).page(&project("six"), None).await;
+        let Err(UpstreamError::Broken { reason, .. }) = answer else {
+            panic!("{encoding}: {answer:?}");
+        };
+        assert!(reason.contains(encoding), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn the_words_of_a_refusal_are_unpacked() {
+    let index = six().start();
+    let refusal = Fault::new()
+        .status(403)
+        .body("ask the owner")
+        .encoding("gzip");
+    index.misbehave("/simple/", refusal);
+    let answer = upstream(index.url()).page(&project("six"), None).await;
+    let Err(UpstreamError::Refused { words, .. }) = answer else {
+        panic!("{answer:?}");
+    };
+    assert_eq!(words, "ask the owner");
+}
+
+#[tokio::test]
+async fn a_page_waits_for_its_turn_to_be_read() {
+    let index = six().start();
+    let decoding = Decoding::new(2 << 20, Duration::ZERO);
+    let upstream = limited(index.url(), |limits| {
+        limits.decoding = decoding.clone();
+        limits.page_timeout = Duration::from_millis(200);
+    });
+    let first = upstream.page(&project("six"), None).await.unwrap();
+    let mut all = [decoding.share(), decoding.share()];
+    for share in &mut all {
+        share.grow_to(900 << 10).await;
+    }
+    // What is held of the first page is still being read; there is no room for another.
+    let second = upstream.page(&project("six"), None).await;
+    let words = "limits.decoding";
+    assert!(
+        second
+            .as_ref()
+            .is_err_and(|error| error.to_string().contains(words)),
+        "{second:?}"
+    );
+    drop(all);
+    assert_eq!(upstream.page(&project("six"), None).await.unwrap(), first);
 }
 
 #[tokio::test]
@@ -277,23 +337,18 @@ async fn a_cut_page_is_an_error() {
 }
 
 #[tokio::test]
-async fn the_project_list_goes_to_a_file() {
+async fn an_unchanged_project_list_is_not_sent_again() {
     let index = six().start();
     let upstream = upstream(index.url());
-    let mut file = tempfile::tempfile().unwrap();
-    let Ok(PageAnswer::Found(page)) = upstream.project_list(None, &mut file).await else {
+    let Ok(PageAnswer::Found(page)) = upstream.project_list(None).await else {
         panic!("no list");
     };
-    assert_eq!(file.metadata().unwrap().len(), page.body);
-    let again = upstream
-        .project_list(Some(&page.validators), &mut file)
-        .await;
+    assert!(String::from_utf8_lossy(&page.body).contains("six"));
+    let again = upstream.project_list(Some(&page.validators)).await;
     assert!(
         matches!(again, Ok(PageAnswer::NotModified { .. })),
         "{again:?}"
     );
-    file.flush().unwrap();
-    assert_eq!(file.metadata().unwrap().len(), page.body);
 }
 
 #[tokio::test]

@@ -1,0 +1,223 @@
+//! One budget for what is being unpacked and read, whoever sent it and however many send at once.
+//!
+//! Sixty kilobytes may unpack to sixty megabytes, and twenty of them may come together. Each reader
+//! takes a [`Share`] that grows with what it holds, and waits for its turn when the budget is spent.
+//! Readers that all hold a part and wait for more would wait for ever, so half of the budget belongs
+//! to one of them at a time, the last: it waits for nobody any more, and its end frees the rest. No
+//! single answer may therefore take more than half, which `config` sees to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+/// What shares are counted in.
+const UNIT_BYTES: u64 = 1 << 10;
+
+/// The budget; its clones are one.
+#[derive(Debug, Clone)]
+pub struct Decoding(Arc<Budget>);
+
+#[derive(Debug)]
+struct Budget {
+    bytes_max: u64,
+    wait: Duration,
+    common: Arc<Semaphore>,
+    last: Arc<Semaphore>,
+}
+
+/// There was no room in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("as much is being unpacked as limits.decoding allows; try again")]
+pub struct Crowded;
+
+/// What one reader has of the budget; given back when it is dropped.
+#[derive(Debug)]
+pub struct Share {
+    budget: Arc<Budget>,
+    units: u64,
+    common: Vec<OwnedSemaphorePermit>,
+    last: Option<OwnedSemaphorePermit>,
+    is_waiting: bool,
+}
+
+impl Decoding {
+    /// A budget of so many bytes in all, of which [`Decoding::share_of`] waits for a part so long.
+    #[must_use]
+    pub fn new(bytes_max: u64, wait: Duration) -> Self {
+        let units = units_of(bytes_max / 2).clamp(1, Semaphore::MAX_PERMITS as u64);
+        Self(Arc::new(Budget {
+            bytes_max,
+            wait,
+            common: Arc::new(Semaphore::new(usize::try_from(units).unwrap_or(usize::MAX))),
+            last: Arc::new(Semaphore::new(1)),
+        }))
+    }
+
+    /// A share of so many bytes, or of all that one reader can have.
+    ///
+    /// # Errors
+    /// When there is no room in time.
+    pub async fn share_of(&self, bytes: u64) -> Result<Share, Crowded> {
+        let mut share = self.share();
+        let grown = timeout(self.0.wait, share.grow_to(bytes.min(self.0.bytes_max / 2)));
+        grown.await.map_err(|_| Crowded)?;
+        Ok(share)
+    }
+
+    /// A share of nothing yet.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        Share {
+            budget: Arc::clone(&self.0),
+            units: 0,
+            common: Vec::new(),
+            last: None,
+            is_waiting: false,
+        }
+    }
+}
+
+/// Two are equal when they are one budget.
+impl PartialEq for Decoding {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Share {
+    /// How much may be held.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.units * UNIT_BYTES
+    }
+
+    /// Whether it is waiting to grow, or was when the wait was given up.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.is_waiting
+    }
+
+    /// Grows to at least so many bytes, as soon as there is room.
+    pub async fn grow_to(&mut self, bytes: u64) {
+        let wanted = units_of(bytes);
+        let more = wanted.saturating_sub(self.units);
+        if more > 0 && self.last.is_none() {
+            self.is_waiting = true;
+            let (common, last) = (&self.budget.common, &self.budget.last);
+            let more = u32::try_from(more).unwrap_or(u32::MAX);
+            // Neither is ever closed, so neither wait fails.
+            tokio::select! {
+                biased;
+                permit = Arc::clone(common).acquire_many_owned(more) => self.common.extend(permit.ok()),
+                permit = Arc::clone(last).acquire_owned() => self.last = permit.ok(),
+            }
+            self.is_waiting = false;
+        }
+        self.units = self.units.max(wanted);
+    }
+
+    /// The bytes with their share: it is given back with the last of them.
+    #[must_use]
+    pub fn hold(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Held {
+            bytes,
+            _share: self,
+        })
+    }
+}
+
+struct Held {
+    bytes: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+fn units_of(bytes: u64) -> u64 {
+    bytes.div_ceil(UNIT_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    const KIB: u64 = 1 << 10;
+
+    fn budget_of(bytes_max: u64) -> Decoding {
+        Decoding::new(bytes_max, Duration::from_secs(30))
+    }
+
+    /// A share of so many KiB, if it can be had without waiting.
+    fn taken(budget: &Decoding, kib: u64) -> Option<Share> {
+        let mut share = budget.share();
+        share.grow_to(kib * KIB).now_or_never()?;
+        Some(share)
+    }
+
+    #[test]
+    fn who_finds_the_budget_spent_waits_until_somebody_is_done() {
+        let budget = budget_of(20 * KIB);
+        let first = taken(&budget, 10).unwrap();
+        // The other half is one reader's.
+        let second = taken(&budget, 1).unwrap();
+        assert!(taken(&budget, 1).is_none());
+        drop(first);
+        let third = taken(&budget, 10).unwrap();
+        drop(second);
+        assert!(taken(&budget, 10).is_some());
+        drop(third);
+    }
+
+    #[test]
+    fn those_who_all_want_more_are_done_one_after_the_other() {
+        let budget = budget_of(20 * KIB);
+        let mut shares: Vec<Share> = (0..10).map(|_| taken(&budget, 1).unwrap()).collect();
+        while let Some(mut share) = shares.pop() {
+            assert!(share.grow_to(10 * KIB).now_or_never().is_some());
+            assert_eq!(share.bytes(), 10 * KIB);
+            if let Some(other) = shares.last_mut() {
+                assert!(other.grow_to(10 * KIB).now_or_never().is_none());
+                assert!(other.is_waiting());
+            }
+        }
+        assert!(taken(&budget, 10).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_share_is_waited_for_within_a_bound_and_never_more_than_there_is() {
+        let budget = budget_of(20 * KIB);
+        let all = [
+            budget.share_of(KIB << 20).await,
+            budget.share_of(KIB << 20).await,
+        ];
+        assert!(
+            all.iter()
+                .all(|share| share.as_ref().is_ok_and(|share| share.bytes() == 10 * KIB))
+        );
+        assert_eq!(budget.share_of(1).await.map(drop), Err(Crowded));
+        drop(all);
+        assert!(budget.share_of(1).await.is_ok());
+    }
+
+    #[test]
+    fn bytes_keep_their_share_until_the_last_of_them_is_gone() {
+        let budget = budget_of(2 * KIB);
+        let held = taken(&budget, 1).unwrap().hold(Bytes::from_static(b"page"));
+        let part = held.slice(1..);
+        drop(held);
+        assert_eq!(part, "age");
+        let last = taken(&budget, 1).unwrap();
+        assert!(taken(&budget, 1).is_none());
+        drop((part, last));
+        assert!(taken(&budget, 1).is_some());
+    }
+}

@@ -172,14 +172,20 @@ impl House {
     fn start_chores(&self, accounts: Arc<Accounts>, config: &Config, stop: &Stop) -> Chores {
         let (shared, store) = (Arc::clone(&self.shared), Arc::clone(&self.store));
         let every = config.limits.collect_after();
+        let rounds = chores::Rounds {
+            shared: Arc::clone(&shared),
+            store,
+            accounts,
+            records: Arc::clone(&self.records),
+            disk_reserve: config.limits.disk_reserve(),
+        };
         let records = Arc::clone(&self.records);
         Chores([
             self.work
-                .spawn(chores::collect(Arc::clone(&shared), every, stop.clone())),
+                .spawn(chores::collect(shared, every, stop.clone())),
             self.work
                 .spawn(chores::watch_records(records, stop.clone())),
-            self.work
-                .spawn(chores::run(shared, store, accounts, stop.clone())),
+            self.work.spawn(rounds.run(stop.clone())),
         ])
     }
 

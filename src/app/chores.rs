@@ -17,22 +17,54 @@ const EVERY: Duration = Duration::from_secs(30);
 /// Between two attempts to write while the records cannot be written.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Counts the store once, then does the rounds until the server stops.
-pub(super) async fn run(
-    shared: Arc<Shared>,
-    store: Arc<FsStore>,
-    accounts: Arc<Accounts>,
-    stop: Stop,
-) {
-    scan(&store).await;
-    loop {
-        shared.heed_clock();
-        tokio::select! {
-            () = tokio::time::sleep(EVERY) => round(&store, &accounts).await,
-            () = stop.requested() => break,
+/// What the rounds are about.
+pub(super) struct Rounds {
+    pub(super) shared: Arc<Shared>,
+    pub(super) store: Arc<FsStore>,
+    pub(super) accounts: Arc<Accounts>,
+    pub(super) records: Arc<dyn Db>,
+    /// Bytes of the disk that mirror files leave free.
+    pub(super) disk_reserve: u64,
+}
+
+impl Rounds {
+    /// Counts the store once, then does the rounds until the server stops.
+    pub(super) async fn run(self, stop: Stop) {
+        scan(&self.store).await;
+        loop {
+            self.shared.heed_clock();
+            tokio::select! {
+                () = tokio::time::sleep(EVERY) => self.round().await,
+                () = self.wait_for_room() => {}
+                () = stop.requested() => break,
+            }
+        }
+        self.round().await;
+    }
+
+    /// Sees to it that records which cannot be written find room soon, where that is what they lack.
+    async fn wait_for_room(&self) {
+        loop {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            if !self.records.is_writable() {
+                self.keep_free().await;
+            }
         }
     }
-    round(&store, &accounts).await;
+
+    async fn keep_free(&self) {
+        let (quota, bytes) = (Arc::clone(self.store.quota()), self.disk_reserve);
+        match spawn_blocking(move || quota.keep_free(bytes)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "no room can be made on the disk"),
+            Err(error) => tracing::error!(%error, "making room on the disk broke off"),
+        }
+    }
+
+    async fn round(&self) {
+        self.keep_free().await;
+        round(&self.store, &self.accounts).await;
+    }
 }
 
 /// Tries now and then whether the records can be written, and more often while they cannot, so that

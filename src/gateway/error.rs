@@ -7,6 +7,8 @@ use std::fmt;
 
 use http::StatusCode;
 
+use crate::store::{Blame, Failure, StoreError};
+
 /// A failed flow.
 #[derive(Debug)]
 pub struct Error {
@@ -43,6 +45,8 @@ pub enum ErrorKind {
     BadGateway,
     /// It cannot be had now: 503, with seconds to wait where they are known.
     Unavailable(Option<u32>),
+    /// Our disk has no room for it: 507.
+    Full,
     /// Our own disk or records failed: 500.
     Internal,
 }
@@ -59,6 +63,7 @@ impl ErrorKind {
             Self::Withheld(status) => status,
             Self::BadGateway => StatusCode::BAD_GATEWAY,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Full => StatusCode::INSUFFICIENT_STORAGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -81,6 +86,17 @@ impl Error {
         Self::new(ErrorKind::NotFound, message)
     }
 
+    /// The store failed: that its disk is full is said in its own words, which say what to do.
+    #[must_use]
+    pub fn store(doing: impl Into<String>, source: StoreError) -> Self {
+        match source {
+            StoreError::Full { .. } => Self::new(ErrorKind::Full, source.to_string()),
+            StoreError::Integrity { .. } | StoreError::Abandoned { .. } | StoreError::Io { .. } => {
+                Self::internal(doing, source)
+            }
+        }
+    }
+
     /// Our own disk or records failed; the client learns only what could not be done.
     #[must_use]
     pub fn internal(
@@ -92,6 +108,17 @@ impl Error {
             kind: ErrorKind::Internal,
             message,
             source: Some(Box::new(source)),
+        }
+    }
+}
+
+/// A file that will never be whole, in the words of its failure.
+impl From<&Failure> for ErrorKind {
+    fn from(failure: &Failure) -> Self {
+        match failure.blame {
+            Blame::Sender => Self::BadGateway,
+            Blame::FullDisk => Self::Full,
+            Blame::Disk => Self::Internal,
         }
     }
 }

@@ -135,7 +135,8 @@ impl Shared {
     }
 
     /// With `verify: before-serving` nothing goes out before the digest holds. Of a file that is
-    /// smaller than what is held back anyway nothing could, so that trouble with it is told in words.
+    /// smaller than what is held back anyway nothing could. Of any other the head waits for the first
+    /// byte, so that trouble until then is told in words and not by a connection that breaks.
     async fn release(
         &self,
         cx: &Context,
@@ -150,11 +151,15 @@ impl Shared {
         let is_small = growing
             .declared_length()
             .is_some_and(|length| length <= HELD_BACK_BYTES);
-        if (verifies || is_small)
-            && let Readable::Failed(why) = growing.settled().await
-        {
-            let message = format!("{} was not served: {why}", grant.file.item().filename);
-            return Err(Arc::new(Error::new(ErrorKind::BadGateway, message)));
+        let reached = if verifies || is_small {
+            growing.settled().await
+        } else {
+            growing.readable(0).await
+        };
+        if let Readable::Failed(failure) = reached {
+            let kind = ErrorKind::from(&failure);
+            let message = format!("{} was not served: {failure}", grant.file.item().filename);
+            return Err(Arc::new(Error::new(kind, message)));
         }
         Ok((Content::Growing(growing), cache))
     }
@@ -186,7 +191,7 @@ impl Shared {
         let promised = fill.grant.file.item().hashes.clone();
         let limit = self.settings.file_bytes_max;
         let draft = self.store.draft(name, promised, file.length, limit);
-        let draft = draft.map_err(|error| Error::internal(format!("fetch {name}"), error))?;
+        let draft = draft.map_err(|error| Error::store(format!("fetch {name}"), error))?;
         let growing = draft.growing();
         if let Err(busy) = self.fills.start(&fill.key, &growing) {
             return Err(Error::new(
@@ -211,12 +216,16 @@ impl Shared {
         mut file: UpstreamFile,
         mut draft: Draft,
     ) -> Result<Stored, FillError> {
-        while let Some(chunk) = file
-            .chunk()
-            .await
-            .map_err(|error| FillError(error.to_string()))?
-        {
-            draft.write(chunk).await?;
+        loop {
+            match file.chunk().await {
+                Ok(Some(chunk)) => draft.write(chunk).await?,
+                Ok(None) => break,
+                Err(error) => {
+                    let why = error.to_string();
+                    draft.give_up(why.clone()).await;
+                    return Err(FillError(why));
+                }
+            }
         }
         debug_assert!(
             !fill.grant.is_private,

@@ -38,7 +38,7 @@ mod vanish;
 mod web;
 
 // The doors send files without knowing the store.
-pub use crate::store::{Growing, Readable, StoredFile};
+pub use crate::store::{Failure, Growing, Readable, StoredFile};
 pub use crate::upstream::FleetBody;
 pub use api::{Asker, FAULT_CONTENT_TYPE, inside_path, search_fault};
 pub use ask::{Answer, Arrival, Ask};

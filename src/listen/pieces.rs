@@ -14,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use crate::gateway::Body;
+use crate::gateway::Failure;
 use crate::gateway::Growing;
 use crate::gateway::Readable;
 use crate::gateway::StoredFile;
@@ -27,7 +28,7 @@ pub(super) const PIECE_MAX: u64 = 256 << 10;
 pub(super) enum Cut {
     /// It was still arriving and will never be whole.
     #[error("the file did not arrive whole: {0}")]
-    Failed(Arc<str>),
+    Failed(Failure),
     /// The file is shorter than it was said to be.
     #[error("the file is shorter than announced")]
     Short,
@@ -187,7 +188,7 @@ impl Part {
                 self.left = total.saturating_sub(self.at);
                 Ok(total)
             }
-            Readable::Failed(why) => Err(Cut::Failed(why)),
+            Readable::Failed(failure) => Err(Cut::Failed(failure)),
         }
     }
 
@@ -372,7 +373,7 @@ mod tests {
             });
             hand.send_replace(Readable::Until(50));
             assert_eq!(pieces.next().await.unwrap().unwrap().len(), 50);
-            hand.send_replace(Readable::Failed("wrong digest".into()));
+            hand.send_replace(Readable::Failed("wrong digest".to_owned().into()));
             assert!(
                 matches!(pieces.next().await, Err(Cut::Failed(_))),
                 "{length:?}"

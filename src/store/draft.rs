@@ -54,7 +54,7 @@ impl Draft {
         tokio::task::spawn_blocking(move || {
             let written = Writer::new(&plan, temporary).run(steps, &release);
             if let Err(error) = &written {
-                release.failed(&error.to_string());
+                release.failed(error);
             }
             let _ = sender.send(written);
         });
@@ -116,6 +116,15 @@ impl Draft {
         }
     }
 
+    /// Says why no more will come; those who read it are told so.
+    pub async fn give_up(mut self, why: String) {
+        // An error means that it has ended already.
+        let _ = self.send(Step::GiveUp(why)).await;
+        if let Some(outcome) = self.outcome.take() {
+            let _ = outcome.await;
+        }
+    }
+
     async fn send(&mut self, step: Step) -> Result<(), StoreError> {
         if self.is_sending {
             return Err(self.abandoned());
@@ -138,6 +147,7 @@ impl Draft {
     fn abandoned(&self) -> StoreError {
         StoreError::Abandoned {
             what: self.what.clone(),
+            why: "its writer went away".to_owned(),
         }
     }
 }
@@ -151,6 +161,7 @@ mod tests {
 
     use super::*;
     use crate::model::Hashes;
+    use crate::store::Blame;
     use crate::store::FsStore;
     use crate::store::Readable;
     use crate::store::tree::Tree;
@@ -248,6 +259,21 @@ mod tests {
         assert_nothing_kept(folder.path(), &store);
     }
 
+    #[tokio::test]
+    async fn who_reads_what_is_given_up_is_told_why() {
+        let (folder, store) = store();
+        let mut draft = store.draft("six.whl", promise(), None, 100).unwrap();
+        let growing = draft.growing();
+        draft.write(Bytes::from_static(CONTENT)).await.unwrap();
+        draft.give_up("upstream hung up".to_owned()).await;
+        let Readable::Failed(failure) = growing.settled().await else {
+            panic!("it is whole");
+        };
+        insta::assert_snapshot!(failure, @"six.whl was left unfinished: upstream hung up; nothing was kept");
+        assert_eq!(failure.blame, Blame::Sender);
+        assert_nothing_kept(folder.path(), &store);
+    }
+
     #[test]
     fn what_is_under_way_when_the_runtime_ends_leaves_nothing() {
         let (folder, store) = store();
@@ -288,7 +314,10 @@ mod tests {
         let mut draft = Draft::over(plan, Temporary::over(full, path), reader);
         let growing = draft.growing();
         draft.write(Bytes::from_static(CONTENT)).await.unwrap();
-        assert!(matches!(growing.settled().await, Readable::Failed(_)));
+        let Readable::Failed(failure) = growing.settled().await else {
+            panic!("it is whole");
+        };
+        assert_eq!(failure.blame, Blame::FullDisk);
         draft.chunks.closed().await;
         let error = draft.write(Bytes::from_static(CONTENT)).await.unwrap_err();
         assert!(matches!(error, StoreError::Full { .. }), "{error}");

@@ -14,16 +14,18 @@ pub enum StoreError {
         why: String,
     },
     /// The disk is full; nothing was kept.
-    #[error("no room on the disk to {doing}; free some, or lower `cache.disk`")]
+    #[error("no room on the disk to {doing}, and no mirror file left to make some; free some")]
     Full {
         /// What was being done.
         doing: String,
     },
     /// The writer went away before the end; nothing was kept.
-    #[error("{what} was left unfinished; nothing was kept")]
+    #[error("{what} was left unfinished: {why}; nothing was kept")]
     Abandoned {
         /// Which bytes.
         what: String,
+        /// What the writer said of it.
+        why: String,
     },
     /// The disk or its permissions failed.
     #[error("{doing}: {source}")]
@@ -39,11 +41,19 @@ impl StoreError {
     /// An I/O failure, told apart from a full disk.
     pub(super) fn io(doing: impl Into<String>, source: io::Error) -> Self {
         let doing = doing.into();
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { doing },
-            _ => Self::Io { doing, source },
+        if is_full(&source) {
+            return Self::Full { doing };
         }
+        Self::Io { doing, source }
     }
+}
+
+/// Whether an error says that there is no room.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 #[cfg(test)]
@@ -56,7 +66,7 @@ mod tests {
             insta::allow_duplicates! {
                 insta::assert_snapshot!(
                     StoreError::io("write six.whl", kind.into()),
-                    @"no room on the disk to write six.whl; free some, or lower `cache.disk`"
+                    @"no room on the disk to write six.whl, and no mirror file left to make some; free some"
                 );
             }
         }

@@ -9,7 +9,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -151,7 +151,9 @@ impl FsStore {
     pub fn put_small(&self, key: &Key, content: &[u8]) -> Result<(), StoreError> {
         let failed = |error| StoreError::io(format!("write {}", key.path().display()), error);
         let temporary = self.tree.temporary().map_err(failed)?;
-        temporary.file().write_all(content).map_err(failed)?;
+        let write = || temporary.file().write_all_at(content, 0);
+        let written = self.tree.with_room(content.len() as u64, write);
+        written.map_err(failed)?;
         self.tree.publish(temporary, key).map_err(failed)
     }
 

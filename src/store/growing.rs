@@ -4,10 +4,13 @@
 //! only when the digest holds, and so is the last byte of every answer: no client ever has the whole
 //! of a file that is not what its page says, nor a complete part of it.
 
+use std::fmt;
 use std::fs::File;
 use std::sync::Arc;
 
 use tokio::sync::watch;
+
+use super::error::StoreError;
 
 /// How much of the end is held back until the digest holds: small beside any file worth streaming,
 /// and more than what a client could do without.
@@ -21,7 +24,52 @@ pub enum Readable {
     /// It is whole and verified, this long.
     Complete(u64),
     /// It will never be whole.
-    Failed(Arc<str>),
+    Failed(Failure),
+}
+
+/// Why a file will never be whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    why: Arc<str>,
+    /// Whose fault it is.
+    pub blame: Blame,
+}
+
+/// Whose fault it is that a file does not become whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// Whoever sends it stopped, or sent something else.
+    Sender,
+    /// The disk has no room.
+    FullDisk,
+    /// The disk fails, or has changed what was written.
+    Disk,
+}
+
+impl From<&StoreError> for Failure {
+    fn from(error: &StoreError) -> Self {
+        let blame = match error {
+            StoreError::Integrity { .. } | StoreError::Abandoned { .. } => Blame::Sender,
+            StoreError::Full { .. } => Blame::FullDisk,
+            StoreError::Io { .. } => Blame::Disk,
+        };
+        let why = error.to_string().into();
+        Self { why, blame }
+    }
+}
+
+impl From<String> for Failure {
+    /// The sender's.
+    fn from(why: String) -> Self {
+        let (why, blame) = (why.into(), Blame::Sender);
+        Self { why, blame }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.why)
+    }
 }
 
 /// A file that is arriving.
@@ -88,7 +136,7 @@ impl Growing {
         let reached = state.wait_for(|now| !matches!(now, Readable::Until(end) if *end <= offset));
         match reached.await {
             Ok(now) => now.clone(),
-            Err(_) => Readable::Failed("its writer went away".into()),
+            Err(_) => Readable::Failed("its writer went away".to_owned().into()),
         }
     }
 
@@ -135,10 +183,10 @@ impl Release {
     }
 
     /// It will never be whole. What was verified stays readable, even if it could not be kept.
-    pub(super) fn failed(&self, why: &str) {
+    pub(super) fn failed(&self, error: &StoreError) {
         self.state.send_if_modified(|now| match now {
             Readable::Until(_) => {
-                *now = Readable::Failed(why.into());
+                *now = Readable::Failed(error.into());
                 true
             }
             Readable::Complete(_) | Readable::Failed(_) => false,
@@ -151,6 +199,13 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
+
+    fn cut() -> StoreError {
+        StoreError::Abandoned {
+            what: "six".to_owned(),
+            why: "cut".to_owned(),
+        }
+    }
 
     fn growing(declared: Option<u64>) -> (Growing, Release) {
         Growing::arriving(tempfile::tempfile().unwrap(), declared)
@@ -202,8 +257,9 @@ mod tests {
         assert!(matches!(growing.settled().await, Readable::Failed(_)));
         let (growing, release) = self::growing(Some(10));
         release.written(10);
-        release.failed("cut");
-        assert_eq!(growing.readable(0).await, Readable::Failed("cut".into()));
+        release.failed(&cut());
+        let cut = Readable::Failed(Failure::from(&cut()));
+        assert_eq!(growing.readable(0).await, cut);
     }
 
     #[tokio::test]
@@ -225,7 +281,9 @@ mod tests {
         let (growing, release) = growing(None);
         release.complete(10);
         release.written(10);
-        release.failed("the disk is full");
+        release.failed(&StoreError::Full {
+            doing: "keep six".to_owned(),
+        });
         drop(release);
         assert_eq!(growing.settled().await, Readable::Complete(10));
     }

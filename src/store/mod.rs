@@ -25,7 +25,7 @@ pub use digester::Digests;
 pub use draft::Draft;
 pub use error::StoreError;
 pub use fs::{FsStore, StoredFile};
-pub use growing::{Growing, HELD_BACK_BYTES, Readable};
+pub use growing::{Blame, Failure, Growing, HELD_BACK_BYTES, Readable};
 pub use hold::{Claim, Hold};
 pub use key::Key;
 pub use quota::{Evicted, Quota, Usage};

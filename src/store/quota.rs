@@ -4,6 +4,9 @@
 //! batches, off the request path; so the order survives a restart without records. How much is kept
 //! is known after one scan in the background and counted from then on. What comes or goes during a
 //! scan may be counted twice until the next one, never missed: a quota is better kept than filled.
+//!
+//! A disk that is full before the quota is takes mirror files too: they can be fetched again, and what
+//! people upload cannot be refused for them.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -20,6 +23,7 @@ use rustix::fs::Timespec;
 use rustix::fs::Timestamps;
 use rustix::fs::UTIME_NOW;
 use rustix::fs::UTIME_OMIT;
+use rustix::io::Errno;
 
 use super::error::StoreError;
 use super::key::EVICTABLE_FOLDER;
@@ -31,6 +35,10 @@ use super::walk::Walk;
 /// starts another.
 const HEADROOM_DIVISOR: u64 = 10;
 
+/// What a full disk takes at least of the mirror files: this part of them (a tenth) up to so many bytes,
+/// so that not every piece that is written looks for more.
+const ROOM_BYTES_MAX: u64 = 64 << 20;
+
 /// Most keys noted between two batches: beyond that the rest keeps its older time.
 const TOUCHED_MAX: usize = 100_000;
 
@@ -41,6 +49,10 @@ pub struct Quota {
     bytes_max: u64,
     used: AtomicU64,
     touched: Mutex<HashSet<Key>>,
+    /// Held while room is made.
+    making_room: Mutex<()>,
+    /// How often room was made.
+    rooms: AtomicU64,
 }
 
 /// What evictable content takes.
@@ -74,6 +86,8 @@ impl Quota {
             bytes_max,
             used: AtomicU64::new(0),
             touched: Mutex::new(HashSet::new()),
+            making_room: Mutex::new(()),
+            rooms: AtomicU64::new(0),
         }
     }
 
@@ -158,35 +172,69 @@ impl Quota {
             return Ok(Evicted::default());
         };
         let before = self.used_bytes();
-        let mut found = self.walk(|one| one)?.collect::<Result<Vec<_>, _>>()?;
+        let found = self.walk(|one| one)?.collect::<Result<Vec<_>, _>>()?;
         let total: u64 = found.iter().map(|found| found.bytes).sum();
-        let mut evicted = Evicted::default();
-        let mut failure = None;
-        if total > self.bytes_max {
-            found.sort_unstable_by_key(|one| one.used_at);
-            let mut surplus = total - (self.bytes_max - self.bytes_max / HEADROOM_DIVISOR);
-            for one in found {
-                if surplus == 0 {
-                    break;
-                }
-                match std::fs::remove_file(&one.path) {
-                    Ok(()) => {
-                        evicted.files += 1;
-                        evicted.bytes += one.bytes;
-                    }
-                    // Somebody else removed it, and counted that.
-                    Err(error) if is_absence(&error) => {}
-                    Err(error) => {
-                        let doing = format!("evict {}", one.path.display());
-                        failure.get_or_insert(StoreError::io(doing, error));
-                        continue;
-                    }
-                }
-                surplus = surplus.saturating_sub(one.bytes);
-            }
-        }
+        let (evicted, failure) = if total > self.bytes_max {
+            let left = self.bytes_max - self.bytes_max / HEADROOM_DIVISOR;
+            remove_oldest(found, total - left)
+        } else {
+            (Evicted::default(), None)
+        };
         self.counted(before, total, evicted.bytes);
         failure.map_or(Ok(evicted), Err)
+    }
+
+    /// How often room was made so far; to be asked before what [`Quota::make_room`] is called for.
+    pub(super) fn rooms_made(&self) -> u64 {
+        self.rooms.load(Ordering::Acquire)
+    }
+
+    /// Makes room on a disk that is full, at least so many bytes if there are as many; whether there is
+    /// some now. Where somebody has made room since `seen`, that has to do.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(super) fn make_room(&self, bytes: u64, seen: u64) -> Result<bool, StoreError> {
+        let _one_at_a_time = self
+            .making_room
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if self.rooms_made() != seen {
+            return Ok(true);
+        }
+        self.write_touches();
+        let found = self.walk(|one| one)?.collect::<Result<Vec<_>, _>>()?;
+        let total: u64 = found.iter().map(|found| found.bytes).sum();
+        let (evicted, failure) = remove_oldest(found, bytes.max(some_of(total)));
+        self.replaced(evicted.bytes, 0);
+        if evicted.files == 0 {
+            return failure.map_or(Ok(false), Err);
+        }
+        self.rooms.fetch_add(1, Ordering::Release);
+        let Evicted { files, bytes } = evicted;
+        tracing::warn!(
+            files,
+            bytes,
+            "the disk is full: mirror files were removed to make room"
+        );
+        Ok(true)
+    }
+
+    /// Keeps so many bytes of the disk free, as far as mirror files take them.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn keep_free(&self, bytes: u64) -> Result<(), StoreError> {
+        let failed = |error: Errno| {
+            let doing = format!("ask how much room there is in {}", self.root.display());
+            StoreError::io(doing, error.into())
+        };
+        let disk = rustix::fs::statvfs(&self.root).map_err(failed)?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if free < bytes {
+            self.make_room(bytes - free, self.rooms_made())?;
+        }
+        Ok(())
     }
 
     /// Takes over the result of a scan: what changed since it began is on top of it.
@@ -240,6 +288,52 @@ impl Quota {
     }
 }
 
+/// The part of what is kept that goes at one time when the disk is full.
+fn some_of(total: u64) -> u64 {
+    total.div_ceil(HEADROOM_DIVISOR).min(ROOM_BYTES_MAX)
+}
+
+/// Removes files, those not asked for the longest first, until so many bytes are gone. What cannot be
+/// removed does not keep the rest.
+fn remove_oldest(mut found: Vec<Found>, mut surplus: u64) -> (Evicted, Option<StoreError>) {
+    found.sort_unstable_by_key(|one| one.used_at);
+    let (mut evicted, mut failure) = (Evicted::default(), None);
+    for one in found {
+        if surplus == 0 {
+            break;
+        }
+        match std::fs::remove_file(&one.path) {
+            Ok(()) => {
+                evicted.files += 1;
+                evicted.bytes += one.bytes;
+            }
+            // Somebody else removed it, and counted that.
+            Err(error) if is_absence(&error) => {}
+            Err(error) => {
+                let doing = format!("evict {}", one.path.display());
+                failure.get_or_insert(StoreError::io(doing, error));
+                continue;
+            }
+        }
+        surplus = surplus.saturating_sub(one.bytes);
+    }
+    (evicted, failure)
+}
+
+/// Sets when a file was last asked for, in seconds.
+#[cfg(test)]
+pub(super) fn use_at(path: &std::path::Path, seconds: i64) {
+    let at = Timespec {
+        tv_sec: seconds,
+        tv_nsec: 0,
+    };
+    let times = Timestamps {
+        last_access: at,
+        last_modification: at,
+    };
+    rustix::fs::utimensat(rustix::fs::CWD, path, &times, AtFlags::empty()).unwrap();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,16 +353,7 @@ mod tests {
     /// Keeps a file and sets when it was last asked for, in seconds.
     fn keep(store: &FsStore, folder: &tempfile::TempDir, key: &Key, used_at: i64) {
         store.put_small(key, &[0; BYTES]).unwrap();
-        let at = Timespec {
-            tv_sec: used_at,
-            tv_nsec: 0,
-        };
-        let times = Timestamps {
-            last_access: at,
-            last_modification: at,
-        };
-        let path = folder.path().join(key.path());
-        rustix::fs::utimensat(rustix::fs::CWD, path, &times, AtFlags::empty()).unwrap();
+        use_at(&folder.path().join(key.path()), used_at);
     }
 
     fn is_kept(folder: &tempfile::TempDir, key: &Key) -> bool {
@@ -352,6 +437,31 @@ mod tests {
         assert_eq!(second.quota().evict().unwrap(), Evicted::default());
         drop(lock);
         assert_eq!(second.quota().evict().unwrap().files, 1);
+    }
+
+    #[test]
+    fn what_is_free_already_costs_no_mirror_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FsStore::open(folder.path(), 1_000).unwrap();
+        keep(&store, &folder, &mirror_file("a"), 1);
+        store.quota().keep_free(1).unwrap();
+        assert!(is_kept(&folder, &mirror_file("a")));
+        store.quota().keep_free(u64::MAX).unwrap();
+        assert!(!is_kept(&folder, &mirror_file("a")));
+    }
+
+    #[test]
+    fn who_finds_room_made_meanwhile_makes_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FsStore::open(folder.path(), 1_000).unwrap();
+        keep(&store, &folder, &mirror_file("a"), 1);
+        keep(&store, &folder, &mirror_file("b"), 2);
+        let (quota, seen) = (store.quota(), store.quota().rooms_made());
+        assert!(quota.make_room(1, seen).unwrap());
+        assert!(quota.make_room(1, seen).unwrap());
+        assert!(is_kept(&folder, &mirror_file("b")));
+        assert!(quota.make_room(1, quota.rooms_made()).unwrap());
+        assert!(!quota.make_room(1, quota.rooms_made()).unwrap());
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Temporary {
     }
 
     /// Renames it to where it belongs, making the folder where it is missing.
-    pub(super) fn place(mut self, path: &Path) -> io::Result<()> {
+    pub(super) fn place(&mut self, path: &Path) -> io::Result<()> {
         match std::fs::rename(&self.path, path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if let Some(folder) = path.parent() {
@@ -161,10 +161,11 @@ mod tests {
         let counter = AtomicU64::new(0);
         drop(Temporary::create(folder.path(), &counter).unwrap());
         assert!(names(folder.path()).is_empty());
-        let temporary = Temporary::create(folder.path(), &counter).unwrap();
+        let mut temporary = Temporary::create(folder.path(), &counter).unwrap();
         temporary.file().write_all(b"abc").unwrap();
         let path = folder.path().join("not/there/yet");
         temporary.place(&path).unwrap();
+        drop(temporary);
         assert_eq!(std::fs::read(&path).unwrap(), b"abc");
         assert_eq!(names(folder.path()), ["not"]);
     }
@@ -172,9 +173,10 @@ mod tests {
     #[test]
     fn what_cannot_be_placed_is_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let temporary = Temporary::create(folder.path(), &AtomicU64::new(0)).unwrap();
+        let mut temporary = Temporary::create(folder.path(), &AtomicU64::new(0)).unwrap();
         std::fs::write(folder.path().join("file"), b"").unwrap();
         assert!(temporary.place(&folder.path().join("file/below")).is_err());
+        drop(temporary);
         assert_eq!(names(folder.path()), ["file"]);
     }
 

@@ -14,10 +14,15 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 
+use super::error::is_full;
 use super::key::Key;
 use super::quota::Quota;
 use super::temporary::Temporary;
 use super::temporary::remove_leftovers;
+
+/// How often mirror files make room for one write. What is being read keeps its room until it is sent, and
+/// others write too.
+const ROOMS_MAX: usize = 8;
 
 /// Folder of what is not whole yet.
 const TEMPORARY: &str = "tmp";
@@ -61,11 +66,33 @@ impl Tree {
 
     /// A new file that is not whole yet.
     pub(super) fn temporary(&self) -> io::Result<Temporary> {
-        Temporary::create(&self.root.join(TEMPORARY), &self.counter)
+        let folder = self.root.join(TEMPORARY);
+        self.with_room(0, || Temporary::create(&folder, &self.counter))
+    }
+
+    /// Does what needs so much room on the disk. Where there is none, mirror files, which can be fetched
+    /// again, make some, and it is done once more.
+    pub(super) fn with_room<T>(
+        &self,
+        bytes: u64,
+        mut work: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
+        for _ in 0..ROOMS_MAX {
+            let seen = self.quota.rooms_made();
+            match work() {
+                Err(error) if is_full(&error) => match self.quota.make_room(bytes, seen) {
+                    Ok(true) => {}
+                    // The first trouble is the one to tell of.
+                    Ok(false) | Err(_) => return Err(error),
+                },
+                done => return done,
+            }
+        }
+        work()
     }
 
     /// Makes a whole file visible under its key, in the place of what was there.
-    pub(super) fn publish(&self, temporary: Temporary, key: &Key) -> io::Result<()> {
+    pub(super) fn publish(&self, mut temporary: Temporary, key: &Key) -> io::Result<()> {
         if key.is_content() {
             temporary.file().sync_data()?;
         }
@@ -74,10 +101,10 @@ impl Tree {
             let after = temporary.file().metadata()?.len();
             let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
             let before = length(&path)?.unwrap_or(0);
-            temporary.place(&path)?;
+            self.with_room(0, || temporary.place(&path))?;
             self.quota.replaced(before, after);
         } else {
-            temporary.place(&path)?;
+            self.with_room(0, || temporary.place(&path))?;
         }
         self.sync_folders_of(key)
     }
@@ -233,6 +260,53 @@ mod tests {
             });
             assert_eq!(tree.quota().used_bytes(), 5 * round, "round {round}");
         }
+    }
+
+    #[test]
+    fn a_full_disk_makes_room_of_the_mirror_files_asked_for_the_longest_ago() {
+        let (_folder, tree) = tree();
+        let keys: Vec<_> = (0..3_u8)
+            .map(|number| Key::MirrorFile(Sha256::of(&[number])))
+            .collect();
+        for (key, used_at) in keys.iter().zip([3, 1, 2]) {
+            publish(&tree, key, b"1234567890");
+            crate::store::quota::use_at(&tree.path(key), used_at);
+        }
+        let private = Key::PrivateFile(Sha256::of(b"private"));
+        publish(&tree, &private, b"1234567890");
+        let is_kept = |key: &Key| tree.path(key).exists();
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        // It takes until so many mirror files are gone.
+        for (gone, left) in [
+            (1, [true, false, true]),
+            (2, [true, false, false]),
+            (3, [false, false, false]),
+        ] {
+            let kept = || keys.iter().filter(|key| is_kept(key)).count();
+            let work = || {
+                if kept() + gone <= 3 {
+                    Ok(())
+                } else {
+                    Err(full())
+                }
+            };
+            tree.with_room(1, work).unwrap();
+            assert_eq!([0, 1, 2].map(|number| is_kept(&keys[number])), left);
+        }
+        assert_eq!(tree.quota().used_bytes(), 0);
+        assert!(is_kept(&private));
+        let refused = tree.with_room(1, || Err::<(), _>(full())).unwrap_err();
+        assert!(is_full(&refused));
+    }
+
+    #[test]
+    fn another_trouble_than_a_full_disk_costs_no_mirror_file() {
+        let (_folder, tree) = tree();
+        let key = Key::MirrorFile(Sha256::of(b"m"));
+        publish(&tree, &key, b"12345");
+        let broken = || Err::<(), _>(io::Error::from_raw_os_error(5));
+        tree.with_room(1, broken).unwrap_err();
+        assert!(tree.path(&key).exists());
     }
 
     #[test]

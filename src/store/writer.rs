@@ -5,7 +5,7 @@
 //! the content is on the disk, because the sync came first. What cannot be renamed after all is lost
 //! to later readers only: those who read it while it came have the right bytes.
 
-use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -36,6 +36,8 @@ pub(super) enum Step {
     Chunk(Bytes),
     Look(oneshot::Sender<Digests>),
     Finish(fn(Sha256) -> Key),
+    /// No more will come; why, in words.
+    GiveUp(String),
 }
 
 /// What the writing thread needs to know.
@@ -119,13 +121,15 @@ impl<'a> Writer<'a> {
                     self.publish(&key(stored.sha256))?;
                     return Ok(stored);
                 }
-                None => {
-                    return Err(StoreError::Abandoned {
-                        what: self.plan.what.clone(),
-                    });
-                }
+                Some(Step::GiveUp(why)) => return Err(self.abandoned(why)),
+                None => return Err(self.abandoned("nobody sends the rest".to_owned())),
             }
         }
+    }
+
+    fn abandoned(&self, why: String) -> StoreError {
+        let what = self.plan.what.clone();
+        StoreError::Abandoned { what, why }
     }
 
     fn append(&mut self, chunk: &Bytes) -> Result<(), StoreError> {
@@ -143,9 +147,11 @@ impl<'a> Writer<'a> {
             );
             return Err(self.plan.not_whole(why));
         }
-        self.temporary
-            .file()
-            .write_all(chunk)
+        let (file, at) = (self.temporary.file(), self.written);
+        let write = || file.write_all_at(chunk, at);
+        self.plan
+            .tree
+            .with_room(chunk.len() as u64, write)
             .map_err(|error| StoreError::io(format!("write {}", self.plan.what), error))?;
         self.written = after;
         Ok(())

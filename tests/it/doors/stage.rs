@@ -49,7 +49,7 @@ impl Flows {
     /// Fails every fill that somebody follows.
     pub(super) fn fail_fills(&self) {
         for hand in self.hands.lock().unwrap().drain(..) {
-            hand.send_replace(Readable::Failed("wrong digest".into()));
+            hand.send_replace(Readable::Failed("wrong digest".to_owned().into()));
         }
     }
 

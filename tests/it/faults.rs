@@ -1,10 +1,11 @@
 //! What goes wrong with the machine × what clients see × whether it heals without a restart.
 //!
-//! Each part is a table: about bytes in `files`, about records in `records`.
+//! Each part is a table: about bytes in `files` and `room`, about records in `records`.
 
 mod belonging;
 mod files;
 mod records;
+mod room;
 
 use crate::support::{Disk, Form, Program, ask};
 

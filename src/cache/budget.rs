@@ -9,19 +9,22 @@ pub struct Budget {
     pub sources: u64,
     /// Small files and sidecars.
     pub small_files: u64,
+    /// Sidecars of wheels that nobody has hashed yet.
+    pub placed_sidecars: u64,
     /// Decisions on file URLs.
     pub tickets: u64,
 }
 
 impl Budget {
-    /// Splits a limit: 45 % rendered, 30 % sources, 15 % small files, 10 % decisions.
+    /// Splits a limit: 45 % rendered, 30 % sources, 15 % small files and sidecars, 10 % decisions.
     #[must_use]
     pub fn split(bytes: u64) -> Self {
         let percent = |share: u64| bytes / 100 * share;
         Self {
             rendered: percent(45),
             sources: percent(30),
-            small_files: percent(15),
+            small_files: percent(13),
+            placed_sidecars: percent(2),
             tickets: percent(10),
         }
     }
@@ -38,9 +41,10 @@ mod tests {
                 rendered,
                 sources,
                 small_files,
+                placed_sidecars,
                 tickets,
             } = Budget::split(bytes);
-            assert!(rendered + sources + small_files + tickets <= bytes);
+            assert!(rendered + sources + small_files + placed_sidecars + tickets <= bytes);
         }
     }
 }

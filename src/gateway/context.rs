@@ -14,7 +14,7 @@ use super::fill::Fills;
 use super::garbage::Garbage;
 use super::list::Lists;
 use super::page::Renderings;
-use super::sidecar::Sidecars;
+use super::sidecar::{self, PlacedSidecars, Sidecars};
 use super::source::CLOCK_SLACK;
 use super::source::Fetches;
 use super::source::later;
@@ -133,6 +133,7 @@ pub struct Shared {
     pub(super) renderings: Renderings,
     pub(super) renewals: Renewals,
     pub(super) sidecars: Sidecars,
+    pub(super) placed_sidecars: PlacedSidecars,
     pub(super) fills: Fills,
     pub(super) lists: Lists,
     pub(super) changes: Changes,
@@ -181,6 +182,7 @@ impl Shared {
             renderings: Flights::new(work.clone(), flights_max),
             renewals: Flights::new(work.clone(), flights_max),
             sidecars: Flights::new(work.clone(), flights_max),
+            placed_sidecars: Weighed::new(budget.placed_sidecars, sidecar::weight_bytes),
             fills: Fills::new(work.clone(), settings.fills_max),
             lists: Lists::new(work.clone()),
             changes: Changes::default(),
@@ -231,6 +233,7 @@ impl Shared {
         let memory = self.rendered.weight_bytes()
             + self.sources.weight_bytes()
             + self.small.weight_bytes()
+            + self.placed_sidecars.weight_bytes()
             + self.tickets.weight_bytes();
         self.metrics.cache_holds(Tier::Memory, memory);
         self.metrics

@@ -21,10 +21,7 @@ use super::reply::CacheResult;
 use super::tickets::Grant;
 use crate::cache::FlightError;
 use crate::cache::Flights;
-use crate::model::Filename;
-use crate::model::IndexName;
 use crate::model::Sha256;
-use crate::page::Learned;
 use crate::store::Draft;
 use crate::store::Growing;
 use crate::store::HELD_BACK_BYTES;
@@ -239,10 +236,13 @@ impl Shared {
         let index = &fill.grant.owner;
         match outcome {
             Ok(stored) => {
-                let (shared, name, index) = (Arc::clone(self), name.clone(), index.clone());
-                let is_new = fill.grant.file.item().hashes.sha256().is_none();
-                let url = Arc::from(fill.url.as_str());
-                let work = move || shared.learn(&index, &name, url, stored, is_new);
+                let (shared, grant) = (Arc::clone(self), fill.grant.clone());
+                // Its URL changes from `+e` to `+f`.
+                let is_new = grant.file.item().hashes.sha256().is_none();
+                let Stored { sha256, size } = stored;
+                let work = move || {
+                    shared.learn(&grant, is_new, |known| known.content(sha256, size));
+                };
                 let _ = tokio::task::spawn_blocking(work).await;
             }
             Err(error) => tracing::warn!(%index, file = %name, %error, "file not kept"),
@@ -253,42 +253,6 @@ impl Shared {
             if let Ok(Err(error)) = evicted {
                 tracing::error!(%error, "eviction failed");
             }
-        }
-    }
-
-    /// Notes digest and size of a file that passed through, for its page.
-    fn learn(
-        &self,
-        index: &IndexName,
-        name: &Filename,
-        url: Arc<str>,
-        stored: Stored,
-        is_new: bool,
-    ) {
-        let project = name.project();
-        let _one_at_a_time = self.learning.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut learned = self.learned(index, project);
-        let metadata = learned
-            .get(name.as_str())
-            .and_then(|known| known.metadata_sha256);
-        learned.insert(
-            name.as_str(),
-            Learned::new(&url, stored.sha256, stored.size, metadata),
-        );
-        let key = Key::Learned {
-            index: index.clone(),
-            project: project.clone(),
-        };
-        if let Err(error) = self.store.put_small(&key, &learned.to_stored()) {
-            tracing::error!(%index, %project, %error, "what was learned of a file is not kept");
-        }
-        if is_new {
-            // Its URL changes from `+e` to `+f`: pages and decisions are made anew.
-            self.sources.forget(index, project);
-            self.rendered.forget(project);
-            let ending = format!("/{name}");
-            self.tickets
-                .remove_if(move |(_, path)| path.ends_with(&ending));
         }
     }
 }

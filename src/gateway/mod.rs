@@ -18,6 +18,7 @@ mod garbage;
 mod generations;
 mod hidden;
 mod labels;
+mod learn;
 mod list;
 mod manage;
 pub mod moving;

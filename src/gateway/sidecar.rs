@@ -1,7 +1,9 @@
 //! The metadata of a wheel (PEP 658): held, taken from upstream, or read out of the wheel itself.
 //!
-//! Every wheel is listed with a sidecar, so every one must be had: upstream's own where it has one,
-//! else the few kilobytes of the wheel's ZIP directory that say where METADATA is, else the wheel.
+//! Every wheel is listed with a sidecar, so every one must be had: upstream's own where it has one that
+//! is what its page says, else the few kilobytes of the wheel's ZIP directory that say where METADATA
+//! is, else the wheel. Where none of it leads to one, that is noted, and pages no longer list it:
+//! installers stop at a sidecar that is listed and cannot be had, and need none that is not.
 
 use std::sync::Arc;
 
@@ -9,68 +11,106 @@ use bytes::Bytes;
 use url::Url;
 
 use super::content::Content;
-use super::context::Context;
-use super::context::Shared;
-use super::context::Small;
-use super::error::Error;
-use super::error::ErrorKind;
-use super::refresh::upstream_error;
-use super::refresh::upstream_result;
+use super::context::{Context, Shared, Small};
+use super::error::{Error, ErrorKind};
+use super::refresh::{upstream_error, upstream_result};
 use super::reply::CacheResult;
+use super::source::later;
 use super::tickets::Grant;
-use crate::cache::Flights;
-use crate::model::CoreMetadata;
-use crate::model::Kind;
-use crate::model::Sha256;
-use crate::store::Key;
-use crate::store::Readable;
+use crate::cache::{Flights, Weighed};
+use crate::model::{
+    CoreMetadata, File, Filename, Hashes, IndexName, ProjectName, Sha256, Timestamp,
+};
+use crate::page::{LearnedMetadata, has_sidecar};
+use crate::protocol::CoreMetadataFields;
+use crate::store::{Readable, check};
 use crate::telemetry::UpstreamResult;
-use crate::upstream::Upstream;
-use crate::upstream::WheelMetadata;
-use crate::upstream::metadata_of_file;
+use crate::upstream::{InvalidWheel, Upstream, UpstreamError, WheelMetadata, metadata_of_file};
 
-/// Sidecars being fetched, by the wheel's digest.
-pub(super) type Sidecars = Flights<Sha256, Result<Small, Arc<Error>>>;
+/// What a sidecar takes in memory besides its bytes.
+const ENTRY_BYTES: usize = 300;
+
+/// Which sidecar: by its wheel's digest, or, while nobody has hashed the wheel, by where an index lists
+/// it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum SidecarKey {
+    Wheel(Sha256),
+    Place(IndexName, Arc<str>),
+}
+
+/// Sidecars being fetched.
+pub(super) type Sidecars = Flights<SidecarKey, Result<Small, Arc<Error>>>;
+
+/// Sidecars of wheels that nobody has hashed yet, each until its page would be asked for again:
+/// what is behind a URL without a digest may change.
+pub(super) type PlacedSidecars = Weighed<SidecarKey, (Timestamp, Small)>;
+
+/// Roughly how many bytes of memory such a sidecar takes.
+pub(super) fn weight_bytes(_: &SidecarKey, (_, small): &(Timestamp, Small)) -> usize {
+    small.bytes.len() + ENTRY_BYTES
+}
 
 type Flow<T> = Result<T, Arc<Error>>;
+
+/// Why there is no metadata.
+enum Missing {
+    /// It cannot be had now.
+    Now(Arc<Error>),
+    /// It cannot be had of this file, whenever it is asked for; with the reason.
+    Ever(String),
+}
+
+impl Missing {
+    fn now(kind: ErrorKind, message: String) -> Self {
+        Self::Now(Arc::new(Error::new(kind, message)))
+    }
+}
+
+impl From<Arc<Error>> for Missing {
+    fn from(error: Arc<Error>) -> Self {
+        Self::Now(error)
+    }
+}
+
+impl From<UpstreamError> for Missing {
+    fn from(error: UpstreamError) -> Self {
+        Self::Now(Arc::new(upstream_error(error)))
+    }
+}
+
+impl From<InvalidWheel> for Missing {
+    fn from(error: InvalidWheel) -> Self {
+        match error {
+            InvalidWheel::Io(_) => Self::Now(Arc::new(Error::internal("read a wheel", error))),
+            InvalidWheel::Archive(_)
+            | InvalidWheel::Layout(_)
+            | InvalidWheel::Project { .. }
+            | InvalidWheel::TooLarge => Self::Ever(error.to_string()),
+        }
+    }
+}
 
 impl Shared {
     /// The metadata of a wheel that may be served.
     ///
     /// # Errors
-    /// When it cannot be had now, or the file is no wheel.
+    /// When it cannot be had now, or the file has none.
     pub(super) async fn sidecar(
         self: &Arc<Self>,
         cx: &Context,
         grant: &Grant,
     ) -> Flow<(Content, CacheResult)> {
         let file = grant.file.item();
-        let (Some(key), Some(digest)) = (grant.metadata_key(), file.hashes.sha256()) else {
-            return Err(Arc::new(Error::not_found(format!(
-                "{} has no sidecar yet",
-                file.filename
-            ))));
-        };
-        if file.filename.kind() != Kind::Wheel && file.core_metadata == CoreMetadata::Absent {
-            return Err(Arc::new(Error::not_found(format!(
-                "{} has no sidecar",
-                file.filename
-            ))));
+        if !has_sidecar(file) {
+            let message = format!("{} has no sidecar", file.filename);
+            return Err(Arc::new(Error::not_found(message)));
         }
-        if let Some(small) = self.small.get(&key) {
-            return Ok((Content::Memory(small), CacheResult::Hit));
-        }
-        let held = self
-            .store
-            .read_small(&key, self.settings.metadata_bytes_max);
-        let held = held.map_err(|error| Arc::new(Error::internal("read a sidecar", error)))?;
-        if let Some(bytes) = held {
-            let small = Small::new(bytes);
-            self.small.insert(key, small.clone());
+        let key = key_of(grant);
+        if let Some(small) = self.sidecar_at_hand(cx, grant, &key)? {
             return Ok((Content::Memory(small), CacheResult::Hit));
         }
         let (shared, own_cx, own_grant) = (Arc::clone(self), cx.clone(), grant.clone());
-        let joined = self.sidecars.join(digest, move || async move {
+        let joined = self.sidecars.join(key.clone(), move || async move {
             shared.obtain(&own_cx, &own_grant, key).await
         });
         let joined = joined.await.map_err(|busy| {
@@ -87,37 +127,94 @@ impl Shared {
         Ok((Content::Memory(joined.value?), cache))
     }
 
-    async fn obtain(self: &Arc<Self>, cx: &Context, grant: &Grant, key: Key) -> Flow<Small> {
+    /// In memory, or kept on disk under the wheel's digest.
+    fn sidecar_at_hand(
+        &self,
+        cx: &Context,
+        grant: &Grant,
+        key: &SidecarKey,
+    ) -> Flow<Option<Small>> {
+        let Some(kept_at) = grant.metadata_key() else {
+            let found = self.placed_sidecars.get(key);
+            let fresh = found.filter(|(until, _)| cx.now < *until);
+            return Ok(fresh.map(|(_, small)| small));
+        };
+        if let Some(small) = self.small.get(&kept_at) {
+            return Ok(Some(small));
+        }
+        let held = self
+            .store
+            .read_small(&kept_at, self.settings.metadata_bytes_max);
+        let held = held.map_err(|error| Arc::new(Error::internal("read a sidecar", error)))?;
+        Ok(held.map(|bytes| {
+            let small = Small::new(bytes);
+            self.small.insert(kept_at, small.clone());
+            small
+        }))
+    }
+
+    async fn obtain(self: &Arc<Self>, cx: &Context, grant: &Grant, key: SidecarKey) -> Flow<Small> {
+        let name = &grant.file.item().filename;
+        match self.find_metadata(cx, grant).await {
+            Ok(bytes) => {
+                let small = Small::new(bytes);
+                self.keep_sidecar(cx, grant, key, &small);
+                Ok(small)
+            }
+            Err(Missing::Now(error)) => Err(error),
+            Err(Missing::Ever(why)) => {
+                let message = format!("{name} has no metadata that could be served: {why}");
+                tracing::warn!(index = %grant.owner, file = %name, %why, "listed without a sidecar from now on");
+                if !grant.is_private {
+                    let (shared, grant) = (Arc::clone(self), grant.clone());
+                    let none = LearnedMetadata::Unobtainable;
+                    let work = move || shared.learn(&grant, true, |known| known.metadata(none));
+                    let _ = tokio::task::spawn_blocking(work).await;
+                }
+                Err(Arc::new(Error::new(ErrorKind::BadGateway, message)))
+            }
+        }
+    }
+
+    fn keep_sidecar(self: &Arc<Self>, cx: &Context, grant: &Grant, key: SidecarKey, small: &Small) {
+        let Some(kept_at) = grant.metadata_key() else {
+            let owner = cx.generation.policies.index(&grant.owner);
+            let mirror = owner.and_then(|index| index.mirror());
+            let expiry = mirror.map(|mirror| mirror.mirror_cache_expiry);
+            let until = later(cx.now, expiry.unwrap_or_default());
+            self.placed_sidecars.insert(key, (until, small.clone()));
+            return;
+        };
+        self.small.insert(kept_at.clone(), small.clone());
+        let (shared, kept) = (Arc::clone(self), small.bytes.clone());
+        let filename = grant.file.item().filename.clone();
+        // Kept behind the answer: it is synced to disk, and nobody needs to wait for that.
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = shared.store.put_small(&kept_at, &kept) {
+                tracing::error!(file = %filename, %error, "sidecar not kept");
+            }
+        });
+    }
+
+    async fn find_metadata(
+        self: &Arc<Self>,
+        cx: &Context,
+        grant: &Grant,
+    ) -> Result<Bytes, Missing> {
         let bytes = match self.metadata_of_held(grant).await? {
             Some(bytes) => bytes,
             None => self.metadata_from_upstream(cx, grant).await?,
         };
-        if let CoreMetadata::Hashed(stated) = &grant.file.item().core_metadata
-            && stated
-                .sha256()
-                .is_some_and(|stated| stated != Sha256::of(&bytes))
-        {
-            let message = format!(
-                "the metadata of {} does not have its stated digest",
-                grant.file.item().filename
-            );
-            return Err(Arc::new(Error::new(ErrorKind::BadGateway, message)));
+        match check(&bytes, &stated(grant.file.item())) {
+            Ok(_) => Ok(bytes),
+            Err(why) => Err(Missing::Ever(format!(
+                "it is not what is stated of it: {why}"
+            ))),
         }
-        let small = Small::new(bytes.clone());
-        self.small.insert(key.clone(), small.clone());
-        let (shared, kept) = (Arc::clone(self), bytes);
-        let filename = grant.file.item().filename.clone();
-        // Kept behind the answer: it is synced to disk, and nobody needs to wait for that.
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = shared.store.put_small(&key, &kept) {
-                tracing::error!(file = %filename, %error, "sidecar not kept");
-            }
-        });
-        Ok(small)
     }
 
     /// Read out of the wheel, where that is here already.
-    async fn metadata_of_held(&self, grant: &Grant) -> Flow<Option<Bytes>> {
+    async fn metadata_of_held(&self, grant: &Grant) -> Result<Option<Bytes>, Missing> {
         let Some(key) = grant.key() else {
             return Ok(None);
         };
@@ -126,30 +223,26 @@ impl Shared {
         let Some(stored) = stored else {
             return Ok(None);
         };
-        let filename = grant.file.item().filename.clone();
-        let work = move || metadata_of_file(stored.file(), &filename);
-        let read = tokio::task::spawn_blocking(work).await;
-        let read = read.map_err(|error| Arc::new(Error::internal("read a wheel", error)))?;
-        read.map(Some).map_err(|error| {
-            let message = format!("{} holds no metadata: {error}", grant.file.item().filename);
-            Arc::new(Error::new(ErrorKind::BadGateway, message))
-        })
+        let read = read_wheel(grant, move |name| metadata_of_file(stored.file(), name));
+        read.await.map(Some)
     }
 
-    async fn metadata_from_upstream(self: &Arc<Self>, cx: &Context, grant: &Grant) -> Flow<Bytes> {
+    async fn metadata_from_upstream(
+        self: &Arc<Self>,
+        cx: &Context,
+        grant: &Grant,
+    ) -> Result<Bytes, Missing> {
         let file = grant.file.item();
         let upstream = cx.generation.upstreams.get(&grant.owner);
         let url = file.url.as_deref().and_then(|url| Url::parse(url).ok());
         let (Some(upstream), Some(url)) = (upstream, url) else {
             let message = format!("{} cannot be asked for {}", grant.owner, file.filename);
-            return Err(Arc::new(Error::new(ErrorKind::BadGateway, message)));
+            return Err(Missing::now(ErrorKind::BadGateway, message));
         };
         if self.settings.offline {
-            let message = format!(
-                "this gateway is offline and holds no metadata of {}",
-                file.filename
-            );
-            return Err(Arc::new(Error::new(ErrorKind::Unavailable(None), message)));
+            let name = &file.filename;
+            let message = format!("this gateway is offline and holds no metadata of {name}");
+            return Err(Missing::now(ErrorKind::Unavailable(None), message));
         }
         if file.core_metadata != CoreMetadata::Absent
             && let Some(bytes) = self.announced(grant, upstream, &url).await?
@@ -165,26 +258,25 @@ impl Shared {
         });
         self.metrics
             .upstream_request(grant.owner.as_str(), result, started.elapsed());
-        match answer.map_err(|error| Arc::new(upstream_error(error)))? {
+        match answer? {
             WheelMetadata::Found(bytes) => Ok(bytes),
-            WheelMetadata::NotFound => Err(Arc::new(Error::not_found(format!(
-                "error 404 getting {url}"
-            )))),
-            WheelMetadata::NeedWhole => self.metadata_of_whole(cx, grant).await,
-            WheelMetadata::Invalid(error) => {
-                let message = format!("{} holds no metadata: {error}", file.filename);
-                Err(Arc::new(Error::new(ErrorKind::BadGateway, message)))
+            WheelMetadata::NotFound => {
+                let message = format!("error 404 getting {url}");
+                Err(Missing::now(ErrorKind::NotFound, message))
             }
+            WheelMetadata::NeedWhole => self.metadata_of_whole(cx, grant).await,
+            WheelMetadata::Invalid(error) => Err(error.into()),
         }
     }
 
-    /// The sidecar that upstream announces; nothing when it does not have it after all.
+    /// The sidecar that upstream announces; nothing when it does not have it after all, or something
+    /// else in its place, so that the wheel has to do.
     async fn announced(
         &self,
         grant: &Grant,
         upstream: &Upstream,
         url: &Url,
-    ) -> Flow<Option<Bytes>> {
+    ) -> Result<Option<Bytes>, Missing> {
         let started = std::time::Instant::now();
         let answer = upstream.sidecar(url).await;
         let result = upstream_result(&answer, |answer| match answer {
@@ -193,25 +285,87 @@ impl Shared {
         });
         self.metrics
             .upstream_request(grant.owner.as_str(), result, started.elapsed());
-        answer.map_err(|error| Arc::new(upstream_error(error)))
+        let file = grant.file.item();
+        let why = match answer {
+            Ok(None) => "it is not there".to_owned(),
+            Ok(Some(bytes)) => match is_as_stated(&bytes, file) {
+                Ok(()) => return Ok(Some(bytes)),
+                Err(why) => why,
+            },
+            // Nobody shall have it, or nobody can wait for more.
+            Err(error @ (UpstreamError::Withheld { .. } | UpstreamError::Timeout { .. })) => {
+                return Err(error.into());
+            }
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(
+            index = %grant.owner, file = %file.filename, %why,
+            "an announced sidecar cannot be had, the wheel is read"
+        );
+        Ok(None)
     }
 
     /// Fetches the wheel, which somebody who asks for its metadata will want anyway.
-    async fn metadata_of_whole(self: &Arc<Self>, cx: &Context, grant: &Grant) -> Flow<Bytes> {
+    async fn metadata_of_whole(
+        self: &Arc<Self>,
+        cx: &Context,
+        grant: &Grant,
+    ) -> Result<Bytes, Missing> {
+        let name = &grant.file.item().filename;
         let (content, _) = self.fill(cx, grant).await?;
         if let Content::Growing(growing) = content {
             if let Readable::Failed(why) = growing.settled().await {
-                let message = format!("{} could not be fetched: {why}", grant.file.item().filename);
-                return Err(Arc::new(Error::new(ErrorKind::BadGateway, message)));
+                let message = format!("{name} could not be fetched: {why}");
+                return Err(Missing::now(ErrorKind::BadGateway, message));
             }
-            let filename = grant.file.item().filename.clone();
-            let work = move || metadata_of_file(growing.file(), &filename);
-            let read = tokio::task::spawn_blocking(work).await;
-            let read = read.map_err(|error| Arc::new(Error::internal("read a wheel", error)))?;
-            return read
-                .map_err(|error| Arc::new(Error::new(ErrorKind::BadGateway, error.to_string())));
+            return read_wheel(grant, move |name| metadata_of_file(growing.file(), name)).await;
         }
         let bytes = self.metadata_of_held(grant).await?;
-        bytes.ok_or_else(|| Arc::new(Error::not_found("no such file")))
+        bytes.ok_or_else(|| Missing::now(ErrorKind::NotFound, "no such file".to_owned()))
+    }
+}
+
+fn key_of(grant: &Grant) -> SidecarKey {
+    let file = grant.file.item();
+    match file.hashes.sha256() {
+        Some(digest) => SidecarKey::Wheel(digest),
+        None => SidecarKey::Place(
+            grant.owner.clone(),
+            file.url.clone().unwrap_or_else(|| "".into()),
+        ),
+    }
+}
+
+async fn read_wheel(
+    grant: &Grant,
+    read: impl FnOnce(&Filename) -> Result<Bytes, InvalidWheel> + Send + 'static,
+) -> Result<Bytes, Missing> {
+    let filename = grant.file.item().filename.clone();
+    let read = tokio::task::spawn_blocking(move || read(&filename)).await;
+    Ok(read.map_err(|error| Arc::new(Error::internal("read a wheel", error)))??)
+}
+
+/// The digests that are stated of a file's sidecar.
+fn stated(file: &File) -> Hashes {
+    match &file.core_metadata {
+        CoreMetadata::Hashed(hashes) => hashes.clone(),
+        CoreMetadata::Absent | CoreMetadata::Present | CoreMetadata::Unobtainable => {
+            Hashes::default()
+        }
+    }
+}
+
+/// Whether bytes are the sidecar that is stated; where no digest is, at least metadata of the project:
+/// some hosts answer what they do not have with a page for people.
+fn is_as_stated(bytes: &Bytes, file: &File) -> Result<(), String> {
+    let stated = stated(file);
+    if !stated.is_empty() {
+        return check(bytes, &stated).map(drop);
+    }
+    let project = file.filename.project();
+    let fields = CoreMetadataFields::parse(bytes).map_err(|fault| fault.to_string())?;
+    match ProjectName::parse(&fields.name) {
+        Ok(name) if name == *project => Ok(()),
+        Ok(_) | Err(_) => Err(format!("it is of {:?}, not of {project}", fields.name)),
     }
 }

@@ -157,6 +157,13 @@ impl Hashes {
         self.sha256.is_none() && self.others.is_empty()
     }
 
+    /// What to state to others: the sha256 alone where it is known. Lock files copy all that is stated,
+    /// and a second digest would pin what another index of the same file cannot confirm.
+    pub fn strongest(&self) -> impl Iterator<Item = (&str, String)> {
+        let most = if self.sha256.is_some() { 1 } else { usize::MAX };
+        self.iter().take(most)
+    }
+
     /// Every digest as (algorithm, hex): the sha256 first, the others by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, String)> {
         let first = self.sha256.iter().map(|digest| ("sha256", digest.to_hex()));
@@ -201,5 +208,11 @@ mod tests {
         hashes.insert("sha256", &Sha256::of(b"x").to_hex()).unwrap();
         let names: Vec<_> = hashes.iter().map(|(name, _)| name.to_owned()).collect();
         assert_eq!(names, ["sha256", "md5"]);
+        let stated: Vec<_> = hashes.strongest().map(|(name, _)| name).collect();
+        assert_eq!(stated, ["sha256"]);
+        let mut weak = Hashes::default();
+        weak.insert("md5", "abcd").unwrap();
+        weak.insert("sha512", "abcd").unwrap();
+        assert_eq!(weak.strongest().count(), 2);
     }
 }

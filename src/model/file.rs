@@ -94,4 +94,6 @@ pub enum CoreMetadata {
     Present,
     /// Announced with digests.
     Hashed(Hashes),
+    /// Found out not to be had: neither where it was announced nor in the file, or not as was stated.
+    Unobtainable,
 }

@@ -110,10 +110,9 @@ fn complete(new: &mut File, old: &File) {
         (CoreMetadata::Present, CoreMetadata::Hashed(hashes)) => {
             CoreMetadata::Hashed(hashes.clone())
         }
-        (CoreMetadata::Present, CoreMetadata::Absent | CoreMetadata::Present) => {
-            CoreMetadata::Present
-        }
-        (CoreMetadata::Absent, old) => old.clone(),
+        // What was found out of a sidecar is kept apart and laid over every page.
+        (CoreMetadata::Present, _) => CoreMetadata::Present,
+        (CoreMetadata::Absent | CoreMetadata::Unobtainable, old) => old.clone(),
     };
 }
 

@@ -62,8 +62,9 @@ pub struct Listed<'a> {
     pub member: usize,
     /// Whether it is shown as yanked, which may be by policy.
     pub yanked: Yanked,
-    /// Whether a sidecar is announced. Here it is for every wheel, since one can always be read out of
-    /// the wheel itself, and for whatever the index announces one; a caller who cannot serve it says no.
+    /// Whether a sidecar is announced. Here it is for every wheel, since one can be read out of the
+    /// wheel itself, and for whatever the index announces one, unless it was found that it cannot be
+    /// had; a caller who cannot serve it says no.
     pub sidecar: bool,
 }
 
@@ -125,10 +126,13 @@ impl Filtered<'_> {
     }
 }
 
-fn has_sidecar(file: &File) -> bool {
-    match file.filename.kind() {
-        Kind::Wheel => true,
-        Kind::Sdist | Kind::Egg | Kind::Other => file.core_metadata != CoreMetadata::Absent,
+/// Whether a sidecar is listed for a file, and so has to be served.
+#[must_use]
+pub fn has_sidecar(file: &File) -> bool {
+    match file.core_metadata {
+        CoreMetadata::Absent => file.filename.kind() == Kind::Wheel,
+        CoreMetadata::Present | CoreMetadata::Hashed(_) => true,
+        CoreMetadata::Unobtainable => false,
     }
 }
 
@@ -231,15 +235,23 @@ mod tests {
     }
 
     #[test]
-    fn a_sidecar_that_the_index_announces_is_announced() {
-        let mut page = samples::page("six", &["six-1.zip"]);
-        page.files[0].core_metadata = CoreMetadata::Present;
-        let merged = merge(page.project.clone(), vec![(0, Arc::new(page))]);
-        let filtered = filter(&merged, &mut |_| Decided {
-            ruling: Ruling::List,
-            next_change: None,
-        });
-        assert!(filtered.files[0].sidecar);
+    fn a_sidecar_is_announced_where_the_index_does_or_a_wheel_may_hold_it() {
+        let (sdist, wheel) = ("six-1.zip", "six-1-py3-none-any.whl");
+        for (name, metadata, expected) in [
+            (sdist, CoreMetadata::Present, true),
+            (sdist, CoreMetadata::Absent, false),
+            (wheel, CoreMetadata::Absent, true),
+            (wheel, CoreMetadata::Unobtainable, false),
+        ] {
+            let mut page = samples::page("six", &[name]);
+            page.files[0].core_metadata = metadata;
+            let merged = merge(page.project.clone(), vec![(0, Arc::new(page))]);
+            let filtered = filter(&merged, &mut |_| Decided {
+                ruling: Ruling::List,
+                next_change: None,
+            });
+            assert_eq!(filtered.files[0].sidecar, expected, "{name}");
+        }
     }
 
     proptest! {

@@ -101,6 +101,10 @@ fn as_shown(page: &ProjectPage) -> ProjectPage {
         links().write(file, &mut link);
         let url = base.join(std::str::from_utf8(&link).unwrap()).unwrap();
         file.url = Some(url.as_str().into());
+        file.hashes = stated(&file.hashes);
+        if let CoreMetadata::Hashed(hashes) = &mut file.core_metadata {
+            *hashes = stated(hashes);
+        }
         if file.filename.kind() == Kind::Wheel && file.core_metadata == CoreMetadata::Absent {
             file.core_metadata = CoreMetadata::Present;
         }
@@ -114,6 +118,13 @@ fn as_shown(page: &ProjectPage) -> ProjectPage {
     // Versions without files are not listed.
     shown.versions.clear();
     shown
+}
+
+/// Beside a sha256 no other digest is stated.
+fn stated(hashes: &Hashes) -> Hashes {
+    hashes
+        .sha256()
+        .map_or_else(|| hashes.clone(), Hashes::sha256_only)
 }
 
 /// HTML has room for one digest.

@@ -15,20 +15,36 @@ use crate::model::Hashes;
 use crate::model::Sha256;
 
 /// The first line of the stored form.
-const HEADER: &str = "cheesecloth-learned 1";
+const HEADER: &str = "cheesecloth-learned 2";
 
-/// What is known of a file since it passed through.
+/// The first line of the form before, in which everything was known of a file or nothing.
+const OLD_HEADER: &str = "cheesecloth-learned 1";
+
+/// What is known of a file since it, or its sidecar, was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Learned {
     /// Where it was fetched, without query.
     pub url: Arc<str>,
-    /// Its digest.
-    pub sha256: Sha256,
-    /// Its length in bytes.
-    pub size: u64,
-    /// The digest of its sidecar, where there is one.
-    pub metadata_sha256: Option<Sha256>,
+    /// Its digest and its length in bytes, once it has passed through.
+    pub content: Option<(Sha256, u64)>,
+    /// What is known of its sidecar.
+    pub metadata: LearnedMetadata,
 }
+
+/// What is known of a sidecar.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LearnedMetadata {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// Its digest.
+    Digest(Sha256),
+    /// There is none that could be served.
+    Unobtainable,
+}
+
+/// Stands for a sidecar's digest where there is no sidecar to be had.
+const UNOBTAINABLE: &str = "none";
 
 /// What is known of a project's files, by file name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,38 +56,54 @@ pub struct LearnedFiles(BTreeMap<Arc<str>, Learned>);
 pub struct InvalidLearned(pub usize);
 
 impl Learned {
-    /// What was learned of a file fetched from this URL.
+    /// Nothing yet of a file at this URL.
     #[must_use]
-    pub fn new(url: &str, sha256: Sha256, size: u64, metadata_sha256: Option<Sha256>) -> Self {
-        let url = without_query(Some(url)).unwrap_or("").into();
+    pub fn at(url: &str) -> Self {
         Self {
-            url,
-            sha256,
-            size,
-            metadata_sha256,
+            url: without_query(Some(url)).unwrap_or("").into(),
+            content: None,
+            metadata: LearnedMetadata::Unknown,
         }
+    }
+
+    /// The same of a file that has passed through, with this digest and length.
+    #[must_use]
+    pub fn content(mut self, sha256: Sha256, size: u64) -> Self {
+        self.content = Some((sha256, size));
+        self
+    }
+
+    /// The same, with this known of its sidecar.
+    #[must_use]
+    pub fn metadata(mut self, metadata: LearnedMetadata) -> Self {
+        self.metadata = metadata;
+        self
     }
 
     fn is_about(&self, file: &File) -> bool {
-        without_query(file.url.as_deref()) == Some(&*self.url)
-            && file
-                .hashes
-                .sha256()
-                .is_none_or(|stated| stated == self.sha256)
-            && file.size.is_none_or(|stated| stated == self.size)
+        let is_same = |(sha256, size): (Sha256, u64)| {
+            let stated = file.hashes.sha256();
+            stated.is_none_or(|stated| stated == sha256)
+                && file.size.is_none_or(|stated| stated == size)
+        };
+        without_query(file.url.as_deref()) == Some(&*self.url) && self.content.is_none_or(is_same)
     }
 
     fn complete(&self, file: &mut File) {
-        file.size = Some(self.size);
-        if file.hashes.sha256().is_none() {
-            // A digest's own hexadecimal form is valid.
-            let _ = file.hashes.insert("sha256", &self.sha256.to_hex());
+        if let Some((sha256, size)) = self.content {
+            file.size = Some(size);
+            if file.hashes.sha256().is_none() {
+                // A digest's own hexadecimal form is valid.
+                let _ = file.hashes.insert("sha256", &sha256.to_hex());
+            }
         }
-        match (&file.core_metadata, self.metadata_sha256) {
-            (CoreMetadata::Absent | CoreMetadata::Present, Some(digest)) => {
+        match (&file.core_metadata, self.metadata) {
+            (_, LearnedMetadata::Unobtainable) => file.core_metadata = CoreMetadata::Unobtainable,
+            (CoreMetadata::Absent | CoreMetadata::Present, LearnedMetadata::Digest(digest)) => {
                 file.core_metadata = CoreMetadata::Hashed(Hashes::sha256_only(digest));
             }
-            (CoreMetadata::Hashed(_), _) | (_, None) => {}
+            (CoreMetadata::Hashed(_) | CoreMetadata::Unobtainable, LearnedMetadata::Digest(_))
+            | (_, LearnedMetadata::Unknown) => {}
         }
     }
 }
@@ -103,15 +135,18 @@ impl LearnedFiles {
     pub fn to_stored(&self) -> Vec<u8> {
         let mut text = format!("{HEADER}\n");
         for (filename, learned) in &self.0 {
-            let Learned {
-                url,
-                sha256,
-                size,
-                metadata_sha256,
-            } = learned;
-            let metadata = metadata_sha256.map_or_else(|| "-".to_owned(), |digest| digest.to_hex());
+            let url = &learned.url;
+            let content = match learned.content {
+                Some((sha256, size)) => format!("{sha256} {size}"),
+                None => "- -".to_owned(),
+            };
+            let metadata = match learned.metadata {
+                LearnedMetadata::Unknown => "-".to_owned(),
+                LearnedMetadata::Digest(digest) => digest.to_hex(),
+                LearnedMetadata::Unobtainable => UNOBTAINABLE.to_owned(),
+            };
             // Resolved URLs hold no space and file names no line feed; writing to a String succeeds.
-            let _ = writeln!(text, "{sha256} {size} {metadata} {url} {filename}");
+            let _ = writeln!(text, "{content} {metadata} {url} {filename}");
         }
         text.into_bytes()
     }
@@ -123,10 +158,8 @@ impl LearnedFiles {
     pub fn from_stored(bytes: &[u8]) -> Result<Self, InvalidLearned> {
         let text = std::str::from_utf8(bytes).map_err(|_| InvalidLearned(1))?;
         let mut lines = text.split_inclusive('\n').zip(1..);
-        if lines
-            .next()
-            .is_none_or(|(line, _)| line.strip_suffix('\n') != Some(HEADER))
-        {
+        let header = lines.next().and_then(|(line, _)| line.strip_suffix('\n'));
+        if header.is_none_or(|header| ![HEADER, OLD_HEADER].contains(&header)) {
             return Err(InvalidLearned(1));
         }
         lines
@@ -138,23 +171,23 @@ impl LearnedFiles {
 
 fn parse_line(line: &str) -> Option<(Arc<str>, Learned)> {
     let mut parts = line.strip_suffix('\n')?.splitn(5, ' ');
-    let sha256 = Sha256::parse(parts.next()?).ok()?;
-    let size = parts.next()?.parse().ok()?;
-    let metadata_sha256 = match parts.next()? {
-        "-" => None,
-        hex => Some(Sha256::parse(hex).ok()?),
+    let content = match (parts.next()?, parts.next()?) {
+        ("-", "-") => None,
+        (sha256, size) => Some((Sha256::parse(sha256).ok()?, size.parse().ok()?)),
+    };
+    let metadata = match parts.next()? {
+        "-" => LearnedMetadata::Unknown,
+        UNOBTAINABLE => LearnedMetadata::Unobtainable,
+        hex => LearnedMetadata::Digest(Sha256::parse(hex).ok()?),
     };
     let url = parts.next()?.into();
     let filename = parts.next()?.into();
-    Some((
-        filename,
-        Learned {
-            url,
-            sha256,
-            size,
-            metadata_sha256,
-        },
-    ))
+    let learned = Learned {
+        url,
+        content,
+        metadata,
+    };
+    Some((filename, learned))
 }
 
 #[cfg(test)]
@@ -166,12 +199,18 @@ mod tests {
 
     fn learned() -> LearnedFiles {
         let mut learned = LearnedFiles::default();
-        let facts = Learned::new(URL, Sha256::of(b"six"), 3, Some(Sha256::of(b"metadata")));
+        let digest = LearnedMetadata::Digest(Sha256::of(b"metadata"));
+        let facts = Learned::at(URL).content(Sha256::of(b"six"), 3);
+        learned.insert("six-1-py3-none-any.whl", facts.metadata(digest));
+        let facts = Learned::at("https://files.example/x?sig").content(Sha256::of(b""), 0);
+        learned.insert("six-1 a.zip", facts);
+        learned
+    }
+
+    fn without_sidecar() -> LearnedFiles {
+        let mut learned = LearnedFiles::default();
+        let facts = Learned::at(URL).metadata(LearnedMetadata::Unobtainable);
         learned.insert("six-1-py3-none-any.whl", facts);
-        learned.insert(
-            "six-1 a.zip",
-            Learned::new("https://files.example/x?sig", Sha256::of(b""), 0, None),
-        );
         learned
     }
 
@@ -220,8 +259,26 @@ mod tests {
     }
 
     #[test]
+    fn a_sidecar_that_cannot_be_had_is_not_announced_whoever_states_it() {
+        let mut page = bare_page();
+        page.files[0].core_metadata =
+            CoreMetadata::Hashed(Hashes::sha256_only(Sha256::of(b"stated")));
+        without_sidecar().apply(&mut page);
+        let file = &page.files[0];
+        assert_eq!(file.core_metadata, CoreMetadata::Unobtainable);
+        assert_eq!((file.hashes.sha256(), file.size), (None, None));
+    }
+
+    #[test]
+    fn facts_of_the_form_before_are_still_known() {
+        let stored = String::from_utf8(learned().to_stored()).unwrap();
+        let before = stored.replacen(HEADER, OLD_HEADER, 1);
+        assert_eq!(LearnedFiles::from_stored(before.as_bytes()), Ok(learned()));
+    }
+
+    #[test]
     fn facts_survive_their_stored_form() {
-        for facts in [learned(), LearnedFiles::default()] {
+        for facts in [learned(), without_sidecar(), LearnedFiles::default()] {
             assert_eq!(LearnedFiles::from_stored(&facts.to_stored()), Ok(facts));
         }
     }
@@ -231,7 +288,8 @@ mod tests {
         let stored = String::from_utf8(learned().to_stored()).unwrap();
         let table = [
             (String::new(), 1),
-            (stored.replace("learned 1", "learned 2"), 1),
+            (stored.replace("learned 2", "learned 3"), 1),
+            (stored.replace(" 3 ", " - "), 3),
             (stored.trim_end().to_owned(), 3),
             (stored.replace(" 3 ", " three "), 3),
             (format!("{stored}\n"), 4),

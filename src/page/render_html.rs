@@ -97,7 +97,7 @@ fn write_file(out: &mut Vec<u8>, listed: &Listed<'_>, links: &FileLinks) {
 fn write_sidecar(out: &mut Vec<u8>, metadata: &CoreMetadata) {
     let digest = match metadata {
         CoreMetadata::Hashed(hashes) => fragment_digest(hashes),
-        CoreMetadata::Absent | CoreMetadata::Present => None,
+        CoreMetadata::Absent | CoreMetadata::Present | CoreMetadata::Unobtainable => None,
     };
     let value = digest.map_or("true".to_owned(), |(algorithm, hex)| {
         format!("{algorithm}={hex}")

@@ -86,7 +86,9 @@ fn write_file(out: &mut Vec<u8>, listed: &Listed<'_>, links: &FileLinks) {
         let value = out.len();
         match &file.core_metadata {
             CoreMetadata::Hashed(hashes) => write_hashes(out, hashes),
-            CoreMetadata::Absent | CoreMetadata::Present => raw(out, "true"),
+            CoreMetadata::Absent | CoreMetadata::Present | CoreMetadata::Unobtainable => {
+                raw(out, "true");
+            }
         }
         let value = value..out.len();
         // The key's name before PEP 714, which older installers read.
@@ -105,7 +107,7 @@ fn write_file(out: &mut Vec<u8>, listed: &Listed<'_>, links: &FileLinks) {
 
 fn write_hashes(out: &mut Vec<u8>, hashes: &Hashes) {
     raw(out, "{");
-    for (position, (algorithm, hex)) in hashes.iter().enumerate() {
+    for (position, (algorithm, hex)) in hashes.strongest().enumerate() {
         separate(out, position);
         text(out, algorithm);
         raw(out, ":");
@@ -148,7 +150,7 @@ mod tests {
     #[test]
     fn a_page_with_everything() {
         insta::assert_snapshot!(render(odd_page()), @r#"
-        {"meta":{"api-version":"1.4","_last-serial":42},"name":"six","project-status":{"status":"deprecated","reason":"use \"seven\" & <eight>"},"versions":["2.0+l.1","1.0","2004d","0.9"],"files":[{"filename":"Six-2.0+l.1-py3-none-any.whl","url":"../../+f/f28/960fee271105d/Six-2.0+l.1-py3-none-any.whl","hashes":{"sha256":"f28960fee271105d2be1fa8ba5a01ae7a56283175b4b6602aa85e5cd3bfbd084","md5":"d41d8cd98f00b204e9800998ecf8427e"},"size":48211,"upload-time":"2026-05-04T10:11:12.500000Z","requires-python":">=3.8, <4","yanked":false,"core-metadata":{"sha256":"45447b7afbd5e544f7d0f1df0fccd26014d9850130abd3f020b89ff96b82079f"},"dist-info-metadata":{"sha256":"45447b7afbd5e544f7d0f1df0fccd26014d9850130abd3f020b89ff96b82079f"},"provenance":"https://upstream.example/p?a=1&b=2","gpg-sig":true},
+        {"meta":{"api-version":"1.4","_last-serial":42},"name":"six","project-status":{"status":"deprecated","reason":"use \"seven\" & <eight>"},"versions":["2.0+l.1","1.0","2004d","0.9"],"files":[{"filename":"Six-2.0+l.1-py3-none-any.whl","url":"../../+f/f28/960fee271105d/Six-2.0+l.1-py3-none-any.whl","hashes":{"sha256":"f28960fee271105d2be1fa8ba5a01ae7a56283175b4b6602aa85e5cd3bfbd084"},"size":48211,"upload-time":"2026-05-04T10:11:12.500000Z","requires-python":">=3.8, <4","yanked":false,"core-metadata":{"sha256":"45447b7afbd5e544f7d0f1df0fccd26014d9850130abd3f020b89ff96b82079f"},"dist-info-metadata":{"sha256":"45447b7afbd5e544f7d0f1df0fccd26014d9850130abd3f020b89ff96b82079f"},"provenance":"https://upstream.example/p?a=1&b=2","gpg-sig":true},
         {"filename":"six-1.0.zip","url":"../../+f/602/13faea760f93f/six-1.0.zip","hashes":{"sha256":"60213faea760f93f9f8403e1a115c27c5397006830d247ea847e0911817d6be5"},"upload-time":"2026-05-04T10:11:12.000000Z","_upload-time-source":"first-seen","yanked":"it's <b>\"bad\"</b> & old"},
         {"filename":"six-2004d.tar.bz2","url":"../../+e/https_files.example_f/six-2004d.tar.bz2","hashes":{},"yanked":true},
         {"filename":"six-0.9-py2.7.egg","url":"../../+f/a60/0eeb0e6ce4374/six-0.9-py2.7.egg","hashes":{"sha256":"a600eeb0e6ce43746998e9998673aa2d1c76ccc5092a661ff86abab731f72197"},"yanked":false}]}

@@ -189,7 +189,8 @@ impl<'a> StoredFile<'a> {
             yanked,
             yanked_reason,
             core_metadata: match &file.core_metadata {
-                CoreMetadata::Absent => None,
+                // What was found out of it is kept apart (`learned`).
+                CoreMetadata::Absent | CoreMetadata::Unobtainable => None,
                 CoreMetadata::Present => Some(Vec::new()),
                 CoreMetadata::Hashed(hashes) => Some(store_hashes(hashes)),
             },

@@ -155,6 +155,16 @@ impl Digester {
     }
 }
 
+/// Checks bytes that are at hand against what is promised of them; says which promise does not hold.
+///
+/// # Errors
+/// When one does not.
+pub fn check(content: &[u8], promised: &Hashes) -> Result<Sha256, String> {
+    let mut digester = Digester::for_promise(promised);
+    digester.update(content);
+    digester.finish(promised)
+}
+
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {

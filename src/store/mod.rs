@@ -21,7 +21,7 @@ mod walk;
 mod writer;
 
 pub use contents::{Contents, Kept};
-pub use digester::Digests;
+pub use digester::{Digests, check};
 pub use draft::Draft;
 pub use error::StoreError;
 pub use fs::{FsStore, StoredFile};

@@ -153,7 +153,7 @@ fn facts(at: &str, file: &File) -> FileFacts {
     let bytes = bytes_of(at, file.filename.as_str());
     let metadata = match &file.core_metadata {
         CoreMetadata::Hashed(hashes) => hashes.sha256(),
-        CoreMetadata::Absent | CoreMetadata::Present => None,
+        CoreMetadata::Absent | CoreMetadata::Present | CoreMetadata::Unobtainable => None,
     };
     let first_day = Timestamp::UNIX_EPOCH;
     FileFacts {

@@ -35,6 +35,7 @@ mod readings;
 mod refusals;
 mod reload;
 mod shipped;
+mod sidecars;
 mod stale;
 mod starts;
 mod support;

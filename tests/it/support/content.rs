@@ -47,6 +47,12 @@ impl Content {
         self.piece(0, self.length()).to_vec()
     }
 
+    /// Its md5, in hexadecimal digits.
+    pub(crate) fn md5(&self) -> String {
+        let digest = md5::Md5::digest(self.to_vec());
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Its digest.
     pub(crate) fn sha256(&self) -> Sha256 {
         let mut hasher = sha2::Sha256::new();

@@ -31,7 +31,7 @@ pub(crate) struct Setup {
     pub(super) api_minor: u32,
     pub(super) etags: bool,
     pub(super) sidecars: bool,
-    pub(super) hashes: bool,
+    pub(super) hashes: Digests,
     pub(super) sizes: bool,
     pub(super) upload_times: bool,
     pub(super) ranges: bool,
@@ -40,6 +40,15 @@ pub(crate) struct Setup {
     pub(super) files_at: Option<String>,
     pub(super) redirects: Vec<(String, String)>,
     pub(super) canned: HashMap<String, Canned>,
+}
+
+/// What an index states of its files' contents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Digests {
+    None,
+    Md5,
+    Sha256,
+    Both,
 }
 
 /// An answer of the test's own making.
@@ -58,7 +67,7 @@ impl Default for Setup {
             api_minor: 4,
             etags: true,
             sidecars: true,
-            hashes: true,
+            hashes: Digests::Sha256,
             sizes: true,
             upload_times: true,
             ranges: true,
@@ -104,7 +113,19 @@ impl Setup {
 
     /// States no hashes.
     pub(crate) fn without_hashes(mut self) -> Self {
-        self.hashes = false;
+        self.hashes = Digests::None;
+        self
+    }
+
+    /// States the md5 of files and nothing else.
+    pub(crate) fn with_md5(mut self) -> Self {
+        self.hashes = Digests::Md5;
+        self
+    }
+
+    /// States the md5 of files besides their sha256.
+    pub(crate) fn with_md5_too(mut self) -> Self {
+        self.hashes = Digests::Both;
         self
     }
 
@@ -170,6 +191,18 @@ impl Setup {
         let base = self.files_at.as_deref().unwrap_or("../../files");
         let filename = file.filename.replace('+', "%2B");
         format!("{base}/{}/{filename}", project.name)
+    }
+
+    /// The digests stated of a file, as (algorithm, hex).
+    pub(super) fn digests(&self, file: &Listed) -> Vec<(&'static str, String)> {
+        let md5 = || ("md5", file.content.md5());
+        let sha256 = || ("sha256", file.sha256.to_hex());
+        match self.hashes {
+            Digests::None => Vec::new(),
+            Digests::Md5 => vec![md5()],
+            Digests::Sha256 => vec![sha256()],
+            Digests::Both => vec![sha256(), md5()],
+        }
     }
 
     /// The digest of a file's sidecar, where there is one to announce.

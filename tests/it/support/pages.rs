@@ -50,12 +50,11 @@ fn file_json(setup: &Setup, project: &Project, file: &Listed) -> Value {
     let mut entry = Map::new();
     entry.insert("filename".into(), json!(file.filename));
     entry.insert("url".into(), json!(setup.file_href(project, file)));
-    let hashes = if setup.hashes {
-        json!({ "sha256": file.sha256.to_hex() })
-    } else {
-        json!({})
-    };
-    entry.insert("hashes".into(), hashes);
+    let digests = setup.digests(file).into_iter();
+    let hashes: Map<_, _> = digests
+        .map(|(algorithm, hex)| (algorithm.to_owned(), json!(hex)))
+        .collect();
+    entry.insert("hashes".into(), hashes.into());
     if let Some(specifier) = &file.requires_python {
         entry.insert("requires-python".into(), json!(specifier));
     }
@@ -78,8 +77,8 @@ fn file_json(setup: &Setup, project: &Project, file: &Listed) -> Value {
 pub(super) fn page_html(setup: &Setup, project: &Project) -> String {
     let links = project.files.iter().map(|file| {
         let mut href = setup.file_href(project, file);
-        if setup.hashes {
-            href = format!("{href}#sha256={}", file.sha256);
+        if let Some((algorithm, hex)) = setup.digests(file).first() {
+            href = format!("{href}#{algorithm}={hex}");
         }
         let mut link = format!("<a href=\"{}\"", escape(&href));
         if let Some(specifier) = &file.requires_python {

@@ -90,6 +90,12 @@ impl Listed {
         }
     }
 
+    /// Its sidecar at the index says this, whatever the wheel holds.
+    pub(crate) fn sidecar(mut self, metadata: &str) -> Self {
+        self.metadata = Some(Bytes::copy_from_slice(metadata.as_bytes()));
+        self
+    }
+
     /// When it was uploaded, RFC 3339 in UTC.
     pub(crate) fn uploaded(mut self, at: &str) -> Self {
         at.clone_into(&mut self.upload_time);

@@ -1,0 +1,306 @@
+//! Every sidecar that is listed can be had, whatever upstream states of a wheel and answers for its own;
+//! what cannot be had is not listed. Installers stop at the first one that is and cannot.
+
+use bytes::Bytes;
+use cheesecloth::clock::Clock;
+use cheesecloth::model::Sha256;
+use serde_json::{Value, json};
+
+use super::support::{
+    Canned, Client, Content, FakeIndex, Fault, Got, House, Larder, Listed, Program, Project, Setup,
+    Tool, Wheel,
+};
+
+const JSON: &str = "application/vnd.pypi.simple.v1+json";
+const HTML: &str = "application/vnd.pypi.simple.v1+html";
+const NOW: &str = "2026-01-05T00:00:00Z";
+const PAGE: &str = "/root/dairy/+simple/curd/";
+const SIDECAR: &str = "/files/curd/curd-1.0-py3-none-any.whl.metadata";
+
+fn curd() -> Wheel {
+    Wheel::new("curd", "1.0").requires("whey>=1")
+}
+
+fn dairy(setup: Setup, file: Listed) -> FakeIndex {
+    setup.project(Project::new("curd").file(file)).start()
+}
+
+fn policies(dairy: &FakeIndex) -> String {
+    let url = dairy.url();
+    format!("indexes:\n  root/dairy: {{ type: mirror, mirror_url: \"{url}\" }}\n")
+}
+
+async fn house(dairy: &FakeIndex) -> House {
+    let clock = Clock::fixed(NOW.parse().unwrap());
+    House::online(&policies(dairy), &clock).await
+}
+
+async fn page(house: &House) -> Value {
+    let got = house.get(PAGE, &[("accept", JSON)]).await;
+    serde_json::from_slice(&got.body).unwrap()
+}
+
+fn url(page: &Value) -> String {
+    let url = page["files"][0]["url"].as_str().unwrap();
+    format!("/root/dairy/{}", url.trim_start_matches("../"))
+}
+
+async fn get(house: &House, url: &str) -> Got {
+    house.get(url, &[]).await
+}
+
+/// The page once the digest of its file is known, which is behind the answer that brought it.
+async fn learned(house: &House) -> Value {
+    loop {
+        let page = page(house).await;
+        if page["files"][0]["hashes"]["sha256"].is_string() {
+            return page;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_wheel_that_nobody_has_hashed_has_its_sidecar_and_later_its_digest() {
+    for setup in [
+        Setup::default().without_hashes().without_sidecars(),
+        Setup::default().with_md5().without_sidecars(),
+        Setup::default()
+            .html_only()
+            .without_hashes()
+            .without_sidecars(),
+        Setup::default().html_only().with_md5().without_sidecars(),
+        Setup::default()
+            .with_md5()
+            .without_sidecars()
+            .without_ranges(),
+        // Announced, by a digest of their own.
+        Setup::default().with_md5(),
+        Setup::default().without_hashes(),
+    ] {
+        let dairy = dairy(setup, Listed::wheel(&curd(), "1.0"));
+        let house = house(&dairy).await;
+        let before = page(&house).await;
+        assert!(!before["files"][0]["core-metadata"].is_null(), "{before}");
+        let early = url(&before);
+        let got = get(&house, &format!("{early}.metadata")).await;
+        assert_eq!(got.status, 200, "{early}: {}", got.text());
+        assert_eq!(got.body, curd().metadata());
+        let asked = dairy.journal().count("/files/");
+        let again = get(&house, &format!("{early}.metadata")).await;
+        assert_eq!(again.body, curd().metadata());
+        assert_eq!(dairy.journal().count("/files/"), asked, "{early}");
+
+        assert_eq!(get(&house, &early).await.body, curd().build());
+        let after = learned(&house).await;
+        let digest = Sha256::of(&curd().build()).to_hex();
+        assert_eq!(after["files"][0]["hashes"], json!({ "sha256": digest }));
+        for url in [early, url(&after)] {
+            let got = get(&house, &format!("{url}.metadata")).await;
+            assert_eq!(got.body, curd().metadata(), "{url}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn beside_a_sha256_no_other_digest_is_listed() {
+    let dairy = dairy(
+        Setup::default().with_md5_too(),
+        Listed::wheel(&curd(), "1.0"),
+    );
+    let house = house(&dairy).await;
+    let page = page(&house).await;
+    let digest = Sha256::of(&curd().build()).to_hex();
+    assert_eq!(page["files"][0]["hashes"], json!({ "sha256": digest }));
+    // The URL by the digest that devpi, or this page before, would have shown.
+    let md5 = Content::Bytes(curd().build().into()).md5();
+    let by_md5 = format!(
+        "/root/dairy/+f/{}/{}/{}",
+        &md5[..3],
+        &md5[3..16],
+        curd().filename()
+    );
+    assert_eq!(get(&house, &by_md5).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_announced_sidecar_that_cannot_be_had_is_read_from_the_wheel() {
+    let login = "<!DOCTYPE html><title>Log in</title>";
+    let faults = [
+        ("401", Fault::new().status(401)),
+        ("403", Fault::new().status(403)),
+        ("404", Fault::new().status(404)),
+        ("500", Fault::new().status(500)),
+        ("other bytes", Fault::new().wrong_digest()),
+        ("a page for people", Fault::new().status(200).body(login)),
+    ];
+    for (what, fault) in faults {
+        for is_stated in [true, false] {
+            let setup = Setup::default();
+            let dairy = dairy(setup, Listed::wheel(&curd(), "1.0"));
+            if !is_stated {
+                if what == "other bytes" {
+                    // There is nothing to tell them by.
+                    continue;
+                }
+                announce_without_digest(&dairy);
+            }
+            dairy.misbehave(SIDECAR, fault.clone());
+            let house = house(&dairy).await;
+            let url = url(&page(&house).await);
+            let got = get(&house, &format!("{url}.metadata")).await;
+            assert_eq!(got.status, 200, "{what}, {is_stated}: {}", got.text());
+            assert_eq!(got.body, curd().metadata(), "{what}");
+            assert!(dairy.journal().count(SIDECAR) > 0, "{what}");
+        }
+    }
+}
+
+/// A page that only says `true` of the sidecar.
+fn announce_without_digest(dairy: &FakeIndex) {
+    let digest = Sha256::of(&curd().build()).to_hex();
+    let name = curd().filename();
+    let page = json!({
+        "meta": { "api-version": "1.1" },
+        "name": "curd",
+        "files": [{
+            "filename": name,
+            "url": format!("../../files/curd/{name}"),
+            "hashes": { "sha256": digest },
+            "core-metadata": true,
+        }],
+    });
+    let canned = Canned {
+        content_type: JSON.to_owned(),
+        headers: Vec::new(),
+        content: Content::Bytes(page.to_string().into()),
+    };
+    dairy.change(|setup| setup.canned("/simple/curd/", canned));
+}
+
+/// Asks for a sidecar that cannot be had; from then on none is listed, and the file is served.
+async fn is_listed_no_longer(setup: Setup, file: Listed, bytes: &[u8]) {
+    let dairy = dairy(setup, file);
+    dairy.misbehave(SIDECAR, Fault::new().status(403));
+    let clock = Clock::fixed(NOW.parse().unwrap());
+    let larder = Larder::empty(&clock).await;
+    let house = House::online_over(&larder, &policies(&dairy), &clock);
+    let file = url(&page(&house).await);
+    let refused = get(&house, &format!("{file}.metadata")).await;
+    assert_eq!(refused.status, 502, "{}", refused.text());
+    assert!(refused.text().contains("curd-1.0"), "{}", refused.text());
+    for house in [
+        house,
+        House::online_over(&larder, &policies(&dairy), &clock),
+    ] {
+        let listed = page(&house).await;
+        assert!(listed["files"][0]["core-metadata"].is_null(), "{listed}");
+        assert!(listed["files"][0]["dist-info-metadata"].is_null());
+        let html = house.get(PAGE, &[("accept", HTML)]).await.text();
+        assert!(!html.contains("metadata"), "{html}");
+        let url = url(&listed);
+        assert_eq!(get(&house, &format!("{url}.metadata")).await.status, 404);
+        assert_eq!(get(&house, &url).await.body, *bytes);
+    }
+}
+
+#[tokio::test]
+async fn a_sidecar_that_cannot_be_had_is_listed_no_longer() {
+    let name = curd().filename();
+    let noise = Content::noise(3, 5_000);
+    let no_archive = || Listed::new(&name, "1.0", noise.clone());
+    let own = || Setup::default().without_sidecars();
+    is_listed_no_longer(own(), no_archive(), &noise.to_vec()).await;
+    is_listed_no_longer(own().without_ranges(), no_archive(), &noise.to_vec()).await;
+    is_listed_no_longer(own().with_md5(), no_archive(), &noise.to_vec()).await;
+    // What upstream states of it is not what the wheel holds.
+    let other = Listed::wheel(&curd(), "1.0").sidecar("Name: curd\nVersion: 9\n");
+    is_listed_no_longer(Setup::default(), other, &curd().build()).await;
+}
+
+/// What a web server shows of a folder, as nginx writes it, with the files in it.
+fn directory_listing(files: &[(String, Vec<u8>)]) -> Setup {
+    let mut setup = Setup::default();
+    for project in ["curd", "whey"] {
+        let mut html = format!(
+            "<html>\r\n<head><title>Index of /simple/{project}/</title></head>\r\n<body>\r\n\
+             <h1>Index of /simple/{project}/</h1><hr><pre><a href=\"../\">../</a>\r\n"
+        );
+        for (name, bytes) in files.iter().filter(|(name, _)| name.starts_with(project)) {
+            let size = bytes.len();
+            html += &format!("<a href=\"{name}\">{name}</a>   05-Jan-2026 00:00   {size}\r\n");
+            let file = canned("application/octet-stream", bytes.clone().into());
+            setup = setup.canned(&format!("/simple/{project}/{name}"), file);
+        }
+        html += "</pre><hr></body>\r\n</html>\r\n";
+        setup = setup.canned(
+            &format!("/simple/{project}/"),
+            canned("text/html", html.into()),
+        );
+    }
+    setup
+}
+
+fn canned(content_type: &str, content: Bytes) -> Canned {
+    Canned {
+        content_type: content_type.to_owned(),
+        headers: Vec::new(),
+        content: Content::Bytes(content),
+    }
+}
+
+fn both() -> [Wheel; 2] {
+    [curd(), Wheel::new("whey", "1.5")]
+}
+
+/// Real installers, twice: of what nobody knows yet, and of what has passed through.
+fn install(upstream: &FakeIndex) {
+    for tool in [Tool::Pip, Tool::Uv] {
+        let shop = Program::with_policies(&policies(upstream)).start();
+        for _ in 0..2 {
+            let client = Client::fresh(tool);
+            let index = shop.index_url("root/dairy");
+            client.install(&index, &["curd"]).succeeds();
+            for module in ["curd", "whey"] {
+                let out = client.folder().join("out").join(module);
+                assert!(out.is_dir(), "{tool:?} did not install {module}");
+            }
+        }
+    }
+}
+
+fn projects(setup: Setup) -> FakeIndex {
+    let setup = both().iter().fold(setup, |setup, wheel| {
+        let project = wheel.filename();
+        let (project, _) = project.split_once('-').unwrap();
+        let version = if project == "curd" { "1.0" } else { "1.5" };
+        setup.project(Project::new(project).file(Listed::wheel(wheel, version)))
+    });
+    setup.start()
+}
+
+#[test]
+fn pip_and_uv_install_from_a_directory_listing_without_hashes() {
+    let files = both().map(|wheel| (wheel.filename(), wheel.build()));
+    install(&directory_listing(&files).start());
+}
+
+#[test]
+fn pip_and_uv_install_from_an_index_that_states_md5_only() {
+    install(&projects(
+        Setup::default().html_only().with_md5().without_sidecars(),
+    ));
+    install(&projects(Setup::default().with_md5().without_sidecars()));
+}
+
+#[test]
+fn pip_and_uv_install_where_announced_sidecars_are_refused() {
+    let upstream = projects(Setup::default());
+    for wheel in both() {
+        let name = wheel.filename();
+        let (project, _) = name.split_once('-').unwrap();
+        let sidecar = format!("/files/{project}/{name}.metadata");
+        upstream.misbehave(&sidecar, Fault::new().status(403));
+    }
+    install(&upstream);
+}

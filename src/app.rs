@@ -5,6 +5,7 @@
 //! logs are flushed and the program ends.
 
 mod accounts;
+mod backup;
 mod chores;
 mod data;
 mod descriptors;
@@ -69,6 +70,7 @@ use crate::upstream::Fleet;
 use crate::upstream::FleetOptions;
 
 pub use accounts::AccountOptions;
+pub use backup::{backup, restore};
 use doors::Doorway;
 use files::{Files, Reading};
 pub use generation::{decoding, upstream_limits};

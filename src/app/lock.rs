@@ -15,6 +15,9 @@ use anyhow::Context as _;
 /// The file below the data directory.
 const NAME: &str = "lock";
 
+/// Stands in a data directory into which a backup is being brought back, or that broke off.
+pub(super) const RESTORING: &str = "restore-incomplete";
+
 /// Held as long as this lives.
 #[derive(Debug)]
 pub(super) struct DataLock {
@@ -50,6 +53,7 @@ impl DataLock {
         // From alone to shared; who came between the two is another server.
         let hint: &dyn Fn() -> String = if is_upgrade { &is_import } else { &is_served };
         held(file.try_lock_shared(), data, hint)?;
+        is_whole(data)?;
         Ok(Self { _file: file })
     }
 
@@ -66,8 +70,38 @@ impl DataLock {
             )
         };
         held(file.try_lock(), data, &hint)?;
+        is_whole(data)?;
         Ok(Self { _file: file })
     }
+
+    /// For bringing a backup back.
+    ///
+    /// # Errors
+    /// When a server runs on the directory, or it cannot be written.
+    pub(super) fn to_restore(data: &Path) -> anyhow::Result<Self> {
+        let file = open(data)?;
+        let hint = || {
+            format!(
+                "{} is in use by a running server or import: stop it, or name another directory \
+                 with --data",
+                data.display()
+            )
+        };
+        held(file.try_lock(), data, &hint)?;
+        Ok(Self { _file: file })
+    }
+}
+
+/// Refuses what a restore has left half-way: its records are still to come.
+fn is_whole(data: &Path) -> anyhow::Result<()> {
+    if data.join(RESTORING).exists() {
+        anyhow::bail!(
+            "a restore into {} has broken off or is under way: run it again until it ends, or name \
+             another directory with --data",
+            data.display()
+        );
+    }
+    Ok(())
 }
 
 fn open(data: &Path) -> anyhow::Result<File> {

@@ -29,6 +29,11 @@ pub(super) enum Command {
     Import(ImportOptions),
     /// Write everything into a directory that import and devpi-import read.
     Export(ExportOptions),
+    /// Back up records and private files, beside the running server or without one: exit 1 when a file
+    /// could not be had.
+    Backup(BackupOptions),
+    /// Bring a backup back into a data directory that has no records: exit 1 when a file is damaged.
+    Restore(RestoreOptions),
     /// Make, list and withdraw tokens for pipelines, which stand in for a password.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -137,6 +142,33 @@ pub(super) struct ExportOptions {
     #[command(flatten)]
     pub(super) sources: Sources,
     /// A directory that is new or empty.
+    #[arg(value_name = "DIR")]
+    pub(super) folder: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BackupOptions {
+    #[command(flatten)]
+    pub(super) sources: Sources,
+    /// A directory that is new, empty, or holds an earlier backup: only what is new is copied.
+    #[arg(value_name = "DIR")]
+    pub(super) folder: PathBuf,
+    /// Read all that is in the directory already, and copy again what is damaged.
+    #[arg(long)]
+    pub(super) verify: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RestoreOptions {
+    #[command(flatten)]
+    pub(super) sources: Sources,
+    /// The directory that backup wrote.
     #[arg(value_name = "DIR")]
     pub(super) folder: PathBuf,
     /// Print JSON.

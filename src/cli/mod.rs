@@ -3,6 +3,7 @@
 //! 0 is success, 1 findings, 2 a usage or configuration fault (product.md §9).
 
 mod arguments;
+mod backup;
 mod check;
 mod devpi;
 mod devpi_configfile;
@@ -38,6 +39,8 @@ pub fn main() -> ExitCode {
         Command::Explain(options) => explain::run(&options),
         Command::Import(options) => moving::import(options),
         Command::Export(options) => moving::export(&options),
+        Command::Backup(options) => backup::backup(&options),
+        Command::Restore(options) => backup::restore(&options),
         Command::Token(command) => token::run(&command),
         Command::Warm(options) => warm::run(&options),
         Command::Schema => schema(),

@@ -42,7 +42,7 @@ pub(super) fn export(options: &ExportOptions) -> anyhow::Result<ExitCode> {
     run_export(&policies, &overrides, &options.folder, options.json)
 }
 
-fn overrides(sources: &Sources) -> Overrides {
+pub(super) fn overrides(sources: &Sources) -> Overrides {
     Overrides {
         data: sources.data.clone(),
         ..Overrides::default()
@@ -76,7 +76,7 @@ pub(super) fn run_export(
     tell(&report, (&report.faults, &report.notes), &summary, json)
 }
 
-fn tell(
+pub(super) fn tell(
     report: &impl Serialize,
     (faults, notes): (&Vec<String>, &Vec<String>),
     summary: &str,
@@ -131,7 +131,7 @@ fn imported(report: &ImportReport, check_only: bool) -> String {
     text
 }
 
-fn counted(faults: &[String]) -> String {
+pub(super) fn counted(faults: &[String]) -> String {
     match faults.len() {
         1 => "1 fault".to_owned(),
         more => format!("{more} faults"),

@@ -10,20 +10,21 @@ pub(super) type Source = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     /// Busy, closed, unreachable, or on a disk that fails: the same request may succeed later (503).
-    #[error("{doing}: the database is not available: {source}")]
+    #[error("{doing}: the database is not available: {cause}")]
     Unavailable {
         /// What was being done.
         doing: &'static str,
-        /// Why it failed, with the database's own code and words.
-        source: Source,
+        /// Why it failed, with the database's own code and words. It is part of the text above, and
+        /// so no `source`, which would be told a second time.
+        cause: Source,
     },
     /// The disk is full: the request may succeed once there is room again (507).
-    #[error("{doing}: no room on the disk for the database: {source}")]
+    #[error("{doing}: no room on the disk for the database: {cause}")]
     Full {
         /// What was being done.
         doing: &'static str,
         /// Why it failed, with the database's own code and words.
-        source: Source,
+        cause: Source,
     },
     /// The record changed since it was read: read it again and decide anew.
     #[error("{doing}: the record changed since it was read")]
@@ -40,11 +41,11 @@ pub enum DbError {
         what: String,
     },
     /// The database cannot be opened: no such folder, no permission, or written by a newer program.
-    #[error("open the database {path}: {source}")]
+    #[error("open the database {path}: {cause}")]
     Open {
         /// Which.
         path: String,
         /// Why it failed.
-        source: Source,
+        cause: Source,
     },
 }

@@ -31,6 +31,7 @@ pub use record::{
     ProjectSpelling, ReleaseRecord, Secret, Serial, ServerFacts, TokenOperation, User, UserDetails,
 };
 pub use snapshot::{
-    DifferingFile, IndexContent, Kept, ProjectContent, Restoral, Restoration, Restored, Snapshot,
+    DifferingFile, IndexContent, Kept, NeededFile, ProjectContent, Restoral, Restoration, Restored,
+    Snapshot,
 };
-pub use sqlite::Sqlite;
+pub use sqlite::{RecordsFile, Sqlite};

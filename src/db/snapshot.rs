@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::{Directory, ProjectRecord, Serial};
-use crate::model::{IndexName, ProjectName};
+use crate::model::{IndexName, ProjectName, Sha256};
 
 /// Users, indexes and everything that indexes hold, as of one instant.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -101,4 +101,17 @@ pub struct DifferingFile {
     pub project: ProjectName,
     /// Its name.
     pub filename: String,
+}
+
+/// Bytes that a record needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NeededFile {
+    /// One of the records that name them, in words: file and index.
+    pub name: String,
+    /// Their digest.
+    pub sha256: Sha256,
+    /// How many they are.
+    pub size: u64,
+    /// The digest of the metadata that is kept beside them.
+    pub metadata: Option<Sha256>,
 }

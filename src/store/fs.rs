@@ -89,6 +89,15 @@ impl FsStore {
         })
     }
 
+    /// A store that is there already, to be read beside whoever works on it, or on a medium that takes
+    /// no writes: nothing is made and nothing is cleared away.
+    #[must_use]
+    pub fn existing(root: &Path) -> Self {
+        Self {
+            tree: Arc::new(Tree::existing(root)),
+        }
+    }
+
     /// What counts and evicts.
     #[must_use]
     pub fn quota(&self) -> &Arc<Quota> {

@@ -11,6 +11,7 @@ use std::fs::File;
 use std::fs::OpenOptions;
 use std::fs::TryLockError;
 use std::io;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
 
 use crate::model::Sha256;
@@ -63,13 +64,26 @@ fn open(root: &Path, digest: &Sha256) -> io::Result<File> {
     let path = folder.join(format!("{:02x}", digest.as_bytes()[0]));
     // For writing, because some network file systems lock nothing else exclusively.
     let mut options = OpenOptions::new();
-    options.create(true).write(true).truncate(false);
+    options.write(true);
     match options.open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             std::fs::create_dir_all(&folder)?;
-            options.open(&path)
+            let file = options.create(true).truncate(false).open(&path)?;
+            give_to_the_owner_of(root, &[&folder, &path]);
+            Ok(file)
         }
         file => file,
+    }
+}
+
+/// A command that root runs beside a server of another user must not make what that server cannot
+/// open. For any other user this does nothing, and it need not.
+fn give_to_the_owner_of(root: &Path, made: &[&Path]) {
+    let Ok(owner) = std::fs::metadata(root) else {
+        return;
+    };
+    for path in made {
+        let _ = chown(path, Some(owner.uid()), Some(owner.gid()));
     }
 }
 

@@ -43,13 +43,22 @@ impl Tree {
         let temporary = root.join(TEMPORARY);
         std::fs::create_dir_all(&temporary)?;
         remove_leftovers(&temporary)?;
+        Ok(Self::over(root, disk_bytes_max))
+    }
+
+    /// A folder as it is.
+    pub(super) fn existing(root: &Path) -> Self {
+        Self::over(root, u64::MAX)
+    }
+
+    fn over(root: &Path, disk_bytes_max: u64) -> Self {
         let quota = Arc::new(Quota::new(root.to_owned(), disk_bytes_max));
-        Ok(Self {
+        Self {
             root: root.to_owned(),
             quota,
             counter: AtomicU64::new(0),
             changing: Mutex::new(()),
-        })
+        }
     }
 
     pub(super) fn root(&self) -> &Path {

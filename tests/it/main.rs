@@ -9,6 +9,7 @@ mod absent;
 mod access;
 mod addresses;
 mod attack;
+mod backup;
 mod bad_uploads;
 mod better;
 mod classes;

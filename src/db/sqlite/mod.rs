@@ -3,6 +3,7 @@
 //! The SQL sticks to what PostgreSQL speaks too (`$1`, `ON CONFLICT`, `RETURNING`); what is SQLite's own
 //! is in `open`, `rows` and the schema's types.
 
+mod copy;
 mod database;
 mod health;
 mod indexes;
@@ -20,4 +21,5 @@ mod writing;
 #[cfg(test)]
 mod crash;
 
+pub use copy::RecordsFile;
 pub use open::Sqlite;

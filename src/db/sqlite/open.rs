@@ -33,7 +33,7 @@ use crate::model::Timestamp;
 const READERS: u32 = 4;
 
 /// How long a statement waits for a lock that another process holds.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a request waits for a connection before it is told to come back later.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -62,9 +62,9 @@ impl Sqlite {
     /// [`DbError::Open`] when the folder is missing or not writable, the file is not a database, or a
     /// newer program wrote it.
     pub async fn open(path: &Path, now: Timestamp) -> Result<Self, DbError> {
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| DbError::Open {
+        let failed = |cause: Box<dyn std::error::Error + Send + Sync>| DbError::Open {
             path: path.display().to_string(),
-            source,
+            cause,
         };
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -114,7 +114,7 @@ impl Sqlite {
         let random = getrandom::fill(&mut uuid).and_then(|()| getrandom::fill(&mut secret));
         random.map_err(|error| DbError::Unavailable {
             doing,
-            source: Box::new(error),
+            cause: Box::new(error),
         })?;
         let uuid = format!("{:032x}", u128::from_be_bytes(uuid));
         sqlx::query(
@@ -151,7 +151,7 @@ impl Sqlite {
     /// Refuses to write into a file that nobody will find again: one that was removed, or replaced by
     /// another, while it was open. SQLite itself does not look.
     pub(super) fn check_place(&self, doing: &'static str) -> Result<(), DbError> {
-        let unavailable = |source| DbError::Unavailable { doing, source };
+        let unavailable = |cause| DbError::Unavailable { doing, cause };
         let path = self.path.display();
         match place_of(&self.path) {
             Ok(place) if place == self.place => Ok(()),

@@ -33,7 +33,7 @@ pub(super) fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> DbError {
         sqlx::Error::Database(refused) if primary_code(refused.as_ref()) == Some(FULL) => {
             DbError::Full {
                 doing,
-                source: Box::new(error),
+                cause: Box::new(error),
             }
         }
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::RowNotFound => {
@@ -44,7 +44,7 @@ pub(super) fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> DbError {
         }
         _ => DbError::Unavailable {
             doing,
-            source: Box::new(error),
+            cause: Box::new(error),
         },
     }
 }

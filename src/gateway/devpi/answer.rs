@@ -158,19 +158,19 @@ mod tests {
 
     #[test]
     fn failures_say_whether_to_try_again() {
-        let source = || "code 13".into();
+        let cause = || "code 13".into();
         let table = [
             (
                 AccountError::Db(DbError::Unavailable {
                     doing: "x",
-                    source: source(),
+                    cause: cause(),
                 }),
                 503,
             ),
             (
                 AccountError::Db(DbError::Full {
                     doing: "x",
-                    source: source(),
+                    cause: cause(),
                 }),
                 507,
             ),

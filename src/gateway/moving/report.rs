@@ -1,4 +1,4 @@
-//! What came of an import or an export, and how far it is.
+//! What came of an import, an export, a backup or a restore, and how far it is.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -66,6 +66,40 @@ pub struct ExportReport {
     pub bytes: u64,
 }
 
+/// What came of a backup.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct BackupReport {
+    /// Files that could not be had, and why; all else is in the backup.
+    pub faults: Vec<String>,
+    /// The last write of the records that are in it.
+    pub serial: u64,
+    /// Different files that the records name.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those that were not in the directory yet.
+    pub files_copied: u64,
+    /// Their bytes.
+    pub bytes_copied: u64,
+    /// Files of the backup before that the records do not name any more.
+    pub files_removed: u64,
+}
+
+/// What came of bringing a backup back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct RestoreReport {
+    /// Files that could not be brought back, and why; all else is there.
+    pub faults: Vec<String>,
+    /// When the backup was made.
+    pub made: String,
+    /// The last write of its records.
+    pub serial: u64,
+    /// Different files that they name.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// Why an import or export could not be carried out; trying again may help.
 #[derive(Debug, thiserror::Error)]
 pub enum MovingError {
@@ -98,6 +132,20 @@ pub enum MovingError {
 }
 
 impl MovingError {
+    /// Of a store, said as what went wrong while a folder was filled.
+    pub(super) fn into_folder(self, folder: &Path) -> Self {
+        match self {
+            Self::Store(StoreError::Full { doing }) => Self::Directory(format!(
+                "no room on the disk of {} to {doing}: free some, and run it again",
+                folder.display()
+            )),
+            Self::Store(error) => {
+                Self::Directory(format!("copy files into {}: {error}", folder.display()))
+            }
+            other => other,
+        }
+    }
+
     /// Of a file or folder of the export.
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();

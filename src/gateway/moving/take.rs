@@ -175,12 +175,12 @@ impl Taker {
     }
 }
 
-fn broken(error: tokio::task::JoinError) -> MovingError {
+pub(super) fn broken(error: tokio::task::JoinError) -> MovingError {
     MovingError::Broken(error.to_string())
 }
 
 /// The next bytes of a file; none at its end.
-fn chunk_of(mut file: File) -> std::io::Result<(File, Bytes)> {
+pub(super) fn chunk_of(mut file: File) -> std::io::Result<(File, Bytes)> {
     let mut chunk = Vec::new();
     std::io::Read::by_ref(&mut file)
         .take(CHUNK as u64)

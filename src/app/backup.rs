@@ -1,0 +1,109 @@
+//! `backup` beside a server or after one, and `restore` into a data directory that has no records.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::runtime::Runtime;
+
+use super::Environment;
+use super::initialise::RECORDS;
+use super::lock::{DataLock, RESTORING};
+use crate::clock::Clock;
+use crate::config::{Overrides, PoliciesPath, load};
+use crate::db::RecordsFile;
+use crate::gateway::moving::{Backup, BackupReport, OnProgress, Restore, RestoreReport};
+use crate::store::FsStore;
+
+/// Backs a data directory up into another directory; a server may run on it.
+///
+/// # Errors
+/// Faults in the configuration, no data, a directory that holds something else, a disk that fails.
+pub fn backup(
+    policies: &PoliciesPath,
+    overrides: &Overrides,
+    env: Environment,
+    folder: &Path,
+    verify: bool,
+    on_progress: OnProgress<'_>,
+) -> anyhow::Result<BackupReport> {
+    let data = load(policies, overrides, &env)?.config.data;
+    let records = data.join(RECORDS);
+    if !records.exists() {
+        anyhow::bail!(
+            "{} holds no data: name its directory with --data",
+            data.display()
+        );
+    }
+    keep_apart(&data, folder)?;
+    let work = runtime()?;
+    let report = work.block_on(async {
+        let backup = Backup {
+            store: Arc::new(FsStore::existing(&data)),
+            records: RecordsFile::of_data(&records).await?,
+            now: Clock::system().now(),
+            verify,
+        };
+        let report = backup.run(folder, on_progress).await;
+        backup.records.close().await;
+        report
+    })?;
+    Ok(report)
+}
+
+/// Brings a backup back into the data directory that the configuration names.
+///
+/// # Errors
+/// Faults in the configuration, a server on the data directory or records in it, no whole backup, a
+/// disk that fails.
+pub fn restore(
+    policies: &PoliciesPath,
+    overrides: &Overrides,
+    env: Environment,
+    folder: &Path,
+    on_progress: OnProgress<'_>,
+) -> anyhow::Result<RestoreReport> {
+    let data = load(policies, overrides, &env)?.config.data;
+    keep_apart(&data, folder)?;
+    let _lock = DataLock::to_restore(&data)?;
+    let restore = Restore {
+        store: Arc::new(FsStore::open(&data, u64::MAX)?),
+        data,
+        records: RECORDS,
+        mark: RESTORING,
+    };
+    let report = runtime()?.block_on(restore.run(folder, on_progress))?;
+    Ok(report)
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    let work = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    work.context("start the work runtime")
+}
+
+/// Refuses one directory within the other: one would be removed or copied with the other.
+fn keep_apart(data: &Path, folder: &Path) -> anyhow::Result<()> {
+    let (data, folder) = (absolute(data)?, absolute(folder)?);
+    if data.starts_with(&folder) || folder.starts_with(&data) {
+        anyhow::bail!(
+            "{} and {} are within each other: name a directory elsewhere, best on another disk",
+            folder.display(),
+            data.display()
+        );
+    }
+    Ok(())
+}
+
+/// Where a path leads, of what is not there yet as far as it is.
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    let whole = std::path::absolute(path).with_context(|| format!("find {}", path.display()))?;
+    for there in whole.ancestors() {
+        if let Ok(real) = there.canonicalize() {
+            let rest = whole.strip_prefix(there).unwrap_or(Path::new(""));
+            return Ok(real.join(rest));
+        }
+    }
+    Ok(whole)
+}

@@ -2,6 +2,7 @@
 
 pub mod account;
 mod api;
+mod archives;
 mod ask;
 mod attachment;
 mod changes;

@@ -30,7 +30,10 @@ mod upload_form;
 pub use accept::{Format, NotAcceptable};
 pub use audience::Audience;
 pub use conditional::{ETag, InvalidETag, is_not_modified};
-pub use core_metadata::{ArchiveFault, CoreMetadataFault, CoreMetadataFields, metadata_of};
+pub use core_metadata::{
+    ArchiveFault, Bounded, CoreMetadataFault, CoreMetadataFields, DIRECTORY_BYTES_FIRST,
+    DIRECTORY_BYTES_MAX, DIRECTORY_WEIGHT, Spent, metadata_of,
+};
 pub use date::{http_date, parse_http_date};
 pub use encoding::Encoding;
 pub use freshness::{fresh_until, wants_validated};

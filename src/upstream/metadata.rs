@@ -5,12 +5,16 @@
 //! cannot work the caller is told to fetch the whole wheel: nothing is half-known.
 
 use bytes::{Bytes, BytesMut};
+use tokio::time::timeout;
 use url::Url;
 
 use super::sparse::{Cursor, Sparse};
 use super::wheel::metadata;
-use super::{ByteRange, FileAnswer, InvalidWheel, Part, Upstream, UpstreamError, UpstreamFile};
+use super::{
+    ByteRange, FileAnswer, InvalidWheel, Part, Share, Upstream, UpstreamError, UpstreamFile,
+};
 use crate::model::Filename;
+use crate::protocol::DIRECTORY_WEIGHT;
 
 /// First piece from the end, in bytes: the directory of a few hundred files, and often the metadata.
 const TAIL_BYTES: u64 = 32 << 10;
@@ -67,6 +71,8 @@ impl Upstream {
         let mut wheel = Sparse::new(size);
         wheel.insert(start, collect(&mut tail).await?);
         let mut fetched = size - start;
+        let mut share = self.limits.decoding.share();
+        self.make_room(&mut share, fetched).await?;
         let mut piece = TAIL_BYTES;
         for _ in 1..ROUNDS_MAX {
             let found = metadata(Cursor::new(&wheel), filename);
@@ -77,6 +83,7 @@ impl Upstream {
             if fetched > BYTES_MAX {
                 break;
             }
+            self.make_room(&mut share, fetched).await?;
             let range = ByteRange::Between(hole.start, hole.end - 1);
             let FileAnswer::Found(mut file) = self.open(url, Some(range)).await? else {
                 return Ok(WheelMetadata::NeedWhole);
@@ -91,6 +98,17 @@ impl Upstream {
             piece *= 2;
         }
         Ok(WheelMetadata::NeedWhole)
+    }
+}
+
+impl Upstream {
+    /// Waits until so many bytes of a wheel may be held and read as a directory.
+    async fn make_room(&self, share: &mut Share, bytes: u64) -> Result<(), UpstreamError> {
+        let grown = share.grow_to(bytes * (1 + DIRECTORY_WEIGHT));
+        let in_time = timeout(self.limits.page_timeout, grown).await;
+        in_time.map_err(|_| UpstreamError::Busy {
+            index: self.name.clone(),
+        })
     }
 }
 

@@ -16,6 +16,7 @@ use zip::result::ZipError;
 use super::copies::copies_of;
 use super::sparse::{Cursor, ReadAt};
 use crate::model::{Filename, ProjectName};
+use crate::protocol::{Bounded, DIRECTORY_BYTES_MAX, Spent};
 
 /// Longest `METADATA`. The longest known ones, with a whole manual as description, are below 1 MiB;
 /// a hostile archive claims more.
@@ -39,8 +40,11 @@ pub enum InvalidWheel {
         /// The project of the file name.
         project: ProjectName,
     },
-    /// Longer than [`METADATA_BYTES_MAX`].
-    #[error("its metadata is longer than {METADATA_BYTES_MAX} bytes")]
+    /// Metadata longer than [`METADATA_BYTES_MAX`], or a directory longer than [`DIRECTORY_BYTES_MAX`],
+    /// which a reader holds in memory as something several times as large.
+    #[error(
+        "its metadata is longer than {METADATA_BYTES_MAX} bytes, or its directory than {DIRECTORY_BYTES_MAX}"
+    )]
     TooLarge,
     /// The file on disk could not be read.
     #[error("cannot be read: {0}")]
@@ -65,6 +69,7 @@ pub(super) fn metadata<R: io::Read + Seek>(
     wheel: R,
     filename: &Filename,
 ) -> Result<Bytes, InvalidWheel> {
+    let wheel = Bounded::new(wheel, DIRECTORY_BYTES_MAX + METADATA_BYTES_MAX);
     let mut archive = ZipArchive::new(wheel).map_err(unreadable)?;
     let position = position(&archive, filename.project())?;
     let text = content(archive.by_index(position).map_err(unreadable)?)?;
@@ -149,6 +154,7 @@ fn unreadable_part(error: io::Error) -> InvalidWheel {
 
 fn unreadable(error: ZipError) -> InvalidWheel {
     match error {
+        ZipError::Io(error) if Spent::is_cause_of(&error) => InvalidWheel::TooLarge,
         ZipError::Io(error)
             if !matches!(
                 error.kind(),
@@ -405,6 +411,34 @@ mod tests {
             wheel[at + offset..at + offset + 4].copy_from_slice(&100_u32.to_le_bytes());
         }
         assert!(read(&wheel).is_err());
+    }
+
+    #[test]
+    fn a_directory_without_end_is_not_read_to_its_end() {
+        let mut wheel = archive(
+            b"",
+            Stored,
+            "",
+            &[("a_b-1.0.dist-info/METADATA", TEXT.as_bytes())],
+        );
+        // Says that its directory has so many entries with the longest names there are, and has them.
+        let end = wheel.split_off(wheel.len() - 22);
+        let start = u32::from_le_bytes(end[16..20].try_into().unwrap());
+        let mut entry = wheel.split_off(usize::try_from(start).unwrap());
+        entry[28..30].copy_from_slice(&u16::MAX.to_le_bytes());
+        entry.resize(46 + usize::from(u16::MAX), b'x');
+        let count = 500_u16;
+        for _ in 0..count {
+            wheel.extend_from_slice(&entry);
+        }
+        let length = u32::from(count) * u32::try_from(entry.len()).unwrap();
+        wheel.extend_from_slice(&end[..8]);
+        wheel.extend_from_slice(&count.to_le_bytes());
+        wheel.extend_from_slice(&count.to_le_bytes());
+        wheel.extend_from_slice(&length.to_le_bytes());
+        wheel.extend_from_slice(&start.to_le_bytes());
+        wheel.extend_from_slice(&[0, 0]);
+        assert_eq!(read(&wheel), Err(InvalidWheel::TooLarge));
     }
 
     #[test]

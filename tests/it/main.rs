@@ -15,6 +15,7 @@ mod better;
 mod classes;
 mod copies;
 mod crash;
+mod decoding;
 mod deploy;
 mod deployments;
 mod devpi_options;

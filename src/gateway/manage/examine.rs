@@ -27,25 +27,32 @@ pub(in crate::gateway) struct Examined {
 pub(in crate::gateway) enum Unfit {
     /// It is not what it should be; in words for its sender.
     Fault(String),
+    /// Its directory is longer than was to be read; in words for its sender.
+    Directory(String),
     /// It could not be read back from our own disk.
     Unreadable(ArchiveFault),
 }
 
-/// Reads the metadata inside and compares it with the release; blocking.
+/// Reads the metadata inside and compares it with the release; blocking. Of a zip's directory at most
+/// so many bytes are read.
 pub(in crate::gateway) fn examine(
     content: &File,
     filename: &Filename,
-    project: &ProjectName,
-    version: &str,
+    (project, version): (&ProjectName, &str),
+    directory_bytes_max: u64,
 ) -> Result<Examined, Unfit> {
     let is_wheel = filename.kind() == Kind::Wheel;
-    let metadata = match metadata_of(content, filename) {
+    let metadata = match metadata_of(content, filename, directory_bytes_max) {
         Ok(metadata) => metadata,
         Err(fault @ ArchiveFault::Io { .. }) => return Err(Unfit::Unreadable(fault)),
+        Err(fault @ ArchiveFault::Directory { .. }) => {
+            return Err(Unfit::Directory(fault.to_string()));
+        }
         Err(ArchiveFault::NotAnArchive { .. }) if !is_wheel => None,
         Err(
             fault @ (ArchiveFault::NotAnArchive { .. }
             | ArchiveFault::NoMetadata { .. }
+            | ArchiveFault::TrailingBytes { .. }
             | ArchiveFault::TooLarge { .. }),
         ) => return Err(Unfit::Fault(fault.to_string())),
     };
@@ -69,6 +76,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
+    use crate::protocol::DIRECTORY_BYTES_MAX;
 
     fn zip(entries: &[(&str, &str)]) -> File {
         let mut file = tempfile::tempfile().unwrap();
@@ -92,8 +100,9 @@ mod tests {
     fn look(file: &File, name: &str) -> Result<Examined, String> {
         let project = ProjectName::parse("six").unwrap();
         let filename = Filename::parse(name, &project).unwrap();
-        examine(file, &filename, &project, "1.0").map_err(|unfit| match unfit {
-            Unfit::Fault(words) => words,
+        let examined = examine(file, &filename, (&project, "1.0"), DIRECTORY_BYTES_MAX);
+        examined.map_err(|unfit| match unfit {
+            Unfit::Fault(words) | Unfit::Directory(words) => words,
             Unfit::Unreadable(fault) => panic!("{fault}"),
         })
     }

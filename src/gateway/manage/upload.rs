@@ -26,6 +26,7 @@ use crate::db::LogEvent;
 use crate::db::OnConflict;
 use crate::db::Publication;
 use crate::db::Published;
+use crate::gateway::archives::look;
 use crate::gateway::attachment::DOC_ZIP;
 use crate::gateway::refusal::head;
 use crate::gateway::reply::Body;
@@ -182,11 +183,16 @@ impl Upload {
         let growing = draft.growing();
         let (project, version) = (release.project.clone(), release.version.clone());
         let name = filename.clone();
-        let look = move || examine(growing.file(), &name, &project, &version);
-        let examined = tokio::task::spawn_blocking(look).await;
-        let examined = examined.map_err(|error| Refusal::internal("look into the file", error))?;
+        let examine = move |directory_bytes_max| {
+            let release = (&project, &*version);
+            examine(growing.file(), &name, release, directory_bytes_max)
+        };
+        let decoding = self.writer.shared.decoding();
+        let is_beyond = |unfit: &Unfit| matches!(unfit, Unfit::Directory(_));
+        let examined = look(&decoding, examine, is_beyond).await;
+        let examined = examined.map_err(|error| Refusal::from(&error))?;
         let examined = examined.map_err(|unfit| match unfit {
-            Unfit::Fault(words) => bad(words),
+            Unfit::Fault(words) | Unfit::Directory(words) => bad(words),
             Unfit::Unreadable(fault) => Refusal::internal("look into the file", fault),
         })?;
         let _held = self.writer.hold(digests.sha256).await?;

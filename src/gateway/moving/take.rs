@@ -18,6 +18,7 @@ use crate::gateway::manage::examine::examine;
 use crate::model::Filename;
 use crate::model::Sha256;
 use crate::protocol::ClaimedDigests;
+use crate::protocol::DIRECTORY_BYTES_MAX;
 use crate::store::Digests;
 use crate::store::FsStore;
 use crate::store::Key;
@@ -149,10 +150,15 @@ impl Taker {
             return Err(MovingError::Broken(format!("{} is gone", file.filename)));
         };
         let (project, version) = (file.project.clone(), file.version.clone());
-        let look = move || examine(kept.file(), &filename, &project, &version);
+        let look = move || {
+            let release = (&project, &*version);
+            examine(kept.file(), &filename, release, DIRECTORY_BYTES_MAX)
+        };
         match spawn_blocking(look).await.map_err(broken)? {
             Ok(examined) => Ok(Ok(examined)),
-            Err(Unfit::Fault(words)) => Ok(Err(format!("it comes without its metadata: {words}"))),
+            Err(Unfit::Fault(words) | Unfit::Directory(words)) => {
+                Ok(Err(format!("it comes without its metadata: {words}")))
+            }
             Err(Unfit::Unreadable(fault)) => Err(MovingError::Broken(fault.to_string())),
         }
     }

@@ -6,15 +6,15 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
+use super::bounded::{Bounded, Spent};
 use super::tar::{self, Found};
 use crate::model::{Filename, Kind};
 
 /// Longest metadata file, in bytes. The longest ones met carry a changelog of a few hundred KiB.
 const METADATA_MAX: u64 = 8 << 20;
 
-/// Most bytes of a zip that are read to learn its directory: room for 100,000 files, and little enough
-/// that what the reader makes of it fits in memory.
-const DIRECTORY_MAX: u64 = 16 << 20;
+/// How far from its end a zip's directory can say where it is: its own length, and the longest comment.
+const END_BYTES_MAX: u64 = 22 + 65_535;
 
 /// Most bytes of an sdist that are unpacked while looking for its `PKG-INFO`: seconds of work.
 const UNPACKED_MAX: u64 = 1 << 30;
@@ -29,6 +29,23 @@ pub enum ArchiveFault {
         filename: String,
         /// What it should be.
         wanted: &'static str,
+    },
+    /// Something follows the end of the zip, or looks like another end: readers differ in what they take
+    /// for the archive then.
+    #[error(
+        "{filename} does not end where its zip archive ends, so that readers differ in what is in it; build it again"
+    )]
+    TrailingBytes {
+        /// The file.
+        filename: String,
+    },
+    /// Its directory is longer than was to be read.
+    #[error("{filename} has a directory over the limit of {limit} bytes")]
+    Directory {
+        /// The file.
+        filename: String,
+        /// How much is allowed.
+        limit: u64,
     },
     /// A wheel without metadata, or with two.
     #[error("{filename} holds {found} .dist-info/METADATA files, a wheel holds one")]
@@ -60,17 +77,20 @@ pub enum ArchiveFault {
 }
 
 /// The bytes of a file's `METADATA` or `PKG-INFO`. Nothing for kinds that have none, for archives we do
-/// not unpack, and for sdists of old that have none; a wheel has to have one.
+/// not unpack, and for sdists of old that have none; a wheel has to have one. Of a zip's directory at
+/// most `directory_bytes_max` are read.
 ///
 /// # Errors
 /// When the content is not what the name says, or takes more than the limits allow.
 pub fn metadata_of(
     content: impl Read + Seek,
     filename: &Filename,
+    directory_bytes_max: u64,
 ) -> Result<Option<Vec<u8>>, ArchiveFault> {
     let raw = filename.as_str();
+    let in_zip = |content, wanted| in_zip(content, raw, directory_bytes_max, wanted);
     match filename.kind() {
-        Kind::Wheel => in_zip(content, raw, is_dist_info).and_then(|found| match found {
+        Kind::Wheel => in_zip(content, is_dist_info).and_then(|found| match found {
             (Some(metadata), 1) => Ok(Some(metadata)),
             (_, found) => Err(ArchiveFault::NoMetadata {
                 filename: raw.to_owned(),
@@ -78,10 +98,10 @@ pub fn metadata_of(
             }),
         }),
         Kind::Egg => {
-            in_zip(content, raw, |name| name == "EGG-INFO/PKG-INFO").map(|(metadata, _)| metadata)
+            in_zip(content, |name| name == "EGG-INFO/PKG-INFO").map(|(metadata, _)| metadata)
         }
         Kind::Sdist if raw.ends_with(".zip") => {
-            in_zip(content, raw, is_pkg_info).map(|(metadata, _)| metadata)
+            in_zip(content, is_pkg_info).map(|(metadata, _)| metadata)
         }
         Kind::Sdist if raw.ends_with(".tar.gz") || raw.ends_with(".tgz") => in_tar_gz(content, raw),
         Kind::Sdist | Kind::Other => Ok(None),
@@ -103,23 +123,33 @@ fn is_pkg_info(name: &str) -> bool {
 
 /// The first wanted entry of a zip, and how many of them there are.
 fn in_zip(
-    content: impl Read + Seek,
+    mut content: impl Read + Seek,
     filename: &str,
-    wanted: impl Fn(&str) -> bool,
+    directory_bytes_max: u64,
+    wanted: fn(&str) -> bool,
 ) -> Result<(Option<Vec<u8>>, usize), ArchiveFault> {
-    let damaged = |error: zip::result::ZipError| match error {
-        zip::result::ZipError::Io(error) => {
-            fault(filename, "zip", "a directory", DIRECTORY_MAX, error)
+    let broken = |error: io::Error| {
+        if Spent::is_cause_of(&error) {
+            return ArchiveFault::Directory {
+                filename: filename.to_owned(),
+                limit: directory_bytes_max,
+            };
         }
+        fault(filename, "zip", "", 0, error)
+    };
+    let damaged = |error: zip::result::ZipError| match error {
+        zip::result::ZipError::Io(error) => broken(error),
         _ => ArchiveFault::NotAnArchive {
             filename: filename.to_owned(),
             wanted: "zip",
         },
     };
-    let content = Budget {
-        inner: io::BufReader::new(content),
-        left: DIRECTORY_MAX,
-    };
+    if !ends_as_a_zip(&mut content).map_err(broken)? {
+        return Err(ArchiveFault::TrailingBytes {
+            filename: filename.to_owned(),
+        });
+    }
+    let content = Bounded::new(io::BufReader::new(content), directory_bytes_max);
     let mut archive = zip::ZipArchive::new(content).map_err(damaged)?;
     let names = archive.file_names().filter_map(Result::ok);
     let found: Vec<String> = names
@@ -132,19 +162,32 @@ fn in_zip(
     let entry = archive.by_name(first).map_err(damaged)?;
     let mut metadata = Vec::new();
     let unpacked = entry.take(METADATA_MAX + 1).read_to_end(&mut metadata);
-    unpacked.map_err(|error| fault(filename, "zip", "a directory", DIRECTORY_MAX, error))?;
+    unpacked.map_err(broken)?;
     if metadata.len() as u64 > METADATA_MAX {
         return Err(too_large(filename, "metadata", METADATA_MAX));
     }
     Ok((Some(metadata), found.len()))
 }
 
+/// Whether the last thing in it that looks like the end of a zip is its end. What has none is no zip,
+/// which is for its reader to say.
+fn ends_as_a_zip(content: &mut (impl Read + Seek)) -> io::Result<bool> {
+    let length = content.seek(SeekFrom::End(0))?;
+    content.seek(SeekFrom::Start(length.saturating_sub(END_BYTES_MAX)))?;
+    let mut tail = Vec::new();
+    content.take(END_BYTES_MAX).read_to_end(&mut tail)?;
+    let Some(at) = memchr::memmem::rfind(&tail, b"PK\x05\x06") else {
+        return Ok(true);
+    };
+    // Its last two bytes say how long the comment after them is.
+    let end = tail.get(at + 20..at + 22);
+    let comment = end.map(|two| usize::from(u16::from_le_bytes([two[0], two[1]])));
+    Ok(comment.is_some_and(|comment| at + 22 + comment == tail.len()))
+}
+
 fn in_tar_gz(content: impl Read, filename: &str) -> Result<Option<Vec<u8>>, ArchiveFault> {
     let unpacked = flate2::read::MultiGzDecoder::new(io::BufReader::new(content));
-    let unpacked = Budget {
-        inner: unpacked,
-        left: UNPACKED_MAX,
-    };
+    let unpacked = Bounded::new(unpacked, UNPACKED_MAX);
     match tar::find(unpacked, is_pkg_info, METADATA_MAX) {
         Ok(Found::Entry(metadata)) => Ok(Some(metadata)),
         Ok(Found::Nothing) => Ok(None),
@@ -180,7 +223,7 @@ fn fault(
     error: io::Error,
 ) -> ArchiveFault {
     let filename = filename.to_owned();
-    if error.get_ref().is_some_and(|inner| inner.is::<Spent>()) {
+    if Spent::is_cause_of(&error) {
         ArchiveFault::TooLarge {
             filename,
             what,
@@ -197,39 +240,13 @@ fn fault(
     }
 }
 
-/// A reader that stops with an error after so many bytes.
-struct Budget<R> {
-    inner: R,
-    left: u64,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("more was read than is allowed")]
-struct Spent;
-
-impl<R: Read> Read for Budget<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.left = self
-            .left
-            .checked_sub(count as u64)
-            .ok_or_else(|| io::Error::other(Spent))?;
-        Ok(count)
-    }
-}
-
-impl<R: Seek> Seek for Budget<R> {
-    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        self.inner.seek(position)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Cursor, Write};
 
     use super::*;
     use crate::model::ProjectName;
+    use crate::protocol::DIRECTORY_BYTES_MAX;
 
     const METADATA: &[u8] = b"Name: a\nVersion: 1\n";
 
@@ -254,7 +271,8 @@ mod tests {
     }
 
     fn read(content: Vec<u8>, raw: &str) -> Result<Option<Vec<u8>>, String> {
-        metadata_of(Cursor::new(content), &named(raw)).map_err(|fault| fault.to_string())
+        let read = metadata_of(Cursor::new(content), &named(raw), DIRECTORY_BYTES_MAX);
+        read.map_err(|fault| fault.to_string())
     }
 
     const WHEEL: &str = "a-1-py3-none-any.whl";
@@ -357,22 +375,40 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_is_spent_once() {
-        let mut reader = Budget {
-            inner: &[0_u8; 100][..],
-            left: 99,
-        };
-        let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
-        let told = fault("a.zip", "zip", "a directory", 99, error);
-        assert!(
-            matches!(told, ArchiveFault::TooLarge { limit: 99, .. }),
-            "{told:?}"
-        );
-        let mut enough = Budget {
-            inner: &[0_u8; 99][..],
-            left: 99,
-        };
-        assert_eq!(enough.read_to_end(&mut Vec::new()).unwrap(), 99);
+    fn a_zip_with_something_after_its_end_is_refused() {
+        let zip = zip_of(&[("a-1.dist-info/METADATA", METADATA)]);
+        let mut commented = zip.clone();
+        let end = commented.len();
+        commented[end - 2..].copy_from_slice(&7_u16.to_le_bytes());
+        commented.extend_from_slice(b"comment");
+        assert_eq!(read(commented.clone(), WHEEL), Ok(Some(METADATA.to_vec())));
+        let other = zip_of(&[("b-1.dist-info/METADATA", METADATA)]);
+        for (what, content) in [
+            ("a byte", [&zip[..], b"x"].concat()),
+            ("much", [&zip[..], &[0; 70_000]].concat()),
+            ("a byte after a comment", [&commented[..], b"x"].concat()),
+            (
+                "less than its comment",
+                commented[..commented.len() - 1].to_vec(),
+            ),
+            ("another end in the comment", {
+                let mut hidden = zip.clone();
+                let comment = [&other[other.len() - 22..], b"x"].concat();
+                hidden[end - 2..].copy_from_slice(&23_u16.to_le_bytes());
+                hidden.extend_from_slice(&comment);
+                hidden
+            }),
+        ] {
+            let refused = read(content, WHEEL).unwrap_err();
+            let words = if what == "much" {
+                "is not a readable zip"
+            } else {
+                "does not end where"
+            };
+            assert!(refused.contains(words), "{what}: {refused}");
+        }
+        let both = [&zip[..], &other[..]].concat();
+        assert!(read(both, WHEEL).is_ok(), "a zip may follow something else");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! What a file says of itself: found in the archive, then read.
 
 mod archive;
+mod bounded;
 mod fields;
 mod tar;
 
 pub use archive::{ArchiveFault, metadata_of};
+pub use bounded::{Bounded, DIRECTORY_BYTES_FIRST, DIRECTORY_BYTES_MAX, DIRECTORY_WEIGHT, Spent};
 pub use fields::{CoreMetadataFault, CoreMetadataFields};

@@ -1,0 +1,83 @@
+//! How much of an archive is read to learn what is in it.
+//!
+//! A zip is read from its directory, all of which a reader holds in memory as something several times
+//! as large. So the bytes read for it are bounded, whoever made the archive: at first by what all but
+//! a few wheels need, and for those few by much more, which is worth waiting for a turn.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+/// Bytes of a directory that are read at first: some four thousand files.
+pub const DIRECTORY_BYTES_FIRST: u64 = 512 << 10;
+
+/// Most bytes of a directory: room for 100,000 files.
+pub const DIRECTORY_BYTES_MAX: u64 = 16 << 20;
+
+/// How many times its size a directory takes in memory while it is read, at most. Measured with the
+/// shortest names there can be: 6.4.
+pub const DIRECTORY_WEIGHT: u64 = 8;
+
+/// A reader that stops with [`Spent`] after so many bytes.
+#[derive(Debug)]
+pub struct Bounded<R> {
+    inner: R,
+    left: u64,
+}
+
+/// More was read than is allowed.
+#[derive(Debug, thiserror::Error)]
+#[error("more was read than is allowed")]
+pub struct Spent;
+
+impl Spent {
+    /// Whether this is why a read failed.
+    #[must_use]
+    pub fn is_cause_of(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|inner| inner.is::<Self>())
+    }
+}
+
+impl<R> Bounded<R> {
+    /// Reads at most so many bytes of `inner`, each time counted.
+    pub fn new(inner: R, bytes_max: u64) -> Self {
+        Self {
+            inner,
+            left: bytes_max,
+        }
+    }
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.left = self
+            .left
+            .checked_sub(count as u64)
+            .ok_or_else(|| io::Error::other(Spent))?;
+        Ok(count)
+    }
+}
+
+impl<R: Seek> Seek for Bounded<R> {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.inner.seek(position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_read_is_spent_once() {
+        let mut reader = Bounded::new(io::Cursor::new([0_u8; 100]), 99);
+        let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
+        assert!(Spent::is_cause_of(&error));
+        let mut enough = Bounded::new(&[0_u8; 99][..], 99);
+        assert_eq!(enough.read_to_end(&mut Vec::new()).unwrap(), 99);
+        let mut again = Bounded::new(io::Cursor::new([0_u8; 60]), 99);
+        again.read_to_end(&mut Vec::new()).unwrap();
+        again.rewind().unwrap();
+        assert!(again.read_to_end(&mut Vec::new()).is_err());
+        assert!(!Spent::is_cause_of(&io::Error::other("another")));
+    }
+}

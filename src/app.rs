@@ -430,6 +430,7 @@ fn settings(config: &Config, decoding: Decoding) -> Settings {
         metadata_bytes_max: limits.metadata(),
         file_bytes_max: limits.file(),
         decoding,
+        checked_first_max: limits.checked_first(),
         fills_max: limits.fills(),
         flights_max: limits.flights(),
     }

@@ -242,6 +242,8 @@ limits! {
         "folders of configuration and advisories that the system reports changes in: it has few for all programs; in the others changes are looked for";
     watch_interval: Duration, "10s", at least "100ms",
         "how often changes are looked for that no system reports, as of a file another machine writes";
+    checked_first: Bytes, "8MiB", at least "64KiB",
+        "held file that is checked before its first byte when it is read for the first time since the start: some ten milliseconds; of larger ones the end waits";
     disk_reserve: Bytes, "64MiB", at least "0B",
         "kept free on the disk of the data folder by letting mirror files go: records and audit need room too";
     grace_period: Duration, "30s", at least "0s",

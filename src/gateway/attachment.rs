@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use super::ask::Ask;
-use super::content::{Claims, Content, content_reply};
+use super::content::{Claims, content_reply};
 use super::context::{Context, Shared};
 use super::error::Error;
 use super::error::ErrorKind;
+use super::held::About;
 use super::reply::Record;
 use super::reply::Reply;
 use super::stage::listed;
@@ -52,7 +53,7 @@ impl Shared {
             Err(error) => return Err((Arc::new(error), record)),
         };
         match self.refusal_of_attached(cx, stack, &found).await {
-            Ok(None) => self.attached(ask, &found, record),
+            Ok(None) => self.attached(ask, &found, record).await,
             Ok(Some(denial)) => Ok(self.refuse_file(&denial, ask, record)),
             Err(error) => Err((Arc::new(error), record)),
         }
@@ -162,8 +163,8 @@ impl Shared {
         Ok(())
     }
 
-    fn attached(
-        &self,
+    async fn attached(
+        self: &Arc<Self>,
         ask: &Ask<'_>,
         file: &FileRecord,
         mut record: Record,
@@ -171,10 +172,14 @@ impl Shared {
         record.project = Some(file.project.clone());
         let failed = |error: Error| (Arc::new(error), record.clone());
         let name = &file.facts.filename;
-        let stored = self.store.open_file(&Key::PrivateFile(file.facts.sha256));
-        let stored =
-            stored.map_err(|error| failed(Error::internal(format!("open {name}"), error)))?;
-        let stored = stored.ok_or_else(|| {
+        let about = About {
+            name,
+            size: Some(file.facts.size),
+        };
+        let key = Key::PrivateFile(file.facts.sha256);
+        let held = self.held_file(&key, about).await;
+        let held = held.map_err(|error| (error, record.clone()))?;
+        let content = held.ok_or_else(|| {
             let message = format!("the bytes of {name} are missing from the store");
             failed(Error::new(ErrorKind::Internal, message))
         })?;
@@ -188,12 +193,7 @@ impl Shared {
             etag: Some(ETag::of_digest(&file.facts.sha256)),
             last_modified: Some(file.facts.uploaded_at),
         };
-        Ok(content_reply(
-            ask,
-            Content::Stored(Arc::new(stored)),
-            claims,
-            record,
-        ))
+        Ok(content_reply(ask, content, claims, record))
     }
 }
 

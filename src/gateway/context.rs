@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::changes::Changes;
 use super::fill::Fills;
 use super::garbage::Garbage;
+use super::held::Checks;
 use super::list::Lists;
 use super::page::Renderings;
 use super::sidecar::{self, PlacedSidecars, Sidecars};
@@ -92,6 +93,8 @@ pub struct Settings {
     pub file_bytes_max: u64,
     /// What is being unpacked and read at one time; the same budget as that of every upstream.
     pub decoding: Decoding,
+    /// Largest held file that is checked before its first byte goes out, in bytes.
+    pub checked_first_max: u64,
     /// Most fills at one time.
     pub fills_max: usize,
     /// Most different misses of one kind at one time.
@@ -139,6 +142,7 @@ pub struct Shared {
     pub(super) changes: Changes,
     pub(super) searches: Searches,
     pub(super) garbage: Garbage,
+    pub(super) checks: Checks,
     /// Held while the learned facts of one project are read, changed and written.
     pub(super) learning: Mutex<()>,
     /// What the clock said when it was last looked at.
@@ -188,6 +192,7 @@ impl Shared {
             changes: Changes::default(),
             searches: Searches::default(),
             garbage: Garbage::default(),
+            checks: Checks::default(),
             learning: Mutex::default(),
             clock_said: Mutex::new(Timestamp::MIN),
             store,
@@ -236,6 +241,7 @@ impl Shared {
             + self.placed_sidecars.weight_bytes()
             + self.tickets.weight_bytes();
         self.metrics.cache_holds(Tier::Memory, memory);
+        self.metrics.files_damaged(self.store.damaged());
         self.metrics
             .cache_holds(Tier::Store, self.store.quota().used_bytes());
     }

@@ -91,9 +91,10 @@ impl Error {
     pub fn store(doing: impl Into<String>, source: StoreError) -> Self {
         match source {
             StoreError::Full { .. } => Self::new(ErrorKind::Full, source.to_string()),
-            StoreError::Integrity { .. } | StoreError::Abandoned { .. } | StoreError::Io { .. } => {
-                Self::internal(doing, source)
-            }
+            StoreError::Integrity { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::Abandoned { .. }
+            | StoreError::Io { .. } => Self::internal(doing, source),
         }
     }
 

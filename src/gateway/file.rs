@@ -10,6 +10,7 @@ use super::content::{Content, claims_of, content_reply, whole_head, whole_reply}
 use super::context::{Context, Shared, Small};
 use super::decide::no_such_file;
 use super::error::{Error, ErrorKind};
+use super::held::About;
 use super::refusal;
 use super::reply::{CacheResult, Decision, Record, Reply};
 use super::tickets::Grant;
@@ -113,14 +114,13 @@ impl Shared {
                 self.store.touch(&key);
                 return Ok((Content::Memory(small), CacheResult::Hit));
             }
-            let stored = self.store.open_file(&key);
-            let stored = stored.map_err(|error| internal(grant, error))?;
-            if let Some(stored) = stored {
-                if let Some(small) = small(&stored) {
-                    self.small.insert(key, small.clone());
-                    return Ok((Content::Memory(small), CacheResult::Hit));
-                }
-                return Ok((Content::Stored(Arc::new(stored)), CacheResult::Hit));
+            let file = grant.file.item();
+            let about = About {
+                name: file.filename.as_str(),
+                size: file.size,
+            };
+            if let Some(content) = self.held_file(&key, about).await? {
+                return Ok((content, CacheResult::Hit));
             }
         }
         if grant.is_private {
@@ -141,7 +141,7 @@ impl Shared {
 }
 
 /// The whole of a file that is small enough for memory, if that is at hand without waiting for a disk.
-fn small(stored: &StoredFile) -> Option<Small> {
+pub(super) fn small(stored: &StoredFile) -> Option<Small> {
     let length = usize::try_from(stored.len()).ok()?;
     if length > SMALL_BYTES_MAX {
         return None;
@@ -150,11 +150,4 @@ fn small(stored: &StoredFile) -> Option<Small> {
     let mut slices = [IoSliceMut::new(&mut bytes)];
     let read = preadv2(stored.file(), &mut slices, 0, ReadWriteFlags::NOWAIT);
     (read == Ok(length)).then(|| Small::new(bytes.into()))
-}
-
-fn internal(grant: &Grant, error: impl std::error::Error + Send + Sync + 'static) -> Arc<Error> {
-    Arc::new(Error::internal(
-        format!("open {}", grant.file.item().filename),
-        error,
-    ))
 }

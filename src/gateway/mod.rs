@@ -17,6 +17,7 @@ mod fill;
 mod front;
 mod garbage;
 mod generations;
+mod held;
 mod hidden;
 mod labels;
 mod learn;

@@ -153,6 +153,14 @@ impl Part {
         self.left
     }
 
+    /// A stored file is not what it was said to be, or its disk does not give it: it is looked at before
+    /// it is answered again.
+    pub(super) fn distrust(&self) {
+        if let Source::Stored(stored) = &self.source {
+            stored.distrust();
+        }
+    }
+
     /// These bytes are sent.
     pub(super) fn skip(&mut self, bytes: u64) {
         let bytes = bytes.min(self.left);
@@ -214,12 +222,16 @@ impl Part {
                 let outcome = reading
                     .await
                     .map_err(|error| Cut::Read(io::Error::other(error)))?;
-                let (filled, read) = outcome.map_err(Cut::Read)?;
+                let (filled, read) = outcome.map_err(|error| {
+                    self.distrust();
+                    Cut::Read(error)
+                })?;
                 buffer = filled;
                 read
             }
         };
         if read == 0 {
+            self.distrust();
             return Err(Cut::Short);
         }
         buffer.truncate(read);

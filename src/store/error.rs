@@ -13,6 +13,14 @@ pub enum StoreError {
         /// What was promised and what came.
         why: String,
     },
+    /// What is kept is not what was kept.
+    #[error("{what} is damaged: {why}")]
+    Damaged {
+        /// Which bytes.
+        what: String,
+        /// What they are now.
+        why: String,
+    },
     /// The disk is full; nothing was kept.
     #[error("no room on the disk to {doing}, and no mirror file left to make some; free some")]
     Full {

@@ -26,6 +26,9 @@ use super::key::Key;
 use super::quota::Quota;
 use super::tree::Tree;
 use super::tree::is_absence;
+use super::verified::Stamp;
+use super::verified::Standing;
+use super::verified::Verified;
 use super::writer::Plan;
 use super::writer::Stored;
 use crate::model::Hashes;
@@ -43,6 +46,17 @@ pub struct FsStore {
 pub struct StoredFile {
     file: File,
     length: u64,
+    standing: Standing,
+    /// Nothing of a file that is not the store's.
+    origin: Option<Origin>,
+}
+
+/// What a kept file was when it was opened.
+#[derive(Debug)]
+pub(super) struct Origin {
+    pub(super) key: Key,
+    pub(super) stamp: Stamp,
+    pub(super) verified: Arc<Verified>,
 }
 
 impl StoredFile {
@@ -52,7 +66,30 @@ impl StoredFile {
     /// When its length cannot be asked.
     pub fn new(file: File) -> std::io::Result<Self> {
         let length = file.metadata()?.len();
-        Ok(Self { file, length })
+        Ok(Self {
+            file,
+            length,
+            standing: Standing::Right,
+            origin: None,
+        })
+    }
+
+    pub(super) fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
+    /// What was known of it when it was opened.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Says that it could not be read, or was not what it was said to be: the next who opens it has it
+    /// checked.
+    pub fn distrust(&self) {
+        if let Some(origin) = &self.origin {
+            origin.verified.forget(&origin.key);
+        }
     }
 
     /// The open file.
@@ -115,9 +152,41 @@ impl FsStore {
             Err(error) if is_absence(&error) => return Ok(None),
             Err(error) => return Err(failed(error)),
         };
-        let length = file.metadata().map_err(failed)?.len();
+        let metadata = file.metadata().map_err(failed)?;
         self.touch(key);
-        Ok(Some(StoredFile { file, length }))
+        let stamp = Stamp::from(&metadata);
+        let verified = Arc::clone(self.tree.verified());
+        Ok(Some(StoredFile {
+            file,
+            length: metadata.len(),
+            standing: verified.standing(key, stamp),
+            origin: Some(Origin {
+                key: key.clone(),
+                stamp,
+                verified,
+            }),
+        }))
+    }
+
+    pub(super) fn verified(&self) -> &Verified {
+        self.tree.verified()
+    }
+
+    /// How many private files are known to be damaged.
+    #[must_use]
+    pub fn damaged(&self) -> usize {
+        self.verified().damaged()
+    }
+
+    pub(super) fn stamp_of(&self, key: &Key) -> Result<Option<Stamp>, StoreError> {
+        match std::fs::metadata(self.tree.path(key)) {
+            Ok(metadata) => Ok(Some(Stamp::from(&metadata))),
+            Err(error) if is_absence(&error) => Ok(None),
+            Err(error) => {
+                let doing = format!("look at {}", key.path().display());
+                Err(StoreError::io(doing, error))
+            }
+        }
     }
 
     /// Notes that what is kept under a key was asked for, though it was answered from memory: what is
@@ -181,6 +250,7 @@ impl FsStore {
     /// # Errors
     /// When the disk fails.
     pub fn remove(&self, key: &Key) -> Result<bool, StoreError> {
+        self.verified().forget(key);
         let removed = self.tree.remove(key);
         removed.map_err(|error| StoreError::io(format!("remove {}", key.path().display()), error))
     }

@@ -51,7 +51,7 @@ impl From<&StoreError> for Failure {
         let blame = match error {
             StoreError::Integrity { .. } | StoreError::Abandoned { .. } => Blame::Sender,
             StoreError::Full { .. } => Blame::FullDisk,
-            StoreError::Io { .. } => Blame::Disk,
+            StoreError::Damaged { .. } | StoreError::Io { .. } => Blame::Disk,
         };
         let why = error.to_string().into();
         Self { why, blame }

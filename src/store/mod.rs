@@ -4,6 +4,7 @@
 //! written to `tmp/` and renamed. Absence is `Ok(None)`; a disk that fails is an error, never absence.
 //! Opening a store costs the same however much it holds.
 
+mod check;
 mod contents;
 mod digester;
 mod draft;
@@ -17,9 +18,11 @@ mod laws;
 mod quota;
 mod temporary;
 mod tree;
+mod verified;
 mod walk;
 mod writer;
 
+pub use check::Check;
 pub use contents::{Contents, Kept};
 pub use digester::{Digests, check};
 pub use draft::Draft;
@@ -29,4 +32,5 @@ pub use growing::{Blame, Failure, Growing, HELD_BACK_BYTES, Readable};
 pub use hold::{Claim, Hold};
 pub use key::Key;
 pub use quota::{Evicted, Quota, Usage};
+pub use verified::Standing;
 pub use writer::Stored;

@@ -19,6 +19,8 @@ use super::key::Key;
 use super::quota::Quota;
 use super::temporary::Temporary;
 use super::temporary::remove_leftovers;
+use super::verified::Stamp;
+use super::verified::Verified;
 
 /// How often mirror files make room for one write. What is being read keeps its room until it is sent, and
 /// others write too.
@@ -32,6 +34,7 @@ const TEMPORARY: &str = "tmp";
 pub(super) struct Tree {
     root: PathBuf,
     quota: Arc<Quota>,
+    verified: Arc<Verified>,
     counter: AtomicU64,
     /// Held from looking at what a key holds to changing it, so that no byte is counted twice.
     changing: Mutex<()>,
@@ -56,6 +59,7 @@ impl Tree {
         Self {
             root: root.to_owned(),
             quota,
+            verified: Arc::default(),
             counter: AtomicU64::new(0),
             changing: Mutex::new(()),
         }
@@ -67,6 +71,20 @@ impl Tree {
 
     pub(super) fn quota(&self) -> &Arc<Quota> {
         &self.quota
+    }
+
+    pub(super) fn verified(&self) -> &Arc<Verified> {
+        &self.verified
+    }
+
+    /// Makes a file visible that was compared with its digest while it was written.
+    pub(super) fn publish_right(&self, temporary: Temporary, key: &Key) -> io::Result<()> {
+        let file = temporary.file().try_clone();
+        self.publish(temporary, key)?;
+        if let Ok(metadata) = file.and_then(|file| file.metadata()) {
+            self.verified.found_right(key, Stamp::from(&metadata));
+        }
+        Ok(())
     }
 
     pub(super) fn path(&self, key: &Key) -> PathBuf {

@@ -177,7 +177,7 @@ impl<'a> Writer<'a> {
     fn publish(self, key: &Key) -> Result<(), StoreError> {
         self.plan
             .tree
-            .publish(self.temporary, key)
+            .publish_right(self.temporary, key)
             .map_err(|error| StoreError::io(format!("keep {}", self.plan.what), error))
     }
 }

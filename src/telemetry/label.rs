@@ -59,6 +59,14 @@ labels! {
         Sidecar = "sidecar",
     }
 
+    /// Whose bytes the disk has changed or does not give.
+    Damage {
+        /// A mirror's, which are fetched again.
+        Mirror = "mirror",
+        /// Uploaded ones.
+        Private = "private",
+    }
+
     /// How asking an upstream went.
     UpstreamResult {
         /// 200 and understood.

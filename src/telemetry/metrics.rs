@@ -15,7 +15,9 @@ use prometheus::{
 };
 
 use super::devpi::{ServerMetrics, Servers};
-use super::label::{CacheKind, DoorName, Label, Mode, Refusal, Ruling, Tier, UpstreamResult};
+use super::label::{
+    CacheKind, Damage, DoorName, Label, Mode, Refusal, Ruling, Tier, UpstreamResult,
+};
 
 /// What every name starts with.
 const NAMESPACE: &str = "cheesecloth";
@@ -43,6 +45,7 @@ pub struct Metrics {
     generation: IntGauge,
     reload_successful: IntGauge,
     lost: Lost,
+    damage: Damages,
     records: Records,
     answered: Arc<ArcSwap<Vec<(Answered, Counts)>>>,
 }
@@ -71,6 +74,31 @@ impl Lost {
                 "Audit events that could not be written to the data directory.",
             )?,
         })
+    }
+}
+
+/// What the disk has changed.
+#[derive(Debug, Clone)]
+struct Damages {
+    found: IntCounterVec,
+    private: IntGauge,
+}
+
+impl Damages {
+    fn declare(new: &Declare<'_>) -> Result<Self, Error> {
+        let found = new.counters(
+            "store_damage_total",
+            "Kept files found damaged or unreadable, by whose they are.",
+            &["kind"],
+        )?;
+        for kind in [Damage::Mirror, Damage::Private] {
+            found.with_label_values(&[kind.label()]);
+        }
+        let private = new.gauge(
+            "store_damaged_files",
+            "Uploaded files known to be damaged, which are not answered until they are uploaded again.",
+        )?;
+        Ok(Self { found, private })
     }
 }
 
@@ -169,6 +197,7 @@ impl Metrics {
                 "1 when the last reload was clean, 0 when faults kept the old generation.",
             )?,
             lost: Lost::declare(&new)?,
+            damage: Damages::declare(&new)?,
             records: Self::records(&new)?,
             answered: Arc::default(),
             registry: registry.clone(),
@@ -298,6 +327,17 @@ impl Metrics {
         self.upstream_seconds
             .with_label_values(&[mirror])
             .observe(elapsed.as_secs_f64());
+    }
+
+    /// Counts a kept file that is damaged or cannot be read.
+    pub fn damaged(&self, kind: Damage) {
+        self.damage.found.with_label_values(&[kind.label()]).inc();
+    }
+
+    /// States how many uploaded files are known to be damaged.
+    pub fn files_damaged(&self, files: usize) {
+        let files = i64::try_from(files).unwrap_or(i64::MAX);
+        self.damage.private.set(files);
     }
 
     /// The gauge of fills under way.

@@ -25,7 +25,7 @@ pub use cut::{AGENT_MAX, NAME_MAX, PATH_MAX, REASON_MAX, cut};
 pub use devpi::ServerMetrics;
 pub use event::AuditEvent;
 pub use label::{
-    AuditKind, CacheKind, DoorName, Label, Mode, Refusal, Ruling, ServerResult, Tier,
+    AuditKind, CacheKind, Damage, DoorName, Label, Mode, Refusal, Ruling, ServerResult, Tier,
     UpstreamResult,
 };
 pub use logging::{LogFormat, LogWriter, LoggingError, init_logging};

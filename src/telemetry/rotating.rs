@@ -38,11 +38,12 @@ impl Rotating {
         let mut line = serde_json::to_vec(line)?;
         line.push(b'\n');
         // Asked of the file, not counted: during an upgrade two processes append to it.
-        let length = self.file.metadata()?.len();
+        let mut length = self.file.metadata()?.len();
         if length > 0 && length + line.len() as u64 > self.rotation.size_max {
             self.rotate()?;
+            length = 0;
         }
-        self.file.write_all(&line)
+        append(&mut self.file, length, &line)
     }
 
     /// Has the disk keep what was written.
@@ -70,6 +71,50 @@ impl Rotating {
     }
 }
 
+/// Puts a line at the end of a file of this length, or nothing of it: a disk that is full takes what fits.
+fn append(mut file: impl Append, length: u64, line: &[u8]) -> io::Result<()> {
+    let mut written = 0;
+    while written < line.len() {
+        match file.write(&line[written..]) {
+            Ok(0) => {
+                let error = io::ErrorKind::WriteZero.into();
+                return Err(take_back(&file, length, written, error));
+            }
+            Ok(more) => written += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(take_back(&file, length, written, error)),
+        }
+    }
+    Ok(())
+}
+
+/// Removes the part of a line that was written. When another process has written behind it, as may be
+/// during an upgrade, it has to stay.
+fn take_back(file: &impl Append, length: u64, written: usize, error: io::Error) -> io::Error {
+    let end = length + written as u64;
+    if written > 0 && file.length().is_ok_and(|now| now == end) {
+        // It stays then; the first trouble is the one to tell of.
+        let _ = file.cut(length);
+    }
+    error
+}
+
+/// A file that lines are put into.
+trait Append: Write {
+    fn length(&self) -> io::Result<u64>;
+    fn cut(&self, length: u64) -> io::Result<()>;
+}
+
+impl Append for &mut File {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn cut(&self, length: u64) -> io::Result<()> {
+        self.set_len(length)
+    }
+}
+
 /// Readable by the operator only: events name clients and users.
 fn append_to(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
@@ -83,6 +128,53 @@ fn append_to(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A disk with room for so many bytes.
+    struct Nearly {
+        file: File,
+        room: usize,
+    }
+
+    impl Write for &mut Nearly {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.room == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            let written = self.file.write(&bytes[..bytes.len().min(self.room)])?;
+            self.room -= written;
+            Ok(written)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Append for &mut Nearly {
+        fn length(&self) -> io::Result<u64> {
+            Ok(self.file.metadata()?.len())
+        }
+
+        fn cut(&self, length: u64) -> io::Result<()> {
+            self.file.set_len(length)
+        }
+    }
+
+    #[test]
+    fn a_line_on_a_full_disk_is_whole_or_absent() {
+        for room in 0..12 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("lines");
+            let file = append_to(&path).unwrap();
+            let mut disk = Nearly { file, room };
+            for line in [b"12345\n", b"67890\n"] {
+                let length = disk.file.metadata().unwrap().len();
+                let _ = append(&mut disk, length, line);
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(["", "12345\n"].contains(&text.as_str()), "{room}: {text:?}");
+        }
+    }
 
     fn numbers(path: &Path) -> Vec<u64> {
         let text = std::fs::read_to_string(path).unwrap();

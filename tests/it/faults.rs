@@ -3,6 +3,7 @@
 //! Each part is a table: about bytes in `files` and `room`, about records in `records`.
 
 mod belonging;
+mod damage;
 mod files;
 mod records;
 mod room;

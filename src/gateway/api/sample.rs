@@ -165,6 +165,7 @@ impl House {
             metadata_bytes_max: 1 << 20,
             file_bytes_max: 1 << 20,
             decoding: Decoding::new(16 << 20, Duration::from_secs(1)),
+            checked_first_max: 8 << 20,
             fills_max: 4,
             flights_max: 16,
         };

@@ -320,7 +320,7 @@ impl From<StoreError> for Refusal {
             StoreError::Full { .. } => {
                 Self::exception(StatusCode::INSUFFICIENT_STORAGE, error.to_string())
             }
-            StoreError::Abandoned { .. } | StoreError::Io { .. } => {
+            StoreError::Damaged { .. } | StoreError::Abandoned { .. } | StoreError::Io { .. } => {
                 Self::internal("keep the file", error)
             }
         }

@@ -178,6 +178,7 @@ impl Upload {
             .is_there(&release.project, filename.as_str(), &digests.sha256)
             .await?
         {
+            self.heal(draft, digests.sha256).await?;
             return Ok(done(Some(SAME_FILE)));
         }
         let growing = draft.growing();
@@ -225,6 +226,7 @@ impl Upload {
         let filename = format!("{project}-{version}{DOC_ZIP}");
         let (draft, digests) = self.settled(claimed).await?;
         if self.is_there(&project, &filename, &digests.sha256).await? {
+            self.heal(draft, digests.sha256).await?;
             return Ok(done(Some(SAME_FILE)));
         }
         let _held = self.writer.hold(digests.sha256).await?;
@@ -263,6 +265,20 @@ impl Upload {
         let held = claimed.check(&digests.sha256, &digests.md5, blake2b);
         held.map_err(|fault| bad(fault.to_string()))?;
         Ok((draft, digests))
+    }
+
+    /// Keeps the bytes of a file that is there already, unless those that are held are known to be right:
+    /// a file that its disk has damaged or lost is whole again, wherever it is listed.
+    async fn heal(&self, draft: Draft, digest: Sha256) -> Result<(), Refusal> {
+        let (shared, key) = (&self.writer.shared, Key::PrivateFile(digest));
+        if shared.is_held_right(&key) {
+            return Ok(());
+        }
+        let _held = self.writer.hold(digest).await?;
+        draft.finish(Key::PrivateFile).await?;
+        shared.small.remove(&key);
+        tracing::info!(%digest, "the bytes of a file that was uploaded again are kept anew");
+        Ok(())
     }
 
     /// Whether a non-volatile index holds this very file; another of its name is a conflict.

@@ -294,7 +294,10 @@ impl Sender<'_> {
                 .socket
                 .try_send_file(part.file(), part.at(), window as usize)
             {
-                Ok(0) => return Err(Cut::Short.into()),
+                Ok(0) => {
+                    part.distrust();
+                    return Err(Cut::Short.into());
+                }
                 Ok(sent) => {
                     part.skip(sent as u64);
                     *bytes_sent += sent as u64;

@@ -11,14 +11,14 @@ use crate::support::{
 const MIRROR: &str = "root/dairy";
 
 /// Larger than what is held back until a digest holds, so that it is streamed.
-const LENGTH: u64 = 300_000;
+pub(super) const LENGTH: u64 = 300_000;
 
 fn filename(version: &str) -> String {
     format!("sieve-{version}.tar.gz")
 }
 
 /// An upstream with so many releases of one large file each.
-fn dairy(releases: u64) -> FakeIndex {
+pub(super) fn dairy(releases: u64) -> FakeIndex {
     let add = |project: Project, number: u64| {
         let version = format!("{number}.0");
         let content = Content::noise(number, LENGTH);
@@ -28,7 +28,7 @@ fn dairy(releases: u64) -> FakeIndex {
     Setup::default().project(project).start()
 }
 
-fn policies(dairy: &FakeIndex) -> String {
+pub(super) fn policies(dairy: &FakeIndex) -> String {
     let url = dairy.url();
     format!(
         "indexes:\n  {MIRROR}: {{ type: mirror, mirror_url: \"{url}\" }}\n  \
@@ -37,7 +37,7 @@ fn policies(dairy: &FakeIndex) -> String {
 }
 
 /// Where the page says that a release's file is.
-fn url_of(gateway: &Program, version: &str) -> String {
+pub(super) fn url_of(gateway: &Program, version: &str) -> String {
     let page = format!("{}sieve/", gateway.index_url(MIRROR));
     let accept = [("Accept", "application/vnd.pypi.simple.v1+json")];
     let listed = ask::send("GET", &page, &accept, b"").unwrap().json();
@@ -55,7 +55,7 @@ fn upload(gateway: &Program, version: &str) -> Answer {
         .unwrap()
 }
 
-fn fetched(gateway: &Program, version: &str) {
+pub(super) fn fetched(gateway: &Program, version: &str) {
     let got = ask::get(&url_of(gateway, version)).unwrap();
     assert_eq!(got.status, 200, "{version}: {}", got.body);
     assert_eq!(got.bytes.len() as u64, LENGTH, "{version}");
@@ -63,7 +63,7 @@ fn fetched(gateway: &Program, version: &str) {
 }
 
 /// How many files there are below a folder.
-fn count(folder: &Path) -> usize {
+pub(super) fn count(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).into_iter().flatten();
     let paths = entries.map(|entry| entry.unwrap().path());
     paths

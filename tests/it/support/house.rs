@@ -295,6 +295,7 @@ fn settings(offline: bool) -> Settings {
         metadata_bytes_max: PLENTY,
         file_bytes_max: PLENTY,
         decoding: Decoding::new(PLENTY, Duration::from_secs(60)),
+        checked_first_max: 8 << 20,
         fills_max: 100,
         flights_max: 100,
     }

@@ -1,0 +1,188 @@
+//! Reads a kept file from end to end to see whether it is what its key says. Whoever wants to read it
+//! meanwhile does: it is released like a file that is arriving, and its end is held back until it is
+//! known to be right.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use sha2::Digest as _;
+
+use super::error::StoreError;
+use super::fs::{FsStore, StoredFile};
+use super::growing::{Growing, Release};
+use super::verified::Stamp;
+use crate::model::Sha256;
+
+/// How much is read at one time.
+const READ_BYTES: usize = 128 << 10;
+
+/// A check that has not begun.
+#[derive(Debug)]
+pub struct Check {
+    stored: Arc<StoredFile>,
+    growing: Arc<Growing>,
+    release: Release,
+}
+
+impl FsStore {
+    /// Prepares the check of a file.
+    ///
+    /// # Errors
+    /// When the process has too many files open.
+    pub fn check(&self, stored: &Arc<StoredFile>) -> Result<Check, StoreError> {
+        let file = stored.file().try_clone();
+        let file = file.map_err(|error| StoreError::io("open a kept file again", error))?;
+        let (growing, release) = Growing::arriving(file, Some(stored.len()));
+        Ok(Check {
+            stored: Arc::clone(stored),
+            growing: Arc::new(growing),
+            release,
+        })
+    }
+
+    /// Notes that a file has its digest.
+    pub fn found_right(&self, stored: &StoredFile) {
+        if let Some(origin) = stored.origin() {
+            self.verified().found_right(&origin.key, origin.stamp);
+        }
+    }
+
+    /// Takes a damaged file out of use: one of a mirror is removed, unless another is in its place by
+    /// now; a private one stays for whoever can save something of it, and is not answered any more.
+    ///
+    /// # Errors
+    /// When it cannot be removed; it is not answered either then.
+    pub fn take_out_of_use(&self, stored: &StoredFile) -> Result<(), StoreError> {
+        let Some(origin) = stored.origin() else {
+            return Ok(());
+        };
+        self.verified().found_damaged(&origin.key, origin.stamp);
+        if origin.key.is_evictable() && self.stamp_of(&origin.key)? == Some(origin.stamp) {
+            self.remove(&origin.key)?;
+        }
+        Ok(())
+    }
+}
+
+impl Check {
+    /// What readers read while it is checked.
+    #[must_use]
+    pub fn growing(&self) -> Arc<Growing> {
+        Arc::clone(&self.growing)
+    }
+
+    /// Reads the file; blocking.
+    ///
+    /// # Errors
+    /// `Damaged` when it is not what it was, `Io` when the disk does not give it.
+    pub fn run(self) -> Result<(), StoreError> {
+        let checked = self.compare();
+        match &checked {
+            Ok(()) => self.release.complete(self.stored.len()),
+            Err(error) => self.release.failed(error),
+        }
+        checked
+    }
+
+    fn compare(&self) -> Result<(), StoreError> {
+        let Some(origin) = self.stored.origin() else {
+            return Ok(());
+        };
+        let what = || origin.key.path().display().to_string();
+        let failed = |error| StoreError::io(format!("read {}", what()), error);
+        let file = self.stored.file();
+        let (length, found) = digest(file, |read| self.release.written(read)).map_err(failed)?;
+        let damaged = |why| StoreError::Damaged { what: what(), why };
+        if length != self.stored.len() {
+            let expected = self.stored.len();
+            return Err(damaged(format!("it has {length} bytes, not {expected}")));
+        }
+        if Some(found) != origin.key.sha256() {
+            return Err(damaged(format!("its sha256 is {found}")));
+        }
+        let now = file.metadata().map_err(failed)?;
+        if Stamp::from(&now) == origin.stamp {
+            origin.verified.found_right(&origin.key, origin.stamp);
+        }
+        Ok(())
+    }
+}
+
+fn digest(file: &File, read_so_far: impl Fn(u64)) -> io::Result<(u64, Sha256)> {
+    let (mut buffer, mut hasher, mut at) = (vec![0; READ_BYTES], sha2::Sha256::new(), 0);
+    loop {
+        match file.read_at(&mut buffer, at) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(0) => return Ok((at, Sha256::from_bytes(hasher.finalize().into()))),
+            read => {
+                let read = read?;
+                hasher.update(&buffer[..read]);
+                at += read as u64;
+                read_so_far(at);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Key, Readable, Standing};
+
+    #[tokio::test]
+    async fn only_what_has_its_digest_is_released_whole() {
+        let content = vec![7; 300_000];
+        let digest = Sha256::of(&content);
+        let mut flipped = content.clone();
+        flipped[299_999] ^= 1;
+        let longer = [&content[..], b"x"].concat();
+        for (bytes, is_right) in [
+            (&content[..], true),
+            (&flipped, false),
+            (&longer, false),
+            (&content[..1000], false),
+            (&[], false),
+        ] {
+            for key in [Key::MirrorFile(digest), Key::PrivateFile(digest)] {
+                let folder = tempfile::tempdir().unwrap();
+                let store = FsStore::open(folder.path(), 1 << 30).unwrap();
+                store.put_small(&key, bytes).unwrap();
+                let stored = Arc::new(store.open_file(&key).unwrap().unwrap());
+                assert_eq!(stored.standing(), Standing::Unchecked);
+                let check = store.check(&stored).unwrap();
+                let growing = check.growing();
+                assert_eq!(check.run().is_ok(), is_right);
+                let settled = growing.settled().await;
+                assert_eq!(matches!(settled, Readable::Complete(300_000)), is_right);
+                if !is_right {
+                    store.take_out_of_use(&stored).unwrap();
+                }
+                let standing = store.open_file(&key).unwrap().map(|file| file.standing());
+                let expected = match (is_right, key.is_private()) {
+                    (true, _) => Some(Standing::Right),
+                    (false, true) => Some(Standing::Damaged),
+                    (false, false) => None,
+                };
+                assert_eq!(standing, expected);
+                assert_eq!(
+                    store.damaged(),
+                    usize::from(standing == Some(Standing::Damaged))
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_took_the_place_of_a_damaged_one_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FsStore::open(folder.path(), 1 << 30).unwrap();
+        let key = Key::MirrorFile(Sha256::of(b"wheel"));
+        store.put_small(&key, b"whale").unwrap();
+        let damaged = store.open_file(&key).unwrap().unwrap();
+        store.put_small(&key, b"wheel").unwrap();
+        store.take_out_of_use(&damaged).unwrap();
+        assert!(store.open_file(&key).unwrap().is_some());
+    }
+}

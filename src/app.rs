@@ -432,6 +432,8 @@ fn settings(config: &Config, decoding: Decoding) -> Settings {
         decoding,
         checked_first_max: limits.checked_first(),
         fills_max: limits.fills(),
+        fill_wait: limits.fill_wait(),
+        fill_rate_min: limits.fill_rate(),
         flights_max: limits.flights(),
     }
 }

@@ -204,7 +204,11 @@ limits! {
     file: Bytes, "16GiB", at least "1MiB",
         "one file of an upstream: several times the largest wheel";
     fills: u64, "64", at least "1",
-        "files fetched at once: more share the line without being faster";
+        "files fetched at once, none of one upstream beyond half of what is free: more share the line without being faster";
+    fill_wait: Duration, "60s", at least "0s",
+        "how long one file more waits for its turn: installers' own retries wait about as long";
+    fill_rate: Bytes, "64KiB", at least "1B",
+        "bytes a second below which a file that nobody reads any more gives its place to one that waits";
     flights: u64, "4096", at least "1",
         "pages being asked for at once: beyond it a client is told to try later";
     upstream_connections: u64, "128", at least "1",

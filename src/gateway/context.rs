@@ -97,6 +97,10 @@ pub struct Settings {
     pub checked_first_max: u64,
     /// Most fills at one time.
     pub fills_max: usize,
+    /// How long one fill more waits for its turn.
+    pub fill_wait: Duration,
+    /// Bytes a second below which a fill that nobody reads gives its place to one that waits.
+    pub fill_rate_min: u64,
     /// Most different misses of one kind at one time.
     pub flights_max: usize,
 }
@@ -187,7 +191,7 @@ impl Shared {
             renewals: Flights::new(work.clone(), flights_max),
             sidecars: Flights::new(work.clone(), flights_max),
             placed_sidecars: Weighed::new(budget.placed_sidecars, sidecar::weight_bytes),
-            fills: Fills::new(work.clone(), settings.fills_max),
+            fills: Fills::new(work.clone(), &settings),
             lists: Lists::new(work.clone()),
             changes: Changes::default(),
             searches: Searches::default(),

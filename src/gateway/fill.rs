@@ -1,37 +1,30 @@
 //! Fetching a file once for everybody: it is written, hashed and read while it arrives.
 //!
 //! The first asker starts the fill; all who come while it runs read the same growing file. It runs
-//! on the work runtime and goes on when its clients leave, so that the next one finds the file.
+//! on the work runtime and goes on when its clients leave, so that the next one finds the file; only
+//! while it is slow and others wait for a place does it give way then.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use tokio::sync::Notify;
+use tokio::time::Instant;
 use url::Url;
 
 use super::content::Content;
-use super::context::Context;
-use super::context::Shared;
-use super::error::Error;
-use super::error::ErrorKind;
-use super::refresh::upstream_error;
-use super::refresh::upstream_result;
+use super::context::{Context, Settings, Shared};
+use super::error::{Error, ErrorKind};
+use super::places::Places;
+use super::refresh::{upstream_error, upstream_result};
 use super::reply::CacheResult;
 use super::tickets::Grant;
-use crate::cache::FlightError;
 use crate::cache::Flights;
 use crate::model::Sha256;
-use crate::store::Draft;
-use crate::store::Growing;
-use crate::store::HELD_BACK_BYTES;
-use crate::store::Key;
-use crate::store::Readable;
-use crate::store::StoreError;
-use crate::store::Stored;
+use crate::store::{Draft, Growing, HELD_BACK_BYTES, Key, Readable, StoreError, Stored};
 use crate::telemetry::UpstreamResult;
-use crate::upstream::FileAnswer;
-use crate::upstream::UpstreamFile;
+use crate::upstream::{FileAnswer, UpstreamFile};
 
 /// What a fill is known by: the digest where there is one, else the place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -40,47 +33,92 @@ enum FillKey {
     Place(Arc<str>),
 }
 
+/// How often somebody who waits for a place looks for one that may be given away.
+const NUDGE_EVERY: Duration = Duration::from_secs(1);
+
+/// When somebody should try again who found no place in time.
+const RETRY_AFTER_S: u32 = 10;
+
+/// Who holds a file that is arriving without reading it: the table of fills, and its own draft.
+const OWN_HOLDERS: usize = 2;
+
 /// Files that are arriving.
 #[derive(Debug)]
 pub(super) struct Fills {
     opening: Flights<FillKey, Result<Arc<Growing>, Arc<Error>>>,
-    running: Mutex<HashMap<FillKey, Arc<Growing>>>,
-    fills_max: usize,
+    running: Mutex<HashMap<FillKey, Arc<Running>>>,
+    places: Arc<Places>,
+    rate_min: u64,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Running {
+    growing: Arc<Growing>,
+    started: Instant,
+    received: AtomicU64,
+    gives_way: Notify,
+}
+
+impl Running {
+    /// Bytes a second since it began, if nobody reads it.
+    fn unread_rate(&self) -> Option<u64> {
+        let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let received = self.received.load(Ordering::Relaxed);
+        let is_read = Arc::strong_count(&self.growing) > OWN_HOLDERS;
+        (!is_read).then(|| received.saturating_mul(1000) / millis.max(1))
+    }
 }
 
 impl Fills {
-    /// At most so many at one time.
-    pub(super) fn new(work: tokio::runtime::Handle, fills_max: usize) -> Self {
-        let opening = Flights::new(work, fills_max);
+    /// As many at one time as the settings say.
+    pub(super) fn new(work: tokio::runtime::Handle, settings: &Settings) -> Self {
         Self {
-            opening,
+            opening: Flights::new(work, settings.flights_max),
             running: Mutex::default(),
-            fills_max,
+            places: Places::new(settings.fills_max, settings.fill_wait),
+            rate_min: settings.fill_rate_min,
         }
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<FillKey, Arc<Running>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn running(&self, key: &FillKey) -> Option<Arc<Growing>> {
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(key)
-            .cloned()
+        let table = self.table();
+        table.get(key).map(|running| Arc::clone(&running.growing))
     }
 
-    fn start(&self, key: &FillKey, growing: &Arc<Growing>) -> Result<(), FlightError> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if running.len() >= self.fills_max {
-            return Err(FlightError::Busy(self.fills_max));
+    fn start(&self, key: &FillKey, growing: Arc<Growing>) -> Arc<Running> {
+        let running = Arc::new(Running {
+            growing,
+            started: Instant::now(),
+            received: AtomicU64::new(0),
+            gives_way: Notify::new(),
+        });
+        self.table().insert(key.clone(), Arc::clone(&running));
+        running
+    }
+
+    fn end(&self, key: &FillKey, ended: &Arc<Running>) {
+        let mut table = self.table();
+        if table.get(key).is_some_and(|now| Arc::ptr_eq(now, ended)) {
+            table.remove(key);
         }
-        running.insert(key.clone(), Arc::clone(growing));
-        Ok(())
     }
 
-    fn end(&self, key: &FillKey) {
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(key);
+    /// Has the slowest fill that nobody reads give its place away. From now on nobody can join it.
+    fn nudge(&self) {
+        let mut table = self.table();
+        let unread = table.iter().filter_map(|(key, running)| {
+            let rate = running.unread_rate().filter(|rate| *rate < self.rate_min)?;
+            Some((rate, key.clone()))
+        });
+        let slowest = unread.min_by_key(|(rate, _)| *rate);
+        if let Some(running) = slowest.and_then(|(_, key)| table.remove(&key)) {
+            running.gives_way.notify_one();
+        }
     }
 }
 
@@ -168,6 +206,18 @@ impl Shared {
             let message = format!("{} has no upstream to fetch from", fill.grant.owner);
             return Err(Error::new(ErrorKind::BadGateway, message));
         };
+        let owner = &fill.grant.owner;
+        let place = self
+            .fills
+            .places
+            .take(owner, NUDGE_EVERY, || self.fills.nudge());
+        let place = place.await.map_err(|crowded| {
+            let kind = ErrorKind::Unavailable(Some(RETRY_AFTER_S));
+            Error::new(
+                kind,
+                format!("fetch {}: {crowded}", fill.grant.file.item().filename),
+            )
+        })?;
         let started = std::time::Instant::now();
         let answer = upstream.open(&fill.url, None).await;
         let (mirror, result) = (
@@ -190,18 +240,14 @@ impl Shared {
         let draft = self.store.draft(name, promised, file.length, limit);
         let draft = draft.map_err(|error| Error::store(format!("fetch {name}"), error))?;
         let growing = draft.growing();
-        if let Err(busy) = self.fills.start(&fill.key, &growing) {
-            return Err(Error::new(
-                ErrorKind::Unavailable(Some(1)),
-                format!("fetch {name}: {busy}"),
-            ));
-        }
+        let running = self.fills.start(&fill.key, Arc::clone(&growing));
         let shared = Arc::clone(self);
         self.metrics.fills().inc();
         self.work.spawn(async move {
-            let outcome = shared.take_in_file(&fill, file, draft).await;
+            let outcome = shared.take_in_file(&fill, file, draft, &running).await;
             shared.metrics.fills().dec();
-            shared.fills.end(&fill.key);
+            shared.fills.end(&fill.key, &running);
+            drop(place);
             shared.after_fill(&fill, outcome).await;
         });
         Ok(growing)
@@ -212,13 +258,21 @@ impl Shared {
         fill: &Fill,
         mut file: UpstreamFile,
         mut draft: Draft,
+        running: &Running,
     ) -> Result<Stored, FillError> {
         loop {
-            match file.chunk().await {
-                Ok(Some(chunk)) => draft.write(chunk).await?,
+            let chunk = tokio::select! {
+                chunk = file.chunk() => chunk.map_err(|error| error.to_string()),
+                () = running.gives_way.notified() => Err(GAVE_WAY.to_owned()),
+            };
+            match chunk {
+                Ok(Some(chunk)) => {
+                    let length = chunk.len() as u64;
+                    draft.write(chunk).await?;
+                    running.received.fetch_add(length, Ordering::Relaxed);
+                }
                 Ok(None) => break,
-                Err(error) => {
-                    let why = error.to_string();
+                Err(why) => {
                     draft.give_up(why.clone()).await;
                     return Err(FillError(why));
                 }
@@ -256,6 +310,9 @@ impl Shared {
         }
     }
 }
+
+/// Why a fill ended that was slow and read by nobody.
+const GAVE_WAY: &str = "nobody read it any more, it was slow, and others waited for its place";
 
 /// Why a fill ended early.
 #[derive(Debug, thiserror::Error)]

@@ -26,6 +26,7 @@ mod manage;
 pub mod moving;
 mod names;
 mod page;
+mod places;
 mod quarantine;
 mod reader;
 mod refresh;

@@ -24,6 +24,7 @@ mod doors;
 mod explain;
 mod faults;
 mod files;
+mod fills;
 mod front;
 mod hidden;
 mod installers;

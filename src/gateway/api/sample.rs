@@ -167,6 +167,8 @@ impl House {
             decoding: Decoding::new(16 << 20, Duration::from_secs(1)),
             checked_first_max: 8 << 20,
             fills_max: 4,
+            fill_wait: Duration::from_secs(60),
+            fill_rate_min: 64 << 10,
             flights_max: 16,
         };
         let shared = Arc::new(Shared::new(Parts {

@@ -297,6 +297,8 @@ fn settings(offline: bool) -> Settings {
         decoding: Decoding::new(PLENTY, Duration::from_secs(60)),
         checked_first_max: 8 << 20,
         fills_max: 100,
+        fill_wait: Duration::from_secs(60),
+        fill_rate_min: 64 << 10,
         flights_max: 100,
     }
 }

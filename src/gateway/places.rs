@@ -1,0 +1,244 @@
+//! How many files are fetched at one time, and from whom.
+//!
+//! Each fill holds a thread that writes and a connection, for as long as its upstream takes to send. So
+//! there are places; who finds none waits for a turn, in order, and is told to come back only after a
+//! while. No upstream takes more places than it leaves free: one that hangs holds half of them at most,
+//! a second one half of the rest, and whoever answers promptly always finds some.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::model::IndexName;
+
+/// The places.
+#[derive(Debug)]
+pub(super) struct Places {
+    most: usize,
+    patience: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    taken: HashMap<IndexName, usize>,
+    waiting: VecDeque<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    upstream: IndexName,
+    turn: oneshot::Sender<Place>,
+}
+
+/// A place, free again when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    places: Arc<Places>,
+    upstream: IndexName,
+}
+
+/// Nobody left a place in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0} files may be fetched at once (limits.fills) and none came to its end in time; try again later"
+)]
+pub(super) struct Crowded(usize);
+
+impl Places {
+    /// So many places; nobody waits longer than `patience`.
+    pub(super) fn new(most: usize, patience: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            most: most.max(1),
+            patience,
+            state: Mutex::default(),
+        })
+    }
+
+    /// Takes a place for a file of this upstream, waiting for one if need be. `nudge` is called every
+    /// `interval` meanwhile: somebody may have to be told to give way.
+    pub(super) async fn take(
+        self: &Arc<Self>,
+        upstream: &IndexName,
+        interval: Duration,
+        mut nudge: impl FnMut(),
+    ) -> Result<Place, Crowded> {
+        let turn = {
+            let mut state = self.state();
+            if state.has_room_for(upstream, self.most) {
+                return Ok(self.seat(&mut state, upstream));
+            }
+            let (sender, turn) = oneshot::channel();
+            state.waiting.push_back(Waiting {
+                upstream: upstream.clone(),
+                turn: sender,
+            });
+            turn
+        };
+        let waiting = async {
+            tokio::pin!(turn);
+            loop {
+                tokio::select! {
+                    biased;
+                    place = &mut turn => return place,
+                    () = tokio::time::sleep(interval) => nudge(),
+                }
+            }
+        };
+        match tokio::time::timeout(self.patience, waiting).await {
+            Ok(Ok(place)) => Ok(place),
+            // The other end is dropped only with the places themselves.
+            Ok(Err(_)) | Err(_) => Err(Crowded(self.most)),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seat(self: &Arc<Self>, state: &mut State, upstream: &IndexName) -> Place {
+        *state.taken.entry(upstream.clone()).or_default() += 1;
+        Place {
+            places: Arc::clone(self),
+            upstream: upstream.clone(),
+        }
+    }
+
+    /// Gives free places to those who wait, in order, as far as each one's upstream may have more.
+    fn seat_waiting(self: &Arc<Self>) {
+        loop {
+            let mut state = self.state();
+            // Who has gone in the meantime keeps nobody waiting.
+            state.waiting.retain(|waiting| !waiting.turn.is_closed());
+            let most = self.most;
+            let next = state
+                .waiting
+                .iter()
+                .position(|waiting| state.has_room_for(&waiting.upstream, most));
+            let Some(Waiting { upstream, turn }) = next.and_then(|at| state.waiting.remove(at))
+            else {
+                return;
+            };
+            let place = self.seat(&mut state, &upstream);
+            drop(state);
+            // Who left just now gives the place back, which seats the next.
+            let _ = turn.send(place);
+        }
+    }
+}
+
+impl State {
+    fn has_room_for(&self, upstream: &IndexName, most: usize) -> bool {
+        let free = most.saturating_sub(self.taken.values().sum());
+        let own = self.taken.get(upstream).copied().unwrap_or(0);
+        own < free
+    }
+
+    fn leave(&mut self, upstream: &IndexName) {
+        if let Some(own) = self.taken.get_mut(upstream) {
+            *own -= 1;
+            if *own == 0 {
+                self.taken.remove(upstream);
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.state().leave(&self.upstream);
+        self.places.seat_waiting();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    const EVERY: Duration = Duration::from_secs(1);
+
+    fn upstream(name: &str) -> IndexName {
+        IndexName::parse(name).unwrap()
+    }
+
+    async fn take(places: &Arc<Places>, name: &str) -> Result<Place, Crowded> {
+        places.take(&upstream(name), EVERY, || ()).await
+    }
+
+    /// How many an upstream gets at once.
+    fn taken_by(places: &Arc<Places>, name: &str) -> Vec<Place> {
+        let mut taken = Vec::new();
+        while let Some(Ok(place)) = take(places, name).now_or_never() {
+            taken.push(place);
+        }
+        taken
+    }
+
+    #[tokio::test]
+    async fn no_upstream_takes_more_than_it_leaves_free() {
+        let places = Places::new(64, EVERY);
+        let names = [
+            "m/one", "m/two", "m/three", "m/four", "m/five", "m/six", "m/seven",
+        ];
+        let taken: Vec<_> = names.iter().map(|name| taken_by(&places, name)).collect();
+        let counts: Vec<_> = taken.iter().map(Vec::len).collect();
+        assert_eq!(counts, [32, 16, 8, 4, 2, 1, 1]);
+        for most in [0, 1, 2, 3] {
+            assert_eq!(
+                taken_by(&Places::new(most, EVERY), "m/one").len(),
+                most.div_ceil(2).max(1)
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_is_seated_in_order_as_far_as_its_upstream_may_have_more() {
+        let places = Places::new(4, 60 * EVERY);
+        let mut slow = taken_by(&places, "m/slow");
+        let mut fast = taken_by(&places, "m/fast");
+        assert_eq!((slow.len(), fast.len()), (2, 1));
+        let mut third_slow = Box::pin(take(&places, "m/slow"));
+        let mut second_fast = Box::pin(take(&places, "m/fast"));
+        let mut third_fast = Box::pin(take(&places, "m/fast"));
+        for waiting in [&mut third_slow, &mut second_fast, &mut third_fast] {
+            assert!(waiting.as_mut().now_or_never().is_none());
+        }
+        fast.clear();
+        let seated = second_fast.as_mut().now_or_never().unwrap().unwrap();
+        assert!(third_slow.as_mut().now_or_never().is_none());
+        assert!(third_fast.as_mut().now_or_never().is_none());
+        // Who leaves the line keeps nobody waiting.
+        drop(third_fast);
+        slow.clear();
+        assert!(third_slow.as_mut().now_or_never().unwrap().is_ok());
+        drop(seated);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_too_long_is_told_and_others_are_nudged_meanwhile() {
+        let places = Places::new(1, 5 * EVERY);
+        let first = take(&places, "m/one").await.unwrap();
+        let mut nudges = 0;
+        let refused = places.take(&upstream("m/one"), EVERY, || nudges += 1).await;
+        assert_eq!(refused.unwrap_err(), Crowded(1));
+        assert!((4..=5).contains(&nudges), "{nudges}");
+        drop(first);
+        assert!(take(&places, "m/two").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_place_that_nobody_fetches_from_the_line_is_free_again() {
+        let places = Places::new(1, EVERY);
+        let first = take(&places, "m/one").await.unwrap();
+        let mut leaving = Box::pin(take(&places, "m/one"));
+        assert!(leaving.as_mut().now_or_never().is_none());
+        drop(first);
+        // It has its turn, and leaves without having looked.
+        drop(leaving);
+        assert_eq!(taken_by(&places, "m/two").len(), 1);
+    }
+}

@@ -1,0 +1,153 @@
+//! Many files at once: who finds no place waits for a turn, one slow mirror starves no other, and what
+//! nobody reads any more gives way.
+
+use std::time::Duration;
+
+use http::Method;
+
+use super::support::{
+    Client, Content, FakeIndex, Fault, Listed, Program, Project, Setup, Tool, Web,
+};
+
+const FILE: &str = "/files/round/";
+
+fn mirrors(all: &[(&str, &FakeIndex)], limits: &str) -> String {
+    let mirrors = all.iter().map(|(name, upstream)| {
+        let url = upstream.url();
+        format!("  {name}: {{ type: mirror, mirror_url: \"{url}\" }}\n")
+    });
+    format!(
+        "limits: {{ {limits} }}\nindexes:\n{}",
+        mirrors.collect::<String>()
+    )
+}
+
+/// An index of so many files of a megabyte each, all of one project.
+fn rounds(count: u64) -> FakeIndex {
+    let project = (0..count).fold(Project::new("round"), |project, number| {
+        let version = format!("{number}.0");
+        let name = format!("round-{version}.tar.gz");
+        project.file(Listed::new(
+            &name,
+            &version,
+            Content::noise(number, 1 << 20),
+        ))
+    });
+    Setup::default().project(project).start()
+}
+
+async fn urls(web: &Web, shop: &Program, index: &str, count: u64) -> Vec<String> {
+    let page = web.page(&format!("{}round/", shop.index_url(index))).await;
+    let names = (0..count).map(|number| format!("round-{number}.0.tar.gz"));
+    names.map(|name| page.url_of(&name)).collect()
+}
+
+/// How many projects each of the two installs.
+const WHEELS: usize = 60;
+
+fn project_name(set: &str, number: usize) -> String {
+    format!("{set}-{number:02}")
+}
+
+#[tokio::test]
+async fn two_uv_installs_of_sixty_cold_wheels_succeed_beside_a_mirror_that_hangs() {
+    let slow = rounds(12);
+    let wheels = ["curd", "whey"]
+        .into_iter()
+        .flat_map(|set| (0..WHEELS).map(move |number| project_name(set, number)));
+    let fast = wheels.fold(Setup::default(), |setup, name| {
+        setup.project(Project::new(&name).wheel("1.0"))
+    });
+    let fast = fast.start();
+    let yaml = mirrors(&[("root/slow", &slow), ("root/fast", &fast)], "fills: 8");
+    let shop = Program::with_policies(&yaml).start();
+    let web = Web::new();
+    let urls = urls(&web, &shop, "root/slow", 12).await;
+    let gate = slow.gate(FILE, 1000);
+    let hanging: Vec<_> = urls
+        .into_iter()
+        .map(|url| tokio::spawn(async move { Web::new().get(&url).await }))
+        .collect();
+    // Half of the places, and more in line.
+    gate.reached(4).await;
+
+    let index = shop.index_url("root/fast");
+    let installs = ["curd", "whey"].map(|set| {
+        let index = index.clone();
+        tokio::task::spawn_blocking(move || {
+            let names: Vec<_> = (0..WHEELS)
+                .map(|number| project_name(set, number))
+                .collect();
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            Client::fresh(Tool::Uv).install(&index, &names).succeeds();
+        })
+    });
+    for install in installs {
+        install.await.unwrap();
+    }
+    assert_eq!(
+        slow.journal().count(FILE),
+        4,
+        "the slow mirror took more than its share"
+    );
+    gate.release();
+    for (number, got) in (0..).zip(hanging) {
+        let got = got.await.unwrap();
+        assert_eq!(got.status, 200, "{}", got.text());
+        assert!(got.body == Content::noise(number, 1 << 20).to_vec());
+    }
+}
+
+/// A fill that takes half a minute for each of its megabytes.
+fn dripping(upstream: &FakeIndex, path: &str) {
+    let every = Duration::from_millis(50);
+    upstream.misbehave(path, Fault::new().drip(2048, every));
+}
+
+#[tokio::test]
+async fn a_slow_file_that_nobody_reads_gives_its_place_to_one_that_waits() {
+    let dairy = rounds(2);
+    let yaml = mirrors(&[("root/dairy", &dairy)], "fills: 1");
+    let shop = Program::with_policies(&yaml).start();
+    let web = Web::new();
+    let [slow, next] = &urls(&web, &shop, "root/dairy", 2).await[..] else {
+        panic!("two files");
+    };
+    dripping(&dairy, "/files/round/round-0.0");
+    let mut leaving = Web::new().open(Method::GET, slow, &[]).await.unwrap();
+    assert!(leaving.chunk().await.unwrap().is_some());
+    drop(leaving);
+    // The only place is taken, by a file that would need much longer than anybody waits.
+    assert_eq!(web.get(next).await.status, 200);
+    shop.wait_for_metric("cheesecloth_fill_inflight", |fills| fills == 0.0);
+    // Nothing is lost but time.
+    dairy.behave();
+    assert!(web.get(slow).await.body == Content::noise(0, 1 << 20).to_vec());
+}
+
+#[tokio::test]
+async fn a_slow_file_that_is_read_keeps_its_place_and_who_waits_too_long_is_told_when_to_come_back()
+{
+    let dairy = rounds(2);
+    let yaml = mirrors(&[("root/dairy", &dairy)], "fills: 1, fill_wait: 2s");
+    let shop = Program::with_policies(&yaml).start();
+    let web = Web::new();
+    let [slow, next] = &urls(&web, &shop, "root/dairy", 2).await[..] else {
+        panic!("two files");
+    };
+    dripping(&dairy, "/files/round/round-0.0");
+    let mut reading = Web::new().open(Method::GET, slow, &[]).await.unwrap();
+    assert!(reading.chunk().await.unwrap().is_some());
+    let refused = web.get(next).await;
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert_eq!(refused.header("retry-after"), "10");
+    assert!(
+        refused.text().contains("limits.fills"),
+        "{}",
+        refused.text()
+    );
+    assert!(
+        reading.chunk().await.unwrap().is_some(),
+        "it was told to give way"
+    );
+}

@@ -15,6 +15,7 @@ mod generation;
 mod initialise;
 mod lock;
 mod moving;
+mod neighbours;
 mod notify;
 mod open_records;
 mod reload;
@@ -68,6 +69,7 @@ use crate::telemetry::init_logging;
 use crate::upstream::Decoding;
 use crate::upstream::Fleet;
 use crate::upstream::FleetOptions;
+use crate::upstream::OwnDoors;
 
 pub use accounts::AccountOptions;
 pub use backup::{backup, restore};
@@ -77,6 +79,7 @@ pub use generation::{decoding, upstream_limits};
 pub use initialise::initialise;
 use lock::DataLock;
 pub use moving::{ImportStart, export, import};
+use neighbours::Neighbours;
 use notify::Notify;
 use open_records::OpenRecords;
 use reload::Reloader;
@@ -119,6 +122,8 @@ struct House {
     fleet: Option<Arc<Fleet>>,
     shared: Arc<Shared>,
     maker: generation::Maker,
+    /// Told where the doors are once they are open.
+    doors: OwnDoors,
 }
 
 impl House {
@@ -143,8 +148,12 @@ impl House {
         let open = OpenRecords::new(work.handle(), &records);
         let stored = Generations::stored(&work.block_on(records.directory())?);
         let fleet = fleet_of(&loaded.config, &metrics)?;
-        let decoding = decoding(&loaded.config.limits);
-        let maker = generation::Maker::before(fleet.clone(), decoding.clone());
+        let neighbours = Neighbours::of(&loaded.config);
+        for words in neighbours.strangers(&stored) {
+            tracing::warn!("{words}");
+        }
+        let (doors, decoding) = (neighbours.doors.clone(), decoding(&loaded.config.limits));
+        let maker = generation::Maker::before(fleet.clone(), decoding.clone(), neighbours);
         let first = maker.make(1, loaded, &stored)?;
         let shared = Arc::new(Shared::new(Parts {
             clock: clock.clone(),
@@ -167,7 +176,21 @@ impl House {
             fleet,
             shared,
             maker,
+            doors,
         })
+    }
+
+    /// What every door writes down, and with what.
+    fn doorway(&self, access: &Arc<AccessLog>, audit: &Arc<AuditLog>) -> Doorway {
+        Doorway {
+            access: Arc::clone(access),
+            audit: Arc::clone(audit),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            records: Arc::clone(&self.records),
+            fleet: self.fleet.clone(),
+            doors: self.doors.clone(),
+        }
     }
 
     /// Starts what has to be done now and then until the server stops.
@@ -247,22 +270,8 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let access = Arc::new(access.context("start the access log")?);
     let audit = audit_log(&config.data, &house.metrics)?;
     let rules = accounts::rules(&start.accounts, &config);
-    let House {
-        work,
-        clock,
-        metrics,
-        fleet,
-        shared,
-        ..
-    } = &house;
-    let doorway = Doorway {
-        access: Arc::clone(&access),
-        audit: Arc::clone(&audit),
-        clock: clock.clone(),
-        metrics: metrics.clone(),
-        records: Arc::clone(&house.records),
-        fleet: fleet.clone(),
-    };
+    let House { work, shared, .. } = &house;
+    let doorway = house.doorway(&access, &audit);
     let reading = Reading::of(named, &config);
     let files = Files {
         start,

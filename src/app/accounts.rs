@@ -94,6 +94,7 @@ pub(super) fn rules(options: &AccountOptions, config: &Config) -> HouseRules {
             CreateUsers::Auto | CreateUsers::Root => UserCreation::Root,
         },
         push_to: said.push_to.clone(),
+        mirrors_to: said.mirrors_to.clone(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The doors, as the configuration wants them, over the flows.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -37,7 +38,7 @@ use crate::telemetry::AccessLog;
 use crate::telemetry::AuditLog;
 use crate::telemetry::DoorName;
 use crate::telemetry::Metrics;
-use crate::upstream::Fleet;
+use crate::upstream::{Fleet, OwnDoors};
 
 /// Permission bits of a door on a Unix socket: its user and group, nobody else.
 const SOCKET_MODE: u32 = 0o660;
@@ -52,6 +53,8 @@ pub(super) struct Doorway {
     pub(super) records: Arc<dyn Db>,
     /// The devpi-servers to stand in front of.
     pub(super) fleet: Option<Arc<Fleet>>,
+    /// Told where the doors are.
+    pub(super) doors: OwnDoors,
 }
 
 /// A server with its doors open.
@@ -62,6 +65,8 @@ pub(super) struct Opened {
     pub(super) certificates: Vec<(config::Door, Arc<Certificates>)>,
     /// One line for each door, and how to use the public one.
     pub(super) lines: Vec<String>,
+    /// Where they are, of those on TCP.
+    bound: Vec<SocketAddr>,
 }
 
 impl Doorway {
@@ -81,6 +86,7 @@ impl Doorway {
             ready,
             certificates: Vec::new(),
             lines: Vec::new(),
+            bound: Vec::new(),
         };
         if let Some(door) =
             options_of(DoorName::Public, &config.listen.public, config, &mut opened)?
@@ -137,6 +143,7 @@ impl Doorway {
             let bound = opened.server.add_router(door, router)?;
             opened.announce("metrics", scheme, &bound);
         }
+        self.doors.opened(opened.bound.clone());
         Ok(opened)
     }
 
@@ -168,7 +175,10 @@ impl Opened {
     fn announce(&mut self, door: &str, scheme: &str, bound: &[ListenAddress]) {
         for address in bound {
             self.lines.push(match address {
-                ListenAddress::Tcp(address) => format!("{door} {scheme}://{address}/"),
+                ListenAddress::Tcp(address) => {
+                    self.bound.push(*address);
+                    format!("{door} {scheme}://{address}/")
+                }
                 ListenAddress::Unix { .. } => format!("{door} {address}"),
             });
         }

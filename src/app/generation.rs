@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::neighbours::Neighbours;
 use crate::config::Limits;
 use crate::config::Loaded;
 use crate::config::Login;
@@ -32,6 +33,7 @@ pub(super) struct Maker {
     fleet: Option<Arc<Fleet>>,
     /// Shared by all upstreams of all generations.
     decoding: Decoding,
+    neighbours: Neighbours,
     known: HashMap<IndexName, Known>,
 }
 
@@ -40,6 +42,7 @@ struct Known {
     url: String,
     login: Option<(String, String)>,
     limits: upstream::Limits,
+    is_declared: bool,
     upstream: Arc<Upstream>,
 }
 
@@ -51,10 +54,15 @@ pub(super) struct Made {
 
 impl Maker {
     /// A maker whose generations may have indexes of these servers.
-    pub(super) fn before(fleet: Option<Arc<Fleet>>, decoding: Decoding) -> Self {
+    pub(super) fn before(
+        fleet: Option<Arc<Fleet>>,
+        decoding: Decoding,
+        neighbours: Neighbours,
+    ) -> Self {
         Self {
             fleet,
             decoding,
+            neighbours,
             known: HashMap::new(),
         }
     }
@@ -120,10 +128,12 @@ impl Maker {
     ) -> Result<Known, Fault> {
         let login = login.map(|login| (login.user.clone(), login.password.expose().to_owned()));
         let limits = upstream_limits(limits, &self.decoding);
+        let is_declared = index.location.is_some();
         if let Some(known) = self.known.get(&index.name)
             && known.url == url
             && known.login == login
             && known.limits == limits
+            && known.is_declared == is_declared
         {
             return Ok(known.clone());
         }
@@ -131,6 +141,7 @@ impl Maker {
             url: url.to_owned(),
             login: login.clone(),
             limits: limits.clone(),
+            is_declared,
             upstream: Arc::new(upstream),
         };
         let fault = |what: String| match &index.location {
@@ -152,6 +163,7 @@ impl Maker {
             .map_err(|error| fault(format!("mirror_url of {} is no URL: {error}", index.name)))?;
         let settings = upstream::Settings {
             name: index.name.clone(),
+            bounds: self.neighbours.bounds(index, &parsed),
             url: parsed,
             credentials: login
                 .clone()
@@ -223,8 +235,9 @@ mod tests {
                 &|_| None,
             );
             let loaded = loaded.unwrap();
-            let maker =
-                maker.get_or_insert_with(|| Maker::before(None, decoding(&loaded.config.limits)));
+            let maker = maker.get_or_insert_with(|| {
+                Maker::before(None, decoding(&loaded.config.limits), Neighbours::default())
+            });
             let generation = maker.next(1, &loaded, &[]).unwrap();
             Arc::clone(&generation.upstreams[&IndexName::parse("a/b").unwrap()])
         };

@@ -5,11 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
+use url::Url;
 
 use super::Environment;
 use super::accounts;
 use super::accounts::AccountOptions;
 use super::data;
+use super::neighbours;
 use super::open_records::OpenRecords;
 use crate::clock::Clock;
 use crate::config::Overrides;
@@ -59,9 +61,9 @@ pub fn initialise(
     let _open = OpenRecords::new(work.handle(), &records);
     accounts::open(&work, &records, options, root_password, now)?;
     if let Some(url) = url {
+        neighbours::note_own_index(folder, &url)?;
         let name = IndexName::parse("root/pypi").expect("it is a name");
-        let keys =
-            json!({ "type": "mirror", "volatile": false, "title": "PyPI", "mirror_url": url });
+        let keys = json!({ "type": "mirror", "volatile": false, "title": "PyPI", "mirror_url": url.as_str() });
         let keys = keys.as_object().cloned().unwrap_or_default();
         let settings = IndexSettings::create(&name, &keys, &|_| true)?;
         let (config, volatile) = (settings.to_json(), settings.volatile());
@@ -82,7 +84,7 @@ pub fn initialise(
 }
 
 /// What pip on this machine uses, its login included: the records keep what the mirror asks with.
-fn upstream(folder: &Path, env: Environment) -> anyhow::Result<String> {
+fn upstream(folder: &Path, env: Environment) -> anyhow::Result<Url> {
     let overrides = Overrides {
         data: Some(folder.to_owned()),
         ..Overrides::default()
@@ -98,5 +100,5 @@ fn upstream(folder: &Path, env: Environment) -> anyhow::Result<String> {
         let _ = url.set_username(&login.user);
         let _ = url.set_password(Some(login.password.expose()));
     }
-    Ok(url.to_string())
+    Ok(url)
 }

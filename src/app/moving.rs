@@ -16,6 +16,8 @@ use super::find_upstream;
 use super::generation::Maker;
 use super::initialise::RECORDS;
 use super::lock::DataLock;
+use super::neighbours::Neighbours;
+use crate::config::Config;
 use crate::config::Loaded;
 use crate::config::Overrides;
 use crate::config::PoliciesPath;
@@ -65,7 +67,7 @@ pub fn import(
     let mut loaded = load(&start.policies, &start.overrides, &env)?;
     let check_only = start.options.check_only;
     let nowhere = tempfile::tempdir().context("make a temporary directory")?;
-    let data = loaded.config.data.clone();
+    let (data, config) = (loaded.config.data.clone(), loaded.config.clone());
     let mended = if check_only {
         Vec::new()
     } else {
@@ -98,6 +100,7 @@ pub fn import(
     let import = importer.import(&start.folder, &start.options, on_progress);
     let mut report = house.work.block_on(import)?;
     report.notes.extend(mended);
+    report.notes.extend(strangers(&house, &config)?);
     if check_only || !report.faults.is_empty() {
         return Ok(report);
     }
@@ -107,6 +110,12 @@ pub fn import(
     house.work.block_on(house.shared.note_serial());
     account_for(&house, &data, &start.folder, &report)?;
     Ok(report)
+}
+
+/// The mirrors in the records that are not asked unless the operator lists where they are.
+fn strangers(house: &House, config: &Config) -> anyhow::Result<Vec<String>> {
+    let directory = house.work.block_on(house.records.directory())?;
+    Ok(Neighbours::of(config).strangers(&Generations::stored(&directory)))
 }
 
 /// Writes down for the audit that an export was taken in.

@@ -67,6 +67,7 @@ pub fn warm(
         credentials: None,
         limits: upstream_limits(limits, &decoding(limits)),
         proxies: Proxies::Direct,
+        bounds: crate::upstream::Bounds::default(),
     })?;
     work.block_on(async {
         let mut warmed = Warmed::default();

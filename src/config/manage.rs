@@ -4,9 +4,11 @@
 
 use url::Url;
 
+use super::network::Network;
 use super::server::{put, take};
+use crate::model::{MirrorPlace, MirrorPlaces};
 use crate::policy::Placed;
-use crate::policy::read::{Choice, Fields, HttpUrl, Key, Notes};
+use crate::policy::read::{Choice, Fields, HttpUrl, Key, Misread, Notes, Word};
 use crate::policy::read::{key, many, one};
 
 /// The keys of `manage:`.
@@ -19,7 +21,34 @@ pub(super) const MANAGE: &[Key] = &[
         "the only users who may make and change users and indexes, as --restrict-modify of devpi-server"),
     key("push_to", many::<HttpUrl>(), "",
         "where `devpi push` may send files to: URLs of upload APIs, and what lies below them"),
+    key("mirrors_to", many::<Place>(), "",
+        "what mirrors made through the API may reach beside public addresses: networks such as 10.0.0.0/8, \
+         or servers such as https://index.corp.example/; never link-local addresses"),
 ];
+
+/// A place as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place(MirrorPlace);
+
+impl Word for Place {
+    fn wanted() -> String {
+        "a network such as \"10.0.0.0/8\", or a server such as \"https://index.corp.example/\""
+            .into()
+    }
+
+    fn read(text: &str) -> Result<Self, Misread> {
+        if let Ok(network) = Network::read(text) {
+            return Ok(Self(MirrorPlace::Network(network.0)));
+        }
+        let wrong = || Misread::new(format!("{text:?} is not {}", Self::wanted()));
+        let url = HttpUrl::read(text.trim()).map_err(|_| wrong())?;
+        Ok(Self(MirrorPlace::Server(url.0)))
+    }
+
+    fn schema() -> serde_json::Value {
+        serde_json::json!({ "type": "string" })
+    }
+}
 
 /// Who may make users.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,6 +84,8 @@ pub struct ManageConfig {
     pub restrict_modify: Option<Vec<String>>,
     /// Where a push to another server may go.
     pub push_to: Vec<Url>,
+    /// What mirrors made through the API may reach.
+    pub mirrors_to: MirrorPlaces,
 }
 
 /// The keys of all files, each with its place.
@@ -63,6 +94,7 @@ pub(super) struct ManageSources {
     create_users: Option<Placed<CreateUsers>>,
     restrict_modify: Option<Placed<Vec<String>>>,
     push_to: Option<Placed<Vec<HttpUrl>>>,
+    mirrors_to: Option<Placed<Vec<Place>>>,
 }
 
 impl ManageSources {
@@ -84,11 +116,14 @@ impl ManageSources {
         );
         let places = list(fields, "push_to", notes);
         put(&mut self.push_to, "manage.push_to", places, notes);
+        let places = list(fields, "mirrors_to", notes);
+        put(&mut self.mirrors_to, "manage.mirrors_to", places, notes);
     }
 
     /// What was said, or else the defaults.
     pub(super) fn settle(self) -> ManageConfig {
         let places = self.push_to.into_iter().flat_map(|places| places.value);
+        let mirrors = self.mirrors_to.into_iter().flat_map(|places| places.value);
         ManageConfig {
             create_users: self
                 .create_users
@@ -96,6 +131,7 @@ impl ManageSources {
                 .unwrap_or_default(),
             restrict_modify: self.restrict_modify.map(|placed| placed.value),
             push_to: places.map(|place| place.0).collect(),
+            mirrors_to: mirrors.map(|place| place.0).collect(),
         }
     }
 }
@@ -109,4 +145,28 @@ fn list<T: crate::policy::read::Word>(
     let location = fields.node(name)?.location.clone();
     let value = values.into_iter().map(|placed| placed.value).collect();
     Some(Placed { value, location })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_of_mirrors_is_a_network_or_a_server() {
+        let read = |text| Place::read(text).map(|place| place.0.to_string()).ok();
+        for (text, expected) in [
+            ("10.0.0.0/8", Some("10.0.0.0/8")),
+            ("127.0.0.1", Some("127.0.0.1/32")),
+            (
+                "https://index.corp.example",
+                Some("https://index.corp.example/"),
+            ),
+            ("http://127.0.0.1:3142/", Some("http://127.0.0.1:3142/")),
+            ("index.corp.example", None),
+            ("ftp://index.corp.example/", None),
+            ("10.0.0.0/33", None),
+        ] {
+            assert_eq!(read(text).as_deref(), expected, "{text}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use reqwest::{Client, ClientBuilder, RequestBuilder};
 use url::Url;
 
 use super::exchange::Breakers;
-use super::hosts::Hosts;
+use super::hosts::{Bounds, Hosts, Trust, is_special};
 use super::{Fleet, Limits, UpstreamError, words};
 use crate::model::IndexName;
 
@@ -33,6 +33,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Whether the proxies that the environment names are used.
     pub proxies: Proxies,
+    /// What it may lead to.
+    pub bounds: Bounds,
 }
 
 /// Which proxies stand between this gateway and an upstream.
@@ -102,6 +104,14 @@ pub enum InvalidUpstream {
         /// The URL's scheme.
         scheme: String,
     },
+    /// Nobody may be there.
+    #[error("{index}: mirror_url leads to {host}, an address that no index may be at")]
+    Special {
+        /// The mirror.
+        index: IndexName,
+        /// The address.
+        host: String,
+    },
     /// No HTTP client can be built on this machine, usually for want of root certificates.
     #[error(
         "{index}: no https client: {reason}; install the system's CA certificates or set SSL_CERT_FILE"
@@ -141,11 +151,19 @@ impl Upstream {
             credentials,
             limits,
             proxies,
+            bounds,
         } = settings;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(InvalidUpstream::Url {
                 index: name,
                 scheme: url.scheme().to_owned(),
+            });
+        }
+        // Whoever made it is told when it is asked: one such mirror must not stop all others.
+        if matches!(bounds.trust, Trust::Declared) && is_special(&url) {
+            return Err(InvalidUpstream::Special {
+                index: name,
+                host: url.host_str().unwrap_or_default().to_owned(),
             });
         }
         let inline = Credentials::take_from(&mut url);
@@ -154,7 +172,7 @@ impl Upstream {
             let path = format!("{}/", url.path());
             url.set_path(&path);
         }
-        let hosts = Hosts::of(url.clone());
+        let hosts = Hosts::of(url.clone(), bounds);
         let client = client(&limits, &hosts, proxies).read_timeout(limits.read_timeout);
         let client = client.build().map_err(|error| InvalidUpstream::Client {
             index: name.clone(),
@@ -266,6 +284,7 @@ mod tests {
             credentials: None,
             limits: Limits::wide(),
             proxies: Proxies::Direct,
+            bounds: Bounds::default(),
         }
     }
 
@@ -280,6 +299,15 @@ mod tests {
         both.credentials = Some(Credentials::new("me", "new"));
         let upstream = Upstream::new(both).unwrap();
         assert_eq!(upstream.credentials, Some(Credentials::new("me", "new")));
+    }
+
+    #[test]
+    fn an_address_at_which_nobody_may_be_is_a_fault_only_where_a_file_says_it() {
+        let mut settings = settings("http://169.254.169.254/simple/");
+        let error = Upstream::new(settings.clone()).unwrap_err();
+        assert!(matches!(error, InvalidUpstream::Special { .. }), "{error}");
+        settings.bounds.trust = Trust::Made(crate::model::MirrorPlaces::default());
+        Upstream::new(settings).unwrap();
     }
 
     #[test]

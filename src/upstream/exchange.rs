@@ -17,6 +17,7 @@ use url::Url;
 
 use super::body::Coding;
 use super::client::Credentials;
+use super::hosts::NotOpen;
 use super::{
     Again, Breaker, Fleet, FleetError, Limits, Outcome, Permit, Upstream, UpstreamError, retry,
     words,
@@ -114,6 +115,8 @@ impl Upstream {
             self.hosts
                 .refuse(&url)
                 .map_err(|reason| self.broken(reason))?;
+            let checked = self.hosts.refuse_own_door(&url).await;
+            checked.map_err(|reason| self.broken(reason))?;
             let response = match self.fleet_for(&url) {
                 Some(fleet) => {
                     let sent = fleet.send(&Method::GET, &url, &question.headers).await;
@@ -228,6 +231,10 @@ impl Upstream {
 
     /// No head came.
     fn unanswered(&self, error: reqwest::Error) -> Failure {
+        if let Some(not_open) = words::cause::<NotOpen>(&error) {
+            // Not the upstream's trouble, and asking again does not help.
+            return self.broken(not_open.to_string());
+        }
         let index = self.name.clone();
         let is_tls = words::cause::<rustls::Error>(&error).is_some();
         let is_garbage = words::cause::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse);

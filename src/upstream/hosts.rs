@@ -3,34 +3,90 @@
 //! A page is written by strangers, and the gateway stands where they do not: a link to the gateway's
 //! own management door or to a cloud's metadata service would be fetched with the gateway's rights.
 //! So links lead to http and https only, never from https down to http, never to a link-local or
-//! otherwise special address, and to loopback only when the mirror itself is there. Private networks
-//! stay reachable, company indexes live there. Names are judged by what they resolve to, at the
-//! moment of connecting; behind a proxy the proxy resolves, and only literal addresses are seen here.
+//! otherwise special address, whoever names it, and to loopback only when the mirror itself is there.
+//! Private networks stay reachable for mirrors that the operator declares, company indexes live
+//! there; those that people make through the API reach the world and what the operator lists.
+//!
+//! Names are judged by what they resolve to, at the moment of connecting; behind a proxy the proxy
+//! resolves, and only literal addresses are seen here.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::{Arc, OnceLock};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
+
+use crate::model::{MirrorPlaces, Reach, is_localhost};
+
+/// Who says where a mirror is, and so what it may lead to.
+#[derive(Debug, Clone, Default)]
+pub enum Trust {
+    /// The operator, in a file.
+    #[default]
+    Declared,
+    /// Somebody by the API; beside the world it reaches these places.
+    Made(MirrorPlaces),
+}
+
+/// Where this gateway listens itself. Known only once the doors are open; the mirrors are made before.
+#[derive(Debug, Clone, Default)]
+pub struct OwnDoors(Arc<OnceLock<Vec<SocketAddr>>>);
+
+impl OwnDoors {
+    /// States where the doors are. Later ones are not taken over.
+    pub fn opened(&self, addresses: Vec<SocketAddr>) {
+        let _ = self.0.set(addresses);
+    }
+
+    fn at_port(&self, port: u16) -> bool {
+        let doors = self.0.get().into_iter().flatten();
+        doors.into_iter().any(|door| door.port() == port)
+    }
+}
+
+/// What one mirror may reach.
+#[derive(Debug, Clone, Default)]
+pub struct Bounds {
+    /// Who says where it is.
+    pub trust: Trust,
+    /// Where nothing but the mirror's own URL leads.
+    pub doors: OwnDoors,
+}
 
 /// The rule for one mirror.
 #[derive(Debug, Clone)]
 pub(super) struct Hosts {
     mirror: Url,
     on_loopback: bool,
+    bounds: Bounds,
 }
+
+/// A name has no address that may be connected to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NotOpen(String);
+
+impl fmt::Display for NotOpen {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotOpen {}
 
 impl Hosts {
     /// The rule for the mirror at this URL.
-    pub(super) fn of(mirror: Url) -> Self {
+    pub(super) fn of(mirror: Url, bounds: Bounds) -> Self {
         let on_loopback = match mirror.host() {
             Some(Host::Domain(name)) => is_localhost(name),
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => plain(address.into()).is_loopback(),
+            Some(Host::Ipv4(address)) => Reach::of(address.into()) == Reach::Loopback,
+            Some(Host::Ipv6(address)) => Reach::of(address.into()) == Reach::Loopback,
             None => false,
         };
         Self {
             mirror,
             on_loopback,
+            bounds,
         }
     }
 
@@ -51,40 +107,105 @@ impl Hosts {
         if scheme == "http" && self.mirror.scheme() == "https" {
             return Err(format!("it leads from https to plain http, at {host}"));
         }
-        let open = self.mirror.host().as_ref() == Some(&host)
-            || match &host {
-                Host::Domain(name) => self.on_loopback || !is_localhost(name),
-                Host::Ipv4(address) => self.is_open((*address).into()),
-                Host::Ipv6(address) => self.is_open((*address).into()),
+        let is_own = self.mirror.host().as_ref() == Some(&host);
+        let is_open = match (&self.bounds.trust, &host) {
+            (Trust::Made(places), _) => {
+                places
+                    .check(url)
+                    .map_err(|why| format!("it leads to {why}"))?;
+                true
+            }
+            (Trust::Declared, Host::Domain(name)) => {
+                is_own || self.on_loopback || !is_localhost(name)
+            }
+            (Trust::Declared, Host::Ipv4(address)) => self.is_open(is_own, (*address).into()),
+            (Trust::Declared, Host::Ipv6(address)) => self.is_open(is_own, (*address).into()),
+        };
+        // Of names only those that mean this machine for sure; the others are looked at when they
+        // are resolved, or in `refuse_own_door`.
+        let is_door = self.is_watched_port(url)
+            && match &host {
+                Host::Domain(name) => is_localhost(name),
+                Host::Ipv4(address) => is_this_machine((*address).into()),
+                Host::Ipv6(address) => is_this_machine((*address).into()),
             };
-        if open {
-            Ok(())
-        } else {
-            Err(format!(
+        match (is_open, is_door) {
+            (true, false) => Ok(()),
+            (true, true) => Err(format!("it leads to this gateway itself, at {host}")),
+            (false, _) => Err(format!(
                 "it leads to {host}, an address that no index may name"
-            ))
+            )),
         }
     }
 
-    fn is_open(&self, address: IpAddr) -> bool {
-        let address = plain(address);
-        if address.is_loopback() {
-            return self.on_loopback;
+    /// Refuses a name that leads to one of the gateway's own doors.
+    pub(super) async fn refuse_own_door(&self, url: &Url) -> Result<(), String> {
+        let (Some(Host::Domain(name)), true) = (url.host(), self.is_watched_port(url)) else {
+            return Ok(());
+        };
+        // One that cannot be found now is not found by the connection either.
+        let found = tokio::net::lookup_host((name, 0)).await;
+        let leads_here = found
+            .into_iter()
+            .flatten()
+            .any(|address| is_this_machine(address.ip()));
+        if leads_here {
+            return Err(format!("it leads to this gateway itself, at {name}"));
         }
-        match address {
-            IpAddr::V4(address) => {
-                !(address.is_link_local()
-                    || address.is_unspecified()
-                    || address.is_multicast()
-                    || address == Ipv4Addr::BROADCAST)
-            }
-            IpAddr::V6(address) => {
-                !(address.is_unicast_link_local()
-                    || address.is_unspecified()
-                    || address.is_multicast())
-            }
+        Ok(())
+    }
+
+    /// Whether one of our own doors has the port of a URL, and it is not the operator who says that
+    /// the mirror is there.
+    fn is_watched_port(&self, url: &Url) -> bool {
+        let is_declared = match self.bounds.trust {
+            Trust::Declared => self.is_own_origin(url),
+            Trust::Made(_) => false,
+        };
+        let port = url.port_or_known_default();
+        !is_declared && port.is_some_and(|port| self.bounds.doors.at_port(port))
+    }
+
+    /// Whether a mirror that the operator declares may reach an address, `is_own` for its own host.
+    fn is_open(&self, is_own: bool, address: IpAddr) -> bool {
+        match Reach::of(address) {
+            Reach::Special => false,
+            Reach::Loopback => is_own || self.on_loopback,
+            Reach::Private | Reach::Public => true,
         }
     }
+
+    fn may_resolve(&self, name: &str, address: IpAddr) -> bool {
+        let is_own = self.mirror.host_str() == Some(name);
+        match &self.bounds.trust {
+            Trust::Declared => self.is_open(is_own, address),
+            // What the operator lists is reached wherever the mirror is.
+            Trust::Made(places) => places.may_resolve(name, address),
+        }
+    }
+}
+
+/// Whether an address is one of this machine's own.
+fn is_this_machine(address: IpAddr) -> bool {
+    match Reach::of(address) {
+        Reach::Loopback => true,
+        Reach::Special if address.is_unspecified() => true,
+        // The system says from which address it would send there: from the very one, if it is its own.
+        // Nothing is sent.
+        Reach::Special | Reach::Private | Reach::Public => {
+            own_address_towards(address) == Some(address)
+        }
+    }
+}
+
+fn own_address_towards(address: IpAddr) -> Option<IpAddr> {
+    let any: SocketAddr = match address {
+        IpAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
+        IpAddr::V6(_) => ([0_u16; 8], 0).into(),
+    };
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect((address, 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 /// Resolves as the system does, and leaves out what the rule leaves out.
@@ -93,37 +214,72 @@ impl Resolve for Hosts {
         let rule = self.clone();
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let own = rule.mirror.host_str() == Some(name.as_str());
             let open: Vec<SocketAddr> = found
-                .filter(|address| own || rule.is_open(address.ip()))
+                .filter(|address| rule.may_resolve(name.as_str(), address.ip()))
                 .collect();
             if open.is_empty() {
-                return Err(
-                    format!("{} has no address that an index may name", name.as_str()).into(),
-                );
+                let listed = match &rule.bounds.trust {
+                    Trust::Declared => "that an index may name",
+                    Trust::Made(_) => {
+                        "that is public, or that manage.mirrors_to names for mirrors made through the API"
+                    }
+                };
+                let words = format!("{} has no address {listed}", name.as_str());
+                return Err(NotOpen(words).into());
             }
             Ok(Box::new(open.into_iter()) as Addrs)
         })
     }
 }
 
-/// Names that mean this machine (RFC 6761 §6.3).
-fn is_localhost(name: &str) -> bool {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    name == "localhost" || name.ends_with(".localhost")
+/// Resolves for servers that the operator names one by one: anything but special addresses.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Named;
+
+impl Resolve for Named {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let open: Vec<SocketAddr> = found
+                .filter(|address| Reach::of(address.ip()) != Reach::Special)
+                .collect();
+            if open.is_empty() {
+                let words = format!("{} has no address that a server may have", name.as_str());
+                return Err(NotOpen(words).into());
+            }
+            Ok(Box::new(open.into_iter()) as Addrs)
+        })
+    }
 }
 
-/// An IPv4 address written as an IPv6 one is judged as what it is.
-fn plain(address: IpAddr) -> IpAddr {
-    address.to_canonical()
+/// Whether a URL has an address in the place of a name, and one at which nobody may be.
+pub(super) fn is_special(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => Reach::of(address.into()) == Reach::Special,
+        Some(Host::Ipv6(address)) => Reach::of(address.into()) == Reach::Special,
+        Some(Host::Domain(_)) | None => false,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::MirrorPlace;
 
     fn hosts(mirror: &str) -> Hosts {
-        Hosts::of(Url::parse(mirror).unwrap())
+        Hosts::of(Url::parse(mirror).unwrap(), Bounds::default())
+    }
+
+    /// A mirror that somebody made, where the operator lists these networks.
+    fn made(mirror: &str, networks: &[&str]) -> Hosts {
+        let places = networks
+            .iter()
+            .map(|network| MirrorPlace::Network(network.parse().unwrap()));
+        let bounds = Bounds {
+            trust: Trust::Made(places.collect()),
+            doors: OwnDoors::default(),
+        };
+        Hosts::of(Url::parse(mirror).unwrap(), bounds)
     }
 
     fn is_refused(hosts: &Hosts, url: &str) -> bool {
@@ -160,6 +316,7 @@ mod tests {
             "https://[::ffff:127.0.0.1]/",
             "https://169.254.169.254/latest/meta-data",
             "https://[fe80::1]/",
+            "https://[fd00:ec2::254]/latest/meta-data",
             "https://0.0.0.0/",
             "https://[::]/",
             "https://255.255.255.255/",
@@ -190,6 +347,83 @@ mod tests {
     }
 
     #[test]
+    fn the_link_is_nobodys_not_even_where_the_operator_says_so() {
+        for mirror in ["http://169.254.169.254/simple/", "http://[fe80::1]/"] {
+            assert!(is_refused(&hosts(mirror), mirror), "{mirror}");
+            assert!(is_refused(&made(mirror, &["0.0.0.0/0", "::/0"]), mirror));
+        }
+        let declared = hosts("http://metadata.example/");
+        let link = "169.254.169.254".parse().unwrap();
+        assert!(!declared.may_resolve("metadata.example", link));
+        assert!(declared.may_resolve("metadata.example", "10.0.0.7".parse().unwrap()));
+        assert!(declared.may_resolve("metadata.example", "127.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_mirror_that_somebody_made_leads_to_the_world_and_to_what_is_listed() {
+        let world = made("http://upstream.example/simple/", &[]);
+        for url in ["http://10.0.0.7/", "http://127.0.0.1:9464/metrics"] {
+            assert!(is_refused(&world, url), "{url}");
+        }
+        assert!(!is_refused(&world, "http://files.example/a-1.zip"));
+        assert!(!world.may_resolve("upstream.example", "127.0.0.1".parse().unwrap()));
+        let local = made("http://127.0.0.1:8080/simple/", &["127.0.0.1/32"]);
+        assert!(!is_refused(&local, "http://127.0.0.1:8080/simple/six/"));
+        assert!(is_refused(&local, "http://10.0.0.7/"));
+    }
+
+    #[test]
+    fn nothing_leads_to_the_gateways_own_doors_but_what_the_operator_says() {
+        let doors = OwnDoors::default();
+        doors.opened(vec![
+            "0.0.0.0:4040".parse().unwrap(),
+            "127.0.0.1:9464".parse().unwrap(),
+        ]);
+        let with = |trust: &Trust, mirror: &str| {
+            let bounds = Bounds {
+                trust: trust.clone(),
+                doors: doors.clone(),
+            };
+            Hosts::of(Url::parse(mirror).unwrap(), bounds)
+        };
+        let anywhere = MirrorPlace::Network("127.0.0.0/8".parse().unwrap());
+        let made = Trust::Made([anywhere].into_iter().collect());
+        for trust in [&Trust::Declared, &made] {
+            let hosts = with(trust, "http://127.0.0.1:8080/simple/");
+            for url in [
+                "http://127.0.0.1:9464/metrics",
+                "http://localhost:9464/metrics",
+                "http://127.0.0.2:4040/root/private/",
+            ] {
+                assert!(is_refused(&hosts, url), "{trust:?} {url}");
+            }
+            assert!(!is_refused(&hosts, "http://127.0.0.1:8081/a-1.zip"));
+        }
+        let ourselves = "http://127.0.0.1:4040/root/pypi/+simple/";
+        assert!(!is_refused(&with(&Trust::Declared, ourselves), ourselves));
+        assert!(is_refused(&with(&made, ourselves), ourselves));
+    }
+
+    #[tokio::test]
+    async fn a_name_of_this_machine_leads_to_its_doors_as_well() {
+        let doors = OwnDoors::default();
+        doors.opened(vec!["127.0.0.1:9464".parse().unwrap()]);
+        let bounds = Bounds {
+            trust: Trust::Declared,
+            doors,
+        };
+        let hosts = Hosts::of("http://127.0.0.1:8080/".parse().unwrap(), bounds);
+        for (url, expected) in [
+            ("http://localhost:9464/metrics", true),
+            ("http://localhost:8081/", false),
+            ("http://127.0.0.1:8080/", false),
+        ] {
+            let refused = hosts.refuse_own_door(&url.parse().unwrap()).await;
+            assert_eq!(refused.is_err(), expected, "{url}");
+        }
+    }
+
+    #[test]
     fn an_origin_is_scheme_host_and_port() {
         let hosts = hosts("https://upstream.example/simple/");
         for (url, own) in [
@@ -207,12 +441,32 @@ mod tests {
     #[tokio::test]
     async fn names_are_judged_by_what_they_resolve_to() {
         let name = || "localhost".parse().unwrap();
-        assert!(
-            hosts("https://upstream.example/")
-                .resolve(name())
-                .await
-                .is_err()
-        );
-        assert!(hosts("http://127.0.0.1/").resolve(name()).await.is_ok());
+        for (rule, expected) in [
+            (hosts("https://upstream.example/"), false),
+            (hosts("http://127.0.0.1/"), true),
+            (made("http://127.0.0.1/", &[]), false),
+            (made("http://127.0.0.1/", &["127.0.0.0/8", "::1/128"]), true),
+        ] {
+            assert_eq!(rule.resolve(name()).await.is_ok(), expected, "{rule:?}");
+        }
+        assert!(Named.resolve(name()).await.is_ok());
+    }
+
+    #[test]
+    fn this_machine_is_known_by_its_addresses() {
+        for (address, expected) in [
+            ("127.0.0.1", true),
+            ("127.9.9.9", true),
+            ("::1", true),
+            ("0.0.0.0", true),
+            ("192.0.2.1", false),
+            ("255.255.255.255", false),
+        ] {
+            assert_eq!(
+                is_this_machine(address.parse().unwrap()),
+                expected,
+                "{address}"
+            );
+        }
     }
 }

@@ -36,6 +36,7 @@ pub use fleet::{
     Fleet, FleetAnswer, FleetBody, FleetError, FleetOptions, FleetWrite, InvalidFleet,
     InvalidStatus, Role, Status,
 };
+pub use hosts::{Bounds, OwnDoors, Trust};
 pub use limits::Limits;
 pub use metadata::WheelMetadata;
 pub use page::{Page, PageAnswer, Validators};

@@ -12,7 +12,7 @@ use url::Url;
 
 use super::client::client;
 use super::hosts::Hosts;
-use super::{Credentials, Limits, Proxies, install_crypto_provider, words};
+use super::{Bounds, Credentials, Limits, Proxies, install_crypto_provider, words};
 
 /// For one file, sent and answered: as long as a client may take to bring us the largest.
 const SEND_TIMEOUT: Duration = Duration::from_hours(1);
@@ -54,10 +54,12 @@ impl Publisher {
     /// Makes a client; nothing is sent yet.
     ///
     /// # Errors
-    /// When this machine cannot speak TLS, with the reason.
+    /// When nobody may be at that URL, or this machine cannot speak TLS, with the reason.
     pub fn new(url: Url, login: Credentials, limits: &Limits) -> Result<Self, String> {
         install_crypto_provider();
-        let builder = client(limits, &Hosts::of(url.clone()), Proxies::Environment);
+        let hosts = Hosts::of(url.clone(), Bounds::default());
+        hosts.refuse(&url)?;
+        let builder = client(limits, &hosts, Proxies::Environment);
         let client = builder
             .timeout(SEND_TIMEOUT)
             .build()

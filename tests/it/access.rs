@@ -2,3 +2,7 @@
 
 mod accounting;
 mod folder;
+mod guessing;
+mod names;
+mod reach;
+mod reading;

@@ -199,7 +199,7 @@ async fn a_mirrors_password_is_in_no_answer_and_no_log() {
         .credentials("reader", "s3cret")
         .project(Project::new("six").wheel("1.0"))
         .start();
-    let program = Program::without_policies()
+    let program = Program::with_policies("manage: { mirrors_to: [127.0.0.0/8] }\n")
         .mirroring(index.url().as_str())
         .start();
     let root = Door::at(program.manage_url()).by("root", "");

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::principal::{Principal, ROOT, Scope};
 use crate::db::TokenOperation;
-use crate::model::IndexName;
+use crate::model::{IndexName, MirrorPlaces};
 
 const EVERYONE: &str = ":ANONYMOUS:";
 const EVERY_USER: &str = ":AUTHENTICATED:";
@@ -76,6 +76,8 @@ pub struct HouseRules {
     pub user_creation: UserCreation,
     /// Where files may be pushed to beside this gateway: these URLs and what lies below them.
     pub push_to: Vec<Url>,
+    /// What mirrors made through the API may reach beside the world.
+    pub mirrors_to: MirrorPlaces,
 }
 
 impl HouseRules {

@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use serde_json::{Map, Value};
+use url::Url;
 
 use super::answer::Answer;
 use super::index_request::IndexRequest;
@@ -98,6 +99,7 @@ impl Management {
         };
         let settings = IndexSettings::create(name, &keys, &|base| survey.has_index(base));
         let settings = settings.map_err(|invalid| Answer::bad_request(invalid.to_string()))?;
+        self.may_mirror(&settings)?;
         let mut would_be = survey.directory.clone();
         would_be.indexes.push(record_of(&settings, now));
         self.compiles(&would_be, StatusCode::BAD_REQUEST)?;
@@ -179,6 +181,11 @@ impl Management {
             Ok(modified) => modified,
             Err(invalid) => return Ok(Answer::bad_request(invalid.to_string())),
         };
+        if modified.text("mirror_url") != settings.text("mirror_url")
+            && let Err(refusal) = self.may_mirror(&modified)
+        {
+            return Ok(refusal);
+        }
         let mut would_be = survey.directory.clone();
         would_be.indexes.retain(|index| index.name != *name);
         would_be.indexes.push(record_of(&modified, now));
@@ -234,6 +241,18 @@ impl Management {
         let mut would_be = self.survey().await?.directory;
         would_be.indexes.retain(|index| !is_deleted(index));
         self.compiles(&would_be, StatusCode::CONFLICT)
+    }
+
+    /// Refuses a mirror of what only the operator may have mirrored, as far as its URL tells. What its
+    /// host's name leads to is looked at whenever it is asked.
+    fn may_mirror(&self, settings: &IndexSettings) -> Result<(), Answer> {
+        let Some(Ok(url)) = settings.text("mirror_url").map(Url::parse) else {
+            return Ok(());
+        };
+        self.rules.mirrors_to.check(&url).map_err(|why| {
+            let text = format!("mirror_url of {} is refused: {why}", settings.name());
+            Answer::message(StatusCode::FORBIDDEN, text)
+        })
     }
 
     /// Refuses what the principal may not do, what does not exist (403, devpi-protocol.md §4) and what

@@ -19,8 +19,9 @@ use super::status::{Role, Status};
 use crate::model::IndexName;
 use crate::telemetry::Metrics;
 use crate::upstream::client::install_crypto_provider;
+use crate::upstream::hosts::{Named, is_special};
 use crate::upstream::words;
-use crate::upstream::{InvalidUpstream, Limits, Proxies, Settings, Upstream};
+use crate::upstream::{Bounds, InvalidUpstream, Limits, Proxies, Settings, Upstream};
 
 /// Between two checks of every server: a restarted one is used again within this time.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
@@ -108,6 +109,9 @@ pub enum InvalidFleet {
     /// Not an address of a server.
     #[error("devpi.servers: {0} is no http or https URL with a host")]
     Url(String),
+    /// An address at which nobody may be.
+    #[error("devpi.servers: {0} is at an address that no server may have")]
+    Special(String),
     /// No HTTP client can be built on this machine.
     #[error(
         "devpi.servers: no https client: {0}; install the system's CA certificates or set SSL_CERT_FILE"
@@ -177,6 +181,7 @@ impl Fleet {
             credentials: None,
             limits,
             proxies: Proxies::Direct,
+            bounds: Bounds::default(),
         };
         Ok(Upstream::new(settings)?.through(Arc::clone(self)))
     }
@@ -376,6 +381,7 @@ fn builder() -> ClientBuilder {
         .referer(false)
         .retry(reqwest::retry::never())
         .connect_timeout(CONNECT_TIMEOUT)
+        .dns_resolver(Arc::new(Named))
 }
 
 impl Server {
@@ -383,6 +389,9 @@ impl Server {
         let mut url = url.clone();
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(InvalidFleet::Url(url.to_string()));
+        }
+        if is_special(&url) {
+            return Err(InvalidFleet::Special(url.to_string()));
         }
         url.set_query(None);
         url.set_fragment(None);

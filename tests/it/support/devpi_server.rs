@@ -123,6 +123,12 @@ impl DevpiLaunch {
 
     fn spawn(&self, serverdir: &Path, port: &str) -> (Child, String) {
         let mut server = command();
+        let policies = serverdir.with_file_name("policies.yaml");
+        if !self.server.contains(&"--policies") {
+            // Every index that a test has mirrored is on this machine.
+            std::fs::write(&policies, "manage: { mirrors_to: [127.0.0.0/8, '::1'] }\n").unwrap();
+            server.env("CHEESECLOTH_POLICIES", &policies);
+        }
         server.args(["devpi-server", "--host", "localhost", "--port", port]);
         server
             .arg("--serverdir")

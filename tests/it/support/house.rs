@@ -324,6 +324,7 @@ fn generation(number: u64, policies: &str) -> Generation {
                 credentials: None,
                 limits: default_limits(),
                 proxies: Proxies::Direct,
+                bounds: cheesecloth::upstream::Bounds::default(),
             });
             upstreams.insert(index.name.clone(), Arc::new(upstream.unwrap()));
         }

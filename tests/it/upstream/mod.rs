@@ -28,6 +28,7 @@ fn settings(url: Url) -> Settings {
         credentials: None,
         limits: limits(),
         proxies: Proxies::Direct,
+        bounds: cheesecloth::upstream::Bounds::default(),
     }
 }
 

@@ -33,6 +33,13 @@ pub(super) const ROWS: &[Row] = &[
         },
     },
     Row {
+        name: "sniffing",
+        covers: |_, found| {
+            let ours = (found.field.as_str(), found.ours.as_str());
+            ours == ("x-content-type-options", "nosniff") && found.nginx.is_empty()
+        },
+    },
+    Row {
         name: "read-only",
         covers: |pair, _| pair.case.door == Door::Public && pair.ours.status == 405,
     },

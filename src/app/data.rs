@@ -68,7 +68,8 @@ fn close(data: &Path) -> io::Result<Vec<String>> {
 
 /// Takes away what others may do with one file or folder: what that was, where it was anything.
 fn close_one(path: &Path) -> io::Result<Option<String>> {
-    let mode = std::fs::symlink_metadata(path)?.permissions().mode() & 0o777;
+    // The folder itself may be behind a link; what lies in it is never followed.
+    let mode = std::fs::metadata(path)?.permissions().mode() & 0o777;
     if mode & OTHERS == 0 {
         return Ok(None);
     }
@@ -129,6 +130,13 @@ mod tests {
         ] {
             assert_eq!(mode(&data.join(path)), expected, "{path}");
         }
+        let link = folder.path().join("by-link");
+        std::os::unix::fs::symlink(&data, &link).unwrap();
+        assert_eq!(
+            close(&link).unwrap(),
+            [""; 0],
+            "a link has no mode of its own"
+        );
         // Nobody gets there any more, and a start does not grow with what lies below.
         assert_eq!(mode(&data.join("private/ab")), 0o755);
         assert_eq!(close(&data).unwrap(), [""; 0]);

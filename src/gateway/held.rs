@@ -1,5 +1,5 @@
 //! Bytes that are held, fit to be answered: a file that is read for the first time since the start is
-//! checked, and what is damaged is never answered once that is known (docs/adr, "Damage").
+//! checked, and what is damaged is never answered once that is known (docs/adr/0030-damage.md).
 //!
 //! Of a small file that is done before its first byte goes out, so that one of a mirror can be fetched
 //! again and of a private one can be said what is wrong. A large one is sent while it is checked, and its

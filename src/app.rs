@@ -32,6 +32,7 @@ use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
 use crate::clock::Clock;
+use crate::config::AsksPip;
 use crate::config::Config;
 use crate::config::Loaded;
 use crate::config::LogFormat as Wanted;
@@ -59,6 +60,7 @@ use crate::listen::ServerOptions;
 use crate::listen::Stop;
 use crate::listen::StopOn;
 use crate::model::IndexName;
+use crate::policy::IndexDocument;
 use crate::store::FsStore;
 use crate::telemetry::AccessLog;
 use crate::telemetry::AuditLimits;
@@ -110,6 +112,9 @@ pub struct Start {
 /// Reads the environment; `config` decides which names count.
 pub type Environment = fn(&str) -> Option<String>;
 
+/// Gives what asks pip's index its upstream, once it is known what the records hold.
+type FindUpstream<'a> = &'a mut dyn FnMut(&mut Loaded, &[IndexDocument]) -> anyhow::Result<()>;
+
 /// Everything below the doors.
 struct House {
     /// Before the runtime: fields go in this order.
@@ -127,14 +132,19 @@ struct House {
 }
 
 impl House {
-    /// Opens records and store and compiles the first generation.
-    fn build(loaded: &Loaded) -> anyhow::Result<Self> {
-        Self::counted_by(metrics()?, loaded)
+    /// Opens records and store, has `find` give what asks pip's index its upstream, and compiles the
+    /// first generation.
+    fn build(loaded: &mut Loaded, find: FindUpstream<'_>) -> anyhow::Result<Self> {
+        Self::counted_by(metrics()?, loaded, find)
     }
 
-    fn counted_by(metrics: Metrics, loaded: &Loaded) -> anyhow::Result<Self> {
-        let data = &loaded.config.data;
-        data::own(data)?;
+    fn counted_by(
+        metrics: Metrics,
+        loaded: &mut Loaded,
+        find: FindUpstream<'_>,
+    ) -> anyhow::Result<Self> {
+        let data = loaded.config.data.clone();
+        data::own(&data)?;
         let work = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORK_THREADS)
             .thread_name("work")
@@ -142,11 +152,12 @@ impl House {
             .build()
             .context("start the work runtime")?;
         let clock = Clock::system();
-        let store = Arc::new(FsStore::open(data, loaded.config.cache.disk)?);
+        let store = Arc::new(FsStore::open(&data, loaded.config.cache.disk)?);
         let records = work.block_on(Sqlite::open(&data.join(initialise::RECORDS), clock.now()))?;
         let records: Arc<dyn Db> = Arc::new(records);
         let open = OpenRecords::new(work.handle(), &records);
         let stored = Generations::stored(&work.block_on(records.directory())?);
+        find(loaded, &stored)?;
         let fleet = fleet_of(&loaded.config, &metrics)?;
         let neighbours = Neighbours::of(&loaded.config);
         for words in neighbours.strangers(&stored) {
@@ -260,9 +271,10 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let _log = init_logging(log, QUIET_LOGS, filter.as_deref(), metrics.log_dropped())?;
     warn_of(&loaded);
     prepare(&loaded.config)?;
-    let found = find_upstream(&mut loaded, env)?;
     let _lock = DataLock::to_serve(&loaded.config.data, start.is_upgrade)?;
-    let house = House::counted_by(metrics, &loaded)?;
+    let house = House::counted_by(metrics, &mut loaded, &mut |loaded, stored| {
+        find_upstream(loaded, stored, env)
+    })?;
     let (config, is_upgrade) = (loaded.config.clone(), start.is_upgrade);
     house.compare_records();
     let accounts = open_accounts(&house, &config, &start.accounts)?;
@@ -277,7 +289,6 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
         start,
         env,
         maker: house.maker.clone(),
-        found,
         loaded,
         at_start: config.clone(),
         reading: Arc::clone(&reading),
@@ -360,8 +371,9 @@ pub fn explain(
     question: &Question,
 ) -> anyhow::Result<Explanation> {
     let mut loaded = load(policies, overrides, &env)?;
-    find_upstream(&mut loaded, env)?;
-    let house = House::build(&loaded)?;
+    let house = House::build(&mut loaded, &mut |loaded, stored| {
+        find_upstream(loaded, stored, env)
+    })?;
     let cx = house.shared.context();
     let explained = house
         .work
@@ -369,18 +381,28 @@ pub fn explain(
     explained.map_err(|error| anyhow::anyhow!("{error}"))
 }
 
-/// Finds what the mirror without a `mirror_url` mirrors: the index that pip on this machine uses.
+/// Finds what a mirror without a `mirror_url` mirrors: the index that pip on this machine uses. One of
+/// the records can do without, and says so to those who ask it.
 fn find_upstream(
     loaded: &mut Loaded,
+    stored: &[IndexDocument],
     env: Environment,
-) -> anyhow::Result<Option<crate::config::Found>> {
-    if loaded.pip_mirror().is_none() {
-        return Ok(None);
+) -> anyhow::Result<()> {
+    let asks = loaded.asks_pip(stored);
+    if asks == AsksPip::No || loaded.found.is_some() {
+        return Ok(());
     }
-    let found = discover(&loaded.config, &env).map_err(|fault| anyhow::anyhow!("{fault}"))?;
-    tracing::info!(origin = found.origin.as_str(), "upstream found");
-    loaded.set_upstream(&found);
-    Ok(Some(found))
+    match discover(&loaded.config, &env) {
+        Ok(found) => {
+            tracing::info!(origin = found.origin.as_str(), "upstream found");
+            loaded.set_upstream(found);
+        }
+        Err(fault) if asks == AsksPip::IfAny => {
+            tracing::warn!("root/pypi of the records has no upstream: {fault}");
+        }
+        Err(fault) => anyhow::bail!("{fault}"),
+    }
+    Ok(())
 }
 
 fn metrics() -> anyhow::Result<Metrics> {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::config::{Config, Doors, Found, Loaded, Named, discover, load_noting};
+use crate::config::{AsksPip, Config, Doors, Loaded, Named, discover, load_noting};
 use crate::gateway::{Configuration, Generation};
 use crate::model::{Fault, Faults};
-use crate::policy::{Document, IndexDocument, check_orphans};
+use crate::policy::{IndexDocument, check_orphans};
 
 use super::generation::Maker;
 use super::{Environment, Start};
@@ -36,8 +36,7 @@ pub(super) struct Files {
     pub(super) start: Start,
     pub(super) env: Environment,
     pub(super) maker: Maker,
-    /// The upstream that pip named at the start; it stays.
-    pub(super) found: Option<Found>,
+    /// With the upstream that pip named when it was first needed; it stays.
     pub(super) loaded: Loaded,
     /// The settings of the start, most of which stay until the next one.
     pub(super) at_start: Config,
@@ -45,19 +44,37 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Gives the mirror without a `mirror_url` its upstream; one that is new asks pip now.
-    fn give_upstream(&mut self, loaded: &mut Loaded) -> Result<(), Faults> {
-        if loaded.pip_mirror().is_none() {
+    /// Gives what asks pip's index its upstream; what is new asks pip now. One of the records can do
+    /// without.
+    fn give_upstream(&self, loaded: &mut Loaded, stored: &[IndexDocument]) -> Result<(), Faults> {
+        let asks = loaded.asks_pip(stored);
+        if asks == AsksPip::No {
             return Ok(());
         }
-        if self.found.is_none() {
-            let found = discover(&loaded.config, &self.env);
-            self.found = Some(found.map_err(|fault| Faults(vec![fault]))?);
-        }
-        if let Some(found) = &self.found {
-            loaded.set_upstream(found);
+        let found = match &self.loaded.found {
+            Some(found) => Ok(found.clone()),
+            None => discover(&loaded.config, &self.env),
+        };
+        match found {
+            Ok(found) => loaded.set_upstream(found),
+            Err(fault) if asks == AsksPip::IfAny => {
+                tracing::warn!("root/pypi of the records has no upstream: {fault}");
+            }
+            Err(fault) => return Err(Faults(vec![fault])),
         }
         Ok(())
+    }
+
+    /// The same for what was read already, when the records come to hold something else: without an
+    /// upstream it says so to those who ask it, and no change of the records is refused for that.
+    fn find_upstream(&mut self, stored: &[IndexDocument]) {
+        if self.loaded.found.is_some() || self.loaded.asks_pip(stored) == AsksPip::No {
+            return;
+        }
+        match discover(&self.loaded.config, &self.env) {
+            Ok(found) => self.loaded.set_upstream(found),
+            Err(fault) => tracing::warn!("root/pypi has no upstream: {fault}"),
+        }
     }
 
     fn note(&self, named: Named, doors: Option<&Doors>) {
@@ -79,11 +96,8 @@ impl Files {
 }
 
 impl Configuration for Files {
-    fn documents(&self) -> &[Document] {
-        &self.loaded.documents
-    }
-
     fn make(&mut self, number: u64, stored: &[IndexDocument]) -> Result<Generation, Faults> {
+        self.find_upstream(stored);
         self.maker.next(number, &self.loaded, stored)
     }
 
@@ -97,7 +111,7 @@ impl Configuration for Files {
         );
         let mut loaded = loaded?;
         note_vanished(&self.loaded, &loaded)?;
-        self.give_upstream(&mut loaded)?;
+        self.give_upstream(&mut loaded, stored)?;
         check_orphans(&self.loaded.documents, &loaded.documents, stored)?;
         let generation = self.maker.next(number, &loaded, stored)?;
         for warning in &loaded.warnings {

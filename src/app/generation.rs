@@ -88,7 +88,8 @@ impl Maker {
         loaded: &Loaded,
         stored: &[IndexDocument],
     ) -> Result<Generation, Faults> {
-        let policies = Policies::compile(&loaded.documents, stored)?;
+        let documents = loaded.documents_over(stored);
+        let policies = Policies::compile(&documents, &loaded.stored_with_upstream(stored))?;
         let mut faults = Faults::default();
         let mut known = HashMap::new();
         for index in policies.indexes() {

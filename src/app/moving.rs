@@ -1,5 +1,6 @@
 //! `import` and `export`: the parts they need, without doors.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::config::Config;
 use crate::config::Loaded;
 use crate::config::Overrides;
 use crate::config::PoliciesPath;
-use crate::config::load;
+use crate::config::{is_default, load};
 use crate::db::Directory;
 use crate::gateway::Generations;
 use crate::gateway::account::Passwords;
@@ -33,7 +34,7 @@ use crate::gateway::moving::ImportOptions;
 use crate::gateway::moving::ImportReport;
 use crate::gateway::moving::Importer;
 use crate::gateway::moving::OnProgress;
-use crate::model::Faults;
+use crate::model::{Faults, IndexName};
 use crate::telemetry::AuditEvent;
 use crate::telemetry::AuditKind;
 
@@ -81,12 +82,13 @@ pub fn import(
     } else {
         Some(DataLock::to_change(&data)?)
     };
-    let house = House::build(&loaded)?;
+    // Whatever a mirror mirrors is nothing to an import.
+    let house = House::build(&mut loaded, &mut |_, _| Ok(()))?;
     let now = house.clock.now();
     let importer = Importer {
         store: Arc::clone(&house.store),
         records: Arc::clone(&house.records),
-        declared: DeclaredIndex::all(&house.shared.generation().policies),
+        declared: declared_by_files(&house),
         check: Arc::new(WouldCompile {
             maker: house.maker.clone(),
             loaded,
@@ -116,6 +118,13 @@ pub fn import(
 fn strangers(house: &House, config: &Config) -> anyhow::Result<Vec<String>> {
     let directory = house.work.block_on(house.records.directory())?;
     Ok(Neighbours::of(config).strangers(&Generations::stored(&directory)))
+}
+
+/// The indexes that files declare. The built-in one is a default, and yields to what is imported.
+fn declared_by_files(house: &House) -> BTreeMap<IndexName, DeclaredIndex> {
+    let mut declared = DeclaredIndex::all(&house.shared.generation().policies);
+    declared.retain(|_, index| !is_default(&index.location));
+    declared
 }
 
 /// Writes down for the audit that an export was taken in.
@@ -160,8 +169,11 @@ pub fn export(
             data.display()
         );
     }
-    let unnamed = find_upstream(&mut loaded, env).err();
-    let house = House::build(&loaded)?;
+    let mut unnamed = None;
+    let house = House::build(&mut loaded, &mut |loaded, stored| {
+        unnamed = find_upstream(loaded, stored, env).err();
+        Ok(())
+    })?;
     let exporter = Exporter {
         store: Arc::clone(&house.store),
         records: Arc::clone(&house.records),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::built_in::{built_in, is_pip_mirror};
 use super::doors::Door;
 use super::files::{NamedFiles, configuration_files, read_text};
 use super::logins::take_login;
@@ -12,19 +13,14 @@ use super::server::{SERVER, Server, put};
 use super::settings::{self, Config, Environment, Overrides, variable};
 use crate::model::Fault;
 use crate::model::Faults;
-use crate::model::IndexName;
-use crate::model::Location;
 use crate::policy::read::{KEYS, Node, Notes, Table, read};
-use crate::policy::{Document, IndexDocument, IndexKindDocument, MirrorDocument, Placed};
+use crate::policy::{Document, IndexDocument, IndexKindDocument};
 
 /// Every top-level key.
 pub(super) const TOP: Table = &[SERVER, KEYS];
 
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "cheesecloth.yaml";
-
-/// The index that is there when no file declares any.
-const BUILT_IN_INDEX: &str = "root/pypi";
 
 /// Where configuration is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +41,8 @@ pub struct Loaded {
     pub config: Config,
     /// Indexes and policies, one document per file, for `Policies::compile`.
     pub documents: Vec<Document>,
+    /// The index that pip uses, once it was asked for.
+    pub found: Option<Found>,
     /// The files of configuration that were read, in order.
     pub files: Vec<PathBuf>,
     /// Those of them that hold nothing at all.
@@ -123,6 +121,7 @@ pub fn load_noting(
     notes.faults.or(Loaded {
         config,
         documents,
+        found: None,
         files,
         blank,
         warnings: notes.warnings,
@@ -146,34 +145,6 @@ impl PoliciesPath {
             Self::Default { .. } => variable(env, "CHEESECLOTH_POLICIES").is_some(),
         };
         Some(self.asked(env)).filter(|path| is_named || path.exists())
-    }
-}
-
-impl Loaded {
-    /// The mirror without a `mirror_url`, whose upstream [`super::discover`] finds; there is at most one.
-    #[must_use]
-    pub fn pip_mirror(&self) -> Option<&IndexName> {
-        let mut mirrors = self.documents.iter().flat_map(|document| &document.indexes);
-        let mirror = mirrors.find(|index| is_pip_mirror(index))?;
-        Some(&mirror.name.value)
-    }
-
-    /// Gives that mirror what was found.
-    pub fn set_upstream(&mut self, found: &Found) {
-        for mirror in mirrors_mut(&mut self.documents).filter(|index| is_pip_mirror(index)) {
-            let location = mirror.name.location.clone();
-            if let IndexKindDocument::Mirror(kind) = &mut mirror.kind {
-                kind.mirror_url = Some(Placed {
-                    value: found.url.to_string(),
-                    location,
-                });
-            }
-            if let Some(login) = &found.login {
-                self.config
-                    .logins
-                    .insert(mirror.name.value.clone(), login.clone());
-            }
-        }
     }
 }
 
@@ -222,47 +193,11 @@ fn note_second_default(documents: &[Document], notes: &mut Notes) {
     }
 }
 
-/// One mirror of the index that pip uses; the short URL leads to it unless a file says otherwise.
-fn built_in(documents: &[Document]) -> Document {
-    let location = Location {
-        file: "built-in".into(),
-        line: 1,
-        column: 1,
-    };
-    let name = IndexName::parse(BUILT_IN_INDEX).expect("the built-in index has a name");
-    let name = Placed {
-        value: name,
-        location,
-    };
-    let is_open = documents
-        .iter()
-        .all(|document| document.default_index.is_none());
-    Document {
-        default_index: is_open.then(|| name.clone()),
-        indexes: vec![IndexDocument {
-            name,
-            kind: IndexKindDocument::Mirror(MirrorDocument::default()),
-            title: None,
-            volatile: Some(false),
-            is_public: true,
-            policy: None,
-            owns: Vec::new(),
-            whitelist: None,
-            whitelist_files: Vec::new(),
-        }],
-        ..Document::default()
-    }
-}
-
-fn mirrors_mut(documents: &mut [Document]) -> impl Iterator<Item = &mut IndexDocument> {
+pub(super) fn mirrors_mut(documents: &mut [Document]) -> impl Iterator<Item = &mut IndexDocument> {
     let indexes = documents
         .iter_mut()
         .flat_map(|document| &mut document.indexes);
     indexes.filter(|index| matches!(index.kind, IndexKindDocument::Mirror(_)))
-}
-
-fn is_pip_mirror(index: &IndexDocument) -> bool {
-    matches!(&index.kind, IndexKindDocument::Mirror(mirror) if mirror.mirror_url.is_none())
 }
 
 /// An index of servers that nobody has named has no upstream.
@@ -477,7 +412,7 @@ pub(super) mod tests {
             password: Secret::new("p"),
         };
         let origin = crate::config::Origin::PipDefault;
-        loaded.set_upstream(&Found {
+        loaded.set_upstream(Found {
             url,
             login: Some(login),
             origin,

@@ -2,10 +2,12 @@
 //!
 //! `load` is the way in. `server` gathers the server's own keys from all files, `settings` puts flags,
 //! environment, files and defaults together; `doors`, `address` and `limits` know their part of it.
-//! `files` and `secret` read what keys name, `named` knows which files that are and whether they have changed, `pip` finds the index that this machine's pip uses, and
-//! `schema` describes every key to editors.
+//! `files` and `secret` read what keys name, `named` knows which files that are and whether they have changed,
+//! `pip` finds the index that this machine's pip uses, `built_in` says what asks it, and `schema` describes
+//! every key to editors.
 
 mod address;
+mod built_in;
 mod door_document;
 mod doors;
 mod files;
@@ -22,6 +24,7 @@ mod secret;
 mod server;
 mod settings;
 
+pub use built_in::{AsksPip, is_default};
 pub use doors::{Door, Doors, Listen, TlsFiles};
 pub use limits::Limits;
 pub use load::{Loaded, PoliciesPath, load, load_noting};

@@ -203,7 +203,10 @@ impl Shared {
     async fn open(self: &Arc<Self>, cx: &Context, fill: Fill) -> Result<Arc<Growing>, Error> {
         // Somebody may have finished between the asker's look and this flight.
         let Some(upstream) = cx.generation.upstreams.get(&fill.grant.owner) else {
-            let message = format!("{} has no upstream to fetch from", fill.grant.owner);
+            let message = format!(
+                "{} is a mirror and no upstream is set, so it cannot be fetched",
+                fill.grant.owner
+            );
             return Err(Error::new(ErrorKind::BadGateway, message));
         };
         let owner = &fill.grant.owner;

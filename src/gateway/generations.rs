@@ -22,15 +22,11 @@ use crate::db::DbError;
 use crate::db::Directory;
 use crate::model::Faults;
 use crate::model::IndexName;
-use crate::policy::Document;
 use crate::policy::IndexDocument;
 use crate::policy::Policies;
 
 /// The operator's files, read; and what else a generation is made of.
 pub trait Configuration: Send + fmt::Debug {
-    /// The documents in force.
-    fn documents(&self) -> &[Document];
-
     /// Makes a generation of the documents in force and these indexes; changes nothing.
     ///
     /// # Errors
@@ -71,7 +67,8 @@ impl Generations {
     /// For the generation that is in force already.
     #[must_use]
     pub fn new(shared: Arc<Shared>, configuration: Box<dyn Configuration>) -> Self {
-        let declared = ArcSwap::from_pointee(declared(configuration.documents()));
+        let declared = DeclaredIndex::all(&shared.generation().policies);
+        let declared = ArcSwap::from_pointee(declared);
         let (configuration, turn) = (Mutex::new(configuration), tokio::sync::Mutex::default());
         Self {
             shared,
@@ -121,9 +118,7 @@ impl Generations {
         let stored = Self::stored(&self.shared.records.directory().await?);
         let number = self.shared.generation().number + 1;
         let generation = self.with(|configuration| configuration.read_again(number, &stored))?;
-        let now = self.with(|configuration| declared(configuration.documents()));
         self.install(generation).await;
-        self.declared.store(Arc::new(now));
         Ok(number)
     }
 
@@ -139,7 +134,9 @@ impl Generations {
     async fn install(&self, next: Generation) {
         let before = self.shared.generation();
         let changed = changed_upstreams(&before.policies, &next.policies);
+        let declared = DeclaredIndex::all(&next.policies);
         self.shared.install(next);
+        self.declared.store(Arc::new(declared));
         for index in changed {
             self.shared.sources.forget_index(&index);
             self.shared.lists.forget_source(&index);
@@ -171,17 +168,4 @@ fn changed_upstreams(before: &Policies, after: &Policies) -> Vec<IndexName> {
     let mirrors = before.indexes().filter(|index| index.is_mirror());
     let changed = mirrors.filter(|index| url(before, &index.name) != url(after, &index.name));
     changed.map(|index| index.name.clone()).collect()
-}
-
-fn declared(documents: &[Document]) -> Declared {
-    let indexes = documents.iter().flat_map(|document| &document.indexes);
-    let declared = indexes.map(|index| {
-        let settings = IndexSettings::from_document(index);
-        let location = index.name.location.clone();
-        (
-            index.name.value.clone(),
-            DeclaredIndex { settings, location },
-        )
-    });
-    declared.collect()
 }

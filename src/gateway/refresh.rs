@@ -182,9 +182,10 @@ impl Shared {
     ) -> Result<(&'a Arc<Upstream>, &'a Mirror), Error> {
         let upstream = cx.generation.upstreams.get(&index.name);
         upstream.zip(index.mirror()).ok_or_else(|| {
+            let name = &index.name;
             let message = format!(
-                "{} has no mirror_url, so there is nobody to ask",
-                index.name
+                "{name} is a mirror and no upstream is set: give it one, \
+                 `devpi index {name} mirror_url=…`"
             );
             Error::new(ErrorKind::BadGateway, message)
         })

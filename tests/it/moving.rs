@@ -2,6 +2,7 @@
 
 mod beside;
 mod broken;
+mod defaults;
 mod export;
 mod from_devpi;
 mod interrupted;

@@ -34,12 +34,7 @@ impl IndexSettings {
         keys: &Map<String, Value>,
         exists: &dyn Fn(&IndexName) -> bool,
     ) -> Result<Self, InvalidSettings> {
-        let settings = Self::read(name, keys, exists)?;
-        if settings.kind == IndexKind::Mirror && settings.text("mirror_url").is_none() {
-            let text = "a mirror needs a 'mirror_url', such as mirror_url=https://upstream.example/simple/";
-            return Err(InvalidSettings(vec![text.to_owned()]));
-        }
-        Ok(settings)
+        Self::read(name, keys, exists)
     }
 
     fn read(

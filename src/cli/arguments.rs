@@ -1,13 +1,17 @@
 //! The commands and their options.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
-use super::devpi::{DEVPI_VERSION, InitOptions, ServerOptions};
+use super::devpi::{self, DEVPI_VERSION, InitOptions, ServerOptions};
 use super::devpi_moving::{DevpiExport, DevpiImport};
 use super::token::TokenCommand;
 use super::warm::WarmOptions;
+use super::{devpi_configfile, devpi_refused, say, say_error};
 
 /// A caching policy gateway between Python installers and PyPI.
 #[derive(Debug, Parser)]
@@ -15,6 +19,31 @@ use super::warm::WarmOptions;
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,
+}
+
+impl Arguments {
+    /// What was typed, unless that is done already, or wrong: then it was said, and this is the exit
+    /// code.
+    pub(super) fn read(typed: impl Iterator<Item = OsString>) -> Result<Self, ExitCode> {
+        let typed = devpi::spelled(typed);
+        let checked = devpi_refused::check_program(&typed);
+        let typed = checked.and_then(|()| devpi_configfile::put_in(typed));
+        let typed = typed.map_err(|error| {
+            say_error(&format!("{error:#}"));
+            ExitCode::from(2)
+        })?;
+        let is_devpi = typed
+            .get(1)
+            .is_some_and(|command| command.to_string_lossy().starts_with("devpi-"));
+        Self::try_parse_from(typed).map_err(|error| {
+            // Scripts and devpi's own tests read it, and look for nothing but the number.
+            if is_devpi && error.kind() == ErrorKind::DisplayVersion {
+                let _ = say(DEVPI_VERSION);
+                return ExitCode::SUCCESS;
+            }
+            error.exit()
+        })
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -43,10 +72,10 @@ pub(super) enum Command {
     Schema,
     /// Make a data directory, as devpi-init does.
     #[command(hide = true, version = DEVPI_VERSION, args_override_self = true)]
-    DevpiInit(InitOptions),
+    DevpiInit(Box<InitOptions>),
     /// Serve everything through one door, as devpi-server does.
     #[command(hide = true, version = DEVPI_VERSION, args_override_self = true)]
-    DevpiServer(ServerOptions),
+    DevpiServer(Box<ServerOptions>),
     /// Take in an export, as devpi-import does.
     #[command(hide = true, version = DEVPI_VERSION)]
     DevpiImport(DevpiImport),

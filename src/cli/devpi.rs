@@ -16,6 +16,7 @@ use clap::Args;
 use url::Url;
 
 use super::devpi_others::Others;
+use super::devpi_refused::{self, Refused};
 use super::say;
 use super::serve::environment;
 use crate::app;
@@ -79,6 +80,8 @@ pub(super) struct ServerOptions {
     policies: Option<PathBuf>,
     #[command(flatten)]
     others: Others,
+    #[command(flatten)]
+    refused: Refused,
 }
 
 /// What all of them take.
@@ -151,8 +154,9 @@ pub(super) fn spelled(mut arguments: impl Iterator<Item = OsString>) -> Vec<OsSt
         .unwrap_or_default()
         .to_owned();
     let command = ["devpi-init", "devpi-server", "devpi-import", "devpi-export"]
-        .iter()
-        .find(|one| name == **one);
+        .into_iter()
+        .chain(devpi_refused::programs())
+        .find(|one| name == *one);
     let command = command.map(OsString::from);
     [program]
         .into_iter()
@@ -183,6 +187,7 @@ pub(super) fn init(options: &InitOptions) -> anyhow::Result<ExitCode> {
 /// `devpi-server`
 pub(super) fn serve(options: ServerOptions) -> anyhow::Result<ExitCode> {
     options.others.check()?;
+    options.refused.check()?;
     let listen = options.address()?;
     let names = options.restrict_modify.as_deref();
     let accounts = AccountOptions {

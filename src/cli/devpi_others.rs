@@ -5,6 +5,10 @@ use clap::Args;
 
 use super::say_error;
 
+/// What to do instead of following another server.
+pub(super) const REPLICA: &str =
+    "for reading, put `cheesecloth serve` with devpi: {servers: […]} before the primary";
+
 /// Proxies on this machine are believed anyhow.
 const LOCAL: [&str; 4] = ["127.0.0.1", "::1", "localhost", ""];
 
@@ -116,8 +120,6 @@ impl Others {
             .role
             .as_deref()
             .is_some_and(|role| !["standalone", "auto", "primary", "master"].contains(&role));
-        let replica =
-            "for reading, put `cheesecloth serve` with devpi: {servers: […]} before the primary";
         let is_far = self
             .trusted_proxy
             .as_deref()
@@ -128,8 +130,8 @@ impl Others {
             .is_some_and(|storage| storage.split(':').next() != Some("sqlite"));
         #[rustfmt::skip] // a table reads by rows
         let table = [
-            ("--role replica", is_replica, replica),
-            ("--primary-url", self.primary_url.is_some(), replica),
+            ("--role replica", is_replica, REPLICA),
+            ("--primary-url", self.primary_url.is_some(), REPLICA),
             ("--trusted-proxy of another host", is_far, "name the URL that clients see with --outside-url instead"),
             ("--storage", is_other, "records are kept in SQLite below --serverdir"),
             ("--requests-only", self.requests_only, "one process serves everything"),

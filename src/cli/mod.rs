@@ -9,6 +9,7 @@ mod devpi;
 mod devpi_configfile;
 mod devpi_moving;
 mod devpi_others;
+mod devpi_refused;
 mod explain;
 mod moving;
 mod progress;
@@ -19,19 +20,14 @@ mod warm;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use arguments::{Arguments, Command};
 
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = match devpi_configfile::put_in(devpi::spelled(std::env::args_os())) {
-        Ok(arguments) => Arguments::parse_from(arguments),
-        Err(error) => {
-            say_error(&format!("{error:#}"));
-            return ExitCode::from(2);
-        }
+    let arguments = match Arguments::read(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
     };
     let outcome = match arguments.command {
         Command::Serve(options) => serve::run(options),
@@ -45,7 +41,7 @@ pub fn main() -> ExitCode {
         Command::Warm(options) => warm::run(&options),
         Command::Schema => schema(),
         Command::DevpiInit(options) => devpi::init(&options),
-        Command::DevpiServer(options) => devpi::serve(options),
+        Command::DevpiServer(options) => devpi::serve(*options),
         Command::DevpiImport(options) => devpi_moving::import(options),
         Command::DevpiExport(options) => devpi_moving::export(options),
     };

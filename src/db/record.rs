@@ -113,7 +113,8 @@ pub struct ProjectRecord {
     pub files: Vec<FileRecord>,
 }
 
-/// A release: versions are opaque here, `1.0` and `1.0.0` are two.
+/// A release, by the text of its version. Spellings of one version are one release, under the first
+/// that came; `1.0` and `1.0.0` are two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleaseRecord {
     /// As uploaded.

@@ -203,6 +203,10 @@ impl Reader {
             Ok(reply) => reply,
             Err((error, record)) => {
                 let mut reply = refusal::failed(&error, ask.path, record);
+                // devpi-client prints the message beside the status line: there once is enough.
+                if Audience::names_json(ask.headers) {
+                    reply.reason = None;
+                }
                 if ask.head {
                     reply.body = Body::Empty;
                 }

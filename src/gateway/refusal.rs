@@ -12,6 +12,7 @@ use http::header::CACHE_CONTROL;
 use http::header::CONTENT_LENGTH;
 use http::header::CONTENT_TYPE;
 use http::header::RETRY_AFTER;
+use http::header::VARY;
 
 use super::error::Error;
 use super::error::ErrorKind;
@@ -91,6 +92,10 @@ pub(super) fn failed(error: &Error, path: &str, record: Record) -> Reply {
     if let ErrorKind::Unavailable(Some(seconds)) = error.kind {
         // In seconds: poetry parses a number and nothing else (index-api.md §8).
         head.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if error.kind == ErrorKind::NotAcceptable {
+        // Another client gets a page under the same URL.
+        head.insert(VARY, HeaderValue::from_static("Accept, User-Agent"));
     }
     let reason = Some(reason_phrase(&error.message).into());
     Reply {

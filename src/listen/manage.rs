@@ -155,6 +155,12 @@ impl Takes for ManageDoor {
                 reply
             }
             Err(refusal) => {
+                // twine, flit and `devpi upload` show the status line of a refused upload, nothing else.
+                let refusal = if super::refusal::is_form(&head.headers) {
+                    refusal.aloud()
+                } else {
+                    refusal
+                };
                 // Our own trouble decides nothing about what was asked.
                 subject.is_content &= !refusal.status().is_server_error();
                 let words = refusal.message().to_owned();
@@ -291,12 +297,7 @@ impl ManageDoor {
         };
         if !self.options.allows.contains(&class) {
             let words = format!("this address does not allow {} operations", class.as_str());
-            let refusal = Refusal::api(StatusCode::FORBIDDEN, words);
-            return Err(match class {
-                // `devpi upload` and twine show the status line alone.
-                OperationClass::Upload => refusal.aloud(),
-                OperationClass::Read | OperationClass::Manage => refusal,
-            });
+            return Err(Refusal::api(StatusCode::FORBIDDEN, words));
         }
         if self.options.is_public
             && let Some(index) = route.index().filter(|index| self.writer.is_hidden(index))

@@ -82,7 +82,7 @@ async fn read_encoded(
     limits: FormLimits,
 ) -> Result<(), Refusal> {
     let form = body.whole(limits.value_bytes).await;
-    let form = form.map_err(|error| error.into_refusal(limits.value_bytes).aloud())?;
+    let form = form.map_err(|error| error.into_refusal(limits.value_bytes))?;
     for (number, (name, value)) in url::form_urlencoded::parse(&form).enumerate() {
         if number >= limits.parts {
             let (what, limit) = ("parts", limits.parts);

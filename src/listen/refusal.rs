@@ -57,11 +57,25 @@ pub(super) fn read_only(headers: &HeaderMap) -> Reply {
     head.insert(API_VERSION, HeaderValue::from_static("2"));
     head.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     head.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    let reason = Some(reason_phrase(READ_ONLY).into());
+    // Of a refused upload the status line is all that is shown, also by devpi-client, which shows the
+    // message of everything else beside it.
+    let is_shown_once = wants_json && !is_form(headers);
+    let reason = (!is_shown_once).then(|| reason_phrase(READ_ONLY).into());
     Reply {
         reason,
         ..reply(StatusCode::METHOD_NOT_ALLOWED, body, head)
     }
+}
+
+/// Whether a form comes, which only uploads are.
+pub(super) fn is_form(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    let kind = kind.unwrap_or_default().trim_start().to_ascii_lowercase();
+    ["multipart/", "application/x-www-form-urlencoded"]
+        .iter()
+        .any(|form| kind.starts_with(form))
 }
 
 /// What `pip search` hears wherever it asks: pip prints a fault's words, and of a 405 none.
@@ -150,7 +164,7 @@ mod tests {
             ),
             (USER_AGENT, "twine/7.0.0", "text/plain; charset=utf-8"),
         ] {
-            let headers = [(name, HeaderValue::from_static(value))]
+            let headers: HeaderMap = [(name, HeaderValue::from_static(value))]
                 .into_iter()
                 .collect();
             let reply = read_only(&headers);
@@ -159,7 +173,14 @@ mod tests {
             assert_eq!(reply.head[ALLOW], "GET, HEAD");
             assert_eq!(reply.head[API_VERSION], "2");
             assert!(text(&reply).contains("management door"));
-            assert!(reply.reason.as_deref().unwrap().contains("management door"));
+            // devpi-client and uv show the message beside the status line, but of an upload only that.
+            let is_shown_once = expected == "application/json";
+            assert_eq!(reply.reason.is_none(), is_shown_once, "{value}");
+            let mut upload = headers.clone();
+            let form = HeaderValue::from_static("multipart/form-data; boundary=x");
+            upload.insert(CONTENT_TYPE, form);
+            let reason = read_only(&upload).reason.unwrap();
+            assert!(reason.contains("management door"), "{value}");
         }
     }
 

@@ -45,6 +45,13 @@ impl Version {
             .map_or_else(|| self.text.to_string(), |parts| parts.to_string())
     }
 
+    /// Whether two texts are spellings of one release: `1.0.0-rc1` and `1.0.0rc1`. `1.0` and `1.0.0` stay
+    /// two, as they do for devpi.
+    #[must_use]
+    pub fn is_same_release(one: &str, other: &str) -> bool {
+        one == other || Self::parse(one).normalised() == Self::parse(other).normalised()
+    }
+
     /// Whether both are spelled alike, but for what file names replace: the case of letters, and
     /// `_` for `-`.
     #[must_use]
@@ -119,6 +126,24 @@ mod tests {
     fn spellings_of_one_version_are_equal() {
         assert_eq!(Version::parse("1.0"), Version::parse("1.0.0"));
         assert_eq!(Version::parse("1.0-ALPHA.1").normalised(), "1.0a1");
+    }
+
+    #[test]
+    fn spellings_of_one_release_are_told_from_other_releases() {
+        let table = [
+            ("1.0.0-rc1", "1.0.0rc1", true),
+            ("v1.0", "1.0", true),
+            ("1.0", "1.0.0", false),
+            ("2004d", "2004d", true),
+            ("2004d", "2004D", false),
+        ];
+        for (one, other, expected) in table {
+            assert_eq!(
+                Version::is_same_release(one, other),
+                expected,
+                "{one} {other}"
+            );
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ const FILENAME_BYTES_MAX: usize = 255;
 const NOWHERE: &str = "unknown";
 
 /// What is percent-encoded in a path: all but the unreserved characters, and `+` and `!`, which devpi
-/// leaves plain and installers compare as text.
+/// leaves plain in its objects.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -34,6 +34,10 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b'+')
     .remove(b'!');
+
+/// The same for a file's name on a page: caches, object stores and proxies are known to take a `+` in a
+/// URL for a blank, and every index of wheels with local versions writes it encoded.
+const ENCODED_ON_PAGES: &AsciiSet = &ENCODED.add(b'+');
 
 /// Under which URL a page is shown, and so what its links are relative to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,7 +90,7 @@ impl FileLinks {
     /// Appends the link to a file: ASCII without any character that HTML or JSON would escape.
     pub fn write(&self, file: &File, out: &mut Vec<u8>) {
         out.extend_from_slice(self.prefix.as_bytes());
-        write_file_path(file, out);
+        write_file_path(file, ENCODED_ON_PAGES, out);
     }
 }
 
@@ -94,11 +98,11 @@ impl FileLinks {
 #[must_use]
 pub fn file_path(file: &File) -> String {
     let mut path = Vec::new();
-    write_file_path(file, &mut path);
+    write_file_path(file, ENCODED, &mut path);
     path.into_iter().map(char::from).collect()
 }
 
-fn write_file_path(file: &File, out: &mut Vec<u8>) {
+fn write_file_path(file: &File, encoded: &'static AsciiSet, out: &mut Vec<u8>) {
     match FilePlace::of(file) {
         FilePlace::Digest(digits) => {
             let (first, second) = digits.split_at(DIGITS.0);
@@ -112,7 +116,7 @@ fn write_file_path(file: &File, out: &mut Vec<u8>) {
             }
         }
     }
-    for part in percent_encode(file.filename.as_str().as_bytes(), ENCODED) {
+    for part in percent_encode(file.filename.as_str().as_bytes(), encoded) {
         out.extend_from_slice(part.as_bytes());
     }
 }
@@ -330,6 +334,16 @@ mod tests {
             path,
             "+e/unknown/pkg-1%20a%252B%3F%23%22%3C%26%27%C3%BC.zip"
         );
+    }
+
+    #[test]
+    fn a_plus_is_encoded_on_pages_and_plain_in_devpis_objects() {
+        let one = file("pkg-1.0+cu121.zip", None);
+        assert_eq!(file_path(&one), "+e/unknown/pkg-1.0+cu121.zip");
+        let mut link = Vec::new();
+        let index = IndexName::parse("root/pypi").unwrap();
+        FileLinks::new(PageForm::Index, &index).write(&one, &mut link);
+        assert_eq!(link, b"../+e/unknown/pkg-1.0%2Bcu121.zip");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The options of `devpi-init` and `devpi-server` as people's scripts pass them (devpi-protocol.md §20):
 //! honoured, taken because they change nothing, or refused with what to do instead.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use serde_json::Value;
 
-use super::support::{DevpiServer, Web, command};
+use super::support::{DevpiServer, Tool, Web, command};
 
 /// What `+api` says to a client that asks for this host.
 fn login_url(server: &DevpiServer, host: &str) -> (u16, String) {
@@ -92,6 +93,59 @@ fn where_it_listens_and_how_it_is_seen_are_honoured() {
 }
 
 #[test]
+fn the_version_of_a_devpi_program_is_devpis_and_nothing_else() {
+    for name in ["devpi-init", "devpi-server", "devpi-import", "devpi-export"] {
+        let output = command().args([name, "--version"]).output().unwrap();
+        assert!(output.status.success(), "{name}");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "6.20.3\n",
+            "{name}"
+        );
+    }
+    let own = command().arg("--version").output().unwrap();
+    assert!(own.stdout.starts_with(b"cheesecloth "));
+}
+
+#[test]
+fn every_option_of_the_real_devpi_server_is_known() {
+    let help = Tool::DevpiServer.program();
+    let help = std::process::Command::new(help)
+        .arg("--help")
+        .output()
+        .unwrap();
+    let help = String::from_utf8_lossy(&help.stdout);
+    let words = help.split(|one: char| !(one.is_ascii_alphanumeric() || one == '-'));
+    let options: BTreeSet<&str> = words.filter(|word| word.starts_with("--")).collect();
+    assert!(options.len() > 30, "{options:?}");
+    let folder = tempfile::tempdir().unwrap();
+    for option in options {
+        let mut server = command();
+        // A port that nobody can have, so that nothing is served.
+        server.args(["devpi-server", "--listen=nowhere", "--serverdir"]);
+        let output = server.arg(folder.path()).arg(option).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains("unexpected argument"), "{option}: {said}");
+    }
+}
+
+#[test]
+fn programs_that_have_no_counterpart_say_what_to_do() {
+    for (name, words) in [
+        ("devpi-passwd", "devpi user -m"),
+        ("devpi-gen-config", "deploy/"),
+        ("devpi-gen-secret", "first start"),
+        ("devpi-fsck", "digest"),
+        ("devpi-clear-search-index", "no search index"),
+    ] {
+        let output = command().args([name, "--whatever"]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{name}");
+        assert!(said.contains(words), "{name}: {said}");
+    }
+}
+
+#[test]
 fn options_that_ask_for_something_else_are_refused_in_words() {
     let folder = tempfile::tempdir().unwrap();
     for (options, words) in [
@@ -114,6 +168,36 @@ fn options_that_ask_for_something_else_are_refused_in_words() {
         ),
         (&["--listen=here"], "--listen here is not HOST:PORT"),
         (&["--outside-url=here"], "invalid value 'here'"),
+        (
+            &["--outside-url=https://me@h.example"],
+            "the host, and perhaps a path; nothing else",
+        ),
+        (
+            &["--replica-file-search-path=/x"],
+            "--replica-file-search-path is not supported here: for reading, put `cheesecloth serve`",
+        ),
+        (&["--hard-links"], "--hard-links is not supported here"),
+        (&["--file-replication-threads=5"], "before the primary"),
+        (
+            &["--file-replication-skip-indexes=all"],
+            "before the primary",
+        ),
+        (&["--proxy-timeout=30"], "before the primary"),
+        (&["--no-replica-streaming"], "before the primary"),
+        (&["--theme=t"], "have one look"),
+        (&["--documentation-path=d"], "not unpacked"),
+        (&["--indexer-backend=null"], "no search index"),
+        (&["--recreate-search-index"], "no search index"),
+        (&["--no-root-pypi"], "devpi-init"),
+        (&["--root-passwd=x"], "devpi-init"),
+        (&["--init"], "devpi-init"),
+        (&["--import=d"], "devpi-import"),
+        (&["--export=d"], "devpi-export"),
+        (&["--gen-config"], "deploy/"),
+        (&["--start"], "systemd"),
+        (&["--stop"], "systemd"),
+        (&["--status"], "+status"),
+        (&["--log"], "stderr"),
         (&["-c", "/nowhere.yml"], "read --configfile /nowhere.yml"),
     ] {
         let mut server = command();

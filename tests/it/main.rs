@@ -20,6 +20,7 @@ mod deploy;
 mod deployments;
 mod devpi_options;
 mod devpi_suite;
+mod devpi_words;
 mod doors;
 mod explain;
 mod faults;

@@ -108,7 +108,7 @@ pub(crate) async fn metadata_is_laid_over_what_was_known(db: &dyn Db) {
         .iter()
         .map(|one| one.version.as_str())
         .collect();
-    assert_eq!(versions, ["1.0", "1.0.0"], "versions are opaque");
+    assert_eq!(versions, ["1.0", "1.0.0"], "two, as for devpi");
     let expected = json!({
         "name": "Hello.Pkg", "version": "1.0", "summary": "says hello", "license": "MIT"
     });
@@ -227,6 +227,33 @@ pub(crate) async fn a_file_that_moves_to_another_version_leaves_no_empty_release
         .map(|one| one.version.as_str())
         .collect();
     assert_eq!((versions, record.files.len()), (vec!["1.0"], 1));
+}
+
+pub(crate) async fn spellings_of_one_version_are_one_release(db: &dyn Db) {
+    let sdist = file("hello_pkg-1.0.0-rc1.zip", "1");
+    publish(db, &publication("1.0.0-rc1", vec![sdist])).await;
+    let wheel = file("hello_pkg-1.0.0rc1-py3-none-any.whl", "2");
+    publish(db, &publication("1.0.0rc1", vec![wheel])).await;
+    let (stable, hello) = (index("packages/stable"), project("hello-pkg"));
+    let record = db.project(&stable, &hello).await.unwrap().unwrap();
+    let [release] = &*record.releases else {
+        panic!("{:?}", record.releases)
+    };
+    assert_eq!((&*release.version, record.files.len()), ("1.0.0-rc1", 2));
+    assert_eq!(
+        release.metadata["version"], "1.0.0-rc1",
+        "as its release has it"
+    );
+    assert!(
+        record
+            .files
+            .iter()
+            .all(|file| file.version == release.version)
+    );
+    let cause = cause();
+    let deleted = db.delete_release(&cause, &stable, &hello, "v1.0.0.RC1");
+    assert!(deleted.await.unwrap().is_some());
+    assert_eq!(db.project(&stable, &hello).await.unwrap(), None);
 }
 
 pub(crate) async fn a_test_result_needs_its_release_file(db: &dyn Db) {

@@ -46,6 +46,7 @@ mod suite {
         a_push_adds_what_is_missing,
         an_overwritten_file_is_gone_and_its_successor_says_so,
         a_file_that_moves_to_another_version_leaves_no_empty_release,
+        spellings_of_one_version_are_one_release,
         a_test_result_needs_its_release_file,
         the_last_file_takes_its_release_and_that_the_project,
         the_last_release_takes_the_project,

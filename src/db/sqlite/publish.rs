@@ -1,5 +1,6 @@
 //! Making a release visible: every file is looked at before anything is written.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
@@ -13,7 +14,7 @@ use crate::db::{
     Cause, ChangeKind, DbError, FileFacts, FileRecord, LogEntry, LogEvent, OnConflict, Publication,
     Published, PublishedFile, ReleaseRecord, change,
 };
-use crate::model::{IndexName, ProjectName, Timestamp};
+use crate::model::{IndexName, ProjectName, Timestamp, Version};
 
 pub(super) async fn publish(
     db: &Sqlite,
@@ -21,6 +22,15 @@ pub(super) async fn publish(
     publication: &Publication,
 ) -> Result<Published, DbError> {
     let mut writing = db.write("publish a release").await?;
+    let spelled = as_spelled(&mut writing, publication).await?;
+    publish_spelled(writing, cause, &spelled).await
+}
+
+async fn publish_spelled(
+    mut writing: Writing,
+    cause: &Cause,
+    publication: &Publication,
+) -> Result<Published, DbError> {
     let mut found = Vec::with_capacity(publication.files.len());
     for facts in &publication.files {
         let there = find(&mut writing, publication, &facts.filename).await?;
@@ -88,6 +98,46 @@ pub(super) async fn publish(
         serial,
         files: outcomes,
     })
+}
+
+/// The publication under the version that the index has for this release already, if that is spelled
+/// otherwise: twine uploads a wheel as `1.0.0rc1` whose sdist came as `1.0.0-rc1`.
+async fn as_spelled<'a>(
+    writing: &mut Writing,
+    publication: &'a Publication,
+) -> Result<Cow<'a, Publication>, DbError> {
+    let (index, project) = (&publication.index, &publication.project);
+    let known = release_known_as(writing, (index, project, &publication.version)).await?;
+    Ok(match known {
+        Some(version) if version != publication.version => {
+            let mut spelled = publication.clone();
+            if let Some(stated) = spelled.metadata.get_mut("version") {
+                *stated = version.as_str().into();
+            }
+            spelled.version = version;
+            Cow::Owned(spelled)
+        }
+        Some(_) | None => Cow::Borrowed(publication),
+    })
+}
+
+/// How an index spells a release: as asked if it has that, else in another spelling of the same.
+pub(super) async fn release_known_as(
+    writing: &mut Writing,
+    (index, project, version): (&IndexName, &ProjectName, &str),
+) -> Result<Option<String>, DbError> {
+    let failed = writing.failed();
+    let known: Vec<String> =
+        sqlx::query_scalar("SELECT version FROM releases WHERE index_name = $1 AND project = $2")
+            .bind(index.as_str())
+            .bind(project.as_str())
+            .fetch_all(writing.on())
+            .await
+            .map_err(failed)?;
+    let position = known.iter().position(|known| known == version);
+    let is_same = |known: &String| Version::is_same_release(known, version);
+    let position = position.or_else(|| known.iter().position(is_same));
+    Ok(position.and_then(|position| known.into_iter().nth(position)))
 }
 
 async fn find(

@@ -1,6 +1,7 @@
 //! Deleting content. What is deleted leaves its digest and name behind, for 410 instead of 404.
 
 use super::open::Sqlite;
+use super::publish::release_known_as;
 use super::read;
 use super::writing::{About, Writing};
 use crate::db::{Cause, ChangeKind, DbError, FileRecord, Serial};
@@ -36,6 +37,10 @@ pub(super) async fn delete_release(
     version: &str,
 ) -> Result<Option<Serial>, DbError> {
     let mut writing = db.write("delete a release").await?;
+    let known = release_known_as(&mut writing, (index, project, version)).await?;
+    let Some(version) = known.as_deref() else {
+        return Ok(None);
+    };
     let words = [index.as_str(), project.as_str(), version];
     let deleted = run(&mut writing, &RELEASE, &words).await?;
     if deleted == 0 {

@@ -78,7 +78,7 @@ impl Shared {
         Ok(Answer::result(StatusCode::OK, "projectconfig", data.into()))
     }
 
-    /// `GET /{user}/{index}/{project}/{version}`, the version as its index spells it.
+    /// `GET /{user}/{index}/{project}/{version}`, the version in any spelling of it.
     pub(in crate::gateway) async fn api_release(
         self: &Arc<Self>,
         cx: &Context,
@@ -90,7 +90,10 @@ impl Shared {
         let data = self.project_data(cx, ask, index, project).await?;
         let mut data =
             data.ok_or_else(|| Error::not_found(format!("The project {project} does not exist.")))?;
-        let release = data.remove(version).ok_or_else(|| {
+        let known = data.keys().find(|known| *known == version);
+        let is_same = |known: &&String| Version::is_same_release(known, version);
+        let known = known.or_else(|| data.keys().find(is_same)).cloned();
+        let release = known.and_then(|known| data.remove(&known)).ok_or_else(|| {
             let words = format!("The version {version} of project {project} does not exist.");
             Error::not_found(words)
         })?;
@@ -168,7 +171,7 @@ impl Shared {
     }
 }
 
-/// Of every version the first layer's data; the others' below it.
+/// Of every version the first layer's data; the others' below it, whichever way they spell it.
 fn lay_over(
     stack: &Stack,
     layers: &[Layer],
@@ -176,6 +179,7 @@ fn lay_over(
     outside: &Outside,
 ) -> Map<String, Value> {
     let mut versions: Map<String, Value> = Map::new();
+    let mut spellings: HashMap<String, String> = HashMap::new();
     // Through the asked index a name leads to the first file that has it.
     let mut taken: HashSet<&str> = HashSet::new();
     for layer in layers {
@@ -183,6 +187,8 @@ fn lay_over(
         let names = layer.page.files.iter().map(|file| file.filename.as_str());
         taken.extend(names);
         for (version, data) in data {
+            let normalised = Version::parse(&version).normalised();
+            let version = spellings.entry(normalised).or_insert(version).clone();
             let first = versions.get_mut(&version).and_then(Value::as_object_mut);
             let Some(first) = first else {
                 versions.insert(version, data.into());

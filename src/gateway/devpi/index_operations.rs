@@ -48,9 +48,11 @@ impl IndexSettings {
                     Err("Default values can't be removed.".to_owned())
                 }
                 None if name == "type" => Err("Default values can't be removed.".to_owned()),
-                None if self.kind.ignores(name) => Ok(()),
-                Some(_) | None if self.values.remove(name).is_some() => Ok(()),
-                Some(_) | None => Err(format!("The '{name}' setting isn't set")),
+                // What is not set is as good as removed: devpi says so too, whatever the name.
+                Some(_) | None => {
+                    self.values.remove(name);
+                    Ok(())
+                }
             },
         }
     }
@@ -130,6 +132,8 @@ mod tests {
             (json!(["volatile=False"]), "volatile", json!(false)),
             (json!(["title=a=b"]), "title", json!("a=b")),
             (json!(["title-="]), "title", Value::Null),
+            (json!(["title-=", "title-="]), "title", Value::Null),
+            (json!(["foo-="]), "foo", Value::Null),
             (
                 json!(["mirror_whitelist+=Hello.Pkg"]),
                 "mirror_whitelist",
@@ -165,10 +169,6 @@ mod tests {
             ),
             (json!(["volatile-="]), "Default values can't be removed."),
             (json!(["type-="]), "Default values can't be removed."),
-            (
-                json!(["title-=", "title-="]),
-                "The 'title' setting isn't set",
-            ),
             (
                 json!(["type=mirror"]),
                 "the 'type' of an index can't be changed",

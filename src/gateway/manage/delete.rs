@@ -14,11 +14,7 @@ use crate::gateway::account::permits;
 use crate::gateway::attachment::leading;
 use crate::gateway::devpi::Answer;
 use crate::gateway::reply::Reply;
-use crate::model::Filename;
-use crate::model::IndexName;
-use crate::model::ProjectName;
-use crate::model::Version;
-use crate::page::file_path;
+use crate::model::{File, Filename, IndexName, ProjectName, Version};
 use crate::page::parse_file_path;
 use crate::policy::Index;
 use crate::protocol::Content;
@@ -151,7 +147,7 @@ impl Writer {
             let is_meant = match content {
                 Content::Project(_) => true,
                 Content::Release(_, version) => file.filename.version() == Version::parse(version),
-                Content::File(path) => file_path(file).as_str() == path,
+                Content::File(path) => is_at(file, path),
             };
             if let Some(sha256) = file.hashes.sha256().filter(|_| is_meant) {
                 self.shared.store.remove(&Key::MirrorFile(sha256))?;
@@ -191,6 +187,13 @@ impl Writer {
         };
         self.account_for(AuditKind::Delete, caller, about);
     }
+}
+
+/// Whether a file of a mirror is the one at this path, which is decoded.
+fn is_at(file: &File, path: &str) -> bool {
+    parse_file_path(path).is_some_and(|path| {
+        path.filename == file.filename.as_str() && path.place.holds(file) && !path.sidecar
+    })
 }
 
 /// An answer that is written down as one about this project.

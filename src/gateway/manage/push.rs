@@ -26,17 +26,12 @@ use super::stages::on_conflict;
 use super::subject::Subject;
 use super::writer::About;
 use super::writer::Writer;
-use crate::db::FileFacts;
-use crate::db::FileRole;
-use crate::db::LogEvent;
-use crate::db::Publication;
-use crate::db::Published;
+use crate::db::{FileFacts, FileRole, LogEvent, Publication, Published, ReleaseRecord};
 use crate::gateway::account::Operation;
 use crate::gateway::account::permits;
 use crate::gateway::devpi::Answer;
 use crate::gateway::reply::Reply;
-use crate::model::IndexName;
-use crate::model::Timestamp;
+use crate::model::{IndexName, Timestamp, Version};
 use crate::policy::Index;
 use crate::store::Hold;
 use crate::store::Key;
@@ -46,6 +41,7 @@ use crate::telemetry::AuditKind;
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) spelling: String,
+    pub(super) version: String,
     pub(super) metadata: Map<String, Value>,
     pub(super) files: Vec<FileFacts>,
     /// What keeps the bytes from being collected until they have a record on the target.
@@ -167,7 +163,7 @@ impl Writer {
             index: target.name.clone(),
             project: request.project.clone(),
             spelling: found.spelling,
-            version: request.version.clone(),
+            version: found.version,
             metadata: found.metadata,
             files,
             on_conflict: on_conflict(target),
@@ -217,17 +213,17 @@ impl Writer {
     ) -> Result<Option<Found>, Refusal> {
         let held = self.shared.records.project(index, &request.project).await?;
         let Some(held) = held else { return Ok(None) };
-        let release = held
-            .releases
-            .into_iter()
-            .find(|one| one.version == request.version);
-        let Some(release) = release else {
+        let asked = &request.version;
+        let exact = held.releases.iter().find(|one| one.version == *asked);
+        let is_same = |one: &&ReleaseRecord| Version::is_same_release(&one.version, asked);
+        let release = exact.or_else(|| held.releases.iter().find(is_same));
+        let Some(release) = release.cloned() else {
             return Ok(None);
         };
         let files = held
             .files
             .into_iter()
-            .filter(|file| file.version == request.version);
+            .filter(|file| file.version == release.version);
         let files: Vec<FileFacts> = files.map(|file| file.facts).collect();
         let mut holds = Vec::new();
         for facts in &files {
@@ -239,6 +235,7 @@ impl Writer {
         }
         Ok(Some(Found {
             spelling: held.spelling,
+            version: release.version,
             metadata: release.metadata,
             files,
             holds,

@@ -77,6 +77,7 @@ impl Writer {
         }
         Ok(Some(Found {
             spelling: request.spelling.clone(),
+            version: request.version.clone(),
             metadata,
             files,
             holds,

@@ -75,11 +75,13 @@ impl Writer {
         let publisher = publisher
             .map_err(|why| Refusal::internal("send files elsewhere", std::io::Error::other(why)))?;
         let mut log = Vec::new();
-        let mut is_good = true;
+        let (mut is_good, mut goes_on) = (true, true);
         if place.register {
             let fields = form("submit", &found, None);
             let (status, words) = outcome(publisher.send(&fields, None).await);
             is_good = status.is_success();
+            // Indexes that need no registration any more say that it is gone.
+            goes_on = is_good || status == StatusCode::GONE;
             log.push(json!([
                 status.as_u16(),
                 "register",
@@ -89,7 +91,7 @@ impl Writer {
             ]));
         }
         for facts in &found.files {
-            if !is_good || matches!(facts.role, FileRole::ToxResult { .. }) {
+            if !goes_on || matches!(facts.role, FileRole::ToxResult { .. }) {
                 continue;
             }
             let (action, word) = match facts.role {
@@ -100,6 +102,7 @@ impl Writer {
             let outgoing = self.outgoing(facts)?;
             let (status, words) = outcome(publisher.send(&fields, Some(outgoing)).await);
             is_good = status.is_success();
+            goes_on = is_good;
             let path = entry_path(&source.name, &facts.sha256, &facts.filename);
             log.push(json!([status.as_u16(), word, path, words]));
         }

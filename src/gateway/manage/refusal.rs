@@ -60,7 +60,7 @@ impl Refusal {
             style,
             message: message.into(),
             retry_after: None,
-            is_said_aloud: style != Style::Api,
+            is_said_aloud: false,
             subject: None,
             cause: None,
         }
@@ -109,8 +109,8 @@ impl Refusal {
         }
     }
 
-    /// Says it in the status line as well, which is all that some clients show of it. Whoever reads
-    /// the API shows the message beside the status line: there once is enough.
+    /// Says it in the status line as well, which is all that clients show of a refused upload. Whoever
+    /// reads the API shows the message beside the status line: there once is enough.
     #[must_use]
     pub fn aloud(self) -> Self {
         Self {
@@ -171,9 +171,7 @@ impl Refusal {
         if let Some(wait) = self.retry_after {
             head.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         }
-        let reason = self
-            .is_said_aloud
-            .then(|| reason_phrase(&self.message).into());
+        let reason = self.is_said_aloud.then(|| self.phrase().into());
         let mut record = Record {
             route: Route::Manage,
             ..Record::default()
@@ -206,20 +204,28 @@ impl Refusal {
         }
     }
 
+    /// What stands behind the number: the status's own words, or those of a refused upload.
+    fn phrase(&self) -> String {
+        let standard = self.status.canonical_reason().unwrap_or_default();
+        match (self.is_said_aloud, self.status) {
+            (false, _) => standard.to_owned(),
+            // devpi says nothing else, and its client's own tests look for the word.
+            (true, StatusCode::UNAUTHORIZED) => {
+                reason_phrase(&format!("{standard}: {}", self.message))
+            }
+            (true, _) => reason_phrase(&self.message),
+        }
+    }
+
     fn exception_body(&self) -> Bytes {
-        // A refused permission has its title from the status; an upload's error is its own title.
-        let title = if self.message.contains('\n') {
-            self.status.canonical_reason().unwrap_or_default()
-        } else {
-            &self.message
-        };
+        let title = self.phrase();
         let code = format!("{} {title}", self.status.as_u16());
         let body = json!({ "message": self.message, "code": code, "title": title });
         Bytes::from(format!("{body:#}\n"))
     }
 
     fn title(&self) -> String {
-        format!("{} {}", self.status.as_u16(), reason_phrase(&self.message))
+        format!("{} {}", self.status.as_u16(), self.phrase())
     }
 
     fn page(&self) -> Bytes {
@@ -396,6 +402,29 @@ mod tests {
         let refusal = Refusal::exception(StatusCode::UNAUTHORIZED, "say who you are");
         let reply = refusal.into_reply(&HeaderMap::new());
         assert_eq!(reply.head[WWW_AUTHENTICATE], "Basic realm=\"pypi\"");
-        assert_eq!(reply.reason.as_deref(), Some("say who you are"));
+        assert_eq!(reply.reason, None);
+    }
+
+    #[test]
+    fn only_a_refused_upload_speaks_in_the_status_line() {
+        for style in [Style::Api, Style::Abort, Style::Exception] {
+            let refusal = || Refusal::new(StatusCode::CONFLICT, style, "it exists");
+            let json = Some("application/json");
+            assert_eq!(refusal().into_reply(&HeaderMap::new()).reason, None);
+            let aloud = refusal().aloud().into_reply(&HeaderMap::new());
+            assert_eq!(aloud.reason.as_deref(), Some("it exists"), "{style:?}");
+            if style == Style::Exception {
+                let (_, text) = body(refusal(), json);
+                assert!(text.contains("\"title\": \"Conflict\""), "{text}");
+                let (_, text) = body(refusal().aloud(), json);
+                assert!(text.contains("\"title\": \"it exists\""), "{text}");
+            }
+        }
+        let nobody = Refusal::exception(StatusCode::UNAUTHORIZED, "say who you are").aloud();
+        let reply = nobody.into_reply(&HeaderMap::new());
+        assert_eq!(
+            reply.reason.as_deref(),
+            Some("Unauthorized: say who you are")
+        );
     }
 }

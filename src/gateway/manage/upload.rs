@@ -358,7 +358,7 @@ impl Upload {
         let is_known = held.is_some_and(|held| {
             held.releases
                 .iter()
-                .any(|known| known.version == release.version)
+                .any(|known| Version::is_same_release(&known.version, &release.version))
         });
         // Of a new release all fields are there; of a known one only those that were sent change.
         let metadata = if is_known {

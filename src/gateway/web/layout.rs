@@ -126,7 +126,7 @@ fn render(way: &Way, page: &WebPage) -> Markup {
                 header {
                     a.name href=(way.home()) { "cheesecloth" }
                     form action=(way.search()) method="get" role="search" {
-                        input type="search" name="q" value=(page.query) maxlength=(QUERY_CHARS_MAX)
+                        input type="search" name="query" value=(page.query) maxlength=(QUERY_CHARS_MAX)
                             placeholder="project" aria-label="search projects by name";
                         button { "Search" }
                     }

@@ -45,7 +45,7 @@ impl Default for Searches {
 type Found = BTreeMap<ProjectName, BTreeSet<IndexName>>;
 
 impl Shared {
-    /// `/+search?q=`.
+    /// `/+search?query=`.
     pub(in crate::gateway) async fn web_search(
         self: &Arc<Self>,
         cx: &Context,
@@ -155,8 +155,9 @@ fn line_at(text: &str, at: usize) -> &str {
 
 /// What was typed, cut to a length that a name could have.
 fn query(query: Option<&str>) -> String {
-    let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-    let typed = pairs.into_iter().find(|(key, _)| key == "q");
+    let mut pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    // `query` is devpi-web's word, `q` was ours.
+    let typed = pairs.find(|(key, _)| matches!(&**key, "query" | "q"));
     typed
         .map(|(_, typed)| typed.trim().chars().take(QUERY_CHARS_MAX).collect())
         .unwrap_or_default()
@@ -258,6 +259,7 @@ mod tests {
     #[test]
     fn what_is_typed_is_read_as_a_name() {
         let table = [
+            (Some("query=Hello.Pkg"), "hello-pkg"),
             (Some("q=Hello.Pkg"), "hello-pkg"),
             (Some("x=1&q=a+b"), "a-b"),
             (Some("q=%3Cscript%3E"), "script"),
@@ -295,7 +297,7 @@ mod tests {
     async fn stages_and_mirrors_are_searched_and_the_query_is_escaped() {
         let house = House::new().await;
         house.mirror_lists(&["hello-world", "six"]);
-        let page = text_of(&house.browse("/+search?q=Hello").await);
+        let page = text_of(&house.browse("/+search?query=Hello").await);
         let rows = page.split("<table>").nth(1).unwrap();
         let rows = rows.split("</table>").next().unwrap();
         insta::assert_snapshot!(in_lines(rows), @r#"

@@ -153,6 +153,7 @@ impl Doorway {
         let options = FrontOptions {
             undeclared: devpi.undeclared,
             limits: upstream_limits(&config.limits, &shared.decoding()),
+            object_bytes_max: config.limits.api_body(),
         };
         let reader = Arc::new(Reader::new(Arc::clone(shared)));
         let (shared, fleet) = (Arc::clone(shared), Arc::clone(fleet));

@@ -79,7 +79,7 @@ impl Shared {
     /// from mirrors (by a rule, a whitelist, `owns`, or because it is private), a less likely one would
     /// only tell an upstream a part of what it must not hear. From there on a reading is looked up only
     /// where this very file was named before.
-    async fn decide_path(
+    pub(super) async fn decide_path(
         self: &Arc<Self>,
         cx: &Context,
         index: &IndexName,

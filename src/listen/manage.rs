@@ -226,7 +226,7 @@ impl ManageDoor {
             Err(refusal) => return self.refused(refusal, body).await,
         };
         if let Some(front) = &self.options.front
-            && !front.leaves_to_us(&route, head.uri.path())
+            && !front.leaves_to_us(&route, head.uri.path(), !self.options.is_public)
         {
             let outcome = self.pass(front, route, (head, sender, id), body).await;
             *is_passed = outcome.is_ok();
@@ -287,7 +287,7 @@ impl ManageDoor {
             .options
             .front
             .as_ref()
-            .is_some_and(|front| !front.leaves_to_us(&route, path));
+            .is_some_and(|front| !front.leaves_to_us(&route, path, !self.options.is_public));
         let class = match &route {
             // devpi's plugins may make anything of it.
             ManageRoute::NotFound | ManageRoute::NotAllowed(_) if is_passed => {

@@ -147,6 +147,12 @@ impl Stack {
             .position(|member| member.index.name == *index)
     }
 
+    /// Whether anything restricts what it shows: a policy, a whitelist or a reserved name.
+    #[must_use]
+    pub fn is_ruled(&self) -> bool {
+        !self.layers.is_empty() || self.members.iter().any(|member| !member.owners.is_empty())
+    }
+
     /// The rules about one project, looked up once for all its files.
     #[must_use]
     pub fn view(&self, project: &ProjectName) -> ProjectView<'_> {

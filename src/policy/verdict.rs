@@ -106,6 +106,17 @@ pub enum Subject {
     File(Filename),
 }
 
+impl Subject {
+    /// The project, or that of the file.
+    #[must_use]
+    pub fn project(&self) -> &ProjectName {
+        match self {
+            Self::Project(project) => project,
+            Self::File(filename) => filename.project(),
+        }
+    }
+}
+
 /// What a rule needs to know of a file and nobody says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Missing {

@@ -9,6 +9,7 @@ use super::support::{Client, Devpi, Program, Tool, Wheel, ask};
 mod compare;
 mod nginx;
 mod private;
+mod rules;
 mod wire;
 mod writes;
 

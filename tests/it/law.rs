@@ -8,6 +8,7 @@
 //! refused. So are indexes that are kept off the public door: there nothing of them is to be had, at the
 //! management door the same law holds, and what inherits from them is held to it as ever.
 
+mod devpi;
 mod policies;
 mod shown;
 mod vanishing;

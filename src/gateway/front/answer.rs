@@ -15,9 +15,7 @@ use super::indexes::Indexes;
 use super::pass::Trust;
 use super::pass::request_headers;
 use super::pass::response_headers;
-use super::place::Declared;
-use super::place::Place;
-use super::place::place;
+use super::place::{Declared, Place, Surroundings, Whole, place};
 use super::spool::body_of;
 use crate::config::Undeclared;
 use crate::gateway::ask::Answer;
@@ -27,6 +25,7 @@ use crate::gateway::context::Shared;
 use crate::gateway::error::Error;
 use crate::gateway::error::ErrorKind;
 use crate::gateway::error::Withheld;
+use crate::gateway::hidden::asked_index;
 use crate::gateway::refusal;
 use crate::gateway::reply::Body;
 use crate::gateway::reply::Decision;
@@ -34,8 +33,9 @@ use crate::gateway::reply::Record;
 use crate::gateway::reply::Reply;
 use crate::gateway::reply::Route;
 use crate::gateway::resolve::unknown_index;
+use crate::gateway::web;
 use crate::model::IndexName;
-use crate::policy::Mirror;
+use crate::policy::{Index, Mirror};
 use crate::protocol::Audience;
 use crate::protocol::PublicRoute;
 use crate::protocol::devpi_message;
@@ -51,11 +51,13 @@ pub struct FrontOptions {
     pub undeclared: Undeclared,
     /// Bounds on what one page or file may cost.
     pub limits: Limits,
+    /// Most bytes of a body that is read before it is passed on; `limits.api_body`.
+    pub object_bytes_max: u64,
 }
 
 /// The doors' answers before a fleet of devpi-servers. What it changes, devpi changes.
 pub struct Front {
-    reader: Arc<dyn Answer>,
+    pub(super) reader: Arc<dyn Answer>,
     pub(super) shared: Arc<Shared>,
     pub(super) fleet: Arc<Fleet>,
     indexes: Indexes,
@@ -90,12 +92,29 @@ impl Front {
         }
     }
 
-    pub(super) fn declared(&self, index: &IndexName) -> Declared {
+    /// What files say of an index, as far as a door shows it.
+    pub(super) fn declared(&self, index: &IndexName, is_manage: bool) -> Declared {
         let generation = self.shared.generation();
-        match generation.policies.index(index) {
+        let policies = &generation.policies;
+        match policies.index(index) {
             None => Declared::No,
-            Some(index) if index.mirror().is_some_and(Mirror::is_devpi) => Declared::Devpi,
-            Some(_) => Declared::Ours,
+            Some(_) if !is_manage && policies.is_hidden(index) => Declared::Kept,
+            Some(index) if !index.mirror().is_some_and(Mirror::is_devpi) => Declared::Ours,
+            Some(_) if policies.stack(index).is_some_and(|stack| stack.is_ruled()) => {
+                Declared::Ruled
+            }
+            Some(_) => Declared::Devpi,
+        }
+    }
+
+    /// The same of all indexes.
+    pub(super) fn whole(&self, is_manage: bool) -> Whole {
+        let generation = self.shared.generation();
+        let indexes = || generation.policies.indexes();
+        let is_ruled = |index: &Arc<Index>| self.declared(&index.name, true) == Declared::Ruled;
+        Whole {
+            has_ruled: indexes().any(is_ruled),
+            has_kept: !is_manage && indexes().any(|index| !index.is_public),
         }
     }
 
@@ -159,7 +178,7 @@ impl Front {
     }
 
     /// Passes a read on, for `path`.
-    async fn pass(&self, ask: &Ask<'_>, path: &str, trust: Trust) -> Reply {
+    pub(super) async fn pass(&self, ask: &Ask<'_>, path: &str, trust: Trust) -> Reply {
         let record = record_of(ask);
         if self.offline() {
             return bare(ask, unanswered(path, OFFLINE, record));
@@ -222,26 +241,59 @@ impl Front {
         self.answer_as(ask, Trust::Login).await
     }
 
+    fn place_of_read(&self, ask: &Ask<'_>) -> Place {
+        let is_manage = ask.arrival.is_manage;
+        let around = Surroundings {
+            undeclared: self.options.undeclared,
+            declared: &|index| self.declared(index, is_manage),
+        };
+        place(&ask.route, ask.path, &around, &|| self.whole(is_manage))
+    }
+
     async fn answer_as(&self, ask: &Ask<'_>, trust: Trust) -> Reply {
-        let declared = |index: &IndexName| self.declared(index);
-        match place(&ask.route, ask.path, self.options.undeclared, &declared) {
+        match self.place_of_read(ask) {
             Place::Ours => self.ours(ask, trust).await,
             Place::Through(index) => self.through(ask, &index, trust).await,
-            Place::Devpi => self.pass(ask, ask.path, trust).await,
+            Place::Ruled(index) => self.ruled(ask, &index, trust).await,
+            Place::Listing => self.listing(ask, trust).await,
+            Place::Devpi => match our_style(ask) {
+                Some(reply) => reply,
+                None => self.pass(ask, ask.path, trust).await,
+            },
             Place::Hidden(index) => bare(ask, hidden(&index, ask.path, record_of(ask))),
         }
     }
 
-    /// The flows' answer. What the rules let pass and devpi shows not to everybody, it may show to a
-    /// login.
+    /// The flows' answer, or devpi's where they have none: what the rules let pass and devpi shows not
+    /// to everybody, it may show to a login.
     async fn ours(&self, ask: &Ask<'_>, trust: Trust) -> Reply {
         let reply = self.reader.answer(ask).await;
-        let is_withheld =
-            reply.record.decision != Decision::Deny && matches!(reply.status.as_u16(), 401 | 403);
-        if trust == Trust::Login && is_withheld {
-            return self.pass(ask, ask.path, trust).await;
+        let is_withheld = trust == Trust::Login && matches!(reply.status.as_u16(), 401 | 403);
+        let is_file = matches!(ask.route, PublicRoute::File { .. });
+        let is_absent = is_file && reply.status == StatusCode::NOT_FOUND;
+        if reply.record.decision == Decision::Deny || !(is_withheld || is_absent) {
+            return reply;
         }
-        reply
+        let generation = self.shared.generation();
+        let Some(index) = asked_index(&ask.route, &generation.policies) else {
+            return reply;
+        };
+        match self.declared(index, ask.arrival.is_manage) {
+            Declared::Devpi | Declared::Ruled if is_file => {
+                self.beside_the_flows(ask, index, reply, trust).await
+            }
+            Declared::Devpi => self.pass(ask, ask.path, trust).await,
+            // A page that was not read cannot be judged, and devpi has no index of ours.
+            Declared::Ruled | Declared::Ours | Declared::No | Declared::Kept => reply,
+        }
+    }
+}
+
+/// What our own pages for people need, which stand beside devpi's.
+fn our_style(ask: &Ask<'_>) -> Option<Reply> {
+    match &ask.route {
+        PublicRoute::Static { name } => web::static_file(ask, name, record_of(ask)),
+        _ => None,
     }
 }
 
@@ -305,7 +357,7 @@ fn place_of<'a>(error: &'a Error, asked: &'a str) -> &'a str {
 }
 
 /// HEAD has the head of the GET and nothing after it.
-fn bare(ask: &Ask<'_>, mut reply: Reply) -> Reply {
+pub(super) fn bare(ask: &Ask<'_>, mut reply: Reply) -> Reply {
     if ask.head {
         reply.body = Body::Empty;
     }

@@ -12,15 +12,11 @@ use super::answer::unanswered;
 use super::answer::with_query;
 use super::pass::Trust;
 use super::pass::request_headers;
-use super::place::Declared;
-use super::place::Place;
-use super::place::index_of;
-use super::place::place_of_errand;
+use super::place::{Place, Surroundings, index_of, place_of_errand};
 use crate::gateway::ask::Arrival;
 use crate::gateway::reply::Record;
 use crate::gateway::reply::Reply;
 use crate::gateway::reply::Route;
-use crate::model::IndexName;
 use crate::protocol::ManageRoute;
 use crate::telemetry::{PATH_MAX, cut};
 use crate::upstream::FleetBody;
@@ -46,16 +42,24 @@ pub struct Errand<'a> {
 impl Front {
     /// Whether a request is about what this gateway itself has, and nothing of devpi's.
     #[must_use]
-    pub fn leaves_to_us(&self, route: &ManageRoute, path: &str) -> bool {
-        let declared = |index: &IndexName| self.declared(index);
-        let is_ours =
-            place_of_errand(route, path, self.options.undeclared, &declared) == Place::Ours;
-        // Of an index under rules the flows answer, and after them the login counts.
+    pub fn leaves_to_us(&self, route: &ManageRoute, path: &str, is_manage: bool) -> bool {
+        let is_ours = self.place_of(route, path, is_manage) == Place::Ours;
+        // Of an index of devpi's the flows answer, and after them the login counts.
         let is_devpis = match route {
-            ManageRoute::Read(_) => index_of(path).map(|index| self.declared(&index)),
-            _ => None,
+            ManageRoute::Read(_) => {
+                index_of(path).is_some_and(|index| self.declared(&index, is_manage).is_devpis())
+            }
+            _ => false,
         };
-        is_ours && is_devpis != Some(Declared::Devpi)
+        is_ours && !is_devpis
+    }
+
+    fn place_of(&self, route: &ManageRoute, path: &str, is_manage: bool) -> Place {
+        let around = Surroundings {
+            undeclared: self.options.undeclared,
+            declared: &|index| self.declared(index, is_manage),
+        };
+        place_of_errand(route, path, &around, &|| self.whole(is_manage))
     }
 
     /// Has a request carried out by devpi. If that changed anything, nothing that was made before it
@@ -66,15 +70,20 @@ impl Front {
             index: errand.route.index().cloned(),
             ..Record::default()
         };
-        let declared = |index: &IndexName| self.declared(index);
-        let undeclared = self.options.undeclared;
-        let place = place_of_errand(errand.route, errand.path, undeclared, &declared);
+        let place = self.place_of(errand.route, errand.path, errand.arrival.is_manage);
         if let Place::Hidden(index) = &place {
             return hidden(index, errand.path, record);
         }
         if self.offline() {
             return unanswered(errand.path, OFFLINE, record);
         }
+        let body = match &place {
+            Place::Ruled(index) => match self.under_rules(errand, index, body).await {
+                Ok(body) => body,
+                Err(reply) => return reply,
+            },
+            _ => body,
+        };
         let mut headers = request_headers(errand.headers, errand.arrival, Trust::Login);
         if let Some(length) = errand.headers.get(CONTENT_LENGTH) {
             headers.insert(CONTENT_LENGTH, length.clone());

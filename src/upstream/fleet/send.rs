@@ -77,7 +77,8 @@ impl Fleet {
     }
 
     /// The path below [`Fleet::url`] of a URL that begins with it.
-    pub(in crate::upstream) fn path_of(&self, url: &Url) -> String {
+    #[must_use]
+    pub fn path_of(&self, url: &Url) -> String {
         let below = url.as_str().strip_prefix(self.url().as_str());
         format!("/{}", below.unwrap_or_default())
     }

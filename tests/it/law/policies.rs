@@ -60,7 +60,7 @@ impl Written {
     }
 }
 
-fn policy(name: &'static str) -> impl Strategy<Value = String> {
+pub(super) fn policy(name: &'static str) -> impl Strategy<Value = String> {
     let until = select(vec!["", "", ", until: 2026-01-04", ", until: 2026-02-01"]);
     let rule = (
         select(vec!["deny", "allow"]),
@@ -87,7 +87,7 @@ fn policy(name: &'static str) -> impl Strategy<Value = String> {
 }
 
 /// The keys that every index may have.
-fn restrictions() -> impl Strategy<Value = String> {
+pub(super) fn restrictions() -> impl Strategy<Value = String> {
     let policy = select(vec!["", "", ", policy: p0", ", policy: p1"]);
     let owns = select(vec!["", "", "", "", ", owns: ['acme-*']"]);
     let whitelist = select(vec![

@@ -46,7 +46,8 @@ impl Through<'_> {
     pub(super) async fn object(&self, index: &str, project: &str) -> (Got, serde_json::Value) {
         let headers = [("accept", "application/json"), ("host", HOST)];
         let got = self.get(&format!("/{index}/{project}"), &headers).await;
-        let body: serde_json::Value = serde_json::from_slice(&got.body).unwrap();
+        // A devpi-server's own "not found" may have any form.
+        let body: serde_json::Value = serde_json::from_slice(&got.body).unwrap_or_default();
         let versions = body["result"].clone();
         for (version, data) in versions.as_object().into_iter().flatten() {
             let alone = self
@@ -60,7 +61,7 @@ impl Through<'_> {
 }
 
 /// Under which name the gateway is asked for objects.
-const HOST: &str = "devpi.example";
+pub(super) const HOST: &str = "devpi.example";
 
 /// The links of an object: each file's index and its path below that.
 pub(super) fn links(value: &serde_json::Value) -> Vec<(String, String)> {

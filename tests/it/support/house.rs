@@ -9,20 +9,25 @@ use std::time::Duration;
 use bytes::Bytes;
 use cheesecloth::app::{decoding, upstream_limits};
 use cheesecloth::clock::Clock;
+use cheesecloth::config::Undeclared;
 use cheesecloth::db::{Cause, Db, FileFacts, OnConflict, Publication, Published, Sqlite};
 use cheesecloth::gateway::{
-    Answer, Arrival, Ask, Body, Generation, Parts, Readable, Reader, Settings, Shared,
+    Answer, Arrival, Ask, Body, Front, FrontOptions, Generation, Parts, Readable, Reader, Settings,
+    Shared,
 };
 use cheesecloth::model::{Fault, IndexName, Location, ProjectName};
 use cheesecloth::page::{ProjectPage, StoredMeta, to_stored};
 use cheesecloth::policy::read::{Files, Named, read_text};
-use cheesecloth::policy::{Policies, TextFile};
+use cheesecloth::policy::{Mirror, Policies, TextFile};
 use cheesecloth::protocol::{Audience, Preferences, PublicRoute};
 use cheesecloth::store::{FsStore, Key};
 use cheesecloth::telemetry::Metrics;
-use cheesecloth::upstream::{Decoding, Limits, Proxies, Upstream, install_crypto_provider};
+use cheesecloth::upstream::{
+    Decoding, Fleet, FleetOptions, Limits, Proxies, Upstream, install_crypto_provider,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tempfile::TempDir;
+use url::Url;
 
 use super::Got;
 
@@ -96,34 +101,70 @@ pub(crate) struct House {
 impl House {
     /// A gateway with these policies that asks the upstreams they name.
     pub(crate) async fn online(policies: &str, clock: &Clock) -> Self {
-        Self::over(&Larder::empty(clock).await, policies, clock, false)
+        Self::over(&Larder::empty(clock).await, policies, clock, false, None)
     }
 
     /// The same over a larder that others may share.
     pub(crate) fn online_over(larder: &Larder, policies: &str, clock: &Clock) -> Self {
-        Self::over(larder, policies, clock, false)
+        Self::over(larder, policies, clock, false, None)
     }
 
     /// A gateway with these policies that has only what is in the larder.
     pub(crate) fn offline(larder: &Larder, policies: &str, clock: &Clock) -> Self {
-        Self::over(larder, policies, clock, true)
+        Self::over(larder, policies, clock, true, None)
     }
 
-    fn over(larder: &Larder, policies: &str, clock: &Clock, offline: bool) -> Self {
+    /// A gateway with these policies in front of a devpi-server, whose other indexes it passes on.
+    pub(crate) fn before_devpi(
+        larder: &Larder,
+        policies: &str,
+        clock: &Clock,
+        server: &Url,
+    ) -> Self {
+        install_crypto_provider();
+        let options = FleetOptions {
+            requests_max: 100,
+            read_timeout: Duration::from_secs(60),
+            metrics: Metrics::register(prometheus::Registry::new(), "0").unwrap(),
+        };
+        let fleet = Fleet::new(std::slice::from_ref(server), &options).unwrap();
+        Self::over(larder, policies, clock, false, Some(Arc::new(fleet)))
+    }
+
+    fn over(
+        larder: &Larder,
+        policies: &str,
+        clock: &Clock,
+        offline: bool,
+        fleet: Option<Arc<Fleet>>,
+    ) -> Self {
         install_crypto_provider();
         let (store, records) = (Arc::clone(&larder.store), Arc::clone(&larder.records));
         let metrics = Metrics::register(prometheus::Registry::new(), "0").unwrap();
         let shared = Arc::new(Shared::new(Parts {
             clock: clock.clone(),
-            generation: generation(1, policies),
+            generation: generation(1, policies, fleet.as_ref()),
             settings: settings(offline),
             store: Arc::clone(&store),
             records: Arc::clone(&records) as Arc<dyn Db>,
             metrics: Arc::new(metrics),
             work: tokio::runtime::Handle::current(),
         }));
+        let reader = Reader::new(Arc::clone(&shared));
+        let answer: Arc<dyn Answer> = match fleet {
+            None => Arc::new(reader),
+            Some(fleet) => {
+                let options = FrontOptions {
+                    undeclared: Undeclared::Pass,
+                    limits: default_limits(),
+                    object_bytes_max: PLENTY,
+                };
+                let reader = Arc::new(reader);
+                Arc::new(Front::new(reader, Arc::clone(&shared), fleet, options))
+            }
+        };
         Self {
-            answer: Arc::new(Reader::new(Arc::clone(&shared))),
+            answer,
             shared,
             clock: clock.clone(),
             store,
@@ -310,14 +351,17 @@ pub(crate) fn default_limits() -> Limits {
 }
 
 /// Compiles policies, and makes an upstream of every `mirror_url`.
-fn generation(number: u64, policies: &str) -> Generation {
+fn generation(number: u64, policies: &str, fleet: Option<&Arc<Fleet>>) -> Generation {
     let (document, _) = read_text("policies.yaml", policies, &mut Advisories)
         .unwrap_or_else(|faults| panic!("{faults}\n{policies}"));
     let policies =
         Policies::compile(&[document], &[]).unwrap_or_else(|faults| panic!("{faults}\n{policies}"));
     let mut upstreams = HashMap::new();
     for index in policies.indexes() {
-        if let Some(url) = index.mirror().and_then(|mirror| mirror.mirror_url.as_ref()) {
+        if let (Some(fleet), Some(true)) = (fleet, index.mirror().map(Mirror::is_devpi)) {
+            let upstream = fleet.upstream(&index.name, default_limits()).unwrap();
+            upstreams.insert(index.name.clone(), Arc::new(upstream));
+        } else if let Some(url) = index.mirror().and_then(|mirror| mirror.mirror_url.as_ref()) {
             let upstream = Upstream::new(cheesecloth::upstream::Settings {
                 name: index.name.clone(),
                 url: url.parse().unwrap(),

@@ -143,6 +143,15 @@ impl House {
         loaded: &mut Loaded,
         find: FindUpstream<'_>,
     ) -> anyhow::Result<Self> {
+        Self::with(metrics, loaded, find, false)
+    }
+
+    fn with(
+        metrics: Metrics,
+        loaded: &mut Loaded,
+        find: FindUpstream<'_>,
+        is_explaining: bool,
+    ) -> anyhow::Result<Self> {
         let data = loaded.config.data.clone();
         data::own(&data)?;
         let work = tokio::runtime::Builder::new_multi_thread()
@@ -169,7 +178,10 @@ impl House {
         let shared = Arc::new(Shared::new(Parts {
             clock: clock.clone(),
             generation: first.generation,
-            settings: settings(&loaded.config, decoding),
+            settings: Settings {
+                is_explaining,
+                ..settings(&loaded.config, decoding)
+            },
             store: Arc::clone(&store),
             records: Arc::clone(&records),
             metrics: Arc::new(metrics.clone()),
@@ -371,9 +383,8 @@ pub fn explain(
     question: &Question,
 ) -> anyhow::Result<Explanation> {
     let mut loaded = load(policies, overrides, &env)?;
-    let house = House::build(&mut loaded, &mut |loaded, stored| {
-        find_upstream(loaded, stored, env)
-    })?;
+    let mut find = |loaded: &mut Loaded, stored: &_| find_upstream(loaded, stored, env);
+    let house = House::with(metrics()?, &mut loaded, &mut find, true)?;
     let cx = house.shared.context();
     let explained = house
         .work
@@ -455,6 +466,7 @@ fn settings(config: &Config, decoding: Decoding) -> Settings {
         stale_if_error: config.cache.stale_if_error,
         stale_while_revalidate: config.cache.stale_while_revalidate,
         offline: config.offline,
+        is_explaining: false,
         memory_bytes_max: config.cache.memory,
         page_bytes_max: limits.page(),
         project_list_bytes_max: limits.project_list(),

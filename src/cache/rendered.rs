@@ -15,6 +15,7 @@ use crate::model::ProjectName;
 use crate::model::Timestamp;
 use crate::protocol::ETag;
 use crate::protocol::Head;
+use crate::telemetry::Staleness;
 
 /// What an entry takes besides its body.
 const ENTRY_BYTES: usize = 1_500;
@@ -47,6 +48,8 @@ pub struct RenderedPage {
     pub valid_until: Timestamp,
     /// Until when it may be answered while its sources are asked anew: never beyond what a rule says.
     pub stale_until: Timestamp,
+    /// Why it is not what its sources would say, if it was not when it was made.
+    pub stale: Option<Staleness>,
 }
 
 /// The rendered pages.
@@ -157,6 +160,7 @@ mod tests {
             generation,
             valid_until: Timestamp::from_second(valid_until).unwrap(),
             stale_until: Timestamp::from_second(valid_until + 5).unwrap(),
+            stale: None,
         })
     }
 

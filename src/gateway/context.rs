@@ -81,6 +81,8 @@ pub struct Settings {
     pub stale_while_revalidate: Duration,
     /// Never ask an upstream.
     pub offline: bool,
+    /// Whether nobody is asked because this is only to explain what a server would do.
+    pub is_explaining: bool,
     /// `cache.memory`, in bytes.
     pub memory_bytes_max: u64,
     /// Largest source page, in bytes.

@@ -17,6 +17,7 @@ use super::tickets::Grant;
 use crate::model::IndexName;
 use crate::policy::{Denial, Subject};
 use crate::store::StoredFile;
+use crate::telemetry::CacheKind;
 
 /// Largest file kept in memory: opening a file costs as much as sending this much of it.
 const SMALL_BYTES_MAX: usize = 64 << 10;
@@ -110,7 +111,7 @@ impl Shared {
         grant: &Grant,
     ) -> Flow<(Content, CacheResult)> {
         if let Some(key) = grant.key() {
-            if let Some(small) = self.small.get(&key) {
+            if let Some(small) = self.small_held(CacheKind::File, &key) {
                 self.store.touch(&key);
                 return Ok((Content::Memory(small), CacheResult::Hit));
             }
@@ -120,10 +121,12 @@ impl Shared {
                 size: file.size,
             };
             if let Some(content) = self.held_file(&key, about).await? {
+                self.looked_into_store(CacheKind::File, CacheResult::Hit);
                 return Ok((content, CacheResult::Hit));
             }
         }
         if grant.is_private {
+            self.looked_into_store(CacheKind::File, CacheResult::Miss);
             // Its record may have gone since the decision, and the bytes after it.
             if let Some(sha256) = grant.file.item().hashes.sha256()
                 && !self.is_needed(&sha256).await?
@@ -136,7 +139,12 @@ impl Shared {
             );
             return Err(Arc::new(Error::new(ErrorKind::Internal, message)));
         }
-        self.fill(cx, grant).await
+        let filled = self.fill(cx, grant).await;
+        let led_to = filled
+            .as_ref()
+            .map_or(CacheResult::Miss, |(_, cache)| *cache);
+        self.looked_into_store(CacheKind::File, led_to);
+        filled
     }
 }
 

@@ -3,7 +3,7 @@
 use super::reply::CacheResult;
 use super::reply::Decision;
 use super::reply::Route;
-use crate::telemetry::Label;
+use crate::telemetry::{Label, Staleness};
 
 impl Label for Route {
     fn label(self) -> &'static str {
@@ -28,8 +28,11 @@ impl Label for CacheResult {
             Self::Revalidated => "revalidated",
             Self::Miss => "miss",
             Self::Collapsed => "collapsed",
-            Self::Updating => "updating",
-            Self::Stale => "stale",
+            Self::Stale(Staleness::Updating) => "updating",
+            Self::Stale(Staleness::Error) => "stale",
+            Self::Stale(Staleness::Offline) => "stale-offline",
+            Self::Stale(Staleness::Vanished) => "stale-vanished",
+            Self::Stale(Staleness::Partial) => "stale-partial",
         }
     }
 }

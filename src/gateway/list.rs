@@ -46,6 +46,7 @@ use crate::protocol::Format;
 use crate::protocol::is_not_modified;
 use crate::store::Key;
 use crate::store::StoredFile;
+use crate::telemetry::{CacheKind, Staleness};
 
 /// Different lists being fetched or rendered at one time; more than an installation has indexes asked
 /// for at once, few enough that their forty megabytes each do no harm.
@@ -72,8 +73,15 @@ pub(super) struct Lists {
 struct RenderedList {
     file: Arc<StoredFile>,
     etag: ETag,
+    life: Life,
+}
+
+/// For how long a list may be answered, and what to say of it.
+#[derive(Debug, Clone, Copy)]
+struct Life {
     generation: u64,
     valid_until: Timestamp,
+    stale: Option<Staleness>,
 }
 
 impl Lists {
@@ -135,18 +143,24 @@ impl Shared {
             .get(&key)
             .cloned();
         let held = held
-            .filter(|list| list.generation == cx.generation.number && cx.now < list.valid_until);
-        record.cache = if held.is_some() {
+            .map(|list| (list.life, list))
+            .filter(|(life, _)| {
+                life.generation == cx.generation.number && cx.now < life.valid_until
+            })
+            .map(|(_, list)| list);
+        let cache = if held.is_some() {
             CacheResult::Hit
         } else {
             CacheResult::Miss
         };
+        self.looked_into_store(CacheKind::Page, cache);
         let list = match held {
             Some(list) => Ok(list),
             None => self.render_list_once(cx, key).await,
         };
         match list {
             Ok(list) => {
+                record.cache = list.life.stale.map_or(cache, CacheResult::Stale);
                 record.decision = Decision::Allow;
                 Ok(list_reply(ask, &list, format, encoding, record))
             }
@@ -175,7 +189,7 @@ impl Shared {
             })?;
             // One file for all generations, so they take turns: another's list is not ours.
             match joined.value {
-                Ok(list) if list.generation != cx.generation.number && !joined.led => {}
+                Ok(list) if list.life.generation != cx.generation.number && !joined.led => {}
                 value => return value,
             }
         }
@@ -188,16 +202,25 @@ impl Shared {
         let changes = self.changes.count();
         let mut sources = Vec::new();
         let mut valid_until = stack.next_rule_change(cx.now).unwrap_or(Timestamp::MAX);
+        let mut cache = CacheResult::Bypass;
         for member in stack.members() {
             let named = self.names_of(cx, &member.index).await?;
             valid_until = valid_until.min(named.until);
+            cache = named
+                .stale
+                .map_or(cache, |why| cache.worse(CacheResult::Stale(why)));
             sources.push(named.names);
         }
         let (stack, now, generation) = (Arc::clone(stack), cx.now, cx.generation.number);
         let shared = Arc::clone(&self);
         let work = move || {
             let names = visible(&stack, &sources, now);
-            let list = shared.write_list(&key, &names, generation, valid_until);
+            let life = Life {
+                generation,
+                valid_until,
+                stale: cache.staleness(),
+            };
+            let list = shared.write_list(&key, &names, life);
             if shared.changes.count() != changes {
                 shared.lists.forget();
             }
@@ -212,8 +235,7 @@ impl Shared {
         &self,
         key: &ListKey,
         names: &ProjectNames,
-        generation: u64,
-        valid_until: Timestamp,
+        life: Life,
     ) -> Result<Arc<RenderedList>, Error> {
         let failed = |error: io::Error| Error::internal("write the list", error);
         let mut plain = Vec::new();
@@ -242,8 +264,7 @@ impl Shared {
         let list = Arc::new(RenderedList {
             file: Arc::new(file),
             etag,
-            generation,
-            valid_until,
+            life,
         });
         let mut rendered = self
             .lists

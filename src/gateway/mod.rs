@@ -22,6 +22,7 @@ mod hidden;
 mod labels;
 mod learn;
 mod list;
+mod lookups;
 mod manage;
 pub mod moving;
 mod names;

@@ -16,6 +16,7 @@ use crate::model::{IndexName, ProjectName, Timestamp};
 use crate::page::{ProjectNames, read_project_list};
 use crate::policy::{Index, IndexKind, Mirror};
 use crate::store::Key;
+use crate::telemetry::Staleness;
 use crate::upstream::{Page, PageAnswer, Validators};
 
 /// Upstream lists being fetched at one time: more than an installation has mirrors.
@@ -43,14 +44,17 @@ pub(super) struct Named {
     pub(super) until: Timestamp,
     /// Whether its upstream says so now; not where it could not be asked and an older word stands in.
     pub(super) is_current: bool,
+    /// Why it may say something else by now.
+    pub(super) stale: Option<Staleness>,
 }
 
 impl Named {
-    fn none_until(until: Timestamp) -> Self {
+    fn none_until(until: Timestamp, stale: Option<Staleness>) -> Self {
         Self {
             names: Arc::default(),
             until,
             is_current: false,
+            stale,
         }
     }
 }
@@ -105,15 +109,17 @@ impl Shared {
                     names: Arc::new(names),
                     until: Timestamp::MAX,
                     is_current: true,
+                    stale: None,
                 })
             }
             IndexKind::Mirror(mirror) if mirror.mirror_no_project_list => {
-                Ok(Named::none_until(Timestamp::MAX))
+                Ok(Named::none_until(Timestamp::MAX, None))
             }
             IndexKind::Mirror(mirror) => match self.mirror_names(cx, index).await {
                 Err(error) if mirror.optional => {
                     tracing::warn!(index = %index.name, %error, "optional mirror left out of the list");
-                    Ok(Named::none_until(later(cx.now, RETRY_AFTER)))
+                    let until = later(cx.now, RETRY_AFTER);
+                    Ok(Named::none_until(until, Some(Staleness::Partial)))
                 }
                 names => names,
             },
@@ -187,6 +193,7 @@ impl Shared {
                         names: Arc::new(names),
                         until: fresh_until.unwrap_or(Timestamp::MAX),
                         is_current: fresh_until.is_some(),
+                        stale: fresh_until.is_none().then_some(Staleness::Offline),
                     });
                 }
                 None if self.settings.offline => {
@@ -250,6 +257,7 @@ impl Shared {
                     names: Arc::new(names),
                     until,
                     is_current: true,
+                    stale: None,
                 })
             }
             // An index need not have a list.
@@ -257,6 +265,7 @@ impl Shared {
                 names: Arc::new(copy.unwrap_or_default()),
                 until,
                 is_current: false,
+                stale: None,
             }),
             // What cannot be read is an upstream's trouble like any other.
             (Err(error), Some(names)) => {
@@ -265,6 +274,7 @@ impl Shared {
                     names: Arc::new(names),
                     until: later(cx.now, RETRY_AFTER),
                     is_current: false,
+                    stale: Some(Staleness::Error),
                 })
             }
             (Err(error), None) => Err(error),

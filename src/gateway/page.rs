@@ -55,9 +55,7 @@ use crate::protocol::Encoding;
 use crate::protocol::Format;
 use crate::protocol::is_not_modified;
 use crate::protocol::wants_validated;
-use crate::telemetry::CacheKind;
-use crate::telemetry::Mode;
-use crate::telemetry::Tier;
+use crate::telemetry::{CacheKind, LookUp, Mode, Staleness, Tier};
 
 /// gzip's level: past 6 a page shrinks by little and costs much.
 const GZIP_LEVEL: u32 = 6;
@@ -136,7 +134,8 @@ impl Shared {
         };
         let key = wanted.key();
         if let Some(page) = self.rendered.get(&key, cx.generation.number, cx.now) {
-            record.cache = CacheResult::Hit;
+            self.looked_for_page(LookUp::Hit);
+            record.cache = page.stale.map_or(CacheResult::Hit, CacheResult::Stale);
             return Ok(page_reply(ask, &page, record));
         }
         // Before any record is read: what changes from here on outdates this rendering.
@@ -144,10 +143,12 @@ impl Shared {
         if !wants_validated(ask.headers)
             && let Some(page) = self.rendered.get_stale(&key, cx.generation.number, cx.now)
         {
+            self.looked_for_page(LookUp::Updating);
             self.renew_behind(cx, wanted, mark);
-            record.cache = CacheResult::Updating;
+            record.cache = CacheResult::Stale(page.stale.unwrap_or(Staleness::Updating));
             return Ok(page_reply(ask, &page, record));
         }
+        self.looked_for_page(LookUp::Miss);
         let (shared, own_cx) = (Arc::clone(self), cx.clone());
         let joined = self
             .renderings
@@ -164,6 +165,15 @@ impl Shared {
                 )))
             }
         };
+        self.rendered_reply(ask, rendered, record)
+    }
+
+    fn rendered_reply(
+        &self,
+        ask: &Ask<'_>,
+        rendered: Result<Rendered, Arc<Error>>,
+        mut record: Record,
+    ) -> Result<Reply, (Arc<Error>, Record)> {
         match rendered {
             Ok(Rendered::Page(page, cache)) => {
                 record.cache = cache;
@@ -217,9 +227,6 @@ impl Shared {
     /// Makes a page anew while the one that has grown old is answered. Who asks in the meantime starts
     /// nothing more, and whoever must wait joins.
     fn renew_behind(self: &Arc<Self>, cx: &Context, wanted: Wanted, mark: Mark) {
-        let result = CacheResult::Updating;
-        self.metrics
-            .cache_request(Tier::Memory, CacheKind::Page, result);
         let (shared, own_cx, key) = (Arc::clone(self), cx.clone(), wanted.key());
         let flight = (key.clone(), cx.generation.number, mark);
         let started = self.renderings.start(flight, move || async move {
@@ -235,6 +242,11 @@ impl Shared {
         if let Err(busy) = started {
             tracing::warn!(%busy, "a page is not made anew");
         }
+    }
+
+    fn looked_for_page(&self, result: LookUp) {
+        self.metrics
+            .looked_up(Tier::Memory, CacheKind::Page, result);
     }
 
     /// Counts a refusal by its rule.
@@ -303,6 +315,7 @@ fn render_page(
         generation: cx.generation.number,
         valid_until: earliest(resolved.valid_until),
         stale_until: earliest(resolved.stale_until),
+        stale: resolved.cache.staleness(),
     }
 }
 

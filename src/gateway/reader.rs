@@ -122,12 +122,12 @@ impl Reader {
         match audience(ask) {
             Audience::Person => {
                 record.route = if is_known { Route::Web } else { Route::Other };
-                let outcome = self.page(cx, ask).await;
+                let outcome = self.page(cx, ask, &mut record).await;
                 self.shared.web_reply(ask, outcome, record).await
             }
             Audience::Json | Audience::Installer => {
                 record.route = if is_known { Route::Api } else { Route::Other };
-                let outcome = self.object(cx, ask, asker).await;
+                let outcome = self.object(cx, ask, asker, &mut record).await;
                 self.shared.api_reply(ask, outcome, record).await
             }
         }
@@ -138,6 +138,7 @@ impl Reader {
         cx: &Context,
         ask: &Ask<'_>,
         asker: Asker<'_>,
+        record: &mut Record,
     ) -> Result<devpi::Answer, Trouble> {
         let shared = &self.shared;
         match &ask.route {
@@ -147,14 +148,17 @@ impl Reader {
             PublicRoute::User { user, .. } => shared.api_user(cx, ask, user).await,
             PublicRoute::Index { index, .. } => shared.api_index(cx, ask, index).await,
             PublicRoute::Project { index, project, .. } => {
-                shared.api_project(cx, ask, index, project).await
+                shared.api_project(cx, ask, index, project, record).await
             }
             PublicRoute::Release {
                 index,
                 project,
                 version,
                 ..
-            } => shared.api_release(cx, ask, index, project, version).await,
+            } => {
+                let release = (project, version.as_str());
+                shared.api_release(cx, ask, index, release, record).await
+            }
             PublicRoute::Search
             | PublicRoute::Static { .. }
             | PublicRoute::ProjectList { .. }
@@ -165,14 +169,20 @@ impl Reader {
         }
     }
 
-    async fn page(&self, cx: &Context, ask: &Ask<'_>) -> Result<WebPage, Trouble> {
+    async fn page(
+        &self,
+        cx: &Context,
+        ask: &Ask<'_>,
+        record: &mut Record,
+    ) -> Result<WebPage, Trouble> {
         let shared = &self.shared;
         match &ask.route {
             PublicRoute::Users(_) => shared.web_home(cx, ask).await,
             PublicRoute::User { user, .. } => shared.web_user(cx, ask, user).await,
             PublicRoute::Index { index, .. } => shared.web_index(cx, ask, index).await,
             PublicRoute::Project { index, project, .. } => {
-                shared.web_project(cx, ask, index, project, None).await
+                let release = (project, None);
+                shared.web_project(cx, ask, index, release, record).await
             }
             PublicRoute::Release {
                 index,
@@ -180,9 +190,8 @@ impl Reader {
                 version,
                 ..
             } => {
-                shared
-                    .web_project(cx, ask, index, project, Some(version))
-                    .await
+                let release = (project, Some(version.as_str()));
+                shared.web_project(cx, ask, index, release, record).await
             }
             PublicRoute::Search => shared.web_search(cx, ask).await,
             PublicRoute::Api(_)

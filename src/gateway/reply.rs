@@ -9,6 +9,7 @@ use http::StatusCode;
 use crate::model::{IndexName, ProjectName};
 use crate::protocol::Head;
 use crate::store::{Growing, StoredFile};
+use crate::telemetry::Staleness;
 
 /// An answer, ready for a door to write.
 #[derive(Debug)]
@@ -123,10 +124,41 @@ pub enum CacheResult {
     Miss,
     /// Another request was fetching it already.
     Collapsed,
-    /// Grown old a moment ago: answered all the same while it is made anew behind the answer.
-    Updating,
-    /// Upstream could not be asked; what was held before is answered.
-    Stale,
+    /// Not what its sources would say now.
+    Stale(Staleness),
+}
+
+impl CacheResult {
+    /// The worse of two: `Hit` is the least that can be said of several sources, `Stale` the most.
+    #[must_use]
+    pub(super) fn worse(self, other: Self) -> Self {
+        let rank = |cache: Self| match cache {
+            Self::Bypass => 0,
+            Self::Hit => 1,
+            Self::Collapsed => 2,
+            Self::Revalidated => 3,
+            Self::Miss => 4,
+            Self::Stale(Staleness::Updating) => 5,
+            Self::Stale(Staleness::Vanished) => 6,
+            Self::Stale(Staleness::Offline) => 7,
+            Self::Stale(Staleness::Partial) => 8,
+            Self::Stale(Staleness::Error) => 9,
+        };
+        if rank(other) > rank(self) {
+            other
+        } else {
+            self
+        }
+    }
+
+    /// Why it is stale, where it is.
+    #[must_use]
+    pub fn staleness(self) -> Option<Staleness> {
+        match self {
+            Self::Stale(why) => Some(why),
+            Self::Bypass | Self::Hit | Self::Revalidated | Self::Miss | Self::Collapsed => None,
+        }
+    }
 }
 
 /// What the policies said.

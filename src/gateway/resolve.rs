@@ -29,6 +29,7 @@ use crate::policy::Member;
 use crate::policy::Sources;
 use crate::policy::Stack;
 use crate::policy::Verdict;
+use crate::telemetry::Staleness;
 
 /// What a stack says about a project.
 #[derive(Debug)]
@@ -188,7 +189,7 @@ impl Shared {
                             page: None,
                             valid_until: until,
                             stale_until: until,
-                            cache: CacheResult::Stale,
+                            cache: CacheResult::Stale(Staleness::Partial),
                         }
                     }
                     Err(error) => return Err(error),
@@ -228,10 +229,7 @@ fn settle(
 ) -> Resolution {
     let valid_until = answers.iter().map(|answer| answer.said.valid_until).min();
     let stale_until = answers.iter().map(|answer| answer.said.stale_until).min();
-    let cache = answers
-        .iter()
-        .map(|answer| answer.said.cache)
-        .max_by_key(|cache| rank(*cache));
+    let cache = worst(&answers);
     let layers = answers
         .into_iter()
         .filter_map(|answer| Some((answer.member, answer.said.page?)));
@@ -252,21 +250,14 @@ fn settle(
         merged: merge(project.clone(), layers),
         valid_until: valid_until.unwrap_or(Timestamp::MAX),
         stale_until: stale_until.unwrap_or(Timestamp::MAX),
-        cache: cache.unwrap_or_default(),
+        cache,
     })
 }
 
-/// `Hit` is the least that can be said of several sources, `Stale` the worst.
-fn rank(cache: CacheResult) -> u8 {
-    match cache {
-        CacheResult::Bypass => 0,
-        CacheResult::Hit => 1,
-        CacheResult::Collapsed => 2,
-        CacheResult::Revalidated => 3,
-        CacheResult::Miss => 4,
-        CacheResult::Updating => 5,
-        CacheResult::Stale => 6,
-    }
+/// What the caches did, in the worst case of all members.
+pub(super) fn worst(answers: &[Answer]) -> CacheResult {
+    let caches = answers.iter().map(|answer| answer.said.cache);
+    caches.fold(CacheResult::Bypass, CacheResult::worse)
 }
 
 /// devpi's words, since its client shows them.

@@ -24,7 +24,7 @@ use crate::model::{
 use crate::page::{LearnedMetadata, has_sidecar};
 use crate::protocol::CoreMetadataFields;
 use crate::store::{Readable, check};
-use crate::telemetry::UpstreamResult;
+use crate::telemetry::{CacheKind, UpstreamResult};
 use crate::upstream::{InvalidWheel, Upstream, UpstreamError, WheelMetadata, metadata_of_file};
 
 /// What a sidecar takes in memory besides its bytes.
@@ -124,6 +124,7 @@ impl Shared {
         } else {
             CacheResult::Collapsed
         };
+        self.looked_into_store(CacheKind::Sidecar, cache);
         Ok((Content::Memory(joined.value?), cache))
     }
 
@@ -137,9 +138,10 @@ impl Shared {
         let Some(kept_at) = grant.metadata_key() else {
             let found = self.placed_sidecars.get(key);
             let fresh = found.filter(|(until, _)| cx.now < *until);
+            self.looked_into_memory(CacheKind::Sidecar, fresh.is_some());
             return Ok(fresh.map(|(_, small)| small));
         };
-        if let Some(small) = self.small.get(&kept_at) {
+        if let Some(small) = self.small_held(CacheKind::Sidecar, &kept_at) {
             return Ok(Some(small));
         }
         let held = self
@@ -149,6 +151,7 @@ impl Shared {
         Ok(held.map(|bytes| {
             let small = Small::new(bytes);
             self.small.insert(kept_at, small.clone());
+            self.looked_into_store(CacheKind::Sidecar, CacheResult::Hit);
             small
         }))
     }

@@ -25,8 +25,7 @@ use crate::page::ProjectPage;
 use crate::policy::Index;
 use crate::policy::Mirror;
 use crate::policy::Quarantined;
-use crate::telemetry::CacheKind;
-use crate::telemetry::Tier;
+use crate::telemetry::{CacheKind, LookUp, Staleness, Tier};
 
 /// How long a stale answer is kept before upstream is tried again: short, so that what comes back is
 /// seen soon; not zero, so that an outage does not cost every request a time-out.
@@ -85,7 +84,7 @@ impl Shared {
             return Ok(self.said_fresh(held, mirror, CacheResult::Hit));
         }
         if self.settings.offline {
-            return offline_answer(index, mirror, project, held.as_ref());
+            return self.offline_answer(index, mirror, project, held.as_ref());
         }
         // Who asks after a write joins no older request.
         let writes = if mirror.is_devpi() {
@@ -126,6 +125,10 @@ impl Shared {
         let until = held.validity.fresh_until;
         let stale_until = later(until, self.updating_time(held, mirror));
         let stale_until = stale_until.min(last_instant(held, mirror));
+        let cache = match held.vanished_at {
+            Some(_) => CacheResult::Stale(Staleness::Vanished),
+            None => cache,
+        };
         said(held, mirror, cache, (until, stale_until))
     }
 
@@ -151,17 +154,17 @@ impl Shared {
         project: &ProjectName,
     ) -> Option<Arc<SourcePage>> {
         let found = self.sources.get(index, project);
-        let tier = if found.is_some() {
-            CacheResult::Hit
-        } else {
-            CacheResult::Miss
+        let count = |tier, is_there| {
+            let result = if is_there { LookUp::Hit } else { LookUp::Miss };
+            self.metrics.looked_up(tier, CacheKind::Source, result);
         };
-        self.metrics
-            .cache_request(Tier::Memory, CacheKind::Source, tier);
+        count(Tier::Memory, found.is_some());
         if found.is_some() {
             return found;
         }
-        let held = Arc::new(self.read_copy(index, mirror, project)?);
+        let copy = self.read_copy(index, mirror, project);
+        count(Tier::Store, copy.is_some());
+        let held = Arc::new(copy?);
         self.sources.insert(index, project, Arc::clone(&held));
         Some(held)
     }
@@ -215,9 +218,30 @@ impl Shared {
         Ok(said(
             held,
             mirror,
-            CacheResult::Stale,
+            CacheResult::Stale(Staleness::Error),
             (retry_at, stale_until),
         ))
+    }
+
+    fn offline_answer(
+        &self,
+        index: &Index,
+        mirror: &Mirror,
+        project: &ProjectName,
+        held: Option<&Arc<SourcePage>>,
+    ) -> Result<Said, Arc<Error>> {
+        if let Some(held) = held {
+            let last = last_instant(held, mirror);
+            let cache = CacheResult::Stale(Staleness::Offline);
+            return Ok(said(held, mirror, cache, (last, last)));
+        }
+        let what = format!("no page of {project} from {}", index.name);
+        let message = if self.settings.is_explaining {
+            format!("{what} is held here, and explain asks no upstream: ask a running server first")
+        } else {
+            format!("this gateway is offline and holds {what}; warm it while online")
+        };
+        Err(Arc::new(Error::new(ErrorKind::Unavailable(None), message)))
     }
 }
 
@@ -241,27 +265,6 @@ fn last_instant(held: &SourcePage, mirror: &Mirror) -> Timestamp {
     match held.vanished_at {
         Some(_) => kept_until(held, mirror),
         None => Timestamp::MAX,
-    }
-}
-
-fn offline_answer(
-    index: &Index,
-    mirror: &Mirror,
-    project: &ProjectName,
-    held: Option<&Arc<SourcePage>>,
-) -> Result<Said, Arc<Error>> {
-    match held {
-        Some(held) => {
-            let last = last_instant(held, mirror);
-            Ok(said(held, mirror, CacheResult::Stale, (last, last)))
-        }
-        None => {
-            let message = format!(
-                "this gateway is offline and holds no page of {project} from {}; warm it while online",
-                index.name
-            );
-            Err(Arc::new(Error::new(ErrorKind::Unavailable(None), message)))
-        }
     }
 }
 

@@ -81,6 +81,9 @@ impl Recorder {
             self.metrics
                 .request(self.door, record.route, finished.method, status, duration);
         }
+        if let Some(why) = record.cache.staleness() {
+            self.metrics.stale_answer(record.route, why);
+        }
         self.account(&finished, record);
         let method = match *finished.method {
             Method::GET => "GET",

@@ -14,6 +14,7 @@ use crate::gateway::Record;
 use crate::gateway::Reply;
 use crate::protocol::reason_phrase;
 use crate::protocol::{CACHE_STATUS, SERVER_TIMING, X_REQUEST_ID};
+use crate::telemetry::Staleness;
 
 /// What a reply's head needs to know of its request.
 #[derive(Debug, Clone, Copy)]
@@ -79,8 +80,13 @@ pub(super) fn cache_status(result: CacheResult) -> Option<&'static str> {
         CacheResult::Revalidated => Some("cheesecloth; fwd=stale; fwd-status=304"),
         CacheResult::Miss => Some("cheesecloth; fwd=uri-miss; stored"),
         CacheResult::Collapsed => Some("cheesecloth; fwd=uri-miss; collapsed"),
-        CacheResult::Updating => Some("cheesecloth; hit; detail=stale-while-revalidate"),
-        CacheResult::Stale => Some("cheesecloth; hit; detail=stale-if-error"),
+        CacheResult::Stale(why) => Some(match why {
+            Staleness::Updating => "cheesecloth; hit; detail=stale-while-revalidate",
+            Staleness::Error => "cheesecloth; hit; detail=stale-if-error",
+            Staleness::Offline => "cheesecloth; hit; detail=stale-offline",
+            Staleness::Vanished => "cheesecloth; hit; detail=vanished-upstream",
+            Staleness::Partial => "cheesecloth; hit; detail=optional-mirror-left-out",
+        }),
     }
 }
 

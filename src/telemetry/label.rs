@@ -67,6 +67,32 @@ labels! {
         Private = "private",
     }
 
+    /// How a look-up in a cache went.
+    LookUp {
+        /// It was there.
+        Hit = "hit",
+        /// It was not.
+        Miss = "miss",
+        /// It was not, and somebody was fetching it already.
+        Collapsed = "collapsed",
+        /// It was there and had grown old a moment ago: answered while it is made anew.
+        Updating = "updating",
+    }
+
+    /// Why an answer is not what its sources would say now.
+    Staleness {
+        /// It grew old a moment ago and is made anew behind the answer.
+        Updating = "updating",
+        /// An upstream could not be asked.
+        Error = "error",
+        /// Nobody is asked: the gateway is offline.
+        Offline = "offline",
+        /// Upstream has dropped it, and its last good files are kept for a time.
+        Vanished = "vanished",
+        /// An optional mirror could not be asked and is left out.
+        Partial = "partial",
+    }
+
     /// How asking an upstream went.
     UpstreamResult {
         /// 200 and understood.
@@ -189,6 +215,7 @@ mod tests {
 
     #[test]
     fn no_two_variants_share_a_word() {
+        assert!(distinct(LookUp::ALL) && distinct(Staleness::ALL));
         assert!(distinct(DoorName::ALL) && distinct(Tier::ALL) && distinct(CacheKind::ALL));
         assert!(distinct(UpstreamResult::ALL) && distinct(Ruling::ALL) && distinct(Mode::ALL));
         assert!(distinct(Refusal::ALL) && distinct(AuditKind::ALL) && distinct(ServerResult::ALL));

@@ -16,8 +16,10 @@ use prometheus::{
 
 use super::devpi::{ServerMetrics, Servers};
 use super::label::{
-    CacheKind, Damage, DoorName, Label, Mode, Refusal, Ruling, Tier, UpstreamResult,
+    CacheKind, Damage, DoorName, Label, LookUp, Mode, Refusal, Ruling, Staleness, Tier,
+    UpstreamResult,
 };
+use super::lookups::LookUps;
 
 /// What every name starts with.
 const NAMESPACE: &str = "cheesecloth";
@@ -35,8 +37,7 @@ pub struct Metrics {
     request_seconds: HistogramVec,
     connections: IntGaugeVec,
     connections_refused: IntCounterVec,
-    cache_requests: IntCounterVec,
-    cache_bytes: IntGaugeVec,
+    caches: Caches,
     upstream_requests: IntCounterVec,
     upstream_seconds: HistogramVec,
     fills: IntGauge,
@@ -109,6 +110,14 @@ struct Records {
     quarantined: IntGauge,
 }
 
+/// The numbers of the caches.
+#[derive(Debug, Clone)]
+struct Caches {
+    look_ups: LookUps,
+    stale_answers: IntCounterVec,
+    bytes: IntGaugeVec,
+}
+
 /// The labels of an answered request: door, route, method, status.
 type Answered = (DoorName, &'static str, &'static str, StatusCode);
 
@@ -164,16 +173,7 @@ impl Metrics {
                 "Connections turned away or cut for breaking a limit, by door and limit.",
                 &["door", "reason"],
             )?,
-            cache_requests: new.counters(
-                "cache_requests_total",
-                "Look-ups in the caches, by tier, kind of content and result.",
-                &["tier", "kind", "result"],
-            )?,
-            cache_bytes: new.gauges(
-                "cache_bytes",
-                "Bytes held by the caches, by tier.",
-                &["tier"],
-            )?,
+            caches: Self::caches(&new)?,
             upstream_requests: new.counters(
                 "upstream_requests_total",
                 "Requests to upstreams, by mirror and result.",
@@ -203,6 +203,7 @@ impl Metrics {
             registry: registry.clone(),
         };
         metrics.reload_successful.set(1);
+        metrics.show_refusals();
         Ok(metrics)
     }
 
@@ -215,6 +216,37 @@ impl Metrics {
             quarantined: new.gauge(
                 "private_files_quarantined",
                 "Private files without a record, kept because records and files do not belong together.",
+            )?,
+        })
+    }
+
+    /// Has every refusal shown from the start, so that the first of a kind is seen as a rise.
+    fn show_refusals(&self) {
+        for door in DoorName::ALL {
+            for reason in Refusal::ALL {
+                let labels = [door.label(), reason.label()];
+                self.connections_refused.with_label_values(&labels);
+            }
+        }
+    }
+
+    fn caches(new: &Declare<'_>) -> Result<Caches, Error> {
+        let look_ups = new.counters(
+            "cache_requests_total",
+            "Look-ups in the caches, by tier, kind of content and result.",
+            &["tier", "kind", "result"],
+        )?;
+        Ok(Caches {
+            look_ups: LookUps::new(&look_ups),
+            stale_answers: new.counters(
+                "stale_answers_total",
+                "Answers that are not what their sources would say now, by kind of route and reason.",
+                &["route", "reason"],
+            )?,
+            bytes: new.gauges(
+                "cache_bytes",
+                "Bytes held by the caches, by tier.",
+                &["tier"],
             )?,
         })
     }
@@ -305,16 +337,23 @@ impl Metrics {
     }
 
     /// Counts a look-up in a cache.
-    pub fn cache_request(&self, tier: Tier, kind: CacheKind, result: impl Label) {
-        self.cache_requests
-            .with_label_values(&[tier.label(), kind.label(), result.label()])
+    pub fn looked_up(&self, tier: Tier, kind: CacheKind, result: LookUp) {
+        self.caches.look_ups.count(tier, kind, result);
+    }
+
+    /// Counts an answer that is stale.
+    pub fn stale_answer(&self, route: impl Label, reason: Staleness) {
+        self.caches
+            .stale_answers
+            .with_label_values(&[route.label(), reason.label()])
             .inc();
     }
 
     /// States how much a tier holds.
     pub fn cache_holds(&self, tier: Tier, bytes: u64) {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.cache_bytes
+        self.caches
+            .bytes
             .with_label_values(&[tier.label()])
             .set(bytes);
     }

@@ -15,6 +15,7 @@ mod kept;
 mod label;
 mod line_writer;
 mod logging;
+mod lookups;
 mod metrics;
 mod refusals;
 mod rotating;
@@ -25,8 +26,8 @@ pub use cut::{AGENT_MAX, NAME_MAX, PATH_MAX, REASON_MAX, cut};
 pub use devpi::ServerMetrics;
 pub use event::AuditEvent;
 pub use label::{
-    AuditKind, CacheKind, Damage, DoorName, Label, Mode, Refusal, Ruling, ServerResult, Tier,
-    UpstreamResult,
+    AuditKind, CacheKind, Damage, DoorName, Label, LookUp, Mode, Refusal, Ruling, ServerResult,
+    Staleness, Tier, UpstreamResult,
 };
 pub use logging::{LogFormat, LogWriter, LoggingError, init_logging};
 pub use metrics::Metrics;

@@ -45,6 +45,7 @@ mod starts;
 mod support;
 mod tidy;
 mod tokens;
+mod told;
 mod uploads;
 mod upstream;
 mod vanish;

@@ -26,7 +26,8 @@ use crate::gateway::Error;
 use crate::gateway::context::Shared;
 use crate::gateway::devpi::Answer;
 use crate::gateway::page::decide;
-use crate::gateway::resolve::Statements;
+use crate::gateway::reply::Record;
+use crate::gateway::resolve::{Statements, worst};
 use crate::gateway::source::Patience;
 use crate::gateway::trouble::Trouble;
 use crate::gateway::trouble::records_failed;
@@ -72,8 +73,9 @@ impl Shared {
         ask: &Ask<'_>,
         index: &IndexName,
         project: &ProjectName,
+        record: &mut Record,
     ) -> Result<Answer, Trouble> {
-        let data = self.project_data(cx, ask, index, project).await?;
+        let data = self.project_data(cx, ask, index, project, record).await?;
         let data = data.ok_or_else(|| Error::not_found(format!("no project '{project}'")))?;
         Ok(Answer::result(StatusCode::OK, "projectconfig", data.into()))
     }
@@ -84,10 +86,10 @@ impl Shared {
         cx: &Context,
         ask: &Ask<'_>,
         index: &IndexName,
-        project: &ProjectName,
-        version: &str,
+        (project, version): (&ProjectName, &str),
+        record: &mut Record,
     ) -> Result<Answer, Trouble> {
-        let data = self.project_data(cx, ask, index, project).await?;
+        let data = self.project_data(cx, ask, index, project, record).await?;
         let mut data =
             data.ok_or_else(|| Error::not_found(format!("The project {project} does not exist.")))?;
         let known = data.keys().find(|known| *known == version);
@@ -107,6 +109,7 @@ impl Shared {
         ask: &Ask<'_>,
         index: &IndexName,
         project: &ProjectName,
+        record: &mut Record,
     ) -> Result<Option<Map<String, Value>>, Trouble> {
         let (stack, answers) = match self.statements(cx, index, project, Patience::Page).await? {
             Statements::Refused(denial) => return Err(Trouble::Refused(Box::new(denial))),
@@ -127,6 +130,7 @@ impl Shared {
                 }
             }
         };
+        record.cache = worst(&answers);
         let mut layers = Vec::new();
         for answer in answers {
             let Some(page) = answer.said.page else {

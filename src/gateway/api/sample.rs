@@ -159,6 +159,7 @@ impl House {
             stale_if_error: Duration::from_secs(60),
             stale_while_revalidate: Duration::from_secs(60),
             offline: true,
+            is_explaining: false,
             memory_bytes_max: 16 << 20,
             page_bytes_max: 1 << 20,
             project_list_bytes_max: 1 << 20,

@@ -15,7 +15,8 @@ use crate::gateway::Ask;
 use crate::gateway::Context;
 use crate::gateway::Error;
 use crate::gateway::context::Shared;
-use crate::gateway::resolve::Statements;
+use crate::gateway::reply::Record;
+use crate::gateway::resolve::{Statements, worst};
 use crate::gateway::source::Patience;
 use crate::gateway::trouble::Trouble;
 use crate::model::File;
@@ -61,8 +62,8 @@ impl Shared {
         cx: &Context,
         ask: &Ask<'_>,
         index: &IndexName,
-        project: &ProjectName,
-        version: Option<&str>,
+        (project, version): (&ProjectName, Option<&str>),
+        record: &mut Record,
     ) -> Result<WebPage, Trouble> {
         let known = match self.statements(cx, index, project, Patience::Page).await? {
             Statements::Refused(denial) => return Err(Trouble::Refused(Box::new(denial))),
@@ -71,6 +72,7 @@ impl Shared {
                 sources,
                 answers,
             } => {
+                record.cache = worst(&answers);
                 let pages = answers.into_iter();
                 let pages = pages.filter_map(|answer| Some((answer.member, answer.said.page?)));
                 let pages: Vec<_> = pages.collect();

@@ -330,6 +330,7 @@ fn settings(offline: bool) -> Settings {
         stale_if_error: Duration::from_secs(7 * 24 * 60 * 60),
         stale_while_revalidate: Duration::from_secs(60),
         offline,
+        is_explaining: false,
         memory_bytes_max: 64 << 20,
         page_bytes_max: PLENTY,
         project_list_bytes_max: PLENTY,

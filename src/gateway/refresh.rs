@@ -38,6 +38,9 @@ use crate::upstream::Validators;
 /// and would be asked for every single request.
 const FRESH_MIN: Duration = Duration::from_secs(5);
 
+/// What an empty body says of a mirror made through devpi's API, whose users know it from devpi.
+const BARE_PAGE: &[u8] = b"<!DOCTYPE html>";
+
 /// A page that upstream has just made or confirmed.
 #[derive(Debug, Clone)]
 pub(super) struct Refreshed {
@@ -136,7 +139,11 @@ impl Shared {
             ));
         };
         let url = page.final_url.as_str();
-        let parsed = read_project_page(page.content_type.as_deref(), &page.body, url, project);
+        let body = match &page.body[..] {
+            [] if mirror.is_made_by_api => BARE_PAGE,
+            body => body,
+        };
+        let parsed = read_project_page(page.content_type.as_deref(), body, url, project);
         let mut parsed = parsed.map_err(|error| {
             let message = format!(
                 "{} sent a page of {project} that cannot be read: {error}",

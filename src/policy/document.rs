@@ -132,6 +132,8 @@ pub struct MirrorDocument {
     pub absent_statuses: Vec<u16>,
     /// `keep_last_good`.
     pub keep_last_good: KeepLastGoodDocument,
+    /// Made through devpi's API, and so as devpi has mirrors: an empty body is a page without files.
+    pub is_made_by_api: bool,
     /// `quarantined`.
     pub quarantined: Quarantined,
     /// `verify: before-serving`: no byte before the digest holds.

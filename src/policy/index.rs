@@ -111,6 +111,8 @@ pub struct Mirror {
     pub absent_statuses: Vec<u16>,
     /// What a project that vanished keeps.
     pub keep_last_good: KeepLastGood,
+    /// Made through devpi's API: an empty body is a page without files (docs/adr/0031).
+    pub is_made_by_api: bool,
     /// What to list of a quarantined project.
     pub quarantined: Quarantined,
     /// No byte is served before the digest holds.
@@ -319,6 +321,7 @@ impl Mirror {
                     .older_than
                     .unwrap_or(KEPT_OLDER_THAN),
             },
+            is_made_by_api: document.is_made_by_api,
             quarantined: document.quarantined,
             verify_before_serving: document.verify_before_serving,
             username: document.username.clone(),

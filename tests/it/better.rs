@@ -256,9 +256,14 @@ async fn a_mirrors_password_is_in_no_answer_and_no_log() {
 async fn what_was_a_crash_is_an_answer() {
     let (_server, me) = shop().await;
     let made = me.ask("PUT", "/me/mirror", json!({"type": "mirror"})).await;
-    assert_eq!(made.status, 400, "{}", made.text());
-    assert!(made.text().contains("mirror_url"), "{}", made.text());
-    assert_eq!(me.ask("GET", "/me/mirror", Value::Null).await.status, 404);
+    assert_eq!(made.status, 200, "{}", made.text());
+    let page = me.ask("GET", "/me/mirror/+simple/six/", Value::Null).await;
+    assert_eq!(page.status, 502, "{}", page.text());
+    assert!(
+        page.text().contains("no upstream is set"),
+        "{}",
+        page.text()
+    );
     for path in [
         "/me/dev/+simple/nothing/refresh",
         "/me/nowhere/+simple/six/refresh",

@@ -12,8 +12,8 @@ use super::index_keys::IndexKind;
 use super::index_settings::IndexSettings;
 use crate::model::{IndexName, Location, ProjectName};
 use crate::policy::{
-    IndexDocument, IndexKindDocument, MirrorDocument, Placed, StageDocument, WhitelistInheritance,
-    WhitelistName,
+    IndexDocument, IndexKindDocument, KeepLastGoodDocument, MirrorDocument, Placed, StageDocument,
+    WhitelistInheritance, WhitelistName,
 };
 
 impl IndexSettings {
@@ -100,6 +100,12 @@ impl IndexSettings {
             mirror_no_project_list: self.is_on("mirror_no_project_list"),
             mirror_use_external_urls: self.is_on("mirror_use_external_urls"),
             mirror_web_url_fmt: self.text("mirror_web_url_fmt").map(str::to_owned),
+            // As devpi: what vanished stays, if the policies let it pass (docs/adr/0031).
+            keep_last_good: KeepLastGoodDocument {
+                period: None,
+                older_than: Some(Duration::ZERO),
+            },
+            is_made_by_api: true,
             ..MirrorDocument::default()
         }
     }

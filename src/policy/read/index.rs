@@ -228,6 +228,7 @@ fn read_mirror(fields: &Fields<'_>, notes: &mut Notes) -> MirrorDocument {
         optional: fields.one("optional", notes).unwrap_or(false),
         absent_statuses: read_absent_statuses(fields, notes),
         keep_last_good: read_keep_last_good(fields, notes),
+        is_made_by_api: false,
         quarantined: fields.one("quarantined", notes).unwrap_or_default(),
         verify_before_serving: verify == Verify::BeforeServing,
         username: fields.one("username", notes),

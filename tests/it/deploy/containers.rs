@@ -5,9 +5,9 @@
 //! the addresses of volumes are this test's; everything else is taken from the files.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -129,11 +129,20 @@ impl Image {
                 }
             }
             Some("RUN") => {
-                let [_, command, owner, path] = &words[..] else {
-                    panic!("{line} is not replayed here")
-                };
-                assert_eq!(command, "chown");
-                chown(self.inside(path), Some(owner.parse().unwrap()), None).unwrap();
+                for command in words[1..].split(|word| word == "&&") {
+                    let [command, setting, path] = command else {
+                        panic!("{line} is not replayed here")
+                    };
+                    let path = self.inside(path);
+                    match command.as_str() {
+                        "chown" => chown(&path, Some(setting.parse().unwrap()), None).unwrap(),
+                        "chmod" => {
+                            let mode = u32::from_str_radix(setting, 8).unwrap();
+                            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+                        }
+                        _ => panic!("{line} is not replayed here"),
+                    }
+                }
             }
             Some("USER") => self.user = words[1].parse().unwrap(),
             Some("WORKDIR") => words[1].clone_into(&mut self.home),

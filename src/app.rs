@@ -168,7 +168,8 @@ impl House {
         let stored = Generations::stored(&work.block_on(records.directory())?);
         find(loaded, &stored)?;
         let fleet = fleet_of(&loaded.config, &metrics)?;
-        let neighbours = Neighbours::of(&loaded.config);
+        let found = loaded.found.as_ref().map(|found| &found.url);
+        let neighbours = Neighbours::of(&loaded.config).beside(found);
         for words in neighbours.strangers(&stored) {
             tracing::warn!("{words}");
         }

@@ -34,6 +34,12 @@ impl Neighbours {
         }
     }
 
+    /// The index that pip uses is the operator's word too.
+    pub(super) fn beside(mut self, pips: Option<&Url>) -> Self {
+        self.own_index = pips.cloned().or(self.own_index);
+        self
+    }
+
     /// What a mirror at this URL may reach.
     pub(super) fn bounds(&self, index: &Index, url: &Url) -> Bounds {
         Bounds {

@@ -257,7 +257,7 @@ async fn what_was_a_crash_is_an_answer() {
     let (_server, me) = shop().await;
     let made = me.ask("PUT", "/me/mirror", json!({"type": "mirror"})).await;
     assert_eq!(made.status, 200, "{}", made.text());
-    let page = me.ask("GET", "/me/mirror/+simple/six/", Value::Null).await;
+    let page = me.ask("GET", "/me/mirror/six", Value::Null).await;
     assert_eq!(page.status, 502, "{}", page.text());
     assert!(
         page.text().contains("no upstream is set"),

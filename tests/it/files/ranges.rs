@@ -25,7 +25,9 @@ async fn no_range_of_a_bad_file_is_complete() {
     dairy.misbehave(UPSTREAM_PATH, Fault::new().wrong_digest());
     for range in RANGES {
         let got = web.attempt(Method::GET, &url, &[("range", range)]).await;
-        assert!(got.is_err(), "{range}: {got:?}");
+        // Cut short, or refused in words when the fetch had failed before anything left.
+        let is_refused = got.as_ref().map_or(true, |got| got.status == 502);
+        assert!(is_refused, "{range}: {got:?}");
     }
 }
 

@@ -62,9 +62,10 @@ pub(super) fn listed(record: &FileRecord, project: &ProjectName) -> Option<File>
     });
     file.requires_python = facts.requires_python.as_deref().map(Arc::from);
     file.yanked = facts.yanked.clone();
+    // Whoever records a wheel looks for its metadata; where it has none there is none to be listed.
     file.core_metadata = facts
         .metadata_sha256
-        .map_or(CoreMetadata::Absent, |digest| {
+        .map_or(CoreMetadata::Unobtainable, |digest| {
             CoreMetadata::Hashed(Hashes::sha256_only(digest))
         });
     Some(file)

@@ -9,7 +9,6 @@
 mod body;
 mod breaker;
 mod client;
-mod copies;
 mod decoding;
 mod error;
 mod exchange;

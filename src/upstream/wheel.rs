@@ -6,17 +6,16 @@
 //! which one they take. A wheel that is anything else gets no sidecar, and installers read the wheel.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek};
 use std::os::unix::fs::FileExt as _;
 
 use bytes::Bytes;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::copies::copies_of;
 use super::sparse::{Cursor, ReadAt};
 use crate::model::{Filename, ProjectName};
-use crate::protocol::{Bounded, DIRECTORY_BYTES_MAX, Spent};
+use crate::protocol::{Bounded, DIRECTORY_BYTES_MAX, Spent, copies_agree};
 
 /// Longest `METADATA`. The longest known ones, with a whole manual as description, are below 1 MiB;
 /// a hostile archive claims more.
@@ -80,15 +79,9 @@ pub(super) fn metadata<R: io::Read + Seek>(
             (archive.central_directory_start(), archive.offset()),
         );
         let mut wheel = archive.into_inner();
-        for copy in copies_of(&name, &mut wheel, starts).map_err(unreadable_part)? {
-            wheel
-                .seek(SeekFrom::Start(copy.start))
-                .map_err(unreadable_part)?;
-            let copy = copy.open(&mut wheel).map_err(unreadable)?;
-            if copy.map(content).transpose()?.as_ref() != Some(&text) {
-                let what = "its metadata stands in it twice and is not the same";
-                return Err(InvalidWheel::Layout(what));
-            }
+        if !copies_agree(&name, &mut wheel, starts, &text).map_err(unreadable)? {
+            let what = "its metadata stands in it twice and is not the same";
+            return Err(InvalidWheel::Layout(what));
         }
     }
     Ok(text.into())

@@ -3,7 +3,8 @@
 
 use bytes::Bytes;
 use cheesecloth::clock::Clock;
-use cheesecloth::model::Sha256;
+use cheesecloth::db::{FileFacts, FileRole};
+use cheesecloth::model::{IndexName, ProjectName, Sha256, Yanked};
 use serde_json::{Value, json};
 
 use super::support::{
@@ -216,6 +217,44 @@ async fn a_sidecar_that_cannot_be_had_is_listed_no_longer() {
     // What upstream states of it is not what the wheel holds.
     let other = Listed::wheel(&curd(), "1.0").sidecar("Name: curd\nVersion: 9\n");
     is_listed_no_longer(Setup::default(), other, &curd().build()).await;
+}
+
+#[tokio::test]
+async fn a_private_wheel_that_came_without_metadata_is_listed_without_a_sidecar() {
+    let clock = Clock::fixed(NOW.parse().unwrap());
+    let house = House::online("indexes: { root/dairy: { bases: [] } }\n", &clock).await;
+    let (index, project) = ("root/dairy", "curd");
+    let facts = |filename: String, metadata| FileFacts {
+        sha256: Sha256::of(filename.as_bytes()),
+        filename,
+        role: FileRole::ReleaseFile,
+        size: 1,
+        md5: None,
+        blake2b_256: None,
+        uploaded_at: NOW.parse().unwrap(),
+        uploader: None,
+        requires_python: None,
+        metadata_sha256: metadata,
+        yanked: Yanked::No,
+        log: Vec::new(),
+    };
+    let of_old = facts(curd().filename(), None);
+    let usual = facts(curd().tag("py2-none-any").filename(), Some(Sha256::of(b"")));
+    let (index, project) = (
+        IndexName::parse(index).unwrap(),
+        ProjectName::parse(project).unwrap(),
+    );
+    house.publish(&index, &project, vec![of_old, usual]).await;
+    let page = page(&house).await;
+    for file in page["files"].as_array().unwrap() {
+        let is_of_old = file["filename"] == curd().filename();
+        assert_eq!(file["core-metadata"].is_null(), is_of_old, "{file}");
+        if is_of_old {
+            let url = file["url"].as_str().unwrap().trim_start_matches("../");
+            let sidecar = format!("/root/dairy/{url}.metadata");
+            assert_eq!(get(&house, &sidecar).await.status, 404);
+        }
+    }
 }
 
 /// What a web server shows of a folder, as nginx writes it, with the files in it.

@@ -53,6 +53,7 @@ pub(in crate::gateway) fn examine(
             fault @ (ArchiveFault::NotAnArchive { .. }
             | ArchiveFault::NoMetadata { .. }
             | ArchiveFault::TrailingBytes { .. }
+            | ArchiveFault::Differing { .. }
             | ArchiveFault::TooLarge { .. }),
         ) => return Err(Unfit::Fault(fault.to_string())),
     };

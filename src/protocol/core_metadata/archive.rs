@@ -7,6 +7,7 @@
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::bounded::{Bounded, Spent};
+use super::copies::copies_agree;
 use super::tar::{self, Found};
 use crate::model::{Filename, Kind};
 
@@ -54,6 +55,14 @@ pub enum ArchiveFault {
         filename: String,
         /// How many there are.
         found: usize,
+    },
+    /// The metadata stands in the zip twice and says different things.
+    #[error("{filename} holds {name} twice, and they differ; build it again")]
+    Differing {
+        /// The file.
+        filename: String,
+        /// The name inside.
+        name: String,
     },
     /// It takes more than a limit allows.
     #[error("{filename} has {what} over the limit of {limit} bytes")]
@@ -165,6 +174,20 @@ fn in_zip(
     unpacked.map_err(broken)?;
     if metadata.len() as u64 > METADATA_MAX {
         return Err(too_large(filename, "metadata", METADATA_MAX));
+    }
+    let raw = archive.index_for_name(first);
+    let raw = raw.and_then(|position| archive.file_names_raw().nth(position));
+    if archive.has_duplicate_names()
+        && let Some(raw) = raw.map(<[u8]>::to_vec)
+    {
+        let starts = (archive.central_directory_start(), archive.offset());
+        let mut content = archive.into_inner();
+        if !copies_agree(&raw, &mut content, starts, &metadata).map_err(damaged)? {
+            return Err(ArchiveFault::Differing {
+                filename: filename.to_owned(),
+                name: first.clone(),
+            });
+        }
     }
     Ok((Some(metadata), found.len()))
 }
@@ -372,6 +395,34 @@ mod tests {
         assert_eq!(read(wheel, WHEEL), Err(format!("{WHEEL} {text}")));
         let sdist = gzip_of(&tar::archive_of(&[("a-1/PKG-INFO", &long)]));
         assert_eq!(read(sdist, "a-1.tar.gz"), Err(format!("a-1.tar.gz {text}")));
+    }
+
+    #[test]
+    fn metadata_that_stands_twice_has_to_say_the_same() {
+        let twice = |second: &[u8]| {
+            let entries = [
+                ("a-1.dist-info/METADATA", METADATA),
+                ("a.py", b"import this"),
+                ("a-1.dist-info/METADATB", second),
+            ];
+            let mut wheel = zip_of(&entries);
+            while let Some(at) = wheel.windows(7).position(|window| window == b"ETADATB") {
+                wheel[at + 6] = b'A';
+            }
+            read(wheel, WHEEL)
+        };
+        assert_eq!(twice(METADATA), Ok(Some(METADATA.to_vec())));
+        for second in [
+            &b"Name: a\nVersion: 2\n"[..],
+            b"",
+            &[METADATA, b"x"].concat(),
+        ] {
+            let refused = twice(second).unwrap_err();
+            assert!(
+                refused.contains("METADATA twice, and they differ"),
+                "{refused}"
+            );
+        }
     }
 
     #[test]

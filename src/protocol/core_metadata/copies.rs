@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use zip::ZipReadOptions;
 use zip::read::{ZipFile, read_zipfile_from_stream_with_options};
-use zip::result::ZipResult;
+use zip::result::{ZipError, ZipResult};
 
 /// What every entry of the directory begins with.
 const SIGNATURE: [u8; 4] = *b"PK\x01\x02";
@@ -22,9 +22,9 @@ const ELSEWHERE: u32 = u32::MAX;
 
 /// One of the copies.
 #[derive(Debug)]
-pub(super) struct Copy {
+struct Copy {
     /// Where it begins.
-    pub(super) start: u64,
+    start: u64,
     crc: u32,
     compressed: u64,
     size: u64,
@@ -32,10 +32,7 @@ pub(super) struct Copy {
 
 impl Copy {
     /// Opens it in a reader that stands at its beginning; nothing when no file begins there.
-    pub(super) fn open<'a, R: Read>(
-        &self,
-        archive: &'a mut R,
-    ) -> ZipResult<Option<ZipFile<'a, R>>> {
+    fn open<'a, R: Read>(&self, archive: &'a mut R) -> ZipResult<Option<ZipFile<'a, R>>> {
         let options = ZipReadOptions::new()
             .override_compressed_size(self.compressed)
             .override_uncompressed_size(self.size)
@@ -44,8 +41,37 @@ impl Copy {
     }
 }
 
+/// Whether every copy of `name` has this content, in an archive that begins at `offset` and whose
+/// directory begins at `directory`.
+///
+/// # Errors
+/// When it cannot be read, or there are more copies than anybody writes.
+pub fn copies_agree<R: Read + Seek>(
+    name: &[u8],
+    archive: &mut R,
+    (directory, offset): (u64, u64),
+    content: &[u8],
+) -> ZipResult<bool> {
+    for copy in copies_of(name, archive, (directory, offset))? {
+        archive.seek(SeekFrom::Start(copy.start))?;
+        let Some(file) = copy.open(archive)? else {
+            return Ok(false);
+        };
+        let mut found = Vec::new();
+        // One byte more tells that it is longer.
+        let most = (content.len() as u64).saturating_add(1);
+        file.take(most)
+            .read_to_end(&mut found)
+            .map_err(ZipError::Io)?;
+        if found != content {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// The copies of `name`, in an archive that begins at `offset` and whose directory begins at `directory`.
-pub(super) fn copies_of<R: Read + Seek>(
+fn copies_of<R: Read + Seek>(
     name: &[u8],
     archive: &mut R,
     (directory, offset): (u64, u64),

@@ -168,6 +168,28 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_a_power_cut_has_torn_spoils_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, kind) in [
+            (AUDIT_FILE, AuditKind::Upload),
+            (REFUSALS_FILE, AuditKind::Denied),
+        ] {
+            let path = folder.path().join(name);
+            for number in 1..=2 {
+                let log = AuditLog::open(folder.path(), AuditLimits::default(), failed()).unwrap();
+                log.record(event(kind, number));
+                log.stop();
+                drop(log);
+                let whole = std::fs::read(&path).unwrap();
+                let torn = [&whole[..], &whole[..whole.len() / 3]].concat();
+                std::fs::write(&path, torn).unwrap();
+            }
+            drop(AuditLog::open(folder.path(), AuditLimits::default(), failed()).unwrap());
+            assert_eq!(details(&path), [1, 2], "{name}");
+        }
+    }
+
+    #[test]
     fn no_number_of_refusals_pushes_out_a_change() {
         let folder = tempfile::tempdir().unwrap();
         let little = Rotation {

@@ -19,6 +19,7 @@ mod lookups;
 mod metrics;
 mod refusals;
 mod rotating;
+mod torn;
 
 pub use access::{AccessLine, AccessLog};
 pub use audit::{AUDIT_FILE, AuditLimits, AuditLog, REFUSALS_FILE};

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::torn::mend;
+
 /// When a file is full and how many full ones are kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Rotation {
@@ -24,11 +26,13 @@ pub(super) struct Rotating {
 }
 
 impl Rotating {
-    /// Opens or continues the file.
+    /// Opens or continues the file, behind its last whole line.
     pub(super) fn open(path: &Path, rotation: Rotation) -> io::Result<Self> {
+        let file = append_to(path)?;
+        mend(&file, path)?;
         Ok(Self {
             path: path.to_owned(),
-            file: append_to(path)?,
+            file,
             rotation,
         })
     }
@@ -61,7 +65,7 @@ impl Rotating {
         }
         std::fs::rename(&self.path, self.numbered(1))?;
         self.file = append_to(&self.path)?;
-        Ok(())
+        mend(&self.file, &self.path)
     }
 
     fn numbered(&self, number: u32) -> PathBuf {

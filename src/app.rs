@@ -229,7 +229,10 @@ impl House {
             disk_reserve: config.limits.disk_reserve(),
         };
         let records = Arc::clone(&self.records);
+        let (verified, pace) = (Arc::clone(&shared), config.limits.verify_pace());
         Chores([
+            self.work
+                .spawn(chores::verify(verified, pace, stop.clone())),
             self.work
                 .spawn(chores::collect(shared, every, stop.clone())),
             self.work
@@ -270,7 +273,7 @@ impl House {
 }
 
 /// What is done now and then, as long as it is done.
-struct Chores([tokio::task::JoinHandle<()>; 3]);
+struct Chores([tokio::task::JoinHandle<()>; 4]);
 
 /// Serves until a signal ends it. `announce` gets one line for each door and a hint.
 ///

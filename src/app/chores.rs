@@ -4,15 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
 use crate::db::Db;
 use crate::gateway::Shared;
+use crate::gateway::VerifiedRound;
 use crate::gateway::account::Accounts;
 use crate::listen::Stop;
 use crate::store::FsStore;
 
 /// How often last accesses are written: an eviction may be off by this much.
 const EVERY: Duration = Duration::from_secs(30);
+
+/// From the beginning of one reading of everything to that of the next: what fits into the memory of a
+/// disk would be read without end.
+const VERIFY_EVERY: Duration = Duration::from_hours(24);
 
 /// Between two attempts to write while the records cannot be written.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -108,6 +114,30 @@ pub(super) async fn collect(shared: Arc<Shared>, every: Duration, stop: Stop) {
         }
     }
     shared.note_serial().await;
+}
+
+/// Reads everything that is kept again, at so many bytes a second and at most once a day; nothing at a
+/// pace of zero.
+pub(super) async fn verify(shared: Arc<Shared>, pace: u64, stop: Stop) {
+    if pace == 0 {
+        return;
+    }
+    loop {
+        let next = Instant::now() + VERIFY_EVERY;
+        tokio::select! {
+            round = shared.verify_kept(pace) => match round {
+                Ok(VerifiedRound { files, bytes, damaged }) => {
+                    tracing::info!(files, bytes, damaged, "everything that is kept was read again");
+                }
+                Err(error) => tracing::error!(%error, "what is kept cannot be read again"),
+            },
+            () = stop.requested() => return,
+        }
+        tokio::select! {
+            () = tokio::time::sleep_until(next) => {}
+            () = stop.requested() => return,
+        }
+    }
 }
 
 async fn scan(store: &Arc<FsStore>) {

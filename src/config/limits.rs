@@ -248,6 +248,8 @@ limits! {
         "how often changes are looked for that no system reports, as of a file another machine writes";
     checked_first: Bytes, "8MiB", at least "64KiB",
         "held file that is checked before its first byte when it is read for the first time since the start: some ten milliseconds; of larger ones the end waits";
+    verify_pace: Bytes, "4MiB", at least "0B",
+        "bytes a second at which kept files are read again in the background, once a day at most, to find what the disk has damaged: a terabyte in three days, a few per cent of a slow disk; none at 0B";
     disk_reserve: Bytes, "64MiB", at least "0B",
         "kept free on the disk of the data folder by letting mirror files go: records and audit need room too";
     grace_period: Duration, "30s", at least "0s",

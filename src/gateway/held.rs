@@ -22,6 +22,9 @@ use crate::telemetry::Damage;
 /// Files checked at one time; each takes a core.
 const CHECKS_MAX: usize = 8;
 
+/// How often a file is looked at that changes while it is read.
+const CHECK_TRIES: usize = 3;
+
 /// Checks under way.
 #[derive(Debug)]
 pub(super) struct Checks {
@@ -38,6 +41,14 @@ impl Default for Checks {
     }
 }
 
+/// What a look at the disk found.
+enum Held {
+    Here(Content),
+    Absent,
+    /// Why it is not to be answered.
+    Damaged(String),
+}
+
 /// What is known of a file besides its key.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct About<'a> {
@@ -48,7 +59,8 @@ pub(super) struct About<'a> {
 }
 
 impl Shared {
-    /// What is held under a key, or nothing: then one of a mirror is to be fetched.
+    /// What is held under a key, or nothing: then one of a mirror is to be fetched. What is damaged is
+    /// healed where the same bytes are here a second time.
     ///
     /// # Errors
     /// When a private file is damaged or cannot be read.
@@ -57,13 +69,59 @@ impl Shared {
         key: &Key,
         about: About<'_>,
     ) -> Result<Option<Content>, Arc<Error>> {
+        match self.held_as_it_is(key, about).await? {
+            Held::Here(content) => Ok(Some(content)),
+            Held::Absent if !self.is_lost(key).await? => Ok(None),
+            Held::Absent => Ok(self.healed(key).await),
+            Held::Damaged(why) => match self.healed(key).await {
+                Some(content) => Ok(Some(content)),
+                None => missing(key, about, &why),
+            },
+        }
+    }
+
+    /// The held file itself once it is known to be right, for whoever reads within it.
+    ///
+    /// # Errors
+    /// As of [`Shared::held_file`].
+    pub(super) async fn checked_file(
+        self: &Arc<Self>,
+        key: &Key,
+        about: About<'_>,
+    ) -> Result<Option<Arc<StoredFile>>, Arc<Error>> {
+        for _ in 0..CHECK_TRIES {
+            match self.held_file(key, about).await? {
+                None => return Ok(None),
+                Some(Content::Stored(stored)) => return Ok(Some(stored)),
+                Some(Content::Memory(_)) => {}
+                Some(Content::Growing(growing)) => drop(growing.settled().await),
+            }
+            // It was read from end to end; opened again it is the same, or was changed just now.
+            let stored = self.store.open_file(key);
+            let stored = stored.map_err(|error| Error::store("open a held file", error))?;
+            if let Some(stored) = stored.filter(|stored| stored.standing() == Standing::Right) {
+                return Ok(Some(Arc::new(stored)));
+            }
+        }
+        missing(key, about, "its content changes while it is read").map(|_| None)
+    }
+
+    async fn held_as_it_is(
+        self: &Arc<Self>,
+        key: &Key,
+        about: About<'_>,
+    ) -> Result<Held, Arc<Error>> {
         let stored = match self.store.open_file(key) {
             Ok(Some(stored)) => stored,
-            Ok(None) => return Ok(None),
+            Ok(None) => return Ok(Held::Absent),
             Err(error) => return self.unreadable(key, about, error),
         };
         match stored.standing() {
-            Standing::Damaged => return missing(key, about, "its content has changed on the disk"),
+            Standing::Damaged => {
+                return Ok(Held::Damaged(
+                    "its content has changed on the disk".to_owned(),
+                ));
+            }
             Standing::Right | Standing::Unchecked => {}
         }
         if let Some(small) = small(&stored) {
@@ -72,16 +130,16 @@ impl Shared {
                 let (what, why) = (about.name.to_owned(), "its digest is another".to_owned());
                 let error = StoreError::Damaged { what, why };
                 self.damaged(key, &stored, &error);
-                return missing(key, about, &error.to_string());
+                return Ok(Held::Damaged(error.to_string()));
             }
             self.store.found_right(&stored);
             self.small.insert(key.clone(), small.clone());
-            return Ok(Some(Content::Memory(small)));
+            return Ok(Held::Here(Content::Memory(small)));
         }
         let is_right = stored.standing() == Standing::Right;
         let stored = Arc::new(stored);
         if is_right {
-            return Ok(Some(Content::Stored(stored)));
+            return Ok(Held::Here(Content::Stored(stored)));
         }
         self.first_read(key, stored, about).await
     }
@@ -91,7 +149,7 @@ impl Shared {
         key: &Key,
         stored: Arc<StoredFile>,
         about: About<'_>,
-    ) -> Result<Option<Content>, Arc<Error>> {
+    ) -> Result<Held, Arc<Error>> {
         let growing = self.check(key, &stored).map_err(Arc::new)?;
         let is_large = stored.len() > self.settings.checked_first_max;
         // Of another length than it should have, it is damaged as good as certainly.
@@ -102,9 +160,49 @@ impl Shared {
             growing.settled().await
         };
         match reached {
-            Readable::Until(_) => Ok(Some(Content::Growing(growing))),
-            Readable::Complete(_) => Ok(Some(Content::Stored(stored))),
-            Readable::Failed(failure) => missing(key, about, &failure.to_string()),
+            Readable::Until(_) => Ok(Held::Here(Content::Growing(growing))),
+            Readable::Complete(_) => Ok(Held::Here(Content::Stored(stored))),
+            Readable::Failed(failure) => Ok(Held::Damaged(failure.to_string())),
+        }
+    }
+
+    /// Whether what is not there should be: a record needs it.
+    async fn is_lost(&self, key: &Key) -> Result<bool, Arc<Error>> {
+        match (key, key.sha256()) {
+            (Key::PrivateFile(_), Some(digest)) => self.is_needed(&digest).await,
+            _ => Ok(false),
+        }
+    }
+
+    /// A damaged or lost file, put in place again out of the same bytes kept as another's.
+    async fn healed(self: &Arc<Self>, key: &Key) -> Option<Content> {
+        let (shared, own_key) = (Arc::clone(self), key.clone());
+        let heal = move || {
+            let digest = own_key.sha256().filter(|_| own_key.is_private());
+            let _held = digest
+                .map(|digest| shared.store.hold(&digest))
+                .transpose()?;
+            match shared.store.heal(&own_key)? {
+                true => shared.store.open_file(&own_key),
+                false => Ok(None),
+            }
+        };
+        match spawn_blocking(heal).await {
+            Ok(Ok(healed)) => {
+                let stored = healed?;
+                let path = key.path();
+                tracing::info!(path = %path.display(), "healed: the same bytes were kept twice");
+                self.small.remove(key);
+                Some(Content::Stored(Arc::new(stored)))
+            }
+            Ok(Err(error)) => {
+                tracing::error!(path = %key.path().display(), %error, "a damaged file cannot be healed");
+                None
+            }
+            Err(error) => {
+                tracing::error!(%error, "healing a damaged file broke off");
+                None
+            }
         }
     }
 
@@ -134,7 +232,7 @@ impl Shared {
     }
 
     /// Says that a file is damaged, and takes it out of use.
-    fn damaged(&self, key: &Key, stored: &StoredFile, error: &StoreError) {
+    pub(super) fn damaged(&self, key: &Key, stored: &StoredFile, error: &StoreError) {
         let path = key.path();
         tracing::error!(path = %path.display(), %error, "a kept file is damaged");
         self.metrics.damaged(if key.is_private() {
@@ -156,20 +254,14 @@ impl Shared {
         key: &Key,
         about: About<'_>,
         error: StoreError,
-    ) -> Result<Option<Content>, Arc<Error>> {
+    ) -> Result<Held, Arc<Error>> {
         if key.is_private() {
             let doing = format!("open {}", about.name);
             return Err(Arc::new(Error::store(doing, error)));
         }
         tracing::error!(path = %key.path().display(), %error, "a kept file cannot be opened");
         self.metrics.damaged(Damage::Mirror);
-        Ok(None)
-    }
-
-    /// Whether the bytes of a digest are held as a private file that is known to be right.
-    pub(super) fn is_held_right(&self, key: &Key) -> bool {
-        let held = self.store.open_file(key);
-        held.is_ok_and(|held| held.is_some_and(|held| held.standing() == Standing::Right))
+        Ok(Held::Absent)
     }
 }
 

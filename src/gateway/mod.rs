@@ -8,6 +8,7 @@ mod attachment;
 mod changes;
 mod content;
 mod context;
+mod copies;
 mod decide;
 pub mod devpi;
 mod error;
@@ -40,6 +41,7 @@ mod stage;
 mod tickets;
 mod trouble;
 mod vanish;
+mod verify;
 mod web;
 
 // The doors send files without knowing the store.
@@ -56,3 +58,4 @@ pub use generations::{Configuration, Declared, Generations, NotInstalled};
 pub use manage::{Caller, HouseLimits, Refusal, Subject, Upload, Writer, WriterParts};
 pub use reader::Reader;
 pub use reply::{Attempt, Body, CacheResult, Decision, Record, Reply, Route};
+pub use verify::VerifiedRound;

@@ -12,7 +12,7 @@ use super::refresh::{page_result, upstream_error, upstream_result};
 use super::source::{RETRY_AFTER, later};
 use super::trouble::records_failed;
 use crate::cache::Flights;
-use crate::model::{IndexName, ProjectName, Timestamp};
+use crate::model::{Hashes, IndexName, ProjectName, Timestamp};
 use crate::page::{ProjectNames, read_project_list};
 use crate::policy::{Index, IndexKind, Mirror};
 use crate::store::Key;
@@ -295,13 +295,8 @@ impl Shared {
         let key = Key::ProjectList {
             index: index.clone(),
         };
-        let text = self
-            .store
-            .read_small(&key, self.settings.project_list_bytes_max);
-        let text = text.unwrap_or_else(|error| {
-            tracing::error!(%index, %error, "the copy of the project list cannot be read");
-            None
-        })?;
+        let most = self.settings.project_list_bytes_max;
+        let text = self.small_copy(&key, most, &Hashes::default())?;
         let text = String::from_utf8(text.into()).ok()?;
         ProjectNames::from_text(text).ok()
     }

@@ -13,6 +13,7 @@ use super::source::later;
 use super::vanish::Dropped;
 use crate::cache::SourcePage;
 use crate::cache::Validity;
+use crate::model::Hashes;
 use crate::model::IndexName;
 use crate::model::ProjectName;
 use crate::model::ProjectState;
@@ -204,10 +205,7 @@ impl Shared {
             index: index.clone(),
             project: project.clone(),
         };
-        let text = self.store.read_small(&key, self.settings.page_bytes_max).unwrap_or_else(|error| {
-            tracing::error!(%index, %project, %error, "what was learned of its files cannot be read");
-            None
-        });
+        let text = self.small_copy(&key, self.settings.page_bytes_max, &Hashes::default());
         text.and_then(|text| LearnedFiles::from_stored(&text).ok())
             .unwrap_or_default()
     }
@@ -226,13 +224,8 @@ impl Shared {
             project: project.clone(),
         };
         // A copy states more than the page did, such as first-seen times.
-        let text = self
-            .store
-            .read_small(&key, 2 * self.settings.page_bytes_max);
-        let text = text.unwrap_or_else(|error| {
-            tracing::error!(%index, %project, %error, "page copy cannot be read");
-            None
-        })?;
+        let most = 2 * self.settings.page_bytes_max;
+        let text = self.small_copy(&key, most, &Hashes::default())?;
         match from_stored(&text, project) {
             Ok((_, meta)) if Some(&meta.final_url) != mirror.mirror_url.as_ref() => None,
             Ok((mut page, meta)) => {

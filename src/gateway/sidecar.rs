@@ -13,6 +13,7 @@ use url::Url;
 use super::content::Content;
 use super::context::{Context, Shared, Small};
 use super::error::{Error, ErrorKind};
+use super::held::About;
 use super::refresh::{upstream_error, upstream_result};
 use super::reply::CacheResult;
 use super::source::later;
@@ -106,7 +107,7 @@ impl Shared {
             return Err(Arc::new(Error::not_found(message)));
         }
         let key = key_of(grant);
-        if let Some(small) = self.sidecar_at_hand(cx, grant, &key)? {
+        if let Some(small) = self.sidecar_at_hand(cx, grant, &key) {
             return Ok((Content::Memory(small), CacheResult::Hit));
         }
         let (shared, own_cx, own_grant) = (Arc::clone(self), cx.clone(), grant.clone());
@@ -129,31 +130,22 @@ impl Shared {
     }
 
     /// In memory, or kept on disk under the wheel's digest.
-    fn sidecar_at_hand(
-        &self,
-        cx: &Context,
-        grant: &Grant,
-        key: &SidecarKey,
-    ) -> Flow<Option<Small>> {
+    fn sidecar_at_hand(&self, cx: &Context, grant: &Grant, key: &SidecarKey) -> Option<Small> {
         let Some(kept_at) = grant.metadata_key() else {
             let found = self.placed_sidecars.get(key);
             let fresh = found.filter(|(until, _)| cx.now < *until);
             self.looked_into_memory(CacheKind::Sidecar, fresh.is_some());
-            return Ok(fresh.map(|(_, small)| small));
+            return fresh.map(|(_, small)| small);
         };
         if let Some(small) = self.small_held(CacheKind::Sidecar, &kept_at) {
-            return Ok(Some(small));
+            return Some(small);
         }
-        let held = self
-            .store
-            .read_small(&kept_at, self.settings.metadata_bytes_max);
-        let held = held.map_err(|error| Arc::new(Error::internal("read a sidecar", error)))?;
-        Ok(held.map(|bytes| {
-            let small = Small::new(bytes);
-            self.small.insert(kept_at, small.clone());
-            self.looked_into_store(CacheKind::Sidecar, CacheResult::Hit);
-            small
-        }))
+        let most = self.settings.metadata_bytes_max;
+        let bytes = self.small_copy(&kept_at, most, &stated(grant.file.item()))?;
+        let small = Small::new(bytes);
+        self.small.insert(kept_at, small.clone());
+        self.looked_into_store(CacheKind::Sidecar, CacheResult::Hit);
+        Some(small)
     }
 
     async fn obtain(self: &Arc<Self>, cx: &Context, grant: &Grant, key: SidecarKey) -> Flow<Small> {
@@ -217,13 +209,16 @@ impl Shared {
     }
 
     /// Read out of the wheel, where that is here already.
-    async fn metadata_of_held(&self, grant: &Grant) -> Result<Option<Bytes>, Missing> {
+    async fn metadata_of_held(self: &Arc<Self>, grant: &Grant) -> Result<Option<Bytes>, Missing> {
         let Some(key) = grant.key() else {
             return Ok(None);
         };
-        let stored = self.store.open_file(&key);
-        let stored = stored.map_err(|error| Arc::new(Error::internal("open a wheel", error)))?;
-        let Some(stored) = stored else {
+        let file = grant.file.item();
+        let about = About {
+            name: file.filename.as_str(),
+            size: file.size,
+        };
+        let Some(stored) = self.checked_file(&key, about).await? else {
             return Ok(None);
         };
         let read = read_wheel(grant, move |name| metadata_of_file(stored.file(), name));

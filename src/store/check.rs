@@ -12,7 +12,8 @@ use sha2::Digest as _;
 use super::error::StoreError;
 use super::fs::{FsStore, StoredFile};
 use super::growing::{Growing, Release};
-use super::verified::Stamp;
+use super::key::Key;
+use super::verified::{Stamp, Standing};
 use crate::model::Sha256;
 
 /// How much is read at one time.
@@ -58,11 +59,45 @@ impl FsStore {
         let Some(origin) = stored.origin() else {
             return Ok(());
         };
+        let now = self.stamp_of(&origin.key);
+        if now.as_ref().is_ok_and(|now| *now != Some(origin.stamp)) {
+            // It is gone, or was healed meanwhile.
+            return Ok(());
+        }
         self.verified().found_damaged(&origin.key, origin.stamp);
-        if origin.key.is_evictable() && self.stamp_of(&origin.key)? == Some(origin.stamp) {
+        if origin.key.is_evictable() && now?.is_some() {
             self.remove(&origin.key)?;
         }
         Ok(())
+    }
+
+    /// Opens what is kept under a key once it is known to be right; blocking, as it may have to be read.
+    ///
+    /// # Errors
+    /// `Damaged` when it is not right, and it is out of use then; others when the disk fails. Absence is
+    /// `None`.
+    pub fn open_checked(&self, key: &Key) -> Result<Option<Arc<StoredFile>>, StoreError> {
+        let Some(stored) = self.open_file(key)?.map(Arc::new) else {
+            return Ok(None);
+        };
+        match stored.standing() {
+            Standing::Right => return Ok(Some(stored)),
+            Standing::Unchecked => {}
+            Standing::Damaged => {
+                let what = key.path().display().to_string();
+                let why = "its content has changed on the disk".to_owned();
+                return Err(StoreError::Damaged { what, why });
+            }
+        }
+        match self.check(&stored)?.run() {
+            Ok(()) => Ok(Some(stored)),
+            Err(error) => {
+                if matches!(error, StoreError::Damaged { .. }) {
+                    self.take_out_of_use(&stored)?;
+                }
+                Err(error)
+            }
+        }
     }
 }
 
@@ -90,37 +125,53 @@ impl Check {
         let Some(origin) = self.stored.origin() else {
             return Ok(());
         };
-        let what = || origin.key.path().display().to_string();
-        let failed = |error| StoreError::io(format!("read {}", what()), error);
-        let file = self.stored.file();
-        let (length, found) = digest(file, |read| self.release.written(read)).map_err(failed)?;
-        let damaged = |why| StoreError::Damaged { what: what(), why };
-        if length != self.stored.len() {
-            let expected = self.stored.len();
-            return Err(damaged(format!("it has {length} bytes, not {expected}")));
-        }
-        if Some(found) != origin.key.sha256() {
-            return Err(damaged(format!("its sha256 is {found}")));
-        }
-        let now = file.metadata().map_err(failed)?;
-        if Stamp::from(&now) == origin.stamp {
-            origin.verified.found_right(&origin.key, origin.stamp);
-        }
-        Ok(())
+        let read = digest(self.stored.file(), |at, piece| {
+            self.release.written(at + piece.len() as u64);
+            Ok(())
+        });
+        let doing = || format!("read {}", origin.key.path().display());
+        let (length, found) = read.map_err(|error| StoreError::io(doing(), error))?;
+        judge(&self.stored, length, found)
     }
 }
 
-fn digest(file: &File, read_so_far: impl Fn(u64)) -> io::Result<(u64, Sha256)> {
+/// Compares what was read of a file with what it should be, and notes that it is right.
+pub(super) fn judge(stored: &StoredFile, length: u64, found: Sha256) -> Result<(), StoreError> {
+    let Some(origin) = stored.origin() else {
+        return Ok(());
+    };
+    let what = || origin.key.path().display().to_string();
+    let damaged = |why| StoreError::Damaged { what: what(), why };
+    if length != stored.len() {
+        let expected = stored.len();
+        return Err(damaged(format!("it has {length} bytes, not {expected}")));
+    }
+    if Some(found) != origin.key.sha256() {
+        return Err(damaged(format!("its sha256 is {found}")));
+    }
+    let now = stored.file().metadata();
+    let now = now.map_err(|error| StoreError::io(format!("look at {}", what()), error))?;
+    if Stamp::from(&now) == origin.stamp {
+        origin.verified.found_right(&origin.key, origin.stamp);
+    }
+    Ok(())
+}
+
+/// The length and digest of a file, each piece shown as it is read.
+pub(super) fn digest(
+    file: &File,
+    mut show: impl FnMut(u64, &[u8]) -> io::Result<()>,
+) -> io::Result<(u64, Sha256)> {
     let (mut buffer, mut hasher, mut at) = (vec![0; READ_BYTES], sha2::Sha256::new(), 0);
     loop {
         match file.read_at(&mut buffer, at) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Ok(0) => return Ok((at, Sha256::from_bytes(hasher.finalize().into()))),
             read => {
-                let read = read?;
-                hasher.update(&buffer[..read]);
-                at += read as u64;
-                read_so_far(at);
+                let piece = &buffer[..read?];
+                hasher.update(piece);
+                show(at, piece)?;
+                at += piece.len() as u64;
             }
         }
     }
@@ -129,7 +180,7 @@ fn digest(file: &File, read_so_far: impl Fn(u64)) -> io::Result<(u64, Sha256)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Key, Readable, Standing};
+    use crate::store::Readable;
 
     #[tokio::test]
     async fn only_what_has_its_digest_is_released_whole() {
@@ -172,6 +223,23 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn what_is_opened_checked_is_right() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FsStore::open(folder.path(), 1 << 30).unwrap();
+        let key = Key::PrivateFile(Sha256::of(b"wheel"));
+        assert!(store.open_checked(&key).unwrap().is_none());
+        store.put_small(&key, b"wheel").unwrap();
+        assert_eq!(store.open_checked(&key).unwrap().unwrap().len(), 5);
+        store.put_small(&key, b"whale").unwrap();
+        for _ in 0..2 {
+            let error = store.open_checked(&key).unwrap_err();
+            assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+        }
+        store.put_small(&key, b"wheel").unwrap();
+        assert!(store.open_checked(&key).unwrap().is_some());
     }
 
     #[test]

@@ -339,6 +339,7 @@ mod tests {
     use super::*;
     use crate::model::Sha256;
     use crate::store::FsStore;
+    use crate::store::seal::SEAL_BYTES;
 
     const BYTES: usize = 40;
 
@@ -413,7 +414,7 @@ mod tests {
             evicted,
             Evicted {
                 files: 2,
-                bytes: 2 * BYTES as u64
+                bytes: (2 * BYTES + SEAL_BYTES) as u64
             }
         );
         assert!(!is_kept(&folder, &mirror_file("b")));

@@ -65,6 +65,8 @@ labels! {
         Mirror = "mirror",
         /// Uploaded ones.
         Private = "private",
+        /// A page copy, a list or a sidecar, which is made again.
+        Copy = "copy",
     }
 
     /// How a look-up in a cache went.

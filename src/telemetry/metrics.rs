@@ -83,6 +83,8 @@ impl Lost {
 struct Damages {
     found: IntCounterVec,
     private: IntGauge,
+    verified: IntCounter,
+    rounds: IntCounter,
 }
 
 impl Damages {
@@ -92,14 +94,27 @@ impl Damages {
             "Kept files found damaged or unreadable, by whose they are.",
             &["kind"],
         )?;
-        for kind in [Damage::Mirror, Damage::Private] {
+        for kind in [Damage::Mirror, Damage::Private, Damage::Copy] {
             found.with_label_values(&[kind.label()]);
         }
         let private = new.gauge(
             "store_damaged_files",
             "Uploaded files known to be damaged, which are not answered until they are uploaded again.",
         )?;
-        Ok(Self { found, private })
+        let verified = new.counter(
+            "store_verified_bytes_total",
+            "Bytes of kept files read again in the background, to see whether they are what they were.",
+        )?;
+        let rounds = new.counter(
+            "store_verified_rounds_total",
+            "How often everything that is kept was read again.",
+        )?;
+        Ok(Self {
+            found,
+            private,
+            verified,
+            rounds,
+        })
     }
 }
 
@@ -371,6 +386,16 @@ impl Metrics {
     /// Counts a kept file that is damaged or cannot be read.
     pub fn damaged(&self, kind: Damage) {
         self.damage.found.with_label_values(&[kind.label()]).inc();
+    }
+
+    /// Counts bytes that were read again in the background.
+    pub fn verified(&self, bytes: u64) {
+        self.damage.verified.inc_by(bytes);
+    }
+
+    /// Counts a round in which everything was read again.
+    pub fn verified_all(&self) {
+        self.damage.rounds.inc();
     }
 
     /// States how many uploaded files are known to be damaged.

@@ -111,7 +111,8 @@ impl Writer {
         );
         let work = move || {
             let filename = &file.item().filename;
-            let (stored, hold) = copy(&store, &content, most)?;
+            let stated = file.item().hashes.sha256();
+            let (stored, hold) = copy(&store, &content, stated, most)?;
             let role = FileRole::ReleaseFile;
             let arrival = (&caller, now);
             let mut facts =
@@ -139,7 +140,12 @@ impl Writer {
 /// Copies bytes that are here to where private files are; blocking, on a runtime's thread for that.
 ///
 /// A copy and not a second name: a fill that has just settled may still be on its way to its place.
-fn copy(store: &FsStore, content: &Content, bytes_max: u64) -> Result<(Stored, Hold), Refusal> {
+fn copy(
+    store: &FsStore,
+    content: &Content,
+    stated: Option<Sha256>,
+    bytes_max: u64,
+) -> Result<(Stored, Hold), Refusal> {
     let runtime = tokio::runtime::Handle::current();
     let mut draft = store.upload_draft("the pushed file", bytes_max)?;
     let file = match content {
@@ -162,7 +168,12 @@ fn copy(store: &FsStore, content: &Content, bytes_max: u64) -> Result<(Stored, H
         piece.truncate(read);
         runtime.block_on(draft.write(piece.freeze()))?;
     }
-    let hold = store.hold(&runtime.block_on(draft.digests())?.sha256)?;
+    let digest = runtime.block_on(draft.digests())?.sha256;
+    if stated.is_some_and(|stated| stated != digest) {
+        let why = std::io::Error::other("its bytes in the store are damaged");
+        return Err(Refusal::internal("push a file", why));
+    }
+    let hold = store.hold(&digest)?;
     Ok((runtime.block_on(draft.finish(Key::PrivateFile))?, hold))
 }
 

@@ -26,6 +26,7 @@ use super::writer::Writer;
 use crate::db::FileFacts;
 use crate::db::FileRole;
 use crate::gateway::devpi::Answer;
+use crate::gateway::held::About as Held;
 use crate::gateway::reply::Reply;
 use crate::model::Filename;
 use crate::model::Kind;
@@ -99,7 +100,7 @@ impl Writer {
                 FileRole::ReleaseFile | FileRole::ToxResult { .. } => ("file_upload", "upload"),
             };
             let fields = form(action, &found, Some((facts, request)));
-            let outgoing = self.outgoing(facts)?;
+            let outgoing = self.outgoing(facts).await?;
             let (status, words) = outcome(publisher.send(&fields, Some(outgoing)).await);
             is_good = status.is_success();
             goes_on = is_good;
@@ -126,18 +127,21 @@ impl Writer {
         )))
     }
 
-    fn outgoing(&self, facts: &FileFacts) -> Result<Outgoing, Refusal> {
-        let held = self
-            .shared
-            .store
-            .open_file(&Key::PrivateFile(facts.sha256))?;
+    async fn outgoing(&self, facts: &FileFacts) -> Result<Outgoing, Refusal> {
+        let about = Held {
+            name: &facts.filename,
+            size: Some(facts.size),
+        };
+        let key = Key::PrivateFile(facts.sha256);
+        let held = self.shared.checked_file(&key, about).await;
+        let held = held.map_err(|error| Refusal::from(&*error))?;
         let lost = || {
             Refusal::internal(
                 "send a file elsewhere",
                 std::io::Error::other(format!("{} is lost", facts.filename)),
             )
         };
-        let held = Arc::new(held.ok_or_else(lost)?);
+        let held = held.ok_or_else(lost)?;
         Ok(Outgoing {
             filename: facts.filename.clone(),
             length: held.len(),

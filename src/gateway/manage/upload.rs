@@ -267,17 +267,13 @@ impl Upload {
         Ok((draft, digests))
     }
 
-    /// Keeps the bytes of a file that is there already, unless those that are held are known to be right:
-    /// a file that its disk has damaged or lost is whole again, wherever it is listed.
+    /// Keeps the bytes of a file that is there already: whatever its disk has made of those that are
+    /// held, and whoever has noticed, it is whole again wherever it is listed.
     async fn heal(&self, draft: Draft, digest: Sha256) -> Result<(), Refusal> {
         let (shared, key) = (&self.writer.shared, Key::PrivateFile(digest));
-        if shared.is_held_right(&key) {
-            return Ok(());
-        }
         let _held = self.writer.hold(digest).await?;
         draft.finish(Key::PrivateFile).await?;
         shared.small.remove(&key);
-        tracing::info!(%digest, "the bytes of a file that was uploaded again are kept anew");
         Ok(())
     }
 

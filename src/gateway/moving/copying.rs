@@ -4,7 +4,6 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::task::spawn_blocking;
@@ -156,11 +155,15 @@ impl Copying {
         let copying = self.clone();
         let key = Key::PrivateMetadata(wheel);
         let work = move || -> Result<Result<bool, String>, StoreError> {
-            let right = |text: Option<Bytes>| text.filter(|text| Sha256::of(text) == digest);
-            if right(copying.to.read_small(&key, METADATA_BYTES_MAX)?).is_some() {
+            let known = Hashes::sha256_only(digest);
+            let read = |store: &FsStore| match store.read_known(&key, METADATA_BYTES_MAX, &known) {
+                Err(StoreError::Damaged { .. }) => Ok(None),
+                read => read.map(|text| text.filter(|text| Sha256::of(text) == digest)),
+            };
+            if read(&copying.to)?.is_some() {
                 return Ok(Ok(false));
             }
-            let Some(text) = right(copying.from.read_small(&key, METADATA_BYTES_MAX)?) else {
+            let Some(text) = read(&copying.from)? else {
                 return Ok(Err("its metadata is missing or damaged".to_owned()));
             };
             copying.to.put_small(&key, &text)?;

@@ -22,6 +22,7 @@ use crate::protocol::DIRECTORY_BYTES_MAX;
 use crate::store::Digests;
 use crate::store::FsStore;
 use crate::store::Key;
+use crate::store::StoreError;
 
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 20;
@@ -55,7 +56,7 @@ impl Taker {
         } else {
             Key::PrivateFile
         };
-        let digests = match self.kept_before(file, key)? {
+        let digests = match self.kept_before(file, key).await? {
             Some(digests) => digests,
             None => match self.compared(file, key).await? {
                 Ok(digests) => digests,
@@ -76,9 +77,9 @@ impl Taker {
         Ok(Taken::Whole(Box::new(facts), note))
     }
 
-    /// What an import that ended half-way has kept already: it was compared then. Digests that only
-    /// reading can compare are a reason to read again.
-    fn kept_before(
+    /// What an import that ended half-way has kept already: it was compared then, and its disk has not
+    /// changed it since. Digests that only reading can compare are a reason to read again.
+    async fn kept_before(
         &self,
         file: &PlannedFile,
         key: fn(Sha256) -> Key,
@@ -94,8 +95,14 @@ impl Taker {
         if self.verify_only {
             return Ok(None);
         }
-        let kept = self.store.open_file(&key(sha256))?;
-        let is_kept = kept.is_some_and(|kept| kept.len() == file.bytes);
+        let (store, key) = (Arc::clone(&self.store), key(sha256));
+        let kept = spawn_blocking(move || store.open_checked(&key)).await;
+        let is_kept = match kept.map_err(broken)? {
+            Ok(kept) => kept.is_some_and(|kept| kept.len() == file.bytes),
+            // It is taken in once more, over what is there.
+            Err(StoreError::Damaged { .. }) => false,
+            Err(error) => return Err(error.into()),
+        };
         Ok(is_kept.then(|| Digests {
             size: file.bytes,
             sha256,

@@ -1,12 +1,15 @@
 //! What goes wrong with the machine × what clients see × whether it heals without a restart.
 //!
-//! Each part is a table: about bytes in `files` and `room`, about records in `records`.
+//! Each part is a table: about bytes in `files` and `room`, about records in `records`, about what the
+//! disk has changed in `damage`, `copies` and `verified`.
 
 mod belonging;
+mod copies;
 mod damage;
 mod files;
 mod records;
 mod room;
+mod verified;
 
 use crate::support::{Disk, Form, Program, ask};
 

@@ -6,7 +6,7 @@ use std::process::{Output, Stdio};
 use regex::Regex;
 use serde_json::{Value, json};
 
-use super::{declared, expressions, read, root, text_of};
+use super::{declared, expressions, read, root, text_of, yaml};
 use crate::support::{Content, Listed, Program, Project, Setup, Web, debian};
 
 fn promtool(arguments: &[&str], input: Stdio) -> Output {
@@ -28,6 +28,64 @@ fn prometheus_takes_the_scrape_job_and_the_alerts() {
         .count();
     assert!(rules > 0);
     assert!(said.contains(&format!("{rules} rules found")), "{said}");
+}
+
+/// What damage looks like to who scrapes, and the alerts that have to come of it: none of no damage.
+#[test]
+fn damage_is_told_by_an_alert_and_nothing_else_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let damage =
+        |kind: &str| format!("cheesecloth_store_damage_total{{instance=\"here\",kind=\"{kind}\"}}");
+    let files = "cheesecloth_store_damaged_files{instance=\"here\"}";
+    let alert = |name: &str, found: Value| json!({ "eval_time": "5m", "alertname": name, "exp_alerts": found });
+    let series = |name: &str, values: &str| json!({ "series": name, "values": values });
+    let rules = yaml("deploy/prometheus/alerts.yml");
+    let expected = |name: &str, labels: Value, value: &str| -> Value {
+        let rules = rules[0]["groups"][0]["rules"].as_array().unwrap();
+        let rule = rules.iter().find(|rule| rule["alert"] == name).unwrap();
+        let mut told = labels;
+        told["severity"] = rule["labels"]["severity"].clone();
+        told["instance"] = "here".into();
+        let kind = told["kind"].as_str().unwrap_or_default().to_owned();
+        let text = |key: &str| {
+            let text = rule["annotations"][key].as_str().unwrap();
+            let text = text.replace("{{ $value }}", value);
+            let text = text.replace("{{ $labels.instance }}", "here");
+            text.replace("{{ $labels.kind }}", &kind)
+        };
+        json!([{
+            "exp_labels": told,
+            "exp_annotations": { "summary": text("summary"), "description": text("description") },
+        }])
+    };
+    let files_damaged = expected("CheeseclothFilesDamaged", json!({}), "2");
+    let disk_damages = expected("CheeseclothDiskDamages", json!({ "kind": "copy" }), "");
+    let test = json!({
+        "rule_files": [root().join("deploy/prometheus/alerts.yml")],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [series(&damage("mirror"), "0x5"), series(&damage("copy"), "0x5"), series(files, "0x5")],
+                "alert_rule_test": [
+                    alert("CheeseclothFilesDamaged", json!([])),
+                    alert("CheeseclothDiskDamages", json!([])),
+                ],
+            },
+            {
+                "interval": "1m",
+                "input_series": [series(&damage("mirror"), "0x5"), series(&damage("copy"), "0 0 1x3"), series(files, "0 0 2x3")],
+                "alert_rule_test": [
+                    alert("CheeseclothFilesDamaged", files_damaged),
+                    alert("CheeseclothDiskDamages", disk_damages),
+                ],
+            },
+        ],
+    });
+    let path = folder.path().join("test.yml");
+    std::fs::write(&path, test.to_string()).unwrap();
+    let tested = promtool(&["test", "rules", path.to_str().unwrap()], Stdio::null());
+    assert!(tested.status.success(), "{}", text_of(&tested));
 }
 
 /// What is asked for in one round: every kind of answer that a panel tells of.

@@ -7,10 +7,13 @@ use super::room::{count, dairy, fetched, policies, url_of};
 use crate::support::ask::{self, Answer};
 use crate::support::{Calls, Disk, DiskError, Form, Program, Rule};
 
-/// What a disk does to a file.
-type Way = (&'static str, fn(&Path));
+/// Nothing is read in the background, which would find the damage first.
+pub(super) const UNWATCHED: &str = "limits: { verify_pace: 0B }\n";
 
-const WAYS: [Way; 5] = [
+/// What a disk does to a file.
+pub(super) type Way = (&'static str, fn(&Path));
+
+pub(super) const WAYS: [Way; 5] = [
     ("flipped", |path| {
         let mut bytes = fs::read(path).unwrap();
         let last = bytes.len() - 1;
@@ -29,7 +32,7 @@ fn resize(path: &Path, to: fn(u64) -> u64) {
 }
 
 /// The one file below a folder that is no sidecar.
-fn only_file(folder: &Path) -> PathBuf {
+pub(super) fn only_file(folder: &Path) -> PathBuf {
     let mut found = Vec::new();
     let spreads = fs::read_dir(folder)
         .unwrap()
@@ -55,7 +58,7 @@ fn a_damaged_file_of_a_mirror_is_fetched_again_before_anybody_sees_it() {
         for (what, damage) in WAYS {
             let (dairy, data) = (dairy(1), tempfile::tempdir().unwrap());
             let start = || {
-                Program::with_policies(&policies(&dairy))
+                Program::with_policies(&(policies(&dairy) + UNWATCHED))
                     .data(data.path())
                     .start()
             };
@@ -89,7 +92,7 @@ fn a_damaged_file_of_a_mirror_is_fetched_again_before_anybody_sees_it() {
 #[test]
 fn a_large_file_is_sent_while_it_is_checked_and_its_end_only_when_it_is_right() {
     let (dairy, data) = (dairy(1), tempfile::tempdir().unwrap());
-    let yaml = policies(&dairy) + "limits: { checked_first: 64KiB }\n";
+    let yaml = policies(&dairy) + "limits: { checked_first: 64KiB, verify_pace: 0B }\n";
     let start = || Program::with_policies(&yaml).data(data.path()).start();
     let gateway = start();
     fetched(&gateway, "1.0");
@@ -112,7 +115,7 @@ fn a_large_file_is_sent_while_it_is_checked_and_its_end_only_when_it_is_right() 
 fn a_file_of_a_mirror_that_the_disk_does_not_give_is_fetched_again() {
     let (disk, dairy, data) = (Disk::sound(), dairy(1), tempfile::tempdir().unwrap());
     let start = || {
-        let launch = Program::with_policies(&policies(&dairy)).on(&disk);
+        let launch = Program::with_policies(&(policies(&dairy) + UNWATCHED)).on(&disk);
         launch.data(data.path()).start()
     };
     let gateway = start();
@@ -134,17 +137,18 @@ fn dairy_file() -> Vec<u8> {
     crate::support::Content::noise(1, super::room::LENGTH).to_vec()
 }
 
-fn stage() -> &'static str {
-    "indexes:\n  packages/stable: { volatile: false, acl_upload: [':ANONYMOUS:'] }\n"
+pub(super) fn stage() -> &'static str {
+    "indexes:\n  packages/stable: { volatile: false, acl_upload: [':ANONYMOUS:'] }\n\
+     limits: { verify_pace: 0B }\n"
 }
 
-fn upload(gateway: &Program) -> u16 {
+pub(super) fn upload(gateway: &Program) -> u16 {
     let form = Form::of_wheel("hello-pkg", "1.0");
     let url = format!("{}packages/stable/", gateway.manage_url());
     form.post(&url).unwrap().status
 }
 
-fn private_url(gateway: &Program) -> String {
+pub(super) fn private_url(gateway: &Program) -> String {
     let page = format!("{}hello-pkg/", gateway.index_url("packages/stable"));
     let accept = [("Accept", "application/vnd.pypi.simple.v1+json")];
     let listed = ask::send("GET", &page, &accept, b"").unwrap().json();

@@ -10,6 +10,7 @@ use std::time::Duration;
 use prometheus::IntCounter;
 
 use super::gathered::Gathered;
+use super::instant::{BEGIN, thousandth, write_instant};
 use super::label::{DoorName, Label};
 use super::logging::LogFormat;
 use crate::model::Timestamp;
@@ -124,8 +125,8 @@ fn write_text(out: &mut Vec<u8>, line: &AccessLine<'_>) -> io::Result<()> {
 /// The JSON object; the names are product.md's. Written by hand, because it is written for every
 /// request by the thread that answers it, and a serializer takes several times as long.
 fn write_json(out: &mut Vec<u8>, line: &AccessLine<'_>) {
-    out.extend_from_slice(b"{\"time\":\"");
-    instant(out, line.time);
+    out.extend_from_slice(BEGIN.as_bytes());
+    write_instant(out, line.time);
     out.push(b'"');
     text(out, "request_id", Some(line.request_id));
     text(out, "door", Some(line.door.label()));
@@ -194,40 +195,12 @@ fn stands_for_itself(text: &str) -> bool {
     !text.bytes().fold(false, |odd, byte| odd | is_odd(byte))
 }
 
-/// RFC 3339 to the millisecond. The date is worked out once a second.
-fn instant(out: &mut Vec<u8>, time: Timestamp) {
-    thread_local! {
-        static LAST: std::cell::Cell<(i64, [u8; 19])> = const { std::cell::Cell::new((i64::MIN, [0; 19])) };
-    }
-    let second = time.as_second();
-    let (known, mut date) = LAST.get();
-    if known != second {
-        let text = format!("{time:.0}");
-        match text.as_bytes().first_chunk() {
-            Some(chunk) => date = *chunk,
-            None => return out.extend_from_slice(text.as_bytes()),
-        }
-        LAST.set((second, date));
-    }
-    out.extend_from_slice(&date);
-    out.push(b'.');
-    thousandth(out, u64::try_from(time.subsec_millisecond()).unwrap_or(0));
-    out.push(b'Z');
-}
-
 /// To the microsecond.
 fn millis(out: &mut Vec<u8>, duration: Duration) {
     let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     number(out, micros / 1000);
     out.push(b'.');
     thousandth(out, micros % 1000);
-}
-
-/// Three digits.
-fn thousandth(out: &mut Vec<u8>, number: u64) {
-    for place in [100, 10, 1] {
-        out.push(b'0' + (number / place % 10) as u8);
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 
 use super::cut::{NAME_MAX, REASON_MAX, shortened};
+use super::instant;
 use super::label::{AuditKind, Label};
 use crate::model::{IndexName, ProjectName, Timestamp};
 
@@ -16,6 +17,7 @@ use crate::model::{IndexName, ProjectName, Timestamp};
 #[derive(Debug, Clone, Serialize)]
 pub struct AuditEvent {
     /// When.
+    #[serde(serialize_with = "instant::serialize")]
     pub time: Timestamp,
     /// What.
     #[serde(serialize_with = "as_label")]
@@ -51,7 +53,10 @@ pub struct AuditEvent {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) repeated: Option<u64>,
     /// When it was first written down.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "instant::serialize_some"
+    )]
     pub(super) since: Option<Timestamp>,
 }
 
@@ -116,7 +121,7 @@ mod tests {
         event.project = Some(ProjectName::parse("six").unwrap());
         event.detail = Some("7".into());
         let text = serde_json::to_string(&event).unwrap();
-        insta::assert_snapshot!(text, @r#"{"time":"1970-01-01T00:00:00Z","event":"denied","project":"six","detail":"7"}"#);
+        insta::assert_snapshot!(text, @r#"{"time":"1970-01-01T00:00:00.000Z","event":"denied","project":"six","detail":"7"}"#);
     }
 
     #[test]

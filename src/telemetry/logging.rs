@@ -13,9 +13,11 @@ use prometheus::IntCounter;
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::gathered::Gathered;
+use super::instant::{Stamp, Stamped};
 
 /// What is heard unless the operator says otherwise, besides what the caller wants quieter. notify warns
 /// of folders that are gone, which is what it is asked to report.
@@ -134,24 +136,32 @@ where
         .with_env_filter(parsed)
         .with_writer(writer);
     Ok(match format {
-        LogFormat::Text => Box::new(shared.compact().finish()),
+        LogFormat::Text => Box::new(shared.with_timer(Stamp).compact().finish()),
         // `flatten_event` puts fields beside the message, where log collectors look for them.
-        LogFormat::Json => Box::new(
-            shared
-                .json()
-                .flatten_event(true)
-                .with_current_span(false)
-                .finish(),
-        ),
+        LogFormat::Json => {
+            let json = tracing_subscriber::fmt::format().json().without_time();
+            let json = json.flatten_event(true).with_current_span(false);
+            let fields = JsonFields::new();
+            Box::new(
+                shared
+                    .fmt_fields(fields)
+                    .event_format(Stamped(json))
+                    .finish(),
+            )
+        }
     })
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::telemetry::kept::Kept;
 
-    fn logged(format: LogFormat, filter: Option<&str>, speak: impl FnOnce()) -> String {
+    pub(in crate::telemetry) fn logged(
+        format: LogFormat,
+        filter: Option<&str>,
+        speak: impl FnOnce(),
+    ) -> String {
         let kept = Kept::default();
         let writer = kept.clone();
         let subscriber =

@@ -10,6 +10,7 @@ mod cut;
 mod devpi;
 mod event;
 mod gathered;
+mod instant;
 #[cfg(test)]
 mod kept;
 mod label;

@@ -199,8 +199,8 @@ mod tests {
         assert_eq!(told.len(), 5);
         let count = &told[3];
         assert_eq!(count["repeated"], 29);
-        assert_eq!(count["since"], "1970-01-01T00:00:00Z");
-        assert_eq!(count["time"], "1970-01-01T00:00:29Z");
+        assert_eq!(count["since"], "1970-01-01T00:00:00.000Z");
+        assert_eq!(count["time"], "1970-01-01T00:00:29.000Z");
         assert_eq!(count["file"], "a-1.zip");
         assert_eq!(
             told[4]["repeated"],

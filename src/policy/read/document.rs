@@ -63,6 +63,11 @@ pub fn read(fields: &Fields<'_>, files: &mut dyn Files, notes: &mut Notes) -> Do
     document.default_index = fields.placed("default_index", notes);
     let advisories = fields.many("advisories", notes).unwrap_or_default();
     document.advisories = open_all(&advisories, Named::Advisories, files, notes);
+    if document.advisories.is_empty()
+        && let Some(named) = advisories.first()
+    {
+        document.advisories.push(unread(named));
+    }
     document
 }
 
@@ -81,6 +86,15 @@ pub fn read_text(
     let fields = notes.fields(&root, &[KEYS]);
     let document = read(&fields, files, &mut notes);
     notes.faults.or((document, notes.warnings))
+}
+
+/// Stands for files that could not be read, so that rules which ask for them are not at fault as well.
+fn unread(named: &Placed<PathBuf>) -> TextFile {
+    TextFile {
+        location: named.location.clone(),
+        path: named.value.clone(),
+        text: "[]".into(),
+    }
 }
 
 pub(super) fn open_all(
@@ -358,13 +372,12 @@ policies:
         assert!(faults(url).contains("mirror_url"));
     }
 
-    /// A value of the wrong type at every key of a table: a key that nobody reads would be silent.
-    #[test]
-    fn no_key_of_a_table_is_left_unread() {
+    /// Each table, and a text around a mapping by it.
+    fn tables() -> [(&'static str, Table); 7] {
         let [(_, stage), (_, mirror), (_, devpi)] = index::VARIANTS.tables else {
             panic!("three kinds of index");
         };
-        let tables: [(&str, Table); 7] = [
+        [
             ("@", &[KEYS]),
             ("policies: {p: @}", &[rule::POLICY]),
             ("policies: {p: {rules: [deny: @]}}", rule::MATCHES),
@@ -375,8 +388,13 @@ policies:
                 "indexes: {a/b: {type: mirror, keep_last_good: @}}",
                 &[index::KEEP_LAST_GOOD],
             ),
-        ];
-        for (frame, table) in tables {
+        ]
+    }
+
+    /// A value of the wrong type at every key of a table: a key that nobody reads would be silent.
+    #[test]
+    fn no_key_of_a_table_is_left_unread() {
+        for (frame, table) in tables() {
             for key in keys(table).filter(|key| key.name != "type") {
                 let wrong = match key.shape {
                     Shape::Either(..) => "[[]]",
@@ -391,5 +409,44 @@ policies:
                 );
             }
         }
+    }
+
+    /// The same at all keys of one line, with an unknown one among them: no fault hides another.
+    #[test]
+    fn every_fault_of_one_line_is_told() {
+        for (frame, table) in tables() {
+            let read = keys(table)
+                .filter(|key| key.name != "type" && !matches!(key.shape, Shape::Named(..)));
+            let names: Vec<_> = read.map(|key| (key.name, key.shape)).collect();
+            let wrong = names.iter().map(|(name, shape)| match shape {
+                Shape::Either(..) => format!("{name}: [[]]"),
+                _ => format!("{name}: {{'': [[]]}}"),
+            });
+            let wrong: Vec<_> = wrong.chain(["stranger: 1".to_owned()]).collect();
+            let text = frame.replace('@', &format!("{{{}}}", wrong.join(", ")));
+            let told = faults(&text);
+            assert!(told.contains("unknown key \"stranger\""), "{text}: {told}");
+            for (name, _) in names {
+                let wanted = format!("{name}: expected ");
+                assert!(told.contains(&wanted), "{name} in {text}: {told}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_twice_or_misspelled_is_looked_at_all_the_same() {
+        let text = "indexes: {a/b: {volatile: maybe, volatile: perhaps, owns: 'a/*', owns: ['b/*']}, \
+                    c/d: {type: mirorr, mirror_url: 'ftp://upstream.example/', verify: no}}";
+        insta::assert_snapshot!(faults(text), @r#"
+        p.yaml:1:27: volatile: "maybe" is not true or false
+        p.yaml:1:34: "volatile" a second time, first on line 1
+        p.yaml:1:44: volatile: "perhaps" is not true or false
+        p.yaml:1:59: owns: "a/*" is not a glob for names, which never hold '/'
+        p.yaml:1:66: "owns" a second time, first on line 1
+        p.yaml:1:73: owns: "b/*" is not a glob for names, which never hold '/'
+        p.yaml:1:94: type: "mirorr" is not stage, mirror or devpi, did you mean "mirror"?
+        p.yaml:1:114: mirror_url: not a URL that starts with http:// or https://
+        p.yaml:1:149: verify: "no" is not while-serving or before-serving
+        "#);
     }
 }

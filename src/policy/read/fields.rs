@@ -10,6 +10,7 @@ use super::tree::{Entry, Node, Value};
 use crate::model::Fault;
 use crate::model::Faults;
 use crate::model::Location;
+use crate::model::suggest;
 use crate::policy::Placed;
 
 /// Longest piece of a file that a fault repeats, in characters.
@@ -37,7 +38,8 @@ pub struct Notes {
     pub warnings: Vec<Fault>,
 }
 
-/// A mapping whose keys are all known, each present once.
+/// A mapping whose keys are all known. Of a key that is there twice the first counts, and the others are
+/// read for their faults.
 #[derive(Debug)]
 pub struct Fields<'node> {
     location: &'node Location,
@@ -97,7 +99,11 @@ impl Notes {
             .iter()
             .find(|(name, _)| Some(*name) == written);
         let is_wrong = written.is_some() && chosen.is_none();
-        let (name, table) = *chosen.unwrap_or(&variants.tables[0]);
+        // What is misspelled is read as what was probably meant, so that its keys are looked at too.
+        let names = variants.tables.iter().map(|(name, _)| *name);
+        let meant = written.and_then(|written| suggest(written, names));
+        let meant = meant.and_then(|meant| variants.tables.iter().find(|(name, _)| *name == meant));
+        let (name, table) = *chosen.or(meant).unwrap_or(&variants.tables[0]);
         let fields = self.select(node, table, |entry| {
             let holds = |(_, table): &&(_, Table)| keys(table).any(|key| key.name == entry.key);
             let Some((other, _)) = variants.tables.iter().find(holds) else {
@@ -123,7 +129,7 @@ impl Notes {
                 {
                     self.note(fault);
                 }
-            } else if known.iter().all(|other| other.key != entry.key) {
+            } else {
                 known.push(entry);
             }
         }
@@ -199,9 +205,22 @@ impl<'node> Fields<'node> {
         self.entries.is_empty()
     }
 
-    /// The keys that are there, in the order written.
+    /// The keys that are there, each once, in the order written.
     pub fn entries(&self) -> impl Iterator<Item = &'node Entry> + '_ {
-        self.entries.iter().copied()
+        let entries = self.entries.iter().copied();
+        entries.filter(|entry| std::ptr::eq(*entry, self.first(entry)))
+    }
+
+    fn first(&self, entry: &'node Entry) -> &'node Entry {
+        let mut entries = self.entries.iter().copied();
+        entries.find(|one| one.key == entry.key).unwrap_or(entry)
+    }
+
+    /// The values of a key after the first.
+    fn others(&self, name: &str) -> Vec<&'node Node> {
+        let entries = self.entries.iter().copied();
+        let named = entries.filter(|entry| entry.key == name);
+        named.skip(1).map(|entry| &entry.value).collect()
     }
 
     /// A key and its value, if it is there.
@@ -223,7 +242,11 @@ impl<'node> Fields<'node> {
     /// The one word of a key, with its place.
     pub fn placed<T: Word>(&self, name: &str, notes: &mut Notes) -> Option<Placed<T>> {
         debug_assert!(self.holds::<T>(name), "{name} holds something else");
-        notes.word(name, self.node(name)?)
+        let value = notes.word(name, self.node(name)?);
+        for other in self.others(name) {
+            notes.word::<T>(name, other);
+        }
+        value
     }
 
     /// The one word of a key.
@@ -234,7 +257,14 @@ impl<'node> Fields<'node> {
     /// The words of a key: a list, one alone, or with commas between where the key says so.
     pub fn many<T: Word>(&self, name: &str, notes: &mut Notes) -> Option<Vec<Placed<T>>> {
         debug_assert!(self.holds::<T>(name), "{name} holds something else");
-        let node = self.node(name)?;
+        let words = self.words(name, self.node(name)?, notes);
+        for other in self.others(name) {
+            self.words::<T>(name, other, notes);
+        }
+        words
+    }
+
+    fn words<T: Word>(&self, name: &str, node: &Node, notes: &mut Notes) -> Option<Vec<Placed<T>>> {
         let shape = keys(self.table)
             .find(|key| key.name == name)
             .map(|key| key.shape);
@@ -409,7 +439,8 @@ mod tests {
                 "round",
                 "a.yaml:1:1: side belongs to a square, and this is a round",
             ),
-            ("{kind: squar, side: 1}", "round", ""),
+            ("{kind: squar, side: 1}", "square", ""),
+            ("{kind: other, side: 1}", "round", ""),
             (
                 "depth: 1",
                 "round",

@@ -141,9 +141,12 @@ pub(super) fn read(
             None
         }
     };
-    let (_, fields) = notes.variant(&entry.value, &VARIANTS);
+    let (variant, fields) = notes.variant(&entry.value, &VARIANTS);
     // Read for its faults; which variant it is, is known.
-    let kind = match fields.one("type", notes).unwrap_or(IndexType::Stage) {
+    let _: Option<IndexType> = fields.one("type", notes);
+    let mut types = IndexType::all().into_iter();
+    let kind = types.find(|(word, _)| *word == variant);
+    let kind = match kind.map_or(IndexType::Stage, |(_, kind)| kind) {
         IndexType::Stage => IndexKindDocument::Stage(read_stage(&fields, notes)),
         IndexType::Mirror => IndexKindDocument::Mirror(read_mirror(&fields, notes)),
         IndexType::Devpi => {

@@ -146,10 +146,8 @@ impl Shared {
                 .await;
         }
         if self.settings.offline {
-            let name = &grant.file.item().filename;
-            let message =
-                format!("this gateway is offline and does not hold {name}; warm it while online");
-            return Err(Arc::new(Error::new(ErrorKind::Unavailable(None), message)));
+            let error = self.not_asked(&grant.file.item().filename);
+            return Err(Arc::new(error));
         }
         let (shared, own_cx, key) = (Arc::clone(self), cx.clone(), fill.key.clone());
         let joined = self.fills.opening.join(key, move || async move {

@@ -197,11 +197,8 @@ impl Shared {
                     });
                 }
                 None if self.settings.offline => {
-                    let message = format!(
-                        "this gateway is offline and holds no project list of {}",
-                        index.name
-                    );
-                    return Err(Arc::new(Error::new(ErrorKind::Unavailable(None), message)));
+                    let what = format!("the project list of {}", index.name);
+                    return Err(Arc::new(self.not_asked(what)));
                 }
                 None => {}
             }

@@ -238,9 +238,8 @@ impl Shared {
             return Err(Missing::now(ErrorKind::BadGateway, message));
         };
         if self.settings.offline {
-            let name = &file.filename;
-            let message = format!("this gateway is offline and holds no metadata of {name}");
-            return Err(Missing::now(ErrorKind::Unavailable(None), message));
+            let error = self.not_asked(format!("the metadata of {}", file.filename));
+            return Err(Missing::now(error.kind, error.message));
         }
         if file.core_metadata != CoreMetadata::Absent
             && let Some(bytes) = self.announced(grant, upstream, &url).await?

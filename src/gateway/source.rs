@@ -235,13 +235,8 @@ impl Shared {
             let cache = CacheResult::Stale(Staleness::Offline);
             return Ok(said(held, mirror, cache, (last, last)));
         }
-        let what = format!("no page of {project} from {}", index.name);
-        let message = if self.settings.is_explaining {
-            format!("{what} is held here, and explain asks no upstream: ask a running server first")
-        } else {
-            format!("this gateway is offline and holds {what}; warm it while online")
-        };
-        Err(Arc::new(Error::new(ErrorKind::Unavailable(None), message)))
+        let what = format!("a page of {project} from {}", index.name);
+        Err(Arc::new(self.not_asked(what)))
     }
 }
 

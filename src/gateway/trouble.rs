@@ -2,8 +2,10 @@
 //!
 //! JSON and web pages each say it in their own form; what they share is this.
 
+use std::fmt;
 use std::sync::Arc;
 
+use super::context::Shared;
 use super::error::Error;
 use super::error::ErrorKind;
 use crate::db::DbError;
@@ -27,6 +29,21 @@ impl From<Arc<Error>> for Trouble {
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
         Self::Failed(Arc::new(error))
+    }
+}
+
+impl Shared {
+    /// Something is not held, and nobody is asked for it: the one place that says why.
+    pub(super) fn not_asked(&self, what: impl fmt::Display) -> Error {
+        let message = if self.settings.is_explaining {
+            format!(
+                "{what} is not held here: it was not asked for yet, or could not be had, and explain asks \
+                 no upstream; ask a running server, which says which"
+            )
+        } else {
+            format!("this gateway is offline and does not hold {what}; warm it while online")
+        };
+        Error::new(ErrorKind::Unavailable(None), message)
     }
 }
 

@@ -18,11 +18,13 @@ mod moving;
 mod neighbours;
 mod notify;
 mod open_records;
+mod presence;
 mod reload;
 mod succession;
 mod tokens;
 mod warm;
 mod watch;
+mod words;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -87,6 +89,7 @@ use open_records::OpenRecords;
 use reload::Reloader;
 pub use tokens::TokenDrawer;
 pub use warm::{Progress, Warmed, warm};
+use words::{FirstRun, say_found, warn_of};
 
 /// Threads for work that outlives its request: fetches, fills, renderings. They mostly wait.
 const WORK_THREADS: usize = 2;
@@ -286,6 +289,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let (metrics, filter) = (metrics()?, env("RUST_LOG"));
     let _log = init_logging(log, QUIET_LOGS, filter.as_deref(), metrics.log_dropped())?;
     warn_of(&loaded);
+    let first_run = FirstRun::of(&loaded, &start.policies, start.overrides.bare, env);
     prepare(&loaded.config)?;
     let _lock = DataLock::to_serve(&loaded.config.data, start.is_upgrade)?;
     let house = House::counted_by(metrics, &mut loaded, &mut |loaded, stored| {
@@ -319,6 +323,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
         audit: Arc::clone(&audit),
     });
     let mut opened = doorway.open(server_options(&config, is_upgrade), &config, shared, writer)?;
+    opened.lines.extend(first_run.lines());
     opened.lines.iter().for_each(|line| announce(line));
     let notify = Notify::to(env("NOTIFY_SOCKET").as_deref());
     let reloader = Reloader::new(shared, &generations, &opened, reading);
@@ -336,12 +341,6 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     access.stop();
     audit.stop();
     Ok(())
-}
-
-fn warn_of(loaded: &Loaded) {
-    for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
-    }
 }
 
 /// Sees to what the process has, before anything is written.
@@ -387,8 +386,18 @@ pub fn explain(
     question: &Question,
 ) -> anyhow::Result<Explanation> {
     let mut loaded = load(policies, overrides, &env)?;
+    let nowhere = tempfile::tempdir().context("make a temporary directory")?;
+    if !loaded.config.data.exists() {
+        if let Some(named) = &overrides.data {
+            anyhow::bail!("{}: not found", named.display());
+        }
+        // Nothing is held yet; rules on names alone are explained all the same, and nothing is made.
+        nowhere.path().clone_into(&mut loaded.config.data);
+    }
+    // No upstream is asked either way; which of the two it is decides the words.
+    let is_offline = std::mem::replace(&mut loaded.config.offline, true);
     let mut find = |loaded: &mut Loaded, stored: &_| find_upstream(loaded, stored, env);
-    let house = House::with(metrics()?, &mut loaded, &mut find, true)?;
+    let house = House::with(metrics()?, &mut loaded, &mut find, !is_offline)?;
     let cx = house.shared.context();
     let explained = house
         .work
@@ -409,7 +418,7 @@ fn find_upstream(
     }
     match discover(&loaded.config, &env) {
         Ok(found) => {
-            tracing::info!(origin = found.origin.as_str(), "upstream found");
+            say_found(&found);
             loaded.set_upstream(found);
         }
         Err(fault) if asks == AsksPip::IfAny => {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::config::{AsksPip, Config, Doors, Loaded, Named, discover, load_noting};
+use crate::config::{AsksPip, Config, Doors, Loaded, Named, discover, load_what_can_be};
 use crate::gateway::{Configuration, Generation};
 use crate::model::{Fault, Faults};
 use crate::policy::{IndexDocument, check_orphans};
 
 use super::generation::Maker;
-use super::{Environment, Start};
+use super::{Environment, Start, say_found};
 
 /// What the last reading came upon, for those who watch it.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Files {
         }
         let found = match &self.loaded.found {
             Some(found) => Ok(found.clone()),
-            None => discover(&loaded.config, &self.env),
+            None => discover(&loaded.config, &self.env).inspect(say_found),
         };
         match found {
             Ok(found) => loaded.set_upstream(found),
@@ -71,7 +71,7 @@ impl Files {
         if self.loaded.found.is_some() || self.loaded.asks_pip(stored) == AsksPip::No {
             return;
         }
-        match discover(&self.loaded.config, &self.env) {
+        match discover(&self.loaded.config, &self.env).inspect(say_found) {
             Ok(found) => self.loaded.set_upstream(found),
             Err(fault) => tracing::warn!("root/pypi has no upstream: {fault}"),
         }
@@ -104,12 +104,12 @@ impl Configuration for Files {
     fn read_again(&mut self, number: u64, stored: &[IndexDocument]) -> Result<Generation, Faults> {
         let (policies, overrides) = (&self.start.policies, &self.start.overrides);
         let mut named = Named::default();
-        let loaded = load_noting(policies, overrides, &self.env, &mut named);
-        self.note(
-            named,
-            loaded.as_ref().ok().map(|loaded| &loaded.config.listen),
-        );
-        let mut loaded = loaded?;
+        let (mut loaded, read) = load_what_can_be(policies, overrides, &self.env, &mut named);
+        let is_good = read.0.is_empty();
+        self.note(named, is_good.then_some(&loaded.config.listen));
+        if !is_good {
+            loaded.all_faults(read, stored).or(())?;
+        }
         note_vanished(&self.loaded, &loaded)?;
         self.give_upstream(&mut loaded, stored)?;
         check_orphans(&self.loaded.documents, &loaded.documents, stored)?;

@@ -16,6 +16,7 @@ use crate::policy::diff;
 use super::doors::Opened;
 use super::files::Reading;
 use super::notify::Notify;
+use super::presence::{Occasion, Presence};
 use super::watch::Watch;
 
 /// Has the configuration read again and put in force.
@@ -48,6 +49,7 @@ impl Reloader {
             tracing::error!("cannot listen for SIGHUP; reload by restart");
             return;
         };
+        let mut presence = Presence::of(&self.reading.load().named);
         loop {
             let changed = tokio::select! {
                 () = stop.requested() => return,
@@ -58,6 +60,7 @@ impl Reloader {
                 let files = listed(changed);
                 tracing::info!(files, "configuration has changed");
             }
+            presence = self.look(presence, Occasion::Change).await;
             notify.reloading();
             let is_good = match changed {
                 Some(changed) if self.are_certificates(&changed) => self.renew(&changed),
@@ -67,11 +70,22 @@ impl Reloader {
                     self.renew(&BTreeSet::new()) && is_read
                 }
             };
+            presence = self.look(presence, Occasion::Read { is_good }).await;
             if !is_good {
                 self.shared.reload_failed();
             }
             notify.reloaded(self.shared.generation().number, is_good);
         }
+    }
+
+    /// Looks at the files that are named now, away from the threads that answer.
+    async fn look(&self, mut presence: Presence, occasion: Occasion) -> Presence {
+        let reading = self.reading.load_full();
+        let look = move || {
+            presence.tell(&reading.named, occasion);
+            presence
+        };
+        tokio::task::spawn_blocking(look).await.unwrap_or_default()
     }
 
     /// Puts what is written in force: whether that went well.

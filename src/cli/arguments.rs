@@ -44,6 +44,23 @@ impl Arguments {
             error.exit()
         })
     }
+
+    /// Whether `devpi-server` takes these options: what it says against them.
+    pub(super) fn check_devpi_server(options: &[String]) -> anyhow::Result<()> {
+        let program = ["cheesecloth", "devpi-server"].map(str::to_owned);
+        let typed = program.iter().chain(options);
+        let parsed = Self::try_parse_from(typed).map_err(|error| {
+            // Its first paragraph; what follows is how the command line is used.
+            let text = error.to_string();
+            let first = text.split("\n\n").next().unwrap_or_default();
+            let first = first.strip_prefix("error: ").unwrap_or(first);
+            anyhow::anyhow!("{}", first.split_whitespace().collect::<Vec<_>>().join(" "))
+        })?;
+        match parsed.command {
+            Command::DevpiServer(options) => options.check(),
+            _ => Ok(()),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -143,6 +160,9 @@ pub(super) struct ExplainOptions {
     pub(super) index: String,
     /// A requirement (`six==1.16.0`), a file name, or the URL of a file.
     pub(super) subject: String,
+    /// Explain what a server does that was started with --offline.
+    #[arg(long)]
+    pub(super) offline: bool,
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,

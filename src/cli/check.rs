@@ -1,20 +1,37 @@
-//! `check`: every fault of the configuration at once.
+//! `check`: every fault of what a server would read, at once.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::arguments::CheckOptions;
-use super::arguments::Sources;
-use super::say;
-use super::serve::environment;
-use super::serve::policies_path;
+use super::arguments::{CheckOptions, Sources};
+use super::serve::{environment, policies_path};
+use super::{devpi_configfile, say};
 use crate::clock::Clock;
-use crate::config::{Listen, Loaded, Overrides, Undeclared, load, loops};
-use crate::model::{Fault, Timestamp};
+use crate::config::{
+    AsksPip, Door, Listen, Loaded, Named, Overrides, PoliciesPath, Undeclared, configuration_files,
+    discover, load_what_can_be, loops, names_index,
+};
+use crate::listen::Certificates;
+use crate::model::{Fault, Faults, Timestamp};
 use crate::policy::{Expiring, Exposure, Policies, advice};
 
 /// Waivers that end within this time are shown (product.md §5).
 const EXPIRING_WITHIN: Duration = Duration::from_hours(14 * 24);
+
+/// Most files that are named one by one.
+const NAMED_MAX: usize = 10;
+
+/// What was looked at, and what came of it.
+#[derive(Debug, Default)]
+struct Findings {
+    faults: Vec<Fault>,
+    warnings: Vec<Fault>,
+    /// The files of the configuration, in order.
+    files: Vec<PathBuf>,
+    /// What they name, as far as it is read: certificates, passwords, lock files, advisories.
+    named: Vec<PathBuf>,
+}
 
 pub(super) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
     let sources = Sources {
@@ -22,33 +39,17 @@ pub(super) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
         data: None,
     };
     let path = policies_path(&sources);
-    let read = load(&path, &Overrides::default(), &environment);
-    let compiled = read.and_then(|loaded| {
-        let policies = Policies::compile(&loaded.documents, &[])?;
-        let advice = advice_on(&loaded, &policies, Clock::system().now());
-        Ok((loaded.warnings, advice))
-    });
-    let (faults, warnings) = match compiled {
-        Ok((mut warnings, advice)) => {
-            warnings.extend(advice);
-            (Vec::new(), warnings)
-        }
-        Err(faults) => (faults.0, Vec::new()),
+    let files = written(&path)?;
+    let findings = match files.as_slice() {
+        [file] if devpi_configfile::is_one(file) => options_of_devpi(file),
+        _ => examine(&path, files),
     };
-    let is_bad = !faults.is_empty() || (options.strict && !warnings.is_empty());
     if options.json {
-        say(&as_json(&faults, &warnings)?)?;
+        say(&findings.as_json()?)?;
     } else {
-        for fault in &faults {
-            say(&fault.to_string())?;
-        }
-        for warning in &warnings {
-            say(&format!("warning: {warning}"))?;
-        }
-        if faults.is_empty() && warnings.is_empty() {
-            say("no faults")?;
-        }
+        findings.print()?;
     }
+    let is_bad = !findings.faults.is_empty() || (options.strict && !findings.warnings.is_empty());
     Ok(if is_bad {
         ExitCode::from(1)
     } else {
@@ -56,7 +57,84 @@ pub(super) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// The files to check. To have none is no success: whoever checks means some.
+fn written(path: &PoliciesPath) -> anyhow::Result<Vec<PathBuf>> {
+    let Some(found) = path.resolve(&environment) else {
+        let folder = std::env::current_dir().unwrap_or_default();
+        let asked = path.asked(&environment);
+        anyhow::bail!(
+            "there is no {} in {}: name a file, or a folder of them",
+            asked.display(),
+            folder.display()
+        );
+    };
+    configuration_files(&found).map_err(|fault| anyhow::anyhow!("{fault}"))
+}
+
+fn examine(path: &PoliciesPath, files: Vec<PathBuf>) -> Findings {
+    let mut named = Named::default();
+    let (loaded, read) = load_what_can_be(path, &Overrides::default(), &environment, &mut named);
+    let mut faults = loaded.all_faults(read, &[]);
+    faults.0.extend(certificate_faults(&loaded));
+    faults.0.extend(upstream_fault(&loaded));
+    let asked = std::path::absolute(path.asked(&environment)).unwrap_or_default();
+    let named = named.paths().filter(|one| *one != asked).map(shown);
+    let mut findings = Findings {
+        named: named.collect(),
+        files,
+        ..Findings::default()
+    };
+    match faults.or(()) {
+        Ok(()) => findings.warnings = warnings(&loaded),
+        Err(Faults(faults)) => findings.faults = faults,
+    }
+    findings
+}
+
+/// A file of devpi's: its options as `devpi-server --configfile` takes them.
+fn options_of_devpi(file: &Path) -> Findings {
+    let faults = devpi_configfile::faults(file);
+    Findings {
+        faults,
+        files: vec![file.to_owned()],
+        ..Findings::default()
+    }
+}
+
+/// What keeps a door from being opened with its certificate.
+fn certificate_faults(loaded: &Loaded) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for door in Door::ALL {
+        let Some(files) = loaded.config.listen.at(door).tls() else {
+            continue;
+        };
+        if let Err(error) = Certificates::load(&files.cert, &files.key) {
+            let (name, error) = (door.as_str(), anyhow::Error::from(error));
+            faults.push(Fault::nowhere(format!("listen.{name}.tls: {error:#}")));
+        }
+    }
+    faults
+}
+
+/// What is wrong with the index that the environment names for mirrors without one. pip is not asked:
+/// it says something else on the machine that serves.
+fn upstream_fault(loaded: &Loaded) -> Option<Fault> {
+    if loaded.asks_pip(&[]) != AsksPip::Must || !names_index(&environment) {
+        return None;
+    }
+    discover(&loaded.config, &environment).err()
+}
+
 /// What is written without a fault and deserves a second look.
+fn warnings(loaded: &Loaded) -> Vec<Fault> {
+    let mut found = loaded.warnings.clone();
+    // Without a fault they compile.
+    if let Ok(policies) = Policies::compile(&loaded.documents, &[]) {
+        found.extend(advice_on(loaded, &policies, Clock::system().now()));
+    }
+    found
+}
+
 fn advice_on(loaded: &Loaded, policies: &Policies, now: Timestamp) -> Vec<Fault> {
     let config = &loaded.config;
     let exposure = Exposure {
@@ -83,19 +161,70 @@ fn warning(expiring: &Expiring) -> Fault {
     )
 }
 
-fn as_json(faults: &[Fault], warnings: &[Fault]) -> serde_json::Result<String> {
-    let one = |fault: &Fault| {
-        serde_json::json!({
-            "file": fault.location.as_ref().map(|location| location.file.to_string()),
-            "line": fault.location.as_ref().map(|location| location.line),
-            "column": fault.location.as_ref().map(|location| location.column),
-            "what": fault.what,
-            "hint": fault.hint,
-        })
-    };
-    let all = |faults: &[Fault]| faults.iter().map(one).collect::<Vec<_>>();
-    serde_json::to_string_pretty(&serde_json::json!({
-        "faults": all(faults),
-        "warnings": all(warnings),
-    }))
+impl Findings {
+    fn print(&self) -> std::io::Result<()> {
+        for fault in &self.faults {
+            say(&fault.to_string())?;
+        }
+        for warning in &self.warnings {
+            say(&format!("warning: {warning}"))?;
+        }
+        let found = match (self.faults.len(), self.warnings.len()) {
+            (0, 0) => "no faults".to_owned(),
+            (0, warnings) => format!("no faults, {}", counted(warnings, "warning")),
+            (faults, _) => counted(faults, "fault"),
+        };
+        say(&format!("{found} in {}", listed(&self.files)))?;
+        if self.named.is_empty() {
+            return Ok(());
+        }
+        say(&format!(
+            "with what is named there: {}",
+            listed(&self.named)
+        ))
+    }
+
+    fn as_json(&self) -> serde_json::Result<String> {
+        let one = |fault: &Fault| {
+            serde_json::json!({
+                "file": fault.location.as_ref().map(|location| location.file.to_string()),
+                "line": fault.location.as_ref().map(|location| location.line),
+                "column": fault.location.as_ref().map(|location| location.column),
+                "what": fault.what,
+                "hint": fault.hint,
+            })
+        };
+        let all = |faults: &[Fault]| faults.iter().map(one).collect::<Vec<_>>();
+        serde_json::to_string_pretty(&serde_json::json!({
+            "faults": all(&self.faults),
+            "warnings": all(&self.warnings),
+            "files": self.files,
+            "named": self.named,
+        }))
+    }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        more => format!("{more} {what}s"),
+    }
+}
+
+fn listed(files: &[PathBuf]) -> String {
+    let named = files.iter().take(NAMED_MAX).map(|file| file.display());
+    let mut text = named
+        .map(|file| file.to_string())
+        .collect::<Vec<_>>()
+        .join(", ");
+    if let Some(more) = files.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
+}
+
+/// A path as somebody in this folder would write it.
+fn shown(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here).unwrap_or(path).to_owned()
 }

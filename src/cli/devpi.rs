@@ -186,8 +186,7 @@ pub(super) fn init(options: &InitOptions) -> anyhow::Result<ExitCode> {
 
 /// `devpi-server`
 pub(super) fn serve(options: ServerOptions) -> anyhow::Result<ExitCode> {
-    options.others.check()?;
-    options.refused.check()?;
+    options.check()?;
     let listen = options.address()?;
     let names = options.restrict_modify.as_deref();
     let accounts = AccountOptions {
@@ -211,6 +210,12 @@ pub(super) fn serve(options: ServerOptions) -> anyhow::Result<ExitCode> {
 }
 
 impl ServerOptions {
+    /// Refuses what cannot be done, in words.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        self.others.check()?;
+        self.refused.check()
+    }
+
     /// Where to listen, as a door's address.
     fn address(&self) -> anyhow::Result<String> {
         if let Some(path) = &self.unix_socket {

@@ -3,12 +3,18 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::path::Path;
 
 use anyhow::Context as _;
 
+use super::arguments::Arguments;
 use super::serve::environment;
+use crate::model::Fault;
 use crate::policy::read::Node;
 use crate::policy::read::Value;
+
+/// The key below which the options stand.
+const SECTION: &str = "devpi-server";
 
 /// The programs that have the option.
 const PROGRAMS: [&str; 2] = ["devpi-init", "devpi-server"];
@@ -41,6 +47,27 @@ pub(super) fn put_in(arguments: Vec<OsString>) -> anyhow::Result<Vec<OsString>> 
         .collect())
 }
 
+/// Whether a file is one of these: only they have this key.
+pub(super) fn is_one(path: &Path) -> bool {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let root = Node::parse(&path.display().to_string().into(), &text);
+    let value = root.map(|node| node.value);
+    matches!(value, Ok(Value::Mapping(top)) if top.iter().any(|entry| entry.key == SECTION))
+}
+
+/// What `devpi-server` would say against a file; all of it that it can tell at once.
+pub(super) fn faults(path: &Path) -> Vec<Fault> {
+    let file = path.display().to_string();
+    let refused = fs::read_to_string(path)
+        .map_err(anyhow::Error::from)
+        .and_then(|text| options(&file, &text))
+        .and_then(|options| Arguments::check_devpi_server(&options));
+    match refused {
+        Ok(()) => Vec::new(),
+        Err(error) => vec![Fault::nowhere(format!("{file}: {error:#}"))],
+    }
+}
+
 /// The file that the command line names.
 fn named(arguments: &[OsString]) -> Option<String> {
     let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
@@ -58,7 +85,7 @@ fn options(path: &str, text: &str) -> anyhow::Result<Vec<String>> {
     let Value::Mapping(top) = &node.value else {
         anyhow::bail!("{path} has no key devpi-server at its top");
     };
-    let section = top.iter().find(|entry| entry.key == "devpi-server");
+    let section = top.iter().find(|entry| entry.key == SECTION);
     let section = section.with_context(|| format!("{path} has no key devpi-server at its top"))?;
     let entries = match &section.value.value {
         Value::Mapping(entries) => entries.as_slice(),

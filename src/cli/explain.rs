@@ -1,7 +1,8 @@
 //! `explain`: what each layer and rule makes of a file or a requirement.
 //!
-//! It reads the data directory as a running server would offline, so it explains what is held; rules
-//! on a name alone are explained for any name.
+//! It reads the data directory and asks no upstream, so it explains what is held; rules on a name alone
+//! are explained for any name. That it asks nobody does not make the gateway offline: only `--offline`, or
+//! `offline: true`, does.
 
 use std::process::ExitCode;
 
@@ -25,7 +26,7 @@ pub(super) fn run(options: &ExplainOptions) -> anyhow::Result<ExitCode> {
     let index = IndexName::parse(&options.index)?;
     let overrides = Overrides {
         data: options.sources.data.clone(),
-        offline: true,
+        offline: options.offline,
         ..Overrides::default()
     };
     let path = policies_path(&options.sources);

@@ -250,6 +250,7 @@ mod tests {
                         password: Secret::new("p"),
                     }),
                     origin: Origin::PipDefault,
+                    file: None,
                 });
             }
             let found = upstreams(&loaded, &stored);

@@ -60,6 +60,8 @@ pub struct Doors {
     pub public_outside_url: Option<Url>,
     /// The same of the management door.
     pub manage_outside_url: Option<Url>,
+    /// Whether the public door is open to other machines because there is a file, which does not say so.
+    pub is_opened_by_a_file: bool,
 }
 
 impl Doors {
@@ -78,6 +80,7 @@ impl Doors {
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let bare = |doors: &Self| {
             let mut doors = doors.clone();
+            doors.is_opened_by_a_file = false;
             for listen in [&mut doors.public, &mut doors.manage, &mut doors.metrics] {
                 if let Listen::Tcp { tls: Some(tls), .. } = listen {
                     (tls.cert, tls.key) = Default::default();
@@ -248,6 +251,7 @@ pub(super) fn resolve(
         public_outside_url: outside_url(Door::Public, sources),
         manage_outside_url: outside_url(Door::Manage, sources),
         behind_proxies: behind_proxies(sources),
+        is_opened_by_a_file: is_configured && !is_said(Door::Public, sources),
     };
     let listens = [
         (Door::Public, &doors.public),
@@ -260,6 +264,14 @@ pub(super) fn resolve(
         notes.note(Fault::nowhere(what));
     }
     doors
+}
+
+/// Whether anybody says where a door is.
+fn is_said(door: Door, sources: &HashMap<Door, DoorSources>) -> bool {
+    let source = sources.get(&door);
+    let file = source.and_then(|source| source.file.as_ref());
+    let is_written = file.is_some_and(|file| file.value.address.is_some());
+    is_written || source.is_some_and(|source| source.outside.is_some())
 }
 
 fn outside_url(door: Door, sources: &HashMap<Door, DoorSources>) -> Option<Url> {

@@ -61,7 +61,7 @@ pub(super) fn read_text(path: &Path) -> Result<String, String> {
 ///
 /// # Errors
 /// Why there are none.
-pub(super) fn configuration_files(path: &Path) -> Result<Vec<PathBuf>, Fault> {
+pub fn configuration_files(path: &Path) -> Result<Vec<PathBuf>, Fault> {
     let cannot = |why: &str| Fault::nowhere(format!("cannot read {}: {why}", path.display()));
     let metadata = fs::metadata(path).map_err(|error| cannot(&plain(&error)))?;
     if !metadata.is_dir() {

@@ -14,7 +14,7 @@ use super::settings::{self, Config, Environment, Overrides, variable};
 use crate::model::Fault;
 use crate::model::Faults;
 use crate::policy::read::{KEYS, Node, Notes, Table, read};
-use crate::policy::{Document, IndexDocument, IndexKindDocument};
+use crate::policy::{Document, IndexDocument, IndexKindDocument, Policies};
 
 /// Every top-level key.
 pub(super) const TOP: Table = &[SERVER, KEYS];
@@ -47,6 +47,8 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
     /// Those of them that hold nothing at all.
     pub blank: Vec<PathBuf>,
+    /// Whether each of them could be taken apart, so that whatever is named is there or is not.
+    pub is_whole: bool,
     /// What works, but should be written otherwise.
     pub warnings: Vec<Fault>,
 }
@@ -74,6 +76,17 @@ pub fn load_noting(
     env: Environment<'_>,
     noted: &mut Named,
 ) -> Result<Loaded, Faults> {
+    let (loaded, faults) = load_what_can_be(source, overrides, env, noted);
+    faults.or(loaded)
+}
+
+/// The same, with whatever could be read beside what is wrong: to be looked at, never to be served.
+pub fn load_what_can_be(
+    source: &PoliciesPath,
+    overrides: &Overrides,
+    env: Environment<'_>,
+    noted: &mut Named,
+) -> (Loaded, Faults) {
     let mut notes = Notes::default();
     noted.note(&source.asked(env), Reach::Yaml);
     let path = source.resolve(env);
@@ -97,6 +110,7 @@ pub fn load_noting(
         };
         documents.extend(into.read_file(file));
     }
+    let is_whole = documents.len() == files.len();
     let is_proxy = server.devpi.is_some();
     let mut config = settings::resolve(server, overrides, env, path.is_some(), &mut notes);
     note_second_default(&documents, &mut notes);
@@ -118,19 +132,41 @@ pub fn load_noting(
         noted.note(&tls.cert, Reach::File);
         noted.note(&tls.key, Reach::File);
     }
-    notes.faults.or(Loaded {
+    let loaded = Loaded {
         config,
         documents,
         found: None,
         files,
         blank,
+        is_whole,
         warnings: notes.warnings,
-    })
+    };
+    (loaded, notes.faults)
+}
+
+impl Loaded {
+    /// All that is wrong: what reading found, and what shows when the files are put together with these
+    /// indexes of the records. A place where reading found something is not told of twice, and of files
+    /// that could not be taken apart nobody knows what they name.
+    #[must_use]
+    pub fn all_faults(&self, read: Faults, stored: &[IndexDocument]) -> Faults {
+        let documents = self.documents_over(stored);
+        let compiled = Policies::compile(&documents, &self.stored_with_upstream(stored)).err();
+        let mut faults = read.clone();
+        for fault in compiled.filter(|_| self.is_whole).unwrap_or_default().0 {
+            let is_told = |one: &Fault| fault.location.is_some() && one.location == fault.location;
+            if !read.0.iter().any(is_told) {
+                faults.push(fault);
+            }
+        }
+        faults
+    }
 }
 
 impl PoliciesPath {
     /// Where a file is looked for.
-    fn asked(&self, env: Environment<'_>) -> PathBuf {
+    #[must_use]
+    pub fn asked(&self, env: Environment<'_>) -> PathBuf {
         match self {
             Self::Named(path) => path.clone(),
             Self::Default { folder } => variable(env, "CHEESECLOTH_POLICIES")
@@ -139,7 +175,8 @@ impl PoliciesPath {
     }
 
     /// The same, unless nobody named it and it is not there: then there is no file.
-    fn resolve(&self, env: Environment<'_>) -> Option<PathBuf> {
+    #[must_use]
+    pub fn resolve(&self, env: Environment<'_>) -> Option<PathBuf> {
         let is_named = match self {
             Self::Named(_) => true,
             Self::Default { .. } => variable(env, "CHEESECLOTH_POLICIES").is_some(),
@@ -396,6 +433,48 @@ pub(super) mod tests {
         "#);
     }
 
+    /// Everything that is wrong in these files.
+    fn all_faults(files: &[(&str, &str)]) -> String {
+        let folder = folder(files);
+        let source = PoliciesPath::Named(folder.path().to_owned());
+        let mut named = Named::default();
+        let none = Overrides::default();
+        let (loaded, read) = load_what_can_be(&source, &none, &|_| None, &mut named);
+        let faults = loaded.all_faults(read, &[]).or(()).unwrap_err();
+        let prefix = format!("{}/", folder.path().display());
+        faults.to_string().replace(&prefix, "")
+    }
+
+    #[test]
+    fn what_shows_when_all_is_put_together_is_told_beside_what_reading_finds() {
+        let yaml = "\
+indexes:
+  r/m: { type: mirorr, mirror_url: 'ftp://upstream.example/' }
+  a/b: { bases: [r/n], polcy: p, policy: q, volatile: maybe }
+  a/b: { bases: [r/m] }
+policies: { p: { mode: no, rules: [deny: { advisory: malware, upstream: r/m, kind: whee }] } }
+advisories: no.json
+default_index: a/c
+";
+        insta::assert_snapshot!(all_faults(&[("a.yaml", yaml)]), @r#"
+        a.yaml:2:16: type: "mirorr" is not stage, mirror or devpi, did you mean "mirror"?
+        a.yaml:2:36: mirror_url: not a URL that starts with http:// or https://
+        a.yaml:3:18: unknown base "r/n", did you mean "r/m"?
+        a.yaml:3:24: unknown key "polcy", did you mean "policy"?
+        a.yaml:3:42: unknown policy "q", did you mean "p"?
+        a.yaml:3:55: volatile: "maybe" is not true or false
+        a.yaml:4:3: "a/b" a second time, first on line 3
+        a.yaml:5:24: mode: "no" is not enforce or audit
+        a.yaml:5:84: kind: "whee" is not wheel, sdist, egg or other, did you mean "wheel"?
+        a.yaml:6:13: cannot read no.json: not found
+        a.yaml:7:16: unknown default_index "a/c", did you mean "a/b"?
+        "#);
+        // What a file names that cannot be taken apart may be there.
+        let broken = all_faults(&[("a.yaml", yaml), ("b.yaml", "indexes: {r/n: [")]);
+        assert!(broken.contains("b.yaml:1:"), "{broken}");
+        assert!(!broken.contains("r/n"), "{broken}");
+    }
+
     #[test]
     fn only_one_mirror_is_what_pip_uses() {
         let two = "indexes:\n  a/b: {type: mirror}\n  c/d: {type: mirror}\n";
@@ -416,6 +495,7 @@ pub(super) mod tests {
             url,
             login: Some(login),
             origin,
+            file: None,
         });
         assert_eq!(loaded.pip_mirror(), None);
         assert_eq!(loaded.config.logins.len(), 1);

@@ -26,12 +26,13 @@ mod settings;
 
 pub use built_in::{AsksPip, is_default};
 pub use doors::{Door, Doors, Listen, TlsFiles};
+pub use files::configuration_files;
 pub use limits::Limits;
-pub use load::{Loaded, PoliciesPath, load, load_noting};
+pub use load::{Loaded, PoliciesPath, load, load_noting, load_what_can_be};
 pub use manage::{CreateUsers, ManageConfig};
 pub use named::{Named, Watched};
 pub use ourselves::loops;
-pub use pip::{Found, Origin, discover};
+pub use pip::{Found, Origin, discover, names_index};
 pub use schema::schema;
 pub use secret::{Login, Secret, split_login};
 pub use server::{LogFormat, Undeclared};

@@ -65,6 +65,25 @@ impl Named {
         }
     }
 
+    /// The files and folders, those of the configuration itself too.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.seen.keys().map(|(path, _)| path.as_path())
+    }
+
+    /// The files that are there now, each by itself: those of a folder are the ones that are read of it.
+    #[must_use]
+    pub fn there(&self) -> BTreeSet<PathBuf> {
+        let mut there = BTreeSet::new();
+        for (path, reach) in self.seen.keys() {
+            match tree_of(path, *reach) {
+                Some(tree) => there.extend(tree.files),
+                None if path.is_file() => drop(there.insert(path.clone())),
+                None => {}
+            }
+        }
+        there
+    }
+
     /// The paths at which something else is now than when they were read.
     #[must_use]
     pub fn changed(&self) -> BTreeSet<PathBuf> {

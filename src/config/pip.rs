@@ -5,8 +5,9 @@
 //! default; what it said is remembered in the data directory, for the day when pip is gone or the
 //! server runs offline. A URL with a login is not remembered.
 
+use std::fmt;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -44,6 +45,22 @@ pub struct Found {
     pub login: Option<Login>,
     /// Who said it.
     pub origin: Origin,
+    /// In which file, where pip says that of its configuration.
+    pub file: Option<PathBuf>,
+}
+
+impl fmt::Display for Found {
+    /// Which index, and who said so: never its login.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} (by {}", self.url, self.origin.as_str())?;
+        if let Some(file) = &self.file {
+            write!(formatter, ", {}", file.display())?;
+        }
+        if self.login.is_some() {
+            formatter.write_str("; with a login")?;
+        }
+        formatter.write_str(")")
+    }
 }
 
 /// Who said where the index is.
@@ -113,7 +130,23 @@ fn discover_with(config: &Config, env: Environment<'_>, pip: Pip<'_>) -> Result<
     if is_pips && login.is_none() {
         remember(&remembered, &url);
     }
-    Ok(Found { url, login, origin })
+    let file = match origin {
+        Origin::PipConfiguration => pip(&["config", "debug"]).and_then(|text| configured_in(&text)),
+        Origin::OurVariable | Origin::PipVariable | Origin::PipDefault | Origin::Remembered => None,
+    };
+    Ok(Found {
+        url,
+        login,
+        origin,
+        file,
+    })
+}
+
+/// Whether the environment names the index, so that pip need not be asked.
+#[must_use]
+pub fn names_index(env: Environment<'_>) -> bool {
+    let mut variables = [Origin::OurVariable, Origin::PipVariable].into_iter();
+    variables.any(|origin| variable(env, origin.as_str()).is_some())
 }
 
 fn ask(
@@ -162,6 +195,27 @@ fn configured_index(listing: &str) -> Option<String> {
         (!value.is_empty()).then(|| value.to_owned())
     };
     value("install.index-url").or_else(|| value("global.index-url"))
+}
+
+/// The file in which `pip config debug` shows the index: below each file, which stands indented, it lists
+/// what is in it. A later file wins, and so does the install command over the global key.
+fn configured_in(debug: &str) -> Option<PathBuf> {
+    let (mut file, mut found) = (None, [None, None]);
+    for line in debug.lines().map(str::trim) {
+        if let Some((path, _)) = line.rsplit_once(", exists: ") {
+            file = Some(PathBuf::from(path));
+        }
+        for (key, found) in ["install.index-url:", "global.index-url:"]
+            .iter()
+            .zip(&mut found)
+        {
+            if line.starts_with(key) {
+                found.clone_from(&file);
+            }
+        }
+    }
+    let [install, global] = found;
+    install.or(global)
 }
 
 /// The default that pip's help states for `--index-url`. The text is wrapped to some width, in the
@@ -274,6 +328,7 @@ Package Index Options:
         let pip = |arguments: &[&str]| match arguments {
             ["config", "list"] => listing.map(str::to_owned),
             ["help", "install"] => help.map(str::to_owned),
+            ["config", "debug"] => None,
             other => panic!("{other:?}"),
         };
         discover_with(config, &env, &pip)
@@ -417,6 +472,53 @@ Package Index Options:
         for (listing, wanted) in table {
             assert_eq!(configured_index(listing).as_deref(), wanted, "{listing:?}");
         }
+    }
+
+    #[test]
+    fn what_was_found_is_told_with_who_said_it_and_without_its_login() {
+        let debug = "env_var:
+env:
+global:
+  /etc/xdg/pip/pip.conf, exists: False
+  /etc/pip.conf, exists: True
+    global.index-url: https://u:s3cret@upstream.example/simple/
+site:
+  /usr/pip.conf, exists: True
+    global.timeout: 60
+user:
+  /home/somebody/.config/pip/pip.conf, exists: False
+";
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path(), "off", false);
+        let pip = |debug: &'static str| {
+            move |arguments: &[&str]| match arguments {
+                ["config", "list"] => {
+                    Some("global.index-url='https://u:s3cret@upstream.example/simple/'".into())
+                }
+                ["config", "debug"] => (!debug.is_empty()).then(|| debug.to_owned()),
+                _ => None,
+            }
+        };
+        let told = |debug| {
+            let found = discover_with(&config, &|_| None, &pip(debug)).unwrap();
+            found.to_string()
+        };
+        insta::assert_snapshot!(told(debug), @"https://upstream.example/simple/ (by pip's configuration, /etc/pip.conf; with a login)");
+        insta::assert_snapshot!(told(""), @"https://upstream.example/simple/ (by pip's configuration; with a login)");
+        let env =
+            |name: &str| (name == "PIP_INDEX_URL").then(|| "https://upstream.example/".into());
+        let found = discover_with(&config, &env, &|_| None).unwrap();
+        insta::assert_snapshot!(found, @"https://upstream.example/ (by PIP_INDEX_URL)");
+    }
+
+    #[test]
+    fn the_install_commands_file_wins_and_then_the_last() {
+        let listed = |lines: &[&str]| configured_in(&lines.join("\n"));
+        let (one, two) = ("  /one, exists: True", "  /two, exists: True");
+        let (install, global) = ("    install.index-url: x", "    global.index-url: x");
+        assert_eq!(listed(&[one, global, two, global]), Some("/two".into()));
+        assert_eq!(listed(&[one, install, two, global]), Some("/one".into()));
+        assert_eq!(listed(&[one, two]), None);
     }
 
     #[test]

@@ -423,4 +423,33 @@ mod tests {
             }
         }
     }
+
+    /// The same at all keys of one line.
+    #[test]
+    fn every_fault_of_one_line_is_told() {
+        let mut tables = vec![("@".to_owned(), &[SERVER] as Table)];
+        while let Some((frame, table)) = tables.pop() {
+            let words = keys(table).filter(|key| !matches!(key.shape, Shape::Table(_)));
+            let names: Vec<_> = words.map(|key| key.name).collect();
+            let wrong = names.iter().map(|name| format!("{name}: {{'': [[]]}}"));
+            let text = frame.replace(
+                '@',
+                &format!("{{{}}}", wrong.collect::<Vec<_>>().join(", ")),
+            );
+            if let Err(faults) = config(&text, &Overrides::default(), &[]) {
+                for name in &names {
+                    let is_told = faults.contains(&format!("{name}: expected "));
+                    let is_table = faults.matches("unknown key \"\"").count() > 0;
+                    assert!(is_told || is_table, "{name} in {text}: {faults}");
+                }
+            } else {
+                assert!(names.is_empty(), "{text}");
+            }
+            for key in keys(table) {
+                if let Shape::Table(inner) = key.shape {
+                    tables.push((frame.replace('@', &format!("{{{}: @}}", key.name)), inner));
+                }
+            }
+        }
+    }
 }

@@ -106,10 +106,10 @@ fn check_tells_of_rules_that_can_be_gone_around_and_ours_cannot() {
     assert_eq!(code, Some(0), "a warning is no fault: {said}");
 
     let (_, said) = check(&written(folder.path(), policy));
-    assert_eq!(said, "no faults\n");
+    assert!(said.starts_with("no faults in "), "{said}");
     for path in files_ending(&["policies"], "yaml") {
         let (_, said) = check(&root().join(&path));
-        assert_eq!(said, "no faults\n", "{}", path.display());
+        assert!(said.starts_with("no faults in "), "{said}");
     }
 }
 
@@ -135,7 +135,8 @@ policies:
     ] {
         assert!(said.contains(words), "{words} in\n{said}");
     }
-    assert_eq!(said.lines().count(), 3, "{said}");
+    assert!(said.contains("\nno faults, 3 warnings in "), "{said}");
+    assert_eq!(said.lines().count(), 4, "{said}");
 }
 
 #[test]

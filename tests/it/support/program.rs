@@ -331,6 +331,19 @@ impl Program {
             .unwrap_or_else(|| panic!("still running {STOP:?} after SIGTERM"))
     }
 
+    /// Asks it to end, waits for that, and returns all that it has said.
+    #[track_caller]
+    pub(crate) fn stop_and_tell(mut self) -> String {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        wait(&mut self.child, STOP)
+            .unwrap_or_else(|| panic!("still running {STOP:?} after SIGTERM"));
+        // Until whoever reads the pipe has come to its end.
+        while Arc::strong_count(&self.stderr) > 1 {
+            thread::sleep(LOOK_AGAIN);
+        }
+        self.stderr()
+    }
+
     #[track_caller]
     fn read_doors(&self, stdout: ChildStdout) -> [String; 3] {
         let (sender, lines) = mpsc::channel();

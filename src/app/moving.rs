@@ -89,6 +89,7 @@ pub fn import(
         store: Arc::clone(&house.store),
         records: Arc::clone(&house.records),
         declared: declared_by_files(&house),
+        archives: house.shared.archives(),
         check: Arc::new(WouldCompile {
             maker: house.maker.clone(),
             loaded,

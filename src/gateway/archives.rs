@@ -1,50 +1,74 @@
-//! Looking into archives, each within its share of what may be read at one time (`limits.decoding`).
+//! Looking into archives, each within bounds and its share of what may be read at one time (`limits.decoding`).
 //!
-//! What a directory takes in memory is known only when it has been read, and nearly all are short. So
-//! one is read up to a bound at first, with a small share, and only one that is longer waits for a
-//! large share and is read again.
+//! What a directory or the metadata takes in memory is known only when it has been read, and nearly all
+//! are short. So an archive is read up to a bound at first, with a small share, and only one that is
+//! longer waits for a large share and is read again.
 
+use super::context::Shared;
 use super::error::{Error, ErrorKind};
-use crate::protocol::{DIRECTORY_BYTES_FIRST, DIRECTORY_BYTES_MAX, DIRECTORY_WEIGHT};
+use crate::protocol::ArchiveBounds;
 use crate::upstream::Decoding;
 
-/// Has `look` read an archive, blocking, with the most bytes that it may read of its directory; again
-/// with more when what it says `is_beyond` that.
-///
-/// # Errors
-/// When no share could be had in time.
-pub(super) async fn look<T, E>(
-    decoding: &Decoding,
-    look: impl Fn(u64) -> Result<T, E> + Clone + Send + 'static,
-    is_beyond: fn(&E) -> bool,
-) -> Result<Result<T, E>, Error>
-where
-    T: Send + 'static,
-    E: Send + 'static,
-{
-    let first = look_once(decoding, look.clone(), DIRECTORY_BYTES_FIRST).await?;
-    if first.as_ref().is_err_and(is_beyond) {
-        return look_once(decoding, look, DIRECTORY_BYTES_MAX).await;
-    }
-    Ok(first)
+/// Reads archives, within the budget and the operator's bounds.
+#[derive(Debug, Clone)]
+pub struct Archives {
+    decoding: Decoding,
+    bounds: ArchiveBounds,
 }
 
-async fn look_once<T: Send + 'static>(
-    decoding: &Decoding,
-    look: impl FnOnce(u64) -> T + Send + 'static,
-    bytes_max: u64,
-) -> Result<T, Error> {
-    let share = decoding.share_of(bytes_max * DIRECTORY_WEIGHT).await;
-    let share = share
-        .map_err(|crowded| Error::new(ErrorKind::Unavailable(Some(1)), crowded.to_string()))?;
-    let work = move || {
-        let looked = look(bytes_max);
-        // Held until what was read is gone.
-        drop(share);
-        looked
-    };
-    let looked = tokio::task::spawn_blocking(work).await;
-    looked.map_err(|error| Error::internal("look into an archive", error))
+impl Archives {
+    pub(super) fn new(decoding: Decoding, metadata_bytes_max: u64) -> Self {
+        let bounds = ArchiveBounds::with_metadata(metadata_bytes_max);
+        Self { decoding, bounds }
+    }
+
+    /// Has `look` read an archive, blocking, within bounds; again within wider ones when what it says
+    /// `is_beyond` them.
+    ///
+    /// # Errors
+    /// When no share could be had in time.
+    pub(super) async fn look<T, E>(
+        &self,
+        look: impl Fn(ArchiveBounds) -> Result<T, E> + Clone + Send + 'static,
+        is_beyond: fn(&E) -> bool,
+    ) -> Result<Result<T, E>, Error>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let first = self.look_once(look.clone(), self.bounds.first()).await?;
+        if first.as_ref().is_err_and(is_beyond) {
+            return self.look_once(look, self.bounds).await;
+        }
+        Ok(first)
+    }
+
+    async fn look_once<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(ArchiveBounds) -> T + Send + 'static,
+        bounds: ArchiveBounds,
+    ) -> Result<T, Error> {
+        let share = self.decoding.share_of(bounds.memory_bytes()).await;
+        let share = share
+            .map_err(|crowded| Error::new(ErrorKind::Unavailable(Some(1)), crowded.to_string()))?;
+        let bounds = bounds.within(share.bytes());
+        let work = move || {
+            let looked = look(bounds);
+            // Held until what was read is gone.
+            drop(share);
+            looked
+        };
+        let looked = tokio::task::spawn_blocking(work).await;
+        looked.map_err(|error| Error::internal("look into an archive", error))
+    }
+}
+
+impl Shared {
+    /// Reads archives for this gateway.
+    #[must_use]
+    pub fn archives(&self) -> Archives {
+        Archives::new(self.decoding(), self.settings.metadata_bytes_max)
+    }
 }
 
 #[cfg(test)]
@@ -59,20 +83,34 @@ mod tests {
         let decoding = Decoding::new(256 << 20, Duration::ZERO);
         let bounds = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&bounds);
-        let read = move |bytes_max: u64| {
-            seen.lock().unwrap().push(bytes_max);
-            if bytes_max < 1 << 20 {
+        let read = move |bounds: ArchiveBounds| {
+            seen.lock()
+                .unwrap()
+                .push((bounds.directory_bytes_max, bounds.metadata_bytes_max));
+            if bounds.directory_bytes_max < 1 << 20 {
                 Err("longer")
             } else {
                 Ok(())
             }
         };
-        let looked = look(&decoding, read.clone(), |error| *error == "longer").await;
+        let archives = Archives::new(decoding, 4 << 20);
+        let looked = archives
+            .look(read.clone(), |error| *error == "longer")
+            .await;
         assert_eq!(looked.unwrap(), Ok(()));
-        assert_eq!(*bounds.lock().unwrap(), [512 << 10, 16 << 20]);
-        let looked = look(&decoding, read, |error| *error == "broken").await;
+        let (first, second) = ((512 << 10, 256 << 10), (16 << 20, 4 << 20));
+        assert_eq!(*bounds.lock().unwrap(), [first, second]);
+        let looked = archives.look(read, |error| *error == "broken").await;
         assert_eq!(looked.unwrap(), Err("longer"));
         assert_eq!(bounds.lock().unwrap().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn no_directory_is_longer_than_what_one_reader_may_have_bears() {
+        let archives = Archives::new(Decoding::new(2 << 20, Duration::ZERO), 64 << 10);
+        let read = |bounds: ArchiveBounds| -> Result<(), u64> { Err(bounds.directory_bytes_max) };
+        let looked = archives.look(read, |_| true).await;
+        assert_eq!(looked.unwrap(), Err(128 << 10));
     }
 
     #[tokio::test]
@@ -82,12 +120,10 @@ mod tests {
             decoding.share_of(1 << 20).await,
             decoding.share_of(1 << 20).await,
         ];
-        let looked = look(
-            &decoding,
-            |_| -> Result<(), ()> { panic!("read") },
-            |()| false,
-        )
-        .await;
+        let archives = Archives::new(decoding, 1 << 10);
+        let looked = archives
+            .look(|_| -> Result<(), ()> { panic!("read") }, |()| false)
+            .await;
         let error = looked.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Unavailable(Some(1)));
         assert!(error.message.contains("limits.decoding"), "{error}");

@@ -23,7 +23,7 @@ use crate::model::{
     CoreMetadata, File, Filename, Hashes, IndexName, ProjectName, Sha256, Timestamp,
 };
 use crate::page::{LearnedMetadata, has_sidecar};
-use crate::protocol::CoreMetadataFields;
+use crate::protocol::{ArchiveBounds, CoreMetadataFields};
 use crate::store::{Readable, check};
 use crate::telemetry::{CacheKind, UpstreamResult};
 use crate::upstream::{InvalidWheel, Upstream, UpstreamError, WheelMetadata, metadata_of_file};
@@ -86,7 +86,7 @@ impl From<InvalidWheel> for Missing {
             InvalidWheel::Archive(_)
             | InvalidWheel::Layout(_)
             | InvalidWheel::Project { .. }
-            | InvalidWheel::TooLarge => Self::Ever(error.to_string()),
+            | InvalidWheel::TooLarge(_) => Self::Ever(error.to_string()),
         }
     }
 }
@@ -221,7 +221,10 @@ impl Shared {
         let Some(stored) = self.checked_file(&key, about).await? else {
             return Ok(None);
         };
-        let read = read_wheel(grant, move |name| metadata_of_file(stored.file(), name));
+        let stored = Arc::new(stored);
+        let read = self.read_wheel(grant, move |name, bounds| {
+            metadata_of_file(stored.file(), name, bounds)
+        });
         read.await.map(Some)
     }
 
@@ -315,7 +318,10 @@ impl Shared {
                 let message = format!("{name} could not be fetched: {why}");
                 return Err(Missing::now(ErrorKind::BadGateway, message));
             }
-            return read_wheel(grant, move |name| metadata_of_file(growing.file(), name)).await;
+            let read = self.read_wheel(grant, move |name, bounds| {
+                metadata_of_file(growing.file(), name, bounds)
+            });
+            return read.await;
         }
         let bytes = self.metadata_of_held(grant).await?;
         bytes.ok_or_else(|| Missing::now(ErrorKind::NotFound, "no such file".to_owned()))
@@ -333,13 +339,18 @@ fn key_of(grant: &Grant) -> SidecarKey {
     }
 }
 
-async fn read_wheel(
-    grant: &Grant,
-    read: impl FnOnce(&Filename) -> Result<Bytes, InvalidWheel> + Send + 'static,
-) -> Result<Bytes, Missing> {
-    let filename = grant.file.item().filename.clone();
-    let read = tokio::task::spawn_blocking(move || read(&filename)).await;
-    Ok(read.map_err(|error| Arc::new(Error::internal("read a wheel", error)))??)
+impl Shared {
+    /// Reads a wheel that is here, when its turn comes.
+    async fn read_wheel(
+        &self,
+        grant: &Grant,
+        read: impl Fn(&Filename, ArchiveBounds) -> Result<Bytes, InvalidWheel> + Clone + Send + 'static,
+    ) -> Result<Bytes, Missing> {
+        let filename = grant.file.item().filename.clone();
+        let look = move |bounds| read(&filename, bounds);
+        let read = self.archives().look(look, InvalidWheel::is_beyond).await;
+        Ok(read.map_err(Arc::new)??)
+    }
 }
 
 /// The digests that are stated of a file's sidecar.

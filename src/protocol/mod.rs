@@ -31,8 +31,8 @@ pub use accept::{Format, NotAcceptable};
 pub use audience::Audience;
 pub use conditional::{ETag, InvalidETag, is_not_modified};
 pub use core_metadata::{
-    ArchiveFault, Bounded, CoreMetadataFault, CoreMetadataFields, DIRECTORY_BYTES_FIRST,
-    DIRECTORY_BYTES_MAX, DIRECTORY_WEIGHT, Spent, copies_agree, metadata_of,
+    ArchiveBounds, ArchiveFault, Bounded, CoreMetadataFault, CoreMetadataFields, DIRECTORY_WEIGHT,
+    Spent, copies_agree, metadata_of,
 };
 pub use date::{http_date, parse_http_date};
 pub use encoding::Encoding;

@@ -62,9 +62,18 @@ impl Decoding {
     /// When there is no room in time.
     pub async fn share_of(&self, bytes: u64) -> Result<Share, Crowded> {
         let mut share = self.share();
-        let grown = timeout(self.0.wait, share.grow_to(bytes.min(self.0.bytes_max / 2)));
+        let grown = timeout(
+            self.0.wait,
+            share.grow_to(bytes.min(self.share_bytes_max())),
+        );
         grown.await.map_err(|_| Crowded)?;
         Ok(share)
+    }
+
+    /// Most bytes that one reader can have.
+    #[must_use]
+    pub fn share_bytes_max(&self) -> u64 {
+        self.0.bytes_max / 2
     }
 
     /// A share of nothing yet.

@@ -14,7 +14,7 @@ use super::{
     ByteRange, FileAnswer, InvalidWheel, Part, Share, Upstream, UpstreamError, UpstreamFile,
 };
 use crate::model::Filename;
-use crate::protocol::DIRECTORY_WEIGHT;
+use crate::protocol::{ArchiveBounds, DIRECTORY_WEIGHT};
 
 /// First piece from the end, in bytes: the directory of a few hundred files, and often the metadata.
 const TAIL_BYTES: u64 = 32 << 10;
@@ -22,8 +22,12 @@ const TAIL_BYTES: u64 = 32 << 10;
 /// Most requests for one wheel.
 const ROUNDS_MAX: u32 = 10;
 
-/// Most bytes for one wheel: beyond it, fetching the whole wheel is the better deal.
+/// Most bytes for one wheel: beyond it, fetching the whole wheel is the better deal. It is less where
+/// one reader may not have so much of `limits.decoding`.
 const BYTES_MAX: u64 = 8 << 20;
+
+/// How many times their size the bytes of a wheel take that are held and read as a directory.
+const HELD_WEIGHT: u64 = 1 + DIRECTORY_WEIGHT;
 
 /// What became of the attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,19 +75,20 @@ impl Upstream {
         let mut wheel = Sparse::new(size);
         wheel.insert(start, collect(&mut tail).await?);
         let mut fetched = size - start;
+        let bytes_max = BYTES_MAX.min(self.limits.decoding.share_bytes_max() / HELD_WEIGHT);
         let mut share = self.limits.decoding.share();
-        self.make_room(&mut share, fetched).await?;
         let mut piece = TAIL_BYTES;
         for _ in 1..ROUNDS_MAX {
-            let found = metadata(Cursor::new(&wheel), filename);
+            let found = self
+                .read_held(&mut wheel, filename, fetched, &mut share)
+                .await?;
             let Some(hole) = wheel.missed(piece) else {
                 return Ok(found.map_or_else(WheelMetadata::Invalid, WheelMetadata::Found));
             };
             fetched += hole.end - hole.start;
-            if fetched > BYTES_MAX {
+            if fetched > bytes_max {
                 break;
             }
-            self.make_room(&mut share, fetched).await?;
             let range = ByteRange::Between(hole.start, hole.end - 1);
             let FileAnswer::Found(mut file) = self.open(url, Some(range)).await? else {
                 return Ok(WheelMetadata::NeedWhole);
@@ -102,9 +107,38 @@ impl Upstream {
 }
 
 impl Upstream {
-    /// Waits until so many bytes of a wheel may be held and read as a directory.
+    /// Reads the parts of a wheel that are here, `held` bytes, within a share that covers them, what a
+    /// directory among them becomes, and the metadata; of long metadata at a second attempt.
+    async fn read_held(
+        &self,
+        wheel: &mut Sparse,
+        filename: &Filename,
+        held: u64,
+        share: &mut Share,
+    ) -> Result<Result<Bytes, InvalidWheel>, UpstreamError> {
+        // No directory is longer than what is held.
+        let room = |bounds: ArchiveBounds| {
+            let directory_bytes_max = held;
+            let held_as = ArchiveBounds {
+                directory_bytes_max,
+                ..bounds
+            };
+            held.saturating_add(held_as.memory_bytes())
+        };
+        let bounds = ArchiveBounds::with_metadata(self.limits.metadata_bytes_max);
+        let first = bounds.first_of_metadata();
+        self.make_room(share, room(first)).await?;
+        let found = metadata(Cursor::new(&*wheel), filename, first);
+        if first == bounds || !found.as_ref().is_err_and(InvalidWheel::is_beyond) {
+            return Ok(found);
+        }
+        self.make_room(share, room(bounds)).await?;
+        Ok(metadata(Cursor::new(&*wheel), filename, bounds))
+    }
+
+    /// Waits for so much of the budget.
     async fn make_room(&self, share: &mut Share, bytes: u64) -> Result<(), UpstreamError> {
-        let grown = share.grow_to(bytes * (1 + DIRECTORY_WEIGHT));
+        let grown = share.grow_to(bytes.min(self.limits.decoding.share_bytes_max()));
         let in_time = timeout(self.limits.page_timeout, grown).await;
         in_time.map_err(|_| UpstreamError::Busy {
             index: self.name.clone(),

@@ -41,4 +41,4 @@ pub use metadata::WheelMetadata;
 pub use page::{Page, PageAnswer, Validators};
 pub use publish::{Outgoing, Pieces, Published, Publisher};
 pub use retry::{Again, Retry};
-pub use wheel::{InvalidWheel, METADATA_BYTES_MAX, metadata_of_file};
+pub use wheel::{InvalidWheel, metadata_of_file};

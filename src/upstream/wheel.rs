@@ -15,11 +15,7 @@ use zip::result::ZipError;
 
 use super::sparse::{Cursor, ReadAt};
 use crate::model::{Filename, ProjectName};
-use crate::protocol::{Bounded, DIRECTORY_BYTES_MAX, Spent, copies_agree};
-
-/// Longest `METADATA`. The longest known ones, with a whole manual as description, are below 1 MiB;
-/// a hostile archive claims more.
-pub const METADATA_BYTES_MAX: u64 = 8 << 20;
+use crate::protocol::{ArchiveBounds, Bounded, Spent, copies_agree};
 
 /// The wheel has no `METADATA` that could stand beside it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,39 +35,58 @@ pub enum InvalidWheel {
         /// The project of the file name.
         project: ProjectName,
     },
-    /// Metadata longer than [`METADATA_BYTES_MAX`], or a directory longer than [`DIRECTORY_BYTES_MAX`],
-    /// which a reader holds in memory as something several times as large.
+    /// Metadata or a directory longer than these bounds. A reader holds a directory in memory as
+    /// something several times as large.
     #[error(
-        "its metadata is longer than {METADATA_BYTES_MAX} bytes, or its directory than {DIRECTORY_BYTES_MAX}"
+        "its metadata is longer than {} bytes, or its directory than {}",
+        .0.metadata_bytes_max, .0.directory_bytes_max
     )]
-    TooLarge,
+    TooLarge(ArchiveBounds),
     /// The file on disk could not be read.
     #[error("cannot be read: {0}")]
     Io(String),
+}
+
+impl InvalidWheel {
+    /// Whether it is beyond the bounds that it was read within.
+    #[must_use]
+    pub fn is_beyond(&self) -> bool {
+        matches!(self, Self::TooLarge(_))
+    }
 }
 
 /// Reads the `METADATA` of a wheel on disk. Blocks; the file's own position is left alone.
 ///
 /// # Errors
 /// See [`InvalidWheel`].
-pub fn metadata_of_file(file: &File, filename: &Filename) -> Result<Bytes, InvalidWheel> {
+pub fn metadata_of_file(
+    file: &File,
+    filename: &Filename,
+    bounds: ArchiveBounds,
+) -> Result<Bytes, InvalidWheel> {
     let size = file
         .metadata()
         .map_err(|error| InvalidWheel::Io(error.to_string()))?
         .len();
     let source = OnDisk { file, size };
-    metadata(BufReader::new(Cursor::new(&source)), filename)
+    metadata(BufReader::new(Cursor::new(&source)), filename, bounds)
 }
 
 /// Reads the `METADATA` of a wheel.
 pub(super) fn metadata<R: io::Read + Seek>(
     wheel: R,
     filename: &Filename,
+    bounds: ArchiveBounds,
 ) -> Result<Bytes, InvalidWheel> {
-    let wheel = Bounded::new(wheel, DIRECTORY_BYTES_MAX + METADATA_BYTES_MAX);
+    let unreadable = |error| unreadable(error, bounds);
+    // The metadata is read from there too, and packed it may be as long as unpacked.
+    let most = bounds
+        .directory_bytes_max
+        .saturating_add(bounds.metadata_bytes_max);
+    let wheel = Bounded::new(wheel, most);
     let mut archive = ZipArchive::new(wheel).map_err(unreadable)?;
     let position = position(&archive, filename.project())?;
-    let text = content(archive.by_index(position).map_err(unreadable)?)?;
+    let text = content(archive.by_index(position).map_err(unreadable)?, bounds)?;
     if archive.has_duplicate_names() {
         let name = archive.file_names_raw().nth(position).unwrap_or_default();
         let (name, starts) = (
@@ -88,13 +103,14 @@ pub(super) fn metadata<R: io::Read + Seek>(
 }
 
 /// The content of an entry. The declared size is only a claim: what comes out is counted.
-fn content(file: impl Read) -> Result<Vec<u8>, InvalidWheel> {
+fn content(file: impl Read, bounds: ArchiveBounds) -> Result<Vec<u8>, InvalidWheel> {
     let mut text = Vec::new();
-    file.take(METADATA_BYTES_MAX + 1)
+    let most = bounds.metadata_bytes_max.saturating_add(1);
+    file.take(most)
         .read_to_end(&mut text)
-        .map_err(unreadable_part)?;
-    if text.len() as u64 > METADATA_BYTES_MAX {
-        return Err(InvalidWheel::TooLarge);
+        .map_err(|error| unreadable(ZipError::Io(error), bounds))?;
+    if text.len() as u64 > bounds.metadata_bytes_max {
+        return Err(InvalidWheel::TooLarge(bounds));
     }
     Ok(text)
 }
@@ -141,13 +157,9 @@ fn is_of(directory: &str, project: &ProjectName) -> bool {
         .is_some_and(|name| name == *project)
 }
 
-fn unreadable_part(error: io::Error) -> InvalidWheel {
-    unreadable(ZipError::Io(error))
-}
-
-fn unreadable(error: ZipError) -> InvalidWheel {
+fn unreadable(error: ZipError, bounds: ArchiveBounds) -> InvalidWheel {
     match error {
-        ZipError::Io(error) if Spent::is_cause_of(&error) => InvalidWheel::TooLarge,
+        ZipError::Io(error) if Spent::is_cause_of(&error) => InvalidWheel::TooLarge(bounds),
         ZipError::Io(error)
             if !matches!(
                 error.kind(),
@@ -188,6 +200,8 @@ mod tests {
     use super::*;
     use crate::upstream::sparse::Sparse;
 
+    const BOUNDS: ArchiveBounds = ArchiveBounds::with_metadata(8 << 20);
+
     const TEXT: &str = "Metadata-Version: 2.1\nName: a.b\nVersion: 1.0\n";
 
     fn filename() -> Filename {
@@ -217,7 +231,7 @@ mod tests {
     }
 
     fn read(wheel: &[u8]) -> Result<Bytes, InvalidWheel> {
-        metadata(io::Cursor::new(wheel), &filename())
+        metadata(io::Cursor::new(wheel), &filename(), BOUNDS)
     }
 
     /// Reads as over the network: a tail first, then hole after hole. Says how much was fetched.
@@ -227,7 +241,7 @@ mod tests {
         sparse.insert(from as u64, Bytes::copy_from_slice(&wheel[from..]));
         let mut fetched = (wheel.len() - from) as u64;
         for _ in 0..1000 {
-            let found = metadata(Cursor::new(&sparse), &filename());
+            let found = metadata(Cursor::new(&sparse), &filename(), BOUNDS);
             let Some(hole) = sparse.missed(step) else {
                 return (found.unwrap(), fetched);
             };
@@ -305,7 +319,7 @@ mod tests {
         );
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&wheel).unwrap();
-        assert_eq!(metadata_of_file(&file, &filename()).unwrap(), TEXT);
+        assert_eq!(metadata_of_file(&file, &filename(), BOUNDS).unwrap(), TEXT);
         assert_eq!(file.stream_position().unwrap(), wheel.len() as u64);
     }
 
@@ -391,10 +405,10 @@ mod tests {
 
     #[test]
     fn a_bomb_is_refused_whatever_it_claims() {
-        let zeros = vec![0; usize::try_from(METADATA_BYTES_MAX).unwrap() + 1];
+        let zeros = vec![0; usize::try_from(BOUNDS.metadata_bytes_max).unwrap() + 1];
         let mut wheel = archive(b"", Deflated, "", &[("a_b-1.0.dist-info/METADATA", &zeros)]);
         assert!(wheel.len() < 20_000, "{}", wheel.len());
-        assert_eq!(read(&wheel), Err(InvalidWheel::TooLarge));
+        assert_eq!(read(&wheel), Err(InvalidWheel::TooLarge(BOUNDS)));
         // The same with a modest claim in both headers: uncompressed sizes at +22 and +24.
         for (signature, offset) in [(b"PK\x03\x04", 22), (b"PK\x01\x02", 24)] {
             let at = wheel
@@ -431,7 +445,7 @@ mod tests {
         wheel.extend_from_slice(&length.to_le_bytes());
         wheel.extend_from_slice(&start.to_le_bytes());
         wheel.extend_from_slice(&[0, 0]);
-        assert_eq!(read(&wheel), Err(InvalidWheel::TooLarge));
+        assert_eq!(read(&wheel), Err(InvalidWheel::TooLarge(BOUNDS)));
     }
 
     #[test]

@@ -7,12 +7,12 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::future::join_all;
 
-use super::support::{Canned, Content, Program, Setup, Web};
+use super::support::{Canned, Content, FakeIndex, Listed, Program, Project, Setup, Web};
 
 const JSON: &str = "application/vnd.pypi.simple.v1+json";
 
 /// Answers under way at one time.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 20;
 
 /// `limits.decoding`.
 const BUDGET: u64 = 192 << 20;
@@ -61,4 +61,81 @@ async fn pages_that_unpack_to_a_thousand_times_their_size_wait_for_their_turn() 
     let grown = shop.memory_peak_bytes() - before;
     eprintln!("{AT_ONCE} pages of 60 MiB took {} MiB", grown >> 20);
     assert!(grown < BUDGET + BESIDE, "{} MiB", grown >> 20);
+}
+
+/// `limits.decoding` where wheels are read.
+const WHEEL_BUDGET: u64 = 64 << 20;
+
+/// Hostile wheels, each of 62 MB of directory and nothing else.
+const WHEELS: u64 = 6;
+
+fn wheel_name(number: u64) -> String {
+    format!("curd-{number}.0-py3-none-any.whl")
+}
+
+fn hostile_wheels() -> FakeIndex {
+    let project = (0..WHEELS).fold(Project::new("curd"), |project, seed| {
+        let entries = 62_000;
+        let content = Content::Directory { seed, entries };
+        project.file(Listed::new(
+            &wheel_name(seed),
+            &format!("{seed}.0"),
+            content,
+        ))
+    });
+    Setup::default().project(project).start()
+}
+
+fn shop_before(dairy: &FakeIndex) -> Program {
+    let yaml = format!(
+        "limits: {{ decoding: {WHEEL_BUDGET}, page: 16MiB, project_list: 16MiB, metadata: 1MiB }}\n\
+         indexes:\n  root/dairy: {{ type: mirror, mirror_url: \"{}\" }}\n",
+        dairy.url()
+    );
+    Program::with_policies(&yaml).start()
+}
+
+/// Asks for the sidecars of all wheels at one time.
+async fn ask_for_sidecars(web: &Web, shop: &Program, urls: &[String]) {
+    let before = shop.memory_peak_bytes();
+    let asked = urls.iter().map(|url| {
+        let (web, url) = (web.clone(), format!("{url}.metadata"));
+        async move { web.get(&url).await }
+    });
+    for answer in join_all(asked).await {
+        assert_eq!(answer.status, 502, "{}", answer.text());
+        assert!(answer.text().contains("directory"), "{}", answer.text());
+    }
+    let grown = shop.memory_peak_bytes() - before;
+    eprintln!("{WHEELS} wheels took {} MiB", grown >> 20);
+    assert!(grown < WHEEL_BUDGET + BESIDE, "{} MiB", grown >> 20);
+}
+
+async fn urls_of_wheels(web: &Web, shop: &Program) -> Vec<String> {
+    let page = format!("{}curd/", shop.index_url("root/dairy"));
+    let page = web.page(&page).await;
+    (0..WHEELS)
+        .map(|number| page.url_of(&wheel_name(number)))
+        .collect()
+}
+
+#[tokio::test]
+async fn wheels_upstream_that_are_all_directory_take_memory_within_the_budget() {
+    let dairy = hostile_wheels();
+    let (web, shop) = (Web::new(), shop_before(&dairy));
+    let urls = urls_of_wheels(&web, &shop).await;
+    ask_for_sidecars(&web, &shop, &urls).await;
+}
+
+#[tokio::test]
+async fn wheels_on_disk_that_are_all_directory_take_memory_within_the_budget() {
+    let dairy = hostile_wheels();
+    let (web, shop) = (Web::new(), shop_before(&dairy));
+    let urls = urls_of_wheels(&web, &shop).await;
+    for url in &urls {
+        assert_eq!(web.get(url).await.status, 200);
+    }
+    let asked = dairy.journal().count("/files/");
+    ask_for_sidecars(&web, &shop, &urls).await;
+    assert_eq!(dairy.journal().count("/files/"), asked, "they are here");
 }

@@ -9,6 +9,7 @@ use std::fs::File;
 use crate::model::Filename;
 use crate::model::Kind;
 use crate::model::ProjectName;
+use crate::protocol::ArchiveBounds;
 use crate::protocol::ArchiveFault;
 use crate::protocol::CoreMetadataFields;
 use crate::protocol::metadata_of;
@@ -27,26 +28,32 @@ pub(in crate::gateway) struct Examined {
 pub(in crate::gateway) enum Unfit {
     /// It is not what it should be; in words for its sender.
     Fault(String),
-    /// Its directory is longer than was to be read; in words for its sender.
-    Directory(String),
+    /// Its directory or metadata is longer than was to be read; in words for its sender.
+    Beyond(String),
     /// It could not be read back from our own disk.
     Unreadable(ArchiveFault),
 }
 
-/// Reads the metadata inside and compares it with the release; blocking. Of a zip's directory at most
-/// so many bytes are read.
+impl Unfit {
+    /// Whether it is beyond the bounds that it was read within.
+    pub(in crate::gateway) fn is_beyond(&self) -> bool {
+        matches!(self, Self::Beyond(_))
+    }
+}
+
+/// Reads the metadata inside, within bounds, and compares it with the release; blocking.
 pub(in crate::gateway) fn examine(
     content: &File,
     filename: &Filename,
     (project, version): (&ProjectName, &str),
-    directory_bytes_max: u64,
+    bounds: ArchiveBounds,
 ) -> Result<Examined, Unfit> {
     let is_wheel = filename.kind() == Kind::Wheel;
-    let metadata = match metadata_of(content, filename, directory_bytes_max) {
+    let metadata = match metadata_of(content, filename, bounds) {
         Ok(metadata) => metadata,
         Err(fault @ ArchiveFault::Io { .. }) => return Err(Unfit::Unreadable(fault)),
-        Err(fault @ ArchiveFault::Directory { .. }) => {
-            return Err(Unfit::Directory(fault.to_string()));
+        Err(fault @ (ArchiveFault::Directory { .. } | ArchiveFault::Metadata { .. })) => {
+            return Err(Unfit::Beyond(fault.to_string()));
         }
         Err(ArchiveFault::NotAnArchive { .. }) if !is_wheel => None,
         Err(
@@ -77,7 +84,6 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::protocol::DIRECTORY_BYTES_MAX;
 
     fn zip(entries: &[(&str, &str)]) -> File {
         let mut file = tempfile::tempfile().unwrap();
@@ -101,9 +107,10 @@ mod tests {
     fn look(file: &File, name: &str) -> Result<Examined, String> {
         let project = ProjectName::parse("six").unwrap();
         let filename = Filename::parse(name, &project).unwrap();
-        let examined = examine(file, &filename, (&project, "1.0"), DIRECTORY_BYTES_MAX);
+        let bounds = ArchiveBounds::with_metadata(1 << 20);
+        let examined = examine(file, &filename, (&project, "1.0"), bounds);
         examined.map_err(|unfit| match unfit {
-            Unfit::Fault(words) | Unfit::Directory(words) => words,
+            Unfit::Fault(words) | Unfit::Beyond(words) => words,
             Unfit::Unreadable(fault) => panic!("{fault}"),
         })
     }

@@ -21,6 +21,7 @@ use crate::gateway::decide::decide_entry;
 use crate::gateway::resolve::Resolution;
 use crate::gateway::source::Patience;
 use crate::gateway::tickets::Grant;
+use crate::model::Filename;
 use crate::model::Kind;
 use crate::model::Sha256;
 use crate::model::Version;
@@ -30,7 +31,7 @@ use crate::store::Hold;
 use crate::store::Key;
 use crate::store::Readable;
 use crate::store::Stored;
-use crate::upstream::metadata_of_file;
+use crate::upstream::{InvalidWheel, metadata_of_file};
 
 /// How much is copied at once.
 const PIECE_BYTES: usize = 64 << 10;
@@ -122,19 +123,46 @@ impl Writer {
             if let Some(time) = &file.item().upload_time {
                 facts.uploaded_at = time.at;
             }
-            if filename.kind() == Kind::Wheel
-                && let Some(held) = store.open_file(&Key::PrivateFile(stored.sha256))?
-                // A wheel of old without metadata is taken along as it is.
-                && let Ok(metadata) = metadata_of_file(held.file(), filename)
-            {
-                store.put_small(&Key::PrivateMetadata(stored.sha256), &metadata)?;
-                facts.metadata_sha256 = Some(Sha256::of(&metadata));
-            }
-            Ok((facts, hold))
+            Ok::<_, Refusal>((facts, hold))
         };
-        let done = tokio::task::spawn_blocking(work).await;
-        done.map_err(|error| Refusal::internal("keep the file", error))?
+        let (mut facts, hold) = off_the_runtime(work).await?;
+        if grant.file.item().filename.kind() == Kind::Wheel {
+            let filename = grant.file.item().filename.clone();
+            facts.metadata_sha256 = self.take_metadata_over(facts.sha256, filename).await?;
+        }
+        Ok((facts, hold))
     }
+
+    /// Keeps the metadata of a wheel that was taken over; says its digest. A wheel of old without
+    /// metadata is taken along as it is.
+    async fn take_metadata_over(
+        &self,
+        wheel: Sha256,
+        filename: Filename,
+    ) -> Result<Option<Sha256>, Refusal> {
+        let store = Arc::clone(&self.shared.store);
+        let opened = off_the_runtime(move || Ok(store.open_file(&Key::PrivateFile(wheel))?)).await;
+        let Some(held) = opened?.map(Arc::new) else {
+            return Ok(None);
+        };
+        let look = move |bounds| metadata_of_file(held.file(), &filename, bounds);
+        let archives = self.shared.archives();
+        let looked = archives.look(look, InvalidWheel::is_beyond).await;
+        let Ok(metadata) = looked.map_err(|error| Refusal::from(&error))? else {
+            return Ok(None);
+        };
+        let (store, digest) = (Arc::clone(&self.shared.store), Sha256::of(&metadata));
+        let keep = move || Ok(store.put_small(&Key::PrivateMetadata(wheel), &metadata)?);
+        off_the_runtime(keep).await?;
+        Ok(Some(digest))
+    }
+}
+
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Refusal::internal("keep the file", error))?
 }
 
 /// Copies bytes that are here to where private files are; blocking, on a runtime's thread for that.

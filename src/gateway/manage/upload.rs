@@ -26,7 +26,6 @@ use crate::db::LogEvent;
 use crate::db::OnConflict;
 use crate::db::Publication;
 use crate::db::Published;
-use crate::gateway::archives::look;
 use crate::gateway::attachment::DOC_ZIP;
 use crate::gateway::refusal::head;
 use crate::gateway::reply::Body;
@@ -184,16 +183,15 @@ impl Upload {
         let growing = draft.growing();
         let (project, version) = (release.project.clone(), release.version.clone());
         let name = filename.clone();
-        let examine = move |directory_bytes_max| {
+        let examine = move |bounds| {
             let release = (&project, &*version);
-            examine(growing.file(), &name, release, directory_bytes_max)
+            examine(growing.file(), &name, release, bounds)
         };
-        let decoding = self.writer.shared.decoding();
-        let is_beyond = |unfit: &Unfit| matches!(unfit, Unfit::Directory(_));
-        let examined = look(&decoding, examine, is_beyond).await;
+        let archives = self.writer.shared.archives();
+        let examined = archives.look(examine, Unfit::is_beyond).await;
         let examined = examined.map_err(|error| Refusal::from(&error))?;
         let examined = examined.map_err(|unfit| match unfit {
-            Unfit::Fault(words) | Unfit::Directory(words) => bad(words),
+            Unfit::Fault(words) | Unfit::Beyond(words) => bad(words),
             Unfit::Unreadable(fault) => Refusal::internal("look into the file", fault),
         })?;
         let _held = self.writer.hold(digests.sha256).await?;

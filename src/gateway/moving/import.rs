@@ -38,6 +38,7 @@ use crate::db::Snapshot;
 use crate::gateway::account::Checked;
 use crate::gateway::account::Passwords;
 use crate::gateway::account::ROOT;
+use crate::gateway::archives::Archives;
 use crate::gateway::devpi::CheckIndexes;
 use crate::gateway::devpi::DeclaredIndex;
 use crate::model::IndexName;
@@ -57,6 +58,8 @@ pub struct Importer {
     pub records: Arc<dyn Db>,
     /// The indexes that YAML declares.
     pub declared: BTreeMap<IndexName, DeclaredIndex>,
+    /// Reads what files say of themselves.
+    pub archives: Archives,
     /// Says whether the gateway could work with the indexes.
     pub check: Arc<dyn CheckIndexes>,
     /// Tells whether root has a password.
@@ -102,6 +105,7 @@ impl Importer {
         self.mind_declared(&mut indexes, &mut report);
         let taker = Taker {
             store: Arc::clone(&self.store),
+            archives: self.archives.clone(),
             // With a fault nothing will be imported, but all faults are to be named.
             verify_only: options.check_only || !report.faults.is_empty(),
         };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -30,6 +31,7 @@ use crate::db::User;
 use crate::db::UserDetails;
 use crate::gateway::account::Cost;
 use crate::gateway::account::Passwords;
+use crate::gateway::archives::Archives;
 use crate::gateway::devpi::CheckIndexes;
 use crate::gateway::devpi::IndexSettings;
 use crate::model::Faults;
@@ -40,6 +42,7 @@ use crate::model::Timestamp;
 use crate::model::Yanked;
 use crate::store::FsStore;
 use crate::store::Key;
+use crate::upstream::Decoding;
 
 #[derive(Debug)]
 struct Anything;
@@ -77,6 +80,7 @@ impl Place {
             store: Arc::clone(&self.store),
             records: Arc::clone(&self.records),
             declared: BTreeMap::new(),
+            archives: Archives::new(Decoding::new(256 << 20, Duration::ZERO), 1 << 20),
             check: Arc::new(Anything),
             passwords: Passwords::new(cheap, 1),
             now: now(),

@@ -12,13 +12,13 @@ use super::planned_file::PlannedFile;
 use super::report::MovingError;
 use crate::db::FileFacts;
 use crate::db::FileRole;
+use crate::gateway::archives::Archives;
 use crate::gateway::manage::examine::Examined;
 use crate::gateway::manage::examine::Unfit;
 use crate::gateway::manage::examine::examine;
 use crate::model::Filename;
 use crate::model::Sha256;
 use crate::protocol::ClaimedDigests;
-use crate::protocol::DIRECTORY_BYTES_MAX;
 use crate::store::Digests;
 use crate::store::FsStore;
 use crate::store::Key;
@@ -40,6 +40,7 @@ pub(super) enum Taken {
 #[derive(Debug, Clone)]
 pub(super) struct Taker {
     pub(super) store: Arc<FsStore>,
+    pub(super) archives: Archives,
     /// Only read and compare.
     pub(super) verify_only: bool,
 }
@@ -156,14 +157,16 @@ impl Taker {
         let Some(kept) = self.store.open_file(&Key::PrivateFile(sha256))? else {
             return Err(MovingError::Broken(format!("{} is gone", file.filename)));
         };
+        let kept = Arc::new(kept);
         let (project, version) = (file.project.clone(), file.version.clone());
-        let look = move || {
+        let examine = move |bounds| {
             let release = (&project, &*version);
-            examine(kept.file(), &filename, release, DIRECTORY_BYTES_MAX)
+            examine(kept.file(), &filename, release, bounds)
         };
-        match spawn_blocking(look).await.map_err(broken)? {
+        let examined = self.archives.look(examine, Unfit::is_beyond).await;
+        match examined.map_err(|error| MovingError::Broken(error.to_string()))? {
             Ok(examined) => Ok(Ok(examined)),
-            Err(Unfit::Fault(words) | Unfit::Directory(words)) => {
+            Err(Unfit::Fault(words) | Unfit::Beyond(words)) => {
                 Ok(Err(format!("it comes without its metadata: {words}")))
             }
             Err(Unfit::Unreadable(fault)) => Err(MovingError::Broken(fault.to_string())),

@@ -6,13 +6,10 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use super::bounded::{Bounded, Spent};
+use super::bounded::{ArchiveBounds, Bounded, Spent};
 use super::copies::copies_agree;
 use super::tar::{self, Found};
 use crate::model::{Filename, Kind};
-
-/// Longest metadata file, in bytes. The longest ones met carry a changelog of a few hundred KiB.
-const METADATA_MAX: u64 = 8 << 20;
 
 /// How far from its end a zip's directory can say where it is: its own length, and the longest comment.
 const END_BYTES_MAX: u64 = 22 + 65_535;
@@ -43,6 +40,14 @@ pub enum ArchiveFault {
     /// Its directory is longer than was to be read.
     #[error("{filename} has a directory over the limit of {limit} bytes")]
     Directory {
+        /// The file.
+        filename: String,
+        /// How much is allowed.
+        limit: u64,
+    },
+    /// Its metadata is longer than was to be read.
+    #[error("{filename} has metadata over the limit of {limit} bytes")]
+    Metadata {
         /// The file.
         filename: String,
         /// How much is allowed.
@@ -86,18 +91,17 @@ pub enum ArchiveFault {
 }
 
 /// The bytes of a file's `METADATA` or `PKG-INFO`. Nothing for kinds that have none, for archives we do
-/// not unpack, and for sdists of old that have none; a wheel has to have one. Of a zip's directory at
-/// most `directory_bytes_max` are read.
+/// not unpack, and for sdists of old that have none; a wheel has to have one.
 ///
 /// # Errors
 /// When the content is not what the name says, or takes more than the limits allow.
 pub fn metadata_of(
     content: impl Read + Seek,
     filename: &Filename,
-    directory_bytes_max: u64,
+    bounds: ArchiveBounds,
 ) -> Result<Option<Vec<u8>>, ArchiveFault> {
     let raw = filename.as_str();
-    let in_zip = |content, wanted| in_zip(content, raw, directory_bytes_max, wanted);
+    let in_zip = |content, wanted| in_zip(content, raw, bounds, wanted);
     match filename.kind() {
         Kind::Wheel => in_zip(content, is_dist_info).and_then(|found| match found {
             (Some(metadata), 1) => Ok(Some(metadata)),
@@ -112,7 +116,9 @@ pub fn metadata_of(
         Kind::Sdist if raw.ends_with(".zip") => {
             in_zip(content, is_pkg_info).map(|(metadata, _)| metadata)
         }
-        Kind::Sdist if raw.ends_with(".tar.gz") || raw.ends_with(".tgz") => in_tar_gz(content, raw),
+        Kind::Sdist if raw.ends_with(".tar.gz") || raw.ends_with(".tgz") => {
+            in_tar_gz(content, raw, bounds.metadata_bytes_max)
+        }
         Kind::Sdist | Kind::Other => Ok(None),
     }
 }
@@ -134,14 +140,14 @@ fn is_pkg_info(name: &str) -> bool {
 fn in_zip(
     mut content: impl Read + Seek,
     filename: &str,
-    directory_bytes_max: u64,
+    bounds: ArchiveBounds,
     wanted: fn(&str) -> bool,
 ) -> Result<(Option<Vec<u8>>, usize), ArchiveFault> {
     let broken = |error: io::Error| {
         if Spent::is_cause_of(&error) {
             return ArchiveFault::Directory {
                 filename: filename.to_owned(),
-                limit: directory_bytes_max,
+                limit: bounds.directory_bytes_max,
             };
         }
         fault(filename, "zip", "", 0, error)
@@ -158,7 +164,12 @@ fn in_zip(
             filename: filename.to_owned(),
         });
     }
-    let content = Bounded::new(io::BufReader::new(content), directory_bytes_max);
+    // The metadata is read from there too, and packed it may be as long as unpacked.
+    let metadata_bytes_max = bounds.metadata_bytes_max;
+    let most = bounds
+        .directory_bytes_max
+        .saturating_add(metadata_bytes_max);
+    let content = Bounded::new(io::BufReader::new(content), most);
     let mut archive = zip::ZipArchive::new(content).map_err(damaged)?;
     let names = archive.file_names().filter_map(Result::ok);
     let found: Vec<String> = names
@@ -170,10 +181,11 @@ fn in_zip(
     };
     let entry = archive.by_name(first).map_err(damaged)?;
     let mut metadata = Vec::new();
-    let unpacked = entry.take(METADATA_MAX + 1).read_to_end(&mut metadata);
+    let most = metadata_bytes_max.saturating_add(1);
+    let unpacked = entry.take(most).read_to_end(&mut metadata);
     unpacked.map_err(broken)?;
-    if metadata.len() as u64 > METADATA_MAX {
-        return Err(too_large(filename, "metadata", METADATA_MAX));
+    if metadata.len() as u64 > metadata_bytes_max {
+        return Err(long(filename, metadata_bytes_max));
     }
     let raw = archive.index_for_name(first);
     let raw = raw.and_then(|position| archive.file_names_raw().nth(position));
@@ -208,13 +220,17 @@ fn ends_as_a_zip(content: &mut (impl Read + Seek)) -> io::Result<bool> {
     Ok(comment.is_some_and(|comment| at + 22 + comment == tail.len()))
 }
 
-fn in_tar_gz(content: impl Read, filename: &str) -> Result<Option<Vec<u8>>, ArchiveFault> {
+fn in_tar_gz(
+    content: impl Read,
+    filename: &str,
+    metadata_bytes_max: u64,
+) -> Result<Option<Vec<u8>>, ArchiveFault> {
     let unpacked = flate2::read::MultiGzDecoder::new(io::BufReader::new(content));
     let unpacked = Bounded::new(unpacked, UNPACKED_MAX);
-    match tar::find(unpacked, is_pkg_info, METADATA_MAX) {
+    match tar::find(unpacked, is_pkg_info, metadata_bytes_max) {
         Ok(Found::Entry(metadata)) => Ok(Some(metadata)),
         Ok(Found::Nothing) => Ok(None),
-        Ok(Found::TooLong) => Err(too_large(filename, "metadata", METADATA_MAX)),
+        Ok(Found::TooLong) => Err(long(filename, metadata_bytes_max)),
         Ok(Found::Broken) => Err(ArchiveFault::NotAnArchive {
             filename: filename.to_owned(),
             wanted: "tar.gz",
@@ -229,10 +245,9 @@ fn in_tar_gz(content: impl Read, filename: &str) -> Result<Option<Vec<u8>>, Arch
     }
 }
 
-fn too_large(filename: &str, what: &'static str, limit: u64) -> ArchiveFault {
-    ArchiveFault::TooLarge {
+fn long(filename: &str, limit: u64) -> ArchiveFault {
+    ArchiveFault::Metadata {
         filename: filename.to_owned(),
-        what,
         limit,
     }
 }
@@ -269,7 +284,7 @@ mod tests {
 
     use super::*;
     use crate::model::ProjectName;
-    use crate::protocol::DIRECTORY_BYTES_MAX;
+    const BOUNDS: ArchiveBounds = ArchiveBounds::with_metadata(8 << 20);
 
     const METADATA: &[u8] = b"Name: a\nVersion: 1\n";
 
@@ -294,7 +309,7 @@ mod tests {
     }
 
     fn read(content: Vec<u8>, raw: &str) -> Result<Option<Vec<u8>>, String> {
-        let read = metadata_of(Cursor::new(content), &named(raw), DIRECTORY_BYTES_MAX);
+        let read = metadata_of(Cursor::new(content), &named(raw), BOUNDS);
         read.map_err(|fault| fault.to_string())
     }
 
@@ -389,7 +404,7 @@ mod tests {
 
     #[test]
     fn bombs_go_off_at_their_limit() {
-        let long = vec![b' '; usize::try_from(METADATA_MAX).unwrap() + 1];
+        let long = vec![b' '; usize::try_from(BOUNDS.metadata_bytes_max).unwrap() + 1];
         let text = "has metadata over the limit of 8388608 bytes";
         let wheel = zip_of(&[("a-1.dist-info/METADATA", &long)]);
         assert_eq!(read(wheel, WHEEL), Err(format!("{WHEEL} {text}")));

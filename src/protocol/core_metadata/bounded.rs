@@ -7,14 +7,77 @@
 use std::io::{self, Read, Seek, SeekFrom};
 
 /// Bytes of a directory that are read at first: some four thousand files.
-pub const DIRECTORY_BYTES_FIRST: u64 = 512 << 10;
+const DIRECTORY_BYTES_FIRST: u64 = 512 << 10;
 
 /// Most bytes of a directory: room for 100,000 files.
-pub const DIRECTORY_BYTES_MAX: u64 = 16 << 20;
+const DIRECTORY_BYTES_MAX: u64 = 16 << 20;
 
 /// How many times its size a directory takes in memory while it is read, at most. Measured with the
 /// shortest names there can be: 6.4.
 pub const DIRECTORY_WEIGHT: u64 = 8;
+
+/// Bytes of metadata that are unpacked at first: several times the common length.
+const METADATA_BYTES_FIRST: u64 = 256 << 10;
+
+/// How many times its size metadata takes while it is unpacked: memory grows by doubling, and copies
+/// of it are compared.
+const METADATA_WEIGHT: u64 = 3;
+
+/// Most bytes of an archive that are held while it is read for its metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ArchiveBounds {
+    /// Of a zip's directory.
+    pub directory_bytes_max: u64,
+    /// Of the metadata, unpacked: the operator's `limits.metadata`.
+    pub metadata_bytes_max: u64,
+}
+
+impl ArchiveBounds {
+    /// The most that any archive may take, with so many bytes of metadata.
+    #[must_use]
+    pub const fn with_metadata(metadata_bytes_max: u64) -> Self {
+        Self {
+            directory_bytes_max: DIRECTORY_BYTES_MAX,
+            metadata_bytes_max,
+        }
+    }
+
+    /// What all but a few archives keep to.
+    #[must_use]
+    pub fn first(self) -> Self {
+        Self {
+            directory_bytes_max: self.directory_bytes_max.min(DIRECTORY_BYTES_FIRST),
+            ..self.first_of_metadata()
+        }
+    }
+
+    /// The same directory, and what nearly all metadata keeps to.
+    #[must_use]
+    pub fn first_of_metadata(self) -> Self {
+        Self {
+            metadata_bytes_max: self.metadata_bytes_max.min(METADATA_BYTES_FIRST),
+            ..self
+        }
+    }
+
+    /// The memory that reading within these bounds takes, in bytes.
+    #[must_use]
+    pub fn memory_bytes(self) -> u64 {
+        let metadata = self.metadata_bytes_max.saturating_mul(METADATA_WEIGHT);
+        let directory = self.directory_bytes_max.saturating_mul(DIRECTORY_WEIGHT);
+        directory.saturating_add(metadata)
+    }
+
+    /// As much of a directory as so much memory bears.
+    #[must_use]
+    pub fn within(self, memory_bytes: u64) -> Self {
+        let borne = memory_bytes / DIRECTORY_WEIGHT;
+        Self {
+            directory_bytes_max: self.directory_bytes_max.min(borne),
+            ..self
+        }
+    }
+}
 
 /// A reader that stops with [`Spent`] after so many bytes.
 #[derive(Debug)]

@@ -7,6 +7,6 @@ mod fields;
 mod tar;
 
 pub use archive::{ArchiveFault, metadata_of};
-pub use bounded::{Bounded, DIRECTORY_BYTES_FIRST, DIRECTORY_BYTES_MAX, DIRECTORY_WEIGHT, Spent};
+pub use bounded::{ArchiveBounds, Bounded, DIRECTORY_WEIGHT, Spent};
 pub use copies::copies_agree;
 pub use fields::{CoreMetadataFault, CoreMetadataFields};

@@ -14,7 +14,18 @@ pub(crate) enum Content {
     Bytes(Bytes),
     /// Pseudo-random bytes, the same for the same seed, never all in memory.
     Noise { seed: u64, length: u64 },
+    /// A ZIP archive that is nothing but its directory, of so many entries; never all in memory.
+    Directory { seed: u64, entries: u16 },
 }
+
+/// An entry of such a directory.
+const ENTRY: usize = 1000;
+
+/// Its fixed part, before the name.
+const ENTRY_HEAD: usize = 46;
+
+/// The end of a directory.
+const DIRECTORY_END: u64 = 22;
 
 impl Content {
     /// Noise of this length.
@@ -27,6 +38,7 @@ impl Content {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::Noise { length, .. } => *length,
+            Self::Directory { entries, .. } => u64::from(*entries) * ENTRY as u64 + DIRECTORY_END,
         }
     }
 
@@ -39,6 +51,18 @@ impl Content {
                 .skip(index(start % 8))
                 .take(index(end - start))
                 .collect(),
+            Self::Directory { seed, entries } => {
+                let first = index(start) / ENTRY;
+                let mut whole = Vec::new();
+                for number in first..index(end).div_ceil(ENTRY) {
+                    match u16::try_from(number).ok().filter(|number| number < entries) {
+                        Some(number) => whole.extend_from_slice(&directory_entry(*seed, number)),
+                        None => whole.extend_from_slice(&directory_end(*entries)),
+                    }
+                }
+                let skipped = index(start) - first * ENTRY;
+                Bytes::from(whole).slice(skipped..skipped + index(end - start))
+            }
         }
     }
 
@@ -66,6 +90,28 @@ impl Content {
     }
 }
 
+fn directory_entry(seed: u64, number: u16) -> Vec<u8> {
+    let name_length = u16::try_from(ENTRY - ENTRY_HEAD).expect("it is short");
+    let mut entry = b"PK\x01\x02\x14\0\x14\0".to_vec();
+    entry.resize(28, 0);
+    entry.extend_from_slice(&name_length.to_le_bytes());
+    entry.resize(ENTRY_HEAD, 0);
+    entry.extend_from_slice(format!("{seed}/{number}/").as_bytes());
+    entry.resize(ENTRY, b'x');
+    entry
+}
+
+fn directory_end(entries: u16) -> Vec<u8> {
+    let length = u32::from(entries) * u32::try_from(ENTRY).expect("it is short");
+    let mut end = b"PK\x05\x06\0\0\0\0".to_vec();
+    end.extend_from_slice(&entries.to_le_bytes());
+    end.extend_from_slice(&entries.to_le_bytes());
+    end.extend_from_slice(&length.to_le_bytes());
+    // It begins with the archive, and has no comment.
+    end.extend_from_slice(&[0; 6]);
+    end
+}
+
 fn index(position: u64) -> usize {
     usize::try_from(position).expect("tests run on 64 bits")
 }
@@ -87,4 +133,23 @@ fn pieces_of_noise_are_pieces_of_one_whole() {
         assert_eq!(noise.piece(start, end), whole[index(start)..index(end)]);
     }
     assert_eq!(noise.sha256(), Sha256::of(&whole));
+}
+
+#[test]
+fn pieces_of_a_directory_are_pieces_of_one_archive() {
+    let directory = Content::Directory {
+        seed: 7,
+        entries: 3,
+    };
+    let whole = directory.to_vec();
+    assert_eq!(whole.len(), 3 * ENTRY + 22);
+    for (start, end) in [
+        (0, 1),
+        (999, 1001),
+        (1000, 3000),
+        (2990, 3022),
+        (3010, 3020),
+    ] {
+        assert_eq!(directory.piece(start, end), whole[index(start)..index(end)]);
+    }
 }

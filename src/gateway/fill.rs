@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use url::Url;
 
+use super::begun::Begun;
 use super::content::Content;
 use super::context::{Context, Settings, Shared};
 use super::error::{Error, ErrorKind};
@@ -28,7 +29,7 @@ use crate::upstream::{FileAnswer, UpstreamFile};
 
 /// What a fill is known by: the digest where there is one, else the place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum FillKey {
+pub(super) enum FillKey {
     Digest(Sha256),
     Place(Arc<str>),
 }
@@ -47,6 +48,7 @@ const OWN_HOLDERS: usize = 2;
 pub(super) struct Fills {
     opening: Flights<FillKey, Result<Arc<Growing>, Arc<Error>>>,
     running: Mutex<HashMap<FillKey, Arc<Running>>>,
+    begun: Begun,
     places: Arc<Places>,
     rate_min: u64,
 }
@@ -76,6 +78,7 @@ impl Fills {
         Self {
             opening: Flights::new(work, settings.flights_max),
             running: Mutex::default(),
+            begun: Begun::default(),
             places: Places::new(settings.fills_max, settings.fill_wait),
             rate_min: settings.fill_rate_min,
         }
@@ -108,8 +111,12 @@ impl Fills {
         }
     }
 
-    /// Has the slowest fill that nobody reads give its place away. From now on nobody can join it.
+    /// Has a fill that nobody waits for and of which nothing came, or the slowest that nobody reads,
+    /// give its place away. From now on nobody can join it.
     fn nudge(&self) {
+        if self.begun.nudge() {
+            return;
+        }
         let mut table = self.table();
         let unread = table.iter().filter_map(|(key, running)| {
             let rate = running.unread_rate().filter(|rate| *rate < self.rate_min)?;
@@ -149,6 +156,7 @@ impl Shared {
             let error = self.not_asked(&grant.file.item().filename);
             return Err(Arc::new(error));
         }
+        let _waiter = self.fills.begun.wait_for(&fill.key);
         let (shared, own_cx, key) = (Arc::clone(self), cx.clone(), fill.key.clone());
         let joined = self.fills.opening.join(key, move || async move {
             shared.open(&own_cx, fill).await.map_err(Arc::new)
@@ -220,7 +228,14 @@ impl Shared {
             )
         })?;
         let started = std::time::Instant::now();
-        let answer = upstream.open(&fill.url, None).await;
+        let begun = self.fills.begun.begin(&fill.key);
+        let answer = tokio::select! {
+            answer = upstream.open(&fill.url, None) => answer,
+            () = begun.gives_way() => {
+                let kind = ErrorKind::Unavailable(Some(1));
+                return Err(Error::new(kind, GAVE_WAY.to_owned()));
+            }
+        };
         let (mirror, result) = (
             fill.grant.owner.as_str(),
             upstream_result(&answer, file_result),

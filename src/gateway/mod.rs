@@ -5,6 +5,7 @@ mod api;
 mod archives;
 mod ask;
 mod attachment;
+mod begun;
 mod changes;
 mod content;
 mod context;

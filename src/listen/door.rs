@@ -23,6 +23,7 @@ use super::handover::{Inherited, Offered};
 use super::head_guard::{HeadGuard, OnRefusal};
 use super::http1::Wire;
 use super::listener::{Accepted, BindError, Bound, Listener};
+use super::presence::Presence;
 use super::proxies::TrustedProxies;
 use super::proxy_protocol::{ProxyFault, read_header};
 use super::slots::{Slot, Slots};
@@ -77,6 +78,7 @@ pub(super) trait DoorApp: Send + Sync + 'static {
 pub(super) struct Connection<S> {
     pub(super) stream: S,
     limits: Arc<Limits>,
+    presence: Presence,
     pub(super) on_refusal: OnRefusal,
 }
 
@@ -84,7 +86,7 @@ impl<S: Wire> Connection<S> {
     /// Watched over while a request's head is awaited, for HTTP/1.1. HTTP/2 reads heads of many
     /// requests at once and has limits of its own.
     pub(super) fn guarded(self) -> HeadGuard<S> {
-        HeadGuard::new(self.stream, self.limits, self.on_refusal)
+        HeadGuard::new(self.stream, self.limits, self.on_refusal).seeing(self.presence)
     }
 }
 
@@ -293,23 +295,33 @@ async fn serve<A: DoorApp>(shared: Arc<Shared<A>>, mut accepted: Accepted, mut s
         Err(None) => return,
     };
     let socket = Socket::new(accepted, client, shared.limits.send_timeout);
+    let presence = socket.presence();
     let stopping = shared.stop.watch();
     let Some(acceptor) = &shared.acceptor else {
-        return shared.app.serve(shared.connection(socket), &stopping).await;
+        let connection = shared.connection(socket, presence);
+        return shared.app.serve(connection, &stopping).await;
     };
     let handshake = acceptor.tls_handshake(socket);
     match timeout(shared.limits.head_timeout, handshake).await {
         Ok(Ok(tls)) if tls.selected_alpn_proto() == Some(ALPN::H2) => {
-            serve_streams(&shared, tls).await;
+            serve_streams(&shared, tls, presence).await;
         }
-        Ok(Ok(tls)) => shared.app.serve(shared.connection(tls), &stopping).await,
+        Ok(Ok(tls)) => {
+            let connection = shared.connection(tls, presence);
+            shared.app.serve(connection, &stopping).await;
+        }
         Ok(Err(_)) | Err(_) => (shared.on_refusal)(Refusal::Handshake),
     }
 }
 
 /// An HTTP/2 connection: it ends with the server, or when it has had its requests.
-async fn serve_streams<A: DoorApp>(shared: &Shared<A>, inner: TlsStream<Socket>) {
+async fn serve_streams<A: DoorApp>(
+    shared: &Shared<A>,
+    inner: TlsStream<Socket>,
+    presence: Presence,
+) {
     let watch = StreamWatch::new(&shared.limits);
+    watch.see(presence.clone());
     let (limits, on_refusal) = (Arc::clone(&shared.limits), Arc::clone(&shared.on_refusal));
     let stream = HeadGuard::over_streams(inner, limits, Arc::clone(&watch), on_refusal);
     let ending = watch.ending();
@@ -319,7 +331,7 @@ async fn serve_streams<A: DoorApp>(shared: &Shared<A>, inner: TlsStream<Socket>)
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        () = shared.app.serve(shared.connection(stream), &ending) => {}
+        () = shared.app.serve(shared.connection(stream, presence), &ending) => {}
         () = follow => {}
     }
 }
@@ -372,9 +384,10 @@ impl<A> Shared<A> {
         }
     }
 
-    fn connection<S>(&self, stream: S) -> Connection<S> {
+    fn connection<S>(&self, stream: S, presence: Presence) -> Connection<S> {
         Connection {
             stream,
+            presence,
             limits: Arc::clone(&self.limits),
             on_refusal: Arc::clone(&self.on_refusal),
         }

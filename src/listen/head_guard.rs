@@ -11,8 +11,8 @@ use std::any::Any;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
@@ -29,6 +29,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Limits;
+use super::presence::Presence;
 use super::stream_watch::{StreamWatch, Streams};
 use crate::telemetry::Refusal;
 
@@ -39,7 +40,10 @@ const TOO_LARGE: &[u8] =
 
 /// Where a connection is: even while a request is awaited, odd while one is answered.
 #[derive(Debug, Default)]
-pub(super) struct HeadWatch(AtomicU32);
+pub(super) struct HeadWatch {
+    state: AtomicU32,
+    presence: OnceLock<Presence>,
+}
 
 impl HeadWatch {
     /// The watch of the connection that a session came in by, if it has one.
@@ -49,13 +53,19 @@ impl HeadWatch {
 
     /// The head is complete.
     pub(super) fn head_read(&self) {
-        self.0.fetch_or(1, Ordering::Relaxed);
+        self.state.fetch_or(1, Ordering::Relaxed);
+    }
+
+    /// Tells whether the client is still there.
+    pub(super) fn presence(&self) -> &Presence {
+        self.presence.get().unwrap_or(&Presence::Unknown)
     }
 
     /// The answer is complete; the next request is awaited.
     pub(super) fn answered(&self) {
-        let now = self.0.load(Ordering::Relaxed);
-        self.0.store((now | 1).wrapping_add(1), Ordering::Relaxed);
+        let now = self.state.load(Ordering::Relaxed);
+        self.state
+            .store((now | 1).wrapping_add(1), Ordering::Relaxed);
     }
 }
 
@@ -102,6 +112,13 @@ impl<S: IO> HeadGuard<S> {
             ahead: BytesMut::new(),
             shown: 0,
         }
+    }
+
+    /// The same guard, of a connection whose client can be seen to leave.
+    pub(super) fn seeing(self, presence: Presence) -> Self {
+        // It is set once, before anything is read.
+        let _ = self.watch.presence.set(presence);
+        self
     }
 
     /// A guard over a connection of many streams.
@@ -181,7 +198,7 @@ impl<S: IO> HeadGuard<S> {
 
     /// Follows the watch; says whether a request is awaited.
     fn is_awaiting(&mut self) -> bool {
-        let now = self.watch.0.load(Ordering::Relaxed);
+        let now = self.watch.state.load(Ordering::Relaxed);
         if now != self.seen {
             (self.seen, self.read, self.deadline) = (now, 0, None);
         }

@@ -31,6 +31,7 @@ mod manage_upload;
 mod metrics;
 mod multipart;
 mod pieces;
+mod presence;
 mod proxies;
 mod proxy_protocol;
 mod public;

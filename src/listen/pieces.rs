@@ -8,11 +8,14 @@
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
+use super::presence::Presence;
+use super::reply::Broken;
 use crate::gateway::Body;
 use crate::gateway::Failure;
 use crate::gateway::Growing;
@@ -129,6 +132,18 @@ impl Pieces {
 }
 
 impl Pieces {
+    /// As [`next`](Self::next), but a file that is still arriving is waited for only while somebody is
+    /// there to take it.
+    pub(super) async fn next_for(&mut self, presence: &Presence) -> Result<Option<Bytes>, Broken> {
+        let is_arriving = matches!(self, Self::Growing { .. });
+        let mut next = pin!(self.next());
+        if !is_arriving {
+            return Ok(next.await?);
+        }
+        let next = presence.unless_gone(next.as_mut()).await;
+        Ok(next.ok_or(Broken::Gone)??)
+    }
+
     /// Takes a piece back that was sent, so that the next one need no memory of its own.
     pub(super) fn take_back(&mut self, piece: Bytes) {
         if let Self::File(part) | Self::Growing { part, .. } = self {

@@ -5,6 +5,7 @@
 //! so neither do the credentials a client sends along.
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -20,6 +21,7 @@ use url::Url;
 use super::Limits;
 use super::axum_app::ClientAddress;
 use super::head_guard::HeadWatch;
+use super::presence::Presence;
 use super::proxies::TrustedProxies;
 use super::recorder::{Finished, Recorder, Started};
 use super::refusal;
@@ -134,11 +136,14 @@ impl PublicApp {
         self
     }
 
+    /// Whether a request changes nothing, so that nothing is left half done without it.
+    fn is_reading(&self, session: &Session) -> bool {
+        matches!(session.req_header().method, Method::GET | Method::HEAD)
+    }
+
     /// The reply to a request of any kind.
     async fn reply_to(&self, session: &mut Session, exchange: &Exchange) -> Reply {
-        let method = &session.req_header().method;
-        let is_reading = matches!(*method, Method::GET | Method::HEAD);
-        if let (Some(writes), false) = (&self.writes, is_reading) {
+        if let (Some(writes), false) = (&self.writes, self.is_reading(session)) {
             let client = ClientAddress(peer_of(session));
             let id: Arc<str> = (*exchange.id).into();
             return hand_on(session, &**writes, client, &id).await;
@@ -244,7 +249,19 @@ impl ProxyHttp for PublicApp {
         exchange.id = self.ids.of(&session.req_header().headers);
         let headers = &session.req_header().headers;
         exchange.client = self.proxies.client_of(peer_of(session), headers);
-        let mut reply = self.reply_to(session, exchange).await;
+        let (presence, is_reading) = (Presence::of(session), self.is_reading(session));
+        let reply = {
+            let mut replying = pin!(self.reply_to(session, exchange));
+            if is_reading {
+                presence.unless_gone(replying.as_mut()).await
+            } else {
+                Some(replying.await)
+            }
+        };
+        let Some(mut reply) = reply else {
+            self.broken(Broken::Gone, &exchange.id);
+            return Err(Error::explain(ErrorType::ReadError, "the client went away"));
+        };
         exchange.record = std::mem::take(&mut reply.record);
         exchange.status = Some(reply.status);
         let context = ReplyContext {
@@ -358,6 +375,7 @@ impl PublicApp {
                 metrics.connection_refused(door, Refusal::Slow);
                 tracing::debug!(request_id, "a client took its answer too slowly");
             }
+            Broken::Gone => tracing::debug!(request_id, "a client went away before its answer"),
             Broken::Connection(error) => {
                 tracing::debug!(request_id, %error, "a client went away");
             }

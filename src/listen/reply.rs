@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::io;
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderValue, StatusCode, Version};
 use pingora::http::ResponseHeader;
@@ -15,6 +16,7 @@ use tokio::time::timeout;
 
 use super::Limits;
 use super::pieces::{Cut, Pieces};
+use super::presence::Presence;
 use super::response_head::{ReplyContext, response_head, status_words};
 use super::stream_watch::StreamWatch;
 use super::taking::{FRAME_MAX, Taking};
@@ -30,6 +32,9 @@ pub(super) enum Broken {
     /// The client takes the answer too slowly.
     #[error("the client takes its answer too slowly")]
     Slow,
+    /// The client left while its answer was waited for.
+    #[error("the client went away")]
+    Gone,
     /// The client is gone, or something else about the connection.
     #[error("the connection broke: {0}")]
     Connection(Box<pingora::Error>),
@@ -98,12 +103,13 @@ async fn send_content(
     bytes_sent: &mut u64,
 ) -> Result<(), Broken> {
     let mut pieces = Pieces::of(body);
-    let mut next = pieces.next().await?;
+    let presence = Presence::of(session);
+    let mut next = next_of(&mut pieces, session, &presence).await?;
     let is_streams = session.req_header().version == Version::HTTP_2;
     let watch = StreamWatch::of(session);
     let mut taking = Taking::of(limits);
-    let downstream = session.as_downstream_mut();
     while let Some(mut piece) = next {
+        let downstream = session.as_downstream_mut();
         while is_streams && !piece.is_empty() {
             let frame = piece.split_to(piece.len().min(FRAME_MAX));
             let size = frame.len();
@@ -118,9 +124,25 @@ async fn send_content(
             within(limits, size, writing).await?;
             *bytes_sent += size as u64;
         }
-        next = pieces.next().await?;
+        next = next_of(&mut pieces, session, &presence).await?;
     }
-    within(limits, 0, downstream.finish_body()).await
+    within(limits, 0, session.as_downstream_mut().finish_body()).await
+}
+
+/// The next piece, unless its client leaves or, over HTTP/2, wants no more of it.
+async fn next_of(
+    pieces: &mut Pieces,
+    session: &mut Session,
+    presence: &Presence,
+) -> Result<Option<Bytes>, Broken> {
+    let Some(closed) = session.as_downstream_mut().watch_h2_stream_close() else {
+        return pieces.next_for(presence).await;
+    };
+    tokio::select! {
+        biased;
+        next = pieces.next_for(presence) => next,
+        _ = closed => Err(Broken::Gone),
+    }
 }
 
 async fn within(

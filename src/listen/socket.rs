@@ -23,13 +23,15 @@ use pingora::protocols::{
     TimingDigest, UniqueID, UniqueIDType,
 };
 use rustix::fs::sendfile;
+use rustix::io::Errno;
 use rustix::net::sockopt::set_tcp_user_timeout;
-use rustix::net::{SendFlags, send};
+use rustix::net::{SendFlags, send, shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream, tcp, unix};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::listener::Accepted;
+use super::presence::Presence;
 
 /// Longest write kept back: any head.
 const KEPT_BACK_MAX: usize = 16 << 10;
@@ -44,9 +46,83 @@ const WASTE: usize = 8 << 10;
 /// unread bytes in it resets the connection, and the client never sees why it was refused.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// The halves of a stream: one is read from here alone, the other is also known to whoever watches over
+/// the client's [`Presence`]. There is always another half until the socket is dropped.
 enum Raw {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+    Tcp(tcp::OwnedReadHalf, Option<Arc<tcp::OwnedWriteHalf>>),
+    Unix(unix::OwnedReadHalf, Option<Arc<unix::OwnedWriteHalf>>),
+}
+
+/// The whole stream.
+#[derive(Clone, Copy)]
+enum Whole<'a> {
+    Tcp(&'a TcpStream),
+    Unix(&'a UnixStream),
+}
+
+impl Raw {
+    fn whole(&self) -> Whole<'_> {
+        match self {
+            Self::Tcp(half, _) => Whole::Tcp(half.as_ref()),
+            Self::Unix(half, _) => Whole::Unix(half.as_ref()),
+        }
+    }
+}
+
+impl Raw {
+    /// One call to the kernel when there is room.
+    fn poll_send(
+        &self,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let sent = match self.whole() {
+                Whole::Tcp(stream) => {
+                    ready!(stream.poll_write_ready(context))?;
+                    stream.try_write_vectored(slices)
+                }
+                Whole::Unix(stream) => {
+                    ready!(stream.poll_write_ready(context))?;
+                    stream.try_write_vectored(slices)
+                }
+            };
+            match sent {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return Poll::Ready(outcome),
+            }
+        }
+    }
+
+    /// Tells the client that nothing follows.
+    fn end_sending(&self) -> io::Result<()> {
+        let side = rustix::net::Shutdown::Write;
+        let ended = match self.whole() {
+            Whole::Tcp(stream) => shutdown(stream, side),
+            Whole::Unix(stream) => shutdown(stream, side),
+        };
+        match ended {
+            Ok(()) | Err(Errno::NOTCONN) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+impl Drop for Raw {
+    /// The connection ends with its last handle; shutting a half of it down before would be one more
+    /// call to the kernel.
+    fn drop(&mut self) {
+        match self {
+            Self::Tcp(_, other) => {
+                let other = other.take().and_then(Arc::into_inner);
+                other.into_iter().for_each(tcp::OwnedWriteHalf::forget);
+            }
+            Self::Unix(_, other) => {
+                let other = other.take().and_then(Arc::into_inner);
+                other.into_iter().for_each(unix::OwnedWriteHalf::forget);
+            }
+        }
+    }
 }
 
 /// An accepted connection.
@@ -80,13 +156,17 @@ impl Socket {
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "cannot set TCP_NODELAY");
                 }
-                Raw::Tcp(stream)
+                let (half, other) = stream.into_split();
+                Raw::Tcp(half, Some(Arc::new(other)))
             }
-            Accepted::Unix(stream) => Raw::Unix(stream),
+            Accepted::Unix(stream) => {
+                let (half, other) = stream.into_split();
+                Raw::Unix(half, Some(Arc::new(other)))
+            }
         };
-        let number = match &raw {
-            Raw::Tcp(stream) => stream.as_raw_fd(),
-            Raw::Unix(stream) => stream.as_raw_fd(),
+        let number = match raw.whole() {
+            Whole::Tcp(stream) => stream.as_raw_fd(),
+            Whole::Unix(stream) => stream.as_raw_fd(),
         };
         let digest = SocketDigest::from_raw_fd(number);
         let _ = digest.peer_addr.set(client.map(PeerAddress::Inet));
@@ -103,9 +183,18 @@ impl Socket {
     }
 
     fn number(&self) -> RawFd {
+        match self.raw.whole() {
+            Whole::Tcp(stream) => stream.as_raw_fd(),
+            Whole::Unix(stream) => stream.as_raw_fd(),
+        }
+    }
+
+    /// Tells whether the client is still there.
+    pub(super) fn presence(&self) -> Presence {
         match &self.raw {
-            Raw::Tcp(stream) => stream.as_raw_fd(),
-            Raw::Unix(stream) => stream.as_raw_fd(),
+            Raw::Tcp(_, Some(other)) => Presence::Tcp(Arc::downgrade(other)),
+            Raw::Unix(_, Some(other)) => Presence::Unix(Arc::downgrade(other)),
+            Raw::Tcp(_, None) | Raw::Unix(_, None) => Presence::Unknown,
         }
     }
 
@@ -115,9 +204,9 @@ impl Socket {
     fn is_watched(&self) -> bool {
         *self.is_watched.get_or_init(|| {
             let patience = u32::try_from(self.patience.as_millis()).unwrap_or(u32::MAX);
-            match &self.raw {
-                Raw::Tcp(stream) => set_tcp_user_timeout(stream, patience).is_ok(),
-                Raw::Unix(_) => false,
+            match self.raw.whole() {
+                Whole::Tcp(stream) => set_tcp_user_timeout(stream, patience).is_ok(),
+                Whole::Unix(_) => false,
             }
         })
     }
@@ -128,10 +217,7 @@ impl Socket {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let outcome = match &mut self.raw {
-            Raw::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-            Raw::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-        };
+        let outcome = self.raw.poll_send(context, slices);
         if outcome.is_ready() {
             self.stall = None;
             return outcome;
@@ -210,11 +296,11 @@ impl Socket {
             (_, true) => Some(first),
             _ => None,
         };
-        match (&self.raw, alone) {
-            (Raw::Tcp(stream), Some(alone)) => stream.try_write(alone),
-            (Raw::Tcp(stream), None) => stream.try_write_vectored(&slices),
-            (Raw::Unix(stream), Some(alone)) => stream.try_write(alone),
-            (Raw::Unix(stream), None) => stream.try_write_vectored(&slices),
+        match (self.raw.whole(), alone) {
+            (Whole::Tcp(stream), Some(alone)) => stream.try_write(alone),
+            (Whole::Tcp(stream), None) => stream.try_write_vectored(&slices),
+            (Whole::Unix(stream), Some(alone)) => stream.try_write(alone),
+            (Whole::Unix(stream), None) => stream.try_write_vectored(&slices),
         }
     }
 
@@ -224,11 +310,11 @@ impl Socket {
     /// As [`try_send`](Self::try_send).
     pub(super) fn try_send_more(&self, bytes: &[u8]) -> io::Result<usize> {
         let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
-        match &self.raw {
-            Raw::Tcp(stream) => {
+        match self.raw.whole() {
+            Whole::Tcp(stream) => {
                 stream.try_io(Interest::WRITABLE, || Ok(send(stream, bytes, flags)?))
             }
-            Raw::Unix(stream) => {
+            Whole::Unix(stream) => {
                 stream.try_io(Interest::WRITABLE, || Ok(send(stream, bytes, flags)?))
             }
         }
@@ -240,11 +326,11 @@ impl Socket {
     /// As [`try_send`](Self::try_send); nothing sent is the file's end.
     pub(super) fn try_send_file(&self, file: &File, at: u64, length: usize) -> io::Result<usize> {
         let mut at = at;
-        match &self.raw {
-            Raw::Tcp(stream) => stream.try_io(Interest::WRITABLE, || {
+        match self.raw.whole() {
+            Whole::Tcp(stream) => stream.try_io(Interest::WRITABLE, || {
                 Ok(sendfile(stream, file, Some(&mut at), length)?)
             }),
-            Raw::Unix(stream) => stream.try_io(Interest::WRITABLE, || {
+            Whole::Unix(stream) => stream.try_io(Interest::WRITABLE, || {
                 Ok(sendfile(stream, file, Some(&mut at), length)?)
             }),
         }
@@ -253,9 +339,9 @@ impl Socket {
     /// Waits for room, within the time a peer may take nothing.
     pub(super) async fn writable(&self) -> io::Result<()> {
         let waiting = async {
-            match &self.raw {
-                Raw::Tcp(stream) => stream.writable().await,
-                Raw::Unix(stream) => stream.writable().await,
+            match self.raw.whole() {
+                Whole::Tcp(stream) => stream.writable().await,
+                Whole::Unix(stream) => stream.writable().await,
             }
         };
         if self.is_watched() {
@@ -300,8 +386,8 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match &mut self.raw {
-            Raw::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
-            Raw::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+            Raw::Tcp(half, _) => Pin::new(half).poll_read(context, buffer),
+            Raw::Unix(half, _) => Pin::new(half).poll_read(context, buffer),
         }
     }
 }
@@ -336,10 +422,7 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.linger.is_none() {
             ready!(self.poll_send_kept_back(context))?;
-            ready!(match &mut self.raw {
-                Raw::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
-                Raw::Unix(stream) => Pin::new(stream).poll_shutdown(context),
-            })?;
+            self.raw.end_sending()?;
             self.linger = Some(Box::pin(sleep_until(Instant::now() + LINGER)));
         }
         ready!(self.poll_swallow(context));

@@ -7,8 +7,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use pingora::proxy::Session;
@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Limits;
 use super::head_guard::travelling_with;
+use super::presence::Presence;
 use crate::telemetry::Refusal;
 
 /// Bytes that every connection begins with (RFC 9113 §3.4).
@@ -35,6 +36,7 @@ pub(super) struct StreamWatch {
     ending: watch::Sender<bool>,
     /// Whether the peer takes nothing of what is sent on the connection.
     is_stuck: AtomicBool,
+    presence: OnceLock<Presence>,
 }
 
 impl StreamWatch {
@@ -44,12 +46,24 @@ impl StreamWatch {
             requests_max: limits.requests_per_connection,
             ending: watch::Sender::new(false),
             is_stuck: AtomicBool::new(false),
+            presence: OnceLock::new(),
         })
     }
 
     /// The watch of the connection that a session came in by, if it has one.
     pub(super) fn of(session: &Session) -> Option<Arc<Self>> {
         travelling_with(session)
+    }
+
+    /// Lets the client be seen to leave.
+    pub(super) fn see(&self, presence: Presence) {
+        // It is set once, before anything is read.
+        let _ = self.presence.set(presence);
+    }
+
+    /// Tells whether the client is still there.
+    pub(super) fn presence(&self) -> &Presence {
+        self.presence.get().unwrap_or(&Presence::Unknown)
     }
 
     /// One more request; the last one allowed asks the connection to end.

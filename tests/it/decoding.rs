@@ -66,6 +66,9 @@ async fn pages_that_unpack_to_a_thousand_times_their_size_wait_for_their_turn() 
 /// `limits.decoding` where wheels are read.
 const WHEEL_BUDGET: u64 = 64 << 20;
 
+/// What a debug build may have beside it, in bytes. Each on its own, six of them take 190 MiB.
+const BESIDE_WHEELS: u64 = 32 << 20;
+
 /// Hostile wheels, each of 62 MB of directory and nothing else.
 const WHEELS: u64 = 6;
 
@@ -97,6 +100,7 @@ fn shop_before(dairy: &FakeIndex) -> Program {
 
 /// Asks for the sidecars of all wheels at one time.
 async fn ask_for_sidecars(web: &Web, shop: &Program, urls: &[String]) {
+    shop.forget_memory_peak();
     let before = shop.memory_peak_bytes();
     let asked = urls.iter().map(|url| {
         let (web, url) = (web.clone(), format!("{url}.metadata"));
@@ -108,7 +112,7 @@ async fn ask_for_sidecars(web: &Web, shop: &Program, urls: &[String]) {
     }
     let grown = shop.memory_peak_bytes() - before;
     eprintln!("{WHEELS} wheels took {} MiB", grown >> 20);
-    assert!(grown < WHEEL_BUDGET + BESIDE, "{} MiB", grown >> 20);
+    assert!(grown < WHEEL_BUDGET + BESIDE_WHEELS, "{} MiB", grown >> 20);
 }
 
 async fn urls_of_wheels(web: &Web, shop: &Program) -> Vec<String> {

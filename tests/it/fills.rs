@@ -151,3 +151,60 @@ async fn a_slow_file_that_is_read_keeps_its_place_and_who_waits_too_long_is_told
         "it was told to give way"
     );
 }
+
+/// Limits within which nothing but a departure ends a fill.
+const PATIENT: &str =
+    "fills: 1, fill_wait: 20s, upstream_read_timeout: 10m, upstream_total_timeout: 10m";
+
+/// Asks for something that does not come, and leaves once `asked` has heard of it.
+async fn ask_and_leave(url: &str, asked: impl Future<Output = ()>) {
+    let url = url.to_owned();
+    let client = tokio::spawn(async move { Web::new().get(&url).await });
+    asked.await;
+    client.abort();
+    assert!(client.await.unwrap_err().is_cancelled(), "it was answered");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_upstream_is_silent_is_noticed_without_a_byte_more() {
+    // Before its head can go out, and in the middle.
+    for held_after in [1000, 600_000] {
+        let dairy = rounds(2);
+        let shop = Program::with_policies(&mirrors(&[("root/dairy", &dairy)], PATIENT)).start();
+        let web = Web::new();
+        let [stalled, next] = &urls(&web, &shop, "root/dairy", 2).await[..] else {
+            panic!("two files");
+        };
+        let gate = dairy.gate("/files/round/round-0.0", held_after);
+        ask_and_leave(stalled, gate.reached(1)).await;
+        let answer = web.get(next).await;
+        assert_eq!(answer.status, 200, "{held_after}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_upstream_does_not_begin_gives_way_once_nobody_waits_for_it() {
+    let dairy = rounds(2);
+    let shop = Program::with_policies(&mirrors(&[("root/dairy", &dairy)], PATIENT)).start();
+    let web = Web::new();
+    let [silent, next] = &urls(&web, &shop, "root/dairy", 2).await[..] else {
+        panic!("two files");
+    };
+    let path = "/files/round/round-0.0";
+    dairy.misbehave(path, Fault::new().silent());
+    ask_and_leave(silent, dairy.journal().wait_for(path, 1)).await;
+    let answer = web.get(next).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_its_page_is_awaited_holds_no_connection() {
+    let dairy = rounds(1);
+    let shop = Program::with_policies(&mirrors(&[("root/dairy", &dairy)], PATIENT)).start();
+    let path = "/simple/round/";
+    dairy.misbehave(path, Fault::new().silent());
+    let url = format!("{}round/", shop.index_url("root/dairy"));
+    ask_and_leave(&url, dairy.journal().wait_for(path, 1)).await;
+    let open = "cheesecloth_connections{door=\"public\"}";
+    shop.wait_for_metric(open, |connections| connections == 0.0);
+}

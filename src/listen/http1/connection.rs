@@ -149,9 +149,30 @@ impl<'a, S: Wire> Connection<'a, S> {
         let started = app.recorder().start();
         let id = app.request_id(&known.headers);
         let asked = self.asked(line, &known);
-        let mut reply = app.reply(&asked, &id).await;
+        let agent = known.headers.get(http::header::USER_AGENT);
+        let mut finished = Finished {
+            started,
+            request_id: &id,
+            client: asked.arrival.client,
+            method: asked.method,
+            path: asked.path,
+            user_agent: agent.and_then(|value| value.to_str().ok()),
+            status: None,
+            bytes: 0,
+            record: Record::default(),
+        };
+        let reply = {
+            let mut replying = pin!(app.reply(&asked, &id));
+            let presence = self.guard.watch().presence();
+            presence.unless_gone(replying.as_mut()).await
+        };
+        let Some(mut reply) = reply else {
+            app.recorder().finish(finished);
+            app.broken(Broken::Gone, &id);
+            return false;
+        };
         let record = std::mem::take(&mut reply.record);
-        let status = reply.status;
+        finished.status = Some(reply.status);
         // All that the head tells of the record.
         reply.record = Record {
             cache: record.cache,
@@ -166,20 +187,11 @@ impl<'a, S: Wire> Connection<'a, S> {
             is_head: line.is_head,
             keeps_alive: known.keeps_alive && !is_last,
         };
-        let mut bytes = 0;
-        let written = self.write(reply, context, framing, &mut bytes).await;
-        let agent = known.headers.get(http::header::USER_AGENT);
-        app.recorder().finish(Finished {
-            started,
-            request_id: &id,
-            client: asked.arrival.client,
-            method: asked.method,
-            path: asked.path,
-            user_agent: agent.and_then(|value| value.to_str().ok()),
-            status: Some(status),
-            bytes,
-            record,
-        });
+        let written = self
+            .write(reply, context, framing, &mut finished.bytes)
+            .await;
+        finished.record = record;
+        app.recorder().finish(finished);
         self.guard.watch().answered();
         self.known = Some(known);
         match written {

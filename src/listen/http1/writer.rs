@@ -223,7 +223,8 @@ impl<S: Wire> Writer<'_, S> {
                 };
                 sender.send_held(self.text, part, bytes_sent).await?;
             }
-            let Some(piece) = pieces.next().await? else {
+            let presence = self.guard.watch().presence();
+            let Some(piece) = pieces.next_for(presence).await? else {
                 break;
             };
             if is_chunked {

@@ -283,6 +283,12 @@ impl Program {
         self.memory_bytes("VmHWM:")
     }
 
+    /// Counts the most memory from now on.
+    pub(crate) fn forget_memory_peak(&self) {
+        // proc(5): 5 resets the peak.
+        fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
+    }
+
     /// The memory that it has now, in bytes.
     pub(crate) fn memory_now_bytes(&self) -> u64 {
         self.memory_bytes("VmRSS:")

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use cheesecloth::model::{Fault, IndexName, Location, ProjectState, Timestamp};
 use cheesecloth::page::parse_json;
-use cheesecloth::policy::read::{Files, Named, read_text};
+use cheesecloth::policy::read::{Files, NamedKind, read_text};
 use cheesecloth::policy::{Candidate, Document, Policies, TextFile};
 
 use micro::{PAGE_URL, PAGES, json_page, measure, project};
@@ -27,7 +27,7 @@ struct Whitelist(String);
 impl Files for Whitelist {
     fn open(
         &mut self,
-        _named: Named,
+        _named: NamedKind,
         location: &Location,
         path: &Path,
     ) -> Result<Vec<TextFile>, Fault> {

@@ -88,7 +88,7 @@ use notify::Notify;
 use open_records::OpenRecords;
 use reload::Reloader;
 pub use tokens::TokenDrawer;
-pub use warm::{Progress, Warmed, warm};
+pub use warm::{Warmed, Warming, warm};
 use words::{FirstRun, say_found, warn_of};
 
 /// Threads for work that outlives its request: fetches, fills, renderings. They mostly wait.

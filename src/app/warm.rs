@@ -8,8 +8,6 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use url::Url;
 
-use super::generation::{decoding, upstream_limits};
-use crate::config::Limits;
 use crate::model::File;
 use crate::model::IndexName;
 use crate::model::Kind;
@@ -17,6 +15,7 @@ use crate::model::Version;
 use crate::page::parse_json;
 use crate::policy::Pin;
 use crate::upstream::FileAnswer;
+use crate::upstream::Limits;
 use crate::upstream::PageAnswer;
 use crate::upstream::Proxies;
 use crate::upstream::Settings;
@@ -37,7 +36,7 @@ pub struct Warmed {
 }
 
 /// What happens while it goes on.
-pub trait Progress {
+pub trait Warming {
     /// So many files have been found so far.
     fn found(&self, files: u64);
     /// One of them has arrived, or will not.
@@ -52,8 +51,8 @@ pub fn warm(
     door: &Url,
     index: &IndexName,
     pins: &[Pin],
-    limits: &Limits,
-    progress: &dyn Progress,
+    limits: Limits,
+    progress: &dyn Warming,
 ) -> anyhow::Result<Warmed> {
     let work = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -65,7 +64,7 @@ pub fn warm(
         name: index.clone(),
         url,
         credentials: None,
-        limits: upstream_limits(limits, &decoding(limits)),
+        limits,
         proxies: Proxies::Direct,
         bounds: crate::upstream::Bounds::default(),
     })?;

@@ -17,7 +17,8 @@ use super::say_error;
 use super::serve::environment;
 use super::serve::policies_path;
 use crate::app;
-use crate::app::Progress;
+use crate::app::Warming;
+use crate::app::warm;
 use crate::config::Listen;
 use crate::config::Loaded;
 use crate::config::Overrides;
@@ -70,7 +71,9 @@ pub(super) fn run(options: &WarmOptions) -> anyhow::Result<ExitCode> {
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} files {elapsed}") {
         bar.0.set_style(style);
     }
-    let warmed = app::warm(&door, &index, &pins, &loaded.config.limits, &bar)?;
+    let limits = &loaded.config.limits;
+    let limits = app::upstream_limits(limits, &app::decoding(limits));
+    let warmed = warm(&door, &index, &pins, limits, &bar)?;
     bar.0.finish_and_clear();
     if options.json {
         let (files, bytes, failed) = (warmed.files, warmed.bytes, &warmed.failed);
@@ -94,7 +97,7 @@ pub(super) fn run(options: &WarmOptions) -> anyhow::Result<ExitCode> {
 
 struct Bar(ProgressBar);
 
-impl Progress for Bar {
+impl Warming for Bar {
     fn found(&self, files: u64) {
         self.0.set_length(files);
     }

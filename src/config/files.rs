@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use super::named::{Named, Reach};
 use crate::model::{Fault, Location, format_bytes};
 use crate::policy::TextFile;
-use crate::policy::read;
+use crate::policy::read::Files;
+use crate::policy::read::NamedKind;
 
 /// Largest file of configuration, lock file or advisory, in bytes: 100,000 pinned projects take half.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -112,17 +113,17 @@ impl<'a> NamedFiles<'a> {
     }
 }
 
-impl read::Files for NamedFiles<'_> {
+impl Files for NamedFiles<'_> {
     fn open(
         &mut self,
-        named: read::Named,
+        named: NamedKind,
         location: &Location,
         path: &Path,
     ) -> Result<Vec<TextFile>, Fault> {
         let path = beside(location, path);
         let reach = match named {
-            read::Named::Whitelist => Reach::File,
-            read::Named::Advisories => Reach::Json,
+            NamedKind::Whitelist => Reach::File,
+            NamedKind::Advisories => Reach::Json,
         };
         self.named.note(&path, reach);
         let read = |path: PathBuf| match read_text(&path) {
@@ -137,8 +138,8 @@ impl read::Files for NamedFiles<'_> {
             )),
         };
         match named {
-            read::Named::Whitelist => read(path).map(|file| vec![file]),
-            read::Named::Advisories => {
+            NamedKind::Whitelist => read(path).map(|file| vec![file]),
+            NamedKind::Advisories => {
                 let mut files = Vec::new();
                 for path in advisory_files(&path, location)? {
                     let file = read(path)?;
@@ -295,29 +296,29 @@ mod tests {
         let mut noted = Named::default();
         let mut files = NamedFiles::new(&mut noted);
         let mut open =
-            |named, path: &str| read::Files::open(&mut files, named, &location, Path::new(path));
+            |named, path: &str| Files::open(&mut files, named, &location, Path::new(path));
         assert_eq!(
-            open(read::Named::Whitelist, "uv.lock").unwrap()[0]
+            open(NamedKind::Whitelist, "uv.lock").unwrap()[0]
                 .text
                 .as_ref(),
             "uv.lock"
         );
-        let advisories = open(read::Named::Advisories, "osv").unwrap();
+        let advisories = open(NamedKind::Advisories, "osv").unwrap();
         let texts: Vec<_> = advisories.iter().map(|file| file.text.as_ref()).collect();
         assert_eq!(texts, ["osv/1.json", "osv/b/2.json"]);
-        let fault = open(read::Named::Whitelist, "no.lock")
+        let fault = open(NamedKind::Whitelist, "no.lock")
             .unwrap_err()
             .to_string();
         assert!(fault.contains("policies.yaml:3:7: cannot read "), "{fault}");
         assert!(fault.ends_with("no.lock: not found"), "{fault}");
         assert!(
-            open(read::Named::Whitelist, "osv")
+            open(NamedKind::Whitelist, "osv")
                 .unwrap_err()
                 .to_string()
                 .ends_with("not a file")
         );
         fs::create_dir(folder.path().join("empty")).unwrap();
-        let empty = open(read::Named::Advisories, "empty").unwrap_err();
+        let empty = open(NamedKind::Advisories, "empty").unwrap_err();
         assert!(empty.to_string().contains("empty: no *.json in it"));
         let watched: Vec<_> = noted.folders().into_keys().collect();
         assert_eq!(

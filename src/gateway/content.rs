@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::ask::Ask;
 use super::context::Small;
-use super::refusal;
+use super::refusal::reply_head;
 use super::reply::{Body, Record, Reply};
 use super::tickets::{Grant, KeptHead};
 use crate::model::Timestamp;
@@ -238,7 +238,7 @@ fn file_head(claims: &Claims) -> HeaderMap {
 }
 
 fn unsatisfiable(total: u64, record: Record) -> Reply {
-    let mut head = refusal::head("text/plain", 0, "no-store");
+    let mut head = reply_head("text/plain", 0, "no-store");
     insert(&mut head, CONTENT_RANGE, &content_range_unsatisfied(total));
     let status = StatusCode::RANGE_NOT_SATISFIABLE;
     Reply {

@@ -22,7 +22,6 @@ use super::source::later;
 use super::tickets;
 use super::tickets::Renewals;
 use super::tickets::Tickets;
-use super::web::Searches;
 use crate::cache::Budget;
 use crate::cache::Flights;
 use crate::cache::RenderedPages;
@@ -146,7 +145,6 @@ pub struct Shared {
     pub(super) fills: Fills,
     pub(super) lists: Lists,
     pub(super) changes: Changes,
-    pub(super) searches: Searches,
     pub(super) garbage: Garbage,
     pub(super) checks: Checks,
     /// Held while the learned facts of one project are read, changed and written.
@@ -196,7 +194,6 @@ impl Shared {
             fills: Fills::new(work.clone(), &settings),
             lists: Lists::new(work.clone()),
             changes: Changes::default(),
-            searches: Searches::default(),
             garbage: Garbage::default(),
             checks: Checks::default(),
             learning: Mutex::default(),

@@ -11,7 +11,8 @@ use super::context::{Context, Shared, Small};
 use super::decide::no_such_file;
 use super::error::{Error, ErrorKind};
 use super::held::About;
-use super::refusal;
+use super::refusal::file_refused;
+use super::refusal::rule_text;
 use super::reply::{CacheResult, Decision, Record, Reply};
 use super::tickets::Grant;
 use crate::model::IndexName;
@@ -48,7 +49,7 @@ impl Shared {
         if let Some(denial) = grant.file.audited() {
             self.count_audited(denial);
             record.decision = Decision::Audit;
-            record.rule = Some(refusal::rule_text(denial));
+            record.rule = Some(rule_text(denial));
         }
         let served = if is_sidecar {
             self.sidecar(cx, grant).await
@@ -80,7 +81,7 @@ impl Shared {
             Subject::Project(project) => project.clone(),
             Subject::File(filename) => filename.project().clone(),
         });
-        refusal::file_refused(denial, ask.path, record)
+        file_refused(denial, ask.path, record)
     }
 
     /// A path that no page lists: a test result or documentation, or a file of a member that a

@@ -20,7 +20,8 @@ use super::context::Context;
 use super::context::Shared;
 use super::error::Error;
 use super::error::ErrorKind;
-use super::refusal;
+use super::refusal::project_refused;
+use super::refusal::rule_text;
 use super::reply::Body;
 use super::reply::CacheResult;
 use super::reply::Decision;
@@ -181,7 +182,7 @@ impl Shared {
             }
             Ok(Rendered::Refused(denial)) => {
                 self.count_denial(&denial);
-                Ok(refusal::project_refused(&denial, ask.path, record))
+                Ok(project_refused(&denial, ask.path, record))
             }
             Ok(Rendered::Unknown) => {
                 let project = record
@@ -260,7 +261,7 @@ impl Shared {
     }
 
     fn count(&self, denial: &Denial, mode: Mode) {
-        let (index, rule) = (&denial.rule().index, refusal::rule_text(denial));
+        let (index, rule) = (&denial.rule().index, rule_text(denial));
         let ruling = crate::telemetry::Ruling::Deny;
         self.metrics.decision(index.as_str(), &rule, ruling, mode);
     }

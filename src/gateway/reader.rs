@@ -15,13 +15,15 @@ use super::context::Context;
 use super::context::Shared;
 use super::devpi;
 use super::error::Error;
-use super::refusal;
+use super::refusal::failed_reply;
+use super::refusal::reply_head;
 use super::reply::Body;
 use super::reply::Record;
 use super::reply::Reply;
 use super::reply::Route;
 use super::trouble::Trouble;
 use super::web;
+use super::web::Searches;
 use super::web::WebPage;
 use crate::model::IndexName;
 use crate::protocol::ApiOf;
@@ -33,6 +35,7 @@ use crate::protocol::PublicRoute;
 #[derive(Debug, Clone)]
 pub struct Reader {
     shared: Arc<Shared>,
+    searches: Arc<Searches>,
 }
 
 type Flow = Result<Reply, (Arc<Error>, Record)>;
@@ -41,7 +44,16 @@ impl Reader {
     /// A reader of what is shared.
     #[must_use]
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self {
+            shared,
+            searches: Arc::default(),
+        }
+    }
+
+    /// The searches under way.
+    #[cfg(test)]
+    pub(super) fn searches(&self) -> &Searches {
+        &self.searches
     }
 
     async fn route(&self, cx: &Context, ask: &Ask<'_>, asker: Asker<'_>) -> Flow {
@@ -193,7 +205,7 @@ impl Reader {
                 let release = (project, Some(version.as_str()));
                 shared.web_project(cx, ask, index, release, record).await
             }
-            PublicRoute::Search => shared.web_search(cx, ask).await,
+            PublicRoute::Search => shared.web_search(cx, ask, &self.searches).await,
             PublicRoute::Api(_)
             | PublicRoute::Status
             | PublicRoute::Static { .. }
@@ -211,7 +223,7 @@ impl Reader {
         match self.route(&cx, ask, asker).await {
             Ok(reply) => reply,
             Err((error, record)) => {
-                let mut reply = refusal::failed(&error, ask.path, record);
+                let mut reply = failed_reply(&error, ask.path, record);
                 // devpi-client prints the message beside the status line: there once is enough.
                 if Audience::names_json(ask.headers) {
                     reply.reason = None;
@@ -304,7 +316,7 @@ fn redirect(to: &str, is_permanent: bool, record: Record) -> Reply {
     } else {
         StatusCode::FOUND
     };
-    let mut head = refusal::head("text/plain", 0, "no-cache");
+    let mut head = reply_head("text/plain", 0, "no-cache");
     if let Ok(to) = HeaderValue::from_str(to) {
         head.insert(LOCATION, to);
     }

@@ -52,7 +52,7 @@ fn refused(status: StatusCode, denial: &Denial, path: &str, mut record: Record) 
         instance: path,
     };
     let body = problem.to_body();
-    let head = head(Problem::CONTENT_TYPE, body.len(), "no-store");
+    let head = reply_head(Problem::CONTENT_TYPE, body.len(), "no-store");
     let reason = Some(reason_phrase(&short).into());
     Reply {
         status,
@@ -73,7 +73,7 @@ pub(super) fn rule_text(denial: &Denial) -> Arc<str> {
 }
 
 /// A failed flow as an answer; what a client may not see goes to the log, here and only here.
-pub(super) fn failed(error: &Error, path: &str, record: Record) -> Reply {
+pub(super) fn failed_reply(error: &Error, path: &str, record: Record) -> Reply {
     let status = error.kind.status();
     if status.is_server_error() {
         tracing::error!(path = cut(path, PATH_MAX), status = status.as_u16(), %error, "request failed");
@@ -88,7 +88,7 @@ pub(super) fn failed(error: &Error, path: &str, record: Record) -> Reply {
     };
     // devpi's clients read a `message` where others read the detail.
     let body = problem.to_body_with_message();
-    let mut head = head(Problem::CONTENT_TYPE, body.len(), "no-store");
+    let mut head = reply_head(Problem::CONTENT_TYPE, body.len(), "no-store");
     if let ErrorKind::Unavailable(Some(seconds)) = error.kind {
         // In seconds: poetry parses a number and nothing else (index-api.md §8).
         head.insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -108,7 +108,11 @@ pub(super) fn failed(error: &Error, path: &str, record: Record) -> Reply {
 }
 
 /// The three headers that every answer with a body in memory has.
-pub(super) fn head(content_type: &'static str, length: usize, caching: &'static str) -> HeaderMap {
+pub(super) fn reply_head(
+    content_type: &'static str,
+    length: usize,
+    caching: &'static str,
+) -> HeaderMap {
     let mut head = HeaderMap::new();
     head.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     head.insert(CONTENT_LENGTH, HeaderValue::from(length));

@@ -8,7 +8,7 @@ use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 
 use super::door::{Connection, DoorApp};
-use super::http1::{self, Wire};
+use super::http1::{Wire, serve};
 use super::public::PublicApp;
 
 /// The public door's application.
@@ -31,7 +31,7 @@ impl DoorApp for PublicDoor {
             self.machinery.process_new(stream, stopping).await;
         } else {
             let guard = connection.guarded();
-            http1::serve(&self.app, &self.machinery, guard, stopping).await;
+            serve(&self.app, &self.machinery, guard, stopping).await;
         }
     }
 

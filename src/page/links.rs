@@ -246,6 +246,13 @@ pub fn parse_file_path(path: &str) -> Option<FilePath> {
     })
 }
 
+/// `user/index/+f/abc/0123456789abc/name`, plain, as devpi's answers show it.
+#[must_use]
+pub fn entry_path(index: &IndexName, sha256: &Sha256, filename: &str) -> String {
+    let digits = sha256.to_hex();
+    format!("{index}/+f/{}/{}/{filename}", &digits[..3], &digits[3..16])
+}
+
 #[cfg(test)]
 mod tests {
     use percent_encoding::percent_decode_str;

@@ -43,7 +43,7 @@ mod samples;
 pub use carry::{carry_over, seen_by};
 pub use filter::{Decided, Filtered, Listed, Ruling, filter, has_sidecar};
 pub use learned::{InvalidLearned, Learned, LearnedFiles, LearnedMetadata};
-pub use links::{FileLinks, FilePath, FilePlace, PageForm, file_path, parse_file_path};
+pub use links::{FileLinks, FilePath, FilePlace, PageForm, entry_path, file_path, parse_file_path};
 pub use merge::{Entry, Merged, merge};
 pub use parse_html::parse_html;
 pub use parse_json::parse_json;

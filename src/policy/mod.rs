@@ -44,6 +44,8 @@ pub use lockfile::{Lockfile, LockfileFormat, Pin, PinnedFile};
 pub use orphans::check_orphans;
 pub use project_view::ProjectView;
 pub use rule::{Policy, Rule};
+#[cfg(test)]
+pub use sample::NoFiles;
 pub use sources::{SkipReason, Skipped, Sources};
 pub use stack::{Candidate, Member, Stack};
 pub use trace::{Outcome, TraceLine};

@@ -3,15 +3,29 @@
 use std::collections::HashSet;
 
 use crate::model::{
-    File, Filename, Hashes, IndexName, Location, ProjectName, Sha256, Timestamp, UploadTime,
+    Fault, File, Filename, Hashes, IndexName, Location, ProjectName, Sha256, Timestamp, UploadTime,
     UploadTimeSource,
 };
 
 use super::{
     Document, Effect, IndexDocument, IndexKindDocument, Matchers, MirrorDocument, NamePattern,
-    Placed, Policies, PolicyDocument, RuleDocument, SkipReason, StageDocument, Undated, Verdict,
-    WhitelistInheritance, WhitelistName,
+    Placed, Policies, PolicyDocument, RuleDocument, SkipReason, StageDocument, TextFile, Undated,
+    Verdict, WhitelistInheritance, WhitelistName, read,
 };
+
+/// For documents that name no other file.
+pub struct NoFiles;
+
+impl read::Files for NoFiles {
+    fn open(
+        &mut self,
+        _: read::NamedKind,
+        location: &Location,
+        _: &std::path::Path,
+    ) -> Result<Vec<TextFile>, Fault> {
+        Err(Fault::at(location, "this house has no files"))
+    }
+}
 
 /// A place in `policies/web.yaml`.
 pub(super) fn place(line: u32) -> Location {

@@ -32,7 +32,7 @@ pub use audience::Audience;
 pub use conditional::{ETag, InvalidETag, is_not_modified};
 pub use core_metadata::{
     ArchiveBounds, ArchiveFault, Bounded, CoreMetadataFault, CoreMetadataFields, DIRECTORY_WEIGHT,
-    Spent, copies_agree, metadata_of,
+    Examined, Spent, Unfit, copies_agree, examine, metadata_of,
 };
 pub use date::{http_date, parse_http_date};
 pub use encoding::Encoding;

@@ -20,7 +20,8 @@ use crate::gateway::Record;
 use crate::gateway::Reply;
 use crate::gateway::context::Shared;
 use crate::gateway::devpi::Answer;
-use crate::gateway::refusal;
+use crate::gateway::refusal::reply_head;
+use crate::gateway::refusal::rule_text;
 use crate::gateway::trouble::Trouble;
 use crate::policy::Denial;
 use crate::telemetry::{PATH_MAX, cut};
@@ -45,12 +46,12 @@ impl Shared {
             Err(Trouble::Refused(denial)) => {
                 self.count_denial(&denial);
                 record.decision = Decision::Deny;
-                record.rule = Some(refusal::rule_text(&denial));
+                record.rule = Some(rule_text(&denial));
                 refused(&denial)
             }
         };
         let body = Bytes::from(answer.to_text());
-        let mut head = refusal::head("application/json", body.len(), "no-cache");
+        let mut head = reply_head("application/json", body.len(), "no-cache");
         head.insert(VARY, HeaderValue::from_static("Accept, User-Agent"));
         self.sign(&mut head).await;
         if let Some(wait) = answer.retry_after {

@@ -24,4 +24,4 @@ pub(super) use outside::Outside;
 pub(super) use outside::encode;
 pub use outside::inside_path;
 #[cfg(test)]
-pub(super) use sample::{House, NoFiles, in_lines, text_of};
+pub(super) use sample::{House, in_lines, text_of};

@@ -38,12 +38,10 @@ use crate::gateway::Reply;
 use crate::gateway::Settings;
 use crate::gateway::Shared;
 use crate::gateway::devpi::IndexSettings;
-use crate::model::Fault;
 use crate::model::File;
 use crate::model::Filename;
 use crate::model::Hashes;
 use crate::model::IndexName;
-use crate::model::Location;
 use crate::model::ProjectName;
 use crate::model::Sha256;
 use crate::model::Timestamp;
@@ -51,9 +49,9 @@ use crate::model::UploadTime;
 use crate::model::UploadTimeSource;
 use crate::model::Yanked;
 use crate::page::ProjectPage;
+use crate::policy::NoFiles;
 use crate::policy::Policies;
-use crate::policy::TextFile;
-use crate::policy::read;
+use crate::policy::read::read_text;
 use crate::protocol::Audience;
 use crate::protocol::Preferences;
 use crate::protocol::PublicRoute;
@@ -90,20 +88,6 @@ policies:
       - deny: { project: requests, versions: "<2.31", reason: "CVE-2023-32681" }
       - deny: { younger_than: 7d, reason: "cool-down" }
 "#;
-
-/// For policies that name no other file.
-pub(in crate::gateway) struct NoFiles;
-
-impl read::Files for NoFiles {
-    fn open(
-        &mut self,
-        _: read::Named,
-        location: &Location,
-        _: &std::path::Path,
-    ) -> Result<Vec<TextFile>, Fault> {
-        Err(Fault::at(location, "this house has no files"))
-    }
-}
 
 /// A gateway over a folder of its own.
 pub(in crate::gateway) struct House {
@@ -153,7 +137,7 @@ impl House {
             &|_| true,
         );
         let mine = mine.unwrap();
-        let (document, _) = read::read_text("house.yaml", POLICIES, &mut NoFiles).unwrap();
+        let (document, _) = read_text("house.yaml", POLICIES, &mut NoFiles).unwrap();
         let policies = Policies::compile(&[document], &[mine.to_document()]).unwrap();
         let settings = Settings {
             stale_if_error: Duration::from_secs(60),
@@ -361,7 +345,7 @@ impl House {
 
     /// All searches that may run at one time, held until dropped.
     pub(in crate::gateway) fn occupy_searches(&self) -> tokio::sync::SemaphorePermit<'_> {
-        self.shared.searches.occupy()
+        self.reader.searches().occupy()
     }
 
     pub(in crate::gateway) fn now(&self) -> Timestamp {

@@ -118,7 +118,7 @@ fn mirror_values(mirror: &Mirror) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::api::NoFiles;
+    use crate::policy::NoFiles;
     use crate::policy::read::read_text;
 
     const EVERYTHING: &str = r#"

@@ -26,14 +26,15 @@ use crate::gateway::error::Error;
 use crate::gateway::error::ErrorKind;
 use crate::gateway::error::Withheld;
 use crate::gateway::hidden::asked_index;
-use crate::gateway::refusal;
+use crate::gateway::refusal::failed_reply;
+use crate::gateway::refusal::reply_head;
 use crate::gateway::reply::Body;
 use crate::gateway::reply::Decision;
 use crate::gateway::reply::Record;
 use crate::gateway::reply::Reply;
 use crate::gateway::reply::Route;
 use crate::gateway::resolve::unknown_index;
-use crate::gateway::web;
+use crate::gateway::web::static_file;
 use crate::model::IndexName;
 use crate::policy::{Index, Mirror};
 use crate::protocol::Audience;
@@ -173,7 +174,7 @@ impl Front {
             Err((error, _)) if matches!(error.kind, ErrorKind::Withheld(_)) => {
                 self.pass(ask, place_of(&error, ask.path), trust).await
             }
-            Err((error, record)) => bare(ask, refusal::failed(&error, ask.path, record)),
+            Err((error, record)) => bare(ask, failed_reply(&error, ask.path, record)),
         }
     }
 
@@ -292,7 +293,7 @@ impl Front {
 /// What our own pages for people need, which stand beside devpi's.
 fn our_style(ask: &Ask<'_>) -> Option<Reply> {
     match &ask.route {
-        PublicRoute::Static { name } => web::static_file(ask, name, record_of(ask)),
+        PublicRoute::Static { name } => static_file(ask, name, record_of(ask)),
         _ => None,
     }
 }
@@ -317,7 +318,7 @@ pub(super) const OFFLINE: &str = "this gateway is offline and asks no devpi-serv
 pub(super) fn unanswered(path: &str, words: &'static str, record: Record) -> Reply {
     tracing::debug!(path = cut(path, PATH_MAX), words, "answered without devpi");
     let body = devpi_message(&format!("{words}, try again in a moment"));
-    let mut head = refusal::head("application/json", body.len(), "no-store");
+    let mut head = reply_head("application/json", body.len(), "no-store");
     head.insert("x-devpi-api-version", HeaderValue::from_static("2"));
     head.insert(http::header::RETRY_AFTER, HeaderValue::from_static("2"));
     Reply {
@@ -331,7 +332,7 @@ pub(super) fn unanswered(path: &str, words: &'static str, record: Record) -> Rep
 
 /// An index that is not declared, where those are hidden.
 pub(super) fn hidden(index: &IndexName, path: &str, record: Record) -> Reply {
-    refusal::failed(&unknown_index(index), path, record)
+    failed_reply(&unknown_index(index), path, record)
 }
 
 /// A request target as it was sent.

@@ -15,7 +15,8 @@ use super::place::segments_of;
 use super::ruled::project_in;
 use super::write::Errand;
 use crate::gateway::context::Context;
-use crate::gateway::refusal;
+use crate::gateway::refusal::reply_head;
+use crate::gateway::refusal::rule_text;
 use crate::gateway::reply::{Body, Decision, Record, Reply, Route};
 use crate::gateway::trouble::Trouble;
 use crate::model::{IndexName, ProjectName};
@@ -154,14 +155,14 @@ impl Front {
             Refused::Denied(denial) => {
                 self.shared.count_denial(&denial);
                 record.decision = Decision::Deny;
-                record.rule = Some(refusal::rule_text(&denial));
+                record.rule = Some(rule_text(&denial));
                 record.project = Some(denial.subject().project().clone());
                 (StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, denial.detail())
             }
             Refused::Unjudged(status, words) => (status, words),
         };
         let body = devpi_message(&words);
-        let mut head = refusal::head("application/json", body.len(), "no-store");
+        let mut head = reply_head("application/json", body.len(), "no-store");
         head.insert("x-devpi-api-version", HeaderValue::from_static("2"));
         Reply {
             status,

@@ -1,11 +1,10 @@
-//! What is recorded of a file that comes to a stage, and the path under which it is served.
+//! What is recorded of a file that comes to a stage.
 
 use super::caller::Caller;
 use crate::db::FileFacts;
 use crate::db::FileRole;
 use crate::db::LogEntry;
 use crate::db::LogEvent;
-use crate::model::IndexName;
 use crate::model::Sha256;
 use crate::model::Timestamp;
 use crate::model::Yanked;
@@ -42,10 +41,4 @@ pub(super) fn log_entry(caller: &Caller, now: Timestamp, event: LogEvent) -> Log
         when: now,
         event,
     }
-}
-
-/// `user/index/+f/abc/0123456789abc/name`, plain, as devpi's answers show it.
-pub(in crate::gateway) fn entry_path(index: &IndexName, sha256: &Sha256, filename: &str) -> String {
-    let digits = sha256.to_hex();
-    format!("{index}/+f/{}/{}/{filename}", &digits[..3], &digits[3..16])
 }

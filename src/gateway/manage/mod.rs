@@ -7,7 +7,6 @@
 mod accounts;
 mod caller;
 mod delete;
-pub(super) mod examine;
 pub(super) mod facts;
 mod push;
 mod push_mirror;

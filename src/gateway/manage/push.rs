@@ -13,7 +13,6 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::caller::Caller;
-use super::facts::entry_path;
 use super::facts::log_entry;
 use super::push_request::Kinds;
 use super::push_request::PushRequest;
@@ -32,6 +31,7 @@ use crate::gateway::account::permits;
 use crate::gateway::devpi::Answer;
 use crate::gateway::reply::Reply;
 use crate::model::{IndexName, Timestamp, Version};
+use crate::page::entry_path;
 use crate::policy::Index;
 use crate::store::Hold;
 use crate::store::Key;

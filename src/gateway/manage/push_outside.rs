@@ -15,7 +15,6 @@ use serde_json::json;
 use url::Url;
 
 use super::caller::Caller;
-use super::facts::entry_path;
 use super::push::Found;
 use super::push_request::Elsewhere;
 use super::push_request::PushRequest;
@@ -30,6 +29,7 @@ use crate::gateway::held::About as Held;
 use crate::gateway::reply::Reply;
 use crate::model::Filename;
 use crate::model::Kind;
+use crate::page::entry_path;
 use crate::policy::Index;
 use crate::store::Key;
 use crate::store::StoredFile;

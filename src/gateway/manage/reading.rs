@@ -11,7 +11,7 @@ use super::writer::Writer;
 use crate::gateway::Asker;
 use crate::gateway::FAULT_CONTENT_TYPE;
 use crate::gateway::ask::Ask;
-use crate::gateway::refusal::head;
+use crate::gateway::refusal::reply_head;
 use crate::gateway::reply::Body;
 use crate::gateway::reply::Record;
 use crate::gateway::reply::Reply;
@@ -50,7 +50,7 @@ fn plain(status: StatusCode, content_type: &'static str, body: Bytes) -> Reply {
     Reply {
         status,
         reason: None,
-        head: Arc::new(head(content_type, body.len(), "no-store").into()),
+        head: Arc::new(reply_head(content_type, body.len(), "no-store").into()),
         body: Body::Bytes(body),
         record: Record {
             route: Route::Manage,

@@ -13,7 +13,7 @@ use http::header::LOCATION;
 use super::refusal::Refusal;
 use super::writer::Writer;
 use crate::cache::SourcePage;
-use crate::gateway::refusal::head;
+use crate::gateway::refusal::reply_head;
 use crate::gateway::reply::Body;
 use crate::gateway::reply::Record;
 use crate::gateway::reply::Reply;
@@ -72,7 +72,7 @@ impl Writer {
 
 /// 302 from `…/project/refresh` to `…/project/`.
 fn to_the_page(project: &ProjectName) -> Reply {
-    let mut head = head("text/plain", 0, "no-store");
+    let mut head = reply_head("text/plain", 0, "no-store");
     if let Ok(to) = HeaderValue::from_str(&format!("../{project}/")) {
         head.insert(LOCATION, to);
     }

@@ -17,7 +17,7 @@ use super::subject::Subject;
 use crate::db::DbError;
 use crate::gateway::devpi::Answer;
 use crate::gateway::error::Error;
-use crate::gateway::refusal::head;
+use crate::gateway::refusal::reply_head;
 use crate::gateway::reply::Body;
 use crate::gateway::reply::Record;
 use crate::gateway::reply::Reply;
@@ -164,7 +164,7 @@ impl Refusal {
             tracing::error!(status = self.status.as_u16(), cause, "{}", self.message);
         }
         let (body, content_type) = self.body(headers);
-        let mut head = head(content_type, body.len(), "no-store");
+        let mut head = reply_head(content_type, body.len(), "no-store");
         if self.status == StatusCode::UNAUTHORIZED {
             head.insert(WWW_AUTHENTICATE, CHALLENGE);
         }
@@ -277,7 +277,7 @@ fn escaped(text: &str) -> String {
 /// An answer of the devpi API, as a door writes it.
 pub(super) fn answered(answer: &Answer) -> Reply {
     let body = Bytes::from(answer.to_text());
-    let mut head = head("application/json", body.len(), "no-store");
+    let mut head = reply_head("application/json", body.len(), "no-store");
     if let Some(wait) = answer.retry_after {
         head.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
     }

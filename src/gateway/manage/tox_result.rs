@@ -4,7 +4,6 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::caller::Caller;
-use super::facts::entry_path;
 use super::facts::log_entry;
 use super::facts::plain_facts;
 use super::refusal::Refusal;
@@ -29,6 +28,7 @@ use crate::model::IndexName;
 use crate::model::Sha256;
 use crate::model::Timestamp;
 use crate::model::format_bytes;
+use crate::page::entry_path;
 use crate::page::parse_file_path;
 use crate::store::Key;
 use crate::telemetry::AuditKind;

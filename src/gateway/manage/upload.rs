@@ -9,9 +9,6 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::caller::Caller;
-use super::examine::Examined;
-use super::examine::Unfit;
-use super::examine::examine;
 use super::facts::log_entry;
 use super::facts::plain_facts;
 use super::refusal::Refusal;
@@ -27,7 +24,7 @@ use crate::db::OnConflict;
 use crate::db::Publication;
 use crate::db::Published;
 use crate::gateway::attachment::DOC_ZIP;
-use crate::gateway::refusal::head;
+use crate::gateway::refusal::reply_head;
 use crate::gateway::reply::Body;
 use crate::gateway::reply::Record;
 use crate::gateway::reply::Reply;
@@ -44,6 +41,7 @@ use crate::protocol::Submission;
 use crate::protocol::SubmittedRelease;
 use crate::protocol::UploadForm;
 use crate::protocol::complete;
+use crate::protocol::{Examined, Unfit, examine};
 use crate::store::Digests;
 use crate::store::Draft;
 use crate::store::Key;
@@ -412,7 +410,7 @@ fn done(reason: Option<&str>) -> Reply {
     Reply {
         status: StatusCode::OK,
         reason: reason.map(Arc::from),
-        head: Arc::new(head("text/html", 0, "no-store").into()),
+        head: Arc::new(reply_head("text/html", 0, "no-store").into()),
         body: Body::Bytes(Bytes::new()),
         record: Record {
             route: Route::Manage,

@@ -15,8 +15,8 @@ use crate::db::ProjectContent;
 use crate::db::User;
 use crate::gateway::account::Passwords;
 use crate::gateway::devpi::user_object;
-use crate::gateway::manage::facts::entry_path;
 use crate::model::Yanked;
+use crate::page::entry_path;
 use crate::protocol::http_date;
 
 /// A user with its password hash; `user` is nothing for one that only YAML names.

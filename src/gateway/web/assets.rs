@@ -12,7 +12,7 @@ use crate::gateway::Body;
 use crate::gateway::Record;
 use crate::gateway::Reply;
 use crate::gateway::page::etag;
-use crate::gateway::refusal;
+use crate::gateway::refusal::reply_head;
 use crate::protocol::Encoding;
 use crate::protocol::is_not_modified;
 
@@ -31,7 +31,7 @@ pub(in crate::gateway) fn static_file(ask: &Ask<'_>, name: &str, record: Record)
     }
     let body = Bytes::from_static(STYLE_TEXT.as_bytes());
     let tag = etag(&body, Encoding::Identity);
-    let mut head = refusal::head("text/css; charset=utf-8", body.len(), CACHING);
+    let mut head = reply_head("text/css; charset=utf-8", body.len(), CACHING);
     head.insert(ETAG, tag.to_header());
     let (status, body) = if is_not_modified(ask.headers, Some(&tag), None) {
         head.remove(http::header::CONTENT_LENGTH);

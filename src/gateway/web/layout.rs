@@ -22,7 +22,8 @@ use crate::gateway::ErrorKind;
 use crate::gateway::Record;
 use crate::gateway::Reply;
 use crate::gateway::context::Shared;
-use crate::gateway::refusal;
+use crate::gateway::refusal::reply_head;
+use crate::gateway::refusal::rule_text;
 use crate::gateway::trouble::Trouble;
 use crate::policy::Denial;
 use crate::telemetry::{PATH_MAX, cut};
@@ -80,12 +81,12 @@ impl Shared {
             Err(Trouble::Refused(denial)) => {
                 self.count_denial(&denial);
                 record.decision = Decision::Deny;
-                record.rule = Some(refusal::rule_text(&denial));
+                record.rule = Some(rule_text(&denial));
                 (StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, refused(&denial))
             }
         };
         let body = Bytes::from(render(&Way::from(ask.path), &page).into_string());
-        let mut head = refusal::head("text/html; charset=utf-8", body.len(), "no-cache");
+        let mut head = reply_head("text/html; charset=utf-8", body.len(), "no-cache");
         head.insert(VARY, HeaderValue::from_static("Accept, User-Agent"));
         for (name, value) in SECURITY {
             head.insert(

@@ -50,6 +50,7 @@ impl Shared {
         self: &Arc<Self>,
         cx: &Context,
         ask: &Ask<'_>,
+        searches: &Searches,
     ) -> Result<WebPage, Trouble> {
         let query = query(ask.query);
         let wanted = normalised(&query);
@@ -60,7 +61,7 @@ impl Shared {
                 p { "Give a part of a project's name." }
             }
         } else {
-            let _permit = self.searches.0.try_acquire().map_err(|_| {
+            let _permit = searches.0.try_acquire().map_err(|_| {
                 let words = "too many searches at one time, try again";
                 Error::new(ErrorKind::Unavailable(Some(1)), words)
             })?;

@@ -26,7 +26,7 @@ pub const KEYS: &[Key] = &[
 
 /// What a key names a file for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Named {
+pub enum NamedKind {
     /// `whitelist_files`: lock files and requirements.
     Whitelist,
     /// `advisories`: OSV files, or folders of them.
@@ -41,7 +41,7 @@ pub trait Files {
     /// Why it cannot be read, at `location`.
     fn open(
         &mut self,
-        named: Named,
+        named: NamedKind,
         location: &Location,
         path: &Path,
     ) -> Result<Vec<TextFile>, Fault>;
@@ -62,7 +62,7 @@ pub fn read(fields: &Fields<'_>, files: &mut dyn Files, notes: &mut Notes) -> Do
     }
     document.default_index = fields.placed("default_index", notes);
     let advisories = fields.many("advisories", notes).unwrap_or_default();
-    document.advisories = open_all(&advisories, Named::Advisories, files, notes);
+    document.advisories = open_all(&advisories, NamedKind::Advisories, files, notes);
     if document.advisories.is_empty()
         && let Some(named) = advisories.first()
     {
@@ -99,7 +99,7 @@ fn unread(named: &Placed<PathBuf>) -> TextFile {
 
 pub(super) fn open_all(
     paths: &[Placed<PathBuf>],
-    named: Named,
+    named: NamedKind,
     files: &mut dyn Files,
     notes: &mut Notes,
 ) -> Vec<TextFile> {
@@ -128,7 +128,7 @@ mod tests {
     impl Files for FakeFiles {
         fn open(
             &mut self,
-            _: Named,
+            _: NamedKind,
             location: &Location,
             path: &Path,
         ) -> Result<Vec<TextFile>, Fault> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::document::{Files, Named, open_all};
+use super::document::{Files, NamedKind, open_all};
 use super::fields::{Fields, Notes, quoted};
 use super::keys::{Choice, Key, Shape, Variants, commas, key, kind, many, one};
 use super::tree::{Entry, Value};
@@ -178,7 +178,7 @@ fn read_whitelist_files(
     let paths = fields
         .many::<PathBuf>("whitelist_files", notes)
         .unwrap_or_default();
-    open_all(&paths, Named::Whitelist, files, notes)
+    open_all(&paths, NamedKind::Whitelist, files, notes)
 }
 
 fn read_stage(fields: &Fields<'_>, notes: &mut Notes) -> StageDocument {

@@ -15,7 +15,7 @@ mod schema;
 mod tree;
 mod words;
 
-pub use document::{Files, KEYS, Named, read, read_text};
+pub use document::{Files, KEYS, NamedKind, read, read_text};
 pub use fields::{Fields, Notes, quoted};
 pub use keys::{Choice, Key, Kind, Misread, Shape, Table, Variants, Word};
 pub use keys::{commas, key, keys, kind, many, one};

@@ -3,10 +3,12 @@
 mod archive;
 mod bounded;
 mod copies;
+mod examine;
 mod fields;
 mod tar;
 
 pub use archive::{ArchiveFault, metadata_of};
 pub use bounded::{ArchiveBounds, Bounded, DIRECTORY_WEIGHT, Spent};
 pub use copies::copies_agree;
+pub use examine::{Examined, Unfit, examine};
 pub use fields::{CoreMetadataFault, CoreMetadataFields};

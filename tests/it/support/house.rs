@@ -17,7 +17,7 @@ use cheesecloth::gateway::{
 };
 use cheesecloth::model::{Fault, IndexName, Location, ProjectName};
 use cheesecloth::page::{ProjectPage, StoredMeta, to_stored};
-use cheesecloth::policy::read::{Files, Named, read_text};
+use cheesecloth::policy::read::{Files, NamedKind, read_text};
 use cheesecloth::policy::{Mirror, Policies, TextFile};
 use cheesecloth::protocol::{Audience, Preferences, PublicRoute};
 use cheesecloth::store::{FsStore, Key};
@@ -385,7 +385,12 @@ fn generation(number: u64, policies: &str, fleet: Option<&Arc<Fleet>>) -> Genera
 struct Advisories;
 
 impl Files for Advisories {
-    fn open(&mut self, _: Named, location: &Location, path: &Path) -> Result<Vec<TextFile>, Fault> {
+    fn open(
+        &mut self,
+        _: NamedKind,
+        location: &Location,
+        path: &Path,
+    ) -> Result<Vec<TextFile>, Fault> {
         let text = r#"{"id": "MAL-2026-1", "affected": [
             {"package": {"ecosystem": "PyPI", "name": "six"}, "versions": ["1.0"]}]}"#;
         Ok(vec![TextFile {

@@ -4,28 +4,27 @@
 //! kinds what can be read has to agree; what cannot is kept, as devpi does: placeholders and archives
 //! of old are uploaded as sdists, and an installer that builds one finds out by itself.
 
-use std::fs::File;
+use std::io::{Read, Seek};
 
+use super::archive::{ArchiveFault, metadata_of};
+use super::bounded::ArchiveBounds;
+use super::fields::CoreMetadataFields;
 use crate::model::Filename;
 use crate::model::Kind;
 use crate::model::ProjectName;
-use crate::protocol::ArchiveBounds;
-use crate::protocol::ArchiveFault;
-use crate::protocol::CoreMetadataFields;
-use crate::protocol::metadata_of;
 
 /// What a file says of itself.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::gateway) struct Examined {
+pub struct Examined {
     /// A wheel's METADATA: its sidecar (PEP 658).
-    pub(in crate::gateway) sidecar: Option<Vec<u8>>,
+    pub sidecar: Option<Vec<u8>>,
     /// `Requires-Python`, which counts more than the form's.
-    pub(in crate::gateway) requires_python: Option<String>,
+    pub requires_python: Option<String>,
 }
 
 /// Why a file is refused.
 #[derive(Debug)]
-pub(in crate::gateway) enum Unfit {
+pub enum Unfit {
     /// It is not what it should be; in words for its sender.
     Fault(String),
     /// Its directory or metadata is longer than was to be read; in words for its sender.
@@ -36,14 +35,18 @@ pub(in crate::gateway) enum Unfit {
 
 impl Unfit {
     /// Whether it is beyond the bounds that it was read within.
-    pub(in crate::gateway) fn is_beyond(&self) -> bool {
+    #[must_use]
+    pub fn is_beyond(&self) -> bool {
         matches!(self, Self::Beyond(_))
     }
 }
 
 /// Reads the metadata inside, within bounds, and compares it with the release; blocking.
-pub(in crate::gateway) fn examine(
-    content: &File,
+///
+/// # Errors
+/// As [`Unfit`] says.
+pub fn examine<R: Read + Seek>(
+    content: R,
     filename: &Filename,
     (project, version): (&ProjectName, &str),
     bounds: ArchiveBounds,
@@ -81,6 +84,7 @@ pub(in crate::gateway) fn examine(
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write as _;
 
     use super::*;

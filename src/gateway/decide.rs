@@ -206,7 +206,7 @@ fn decide_on_page(cx: &Context, resolved: &Resolved, path: &FilePath) -> Option<
 
 /// The decision on an entry of a merged page.
 pub(super) fn decide_entry(cx: &Context, resolved: &Resolved, entry: &Entry<'_>) -> Ticket {
-    let view = resolved.stack.view(resolved.merged.project());
+    let view = resolved.view();
     let candidate = Candidate {
         file: entry.file,
         member: entry.member,

@@ -92,7 +92,7 @@ impl Shared {
                 return Ok(explanation);
             }
         };
-        let view = resolved.stack.view(&question.project);
+        let view = resolved.view();
         for entry in resolved
             .merged
             .entries()

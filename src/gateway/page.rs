@@ -278,7 +278,7 @@ fn render_page(
     resolved: &Resolved,
     filtered_at: Timestamp,
 ) -> RenderedPage {
-    let view = resolved.stack.view(&wanted.project);
+    let view = resolved.view();
     let filtered = filter(&resolved.merged, &mut |entry| {
         decide(&view, entry, filtered_at)
     });

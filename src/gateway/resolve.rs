@@ -26,6 +26,7 @@ use crate::page::merge;
 use crate::policy::Denial;
 use crate::policy::IndexKind;
 use crate::policy::Member;
+use crate::policy::ProjectView;
 use crate::policy::Sources;
 use crate::policy::Stack;
 use crate::policy::Verdict;
@@ -55,6 +56,16 @@ pub(super) struct Resolved {
     pub(super) stale_until: Timestamp,
     /// What the caches did, in the worst case of all sources.
     pub(super) cache: CacheResult,
+    /// The members whose upstream cannot be asked, and since when.
+    pub(super) silent: Vec<(usize, Timestamp)>,
+}
+
+impl Resolved {
+    /// The rules about the project.
+    pub(super) fn view(&self) -> ProjectView<'_> {
+        let view = self.stack.view(self.merged.project());
+        view.while_silent(&self.silent)
+    }
 }
 
 /// What the members of a stack say about a project.
@@ -175,6 +186,7 @@ impl Shared {
                     valid_until: Timestamp::MAX,
                     stale_until: Timestamp::MAX,
                     cache: CacheResult::Bypass,
+                    silent_since: None,
                 }
             }
             IndexKind::Mirror(mirror) => {
@@ -190,6 +202,7 @@ impl Shared {
                             valid_until: until,
                             stale_until: until,
                             cache: CacheResult::Stale(Staleness::Partial),
+                            silent_since: None,
                         }
                     }
                     Err(error) => return Err(error),
@@ -230,6 +243,7 @@ fn settle(
     let valid_until = answers.iter().map(|answer| answer.said.valid_until).min();
     let stale_until = answers.iter().map(|answer| answer.said.stale_until).min();
     let cache = worst(&answers);
+    let silent = silent(&answers);
     let layers = answers
         .into_iter()
         .filter_map(|answer| Some((answer.member, answer.said.page?)));
@@ -251,7 +265,15 @@ fn settle(
         valid_until: valid_until.unwrap_or(Timestamp::MAX),
         stale_until: stale_until.unwrap_or(Timestamp::MAX),
         cache,
+        silent,
     })
+}
+
+/// The members whose upstream cannot be asked, and since when.
+pub(super) fn silent(answers: &[Answer]) -> Vec<(usize, Timestamp)> {
+    let silent = answers.iter();
+    let silent = silent.filter_map(|answer| Some((answer.member, answer.said.silent_since?)));
+    silent.collect()
 }
 
 /// What the caches did, in the worst case of all members.

@@ -59,6 +59,8 @@ pub(super) struct Said {
     pub(super) stale_until: Timestamp,
     /// What the caches did.
     pub(super) cache: CacheResult,
+    /// Since when its upstream is not there to confirm it.
+    pub(super) silent_since: Option<Timestamp>,
 }
 
 impl Shared {
@@ -215,12 +217,8 @@ impl Shared {
             Patience::File => stale_until,
         };
         let stale_until = stale_until.min(last);
-        Ok(said(
-            held,
-            mirror,
-            CacheResult::Stale(Staleness::Error),
-            (retry_at, stale_until),
-        ))
+        let cache = CacheResult::Stale(Staleness::Error);
+        Ok(unconfirmed(held, mirror, cache, (retry_at, stale_until)))
     }
 
     fn offline_answer(
@@ -233,7 +231,11 @@ impl Shared {
         if let Some(held) = held {
             let last = last_instant(held, mirror);
             let cache = CacheResult::Stale(Staleness::Offline);
-            return Ok(said(held, mirror, cache, (last, last)));
+            if self.settings.is_explaining {
+                // A running server would ask.
+                return Ok(said(held, mirror, cache, (last, last)));
+            }
+            return Ok(unconfirmed(held, mirror, cache, (last, last)));
         }
         let what = format!("a page of {project} from {}", index.name);
         Err(Arc::new(self.not_asked(what)))
@@ -286,6 +288,20 @@ fn said(
         valid_until,
         stale_until,
         cache,
+        silent_since: None,
+    }
+}
+
+/// The same where upstream cannot be asked. What grew of age while its word still counted has done so.
+fn unconfirmed(
+    held: &SourcePage,
+    mirror: &Mirror,
+    cache: CacheResult,
+    until: (Timestamp, Timestamp),
+) -> Said {
+    Said {
+        silent_since: Some(held.validity.fresh_until),
+        ..said(held, mirror, cache, until)
     }
 }
 

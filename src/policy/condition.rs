@@ -26,6 +26,8 @@ pub(super) struct Facts<'a> {
     pub(super) status: ProjectState,
     /// The advisories about its project.
     pub(super) advisories: &'a [Advisory],
+    /// The instant at which it stops growing older: its upstream has not been heard since.
+    pub(super) grows_until: Option<Timestamp>,
     version: OnceCell<Version>,
 }
 
@@ -48,8 +50,20 @@ impl<'a> Facts<'a> {
             mirror,
             status,
             advisories,
+            grows_until: None,
             version: OnceCell::new(),
         }
+    }
+
+    /// The same file, no older than it was at an instant.
+    pub(super) fn grown_until(mut self, instant: Timestamp) -> Self {
+        self.grows_until = Some(instant);
+        self
+    }
+
+    /// The instant at which its age is taken.
+    fn aged_at(&self, now: Timestamp) -> Timestamp {
+        self.grows_until.map_or(now, |until| until.min(now))
     }
 
     fn version(&self) -> &Version {
@@ -251,9 +265,13 @@ impl Conditions {
                 (Some(limit), Some(size)) => (size > limit).into(),
             },
             Condition::YoungerThan => {
-                holds_age(self.asked.younger_than, facts, false, |end| now < end)
+                let at = facts.aged_at(now);
+                holds_age(self.asked.younger_than, facts, false, |end| at < end)
             }
-            Condition::OlderThan => holds_age(self.asked.older_than, facts, true, |end| now >= end),
+            Condition::OlderThan => {
+                let at = facts.aged_at(now);
+                holds_age(self.asked.older_than, facts, true, |end| at >= end)
+            }
             Condition::Python => asked(self.python.as_ref(), |globs| {
                 let tags = file.filename.tags();
                 tags.is_some_and(|tags| tags.python().any(|tag| globs.is_match(tag)))

@@ -128,6 +128,7 @@ impl<'a> Layer<'a> {
         Denial::new(subject, reason, rule)
             .on_block_is(policy.on_block())
             .maturing(matures)
+            .unconfirmed_since(facts.and_then(|facts| facts.grows_until))
     }
 }
 

@@ -24,6 +24,8 @@ pub struct ProjectView<'a> {
     layers: Vec<Layer<'a>>,
     /// For each member, what reserves the name from it.
     reserved: Vec<Option<Reservation<'a>>>,
+    /// Members whose upstream cannot be asked, and since when.
+    silent: &'a [(usize, Timestamp)],
 }
 
 /// An entry of an `owns` that reserves a name, and the index that has it.
@@ -47,7 +49,17 @@ impl<'a> ProjectView<'a> {
             project: project.clone(),
             layers: layers.map(|index| Layer::new(index, project)).collect(),
             reserved: stack.members().iter().map(reserved).collect(),
+            silent: &[],
         }
+    }
+
+    /// The same where some upstreams cannot be asked. What such a member lists may have been taken
+    /// down since, so none of its files grows old enough to pass meanwhile
+    /// (docs/adr/0032-nothing-matures-unconfirmed.md).
+    #[must_use]
+    pub fn while_silent(mut self, silent: &'a [(usize, Timestamp)]) -> Self {
+        self.silent = silent;
+        self
     }
 
     /// The stack it was made of.
@@ -112,7 +124,8 @@ impl<'a> ProjectView<'a> {
     pub fn decide_file<'f>(&self, candidate: &Candidate<'f>, now: Timestamp) -> Verdict<&'f File> {
         let file = candidate.file;
         if *file.filename.project() != self.project {
-            return self.stack.decide_file(candidate, now);
+            let other = self.stack.view(file.filename.project());
+            return other.while_silent(self.silent).decide_file(candidate, now);
         }
         let subject = || Subject::File(file.filename.clone());
         let Some(member) = self.stack.members().get(candidate.member) else {
@@ -131,7 +144,21 @@ impl<'a> ProjectView<'a> {
         for layer in self.layers_of(member) {
             layer.judge_file(&facts, now, &mut tally);
         }
+        if tally.denied.is_none()
+            && let Some(since) = self.silent_since(candidate.member)
+        {
+            let facts = facts.grown_until(since);
+            for layer in self.layers_of(member) {
+                layer.judge_file(&facts, now, &mut tally);
+            }
+        }
         tally.verdict(file)
+    }
+
+    fn silent_since(&self, member: usize) -> Option<Timestamp> {
+        let mut silent = self.silent.iter();
+        let (_, since) = silent.find(|(silent, _)| *silent == member)?;
+        Some(*since)
     }
 
     /// The earliest instant after `now` at which age may change what [`Self::decide_file`] answers.

@@ -207,6 +207,7 @@ pub struct Denial {
     rule: RuleId,
     on_block: OnBlock,
     matures: Option<Timestamp>,
+    unconfirmed: Option<Timestamp>,
 }
 
 impl Denial {
@@ -217,6 +218,7 @@ impl Denial {
             rule,
             on_block: OnBlock::Hide,
             matures: None,
+            unconfirmed: None,
         }
     }
 
@@ -227,6 +229,11 @@ impl Denial {
 
     pub(super) fn maturing(mut self, matures: Option<Timestamp>) -> Self {
         self.matures = matures;
+        self
+    }
+
+    pub(super) fn unconfirmed_since(mut self, instant: Option<Timestamp>) -> Self {
+        self.unconfirmed = instant;
         self
     }
 
@@ -325,7 +332,12 @@ impl Denial {
 
     fn why(&self) -> String {
         let mut why = self.reason.words();
-        if let Some(instant) = self.matures {
+        if let Some(instant) = self.unconfirmed {
+            let instant = whole_second(instant);
+            why.push_str(&format!(
+                " (until upstream answers again, silent since {instant})"
+            ));
+        } else if let Some(instant) = self.matures {
             why.push_str(&format!(" (until {})", whole_second(instant)));
         }
         why

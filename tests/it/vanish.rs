@@ -169,6 +169,104 @@ async fn a_file_that_was_refused_when_its_project_vanished_never_matures() {
     }
 }
 
+/// How upstream falls silent.
+#[derive(Debug, Clone, Copy)]
+enum Silence {
+    Outage,
+    OutageAndRestart,
+    Unreadable,
+    Offline,
+}
+
+#[tokio::test]
+async fn nothing_grows_of_age_while_its_upstream_cannot_confirm_it() {
+    for silence in [
+        Silence::Outage,
+        Silence::OutageAndRestart,
+        Silence::Unreadable,
+        Silence::Offline,
+    ] {
+        let clock = Clock::fixed(NOW.parse().unwrap());
+        let dairy = Setup::default().project(sieves(&SIEVES)).start();
+        let larder = Larder::empty(&clock).await;
+        let yaml = policies(&dairy, "60d");
+        let house = House::online_over(&larder, &yaml, &clock);
+        let urls = listed(&house, FREE).await.unwrap();
+        // The bytes are here: who may have them is all that is left to say.
+        for (_, url) in &urls {
+            assert_eq!(status(&house, url).await, 200);
+        }
+        for (version, _) in SIEVES {
+            let digest = Sha256::of(&Wheel::new("sieve", version).build());
+            larder.kept(&Key::MirrorFile(digest)).await;
+        }
+        assert_eq!(versions(&house, COOL).await.unwrap(), ["1.0", "1.5"]);
+        let fault = match silence {
+            Silence::Unreadable => Fault::new().status(200).body("come back later"),
+            Silence::Outage | Silence::OutageAndRestart | Silence::Offline => {
+                Fault::new().status(500)
+            }
+        };
+        dairy.misbehave("/simple/", fault);
+        let house = match silence {
+            Silence::Outage | Silence::Unreadable => house,
+            Silence::OutageAndRestart => House::online_over(&larder, &yaml, &clock),
+            Silence::Offline => House::offline(&larder, &yaml, &clock),
+        };
+        let cool = |url: &str| url.replace("/shop/free/", "/shop/cool/");
+        for day in 1..=20 {
+            clock.advance(DAY);
+            let at = format!("{silence:?}, day {day}");
+            // A page for `stale_if_error`, and offline for ever; files that are here always.
+            if day < 7 || matches!(silence, Silence::Offline) {
+                assert_eq!(versions(&house, FREE).await.unwrap().len(), 3, "{at}");
+                let listed = versions(&house, COOL).await.unwrap();
+                assert_eq!(listed, ["1.0", "1.5"], "{at}");
+                let headers = [("accept", "application/json")];
+                let object = house.get("/shop/cool/sieve", &headers).await.text();
+                assert!(
+                    object.contains("1.5") && !object.contains("2.0"),
+                    "{object}"
+                );
+            }
+            for (name, url) in &urls {
+                assert_eq!(status(&house, url).await, 200, "{name}, {at}");
+                let url = cool(url);
+                let expected = if *name == wheel("2.0") { 403 } else { 200 };
+                for url in [format!("{url}.metadata"), url] {
+                    assert_eq!(status(&house, &url).await, expected, "{url}, {at}");
+                }
+            }
+        }
+        let refused = house.get(&cool(&urls[2].1), &[]).await.text();
+        let words = "until upstream answers again, silent since 2026-01-05T00:10:00Z";
+        assert!(refused.contains(words), "{refused}");
+        // Upstream answers again, and it is what it was.
+        dairy.behave();
+        let house = House::online_over(&larder, &yaml, &clock);
+        assert_eq!(
+            versions(&house, COOL).await.unwrap().len(),
+            3,
+            "{silence:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_grew_of_age_while_its_page_was_fresh_stays() {
+    let clock = Clock::fixed(NOW.parse().unwrap());
+    // Of age five minutes after the page was asked for, which is fresh for ten.
+    let soon = [("1.0", "2025-12-29T00:05:00Z")];
+    let dairy = Setup::default().project(sieves(&soon)).start();
+    let house = House::online(&policies(&dairy, "60d"), &clock).await;
+    assert!(versions(&house, COOL).await.unwrap().is_empty());
+    dairy.misbehave("/simple/", Fault::new().status(500));
+    clock.advance(Duration::from_mins(5));
+    assert_eq!(versions(&house, COOL).await.unwrap(), ["1.0"]);
+    clock.advance(DAY);
+    assert_eq!(versions(&house, COOL).await.unwrap(), ["1.0"]);
+}
+
 #[tokio::test]
 async fn what_came_of_age_between_two_looks_upstream_was_never_seen_to_be_of_age() {
     let clock = Clock::fixed(NOW.parse().unwrap());

@@ -53,6 +53,8 @@ struct Layer {
     record: Option<ProjectRecord>,
     /// Whether the door shows its index; else its files are to be had through the asked one.
     is_shown: bool,
+    /// Since when its upstream cannot be asked.
+    silent_since: Option<Timestamp>,
 }
 
 /// A file that is not hidden.
@@ -136,7 +138,7 @@ impl Shared {
             let Some(page) = answer.said.page else {
                 continue;
             };
-            let member = answer.member;
+            let (member, silent_since) = (answer.member, answer.said.silent_since);
             let record = self.own_record(&stack, member, project).await?;
             let is_shown = cx.shows(ask, &stack.members()[member].index.name);
             layers.push(Layer {
@@ -144,6 +146,7 @@ impl Shared {
                 page,
                 record,
                 is_shown,
+                silent_since,
             });
         }
         if layers.is_empty() {
@@ -217,7 +220,8 @@ fn versions_of(
     outside: &Outside,
 ) -> Vec<(String, VersionData)> {
     let page = &layer.page;
-    let view = stack.view(&page.project);
+    let silent = layer.silent_since.map(|since| (layer.member, since));
+    let view = stack.view(&page.project).while_silent(silent.as_slice());
     let shown = page.files.iter().filter_map(|file| {
         let entry = Entry {
             member: layer.member,

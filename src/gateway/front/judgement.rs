@@ -68,7 +68,7 @@ impl Shared {
 
 impl Judgement {
     fn view(&self) -> ProjectView<'_> {
-        self.resolved.stack.view(self.resolved.merged.project())
+        self.resolved.view()
     }
 
     fn ruling(&self, entry: &Entry<'_>) -> Ruling {

@@ -16,7 +16,7 @@ use crate::gateway::Context;
 use crate::gateway::Error;
 use crate::gateway::context::Shared;
 use crate::gateway::reply::Record;
-use crate::gateway::resolve::{Statements, worst};
+use crate::gateway::resolve::{self, Statements, worst};
 use crate::gateway::source::Patience;
 use crate::gateway::trouble::Trouble;
 use crate::model::File;
@@ -45,6 +45,7 @@ struct Known {
     stack: Arc<Stack>,
     sources: Sources,
     merged: Merged,
+    silent: Vec<(usize, Timestamp)>,
 }
 
 /// One page to write.
@@ -73,6 +74,7 @@ impl Shared {
                 answers,
             } => {
                 record.cache = worst(&answers);
+                let silent = resolve::silent(&answers);
                 let pages = answers.into_iter();
                 let pages = pages.filter_map(|answer| Some((answer.member, answer.said.page?)));
                 let pages: Vec<_> = pages.collect();
@@ -83,6 +85,7 @@ impl Shared {
                     merged: merge(project.clone(), pages),
                     stack,
                     sources,
+                    silent,
                 }
             }
         };
@@ -90,7 +93,7 @@ impl Shared {
         let (index, project) = (index.clone(), project.clone());
         let version = version.map(str::to_owned);
         let work = move || {
-            let view = known.stack.view(&project);
+            let view = known.stack.view(&project).while_silent(&known.silent);
             let writing = Writing {
                 way,
                 index: &index,

@@ -1,5 +1,6 @@
-//! The law over time, once everything that a mirror listed has vanished from its upstream: what is
-//! listed is served and nothing else, and no index ever lists what it refused before.
+//! The law over time, once everything that a mirror listed has vanished from its upstream, or upstream
+//! cannot be asked: what is listed is served and nothing else, and no index ever lists what it refused
+//! before.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -10,7 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::TestRunner;
 
-use super::super::support::{FakeIndex, House, Larder, Project, Setup};
+use super::super::support::{FakeIndex, Fault, House, Larder, Project, Setup};
 use super::policies::{Written, written};
 use super::shown::{JSON, Through};
 use super::{Content, MIRRORS, NOW, PROJECTS, STAGES, content, everything, fill, stock};
@@ -23,17 +24,83 @@ const LOOKS: [Duration; 3] = [
     Duration::from_secs(22 * 24 * 60 * 60),
 ];
 
+/// The same while nobody can be asked, as long as pages are answered then.
+const LOOKS_IN_SILENCE: [Duration; 3] = [
+    Duration::from_secs(60 * 60),
+    Duration::from_secs(3 * 24 * 60 * 60),
+    Duration::from_secs(3 * 24 * 60 * 60),
+];
+
 /// Cases tried; each asks for some five hundred pages and files.
 const CASES: u32 = 24;
 
+/// What has become of an upstream.
+#[derive(Debug, Clone, Copy)]
+enum Upstream {
+    /// It knows no project any more.
+    Bare,
+    /// It knows them, without files.
+    Empty,
+    /// It answers nothing but errors.
+    Silent,
+}
+
+const UPSTREAMS: [Upstream; 3] = [Upstream::Bare, Upstream::Empty, Upstream::Silent];
+
+impl Upstream {
+    fn looks(self) -> [Duration; 3] {
+        match self {
+            Self::Bare | Self::Empty => LOOKS,
+            Self::Silent => LOOKS_IN_SILENCE,
+        }
+    }
+
+    fn start(self) -> FakeIndex {
+        let empty = || {
+            PROJECTS.iter().fold(Setup::default(), |setup, name| {
+                setup.project(Project::new(name))
+            })
+        };
+        match self {
+            Self::Bare => Setup::default().start(),
+            Self::Empty => empty().start(),
+            Self::Silent => {
+                let index = empty().start();
+                index.misbehave("/", Fault::new().status(500));
+                index
+            }
+        }
+    }
+}
+
+fn without_until(line: &str) -> String {
+    let Some((before, after)) = line.split_once(", until: ") else {
+        return line.to_owned();
+    };
+    let date = after.find(|byte| !matches!(byte, '0'..='9' | '-'));
+    format!("{before}{}", &after[date.unwrap_or(after.len())..])
+}
+
 /// What an operator wrote, of mirrors whose upstream is this one and that keep files of this age.
-fn yaml(written: &Written, upstream: &FakeIndex, older_than: &str) -> String {
+fn yaml(
+    written: &Written,
+    (upstream_is, upstream): (Upstream, &FakeIndex),
+    older_than: &str,
+) -> String {
     let mut yaml = written.yaml(true);
     for mirror in MIRRORS {
         let host = mirror.replace('/', "-");
         let placeholder = format!("https://{host}.upstream.example/simple/");
         yaml = yaml.replace(&placeholder, upstream.url().as_str());
     }
+    // What an `until` ends is the operator's own word, in an outage too.
+    let yaml = match upstream_is {
+        Upstream::Silent => yaml
+            .lines()
+            .map(|line| without_until(line) + "\n")
+            .collect(),
+        Upstream::Bare | Upstream::Empty => yaml,
+    };
     let keep = format!("type: mirror, keep_last_good: {{ for: 60d, older_than: {older_than} }},");
     yaml.replace("type: mirror,", &keep)
 }
@@ -63,6 +130,7 @@ async fn hold_to_the_law_over_time(
     larder: &Larder,
     yaml: &str,
     content: &Content,
+    looks: [Duration; 3],
 ) -> (usize, usize) {
     let clock = Clock::fixed(NOW.parse().unwrap());
     let house = House::online_over(larder, yaml, &clock);
@@ -78,7 +146,7 @@ async fn hold_to_the_law_over_time(
     let of_mirror: BTreeSet<String> = of_mirror.collect();
     let before = listed(&house, &of_mirror).await;
     let mut kept = 0;
-    for look in LOOKS {
+    for look in looks {
         clock.advance(look);
         let now = listed(&house, &of_mirror).await;
         assert!(
@@ -107,10 +175,7 @@ fn what_vanished_is_listed_by_no_index_that_refused_it_and_served_exactly_when_l
     let clock = Clock::fixed(NOW.parse().unwrap());
     let bytes = runtime.block_on(Larder::empty(&clock));
     stock(&bytes);
-    let emptied = PROJECTS.iter().fold(Setup::default(), |setup, name| {
-        setup.project(Project::new(name))
-    });
-    let upstreams = [Setup::default().start(), emptied.start()];
+    let upstreams = UPSTREAMS.map(|upstream| (upstream, upstream.start()));
     let case = Cell::new(0);
     let (all, kept) = (Cell::new(0), Cell::new(0));
     let config = ProptestConfig {
@@ -122,13 +187,20 @@ fn what_vanished_is_listed_by_no_index_that_refused_it_and_served_exactly_when_l
     let tried = (written(), content(), select(vec!["0", "14d"]));
     let checked = TestRunner::new(config).run(&tried, |(written, mut content, older_than)| {
         case.set(case.get() + 1);
+        let (is, upstream) = &upstreams[case.get() as usize % UPSTREAMS.len()];
         // What another mirror shadows was not refused, and may come to light.
-        content.retain(|(at, _), _| *at != MIRRORS[1]);
-        let upstream = &upstreams[case.get() as usize % 2];
-        let yaml = yaml(&written, upstream, older_than);
+        match is {
+            Upstream::Bare | Upstream::Empty => content.retain(|(at, _), _| *at != MIRRORS[1]),
+            // Of that one it is known that it has nothing, or its stacks would not answer.
+            Upstream::Silent => {
+                let others = content.iter_mut().filter(|((at, _), _)| *at == MIRRORS[1]);
+                others.for_each(|(_, holding)| *holding = None);
+            }
+        }
+        let yaml = yaml(&written, (*is, upstream), older_than);
         let (before, after) = runtime.block_on(async {
             let larder = bytes.with_new_records(case.get(), &clock).await;
-            hold_to_the_law_over_time(&larder, &yaml, &content).await
+            hold_to_the_law_over_time(&larder, &yaml, &content, is.looks()).await
         });
         all.set(all.get() + before);
         kept.set(kept.get() + after);

@@ -27,7 +27,7 @@ use crate::store::{Draft, Growing, HELD_BACK_BYTES, Key, Readable, StoreError, S
 use crate::telemetry::UpstreamResult;
 use crate::upstream::{FileAnswer, UpstreamFile};
 
-/// What a fill is known by: the digest where there is one, else the place.
+/// What a fill is known by: the digest where there is one, else the place and what is stated of it there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum FillKey {
     Digest(Sha256),
@@ -261,10 +261,15 @@ impl Shared {
         self.metrics.fills().inc();
         self.work.spawn(async move {
             let outcome = shared.take_in_file(&fill, file, draft, &running).await;
-            shared.metrics.fills().dec();
-            shared.fills.end(&fill.key, &running);
             drop(place);
+            if outcome.is_err() {
+                // The next to ask tries again.
+                shared.fills.end(&fill.key, &running);
+            }
             shared.after_fill(&fill, outcome).await;
+            shared.metrics.fills().dec();
+            // Only now is it found by what was learned of it.
+            shared.fills.end(&fill.key, &running);
         });
         Ok(growing)
     }
@@ -365,7 +370,7 @@ fn fill_of(grant: &Grant) -> Result<Fill, Error> {
     })?;
     let key = match file.hashes.sha256() {
         Some(digest) => FillKey::Digest(digest),
-        None => FillKey::Place(Arc::clone(place)),
+        None => FillKey::Place(grant.place_and_digests()),
     };
     Ok(Fill {
         key,

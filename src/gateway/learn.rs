@@ -18,13 +18,11 @@ impl Shared {
     ) {
         let (index, file) = (&grant.owner, grant.file.item());
         let (name, project) = (file.filename.as_str(), file.filename.project());
-        let url = file.url.as_deref().unwrap_or_default();
         let one_at_a_time = self.learning.lock();
         let _one_at_a_time = one_at_a_time.unwrap_or_else(PoisonError::into_inner);
         let mut learned = self.learned(index, project);
-        let nothing = Learned::at(url);
-        let known = learned.get(name).filter(|known| known.url == nothing.url);
-        let known = known.cloned().unwrap_or(nothing);
+        let known = learned.get(name).filter(|known| known.is_about(file));
+        let known = known.cloned().unwrap_or_else(|| Learned::of(file));
         learned.insert(name, change(known));
         let key = Key::Learned {
             index: index.clone(),

@@ -332,10 +332,7 @@ fn key_of(grant: &Grant) -> SidecarKey {
     let file = grant.file.item();
     match file.hashes.sha256() {
         Some(digest) => SidecarKey::Wheel(digest),
-        None => SidecarKey::Place(
-            grant.owner.clone(),
-            file.url.clone().unwrap_or_else(|| "".into()),
-        ),
+        None => SidecarKey::Place(grant.owner.clone(), grant.place_and_digests()),
     }
 }
 

@@ -65,6 +65,17 @@ impl Grant {
         self.file.item().hashes.sha256().map(kept)
     }
 
+    /// What a file without a sha256 is known by: where it is, and the digests stated of it. One place
+    /// may be stated with others by another mirror, or later, and is then another file.
+    pub(super) fn place_and_digests(&self) -> Arc<str> {
+        let file = self.file.item();
+        let mut text = file.url.as_deref().unwrap_or_default().to_owned();
+        for (algorithm, hex) in file.hashes.iter() {
+            text.push_str(&format!(" {algorithm}={hex}"));
+        }
+        text.into()
+    }
+
     /// Where the metadata of this wheel is kept.
     pub(super) fn metadata_key(&self) -> Option<Key> {
         let kept: fn(Sha256) -> Key = if self.is_private {

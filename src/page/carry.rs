@@ -69,7 +69,7 @@ fn is_same(new: &File, old: &File) -> bool {
 }
 
 /// Whether the digests agree; nothing when there is no algorithm that both state.
-fn is_same_digest(new: &Hashes, old: &Hashes) -> Option<bool> {
+pub(super) fn is_same_digest(new: &Hashes, old: &Hashes) -> Option<bool> {
     let common = new.iter().filter_map(|(algorithm, hex)| {
         let (_, other) = old.iter().find(|(name, _)| *name == algorithm)?;
         Some(hex == other)

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::carry::without_query;
+use super::carry::{is_same_digest, without_query};
 use super::project_page::ProjectPage;
 use crate::model::CoreMetadata;
 use crate::model::File;
@@ -15,16 +15,19 @@ use crate::model::Hashes;
 use crate::model::Sha256;
 
 /// The first line of the stored form.
-const HEADER: &str = "cheesecloth-learned 2";
+const HEADER: &str = "cheesecloth-learned 3";
 
-/// The first line of the form before, in which everything was known of a file or nothing.
-const OLD_HEADER: &str = "cheesecloth-learned 1";
+/// The first lines of the forms before, which do not say what digests were stated of a file. In the first
+/// everything was known of it or nothing.
+const OLD_HEADERS: [&str; 2] = ["cheesecloth-learned 2", "cheesecloth-learned 1"];
 
 /// What is known of a file since it, or its sidecar, was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Learned {
     /// Where it was fetched, without query.
     pub url: Arc<str>,
+    /// The digests other than a sha256 that were stated of it then.
+    pub stated: Hashes,
     /// Its digest and its length in bytes, once it has passed through.
     pub content: Option<(Sha256, u64)>,
     /// What is known of its sidecar.
@@ -43,6 +46,8 @@ pub enum LearnedMetadata {
     Unobtainable,
 }
 
+const SHA256: &str = "sha256";
+
 /// Stands for a sidecar's digest where there is no sidecar to be had.
 const UNOBTAINABLE: &str = "none";
 
@@ -56,11 +61,17 @@ pub struct LearnedFiles(BTreeMap<Arc<str>, Learned>);
 pub struct InvalidLearned(pub usize);
 
 impl Learned {
-    /// Nothing yet of a file at this URL.
+    /// Nothing yet of a file.
     #[must_use]
-    pub fn at(url: &str) -> Self {
+    pub fn of(file: &File) -> Self {
+        let mut stated = Hashes::default();
+        for (algorithm, hex) in file.hashes.iter().filter(|(name, _)| *name != SHA256) {
+            // It is valid: it was in a `Hashes` before.
+            let _ = stated.insert(algorithm, &hex);
+        }
         Self {
-            url: without_query(Some(url)).unwrap_or("").into(),
+            url: without_query(file.url.as_deref()).unwrap_or("").into(),
+            stated,
             content: None,
             metadata: LearnedMetadata::Unknown,
         }
@@ -80,13 +91,17 @@ impl Learned {
         self
     }
 
-    fn is_about(&self, file: &File) -> bool {
+    /// Whether it is of this very file, as far as what is stated of both says.
+    #[must_use]
+    pub fn is_about(&self, file: &File) -> bool {
         let is_same = |(sha256, size): (Sha256, u64)| {
             let stated = file.hashes.sha256();
             stated.is_none_or(|stated| stated == sha256)
                 && file.size.is_none_or(|stated| stated == size)
         };
-        without_query(file.url.as_deref()) == Some(&*self.url) && self.content.is_none_or(is_same)
+        without_query(file.url.as_deref()) == Some(&*self.url)
+            && self.content.is_none_or(is_same)
+            && is_same_digest(&file.hashes, &self.stated) != Some(false)
     }
 
     fn complete(&self, file: &mut File) {
@@ -94,7 +109,7 @@ impl Learned {
             file.size = Some(size);
             if file.hashes.sha256().is_none() {
                 // A digest's own hexadecimal form is valid.
-                let _ = file.hashes.insert("sha256", &sha256.to_hex());
+                let _ = file.hashes.insert(SHA256, &sha256.to_hex());
             }
         }
         match (&file.core_metadata, self.metadata) {
@@ -146,7 +161,8 @@ impl LearnedFiles {
                 LearnedMetadata::Unobtainable => UNOBTAINABLE.to_owned(),
             };
             // Resolved URLs hold no space and file names no line feed; writing to a String succeeds.
-            let _ = writeln!(text, "{content} {metadata} {url} {filename}");
+            let stated = stated_words(&learned.stated);
+            let _ = writeln!(text, "{content} {metadata} {stated} {url} {filename}");
         }
         text.into_bytes()
     }
@@ -159,18 +175,42 @@ impl LearnedFiles {
         let text = std::str::from_utf8(bytes).map_err(|_| InvalidLearned(1))?;
         let mut lines = text.split_inclusive('\n').zip(1..);
         let header = lines.next().and_then(|(line, _)| line.strip_suffix('\n'));
-        if header.is_none_or(|header| ![HEADER, OLD_HEADER].contains(&header)) {
+        let header = header.ok_or(InvalidLearned(1))?;
+        if header != HEADER && !OLD_HEADERS.contains(&header) {
             return Err(InvalidLearned(1));
         }
+        let has_stated = header == HEADER;
         lines
-            .map(|(line, number)| parse_line(line).ok_or(InvalidLearned(number)))
+            .map(|(line, number)| parse_line(line, has_stated).ok_or(InvalidLearned(number)))
             .collect::<Result<_, _>>()
             .map(Self)
     }
 }
 
-fn parse_line(line: &str) -> Option<(Arc<str>, Learned)> {
-    let mut parts = line.strip_suffix('\n')?.splitn(5, ' ');
+/// Digests as one word: `md5=…,sha1=…`, or a dash.
+fn stated_words(stated: &Hashes) -> String {
+    let words: Vec<String> = stated
+        .iter()
+        .map(|(algorithm, hex)| format!("{algorithm}={hex}"))
+        .collect();
+    if words.is_empty() {
+        return "-".to_owned();
+    }
+    words.join(",")
+}
+
+fn parse_stated(word: &str) -> Option<Hashes> {
+    let mut stated = Hashes::default();
+    for digest in word.split(',').filter(|_| word != "-") {
+        let (algorithm, hex) = digest.split_once('=')?;
+        stated.insert(algorithm, hex).ok()?;
+    }
+    Some(stated)
+}
+
+fn parse_line(line: &str, has_stated: bool) -> Option<(Arc<str>, Learned)> {
+    let count = if has_stated { 6 } else { 5 };
+    let mut parts = line.strip_suffix('\n')?.splitn(count, ' ');
     let content = match (parts.next()?, parts.next()?) {
         ("-", "-") => None,
         (sha256, size) => Some((Sha256::parse(sha256).ok()?, size.parse().ok()?)),
@@ -180,10 +220,16 @@ fn parse_line(line: &str) -> Option<(Arc<str>, Learned)> {
         UNOBTAINABLE => LearnedMetadata::Unobtainable,
         hex => LearnedMetadata::Digest(Sha256::parse(hex).ok()?),
     };
+    let stated = if has_stated {
+        parse_stated(parts.next()?)?
+    } else {
+        Hashes::default()
+    };
     let url = parts.next()?.into();
     let filename = parts.next()?.into();
     let learned = Learned {
         url,
+        stated,
         content,
         metadata,
     };
@@ -197,19 +243,26 @@ mod tests {
 
     const URL: &str = "https://files.example/f/six-1-py3-none-any.whl";
 
+    /// A file there of which nothing is stated.
+    fn at(url: &str) -> File {
+        let mut file = bare_page().files.remove(0);
+        file.url = Some(url.into());
+        file
+    }
+
     fn learned() -> LearnedFiles {
         let mut learned = LearnedFiles::default();
         let digest = LearnedMetadata::Digest(Sha256::of(b"metadata"));
-        let facts = Learned::at(URL).content(Sha256::of(b"six"), 3);
+        let facts = Learned::of(&at(URL)).content(Sha256::of(b"six"), 3);
         learned.insert("six-1-py3-none-any.whl", facts.metadata(digest));
-        let facts = Learned::at("https://files.example/x?sig").content(Sha256::of(b""), 0);
+        let facts = Learned::of(&at("https://files.example/x?sig")).content(Sha256::of(b""), 0);
         learned.insert("six-1 a.zip", facts);
         learned
     }
 
     fn without_sidecar() -> LearnedFiles {
         let mut learned = LearnedFiles::default();
-        let facts = Learned::at(URL).metadata(LearnedMetadata::Unobtainable);
+        let facts = Learned::of(&at(URL)).metadata(LearnedMetadata::Unobtainable);
         learned.insert("six-1-py3-none-any.whl", facts);
         learned
     }
@@ -250,6 +303,27 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_another_digest_is_stated_of_now_is_another_file() {
+        let stating = |hex: &str| {
+            let mut page = bare_page();
+            page.files[0].hashes.insert("sha1", hex).unwrap();
+            page
+        };
+        let mut learned = LearnedFiles::default();
+        let facts = Learned::of(&stating(&"a".repeat(40)).files[0]).content(Sha256::of(b"six"), 3);
+        learned.insert("six-1-py3-none-any.whl", facts);
+        let learned = LearnedFiles::from_stored(&learned.to_stored()).unwrap();
+        let mut same = stating(&"a".repeat(40));
+        same.files[0].size = None;
+        learned.apply(&mut same);
+        assert_eq!(same.files[0].hashes.sha256(), Some(Sha256::of(b"six")));
+        let mut other = stating(&"b".repeat(40));
+        other.files[0].size = None;
+        learned.apply(&mut other);
+        assert_eq!(other.files[0].hashes.sha256(), None);
+    }
+
+    #[test]
     fn a_stated_sidecar_digest_goes_first() {
         let mut page = bare_page();
         let stated = CoreMetadata::Hashed(Hashes::sha256_only(Sha256::of(b"stated")));
@@ -272,8 +346,11 @@ mod tests {
     #[test]
     fn facts_of_the_form_before_are_still_known() {
         let stored = String::from_utf8(learned().to_stored()).unwrap();
-        let before = stored.replacen(HEADER, OLD_HEADER, 1);
-        assert_eq!(LearnedFiles::from_stored(before.as_bytes()), Ok(learned()));
+        let stored = stored.replace(" - https", " https");
+        for header in OLD_HEADERS {
+            let before = stored.replacen(HEADER, header, 1);
+            assert_eq!(LearnedFiles::from_stored(before.as_bytes()), Ok(learned()));
+        }
     }
 
     #[test]
@@ -288,7 +365,7 @@ mod tests {
         let stored = String::from_utf8(learned().to_stored()).unwrap();
         let table = [
             (String::new(), 1),
-            (stored.replace("learned 2", "learned 3"), 1),
+            (stored.replace("learned 3", "learned 4"), 1),
             (stored.replace(" 3 ", " - "), 3),
             (stored.trim_end().to_owned(), 3),
             (stored.replace(" 3 ", " three "), 3),

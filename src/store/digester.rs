@@ -2,6 +2,7 @@
 
 use blake2::Blake2b512;
 use blake2::digest::consts::U32;
+use sha1::Digest as _;
 use sha2::Digest as _;
 
 use crate::model::Hashes;
@@ -33,6 +34,7 @@ pub(super) struct Digester {
 
 enum Other {
     Md5(md5::Md5),
+    Sha1(sha1::Sha1),
     Sha384(sha2::Sha384),
     Sha512(sha2::Sha512),
     Sha224(sha2::Sha224),
@@ -52,6 +54,7 @@ impl Digester {
             .filter_map(|(name, hex)| {
                 let other = match name {
                     "md5" => Other::Md5(md5::Md5::new()),
+                    "sha1" => Other::Sha1(sha1::Sha1::new()),
                     "sha384" => Other::Sha384(sha2::Sha384::new()),
                     "sha512" => Other::Sha512(sha2::Sha512::new()),
                     "sha224" => Other::Sha224(sha2::Sha224::new()),
@@ -103,7 +106,7 @@ impl Digester {
                 Other::Blake2b512(hasher) => {
                     digests.blake2b_512 = hex(&hasher.clone().finalize());
                 }
-                Other::Sha384(_) | Other::Sha512(_) | Other::Sha224(_) => {}
+                Other::Sha1(_) | Other::Sha384(_) | Other::Sha512(_) | Other::Sha224(_) => {}
             }
         }
         digests
@@ -115,6 +118,7 @@ impl Digester {
         for (_, other) in &mut self.others {
             match other {
                 Other::Md5(hasher) => hasher.update(bytes),
+                Other::Sha1(hasher) => hasher.update(bytes),
                 Other::Sha384(hasher) => hasher.update(bytes),
                 Other::Sha512(hasher) => hasher.update(bytes),
                 Other::Sha224(hasher) => hasher.update(bytes),
@@ -138,6 +142,7 @@ impl Digester {
         for (name, other) in self.others {
             let found = match other {
                 Other::Md5(hasher) => hex(&hasher.finalize()),
+                Other::Sha1(hasher) => hex(&hasher.finalize()),
                 Other::Sha384(hasher) => hex(&hasher.finalize()),
                 Other::Sha512(hasher) => hex(&hasher.finalize()),
                 Other::Sha224(hasher) => hex(&hasher.finalize()),
@@ -187,6 +192,7 @@ mod tests {
     fn every_kind_of_promise_is_checked() {
         let table = [
             ("md5", "900150983cd24fb0d6963f7d28e17f72"),
+            ("sha1", "a9993e364706816aba3e25717850c26c9cd0d89d"),
             (
                 "sha256",
                 "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",

@@ -1,5 +1,6 @@
 //! Files and sidecars through the built program: fetched once, streamed while they arrive, kept whole.
 
+mod digests;
 mod ranges;
 
 use std::fs;

@@ -333,6 +333,13 @@ fn pip_and_uv_install_from_an_index_that_states_md5_only() {
 }
 
 #[test]
+fn pip_and_uv_install_from_an_index_that_states_sha1_only() {
+    let setup = || Setup::default().with_only("sha1").without_sidecars();
+    install(&projects(setup().html_only()));
+    install(&projects(setup()));
+}
+
+#[test]
 fn pip_and_uv_install_where_announced_sidecars_are_refused() {
     let upstream = projects(Setup::default());
     for wheel in both() {

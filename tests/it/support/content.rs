@@ -77,6 +77,21 @@ impl Content {
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// Its digest by another algorithm, in hexadecimal digits.
+    pub(crate) fn digest(&self, algorithm: &str) -> String {
+        let bytes = self.to_vec();
+        let digest = match algorithm {
+            "md5" => md5::Md5::digest(bytes).to_vec(),
+            "sha1" => <sha1::Sha1 as sha1::Digest>::digest(bytes).to_vec(),
+            "sha224" => sha2::Sha224::digest(bytes).to_vec(),
+            "sha384" => sha2::Sha384::digest(bytes).to_vec(),
+            "sha512" => sha2::Sha512::digest(bytes).to_vec(),
+            "blake2b" => blake2::Blake2b512::digest(bytes).to_vec(),
+            other => panic!("no fake states a {other}"),
+        };
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Its digest.
     pub(crate) fn sha256(&self) -> Sha256 {
         let mut hasher = sha2::Sha256::new();

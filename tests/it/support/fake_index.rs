@@ -47,6 +47,7 @@ pub(crate) struct Setup {
 pub(super) enum Digests {
     None,
     Md5,
+    Only(&'static str),
     Sha256,
     Both,
 }
@@ -120,6 +121,12 @@ impl Setup {
     /// States the md5 of files and nothing else.
     pub(crate) fn with_md5(mut self) -> Self {
         self.hashes = Digests::Md5;
+        self
+    }
+
+    /// States this digest of files and no other.
+    pub(crate) fn with_only(mut self, algorithm: &'static str) -> Self {
+        self.hashes = Digests::Only(algorithm);
         self
     }
 
@@ -200,6 +207,7 @@ impl Setup {
         match self.hashes {
             Digests::None => Vec::new(),
             Digests::Md5 => vec![md5()],
+            Digests::Only(algorithm) => vec![(algorithm, file.content.digest(algorithm))],
             Digests::Sha256 => vec![sha256()],
             Digests::Both => vec![sha256(), md5()],
         }

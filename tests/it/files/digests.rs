@@ -1,0 +1,107 @@
+//! Files of which an upstream states something else than a sha256: what it states is held to, whatever
+//! it is, and what is stated of another file is never taken for it.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use cheesecloth::model::Sha256;
+use http::Method;
+use serde_json::json;
+
+use super::super::support::{Content, FakeIndex, Fault, Listed, Program, Project, Setup, Web};
+use super::{FILENAME, UPSTREAM_PATH, kept, page_url, patterned, policies, stocked, url_of};
+
+const OTHERS: [&str; 6] = ["md5", "sha1", "sha224", "sha384", "sha512", "blake2b"];
+
+#[tokio::test]
+async fn a_file_is_held_to_whatever_digest_is_stated_of_it() {
+    // Smaller than what is held back until the digest holds, and larger.
+    for content in [patterned(100), patterned(300_000)] {
+        for algorithm in OTHERS {
+            let dairy = stocked(Setup::default().with_only(algorithm), &content).start();
+            let data = tempfile::tempdir().unwrap();
+            let shop = Program::with_policies(&policies(&dairy, ""));
+            let shop = shop.data(data.path()).start();
+            let web = Web::new();
+            let url = url_of(&web, &shop).await;
+            dairy.misbehave(UPSTREAM_PATH, Fault::new().wrong_digest());
+            match web.attempt(Method::GET, &url, &[]).await {
+                Err(_cut_short) => assert!(content.len() > 100),
+                Ok(got) => assert_eq!(got.status, 502, "{algorithm}: {}", got.text()),
+            }
+            shop.wait_for_metric("cheesecloth_fill_inflight", |fills| fills == 0.0);
+            for folder in ["files", "tmp"] {
+                let kept = kept(data.path(), folder);
+                assert_eq!(kept, Vec::<PathBuf>::new(), "{algorithm}");
+            }
+            dairy.behave();
+            assert!(web.get(&url).await.body == content, "{algorithm}");
+        }
+    }
+}
+
+/// An upstream that states these digests of a file that may hold anything.
+fn stating(content: &Bytes) -> FakeIndex {
+    stocked(Setup::default().with_only("sha1").without_sizes(), content).start()
+}
+
+#[tokio::test]
+async fn a_file_that_is_replaced_upstream_is_another_file_whatever_digest_says_so() {
+    let (old, new) = (patterned(1000), Bytes::from(vec![b'x'; 1000]));
+    let dairy = stating(&old);
+    let shop = Program::with_policies(&policies(&dairy, ", mirror_cache_expiry: 0")).start();
+    let web = Web::new();
+    let learned = |content: Bytes| {
+        let (web, page) = (&web, page_url(&shop, "wheel-of-gouda"));
+        async move {
+            let url = web.page(&page).await.url_of(FILENAME);
+            let got = web.get(&url).await;
+            assert!(got.body == content, "{}", got.status);
+            let digest = json!({ "sha256": Sha256::of(&content).to_hex() });
+            while web.page(&page).await.file(FILENAME)["hashes"] != digest {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    learned(old).await;
+    let file = Listed::new(FILENAME, "1.0", Content::Bytes(new.clone()));
+    dairy.change(|_| {
+        let setup = Setup::default().with_only("sha1").without_sizes();
+        setup.project(Project::new("wheel-of-gouda").file(file))
+    });
+    learned(new).await;
+}
+
+#[tokio::test]
+async fn one_place_of_which_two_mirrors_state_different_digests_is_two_files() {
+    let content = patterned(100);
+    let right = stating(&content);
+    let other = Listed::new(
+        FILENAME,
+        "1.0",
+        Content::Bytes(Bytes::from(vec![b'x'; 100])),
+    );
+    let wrong = Setup::default()
+        .with_only("sha1")
+        .files_at(&right.at("/files"));
+    let wrong = wrong.project(Project::new("wheel-of-gouda").file(other));
+    let wrong = wrong.start();
+    let yaml = policies(&right, "")
+        + &format!(
+            "  root/wrong: {{ type: mirror, mirror_url: \"{}\" }}\n",
+            wrong.url()
+        );
+    let shop = Program::with_policies(&yaml).start();
+    let web = Web::new();
+    let at_right = url_of(&web, &shop).await;
+    let page = format!("{}wheel-of-gouda/", shop.index_url("root/wrong"));
+    let at_wrong = web.page(&page).await.url_of(FILENAME);
+    let gate = right.gate(UPSTREAM_PATH, 10);
+    let (good, bad, ()) = tokio::join!(web.get(&at_right), web.get(&at_wrong), async {
+        // Both are on their way to the one place before either may end.
+        right.journal().wait_for(UPSTREAM_PATH, 2).await;
+        drop(gate);
+    });
+    assert!(good.status == 200 && good.body == content);
+    assert_eq!(bad.status, 502, "{}", bad.text());
+}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::devpi::{self, DEVPI_VERSION, InitOptions, ServerOptions};
 use super::devpi_moving::{DevpiExport, DevpiImport};
@@ -27,7 +27,7 @@ impl Arguments {
     pub(super) fn read(typed: impl Iterator<Item = OsString>) -> Result<Self, ExitCode> {
         let typed = devpi::spelled(typed);
         let checked = devpi_refused::check_program(&typed);
-        let typed = checked.and_then(|()| devpi_configfile::put_in(typed));
+        let typed = checked.and_then(|()| devpi_configfile::put_in(typed, &Self::command()));
         let typed = typed.map_err(|error| {
             say_error(&format!("{error:#}"));
             ExitCode::from(2)
@@ -94,11 +94,11 @@ pub(super) enum Command {
     #[command(hide = true, version = DEVPI_VERSION, args_override_self = true)]
     DevpiServer(Box<ServerOptions>),
     /// Take in an export, as devpi-import does.
-    #[command(hide = true, version = DEVPI_VERSION)]
-    DevpiImport(DevpiImport),
+    #[command(hide = true, version = DEVPI_VERSION, args_override_self = true)]
+    DevpiImport(Box<DevpiImport>),
     /// Write an export, as devpi-export does.
-    #[command(hide = true, version = DEVPI_VERSION)]
-    DevpiExport(DevpiExport),
+    #[command(hide = true, version = DEVPI_VERSION, args_override_self = true)]
+    DevpiExport(Box<DevpiExport>),
 }
 
 /// Where the configuration is; shared by every command that reads it.

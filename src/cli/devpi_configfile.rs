@@ -1,13 +1,18 @@
-//! `--configfile` of devpi's programs: a YAML file whose top key `devpi-server` holds options
-//! (devpi-protocol.md §20). What the command line or the environment says wins over it.
+//! Options of devpi's programs that are not typed: `DEVPISERVER_…` in the environment, and `--configfile`,
+//! a YAML file whose top key `devpi-server` holds options (devpi-protocol.md §20). What is typed wins over
+//! the environment, and that over the file.
+//!
+//! One file is for all programs, so what one of them does not have is passed over in words, as there.
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
+use clap::{Arg, Command, CommandFactory as _};
 
 use super::arguments::Arguments;
+use super::say_error;
 use super::serve::environment;
 use crate::model::Fault;
 use crate::policy::read::Node;
@@ -16,27 +21,36 @@ use crate::policy::read::Value;
 /// The key below which the options stand.
 const SECTION: &str = "devpi-server";
 
-/// The programs that have the option.
-const PROGRAMS: [&str; 2] = ["devpi-init", "devpi-server"];
+/// The programs that have these options.
+const PROGRAMS: [&str; 4] = ["devpi-init", "devpi-server", "devpi-import", "devpi-export"];
 
-/// Puts the options of the file, if one is named, before those of the command line.
+/// The option that names the file.
+const CONFIGFILE: &str = "configfile";
+
+/// Puts the options of the environment, and of the file if one is named, before those that were typed.
 ///
 /// # Errors
-/// A file that cannot be read, or is not made as described.
-pub(super) fn put_in(arguments: Vec<OsString>) -> anyhow::Result<Vec<OsString>> {
+/// A file that cannot be read, or is not made as described; a switch that is neither on nor off.
+pub(super) fn put_in(arguments: Vec<OsString>, whole: &Command) -> anyhow::Result<Vec<OsString>> {
     let program = arguments
         .get(1)
         .and_then(|program| program.to_str())
-        .unwrap_or_default();
-    let Some(path) = PROGRAMS
-        .contains(&program)
-        .then(|| named(&arguments))
-        .flatten()
-    else {
+        .filter(|program| PROGRAMS.contains(program));
+    let Some(program) = program.and_then(|program| whole.find_subcommand(program)) else {
         return Ok(arguments);
     };
-    let text = fs::read_to_string(&path).with_context(|| format!("read --configfile {path}"))?;
-    let options = options(&path, &text)?;
+    let mut options = Vec::new();
+    if let Some(path) = named(&arguments) {
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("read --configfile {path}"))?;
+        let name = program.get_name();
+        options = of_file(program, &path, &text, &mut |key| {
+            say_error(&format!(
+                "{path}: {name} has no option {key}, it is passed over"
+            ));
+        })?;
+    }
+    options.extend(of_environment(program)?);
     let (before, after) = arguments.split_at(2);
     let options = options.into_iter().map(OsString::from);
     Ok(before
@@ -58,14 +72,70 @@ pub(super) fn is_one(path: &Path) -> bool {
 /// What `devpi-server` would say against a file; all of it that it can tell at once.
 pub(super) fn faults(path: &Path) -> Vec<Fault> {
     let file = path.display().to_string();
+    let mut unknown = Vec::new();
     let refused = fs::read_to_string(path)
         .map_err(anyhow::Error::from)
-        .and_then(|text| options(&file, &text))
-        .and_then(|options| Arguments::check_devpi_server(&options));
-    match refused {
-        Ok(()) => Vec::new(),
-        Err(error) => vec![Fault::nowhere(format!("{file}: {error:#}"))],
+        .and_then(|text| {
+            let whole = Arguments::command();
+            let program = whole.find_subcommand(SECTION).context("no such program")?;
+            let options = of_file(program, &file, &text, &mut |key| {
+                unknown.push(key.to_owned())
+            })?;
+            Arguments::check_devpi_server(&options)
+        });
+    let unknown = unknown
+        .iter()
+        .map(|key| format!("{SECTION} has no option {key}"));
+    let refused = refused.err().map(|error| format!("{error:#}"));
+    let faults = unknown.chain(refused);
+    faults
+        .map(|why| Fault::nowhere(format!("{file}: {why}")))
+        .collect()
+}
+
+/// What the environment says of the options that the command line does not read from there itself.
+fn of_environment(program: &Command) -> anyhow::Result<Vec<String>> {
+    let mut options = Vec::new();
+    for option in program
+        .get_arguments()
+        .filter(|option| option.get_env().is_none())
+    {
+        let Some(name) = option.get_long().filter(|name| *name != CONFIGFILE) else {
+            continue;
+        };
+        let variable = variable(name);
+        if let Some(text) = environment(&variable).filter(|text| !text.is_empty()) {
+            let words = words(option, &text);
+            options.extend(words.with_context(|| format!("{variable} is {text}"))?);
+        }
     }
+    Ok(options)
+}
+
+/// The option of that name.
+fn known<'a>(program: &'a Command, name: &str) -> Option<&'a Arg> {
+    let has_name = |option: &&Arg| {
+        let aliases = option.get_all_aliases().unwrap_or_default();
+        option.get_long() == Some(name) || aliases.contains(&name)
+    };
+    program.get_arguments().find(has_name)
+}
+
+/// An option as it is typed; nothing for a switch that is off.
+fn words(option: &Arg, text: &str) -> anyhow::Result<Option<String>> {
+    let name = option.get_long().unwrap_or_default();
+    if option.get_action().takes_values() {
+        return Ok(Some(format!("--{name}={text}")));
+    }
+    match text.to_ascii_lowercase().as_str() {
+        "y" | "yes" | "t" | "true" | "on" | "1" => Ok(Some(format!("--{name}"))),
+        "n" | "no" | "f" | "false" | "off" | "0" => Ok(None),
+        _ => anyhow::bail!("--{name} takes no value: say true or false"),
+    }
+}
+
+fn variable(name: &str) -> String {
+    format!("DEVPISERVER_{}", name.replace('-', "_").to_uppercase())
 }
 
 /// The file that the command line names.
@@ -80,7 +150,13 @@ fn named(arguments: &[OsString]) -> Option<String> {
     }
 }
 
-fn options(path: &str, text: &str) -> anyhow::Result<Vec<String>> {
+/// What a file says; `unknown` hears of options that the program does not have.
+fn of_file(
+    program: &Command,
+    path: &str,
+    text: &str,
+    unknown: &mut dyn FnMut(&str),
+) -> anyhow::Result<Vec<String>> {
     let node = Node::parse(&path.into(), text).map_err(|fault| anyhow::anyhow!("{fault}"))?;
     let Value::Mapping(top) = &node.value else {
         anyhow::bail!("{path} has no key devpi-server at its top");
@@ -99,22 +175,26 @@ fn options(path: &str, text: &str) -> anyhow::Result<Vec<String>> {
     };
     let mut options = Vec::new();
     for entry in entries {
-        let variable = format!("DEVPISERVER_{}", entry.key.replace('-', "_").to_uppercase());
-        if environment(&variable).is_some_and(|value| !value.is_empty()) {
+        let Some(option) = known(program, &entry.key) else {
+            let (name, key) = (program.get_name(), &entry.key);
+            say_error(&format!(
+                "{path}: {name} has no option {key}, it is passed over"
+            ));
+            continue;
+        };
+        if environment(&variable(&entry.key)).is_some_and(|value| !value.is_empty()) {
             continue;
         }
-        let option = format!("--{}", entry.key);
+        let at = || entry.value.location.to_string();
         match &entry.value.value {
-            Value::Scalar(text) if text == "true" => options.push(option),
-            Value::Scalar(text) if text == "false" => {}
-            Value::Scalar(text) => options.push(format!("{option}={text}")),
+            Value::Scalar(text) => options.extend(words(option, text).with_context(at)?),
             Value::Nothing => {}
             Value::Sequence(items) => {
                 for item in items {
                     let Value::Scalar(text) = &item.value else {
                         anyhow::bail!("{}: a list of words is expected", item.location);
                     };
-                    options.push(format!("{option}={text}"));
+                    options.extend(words(option, text).with_context(at)?);
                 }
             }
             Value::Mapping(_) => anyhow::bail!("{}: a word is expected", entry.value.location),
@@ -131,7 +211,7 @@ mod tests {
     fn a_file_becomes_options_before_those_that_were_typed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("devpi.yml");
-        let text = "devpi-server:\n  host: 0.0.0.0\n  port: 4000\n  debug: true\n  offline-mode: false\n  listen: [a:1, b:2]\n";
+        let text = "devpi-server:\n  host: 0.0.0.0\n  port: 4000\n  debug: yes\n  offline-mode: false\n  theme:\n  skip-import-type: mirror\n  listen: [a:1, b:2]\n";
         fs::write(&path, text).unwrap();
         let path = path.display().to_string();
         let typed: [&[&str]; 3] = [
@@ -144,7 +224,8 @@ mod tests {
             ],
         ];
         for typed in typed {
-            let words = put_in(typed.iter().map(OsString::from).collect()).unwrap();
+            let typed_words = typed.iter().map(OsString::from).collect();
+            let words = put_in(typed_words, &Arguments::command()).unwrap();
             let words: Vec<&str> = words.iter().map(|word| word.to_str().unwrap()).collect();
             let file = [
                 "--host=0.0.0.0",
@@ -159,7 +240,10 @@ mod tests {
         let others: Vec<OsString> = ["cheesecloth", "serve", "-c", "x"]
             .map(OsString::from)
             .into();
-        assert_eq!(put_in(others.clone()).unwrap(), others);
+        assert_eq!(
+            put_in(others.clone(), &Arguments::command()).unwrap(),
+            others
+        );
     }
 
     #[test]
@@ -169,8 +253,14 @@ mod tests {
             "serverdir: x",
             "devpi-server: 1",
             "devpi-server: {port: {a: 1}}",
+            "devpi-server: {debug: perhaps}",
         ] {
-            assert!(options("devpi.yml", text).is_err(), "{text}");
+            let whole = Arguments::command();
+            let program = whole.find_subcommand("devpi-server").unwrap();
+            assert!(
+                of_file(program, "devpi.yml", text, &mut |_| ()).is_err(),
+                "{text}"
+            );
         }
     }
 }

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::devpi::Place;
+use super::devpi_others::{ELSEWHERE, PASSWORD, is_elsewhere};
+use super::devpi_refused::refuse;
 use super::moving::run_export;
 use super::moving::run_import;
 use super::say_error;
@@ -28,6 +30,9 @@ pub(super) struct DevpiImport {
     /// The password of the user root, if the export has no such user.
     #[arg(long, value_name = "PASSWORD")]
     root_passwd: Option<String>,
+    /// Refused: passwords are hashed here.
+    #[arg(long, hide = true)]
+    root_passwd_hash: Option<String>,
     /// Leave out indexes of this type.
     #[arg(long, value_name = "TYPE")]
     skip_import_type: Vec<String>,
@@ -73,11 +78,26 @@ struct UnneededToMove {
     /// Taken, and not needed: what is left out is always said.
     #[arg(long, hide = true)]
     debug: bool,
+    /// A YAML file with options under the key devpi-server.
+    #[arg(long, short = 'c', value_name = "FILE")]
+    configfile: Option<String>,
+    /// Taken, and not needed: the log goes to stderr.
+    #[arg(long, hide = true)]
+    logger_cfg: Option<String>,
+    /// Taken, and not needed: nothing is kept in memory.
+    #[arg(long, hide = true)]
+    keyfs_cache_size: Option<u32>,
+    /// Taken where it is the storage that there is.
+    #[arg(long, hide = true)]
+    storage: Option<String>,
 }
 
 /// `devpi-import`
 pub(super) fn import(options: DevpiImport) -> anyhow::Result<ExitCode> {
-    let mut given = options.unneeded.given();
+    if options.root_passwd_hash.is_some() {
+        refuse("--root-passwd-hash", PASSWORD)?;
+    }
+    let mut given = options.unneeded.given()?;
     given.extend(options.wait_for_events.then_some("--wait-for-events"));
     given.extend(options.no_events.then_some("--no-events"));
     say_unneeded(&given);
@@ -109,7 +129,7 @@ pub(super) fn import(options: DevpiImport) -> anyhow::Result<ExitCode> {
 
 /// `devpi-export`
 pub(super) fn export(options: DevpiExport) -> anyhow::Result<ExitCode> {
-    say_unneeded(&options.unneeded.given());
+    say_unneeded(&options.unneeded.given()?);
     let (policies, overrides) = options
         .place
         .sources(options.policies, UNOPENED.to_owned())?;
@@ -123,13 +143,19 @@ fn say_unneeded(options: &[&str]) {
 }
 
 impl UnneededToMove {
-    fn given(&self) -> Vec<&'static str> {
+    fn given(&self) -> anyhow::Result<Vec<&'static str>> {
+        if self.storage.as_deref().is_some_and(is_elsewhere) {
+            refuse("--storage", ELSEWHERE)?;
+        }
         let pairs = [
             ("--hard-links", self.hard_links),
             ("--include-mirrored-files", self.include_mirrored_files),
             ("--debug", self.debug),
+            ("--logger-cfg", self.logger_cfg.is_some()),
+            ("--keyfs-cache-size", self.keyfs_cache_size.is_some()),
+            ("--storage", self.storage.is_some()),
         ];
         let given = pairs.into_iter().filter(|(_, is_given)| *is_given);
-        given.map(|(name, _)| name).collect()
+        Ok(given.map(|(name, _)| name).collect())
     }
 }

@@ -12,6 +12,17 @@ pub(super) const REPLICA: &str =
 /// Proxies on this machine are believed anyhow.
 const LOCAL: [&str; 4] = ["127.0.0.1", "::1", "localhost", ""];
 
+/// What to do instead of keeping records elsewhere.
+pub(super) const ELSEWHERE: &str = "records are kept in SQLite below --serverdir";
+
+/// What to do instead of giving root's password as a hash.
+pub(super) const PASSWORD: &str = "give --root-passwd, or DEVPI_PASSWORD in the environment";
+
+/// Whether a `--storage` is another than the one there is.
+pub(super) fn is_elsewhere(storage: &str) -> bool {
+    storage.split(':').next() != Some("sqlite")
+}
+
 /// What `devpi-init` and `devpi-server` take beside the options that they act on.
 #[derive(Debug, Args)]
 pub(super) struct Others {
@@ -124,20 +135,17 @@ impl Others {
             .trusted_proxy
             .as_deref()
             .is_some_and(|proxy| !LOCAL.contains(&proxy));
-        let is_other = self
-            .storage
-            .as_deref()
-            .is_some_and(|storage| storage.split(':').next() != Some("sqlite"));
+        let is_other = self.storage.as_deref().is_some_and(is_elsewhere);
         #[rustfmt::skip] // a table reads by rows
         let table = [
             ("--role replica", is_replica, REPLICA),
             ("--primary-url", self.primary_url.is_some(), REPLICA),
             ("--trusted-proxy of another host", is_far, "name the URL that clients see with --outside-url instead"),
-            ("--storage", is_other, "records are kept in SQLite below --serverdir"),
+            ("--storage", is_other, ELSEWHERE),
             ("--requests-only", self.requests_only, "one process serves everything"),
             ("--unix-socket-perms", self.unix_socket_perms.is_some(), "the socket is open to its user and group, 660"),
             ("--passwd", self.passwd.is_some(), "change it with `devpi user -m NAME password=…`"),
-            ("--root-passwd-hash", self.root_passwd_hash.is_some(), "give --root-passwd, or DEVPI_PASSWORD in the environment"),
+            ("--root-passwd-hash", self.root_passwd_hash.is_some(), PASSWORD),
         ];
         let given = table.into_iter().filter(|(_, is_given, _)| *is_given);
         given

@@ -132,6 +132,10 @@ pub(super) fn programs() -> impl Iterator<Item = &'static str> {
     PROGRAMS.iter().map(|(name, _)| *name)
 }
 
-fn refuse(what: &str, instead: &str) -> anyhow::Result<()> {
+/// Refuses something with what to do instead.
+///
+/// # Errors
+/// Always.
+pub(super) fn refuse(what: &str, instead: &str) -> anyhow::Result<()> {
     anyhow::bail!("{what} is not supported here: {instead}")
 }

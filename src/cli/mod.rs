@@ -42,8 +42,8 @@ pub fn main() -> ExitCode {
         Command::Schema => schema(),
         Command::DevpiInit(options) => devpi::init(&options),
         Command::DevpiServer(options) => devpi::serve(*options),
-        Command::DevpiImport(options) => devpi_moving::import(options),
-        Command::DevpiExport(options) => devpi_moving::export(options),
+        Command::DevpiImport(options) => devpi_moving::import(*options),
+        Command::DevpiExport(options) => devpi_moving::export(*options),
     };
     outcome.unwrap_or_else(|error| {
         say_error(&format!("{error:#}"));

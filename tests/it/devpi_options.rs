@@ -129,6 +129,148 @@ fn every_option_of_the_real_devpi_server_is_known() {
     }
 }
 
+/// The options of devpi's own parsers: see the script beside the table.
+const OPTIONS: &str = include_str!("../devpi_options/options.tsv");
+
+/// What does here what it does there. Every other one says that it does not.
+const HONOURED: [&str; 19] = [
+    "-h",
+    "--help",
+    "-c",
+    "--configfile",
+    "--version",
+    "--serverdir",
+    "--no-root-pypi",
+    "--root-passwd",
+    "--skip-import-type",
+    "--host",
+    "--port",
+    "--listen",
+    "--unix-socket",
+    "--outside-url",
+    "--offline-mode",
+    "--restrict-modify",
+    "--argon2-memory-cost",
+    "--argon2-parallelism",
+    "--argon2-time-cost",
+];
+
+/// A value that the option would take there.
+fn value(option: &str) -> &'static str {
+    match option {
+        "--role" => "standalone",
+        "--storage" => "sqlite",
+        "--trusted-proxy" => "127.0.0.1",
+        "--host" => "localhost",
+        "--port" => "0",
+        "--outside-url" => "https://devpi.example",
+        "--argon2-memory-cost" => "1024",
+        // A port that nobody can have, and a folder that nobody has made, so that nothing is served.
+        "--listen" => "nowhere",
+        "--unix-socket" => "/nonexistent/devpi.sock",
+        _ => "1",
+    }
+}
+
+#[test]
+fn every_option_of_every_program_of_devpis_does_something_or_says_why_not() {
+    let mut checked = 0;
+    for line in OPTIONS.lines() {
+        let mut fields = line.split('\t');
+        let mut field = || fields.next().unwrap();
+        let (program, option, kind) = (field(), field(), field());
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("devpi.yml");
+        fs::write(
+            &config,
+            "devpi-server:\n  port: 4040\n  nothing-like-it: 1\n",
+        )
+        .unwrap();
+        let mut run = command();
+        run.arg(program)
+            .arg("--serverdir")
+            .arg(folder.path().join("server"));
+        match program {
+            "devpi-server" => drop(run.arg("--listen=nowhere")),
+            "devpi-import" | "devpi-export" => drop(run.arg(folder.path().join("nowhere"))),
+            _ => {}
+        }
+        match (option, kind) {
+            ("-c" | "--configfile", _) => drop(run.arg(option).arg(&config)),
+            (_, "value") => drop(run.arg(option).arg(value(option))),
+            _ => drop(run.arg(option)),
+        }
+        let output = run.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let at = format!("{program} {option}: {said}");
+        for misunderstood in [
+            "unexpected argument",
+            "unrecognized",
+            "invalid value",
+            "panicked",
+        ] {
+            assert!(!said.contains(misunderstood), "{at}");
+        }
+        let name = if option == "--master-url" {
+            "--primary-url"
+        } else {
+            option
+        };
+        let is_told = said.contains(&format!("{name} is taken and decides nothing here"))
+            || said.contains(&format!("{name} is not supported here"))
+            || said.contains(&format!("{program} is not supported here"));
+        assert!(is_told || HONOURED.contains(&option), "{at}");
+        checked += 1;
+    }
+    assert!(checked > 150, "{checked} options");
+}
+
+#[test]
+fn the_environment_says_what_nobody_typed() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str, variable: (&str, &str), typed: &[&str]| {
+        let mut run = command();
+        run.arg(name)
+            .arg("--serverdir")
+            .arg(folder.path().join("server"));
+        run.args(typed).env(variable.0, variable.1);
+        let output = run.output().unwrap();
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let nowhere = &["--listen=nowhere"][..];
+    let said = run("devpi-server", ("DEVPISERVER_ROLE", "replica"), nowhere);
+    assert!(
+        said.contains("--role replica is not supported here"),
+        "{said}"
+    );
+    let said = run(
+        "devpi-server",
+        ("DEVPISERVER_REQUESTS_ONLY", "yes"),
+        nowhere,
+    );
+    assert!(
+        said.contains("--requests-only is not supported here"),
+        "{said}"
+    );
+    let said = run(
+        "devpi-server",
+        ("DEVPISERVER_REQUESTS_ONLY", "off"),
+        nowhere,
+    );
+    assert!(said.contains("--listen nowhere is not HOST:PORT"), "{said}");
+    let said = run("devpi-init", ("DEVPISERVER_NO_ROOT_PYPI", "perhaps"), &[]);
+    assert!(
+        said.contains("DEVPISERVER_NO_ROOT_PYPI is perhaps"),
+        "{said}"
+    );
+    let typed = ["--root-passwd-hash=x"];
+    let said = run("devpi-init", ("DEVPISERVER_ROOT_PASSWD", "s3cret"), &typed);
+    assert!(
+        said.contains("--root-passwd-hash is not supported"),
+        "{said}"
+    );
+}
+
 #[test]
 fn programs_that_have_no_counterpart_say_what_to_do() {
     for (name, words) in [

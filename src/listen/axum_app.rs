@@ -23,6 +23,7 @@ use super::Limits;
 use super::door::{Connection, DoorApp};
 use super::head_guard::carried;
 use super::http1::Wire;
+use super::own_answers::{Answering, OwnAnswers};
 use super::refusal;
 use super::stop::rested;
 use super::taking::Answers;
@@ -66,15 +67,17 @@ impl DoorApp for AxumApp {
             .get_proxy_digest()
             .and_then(|digest| carried(&digest));
         let answers = Answers::new(self.limits.clone(), watch);
+        let answering = Arc::new(Answering::default());
         let answerer = Answerer {
             router: TowerToHyperService::new(self.router.clone()),
             client,
             door: shutdown.clone(),
             streams: is_http2.then(|| Arc::clone(&answers)),
+            answering: Arc::clone(&answering),
         };
         let service = service_fn(move |request| answerer.clone().answer(request));
-        let io = TokioIo::new(stream);
         let outcome = if is_http2 {
+            let io = TokioIo::new(stream);
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder
                 .timer(TokioTimer::new())
@@ -102,6 +105,7 @@ impl DoorApp for AxumApp {
                 .timer(TokioTimer::new())
                 .header_read_timeout(self.limits.head_timeout);
             builder.max_buf_size(self.limits.head.max(HEAD_MIN));
+            let io = TokioIo::new(OwnAnswers::over(stream, answering));
             let mut connection = pin!(builder.serve_connection(io, service));
             tokio::select! {
                 outcome = connection.as_mut() => outcome,
@@ -134,10 +138,13 @@ struct Answerer {
     door: ShutdownWatch,
     /// What watches how its answers are taken, where there are many at one time.
     streams: Option<Arc<Answers>>,
+    /// What tells them from answers of hyper's own, where there is one at a time.
+    answering: Arc<Answering>,
 }
 
 impl Answerer {
     async fn answer(self, request: Request<Incoming>) -> Result<Response<AxumBody>, Infallible> {
+        self.answering.begins();
         let (head, body) = request.into_parts();
         let (mut answer, is_bad) = match check_parts(&head) {
             Ok(()) => {
@@ -152,6 +159,7 @@ impl Answerer {
             .insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFFING);
         let Some(answers) = self.streams else {
             let is_last = is_bad || *self.door.borrow();
+            let answer = answer.map(|body| self.answering.until_the_end_of(body));
             return Ok(if is_last { last(answer) } else { answer });
         };
         Ok(answer.map(|body| answers.watched(body)))

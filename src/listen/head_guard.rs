@@ -29,6 +29,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Limits;
+use super::own_answers::Completing;
 use super::presence::Presence;
 use super::stream_watch::{StreamWatch, Streams};
 use crate::telemetry::Refusal;
@@ -92,6 +93,8 @@ pub(super) struct HeadGuard<S> {
     ahead: BytesMut,
     /// How much of it may be read again; the rest is the next request's.
     shown: usize,
+    /// Completes what the machinery answers while a head is awaited.
+    completing: Completing,
 }
 
 impl<S: IO> HeadGuard<S> {
@@ -111,6 +114,7 @@ impl<S: IO> HeadGuard<S> {
             travelling,
             ahead: BytesMut::new(),
             shown: 0,
+            completing: Completing::default(),
         }
     }
 
@@ -325,7 +329,16 @@ impl<S: IO> AsyncWrite for HeadGuard<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.inner).poll_write(context, bytes);
+        let this = &mut *self;
+        ready!(this.completing.poll_rest(&mut this.inner, context))?;
+        // What is answered to a head that was read has been told of before.
+        let is_own =
+            this.streams.is_none() && this.watch.0.load(Ordering::Relaxed).is_multiple_of(2);
+        let outcome = if is_own {
+            this.completing.poll_write(&mut this.inner, context, bytes)
+        } else {
+            Pin::new(&mut this.inner).poll_write(context, bytes)
+        };
         self.sent(outcome)
     }
 
@@ -343,6 +356,8 @@ impl<S: IO> AsyncWrite for HeadGuard<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        ready!(this.completing.poll_rest(&mut this.inner, context))?;
         let outcome = Pin::new(&mut self.inner).poll_flush(context);
         self.sent(outcome)
     }

@@ -30,6 +30,7 @@ mod manage_pass;
 mod manage_upload;
 mod metrics;
 mod multipart;
+mod own_answers;
 mod pieces;
 mod presence;
 mod proxies;

@@ -1,5 +1,6 @@
 //! The doors as a client sees them, over real sockets: what they promise and what they put up with.
 
+mod machinery;
 mod proxies;
 mod resumption;
 mod slow;

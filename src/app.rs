@@ -321,6 +321,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
         rules,
         limits: house_limits(&config, shared),
         audit: Arc::clone(&audit),
+        doors: house.doors.clone(),
     });
     let mut opened = doorway.open(server_options(&config, is_upgrade), &config, shared, writer)?;
     opened.lines.extend(first_run.lines());

@@ -2,6 +2,7 @@
 //! its policies refuse stays refused, and what it fetches is its own to keep.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
@@ -14,6 +15,7 @@ use crate::model::Kind;
 use crate::model::Version;
 use crate::page::parse_json;
 use crate::policy::Pin;
+use crate::upstream::ByteRange;
 use crate::upstream::FileAnswer;
 use crate::upstream::Limits;
 use crate::upstream::PageAnswer;
@@ -23,6 +25,9 @@ use crate::upstream::Upstream;
 
 /// Pages and files asked for at once: enough to keep a line busy, too few to crowd installers out.
 const AT_ONCE: usize = 8;
+
+/// How long to wait before a server is asked again whether it has a file by now.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What came of it.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -148,6 +153,34 @@ fn chosen(pin: &Pin, files: Vec<File>) -> Vec<File> {
     files.into_iter().filter(is_wanted).collect()
 }
 
+/// Waits until the server has a file for good that it has just sent, which is a moment later: nobody who
+/// only reads waits for its disk. What it told of its cache with the file is `said`.
+async fn is_kept(server: &Upstream, url: &Url, said: Option<&str>) -> Result<(), String> {
+    let mut said = said.map(str::to_owned);
+    let mut is_first = true;
+    loop {
+        match said.as_deref() {
+            // Another server than ours: nothing is known of what it keeps.
+            None => return Ok(()),
+            Some(said) if said.contains("; hit") => return Ok(()),
+            Some(said) if is_first || said.contains("; collapsed") => {}
+            Some(_) => return Err("the server did not keep it".to_owned()),
+        }
+        if !is_first {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        is_first = false;
+        let start = Some(ByteRange::Between(0, 0));
+        said = match server.open(url, start).await {
+            Ok(FileAnswer::Found(again)) => again.cache_status,
+            // Of nothing there is no first byte.
+            Ok(FileAnswer::NotSatisfiable) => None,
+            Ok(FileAnswer::NotFound) => return Err("the server does not have it".to_owned()),
+            Err(error) => return Err(error.to_string()),
+        };
+    }
+}
+
 /// Reads a file away, and its sidecar if it is a wheel; how many bytes it had.
 async fn fetch(server: &Upstream, file: &File) -> Result<u64, String> {
     let name = file.filename.as_str();
@@ -169,6 +202,9 @@ async fn fetch(server: &Upstream, file: &File) -> Result<u64, String> {
     {
         bytes += chunk.len() as u64;
     }
+    is_kept(server, &url, coming.cache_status.as_deref())
+        .await
+        .map_err(failed)?;
     if file.filename.kind() == Kind::Wheel {
         let sidecar = server.sidecar(&url).await;
         sidecar.map_err(|error| format!("{name}.metadata: {error}"))?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use reqwest::Response;
 use tokio::time::Instant;
 use url::Url;
@@ -54,6 +54,8 @@ pub struct UpstreamFile {
     pub last_modified: Option<String>,
     /// `ETag`.
     pub etag: Option<String>,
+    /// `Cache-Status`, where it is another gateway that answers.
+    pub cache_status: Option<String>,
     /// Where it came from after redirects, without credentials.
     pub final_url: Url,
     body: Body,
@@ -157,6 +159,7 @@ impl Upstream {
             content_type: text_of(head, header::CONTENT_TYPE),
             last_modified: text_of(head, header::LAST_MODIFIED),
             etag: text_of(head, header::ETAG),
+            cache_status: text_of(head, HeaderName::from_static("cache-status")),
             final_url: url,
             body: Body {
                 index: self.name.clone(),

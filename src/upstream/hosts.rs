@@ -27,6 +27,8 @@ pub enum Trust {
     Declared,
     /// Somebody by the API; beside the world it reaches these places.
     Made(MirrorPlaces),
+    /// The operator, but not of a mirror: files are brought there, and to none of our own doors.
+    Place,
 }
 
 /// Where this gateway listens itself. Known only once the doors are open; the mirrors are made before.
@@ -115,11 +117,15 @@ impl Hosts {
                     .map_err(|why| format!("it leads to {why}"))?;
                 true
             }
-            (Trust::Declared, Host::Domain(name)) => {
+            (Trust::Declared | Trust::Place, Host::Domain(name)) => {
                 is_own || self.on_loopback || !is_localhost(name)
             }
-            (Trust::Declared, Host::Ipv4(address)) => self.is_open(is_own, (*address).into()),
-            (Trust::Declared, Host::Ipv6(address)) => self.is_open(is_own, (*address).into()),
+            (Trust::Declared | Trust::Place, Host::Ipv4(address)) => {
+                self.is_open(is_own, (*address).into())
+            }
+            (Trust::Declared | Trust::Place, Host::Ipv6(address)) => {
+                self.is_open(is_own, (*address).into())
+            }
         };
         // Of names only those that mean this machine for sure; the others are looked at when they
         // are resolved, or in `refuse_own_door`.
@@ -160,7 +166,7 @@ impl Hosts {
     fn is_watched_port(&self, url: &Url) -> bool {
         let is_declared = match self.bounds.trust {
             Trust::Declared => self.is_own_origin(url),
-            Trust::Made(_) => false,
+            Trust::Made(_) | Trust::Place => false,
         };
         let port = url.port_or_known_default();
         !is_declared && port.is_some_and(|port| self.bounds.doors.at_port(port))
@@ -178,7 +184,7 @@ impl Hosts {
     fn may_resolve(&self, name: &str, address: IpAddr) -> bool {
         let is_own = self.mirror.host_str() == Some(name);
         match &self.bounds.trust {
-            Trust::Declared => self.is_open(is_own, address),
+            Trust::Declared | Trust::Place => self.is_open(is_own, address),
             // What the operator lists is reached wherever the mirror is.
             Trust::Made(places) => places.may_resolve(name, address),
         }
@@ -220,6 +226,7 @@ impl Resolve for Hosts {
             if open.is_empty() {
                 let listed = match &rule.bounds.trust {
                     Trust::Declared => "that an index may name",
+                    Trust::Place => "that files may be brought to",
                     Trust::Made(_) => {
                         "that is public, or that manage.mirrors_to names for mirrors made through the API"
                     }

@@ -11,7 +11,7 @@ use reqwest::{Body, Client};
 use url::Url;
 
 use super::client::client;
-use super::hosts::Hosts;
+use super::hosts::{Hosts, OwnDoors, Trust};
 use super::{Bounds, Credentials, Limits, Proxies, install_crypto_provider, words};
 
 /// For one file, sent and answered: as long as a client may take to bring us the largest.
@@ -24,6 +24,7 @@ const WORDS_BYTES_MAX: usize = 500;
 #[derive(Debug)]
 pub struct Publisher {
     client: Client,
+    hosts: Hosts,
     url: Url,
     login: Credentials,
 }
@@ -51,20 +52,31 @@ pub struct Published {
 }
 
 impl Publisher {
-    /// Makes a client; nothing is sent yet.
+    /// Makes a client; nothing is sent yet, and nothing ever to one of these doors.
     ///
     /// # Errors
     /// When nobody may be at that URL, or this machine cannot speak TLS, with the reason.
-    pub fn new(url: Url, login: Credentials, limits: &Limits) -> Result<Self, String> {
+    pub fn new(
+        url: Url,
+        login: Credentials,
+        limits: &Limits,
+        doors: OwnDoors,
+    ) -> Result<Self, String> {
         install_crypto_provider();
-        let hosts = Hosts::of(url.clone(), Bounds::default());
+        let trust = Trust::Place;
+        let hosts = Hosts::of(url.clone(), Bounds { trust, doors });
         hosts.refuse(&url)?;
         let builder = client(limits, &hosts, Proxies::Environment);
         let client = builder
             .timeout(SEND_TIMEOUT)
             .build()
             .map_err(words::causes)?;
-        Ok(Self { client, url, login })
+        Ok(Self {
+            client,
+            hosts,
+            url,
+            login,
+        })
     }
 
     /// Sends one form, with a file or without.
@@ -76,6 +88,7 @@ impl Publisher {
         fields: &[(String, String)],
         file: Option<Outgoing>,
     ) -> Result<Published, String> {
+        self.hosts.refuse_own_door(&self.url).await?;
         let boundary = boundary()?;
         let mut head = String::new();
         for (name, value) in fields {
@@ -132,4 +145,31 @@ fn boundary() -> Result<String, String> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|error| format!("no random bytes: {error}"))?;
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_file_is_brought_to_the_link_nor_to_one_of_our_own_doors() {
+        let doors = OwnDoors::default();
+        doors.opened(vec!["127.0.0.1:3141".parse().unwrap()]);
+        let publisher = |url: &str| {
+            let (url, login) = (Url::parse(url).unwrap(), Credentials::new("me", "pw"));
+            Publisher::new(url, login, &Limits::wide(), doors.clone())
+        };
+        for url in [
+            "http://127.0.0.1:3141/me/dev/",
+            "http://localhost:3141/me/dev/",
+            "http://[::ffff:127.0.0.1]:3141/me/dev/",
+            "http://169.254.169.254/",
+            "http://[fe80::1]/",
+        ] {
+            assert!(publisher(url).is_err(), "{url}");
+        }
+        // Another program of this machine's may be the operator's.
+        assert!(publisher("http://127.0.0.1:3142/").is_ok());
+        assert!(publisher("https://upstream.example:3141/").is_ok());
+    }
 }

@@ -33,6 +33,7 @@ mod law;
 mod management;
 mod memory;
 mod moving;
+mod odd_content;
 mod outside;
 mod pages;
 mod readings;

@@ -230,7 +230,8 @@ async fn a_reload_that_would_take_a_base_from_under_an_index_is_a_fault() {
         "indexes:\n  root/dairy: {{ type: mirror, mirror_url: \"{url}\" }}\n"
     ));
     shop.wait_for_metric(RELOAD, |successful| successful == 0.0);
-    let told = shop.stderr();
+    // Logged by a thread of its own, perhaps a moment later.
+    let told = shop.wait_until_it_says("was declared here and is gone, but");
     assert!(told.contains("me/dev") && told.contains(INDEX), "{told}");
     assert_eq!(web.get(&page).await.status, 200);
 }

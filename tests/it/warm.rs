@@ -6,7 +6,7 @@ use std::process::Output;
 use cheesecloth::model::Sha256;
 use serde_json::Value;
 
-use super::support::{Client, FakeIndex, Program, Project, Setup, Tool, Wheel, command};
+use super::support::{Client, FakeIndex, Fault, Program, Project, Setup, Tool, Wheel, command};
 
 fn upstream() -> FakeIndex {
     Setup::default()
@@ -97,4 +97,36 @@ fn what_cannot_be_had_is_named_and_counts() {
         String::from_utf8_lossy(&nobody.stderr).contains("whey: "),
         "{nobody:?}"
     );
+}
+
+/// A line of `Cache-Status`, as another of these gateways says it.
+fn saying(status: &str) -> Fault {
+    Fault::new().header("cache-status", status)
+}
+
+#[test]
+fn what_is_said_to_be_warm_is_kept_and_not_only_sent() {
+    let path = "/files/curd/curd-1.0-py3-none-any.whl";
+    let pinned = [("requirements.txt", "curd==1.0\n")];
+    // Which index it is asked through is no matter: this one has a single one, below its root.
+    let server = Setup::default()
+        .project(Project::new("curd").wheel("1.0"))
+        .redirect("/root/pypi/+simple/curd/", "/simple/curd/")
+        .start();
+    let url = server.at("/").to_string();
+    let arriving = "cheesecloth; fwd=uri-miss; collapsed";
+    server.misbehave(path, saying(arriving).times(3));
+    let output = warm(&pinned, &["--url", &url]);
+    assert!(output.status.success(), "{output:?}");
+    let asked = |server: &FakeIndex| {
+        let all = server.journal().count(path);
+        all - server.journal().count(&format!("{path}.metadata"))
+    };
+    assert_eq!(asked(&server), 4, "as long as it was arriving");
+
+    server.misbehave(path, saying("cheesecloth; fwd=uri-miss; stored"));
+    let output = warm(&pinned, &["--url", &url]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("did not keep it"), "{told}");
 }

@@ -172,10 +172,10 @@ impl Passwords {
     /// as it is, or the salted digest of old in one text with its salt.
     ///
     /// # Errors
-    /// [`PasswordError::Hash`].
+    /// [`PasswordError::Hash`], and [`PasswordError::Dear`] as of any that comes from outside.
     pub fn import_hash(exported: &ExportedHash) -> Result<String, PasswordError> {
         let Some(salt) = &exported.pwsalt else {
-            parse(&exported.pwhash)?;
+            Self::accept_hash(&exported.pwhash)?;
             return Ok(exported.pwhash.clone());
         };
         salted::join(salt, &exported.pwhash).ok_or(PasswordError::Hash)
@@ -419,6 +419,11 @@ mod tests {
             }
             assert_eq!(Passwords::export_hash(&kept), exported);
         }
+        let dear = Passwords::import_hash(&ExportedHash {
+            pwhash: "$argon2id$v=19$m=262144,t=16,p=4$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA".into(),
+            pwsalt: None,
+        });
+        assert!(matches!(dear, Err(PasswordError::Dear)), "{dear:?}");
         for (pwhash, pwsalt) in [
             (digest, None),
             (&digest[1..], Some("salt")),

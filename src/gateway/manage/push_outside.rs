@@ -72,9 +72,12 @@ impl Writer {
         found: Found,
     ) -> Result<Reply, Refusal> {
         let login = Credentials::new(place.user.as_str(), place.password.as_str());
-        let publisher = Publisher::new(place.url.clone(), login, &self.limits.outside);
-        let publisher = publisher
-            .map_err(|why| Refusal::internal("send files elsewhere", std::io::Error::other(why)))?;
+        let (limits, doors) = (&self.limits.outside, self.doors.clone());
+        let publisher = Publisher::new(place.url.clone(), login, limits, doors);
+        let publisher = publisher.map_err(|why| {
+            let words = format!("no files are sent to that place: {why}");
+            Refusal::api(StatusCode::FORBIDDEN, words)
+        })?;
         let mut log = Vec::new();
         let (mut is_good, mut goes_on) = (true, true);
         if place.register {

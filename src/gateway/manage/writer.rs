@@ -28,7 +28,7 @@ use crate::store::Hold;
 use crate::telemetry::AuditEvent;
 use crate::telemetry::AuditKind;
 use crate::telemetry::AuditLog;
-use crate::upstream::Limits;
+use crate::upstream::{Limits, OwnDoors};
 
 /// What a door may write through. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -43,6 +43,7 @@ pub struct Writer {
     /// Held while an anonymous test result is counted and kept.
     pub(super) results: Arc<tokio::sync::Mutex<()>>,
     audit: Arc<AuditLog>,
+    pub(super) doors: OwnDoors,
 }
 
 /// What one request may bring.
@@ -77,6 +78,8 @@ pub struct WriterParts {
     pub limits: HouseLimits,
     /// What must be accounted for.
     pub audit: Arc<AuditLog>,
+    /// Where this gateway listens itself.
+    pub doors: OwnDoors,
 }
 
 impl Writer {
@@ -90,6 +93,7 @@ impl Writer {
             rules,
             limits,
             audit,
+            doors,
         } = parts;
         let reader = Reader::new(Arc::clone(&shared));
         Self {
@@ -102,6 +106,7 @@ impl Writer {
             turns: Arc::new(Turns::new(limits.uploads_max, limits.upload_wait)),
             limits,
             audit,
+            doors,
         }
     }
 

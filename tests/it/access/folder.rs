@@ -90,8 +90,7 @@ fn a_folder_of_an_older_server_is_mended_at_the_start_and_said_so() {
     }
     let program = Program::with_policies(POLICIES).data(&data).start();
     assert_eq!(open_to_others(&data), [""; 0]);
-    let said = program.stderr();
-    assert!(said.contains("was open to others (0755)"), "{said}");
+    let said = program.wait_until_it_says("was open to others (0755)");
     assert!(said.contains("private, records.sqlite"), "{said}");
 }
 

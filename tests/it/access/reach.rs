@@ -123,8 +123,7 @@ async fn a_mirror_in_the_records_is_not_asked_once_nobody_lists_it() {
         .mirroring("https://upstream.example/simple/")
         .data(data.path())
         .start();
-    let said = program.stderr();
-    assert!(said.contains("mirror root/mirror is not asked"), "{said}");
+    program.wait_until_it_says("mirror root/mirror is not asked");
     let page = format!("{}six/", program.index_url("root/mirror"));
     let got = Web::new().get(&page).await;
     assert_eq!(got.status, 502, "{}", got.text());

@@ -46,7 +46,7 @@ pub(super) fn put_in(arguments: Vec<OsString>, whole: &Command) -> anyhow::Resul
         let name = program.get_name();
         options = of_file(program, &path, &text, &mut |key| {
             say_error(&format!(
-                "{path}: {name} has no option {key}, it is passed over"
+                "{path}: {name} has no option --{key}, it is passed over"
             ));
         })?;
     }
@@ -85,7 +85,7 @@ pub(super) fn faults(path: &Path) -> Vec<Fault> {
         });
     let unknown = unknown
         .iter()
-        .map(|key| format!("{SECTION} has no option {key}"));
+        .map(|key| format!("{SECTION} has no option --{key}"));
     let refused = refused.err().map(|error| format!("{error:#}"));
     let faults = unknown.chain(refused);
     faults
@@ -176,10 +176,7 @@ fn of_file(
     let mut options = Vec::new();
     for entry in entries {
         let Some(option) = known(program, &entry.key) else {
-            let (name, key) = (program.get_name(), &entry.key);
-            say_error(&format!(
-                "{path}: {name} has no option {key}, it is passed over"
-            ));
+            unknown(&entry.key);
             continue;
         };
         if environment(&variable(&entry.key)).is_some_and(|value| !value.is_empty()) {

@@ -333,7 +333,7 @@ impl<S: IO> AsyncWrite for HeadGuard<S> {
         ready!(this.completing.poll_rest(&mut this.inner, context))?;
         // What is answered to a head that was read has been told of before.
         let is_own =
-            this.streams.is_none() && this.watch.0.load(Ordering::Relaxed).is_multiple_of(2);
+            this.streams.is_none() && this.watch.state.load(Ordering::Relaxed).is_multiple_of(2);
         let outcome = if is_own {
             this.completing.poll_write(&mut this.inner, context, bytes)
         } else {

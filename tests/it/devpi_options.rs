@@ -187,6 +187,8 @@ fn every_option_of_every_program_of_devpis_does_something_or_says_why_not() {
         )
         .unwrap();
         let mut run = command();
+        // Values that are paths are below it too.
+        run.current_dir(folder.path());
         run.arg(program)
             .arg("--serverdir")
             .arg(folder.path().join("server"));

@@ -1,12 +1,14 @@
 //! Many files at once: who finds no place waits for a turn, one slow mirror starves no other, and what
 //! nobody reads any more gives way.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use http::Method;
 
 use super::support::{
-    Client, Content, FakeIndex, Fault, Listed, Program, Project, Setup, Tool, Web,
+    Client, Content, FakeIndex, Fault, Listed, Program, Project, Setup, Tool, Web, tls,
 };
 
 const FILE: &str = "/files/round/";
@@ -207,4 +209,37 @@ async fn a_client_that_leaves_while_its_page_is_awaited_holds_no_connection() {
     ask_and_leave(&url, dairy.journal().wait_for(path, 1)).await;
     let open = "cheesecloth_connections{door=\"public\"}";
     shop.wait_for_metric(open, |connections| connections == 0.0);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_noticed_through_tls_and_whoever_reads_its_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = tls::self_signed(folder.path(), "127.0.0.1");
+    let place = folder.path().display();
+    let trusting = tls::trusting(&[&certificate], "http/1.1");
+    let secure = format!(
+        "listen: {{ public: {{ tls: {{ cert: {place}/cert.pem, key: {place}/key.pem }} }} }}\n"
+    );
+    // The machinery reads what is of HTTP/1.0.
+    for (has_tls, version) in [(false, "1.0"), (true, "1.0"), (true, "1.1")] {
+        let dairy = rounds(1);
+        let yaml = mirrors(&[("root/dairy", &dairy)], PATIENT);
+        let listen = if has_tls { &*secure } else { "" };
+        let shop = Program::with_policies(&format!("{listen}{yaml}")).start();
+        dairy.misbehave("/simple/round/", Fault::new().silent());
+        let (_, door) = shop.public_url().split_once("://").unwrap();
+        let socket = TcpStream::connect(door.trim_end_matches('/')).unwrap();
+        let mut client: Box<dyn Write> = if has_tls {
+            Box::new(tls::agree(&trusting, "127.0.0.1", socket))
+        } else {
+            Box::new(socket)
+        };
+        let host = "Host: 127.0.0.1\r\n\r\n";
+        let head = format!("GET /root/dairy/+simple/round/ HTTP/{version}\r\n{host}");
+        client.write_all(head.as_bytes()).unwrap();
+        dairy.journal().wait_for("/simple/round/", 1).await;
+        drop(client);
+        let open = "cheesecloth_connections{door=\"public\"}";
+        shop.wait_for_metric(open, |connections| connections == 0.0);
+    }
 }

@@ -422,7 +422,9 @@ policies:
                 Shape::Either(..) => format!("{name}: [[]]"),
                 _ => format!("{name}: {{'': [[]]}}"),
             });
-            let wrong: Vec<_> = wrong.chain(["stranger: 1".to_owned()]).collect();
+            // First, so that whoever stops at it tells nothing else.
+            let stranger = std::iter::once("stranger: 1".to_owned());
+            let wrong: Vec<_> = stranger.chain(wrong).collect();
             let text = frame.replace('@', &format!("{{{}}}", wrong.join(", ")));
             let told = faults(&text);
             assert!(told.contains("unknown key \"stranger\""), "{text}: {told}");

@@ -4,8 +4,8 @@ mod micro;
 
 use std::sync::Arc;
 
-use cheesecloth::model::IndexName;
-use cheesecloth::page::{
+use cheesecloth::testing::model::IndexName;
+use cheesecloth::testing::page::{
     Decided, FileLinks, PageForm, Ruling, filter, merge, parse_html, parse_json, render_html,
 };
 

@@ -22,7 +22,6 @@ mod presence;
 mod reload;
 mod succession;
 mod tokens;
-mod warm;
 mod watch;
 mod words;
 
@@ -33,63 +32,36 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
+use crate::account::Accounts;
+pub use crate::app::accounts::AccountOptions;
+pub use crate::app::backup::{backup, restore};
+use crate::app::doors::Doorway;
+use crate::app::files::{Files, Reading};
+pub use crate::app::generation::{decoding, upstream_limits};
+pub use crate::app::initialise::initialise;
+use crate::app::lock::DataLock;
+pub use crate::app::moving::{ImportStart, export, import};
+use crate::app::neighbours::Neighbours;
+use crate::app::notify::Notify;
+use crate::app::open_records::OpenRecords;
+use crate::app::reload::Reloader;
+pub use crate::app::tokens::TokenDrawer;
+use crate::app::words::{FirstRun, say_found, warn_of};
 use crate::clock::Clock;
-use crate::config::AsksPip;
-use crate::config::Config;
-use crate::config::Loaded;
-use crate::config::LogFormat as Wanted;
-use crate::config::Named;
-use crate::config::Overrides;
-use crate::config::PoliciesPath;
-use crate::config::Secret;
-use crate::config::discover;
-use crate::config::load;
-use crate::config::load_noting;
-use crate::db::Db;
-use crate::db::Sqlite;
-use crate::gateway::Explanation;
-use crate::gateway::Generations;
-use crate::gateway::HouseLimits;
-use crate::gateway::Parts;
-use crate::gateway::Question;
-use crate::gateway::Settings;
-use crate::gateway::Shared;
-use crate::gateway::Writer;
-use crate::gateway::WriterParts;
-use crate::gateway::account::Accounts;
-use crate::listen::QUIET_LOGS;
-use crate::listen::ServerOptions;
-use crate::listen::Stop;
-use crate::listen::StopOn;
+use crate::config::{
+    AsksPip, Config, Loaded, LogStyle, Named, Overrides, PoliciesPath, Secret, discover, load,
+    load_noting,
+};
+use crate::db::{Db, Sqlite};
+use crate::gateway::{Generations, Parts, Settings, Shared};
+use crate::listen::{QUIET_LOGS, ServerOptions, Stop, StopOn};
 use crate::model::IndexName;
 use crate::policy::IndexDocument;
+use crate::reader::{Explanation, Question};
 use crate::store::FsStore;
-use crate::telemetry::AccessLog;
-use crate::telemetry::AuditLimits;
-use crate::telemetry::AuditLog;
-use crate::telemetry::LogFormat;
-use crate::telemetry::Metrics;
-use crate::telemetry::init_logging;
-use crate::upstream::Decoding;
-use crate::upstream::Fleet;
-use crate::upstream::FleetOptions;
-use crate::upstream::OwnDoors;
-
-pub use accounts::AccountOptions;
-pub use backup::{backup, restore};
-use doors::Doorway;
-use files::{Files, Reading};
-pub use generation::{decoding, upstream_limits};
-pub use initialise::initialise;
-use lock::DataLock;
-pub use moving::{ImportStart, export, import};
-use neighbours::Neighbours;
-use notify::Notify;
-use open_records::OpenRecords;
-use reload::Reloader;
-pub use tokens::TokenDrawer;
-pub use warm::{Warmed, Warming, warm};
-use words::{FirstRun, say_found, warn_of};
+use crate::telemetry::{AccessLog, AuditLimits, AuditLog, LogFormat, Metrics, init_logging};
+use crate::upstream::{Decoding, Fleet, FleetOptions, OwnDoors};
+use crate::writer::{HouseLimits, Writer, WriterParts};
 
 /// Threads for work that outlives its request: fetches, fills, renderings. They mostly wait.
 const WORK_THREADS: usize = 2;
@@ -437,9 +409,9 @@ fn metrics() -> anyhow::Result<Metrics> {
 
 fn log_format(config: &Config, is_terminal: bool) -> LogFormat {
     match config.log {
-        Wanted::Auto => LogFormat::for_terminal(is_terminal),
-        Wanted::Text => LogFormat::Text,
-        Wanted::Json => LogFormat::Json,
+        LogStyle::Auto => LogFormat::for_terminal(is_terminal),
+        LogStyle::Text => LogFormat::Text,
+        LogStyle::Json => LogFormat::Json,
     }
 }
 

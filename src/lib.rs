@@ -13,18 +13,28 @@
 //!
 //! `docs/ARCHITECTURE.md` walks through them; `tests/it/tidy.rs` holds the rooms apart.
 
-pub mod app;
-pub mod cache;
-pub mod cli;
-pub mod clock;
-pub mod config;
-pub mod db;
-pub mod gateway;
-pub mod listen;
-pub mod model;
-pub mod page;
-pub mod policy;
-pub mod protocol;
-pub mod store;
-pub mod telemetry;
-pub mod upstream;
+mod account;
+mod app;
+mod cache;
+mod cli;
+mod clock;
+mod config;
+mod db;
+mod devpi;
+mod front;
+mod gateway;
+mod listen;
+mod model;
+mod moving;
+mod page;
+mod policy;
+mod protocol;
+mod reader;
+mod store;
+mod telemetry;
+mod upstream;
+mod writer;
+
+pub mod testing;
+
+pub use cli::main;

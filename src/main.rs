@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cheesecloth::cli::main()
+    cheesecloth::main()
 }

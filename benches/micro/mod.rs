@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use cheesecloth::model::{ProjectName, Sha256};
+use cheesecloth::testing::model::{ProjectName, Sha256};
 
 /// How long a sample is at least: some thousand times what reading the clock costs.
 const SAMPLE: Duration = Duration::from_millis(20);

@@ -257,9 +257,11 @@ mod tests {
         let launch = Launch::new(folder.path(), origin, cores).policy();
         let path = folder.path().join("policies.yaml");
         fs::write(&path, launch.declare().unwrap()).unwrap();
-        let source = cheesecloth::config::PoliciesPath::Named(path);
-        let loaded = cheesecloth::config::load(&source, &Default::default(), &|_| None).unwrap();
-        let policies = cheesecloth::policy::Policies::compile(&loaded.documents, &[]).unwrap();
+        let source = cheesecloth::testing::config::PoliciesPath::Named(path);
+        let loaded =
+            cheesecloth::testing::config::load(&source, &Default::default(), &|_| None).unwrap();
+        let policies =
+            cheesecloth::testing::policy::Policies::compile(&loaded.documents, &[]).unwrap();
         assert_eq!(policies.indexes().count(), 3);
     }
 }

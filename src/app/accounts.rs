@@ -5,18 +5,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
-use crate::config::Config;
-use crate::config::CreateUsers;
-use crate::config::Listen;
+use crate::account::{Accounts, Cost, HouseRules, Passwords, SessionKey, UserCreation};
+use crate::config::{Config, CreateUsers, Listen};
 use crate::db::Db;
-use crate::gateway::account::Accounts;
-use crate::gateway::account::Cost;
-use crate::gateway::account::HouseRules;
-use crate::gateway::account::Passwords;
-use crate::gateway::account::SessionKey;
-use crate::gateway::account::UserCreation;
-use crate::model::OperationClass;
-use crate::model::Timestamp;
+use crate::model::{OperationClass, Timestamp};
 
 /// What is decided about accounts on the command line.
 #[derive(Debug, Clone, Default)]
@@ -103,9 +95,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::config::Overrides;
-    use crate::config::PoliciesPath;
-    use crate::config::load;
+    use crate::config::{Overrides, PoliciesPath, load};
 
     /// What holds with this door and this file.
     fn ruled(manage: &str, file: &str, options: &AccountOptions) -> HouseRules {

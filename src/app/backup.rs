@@ -6,13 +6,13 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
-use super::Environment;
-use super::initialise::RECORDS;
-use super::lock::{DataLock, RESTORING};
+use crate::app::Environment;
+use crate::app::initialise::RECORDS;
+use crate::app::lock::{DataLock, RESTORING};
 use crate::clock::Clock;
 use crate::config::{Overrides, PoliciesPath, load};
 use crate::db::RecordsFile;
-use crate::gateway::moving::{Backup, BackupReport, OnProgress, Restore, RestoreReport};
+use crate::moving::{Backup, BackupReport, OnProgress, Restore, RestoreReport};
 use crate::store::FsStore;
 
 /// Backs a data directory up into another directory; a server may run on it.

@@ -6,10 +6,9 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
+use crate::account::Accounts;
 use crate::db::Db;
-use crate::gateway::Shared;
-use crate::gateway::VerifiedRound;
-use crate::gateway::account::Accounts;
+use crate::gateway::{Shared, VerifiedRound};
 use crate::listen::Stop;
 use crate::store::FsStore;
 

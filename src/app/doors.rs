@@ -4,41 +4,24 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::generation::upstream_limits;
+use crate::app::generation::upstream_limits;
 use crate::clock::Clock;
 use crate::config;
-use crate::config::Config;
-use crate::config::Listen;
+use crate::config::{Config, Listen};
 use crate::db::Db;
-use crate::gateway::Answer;
-use crate::gateway::Front;
-use crate::gateway::FrontOptions;
-use crate::gateway::Reader;
-use crate::gateway::Shared;
-use crate::gateway::Writer;
-use crate::listen::Certificates;
-use crate::listen::DoorOptions;
-use crate::listen::DoorServer;
-use crate::listen::FormLimits;
-use crate::listen::Hosts;
-use crate::listen::Limits;
-use crate::listen::ListenAddress;
-use crate::listen::ManageDoor;
-use crate::listen::ManageOptions;
-use crate::listen::PublicApp;
-use crate::listen::Ready;
-use crate::listen::Recorder;
-use crate::listen::ServerOptions;
-use crate::listen::TrustedProxies;
-use crate::listen::manage_router;
-use crate::listen::metrics_router;
+use crate::front::{Front, FrontOptions};
+use crate::gateway::{Answers, Shared};
+use crate::listen::{
+    Certificates, DoorLimits, DoorOptions, DoorServer, FormLimits, Hosts, ListenAddress,
+    ManageDoor, ManageOptions, PublicApp, Ready, Recorder, ServerOptions, TrustedProxies,
+    manage_router, metrics_router,
+};
 use crate::model::{IndexName, OperationClass};
 use crate::policy::Policies;
-use crate::telemetry::AccessLog;
-use crate::telemetry::AuditLog;
-use crate::telemetry::DoorName;
-use crate::telemetry::Metrics;
+use crate::reader::Reader;
+use crate::telemetry::{AccessLog, AuditLog, DoorName, Metrics};
 use crate::upstream::{Fleet, OwnDoors};
+use crate::writer::Writer;
 
 /// Permission bits of a door on a Unix socket: its user and group, nobody else.
 const SOCKET_MODE: u32 = 0o660;
@@ -92,7 +75,7 @@ impl Doorway {
             options_of(DoorName::Public, &config.listen.public, config, &mut opened)?
         {
             let scheme = scheme(&door);
-            let answer: Arc<dyn Answer> = match &front {
+            let answer: Arc<dyn Answers> = match &front {
                 Some(front) => Arc::clone(front) as _,
                 None => Arc::new(Reader::new(Arc::clone(shared))),
             };
@@ -308,10 +291,10 @@ fn threads(name: DoorName) -> usize {
     }
 }
 
-fn door_limits(limits: &config::Limits) -> Limits {
-    let ours = Limits::default();
+fn door_limits(limits: &config::Limits) -> DoorLimits {
+    let ours = DoorLimits::default();
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    Limits {
+    DoorLimits {
         head: size(limits.head()),
         uri: size(limits.uri()),
         proxy_header: size(limits.proxy_header()),
@@ -331,8 +314,9 @@ fn door_limits(limits: &config::Limits) -> Limits {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::time::Duration;
+
+    use super::*;
 
     #[test]
     fn people_are_told_to_try_an_index_that_is_there() {
@@ -351,7 +335,7 @@ mod tests {
         assert_eq!(tried("indexes: { a/a: { public: false } }"), None);
     }
 
-    /// What product.md promises of a door that nobody configured.
+    /// What is promised of a door that nobody configured.
     #[test]
     fn a_door_has_the_limits_of_the_configuration() {
         let limits = door_limits(&config::Limits::default());

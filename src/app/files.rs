@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::app::generation::Maker;
+use crate::app::words::say_found;
+use crate::app::{Environment, Start};
 use crate::config::{AsksPip, Config, Doors, Loaded, Named, discover, load_what_can_be};
 use crate::gateway::{Configuration, Generation};
 use crate::model::{Fault, Faults};
 use crate::policy::{IndexDocument, check_orphans};
-
-use super::generation::Maker;
-use super::{Environment, Start, say_found};
 
 /// What the last reading came upon, for those who watch it.
 #[derive(Debug)]

@@ -5,25 +5,15 @@ use std::sync::Arc;
 
 use url::Url;
 
-use super::neighbours::Neighbours;
-use crate::config::Limits;
-use crate::config::Loaded;
-use crate::config::Login;
+use crate::app::neighbours::Neighbours;
+use crate::config::{Limits, Loaded, Login};
 use crate::gateway::Generation;
-use crate::model::Fault;
-use crate::model::Faults;
-use crate::model::IndexName;
-use crate::policy::Index;
-use crate::policy::IndexDocument;
-use crate::policy::Mirror;
-use crate::policy::Policies;
-use crate::upstream;
-use crate::upstream::Breaker;
-use crate::upstream::Credentials;
-use crate::upstream::Decoding;
-use crate::upstream::Fleet;
-use crate::upstream::Retry;
-use crate::upstream::Upstream;
+use crate::model::{Fault, Faults, IndexName};
+use crate::policy::{Index, IndexDocument, Mirror, Policies};
+use crate::upstream::{
+    Breaker, Decoding, Fleet, Proxies, Retry, Upstream, UpstreamLimits, UpstreamLogin,
+    UpstreamSettings,
+};
 
 /// Makes generations, and remembers upstreams so that an unchanged one keeps its connections and its
 /// breaker over a reload.
@@ -41,7 +31,7 @@ pub(super) struct Maker {
 struct Known {
     url: String,
     login: Option<(String, String)>,
-    limits: upstream::Limits,
+    limits: UpstreamLimits,
     is_declared: bool,
     upstream: Arc<Upstream>,
 }
@@ -162,15 +152,15 @@ impl Maker {
         }
         let parsed = Url::parse(url)
             .map_err(|error| fault(format!("mirror_url of {} is no URL: {error}", index.name)))?;
-        let settings = upstream::Settings {
+        let settings = UpstreamSettings {
             name: index.name.clone(),
             bounds: self.neighbours.bounds(index, &parsed),
             url: parsed,
             credentials: login
                 .clone()
-                .map(|(user, password)| Credentials::new(user, password)),
+                .map(|(user, password)| UpstreamLogin::new(user, password)),
             limits: limits.clone(),
-            proxies: upstream::Proxies::Environment,
+            proxies: Proxies::Environment,
         };
         let upstream = Upstream::new(settings);
         upstream
@@ -181,9 +171,9 @@ impl Maker {
 
 /// What the operator's limits mean for an upstream; `decoding` is one for all of them.
 #[must_use]
-pub fn upstream_limits(limits: &Limits, decoding: &Decoding) -> upstream::Limits {
+pub fn upstream_limits(limits: &Limits, decoding: &Decoding) -> UpstreamLimits {
     let number = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
-    upstream::Limits {
+    UpstreamLimits {
         connect_timeout: limits.upstream_connect_timeout(),
         read_timeout: limits.upstream_read_timeout(),
         page_timeout: limits.upstream_total_timeout(),

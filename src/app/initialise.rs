@@ -7,23 +7,14 @@ use std::sync::Arc;
 use serde_json::json;
 use url::Url;
 
-use super::Environment;
-use super::accounts;
-use super::accounts::AccountOptions;
-use super::data;
-use super::neighbours;
-use super::open_records::OpenRecords;
+use crate::account::ROOT;
+use crate::app::accounts::AccountOptions;
+use crate::app::open_records::OpenRecords;
+use crate::app::{Environment, accounts, data, neighbours};
 use crate::clock::Clock;
-use crate::config::Overrides;
-use crate::config::PoliciesPath;
-use crate::config::discover;
-use crate::config::load;
-use crate::db::Cause;
-use crate::db::Db;
-use crate::db::NewIndex;
-use crate::db::Sqlite;
-use crate::gateway::account::ROOT;
-use crate::gateway::devpi::IndexSettings;
+use crate::config::{Overrides, PoliciesPath, discover, load};
+use crate::db::{Cause, Db, NewIndex, Sqlite};
+use crate::devpi::IndexSettings;
 use crate::model::IndexName;
 
 /// The file of the records below the data directory.

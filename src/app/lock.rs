@@ -5,9 +5,7 @@
 //! share it. One that does not come to take another's place asks for it alone first: two servers that
 //! do not know of each other answer from memories that contradict each other.
 
-use std::fs::File;
-use std::fs::OpenOptions;
-use std::fs::TryLockError;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
 use anyhow::Context as _;

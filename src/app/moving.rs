@@ -1,42 +1,25 @@
 //! `import` and `export`: the parts they need, without doors.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::Environment;
-use super::House;
-use super::accounts;
-use super::accounts::AccountOptions;
-use super::audit_log;
-use super::data;
-use super::find_upstream;
-use super::generation::Maker;
-use super::initialise::RECORDS;
-use super::lock::DataLock;
-use super::neighbours::Neighbours;
-use crate::config::Config;
-use crate::config::Loaded;
-use crate::config::Overrides;
-use crate::config::PoliciesPath;
-use crate::config::{is_default, load};
+use crate::account::Passwords;
+use crate::app::accounts::AccountOptions;
+use crate::app::generation::Maker;
+use crate::app::initialise::RECORDS;
+use crate::app::lock::DataLock;
+use crate::app::neighbours::Neighbours;
+use crate::app::{Environment, House, accounts, audit_log, data, find_upstream};
+use crate::config::{Config, Loaded, Overrides, PoliciesPath, is_default, load};
 use crate::db::Directory;
+use crate::devpi::{CheckIndexes, DeclaredIndex};
 use crate::gateway::Generations;
-use crate::gateway::account::Passwords;
-use crate::gateway::devpi::CheckIndexes;
-use crate::gateway::devpi::DeclaredIndex;
-use crate::gateway::moving::ExportReport;
-use crate::gateway::moving::Exporter;
-use crate::gateway::moving::ImportOptions;
-use crate::gateway::moving::ImportReport;
-use crate::gateway::moving::Importer;
-use crate::gateway::moving::OnProgress;
 use crate::model::{Faults, IndexName};
-use crate::telemetry::AuditEvent;
-use crate::telemetry::AuditKind;
+use crate::moving::{ExportReport, Exporter, ImportOptions, ImportReport, Importer, OnProgress};
+use crate::telemetry::{AuditEvent, AuditKind};
 
 /// What `import` was asked for.
 #[derive(Debug)]

@@ -8,16 +8,15 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::app::doors::Opened;
+use crate::app::files::Reading;
+use crate::app::notify::Notify;
+use crate::app::presence::{Occasion, Presence};
+use crate::app::watch::Watch;
 use crate::config::{Door, Doors, Limits};
 use crate::gateway::{Generations, Shared};
 use crate::listen::{Certificates, Stop};
 use crate::policy::diff;
-
-use super::doors::Opened;
-use super::files::Reading;
-use super::notify::Notify;
-use super::presence::{Occasion, Presence};
-use super::watch::Watch;
 
 /// Has the configuration read again and put in force.
 pub(super) struct Reloader {

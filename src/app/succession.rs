@@ -8,13 +8,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::db::Db;
-use crate::db::Serial;
+use crate::app::House;
+use crate::app::doors::Opened;
+use crate::db::{Db, Serial};
 use crate::gateway::Generations;
 use crate::listen::Predecessor;
-
-use super::House;
-use super::doors::Opened;
 
 /// Between two looks at the serial while both processes run. A look is one row; what one process
 /// publishes is unseen in the other for no longer.

@@ -9,21 +9,13 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
-use super::Environment;
-use super::audit_log;
-use super::data;
-use super::initialise::RECORDS;
-use super::open_records::OpenRecords;
+use crate::account::MintedToken;
+use crate::app::initialise::RECORDS;
+use crate::app::open_records::OpenRecords;
+use crate::app::{Environment, audit_log, data};
 use crate::clock::Clock;
-use crate::config::Overrides;
-use crate::config::PoliciesPath;
-use crate::config::load;
-use crate::db::ApiToken;
-use crate::db::Cause;
-use crate::db::Db;
-use crate::db::NewApiToken;
-use crate::db::Sqlite;
-use crate::gateway::account::MintedToken;
+use crate::config::{Overrides, PoliciesPath, load};
+use crate::db::{ApiToken, Cause, Db, NewApiToken, Sqlite};
 use crate::model::Timestamp;
 use crate::telemetry::{AuditEvent, AuditKind, AuditLog, Metrics};
 

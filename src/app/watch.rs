@@ -17,7 +17,7 @@ use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
-use super::files::Reading;
+use crate::app::files::Reading;
 use crate::config::{Limits, Named, Watched};
 
 /// Editors write a file in several steps; what changes within this time is one change.

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Environment;
-use super::initialise::RECORDS;
-use crate::config::{Config, Found, Loaded, PoliciesPath};
+use crate::app::Environment;
+use crate::app::initialise::RECORDS;
+use crate::config::{Config, FoundIndex, Loaded, PoliciesPath};
 
 /// Says which index pip's stands for, and who named it.
-pub(super) fn say_found(found: &Found) {
+pub(super) fn say_found(found: &FoundIndex) {
     tracing::info!(origin = found.origin.as_str(), "upstream found: {found}");
 }
 

@@ -10,7 +10,7 @@ mod source;
 mod weighed;
 
 pub use budget::Budget;
-pub use flight::{FlightError, Flights, Joined};
+pub use flight::Flights;
 pub use rendered::{Mark, RenderedKey, RenderedPage, RenderedPages};
 pub use source::{SourcePage, SourcePages, Validity};
 pub use weighed::Weighed;

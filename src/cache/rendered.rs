@@ -4,17 +4,13 @@
 //! [`Mark`] before reading anything, and what was forgotten since then is not remembered again.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use super::weighed::Weighed;
-use crate::model::IndexName;
-use crate::model::ProjectName;
-use crate::model::Timestamp;
-use crate::protocol::ETag;
-use crate::protocol::Head;
+use crate::cache::weighed::Weighed;
+use crate::model::{IndexName, ProjectName, Timestamp};
+use crate::protocol::{ETag, Head};
 use crate::telemetry::Staleness;
 
 /// What an entry takes besides its body.

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use super::weighed::Weighed;
-use crate::model::IndexName;
-use crate::model::ProjectName;
-use crate::model::Timestamp;
+use crate::cache::weighed::Weighed;
+use crate::model::{IndexName, ProjectName, Timestamp};
 use crate::page::ProjectPage;
 
 /// What an entry takes besides its page.

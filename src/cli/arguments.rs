@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-use super::devpi::{self, DEVPI_VERSION, InitOptions, ServerOptions};
-use super::devpi_moving::{DevpiExport, DevpiImport};
-use super::token::TokenCommand;
-use super::warm::WarmOptions;
-use super::{devpi_configfile, devpi_refused, say, say_error};
+use crate::cli::devpi::{DEVPI_VERSION, InitOptions, ServerOptions};
+use crate::cli::devpi_moving::{DevpiExport, DevpiImport};
+use crate::cli::token::TokenCommand;
+use crate::cli::warm::WarmOptions;
+use crate::cli::{devpi, devpi_configfile, devpi_refused, say, say_error};
 
 /// A caching policy gateway between Python installers and PyPI.
 #[derive(Debug, Parser)]

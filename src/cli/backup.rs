@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use indicatif::BinaryBytes;
 
-use super::arguments::{BackupOptions, RestoreOptions};
-use super::moving::{counted, overrides, tell};
-use super::progress::Shown;
-use super::serve::{environment, policies_path};
 use crate::app;
+use crate::cli::arguments::{BackupOptions, RestoreOptions};
+use crate::cli::moving::{counted, overrides, tell};
+use crate::cli::progress::Shown;
+use crate::cli::serve::{environment, policies_path};
 
 pub(super) fn backup(options: &BackupOptions) -> anyhow::Result<ExitCode> {
     let (policies, overrides) = (policies_path(&options.sources), overrides(&options.sources));

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::arguments::{CheckOptions, Sources};
-use super::serve::{environment, policies_path};
-use super::{devpi_configfile, say};
+use crate::cli::arguments::{CheckOptions, Sources};
+use crate::cli::serve::{environment, policies_path};
+use crate::cli::{devpi_configfile, say};
 use crate::clock::Clock;
 use crate::config::{
     AsksPip, Door, Listen, Loaded, Named, Overrides, PoliciesPath, Undeclared, configuration_files,
@@ -16,7 +16,7 @@ use crate::listen::Certificates;
 use crate::model::{Fault, Faults, Timestamp};
 use crate::policy::{Expiring, Exposure, Policies, advice};
 
-/// Waivers that end within this time are shown (product.md §5).
+/// Waivers that end within this time are shown.
 const EXPIRING_WITHIN: Duration = Duration::from_hours(14 * 24);
 
 /// Most files that are named one by one.

@@ -1,5 +1,5 @@
 //! `devpi-init` and `devpi-server`: the spellings of the programs this one replaces
-//! (devpi-protocol.md §20), for people's scripts and for the test suites of others.
+//! (docs/protocol/devpi.md §20), for people's scripts and for the test suites of others.
 //!
 //! One door speaks everything, as there. `--serverdir` is the data directory; indexes live in the
 //! records, and no file of policies is looked for unless one is named.
@@ -7,25 +7,21 @@
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::net::ToSocketAddrs as _;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
 use url::Url;
 
-use super::devpi_others::Others;
-use super::devpi_refused::{self, Refused};
-use super::say;
-use super::serve::environment;
+use crate::account::{Cost, HouseRules};
 use crate::app;
-use crate::app::AccountOptions;
-use crate::app::Start;
-use crate::config::Overrides;
-use crate::config::PoliciesPath;
-use crate::gateway::account::Cost;
-use crate::gateway::account::HouseRules;
+use crate::app::{AccountOptions, Start};
+use crate::cli::devpi_others::Others;
+use crate::cli::devpi_refused::Refused;
+use crate::cli::serve::environment;
+use crate::cli::{devpi_refused, say};
+use crate::config::{Overrides, PoliciesPath};
 
 /// The devpi-server whose behaviour this is; scripts and test suites ask for it.
 pub(super) const DEVPI_VERSION: &str = "6.20.3";

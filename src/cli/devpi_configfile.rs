@@ -1,5 +1,5 @@
 //! Options of devpi's programs that are not typed: `DEVPISERVER_…` in the environment, and `--configfile`,
-//! a YAML file whose top key `devpi-server` holds options (devpi-protocol.md §20). What is typed wins over
+//! a YAML file whose top key `devpi-server` holds options (docs/protocol/devpi.md §20). What is typed wins over
 //! the environment, and that over the file.
 //!
 //! One file is for all programs, so what one of them does not have is passed over in words, as there.
@@ -11,12 +11,11 @@ use std::path::Path;
 use anyhow::Context as _;
 use clap::{Arg, Command, CommandFactory as _};
 
-use super::arguments::Arguments;
-use super::say_error;
-use super::serve::environment;
+use crate::cli::arguments::Arguments;
+use crate::cli::say_error;
+use crate::cli::serve::environment;
 use crate::model::Fault;
-use crate::policy::read::Node;
-use crate::policy::read::Value;
+use crate::policy::{Node, Value};
 
 /// The key below which the options stand.
 const SECTION: &str = "devpi-server";

@@ -1,21 +1,19 @@
 //! `devpi-import` and `devpi-export`: the spellings of the programs that `import` and `export` stand in
-//! for (devpi-protocol.md §20).
+//! for (docs/protocol/devpi.md §20).
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::devpi::Place;
-use super::devpi_others::{ELSEWHERE, PASSWORD, is_elsewhere};
-use super::devpi_refused::refuse;
-use super::moving::run_export;
-use super::moving::run_import;
-use super::say_error;
-use crate::app::AccountOptions;
-use crate::app::ImportStart;
-use crate::gateway::moving;
+use crate::app::{AccountOptions, ImportStart};
+use crate::cli::devpi::Place;
+use crate::cli::devpi_others::{ELSEWHERE, PASSWORD, is_elsewhere};
+use crate::cli::devpi_refused::refuse;
+use crate::cli::moving::{run_export, run_import};
+use crate::cli::say_error;
 use crate::model::IndexName;
+use crate::moving;
 
 /// The door of a program that opens none: one has to be named.
 const UNOPENED: &str = "127.0.0.1:0";

@@ -1,9 +1,9 @@
-//! Options of devpi's programs that this one has no use for (devpi-protocol.md §20): those that change
+//! Options of devpi's programs that this one has no use for (docs/protocol/devpi.md §20): those that change
 //! nothing for clients are taken, and said so; those that would are refused, with what to do instead.
 
 use clap::Args;
 
-use super::say_error;
+use crate::cli::say_error;
 
 /// What to do instead of following another server.
 pub(super) const REPLICA: &str =

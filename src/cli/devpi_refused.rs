@@ -1,5 +1,5 @@
 //! What devpi's programs can do and this one does not, refused with what to do instead: nobody's script
-//! ends at "unexpected argument" without a word (devpi-protocol.md §20).
+//! ends at "unexpected argument" without a word (docs/protocol/devpi.md §20).
 
 use std::ffi::OsString;
 
@@ -78,7 +78,7 @@ impl Refused {
     /// # Errors
     /// The first option that is given.
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        const REPLICA: &str = super::devpi_others::REPLICA;
+        const REPLICA: &str = crate::cli::devpi_others::REPLICA;
         const SUPERVISED: &str =
             "it stays in the foreground; systemd or supervisor starts and stops it, see deploy/";
         const AT_INIT: &str = "it is `devpi-init` that makes root and root/pypi";

@@ -9,18 +9,14 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use percent_encoding::percent_decode_str;
 
-use super::arguments::ExplainOptions;
-use super::say;
-use super::serve::environment;
-use super::serve::policies_path;
 use crate::app;
+use crate::cli::arguments::ExplainOptions;
+use crate::cli::say;
+use crate::cli::serve::{environment, policies_path};
 use crate::config::Overrides;
-use crate::gateway::Explanation;
-use crate::gateway::Question;
-use crate::model::Filename;
-use crate::model::IndexName;
-use crate::model::ProjectName;
+use crate::model::{Filename, IndexName, ProjectName};
 use crate::policy::TraceLine;
+use crate::reader::{Explanation, Question};
 
 pub(super) fn run(options: &ExplainOptions) -> anyhow::Result<ExitCode> {
     let index = IndexName::parse(&options.index)?;

@@ -1,6 +1,6 @@
 //! The command line: what may be typed, and which exit code it ends with.
 //!
-//! 0 is success, 1 findings, 2 a usage or configuration fault (product.md §9).
+//! 0 is success, 1 findings, 2 a usage or configuration fault.
 
 mod arguments;
 mod backup;
@@ -20,7 +20,7 @@ mod warm;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use arguments::{Arguments, Command};
+use crate::cli::arguments::{Arguments, Command};
 
 /// Runs the command that the arguments name.
 #[must_use]

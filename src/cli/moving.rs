@@ -5,21 +5,14 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::arguments::ExportOptions;
-use super::arguments::ImportOptions;
-use super::arguments::Sources;
-use super::progress::Shown;
-use super::say;
-use super::serve::environment;
-use super::serve::policies_path;
-use crate::app;
-use crate::app::AccountOptions;
-use crate::app::ImportStart;
-use crate::config::Overrides;
-use crate::config::PoliciesPath;
-use crate::gateway::moving;
-use crate::gateway::moving::ExportReport;
-use crate::gateway::moving::ImportReport;
+use crate::app::{AccountOptions, ImportStart};
+use crate::cli::arguments::{ExportOptions, ImportOptions, Sources};
+use crate::cli::progress::Shown;
+use crate::cli::say;
+use crate::cli::serve::{environment, policies_path};
+use crate::config::{Overrides, PoliciesPath};
+use crate::moving::{ExportReport, ImportReport};
+use crate::{app, moving};
 
 pub(super) fn import(options: ImportOptions) -> anyhow::Result<ExitCode> {
     let start = ImportStart {

@@ -1,15 +1,12 @@
 //! How far a long command is: a bar on a terminal, now and then a line elsewhere.
 
 use std::io::IsTerminal as _;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
-use indicatif::BinaryBytes;
-use indicatif::ProgressBar;
-use indicatif::ProgressStyle;
+use indicatif::{BinaryBytes, ProgressBar, ProgressStyle};
 
-use super::say_error;
-use crate::gateway::moving::Progress;
+use crate::cli::say_error;
+use crate::moving::Progress;
 
 /// Lines in all, where there is no terminal.
 const LINES: u64 = 20;

@@ -4,14 +4,11 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::arguments::ServeOptions;
-use super::arguments::Sources;
-use super::say;
 use crate::app;
-use crate::app::AccountOptions;
-use crate::app::Start;
-use crate::config::Overrides;
-use crate::config::PoliciesPath;
+use crate::app::{AccountOptions, Start};
+use crate::cli::arguments::{ServeOptions, Sources};
+use crate::cli::say;
+use crate::config::{Overrides, PoliciesPath};
 
 pub(super) fn run(options: ServeOptions) -> anyhow::Result<ExitCode> {
     let host_and_port = match (&options.host, options.port) {

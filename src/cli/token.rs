@@ -8,18 +8,13 @@ use clap::{Args, Subcommand};
 use globset::GlobBuilder;
 use serde_json::{Value, json};
 
-use super::arguments::Sources;
-use super::say;
-use super::say_error;
-use super::serve::environment;
-use super::serve::policies_path;
 use crate::app::TokenDrawer;
+use crate::cli::arguments::Sources;
+use crate::cli::serve::{environment, policies_path};
+use crate::cli::{say, say_error};
 use crate::config::Overrides;
-use crate::db::ApiToken;
-use crate::db::NewApiToken;
-use crate::db::TokenOperation;
-use crate::model::Sha256;
-use crate::model::parse_duration;
+use crate::db::{ApiToken, NewApiToken, TokenOperation};
+use crate::model::{Sha256, parse_duration};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {

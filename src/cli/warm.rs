@@ -7,25 +7,17 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use indicatif::ProgressBar;
-use indicatif::ProgressStyle;
+use indicatif::{ProgressBar, ProgressStyle};
 use url::Url;
 
-use super::arguments::Sources;
-use super::say;
-use super::say_error;
-use super::serve::environment;
-use super::serve::policies_path;
 use crate::app;
-use crate::app::Warming;
-use crate::app::warm;
-use crate::config::Listen;
-use crate::config::Loaded;
-use crate::config::Overrides;
-use crate::config::load;
+use crate::cli::arguments::Sources;
+use crate::cli::serve::{environment, policies_path};
+use crate::cli::{say, say_error};
+use crate::config::{Listen, Loaded, Overrides, load};
 use crate::model::IndexName;
-use crate::policy::Lockfile;
-use crate::policy::Policies;
+use crate::moving::{Warming, warm};
+use crate::policy::{Lockfile, Policies};
 
 #[derive(Debug, Args)]
 pub(super) struct WarmOptions {

@@ -6,8 +6,8 @@
 
 use std::borrow::Cow;
 
-use super::load::{Loaded, mirrors_mut};
-use super::pip::Found;
+use crate::config::load::{Loaded, mirrors_mut};
+use crate::config::pip::FoundIndex;
 use crate::model::{IndexName, Location};
 use crate::policy::{Document, IndexDocument, IndexKindDocument, MirrorDocument, Placed};
 
@@ -29,7 +29,7 @@ pub enum AsksPip {
 }
 
 impl Loaded {
-    /// The declared mirror without a `mirror_url`, whose upstream [`super::discover`] finds; there is
+    /// The declared mirror without a `mirror_url`, whose upstream [`crate::config::pip::discover`] finds; there is
     /// at most one.
     #[must_use]
     pub fn pip_mirror(&self) -> Option<&IndexName> {
@@ -57,7 +57,7 @@ impl Loaded {
     }
 
     /// Gives those that ask pip's index what was found.
-    pub fn set_upstream(&mut self, found: Found) {
+    pub fn set_upstream(&mut self, found: FoundIndex) {
         for mirror in mirrors_mut(&mut self.documents).filter(|index| is_pip_mirror(index)) {
             give(mirror, found.url.to_string());
             if let Some(login) = &found.login {
@@ -176,17 +176,18 @@ mod tests {
 
     use super::*;
     use crate::config::load::tests::{folder, load_folder};
-    use crate::config::{Login, Origin, Secret};
+    use crate::config::pip::Origin;
+    use crate::config::secret::{Login, Secret};
     use crate::policy::Policies;
 
     fn loaded(files: &[(&str, &str)]) -> Loaded {
         let folder = folder(files);
         match files {
-            [] => crate::config::load(
-                &crate::config::PoliciesPath::Default {
+            [] => crate::config::load::load(
+                &crate::config::load::PoliciesPath::Default {
                     folder: folder.path().to_owned(),
                 },
-                &crate::config::Overrides::default(),
+                &crate::config::settings::Overrides::default(),
                 &|_| None,
             )
             .unwrap(),
@@ -243,7 +244,7 @@ mod tests {
             let mut loaded = loaded(&[]);
             assert_eq!(loaded.asks_pip(&stored), asks, "{stored:?}");
             if asks != AsksPip::No {
-                loaded.set_upstream(Found {
+                loaded.set_upstream(FoundIndex {
                     url: Url::parse(pips).unwrap(),
                     login: Some(Login {
                         user: "u".into(),

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::address::Address;
-use super::doors::{Door, TlsFiles};
+use crate::config::address::Address;
+use crate::config::doors::{Door, TlsFiles};
 use crate::model::{Fault, OperationClass};
-use crate::policy::Placed;
-use crate::policy::read::{Fields, HttpUrl, Key, Node, Notes, Shape, Table, Value};
-use crate::policy::read::{key, many, one};
+use crate::policy::{
+    Fields, HttpUrl, Node, Notes, Placed, Shape, Table, Value, YamlKey, key, many, one,
+};
 
 #[rustfmt::skip] // a table reads by rows
 pub(super) const DOOR: Table = &[&[
@@ -24,7 +24,7 @@ pub(super) const DOOR: Table = &[&[
 ]];
 
 #[rustfmt::skip] // a table reads by rows
-const TLS: &[Key] = &[
+const TLS: &[YamlKey] = &[
     key("cert", one::<PathBuf>(), "", "the certificate chain, PEM, relative to this file"),
     key("key", one::<PathBuf>(), "", "the private key, PEM, relative to this file"),
 ];
@@ -123,7 +123,7 @@ fn read_tls(node: &Node, notes: &mut Notes) -> Option<TlsFiles> {
         }
     }
     Some(TlsFiles {
-        cert: super::files::beside(&node.location, &cert?.value),
-        key: super::files::beside(&node.location, &key?.value),
+        cert: crate::config::files::beside(&node.location, &cert?.value),
+        key: crate::config::files::beside(&node.location, &key?.value),
     })
 }

@@ -1,4 +1,4 @@
-//! `listen:`, the three doors and where each one is (product.md §3).
+//! `listen:`, the three doors and where each one is.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -6,12 +6,10 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::address::Address;
-use super::door_document::{DOOR, DoorDocument};
+use crate::config::address::Address;
+use crate::config::door_document::{DOOR, DoorDocument};
 use crate::model::{Fault, Location, OperationClass};
-use crate::policy::Placed;
-use crate::policy::read::{Choice, Key, Notes, Shape};
-use crate::policy::read::{key, kind};
+use crate::policy::{Choice, Notes, Placed, Shape, YamlKey, key, kind};
 
 /// Where a door is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,7 +182,7 @@ impl Door {
 
 /// The keys of `listen:`.
 #[rustfmt::skip] // a table reads by rows
-pub(super) const LISTEN: &[Key] = &[
+pub(super) const LISTEN: &[YamlKey] = &[
     key("public", Shape::Either(kind::<Address>(), DOOR), "0.0.0.0:4040",
         "for everyone, reads only unless allow says more; without any file the default is 127.0.0.1:4040"),
     key("manage", Shape::Either(kind::<Address>(), DOOR), "127.0.0.1:3141",
@@ -377,7 +375,7 @@ fn fault(location: Option<&Location>, what: impl Into<String>) -> Fault {
 mod tests {
     use super::*;
     use crate::config::door_document::read;
-    use crate::policy::read::{Node, Word};
+    use crate::policy::{Node, Word};
 
     fn doors(text: &str, flags: &[(Door, &str)], is_configured: bool) -> Result<Doors, String> {
         let mut notes = Notes::default();

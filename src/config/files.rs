@@ -3,15 +3,13 @@
 //! Everything is read whole and bounded: a path that leads to a device or a database by mistake is a
 //! fault, not a full memory.
 
-use std::fs;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use super::named::{Named, Reach};
+use crate::config::named::{Named, Reach};
 use crate::model::{Fault, Location, format_bytes};
-use crate::policy::TextFile;
-use crate::policy::read::Files;
-use crate::policy::read::NamedKind;
+use crate::policy::{Files, NamedKind, TextFile};
 
 /// Largest file of configuration, lock file or advisory, in bytes: 100,000 pinned projects take half.
 const FILE_BYTES_MAX: u64 = 64 << 20;

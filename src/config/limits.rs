@@ -7,8 +7,7 @@
 use std::time::Duration;
 
 use crate::model::{Fault, format_bytes};
-use crate::policy::Placed;
-use crate::policy::read::{Bytes, Fields, Key, Notes, Word, key, one};
+use crate::policy::{Bytes, Fields, Notes, Placed, Word, YamlKey, key, one};
 
 /// What a limit is to the code that keeps it.
 trait Limit: Word + Copy + PartialOrd {
@@ -93,7 +92,7 @@ macro_rules! limits {
 
         /// The keys of `limits:`.
         #[rustfmt::skip]
-        pub(super) const LIMITS: &[Key] = &[
+        pub(super) const LIMITS: &[YamlKey] = &[
             $(key(stringify!($name), one::<$kind>(), $default, $reason),)*
         ];
 
@@ -259,7 +258,7 @@ limits! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::read::Node;
+    use crate::policy::Node;
 
     fn read(text: &str) -> (Limits, Notes) {
         let mut notes = Notes::default();

@@ -3,18 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::built_in::{built_in, is_pip_mirror};
-use super::doors::Door;
-use super::files::{NamedFiles, configuration_files, read_text};
-use super::logins::take_login;
-use super::named::{Named, Reach};
-use super::pip::Found;
-use super::server::{SERVER, Server, put};
-use super::settings::{self, Config, Environment, Overrides, variable};
-use crate::model::Fault;
-use crate::model::Faults;
-use crate::policy::read::{KEYS, Node, Notes, Table, read};
-use crate::policy::{Document, IndexDocument, IndexKindDocument, Policies};
+use crate::config::built_in::{built_in, is_pip_mirror};
+use crate::config::doors::Door;
+use crate::config::files::{NamedFiles, configuration_files, read_text};
+use crate::config::logins::take_login;
+use crate::config::named::{Named, Reach};
+use crate::config::pip::FoundIndex;
+use crate::config::server::{SERVER, Server, put};
+use crate::config::settings;
+use crate::config::settings::{Config, Environment, Overrides, variable};
+use crate::model::{Fault, Faults};
+use crate::policy::{
+    Document, IndexDocument, IndexKindDocument, KEYS, Node, Notes, Policies, Table, read,
+};
 
 /// Every top-level key.
 pub(super) const TOP: Table = &[SERVER, KEYS];
@@ -42,7 +43,7 @@ pub struct Loaded {
     /// Indexes and policies, one document per file, for `Policies::compile`.
     pub documents: Vec<Document>,
     /// The index that pip uses, once it was asked for.
-    pub found: Option<Found>,
+    pub found: Option<FoundIndex>,
     /// The files of configuration that were read, in order.
     pub files: Vec<PathBuf>,
     /// Those of them that hold nothing at all.
@@ -276,7 +277,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::config::doors::Listen;
-    use crate::config::{Login, Secret};
+    use crate::config::secret::{Login, Secret};
 
     pub(in crate::config) fn folder(files: &[(&str, &str)]) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -490,8 +491,8 @@ default_index: a/c
             user: "u".into(),
             password: Secret::new("p"),
         };
-        let origin = crate::config::Origin::PipDefault;
-        loaded.set_upstream(Found {
+        let origin = crate::config::pip::Origin::PipDefault;
+        loaded.set_upstream(FoundIndex {
             url,
             login: Some(login),
             origin,

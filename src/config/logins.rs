@@ -2,13 +2,12 @@
 
 use url::Url;
 
-use super::files::{NamedFiles, beside};
-use super::named::Reach;
-use super::secret::{Login, Secret, split_login};
-use super::settings::{Config, Environment, variable};
+use crate::config::files::{NamedFiles, beside};
+use crate::config::named::Reach;
+use crate::config::secret::{Login, Secret, split_login};
+use crate::config::settings::{Config, Environment, variable};
 use crate::model::Fault;
-use crate::policy::read::Notes;
-use crate::policy::{IndexDocument, IndexKindDocument, Placed, SecretSource};
+use crate::policy::{IndexDocument, IndexKindDocument, Notes, Placed, SecretSource};
 
 /// Moves a mirror's login from its document, where it might be printed, to the settings.
 pub(super) fn take_login(

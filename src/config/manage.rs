@@ -4,16 +4,16 @@
 
 use url::Url;
 
-use super::network::Network;
-use super::server::{put, take};
+use crate::config::network::Network;
+use crate::config::server::{put, take};
 use crate::model::{MirrorPlace, MirrorPlaces};
-use crate::policy::Placed;
-use crate::policy::read::{Choice, Fields, HttpUrl, Key, Misread, Notes, Word};
-use crate::policy::read::{key, many, one};
+use crate::policy::{
+    Choice, Fields, HttpUrl, Misread, Notes, Placed, Word, YamlKey, key, many, one,
+};
 
 /// The keys of `manage:`.
 #[rustfmt::skip] // a table reads by rows
-pub(super) const MANAGE: &[Key] = &[
+pub(super) const MANAGE: &[YamlKey] = &[
     key("create_users", one::<CreateUsers>(), "auto",
         "who may make users: everyone, users (who are logged in) or root; auto: everyone while the \
          management door is on loopback or a Unix socket, root otherwise"),
@@ -136,7 +136,7 @@ impl ManageSources {
     }
 }
 
-fn list<T: crate::policy::read::Word>(
+fn list<T: crate::policy::Word>(
     fields: &Fields<'_>,
     name: &str,
     notes: &mut Notes,

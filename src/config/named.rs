@@ -13,7 +13,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use super::files::{FolderTree, advisory_tree, is_hidden, yaml_files};
+use crate::config::files::{FolderTree, advisory_tree, is_hidden, yaml_files};
 
 /// Most links on the way to one file; the kernel follows as many.
 const LINKS_MAX: usize = 40;

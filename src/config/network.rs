@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::policy::read::{Misread, Word};
+use crate::policy::{Misread, Word};
 
 /// A network as written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use url::Url;
 
-use super::doors::Listen;
-use super::load::Loaded;
-use super::settings::Config;
+use crate::config::doors::Listen;
+use crate::config::load::Loaded;
+use crate::config::settings::Config;
 use crate::model::Fault;
 use crate::policy::IndexKindDocument;
 
@@ -75,7 +75,8 @@ pub(super) fn is_ourselves(url: &Url, config: &Config) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Overrides, PoliciesPath, load};
+    use crate::config::load::{PoliciesPath, load};
+    use crate::config::settings::Overrides;
     use crate::model::Faults;
 
     fn told(yaml: &str) -> String {

@@ -1,4 +1,4 @@
-//! Where PyPI is: the index that pip on this machine already uses (product.md §2).
+//! Where PyPI is: the index that pip on this machine already uses.
 //!
 //! No host name of a public registry stands in this program. Asked in this order: the two variables,
 //! pip's configuration, pip's own default. Its help text is the one place where pip tells that
@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::ourselves::is_ourselves;
-use super::secret::{Login, split_login};
-use super::settings::{Config, Environment, variable};
+use crate::config::ourselves::is_ourselves;
+use crate::config::secret::{Login, split_login};
+use crate::config::settings::{Config, Environment, variable};
 use crate::model::Fault;
-use crate::policy::read::{HttpUrl, Word};
+use crate::policy::{HttpUrl, Word};
 
 /// Longest run of pip: it takes half a second, and many on a machine that has just started.
 const PIP_TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,7 +38,7 @@ const PIPS: [&[&str]; 3] = [&["python3", "-m", "pip"], &["pip"], &["pip3"]];
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundIndex {
     /// The index.
     pub url: Url,
     /// How to log in to it, if its URL said so.
@@ -49,7 +49,7 @@ pub struct Found {
     pub file: Option<PathBuf>,
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for FoundIndex {
     /// Which index, and who said so: never its login.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} (by {}", self.url, self.origin.as_str())?;
@@ -97,7 +97,7 @@ impl Origin {
 ///
 /// # Errors
 /// When nobody knows an index, or the index is this gateway.
-pub fn discover(config: &Config, env: Environment<'_>) -> Result<Found, Fault> {
+pub fn discover(config: &Config, env: Environment<'_>) -> Result<FoundIndex, Fault> {
     discover_with(config, env, &|arguments| {
         run_pip(&PIPS, PIP_TIMEOUT, arguments)
     })
@@ -106,7 +106,7 @@ pub fn discover(config: &Config, env: Environment<'_>) -> Result<Found, Fault> {
 /// Asks a pip for its output; nothing when there is no pip, or it fails.
 type Pip<'a> = &'a dyn Fn(&[&str]) -> Option<String>;
 
-fn discover_with(config: &Config, env: Environment<'_>, pip: Pip<'_>) -> Result<Found, Fault> {
+fn discover_with(config: &Config, env: Environment<'_>, pip: Pip<'_>) -> Result<FoundIndex, Fault> {
     let remembered = config.data.join(REMEMBERED);
     let Some((text, origin)) = ask(config, env, pip, &remembered) else {
         let what = "no mirror_url, and no pip here that knows an index";
@@ -134,7 +134,7 @@ fn discover_with(config: &Config, env: Environment<'_>, pip: Pip<'_>) -> Result<
         Origin::PipConfiguration => pip(&["config", "debug"]).and_then(|text| configured_in(&text)),
         Origin::OurVariable | Origin::PipVariable | Origin::PipDefault | Origin::Remembered => None,
     };
-    Ok(Found {
+    Ok(FoundIndex {
         url,
         login,
         origin,
@@ -156,7 +156,12 @@ fn ask(
     remembered: &Path,
 ) -> Option<(String, Origin)> {
     let said = |text: Option<String>, origin| text.map(|text| (text, origin));
-    let recall = || said(super::files::read_text(remembered).ok(), Origin::Remembered);
+    let recall = || {
+        said(
+            crate::config::files::read_text(remembered).ok(),
+            Origin::Remembered,
+        )
+    };
     let configured = || pip(&["config", "list"]).and_then(|text| configured_index(&text));
     let built_in = || pip(&["help", "install"]).and_then(|text| default_index(&text));
     said(variable(env, "CHEESECLOTH_MIRROR_URL"), Origin::OurVariable)
@@ -287,7 +292,8 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
-    use crate::config::{Overrides, PoliciesPath, load};
+    use crate::config::load::{PoliciesPath, load};
+    use crate::config::settings::Overrides;
 
     const HELP: &str = "
 Package Index Options:

@@ -2,8 +2,8 @@
 
 use serde_json::Value as Json;
 
-use super::load::TOP;
-use crate::policy::read::schema_of;
+use crate::config::load::TOP;
+use crate::policy::schema_of;
 
 /// JSON Schema (draft 2020-12) of a file of configuration, for editors.
 #[must_use]
@@ -19,7 +19,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::policy::read::{Node, Shape, Table, Value, keys};
+    use crate::policy::{Node, Shape, Table, Value, keys};
 
     /// Every key of every table, wherever it is, as a path.
     fn walk(table: Table, path: &str, seen: &mut Vec<String>) {
@@ -179,8 +179,12 @@ policies:
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c.yaml");
         std::fs::write(&path, text).unwrap();
-        let source = crate::config::PoliciesPath::Named(path);
-        let loaded = crate::config::load(&source, &crate::config::Overrides::default(), &|_| None);
+        let source = crate::config::load::PoliciesPath::Named(path);
+        let loaded = crate::config::load::load(
+            &source,
+            &crate::config::settings::Overrides::default(),
+            &|_| None,
+        );
         let node = Node::parse(&"c.yaml".into(), text).unwrap();
         (loaded.is_ok(), accepts(&schema(), &json_of(&node)))
     }

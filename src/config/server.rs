@@ -4,20 +4,19 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::door_document;
-use super::doors::{Door, DoorSources, LISTEN};
-use super::limits::{LIMITS, Limits};
-use super::manage::{MANAGE, ManageSources};
-use super::network::Network;
-use crate::model::Fault;
-use crate::model::Location;
-use crate::policy::Placed;
-use crate::policy::read::{Bytes, Choice, Fields, HttpUrl, Key, Notes, Shape, Word};
-use crate::policy::read::{key, many, one};
+use crate::config::door_document;
+use crate::config::doors::{Door, DoorSources, LISTEN};
+use crate::config::limits::{LIMITS, Limits};
+use crate::config::manage::{MANAGE, ManageSources};
+use crate::config::network::Network;
+use crate::model::{Fault, Location};
+use crate::policy::{
+    Bytes, Choice, Fields, HttpUrl, Notes, Placed, Shape, Word, YamlKey, key, many, one,
+};
 
 /// The top-level keys that this room reads.
 #[rustfmt::skip] // a table reads by rows
-pub(super) const SERVER: &[Key] = &[
+pub(super) const SERVER: &[YamlKey] = &[
     key("listen", Shape::Table(&[LISTEN]), "",
         "the three doors: each an address, unix:/path, off, or {address, tls, proxy_protocol, allow, outside_url}"),
     key("data", one::<PathBuf>(), "data",
@@ -33,7 +32,7 @@ pub(super) const SERVER: &[Key] = &[
 ];
 
 #[rustfmt::skip] // a table reads by rows
-const CACHE: &[Key] = &[
+const CACHE: &[YamlKey] = &[
     key("memory", one::<Bytes>(), "256MiB", "pages and small files in memory"),
     key("disk", one::<Bytes>(), "50GiB",
         "mirror files and their sidecars on disk; private files never count"),
@@ -44,12 +43,12 @@ const CACHE: &[Key] = &[
 ];
 
 #[rustfmt::skip] // a table reads by rows
-const LOG: &[Key] = &[
-    key("format", one::<LogFormat>(), "auto", "auto: text on a terminal, json otherwise"),
+const LOG: &[YamlKey] = &[
+    key("format", one::<LogStyle>(), "auto", "auto: text on a terminal, json otherwise"),
 ];
 
 #[rustfmt::skip] // a table reads by rows
-const DEVPI: &[Key] = &[
+const DEVPI: &[YamlKey] = &[
     key("servers", many::<HttpUrl>(), "", "their URLs, the primary and its replicas"),
     key("undeclared", one::<Undeclared>(), "pass",
         "whether indexes that no file declares are passed through or hidden"),
@@ -57,7 +56,7 @@ const DEVPI: &[Key] = &[
 
 /// How the log is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum LogFormat {
+pub enum LogStyle {
     /// Text on a terminal, JSON otherwise.
     #[default]
     Auto,
@@ -67,7 +66,7 @@ pub enum LogFormat {
     Json,
 }
 
-impl Choice for LogFormat {
+impl Choice for LogStyle {
     fn all() -> Vec<(&'static str, Self)> {
         vec![
             ("auto", Self::Auto),
@@ -103,7 +102,7 @@ pub(super) struct Server {
     pub(super) stale_if_error: Option<Placed<Duration>>,
     pub(super) stale_while_revalidate: Option<Placed<Duration>>,
     pub(super) limits: Limits,
-    pub(super) log_format: Option<Placed<LogFormat>>,
+    pub(super) log_format: Option<Placed<LogStyle>>,
     pub(super) trusted_proxies: Option<Placed<Vec<Network>>>,
     pub(super) offline: Option<Placed<bool>>,
     pub(super) manage: ManageSources,

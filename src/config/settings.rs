@@ -7,15 +7,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 use url::Url;
 
-use super::doors::{self, Door, Doors};
-use super::limits::Limits;
-use super::manage::ManageConfig;
-use super::secret::{Login, Secret};
-use super::server::{LogFormat, SERVER, Server, Undeclared};
-use crate::model::Fault;
-use crate::model::IndexName;
-use crate::policy::Placed;
-use crate::policy::read::{Bytes, Notes, Shape, Table, Word, keys};
+use crate::config::doors;
+use crate::config::doors::{Door, Doors};
+use crate::config::limits::Limits;
+use crate::config::manage::ManageConfig;
+use crate::config::secret::{Login, Secret};
+use crate::config::server::{LogStyle, SERVER, Server, Undeclared};
+use crate::model::{Fault, IndexName};
+use crate::policy::{Bytes, Notes, Placed, Shape, Table, Word, keys};
 
 /// Everything the server needs to know besides indexes and policies.
 #[derive(Debug, Clone)]
@@ -29,7 +28,7 @@ pub struct Config {
     /// What clients and upstreams may ask of the server.
     pub limits: Limits,
     /// How the log is written.
-    pub log: LogFormat,
+    pub log: LogStyle,
     /// Whether no upstream may be asked.
     pub offline: bool,
     /// The proxies that are believed for whom they speak.
@@ -40,7 +39,7 @@ pub struct Config {
     pub devpi: Option<DevpiConfig>,
     /// How to log in to the upstream of a mirror, where it wants that.
     pub logins: BTreeMap<IndexName, Login>,
-    /// What the environment sets as root's password at first start (product.md §7).
+    /// What the environment sets as root's password at first start.
     pub root_password: Option<Secret>,
 }
 
@@ -80,7 +79,7 @@ pub struct CacheConfig {
     pub stale_while_revalidate: Duration,
 }
 
-/// The devpi-servers to stand in front of (product.md §8).
+/// The devpi-servers to stand in front of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DevpiConfig {
     /// The primary and its replicas; at least one.
@@ -89,7 +88,7 @@ pub struct DevpiConfig {
     pub undeclared: Undeclared,
 }
 
-/// What the flags of `serve` say; they win over everything (product.md §9).
+/// What the flags of `serve` say; they win over everything.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
     /// `--data`
@@ -243,7 +242,7 @@ fn default<T: Word>(path: &str) -> T {
 mod tests {
     use super::*;
     use crate::config::doors::Listen;
-    use crate::policy::read::Node;
+    use crate::policy::Node;
 
     fn config(
         text: &str,
@@ -276,7 +275,7 @@ mod tests {
                 stale_while_revalidate: Duration::from_mins(1),
             }
         );
-        assert_eq!((config.offline, config.log), (false, LogFormat::Auto));
+        assert_eq!((config.offline, config.log), (false, LogStyle::Auto));
         assert_eq!((config.devpi, config.root_password), (None, None));
         assert_eq!(default::<Undeclared>("devpi.undeclared"), Undeclared::Pass);
     }

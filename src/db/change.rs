@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{FileFacts, LogEvent, Serial, TokenOperation, UserDetails};
+use crate::db::file::{FileFacts, LogEvent};
+use crate::db::record::{Serial, TokenOperation, UserDetails};
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
 
 /// Who wants a change, and when.

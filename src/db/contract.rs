@@ -5,12 +5,16 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 
-use super::{
-    ApiToken, Cause, Change, DbError, Directory, FileRecord, IndexDeletion, IndexRecord,
-    IndexUpdate, NewApiToken, NewIndex, NewUser, ProjectRecord, ProjectSpelling, Publication,
-    Published, Restoration, Restored, Serial, ServerFacts, Snapshot, User, UserDeletion,
-    UserUpdate,
+use crate::db::change::{
+    Cause, IndexDeletion, IndexUpdate, NewApiToken, NewIndex, NewUser, Publication, Published,
+    UserDeletion, UserUpdate,
 };
+use crate::db::error::DbError;
+use crate::db::record::{
+    ApiToken, Change, Directory, FileRecord, IndexRecord, ProjectRecord, ProjectSpelling, Serial,
+    ServerFacts, User,
+};
+use crate::db::snapshot::{Restoration, Restored, Snapshot};
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
 
 /// The records. `Ok(None)` from a method that reads means absent; from one that writes it means that

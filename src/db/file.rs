@@ -1,6 +1,6 @@
 //! What is recorded of one file that an index holds, and the log of how it came there.
 //!
-//! The log is kept in the shape devpi's clients read (devpi-protocol.md §12.1): they count and show
+//! The log is kept in the shape devpi's clients read (docs/protocol/devpi.md §12.1): they count and show
 //! its entries, and `devpi push` carries them from index to index.
 
 use serde::{Deserialize, Serialize};

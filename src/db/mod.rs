@@ -9,6 +9,8 @@
 //! is the caller's business: this room only refuses what would break the records.
 
 mod change;
+#[cfg(test)]
+mod conformance;
 mod contract;
 mod error;
 mod file;
@@ -16,22 +18,18 @@ mod record;
 mod snapshot;
 mod sqlite;
 
-#[cfg(test)]
-mod conformance;
-
 pub use change::{
     Cause, Edit, IndexDeletion, IndexUpdate, NewApiToken, NewIndex, NewUser, OnConflict,
     Publication, Published, PublishedFile, UserDeletion, UserUpdate,
 };
 pub use contract::Db;
 pub use error::DbError;
-pub use file::{FileFacts, FileRole, InvalidLogEntry, LogEntry, LogEvent};
+pub use file::{FileFacts, FileRole, LogEntry, LogEvent};
 pub use record::{
-    ApiToken, Change, ChangeKind, Directory, FileRecord, IndexRecord, ProjectRecord,
-    ProjectSpelling, ReleaseRecord, Secret, Serial, ServerFacts, TokenOperation, User, UserDetails,
+    ApiToken, Directory, FileRecord, IndexRecord, ProjectRecord, ReleaseRecord, Serial,
+    ServerSecret, TokenOperation, User, UserDetails,
 };
 pub use snapshot::{
-    DifferingFile, IndexContent, Kept, NeededFile, ProjectContent, Restoral, Restoration, Restored,
-    Snapshot,
+    IndexContent, LeftAsIs, NeededFile, ProjectContent, Restoral, Restoration, Restored, Snapshot,
 };
 pub use sqlite::{RecordsFile, Sqlite};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::FileFacts;
+use crate::db::file::FileFacts;
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
 
 /// Number of a committed write: 0 before the first, then one more with each.
@@ -19,9 +19,9 @@ impl fmt::Display for Serial {
 
 /// 32 random bytes that never leave the server; `Debug` does not show them.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Secret(pub [u8; 32]);
+pub struct ServerSecret(pub [u8; 32]);
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for ServerSecret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("***")
     }
@@ -33,12 +33,12 @@ pub struct ServerFacts {
     /// 32 lower-case hex digits: `X-DEVPI-UUID`.
     pub uuid: String,
     /// Key of the signatures of login tokens.
-    pub secret: Secret,
+    pub secret: ServerSecret,
     /// When it was made.
     pub created: Timestamp,
 }
 
-/// A user (devpi-protocol.md §6).
+/// A user (docs/protocol/devpi.md §6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// Its name.
@@ -78,7 +78,7 @@ pub struct IndexRecord {
     pub config: Map<String, Value>,
     /// `config.volatile`, which deletion asks for.
     pub volatile: bool,
-    /// Serial of its last change; [`super::IndexUpdate`] states it.
+    /// Serial of its last change; [`crate::db::change::IndexUpdate`] states it.
     pub revision: Serial,
     /// When it was created.
     pub created: Timestamp,
@@ -305,6 +305,6 @@ mod tests {
 
     #[test]
     fn secrets_are_not_shown() {
-        assert_eq!(format!("{:?}", Secret([7; 32])), "***");
+        assert_eq!(format!("{:?}", ServerSecret([7; 32])), "***");
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Directory, ProjectRecord, Serial};
+use crate::db::record::{Directory, ProjectRecord, Serial};
 use crate::model::{IndexName, ProjectName, Sha256};
 
 /// Users, indexes and everything that indexes hold, as of one instant.
@@ -71,12 +71,12 @@ pub struct Restoral {
     /// Files that were there already.
     pub files_already: u64,
     /// What is there, differs, and was left as it is.
-    pub kept: Vec<Kept>,
+    pub kept: Vec<LeftAsIs>,
 }
 
 /// A record that a restoration left as it is, though the snapshot says something else.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kept {
+pub enum LeftAsIs {
     /// A user's password or details.
     User(String),
     /// An index's configuration.

@@ -4,8 +4,8 @@
 //! are short. So an archive is read up to a bound at first, with a small share, and only one that is
 //! longer waits for a large share and is read again.
 
-use super::context::Shared;
-use super::error::{Error, ErrorKind};
+use crate::gateway::context::Shared;
+use crate::gateway::error::{Error, ErrorKind};
 use crate::protocol::ArchiveBounds;
 use crate::upstream::Decoding;
 
@@ -17,7 +17,7 @@ pub struct Archives {
 }
 
 impl Archives {
-    pub(super) fn new(decoding: Decoding, metadata_bytes_max: u64) -> Self {
+    pub fn new(decoding: Decoding, metadata_bytes_max: u64) -> Self {
         let bounds = ArchiveBounds::with_metadata(metadata_bytes_max);
         Self { decoding, bounds }
     }
@@ -27,7 +27,7 @@ impl Archives {
     ///
     /// # Errors
     /// When no share could be had in time.
-    pub(super) async fn look<T, E>(
+    pub async fn look<T, E>(
         &self,
         look: impl Fn(ArchiveBounds) -> Result<T, E> + Clone + Send + 'static,
         is_beyond: fn(&E) -> bool,

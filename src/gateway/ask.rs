@@ -1,6 +1,6 @@
 //! What a door asks the flows: one read-only request, already routed.
 //!
-//! The doors know the flows only through [`Answer`], so that a test can stand in for a gateway, and so
+//! The doors know the flows only through [`Answers`], so that a test can stand in for a gateway, and so
 //! that the public door cannot reach anything that writes.
 
 use std::net::IpAddr;
@@ -8,9 +8,8 @@ use std::net::IpAddr;
 use async_trait::async_trait;
 use http::HeaderMap;
 
-use super::Reply;
-use crate::protocol::Preferences;
-use crate::protocol::PublicRoute;
+use crate::gateway::reply::Reply;
+use crate::protocol::{Preferences, PublicRoute};
 
 /// One read-only request. It borrows from the connection; nothing of it outlives the answer.
 #[derive(Debug)]
@@ -54,7 +53,7 @@ pub struct Arrival<'a> {
 
 /// Whoever answers what the doors are asked for reading.
 #[async_trait]
-pub trait Answer: Send + Sync {
+pub trait Answers: Send + Sync {
     /// Answers one request. It never fails: trouble is a reply too.
     async fn answer(&self, ask: &Ask<'_>) -> Reply;
 }

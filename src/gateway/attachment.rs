@@ -1,36 +1,32 @@
 //! What no simple page lists and a stage holds all the same: test results and documentation; and what
-//! it held once (410, devpi-protocol.md §10).
+//! it held once (410, docs/protocol/devpi.md §10).
 
 use std::sync::Arc;
 
-use super::ask::Ask;
-use super::content::{Claims, content_reply};
-use super::context::{Context, Shared};
-use super::error::Error;
-use super::error::ErrorKind;
-use super::held::About;
-use super::reply::Record;
-use super::reply::Reply;
-use super::stage::listed;
-use super::trouble::records_failed;
 use crate::db::{FileRecord, FileRole};
+use crate::gateway::ask::Ask;
+use crate::gateway::content::{Claims, content_reply};
+use crate::gateway::context::{Context, Shared};
+use crate::gateway::error::{Error, ErrorKind};
+use crate::gateway::held::About;
+use crate::gateway::reply::{Record, Reply};
+use crate::gateway::stage::listed;
+use crate::gateway::trouble::records_failed;
 use crate::model::{File, Filename, IndexName, ProjectState};
-use crate::page::FilePath;
-use crate::page::FilePlace;
-use crate::page::parse_file_path;
+use crate::page::{FilePath, FilePlace, parse_file_path};
 use crate::policy::{Candidate, Denial, Stack, Verdict};
 use crate::protocol::ETag;
 use crate::store::Key;
 
 /// What a test result's name adds to that of the file it is about.
-pub(super) const TOX_RESULT: &str = ".toxresult-";
+pub const TOX_RESULT: &str = ".toxresult-";
 
 /// How the name of documentation ends.
-pub(super) const DOC_ZIP: &str = ".doc.zip";
+pub const DOC_ZIP: &str = ".doc.zip";
 
 impl Shared {
     /// Answers a file that no page lists: attached to a release, gone, or not found as `error` says.
-    pub(super) async fn attachment(
+    pub async fn attachment(
         self: &Arc<Self>,
         cx: &Context,
         ask: &Ask<'_>,
@@ -120,7 +116,7 @@ impl Shared {
     ///
     /// # Errors
     /// When the records fail.
-    pub(super) async fn attached_at(
+    pub async fn attached_at(
         &self,
         index: &IndexName,
         path: &FilePath,
@@ -208,12 +204,12 @@ fn subject(filename: &str) -> Option<String> {
 }
 
 /// Whether a digest is the one that a place stands for.
-pub(super) fn stands_at(digest: &crate::model::Sha256, place: &FilePlace) -> bool {
+pub fn stands_at(digest: &crate::model::Sha256, place: &FilePlace) -> bool {
     leading(place).is_some_and(|leading| digest.as_bytes().starts_with(&leading))
 }
 
 /// The bytes of a digest that a URL shows.
-pub(super) fn leading(place: &FilePlace) -> Option<[u8; 8]> {
+pub fn leading(place: &FilePlace) -> Option<[u8; 8]> {
     match place {
         // A cut digest has fewer digits, and no private file has one.
         FilePlace::Digest(digits) if digits.len() < 16 => None,

@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::fill::FillKey;
+use crate::gateway::fill::FillKey;
 
 type Table = HashMap<FillKey, Opening>;
 
 /// The fills that wait for their upstream.
 #[derive(Debug, Default)]
-pub(super) struct Begun(Mutex<Table>);
+pub struct Begun(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Opening {
@@ -25,14 +25,14 @@ struct Opening {
 
 /// Somebody who waits for a file to begin.
 #[derive(Debug)]
-pub(super) struct Waiter<'a> {
+pub struct Waiter<'a> {
     begun: &'a Begun,
     key: FillKey,
 }
 
 /// A fill whose upstream is asked.
 #[derive(Debug)]
-pub(super) struct Asked<'a> {
+pub struct Asked<'a> {
     begun: &'a Begun,
     key: FillKey,
     gives_way: Arc<Notify>,
@@ -44,7 +44,7 @@ impl Begun {
     }
 
     /// Notes that somebody waits, until what it returns is dropped.
-    pub(super) fn wait_for(&self, key: &FillKey) -> Waiter<'_> {
+    pub fn wait_for(&self, key: &FillKey) -> Waiter<'_> {
         self.table().entry(key.clone()).or_default().waiters += 1;
         Waiter {
             begun: self,
@@ -53,7 +53,7 @@ impl Begun {
     }
 
     /// Notes that upstream is asked, until what it returns is dropped.
-    pub(super) fn begin(&self, key: &FillKey) -> Asked<'_> {
+    pub fn begin(&self, key: &FillKey) -> Asked<'_> {
         let gives_way = Arc::new(Notify::new());
         let mut table = self.table();
         table.entry(key.clone()).or_default().gives_way = Some(Arc::clone(&gives_way));
@@ -65,7 +65,7 @@ impl Begun {
     }
 
     /// Has one that nobody waits for give its place away; says whether there was one.
-    pub(super) fn nudge(&self) -> bool {
+    pub fn nudge(&self) -> bool {
         let table = self.table();
         let mut unread = table.values().filter(|opening| opening.waiters == 0);
         let gives_way = unread.find_map(|opening| opening.gives_way.as_ref());
@@ -87,7 +87,7 @@ impl Begun {
 
 impl Asked<'_> {
     /// Resolves when somebody else should have the place.
-    pub(super) async fn gives_way(&self) {
+    pub async fn gives_way(&self) {
         self.gives_way.notified().await;
     }
 }

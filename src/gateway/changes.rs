@@ -5,27 +5,25 @@
 //! and forgets what it made if the count has moved: either the writer finds it and forgets it, or its
 //! maker sees that there was a writer.
 
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::context::Shared;
-use crate::model::Filename;
-use crate::model::ProjectName;
+use crate::gateway::context::Shared;
+use crate::model::{Filename, ProjectName};
 
 /// Counts the writes of this process to what stages hold.
 #[derive(Debug, Default)]
-pub(super) struct Changes(AtomicU64);
+pub struct Changes(AtomicU64);
 
 impl Changes {
     /// How many there were.
-    pub(super) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
     }
 }
 
 impl Shared {
     /// Forgets everything that was made from what stages held of a project, in every stack above.
-    pub(super) fn forget_project(&self, project: &ProjectName) {
+    pub fn forget_project(&self, project: &ProjectName) {
         self.changes.0.fetch_add(1, Ordering::SeqCst);
         self.rendered.forget(project);
         self.forget_tickets(project);
@@ -34,7 +32,7 @@ impl Shared {
 
     /// Forgets everything that was made from what devpi-servers said. That they said it before a write
     /// is seen by its tag (`Upstream::is_outdated`).
-    pub(super) fn devpi_changed(&self) {
+    pub fn devpi_changed(&self) {
         self.changes.0.fetch_add(1, Ordering::SeqCst);
         self.sources.forget_all();
         self.rendered.forget_all();
@@ -43,7 +41,7 @@ impl Shared {
     }
 
     /// Forgets the decisions on all files of a project.
-    pub(super) fn forget_tickets(&self, project: &ProjectName) {
+    pub fn forget_tickets(&self, project: &ProjectName) {
         let project = project.clone();
         self.tickets.remove_if(move |(_, path)| {
             let filename = path.rsplit('/').next().unwrap_or_default();

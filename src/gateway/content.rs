@@ -13,11 +13,11 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::ask::Ask;
-use super::context::Small;
-use super::refusal::reply_head;
-use super::reply::{Body, Record, Reply};
-use super::tickets::{Grant, KeptHead};
+use crate::gateway::ask::Ask;
+use crate::gateway::context::Small;
+use crate::gateway::refusal::reply_head;
+use crate::gateway::reply::{Body, Record, Reply};
+use crate::gateway::tickets::{Grant, KeptHead};
 use crate::model::Timestamp;
 use crate::protocol::{
     ETag, Head, Selected, content_range, content_range_unsatisfied, http_date, is_not_modified,
@@ -30,7 +30,7 @@ const IMMUTABLE: &str = "max-age=365000000, immutable, public";
 
 /// Bytes that can be answered, and where they are.
 #[derive(Debug)]
-pub(super) enum Content {
+pub enum Content {
     /// In memory.
     Memory(Small),
     /// On disk.
@@ -41,15 +41,15 @@ pub(super) enum Content {
 
 /// What a head says about content, apart from its length.
 #[derive(Debug)]
-pub(super) struct Claims {
-    pub(super) content_type: &'static str,
-    pub(super) etag: Option<ETag>,
-    pub(super) last_modified: Option<Timestamp>,
+pub struct Claims {
+    pub content_type: &'static str,
+    pub etag: Option<ETag>,
+    pub last_modified: Option<Timestamp>,
 }
 
 /// The head for whoever asks for the whole without a condition, which is nearly everybody: written
 /// once per ticket.
-pub(super) fn whole_head(
+pub fn whole_head(
     ask: &Ask<'_>,
     content: &Content,
     kept: &KeptHead,
@@ -74,12 +74,7 @@ pub(super) fn whole_head(
     (*kept_length == length).then(|| Arc::clone(head))
 }
 
-pub(super) fn whole_reply(
-    ask: &Ask<'_>,
-    content: Content,
-    head: Arc<Head>,
-    record: Record,
-) -> Reply {
+pub fn whole_reply(ask: &Ask<'_>, content: Content, head: Arc<Head>, record: Record) -> Reply {
     Reply {
         status: StatusCode::OK,
         reason: None,
@@ -93,7 +88,7 @@ pub(super) fn whole_reply(
     }
 }
 
-pub(super) fn claims_of(grant: &Grant, content: &Content, is_sidecar: bool) -> Claims {
+pub fn claims_of(grant: &Grant, content: &Content, is_sidecar: bool) -> Claims {
     if is_sidecar {
         sidecar_claims(content)
     } else {
@@ -134,12 +129,7 @@ fn content_type(filename: &str) -> &'static str {
 }
 
 /// The answer to a request for content: 200, 206, 304 or 416, and HEAD like GET.
-pub(super) fn content_reply(
-    ask: &Ask<'_>,
-    content: Content,
-    claims: Claims,
-    record: Record,
-) -> Reply {
+pub fn content_reply(ask: &Ask<'_>, content: Content, claims: Claims, record: Record) -> Reply {
     let total = match &content {
         Content::Memory(small) => Some(small.bytes.len() as u64),
         Content::Stored(file) => Some(file.len()),

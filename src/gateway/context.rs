@@ -1,60 +1,46 @@
 //! What every flow shares, and what one request pins: a policy generation and an instant.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
-use super::changes::Changes;
-use super::fill::Fills;
-use super::garbage::Garbage;
-use super::held::Checks;
-use super::list::Lists;
-use super::page::Renderings;
-use super::sidecar::{self, PlacedSidecars, Sidecars};
-use super::source::CLOCK_SLACK;
-use super::source::Fetches;
-use super::source::later;
-use super::tickets;
-use super::tickets::Renewals;
-use super::tickets::Tickets;
-use crate::cache::Budget;
-use crate::cache::Flights;
-use crate::cache::RenderedPages;
-use crate::cache::SourcePages;
-use crate::cache::Weighed;
+use crate::cache::{Budget, Flights, RenderedPages, SourcePages, Weighed};
 use crate::clock::Clock;
 use crate::db::Db;
-use crate::model::IndexName;
-use crate::model::Sha256;
-use crate::model::Timestamp;
+use crate::gateway::changes::Changes;
+use crate::gateway::fill::Fills;
+use crate::gateway::garbage::Garbage;
+use crate::gateway::held::Checks;
+use crate::gateway::list::Lists;
+use crate::gateway::page::Renderings;
+use crate::gateway::sidecar::{PlacedSidecars, Sidecars};
+use crate::gateway::source::{CLOCK_SLACK, Fetches, later};
+use crate::gateway::tickets::{Renewals, Tickets};
+use crate::gateway::{sidecar, tickets};
+use crate::model::{IndexName, Sha256, Timestamp};
 use crate::policy::Policies;
 use crate::protocol::ETag;
-use crate::store::FsStore;
-use crate::store::Key;
-use crate::telemetry::Metrics;
-use crate::telemetry::Tier;
-use crate::upstream::Decoding;
-use crate::upstream::Upstream;
+use crate::store::{FsStore, Key};
+use crate::telemetry::{Metrics, Tier};
+use crate::upstream::{Decoding, Upstream};
 
 /// What a small file takes in memory besides its bytes.
 const SMALL_ENTRY_BYTES: usize = 200;
 
 /// A small file or a sidecar, whole in memory.
 #[derive(Debug, Clone)]
-pub(super) struct Small {
+pub struct Small {
     /// Its bytes.
-    pub(super) bytes: Bytes,
+    pub bytes: Bytes,
     /// Its digest as a tag: working it out costs more than everything else about an answer.
-    pub(super) etag: ETag,
+    pub etag: ETag,
 }
 
 impl Small {
-    pub(super) fn new(bytes: Bytes) -> Self {
+    pub fn new(bytes: Bytes) -> Self {
         let etag = ETag::of_digest(&Sha256::of(&bytes));
         Self { bytes, etag }
     }
@@ -128,38 +114,38 @@ pub struct Parts {
 /// Everything the flows share.
 #[derive(Debug)]
 pub struct Shared {
-    pub(super) clock: Clock,
-    pub(super) generation: ArcSwap<Generation>,
-    pub(super) settings: Settings,
-    pub(super) store: Arc<FsStore>,
-    pub(super) records: Arc<dyn Db>,
-    pub(super) sources: SourcePages,
-    pub(super) rendered: RenderedPages,
-    pub(super) small: Weighed<Key, Small>,
-    pub(super) tickets: Tickets,
-    pub(super) fetches: Fetches,
-    pub(super) renderings: Renderings,
-    pub(super) renewals: Renewals,
-    pub(super) sidecars: Sidecars,
-    pub(super) placed_sidecars: PlacedSidecars,
-    pub(super) fills: Fills,
-    pub(super) lists: Lists,
-    pub(super) changes: Changes,
-    pub(super) garbage: Garbage,
-    pub(super) checks: Checks,
+    pub clock: Clock,
+    pub generation: ArcSwap<Generation>,
+    pub settings: Settings,
+    pub store: Arc<FsStore>,
+    pub records: Arc<dyn Db>,
+    pub sources: SourcePages,
+    pub rendered: RenderedPages,
+    pub small: Weighed<Key, Small>,
+    pub tickets: Tickets,
+    pub fetches: Fetches,
+    pub renderings: Renderings,
+    pub renewals: Renewals,
+    pub sidecars: Sidecars,
+    pub placed_sidecars: PlacedSidecars,
+    pub fills: Fills,
+    pub lists: Lists,
+    pub changes: Changes,
+    pub garbage: Garbage,
+    pub checks: Checks,
     /// Held while the learned facts of one project are read, changed and written.
-    pub(super) learning: Mutex<()>,
+    pub learning: Mutex<()>,
     /// What the clock said when it was last looked at.
     clock_said: Mutex<Timestamp>,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) work: tokio::runtime::Handle,
+    pub metrics: Arc<Metrics>,
+    pub work: tokio::runtime::Handle,
 }
 
 /// One request's view: whatever is reloaded meanwhile, it sees one generation and one instant.
 #[derive(Debug, Clone)]
 pub struct Context {
-    pub(super) generation: Arc<Generation>,
-    pub(super) now: Timestamp,
+    pub generation: Arc<Generation>,
+    pub now: Timestamp,
 }
 
 impl Shared {

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use super::context::{Context, Shared};
-use super::error::{Error, ErrorKind};
-use super::resolve::{Resolution, Resolved, unknown_index};
-use super::source::Patience;
-use super::tickets::{Grant, KeptHead, Ticket, TicketKey};
+use crate::gateway::context::{Context, Shared};
+use crate::gateway::error::{Error, ErrorKind};
+use crate::gateway::resolve::{Resolution, Resolved, unknown_index};
+use crate::gateway::source::Patience;
+use crate::gateway::tickets::{Grant, KeptHead, Ticket, TicketKey};
 use crate::model::{File, Filename, IndexName, ProjectName, Timestamp};
 use crate::page::{Entry, FilePath, parse_file_path};
 use crate::policy::{Candidate, Denial, IndexKind, Member, Sources, Stack, Verdict};
@@ -16,7 +16,7 @@ type Flow<T> = Result<T, Arc<Error>>;
 
 impl Shared {
     /// What was decided about a file's URL.
-    pub(super) async fn ticket(
+    pub async fn ticket(
         self: &Arc<Self>,
         cx: &Context,
         index: &IndexName,
@@ -79,7 +79,7 @@ impl Shared {
     /// from mirrors (by a rule, a whitelist, `owns`, or because it is private), a less likely one would
     /// only tell an upstream a part of what it must not hear. From there on a reading is looked up only
     /// where this very file was named before.
-    pub(super) async fn decide_path(
+    pub async fn decide_path(
         self: &Arc<Self>,
         cx: &Context,
         index: &IndexName,
@@ -170,7 +170,7 @@ impl Shared {
 
     /// Why a member was not asked that might list the file: its refusal of the project by name. So a
     /// stage that holds the project too does not make "not found" of what is blocked.
-    pub(super) async fn silenced(
+    pub async fn silenced(
         &self,
         cx: &Context,
         index: &IndexName,
@@ -205,7 +205,7 @@ fn decide_on_page(cx: &Context, resolved: &Resolved, path: &FilePath) -> Option<
 }
 
 /// The decision on an entry of a merged page.
-pub(super) fn decide_entry(cx: &Context, resolved: &Resolved, entry: &Entry<'_>) -> Ticket {
+pub fn decide_entry(cx: &Context, resolved: &Resolved, entry: &Entry<'_>) -> Ticket {
     let view = resolved.view();
     let candidate = Candidate {
         file: entry.file,
@@ -246,6 +246,6 @@ fn ticket(cx: &Context, outcome: Result<Grant, Denial>, valid_until: Timestamp) 
     }
 }
 
-pub(super) fn no_such_file() -> Arc<Error> {
+pub fn no_such_file() -> Arc<Error> {
     Arc::new(Error::not_found("no such file"))
 }

@@ -23,9 +23,9 @@ pub struct Error {
 /// What devpi does not show to everybody.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("devpi has it at {path}")]
-pub(super) struct Withheld {
+pub struct Withheld {
     /// Below which path of devpi's it is.
-    pub(super) path: String,
+    pub path: String,
 }
 
 /// Kinds of failure; each is one status.

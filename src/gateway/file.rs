@@ -5,16 +5,15 @@ use std::sync::Arc;
 
 use rustix::io::{ReadWriteFlags, preadv2};
 
-use super::ask::Ask;
-use super::content::{Content, claims_of, content_reply, whole_head, whole_reply};
-use super::context::{Context, Shared, Small};
-use super::decide::no_such_file;
-use super::error::{Error, ErrorKind};
-use super::held::About;
-use super::refusal::file_refused;
-use super::refusal::rule_text;
-use super::reply::{CacheResult, Decision, Record, Reply};
-use super::tickets::Grant;
+use crate::gateway::ask::Ask;
+use crate::gateway::content::{Content, claims_of, content_reply, whole_head, whole_reply};
+use crate::gateway::context::{Context, Shared, Small};
+use crate::gateway::decide::no_such_file;
+use crate::gateway::error::{Error, ErrorKind};
+use crate::gateway::held::About;
+use crate::gateway::refusal::{file_refused, rule_text};
+use crate::gateway::reply::{CacheResult, Decision, Record, Reply};
+use crate::gateway::tickets::Grant;
 use crate::model::IndexName;
 use crate::policy::{Denial, Subject};
 use crate::store::StoredFile;
@@ -27,7 +26,7 @@ type Flow<T> = Result<T, Arc<Error>>;
 
 impl Shared {
     /// Answers a file or its sidecar.
-    pub(super) async fn file(
+    pub async fn file(
         self: &Arc<Self>,
         cx: &Context,
         ask: &Ask<'_>,
@@ -75,7 +74,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn refuse_file(&self, denial: &Denial, ask: &Ask<'_>, mut record: Record) -> Reply {
+    pub fn refuse_file(&self, denial: &Denial, ask: &Ask<'_>, mut record: Record) -> Reply {
         self.count_denial(denial);
         record.project = Some(match denial.subject() {
             Subject::Project(project) => project.clone(),
@@ -106,7 +105,7 @@ impl Shared {
     }
 
     /// The bytes of a file: from memory, from disk, or fetched while others wait with us.
-    pub(super) async fn content(
+    pub async fn content(
         self: &Arc<Self>,
         cx: &Context,
         grant: &Grant,
@@ -150,7 +149,7 @@ impl Shared {
 }
 
 /// The whole of a file that is small enough for memory, if that is at hand without waiting for a disk.
-pub(super) fn small(stored: &StoredFile) -> Option<Small> {
+pub fn small(stored: &StoredFile) -> Option<Small> {
     let length = usize::try_from(stored.len()).ok()?;
     if length > SMALL_BYTES_MAX {
         return None;

@@ -13,15 +13,15 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use url::Url;
 
-use super::begun::Begun;
-use super::content::Content;
-use super::context::{Context, Settings, Shared};
-use super::error::{Error, ErrorKind};
-use super::places::Places;
-use super::refresh::{upstream_error, upstream_result};
-use super::reply::CacheResult;
-use super::tickets::Grant;
 use crate::cache::Flights;
+use crate::gateway::begun::Begun;
+use crate::gateway::content::Content;
+use crate::gateway::context::{Context, Settings, Shared};
+use crate::gateway::error::{Error, ErrorKind};
+use crate::gateway::places::Places;
+use crate::gateway::refresh::{upstream_error, upstream_result};
+use crate::gateway::reply::CacheResult;
+use crate::gateway::tickets::Grant;
 use crate::model::Sha256;
 use crate::store::{Draft, Growing, HELD_BACK_BYTES, Key, Readable, StoreError, Stored};
 use crate::telemetry::UpstreamResult;
@@ -29,7 +29,7 @@ use crate::upstream::{FileAnswer, UpstreamFile};
 
 /// What a fill is known by: the digest where there is one, else the place and what is stated of it there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum FillKey {
+pub enum FillKey {
     Digest(Sha256),
     Place(Arc<str>),
 }
@@ -45,7 +45,7 @@ const OWN_HOLDERS: usize = 2;
 
 /// Files that are arriving.
 #[derive(Debug)]
-pub(super) struct Fills {
+pub struct Fills {
     opening: Flights<FillKey, Result<Arc<Growing>, Arc<Error>>>,
     running: Mutex<HashMap<FillKey, Arc<Running>>>,
     begun: Begun,
@@ -74,7 +74,7 @@ impl Running {
 
 impl Fills {
     /// As many at one time as the settings say.
-    pub(super) fn new(work: tokio::runtime::Handle, settings: &Settings) -> Self {
+    pub fn new(work: tokio::runtime::Handle, settings: &Settings) -> Self {
         Self {
             opening: Flights::new(work, settings.flights_max),
             running: Mutex::default(),
@@ -141,7 +141,7 @@ impl Shared {
     ///
     /// # Errors
     /// When upstream cannot be asked, or does not have it.
-    pub(super) async fn fill(
+    pub async fn fill(
         self: &Arc<Self>,
         cx: &Context,
         grant: &Grant,

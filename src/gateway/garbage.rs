@@ -7,24 +7,23 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
-use super::context::Shared;
-use super::error::Error;
-use super::quarantine::Belonging;
-use super::trouble::records_failed;
+use crate::gateway::context::Shared;
+use crate::gateway::error::Error;
+use crate::gateway::quarantine::Belonging;
+use crate::gateway::trouble::records_failed;
 use crate::model::{Sha256, Timestamp};
 use crate::store::{FsStore, Kept, Key, StoreError};
 
 /// Whether there may be something to collect, and what is known of records and files.
 #[derive(Debug)]
-pub(super) struct Garbage {
+pub struct Garbage {
     is_suspected: AtomicBool,
-    pub(super) belonging: Belonging,
+    pub belonging: Belonging,
 }
 
 impl Default for Garbage {
@@ -51,12 +50,12 @@ pub struct Collected {
 
 impl Shared {
     /// Says that records went which needed bytes.
-    pub(super) fn suspect_garbage(&self) {
+    pub fn suspect_garbage(&self) {
         self.garbage.is_suspected.store(true, Ordering::Release);
     }
 
     /// Whether a record needs these bytes (still).
-    pub(super) async fn is_needed(&self, digest: &Sha256) -> Result<bool, Arc<Error>> {
+    pub async fn is_needed(&self, digest: &Sha256) -> Result<bool, Arc<Error>> {
         let is_needed = self.records.is_referenced(digest).await;
         is_needed.map_err(|error| Arc::new(records_failed("ask whether bytes are needed", error)))
     }
@@ -79,7 +78,7 @@ impl Shared {
     }
 
     /// Whether there are bytes under a key; asked by whoever holds its digest.
-    pub(super) fn is_kept(&self, key: &Key) -> Result<bool, StoreError> {
+    pub fn is_kept(&self, key: &Key) -> Result<bool, StoreError> {
         Ok(self.store.open_file(key)?.is_some())
     }
 
@@ -105,7 +104,7 @@ impl Shared {
     }
 
     /// What no record needs.
-    pub(super) async fn needless(&self) -> Result<Vec<(Sha256, Kept)>, Error> {
+    pub async fn needless(&self) -> Result<Vec<(Sha256, Kept)>, Error> {
         let needed = self.records.referenced().await;
         let needed = needed.map_err(|error| records_failed("ask which bytes are needed", error))?;
         self.on_store(move |store| needless_in(store, &needed))
@@ -139,7 +138,7 @@ impl Shared {
         Ok(())
     }
 
-    pub(super) async fn on_store<T: Send + 'static>(
+    pub async fn on_store<T: Send + 'static>(
         &self,
         work: impl FnOnce(&FsStore) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Error> {

@@ -6,24 +6,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::sync::MutexGuard;
 
-use super::context::Generation;
-use super::context::Shared;
-use super::devpi::CheckIndexes;
-use super::devpi::DeclaredIndex;
-use super::devpi::IndexSettings;
-use crate::db::DbError;
-use crate::db::Directory;
-use crate::model::Faults;
-use crate::model::IndexName;
-use crate::policy::IndexDocument;
-use crate::policy::Policies;
+use crate::db::{DbError, Directory};
+use crate::devpi::{CheckIndexes, DeclaredIndex, IndexSettings};
+use crate::gateway::context::{Generation, Shared};
+use crate::model::{Faults, IndexName};
+use crate::policy::{IndexDocument, Policies};
 
 /// The operator's files, read; and what else a generation is made of.
 pub trait Configuration: Send + fmt::Debug {
@@ -95,13 +87,13 @@ impl Generations {
     }
 
     /// Waits for the turn to change indexes.
-    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
+    pub async fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().await
     }
 
     /// Puts the recorded indexes in force as they are now. The caller has the turn, and has had
     /// the change compiled before it was committed.
-    pub(super) async fn follow(&self) -> Result<u64, NotInstalled> {
+    pub async fn follow(&self) -> Result<u64, NotInstalled> {
         let stored = Self::stored(&self.shared.records.directory().await?);
         let number = self.shared.generation().number + 1;
         let generation = self.with(|configuration| configuration.make(number, &stored))?;

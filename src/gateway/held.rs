@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use super::content::Content;
-use super::context::Shared;
-use super::error::{Error, ErrorKind};
-use super::file::small;
+use crate::gateway::content::Content;
+use crate::gateway::context::Shared;
+use crate::gateway::error::{Error, ErrorKind};
+use crate::gateway::file::small;
 use crate::protocol::ETag;
 use crate::store::{Growing, Key, Readable, Standing, StoreError, StoredFile};
 use crate::telemetry::Damage;
@@ -27,7 +27,7 @@ const CHECK_TRIES: usize = 3;
 
 /// Checks under way.
 #[derive(Debug)]
-pub(super) struct Checks {
+pub struct Checks {
     running: Mutex<HashMap<Key, Arc<Growing>>>,
     turns: Semaphore,
 }
@@ -51,11 +51,11 @@ enum Held {
 
 /// What is known of a file besides its key.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct About<'a> {
+pub struct About<'a> {
     /// Its name.
-    pub(super) name: &'a str,
+    pub name: &'a str,
     /// How long it should be, where somebody says so.
-    pub(super) size: Option<u64>,
+    pub size: Option<u64>,
 }
 
 impl Shared {
@@ -64,7 +64,7 @@ impl Shared {
     ///
     /// # Errors
     /// When a private file is damaged or cannot be read.
-    pub(super) async fn held_file(
+    pub async fn held_file(
         self: &Arc<Self>,
         key: &Key,
         about: About<'_>,
@@ -84,7 +84,7 @@ impl Shared {
     ///
     /// # Errors
     /// As of [`Shared::held_file`].
-    pub(super) async fn checked_file(
+    pub async fn checked_file(
         self: &Arc<Self>,
         key: &Key,
         about: About<'_>,
@@ -232,7 +232,7 @@ impl Shared {
     }
 
     /// Says that a file is damaged, and takes it out of use.
-    pub(super) fn damaged(&self, key: &Key, stored: &StoredFile, error: &StoreError) {
+    pub fn damaged(&self, key: &Key, stored: &StoredFile, error: &StoreError) {
         let path = key.path();
         tracing::error!(path = %path.display(), %error, "a kept file is damaged");
         self.metrics.damaged(if key.is_private() {

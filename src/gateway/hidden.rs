@@ -7,14 +7,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::ask::Ask;
-use super::context::Context;
-use super::context::Generation;
+use crate::gateway::ask::Ask;
+use crate::gateway::context::{Context, Generation};
 use crate::model::IndexName;
 use crate::policy::Policies;
-use crate::protocol::ApiOf;
-use crate::protocol::AskedIndex;
-use crate::protocol::PublicRoute;
+use crate::protocol::{ApiOf, AskedIndex, PublicRoute};
 
 /// The number of a generation without any index: no reload comes that far, so that nothing which is
 /// remembered of a real one is taken for an answer of this one.
@@ -22,7 +19,7 @@ const NOTHING: u64 = u64::MAX;
 
 impl Context {
     /// What a request may see: nothing at all where it asks about an index that its door does not show.
-    pub(super) fn shown_to(self, ask: &Ask<'_>) -> Self {
+    pub fn shown_to(self, ask: &Ask<'_>) -> Self {
         let policies = &self.generation.policies;
         let asked = asked_index(&ask.route, policies);
         if asked.is_none_or(|index| self.shows(ask, index)) {
@@ -39,16 +36,13 @@ impl Context {
     }
 
     /// Whether the door by which a request came shows an index.
-    pub(super) fn shows(&self, ask: &Ask<'_>, index: &IndexName) -> bool {
+    pub fn shows(&self, ask: &Ask<'_>, index: &IndexName) -> bool {
         ask.arrival.is_manage || !self.generation.policies.is_hidden(index)
     }
 }
 
 /// The index that a request is about.
-pub(super) fn asked_index<'a>(
-    route: &'a PublicRoute,
-    policies: &'a Policies,
-) -> Option<&'a IndexName> {
+pub fn asked_index<'a>(route: &'a PublicRoute, policies: &'a Policies) -> Option<&'a IndexName> {
     match route {
         PublicRoute::ProjectList { index, .. } | PublicRoute::ProjectPage { index, .. } => {
             match index {

@@ -1,8 +1,6 @@
 //! The words for what a reply records, as metrics and access lines write them.
 
-use super::reply::CacheResult;
-use super::reply::Decision;
-use super::reply::Route;
+use crate::gateway::reply::{CacheResult, Decision, Route};
 use crate::telemetry::{Label, Staleness};
 
 impl Label for Route {

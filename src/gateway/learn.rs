@@ -2,20 +2,15 @@
 
 use std::sync::PoisonError;
 
-use super::context::Shared;
-use super::tickets::Grant;
+use crate::gateway::context::Shared;
+use crate::gateway::tickets::Grant;
 use crate::page::Learned;
 use crate::store::Key;
 
 impl Shared {
     /// Notes something that was found out of a file; blocking. What is shown of it (`is_shown`) is made
     /// again: pages, and the decision on its URL.
-    pub(super) fn learn(
-        &self,
-        grant: &Grant,
-        is_shown: bool,
-        change: impl FnOnce(Learned) -> Learned,
-    ) {
+    pub fn learn(&self, grant: &Grant, is_shown: bool, change: impl FnOnce(Learned) -> Learned) {
         let (index, file) = (&grant.owner, grant.file.item());
         let (name, project) = (file.filename.as_str(), file.filename.project());
         let one_at_a_time = self.learning.lock();

@@ -4,48 +4,24 @@
 use std::collections::HashMap;
 use std::io;
 use std::io::Write as _;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use http::HeaderValue;
-use http::StatusCode;
-use http::header::CACHE_CONTROL;
-use http::header::CONTENT_ENCODING;
-use http::header::CONTENT_LENGTH;
-use http::header::CONTENT_TYPE;
-use http::header::ETAG;
-use http::header::VARY;
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY};
+use http::{HeaderValue, StatusCode};
 
-use super::ask::Ask;
-use super::context::Context;
-use super::context::Shared;
-use super::error::Error;
-use super::error::ErrorKind;
-use super::names::NameSources;
-use super::page::etag;
-use super::reply::Body;
-use super::reply::CacheResult;
-use super::reply::Decision;
-use super::reply::Record;
-use super::reply::Reply;
-use super::resolve::unknown_index;
 use crate::cache::Flights;
-use crate::model::IndexName;
-use crate::model::ProjectName;
-use crate::model::Timestamp;
-use crate::page::Markup;
-use crate::page::ProjectNames;
-use crate::page::render_list_html;
-use crate::page::render_list_json;
-use crate::policy::Stack;
-use crate::policy::Verdict;
-use crate::protocol::ETag;
-use crate::protocol::Encoding;
-use crate::protocol::Format;
-use crate::protocol::is_not_modified;
-use crate::store::Key;
-use crate::store::StoredFile;
+use crate::gateway::ask::Ask;
+use crate::gateway::context::{Context, Shared};
+use crate::gateway::error::{Error, ErrorKind};
+use crate::gateway::names::NameSources;
+use crate::gateway::page::etag;
+use crate::gateway::reply::{Body, CacheResult, Decision, Record, Reply};
+use crate::gateway::resolve::unknown_index;
+use crate::model::{IndexName, ProjectName, Timestamp};
+use crate::page::{Markup, ProjectNames, render_list_html, render_list_json};
+use crate::policy::{Stack, Verdict};
+use crate::protocol::{ETag, Encoding, Format, is_not_modified};
+use crate::store::{Key, StoredFile};
 use crate::telemetry::{CacheKind, Staleness};
 
 /// Different lists being fetched or rendered at one time; more than an installation has indexes asked
@@ -59,14 +35,14 @@ const GZIP_LEVEL: u32 = 5;
 const ZSTD_LEVEL: i32 = 3;
 
 type ListKey = (IndexName, Markup, Encoding);
-pub(super) type Flow<T> = Result<T, Arc<Error>>;
+pub type Flow<T> = Result<T, Arc<Error>>;
 
 /// Lists rendered and upstream lists held.
 #[derive(Debug)]
-pub(super) struct Lists {
+pub struct Lists {
     rendered: Mutex<HashMap<ListKey, Arc<RenderedList>>>,
     rendering: Flights<ListKey, Flow<Arc<RenderedList>>>,
-    pub(super) sources: NameSources,
+    pub sources: NameSources,
 }
 
 #[derive(Debug)]
@@ -85,7 +61,7 @@ struct Life {
 }
 
 impl Lists {
-    pub(super) fn new(work: tokio::runtime::Handle) -> Self {
+    pub fn new(work: tokio::runtime::Handle) -> Self {
         Self {
             rendered: Mutex::default(),
             rendering: Flights::new(work.clone(), LISTS_MAX),
@@ -94,18 +70,18 @@ impl Lists {
     }
 
     /// Forgets what a mirror said: its upstream is another one now.
-    pub(super) fn forget_source(&self, index: &IndexName) {
+    pub fn forget_source(&self, index: &IndexName) {
         self.sources.forget(index);
     }
 
     /// Forgets what every mirror said, and what was rendered from it.
-    pub(super) fn forget_all(&self) {
+    pub fn forget_all(&self) {
         self.sources.forget_all();
         self.forget();
     }
 
     /// Forgets what was rendered: a stage has a project more or less.
-    pub(super) fn forget(&self) {
+    pub fn forget(&self) {
         self.rendered
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -115,7 +91,7 @@ impl Lists {
 
 impl Shared {
     /// Answers the project list of an index.
-    pub(super) async fn project_list(
+    pub async fn project_list(
         self: &Arc<Self>,
         cx: &Context,
         ask: &Ask<'_>,

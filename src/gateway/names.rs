@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::context::{Context, Shared};
-use super::error::{Error, ErrorKind};
-use super::list::Flow;
-use super::refresh::{page_result, upstream_error, upstream_result};
-use super::source::{RETRY_AFTER, later};
-use super::trouble::records_failed;
 use crate::cache::Flights;
+use crate::gateway::context::{Context, Shared};
+use crate::gateway::error::{Error, ErrorKind};
+use crate::gateway::list::Flow;
+use crate::gateway::refresh::{page_result, upstream_error, upstream_result};
+use crate::gateway::source::{RETRY_AFTER, later};
+use crate::gateway::trouble::records_failed;
 use crate::model::{Hashes, IndexName, ProjectName, Timestamp};
 use crate::page::{ProjectNames, read_project_list};
 use crate::policy::{Index, IndexKind, Mirror};
@@ -24,10 +24,10 @@ const FETCHES_MAX: usize = 64;
 
 /// What is known of the lists of upstreams besides their copies.
 #[derive(Debug)]
-pub(super) struct NameSources {
+pub struct NameSources {
     held: Mutex<HashMap<IndexName, Source>>,
     /// By mirror and generation, since another generation may have another upstream.
-    fetching: Flights<(IndexName, u64), Flow<Named>>,
+    fetching: Flights<(IndexName, u64), Flow<MemberNames>>,
 }
 
 #[derive(Debug, Clone)]
@@ -38,17 +38,17 @@ struct Source {
 
 /// The names that one member knows.
 #[derive(Debug, Clone)]
-pub(super) struct Named {
-    pub(super) names: Arc<ProjectNames>,
+pub struct MemberNames {
+    pub names: Arc<ProjectNames>,
     /// Until when nothing better can be had.
-    pub(super) until: Timestamp,
+    pub until: Timestamp,
     /// Whether its upstream says so now; not where it could not be asked and an older word stands in.
-    pub(super) is_current: bool,
+    pub is_current: bool,
     /// Why it may say something else by now.
-    pub(super) stale: Option<Staleness>,
+    pub stale: Option<Staleness>,
 }
 
-impl Named {
+impl MemberNames {
     fn none_until(until: Timestamp, stale: Option<Staleness>) -> Self {
         Self {
             names: Arc::default(),
@@ -60,7 +60,7 @@ impl Named {
 }
 
 impl NameSources {
-    pub(super) fn new(work: tokio::runtime::Handle) -> Self {
+    pub fn new(work: tokio::runtime::Handle) -> Self {
         Self {
             held: Mutex::default(),
             fetching: Flights::new(work, FETCHES_MAX),
@@ -68,13 +68,13 @@ impl NameSources {
     }
 
     /// Forgets what a mirror said: its upstream is another one now.
-    pub(super) fn forget(&self, index: &IndexName) {
+    pub fn forget(&self, index: &IndexName) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.remove(index);
     }
 
     /// Forgets what every mirror said.
-    pub(super) fn forget_all(&self) {
+    pub fn forget_all(&self) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.clear();
     }
@@ -92,11 +92,7 @@ impl NameSources {
 
 impl Shared {
     /// The names that one member knows.
-    pub(super) async fn names_of(
-        self: &Arc<Self>,
-        cx: &Context,
-        index: &Arc<Index>,
-    ) -> Flow<Named> {
+    pub async fn names_of(self: &Arc<Self>, cx: &Context, index: &Arc<Index>) -> Flow<MemberNames> {
         match &index.kind {
             IndexKind::Stage(_) => {
                 let projects = self.records.projects(&index.name).await;
@@ -105,7 +101,7 @@ impl Shared {
                     Arc::new(records_failed(&doing, error))
                 })?;
                 let names = projects.iter().map(|project| &project.name).collect();
-                Ok(Named {
+                Ok(MemberNames {
                     names: Arc::new(names),
                     until: Timestamp::MAX,
                     is_current: true,
@@ -113,13 +109,13 @@ impl Shared {
                 })
             }
             IndexKind::Mirror(mirror) if mirror.mirror_no_project_list => {
-                Ok(Named::none_until(Timestamp::MAX, None))
+                Ok(MemberNames::none_until(Timestamp::MAX, None))
             }
             IndexKind::Mirror(mirror) => match self.mirror_names(cx, index).await {
                 Err(error) if mirror.optional => {
                     tracing::warn!(index = %index.name, %error, "optional mirror left out of the list");
                     let until = later(cx.now, RETRY_AFTER);
-                    Ok(Named::none_until(until, Some(Staleness::Partial)))
+                    Ok(MemberNames::none_until(until, Some(Staleness::Partial)))
                 }
                 names => names,
             },
@@ -133,7 +129,7 @@ impl Shared {
     ///
     /// # Errors
     /// When it is a refusal.
-    pub(super) async fn absence(
+    pub async fn absence(
         self: &Arc<Self>,
         cx: &Context,
         index: &Arc<Index>,
@@ -176,11 +172,11 @@ impl Shared {
     ///
     /// # Errors
     /// When it cannot be asked and no copy of its list is held.
-    pub(super) async fn mirror_names(
+    pub async fn mirror_names(
         self: &Arc<Self>,
         cx: &Context,
         index: &Arc<Index>,
-    ) -> Flow<Named> {
+    ) -> Flow<MemberNames> {
         let known = self.lists.sources.of(&index.name);
         let fresh_until = known
             .map(|known| known.fresh_until)
@@ -189,7 +185,7 @@ impl Shared {
             let copy = self.list_copy(&index.name);
             match copy {
                 Some(names) => {
-                    return Ok(Named {
+                    return Ok(MemberNames {
                         names: Arc::new(names),
                         until: fresh_until.unwrap_or(Timestamp::MAX),
                         is_current: fresh_until.is_some(),
@@ -215,7 +211,7 @@ impl Shared {
         joined.value
     }
 
-    async fn fetch_names(self: &Arc<Self>, cx: &Context, index: &Arc<Index>) -> Flow<Named> {
+    async fn fetch_names(self: &Arc<Self>, cx: &Context, index: &Arc<Index>) -> Flow<MemberNames> {
         let (upstream, mirror) = self.upstream_of(cx, index).map_err(Arc::new)?;
         let mut copy = self.list_copy(&index.name);
         let known = self.lists.sources.of(&index.name);
@@ -250,7 +246,7 @@ impl Shared {
                     validators,
                 };
                 self.lists.sources.insert(&index.name, source);
-                Ok(Named {
+                Ok(MemberNames {
                     names: Arc::new(names),
                     until,
                     is_current: true,
@@ -258,7 +254,7 @@ impl Shared {
                 })
             }
             // An index need not have a list.
-            (Ok(None), copy) => Ok(Named {
+            (Ok(None), copy) => Ok(MemberNames {
                 names: Arc::new(copy.unwrap_or_default()),
                 until,
                 is_current: false,
@@ -267,7 +263,7 @@ impl Shared {
             // What cannot be read is an upstream's trouble like any other.
             (Err(error), Some(names)) => {
                 tracing::warn!(index = %index.name, %error, "project list held before is answered");
-                Ok(Named {
+                Ok(MemberNames {
                     names: Arc::new(names),
                     until: later(cx.now, RETRY_AFTER),
                     is_current: false,
@@ -288,7 +284,7 @@ impl Shared {
     }
 
     /// The list held last, however old; one that is damaged or cannot be read is none.
-    pub(super) fn list_copy(&self, index: &IndexName) -> Option<ProjectNames> {
+    pub fn list_copy(&self, index: &IndexName) -> Option<ProjectNames> {
         let key = Key::ProjectList {
             index: index.clone(),
         };

@@ -5,57 +5,21 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
-use http::HeaderValue;
-use http::StatusCode;
-use http::header::CACHE_CONTROL;
-use http::header::CONTENT_ENCODING;
-use http::header::CONTENT_LENGTH;
-use http::header::CONTENT_TYPE;
-use http::header::ETAG;
-use http::header::VARY;
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::ask::Ask;
-use super::context::Context;
-use super::context::Shared;
-use super::error::Error;
-use super::error::ErrorKind;
-use super::refusal::project_refused;
-use super::refusal::rule_text;
-use super::reply::Body;
-use super::reply::CacheResult;
-use super::reply::Decision;
-use super::reply::Record;
-use super::reply::Reply;
-use super::resolve::Resolution;
-use super::resolve::Resolved;
-use super::source::Patience;
-use crate::cache::Flights;
-use crate::cache::Mark;
-use crate::cache::RenderedKey;
-use crate::cache::RenderedPage;
-use crate::model::IndexName;
-use crate::model::ProjectName;
-use crate::model::Sha256;
-use crate::model::Timestamp;
-use crate::page::Decided;
-use crate::page::Entry;
-use crate::page::FileLinks;
-use crate::page::PageForm;
-use crate::page::Ruling;
-use crate::page::filter;
-use crate::page::render_html;
-use crate::page::render_json;
-use crate::policy::Candidate;
-use crate::policy::Denial;
-use crate::policy::OnBlock;
-use crate::policy::ProjectView;
-use crate::policy::Verdict;
-use crate::protocol::ETag;
-use crate::protocol::Encoding;
-use crate::protocol::Format;
-use crate::protocol::is_not_modified;
-use crate::protocol::wants_validated;
+use crate::cache::{Flights, Mark, RenderedKey, RenderedPage};
+use crate::gateway::ask::Ask;
+use crate::gateway::context::{Context, Shared};
+use crate::gateway::error::{Error, ErrorKind};
+use crate::gateway::refusal::{project_refused, rule_text};
+use crate::gateway::reply::{Body, CacheResult, Decision, Record, Reply};
+use crate::gateway::resolve::{Resolution, Resolved};
+use crate::gateway::source::Patience;
+use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
+use crate::page::{Decided, Entry, FileLinks, PageForm, Ruling, filter, render_html, render_json};
+use crate::policy::{Candidate, Denial, OnBlock, ProjectView, Verdict};
+use crate::protocol::{ETag, Encoding, Format, is_not_modified, wants_validated};
 use crate::telemetry::{CacheKind, LookUp, Mode, Staleness, Tier};
 
 /// gzip's level: past 6 a page shrinks by little and costs much.
@@ -68,11 +32,11 @@ const ZSTD_LEVEL: i32 = 3;
 const ETAG_DIGITS: usize = 32;
 
 /// Renderings under way. Who asks after a reload or a change of records joins no older rendering.
-pub(super) type Renderings = Flights<(RenderedKey, u64, Mark), Result<Rendered, Arc<Error>>>;
+pub type Renderings = Flights<(RenderedKey, u64, Mark), Result<Rendered, Arc<Error>>>;
 
 /// How a page came out.
 #[derive(Debug, Clone)]
-pub(super) enum Rendered {
+pub enum Rendered {
     /// A page, and what the caches of its sources did.
     Page(Arc<RenderedPage>, CacheResult),
     /// Refused as a whole.
@@ -83,12 +47,12 @@ pub(super) enum Rendered {
 
 /// Which page in which shape.
 #[derive(Debug, Clone)]
-pub(super) struct Wanted {
-    pub(super) index: IndexName,
-    pub(super) project: ProjectName,
-    pub(super) form: PageForm,
-    pub(super) format: Format,
-    pub(super) encoding: Encoding,
+pub struct Wanted {
+    pub index: IndexName,
+    pub project: ProjectName,
+    pub form: PageForm,
+    pub format: Format,
+    pub encoding: Encoding,
 }
 
 impl Wanted {
@@ -108,7 +72,7 @@ impl Wanted {
 
 impl Shared {
     /// Answers a project page.
-    pub(super) async fn project_page(
+    pub async fn project_page(
         self: &Arc<Self>,
         cx: &Context,
         ask: &Ask<'_>,
@@ -251,18 +215,18 @@ impl Shared {
     }
 
     /// Counts a refusal by its rule.
-    pub(super) fn count_denial(&self, denial: &Denial) {
+    pub fn count_denial(&self, denial: &Denial) {
         self.count(denial, Mode::Enforce);
     }
 
     /// Counts what a policy that only audits would have refused.
-    pub(super) fn count_audited(&self, denial: &Denial) {
+    pub fn count_audited(&self, denial: &Denial) {
         self.count(denial, Mode::Audit);
     }
 
     fn count(&self, denial: &Denial, mode: Mode) {
         let (index, rule) = (&denial.rule().index, rule_text(denial));
-        let ruling = crate::telemetry::Ruling::Deny;
+        let ruling = crate::telemetry::Ruled::Deny;
         self.metrics.decision(index.as_str(), &rule, ruling, mode);
     }
 }
@@ -321,7 +285,7 @@ fn render_page(
 }
 
 /// The one decision, as a page sees it.
-pub(super) fn decide(view: &ProjectView<'_>, entry: &Entry<'_>, now: Timestamp) -> Decided {
+pub fn decide(view: &ProjectView<'_>, entry: &Entry<'_>, now: Timestamp) -> Decided {
     let candidate = Candidate {
         file: entry.file,
         member: entry.member,
@@ -353,7 +317,7 @@ fn page_head(wanted: &Wanted, etag: &ETag) -> HeaderMap {
     head
 }
 
-pub(super) fn etag(plain: &[u8], encoding: Encoding) -> ETag {
+pub fn etag(plain: &[u8], encoding: Encoding) -> ETag {
     let digits = &Sha256::of(plain).to_hex()[..ETAG_DIGITS];
     let inside = match encoding.content_encoding() {
         Some(encoding) => format!("{digits}-{encoding}"),

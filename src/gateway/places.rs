@@ -15,7 +15,7 @@ use crate::model::IndexName;
 
 /// The places.
 #[derive(Debug)]
-pub(super) struct Places {
+pub struct Places {
     most: usize,
     patience: Duration,
     state: Mutex<State>,
@@ -35,7 +35,7 @@ struct Waiting {
 
 /// A place, free again when dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct Place {
     places: Arc<Places>,
     upstream: IndexName,
 }
@@ -45,11 +45,11 @@ pub(super) struct Place {
 #[error(
     "{0} files may be fetched at once (limits.fills) and none came to its end in time; try again later"
 )]
-pub(super) struct Crowded(usize);
+pub struct Crowded(usize);
 
 impl Places {
     /// So many places; nobody waits longer than `patience`.
-    pub(super) fn new(most: usize, patience: Duration) -> Arc<Self> {
+    pub fn new(most: usize, patience: Duration) -> Arc<Self> {
         Arc::new(Self {
             most: most.max(1),
             patience,
@@ -59,7 +59,7 @@ impl Places {
 
     /// Takes a place for a file of this upstream, waiting for one if need be. `nudge` is called every
     /// `interval` meanwhile: somebody may have to be told to give way.
-    pub(super) async fn take(
+    pub async fn take(
         self: &Arc<Self>,
         upstream: &IndexName,
         interval: Duration,

@@ -11,11 +11,11 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::context::Shared;
-use super::error::Error;
-use super::garbage::Collected;
-use super::trouble::records_failed;
 use crate::db::Serial;
+use crate::gateway::context::Shared;
+use crate::gateway::error::Error;
+use crate::gateway::garbage::Collected;
+use crate::gateway::trouble::records_failed;
 use crate::model::Timestamp;
 use crate::store::{Kept, Key};
 
@@ -29,7 +29,7 @@ const ADVICE: &str = "nothing is lost: stop the server and bring back the record
 
 /// What is known of the records and the files of this process's data.
 #[derive(Debug, Default)]
-pub(super) struct Belonging {
+pub struct Belonging {
     /// What stands beside the files; `None` until both were compared.
     seen: Mutex<Option<Seen>>,
 }
@@ -43,7 +43,7 @@ struct Seen {
 
 /// Why nothing is collected that was there at an instant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Quarantine {
+pub struct Quarantine {
     since: Timestamp,
     why: String,
     advice: String,
@@ -51,7 +51,7 @@ pub(super) struct Quarantine {
 
 impl Quarantine {
     /// Whether a file was there by then. One from the future may have been.
-    pub(super) fn holds(&self, kept: &Kept, now: Timestamp) -> bool {
+    pub fn holds(&self, kept: &Kept, now: Timestamp) -> bool {
         kept.modified_at <= self.since || kept.modified_at > now
     }
 }
@@ -167,7 +167,7 @@ impl Shared {
 
     /// The quarantine in force. The operator may end it at any time by removing its file; one that
     /// cannot be read holds everything.
-    pub(super) async fn quarantine(&self) -> Result<Option<Quarantine>, Error> {
+    pub async fn quarantine(&self) -> Result<Option<Quarantine>, Error> {
         let text = self
             .on_store(|store| store.read_small(&Key::Quarantine, BYTES_MAX))
             .await?;
@@ -182,7 +182,7 @@ impl Shared {
     }
 
     /// Says what a round has set aside, and ends the quarantine when that is nothing.
-    pub(super) async fn set_aside(
+    pub async fn set_aside(
         &self,
         quarantine: Option<&Quarantine>,
         set_aside: Collected,

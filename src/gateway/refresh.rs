@@ -3,57 +3,37 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::Context;
-use super::context::Shared;
-use super::error::Error;
-use super::error::ErrorKind;
-use super::error::Withheld;
-use super::reply::CacheResult;
-use super::source::later;
-use super::vanish::Dropped;
-use crate::cache::SourcePage;
-use crate::cache::Validity;
-use crate::model::Hashes;
-use crate::model::IndexName;
-use crate::model::ProjectName;
-use crate::model::ProjectState;
-use crate::model::Timestamp;
-use crate::page::LearnedFiles;
-use crate::page::StoredMeta;
-use crate::page::carry_over;
-use crate::page::from_stored;
-use crate::page::read_project_page;
-use crate::page::seen_by;
-use crate::page::to_stored;
-use crate::policy::Index;
-use crate::policy::Mirror;
+use crate::cache::{SourcePage, Validity};
+use crate::gateway::context::{Context, Shared};
+use crate::gateway::error::{Error, ErrorKind, Withheld};
+use crate::gateway::reply::CacheResult;
+use crate::gateway::source::later;
+use crate::gateway::vanish::Dropped;
+use crate::model::{Hashes, IndexName, ProjectName, ProjectState, Timestamp};
+use crate::page::{
+    LearnedFiles, StoredMeta, carry_over, from_stored, read_project_page, seen_by, to_stored,
+};
+use crate::policy::{Index, Mirror};
+use crate::protocol::lifetime;
 use crate::store::Key;
 use crate::telemetry::UpstreamResult;
-use crate::upstream::Page;
-use crate::upstream::PageAnswer;
-use crate::upstream::Upstream;
-use crate::upstream::UpstreamError;
-use crate::upstream::Validators;
-
-/// Shortest time for which an upstream's own `max-age` is honoured: another gateway says `no-cache`
-/// and would be asked for every single request.
-const FRESH_MIN: Duration = Duration::from_secs(5);
+use crate::upstream::{Page, PageAnswer, Upstream, UpstreamError, Validators};
 
 /// What an empty body says of a mirror made through devpi's API, whose users know it from devpi.
 const BARE_PAGE: &[u8] = b"<!DOCTYPE html>";
 
 /// A page that upstream has just made or confirmed.
 #[derive(Debug, Clone)]
-pub(super) struct Refreshed {
+pub struct Refreshed {
     /// The page.
-    pub(super) held: Arc<SourcePage>,
+    pub held: Arc<SourcePage>,
     /// Whether it was fetched or only confirmed.
-    pub(super) cache: CacheResult,
+    pub cache: CacheResult,
 }
 
 impl Shared {
     /// Asks upstream and keeps what it says.
-    pub(super) async fn refresh(
+    pub async fn refresh(
         self: &Arc<Self>,
         cx: &Context,
         index: &Arc<Index>,
@@ -183,7 +163,7 @@ impl Shared {
     }
 
     /// The upstream of a mirror.
-    pub(super) fn upstream_of<'a>(
+    pub fn upstream_of<'a>(
         &self,
         cx: &'a Context,
         index: &'a Index,
@@ -200,7 +180,7 @@ impl Shared {
     }
 
     /// What was learned of a project's files as they passed through; damage counts as nothing.
-    pub(super) fn learned(&self, index: &IndexName, project: &ProjectName) -> LearnedFiles {
+    pub fn learned(&self, index: &IndexName, project: &ProjectName) -> LearnedFiles {
         let key = Key::Learned {
             index: index.clone(),
             project: project.clone(),
@@ -213,7 +193,7 @@ impl Shared {
     /// The copy on disk, completed with what was learned since. A copy that is damaged or cannot be
     /// read is none: upstream is there to be asked. One that says it was made in the future was made
     /// under a wrong clock, so nobody knows how old it is, and it counts as expired.
-    pub(super) fn read_copy(
+    pub fn read_copy(
         &self,
         index: &IndexName,
         mirror: &Mirror,
@@ -259,7 +239,7 @@ impl Shared {
 
     /// Keeps what a mirror says now, or that it says nothing. An earlier copy never outlives this: it
     /// may list what upstream has taken down since, and be read after a restart.
-    pub(super) fn replace_copy(
+    pub fn replace_copy(
         &self,
         index: &IndexName,
         project: &ProjectName,
@@ -314,7 +294,7 @@ impl Shared {
 struct NotKept;
 
 /// How an upstream request went, for the metrics.
-pub(super) fn upstream_result<T>(
+pub fn upstream_result<T>(
     answer: &Result<T, UpstreamError>,
     of_answer: impl Fn(&T) -> UpstreamResult,
 ) -> UpstreamResult {
@@ -336,7 +316,7 @@ pub(super) fn upstream_result<T>(
 }
 
 /// What a page's answer counts as.
-pub(super) fn page_result(answer: &PageAnswer) -> UpstreamResult {
+pub fn page_result(answer: &PageAnswer) -> UpstreamResult {
     match answer {
         PageAnswer::Found(_) => UpstreamResult::Fetched,
         PageAnswer::NotModified { .. } => UpstreamResult::Unchanged,
@@ -345,7 +325,7 @@ pub(super) fn page_result(answer: &PageAnswer) -> UpstreamResult {
 }
 
 /// An upstream's trouble as ours: never "not found".
-pub(super) fn upstream_error(error: UpstreamError) -> Error {
+pub fn upstream_error(error: UpstreamError) -> Error {
     if let UpstreamError::Withheld { status, path, .. } = &error {
         let withheld = Withheld { path: path.clone() };
         return Error {
@@ -374,10 +354,7 @@ pub(super) fn upstream_error(error: UpstreamError) -> Error {
 
 fn fresh_until(mirror: &Mirror, from: Timestamp, max_age: Option<Duration>) -> Timestamp {
     let expiry = mirror.mirror_cache_expiry;
-    later(
-        from,
-        max_age.map_or(expiry, |age| expiry.min(age.max(FRESH_MIN))),
-    )
+    later(from, lifetime(max_age, expiry))
 }
 
 fn confirmed(

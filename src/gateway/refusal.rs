@@ -1,37 +1,26 @@
-//! A denial as an answer that explains itself inside unmodified clients (index-api.md §8).
+//! A denial as an answer that explains itself inside unmodified clients (docs/protocol/simple-api.md §8).
 //!
 //! pip prints the HTTP/1.1 reason phrase, uv the problem's title and detail; never 404, or a client
 //! would look for the same name in its next index.
 
 use std::sync::Arc;
 
-use http::HeaderMap;
-use http::HeaderValue;
-use http::StatusCode;
-use http::header::CACHE_CONTROL;
-use http::header::CONTENT_LENGTH;
-use http::header::CONTENT_TYPE;
-use http::header::RETRY_AFTER;
-use http::header::VARY;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::error::Error;
-use super::error::ErrorKind;
-use super::reply::Body;
-use super::reply::Decision;
-use super::reply::Record;
-use super::reply::Reply;
+use crate::gateway::error::{Error, ErrorKind};
+use crate::gateway::reply::{Body, Decision, Record, Reply};
 use crate::policy::Denial;
-use crate::protocol::Problem;
-use crate::protocol::reason_phrase;
+use crate::protocol::{Problem, reason_phrase};
 use crate::telemetry::{PATH_MAX, cut};
 
 /// A refused file or sidecar: 403.
-pub(super) fn file_refused(denial: &Denial, path: &str, record: Record) -> Reply {
+pub fn file_refused(denial: &Denial, path: &str, record: Record) -> Reply {
     refused(StatusCode::FORBIDDEN, denial, path, record)
 }
 
 /// A project refused as a whole: 451.
-pub(super) fn project_refused(denial: &Denial, path: &str, record: Record) -> Reply {
+pub fn project_refused(denial: &Denial, path: &str, record: Record) -> Reply {
     refused(
         StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
         denial,
@@ -64,7 +53,7 @@ fn refused(status: StatusCode, denial: &Denial, path: &str, mut record: Record) 
 }
 
 /// `file:line` of the rule, or the policy's name where no file holds it.
-pub(super) fn rule_text(denial: &Denial) -> Arc<str> {
+pub fn rule_text(denial: &Denial) -> Arc<str> {
     let rule = denial.rule();
     match &rule.location {
         Some(location) => format!("{}:{}", location.file, location.line).into(),
@@ -73,7 +62,7 @@ pub(super) fn rule_text(denial: &Denial) -> Arc<str> {
 }
 
 /// A failed flow as an answer; what a client may not see goes to the log, here and only here.
-pub(super) fn failed_reply(error: &Error, path: &str, record: Record) -> Reply {
+pub fn failed_reply(error: &Error, path: &str, record: Record) -> Reply {
     let status = error.kind.status();
     if status.is_server_error() {
         tracing::error!(path = cut(path, PATH_MAX), status = status.as_u16(), %error, "request failed");
@@ -90,7 +79,7 @@ pub(super) fn failed_reply(error: &Error, path: &str, record: Record) -> Reply {
     let body = problem.to_body_with_message();
     let mut head = reply_head(Problem::CONTENT_TYPE, body.len(), "no-store");
     if let ErrorKind::Unavailable(Some(seconds)) = error.kind {
-        // In seconds: poetry parses a number and nothing else (index-api.md §8).
+        // In seconds: poetry parses a number and nothing else (docs/protocol/simple-api.md §8).
         head.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if error.kind == ErrorKind::NotAcceptable {
@@ -108,11 +97,7 @@ pub(super) fn failed_reply(error: &Error, path: &str, record: Record) -> Reply {
 }
 
 /// The three headers that every answer with a body in memory has.
-pub(super) fn reply_head(
-    content_type: &'static str,
-    length: usize,
-    caching: &'static str,
-) -> HeaderMap {
+pub fn reply_head(content_type: &'static str, length: usize, caching: &'static str) -> HeaderMap {
     let mut head = HeaderMap::new();
     head.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     head.insert(CONTENT_LENGTH, HeaderValue::from(length));

@@ -131,7 +131,7 @@ pub enum CacheResult {
 impl CacheResult {
     /// The worse of two: `Hit` is the least that can be said of several sources, `Stale` the most.
     #[must_use]
-    pub(super) fn worse(self, other: Self) -> Self {
+    pub fn worse(self, other: Self) -> Self {
         let rank = |cache: Self| match cache {
             Self::Bypass => 0,
             Self::Hit => 1,

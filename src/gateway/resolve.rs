@@ -8,33 +8,18 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use super::context::Context;
-use super::context::Shared;
-use super::error::Error;
-use super::error::ErrorKind;
-use super::reply::CacheResult;
-use super::source::Patience;
-use super::source::RETRY_AFTER;
-use super::source::Said;
-use super::source::later;
-use crate::model::IndexName;
-use crate::model::ProjectName;
-use crate::model::Timestamp;
-use crate::page::Merged;
-use crate::page::ProjectPage;
-use crate::page::merge;
-use crate::policy::Denial;
-use crate::policy::IndexKind;
-use crate::policy::Member;
-use crate::policy::ProjectView;
-use crate::policy::Sources;
-use crate::policy::Stack;
-use crate::policy::Verdict;
+use crate::gateway::context::{Context, Shared};
+use crate::gateway::error::{Error, ErrorKind};
+use crate::gateway::reply::CacheResult;
+use crate::gateway::source::{Patience, RETRY_AFTER, Said, later};
+use crate::model::{IndexName, ProjectName, Timestamp};
+use crate::page::{Merged, ProjectPage, merge};
+use crate::policy::{Denial, IndexKind, Member, ProjectView, Sources, Stack, Verdict};
 use crate::telemetry::Staleness;
 
 /// What a stack says about a project.
 #[derive(Debug)]
-pub(super) enum Resolution {
+pub enum Resolution {
     /// Refused on its name: nobody was asked who may not be.
     Refused(Denial),
     /// Nobody who was asked knows it.
@@ -45,24 +30,24 @@ pub(super) enum Resolution {
 
 /// A project as a stack shows it, before the policies look at its files.
 #[derive(Debug)]
-pub(super) struct Resolved {
+pub struct Resolved {
     /// The stack that was asked.
-    pub(super) stack: Arc<Stack>,
+    pub stack: Arc<Stack>,
     /// Every source's files.
-    pub(super) merged: Merged,
+    pub merged: Merged,
     /// Until when no source has anything newer to say.
-    pub(super) valid_until: Timestamp,
+    pub valid_until: Timestamp,
     /// Until when the page may be answered while the sources are asked anew.
-    pub(super) stale_until: Timestamp,
+    pub stale_until: Timestamp,
     /// What the caches did, in the worst case of all sources.
-    pub(super) cache: CacheResult,
+    pub cache: CacheResult,
     /// The members whose upstream cannot be asked, and since when.
-    pub(super) silent: Vec<(usize, Timestamp)>,
+    pub silent: Vec<(usize, Timestamp)>,
 }
 
 impl Resolved {
     /// The rules about the project.
-    pub(super) fn view(&self) -> ProjectView<'_> {
+    pub fn view(&self) -> ProjectView<'_> {
         let view = self.stack.view(self.merged.project());
         view.while_silent(&self.silent)
     }
@@ -70,7 +55,7 @@ impl Resolved {
 
 /// What the members of a stack say about a project.
 #[derive(Debug)]
-pub(super) enum Statements {
+pub enum Statements {
     /// Refused on its name: nobody was asked who may not be.
     Refused(Denial),
     /// Everyone who may speak was asked.
@@ -80,19 +65,19 @@ pub(super) enum Statements {
         /// Who was asked, and who was not and why.
         sources: Sources,
         /// The answers, in the order of the stack.
-        answers: Vec<Answer>,
+        answers: Vec<MemberAnswer>,
     },
 }
 
 /// One member's answer.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub struct MemberAnswer {
     /// Its position in the stack.
-    pub(super) member: usize,
+    pub member: usize,
     /// What it said.
-    pub(super) said: Said,
+    pub said: Said,
     /// Why it said nothing, where it is optional and could not be asked.
-    pub(super) trouble: Option<Arc<Error>>,
+    pub trouble: Option<Arc<Error>>,
 }
 
 impl Shared {
@@ -100,9 +85,9 @@ impl Shared {
     ///
     /// # Errors
     /// `NotFound` for an unknown index; `Unavailable` when a member that is not optional cannot be
-    /// asked (product.md §4 rule 7: it is never silently left out), or when one that is optional
-    /// cannot and nobody else knows the project: "not found" would be a guess.
-    pub(super) async fn resolve(
+    /// asked (it is never silently left out: its names would be looked for in the next), or when one
+    /// that is optional cannot and nobody else knows the project: "not found" would be a guess.
+    pub async fn resolve(
         self: &Arc<Self>,
         cx: &Context,
         index: &IndexName,
@@ -129,7 +114,7 @@ impl Shared {
     ///
     /// # Errors
     /// As [`Shared::resolve`].
-    pub(super) async fn statements(
+    pub async fn statements(
         self: &Arc<Self>,
         cx: &Context,
         index: &IndexName,
@@ -172,7 +157,7 @@ impl Shared {
         member: &Member,
         project: &ProjectName,
         patience: Patience,
-    ) -> Result<Answer, Arc<Error>> {
+    ) -> Result<MemberAnswer, Arc<Error>> {
         let index = &member.index;
         let mut trouble = None;
         let said = match &index.kind {
@@ -209,7 +194,7 @@ impl Shared {
                 }
             }
         };
-        Ok(Answer {
+        Ok(MemberAnswer {
             member: position,
             said,
             trouble,
@@ -217,7 +202,7 @@ impl Shared {
     }
 
     /// The stages of a stack that hold the project.
-    pub(super) async fn holding(
+    pub async fn holding(
         &self,
         stack: &Stack,
         project: &ProjectName,
@@ -238,12 +223,12 @@ fn settle(
     stack: &Arc<Stack>,
     project: &ProjectName,
     sources: &Sources,
-    answers: Vec<Answer>,
+    answers: Vec<MemberAnswer>,
 ) -> Resolution {
     let valid_until = answers.iter().map(|answer| answer.said.valid_until).min();
     let stale_until = answers.iter().map(|answer| answer.said.stale_until).min();
     let cache = worst(&answers);
-    let silent = silent(&answers);
+    let silent = silent_members(&answers);
     let layers = answers
         .into_iter()
         .filter_map(|answer| Some((answer.member, answer.said.page?)));
@@ -270,20 +255,20 @@ fn settle(
 }
 
 /// The members whose upstream cannot be asked, and since when.
-pub(super) fn silent(answers: &[Answer]) -> Vec<(usize, Timestamp)> {
+pub fn silent_members(answers: &[MemberAnswer]) -> Vec<(usize, Timestamp)> {
     let silent = answers.iter();
     let silent = silent.filter_map(|answer| Some((answer.member, answer.said.silent_since?)));
     silent.collect()
 }
 
 /// What the caches did, in the worst case of all members.
-pub(super) fn worst(answers: &[Answer]) -> CacheResult {
+pub fn worst(answers: &[MemberAnswer]) -> CacheResult {
     let caches = answers.iter().map(|answer| answer.said.cache);
     caches.fold(CacheResult::Bypass, CacheResult::worse)
 }
 
 /// devpi's words, since its client shows them.
-pub(super) fn unknown_index(index: &IndexName) -> Error {
+pub fn unknown_index(index: &IndexName) -> Error {
     Error::new(
         ErrorKind::NotFound,
         format!("The stage {index} could not be found."),

@@ -10,15 +10,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use url::Url;
 
-use super::content::Content;
-use super::context::{Context, Shared, Small};
-use super::error::{Error, ErrorKind};
-use super::held::About;
-use super::refresh::{upstream_error, upstream_result};
-use super::reply::CacheResult;
-use super::source::later;
-use super::tickets::Grant;
 use crate::cache::{Flights, Weighed};
+use crate::gateway::content::Content;
+use crate::gateway::context::{Context, Shared, Small};
+use crate::gateway::error::{Error, ErrorKind};
+use crate::gateway::held::About;
+use crate::gateway::refresh::{upstream_error, upstream_result};
+use crate::gateway::reply::CacheResult;
+use crate::gateway::source::later;
+use crate::gateway::tickets::Grant;
 use crate::model::{
     CoreMetadata, File, Filename, Hashes, IndexName, ProjectName, Sha256, Timestamp,
 };
@@ -34,20 +34,20 @@ const ENTRY_BYTES: usize = 300;
 /// Which sidecar: by its wheel's digest, or, while nobody has hashed the wheel, by where an index lists
 /// it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum SidecarKey {
+pub enum SidecarKey {
     Wheel(Sha256),
     Place(IndexName, Arc<str>),
 }
 
 /// Sidecars being fetched.
-pub(super) type Sidecars = Flights<SidecarKey, Result<Small, Arc<Error>>>;
+pub type Sidecars = Flights<SidecarKey, Result<Small, Arc<Error>>>;
 
 /// Sidecars of wheels that nobody has hashed yet, each until its page would be asked for again:
 /// what is behind a URL without a digest may change.
-pub(super) type PlacedSidecars = Weighed<SidecarKey, (Timestamp, Small)>;
+pub type PlacedSidecars = Weighed<SidecarKey, (Timestamp, Small)>;
 
 /// Roughly how many bytes of memory such a sidecar takes.
-pub(super) fn weight_bytes(_: &SidecarKey, (_, small): &(Timestamp, Small)) -> usize {
+pub fn weight_bytes(_: &SidecarKey, (_, small): &(Timestamp, Small)) -> usize {
     small.bytes.len() + ENTRY_BYTES
 }
 
@@ -96,7 +96,7 @@ impl Shared {
     ///
     /// # Errors
     /// When it cannot be had now, or the file has none.
-    pub(super) async fn sidecar(
+    pub async fn sidecar(
         self: &Arc<Self>,
         cx: &Context,
         grant: &Grant,

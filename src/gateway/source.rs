@@ -8,40 +8,32 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::Context;
-use super::context::Shared;
-use super::error::Error;
-use super::error::ErrorKind;
-use super::refresh::Refreshed;
-use super::reply::CacheResult;
-use super::vanish::{is_gone, kept_until};
-use crate::cache::Flights;
-use crate::cache::SourcePage;
-use crate::model::IndexName;
-use crate::model::ProjectName;
-use crate::model::ProjectState;
-use crate::model::Timestamp;
+use crate::cache::{Flights, SourcePage};
+use crate::gateway::context::{Context, Shared};
+use crate::gateway::error::{Error, ErrorKind};
+use crate::gateway::refresh::Refreshed;
+use crate::gateway::reply::CacheResult;
+use crate::gateway::vanish::{is_gone, kept_until};
+use crate::model::{IndexName, ProjectName, ProjectState, Timestamp};
 use crate::page::ProjectPage;
-use crate::policy::Index;
-use crate::policy::Mirror;
-use crate::policy::Quarantined;
+use crate::policy::{Index, Mirror, Quarantined};
 use crate::telemetry::{CacheKind, LookUp, Staleness, Tier};
 
 /// How long a stale answer is kept before upstream is tried again: short, so that what comes back is
 /// seen soon; not zero, so that an outage does not cost every request a time-out.
-pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
+pub const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// How far in the future a statement may have been made: requests read the clock at their start, and
 /// take up what others have brought since.
-pub(super) const CLOCK_SLACK: Duration = Duration::from_mins(5);
+pub const CLOCK_SLACK: Duration = Duration::from_mins(5);
 
 /// Upstream page requests under way: one per mirror and project, and for an index of devpi's one
 /// between two writes.
-pub(super) type Fetches = Flights<(IndexName, ProjectName, u64), Result<Refreshed, Arc<Error>>>;
+pub type Fetches = Flights<(IndexName, ProjectName, u64), Result<Refreshed, Arc<Error>>>;
 
 /// How old an answer the asker accepts when upstream cannot be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Patience {
+pub enum Patience {
     /// A page: within `stale_if_error`.
     Page,
     /// A file: any age, since what is cached is always served.
@@ -50,17 +42,17 @@ pub(super) enum Patience {
 
 /// A mirror's statement on a project.
 #[derive(Debug, Clone)]
-pub(super) struct Said {
+pub struct Said {
     /// Its page; nothing when it does not know the project.
-    pub(super) page: Option<Arc<ProjectPage>>,
+    pub page: Option<Arc<ProjectPage>>,
     /// Until when nothing better can be had.
-    pub(super) valid_until: Timestamp,
+    pub valid_until: Timestamp,
     /// Until when it may be answered while upstream is asked anew.
-    pub(super) stale_until: Timestamp,
+    pub stale_until: Timestamp,
     /// What the caches did.
-    pub(super) cache: CacheResult,
+    pub cache: CacheResult,
     /// Since when its upstream is not there to confirm it.
-    pub(super) silent_since: Option<Timestamp>,
+    pub silent_since: Option<Timestamp>,
 }
 
 impl Shared {
@@ -68,7 +60,7 @@ impl Shared {
     ///
     /// # Errors
     /// `Unavailable` when upstream cannot be asked and nothing within the patience is held.
-    pub(super) async fn mirror_page(
+    pub async fn mirror_page(
         self: &Arc<Self>,
         cx: &Context,
         index: &Arc<Index>,
@@ -172,11 +164,7 @@ impl Shared {
     }
 
     /// What is held of a project on a mirror, without asking anybody.
-    pub(super) fn held_page(
-        &self,
-        index: &Index,
-        project: &ProjectName,
-    ) -> Option<Arc<ProjectPage>> {
+    pub fn held_page(&self, index: &Index, project: &ProjectName) -> Option<Arc<ProjectPage>> {
         let mirror = index.mirror()?;
         let held = self.held(&index.name, mirror, project)?;
         let held = (!is_gone(&held, mirror, self.clock.now())).then_some(held)?;
@@ -306,6 +294,6 @@ fn unconfirmed(
 }
 
 /// `at` plus `by`, or the end of time.
-pub(super) fn later(at: Timestamp, by: Duration) -> Timestamp {
+pub fn later(at: Timestamp, by: Duration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
 }

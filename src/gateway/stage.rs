@@ -2,24 +2,18 @@
 
 use std::sync::Arc;
 
-use super::context::Shared;
-use super::error::Error;
-use super::trouble::records_failed;
-use crate::db::FileRecord;
-use crate::db::FileRole;
-use crate::model::CoreMetadata;
-use crate::model::File;
-use crate::model::Filename;
-use crate::model::Hashes;
-use crate::model::IndexName;
-use crate::model::ProjectName;
-use crate::model::UploadTime;
-use crate::model::UploadTimeSource;
+use crate::db::{FileRecord, FileRole};
+use crate::gateway::context::Shared;
+use crate::gateway::error::Error;
+use crate::gateway::trouble::records_failed;
+use crate::model::{
+    CoreMetadata, File, Filename, Hashes, IndexName, ProjectName, UploadTime, UploadTimeSource,
+};
 use crate::page::ProjectPage;
 
 impl Shared {
     /// Whether a stage holds a project; a name that is only registered counts (devpi's rule).
-    pub(super) async fn stage_holds(
+    pub async fn stage_holds(
         &self,
         index: &IndexName,
         project: &ProjectName,
@@ -29,7 +23,7 @@ impl Shared {
     }
 
     /// The page of a project that a stage holds.
-    pub(super) async fn stage_page(
+    pub async fn stage_page(
         &self,
         index: &IndexName,
         project: &ProjectName,
@@ -48,7 +42,7 @@ impl Shared {
 }
 
 /// A record as a page lists it; test results and documentation are not release files.
-pub(super) fn listed(record: &FileRecord, project: &ProjectName) -> Option<File> {
+pub fn listed(record: &FileRecord, project: &ProjectName) -> Option<File> {
     let facts = &record.facts;
     if facts.role != FileRole::ReleaseFile {
         return None;

@@ -3,17 +3,11 @@
 //! A ticket holds either the right to the file, which only the policies can hand out, or the refusal.
 //! It is good for one generation and until the first source grows stale or a rule changes its mind.
 
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use crate::cache::Flights;
-use crate::cache::Weighed;
-use crate::model::File;
-use crate::model::IndexName;
-use crate::model::Sha256;
-use crate::model::Timestamp;
-use crate::policy::Allowed;
-use crate::policy::Denial;
+use crate::cache::{Flights, Weighed};
+use crate::model::{File, IndexName, Sha256, Timestamp};
+use crate::policy::{Allowed, Denial};
 use crate::protocol::Head;
 use crate::store::Key;
 
@@ -21,42 +15,42 @@ use crate::store::Key;
 const TICKET_BYTES: usize = 2_000;
 
 /// A file's URL: the asked index, and the rest of the path without a sidecar's ending.
-pub(super) type TicketKey = (IndexName, Arc<str>);
+pub type TicketKey = (IndexName, Arc<str>);
 
 /// What was decided.
 #[derive(Debug, Clone)]
-pub(super) struct Ticket {
+pub struct Ticket {
     /// The right to it, or why there is none.
-    pub(super) outcome: Result<Grant, Denial>,
+    pub outcome: Result<Grant, Denial>,
     /// The generation that decided.
-    pub(super) generation: u64,
+    pub generation: u64,
     /// Until when that holds.
-    pub(super) valid_until: Timestamp,
+    pub valid_until: Timestamp,
     /// Until when it may be used while it is decided anew.
-    pub(super) stale_until: Timestamp,
+    pub stale_until: Timestamp,
     /// The head of the whole file, once it was asked for.
-    pub(super) file_head: KeptHead,
+    pub file_head: KeptHead,
     /// The same of its sidecar.
-    pub(super) sidecar_head: KeptHead,
+    pub sidecar_head: KeptHead,
 }
 
 /// A head and the length of the content that it tells of.
-pub(super) type KeptHead = OnceLock<(u64, Arc<Head>)>;
+pub type KeptHead = OnceLock<(u64, Arc<Head>)>;
 
 /// The right to a file, and who keeps its bytes.
 #[derive(Debug, Clone)]
-pub(super) struct Grant {
+pub struct Grant {
     /// The file; only a verdict makes one of these.
-    pub(super) file: Allowed<Arc<File>>,
+    pub file: Allowed<Arc<File>>,
     /// The index that lists it.
-    pub(super) owner: IndexName,
+    pub owner: IndexName,
     /// Whether its bytes are ours (a stage's) or an upstream's.
-    pub(super) is_private: bool,
+    pub is_private: bool,
 }
 
 impl Grant {
     /// Where its bytes are kept, once their digest is known.
-    pub(super) fn key(&self) -> Option<Key> {
+    pub fn key(&self) -> Option<Key> {
         let kept: fn(Sha256) -> Key = if self.is_private {
             Key::PrivateFile
         } else {
@@ -67,7 +61,7 @@ impl Grant {
 
     /// What a file without a sha256 is known by: where it is, and the digests stated of it. One place
     /// may be stated with others by another mirror, or later, and is then another file.
-    pub(super) fn place_and_digests(&self) -> Arc<str> {
+    pub fn place_and_digests(&self) -> Arc<str> {
         let file = self.file.item();
         let mut text = file.url.as_deref().unwrap_or_default().to_owned();
         for (algorithm, hex) in file.hashes.iter() {
@@ -77,7 +71,7 @@ impl Grant {
     }
 
     /// Where the metadata of this wheel is kept.
-    pub(super) fn metadata_key(&self) -> Option<Key> {
+    pub fn metadata_key(&self) -> Option<Key> {
         let kept: fn(Sha256) -> Key = if self.is_private {
             Key::PrivateMetadata
         } else {
@@ -88,12 +82,12 @@ impl Grant {
 }
 
 /// The tickets, by URL.
-pub(super) type Tickets = Weighed<TicketKey, Arc<Ticket>>;
+pub type Tickets = Weighed<TicketKey, Arc<Ticket>>;
 
 /// Decisions being made anew, by URL and generation.
-pub(super) type Renewals = Flights<(TicketKey, u64), ()>;
+pub type Renewals = Flights<(TicketKey, u64), ()>;
 
 /// Roughly how many bytes a ticket takes.
-pub(super) fn weight_bytes(key: &TicketKey, _: &Arc<Ticket>) -> usize {
+pub fn weight_bytes(key: &TicketKey, _: &Arc<Ticket>) -> usize {
     TICKET_BYTES + 3 * key.1.len()
 }

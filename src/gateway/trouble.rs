@@ -5,15 +5,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::context::Shared;
-use super::error::Error;
-use super::error::ErrorKind;
 use crate::db::DbError;
+use crate::gateway::context::Shared;
+use crate::gateway::error::{Error, ErrorKind};
 use crate::policy::Denial;
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub enum Trouble {
     /// Something failed, or is not there.
     Failed(Arc<Error>),
     /// Refused as a whole.
@@ -34,7 +33,7 @@ impl From<Error> for Trouble {
 
 impl Shared {
     /// Something is not held, and nobody is asked for it: the one place that says why.
-    pub(super) fn not_asked(&self, what: impl fmt::Display) -> Error {
+    pub fn not_asked(&self, what: impl fmt::Display) -> Error {
         let message = if self.settings.is_explaining {
             format!(
                 "{what} is not held here: it was not asked for yet, or could not be had, and explain asks \
@@ -48,7 +47,7 @@ impl Shared {
 }
 
 /// The records could not be asked; `doing` fits after "failed to".
-pub(super) fn records_failed(doing: &str, error: DbError) -> Error {
+pub fn records_failed(doing: &str, error: DbError) -> Error {
     let kind = match error {
         DbError::Unavailable { .. } => ErrorKind::Unavailable(Some(1)),
         DbError::Full { .. } => ErrorKind::Unavailable(None),

@@ -12,10 +12,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::{Context, Shared};
-use super::error::Error;
-use super::source::later;
 use crate::cache::{SourcePage, Validity};
+use crate::gateway::context::{Context, Shared};
+use crate::gateway::error::Error;
+use crate::gateway::source::later;
 use crate::model::{ProjectName, Timestamp};
 use crate::page::ProjectPage;
 use crate::policy::{Index, Mirror, Policies};
@@ -25,14 +25,14 @@ const UNKNOWN_MAX: Duration = Duration::from_mins(5);
 
 /// What was held of a project, and the page without files that upstream has now, if it has one.
 #[derive(Debug)]
-pub(super) struct Dropped {
-    pub(super) old: Option<Arc<SourcePage>>,
-    pub(super) empty: Option<ProjectPage>,
+pub struct Dropped {
+    pub old: Option<Arc<SourcePage>>,
+    pub empty: Option<ProjectPage>,
 }
 
 impl Shared {
     /// [`Shared::vanish`], where nothing may block.
-    pub(super) async fn vanish_behind(
+    pub async fn vanish_behind(
         self: &Arc<Self>,
         cx: &Context,
         index: &Arc<Index>,
@@ -53,7 +53,7 @@ impl Shared {
     }
 
     /// What remains of a project that upstream has dropped, in memory and on disk.
-    pub(super) fn vanish(
+    pub fn vanish(
         &self,
         cx: &Context,
         index: &Index,
@@ -74,12 +74,12 @@ impl Shared {
 }
 
 /// Until when what has vanished is kept.
-pub(super) fn kept_until(held: &SourcePage, mirror: &Mirror) -> Timestamp {
+pub fn kept_until(held: &SourcePage, mirror: &Mirror) -> Timestamp {
     later(held.validity.confirmed_at, mirror.keep_last_good.period)
 }
 
 /// Whether it has vanished so long ago that it counts as gone.
-pub(super) fn is_gone(held: &SourcePage, mirror: &Mirror, now: Timestamp) -> bool {
+pub fn is_gone(held: &SourcePage, mirror: &Mirror, now: Timestamp) -> bool {
     held.vanished_at.is_some() && now >= kept_until(held, mirror)
 }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::context::Shared;
-use super::error::Error;
+use crate::gateway::context::Shared;
+use crate::gateway::error::Error;
 use crate::store::{Contents, Inspection, Kept, Key, StoreError};
 
 /// Names looked up at one time.

@@ -19,17 +19,17 @@ use pingora::protocols::ALPN;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::server::ShutdownWatch;
 
-use super::Limits;
-use super::door::{Connection, DoorApp};
-use super::head_guard::carried;
-use super::http1::Wire;
-use super::own_answers::{Answering, OwnAnswers};
-use super::refusal;
-use super::stop::rested;
-use super::taking::Answers;
 use crate::gateway::Body;
+use crate::listen::door::{Connection, DoorApp};
+use crate::listen::head_guard::carried;
+use crate::listen::http1::Wire;
+use crate::listen::limits::DoorLimits;
+use crate::listen::own_answers::{Answering, OwnAnswers};
+use crate::listen::refusal;
+use crate::listen::stop::rested;
+use crate::listen::taking::Answers;
 use crate::protocol::{BadHead, NO_SNIFFING, check_parts};
-use crate::telemetry::Refusal;
+use crate::telemetry::TurnedAway;
 
 /// Smallest buffer that hyper accepts for a request head.
 const HEAD_MIN: usize = 8 << 10;
@@ -42,13 +42,13 @@ pub struct ClientAddress(pub Option<IpAddr>);
 #[derive(Debug, Clone)]
 pub struct AxumApp {
     router: Router,
-    limits: Limits,
+    limits: DoorLimits,
 }
 
 impl AxumApp {
     /// Serves this router within these limits.
     #[must_use]
-    pub fn new(router: Router, limits: Limits) -> Self {
+    pub fn new(router: Router, limits: DoorLimits) -> Self {
         Self { router, limits }
     }
 }
@@ -95,7 +95,7 @@ impl DoorApp for AxumApp {
             };
             tokio::select! {
                 outcome = serving => outcome,
-                () = answers.given_up() => return on_refusal(Refusal::Slow),
+                () = answers.given_up() => return on_refusal(TurnedAway::Slow),
             }
         } else {
             let mut builder = http1::Builder::new();

@@ -6,10 +6,9 @@ use futures_util::stream::try_unfold;
 use http::{Method, StatusCode};
 use hyper::ext::ReasonPhrase;
 
-use super::pieces::Pieces;
-use super::response_head::{ReplyContext, response_head, status_words};
-use crate::gateway::Body;
-use crate::gateway::Reply;
+use crate::gateway::{Body, Reply};
+use crate::listen::pieces::Pieces;
+use crate::listen::response_head::{ReplyContext, response_head, status_words};
 
 /// Turns a reply into a response. Content that ends too early breaks the connection, as at the public
 /// door.
@@ -31,7 +30,7 @@ pub fn into_response(reply: Reply, method: &Method, context: ReplyContext<'_>) -
         body @ (Body::File { .. } | Body::Growing { .. }) => {
             let pieces = try_unfold(Pieces::of(body), |mut pieces| async move {
                 let next = pieces.next().await?;
-                Ok::<_, super::pieces::Cut>(next.map(|piece| (piece, pieces)))
+                Ok::<_, crate::listen::pieces::Cut>(next.map(|piece| (piece, pieces)))
             });
             AxumBody::from_stream(pieces)
         }
@@ -49,8 +48,7 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
-    use crate::gateway::Record;
-    use crate::gateway::StoredFile;
+    use crate::gateway::{Record, StoredFile};
 
     fn reply(body: Body) -> Reply {
         Reply {

@@ -1,9 +1,8 @@
 //! The certificate of a door, which can be read again while the door is open.
 
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fmt, io};
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;

@@ -19,22 +19,21 @@ use prometheus::IntGauge;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::handover::{Inherited, Offered};
-use super::head_guard::{HeadGuard, OnRefusal};
-use super::http1::Wire;
-use super::listener::{Accepted, BindError, Bound, Listener};
-use super::presence::Presence;
-use super::proxies::TrustedProxies;
-use super::proxy_protocol::{ProxyFault, read_header};
-use super::slots::{Slot, Slots};
-use super::socket::Socket;
-use super::stop::{REST_MAX, Stop};
-use super::stream_watch::StreamWatch;
-use super::{Certificates, Limits, ListenAddress, TlsError};
-use crate::telemetry::DoorName;
-use crate::telemetry::Label;
-use crate::telemetry::Metrics;
-use crate::telemetry::Refusal;
+use crate::listen::address::ListenAddress;
+use crate::listen::certificates::{Certificates, TlsError};
+use crate::listen::handover::{Inherited, Offered};
+use crate::listen::head_guard::{HeadGuard, OnRefusal};
+use crate::listen::http1::Wire;
+use crate::listen::limits::DoorLimits;
+use crate::listen::listener::{Accepted, BindError, Bound, Listener};
+use crate::listen::presence::Presence;
+use crate::listen::proxies::TrustedProxies;
+use crate::listen::proxy_protocol::{ProxyFault, read_header};
+use crate::listen::slots::{Slot, Slots};
+use crate::listen::socket::Socket;
+use crate::listen::stop::{REST_MAX, Stop};
+use crate::listen::stream_watch::StreamWatch;
+use crate::telemetry::{DoorName, Label, Metrics, TurnedAway};
 
 /// Pause after a failed accept. Out of file descriptors, the next call would fail at once, and again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -54,7 +53,7 @@ pub struct DoorOptions {
     /// Whether each connection begins with a header of the PROXY protocol.
     pub is_behind_proxies: bool,
     /// What a client may take.
-    pub limits: Limits,
+    pub limits: DoorLimits,
     /// Peers that speak for many clients and so have no share of their own.
     pub proxies: TrustedProxies,
     /// Threads of its runtime.
@@ -77,7 +76,7 @@ pub(super) trait DoorApp: Send + Sync + 'static {
 /// A connection, after its handshake if it has one.
 pub(super) struct Connection<S> {
     pub(super) stream: S,
-    limits: Arc<Limits>,
+    limits: Arc<DoorLimits>,
     presence: Presence,
     pub(super) on_refusal: OnRefusal,
 }
@@ -103,7 +102,7 @@ struct Shared<A> {
     app: Arc<A>,
     acceptor: Option<Acceptor>,
     is_behind_proxies: bool,
-    limits: Arc<Limits>,
+    limits: Arc<DoorLimits>,
     slots: Arc<Slots>,
     proxies: TrustedProxies,
     connections: IntGauge,
@@ -310,7 +309,7 @@ async fn serve<A: DoorApp>(shared: Arc<Shared<A>>, mut accepted: Accepted, mut s
             let connection = shared.connection(tls, presence);
             shared.app.serve(connection, &stopping).await;
         }
-        Ok(Err(_)) | Err(_) => (shared.on_refusal)(Refusal::Handshake),
+        Ok(Err(_)) | Err(_) => (shared.on_refusal)(TurnedAway::Handshake),
     }
 }
 
@@ -343,9 +342,9 @@ impl<A> Shared<A> {
         // A proxy's share is its clients', who are not known yet.
         let own = peer.filter(|_| !self.proxies.trusts(peer));
         let (slot, refusal) = if self.is_behind_proxies && own.is_some() {
-            (None, Refusal::Untrusted)
+            (None, TurnedAway::Untrusted)
         } else {
-            (self.slots.take(own).await, Refusal::Address)
+            (self.slots.take(own).await, TurnedAway::Address)
         };
         if slot.is_none() {
             (self.on_refusal)(refusal);
@@ -359,7 +358,7 @@ impl<A> Shared<A> {
         &self,
         accepted: &mut Accepted,
         slot: &mut Slot,
-    ) -> Result<Option<SocketAddr>, Option<Refusal>> {
+    ) -> Result<Option<SocketAddr>, Option<TurnedAway>> {
         let peer = accepted.peer();
         if !self.is_behind_proxies {
             return Ok(peer);
@@ -373,14 +372,14 @@ impl<A> Shared<A> {
         };
         match timeout(self.limits.head_timeout, reading).await {
             Ok(Ok(Some(client))) if slot.is_for(client.ip()) => Ok(Some(client)),
-            Ok(Ok(Some(_))) => Err(Some(Refusal::Address)),
+            Ok(Ok(Some(_))) => Err(Some(TurnedAway::Address)),
             Ok(Ok(None)) => Ok(peer),
             Ok(Err(ProxyFault::Nothing)) => Err(None),
             Ok(Err(fault)) => {
                 tracing::debug!(?peer, %fault, "a proxy did not say for whom it speaks");
-                Err(Some(Refusal::Proxy))
+                Err(Some(TurnedAway::Proxy))
             }
-            Err(_) => Err(Some(Refusal::Proxy)),
+            Err(_) => Err(Some(TurnedAway::Proxy)),
         }
     }
 

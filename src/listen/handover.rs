@@ -6,7 +6,8 @@
 //! ends without a word has changed nothing. The connection stays open until the old process has ended,
 //! which is how the new one learns of it.
 
-use std::io::{self, IoSlice, IoSliceMut, Write as _};
+use std::io;
+use std::io::{IoSlice, IoSliceMut, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, BorrowedFd, IntoRawFd as _, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};

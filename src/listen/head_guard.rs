@@ -8,12 +8,11 @@
 //! instead, and the guard watches the connection as a whole.
 
 use std::any::Any;
-use std::fmt;
-use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
+use std::{fmt, io};
 
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
@@ -28,11 +27,11 @@ use pingora::proxy::Session;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Limits;
-use super::own_answers::Completing;
-use super::presence::Presence;
-use super::stream_watch::{StreamWatch, Streams};
-use crate::telemetry::Refusal;
+use crate::listen::limits::DoorLimits;
+use crate::listen::own_answers::Completing;
+use crate::listen::presence::Presence;
+use crate::listen::stream_watch::{StreamWatch, Streams};
+use crate::telemetry::TurnedAway;
 
 const TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -71,12 +70,12 @@ impl HeadWatch {
 }
 
 /// What is reported when the guard refuses.
-pub(super) type OnRefusal = Arc<dyn Fn(Refusal) + Send + Sync>;
+pub(super) type OnRefusal = Arc<dyn Fn(TurnedAway) + Send + Sync>;
 
 /// A guarded connection.
 pub(super) struct HeadGuard<S> {
     inner: S,
-    limits: Arc<Limits>,
+    limits: Arc<DoorLimits>,
     watch: Arc<HeadWatch>,
     /// In the place of the watch over heads, on a connection of many streams.
     streams: Option<Streams>,
@@ -98,7 +97,7 @@ pub(super) struct HeadGuard<S> {
 }
 
 impl<S: IO> HeadGuard<S> {
-    pub(super) fn new(inner: S, limits: Arc<Limits>, on_refusal: OnRefusal) -> Self {
+    pub(super) fn new(inner: S, limits: Arc<DoorLimits>, on_refusal: OnRefusal) -> Self {
         let watch = Arc::new(HeadWatch::default());
         let travelling = travelling(Box::new(Arc::clone(&watch)));
         Self {
@@ -128,7 +127,7 @@ impl<S: IO> HeadGuard<S> {
     /// A guard over a connection of many streams.
     pub(super) fn over_streams(
         inner: S,
-        limits: Arc<Limits>,
+        limits: Arc<DoorLimits>,
         watch: Arc<StreamWatch>,
         on_refusal: OnRefusal,
     ) -> Self {
@@ -240,7 +239,7 @@ impl<S: IO> HeadGuard<S> {
     fn refuse(
         &mut self,
         context: &mut Context<'_>,
-        reason: Refusal,
+        reason: TurnedAway,
         answer: &[u8],
     ) -> Poll<io::Result<()>> {
         (self.on_refusal)(reason);
@@ -303,7 +302,7 @@ impl<S: IO> AsyncRead for HeadGuard<S> {
             }
             self.read += fresh;
             if self.read > self.limits.head {
-                return self.refuse(context, Refusal::HeadSize, TOO_LARGE);
+                return self.refuse(context, TurnedAway::HeadSize, TOO_LARGE);
             }
             let is_in_time = |deadline| Instant::now() < deadline;
             if fresh == 0 || is_first || self.deadline.is_none_or(is_in_time) {
@@ -314,12 +313,12 @@ impl<S: IO> AsyncRead for HeadGuard<S> {
         }
         if self.read == 0 {
             if self.seen == 0 {
-                (self.on_refusal)(Refusal::Silent);
+                (self.on_refusal)(TurnedAway::Silent);
             }
             // Rested too long: as if the client had closed, which is what it will see.
             return Poll::Ready(Ok(()));
         }
-        self.refuse(context, Refusal::HeadTime, TOO_SLOW)
+        self.refuse(context, TurnedAway::HeadTime, TOO_SLOW)
     }
 }
 
@@ -433,18 +432,18 @@ mod tests {
     struct Scene {
         guard: HeadGuard<DuplexStream>,
         client: DuplexStream,
-        refused: Arc<Mutex<Vec<Refusal>>>,
+        refused: Arc<Mutex<Vec<TurnedAway>>>,
     }
 
     fn scene() -> Scene {
         let (client, server) = duplex(4096);
         let refused = Arc::new(Mutex::new(Vec::new()));
         let note = Arc::clone(&refused);
-        let limits = Limits {
+        let limits = DoorLimits {
             head: 100,
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_mins(1),
-            ..Limits::default()
+            ..DoorLimits::default()
         };
         let on_refusal: OnRefusal = Arc::new(move |reason| note.lock().unwrap().push(reason));
         Scene {
@@ -482,7 +481,7 @@ mod tests {
         while guard.read(&mut buffer).await.is_ok() {}
         let elapsed = started.elapsed();
         assert!(elapsed < Duration::from_secs(13), "{elapsed:?}");
-        assert_eq!(*refused.lock().unwrap(), [Refusal::HeadTime]);
+        assert_eq!(*refused.lock().unwrap(), [TurnedAway::HeadTime]);
         drop(guard);
         assert_eq!(
             answer(dripping.await.unwrap()).await,
@@ -507,7 +506,7 @@ mod tests {
         assert_eq!(read.unwrap(), 6);
         assert!(guard.read(&mut buffer).await.is_err());
         assert_eq!(started.elapsed().as_secs(), 30);
-        assert_eq!(*refused.lock().unwrap(), [Refusal::HeadTime]);
+        assert_eq!(*refused.lock().unwrap(), [TurnedAway::HeadTime]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -520,7 +519,7 @@ mod tests {
         let started = Instant::now();
         assert_eq!(guard.read(&mut [0; 10]).await.unwrap(), 0);
         assert_eq!(started.elapsed().as_secs(), 60);
-        assert_eq!(*refused.lock().unwrap(), [Refusal::Silent]);
+        assert_eq!(*refused.lock().unwrap(), [TurnedAway::Silent]);
         drop(guard);
         assert_eq!(answer(client).await, "");
     }
@@ -536,7 +535,7 @@ mod tests {
         let mut buffer = [0; 100];
         assert_eq!(guard.read(&mut buffer).await.unwrap(), 100);
         assert!(guard.read(&mut buffer).await.is_err());
-        assert_eq!(*refused.lock().unwrap(), [Refusal::HeadSize]);
+        assert_eq!(*refused.lock().unwrap(), [TurnedAway::HeadSize]);
         drop(guard);
         assert_eq!(
             answer(client).await,

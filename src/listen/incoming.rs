@@ -14,8 +14,8 @@ use http::header::EXPECT;
 use http::{HeaderMap, StatusCode};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-use super::Limits;
-use crate::gateway::Refusal;
+use crate::listen::limits::DoorLimits;
+use crate::writer::Refusal;
 
 /// A body that is coming in.
 pub(super) struct Incoming {
@@ -43,7 +43,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn of(limits: &Limits) -> Self {
+    pub(super) fn of(limits: &DoorLimits) -> Self {
         Self {
             patience: limits.idle_timeout,
             grace: limits.send_grace,
@@ -178,7 +178,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn pace() -> Pace {
-        Pace::of(&Limits::default())
+        Pace::of(&DoorLimits::default())
     }
 
     #[tokio::test]
@@ -211,7 +211,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_drips_is_given_up_and_a_slow_line_is_not() {
-        let rate = usize::try_from(Limits::default().min_receive_rate).unwrap();
+        let rate = usize::try_from(DoorLimits::default().min_receive_rate).unwrap();
         let mut slow = Incoming::new(dripping(rate, 600), &HeaderMap::new(), pace());
         assert_eq!(slow.whole(usize::MAX).await.unwrap().len(), 600 * rate);
         let mut drip = Incoming::new(dripping(rate / 2, 600), &HeaderMap::new(), pace());

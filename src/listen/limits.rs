@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The limits of one door. The configuration may change each; zero is never a way to say "none".
 #[derive(Debug, Clone)]
-pub struct Limits {
+pub struct DoorLimits {
     /// Bytes of a request head. Installers send about 500; credentials and cookies of proxies in
     /// front need some air.
     pub head: usize,
@@ -38,7 +38,7 @@ pub struct Limits {
     pub requests_per_connection: u32,
 }
 
-impl Default for Limits {
+impl Default for DoorLimits {
     fn default() -> Self {
         Self {
             head: 64 << 10,
@@ -58,7 +58,7 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
+impl DoorLimits {
     /// How long sending this many bytes may take.
     #[must_use]
     pub fn send_time(&self, bytes: usize) -> Duration {
@@ -73,14 +73,14 @@ mod tests {
 
     #[test]
     fn a_piece_has_its_grace_and_its_share() {
-        let limits = Limits {
+        let limits = DoorLimits {
             min_send_rate: 1024,
             send_grace: Duration::from_secs(10),
-            ..Limits::default()
+            ..DoorLimits::default()
         };
         assert_eq!(limits.send_time(0), Duration::from_secs(10));
         assert_eq!(limits.send_time(256 << 10), Duration::from_secs(266));
-        let careless = Limits {
+        let careless = DoorLimits {
             min_send_rate: 0,
             ..limits
         };

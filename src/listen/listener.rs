@@ -5,8 +5,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::Mode;
@@ -15,9 +14,8 @@ use rustix::net::{
 };
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-use super::ListenAddress;
-use super::handover::Inherited;
-use super::handover::Offered;
+use crate::listen::address::ListenAddress;
+use crate::listen::handover::{Inherited, Offered};
 
 /// Connections that wait to be accepted, on top of the kernel's own bound (`somaxconn`).
 const BACKLOG: i32 = 4096;

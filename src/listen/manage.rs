@@ -18,21 +18,23 @@ use http::request::Parts;
 use http::{Method, StatusCode, Uri};
 use url::Url;
 
-use super::Limits;
-use super::axum_app::ClientAddress;
-use super::axum_reply::into_response;
-use super::host_check::{Hosts, is_same_origin};
-use super::incoming::{Incoming, Pace, drain};
-use super::manage_upload::take_upload;
-use super::multipart::FormLimits;
-use super::proxies::TrustedProxies;
-use super::recorder::{Finished, Recorder};
-use super::request_id::RequestIds;
-use super::response_head::ReplyContext;
-use super::writes::Takes;
-use crate::gateway::{Arrival, Ask, Caller, Front, Refusal, Reply, Subject, Writer, inside_path};
+use crate::front::Front;
+use crate::gateway::{Arrival, Ask, Reply, inside_path};
+use crate::listen::axum_app::ClientAddress;
+use crate::listen::axum_reply::into_response;
+use crate::listen::host_check::{Hosts, is_same_origin};
+use crate::listen::incoming::{Incoming, Pace, drain};
+use crate::listen::limits::DoorLimits;
+use crate::listen::manage_upload::take_upload;
+use crate::listen::multipart::FormLimits;
+use crate::listen::proxies::TrustedProxies;
+use crate::listen::recorder::{Finished, Recorder};
+use crate::listen::request_id::RequestIds;
+use crate::listen::response_head::ReplyContext;
+use crate::listen::writes::Takes;
 use crate::model::OperationClass;
 use crate::protocol::{ManageRoute, Preferences, PublicRoute};
+use crate::writer::{Caller, Refusal, WriteSubject, Writer};
 
 /// Most bytes of a test result; tox puts the output of every command into it.
 const TOX_RESULT_BYTES_MAX: usize = 64 << 20;
@@ -42,7 +44,7 @@ const TOX_RESULT_BYTES_MAX: usize = 64 << 20;
 pub struct ManageOptions {
     /// Whether it stands behind a public door, which does not show every index.
     pub is_public: bool,
-    /// Which classes of operations it allows (devpi-protocol.md §18.1).
+    /// Which classes of operations it allows (docs/protocol/devpi.md §18.1).
     pub allows: Vec<OperationClass>,
     /// Under which names it may be asked.
     pub hosts: Hosts,
@@ -51,7 +53,7 @@ pub struct ManageOptions {
     /// Under which URL clients see it; its host is one of the door's names.
     pub outside_url: Option<Url>,
     /// What a client may take.
-    pub limits: Limits,
+    pub limits: DoorLimits,
     /// Bytes of an uploaded file, for refusing what says that it is longer.
     pub upload_bytes_max: u64,
     /// Bytes of a JSON body: a user's or an index's whole configuration, a push.
@@ -143,7 +145,7 @@ async fn answer(
 impl Takes for ManageDoor {
     async fn take(&self, head: &Parts, peer: ClientAddress, id: &Arc<str>, body: Body) -> Reply {
         let incoming = Incoming::new(body, &head.headers, Pace::of(&self.options.limits));
-        let mut subject = Subject::default();
+        let mut subject = WriteSubject::default();
         let (sender, mut is_passed) = (self.sender(head, peer), false);
         let inside = self.inside(head, sender);
         let head = inside.as_ref().unwrap_or(head);
@@ -156,7 +158,7 @@ impl Takes for ManageDoor {
             }
             Err(refusal) => {
                 // twine, flit and `devpi upload` show the status line of a refused upload, nothing else.
-                let refusal = if super::refusal::is_form(&head.headers) {
+                let refusal = if crate::listen::refusal::is_form(&head.headers) {
                     refusal.aloud()
                 } else {
                     refusal
@@ -219,7 +221,7 @@ impl ManageDoor {
         sender: Sender,
         id: &Arc<str>,
         mut body: Incoming,
-        (subject, is_passed): (&mut Subject, &mut bool),
+        (subject, is_passed): (&mut WriteSubject, &mut bool),
     ) -> Outcome {
         let route = match self.route(head, subject) {
             Ok(route) => route,
@@ -248,7 +250,7 @@ impl ManageDoor {
                 )
                 .await;
                 if let PublicRoute::Redirect { to, is_permanent } = &route {
-                    return Ok(super::refusal::redirect(to, *is_permanent));
+                    return Ok(crate::listen::refusal::redirect(to, *is_permanent));
                 }
                 let ask = self.ask(route, head, sender, id);
                 Ok(self.writer.read(&ask, &caller).await)
@@ -276,13 +278,13 @@ impl ManageDoor {
     }
 
     /// What is asked for, unless the door itself refuses.
-    fn route(&self, head: &Parts, subject: &mut Subject) -> Result<ManageRoute, Refusal> {
+    fn route(&self, head: &Parts, subject: &mut WriteSubject) -> Result<ManageRoute, Refusal> {
         self.check_arrival(head)?;
         let (path, query) = (head.uri.path(), head.uri.query());
         let route = ManageRoute::parse(&head.method, path, query, &head.headers);
         let route =
             route.map_err(|bad| Refusal::abort(StatusCode::BAD_REQUEST, bad.to_string()))?;
-        *subject = Subject::of(&route);
+        *subject = WriteSubject::of(&route);
         let is_passed = self
             .options
             .front
@@ -326,7 +328,7 @@ impl ManageDoor {
         };
         let host = head.uri.host().or_else(|| text(HOST));
         let outside = self.options.outside_url.as_ref().map(Url::as_str);
-        if !outside.is_some_and(|outside| super::host_check::is_same(outside, host)) {
+        if !outside.is_some_and(|outside| crate::listen::host_check::is_same(outside, host)) {
             let checked = self.options.hosts.check(host);
             checked.map_err(|words| Refusal::api(StatusCode::MISDIRECTED_REQUEST, words))?;
         }
@@ -399,7 +401,7 @@ impl ManageDoor {
     /// Bytes of the longest body that is taken.
     pub(super) fn body_bytes_max(&self) -> u64 {
         let file = self.options.upload_bytes_max;
-        file.saturating_add(super::manage_upload::FORM_BYTES_MAX)
+        file.saturating_add(crate::listen::manage_upload::FORM_BYTES_MAX)
     }
 
     /// The words for a longer one.

@@ -4,8 +4,7 @@
 //! how long it may take to come. Who sends them is devpi's to find out.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -13,17 +12,13 @@ use futures_util::{Stream, StreamExt};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 
-use super::incoming::{Incoming, IncomingError, drain};
-use super::manage::{ManageDoor, Outcome, Sender};
-use crate::gateway::Errand;
+use crate::front::{Errand, Front};
 use crate::gateway::FleetBody;
-use crate::gateway::Front;
-use crate::gateway::Refusal;
-use crate::gateway::account::Credentials;
-use crate::protocol::ManageRoute;
-use crate::protocol::PublicRoute;
-use crate::telemetry::AuditEvent;
-use crate::telemetry::AuditKind;
+use crate::listen::incoming::{Incoming, IncomingError, drain};
+use crate::listen::manage::{ManageDoor, Outcome, Sender};
+use crate::protocol::{ManageRoute, PublicRoute};
+use crate::telemetry::{AuditEvent, AuditKind};
+use crate::writer::{Credentials, Refusal};
 
 /// Bytes of a body that comes with a read, which nobody wants.
 const READ_BODY_MAX: usize = 1 << 20;
@@ -40,7 +35,7 @@ impl ManageDoor {
         if let ManageRoute::Read(route) = route {
             drain(&mut body, READ_BODY_MAX, self.options.limits.head_timeout).await;
             if let PublicRoute::Redirect { to, is_permanent } = &route {
-                return Ok(super::refusal::redirect(to, *is_permanent));
+                return Ok(crate::listen::refusal::redirect(to, *is_permanent));
             }
             let ask = self.ask(route, head, sender, id);
             return Ok(front.answer_with_login(&ask).await);

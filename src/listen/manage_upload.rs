@@ -3,12 +3,10 @@
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 
-use super::incoming::{Incoming, IncomingError};
-use super::multipart::{FormLimits, Multipart, MultipartError, Part};
-use crate::gateway::Refusal;
 use crate::gateway::Reply;
-use crate::gateway::Subject;
-use crate::gateway::Upload;
+use crate::listen::incoming::{Incoming, IncomingError};
+use crate::listen::multipart::{FormLimits, FormPart, Multipart, MultipartError};
+use crate::writer::{Refusal, Upload, WriteSubject};
 
 /// Room for everything of a form that is not its file: fields, boundaries, a signature.
 pub(super) const FORM_BYTES_MAX: u64 = 8 << 20;
@@ -22,7 +20,7 @@ pub(super) async fn take_upload(
     headers: &HeaderMap,
     body: &mut Incoming,
     limits: FormLimits,
-    subject: &mut Subject,
+    subject: &mut WriteSubject,
 ) -> Result<Reply, Refusal> {
     let read = read_form(&mut upload, headers, body, limits).await;
     upload.describe(subject);
@@ -51,15 +49,15 @@ async fn read_form(
     let mut skipped: u64 = 0;
     while let Some(part) = form.next().await.map_err(refused)? {
         match part {
-            Part::Field { name, value } => upload.field(name, value),
-            Part::File(head) if head.name == CONTENT => {
+            FormPart::Field { name, value } => upload.field(name, value),
+            FormPart::File(head) if head.name == CONTENT => {
                 upload.begin_content(head.filename.as_deref().unwrap_or_default())?;
                 while let Some(chunk) = form.chunk().await.map_err(refused)? {
                     upload.chunk(chunk).await?;
                 }
             }
             // A signature of old (`gpg_signature`): nobody checks it any more.
-            Part::File(head) => {
+            FormPart::File(head) => {
                 // Whether there may be such a file is decided with the fields.
                 upload.field(head.name.clone(), String::new());
                 while let Some(chunk) = form.chunk().await.map_err(refused)? {

@@ -4,7 +4,8 @@
 //! every answer does, and do not name what made them. An answer is the machinery's own if its first
 //! byte comes while nothing of ours is being answered; how that is known differs by door.
 
-use std::io::{self, IoSlice};
+use std::io;
+use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -3,10 +3,11 @@
 //! A piece of a file is read without waiting where the page cache has it, and on a thread that may
 //! wait where it has not; either way the runtime never waits for a disk. A file that is still arriving
 //! is followed as it grows. Whoever writes to a plaintext socket may one day bypass this with
-//! `sendfile`; the place for that is [`reply`](super::reply), which sees the body before it is cut up.
+//! `sendfile`; the place for that is [`reply`](crate::listen::reply), which sees the body before it is cut up.
 
 use std::fs::File;
-use std::io::{self, IoSliceMut};
+use std::io;
+use std::io::IoSliceMut;
 use std::os::unix::fs::FileExt;
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,15 +15,11 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
-use super::presence::Presence;
-use super::reply::Broken;
-use crate::gateway::Body;
-use crate::gateway::Failure;
-use crate::gateway::Growing;
-use crate::gateway::Readable;
-use crate::gateway::StoredFile;
+use crate::gateway::{Body, Failure, Growing, Readable, StoredFile};
+use crate::listen::presence::Presence;
+use crate::listen::reply::Broken;
 
-/// Largest piece: larger ones were slower (prototype-numbers.md §2), and a slow client is judged by
+/// Largest piece: larger ones were slower (docs/protocol/numbers.md §2), and a slow client is judged by
 /// the time one piece takes.
 pub(super) const PIECE_MAX: u64 = 256 << 10;
 
@@ -44,17 +41,17 @@ pub(super) enum Cut {
 #[derive(Debug)]
 pub(super) enum Pieces {
     Bytes(Bytes),
-    File(Part),
+    File(Stretch),
     /// The part's end is not final until the file is complete.
     Growing {
-        part: Part,
+        part: Stretch,
         is_length_known: bool,
     },
 }
 
 /// A stretch of a file.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct Stretch {
     source: Source,
     at: u64,
     left: u64,
@@ -86,7 +83,7 @@ impl Pieces {
                 file,
                 start,
                 length,
-            } => Self::File(Part {
+            } => Self::File(Stretch {
                 source: Source::Stored(file),
                 at: start,
                 left: length,
@@ -97,7 +94,7 @@ impl Pieces {
                 start,
                 length,
             } => Self::Growing {
-                part: Part {
+                part: Stretch {
                     source: Source::Growing(growing),
                     at: start,
                     left: length.unwrap_or(u64::MAX),
@@ -153,7 +150,7 @@ impl Pieces {
 }
 
 /// For who sends a file without reading it.
-impl Part {
+impl Stretch {
     pub(super) fn file(&self) -> &File {
         self.source.file()
     }
@@ -191,7 +188,7 @@ impl Part {
     }
 }
 
-impl Part {
+impl Stretch {
     /// Waits until there is more; says up to where.
     async fn arrived(&mut self, is_length_known: bool) -> Result<u64, Cut> {
         if self.left == 0 {

@@ -17,8 +17,8 @@ use tokio::io::Interest;
 use tokio::net::{tcp, unix};
 use tokio::time::sleep;
 
-use super::head_guard::HeadWatch;
-use super::stream_watch::StreamWatch;
+use crate::listen::head_guard::HeadWatch;
+use crate::listen::stream_watch::StreamWatch;
 
 /// How long an answer is waited for before it matters whether its client is still there.
 const PATIENCE: Duration = Duration::from_secs(1);

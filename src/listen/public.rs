@@ -1,4 +1,4 @@
-//! The public door: GET and HEAD, answered by whoever was given as [`Answer`], which can only read.
+//! The public door: GET and HEAD, answered by whoever was given as [`Answers`], which can only read.
 //! All else is refused, unless somebody was given that [`Takes`] it.
 //!
 //! A `ProxyHttp` that answers everything in `request_filter`. Nothing reaches an upstream through it,
@@ -18,34 +18,34 @@ use pingora::{Error, ErrorType};
 use tokio::time::timeout;
 use url::Url;
 
-use super::Limits;
-use super::axum_app::ClientAddress;
-use super::head_guard::HeadWatch;
-use super::presence::Presence;
-use super::proxies::TrustedProxies;
-use super::recorder::{Finished, Recorder, Started};
-use super::refusal;
-use super::reply::{Broken, write_reply};
-use super::request_id::{RequestId, RequestIds};
-use super::response_head::ReplyContext;
-use super::stream_watch::StreamWatch;
-use super::writes::{Takes, hand_on};
-use crate::gateway::{Answer, Arrival, Ask, Record, Reply, inside_path};
+use crate::gateway::{Answers, Arrival, Ask, Record, Reply, inside_path};
+use crate::listen::axum_app::ClientAddress;
+use crate::listen::head_guard::HeadWatch;
+use crate::listen::limits::DoorLimits;
+use crate::listen::presence::Presence;
+use crate::listen::proxies::TrustedProxies;
+use crate::listen::recorder::{Finished, Recorder, Started};
+use crate::listen::refusal;
+use crate::listen::reply::{Broken, write_reply};
+use crate::listen::request_id::{RequestId, RequestIds};
+use crate::listen::response_head::ReplyContext;
+use crate::listen::stream_watch::StreamWatch;
+use crate::listen::writes::{Takes, hand_on};
 use crate::protocol::{Preferences, PublicRoute};
-use crate::telemetry::Refusal;
+use crate::telemetry::TurnedAway;
 
 /// The largest request body that is read and thrown away so that the connection can stay open:
-/// devpi-client sends `{}` with some GETs (devpi-protocol.md §1). After a larger one it is closed.
+/// devpi-client sends `{}` with some GETs (docs/protocol/devpi.md §1). After a larger one it is closed.
 const BODY_MAX: u64 = 64 << 10;
 
 /// The application behind the public door.
 #[derive(Clone)]
 pub struct PublicApp {
-    answer: Arc<dyn Answer>,
+    answer: Arc<dyn Answers>,
     /// Who takes what is not reading, where the door is opened for that.
     writes: Option<Arc<dyn Takes>>,
     recorder: Recorder,
-    limits: Arc<Limits>,
+    limits: Arc<DoorLimits>,
     proxies: TrustedProxies,
     /// Under which URL clients see the door, where the operator says it.
     outside_url: Option<Arc<str>>,
@@ -80,7 +80,7 @@ pub struct Exchange {
 impl PublicApp {
     /// A door that asks `answer` and writes down through `recorder`.
     #[must_use]
-    pub fn new(answer: Arc<dyn Answer>, recorder: Recorder, limits: Limits) -> Self {
+    pub fn new(answer: Arc<dyn Answers>, recorder: Recorder, limits: DoorLimits) -> Self {
         Self {
             answer,
             writes: None,
@@ -120,7 +120,7 @@ impl PublicApp {
         &self.recorder
     }
 
-    pub(super) fn limits(&self) -> &Limits {
+    pub(super) fn limits(&self) -> &DoorLimits {
         &self.limits
     }
 
@@ -232,7 +232,7 @@ impl ProxyHttp for PublicApp {
     }
 
     /// None: pages are compressed once, and a module that compresses nothing still costs each request
-    /// (prototype-numbers.md §1).
+    /// (docs/protocol/numbers.md §1).
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn request_filter(
@@ -372,7 +372,7 @@ impl PublicApp {
             }
             Broken::Slow => {
                 let (door, metrics) = (self.recorder.door, &self.recorder.metrics);
-                metrics.connection_refused(door, Refusal::Slow);
+                metrics.connection_refused(door, TurnedAway::Slow);
                 tracing::debug!(request_id, "a client took its answer too slowly");
             }
             Broken::Gone => tracing::debug!(request_id, "a client went away before its answer"),

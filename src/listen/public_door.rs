@@ -7,9 +7,9 @@ use pingora::protocols::ALPN;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 
-use super::door::{Connection, DoorApp};
-use super::http1::{Wire, serve};
-use super::public::PublicApp;
+use crate::listen::door::{Connection, DoorApp};
+use crate::listen::http1::{Wire, serve};
+use crate::listen::public::PublicApp;
 
 /// The public door's application.
 pub(super) struct PublicDoor {

@@ -8,17 +8,11 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::gateway::Body;
-use crate::gateway::FAULT_CONTENT_TYPE;
-use crate::gateway::Record;
-use crate::gateway::Reply;
-use crate::gateway::search_fault;
-use crate::protocol::Audience;
-use crate::protocol::Problem;
-use crate::protocol::devpi_message;
-use crate::protocol::reason_phrase;
+use crate::gateway::{Body, Record, Reply};
+use crate::protocol::{Audience, Problem, devpi_message, reason_phrase};
+use crate::reader::{FAULT_CONTENT_TYPE, search_fault};
 
-/// Without it devpi-client warns instead of showing the message (devpi-protocol.md §1).
+/// Without it devpi-client warns instead of showing the message (docs/protocol/devpi.md §1).
 const API_VERSION: HeaderName = HeaderName::from_static("x-devpi-api-version");
 
 /// What somebody reads who tries to change something through the public door.

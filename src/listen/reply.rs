@@ -2,7 +2,7 @@
 //!
 //! What takes too long is given up, and what cannot be completed is cut off, so that the client sees
 //! a short body and never a clean end. Answers to plain requests do not come by here
-//! ([`http1`](super::http1)).
+//! ([`http1`](crate::listen::http1)).
 
 use std::future::Future;
 use std::io;
@@ -14,14 +14,13 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use tokio::time::timeout;
 
-use super::Limits;
-use super::pieces::{Cut, Pieces};
-use super::presence::Presence;
-use super::response_head::{ReplyContext, response_head, status_words};
-use super::stream_watch::StreamWatch;
-use super::taking::{FRAME_MAX, Taking};
-use crate::gateway::Body;
-use crate::gateway::Reply;
+use crate::gateway::{Body, Reply};
+use crate::listen::limits::DoorLimits;
+use crate::listen::pieces::{Cut, Pieces};
+use crate::listen::presence::Presence;
+use crate::listen::response_head::{ReplyContext, response_head, status_words};
+use crate::listen::stream_watch::StreamWatch;
+use crate::listen::taking::{FRAME_MAX, Taking};
 
 /// The answer ended early; the connection must not be used again.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +45,7 @@ pub(super) async fn write_reply(
     session: &mut Session,
     reply: Reply,
     context: ReplyContext<'_>,
-    limits: &Limits,
+    limits: &DoorLimits,
     bytes_sent: &mut u64,
 ) -> Result<(), Broken> {
     let has_content = has_content(session, &reply);
@@ -99,7 +98,7 @@ fn http_head(
 async fn send_content(
     session: &mut Session,
     body: Body,
-    limits: &Limits,
+    limits: &DoorLimits,
     bytes_sent: &mut u64,
 ) -> Result<(), Broken> {
     let mut pieces = Pieces::of(body);
@@ -146,7 +145,7 @@ async fn next_of(
 }
 
 async fn within(
-    limits: &Limits,
+    limits: &DoorLimits,
     bytes: usize,
     writing: impl Future<Output = pingora::Result<()>>,
 ) -> Result<(), Broken> {

@@ -8,12 +8,8 @@ use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::response::Parts;
 
-use crate::gateway::Body;
-use crate::gateway::CacheResult;
-use crate::gateway::Record;
-use crate::gateway::Reply;
-use crate::protocol::reason_phrase;
-use crate::protocol::{CACHE_STATUS, SERVER_TIMING, X_REQUEST_ID};
+use crate::gateway::{Body, CacheResult, Record, Reply};
+use crate::protocol::{CACHE_STATUS, SERVER_TIMING, X_REQUEST_ID, reason_phrase};
 use crate::telemetry::Staleness;
 
 /// What a reply's head needs to know of its request.

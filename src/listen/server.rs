@@ -22,13 +22,15 @@ use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
-use super::axum_app::AxumApp;
-use super::door::{Door, DoorApp, DoorOptions};
-use super::handover::{Inherited, Offered, Predecessor, await_sockets};
-use super::public::PublicApp;
-use super::public_door::PublicDoor;
-use super::stop::Stop;
-use super::{BindError, ListenAddress, TlsError};
+use crate::listen::address::ListenAddress;
+use crate::listen::axum_app::AxumApp;
+use crate::listen::certificates::TlsError;
+use crate::listen::door::{Door, DoorApp, DoorOptions};
+use crate::listen::handover::{Inherited, Offered, Predecessor, await_sockets};
+use crate::listen::listener::BindError;
+use crate::listen::public::PublicApp;
+use crate::listen::public_door::PublicDoor;
+use crate::listen::stop::Stop;
 use crate::telemetry::Metrics;
 
 /// What the log should not repeat, in `RUST_LOG`'s language.

@@ -4,15 +4,15 @@
 //! The first write after a flush is kept back and goes out together with the second; everything after
 //! it goes straight through, so that a file that arrives slowly is not held up here.
 
-use std::fmt;
 use std::fs::File;
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use std::{fmt, io};
 
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
@@ -30,8 +30,8 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use super::listener::Accepted;
-use super::presence::Presence;
+use crate::listen::listener::Accepted;
+use crate::listen::presence::Presence;
 
 /// Longest write kept back: any head.
 const KEPT_BACK_MAX: usize = 16 << 10;

@@ -16,10 +16,10 @@ use pingora::server::ShutdownWatch;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Limits;
-use super::head_guard::travelling_with;
-use super::presence::Presence;
-use crate::telemetry::Refusal;
+use crate::listen::head_guard::travelling_with;
+use crate::listen::limits::DoorLimits;
+use crate::listen::presence::Presence;
+use crate::telemetry::TurnedAway;
 
 /// Bytes that every connection begins with (RFC 9113 §3.4).
 const PREFACE: usize = 24;
@@ -40,7 +40,7 @@ pub(super) struct StreamWatch {
 }
 
 impl StreamWatch {
-    pub(super) fn new(limits: &Limits) -> Arc<Self> {
+    pub(super) fn new(limits: &DoorLimits) -> Arc<Self> {
         Arc::new(Self {
             requests: AtomicU32::new(0),
             requests_max: limits.requests_per_connection,
@@ -129,26 +129,26 @@ impl Streams {
     }
 
     /// Bytes were read; says which limit they break.
-    pub(super) fn took(&mut self, bytes: usize) -> Option<Refusal> {
+    pub(super) fn took(&mut self, bytes: usize) -> Option<TurnedAway> {
         let was_complete = self.begun >= PREFACE;
         self.begun = self.begun.saturating_add(bytes);
         // The time for the preface is a total; what ends is given its time anew by each byte.
         if was_complete || self.begun >= PREFACE {
             self.timer = None;
         }
-        self.watch.is_ignored().then_some(Refusal::Requests)
+        self.watch.is_ignored().then_some(TurnedAway::Requests)
     }
 
     /// Nothing is to be read; says which limit that breaks, and else wakes the reader when it does.
     pub(super) fn poll_overdue(
         &mut self,
         context: &mut Context<'_>,
-        limits: &Limits,
-    ) -> Option<Refusal> {
+        limits: &DoorLimits,
+    ) -> Option<TurnedAway> {
         let (allowed, reason) = if self.begun < PREFACE {
-            (limits.head_timeout, Refusal::HeadTime)
+            (limits.head_timeout, TurnedAway::HeadTime)
         } else if self.watch.is_ending() {
-            (limits.idle_timeout, Refusal::Requests)
+            (limits.idle_timeout, TurnedAway::Requests)
         } else {
             return None;
         };
@@ -168,14 +168,14 @@ mod tests {
 
     use super::*;
 
-    fn limits() -> Limits {
-        Limits {
+    fn limits() -> DoorLimits {
+        DoorLimits {
             requests_per_connection: 3,
-            ..Limits::default()
+            ..DoorLimits::default()
         }
     }
 
-    async fn overdue(streams: &mut Streams) -> (Refusal, Duration) {
+    async fn overdue(streams: &mut Streams) -> (TurnedAway, Duration) {
         let started = Instant::now();
         let reason =
             std::future::poll_fn(|context| match streams.poll_overdue(context, &limits()) {
@@ -192,7 +192,7 @@ mod tests {
         let (reason, after) = overdue(&mut streams).await;
         assert_eq!(
             (reason, after),
-            (Refusal::HeadTime, Duration::from_secs(10))
+            (TurnedAway::HeadTime, Duration::from_secs(10))
         );
     }
 
@@ -209,10 +209,13 @@ mod tests {
         assert!(*ending.borrow());
         assert_eq!(streams.took(9), None, "what was on its way");
         let (reason, after) = overdue(&mut streams).await;
-        assert_eq!((reason, after), (Refusal::Requests, Duration::from_mins(1)));
+        assert_eq!(
+            (reason, after),
+            (TurnedAway::Requests, Duration::from_mins(1))
+        );
         (0..LATE_REQUESTS).for_each(|_| watch.count());
         assert_eq!(streams.took(9), None);
         watch.count();
-        assert_eq!(streams.took(9), Some(Refusal::Requests));
+        assert_eq!(streams.took(9), Some(TurnedAway::Requests));
     }
 }

@@ -17,9 +17,9 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::Limits;
-use super::reply::Broken;
-use super::stream_watch::StreamWatch;
+use crate::listen::limits::DoorLimits;
+use crate::listen::reply::Broken;
+use crate::listen::stream_watch::StreamWatch;
 
 /// Largest piece of an answer over HTTP/2: one frame, so that each that is taken is seen.
 pub(super) const FRAME_MAX: usize = 16 << 10;
@@ -37,7 +37,7 @@ pub(super) struct Taking {
 }
 
 impl Taking {
-    pub(super) fn of(limits: &Limits) -> Self {
+    pub(super) fn of(limits: &DoorLimits) -> Self {
         Self {
             timeout: limits.send_timeout,
             rate: limits.min_send_rate.max(1),
@@ -88,7 +88,7 @@ impl Taking {
 /// The answers under way on a connection whose pieces somebody else sends.
 #[derive(Debug)]
 pub(super) struct Answers {
-    limits: Limits,
+    limits: DoorLimits,
     watch: Option<Arc<StreamWatch>>,
     /// Pieces that wait to be taken, by the number of their answer.
     waiting: Mutex<HashMap<u64, Waiting>>,
@@ -103,7 +103,7 @@ struct Waiting {
 }
 
 impl Answers {
-    pub(super) fn new(limits: Limits, watch: Option<Arc<StreamWatch>>) -> Arc<Self> {
+    pub(super) fn new(limits: DoorLimits, watch: Option<Arc<StreamWatch>>) -> Arc<Self> {
         Arc::new(Self {
             limits,
             watch,
@@ -238,11 +238,11 @@ mod tests {
 
     use super::*;
 
-    fn limits() -> Limits {
-        Limits {
+    fn limits() -> DoorLimits {
+        DoorLimits {
             send_timeout: Duration::from_mins(1),
             min_send_rate: 1 << 10,
-            ..Limits::default()
+            ..DoorLimits::default()
         }
     }
 

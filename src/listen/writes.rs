@@ -16,8 +16,8 @@ use http::request::Parts;
 use pingora::proxy::Session;
 use tokio::sync::mpsc;
 
-use super::axum_app::ClientAddress;
 use crate::gateway::Reply;
+use crate::listen::axum_app::ClientAddress;
 
 /// Pieces of a body between the connection and whoever reads it.
 const PIECES_MAX: usize = 4;

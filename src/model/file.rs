@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Filename, Hashes, Timestamp};
+use crate::model::Timestamp;
+use crate::model::digest::Hashes;
+use crate::model::filename::Filename;
 
 /// A wheel, an sdist, or an older kind of archive, with all that is known of it.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,7 +8,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{ProjectName, Version};
+use crate::model::project::ProjectName;
+use crate::model::version::Version;
 
 /// Longest file name, in bytes: what file systems accept for one path segment.
 const LENGTH_MAX: usize = 255;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use url::{Host, Url};
 
-use super::Reach;
+use crate::model::address::Reach;
 
 /// A place that the operator names.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,17 +19,17 @@ mod units;
 mod version;
 
 pub use address::{Reach, client_network};
-pub use digest::{CUT_SHA256, Hashes, InvalidDigest, Sha256};
+pub use digest::{CUT_SHA256, Hashes, Sha256};
 pub use file::{CoreMetadata, File, UploadTime, UploadTimeSource, Yanked};
-pub use filename::{Filename, InvalidFilename, Kind, WheelTags};
-pub use index::{IndexName, InvalidIndexName};
+pub use filename::{Filename, InvalidFilename, Kind};
+pub use index::IndexName;
 pub use location::{Fault, Faults, Location, suggest};
 pub use mirror_place::{MirrorPlace, MirrorPlaces, is_localhost};
 pub use operation::OperationClass;
-pub use project::{InvalidProjectName, ProjectName};
+pub use project::ProjectName;
 pub use specifier::{InvalidSpecifier, VersionMatch, VersionSpecifiers};
 pub use status::{ProjectState, ProjectStatus};
-pub use units::{InvalidUnit, format_bytes, format_duration, parse_bytes, parse_duration};
+pub use units::{format_bytes, format_duration, parse_bytes, parse_duration};
 pub use version::Version;
 
 /// An instant in UTC. Time is always an argument below the second floor, never read from a clock.

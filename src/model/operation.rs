@@ -1,4 +1,4 @@
-//! Classes of operations: what a door allows, whoever asks (devpi-protocol.md §18.1).
+//! Classes of operations: what a door allows, whoever asks (docs/protocol/devpi.md §18.1).
 
 /// A class of operations; a door says which it allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -33,13 +33,13 @@ pub(super) enum Cut {
 
 /// What versions are compared by.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Key {
+pub(super) struct SortKey {
     bytes: Arc<[u8]>,
     /// Where the first four cuts are.
     ends: [u32; 4],
 }
 
-impl Key {
+impl SortKey {
     /// The bytes up to a part.
     pub(super) fn up_to(&self, cut: Cut) -> &[u8] {
         let end = match cut {
@@ -53,13 +53,13 @@ impl Key {
     }
 }
 
-impl Ord for Key {
+impl Ord for SortKey {
     fn cmp(&self, other: &Self) -> Ordering {
         self.bytes.cmp(&other.bytes)
     }
 }
 
-impl PartialOrd for Key {
+impl PartialOrd for SortKey {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
@@ -75,7 +75,7 @@ pub(super) struct Prefix {
 
 impl Prefix {
     /// Whether a version's release, filled up with zeros, starts like this.
-    pub(super) fn is_of(&self, key: &Key) -> bool {
+    pub(super) fn is_of(&self, key: &SortKey) -> bool {
         let Some(mut rest) = key.bytes.strip_prefix(&*self.bytes) else {
             return false;
         };
@@ -157,7 +157,7 @@ impl<'a> Parts<'a> {
         self.pre.is_some() || self.dev.is_some()
     }
 
-    pub(super) fn key(&self) -> Key {
+    pub(super) fn key(&self) -> SortKey {
         let mut bytes = Vec::with_capacity(24);
         push_number(&mut bytes, self.epoch);
         let release: Vec<&str> = self.release.split('.').map(significant).collect();
@@ -194,7 +194,7 @@ impl<'a> Parts<'a> {
             }
         }
         let at = |end: usize| u32::try_from(end).unwrap_or(u32::MAX);
-        Key {
+        SortKey {
             bytes: bytes.into(),
             ends: [at(release), at(pre), at(post), at(public)],
         }

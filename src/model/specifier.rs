@@ -8,9 +8,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::Version;
-use super::pep440::{Cut, Key, Parts, Prefix};
-use super::version::{is_blank, trimmed};
+use crate::model::pep440::{Cut, Parts, Prefix, SortKey};
+use crate::model::version::{Version, is_blank, trimmed};
 
 /// A set of specifiers, all of which have to hold. An empty one contains every version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -251,7 +250,7 @@ impl Clause {
         &self,
         version: &Version,
         same: Option<&[u8]>,
-        key: Option<&Key>,
+        key: Option<&SortKey>,
     ) -> VersionMatch {
         if version.as_str().to_lowercase() == self.text.to_lowercase() {
             return VersionMatch::Yes;

@@ -7,13 +7,13 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-use super::pep440::{Key, Parts};
+use crate::model::pep440::{Parts, SortKey};
 
 /// A version as written, with its PEP 440 meaning where it has one.
 #[derive(Clone)]
 pub struct Version {
     text: Arc<str>,
-    key: Option<Key>,
+    key: Option<SortKey>,
 }
 
 impl Version {
@@ -60,7 +60,7 @@ impl Version {
         folded(&self.text) == folded(other)
     }
 
-    pub(super) fn key(&self) -> Option<&Key> {
+    pub(super) fn key(&self) -> Option<&SortKey> {
         self.key.as_ref()
     }
 }

@@ -11,19 +11,14 @@ use std::cell::RefCell;
 
 use html5ever::Attribute;
 use html5ever::tendril::StrTendril;
-use html5ever::tokenizer::BufferQueue;
-use html5ever::tokenizer::Tag;
-use html5ever::tokenizer::TagKind;
-use html5ever::tokenizer::Token;
-use html5ever::tokenizer::TokenSink;
-use html5ever::tokenizer::TokenSinkResult;
-use html5ever::tokenizer::Tokenizer;
-use html5ever::tokenizer::TokenizerOpts;
 use html5ever::tokenizer::states::RawKind;
+use html5ever::tokenizer::{
+    BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts,
+};
 
-use super::document::Document;
-use super::project_page::InvalidPage;
-use super::sniff::without_bom;
+use crate::page::document::Document;
+use crate::page::project_page::InvalidPage;
+use crate::page::sniff::without_bom;
 
 /// How much the tokenizer gets at a time.
 const PIECE_BYTES: usize = 16 * 1024;

@@ -7,13 +7,8 @@
 
 use std::collections::HashMap;
 
-use super::project_page::ProjectPage;
-use crate::model::CoreMetadata;
-use crate::model::File;
-use crate::model::Hashes;
-use crate::model::Timestamp;
-use crate::model::UploadTime;
-use crate::model::UploadTimeSource;
+use crate::model::{CoreMetadata, File, Hashes, Timestamp, UploadTime, UploadTimeSource};
+use crate::page::project_page::ProjectPage;
 
 /// Completes a freshly read page from the copy held before, if any, and dates what remains undated.
 ///
@@ -137,8 +132,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::Sha256;
-    use crate::model::Yanked;
+    use crate::model::{Sha256, Yanked};
     use crate::page::samples;
 
     fn at(second: i64) -> Timestamp {

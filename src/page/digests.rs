@@ -1,9 +1,7 @@
 //! Digests as pages state them: in `hashes`, in URL fragments, in attributes of sidecars.
 
-use super::wire::Loose;
-use crate::model::CUT_SHA256;
-use crate::model::CoreMetadata;
-use crate::model::Hashes;
+use crate::model::{CUT_SHA256, CoreMetadata, Hashes};
+use crate::page::wire::Loose;
 
 /// Digest names that may stand in a fragment (PEP 503); other keys there are no digests (`#egg=…`).
 const FRAGMENT_DIGESTS: [&str; 6] = ["sha256", "sha512", "sha384", "sha224", "sha1", "md5"];

@@ -5,16 +5,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::merge::Entry;
-use super::merge::Merged;
-use crate::model::CoreMetadata;
-use crate::model::File;
-use crate::model::Kind;
-use crate::model::ProjectName;
-use crate::model::ProjectStatus;
-use crate::model::Timestamp;
-use crate::model::Version;
-use crate::model::Yanked;
+use crate::model::{
+    CoreMetadata, File, Kind, ProjectName, ProjectStatus, Timestamp, Version, Yanked,
+};
+use crate::page::merge::{Entry, Merged};
 
 /// What a page does with a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +17,7 @@ pub enum Ruling {
     List,
     /// It is not listed.
     Hide,
-    /// It is listed as yanked for this reason, and refused when asked for (index-api.md §8).
+    /// It is listed as yanked for this reason, and refused when asked for (docs/protocol/simple-api.md §8).
     ListAsYanked(Arc<str>),
 }
 
@@ -106,7 +100,7 @@ impl Filtered<'_> {
     /// The versions of the listed files, each once, in the order of the files.
     ///
     /// A version all of whose files are hidden is none, since resolvers may take this list as a
-    /// shortcut; nor is one that never had a file (index-api.md §4.2, §14).
+    /// shortcut; nor is one that never had a file (docs/protocol/simple-api.md §4.2, §14).
     #[must_use]
     pub fn versions(&self) -> Vec<String> {
         // Parsing is dear and files of one version mostly stand together under one spelling.

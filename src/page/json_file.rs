@@ -1,25 +1,16 @@
-//! One entry of `files` on a JSON page (PEP 691, 700, 714, 740; index-api.md §4.1).
+//! One entry of `files` on a JSON page (PEP 691, 700, 714, 740; docs/protocol/simple-api.md §4.1).
 
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
-use super::digests::attribute_metadata;
-use super::digests::hashed_metadata;
-use super::digests::table_digests;
-use super::project_page::InvalidPage;
-use super::project_page::PageBuilder;
-use super::project_page::clean;
-use super::source_url::Base;
-use super::source_url::SourceUrl;
-use super::upload_time::parse_upload_time;
-use super::wire::Loose;
-use crate::model::CoreMetadata;
-use crate::model::File;
-use crate::model::UploadTime;
-use crate::model::UploadTimeSource;
-use crate::model::Yanked;
+use crate::model::{CoreMetadata, File, UploadTime, UploadTimeSource, Yanked};
+use crate::page::digests::{attribute_metadata, hashed_metadata, table_digests};
+use crate::page::project_page::{InvalidPage, PageBuilder, clean};
+use crate::page::source_url::{Base, SourceUrl};
+use crate::page::upload_time::parse_upload_time;
+use crate::page::wire::Loose;
 
 /// What `_upload-time-source` says of a time that a gateway such as this one made up.
 pub(super) const FIRST_SEEN: &str = "first-seen";

@@ -5,31 +5,20 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use url::Url;
 
-use super::digests::fragment_digest;
-use super::filter::Decided;
-use super::filter::Filtered;
-use super::filter::Ruling;
-use super::filter::filter;
-use super::links::FileLinks;
-use super::links::PageForm;
-use super::merge::merge;
-use super::parse_html::parse_html;
-use super::parse_json::parse_json;
-use super::project_page::ProjectPage;
-use super::render_html::render_html;
-use super::render_json::render_json;
-use super::samples;
-use crate::model::CoreMetadata;
-use crate::model::File;
-use crate::model::Hashes;
-use crate::model::IndexName;
-use crate::model::Kind;
-use crate::model::ProjectState;
-use crate::model::ProjectStatus;
-use crate::model::Sha256;
-use crate::model::UploadTime;
-use crate::model::UploadTimeSource;
-use crate::model::Yanked;
+use crate::model::{
+    CoreMetadata, File, Hashes, IndexName, Kind, ProjectState, ProjectStatus, Sha256, UploadTime,
+    UploadTimeSource, Yanked,
+};
+use crate::page::digests::fragment_digest;
+use crate::page::filter::{Decided, Filtered, Ruling, filter};
+use crate::page::links::{FileLinks, PageForm};
+use crate::page::merge::merge;
+use crate::page::parse_html::parse_html;
+use crate::page::parse_json::parse_json;
+use crate::page::project_page::ProjectPage;
+use crate::page::render_html::render_html;
+use crate::page::render_json::render_json;
+use crate::page::samples;
 
 const PAGE: &str = "https://devpi.example/packages/stable/+simple/six/";
 

@@ -7,12 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::carry::{is_same_digest, without_query};
-use super::project_page::ProjectPage;
-use crate::model::CoreMetadata;
-use crate::model::File;
-use crate::model::Hashes;
-use crate::model::Sha256;
+use crate::model::{CoreMetadata, File, Hashes, Sha256};
+use crate::page::carry::{is_same_digest, without_query};
+use crate::page::project_page::ProjectPage;
 
 /// The first line of the stored form.
 const HEADER: &str = "cheesecloth-learned 3";

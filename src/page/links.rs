@@ -1,17 +1,13 @@
-//! The URLs of files, in both directions: written on pages, read from requests (devpi-protocol.md §10).
+//! The URLs of files, in both directions: written on pages, read from requests (docs/protocol/devpi.md §10).
 //!
 //! `/{user}/{index}/+f/{sha256[0:3]}/{sha256[3:16]}/{filename}`, or `+e/{directory}/{filename}` for a
 //! file nobody has hashed yet. Lock files keep these URLs for years while more becomes known of a
 //! file, so a place is not looked up by the link we would write today: [`FilePlace::holds`] accepts
 //! any digest the file has, and the directory it had before there was one.
 
-use percent_encoding::AsciiSet;
-use percent_encoding::NON_ALPHANUMERIC;
-use percent_encoding::percent_encode;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
-use crate::model::File;
-use crate::model::IndexName;
-use crate::model::Sha256;
+use crate::model::{File, IndexName, Sha256};
 
 /// Hexadecimal digits of the two segments that stand for a digest.
 const DIGITS: (usize, usize) = (3, 13);
@@ -66,7 +62,7 @@ impl PageForm {
 }
 
 /// Writes the links of one page. They are relative, so that they hold behind any prefix a proxy in
-/// front adds or takes away, and lead to the asked index, whose policy then decides (product.md §13).
+/// front adds or takes away, and lead to the asked index, whose policy then decides.
 #[derive(Debug, Clone)]
 pub struct FileLinks {
     prefix: String,
@@ -260,8 +256,7 @@ mod tests {
     use url::Url;
 
     use super::*;
-    use crate::model::Filename;
-    use crate::model::ProjectName;
+    use crate::model::{Filename, ProjectName};
     use crate::page::samples;
 
     fn file(name: &str, url: Option<&str>) -> File {

@@ -6,13 +6,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::links::FilePlace;
-use super::project_page::ProjectPage;
-use crate::model::File;
-use crate::model::ProjectName;
-use crate::model::ProjectState;
-use crate::model::ProjectStatus;
-use crate::model::Version;
+use crate::model::{File, ProjectName, ProjectState, ProjectStatus, Version};
+use crate::page::links::FilePlace;
+use crate::page::project_page::ProjectPage;
 
 /// What a stack says about a project, before any policy.
 #[derive(Debug, Clone)]
@@ -44,7 +40,7 @@ pub struct Entry<'a> {
     pub file: &'a File,
 }
 
-/// Lays the pages of a stack's members over each other, in the order given (devpi-protocol.md §8.3).
+/// Lays the pages of a stack's members over each other, in the order given (docs/protocol/devpi.md §8.3).
 ///
 /// Each layer comes with its member's position in the stack, which [`Entry::member`] repeats.
 #[must_use]

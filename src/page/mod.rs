@@ -17,6 +17,8 @@ mod digests;
 mod document;
 mod filter;
 mod json_file;
+#[cfg(test)]
+mod laws;
 mod learned;
 mod links;
 mod merge;
@@ -29,33 +31,29 @@ mod read;
 mod render_html;
 mod render_json;
 mod render_list;
+#[cfg(test)]
+mod samples;
 mod sniff;
 mod source_url;
 mod stored;
 mod upload_time;
 mod wire;
 
-#[cfg(test)]
-mod laws;
-#[cfg(test)]
-mod samples;
-
 pub use carry::{carry_over, seen_by};
-pub use filter::{Decided, Filtered, Listed, Ruling, filter, has_sidecar};
-pub use learned::{InvalidLearned, Learned, LearnedFiles, LearnedMetadata};
+pub use filter::{Decided, Ruling, filter, has_sidecar};
+pub use learned::{Learned, LearnedFiles, LearnedMetadata};
 pub use links::{FileLinks, FilePath, FilePlace, PageForm, entry_path, file_path, parse_file_path};
 pub use merge::{Entry, Merged, merge};
 pub use parse_html::parse_html;
 pub use parse_json::parse_json;
-pub use parse_list::parse_project_list;
-pub use project_list::{InvalidProjectList, ProjectNames, ProjectNamesBuilder};
-pub use project_page::{InvalidPage, ProjectPage};
+pub use project_list::ProjectNames;
+pub use project_page::ProjectPage;
 pub use read::{read_project_list, read_project_page};
 pub use render_html::render_html;
 pub use render_json::render_json;
 pub use render_list::{render_list_html, render_list_json};
-pub use sniff::{Markup, sniff};
-pub use stored::{InvalidStored, StoredMeta, from_stored, to_stored};
+pub use sniff::Markup;
+pub use stored::{StoredMeta, from_stored, to_stored};
 
-/// The version of the simple API that our pages announce (index-api.md §1: 1.5 is not for us).
+/// The version of the simple API that our pages announce (docs/protocol/simple-api.md §1: 1.5 is not for us).
 const API_VERSION: &str = "1.4";

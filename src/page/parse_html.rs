@@ -1,35 +1,25 @@
-//! Reads the HTML project page of an upstream (PEP 503, 592, 658, 792; index-api.md §5).
+//! Reads the HTML project page of an upstream (PEP 503, 592, 658, 792; docs/protocol/simple-api.md §5).
 //!
 //! A link counts when the last segment of its URL names a file of the project; the anchor's text is
 //! not asked, since installers do not ask it either. Two attributes are from outside the standard:
 //! `data-upload-time` and `data-size`, which uv reads and gateways such as this one write.
 
-use super::anchors::Anchor;
-use super::anchors::Element;
-use super::anchors::read_elements;
-use super::digests::attribute_metadata;
-use super::document::Links;
-use super::json_file::FIRST_SEEN;
-use super::parse_json::parse_status;
-use super::parse_json::refuse_other_major;
-use super::project_page::InvalidPage;
-use super::project_page::PageBuilder;
-use super::project_page::ProjectPage;
-use super::project_page::clean;
-use super::source_url::Base;
-use super::upload_time::parse_upload_time;
-use crate::model::CoreMetadata;
-use crate::model::File;
-use crate::model::Filename;
-use crate::model::ProjectName;
-use crate::model::UploadTime;
-use crate::model::UploadTimeSource;
-use crate::model::Yanked;
+use crate::model::{
+    CoreMetadata, File, Filename, ProjectName, UploadTime, UploadTimeSource, Yanked,
+};
+use crate::page::anchors::{Anchor, Element, read_elements};
+use crate::page::digests::attribute_metadata;
+use crate::page::document::Links;
+use crate::page::json_file::FIRST_SEEN;
+use crate::page::parse_json::{parse_status, refuse_other_major};
+use crate::page::project_page::{InvalidPage, PageBuilder, ProjectPage, clean};
+use crate::page::source_url::Base;
+use crate::page::upload_time::parse_upload_time;
 
 /// Reads an HTML project page that was found at `page_url` (after redirects).
 ///
 /// A page without links is a project without files, where it can be told from a document that only
-/// came in the place of a page ([`Document`](super::document::Document)).
+/// came in the place of a page ([`Document`](crate::page::document::Document)).
 ///
 /// # Errors
 /// When the document is no page of an index, announces a major version other than 1, lists more than
@@ -146,8 +136,7 @@ fn core_metadata(anchor: &Anchor) -> CoreMetadata {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ProjectStatus;
-    use crate::model::Sha256;
+    use crate::model::{ProjectStatus, Sha256};
 
     fn parse(html: &str) -> Result<ProjectPage, InvalidPage> {
         let project = ProjectName::parse("torch").unwrap();

@@ -1,4 +1,4 @@
-//! Reads the JSON project page of an upstream (PEP 691, 700, 792; index-api.md §4).
+//! Reads the JSON project page of an upstream (PEP 691, 700, 792; docs/protocol/simple-api.md §4).
 //!
 //! Each item of `files` is cut out unread, then read on its own (`json_file`): a bad one is left out
 //! and counted, and the wire form of one file is all that is held beside the body and the page.
@@ -6,25 +6,14 @@
 use std::fmt;
 
 use serde::Deserializer;
-use serde::de::DeserializeSeed;
-use serde::de::Error as _;
-use serde::de::IgnoredAny;
-use serde::de::MapAccess;
-use serde::de::Visitor;
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
 
-use super::json_file::add_file;
-use super::project_page::InvalidPage;
-use super::project_page::PageBuilder;
-use super::project_page::ProjectPage;
-use super::project_page::clean;
-use super::sniff::without_bom;
-use super::source_url::Base;
-use super::wire::Items;
-use super::wire::Loose;
-use super::wire::refuse;
-use crate::model::ProjectName;
-use crate::model::ProjectState;
-use crate::model::ProjectStatus;
+use crate::model::{ProjectName, ProjectState, ProjectStatus};
+use crate::page::json_file::add_file;
+use crate::page::project_page::{InvalidPage, PageBuilder, ProjectPage, clean};
+use crate::page::sniff::without_bom;
+use crate::page::source_url::Base;
+use crate::page::wire::{Items, Loose, refuse};
 
 /// Reads a JSON project page that was found at `page_url` (after redirects).
 ///

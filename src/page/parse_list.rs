@@ -1,4 +1,4 @@
-//! Reads an upstream's project list, JSON or HTML, straight into the compact form (index-api.md §4.5).
+//! Reads an upstream's project list, JSON or HTML, straight into the compact form (docs/protocol/simple-api.md §4.5).
 //!
 //! The list is tens of megabytes. Nothing is held beside the body but the names themselves and one
 //! entry at a time; entries that are no project's name are passed over.
@@ -7,32 +7,22 @@ use std::borrow::Cow;
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
-use serde::Deserialize;
-use serde::Deserializer;
-use serde::de::DeserializeSeed;
-use serde::de::IgnoredAny;
-use serde::de::MapAccess;
-use serde::de::Visitor;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
-use super::anchors::Anchor;
-use super::anchors::Element;
-use super::anchors::read_elements;
-use super::document::Links;
-use super::parse_json::refuse_other_major;
-use super::project_list::ProjectNames;
-use super::project_list::ProjectNamesBuilder;
-use super::project_page::InvalidPage;
-use super::sniff::Markup;
-use super::sniff::without_bom;
-use super::wire::Items;
-use super::wire::Loose;
-use super::wire::refuse;
 use crate::model::ProjectName;
+use crate::page::anchors::{Anchor, Element, read_elements};
+use crate::page::document::Links;
+use crate::page::parse_json::refuse_other_major;
+use crate::page::project_list::{ProjectNames, ProjectNamesBuilder};
+use crate::page::project_page::InvalidPage;
+use crate::page::sniff::{Markup, without_bom};
+use crate::page::wire::{Items, Loose, refuse};
 
 /// Most projects of a list, six times those of the largest index.
 const PROJECTS_MAX: usize = 5_000_000;
 
-/// Reads a project list in the markup that [`sniff`](super::sniff()) found.
+/// Reads a project list in the markup that [`sniff`](crate::page::sniff::sniff()) found.
 ///
 /// # Errors
 /// When the body is no list, announces a major version other than 1, or has more names than any index.

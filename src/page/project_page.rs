@@ -3,15 +3,10 @@
 //! Both parsers and the stored form fill a [`PageBuilder`], which holds the rules that do not depend
 //! on the markup: an entry that cannot be read is counted and left out, a file name stands once.
 
-use std::collections::BTreeSet;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use crate::model::File;
-use crate::model::Filename;
-use crate::model::ProjectName;
-use crate::model::ProjectStatus;
-use crate::model::Version;
+use crate::model::{File, Filename, ProjectName, ProjectStatus, Version};
 
 /// Most files, and most versions, that one page may list. The largest projects known have some tens
 /// of thousands; without a limit a page of forty megabytes could become a gigabyte of values.
@@ -188,7 +183,7 @@ impl PageBuilder {
 }
 
 /// Of several files with one name keeps the first that has a sha256, else the first with any digest,
-/// else the first (devpi's rule, devpi-protocol.md §11), in its place.
+/// else the first (devpi's rule, docs/protocol/devpi.md §11), in its place.
 fn keep_best_of_each_name(files: &mut Vec<File>) {
     let rank = |file: &File| match (file.hashes.sha256(), file.hashes.is_empty()) {
         (Some(_), _) => 0,

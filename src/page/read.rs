@@ -8,11 +8,13 @@ use std::borrow::Cow;
 
 use encoding_rs::{Encoding, UTF_8};
 
-use super::project_list::ProjectNames;
-use super::project_page::{InvalidPage, ProjectPage};
-use super::sniff::{Markup, sniff};
-use super::{parse_html, parse_json, parse_project_list};
 use crate::model::ProjectName;
+use crate::page::parse_html::parse_html;
+use crate::page::parse_json::parse_json;
+use crate::page::parse_list::parse_project_list;
+use crate::page::project_list::ProjectNames;
+use crate::page::project_page::{InvalidPage, ProjectPage};
+use crate::page::sniff::{Markup, sniff};
 
 /// How far into a document its own word on its charset is looked for, as browsers do.
 const PRESCAN_BYTES: usize = 1024;

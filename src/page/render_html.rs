@@ -1,19 +1,15 @@
-//! Writes the HTML project page, frozen at 1.4 by PEP 833 (index-api.md §5).
+//! Writes the HTML project page, frozen at 1.4 by PEP 833 (docs/protocol/simple-api.md §5).
 //!
 //! Beyond the standard there are only `data-upload-time` and `data-size`, which uv reads, and the mark
 //! of a time that this gateway made up. The files and their order are those of the JSON page.
 
-use super::API_VERSION;
-use super::digests::fragment_digest;
-use super::filter::Filtered;
-use super::filter::Listed;
-use super::json_file::FIRST_SEEN;
-use super::links::FileLinks;
-use super::upload_time::write_upload_time;
-use crate::model::CoreMetadata;
-use crate::model::ProjectState;
-use crate::model::UploadTimeSource;
-use crate::model::Yanked;
+use crate::model::{CoreMetadata, ProjectState, UploadTimeSource, Yanked};
+use crate::page::API_VERSION;
+use crate::page::digests::fragment_digest;
+use crate::page::filter::{Filtered, Listed};
+use crate::page::json_file::FIRST_SEEN;
+use crate::page::links::FileLinks;
+use crate::page::upload_time::write_upload_time;
 
 /// About how long an entry is; pages are written into one allocation.
 const FILE_BYTES: usize = 560;
@@ -143,12 +139,10 @@ fn raw(out: &mut Vec<u8>, html: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::page::laws::filtered;
-    use crate::page::laws::links;
-    use crate::page::laws::odd_page;
+    use crate::page::laws::{filtered, links, odd_page};
     use crate::page::samples;
 
-    fn render(page: crate::page::ProjectPage) -> String {
+    fn render(page: crate::page::project_page::ProjectPage) -> String {
         String::from_utf8(filtered(page, |shown| render_html(shown, &links()))).unwrap()
     }
 

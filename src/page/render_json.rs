@@ -1,17 +1,13 @@
-//! Writes the JSON project page, API 1.4 (index-api.md §4): what one client chokes on is never sent.
+//! Writes the JSON project page, API 1.4 (docs/protocol/simple-api.md §4): what one client chokes on is never sent.
 //!
 //! No `null` anywhere, no empty text, `hashes` always there, `size` left out where it is not known.
 
-use super::API_VERSION;
-use super::filter::Filtered;
-use super::filter::Listed;
-use super::json_file::FIRST_SEEN;
-use super::links::FileLinks;
-use super::upload_time::write_upload_time;
-use crate::model::CoreMetadata;
-use crate::model::Hashes;
-use crate::model::UploadTimeSource;
-use crate::model::Yanked;
+use crate::model::{CoreMetadata, Hashes, UploadTimeSource, Yanked};
+use crate::page::API_VERSION;
+use crate::page::filter::{Filtered, Listed};
+use crate::page::json_file::FIRST_SEEN;
+use crate::page::links::FileLinks;
+use crate::page::upload_time::write_upload_time;
 
 /// About how long an entry is; pages are written into one allocation.
 const FILE_BYTES: usize = 640;
@@ -134,12 +130,10 @@ fn text(out: &mut Vec<u8>, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::page::laws::filtered;
-    use crate::page::laws::links;
-    use crate::page::laws::odd_page;
+    use crate::page::laws::{filtered, links, odd_page};
     use crate::page::samples;
 
-    fn render(page: crate::page::ProjectPage) -> String {
+    fn render(page: crate::page::project_page::ProjectPage) -> String {
         let json = filtered(page, |shown| render_json(shown, &links()));
         serde_json::from_slice::<serde_json::Value>(&json).expect("it is JSON");
         String::from_utf8(json)

@@ -2,13 +2,13 @@
 
 use std::io;
 
-use super::API_VERSION;
-use super::project_list::ProjectNames;
+use crate::page::API_VERSION;
+use crate::page::project_list::ProjectNames;
 
 /// How much is gathered before it is handed on; small writes into a compressor or a file are dear.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// Writes the list as JSON (PEP 691; index-api.md §4.5).
+/// Writes the list as JSON (PEP 691; docs/protocol/simple-api.md §4.5).
 ///
 /// # Errors
 /// What the receiver answers.
@@ -69,8 +69,8 @@ fn write_pieces(
 mod tests {
     use super::*;
     use crate::model::ProjectName;
-    use crate::page::Markup;
-    use crate::page::parse_project_list;
+    use crate::page::parse_list::parse_project_list;
+    use crate::page::sniff::Markup;
 
     fn names(count: usize) -> ProjectNames {
         let names: Vec<_> = (0..count)

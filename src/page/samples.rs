@@ -4,20 +4,11 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::project_page::PageBuilder;
-use super::project_page::ProjectPage;
-use crate::model::CoreMetadata;
-use crate::model::File;
-use crate::model::Filename;
-use crate::model::Hashes;
-use crate::model::ProjectName;
-use crate::model::ProjectState;
-use crate::model::ProjectStatus;
-use crate::model::Sha256;
-use crate::model::Timestamp;
-use crate::model::UploadTime;
-use crate::model::UploadTimeSource;
-use crate::model::Yanked;
+use crate::model::{
+    CoreMetadata, File, Filename, Hashes, ProjectName, ProjectState, ProjectStatus, Sha256,
+    Timestamp, UploadTime, UploadTimeSource, Yanked,
+};
+use crate::page::project_page::{PageBuilder, ProjectPage};
 
 /// A page with these files; the sha256 of each is that of its name.
 pub(super) fn page(project: &str, names: &[&str]) -> ProjectPage {

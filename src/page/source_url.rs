@@ -5,9 +5,9 @@ use std::sync::Arc;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::digests::fragment_digests;
-use super::project_page::InvalidPage;
 use crate::model::Hashes;
+use crate::page::digests::fragment_digests;
+use crate::page::project_page::InvalidPage;
 
 /// Longest URL kept. Some hosts sign their URLs with a kilobyte of query; more is an attack on memory,
 /// and our own link to such a file (`+e`, made of the URL) would exceed what clients send.

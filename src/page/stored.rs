@@ -6,22 +6,13 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::project_page::ProjectPage;
-use crate::model::CoreMetadata;
-use crate::model::File;
-use crate::model::Filename;
-use crate::model::Hashes;
-use crate::model::ProjectName;
-use crate::model::ProjectState;
-use crate::model::ProjectStatus;
-use crate::model::Timestamp;
-use crate::model::UploadTime;
-use crate::model::UploadTimeSource;
-use crate::model::Version;
-use crate::model::Yanked;
+use crate::model::{
+    CoreMetadata, File, Filename, Hashes, ProjectName, ProjectState, ProjectStatus, Timestamp,
+    UploadTime, UploadTimeSource, Version, Yanked,
+};
+use crate::page::project_page::ProjectPage;
 
 /// The first line. A change of what follows changes the number.
 const HEADER: &[u8] = b"cheesecloth-page 1\n";

@@ -7,16 +7,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::Deserialize;
-use serde::Deserializer;
-use serde::de::DeserializeSeed;
-use serde::de::IgnoredAny;
-use serde::de::MapAccess;
-use serde::de::SeqAccess;
-use serde::de::Visitor;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::project_page::InvalidPage;
+use crate::page::project_page::InvalidPage;
 
 /// One JSON value, as far as a simple page has a use for it.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::compile::{Expiring, Policies};
-use super::document::Document;
-use super::index::{Index, Mirror};
-use super::rule::{Policy, Rule};
-use super::stack::{Member, Stack};
-use super::{Effect, Mode};
 use crate::model::{Fault, Timestamp};
+use crate::policy::compile::{Expiring, Policies};
+use crate::policy::document::{Document, Effect, PolicyMode};
+use crate::policy::index::{Index, Mirror};
+use crate::policy::rule::{Policy, Rule};
+use crate::policy::stack::{Member, Stack};
 
 /// Most indexes that one warning names.
 const NAMED_MAX: usize = 3;
@@ -94,7 +93,7 @@ fn lacks<'a>(own: &Stack, index: &'a Index) -> impl Iterator<Item = String> + us
         layers.collect()
     };
     let policy = index.policy().filter(|policy| {
-        policy.mode() == Mode::Enforce
+        policy.mode() == PolicyMode::Enforce
             && own.members().iter().any(|member| {
                 let has = |layer: &Index| {
                     layer
@@ -192,10 +191,10 @@ mod tests {
 
     use super::*;
     use crate::model::Faults;
+    use crate::policy::document::{IndexDocument, Matchers, PolicyDocument, RuleDocument};
     use crate::policy::sample::{
         allow, at, deny, document, index, mirror, of, place, placed, policy, stage,
     };
-    use crate::policy::{IndexDocument, Matchers, PolicyDocument, RuleDocument};
 
     const OPEN: Exposure = Exposure {
         has_public_door: true,
@@ -269,7 +268,7 @@ mod tests {
         assert_ne!(ways(stacked(), one(deny(of(&["six"])))), "");
         assert_eq!(ways(stacked(), one(deny(of_mirror))), "");
         assert_eq!(ways(stacked(), one(allow(of(&["six"])))), "");
-        let mode = Mode::Audit;
+        let mode = PolicyMode::Audit;
         assert_eq!(
             ways(stacked(), vec![PolicyDocument { mode, ..rules() }]),
             ""
@@ -337,8 +336,8 @@ mod tests {
     #[test]
     fn rules_on_one_index_of_devpi_are_no_rules_on_its_neighbours() {
         let mut ruled = mirror("corp/rules").policy("corporate");
-        ruled.kind = crate::policy::IndexKindDocument::Mirror(
-            crate::policy::MirrorDocument::of_devpi(place(1)),
+        ruled.kind = crate::policy::document::IndexKindDocument::Mirror(
+            crate::policy::document::MirrorDocument::of_devpi(place(1)),
         );
         let hidden = Exposure {
             passes_undeclared: false,

@@ -12,9 +12,8 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::Deserialize;
 
 use crate::model::{Fault, Faults, Location, ProjectName, Version, VersionMatch};
-
-use super::TextFile;
-use super::names::bad_glob;
+use crate::policy::document::TextFile;
+use crate::policy::names::bad_glob;
 
 /// How OSV names Python's ecosystem.
 const ECOSYSTEM: &str = "PyPI";

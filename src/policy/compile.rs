@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{Fault, Faults, IndexName, Location, Timestamp};
-
-use super::advisory::Advisories;
-use super::index::Index;
-use super::order::{bases, find_cycles, resolution_order};
-use super::rule::{Policy, Rule};
-use super::stack::{Stack, Surroundings};
-use super::{Document, Effect, IndexDocument, IndexKindDocument, Placed, PolicyDocument};
+use crate::policy::advisory::Advisories;
+use crate::policy::document::{
+    Document, Effect, IndexDocument, IndexKindDocument, Placed, PolicyDocument,
+};
+use crate::policy::index::Index;
+use crate::policy::order::{bases, find_cycles, resolution_order};
+use crate::policy::rule::{Policy, Rule};
+use crate::policy::stack::{Stack, Surroundings};
 
 /// Most indexes in one stack. The deepest met in the field has six; without a limit a chain of
 /// indexes made through the API would cost its length squared in memory.
@@ -380,10 +381,10 @@ fn build_stacks(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::document::{Matchers, NamePattern, TextFile};
     use crate::policy::sample::{
         allow, at, compiled, deny, document, index, mirror, of, placed, policy, stage,
     };
-    use crate::policy::{Matchers, NamePattern, TextFile};
 
     fn faults(documents: &[Document], stored: &[IndexDocument]) -> String {
         Policies::compile(documents, stored)

@@ -14,9 +14,9 @@ use crate::model::{
     Faults, File, IndexName, Location, ProjectState, Timestamp, UploadTimeSource, Version,
     VersionMatch, format_bytes,
 };
-
-use super::advisory::{Advisory, AdvisorySelector, any_case_globs};
-use super::{Matchers, Missing, Undated};
+use crate::policy::advisory::{Advisory, AdvisorySelector, any_case_globs};
+use crate::policy::document::{Matchers, Undated};
+use crate::policy::verdict::Missing;
 
 /// Everything a rule may ask about one file, the rule's project already known to match.
 pub(super) struct Facts<'a> {

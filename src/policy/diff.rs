@@ -7,12 +7,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::model::{IndexName, format_duration};
-
-use super::Policies;
-use super::index::{Index, IndexKind, Mirror, Stage};
-use super::names::pattern_words;
-use super::rule::Policy;
-use super::{Mode, OnBlock, Quarantined, Undated, WhitelistInheritance};
+use crate::policy::compile::Policies;
+use crate::policy::document::{OnBlock, PolicyMode, Quarantined, Undated, WhitelistInheritance};
+use crate::policy::index::{Index, IndexKind, Mirror, Stage};
+use crate::policy::names::pattern_words;
+use crate::policy::rule::Policy;
 
 /// One thing that changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -328,10 +327,10 @@ fn only_in<'a>(
         })
 }
 
-fn mode(mode: Mode) -> &'static str {
+fn mode(mode: PolicyMode) -> &'static str {
     match mode {
-        Mode::Enforce => "enforce",
-        Mode::Audit => "audit",
+        PolicyMode::Enforce => "enforce",
+        PolicyMode::Audit => "audit",
     }
 }
 
@@ -367,8 +366,8 @@ fn inheritance(inheritance: WhitelistInheritance) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::document::{Document, IndexDocument, IndexKindDocument, PolicyDocument};
     use crate::policy::sample::{allow, deny, document, index, mirror, of, placed, policy, stage};
-    use crate::policy::{Document, IndexDocument, IndexKindDocument, PolicyDocument};
 
     fn text(old: Document, new: Document) -> String {
         let compile = |document| Policies::compile(&[document], &[]).unwrap();
@@ -427,7 +426,7 @@ mod tests {
             ],
             vec![
                 PolicyDocument {
-                    mode: Mode::Audit,
+                    mode: PolicyMode::Audit,
                     ..policy(
                         "p",
                         vec![deny(of(&["seven"])), deny(of(&["seven"])).reason("r")],

@@ -77,7 +77,7 @@ pub enum IndexKindDocument {
     Mirror(MirrorDocument),
 }
 
-/// Keys of a stage, devpi's names (devpi-protocol.md §7.1).
+/// Keys of a stage, devpi's names (docs/protocol/devpi.md §7.1).
 #[derive(Debug, Clone, Default)]
 pub struct StageDocument {
     /// `bases`, in order.
@@ -111,7 +111,7 @@ pub enum WhitelistInheritance {
     Union,
 }
 
-/// Keys of a mirror (devpi-protocol.md §7.2, product.md §4 and §13).
+/// Keys of a mirror (docs/protocol/devpi.md §7.2).
 #[derive(Debug, Clone, Default)]
 pub struct MirrorDocument {
     /// `mirror_url`; nothing: the index that pip on this machine uses.
@@ -190,7 +190,7 @@ pub struct PolicyDocument {
     /// Its name.
     pub name: Placed<String>,
     /// `mode`.
-    pub mode: Mode,
+    pub mode: PolicyMode,
     /// `on_block`.
     pub on_block: OnBlock,
     /// `default: deny`, and where that is written.
@@ -201,7 +201,7 @@ pub struct PolicyDocument {
 
 /// Whether a policy's denials take effect.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Mode {
+pub enum PolicyMode {
     /// They do.
     #[default]
     Enforce,
@@ -215,7 +215,7 @@ pub enum OnBlock {
     /// It is not listed.
     #[default]
     Hide,
-    /// It is listed as yanked, with the rule's words (index-api.md §8).
+    /// It is listed as yanked, with the rule's words (docs/protocol/simple-api.md §8).
     Yank,
 }
 
@@ -247,7 +247,7 @@ pub enum Effect {
     Deny,
 }
 
-/// A rule's conditions (product.md §5). `None` and an empty list mean: not asked for.
+/// A rule's conditions. `None` and an empty list mean: not asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Matchers {
     /// `project`: any of these patterns.

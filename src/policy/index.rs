@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{Fault, Faults, IndexName, Location, ProjectName};
-
-use super::names::{Names, pattern_words};
-use super::rule::Policy;
-use super::whitelist::Whitelist;
-use super::{
+use crate::policy::document::{
     IndexDocument, IndexKindDocument, KeepLastGoodDocument, MirrorDocument, NamePattern, Placed,
     Quarantined, SecretSource, StageDocument, Undated, WhitelistInheritance, WhitelistName,
 };
+use crate::policy::names::{Names, pattern_words};
+use crate::policy::rule::Policy;
+use crate::policy::whitelist::Whitelist;
 
-/// devpi's `--mirror-cache-expiry` (devpi-protocol.md §7.2).
+/// devpi's `--mirror-cache-expiry` (docs/protocol/devpi.md §7.2).
 const MIRROR_CACHE_EXPIRY: Duration = Duration::from_mins(30);
 
 /// How long a project that vanished upstream keeps its files.
@@ -67,7 +66,7 @@ pub enum IndexKind {
     Mirror(Mirror),
 }
 
-/// A stage (devpi-protocol.md §7.1).
+/// A stage (docs/protocol/devpi.md §7.1).
 #[derive(Debug, PartialEq, Eq)]
 pub struct Stage {
     /// What it inherits, in order, as declared: not each need exist.
@@ -90,7 +89,7 @@ pub struct MirrorWhitelist {
     set: HashSet<WhitelistName>,
 }
 
-/// A mirror (devpi-protocol.md §7.2, product.md §4 and §13).
+/// A mirror (docs/protocol/devpi.md §7.2).
 #[derive(Debug, PartialEq, Eq)]
 pub struct Mirror {
     /// `mirror_url`; nothing: the index that pip on this machine uses. May hold a password.

@@ -7,12 +7,17 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use crate::model::{File, IndexName, Kind, ProjectState, Timestamp, UploadTime, UploadTimeSource};
-
-use super::sample::{allow, at, deny, document, file, index, mirror, of, policy, project, stage};
-use super::{
-    Candidate, IndexDocument, Matchers, Mode, OnBlock, Policies, PolicyDocument, RuleDocument,
-    Sources, Stack, Undated, Verdict, WhitelistInheritance, WhitelistName,
+use crate::policy::compile::Policies;
+use crate::policy::document::{
+    IndexDocument, Matchers, OnBlock, PolicyDocument, PolicyMode, RuleDocument, Undated,
+    WhitelistInheritance, WhitelistName,
 };
+use crate::policy::sample::{
+    allow, at, deny, document, file, index, mirror, of, policy, project, stage,
+};
+use crate::policy::sources::Sources;
+use crate::policy::stack::{Candidate, Stack};
+use crate::policy::verdict::Verdict;
 
 const NOW: &str = "2026-01-05T00:00:00Z";
 const DAY: Duration = Duration::from_hours(24);
@@ -85,8 +90,12 @@ fn policy_named(name: &'static str) -> impl Strategy<Value = PolicyDocument> {
     (rules, on_block, any::<bool>(), prop::bool::weighted(0.2)).prop_map(
         move |(rules, on_block, denies, audits)| PolicyDocument {
             on_block,
-            mode: if audits { Mode::Audit } else { Mode::Enforce },
-            default_deny: denies.then(|| super::sample::place(3)),
+            mode: if audits {
+                PolicyMode::Audit
+            } else {
+                PolicyMode::Enforce
+            },
+            default_deny: denies.then(|| crate::policy::sample::place(3)),
             ..policy(name, rules)
         },
     )
@@ -212,7 +221,7 @@ fn sources(stack: &Stack, name: &str, held: &HashSet<IndexName>) -> Option<Sourc
     verdict.allowed().map(|allowed| allowed.into_item())
 }
 
-/// devpi-protocol.md §8.2 written down literally, with sets of names.
+/// docs/protocol/devpi.md §8.2 written down literally, with sets of names.
 fn asked_by_devpi(stack: &Stack, name: &str, held: &HashSet<IndexName>) -> Vec<usize> {
     let mut asked = Vec::new();
     let (mut private_hit, mut whitelisted) = (false, false);

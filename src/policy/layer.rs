@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use crate::model::{IndexName, Location, ProjectName, Timestamp};
-
-use super::condition::Facts;
-use super::index::Index;
-use super::rule::{Policy, Refusal};
-use super::verdict::{Allowed, Denial, Reason, RuleId, Subject, Verdict};
-use super::whitelist::{Admission, Whitelist};
-use super::{Mode, OnBlock};
+use crate::policy::condition::Facts;
+use crate::policy::document::{OnBlock, PolicyMode};
+use crate::policy::index::Index;
+use crate::policy::rule::{Policy, RuleRefusal};
+use crate::policy::verdict::{Allowed, Denial, Reason, RuleId, Subject, Verdict};
+use crate::policy::whitelist::{Admission, Whitelist};
 
 /// What the key `whitelist` is called where a policy's name would stand.
 pub(super) const WHITELIST: &str = "whitelist";
@@ -50,7 +49,7 @@ impl<'a> Layer<'a> {
         if let Some((list, Admission::Nothing)) = self.whitelist.filter(|_| mirror.is_some()) {
             let rule = self.key(list.location());
             tally.add(
-                Mode::Enforce,
+                PolicyMode::Enforce,
                 Denial::new(subject(), Reason::NotListed, rule),
             );
         }
@@ -67,7 +66,7 @@ impl<'a> Layer<'a> {
         let subject = || Subject::File(facts.file.filename.clone());
         if let Some((list, reason)) = self.unlisted(facts) {
             let rule = self.key(list.location());
-            tally.add(Mode::Enforce, Denial::new(subject(), reason, rule));
+            tally.add(PolicyMode::Enforce, Denial::new(subject(), reason, rule));
         }
         if let Some((policy, about)) = &self.policy
             && let Some(refusal) = policy.decide(about, facts, now)
@@ -103,22 +102,22 @@ impl<'a> Layer<'a> {
         &self,
         subject: Subject,
         policy: &Policy,
-        refusal: Refusal<'_>,
+        refusal: RuleRefusal<'_>,
         facts: Option<&Facts<'_>>,
     ) -> Denial {
         let (reason, location, matures) = match refusal {
-            Refusal::Rule(rule) => {
+            RuleRefusal::Rule(rule) => {
                 let conditions = rule.conditions();
                 let advisory = facts.and_then(|facts| conditions.advisory(facts)).cloned();
                 let words = Arc::clone(rule.why());
                 let matures = facts.and_then(|facts| conditions.matures(facts));
                 (Reason::Rule { words, advisory }, rule.location(), matures)
             }
-            Refusal::Lacks(rule, missing) => {
+            RuleRefusal::Lacks(rule, missing) => {
                 let words = Arc::clone(rule.why());
                 (Reason::Lacks { missing, words }, rule.location(), None)
             }
-            Refusal::Default(location) => (Reason::Default, location, None),
+            RuleRefusal::Default(location) => (Reason::Default, location, None),
         };
         let rule = RuleId {
             location: Some(location.clone()),
@@ -144,10 +143,10 @@ pub(super) struct Tally {
 impl Tally {
     /// The first refusal is told, unless a later one hides what it would list as yanked: another
     /// policy on top must not show what a base hides.
-    pub(super) fn add(&mut self, mode: Mode, denial: Denial) {
+    pub(super) fn add(&mut self, mode: PolicyMode, denial: Denial) {
         let kept = match mode {
-            Mode::Enforce => &mut self.denied,
-            Mode::Audit => &mut self.audited,
+            PolicyMode::Enforce => &mut self.denied,
+            PolicyMode::Audit => &mut self.audited,
         };
         let hides = denial.on_block() == OnBlock::Hide;
         match kept {

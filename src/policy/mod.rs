@@ -8,6 +8,7 @@ mod advice;
 mod advisory;
 mod compile;
 mod condition;
+mod decide;
 mod diff;
 mod document;
 mod index;
@@ -18,8 +19,7 @@ mod lockfile;
 mod names;
 mod order;
 mod orphans;
-mod project_view;
-pub mod read;
+mod read;
 mod rule;
 #[cfg(test)]
 mod sample;
@@ -33,21 +33,24 @@ mod words;
 
 pub use advice::{Exposure, advice};
 pub use compile::{Expiring, Policies};
-pub use diff::{Change, ChangedThing, How, diff};
+pub use decide::ProjectView;
+pub use diff::diff;
 pub use document::{
-    Document, Effect, IndexDocument, IndexKindDocument, KeepLastGoodDocument, Matchers,
-    MirrorDocument, Mode, NamePattern, OnBlock, Placed, PolicyDocument, Quarantined, RuleDocument,
-    SecretSource, StageDocument, TextFile, Undated, WhitelistInheritance, WhitelistName,
+    Document, IndexDocument, IndexKindDocument, KeepLastGoodDocument, MirrorDocument, OnBlock,
+    Placed, PolicyMode, Quarantined, SecretSource, StageDocument, TextFile, Undated,
+    WhitelistInheritance, WhitelistName,
 };
-pub use index::{Index, IndexKind, KeepLastGood, Mirror, MirrorWhitelist, Stage};
-pub use lockfile::{Lockfile, LockfileFormat, Pin, PinnedFile};
+pub use index::{Index, IndexKind, Mirror, Stage};
+pub use lockfile::{Lockfile, Pin};
 pub use orphans::check_orphans;
-pub use project_view::ProjectView;
-pub use rule::{Policy, Rule};
+pub use read::{
+    Bytes, Choice, Fields, Files, HttpUrl, KEYS, Misread, NamedKind, Node, Notes, Shape, Table,
+    Value, Word, YamlKey, key, keys, kind, many, one, read, read_text, schema_of,
+};
+pub use rule::Policy;
 #[cfg(test)]
 pub use sample::NoFiles;
-pub use sources::{SkipReason, Skipped, Sources};
+pub use sources::{SkipReason, Sources};
 pub use stack::{Candidate, Member, Stack};
-pub use trace::{Outcome, TraceLine};
-pub use vanishing::Unanimity;
-pub use verdict::{Allowed, Denial, Missing, Reason, RuleId, Subject, Verdict};
+pub use trace::TraceLine;
+pub use verdict::{Allowed, Denial, Subject, Verdict};

@@ -11,8 +11,7 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 use regex::{RegexSet, RegexSetBuilder};
 
 use crate::model::{Fault, Faults, Location, ProjectName};
-
-use super::NamePattern;
+use crate::policy::document::NamePattern;
 
 /// Most memory for the compiled regular expressions of one list, in bytes. The crate allows 10 MiB
 /// for one expression; a policy has a handful.

@@ -1,4 +1,4 @@
-//! Which indexes an index inherits from, in the order in which they are asked (devpi-protocol.md §8.1).
+//! Which indexes an index inherits from, in the order in which they are asked (docs/protocol/devpi.md §8.1).
 //!
 //! Breadth first from the asked index; mirrors move to the end, in the order met; each index once.
 //! Bases that do not exist are passed over and cycles end, because indexes made through the devpi
@@ -8,9 +8,8 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use crate::model::{Fault, Faults, IndexName};
-
-use super::index::Index;
-use super::{IndexDocument, IndexKindDocument, Placed};
+use crate::policy::document::{IndexDocument, IndexKindDocument, Placed};
+use crate::policy::index::Index;
 
 /// The resolution order of an index, itself included; nothing when it has more than `members_max`.
 pub(super) fn resolution_order(

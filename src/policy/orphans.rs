@@ -2,14 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::document::{Document, IndexDocument};
-use super::order::bases;
-use crate::model::Fault;
-use crate::model::Faults;
-use crate::model::IndexName;
+use crate::model::{Fault, Faults, IndexName};
+use crate::policy::document::{Document, IndexDocument};
+use crate::policy::order::bases;
 
 /// Checks that no index made through the API loses a base by the change from one set of files to the
-/// next (product.md §4, rule 5): it would answer as if the base had never been there.
+/// next: it would answer as if the base had never been there.
 ///
 /// # Errors
 /// A fault for each base and index, where the base was declared.

@@ -7,11 +7,10 @@
 use std::sync::Arc;
 
 use crate::model::{Faults, IndexName, Location, ProjectName, Timestamp};
-
-use super::condition::{Condition, Conditions, Facts, Fit};
-use super::names::Names;
-use super::words::words;
-use super::{Effect, Mode, OnBlock, PolicyDocument, RuleDocument};
+use crate::policy::condition::{Condition, Conditions, Facts, Fit};
+use crate::policy::document::{Effect, OnBlock, PolicyDocument, PolicyMode, RuleDocument};
+use crate::policy::names::Names;
+use crate::policy::words::words;
 
 /// Most entries of a list that a rule's words spell out; the rest is counted.
 const WORDS_ENTRIES_MAX: usize = 4;
@@ -21,7 +20,7 @@ const WORDS_ENTRIES_MAX: usize = 4;
 pub struct Policy {
     name: Arc<str>,
     location: Location,
-    mode: Mode,
+    mode: PolicyMode,
     on_block: OnBlock,
     default_deny: Option<Location>,
     rules: Vec<Rule>,
@@ -47,13 +46,13 @@ pub struct Rule {
 
 /// How a rule answers about one file of a project that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum RuleAnswer {
     /// It decides.
     Decides,
     /// It refuses, because the file lacks something and the rule is a `deny`.
-    RefusesWithout(super::Missing),
+    RefusesWithout(crate::policy::verdict::Missing),
     /// It lets the file go on: it is an `allow`, and the file lacks something.
-    PassesOverWithout(super::Missing),
+    PassesOverWithout(crate::policy::verdict::Missing),
     /// It does not match.
     Fails(Condition),
     /// Its `until` is over.
@@ -77,11 +76,11 @@ pub(super) enum NameAnswer {
 
 /// Why a policy refuses.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Refusal<'a> {
+pub(super) enum RuleRefusal<'a> {
     /// A rule matched.
     Rule(&'a Rule),
     /// A rule could not be sure.
-    Lacks(&'a Rule, super::Missing),
+    Lacks(&'a Rule, crate::policy::verdict::Missing),
     /// No rule matched, and the default is to deny; with where that is written.
     Default(&'a Location),
 }
@@ -125,7 +124,7 @@ impl Policy {
 
     /// Whether its denials take effect.
     #[must_use]
-    pub fn mode(&self) -> Mode {
+    pub fn mode(&self) -> PolicyMode {
         self.mode
     }
 
@@ -161,15 +160,17 @@ impl Policy {
         about: &[u32],
         facts: &Facts<'_>,
         now: Timestamp,
-    ) -> Option<Refusal<'_>> {
+    ) -> Option<RuleRefusal<'_>> {
         for rule in self.select(about) {
             match rule.answer(facts, now) {
-                Answer::Decides => return rule.refuses().then_some(Refusal::Rule(rule)),
-                Answer::RefusesWithout(missing) => return Some(Refusal::Lacks(rule, missing)),
-                Answer::PassesOverWithout(_) | Answer::Fails(_) | Answer::Expired => {}
+                RuleAnswer::Decides => return rule.refuses().then_some(RuleRefusal::Rule(rule)),
+                RuleAnswer::RefusesWithout(missing) => {
+                    return Some(RuleRefusal::Lacks(rule, missing));
+                }
+                RuleAnswer::PassesOverWithout(_) | RuleAnswer::Fails(_) | RuleAnswer::Expired => {}
             }
         }
-        self.default_deny.as_ref().map(Refusal::Default)
+        self.default_deny.as_ref().map(RuleRefusal::Default)
     }
 
     /// What the rules say of every file that a mirror (nothing: a stage) may list for a project, on
@@ -179,15 +180,15 @@ impl Policy {
         about: &[u32],
         mirror: Option<&IndexName>,
         now: Timestamp,
-    ) -> Option<Refusal<'_>> {
+    ) -> Option<RuleRefusal<'_>> {
         for rule in self.select(about) {
             match rule.answer_name(mirror, now) {
-                NameAnswer::Refuses => return Some(Refusal::Rule(rule)),
+                NameAnswer::Refuses => return Some(RuleRefusal::Rule(rule)),
                 NameAnswer::MayAllow => return None,
                 NameAnswer::DependsOnFile | NameAnswer::OtherUpstream | NameAnswer::Expired => {}
             }
         }
-        self.default_deny.as_ref().map(Refusal::Default)
+        self.default_deny.as_ref().map(RuleRefusal::Default)
     }
 
     /// The earliest instant after `now` at which age can change what a rule answers.
@@ -296,15 +297,15 @@ impl Rule {
     }
 
     /// How it answers about a file whose project it names.
-    pub(super) fn answer(&self, facts: &Facts<'_>, now: Timestamp) -> Answer {
+    pub(super) fn answer(&self, facts: &Facts<'_>, now: Timestamp) -> RuleAnswer {
         if !self.applies_at(now) {
-            return Answer::Expired;
+            return RuleAnswer::Expired;
         }
         match (self.conditions.fit(facts, now), self.effect) {
-            (Fit::Yes, _) => Answer::Decides,
-            (Fit::Unsure(missing), Effect::Deny) => Answer::RefusesWithout(missing),
-            (Fit::Unsure(missing), Effect::Allow) => Answer::PassesOverWithout(missing),
-            (Fit::No(condition), _) => Answer::Fails(condition),
+            (Fit::Yes, _) => RuleAnswer::Decides,
+            (Fit::Unsure(missing), Effect::Deny) => RuleAnswer::RefusesWithout(missing),
+            (Fit::Unsure(missing), Effect::Allow) => RuleAnswer::PassesOverWithout(missing),
+            (Fit::No(condition), _) => RuleAnswer::Fails(condition),
         }
     }
 
@@ -367,8 +368,9 @@ mod tests {
 
     use super::*;
     use crate::model::{File, Kind, ProjectState};
+    use crate::policy::document::{Matchers, Undated};
     use crate::policy::sample::{allow, at, deny, file, index, of, place, policy, project};
-    use crate::policy::{Matchers, Missing, Undated};
+    use crate::policy::verdict::Missing;
 
     const NOW: &str = "2026-01-05T00:00:00Z";
 
@@ -381,10 +383,10 @@ mod tests {
     }
 
     /// Line of the refusal, or nothing.
-    fn line(refusal: Option<Refusal<'_>>) -> Option<u32> {
+    fn line(refusal: Option<RuleRefusal<'_>>) -> Option<u32> {
         refusal.map(|refusal| match refusal {
-            Refusal::Rule(rule) | Refusal::Lacks(rule, _) => rule.location().line,
-            Refusal::Default(location) => location.line,
+            RuleRefusal::Rule(rule) | RuleRefusal::Lacks(rule, _) => rule.location().line,
+            RuleRefusal::Default(location) => location.line,
         })
     }
 
@@ -485,7 +487,7 @@ mod tests {
         let facts = Facts::new(&unsized_file, None, ProjectState::Active, &[]);
         let refusal = policy.decide(&[0], &facts, at(NOW)).unwrap();
         assert!(
-            matches!(refusal, Refusal::Lacks(_, Missing::Size)),
+            matches!(refusal, RuleRefusal::Lacks(_, Missing::Size)),
             "{refusal:?}"
         );
     }

@@ -6,12 +6,15 @@ use crate::model::{
     Fault, File, Filename, Hashes, IndexName, Location, ProjectName, Sha256, Timestamp, UploadTime,
     UploadTimeSource,
 };
-
-use super::{
+use crate::policy::compile::Policies;
+use crate::policy::document::{
     Document, Effect, IndexDocument, IndexKindDocument, Matchers, MirrorDocument, NamePattern,
-    Placed, Policies, PolicyDocument, RuleDocument, SkipReason, StageDocument, TextFile, Undated,
-    Verdict, WhitelistInheritance, WhitelistName, read,
+    Placed, PolicyDocument, RuleDocument, StageDocument, TextFile, Undated, WhitelistInheritance,
+    WhitelistName,
 };
+use crate::policy::read;
+use crate::policy::sources::SkipReason;
+use crate::policy::verdict::Verdict;
 
 /// For documents that name no other file.
 pub struct NoFiles;
@@ -159,8 +162,8 @@ pub(super) fn policy(name: &str, rules: Vec<RuleDocument>) -> PolicyDocument {
     });
     PolicyDocument {
         name: placed(name.to_owned()),
-        mode: super::Mode::Enforce,
-        on_block: super::OnBlock::Hide,
+        mode: crate::policy::document::PolicyMode::Enforce,
+        on_block: crate::policy::document::OnBlock::Hide,
         default_deny: None,
         rules: on_lines.collect(),
     }

@@ -1,15 +1,15 @@
 //! Who may speak for a project, before anybody is asked.
 //!
-//! Two things keep a member silent. devpi's rule (devpi-protocol.md §8.2): a name that a stage
+//! Two things keep a member silent. devpi's rule (docs/protocol/devpi.md §8.2): a name that a stage
 //! holds is not taken from mirrors unless `mirror_whitelist` says so, the answer to dependency
 //! confusion. And ours: a member for which the name alone is refused or reserved is never asked, so
 //! that no private or forbidden name reaches an upstream.
 
 use crate::model::{IndexName, ProjectName};
-
-use super::index::Stage;
-use super::verdict::Denial;
-use super::{Member, WhitelistInheritance};
+use crate::policy::document::WhitelistInheritance;
+use crate::policy::index::Stage;
+use crate::policy::stack::Member;
+use crate::policy::verdict::Denial;
 
 /// The members of a stack that may speak for a project.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,10 +120,12 @@ impl Listed {
 
 #[cfg(test)]
 mod tests {
+    use crate::policy::document::{IndexDocument, Matchers};
     use crate::policy::sample::{
         at, compiled, deny, index, mirror, of, policy, project, sources, stage,
     };
-    use crate::policy::{IndexDocument, Matchers, SkipReason, Verdict};
+    use crate::policy::sources::SkipReason;
+    use crate::policy::verdict::Verdict;
 
     /// The members asked for `six` through `a/asked`, the stages of `holding` having it.
     fn asked(documents: Vec<IndexDocument>, holding: &[&str]) -> Vec<String> {
@@ -198,7 +200,7 @@ mod tests {
 
     #[test]
     fn teams_over_a_shared_pool() {
-        // deployments.md D4: `shared/stable` is virtual, only `shared/thirdparty-local` has a list.
+        // As one of the installations has it: `shared/stable` is virtual, only `shared/thirdparty-local` has a list.
         let world = |union: bool| {
             let dev = stage("team/dev", &["team/stable"]);
             let shared = ["shared/reviewed", "shared/thirdparty-local"];

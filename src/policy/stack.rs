@@ -13,12 +13,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::model::{File, IndexName, ProjectName, ProjectState, Timestamp};
-
-use super::advisory::Advisories;
-use super::index::Index;
-use super::project_view::ProjectView;
-use super::sources::Sources;
-use super::verdict::Verdict;
+use crate::policy::advisory::Advisories;
+use crate::policy::decide::ProjectView;
+use crate::policy::index::Index;
+use crate::policy::sources::Sources;
+use crate::policy::verdict::Verdict;
 
 /// An index and all it inherits from, in resolution order.
 #[derive(Debug)]

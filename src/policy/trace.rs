@@ -7,16 +7,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::model::{IndexName, Location, ProjectName, Timestamp};
-
-use super::condition::{Conditions, Facts};
-use super::layer::{Layer, OWNS, WHITELIST};
-use super::names::pattern_words;
-use super::project_view::ProjectView;
-use super::rule::{Answer, NameAnswer, Policy, Rule};
-use super::sources::keeper;
-use super::stack::{Candidate, Member, Stack};
-use super::whitelist::Admission;
-use super::{Missing, Mode};
+use crate::policy::condition::{Conditions, Facts};
+use crate::policy::decide::ProjectView;
+use crate::policy::document::PolicyMode;
+use crate::policy::layer::{Layer, OWNS, WHITELIST};
+use crate::policy::names::pattern_words;
+use crate::policy::rule::{NameAnswer, Policy, Rule, RuleAnswer};
+use crate::policy::sources::keeper;
+use crate::policy::stack::{Candidate, Member, Stack};
+use crate::policy::verdict::Missing;
+use crate::policy::whitelist::Admission;
 
 /// What devpi's rule about private names is called where a policy's name would stand.
 const MIRROR_WHITELIST: &str = "mirror_whitelist";
@@ -68,10 +68,10 @@ impl Outcome {
         }
     }
 
-    fn denying(mode: Mode) -> Self {
+    fn denying(mode: PolicyMode) -> Self {
         match mode {
-            Mode::Enforce => Self::Denies,
-            Mode::Audit => Self::WouldDeny,
+            PolicyMode::Enforce => Self::Denies,
+            PolicyMode::Audit => Self::WouldDeny,
         }
     }
 }
@@ -181,7 +181,7 @@ impl Said {
 fn by_file(rule: &Rule, facts: &Facts<'_>, now: Timestamp) -> Said {
     let lacks = |missing: Missing| format!("it has {}", missing.words());
     match rule.answer(facts, now) {
-        Answer::Decides => Said {
+        RuleAnswer::Decides => Said {
             decides: true,
             refuses: rule.refuses(),
             why: rule
@@ -189,14 +189,14 @@ fn by_file(rule: &Rule, facts: &Facts<'_>, now: Timestamp) -> Said {
                 .advisory(facts)
                 .map(|id| format!("{id} concerns it")),
         },
-        Answer::RefusesWithout(missing) => Said {
+        RuleAnswer::RefusesWithout(missing) => Said {
             decides: true,
             refuses: true,
             why: Some(lacks(missing)),
         },
-        Answer::PassesOverWithout(missing) => Said::passes_over(lacks(missing)),
-        Answer::Fails(condition) => Said::passes_over(Conditions::why_not(condition, facts)),
-        Answer::Expired => Said::passes_over("it is over".to_owned()),
+        RuleAnswer::PassesOverWithout(missing) => Said::passes_over(lacks(missing)),
+        RuleAnswer::Fails(condition) => Said::passes_over(Conditions::why_not(condition, facts)),
+        RuleAnswer::Expired => Said::passes_over("it is over".to_owned()),
     }
 }
 
@@ -327,10 +327,11 @@ mod tests {
 
     use super::*;
     use crate::model::{File, ProjectState};
+    use crate::policy::compile::Policies;
+    use crate::policy::document::{Matchers, PolicyDocument};
     use crate::policy::sample::{
         allow, at, compiled, deny, file, index, mirror, of, place, policy, project, stage,
     };
-    use crate::policy::{Matchers, Policies, PolicyDocument};
 
     const NOW: &str = "2026-01-05T00:00:00Z";
 
@@ -357,7 +358,7 @@ mod tests {
             )
         };
         let watch = PolicyDocument {
-            mode: Mode::Audit,
+            mode: PolicyMode::Audit,
             ..policy("watch", vec![deny(of(&["six"]))])
         };
         compiled(

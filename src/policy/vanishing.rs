@@ -9,11 +9,11 @@
 use std::sync::Arc;
 
 use crate::model::{File, IndexName, ProjectName, ProjectState, Timestamp, UploadTimeSource};
-
-use super::condition::Facts;
-use super::index::{Index, KeepLastGood};
-use super::rule::Policy;
-use super::{Mode, Policies, Undated};
+use crate::policy::compile::Policies;
+use crate::policy::condition::Facts;
+use crate::policy::document::{PolicyMode, Undated};
+use crate::policy::index::{Index, KeepLastGood};
+use crate::policy::rule::Policy;
 
 /// Every policy through which a project of one mirror may be seen.
 pub struct Unanimity<'a> {
@@ -39,7 +39,7 @@ impl Policies {
         for stack in self.stacks() {
             let policy = stack.asked().policy();
             let policy = policy.filter(|_| stack.position(&index.name).is_some());
-            let Some(policy) = policy.filter(|policy| policy.mode() == Mode::Enforce) else {
+            let Some(policy) = policy.filter(|policy| policy.mode() == PolicyMode::Enforce) else {
                 continue;
             };
             if !over.iter().any(|(known, _)| Arc::ptr_eq(known, policy)) {
@@ -100,10 +100,10 @@ mod tests {
 
     use super::*;
     use crate::model::UploadTime;
+    use crate::policy::document::{Matchers, PolicyDocument};
     use crate::policy::sample::{
         allow, at, compiled, deny, file, index, mirror, of, policy, project, stage,
     };
-    use crate::policy::{Matchers, PolicyDocument};
 
     const DAY: Duration = Duration::from_hours(24);
     const LISTED: &str = "2026-01-05T00:00:00Z";
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn a_policy_that_only_records_drops_nothing_nor_does_a_whitelist() {
         let mut records = policy("records", vec![deny(of(&["six"]))]);
-        records.mode = Mode::Audit;
+        records.mode = PolicyMode::Audit;
         let policies = compiled(
             vec![
                 stage("a/top", &["m/one"]).policy("records"),

@@ -3,13 +3,12 @@
 //! An `Allowed` can be built only inside this room: whoever serves a file demands one, so that
 //! forgetting the policy does not compile. A `Denial` keeps the parts of its sentence and writes it
 //! only when somebody reads it, because a page may refuse thousands of files that nobody asks for.
-//! How the words reach people inside unmodified clients is told in index-api.md §8.
+//! How the words reach people inside unmodified clients is told in docs/protocol/simple-api.md §8.
 
 use std::sync::Arc;
 
 use crate::model::{File, Filename, IndexName, Location, ProjectName, Timestamp};
-
-use super::OnBlock;
+use crate::policy::document::OnBlock;
 
 /// Longest reason phrase, in bytes: what pip prints on one line, and far below what HTTP/1.1
 /// clients accept in a status line.

@@ -10,10 +10,9 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::model::{Faults, Location, ProjectName, Sha256};
-
-use super::lockfile::{Lockfile, Pin};
-use super::names::Names;
-use super::{IndexDocument, NamePattern};
+use crate::policy::document::{IndexDocument, NamePattern};
+use crate::policy::lockfile::{Lockfile, Pin};
+use crate::policy::names::Names;
 
 /// `whitelist` and `whitelist_files` of one index.
 #[derive(Debug)]
@@ -127,7 +126,7 @@ fn admit(pinned: &mut HashMap<ProjectName, Pinned>, pins: &[Pin]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::TextFile;
+    use crate::policy::document::TextFile;
     use crate::policy::sample::{place, project, stage};
 
     fn lock(lines: &str) -> TextFile {

@@ -1,9 +1,8 @@
 //! A rule's conditions as operators write them, for refusals, `explain` and the comparison of rules.
 
 use crate::model::{format_bytes, format_duration};
-
-use super::Matchers;
-use super::names::pattern_words;
+use crate::policy::document::Matchers;
+use crate::policy::names::pattern_words;
 
 /// Conditions as operators write them: `project: requests, versions: <2.31`. Of a longer list than
 /// `entries_max` the rest is counted.

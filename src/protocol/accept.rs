@@ -1,4 +1,4 @@
-//! Which form of a simple page to send (PEP 691; rules 1–8 of index-api.md §3).
+//! Which form of a simple page to send (PEP 691; rules 1–8 of docs/protocol/simple-api.md §3).
 //!
 //! The order of the header means nothing: the weight decides, a more specific range overrides a less
 //! specific one, and ties go to JSON, then to HTML v1, then to plain HTML.
@@ -7,7 +7,7 @@ use http::HeaderMap;
 use http::header::ACCEPT;
 use percent_encoding::percent_decode_str;
 
-use super::header_list::{elements, weighted};
+use crate::protocol::header_list::{elements, weighted};
 
 /// The three forms of a simple page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,7 +73,7 @@ enum Closeness {
     Exact,
 }
 
-/// Chooses the form from `Accept`; `?format=` takes precedence ([`Preferences`](super::Preferences)).
+/// Chooses the form from `Accept`; `?format=` takes precedence ([`Preferences`](crate::protocol::preferences::Preferences)).
 ///
 /// # Errors
 /// [`NotAcceptable`] when nothing the client names is a form of a simple page.
@@ -137,7 +137,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::protocol::Preferences;
+    use crate::protocol::preferences::Preferences;
 
     fn ask(accept: &str) -> Result<Format, NotAcceptable> {
         let mut headers = HeaderMap::new();

@@ -1,12 +1,12 @@
 //! Who is asking: an installer, a program that reads devpi's JSON, or a person with a browser.
 //!
-//! devpi answers three kinds of clients under one path (devpi-protocol.md §3), so the same
+//! devpi answers three kinds of clients under one path (docs/protocol/devpi.md §3), so the same
 //! `/user/index/project` is a simple page, an object or a web page.
 
 use http::HeaderMap;
 use http::header::{ACCEPT, USER_AGENT};
 
-use super::header_list::{elements, weighted};
+use crate::protocol::header_list::{elements, weighted};
 
 /// Every form of the simple API's own media types starts with this (PEP 691).
 const SIMPLE_TYPES: &str = "application/vnd.pypi.simple.";

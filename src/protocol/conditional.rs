@@ -6,8 +6,8 @@ use std::sync::Arc;
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue};
 
-use super::date::parse_http_date;
 use crate::model::{Sha256, Timestamp};
+use crate::protocol::date::parse_http_date;
 
 /// A strong entity tag, quotes included. There is no weak one here: what we send is byte for byte known.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

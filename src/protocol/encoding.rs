@@ -5,7 +5,7 @@
 use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
 
-use super::header_list::{elements, weighted};
+use crate::protocol::header_list::{elements, weighted};
 
 /// The forms in which pages are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

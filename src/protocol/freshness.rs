@@ -9,24 +9,18 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::{AGE, CACHE_CONTROL, DATE, EXPIRES};
 
-use super::date::parse_http_date;
-use super::header_list::elements;
-use crate::model::Timestamp;
+use crate::protocol::date::parse_http_date;
+use crate::protocol::header_list::elements;
 
 /// Shortest freshness while the operator allows any. An upstream that says `no-cache`, as another
 /// gateway does, would otherwise be asked once per client request.
 const FRESH_MIN: Duration = Duration::from_secs(5);
 
-/// Until when a page with these upstream headers is fresh, received at `now`.
-///
-/// `expiry` of zero means that every request asks upstream.
+/// How long a page may be answered of which its upstream states this much. `expiry` is the operator's;
+/// zero means that every request asks upstream.
 #[must_use]
-pub fn fresh_until(headers: &HeaderMap, expiry: Duration, now: Timestamp) -> Timestamp {
-    let stated = stated_lifetime(headers).map_or(expiry, |lifetime| {
-        lifetime.saturating_sub(age(headers)).max(FRESH_MIN)
-    });
-    now.checked_add(stated.min(expiry))
-        .unwrap_or(Timestamp::MAX)
+pub fn lifetime(stated: Option<Duration>, expiry: Duration) -> Duration {
+    stated.map_or(expiry, |stated| expiry.min(stated.max(FRESH_MIN)))
 }
 
 /// Whether a client wants upstream's own word and nothing kept for it (`no-cache`, RFC 9111 §5.2.1.4).
@@ -37,8 +31,14 @@ pub fn wants_validated(headers: &HeaderMap) -> bool {
     elements(headers, CACHE_CONTROL).any(|directive| directive.eq_ignore_ascii_case("no-cache"))
 }
 
-/// What the upstream says itself: `s-maxage`, then `max-age`, then `Expires`.
-fn stated_lifetime(headers: &HeaderMap) -> Option<Duration> {
+/// How long the upstream lets a cache that many share believe its answer: `s-maxage`, else `max-age`, else
+/// `Expires`, less the time that it has spent in other caches; zero for `no-cache` and `no-store`.
+#[must_use]
+pub fn stated_lifetime(headers: &HeaderMap) -> Option<Duration> {
+    Some(stated(headers)?.saturating_sub(age(headers)))
+}
+
+fn stated(headers: &HeaderMap) -> Option<Duration> {
     let mut max_age = None;
     let mut shared = None;
     for directive in elements(headers, CACHE_CONTROL) {
@@ -87,15 +87,11 @@ mod tests {
 
     use super::*;
 
-    fn lifetime(headers: &[(HeaderName, &'static str)], expiry: u64) -> i64 {
+    fn seconds_of(headers: &[(HeaderName, &'static str)], expiry: u64) -> u64 {
         let headers = headers.iter().cloned();
         let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
-        let until = fresh_until(
-            &headers.collect(),
-            Duration::from_secs(expiry),
-            Timestamp::UNIX_EPOCH,
-        );
-        until.as_second()
+        let stated = stated_lifetime(&headers.collect());
+        lifetime(stated, Duration::from_secs(expiry)).as_secs()
     }
 
     #[test]
@@ -112,12 +108,14 @@ mod tests {
             ("max-age=600, s-maxage=60", 1800, 60),
             ("Max-Age=\"60\"", 1800, 60),
             ("max-age=-1", 1800, 1800),
+            ("max-age=soon", 1800, 1800),
+            ("max-age=600, no-cache", 1800, 5),
             ("max-age=99999999999999999999", 1800, 1800),
         ] {
-            let found = lifetime(&[(CACHE_CONTROL, cache_control)], expiry);
+            let found = seconds_of(&[(CACHE_CONTROL, cache_control)], expiry);
             assert_eq!(found, expected, "{cache_control} with {expiry}");
         }
-        assert_eq!(lifetime(&[], 1800), 1800);
+        assert_eq!(seconds_of(&[], 1800), 1800);
     }
 
     #[test]
@@ -137,11 +135,11 @@ mod tests {
     #[test]
     fn age_counts_against_it() {
         assert_eq!(
-            lifetime(&[(CACHE_CONTROL, "max-age=600"), (AGE, "100")], 1800),
+            seconds_of(&[(CACHE_CONTROL, "max-age=600"), (AGE, "100")], 1800),
             500
         );
         assert_eq!(
-            lifetime(&[(CACHE_CONTROL, "max-age=600"), (AGE, "900")], 1800),
+            seconds_of(&[(CACHE_CONTROL, "max-age=600"), (AGE, "900")], 1800),
             5
         );
     }
@@ -150,14 +148,14 @@ mod tests {
     fn expires_stands_in_for_max_age() {
         let sent = (DATE, "Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(
-            lifetime(
+            seconds_of(
                 &[sent.clone(), (EXPIRES, "Sun, 06 Nov 1994 08:50:37 GMT")],
                 1800
             ),
             60
         );
-        assert_eq!(lifetime(&[sent.clone(), (EXPIRES, "0")], 1800), 5);
+        assert_eq!(seconds_of(&[sent.clone(), (EXPIRES, "0")], 1800), 5);
         let both = [sent, (EXPIRES, "0"), (CACHE_CONTROL, "max-age=60")];
-        assert_eq!(lifetime(&both, 1800), 60);
+        assert_eq!(seconds_of(&both, 1800), 60);
     }
 }

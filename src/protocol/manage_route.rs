@@ -1,20 +1,16 @@
 //! Every route of the management door that is not plain reading: one match is its table of contents
-//! (devpi-protocol.md §3).
+//! (docs/protocol/devpi.md §3).
 //!
 //! GET and HEAD are [`PublicRoute`]s, whatever body they carry. The rest is told apart by method and
 //! path, and where devpi takes a form and an object under one path, by the content type.
 
-use http::HeaderMap;
-use http::Method;
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Method};
 
-use super::Audience;
-use super::route::ApiOf;
-use super::route::PublicRoute;
-use super::segments::{BadPath, Segments};
-use crate::model::IndexName;
-use crate::model::OperationClass;
-use crate::model::ProjectName;
+use crate::model::{IndexName, OperationClass, ProjectName};
+use crate::protocol::audience::Audience;
+use crate::protocol::route::{ApiOf, PublicRoute};
+use crate::protocol::segments::{BadPath, Segments};
 
 /// What a request at the management door asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +57,7 @@ pub enum ManageRoute {
         /// From this index.
         index: IndexName,
         /// What.
-        content: Content,
+        content: Deletable,
         /// `?force`, with any value: also from a non-volatile index.
         force: bool,
     },
@@ -73,7 +69,7 @@ pub enum ManageRoute {
 
 /// What can be deleted of an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
+pub enum Deletable {
     /// A project.
     Project(ProjectName),
     /// A release.
@@ -207,16 +203,16 @@ fn within(
             Err(_) => ManageRoute::NotFound,
         },
         ("POST", ["+f" | "+e", _, _, ..]) => ManageRoute::ToxResult(index, rest.join("/")),
-        ("DELETE", ["+f" | "+e", _, _, ..]) => delete(index, Content::File(rest.join("/"))),
+        ("DELETE", ["+f" | "+e", _, _, ..]) => delete(index, Deletable::File(rest.join("/"))),
         (_, ["+f" | "+e", ..]) => ManageRoute::NotAllowed("GET, HEAD, POST, DELETE"),
         (_, ["+simple", ..]) => ManageRoute::NotAllowed("GET, HEAD"),
         (_, [project, ..]) if !is_segment(project) => ManageRoute::NotFound,
         ("DELETE", [project]) => match ProjectName::parse(project) {
-            Ok(project) => delete(index, Content::Project(project)),
+            Ok(project) => delete(index, Deletable::Project(project)),
             Err(_) => ManageRoute::NotFound,
         },
         ("DELETE", [project, version]) => match ProjectName::parse(project) {
-            Ok(project) => delete(index, Content::Release(project, (*version).to_owned())),
+            Ok(project) => delete(index, Deletable::Release(project, (*version).to_owned())),
             Err(_) => ManageRoute::NotFound,
         },
         (_, [_] | [_, _]) => ManageRoute::NotAllowed("GET, HEAD, DELETE"),
@@ -327,7 +323,7 @@ mod tests {
                 "/me/dev/Hello.Pkg",
                 ManageRoute::Delete {
                     index: dev(),
-                    content: Content::Project(hello()),
+                    content: Deletable::Project(hello()),
                     force: false,
                 },
             ),
@@ -336,7 +332,7 @@ mod tests {
                 "/me/dev/hello_pkg/1.0/",
                 ManageRoute::Delete {
                     index: dev(),
-                    content: Content::Release(hello(), "1.0".into()),
+                    content: Deletable::Release(hello(), "1.0".into()),
                     force: false,
                 },
             ),
@@ -357,7 +353,7 @@ mod tests {
             Some("a=b&force="),
             "text/plain",
         );
-        let content = Content::File(file.into());
+        let content = Deletable::File(file.into());
         assert_eq!(
             found,
             ManageRoute::Delete {

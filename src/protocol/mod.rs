@@ -27,25 +27,24 @@ mod segments;
 mod strict;
 mod upload_form;
 
-pub use accept::{Format, NotAcceptable};
+pub use accept::Format;
 pub use audience::Audience;
-pub use conditional::{ETag, InvalidETag, is_not_modified};
+pub use conditional::{ETag, is_not_modified};
 pub use core_metadata::{
-    ArchiveBounds, ArchiveFault, Bounded, CoreMetadataFault, CoreMetadataFields, DIRECTORY_WEIGHT,
-    Examined, Spent, Unfit, copies_agree, examine, metadata_of,
+    ArchiveBounds, Bounded, CoreMetadataFields, DIRECTORY_WEIGHT, Examined, Spent, Unfit,
+    copies_agree, examine,
 };
 pub use date::{http_date, parse_http_date};
 pub use encoding::Encoding;
-pub use freshness::{fresh_until, wants_validated};
-pub use head::{CACHE_STATUS, Head, Lines, NO_SNIFFING, SERVER_TIMING, X_REQUEST_ID};
-pub use manage_route::{Content, ManageRoute};
+pub use freshness::{lifetime, stated_lifetime, wants_validated};
+pub use head::{CACHE_STATUS, Head, NO_SNIFFING, SERVER_TIMING, X_REQUEST_ID};
+pub use manage_route::{Deletable, ManageRoute};
 pub use preferences::Preferences;
 pub use problem::{Problem, devpi_message, reason_phrase};
 pub use range::{Selected, content_range, content_range_unsatisfied, select_range};
 pub use route::{ApiOf, AskedIndex, PublicRoute};
-pub use segments::BadPath;
 pub use strict::{BadHead, RawHead, check_parts, is_host};
 pub use upload_form::{
-    ClaimedDigests, FileSubmission, FormFault, FormFaults, MetadataFields, Submission,
-    SubmittedRelease, UploadForm, complete, is_list_field, is_version, names_version,
+    ClaimedDigests, FileSubmission, Submission, SubmittedRelease, UploadForm, complete, is_version,
+    names_version,
 };

@@ -2,8 +2,9 @@
 
 use http::HeaderMap;
 
-use super::accept::{Format, NotAcceptable, negotiate};
-use super::{Audience, Encoding};
+use crate::protocol::accept::{Format, NotAcceptable, negotiate};
+use crate::protocol::audience::Audience;
+use crate::protocol::encoding::Encoding;
 
 /// Worked out once for all requests that say the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +32,7 @@ impl Preferences {
     /// # Errors
     /// [`NotAcceptable`] when nothing the client names is a form of a simple page.
     pub fn format(&self, query: Option<&str>) -> Result<Format, NotAcceptable> {
-        match query.and_then(super::accept::format_parameter) {
+        match query.and_then(crate::protocol::accept::format_parameter) {
             Some(wanted) => Format::named(&wanted).ok_or(NotAcceptable),
             None => self.by_accept,
         }

@@ -2,7 +2,7 @@
 //! reason phrase.
 //!
 //! pip shows only the reason phrase, uv shows title and detail, devpi-client shows the message
-//! (index-api.md §8, devpi-protocol.md §2.2); whoever refuses sends all that apply.
+//! (docs/protocol/simple-api.md §8, docs/protocol/devpi.md §2.2); whoever refuses sends all that apply.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -52,7 +52,7 @@ impl Problem<'_> {
     }
 }
 
-/// devpi's failure body, to be sent as exactly `application/json` (devpi-protocol.md §2.1).
+/// devpi's failure body, to be sent as exactly `application/json` (docs/protocol/devpi.md §2.1).
 #[must_use]
 pub fn devpi_message(words: &str) -> Bytes {
     #[derive(Serialize)]

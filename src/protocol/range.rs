@@ -6,9 +6,9 @@
 use http::HeaderMap;
 use http::header::{IF_RANGE, RANGE};
 
-use super::ETag;
-use super::date::parse_http_date;
 use crate::model::Timestamp;
+use crate::protocol::conditional::ETag;
+use crate::protocol::date::parse_http_date;
 
 /// What to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,15 +1,14 @@
-//! The read-only routes: the table of contents of the public door (devpi-protocol.md §3).
+//! The read-only routes: the table of contents of the public door (docs/protocol/devpi.md §3).
 //!
 //! A route says what is asked, not whether it exists. Where devpi answers several kinds of clients
 //! under one path, [`Audience`] chooses; where it redirects, so do we, but the query is kept.
 
 use percent_encoding::{CONTROLS, utf8_percent_encode};
 
-use super::Audience;
-use super::segments::{BadPath, Segments};
-use crate::model::IndexName;
-use crate::model::ProjectName;
+use crate::model::{IndexName, ProjectName};
 use crate::page::PageForm;
+use crate::protocol::audience::Audience;
+use crate::protocol::segments::{BadPath, Segments};
 
 /// What a sidecar's name adds to its wheel's (PEP 658).
 const SIDECAR: &str = ".metadata";

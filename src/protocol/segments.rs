@@ -1,6 +1,6 @@
 //! The segments of a request path, percent-decoded exactly once.
 //!
-//! pip asks for `%2Bf`, uv for `+f` (devpi-protocol.md §1): routing sees decoded text only, and
+//! pip asks for `%2Bf`, uv for `+f` (docs/protocol/devpi.md §1): routing sees decoded text only, and
 //! nothing behind it decodes again.
 
 use std::borrow::Cow;

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use sha2::Digest as _;
 
-use super::error::StoreError;
-use super::fs::{FsStore, StoredFile};
-use super::growing::{Growing, Release};
-use super::key::Key;
-use super::verified::{Stamp, Standing};
 use crate::model::Sha256;
+use crate::store::error::StoreError;
+use crate::store::fs::{FsStore, StoredFile};
+use crate::store::growing::{Growing, Release};
+use crate::store::key::Key;
+use crate::store::verified::{Stamp, Standing};
 
 /// How much is read at one time.
 const READ_BYTES: usize = 128 << 10;
@@ -180,7 +180,7 @@ pub(super) fn digest(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Readable;
+    use crate::store::growing::Readable;
 
     #[tokio::test]
     async fn only_what_has_its_digest_is_released_whole() {

@@ -4,23 +4,18 @@ use std::fs::File;
 use std::io;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rustix::fs::Timespec;
-use rustix::fs::Timestamps;
-use rustix::fs::UTIME_OMIT;
+use rustix::fs::{Timespec, Timestamps, UTIME_OMIT};
 
-use super::digester::Digester;
-use super::error::StoreError;
-use super::key::EVICTABLE_FOLDER;
-use super::key::Key;
-use super::key::PRIVATE_FOLDER;
-use super::tree::is_absence;
-use super::walk::Walk;
-use super::writer::Stored;
 use crate::model::{Hashes, Timestamp};
+use crate::store::digester::Digester;
+use crate::store::error::StoreError;
+use crate::store::key::{EVICTABLE_FOLDER, Key, PRIVATE_FOLDER};
+use crate::store::tree::is_absence;
+use crate::store::walk::Walk;
+use crate::store::writer::Stored;
 
 /// How much is read at one time while a digest is worked out.
 const READ_BYTES: usize = 128 * 1024;
@@ -166,7 +161,7 @@ fn digest(file: &mut File) -> io::Result<Stored> {
 mod tests {
     use super::*;
     use crate::model::Sha256;
-    use crate::store::FsStore;
+    use crate::store::fs::FsStore;
     use crate::store::seal::SEAL_BYTES;
 
     #[test]

@@ -5,8 +5,7 @@ use blake2::digest::consts::U32;
 use sha1::Digest as _;
 use sha2::Digest as _;
 
-use crate::model::Hashes;
-use crate::model::Sha256;
+use crate::model::{Hashes, Sha256};
 
 /// How many hexadecimal digits the long blake2b has.
 const BLAKE2B_512_DIGITS: usize = 128;

@@ -6,19 +6,15 @@ use std::fs::File;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
-use super::digester::Digests;
-use super::error::StoreError;
-use super::growing::Growing;
-use super::key::Key;
-use super::temporary::Temporary;
-use super::writer::Plan;
-use super::writer::Step;
-use super::writer::Stored;
-use super::writer::Writer;
 use crate::model::Sha256;
+use crate::store::digester::Digests;
+use crate::store::error::StoreError;
+use crate::store::growing::Growing;
+use crate::store::key::Key;
+use crate::store::temporary::Temporary;
+use crate::store::writer::{Plan, Step, Stored, Writer};
 
 /// Most chunks waiting for the disk. With chunks of at most 64 KiB or so this bounds a fill's memory
 /// to a few megabytes; a full queue makes the sender wait.
@@ -161,9 +157,8 @@ mod tests {
 
     use super::*;
     use crate::model::Hashes;
-    use crate::store::Blame;
-    use crate::store::FsStore;
-    use crate::store::Readable;
+    use crate::store::fs::FsStore;
+    use crate::store::growing::{Blame, Readable};
     use crate::store::tree::Tree;
 
     const CONTENT: &[u8] = b"the content of a wheel";

@@ -15,26 +15,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::contents::Contents;
-use super::contents::digest_of;
-use super::draft::Draft;
-use super::error::StoreError;
-use super::hold;
-use super::hold::Claim;
-use super::hold::Hold;
-use super::key::Key;
-use super::quota::Quota;
-use super::seal::{self, Opened, SEAL_BYTES, is_sealed, may_be_bare, seal};
-use super::tree::Tree;
-use super::tree::is_absence;
-use super::verified::Stamp;
-use super::verified::Standing;
-use super::verified::Verified;
-use super::writer::Plan;
-use super::writer::Stored;
-use crate::model::Hashes;
-use crate::model::IndexName;
-use crate::model::Sha256;
+use crate::model::{Hashes, IndexName, Sha256};
+use crate::store::contents::{Contents, digest_of};
+use crate::store::draft::Draft;
+use crate::store::error::StoreError;
+use crate::store::hold::{Claim, Hold};
+use crate::store::key::Key;
+use crate::store::quota::Quota;
+use crate::store::seal::{Opened, SEAL_BYTES, is_sealed, may_be_bare, seal};
+use crate::store::tree::{Tree, is_absence};
+use crate::store::verified::{Stamp, Standing, Verified};
+use crate::store::writer::{Plan, Stored};
+use crate::store::{hold, seal};
 
 /// A store below one folder.
 #[derive(Debug)]
@@ -432,9 +424,7 @@ pub(super) fn read_whole(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::IndexName;
-    use crate::model::ProjectName;
-    use crate::model::Sha256;
+    use crate::model::{IndexName, ProjectName, Sha256};
 
     fn store() -> (tempfile::TempDir, FsStore) {
         let folder = tempfile::tempdir().unwrap();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::error::StoreError;
+use crate::store::error::StoreError;
 
 /// How much of the end is held back until the digest holds: small beside any file worth streaming,
 /// and more than what a client could do without.

@@ -4,11 +4,11 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-use super::check::digest;
-use super::error::StoreError;
-use super::fs::FsStore;
-use super::key::Key;
-use super::tree::is_absence;
+use crate::store::check::digest;
+use crate::store::error::StoreError;
+use crate::store::fs::FsStore;
+use crate::store::key::Key;
+use crate::store::tree::is_absence;
 
 impl FsStore {
     /// Puts the bytes that the other kind of owner keeps in the place of a file that is damaged or gone;
@@ -61,7 +61,7 @@ fn twin(key: &Key) -> Option<Key> {
 mod tests {
     use super::*;
     use crate::model::Sha256;
-    use crate::store::Standing;
+    use crate::store::verified::Standing;
 
     #[test]
     fn a_file_is_healed_by_its_twin_where_that_is_right() {

@@ -7,9 +7,7 @@
 //! system gives them back however a process ends. Digests share 256 files, which live as long as the
 //! store.
 
-use std::fs::File;
-use std::fs::OpenOptions;
-use std::fs::TryLockError;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;

@@ -9,11 +9,11 @@ use std::path::Path;
 use rustix::fs::{Advice, OFlags, fadvise};
 use sha2::Digest as _;
 
-use super::check::judge;
-use super::error::StoreError;
-use super::fs::{FsStore, StoredFile, read_whole};
-use super::key::Key;
 use crate::model::{Hashes, Sha256};
+use crate::store::check::judge;
+use crate::store::error::StoreError;
+use crate::store::fs::{FsStore, StoredFile, read_whole};
+use crate::store::key::Key;
 
 /// How much is read at one time.
 const PIECE_BYTES: usize = 128 << 10;
@@ -107,7 +107,7 @@ fn open_unnoticed(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Standing;
+    use crate::store::verified::Standing;
 
     #[test]
     fn damage_without_a_trace_is_found_and_looking_for_it_is_no_use() {

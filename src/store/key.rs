@@ -1,11 +1,8 @@
 //! What is kept: one enum that knows each thing's path and whether it may be evicted.
 
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::model::IndexName;
-use crate::model::ProjectName;
-use crate::model::Sha256;
+use crate::model::{IndexName, ProjectName, Sha256};
 
 /// Longest path segment made of a name. File systems take 255 bytes; a temporary suffix must fit too.
 const SEGMENT_MAX: usize = 180;

@@ -8,14 +8,11 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use proptest::prelude::*;
 
-use super::draft::Draft;
-use super::fs::FsStore;
-use super::growing::Growing;
-use super::growing::HELD_BACK_BYTES;
-use super::growing::Readable;
-use super::key::Key;
-use crate::model::Hashes;
-use crate::model::Sha256;
+use crate::model::{Hashes, Sha256};
+use crate::store::draft::Draft;
+use crate::store::fs::FsStore;
+use crate::store::growing::{Growing, HELD_BACK_BYTES, Readable};
+use crate::store::key::Key;
 
 const READERS: usize = 3;
 

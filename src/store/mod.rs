@@ -25,16 +25,14 @@ mod verified;
 mod walk;
 mod writer;
 
-pub use check::Check;
 pub use contents::{Contents, Kept};
 pub use digester::{Digests, check};
 pub use draft::Draft;
 pub use error::StoreError;
 pub use fs::{FsStore, StoredFile};
 pub use growing::{Blame, Failure, Growing, HELD_BACK_BYTES, Readable};
-pub use hold::{Claim, Hold};
+pub use hold::Hold;
 pub use inspect::Inspection;
 pub use key::Key;
-pub use quota::{Evicted, Quota, Usage};
 pub use verified::Standing;
 pub use writer::Stored;

@@ -9,27 +9,19 @@
 //! people upload cannot be refused for them.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::fs::TryLockError;
+use std::fs::{File, TryLockError};
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use rustix::fs::AtFlags;
-use rustix::fs::Timespec;
-use rustix::fs::Timestamps;
-use rustix::fs::UTIME_NOW;
-use rustix::fs::UTIME_OMIT;
+use rustix::fs::{AtFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::Errno;
 
-use super::error::StoreError;
-use super::key::EVICTABLE_FOLDER;
-use super::key::Key;
-use super::tree::is_absence;
-use super::walk::Walk;
+use crate::store::error::StoreError;
+use crate::store::key::{EVICTABLE_FOLDER, Key};
+use crate::store::tree::is_absence;
+use crate::store::walk::Walk;
 
 /// An eviction frees this part of the limit besides what exceeds it (a tenth), so that not every fill
 /// starts another.
@@ -338,7 +330,7 @@ pub(super) fn use_at(path: &std::path::Path, seconds: i64) {
 mod tests {
     use super::*;
     use crate::model::Sha256;
-    use crate::store::FsStore;
+    use crate::store::fs::FsStore;
     use crate::store::seal::SEAL_BYTES;
 
     const BYTES: usize = 40;

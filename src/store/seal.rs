@@ -8,8 +8,8 @@
 
 use bytes::Bytes;
 
-use super::key::Key;
 use crate::model::Sha256;
+use crate::store::key::Key;
 
 /// How a seal begins: with what begins no page copy, no list, and no name.
 const MARK: &[u8] = b"#cheesecloth: sha256 ";
@@ -80,7 +80,8 @@ pub(super) fn open(file: &Bytes) -> Opened {
 mod tests {
     use super::*;
     use crate::model::Hashes;
-    use crate::store::{FsStore, StoreError};
+    use crate::store::error::StoreError;
+    use crate::store::fs::FsStore;
 
     const CONTENT: &[u8] = b"Metadata-Version: 2.1\nName: six\nVersion: 1.0\n";
 

@@ -3,14 +3,10 @@
 //! The lock tells a leftover from work under way. The system gives it back however a process ends,
 //! and it holds between containers that share a folder, where process ids say nothing.
 
-use std::fs::File;
-use std::fs::OpenOptions;
-use std::fs::TryLockError;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::path::Path;
-use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Most names tried for one file. Another try is needed only where another process has the same id
 /// and writes under that very name.

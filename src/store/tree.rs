@@ -7,20 +7,15 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::error::is_full;
-use super::key::Key;
-use super::quota::Quota;
-use super::temporary::Temporary;
-use super::temporary::remove_leftovers;
-use super::verified::Stamp;
-use super::verified::Verified;
+use crate::store::error::is_full;
+use crate::store::key::Key;
+use crate::store::quota::Quota;
+use crate::store::temporary::{Temporary, remove_leftovers};
+use crate::store::verified::{Stamp, Verified};
 
 /// How often mirror files make room for one write. What is being read keeps its room until it is sent, and
 /// others write too.

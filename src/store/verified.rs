@@ -9,7 +9,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::key::Key;
+use crate::store::key::Key;
 
 /// Parts with a lock each, so that those who open files at the same time seldom meet.
 const SHARDS: usize = 16;

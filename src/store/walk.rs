@@ -1,10 +1,8 @@
 //! The files below a folder, one after another; what vanishes meanwhile is left out.
 
-use std::fs::Metadata;
-use std::fs::ReadDir;
+use std::fs::{Metadata, ReadDir};
 use std::io;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Deepest nesting entered. The store itself uses one level.
 const DEPTH_MAX: usize = 4;

@@ -9,18 +9,15 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
-use super::digester::Digester;
-use super::digester::Digests;
-use super::error::StoreError;
-use super::growing::Release;
-use super::key::Key;
-use super::temporary::Temporary;
-use super::tree::Tree;
-use crate::model::Hashes;
-use crate::model::Sha256;
+use crate::model::{Hashes, Sha256};
+use crate::store::digester::{Digester, Digests};
+use crate::store::error::StoreError;
+use crate::store::growing::Release;
+use crate::store::key::Key;
+use crate::store::temporary::Temporary;
+use crate::store::tree::Tree;
 
 /// What was kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,19 +1,20 @@
-//! One line per request, written out by a thread of its own (product.md §13, Logs).
+//! One line per request, written out by a thread of its own.
 //!
 //! When that thread cannot keep up — stderr goes to a pipe that nobody empties — lines are left out
 //! and counted; a request never waits for its own log line.
 
-use std::io::{self, Write};
+use std::io;
+use std::io::Write;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use prometheus::IntCounter;
 
-use super::gathered::Gathered;
-use super::instant::{BEGIN, thousandth, write_instant};
-use super::label::{DoorName, Label};
-use super::logging::LogFormat;
 use crate::model::Timestamp;
+use crate::telemetry::gathered::Gathered;
+use crate::telemetry::instant::{BEGIN, thousandth, write_instant};
+use crate::telemetry::label::{DoorName, Label};
+use crate::telemetry::logging::LogFormat;
 
 /// What is recorded of a request.
 #[derive(Debug, Clone)]
@@ -122,7 +123,7 @@ fn write_text(out: &mut Vec<u8>, line: &AccessLine<'_>) -> io::Result<()> {
     writeln!(out, " id={} \"{agent}\"", line.request_id)
 }
 
-/// The JSON object; the names are product.md's. Written by hand, because it is written for every
+/// The JSON object. Written by hand, because it is written for every
 /// request by the thread that answers it, and a serializer takes several times as long.
 fn write_json(out: &mut Vec<u8>, line: &AccessLine<'_>) {
     out.extend_from_slice(BEGIN.as_bytes());
@@ -206,7 +207,7 @@ fn millis(out: &mut Vec<u8>, duration: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::kept::Kept;
+    use crate::telemetry::kept::Written;
 
     fn line() -> AccessLine<'static> {
         AccessLine {
@@ -230,7 +231,7 @@ mod tests {
     }
 
     fn written(format: LogFormat, lines: &[AccessLine<'_>]) -> String {
-        let kept = Kept::default();
+        let kept = Written::default();
         let dropped = IntCounter::new("dropped", "dropped").unwrap();
         let log = AccessLog::start(format, kept.clone(), dropped.clone()).unwrap();
         lines.iter().for_each(|line| log.write(line));

@@ -10,11 +10,11 @@ use std::path::Path;
 
 use prometheus::IntCounter;
 
-use super::event::AuditEvent;
-use super::label::AuditKind;
-use super::line_writer::{LineWriter, Sink};
-use super::refusals::Refusals;
-use super::rotating::{Rotating, Rotation};
+use crate::telemetry::event::AuditEvent;
+use crate::telemetry::label::AuditKind;
+use crate::telemetry::line_writer::{LineWriter, Sink};
+use crate::telemetry::refusals::Refusals;
+use crate::telemetry::rotating::{Rotating, Rotation};
 
 /// Most events that wait for the disk before who causes more has to wait too.
 const QUEUE_MAX: usize = 65_536;

@@ -3,7 +3,7 @@
 
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec};
 
-use super::label::{Label, ServerResult};
+use crate::telemetry::label::{Label, ServerResult};
 
 /// What is counted of all servers.
 #[derive(Debug, Clone)]

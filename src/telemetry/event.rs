@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use super::cut::{NAME_MAX, REASON_MAX, shortened};
-use super::instant;
-use super::label::{AuditKind, Label};
 use crate::model::{IndexName, ProjectName, Timestamp};
+use crate::telemetry::cut::{NAME_MAX, REASON_MAX, shortened};
+use crate::telemetry::instant;
+use crate::telemetry::label::{AuditKind, Label};
 
 /// One event. What does not apply is left out of the line.
 #[derive(Debug, Clone, Serialize)]

@@ -6,12 +6,11 @@
 //! that nobody reads holds up that thread and nobody else, not even the end of the program.
 
 use std::cell::Cell;
-use std::io::{self, Write};
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::io;
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -180,7 +179,7 @@ mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     use super::*;
-    use crate::telemetry::kept::Kept;
+    use crate::telemetry::kept::Written;
 
     fn lost() -> IntCounter {
         IntCounter::new("lost", "lost").unwrap()
@@ -188,7 +187,7 @@ mod tests {
 
     #[test]
     fn all_threads_lines_come_whole_and_in_their_order() {
-        let kept = Kept::default();
+        let kept = Written::default();
         let gathered = Gathered::start("test", kept.clone(), lost()).unwrap();
         std::thread::scope(|scope| {
             for thread in 0..4 {
@@ -217,7 +216,7 @@ mod tests {
     struct Stuck {
         arrived: Sender<()>,
         go_on: Receiver<()>,
-        kept: Kept,
+        kept: Written,
     }
 
     impl Write for Stuck {
@@ -236,7 +235,7 @@ mod tests {
     fn a_stuck_writer_costs_lines_but_never_a_wait() {
         let (arrived, arrives) = channel();
         let (go, go_on) = channel();
-        let kept = Kept::default();
+        let kept = Written::default();
         let stuck = Stuck {
             arrived,
             go_on,
@@ -257,7 +256,7 @@ mod tests {
     fn nobody_waits_for_the_last_lines_when_nobody_takes_them() {
         let (arrived, arrives) = channel();
         let (_never, go_on) = channel();
-        let kept = Kept::default();
+        let kept = Written::default();
         let stuck = Stuck {
             arrived,
             go_on,

@@ -103,18 +103,19 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::access::{AccessLine, AccessLog};
     use crate::telemetry::event::AuditEvent;
-    use crate::telemetry::kept::Kept;
-    use crate::telemetry::label::AuditKind;
+    use crate::telemetry::kept::Written;
+    use crate::telemetry::label::{AuditKind, DoorName};
+    use crate::telemetry::logging::LogFormat;
     use crate::telemetry::logging::tests::logged;
-    use crate::telemetry::{AccessLine, AccessLog, DoorName, LogFormat};
 
     fn instant() -> Timestamp {
         "2026-11-20T10:11:12.5678Z".parse().unwrap()
     }
 
     fn access_line(format: LogFormat) -> String {
-        let (kept, dropped) = (Kept::default(), prometheus::IntCounter::new("d", "d"));
+        let (kept, dropped) = (Written::default(), prometheus::IntCounter::new("d", "d"));
         let log = AccessLog::start(format, kept.clone(), dropped.unwrap()).unwrap();
         log.write(&AccessLine {
             time: instant(),

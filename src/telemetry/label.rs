@@ -29,7 +29,7 @@ macro_rules! labels {
 }
 
 labels! {
-    /// The doors (product.md §3).
+    /// The doors.
     DoorName {
         /// Reads only, for everybody.
         Public = "public",
@@ -136,7 +136,7 @@ labels! {
     }
 
     /// What a rule decided, as counted.
-    Ruling {
+    Ruled {
         /// It passes.
         Allow = "allow",
         /// Refused, or would be in audit mode.
@@ -152,7 +152,7 @@ labels! {
     }
 
     /// Why a connection was turned away or cut.
-    Refusal {
+    TurnedAway {
         /// Its address has too many connections.
         Address = "address",
         /// The TLS handshake failed or took too long.
@@ -219,7 +219,9 @@ mod tests {
     fn no_two_variants_share_a_word() {
         assert!(distinct(LookUp::ALL) && distinct(Staleness::ALL));
         assert!(distinct(DoorName::ALL) && distinct(Tier::ALL) && distinct(CacheKind::ALL));
-        assert!(distinct(UpstreamResult::ALL) && distinct(Ruling::ALL) && distinct(Mode::ALL));
-        assert!(distinct(Refusal::ALL) && distinct(AuditKind::ALL) && distinct(ServerResult::ALL));
+        assert!(distinct(UpstreamResult::ALL) && distinct(Ruled::ALL) && distinct(Mode::ALL));
+        assert!(
+            distinct(TurnedAway::ALL) && distinct(AuditKind::ALL) && distinct(ServerResult::ALL)
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! A thread that writes lines, so that who has something to say need not wait for a disk.
 //!
 //! The queue is bounded: when it is full, [`LineWriter::push`] waits and [`LineWriter::offer`] does not.
-//! What is written for every request is [gathered](super::gathered) instead.
+//! What is written for every request is [gathered](crate::telemetry::gathered) instead.
 
 use std::io;
 use std::sync::Mutex;

@@ -1,4 +1,4 @@
-//! The program's own words on stderr: text on a terminal, JSON otherwise (product.md §13, Logs).
+//! The program's own words on stderr: text on a terminal, JSON otherwise.
 //!
 //! Libraries that speak through `log` are heard as well, and so is what is said of a panic. Access lines
 //! and audit events are streams of their own and do not pass here.
@@ -6,7 +6,8 @@
 //! Whoever has something to say does not write it: stderr may be a pipe that nobody reads, and a write
 //! to a full one never returns. The lines are gathered for a thread that may stand still.
 
-use std::io::{self, Write};
+use std::io;
+use std::io::Write;
 use std::sync::Arc;
 
 use prometheus::IntCounter;
@@ -16,8 +17,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::gathered::Gathered;
-use super::instant::{Stamp, Stamped};
+use crate::telemetry::gathered::Gathered;
+use crate::telemetry::instant::{Stamp, Stamped};
 
 /// What is heard unless the operator says otherwise, besides what the caller wants quieter. notify warns
 /// of folders that are gone, which is what it is asked to report.
@@ -155,14 +156,14 @@ where
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::telemetry::kept::Kept;
+    use crate::telemetry::kept::Written;
 
     pub(in crate::telemetry) fn logged(
         format: LogFormat,
         filter: Option<&str>,
         speak: impl FnOnce(),
     ) -> String {
-        let kept = Kept::default();
+        let kept = Written::default();
         let writer = kept.clone();
         let subscriber =
             subscriber(format, "machinery=off", filter, move || writer.clone()).unwrap();

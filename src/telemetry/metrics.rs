@@ -1,4 +1,4 @@
-//! Every number operators see, each with its sentence (product.md §10).
+//! Every number operators see, each with its sentence.
 //!
 //! Labels are [`Label`]s, or names that the operator's own files bound: an index, an upstream, a rule.
 //! Never a project, a file, a user or a client.
@@ -14,12 +14,12 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use super::devpi::{ServerMetrics, Servers};
-use super::label::{
-    CacheKind, Damage, DoorName, Label, LookUp, Mode, Refusal, Ruling, Staleness, Tier,
+use crate::telemetry::devpi::{ServerMetrics, Servers};
+use crate::telemetry::label::{
+    CacheKind, Damage, DoorName, Label, LookUp, Mode, Ruled, Staleness, Tier, TurnedAway,
     UpstreamResult,
 };
-use super::lookups::LookUps;
+use crate::telemetry::lookups::LookUps;
 
 /// What every name starts with.
 const NAMESPACE: &str = "cheesecloth";
@@ -238,7 +238,7 @@ impl Metrics {
     /// Has every refusal shown from the start, so that the first of a kind is seen as a rise.
     fn show_refusals(&self) {
         for door in DoorName::ALL {
-            for reason in Refusal::ALL {
+            for reason in TurnedAway::ALL {
                 let labels = [door.label(), reason.label()];
                 self.connections_refused.with_label_values(&labels);
             }
@@ -345,7 +345,7 @@ impl Metrics {
     }
 
     /// Counts a connection turned away or cut.
-    pub fn connection_refused(&self, door: DoorName, reason: Refusal) {
+    pub fn connection_refused(&self, door: DoorName, reason: TurnedAway) {
         self.connections_refused
             .with_label_values(&[door.label(), reason.label()])
             .inc();
@@ -411,7 +411,7 @@ impl Metrics {
     }
 
     /// Counts a decision; `rule` is `file:line`.
-    pub fn decision(&self, index: &str, rule: &str, ruling: Ruling, mode: Mode) {
+    pub fn decision(&self, index: &str, rule: &str, ruling: Ruled, mode: Mode) {
         self.decisions
             .with_label_values(&[index, rule, ruling.label(), mode.label()])
             .inc();
@@ -561,7 +561,7 @@ mod tests {
     #[test]
     fn a_reload_forgets_the_rules_that_are_gone() {
         let metrics = Metrics::register(Registry::new(), "0").unwrap();
-        metrics.decision("u/i", "a.yaml:3", Ruling::Deny, Mode::Enforce);
+        metrics.decision("u/i", "a.yaml:3", Ruled::Deny, Mode::Enforce);
         metrics.reload_failed();
         assert_eq!(lines(&metrics, "policy_decisions").len(), 1);
         assert_eq!(

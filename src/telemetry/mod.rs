@@ -23,14 +23,13 @@ mod rotating;
 mod torn;
 
 pub use access::{AccessLine, AccessLog};
-pub use audit::{AUDIT_FILE, AuditLimits, AuditLog, REFUSALS_FILE};
+pub use audit::{AuditLimits, AuditLog};
 pub use cut::{AGENT_MAX, NAME_MAX, PATH_MAX, REASON_MAX, cut};
 pub use devpi::ServerMetrics;
 pub use event::AuditEvent;
 pub use label::{
-    AuditKind, CacheKind, Damage, DoorName, Label, LookUp, Mode, Refusal, Ruling, ServerResult,
-    Staleness, Tier, UpstreamResult,
+    AuditKind, CacheKind, Damage, DoorName, Label, LookUp, Mode, Ruled, ServerResult, Staleness,
+    Tier, TurnedAway, UpstreamResult,
 };
-pub use logging::{LogFormat, LogWriter, LoggingError, init_logging};
+pub use logging::{LogFormat, init_logging};
 pub use metrics::Metrics;
-pub use rotating::Rotation;

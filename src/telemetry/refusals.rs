@@ -12,10 +12,10 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::event::AuditEvent;
-use super::line_writer::Sink;
-use super::rotating::Rotating;
 use crate::model::{Timestamp, client_network};
+use crate::telemetry::event::AuditEvent;
+use crate::telemetry::line_writer::Sink;
+use crate::telemetry::rotating::Rotating;
 
 /// How long repeats are counted before it is said how many there were.
 const COUNT_FOR: Duration = Duration::from_mins(1);

@@ -1,12 +1,13 @@
 //! A file of lines that is exchanged for a new one when it is full; so many full ones are kept.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::torn::mend;
+use crate::telemetry::torn::mend;
 
 /// When a file is full and how many full ones are kept.
 #[derive(Debug, Clone, Copy)]

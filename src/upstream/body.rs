@@ -14,7 +14,7 @@ use reqwest::Response;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio_util::io::StreamReader;
 
-use super::Share;
+use crate::upstream::decoding::Share;
 
 /// What a share begins with: most pages are shorter.
 const FIRST_BYTES: u64 = 64 << 10;
@@ -117,7 +117,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::upstream::Decoding;
+    use crate::upstream::decoding::Decoding;
 
     #[test]
     fn only_what_was_asked_for_is_understood_in_every_spelling() {

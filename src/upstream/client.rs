@@ -11,26 +11,29 @@ use http::header;
 use reqwest::{Client, ClientBuilder, RequestBuilder};
 use url::Url;
 
-use super::exchange::Breakers;
-use super::hosts::{Bounds, Hosts, Trust, is_special};
-use super::{Fleet, Limits, UpstreamError, words};
 use crate::model::IndexName;
+use crate::upstream::error::UpstreamError;
+use crate::upstream::exchange::Breakers;
+use crate::upstream::fleet::Fleet;
+use crate::upstream::hosts::{Bounds, Hosts, Trust, is_special};
+use crate::upstream::limits::UpstreamLimits;
+use crate::upstream::words;
 
 /// What this gateway calls itself to upstreams.
 const USER_AGENT: &str = concat!("cheesecloth/", env!("CARGO_PKG_VERSION"));
 
 /// What a mirror says about its upstream.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct UpstreamSettings {
     /// The mirror's name, for messages.
     pub name: IndexName,
     /// `mirror_url`, with or without the slash at its end. A user and password in it count as
     /// `credentials` where those are absent.
     pub url: Url,
     /// User and password for the upstream.
-    pub credentials: Option<Credentials>,
+    pub credentials: Option<UpstreamLogin>,
     /// Bounds on what it may cost.
-    pub limits: Limits,
+    pub limits: UpstreamLimits,
     /// Whether the proxies that the environment names are used.
     pub proxies: Proxies,
     /// What it may lead to.
@@ -49,12 +52,12 @@ pub enum Proxies {
 
 /// A user and a password; `Debug` shows neither.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
+pub struct UpstreamLogin {
     user: String,
     password: String,
 }
 
-impl Credentials {
+impl UpstreamLogin {
     /// This user with this password.
     #[must_use]
     pub fn new(user: impl Into<String>, password: impl Into<String>) -> Self {
@@ -87,7 +90,7 @@ impl Credentials {
     }
 }
 
-impl fmt::Debug for Credentials {
+impl fmt::Debug for UpstreamLogin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Credentials(***)")
     }
@@ -129,8 +132,8 @@ pub enum InvalidUpstream {
 pub struct Upstream {
     pub(super) name: IndexName,
     pub(super) url: Url,
-    pub(super) credentials: Option<Credentials>,
-    pub(super) limits: Limits,
+    pub(super) credentials: Option<UpstreamLogin>,
+    pub(super) limits: UpstreamLimits,
     pub(super) hosts: Hosts,
     pub(super) client: Client,
     pub(super) breakers: Breakers,
@@ -143,9 +146,9 @@ impl Upstream {
     ///
     /// # Errors
     /// See [`InvalidUpstream`].
-    pub fn new(settings: Settings) -> Result<Self, InvalidUpstream> {
+    pub fn new(settings: UpstreamSettings) -> Result<Self, InvalidUpstream> {
         install_crypto_provider();
-        let Settings {
+        let UpstreamSettings {
             name,
             mut url,
             credentials,
@@ -166,7 +169,7 @@ impl Upstream {
                 host: url.host_str().unwrap_or_default().to_owned(),
             });
         }
-        let inline = Credentials::take_from(&mut url);
+        let inline = UpstreamLogin::take_from(&mut url);
         url.set_fragment(None);
         if !url.path().ends_with('/') {
             let path = format!("{}/", url.path());
@@ -245,7 +248,7 @@ impl Upstream {
 }
 
 /// What all clients have in common. Redirects are followed in `exchange`, hop by hop.
-pub(super) fn client(limits: &Limits, hosts: &Hosts, proxies: Proxies) -> ClientBuilder {
+pub(super) fn client(limits: &UpstreamLimits, hosts: &Hosts, proxies: Proxies) -> ClientBuilder {
     let builder = Client::builder()
         .user_agent(USER_AGENT)
         .redirect(reqwest::redirect::Policy::none())
@@ -277,12 +280,12 @@ pub(super) fn text_of(head: &header::HeaderMap, name: header::HeaderName) -> Opt
 mod tests {
     use super::*;
 
-    fn settings(url: &str) -> Settings {
-        Settings {
+    fn settings(url: &str) -> UpstreamSettings {
+        UpstreamSettings {
             name: IndexName::parse("root/pypi").unwrap(),
             url: Url::parse(url).unwrap(),
             credentials: None,
-            limits: Limits::wide(),
+            limits: UpstreamLimits::wide(),
             proxies: Proxies::Direct,
             bounds: Bounds::default(),
         }
@@ -292,13 +295,13 @@ mod tests {
     fn credentials_leave_the_url_and_are_never_shown() {
         let upstream = Upstream::new(settings("https://me:s%40c@upstream.example/simple")).unwrap();
         assert_eq!(upstream.url().as_str(), "https://upstream.example/simple/");
-        assert_eq!(upstream.credentials, Some(Credentials::new("me", "s@c")));
+        assert_eq!(upstream.credentials, Some(UpstreamLogin::new("me", "s@c")));
         assert!(!format!("{upstream:?}").contains("s@c"));
 
         let mut both = settings("https://me:old@upstream.example/simple/");
-        both.credentials = Some(Credentials::new("me", "new"));
+        both.credentials = Some(UpstreamLogin::new("me", "new"));
         let upstream = Upstream::new(both).unwrap();
-        assert_eq!(upstream.credentials, Some(Credentials::new("me", "new")));
+        assert_eq!(upstream.credentials, Some(UpstreamLogin::new("me", "new")));
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::{Crowded, Outcome};
-use crate::model::IndexName;
-use crate::model::{format_bytes, format_duration};
+use crate::model::{IndexName, format_bytes, format_duration};
+use crate::upstream::breaker::Outcome;
+use crate::upstream::decoding::Crowded;
 
 /// An upstream gave no usable answer. Absence (404, 410) is an answer, not an error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

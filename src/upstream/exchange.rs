@@ -6,7 +6,8 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::{self, Read as _};
+use std::io;
+use std::io::Read as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -15,14 +16,16 @@ use reqwest::Response;
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
-use super::body::Coding;
-use super::client::Credentials;
-use super::hosts::NotOpen;
-use super::{
-    Again, Breaker, Fleet, FleetError, Limits, Outcome, Permit, Upstream, UpstreamError, retry,
-    words,
-};
 use crate::model::IndexName;
+use crate::upstream::body::Coding;
+use crate::upstream::breaker::{Breaker, Outcome, Permit};
+use crate::upstream::client::{Upstream, UpstreamLogin};
+use crate::upstream::error::UpstreamError;
+use crate::upstream::fleet::{Fleet, FleetError};
+use crate::upstream::hosts::NotOpen;
+use crate::upstream::limits::UpstreamLimits;
+use crate::upstream::retry::Again;
+use crate::upstream::{retry, words};
 
 /// Most of a refusal's body that is read for its words, in bytes.
 const WORDS_BYTES_MAX: usize = 8 << 10;
@@ -42,7 +45,7 @@ pub(super) struct Question<'a> {
 }
 
 /// The final answer to a question, and where it came from (without credentials).
-pub(super) struct Answer {
+pub(super) struct FinalAnswer {
     pub(super) response: Response,
     pub(super) url: Url,
 }
@@ -85,7 +88,7 @@ impl Upstream {
     }
 
     /// Asks, again where that may help, until there is a head to go on with: 2xx, 304, 404, 410, 416.
-    pub(super) async fn ask(&self, question: &Question<'_>) -> Result<Answer, UpstreamError> {
+    pub(super) async fn ask(&self, question: &Question<'_>) -> Result<FinalAnswer, UpstreamError> {
         let start = Instant::now();
         let mut tries = 0;
         loop {
@@ -108,7 +111,7 @@ impl Upstream {
     }
 
     /// One try: follows redirects to an answer that is none.
-    async fn follow(&self, question: &Question<'_>) -> Result<Answer, Failure> {
+    async fn follow(&self, question: &Question<'_>) -> Result<FinalAnswer, Failure> {
         let mut url = question.url.clone();
         for _ in 0..=self.limits.redirects_max {
             let credentials = self.credentials_for(&mut url);
@@ -134,7 +137,7 @@ impl Upstream {
             };
             let Some(next) = redirect(&response, &url) else {
                 let response = self.settle(response, &url).await?;
-                return Ok(Answer { response, url });
+                return Ok(FinalAnswer { response, url });
             };
             let next = next.map_err(|reason| self.broken(reason))?;
             if url.scheme() == "https" && next.scheme() == "http" {
@@ -168,9 +171,9 @@ impl Upstream {
 
     /// Who to be at this URL: whom the link itself names, the mirror's user on its own origin, nobody
     /// elsewhere. Leaves the URL without a user, so that it can be shown.
-    fn credentials_for(&self, url: &mut Url) -> Option<Credentials> {
+    fn credentials_for(&self, url: &mut Url) -> Option<UpstreamLogin> {
         url.set_fragment(None);
-        let inline = Credentials::take_from(url);
+        let inline = UpstreamLogin::take_from(url);
         let own = || {
             self.credentials
                 .clone()
@@ -358,7 +361,7 @@ pub(super) struct Breakers {
 }
 
 impl Breakers {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &UpstreamLimits) -> Self {
         Self {
             closed: limits.breaker.clone(),
             troubled: Mutex::default(),
@@ -403,9 +406,9 @@ mod tests {
 
     #[test]
     fn origins_fail_apart_and_only_the_troubled_are_remembered() {
-        let limits = Limits {
+        let limits = UpstreamLimits {
             breaker: Breaker::new(1, Duration::from_secs(1), Duration::from_secs(1)),
-            ..Limits::wide()
+            ..UpstreamLimits::wide()
         };
         let breakers = Breakers::new(&limits);
         let now = Instant::now();
@@ -420,7 +423,7 @@ mod tests {
 
     #[test]
     fn a_thing_has_one_number_however_its_url_is_signed() {
-        let breakers = Breakers::new(&Limits::wide());
+        let breakers = Breakers::new(&UpstreamLimits::wide());
         let number = |text| breakers.number_of(&Url::parse(text).unwrap());
         let six = number("https://files.example/six.whl?expires=1");
         assert_eq!(six, number("https://files.example/six.whl?expires=2"));
@@ -429,7 +432,7 @@ mod tests {
 
     #[test]
     fn no_number_of_dead_hosts_fills_the_memory() {
-        let breakers = Breakers::new(&Limits::wide());
+        let breakers = Breakers::new(&UpstreamLimits::wide());
         for number in 0..2 * BREAKERS_MAX {
             let host = format!("https://h{number}.example");
             breakers.record(host, Instant::now(), Outcome::Unreachable);

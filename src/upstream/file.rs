@@ -14,10 +14,10 @@ use reqwest::Response;
 use tokio::time::Instant;
 use url::Url;
 
-use super::client::text_of;
-use super::exchange::{Answer, Question, interrupted};
-use super::{Upstream, UpstreamError};
 use crate::model::IndexName;
+use crate::upstream::client::{Upstream, text_of};
+use crate::upstream::error::UpstreamError;
+use crate::upstream::exchange::{FinalAnswer, Question, interrupted};
 
 /// Which part of a file is wanted (RFC 9110 §14.1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub enum FileAnswer {
 #[derive(Debug)]
 pub struct UpstreamFile {
     /// What comes: an upstream without ranges sends the whole file however it was asked.
-    pub part: Part,
+    pub part: FilePart,
     /// How many bytes come, where the upstream says so. Fewer are an error, never a short file.
     pub length: Option<u64>,
     /// `Content-Type`.
@@ -63,7 +63,7 @@ pub struct UpstreamFile {
 
 /// Which bytes of a file come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum FilePart {
     /// All of them.
     Whole,
     /// Those from `start` to before `end`.
@@ -108,7 +108,7 @@ impl Upstream {
             headers.insert(header::RANGE, range.header());
         }
         let question = Question { url, headers };
-        let Answer { response, url } = self.guarded(url, self.ask(&question)).await?;
+        let FinalAnswer { response, url } = self.guarded(url, self.ask(&question)).await?;
         if let Some(fleet) = &self.fleet {
             self.refuse_partial(fleet, response.status(), false)?;
         }
@@ -119,7 +119,7 @@ impl Upstream {
         let part = match (response.status(), range) {
             (StatusCode::NOT_FOUND | StatusCode::GONE, _) => return Ok(FileAnswer::NotFound),
             (StatusCode::RANGE_NOT_SATISFIABLE, Some(_)) => return Ok(FileAnswer::NotSatisfiable),
-            (StatusCode::OK, _) => Part::Whole,
+            (StatusCode::OK, _) => FilePart::Whole,
             (StatusCode::PARTIAL_CONTENT, Some(range)) => {
                 part_of(response.headers(), range).map_err(broken)?
             }
@@ -133,7 +133,7 @@ impl Upstream {
     fn file(
         &self,
         response: Response,
-        part: Part,
+        part: FilePart,
         url: Url,
     ) -> Result<UpstreamFile, UpstreamError> {
         let length = response.content_length();
@@ -141,8 +141,8 @@ impl Upstream {
             return Err(too_large(&self.name, self.limits.file_bytes_max));
         }
         let expected = match part {
-            Part::Whole => None,
-            Part::Range { start, end, .. } => Some(end - start),
+            FilePart::Whole => None,
+            FilePart::Range { start, end, .. } => Some(end - start),
         };
         if let (Some(length), Some(expected)) = (length, expected)
             && length != expected
@@ -197,8 +197,11 @@ impl UpstreamFile {
                 Some(_) | None => Ok(None),
             };
         };
-        let is_first =
-            body.received == 0 && matches!(self.part, Part::Whole | Part::Range { start: 0, .. });
+        let is_first = body.received == 0
+            && matches!(
+                self.part,
+                FilePart::Whole | FilePart::Range { start: 0, .. }
+            );
         if is_first && is_document(self.content_type.as_deref(), &chunk) {
             return Err(UpstreamError::Broken {
                 index: body.index.clone(),
@@ -257,7 +260,7 @@ fn too_large(index: &IndexName, limit_bytes: u64) -> UpstreamError {
 
 /// Reads `Content-Range` and holds it against what was asked: a range that starts or ends elsewhere
 /// would be spliced into the wrong place.
-fn part_of(head: &HeaderMap, asked: ByteRange) -> Result<Part, String> {
+fn part_of(head: &HeaderMap, asked: ByteRange) -> Result<FilePart, String> {
     let text = text_of(head, header::CONTENT_RANGE).unwrap_or_default();
     let parsed = parse_content_range(&text);
     let fits = |&(start, last, size): &(u64, u64, Option<u64>)| {
@@ -273,7 +276,7 @@ fn part_of(head: &HeaderMap, asked: ByteRange) -> Result<Part, String> {
         }
     };
     match parsed.filter(fits) {
-        Some((start, last, size)) => Ok(Part::Range {
+        Some((start, last, size)) => Ok(FilePart::Range {
             start,
             end: last + 1,
             size,
@@ -357,7 +360,7 @@ mod tests {
         ];
         for (asked, text, expected) in table {
             let part = part_of(&head(header::CONTENT_RANGE, text), asked).ok();
-            let expected = expected.map(|(start, end, size)| Part::Range { start, end, size });
+            let expected = expected.map(|(start, end, size)| FilePart::Range { start, end, size });
             assert_eq!(part, expected, "{asked:?} {text}");
         }
     }

@@ -241,9 +241,9 @@ impl Resolve for Hosts {
 
 /// Resolves for servers that the operator names one by one: anything but special addresses.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Named;
+pub(super) struct NamedHosts;
 
-impl Resolve for Named {
+impl Resolve for NamedHosts {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
@@ -456,7 +456,7 @@ mod tests {
         ] {
             assert_eq!(rule.resolve(name()).await.is_ok(), expected, "{rule:?}");
         }
-        assert!(Named.resolve(name()).await.is_ok());
+        assert!(NamedHosts.resolve(name()).await.is_ok());
     }
 
     #[test]

@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
-use super::{Breaker, Decoding, Retry};
+use crate::upstream::breaker::Breaker;
+use crate::upstream::decoding::Decoding;
+use crate::upstream::retry::Retry;
 
 /// Bounds for one upstream.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Limits {
+pub struct UpstreamLimits {
     /// For a connection, TLS included.
     pub connect_timeout: Duration,
     /// Between two reads of an answer, the wait for its head included: a chained index may fetch a
@@ -25,7 +27,7 @@ pub struct Limits {
     pub metadata_bytes_max: u64,
     /// Longest file.
     pub file_bytes_max: u64,
-    /// Slowest file, in bytes per second of waiting, once [`Limits::read_timeout`] has passed.
+    /// Slowest file, in bytes per second of waiting, once [`UpstreamLimits::read_timeout`] has passed.
     pub file_rate_min: u64,
     /// Redirects followed for one answer.
     pub redirects_max: u32,
@@ -42,7 +44,7 @@ pub struct Limits {
 }
 
 #[cfg(test)]
-impl Limits {
+impl UpstreamLimits {
     /// Bounds that no test of this room comes near.
     pub(super) fn wide() -> Self {
         let minute = Duration::from_mins(1);

@@ -8,13 +8,14 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::timeout;
 use url::Url;
 
-use super::sparse::{Cursor, Sparse};
-use super::wheel::metadata;
-use super::{
-    ByteRange, FileAnswer, InvalidWheel, Part, Share, Upstream, UpstreamError, UpstreamFile,
-};
 use crate::model::Filename;
 use crate::protocol::{ArchiveBounds, DIRECTORY_WEIGHT};
+use crate::upstream::client::Upstream;
+use crate::upstream::decoding::Share;
+use crate::upstream::error::UpstreamError;
+use crate::upstream::file::{ByteRange, FileAnswer, FilePart, UpstreamFile};
+use crate::upstream::sparse::{Cursor, Sparse};
+use crate::upstream::wheel::{InvalidWheel, metadata};
 
 /// First piece from the end, in bytes: the directory of a few hundred files, and often the metadata.
 const TAIL_BYTES: u64 = 32 << 10;
@@ -63,7 +64,7 @@ impl Upstream {
             }
             Err(error) => return Err(error),
         };
-        let Part::Range {
+        let FilePart::Range {
             start,
             size: Some(size),
             ..
@@ -94,7 +95,7 @@ impl Upstream {
                 return Ok(WheelMetadata::NeedWhole);
             };
             let is_same = file.etag == etag
-                && matches!(file.part, Part::Range { size: total, end, .. }
+                && matches!(file.part, FilePart::Range { size: total, end, .. }
                     if total.is_none_or(|total| total == size) && end == hole.end);
             if !is_same {
                 return Ok(WheelMetadata::NeedWhole);

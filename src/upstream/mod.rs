@@ -4,7 +4,7 @@
 //! `page`, where a file is kept is decided in `store`. Polite means that nothing is asked twice that
 //! was answered, that a failing upstream is left alone for a while ([`Breaker`]), and that its wish to
 //! be asked later is obeyed ([`Retry`]). Within limits means that no answer, however long, slow or
-//! compressed, costs more than [`Limits`] allows.
+//! compressed, costs more than [`UpstreamLimits`] allows.
 
 mod body;
 mod breaker;
@@ -25,20 +25,15 @@ mod wheel;
 mod words;
 
 pub use breaker::{Breaker, Outcome, Permit};
-pub use client::{
-    Credentials, InvalidUpstream, Proxies, Settings, Upstream, install_crypto_provider,
-};
-pub use decoding::{Crowded, Decoding, Share};
+pub use client::{Proxies, Upstream, UpstreamLogin, UpstreamSettings, install_crypto_provider};
+pub use decoding::{Decoding, Share};
 pub use error::UpstreamError;
-pub use file::{ByteRange, FileAnswer, Part, UpstreamFile};
-pub use fleet::{
-    Fleet, FleetAnswer, FleetBody, FleetError, FleetOptions, FleetWrite, InvalidFleet,
-    InvalidStatus, Role, Status,
-};
+pub use file::{ByteRange, FileAnswer, FilePart, UpstreamFile};
+pub use fleet::{Fleet, FleetAnswer, FleetBody, FleetOptions, FleetWrite};
 pub use hosts::{Bounds, OwnDoors, Trust};
-pub use limits::Limits;
+pub use limits::UpstreamLimits;
 pub use metadata::WheelMetadata;
 pub use page::{Page, PageAnswer, Validators};
-pub use publish::{Outgoing, Pieces, Published, Publisher};
-pub use retry::{Again, Retry};
+pub use publish::{Outgoing, PublishAnswer, Publisher};
+pub use retry::Retry;
 pub use wheel::{InvalidWheel, metadata_of_file};

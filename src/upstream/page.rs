@@ -11,13 +11,16 @@ use reqwest::Response;
 use tokio::time::timeout;
 use url::Url;
 
-use super::body::{Coding, Unread, read_body};
-use super::client::text_of;
-use super::exchange::{Answer, Question, interrupted};
-use super::{Fleet, Share, Upstream, UpstreamError};
 use crate::model::ProjectName;
+use crate::protocol::stated_lifetime;
+use crate::upstream::body::{Coding, Unread, read_body};
+use crate::upstream::client::{Upstream, text_of};
+use crate::upstream::decoding::Share;
+use crate::upstream::error::UpstreamError;
+use crate::upstream::exchange::{FinalAnswer, Question, interrupted};
+use crate::upstream::fleet::Fleet;
 
-/// JSON before HTML, as pip asks (index-api.md §3). What comes is decided by the answer's own type.
+/// JSON before HTML, as pip asks (docs/protocol/simple-api.md §3). What comes is decided by the answer's own type.
 const ACCEPT: HeaderValue = HeaderValue::from_static(
     "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01",
 );
@@ -51,9 +54,9 @@ pub enum PageAnswer {
 /// A page as it came.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
-    /// The body, unpacked. It counts as being read ([`Decoding`](super::Decoding)) for as long as it is held.
+    /// The body, unpacked. It counts as being read ([`Decoding`](crate::upstream::decoding::Decoding)) for as long as it is held.
     pub body: Bytes,
-    /// `Content-Type` as sent; it may be wrong (index-api.md §3 rule 8).
+    /// `Content-Type` as sent; it may be wrong (docs/protocol/simple-api.md §3 rule 8).
     pub content_type: Option<String>,
     /// Where it came from after redirects: the base of its relative links. Without credentials.
     pub final_url: Url,
@@ -181,11 +184,11 @@ impl Upstream {
         let is_conditional = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE]
             .iter()
             .any(|name| headers.contains_key(name));
-        let Answer { response, url } = self.ask(&Question { url, headers }).await?;
+        let FinalAnswer { response, url } = self.ask(&Question { url, headers }).await?;
         if let Some(fleet) = &self.fleet {
             self.refuse_partial(fleet, response.status(), is_held)?;
         }
-        let max_age = max_age(response.headers());
+        let max_age = stated_lifetime(response.headers());
         match response.status() {
             StatusCode::NOT_FOUND | StatusCode::GONE => Ok(PageAnswer::NotFound),
             StatusCode::NOT_MODIFIED if is_conditional => Ok(PageAnswer::NotModified { max_age }),
@@ -308,65 +311,9 @@ fn page(head: &HeaderMap, final_url: Url, max_age: Option<Duration>) -> Page {
     }
 }
 
-/// How long an answer may be believed by a cache that many share (RFC 9111 §4.2): `s-maxage`, else
-/// `max-age`, less the time it has spent in other caches; zero for `no-cache` and `no-store`.
-fn max_age(head: &HeaderMap) -> Option<Duration> {
-    let mut shared = None;
-    let mut private = None;
-    for value in head.get_all(header::CACHE_CONTROL) {
-        for directive in value.to_str().unwrap_or_default().split(',') {
-            let (name, argument) = directive.split_once('=').unwrap_or((directive, ""));
-            let seconds = || argument.trim().trim_matches('"').parse::<u64>().ok();
-            match name.trim().to_ascii_lowercase().as_str() {
-                "no-cache" | "no-store" => return Some(Duration::ZERO),
-                "s-maxage" => shared = seconds(),
-                "max-age" => private = seconds(),
-                _ => {}
-            }
-        }
-    }
-    let spent = text_of(head, header::AGE).and_then(|text| text.trim().parse().ok());
-    let seconds = shared.or(private)?;
-    Some(Duration::from_secs(
-        seconds.saturating_sub(spent.unwrap_or(0)),
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn freshness_is_what_a_shared_cache_may_believe() {
-        let table = [
-            ("max-age=600, public", None, Some(600)),
-            ("max-age=600", Some("100"), Some(500)),
-            ("max-age=600", Some("700"), Some(0)),
-            ("max-age=600, s-maxage=60", None, Some(60)),
-            ("Max-Age=\"5\"", None, Some(5)),
-            ("max-age=600, no-cache", None, Some(0)),
-            ("no-store", None, Some(0)),
-            ("public", None, None),
-            ("max-age=-1", None, None),
-            ("max-age=soon", Some("x"), None),
-        ];
-        for (cache_control, age, seconds) in table {
-            let mut head = HeaderMap::new();
-            head.insert(
-                header::CACHE_CONTROL,
-                HeaderValue::from_static(cache_control),
-            );
-            if let Some(age) = age {
-                head.insert(header::AGE, HeaderValue::from_static(age));
-            }
-            assert_eq!(
-                max_age(&head),
-                seconds.map(Duration::from_secs),
-                "{cache_control}"
-            );
-        }
-        assert_eq!(max_age(&HeaderMap::new()), None);
-    }
 
     #[test]
     fn metadata_is_known_by_its_version_among_its_headers() {

@@ -1,4 +1,4 @@
-//! Brings a file to another server's upload API: the form that twine sends (index-api.md §11).
+//! Brings a file to another server's upload API: the form that twine sends (docs/protocol/simple-api.md §11).
 
 use std::io;
 use std::pin::Pin;
@@ -10,9 +10,10 @@ use http::{StatusCode, header};
 use reqwest::{Body, Client};
 use url::Url;
 
-use super::client::client;
-use super::hosts::{Hosts, OwnDoors, Trust};
-use super::{Bounds, Credentials, Limits, Proxies, install_crypto_provider, words};
+use crate::upstream::client::{Proxies, UpstreamLogin, client, install_crypto_provider};
+use crate::upstream::hosts::{Bounds, Hosts, OwnDoors, Trust};
+use crate::upstream::limits::UpstreamLimits;
+use crate::upstream::words;
 
 /// For one file, sent and answered: as long as a client may take to bring us the largest.
 const SEND_TIMEOUT: Duration = Duration::from_hours(1);
@@ -26,7 +27,7 @@ pub struct Publisher {
     client: Client,
     hosts: Hosts,
     url: Url,
-    login: Credentials,
+    login: UpstreamLogin,
 }
 
 /// The bytes of a file on their way.
@@ -44,7 +45,7 @@ pub struct Outgoing {
 
 /// What the other server said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Published {
+pub struct PublishAnswer {
     /// The status of its answer.
     pub status: StatusCode,
     /// The beginning of its body.
@@ -58,8 +59,8 @@ impl Publisher {
     /// When nobody may be at that URL, or this machine cannot speak TLS, with the reason.
     pub fn new(
         url: Url,
-        login: Credentials,
-        limits: &Limits,
+        login: UpstreamLogin,
+        limits: &UpstreamLimits,
         doors: OwnDoors,
     ) -> Result<Self, String> {
         install_crypto_provider();
@@ -87,7 +88,7 @@ impl Publisher {
         &self,
         fields: &[(String, String)],
         file: Option<Outgoing>,
-    ) -> Result<Published, String> {
+    ) -> Result<PublishAnswer, String> {
         self.hosts.refuse_own_door(&self.url).await?;
         let boundary = boundary()?;
         let mut head = String::new();
@@ -133,7 +134,7 @@ impl Publisher {
             said.extend_from_slice(&piece);
         }
         said.truncate(WORDS_BYTES_MAX);
-        Ok(Published {
+        Ok(PublishAnswer {
             status: response.status(),
             words: String::from_utf8_lossy(&said).trim().to_owned(),
         })
@@ -156,8 +157,8 @@ mod tests {
         let doors = OwnDoors::default();
         doors.opened(vec!["127.0.0.1:3141".parse().unwrap()]);
         let publisher = |url: &str| {
-            let (url, login) = (Url::parse(url).unwrap(), Credentials::new("me", "pw"));
-            Publisher::new(url, login, &Limits::wide(), doors.clone())
+            let (url, login) = (Url::parse(url).unwrap(), UpstreamLogin::new("me", "pw"));
+            Publisher::new(url, login, &UpstreamLimits::wide(), doors.clone())
         };
         for url in [
             "http://127.0.0.1:3141/me/dev/",

@@ -2,7 +2,7 @@
 //!
 //! Only the head of a GET is asked for again, and only after failures that a second try may heal: no
 //! connection, a connection lost before the first byte, 502, 503, 504, and 429 when it says when. A
-//! timeout is not: the client has waited long enough (devpi waits twice; devpi-protocol.md §11).
+//! timeout is not: the client has waited long enough (devpi waits twice; docs/protocol/devpi.md §11).
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;

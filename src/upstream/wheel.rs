@@ -6,16 +6,17 @@
 //! which one they take. A wheel that is anything else gets no sidecar, and installers read the wheel.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io;
+use std::io::{BufReader, Read, Seek};
 use std::os::unix::fs::FileExt as _;
 
 use bytes::Bytes;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::sparse::{Cursor, ReadAt};
 use crate::model::{Filename, ProjectName};
 use crate::protocol::{ArchiveBounds, Bounded, Spent, copies_agree};
+use crate::upstream::sparse::{Cursor, ReadAt};
 
 /// The wheel has no `METADATA` that could stand beside it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

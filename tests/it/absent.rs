@@ -2,7 +2,7 @@
 //! Such a mirror must not break the stack that it stands first in, and a real refusal must not let a
 //! name through to the next mirror.
 
-use cheesecloth::clock::Clock;
+use cheesecloth::testing::clock::Clock;
 use serde_json::Value;
 
 use super::support::{Client, FakeIndex, Fault, House, Program, Project, Setup, Tool};

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use cheesecloth::model::Sha256;
+use cheesecloth::testing::model::Sha256;
 use serde_json::Value;
 
 use crate::support::{Disk, Form, Program, ask, command};

@@ -1,4 +1,4 @@
-//! Where this program differs from devpi on purpose (devpi-protocol.md §22): each row and the tests
+//! Where this program differs from devpi on purpose (docs/protocol/devpi.md §22): each row and the tests
 //! that hold it. Those of the management API are here.
 
 use std::fs;

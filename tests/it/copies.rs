@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cheesecloth::clock::Clock;
+use cheesecloth::testing::clock::Clock;
 use serde_json::Value;
 
 use super::support::{FakeIndex, House, Larder, Project, Setup};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use bytes::Bytes;
-use cheesecloth::model::Sha256;
+use cheesecloth::testing::model::Sha256;
 use http::Method;
 
 use super::support::{Content, FakeIndex, Listed, Program, Project, Setup, Web};

@@ -1,4 +1,4 @@
-//! The options of `devpi-init` and `devpi-server` as people's scripts pass them (devpi-protocol.md §20):
+//! The options of `devpi-init` and `devpi-server` as people's scripts pass them (docs/protocol/devpi.md §20):
 //! honoured, taken because they change nothing, or refused with what to do instead.
 
 use std::collections::BTreeSet;

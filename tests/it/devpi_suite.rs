@@ -1,7 +1,7 @@
 //! devpi's own functional suite, unmodified and installed from the package index, against the program.
 //!
 //! The suite is a module of the server's wheel that is driven through a fixture; the fixture can be
-//! aimed at a host and port (devpi-protocol.md §21). What stands here only aims it.
+//! aimed at a host and port (docs/protocol/devpi.md §21). What stands here only aims it.
 
 use std::fs;
 use std::process::Command;

@@ -12,13 +12,13 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use cheesecloth::listen::Limits;
+use cheesecloth::testing::listen::DoorLimits;
 
 use stage::{Answered, Client, HUGE, SAFETY_NET, open, open_with};
 
 #[test]
 fn a_connection_serves_many_requests() {
-    let doors = open(Limits::default());
+    let doors = open(DoorLimits::default());
     let mut client = doors.connect();
     for name in ["one", "two", "three"] {
         let answered = client.get(&format!("/u/i/+simple/{name}/"));
@@ -36,9 +36,9 @@ fn a_connection_serves_many_requests() {
 
 #[test]
 fn requests_on_one_connection_are_numbered() {
-    let doors = open(Limits {
+    let doors = open(DoorLimits {
         requests_per_connection: 2,
-        ..Limits::default()
+        ..DoorLimits::default()
     });
     let mut client = doors.connect();
     assert_eq!(client.get("/simple/x/").headers["connection"], "keep-alive");
@@ -48,7 +48,7 @@ fn requests_on_one_connection_are_numbered() {
 
 #[test]
 fn head_is_get_without_content() {
-    let doors = open(Limits::default());
+    let doors = open(DoorLimits::default());
     let mut client = doors.connect();
     let of_answer = |answered: &Answered| {
         let mut headers = answered.headers.clone();
@@ -81,7 +81,7 @@ fn head_is_get_without_content() {
 
 #[test]
 fn writers_are_told_where_to_go_even_in_mid_upload() {
-    let doors = open(Limits::default());
+    let doors = open(DoorLimits::default());
     let mut client = doors.connect();
     client.send("POST /packages/stable/ HTTP/1.1\r\nHost: x\r\nContent-Length: 8388608\r\n\r\n");
     for _ in 0..128 {
@@ -110,7 +110,7 @@ fn writers_are_told_where_to_go_even_in_mid_upload() {
 
 #[test]
 fn a_refusal_reaches_whoever_reads_reason_phrases() {
-    let doors = open(Limits::default());
+    let doors = open(DoorLimits::default());
     let answered = doors.connect().get("/u/i/+simple/refused/");
     assert_eq!(answered.status_line, "HTTP/1.1 403 cool-down: wait 7d");
     assert_eq!(answered.headers["content-type"], "application/problem+json");
@@ -119,7 +119,7 @@ fn a_refusal_reaches_whoever_reads_reason_phrases() {
 
 #[test]
 fn other_spellings_are_redirected() {
-    let doors = open(Limits::default());
+    let doors = open(DoorLimits::default());
     let answered = doors.connect().get("/u/i/+simple/Hello.Pkg/?a=b");
     assert_eq!(answered.status_line, "HTTP/1.1 301 Moved Permanently");
     assert_eq!(answered.headers["location"], "../hello-pkg/?a=b");
@@ -127,9 +127,9 @@ fn other_spellings_are_redirected() {
 
 #[test]
 fn a_dripping_head_ends_at_its_deadline() {
-    let doors = open(Limits {
+    let doors = open(DoorLimits {
         head_timeout: Duration::from_millis(300),
-        ..Limits::default()
+        ..DoorLimits::default()
     });
     let mut client = doors.connect();
     // The first request shows that the deadline begins anew with each.
@@ -162,10 +162,10 @@ fn a_dripping_head_ends_at_its_deadline() {
 
 #[test]
 fn an_oversized_head_is_refused() {
-    let doors = open(Limits {
+    let doors = open(DoorLimits {
         head: 8 << 10,
         uri: 4 << 10,
-        ..Limits::default()
+        ..DoorLimits::default()
     });
     let mut client = doors.connect();
     client.send(&format!(
@@ -187,7 +187,7 @@ fn an_oversized_head_is_refused() {
 
 #[test]
 fn what_is_no_http_is_refused() {
-    let doors = open(Limits::default());
+    let doors = open(DoorLimits::default());
     for nonsense in [
         "\x16\x03\x01\x02\x00\x01",
         "GET / HTTP/1.1\r\nno colon\r\n\r\n",
@@ -203,9 +203,9 @@ fn what_is_no_http_is_refused() {
 
 #[test]
 fn a_resting_connection_is_closed() {
-    let doors = open(Limits {
+    let doors = open(DoorLimits {
         idle_timeout: Duration::from_millis(200),
-        ..Limits::default()
+        ..DoorLimits::default()
     });
     assert!(doors.connect().read_to_close().is_empty());
     let mut client = doors.connect();
@@ -215,9 +215,9 @@ fn a_resting_connection_is_closed() {
 
 #[test]
 fn one_address_has_its_share_of_connections() {
-    let doors = open(Limits {
+    let doors = open(DoorLimits {
         connections_per_address: 2,
-        ..Limits::default()
+        ..DoorLimits::default()
     });
     let mut first = doors.connect();
     let mut second = doors.connect();
@@ -242,9 +242,9 @@ fn is_served(mut client: Client) -> bool {
 
 #[test]
 fn beyond_all_slots_a_connection_waits() {
-    let doors = open(Limits {
+    let doors = open(DoorLimits {
         connections: 1,
-        ..Limits::default()
+        ..DoorLimits::default()
     });
     let mut first = doors.connect();
     assert_eq!(first.get("/simple/x/").text(), "page of x");
@@ -265,10 +265,10 @@ fn beyond_all_slots_a_connection_waits() {
 
 #[test]
 fn a_reader_that_is_too_slow_is_cut_off() {
-    let limits = Limits {
+    let limits = DoorLimits {
         min_send_rate: 1 << 30,
         send_grace: Duration::from_millis(200),
-        ..Limits::default()
+        ..DoorLimits::default()
     };
     let doors = open(limits);
     let mut client = doors.connect();
@@ -284,7 +284,7 @@ fn a_reader_that_is_too_slow_is_cut_off() {
 
 #[test]
 fn a_large_file_arrives_whole() {
-    let doors = open(Limits::default());
+    let doors = open(DoorLimits::default());
     let mut client = doors.connect();
     let answered = client.get("/simple/huge/");
     assert_eq!(answered.body.len() as u64, HUGE);
@@ -293,7 +293,7 @@ fn a_large_file_arrives_whole() {
 
 #[test]
 fn a_failed_fill_is_seen_as_a_short_body() {
-    let mut doors = open(Limits::default());
+    let mut doors = open(DoorLimits::default());
     let mut client = doors.connect();
     client.send("GET /simple/growing/ HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(client.read_head().headers["content-length"], "100000");
@@ -321,9 +321,9 @@ fn a_failed_fill_is_seen_as_a_short_body() {
 
 #[test]
 fn a_unix_socket_is_a_door_too() {
-    let doors = open(Limits {
+    let doors = open(DoorLimits {
         connections_per_address: 1,
-        ..Limits::default()
+        ..DoorLimits::default()
     });
     let _share = doors.connect();
     for _ in 0..3 {
@@ -340,7 +340,7 @@ fn a_unix_socket_is_a_door_too() {
 
 #[test]
 fn the_metrics_door_tells_of_the_public_one() {
-    let doors = open(Limits::default());
+    let doors = open(DoorLimits::default());
     assert_eq!(doors.numbers("/healthz").text(), "alive\n");
     assert_eq!(
         doors.numbers("/readyz").status_line,
@@ -366,7 +366,7 @@ fn the_metrics_door_tells_of_the_public_one() {
 
 #[test]
 fn a_request_is_written_down_once() {
-    let mut doors = open(Limits::default());
+    let mut doors = open(DoorLimits::default());
     let mut client = doors.connect();
     client.send("GET /u/i/+simple/x/?secret=1 HTTP/1.1\r\nHost: x\r\nX-Request-Id: ci-7\r\nUser-Agent: pip/26\r\n\r\n");
     assert_eq!(client.read_answer().headers["x-request-id"], "ci-7");
@@ -392,7 +392,7 @@ fn a_request_is_written_down_once() {
 
 #[test]
 fn a_stop_waits_for_answers_and_for_nothing_else() {
-    let mut doors = open(Limits::default());
+    let mut doors = open(DoorLimits::default());
     let mut resting = doors.connect();
     resting.get("/simple/x/");
     let mut busy = doors.connect();
@@ -423,7 +423,7 @@ fn a_stop_waits_for_answers_and_for_nothing_else() {
 
 #[test]
 fn who_asks_on_while_the_door_closes_is_answered_once_more() {
-    let doors = open(Limits::default());
+    let doors = open(DoorLimits::default());
     let places = [(doors.public, "/simple/x/"), (doors.metrics, "/healthz")];
     let mut kept = places.map(|(address, path)| {
         let mut client = Client::to(address);
@@ -472,7 +472,7 @@ mod tls {
 
     #[test]
     fn http2_carries_the_problem_without_a_reason_phrase() {
-        let doors = open_with(Limits::default(), true);
+        let doors = open_with(DoorLimits::default(), true);
         block_on(async {
             let client = client(&doors);
             let answered = client
@@ -514,7 +514,7 @@ mod tls {
 
     #[test]
     fn http2_shows_a_failed_fill_as_an_error() {
-        let doors = open_with(Limits::default(), true);
+        let doors = open_with(DoorLimits::default(), true);
         block_on(async {
             let client = client(&doors);
             for path in ["/simple/growing/", "/simple/growing-unknown/"] {
@@ -533,9 +533,9 @@ mod tls {
 
     #[test]
     fn http1_through_tls_keeps_its_reason_phrase_and_its_deadline() {
-        let limits = Limits {
+        let limits = DoorLimits {
             head_timeout: Duration::from_millis(300),
-            ..Limits::default()
+            ..DoorLimits::default()
         };
         let doors = open_with(limits, true);
         let mut roots = rustls::RootCertStore::empty();
@@ -569,9 +569,9 @@ mod tls {
 
     #[test]
     fn a_silent_handshake_ends_at_its_deadline() {
-        let limits = Limits {
+        let limits = DoorLimits {
             head_timeout: Duration::from_millis(300),
-            ..Limits::default()
+            ..DoorLimits::default()
         };
         let doors = open_with(limits, true);
         let mut client = doors.connect();

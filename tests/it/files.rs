@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use cheesecloth::model::Sha256;
+use cheesecloth::testing::model::Sha256;
 use http::Method;
 
 use super::support::{Content, FakeIndex, Fault, Got, Listed, Program, Project, Setup, Web, Wheel};

@@ -2,13 +2,13 @@
 //! like any other it is all the same.
 
 use bytes::Bytes;
-use cheesecloth::clock::Clock;
-use cheesecloth::db::{FileFacts, FileRole};
-use cheesecloth::model::{
+use cheesecloth::testing::clock::Clock;
+use cheesecloth::testing::db::{FileFacts, FileRole};
+use cheesecloth::testing::model::{
     CoreMetadata, File, Filename, Hashes, IndexName, ProjectName, Sha256, Yanked,
 };
-use cheesecloth::page::ProjectPage;
-use cheesecloth::store::Key;
+use cheesecloth::testing::page::ProjectPage;
+use cheesecloth::testing::store::Key;
 
 use super::support::{Asked, Client, Form, Got, House, Larder, Program, Setup, Tool, ask};
 use super::support::{FakeIndex, Project};

@@ -17,14 +17,14 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use cheesecloth::clock::Clock;
-use cheesecloth::db::{FileFacts, FileRole};
-use cheesecloth::model::{
+use cheesecloth::testing::clock::Clock;
+use cheesecloth::testing::db::{FileFacts, FileRole};
+use cheesecloth::testing::model::{
     CoreMetadata, File, Filename, Hashes, IndexName, ProjectName, ProjectState, Sha256, Timestamp,
     UploadTime, UploadTimeSource, Yanked,
 };
-use cheesecloth::page::{ProjectPage, file_path};
-use cheesecloth::store::Key;
+use cheesecloth::testing::page::{ProjectPage, file_path};
+use cheesecloth::testing::store::Key;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use proptest::test_runner::TestRunner;

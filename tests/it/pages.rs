@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::time::Duration;
 
-use cheesecloth::clock::Clock;
+use cheesecloth::testing::clock::Clock;
 use serde_json::Value;
 
 use super::support::{
@@ -193,7 +193,8 @@ async fn a_cool_down_matures_by_itself() {
         filenames(&house, path).await,
         ["sieve-1.0-py3-none-any.whl"]
     );
-    let digest = cheesecloth::model::Sha256::of(&Wheel::new("sieve", "2.0").build()).to_hex();
+    let digest =
+        cheesecloth::testing::model::Sha256::of(&Wheel::new("sieve", "2.0").build()).to_hex();
     let url = format!("/root/dairy/+f/{}/{}/{young}", &digest[..3], &digest[3..16]);
     for (by, status) in [(Duration::ZERO, 403), (3 * DAY, 403), (DAY, 200)] {
         clock.advance(by);

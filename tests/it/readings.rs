@@ -1,7 +1,7 @@
 //! A file name that may belong to several projects tells no upstream a part of what it must not hear.
 
-use cheesecloth::clock::Clock;
-use cheesecloth::model::{IndexName, ProjectName, Sha256};
+use cheesecloth::testing::clock::Clock;
+use cheesecloth::testing::model::{IndexName, ProjectName, Sha256};
 use serde_json::Value;
 
 use super::support::{Content, FakeIndex, House, Listed, Project, Setup};

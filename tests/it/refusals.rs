@@ -4,7 +4,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use cheesecloth::model::Sha256;
+use cheesecloth::testing::model::Sha256;
 
 use super::support::{
     Client, FakeIndex, Listed, Program, Project, Setup, Tool, Wheel, poetry_project,

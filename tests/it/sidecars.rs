@@ -2,9 +2,9 @@
 //! what cannot be had is not listed. Installers stop at the first one that is and cannot.
 
 use bytes::Bytes;
-use cheesecloth::clock::Clock;
-use cheesecloth::db::{FileFacts, FileRole};
-use cheesecloth::model::{IndexName, ProjectName, Sha256, Yanked};
+use cheesecloth::testing::clock::Clock;
+use cheesecloth::testing::db::{FileFacts, FileRole};
+use cheesecloth::testing::model::{IndexName, ProjectName, Sha256, Yanked};
 use serde_json::{Value, json};
 
 use super::support::{

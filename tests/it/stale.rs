@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use cheesecloth::clock::Clock;
+use cheesecloth::testing::clock::Clock;
 use futures_util::future::{join_all, poll_immediate};
 use serde_json::Value;
 

@@ -8,7 +8,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cheesecloth::model::Sha256;
+use cheesecloth::testing::model::Sha256;
 use serde_json::Value;
 
 use super::support::ask::{self, Answer};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use cheesecloth::clock::Clock;
-use cheesecloth::model::Sha256;
-use cheesecloth::store::Key;
+use cheesecloth::testing::clock::Clock;
+use cheesecloth::testing::model::Sha256;
+use cheesecloth::testing::store::Key;
 use serde_json::Value;
 
 use super::support::{FakeIndex, Fault, House, Larder, Listed, Project, Setup, Wheel};

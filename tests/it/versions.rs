@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use cheesecloth::clock::Clock;
-use cheesecloth::model::VersionSpecifiers;
+use cheesecloth::testing::clock::Clock;
+use cheesecloth::testing::model::VersionSpecifiers;
 use serde_json::Value;
 
 use super::support::{FakeIndex, House, Project, Setup};

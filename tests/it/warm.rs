@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Output;
 
-use cheesecloth::model::Sha256;
+use cheesecloth::testing::model::Sha256;
 use serde_json::Value;
 
 use super::support::{Client, FakeIndex, Fault, Program, Project, Setup, Tool, Wheel, command};

@@ -2,11 +2,13 @@
 
 use serde_json::json;
 
-use super::support::{cause, file, index, leading, new_index, new_user, object, publication};
-use crate::db::{
-    Cause, ChangeKind, Db, DbError, Edit, IndexDeletion, IndexUpdate, Serial, UserDeletion,
-    UserDetails, UserUpdate,
+use crate::db::change::{Cause, Edit, IndexDeletion, IndexUpdate, UserDeletion, UserUpdate};
+use crate::db::conformance::support::{
+    cause, file, index, leading, new_index, new_user, object, publication,
 };
+use crate::db::contract::Db;
+use crate::db::error::DbError;
+use crate::db::record::{ChangeKind, Serial, UserDetails};
 
 pub(crate) async fn a_new_database_is_empty_and_knows_who_it_is(db: &dyn Db) {
     assert_eq!(db.serial().await.unwrap(), Serial(0));

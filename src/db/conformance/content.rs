@@ -2,10 +2,13 @@
 
 use serde_json::json;
 
-use super::support::{cause, file, index, leading, now, object, project, publication};
-use crate::db::{
-    Db, FileFacts, FileRole, LogEvent, OnConflict, Publication, Published, PublishedFile, Serial,
+use crate::db::change::{OnConflict, Publication, Published, PublishedFile};
+use crate::db::conformance::support::{
+    cause, file, index, leading, now, object, project, publication,
 };
+use crate::db::contract::Db;
+use crate::db::file::{FileFacts, FileRole, LogEvent};
+use crate::db::record::Serial;
 use crate::model::{Sha256, Yanked};
 
 fn done(published: Published) -> (Serial, Vec<PublishedFile>) {

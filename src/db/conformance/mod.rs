@@ -1,4 +1,4 @@
-//! What every database must do: one suite, run against each implementation of [`super::Db`].
+//! What every database must do: one suite, run against each implementation of [`crate::db::contract::Db`].
 //!
 //! Each law is a function of a fresh database; `conformance!` makes a test of each for one way to open
 //! one. The opener answers a guard (a temporary folder, a schema to drop) beside the database.
@@ -9,11 +9,11 @@ mod moving;
 mod support;
 mod tokens;
 
-pub(super) use accounts::*;
-pub(super) use content::*;
-pub(super) use moving::*;
-pub(super) use support::{file, index, now, publication};
-pub(super) use tokens::*;
+pub(super) use crate::db::conformance::accounts::*;
+pub(super) use crate::db::conformance::content::*;
+pub(super) use crate::db::conformance::moving::*;
+pub(super) use crate::db::conformance::support::{file, index, now, publication};
+pub(super) use crate::db::conformance::tokens::*;
 
 /// Makes a test of every law, for one way to open a fresh database.
 macro_rules! conformance {

@@ -4,11 +4,20 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::support::{cause, file, index, new_user, now, object, project, publication};
-use crate::db::{
-    ChangeKind, Db, DbError, DifferingFile, Directory, FileFacts, FileRecord, FileRole,
-    IndexContent, IndexRecord, Kept, OnConflict, ProjectContent, ProjectRecord, Publication,
-    ReleaseRecord, Restoral, Restoration, Restored, Serial, Snapshot, User, UserDetails,
+use crate::db::change::{OnConflict, Publication};
+use crate::db::conformance::support::{
+    cause, file, index, new_user, now, object, project, publication,
+};
+use crate::db::contract::Db;
+use crate::db::error::DbError;
+use crate::db::file::{FileFacts, FileRole};
+use crate::db::record::{
+    ChangeKind, Directory, FileRecord, IndexRecord, ProjectRecord, ReleaseRecord, Serial, User,
+    UserDetails,
+};
+use crate::db::snapshot::{
+    DifferingFile, IndexContent, LeftAsIs, ProjectContent, Restoral, Restoration, Restored,
+    Snapshot,
 };
 
 fn user(name: &str, hash: &str) -> User {
@@ -183,8 +192,8 @@ pub(crate) async fn what_is_there_stays_and_is_named(db: &dyn Db) {
     };
     let restoral = done(db.restore(&cause(), &restoration).await.unwrap());
     let kept = [
-        Kept::User("packages".into()),
-        Kept::Release {
+        LeftAsIs::User("packages".into()),
+        LeftAsIs::Release {
             index: index("packages/stable"),
             project: project("hello-pkg"),
             version: "1.0".into(),

@@ -2,12 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::db::{
-    Cause, FileFacts, FileRole, LogEntry, LogEvent, NewIndex, NewUser, OnConflict, Publication,
-};
+use crate::db::change::{Cause, NewIndex, NewUser, OnConflict, Publication};
+use crate::db::file::{FileFacts, FileRole, LogEntry, LogEvent};
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp, Yanked};
 
-pub(crate) fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     "2026-01-02T03:04:05Z".parse().unwrap()
 }
 
@@ -18,7 +17,7 @@ pub(super) fn cause() -> Cause {
     }
 }
 
-pub(crate) fn index(text: &str) -> IndexName {
+pub fn index(text: &str) -> IndexName {
     IndexName::parse(text).unwrap()
 }
 
@@ -48,7 +47,7 @@ pub(super) fn new_index(name: &str, volatile: bool) -> NewIndex {
 }
 
 /// A release file with every fact set.
-pub(crate) fn file(filename: &str, content: &str) -> FileFacts {
+pub fn file(filename: &str, content: &str) -> FileFacts {
     let event = LogEvent::Upload {
         dst: index("packages/stable"),
     };
@@ -73,7 +72,7 @@ pub(crate) fn file(filename: &str, content: &str) -> FileFacts {
 }
 
 /// Hello.Pkg on packages/stable, which refuses other content under the same name.
-pub(crate) fn publication(version: &str, files: Vec<FileFacts>) -> Publication {
+pub fn publication(version: &str, files: Vec<FileFacts>) -> Publication {
     Publication {
         index: index("packages/stable"),
         project: project("hello-pkg"),

@@ -1,7 +1,10 @@
 //! Laws of CI tokens.
 
-use super::support::{cause, new_user, now};
-use crate::db::{Db, DbError, NewApiToken, Serial, TokenOperation};
+use crate::db::change::NewApiToken;
+use crate::db::conformance::support::{cause, new_user, now};
+use crate::db::contract::Db;
+use crate::db::error::DbError;
+use crate::db::record::{Serial, TokenOperation};
 use crate::model::Sha256;
 
 fn token(id: &str, user: &str) -> NewApiToken {

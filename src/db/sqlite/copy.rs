@@ -10,9 +10,11 @@ use std::path::Path;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 
-use super::open::BUSY_TIMEOUT;
-use super::rows;
-use crate::db::{DbError, NeededFile, Serial};
+use crate::db::error::DbError;
+use crate::db::record::Serial;
+use crate::db::snapshot::NeededFile;
+use crate::db::sqlite::open::BUSY_TIMEOUT;
+use crate::db::sqlite::rows;
 use crate::model::Sha256;
 
 const DOING: &str = "read what records name";
@@ -155,8 +157,10 @@ fn digest(bytes: Vec<u8>) -> Result<Sha256, DbError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::change::Cause;
     use crate::db::conformance::{file, now, publication};
-    use crate::db::{Cause, Db as _, Sqlite};
+    use crate::db::contract::Db as _;
+    use crate::db::sqlite::open::Sqlite;
 
     #[tokio::test]
     async fn a_copy_is_whole_by_itself_and_names_what_was_there() {

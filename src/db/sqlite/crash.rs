@@ -7,9 +7,11 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::Sqlite;
+use crate::db::change::{Cause, Published};
 use crate::db::conformance::{conformance, file, index, now, publication};
-use crate::db::{Cause, Db, Published, Serial};
+use crate::db::contract::Db;
+use crate::db::record::Serial;
+use crate::db::sqlite::open::Sqlite;
 use crate::model::ProjectName;
 
 const NAME: &str = "records.sqlite";

@@ -5,14 +5,19 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use sqlx::pool::PoolConnection;
 
-use super::open::Sqlite;
-use super::{indexes, publish, read, remove, restore, rows, snapshot, tokens, users};
-use crate::db::{
-    ApiToken, Cause, Change, Db, DbError, Directory, FileRecord, IndexDeletion, IndexRecord,
-    IndexUpdate, NewApiToken, NewIndex, NewUser, ProjectRecord, ProjectSpelling, Publication,
-    Published, Restoration, Restored, Serial, ServerFacts, Snapshot, User, UserDeletion,
-    UserUpdate,
+use crate::db::change::{
+    Cause, IndexDeletion, IndexUpdate, NewApiToken, NewIndex, NewUser, Publication, Published,
+    UserDeletion, UserUpdate,
 };
+use crate::db::contract::Db;
+use crate::db::error::DbError;
+use crate::db::record::{
+    ApiToken, Change, Directory, FileRecord, IndexRecord, ProjectRecord, ProjectSpelling, Serial,
+    ServerFacts, User,
+};
+use crate::db::snapshot::{Restoration, Restored, Snapshot};
+use crate::db::sqlite::open::Sqlite;
+use crate::db::sqlite::{indexes, publish, read, remove, restore, rows, snapshot, tokens, users};
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
 
 impl Sqlite {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::db::DbError;
+use crate::db::error::DbError;
 
 /// Shared by everything that writes.
 #[derive(Debug, Clone, Default)]

@@ -3,11 +3,12 @@
 use serde_json::Value;
 use sqlx::Row;
 
-use super::open::Sqlite;
-use super::remove;
-use super::rows;
-use super::writing::{About, Writing};
-use crate::db::{Cause, ChangeKind, DbError, IndexDeletion, IndexUpdate, NewIndex, Serial};
+use crate::db::change::{Cause, IndexDeletion, IndexUpdate, NewIndex};
+use crate::db::error::DbError;
+use crate::db::record::{ChangeKind, Serial};
+use crate::db::sqlite::open::Sqlite;
+use crate::db::sqlite::writing::{About, Writing};
+use crate::db::sqlite::{remove, rows};
 use crate::model::{IndexName, Timestamp};
 
 fn about(kind: ChangeKind, name: &IndexName) -> About<'_> {

@@ -4,6 +4,8 @@
 //! is in `open`, `rows` and the schema's types.
 
 mod copy;
+#[cfg(test)]
+mod crash;
 mod database;
 mod health;
 mod indexes;
@@ -17,9 +19,6 @@ mod snapshot;
 mod tokens;
 mod users;
 mod writing;
-
-#[cfg(test)]
-mod crash;
 
 pub use copy::RecordsFile;
 pub use open::Sqlite;

@@ -24,9 +24,10 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection as _, Row, SqlSafeStr};
 
-use super::health::Health;
-use super::rows;
-use crate::db::{DbError, Secret, ServerFacts};
+use crate::db::error::DbError;
+use crate::db::record::{ServerFacts, ServerSecret};
+use crate::db::sqlite::health::Health;
+use crate::db::sqlite::rows;
 use crate::model::Timestamp;
 
 /// Connections that read: more than this and they only compete for the processor.
@@ -143,7 +144,7 @@ impl Sqlite {
         })?;
         Ok(ServerFacts {
             uuid: row.try_get("uuid").map_err(rows::failed(doing))?,
-            secret: Secret(secret),
+            secret: ServerSecret(secret),
             created: rows::instant(&row, "created", doing)?,
         })
     }

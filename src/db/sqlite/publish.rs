@@ -5,15 +5,14 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::open::Sqlite;
-use super::read;
-use super::remove;
-use super::rows;
-use super::writing::{About, Writing};
-use crate::db::{
-    Cause, ChangeKind, DbError, FileFacts, FileRecord, LogEntry, LogEvent, OnConflict, Publication,
-    Published, PublishedFile, ReleaseRecord, change,
-};
+use crate::db::change;
+use crate::db::change::{Cause, OnConflict, Publication, Published, PublishedFile};
+use crate::db::error::DbError;
+use crate::db::file::{FileFacts, LogEntry, LogEvent};
+use crate::db::record::{ChangeKind, FileRecord, ReleaseRecord};
+use crate::db::sqlite::open::Sqlite;
+use crate::db::sqlite::writing::{About, Writing};
+use crate::db::sqlite::{read, remove, rows};
 use crate::model::{IndexName, ProjectName, Timestamp, Version};
 
 pub(super) async fn publish(

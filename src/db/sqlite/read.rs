@@ -2,15 +2,14 @@
 
 use std::collections::HashSet;
 
-use sqlx::Row;
-use sqlx::SqliteConnection;
+use sqlx::{Row, SqliteConnection};
 
-use super::open::Sqlite;
-use super::rows;
-use crate::db::{
-    Change, DbError, Directory, FileRecord, IndexRecord, ProjectRecord, ProjectSpelling, Serial,
-    User,
+use crate::db::error::DbError;
+use crate::db::record::{
+    Change, Directory, FileRecord, IndexRecord, ProjectRecord, ProjectSpelling, Serial, User,
 };
+use crate::db::sqlite::open::Sqlite;
+use crate::db::sqlite::rows;
 use crate::model::{IndexName, ProjectName, Sha256};
 
 pub(super) async fn serial(on: &mut SqliteConnection) -> Result<Serial, DbError> {

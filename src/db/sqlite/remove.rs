@@ -1,10 +1,12 @@
 //! Deleting content. What is deleted leaves its digest and name behind, for 410 instead of 404.
 
-use super::open::Sqlite;
-use super::publish::release_known_as;
-use super::read;
-use super::writing::{About, Writing};
-use crate::db::{Cause, ChangeKind, DbError, FileRecord, Serial};
+use crate::db::change::Cause;
+use crate::db::error::DbError;
+use crate::db::record::{ChangeKind, FileRecord, Serial};
+use crate::db::sqlite::open::Sqlite;
+use crate::db::sqlite::publish::release_known_as;
+use crate::db::sqlite::read;
+use crate::db::sqlite::writing::{About, Writing};
 use crate::model::{IndexName, ProjectName};
 
 pub(super) async fn delete_project(

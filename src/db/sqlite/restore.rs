@@ -2,17 +2,16 @@
 
 use serde_json::{Map, Value};
 
-use super::indexes;
-use super::open::Sqlite;
-use super::publish;
-use super::read;
-use super::rows;
-use super::users;
-use super::writing::{About, Writing};
-use crate::db::{
-    Cause, ChangeKind, DbError, DifferingFile, IndexContent, IndexRecord, Kept, NewIndex,
-    ProjectContent, ReleaseRecord, Restoral, Restoration, Restored, Serial, User, change,
+use crate::db::change;
+use crate::db::change::{Cause, NewIndex};
+use crate::db::error::DbError;
+use crate::db::record::{ChangeKind, IndexRecord, ReleaseRecord, Serial, User};
+use crate::db::snapshot::{
+    DifferingFile, IndexContent, LeftAsIs, ProjectContent, Restoral, Restoration, Restored,
 };
+use crate::db::sqlite::open::Sqlite;
+use crate::db::sqlite::writing::{About, Writing};
+use crate::db::sqlite::{indexes, publish, read, rows, users};
 use crate::model::IndexName;
 
 /// A restoration under way.
@@ -77,7 +76,7 @@ impl Restoring<'_> {
             users::store(&mut self.writing, &user).await?;
             self.restoral.users += 1;
         } else {
-            self.restoral.kept.push(Kept::User(user.name));
+            self.restoral.kept.push(LeftAsIs::User(user.name));
         }
         Ok(())
     }
@@ -91,7 +90,7 @@ impl Restoring<'_> {
             .map_err(failed)?;
         if let Some(row) = row {
             if rows::index(&row)?.config != index.config {
-                self.restoral.kept.push(Kept::Index(index.name.clone()));
+                self.restoral.kept.push(LeftAsIs::Index(index.name.clone()));
             }
             return Ok(());
         }
@@ -164,7 +163,7 @@ impl Restoring<'_> {
                 let mut metadata = release.metadata.clone();
                 change::overlay(&mut metadata, &known.metadata);
                 if !agree(&known.metadata, &release.metadata) {
-                    self.restoral.kept.push(Kept::Release {
+                    self.restoral.kept.push(LeftAsIs::Release {
                         index: index.clone(),
                         project: project.name.clone(),
                         version: release.version.clone(),

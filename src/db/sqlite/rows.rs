@@ -4,9 +4,11 @@ use serde_json::{Map, Value};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use crate::db::{
-    ApiToken, Change, ChangeKind, DbError, FileFacts, FileRecord, FileRole, IndexRecord,
-    ReleaseRecord, Serial, TokenOperation, User, UserDetails,
+use crate::db::error::DbError;
+use crate::db::file::{FileFacts, FileRole};
+use crate::db::record::{
+    ApiToken, Change, ChangeKind, FileRecord, IndexRecord, ReleaseRecord, Serial, TokenOperation,
+    User, UserDetails,
 };
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp, Yanked};
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::Row;
-use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
 
-use super::open::Sqlite;
-use super::read;
-use super::rows;
-use crate::db::{DbError, IndexContent, ProjectContent, ProjectRecord, Snapshot};
+use crate::db::error::DbError;
+use crate::db::record::ProjectRecord;
+use crate::db::snapshot::{IndexContent, ProjectContent, Snapshot};
+use crate::db::sqlite::open::Sqlite;
+use crate::db::sqlite::{read, rows};
 use crate::model::{IndexName, ProjectName};
 
 const DOING: &str = "read all records";

@@ -1,9 +1,11 @@
 //! CI tokens.
 
-use super::open::Sqlite;
-use super::rows;
-use super::writing::About;
-use crate::db::{ApiToken, Cause, ChangeKind, DbError, NewApiToken, Serial, TokenOperation};
+use crate::db::change::{Cause, NewApiToken};
+use crate::db::error::DbError;
+use crate::db::record::{ApiToken, ChangeKind, Serial, TokenOperation};
+use crate::db::sqlite::open::Sqlite;
+use crate::db::sqlite::rows;
+use crate::db::sqlite::writing::About;
 use crate::model::Timestamp;
 
 fn about(kind: ChangeKind, id: &str) -> About<'_> {

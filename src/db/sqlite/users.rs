@@ -5,11 +5,12 @@
 
 use serde_json::Value;
 
-use super::open::Sqlite;
-use super::remove;
-use super::rows;
-use super::writing::{About, Writing};
-use crate::db::{Cause, ChangeKind, DbError, NewUser, Serial, User, UserDeletion, UserUpdate};
+use crate::db::change::{Cause, NewUser, UserDeletion, UserUpdate};
+use crate::db::error::DbError;
+use crate::db::record::{ChangeKind, Serial, User};
+use crate::db::sqlite::open::Sqlite;
+use crate::db::sqlite::writing::{About, Writing};
+use crate::db::sqlite::{remove, rows};
 use crate::model::IndexName;
 
 fn about(kind: ChangeKind, name: &str) -> About<'_> {

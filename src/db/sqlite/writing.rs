@@ -2,13 +2,14 @@
 //!
 //! Dropped before [`Writing::commit`] it rolls back; that is how every refusal leaves nothing behind.
 
-use sqlx::SqliteConnection;
-use sqlx::Transaction;
+use sqlx::{SqliteConnection, Transaction};
 
-use super::health::Health;
-use super::open::Sqlite;
-use super::rows;
-use crate::db::{Cause, ChangeKind, DbError, Serial};
+use crate::db::change::Cause;
+use crate::db::error::DbError;
+use crate::db::record::{ChangeKind, Serial};
+use crate::db::sqlite::health::Health;
+use crate::db::sqlite::open::Sqlite;
+use crate::db::sqlite::rows;
 use crate::model::{IndexName, ProjectName};
 
 pub(super) struct Writing {

@@ -15,14 +15,11 @@ use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::head::{Known, Line, Parsed, parse};
-use super::wire::Wire;
-use super::writer::{Framing, Writer};
-use crate::gateway::Arrival;
-use crate::gateway::Body;
-use crate::gateway::Record;
-use crate::gateway::Reply;
+use crate::gateway::{Arrival, Body, Record, Reply};
 use crate::listen::head_guard::HeadGuard;
+use crate::listen::http1::head::{Known, Line, Parsed, parse};
+use crate::listen::http1::wire::Wire;
+use crate::listen::http1::writer::{Framing, Writer};
 use crate::listen::public::{Asked, PublicApp};
 use crate::listen::recorder::Finished;
 use crate::listen::refusal;
@@ -45,7 +42,7 @@ const KEEPALIVE_SECONDS: u64 = 60;
 const UNREAD: &str = "-";
 
 /// Serves a connection to its end.
-pub(in crate::listen) async fn serve<S: Wire>(
+pub async fn serve<S: Wire>(
     app: &PublicApp,
     machinery: &Arc<HttpProxy<PublicApp>>,
     guard: HeadGuard<S>,

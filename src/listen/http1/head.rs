@@ -10,7 +10,6 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use httparse::{EMPTY_HEADER, Status};
-
 use pingora::http::RequestHeader;
 
 use crate::protocol::{BadHead, Preferences, RawHead, is_host};

@@ -9,5 +9,5 @@ mod head;
 mod wire;
 mod writer;
 
-pub(super) use connection::serve;
-pub(super) use wire::Wire;
+pub use connection::serve;
+pub use wire::Wire;

@@ -7,7 +7,7 @@ use crate::listen::head_guard::HeadGuard;
 use crate::listen::socket::Socket;
 
 /// A connection of a door.
-pub(in crate::listen) trait Wire: IO + 'static {
+pub trait Wire: IO + 'static {
     /// The socket itself, where what is written goes out as it is.
     fn plain(&self) -> Option<&Socket>;
 }

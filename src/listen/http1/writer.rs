@@ -11,12 +11,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-use super::wire::Wire;
-use crate::gateway::Body;
-use crate::gateway::Reply;
-use crate::listen::Limits;
+use crate::gateway::{Body, Reply};
 use crate::listen::head_guard::HeadGuard;
-use crate::listen::pieces::{Cut, PIECE_MAX, Part, Pieces};
+use crate::listen::http1::wire::Wire;
+use crate::listen::limits::DoorLimits;
+use crate::listen::pieces::{Cut, PIECE_MAX, Pieces, Stretch};
 use crate::listen::reply::Broken;
 use crate::listen::response_head::{ReplyContext, cache_status, length, status_words, timing};
 use crate::listen::socket::Socket;
@@ -47,7 +46,7 @@ pub(super) struct Framing {
 /// Writes within the limits.
 pub(super) struct Writer<'a, S> {
     pub(super) guard: &'a mut HeadGuard<S>,
-    pub(super) limits: &'a Limits,
+    pub(super) limits: &'a DoorLimits,
     /// Memory for heads, used again for each.
     pub(super) text: &'a mut Vec<u8>,
 }
@@ -248,7 +247,7 @@ impl<S: Wire> Writer<'_, S> {
 /// Sends on a plaintext socket, within the limits.
 struct Sender<'a> {
     socket: &'a Socket,
-    limits: &'a Limits,
+    limits: &'a DoorLimits,
 }
 
 impl Sender<'_> {
@@ -277,7 +276,7 @@ impl Sender<'_> {
     async fn send_held(
         &self,
         head: &mut Vec<u8>,
-        part: &mut Part,
+        part: &mut Stretch,
         bytes_sent: &mut u64,
     ) -> Result<(), Broken> {
         while part.left() > 0 && part.is_held(WINDOW) {

@@ -7,8 +7,8 @@
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 
-use super::delimiter::{Delimiter, Follows, PADDING_MAX};
-use super::head::{PartHead, boundary_of, part_head};
+use crate::listen::multipart::delimiter::{Delimiter, Follows, PADDING_MAX};
+use crate::listen::multipart::head::{PartHead, boundary_of, part_head};
 
 /// Most bytes before the first boundary: a stray line end, or a sentence for old mail readers.
 const PREAMBLE_MAX: usize = 1024;
@@ -38,7 +38,7 @@ impl Default for FormLimits {
 
 /// One part of a form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
+pub enum FormPart {
     /// A field.
     Field {
         /// Its name.
@@ -129,7 +129,7 @@ where
     ///
     /// # Errors
     /// See [`MultipartError`].
-    pub async fn next(&mut self) -> Result<Option<Part>, MultipartError> {
+    pub async fn next(&mut self) -> Result<Option<FormPart>, MultipartError> {
         if self.state == State::Preamble {
             self.pass_preamble().await?;
         }
@@ -148,10 +148,10 @@ where
         }
         self.state = State::Content;
         if head.filename.is_some() {
-            return Ok(Some(Part::File(head)));
+            return Ok(Some(FormPart::File(head)));
         }
         let value = self.value().await?;
-        Ok(Some(Part::Field {
+        Ok(Some(FormPart::Field {
             name: head.name,
             value,
         }))
@@ -319,8 +319,8 @@ mod tests {
             let mut parts = Parts::new();
             while let Some(part) = form.next().await? {
                 match part {
-                    Part::Field { name, value } => parts.push((name, None, value.into_bytes())),
-                    Part::File(head) => {
+                    FormPart::Field { name, value } => parts.push((name, None, value.into_bytes())),
+                    FormPart::File(head) => {
                         let mut content = Vec::new();
                         while let Some(chunk) = form.chunk().await? {
                             assert!(!chunk.is_empty());
@@ -487,7 +487,7 @@ mod tests {
         let mut names = Vec::new();
         while let Some(part) = form.next().now_or_never().unwrap().unwrap() {
             names.push(match part {
-                Part::Field { name, .. } | Part::File(PartHead { name, .. }) => name,
+                FormPart::Field { name, .. } | FormPart::File(PartHead { name, .. }) => name,
             });
         }
         assert_eq!(names, [":action", "content", "name"]);

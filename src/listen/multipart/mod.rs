@@ -4,5 +4,4 @@ mod delimiter;
 mod form;
 mod head;
 
-pub use form::{FormLimits, Multipart, MultipartError, Part};
-pub use head::PartHead;
+pub use form::{FormLimits, FormPart, Multipart, MultipartError};

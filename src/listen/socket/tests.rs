@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use tokio::io::AsyncReadExt;
 use tokio::runtime::Runtime;
 
-use super::*;
+use crate::listen::socket::*;
 
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread()

@@ -8,4 +8,4 @@ mod pin;
 mod requirements;
 mod tables;
 
-pub use pin::{Lockfile, LockfileFormat, Pin, PinnedFile};
+pub use pin::{Lockfile, Pin};

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::{Faults, Location, ProjectName, Sha256, Version};
-
-use super::requirements;
-use super::tables;
+use crate::policy::lockfile::{requirements, tables};
 
 /// A lock file, read.
 #[derive(Debug, Clone, PartialEq)]

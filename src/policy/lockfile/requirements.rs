@@ -6,8 +6,7 @@
 use crate::model::{
     Fault, Faults, InvalidSpecifier, Location, ProjectName, Version, VersionSpecifiers,
 };
-
-use super::pin::{Lockfile, LockfileFormat, Pin, PinnedFile, sha256_of};
+use crate::policy::lockfile::pin::{Lockfile, LockfileFormat, Pin, PinnedFile, sha256_of};
 
 /// Reads a requirements file.
 pub(super) fn parse(path: &str, text: &str) -> Result<Lockfile, Faults> {

@@ -12,8 +12,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 
 use crate::model::{Fault, Faults, Location, ProjectName, Version};
-
-use super::pin::{Lockfile, LockfileFormat, Pin, PinnedFile, sha256_of};
+use crate::policy::lockfile::pin::{Lockfile, LockfileFormat, Pin, PinnedFile, sha256_of};
 
 /// Reads a lock file in TOML.
 pub(super) fn parse(path: &str, text: &str) -> Result<Lockfile, Faults> {

@@ -3,19 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::fields::{Fields, Notes};
-use super::keys::{Key, Shape, key, many, one};
-use super::tree::Node;
-use super::{index, rule};
-use crate::model::Fault;
-use crate::model::Faults;
-use crate::model::IndexName;
-use crate::model::Location;
-use crate::policy::{Document, Placed, TextFile};
+use crate::model::{Fault, Faults, IndexName, Location};
+use crate::policy::document::{Document, Placed, TextFile};
+use crate::policy::read::fields::{Fields, Notes};
+use crate::policy::read::keys::{Shape, YamlKey, key, many, one};
+use crate::policy::read::tree::Node;
+use crate::policy::read::{index, rule};
 
 /// The top-level keys that [`read`] reads.
 #[rustfmt::skip] // a table reads by rows
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[YamlKey] = &[
     key("indexes", Shape::Named("user/index", &index::INDEX), "",
         "stages and mirrors, by their names"),
     key("policies", Shape::Named("policy", &Shape::Table(&[rule::POLICY])), "",
@@ -117,10 +114,10 @@ pub(super) fn open_all(
 mod tests {
     use super::*;
     use crate::model::{ProjectName, format_duration};
-    use crate::policy::read::keys::{Table, keys};
-    use crate::policy::{
+    use crate::policy::document::{
         Effect, IndexKindDocument, NamePattern, OnBlock, SecretSource, WhitelistName,
     };
+    use crate::policy::read::keys::{Table, keys};
 
     /// Every path is there and holds its own name, but for those that start with `no-`.
     struct FakeFiles;
@@ -356,11 +353,11 @@ policies:
     #[test]
     fn an_index_of_devpi_is_a_mirror_whose_upstream_no_file_can_write() {
         let (document, _) = read("indexes: {a/b: {type: devpi, undated: old}}").unwrap();
-        let policies = crate::policy::Policies::compile(&[document], &[]).unwrap();
+        let policies = crate::policy::compile::Policies::compile(&[document], &[]).unwrap();
         let index = policies.indexes().next().unwrap();
         let mirror = index.mirror().unwrap();
         assert!(mirror.is_devpi());
-        assert_eq!(mirror.undated, crate::policy::Undated::Old);
+        assert_eq!(mirror.undated, crate::policy::document::Undated::Old);
         assert!(
             mirror.keep_last_good.period.is_zero(),
             "what is deleted there is gone here"

@@ -5,13 +5,10 @@
 
 use std::collections::HashMap;
 
-use super::keys::{Kind, Shape, Table, Variants, Word, keys};
-use super::tree::{Entry, Node, Value};
-use crate::model::Fault;
-use crate::model::Faults;
-use crate::model::Location;
-use crate::model::suggest;
-use crate::policy::Placed;
+use crate::model::{Fault, Faults, Location, suggest};
+use crate::policy::document::Placed;
+use crate::policy::read::keys::{Kind, Shape, Table, Variants, Word, keys};
+use crate::policy::read::tree::{Entry, Node, Value};
 
 /// Longest piece of a file that a fault repeats, in characters.
 const QUOTED_MAX: usize = 60;
@@ -365,7 +362,7 @@ pub fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::read::keys::{Key, commas, key, many, one};
+    use crate::policy::read::keys::{YamlKey, commas, key, many, one};
 
     const TABLE: Table = &[&[
         key("count", one::<u64>(), "", "a number"),
@@ -373,7 +370,7 @@ mod tests {
         key("users", commas::<String>(), "", "some users"),
     ]];
 
-    const KINDS: &[Key] = &[key("kind", one::<String>(), "", "which")];
+    const KINDS: &[YamlKey] = &[key("kind", one::<String>(), "", "which")];
     static VARIANTS: Variants = Variants {
         key: "kind",
         tables: &[

@@ -1,21 +1,19 @@
-//! `indexes:`, stages and mirrors with devpi's keys and ours (product.md §4, devpi-protocol.md §7).
+//! `indexes:`, stages and mirrors with devpi's keys and ours (docs/protocol/devpi.md §7).
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::document::{Files, NamedKind, open_all};
-use super::fields::{Fields, Notes, quoted};
-use super::keys::{Choice, Key, Shape, Variants, commas, key, kind, many, one};
-use super::tree::{Entry, Value};
-use super::words::{AbsentStatus, HttpUrl, Principal};
-use crate::model::Fault;
-use crate::model::IndexName;
-use crate::model::Location;
-use crate::policy::{
+use crate::model::{Fault, IndexName, Location};
+use crate::policy::document::{
     IndexDocument, IndexKindDocument, KeepLastGoodDocument, MirrorDocument, NamePattern, Placed,
     Quarantined, SecretSource, StageDocument, TextFile, Undated, WhitelistInheritance,
     WhitelistName,
 };
+use crate::policy::read::document::{Files, NamedKind, open_all};
+use crate::policy::read::fields::{Fields, Notes, quoted};
+use crate::policy::read::keys::{Choice, Shape, Variants, YamlKey, commas, key, kind, many, one};
+use crate::policy::read::tree::{Entry, Value};
+use crate::policy::read::words::{AbsentStatus, HttpUrl, Principal};
 
 /// An index, by its `type`.
 pub(super) const INDEX: Shape = Shape::Variants(&VARIANTS);
@@ -48,7 +46,7 @@ impl Choice for IndexType {
 }
 
 #[rustfmt::skip] // a table reads by rows
-const COMMON: &[Key] = &[
+const COMMON: &[YamlKey] = &[
     key("type", one::<IndexType>(), "stage",
         "whether it takes uploads (stage), has an upstream (mirror) or is one of the devpi servers'"),
     key("title", one::<String>(), "", "a line about it, for people"),
@@ -66,7 +64,7 @@ const COMMON: &[Key] = &[
 ];
 
 #[rustfmt::skip] // a table reads by rows
-const STAGE: &[Key] = &[
+const STAGE: &[YamlKey] = &[
     key("bases", commas::<IndexName>(), "", "the indexes it inherits from, in order"),
     key("acl_upload", commas::<Principal>(), "", "who may upload; absent: the index's user"),
     key("acl_toxresult_upload", commas::<Principal>(), ":ANONYMOUS:", "who may upload tox results"),
@@ -78,7 +76,7 @@ const STAGE: &[Key] = &[
 ];
 
 #[rustfmt::skip] // a table reads by rows
-const MIRROR: &[Key] = &[
+const MIRROR: &[YamlKey] = &[
     key("mirror_url", one::<HttpUrl>(), "",
         "the simple page of the index to mirror; absent: the index that pip on this machine uses"),
     key("mirror_cache_expiry", one::<Duration>(), "30m",
@@ -107,7 +105,7 @@ const MIRROR: &[Key] = &[
 ];
 
 #[rustfmt::skip] // a table reads by rows
-pub(super) const KEEP_LAST_GOOD: &[Key] = &[
+pub(super) const KEEP_LAST_GOOD: &[YamlKey] = &[
     key("for", one::<Duration>(), "7d", "how long after upstream last listed them; 0 is off"),
     key("older_than", one::<Duration>(), "14d",
         "files younger than this when they vanish are not kept, whatever the policies say"),
@@ -115,7 +113,7 @@ pub(super) const KEEP_LAST_GOOD: &[Key] = &[
 
 /// What of a mirror's keys makes sense where the upstream is given.
 #[rustfmt::skip] // a table reads by rows
-const DEVPI: &[Key] = &[
+const DEVPI: &[YamlKey] = &[
     key("undated", one::<Undated>(), "deny",
         "what a rule about age makes of a file without an upload-time; devpi tells none"),
     key("optional", one::<bool>(), "false",
@@ -125,11 +123,7 @@ const DEVPI: &[Key] = &[
 ];
 
 /// Reads one entry of `indexes:`.
-pub(super) fn read(
-    entry: &Entry,
-    files: &mut dyn Files,
-    notes: &mut Notes,
-) -> Option<IndexDocument> {
+pub fn read(entry: &Entry, files: &mut dyn Files, notes: &mut Notes) -> Option<IndexDocument> {
     let name = match IndexName::parse(&entry.key) {
         Ok(value) => Some(Placed {
             value,

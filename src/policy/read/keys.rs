@@ -9,7 +9,7 @@ use crate::model::suggest;
 
 /// One key.
 #[derive(Debug)]
-pub struct Key {
+pub struct YamlKey {
     /// Its name.
     pub name: &'static str,
     /// What it holds.
@@ -21,7 +21,7 @@ pub struct Key {
 }
 
 /// The keys of one mapping, in groups that several mappings may share.
-pub type Table = &'static [&'static [Key]];
+pub type Table = &'static [&'static [YamlKey]];
 
 /// What a key holds.
 #[derive(Debug, Clone, Copy)]
@@ -150,8 +150,8 @@ pub const fn key(
     shape: Shape,
     default: &'static str,
     doc: &'static str,
-) -> Key {
-    Key {
+) -> YamlKey {
+    YamlKey {
         name,
         shape,
         default,
@@ -187,6 +187,6 @@ pub const fn commas<T: Word>() -> Shape {
 }
 
 /// The keys of a table.
-pub fn keys(table: Table) -> impl Iterator<Item = &'static Key> {
+pub fn keys(table: Table) -> impl Iterator<Item = &'static YamlKey> {
     table.iter().flat_map(|group| group.iter())
 }

@@ -16,9 +16,8 @@ mod tree;
 mod words;
 
 pub use document::{Files, KEYS, NamedKind, read, read_text};
-pub use fields::{Fields, Notes, quoted};
-pub use keys::{Choice, Key, Kind, Misread, Shape, Table, Variants, Word};
-pub use keys::{commas, key, keys, kind, many, one};
+pub use fields::{Fields, Notes};
+pub use keys::{Choice, Misread, Shape, Table, Word, YamlKey, key, keys, kind, many, one};
 pub use schema::schema_of;
-pub use tree::{Entry, Node, Value};
+pub use tree::{Node, Value};
 pub use words::{Bytes, HttpUrl};

@@ -4,12 +4,11 @@
 //! would otherwise let malware through without a word.
 
 use globset::GlobBuilder;
-use serde_json::Value as Json;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
-use super::keys::{Misread, Word};
 use crate::model::{InvalidSpecifier, ProjectName, VersionSpecifiers, suggest};
-use crate::policy::{NamePattern, WhitelistName};
+use crate::policy::document::{NamePattern, WhitelistName};
+use crate::policy::read::keys::{Misread, Word};
 
 /// Most memory that one compiled regular expression may take, in bytes: hundreds of times what a
 /// pattern for names needs, and far from harm.
@@ -23,7 +22,7 @@ pub(super) struct Glob(pub(super) String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Advisory(pub(super) String);
 
-/// What an `advisory` matcher calls the classes of OSV ids (product.md §13).
+/// What an `advisory` matcher calls the classes of OSV ids.
 const ADVISORY_CLASSES: [&str; 2] = ["malware", "vulnerability"];
 
 impl Word for NamePattern {

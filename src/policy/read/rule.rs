@@ -1,4 +1,4 @@
-//! `policies:` and their rules (product.md §5).
+//! `policies:` and their rules.
 //!
 //! A rule without any matcher would decide about everything below it, and is most often one whose
 //! matcher was forgotten; it is a fault, also as `deny: {}`. `default: deny` says the same clearly,
@@ -7,20 +7,20 @@
 
 use std::time::Duration;
 
-use super::fields::{Fields, Notes};
-use super::keys::{Choice, Key, Shape, Table, Word, key, many, one};
-use super::patterns::{Advisory, Glob};
-use super::tree::{Entry, Node, Value};
-use super::words::{Bytes, Until};
 use crate::model::{Fault, IndexName, Kind, ProjectState, VersionSpecifiers};
-use crate::policy::{
-    Effect, Matchers, Mode, NamePattern, OnBlock, Placed, PolicyDocument, RuleDocument,
+use crate::policy::document::{
+    Effect, Matchers, NamePattern, OnBlock, Placed, PolicyDocument, PolicyMode, RuleDocument,
 };
+use crate::policy::read::fields::{Fields, Notes};
+use crate::policy::read::keys::{Choice, Shape, Table, Word, YamlKey, key, many, one};
+use crate::policy::read::patterns::{Advisory, Glob};
+use crate::policy::read::tree::{Entry, Node, Value};
+use crate::policy::read::words::{Bytes, Until};
 
 /// The keys of one policy.
 #[rustfmt::skip] // a table reads by rows
-pub(super) const POLICY: &[Key] = &[
-    key("mode", one::<Mode>(), "enforce", "enforce, or audit: decide and record, let through"),
+pub(super) const POLICY: &[YamlKey] = &[
+    key("mode", one::<PolicyMode>(), "enforce", "enforce, or audit: decide and record, let through"),
     key("on_block", one::<OnBlock>(), "hide",
         "whether a page leaves a denied file out or lists it as yanked"),
     key("default", one::<Default>(), "allow", "what holds for files that no rule matches"),
@@ -29,7 +29,7 @@ pub(super) const POLICY: &[Key] = &[
 ];
 
 #[rustfmt::skip] // a table reads by rows
-const RULE: &[Key] = &[
+const RULE: &[YamlKey] = &[
     key("allow", Shape::Table(MATCHES), "", "files that match pass"),
     key("deny", Shape::Table(MATCHES), "", "files that match are refused"),
 ];
@@ -38,7 +38,7 @@ const RULE: &[Key] = &[
 pub(super) const MATCHES: Table = &[MATCHERS, REMARKS];
 
 #[rustfmt::skip] // a table reads by rows
-const MATCHERS: &[Key] = &[
+const MATCHERS: &[YamlKey] = &[
     key("project", many::<NamePattern>(), "", "project names, globs or /regular expressions/"),
     key("versions", one::<VersionSpecifiers>(), "", "a PEP 440 specifier, or \"===\" and the spelling of an old version; quote it"),
     key("kind", many::<Kind>(), "", "kinds of file"),
@@ -56,7 +56,7 @@ const MATCHERS: &[Key] = &[
 ];
 
 #[rustfmt::skip] // a table reads by rows
-const REMARKS: &[Key] = &[
+const REMARKS: &[YamlKey] = &[
     key("until", one::<Until>(), "", "the last day, or instant, on which the rule applies"),
     key("reason", one::<String>(), "", "why; shown to clients"),
     key("owner", one::<String>(), "", "who answers for it"),
@@ -64,7 +64,7 @@ const REMARKS: &[Key] = &[
 ];
 
 /// Reads one entry of `policies:`.
-pub(super) fn read(entry: &Entry, notes: &mut Notes) -> PolicyDocument {
+pub fn read(entry: &Entry, notes: &mut Notes) -> PolicyDocument {
     if entry.key.trim().is_empty() {
         notes.note(Fault::at(&entry.location, "a policy without a name"));
     }
@@ -228,7 +228,7 @@ impl Choice for Provenance {
     }
 }
 
-impl Choice for Mode {
+impl Choice for PolicyMode {
     fn all() -> Vec<(&'static str, Self)> {
         vec![("enforce", Self::Enforce), ("audit", Self::Audit)]
     }

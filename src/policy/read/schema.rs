@@ -3,11 +3,9 @@
 //! Made of the same tables that the walk reads by. Where the walk is more lenient than a schema can
 //! say, the schema is too; editors help, `check` decides.
 
-use serde_json::Map;
-use serde_json::Value as Json;
-use serde_json::json;
+use serde_json::{Map, Value as Json, json};
 
-use super::keys::{Key, Kind, Shape, Table, Variants, keys};
+use crate::policy::read::keys::{Kind, Shape, Table, Variants, YamlKey, keys};
 
 /// Describes a mapping with these keys, or nothing at all.
 #[must_use]
@@ -18,7 +16,7 @@ pub fn schema_of(table: Table) -> Json {
     json!({ "type": ["object", "null"], "properties": properties, "additionalProperties": false })
 }
 
-fn described(key: &Key) -> Json {
+fn described(key: &YamlKey) -> Json {
     let mut schema = of(key.shape);
     let Some(members) = schema.as_object_mut() else {
         return schema;
@@ -80,8 +78,8 @@ mod tests {
     use super::*;
     use crate::policy::read::keys::{Word, key, many, one};
 
-    const COLOURS: &[Key] = &[key("paint", many::<bool>(), "yes", "whether to paint")];
-    const NAMED: &[Key] = &[
+    const COLOURS: &[YamlKey] = &[key("paint", many::<bool>(), "yes", "whether to paint")];
+    const NAMED: &[YamlKey] = &[
         key(
             "rooms",
             Shape::Named("room", &Shape::Table(&[COLOURS])),

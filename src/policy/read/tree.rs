@@ -9,10 +9,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use serde_yaml::granit_parser::{self, Event, Marker, Parser, ScalarStyle};
+use serde_yaml::granit_parser;
+use serde_yaml::granit_parser::{Event, Marker, Parser, ScalarStyle};
 
-use crate::model::Fault;
-use crate::model::Location;
+use crate::model::{Fault, Location};
 
 /// Deepest nesting, aliases unfolded: our deepest key is seven levels down.
 const DEPTH_MAX: usize = 32;

@@ -7,27 +7,23 @@ use std::time::Duration;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use serde_json::Value as Json;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use url::Url;
 
-use super::keys::{Choice, Misread, Word};
-use crate::model::IndexName;
-use crate::model::Kind;
-use crate::model::ProjectName;
-use crate::model::ProjectState;
-use crate::model::Timestamp;
-use crate::model::{parse_bytes, parse_duration};
+use crate::model::{
+    IndexName, Kind, ProjectName, ProjectState, Timestamp, parse_bytes, parse_duration,
+};
+use crate::policy::read::keys::{Choice, Misread, Word};
 
 /// A size in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 pub struct Bytes(pub u64);
 
-/// The last instant of a rule: a date holds to its end, UTC (product.md §13).
+/// The last instant of a rule: a date holds to its end, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Until(pub(super) Timestamp);
 
-/// Who may do something: a user, `:group`, `:ANONYMOUS:` or `:AUTHENTICATED:` (devpi-protocol.md §4).
+/// Who may do something: a user, `:group`, `:ANONYMOUS:` or `:AUTHENTICATED:` (docs/protocol/devpi.md §4).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Principal(pub(super) String);
 

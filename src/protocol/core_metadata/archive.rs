@@ -4,12 +4,14 @@
 //! is read (it ends up in memory), how far an sdist is unpacked to find its `PKG-INFO` (it may be a
 //! bomb), and how long the metadata itself may be. Reading blocks; call it off the runtime's threads.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
+use std::io::{Read, Seek, SeekFrom};
 
-use super::bounded::{ArchiveBounds, Bounded, Spent};
-use super::copies::copies_agree;
-use super::tar::{self, Found};
 use crate::model::{Filename, Kind};
+use crate::protocol::core_metadata::bounded::{ArchiveBounds, Bounded, Spent};
+use crate::protocol::core_metadata::copies::copies_agree;
+use crate::protocol::core_metadata::tar;
+use crate::protocol::core_metadata::tar::Found;
 
 /// How far from its end a zip's directory can say where it is: its own length, and the longest comment.
 const END_BYTES_MAX: u64 = 22 + 65_535;

@@ -4,7 +4,8 @@
 //! as large. So the bytes read for it are bounded, whoever made the archive: at first by what all but
 //! a few wheels need, and for those few by much more, which is worth waiting for a turn.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
+use std::io::{Read, Seek, SeekFrom};
 
 /// Bytes of a directory that are read at first: some four thousand files.
 const DIRECTORY_BYTES_FIRST: u64 = 512 << 10;

@@ -2,7 +2,8 @@
 //!
 //! The archive was read before, so its directory is known to be sound; this walks over it once more.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
+use std::io::{Read, Seek, SeekFrom};
 
 use zip::ZipReadOptions;
 use zip::read::{ZipFile, read_zipfile_from_stream_with_options};

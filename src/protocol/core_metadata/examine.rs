@@ -6,12 +6,10 @@
 
 use std::io::{Read, Seek};
 
-use super::archive::{ArchiveFault, metadata_of};
-use super::bounded::ArchiveBounds;
-use super::fields::CoreMetadataFields;
-use crate::model::Filename;
-use crate::model::Kind;
-use crate::model::ProjectName;
+use crate::model::{Filename, Kind, ProjectName};
+use crate::protocol::core_metadata::archive::{ArchiveFault, metadata_of};
+use crate::protocol::core_metadata::bounded::ArchiveBounds;
+use crate::protocol::core_metadata::fields::CoreMetadataFields;
 
 /// What a file says of itself.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -7,8 +7,7 @@ mod examine;
 mod fields;
 mod tar;
 
-pub use archive::{ArchiveFault, metadata_of};
 pub use bounded::{ArchiveBounds, Bounded, DIRECTORY_WEIGHT, Spent};
 pub use copies::copies_agree;
 pub use examine::{Examined, Unfit, examine};
-pub use fields::{CoreMetadataFault, CoreMetadataFields};
+pub use fields::CoreMetadataFields;

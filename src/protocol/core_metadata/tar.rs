@@ -3,7 +3,8 @@
 //! Only names in the plain header are looked at. The extensions for long names come as entries of their
 //! own and are passed over: `name-version/PKG-INFO` fits the plain header of every archive met.
 
-use std::io::{self, Read};
+use std::io;
+use std::io::Read;
 
 const BLOCK: usize = 512;
 

@@ -1,12 +1,11 @@
 //! Which path is which route, for whom.
 
-use http::HeaderMap;
-use http::HeaderValue;
 use http::header::{ACCEPT, USER_AGENT};
+use http::{HeaderMap, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::prelude::*;
 
-use super::*;
+use crate::protocol::route::*;
 
 fn headers(audience: Audience) -> HeaderMap {
     let mut headers = HeaderMap::new();

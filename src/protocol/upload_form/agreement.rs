@@ -1,8 +1,8 @@
 //! Whether a file's name agrees with the project and version it is uploaded for, and whether those are
 //! names at all.
 
-use super::fault::{FormFault, quoted};
 use crate::model::{Filename, InvalidFilename, Kind, ProjectName, Version};
+use crate::protocol::upload_form::fault::{FormFault, quoted};
 
 /// Longest version accepted, in bytes: it is a path segment and a part of file names.
 const VERSION_MAX: usize = 200;

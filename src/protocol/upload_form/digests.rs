@@ -1,7 +1,7 @@
 //! The digests that a client states of the file it sends, and whether they hold (devpi ignores them).
 
-use super::fault::FormFault;
 use crate::model::Sha256;
+use crate::protocol::upload_form::fault::FormFault;
 
 /// Digests that a client states of its file; hex in lower case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

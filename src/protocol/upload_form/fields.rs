@@ -1,4 +1,4 @@
-//! The metadata fields of an upload form: which are kept, which are lists (devpi-protocol.md §12).
+//! The metadata fields of an upload form: which are kept, which are lists (docs/protocol/devpi.md §12).
 
 use serde_json::{Map, Value};
 
@@ -44,7 +44,7 @@ const LISTS: [&str; 14] = [
     "license_file",
 ];
 
-/// Fields of the upload itself, each sent once (index-api.md §11.1), and of metadata that devpi does not
+/// Fields of the upload itself, each sent once (docs/protocol/simple-api.md §11.1), and of metadata that devpi does not
 /// keep; `content` and `gpg_signature` are files, and fields where a client has none to send.
 const OTHERS: [&str; 11] = [
     ":action",

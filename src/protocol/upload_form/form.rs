@@ -1,18 +1,17 @@
 //! What an upload form asks for: a file, a registration or documentation — or everything that is wrong
 //! with it.
 //!
-//! The texts are devpi's where it has one (devpi-protocol.md §12): people read them from the status line
+//! The texts are devpi's where it has one (docs/protocol/devpi.md §12): people read them from the status line
 //! that twine, flit and distutils print. Unlike devpi, the file name has to agree with name and version
 //! as an installer would read it, and digests that were sent have to hold.
 
-use std::collections::HashMap;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::agreement::{check_archive, filename_of, is_version, name_fault};
-use super::digests::ClaimedDigests;
-use super::fault::{FormFault, FormFaults, quoted};
-use super::fields::{MetadataFields, Sending, UNKNOWN, kept, sending};
 use crate::model::{Filename, ProjectName};
+use crate::protocol::upload_form::agreement::{check_archive, filename_of, is_version, name_fault};
+use crate::protocol::upload_form::digests::ClaimedDigests;
+use crate::protocol::upload_form::fault::{FormFault, FormFaults, quoted};
+use crate::protocol::upload_form::fields::{MetadataFields, Sending, UNKNOWN, kept, sending};
 
 /// Most strange fields that are named: they end up in a status line.
 const STRANGE_TOLD_MAX: usize = 5;

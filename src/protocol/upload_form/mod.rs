@@ -8,6 +8,5 @@ mod form;
 
 pub use agreement::{is_version, names_version};
 pub use digests::ClaimedDigests;
-pub use fault::{FormFault, FormFaults};
-pub use fields::{MetadataFields, complete, is_list_field};
+pub use fields::complete;
 pub use form::{FileSubmission, Submission, SubmittedRelease, UploadForm};

@@ -4,18 +4,15 @@
 //! requests and does not answer them costs each client its whole patience, while its status may be
 //! fine; against that stands a breaker. Both are numbers in the metrics.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::IntGauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use crate::telemetry::ServerMetrics;
-use crate::telemetry::ServerResult;
-use crate::upstream::{Breaker, Outcome, Permit};
+use crate::telemetry::{ServerMetrics, ServerResult};
+use crate::upstream::breaker::{Breaker, Outcome, Permit};
 
 /// Requests without an answer in a row after which a server is left alone. One may be the request's own
 /// fault, and three clients have then waited in vain.

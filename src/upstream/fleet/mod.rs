@@ -1,4 +1,4 @@
-//! Existing devpi-servers to stand in front of: one primary and its replicas (devpi-protocol.md §18).
+//! Existing devpi-servers to stand in front of: one primary and its replicas (docs/protocol/devpi.md §18).
 //!
 //! A [`Fleet`] answers each read from one healthy server, and from another when that one does not
 //! answer; each write it sends to the primary, once. It learns who is healthy twice over: by asking every server for `+status` at a fixed pace,
@@ -10,12 +10,10 @@ mod send;
 mod servers;
 mod shown;
 mod status;
-mod write;
-
 #[cfg(test)]
 mod tests;
+mod write;
 
 pub use send::{FleetAnswer, FleetError};
-pub use servers::{Fleet, FleetOptions, InvalidFleet};
-pub use status::{InvalidStatus, Role, Status};
+pub use servers::{Fleet, FleetOptions};
 pub use write::{FleetBody, FleetWrite};

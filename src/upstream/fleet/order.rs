@@ -1,6 +1,6 @@
 //! In which order servers are asked: pure, so that every case can be tested.
 
-use super::status::Role;
+use crate::upstream::fleet::status::Role;
 
 /// How many transactions a replica may be behind before it is asked last. Their serials are learned at
 /// different moments, so a few mean nothing.

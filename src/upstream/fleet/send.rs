@@ -12,9 +12,9 @@ use reqwest::Response;
 use tokio::time::timeout;
 use url::Url;
 
-use super::load::Underway;
-use super::servers::{Fleet, Server, is_devpis, serial_of};
 use crate::telemetry::ServerResult;
+use crate::upstream::fleet::load::Underway;
+use crate::upstream::fleet::servers::{Fleet, Server, is_devpis, serial_of};
 use crate::upstream::words;
 
 /// For the head of an answer, where another server can be asked still. devpi waits 5 s for a mirror's

@@ -1,9 +1,7 @@
 //! The servers of a fleet, what is known of each, and the checks that keep it known.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -11,17 +9,19 @@ use reqwest::{Client, ClientBuilder, Response};
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
-use super::load::Load;
-use super::order;
-use super::order::Standing;
-use super::shown::Shown;
-use super::status::{Role, Status};
 use crate::model::IndexName;
 use crate::telemetry::Metrics;
-use crate::upstream::client::install_crypto_provider;
-use crate::upstream::hosts::{Named, is_special};
+use crate::upstream::client::{
+    InvalidUpstream, Proxies, Upstream, UpstreamSettings, install_crypto_provider,
+};
+use crate::upstream::fleet::load::Load;
+use crate::upstream::fleet::order;
+use crate::upstream::fleet::order::Standing;
+use crate::upstream::fleet::shown::Shown;
+use crate::upstream::fleet::status::{Role, Status};
+use crate::upstream::hosts::{Bounds, NamedHosts, is_special};
+use crate::upstream::limits::UpstreamLimits;
 use crate::upstream::words;
-use crate::upstream::{Bounds, InvalidUpstream, Limits, Proxies, Settings, Upstream};
 
 /// Between two checks of every server: a restarted one is used again within this time.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
@@ -170,12 +170,12 @@ impl Fleet {
     pub fn upstream(
         self: &Arc<Self>,
         index: &IndexName,
-        limits: Limits,
+        limits: UpstreamLimits,
     ) -> Result<Upstream, InvalidUpstream> {
         let mut url = self.url().clone();
         // No name of an index has characters that mean something in a path.
         url.set_path(&format!("{}{index}/+simple/", self.url().path()));
-        let settings = Settings {
+        let settings = UpstreamSettings {
             name: index.clone(),
             url,
             credentials: None,
@@ -381,7 +381,7 @@ fn builder() -> ClientBuilder {
         .referer(false)
         .retry(reqwest::retry::never())
         .connect_timeout(CONNECT_TIMEOUT)
-        .dns_resolver(Arc::new(Named))
+        .dns_resolver(Arc::new(NamedHosts))
 }
 
 impl Server {
@@ -437,7 +437,7 @@ impl Server {
     }
 }
 
-/// `X-DEVPI-SERIAL`, which every answer of a devpi-server carries (devpi-protocol.md §2.3).
+/// `X-DEVPI-SERIAL`, which every answer of a devpi-server carries (docs/protocol/devpi.md §2.3).
 pub(super) fn serial_of(headers: &HeaderMap) -> Option<i64> {
     headers
         .get(X_DEVPI_SERIAL)?

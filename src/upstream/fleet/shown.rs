@@ -2,16 +2,15 @@
 //!
 //! A devpi-server hands files of some indexes only to some logins (`pkg_read`). One that was fetched
 //! before that changed is still held, so the server is asked, once per index and serial. It is asked
-//! nothing but whether a stranger would get the file (`+authcheck`, devpi-protocol.md §19).
+//! nothing but whether a stranger would get the file (`+authcheck`, docs/protocol/devpi.md §19).
 
 use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use url::Url;
 
-use super::servers::Fleet;
+use crate::upstream::fleet::servers::Fleet;
 
 /// Most indexes that are remembered; beyond it all are asked about anew.
 const INDEXES_MAX: usize = 4096;

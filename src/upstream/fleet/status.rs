@@ -1,4 +1,4 @@
-//! What a devpi-server says of itself at `+status` (devpi-protocol.md §3.2).
+//! What a devpi-server says of itself at `+status` (docs/protocol/devpi.md §3.2).
 //!
 //! Only this makes a server healthy: a proxy's error page, an installer's page or a server that is
 //! still starting answers 200 too.

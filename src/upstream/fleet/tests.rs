@@ -1,7 +1,6 @@
 //! Fleets of servers that say what a test has them say, over real connections.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,10 +10,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use url::Url;
 
-use super::Fleet;
-use super::FleetOptions;
-use super::{FleetBody, FleetWrite};
 use crate::telemetry::Metrics;
+use crate::upstream::fleet::servers::{Fleet, FleetOptions};
+use crate::upstream::fleet::write::{FleetBody, FleetWrite};
 
 /// A server that gives every request the same answer, but for its status.
 struct Server {

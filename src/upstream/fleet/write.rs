@@ -3,23 +3,21 @@
 //! A write whose answer was lost may have been carried out, so nothing is ever sent twice, and nobody
 //! but the primary is sent anything. Bodies go on as they come in.
 
-use std::pin::Pin;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::Stream;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, Method};
 use reqwest::{Body, Response};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::send::{FleetAnswer, FleetError};
-use super::servers::Fleet;
 use crate::telemetry::ServerResult;
+use crate::upstream::fleet::send::{FleetAnswer, FleetError};
+use crate::upstream::fleet::servers::Fleet;
 use crate::upstream::words;
 
 /// Since the last byte of the body, until the head of the answer. devpi answers a push to another index
@@ -64,7 +62,7 @@ impl Fleet {
             ));
         }
         let url = self.url_of(write.path_and_query)?;
-        let url = super::send::moved(&url, self.url(), &server.url);
+        let url = crate::upstream::fleet::send::moved(&url, self.url(), &server.url);
         let (moved, moves) = watch::channel(Instant::now());
         let is_broken = Arc::new(AtomicBool::new(false));
         let broken = Arc::clone(&is_broken);

@@ -85,7 +85,7 @@ fn a_stream_that_is_not_taken_ends_its_connection_at_the_management_door_too() {
          listen: {{ manage: {{ tls: {{ cert: {place}/cert.pem, key: {place}/key.pem }} }} }}\n"
     );
     let program = Program::with_policies(&yaml).data(&data).start();
-    let digest = cheesecloth::model::Sha256::of(&content).to_hex();
+    let digest = cheesecloth::testing::model::Sha256::of(&content).to_hex();
     let path = format!("/root/acme/+f/{}/{}/{name}", &digest[..3], &digest[3..16]);
     let mut frames = Frames::agreed(address(program.manage_url()), &certificate);
     frames.begin();

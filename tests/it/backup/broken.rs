@@ -193,7 +193,7 @@ fn what_the_data_itself_has_lost_is_told_and_keeps_nothing_else_back() {
     server.stop();
     let new = |version: &str| {
         let wheel = crate::support::Wheel::new("hello-pkg", version).build();
-        let digest = cheesecloth::model::Sha256::of(&wheel).to_hex();
+        let digest = cheesecloth::testing::model::Sha256::of(&wheel).to_hex();
         place
             .data()
             .join("private")

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cheesecloth::model::Sha256;
+use cheesecloth::testing::model::Sha256;
 use serde_json::Value;
 use sqlx::{Connection as _, Row as _};
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use cheesecloth::model::Sha256;
+use cheesecloth::testing::model::Sha256;
 
 use super::managed::OURS;
 use super::{read, root, text_of};

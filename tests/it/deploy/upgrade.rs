@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use cheesecloth::model::Sha256;
+use cheesecloth::testing::model::Sha256;
 use rustix::process::Signal;
 use serde_json::Value;
 

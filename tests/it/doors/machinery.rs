@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use cheesecloth::listen::Limits;
+use cheesecloth::testing::listen::DoorLimits;
 
 use super::super::support::Program;
 use super::stage::{SAFETY_NET, open};
@@ -129,9 +129,9 @@ fn every_answer_of_every_door_forbids_sniffing_whoever_makes_it() {
 
 #[test]
 fn who_is_too_slow_is_told_so_as_everybody_is() {
-    let doors = open(Limits {
+    let doors = open(DoorLimits {
         head_timeout: Duration::from_millis(100),
-        ..Limits::default()
+        ..DoorLimits::default()
     });
     for door in [doors.public, doors.metrics] {
         for sent in [

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use cheesecloth::listen::{Limits, TrustedProxies};
+use cheesecloth::testing::listen::{DoorLimits, TrustedProxies};
 
 use super::super::support::tls;
 use super::stage::{Client, Doors, open_behind};
@@ -12,7 +12,7 @@ use super::stage::{Client, Doors, open_behind};
 const REQUEST: &str = "GET /simple/x/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 
 /// Doors that believe the proxies of this network.
-fn behind(network: &str, limits: Limits, is_tls: bool) -> Doors {
+fn behind(network: &str, limits: DoorLimits, is_tls: bool) -> Doors {
     let proxies = TrustedProxies::new(&[network.parse().unwrap()]);
     open_behind(limits, is_tls, Some(proxies))
 }
@@ -49,7 +49,7 @@ fn clients(doors: &mut Doors) -> Vec<serde_json::Value> {
 
 #[test]
 fn a_request_comes_from_whom_the_proxy_says() {
-    let mut doors = behind("127.0.0.0/8", Limits::default(), false);
+    let mut doors = behind("127.0.0.0/8", DoorLimits::default(), false);
     for header in [
         line("192.0.2.1"),
         binary([192, 0, 2, 2]),
@@ -72,7 +72,7 @@ fn a_request_comes_from_whom_the_proxy_says() {
 
 #[test]
 fn tls_begins_after_the_header() {
-    let mut doors = behind("127.0.0.1/32", Limits::default(), true);
+    let mut doors = behind("127.0.0.1/32", DoorLimits::default(), true);
     let config = tls::trusting(&[doors.certificate.as_deref().unwrap()], "http/1.1");
     for header in [line("192.0.2.1"), binary([192, 0, 2, 2])] {
         let socket = connect(&doors, &header).stream;
@@ -88,10 +88,10 @@ fn tls_begins_after_the_header() {
 
 #[test]
 fn who_does_not_say_for_whom_it_speaks_is_turned_away() {
-    let limits = Limits {
+    let limits = DoorLimits {
         head_timeout: Duration::from_millis(300),
         proxy_header: 300,
-        ..Limits::default()
+        ..DoorLimits::default()
     };
     let doors = behind("127.0.0.1/32", limits, false);
     let mut long = binary([192, 0, 2, 1]);
@@ -126,7 +126,7 @@ fn who_does_not_say_for_whom_it_speaks_is_turned_away() {
 
 #[test]
 fn who_is_no_proxy_is_turned_away_whatever_it_says() {
-    let doors = behind("192.0.2.0/24", Limits::default(), false);
+    let doors = behind("192.0.2.0/24", DoorLimits::default(), false);
     for header in [line("192.0.2.1"), REQUEST.into()] {
         assert!(connect(&doors, &header).read_to_close().is_empty());
     }
@@ -135,9 +135,9 @@ fn who_is_no_proxy_is_turned_away_whatever_it_says() {
 
 #[test]
 fn clients_behind_one_proxy_have_their_own_shares() {
-    let limits = Limits {
+    let limits = DoorLimits {
         connections_per_address: 1,
-        ..Limits::default()
+        ..DoorLimits::default()
     };
     let doors = behind("127.0.0.1/32", limits, false);
     let get = |client: &mut Client| client.get("/simple/x/").text().to_owned();

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
-use cheesecloth::listen::Limits;
+use cheesecloth::testing::listen::DoorLimits;
 
 use super::super::attack::frames::Frames;
 use super::super::support::tls;
@@ -11,10 +11,10 @@ use super::stage::{HUGE, open, open_with};
 
 /// Nothing but the time without a byte ends an answer here: by its rate the same reader would have
 /// minutes.
-fn impatient() -> Limits {
-    Limits {
+fn impatient() -> DoorLimits {
+    DoorLimits {
         send_timeout: Duration::from_millis(300),
-        ..Limits::default()
+        ..DoorLimits::default()
     }
 }
 

@@ -11,16 +11,18 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cheesecloth::gateway::{
-    Answer, Ask, Body, CacheResult, Growing, Readable, Record, Reply, Route, StoredFile,
+use cheesecloth::testing::gateway::{
+    Answers, Ask, Body, CacheResult, Growing, Readable, Record, Reply, Route, StoredFile,
 };
-use cheesecloth::listen::{
-    Certificates, DoorOptions, DoorServer, Limits, ListenAddress, PublicApp, Ready, Recorder,
+use cheesecloth::testing::listen::{
+    Certificates, DoorLimits, DoorOptions, DoorServer, ListenAddress, PublicApp, Ready, Recorder,
     ServerOptions, Stop, StopOn, TrustedProxies, metrics_router,
 };
-use cheesecloth::model::Timestamp;
-use cheesecloth::protocol::{Problem, PublicRoute};
-use cheesecloth::telemetry::{AccessLog, AuditLimits, AuditLog, DoorName, LogFormat, Metrics};
+use cheesecloth::testing::model::Timestamp;
+use cheesecloth::testing::protocol::{Problem, PublicRoute};
+use cheesecloth::testing::telemetry::{
+    AccessLog, AuditLimits, AuditLog, DoorName, LogFormat, Metrics,
+};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use prometheus::Registry;
@@ -82,7 +84,7 @@ fn huge() -> Arc<StoredFile> {
 }
 
 #[async_trait]
-impl Answer for Flows {
+impl Answers for Flows {
     async fn answer(&self, ask: &Ask<'_>) -> Reply {
         let mut head = HeaderMap::new();
         head.insert(ETAG, HeaderValue::from_static("\"x\""));
@@ -189,7 +191,7 @@ pub(super) struct Doors {
     folder: tempfile::TempDir,
 }
 
-pub(super) fn open(limits: Limits) -> Doors {
+pub(super) fn open(limits: DoorLimits) -> Doors {
     open_with(limits, false)
 }
 
@@ -200,7 +202,7 @@ fn self_signed(folder: &Path) -> (Option<String>, Option<Arc<Certificates>>) {
     (Some(pem), Some(Certificates::load(&cert, &key).unwrap()))
 }
 
-pub(super) fn open_with(limits: Limits, is_tls: bool) -> Doors {
+pub(super) fn open_with(limits: DoorLimits, is_tls: bool) -> Doors {
     open_behind(limits, is_tls, None)
 }
 
@@ -218,7 +220,11 @@ fn recorder(folder: &Path, metrics: &Metrics, lines: &Kept) -> Recorder {
 }
 
 /// Doors behind proxies, where there are any; the metrics door stands free.
-pub(super) fn open_behind(limits: Limits, is_tls: bool, proxies: Option<TrustedProxies>) -> Doors {
+pub(super) fn open_behind(
+    limits: DoorLimits,
+    is_tls: bool,
+    proxies: Option<TrustedProxies>,
+) -> Doors {
     let folder = tempfile::tempdir().unwrap();
     let metrics = Metrics::register(Registry::new(), "0").unwrap();
     let lines = Kept::default();
@@ -238,7 +244,7 @@ pub(super) fn open_behind(limits: Limits, is_tls: bool, proxies: Option<TrustedP
     let certificates = tls.clone();
     let flows = Arc::new(Flows::default());
     let app = PublicApp::new(
-        Arc::clone(&flows) as Arc<dyn Answer>,
+        Arc::clone(&flows) as Arc<dyn Answers>,
         recorder,
         limits.clone(),
     );

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 
-use cheesecloth::listen::Limits;
+use cheesecloth::testing::listen::DoorLimits;
 
 use super::stage::{Client, SAFETY_NET, open};
 
@@ -46,7 +46,7 @@ fn refused(answer: &[u8], status: u16, head: &str) {
 
 #[test]
 fn a_head_with_two_readings_is_refused_at_every_door_and_ends_its_connection() {
-    let doors = open(Limits::default());
+    let doors = open(DoorLimits::default());
     for (line, host, status) in BAD {
         for rest in WAYS {
             let head = format!("{line}\r\n{host}{rest}");
@@ -72,7 +72,7 @@ fn a_head_with_two_readings_is_refused_at_every_door_and_ends_its_connection() {
 
 #[test]
 fn what_is_refused_is_written_down() {
-    let mut doors = open(Limits::default());
+    let mut doors = open(DoorLimits::default());
     let mut client = doors.connect();
     client.send("GET  / HTTP/1.1\r\nHost: x\r\n\r\n");
     client.read_to_close();
@@ -101,7 +101,7 @@ fn says_no_more_than_it_should(door: SocketAddr, request: &str) {
 
 #[test]
 fn every_answer_forbids_sniffing_and_none_names_its_machinery() {
-    let doors = open(Limits::default());
+    let doors = open(DoorLimits::default());
     for path in [
         "/simple/x/",
         "/simple/refused/",

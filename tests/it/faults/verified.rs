@@ -179,10 +179,10 @@ fn an_import_does_not_trust_what_an_earlier_one_has_kept() {
     let wheel = Wheel::new("hello-pkg", "1.0");
     let content = wheel.build();
     let relative = format!("root/dev/hello-pkg/1.0/{}", wheel.filename());
-    let digest = cheesecloth::model::Sha256::of(&content).to_hex();
+    let digest = cheesecloth::testing::model::Sha256::of(&content).to_hex();
     fs::create_dir_all(exported.join(&relative).parent().unwrap()).unwrap();
     fs::write(exported.join(&relative), &content).unwrap();
-    let password = cheesecloth::model::Sha256::of(b"c2FsdA==secret").to_hex();
+    let password = cheesecloth::testing::model::Sha256::of(b"c2FsdA==secret").to_hex();
     let index = json!({
         "dumpversion": "2",
         "users": { "root": { "username": "root", "pwsalt": "c2FsdA==", "pwhash": password } },

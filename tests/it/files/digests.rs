@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use cheesecloth::model::Sha256;
+use cheesecloth::testing::model::Sha256;
 use http::Method;
 use serde_json::json;
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use cheesecloth::clock::Clock;
-use cheesecloth::model::Sha256;
+use cheesecloth::testing::clock::Clock;
+use cheesecloth::testing::model::Sha256;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::TestRunner;

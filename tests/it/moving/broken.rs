@@ -206,7 +206,7 @@ async fn a_file_with_other_content_keeps_everything_out_and_nothing_is_lost() {
     let mut index = of_wheels(&second, 3);
     let other = b"the same name, another content";
     fs::write(second.join(first_path(&index)), other).unwrap();
-    let sha256 = cheesecloth::model::Sha256::of(other).to_hex();
+    let sha256 = cheesecloth::testing::model::Sha256::of(other).to_hex();
     set(
         &mut index,
         "entrymapping",

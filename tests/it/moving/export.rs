@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use cheesecloth::model::Sha256;
+use cheesecloth::testing::model::Sha256;
 use serde_json::{Value, json};
 
 use crate::support::{Wheel, command};

@@ -240,7 +240,7 @@ fn clients_work(ours: &Program) {
 fn as_version_one(export: &Path) {
     let mut data = read(export);
     data["dumpversion"] = json!("1");
-    let digest = cheesecloth::model::Sha256::of(b"c2FsdA==old").to_hex();
+    let digest = cheesecloth::testing::model::Sha256::of(b"c2FsdA==old").to_hex();
     data["users"]["packages"]["pwhash"] = json!(digest);
     data["users"]["packages"]["pwsalt"] = json!("c2FsdA==");
     for (name, index) in data["indexes"].as_object_mut().unwrap() {

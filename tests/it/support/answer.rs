@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use cheesecloth::model::Sha256;
+use cheesecloth::testing::model::Sha256;
 use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;

@@ -16,7 +16,7 @@ fn big() -> FakeIndex {
 }
 
 async fn get(index: &FakeIndex) -> Vec<u8> {
-    cheesecloth::upstream::install_crypto_provider();
+    cheesecloth::testing::upstream::install_crypto_provider();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let response = client.get(index.at(PATH)).send().await.unwrap();
     response.bytes().await.unwrap().to_vec()

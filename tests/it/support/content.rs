@@ -1,7 +1,7 @@
 //! What a fake file holds: bytes, or noise that is made as it is sent.
 
 use bytes::Bytes;
-use cheesecloth::model::Sha256;
+use cheesecloth::testing::model::Sha256;
 use sha2::Digest as _;
 
 /// Piece that is made and hashed at once.

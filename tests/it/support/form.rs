@@ -2,7 +2,7 @@
 
 use std::io;
 
-use cheesecloth::model::Sha256;
+use cheesecloth::testing::model::Sha256;
 
 use super::Wheel;
 use super::ask::{self, Answer};

@@ -7,23 +7,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cheesecloth::app::{decoding, upstream_limits};
-use cheesecloth::clock::Clock;
-use cheesecloth::config::Undeclared;
-use cheesecloth::db::{Cause, Db, FileFacts, OnConflict, Publication, Published, Sqlite};
-use cheesecloth::gateway::{
-    Answer, Arrival, Ask, Body, Front, FrontOptions, Generation, Parts, Readable, Reader, Settings,
-    Shared,
+use cheesecloth::testing::app::{decoding, upstream_limits};
+use cheesecloth::testing::clock::Clock;
+use cheesecloth::testing::config::Undeclared;
+use cheesecloth::testing::db::{Cause, Db, FileFacts, OnConflict, Publication, Published, Sqlite};
+use cheesecloth::testing::front::{Front, FrontOptions};
+use cheesecloth::testing::gateway::{
+    Answers, Arrival, Ask, Body, Generation, Parts, Readable, Settings, Shared,
 };
-use cheesecloth::model::{Fault, IndexName, Location, ProjectName};
-use cheesecloth::page::{ProjectPage, StoredMeta, to_stored};
-use cheesecloth::policy::read::{Files, NamedKind, read_text};
-use cheesecloth::policy::{Mirror, Policies, TextFile};
-use cheesecloth::protocol::{Audience, Preferences, PublicRoute};
-use cheesecloth::store::{FsStore, Key};
-use cheesecloth::telemetry::Metrics;
-use cheesecloth::upstream::{
-    Decoding, Fleet, FleetOptions, Limits, Proxies, Upstream, install_crypto_provider,
+use cheesecloth::testing::model::{Fault, IndexName, Location, ProjectName};
+use cheesecloth::testing::page::{ProjectPage, StoredMeta, to_stored};
+use cheesecloth::testing::policy::{Files, NamedKind, read_text};
+use cheesecloth::testing::policy::{Mirror, Policies, TextFile};
+use cheesecloth::testing::protocol::{Audience, Preferences, PublicRoute};
+use cheesecloth::testing::reader::Reader;
+use cheesecloth::testing::store::{FsStore, Key};
+use cheesecloth::testing::telemetry::Metrics;
+use cheesecloth::testing::upstream::{
+    Decoding, Fleet, FleetOptions, Proxies, Upstream, UpstreamLimits, install_crypto_provider,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tempfile::TempDir;
@@ -91,7 +92,7 @@ async fn records(folder: &Path, clock: &Clock) -> Arc<Sqlite> {
 /// A gateway.
 pub(crate) struct House {
     shared: Arc<Shared>,
-    answer: Arc<dyn Answer>,
+    answer: Arc<dyn Answers>,
     clock: Clock,
     store: Arc<FsStore>,
     records: Arc<Sqlite>,
@@ -151,7 +152,7 @@ impl House {
             work: tokio::runtime::Handle::current(),
         }));
         let reader = Reader::new(Arc::clone(&shared));
-        let answer: Arc<dyn Answer> = match fleet {
+        let answer: Arc<dyn Answers> = match fleet {
             None => Arc::new(reader),
             Some(fleet) => {
                 let options = FrontOptions {
@@ -346,8 +347,8 @@ fn settings(offline: bool) -> Settings {
 }
 
 /// What an upstream may cost when nobody says otherwise.
-pub(crate) fn default_limits() -> Limits {
-    let limits = cheesecloth::config::Limits::default();
+pub(crate) fn default_limits() -> UpstreamLimits {
+    let limits = cheesecloth::testing::config::Limits::default();
     upstream_limits(&limits, &decoding(&limits))
 }
 
@@ -363,13 +364,13 @@ fn generation(number: u64, policies: &str, fleet: Option<&Arc<Fleet>>) -> Genera
             let upstream = fleet.upstream(&index.name, default_limits()).unwrap();
             upstreams.insert(index.name.clone(), Arc::new(upstream));
         } else if let Some(url) = index.mirror().and_then(|mirror| mirror.mirror_url.as_ref()) {
-            let upstream = Upstream::new(cheesecloth::upstream::Settings {
+            let upstream = Upstream::new(cheesecloth::testing::upstream::UpstreamSettings {
                 name: index.name.clone(),
                 url: url.parse().unwrap(),
                 credentials: None,
                 limits: default_limits(),
                 proxies: Proxies::Direct,
-                bounds: cheesecloth::upstream::Bounds::default(),
+                bounds: cheesecloth::testing::upstream::Bounds::default(),
             });
             upstreams.insert(index.name.clone(), Arc::new(upstream.unwrap()));
         }

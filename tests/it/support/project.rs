@@ -1,7 +1,7 @@
 //! What a fake index holds: projects with files, and what the page says of each.
 
 use bytes::Bytes;
-use cheesecloth::model::Sha256;
+use cheesecloth::testing::model::Sha256;
 
 use super::{Content, Wheel, sdist};
 

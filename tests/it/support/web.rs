@@ -1,7 +1,7 @@
 //! A client that hides nothing: raw bodies, every header, no redirects followed, no proxy.
 
 use bytes::Bytes;
-use cheesecloth::upstream::install_crypto_provider;
+use cheesecloth::testing::upstream::install_crypto_provider;
 use http::{HeaderMap, Method};
 use reqwest::redirect::Policy;
 use serde_json::Value;

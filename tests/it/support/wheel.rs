@@ -4,7 +4,7 @@ use std::io::{Cursor, Write as _};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use cheesecloth::model::Sha256;
+use cheesecloth::testing::model::Sha256;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use cheesecloth::model::Sha256;
-use cheesecloth::upstream::{
-    Breaker, ByteRange, FileAnswer, Part, Upstream, UpstreamError, UpstreamFile,
+use cheesecloth::testing::model::Sha256;
+use cheesecloth::testing::upstream::{
+    Breaker, ByteRange, FileAnswer, FilePart, Upstream, UpstreamError, UpstreamFile,
 };
 use futures_util::TryStreamExt as _;
 use url::Url;
@@ -46,7 +46,7 @@ async fn read(file: UpstreamFile) -> Result<Vec<u8>, UpstreamError> {
 async fn a_file_comes_whole_with_what_is_said_of_it() {
     let index = big();
     let file = open(&upstream(index.url()), &index.at(NAME), None).await;
-    assert_eq!((file.part, file.length), (Part::Whole, Some(LENGTH)));
+    assert_eq!((file.part, file.length), (FilePart::Whole, Some(LENGTH)));
     assert_eq!(
         file.last_modified.as_deref(),
         Some("Tue, 02 Jan 2024 03:04:05 GMT")
@@ -77,7 +77,7 @@ async fn ranges_come_as_asked_or_the_file_comes_whole() {
     for (range, start, end) in table {
         let file = open(&upstream, &index.at(NAME), Some(range)).await;
         let size = Some(LENGTH);
-        assert_eq!(file.part, Part::Range { start, end, size }, "{range:?}");
+        assert_eq!(file.part, FilePart::Range { start, end, size }, "{range:?}");
         assert_eq!(file.length, Some(end - start), "{range:?}");
         let bytes = read(file).await.unwrap();
         assert!(
@@ -95,7 +95,7 @@ async fn ranges_come_as_asked_or_the_file_comes_whole() {
 
     index.change(Setup::without_ranges);
     let file = open(&upstream, &index.at(NAME), Some(ByteRange::From(10))).await;
-    assert_eq!((file.part, file.length), (Part::Whole, Some(LENGTH)));
+    assert_eq!((file.part, file.length), (FilePart::Whole, Some(LENGTH)));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! `METADATA` out of a wheel, by ranges.
 
-use cheesecloth::model::Filename;
-use cheesecloth::upstream::{InvalidWheel, WheelMetadata};
+use cheesecloth::testing::model::Filename;
+use cheesecloth::testing::upstream::{InvalidWheel, WheelMetadata};
 
 use super::{project, upstream};
 use crate::support::{Content, FakeIndex, Fault, Listed, Project, Setup, Wheel};

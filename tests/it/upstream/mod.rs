@@ -8,27 +8,29 @@ mod unreadable;
 
 use std::time::Duration;
 
-use cheesecloth::model::{IndexName, ProjectName};
-use cheesecloth::upstream::{Credentials, Limits, Proxies, Settings, Upstream};
+use cheesecloth::testing::model::{IndexName, ProjectName};
+use cheesecloth::testing::upstream::{
+    Proxies, Upstream, UpstreamLimits, UpstreamLogin, UpstreamSettings,
+};
 use url::Url;
 
 use crate::support::default_limits;
 
 /// The defaults, with pauses too short to notice.
-fn limits() -> Limits {
+fn limits() -> UpstreamLimits {
     let mut limits = default_limits();
     limits.retry.pause = Duration::from_millis(1);
     limits
 }
 
-fn settings(url: Url) -> Settings {
-    Settings {
+fn settings(url: Url) -> UpstreamSettings {
+    UpstreamSettings {
         name: IndexName::parse("root/pypi").unwrap(),
         url,
         credentials: None,
         limits: limits(),
         proxies: Proxies::Direct,
-        bounds: cheesecloth::upstream::Bounds::default(),
+        bounds: cheesecloth::testing::upstream::Bounds::default(),
     }
 }
 
@@ -38,7 +40,7 @@ fn upstream(url: Url) -> Upstream {
 }
 
 /// An upstream at this URL with other limits.
-fn limited(url: Url, change: impl FnOnce(&mut Limits)) -> Upstream {
+fn limited(url: Url, change: impl FnOnce(&mut UpstreamLimits)) -> Upstream {
     let mut settings = settings(url);
     change(&mut settings.limits);
     Upstream::new(settings).unwrap()
@@ -46,9 +48,9 @@ fn limited(url: Url, change: impl FnOnce(&mut Limits)) -> Upstream {
 
 /// An upstream at this URL that knows a user and a password.
 fn authenticated(url: Url) -> Upstream {
-    let credentials = Some(Credentials::new("me", "s3cret"));
+    let credentials = Some(UpstreamLogin::new("me", "s3cret"));
     let settings = settings(url);
-    Upstream::new(Settings {
+    Upstream::new(UpstreamSettings {
         credentials,
         ..settings
     })

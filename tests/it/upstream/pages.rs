@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use cheesecloth::upstream::{Breaker, Decoding, FileAnswer, Page, PageAnswer, UpstreamError};
+use cheesecloth::testing::upstream::{
+    Breaker, Decoding, FileAnswer, Page, PageAnswer, UpstreamError,
+};
 
 use super::{authenticated, limited, project, upstream};
 use crate::support::{Canned, Content, FakeIndex, Fault, Listed, Project, Setup, Wheel};

@@ -5,8 +5,9 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cheesecloth::upstream::{
-    Breaker, Limits, Outcome, PageAnswer, Permit, Upstream, UpstreamError, install_crypto_provider,
+use cheesecloth::testing::upstream::{
+    Breaker, Outcome, PageAnswer, Permit, Upstream, UpstreamError, UpstreamLimits,
+    install_crypto_provider,
 };
 use rustls::pki_types::PrivateKeyDer;
 use tokio::time::Instant;
@@ -134,7 +135,7 @@ async fn an_upstream_that_is_gone_is_unavailable_and_found_again() {
 }
 
 /// Leaves an origin alone after so many failures, for so long.
-fn breaking(failures_max: u32, cool: Duration) -> impl FnOnce(&mut Limits) {
+fn breaking(failures_max: u32, cool: Duration) -> impl FnOnce(&mut UpstreamLimits) {
     move |limits| limits.breaker = Breaker::new(failures_max, cool, cool)
 }
 

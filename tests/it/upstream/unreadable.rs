@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use cheesecloth::clock::Clock;
+use cheesecloth::testing::clock::Clock;
 use serde_json::Value;
 
 use crate::support::{FakeIndex, Fault, House, Larder, Project, Setup};

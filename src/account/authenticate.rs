@@ -1,0 +1,401 @@
+//! Whose credentials these are: login token, CI token or password, in that order of cheapness.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::account::api_token::{ApiTokenRefusal, PresentedToken};
+use crate::account::credential_cache::CredentialCache;
+use crate::account::credentials::Credentials;
+use crate::account::login_limiter::LoginLimiter;
+use crate::account::password::{Checked, PasswordError, Passwords};
+use crate::account::principal::{Principal, ROOT};
+use crate::account::session::SessionKey;
+use crate::db::{Cause, Db, DbError, NewUser, User};
+use crate::model::Timestamp;
+
+/// Uses of CI tokens gathered before they are written; more are let go, they are for information.
+const USES_MAX: usize = 10_000;
+
+/// Finds out whose credentials are.
+#[derive(Debug)]
+pub struct Accounts {
+    pub db: Arc<dyn Db>,
+    pub passwords: Passwords,
+    key: SessionKey,
+    pub cache: CredentialCache,
+    pub limiter: LoginLimiter,
+    token_uses: Mutex<HashMap<String, Timestamp>>,
+}
+
+/// What credentials turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Authentication {
+    /// Somebody's.
+    As(Principal),
+    /// Nobody's. Reads go on as anonymous, writes are refused (docs/protocol/devpi.md §5).
+    Refused(NotAccepted),
+}
+
+/// Why credentials are not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotAccepted {
+    /// Unknown user, wrong password, or a token that is void. Which of them is not said.
+    Wrong,
+    /// A CI token whose time is over; only who has the whole token is told.
+    Expired,
+    /// A CI token that nobody has, or has no more.
+    Withdrawn,
+    /// Too many wrong ones: wait this long (429, `Retry-After`).
+    Wait(Duration),
+}
+
+/// What came of a login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoginOutcome {
+    /// Here is the token.
+    Done(LoggedIn),
+    /// It is not the password.
+    Refused(NotAccepted),
+}
+
+/// A login token and what to say beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedIn {
+    /// The token.
+    pub token: String,
+    /// Root logged in with an empty password: say that it should get one.
+    pub root_without_password: bool,
+}
+
+/// Why it could not be found out.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// The records failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// Passwords could not be hashed or compared.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+}
+
+impl Accounts {
+    /// `cache_key` is random and kept nowhere else.
+    #[must_use]
+    pub fn new(
+        db: Arc<dyn Db>,
+        passwords: Passwords,
+        key: SessionKey,
+        cache_key: [u8; 32],
+    ) -> Self {
+        Self {
+            db,
+            passwords,
+            key,
+            cache: CredentialCache::new(cache_key),
+            limiter: LoginLimiter::default(),
+            token_uses: Mutex::default(),
+        }
+    }
+
+    /// Hashes and compares passwords.
+    #[must_use]
+    pub fn passwords(&self) -> &Passwords {
+        &self.passwords
+    }
+
+    /// Whose these credentials are.
+    ///
+    /// # Errors
+    /// When the records or the hashing fail: then nothing is known, and nobody is refused.
+    pub async fn authenticate(
+        &self,
+        credentials: &Credentials,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<Authentication, AccountError> {
+        let secret = credentials.secret.as_str();
+        if SessionKey::is_session(secret) {
+            return self.by_session(credentials, now).await;
+        }
+        if let Some(presented) = PresentedToken::parse(secret) {
+            return self.by_api_token(presented, now).await;
+        }
+        Ok(
+            match self
+                .by_password(&credentials.user, secret, address, now)
+                .await?
+            {
+                Ok(user) => Authentication::As(Principal::user(user.name)),
+                Err(refusal) => Authentication::Refused(refusal),
+            },
+        )
+    }
+
+    /// Exchanges a password for a login token. Tokens are not accepted here: a login cannot be renewed
+    /// for ever without the password.
+    ///
+    /// # Errors
+    /// See [`Accounts::authenticate`].
+    pub async fn log_in(
+        &self,
+        user: &str,
+        password: &str,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<LoginOutcome, AccountError> {
+        Ok(
+            match self.by_password(user, password, address, now).await? {
+                Err(refusal) => LoginOutcome::Refused(refusal),
+                Ok(user) => LoginOutcome::Done(LoggedIn {
+                    token: self.token_of(&user, now),
+                    root_without_password: user.name == ROOT && password.is_empty(),
+                }),
+            },
+        )
+    }
+
+    /// A login token for a user as just read from the records.
+    #[must_use]
+    pub fn token_of(&self, user: &User, now: Timestamp) -> String {
+        self.key.issue(&user.name, user.generation, now)
+    }
+
+    /// Makes root where there is none: at the first start, with the password of the environment or an
+    /// empty one, as `devpi-init` does.
+    ///
+    /// # Errors
+    /// See [`Accounts::authenticate`].
+    pub async fn settle_root(&self, password: &str, now: Timestamp) -> Result<(), AccountError> {
+        if self.db.user(ROOT).await?.is_some() {
+            return Ok(());
+        }
+        let password_hash = Some(self.passwords.hash(password).await?);
+        let root = NewUser {
+            name: ROOT.to_owned(),
+            password_hash,
+            ..NewUser::default()
+        };
+        let cause = Cause {
+            who: Some(ROOT.to_owned()),
+            at: now,
+        };
+        self.db.create_user(&cause, &root).await?;
+        Ok(())
+    }
+
+    /// Whether whoever gives no password is let in as root.
+    ///
+    /// # Errors
+    /// See [`Accounts::authenticate`].
+    pub async fn is_root_open(&self) -> Result<bool, AccountError> {
+        let Some(root) = self.db.user(ROOT).await? else {
+            return Ok(false);
+        };
+        let checked = self
+            .passwords
+            .check("", root.password_hash.as_deref())
+            .await?;
+        Ok(!matches!(checked, Checked::Wrong))
+    }
+
+    /// Writes down when CI tokens were last used; called now and then, not for each request.
+    ///
+    /// # Errors
+    /// When the records fail; these uses are then forgotten.
+    pub async fn note_token_uses(&self) -> Result<(), DbError> {
+        let uses = {
+            let mut uses = self
+                .token_uses
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *uses)
+        };
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let uses: Vec<_> = uses.into_iter().collect();
+        self.db.note_token_uses(&uses).await
+    }
+
+    async fn by_session(
+        &self,
+        credentials: &Credentials,
+        now: Timestamp,
+    ) -> Result<Authentication, AccountError> {
+        let refused = Authentication::Refused(NotAccepted::Wrong);
+        let session = self.key.read(&credentials.secret, now);
+        let Some(session) = session.filter(|session| session.user == credentials.user) else {
+            return Ok(refused);
+        };
+        let user = self.db.user(&session.user).await?;
+        Ok(
+            match user.filter(|user| user.generation == session.generation) {
+                Some(user) => Authentication::As(Principal::user(user.name)),
+                None => refused,
+            },
+        )
+    }
+
+    async fn by_api_token(
+        &self,
+        presented: PresentedToken<'_>,
+        now: Timestamp,
+    ) -> Result<Authentication, AccountError> {
+        let record = self.db.api_token(presented.id).await?;
+        let checked = record.map(|record| presented.check(&record, now));
+        let principal = match checked {
+            Some(Ok(principal)) => principal,
+            Some(Err(ApiTokenRefusal::Expired)) => {
+                return Ok(Authentication::Refused(NotAccepted::Expired));
+            }
+            Some(Err(ApiTokenRefusal::Wrong)) | None => {
+                return Ok(Authentication::Refused(NotAccepted::Withdrawn));
+            }
+        };
+        let mut uses = self
+            .token_uses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if uses.len() < USES_MAX || uses.contains_key(presented.id) {
+            uses.insert(presented.id.to_owned(), now);
+        }
+        Ok(Authentication::As(principal))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::api_token::MintedToken;
+    use crate::account::sample::{HERE, accounts, add_user, cause, now, token, try_out};
+    use crate::account::session::SESSION_LIFETIME;
+    use crate::db::{NewApiToken, TokenOperation, UserUpdate};
+
+    #[tokio::test]
+    async fn passwords_and_login_tokens_are_good_for_their_user() {
+        let (_folder, accounts) = accounts().await;
+        let logged_in = token(&accounts, "u", "p").await;
+        assert!(!logged_in.root_without_password);
+        let known = Some(Principal::user("u"));
+        for secret in ["p", "p", &logged_in.token] {
+            assert_eq!(
+                try_out(&accounts, "u", secret, now()).await,
+                known,
+                "{secret}"
+            );
+        }
+        for (user, secret) in [
+            ("u", "q"),
+            ("u", ""),
+            ("v", "p"),
+            ("a/b", "p"),
+            ("root", &*logged_in.token),
+        ] {
+            assert_eq!(
+                try_out(&accounts, user, secret, now()).await,
+                None,
+                "{user} {secret}"
+            );
+        }
+        let late = now() + SESSION_LIFETIME;
+        assert_eq!(try_out(&accounts, "u", &logged_in.token, late).await, None);
+        let renewed = accounts
+            .log_in("u", &logged_in.token, HERE, now())
+            .await
+            .unwrap();
+        assert_eq!(
+            renewed,
+            LoginOutcome::Refused(NotAccepted::Wrong),
+            "a token is no password"
+        );
+    }
+
+    #[tokio::test]
+    async fn root_without_a_password_is_told() {
+        let (_folder, accounts) = accounts().await;
+        assert!(token(&accounts, "root", "").await.root_without_password);
+        assert!(accounts.is_root_open().await.unwrap());
+        accounts.settle_root("other", now()).await.unwrap();
+        token(&accounts, "root", "").await;
+    }
+
+    #[tokio::test]
+    async fn a_token_ends_with_the_password_and_with_the_user() {
+        let (_folder, accounts) = accounts().await;
+        let before = token(&accounts, "u", "p").await.token;
+        let password_hash = Some(accounts.passwords.hash("new").await.unwrap());
+        let update = UserUpdate {
+            password_hash,
+            ..UserUpdate::default()
+        };
+        let user = accounts
+            .db
+            .update_user(&cause(), "u", &update)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(try_out(&accounts, "u", &before, now()).await, None);
+        assert_eq!(
+            try_out(&accounts, "u", "p", now()).await,
+            None,
+            "the cache forgets too"
+        );
+        let after = accounts.token_of(&user, now());
+        assert!(try_out(&accounts, "u", &after, now()).await.is_some());
+        accounts.db.delete_user(&cause(), "u").await.unwrap();
+        assert_eq!(try_out(&accounts, "u", &after, now()).await, None);
+        add_user(&accounts).await;
+        assert_eq!(
+            try_out(&accounts, "u", &after, now()).await,
+            None,
+            "another user of the name"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_ci_token_works_under_any_name_and_its_use_is_noted() {
+        let (_folder, accounts) = accounts().await;
+        let minted = MintedToken::of(&[3; 40]);
+        let new = NewApiToken {
+            id: minted.id.clone(),
+            user: "u".into(),
+            secret_hash: minted.secret_hash,
+            note: String::new(),
+            indexes: vec![],
+            operations: vec![TokenOperation::Upload],
+            expires: now() + Duration::from_hours(1),
+        };
+        accounts
+            .db
+            .create_api_token(&cause(), &new)
+            .await
+            .unwrap()
+            .unwrap();
+        let principal = try_out(&accounts, "__token__", &minted.text, now())
+            .await
+            .unwrap();
+        assert!(principal.is("u") && principal.scope().is_some());
+        assert_eq!(
+            try_out(&accounts, "u", &minted.text, new.expires).await,
+            None
+        );
+        let unknown = MintedToken::of(&[4; 40]).text;
+        assert_eq!(try_out(&accounts, "u", &unknown, now()).await, None);
+        accounts.note_token_uses().await.unwrap();
+        let record = accounts.db.api_token(&minted.id).await.unwrap().unwrap();
+        assert_eq!(record.last_used, Some(now()));
+    }
+
+    #[tokio::test]
+    async fn a_user_without_a_password_cannot_log_in() {
+        let (_folder, accounts) = accounts().await;
+        let user = NewUser {
+            name: "declared".into(),
+            ..NewUser::default()
+        };
+        accounts.db.create_user(&cause(), &user).await.unwrap();
+        assert_eq!(try_out(&accounts, "declared", "", now()).await, None);
+    }
+}

@@ -1,0 +1,185 @@
+//! Checking a password: what was right a moment ago at once, everything else in its turn.
+
+use std::net::IpAddr;
+
+use crate::account::authenticate::{AccountError, Accounts, NotAccepted};
+use crate::account::password::Checked;
+use crate::db::User;
+use crate::model::{IndexName, Timestamp};
+
+impl Accounts {
+    /// Whose password this is, by the credentials of a moment ago or by checking it in its turn.
+    pub async fn by_password(
+        &self,
+        name: &str,
+        password: &str,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<Result<User, NotAccepted>, AccountError> {
+        let user = if IndexName::is_part(name) {
+            self.db.user(name).await?
+        } else {
+            None
+        };
+        let hash = user.as_ref().and_then(|user| user.password_hash.clone());
+        if let (Some(user), Some(hash)) = (&user, &hash)
+            && self.cache.knows(name, hash, password, now)
+        {
+            return Ok(Ok(user.clone()));
+        }
+        let attempt = match self.limiter.enter(name, address, now).await {
+            Ok(attempt) => attempt,
+            Err(wait) => return Ok(Err(NotAccepted::Wait(wait))),
+        };
+        if let (Some(user), Some(hash)) = (&user, &hash)
+            && self.cache.knows(name, hash, password, now)
+        {
+            // Those before it had the same password.
+            attempt.right();
+            return Ok(Ok(user.clone()));
+        }
+        let checked = match self.passwords.check(password, hash.as_deref()).await {
+            Ok(checked) => checked,
+            Err(error) => {
+                attempt.forgive();
+                return Err(error.into());
+            }
+        };
+        let (Some(user), Some(hash)) = (user, hash) else {
+            attempt.wrong();
+            return Ok(Err(NotAccepted::Wrong));
+        };
+        match checked {
+            Checked::Wrong => {
+                attempt.wrong();
+                return Ok(Err(NotAccepted::Wrong));
+            }
+            Checked::Right => self.cache.remember(name, &hash, password, now),
+            Checked::RightButOutdated => {
+                let kept = self.rehash(name, &hash, password).await.unwrap_or(hash);
+                self.cache.remember(name, &kept, password, now);
+            }
+        }
+        attempt.right();
+        Ok(Ok(user))
+    }
+
+    /// Keeps a right password under a hash of today. One that cannot be made or kept now is made at
+    /// another login: this one is no worse for it.
+    async fn rehash(&self, name: &str, hash: &str, password: &str) -> Option<String> {
+        let newer = match self.passwords.hash(password).await {
+            Ok(newer) => newer,
+            Err(error) => {
+                tracing::warn!(user = name, %error, "an outdated password hash is not renewed");
+                return None;
+            }
+        };
+        match self.db.rehash(name, hash, &newer).await {
+            Ok(_) => Some(newer),
+            Err(error) => {
+                tracing::warn!(user = name, %error, "an outdated password hash is not renewed");
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::account::authenticate::LoginOutcome;
+    use crate::account::password::{Cost, Passwords};
+    use crate::account::sample::{CHEAP, HERE, accounts, now, token, try_out};
+
+    #[tokio::test]
+    async fn guessing_has_to_wait_even_with_the_right_one() {
+        let (_folder, accounts) = accounts().await;
+        for _ in 0..6 {
+            assert_eq!(try_out(&accounts, "u", "guess", now()).await, None);
+        }
+        let login = accounts.log_in("u", "p", HERE, now()).await.unwrap();
+        assert!(
+            matches!(login, LoginOutcome::Refused(NotAccepted::Wait(_))),
+            "{login:?}"
+        );
+        let later = now() + Duration::from_secs(2);
+        let login = accounts.log_in("u", "p", HERE, later).await.unwrap();
+        assert!(matches!(login, LoginOutcome::Done(_)), "{login:?}");
+    }
+
+    #[tokio::test]
+    async fn sixty_guesses_at_once_are_no_more_than_one_after_the_other() {
+        let (_folder, accounts) = accounts().await;
+        let guesses = (0..60).map(|number| {
+            let accounts = &accounts;
+            async move {
+                let guess = format!("guess {number}");
+                accounts.log_in("u", &guess, HERE, now()).await.unwrap()
+            }
+        });
+        let outcomes = futures_util::future::join_all(guesses).await;
+        let checked = outcomes
+            .iter()
+            .filter(|outcome| **outcome == LoginOutcome::Refused(NotAccepted::Wrong));
+        assert_eq!(checked.count(), 6);
+    }
+
+    #[tokio::test]
+    async fn many_jobs_with_the_right_password_all_get_in_at_once() {
+        let (_folder, accounts) = accounts().await;
+        let jobs = (0..60).map(|_| accounts.log_in("u", "p", HERE, now()));
+        for outcome in futures_util::future::join_all(jobs).await {
+            let outcome = outcome.unwrap();
+            assert!(matches!(outcome, LoginOutcome::Done(_)), "{outcome:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_password_that_cannot_be_checked_is_not_a_guess() {
+        let (_folder, accounts) = accounts().await;
+        for _ in 0..20 {
+            let long = "x".repeat(5000);
+            let error = accounts.log_in("u", &long, HERE, now()).await;
+            assert!(matches!(error, Err(AccountError::Password(_))), "{error:?}");
+        }
+        token(&accounts, "u", "p").await;
+    }
+
+    #[tokio::test]
+    async fn an_outdated_hash_is_renewed_and_no_login_ends() {
+        let (_folder, accounts) = accounts().await;
+        let session = token(&accounts, "u", "p").await.token;
+        let old = Passwords::new(
+            Cost {
+                iterations: 2,
+                ..CHEAP
+            },
+            1,
+        )
+        .hash("p")
+        .await
+        .unwrap();
+        let current = accounts
+            .db
+            .user("u")
+            .await
+            .unwrap()
+            .unwrap()
+            .password_hash
+            .unwrap();
+        accounts.db.rehash("u", &current, &old).await.unwrap();
+        assert!(try_out(&accounts, "u", "p", now()).await.is_some());
+        let renewed = accounts
+            .db
+            .user("u")
+            .await
+            .unwrap()
+            .unwrap()
+            .password_hash
+            .unwrap();
+        assert!(renewed != old && renewed.contains("t=1,"), "{renewed}");
+        assert!(try_out(&accounts, "u", &session, now()).await.is_some());
+    }
+}

@@ -1,0 +1,25 @@
+//! Who somebody is and what they may do.
+
+mod api_token;
+mod authenticate;
+mod by_password;
+mod credential_cache;
+mod credentials;
+mod login_limiter;
+mod password;
+mod permission;
+mod principal;
+mod salted;
+#[cfg(test)]
+mod sample;
+mod session;
+
+pub use api_token::MintedToken;
+pub use authenticate::{AccountError, Accounts, Authentication, LoginOutcome, NotAccepted};
+pub use credentials::Credentials;
+pub use password::{Checked, Cost, ExportedHash, PasswordError, Passwords};
+pub use permission::{HouseRules, IndexAcl, Operation, UserCreation, permits};
+#[cfg(test)]
+pub use principal::{Identity, Scope};
+pub use principal::{Principal, ROOT};
+pub use session::{SESSION_LIFETIME, SessionKey};

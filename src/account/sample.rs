@@ -1,0 +1,81 @@
+//! Accounts for the tests: root without a password, and `u` with the password `p`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::account::authenticate::{Accounts, Authentication, LoggedIn, LoginOutcome};
+use crate::account::credentials::Credentials;
+use crate::account::password::{Cost, Passwords};
+use crate::account::principal::Principal;
+use crate::account::session::SessionKey;
+use crate::db::{Cause, Db, NewUser, Sqlite};
+use crate::model::Timestamp;
+
+pub const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+pub const CHEAP: Cost = Cost {
+    memory_kib: 64,
+    iterations: 1,
+    lanes: 1,
+};
+
+pub fn now() -> Timestamp {
+    "2026-01-02T03:04:05Z".parse().unwrap()
+}
+
+pub fn cause() -> Cause {
+    Cause {
+        who: None,
+        at: now(),
+    }
+}
+
+/// Accounts with root (empty password) and user `u` (password `p`).
+pub async fn accounts() -> (tempfile::TempDir, Accounts) {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Sqlite::open(&folder.path().join("records"), now())
+        .await
+        .unwrap();
+    let key = SessionKey::new(db.facts().await.unwrap().secret);
+    let accounts = Accounts::new(Arc::new(db), Passwords::new(CHEAP, 2), key, [9; 32]);
+    accounts.settle_root("", now()).await.unwrap();
+    add_user(&accounts).await;
+    (folder, accounts)
+}
+
+pub async fn add_user(accounts: &Accounts) {
+    let password_hash = Some(accounts.passwords.hash("p").await.unwrap());
+    let user = NewUser {
+        name: "u".into(),
+        password_hash,
+        ..NewUser::default()
+    };
+    accounts
+        .db
+        .create_user(&cause(), &user)
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+pub async fn try_out(
+    accounts: &Accounts,
+    user: &str,
+    secret: &str,
+    at: Timestamp,
+) -> Option<Principal> {
+    let credentials = Credentials {
+        user: user.into(),
+        secret: secret.into(),
+    };
+    match accounts.authenticate(&credentials, HERE, at).await.unwrap() {
+        Authentication::As(principal) => Some(principal),
+        Authentication::Refused(_) => None,
+    }
+}
+
+pub async fn token(accounts: &Accounts, user: &str, password: &str) -> LoggedIn {
+    match accounts.log_in(user, password, HERE, now()).await.unwrap() {
+        LoginOutcome::Done(logged_in) => logged_in,
+        LoginOutcome::Refused(refusal) => panic!("{refusal:?}"),
+    }
+}

@@ -1,0 +1,214 @@
+//! `key=value`, `key+=value`, `key-=value`, `key-=`: one operation of a list, applied to settings
+//! (docs/protocol/devpi.md §7.4). On a list that nobody set, `+=` starts from its default.
+
+use serde_json::Value;
+
+use crate::devpi::index_keys::{IndexKey, parse_item};
+use crate::devpi::index_request::ListOperation;
+use crate::devpi::index_settings::{IndexSettings, unexpected, unknown_keys};
+
+impl IndexSettings {
+    /// Applies one operation; bases are checked when all are applied.
+    pub fn apply(&mut self, operation: &ListOperation) -> Result<(), String> {
+        match operation {
+            ListOperation::Set { key, value } => {
+                let keys = [(key.clone(), Value::from(value.as_str()))]
+                    .into_iter()
+                    .collect();
+                self.set_all(&keys, &|_| true)
+                    .map_err(|invalid| invalid.to_string())
+            }
+            ListOperation::Append { key, item } => {
+                let Some((key, mut items)) = self.list(key, item)? else {
+                    return Ok(());
+                };
+                let item = parse_item(key, item)?;
+                if !items.contains(&item) {
+                    items.push(item);
+                }
+                self.values.insert(key.name.to_owned(), items.into());
+                Ok(())
+            }
+            ListOperation::Remove { key, item } => {
+                let Some((key, mut items)) = self.list(key, item)? else {
+                    return Ok(());
+                };
+                let missing = || format!("The '{}' setting doesn't have value '{item}'", key.name);
+                let parsed = parse_item(key, item).map_err(|_| missing())?;
+                let at = items
+                    .iter()
+                    .position(|one| *one == parsed)
+                    .ok_or_else(missing)?;
+                items.remove(at);
+                self.values.insert(key.name.to_owned(), items.into());
+                Ok(())
+            }
+            ListOperation::Drop { key: name } => match self.key(name) {
+                Some(key) if key.default.value(&self.name).is_some() => {
+                    Err("Default values can't be removed.".to_owned())
+                }
+                None if name == "type" => Err("Default values can't be removed.".to_owned()),
+                // What is not set is as good as removed: devpi says so too, whatever the name.
+                Some(_) | None => {
+                    self.values.remove(name);
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    /// A key that holds a list, and its items; nothing for keys that are passed over.
+    fn list(
+        &self,
+        name: &str,
+        item: &str,
+    ) -> Result<Option<(&'static IndexKey, Vec<String>)>, String> {
+        let Some(key) = self.key(name) else {
+            return if self.kind.ignores(name) {
+                Ok(None)
+            } else {
+                Err(unknown_keys(&[unexpected(name, &item.into())]))
+            };
+        };
+        if !key.value.is_list() {
+            return Err(format!("'{name}' is not a list"));
+        }
+        Ok(Some((key, self.items(name))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::devpi::index_request::IndexRequest;
+    use crate::model::IndexName;
+
+    /// me/dev over root/pypi, with a title; only root/pypi and me/base exist beside it.
+    fn before() -> IndexSettings {
+        let name = IndexName::parse("me/dev").unwrap();
+        let keys = json!({ "bases": "root/pypi", "title": "t" });
+        IndexSettings::create(&name, keys.as_object().unwrap(), &exists).unwrap()
+    }
+
+    fn exists(base: &IndexName) -> bool {
+        matches!(base.as_str(), "root/pypi" | "me/base")
+    }
+
+    fn patched(settings: &IndexSettings, body: Value) -> Result<IndexSettings, String> {
+        let request = IndexRequest::parse(body.to_string().as_bytes())?;
+        settings
+            .modified(&request, &exists)
+            .map_err(|invalid| invalid.to_string())
+    }
+
+    #[test]
+    fn operations_do_what_they_say() {
+        let table = [
+            (json!(["acl_upload=a,b"]), "acl_upload", json!(["a", "b"])),
+            (
+                json!(["acl_upload+=a", "acl_upload+=a"]),
+                "acl_upload",
+                json!(["me", "a"]),
+            ),
+            (
+                json!(["acl_upload+=a,b"]),
+                "acl_upload",
+                json!(["me", "a,b"]),
+            ),
+            (
+                json!(["acl_upload+=:anonymous:"]),
+                "acl_upload",
+                json!(["me", ":ANONYMOUS:"]),
+            ),
+            (json!(["acl_upload-=me"]), "acl_upload", json!([])),
+            (
+                json!(["bases+=/me/base/"]),
+                "bases",
+                json!(["root/pypi", "me/base"]),
+            ),
+            (
+                json!(["bases=", "bases+=me/base"]),
+                "bases",
+                json!(["me/base"]),
+            ),
+            (json!(["volatile=False"]), "volatile", json!(false)),
+            (json!(["title=a=b"]), "title", json!("a=b")),
+            (json!(["title-="]), "title", Value::Null),
+            (json!(["title-=", "title-="]), "title", Value::Null),
+            (json!(["foo-="]), "foo", Value::Null),
+            (
+                json!(["mirror_whitelist+=Hello.Pkg"]),
+                "mirror_whitelist",
+                json!(["hello-pkg"]),
+            ),
+            (
+                json!(["pypi_whitelist=*"]),
+                "mirror_whitelist",
+                json!(["*"]),
+            ),
+            (
+                json!(["bases+=me/dev"]),
+                "bases",
+                json!(["root/pypi", "me/dev"]),
+            ),
+        ];
+        for (body, key, expected) in table {
+            let after = patched(&before(), body.clone()).unwrap().to_json();
+            assert_eq!(
+                after.get(key).cloned().unwrap_or_default(),
+                expected,
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_error_text_of_a_change() {
+        let table = [
+            (
+                json!(["acl_upload-=foo"]),
+                "The 'acl_upload' setting doesn't have value 'foo'",
+            ),
+            (json!(["volatile-="]), "Default values can't be removed."),
+            (json!(["type-="]), "Default values can't be removed."),
+            (
+                json!(["type=mirror"]),
+                "the 'type' of an index can't be changed",
+            ),
+            (
+                json!({ "type": "mirror" }),
+                "the 'type' of an index can't be changed",
+            ),
+            (json!(["title+=a"]), "'title' is not a list"),
+            (
+                json!(["foo+=bar"]),
+                "indexconfig got unexpected keyword arguments: foo=bar",
+            ),
+            (
+                json!(["foo=bar"]),
+                "indexconfig got unexpected keyword arguments: foo=bar",
+            ),
+            (
+                json!(["bases+=root/x"]),
+                "base index 'root/x' does not exist",
+            ),
+            (
+                json!({ "bases": ["root/x"] }),
+                "base index 'root/x' does not exist",
+            ),
+            (
+                json!(["mirror_whitelist_inheritance=bad"]),
+                "Unknown value 'bad' for mirror_whitelist_inheritance, must be 'intersection' or 'union'.",
+            ),
+        ];
+        for (body, text) in table {
+            assert_eq!(
+                patched(&before(), body.clone()).unwrap_err(),
+                text,
+                "{body}"
+            );
+        }
+    }
+}

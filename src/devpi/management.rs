@@ -1,0 +1,248 @@
+//! What every intent of the devpi API needs, and the indexes that YAML declares beside the recorded ones.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::Value;
+
+use crate::account::{Accounts, HouseRules, Principal};
+use crate::db::{Cause, Db, DbError, Directory, IndexRecord};
+use crate::devpi::answer::ApiAnswer;
+use crate::devpi::index_settings::IndexSettings;
+use crate::model::{Faults, IndexName, Location, Timestamp};
+
+/// The devpi API, as of one generation of the policies.
+#[derive(Debug, Clone)]
+pub struct Management {
+    pub db: Arc<dyn Db>,
+    pub accounts: Arc<Accounts>,
+    pub rules: HouseRules,
+    pub declared: Arc<BTreeMap<IndexName, DeclaredIndex>>,
+    check: Option<Arc<dyn CheckIndexes>>,
+}
+
+/// Says whether the gateway could work with these indexes, before they are committed.
+pub trait CheckIndexes: std::fmt::Debug + Send + Sync {
+    /// Compiles what would be.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    fn check(&self, would_be: &Directory) -> Result<(), Faults>;
+}
+
+/// An index that YAML declares: shown, and never changed through the API.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeclaredIndex {
+    /// What it is.
+    pub settings: IndexSettings,
+    /// Where it is declared.
+    pub location: Location,
+}
+
+impl Management {
+    /// For the indexes that the generation in force declares.
+    #[must_use]
+    pub fn new(
+        db: Arc<dyn Db>,
+        accounts: Arc<Accounts>,
+        rules: HouseRules,
+        declared: impl IntoIterator<Item = DeclaredIndex>,
+    ) -> Self {
+        let declared = declared
+            .into_iter()
+            .map(|index| (index.settings.name().clone(), index));
+        Self {
+            db,
+            accounts,
+            rules,
+            declared: Arc::new(declared.collect()),
+            check: None,
+        }
+    }
+
+    /// The same, where no change of indexes is committed that could not be put in force.
+    #[must_use]
+    pub fn checked_by(self, check: Arc<dyn CheckIndexes>) -> Self {
+        Self {
+            check: Some(check),
+            ..self
+        }
+    }
+
+    /// Refuses a change after which the indexes could not be put in force; `directory` is what would
+    /// be.
+    pub fn compiles(&self, directory: &Directory, status: StatusCode) -> Result<(), ApiAnswer> {
+        let Some(check) = &self.check else {
+            return Ok(());
+        };
+        check
+            .check(directory)
+            .map_err(|faults| ApiAnswer::message(status, faults.to_string()))
+    }
+
+    /// Everything there is: users and indexes, recorded or declared.
+    pub async fn survey(&self) -> Result<Survey<'_>, ApiAnswer> {
+        let survey = Survey::read(&*self.db, &self.declared).await;
+        survey.map_err(|error| ApiAnswer::from(&error))
+    }
+}
+
+/// Users and indexes as of one instant, recorded or declared.
+#[derive(Debug)]
+pub struct Survey<'a> {
+    pub directory: Directory,
+    declared: BTreeMap<&'a IndexName, &'a DeclaredIndex>,
+}
+
+impl<'a> Survey<'a> {
+    /// Reads the records and lays what is declared beside them.
+    ///
+    /// # Errors
+    /// When the records cannot be read.
+    pub async fn read(
+        db: &dyn Db,
+        declared: &'a BTreeMap<IndexName, DeclaredIndex>,
+    ) -> Result<Self, DbError> {
+        let directory = db.directory().await?;
+        Ok(Self {
+            directory,
+            declared: declared.iter().collect(),
+        })
+    }
+
+    /// The same without some indexes, and without the users that only those name.
+    #[must_use]
+    pub fn only(mut self, is_shown: &dyn Fn(&IndexName) -> bool) -> Self {
+        self.directory.indexes.retain(|index| is_shown(&index.name));
+        self.declared.retain(|name, _| is_shown(name));
+        self
+    }
+
+    /// Every user: those with a record, and those that only a declared index names.
+    #[must_use]
+    pub fn user_names(&self) -> Vec<&str> {
+        let recorded = self.directory.users.iter().map(|user| user.name.as_str());
+        let mut names: Vec<&str> = recorded
+            .chain(self.declared.keys().map(|name| name.user()))
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Whether there is such a user.
+    #[must_use]
+    pub fn has_user(&self, name: &str) -> bool {
+        self.user_names().contains(&name)
+    }
+
+    pub fn has_index(&self, name: &IndexName) -> bool {
+        self.declared.contains_key(name) || self.record(name).is_some()
+    }
+
+    pub fn record(&self, name: &IndexName) -> Option<&IndexRecord> {
+        self.directory
+            .indexes
+            .iter()
+            .find(|index| index.name == *name)
+    }
+
+    /// The settings of an index.
+    #[must_use]
+    pub fn settings(&self, name: &IndexName) -> Option<IndexSettings> {
+        match self.declared.get(name) {
+            Some(declared) => Some(declared.settings.clone()),
+            None => self.record(name).and_then(settings_of),
+        }
+    }
+
+    /// The indexes of a user, by name.
+    #[must_use]
+    pub fn indexes_of(&self, user: &str) -> BTreeMap<IndexName, IndexSettings> {
+        let recorded = self.directory.indexes.iter();
+        let recorded = recorded
+            .filter(|index| index.name.user() == user)
+            .filter_map(settings_of);
+        let declared = self.declared.values().map(|index| index.settings.clone());
+        // A declared index counts, should the database hold one of the name too.
+        let indexes = recorded.chain(declared.filter(|index| index.name().user() == user));
+        indexes.map(|index| (index.name().clone(), index)).collect()
+    }
+
+    /// `GET /`: every user with its indexes.
+    #[must_use]
+    pub fn list_users(&self) -> ApiAnswer {
+        let users = self.user_names().into_iter();
+        let users: serde_json::Map<String, Value> = users
+            .map(|name| (name.to_owned(), self.user_object(name)))
+            .collect();
+        ApiAnswer::result(StatusCode::OK, "list:userconfig", users.into())
+    }
+
+    /// `GET /user`.
+    #[must_use]
+    pub fn show_user(&self, name: &str) -> ApiAnswer {
+        if !self.has_user(name) {
+            return ApiAnswer::message(StatusCode::NOT_FOUND, format!("no user '{name}'"));
+        }
+        ApiAnswer::result(StatusCode::OK, "userconfig", self.user_object(name))
+    }
+
+    /// The object that clients are shown of a user.
+    #[must_use]
+    pub fn user_object(&self, name: &str) -> Value {
+        let indexes = self.indexes_of(name).into_iter().map(|(name, index)| {
+            (
+                name.index().to_owned(),
+                Value::Object(index.to_public_json()),
+            )
+        });
+        let user = self.directory.users.iter().find(|user| user.name == name);
+        crate::devpi::user_settings::user_object(name, user, indexes.collect())
+    }
+}
+
+/// The settings of a record; nothing if something else than this program wrote them.
+pub fn settings_of(record: &IndexRecord) -> Option<IndexSettings> {
+    IndexSettings::from_stored(&record.name, &record.config).ok()
+}
+
+/// Who asks and when, for the change log.
+pub fn cause(who: &Principal, now: Timestamp) -> Cause {
+    Cause {
+        who: who.name().map(str::to_owned),
+        at: now,
+    }
+}
+
+/// JSON whatever the content type says; an empty body counts as `{}`.
+pub fn parse_json(body: &[u8]) -> Result<Value, String> {
+    if body.trim_ascii().is_empty() {
+        return Ok(Value::Object(serde_json::Map::new()));
+    }
+    serde_json::from_slice(body).map_err(|_| "Bad request: could not decode json".to_owned())
+}
+
+/// A JSON object; see [`parse_json`].
+pub fn parse_object(body: &[u8]) -> Result<serde_json::Map<String, Value>, ApiAnswer> {
+    match parse_json(body).map_err(ApiAnswer::bad_request)? {
+        Value::Object(keys) => Ok(keys),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(not_an_object())
+        }
+    }
+}
+
+/// What is told of a body that is JSON but no object.
+pub fn not_an_object() -> ApiAnswer {
+    ApiAnswer::bad_request("Bad request: the body is not a JSON object")
+}
+
+/// devpi's sentence about names.
+pub fn bad_name(what: &str, name: &str) -> ApiAnswer {
+    ApiAnswer::bad_request(format!(
+        "{what} '{name}' contains characters that aren't allowed. Any ascii symbol besides -.@_ is \
+         blocked."
+    ))
+}

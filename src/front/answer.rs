@@ -1,0 +1,378 @@
+//! Answers at the public door when there is a fleet: asks whoever is to answer, and passes on.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::header::{AUTHORIZATION, COOKIE};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+
+use crate::config::Undeclared;
+use crate::front::indexes::Indexes;
+use crate::front::pass::{Trust, request_headers, response_headers};
+use crate::front::place::{Declared, Place, Surroundings, Whole, place};
+use crate::front::spool::body_of;
+use crate::gateway::{
+    Answers, Ask, Body, Context, Decision, Error, ErrorKind, Record, Reply, Route, Shared,
+    Withheld, asked_index, failed_reply, reply_head, unknown_index,
+};
+use crate::model::IndexName;
+use crate::policy::{Index, Mirror};
+use crate::protocol::{Audience, PublicRoute, devpi_message};
+use crate::reader::static_file;
+use crate::telemetry::{PATH_MAX, cut};
+use crate::upstream::{Fleet, FleetAnswer, UpstreamLimits};
+
+/// What the configuration says of a fleet's front.
+#[derive(Debug, Clone)]
+pub struct FrontOptions {
+    /// What becomes of indexes that no file declares.
+    pub undeclared: Undeclared,
+    /// Bounds on what one page or file may cost.
+    pub limits: UpstreamLimits,
+    /// Most bytes of a body that is read before it is passed on; `limits.api_body`.
+    pub object_bytes_max: u64,
+}
+
+/// The doors' answers before a fleet of devpi-servers. What it changes, devpi changes.
+pub struct Front {
+    pub reader: Arc<dyn Answers>,
+    pub shared: Arc<Shared>,
+    pub fleet: Arc<Fleet>,
+    indexes: Indexes,
+    pub options: FrontOptions,
+}
+
+impl fmt::Debug for Front {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Front")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Front {
+    /// A front that leaves to `reader` what is not the fleet's.
+    #[must_use]
+    pub fn new(
+        reader: Arc<dyn Answers>,
+        shared: Arc<Shared>,
+        fleet: Arc<Fleet>,
+        options: FrontOptions,
+    ) -> Self {
+        let indexes = Indexes::new(Arc::clone(&fleet), options.limits.clone());
+        Self {
+            reader,
+            shared,
+            fleet,
+            indexes,
+            options,
+        }
+    }
+
+    /// What files say of an index, as far as a door shows it.
+    pub fn declared(&self, index: &IndexName, is_manage: bool) -> Declared {
+        let generation = self.shared.generation();
+        let policies = &generation.policies;
+        match policies.index(index) {
+            None => Declared::No,
+            Some(_) if !is_manage && policies.is_hidden(index) => Declared::Kept,
+            Some(index) if !index.mirror().is_some_and(Mirror::is_devpi) => Declared::Ours,
+            Some(_) if policies.stack(index).is_some_and(|stack| stack.is_ruled()) => {
+                Declared::Ruled
+            }
+            Some(_) => Declared::Devpi,
+        }
+    }
+
+    /// The same of all indexes.
+    pub fn whole(&self, is_manage: bool) -> Whole {
+        let generation = self.shared.generation();
+        let indexes = || generation.policies.indexes();
+        let is_ruled = |index: &Arc<Index>| self.declared(&index.name, true) == Declared::Ruled;
+        Whole {
+            has_ruled: indexes().any(is_ruled),
+            has_kept: !is_manage && indexes().any(|index| !index.is_public),
+        }
+    }
+
+    /// A page or a file of an index that no file declares.
+    async fn through(&self, ask: &Ask<'_>, index: &IndexName, trust: Trust) -> Reply {
+        let Some(generation) = self.indexes.generation(index, self.offline()).await else {
+            return self.pass(ask, ask.path, trust).await;
+        };
+        let cx = Context {
+            generation,
+            now: self.shared.context().now,
+        };
+        let mut record = record_of(ask);
+        record.index = Some(index.clone());
+        let flow = match &ask.route {
+            // What it lists has to be what this login gets, in devpi's own form: without sidecars,
+            // which only we have and could not show.
+            PublicRoute::ProjectPage { .. } if trust == Trust::Login && names_somebody(ask) => {
+                return self.pass(ask, ask.path, trust).await;
+            }
+            PublicRoute::ProjectPage { project, form, .. } => {
+                let page = self
+                    .shared
+                    .project_page(&cx, ask, index, project, *form, record);
+                page.await
+            }
+            PublicRoute::File {
+                path, is_sidecar, ..
+            } => {
+                let file = self.shared.file(&cx, ask, index, path, *is_sidecar, record);
+                file.await
+            }
+            PublicRoute::ProjectList { .. }
+            | PublicRoute::Api(_)
+            | PublicRoute::Status
+            | PublicRoute::Users(_)
+            | PublicRoute::User { .. }
+            | PublicRoute::Index { .. }
+            | PublicRoute::Project { .. }
+            | PublicRoute::Release { .. }
+            | PublicRoute::Search
+            | PublicRoute::Static { .. }
+            | PublicRoute::Redirect { .. }
+            | PublicRoute::NotFound => return self.pass(ask, ask.path, trust).await,
+        };
+        match flow {
+            Ok(reply) => reply,
+            // devpi has the words for it, 410 for what was deleted, tox results, documentation, and a
+            // page even for those who accept none of its forms.
+            Err((error, _))
+                if matches!(error.kind, ErrorKind::NotFound | ErrorKind::NotAcceptable) =>
+            {
+                self.pass(ask, ask.path, trust).await
+            }
+            // Not for everybody: devpi decides, and its answer to one is kept for nobody.
+            Err((error, _)) if matches!(error.kind, ErrorKind::Withheld(_)) => {
+                self.pass(ask, place_of(&error, ask.path), trust).await
+            }
+            Err((error, record)) => bare(ask, failed_reply(&error, ask.path, record)),
+        }
+    }
+
+    /// Passes a read on, for `path`.
+    pub async fn pass(&self, ask: &Ask<'_>, path: &str, trust: Trust) -> Reply {
+        let record = record_of(ask);
+        if self.offline() {
+            return bare(ask, unanswered(path, OFFLINE, record));
+        }
+        let method = if ask.head { Method::HEAD } else { Method::GET };
+        let asked = with_query(path, ask.query);
+        let headers = request_headers(ask.headers, ask.arrival, trust);
+        match self.fleet.read(&method, &asked, &headers).await {
+            Ok(answer) => self.passed(ask.path, ask.head, answer, record).await,
+            Err(error) => {
+                tracing::error!(path = cut(path, PATH_MAX), %error, "not passed on");
+                bare(ask, unanswered(path, UNANSWERED, record))
+            }
+        }
+    }
+
+    pub fn offline(&self) -> bool {
+        self.shared.settings.offline
+    }
+
+    /// devpi's answer as ours.
+    pub async fn passed(
+        &self,
+        path: &str,
+        is_head: bool,
+        answer: FleetAnswer,
+        record: Record,
+    ) -> Reply {
+        let status = answer.status();
+        let head = Arc::new(response_headers(answer.headers()).into());
+        let is_bare = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let body = if is_head || is_bare {
+            Body::Empty
+        } else {
+            let bytes_max = self.options.limits.file_bytes_max;
+            match body_of(answer, bytes_max, &self.shared.work).await {
+                Ok(body) => body,
+                Err(reason) => {
+                    tracing::error!(
+                        path = cut(path, PATH_MAX),
+                        reason,
+                        "an answer of devpi did not come through"
+                    );
+                    return unanswered(path, UNANSWERED, record);
+                }
+            }
+        };
+        Reply {
+            status,
+            reason: None,
+            head,
+            body,
+            record,
+        }
+    }
+
+    /// Answers a read at a door for logins: what everybody may see comes out of the caches, the rest
+    /// devpi is asked with the login that came along.
+    pub async fn answer_with_login(&self, ask: &Ask<'_>) -> Reply {
+        self.answer_as(ask, Trust::Login).await
+    }
+
+    fn place_of_read(&self, ask: &Ask<'_>) -> Place {
+        let is_manage = ask.arrival.is_manage;
+        let around = Surroundings {
+            undeclared: self.options.undeclared,
+            declared: &|index| self.declared(index, is_manage),
+        };
+        place(&ask.route, ask.path, &around, &|| self.whole(is_manage))
+    }
+
+    async fn answer_as(&self, ask: &Ask<'_>, trust: Trust) -> Reply {
+        match self.place_of_read(ask) {
+            Place::Ours => self.ours(ask, trust).await,
+            Place::Through(index) => self.through(ask, &index, trust).await,
+            Place::Ruled(index) => self.ruled(ask, &index, trust).await,
+            Place::Listing => self.listing(ask, trust).await,
+            Place::Devpi => match our_style(ask) {
+                Some(reply) => reply,
+                None => self.pass(ask, ask.path, trust).await,
+            },
+            Place::Hidden(index) => bare(ask, hidden(&index, ask.path, record_of(ask))),
+        }
+    }
+
+    /// The flows' answer, or devpi's where they have none: what the rules let pass and devpi shows not
+    /// to everybody, it may show to a login.
+    async fn ours(&self, ask: &Ask<'_>, trust: Trust) -> Reply {
+        let reply = self.reader.answer(ask).await;
+        let is_withheld = trust == Trust::Login && matches!(reply.status.as_u16(), 401 | 403);
+        let is_file = matches!(ask.route, PublicRoute::File { .. });
+        let is_absent = is_file && reply.status == StatusCode::NOT_FOUND;
+        if reply.record.decision == Decision::Deny || !(is_withheld || is_absent) {
+            return reply;
+        }
+        let generation = self.shared.generation();
+        let Some(index) = asked_index(&ask.route, &generation.policies) else {
+            return reply;
+        };
+        match self.declared(index, ask.arrival.is_manage) {
+            Declared::Devpi | Declared::Ruled if is_file => {
+                self.beside_the_flows(ask, index, reply, trust).await
+            }
+            Declared::Devpi => self.pass(ask, ask.path, trust).await,
+            // A page that was not read cannot be judged, and devpi has no index of ours.
+            Declared::Ruled | Declared::Ours | Declared::No | Declared::Kept => reply,
+        }
+    }
+}
+
+/// What our own pages for people need, which stand beside devpi's.
+fn our_style(ask: &Ask<'_>) -> Option<Reply> {
+    match &ask.route {
+        PublicRoute::Static { name } => static_file(ask, name, record_of(ask)),
+        _ => None,
+    }
+}
+
+#[async_trait]
+impl Answers for Front {
+    async fn answer(&self, ask: &Ask<'_>) -> Reply {
+        self.answer_as(ask, Trust::Anonymous).await
+    }
+}
+
+/// devpi-client's own header for its login.
+const DEVPI_AUTH: HeaderName = HeaderName::from_static("x-devpi-auth");
+
+/// What a client is told when it cannot be had.
+pub const UNANSWERED: &str = "no devpi-server answers at present";
+
+/// What a client is told when nobody is to be asked.
+pub const OFFLINE: &str = "this gateway is offline and asks no devpi-server";
+
+/// In devpi's own form, since it is its clients that ask for what is passed on.
+pub fn unanswered(path: &str, words: &'static str, record: Record) -> Reply {
+    tracing::debug!(path = cut(path, PATH_MAX), words, "answered without devpi");
+    let body = devpi_message(&format!("{words}, try again in a moment"));
+    let mut head = reply_head("application/json", body.len(), "no-store");
+    head.insert("x-devpi-api-version", HeaderValue::from_static("2"));
+    head.insert(http::header::RETRY_AFTER, HeaderValue::from_static("2"));
+    Reply {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        reason: Some(words.into()),
+        head: Arc::new(head.into()),
+        body: Body::Bytes(body),
+        record,
+    }
+}
+
+/// An index that is not declared, where those are hidden.
+pub fn hidden(index: &IndexName, path: &str, record: Record) -> Reply {
+    failed_reply(&unknown_index(index), path, record)
+}
+
+/// A request target as it was sent.
+pub fn with_query(path: &str, query: Option<&str>) -> String {
+    match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    }
+}
+
+/// Whether a login comes along.
+fn names_somebody(ask: &Ask<'_>) -> bool {
+    let names = [&AUTHORIZATION, &DEVPI_AUTH, &COOKIE];
+    names.iter().any(|name| ask.headers.contains_key(*name))
+}
+
+/// Where devpi has what it withholds: pages list a file below the asked index, devpi has it below its
+/// own.
+fn place_of<'a>(error: &'a Error, asked: &'a str) -> &'a str {
+    let source = error.source.as_deref();
+    let withheld = source.and_then(|source| source.downcast_ref::<Withheld>());
+    withheld.map_or(asked, |withheld| withheld.path.as_str())
+}
+
+/// HEAD has the head of the GET and nothing after it.
+pub fn bare(ask: &Ask<'_>, mut reply: Reply) -> Reply {
+    if ask.head {
+        reply.body = Body::Empty;
+    }
+    reply
+}
+
+fn record_of(ask: &Ask<'_>) -> Record {
+    let mut record = Record {
+        route: kind_of(&ask.route),
+        ..Record::default()
+    };
+    if let PublicRoute::ProjectPage { project, .. } = &ask.route {
+        record.project = Some(project.clone());
+    }
+    if let PublicRoute::File { filename, .. } = &ask.route {
+        record.file = Some(filename.as_str().into());
+    }
+    record
+}
+
+fn kind_of(route: &PublicRoute) -> Route {
+    match route {
+        PublicRoute::ProjectList { .. } => Route::ProjectList,
+        PublicRoute::ProjectPage { .. } => Route::ProjectPage,
+        PublicRoute::File { is_sidecar, .. } if *is_sidecar => Route::Sidecar,
+        PublicRoute::File { .. } => Route::File,
+        PublicRoute::Api(_) | PublicRoute::Status => Route::Api,
+        PublicRoute::Users(audience)
+        | PublicRoute::User { audience, .. }
+        | PublicRoute::Index { audience, .. }
+        | PublicRoute::Project { audience, .. }
+        | PublicRoute::Release { audience, .. } => match audience {
+            Audience::Json | Audience::Installer => Route::Api,
+            Audience::Person => Route::Web,
+        },
+        PublicRoute::Search | PublicRoute::Static { .. } => Route::Web,
+        PublicRoute::Redirect { .. } | PublicRoute::NotFound => Route::Other,
+    }
+}

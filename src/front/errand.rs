@@ -1,0 +1,185 @@
+//! What is more than reading, of an index of devpi's under rules: nothing that names a refused project or
+//! takes a refused file elsewhere is carried to devpi. Uploading and deleting are for whoever may: rules
+//! say what may be had.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::{HeaderValue, StatusCode};
+use serde_json::Value;
+
+use crate::front::answer::Front;
+use crate::front::place::segments_of;
+use crate::front::ruled::project_in;
+use crate::front::write::Errand;
+use crate::gateway::{
+    Body, Context, Decision, Record, Reply, Route, Trouble, reply_head, rule_text,
+};
+use crate::model::{IndexName, ProjectName};
+use crate::page::parse_file_path;
+use crate::policy::Denial;
+use crate::protocol::{ManageRoute, devpi_message};
+use crate::upstream::FleetBody;
+
+/// Why an errand is not carried out.
+enum Refused {
+    /// The rules.
+    Denied(Box<Denial>),
+    /// It cannot be judged, in words.
+    Unjudged(StatusCode, String),
+}
+
+impl From<Trouble> for Refused {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Refused(denial) => Self::Denied(denial),
+            Trouble::Failed(error) => Self::Unjudged(error.kind.status(), error.message.clone()),
+        }
+    }
+}
+
+impl Front {
+    /// The body of an errand that may be carried out; else what its sender is told.
+    pub async fn under_rules(
+        &self,
+        errand: &Errand<'_>,
+        index: &IndexName,
+        body: Option<FleetBody>,
+    ) -> Result<Option<FleetBody>, Reply> {
+        let cx = self.shared.context();
+        let judged = match errand.route {
+            ManageRoute::Push(_) => self.push_under_rules(&cx, index, body).await,
+            ManageRoute::Refresh(_, project) => self.named(&cx, index, project).map(|()| body),
+            ManageRoute::ToxResult(_, path) => self
+                .result_under_rules(&cx, index, path)
+                .await
+                .map(|()| body),
+            ManageRoute::Upload(_)
+            | ManageRoute::Delete { .. }
+            | ManageRoute::CreateIndex(_)
+            | ManageRoute::ModifyIndex(_)
+            | ManageRoute::DeleteIndex(_) => Ok(body),
+            // What devpi's plugins may make of it nobody knows, only which project it names.
+            ManageRoute::Read(_)
+            | ManageRoute::LogIn
+            | ManageRoute::AuthCheck
+            | ManageRoute::Reload
+            | ManageRoute::CreateUser(_)
+            | ManageRoute::ModifyUser(_)
+            | ManageRoute::DeleteUser(_)
+            | ManageRoute::CreateMisnamed { .. }
+            | ManageRoute::XmlSearch
+            | ManageRoute::NotAllowed(_)
+            | ManageRoute::NotFound => {
+                let segments = segments_of(errand.path).unwrap_or_default();
+                match project_in(&segments) {
+                    Some(project) => self.named(&cx, index, &project).map(|()| body),
+                    None => Ok(body),
+                }
+            }
+        };
+        judged.map_err(|refused| self.told(index, refused))
+    }
+
+    fn named(&self, cx: &Context, index: &IndexName, project: &ProjectName) -> Result<(), Refused> {
+        match self.shared.refused_by_name(cx, index, project) {
+            Some(denial) => Err(Refused::Denied(Box::new(denial))),
+            None => Ok(()),
+        }
+    }
+
+    /// A result is about a file, and devpi takes it only for one that it would hand out.
+    async fn result_under_rules(
+        &self,
+        cx: &Context,
+        index: &IndexName,
+        path: &str,
+    ) -> Result<(), Refused> {
+        let Some(path) = parse_file_path(path) else {
+            let words = format!("no release file found at {index}/{path}");
+            return Err(Refused::Unjudged(StatusCode::NOT_FOUND, words));
+        };
+        match self.shared.judged_file(cx, index, &path).await? {
+            Some(Err(denial)) => Err(Refused::Denied(Box::new(denial))),
+            Some(Ok(_)) => Ok(()),
+            None => {
+                let words = format!("no release file found at {index}/{}", path.filename);
+                Err(Refused::Unjudged(StatusCode::NOT_FOUND, words))
+            }
+        }
+    }
+
+    /// A push takes all of a release to an index that may have other rules, or out of the house.
+    async fn push_under_rules(
+        &self,
+        cx: &Context,
+        index: &IndexName,
+        body: Option<FleetBody>,
+    ) -> Result<Option<FleetBody>, Refused> {
+        let most = self.options.object_bytes_max;
+        let bad = |words: String| Refused::Unjudged(StatusCode::BAD_REQUEST, words);
+        let body = match body {
+            Some(body) => whole(body, most).await.map_err(bad)?,
+            None => Bytes::new(),
+        };
+        let pushed: Value = serde_json::from_slice(&body)
+            .map_err(|_| bad("Bad request: could not decode json".to_owned()))?;
+        let text = |key: &str| {
+            let text = pushed.get(key).and_then(Value::as_str);
+            text.ok_or_else(|| bad(format!("no {key} was given")))
+        };
+        let (name, version) = (text("name")?, text("version")?);
+        let project = ProjectName::parse(name)
+            .map_err(|_| bad(format!("{name:?} is no name of a project")))?;
+        if let Some(judgement) = self.shared.judgement(cx, index, &project).await?
+            && let Some(denial) = judgement.refusal_in(version)
+        {
+            return Err(Refused::Denied(Box::new(denial)));
+        }
+        let once = stream::once(std::future::ready(Ok(body)));
+        Ok(Some(Box::pin(once)))
+    }
+
+    /// In devpi's own form, since it is its clients that ask.
+    fn told(&self, index: &IndexName, refused: Refused) -> Reply {
+        let mut record = Record {
+            route: Route::Manage,
+            index: Some(index.clone()),
+            ..Record::default()
+        };
+        let (status, words) = match refused {
+            Refused::Denied(denial) => {
+                self.shared.count_denial(&denial);
+                record.decision = Decision::Deny;
+                record.rule = Some(rule_text(&denial));
+                record.project = Some(denial.subject().project().clone());
+                (StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, denial.detail())
+            }
+            Refused::Unjudged(status, words) => (status, words),
+        };
+        let body = devpi_message(&words);
+        let mut head = reply_head("application/json", body.len(), "no-store");
+        head.insert("x-devpi-api-version", HeaderValue::from_static("2"));
+        Reply {
+            status,
+            reason: None,
+            head: Arc::new(head.into()),
+            body: Body::Bytes(body),
+            record,
+        }
+    }
+}
+
+async fn whole(mut body: FleetBody, bytes_max: u64) -> Result<Bytes, String> {
+    let mut held = Vec::new();
+    while let Some(piece) = body.next().await {
+        held.extend_from_slice(&piece.map_err(|error| error.to_string())?);
+        if held.len() as u64 > bytes_max {
+            return Err(format!(
+                "the body is longer than the {bytes_max} bytes that limits.api_body allows"
+            ));
+        }
+    }
+    Ok(held.into())
+}

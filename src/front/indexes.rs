@@ -1,0 +1,121 @@
+//! The fleet's indexes that no file declares: each a mirror of its own, without rules.
+//!
+//! Such a mirror is made when its index is first asked for and devpi has it. It is not part of the
+//! policies, so it gets a generation of its own, which the flows take like any other.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::header::ACCEPT;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+use crate::gateway::Generation;
+use crate::model::{IndexName, Location};
+use crate::policy::{IndexDocument, IndexKindDocument, MirrorDocument, Placed, Policies, Undated};
+use crate::upstream::{Fleet, UpstreamLimits};
+
+/// Most indexes that are remembered; more than any devpi in the field has. Beyond it all are forgotten
+/// and made again as they are asked for: what they cache is not kept here.
+const INDEXES_MAX: usize = 4096;
+
+/// Generations of declared indexes count from 1, so nothing rendered for one is ever taken for the
+/// other's.
+const UNDECLARED: u64 = 0;
+
+/// The undeclared indexes that were asked for.
+#[derive(Debug)]
+pub struct Indexes {
+    fleet: Arc<Fleet>,
+    limits: UpstreamLimits,
+    known: Mutex<HashMap<IndexName, Arc<Generation>>>,
+}
+
+impl Indexes {
+    pub fn new(fleet: Arc<Fleet>, limits: UpstreamLimits) -> Self {
+        Self {
+            fleet,
+            limits,
+            known: Mutex::default(),
+        }
+    }
+
+    /// The generation of one index; nothing when devpi says that it has no such index. When nobody can
+    /// say, it may be one whose pages and files are held, so it is tried.
+    pub async fn generation(&self, index: &IndexName, offline: bool) -> Option<Arc<Generation>> {
+        let known = self
+            .known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(index)
+            .cloned();
+        if known.is_some() {
+            return known;
+        }
+        if !offline && self.is_unknown(index).await {
+            return None;
+        }
+        let made = Arc::new(self.make(index)?);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= INDEXES_MAX {
+            known.clear();
+        }
+        known.insert(index.clone(), Arc::clone(&made));
+        Some(made)
+    }
+
+    /// Whether devpi says that it has no such index.
+    async fn is_unknown(&self, index: &IndexName) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let asked = format!("/{index}?no_projects=");
+        let answer = self.fleet.read(&Method::GET, &asked, &headers).await;
+        answer.is_ok_and(|answer| answer.status() == StatusCode::NOT_FOUND)
+    }
+
+    fn make(&self, index: &IndexName) -> Option<Generation> {
+        let policies = Policies::compile(&[], &[document(index)]);
+        let upstream = self.fleet.upstream(index, self.limits.clone());
+        match (policies, upstream) {
+            (Ok(policies), Ok(upstream)) => Some(Generation {
+                number: UNDECLARED,
+                policies,
+                upstreams: HashMap::from([(index.clone(), Arc::new(upstream))]),
+            }),
+            (Err(faults), _) => {
+                tracing::error!(%index, %faults, "an index of devpi cannot be mirrored");
+                None
+            }
+            (_, Err(error)) => {
+                tracing::error!(%index, %error, "an index of devpi cannot be mirrored");
+                None
+            }
+        }
+    }
+}
+
+/// A mirror of an index of the fleet, with nothing of its own to say.
+fn document(index: &IndexName) -> IndexDocument {
+    let name = Placed {
+        value: index.clone(),
+        location: Location {
+            file: "devpi".into(),
+            line: 1,
+            column: 1,
+        },
+    };
+    let mirror = MirrorDocument {
+        undated: Undated::Old,
+        ..MirrorDocument::of_devpi(name.location.clone())
+    };
+    IndexDocument {
+        name,
+        kind: IndexKindDocument::Mirror(mirror),
+        title: None,
+        volatile: None,
+        is_public: true,
+        policy: None,
+        owns: Vec::new(),
+        whitelist: None,
+        whitelist_files: Vec::new(),
+    }
+}

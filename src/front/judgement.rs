@@ -1,0 +1,134 @@
+//! What the rules on an index of devpi's say about a project: the page that the flows made of it, file
+//! by file. A project that is refused on its name is not asked for.
+
+use std::sync::Arc;
+
+use crate::front::object::Standing;
+use crate::gateway::{
+    Context, ErrorKind, Grant, Patience, Resolution, Resolved, Shared, Trouble, decide,
+};
+use crate::model::{File, IndexName, ProjectName, Timestamp, Version};
+use crate::page::{Entry, FilePath, Ruling, file_path};
+use crate::policy::{Candidate, Denial, ProjectView, Verdict};
+
+/// A project's files, and who decides about them.
+pub struct Judgement {
+    resolved: Resolved,
+    now: Timestamp,
+}
+
+impl Shared {
+    /// Asks devpi for a project's page, unless the name is refused; nothing when devpi has none.
+    pub async fn judgement(
+        self: &Arc<Self>,
+        cx: &Context,
+        index: &IndexName,
+        project: &ProjectName,
+    ) -> Result<Option<Judgement>, Trouble> {
+        match self.resolve(cx, index, project, Patience::File).await? {
+            Resolution::Refused(denial) => Err(Trouble::Refused(Box::new(denial))),
+            Resolution::Unknown => Ok(None),
+            Resolution::Known(resolved) => Ok(Some(Judgement {
+                resolved,
+                now: cx.now,
+            })),
+        }
+    }
+
+    /// Why a project may not even be asked for.
+    pub fn refused_by_name(
+        &self,
+        cx: &Context,
+        index: &IndexName,
+        project: &ProjectName,
+    ) -> Option<Denial> {
+        let stack = cx.generation.policies.stack(index)?;
+        let verdict = stack.decide_project(project, cx.now, &|_| false);
+        verdict.denial().cloned()
+    }
+
+    /// The verdict on a file at a path below the index; nothing when no page lists it.
+    pub async fn judged_file(
+        self: &Arc<Self>,
+        cx: &Context,
+        index: &IndexName,
+        path: &FilePath,
+    ) -> Result<Option<Result<Grant, Denial>>, Trouble> {
+        match self.decide_path(cx, index, path).await {
+            Ok(ticket) => Ok(Some(ticket.outcome)),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Judgement {
+    fn view(&self) -> ProjectView<'_> {
+        self.resolved.view()
+    }
+
+    fn ruling(&self, entry: &Entry<'_>) -> Ruling {
+        decide(&self.view(), entry, self.now).ruling
+    }
+
+    fn of_version<'a>(&'a self, version: &str) -> impl Iterator<Item = Entry<'a>> + use<'a> {
+        let version = Version::parse(version);
+        let entries = self.resolved.merged.entries();
+        entries.filter(move |entry| entry.file.filename.version() == version)
+    }
+
+    /// The path below the asked index of a file that passes.
+    pub fn path(&self, path: &FilePath) -> Option<String> {
+        let entry = self
+            .resolved
+            .merged
+            .find(&path.filename, Some(&path.place))?;
+        match self.ruling(&entry) {
+            Ruling::List => Some(file_path(entry.file)),
+            Ruling::Hide | Ruling::ListAsYanked(_) => None,
+        }
+    }
+
+    fn decide<'a>(&self, entry: &Entry<'a>) -> Verdict<&'a File> {
+        let candidate = Candidate {
+            file: entry.file,
+            member: entry.member,
+            status: entry.state,
+        };
+        self.view().decide_file(&candidate, self.now)
+    }
+
+    /// How a release stands.
+    pub fn standing(&self, version: &str) -> Standing {
+        let rulings: Vec<Ruling> = self
+            .of_version(version)
+            .map(|one| self.ruling(&one))
+            .collect();
+        if rulings.is_empty() || rulings.contains(&Ruling::List) {
+            return Standing::Passes;
+        }
+        let yanked = rulings.into_iter().find_map(|ruling| match ruling {
+            Ruling::ListAsYanked(words) => Some(words),
+            Ruling::List | Ruling::Hide => None,
+        });
+        yanked.map_or(Standing::Hidden, Standing::Yanked)
+    }
+
+    /// Whether the page lists a file of a release that passes.
+    pub fn has_passing(&self, version: &str) -> bool {
+        self.of_version(version)
+            .any(|entry| self.ruling(&entry) == Ruling::List)
+    }
+
+    /// Whether a file of this name passes, wherever it is.
+    pub fn passes(&self, filename: &str) -> bool {
+        let entry = self.resolved.merged.find(filename, None);
+        entry.is_some_and(|entry| self.ruling(&entry) == Ruling::List)
+    }
+
+    /// Why not all of a release may go elsewhere.
+    pub fn refusal_in(&self, version: &str) -> Option<Denial> {
+        self.of_version(version)
+            .find_map(|entry| self.decide(&entry).denial().cloned())
+    }
+}

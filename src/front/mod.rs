@@ -1,0 +1,15 @@
+//! Standing before devpi-servers.
+
+mod answer;
+mod errand;
+mod indexes;
+mod judgement;
+mod object;
+mod pass;
+mod place;
+mod ruled;
+mod spool;
+mod write;
+
+pub use answer::{Front, FrontOptions};
+pub use write::Errand;

@@ -1,0 +1,173 @@
+//! Bringing the bytes that records name from one store to another: compared on the way, visible there
+//! only when they are right, and left alone where they are already.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, stream};
+use tokio::task::spawn_blocking;
+
+use crate::db::NeededFile;
+use crate::model::{Hashes, Sha256};
+use crate::moving::report::{MovingError, OnProgress, Progress};
+use crate::moving::take::{broken, chunk_of};
+use crate::store::{FsStore, Key, StoreError};
+
+/// Files brought at the same time: enough to keep a disk busy while it syncs.
+const AT_ONCE: usize = 4;
+
+/// Longest metadata that is copied: far above `limits.metadata`.
+const METADATA_BYTES_MAX: u64 = 1 << 30;
+
+/// From where to where.
+#[derive(Debug, Clone)]
+pub struct Copying {
+    pub from: Arc<FsStore>,
+    pub to: Arc<FsStore>,
+    /// Read what is there already, too.
+    pub verify: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Copied {
+    /// Files that were not there.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files that could not be had, in words.
+    pub faults: Vec<String>,
+}
+
+impl Copying {
+    /// Brings everything; what cannot be had is told and keeps nothing else back.
+    pub async fn all(
+        &self,
+        needed: &[NeededFile],
+        on_progress: OnProgress<'_>,
+    ) -> Result<Copied, MovingError> {
+        let mut progress = Progress {
+            files_in_all: needed.len() as u64,
+            bytes_in_all: needed.iter().map(|file| file.size).sum(),
+            ..Progress::default()
+        };
+        on_progress(progress);
+        let brought = needed.iter().map(|file| async move {
+            let brought = self.one(file).await?;
+            Ok::<_, MovingError>((file, brought))
+        });
+        let mut brought = stream::iter(brought).buffer_unordered(AT_ONCE);
+        let mut copied = Copied::default();
+        while let Some(one) = brought.next().await {
+            let (file, brought) = one?;
+            match brought {
+                Ok(true) => {
+                    copied.files += 1;
+                    copied.bytes += file.size;
+                }
+                Ok(false) => {}
+                Err(why) => copied.faults.push(format!("{}: {why}", file.name)),
+            }
+            progress.files += 1;
+            progress.bytes += file.size;
+            on_progress(progress);
+        }
+        copied.faults.sort();
+        Ok(copied)
+    }
+
+    /// Brings one file with its metadata: whether anything of it was new, or in words why not.
+    async fn one(&self, file: &NeededFile) -> Result<Result<bool, String>, MovingError> {
+        let content = self.content(file).await?;
+        let metadata = match file.metadata {
+            Some(digest) => self.metadata(file.sha256, digest).await?,
+            None => Ok(false),
+        };
+        Ok(match (content, metadata) {
+            (Ok(content), Ok(metadata)) => Ok(content || metadata),
+            (Err(why), _) | (_, Err(why)) => Err(why),
+        })
+    }
+
+    async fn content(&self, file: &NeededFile) -> Result<Result<bool, String>, MovingError> {
+        let (copying, wanted) = (self.clone(), file.clone());
+        let is_there = spawn_blocking(move || copying.has(&wanted)).await;
+        if is_there.map_err(broken)?? {
+            return Ok(Ok(false));
+        }
+        let Some(stored) = self.from.open_file(&Key::PrivateFile(file.sha256))? else {
+            return Ok(Err("its bytes are missing".to_owned()));
+        };
+        if stored.len() != file.size {
+            let found = stored.len();
+            return Ok(Err(format!(
+                "it has {found} bytes, and should have {}",
+                file.size
+            )));
+        }
+        let source = stored.file().try_clone();
+        let source = source.map_err(|error| MovingError::Broken(error.to_string()))?;
+        match self.pour(source, file).await {
+            Ok(()) => Ok(Ok(true)),
+            Err(MovingError::Store(StoreError::Integrity { why, .. })) => {
+                Ok(Err(format!("its bytes are damaged: {why}")))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the bytes are there, and are right as far as that is asked.
+    fn has(&self, file: &NeededFile) -> Result<bool, StoreError> {
+        let key = Key::PrivateFile(file.sha256);
+        let there = self.to.open_file(&key)?;
+        if there.is_none_or(|there| there.len() != file.size) {
+            return Ok(false);
+        }
+        let is_right = |digest: Option<Sha256>| digest == Some(file.sha256);
+        Ok(!self.verify || is_right(self.to.digest(&key)?.map(|stored| stored.sha256)))
+    }
+
+    async fn pour(&self, source: File, file: &NeededFile) -> Result<(), MovingError> {
+        let (promised, size) = (Hashes::sha256_only(file.sha256), file.size);
+        let mut draft = self.to.draft(&file.name, promised, Some(size), size)?;
+        let mut source = Some(source);
+        while let Some(open) = source.take() {
+            let read = spawn_blocking(move || chunk_of(open))
+                .await
+                .map_err(broken)?;
+            let doing = |error| MovingError::Broken(format!("read {}: {error}", file.name));
+            let (open, chunk) = read.map_err(doing)?;
+            if !chunk.is_empty() {
+                draft.write(chunk).await?;
+                source = Some(open);
+            }
+        }
+        draft.finish(Key::PrivateFile).await?;
+        Ok(())
+    }
+
+    async fn metadata(
+        &self,
+        wheel: Sha256,
+        digest: Sha256,
+    ) -> Result<Result<bool, String>, MovingError> {
+        let copying = self.clone();
+        let key = Key::PrivateMetadata(wheel);
+        let work = move || -> Result<Result<bool, String>, StoreError> {
+            let known = Hashes::sha256_only(digest);
+            let read = |store: &FsStore| match store.read_known(&key, METADATA_BYTES_MAX, &known) {
+                Err(StoreError::Damaged { .. }) => Ok(None),
+                read => read.map(|text| text.filter(|text| Sha256::of(text) == digest)),
+            };
+            if read(&copying.to)?.is_some() {
+                return Ok(Ok(false));
+            }
+            let Some(text) = read(&copying.from)? else {
+                return Ok(Err("its metadata is missing or damaged".to_owned()));
+            };
+            copying.to.put_small(&key, &text)?;
+            Ok(Ok(true))
+        };
+        Ok(spawn_blocking(work).await.map_err(broken)??)
+    }
+}

@@ -1,0 +1,25 @@
+//! Import, export, backup, restore, and what is fetched ahead.
+
+mod backup;
+mod copying;
+mod document;
+mod export;
+mod export_entry;
+mod import;
+#[cfg(test)]
+mod laws;
+mod layout;
+mod manifest;
+mod plan;
+mod planned_file;
+mod report;
+mod restore;
+mod take;
+mod warm;
+
+pub use backup::Backup;
+pub use export::Exporter;
+pub use import::{ImportOptions, Importer};
+pub use report::{BackupReport, ExportReport, ImportReport, OnProgress, Progress, RestoreReport};
+pub use restore::Restore;
+pub use warm::{Warming, warm};

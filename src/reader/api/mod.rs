@@ -1,0 +1,21 @@
+//! The read-only half of devpi's JSON API: what `devpi use`, `devpi index`, `devpi list` and
+//! `devpi getjson` ask for (docs/protocol/devpi.md §3, §6, §7, §12.1).
+//!
+//! Every function answers one route with a status and a body; `envelope` makes the reply of it, with
+//! the headers that devpi's clients look for. Policy holds here too: what a simple page hides, these
+//! objects hide.
+
+mod asker;
+mod bootstrap;
+mod envelope;
+mod indexes;
+mod pip_search;
+mod releases;
+#[cfg(test)]
+mod sample;
+mod version_data;
+
+pub use asker::Asker;
+pub use pip_search::{FAULT_CONTENT_TYPE, search_fault};
+#[cfg(test)]
+pub use sample::{House, in_lines, text_of};

@@ -1,0 +1,11 @@
+//! Everything that reads: simple pages, files, devpi's JSON, pages for people, search, explanations.
+
+mod api;
+mod explain;
+mod routes;
+mod web;
+
+pub use api::{Asker, FAULT_CONTENT_TYPE, search_fault};
+pub use explain::{Explanation, Question};
+pub use routes::Reader;
+pub use web::static_file;

@@ -1,0 +1,317 @@
+//! The read-only half: one match over the public routes is its table of contents.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::LOCATION;
+use http::{HeaderValue, StatusCode};
+
+use crate::devpi::ApiAnswer;
+use crate::gateway::{
+    Answers, Ask, Body, Context, Error, Record, Reply, Route, Shared, Trouble, failed_reply,
+    reply_head,
+};
+use crate::model::IndexName;
+use crate::protocol::{ApiOf, AskedIndex, Audience, PublicRoute};
+use crate::reader::api::Asker;
+use crate::reader::web;
+use crate::reader::web::{Searches, WebPage};
+
+/// Answers everything that only reads. It can write nothing, by type.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    shared: Arc<Shared>,
+    searches: Arc<Searches>,
+}
+
+type Flow = Result<Reply, (Arc<Error>, Record)>;
+
+impl Reader {
+    /// A reader of what is shared.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            searches: Arc::default(),
+        }
+    }
+
+    /// The searches under way.
+    #[cfg(test)]
+    pub fn searches(&self) -> &Searches {
+        &self.searches
+    }
+
+    async fn route(&self, cx: &Context, ask: &Ask<'_>, asker: Asker<'_>) -> Flow {
+        let shared = &self.shared;
+        let mut record = Record::default();
+        match &ask.route {
+            PublicRoute::ProjectList { index, .. } => {
+                record.route = Route::ProjectList;
+                let index = named(cx, index, &mut record)?;
+                shared.project_list(cx, ask, &index, record).await
+            }
+            PublicRoute::ProjectPage {
+                index,
+                project,
+                form,
+            } => {
+                record.route = Route::ProjectPage;
+                record.project = Some(project.clone());
+                let index = named(cx, index, &mut record)?;
+                shared
+                    .project_page(cx, ask, &index, project, *form, record)
+                    .await
+            }
+            PublicRoute::File {
+                index,
+                path,
+                filename,
+                is_sidecar,
+            } => {
+                record.route = if *is_sidecar {
+                    Route::Sidecar
+                } else {
+                    Route::File
+                };
+                record.index = Some(index.clone());
+                record.file = Some(filename.as_str().into());
+                shared.file(cx, ask, index, path, *is_sidecar, record).await
+            }
+            PublicRoute::Redirect { to, is_permanent } => Ok(redirect(to, *is_permanent, record)),
+            PublicRoute::Api(_)
+            | PublicRoute::Status
+            | PublicRoute::Users(_)
+            | PublicRoute::User { .. }
+            | PublicRoute::Index { .. }
+            | PublicRoute::Project { .. }
+            | PublicRoute::Release { .. }
+            | PublicRoute::Search
+            | PublicRoute::Static { .. } => Ok(self.look(cx, ask, asker, record).await),
+            PublicRoute::NotFound => match audience(ask) {
+                Audience::Installer => Err((Arc::new(no_such_route()), record)),
+                Audience::Json | Audience::Person => Ok(self.look(cx, ask, asker, record).await),
+            },
+        }
+    }
+
+    /// What is looked at rather than installed: an object for programs, a page for people.
+    async fn look(
+        &self,
+        cx: &Context,
+        ask: &Ask<'_>,
+        asker: Asker<'_>,
+        mut record: Record,
+    ) -> Reply {
+        if let PublicRoute::Static { name } = &ask.route
+            && let Some(reply) = web::static_file(
+                ask,
+                name,
+                Record {
+                    route: Route::Web,
+                    ..record.clone()
+                },
+            )
+        {
+            return reply;
+        }
+        note(&ask.route, &mut record);
+        let is_known = ask.route != PublicRoute::NotFound;
+        match audience(ask) {
+            Audience::Person => {
+                record.route = if is_known { Route::Web } else { Route::Other };
+                let outcome = self.page(cx, ask, &mut record).await;
+                self.shared.web_reply(ask, outcome, record).await
+            }
+            Audience::Json | Audience::Installer => {
+                record.route = if is_known { Route::Api } else { Route::Other };
+                let outcome = self.object(cx, ask, asker, &mut record).await;
+                self.shared.api_reply(ask, outcome, record).await
+            }
+        }
+    }
+
+    async fn object(
+        &self,
+        cx: &Context,
+        ask: &Ask<'_>,
+        asker: Asker<'_>,
+        record: &mut Record,
+    ) -> Result<ApiAnswer, Trouble> {
+        let shared = &self.shared;
+        match &ask.route {
+            PublicRoute::Api(of) => shared.api_config(cx, ask, of, asker).await,
+            PublicRoute::Status => shared.status(cx, ask, asker).await,
+            PublicRoute::Users(_) => shared.api_users(cx, ask).await,
+            PublicRoute::User { user, .. } => shared.api_user(cx, ask, user).await,
+            PublicRoute::Index { index, .. } => shared.api_index(cx, ask, index).await,
+            PublicRoute::Project { index, project, .. } => {
+                shared.api_project(cx, ask, index, project, record).await
+            }
+            PublicRoute::Release {
+                index,
+                project,
+                version,
+                ..
+            } => {
+                let release = (project, version.as_str());
+                shared.api_release(cx, ask, index, release, record).await
+            }
+            PublicRoute::Search
+            | PublicRoute::Static { .. }
+            | PublicRoute::ProjectList { .. }
+            | PublicRoute::ProjectPage { .. }
+            | PublicRoute::File { .. }
+            | PublicRoute::Redirect { .. }
+            | PublicRoute::NotFound => Err(no_such_route().into()),
+        }
+    }
+
+    async fn page(
+        &self,
+        cx: &Context,
+        ask: &Ask<'_>,
+        record: &mut Record,
+    ) -> Result<WebPage, Trouble> {
+        let shared = &self.shared;
+        match &ask.route {
+            PublicRoute::Users(_) => shared.web_home(cx, ask).await,
+            PublicRoute::User { user, .. } => shared.web_user(cx, ask, user).await,
+            PublicRoute::Index { index, .. } => shared.web_index(cx, ask, index).await,
+            PublicRoute::Project { index, project, .. } => {
+                let release = (project, None);
+                shared.web_project(cx, ask, index, release, record).await
+            }
+            PublicRoute::Release {
+                index,
+                project,
+                version,
+                ..
+            } => {
+                let release = (project, Some(version.as_str()));
+                shared.web_project(cx, ask, index, release, record).await
+            }
+            PublicRoute::Search => shared.web_search(cx, ask, &self.searches).await,
+            PublicRoute::Api(_)
+            | PublicRoute::Status
+            | PublicRoute::Static { .. }
+            | PublicRoute::ProjectList { .. }
+            | PublicRoute::ProjectPage { .. }
+            | PublicRoute::File { .. }
+            | PublicRoute::Redirect { .. }
+            | PublicRoute::NotFound => Err(no_such_route().into()),
+        }
+    }
+
+    /// Answers a request; the management door says who asks.
+    pub async fn answer_to(&self, ask: &Ask<'_>, asker: Asker<'_>) -> Reply {
+        let cx = self.shared.context().shown_to(ask);
+        match self.route(&cx, ask, asker).await {
+            Ok(reply) => reply,
+            Err((error, record)) => {
+                let mut reply = failed_reply(&error, ask.path, record);
+                // devpi-client prints the message beside the status line: there once is enough.
+                if Audience::names_json(ask.headers) {
+                    reply.reason = None;
+                }
+                if ask.head {
+                    reply.body = Body::Empty;
+                }
+                reply
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Answers for Reader {
+    async fn answer(&self, ask: &Ask<'_>) -> Reply {
+        self.answer_to(ask, Asker::Public).await
+    }
+}
+
+/// For whom an answer is meant. The bootstrap and the status are for programs whatever they accept,
+/// search is for people.
+fn audience(ask: &Ask<'_>) -> Audience {
+    match &ask.route {
+        PublicRoute::Users(audience)
+        | PublicRoute::User { audience, .. }
+        | PublicRoute::Index { audience, .. }
+        | PublicRoute::Project { audience, .. }
+        | PublicRoute::Release { audience, .. } => *audience,
+        PublicRoute::Api(_) | PublicRoute::Status => Audience::Json,
+        PublicRoute::Search => Audience::Person,
+        PublicRoute::Static { .. }
+        | PublicRoute::ProjectList { .. }
+        | PublicRoute::ProjectPage { .. }
+        | PublicRoute::File { .. }
+        | PublicRoute::Redirect { .. }
+        | PublicRoute::NotFound => ask.preferences.audience,
+    }
+}
+
+/// What the access line says of a route.
+fn note(route: &PublicRoute, record: &mut Record) {
+    match route {
+        PublicRoute::Project { index, project, .. }
+        | PublicRoute::Release { index, project, .. } => {
+            record.index = Some(index.clone());
+            record.project = Some(project.clone());
+        }
+        PublicRoute::Index { index, .. } | PublicRoute::Api(ApiOf::Index(index)) => {
+            record.index = Some(index.clone());
+        }
+        PublicRoute::Api(ApiOf::Root | ApiOf::User(_))
+        | PublicRoute::Status
+        | PublicRoute::Users(_)
+        | PublicRoute::User { .. }
+        | PublicRoute::Search
+        | PublicRoute::Static { .. }
+        | PublicRoute::ProjectList { .. }
+        | PublicRoute::ProjectPage { .. }
+        | PublicRoute::File { .. }
+        | PublicRoute::Redirect { .. }
+        | PublicRoute::NotFound => {}
+    }
+}
+
+fn no_such_route() -> Error {
+    Error::not_found("no such route")
+}
+
+/// The index that is meant: `/simple/` is whichever the configuration names.
+fn named(
+    cx: &Context,
+    asked: &AskedIndex,
+    record: &mut Record,
+) -> Result<IndexName, (Arc<Error>, Record)> {
+    let index = match asked {
+        AskedIndex::Named(index) => Some(index),
+        AskedIndex::Default => cx.generation.policies.default_index(),
+    };
+    record.index = index.cloned();
+    index.cloned().ok_or_else(|| {
+        let message = "no default_index is configured, so /simple/ leads nowhere; ask /{user}/{index}/+simple/";
+        (Arc::new(Error::not_found(message)), record.clone())
+    })
+}
+
+fn redirect(to: &str, is_permanent: bool, record: Record) -> Reply {
+    let status = if is_permanent {
+        StatusCode::MOVED_PERMANENTLY
+    } else {
+        StatusCode::FOUND
+    };
+    let mut head = reply_head("text/plain", 0, "no-cache");
+    if let Ok(to) = HeaderValue::from_str(to) {
+        head.insert(LOCATION, to);
+    }
+    Reply {
+        status,
+        reason: None,
+        head: Arc::new(head.into()),
+        body: Body::Bytes(Bytes::new()),
+        record,
+    }
+}

@@ -1,0 +1,137 @@
+//! The first page, `/`, with all users and their indexes, and `/{user}` with those of one.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use crate::devpi::{DeclaredIndex, IndexSettings, Survey};
+use crate::gateway::{Ask, Context, Error, Shared, Trouble, records_failed};
+use crate::model::IndexName;
+use crate::reader::web::layout::WebPage;
+use crate::reader::web::way::Way;
+
+impl Shared {
+    /// `/`: every user and index.
+    pub async fn web_home(&self, cx: &Context, ask: &Ask<'_>) -> Result<WebPage, Trouble> {
+        let declared = DeclaredIndex::all(&cx.generation.policies);
+        let survey = Survey::read(&*self.records, &declared).await;
+        let survey = survey.map_err(|error| records_failed("list the users", error))?;
+        let survey = survey.only(&|index| cx.shows(ask, index));
+        let way = Way::from(ask.path);
+        let users = survey.user_names().into_iter();
+        let users: Vec<_> = users.map(|user| (user, survey.indexes_of(user))).collect();
+        let content = html! {
+            h1 { "Indexes" }
+            @if let Some(index) = cx.generation.policies.default_index().filter(|index| cx.shows(ask, index)) {
+                p.faint { code { "/simple/" } " stands for " a href=(way.index(index)) { (index) } "." }
+            }
+            @for (user, indexes) in &users {
+                h2 { a href=(way.user(user)) { (user) } }
+                (index_table(&way, indexes))
+            }
+            @if users.is_empty() { p { "There are no users yet." } }
+        };
+        Ok(WebPage::new("indexes", content))
+    }
+
+    /// `/{user}`.
+    pub async fn web_user(
+        &self,
+        cx: &Context,
+        ask: &Ask<'_>,
+        user: &str,
+    ) -> Result<WebPage, Trouble> {
+        let declared = DeclaredIndex::all(&cx.generation.policies);
+        let survey = Survey::read(&*self.records, &declared).await;
+        let survey = survey.map_err(|error| records_failed("read the user", error))?;
+        let survey = survey.only(&|index| cx.shows(ask, index));
+        if !survey.has_user(user) {
+            return Err(Error::not_found(format!("There is no user {user}.")).into());
+        }
+        let object = survey.user_object(user);
+        let text = |key: &str| object.get(key).and_then(Value::as_str);
+        let content = html! {
+            h1 { (user) }
+            @for key in ["title", "description", "email"] {
+                @if let Some(text) = text(key) { p { (text) } }
+            }
+            (index_table(&Way::from(ask.path), &survey.indexes_of(user)))
+        };
+        Ok(WebPage::new(user, content))
+    }
+}
+
+fn index_table(way: &Way, indexes: &BTreeMap<IndexName, IndexSettings>) -> Markup {
+    html! {
+        @if indexes.is_empty() {
+            p.faint { "no indexes" }
+        } @else {
+            table {
+                tr { th { "index" } th { "title" } th { "type" } th { "bases" } }
+                @for (name, settings) in indexes {
+                    (index_row(way, name, settings))
+                }
+            }
+        }
+    }
+}
+
+fn index_row(way: &Way, name: &IndexName, settings: &IndexSettings) -> Markup {
+    let shown = settings.to_public_json();
+    let text = |key: &str| shown.get(key).and_then(Value::as_str).unwrap_or_default();
+    let bases = shown
+        .get("bases")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let bases: Vec<&str> = bases.filter_map(Value::as_str).collect();
+    html! {
+        tr {
+            td { a href=(way.index(name)) { (name) } }
+            td { (text("title")) }
+            td { (text("type")) }
+            td { (bases.join(", ")) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::reader::api::{House, in_lines, text_of};
+
+    #[tokio::test]
+    async fn the_first_page_shows_every_index_with_its_title_escaped() {
+        let house = House::new().await;
+        let page = text_of(&house.browse("/").await);
+        let main = page.split("<main>").nth(1).unwrap();
+        insta::assert_snapshot!(in_lines(main), @r#"
+        <h1>Indexes</h1>
+        <p class="faint"><code>/simple/</code> stands for <a href="./packages/stable">packages/stable</a>.</p>
+        <h2><a href="./me">me</a></h2>
+        <table>
+        <tr><th>index</th><th>title</th><th>type</th><th>bases</th></tr>
+        <tr><td><a href="./me/dev">me/dev</a></td><td></td><td>stage</td><td>packages/stable</td></tr></table>
+        <h2><a href="./packages">packages</a></h2>
+        <table>
+        <tr><th>index</th><th>title</th><th>type</th><th>bases</th></tr>
+        <tr><td><a href="./packages/develop">packages/develop</a></td><td></td><td>stage</td><td>packages/stable</td></tr>
+        <tr><td><a href="./packages/stable">packages/stable</a></td><td>What &lt;production&gt; runs</td><td>stage</td><td>root/pypi</td></tr></table>
+        <h2><a href="./root">root</a></h2>
+        <table>
+        <tr><th>index</th><th>title</th><th>type</th><th>bases</th></tr>
+        <tr><td><a href="./root/pypi">root/pypi</a></td><td>The public index</td><td>mirror</td><td></td></tr></table></main></body></html>
+        "#);
+    }
+
+    #[tokio::test]
+    async fn a_users_page_shows_only_its_own() {
+        let house = House::new().await;
+        let page = text_of(&house.browse("/me").await);
+        assert!(
+            page.contains("me@house.example") && page.contains(r#"href="./me/dev""#),
+            "{page}"
+        );
+        assert!(!page.contains("root/pypi"), "{page}");
+    }
+}

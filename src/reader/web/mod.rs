@@ -1,0 +1,20 @@
+//! Pages for people: the indexes and their stacks, a project's versions with what is blocked and why,
+//! search by name.
+//!
+//! They need no script and load one stylesheet. `layout` holds what all pages share and makes the
+//! reply; every other file is one page, or one part of a page. The markup is maud's: compiled, and
+//! escaped wherever a value stands.
+
+mod assets;
+mod home;
+mod index;
+mod layout;
+mod project;
+mod search;
+mod stack;
+mod usage;
+mod way;
+
+pub use assets::static_file;
+pub use layout::WebPage;
+pub use search::Searches;

@@ -1,0 +1,97 @@
+//! What `tests/` and `benches/` use of the rooms; nothing else reaches into the library.
+
+/// Of `app`.
+pub mod app {
+    pub use crate::app::{decoding, upstream_limits};
+}
+
+/// Of `clock`.
+pub mod clock {
+    pub use crate::clock::Clock;
+}
+
+/// Of `config`.
+pub mod config {
+    pub use crate::config::{Limits, PoliciesPath, Undeclared, load};
+}
+
+/// Of `db`.
+pub mod db {
+    pub use crate::db::{
+        Cause, Db, FileFacts, FileRole, OnConflict, Publication, Published, Sqlite,
+    };
+}
+
+/// Of `front`.
+pub mod front {
+    pub use crate::front::{Front, FrontOptions};
+}
+
+/// Of `gateway`.
+pub mod gateway {
+    pub use crate::gateway::{
+        Answers, Arrival, Ask, Body, CacheResult, Generation, Growing, Parts, Readable, Record,
+        Reply, Route, Settings, Shared, StoredFile,
+    };
+}
+
+/// Of `listen`.
+pub mod listen {
+    pub use crate::listen::{
+        Certificates, DoorLimits, DoorOptions, DoorServer, ListenAddress, PublicApp, Ready,
+        Recorder, ServerOptions, Stop, StopOn, TrustedProxies, metrics_router,
+    };
+}
+
+/// Of `model`.
+pub mod model {
+    pub use crate::model::{
+        CoreMetadata, Fault, File, Filename, Hashes, IndexName, Location, ProjectName,
+        ProjectState, Sha256, Timestamp, UploadTime, UploadTimeSource, VersionSpecifiers, Yanked,
+    };
+}
+
+/// Of `page`.
+pub mod page {
+    pub use crate::page::{
+        Decided, FileLinks, PageForm, ProjectPage, Ruling, StoredMeta, file_path, filter,
+        from_stored, merge, parse_html, parse_json, render_html, render_json, to_stored,
+    };
+}
+
+/// Of `policy`.
+pub mod policy {
+    pub use crate::policy::{
+        Candidate, Document, Files, Mirror, NamedKind, Policies, TextFile, read_text,
+    };
+}
+
+/// Of `protocol`.
+pub mod protocol {
+    pub use crate::protocol::{Audience, Preferences, Problem, PublicRoute};
+}
+
+/// Of `reader`.
+pub mod reader {
+    pub use crate::reader::Reader;
+}
+
+/// Of `store`.
+pub mod store {
+    pub use crate::store::{FsStore, Key};
+}
+
+/// Of `telemetry`.
+pub mod telemetry {
+    pub use crate::telemetry::{AccessLog, AuditLimits, AuditLog, DoorName, LogFormat, Metrics};
+}
+
+/// Of `upstream`.
+pub mod upstream {
+    pub use crate::upstream::{
+        Bounds, Breaker, ByteRange, Decoding, FileAnswer, FilePart, Fleet, FleetOptions,
+        InvalidWheel, Outcome, Page, PageAnswer, Permit, Proxies, Upstream, UpstreamError,
+        UpstreamFile, UpstreamLimits, UpstreamLogin, UpstreamSettings, WheelMetadata,
+        install_crypto_provider,
+    };
+}

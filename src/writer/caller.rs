@@ -1,0 +1,162 @@
+//! Who asks: a principal, from an address, in a request.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, StatusCode};
+
+use crate::account::{Authentication, Credentials, NotAccepted, Principal, SessionKey};
+use crate::db::Cause;
+use crate::model::Timestamp;
+use crate::writer::desk::Writer;
+use crate::writer::refusal::Refusal;
+
+/// devpi-client's header; it wins over `Authorization` (docs/protocol/devpi.md §5).
+const DEVPI_AUTH: HeaderName = HeaderName::from_static("x-devpi-auth");
+
+/// Whoever sent a request.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Who they are.
+    pub principal: Principal,
+    /// By which token they said so, as the audit names it; nothing for a password.
+    pub token: Option<Arc<str>>,
+    /// From where; loopback for a Unix socket.
+    pub address: IpAddr,
+    /// The request.
+    pub request_id: Arc<str>,
+    /// Whether it came by a public door, which does not show every index.
+    pub is_public: bool,
+    /// Why there were credentials that are nobody's.
+    pub refused: Option<NotAccepted>,
+}
+
+impl Caller {
+    /// Who and when, for the records.
+    pub fn cause(&self, now: Timestamp) -> Cause {
+        Cause {
+            who: self.principal.name().map(str::to_owned),
+            at: now,
+        }
+    }
+
+    /// How a refused permission names somebody: as devpi does.
+    pub fn quoted(&self) -> String {
+        self.principal
+            .name()
+            .map_or_else(|| "None".to_owned(), |name| format!("'{name}'"))
+    }
+
+    /// 401, or 429 when guessing has to stop for a while.
+    pub fn must_log_in(&self) -> Refusal {
+        let words = match self.refused {
+            None => "no permission to submit: say who you are",
+            Some(NotAccepted::Wrong) => {
+                "no permission to submit: the user or the password is wrong"
+            }
+            Some(NotAccepted::Expired) => "no permission to submit: this token has expired",
+            Some(NotAccepted::Withdrawn) => {
+                "no permission to submit: this token is unknown or was revoked"
+            }
+            Some(NotAccepted::Wait(wait)) => {
+                let seconds = wait.as_secs() + 1;
+                let words = format!("too many wrong passwords, try again in {seconds} seconds");
+                return Refusal::exception(StatusCode::TOO_MANY_REQUESTS, words).after(wait);
+            }
+        };
+        Refusal::exception(StatusCode::UNAUTHORIZED, words)
+    }
+}
+
+impl Writer {
+    /// Finds out who sends a request. Credentials that are nobody's make somebody anonymous: reads
+    /// go on, writes are refused where they are looked at.
+    ///
+    /// # Errors
+    /// When the records cannot be asked: then nobody is taken for anonymous.
+    pub async fn identify(
+        &self,
+        headers: &HeaderMap,
+        address: Option<IpAddr>,
+        request_id: Arc<str>,
+    ) -> Result<Caller, Refusal> {
+        let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let mut caller = Caller {
+            principal: Principal::Anonymous,
+            token: None,
+            address,
+            request_id,
+            is_public: true,
+            refused: None,
+        };
+        let bytes = |name: &HeaderName| headers.get(name).map(http::HeaderValue::as_bytes);
+        let credentials =
+            Credentials::from_headers(bytes(&DEVPI_AUTH), bytes(&AUTHORIZATION)).unwrap_or(None);
+        let Some(credentials) = credentials else {
+            return Ok(caller);
+        };
+        let now = self.now();
+        let found = self.accounts.authenticate(&credentials, address, now).await;
+        let found = found.map_err(|error| {
+            let answer = crate::devpi::ApiAnswer::from(&error);
+            let text = answer.body["message"].as_str().unwrap_or_default();
+            Refusal::api(answer.status, text)
+        })?;
+        match found {
+            Authentication::As(principal) => {
+                caller.token = token_of(&principal, &credentials.secret);
+                caller.principal = principal;
+            }
+            Authentication::Refused(why) => caller.refused = Some(why),
+        }
+        Ok(caller)
+    }
+}
+
+/// How the audit names the token that a request came with: a CI token by its id, a login by when it
+/// was. Several logins of one user in a second are one.
+fn token_of(principal: &Principal, secret: &str) -> Option<Arc<str>> {
+    let named = match principal.scope() {
+        Some(scope) => format!("cc-{}", scope.token),
+        None => format!("login {}", SessionKey::given_at(secret)?),
+    };
+    Some(named.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::{Identity, Scope};
+
+    #[test]
+    fn a_token_is_named_without_its_secret() {
+        let scope = Scope {
+            token: "0123456789abcdef".into(),
+            indexes: Vec::new(),
+            operations: Vec::new(),
+        };
+        let ci = Principal::Known(Identity {
+            user: "ci".into(),
+            scope: Some(scope),
+        });
+        let key = SessionKey::new(crate::db::ServerSecret([7; 32]));
+        let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+        let login = key.issue("me", 1, now);
+        for (principal, secret, expected) in [
+            (
+                &ci,
+                "cc-0123456789abcdef-secret",
+                Some("cc-0123456789abcdef"),
+            ),
+            (
+                &Principal::user("me"),
+                &*login,
+                Some("login 2026-01-02T03:04:05Z"),
+            ),
+            (&Principal::user("me"), "password", None),
+        ] {
+            assert_eq!(token_of(principal, secret).as_deref(), expected);
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Deleting projects, releases and files (docs/protocol/devpi.md §14). On a mirror it lets go of what is
+//! cached.
+
+use http::StatusCode;
+
+use crate::account::{Operation, permits};
+use crate::devpi::ApiAnswer;
+use crate::gateway::{Reply, leading};
+use crate::model::{File, Filename, IndexName, ProjectName, Version};
+use crate::page::parse_file_path;
+use crate::policy::Index;
+use crate::protocol::Deletable;
+use crate::store::Key;
+use crate::telemetry::AuditKind;
+use crate::writer::caller::Caller;
+use crate::writer::desk::{About, Writer};
+use crate::writer::refusal::{Refusal, answered};
+use crate::writer::stages::acl_of;
+
+impl Writer {
+    /// `DELETE` of a project, a release or a file; `force` also on a non-volatile index.
+    ///
+    /// # Errors
+    /// 401 and 403, 404 for what is not there, 410 for what was.
+    pub async fn delete(
+        &self,
+        caller: Caller,
+        index: IndexName,
+        content: Deletable,
+        force: bool,
+    ) -> Result<Reply, Refusal> {
+        let writer = self.clone();
+        self.to_the_end(async move {
+            let index = writer.index(&index)?;
+            let operation = Operation::DeleteContent(acl_of(&index));
+            if !permits(operation, &caller.principal, &writer.rules) {
+                return Err(Refusal::denied());
+            }
+            if !index.volatile && !force {
+                return Err(non_volatile(&index.name, &content));
+            }
+            if index.is_mirror() {
+                return writer.let_go(&caller, &index, &content).await;
+            }
+            let project = writer.remove(&caller, &index.name, &content).await?;
+            writer.shared.suspect_garbage();
+            writer.shared.forget_project(&project);
+            writer.deleted(&caller, &index.name, &project, &content);
+            Ok(of_project(done(&index.name, &content), &project))
+        })
+        .await
+    }
+
+    /// Removes what a stage holds; the project it belonged to.
+    async fn remove(
+        &self,
+        caller: &Caller,
+        index: &IndexName,
+        content: &Deletable,
+    ) -> Result<ProjectName, Refusal> {
+        let (records, cause) = (&self.shared.records, caller.cause(self.now()));
+        let (project, removed) = match content {
+            Deletable::Project(project) => {
+                let removed = records.delete_project(&cause, index, project).await?;
+                (project.clone(), removed)
+            }
+            Deletable::Release(project, version) => {
+                let removed = records
+                    .delete_release(&cause, index, project, version)
+                    .await?;
+                (project.clone(), removed)
+            }
+            Deletable::File(path) => match self.held_at(index, path).await? {
+                Some((project, filename)) => {
+                    let removed = records
+                        .delete_file(&cause, index, &project, &filename)
+                        .await?;
+                    (project, removed)
+                }
+                None => return Err(self.no_file(index, path).await?),
+            },
+        };
+        removed
+            .map(|_| project)
+            .ok_or_else(|| missing(index, content))
+    }
+
+    /// A release file, test result or documentation at a path.
+    async fn held_at(
+        &self,
+        index: &IndexName,
+        path: &str,
+    ) -> Result<Option<(ProjectName, String)>, Refusal> {
+        if let Some(file) = self.file_at(index, path).await? {
+            return Ok(Some((file.project, file.facts.filename)));
+        }
+        let Some(parsed) = parse_file_path(path) else {
+            return Ok(None);
+        };
+        let attached = self.shared.attached_at(index, &parsed).await;
+        let attached = attached.map_err(|error| Refusal::from(&error))?;
+        Ok(attached.map(|file| (file.project, file.facts.filename)))
+    }
+
+    async fn no_file(&self, index: &IndexName, path: &str) -> Result<Refusal, Refusal> {
+        let place = parse_file_path(path);
+        let leading = place.as_ref().and_then(|parsed| leading(&parsed.place));
+        if let (Some(parsed), Some(leading)) = (place, leading)
+            && self
+                .shared
+                .records
+                .was_deleted(index, leading, &parsed.filename)
+                .await?
+        {
+            let words = format!("file '{index}/{path}' existed, deleted in later serial");
+            return Ok(Refusal::abort(StatusCode::GONE, words));
+        }
+        Ok(missing(index, &Deletable::File(path.to_owned())))
+    }
+
+    /// Lets go of what is cached of a mirror; upstream's own files stay what they are.
+    async fn let_go(
+        &self,
+        caller: &Caller,
+        index: &Index,
+        content: &Deletable,
+    ) -> Result<Reply, Refusal> {
+        let projects = match content {
+            Deletable::Project(project) | Deletable::Release(project, _) => vec![project.clone()],
+            Deletable::File(path) => {
+                Filename::projects(path.rsplit('/').next().unwrap_or_default())
+            }
+        };
+        let mut held = None;
+        for project in projects {
+            if let Some(page) = self.shared.held_page(index, &project) {
+                held = Some((project, page));
+                break;
+            }
+        }
+        let Some((project, page)) = held else {
+            return Err(missing(&index.name, content));
+        };
+        for file in &page.files {
+            let is_meant = match content {
+                Deletable::Project(_) => true,
+                Deletable::Release(_, version) => {
+                    file.filename.version() == Version::parse(version)
+                }
+                Deletable::File(path) => is_at(file, path),
+            };
+            if let Some(sha256) = file.hashes.sha256().filter(|_| is_meant) {
+                self.shared.store.remove(&Key::MirrorFile(sha256))?;
+                self.shared.store.remove(&Key::MirrorMetadata(sha256))?;
+            }
+        }
+        if let Deletable::Project(_) = content {
+            let key = Key::Page {
+                index: index.name.clone(),
+                project: project.clone(),
+            };
+            self.shared.store.remove(&key)?;
+            self.shared.sources.forget(&index.name, &project);
+        }
+        self.shared.forget_project(&project);
+        self.deleted(caller, &index.name, &project, content);
+        Ok(of_project(done(&index.name, content), &project))
+    }
+
+    fn deleted(
+        &self,
+        caller: &Caller,
+        index: &IndexName,
+        project: &ProjectName,
+        content: &Deletable,
+    ) {
+        let (file, detail) = match content {
+            Deletable::Project(_) => (None, None),
+            Deletable::Release(_, version) => (None, Some(version.as_str())),
+            Deletable::File(path) => (Some(path.as_str()), None),
+        };
+        let about = About {
+            index: Some(index),
+            project: Some(project),
+            file,
+            detail,
+        };
+        self.account_for(AuditKind::Delete, caller, about);
+    }
+}
+
+/// Whether a file of a mirror is the one at this path, which is decoded.
+fn is_at(file: &File, path: &str) -> bool {
+    parse_file_path(path).is_some_and(|path| {
+        path.filename == file.filename.as_str() && path.place.holds(file) && !path.sidecar
+    })
+}
+
+/// An answer that is written down as one about this project.
+fn of_project(mut reply: Reply, project: &ProjectName) -> Reply {
+    reply.record.project = Some(project.clone());
+    reply
+}
+
+fn done(index: &IndexName, content: &Deletable) -> Reply {
+    let text = match content {
+        Deletable::Project(project) => format!("project {project} deleted from stage {index}"),
+        Deletable::Release(project, version) => {
+            format!("project '{project}' version '{version}' deleted")
+        }
+        Deletable::File(path) => format!("package '{index}/{path}' deleted"),
+    };
+    answered(&ApiAnswer::message(StatusCode::OK, text))
+}
+
+fn non_volatile(index: &IndexName, content: &Deletable) -> Refusal {
+    match content {
+        Deletable::Project(project) => {
+            let words = format!("project '{project}' is on non-volatile index {index}");
+            Refusal::api(StatusCode::FORBIDDEN, words)
+        }
+        Deletable::Release(..) | Deletable::File(_) => {
+            let words = "cannot delete version on non-volatile index";
+            Refusal::abort(StatusCode::FORBIDDEN, words)
+        }
+    }
+}
+
+fn missing(index: &IndexName, content: &Deletable) -> Refusal {
+    match content {
+        Deletable::Project(_) => Refusal::api(StatusCode::NOT_FOUND, "project not found"),
+        Deletable::Release(project, version) => {
+            let words =
+                format!("version '{version}' of project '{project}' not found on stage '{index}'");
+            Refusal::abort(StatusCode::NOT_FOUND, words)
+        }
+        Deletable::File(path) => {
+            let words = format!("package '{index}/{path}' doesn't exist");
+            Refusal::abort(StatusCode::NOT_FOUND, words)
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The writing half of the gateway, and what its intents share.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use crate::account::{Accounts, HouseRules};
+use crate::clock::Clock;
+use crate::db::{DbError, Published, PublishedFile};
+use crate::devpi::Management;
+use crate::gateway::{Generations, Reply, Shared};
+use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
+use crate::reader::Reader;
+use crate::store::Hold;
+use crate::telemetry::{AuditEvent, AuditKind, AuditLog};
+use crate::upstream::{OwnDoors, UpstreamLimits};
+use crate::writer::caller::Caller;
+use crate::writer::refusal::Refusal;
+use crate::writer::turns::Turns;
+
+/// What a door may write through. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    pub shared: Arc<Shared>,
+    pub accounts: Arc<Accounts>,
+    pub generations: Arc<Generations>,
+    pub rules: HouseRules,
+    pub limits: HouseLimits,
+    pub turns: Arc<Turns>,
+    pub reader: Reader,
+    /// Held while an anonymous test result is counted and kept.
+    pub results: Arc<tokio::sync::Mutex<()>>,
+    audit: Arc<AuditLog>,
+    pub doors: OwnDoors,
+}
+
+/// What one request may bring.
+#[derive(Debug, Clone)]
+pub struct HouseLimits {
+    /// Bytes of an uploaded file; `limits.upload`.
+    pub upload_bytes_max: u64,
+    /// Uploads taken in at once; `limits.uploads`.
+    pub uploads_max: usize,
+    /// How long one more waits for its turn; `limits.upload_wait`.
+    pub upload_wait: Duration,
+    /// Test results of one release by nobody who logged in; `limits.anonymous_results`.
+    pub anonymous_results_max: usize,
+    /// Bytes of these together; `limits.anonymous_results_size`.
+    pub anonymous_results_bytes_max: u64,
+    /// What other servers may cost that files are pushed to.
+    pub outside: UpstreamLimits,
+}
+
+/// What `app` hands over.
+#[derive(Debug)]
+pub struct WriterParts {
+    /// What reading and writing share.
+    pub shared: Arc<Shared>,
+    /// Who is who.
+    pub accounts: Arc<Accounts>,
+    /// Puts changed indexes in force.
+    pub generations: Arc<Generations>,
+    /// What the operator decided about permissions.
+    pub rules: HouseRules,
+    /// What one request may bring.
+    pub limits: HouseLimits,
+    /// What must be accounted for.
+    pub audit: Arc<AuditLog>,
+    /// Where this gateway listens itself.
+    pub doors: OwnDoors,
+}
+
+impl Writer {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: WriterParts) -> Self {
+        let WriterParts {
+            shared,
+            accounts,
+            generations,
+            rules,
+            limits,
+            audit,
+            doors,
+        } = parts;
+        let reader = Reader::new(Arc::clone(&shared));
+        Self {
+            shared,
+            reader,
+            accounts,
+            generations,
+            rules,
+            results: Arc::default(),
+            turns: Arc::new(Turns::new(limits.uploads_max, limits.upload_wait)),
+            limits,
+            audit,
+            doors,
+        }
+    }
+
+    /// The devpi API's users and indexes, as of the files in force.
+    pub fn management(&self) -> Management {
+        let declared = self.generations.declared();
+        let (db, accounts) = (Arc::clone(&self.shared.records), Arc::clone(&self.accounts));
+        let management =
+            Management::new(db, accounts, self.rules.clone(), declared.values().cloned());
+        management.checked_by(Arc::clone(&self.generations) as _)
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock().now()
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    /// The headers of every answer (docs/protocol/devpi.md §2.3).
+    pub async fn api_headers(&self) -> HeaderMap {
+        let mut head = HeaderMap::new();
+        self.shared.sign(&mut head).await;
+        head
+    }
+
+    /// Runs to the end whether or not the client stays.
+    pub async fn to_the_end<F>(&self, work: F) -> Result<Reply, Refusal>
+    where
+        F: Future<Output = Result<Reply, Refusal>> + Send + 'static,
+    {
+        let done = self.shared.work.spawn(work).await;
+        done.unwrap_or_else(|error| Err(Refusal::internal("carry out the request", error)))
+    }
+
+    /// Looks after what a publication leaves behind: has bytes collected that it put out of use, or
+    /// did not come to use, and notes beside the files that the records know of it.
+    pub async fn settle(&self, published: &Result<Published, DbError>) {
+        let is_clean = match published {
+            Ok(Published::Done { files, .. }) => files
+                .iter()
+                .all(|file| matches!(file, PublishedFile::Added | PublishedFile::Same)),
+            Ok(Published::Exists { .. } | Published::NoReleaseFile { .. }) | Err(_) => false,
+        };
+        if !is_clean {
+            self.shared.suspect_garbage();
+        }
+        if matches!(published, Ok(Published::Done { .. })) {
+            self.shared.note_serial().await;
+        }
+    }
+
+    /// Does work that takes in something large when it is its turn, as uploads have theirs.
+    ///
+    /// # Errors
+    /// 503 when too many are under way, or what the work refuses.
+    pub async fn in_turn<T>(
+        &self,
+        work: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        let _turn = self.turns.take().await?;
+        work.await
+    }
+
+    /// Keeps bytes of this digest from being collected until a record needs them.
+    pub async fn hold(&self, digest: Sha256) -> Result<Hold, Refusal> {
+        let store = Arc::clone(&self.shared.store);
+        let held = tokio::task::spawn_blocking(move || store.hold(&digest)).await;
+        Ok(held.map_err(|error| Refusal::internal("hold the file", error))??)
+    }
+
+    /// Writes an event down for whoever must account for it.
+    pub fn account_for(&self, kind: AuditKind, caller: &Caller, about: About<'_>) {
+        let mut event = AuditEvent::new(self.now(), kind);
+        event.request_id = Some(Arc::clone(&caller.request_id));
+        event.client = Some(caller.address);
+        event.user = caller.principal.name().map(Arc::from);
+        event.token.clone_from(&caller.token);
+        event.index = about.index.cloned();
+        event.project = about.project.cloned();
+        event.file = about.file.map(Arc::from);
+        event.detail = about.detail.map(Arc::from);
+        self.audit.record(event);
+    }
+}
+
+/// What an event is about.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct About<'a> {
+    pub index: Option<&'a IndexName>,
+    pub project: Option<&'a ProjectName>,
+    pub file: Option<&'a str>,
+    pub detail: Option<&'a str>,
+}

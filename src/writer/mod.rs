@@ -1,0 +1,26 @@
+//! What the management door offers beyond reading: uploads, pushes, deletions, accounts.
+
+mod accounts;
+mod caller;
+mod delete;
+mod desk;
+mod facts;
+mod push;
+mod push_mirror;
+mod push_outside;
+mod push_request;
+mod reading;
+mod refresh;
+mod refusal;
+mod stages;
+mod subject;
+mod tox_result;
+mod turns;
+mod upload;
+
+pub use crate::account::Credentials;
+pub use caller::Caller;
+pub use desk::{HouseLimits, Writer, WriterParts};
+pub use refusal::Refusal;
+pub use subject::WriteSubject;
+pub use upload::Upload;

@@ -1,0 +1,273 @@
+//! Bringing a release from one index to another: all of it or nothing (docs/protocol/devpi.md §13).
+//!
+//! From a stage the bytes are here already and only records are written. From a mirror each file is
+//! fetched first, under the mirror's policy, and then kept a second time as ours, so that no eviction
+//! takes it. Identical files on a non-volatile target count as done.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use crate::account::{Operation, permits};
+use crate::db::{FileFacts, FileRole, LogEvent, Publication, Published, ReleaseRecord};
+use crate::devpi::ApiAnswer;
+use crate::gateway::Reply;
+use crate::model::{IndexName, Timestamp, Version};
+use crate::page::entry_path;
+use crate::policy::Index;
+use crate::store::{Hold, Key};
+use crate::telemetry::AuditKind;
+use crate::writer::caller::Caller;
+use crate::writer::desk::{About, Writer};
+use crate::writer::facts::log_entry;
+use crate::writer::push_request::{Kinds, PushRequest, Target, parse};
+use crate::writer::refusal::{Refusal, answered};
+use crate::writer::stages::{acl_of, on_conflict};
+use crate::writer::subject::WriteSubject;
+
+/// A release as its index holds it.
+#[derive(Debug)]
+pub struct HeldRelease {
+    pub spelling: String,
+    pub version: String,
+    pub metadata: Map<String, Value>,
+    pub files: Vec<FileFacts>,
+    /// What keeps the bytes from being collected until they have a record on the target.
+    pub holds: Vec<Hold>,
+}
+
+impl Writer {
+    /// `PUSH /user/index`.
+    ///
+    /// # Errors
+    /// See `docs/protocol/devpi.md` §13; then nothing has changed.
+    pub async fn push(
+        &self,
+        caller: Caller,
+        source: IndexName,
+        body: Bytes,
+    ) -> Result<Reply, Refusal> {
+        let is_logged_in = permits(
+            Operation::PushOutside(&source),
+            &caller.principal,
+            &self.rules,
+        );
+        let request = parse(&body, is_logged_in)?;
+        let subject = WriteSubject {
+            project: Some(request.project.clone()),
+            ..WriteSubject::default()
+        };
+        let writer = self.clone();
+        let pushed = self.to_the_end(async move {
+            let source = writer.index(&source)?;
+            let mut reply = match &request.target {
+                Target::Index(name) => {
+                    let target = writer.target(&caller, name)?;
+                    writer.carry(&caller, &source, &target, &request).await?
+                }
+                Target::Elsewhere(place) => {
+                    writer.check_place(place)?;
+                    let found = writer.find(&caller, &source, &request).await?;
+                    let sending = writer.send_outside(&caller, &source, &request, place, found);
+                    sending.await?
+                }
+            };
+            reply.record.project = Some(request.project);
+            Ok(reply)
+        });
+        pushed.await.map_err(|refusal| refusal.about(subject))
+    }
+
+    fn target(&self, caller: &Caller, name: &IndexName) -> Result<Arc<Index>, Refusal> {
+        if caller.is_public && self.is_hidden(name) {
+            return Err(Refusal::no_index(name.as_str()));
+        }
+        let target = self.index(name)?;
+        let may = permits(
+            Operation::Upload(acl_of(&target)),
+            &caller.principal,
+            &self.rules,
+        );
+        if may && !target.is_mirror() {
+            return Ok(target);
+        }
+        let words = match caller.principal.name() {
+            Some(_) => format!("user {} cannot upload to '{name}'", caller.quoted()),
+            None => format!("user None cannot upload to '{name}'"),
+        };
+        // 401, as devpi has it; its client shows the words.
+        Err(Refusal::api(StatusCode::UNAUTHORIZED, words))
+    }
+
+    /// What is to be pushed, of the kinds that are wanted.
+    async fn find(
+        &self,
+        caller: &Caller,
+        source: &Index,
+        request: &PushRequest,
+    ) -> Result<HeldRelease, Refusal> {
+        let found = if source.is_mirror() {
+            self.find_on_mirror(caller, source, request).await?
+        } else {
+            self.find_on_stage(&source.name, request).await?
+        };
+        let (name, version) = (&request.spelling, &request.version);
+        let Some(mut found) = found else {
+            let words = format!(
+                "there are no files for {name} {version} on stage {}",
+                source.name
+            );
+            return Err(Refusal::api(StatusCode::BAD_REQUEST, words));
+        };
+        found.files = wanted(found.files, request.kinds);
+        if found.files.is_empty() {
+            let words = format!("no release/files found for {name} {version}");
+            return Err(Refusal::api(StatusCode::NOT_FOUND, words));
+        }
+        Ok(found)
+    }
+
+    async fn carry(
+        &self,
+        caller: &Caller,
+        source: &Index,
+        target: &Index,
+        request: &PushRequest,
+    ) -> Result<Reply, Refusal> {
+        let found = self.find(caller, source, request).await?;
+        let now = self.now();
+        let mut files = found.files;
+        for facts in &mut files {
+            facts
+                .log
+                .retain(|entry| !matches!(entry.event, LogEvent::Overwrite { .. }));
+            let event = LogEvent::Push {
+                src: source.name.clone(),
+                dst: target.name.clone(),
+            };
+            facts.log.push(log_entry(caller, now, event));
+        }
+        let publication = Publication {
+            index: target.name.clone(),
+            project: request.project.clone(),
+            spelling: found.spelling,
+            version: found.version,
+            metadata: found.metadata,
+            files,
+            on_conflict: on_conflict(target),
+        };
+        let published = self.publish_push(caller, &publication, now).await;
+        drop(found.holds);
+        published
+    }
+
+    async fn publish_push(
+        &self,
+        caller: &Caller,
+        publication: &Publication,
+        now: Timestamp,
+    ) -> Result<Reply, Refusal> {
+        let cause = caller.cause(now);
+        let published = self.shared.records.publish(&cause, publication).await;
+        self.settle(&published).await;
+        match published? {
+            Published::Done { .. } => {}
+            Published::Exists { filename } => {
+                let words = format!("{filename} already exists in non-volatile index");
+                return Err(Refusal::api(StatusCode::CONFLICT, words));
+            }
+            Published::NoReleaseFile { filename } => {
+                let words = format!("no release file {filename} on {}", publication.index);
+                return Err(Refusal::api(StatusCode::NOT_FOUND, words));
+            }
+        }
+        self.shared.forget_project(&publication.project);
+        let about = About {
+            index: Some(&publication.index),
+            project: Some(&publication.project),
+            file: None,
+            detail: Some(&publication.version),
+        };
+        self.account_for(AuditKind::Push, caller, about);
+        let answer = ApiAnswer::result(StatusCode::OK, "actionlog", action_log(publication));
+        Ok(answered(&answer))
+    }
+
+    /// The release on the stage itself; bases do not count.
+    async fn find_on_stage(
+        &self,
+        index: &IndexName,
+        request: &PushRequest,
+    ) -> Result<Option<HeldRelease>, Refusal> {
+        let held = self.shared.records.project(index, &request.project).await?;
+        let Some(held) = held else { return Ok(None) };
+        let asked = &request.version;
+        let exact = held.releases.iter().find(|one| one.version == *asked);
+        let is_same = |one: &&ReleaseRecord| Version::is_same_release(&one.version, asked);
+        let release = exact.or_else(|| held.releases.iter().find(is_same));
+        let Some(release) = release.cloned() else {
+            return Ok(None);
+        };
+        let files = held
+            .files
+            .into_iter()
+            .filter(|file| file.version == release.version);
+        let files: Vec<FileFacts> = files.map(|file| file.facts).collect();
+        let mut holds = Vec::new();
+        for facts in &files {
+            holds.push(self.hold(facts.sha256).await?);
+            // Deleted from the source meanwhile, and collected before it was held.
+            if !self.shared.is_kept(&Key::PrivateFile(facts.sha256))? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(HeldRelease {
+            spelling: held.spelling,
+            version: release.version,
+            metadata: release.metadata,
+            files,
+            holds,
+        }))
+    }
+}
+
+/// Documentation goes along or not; test results go where their file goes.
+fn wanted(files: Vec<FileFacts>, kinds: Kinds) -> Vec<FileFacts> {
+    let is_wanted = |facts: &FileFacts| match (&facts.role, kinds) {
+        (_, Kinds::Everything)
+        | (FileRole::ReleaseFile | FileRole::ToxResult { .. }, Kinds::NoDocs)
+        | (FileRole::DocZip, Kinds::OnlyDocs) => true,
+        (FileRole::DocZip, Kinds::NoDocs)
+        | (FileRole::ReleaseFile | FileRole::ToxResult { .. }, Kinds::OnlyDocs) => false,
+    };
+    files.into_iter().filter(is_wanted).collect()
+}
+
+/// devpi's list of what was done, in its order: the release, files, test results, documentation.
+fn action_log(publication: &Publication) -> Value {
+    let (name, version) = (&publication.spelling, &publication.version);
+    let target = publication.index.as_str();
+    let mut log = vec![json!([200, "register", name, version, "->", target])];
+    let of = |wanted: fn(&FileRole) -> bool| {
+        publication
+            .files
+            .iter()
+            .filter(move |facts| wanted(&facts.role))
+    };
+    let stored = |word: &str, facts: &FileFacts| {
+        json!([
+            200,
+            word,
+            entry_path(&publication.index, &facts.sha256, &facts.filename)
+        ])
+    };
+    let files = of(|role| *role == FileRole::ReleaseFile);
+    log.extend(files.map(|facts| stored("store_releasefile", facts)));
+    let results = of(|role| matches!(role, FileRole::ToxResult { .. }));
+    log.extend(results.map(|facts| stored("store_toxresult", facts)));
+    let docs = of(|role| *role == FileRole::DocZip);
+    log.extend(docs.map(|_| json!([200, "store_doczip", name, version, "->", target])));
+    log.into()
+}

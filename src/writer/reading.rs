@@ -1,0 +1,53 @@
+//! What the management door answers beside the public one's, and without writing.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use crate::gateway::{Ask, Body, Record, Reply, Route, reply_head};
+use crate::reader::{Asker, FAULT_CONTENT_TYPE, search_fault};
+use crate::writer::caller::Caller;
+use crate::writer::desk::Writer;
+use crate::writer::refusal::Refusal;
+
+impl Writer {
+    /// Reading, for somebody who may have said who they are.
+    pub async fn read(&self, ask: &Ask<'_>, caller: &Caller) -> Reply {
+        let asker = Asker::Management(&caller.principal);
+        self.reader.answer_to(ask, asker).await
+    }
+
+    /// `/+authcheck`: 200 lets a proxy in front pass the request on, 401 asks for credentials
+    /// (docs/protocol/devpi.md §19). Without a lock on the house everybody passes; wrong credentials do
+    /// not.
+    #[must_use]
+    pub fn auth_check(&self, caller: &Caller) -> Reply {
+        if caller.refused.is_some() {
+            let refusal =
+                Refusal::exception(StatusCode::UNAUTHORIZED, "these credentials are not valid");
+            return refusal.into_reply(&http::HeaderMap::new());
+        }
+        plain(StatusCode::OK, "text/plain", Bytes::new())
+    }
+
+    /// What `pip search` is told: a fault in its own language.
+    #[must_use]
+    pub fn search_fault(&self, host: Option<&str>) -> Reply {
+        let gateway = format!("http://{}", host.unwrap_or("localhost"));
+        plain(StatusCode::OK, FAULT_CONTENT_TYPE, search_fault(&gateway))
+    }
+}
+
+fn plain(status: StatusCode, content_type: &'static str, body: Bytes) -> Reply {
+    Reply {
+        status,
+        reason: None,
+        head: Arc::new(reply_head(content_type, body.len(), "no-store").into()),
+        body: Body::Bytes(body),
+        record: Record {
+            route: Route::Manage,
+            ..Record::default()
+        },
+    }
+}

@@ -1,0 +1,81 @@
+//! `POST /user/index/+simple/project/refresh`: every mirror of the stack is to be asked anew, now.
+//!
+//! What was said before is kept until then: it confirms with its tag, and answers should upstream be
+//! down.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::LOCATION;
+use http::{HeaderValue, StatusCode};
+
+use crate::cache::SourcePage;
+use crate::gateway::{Body, Patience, Record, Reply, Resolution, Route, reply_head};
+use crate::model::{IndexName, ProjectName};
+use crate::writer::desk::Writer;
+use crate::writer::refusal::Refusal;
+
+impl Writer {
+    /// Makes the next look at a project one at its upstreams.
+    ///
+    /// # Errors
+    /// 404 for an index or project that is not there.
+    pub async fn refresh(
+        &self,
+        index: &IndexName,
+        project: &ProjectName,
+    ) -> Result<Reply, Refusal> {
+        let cx = self.shared.context();
+        let Some(stack) = cx.generation.policies.stack(index) else {
+            return Err(Refusal::no_index(index.as_str()));
+        };
+        for member in stack
+            .members()
+            .iter()
+            .filter(|member| member.index.is_mirror())
+        {
+            let name = &member.index.name;
+            if let Some(held) = self.shared.sources.get(name, project) {
+                let mut validity = held.validity.clone();
+                validity.fresh_until = validity.fresh_until.min(cx.now);
+                let asked_anew = SourcePage {
+                    validity,
+                    ..SourcePage::clone(&held)
+                };
+                self.shared
+                    .sources
+                    .insert(name, project, Arc::new(asked_anew));
+            }
+        }
+        self.shared.forget_project(project);
+        let resolved = self
+            .shared
+            .resolve(&cx, index, project, Patience::Page)
+            .await;
+        match resolved.map_err(|error| Refusal::from(&*error))? {
+            Resolution::Known(_) | Resolution::Refused(_) => Ok(to_the_page(project)),
+            Resolution::Unknown => {
+                let words = format!("The project {project} does not exist.");
+                Err(Refusal::abort(StatusCode::NOT_FOUND, words))
+            }
+        }
+    }
+}
+
+/// 302 from `…/project/refresh` to `…/project/`.
+fn to_the_page(project: &ProjectName) -> Reply {
+    let mut head = reply_head("text/plain", 0, "no-store");
+    if let Ok(to) = HeaderValue::from_str(&format!("../{project}/")) {
+        head.insert(LOCATION, to);
+    }
+    Reply {
+        status: StatusCode::FOUND,
+        reason: None,
+        head: Arc::new(head.into()),
+        body: Body::Bytes(Bytes::new()),
+        record: Record {
+            route: Route::Manage,
+            ..Record::default()
+        },
+    }
+}

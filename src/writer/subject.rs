@@ -1,0 +1,104 @@
+//! What a write is about, for the access line and the audit stream; as far as it is known by then.
+
+use std::sync::Arc;
+
+use crate::gateway::{Attempt, Decision, Record};
+use crate::model::{IndexName, ProjectName};
+use crate::protocol::{Deletable, ManageRoute};
+use crate::telemetry::{NAME_MAX, REASON_MAX, cut};
+
+/// What a write is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WriteSubject {
+    /// The index it was sent to.
+    pub index: Option<IndexName>,
+    /// The project.
+    pub project: Option<ProjectName>,
+    /// The file's name.
+    pub file: Option<Arc<str>>,
+    /// Who sent it, where that is known.
+    pub user: Option<Arc<str>>,
+    /// By which token.
+    pub token: Option<Arc<str>>,
+    /// Whether content comes or goes: then it is written down whether that was allowed.
+    pub is_content: bool,
+}
+
+impl WriteSubject {
+    /// As far as the route tells.
+    #[must_use]
+    pub fn of(route: &ManageRoute) -> Self {
+        let (index, project, file) = match route {
+            ManageRoute::Upload(index) | ManageRoute::Push(index) => (index, None, None),
+            ManageRoute::ToxResult(index, path) => (index, None, last_segment(path)),
+            ManageRoute::Delete { index, content, .. } => match content {
+                Deletable::Project(project) | Deletable::Release(project, _) => {
+                    (index, Some(project.clone()), None)
+                }
+                Deletable::File(path) => (index, None, last_segment(path)),
+            },
+            ManageRoute::CreateIndex(index)
+            | ManageRoute::ModifyIndex(index)
+            | ManageRoute::DeleteIndex(index) => {
+                return Self {
+                    index: Some(index.clone()),
+                    ..Self::default()
+                };
+            }
+            ManageRoute::Refresh(index, project) => {
+                return Self {
+                    index: Some(index.clone()),
+                    project: Some(project.clone()),
+                    ..Self::default()
+                };
+            }
+            ManageRoute::Read(_)
+            | ManageRoute::LogIn
+            | ManageRoute::AuthCheck
+            | ManageRoute::Reload
+            | ManageRoute::CreateUser(_)
+            | ManageRoute::ModifyUser(_)
+            | ManageRoute::DeleteUser(_)
+            | ManageRoute::CreateMisnamed { .. }
+            | ManageRoute::XmlSearch
+            | ManageRoute::NotAllowed(_)
+            | ManageRoute::NotFound => return Self::default(),
+        };
+        Self {
+            index: Some(index.clone()),
+            project,
+            file: file.map(|name| cut(name, NAME_MAX).into()),
+            user: None,
+            token: None,
+            is_content: true,
+        }
+    }
+
+    /// As far as a form tells by now.
+    pub fn of_form(&mut self, name: Option<&str>, filename: Option<&str>) {
+        self.project = name.and_then(|name| ProjectName::parse(name).ok());
+        self.file = filename.map(|name| cut(name, NAME_MAX).into());
+    }
+
+    /// Completes what is written down of an answer, or of a refusal with its reason.
+    pub fn note(self, record: &mut Record, refused: Option<&str>) {
+        record.index = record.index.take().or(self.index);
+        record.project = record.project.take().or(self.project);
+        record.file = record.file.take().or(self.file);
+        if self.is_content {
+            record.attempt = Some(Arc::new(Attempt {
+                user: self.user,
+                token: self.token,
+                why: refused.map(|words| cut(words, REASON_MAX).into()),
+            }));
+            record.decision = match refused {
+                None => Decision::Allow,
+                Some(_) => Decision::Deny,
+            };
+        }
+    }
+}
+
+fn last_segment(path: &str) -> Option<&str> {
+    path.rsplit('/').next().filter(|name| !name.is_empty())
+}

@@ -1,0 +1,205 @@
+//! The result of a test run, kept beside the file it is about (docs/protocol/devpi.md §15).
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use crate::account::{Operation, permits};
+use crate::db::{FileRecord, FileRole, LogEvent, OnConflict, Publication, Published};
+use crate::devpi::ApiAnswer;
+use crate::gateway::{Reply, TOX_RESULT, stands_at};
+use crate::model::{Filename, IndexName, Sha256, Timestamp, format_bytes};
+use crate::page::{entry_path, parse_file_path};
+use crate::store::Key;
+use crate::telemetry::AuditKind;
+use crate::writer::caller::Caller;
+use crate::writer::desk::{About, Writer};
+use crate::writer::facts::{log_entry, plain_facts};
+use crate::writer::refusal::{Refusal, answered};
+use crate::writer::stages::acl_of;
+
+const FORBIDDEN: &str = "No permission to upload tox results. You can use the devpi test --no-upload option to skip the upload.";
+
+impl Writer {
+    /// `POST /user/index/+f/…`: stores the body as it is.
+    ///
+    /// # Errors
+    /// 403, 404 for what is no release file, 400 for what is no JSON.
+    pub async fn add_tox_result(
+        &self,
+        caller: Caller,
+        index: IndexName,
+        path: String,
+        body: Bytes,
+    ) -> Result<Reply, Refusal> {
+        let writer = self.clone();
+        self.to_the_end(async move {
+            let found = writer.index(&index).ok();
+            let may = found.is_some_and(|index| {
+                let operation = Operation::UploadToxResult(acl_of(&index));
+                !index.is_mirror() && permits(operation, &caller.principal, &writer.rules)
+            });
+            if !may {
+                return Err(Refusal::api(StatusCode::FORBIDDEN, FORBIDDEN));
+            }
+            let Some(subject) = writer.file_at(&index, &path).await? else {
+                let words = format!("no release file found at {index}/{path}");
+                return Err(Refusal::api(StatusCode::NOT_FOUND, words));
+            };
+            if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
+                let words = "Bad request: could not decode json";
+                return Err(Refusal::abort(StatusCode::BAD_REQUEST, words));
+            }
+            writer.keep_result(&caller, &index, &subject, body).await
+        })
+        .await
+    }
+
+    /// The release file of a stage at a path below it.
+    pub async fn file_at(
+        &self,
+        index: &IndexName,
+        path: &str,
+    ) -> Result<Option<FileRecord>, Refusal> {
+        let Some(path) = parse_file_path(path) else {
+            return Ok(None);
+        };
+        for project in Filename::projects(&path.filename) {
+            let files = self.shared.records.files(index, &project).await?;
+            let found = files.into_iter().find(|file| {
+                file.facts.filename == path.filename && stands_at(&file.facts.sha256, &path.place)
+            });
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn keep_result(
+        &self,
+        caller: &Caller,
+        index: &IndexName,
+        subject: &FileRecord,
+        body: Bytes,
+    ) -> Result<Reply, Refusal> {
+        let records = &self.shared.records;
+        // One after the other, or all that come at once would find the same room.
+        let _turn = match caller.principal.name() {
+            None => Some(self.results.lock().await),
+            Some(_) => None,
+        };
+        let held = records.project(index, &subject.project).await?;
+        let held =
+            held.ok_or_else(|| Refusal::api(StatusCode::NOT_FOUND, "the release has gone"))?;
+        let about = &subject.facts.filename;
+        let number = held
+            .files
+            .iter()
+            .filter(|file| file.facts.role.for_file() == Some(about))
+            .count();
+        if caller.principal.name().is_none() {
+            self.check_room(&held.files, &subject.version, body.len() as u64)?;
+        }
+        let _held = self.hold(Sha256::of(&body)).await?;
+        let mut draft = self
+            .shared
+            .store
+            .upload_draft("the test result", body.len() as u64)?;
+        draft.write(body).await?;
+        let stored = draft.finish(Key::PrivateFile).await?;
+        let now = self.now();
+        let filename = format!("{about}{TOX_RESULT}{}-{number}", compact(now));
+        let role = FileRole::ToxResult {
+            for_file: about.clone(),
+        };
+        let mut facts = plain_facts(&filename, role, stored.sha256, stored.size, (caller, now));
+        facts.log = vec![log_entry(
+            caller,
+            now,
+            LogEvent::Upload { dst: index.clone() },
+        )];
+        let publication = Publication {
+            index: index.clone(),
+            project: subject.project.clone(),
+            spelling: held.spelling,
+            version: subject.version.clone(),
+            metadata: serde_json::Map::new(),
+            files: vec![facts],
+            // Two at the same second with the same number: both are whole, the later one stays.
+            on_conflict: OnConflict::Replace,
+        };
+        let published = records.publish(&caller.cause(now), &publication).await;
+        self.settle(&published).await;
+        match published? {
+            Published::Done { .. } => {}
+            Published::Exists { filename } | Published::NoReleaseFile { filename } => {
+                let words = format!("no release file found at {index}: {filename}");
+                return Err(Refusal::api(StatusCode::NOT_FOUND, words));
+            }
+        }
+        self.shared.forget_project(&subject.project);
+        let event = About {
+            index: Some(index),
+            project: Some(&subject.project),
+            file: Some(&filename),
+            detail: Some(&subject.version),
+        };
+        self.account_for(AuditKind::Upload, caller, event);
+        let path = entry_path(index, &stored.sha256, &filename);
+        let result = format!("{path}#sha256={}", stored.sha256);
+        Ok(answered(&ApiAnswer::result(
+            StatusCode::OK,
+            "toxresultpath",
+            result.into(),
+        )))
+    }
+}
+
+impl Writer {
+    /// Refuses one more result that nobody answers for, when a release has its share of them.
+    fn check_room(&self, files: &[FileRecord], version: &str, bytes: u64) -> Result<(), Refusal> {
+        let (count, size) = anonymous_results(files, version);
+        let limits = &self.limits;
+        if count < limits.anonymous_results_max
+            && size.saturating_add(bytes) <= limits.anonymous_results_bytes_max
+        {
+            return Ok(());
+        }
+        let words = format!(
+            "this release has {count} test results of people who did not log in, {}: log in, or have \
+             some removed (limits.anonymous_results, limits.anonymous_results_size)",
+            format_bytes(size)
+        );
+        Err(Refusal::api(StatusCode::FORBIDDEN, words))
+    }
+}
+
+/// How many results of a release nobody answers for, and how many bytes they have.
+fn anonymous_results(files: &[FileRecord], version: &str) -> (usize, u64) {
+    let of_nobody = files.iter().filter(|file| {
+        matches!(file.facts.role, FileRole::ToxResult { .. })
+            && file.facts.uploader.is_none()
+            && file.version == version
+    });
+    of_nobody.fold((0, 0), |(count, size), file| {
+        (count + 1, size + file.facts.size)
+    })
+}
+
+/// `20260102030405`
+fn compact(now: Timestamp) -> String {
+    now.strftime("%Y%m%d%H%M%S").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_named_by_the_second() {
+        assert_eq!(
+            compact("2026-01-02T03:04:05.6Z".parse().unwrap()),
+            "20260102030405"
+        );
+    }
+}

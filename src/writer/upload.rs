@@ -1,0 +1,399 @@
+//! An upload: taken in piece by piece, compared with what it says it is, made visible at once.
+//!
+//! Nothing of it is kept before all of it holds: fields wait in memory, the file in a draft that
+//! vanishes with this value. Whether somebody may upload is asked before the first byte is read.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use crate::db::{FileFacts, FileRole, LogEvent, OnConflict, Publication, Published};
+use crate::gateway::{Body, DOC_ZIP, Record, Reply, Route, reply_head};
+use crate::model::{IndexName, ProjectName, Sha256, Timestamp, Version};
+use crate::policy::Index;
+use crate::protocol::{
+    ClaimedDigests, Examined, FileSubmission, Submission, SubmittedRelease, Unfit, UploadForm,
+    complete, examine,
+};
+use crate::store::{Digests, Draft, Key};
+use crate::telemetry::AuditKind;
+use crate::writer::caller::Caller;
+use crate::writer::desk::{About, Writer};
+use crate::writer::facts::{log_entry, plain_facts};
+use crate::writer::refusal::Refusal;
+use crate::writer::stages::on_conflict;
+use crate::writer::subject::WriteSubject;
+use crate::writer::turns::Turn;
+
+/// The reason that devpi gives for an upload that changes nothing.
+const SAME_FILE: &str = "Upload of identical file to non volatile index.";
+
+/// An upload that is being taken in.
+#[derive(Debug)]
+pub struct Upload {
+    writer: Writer,
+    caller: Caller,
+    index: Arc<Index>,
+    form: UploadForm,
+    draft: Option<Draft>,
+    bytes: u64,
+    /// Kept to the end: what is being examined and published still holds its draft.
+    _turn: Turn,
+}
+
+impl Writer {
+    /// Lets somebody upload to an index, or refuses before anything of it is read.
+    ///
+    /// # Errors
+    /// See `docs/protocol/devpi.md` §12: 404, 401 and 403; 503 when too many are under way.
+    pub async fn begin_upload(&self, caller: Caller, index: &IndexName) -> Result<Upload, Refusal> {
+        let index = self.stage_to_upload(&caller, index)?;
+        let turn = self.turns.take().await?;
+        let form = UploadForm::default();
+        Ok(Upload {
+            writer: self.clone(),
+            caller,
+            index,
+            form,
+            draft: None,
+            bytes: 0,
+            _turn: turn,
+        })
+    }
+}
+
+impl Upload {
+    /// A field of the form.
+    pub fn field(&mut self, name: String, value: String) {
+        self.form.fields.push((name, value));
+    }
+
+    /// What the upload is about, as far as it has come.
+    pub fn describe(&self, subject: &mut WriteSubject) {
+        let filename = self.form.content_filename.as_deref();
+        subject.of_form(self.form.name(), filename);
+    }
+
+    /// The file called `content` begins.
+    ///
+    /// # Errors
+    /// When there was one already, or the disk has no room for it.
+    pub fn begin_content(&mut self, filename: &str) -> Result<(), Refusal> {
+        if self.draft.is_some() {
+            return Err(bad("the form has two files called content"));
+        }
+        let draft = self
+            .writer
+            .shared
+            .store
+            .upload_draft("the upload", self.most())?;
+        self.form.content_filename = Some(filename.to_owned());
+        self.draft = Some(draft);
+        Ok(())
+    }
+
+    /// The next bytes of the file.
+    ///
+    /// # Errors
+    /// 413 when it is too large; when the disk fails.
+    pub async fn chunk(&mut self, bytes: Bytes) -> Result<(), Refusal> {
+        let Some(draft) = &mut self.draft else {
+            return Ok(());
+        };
+        self.bytes += bytes.len() as u64;
+        if self.bytes > self.writer.limits.upload_bytes_max {
+            let most = self.writer.limits.upload_bytes_max;
+            let words =
+                format!("the file is larger than the {most} bytes that limits.upload allows");
+            return Err(Refusal::exception(StatusCode::PAYLOAD_TOO_LARGE, words));
+        }
+        Ok(draft.write(bytes).await?)
+    }
+
+    fn most(&self) -> u64 {
+        self.writer.limits.upload_bytes_max
+    }
+
+    /// The form has ended: it is carried out, or refused with everything that is wrong with it.
+    ///
+    /// # Errors
+    /// See `docs/protocol/devpi.md` §12.
+    pub async fn finish(self) -> Result<Reply, Refusal> {
+        let submission = self.form.read().map_err(|faults| bad(faults.to_string()))?;
+        let writer = self.writer.clone();
+        writer
+            .to_the_end(async move {
+                match submission {
+                    Submission::Register(release) => self.register(release).await,
+                    Submission::File(file) => self.add_file(file).await,
+                    Submission::Docs {
+                        project,
+                        spelling,
+                        version,
+                        claimed,
+                    } => self.add_docs(project, spelling, version, &claimed).await,
+                }
+            })
+            .await
+    }
+
+    async fn register(self, release: SubmittedRelease) -> Result<Reply, Refusal> {
+        // Also on a non-volatile index: devpi lets metadata be corrected there.
+        self.publish(release, Vec::new(), self.writer.now()).await
+    }
+
+    async fn add_file(mut self, submitted: FileSubmission) -> Result<Reply, Refusal> {
+        let FileSubmission {
+            release,
+            filename,
+            claimed,
+        } = submitted;
+        let (draft, digests) = self.settled(&claimed).await?;
+        if self
+            .is_there(&release.project, filename.as_str(), &digests.sha256)
+            .await?
+        {
+            self.heal(draft, digests.sha256).await?;
+            return Ok(done(Some(SAME_FILE)));
+        }
+        let growing = draft.growing();
+        let (project, version) = (release.project.clone(), release.version.clone());
+        let name = filename.clone();
+        let examine = move |bounds| {
+            let release = (&project, &*version);
+            examine(growing.file(), &name, release, bounds)
+        };
+        let archives = self.writer.shared.archives();
+        let examined = archives.look(examine, Unfit::is_beyond).await;
+        let examined = examined.map_err(|error| Refusal::from(&error))?;
+        let examined = examined.map_err(|unfit| match unfit {
+            Unfit::Fault(words) | Unfit::Beyond(words) => bad(words),
+            Unfit::Unreadable(fault) => Refusal::internal("look into the file", fault),
+        })?;
+        let _held = self.writer.hold(digests.sha256).await?;
+        let stored = draft.finish(Key::PrivateFile).await?;
+        let now = self.writer.now();
+        let arrival = (&self.caller, now);
+        let role = FileRole::ReleaseFile;
+        let mut facts = plain_facts(filename.as_str(), role, stored.sha256, stored.size, arrival);
+        facts.md5 = claimed.md5.is_some().then_some(digests.md5);
+        facts.blake2b_256 = claimed.blake2b.is_some().then_some(digests.blake2b_256);
+        facts.metadata_sha256 = self.keep_sidecar(&stored.sha256, &examined).await?;
+        facts.requires_python = examined
+            .requires_python
+            .or_else(|| stated_requirement(&release));
+        facts.log = vec![self.uploaded(now)];
+        self.publish(release, vec![facts], now).await
+    }
+
+    async fn add_docs(
+        mut self,
+        project: ProjectName,
+        spelling: String,
+        version: Option<String>,
+        claimed: &ClaimedDigests,
+    ) -> Result<Reply, Refusal> {
+        let version = match version {
+            Some(version) => version,
+            None => self.latest(&project, &spelling).await?,
+        };
+        let filename = format!("{project}-{version}{DOC_ZIP}");
+        let (draft, digests) = self.settled(claimed).await?;
+        if self.is_there(&project, &filename, &digests.sha256).await? {
+            self.heal(draft, digests.sha256).await?;
+            return Ok(done(Some(SAME_FILE)));
+        }
+        let _held = self.writer.hold(digests.sha256).await?;
+        let stored = draft.finish(Key::PrivateFile).await?;
+        let now = self.writer.now();
+        let arrival = (&self.caller, now);
+        let mut facts = plain_facts(
+            &filename,
+            FileRole::DocZip,
+            stored.sha256,
+            stored.size,
+            arrival,
+        );
+        facts.log = vec![self.uploaded(now)];
+        let mut release = SubmittedRelease {
+            project,
+            spelling,
+            version,
+            metadata: Default::default(),
+        };
+        release
+            .metadata
+            .insert("name".to_owned(), release.spelling.clone().into());
+        release
+            .metadata
+            .insert("version".to_owned(), release.version.clone().into());
+        self.publish(release, vec![facts], now).await
+    }
+
+    /// The draft with all of its bytes in the file, and their digests, which are those stated.
+    async fn settled(&mut self, claimed: &ClaimedDigests) -> Result<(Draft, Digests), Refusal> {
+        let draft = self.draft.take();
+        let mut draft = draft.ok_or_else(|| bad("content file field not found"))?;
+        let digests = draft.digests().await?;
+        let blake2b = [&*digests.blake2b_256, &*digests.blake2b_512];
+        let held = claimed.check(&digests.sha256, &digests.md5, blake2b);
+        held.map_err(|fault| bad(fault.to_string()))?;
+        Ok((draft, digests))
+    }
+
+    /// Keeps the bytes of a file that is there already: whatever its disk has made of those that are
+    /// held, and whoever has noticed, it is whole again wherever it is listed.
+    async fn heal(&self, draft: Draft, digest: Sha256) -> Result<(), Refusal> {
+        let (shared, key) = (&self.writer.shared, Key::PrivateFile(digest));
+        let _held = self.writer.hold(digest).await?;
+        draft.finish(Key::PrivateFile).await?;
+        shared.small.remove(&key);
+        Ok(())
+    }
+
+    /// Whether a non-volatile index holds this very file; another of its name is a conflict.
+    async fn is_there(
+        &self,
+        project: &ProjectName,
+        filename: &str,
+        sha256: &Sha256,
+    ) -> Result<bool, Refusal> {
+        if on_conflict(&self.index) == OnConflict::Replace {
+            return Ok(false);
+        }
+        let files = self
+            .writer
+            .shared
+            .records
+            .files(&self.index.name, project)
+            .await?;
+        match files.iter().find(|file| file.facts.filename == filename) {
+            None => Ok(false),
+            Some(there) if there.facts.sha256 == *sha256 => Ok(true),
+            Some(_) => Err(exists(filename)),
+        }
+    }
+
+    async fn keep_sidecar(
+        &self,
+        wheel: &Sha256,
+        examined: &Examined,
+    ) -> Result<Option<Sha256>, Refusal> {
+        let Some(sidecar) = examined.sidecar.clone() else {
+            return Ok(None);
+        };
+        let digest = Sha256::of(&sidecar);
+        let (store, key) = (
+            Arc::clone(&self.writer.shared.store),
+            Key::PrivateMetadata(*wheel),
+        );
+        let kept = tokio::task::spawn_blocking(move || store.put_small(&key, &sidecar)).await;
+        kept.map_err(|error| Refusal::internal("keep the metadata", error))??;
+        Ok(Some(digest))
+    }
+
+    async fn latest(&self, project: &ProjectName, spelling: &str) -> Result<String, Refusal> {
+        let held = self
+            .writer
+            .shared
+            .records
+            .project(&self.index.name, project)
+            .await?;
+        let versions = held.into_iter().flat_map(|held| held.releases);
+        let latest = versions
+            .map(|release| release.version)
+            .max_by_key(|text| Version::parse(text));
+        latest.ok_or_else(|| {
+            bad(format!(
+                "doczip has no version and '{spelling}' has no releases to derive one from"
+            ))
+        })
+    }
+
+    fn uploaded(&self, now: Timestamp) -> crate::db::LogEntry {
+        let event = LogEvent::Upload {
+            dst: self.index.name.clone(),
+        };
+        log_entry(&self.caller, now, event)
+    }
+
+    async fn publish(
+        &self,
+        release: SubmittedRelease,
+        files: Vec<FileFacts>,
+        now: Timestamp,
+    ) -> Result<Reply, Refusal> {
+        let records = &self.writer.shared.records;
+        let held = records.project(&self.index.name, &release.project).await?;
+        let is_known = held.is_some_and(|held| {
+            held.releases
+                .iter()
+                .any(|known| Version::is_same_release(&known.version, &release.version))
+        });
+        // Of a new release all fields are there; of a known one only those that were sent change.
+        let metadata = if is_known {
+            release.metadata
+        } else {
+            complete(&release.metadata)
+        };
+        let name = files.first().map(|facts| facts.filename.clone());
+        let publication = Publication {
+            index: self.index.name.clone(),
+            project: release.project,
+            spelling: release.spelling,
+            version: release.version,
+            metadata,
+            files,
+            on_conflict: on_conflict(&self.index),
+        };
+        let published = records.publish(&self.caller.cause(now), &publication).await;
+        self.writer.settle(&published).await;
+        let project = &publication.project;
+        match published? {
+            Published::Done { .. } => {}
+            Published::Exists { filename } => return Err(exists(&filename)),
+            Published::NoReleaseFile { filename } => {
+                return Err(bad(format!("no release file {filename}")));
+            }
+        }
+        self.writer.shared.forget_project(project);
+        let about = About {
+            index: Some(&self.index.name),
+            project: Some(project),
+            file: name.as_deref(),
+            detail: Some(&publication.version),
+        };
+        self.writer
+            .account_for(AuditKind::Upload, &self.caller, about);
+        Ok(done(None))
+    }
+}
+
+fn stated_requirement(release: &SubmittedRelease) -> Option<String> {
+    let stated = release.metadata.get("requires_python")?.as_str()?;
+    (!stated.is_empty()).then(|| stated.to_owned())
+}
+
+fn exists(filename: &str) -> Refusal {
+    let words = format!("{filename} already exists in non-volatile index");
+    Refusal::exception(StatusCode::CONFLICT, words)
+}
+
+fn bad(words: impl Into<String>) -> Refusal {
+    Refusal::exception(StatusCode::BAD_REQUEST, words)
+}
+
+/// 200 without content, as devpi answers uploads.
+fn done(reason: Option<&str>) -> Reply {
+    Reply {
+        status: StatusCode::OK,
+        reason: reason.map(Arc::from),
+        head: Arc::new(reply_head("text/html", 0, "no-store").into()),
+        body: Body::Bytes(Bytes::new()),
+        record: Record {
+            route: Route::Manage,
+            ..Record::default()
+        },
+    }
+}

@@ -1,9 +1,8 @@
 //! What stands in `deploy/` fits the program: command lines, metrics, images and units are read here
 //! and held against it; `running` starts what can be started without a container engine or systemd.
 
-mod containers;
+mod folder;
 mod load;
-mod machine;
 mod managed;
 mod numbers;
 mod running;
@@ -17,23 +16,8 @@ use std::process::Output;
 use regex::Regex;
 use serde_json::Value;
 
+use self::folder::{instruction, read, root, strings, words, yaml};
 use super::support::{command, debian};
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn read(path: &str) -> String {
-    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-/// The documents of a YAML file.
-fn yaml(path: &str) -> Vec<Value> {
-    let text = read(path);
-    let documents = text.split("\n---\n").map(serde_yaml::from_str);
-    let read: Result<Vec<Value>, _> = documents.collect();
-    read.unwrap_or_else(|error| panic!("{path}: {error}"))
-}
 
 fn text_of(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
@@ -47,29 +31,6 @@ fn setting(text: &str, key: &str) -> String {
         .next()
         .unwrap_or_else(|| panic!("no {key}"))
         .to_owned()
-}
-
-fn words(line: &str) -> Vec<String> {
-    line.split_whitespace().map(str::to_owned).collect()
-}
-
-fn strings(value: &Value) -> Vec<String> {
-    let items = value
-        .as_array()
-        .unwrap_or_else(|| panic!("{value} is no list"));
-    items
-        .iter()
-        .map(|item| item.as_str().unwrap().to_owned())
-        .collect()
-}
-
-/// The first line of a Dockerfile that opens with this word, as its JSON list.
-fn instruction(dockerfile: &str, word: &str) -> Vec<String> {
-    let mut lines = dockerfile
-        .lines()
-        .filter_map(|line| line.strip_prefix(word));
-    let first = lines.next().unwrap_or_else(|| panic!("no {word}"));
-    strings(&serde_json::from_str(first).unwrap())
 }
 
 /// Every command line that starts the program, with the file it stands in.

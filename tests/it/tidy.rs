@@ -4,6 +4,7 @@
 
 mod circles;
 mod citations;
+mod commands;
 mod doors;
 mod imports;
 mod names;

@@ -1,7 +1,6 @@
 //! A program under a service manager that the test plays, with doors that a successor can take over.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -12,7 +11,7 @@ use tempfile::TempDir;
 
 use super::load::Place;
 use super::root;
-use crate::support::{command, get};
+use crate::support::{command, free_address, get};
 
 /// Longer than a debug build takes to start on a busy machine.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -235,9 +234,4 @@ impl Drop for Successor {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
     }
-}
-
-pub(super) fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
 }

@@ -7,10 +7,11 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::machine::build_deb;
-use super::managed::{OURS, free_address};
+use super::managed::OURS;
 use super::{read, root, text_of};
-use crate::support::{FakeIndex, Program, Project, Setup, debian, get, python};
+use crate::support::{
+    FakeIndex, Program, Project, Setup, build_deb, debian, free_address, get, python,
+};
 
 #[test]
 fn the_debian_package_holds_a_program_that_runs() {

@@ -24,18 +24,11 @@ pub(crate) fn debian(program: &str, packages: &[&str]) -> Command {
     command
 }
 
-/// The files of these packages, for installing them on a machine of the test's own.
+/// The folder into which these packages were downloaded and unpacked.
 ///
 /// # Panics
 /// When they are not to be had, with what to do about it.
-pub(crate) fn debian_packages(packages: &[&str]) -> Vec<PathBuf> {
-    let entries = fs::read_dir(unpack(packages)).unwrap();
-    let paths = entries.map(|entry| entry.unwrap().path());
-    let found = paths.filter(|path| path.extension().is_some_and(|end| end == "deb"));
-    found.collect()
-}
-
-fn unpack(packages: &[&str]) -> PathBuf {
+pub(crate) fn unpack(packages: &[&str]) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools");
     let root = folder.join(format!("debian-{}", packages.join("-")));
     let marker = root.join("complete");

@@ -111,3 +111,8 @@ impl Got {
         read.unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.text()))
     }
 }
+
+pub(crate) fn free_address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}

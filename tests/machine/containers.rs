@@ -14,9 +14,8 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::managed::free_address;
-use super::{instruction, read, root, strings, words, yaml};
-use crate::support::{Client, Devpi, Project, Setup, Tool, Wheel, get, python};
+use crate::folder::{instruction, read, root, strings, words, yaml};
+use crate::support::{Client, Devpi, Project, Setup, Tool, Wheel, free_address, get, python};
 
 /// The program with the C library inside, as the Dockerfile has it: only the last step is another.
 fn static_program(folder: &Path) -> PathBuf {
@@ -216,7 +215,7 @@ impl Image {
         contain.args(["--mount", "--pid", "--fork", "--kill-child"]);
         contain
             .arg(python())
-            .arg(root().join("tests/it/deploy/machine/contain.py"))
+            .arg(root().join("tests/machine/contain.py"))
             .arg(self.root())
             .arg(said.to_string());
         contain

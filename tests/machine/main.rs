@@ -1,8 +1,21 @@
-//! The Debian package on a machine: installed by dpkg, run by the real systemd under the unit's own
+//! `deploy/` on a machine: compose's services in a root of their own (`containers`), and the Debian package
+//! on a whole machine: installed by dpkg, run by the real systemd under the unit's own
 //! user and restrictions, upgraded under load, removed; and the migration, from nginx and devpi-server.
 //!
 //! The machine is this one seen through namespaces of its own (`machine/boot`): whatever is installed
-//! there is gone with it. That takes root and systemd, and fails loudly without.
+//! there is gone with it. That takes root and systemd, so this is a test target of its own, which
+//! `cargo test` leaves out: `cargo test --test machine`. Without them it fails, loudly.
+
+mod containers;
+#[path = "../it/deploy/folder.rs"]
+mod folder;
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "the other tests' support, of which little is needed here"
+)]
+#[path = "../it/support/mod.rs"]
+mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,22 +24,22 @@ use std::time::Duration;
 
 use cheesecloth::testing::model::Sha256;
 
-use super::managed::OURS;
-use super::{read, root, text_of};
-use crate::support::{Tool, Wheel, debian_packages, wait};
+use folder::{read, root};
+use support::debian::unpack;
+use support::{Tool, Wheel, build_deb, wait};
 
 /// For a whole life of an installed package on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(400);
 
-/// Builds the package as people do and says where it is.
-pub(super) fn build_deb(folder: &Path) -> PathBuf {
-    let built = Command::new(root().join("deploy/debian/build-deb"))
-        .args([Path::new(OURS), folder])
-        .env("DEB_COMPRESSION", "none")
-        .output()
-        .unwrap();
-    assert!(built.status.success(), "{}", text_of(&built));
-    PathBuf::from(String::from_utf8(built.stdout).unwrap().trim_end())
+/// The files of these packages, for installing them on a machine of the test's own.
+///
+/// # Panics
+/// When they are not to be had, with what to do about it.
+fn debian_packages(packages: &[&str]) -> Vec<PathBuf> {
+    let entries = fs::read_dir(unpack(packages)).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let found = paths.filter(|path| path.extension().is_some_and(|end| end == "deb"));
+    found.collect()
 }
 
 /// The package under its name on a machine's disk, with what it holds beside.
@@ -63,7 +76,7 @@ fn run(scenario: &str, prepare: impl FnOnce(&Path)) {
     let out = folder.path().join("out");
     fs::create_dir(&out).unwrap();
     prepare(&out);
-    let scripts = root().join("tests/it/deploy/machine");
+    let scripts = root().join("tests/machine");
     // pip's own before that of other tools' environments.
     let tools = [Tool::Pip, Tool::Twine, Tool::Devpi, Tool::DevpiServer];
     let folders = tools.map(|tool| tool.program().parent().unwrap().display().to_string());
@@ -73,7 +86,8 @@ fn run(scenario: &str, prepare: impl FnOnce(&Path)) {
     let mut boot = Command::new("unshare");
     boot.args(["--mount", "--pid", "--fork", "--kill-child", "--cgroup"]);
     boot.args(["--uts", "--ipc", "--net", "sh"]);
-    boot.arg(scripts.join("boot")).arg(folder.path());
+    let tools = root().join("target/tools");
+    boot.arg(scripts.join("boot")).args([folder.path(), &tools]);
     let log = fs::File::create(out.join("systemd")).unwrap();
     boot.env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
@@ -101,7 +115,7 @@ fn the_debian_package_lives_under_systemd_from_install_to_purge() {
     run("package", |out| {
         put_deb(out);
         lay_out_index(&out.join("index"));
-        let load = root().join("tests/it/deploy/machine/load.py");
+        let load = root().join("tests/machine/load.py");
         fs::copy(load, out.join("load.py")).unwrap();
     });
 }

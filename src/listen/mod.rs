@@ -11,7 +11,7 @@
 //! requests over HTTP/1.1 itself (ADR 0012) and gives the others to a `ProxyHttp` that answers in
 //! `request_filter`; opened for more than reading, it hands the rest on to what stands behind the
 //! management door (`writes`). The other doors are axum routers. Whatever a flow returns as a `Reply` is
-//! written by `http1` or `reply` at the one and by [`into_response`] at the others.
+//! written by `http1` or `reply` at the one and by `into_response` at the others.
 
 mod address;
 mod axum_app;

@@ -1,4 +1,4 @@
-//! The public door's two ways in: HTTP/1.1 by [`http1`], HTTP/2 by the machinery.
+//! The public door's two ways in: HTTP/1.1 by `http1`, HTTP/2 by the machinery.
 
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@
 //!
 //! [`read_project_page`] goes the first half of that way for an upstream's answer as it came, and refuses
 //! what is no page. A [`ProjectPage`] is one source's statement. [`carry_over`] keeps what the source said before and
-//! forgot since, [`merge`] lays the pages of a stack over each other, [`filter`] asks the policies
+//! forgot since, [`merge`](fn@merge) lays the pages of a stack over each other, [`filter`](fn@filter) asks the policies
 //! about each file, and both renderers write the outcome with the links of [`links`](FileLinks).
 //! Project lists travel the same way as [`ProjectNames`], without a value per name.
 

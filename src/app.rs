@@ -53,11 +53,11 @@ use crate::config::{
     load_noting,
 };
 use crate::db::{Db, Sqlite};
-use crate::gateway::{Generations, Parts, Settings, Shared};
+use crate::gateway::{Flows, Generations, Parts, Settings};
 use crate::listen::{QUIET_LOGS, ServerOptions, Stop, StopOn};
 use crate::model::IndexName;
 use crate::policy::IndexDocument;
-use crate::reader::{Explanation, Question};
+use crate::reader::{Explanation, Question, explain_verdicts};
 use crate::store::FsStore;
 use crate::telemetry::{AccessLog, AuditLimits, AuditLog, LogFormat, Metrics, init_logging};
 use crate::upstream::{Decoding, Fleet, FleetOptions, OwnDoors};
@@ -100,7 +100,7 @@ struct House {
     store: Arc<FsStore>,
     records: Arc<dyn Db>,
     fleet: Option<Arc<Fleet>>,
-    shared: Arc<Shared>,
+    flows: Arc<Flows>,
     maker: generation::Maker,
     /// Told where the doors are once they are open.
     doors: OwnDoors,
@@ -151,7 +151,7 @@ impl House {
         let (doors, decoding) = (neighbours.doors.clone(), decoding(&loaded.config.limits));
         let maker = generation::Maker::before(fleet.clone(), decoding.clone(), neighbours);
         let first = maker.make(1, loaded, &stored)?;
-        let shared = Arc::new(Shared::new(Parts {
+        let flows = Arc::new(Flows::new(Parts {
             clock: clock.clone(),
             generation: first.generation,
             settings: Settings {
@@ -173,7 +173,7 @@ impl House {
             store,
             records,
             fleet,
-            shared,
+            flows,
             maker,
             doors,
         })
@@ -194,22 +194,21 @@ impl House {
 
     /// Starts what has to be done now and then until the server stops.
     fn start_chores(&self, accounts: Arc<Accounts>, config: &Config, stop: &Stop) -> Chores {
-        let (shared, store) = (Arc::clone(&self.shared), Arc::clone(&self.store));
+        let (flows, store) = (Arc::clone(&self.flows), Arc::clone(&self.store));
         let every = config.limits.collect_after();
         let rounds = chores::Rounds {
-            shared: Arc::clone(&shared),
+            flows: Arc::clone(&flows),
             store,
             accounts,
             records: Arc::clone(&self.records),
             disk_reserve: config.limits.disk_reserve(),
         };
         let records = Arc::clone(&self.records);
-        let (verified, pace) = (Arc::clone(&shared), config.limits.verify_pace());
+        let (verified, pace) = (Arc::clone(&flows), config.limits.verify_pace());
         Chores([
             self.work
                 .spawn(chores::verify(verified, pace, stop.clone())),
-            self.work
-                .spawn(chores::collect(shared, every, stop.clone())),
+            self.work.spawn(chores::collect(flows, every, stop.clone())),
             self.work
                 .spawn(chores::watch_records(records, stop.clone())),
             self.work.spawn(rounds.run(stop.clone())),
@@ -232,7 +231,7 @@ impl House {
 
     /// Sees whether records and files belong together before either changes.
     fn compare_records(&self) {
-        if let Err(error) = self.work.block_on(self.shared.compare_records()) {
+        if let Err(error) = self.work.block_on(self.flows.belonging.compare_records()) {
             // Tried again before anything is collected.
             tracing::error!(%error, "records and private files are not compared");
         }
@@ -274,7 +273,7 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
     let access = Arc::new(access.context("start the access log")?);
     let audit = audit_log(&config.data, &house.metrics)?;
     let rules = accounts::rules(&start.accounts, &config);
-    let House { work, shared, .. } = &house;
+    let House { work, flows, .. } = &house;
     let doorway = house.doorway(&access, &audit);
     let reading = Reading::of(named, &config);
     let files = Files {
@@ -285,21 +284,26 @@ pub fn serve(start: Start, env: Environment, announce: &mut dyn FnMut(&str)) -> 
         at_start: config.clone(),
         reading: Arc::clone(&reading),
     };
-    let generations = Arc::new(Generations::new(Arc::clone(shared), Box::new(files)));
+    let generations = Arc::new(Generations::new(
+        Arc::clone(&flows.core),
+        Arc::clone(&flows.mirrors),
+        Arc::clone(&flows.names),
+        Box::new(files),
+    ));
     let writer = Writer::new(WriterParts {
-        shared: Arc::clone(shared),
+        flows: Arc::clone(flows),
         accounts: Arc::clone(&accounts),
         generations: Arc::clone(&generations),
         rules,
-        limits: house_limits(&config, shared),
+        limits: house_limits(&config, flows),
         audit: Arc::clone(&audit),
         doors: house.doors.clone(),
     });
-    let mut opened = doorway.open(server_options(&config, is_upgrade), &config, shared, writer)?;
+    let mut opened = doorway.open(server_options(&config, is_upgrade), &config, flows, writer)?;
     opened.lines.extend(first_run.lines());
     opened.lines.iter().for_each(|line| announce(line));
     let notify = Notify::to(env("NOTIFY_SOCKET").as_deref());
-    let reloader = Reloader::new(shared, &generations, &opened, reading);
+    let reloader = Reloader::new(flows, &generations, &opened, reading);
     let stop = opened.server.stop();
     work.spawn(reloader.run(config.limits.clone(), stop.clone(), notify.clone()));
     work.spawn(notify.clone().announce_stop(stop.clone()));
@@ -371,10 +375,10 @@ pub fn explain(
     let is_offline = std::mem::replace(&mut loaded.config.offline, true);
     let mut find = |loaded: &mut Loaded, stored: &_| find_upstream(loaded, stored, env);
     let house = House::with(metrics()?, &mut loaded, &mut find, !is_offline)?;
-    let cx = house.shared.context();
+    let cx = house.flows.core.context();
     let explained = house
         .work
-        .block_on(house.shared.explain(&cx, index, question));
+        .block_on(explain_verdicts(&house.flows, &cx, index, question));
     explained.map_err(|error| anyhow::anyhow!("{error}"))
 }
 
@@ -435,14 +439,14 @@ fn audit_log(data: &Path, metrics: &Metrics) -> anyhow::Result<Arc<AuditLog>> {
     })?))
 }
 
-fn house_limits(config: &Config, shared: &Shared) -> HouseLimits {
+fn house_limits(config: &Config, flows: &Flows) -> HouseLimits {
     HouseLimits {
         upload_bytes_max: config.limits.upload(),
         uploads_max: config.limits.uploads(),
         upload_wait: config.limits.upload_wait(),
         anonymous_results_max: config.limits.anonymous_results(),
         anonymous_results_bytes_max: config.limits.anonymous_results_size(),
-        outside: upstream_limits(&config.limits, &shared.decoding()),
+        outside: upstream_limits(&config.limits, &flows.core.decoding()),
     }
 }
 

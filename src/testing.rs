@@ -30,8 +30,8 @@ pub mod front {
 /// Of `gateway`.
 pub mod gateway {
     pub use crate::gateway::{
-        Answers, Arrival, Ask, Body, CacheResult, Generation, Growing, Parts, Readable, Record,
-        Reply, Route, Settings, Shared, StoredFile,
+        Answers, Arrival, Ask, Body, CacheResult, Flows, Generation, Growing, Parts, Readable,
+        Record, Reply, Route, Settings, StoredFile,
     };
 }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::account::Accounts;
 use crate::db::Db;
-use crate::gateway::{Shared, VerifiedRound};
+use crate::gateway::{Flows, VerifiedRound};
 use crate::listen::Stop;
 use crate::store::FsStore;
 
@@ -24,7 +24,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the rounds are about.
 pub(super) struct Rounds {
-    pub(super) shared: Arc<Shared>,
+    pub(super) flows: Arc<Flows>,
     pub(super) store: Arc<FsStore>,
     pub(super) accounts: Arc<Accounts>,
     pub(super) records: Arc<dyn Db>,
@@ -37,7 +37,7 @@ impl Rounds {
     pub(super) async fn run(self, stop: Stop) {
         scan(&self.store).await;
         loop {
-            self.shared.heed_clock();
+            self.flows.heed_clock();
             tokio::select! {
                 () = tokio::time::sleep(EVERY) => self.round().await,
                 () = self.wait_for_room() => {}
@@ -92,9 +92,9 @@ pub(super) async fn watch_records(records: Arc<dyn Db>, stop: Stop) {
 
 /// Collects what the last process left, and from then on what was removed meanwhile, once it is as
 /// old as the time between two rounds.
-pub(super) async fn collect(shared: Arc<Shared>, every: Duration, stop: Stop) {
+pub(super) async fn collect(flows: Arc<Flows>, every: Duration, stop: Stop) {
     loop {
-        match shared.collect_garbage(every).await {
+        match flows.garbage.collect(every).await {
             Ok(collected) if collected.files > 0 => tracing::info!(
                 files = collected.files,
                 bytes = collected.bytes,
@@ -112,19 +112,19 @@ pub(super) async fn collect(shared: Arc<Shared>, every: Duration, stop: Stop) {
             () = stop.requested() => break,
         }
     }
-    shared.note_serial().await;
+    flows.belonging.note_serial().await;
 }
 
 /// Reads everything that is kept again, at so many bytes a second and at most once a day; nothing at a
 /// pace of zero.
-pub(super) async fn verify(shared: Arc<Shared>, pace: u64, stop: Stop) {
+pub(super) async fn verify(flows: Arc<Flows>, pace: u64, stop: Stop) {
     if pace == 0 {
         return;
     }
     loop {
         let next = Instant::now() + VERIFY_EVERY;
         tokio::select! {
-            round = shared.verify_kept(pace) => match round {
+            round = flows.verification.verify_kept(pace) => match round {
                 Ok(VerifiedRound { files, bytes, damaged }) => {
                     tracing::info!(files, bytes, damaged, "everything that is kept was read again");
                 }

@@ -10,7 +10,7 @@ use crate::config;
 use crate::config::{Config, Listen};
 use crate::db::Db;
 use crate::front::{Front, FrontOptions};
-use crate::gateway::{Answers, Shared};
+use crate::gateway::{Answers, Flows};
 use crate::listen::{
     Certificates, DoorLimits, DoorOptions, DoorServer, FormLimits, Hosts, ListenAddress,
     ManageDoor, ManageOptions, PublicApp, Ready, Recorder, ServerOptions, TrustedProxies,
@@ -58,12 +58,12 @@ impl Doorway {
         &self,
         options: ServerOptions,
         config: &Config,
-        shared: &Arc<Shared>,
+        flows: &Arc<Flows>,
         writer: Writer,
     ) -> anyhow::Result<Opened> {
         let server = DoorServer::new(options, self.metrics.clone())?;
         let ready = Ready::default();
-        let front = self.front(config, shared);
+        let front = self.front(config, flows);
         let mut opened = Opened {
             server,
             ready,
@@ -77,7 +77,7 @@ impl Doorway {
             let scheme = scheme(&door);
             let answer: Arc<dyn Answers> = match &front {
                 Some(front) => Arc::clone(front) as _,
-                None => Arc::new(Reader::new(Arc::clone(shared))),
+                None => Arc::new(Reader::new(Arc::clone(flows))),
             };
             let recorder = self.recorder(DoorName::Public);
             let mut app = PublicApp::new(answer, recorder.clone(), door.limits.clone())
@@ -97,7 +97,7 @@ impl Doorway {
             }
             let bound = opened.server.add_public(door, app)?;
             opened.announce("public", scheme, &bound);
-            opened.advise(scheme, &bound, shared);
+            opened.advise(scheme, &bound, flows);
         }
         if let Some(door) =
             options_of(DoorName::Manage, &config.listen.manage, config, &mut opened)?
@@ -115,7 +115,7 @@ impl Doorway {
             config,
             &mut opened,
         )? {
-            let caches = Arc::clone(shared);
+            let caches = Arc::clone(flows);
             let measure = move || caches.report_state();
             let records = Arc::clone(&self.records);
             let lacking =
@@ -131,16 +131,16 @@ impl Doorway {
     }
 
     /// What stands between the doors and the devpi-servers, where there are any.
-    fn front(&self, config: &Config, shared: &Arc<Shared>) -> Option<Arc<Front>> {
+    fn front(&self, config: &Config, flows: &Arc<Flows>) -> Option<Arc<Front>> {
         let (fleet, devpi) = (self.fleet.as_ref()?, config.devpi.as_ref()?);
         let options = FrontOptions {
             undeclared: devpi.undeclared,
-            limits: upstream_limits(&config.limits, &shared.decoding()),
+            limits: upstream_limits(&config.limits, &flows.core.decoding()),
             object_bytes_max: config.limits.api_body(),
         };
-        let reader = Arc::new(Reader::new(Arc::clone(shared)));
-        let (shared, fleet) = (Arc::clone(shared), Arc::clone(fleet));
-        Some(Arc::new(Front::new(reader, shared, fleet, options)))
+        let reader = Arc::new(Reader::new(Arc::clone(flows)));
+        let (flows, fleet) = (Arc::clone(flows), Arc::clone(fleet));
+        Some(Arc::new(Front::new(reader, flows, fleet, options)))
     }
 
     fn recorder(&self, door: DoorName) -> Recorder {
@@ -169,8 +169,8 @@ impl Opened {
     }
 
     /// How to use the public door, as a line to copy.
-    fn advise(&mut self, scheme: &str, bound: &[ListenAddress], shared: &Shared) {
-        let generation = shared.generation();
+    fn advise(&mut self, scheme: &str, bound: &[ListenAddress], flows: &Flows) {
+        let generation = flows.core.generation();
         let index = index_to_try(&generation.policies);
         let Some(ListenAddress::Tcp(address)) = bound.first() else {
             return;

@@ -72,7 +72,7 @@ pub fn import(
         store: Arc::clone(&house.store),
         records: Arc::clone(&house.records),
         declared: declared_by_files(&house),
-        archives: house.shared.archives(),
+        archives: house.flows.core.archives(),
         check: Arc::new(WouldCompile {
             maker: house.maker.clone(),
             loaded,
@@ -81,7 +81,9 @@ pub fn import(
         now,
     };
     if !check_only {
-        house.work.block_on(house.shared.compare_records())?;
+        house
+            .work
+            .block_on(house.flows.belonging.compare_records())?;
     }
     let import = importer.import(&start.folder, &start.options, on_progress);
     let mut report = house.work.block_on(import)?;
@@ -93,7 +95,7 @@ pub fn import(
     if let Some(password) = &start.root_password {
         accounts::open(&house.work, &house.records, &start.accounts, password, now)?;
     }
-    house.work.block_on(house.shared.note_serial());
+    house.work.block_on(house.flows.belonging.note_serial());
     account_for(&house, &data, &start.folder, &report)?;
     Ok(report)
 }
@@ -106,7 +108,7 @@ fn strangers(house: &House, config: &Config) -> anyhow::Result<Vec<String>> {
 
 /// The indexes that files declare. The built-in one is a default, and yields to what is imported.
 fn declared_by_files(house: &House) -> BTreeMap<IndexName, DeclaredIndex> {
-    let mut declared = DeclaredIndex::all(&house.shared.generation().policies);
+    let mut declared = DeclaredIndex::all(&house.flows.core.generation().policies);
     declared.retain(|_, index| !is_default(&index.location));
     declared
 }
@@ -161,7 +163,7 @@ pub fn export(
     let exporter = Exporter {
         store: Arc::clone(&house.store),
         records: Arc::clone(&house.records),
-        declared: DeclaredIndex::all(&house.shared.generation().policies),
+        declared: DeclaredIndex::all(&house.flows.core.generation().policies),
     };
     let export = exporter.export(folder, on_progress);
     let mut report = house.work.block_on(export)?;

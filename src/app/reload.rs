@@ -14,13 +14,13 @@ use crate::app::notify::Notify;
 use crate::app::presence::{Occasion, Presence};
 use crate::app::watch::Watch;
 use crate::config::{Door, Doors, Limits};
-use crate::gateway::{Generations, Shared};
+use crate::gateway::{Flows, Generations};
 use crate::listen::{Certificates, Stop};
 use crate::policy::diff;
 
 /// Has the configuration read again and put in force.
 pub(super) struct Reloader {
-    shared: Arc<Shared>,
+    flows: Arc<Flows>,
     generations: Arc<Generations>,
     certificates: Vec<(Door, Arc<Certificates>)>,
     reading: Arc<ArcSwap<Reading>>,
@@ -28,13 +28,13 @@ pub(super) struct Reloader {
 
 impl Reloader {
     pub(super) fn new(
-        shared: &Arc<Shared>,
+        flows: &Arc<Flows>,
         generations: &Arc<Generations>,
         opened: &Opened,
         reading: Arc<ArcSwap<Reading>>,
     ) -> Self {
         Self {
-            shared: Arc::clone(shared),
+            flows: Arc::clone(flows),
             generations: Arc::clone(generations),
             certificates: opened.certificates.clone(),
             reading,
@@ -71,9 +71,9 @@ impl Reloader {
             };
             presence = self.look(presence, Occasion::Read { is_good }).await;
             if !is_good {
-                self.shared.reload_failed();
+                self.flows.core.metrics.reload_failed();
             }
-            notify.reloaded(self.shared.generation().number, is_good);
+            notify.reloaded(self.flows.core.generation().number, is_good);
         }
     }
 
@@ -89,7 +89,7 @@ impl Reloader {
 
     /// Puts what is written in force: whether that went well.
     async fn reload(&self) -> bool {
-        let before = self.shared.generation();
+        let before = self.flows.core.generation();
         let number = match self.generations.reload().await {
             Ok(number) => number,
             Err(why) => {
@@ -100,7 +100,7 @@ impl Reloader {
                 return false;
             }
         };
-        let changes = diff(&before.policies, &self.shared.generation().policies);
+        let changes = diff(&before.policies, &self.flows.core.generation().policies);
         for change in &changes {
             tracing::info!(generation = number, %change, "policy change");
         }

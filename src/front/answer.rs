@@ -13,8 +13,8 @@ use crate::front::pass::{Trust, request_headers, response_headers};
 use crate::front::place::{Declared, Place, Surroundings, Whole, place};
 use crate::front::spool::body_of;
 use crate::gateway::{
-    Answers, Ask, Body, Context, Decision, Error, ErrorKind, Record, Reply, Route, Shared,
-    Withheld, asked_index, failed_reply, reply_head, unknown_index,
+    Answers, Ask, Body, Context, Decision, Error, ErrorKind, Flows, Record, Reply, Route, Withheld,
+    asked_index, failed_reply, reply_head, unknown_index,
 };
 use crate::model::IndexName;
 use crate::policy::{Index, Mirror};
@@ -37,7 +37,7 @@ pub struct FrontOptions {
 /// The doors' answers before a fleet of devpi-servers. What it changes, devpi changes.
 pub struct Front {
     pub reader: Arc<dyn Answers>,
-    pub shared: Arc<Shared>,
+    pub flows: Arc<Flows>,
     pub fleet: Arc<Fleet>,
     indexes: Indexes,
     pub options: FrontOptions,
@@ -57,14 +57,14 @@ impl Front {
     #[must_use]
     pub fn new(
         reader: Arc<dyn Answers>,
-        shared: Arc<Shared>,
+        flows: Arc<Flows>,
         fleet: Arc<Fleet>,
         options: FrontOptions,
     ) -> Self {
         let indexes = Indexes::new(Arc::clone(&fleet), options.limits.clone());
         Self {
             reader,
-            shared,
+            flows,
             fleet,
             indexes,
             options,
@@ -73,7 +73,7 @@ impl Front {
 
     /// What files say of an index, as far as a door shows it.
     pub fn declared(&self, index: &IndexName, is_manage: bool) -> Declared {
-        let generation = self.shared.generation();
+        let generation = self.flows.core.generation();
         let policies = &generation.policies;
         match policies.index(index) {
             None => Declared::No,
@@ -88,7 +88,7 @@ impl Front {
 
     /// The same of all indexes.
     pub fn whole(&self, is_manage: bool) -> Whole {
-        let generation = self.shared.generation();
+        let generation = self.flows.core.generation();
         let indexes = || generation.policies.indexes();
         let is_ruled = |index: &Arc<Index>| self.declared(&index.name, true) == Declared::Ruled;
         Whole {
@@ -104,7 +104,7 @@ impl Front {
         };
         let cx = Context {
             generation,
-            now: self.shared.context().now,
+            now: self.flows.core.context().now,
         };
         let mut record = record_of(ask);
         record.index = Some(index.clone());
@@ -115,15 +115,19 @@ impl Front {
                 return self.pass(ask, ask.path, trust).await;
             }
             PublicRoute::ProjectPage { project, form, .. } => {
-                let page = self
-                    .shared
-                    .project_page(&cx, ask, index, project, *form, record);
+                let page =
+                    self.flows
+                        .pages
+                        .project_page(&cx, ask, index, project, *form, &mut record);
                 page.await
             }
             PublicRoute::File {
                 path, is_sidecar, ..
             } => {
-                let file = self.shared.file(&cx, ask, index, path, *is_sidecar, record);
+                let file = self
+                    .flows
+                    .files
+                    .file(&cx, ask, index, path, *is_sidecar, &mut record);
                 file.await
             }
             PublicRoute::ProjectList { .. }
@@ -143,16 +147,14 @@ impl Front {
             Ok(reply) => reply,
             // devpi has the words for it, 410 for what was deleted, tox results, documentation, and a
             // page even for those who accept none of its forms.
-            Err((error, _))
-                if matches!(error.kind, ErrorKind::NotFound | ErrorKind::NotAcceptable) =>
-            {
+            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::NotAcceptable) => {
                 self.pass(ask, ask.path, trust).await
             }
             // Not for everybody: devpi decides, and its answer to one is kept for nobody.
-            Err((error, _)) if matches!(error.kind, ErrorKind::Withheld(_)) => {
+            Err(error) if matches!(error.kind, ErrorKind::Withheld(_)) => {
                 self.pass(ask, place_of(&error, ask.path), trust).await
             }
-            Err((error, record)) => bare(ask, failed_reply(&error, ask.path, record)),
+            Err(error) => bare(ask, failed_reply(&error, ask.path, record)),
         }
     }
 
@@ -175,7 +177,7 @@ impl Front {
     }
 
     pub fn offline(&self) -> bool {
-        self.shared.settings.offline
+        self.flows.core.settings.offline
     }
 
     /// devpi's answer as ours.
@@ -193,7 +195,7 @@ impl Front {
             Body::Empty
         } else {
             let bytes_max = self.options.limits.file_bytes_max;
-            match body_of(answer, bytes_max, &self.shared.work).await {
+            match body_of(answer, bytes_max, &self.flows.core.work).await {
                 Ok(body) => body,
                 Err(reason) => {
                     tracing::error!(
@@ -253,7 +255,7 @@ impl Front {
         if reply.record.decision == Decision::Deny || !(is_withheld || is_absent) {
             return reply;
         }
-        let generation = self.shared.generation();
+        let generation = self.flows.core.generation();
         let Some(index) = asked_index(&ask.route, &generation.policies) else {
             return reply;
         };

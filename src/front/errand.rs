@@ -10,11 +10,12 @@ use http::{HeaderValue, StatusCode};
 use serde_json::Value;
 
 use crate::front::answer::Front;
+use crate::front::judgement::refused_by_name;
 use crate::front::place::segments_of;
 use crate::front::ruled::project_in;
 use crate::front::write::Errand;
 use crate::gateway::{
-    Body, Context, Decision, Record, Reply, Route, Trouble, reply_head, rule_text,
+    Body, Context, Decision, Record, Reply, Route, Trouble, count_denial, reply_head, rule_text,
 };
 use crate::model::{IndexName, ProjectName};
 use crate::page::parse_file_path;
@@ -47,7 +48,7 @@ impl Front {
         index: &IndexName,
         body: Option<FleetBody>,
     ) -> Result<Option<FleetBody>, Reply> {
-        let cx = self.shared.context();
+        let cx = self.flows.core.context();
         let judged = match errand.route {
             ManageRoute::Push(_) => self.push_under_rules(&cx, index, body).await,
             ManageRoute::Refresh(_, project) => self.named(&cx, index, project).map(|()| body),
@@ -83,7 +84,7 @@ impl Front {
     }
 
     fn named(&self, cx: &Context, index: &IndexName, project: &ProjectName) -> Result<(), Refused> {
-        match self.shared.refused_by_name(cx, index, project) {
+        match refused_by_name(cx, index, project) {
             Some(denial) => Err(Refused::Denied(Box::new(denial))),
             None => Ok(()),
         }
@@ -100,7 +101,7 @@ impl Front {
             let words = format!("no release file found at {index}/{path}");
             return Err(Refused::Unjudged(StatusCode::NOT_FOUND, words));
         };
-        match self.shared.judged_file(cx, index, &path).await? {
+        match self.judged_file(cx, index, &path).await? {
             Some(Err(denial)) => Err(Refused::Denied(Box::new(denial))),
             Some(Ok(_)) => Ok(()),
             None => {
@@ -132,7 +133,7 @@ impl Front {
         let (name, version) = (text("name")?, text("version")?);
         let project = ProjectName::parse(name)
             .map_err(|_| bad(format!("{name:?} is no name of a project")))?;
-        if let Some(judgement) = self.shared.judgement(cx, index, &project).await?
+        if let Some(judgement) = self.judgement(cx, index, &project).await?
             && let Some(denial) = judgement.refusal_in(version)
         {
             return Err(Refused::Denied(Box::new(denial)));
@@ -150,7 +151,7 @@ impl Front {
         };
         let (status, words) = match refused {
             Refused::Denied(denial) => {
-                self.shared.count_denial(&denial);
+                count_denial(&self.flows.core.metrics, &denial);
                 record.decision = Decision::Deny;
                 record.rule = Some(rule_text(&denial));
                 record.project = Some(denial.subject().project().clone());

@@ -1,12 +1,9 @@
 //! What the rules on an index of devpi's say about a project: the page that the flows made of it, file
 //! by file. A project that is refused on its name is not asked for.
 
-use std::sync::Arc;
-
+use crate::front::answer::Front;
 use crate::front::object::Standing;
-use crate::gateway::{
-    Context, ErrorKind, Grant, Patience, Resolution, Resolved, Shared, Trouble, decide,
-};
+use crate::gateway::{Context, ErrorKind, Grant, Patience, Resolution, Resolved, Trouble, decide};
 use crate::model::{File, IndexName, ProjectName, Timestamp, Version};
 use crate::page::{Entry, FilePath, Ruling, file_path};
 use crate::policy::{Candidate, Denial, ProjectView, Verdict};
@@ -17,15 +14,20 @@ pub struct Judgement {
     now: Timestamp,
 }
 
-impl Shared {
+impl Front {
     /// Asks devpi for a project's page, unless the name is refused; nothing when devpi has none.
     pub async fn judgement(
-        self: &Arc<Self>,
+        &self,
         cx: &Context,
         index: &IndexName,
         project: &ProjectName,
     ) -> Result<Option<Judgement>, Trouble> {
-        match self.resolve(cx, index, project, Patience::File).await? {
+        match self
+            .flows
+            .stacks
+            .resolve(cx, index, project, Patience::File)
+            .await?
+        {
             Resolution::Refused(denial) => Err(Trouble::Refused(Box::new(denial))),
             Resolution::Unknown => Ok(None),
             Resolution::Known(resolved) => Ok(Some(Judgement {
@@ -35,31 +37,26 @@ impl Shared {
         }
     }
 
-    /// Why a project may not even be asked for.
-    pub fn refused_by_name(
-        &self,
-        cx: &Context,
-        index: &IndexName,
-        project: &ProjectName,
-    ) -> Option<Denial> {
-        let stack = cx.generation.policies.stack(index)?;
-        let verdict = stack.decide_project(project, cx.now, &|_| false);
-        verdict.denial().cloned()
-    }
-
     /// The verdict on a file at a path below the index; nothing when no page lists it.
     pub async fn judged_file(
-        self: &Arc<Self>,
+        &self,
         cx: &Context,
         index: &IndexName,
         path: &FilePath,
     ) -> Result<Option<Result<Grant, Denial>>, Trouble> {
-        match self.decide_path(cx, index, path).await {
+        match self.flows.tickets.decide_path(cx, index, path).await {
             Ok(ticket) => Ok(Some(ticket.outcome)),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Why a project may not even be asked for.
+pub fn refused_by_name(cx: &Context, index: &IndexName, project: &ProjectName) -> Option<Denial> {
+    let stack = cx.generation.policies.stack(index)?;
+    let verdict = stack.decide_project(project, cx.now, &|_| false);
+    verdict.denial().cloned()
 }
 
 impl Judgement {

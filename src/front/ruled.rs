@@ -14,6 +14,7 @@ use url::Url;
 
 use crate::config::Undeclared;
 use crate::front::answer::{Front, OFFLINE, UNANSWERED, bare, unanswered, with_query};
+use crate::front::judgement::refused_by_name;
 use crate::front::object::{FileRules, Standing, without_indexes};
 use crate::front::pass::{Trust, request_headers, response_headers};
 use crate::front::place::{Declared, segments_of};
@@ -23,6 +24,7 @@ use crate::gateway::{
 use crate::model::{Filename, IndexName, ProjectName};
 use crate::page::parse_file_path;
 use crate::protocol::{Audience, PublicRoute};
+use crate::reader::{api_reply, web_reply};
 use crate::upstream::{FleetAnswer, Share};
 
 /// What devpi keeps below a release besides its files (docs/protocol/devpi.md §15).
@@ -73,7 +75,7 @@ struct Object {
 impl Front {
     /// Answers what is neither page nor file of an index under rules.
     pub async fn ruled(&self, ask: &Ask<'_>, index: &IndexName, trust: Trust) -> Reply {
-        let cx = self.shared.context();
+        let cx = self.flows.core.context();
         let is_object = |audience: &Audience| *audience != Audience::Person;
         let outcome = match &ask.route {
             PublicRoute::Index { audience, .. } if is_object(audience) => {
@@ -108,9 +110,9 @@ impl Front {
         };
         let record = record_of(ask, index);
         if ask.preferences.audience == Audience::Person {
-            return self.shared.web_reply(ask, Err(trouble), record).await;
+            return web_reply(&self.flows.core, ask, Err(trouble), record).await;
         }
-        self.shared.api_reply(ask, Err(trouble), record).await
+        api_reply(&self.flows.core, ask, Err(trouble), record).await
     }
 
     /// The object of the index, without the names of refused projects.
@@ -126,7 +128,7 @@ impl Front {
         if let Some(projects) = object.body["result"]["projects"].as_array_mut() {
             projects.retain(|name| {
                 let name = name.as_str().and_then(|name| ProjectName::parse(name).ok());
-                name.is_some_and(|name| self.shared.refused_by_name(cx, index, &name).is_none())
+                name.is_some_and(|name| refused_by_name(cx, index, &name).is_none())
             });
         }
         Ok(object.reply(ask, record_of(ask, index)))
@@ -139,7 +141,7 @@ impl Front {
         (index, project): (&IndexName, &ProjectName),
         trust: Trust,
     ) -> Result<Reply, Stopped> {
-        let judgement = self.shared.judgement(cx, index, project).await?;
+        let judgement = self.judgement(cx, index, project).await?;
         let most = self.options.limits.page_bytes_max;
         let mut object = self.object(ask, index, trust, most).await?;
         if let Some(versions) = object.body["result"].as_object_mut() {
@@ -169,7 +171,7 @@ impl Front {
             let words = format!("The version {version} of project {project} does not exist.");
             Error::not_found(words)
         };
-        let judgement = self.shared.judgement(cx, index, project).await?;
+        let judgement = self.judgement(cx, index, project).await?;
         let standing = |version: &str| match &judgement {
             Some(judgement) => judgement.standing(version),
             None => Standing::Hidden,
@@ -209,7 +211,7 @@ impl Front {
         let Some(project) = project_in(&segments) else {
             return Err(nothing().into());
         };
-        if let Some(denial) = self.shared.refused_by_name(cx, index, &project) {
+        if let Some(denial) = refused_by_name(cx, index, &project) {
             return Err(Trouble::Refused(Box::new(denial)).into());
         }
         let [_, _, _, version, kind, ..] = &segments[..] else {
@@ -218,7 +220,7 @@ impl Front {
         if !BELOW_A_RELEASE.contains(&kind.as_str()) {
             return Err(nothing().into());
         }
-        let judgement = self.shared.judgement(cx, index, &project).await?;
+        let judgement = self.judgement(cx, index, &project).await?;
         if judgement.is_some_and(|judgement| judgement.has_passing(version)) {
             return Ok(self.pass(ask, ask.path, trust).await);
         }
@@ -243,7 +245,7 @@ impl Front {
         let Some(parsed) = parse_file_path(path) else {
             return reply;
         };
-        let cx = self.shared.context();
+        let cx = self.flows.core.context();
         if reply.status == StatusCode::NOT_FOUND {
             let passes = !is_sidecar && self.attached_passes(&cx, index, &parsed.filename).await;
             return if passes {
@@ -252,7 +254,7 @@ impl Front {
                 reply
             };
         }
-        let judged = self.shared.judged_file(&cx, index, &parsed).await;
+        let judged = self.judged_file(&cx, index, &parsed).await;
         let Ok(Some(Ok(grant))) = judged else {
             return reply;
         };
@@ -274,7 +276,7 @@ impl Front {
             },
         };
         for project in Filename::projects(&subject) {
-            let judgement = match self.shared.judgement(cx, index, &project).await {
+            let judgement = match self.judgement(cx, index, &project).await {
                 Ok(Some(judgement)) => judgement,
                 Ok(None) => continue,
                 // Less likely readings would tell devpi a part of the name that it must not hear.
@@ -305,7 +307,7 @@ impl Front {
             Ok(object) => object,
             Err(Stopped::Reply(reply)) => return reply,
             Err(Stopped::Trouble(trouble)) => {
-                return self.shared.api_reply(ask, Err(trouble), record).await;
+                return api_reply(&self.flows.core, ask, Err(trouble), record).await;
             }
         };
         let is_manage = ask.arrival.is_manage;
@@ -382,7 +384,7 @@ impl Front {
         }
         let said = answer.headers().clone();
         let stated = answer.length().unwrap_or(bytes_max).min(bytes_max);
-        let share = match self.shared.decoding().share_of(stated).await {
+        let share = match self.flows.core.decoding().share_of(stated).await {
             Ok(share) => share,
             Err(crowded) => return Err(failed(crowded.to_string(), record)),
         };

@@ -87,7 +87,7 @@ impl Front {
         let answered = self.fleet.write(write).await;
         // When no answer came it may have been carried out all the same.
         if answered.is_err() || self.fleet.last_write() != before {
-            self.shared.devpi_changed();
+            self.flows.devpi_changed();
         }
         match answered {
             Ok(answer) => {

@@ -4,7 +4,6 @@
 //! are short. So an archive is read up to a bound at first, with a small share, and only one that is
 //! longer waits for a large share and is read again.
 
-use crate::gateway::context::Shared;
 use crate::gateway::error::{Error, ErrorKind};
 use crate::protocol::ArchiveBounds;
 use crate::upstream::Decoding;
@@ -60,14 +59,6 @@ impl Archives {
         };
         let looked = tokio::task::spawn_blocking(work).await;
         looked.map_err(|error| Error::internal("look into an archive", error))
-    }
-}
-
-impl Shared {
-    /// Reads archives for this gateway.
-    #[must_use]
-    pub fn archives(&self) -> Archives {
-        Archives::new(self.decoding(), self.settings.metadata_bytes_max)
     }
 }
 

@@ -1,14 +1,17 @@
 //! What no simple page lists and a stage holds all the same: test results and documentation; and what
 //! it held once (410, docs/protocol/devpi.md §10).
 
+use std::mem::take;
 use std::sync::Arc;
 
 use crate::db::{FileRecord, FileRole};
 use crate::gateway::ask::Ask;
 use crate::gateway::content::{Claims, content_reply};
-use crate::gateway::context::{Context, Shared};
+use crate::gateway::context::Context;
+use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind};
-use crate::gateway::held::About;
+use crate::gateway::held::{About, HeldFiles};
+use crate::gateway::refusal::file_refused;
 use crate::gateway::reply::{Record, Reply};
 use crate::gateway::stage::listed;
 use crate::gateway::trouble::records_failed;
@@ -24,16 +27,27 @@ pub const TOX_RESULT: &str = ".toxresult-";
 /// How the name of documentation ends.
 pub const DOC_ZIP: &str = ".doc.zip";
 
-impl Shared {
+/// What is attached to releases.
+#[derive(Debug)]
+pub struct Attachments {
+    core: Arc<Core>,
+    held: Arc<HeldFiles>,
+}
+
+impl Attachments {
+    pub fn new(core: Arc<Core>, held: Arc<HeldFiles>) -> Self {
+        Self { core, held }
+    }
+
     /// Answers a file that no page lists: attached to a release, gone, or not found as `error` says.
-    pub async fn attachment(
-        self: &Arc<Self>,
+    pub async fn answer(
+        &self,
         cx: &Context,
         ask: &Ask<'_>,
         (index, path): (&IndexName, &str),
-        error: Arc<Error>,
-        record: Record,
-    ) -> Result<Reply, (Arc<Error>, Record)> {
+        error: Error,
+        record: &mut Record,
+    ) -> Result<Reply, Error> {
         // Records may outlive their index, or belong to one that this door does not show.
         let path = cx
             .generation
@@ -41,17 +55,16 @@ impl Shared {
             .stack(index)
             .zip(parse_file_path(path));
         let Some((stack, path)) = path else {
-            return Err((error, record));
+            return Err(error);
         };
-        let found = match self.attached_or_gone(index, &path).await {
-            Ok(Some(file)) => file,
-            Ok(None) => return Err((error, record)),
-            Err(error) => return Err((Arc::new(error), record)),
-        };
-        match self.refusal_of_attached(cx, stack, &found).await {
-            Ok(None) => self.attached(ask, &found, record).await,
-            Ok(Some(denial)) => Ok(self.refuse_file(&denial, ask, record)),
-            Err(error) => Err((Arc::new(error), record)),
+        let found = self.attached_or_gone(index, &path).await?;
+        let found = found.ok_or(error)?;
+        match self.refusal_of_attached(cx, stack, &found).await? {
+            None => self.attached(ask, &found, record).await,
+            Some(denial) => {
+                let metrics = &self.core.metrics;
+                Ok(file_refused(metrics, &denial, ask.path, take(record)))
+            }
         }
     }
 
@@ -64,7 +77,7 @@ impl Shared {
         attached: &FileRecord,
     ) -> Result<Option<Denial>, Error> {
         let (index, project) = (&attached.index, &attached.project);
-        let records = self.records.files(index, project).await;
+        let records = self.core.records.files(index, project).await;
         let records = records.map_err(|error| {
             records_failed(&format!("read the files of {project} in {index}"), error)
         })?;
@@ -125,7 +138,7 @@ impl Shared {
             return Ok(None);
         };
         for project in Filename::projects(&subject) {
-            let files = self.records.files(index, &project).await;
+            let files = self.core.records.files(index, &project).await;
             let files = files.map_err(|error| {
                 records_failed(&format!("read the files of {project} in {index}"), error)
             })?;
@@ -145,6 +158,7 @@ impl Shared {
             return Ok(());
         };
         let gone = self
+            .core
             .records
             .was_deleted(index, leading, &path.filename)
             .await;
@@ -160,24 +174,21 @@ impl Shared {
     }
 
     async fn attached(
-        self: &Arc<Self>,
+        &self,
         ask: &Ask<'_>,
         file: &FileRecord,
-        mut record: Record,
-    ) -> Result<Reply, (Arc<Error>, Record)> {
+        record: &mut Record,
+    ) -> Result<Reply, Error> {
         record.project = Some(file.project.clone());
-        let failed = |error: Error| (Arc::new(error), record.clone());
         let name = &file.facts.filename;
         let about = About {
             name,
             size: Some(file.facts.size),
         };
         let key = Key::PrivateFile(file.facts.sha256);
-        let held = self.held_file(&key, about).await;
-        let held = held.map_err(|error| (error, record.clone()))?;
-        let content = held.ok_or_else(|| {
+        let content = self.held.held_file(&key, about).await?.ok_or_else(|| {
             let message = format!("the bytes of {name} are missing from the store");
-            failed(Error::new(ErrorKind::Internal, message))
+            Error::new(ErrorKind::Internal, message)
         })?;
         let is_zip = name.ends_with(DOC_ZIP);
         let claims = Claims {
@@ -189,7 +200,7 @@ impl Shared {
             etag: Some(ETag::of_digest(&file.facts.sha256)),
             last_modified: Some(file.facts.uploaded_at),
         };
-        Ok(content_reply(ask, content, claims, record))
+        Ok(content_reply(ask, content, claims, take(record)))
     }
 }
 

@@ -8,7 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::gateway::fill::FillKey;
+use crate::model::Sha256;
+
+/// What a fill is known by: the digest where there is one, else the place and what is stated of it there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum FillKey {
+    Digest(Sha256),
+    Place(Arc<str>),
+}
 
 type Table = HashMap<FillKey, Opening>;
 

@@ -14,9 +14,9 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::gateway::ask::Ask;
-use crate::gateway::context::Small;
 use crate::gateway::refusal::reply_head;
 use crate::gateway::reply::{Body, Record, Reply};
+use crate::gateway::small::Small;
 use crate::gateway::tickets::{Grant, KeptHead};
 use crate::model::Timestamp;
 use crate::protocol::{

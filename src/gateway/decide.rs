@@ -3,18 +3,75 @@
 
 use std::sync::Arc;
 
-use crate::gateway::context::{Context, Shared};
-use crate::gateway::error::{Error, ErrorKind};
-use crate::gateway::resolve::{Resolution, Resolved, unknown_index};
-use crate::gateway::source::Patience;
-use crate::gateway::tickets::{Grant, KeptHead, Ticket, TicketKey};
+use crate::cache::{Flights, Weighed};
+use crate::gateway::changes::Changes;
+use crate::gateway::context::Context;
+use crate::gateway::core::Core;
+use crate::gateway::error::{Error, ErrorKind, Flow};
+use crate::gateway::patience::Patience;
+use crate::gateway::resolve::{Resolution, Resolved, Stacks, unknown_index};
+use crate::gateway::shown::must_be_shown;
+use crate::gateway::source::Mirrors;
+use crate::gateway::stage::stage_page;
+use crate::gateway::tickets::{Grant, KeptHead, Ticket, TicketKey, weight_bytes};
 use crate::model::{File, Filename, IndexName, ProjectName, Timestamp};
 use crate::page::{Entry, FilePath, parse_file_path};
 use crate::policy::{Candidate, Denial, IndexKind, Member, Sources, Stack, Verdict};
 
-type Flow<T> = Result<T, Arc<Error>>;
+/// Decides about files' URLs, and remembers it.
+#[derive(Debug)]
+pub struct Tickets {
+    core: Arc<Core>,
+    changes: Arc<Changes>,
+    mirrors: Arc<Mirrors>,
+    stacks: Arc<Stacks>,
+    decided: Weighed<TicketKey, Arc<Ticket>>,
+    /// Decisions being made again, by URL and generation.
+    renewals: Flights<(TicketKey, u64), ()>,
+}
 
-impl Shared {
+impl Tickets {
+    pub fn new(
+        core: Arc<Core>,
+        changes: Arc<Changes>,
+        mirrors: Arc<Mirrors>,
+        stacks: Arc<Stacks>,
+        bytes_max: u64,
+    ) -> Self {
+        Self {
+            decided: Weighed::new(bytes_max, weight_bytes),
+            renewals: Flights::new(core.work.clone(), core.settings.flights_max),
+            core,
+            changes,
+            mirrors,
+            stacks,
+        }
+    }
+
+    /// Forgets the decisions on all files of a project.
+    pub fn forget(&self, project: &ProjectName) {
+        let project = project.clone();
+        self.decided.remove_if(move |(_, path)| {
+            let filename = path.rsplit('/').next().unwrap_or_default();
+            Filename::projects(filename).contains(&project)
+        });
+    }
+
+    /// Forgets the decisions on every file of this name.
+    pub fn forget_file(&self, filename: &str) {
+        let ending = format!("/{filename}");
+        self.decided
+            .remove_if(move |(_, path)| path.ends_with(&ending));
+    }
+
+    pub fn forget_all(&self) {
+        self.decided.remove_if(|_| true);
+    }
+
+    pub fn weight_bytes(&self) -> u64 {
+        self.decided.weight_bytes()
+    }
+
     /// What was decided about a file's URL.
     pub async fn ticket(
         self: &Arc<Self>,
@@ -29,7 +86,7 @@ impl Shared {
             path
         };
         let key = (index.clone(), Arc::from(path));
-        if let Some(ticket) = self.tickets.get(&key)
+        if let Some(ticket) = self.decided.get(&key)
             && ticket.generation == cx.generation.number
             && cx.now < ticket.stale_until
         {
@@ -44,11 +101,11 @@ impl Shared {
     /// Decides while the decision that has grown old still counts.
     fn decide_behind(self: &Arc<Self>, cx: &Context, key: TicketKey) {
         let flight = (key.clone(), cx.generation.number);
-        let (shared, cx) = (Arc::clone(self), cx.clone());
+        let (tickets, cx) = (Arc::clone(self), cx.clone());
         let started = self.renewals.start(flight, move || async move {
-            if shared.decide_anew(&cx, key.clone()).await.is_err() {
+            if tickets.decide_anew(&cx, key.clone()).await.is_err() {
                 // The next one to ask is told why.
-                shared.tickets.remove(&key);
+                tickets.decided.remove(&key);
             }
         });
         if let Err(busy) = started {
@@ -64,11 +121,11 @@ impl Shared {
         let changes = self.changes.count();
         let ticket = Arc::new(self.decide_path(cx, index, &parsed).await?);
         if let Ok(grant) = &ticket.outcome {
-            self.must_be_shown(cx, grant).await?;
+            must_be_shown(cx, grant, self.core.settings.offline).await?;
         }
-        self.tickets.insert(key.clone(), Arc::clone(&ticket));
+        self.decided.insert(key.clone(), Arc::clone(&ticket));
         if self.changes.count() != changes {
-            self.tickets.remove(&key);
+            self.decided.remove(&key);
         }
         Ok(ticket)
     }
@@ -86,7 +143,7 @@ impl Shared {
         path: &FilePath,
     ) -> Flow<Ticket> {
         let Some(stack) = cx.generation.policies.stack(index) else {
-            return Err(Arc::new(unknown_index(index)));
+            return Err(unknown_index(index));
         };
         let mut refused = None;
         let mut trouble = None;
@@ -96,7 +153,11 @@ impl Shared {
             if is_kept_in && !self.is_named(stack, project, path).await? {
                 continue;
             }
-            match self.resolve(cx, index, project, Patience::File).await {
+            match self
+                .stacks
+                .resolve(cx, index, project, Patience::File)
+                .await
+            {
                 Ok(Resolution::Known(resolved)) => {
                     if let Some(ticket) = decide_on_page(cx, &resolved, path) {
                         return Ok(ticket);
@@ -142,10 +203,9 @@ impl Shared {
     async fn is_named(&self, stack: &Stack, project: &ProjectName, path: &FilePath) -> Flow<bool> {
         for Member { index, .. } in stack.members() {
             let page = match index.kind {
-                IndexKind::Mirror(_) => self.held_page(index, project),
+                IndexKind::Mirror(_) => self.mirrors.held_page(index, project),
                 IndexKind::Stage(_) => {
-                    let page = self.stage_page(&index.name, project).await;
-                    Some(page.map_err(Arc::new)?)
+                    Some(stage_page(&*self.core.records, &index.name, project).await?)
                 }
             };
             let is_meant =
@@ -164,7 +224,7 @@ impl Shared {
         stack: &Stack,
         project: &ProjectName,
     ) -> Flow<Verdict<Sources>> {
-        let holding = self.holding(stack, project).await.map_err(Arc::new)?;
+        let holding = self.stacks.holding(stack, project).await?;
         Ok(stack.decide_project(project, cx.now, &|one| holding.contains(one)))
     }
 
@@ -246,6 +306,6 @@ fn ticket(cx: &Context, outcome: Result<Grant, Denial>, valid_until: Timestamp) 
     }
 }
 
-pub fn no_such_file() -> Arc<Error> {
-    Arc::new(Error::not_found("no such file"))
+pub fn no_such_file() -> Error {
+    Error::not_found("no such file")
 }

@@ -4,20 +4,21 @@
 //! shown to a client, `source` goes to the log only, once, where the reply is made.
 
 use std::fmt;
+use std::sync::Arc;
 
 use http::StatusCode;
 
 use crate::store::{Blame, Failure, StoreError};
 
-/// A failed flow.
-#[derive(Debug)]
+/// A failed flow. Everybody who waited for it is told the same.
+#[derive(Debug, Clone)]
 pub struct Error {
     /// What the client should make of it.
     pub kind: ErrorKind,
     /// What happened and what to do, fit for a client.
     pub message: String,
     /// The cause, for the log.
-    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 /// What devpi does not show to everybody.
@@ -27,6 +28,9 @@ pub struct Withheld {
     /// Below which path of devpi's it is.
     pub path: String,
 }
+
+/// What a flow makes, or why it cannot.
+pub type Flow<T> = Result<T, Error>;
 
 /// Kinds of failure; each is one status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +112,7 @@ impl Error {
         Self {
             kind: ErrorKind::Internal,
             message,
-            source: Some(Box::new(source)),
+            source: Some(Arc::new(source)),
         }
     }
 }

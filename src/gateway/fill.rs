@@ -14,25 +14,19 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::cache::Flights;
-use crate::gateway::begun::Begun;
+use crate::gateway::begun::{Begun, FillKey};
 use crate::gateway::content::Content;
-use crate::gateway::context::{Context, Settings, Shared};
+use crate::gateway::context::Context;
+use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind};
+use crate::gateway::learn::Learning;
+use crate::gateway::outcome::{upstream_error, upstream_result};
 use crate::gateway::places::Places;
-use crate::gateway::refresh::{upstream_error, upstream_result};
 use crate::gateway::reply::CacheResult;
 use crate::gateway::tickets::Grant;
-use crate::model::Sha256;
 use crate::store::{Draft, Growing, HELD_BACK_BYTES, Key, Readable, StoreError, Stored};
 use crate::telemetry::UpstreamResult;
 use crate::upstream::{FileAnswer, UpstreamFile};
-
-/// What a fill is known by: the digest where there is one, else the place and what is stated of it there.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum FillKey {
-    Digest(Sha256),
-    Place(Arc<str>),
-}
 
 /// How often somebody who waits for a place looks for one that may be given away.
 const NUDGE_EVERY: Duration = Duration::from_secs(1);
@@ -46,7 +40,9 @@ const OWN_HOLDERS: usize = 2;
 /// Files that are arriving.
 #[derive(Debug)]
 pub struct Fills {
-    opening: Flights<FillKey, Result<Arc<Growing>, Arc<Error>>>,
+    core: Arc<Core>,
+    learning: Arc<Learning>,
+    opening: Flights<FillKey, Result<Arc<Growing>, Error>>,
     running: Mutex<HashMap<FillKey, Arc<Running>>>,
     begun: Begun,
     places: Arc<Places>,
@@ -74,13 +70,16 @@ impl Running {
 
 impl Fills {
     /// As many at one time as the settings say.
-    pub fn new(work: tokio::runtime::Handle, settings: &Settings) -> Self {
+    pub fn new(core: Arc<Core>, learning: Arc<Learning>) -> Self {
+        let settings = &core.settings;
         Self {
-            opening: Flights::new(work, settings.flights_max),
+            opening: Flights::new(core.work.clone(), settings.flights_max),
             running: Mutex::default(),
             begun: Begun::default(),
             places: Places::new(settings.fills_max, settings.fill_wait),
             rate_min: settings.fill_rate_min,
+            core,
+            learning,
         }
     }
 
@@ -136,7 +135,7 @@ struct Fill {
     url: Url,
 }
 
-impl Shared {
+impl Fills {
     /// Joins or starts the fill of a file.
     ///
     /// # Errors
@@ -145,27 +144,27 @@ impl Shared {
         self: &Arc<Self>,
         cx: &Context,
         grant: &Grant,
-    ) -> Result<(Content, CacheResult), Arc<Error>> {
-        let fill = fill_of(grant).map_err(Arc::new)?;
-        if let Some(growing) = self.fills.running(&fill.key) {
+    ) -> Result<(Content, CacheResult), Error> {
+        let fill = fill_of(grant)?;
+        if let Some(growing) = self.running(&fill.key) {
             return self
                 .release(cx, grant, growing, CacheResult::Collapsed)
                 .await;
         }
-        if self.settings.offline {
-            let error = self.not_asked(&grant.file.item().filename);
-            return Err(Arc::new(error));
+        if self.core.settings.offline {
+            let error = self.core.not_asked(&grant.file.item().filename);
+            return Err(error);
         }
-        let _waiter = self.fills.begun.wait_for(&fill.key);
-        let (shared, own_cx, key) = (Arc::clone(self), cx.clone(), fill.key.clone());
-        let joined = self.fills.opening.join(key, move || async move {
-            shared.open(&own_cx, fill).await.map_err(Arc::new)
-        });
+        let _waiter = self.begun.wait_for(&fill.key);
+        let (fills, own_cx, key) = (Arc::clone(self), cx.clone(), fill.key.clone());
+        let joined = self
+            .opening
+            .join(key, move || async move { fills.open(&own_cx, fill).await });
         let joined = joined.await.map_err(|busy| {
-            Arc::new(Error::new(
+            Error::new(
                 ErrorKind::Unavailable(Some(1)),
                 format!("fetch the file: {busy}"),
-            ))
+            )
         })?;
         let cache = if joined.led {
             CacheResult::Miss
@@ -184,7 +183,7 @@ impl Shared {
         grant: &Grant,
         growing: Arc<Growing>,
         cache: CacheResult,
-    ) -> Result<(Content, CacheResult), Arc<Error>> {
+    ) -> Result<(Content, CacheResult), Error> {
         let owner = cx.generation.policies.index(&grant.owner);
         let verifies = owner
             .and_then(|index| index.mirror())
@@ -200,7 +199,7 @@ impl Shared {
         if let Readable::Failed(failure) = reached {
             let kind = ErrorKind::from(&failure);
             let message = format!("{} was not served: {failure}", grant.file.item().filename);
-            return Err(Arc::new(Error::new(kind, message)));
+            return Err(Error::new(kind, message));
         }
         Ok((Content::Growing(growing), cache))
     }
@@ -216,10 +215,7 @@ impl Shared {
             return Err(Error::new(ErrorKind::BadGateway, message));
         };
         let owner = &fill.grant.owner;
-        let place = self
-            .fills
-            .places
-            .take(owner, NUDGE_EVERY, || self.fills.nudge());
+        let place = self.places.take(owner, NUDGE_EVERY, || self.nudge());
         let place = place.await.map_err(|crowded| {
             let kind = ErrorKind::Unavailable(Some(RETRY_AFTER_S));
             Error::new(
@@ -228,7 +224,7 @@ impl Shared {
             )
         })?;
         let started = std::time::Instant::now();
-        let begun = self.fills.begun.begin(&fill.key);
+        let begun = self.begun.begin(&fill.key);
         let answer = tokio::select! {
             answer = upstream.open(&fill.url, None) => answer,
             () = begun.gives_way() => {
@@ -240,7 +236,8 @@ impl Shared {
             fill.grant.owner.as_str(),
             upstream_result(&answer, file_result),
         );
-        self.metrics
+        self.core
+            .metrics
             .upstream_request(mirror, result, started.elapsed());
         let file = match answer.map_err(upstream_error)? {
             FileAnswer::Found(file) => *file,
@@ -252,24 +249,24 @@ impl Shared {
         };
         let name = fill.grant.file.item().filename.as_str();
         let promised = fill.grant.file.item().hashes.clone();
-        let limit = self.settings.file_bytes_max;
-        let draft = self.store.draft(name, promised, file.length, limit);
+        let limit = self.core.settings.file_bytes_max;
+        let draft = self.core.store.draft(name, promised, file.length, limit);
         let draft = draft.map_err(|error| Error::store(format!("fetch {name}"), error))?;
         let growing = draft.growing();
-        let running = self.fills.start(&fill.key, Arc::clone(&growing));
-        let shared = Arc::clone(self);
-        self.metrics.fills().inc();
-        self.work.spawn(async move {
-            let outcome = shared.take_in_file(&fill, file, draft, &running).await;
+        let running = self.start(&fill.key, Arc::clone(&growing));
+        let fills = Arc::clone(self);
+        self.core.metrics.fills().inc();
+        self.core.work.spawn(async move {
+            let outcome = fills.take_in_file(&fill, file, draft, &running).await;
             drop(place);
             if outcome.is_err() {
                 // The next to ask tries again.
-                shared.fills.end(&fill.key, &running);
+                fills.end(&fill.key, &running);
             }
-            shared.after_fill(&fill, outcome).await;
-            shared.metrics.fills().dec();
+            fills.after_fill(&fill, outcome).await;
+            fills.core.metrics.fills().dec();
             // Only now is it found by what was learned of it.
-            shared.fills.end(&fill.key, &running);
+            fills.end(&fill.key, &running);
         });
         Ok(growing)
     }
@@ -306,24 +303,24 @@ impl Shared {
         Ok(draft.finish(Key::MirrorFile).await?)
     }
 
-    async fn after_fill(self: &Arc<Self>, fill: &Fill, outcome: Result<Stored, FillError>) {
+    async fn after_fill(&self, fill: &Fill, outcome: Result<Stored, FillError>) {
         let name = &fill.grant.file.item().filename;
         let index = &fill.grant.owner;
         match outcome {
             Ok(stored) => {
-                let (shared, grant) = (Arc::clone(self), fill.grant.clone());
+                let (learning, grant) = (Arc::clone(&self.learning), fill.grant.clone());
                 // Its URL changes from `+e` to `+f`.
                 let is_new = grant.file.item().hashes.sha256().is_none();
                 let Stored { sha256, size } = stored;
                 let work = move || {
-                    shared.learn(&grant, is_new, |known| known.content(sha256, size));
+                    learning.learn(&grant, is_new, |known| known.content(sha256, size));
                 };
                 let _ = tokio::task::spawn_blocking(work).await;
             }
             Err(error) => tracing::warn!(%index, file = %name, %error, "file not kept"),
         }
-        if self.store.quota().is_exceeded() {
-            let store = Arc::clone(&self.store);
+        if self.core.store.quota().is_exceeded() {
+            let store = Arc::clone(&self.core.store);
             let evicted = tokio::task::spawn_blocking(move || store.quota().evict()).await;
             if let Ok(Err(error)) = evicted {
                 tracing::error!(%error, "eviction failed");

@@ -13,7 +13,10 @@ use tokio::sync::MutexGuard;
 
 use crate::db::{DbError, Directory};
 use crate::devpi::{CheckIndexes, DeclaredIndex, IndexSettings};
-use crate::gateway::context::{Generation, Shared};
+use crate::gateway::context::Generation;
+use crate::gateway::core::Core;
+use crate::gateway::names::Names;
+use crate::gateway::source::Mirrors;
 use crate::model::{Faults, IndexName};
 use crate::policy::{IndexDocument, Policies};
 
@@ -38,7 +41,9 @@ pub type Declared = BTreeMap<IndexName, DeclaredIndex>;
 /// Makes generations and puts them in force, one at a time.
 #[derive(Debug)]
 pub struct Generations {
-    shared: Arc<Shared>,
+    core: Arc<Core>,
+    mirrors: Arc<Mirrors>,
+    names: Arc<Names>,
     configuration: Mutex<Box<dyn Configuration>>,
     declared: ArcSwap<Declared>,
     turn: tokio::sync::Mutex<()>,
@@ -58,12 +63,19 @@ pub enum NotInstalled {
 impl Generations {
     /// For the generation that is in force already.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, configuration: Box<dyn Configuration>) -> Self {
-        let declared = DeclaredIndex::all(&shared.generation().policies);
+    pub fn new(
+        core: Arc<Core>,
+        mirrors: Arc<Mirrors>,
+        names: Arc<Names>,
+        configuration: Box<dyn Configuration>,
+    ) -> Self {
+        let declared = DeclaredIndex::all(&core.generation().policies);
         let declared = ArcSwap::from_pointee(declared);
         let (configuration, turn) = (Mutex::new(configuration), tokio::sync::Mutex::default());
         Self {
-            shared,
+            core,
+            mirrors,
+            names,
             configuration,
             declared,
             turn,
@@ -94,8 +106,8 @@ impl Generations {
     /// Puts the recorded indexes in force as they are now. The caller has the turn, and has had
     /// the change compiled before it was committed.
     pub async fn follow(&self) -> Result<u64, NotInstalled> {
-        let stored = Self::stored(&self.shared.records.directory().await?);
-        let number = self.shared.generation().number + 1;
+        let stored = Self::stored(&self.core.records.directory().await?);
+        let number = self.core.generation().number + 1;
         let generation = self.with(|configuration| configuration.make(number, &stored))?;
         self.install(generation).await;
         Ok(number)
@@ -107,8 +119,8 @@ impl Generations {
     /// Faults; then the generation in force stays.
     pub async fn reload(&self) -> Result<u64, NotInstalled> {
         let _turn = self.turn().await;
-        let stored = Self::stored(&self.shared.records.directory().await?);
-        let number = self.shared.generation().number + 1;
+        let stored = Self::stored(&self.core.records.directory().await?);
+        let number = self.core.generation().number + 1;
         let generation = self.with(|configuration| configuration.read_again(number, &stored))?;
         self.install(generation).await;
         Ok(number)
@@ -124,15 +136,15 @@ impl Generations {
     }
 
     async fn install(&self, next: Generation) {
-        let before = self.shared.generation();
+        let before = self.core.generation();
         let changed = changed_upstreams(&before.policies, &next.policies);
         let declared = DeclaredIndex::all(&next.policies);
-        self.shared.install(next);
+        self.core.install(next);
         self.declared.store(Arc::new(declared));
         for index in changed {
-            self.shared.sources.forget_index(&index);
-            self.shared.lists.forget_source(&index);
-            let (store, name) = (Arc::clone(&self.shared.store), index.clone());
+            self.mirrors.forget_index(&index);
+            self.names.forget(&index);
+            let (store, name) = (Arc::clone(&self.core.store), index.clone());
             let removed = tokio::task::spawn_blocking(move || store.remove_pages(&name)).await;
             if let Ok(Err(error)) = removed {
                 tracing::error!(%index, %error, "pages of its former upstream remain");
@@ -143,7 +155,7 @@ impl Generations {
 
 impl CheckIndexes for Generations {
     fn check(&self, would_be: &Directory) -> Result<(), Faults> {
-        let number = self.shared.generation().number + 1;
+        let number = self.core.generation().number + 1;
         let stored = Self::stored(would_be);
         self.with(|configuration| configuration.make(number, &stored))
             .map(drop)

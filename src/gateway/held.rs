@@ -6,15 +6,15 @@
 //! end waits, as that of a file does which is still arriving.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use crate::gateway::content::Content;
-use crate::gateway::context::Shared;
+use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind};
-use crate::gateway::file::small;
+use crate::gateway::small::{Small, SmallFiles};
 use crate::protocol::ETag;
 use crate::store::{Growing, Key, Readable, Standing, StoreError, StoredFile};
 use crate::telemetry::Damage;
@@ -24,22 +24,6 @@ const CHECKS_MAX: usize = 8;
 
 /// How often a file is looked at that changes while it is read.
 const CHECK_TRIES: usize = 3;
-
-/// Checks under way.
-#[derive(Debug)]
-pub struct Checks {
-    running: Mutex<HashMap<Key, Arc<Growing>>>,
-    turns: Semaphore,
-}
-
-impl Default for Checks {
-    fn default() -> Self {
-        Self {
-            running: Mutex::default(),
-            turns: Semaphore::new(CHECKS_MAX),
-        }
-    }
-}
 
 /// What a look at the disk found.
 enum Held {
@@ -58,7 +42,25 @@ pub struct About<'a> {
     pub size: Option<u64>,
 }
 
-impl Shared {
+/// Files that are kept, and which of them are being checked.
+#[derive(Debug)]
+pub struct HeldFiles {
+    core: Arc<Core>,
+    small: Arc<SmallFiles>,
+    checks: Mutex<HashMap<Key, Arc<Growing>>>,
+    check_turns: Semaphore,
+}
+
+impl HeldFiles {
+    pub fn new(core: Arc<Core>, small: Arc<SmallFiles>) -> Self {
+        Self {
+            core,
+            small,
+            checks: Mutex::default(),
+            check_turns: Semaphore::new(CHECKS_MAX),
+        }
+    }
+
     /// What is held under a key, or nothing: then one of a mirror is to be fetched. What is damaged is
     /// healed where the same bytes are here a second time.
     ///
@@ -68,7 +70,7 @@ impl Shared {
         self: &Arc<Self>,
         key: &Key,
         about: About<'_>,
-    ) -> Result<Option<Content>, Arc<Error>> {
+    ) -> Result<Option<Content>, Error> {
         match self.held_as_it_is(key, about).await? {
             Held::Here(content) => Ok(Some(content)),
             Held::Absent if !self.is_lost(key).await? => Ok(None),
@@ -83,12 +85,12 @@ impl Shared {
     /// The held file itself once it is known to be right, for whoever reads within it.
     ///
     /// # Errors
-    /// As of [`Shared::held_file`].
+    /// As of [`HeldFiles::held_file`].
     pub async fn checked_file(
         self: &Arc<Self>,
         key: &Key,
         about: About<'_>,
-    ) -> Result<Option<Arc<StoredFile>>, Arc<Error>> {
+    ) -> Result<Option<Arc<StoredFile>>, Error> {
         for _ in 0..CHECK_TRIES {
             match self.held_file(key, about).await? {
                 None => return Ok(None),
@@ -97,7 +99,7 @@ impl Shared {
                 Some(Content::Growing(growing)) => drop(growing.settled().await),
             }
             // It was read from end to end; opened again it is the same, or was changed just now.
-            let stored = self.store.open_file(key);
+            let stored = self.core.store.open_file(key);
             let stored = stored.map_err(|error| Error::store("open a held file", error))?;
             if let Some(stored) = stored.filter(|stored| stored.standing() == Standing::Right) {
                 return Ok(Some(Arc::new(stored)));
@@ -106,12 +108,8 @@ impl Shared {
         missing(key, about, "its content changes while it is read").map(|_| None)
     }
 
-    async fn held_as_it_is(
-        self: &Arc<Self>,
-        key: &Key,
-        about: About<'_>,
-    ) -> Result<Held, Arc<Error>> {
-        let stored = match self.store.open_file(key) {
+    async fn held_as_it_is(self: &Arc<Self>, key: &Key, about: About<'_>) -> Result<Held, Error> {
+        let stored = match self.core.store.open_file(key) {
             Ok(Some(stored)) => stored,
             Ok(None) => return Ok(Held::Absent),
             Err(error) => return self.unreadable(key, about, error),
@@ -124,7 +122,7 @@ impl Shared {
             }
             Standing::Right | Standing::Unchecked => {}
         }
-        if let Some(small) = small(&stored) {
+        if let Some(small) = Small::of(&stored) {
             let expected = key.sha256().map(|digest| ETag::of_digest(&digest));
             if expected.is_some_and(|expected| expected != small.etag) {
                 let (what, why) = (about.name.to_owned(), "its digest is another".to_owned());
@@ -132,7 +130,7 @@ impl Shared {
                 self.damaged(key, &stored, &error);
                 return Ok(Held::Damaged(error.to_string()));
             }
-            self.store.found_right(&stored);
+            self.core.store.found_right(&stored);
             self.small.insert(key.clone(), small.clone());
             return Ok(Held::Here(Content::Memory(small)));
         }
@@ -149,9 +147,9 @@ impl Shared {
         key: &Key,
         stored: Arc<StoredFile>,
         about: About<'_>,
-    ) -> Result<Held, Arc<Error>> {
-        let growing = self.check(key, &stored).map_err(Arc::new)?;
-        let is_large = stored.len() > self.settings.checked_first_max;
+    ) -> Result<Held, Error> {
+        let growing = self.check(key, &stored)?;
+        let is_large = stored.len() > self.core.settings.checked_first_max;
         // Of another length than it should have, it is damaged as good as certainly.
         let is_streamed = is_large && about.size.is_none_or(|size| size == stored.len());
         let reached = if is_streamed {
@@ -167,23 +165,21 @@ impl Shared {
     }
 
     /// Whether what is not there should be: a record needs it.
-    async fn is_lost(&self, key: &Key) -> Result<bool, Arc<Error>> {
+    async fn is_lost(&self, key: &Key) -> Result<bool, Error> {
         match (key, key.sha256()) {
-            (Key::PrivateFile(_), Some(digest)) => self.is_needed(&digest).await,
+            (Key::PrivateFile(_), Some(digest)) => self.core.is_needed(&digest).await,
             _ => Ok(false),
         }
     }
 
     /// A damaged or lost file, put in place again out of the same bytes kept as another's.
     async fn healed(self: &Arc<Self>, key: &Key) -> Option<Content> {
-        let (shared, own_key) = (Arc::clone(self), key.clone());
+        let (store, own_key) = (Arc::clone(&self.core.store), key.clone());
         let heal = move || {
             let digest = own_key.sha256().filter(|_| own_key.is_private());
-            let _held = digest
-                .map(|digest| shared.store.hold(&digest))
-                .transpose()?;
-            match shared.store.heal(&own_key)? {
-                true => shared.store.open_file(&own_key),
+            let _held = digest.map(|digest| store.hold(&digest)).transpose()?;
+            match store.heal(&own_key)? {
+                true => store.open_file(&own_key),
                 false => Ok(None),
             }
         };
@@ -192,7 +188,7 @@ impl Shared {
                 let stored = healed?;
                 let path = key.path();
                 tracing::info!(path = %path.display(), "healed: the same bytes were kept twice");
-                self.small.remove(key);
+                self.small.forget(key);
                 Some(Content::Stored(Arc::new(stored)))
             }
             Ok(Err(error)) => {
@@ -208,25 +204,25 @@ impl Shared {
 
     /// Joins or starts the check of a file.
     fn check(self: &Arc<Self>, key: &Key, stored: &Arc<StoredFile>) -> Result<Arc<Growing>, Error> {
-        let mut running = self.checks.running();
+        let mut running = self.checks();
         if let Some(growing) = running.get(key) {
             return Ok(Arc::clone(growing));
         }
-        let check = self.store.check(stored);
+        let check = self.core.store.check(stored);
         let check = check.map_err(|error| Error::store("check a held file", error))?;
         let growing = check.growing();
         running.insert(key.clone(), Arc::clone(&growing));
         drop(running);
-        let (shared, key, stored) = (Arc::clone(self), key.clone(), Arc::clone(stored));
-        self.work.spawn(async move {
+        let (held, key, stored) = (Arc::clone(self), key.clone(), Arc::clone(stored));
+        self.core.work.spawn(async move {
             // The semaphore is never closed.
-            let _turn = shared.checks.turns.acquire().await;
+            let _turn = held.check_turns.acquire().await;
             match spawn_blocking(move || check.run()).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => shared.damaged(&key, &stored, &error),
+                Ok(Err(error)) => held.damaged(&key, &stored, &error),
                 Err(error) => tracing::error!(%error, "the check of a held file broke off"),
             }
-            shared.checks.running().remove(&key);
+            held.checks().remove(&key);
         });
         Ok(growing)
     }
@@ -235,7 +231,7 @@ impl Shared {
     pub fn damaged(&self, key: &Key, stored: &StoredFile, error: &StoreError) {
         let path = key.path();
         tracing::error!(path = %path.display(), %error, "a kept file is damaged");
-        self.metrics.damaged(if key.is_private() {
+        self.core.metrics.damaged(if key.is_private() {
             Damage::Private
         } else {
             Damage::Mirror
@@ -244,35 +240,28 @@ impl Shared {
         if key.is_private() && !matches!(error, StoreError::Damaged { .. }) {
             return;
         }
-        if let Err(error) = self.store.take_out_of_use(stored) {
+        if let Err(error) = self.core.store.take_out_of_use(stored) {
             tracing::error!(path = %path.display(), %error, "a damaged file cannot be removed");
         }
     }
 
-    fn unreadable(
-        &self,
-        key: &Key,
-        about: About<'_>,
-        error: StoreError,
-    ) -> Result<Held, Arc<Error>> {
+    fn checks(&self) -> MutexGuard<'_, HashMap<Key, Arc<Growing>>> {
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unreadable(&self, key: &Key, about: About<'_>, error: StoreError) -> Result<Held, Error> {
         if key.is_private() {
             let doing = format!("open {}", about.name);
-            return Err(Arc::new(Error::store(doing, error)));
+            return Err(Error::store(doing, error));
         }
         tracing::error!(path = %key.path().display(), %error, "a kept file cannot be opened");
-        self.metrics.damaged(Damage::Mirror);
+        self.core.metrics.damaged(Damage::Mirror);
         Ok(Held::Absent)
     }
 }
 
-impl Checks {
-    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<Growing>>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// A damaged file of a mirror counts as absent; of a private one nobody has another.
-fn missing(key: &Key, about: About<'_>, why: &str) -> Result<Option<Content>, Arc<Error>> {
+fn missing(key: &Key, about: About<'_>, why: &str) -> Result<Option<Content>, Error> {
     if !key.is_private() {
         return Ok(None);
     }
@@ -280,5 +269,5 @@ fn missing(key: &Key, about: About<'_>, why: &str) -> Result<Option<Content>, Ar
     let message = format!(
         "the bytes of {name} in the store are damaged ({why}); upload the same file again, or restore it from a backup"
     );
-    Err(Arc::new(Error::new(ErrorKind::Internal, message)))
+    Err(Error::new(ErrorKind::Internal, message))
 }

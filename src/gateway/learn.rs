@@ -1,37 +1,57 @@
 //! What a file of a mirror tells of itself as it, or its sidecar, passes through, noted for its page.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::gateway::context::Shared;
+use crate::gateway::decide::Tickets;
+use crate::gateway::page::Pages;
+use crate::gateway::page_copies::PageCopies;
+use crate::gateway::source::Mirrors;
 use crate::gateway::tickets::Grant;
 use crate::page::Learned;
-use crate::store::Key;
 
-impl Shared {
+/// Notes what is learned, and has what shows it made again.
+#[derive(Debug)]
+pub struct Learning {
+    copies: Arc<PageCopies>,
+    mirrors: Arc<Mirrors>,
+    pages: Arc<Pages>,
+    tickets: Arc<Tickets>,
+    /// Held while the learned facts of one project are read, changed and written.
+    one_at_a_time: Mutex<()>,
+}
+
+impl Learning {
+    pub fn new(
+        copies: Arc<PageCopies>,
+        mirrors: Arc<Mirrors>,
+        pages: Arc<Pages>,
+        tickets: Arc<Tickets>,
+    ) -> Self {
+        Self {
+            copies,
+            mirrors,
+            pages,
+            tickets,
+            one_at_a_time: Mutex::default(),
+        }
+    }
+
     /// Notes something that was found out of a file; blocking. What is shown of it (`is_shown`) is made
     /// again: pages, and the decision on its URL.
     pub fn learn(&self, grant: &Grant, is_shown: bool, change: impl FnOnce(Learned) -> Learned) {
         let (index, file) = (&grant.owner, grant.file.item());
         let (name, project) = (file.filename.as_str(), file.filename.project());
-        let one_at_a_time = self.learning.lock();
+        let one_at_a_time = self.one_at_a_time.lock();
         let _one_at_a_time = one_at_a_time.unwrap_or_else(PoisonError::into_inner);
-        let mut learned = self.learned(index, project);
+        let mut learned = self.copies.learned(index, project);
         let known = learned.get(name).filter(|known| known.is_about(file));
         let known = known.cloned().unwrap_or_else(|| Learned::of(file));
         learned.insert(name, change(known));
-        let key = Key::Learned {
-            index: index.clone(),
-            project: project.clone(),
-        };
-        if let Err(error) = self.store.put_small(&key, &learned.to_stored()) {
-            tracing::error!(%index, %project, %error, "what was learned of a file is not kept");
-        }
+        self.copies.keep_learned(index, project, &learned);
         if is_shown {
-            self.sources.forget(index, project);
-            self.rendered.forget(project);
-            let ending = format!("/{name}");
-            self.tickets
-                .remove_if(move |(_, path)| path.ends_with(&ending));
+            self.mirrors.forget(index, project);
+            self.pages.forget(project);
+            self.tickets.forget_file(name);
         }
     }
 }

@@ -4,16 +4,19 @@
 use std::collections::HashMap;
 use std::io;
 use std::io::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::mem::take;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY};
 use http::{HeaderValue, StatusCode};
 
 use crate::cache::Flights;
 use crate::gateway::ask::Ask;
-use crate::gateway::context::{Context, Shared};
-use crate::gateway::error::{Error, ErrorKind};
-use crate::gateway::names::NameSources;
+use crate::gateway::changes::Changes;
+use crate::gateway::context::Context;
+use crate::gateway::core::Core;
+use crate::gateway::error::{Error, ErrorKind, Flow};
+use crate::gateway::names::Names;
 use crate::gateway::page::etag;
 use crate::gateway::reply::{Body, CacheResult, Decision, Record, Reply};
 use crate::gateway::resolve::unknown_index;
@@ -35,14 +38,15 @@ const GZIP_LEVEL: u32 = 5;
 const ZSTD_LEVEL: i32 = 3;
 
 type ListKey = (IndexName, Markup, Encoding);
-pub type Flow<T> = Result<T, Arc<Error>>;
 
-/// Lists rendered and upstream lists held.
+/// Project lists, rendered to disk.
 #[derive(Debug)]
 pub struct Lists {
+    core: Arc<Core>,
+    names: Arc<Names>,
+    changes: Arc<Changes>,
     rendered: Mutex<HashMap<ListKey, Arc<RenderedList>>>,
     rendering: Flights<ListKey, Flow<Arc<RenderedList>>>,
-    pub sources: NameSources,
 }
 
 #[derive(Debug)]
@@ -61,48 +65,38 @@ struct Life {
 }
 
 impl Lists {
-    pub fn new(work: tokio::runtime::Handle) -> Self {
+    pub fn new(core: Arc<Core>, names: Arc<Names>, changes: Arc<Changes>) -> Self {
         Self {
             rendered: Mutex::default(),
-            rendering: Flights::new(work.clone(), LISTS_MAX),
-            sources: NameSources::new(work),
+            rendering: Flights::new(core.work.clone(), LISTS_MAX),
+            core,
+            names,
+            changes,
         }
-    }
-
-    /// Forgets what a mirror said: its upstream is another one now.
-    pub fn forget_source(&self, index: &IndexName) {
-        self.sources.forget(index);
-    }
-
-    /// Forgets what every mirror said, and what was rendered from it.
-    pub fn forget_all(&self) {
-        self.sources.forget_all();
-        self.forget();
     }
 
     /// Forgets what was rendered: a stage has a project more or less.
     pub fn forget(&self) {
-        self.rendered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.rendered().clear();
     }
-}
 
-impl Shared {
+    fn rendered(&self) -> MutexGuard<'_, HashMap<ListKey, Arc<RenderedList>>> {
+        self.rendered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Answers the project list of an index.
     pub async fn project_list(
         self: &Arc<Self>,
         cx: &Context,
         ask: &Ask<'_>,
         index: &IndexName,
-        mut record: Record,
-    ) -> Result<Reply, (Arc<Error>, Record)> {
+        record: &mut Record,
+    ) -> Result<Reply, Error> {
         let format = match ask.preferences.format(ask.query) {
             Ok(format) => format,
             Err(error) => {
                 let error = Error::new(ErrorKind::NotAcceptable, error.to_string());
-                return Err((Arc::new(error), record));
+                return Err(error);
             }
         };
         let markup = match format {
@@ -111,13 +105,7 @@ impl Shared {
         };
         let encoding = ask.preferences.encoding;
         let key = (index.clone(), markup, encoding);
-        let held = self
-            .lists
-            .rendered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&key)
-            .cloned();
+        let held = self.rendered().get(&key).cloned();
         let held = held
             .map(|list| (list.life, list))
             .filter(|(life, _)| {
@@ -129,19 +117,14 @@ impl Shared {
         } else {
             CacheResult::Miss
         };
-        self.looked_into_store(CacheKind::Page, cache);
+        self.core.looked_into_store(CacheKind::Page, cache);
         let list = match held {
-            Some(list) => Ok(list),
-            None => self.render_list_once(cx, key).await,
+            Some(list) => list,
+            None => self.render_list_once(cx, key).await?,
         };
-        match list {
-            Ok(list) => {
-                record.cache = list.life.stale.map_or(cache, CacheResult::Stale);
-                record.decision = Decision::Allow;
-                Ok(list_reply(ask, &list, format, encoding, record))
-            }
-            Err(error) => Err((error, record)),
-        }
+        record.cache = list.life.stale.map_or(cache, CacheResult::Stale);
+        record.decision = Decision::Allow;
+        Ok(list_reply(ask, &list, format, encoding, take(record)))
     }
 
     async fn render_list_once(
@@ -150,18 +133,18 @@ impl Shared {
         key: ListKey,
     ) -> Flow<Arc<RenderedList>> {
         if cx.generation.policies.stack(&key.0).is_none() {
-            return Err(Arc::new(unknown_index(&key.0)));
+            return Err(unknown_index(&key.0));
         }
         loop {
-            let (shared, own_cx, own_key) = (Arc::clone(self), cx.clone(), key.clone());
-            let flight = self.lists.rendering.join(key.clone(), move || async move {
-                shared.render_list(&own_cx, own_key).await
+            let (lists, own_cx, own_key) = (Arc::clone(self), cx.clone(), key.clone());
+            let flight = self.rendering.join(key.clone(), move || async move {
+                lists.render_list(&own_cx, own_key).await
             });
             let joined = flight.await.map_err(|busy| {
-                Arc::new(Error::new(
+                Error::new(
                     ErrorKind::Unavailable(Some(1)),
                     format!("make the list: {busy}"),
-                ))
+                )
             })?;
             // One file for all generations, so they take turns: another's list is not ours.
             match joined.value {
@@ -173,14 +156,14 @@ impl Shared {
 
     async fn render_list(self: Arc<Self>, cx: &Context, key: ListKey) -> Flow<Arc<RenderedList>> {
         let Some(stack) = cx.generation.policies.stack(&key.0) else {
-            return Err(Arc::new(unknown_index(&key.0)));
+            return Err(unknown_index(&key.0));
         };
         let changes = self.changes.count();
         let mut sources = Vec::new();
         let mut valid_until = stack.next_rule_change(cx.now).unwrap_or(Timestamp::MAX);
         let mut cache = CacheResult::Bypass;
         for member in stack.members() {
-            let named = self.names_of(cx, &member.index).await?;
+            let named = self.names.names_of(cx, &member.index).await?;
             valid_until = valid_until.min(named.until);
             cache = named
                 .stale
@@ -188,7 +171,7 @@ impl Shared {
             sources.push(named.names);
         }
         let (stack, now, generation) = (Arc::clone(stack), cx.now, cx.generation.number);
-        let shared = Arc::clone(&self);
+        let lists = Arc::clone(&self);
         let work = move || {
             let names = visible(&stack, &sources, now);
             let life = Life {
@@ -196,15 +179,14 @@ impl Shared {
                 valid_until,
                 stale: cache.staleness(),
             };
-            let list = shared.write_list(&key, &names, life);
-            if shared.changes.count() != changes {
-                shared.lists.forget();
+            let list = lists.write_list(&key, &names, life);
+            if lists.changes.count() != changes {
+                lists.forget();
             }
             list
         };
         let list = tokio::task::spawn_blocking(work).await;
-        list.map_err(|error| Arc::new(Error::internal("make the list", error)))?
-            .map_err(Arc::new)
+        list.map_err(|error| Error::internal("make the list", error))?
     }
 
     fn write_list(
@@ -227,9 +209,10 @@ impl Shared {
             variant: variant(key.1, key.2),
         };
         let kept = self
+            .core
             .store
             .put_small(&file_key, &body)
-            .and_then(|()| self.store.open_file(&file_key));
+            .and_then(|()| self.core.store.open_file(&file_key));
         let file = kept.map_err(|error| Error::internal("keep the list", error))?;
         let file = file.ok_or_else(|| {
             Error::new(
@@ -242,12 +225,7 @@ impl Shared {
             etag,
             life,
         });
-        let mut rendered = self
-            .lists
-            .rendered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        rendered.insert(key.clone(), Arc::clone(&list));
+        self.rendered().insert(key.clone(), Arc::clone(&list));
         Ok(list)
     }
 }

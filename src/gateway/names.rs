@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::cache::Flights;
-use crate::gateway::context::{Context, Shared};
-use crate::gateway::error::{Error, ErrorKind};
-use crate::gateway::list::Flow;
-use crate::gateway::refresh::{page_result, upstream_error, upstream_result};
-use crate::gateway::source::{RETRY_AFTER, later};
+use crate::gateway::context::Context;
+use crate::gateway::core::Core;
+use crate::gateway::error::{Error, ErrorKind, Flow};
+use crate::gateway::outcome::{page_result, upstream_error, upstream_result};
+use crate::gateway::patience::{RETRY_AFTER, later};
 use crate::gateway::trouble::records_failed;
 use crate::model::{Hashes, IndexName, ProjectName, Timestamp};
 use crate::page::{ProjectNames, read_project_list};
@@ -22,9 +22,10 @@ use crate::upstream::{Page, PageAnswer, Validators};
 /// Upstream lists being fetched at one time: more than an installation has mirrors.
 const FETCHES_MAX: usize = 64;
 
-/// What is known of the lists of upstreams besides their copies.
+/// The names of every index: what is known of the lists of upstreams besides their copies.
 #[derive(Debug)]
-pub struct NameSources {
+pub struct Names {
+    core: Arc<Core>,
     held: Mutex<HashMap<IndexName, Source>>,
     /// By mirror and generation, since another generation may have another upstream.
     fetching: Flights<(IndexName, u64), Flow<MemberNames>>,
@@ -59,11 +60,12 @@ impl MemberNames {
     }
 }
 
-impl NameSources {
-    pub fn new(work: tokio::runtime::Handle) -> Self {
+impl Names {
+    pub fn new(core: Arc<Core>) -> Self {
         Self {
             held: Mutex::default(),
-            fetching: Flights::new(work, FETCHES_MAX),
+            fetching: Flights::new(core.work.clone(), FETCHES_MAX),
+            core,
         }
     }
 
@@ -90,15 +92,15 @@ impl NameSources {
     }
 }
 
-impl Shared {
+impl Names {
     /// The names that one member knows.
     pub async fn names_of(self: &Arc<Self>, cx: &Context, index: &Arc<Index>) -> Flow<MemberNames> {
         match &index.kind {
             IndexKind::Stage(_) => {
-                let projects = self.records.projects(&index.name).await;
+                let projects = self.core.records.projects(&index.name).await;
                 let projects = projects.map_err(|error| {
                     let doing = format!("list the projects of {}", index.name);
-                    Arc::new(records_failed(&doing, error))
+                    records_failed(&doing, error)
                 })?;
                 let names = projects.iter().map(|project| &project.name).collect();
                 Ok(MemberNames {
@@ -177,11 +179,11 @@ impl Shared {
         cx: &Context,
         index: &Arc<Index>,
     ) -> Flow<MemberNames> {
-        let known = self.lists.sources.of(&index.name);
+        let known = self.of(&index.name);
         let fresh_until = known
             .map(|known| known.fresh_until)
             .filter(|until| cx.now < *until);
-        if fresh_until.is_some() || self.settings.offline {
+        if fresh_until.is_some() || self.core.settings.offline {
             let copy = self.list_copy(&index.name);
             match copy {
                 Some(names) => {
@@ -192,36 +194,37 @@ impl Shared {
                         stale: fresh_until.is_none().then_some(Staleness::Offline),
                     });
                 }
-                None if self.settings.offline => {
+                None if self.core.settings.offline => {
                     let what = format!("the project list of {}", index.name);
-                    return Err(Arc::new(self.not_asked(what)));
+                    return Err(self.core.not_asked(what));
                 }
                 None => {}
             }
         }
         let key = (index.name.clone(), cx.generation.number);
-        let (shared, own_cx, own_index) = (Arc::clone(self), cx.clone(), Arc::clone(index));
-        let joined = self.lists.sources.fetching.join(key, move || async move {
-            shared.fetch_names(&own_cx, &own_index).await
+        let (names, own_cx, own_index) = (Arc::clone(self), cx.clone(), Arc::clone(index));
+        let joined = self.fetching.join(key, move || async move {
+            names.fetch_names(&own_cx, &own_index).await
         });
         let joined = joined.await.map_err(|busy| {
             let message = format!("ask {} for its project list: {busy}", index.name);
-            Arc::new(Error::new(ErrorKind::Unavailable(Some(1)), message))
+            Error::new(ErrorKind::Unavailable(Some(1)), message)
         })?;
         joined.value
     }
 
     async fn fetch_names(self: &Arc<Self>, cx: &Context, index: &Arc<Index>) -> Flow<MemberNames> {
-        let (upstream, mirror) = self.upstream_of(cx, index).map_err(Arc::new)?;
+        let (upstream, mirror) = cx.upstream_of(index)?;
         let mut copy = self.list_copy(&index.name);
-        let known = self.lists.sources.of(&index.name);
+        let known = self.of(&index.name);
         let validators = known
             .map(|known| known.validators)
             .filter(|_| copy.is_some());
         let started = Instant::now();
         let answer = upstream.project_list(validators.as_ref()).await;
         let result = upstream_result(&answer, page_result);
-        self.metrics
+        self.core
+            .metrics
             .upstream_request(index.name.as_str(), result, started.elapsed());
         let until = later(cx.now, mirror.mirror_cache_expiry);
         let read = match answer {
@@ -237,7 +240,7 @@ impl Shared {
                 .take()
                 .map(|names| (names, validators.unwrap_or_default()))),
             Ok(PageAnswer::NotFound) => Ok(None),
-            Err(error) => Err(Arc::new(upstream_error(error))),
+            Err(error) => Err(upstream_error(error)),
         };
         match (read, copy) {
             (Ok(Some((names, validators))), _) => {
@@ -245,7 +248,7 @@ impl Shared {
                     fresh_until: until,
                     validators,
                 };
-                self.lists.sources.insert(&index.name, source);
+                self.insert(&index.name, source);
                 Ok(MemberNames {
                     names: Arc::new(names),
                     until,
@@ -278,7 +281,7 @@ impl Shared {
         let key = Key::ProjectList {
             index: index.clone(),
         };
-        if let Err(error) = self.store.put_small(&key, names.as_text().as_bytes()) {
+        if let Err(error) = self.core.store.put_small(&key, names.as_text().as_bytes()) {
             tracing::error!(%index, %error, "project list not kept");
         }
     }
@@ -288,8 +291,8 @@ impl Shared {
         let key = Key::ProjectList {
             index: index.clone(),
         };
-        let most = self.settings.project_list_bytes_max;
-        let text = self.small_copy(&key, most, &Hashes::default())?;
+        let most = self.core.settings.project_list_bytes_max;
+        let text = self.core.small_copy(&key, most, &Hashes::default())?;
         let text = String::from_utf8(text.into()).ok()?;
         ProjectNames::from_text(text).ok()
     }
@@ -298,9 +301,9 @@ impl Shared {
 async fn read_names(index: &IndexName, page: Page) -> Flow<ProjectNames> {
     let work = move || read_project_list(page.content_type.as_deref(), &page.body);
     let names = tokio::task::spawn_blocking(work).await;
-    let names = names.map_err(|error| Arc::new(Error::internal("read a project list", error)))?;
+    let names = names.map_err(|error| Error::internal("read a project list", error))?;
     names.map_err(|error| {
         let message = format!("{index} sent a project list that cannot be read: {error}");
-        Arc::new(Error::new(ErrorKind::BadGateway, message))
+        Error::new(ErrorKind::BadGateway, message)
     })
 }

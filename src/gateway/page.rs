@@ -3,24 +3,26 @@
 //! A hot request finds its page rendered: it parses nothing, renders nothing, asks no records and
 //! holds no lock across an await.
 
+use std::mem::take;
 use std::sync::Arc;
 
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::cache::{Flights, Mark, RenderedKey, RenderedPage};
+use crate::cache::{Flights, Mark, RenderedKey, RenderedPage, RenderedPages};
 use crate::gateway::ask::Ask;
-use crate::gateway::context::{Context, Shared};
+use crate::gateway::context::Context;
+use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind};
-use crate::gateway::refusal::{project_refused, rule_text};
+use crate::gateway::patience::Patience;
+use crate::gateway::refusal::{count_denial, project_refused};
 use crate::gateway::reply::{Body, CacheResult, Decision, Record, Reply};
-use crate::gateway::resolve::{Resolution, Resolved};
-use crate::gateway::source::Patience;
+use crate::gateway::resolve::{Resolution, Resolved, Stacks};
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
 use crate::page::{Decided, Entry, FileLinks, PageForm, Ruling, filter, render_html, render_json};
 use crate::policy::{Candidate, Denial, OnBlock, ProjectView, Verdict};
 use crate::protocol::{ETag, Encoding, Format, is_not_modified, wants_validated};
-use crate::telemetry::{CacheKind, LookUp, Mode, Staleness, Tier};
+use crate::telemetry::{CacheKind, LookUp, Staleness, Tier};
 
 /// gzip's level: past 6 a page shrinks by little and costs much.
 const GZIP_LEVEL: u32 = 6;
@@ -32,11 +34,11 @@ const ZSTD_LEVEL: i32 = 3;
 const ETAG_DIGITS: usize = 32;
 
 /// Renderings under way. Who asks after a reload or a change of records joins no older rendering.
-pub type Renderings = Flights<(RenderedKey, u64, Mark), Result<Rendered, Arc<Error>>>;
+type Renderings = Flights<(RenderedKey, u64, Mark), Result<Rendered, Error>>;
 
 /// How a page came out.
 #[derive(Debug, Clone)]
-pub enum Rendered {
+enum Rendered {
     /// A page, and what the caches of its sources did.
     Page(Arc<RenderedPage>, CacheResult),
     /// Refused as a whole.
@@ -47,12 +49,12 @@ pub enum Rendered {
 
 /// Which page in which shape.
 #[derive(Debug, Clone)]
-pub struct Wanted {
-    pub index: IndexName,
-    pub project: ProjectName,
-    pub form: PageForm,
-    pub format: Format,
-    pub encoding: Encoding,
+struct Wanted {
+    index: IndexName,
+    project: ProjectName,
+    form: PageForm,
+    format: Format,
+    encoding: Encoding,
 }
 
 impl Wanted {
@@ -70,7 +72,38 @@ impl Wanted {
     }
 }
 
-impl Shared {
+/// Project pages, rendered once for everybody.
+#[derive(Debug)]
+pub struct Pages {
+    core: Arc<Core>,
+    stacks: Arc<Stacks>,
+    rendered: RenderedPages,
+    renderings: Renderings,
+}
+
+impl Pages {
+    pub fn new(core: Arc<Core>, stacks: Arc<Stacks>, bytes_max: u64) -> Self {
+        Self {
+            rendered: RenderedPages::new(bytes_max),
+            renderings: Flights::new(core.work.clone(), core.settings.flights_max),
+            core,
+            stacks,
+        }
+    }
+
+    /// Forgets the pages of a project, of every stack.
+    pub fn forget(&self, project: &ProjectName) {
+        self.rendered.forget(project);
+    }
+
+    pub fn forget_all(&self) {
+        self.rendered.forget_all();
+    }
+
+    pub fn weight_bytes(&self) -> u64 {
+        self.rendered.weight_bytes()
+    }
+
     /// Answers a project page.
     pub async fn project_page(
         self: &Arc<Self>,
@@ -79,13 +112,13 @@ impl Shared {
         index: &IndexName,
         project: &ProjectName,
         form: PageForm,
-        mut record: Record,
-    ) -> Result<Reply, (Arc<Error>, Record)> {
+        record: &mut Record,
+    ) -> Result<Reply, Error> {
         let format = match ask.preferences.format(ask.query) {
             Ok(format) => format,
             Err(error) => {
                 let error = Error::new(ErrorKind::NotAcceptable, error.to_string());
-                return Err((Arc::new(error), record));
+                return Err(error);
             }
         };
         let encoding = ask.preferences.encoding;
@@ -101,7 +134,7 @@ impl Shared {
         if let Some(page) = self.rendered.get(&key, cx.generation.number, cx.now) {
             self.looked_for_page(LookUp::Hit);
             record.cache = page.stale.map_or(CacheResult::Hit, CacheResult::Stale);
-            return Ok(page_reply(ask, &page, record));
+            return Ok(page_reply(ask, &page, take(record)));
         }
         // Before any record is read: what changes from here on outdates this rendering.
         let mark = self.rendered.mark();
@@ -111,23 +144,20 @@ impl Shared {
             self.looked_for_page(LookUp::Updating);
             self.renew_behind(cx, wanted, mark);
             record.cache = CacheResult::Stale(page.stale.unwrap_or(Staleness::Updating));
-            return Ok(page_reply(ask, &page, record));
+            return Ok(page_reply(ask, &page, take(record)));
         }
         self.looked_for_page(LookUp::Miss);
-        let (shared, own_cx) = (Arc::clone(self), cx.clone());
+        let (pages, own_cx) = (Arc::clone(self), cx.clone());
         let joined = self
             .renderings
             .join((key, cx.generation.number, mark), move || async move {
-                shared.render(&own_cx, wanted, mark).await
+                pages.render(&own_cx, wanted, mark).await
             });
         let rendered = match joined.await {
             Ok(joined) => joined.value,
             Err(error) => {
                 let kind = ErrorKind::Unavailable(Some(1));
-                Err(Arc::new(Error::new(
-                    kind,
-                    format!("render the page: {error}"),
-                )))
+                Err(Error::new(kind, format!("render the page: {error}")))
             }
         };
         self.rendered_reply(ask, rendered, record)
@@ -136,28 +166,27 @@ impl Shared {
     fn rendered_reply(
         &self,
         ask: &Ask<'_>,
-        rendered: Result<Rendered, Arc<Error>>,
-        mut record: Record,
-    ) -> Result<Reply, (Arc<Error>, Record)> {
-        match rendered {
-            Ok(Rendered::Page(page, cache)) => {
+        rendered: Result<Rendered, Error>,
+        record: &mut Record,
+    ) -> Result<Reply, Error> {
+        match rendered? {
+            Rendered::Page(page, cache) => {
                 record.cache = cache;
-                Ok(page_reply(ask, &page, record))
+                Ok(page_reply(ask, &page, take(record)))
             }
-            Ok(Rendered::Refused(denial)) => {
-                self.count_denial(&denial);
-                Ok(project_refused(&denial, ask.path, record))
+            Rendered::Refused(denial) => {
+                count_denial(&self.core.metrics, &denial);
+                Ok(project_refused(&denial, ask.path, take(record)))
             }
-            Ok(Rendered::Unknown) => {
+            Rendered::Unknown => {
                 let project = record
                     .project
                     .as_ref()
                     .map(ToString::to_string)
                     .unwrap_or_default();
-                let error = Error::not_found(format!("The project {project} does not exist."));
-                Err((Arc::new(error), record))
+                let words = format!("The project {project} does not exist.");
+                Err(Error::not_found(words))
             }
-            Err(error) => Err((error, record)),
         }
     }
 
@@ -166,8 +195,9 @@ impl Shared {
         cx: &Context,
         wanted: Wanted,
         mark: Mark,
-    ) -> Result<Rendered, Arc<Error>> {
+    ) -> Result<Rendered, Error> {
         let resolved = self
+            .stacks
             .resolve(cx, &wanted.index, &wanted.project, Patience::Page)
             .await?;
         let resolved = match resolved {
@@ -176,30 +206,30 @@ impl Shared {
             Resolution::Unknown => return Ok(Rendered::Unknown),
         };
         let cache = resolved.cache;
-        let (shared, own_cx, filtered_at) = (Arc::clone(self), cx.clone(), self.clock.now());
+        let (pages, own_cx, filtered_at) = (Arc::clone(self), cx.clone(), self.core.clock.now());
         let work = move || {
             let page = Arc::new(render_page(&own_cx, &wanted, &resolved, filtered_at));
-            shared
+            pages
                 .rendered
                 .insert_since(mark, wanted.key(), Arc::clone(&page));
             page
         };
         let page = tokio::task::spawn_blocking(work).await;
-        let page = page.map_err(|error| Arc::new(Error::internal("render the page", error)))?;
+        let page = page.map_err(|error| Error::internal("render the page", error))?;
         Ok(Rendered::Page(page, cache))
     }
 
     /// Makes a page anew while the one that has grown old is answered. Who asks in the meantime starts
     /// nothing more, and whoever must wait joins.
     fn renew_behind(self: &Arc<Self>, cx: &Context, wanted: Wanted, mark: Mark) {
-        let (shared, own_cx, key) = (Arc::clone(self), cx.clone(), wanted.key());
+        let (pages, own_cx, key) = (Arc::clone(self), cx.clone(), wanted.key());
         let flight = (key.clone(), cx.generation.number, mark);
         let started = self.renderings.start(flight, move || async move {
-            let rendered = shared.render(&own_cx, wanted, mark).await;
+            let rendered = pages.render(&own_cx, wanted, mark).await;
             match &rendered {
                 Ok(Rendered::Page(..)) => {}
                 // There is no such page any more: the next one to ask is told why.
-                Ok(Rendered::Refused(_) | Rendered::Unknown) => shared.rendered.remove(&key),
+                Ok(Rendered::Refused(_) | Rendered::Unknown) => pages.rendered.remove(&key),
                 Err(error) => tracing::warn!(%error, "a page could not be made anew"),
             }
             rendered
@@ -210,24 +240,9 @@ impl Shared {
     }
 
     fn looked_for_page(&self, result: LookUp) {
-        self.metrics
+        self.core
+            .metrics
             .looked_up(Tier::Memory, CacheKind::Page, result);
-    }
-
-    /// Counts a refusal by its rule.
-    pub fn count_denial(&self, denial: &Denial) {
-        self.count(denial, Mode::Enforce);
-    }
-
-    /// Counts what a policy that only audits would have refused.
-    pub fn count_audited(&self, denial: &Denial) {
-        self.count(denial, Mode::Audit);
-    }
-
-    fn count(&self, denial: &Denial, mode: Mode) {
-        let (index, rule) = (&denial.rule().index, rule_text(denial));
-        let ruling = crate::telemetry::Ruled::Deny;
-        self.metrics.decision(index.as_str(), &rule, ruling, mode);
     }
 }
 

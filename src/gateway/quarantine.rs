@@ -7,14 +7,14 @@
 //! collected, for as long as `quarantine.json` says so: until every one of the files has its record
 //! again, or the operator removes that file. Nothing is moved: with the right records all is well.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use crate::db::Serial;
-use crate::gateway::context::Shared;
+use crate::gateway::core::Core;
 use crate::gateway::error::Error;
-use crate::gateway::garbage::Collected;
+use crate::gateway::needless::{needless, on_store};
 use crate::gateway::trouble::records_failed;
 use crate::model::Timestamp;
 use crate::store::{Kept, Key};
@@ -28,8 +28,9 @@ const ADVICE: &str = "nothing is lost: stop the server and bring back the record
     files removed that no record needs";
 
 /// What is known of the records and the files of this process's data.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Belonging {
+    core: Arc<Core>,
     /// What stands beside the files; `None` until both were compared.
     seen: Mutex<Option<Seen>>,
 }
@@ -56,7 +57,14 @@ impl Quarantine {
     }
 }
 
-impl Shared {
+impl Belonging {
+    pub fn new(core: Arc<Core>) -> Self {
+        Self {
+            core,
+            seen: Mutex::default(),
+        }
+    }
+
     /// Compares the records with what the files have seen, once in the life of a process.
     ///
     /// # Errors
@@ -66,13 +74,14 @@ impl Shared {
             return Ok(());
         }
         // The file first: a process that hands over may write further records and note them meanwhile.
-        let seen = self
-            .on_store(|store| store.read_small(&Key::RecordsSeen, BYTES_MAX))
-            .await?;
+        let seen = on_store(&self.core, |store| {
+            store.read_small(&Key::RecordsSeen, BYTES_MAX)
+        })
+        .await?;
         let seen = seen.and_then(|text| serde_json::from_slice::<Seen>(&text).ok());
         let failed = |error| records_failed("read the state of the records", error);
-        let facts = self.records.facts().await.map_err(failed)?;
-        let serial = self.records.serial().await.map_err(failed)?;
+        let facts = self.core.records.facts().await.map_err(failed)?;
+        let serial = self.core.records.serial().await.map_err(failed)?;
         let why = match seen {
             None => self.why_files_are_strange(facts.created).await?,
             Some(seen) if seen.uuid != facts.uuid => Some(format!(
@@ -98,7 +107,7 @@ impl Shared {
     /// Notes beside the files how far the records are: after a write that made files known, and at the
     /// end. A failure is told and nothing more; the files are safe, they are only less sure of it.
     pub async fn note_serial(&self) {
-        let noted = match self.records.serial().await {
+        let noted = match self.core.records.serial().await {
             Ok(serial) => self.note(serial).await,
             Err(error) => Err(records_failed("read the serial of the records", error)),
         };
@@ -123,22 +132,24 @@ impl Shared {
     }
 
     fn seen(&self) -> Option<Seen> {
-        let seen = self.garbage.belonging.seen.lock();
+        let seen = self.seen.lock();
         seen.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn write_seen(&self, next: Seen) -> Result<(), Error> {
         let text = written(&next)?;
-        self.on_store(move |store| store.put_small(&Key::RecordsSeen, &text))
-            .await?;
-        let seen = self.garbage.belonging.seen.lock();
+        on_store(&self.core, move |store| {
+            store.put_small(&Key::RecordsSeen, &text)
+        })
+        .await?;
+        let seen = self.seen.lock();
         *seen.unwrap_or_else(PoisonError::into_inner) = Some(next);
         Ok(())
     }
 
     /// Where nothing stands beside the files: whether they were there before these records were made.
     async fn why_files_are_strange(&self, created: Timestamp) -> Result<Option<String>, Error> {
-        let needless = self.needless().await?;
+        let needless = needless(&self.core).await?;
         let older = needless
             .iter()
             .filter(|(_, kept)| kept.modified_at < created);
@@ -156,21 +167,24 @@ impl Shared {
              the data directory to have those removed that no record needs"
         );
         let quarantine = Quarantine {
-            since: self.clock.now(),
+            since: self.core.clock.now(),
             why,
             advice: ADVICE.to_owned(),
         };
         let text = written(&quarantine)?;
-        self.on_store(move |store| store.put_small(&Key::Quarantine, &text))
-            .await
+        on_store(&self.core, move |store| {
+            store.put_small(&Key::Quarantine, &text)
+        })
+        .await
     }
 
     /// The quarantine in force. The operator may end it at any time by removing its file; one that
     /// cannot be read holds everything.
     pub async fn quarantine(&self) -> Result<Option<Quarantine>, Error> {
-        let text = self
-            .on_store(|store| store.read_small(&Key::Quarantine, BYTES_MAX))
-            .await?;
+        let text = on_store(&self.core, |store| {
+            store.read_small(&Key::Quarantine, BYTES_MAX)
+        })
+        .await?;
         let quarantine = text.map(|text| {
             serde_json::from_slice(&text).unwrap_or_else(|error| Quarantine {
                 since: Timestamp::MAX,
@@ -185,24 +199,24 @@ impl Shared {
     pub async fn set_aside(
         &self,
         quarantine: Option<&Quarantine>,
-        set_aside: Collected,
+        files: u64,
+        bytes: u64,
     ) -> Result<(), Error> {
-        self.metrics.private_files_quarantined(set_aside.files);
+        self.core.metrics.private_files_quarantined(files);
         let Some(quarantine) = quarantine else {
             return Ok(());
         };
-        if set_aside.files > 0 {
+        if files > 0 {
             tracing::warn!(
-                files = set_aside.files,
-                bytes = set_aside.bytes,
+                files,
+                bytes,
                 since = %quarantine.since,
                 why = quarantine.why,
                 "private files without a record are in quarantine"
             );
             return Ok(());
         }
-        self.on_store(|store| store.remove(&Key::Quarantine))
-            .await?;
+        on_store(&self.core, |store| store.remove(&Key::Quarantine)).await?;
         tracing::info!("every private file has its record: the quarantine is over");
         Ok(())
     }

@@ -10,12 +10,17 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::gateway::error::{Error, ErrorKind};
 use crate::gateway::reply::{Body, Decision, Record, Reply};
-use crate::policy::Denial;
+use crate::policy::{Denial, Subject};
 use crate::protocol::{Problem, reason_phrase};
-use crate::telemetry::{PATH_MAX, cut};
+use crate::telemetry::{Metrics, Mode, PATH_MAX, Ruled, cut};
 
-/// A refused file or sidecar: 403.
-pub fn file_refused(denial: &Denial, path: &str, record: Record) -> Reply {
+/// A refused file or sidecar, counted: 403.
+pub fn file_refused(metrics: &Metrics, denial: &Denial, path: &str, mut record: Record) -> Reply {
+    count_denial(metrics, denial);
+    record.project = Some(match denial.subject() {
+        Subject::Project(project) => project.clone(),
+        Subject::File(filename) => filename.project().clone(),
+    });
     refused(StatusCode::FORBIDDEN, denial, path, record)
 }
 
@@ -59,6 +64,21 @@ pub fn rule_text(denial: &Denial) -> Arc<str> {
         Some(location) => format!("{}:{}", location.file, location.line).into(),
         None => Arc::clone(&rule.policy),
     }
+}
+
+/// Counts a refusal by its rule.
+pub fn count_denial(metrics: &Metrics, denial: &Denial) {
+    count(metrics, denial, Mode::Enforce);
+}
+
+/// Counts what a policy that only audits would have refused.
+pub fn count_audited(metrics: &Metrics, denial: &Denial) {
+    count(metrics, denial, Mode::Audit);
+}
+
+fn count(metrics: &Metrics, denial: &Denial, mode: Mode) {
+    let (index, rule) = (&denial.rule().index, rule_text(denial));
+    metrics.decision(index.as_str(), &rule, Ruled::Deny, mode);
 }
 
 /// A failed flow as an answer; what a client may not see goes to the log, here and only here.

@@ -8,10 +8,13 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use crate::gateway::context::{Context, Shared};
+use crate::gateway::context::Context;
+use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind};
+use crate::gateway::patience::{Patience, RETRY_AFTER, later};
 use crate::gateway::reply::CacheResult;
-use crate::gateway::source::{Patience, RETRY_AFTER, Said, later};
+use crate::gateway::source::{Mirrors, Said};
+use crate::gateway::stage::{stage_holds, stage_page};
 use crate::model::{IndexName, ProjectName, Timestamp};
 use crate::page::{Merged, ProjectPage, merge};
 use crate::policy::{Denial, IndexKind, Member, ProjectView, Sources, Stack, Verdict};
@@ -77,10 +80,21 @@ pub struct MemberAnswer {
     /// What it said.
     pub said: Said,
     /// Why it said nothing, where it is optional and could not be asked.
-    pub trouble: Option<Arc<Error>>,
+    pub trouble: Option<Error>,
 }
 
-impl Shared {
+/// Asks the members of a stack, stages and mirrors.
+#[derive(Debug)]
+pub struct Stacks {
+    core: Arc<Core>,
+    mirrors: Arc<Mirrors>,
+}
+
+impl Stacks {
+    pub fn new(core: Arc<Core>, mirrors: Arc<Mirrors>) -> Self {
+        Self { core, mirrors }
+    }
+
     /// Asks everyone in the stack who may speak for the project.
     ///
     /// # Errors
@@ -93,7 +107,7 @@ impl Shared {
         index: &IndexName,
         project: &ProjectName,
         patience: Patience,
-    ) -> Result<Resolution, Arc<Error>> {
+    ) -> Result<Resolution, Error> {
         match self.statements(cx, index, project, patience).await? {
             Statements::Refused(denial) => Ok(Resolution::Refused(denial)),
             Statements::Made {
@@ -113,18 +127,18 @@ impl Shared {
     /// What each member of the stack says that may speak for the project, one beside the other.
     ///
     /// # Errors
-    /// As [`Shared::resolve`].
+    /// As [`Stacks::resolve`].
     pub async fn statements(
         self: &Arc<Self>,
         cx: &Context,
         index: &IndexName,
         project: &ProjectName,
         patience: Patience,
-    ) -> Result<Statements, Arc<Error>> {
+    ) -> Result<Statements, Error> {
         let Some(stack) = cx.generation.policies.stack(index) else {
-            return Err(Arc::new(unknown_index(index)));
+            return Err(unknown_index(index));
         };
-        let holding = self.holding(stack, project).await.map_err(Arc::new)?;
+        let holding = self.holding(stack, project).await?;
         let verdict = stack.decide_project(project, cx.now, &|stage| holding.contains(stage));
         let sources = match verdict {
             Verdict::Deny(denial) => return Ok(Statements::Refused(denial)),
@@ -157,15 +171,12 @@ impl Shared {
         member: &Member,
         project: &ProjectName,
         patience: Patience,
-    ) -> Result<MemberAnswer, Arc<Error>> {
+    ) -> Result<MemberAnswer, Error> {
         let index = &member.index;
         let mut trouble = None;
         let said = match &index.kind {
             IndexKind::Stage(_) => {
-                let page = self
-                    .stage_page(&index.name, project)
-                    .await
-                    .map_err(Arc::new)?;
+                let page = stage_page(&*self.core.records, &index.name, project).await?;
                 Said {
                     page: Some(page),
                     valid_until: Timestamp::MAX,
@@ -175,7 +186,11 @@ impl Shared {
                 }
             }
             IndexKind::Mirror(mirror) => {
-                match self.mirror_page(cx, index, mirror, project, patience).await {
+                match self
+                    .mirrors
+                    .mirror_page(cx, index, mirror, project, patience)
+                    .await
+                {
                     Ok(said) => said,
                     Err(error) if mirror.optional => {
                         tracing::warn!(index = %index.name, %project, %error, "optional mirror left out");
@@ -210,7 +225,7 @@ impl Shared {
         let mut holding = HashSet::new();
         for member in stack.members() {
             if let IndexKind::Stage(_) = member.index.kind
-                && self.stage_holds(&member.index.name, project).await?
+                && stage_holds(&*self.core.records, &member.index.name, project).await?
             {
                 holding.insert(member.index.name.clone());
             }

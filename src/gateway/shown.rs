@@ -1,30 +1,25 @@
 //! A file of devpi's is answered from here only while devpi would hand it to everybody.
 
-use std::sync::Arc;
-
 use url::Url;
 
-use crate::gateway::context::{Context, Shared};
+use crate::gateway::context::Context;
 use crate::gateway::error::Error;
-use crate::gateway::refresh::upstream_error;
+use crate::gateway::outcome::upstream_error;
 use crate::gateway::tickets::Grant;
 
-impl Shared {
-    /// Checks that a granted file is for everybody, where it is one of devpi's.
-    ///
-    /// # Errors
-    /// `Withheld`, with the place where devpi has it.
-    pub async fn must_be_shown(&self, cx: &Context, grant: &Grant) -> Result<(), Arc<Error>> {
-        let upstream = cx.generation.upstreams.get(&grant.owner);
-        let Some(upstream) = upstream.filter(|one| one.has_fleet() && !self.settings.offline)
-        else {
-            return Ok(());
-        };
-        let url = grant.file.item().url.as_deref().map(Url::parse);
-        let Some(Ok(url)) = url else {
-            return Ok(());
-        };
-        let shown = upstream.is_shown(&url).await;
-        shown.map_err(|error| Arc::new(upstream_error(error)))
-    }
+/// Checks that a granted file is for everybody, where it is one of devpi's.
+///
+/// # Errors
+/// `Withheld`, with the place where devpi has it.
+pub async fn must_be_shown(cx: &Context, grant: &Grant, is_offline: bool) -> Result<(), Error> {
+    let upstream = cx.generation.upstreams.get(&grant.owner);
+    let Some(upstream) = upstream.filter(|one| one.has_fleet() && !is_offline) else {
+        return Ok(());
+    };
+    let url = grant.file.item().url.as_deref().map(Url::parse);
+    let Some(Ok(url)) = url else {
+        return Ok(());
+    };
+    let shown = upstream.is_shown(&url).await;
+    shown.map_err(|error| upstream_error(error))
 }

@@ -12,12 +12,16 @@ use url::Url;
 
 use crate::cache::{Flights, Weighed};
 use crate::gateway::content::Content;
-use crate::gateway::context::{Context, Shared, Small};
-use crate::gateway::error::{Error, ErrorKind};
-use crate::gateway::held::About;
-use crate::gateway::refresh::{upstream_error, upstream_result};
+use crate::gateway::context::Context;
+use crate::gateway::core::Core;
+use crate::gateway::error::{Error, ErrorKind, Flow};
+use crate::gateway::fill::Fills;
+use crate::gateway::held::{About, HeldFiles};
+use crate::gateway::learn::Learning;
+use crate::gateway::outcome::{upstream_error, upstream_result};
+use crate::gateway::patience::later;
 use crate::gateway::reply::CacheResult;
-use crate::gateway::source::later;
+use crate::gateway::small::{Small, SmallFiles};
 use crate::gateway::tickets::Grant;
 use crate::model::{
     CoreMetadata, File, Filename, Hashes, IndexName, ProjectName, Sha256, Timestamp,
@@ -34,55 +38,46 @@ const ENTRY_BYTES: usize = 300;
 /// Which sidecar: by its wheel's digest, or, while nobody has hashed the wheel, by where an index lists
 /// it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum SidecarKey {
+enum SidecarKey {
     Wheel(Sha256),
     Place(IndexName, Arc<str>),
 }
 
-/// Sidecars being fetched.
-pub type Sidecars = Flights<SidecarKey, Result<Small, Arc<Error>>>;
-
-/// Sidecars of wheels that nobody has hashed yet, each until its page would be asked for again:
-/// what is behind a URL without a digest may change.
-pub type PlacedSidecars = Weighed<SidecarKey, (Timestamp, Small)>;
-
 /// Roughly how many bytes of memory such a sidecar takes.
-pub fn weight_bytes(_: &SidecarKey, (_, small): &(Timestamp, Small)) -> usize {
+fn weight_bytes(_: &SidecarKey, (_, small): &(Timestamp, Small)) -> usize {
     small.bytes.len() + ENTRY_BYTES
 }
-
-type Flow<T> = Result<T, Arc<Error>>;
 
 /// Why there is no metadata.
 enum Missing {
     /// It cannot be had now.
-    Now(Arc<Error>),
+    Now(Error),
     /// It cannot be had of this file, whenever it is asked for; with the reason.
     Ever(String),
 }
 
 impl Missing {
     fn now(kind: ErrorKind, message: String) -> Self {
-        Self::Now(Arc::new(Error::new(kind, message)))
+        Self::Now(Error::new(kind, message))
     }
 }
 
-impl From<Arc<Error>> for Missing {
-    fn from(error: Arc<Error>) -> Self {
+impl From<Error> for Missing {
+    fn from(error: Error) -> Self {
         Self::Now(error)
     }
 }
 
 impl From<UpstreamError> for Missing {
     fn from(error: UpstreamError) -> Self {
-        Self::Now(Arc::new(upstream_error(error)))
+        Self::Now(upstream_error(error))
     }
 }
 
 impl From<InvalidWheel> for Missing {
     fn from(error: InvalidWheel) -> Self {
         match error {
-            InvalidWheel::Io(_) => Self::Now(Arc::new(Error::internal("read a wheel", error))),
+            InvalidWheel::Io(_) => Self::Now(Error::internal("read a wheel", error)),
             InvalidWheel::Archive(_)
             | InvalidWheel::Layout(_)
             | InvalidWheel::Project { .. }
@@ -91,7 +86,44 @@ impl From<InvalidWheel> for Missing {
     }
 }
 
-impl Shared {
+/// Metadata of wheels.
+#[derive(Debug)]
+pub struct Sidecars {
+    core: Arc<Core>,
+    small: Arc<SmallFiles>,
+    held: Arc<HeldFiles>,
+    fills: Arc<Fills>,
+    learning: Arc<Learning>,
+    fetches: Flights<SidecarKey, Flow<Small>>,
+    /// Those of wheels that nobody has hashed yet, each until its page would be asked for again:
+    /// what is behind a URL without a digest may change.
+    placed: Weighed<SidecarKey, (Timestamp, Small)>,
+}
+
+impl Sidecars {
+    pub fn new(
+        core: Arc<Core>,
+        (small, held): (Arc<SmallFiles>, Arc<HeldFiles>),
+        fills: Arc<Fills>,
+        learning: Arc<Learning>,
+        bytes_max: u64,
+    ) -> Self {
+        Self {
+            fetches: Flights::new(core.work.clone(), core.settings.flights_max),
+            placed: Weighed::new(bytes_max, weight_bytes),
+            core,
+            small,
+            held,
+            fills,
+            learning,
+        }
+    }
+
+    /// What is held in memory here; what the store keeps counts as small files.
+    pub fn weight_bytes(&self) -> u64 {
+        self.placed.weight_bytes()
+    }
+
     /// The metadata of a wheel that may be served.
     ///
     /// # Errors
@@ -104,47 +136,51 @@ impl Shared {
         let file = grant.file.item();
         if !has_sidecar(file) {
             let message = format!("{} has no sidecar", file.filename);
-            return Err(Arc::new(Error::not_found(message)));
+            return Err(Error::not_found(message));
         }
         let key = key_of(grant);
         if let Some(small) = self.sidecar_at_hand(cx, grant, &key) {
             return Ok((Content::Memory(small), CacheResult::Hit));
         }
-        let (shared, own_cx, own_grant) = (Arc::clone(self), cx.clone(), grant.clone());
-        let joined = self.sidecars.join(key.clone(), move || async move {
-            shared.obtain(&own_cx, &own_grant, key).await
+        let (sidecars, own_cx, own_grant) = (Arc::clone(self), cx.clone(), grant.clone());
+        let joined = self.fetches.join(key.clone(), move || async move {
+            sidecars.obtain(&own_cx, &own_grant, key).await
         });
         let joined = joined.await.map_err(|busy| {
-            Arc::new(Error::new(
+            Error::new(
                 ErrorKind::Unavailable(Some(1)),
                 format!("fetch a sidecar: {busy}"),
-            ))
+            )
         })?;
         let cache = if joined.led {
             CacheResult::Miss
         } else {
             CacheResult::Collapsed
         };
-        self.looked_into_store(CacheKind::Sidecar, cache);
+        self.core.looked_into_store(CacheKind::Sidecar, cache);
         Ok((Content::Memory(joined.value?), cache))
     }
 
     /// In memory, or kept on disk under the wheel's digest.
     fn sidecar_at_hand(&self, cx: &Context, grant: &Grant, key: &SidecarKey) -> Option<Small> {
         let Some(kept_at) = grant.metadata_key() else {
-            let found = self.placed_sidecars.get(key);
+            let found = self.placed.get(key);
             let fresh = found.filter(|(until, _)| cx.now < *until);
-            self.looked_into_memory(CacheKind::Sidecar, fresh.is_some());
+            self.core
+                .looked_into_memory(CacheKind::Sidecar, fresh.is_some());
             return fresh.map(|(_, small)| small);
         };
-        if let Some(small) = self.small_held(CacheKind::Sidecar, &kept_at) {
+        if let Some(small) = self.small.get(CacheKind::Sidecar, &kept_at) {
             return Some(small);
         }
-        let most = self.settings.metadata_bytes_max;
-        let bytes = self.small_copy(&kept_at, most, &stated(grant.file.item()))?;
+        let most = self.core.settings.metadata_bytes_max;
+        let bytes = self
+            .core
+            .small_copy(&kept_at, most, &stated(grant.file.item()))?;
         let small = Small::new(bytes);
         self.small.insert(kept_at, small.clone());
-        self.looked_into_store(CacheKind::Sidecar, CacheResult::Hit);
+        self.core
+            .looked_into_store(CacheKind::Sidecar, CacheResult::Hit);
         Some(small)
     }
 
@@ -161,12 +197,12 @@ impl Shared {
                 let message = format!("{name} has no metadata that could be served: {why}");
                 tracing::warn!(index = %grant.owner, file = %name, %why, "listed without a sidecar from now on");
                 if !grant.is_private {
-                    let (shared, grant) = (Arc::clone(self), grant.clone());
+                    let (learning, grant) = (Arc::clone(&self.learning), grant.clone());
                     let none = LearnedMetadata::Unobtainable;
-                    let work = move || shared.learn(&grant, true, |known| known.metadata(none));
+                    let work = move || learning.learn(&grant, true, |known| known.metadata(none));
                     let _ = tokio::task::spawn_blocking(work).await;
                 }
-                Err(Arc::new(Error::new(ErrorKind::BadGateway, message)))
+                Err(Error::new(ErrorKind::BadGateway, message))
             }
         }
     }
@@ -177,15 +213,15 @@ impl Shared {
             let mirror = owner.and_then(|index| index.mirror());
             let expiry = mirror.map(|mirror| mirror.mirror_cache_expiry);
             let until = later(cx.now, expiry.unwrap_or_default());
-            self.placed_sidecars.insert(key, (until, small.clone()));
+            self.placed.insert(key, (until, small.clone()));
             return;
         };
         self.small.insert(kept_at.clone(), small.clone());
-        let (shared, kept) = (Arc::clone(self), small.bytes.clone());
+        let (store, kept) = (Arc::clone(&self.core.store), small.bytes.clone());
         let filename = grant.file.item().filename.clone();
         // Kept behind the answer: it is synced to disk, and nobody needs to wait for that.
         tokio::task::spawn_blocking(move || {
-            if let Err(error) = shared.store.put_small(&kept_at, &kept) {
+            if let Err(error) = store.put_small(&kept_at, &kept) {
                 tracing::error!(file = %filename, %error, "sidecar not kept");
             }
         });
@@ -218,7 +254,7 @@ impl Shared {
             name: file.filename.as_str(),
             size: file.size,
         };
-        let Some(stored) = self.checked_file(&key, about).await? else {
+        let Some(stored) = self.held.checked_file(&key, about).await? else {
             return Ok(None);
         };
         let stored = Arc::new(stored);
@@ -240,8 +276,10 @@ impl Shared {
             let message = format!("{} cannot be asked for {}", grant.owner, file.filename);
             return Err(Missing::now(ErrorKind::BadGateway, message));
         };
-        if self.settings.offline {
-            let error = self.not_asked(format!("the metadata of {}", file.filename));
+        if self.core.settings.offline {
+            let error = self
+                .core
+                .not_asked(format!("the metadata of {}", file.filename));
             return Err(Missing::now(error.kind, error.message));
         }
         if file.core_metadata != CoreMetadata::Absent
@@ -256,7 +294,8 @@ impl Shared {
             WheelMetadata::NotFound => UpstreamResult::Absent,
             WheelMetadata::Invalid(_) => UpstreamResult::Invalid,
         });
-        self.metrics
+        self.core
+            .metrics
             .upstream_request(grant.owner.as_str(), result, started.elapsed());
         match answer? {
             WheelMetadata::Found(bytes) => Ok(bytes),
@@ -283,7 +322,8 @@ impl Shared {
             Some(_) => UpstreamResult::Fetched,
             None => UpstreamResult::Absent,
         });
-        self.metrics
+        self.core
+            .metrics
             .upstream_request(grant.owner.as_str(), result, started.elapsed());
         let file = grant.file.item();
         let why = match answer {
@@ -312,7 +352,7 @@ impl Shared {
         grant: &Grant,
     ) -> Result<Bytes, Missing> {
         let name = &grant.file.item().filename;
-        let (content, _) = self.fill(cx, grant).await?;
+        let (content, _) = self.fills.fill(cx, grant).await?;
         if let Content::Growing(growing) = content {
             if let Readable::Failed(why) = growing.settled().await {
                 let message = format!("{name} could not be fetched: {why}");
@@ -336,7 +376,7 @@ fn key_of(grant: &Grant) -> SidecarKey {
     }
 }
 
-impl Shared {
+impl Sidecars {
     /// Reads a wheel that is here, when its turn comes.
     async fn read_wheel(
         &self,
@@ -345,8 +385,12 @@ impl Shared {
     ) -> Result<Bytes, Missing> {
         let filename = grant.file.item().filename.clone();
         let look = move |bounds| read(&filename, bounds);
-        let read = self.archives().look(look, InvalidWheel::is_beyond).await;
-        Ok(read.map_err(Arc::new)??)
+        let read = self
+            .core
+            .archives()
+            .look(look, InvalidWheel::is_beyond)
+            .await;
+        Ok(read??)
     }
 }
 

@@ -8,10 +8,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache::{Flights, SourcePage};
-use crate::gateway::context::{Context, Shared};
+use crate::cache::{Flights, SourcePage, SourcePages};
+use crate::gateway::changes::Changes;
+use crate::gateway::context::Context;
+use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind};
-use crate::gateway::refresh::Refreshed;
+use crate::gateway::page_copies::PageCopies;
+use crate::gateway::patience::{CLOCK_SLACK, Patience, RETRY_AFTER, later};
+use crate::gateway::refresh::{Refreshed, Refreshes};
 use crate::gateway::reply::CacheResult;
 use crate::gateway::vanish::{is_gone, kept_until};
 use crate::model::{IndexName, ProjectName, ProjectState, Timestamp};
@@ -19,26 +23,9 @@ use crate::page::ProjectPage;
 use crate::policy::{Index, Mirror, Quarantined};
 use crate::telemetry::{CacheKind, LookUp, Staleness, Tier};
 
-/// How long a stale answer is kept before upstream is tried again: short, so that what comes back is
-/// seen soon; not zero, so that an outage does not cost every request a time-out.
-pub const RETRY_AFTER: Duration = Duration::from_secs(5);
-
-/// How far in the future a statement may have been made: requests read the clock at their start, and
-/// take up what others have brought since.
-pub const CLOCK_SLACK: Duration = Duration::from_mins(5);
-
 /// Upstream page requests under way: one per mirror and project, and for an index of devpi's one
 /// between two writes.
-pub type Fetches = Flights<(IndexName, ProjectName, u64), Result<Refreshed, Arc<Error>>>;
-
-/// How old an answer the asker accepts when upstream cannot be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
-    /// A page: within `stale_if_error`.
-    Page,
-    /// A file: any age, since what is cached is always served.
-    File,
-}
+type Fetches = Flights<(IndexName, ProjectName, u64), Result<Refreshed, Error>>;
 
 /// A mirror's statement on a project.
 #[derive(Debug, Clone)]
@@ -55,7 +42,69 @@ pub struct Said {
     pub silent_since: Option<Timestamp>,
 }
 
-impl Shared {
+/// What mirrors say, in memory and on disk, and what they are being asked.
+#[derive(Debug)]
+pub struct Mirrors {
+    core: Arc<Core>,
+    changes: Arc<Changes>,
+    copies: Arc<PageCopies>,
+    refreshes: Refreshes,
+    held: SourcePages,
+    fetches: Fetches,
+}
+
+impl Mirrors {
+    pub fn new(
+        core: Arc<Core>,
+        changes: Arc<Changes>,
+        copies: Arc<PageCopies>,
+        refreshes: Refreshes,
+        bytes_max: u64,
+    ) -> Self {
+        Self {
+            held: SourcePages::new(bytes_max),
+            fetches: Flights::new(core.work.clone(), core.settings.flights_max),
+            core,
+            changes,
+            copies,
+            refreshes,
+        }
+    }
+
+    /// Forgets what is held in memory of a project; the copy on disk stays.
+    pub fn forget(&self, index: &IndexName, project: &ProjectName) {
+        self.held.forget(index, project);
+    }
+
+    /// Forgets what a mirror said: its upstream is another one now.
+    pub fn forget_index(&self, index: &IndexName) {
+        self.held.forget_index(index);
+    }
+
+    /// Forgets everything that is held in memory.
+    pub fn forget_all(&self) {
+        self.held.forget_all();
+    }
+
+    /// Has upstream asked again by whoever comes next, and keeps what is held until it has answered.
+    pub fn expire(&self, index: &IndexName, project: &ProjectName, now: Timestamp) {
+        if let Some(held) = self.held.get(index, project) {
+            let mut expired = SourcePage::clone(&held);
+            expired.validity.fresh_until = expired.validity.fresh_until.min(now);
+            self.held.insert(index, project, Arc::new(expired));
+        }
+    }
+
+    /// Has a mirror say something.
+    #[cfg(test)]
+    pub fn keep(&self, index: &IndexName, project: &ProjectName, page: SourcePage) {
+        self.held.insert(index, project, Arc::new(page));
+    }
+
+    pub fn weight_bytes(&self) -> u64 {
+        self.held.weight_bytes()
+    }
+
     /// What a mirror says about a project.
     ///
     /// # Errors
@@ -67,7 +116,7 @@ impl Shared {
         mirror: &Mirror,
         project: &ProjectName,
         patience: Patience,
-    ) -> Result<Said, Arc<Error>> {
+    ) -> Result<Said, Error> {
         let found = self.held(&index.name, mirror, project);
         let is_gone = |held: &Arc<SourcePage>| is_gone(held, mirror, cx.now);
         let held = found.clone().filter(|held| !is_gone(held));
@@ -77,7 +126,7 @@ impl Shared {
         {
             return Ok(self.said_fresh(held, mirror, CacheResult::Hit));
         }
-        if self.settings.offline {
+        if self.core.settings.offline {
             return self.offline_answer(index, mirror, project, held.as_ref());
         }
         // Who asks after a write joins no older request.
@@ -87,19 +136,24 @@ impl Shared {
             0
         };
         let key = (index.name.clone(), project.clone(), writes);
-        let (shared, own_cx, own_index) = (Arc::clone(self), cx.clone(), Arc::clone(index));
+        let (mirrors, own_cx, own_index) = (Arc::clone(self), cx.clone(), Arc::clone(index));
         let (own_project, old) = (project.clone(), found);
         let joined = self.fetches.join(key, move || async move {
-            shared
-                .refresh(&own_cx, &own_index, &own_project, old)
-                .await
-                .map_err(Arc::new)
+            let refreshed = mirrors
+                .refreshes
+                .refresh(&own_cx, &own_index, &own_project, old);
+            let refreshed = refreshed.await?;
+            if refreshed.is_current {
+                let held = Arc::clone(&refreshed.held);
+                mirrors.held.insert(&own_index.name, &own_project, held);
+            }
+            Ok(refreshed)
         });
         let joined = joined.await.map_err(|busy| {
-            Arc::new(Error::new(
+            Error::new(
                 ErrorKind::Unavailable(Some(1)),
                 format!("ask {}: {busy}", index.name),
-            ))
+            )
         })?;
         match joined.value {
             Ok(refreshed) => {
@@ -136,7 +190,7 @@ impl Shared {
         let validity = &held.validity;
         let fresh_for = validity.fresh_until.duration_since(validity.confirmed_at);
         let fresh_for = Duration::try_from(fresh_for).unwrap_or_default();
-        let most = self.settings.stale_while_revalidate;
+        let most = self.core.settings.stale_while_revalidate;
         most.min(mirror.mirror_cache_expiry).min(fresh_for)
     }
 
@@ -147,19 +201,19 @@ impl Shared {
         mirror: &Mirror,
         project: &ProjectName,
     ) -> Option<Arc<SourcePage>> {
-        let found = self.sources.get(index, project);
+        let found = self.held.get(index, project);
         let count = |tier, is_there| {
             let result = if is_there { LookUp::Hit } else { LookUp::Miss };
-            self.metrics.looked_up(tier, CacheKind::Source, result);
+            self.core.metrics.looked_up(tier, CacheKind::Source, result);
         };
         count(Tier::Memory, found.is_some());
         if found.is_some() {
             return found;
         }
-        let copy = self.read_copy(index, mirror, project);
+        let copy = self.copies.read(index, mirror, project);
         count(Tier::Store, copy.is_some());
         let held = Arc::new(copy?);
-        self.sources.insert(index, project, Arc::clone(&held));
+        self.held.insert(index, project, Arc::clone(&held));
         Some(held)
     }
 
@@ -167,7 +221,7 @@ impl Shared {
     pub fn held_page(&self, index: &Index, project: &ProjectName) -> Option<Arc<ProjectPage>> {
         let mirror = index.mirror()?;
         let held = self.held(&index.name, mirror, project)?;
-        let held = (!is_gone(&held, mirror, self.clock.now())).then_some(held)?;
+        let held = (!is_gone(&held, mirror, self.core.clock.now())).then_some(held)?;
         held.page.clone()
     }
 
@@ -177,8 +231,8 @@ impl Shared {
         mirror: &Mirror,
         held: Option<&Arc<SourcePage>>,
         patience: Patience,
-        error: Arc<Error>,
-    ) -> Result<Said, Arc<Error>> {
+        error: Error,
+    ) -> Result<Said, Error> {
         // What devpi has taken from everybody's sight is not shown because it once was there.
         if matches!(error.kind, ErrorKind::Withheld(_)) {
             return Err(error);
@@ -188,7 +242,7 @@ impl Shared {
         let Some(held) = held.filter(|held| held.page.is_some()) else {
             return Err(error);
         };
-        let until = later(held.validity.fresh_until, self.settings.stale_if_error);
+        let until = later(held.validity.fresh_until, self.core.settings.stale_if_error);
         let tolerated = match patience {
             Patience::Page => cx.now < until,
             Patience::File => true,
@@ -215,18 +269,18 @@ impl Shared {
         mirror: &Mirror,
         project: &ProjectName,
         held: Option<&Arc<SourcePage>>,
-    ) -> Result<Said, Arc<Error>> {
+    ) -> Result<Said, Error> {
         if let Some(held) = held {
             let last = last_instant(held, mirror);
             let cache = CacheResult::Stale(Staleness::Offline);
-            if self.settings.is_explaining {
+            if self.core.settings.is_explaining {
                 // A running server would ask.
                 return Ok(said(held, mirror, cache, (last, last)));
             }
             return Ok(unconfirmed(held, mirror, cache, (last, last)));
         }
         let what = format!("a page of {project} from {}", index.name);
-        Err(Arc::new(self.not_asked(what)))
+        Err(self.core.not_asked(what))
     }
 }
 
@@ -291,9 +345,4 @@ fn unconfirmed(
         silent_since: Some(held.validity.fresh_until),
         ..said(held, mirror, cache, until)
     }
-}
-
-/// `at` plus `by`, or the end of time.
-pub fn later(at: Timestamp, by: Duration) -> Timestamp {
-    at.checked_add(by).unwrap_or(Timestamp::MAX)
 }

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::db::{FileRecord, FileRole};
-use crate::gateway::context::Shared;
+use crate::db::{Db, FileRecord, FileRole};
 use crate::gateway::error::Error;
 use crate::gateway::trouble::records_failed;
 use crate::model::{
@@ -11,34 +10,32 @@ use crate::model::{
 };
 use crate::page::ProjectPage;
 
-impl Shared {
-    /// Whether a stage holds a project; a name that is only registered counts (devpi's rule).
-    pub async fn stage_holds(
-        &self,
-        index: &IndexName,
-        project: &ProjectName,
-    ) -> Result<bool, Error> {
-        let held = self.records.has_project(index, project).await;
-        held.map_err(|error| records_failed(&format!("look for {project} in {index}"), error))
-    }
+/// Whether a stage holds a project; a name that is only registered counts (devpi's rule).
+pub async fn stage_holds(
+    records: &dyn Db,
+    index: &IndexName,
+    project: &ProjectName,
+) -> Result<bool, Error> {
+    let held = records.has_project(index, project).await;
+    held.map_err(|error| records_failed(&format!("look for {project} in {index}"), error))
+}
 
-    /// The page of a project that a stage holds.
-    pub async fn stage_page(
-        &self,
-        index: &IndexName,
-        project: &ProjectName,
-    ) -> Result<Arc<ProjectPage>, Error> {
-        let records = self.records.files(index, project).await;
-        let records = records.map_err(|error| {
-            records_failed(&format!("read the files of {project} in {index}"), error)
-        })?;
-        let mut page = ProjectPage::empty(project.clone());
-        page.files = records
-            .iter()
-            .filter_map(|record| listed(record, project))
-            .collect();
-        Ok(Arc::new(page))
-    }
+/// The page of a project that a stage holds.
+pub async fn stage_page(
+    records: &dyn Db,
+    index: &IndexName,
+    project: &ProjectName,
+) -> Result<Arc<ProjectPage>, Error> {
+    let files = records.files(index, project).await;
+    let files = files.map_err(|error| {
+        records_failed(&format!("read the files of {project} in {index}"), error)
+    })?;
+    let mut page = ProjectPage::empty(project.clone());
+    page.files = files
+        .iter()
+        .filter_map(|record| listed(record, project))
+        .collect();
+    Ok(Arc::new(page))
 }
 
 /// A record as a page lists it; test results and documentation are not release files.

@@ -5,7 +5,6 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::cache::{Flights, Weighed};
 use crate::model::{File, IndexName, Sha256, Timestamp};
 use crate::policy::{Allowed, Denial};
 use crate::protocol::Head;
@@ -80,12 +79,6 @@ impl Grant {
         self.file.item().hashes.sha256().map(kept)
     }
 }
-
-/// The tickets, by URL.
-pub type Tickets = Weighed<TicketKey, Arc<Ticket>>;
-
-/// Decisions being made anew, by URL and generation.
-pub type Renewals = Flights<(TicketKey, u64), ()>;
 
 /// Roughly how many bytes a ticket takes.
 pub fn weight_bytes(key: &TicketKey, _: &Arc<Ticket>) -> usize {

@@ -13,9 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::{SourcePage, Validity};
-use crate::gateway::context::{Context, Shared};
+use crate::gateway::context::Context;
 use crate::gateway::error::Error;
-use crate::gateway::source::later;
+use crate::gateway::page_copies::PageCopies;
+use crate::gateway::patience::later;
 use crate::model::{ProjectName, Timestamp};
 use crate::page::ProjectPage;
 use crate::policy::{Index, Mirror, Policies};
@@ -30,47 +31,45 @@ pub struct Dropped {
     pub empty: Option<ProjectPage>,
 }
 
-impl Shared {
-    /// [`Shared::vanish`], where nothing may block.
-    pub async fn vanish_behind(
-        self: &Arc<Self>,
-        cx: &Context,
-        index: &Arc<Index>,
-        project: &ProjectName,
-        dropped: Dropped,
-        now: Timestamp,
-    ) -> Result<SourcePage, Error> {
-        let is_held = |old: &Arc<SourcePage>| old.page.is_some();
-        if !dropped.old.as_ref().is_some_and(is_held) {
-            // Nearly every name that is asked for in vain: there is no copy to cut down.
-            return Ok(nothing(index.mirror(), now, dropped.empty));
-        }
-        let (shared, cx) = (Arc::clone(self), cx.clone());
-        let (index, project) = (Arc::clone(index), project.clone());
-        let work = move || shared.vanish(&cx, &index, &project, dropped, now);
-        let kept = tokio::task::spawn_blocking(work).await;
-        kept.map_err(|error| Error::internal("cut down a page copy", error))
+/// [`vanish`], where nothing may block.
+pub async fn vanish_behind(
+    copies: &Arc<PageCopies>,
+    cx: &Context,
+    index: &Arc<Index>,
+    project: &ProjectName,
+    dropped: Dropped,
+    now: Timestamp,
+) -> Result<SourcePage, Error> {
+    let is_held = |old: &Arc<SourcePage>| old.page.is_some();
+    if !dropped.old.as_ref().is_some_and(is_held) {
+        // Nearly every name that is asked for in vain: there is no copy to cut down.
+        return Ok(nothing(index.mirror(), now, dropped.empty));
     }
+    let (copies, cx) = (Arc::clone(copies), cx.clone());
+    let (index, project) = (Arc::clone(index), project.clone());
+    let work = move || vanish(&copies, &cx, &index, &project, dropped, now);
+    let kept = tokio::task::spawn_blocking(work).await;
+    kept.map_err(|error| Error::internal("cut down a page copy", error))
+}
 
-    /// What remains of a project that upstream has dropped, in memory and on disk.
-    pub fn vanish(
-        &self,
-        cx: &Context,
-        index: &Index,
-        project: &ProjectName,
-        Dropped { old, empty }: Dropped,
-        now: Timestamp,
-    ) -> SourcePage {
-        let policies = &cx.generation.policies;
-        let remains = old
-            .filter(|old| old.page.is_some())
-            .and_then(|old| keep(policies, index, project, &old, now))
-            .unwrap_or_else(|| nothing(index.mirror(), now, empty));
-        if let Some(mirror) = index.mirror() {
-            self.replace_copy(&index.name, project, mirror, &remains);
-        }
-        remains
+/// What remains of a project that upstream has dropped, in memory and on disk.
+pub fn vanish(
+    copies: &PageCopies,
+    cx: &Context,
+    index: &Index,
+    project: &ProjectName,
+    Dropped { old, empty }: Dropped,
+    now: Timestamp,
+) -> SourcePage {
+    let policies = &cx.generation.policies;
+    let remains = old
+        .filter(|old| old.page.is_some())
+        .and_then(|old| keep(policies, index, project, &old, now))
+        .unwrap_or_else(|| nothing(index.mirror(), now, empty));
+    if let Some(mirror) = index.mirror() {
+        copies.replace(&index.name, project, mirror, &remains);
     }
+    remains
 }
 
 /// Until when what has vanished is kept.

@@ -11,8 +11,9 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::gateway::context::Shared;
+use crate::gateway::core::Core;
 use crate::gateway::error::Error;
+use crate::gateway::held::HeldFiles;
 use crate::store::{Contents, Inspection, Kept, Key, StoreError};
 
 /// Names looked up at one time.
@@ -32,25 +33,36 @@ pub struct VerifiedRound {
     pub damaged: u64,
 }
 
-impl Shared {
+/// Reads what is kept.
+#[derive(Debug)]
+pub struct Verification {
+    core: Arc<Core>,
+    held: Arc<HeldFiles>,
+}
+
+impl Verification {
+    pub fn new(core: Arc<Core>, held: Arc<HeldFiles>) -> Self {
+        Self { core, held }
+    }
+
     /// Reads every file and sidecar once, those of stages first, at so many bytes a second. A damaged one
     /// of a mirror is removed, one of a stage is answered no more. Dropped, it ends after one piece.
     ///
     /// # Errors
     /// When the store cannot be listed.
-    pub async fn verify_kept(self: &Arc<Self>, pace: u64) -> Result<VerifiedRound, Error> {
+    pub async fn verify_kept(&self, pace: u64) -> Result<VerifiedRound, Error> {
         let mut round = VerifiedRound::default();
-        let private = self.store.private_contents();
+        let private = self.core.store.private_contents();
         self.verify_all(private, |_| true, pace, &mut round).await?;
         let is_of_mirror = |key: &Key| !key.is_private();
-        let all = self.store.contents();
+        let all = self.core.store.contents();
         self.verify_all(all, is_of_mirror, pace, &mut round).await?;
-        self.metrics.verified_all();
+        self.core.metrics.verified_all();
         Ok(round)
     }
 
     async fn verify_all(
-        self: &Arc<Self>,
+        &self,
         mut contents: Contents,
         is_wanted: fn(&Key) -> bool,
         pace: u64,
@@ -77,7 +89,7 @@ impl Shared {
     }
 
     async fn verify_one(
-        self: &Arc<Self>,
+        &self,
         kept: Kept,
         pace: u64,
         round: &mut VerifiedRound,
@@ -92,9 +104,9 @@ impl Shared {
         Ok(())
     }
 
-    async fn verify_file(self: &Arc<Self>, key: &Key, pace: u64) -> Result<Read, Error> {
-        let (shared, own_key) = (Arc::clone(self), key.clone());
-        let opened = spawn_blocking(move || shared.store.inspect(&own_key)).await;
+    async fn verify_file(&self, key: &Key, pace: u64) -> Result<Read, Error> {
+        let (store, own_key) = (Arc::clone(&self.core.store), key.clone());
+        let opened = spawn_blocking(move || store.inspect(&own_key)).await;
         rest_after(OPENING_BYTES, pace).await;
         let mut inspection = match opened.map_err(broken)? {
             Ok(Some(inspection)) => inspection,
@@ -117,11 +129,11 @@ impl Shared {
                 }
                 Ok(read) => {
                     bytes += read;
-                    self.metrics.verified(read);
+                    self.core.metrics.verified(read);
                     rest_after(read, pace).await;
                 }
                 Err(error) => {
-                    self.damaged(key, inspection.stored(), &error);
+                    self.held.damaged(key, inspection.stored(), &error);
                     return Ok(Read::damaged(bytes));
                 }
             }
@@ -132,22 +144,22 @@ impl Shared {
                 is_damaged: false,
             }),
             Err((stored, error)) => {
-                self.damaged(key, &stored, &error);
+                self.held.damaged(key, &stored, &error);
                 Ok(Read::damaged(bytes))
             }
         }
     }
 
-    async fn verify_sidecar(self: &Arc<Self>, kept: Kept, pace: u64) -> Result<Read, Error> {
-        let shared = Arc::clone(self);
+    async fn verify_sidecar(&self, kept: Kept, pace: u64) -> Result<Read, Error> {
+        let core = Arc::clone(&self.core);
         let (key, bytes) = (kept.key, kept.bytes);
         let look = move || {
-            let most = shared.settings.metadata_bytes_max;
-            let looked = shared.store.inspect_small(&key, most);
-            looked.inspect_err(|error| shared.copy_is_damaged(&key, error))
+            let most = core.settings.metadata_bytes_max;
+            let looked = core.store.inspect_small(&key, most);
+            looked.inspect_err(|error| core.copy_is_damaged(&key, error))
         };
         let looked = spawn_blocking(look).await.map_err(broken)?;
-        self.metrics.verified(bytes);
+        self.core.metrics.verified(bytes);
         rest_after(OPENING_BYTES + bytes, pace).await;
         Ok(Read {
             bytes,

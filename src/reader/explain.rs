@@ -1,8 +1,6 @@
 //! Why a project or its files pass or not, rule by rule, from what is held here.
 
-use std::sync::Arc;
-
-use crate::gateway::{Context, Error, Patience, Resolution, Shared, decide, unknown_index};
+use crate::gateway::{Context, Error, Flows, Patience, Resolution, decide, unknown_index};
 use crate::model::{IndexName, ProjectName, VersionMatch, VersionSpecifiers};
 use crate::page::Ruling;
 use crate::policy::{Candidate, TraceLine};
@@ -42,72 +40,66 @@ pub struct ExplainedFile {
     pub rules: Vec<TraceLine>,
 }
 
-impl Shared {
-    /// Explains a stack's verdicts.
-    ///
-    /// # Errors
-    /// When there is no such index, or the records cannot be read.
-    pub async fn explain(
-        self: &Arc<Self>,
-        cx: &Context,
-        index: &IndexName,
-        question: &Question,
-    ) -> Result<Explanation, Arc<Error>> {
-        let Some(stack) = cx.generation.policies.stack(index) else {
-            return Err(Arc::new(unknown_index(index)));
-        };
-        let holding = self
-            .holding(stack, &question.project)
-            .await
-            .map_err(Arc::new)?;
-        let project =
-            stack.explain_project(&question.project, cx.now, &|one| holding.contains(one));
-        let mut explanation = Explanation {
-            project,
-            ..Explanation::default()
-        };
-        let resolved = match self
-            .resolve(cx, index, &question.project, Patience::File)
-            .await
-        {
-            Ok(Resolution::Known(resolved)) => resolved,
-            Ok(Resolution::Refused(denial)) => {
-                explanation.note = Some(denial.detail());
-                return Ok(explanation);
-            }
-            Ok(Resolution::Unknown) => {
-                explanation.note =
-                    Some(format!("no index of the stack knows {}", question.project));
-                return Ok(explanation);
-            }
-            Err(error) => {
-                explanation.note = Some(error.message.clone());
-                return Ok(explanation);
-            }
-        };
-        let view = resolved.view();
-        for entry in resolved
-            .merged
-            .entries()
-            .filter(|entry| question.asks_for(entry.file))
-        {
-            let candidate = Candidate {
-                file: entry.file,
-                member: entry.member,
-                status: entry.state,
-            };
-            explanation.files.push(ExplainedFile {
-                filename: entry.file.filename.to_string(),
-                owner: resolved.stack.members()[entry.member].index.name.clone(),
-                is_allowed: decide(&view, &entry, cx.now).ruling == Ruling::List,
-                rules: resolved.stack.explain_file(&candidate, cx.now),
-            });
+/// Explains a stack's verdicts.
+///
+/// # Errors
+/// When there is no such index, or the records cannot be read.
+pub async fn explain_verdicts(
+    flows: &Flows,
+    cx: &Context,
+    index: &IndexName,
+    question: &Question,
+) -> Result<Explanation, Error> {
+    let Some(stack) = cx.generation.policies.stack(index) else {
+        return Err(unknown_index(index));
+    };
+    let holding = flows.stacks.holding(stack, &question.project).await?;
+    let project = stack.explain_project(&question.project, cx.now, &|one| holding.contains(one));
+    let mut explanation = Explanation {
+        project,
+        ..Explanation::default()
+    };
+    let resolved = match flows
+        .stacks
+        .resolve(cx, index, &question.project, Patience::File)
+        .await
+    {
+        Ok(Resolution::Known(resolved)) => resolved,
+        Ok(Resolution::Refused(denial)) => {
+            explanation.note = Some(denial.detail());
+            return Ok(explanation);
         }
-        if explanation.files.is_empty() {
-            explanation.note = Some("no file that is held here fits".to_owned());
+        Ok(Resolution::Unknown) => {
+            explanation.note = Some(format!("no index of the stack knows {}", question.project));
+            return Ok(explanation);
         }
-        Ok(explanation)
+        Err(error) => {
+            explanation.note = Some(error.message.clone());
+            return Ok(explanation);
+        }
+    };
+    let view = resolved.view();
+    for entry in resolved
+        .merged
+        .entries()
+        .filter(|entry| question.asks_for(entry.file))
+    {
+        let candidate = Candidate {
+            file: entry.file,
+            member: entry.member,
+            status: entry.state,
+        };
+        explanation.files.push(ExplainedFile {
+            filename: entry.file.filename.to_string(),
+            owner: resolved.stack.members()[entry.member].index.name.clone(),
+            is_allowed: decide(&view, &entry, cx.now).ruling == Ruling::List,
+            rules: resolved.stack.explain_file(&candidate, cx.now),
+        });
     }
+    if explanation.files.is_empty() {
+        explanation.note = Some("no file that is held here fits".to_owned());
+    }
+    Ok(explanation)
 }
 
 impl Question {

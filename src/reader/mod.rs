@@ -5,7 +5,7 @@ mod explain;
 mod routes;
 mod web;
 
-pub use api::{Asker, FAULT_CONTENT_TYPE, search_fault};
-pub use explain::{Explanation, Question};
+pub use api::{Asker, FAULT_CONTENT_TYPE, api_reply, search_fault, sign};
+pub use explain::{Explanation, Question, explain_verdicts};
 pub use routes::Reader;
-pub use web::static_file;
+pub use web::{static_file, web_reply};

@@ -1,5 +1,6 @@
 //! The read-only half: one match over the public routes is its table of contents.
 
+use std::mem::take;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,30 +10,30 @@ use http::{HeaderValue, StatusCode};
 
 use crate::devpi::ApiAnswer;
 use crate::gateway::{
-    Answers, Ask, Body, Context, Error, Record, Reply, Route, Shared, Trouble, failed_reply,
+    Answers, Ask, Body, Context, Error, Flows, Record, Reply, Route, Trouble, failed_reply,
     reply_head,
 };
 use crate::model::IndexName;
 use crate::protocol::{ApiOf, AskedIndex, Audience, PublicRoute};
-use crate::reader::api::Asker;
+use crate::reader::api::{
+    Asker, api_config, api_index, api_project, api_release, api_reply, api_user, api_users, status,
+};
 use crate::reader::web;
 use crate::reader::web::{Searches, WebPage};
 
 /// Answers everything that only reads. It can write nothing, by type.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    shared: Arc<Shared>,
+    flows: Arc<Flows>,
     searches: Arc<Searches>,
 }
 
-type Flow = Result<Reply, (Arc<Error>, Record)>;
-
 impl Reader {
-    /// A reader of what is shared.
+    /// A reader over these flows.
     #[must_use]
-    pub fn new(shared: Arc<Shared>) -> Self {
+    pub fn new(flows: Arc<Flows>) -> Self {
         Self {
-            shared,
+            flows,
             searches: Arc::default(),
         }
     }
@@ -43,14 +44,19 @@ impl Reader {
         &self.searches
     }
 
-    async fn route(&self, cx: &Context, ask: &Ask<'_>, asker: Asker<'_>) -> Flow {
-        let shared = &self.shared;
-        let mut record = Record::default();
+    async fn route(
+        &self,
+        cx: &Context,
+        ask: &Ask<'_>,
+        asker: Asker<'_>,
+        record: &mut Record,
+    ) -> Result<Reply, Error> {
+        let flows = &self.flows;
         match &ask.route {
             PublicRoute::ProjectList { index, .. } => {
                 record.route = Route::ProjectList;
-                let index = named(cx, index, &mut record)?;
-                shared.project_list(cx, ask, &index, record).await
+                let index = named(cx, index, record)?;
+                flows.lists.project_list(cx, ask, &index, record).await
             }
             PublicRoute::ProjectPage {
                 index,
@@ -59,8 +65,9 @@ impl Reader {
             } => {
                 record.route = Route::ProjectPage;
                 record.project = Some(project.clone());
-                let index = named(cx, index, &mut record)?;
-                shared
+                let index = named(cx, index, record)?;
+                flows
+                    .pages
                     .project_page(cx, ask, &index, project, *form, record)
                     .await
             }
@@ -77,9 +84,14 @@ impl Reader {
                 };
                 record.index = Some(index.clone());
                 record.file = Some(filename.as_str().into());
-                shared.file(cx, ask, index, path, *is_sidecar, record).await
+                flows
+                    .files
+                    .file(cx, ask, index, path, *is_sidecar, record)
+                    .await
             }
-            PublicRoute::Redirect { to, is_permanent } => Ok(redirect(to, *is_permanent, record)),
+            PublicRoute::Redirect { to, is_permanent } => {
+                Ok(redirect(to, *is_permanent, take(record)))
+            }
             PublicRoute::Api(_)
             | PublicRoute::Status
             | PublicRoute::Users(_)
@@ -88,10 +100,12 @@ impl Reader {
             | PublicRoute::Project { .. }
             | PublicRoute::Release { .. }
             | PublicRoute::Search
-            | PublicRoute::Static { .. } => Ok(self.look(cx, ask, asker, record).await),
+            | PublicRoute::Static { .. } => Ok(self.look(cx, ask, asker, take(record)).await),
             PublicRoute::NotFound => match audience(ask) {
-                Audience::Installer => Err((Arc::new(no_such_route()), record)),
-                Audience::Json | Audience::Person => Ok(self.look(cx, ask, asker, record).await),
+                Audience::Installer => Err(no_such_route()),
+                Audience::Json | Audience::Person => {
+                    Ok(self.look(cx, ask, asker, take(record)).await)
+                }
             },
         }
     }
@@ -122,12 +136,12 @@ impl Reader {
             Audience::Person => {
                 record.route = if is_known { Route::Web } else { Route::Other };
                 let outcome = self.page(cx, ask, &mut record).await;
-                self.shared.web_reply(ask, outcome, record).await
+                web::web_reply(&self.flows.core, ask, outcome, record).await
             }
             Audience::Json | Audience::Installer => {
                 record.route = if is_known { Route::Api } else { Route::Other };
                 let outcome = self.object(cx, ask, asker, &mut record).await;
-                self.shared.api_reply(ask, outcome, record).await
+                api_reply(&self.flows.core, ask, outcome, record).await
             }
         }
     }
@@ -139,15 +153,15 @@ impl Reader {
         asker: Asker<'_>,
         record: &mut Record,
     ) -> Result<ApiAnswer, Trouble> {
-        let shared = &self.shared;
+        let flows = &self.flows;
         match &ask.route {
-            PublicRoute::Api(of) => shared.api_config(cx, ask, of, asker).await,
-            PublicRoute::Status => shared.status(cx, ask, asker).await,
-            PublicRoute::Users(_) => shared.api_users(cx, ask).await,
-            PublicRoute::User { user, .. } => shared.api_user(cx, ask, user).await,
-            PublicRoute::Index { index, .. } => shared.api_index(cx, ask, index).await,
+            PublicRoute::Api(of) => api_config(flows, cx, ask, of, asker).await,
+            PublicRoute::Status => status(flows, cx, ask, asker).await,
+            PublicRoute::Users(_) => api_users(flows, cx, ask).await,
+            PublicRoute::User { user, .. } => api_user(flows, cx, ask, user).await,
+            PublicRoute::Index { index, .. } => api_index(flows, cx, ask, index).await,
             PublicRoute::Project { index, project, .. } => {
-                shared.api_project(cx, ask, index, project, record).await
+                api_project(flows, cx, ask, index, project, record).await
             }
             PublicRoute::Release {
                 index,
@@ -156,7 +170,7 @@ impl Reader {
                 ..
             } => {
                 let release = (project, version.as_str());
-                shared.api_release(cx, ask, index, release, record).await
+                api_release(flows, cx, ask, index, release, record).await
             }
             PublicRoute::Search
             | PublicRoute::Static { .. }
@@ -174,14 +188,14 @@ impl Reader {
         ask: &Ask<'_>,
         record: &mut Record,
     ) -> Result<WebPage, Trouble> {
-        let shared = &self.shared;
+        let flows = &self.flows;
         match &ask.route {
-            PublicRoute::Users(_) => shared.web_home(cx, ask).await,
-            PublicRoute::User { user, .. } => shared.web_user(cx, ask, user).await,
-            PublicRoute::Index { index, .. } => shared.web_index(cx, ask, index).await,
+            PublicRoute::Users(_) => web::web_home(flows, cx, ask).await,
+            PublicRoute::User { user, .. } => web::web_user(flows, cx, ask, user).await,
+            PublicRoute::Index { index, .. } => web::web_index(flows, cx, ask, index).await,
             PublicRoute::Project { index, project, .. } => {
                 let release = (project, None);
-                shared.web_project(cx, ask, index, release, record).await
+                web::web_project(flows, cx, ask, index, release, record).await
             }
             PublicRoute::Release {
                 index,
@@ -190,9 +204,9 @@ impl Reader {
                 ..
             } => {
                 let release = (project, Some(version.as_str()));
-                shared.web_project(cx, ask, index, release, record).await
+                web::web_project(flows, cx, ask, index, release, record).await
             }
-            PublicRoute::Search => shared.web_search(cx, ask, &self.searches).await,
+            PublicRoute::Search => web::web_search(flows, cx, ask, &self.searches).await,
             PublicRoute::Api(_)
             | PublicRoute::Status
             | PublicRoute::Static { .. }
@@ -206,10 +220,11 @@ impl Reader {
 
     /// Answers a request; the management door says who asks.
     pub async fn answer_to(&self, ask: &Ask<'_>, asker: Asker<'_>) -> Reply {
-        let cx = self.shared.context().shown_to(ask);
-        match self.route(&cx, ask, asker).await {
+        let cx = self.flows.core.context().shown_to(ask);
+        let mut record = Record::default();
+        match self.route(&cx, ask, asker, &mut record).await {
             Ok(reply) => reply,
-            Err((error, record)) => {
+            Err(error) => {
                 let mut reply = failed_reply(&error, ask.path, record);
                 // devpi-client prints the message beside the status line: there once is enough.
                 if Audience::names_json(ask.headers) {
@@ -281,11 +296,7 @@ fn no_such_route() -> Error {
 }
 
 /// The index that is meant: `/simple/` is whichever the configuration names.
-fn named(
-    cx: &Context,
-    asked: &AskedIndex,
-    record: &mut Record,
-) -> Result<IndexName, (Arc<Error>, Record)> {
+fn named(cx: &Context, asked: &AskedIndex, record: &mut Record) -> Result<IndexName, Error> {
     let index = match asked {
         AskedIndex::Named(index) => Some(index),
         AskedIndex::Default => cx.generation.policies.default_index(),
@@ -293,7 +304,7 @@ fn named(
     record.index = index.cloned();
     index.cloned().ok_or_else(|| {
         let message = "no default_index is configured, so /simple/ leads nowhere; ask /{user}/{index}/+simple/";
-        (Arc::new(Error::not_found(message)), record.clone())
+        Error::not_found(message)
     })
 }
 

@@ -67,7 +67,7 @@ impl Writer {
                 };
                 writer.account_for(AuditKind::User, &caller, about);
                 if method == Method::DELETE {
-                    writer.shared.suspect_garbage();
+                    writer.flows.garbage.suspect();
                     writer.follow().await?;
                 }
             }
@@ -99,7 +99,7 @@ impl Writer {
             };
             if answer.status.is_success() {
                 if method == Method::DELETE {
-                    writer.shared.suspect_garbage();
+                    writer.flows.garbage.suspect();
                 }
                 writer.follow().await?;
                 let detail = format!("{method}{}", changed_keys(&method, &body));

@@ -43,8 +43,8 @@ impl Writer {
                 return writer.let_go(&caller, &index, &content).await;
             }
             let project = writer.remove(&caller, &index.name, &content).await?;
-            writer.shared.suspect_garbage();
-            writer.shared.forget_project(&project);
+            writer.flows.garbage.suspect();
+            writer.flows.forget_project(&project);
             writer.deleted(&caller, &index.name, &project, &content);
             Ok(of_project(done(&index.name, &content), &project))
         })
@@ -58,7 +58,7 @@ impl Writer {
         index: &IndexName,
         content: &Deletable,
     ) -> Result<ProjectName, Refusal> {
-        let (records, cause) = (&self.shared.records, caller.cause(self.now()));
+        let (records, cause) = (&self.flows.core.records, caller.cause(self.now()));
         let (project, removed) = match content {
             Deletable::Project(project) => {
                 let removed = records.delete_project(&cause, index, project).await?;
@@ -97,7 +97,7 @@ impl Writer {
         let Some(parsed) = parse_file_path(path) else {
             return Ok(None);
         };
-        let attached = self.shared.attached_at(index, &parsed).await;
+        let attached = self.flows.attachments.attached_at(index, &parsed).await;
         let attached = attached.map_err(|error| Refusal::from(&error))?;
         Ok(attached.map(|file| (file.project, file.facts.filename)))
     }
@@ -107,7 +107,8 @@ impl Writer {
         let leading = place.as_ref().and_then(|parsed| leading(&parsed.place));
         if let (Some(parsed), Some(leading)) = (place, leading)
             && self
-                .shared
+                .flows
+                .core
                 .records
                 .was_deleted(index, leading, &parsed.filename)
                 .await?
@@ -133,7 +134,7 @@ impl Writer {
         };
         let mut held = None;
         for project in projects {
-            if let Some(page) = self.shared.held_page(index, &project) {
+            if let Some(page) = self.flows.mirrors.held_page(index, &project) {
                 held = Some((project, page));
                 break;
             }
@@ -150,8 +151,8 @@ impl Writer {
                 Deletable::File(path) => is_at(file, path),
             };
             if let Some(sha256) = file.hashes.sha256().filter(|_| is_meant) {
-                self.shared.store.remove(&Key::MirrorFile(sha256))?;
-                self.shared.store.remove(&Key::MirrorMetadata(sha256))?;
+                self.flows.core.store.remove(&Key::MirrorFile(sha256))?;
+                self.flows.core.store.remove(&Key::MirrorMetadata(sha256))?;
             }
         }
         if let Deletable::Project(_) = content {
@@ -159,10 +160,10 @@ impl Writer {
                 index: index.name.clone(),
                 project: project.clone(),
             };
-            self.shared.store.remove(&key)?;
-            self.shared.sources.forget(&index.name, &project);
+            self.flows.core.store.remove(&key)?;
+            self.flows.mirrors.forget(&index.name, &project);
         }
-        self.shared.forget_project(&project);
+        self.flows.forget_project(&project);
         self.deleted(caller, &index.name, &project, content);
         Ok(of_project(done(&index.name, content), &project))
     }

@@ -10,9 +10,9 @@ use crate::account::{Accounts, HouseRules};
 use crate::clock::Clock;
 use crate::db::{DbError, Published, PublishedFile};
 use crate::devpi::Management;
-use crate::gateway::{Generations, Reply, Shared};
+use crate::gateway::{Flows, Generations, Reply};
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
-use crate::reader::Reader;
+use crate::reader::{Reader, sign};
 use crate::store::Hold;
 use crate::telemetry::{AuditEvent, AuditKind, AuditLog};
 use crate::upstream::{OwnDoors, UpstreamLimits};
@@ -23,7 +23,7 @@ use crate::writer::turns::Turns;
 /// What a door may write through. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Writer {
-    pub shared: Arc<Shared>,
+    pub flows: Arc<Flows>,
     pub accounts: Arc<Accounts>,
     pub generations: Arc<Generations>,
     pub rules: HouseRules,
@@ -57,7 +57,7 @@ pub struct HouseLimits {
 #[derive(Debug)]
 pub struct WriterParts {
     /// What reading and writing share.
-    pub shared: Arc<Shared>,
+    pub flows: Arc<Flows>,
     /// Who is who.
     pub accounts: Arc<Accounts>,
     /// Puts changed indexes in force.
@@ -77,7 +77,7 @@ impl Writer {
     #[must_use]
     pub fn new(parts: WriterParts) -> Self {
         let WriterParts {
-            shared,
+            flows,
             accounts,
             generations,
             rules,
@@ -85,9 +85,9 @@ impl Writer {
             audit,
             doors,
         } = parts;
-        let reader = Reader::new(Arc::clone(&shared));
+        let reader = Reader::new(Arc::clone(&flows));
         Self {
-            shared,
+            flows,
             reader,
             accounts,
             generations,
@@ -103,7 +103,10 @@ impl Writer {
     /// The devpi API's users and indexes, as of the files in force.
     pub fn management(&self) -> Management {
         let declared = self.generations.declared();
-        let (db, accounts) = (Arc::clone(&self.shared.records), Arc::clone(&self.accounts));
+        let (db, accounts) = (
+            Arc::clone(&self.flows.core.records),
+            Arc::clone(&self.accounts),
+        );
         let management =
             Management::new(db, accounts, self.rules.clone(), declared.values().cloned());
         management.checked_by(Arc::clone(&self.generations) as _)
@@ -114,13 +117,13 @@ impl Writer {
     }
 
     fn clock(&self) -> &Clock {
-        &self.shared.clock
+        &self.flows.core.clock
     }
 
     /// The headers of every answer (docs/protocol/devpi.md §2.3).
     pub async fn api_headers(&self) -> HeaderMap {
         let mut head = HeaderMap::new();
-        self.shared.sign(&mut head).await;
+        sign(&self.flows.core, &mut head).await;
         head
     }
 
@@ -129,7 +132,7 @@ impl Writer {
     where
         F: Future<Output = Result<Reply, Refusal>> + Send + 'static,
     {
-        let done = self.shared.work.spawn(work).await;
+        let done = self.flows.core.work.spawn(work).await;
         done.unwrap_or_else(|error| Err(Refusal::internal("carry out the request", error)))
     }
 
@@ -143,10 +146,10 @@ impl Writer {
             Ok(Published::Exists { .. } | Published::NoReleaseFile { .. }) | Err(_) => false,
         };
         if !is_clean {
-            self.shared.suspect_garbage();
+            self.flows.garbage.suspect();
         }
         if matches!(published, Ok(Published::Done { .. })) {
-            self.shared.note_serial().await;
+            self.flows.belonging.note_serial().await;
         }
     }
 
@@ -164,7 +167,7 @@ impl Writer {
 
     /// Keeps bytes of this digest from being collected until a record needs them.
     pub async fn hold(&self, digest: Sha256) -> Result<Hold, Refusal> {
-        let store = Arc::clone(&self.shared.store);
+        let store = Arc::clone(&self.flows.core.store);
         let held = tokio::task::spawn_blocking(move || store.hold(&digest)).await;
         Ok(held.map_err(|error| Refusal::internal("hold the file", error))??)
     }

@@ -170,7 +170,7 @@ impl Writer {
         now: Timestamp,
     ) -> Result<Reply, Refusal> {
         let cause = caller.cause(now);
-        let published = self.shared.records.publish(&cause, publication).await;
+        let published = self.flows.core.records.publish(&cause, publication).await;
         self.settle(&published).await;
         match published? {
             Published::Done { .. } => {}
@@ -183,7 +183,7 @@ impl Writer {
                 return Err(Refusal::api(StatusCode::NOT_FOUND, words));
             }
         }
-        self.shared.forget_project(&publication.project);
+        self.flows.forget_project(&publication.project);
         let about = About {
             index: Some(&publication.index),
             project: Some(&publication.project),
@@ -201,7 +201,12 @@ impl Writer {
         index: &IndexName,
         request: &PushRequest,
     ) -> Result<Option<HeldRelease>, Refusal> {
-        let held = self.shared.records.project(index, &request.project).await?;
+        let held = self
+            .flows
+            .core
+            .records
+            .project(index, &request.project)
+            .await?;
         let Some(held) = held else { return Ok(None) };
         let asked = &request.version;
         let exact = held.releases.iter().find(|one| one.version == *asked);
@@ -219,7 +224,7 @@ impl Writer {
         for facts in &files {
             holds.push(self.hold(facts.sha256).await?);
             // Deleted from the source meanwhile, and collected before it was held.
-            if !self.shared.is_kept(&Key::PrivateFile(facts.sha256))? {
+            if !self.flows.core.is_kept(&Key::PrivateFile(facts.sha256))? {
                 return Ok(None);
             }
         }

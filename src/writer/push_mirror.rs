@@ -31,12 +31,13 @@ impl Writer {
         index: &Index,
         request: &PushRequest,
     ) -> Result<Option<HeldRelease>, Refusal> {
-        let cx = self.shared.context();
+        let cx = self.flows.core.context();
         let resolved = self
-            .shared
+            .flows
+            .stacks
             .resolve(&cx, &index.name, &request.project, Patience::Page)
             .await;
-        let resolved = match resolved.map_err(|error| Refusal::from(&*error))? {
+        let resolved = match resolved.map_err(|error| Refusal::from(&error))? {
             Resolution::Known(resolved) => resolved,
             Resolution::Unknown => return Ok(None),
             Resolution::Refused(denial) => return Err(refused(&denial.detail())),
@@ -79,7 +80,7 @@ impl Writer {
         cx: &Context,
         grant: &Grant,
     ) -> Result<(FileFacts, Hold), Refusal> {
-        let (content, _) = match self.shared.content(cx, grant).await {
+        let (content, _) = match self.flows.files.content(cx, grant).await {
             Ok(content) => content,
             Err(error) => {
                 return Err(Refusal::api(StatusCode::BAD_GATEWAY, error.message.clone()));
@@ -91,7 +92,7 @@ impl Writer {
             let words = format!("{} could not be fetched: {why}", grant.file.item().filename);
             return Err(Refusal::api(StatusCode::BAD_GATEWAY, words));
         }
-        let (store, now) = (Arc::clone(&self.shared.store), self.now());
+        let (store, now) = (Arc::clone(&self.flows.core.store), self.now());
         let (file, caller, most) = (
             grant.file.clone(),
             caller.clone(),
@@ -127,18 +128,18 @@ impl Writer {
         wheel: Sha256,
         filename: Filename,
     ) -> Result<Option<Sha256>, Refusal> {
-        let store = Arc::clone(&self.shared.store);
+        let store = Arc::clone(&self.flows.core.store);
         let opened = off_the_runtime(move || Ok(store.open_file(&Key::PrivateFile(wheel))?)).await;
         let Some(held) = opened?.map(Arc::new) else {
             return Ok(None);
         };
         let look = move |bounds| metadata_of_file(held.file(), &filename, bounds);
-        let archives = self.shared.archives();
+        let archives = self.flows.core.archives();
         let looked = archives.look(look, InvalidWheel::is_beyond).await;
         let Ok(metadata) = looked.map_err(|error| Refusal::from(&error))? else {
             return Ok(None);
         };
-        let (store, digest) = (Arc::clone(&self.shared.store), Sha256::of(&metadata));
+        let (store, digest) = (Arc::clone(&self.flows.core.store), Sha256::of(&metadata));
         let keep = move || Ok(store.put_small(&Key::PrivateMetadata(wheel), &metadata)?);
         off_the_runtime(keep).await?;
         Ok(Some(digest))

@@ -124,8 +124,8 @@ impl Writer {
             size: Some(facts.size),
         };
         let key = Key::PrivateFile(facts.sha256);
-        let held = self.shared.checked_file(&key, about).await;
-        let held = held.map_err(|error| Refusal::from(&*error))?;
+        let held = self.flows.held.checked_file(&key, about).await;
+        let held = held.map_err(|error| Refusal::from(&error))?;
         let lost = || {
             Refusal::internal(
                 "send a file elsewhere",

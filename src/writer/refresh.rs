@@ -9,7 +9,6 @@ use bytes::Bytes;
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 
-use crate::cache::SourcePage;
 use crate::gateway::{Body, Patience, Record, Reply, Resolution, Route, reply_head};
 use crate::model::{IndexName, ProjectName};
 use crate::writer::desk::Writer;
@@ -25,7 +24,7 @@ impl Writer {
         index: &IndexName,
         project: &ProjectName,
     ) -> Result<Reply, Refusal> {
-        let cx = self.shared.context();
+        let cx = self.flows.core.context();
         let Some(stack) = cx.generation.policies.stack(index) else {
             return Err(Refusal::no_index(index.as_str()));
         };
@@ -35,24 +34,15 @@ impl Writer {
             .filter(|member| member.index.is_mirror())
         {
             let name = &member.index.name;
-            if let Some(held) = self.shared.sources.get(name, project) {
-                let mut validity = held.validity.clone();
-                validity.fresh_until = validity.fresh_until.min(cx.now);
-                let asked_anew = SourcePage {
-                    validity,
-                    ..SourcePage::clone(&held)
-                };
-                self.shared
-                    .sources
-                    .insert(name, project, Arc::new(asked_anew));
-            }
+            self.flows.mirrors.expire(name, project, cx.now);
         }
-        self.shared.forget_project(project);
+        self.flows.forget_project(project);
         let resolved = self
-            .shared
+            .flows
+            .stacks
             .resolve(&cx, index, project, Patience::Page)
             .await;
-        match resolved.map_err(|error| Refusal::from(&*error))? {
+        match resolved.map_err(|error| Refusal::from(&error))? {
             Resolution::Known(_) | Resolution::Refused(_) => Ok(to_the_page(project)),
             Resolution::Unknown => {
                 let words = format!("The project {project} does not exist.");

@@ -37,7 +37,7 @@ pub fn on_conflict(index: &Index) -> OnConflict {
 impl Writer {
     /// An index, or 404.
     pub fn index(&self, name: &IndexName) -> Result<Arc<Index>, Refusal> {
-        let generation = self.shared.generation();
+        let generation = self.flows.core.generation();
         let index = generation.policies.index(name).cloned();
         index.ok_or_else(|| Refusal::no_index(name.as_str()))
     }
@@ -45,7 +45,7 @@ impl Writer {
     /// Whether public doors do not show an index.
     #[must_use]
     pub fn is_hidden(&self, index: &IndexName) -> bool {
-        self.shared.generation().policies.is_hidden(index)
+        self.flows.core.generation().policies.is_hidden(index)
     }
 
     /// The stage that somebody may upload to. Asked before the body of a request is read.

@@ -64,7 +64,7 @@ impl Writer {
             return Ok(None);
         };
         for project in Filename::projects(&path.filename) {
-            let files = self.shared.records.files(index, &project).await?;
+            let files = self.flows.core.records.files(index, &project).await?;
             let found = files.into_iter().find(|file| {
                 file.facts.filename == path.filename && stands_at(&file.facts.sha256, &path.place)
             });
@@ -82,7 +82,7 @@ impl Writer {
         subject: &FileRecord,
         body: Bytes,
     ) -> Result<Reply, Refusal> {
-        let records = &self.shared.records;
+        let records = &self.flows.core.records;
         // One after the other, or all that come at once would find the same room.
         let _turn = match caller.principal.name() {
             None => Some(self.results.lock().await),
@@ -102,7 +102,8 @@ impl Writer {
         }
         let _held = self.hold(Sha256::of(&body)).await?;
         let mut draft = self
-            .shared
+            .flows
+            .core
             .store
             .upload_draft("the test result", body.len() as u64)?;
         draft.write(body).await?;
@@ -137,7 +138,7 @@ impl Writer {
                 return Err(Refusal::api(StatusCode::NOT_FOUND, words));
             }
         }
-        self.shared.forget_project(&subject.project);
+        self.flows.forget_project(&subject.project);
         let event = About {
             index: Some(index),
             project: Some(&subject.project),

@@ -85,7 +85,8 @@ impl Upload {
         }
         let draft = self
             .writer
-            .shared
+            .flows
+            .core
             .store
             .upload_draft("the upload", self.most())?;
         self.form.content_filename = Some(filename.to_owned());
@@ -164,7 +165,7 @@ impl Upload {
             let release = (&project, &*version);
             examine(growing.file(), &name, release, bounds)
         };
-        let archives = self.writer.shared.archives();
+        let archives = self.writer.flows.core.archives();
         let examined = archives.look(examine, Unfit::is_beyond).await;
         let examined = examined.map_err(|error| Refusal::from(&error))?;
         let examined = examined.map_err(|unfit| match unfit {
@@ -245,10 +246,10 @@ impl Upload {
     /// Keeps the bytes of a file that is there already: whatever its disk has made of those that are
     /// held, and whoever has noticed, it is whole again wherever it is listed.
     async fn heal(&self, draft: Draft, digest: Sha256) -> Result<(), Refusal> {
-        let (shared, key) = (&self.writer.shared, Key::PrivateFile(digest));
+        let (flows, key) = (&self.writer.flows, Key::PrivateFile(digest));
         let _held = self.writer.hold(digest).await?;
         draft.finish(Key::PrivateFile).await?;
-        shared.small.remove(&key);
+        flows.small.forget(&key);
         Ok(())
     }
 
@@ -264,7 +265,8 @@ impl Upload {
         }
         let files = self
             .writer
-            .shared
+            .flows
+            .core
             .records
             .files(&self.index.name, project)
             .await?;
@@ -285,7 +287,7 @@ impl Upload {
         };
         let digest = Sha256::of(&sidecar);
         let (store, key) = (
-            Arc::clone(&self.writer.shared.store),
+            Arc::clone(&self.writer.flows.core.store),
             Key::PrivateMetadata(*wheel),
         );
         let kept = tokio::task::spawn_blocking(move || store.put_small(&key, &sidecar)).await;
@@ -296,7 +298,8 @@ impl Upload {
     async fn latest(&self, project: &ProjectName, spelling: &str) -> Result<String, Refusal> {
         let held = self
             .writer
-            .shared
+            .flows
+            .core
             .records
             .project(&self.index.name, project)
             .await?;
@@ -324,7 +327,7 @@ impl Upload {
         files: Vec<FileFacts>,
         now: Timestamp,
     ) -> Result<Reply, Refusal> {
-        let records = &self.writer.shared.records;
+        let records = &self.writer.flows.core.records;
         let held = records.project(&self.index.name, &release.project).await?;
         let is_known = held.is_some_and(|held| {
             held.releases
@@ -357,7 +360,7 @@ impl Upload {
                 return Err(bad(format!("no release file {filename}")));
             }
         }
-        self.writer.shared.forget_project(project);
+        self.writer.flows.forget_project(project);
         let about = About {
             index: Some(&self.index.name),
             project: Some(project),

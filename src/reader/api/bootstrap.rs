@@ -1,16 +1,15 @@
 //! `+api`, with which every devpi-client starts, and `+status` (docs/protocol/devpi.md §3.1, §3.2).
 
-use std::sync::Arc;
-
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::db::Serial;
 use crate::devpi::ApiAnswer;
-use crate::gateway::{Ask, Context, Outside, Shared, Trouble, records_failed, unknown_index};
+use crate::gateway::{Ask, Context, Flows, Outside, Trouble, records_failed, unknown_index};
 use crate::protocol::ApiOf;
 use crate::reader::api::asker::Asker;
 use crate::reader::api::envelope::SERVER_VERSION;
+use crate::reader::api::indexes::index_settings;
 
 /// What this server can do; without the last one the client sends whole configurations instead of
 /// `key+=value`.
@@ -21,86 +20,85 @@ const FEATURES: [&str; 4] = [
     "server-keyvalue-parsing",
 ];
 
-impl Shared {
-    /// `+api`: where everything is, and whether the client's login still holds.
-    ///
-    /// The public door names `login` and `pypisubmit` as well: the client refuses to work without the
-    /// first, and both are answered there with a sentence about the management door.
-    pub async fn api_config(
-        &self,
-        cx: &Context,
-        ask: &Ask<'_>,
-        of: &ApiOf,
-        asker: Asker<'_>,
-    ) -> Result<ApiAnswer, Trouble> {
-        let outside = Outside::of(ask);
-        let mut result = json!({
-            "login": format!("{}/+login", outside.as_str()),
-            "authstatus": asker.auth_status(),
-            "features": FEATURES,
-        });
-        match of {
-            ApiOf::Root | ApiOf::User(_) => {}
-            ApiOf::Index(index) => {
-                let settings = self.index_settings(cx, index).await?;
-                let settings = settings.ok_or_else(|| unknown_index(index))?;
-                let url = outside.index(index);
-                result["simpleindex"] = format!("{url}/+simple/").into();
-                if !settings.is_mirror() {
-                    result["pypisubmit"] = format!("{url}/").into();
-                }
-                result["index"] = url.into();
+/// `+api`: where everything is, and whether the client's login still holds.
+///
+/// The public door names `login` and `pypisubmit` as well: the client refuses to work without the
+/// first, and both are answered there with a sentence about the management door.
+pub async fn api_config(
+    flows: &Flows,
+    cx: &Context,
+    ask: &Ask<'_>,
+    of: &ApiOf,
+    asker: Asker<'_>,
+) -> Result<ApiAnswer, Trouble> {
+    let outside = Outside::of(ask);
+    let mut result = json!({
+        "login": format!("{}/+login", outside.as_str()),
+        "authstatus": asker.auth_status(),
+        "features": FEATURES,
+    });
+    match of {
+        ApiOf::Root | ApiOf::User(_) => {}
+        ApiOf::Index(index) => {
+            let settings = index_settings(flows, cx, index).await?;
+            let settings = settings.ok_or_else(|| unknown_index(index))?;
+            let url = outside.index(index);
+            result["simpleindex"] = format!("{url}/+simple/").into();
+            if !settings.is_mirror() {
+                result["pypisubmit"] = format!("{url}/").into();
             }
+            result["index"] = url.into();
         }
-        Ok(ApiAnswer::result(StatusCode::OK, "apiconfig", result))
     }
+    Ok(ApiAnswer::result(StatusCode::OK, "apiconfig", result))
+}
 
-    /// `+status`. devpi tells everybody its paths; this tells them to nobody, and of its inside only
-    /// to the management door.
-    pub async fn status(
-        self: &Arc<Self>,
-        cx: &Context,
-        ask: &Ask<'_>,
-        asker: Asker<'_>,
-    ) -> Result<ApiAnswer, Trouble> {
-        let failed = |error| records_failed("read the state of the records", error);
-        let facts = self.records.facts().await.map_err(failed)?;
-        let serial = self.records.serial().await.map_err(failed)?;
-        let before = Serial(serial.0.saturating_sub(1));
-        let last = self
-            .records
-            .changes_after(before, 1)
-            .await
-            .map_err(failed)?;
-        let committed = last.first().map(|change| change.at.as_second());
-        let mut status = json!({
-            "uuid": facts.uuid,
-            "role": "MASTER",
-            "serial": serial.0,
-            "last-commit-timestamp": committed,
-            "event-serial": serial.0,
-            "event-serial-timestamp": committed,
-            "event-serial-in-sync-at": committed,
-            "versioninfo": {
-                "cheesecloth": env!("CARGO_PKG_VERSION"),
-                "devpi-server": SERVER_VERSION,
-            },
-            "metrics": [],
-            "polling_replicas": {},
-        });
-        if asker.sees_inside() {
-            status["outside-url"] = Outside::of(ask).as_str().into();
-            status["policy-generation"] = cx.generation.number.into();
-            status["indexes"] = cx.generation.policies.indexes().count().into();
-            status["offline"] = self.settings.offline.into();
-            status["metrics"] = Value::Array(vec![json!([
-                "cheesecloth_fill_inflight",
-                "gauge",
-                self.metrics.fills().get()
-            ])]);
-        }
-        Ok(ApiAnswer::result(StatusCode::OK, "status", status))
+/// `+status`. devpi tells everybody its paths; this tells them to nobody, and of its inside only
+/// to the management door.
+pub async fn status(
+    flows: &Flows,
+    cx: &Context,
+    ask: &Ask<'_>,
+    asker: Asker<'_>,
+) -> Result<ApiAnswer, Trouble> {
+    let failed = |error| records_failed("read the state of the records", error);
+    let facts = flows.core.records.facts().await.map_err(failed)?;
+    let serial = flows.core.records.serial().await.map_err(failed)?;
+    let before = Serial(serial.0.saturating_sub(1));
+    let last = flows
+        .core
+        .records
+        .changes_after(before, 1)
+        .await
+        .map_err(failed)?;
+    let committed = last.first().map(|change| change.at.as_second());
+    let mut status = json!({
+        "uuid": facts.uuid,
+        "role": "MASTER",
+        "serial": serial.0,
+        "last-commit-timestamp": committed,
+        "event-serial": serial.0,
+        "event-serial-timestamp": committed,
+        "event-serial-in-sync-at": committed,
+        "versioninfo": {
+            "cheesecloth": env!("CARGO_PKG_VERSION"),
+            "devpi-server": SERVER_VERSION,
+        },
+        "metrics": [],
+        "polling_replicas": {},
+    });
+    if asker.sees_inside() {
+        status["outside-url"] = Outside::of(ask).as_str().into();
+        status["policy-generation"] = cx.generation.number.into();
+        status["indexes"] = cx.generation.policies.indexes().count().into();
+        status["offline"] = flows.core.settings.offline.into();
+        status["metrics"] = Value::Array(vec![json!([
+            "cheesecloth_fill_inflight",
+            "gauge",
+            flows.core.metrics.fills().get()
+        ])]);
     }
+    Ok(ApiAnswer::result(StatusCode::OK, "status", status))
 }
 
 #[cfg(test)]

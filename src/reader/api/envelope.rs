@@ -9,7 +9,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::devpi::ApiAnswer;
 use crate::gateway::{
-    Ask, Body, Decision, Error, ErrorKind, Record, Reply, Shared, Trouble, reply_head, rule_text,
+    Ask, Body, Core, Decision, Error, ErrorKind, Record, Reply, Trouble, count_denial, reply_head,
+    rule_text,
 };
 use crate::policy::Denial;
 use crate::telemetry::{PATH_MAX, cut};
@@ -20,66 +21,64 @@ const API_VERSION: &str = "2";
 /// The devpi-server whose behaviour this is: plugins and test suites switch on it.
 pub const SERVER_VERSION: &str = "6.20.3";
 
-impl Shared {
-    /// Makes the reply to a route of the API.
-    pub async fn api_reply(
-        &self,
-        ask: &Ask<'_>,
-        outcome: Result<ApiAnswer, Trouble>,
-        mut record: Record,
-    ) -> Reply {
-        let answer = match outcome {
-            Ok(answer) => answer,
-            Err(Trouble::Failed(error)) => failed(&error, ask.path),
-            Err(Trouble::Refused(denial)) => {
-                self.count_denial(&denial);
-                record.decision = Decision::Deny;
-                record.rule = Some(rule_text(&denial));
-                refused(&denial)
-            }
-        };
-        let body = Bytes::from(answer.to_text());
-        let mut head = reply_head("application/json", body.len(), "no-cache");
-        head.insert(VARY, HeaderValue::from_static("Accept, User-Agent"));
-        self.sign(&mut head).await;
-        if let Some(wait) = answer.retry_after {
-            head.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+/// Makes the reply to a route of the API.
+pub async fn api_reply(
+    core: &Core,
+    ask: &Ask<'_>,
+    outcome: Result<ApiAnswer, Trouble>,
+    mut record: Record,
+) -> Reply {
+    let answer = match outcome {
+        Ok(answer) => answer,
+        Err(Trouble::Failed(error)) => failed(&error, ask.path),
+        Err(Trouble::Refused(denial)) => {
+            count_denial(&core.metrics, &denial);
+            record.decision = Decision::Deny;
+            record.rule = Some(rule_text(&denial));
+            refused(&denial)
         }
-        Reply {
-            status: answer.status,
-            // devpi-client prints the reason phrase and the message: the standard one says less twice.
-            reason: None,
-            head: Arc::new(head.into()),
-            body: if ask.head {
-                Body::Empty
-            } else {
-                Body::Bytes(body)
-            },
-            record,
-        }
+    };
+    let body = Bytes::from(answer.to_text());
+    let mut head = reply_head("application/json", body.len(), "no-cache");
+    head.insert(VARY, HeaderValue::from_static("Accept, User-Agent"));
+    sign(core, &mut head).await;
+    if let Some(wait) = answer.retry_after {
+        head.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
     }
+    Reply {
+        status: answer.status,
+        // devpi-client prints the reason phrase and the message: the standard one says less twice.
+        reason: None,
+        head: Arc::new(head.into()),
+        body: if ask.head {
+            Body::Empty
+        } else {
+            Body::Bytes(body)
+        },
+        record,
+    }
+}
 
-    /// Adds the headers that every answer of a devpi-server has. Where the records cannot be read,
-    /// the serial and the id of the server are left out rather than made up.
-    pub async fn sign(&self, head: &mut HeaderMap) {
-        let mut put = |name: &'static str, value: &str| {
-            if let Ok(value) = HeaderValue::from_str(value) {
-                head.insert(HeaderName::from_static(name), value);
-            }
-        };
-        put("x-devpi-api-version", API_VERSION);
-        put("x-devpi-server-version", SERVER_VERSION);
-        if let Ok(serial) = self.records.serial().await {
-            put("x-devpi-serial", &serial.to_string());
+/// Adds the headers that every answer of a devpi-server has. Where the records cannot be read,
+/// the serial and the id of the server are left out rather than made up.
+pub async fn sign(core: &Core, head: &mut HeaderMap) {
+    let mut put = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            head.insert(HeaderName::from_static(name), value);
         }
-        if let Ok(facts) = self.records.facts().await {
-            for name in [
-                "x-devpi-uuid",
-                "x-devpi-master-uuid",
-                "x-devpi-primary-uuid",
-            ] {
-                put(name, &facts.uuid);
-            }
+    };
+    put("x-devpi-api-version", API_VERSION);
+    put("x-devpi-server-version", SERVER_VERSION);
+    if let Ok(serial) = core.records.serial().await {
+        put("x-devpi-serial", &serial.to_string());
+    }
+    if let Ok(facts) = core.records.facts().await {
+        for name in [
+            "x-devpi-uuid",
+            "x-devpi-master-uuid",
+            "x-devpi-primary-uuid",
+        ] {
+            put(name, &facts.uuid);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use crate::devpi::{ApiAnswer, DeclaredIndex, IndexSettings, Survey};
-use crate::gateway::{Ask, Context, Error, Shared, Trouble, records_failed, unknown_index};
+use crate::gateway::{Ask, Context, Error, Flows, Trouble, records_failed, unknown_index};
 use crate::model::{IndexName, ProjectName, Timestamp};
 use crate::policy::{Stack, Verdict};
 
@@ -13,123 +13,122 @@ use crate::policy::{Stack, Verdict};
 /// most of a million the project list can be had in a better form.
 const PROJECTS_MAX: usize = 100_000;
 
-impl Shared {
-    /// `GET /`.
-    pub async fn api_users(&self, cx: &Context, ask: &Ask<'_>) -> Result<ApiAnswer, Trouble> {
-        let declared = DeclaredIndex::all(&cx.generation.policies);
-        let survey = Survey::read(&*self.records, &declared).await;
-        let survey = survey.map_err(|error| records_failed("list the users", error))?;
-        let survey = survey.only(&|index| cx.shows(ask, index));
-        Ok(survey.list_users())
-    }
+/// `GET /`.
+pub async fn api_users(flows: &Flows, cx: &Context, ask: &Ask<'_>) -> Result<ApiAnswer, Trouble> {
+    let declared = DeclaredIndex::all(&cx.generation.policies);
+    let survey = Survey::read(&*flows.core.records, &declared).await;
+    let survey = survey.map_err(|error| records_failed("list the users", error))?;
+    let survey = survey.only(&|index| cx.shows(ask, index));
+    Ok(survey.list_users())
+}
 
-    /// `GET /{user}`.
-    pub async fn api_user(
-        &self,
-        cx: &Context,
-        ask: &Ask<'_>,
-        user: &str,
-    ) -> Result<ApiAnswer, Trouble> {
-        let declared = DeclaredIndex::all(&cx.generation.policies);
-        let survey = Survey::read(&*self.records, &declared).await;
-        let survey = survey.map_err(|error| records_failed("read the user", error))?;
-        let survey = survey.only(&|index| cx.shows(ask, index));
-        Ok(survey.show_user(user))
-    }
+/// `GET /{user}`.
+pub async fn api_user(
+    flows: &Flows,
+    cx: &Context,
+    ask: &Ask<'_>,
+    user: &str,
+) -> Result<ApiAnswer, Trouble> {
+    let declared = DeclaredIndex::all(&cx.generation.policies);
+    let survey = Survey::read(&*flows.core.records, &declared).await;
+    let survey = survey.map_err(|error| records_failed("read the user", error))?;
+    let survey = survey.only(&|index| cx.shows(ask, index));
+    Ok(survey.show_user(user))
+}
 
-    /// `GET /{user}/{index}`: its configuration and, unless the query has `no_projects`, the names
-    /// that it knows itself: a stage's own, of a mirror those of the list held last.
-    pub async fn api_index(
-        self: &Arc<Self>,
-        cx: &Context,
-        ask: &Ask<'_>,
-        index: &IndexName,
-    ) -> Result<ApiAnswer, Trouble> {
-        let settings = self.index_settings(cx, index).await?;
-        let settings = settings.ok_or_else(|| unknown_index(index))?;
-        let mut shown = settings.to_public_json();
-        if has_parameter(ask.query, "no_projects") {
-            return Ok(ApiAnswer::result(
-                StatusCode::OK,
-                "indexconfig",
-                shown.into(),
-            ));
-        }
-        let names = if settings.is_mirror() {
-            self.mirrored_projects(cx, index).await?
-        } else {
-            let projects = self.staged_projects(cx, index).await?;
-            projects.iter().map(ToString::to_string).collect()
+/// `GET /{user}/{index}`: its configuration and, unless the query has `no_projects`, the names
+/// that it knows itself: a stage's own, of a mirror those of the list held last.
+pub async fn api_index(
+    flows: &Flows,
+    cx: &Context,
+    ask: &Ask<'_>,
+    index: &IndexName,
+) -> Result<ApiAnswer, Trouble> {
+    let settings = index_settings(flows, cx, index).await?;
+    let settings = settings.ok_or_else(|| unknown_index(index))?;
+    let mut shown = settings.to_public_json();
+    if has_parameter(ask.query, "no_projects") {
+        return Ok(ApiAnswer::result(
+            StatusCode::OK,
+            "indexconfig",
+            shown.into(),
+        ));
+    }
+    let names = if settings.is_mirror() {
+        mirrored_projects(flows, cx, index).await?
+    } else {
+        let projects = staged_projects(flows, cx, index).await?;
+        projects.iter().map(ToString::to_string).collect()
+    };
+    let total = names.len();
+    let is_whole = total <= PROJECTS_MAX;
+    let names = if is_whole { names } else { Vec::new() };
+    shown.insert("projects".to_owned(), names.into());
+    let answer = ApiAnswer::result(StatusCode::OK, "indexconfig", shown.into());
+    Ok(if is_whole {
+        answer
+    } else {
+        answer.with_message(format!(
+            "{index} has {total} projects, too many to list here; ask for {index}/+simple/"
+        ))
+    })
+}
+
+/// The configuration of an index, declared or recorded; nothing if there is no such index.
+pub async fn index_settings(
+    flows: &Flows,
+    cx: &Context,
+    index: &IndexName,
+) -> Result<Option<IndexSettings>, Error> {
+    let Some(known) = cx.generation.policies.index(index) else {
+        return Ok(None);
+    };
+    if known.location.is_some() {
+        return Ok(Some(IndexSettings::from_index(known)));
+    }
+    let record = flows.core.records.index(index).await;
+    let record = record.map_err(|error| records_failed("read the index", error))?;
+    Ok(record.and_then(|record| IndexSettings::from_stored(index, &record.config).ok()))
+}
+
+/// The names of a stage's own projects, but for those refused as a whole.
+pub async fn staged_projects(
+    flows: &Flows,
+    cx: &Context,
+    index: &IndexName,
+) -> Result<Vec<ProjectName>, Error> {
+    let doing = "list the projects of the index";
+    let projects = flows.core.records.projects(index).await;
+    let projects = projects.map_err(|error| records_failed(doing, error))?;
+    let stack = cx.generation.policies.stack(index);
+    let names = projects.into_iter().map(|project| project.name);
+    Ok(names
+        .filter(|name| stack.is_none_or(|stack| speaks(stack, name, cx.now)))
+        .collect())
+}
+
+async fn mirrored_projects(
+    flows: &Flows,
+    cx: &Context,
+    index: &IndexName,
+) -> Result<Vec<String>, Error> {
+    let held = Arc::clone(&flows.names);
+    let (own_cx, own_index) = (cx.clone(), index.clone());
+    let work = move || {
+        let Some(names) = held.list_copy(&own_index) else {
+            return Vec::new();
         };
-        let total = names.len();
-        let is_whole = total <= PROJECTS_MAX;
-        let names = if is_whole { names } else { Vec::new() };
-        shown.insert("projects".to_owned(), names.into());
-        let answer = ApiAnswer::result(StatusCode::OK, "indexconfig", shown.into());
-        Ok(if is_whole {
-            answer
-        } else {
-            answer.with_message(format!(
-                "{index} has {total} projects, too many to list here; ask for {index}/+simple/"
-            ))
-        })
-    }
-
-    /// The configuration of an index, declared or recorded; nothing if there is no such index.
-    pub async fn index_settings(
-        &self,
-        cx: &Context,
-        index: &IndexName,
-    ) -> Result<Option<IndexSettings>, Error> {
-        let Some(known) = cx.generation.policies.index(index) else {
-            return Ok(None);
+        let stack = own_cx.generation.policies.stack(&own_index);
+        let is_shown = |name: &&str| {
+            let project = ProjectName::parse(name).ok();
+            project.is_some_and(|project| {
+                stack.is_none_or(|stack| speaks(stack, &project, own_cx.now))
+            })
         };
-        if known.location.is_some() {
-            return Ok(Some(IndexSettings::from_index(known)));
-        }
-        let record = self.records.index(index).await;
-        let record = record.map_err(|error| records_failed("read the index", error))?;
-        Ok(record.and_then(|record| IndexSettings::from_stored(index, &record.config).ok()))
-    }
-
-    /// The names of a stage's own projects, but for those refused as a whole.
-    pub async fn staged_projects(
-        &self,
-        cx: &Context,
-        index: &IndexName,
-    ) -> Result<Vec<ProjectName>, Error> {
-        let doing = "list the projects of the index";
-        let projects = self.records.projects(index).await;
-        let projects = projects.map_err(|error| records_failed(doing, error))?;
-        let stack = cx.generation.policies.stack(index);
-        let names = projects.into_iter().map(|project| project.name);
-        Ok(names
-            .filter(|name| stack.is_none_or(|stack| speaks(stack, name, cx.now)))
-            .collect())
-    }
-
-    async fn mirrored_projects(
-        self: &Arc<Self>,
-        cx: &Context,
-        index: &IndexName,
-    ) -> Result<Vec<String>, Error> {
-        let (shared, own_cx, own_index) = (Arc::clone(self), cx.clone(), index.clone());
-        let work = move || {
-            let Some(names) = shared.list_copy(&own_index) else {
-                return Vec::new();
-            };
-            let stack = own_cx.generation.policies.stack(&own_index);
-            let is_shown = |name: &&str| {
-                let project = ProjectName::parse(name).ok();
-                project.is_some_and(|project| {
-                    stack.is_none_or(|stack| speaks(stack, &project, own_cx.now))
-                })
-            };
-            names.iter().filter(is_shown).map(str::to_owned).collect()
-        };
-        let names = tokio::task::spawn_blocking(work).await;
-        names.map_err(|error| Error::internal("list the projects of the mirror", error))
-    }
+        names.iter().filter(is_shown).map(str::to_owned).collect()
+    };
+    let names = tokio::task::spawn_blocking(work).await;
+    names.map_err(|error| Error::internal("list the projects of the mirror", error))
 }
 
 /// Whether the asked index of a stack may itself speak for a project that it knows.

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use crate::db::{FileRecord, FileRole, ProjectRecord};
 use crate::devpi::ApiAnswer;
 use crate::gateway::{
-    Ask, Context, Error, Outside, Patience, Record, Shared, Statements, Trouble, decide,
+    Ask, Context, Error, Flows, Outside, Patience, Record, Statements, Trouble, decide,
     records_failed, worst,
 };
 use crate::model::{File, IndexName, ProjectName, Timestamp, Version, Yanked};
@@ -47,120 +47,122 @@ pub struct Shown<'a> {
     pub is_served: bool,
 }
 
-impl Shared {
-    /// `GET /{user}/{index}/{project}`; `?ignore_bases` leaves out what is inherited, and answers an
-    /// empty object for what is only inherited.
-    pub async fn api_project(
-        self: &Arc<Self>,
-        cx: &Context,
-        ask: &Ask<'_>,
-        index: &IndexName,
-        project: &ProjectName,
-        record: &mut Record,
-    ) -> Result<ApiAnswer, Trouble> {
-        let data = self.project_data(cx, ask, index, project, record).await?;
-        let data = data.ok_or_else(|| Error::not_found(format!("no project '{project}'")))?;
-        Ok(ApiAnswer::result(
-            StatusCode::OK,
-            "projectconfig",
-            data.into(),
-        ))
-    }
+/// `GET /{user}/{index}/{project}`; `?ignore_bases` leaves out what is inherited, and answers an
+/// empty object for what is only inherited.
+pub async fn api_project(
+    flows: &Flows,
+    cx: &Context,
+    ask: &Ask<'_>,
+    index: &IndexName,
+    project: &ProjectName,
+    record: &mut Record,
+) -> Result<ApiAnswer, Trouble> {
+    let data = project_data(flows, cx, ask, index, project, record).await?;
+    let data = data.ok_or_else(|| Error::not_found(format!("no project '{project}'")))?;
+    Ok(ApiAnswer::result(
+        StatusCode::OK,
+        "projectconfig",
+        data.into(),
+    ))
+}
 
-    /// `GET /{user}/{index}/{project}/{version}`, the version in any spelling of it.
-    pub async fn api_release(
-        self: &Arc<Self>,
-        cx: &Context,
-        ask: &Ask<'_>,
-        index: &IndexName,
-        (project, version): (&ProjectName, &str),
-        record: &mut Record,
-    ) -> Result<ApiAnswer, Trouble> {
-        let data = self.project_data(cx, ask, index, project, record).await?;
-        let mut data =
-            data.ok_or_else(|| Error::not_found(format!("The project {project} does not exist.")))?;
-        let known = data.keys().find(|known| *known == version);
-        let is_same = |known: &&String| Version::is_same_release(known, version);
-        let known = known.or_else(|| data.keys().find(is_same)).cloned();
-        let release = known.and_then(|known| data.remove(&known)).ok_or_else(|| {
-            let words = format!("The version {version} of project {project} does not exist.");
-            Error::not_found(words)
-        })?;
-        Ok(ApiAnswer::result(StatusCode::OK, "versiondata", release))
-    }
+/// `GET /{user}/{index}/{project}/{version}`, the version in any spelling of it.
+pub async fn api_release(
+    flows: &Flows,
+    cx: &Context,
+    ask: &Ask<'_>,
+    index: &IndexName,
+    (project, version): (&ProjectName, &str),
+    record: &mut Record,
+) -> Result<ApiAnswer, Trouble> {
+    let data = project_data(flows, cx, ask, index, project, record).await?;
+    let mut data =
+        data.ok_or_else(|| Error::not_found(format!("The project {project} does not exist.")))?;
+    let known = data.keys().find(|known| *known == version);
+    let is_same = |known: &&String| Version::is_same_release(known, version);
+    let known = known.or_else(|| data.keys().find(is_same)).cloned();
+    let release = known.and_then(|known| data.remove(&known)).ok_or_else(|| {
+        let words = format!("The version {version} of project {project} does not exist.");
+        Error::not_found(words)
+    })?;
+    Ok(ApiAnswer::result(StatusCode::OK, "versiondata", release))
+}
 
-    /// Version data by version; nothing when no member knows the project.
-    async fn project_data(
-        self: &Arc<Self>,
-        cx: &Context,
-        ask: &Ask<'_>,
-        index: &IndexName,
-        project: &ProjectName,
-        record: &mut Record,
-    ) -> Result<Option<Map<String, Value>>, Trouble> {
-        let (stack, answers) = match self.statements(cx, index, project, Patience::Page).await? {
-            Statements::Refused(denial) => return Err(Trouble::Refused(Box::new(denial))),
-            Statements::Made {
-                stack,
-                sources,
-                answers,
-            } => {
-                let refusal = sources
-                    .skipped
-                    .iter()
-                    .find_map(|skipped| skipped.reason.denial());
-                match refusal {
-                    Some(denial) if answers.iter().all(|answer| answer.said.page.is_none()) => {
-                        return Err(Trouble::Refused(Box::new(denial.clone())));
-                    }
-                    Some(_) | None => (stack, answers),
+/// Version data by version; nothing when no member knows the project.
+async fn project_data(
+    flows: &Flows,
+    cx: &Context,
+    ask: &Ask<'_>,
+    index: &IndexName,
+    project: &ProjectName,
+    record: &mut Record,
+) -> Result<Option<Map<String, Value>>, Trouble> {
+    let (stack, answers) = match flows
+        .stacks
+        .statements(cx, index, project, Patience::Page)
+        .await?
+    {
+        Statements::Refused(denial) => return Err(Trouble::Refused(Box::new(denial))),
+        Statements::Made {
+            stack,
+            sources,
+            answers,
+        } => {
+            let refusal = sources
+                .skipped
+                .iter()
+                .find_map(|skipped| skipped.reason.denial());
+            match refusal {
+                Some(denial) if answers.iter().all(|answer| answer.said.page.is_none()) => {
+                    return Err(Trouble::Refused(Box::new(denial.clone())));
                 }
+                Some(_) | None => (stack, answers),
             }
+        }
+    };
+    record.cache = worst(&answers);
+    let mut layers = Vec::new();
+    for answer in answers {
+        let Some(page) = answer.said.page else {
+            continue;
         };
-        record.cache = worst(&answers);
-        let mut layers = Vec::new();
-        for answer in answers {
-            let Some(page) = answer.said.page else {
-                continue;
-            };
-            let (member, silent_since) = (answer.member, answer.said.silent_since);
-            let record = self.own_record(&stack, member, project).await?;
-            let is_shown = cx.shows(ask, &stack.members()[member].index.name);
-            layers.push(Layer {
-                member,
-                page,
-                record,
-                is_shown,
-                silent_since,
-            });
-        }
-        if layers.is_empty() {
-            return Ok(None);
-        }
-        if has_parameter(ask.query, "ignore_bases") {
-            let own = stack.position(index);
-            layers.retain(|layer| Some(layer.member) == own);
-        }
-        let (now, outside) = (cx.now, Outside::of(ask));
-        let work = move || lay_over(&stack, &layers, now, &outside);
-        let data = tokio::task::spawn_blocking(work).await;
-        let data = data.map_err(|error| Error::internal("write the project's data", error))?;
-        Ok(Some(data))
+        let (member, silent_since) = (answer.member, answer.said.silent_since);
+        let record = own_record(flows, &stack, member, project).await?;
+        let is_shown = cx.shows(ask, &stack.members()[member].index.name);
+        layers.push(Layer {
+            member,
+            page,
+            record,
+            is_shown,
+            silent_since,
+        });
     }
+    if layers.is_empty() {
+        return Ok(None);
+    }
+    if has_parameter(ask.query, "ignore_bases") {
+        let own = stack.position(index);
+        layers.retain(|layer| Some(layer.member) == own);
+    }
+    let (now, outside) = (cx.now, Outside::of(ask));
+    let work = move || lay_over(&stack, &layers, now, &outside);
+    let data = tokio::task::spawn_blocking(work).await;
+    let data = data.map_err(|error| Error::internal("write the project's data", error))?;
+    Ok(Some(data))
+}
 
-    async fn own_record(
-        &self,
-        stack: &Stack,
-        member: usize,
-        project: &ProjectName,
-    ) -> Result<Option<ProjectRecord>, Error> {
-        let index = &stack.members()[member].index;
-        if index.is_mirror() {
-            return Ok(None);
-        }
-        let record = self.records.project(&index.name, project).await;
-        record.map_err(|error| records_failed("read the project's records", error))
+async fn own_record(
+    flows: &Flows,
+    stack: &Stack,
+    member: usize,
+    project: &ProjectName,
+) -> Result<Option<ProjectRecord>, Error> {
+    let index = &stack.members()[member].index;
+    if index.is_mirror() {
+        return Ok(None);
     }
+    let record = flows.core.records.project(&index.name, project).await;
+    record.map_err(|error| records_failed("read the project's records", error))
 }
 
 /// Of every version the first layer's data; the others' below it, whichever way they spell it.

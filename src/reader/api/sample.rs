@@ -16,7 +16,7 @@ use crate::db::{
     Sqlite, UserDetails,
 };
 use crate::devpi::IndexSettings;
-use crate::gateway::{Arrival, Ask, Body, Generation, Parts, Reply, Settings, Shared};
+use crate::gateway::{Arrival, Ask, Body, Flows, Generation, Parts, Reply, Settings};
 use crate::model::{
     File, Filename, Hashes, IndexName, ProjectName, Sha256, Timestamp, UploadTime,
     UploadTimeSource, Yanked,
@@ -62,7 +62,7 @@ policies:
 /// A gateway over a folder of its own.
 pub struct House {
     folder: tempfile::TempDir,
-    shared: Arc<Shared>,
+    flows: Arc<Flows>,
     reader: Reader,
 }
 
@@ -126,7 +126,7 @@ impl House {
             fill_rate_min: 64 << 10,
             flights_max: 16,
         };
-        let shared = Arc::new(Shared::new(Parts {
+        let flows = Arc::new(Flows::new(Parts {
             clock: Clock::fixed(now),
             generation: Generation {
                 number: 1,
@@ -141,8 +141,8 @@ impl House {
         }));
         let house = Self {
             folder,
-            reader: Reader::new(Arc::clone(&shared)),
-            shared,
+            reader: Reader::new(Arc::clone(&flows)),
+            flows,
         };
         house.move_in(&mine).await;
         house
@@ -297,9 +297,9 @@ impl House {
             validity,
             vanished_at: None,
         };
-        self.shared
-            .sources
-            .insert(&index("root/pypi"), &project(name), Arc::new(held));
+        self.flows
+            .mirrors
+            .keep(&index("root/pypi"), &project(name), held);
     }
 
     /// The mirror's project list, as a fetch would have left it.
@@ -310,7 +310,11 @@ impl House {
         let key = Key::ProjectList {
             index: index("root/pypi"),
         };
-        self.shared.store.put_small(&key, text.as_bytes()).unwrap();
+        self.flows
+            .core
+            .store
+            .put_small(&key, text.as_bytes())
+            .unwrap();
     }
 
     /// All searches that may run at one time, held until dropped.
@@ -319,11 +323,11 @@ impl House {
     }
 
     pub fn now(&self) -> Timestamp {
-        self.shared.clock.now()
+        self.flows.core.clock.now()
     }
 
     pub fn records(&self) -> &dyn Db {
-        &*self.shared.records
+        &*self.flows.core.records
     }
 
     pub fn folder(&self) -> &str {

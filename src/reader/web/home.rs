@@ -6,60 +6,58 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use crate::devpi::{DeclaredIndex, IndexSettings, Survey};
-use crate::gateway::{Ask, Context, Error, Shared, Trouble, records_failed};
+use crate::gateway::{Ask, Context, Error, Flows, Trouble, records_failed};
 use crate::model::IndexName;
 use crate::reader::web::layout::WebPage;
 use crate::reader::web::way::Way;
 
-impl Shared {
-    /// `/`: every user and index.
-    pub async fn web_home(&self, cx: &Context, ask: &Ask<'_>) -> Result<WebPage, Trouble> {
-        let declared = DeclaredIndex::all(&cx.generation.policies);
-        let survey = Survey::read(&*self.records, &declared).await;
-        let survey = survey.map_err(|error| records_failed("list the users", error))?;
-        let survey = survey.only(&|index| cx.shows(ask, index));
-        let way = Way::from(ask.path);
-        let users = survey.user_names().into_iter();
-        let users: Vec<_> = users.map(|user| (user, survey.indexes_of(user))).collect();
-        let content = html! {
-            h1 { "Indexes" }
-            @if let Some(index) = cx.generation.policies.default_index().filter(|index| cx.shows(ask, index)) {
-                p.faint { code { "/simple/" } " stands for " a href=(way.index(index)) { (index) } "." }
-            }
-            @for (user, indexes) in &users {
-                h2 { a href=(way.user(user)) { (user) } }
-                (index_table(&way, indexes))
-            }
-            @if users.is_empty() { p { "There are no users yet." } }
-        };
-        Ok(WebPage::new("indexes", content))
-    }
-
-    /// `/{user}`.
-    pub async fn web_user(
-        &self,
-        cx: &Context,
-        ask: &Ask<'_>,
-        user: &str,
-    ) -> Result<WebPage, Trouble> {
-        let declared = DeclaredIndex::all(&cx.generation.policies);
-        let survey = Survey::read(&*self.records, &declared).await;
-        let survey = survey.map_err(|error| records_failed("read the user", error))?;
-        let survey = survey.only(&|index| cx.shows(ask, index));
-        if !survey.has_user(user) {
-            return Err(Error::not_found(format!("There is no user {user}.")).into());
+/// `/`: every user and index.
+pub async fn web_home(flows: &Flows, cx: &Context, ask: &Ask<'_>) -> Result<WebPage, Trouble> {
+    let declared = DeclaredIndex::all(&cx.generation.policies);
+    let survey = Survey::read(&*flows.core.records, &declared).await;
+    let survey = survey.map_err(|error| records_failed("list the users", error))?;
+    let survey = survey.only(&|index| cx.shows(ask, index));
+    let way = Way::from(ask.path);
+    let users = survey.user_names().into_iter();
+    let users: Vec<_> = users.map(|user| (user, survey.indexes_of(user))).collect();
+    let content = html! {
+        h1 { "Indexes" }
+        @if let Some(index) = cx.generation.policies.default_index().filter(|index| cx.shows(ask, index)) {
+            p.faint { code { "/simple/" } " stands for " a href=(way.index(index)) { (index) } "." }
         }
-        let object = survey.user_object(user);
-        let text = |key: &str| object.get(key).and_then(Value::as_str);
-        let content = html! {
-            h1 { (user) }
-            @for key in ["title", "description", "email"] {
-                @if let Some(text) = text(key) { p { (text) } }
-            }
-            (index_table(&Way::from(ask.path), &survey.indexes_of(user)))
-        };
-        Ok(WebPage::new(user, content))
+        @for (user, indexes) in &users {
+            h2 { a href=(way.user(user)) { (user) } }
+            (index_table(&way, indexes))
+        }
+        @if users.is_empty() { p { "There are no users yet." } }
+    };
+    Ok(WebPage::new("indexes", content))
+}
+
+/// `/{user}`.
+pub async fn web_user(
+    flows: &Flows,
+    cx: &Context,
+    ask: &Ask<'_>,
+    user: &str,
+) -> Result<WebPage, Trouble> {
+    let declared = DeclaredIndex::all(&cx.generation.policies);
+    let survey = Survey::read(&*flows.core.records, &declared).await;
+    let survey = survey.map_err(|error| records_failed("read the user", error))?;
+    let survey = survey.only(&|index| cx.shows(ask, index));
+    if !survey.has_user(user) {
+        return Err(Error::not_found(format!("There is no user {user}.")).into());
     }
+    let object = survey.user_object(user);
+    let text = |key: &str| object.get(key).and_then(Value::as_str);
+    let content = html! {
+        h1 { (user) }
+        @for key in ["title", "description", "email"] {
+            @if let Some(text) = text(key) { p { (text) } }
+        }
+        (index_table(&Way::from(ask.path), &survey.indexes_of(user)))
+    };
+    Ok(WebPage::new(user, content))
 }
 
 fn index_table(way: &Way, indexes: &BTreeMap<IndexName, IndexSettings>) -> Markup {

@@ -2,8 +2,9 @@
 
 use maud::{Markup, html};
 
-use crate::gateway::{Ask, Context, Outside, Shared, Trouble, unknown_index};
+use crate::gateway::{Ask, Context, Flows, Outside, Trouble, unknown_index};
 use crate::model::{IndexName, ProjectName};
+use crate::reader::api::staged_projects;
 use crate::reader::web::layout::WebPage;
 use crate::reader::web::stack;
 use crate::reader::web::usage::usage;
@@ -12,43 +13,41 @@ use crate::reader::web::way::Way;
 /// Most projects on one page; the project list has them all.
 const PROJECTS_SHOWN_MAX: usize = 1000;
 
-impl Shared {
-    /// `/{user}/{index}`.
-    pub async fn web_index(
-        &self,
-        cx: &Context,
-        ask: &Ask<'_>,
-        name: &IndexName,
-    ) -> Result<WebPage, Trouble> {
-        let policies = &cx.generation.policies;
-        let (Some(index), Some(stack)) = (policies.index(name), policies.stack(name)) else {
-            return Err(unknown_index(name).into());
-        };
-        let way = Way::from(ask.path);
-        let projects = if index.is_mirror() {
-            html! {
-                p { "A mirror has what its upstream has: " a href=(simple_list(&way, name)) { "its project list" } "." }
-            }
-        } else {
-            own_projects(&way, name, &self.staged_projects(cx, name).await?)
-        };
-        let content = html! {
-            p.faint { a href=(way.user(name.user())) { (name.user()) } " /" }
-            h1 { (name) }
-            @if let Some(title) = &index.title { p { (title) } }
-            @match &index.location {
-                Some(location) => { p.faint { "declared at " (location.file) ":" (location.line) } }
-                None => { p.faint { "made through the API" } }
-            }
-            h2 { "Where a project is looked for" }
-            (stack::drawn(&way, stack, &|one| cx.shows(ask, &one.name)))
-            h2 { "How to use it" }
-            (usage(&Outside::of(ask), name))
-            h2 { "Projects of its own" }
-            (projects)
-        };
-        Ok(WebPage::new(name.as_str(), content))
-    }
+/// `/{user}/{index}`.
+pub async fn web_index(
+    flows: &Flows,
+    cx: &Context,
+    ask: &Ask<'_>,
+    name: &IndexName,
+) -> Result<WebPage, Trouble> {
+    let policies = &cx.generation.policies;
+    let (Some(index), Some(stack)) = (policies.index(name), policies.stack(name)) else {
+        return Err(unknown_index(name).into());
+    };
+    let way = Way::from(ask.path);
+    let projects = if index.is_mirror() {
+        html! {
+            p { "A mirror has what its upstream has: " a href=(simple_list(&way, name)) { "its project list" } "." }
+        }
+    } else {
+        own_projects(&way, name, &staged_projects(flows, cx, name).await?)
+    };
+    let content = html! {
+        p.faint { a href=(way.user(name.user())) { (name.user()) } " /" }
+        h1 { (name) }
+        @if let Some(title) = &index.title { p { (title) } }
+        @match &index.location {
+            Some(location) => { p.faint { "declared at " (location.file) ":" (location.line) } }
+            None => { p.faint { "made through the API" } }
+        }
+        h2 { "Where a project is looked for" }
+        (stack::drawn(&way, stack, &|one| cx.shows(ask, &one.name)))
+        h2 { "How to use it" }
+        (usage(&Outside::of(ask), name))
+        h2 { "Projects of its own" }
+        (projects)
+    };
+    Ok(WebPage::new(name.as_str(), content))
 }
 
 fn simple_list(way: &Way, index: &IndexName) -> String {

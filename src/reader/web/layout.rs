@@ -8,9 +8,11 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use maud::{DOCTYPE, Markup, html};
 
 use crate::gateway::{
-    Ask, Body, Decision, Error, ErrorKind, Record, Reply, Shared, Trouble, reply_head, rule_text,
+    Ask, Body, Core, Decision, Error, ErrorKind, Record, Reply, Trouble, count_denial, reply_head,
+    rule_text,
 };
 use crate::policy::Denial;
+use crate::reader::api::sign;
 use crate::reader::web::assets::STYLE;
 use crate::reader::web::way::Way;
 use crate::telemetry::{PATH_MAX, cut};
@@ -48,55 +50,53 @@ impl WebPage {
     }
 }
 
-impl Shared {
-    /// Makes the reply to a page for people.
-    pub async fn web_reply(
-        &self,
-        ask: &Ask<'_>,
-        outcome: Result<WebPage, Trouble>,
-        mut record: Record,
-    ) -> Reply {
-        let mut retry_after = None;
-        let (status, page) = match outcome {
-            Ok(page) => (StatusCode::OK, page),
-            Err(Trouble::Failed(error)) => {
-                if let ErrorKind::Unavailable(seconds) = error.kind {
-                    retry_after = seconds;
-                }
-                failed(&error, ask.path)
+/// Makes the reply to a page for people.
+pub async fn web_reply(
+    core: &Core,
+    ask: &Ask<'_>,
+    outcome: Result<WebPage, Trouble>,
+    mut record: Record,
+) -> Reply {
+    let mut retry_after = None;
+    let (status, page) = match outcome {
+        Ok(page) => (StatusCode::OK, page),
+        Err(Trouble::Failed(error)) => {
+            if let ErrorKind::Unavailable(seconds) = error.kind {
+                retry_after = seconds;
             }
-            Err(Trouble::Refused(denial)) => {
-                self.count_denial(&denial);
-                record.decision = Decision::Deny;
-                record.rule = Some(rule_text(&denial));
-                (StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, refused(&denial))
-            }
-        };
-        let body = Bytes::from(render(&Way::from(ask.path), &page).into_string());
-        let mut head = reply_head("text/html; charset=utf-8", body.len(), "no-cache");
-        head.insert(VARY, HeaderValue::from_static("Accept, User-Agent"));
-        for (name, value) in SECURITY {
-            head.insert(
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            );
+            failed(&error, ask.path)
         }
-        if let Some(seconds) = retry_after {
-            head.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        Err(Trouble::Refused(denial)) => {
+            count_denial(&core.metrics, &denial);
+            record.decision = Decision::Deny;
+            record.rule = Some(rule_text(&denial));
+            (StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, refused(&denial))
         }
-        self.sign(&mut head).await;
-        let body = if ask.head {
-            Body::Empty
-        } else {
-            Body::Bytes(body)
-        };
-        Reply {
-            status,
-            reason: None,
-            head: Arc::new(head.into()),
-            body,
-            record,
-        }
+    };
+    let body = Bytes::from(render(&Way::from(ask.path), &page).into_string());
+    let mut head = reply_head("text/html; charset=utf-8", body.len(), "no-cache");
+    head.insert(VARY, HeaderValue::from_static("Accept, User-Agent"));
+    for (name, value) in SECURITY {
+        head.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
+    if let Some(seconds) = retry_after {
+        head.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    sign(core, &mut head).await;
+    let body = if ask.head {
+        Body::Empty
+    } else {
+        Body::Bytes(body)
+    };
+    Reply {
+        status,
+        reason: None,
+        head: Arc::new(head.into()),
+        body,
+        record,
     }
 }
 

@@ -16,5 +16,8 @@ mod usage;
 mod way;
 
 pub use assets::static_file;
-pub use layout::WebPage;
-pub use search::Searches;
+pub use home::{web_home, web_user};
+pub use index::web_index;
+pub use layout::{WebPage, web_reply};
+pub use project::web_project;
+pub use search::{Searches, web_search};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use maud::{Markup, html};
 
 use crate::gateway::{
-    Ask, Context, Error, Patience, Record, Shared, Statements, Trouble, silent_members, worst,
+    Ask, Context, Error, Flows, Patience, Record, Statements, Trouble, silent_members, worst,
 };
 use crate::model::{
     File, IndexName, ProjectName, ProjectState, Timestamp, UploadTimeSource, Version, Yanked,
@@ -38,55 +38,57 @@ struct Writing<'a> {
     now: Timestamp,
 }
 
-impl Shared {
-    /// `/{user}/{index}/{project}`, and `…/{version}` with only that version's files.
-    pub async fn web_project(
-        self: &Arc<Self>,
-        cx: &Context,
-        ask: &Ask<'_>,
-        index: &IndexName,
-        (project, version): (&ProjectName, Option<&str>),
-        record: &mut Record,
-    ) -> Result<WebPage, Trouble> {
-        let known = match self.statements(cx, index, project, Patience::Page).await? {
-            Statements::Refused(denial) => return Err(Trouble::Refused(Box::new(denial))),
-            Statements::Made {
+/// `/{user}/{index}/{project}`, and `…/{version}` with only that version's files.
+pub async fn web_project(
+    flows: &Flows,
+    cx: &Context,
+    ask: &Ask<'_>,
+    index: &IndexName,
+    (project, version): (&ProjectName, Option<&str>),
+    record: &mut Record,
+) -> Result<WebPage, Trouble> {
+    let known = match flows
+        .stacks
+        .statements(cx, index, project, Patience::Page)
+        .await?
+    {
+        Statements::Refused(denial) => return Err(Trouble::Refused(Box::new(denial))),
+        Statements::Made {
+            stack,
+            sources,
+            answers,
+        } => {
+            record.cache = worst(&answers);
+            let silent = silent_members(&answers);
+            let pages = answers.into_iter();
+            let pages = pages.filter_map(|answer| Some((answer.member, answer.said.page?)));
+            let pages: Vec<_> = pages.collect();
+            if pages.is_empty() {
+                return Err(unknown(project, &sources));
+            }
+            Known {
+                merged: merge(project.clone(), pages),
                 stack,
                 sources,
-                answers,
-            } => {
-                record.cache = worst(&answers);
-                let silent = silent_members(&answers);
-                let pages = answers.into_iter();
-                let pages = pages.filter_map(|answer| Some((answer.member, answer.said.page?)));
-                let pages: Vec<_> = pages.collect();
-                if pages.is_empty() {
-                    return Err(unknown(project, &sources));
-                }
-                Known {
-                    merged: merge(project.clone(), pages),
-                    stack,
-                    sources,
-                    silent,
-                }
+                silent,
             }
+        }
+    };
+    let (way, now) = (Way::from(ask.path), cx.now);
+    let (index, project) = (index.clone(), project.clone());
+    let version = version.map(str::to_owned);
+    let work = move || {
+        let view = known.stack.view(&project).while_silent(&known.silent);
+        let writing = Writing {
+            way,
+            index: &index,
+            view,
+            now,
         };
-        let (way, now) = (Way::from(ask.path), cx.now);
-        let (index, project) = (index.clone(), project.clone());
-        let version = version.map(str::to_owned);
-        let work = move || {
-            let view = known.stack.view(&project).while_silent(&known.silent);
-            let writing = Writing {
-                way,
-                index: &index,
-                view,
-                now,
-            };
-            writing.page(&known, version.as_deref())
-        };
-        let page = tokio::task::spawn_blocking(work).await;
-        Ok(page.map_err(|error| Error::internal("write the page", error))??)
-    }
+        writing.page(&known, version.as_deref())
+    };
+    let page = tokio::task::spawn_blocking(work).await;
+    Ok(page.map_err(|error| Error::internal("write the page", error))??)
 }
 
 fn unknown(project: &ProjectName, sources: &Sources) -> Trouble {

@@ -10,9 +10,10 @@ use maud::{Markup, html};
 use memchr::memmem;
 use tokio::sync::Semaphore;
 
-use crate::gateway::{Ask, Context, Error, ErrorKind, Shared, Trouble};
+use crate::gateway::{Ask, Context, Error, ErrorKind, Flows, Trouble};
 use crate::model::{IndexName, ProjectName};
 use crate::page::ProjectNames;
+use crate::reader::api::staged_projects;
 use crate::reader::web::layout::{QUERY_CHARS_MAX, WebPage};
 use crate::reader::web::way::Way;
 
@@ -35,77 +36,69 @@ impl Default for Searches {
 /// What was found: names, and the indexes that have each.
 type Found = BTreeMap<ProjectName, BTreeSet<IndexName>>;
 
-impl Shared {
-    /// `/+search?query=`.
-    pub async fn web_search(
-        self: &Arc<Self>,
-        cx: &Context,
-        ask: &Ask<'_>,
-        searches: &Searches,
-    ) -> Result<WebPage, Trouble> {
-        let query = query(ask.query);
-        let wanted = normalised(&query);
-        let way = Way::from(ask.path);
-        let content = if wanted.is_empty() {
-            html! {
-                h1 { "Search" }
-                p { "Give a part of a project's name." }
-            }
-        } else {
-            let _permit = searches.0.try_acquire().map_err(|_| {
-                let words = "too many searches at one time, try again";
-                Error::new(ErrorKind::Unavailable(Some(1)), words)
-            })?;
-            let found = self.find(cx, ask, &wanted).await?;
-            let default = cx.generation.policies.default_index();
-            let default = default.filter(|index| cx.shows(ask, index));
-            results(&way, &query, &wanted, default, &found)
-        };
-        Ok(WebPage {
-            title: "search".to_owned(),
-            query,
-            content,
-        })
-    }
-
-    async fn find(
-        self: &Arc<Self>,
-        cx: &Context,
-        ask: &Ask<'_>,
-        wanted: &str,
-    ) -> Result<Found, Error> {
-        let mut found = Found::new();
-        let indexes = cx.generation.policies.indexes();
-        for index in indexes.filter(|index| cx.shows(ask, &index.name)) {
-            let names = if index.is_mirror() {
-                self.find_mirrored(index.name.clone(), wanted.to_owned())
-                    .await?
-            } else {
-                let projects = self.staged_projects(cx, &index.name).await?;
-                find_in(&projects.iter().collect(), wanted)
-            };
-            for name in names {
-                found.entry(name).or_default().insert(index.name.clone());
-            }
+/// `/+search?query=`.
+pub async fn web_search(
+    flows: &Flows,
+    cx: &Context,
+    ask: &Ask<'_>,
+    searches: &Searches,
+) -> Result<WebPage, Trouble> {
+    let query = query(ask.query);
+    let wanted = normalised(&query);
+    let way = Way::from(ask.path);
+    let content = if wanted.is_empty() {
+        html! {
+            h1 { "Search" }
+            p { "Give a part of a project's name." }
         }
-        Ok(found)
-    }
+    } else {
+        let _permit = searches.0.try_acquire().map_err(|_| {
+            let words = "too many searches at one time, try again";
+            Error::new(ErrorKind::Unavailable(Some(1)), words)
+        })?;
+        let found = find(flows, cx, ask, &wanted).await?;
+        let default = cx.generation.policies.default_index();
+        let default = default.filter(|index| cx.shows(ask, index));
+        results(&way, &query, &wanted, default, &found)
+    };
+    Ok(WebPage {
+        title: "search".to_owned(),
+        query,
+        content,
+    })
+}
 
-    async fn find_mirrored(
-        self: &Arc<Self>,
-        index: IndexName,
-        wanted: String,
-    ) -> Result<Vec<ProjectName>, Error> {
-        let shared = Arc::clone(self);
-        let work = move || {
-            let names = shared.list_copy(&index);
-            names
-                .map(|names| find_in(&names, &wanted))
-                .unwrap_or_default()
+async fn find(flows: &Flows, cx: &Context, ask: &Ask<'_>, wanted: &str) -> Result<Found, Error> {
+    let mut found = Found::new();
+    let indexes = cx.generation.policies.indexes();
+    for index in indexes.filter(|index| cx.shows(ask, &index.name)) {
+        let names = if index.is_mirror() {
+            find_mirrored(flows, index.name.clone(), wanted.to_owned()).await?
+        } else {
+            let projects = staged_projects(flows, cx, &index.name).await?;
+            find_in(&projects.iter().collect(), wanted)
         };
-        let names = tokio::task::spawn_blocking(work).await;
-        names.map_err(|error| Error::internal("search a project list", error))
+        for name in names {
+            found.entry(name).or_default().insert(index.name.clone());
+        }
     }
+    Ok(found)
+}
+
+async fn find_mirrored(
+    flows: &Flows,
+    index: IndexName,
+    wanted: String,
+) -> Result<Vec<ProjectName>, Error> {
+    let held = Arc::clone(&flows.names);
+    let work = move || {
+        let names = held.list_copy(&index);
+        names
+            .map(|names| find_in(&names, &wanted))
+            .unwrap_or_default()
+    };
+    let names = tokio::task::spawn_blocking(work).await;
+    names.map_err(|error| Error::internal("search a project list", error))
 }
 
 /// The names with the text in them: the name itself, then those that start with it, then others.

@@ -13,7 +13,7 @@ use cheesecloth::testing::config::Undeclared;
 use cheesecloth::testing::db::{Cause, Db, FileFacts, OnConflict, Publication, Published, Sqlite};
 use cheesecloth::testing::front::{Front, FrontOptions};
 use cheesecloth::testing::gateway::{
-    Answers, Arrival, Ask, Body, Generation, Parts, Readable, Settings, Shared,
+    Answers, Arrival, Ask, Body, Flows, Generation, Parts, Readable, Settings,
 };
 use cheesecloth::testing::model::{Fault, IndexName, Location, ProjectName};
 use cheesecloth::testing::page::{ProjectPage, StoredMeta, to_stored};
@@ -91,7 +91,7 @@ async fn records(folder: &Path, clock: &Clock) -> Arc<Sqlite> {
 
 /// A gateway.
 pub(crate) struct House {
-    shared: Arc<Shared>,
+    flows: Arc<Flows>,
     answer: Arc<dyn Answers>,
     clock: Clock,
     store: Arc<FsStore>,
@@ -142,7 +142,7 @@ impl House {
         install_crypto_provider();
         let (store, records) = (Arc::clone(&larder.store), Arc::clone(&larder.records));
         let metrics = Metrics::register(prometheus::Registry::new(), "0").unwrap();
-        let shared = Arc::new(Shared::new(Parts {
+        let flows = Arc::new(Flows::new(Parts {
             clock: clock.clone(),
             generation: generation(1, policies, fleet.as_ref()),
             settings: settings(offline),
@@ -151,7 +151,7 @@ impl House {
             metrics: Arc::new(metrics),
             work: tokio::runtime::Handle::current(),
         }));
-        let reader = Reader::new(Arc::clone(&shared));
+        let reader = Reader::new(Arc::clone(&flows));
         let answer: Arc<dyn Answers> = match fleet {
             None => Arc::new(reader),
             Some(fleet) => {
@@ -161,12 +161,12 @@ impl House {
                     object_bytes_max: PLENTY,
                 };
                 let reader = Arc::new(reader);
-                Arc::new(Front::new(reader, Arc::clone(&shared), fleet, options))
+                Arc::new(Front::new(reader, Arc::clone(&flows), fleet, options))
             }
         };
         Self {
             answer,
-            shared,
+            flows,
             clock: clock.clone(),
             store,
             records,
@@ -176,12 +176,12 @@ impl House {
 
     /// Looks at the clock, as the running program does now and then.
     pub(crate) fn heed_clock(&self) {
-        self.shared.heed_clock();
+        self.flows.heed_clock();
     }
 
     /// Keeps a page as if the upstream of this mirror had sent it now.
     pub(crate) fn keep_page(&self, index: &IndexName, page: &ProjectPage) {
-        let generation = self.shared.generation();
+        let generation = self.flows.core.generation();
         let mirror = generation
             .policies
             .index(index)

@@ -1,0 +1,176 @@
+//! What every flow stands on: the clock, the generation in force, settings, store, records, metrics and
+//! the runtime on which work goes on when its client has left.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+
+use crate::clock::Clock;
+use crate::db::Db;
+use crate::gateway::archives::Archives;
+use crate::gateway::context::{Context, Generation, Settings};
+use crate::gateway::error::{Error, ErrorKind};
+use crate::gateway::reply::CacheResult;
+use crate::gateway::trouble::records_failed;
+use crate::model::{Hashes, Sha256};
+use crate::store::{FsStore, Key, StoreError};
+use crate::telemetry::{CacheKind, Damage, LookUp, Metrics, Tier};
+use crate::upstream::Decoding;
+
+/// What `app` hands over.
+#[derive(Debug)]
+pub struct Parts {
+    /// Tells the time.
+    pub clock: Clock,
+    /// The first generation.
+    pub generation: Generation,
+    /// What does not change.
+    pub settings: Settings,
+    /// Keeps bytes.
+    pub store: Arc<FsStore>,
+    /// Keeps records.
+    pub records: Arc<dyn Db>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// The runtime on which work goes on when its client has left.
+    pub work: tokio::runtime::Handle,
+}
+
+/// What every flow stands on. It knows none of them.
+#[derive(Debug)]
+pub struct Core {
+    pub clock: Clock,
+    pub settings: Settings,
+    pub store: Arc<FsStore>,
+    pub records: Arc<dyn Db>,
+    pub metrics: Arc<Metrics>,
+    pub work: tokio::runtime::Handle,
+    generation: ArcSwap<Generation>,
+}
+
+impl Core {
+    pub fn new(parts: Parts) -> Self {
+        let Parts {
+            clock,
+            generation,
+            settings,
+            store,
+            records,
+            metrics,
+            work,
+        } = parts;
+        Self {
+            clock,
+            settings,
+            store,
+            records,
+            metrics,
+            work,
+            generation: ArcSwap::from_pointee(generation),
+        }
+    }
+
+    /// Pins the generation in force and the current instant.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        Context {
+            generation: self.generation(),
+            now: self.clock.now(),
+        }
+    }
+
+    /// The generation in force.
+    #[must_use]
+    pub fn generation(&self) -> Arc<Generation> {
+        self.generation.load_full()
+    }
+
+    /// Puts a new generation in force. Nothing is flushed: what was rendered or decided knows the
+    /// generation that made it.
+    pub fn install(&self, generation: Generation) {
+        self.metrics.policies_changed(generation.number);
+        self.generation.store(Arc::new(generation));
+    }
+
+    /// The budget for what is being unpacked and read.
+    #[must_use]
+    pub fn decoding(&self) -> Decoding {
+        self.settings.decoding.clone()
+    }
+
+    /// Reads archives for this gateway.
+    #[must_use]
+    pub fn archives(&self) -> Archives {
+        Archives::new(self.decoding(), self.settings.metadata_bytes_max)
+    }
+
+    /// Something is not held, and nobody is asked for it: the one place that says why.
+    pub fn not_asked(&self, what: impl fmt::Display) -> Error {
+        let message = if self.settings.is_explaining {
+            format!(
+                "{what} is not held here: it was not asked for yet, or could not be had, and explain asks \
+                 no upstream; ask a running server, which says which"
+            )
+        } else {
+            format!("this gateway is offline and does not hold {what}; warm it while online")
+        };
+        Error::new(ErrorKind::Unavailable(None), message)
+    }
+
+    /// Whether a record needs these bytes (still).
+    pub async fn is_needed(&self, digest: &Sha256) -> Result<bool, Error> {
+        let is_needed = self.records.is_referenced(digest).await;
+        is_needed.map_err(|error| records_failed("ask whether bytes are needed", error))
+    }
+
+    /// Whether there are bytes under a key; asked by whoever holds its digest.
+    pub fn is_kept(&self, key: &Key) -> Result<bool, StoreError> {
+        Ok(self.store.open_file(key)?.is_some())
+    }
+
+    /// What is kept under a key; an earlier copy, which has no digest of its own, may be `known` by one.
+    ///
+    /// Small copies (page copies, lists, what was learned, sidecars) can be had again: one that its disk
+    /// has damaged, or does not give, is none (docs/adr/0034-what-is-kept-is-read-again.md).
+    pub fn small_copy(&self, key: &Key, bytes_max: u64, known: &Hashes) -> Option<Bytes> {
+        let read = self.store.read_known(key, bytes_max, known);
+        read.unwrap_or_else(|error| {
+            self.copy_is_damaged(key, &error);
+            None
+        })
+    }
+
+    /// Says that a copy is damaged, and removes it, so that it is said once.
+    pub fn copy_is_damaged(&self, key: &Key, error: &StoreError) {
+        let path = key.path();
+        tracing::error!(path = %path.display(), %error, "a kept copy is damaged or cannot be read");
+        self.metrics.damaged(Damage::Copy);
+        if matches!(error, StoreError::Damaged { .. })
+            && let Err(error) = self.store.remove(key)
+        {
+            tracing::error!(path = %path.display(), %error, "a damaged copy cannot be removed");
+        }
+    }
+
+    /// Counts a look into memory.
+    pub fn looked_into_memory(&self, kind: CacheKind, is_there: bool) {
+        let result = if is_there { LookUp::Hit } else { LookUp::Miss };
+        self.metrics.looked_up(Tier::Memory, kind, result);
+    }
+
+    /// Counts what a look into the store led to: it was there, or is being fetched for this request or
+    /// another.
+    pub fn looked_into_store(&self, kind: CacheKind, led_to: CacheResult) {
+        let result = match led_to {
+            CacheResult::Hit => LookUp::Hit,
+            CacheResult::Collapsed => LookUp::Collapsed,
+            CacheResult::Bypass
+            | CacheResult::Revalidated
+            | CacheResult::Miss
+            | CacheResult::Stale(_) => LookUp::Miss,
+        };
+        self.metrics.looked_up(Tier::Store, kind, result);
+    }
+}

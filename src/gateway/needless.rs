@@ -1,0 +1,47 @@
+//! Private bytes that no record needs, as far as the records know.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+
+use crate::gateway::core::Core;
+use crate::gateway::error::Error;
+use crate::gateway::trouble::records_failed;
+use crate::model::Sha256;
+use crate::store::{FsStore, Kept, StoreError};
+
+/// What no record needs.
+pub async fn needless(core: &Core) -> Result<Vec<(Sha256, Kept)>, Error> {
+    let needed = core.records.referenced().await;
+    let needed = needed.map_err(|error| records_failed("ask which bytes are needed", error))?;
+    on_store(core, move |store| needless_in(store, &needed)).await
+}
+
+/// Does something that blocks.
+pub async fn on_store<T: Send + 'static>(
+    core: &Core,
+    work: impl FnOnce(&FsStore) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Error> {
+    let store = Arc::clone(&core.store);
+    let done = spawn_blocking(move || work(&store)).await;
+    let done = done.map_err(|error| failed("collect private bytes", error))?;
+    done.map_err(|error| failed("collect private bytes", error))
+}
+
+fn needless_in(
+    store: &FsStore,
+    needed: &HashSet<Sha256>,
+) -> Result<Vec<(Sha256, Kept)>, StoreError> {
+    let is_needless = |kept: Kept| {
+        let digest = kept.key.kept_under()?;
+        (!needed.contains(&digest)).then_some((digest, kept))
+    };
+    let kept = store.private_contents();
+    kept.filter_map(|kept| kept.map(is_needless).transpose())
+        .collect()
+}
+
+fn failed(doing: &str, cause: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::internal(doing.to_owned(), cause)
+}

@@ -1,0 +1,67 @@
+//! How an upstream's answer counts, and how its trouble is told as ours.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::gateway::error::{Error, ErrorKind, Withheld};
+use crate::telemetry::UpstreamResult;
+use crate::upstream::{PageAnswer, UpstreamError};
+
+/// How an upstream request went, for the metrics.
+pub fn upstream_result<T>(
+    answer: &Result<T, UpstreamError>,
+    of_answer: impl Fn(&T) -> UpstreamResult,
+) -> UpstreamResult {
+    match answer {
+        Ok(answer) => of_answer(answer),
+        Err(UpstreamError::Timeout { .. }) => UpstreamResult::Timeout,
+        Err(
+            UpstreamError::Unreachable { .. }
+            | UpstreamError::Unavailable { .. }
+            | UpstreamError::Busy { .. },
+        ) => UpstreamResult::Failed,
+        Err(UpstreamError::Refused { .. } | UpstreamError::Withheld { .. }) => {
+            UpstreamResult::Refused
+        }
+        Err(UpstreamError::TooLarge { .. } | UpstreamError::Broken { .. }) => {
+            UpstreamResult::Invalid
+        }
+    }
+}
+
+/// What a page's answer counts as.
+pub fn page_result(answer: &PageAnswer) -> UpstreamResult {
+    match answer {
+        PageAnswer::Found(_) => UpstreamResult::Fetched,
+        PageAnswer::NotModified { .. } => UpstreamResult::Unchanged,
+        PageAnswer::NotFound => UpstreamResult::Absent,
+    }
+}
+
+/// An upstream's trouble as ours: never "not found".
+pub fn upstream_error(error: UpstreamError) -> Error {
+    if let UpstreamError::Withheld { status, path, .. } = &error {
+        let withheld = Withheld { path: path.clone() };
+        return Error {
+            kind: ErrorKind::Withheld(*status),
+            message: error.to_string(),
+            source: Some(Arc::new(withheld)),
+        };
+    }
+    let kind = match &error {
+        UpstreamError::Unavailable { retry_after, .. } => {
+            // A part of a second is one: zero would mean "at once".
+            let seconds = |wait: Duration| u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(1);
+            ErrorKind::Unavailable(retry_after.map(seconds))
+        }
+        UpstreamError::Busy { .. } => ErrorKind::Unavailable(Some(1)),
+        UpstreamError::Unreachable { .. } | UpstreamError::Timeout { .. } => {
+            ErrorKind::Unavailable(None)
+        }
+        UpstreamError::Refused { .. }
+        | UpstreamError::Withheld { .. }
+        | UpstreamError::TooLarge { .. }
+        | UpstreamError::Broken { .. } => ErrorKind::BadGateway,
+    };
+    Error::new(kind, error.to_string())
+}

@@ -1,0 +1,27 @@
+//! How long an answer is given on, and when what failed is tried again.
+
+use std::time::Duration;
+
+use crate::model::Timestamp;
+
+/// How long a stale answer is kept before upstream is tried again: short, so that what comes back is
+/// seen soon; not zero, so that an outage does not cost every request a time-out.
+pub const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// How far in the future a statement may have been made: requests read the clock at their start, and
+/// take up what others have brought since.
+pub const CLOCK_SLACK: Duration = Duration::from_mins(5);
+
+/// How old an answer the asker accepts when upstream cannot be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// A page: within `stale_if_error`.
+    Page,
+    /// A file: any age, since what is cached is always served.
+    File,
+}
+
+/// `at` plus `by`, or the end of time.
+pub fn later(at: Timestamp, by: Duration) -> Timestamp {
+    at.checked_add(by).unwrap_or(Timestamp::MAX)
+}

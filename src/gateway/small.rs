@@ -1,0 +1,84 @@
+//! Small files and sidecars, whole in memory.
+
+use std::io::IoSliceMut;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustix::io::{ReadWriteFlags, preadv2};
+
+use crate::cache::Weighed;
+use crate::gateway::core::Core;
+use crate::model::Sha256;
+use crate::protocol::ETag;
+use crate::store::{Key, StoredFile};
+use crate::telemetry::CacheKind;
+
+/// Largest file kept in memory: opening a file costs as much as sending this much of it.
+const SMALL_BYTES_MAX: usize = 64 << 10;
+
+/// What a small file takes in memory besides its bytes.
+const ENTRY_BYTES: usize = 200;
+
+/// A small file or a sidecar, whole in memory.
+#[derive(Debug, Clone)]
+pub struct Small {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// Its digest as a tag: working it out costs more than everything else about an answer.
+    pub etag: ETag,
+}
+
+impl Small {
+    pub fn new(bytes: Bytes) -> Self {
+        let etag = ETag::of_digest(&Sha256::of(&bytes));
+        Self { bytes, etag }
+    }
+
+    /// The whole of a file that is small enough for memory, if that is at hand without waiting for a disk.
+    pub fn of(stored: &StoredFile) -> Option<Self> {
+        let length = usize::try_from(stored.len()).ok()?;
+        if length > SMALL_BYTES_MAX {
+            return None;
+        }
+        let mut bytes = vec![0; length];
+        let mut slices = [IoSliceMut::new(&mut bytes)];
+        let read = preadv2(stored.file(), &mut slices, 0, ReadWriteFlags::NOWAIT);
+        (read == Ok(length)).then(|| Self::new(bytes.into()))
+    }
+}
+
+/// Those in memory, by the key under which the store keeps them.
+#[derive(Debug)]
+pub struct SmallFiles {
+    core: Arc<Core>,
+    held: Weighed<Key, Small>,
+}
+
+impl SmallFiles {
+    pub fn new(core: Arc<Core>, bytes_max: u64) -> Self {
+        let held = Weighed::new(bytes_max, |_, small: &Small| {
+            small.bytes.len() + ENTRY_BYTES
+        });
+        Self { core, held }
+    }
+
+    /// What is held in memory under a key.
+    pub fn get(&self, kind: CacheKind, key: &Key) -> Option<Small> {
+        let held = self.held.get(key);
+        self.core.looked_into_memory(kind, held.is_some());
+        held
+    }
+
+    pub fn insert(&self, key: Key, small: Small) {
+        self.held.insert(key, small);
+    }
+
+    /// Forgets what was held under a key: the store has something else there, or nothing.
+    pub fn forget(&self, key: &Key) {
+        self.held.remove(key);
+    }
+
+    pub fn weight_bytes(&self) -> u64 {
+        self.held.weight_bytes()
+    }
+}

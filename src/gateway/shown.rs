@@ -21,5 +21,5 @@ pub async fn must_be_shown(cx: &Context, grant: &Grant, is_offline: bool) -> Res
         return Ok(());
     };
     let shown = upstream.is_shown(&url).await;
-    shown.map_err(|error| upstream_error(error))
+    shown.map_err(upstream_error)
 }

@@ -82,13 +82,13 @@ impl Writer {
         subject: &FileRecord,
         body: Bytes,
     ) -> Result<Reply, Refusal> {
-        let records = &self.flows.core.records;
+        let core = &self.flows.core;
         // One after the other, or all that come at once would find the same room.
         let _turn = match caller.principal.name() {
             None => Some(self.results.lock().await),
             Some(_) => None,
         };
-        let held = records.project(index, &subject.project).await?;
+        let held = core.records.project(index, &subject.project).await?;
         let held =
             held.ok_or_else(|| Refusal::api(StatusCode::NOT_FOUND, "the release has gone"))?;
         let about = &subject.facts.filename;
@@ -101,11 +101,8 @@ impl Writer {
             self.check_room(&held.files, &subject.version, body.len() as u64)?;
         }
         let _held = self.hold(Sha256::of(&body)).await?;
-        let mut draft = self
-            .flows
-            .core
-            .store
-            .upload_draft("the test result", body.len() as u64)?;
+        let length = body.len() as u64;
+        let mut draft = core.store.upload_draft("the test result", length)?;
         draft.write(body).await?;
         let stored = draft.finish(Key::PrivateFile).await?;
         let now = self.now();
@@ -129,7 +126,7 @@ impl Writer {
             // Two at the same second with the same number: both are whole, the later one stays.
             on_conflict: OnConflict::Replace,
         };
-        let published = records.publish(&caller.cause(now), &publication).await;
+        let published = core.records.publish(&caller.cause(now), &publication).await;
         self.settle(&published).await;
         match published? {
             Published::Done { .. } => {}

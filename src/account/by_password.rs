@@ -22,11 +22,8 @@ impl Accounts {
             None
         };
         let hash = user.as_ref().and_then(|user| user.password_hash.clone());
-        if let (Some(user), Some(hash)) = (&user, &hash)
-            && self.cache.knows(name, hash, password, now)
-        {
-            return Ok(Ok(user.clone()));
-        }
+        // Before what is remembered is looked at: who has to wait would learn from an answer at once
+        // that a guess is right, and be counted for none of the others.
         let attempt = match self.limiter.enter(name, address, now).await {
             Ok(attempt) => attempt,
             Err(wait) => return Ok(Err(NotAccepted::Wait(wait))),
@@ -34,8 +31,8 @@ impl Accounts {
         if let (Some(user), Some(hash)) = (&user, &hash)
             && self.cache.knows(name, hash, password, now)
         {
-            // Those before it had the same password.
-            attempt.right();
+            // It makes nothing good of what others behind the address have guessed.
+            attempt.forgive();
             return Ok(Ok(user.clone()));
         }
         let checked = match self.passwords.check(password, hash.as_deref()).await {
@@ -107,6 +104,40 @@ mod tests {
         let later = now() + Duration::from_secs(2);
         let login = accounts.log_in("u", "p", HERE, later).await.unwrap();
         assert!(matches!(login, LoginOutcome::Done(_)), "{login:?}");
+    }
+
+    #[tokio::test]
+    async fn who_guesses_learns_nothing_from_a_password_that_is_remembered() {
+        let (_folder, accounts) = accounts().await;
+        let job = IpAddr::from([192, 0, 2, 77]);
+        token(&accounts, "u", "p").await;
+        for _ in 0..6 {
+            assert_eq!(try_out(&accounts, "u", "guess", now()).await, None);
+        }
+        let login = |address| accounts.log_in("u", "p", address, now());
+        let guessed = login(HERE).await.unwrap();
+        assert!(
+            matches!(guessed, LoginOutcome::Refused(NotAccepted::Wait(_))),
+            "{guessed:?}"
+        );
+        let elsewhere = login(job).await.unwrap();
+        assert!(matches!(elsewhere, LoginOutcome::Done(_)), "{elsewhere:?}");
+        assert_eq!(try_out(&accounts, "u", "p", now()).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_login_that_is_remembered_forgives_no_guesses_beside_it() {
+        let (_folder, accounts) = accounts().await;
+        token(&accounts, "u", "p").await;
+        for _ in 0..6 {
+            token(&accounts, "u", "p").await;
+            assert_eq!(try_out(&accounts, "u", "guess", now()).await, None);
+        }
+        let login = accounts.log_in("u", "p", HERE, now()).await.unwrap();
+        assert!(
+            matches!(login, LoginOutcome::Refused(NotAccepted::Wait(_))),
+            "{login:?}"
+        );
     }
 
     #[tokio::test]

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
-use crate::app::Environment;
 use crate::app::initialise::RECORDS;
 use crate::app::lock::{DataLock, RESTORING};
+use crate::app::{Environment, data};
 use crate::clock::Clock;
 use crate::config::{Overrides, PoliciesPath, load};
 use crate::db::RecordsFile;
@@ -36,6 +36,7 @@ pub fn backup(
         );
     }
     keep_apart(&data, folder)?;
+    data::make_closed();
     let work = runtime()?;
     let report = work.block_on(async {
         let backup = Backup {
@@ -65,6 +66,7 @@ pub fn restore(
 ) -> anyhow::Result<RestoreReport> {
     let data = load(policies, overrides, &env)?.config.data;
     keep_apart(&data, folder)?;
+    let mended = data::own(&data)?;
     let _lock = DataLock::to_restore(&data)?;
     let restore = Restore {
         store: Arc::new(FsStore::open(&data, u64::MAX)?),
@@ -72,7 +74,8 @@ pub fn restore(
         records: RECORDS,
         mark: RESTORING,
     };
-    let report = runtime()?.block_on(restore.run(folder, on_progress))?;
+    let mut report = runtime()?.block_on(restore.run(folder, on_progress))?;
+    report.notes.extend(mended);
     Ok(report)
 }
 

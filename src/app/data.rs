@@ -2,23 +2,20 @@
 //!
 //! It holds the key that signs logins, password hashes and what private indexes keep: whoever can read
 //! it on this machine is root of the gateway. So the folder is 0700, and what is made in it 0600. One
-//! that is found open is mended, without looking at each file: nobody gets at a file below a folder
-//! that is closed, and a cache may hold hundreds of thousands.
+//! that is found open is mended.
 
-use std::fs::{DirBuilder, Permissions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
 use rustix::fs::Mode;
 use rustix::process::umask;
 
+use crate::store::close_to_others;
+
 /// What nobody but the owner may do.
 const OTHERS: u32 = 0o077;
-
-/// Entries of the data folder that are looked at: it has a dozen.
-const ENTRIES_MAX: usize = 1000;
 
 /// Makes the data folder where it is missing, closes it to everybody else where it is not, and has
 /// all that this process makes from now on be its owner's alone. Says in words what was open.
@@ -26,119 +23,17 @@ const ENTRIES_MAX: usize = 1000;
 /// # Errors
 /// When it cannot be made or read.
 pub(super) fn own(data: &Path) -> anyhow::Result<Vec<String>> {
-    umask(Mode::from_raw_mode(OTHERS));
+    make_closed();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
     made.with_context(|| format!("make the data directory {}", data.display()))?;
-    let mended = close(data).with_context(|| format!("look into {}", data.display()))?;
+    let mended = close_to_others(data).with_context(|| format!("look into {}", data.display()))?;
     for words in &mended {
         tracing::warn!(data = %data.display(), "{words}");
     }
     Ok(mended)
 }
 
-/// Closes the folder and what lies in it, one level deep.
-fn close(data: &Path) -> io::Result<Vec<String>> {
-    let mut words = Vec::new();
-    words.extend(close_one(data)?);
-    let mut opened = Vec::new();
-    for entry in std::fs::read_dir(data)?.take(ENTRIES_MAX) {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        // A socket is a door with a mode of its own; a link leads to what is not ours to change.
-        if !kind.is_file() && !kind.is_dir() {
-            continue;
-        }
-        match close_one(&entry.path()) {
-            Ok(Some(_)) => opened.push(entry.file_name().to_string_lossy().into_owned()),
-            // Gone already: a server may run here.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Ok(None) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    if !opened.is_empty() {
-        opened.sort();
-        let names = opened.join(", ");
-        words.push(format!(
-            "others could read of the data folder: {names}; now only its owner can"
-        ));
-    }
-    Ok(words)
-}
-
-/// Takes away what others may do with one file or folder: what that was, where it was anything.
-fn close_one(path: &Path) -> io::Result<Option<String>> {
-    // The folder itself may be behind a link; what lies in it is never followed.
-    let mode = std::fs::metadata(path)?.permissions().mode() & 0o777;
-    if mode & OTHERS == 0 {
-        return Ok(None);
-    }
-    let place = path.display();
-    let closed = mode & !OTHERS;
-    Ok(Some(
-        match std::fs::set_permissions(path, Permissions::from_mode(closed)) {
-            Ok(()) => format!("{place} was open to others ({mode:04o}); it is {closed:04o} now"),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
-            Err(error) => format!(
-                "{place} is open to others ({mode:04o}) and cannot be closed: {error}; \
-                 give it to the user that runs this, or chmod it to {closed:04o}"
-            ),
-        },
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn mode(path: &Path) -> u32 {
-        path.metadata().unwrap().permissions().mode() & 0o777
-    }
-
-    fn put(path: &Path, mode: u32) {
-        std::fs::write(path, "x").unwrap();
-        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
-    }
-
-    #[test]
-    fn a_folder_that_was_open_is_closed_and_told_of_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        std::fs::create_dir_all(data.join("private/ab")).unwrap();
-        for below in ["", "private", "private/ab"] {
-            let path = data.join(below);
-            std::fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
-        }
-        put(&data.join("records.sqlite"), 0o644);
-        put(&data.join("records.sqlite-wal"), 0o660);
-        put(&data.join("lock"), 0o600);
-        put(&data.join("private/ab/wheel"), 0o644);
-        std::os::unix::fs::symlink(folder.path().join("elsewhere"), data.join("link")).unwrap();
-        let told = close(&data).unwrap();
-        assert_eq!(told.len(), 2, "{told:?}");
-        assert!(told[0].ends_with("data was open to others (0755); it is 0700 now"));
-        assert!(
-            told[1].contains("private, records.sqlite, records.sqlite-wal;"),
-            "{told:?}"
-        );
-        for (path, expected) in [
-            ("", 0o700),
-            ("private", 0o700),
-            ("records.sqlite", 0o600),
-            ("records.sqlite-wal", 0o600),
-            ("lock", 0o600),
-        ] {
-            assert_eq!(mode(&data.join(path)), expected, "{path}");
-        }
-        let link = folder.path().join("by-link");
-        std::os::unix::fs::symlink(&data, &link).unwrap();
-        assert_eq!(
-            close(&link).unwrap(),
-            [""; 0],
-            "a link has no mode of its own"
-        );
-        // Nobody gets there any more, and a start does not grow with what lies below.
-        assert_eq!(mode(&data.join("private/ab")), 0o755);
-        assert_eq!(close(&data).unwrap(), [""; 0]);
-    }
+/// Has all that this process makes from now on be its owner's alone.
+pub(super) fn make_closed() {
+    umask(Mode::from_raw_mode(OTHERS));
 }

@@ -155,6 +155,7 @@ pub fn export(
             data.display()
         );
     }
+    data::make_closed();
     let mut unnamed = None;
     let house = House::build(&mut loaded, &mut |loaded, stored| {
         unnamed = find_upstream(loaded, stored, env).err();

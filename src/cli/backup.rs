@@ -38,7 +38,7 @@ pub(super) fn backup(options: &BackupOptions) -> anyhow::Result<ExitCode> {
     summary.push_str(&lacking(&report.faults));
     tell(
         &report,
-        (&report.faults, &Vec::new()),
+        (&report.faults, &report.notes),
         &summary,
         options.json,
     )
@@ -66,7 +66,7 @@ pub(super) fn restore(options: &RestoreOptions) -> anyhow::Result<ExitCode> {
     summary.push_str(&lacking(&report.faults));
     tell(
         &report,
-        (&report.faults, &Vec::new()),
+        (&report.faults, &report.notes),
         &summary,
         options.json,
     )

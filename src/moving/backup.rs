@@ -17,7 +17,7 @@ use crate::model::{Sha256, Timestamp};
 use crate::moving::copying::Copying;
 use crate::moving::manifest::{LOCK, MANIFEST, Manifest, RECORDS, digest_of, place};
 use crate::moving::report::{BackupReport, MovingError, OnProgress};
-use crate::store::FsStore;
+use crate::store::{FsStore, close_to_others};
 
 /// Password hashes and private files are in it: for its owner's eyes only.
 const FOLDER_MODE: u32 = 0o700;
@@ -48,7 +48,7 @@ impl Backup {
         folder: &Path,
         on_progress: OnProgress<'_>,
     ) -> Result<BackupReport, MovingError> {
-        prepare(folder)?;
+        let notes = prepare(folder)?;
         let _lock = lock(folder)?;
         let before = Manifest::read(folder)?;
         let target = Arc::new(FsStore::open(folder, 0)?);
@@ -68,6 +68,7 @@ impl Backup {
         manifest.write(folder)?;
         Ok(BackupReport {
             faults: copied.faults,
+            notes,
             serial: manifest.serial,
             files: manifest.files,
             bytes: manifest.bytes,
@@ -102,15 +103,15 @@ impl Backup {
     }
 }
 
-/// Makes the directory, or sees that it is one for backups.
-fn prepare(folder: &Path) -> Result<(), MovingError> {
+/// Makes the directory, or sees that it is one for backups, and closes it; in words, what was open.
+fn prepare(folder: &Path) -> Result<Vec<String>, MovingError> {
     let made = DirBuilder::new()
         .recursive(true)
         .mode(FOLDER_MODE)
         .create(folder);
     made.map_err(MovingError::io("make", folder))?;
     if folder.join(LOCK).exists() || folder.join(MANIFEST).exists() {
-        return Ok(());
+        return close(folder);
     }
     let mut there = std::fs::read_dir(folder).map_err(MovingError::io("read", folder))?;
     if there.next().is_some() {
@@ -119,7 +120,11 @@ fn prepare(folder: &Path) -> Result<(), MovingError> {
             folder.display()
         )));
     }
-    Ok(())
+    close(folder)
+}
+
+fn close(folder: &Path) -> Result<Vec<String>, MovingError> {
+    close_to_others(folder).map_err(MovingError::io("close", folder))
 }
 
 fn lock(folder: &Path) -> Result<File, MovingError> {

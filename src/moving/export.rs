@@ -21,7 +21,7 @@ use crate::moving::document::{DataIndex, IndexEntry, Object, OurIndex};
 use crate::moving::export_entry::{file_entry, our_project, path_of, user_entry, versions_of};
 use crate::moving::layout::{DATA_INDEX, DUMP_VERSION, INCOMPLETE};
 use crate::moving::report::{ExportReport, MovingError, OnProgress, Progress};
-use crate::store::{FsStore, Key};
+use crate::store::{FsStore, Key, close_to_others};
 
 /// Password hashes are in it: for its owner's eyes only.
 const FOLDER_MODE: u32 = 0o700;
@@ -62,7 +62,7 @@ impl Exporter {
         folder: &Path,
         on_progress: OnProgress<'_>,
     ) -> Result<ExportReport, MovingError> {
-        prepare(folder)?;
+        let notes = prepare(folder)?;
         // Before the snapshot is read: what it names stays until all of it is copied.
         let _held = self.store.hold_all()?;
         let snapshot = self.records.snapshot().await?;
@@ -77,7 +77,10 @@ impl Exporter {
                 ..Progress::default()
             },
             on_progress,
-            report: ExportReport::default(),
+            report: ExportReport {
+                notes,
+                ..ExportReport::default()
+            },
         };
         on_progress(writing.progress);
         let indexes = writing.indexes(&snapshot)?;
@@ -289,8 +292,8 @@ fn unwritable(error: serde_json::Error) -> MovingError {
     MovingError::Broken(error.to_string())
 }
 
-/// Makes the directory, with the mark of what is incomplete in it.
-fn prepare(folder: &Path) -> Result<(), MovingError> {
+/// Makes the directory, with the mark of what is incomplete in it, and closes it; in words, what was open.
+fn prepare(folder: &Path) -> Result<Vec<String>, MovingError> {
     make_folder(folder)?;
     if folder.join(INCOMPLETE).exists() {
         return Err(MovingError::Directory(format!(
@@ -305,10 +308,12 @@ fn prepare(folder: &Path) -> Result<(), MovingError> {
             folder.display()
         )));
     }
+    let notes = close_to_others(folder).map_err(MovingError::io("close", folder))?;
     let mark = folder.join(INCOMPLETE);
     let mut file = create(&mark)?;
     file.write_all(b"This export is being written, or broke off: it cannot be imported.\n")
-        .map_err(MovingError::io("write", &mark))
+        .map_err(MovingError::io("write", &mark))?;
+    Ok(notes)
 }
 
 fn make_folder(folder: &Path) -> Result<(), MovingError> {

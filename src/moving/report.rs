@@ -70,6 +70,8 @@ pub struct ExportReport {
 pub struct BackupReport {
     /// Files that could not be had, and why; all else is in the backup.
     pub faults: Vec<String>,
+    /// What was mended on the way, such as a directory that others could read.
+    pub notes: Vec<String>,
     /// The last write of the records that are in it.
     pub serial: u64,
     /// Different files that the records name.
@@ -89,6 +91,8 @@ pub struct BackupReport {
 pub struct RestoreReport {
     /// Files that could not be brought back, and why; all else is there.
     pub faults: Vec<String>,
+    /// What was mended on the way, such as a directory that others could read.
+    pub notes: Vec<String>,
     /// When the backup was made.
     pub made: String,
     /// The last write of its records.

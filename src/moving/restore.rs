@@ -1,7 +1,9 @@
 //! A backup brought back: every byte compared, the records last of all. A restore that breaks off has
 //! left no records, and the next one goes on with what it brought.
 
+use std::fs::Permissions;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -69,11 +71,12 @@ impl Restore {
         let copied = copying.all(&needed, on_progress).await;
         let copied = copied.map_err(|error| error.into_folder(&self.data))?;
         let draft = self.data.join("tmp").join(self.records);
-        std::fs::copy(&copy, &draft).map_err(MovingError::io("write", &draft))?;
+        copy_closed(&copy, &draft).map_err(MovingError::io("write", &draft))?;
         place(&draft, &self.data.join(self.records))?;
         std::fs::remove_file(&mark).map_err(MovingError::io("remove", &mark))?;
         Ok(RestoreReport {
             faults: copied.faults,
+            notes: Vec::new(),
             made: manifest.made.to_string(),
             serial: manifest.serial,
             files: manifest.files,
@@ -96,6 +99,12 @@ impl Restore {
             there.display()
         )))
     }
+}
+
+/// A copy has the mode of what it is of, and a backup may have been made open.
+fn copy_closed(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::copy(from, to)?;
+    std::fs::set_permissions(to, Permissions::from_mode(0o600))
 }
 
 fn write(mark: &Path) -> std::io::Result<()> {

@@ -15,7 +15,7 @@ use std::path::Path;
 use crate::model::Sha256;
 
 /// Folder of the files that are locked; nothing is in them.
-const FOLDER: &str = "holds";
+pub(super) const FOLDER: &str = "holds";
 
 /// While it lives, nobody collects bytes of its digest.
 #[derive(Debug)]

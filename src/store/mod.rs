@@ -5,6 +5,7 @@
 //! Opening a store costs the same however much it holds.
 
 mod check;
+mod closed;
 mod contents;
 mod digester;
 mod draft;
@@ -25,6 +26,7 @@ mod verified;
 mod walk;
 mod writer;
 
+pub use closed::close_to_others;
 pub use contents::{Contents, Kept};
 pub use digester::{Digests, check};
 pub use draft::Draft;

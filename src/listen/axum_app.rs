@@ -28,7 +28,7 @@ use crate::listen::own_answers::{Answering, OwnAnswers};
 use crate::listen::refusal;
 use crate::listen::stop::rested;
 use crate::listen::taking::Answers;
-use crate::protocol::{BadHead, NO_SNIFFING, check_parts};
+use crate::protocol::{BadHead, NO_SNIFFING, check_parts, head_bytes};
 use crate::telemetry::TurnedAway;
 
 /// Smallest buffer that hyper accepts for a request head.
@@ -71,6 +71,7 @@ impl DoorApp for AxumApp {
         let answerer = Answerer {
             router: TowerToHyperService::new(self.router.clone()),
             client,
+            head_max: self.limits.head.max(HEAD_MIN),
             door: shutdown.clone(),
             streams: is_http2.then(|| Arc::clone(&answers)),
             answering: Arc::clone(&answering),
@@ -138,6 +139,8 @@ struct Answerer {
     door: ShutdownWatch,
     /// What watches how its answers are taken, where there are many at one time.
     streams: Option<Arc<Answers>>,
+    /// Longest head, in bytes: hyper reads some more than it is told to.
+    head_max: usize,
     /// What tells them from answers of hyper's own, where there is one at a time.
     answering: Arc<Answering>,
 }
@@ -146,7 +149,11 @@ impl Answerer {
     async fn answer(self, request: Request<Incoming>) -> Result<Response<AxumBody>, Infallible> {
         self.answering.begins();
         let (head, body) = request.into_parts();
-        let (mut answer, is_bad) = match check_parts(&head) {
+        let checked = match head_bytes(&head) > self.head_max {
+            true => Err(BadHead::LARGE),
+            false => check_parts(&head),
+        };
+        let (mut answer, is_bad) = match checked {
             Ok(()) => {
                 let mut request = Request::from_parts(head, body);
                 request.extensions_mut().insert(self.client);

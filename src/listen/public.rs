@@ -199,10 +199,13 @@ impl PublicApp {
 
     /// Reads a small body away, so that the next request on the connection can be told from it.
     async fn drain(&self, session: &mut Session) {
-        let length = session
-            .req_header()
-            .headers
-            .get(http::header::CONTENT_LENGTH);
+        let headers = &session.req_header().headers;
+        if headers.contains_key(http::header::EXPECT) {
+            // Whoever waits to be told to go on sends nothing before the answer.
+            session.as_downstream_mut().set_keepalive(None);
+            return;
+        }
+        let length = headers.get(http::header::CONTENT_LENGTH);
         let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if length.is_some_and(|length| (1..=BODY_MAX).contains(&length)) {
             let downstream = session.as_downstream_mut();

@@ -10,7 +10,7 @@ use cheesecloth::testing::listen::DoorLimits;
 use super::stage::{Client, SAFETY_NET, open};
 
 /// First lines and `Host` lines, and what they are answered with.
-const BAD: [(&str, &str, u16); 14] = [
+const BAD: [(&str, &str, u16); 15] = [
     ("GET  /+api HTTP/1.1", "Host: x\r\n", 400),
     ("GET /+api  HTTP/1.1", "Host: x\r\n", 400),
     ("GET /a b HTTP/1.1", "Host: x\r\n", 400),
@@ -25,6 +25,11 @@ const BAD: [(&str, &str, u16); 14] = [
     ("GET /+api HTTP/1.1", "Host: me@x\r\n", 400),
     ("GET /+api HTTP/1.1", "Host: x y\r\n", 400),
     ("CONNECT x:80 HTTP/1.1", "Host: x\r\n", 405),
+    (
+        "GET /+api HTTP/1.1",
+        "Host: x\r\nContent-Length: 18446744073709551616\r\n",
+        400,
+    ),
 ];
 
 /// What would make it a plain request, or one for the machinery.
@@ -68,6 +73,54 @@ fn a_head_with_two_readings_is_refused_at_every_door_and_ends_its_connection() {
             );
         }
     }
+}
+
+#[test]
+fn a_head_beyond_its_limit_is_refused_at_every_door() {
+    let doors = open(DoorLimits {
+        head: 16 << 10,
+        ..DoorLimits::default()
+    });
+    for (filler, status) in [(17 << 10, 431), (12 << 10, 0)] {
+        let head = format!(
+            "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: {}\r\n\r\n",
+            "x".repeat(filler)
+        );
+        for door in [doors.public, doors.metrics] {
+            let mut client = Client::to(door);
+            client.send(&head);
+            let answer = client.read_to_close();
+            if status == 431 {
+                refused(&answer, status, "long");
+            } else {
+                assert!(!String::from_utf8_lossy(&answer).contains(" 431 "));
+            }
+        }
+        let mut stream = UnixStream::connect(&doors.unix).unwrap();
+        stream.set_read_timeout(Some(SAFETY_NET)).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        if status == 431 {
+            refused(&answer, status, "long");
+        } else {
+            assert!(!String::from_utf8_lossy(&answer).contains(" 431 "));
+        }
+    }
+}
+
+#[test]
+fn who_waits_to_be_told_to_go_on_is_answered_at_once() {
+    let doors = open(DoorLimits {
+        head_timeout: SAFETY_NET,
+        ..DoorLimits::default()
+    });
+    let mut client = Client::to(doors.public);
+    client.send(
+        "POST /+api HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+    );
+    let answer = client.read_head().status_line;
+    assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
 }
 
 #[test]

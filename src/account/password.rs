@@ -95,7 +95,9 @@ pub enum PasswordError {
     #[error("a password has at most {PASSWORD_MAX} bytes")]
     TooLong,
     /// The hash is not argon2id in PHC form, or dearer than is accepted.
-    #[error("the password hash is not an argon2id hash in PHC form within m=262144,t=16,p=16")]
+    #[error(
+        "the password hash is not an argon2id hash in PHC form that can be checked here, such as $argon2id$v=19$m=65536,t=3,p=4$SALT$HASH"
+    )]
     Hash,
     /// The hash costs more to check than those that are made here.
     #[error(

@@ -198,7 +198,7 @@ mod tests {
             ),
             (
                 json!({ "pwhash": "h" }),
-                "the password hash is not an argon2id hash in PHC form within m=262144,t=16,p=16",
+                "the password hash is not an argon2id hash in PHC form that can be checked here, such as $argon2id$v=19$m=65536,t=3,p=4$SALT$HASH",
             ),
         ];
         for (sent, text) in table {

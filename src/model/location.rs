@@ -1,6 +1,7 @@
 //! Where something stands in an operator's file, and what is wrong there.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A place in a file; lines and columns count from 1.
@@ -12,6 +13,18 @@ pub struct Location {
     pub line: u32,
     /// Column, from 1.
     pub column: u32,
+}
+
+impl Location {
+    /// File and line for whoever may not be the operator: where on the disk the file is, is nothing to
+    /// them.
+    #[must_use]
+    pub fn for_strangers(&self) -> String {
+        let file = Path::new(&*self.file);
+        let name = file.file_name().filter(|_| file.is_absolute());
+        let shown = name.map_or_else(|| self.file.as_ref().into(), |name| name.to_string_lossy());
+        format!("{shown}:{}", self.line)
+    }
 }
 
 impl fmt::Display for Location {
@@ -157,6 +170,22 @@ fn edit_distance(left: &str, right: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn strangers_are_not_told_where_on_the_disk_a_file_is() {
+        for (file, shown) in [
+            ("policies/web.yaml", "policies/web.yaml:14"),
+            ("/srv/cheesecloth/policies/web.yaml", "web.yaml:14"),
+            ("web.yaml", "web.yaml:14"),
+        ] {
+            let location = Location {
+                file: file.into(),
+                line: 14,
+                column: 7,
+            };
+            assert_eq!(location.for_strangers(), shown);
+        }
+    }
 
     #[test]
     fn a_fault_reads_as_compilers_print_them() {

@@ -344,8 +344,7 @@ impl Denial {
 
     /// `file:line`: people look for a line, and columns only matter to editors.
     fn place(&self) -> Option<String> {
-        let location = self.rule.location.as_ref()?;
-        Some(format!("{}:{}", location.file, location.line))
+        self.rule.location.as_ref().map(Location::for_strangers)
     }
 }
 

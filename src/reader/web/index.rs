@@ -37,7 +37,7 @@ pub async fn web_index(
         h1 { (name) }
         @if let Some(title) = &index.title { p { (title) } }
         @match &index.location {
-            Some(location) => { p.faint { "declared at " (location.file) ":" (location.line) } }
+            Some(location) => { p.faint { "declared at " (location.for_strangers()) } }
             None => { p.faint { "made through the API" } }
         }
         h2 { "Where a project is looked for" }

@@ -84,7 +84,7 @@ fn drawn_policy(policy: &Policy) -> Markup {
 
 /// `file:line`, as refusals name it.
 fn place(location: &Location) -> String {
-    format!("{}:{}", location.file, location.line)
+    location.for_strangers()
 }
 
 /// Without its password.

@@ -78,6 +78,60 @@ async fn all_that_a_server_makes_is_its_owners_alone() {
     );
 }
 
+/// What a command says, once it has succeeded.
+fn run(arguments: &[&str], folders: &[&Path]) -> String {
+    let mut command = command();
+    for (word, folder) in arguments.iter().zip(folders.iter().map(Some).chain([None])) {
+        command.arg(word).args(folder);
+    }
+    let done = command.output().unwrap();
+    let said = [done.stdout, done.stderr].concat();
+    let said = String::from_utf8(said).unwrap();
+    assert!(done.status.success(), "{said}");
+    said
+}
+
+#[test]
+fn a_backup_and_what_comes_back_from_it_are_their_owners_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (data, kept, back) = (path("data"), path("kept"), path("back"));
+    let program = Program::with_policies(POLICIES).data(&data).start();
+    let stored =
+        Form::of_wheel("acme-tool", "1.0").post(&format!("{}root/acme/", program.manage_url()));
+    assert_eq!(stored.unwrap().status, 200);
+    assert!(program.stop().success());
+    fs::create_dir(&kept).unwrap();
+    fs::set_permissions(&kept, Permissions::from_mode(0o755)).unwrap();
+    let said = run(&["backup", "--data"], &[&kept, &data]);
+    assert!(said.contains("was open to others (0755)"), "{said}");
+    assert_eq!(open_to_others(&kept), [""; 0]);
+    let said = run(&["backup", "--data"], &[&kept, &data]);
+    assert!(!said.contains("open to others"), "{said}");
+
+    // As older programs made it.
+    for entry in fs::read_dir(&kept).unwrap() {
+        let entry = entry.unwrap();
+        let mode = if entry.path().is_dir() { 0o755 } else { 0o644 };
+        fs::set_permissions(entry.path(), Permissions::from_mode(mode)).unwrap();
+    }
+    run(&["restore", "--data"], &[&kept, &back]);
+    assert_eq!(open_to_others(&back), [""; 0]);
+}
+
+#[test]
+fn an_export_into_an_open_folder_closes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, export) = (folder.path().join("data"), folder.path().join("export"));
+    let program = Program::with_policies(POLICIES).data(&data).start();
+    assert!(program.stop().success());
+    fs::create_dir(&export).unwrap();
+    fs::set_permissions(&export, Permissions::from_mode(0o755)).unwrap();
+    let said = run(&["export", "--data"], &[&export, &data]);
+    assert!(said.contains("was open to others (0755)"), "{said}");
+    assert_eq!(open_to_others(&export), [""; 0]);
+}
+
 #[test]
 fn a_folder_of_an_older_server_is_mended_at_the_start_and_said_so() {
     let folder = tempfile::tempdir().unwrap();

@@ -64,6 +64,12 @@ pub mod policy {
     pub use crate::policy::{
         Candidate, Document, Files, Mirror, NamedKind, Policies, TextFile, read_text,
     };
+
+    /// Where a mirror's upstream is.
+    #[must_use]
+    pub fn mirror_url(mirror: &Mirror) -> Option<&str> {
+        mirror.mirror_url()
+    }
 }
 
 /// Of `protocol`.

@@ -192,7 +192,7 @@ impl Opened {
 /// that the public door shows.
 fn index_to_try(policies: &Policies) -> Option<IndexName> {
     let default = policies.default_index();
-    let first = || policies.indexes().find(|index| index.is_public);
+    let first = || policies.indexes().find(|index| index.settings.public());
     default
         .filter(|index| !policies.is_hidden(index))
         .or_else(|| Some(&first()?.name))

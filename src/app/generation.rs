@@ -83,10 +83,7 @@ impl Maker {
         let mut faults = Faults::default();
         let mut known = HashMap::new();
         for index in policies.indexes() {
-            let Some(url) = index
-                .mirror()
-                .and_then(|mirror| mirror.mirror_url.as_deref())
-            else {
+            let Some(url) = index.mirror().and_then(|mirror| mirror.mirror_url()) else {
                 continue;
             };
             let login = loaded.config.logins.get(&index.name);

@@ -130,7 +130,7 @@ manage: { mirrors_to: ['http://10.0.0.2/'] }";
         ];
         let policies = Policies::compile(&loaded.documents, &stored).unwrap();
         for index in policies.indexes() {
-            let url = index.mirror().unwrap().mirror_url.as_deref().unwrap();
+            let url = index.mirror().unwrap().mirror_url().unwrap();
             let bounds = neighbours.bounds(index, &url.parse().unwrap());
             let is_declared = matches!(bounds.trust, Trust::Declared);
             let expected = ["root/declared", "root/pypi"].contains(&index.name.as_str());

@@ -155,17 +155,10 @@ pub(super) fn built_in(documents: &[Document]) -> Document {
         .all(|document| document.default_index.is_none());
     Document {
         default_index: is_open.then(|| name.clone()),
-        indexes: vec![IndexDocument {
+        indexes: vec![IndexDocument::bare(
             name,
-            kind: IndexKindDocument::Mirror(MirrorDocument::default()),
-            title: None,
-            volatile: Some(false),
-            is_public: true,
-            policy: None,
-            owns: Vec::new(),
-            whitelist: None,
-            whitelist_files: Vec::new(),
-        }],
+            IndexKindDocument::Mirror(MirrorDocument::default()),
+        )],
         ..Document::default()
     }
 }
@@ -212,7 +205,7 @@ mod tests {
         assert_eq!(policies.default_index().unwrap().as_str(), "root/pypi");
         ["root/pypi", "m/other"].map(|name| {
             let index = policies.index(&IndexName::parse(name).unwrap())?;
-            index.mirror()?.mirror_url.clone()
+            index.mirror()?.mirror_url().map(str::to_owned)
         })
     }
 

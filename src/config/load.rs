@@ -392,7 +392,12 @@ pub(super) mod tests {
             (32 << 10, 4 << 10)
         );
         let stage = &loaded.documents[1].indexes[0];
-        assert_eq!(stage.whitelist_files[0].text.as_ref(), "version = 1");
+        assert_eq!(
+            stage.settings.whitelist_files.as_ref().unwrap()[0]
+                .text
+                .as_ref(),
+            "version = 1"
+        );
         let names: Vec<_> = loaded
             .files
             .iter()

@@ -21,12 +21,13 @@ pub(super) fn take_login(
     let IndexKindDocument::Mirror(mirror) = &mut mirror.kind else {
         return;
     };
+    let has_user = mirror.username().is_some();
     if let Some(placed) = &mut mirror.mirror_url
         && let Ok(url) = Url::parse(&placed.value)
         && let (url, Some(login)) = split_login(url)
     {
         placed.value = url.into();
-        if mirror.username.is_some() {
+        if has_user {
             let fault = Fault::at(
                 &placed.location,
                 "mirror_url has a user, and username is given",
@@ -35,19 +36,22 @@ pub(super) fn take_login(
         }
         config.logins.insert(name.clone(), login);
     }
-    let Some(user) = mirror.username.clone() else {
+    let Some(user) = mirror.username().cloned() else {
         return;
     };
-    let password = match mirror
-        .password
-        .as_ref()
-        .map(|source| read_secret(source, env, named))
-    {
+    let password = mirror.password();
+    let password = match password.map(|source| read_secret(&source, env, named)) {
         Some(Ok(password)) => password,
         None => Secret::new(""),
         Some(Err(fault)) => return notes.note(fault),
     };
-    config.logins.insert(name.clone(), Login { user, password });
+    config.logins.insert(
+        name.clone(),
+        Login {
+            user: user.value,
+            password,
+        },
+    );
 }
 
 fn read_secret(

@@ -1,8 +1,9 @@
-//! The keys of an index's configuration: their kinds, defaults and spellings (docs/protocol/devpi.md §7).
+//! The keys of an index's configuration in the spellings of devpi's clients (docs/protocol/devpi.md §7).
 
 use serde_json::{Value, json};
 
 use crate::model::{IndexName, ProjectName};
+use crate::policy::{ApiKey, ApiValue, COMMON_API, MIRROR_API, STAGE_API};
 
 /// What an index is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,11 +27,13 @@ impl IndexKind {
     }
 
     /// The keys it has, `type` left out.
-    pub fn keys(self) -> &'static [IndexKey] {
-        match self {
-            Self::Stage => &STAGE,
-            Self::Mirror => &MIRROR,
-        }
+    pub fn keys(self) -> impl Iterator<Item = &'static ApiKey> {
+        let own = match self {
+            Self::Stage => [STAGE_API, &[]],
+            Self::Mirror => [MIRROR_API, FREE_MIRROR],
+        };
+        let all = [COMMON_API, FREE].into_iter().chain(own);
+        all.flatten().flatten()
     }
 
     /// Whether a key of the other kind, or of the past, is passed over without a word.
@@ -49,140 +52,58 @@ impl IndexKind {
     }
 }
 
-/// One key.
-#[derive(Debug)]
-pub struct IndexKey {
-    pub name: &'static str,
-    pub value: ValueKind,
-    pub default: Preset,
-}
-
-/// What a value may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ValueKind {
-    Bool,
-    Text,
-    /// Any JSON.
-    Free,
-    /// Users, groups, `:ANONYMOUS:`, `:AUTHENTICATED:`.
-    Users,
-    /// Indexes.
-    Bases,
-    /// Project names and `*`.
-    Projects,
-    /// `intersection` or `union`.
-    Inheritance,
-    Url,
-    Seconds,
-}
-
-impl ValueKind {
-    pub fn is_list(self) -> bool {
-        match self {
-            Self::Users | Self::Bases | Self::Projects => true,
-            Self::Bool
-            | Self::Text
-            | Self::Free
-            | Self::Inheritance
-            | Self::Url
-            | Self::Seconds => false,
-        }
-    }
-}
-
-/// What a key is when nobody set it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Preset {
-    /// Not there.
-    Absent,
-    True,
-    Empty,
-    /// The index's own user.
-    Owner,
-    Everyone,
-    Intersection,
-}
-
-impl Preset {
-    pub fn value(self, index: &IndexName) -> Option<Value> {
-        match self {
-            Self::Absent => None,
-            Self::True => Some(json!(true)),
-            Self::Empty => Some(json!([])),
-            Self::Owner => Some(json!([index.user()])),
-            Self::Everyone => Some(json!([":ANONYMOUS:"])),
-            Self::Intersection => Some(json!("intersection")),
-        }
-    }
-}
-
-const fn key(name: &'static str, value: ValueKind, default: Preset) -> IndexKey {
-    IndexKey {
-        name,
-        value,
-        default,
-    }
-}
-
-const STAGE: [IndexKey; 9] = [
-    key("volatile", ValueKind::Bool, Preset::True),
-    key("acl_upload", ValueKind::Users, Preset::Owner),
-    key("acl_toxresult_upload", ValueKind::Users, Preset::Everyone),
-    key("bases", ValueKind::Bases, Preset::Empty),
-    key("mirror_whitelist", ValueKind::Projects, Preset::Empty),
-    key(
-        "mirror_whitelist_inheritance",
-        ValueKind::Inheritance,
-        Preset::Intersection,
-    ),
-    key("title", ValueKind::Text, Preset::Absent),
-    key("description", ValueKind::Text, Preset::Absent),
-    key("custom_data", ValueKind::Free, Preset::Absent),
+/// Keys that devpi's clients may set on any index; kept and shown, and nothing here acts on them.
+const FREE: &[Option<ApiKey>] = &[
+    Some(ApiKey::optional("description", ApiValue::Text)),
+    Some(ApiKey::optional("custom_data", ApiValue::Free)),
 ];
 
-const MIRROR: [IndexKey; 11] = [
-    key("volatile", ValueKind::Bool, Preset::True),
-    key("mirror_url", ValueKind::Url, Preset::Absent),
-    key("mirror_cache_expiry", ValueKind::Seconds, Preset::Absent),
-    key("mirror_no_project_list", ValueKind::Bool, Preset::Absent),
-    key("mirror_use_external_urls", ValueKind::Bool, Preset::Absent),
-    key(
+/// The same, of mirrors.
+const FREE_MIRROR: &[Option<ApiKey>] = &[
+    Some(ApiKey::optional(
         "mirror_ignore_serial_header",
-        ValueKind::Bool,
-        Preset::Absent,
-    ),
-    key(
+        ApiValue::Bool,
+    )),
+    Some(ApiKey::optional(
         "mirror_provides_core_metadata",
-        ValueKind::Bool,
-        Preset::Absent,
-    ),
-    key("mirror_web_url_fmt", ValueKind::Text, Preset::Absent),
-    key("title", ValueKind::Text, Preset::Absent),
-    key("description", ValueKind::Text, Preset::Absent),
-    key("custom_data", ValueKind::Free, Preset::Absent),
+        ApiValue::Bool,
+    )),
 ];
+
+/// Whether a value is a list, to which items can be added.
+pub fn is_list(value: ApiValue) -> bool {
+    match value {
+        ApiValue::Users | ApiValue::Bases | ApiValue::Projects => true,
+        ApiValue::Bool
+        | ApiValue::Text
+        | ApiValue::Free
+        | ApiValue::Inheritance
+        | ApiValue::Url
+        | ApiValue::Seconds => false,
+    }
+}
 
 /// Reads a value of a key into the form in which it is kept and shown.
-pub fn parse_value(key: &IndexKey, value: &Value) -> Result<Value, String> {
+pub fn parse_value(key: &ApiKey, value: &Value) -> Result<Value, String> {
     match key.value {
-        ValueKind::Free => Ok(value.clone()),
-        ValueKind::Bool => {
+        ApiValue::Free => Ok(value.clone()),
+        ApiValue::Bool => {
             boolean(value).ok_or_else(|| format!("Unknown boolean value {}.", shown(value)))
         }
-        ValueKind::Text if value.is_string() => Ok(value.clone()),
-        ValueKind::Text => Err(format!("'{}' option must be a text", key.name)),
-        ValueKind::Url => url(value).ok_or_else(|| format!("'{}' option must be a URL.", key.name)),
-        ValueKind::Seconds => {
+        ApiValue::Text if value.is_string() => Ok(value.clone()),
+        ApiValue::Text => Err(format!("'{}' option must be a text", key.name)),
+        ApiValue::Url => url(value).ok_or_else(|| format!("'{}' option must be a URL.", key.name)),
+        ApiValue::Seconds => {
             seconds(value).ok_or_else(|| format!("'{}' option must be an integer", key.name))
         }
-        ValueKind::Inheritance => inheritance(value).ok_or_else(|| {
+        ApiValue::Inheritance => inheritance(value).ok_or_else(|| {
             format!(
                 "Unknown value {} for {}, must be 'intersection' or 'union'.",
                 shown(value),
                 key.name
             )
         }),
-        ValueKind::Users | ValueKind::Bases | ValueKind::Projects => {
+        ApiValue::Users | ApiValue::Bases | ApiValue::Projects => {
             let items =
                 list(value).ok_or_else(|| format!("Unknown list value {}.", shown(value)))?;
             let items: Result<Vec<_>, _> = items.iter().map(|item| parse_item(key, item)).collect();
@@ -192,33 +113,33 @@ pub fn parse_value(key: &IndexKey, value: &Value) -> Result<Value, String> {
 }
 
 /// Reads one item of a list.
-pub fn parse_item(key: &IndexKey, item: &str) -> Result<String, String> {
+pub fn parse_item(key: &ApiKey, item: &str) -> Result<String, String> {
     match key.value {
-        ValueKind::Bases => {
+        ApiValue::Bases => {
             let index = IndexName::parse(item);
             index
                 .map(|index| index.to_string())
                 .map_err(|_| format!("invalid base index spec: '{item}'"))
         }
-        ValueKind::Projects if item == "*" => Ok(item.to_owned()),
-        ValueKind::Projects => {
+        ApiValue::Projects if item == "*" => Ok(item.to_owned()),
+        ApiValue::Projects => {
             let project = ProjectName::parse(item);
             let invalid = |_| format!("invalid project name '{item}' in {}", key.name);
             project.map(|project| project.to_string()).map_err(invalid)
         }
-        ValueKind::Users => {
+        ApiValue::Users => {
             let special = [":ANONYMOUS:", ":AUTHENTICATED:"];
             let upper = special
                 .into_iter()
                 .find(|word| word.eq_ignore_ascii_case(item));
             Ok(upper.unwrap_or(item).to_owned())
         }
-        ValueKind::Bool
-        | ValueKind::Text
-        | ValueKind::Free
-        | ValueKind::Inheritance
-        | ValueKind::Url
-        | ValueKind::Seconds => Err(format!("'{}' is not a list", key.name)),
+        ApiValue::Bool
+        | ApiValue::Text
+        | ApiValue::Free
+        | ApiValue::Inheritance
+        | ApiValue::Url
+        | ApiValue::Seconds => Err(format!("'{}' is not a list", key.name)),
     }
 }
 
@@ -286,7 +207,7 @@ mod tests {
     use super::*;
 
     fn parse(kind: IndexKind, name: &str, value: Value) -> Result<Value, String> {
-        let key = kind.keys().iter().find(|key| key.name == name).unwrap();
+        let key = kind.keys().find(|key| key.name == name).unwrap();
         parse_value(key, &value)
     }
 

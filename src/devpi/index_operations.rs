@@ -3,9 +3,10 @@
 
 use serde_json::Value;
 
-use crate::devpi::index_keys::{IndexKey, parse_item};
+use crate::devpi::index_keys::{is_list, parse_item};
 use crate::devpi::index_request::ListOperation;
 use crate::devpi::index_settings::{IndexSettings, unexpected, unknown_keys};
+use crate::policy::ApiKey;
 
 impl IndexSettings {
     /// Applies one operation; bases are checked when all are applied.
@@ -44,7 +45,7 @@ impl IndexSettings {
                 Ok(())
             }
             ListOperation::Drop { key: name } => match self.key(name) {
-                Some(key) if key.default.value(&self.name).is_some() => {
+                Some(key) if key.preset.is_some() => {
                     Err("Default values can't be removed.".to_owned())
                 }
                 None if name == "type" => Err("Default values can't be removed.".to_owned()),
@@ -62,7 +63,7 @@ impl IndexSettings {
         &self,
         name: &str,
         item: &str,
-    ) -> Result<Option<(&'static IndexKey, Vec<String>)>, String> {
+    ) -> Result<Option<(&'static ApiKey, Vec<String>)>, String> {
         let Some(key) = self.key(name) else {
             return if self.kind.ignores(name) {
                 Ok(None)
@@ -70,7 +71,7 @@ impl IndexSettings {
                 Err(unknown_keys(&[unexpected(name, &item.into())]))
             };
         };
-        if !key.value.is_list() {
+        if !is_list(key.value) {
             return Err(format!("'{name}' is not a list"));
         }
         Ok(Some((key, self.items(name))))

@@ -7,9 +7,10 @@
 
 use serde_json::{Map, Value};
 
-use crate::devpi::index_keys::{IndexKey, IndexKind, ValueKind, parse_value};
+use crate::devpi::index_keys::{IndexKind, parse_value};
 use crate::devpi::index_request::IndexRequest;
 use crate::model::IndexName;
+use crate::policy::{ApiKey, ApiValue};
 
 /// The configuration of an index, complete and valid.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,8 +61,8 @@ impl IndexSettings {
             values: Map::new(),
         };
         for key in kind.keys() {
-            if let Some(value) = key.default.value(name) {
-                settings.values.insert(key.name.to_owned(), value);
+            if let Some(preset) = key.preset {
+                settings.values.insert(key.name.to_owned(), preset(name));
             }
         }
         settings.set_all(keys, exists)?;
@@ -76,7 +77,7 @@ impl IndexSettings {
         let is_known = |name: &str| {
             ["type", "pypi_whitelist"].contains(&name)
                 || kind.ignores(name)
-                || kind.keys().iter().any(|key| key.name == name)
+                || kind.keys().any(|key| key.name == name)
         };
         let unknown = keys.keys().filter(|name| !is_known(name));
         unknown.cloned().collect()
@@ -199,9 +200,9 @@ impl IndexSettings {
     }
 
     /// Sets one key; `null` puts the default back.
-    fn set(&mut self, key: &IndexKey, value: &Value) -> Result<(), String> {
+    fn set(&mut self, key: &ApiKey, value: &Value) -> Result<(), String> {
         let value = match value {
-            Value::Null => key.default.value(&self.name),
+            Value::Null => key.preset.map(|preset| preset(&self.name)),
             value if self.is_redacted(key, value) => return Ok(()),
             value => Some(parse_value(key, value)?),
         };
@@ -213,8 +214,8 @@ impl IndexSettings {
     }
 
     /// Whether a client sends back what it was shown instead of the URL with its password.
-    fn is_redacted(&self, key: &IndexKey, value: &Value) -> bool {
-        key.value == ValueKind::Url
+    fn is_redacted(&self, key: &ApiKey, value: &Value) -> bool {
+        key.value == ApiValue::Url
             && self
                 .text(key.name)
                 .is_some_and(|url| value.as_str() == Some(&redacted(url)))
@@ -230,8 +231,8 @@ impl IndexSettings {
             .collect()
     }
 
-    pub fn key(&self, name: &str) -> Option<&'static IndexKey> {
-        self.kind.keys().iter().find(|key| key.name == name)
+    pub fn key(&self, name: &str) -> Option<&'static ApiKey> {
+        self.kind.keys().find(|key| key.name == name)
     }
 
     pub fn text(&self, name: &str) -> Option<&str> {
@@ -454,7 +455,7 @@ mod tests {
         ];
         let names: Vec<&str> = [IndexKind::Stage, IndexKind::Mirror]
             .iter()
-            .flat_map(|kind| kind.keys().iter().map(|key| key.name))
+            .flat_map(|kind| kind.keys().map(|key| key.name))
             .collect();
         prop::collection::btree_map(prop::sample::select(names), value, 0..4).prop_map(|keys| {
             keys.into_iter()

@@ -1,7 +1,6 @@
 //! Devpi's words: its documents, settings and messages (docs/protocol/devpi.md).
 
 mod answer;
-mod declared;
 mod index_document;
 mod index_keys;
 mod index_operations;

@@ -93,7 +93,7 @@ impl Front {
         let is_ruled = |index: &Arc<Index>| self.declared(&index.name, true) == Declared::Ruled;
         Whole {
             has_ruled: indexes().any(is_ruled),
-            has_kept: !is_manage && indexes().any(|index| !index.is_public),
+            has_kept: !is_manage && indexes().any(|index| !index.settings.public()),
         }
     }
 

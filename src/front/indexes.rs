@@ -104,18 +104,9 @@ fn document(index: &IndexName) -> IndexDocument {
         },
     };
     let mirror = MirrorDocument {
-        undated: Undated::Old,
-        ..MirrorDocument::of_devpi(name.location.clone())
+        undated: Some(Undated::Old),
+        ..MirrorDocument::default()
     };
-    IndexDocument {
-        name,
-        kind: IndexKindDocument::Mirror(mirror),
-        title: None,
-        volatile: None,
-        is_public: true,
-        policy: None,
-        owns: Vec::new(),
-        whitelist: None,
-        whitelist_files: Vec::new(),
-    }
+    let mirror = mirror.of_devpi(name.location.clone());
+    IndexDocument::bare(name, IndexKindDocument::Mirror(mirror))
 }

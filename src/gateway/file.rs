@@ -10,6 +10,7 @@ use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::decide::{Tickets, no_such_file};
 use crate::gateway::error::{Error, ErrorKind, Flow};
+use crate::gateway::external::{external_place, sent_there};
 use crate::gateway::fill::Fills;
 use crate::gateway::held::{About, HeldFiles};
 use crate::gateway::refusal::{count_audited, file_refused, rule_text};
@@ -92,6 +93,11 @@ impl Files {
         }
         let (content, cache) = if is_sidecar {
             self.sidecars.sidecar(cx, grant).await?
+        } else if let Some(place) = external_place(cx, grant) {
+            match self.held_content(grant).await? {
+                None => return Ok(sent_there(&place, take(record))),
+                Some(content) => (content, CacheResult::Hit),
+            }
         } else {
             self.content(cx, grant).await?
         };
@@ -133,21 +139,8 @@ impl Files {
 
     /// The bytes of a file: from memory, from disk, or fetched while others wait with us.
     pub async fn content(&self, cx: &Context, grant: &Grant) -> Flow<(Content, CacheResult)> {
-        if let Some(key) = grant.key() {
-            if let Some(small) = self.small.get(CacheKind::File, &key) {
-                self.core.store.touch(&key);
-                return Ok((Content::Memory(small), CacheResult::Hit));
-            }
-            let file = grant.file.item();
-            let about = About {
-                name: file.filename.as_str(),
-                size: file.size,
-            };
-            if let Some(content) = self.held.held_file(&key, about).await? {
-                self.core
-                    .looked_into_store(CacheKind::File, CacheResult::Hit);
-                return Ok((content, CacheResult::Hit));
-            }
+        if let Some(content) = self.held_content(grant).await? {
+            return Ok((content, CacheResult::Hit));
         }
         if grant.is_private {
             self.core
@@ -170,5 +163,27 @@ impl Files {
             .map_or(CacheResult::Miss, |(_, cache)| *cache);
         self.core.looked_into_store(CacheKind::File, led_to);
         filled
+    }
+
+    /// The same, if they are here.
+    async fn held_content(&self, grant: &Grant) -> Flow<Option<Content>> {
+        let Some(key) = grant.key() else {
+            return Ok(None);
+        };
+        if let Some(small) = self.small.get(CacheKind::File, &key) {
+            self.core.store.touch(&key);
+            return Ok(Some(Content::Memory(small)));
+        }
+        let file = grant.file.item();
+        let about = About {
+            name: file.filename.as_str(),
+            size: file.size,
+        };
+        let held = self.held.held_file(&key, about).await?;
+        if held.is_some() {
+            self.core
+                .looked_into_store(CacheKind::File, CacheResult::Hit);
+        }
+        Ok(held)
     }
 }

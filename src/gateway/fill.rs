@@ -24,6 +24,7 @@ use crate::gateway::outcome::{upstream_error, upstream_result};
 use crate::gateway::places::Places;
 use crate::gateway::reply::CacheResult;
 use crate::gateway::tickets::Grant;
+use crate::policy::Verify;
 use crate::store::{Draft, Growing, HELD_BACK_BYTES, Key, Readable, StoreError, Stored};
 use crate::telemetry::UpstreamResult;
 use crate::upstream::{FileAnswer, UpstreamFile};
@@ -187,7 +188,7 @@ impl Fills {
         let owner = cx.generation.policies.index(&grant.owner);
         let verifies = owner
             .and_then(|index| index.mirror())
-            .is_some_and(|mirror| mirror.verify_before_serving);
+            .is_some_and(|mirror| mirror.verify() == Verify::BeforeServing);
         let is_small = growing
             .declared_length()
             .is_some_and(|length| length <= HELD_BACK_BYTES);

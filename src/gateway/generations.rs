@@ -167,7 +167,7 @@ fn changed_upstreams(before: &Policies, after: &Policies) -> Vec<IndexName> {
     let url = |policies: &Policies, name: &IndexName| {
         policies
             .index(name)
-            .and_then(|index| index.mirror()?.mirror_url.clone())
+            .and_then(|index| index.mirror()?.mirror_url().map(str::to_owned))
     };
     let mirrors = before.indexes().filter(|index| index.is_mirror());
     let changed = mirrors.filter(|index| url(before, &index.name) != url(after, &index.name));

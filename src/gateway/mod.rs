@@ -10,6 +10,7 @@ mod context;
 mod core;
 mod decide;
 mod error;
+mod external;
 mod file;
 mod fill;
 mod flows;

@@ -110,11 +110,11 @@ impl Names {
                     stale: None,
                 })
             }
-            IndexKind::Mirror(mirror) if mirror.mirror_no_project_list => {
+            IndexKind::Mirror(mirror) if mirror.mirror_no_project_list() => {
                 Ok(MemberNames::none_until(Timestamp::MAX, None))
             }
             IndexKind::Mirror(mirror) => match self.mirror_names(cx, index).await {
-                Err(error) if mirror.optional => {
+                Err(error) if mirror.optional() => {
                     tracing::warn!(index = %index.name, %error, "optional mirror left out of the list");
                     let until = later(cx.now, RETRY_AFTER);
                     Ok(MemberNames::none_until(until, Some(Staleness::Partial)))
@@ -139,7 +139,7 @@ impl Names {
         project: &ProjectName,
         (status, words): (u16, String),
     ) -> Result<PageAnswer, Error> {
-        if mirror.absent_statuses.contains(&status) {
+        if mirror.absent_statuses().contains(&status) {
             return Ok(PageAnswer::NotFound);
         }
         let refused = |why: &str| {
@@ -154,7 +154,7 @@ impl Names {
         }
         const HINT: &str =
             "; if this upstream says 403 of what it lacks, give the mirror absent_statuses: [403]";
-        if mirror.mirror_no_project_list {
+        if mirror.mirror_no_project_list() {
             return refused(HINT);
         }
         match self.mirror_names(cx, index).await {
@@ -226,7 +226,7 @@ impl Names {
         self.core
             .metrics
             .upstream_request(index.name.as_str(), result, started.elapsed());
-        let until = later(cx.now, mirror.mirror_cache_expiry);
+        let until = later(cx.now, mirror.mirror_cache_expiry());
         let read = match answer {
             Ok(PageAnswer::Found(page)) => {
                 let validators = page.validators.clone();

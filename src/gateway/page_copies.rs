@@ -64,7 +64,7 @@ impl PageCopies {
         let most = 2 * self.core.settings.page_bytes_max;
         let text = self.core.small_copy(&key, most, &Hashes::default())?;
         match from_stored(&text, project) {
-            Ok((_, meta)) if Some(&meta.final_url) != mirror.mirror_url.as_ref() => None,
+            Ok((_, meta)) if Some(meta.final_url.as_str()) != mirror.mirror_url() => None,
             Ok((mut page, meta)) => {
                 self.learned(index, project).apply(&mut page);
                 let now = self.core.clock.now();
@@ -127,7 +127,7 @@ impl PageCopies {
         let fresh_for = validity.fresh_until.duration_since(validity.confirmed_at);
         let meta = StoredMeta {
             // A copy is good only for the upstream it was made of.
-            final_url: mirror.mirror_url.clone().unwrap_or_default(),
+            final_url: mirror.mirror_url().unwrap_or_default().to_owned(),
             fetched_at: validity.confirmed_at,
             etag: validity.etag.clone(),
             last_modified: validity.last_modified.clone(),
@@ -152,6 +152,6 @@ pub struct NotKept;
 
 /// Until when what a mirror said or confirmed counts as fresh.
 pub fn fresh_until(mirror: &Mirror, from: Timestamp, max_age: Option<Duration>) -> Timestamp {
-    let expiry = mirror.mirror_cache_expiry;
+    let expiry = mirror.mirror_cache_expiry();
     later(from, lifetime(max_age, expiry))
 }

@@ -162,7 +162,7 @@ fn take_in(
     };
     let url = page.final_url.as_str();
     let body = match &page.body[..] {
-        [] if mirror.is_made_by_api => BARE_PAGE,
+        [] if index.is_made_by_api() => BARE_PAGE,
         body => body,
     };
     let parsed = read_project_page(page.content_type.as_deref(), body, url, project);

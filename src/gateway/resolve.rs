@@ -192,7 +192,7 @@ impl Stacks {
                     .await
                 {
                     Ok(said) => said,
-                    Err(error) if mirror.optional => {
+                    Err(error) if mirror.optional() => {
                         tracing::warn!(index = %index.name, %project, %error, "optional mirror left out");
                         trouble = Some(error);
                         // What is made without it holds only until it is tried again.

@@ -27,6 +27,7 @@ use crate::model::{
     CoreMetadata, File, Filename, Hashes, IndexName, ProjectName, Sha256, Timestamp,
 };
 use crate::page::{LearnedMetadata, has_sidecar};
+use crate::policy::Mirror;
 use crate::protocol::{ArchiveBounds, CoreMetadataFields};
 use crate::store::{Readable, check};
 use crate::telemetry::{CacheKind, UpstreamResult};
@@ -211,7 +212,7 @@ impl Sidecars {
         let Some(kept_at) = grant.metadata_key() else {
             let owner = cx.generation.policies.index(&grant.owner);
             let mirror = owner.and_then(|index| index.mirror());
-            let expiry = mirror.map(|mirror| mirror.mirror_cache_expiry);
+            let expiry = mirror.map(Mirror::mirror_cache_expiry);
             let until = later(cx.now, expiry.unwrap_or_default());
             self.placed.insert(key, (until, small.clone()));
             return;

@@ -191,7 +191,7 @@ impl Mirrors {
         let fresh_for = validity.fresh_until.duration_since(validity.confirmed_at);
         let fresh_for = Duration::try_from(fresh_for).unwrap_or_default();
         let most = self.core.settings.stale_while_revalidate;
-        most.min(mirror.mirror_cache_expiry).min(fresh_for)
+        most.min(mirror.mirror_cache_expiry()).min(fresh_for)
     }
 
     /// The held page of a mirror: from memory, else from its copy on disk.
@@ -317,7 +317,7 @@ fn said(
     let page = held
         .page
         .as_ref()
-        .map(|page| match (page.status.state, mirror.quarantined) {
+        .map(|page| match (page.status.state, mirror.quarantined()) {
             (ProjectState::Quarantined, Quarantined::Empty) if !page.files.is_empty() => {
                 let mut empty = ProjectPage::empty(page.project.clone());
                 empty.status = page.status.clone();

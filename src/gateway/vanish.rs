@@ -74,7 +74,7 @@ pub fn vanish(
 
 /// Until when what has vanished is kept.
 pub fn kept_until(held: &SourcePage, mirror: &Mirror) -> Timestamp {
-    later(held.validity.confirmed_at, mirror.keep_last_good.period)
+    later(held.validity.confirmed_at, mirror.keep_last_good().period)
 }
 
 /// Whether it has vanished so long ago that it counts as gone.
@@ -96,7 +96,7 @@ fn keep(
         return None;
     }
     let mut kept = old.clone();
-    kept.validity.fresh_until = later(now, mirror.mirror_cache_expiry).min(until);
+    kept.validity.fresh_until = later(now, mirror.mirror_cache_expiry()).min(until);
     if old.vanished_at.is_some() {
         return Some(kept);
     }
@@ -120,7 +120,7 @@ fn keep(
 
 /// Nothing is known of the project, or only that it has no files.
 fn nothing(mirror: Option<&Mirror>, now: Timestamp, empty: Option<ProjectPage>) -> SourcePage {
-    let expiry = mirror.map_or(UNKNOWN_MAX, |mirror| mirror.mirror_cache_expiry);
+    let expiry = mirror.map_or(UNKNOWN_MAX, Mirror::mirror_cache_expiry);
     let validity = Validity {
         confirmed_at: now,
         fresh_until: later(now, expiry.min(UNKNOWN_MAX)),

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Fault, Timestamp};
 use crate::policy::compile::{Expiring, Policies};
-use crate::policy::document::{Document, Effect, PolicyMode};
-use crate::policy::index::{Index, Mirror};
+use crate::policy::document::{Effect, PolicyMode};
+use crate::policy::documents::Document;
+use crate::policy::index::Index;
 use crate::policy::rule::{Policy, Rule};
+use crate::policy::setting::Mirror;
 use crate::policy::stack::{Member, Stack};
 
 /// Most indexes that one warning names.
@@ -46,7 +48,7 @@ pub fn advice(
 /// Every base at whose own address strangers get what rules of an index above refuse.
 fn ways_around(policies: &Policies) -> Vec<Fault> {
     let mut warnings = Vec::new();
-    for base in policies.indexes().filter(|index| index.is_public) {
+    for base in policies.indexes().filter(|index| index.settings.public()) {
         let (Some(location), Some(own)) = (&base.location, policies.stack(&base.name)) else {
             continue;
         };
@@ -139,7 +141,8 @@ fn default_nowhere(written: &[Document], policies: &Policies) -> Option<Fault> {
 /// Rules on indexes of devpi-servers whose other indexes are passed on without any.
 fn undeclared_ways(policies: &Policies) -> impl Iterator<Item = Fault> {
     let ruled = policies.indexes().filter(|index| {
-        index.mirror().is_some_and(Mirror::is_devpi) && (index.restricts() || !index.is_public)
+        index.mirror().is_some_and(Mirror::is_devpi)
+            && (index.restricts() || !index.settings.public())
     });
     ruled.filter_map(|index| {
         let what = format!(
@@ -191,7 +194,8 @@ mod tests {
 
     use super::*;
     use crate::model::Faults;
-    use crate::policy::document::{IndexDocument, Matchers, PolicyDocument, RuleDocument};
+    use crate::policy::document::{Matchers, PolicyDocument, RuleDocument};
+    use crate::policy::documents::IndexDocument;
     use crate::policy::sample::{
         allow, at, deny, document, index, mirror, of, place, placed, policy, stage,
     };
@@ -336,8 +340,8 @@ mod tests {
     #[test]
     fn rules_on_one_index_of_devpi_are_no_rules_on_its_neighbours() {
         let mut ruled = mirror("corp/rules").policy("corporate");
-        ruled.kind = crate::policy::document::IndexKindDocument::Mirror(
-            crate::policy::document::MirrorDocument::of_devpi(place(1)),
+        ruled.kind = crate::policy::documents::IndexKindDocument::Mirror(
+            crate::policy::setting::MirrorDocument::default().of_devpi(place(1)),
         );
         let hidden = Exposure {
             passes_undeclared: false,

@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use crate::model::{Fault, Faults, IndexName, Location, Timestamp};
 use crate::policy::advisory::Advisories;
-use crate::policy::document::{
-    Document, Effect, IndexDocument, IndexKindDocument, Placed, PolicyDocument,
-};
+use crate::policy::document::{Effect, Placed, PolicyDocument};
+use crate::policy::documents::{Document, IndexDocument, IndexKindDocument};
 use crate::policy::index::Index;
 use crate::policy::order::{bases, find_cycles, resolution_order};
 use crate::policy::rule::{Policy, Rule};
@@ -85,7 +84,7 @@ impl Policies {
         let texts = documents.iter().flat_map(|document| &document.advisories);
         let advisories = Arc::new(Advisories::compile(texts, &mut faults));
         let stacks = build_stacks(&indexes, &advisories, &mut faults);
-        let hidden = indexes.values().filter(|index| !index.is_public);
+        let hidden = indexes.values().filter(|index| !index.settings.public());
         let hidden = hidden.map(|index| index.name.clone()).collect();
         faults.or(Self {
             hidden,

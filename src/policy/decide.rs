@@ -215,7 +215,7 @@ impl<'a> ProjectView<'a> {
         let index = &member.index;
         Facts::new(
             candidate.file,
-            index.mirror().map(|mirror| (&index.name, mirror.undated)),
+            index.mirror().map(|mirror| (&index.name, mirror.undated())),
             candidate.status,
             self.stack.advisories().about(&self.project),
         )
@@ -242,9 +242,9 @@ mod tests {
     use crate::model::{Hashes, Kind, ProjectState, Sha256};
     use crate::policy::compile::Policies;
     use crate::policy::document::{
-        IndexDocument, Matchers, OnBlock, PolicyDocument, PolicyMode, RuleDocument, TextFile,
-        Undated,
+        Matchers, OnBlock, PolicyDocument, PolicyMode, RuleDocument, TextFile, Undated,
     };
+    use crate::policy::documents::IndexDocument;
     use crate::policy::sample::{
         allow, at, compiled, deny, document, file, index, mirror, of, place, policy, project,
         sources, stage,
@@ -346,11 +346,11 @@ mod tests {
     fn pinned_files_pass_by_their_digest() {
         let pinned = file("six-1.zip", "six");
         let mut top = stage("a/top", &["m/one"]);
-        top.whitelist_files = vec![TextFile {
+        top.settings.whitelist_files = Some(vec![TextFile {
             location: place(4),
             path: "requirements.txt".into(),
             text: format!("six==1 --hash=sha256:{}", pinned.hashes.sha256().unwrap()).into(),
-        }];
+        }]);
         let policies = compiled(vec![top, mirror("m/one")], vec![]);
         let mut other = pinned.clone();
         other.hashes = Hashes::sha256_only(Sha256::of(b"other"));

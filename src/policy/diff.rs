@@ -6,11 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::model::{IndexName, format_duration};
+use crate::model::IndexName;
 use crate::policy::compile::Policies;
-use crate::policy::document::{OnBlock, PolicyMode, Quarantined, Undated, WhitelistInheritance};
-use crate::policy::index::{Index, IndexKind, Mirror, Stage};
-use crate::policy::names::pattern_words;
+use crate::policy::document::{OnBlock, PolicyMode};
+use crate::policy::index::{Index, IndexKind};
 use crate::policy::rule::Policy;
 
 /// One thing that changes.
@@ -140,53 +139,17 @@ impl Parts {
             self.0.push(format!("{key} {old} -> {new}"));
         }
     }
-
-    fn listed<T: PartialEq + fmt::Display>(&mut self, key: &str, old: &[T], new: &[T]) {
-        let words = |list: &[T]| {
-            let words: Vec<String> = list.iter().map(ToString::to_string).collect();
-            format!("[{}]", words.join(", "))
-        };
-        self.words(key, words(old), words(new));
-    }
-
-    /// For settings whose values people need not, or must not, see.
-    fn silent<T: PartialEq>(&mut self, key: &str, old: &T, new: &T) {
-        if old != new {
-            self.0.push(key.to_owned());
-        }
-    }
 }
 
 fn index_parts(old: &Index, new: &Index) -> Parts {
     let mut parts = Parts::default();
-    let policy = |index: &Index| {
-        index
-            .policy()
-            .map_or("none".into(), |policy| Arc::clone(policy.name()))
-    };
     match (&old.kind, &new.kind) {
-        (IndexKind::Stage(old), IndexKind::Stage(new)) => stage_parts(&mut parts, old, new),
-        (IndexKind::Mirror(old), IndexKind::Mirror(new)) => mirror_parts(&mut parts, old, new),
+        (IndexKind::Stage(old), IndexKind::Stage(new)) => old.differ(new, &mut parts.0),
+        (IndexKind::Mirror(old), IndexKind::Mirror(new)) => old.differ(new, &mut parts.0),
         (IndexKind::Stage(_), IndexKind::Mirror(_)) => parts.words("type", "stage", "mirror"),
         (IndexKind::Mirror(_), IndexKind::Stage(_)) => parts.words("type", "mirror", "stage"),
     }
-    parts.words("volatile", old.volatile, new.volatile);
-    let title = |index: &Index| {
-        index
-            .title
-            .as_ref()
-            .map_or("none".to_owned(), |title| format!("{title:?}"))
-    };
-    parts.words("title", title(old), title(new));
-    parts.words("public", old.is_public, new.is_public);
-    parts.words("policy", policy(old), policy(new));
-    let owns = |index: &Index| -> Vec<String> {
-        let patterns = index.owns().patterns.iter();
-        patterns
-            .map(|pattern| pattern_words(&pattern.value))
-            .collect()
-    };
-    parts.listed("owns", &owns(old), &owns(new));
+    old.settings.differ(&new.settings, &mut parts.0);
     let same_list = match (old.whitelist(), new.whitelist()) {
         (Some(old), Some(new)) => old.admits_as(new),
         (old, new) => old.is_none() && new.is_none(),
@@ -203,80 +166,6 @@ fn index_parts(old: &Index, new: &Index) -> Parts {
             .push(format!("whitelist {} -> {}", entries(old), entries(new)));
     }
     parts
-}
-
-fn stage_parts(parts: &mut Parts, old: &Stage, new: &Stage) {
-    parts.listed("bases", &old.bases, &new.bases);
-    parts.listed("acl_upload", &old.acl_upload, &new.acl_upload);
-    parts.listed(
-        "acl_toxresult_upload",
-        &old.acl_toxresult_upload,
-        &new.acl_toxresult_upload,
-    );
-    parts.silent(
-        "mirror_whitelist",
-        &old.mirror_whitelist,
-        &new.mirror_whitelist,
-    );
-    parts.words(
-        "mirror_whitelist_inheritance",
-        inheritance(old.mirror_whitelist_inheritance),
-        inheritance(new.mirror_whitelist_inheritance),
-    );
-}
-
-fn mirror_parts(parts: &mut Parts, old: &Mirror, new: &Mirror) {
-    parts.silent("mirror_url", &old.mirror_url, &new.mirror_url);
-    parts.words(
-        "mirror_cache_expiry",
-        format_duration(old.mirror_cache_expiry),
-        format_duration(new.mirror_cache_expiry),
-    );
-    parts.words(
-        "mirror_no_project_list",
-        old.mirror_no_project_list,
-        new.mirror_no_project_list,
-    );
-    parts.words(
-        "mirror_use_external_urls",
-        old.mirror_use_external_urls,
-        new.mirror_use_external_urls,
-    );
-    parts.silent(
-        "mirror_web_url_fmt",
-        &old.mirror_web_url_fmt,
-        &new.mirror_web_url_fmt,
-    );
-    parts.words("undated", undated(old.undated), undated(new.undated));
-    parts.words("optional", old.optional, new.optional);
-    parts.silent(
-        "absent_statuses",
-        &old.absent_statuses,
-        &new.absent_statuses,
-    );
-    parts.words(
-        "keep_last_good",
-        format_duration(old.keep_last_good.period),
-        format_duration(new.keep_last_good.period),
-    );
-    parts.words(
-        "keep_last_good.older_than",
-        format_duration(old.keep_last_good.older_than),
-        format_duration(new.keep_last_good.older_than),
-    );
-    parts.words(
-        "quarantined",
-        quarantined(old.quarantined),
-        quarantined(new.quarantined),
-    );
-    parts.words(
-        "verify_before_serving",
-        old.verify_before_serving,
-        new.verify_before_serving,
-    );
-    parts.silent("username", &old.username, &new.username);
-    let source = |mirror: &Mirror| mirror.password.as_ref().map(|placed| placed.value.clone());
-    parts.silent("password", &source(old), &source(new));
 }
 
 fn policy_parts(old: &Policy, new: &Policy) -> Parts {
@@ -341,32 +230,11 @@ fn on_block(on_block: OnBlock) -> &'static str {
     }
 }
 
-fn undated(undated: Undated) -> &'static str {
-    match undated {
-        Undated::Deny => "deny",
-        Undated::FirstSeen => "first_seen",
-        Undated::Old => "old",
-    }
-}
-
-fn quarantined(quarantined: Quarantined) -> &'static str {
-    match quarantined {
-        Quarantined::Empty => "empty",
-        Quarantined::Keep => "keep",
-    }
-}
-
-fn inheritance(inheritance: WhitelistInheritance) -> &'static str {
-    match inheritance {
-        WhitelistInheritance::Intersection => "intersection",
-        WhitelistInheritance::Union => "union",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::document::{Document, IndexDocument, IndexKindDocument, PolicyDocument};
+    use crate::policy::document::{PolicyDocument, Undated};
+    use crate::policy::documents::{Document, IndexDocument, IndexKindDocument};
     use crate::policy::sample::{allow, deny, document, index, mirror, of, placed, policy, stage};
 
     fn text(old: Document, new: Document) -> String {

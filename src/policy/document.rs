@@ -21,19 +21,6 @@ pub struct Placed<T> {
     pub location: Location,
 }
 
-/// The keys of all files that concern indexes and policies.
-#[derive(Debug, Clone, Default)]
-pub struct Document {
-    /// `indexes:`
-    pub indexes: Vec<IndexDocument>,
-    /// `policies:`
-    pub policies: Vec<PolicyDocument>,
-    /// `default_index:`
-    pub default_index: Option<Placed<IndexName>>,
-    /// `advisories:`, OSV files with their texts.
-    pub advisories: Vec<TextFile>,
-}
-
 /// A file that a key names, read by `config`.
 #[derive(Debug, Clone)]
 pub struct TextFile {
@@ -43,53 +30,6 @@ pub struct TextFile {
     pub path: PathBuf,
     /// Its content.
     pub text: Arc<str>,
-}
-
-/// One entry of `indexes:`, or one index made through the devpi API.
-#[derive(Debug, Clone)]
-pub struct IndexDocument {
-    /// `user/index`.
-    pub name: Placed<IndexName>,
-    /// `type`.
-    pub kind: IndexKindDocument,
-    /// `title`.
-    pub title: Option<String>,
-    /// `volatile`; the default depends on the kind.
-    pub volatile: Option<bool>,
-    /// `public`: whether public doors show it.
-    pub is_public: bool,
-    /// `policy`.
-    pub policy: Option<Placed<String>>,
-    /// `owns`: name patterns.
-    pub owns: Vec<Placed<NamePattern>>,
-    /// `whitelist`: present means that only these pass from mirrors.
-    pub whitelist: Option<Vec<Placed<NamePattern>>>,
-    /// `whitelist_files`.
-    pub whitelist_files: Vec<TextFile>,
-}
-
-/// What is particular to a stage or a mirror.
-#[derive(Debug, Clone)]
-pub enum IndexKindDocument {
-    /// Takes uploads and inherits.
-    Stage(StageDocument),
-    /// Has an upstream.
-    Mirror(MirrorDocument),
-}
-
-/// Keys of a stage, devpi's names (docs/protocol/devpi.md §7.1).
-#[derive(Debug, Clone, Default)]
-pub struct StageDocument {
-    /// `bases`, in order.
-    pub bases: Vec<Placed<IndexName>>,
-    /// `acl_upload`; nothing: the index's user.
-    pub acl_upload: Option<Vec<String>>,
-    /// `acl_toxresult_upload`; nothing: everyone.
-    pub acl_toxresult_upload: Option<Vec<String>>,
-    /// `mirror_whitelist` (or `pypi_whitelist`): names or `*`.
-    pub mirror_whitelist: Vec<WhitelistName>,
-    /// `mirror_whitelist_inheritance`.
-    pub mirror_whitelist_inheritance: WhitelistInheritance,
 }
 
 /// An entry of devpi's `mirror_whitelist`.
@@ -111,39 +51,6 @@ pub enum WhitelistInheritance {
     Union,
 }
 
-/// Keys of a mirror (docs/protocol/devpi.md §7.2).
-#[derive(Debug, Clone, Default)]
-pub struct MirrorDocument {
-    /// `mirror_url`; nothing: the index that pip on this machine uses.
-    pub mirror_url: Option<Placed<String>>,
-    /// `mirror_cache_expiry`; nothing: 30 minutes, as devpi.
-    pub mirror_cache_expiry: Option<Duration>,
-    /// `mirror_no_project_list`.
-    pub mirror_no_project_list: bool,
-    /// `mirror_use_external_urls`.
-    pub mirror_use_external_urls: bool,
-    /// `mirror_web_url_fmt`, kept and shown.
-    pub mirror_web_url_fmt: Option<String>,
-    /// `undated`.
-    pub undated: Undated,
-    /// `optional: true`: left out of a stack when it cannot be asked.
-    pub optional: bool,
-    /// `absent_statuses`: refusals that mean "no such project".
-    pub absent_statuses: Vec<u16>,
-    /// `keep_last_good`.
-    pub keep_last_good: KeepLastGoodDocument,
-    /// Made through devpi's API, and so as devpi has mirrors: an empty body is a page without files.
-    pub is_made_by_api: bool,
-    /// `quarantined`.
-    pub quarantined: Quarantined,
-    /// `verify: before-serving`: no byte before the digest holds.
-    pub verify_before_serving: bool,
-    /// `username` and `password_env`/`password_file`, kept apart from the URL.
-    pub username: Option<String>,
-    /// The secret's source, read by `config`.
-    pub password: Option<Placed<SecretSource>>,
-}
-
 /// `keep_last_good`; what is absent has its default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KeepLastGoodDocument {
@@ -151,6 +58,15 @@ pub struct KeepLastGoodDocument {
     pub period: Option<Duration>,
     /// `older_than`: the least age of a file; nothing: 14 days.
     pub older_than: Option<Duration>,
+}
+
+/// Which files a project that vanished upstream keeps, and how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepLastGood {
+    /// How long after upstream last listed them; zero is off.
+    pub period: Duration,
+    /// Files that were younger than this when they vanished are not kept.
+    pub older_than: Duration,
 }
 
 /// Where a secret is kept.
@@ -182,6 +98,16 @@ pub enum Quarantined {
     Empty,
     /// What upstream still lists, or listed last.
     Keep,
+}
+
+/// `verify`: whether the first client waits until a file's digest holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// Its last bytes wait.
+    #[default]
+    WhileServing,
+    /// All of them wait.
+    BeforeServing,
 }
 
 /// One entry of `policies:`.

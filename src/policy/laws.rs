@@ -9,12 +9,14 @@ use proptest::sample::{select, subsequence};
 use crate::model::{File, IndexName, Kind, ProjectState, Timestamp, UploadTime, UploadTimeSource};
 use crate::policy::compile::Policies;
 use crate::policy::document::{
-    IndexDocument, Matchers, OnBlock, PolicyDocument, PolicyMode, RuleDocument, Undated,
-    WhitelistInheritance, WhitelistName,
+    Matchers, OnBlock, PolicyDocument, PolicyMode, RuleDocument, Undated, WhitelistInheritance,
+    WhitelistName,
 };
+use crate::policy::documents::IndexDocument;
 use crate::policy::sample::{
     allow, at, deny, document, file, index, mirror, of, policy, project, stage,
 };
+use crate::policy::setting::{CommonDocument, Stage};
 use crate::policy::sources::Sources;
 use crate::policy::stack::{Candidate, Stack};
 use crate::policy::verdict::Verdict;
@@ -229,7 +231,7 @@ fn asked_by_devpi(stack: &Stack, name: &str, held: &HashSet<IndexName>) -> Vec<u
     let inheritance = stack
         .asked()
         .stage()
-        .map(|stage| stage.mirror_whitelist_inheritance);
+        .map(Stage::mirror_whitelist_inheritance);
     for (position, member) in stack.members().iter().enumerate() {
         let Some(stage) = member.index.stage() else {
             if !private_hit || whitelisted {
@@ -237,7 +239,7 @@ fn asked_by_devpi(stack: &Stack, name: &str, held: &HashSet<IndexName>) -> Vec<u
             }
             continue;
         };
-        let own: HashSet<_> = stage.mirror_whitelist.entries.iter().cloned().collect();
+        let own: HashSet<_> = stage.mirror_whitelist().entries.iter().cloned().collect();
         let joined: HashSet<_> = match (&whitelist, inheritance) {
             (None, _) => own,
             (Some(list), Some(WhitelistInheritance::Union)) => list.union(&own).cloned().collect(),
@@ -286,9 +288,12 @@ proptest! {
         held in held(),
     ) {
         let plain = indexes.into_iter().map(|index| IndexDocument {
-            policy: None,
-            owns: Vec::new(),
-            whitelist: None,
+            settings: CommonDocument {
+                policy: None,
+                owns: None,
+                whitelist: None,
+                ..index.settings
+            },
             ..index
         });
         let policies = Policies::compile(&[document(plain.collect(), vec![])], &[]).unwrap();

@@ -11,11 +11,13 @@ mod condition;
 mod decide;
 mod diff;
 mod document;
+mod documents;
 mod index;
 #[cfg(test)]
 mod laws;
 mod layer;
 mod lockfile;
+mod mirror_whitelist;
 mod names;
 mod order;
 mod orphans;
@@ -23,6 +25,7 @@ mod read;
 mod rule;
 #[cfg(test)]
 mod sample;
+mod setting;
 mod sources;
 mod stack;
 mod trace;
@@ -36,11 +39,11 @@ pub use compile::{Expiring, Policies};
 pub use decide::ProjectView;
 pub use diff::diff;
 pub use document::{
-    Document, IndexDocument, IndexKindDocument, KeepLastGoodDocument, MirrorDocument, OnBlock,
-    Placed, PolicyMode, Quarantined, SecretSource, StageDocument, TextFile, Undated,
-    WhitelistInheritance, WhitelistName,
+    KeepLastGoodDocument, OnBlock, Placed, PolicyMode, Quarantined, SecretSource, TextFile,
+    Undated, Verify, WhitelistName,
 };
-pub use index::{Index, IndexKind, Mirror, Stage};
+pub use documents::{Document, IndexDocument, IndexKindDocument};
+pub use index::{Index, IndexKind};
 pub use lockfile::{Lockfile, Pin};
 pub use orphans::check_orphans;
 pub use read::{
@@ -50,6 +53,10 @@ pub use read::{
 pub use rule::Policy;
 #[cfg(test)]
 pub use sample::NoFiles;
+pub use setting::{
+    ApiKey, ApiValue, COMMON_API, CommonDocument, MIRROR_API, Mirror, MirrorDocument, STAGE_API,
+    StageDocument,
+};
 pub use sources::{SkipReason, Sources};
 pub use stack::{Candidate, Member, Stack};
 pub use trace::TraceLine;

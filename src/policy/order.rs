@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use crate::model::{Fault, Faults, IndexName};
-use crate::policy::document::{IndexDocument, IndexKindDocument, Placed};
+use crate::policy::document::Placed;
+use crate::policy::documents::{IndexDocument, IndexKindDocument};
 use crate::policy::index::Index;
 
 /// The resolution order of an index, itself included; nothing when it has more than `members_max`.
@@ -77,7 +78,7 @@ pub(super) fn find_cycles(declared: &BTreeMap<&IndexName, &IndexDocument>, fault
 
 pub(super) fn bases(document: &IndexDocument) -> &[Placed<IndexName>] {
     match &document.kind {
-        IndexKindDocument::Stage(stage) => &stage.bases,
+        IndexKindDocument::Stage(stage) => stage.bases.as_deref().unwrap_or_default(),
         IndexKindDocument::Mirror(_) => &[],
     }
 }

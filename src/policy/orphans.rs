@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::{Fault, Faults, IndexName};
-use crate::policy::document::{Document, IndexDocument};
+use crate::policy::documents::{Document, IndexDocument};
 use crate::policy::order::bases;
 
 /// Checks that no index made through the API loses a base by the change from one set of files to the

@@ -8,11 +8,12 @@ use crate::model::{
 };
 use crate::policy::compile::Policies;
 use crate::policy::document::{
-    Document, Effect, IndexDocument, IndexKindDocument, Matchers, MirrorDocument, NamePattern,
-    Placed, PolicyDocument, RuleDocument, StageDocument, TextFile, Undated, WhitelistInheritance,
-    WhitelistName,
+    Effect, Matchers, NamePattern, Placed, PolicyDocument, RuleDocument, TextFile, Undated,
+    WhitelistInheritance, WhitelistName,
 };
+use crate::policy::documents::{Document, IndexDocument, IndexKindDocument};
 use crate::policy::read;
+use crate::policy::setting::{MirrorDocument, StageDocument};
 use crate::policy::sources::SkipReason;
 use crate::policy::verdict::Verdict;
 
@@ -71,7 +72,7 @@ pub(super) fn pattern(text: &str) -> NamePattern {
 
 pub(super) fn stage(name: &str, bases: &[&str]) -> IndexDocument {
     let stage = StageDocument {
-        bases: bases.iter().map(|base| placed(index(base))).collect(),
+        bases: Some(bases.iter().map(|base| placed(index(base))).collect()),
         ..StageDocument::default()
     };
     index_document(name, IndexKindDocument::Stage(stage))
@@ -82,38 +83,28 @@ pub(super) fn mirror(name: &str) -> IndexDocument {
 }
 
 fn index_document(name: &str, kind: IndexKindDocument) -> IndexDocument {
-    IndexDocument {
-        name: placed(index(name)),
-        kind,
-        title: None,
-        volatile: None,
-        is_public: true,
-        policy: None,
-        owns: Vec::new(),
-        whitelist: None,
-        whitelist_files: Vec::new(),
-    }
+    IndexDocument::bare(placed(index(name)), kind)
 }
 
 impl IndexDocument {
     pub(super) fn policy(mut self, name: &str) -> Self {
-        self.policy = Some(placed(name.to_owned()));
+        self.settings.policy = Some(placed(name.to_owned()));
         self
     }
 
     pub(super) fn hidden(mut self) -> Self {
-        self.is_public = false;
+        self.settings.public = Some(false);
         self
     }
 
     pub(super) fn owns(mut self, patterns: &[&str]) -> Self {
-        self.owns = patterns.iter().map(|text| placed(pattern(text))).collect();
+        self.settings.owns = Some(patterns.iter().map(|text| placed(pattern(text))).collect());
         self
     }
 
     pub(super) fn whitelist(mut self, patterns: &[&str]) -> Self {
         let patterns = patterns.iter().map(|text| placed(pattern(text)));
-        self.whitelist = Some(patterns.collect());
+        self.settings.whitelist = Some(patterns.collect());
         self
     }
 
@@ -123,21 +114,21 @@ impl IndexDocument {
             name => WhitelistName::Project(project(name)),
         };
         if let IndexKindDocument::Stage(stage) = &mut self.kind {
-            stage.mirror_whitelist = names.iter().map(entry).collect();
+            stage.mirror_whitelist = Some(names.iter().map(entry).collect());
         }
         self
     }
 
     pub(super) fn union(mut self) -> Self {
         if let IndexKindDocument::Stage(stage) = &mut self.kind {
-            stage.mirror_whitelist_inheritance = WhitelistInheritance::Union;
+            stage.mirror_whitelist_inheritance = Some(WhitelistInheritance::Union);
         }
         self
     }
 
     pub(super) fn undated(mut self, undated: Undated) -> Self {
         if let IndexKindDocument::Mirror(mirror) = &mut self.kind {
-            mirror.undated = undated;
+            mirror.undated = Some(undated);
         }
         self
     }
@@ -146,7 +137,7 @@ impl IndexDocument {
     pub(super) fn line(mut self, line: u32) -> Self {
         self.name.location = place(line);
         if let IndexKindDocument::Stage(stage) = &mut self.kind {
-            for base in &mut stage.bases {
+            for base in stage.bases.iter_mut().flatten() {
                 base.location = place(line + 1);
             }
         }

@@ -7,7 +7,7 @@
 
 use crate::model::{IndexName, ProjectName};
 use crate::policy::document::WhitelistInheritance;
-use crate::policy::index::Stage;
+use crate::policy::setting::Stage;
 use crate::policy::stack::Member;
 use crate::policy::verdict::Denial;
 
@@ -73,7 +73,7 @@ pub(super) fn keeper<'a>(
         let joined = match listed {
             Some(before) => before.join(own, inheritance),
             None => {
-                inheritance = stage.mirror_whitelist_inheritance;
+                inheritance = stage.mirror_whitelist_inheritance();
                 own
             }
         };
@@ -99,8 +99,8 @@ struct Listed {
 impl Listed {
     fn on(stage: &Stage, project: &ProjectName) -> Self {
         Self {
-            all: stage.mirror_whitelist.has_all(),
-            project: stage.mirror_whitelist.has(project),
+            all: stage.mirror_whitelist().has_all(),
+            project: stage.mirror_whitelist().has(project),
         }
     }
 
@@ -120,7 +120,8 @@ impl Listed {
 
 #[cfg(test)]
 mod tests {
-    use crate::policy::document::{IndexDocument, Matchers};
+    use crate::policy::document::Matchers;
+    use crate::policy::documents::IndexDocument;
     use crate::policy::sample::{
         at, compiled, deny, index, mirror, of, policy, project, sources, stage,
     };

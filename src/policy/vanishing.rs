@@ -11,8 +11,8 @@ use std::sync::Arc;
 use crate::model::{File, IndexName, ProjectName, ProjectState, Timestamp, UploadTimeSource};
 use crate::policy::compile::Policies;
 use crate::policy::condition::Facts;
-use crate::policy::document::{PolicyMode, Undated};
-use crate::policy::index::{Index, KeepLastGood};
+use crate::policy::document::{KeepLastGood, PolicyMode, Undated};
+use crate::policy::index::Index;
 use crate::policy::rule::Policy;
 
 /// Every policy through which a project of one mirror may be seen.
@@ -49,8 +49,8 @@ impl Policies {
         Some(Unanimity {
             policies: self,
             mirror: &index.name,
-            undated: mirror.undated,
-            keep: mirror.keep_last_good,
+            undated: mirror.undated(),
+            keep: mirror.keep_last_good(),
             project: project.clone(),
             over,
         })

@@ -10,7 +10,8 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::model::{Faults, Location, ProjectName, Sha256};
-use crate::policy::document::{IndexDocument, NamePattern};
+use crate::policy::document::NamePattern;
+use crate::policy::documents::IndexDocument;
 use crate::policy::lockfile::{Lockfile, Pin};
 use crate::policy::names::Names;
 
@@ -44,11 +45,15 @@ pub(super) enum Admission<'a> {
 impl Whitelist {
     /// Compiles the lists of an index; nothing when it has none, which lets everything pass.
     pub(super) fn compile(document: &IndexDocument, faults: &mut Faults) -> Option<Self> {
-        let files = &document.whitelist_files;
-        if document.whitelist.is_none() && files.is_empty() {
+        let settings = &document.settings;
+        let files = settings
+            .whitelist_files()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        if settings.whitelist().is_none() && files.is_empty() {
             return None;
         }
-        let entries = document.whitelist.as_deref().unwrap_or_default();
+        let entries = settings.whitelist().map(Vec::as_slice).unwrap_or_default();
         let placed = (0_u32..).zip(entries);
         let placed = placed.map(|(position, entry)| (position, &entry.value, &entry.location));
         let names = Names::compile(placed, faults);
@@ -143,7 +148,7 @@ mod tests {
 
     fn whitelist(patterns: &[&str], locks: &[String]) -> Whitelist {
         let mut document = stage("a/b", &[]).whitelist(patterns);
-        document.whitelist_files = locks.iter().map(|text| lock(text)).collect();
+        document.settings.whitelist_files = Some(locks.iter().map(|text| lock(text)).collect());
         let mut faults = Faults::default();
         let whitelist = Whitelist::compile(&document, &mut faults);
         faults.or(whitelist).unwrap().unwrap()
@@ -186,7 +191,7 @@ mod tests {
     #[test]
     fn a_lock_file_that_cannot_be_read_is_a_fault_in_that_file() {
         let mut document = stage("a/b", &[]);
-        document.whitelist_files = vec![lock("six\n-r more.txt")];
+        document.settings.whitelist_files = Some(vec![lock("six\n-r more.txt")]);
         let mut faults = Faults::default();
         let whitelist = Whitelist::compile(&document, &mut faults);
         insta::assert_snapshot!(

@@ -36,7 +36,7 @@ impl Writer {
             if !permits(operation, &caller.principal, &writer.rules) {
                 return Err(Refusal::denied());
             }
-            if !index.volatile && !force {
+            if !index.settings.volatile() && !force {
                 return Err(non_volatile(&index.name, &content));
             }
             if index.is_mirror() {

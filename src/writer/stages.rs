@@ -15,7 +15,7 @@ use crate::writer::refusal::Refusal;
 /// The access lists of an index; a mirror's are empty.
 pub fn acl_of(index: &Index) -> IndexAcl<'_> {
     let (upload, toxresult_upload): (&[String], &[String]) = match index.stage() {
-        Some(stage) => (&stage.acl_upload, &stage.acl_toxresult_upload),
+        Some(stage) => (stage.acl_upload(), stage.acl_toxresult_upload()),
         None => (&[], &[]),
     };
     IndexAcl {
@@ -27,7 +27,7 @@ pub fn acl_of(index: &Index) -> IndexAcl<'_> {
 
 /// What to do about a file that is there with other content.
 pub fn on_conflict(index: &Index) -> OnConflict {
-    if index.volatile {
+    if index.settings.volatile() {
         OnConflict::Replace
     } else {
         OnConflict::Refuse

@@ -1,11 +1,13 @@
 //! The keys of a file that concern indexes and policies.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::model::{Fault, Faults, IndexName, Location};
-use crate::policy::document::{Document, Placed, TextFile};
+use crate::model::{Fault, Faults, IndexName};
+use crate::policy::document::{Placed, TextFile};
+use crate::policy::documents::Document;
 use crate::policy::read::fields::{Fields, Notes};
+use crate::policy::read::files::{Files, NamedKind, open_all};
 use crate::policy::read::keys::{Shape, YamlKey, key, many, one};
 use crate::policy::read::tree::Node;
 use crate::policy::read::{index, rule};
@@ -20,29 +22,6 @@ pub const KEYS: &[YamlKey] = &[
     key("default_index", one::<IndexName>(), "", "the index that is also served as /simple/"),
     key("advisories", many::<PathBuf>(), "", "OSV files, or folders of them"),
 ];
-
-/// What a key names a file for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NamedKind {
-    /// `whitelist_files`: lock files and requirements.
-    Whitelist,
-    /// `advisories`: OSV files, or folders of them.
-    Advisories,
-}
-
-/// Reads the files that keys name. `config` does it with real files, a test with texts.
-pub trait Files {
-    /// The file at `path`, or all files of the folder there; relative to the file of `location`.
-    ///
-    /// # Errors
-    /// Why it cannot be read, at `location`.
-    fn open(
-        &mut self,
-        named: NamedKind,
-        location: &Location,
-        path: &Path,
-    ) -> Result<Vec<TextFile>, Fault>;
-}
 
 /// Reads the keys of [`KEYS`].
 pub fn read(fields: &Fields<'_>, files: &mut dyn Files, notes: &mut Notes) -> Document {
@@ -94,29 +73,14 @@ fn unread(named: &Placed<PathBuf>) -> TextFile {
     }
 }
 
-pub(super) fn open_all(
-    paths: &[Placed<PathBuf>],
-    named: NamedKind,
-    files: &mut dyn Files,
-    notes: &mut Notes,
-) -> Vec<TextFile> {
-    let mut opened = Vec::new();
-    for path in paths {
-        match files.open(named, &path.location, &path.value) {
-            Ok(texts) => opened.extend(texts),
-            Err(fault) => notes.note(fault),
-        }
-    }
-    opened
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
-    use crate::model::{ProjectName, format_duration};
-    use crate::policy::document::{
-        Effect, IndexKindDocument, NamePattern, OnBlock, SecretSource, WhitelistName,
-    };
+    use crate::model::{Location, ProjectName, format_duration};
+    use crate::policy::document::{Effect, NamePattern, OnBlock, SecretSource, WhitelistName};
+    use crate::policy::documents::IndexKindDocument;
     use crate::policy::read::keys::{Table, keys};
 
     /// Every path is there and holds its own name, but for those that start with `no-`.
@@ -201,33 +165,48 @@ policies:
             "10m"
         );
         assert_eq!(
-            mirror.password.as_ref().unwrap().value,
+            mirror.password().unwrap().value,
             SecretSource::Environment("UPSTREAM_PASSWORD".into())
         );
         let IndexKindDocument::Stage(stage) = &stable.kind else {
             panic!("{stable:?}");
         };
-        let bases: Vec<_> = stage.bases.iter().map(|base| base.value.as_str()).collect();
+        let bases: Vec<_> = stage
+            .bases
+            .iter()
+            .flatten()
+            .map(|base| base.value.as_str())
+            .collect();
         assert_eq!(bases, ["root/pypi", "shared/stable"]);
         assert_eq!(
             stage.acl_upload.as_ref().unwrap(),
             &["packages", ":AUTHENTICATED:"]
         );
-        assert_eq!(stage.mirror_whitelist, [WhitelistName::All]);
+        assert_eq!(
+            stage.mirror_whitelist.as_deref().unwrap(),
+            [WhitelistName::All]
+        );
+        let stable = &stable.settings;
         assert_eq!(stable.volatile, Some(false));
         assert_eq!(
             stable.whitelist,
             Some(Vec::new()),
             "present, so nothing passes"
         );
-        assert_eq!(stable.owns[0].value, NamePattern::Glob("acme-*".into()));
-        assert_eq!(stable.whitelist_files[0].text.as_ref(), "uv.lock");
+        assert_eq!(
+            stable.owns.as_ref().unwrap()[0].value,
+            NamePattern::Glob("acme-*".into())
+        );
+        assert_eq!(
+            stable.whitelist_files.as_ref().unwrap()[0].text.as_ref(),
+            "uv.lock"
+        );
         assert_eq!(
             stable.policy.as_ref().unwrap().location.to_string(),
             "p.yaml:19:13"
         );
         assert!(matches!(empty.kind, IndexKindDocument::Stage(_)));
-        assert_eq!(empty.whitelist, None);
+        assert_eq!(empty.settings.whitelist, None);
     }
 
     #[test]
@@ -341,7 +320,7 @@ policies:
         let IndexKindDocument::Stage(stage) = &document.indexes[0].kind else {
             panic!("a stage");
         };
-        assert_eq!(stage.mirror_whitelist.len(), 2);
+        assert_eq!(stage.mirror_whitelist.as_ref().unwrap().len(), 2);
         assert_eq!(
             Faults(warnings).to_string(),
             "p.yaml:1:17: pypi_whitelist is the old spelling of mirror_whitelist, rename it"
@@ -357,9 +336,9 @@ policies:
         let index = policies.indexes().next().unwrap();
         let mirror = index.mirror().unwrap();
         assert!(mirror.is_devpi());
-        assert_eq!(mirror.undated, crate::policy::document::Undated::Old);
+        assert_eq!(mirror.undated(), crate::policy::document::Undated::Old);
         assert!(
-            mirror.keep_last_good.period.is_zero(),
+            mirror.keep_last_good().period.is_zero(),
             "what is deleted there is gone here"
         );
         assert!(
@@ -383,7 +362,7 @@ policies:
             ("indexes: {a/b: {<<: @, type: devpi}}", devpi),
             (
                 "indexes: {a/b: {type: mirror, keep_last_good: @}}",
-                &[index::KEEP_LAST_GOOD],
+                &[crate::policy::setting::KEEP_LAST_GOOD],
             ),
         ]
     }

@@ -220,13 +220,16 @@ impl<'node> Fields<'node> {
         named.skip(1).map(|entry| &entry.value).collect()
     }
 
+    /// Whether the mapping may have a key.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        keys(self.table).any(|key| key.name == name)
+    }
+
     /// A key and its value, if it is there.
     #[must_use]
     pub fn entry(&self, name: &str) -> Option<&'node Entry> {
-        debug_assert!(
-            keys(self.table).any(|key| key.name == name),
-            "{name} is in no table"
-        );
+        debug_assert!(self.knows(name), "{name} is in no table");
         self.entries.iter().copied().find(|entry| entry.key == name)
     }
 

@@ -7,6 +7,7 @@
 
 mod document;
 mod fields;
+mod files;
 mod index;
 mod keys;
 mod patterns;
@@ -15,9 +16,11 @@ mod schema;
 mod tree;
 mod words;
 
-pub use document::{Files, KEYS, NamedKind, read, read_text};
+pub use document::{KEYS, read, read_text};
 pub use fields::{Fields, Notes};
-pub use keys::{Choice, Misread, Shape, Table, Word, YamlKey, key, keys, kind, many, one};
+pub use files::{Files, NamedKind, open_all};
+pub use keys::{Choice, Misread, Shape, Table, Word, YamlKey, commas, key, keys, kind, many, one};
 pub use schema::schema_of;
 pub use tree::{Node, Value};
+pub(super) use words::{AbsentStatus, Principal};
 pub use words::{Bytes, HttpUrl};

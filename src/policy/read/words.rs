@@ -25,11 +25,11 @@ pub(super) struct Until(pub(super) Timestamp);
 
 /// Who may do something: a user, `:group`, `:ANONYMOUS:` or `:AUTHENTICATED:` (docs/protocol/devpi.md §4).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Principal(pub(super) String);
+pub struct Principal(pub String);
 
 /// A status by which an upstream may mean that it has no such project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct AbsentStatus(pub(super) u16);
+pub struct AbsentStatus(pub u16);
 
 /// An `http` or `https` URL.
 #[derive(Debug, Clone, PartialEq, Eq)]

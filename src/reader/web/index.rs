@@ -35,7 +35,7 @@ pub async fn web_index(
     let content = html! {
         p.faint { a href=(way.user(name.user())) { (name.user()) } " /" }
         h1 { (name) }
-        @if let Some(title) = &index.title { p { (title) } }
+        @if let Some(title) = index.settings.title() { p { (title) } }
         @match &index.location {
             Some(location) => { p.faint { "declared at " (location.for_strangers()) } }
             None => { p.faint { "made through the API" } }

@@ -3,10 +3,11 @@
 //! It starts from the same answers and meets the same decision as the simple page, but hides nothing:
 //! what is blocked is shown without a link, with the rule that blocks it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use maud::{Markup, html};
+use url::Url;
 
 use crate::gateway::{
     Ask, Context, Error, Flows, Patience, Record, Statements, Trouble, silent_members, worst,
@@ -130,6 +131,7 @@ impl Writing<'_> {
                 }
             }
             (status(merged))
+            (elsewhere(&known.stack, merged))
             (silent(&known.stack, &known.sources))
             @if total == 0 { p { "It has no files." } }
             @for (version, entries) in versions.iter().rev().take(VERSIONS_SHOWN_MAX) {
@@ -215,6 +217,23 @@ fn status(merged: &Merged) -> Markup {
                 "This project is " (status.state.as_str())
                 @if let Some(reason) = &status.reason { ": " (reason) }
             }
+        }
+    }
+}
+
+/// Where people read about the project, as its mirrors say.
+fn elsewhere(stack: &Stack, merged: &Merged) -> Markup {
+    let members: BTreeSet<usize> = merged.entries().map(|entry| entry.member).collect();
+    let places = members.into_iter().filter_map(|member| {
+        let index = &stack.members()[member].index;
+        let place = index.mirror()?.mirror_web_url_fmt()?;
+        let place = Url::parse(&place.replace("{name}", merged.project().as_str())).ok()?;
+        // Whoever may make a mirror must not write scripts into our pages.
+        matches!(place.scheme(), "http" | "https").then_some((&index.name, place))
+    });
+    html! {
+        @for (name, place) in places {
+            p { a href=(place) rel="noreferrer" { "about it at what " (name) " mirrors" } }
         }
     }
 }

@@ -34,9 +34,9 @@ fn drawn_member(way: &Way, index: &Arc<Index>, has_page: bool) -> Markup {
                 (index.name)
             }
             " " span.tag.faint { (kind) }
-            @if !index.is_public { " " span.tag.faint { "not public" } }
-            @if index.stage().is_some() && !index.volatile { " " span.tag.faint { "non-volatile" } }
-            @if let Some(title) = &index.title { " " span.faint { (title) } }
+            @if !index.settings.public() { " " span.tag.faint { "not public" } }
+            @if index.stage().is_some() && !index.settings.volatile() { " " span.tag.faint { "non-volatile" } }
+            @if let Some(title) = index.settings.title() { " " span.faint { (title) } }
             @if let Some(url) = mirror_url(index) { div.faint { "mirrors " (url) } }
             @if let Some(policy) = index.policy() { (drawn_policy(policy)) }
             @if let Some(entries) = index.whitelisted() {
@@ -95,7 +95,7 @@ fn mirror_url(index: &Index) -> Option<String> {
 }
 
 fn mirror_whitelist(index: &Index) -> Option<String> {
-    let entries = &index.stage()?.mirror_whitelist.entries;
+    let entries = &index.stage()?.mirror_whitelist().entries;
     let names = entries.iter().take(SHOWN_MAX).map(|name| match name {
         WhitelistName::All => "*",
         WhitelistName::Project(project) => project.as_str(),

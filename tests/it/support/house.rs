@@ -18,7 +18,7 @@ use cheesecloth::testing::gateway::{
 use cheesecloth::testing::model::{Fault, IndexName, Location, ProjectName};
 use cheesecloth::testing::page::{ProjectPage, StoredMeta, to_stored};
 use cheesecloth::testing::policy::{Files, NamedKind, read_text};
-use cheesecloth::testing::policy::{Mirror, Policies, TextFile};
+use cheesecloth::testing::policy::{Mirror, Policies, TextFile, mirror_url};
 use cheesecloth::testing::protocol::{Audience, Preferences, PublicRoute};
 use cheesecloth::testing::reader::Reader;
 use cheesecloth::testing::store::{FsStore, Key};
@@ -187,7 +187,7 @@ impl House {
             .index(index)
             .and_then(|index| index.mirror());
         let meta = StoredMeta {
-            final_url: mirror.unwrap().mirror_url.clone().unwrap(),
+            final_url: mirror_url(mirror.unwrap()).unwrap().to_owned(),
             fetched_at: self.clock.now(),
             etag: None,
             last_modified: None,
@@ -363,7 +363,7 @@ fn generation(number: u64, policies: &str, fleet: Option<&Arc<Fleet>>) -> Genera
         if let (Some(fleet), Some(true)) = (fleet, index.mirror().map(Mirror::is_devpi)) {
             let upstream = fleet.upstream(&index.name, default_limits()).unwrap();
             upstreams.insert(index.name.clone(), Arc::new(upstream));
-        } else if let Some(url) = index.mirror().and_then(|mirror| mirror.mirror_url.as_ref()) {
+        } else if let Some(url) = index.mirror().and_then(mirror_url) {
             let upstream = Upstream::new(cheesecloth::testing::upstream::UpstreamSettings {
                 name: index.name.clone(),
                 url: url.parse().unwrap(),

@@ -1,0 +1,47 @@
+//! Files of a mirror with `mirror_use_external_urls`: clients fetch them from upstream themselves.
+//!
+//! The policies have let the file pass before anybody is sent away, and the page carries its digest, which
+//! installers compare. Nothing of it is kept here, and its bytes are not seen here. What is held from before is
+//! answered, as devpi does; unlike there, no login of the mirror goes into the address.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::LOCATION;
+use http::{HeaderValue, StatusCode};
+use url::Url;
+
+use crate::gateway::context::Context;
+use crate::gateway::refusal::reply_head;
+use crate::gateway::reply::{Body, Record, Reply};
+use crate::gateway::tickets::Grant;
+use crate::policy::Mirror;
+
+/// Where a client is to fetch a file itself, if its mirror says that it shall.
+pub fn external_place(cx: &Context, grant: &Grant) -> Option<HeaderValue> {
+    let mirror = cx.generation.policies.index(&grant.owner)?.mirror();
+    if grant.is_private || !mirror.is_some_and(Mirror::mirror_use_external_urls) {
+        return None;
+    }
+    let mut url = Url::parse(grant.file.item().url.as_deref()?).ok()?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return None;
+    }
+    // A file's address may repeat the login of the mirror's.
+    url.set_username("").ok()?;
+    url.set_password(None).ok()?;
+    HeaderValue::from_str(url.as_str()).ok()
+}
+
+/// 302: an answer to be asked for again, since a policy may change its mind.
+pub fn sent_there(place: &HeaderValue, record: Record) -> Reply {
+    let mut head = reply_head("text/plain", 0, "no-store");
+    head.insert(LOCATION, place.clone());
+    Reply {
+        status: StatusCode::FOUND,
+        reason: None,
+        head: Arc::new(head.into()),
+        body: Body::Bytes(Bytes::new()),
+        record,
+    }
+}

@@ -1,0 +1,72 @@
+//! Documents of indexes, and all documents of one file together.
+
+use crate::model::IndexName;
+use crate::policy::document::{Placed, PolicyDocument, SecretSource, TextFile};
+use crate::policy::setting::{CommonDocument, MirrorDocument, StageDocument};
+
+/// The keys of all files that concern indexes and policies.
+#[derive(Debug, Clone, Default)]
+pub struct Document {
+    /// `indexes:`
+    pub indexes: Vec<IndexDocument>,
+    /// `policies:`
+    pub policies: Vec<PolicyDocument>,
+    /// `default_index:`
+    pub default_index: Option<Placed<IndexName>>,
+    /// `advisories:`, OSV files with their texts.
+    pub advisories: Vec<TextFile>,
+}
+
+/// One entry of `indexes:`, or one index made through the devpi API.
+#[derive(Debug, Clone)]
+pub struct IndexDocument {
+    /// `user/index`.
+    pub name: Placed<IndexName>,
+    /// `type`, and what is particular to it.
+    pub kind: IndexKindDocument,
+    /// What any index may set.
+    pub settings: CommonDocument,
+}
+
+/// What is particular to a stage or a mirror.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are few, and most are mirrors or read once"
+)]
+#[derive(Debug, Clone)]
+pub enum IndexKindDocument {
+    /// Takes uploads and inherits.
+    Stage(StageDocument),
+    /// Has an upstream.
+    Mirror(MirrorDocument),
+}
+
+impl IndexDocument {
+    /// An index with nothing set that any index may set.
+    #[must_use]
+    pub fn bare(name: Placed<IndexName>, kind: IndexKindDocument) -> Self {
+        Self {
+            name,
+            kind,
+            settings: CommonDocument::default(),
+        }
+    }
+}
+
+impl MirrorDocument {
+    /// Where the password for upstream is kept.
+    #[must_use]
+    pub fn password(&self) -> Option<Placed<SecretSource>> {
+        let variable = self.password_env().cloned().map(|placed| Placed {
+            value: SecretSource::Environment(placed.value),
+            location: placed.location,
+        });
+        variable.or_else(|| {
+            let path = self.password_file()?.clone();
+            Some(Placed {
+                value: SecretSource::File(path.value),
+                location: path.location,
+            })
+        })
+    }
+}

@@ -1,0 +1,47 @@
+//! Files that keys name, opened for whoever reads the keys.
+
+use std::path::{Path, PathBuf};
+
+use crate::model::{Fault, Location};
+use crate::policy::document::{Placed, TextFile};
+use crate::policy::read::fields::Notes;
+
+/// What a key names a file for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamedKind {
+    /// `whitelist_files`: lock files and requirements.
+    Whitelist,
+    /// `advisories`: OSV files, or folders of them.
+    Advisories,
+}
+
+/// Reads the files that keys name. `config` does it with real files, a test with texts.
+pub trait Files {
+    /// The file at `path`, or all files of the folder there; relative to the file of `location`.
+    ///
+    /// # Errors
+    /// Why it cannot be read, at `location`.
+    fn open(
+        &mut self,
+        named: NamedKind,
+        location: &Location,
+        path: &Path,
+    ) -> Result<Vec<TextFile>, Fault>;
+}
+
+/// All that the paths lead to.
+pub fn open_all(
+    paths: &[Placed<PathBuf>],
+    named: NamedKind,
+    files: &mut dyn Files,
+    notes: &mut Notes,
+) -> Vec<TextFile> {
+    let mut opened = Vec::new();
+    for path in paths {
+        match files.open(named, &path.location, &path.value) {
+            Ok(texts) => opened.extend(texts),
+            Err(fault) => notes.note(fault),
+        }
+    }
+    opened
+}

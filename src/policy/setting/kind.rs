@@ -1,0 +1,181 @@
+//! What a kind of setting has to say: how it is read, what counts where it is absent, how a change of it
+//! is told, and how devpi's clients write it.
+
+use std::fmt::Debug;
+
+use serde_json::Value as Json;
+
+use crate::model::{IndexName, Location};
+use crate::policy::document::Placed;
+use crate::policy::read::{Fields, Files, Notes, Shape, Word};
+
+/// The mirror that `devpi-init` makes; the only index that is not volatile by default.
+const BUILT_IN_MIRROR: &str = "root/pypi";
+
+/// What counts where a setting is absent.
+pub struct Unset {
+    /// As it would be written; empty where it cannot, or where nothing counts.
+    pub text: &'static str,
+    of: for<'a> fn(&'static str, &About<'a>) -> &'a str,
+}
+
+/// This, for every index.
+pub(super) const fn is(text: &'static str) -> Unset {
+    Unset {
+        text,
+        of: |text, _| text,
+    }
+}
+
+/// The index's user.
+pub(super) const OWNER: Unset = Unset {
+    text: "",
+    of: |_, index| index.name.user(),
+};
+
+/// True, but for the mirror that `devpi-init` makes.
+pub(super) const UNLESS_BUILT_IN: Unset = Unset {
+    text: "true",
+    of: |text, index| {
+        if index.is_mirror && index.name.as_str() == BUILT_IN_MIRROR {
+            "false"
+        } else {
+            text
+        }
+    },
+};
+
+impl Unset {
+    pub(super) fn of<'a>(&self, index: &About<'a>) -> &'a str {
+        (self.of)(self.text, index)
+    }
+}
+
+/// The index whose settings they are.
+pub struct About<'a> {
+    pub name: &'a IndexName,
+    pub is_mirror: bool,
+}
+
+/// A mapping that is being read, and what it takes.
+pub struct Reading<'a, 'node> {
+    pub fields: &'a Fields<'node>,
+    pub files: &'a mut dyn Files,
+    pub notes: &'a mut Notes,
+}
+
+impl Reading<'_, '_> {
+    /// Whether such a mapping may have the key.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.fields.knows(name)
+    }
+
+    pub(super) fn one<T: Word>(&mut self, name: &str) -> Option<T> {
+        self.fields.one(name, self.notes)
+    }
+
+    pub(super) fn placed<T: Word>(&mut self, name: &str) -> Option<Placed<T>> {
+        self.fields.placed(name, self.notes)
+    }
+
+    pub(super) fn many<T: Word>(&mut self, name: &str) -> Option<Vec<Placed<T>>> {
+        self.fields.many(name, self.notes)
+    }
+
+    pub(super) fn bare<T: Word, U>(&mut self, name: &str, inner: fn(T) -> U) -> Option<Vec<U>> {
+        let words = self.many::<T>(name)?.into_iter();
+        Some(words.map(|word| inner(word.value)).collect())
+    }
+}
+
+/// How a setting is read, resolved and told.
+pub trait SettingKind {
+    /// What a document holds.
+    type Written: Clone + Debug;
+    /// What is in force.
+    type Value: PartialEq + Debug;
+    /// The same as the code gets it.
+    type Given<'a>;
+    /// What its key holds in YAML.
+    const SHAPE: Shape;
+
+    /// Reads it.
+    fn read(name: &str, from: &mut Reading<'_, '_>) -> Option<Self::Written>;
+    /// What is written, or the default, in a text as in YAML.
+    fn settle(written: Option<&Self::Written>, default: &str) -> Self::Value;
+    /// Lends it.
+    fn give(value: &Self::Value) -> Self::Given<'_>;
+    /// For the log of a reload; `None` where people need not, or must not, see the value.
+    fn words(value: &Self::Value) -> Option<String>;
+}
+
+/// How devpi's API writes it.
+pub trait SpokenKind: SettingKind {
+    /// What clients may send.
+    const SPOKEN: ApiValue;
+
+    /// As the API shows it.
+    fn to_api(value: &Self::Value) -> Option<Json>;
+    /// What was sent, in the one spelling in which it is kept.
+    fn from_api(json: &Json, place: &Location) -> Option<Self::Written>;
+}
+
+/// A key of devpi's API.
+#[derive(Debug)]
+pub struct ApiKey {
+    /// Its name.
+    pub name: &'static str,
+    /// What its value may be.
+    pub value: ApiValue,
+    /// What it is when nobody set it, for a key that is always there.
+    pub preset: Option<fn(&IndexName) -> Json>,
+}
+
+/// What a value of devpi's API may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApiValue {
+    Bool,
+    Text,
+    /// Any JSON.
+    Free,
+    /// Users, groups, `:ANONYMOUS:`, `:AUTHENTICATED:`.
+    Users,
+    /// Indexes.
+    Bases,
+    /// Project names and `*`.
+    Projects,
+    /// `intersection` or `union`.
+    Inheritance,
+    Url,
+    Seconds,
+}
+
+impl ApiKey {
+    /// A key that is there when somebody set it.
+    #[must_use]
+    pub const fn optional(name: &'static str, value: ApiValue) -> Self {
+        Self {
+            name,
+            value,
+            preset: None,
+        }
+    }
+}
+
+/// A default, as the API shows it.
+pub(super) fn preset<K: SpokenKind>(unset: &Unset, name: &IndexName) -> Json {
+    // Of an index made through the API none counts as devpi's own.
+    let of = About {
+        name,
+        is_mirror: false,
+    };
+    K::to_api(&K::settle(None, unset.of(&of))).unwrap_or_default()
+}
+
+/// A change, told.
+pub(super) fn changed(name: &str, old: Option<String>, new: Option<String>) -> String {
+    match (old, new) {
+        (Some(old), Some(new)) => format!("{name} {old} -> {new}"),
+        (_, _) => name.to_owned(),
+    }
+}

@@ -1,0 +1,252 @@
+//! Settings that are lists.
+
+use std::marker::PhantomData;
+use std::path::PathBuf;
+
+use serde_json::{Value as Json, json};
+
+use crate::model::{IndexName, Location};
+use crate::policy::document::{NamePattern, Placed, TextFile, WhitelistName};
+use crate::policy::mirror_whitelist::MirrorWhitelist;
+use crate::policy::names::pattern_words;
+use crate::policy::read::{
+    AbsentStatus, NamedKind, Principal, Shape, Word, commas, many, open_all,
+};
+use crate::policy::setting::kind::{ApiValue, Reading, SettingKind, SpokenKind};
+
+/// What an index inherits from.
+pub struct Bases;
+
+impl SettingKind for Bases {
+    type Written = Vec<Placed<IndexName>>;
+    type Value = Vec<IndexName>;
+    type Given<'a> = &'a [IndexName];
+    const SHAPE: Shape = commas::<IndexName>();
+
+    fn read(name: &str, from: &mut Reading<'_, '_>) -> Option<Self::Written> {
+        from.many(name)
+    }
+
+    fn settle(written: Option<&Self::Written>, _: &str) -> Vec<IndexName> {
+        let bases = written.into_iter().flatten();
+        bases.map(|base| base.value.clone()).collect()
+    }
+
+    fn give(value: &Vec<IndexName>) -> &[IndexName] {
+        value
+    }
+
+    fn words(value: &Vec<IndexName>) -> Option<String> {
+        Some(listed(value))
+    }
+}
+
+impl SpokenKind for Bases {
+    const SPOKEN: ApiValue = ApiValue::Bases;
+
+    fn to_api(value: &Vec<IndexName>) -> Option<Json> {
+        Some(value.iter().map(IndexName::as_str).collect())
+    }
+
+    fn from_api(json: &Json, place: &Location) -> Option<Self::Written> {
+        let names = strings(json).filter_map(|base| IndexName::parse(&base).ok());
+        let placed = names.map(|value| Placed {
+            value,
+            location: place.clone(),
+        });
+        Some(placed.collect())
+    }
+}
+
+/// Who may do something.
+pub struct Users;
+
+impl SettingKind for Users {
+    type Written = Vec<String>;
+    type Value = Vec<String>;
+    type Given<'a> = &'a [String];
+    const SHAPE: Shape = commas::<Principal>();
+
+    fn read(name: &str, from: &mut Reading<'_, '_>) -> Option<Vec<String>> {
+        from.bare(name, |user: Principal| user.0)
+    }
+
+    fn settle(written: Option<&Vec<String>>, default: &str) -> Vec<String> {
+        written.map_or_else(|| vec![default.to_owned()], Clone::clone)
+    }
+
+    fn give(value: &Vec<String>) -> &[String] {
+        value
+    }
+
+    fn words(value: &Vec<String>) -> Option<String> {
+        Some(listed(value))
+    }
+}
+
+impl SpokenKind for Users {
+    const SPOKEN: ApiValue = ApiValue::Users;
+
+    fn to_api(value: &Vec<String>) -> Option<Json> {
+        Some(json!(value))
+    }
+
+    fn from_api(json: &Json, _: &Location) -> Option<Vec<String>> {
+        Some(strings(json).collect())
+    }
+}
+
+/// Projects that may come from mirrors too.
+pub struct Projects;
+
+impl SettingKind for Projects {
+    type Written = Vec<WhitelistName>;
+    type Value = MirrorWhitelist;
+    type Given<'a> = &'a MirrorWhitelist;
+    const SHAPE: Shape = commas::<WhitelistName>();
+
+    fn read(name: &str, from: &mut Reading<'_, '_>) -> Option<Vec<WhitelistName>> {
+        from.bare(name, |project| project)
+    }
+
+    fn settle(written: Option<&Vec<WhitelistName>>, _: &str) -> MirrorWhitelist {
+        MirrorWhitelist::new(written.map(Vec::as_slice).unwrap_or_default())
+    }
+
+    fn give(value: &MirrorWhitelist) -> &MirrorWhitelist {
+        value
+    }
+
+    fn words(value: &MirrorWhitelist) -> Option<String> {
+        Some(listed(&value.entries))
+    }
+}
+
+impl SpokenKind for Projects {
+    const SPOKEN: ApiValue = ApiValue::Projects;
+
+    fn to_api(value: &MirrorWhitelist) -> Option<Json> {
+        Some(value.entries.iter().map(ToString::to_string).collect())
+    }
+
+    fn from_api(json: &Json, _: &Location) -> Option<Vec<WhitelistName>> {
+        Some(
+            strings(json)
+                .filter_map(|name| WhitelistName::read(&name).ok())
+                .collect(),
+        )
+    }
+}
+
+/// Refusals that mean absence.
+pub struct Statuses;
+
+impl SettingKind for Statuses {
+    type Written = Vec<u16>;
+    type Value = Vec<u16>;
+    type Given<'a> = &'a [u16];
+    const SHAPE: Shape = many::<AbsentStatus>();
+
+    fn read(name: &str, from: &mut Reading<'_, '_>) -> Option<Vec<u16>> {
+        from.bare(name, |status: AbsentStatus| status.0)
+    }
+
+    fn settle(written: Option<&Vec<u16>>, _: &str) -> Vec<u16> {
+        written.cloned().unwrap_or_default()
+    }
+
+    fn give(value: &Vec<u16>) -> &[u16] {
+        value
+    }
+
+    fn words(value: &Vec<u16>) -> Option<String> {
+        Some(listed(value))
+    }
+}
+
+/// Patterns of names that are compiled.
+pub struct Patterns;
+
+impl SettingKind for Patterns {
+    type Written = Vec<Placed<NamePattern>>;
+    type Value = Vec<String>;
+    type Given<'a> = ();
+    const SHAPE: Shape = many::<NamePattern>();
+
+    fn read(name: &str, from: &mut Reading<'_, '_>) -> Option<Self::Written> {
+        from.many(name)
+    }
+
+    fn settle(written: Option<&Self::Written>, _: &str) -> Vec<String> {
+        let patterns = written.into_iter().flatten();
+        patterns
+            .map(|pattern| pattern_words(&pattern.value))
+            .collect()
+    }
+
+    fn give(_: &Vec<String>) {}
+
+    fn words(value: &Vec<String>) -> Option<String> {
+        Some(listed(value))
+    }
+}
+
+/// What is compiled into the one list of an index, whose changes are told as a whole.
+pub struct Joined<K>(PhantomData<K>);
+
+impl<K: SettingKind> SettingKind for Joined<K> {
+    type Written = K::Written;
+    type Value = ();
+    type Given<'a> = ();
+    const SHAPE: Shape = K::SHAPE;
+
+    fn read(name: &str, from: &mut Reading<'_, '_>) -> Option<K::Written> {
+        K::read(name, from)
+    }
+
+    fn settle(_: Option<&K::Written>, _: &str) {}
+
+    fn give((): &()) {}
+
+    fn words((): &()) -> Option<String> {
+        None
+    }
+}
+
+/// Files that `config` opens.
+pub struct LockFiles;
+
+impl SettingKind for LockFiles {
+    type Written = Vec<TextFile>;
+    type Value = ();
+    type Given<'a> = ();
+    const SHAPE: Shape = many::<PathBuf>();
+
+    fn read(name: &str, from: &mut Reading<'_, '_>) -> Option<Vec<TextFile>> {
+        let paths = from.many(name)?;
+        Some(open_all(
+            &paths,
+            NamedKind::Whitelist,
+            from.files,
+            from.notes,
+        ))
+    }
+
+    fn settle(_: Option<&Vec<TextFile>>, _: &str) {}
+
+    fn give((): &()) {}
+
+    fn words((): &()) -> Option<String> {
+        None
+    }
+}
+
+fn listed<T: ToString>(items: &[T]) -> String {
+    let words: Vec<String> = items.iter().map(ToString::to_string).collect();
+    format!("[{}]", words.join(", "))
+}
+
+fn strings(json: &Json) -> impl Iterator<Item = String> {
+    let items = json.as_array().into_iter().flatten();
+    items.filter_map(Json::as_str).map(str::to_owned)
+}

@@ -23,6 +23,7 @@ mod devpi_suite;
 mod devpi_words;
 mod doors;
 mod explain;
+mod external;
 mod faults;
 mod files;
 mod fills;

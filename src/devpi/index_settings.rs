@@ -239,13 +239,6 @@ impl IndexSettings {
         self.values.get(name).and_then(Value::as_str)
     }
 
-    pub fn is_on(&self, name: &str) -> bool {
-        self.values
-            .get(name)
-            .and_then(Value::as_bool)
-            .unwrap_or(false)
-    }
-
     pub fn items(&self, name: &str) -> Vec<String> {
         let items = self.values.get(name).and_then(Value::as_array);
         let texts = items.into_iter().flatten().filter_map(Value::as_str);

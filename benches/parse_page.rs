@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cheesecloth::testing::model::IndexName;
 use cheesecloth::testing::page::{
-    Decided, FileLinks, PageForm, Ruling, filter, merge, parse_html, parse_json, render_html,
+    Decided, FileLinks, PageForm, Ruling, filter, merge, parse_json, read_project_page, render_html,
 };
 
 use micro::{PAGE_URL, PAGES, json_page, measure, project};
@@ -33,14 +33,14 @@ fn main() -> anyhow::Result<()> {
         };
         let filtered = filter(&merged, &mut |_| list());
         let html = render_html(&filtered, &FileLinks::new(PageForm::Simple, &index));
-        let read = parse_html(&html, PAGE_URL, &project)?;
+        let read = read_project_page(None, &html, PAGE_URL, &project)?;
         anyhow::ensure!(
             read.files.len() == files,
             "{} files were left out",
             read.dropped
         );
         measure(&format!("parse HTML, {size}"), files, || {
-            parse_html(&html, PAGE_URL, &project)
+            read_project_page(None, &html, PAGE_URL, &project)
         });
     }
     Ok(())

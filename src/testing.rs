@@ -55,7 +55,7 @@ pub mod model {
 pub mod page {
     pub use crate::page::{
         Decided, FileLinks, PageForm, ProjectPage, Ruling, StoredMeta, file_path, filter,
-        from_stored, merge, parse_html, parse_json, render_html, render_json, to_stored,
+        from_stored, merge, parse_json, read_project_page, render_html, render_json, to_stored,
     };
 }
 

@@ -15,8 +15,6 @@ const EVERY_USER: &str = ":AUTHENTICATED:";
 /// What somebody wants to do, and to what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation<'a> {
-    /// Give a password and get a login token.
-    LogIn,
     /// Make a user.
     CreateUser,
     /// Change this user's details.
@@ -37,8 +35,6 @@ pub enum Operation<'a> {
     UploadToxResult(IndexAcl<'a>),
     /// Delete a file, a release or a project.
     DeleteContent(IndexAcl<'a>),
-    /// Read files, or be the source of a push.
-    Read(&'a IndexName),
     /// Have the server send files of this index to another one. Where to is asked elsewhere.
     PushOutside(&'a IndexName),
 }
@@ -111,7 +107,6 @@ fn allows(operation: Operation<'_>, who: &Principal, rules: &HouseRules) -> bool
         .as_deref()
         .map(|names| is_listed(who, names));
     match operation {
-        Operation::LogIn | Operation::Read(_) => true,
         Operation::CreateUser => restricted.unwrap_or(match rules.user_creation {
             UserCreation::Root => root,
             UserCreation::EveryUser => *who != Principal::Anonymous,
@@ -152,9 +147,7 @@ fn covers(scope: &Scope, operation: Operation<'_>) -> bool {
             (acl.name, TokenOperation::Upload)
         }
         Operation::DeleteContent(acl) => (acl.name, TokenOperation::Delete),
-        Operation::Read(index) => (index, TokenOperation::Read),
-        Operation::LogIn
-        | Operation::CreateUser
+        Operation::CreateUser
         | Operation::ModifyUser(_)
         | Operation::ChangePassword(_)
         | Operation::DeleteUser(_)
@@ -209,7 +202,6 @@ mod tests {
             ..open.clone()
         };
         let table = [
-            (Operation::LogIn, "arousR", "arousR"),
             (Operation::CreateUser, "arousR", "R"),
             (Operation::ModifyUser("owner"), "ro", "R"),
             (Operation::ChangePassword("owner"), "ro", "oR"),
@@ -222,7 +214,6 @@ mod tests {
             (Operation::Upload(acl), "u", "u"),
             (Operation::UploadToxResult(acl), "arousR", "arousR"),
             (Operation::DeleteContent(acl), "rou", "uR"),
-            (Operation::Read(&index), "arousR", "arousR"),
             (Operation::PushOutside(&index), "rousR", "rousR"),
         ];
         for (operation, plain, restricted) in table {
@@ -317,7 +308,6 @@ mod tests {
             (Operation::ModifyIndex(&index), &upload, false),
             (Operation::ChangePassword("owner"), &upload, false),
             (Operation::PushOutside(&index), &upload, false),
-            (Operation::Read(&other), &upload, true),
             (
                 Operation::Upload(acl),
                 &token("stranger", &[TokenOperation::Upload]),

@@ -101,11 +101,6 @@ impl RenderedPages {
         self.pages.remove(key);
     }
 
-    /// Remembers a page.
-    pub fn insert(&self, key: RenderedKey, page: Arc<RenderedPage>) {
-        self.pages.insert(key, page);
-    }
-
     /// The point to take before reading what a page is rendered from.
     #[must_use]
     pub fn mark(&self) -> Mark {
@@ -168,7 +163,7 @@ mod tests {
             project: ProjectName::parse("six").unwrap(),
             variant: 0,
         };
-        pages.insert(key.clone(), page(1, 10));
+        pages.insert_since(pages.mark(), key.clone(), page(1, 10));
         let stale = |generation, second| {
             let now = Timestamp::from_second(second).unwrap();
             pages.get_stale(&key, generation, now).is_some()
@@ -188,7 +183,7 @@ mod tests {
             variant: 0,
         };
         let at = |second| Timestamp::from_second(second).unwrap();
-        pages.insert(key.clone(), page(1, 10));
+        pages.insert_since(pages.mark(), key.clone(), page(1, 10));
         assert!(pages.get(&key, 1, at(9)).is_some());
         assert!(pages.get(&key, 1, at(10)).is_none());
         assert!(pages.get(&key, 2, at(9)).is_none());

@@ -29,15 +29,6 @@ pub enum AsksPip {
 }
 
 impl Loaded {
-    /// The declared mirror without a `mirror_url`, whose upstream [`crate::config::pip::discover`] finds; there is
-    /// at most one.
-    #[must_use]
-    pub fn pip_mirror(&self) -> Option<&IndexName> {
-        let mut mirrors = self.documents.iter().flat_map(|document| &document.indexes);
-        let mirror = mirrors.find(|index| is_pip_mirror(index))?;
-        Some(&mirror.name.value)
-    }
-
     /// Whether something asks the index that pip uses, with these indexes in the records.
     #[must_use]
     pub fn asks_pip(&self, stored: &[IndexDocument]) -> AsksPip {

@@ -276,6 +276,7 @@ pub(super) mod tests {
     use url::Url;
 
     use super::*;
+    use crate::config::built_in::AsksPip;
     use crate::config::doors::Listen;
     use crate::config::secret::{Login, Secret};
 
@@ -321,7 +322,7 @@ pub(super) mod tests {
         };
         let loaded = load(&source, &Overrides::default(), &|_| None).unwrap();
         assert_eq!(public_host(&loaded), "127.0.0.1");
-        assert_eq!(loaded.pip_mirror().unwrap().as_str(), "root/pypi");
+        assert_eq!(loaded.asks_pip(&[]), AsksPip::Must);
         let default = loaded.documents[0].default_index.as_ref().unwrap();
         assert_eq!(default.value.as_str(), "root/pypi");
         assert_eq!(loaded.files, Vec::<PathBuf>::new());
@@ -503,7 +504,7 @@ default_index: a/c
             origin,
             file: None,
         });
-        assert_eq!(loaded.pip_mirror(), None);
+        assert_eq!(loaded.asks_pip(&[]), AsksPip::No);
         assert_eq!(loaded.config.logins.len(), 1);
     }
 
@@ -520,6 +521,6 @@ default_index: a/c
         let loaded =
             load_text("devpi: {servers: 'http://127.0.0.1:3142', undeclared: hide}").unwrap();
         assert_eq!(loaded.config.devpi.as_ref().unwrap().servers.len(), 1);
-        assert_eq!(loaded.pip_mirror(), None);
+        assert_eq!(loaded.asks_pip(&[]), AsksPip::No);
     }
 }

@@ -17,39 +17,6 @@ use crate::model::{IndexName, Timestamp};
 const ATTEMPTS: u32 = 5;
 
 impl Management {
-    /// `GET /user/index`. The names of its projects are the caller's to know: nothing for `no_projects`.
-    pub async fn show_index(&self, name: &IndexName, projects: Option<&[String]>) -> ApiAnswer {
-        let settings = match self.settings(name).await {
-            Ok(settings) => settings,
-            Err(answer) => return answer,
-        };
-        let mut shown = settings.to_public_json();
-        if let Some(projects) = projects {
-            shown.insert("projects".to_owned(), projects.into());
-        }
-        ApiAnswer::result(StatusCode::OK, "indexconfig", shown.into())
-    }
-
-    /// The settings of an index, recorded or declared; otherwise what a client is told.
-    ///
-    /// # Errors
-    /// 404, or 503 when the records cannot be asked.
-    pub async fn settings(&self, name: &IndexName) -> Result<IndexSettings, ApiAnswer> {
-        if let Some(declared) = self.declared.get(name) {
-            return Ok(declared.settings.clone());
-        }
-        let record = self
-            .db
-            .index(name)
-            .await
-            .map_err(|error| ApiAnswer::from(&error))?;
-        let record = record.ok_or_else(|| {
-            let text = format!("The stage {name} could not be found.");
-            ApiAnswer::message(StatusCode::NOT_FOUND, text)
-        })?;
-        settings_of(&record).ok_or_else(unreadable)
-    }
-
     /// Why a path is no index, for PUT: which part of it is not a name.
     #[must_use]
     pub fn bad_index_name(user: &str, index: &str) -> Option<ApiAnswer> {
@@ -326,6 +293,12 @@ mod tests {
         IndexName::parse(text).unwrap()
     }
 
+    /// A user's indexes, as clients see them.
+    async fn indexes_shown(management: &Management, user: &str) -> Value {
+        let survey = management.survey().await.unwrap();
+        survey.user_object(user)["indexes"].take()
+    }
+
     #[tokio::test]
     async fn an_index_is_created_shown_changed_and_deleted() {
         let (_guard, management) = setting().await;
@@ -342,23 +315,17 @@ mod tests {
             "mirror_whitelist_inheritance": "intersection",
         });
         assert_eq!(created.body["result"], expected);
-        let shown = management.show_index(&dev, Some(&["a".to_owned()])).await;
-        assert_eq!(shown.body["result"]["projects"], json!(["a"]));
         let operations = br#"["acl_upload+=you", "title=Dev"]"#;
         let changed = management
             .modify_index(&me(), &dev, operations, now())
             .await;
         assert_eq!(changed.body["result"]["acl_upload"], json!(["me", "you"]));
-        assert_eq!(management.show_index(&dev, None).await.body, changed.body);
-        let user = management.show_user("me").await;
-        assert_eq!(user.body["result"]["indexes"]["dev"]["title"], "Dev");
+        let indexes = indexes_shown(&management, "me").await;
+        assert_eq!(indexes["dev"], changed.body["result"]);
+        assert_eq!(indexes["dev"]["title"], "Dev");
         let deleted = management.delete_index(&me(), &dev, now()).await;
         assert_eq!(text_of(&deleted), (201, "index me/dev deleted"));
-        let gone = management.show_index(&dev, None).await;
-        assert_eq!(
-            text_of(&gone),
-            (404, "The stage me/dev could not be found.")
-        );
+        assert_eq!(indexes_shown(&management, "me").await, json!({}));
     }
 
     #[tokio::test]
@@ -419,8 +386,8 @@ mod tests {
         assert_eq!(text_of(&changed), (409, text));
         let deleted = management.delete_index(&root(), &stable, now()).await;
         assert_eq!(text_of(&deleted), (409, text));
-        let shown = management.show_index(&stable, None).await;
-        assert_eq!(shown.body["result"]["volatile"], false);
+        let indexes = indexes_shown(&management, "house").await;
+        assert_eq!(indexes["stable"]["volatile"], false);
         let beside = management
             .create_index(&root(), &index("house/dev"), b"{}", now())
             .await;
@@ -474,10 +441,7 @@ mod tests {
         for answer in futures_util::future::join_all(changes).await {
             assert_eq!(answer.status.as_u16(), 200, "{answer:?}");
         }
-        let shown = management.show_index(dev, None).await;
-        assert_eq!(
-            shown.body["result"]["acl_upload"].as_array().unwrap().len(),
-            4
-        );
+        let indexes = indexes_shown(management, "me").await;
+        assert_eq!(indexes["dev"]["acl_upload"].as_array().unwrap().len(), 4);
     }
 }

@@ -148,15 +148,6 @@ impl<'a> Survey<'a> {
             .find(|index| index.name == *name)
     }
 
-    /// The settings of an index.
-    #[must_use]
-    pub fn settings(&self, name: &IndexName) -> Option<IndexSettings> {
-        match self.declared.get(name) {
-            Some(declared) => Some(declared.settings.clone()),
-            None => self.record(name).and_then(settings_of),
-        }
-    }
-
     /// The indexes of a user, by name.
     #[must_use]
     pub fn indexes_of(&self, user: &str) -> BTreeMap<IndexName, IndexSettings> {

@@ -12,23 +12,6 @@ use crate::devpi::user_settings::{NewPassword, UserRequest};
 use crate::model::Timestamp;
 
 impl Management {
-    /// `GET /`: every user with its indexes.
-    pub async fn list_users(&self) -> ApiAnswer {
-        let survey = match self.survey().await {
-            Ok(survey) => survey,
-            Err(answer) => return answer,
-        };
-        survey.list_users()
-    }
-
-    /// `GET /user`.
-    pub async fn show_user(&self, name: &str) -> ApiAnswer {
-        match self.survey().await {
-            Err(answer) => answer,
-            Ok(survey) => survey.show_user(name),
-        }
-    }
-
     /// `PUT /user`.
     pub async fn create_user(
         &self,
@@ -211,7 +194,8 @@ mod tests {
             "username": "u", "email": "u@x.example", "created": "2026-01-02T03:04:05Z", "indexes": {}
         });
         assert_eq!(created.body["result"], expected);
-        assert_eq!(management.show_user("u").await.body["result"], expected);
+        let survey = management.survey().await.unwrap();
+        assert_eq!(survey.show_user("u").body["result"], expected);
         let mut back = expected.clone();
         back["title"] = json!("U");
         let back = back.to_string();
@@ -219,7 +203,7 @@ mod tests {
             .modify_user(&root(), "u", back.as_bytes(), now())
             .await;
         assert_eq!(text_of(&modified), (200, "user updated"));
-        let shown = management.list_users().await;
+        let shown = management.survey().await.unwrap().list_users();
         assert_eq!(shown.body["type"], "list:userconfig");
         assert_eq!(shown.body["result"]["u"]["title"], "U");
         assert_eq!(
@@ -228,10 +212,8 @@ mod tests {
         );
         let deleted = management.delete_user(&root(), "u", now()).await;
         assert_eq!(text_of(&deleted), (200, "user 'u' deleted"));
-        assert_eq!(
-            text_of(&management.show_user("u").await),
-            (404, "no user 'u'")
-        );
+        let gone = management.survey().await.unwrap().show_user("u");
+        assert_eq!(text_of(&gone), (404, "no user 'u'"));
     }
 
     #[tokio::test]
@@ -340,7 +322,7 @@ mod tests {
     #[tokio::test]
     async fn a_user_that_only_yaml_names_is_shown_and_gets_a_password_from_root() {
         let (_guard, management) = setting().await;
-        let shown = management.show_user("house").await;
+        let shown = management.survey().await.unwrap().show_user("house");
         assert_eq!(shown.body["result"]["username"], "house");
         assert_eq!(shown.body["result"]["indexes"]["stable"]["type"], "stage");
         let changed = management

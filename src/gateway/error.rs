@@ -39,8 +39,6 @@ pub enum ErrorKind {
     NotFound,
     /// It was here and was deleted: 410 (devpi).
     Gone,
-    /// The request makes no sense: 400.
-    BadRequest,
     /// No form that the client accepts: 406.
     NotAcceptable,
     /// devpi does not show it to everybody: its own 401 or 403.
@@ -62,7 +60,6 @@ impl ErrorKind {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Gone => StatusCode::GONE,
-            Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::Withheld(status) => status,
             Self::BadGateway => StatusCode::BAD_GATEWAY,

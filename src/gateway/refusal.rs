@@ -12,7 +12,7 @@ use crate::gateway::error::{Error, ErrorKind};
 use crate::gateway::reply::{Body, Decision, Record, Reply};
 use crate::policy::{Denial, Subject};
 use crate::protocol::{Problem, reason_phrase};
-use crate::telemetry::{Metrics, Mode, PATH_MAX, Ruled, cut};
+use crate::telemetry::{Metrics, Mode, PATH_MAX, cut};
 
 /// A refused file or sidecar, counted: 403.
 pub fn file_refused(metrics: &Metrics, denial: &Denial, path: &str, mut record: Record) -> Reply {
@@ -78,7 +78,7 @@ pub fn count_audited(metrics: &Metrics, denial: &Denial) {
 
 fn count(metrics: &Metrics, denial: &Denial, mode: Mode) {
     let (index, rule) = (&denial.rule().index, rule_text(denial));
-    metrics.decision(index.as_str(), &rule, Ruled::Deny, mode);
+    metrics.refusal(index.as_str(), &rule, mode);
 }
 
 /// A failed flow as an answer; what a client may not see goes to the log, here and only here.

@@ -230,7 +230,6 @@ impl fmt::Debug for Filename {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WheelTags<'a> {
     python: &'a str,
-    abi: &'a str,
     platform: &'a str,
 }
 
@@ -240,24 +239,15 @@ impl<'a> WheelTags<'a> {
         if !(parts.len() == 5 || parts.len() == 6) || parts.iter().any(|part| part.is_empty()) {
             return None;
         }
-        let [python, abi, platform] = parts[parts.len() - 3..] else {
+        let [python, _abi, platform] = parts[parts.len() - 3..] else {
             return None;
         };
-        Some(Self {
-            python,
-            abi,
-            platform,
-        })
+        Some(Self { python, platform })
     }
 
     /// Python tags, such as `py3` or `cp312`.
     pub fn python(self) -> impl Iterator<Item = &'a str> {
         self.python.split('.')
-    }
-
-    /// ABI tags, such as `none` or `abi3`.
-    pub fn abi(self) -> impl Iterator<Item = &'a str> {
-        self.abi.split('.')
     }
 
     /// Platform tags, such as `any` or `manylinux_2_17_x86_64`.

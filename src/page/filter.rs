@@ -52,8 +52,6 @@ pub struct Filtered<'a> {
 pub struct Listed<'a> {
     /// The file, as its index has it.
     pub file: &'a File,
-    /// The position in the stack of that index.
-    pub member: usize,
     /// Whether it is shown as yanked, which may be by policy.
     pub yanked: Yanked,
     /// Whether a sidecar is announced. Here it is for every wheel, since one can be read out of the
@@ -88,7 +86,6 @@ pub fn filter<'a>(
         };
         filtered.files.push(Listed {
             file: entry.file,
-            member: entry.member,
             yanked,
             sidecar: has_sidecar(entry.file),
         });
@@ -188,14 +185,13 @@ mod tests {
                     one.file.filename.as_str(),
                     one.yanked.is_yanked(),
                     one.sidecar,
-                    one.member,
                 )
             })
             .collect();
         let expected = [
-            ("six-2.0.zip", true, false, 3),
-            ("six-2.0-py3-none-any.whl", false, true, 3),
-            ("six-3.zip", false, false, 3),
+            ("six-2.0.zip", true, false),
+            ("six-2.0-py3-none-any.whl", false, true),
+            ("six-3.zip", false, false),
         ];
         assert_eq!(shown, expected);
         assert_eq!(

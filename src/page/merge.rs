@@ -3,10 +3,9 @@
 //! Which members of the stack may speak for the project at all is `policy`'s business; what arrives
 //! here does. Nothing is copied: a [`Merged`] holds its layers and says where each file stands in them.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::model::{File, ProjectName, ProjectState, ProjectStatus, Version};
+use crate::model::{File, ProjectName, ProjectState, ProjectStatus};
 use crate::page::links::FilePlace;
 use crate::page::project_page::ProjectPage;
 
@@ -116,12 +115,6 @@ impl Merged {
         self.places.len()
     }
 
-    /// Whether no member lists a file.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
-    }
-
     /// Every file, in order.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = Entry<'_>> {
         self.places.iter().map(|place| self.entry(*place))
@@ -142,25 +135,6 @@ impl Merged {
             .then_some(entry)
     }
 
-    /// Every version that any layer knows, with files or without, sorted.
-    #[must_use]
-    pub fn versions(&self) -> Vec<Version> {
-        let listed = self
-            .layers
-            .iter()
-            .flat_map(|(_, page)| page.versions.iter().cloned());
-        let texts: BTreeSet<&str> = self
-            .entries()
-            .map(|entry| entry.file.filename.version_text())
-            .collect();
-        let of_files = texts.into_iter().map(Version::parse);
-        of_files
-            .chain(listed)
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect()
-    }
-
     fn entry(&self, place: Place) -> Entry<'_> {
         let (member, page) = &self.layers[place.layer];
         Entry {
@@ -173,6 +147,8 @@ impl Merged {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -207,13 +183,6 @@ mod tests {
             (2, "six-2.zip"),
         ];
         assert_eq!(listed(&page), expected);
-        assert_eq!(
-            page.versions()
-                .iter()
-                .map(Version::as_str)
-                .collect::<Vec<_>>(),
-            ["0", "1", "2", "3"]
-        );
         for (member, name) in expected {
             assert_eq!(page.find(name, None).unwrap().member, member, "{name}");
         }

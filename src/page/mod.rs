@@ -44,7 +44,6 @@ pub use filter::{Decided, Ruling, filter, has_sidecar};
 pub use learned::{Learned, LearnedFiles, LearnedMetadata};
 pub use links::{FileLinks, FilePath, FilePlace, PageForm, entry_path, file_path, parse_file_path};
 pub use merge::{Entry, Merged, merge};
-pub use parse_html::parse_html;
 pub use parse_json::parse_json;
 pub use project_list::ProjectNames;
 pub use project_page::ProjectPage;

@@ -68,12 +68,6 @@ impl ProjectNames {
         self.starts.is_empty()
     }
 
-    /// How many bytes of memory the list takes, for a cache that weighs its entries.
-    #[must_use]
-    pub fn weight_bytes(&self) -> usize {
-        self.text.capacity() + self.starts.capacity() * size_of::<u32>()
-    }
-
     /// The names, sorted.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
         (0..self.starts.len()).map(|at| self.name(at))
@@ -160,12 +154,6 @@ impl ProjectNamesBuilder {
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
-    }
-
-    /// Whether none was added.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 
     /// The list.

@@ -22,7 +22,7 @@ const PRESCAN_BYTES: usize = 1024;
 /// Reads a project page that was found at `page_url` (after redirects).
 ///
 /// # Errors
-/// When it is no page of the project; see [`parse_json`] and [`parse_html`].
+/// When it is no page of the project.
 pub fn read_project_page(
     content_type: Option<&str>,
     body: &[u8],

@@ -198,14 +198,13 @@ fn stacks(policies: &Policies) -> impl Iterator<Item = &Stack> {
 
 fn decide<'f>(stack: &Stack, member: usize, file: &'f File, now: Timestamp) -> Verdict<&'f File> {
     let status = ProjectState::Active;
-    stack.decide_file(
-        &Candidate {
-            file,
-            member,
-            status,
-        },
-        now,
-    )
+    let candidate = Candidate {
+        file,
+        member,
+        status,
+    };
+    let view = stack.view(file.filename.project());
+    view.decide_file(&candidate, now)
 }
 
 fn is_denied(stack: &Stack, member: usize, file: &File) -> bool {
@@ -220,7 +219,10 @@ fn refuses_name(stack: &Stack, member: usize, file: &File) -> bool {
 
 fn sources(stack: &Stack, name: &str, held: &HashSet<IndexName>) -> Option<Sources> {
     let verdict = stack.decide_project(&project(name), at(NOW), &|stage| held.contains(stage));
-    verdict.allowed().map(|allowed| allowed.into_item())
+    match verdict {
+        Verdict::Allow(allowed) => Some(allowed.into_item()),
+        Verdict::Deny(_) => None,
+    }
 }
 
 /// docs/protocol/devpi.md §8.2 written down literally, with sets of names.

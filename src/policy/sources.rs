@@ -278,7 +278,10 @@ mod tests {
         let holds = |name: &crate::model::IndexName| name.as_str() == "a/base";
         let now = at("2026-01-05T00:00:00Z");
         let verdict = stack.decide_project(&project("six"), now, &holds);
-        let sources = verdict.allowed().unwrap().into_item();
+        let Verdict::Allow(allowed) = verdict else {
+            panic!("{verdict:?}");
+        };
+        let sources = allowed.into_item();
         assert_eq!(sources.skipped.len(), 1);
         assert_eq!(sources.skipped[0].member, 2);
         assert_eq!(

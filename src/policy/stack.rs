@@ -169,13 +169,6 @@ impl Stack {
         self.view(project).decide_project(now, holds)
     }
 
-    /// Whether one file passes; see [`ProjectView::decide_file`].
-    #[must_use]
-    pub fn decide_file<'a>(&self, candidate: &Candidate<'a>, now: Timestamp) -> Verdict<&'a File> {
-        self.view(candidate.file.filename.project())
-            .decide_file(candidate, now)
-    }
-
     /// When age alone may change the answer for a file; see [`ProjectView::next_change`].
     #[must_use]
     pub fn next_change(&self, candidate: &Candidate<'_>, now: Timestamp) -> Option<Timestamp> {

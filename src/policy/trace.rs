@@ -332,6 +332,7 @@ mod tests {
     use crate::policy::sample::{
         allow, at, compiled, deny, file, index, mirror, of, place, policy, project, stage,
     };
+    use crate::policy::verdict::Verdict;
 
     const NOW: &str = "2026-01-05T00:00:00Z";
 
@@ -466,14 +467,15 @@ mod tests {
                 let lines = stack.explain_file(&candidate, at(NOW));
                 let denies = lines.iter().find(|line| line.outcome == Outcome::Denies);
                 let audits = lines.iter().find(|line| line.outcome == Outcome::WouldDeny);
-                let verdict = stack.decide_file(&candidate, at(NOW));
+                let view = stack.view(file.filename.project());
+                let verdict = view.decide_file(&candidate, at(NOW));
                 let place = |line: Option<&TraceLine>| line.and_then(|line| line.location.clone());
                 let denial = verdict
                     .denial()
                     .and_then(|denial| denial.rule().location.clone());
                 assert_eq!(denial, place(denies), "{name} {member}");
                 refused += usize::from(denial.is_some());
-                if let Some(allowed) = verdict.allowed() {
+                if let Verdict::Allow(allowed) = verdict {
                     let audited = allowed
                         .audited()
                         .and_then(|denial| denial.rule().location.clone());

@@ -24,15 +24,6 @@ pub enum Verdict<T> {
 }
 
 impl<T> Verdict<T> {
-    /// What passed, if it did.
-    #[must_use]
-    pub fn allowed(self) -> Option<Allowed<T>> {
-        match self {
-            Self::Allow(allowed) => Some(allowed),
-            Self::Deny(_) => None,
-        }
-    }
-
     /// Why it was refused, if it was.
     #[must_use]
     pub fn denial(&self) -> Option<&Denial> {
@@ -242,12 +233,6 @@ impl Denial {
         &self.subject
     }
 
-    /// Why.
-    #[must_use]
-    pub fn reason(&self) -> &Reason {
-        &self.reason
-    }
-
     /// Which rule says so.
     #[must_use]
     pub fn rule(&self) -> &RuleId {
@@ -258,12 +243,6 @@ impl Denial {
     #[must_use]
     pub fn on_block(&self) -> OnBlock {
         self.on_block
-    }
-
-    /// For a rule about age, the instant at which it stops matching.
-    #[must_use]
-    pub fn matures(&self) -> Option<Timestamp> {
-        self.matures
     }
 
     /// An HTTP/1.1 reason phrase: printable ASCII, at most 120 bytes.

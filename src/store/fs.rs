@@ -254,16 +254,6 @@ impl FsStore {
         self.tree.publish(temporary, key).map_err(failed)
     }
 
-    /// Keeps a file that is on disk already under a second key, without copying where it can; what
-    /// the second key holds already stays.
-    ///
-    /// # Errors
-    /// When the disk fails; `false` when there is nothing under either.
-    pub fn link(&self, from: &Key, to: &Key) -> Result<bool, StoreError> {
-        let linked = self.tree.link(from, to);
-        linked.map_err(|error| StoreError::io(format!("keep {}", to.path().display()), error))
-    }
-
     /// Removes what is kept under a key; readers that have it open keep it. `false`: nothing was there.
     ///
     /// # Errors
@@ -424,7 +414,7 @@ pub(super) fn read_whole(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{IndexName, ProjectName, Sha256};
+    use crate::model::{IndexName, ProjectName};
 
     fn store() -> (tempfile::TempDir, FsStore) {
         let folder = tempfile::tempdir().unwrap();
@@ -476,21 +466,5 @@ mod tests {
         assert!(matches!(error, StoreError::Io { .. }), "{error}");
         let error = FsStore::open(&path, 0).unwrap_err().to_string();
         assert!(error.starts_with("open the store in "), "{error}");
-    }
-
-    #[test]
-    fn a_linked_file_stays_when_the_first_is_gone() {
-        let (_folder, store) = store();
-        let digest = Sha256::of(b"wheel");
-        let (mirror, private) = (Key::MirrorFile(digest), Key::PrivateFile(digest));
-        assert!(!store.link(&mirror, &private).unwrap());
-        store.put_small(&mirror, b"wheel").unwrap();
-        assert!(store.link(&mirror, &private).unwrap());
-        assert!(store.link(&mirror, &private).unwrap());
-        assert_eq!(store.quota().used_bytes(), 5);
-        assert!(store.remove(&mirror).unwrap());
-        assert_eq!(store.quota().used_bytes(), 0);
-        assert!(store.link(&mirror, &private).unwrap());
-        assert_eq!(store.read_small(&private, 10).unwrap().unwrap(), "wheel");
     }
 }

@@ -399,7 +399,7 @@ mod tests {
         keep(&store, &folder, &Key::PrivateMetadata(Sha256::of(b"a")), 1);
         keep(&store, &folder, &mirror_file("b"), 2);
         keep(&store, &folder, &Key::MirrorMetadata(Sha256::of(b"b")), 2);
-        assert!(store.link(&mirror_file("b"), &private_file("b")).unwrap());
+        keep(&store, &folder, &private_file("b"), 2);
         let open = store.open_file(&mirror_file("b")).unwrap().unwrap();
         let evicted = store.quota().evict().unwrap();
         assert_eq!(

@@ -149,43 +149,6 @@ impl Tree {
         Ok(true)
     }
 
-    /// Puts what is under `from` under `to` as well; whether there was something. What `to` holds
-    /// already stays.
-    pub(super) fn link(&self, from: &Key, to: &Key) -> io::Result<bool> {
-        let (source, path) = (self.path(from), self.path(to));
-        if length(&path)?.is_none() {
-            let Some(bytes) = length(&source)? else {
-                return Ok(false);
-            };
-            if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder)?;
-            }
-            match std::fs::hard_link(&source, &path) {
-                Ok(()) if to.is_evictable() => self.quota.replaced(0, bytes),
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) if is_absence(&error) => return Ok(false),
-                // No second name for a file here, or no more of them: a copy does it too.
-                Err(_) => return self.copy(from, to),
-            }
-        }
-        // Also when somebody else made it: they may not have come this far yet.
-        self.sync_folders_of(to)?;
-        Ok(true)
-    }
-
-    /// Puts a copy of what is under `from` under `to`; whether there was something.
-    fn copy(&self, from: &Key, to: &Key) -> io::Result<bool> {
-        let mut source = match File::open(self.path(from)) {
-            Err(error) if is_absence(&error) => return Ok(false),
-            source => source?,
-        };
-        let temporary = self.temporary()?;
-        io::copy(&mut source, &mut temporary.file())?;
-        self.publish(temporary, to)?;
-        Ok(true)
-    }
-
     /// Makes names that must survive a power cut do so: those of the file and of its folders, any
     /// of which may be new.
     fn sync_folders_of(&self, key: &Key) -> io::Result<()> {
@@ -329,22 +292,5 @@ mod tests {
         let broken = || Err::<(), _>(io::Error::from_raw_os_error(5));
         tree.with_room(1, broken).unwrap_err();
         assert!(tree.path(&key).exists());
-    }
-
-    #[test]
-    fn what_can_have_no_second_name_is_copied() {
-        let (_folder, tree) = tree();
-        let digest = Sha256::of(b"wheel");
-        let (from, to) = (Key::MirrorFile(digest), Key::PrivateFile(digest));
-        assert!(!tree.copy(&from, &to).unwrap());
-        publish(&tree, &from, b"wheel");
-        assert!(tree.copy(&from, &to).unwrap());
-        assert_eq!(std::fs::read(tree.path(&to)).unwrap(), b"wheel");
-        assert_eq!(
-            std::fs::read_dir(tree.root().join(TEMPORARY))
-                .unwrap()
-                .count(),
-            0
-        );
     }
 }

@@ -107,9 +107,7 @@ fn is_refusal(kind: AuditKind) -> bool {
         | AuditKind::Index
         | AuditKind::Token
         | AuditKind::Import
-        | AuditKind::Reload
-        | AuditKind::Recall
-        | AuditKind::Approve => false,
+        | AuditKind::Reload => false,
     }
 }
 

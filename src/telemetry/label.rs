@@ -6,6 +6,12 @@ pub trait Label: Copy {
     fn label(self) -> &'static str;
 }
 
+/// A set whose words can be gone through, to have a counter for each from the start.
+pub(super) trait LabelSet: Label + 'static {
+    /// Every word.
+    const ALL: &'static [Self];
+}
+
 /// Declares an enum and the word of each variant side by side, so that none is without one.
 macro_rules! labels {
     ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ })+) => {
@@ -14,9 +20,8 @@ macro_rules! labels {
             #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
             pub enum $name { $($(#[$variant_doc])* $variant,)+ }
 
-            impl $name {
-                /// Every variant.
-                pub const ALL: &[Self] = &[$(Self::$variant,)+];
+            impl LabelSet for $name {
+                const ALL: &'static [Self] = &[$(Self::$variant,)+];
             }
 
             impl Label for $name {
@@ -109,12 +114,8 @@ labels! {
         Failed = "failed",
         /// Too slow.
         Timeout = "timeout",
-        /// No connection.
-        Unreachable = "unreachable",
         /// Answered with something that is no page, or a file with the wrong digest or length.
         Invalid = "invalid",
-        /// Not asked, the circuit breaker is open.
-        Skipped = "skipped",
     }
 
     /// How a request to a devpi-server behind the gateway went.
@@ -133,14 +134,6 @@ labels! {
         Skipped = "skipped",
         /// The client broke its request off.
         Abandoned = "abandoned",
-    }
-
-    /// What a rule decided, as counted.
-    Ruled {
-        /// It passes.
-        Allow = "allow",
-        /// Refused, or would be in audit mode.
-        Deny = "deny",
     }
 
     /// Whether a policy's decisions hold.
@@ -199,10 +192,6 @@ labels! {
         Import = "import",
         /// The policies were read again.
         Reload = "reload",
-        /// A release was recalled.
-        Recall = "recall",
-        /// A lock file was approved.
-        Approve = "approve",
     }
 }
 
@@ -219,7 +208,7 @@ mod tests {
     fn no_two_variants_share_a_word() {
         assert!(distinct(LookUp::ALL) && distinct(Staleness::ALL));
         assert!(distinct(DoorName::ALL) && distinct(Tier::ALL) && distinct(CacheKind::ALL));
-        assert!(distinct(UpstreamResult::ALL) && distinct(Ruled::ALL) && distinct(Mode::ALL));
+        assert!(distinct(UpstreamResult::ALL) && distinct(Mode::ALL));
         assert!(
             distinct(TurnedAway::ALL) && distinct(AuditKind::ALL) && distinct(ServerResult::ALL)
         );

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use prometheus::{IntCounter, IntCounterVec};
 
-use crate::telemetry::label::{CacheKind, Label, LookUp, Tier};
+use crate::telemetry::label::{CacheKind, Label, LabelSet, LookUp, Tier};
 
 const TIERS: usize = Tier::ALL.len();
 const KINDS: usize = CacheKind::ALL.len();

@@ -16,7 +16,7 @@ use prometheus::{
 
 use crate::telemetry::devpi::{ServerMetrics, Servers};
 use crate::telemetry::label::{
-    CacheKind, Damage, DoorName, Label, LookUp, Mode, Ruled, Staleness, Tier, TurnedAway,
+    CacheKind, Damage, DoorName, Label, LabelSet, LookUp, Mode, Staleness, Tier, TurnedAway,
     UpstreamResult,
 };
 use crate::telemetry::lookups::LookUps;
@@ -410,10 +410,11 @@ impl Metrics {
         &self.fills
     }
 
-    /// Counts a decision; `rule` is `file:line`.
-    pub fn decision(&self, index: &str, rule: &str, ruling: Ruled, mode: Mode) {
+    /// Counts a refusal, or what would be one in audit mode; `rule` is `file:line`. What passes is not
+    /// counted: it has no rule.
+    pub fn refusal(&self, index: &str, rule: &str, mode: Mode) {
         self.decisions
-            .with_label_values(&[index, rule, ruling.label(), mode.label()])
+            .with_label_values(&[index, rule, "deny", mode.label()])
             .inc();
     }
 
@@ -561,7 +562,7 @@ mod tests {
     #[test]
     fn a_reload_forgets_the_rules_that_are_gone() {
         let metrics = Metrics::register(Registry::new(), "0").unwrap();
-        metrics.decision("u/i", "a.yaml:3", Ruled::Deny, Mode::Enforce);
+        metrics.refusal("u/i", "a.yaml:3", Mode::Enforce);
         metrics.reload_failed();
         assert_eq!(lines(&metrics, "policy_decisions").len(), 1);
         assert_eq!(

@@ -28,8 +28,8 @@ pub use cut::{AGENT_MAX, NAME_MAX, PATH_MAX, REASON_MAX, cut};
 pub use devpi::ServerMetrics;
 pub use event::AuditEvent;
 pub use label::{
-    AuditKind, CacheKind, Damage, DoorName, Label, LookUp, Mode, Ruled, ServerResult, Staleness,
-    Tier, TurnedAway, UpstreamResult,
+    AuditKind, CacheKind, Damage, DoorName, Label, LookUp, Mode, ServerResult, Staleness, Tier,
+    TurnedAway, UpstreamResult,
 };
 pub use logging::{LogFormat, init_logging};
 pub use metrics::Metrics;

@@ -233,18 +233,6 @@ impl Upstream {
             }),
         }
     }
-
-    /// The mirror's name.
-    #[must_use]
-    pub fn name(&self) -> &IndexName {
-        &self.name
-    }
-
-    /// Where the upstream is, without any credentials, with a slash at its end.
-    #[must_use]
-    pub fn url(&self) -> &Url {
-        &self.url
-    }
 }
 
 /// What all clients have in common. Redirects are followed in `exchange`, hop by hop.
@@ -294,7 +282,7 @@ mod tests {
     #[test]
     fn credentials_leave_the_url_and_are_never_shown() {
         let upstream = Upstream::new(settings("https://me:s%40c@upstream.example/simple")).unwrap();
-        assert_eq!(upstream.url().as_str(), "https://upstream.example/simple/");
+        assert_eq!(upstream.url.as_str(), "https://upstream.example/simple/");
         assert_eq!(upstream.credentials, Some(UpstreamLogin::new("me", "s@c")));
         assert!(!format!("{upstream:?}").contains("s@c"));
 

@@ -8,7 +8,6 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use reqwest::Response;
 use tokio::time::Instant;
@@ -22,8 +21,6 @@ use crate::upstream::exchange::{FinalAnswer, Question, interrupted};
 /// Which part of a file is wanted (RFC 9110 §14.1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ByteRange {
-    /// From this byte to the end.
-    From(u64),
     /// From the first to the last of these bytes, both included.
     Between(u64, u64),
     /// So many bytes at the end.
@@ -50,14 +47,10 @@ pub struct UpstreamFile {
     pub length: Option<u64>,
     /// `Content-Type`.
     pub content_type: Option<String>,
-    /// `Last-Modified`.
-    pub last_modified: Option<String>,
     /// `ETag`.
     pub etag: Option<String>,
     /// `Cache-Status`, where it is another gateway that answers.
     pub cache_status: Option<String>,
-    /// Where it came from after redirects, without credentials.
-    pub final_url: Url,
     body: Body,
 }
 
@@ -126,16 +119,11 @@ impl Upstream {
             (other, _) => return Err(broken(format!("status {} for a file", other.as_u16()))),
         };
         refuse_encoding(response.headers(), &url).map_err(broken)?;
-        let file = self.file(response, part, url)?;
+        let file = self.file(response, part)?;
         Ok(FileAnswer::Found(Box::new(file)))
     }
 
-    fn file(
-        &self,
-        response: Response,
-        part: FilePart,
-        url: Url,
-    ) -> Result<UpstreamFile, UpstreamError> {
+    fn file(&self, response: Response, part: FilePart) -> Result<UpstreamFile, UpstreamError> {
         let length = response.content_length();
         if length.is_some_and(|length| length > self.limits.file_bytes_max) {
             return Err(too_large(&self.name, self.limits.file_bytes_max));
@@ -157,10 +145,8 @@ impl Upstream {
             part,
             length: length.or(expected),
             content_type: text_of(head, header::CONTENT_TYPE),
-            last_modified: text_of(head, header::LAST_MODIFIED),
             etag: text_of(head, header::ETAG),
             cache_status: text_of(head, HeaderName::from_static("cache-status")),
-            final_url: url,
             body: Body {
                 index: self.name.clone(),
                 response,
@@ -221,13 +207,6 @@ impl UpstreamFile {
         }
         Ok(Some(chunk))
     }
-
-    /// The chunks as a stream, which ends at the first error.
-    pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, UpstreamError>> + Send {
-        futures_util::stream::try_unfold(self, async |mut file| {
-            Ok(file.chunk().await?.map(|chunk| (chunk, file)))
-        })
-    }
 }
 
 impl Body {
@@ -242,7 +221,6 @@ impl Body {
 impl ByteRange {
     fn header(self) -> HeaderValue {
         let text = match self {
-            Self::From(start) => format!("bytes={start}-"),
             Self::Between(start, last) => format!("bytes={start}-{last}"),
             Self::Last(count) => format!("bytes=-{count}"),
         };
@@ -266,7 +244,6 @@ fn part_of(head: &HeaderMap, asked: ByteRange) -> Result<FilePart, String> {
     let fits = |&(start, last, size): &(u64, u64, Option<u64>)| {
         let to_the_end = size.is_none_or(|size| last + 1 == size);
         match asked {
-            ByteRange::From(first) => start == first && to_the_end,
             ByteRange::Between(first, end) => {
                 start == first && (last == end || (last < end && size == Some(last + 1)))
             }
@@ -338,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_range_must_be_the_one_asked_for() {
-        use ByteRange::{Between, From, Last};
+        use ByteRange::{Between, Last};
         let table = [
             (Between(2, 5), "bytes 2-5/10", Some((2, 6, Some(10)))),
             (Between(2, 50), "bytes 2-9/10", Some((2, 10, Some(10)))),
@@ -346,17 +323,15 @@ mod tests {
             (Between(2, 5), "bytes 2-4/10", None),
             (Between(2, 5), "bytes 3-5/10", None),
             (Between(2, 5), "bytes 2-6/10", None),
-            (From(2), "bytes 2-9/10", Some((2, 10, Some(10)))),
-            (From(2), "bytes 2-8/10", None),
             (Last(4), "bytes 6-9/10", Some((6, 10, Some(10)))),
             (Last(40), "bytes 0-9/10", Some((0, 10, Some(10)))),
             (Last(4), "bytes 5-9/10", None),
             (Last(4), "bytes 6-9/*", None),
-            (From(0), "bytes 0-18446744073709551615/*", None),
-            (From(5), "bytes 5-4/10", None),
-            (From(5), "bytes 5-10/10", None),
-            (From(5), "items 5-9/10", None),
-            (From(5), "", None),
+            (Between(0, u64::MAX), "bytes 0-18446744073709551615/*", None),
+            (Between(5, 4), "bytes 5-4/10", None),
+            (Between(5, 10), "bytes 5-10/10", None),
+            (Between(5, 9), "items 5-9/10", None),
+            (Between(5, 9), "", None),
         ];
         for (asked, text, expected) in table {
             let part = part_of(&head(header::CONTENT_RANGE, text), asked).ok();

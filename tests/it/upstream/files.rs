@@ -6,7 +6,6 @@ use cheesecloth::testing::model::Sha256;
 use cheesecloth::testing::upstream::{
     Breaker, ByteRange, FileAnswer, FilePart, Upstream, UpstreamError, UpstreamFile,
 };
-use futures_util::TryStreamExt as _;
 use url::Url;
 
 use super::{limited, upstream};
@@ -33,10 +32,9 @@ async fn open(upstream: &Upstream, url: &Url, range: Option<ByteRange>) -> Upstr
     }
 }
 
-async fn read(file: UpstreamFile) -> Result<Vec<u8>, UpstreamError> {
+async fn read(mut file: UpstreamFile) -> Result<Vec<u8>, UpstreamError> {
     let mut all = Vec::new();
-    let mut chunks = std::pin::pin!(file.into_stream());
-    while let Some(chunk) = chunks.try_next().await? {
+    while let Some(chunk) = file.chunk().await? {
         all.extend_from_slice(&chunk);
     }
     Ok(all)
@@ -47,10 +45,6 @@ async fn a_file_comes_whole_with_what_is_said_of_it() {
     let index = big();
     let file = open(&upstream(index.url()), &index.at(NAME), None).await;
     assert_eq!((file.part, file.length), (FilePart::Whole, Some(LENGTH)));
-    assert_eq!(
-        file.last_modified.as_deref(),
-        Some("Tue, 02 Jan 2024 03:04:05 GMT")
-    );
     assert_eq!(
         file.content_type.as_deref(),
         Some("application/octet-stream")
@@ -68,7 +62,6 @@ async fn ranges_come_as_asked_or_the_file_comes_whole() {
     let upstream = upstream(index.url());
     let whole = content().to_vec();
     let table = [
-        (ByteRange::From(LENGTH - 5), LENGTH - 5, LENGTH),
         (ByteRange::Between(10, 19), 10, 20),
         (ByteRange::Between(10, 2 * LENGTH), 10, LENGTH),
         (ByteRange::Last(7), LENGTH - 7, LENGTH),
@@ -86,7 +79,10 @@ async fn ranges_come_as_asked_or_the_file_comes_whole() {
         );
     }
     let beyond = upstream
-        .open(&index.at(NAME), Some(ByteRange::From(LENGTH)))
+        .open(
+            &index.at(NAME),
+            Some(ByteRange::Between(LENGTH, LENGTH + 9)),
+        )
         .await;
     assert!(
         matches!(beyond, Ok(FileAnswer::NotSatisfiable)),
@@ -94,7 +90,7 @@ async fn ranges_come_as_asked_or_the_file_comes_whole() {
     );
 
     index.change(Setup::without_ranges);
-    let file = open(&upstream, &index.at(NAME), Some(ByteRange::From(10))).await;
+    let file = open(&upstream, &index.at(NAME), Some(ByteRange::Between(10, 19))).await;
     assert_eq!((file.part, file.length), (FilePart::Whole, Some(LENGTH)));
 }
 

@@ -166,10 +166,9 @@ async fn a_user_in_a_link_is_used_there_and_not_shown() {
     let mut link = other.at("/files/six/six-1.16.0.tar.gz");
     link.set_username("guest").unwrap();
     link.set_password(Some("w0rd")).unwrap();
-    let Ok(FileAnswer::Found(file)) = authenticated(index.url()).open(&link, None).await else {
-        panic!("no file");
-    };
-    assert_eq!(file.final_url, other.at("/files/six/six-1.16.0.tar.gz"));
+    let answer = authenticated(index.url()).open(&link, None).await;
+    assert!(matches!(answer, Ok(FileAnswer::Found(_))), "{answer:?}");
+    assert!(!format!("{answer:?}").contains("w0rd"));
 }
 
 #[tokio::test]

@@ -274,11 +274,10 @@ pub fn decide_entry(cx: &Context, resolved: &Resolved, entry: &Entry<'_>) -> Tic
     };
     let member = &resolved.stack.members()[entry.member];
     let outcome = match view.decide_file(&candidate, cx.now) {
-        Verdict::Allow(allowed) => Ok(Grant {
-            file: allowed.to_shared(),
-            owner: member.index.name.clone(),
-            is_private: !member.index.is_mirror(),
-        }),
+        Verdict::Allow(allowed) => {
+            let (owner, is_private) = (member.index.name.clone(), !member.index.is_mirror());
+            Ok(Grant::new(allowed.to_shared(), owner, is_private))
+        }
         Verdict::Deny(denial) => Err(denial),
     };
     let changes = [

@@ -15,7 +15,6 @@ use crate::gateway::content::Content;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind};
 use crate::gateway::small::{Small, SmallFiles};
-use crate::protocol::ETag;
 use crate::store::{Growing, Key, Readable, Standing, StoreError, StoredFile};
 use crate::telemetry::Damage;
 
@@ -123,8 +122,10 @@ impl HeldFiles {
             Standing::Right | Standing::Unchecked => {}
         }
         if let Some(small) = Small::of(&stored) {
-            let expected = key.sha256().map(|digest| ETag::of_digest(&digest));
-            if expected.is_some_and(|expected| expected != small.etag) {
+            if key
+                .sha256()
+                .is_some_and(|expected| expected != small.sha256)
+            {
                 let (what, why) = (about.name.to_owned(), "its digest is another".to_owned());
                 let error = StoreError::Damaged { what, why };
                 self.damaged(key, &stored, &error);

@@ -23,24 +23,22 @@ use crate::gateway::patience::later;
 use crate::gateway::reply::CacheResult;
 use crate::gateway::small::{Small, SmallFiles};
 use crate::gateway::tickets::Grant;
-use crate::model::{
-    CoreMetadata, File, Filename, Hashes, IndexName, ProjectName, Sha256, Timestamp,
-};
+use crate::model::{CoreMetadata, File, Filename, Hashes, IndexName, ProjectName, Timestamp};
 use crate::page::{LearnedMetadata, has_sidecar};
 use crate::policy::Mirror;
 use crate::protocol::{ArchiveBounds, CoreMetadataFields};
-use crate::store::{Readable, check};
+use crate::store::{Key, Readable, check};
 use crate::telemetry::{CacheKind, UpstreamResult};
 use crate::upstream::{InvalidWheel, Upstream, UpstreamError, WheelMetadata, metadata_of_file};
 
 /// What a sidecar takes in memory besides its bytes.
 const ENTRY_BYTES: usize = 300;
 
-/// Which sidecar: by its wheel's digest, or, while nobody has hashed the wheel, by where an index lists
-/// it.
+/// Which sidecar: by where it is kept, or, while nobody has hashed the wheel, by where an index lists
+/// it. Either way what one mirror states of a wheel is apart from what another does.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum SidecarKey {
-    Wheel(Sha256),
+    Kept(Key),
     Place(IndexName, Arc<str>),
 }
 
@@ -162,24 +160,25 @@ impl Sidecars {
         Ok((Content::Memory(joined.value?), cache))
     }
 
-    /// In memory, or kept on disk under the wheel's digest.
+    /// In memory, or kept on disk; nothing that is not, or no longer, what the page announces.
     fn sidecar_at_hand(&self, cx: &Context, grant: &Grant, key: &SidecarKey) -> Option<Small> {
+        let file = grant.file.item();
         let Some(kept_at) = grant.metadata_key() else {
             let found = self.placed.get(key);
             let fresh = found.filter(|(until, _)| cx.now < *until);
+            let fresh = fresh.filter(|(_, small)| is_as_announced(small, file));
             self.core
                 .looked_into_memory(CacheKind::Sidecar, fresh.is_some());
             return fresh.map(|(_, small)| small);
         };
-        if let Some(small) = self.small.get(CacheKind::Sidecar, &kept_at) {
+        let held = self.small.get(CacheKind::Sidecar, kept_at);
+        if let Some(small) = held.filter(|small| is_as_announced(small, file)) {
             return Some(small);
         }
         let most = self.core.settings.metadata_bytes_max;
-        let bytes = self
-            .core
-            .small_copy(&kept_at, most, &stated(grant.file.item()))?;
-        let small = Small::new(bytes);
-        self.small.insert(kept_at, small.clone());
+        let bytes = self.core.small_copy(kept_at, most, &stated(file))?;
+        let small = Some(Small::new(bytes)).filter(|small| is_as_announced(small, file))?;
+        self.small.insert(kept_at.clone(), small.clone());
         self.core
             .looked_into_store(CacheKind::Sidecar, CacheResult::Hit);
         Some(small)
@@ -209,7 +208,7 @@ impl Sidecars {
     }
 
     fn keep_sidecar(self: &Arc<Self>, cx: &Context, grant: &Grant, key: SidecarKey, small: &Small) {
-        let Some(kept_at) = grant.metadata_key() else {
+        let Some(kept_at) = grant.metadata_key().cloned() else {
             let owner = cx.generation.policies.index(&grant.owner);
             let mirror = owner.and_then(|index| index.mirror());
             let expiry = mirror.map(Mirror::mirror_cache_expiry);
@@ -370,9 +369,8 @@ impl Sidecars {
 }
 
 fn key_of(grant: &Grant) -> SidecarKey {
-    let file = grant.file.item();
-    match file.hashes.sha256() {
-        Some(digest) => SidecarKey::Wheel(digest),
+    match grant.metadata_key() {
+        Some(key) => SidecarKey::Kept(key.clone()),
         None => SidecarKey::Place(grant.owner.clone(), grant.place_and_digests()),
     }
 }
@@ -402,6 +400,17 @@ fn stated(file: &File) -> Hashes {
         CoreMetadata::Absent | CoreMetadata::Present | CoreMetadata::Unobtainable => {
             Hashes::default()
         }
+    }
+}
+
+/// Whether a sidecar that is held is the one that the page announces.
+fn is_as_announced(small: &Small, file: &File) -> bool {
+    let CoreMetadata::Hashed(hashes) = &file.core_metadata else {
+        return true;
+    };
+    match hashes.sha256() {
+        Some(stated) => stated == small.sha256,
+        None => check(&small.bytes, hashes).is_ok(),
     }
 }
 

@@ -24,14 +24,21 @@ const ENTRY_BYTES: usize = 200;
 pub struct Small {
     /// Its bytes.
     pub bytes: Bytes,
+    /// Their digest.
+    pub sha256: Sha256,
     /// Its digest as a tag: working it out costs more than everything else about an answer.
     pub etag: ETag,
 }
 
 impl Small {
     pub fn new(bytes: Bytes) -> Self {
-        let etag = ETag::of_digest(&Sha256::of(&bytes));
-        Self { bytes, etag }
+        let sha256 = Sha256::of(&bytes);
+        let etag = ETag::of_digest(&sha256);
+        Self {
+            bytes,
+            sha256,
+            etag,
+        }
     }
 
     /// The whole of a file that is small enough for memory, if that is at hand without waiting for a disk.

@@ -45,9 +45,22 @@ pub struct Grant {
     pub owner: IndexName,
     /// Whether its bytes are ours (a stage's) or an upstream's.
     pub is_private: bool,
+    /// Where the metadata of this wheel is kept.
+    metadata_key: Option<Key>,
 }
 
 impl Grant {
+    /// The right to a file that this index lists.
+    pub fn new(file: Allowed<Arc<File>>, owner: IndexName, is_private: bool) -> Self {
+        let metadata_key = metadata_key(&owner, is_private, file.item());
+        Self {
+            file,
+            owner,
+            is_private,
+            metadata_key,
+        }
+    }
+
     /// Where its bytes are kept, once their digest is known.
     pub fn key(&self) -> Option<Key> {
         let kept: fn(Sha256) -> Key = if self.is_private {
@@ -69,15 +82,28 @@ impl Grant {
         text.into()
     }
 
-    /// Where the metadata of this wheel is kept.
-    pub fn metadata_key(&self) -> Option<Key> {
-        let kept: fn(Sha256) -> Key = if self.is_private {
-            Key::PrivateMetadata
-        } else {
-            Key::MirrorMetadata
-        };
-        self.file.item().hashes.sha256().map(kept)
+    /// Where the metadata of this wheel is kept, once its digest is known.
+    pub fn metadata_key(&self) -> Option<&Key> {
+        self.metadata_key.as_ref()
     }
+}
+
+/// Where the metadata of a file is kept that this index lists. What a mirror says of a wheel's metadata
+/// is proved by nothing, so it is kept as what that mirror says, and counts for no other that lists the
+/// same wheel; of a stage's wheel it was read out of the bytes.
+fn metadata_key(owner: &IndexName, is_private: bool, file: &File) -> Option<Key> {
+    let wheel = file.hashes.sha256()?;
+    Some(if is_private {
+        Key::PrivateMetadata(wheel)
+    } else {
+        mirror_metadata_key(owner, &wheel)
+    })
+}
+
+/// Where the metadata of a wheel is kept as this mirror has it.
+pub fn mirror_metadata_key(mirror: &IndexName, wheel: &Sha256) -> Key {
+    let text = format!("{wheel} {}", mirror.as_str());
+    Key::MirrorMetadata(Sha256::of(text.as_bytes()))
 }
 
 /// Roughly how many bytes a ticket takes.

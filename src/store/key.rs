@@ -12,7 +12,7 @@ const SEGMENT_MAX: usize = 180;
 pub enum Key {
     /// A file that came from an upstream.
     MirrorFile(Sha256),
-    /// The metadata of a wheel that an upstream lists, by the wheel's digest.
+    /// The metadata of a wheel as one mirror has it, by a digest of the wheel's and the mirror's name.
     MirrorMetadata(Sha256),
     /// A file that a stage holds.
     PrivateFile(Sha256),
@@ -128,7 +128,8 @@ impl Key {
         }
     }
 
-    /// The digest under which content is kept, of a sidecar that of its wheel; nothing for the rest.
+    /// The digest under which content is kept, of a stage's sidecar that of its wheel; nothing for the
+    /// rest.
     #[must_use]
     pub fn kept_under(&self) -> Option<Sha256> {
         match self {

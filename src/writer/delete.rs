@@ -5,7 +5,7 @@ use http::StatusCode;
 
 use crate::account::{Operation, permits};
 use crate::devpi::ApiAnswer;
-use crate::gateway::{Reply, leading};
+use crate::gateway::{Reply, leading, mirror_metadata_key};
 use crate::model::{File, Filename, IndexName, ProjectName, Version};
 use crate::page::parse_file_path;
 use crate::policy::Index;
@@ -151,8 +151,9 @@ impl Writer {
                 Deletable::File(path) => is_at(file, path),
             };
             if let Some(sha256) = file.hashes.sha256().filter(|_| is_meant) {
-                self.flows.core.store.remove(&Key::MirrorFile(sha256))?;
-                self.flows.core.store.remove(&Key::MirrorMetadata(sha256))?;
+                let store = &self.flows.core.store;
+                store.remove(&Key::MirrorFile(sha256))?;
+                store.remove(&mirror_metadata_key(&index.name, &sha256))?;
             }
         }
         if let Deletable::Project(_) = content {

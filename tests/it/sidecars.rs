@@ -1,6 +1,8 @@
 //! Every sidecar that is listed can be had, whatever upstream states of a wheel and answers for its own;
 //! what cannot be had is not listed. Installers stop at the first one that is and cannot.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use cheesecloth::testing::clock::Clock;
 use cheesecloth::testing::db::{FileFacts, FileRole};
@@ -177,6 +179,80 @@ fn announce_without_digest(dairy: &FakeIndex) {
         content: Content::Bytes(page.to_string().into()),
     };
     dairy.change(|setup| setup.canned("/simple/curd/", canned));
+}
+
+/// What says that `curd` needs something else than it does.
+const EVIL: &str = "Metadata-Version: 2.1\nName: curd\nVersion: 1.0\nRequires-Dist: evil-dep\n";
+
+/// Mirrors that say of the wheel `curd` what its bytes do not, each in another way.
+fn evil_mirrors() -> Vec<(&'static str, FakeIndex)> {
+    let lied = || Listed::wheel(&curd(), "1.0").sidecar(EVIL);
+    let stated = dairy(Setup::default(), lied());
+    let announced = dairy(Setup::default(), lied());
+    announce_without_digest(&announced);
+    // Where the wheel should be stands another, and only its end is asked for.
+    let other = Wheel::new("curd", "1.0").requires("evil-dep");
+    let other = Listed::wheel(&other, "1.0");
+    let other_bytes = dairy(Setup::default().without_sidecars(), other);
+    announce_without_digest(&other_bytes);
+    vec![
+        ("stated", stated),
+        ("announced", announced),
+        ("other bytes", other_bytes),
+    ]
+}
+
+#[tokio::test]
+async fn what_one_mirror_says_of_a_wheel_is_not_served_for_another() {
+    let sidecar = format!("{}.metadata", curd().filename());
+    for (how, evil) in evil_mirrors() {
+        for setup in [Setup::default(), Setup::default().without_sidecars()] {
+            let good = dairy(setup, Listed::wheel(&curd(), "1.0"));
+            let both = format!(
+                "indexes:\n  m/evil: {{ type: mirror, mirror_url: \"{}\" }}\n  \
+                 m/good: {{ type: mirror, mirror_url: \"{}\" }}\n",
+                evil.url(),
+                good.url(),
+            );
+            let clock = Clock::fixed(NOW.parse().unwrap());
+            let larder = Larder::empty(&clock).await;
+            let digest = Sha256::of(&curd().build()).to_hex();
+            let at = |mirror: &str| {
+                let (first, rest) = (&digest[..3], &digest[3..16]);
+                format!("/m/{mirror}/+f/{first}/{rest}/{sidecar}")
+            };
+            for round in 0..2 {
+                let house = House::online_over(&larder, &both, &clock);
+                let told = get(&house, &at("evil")).await;
+                assert!(told.text().contains("evil-dep"), "{how}: {}", told.text());
+                let got = get(&house, &at("good")).await;
+                assert_eq!(got.status, 200, "{how}, {round}: {}", got.text());
+                assert_eq!(got.body, curd().metadata(), "{how}, {round}");
+                larder.kept_sidecars(2).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_held_sidecar_is_served_only_while_the_page_announces_it() {
+    let dairy = dairy(Setup::default(), Listed::wheel(&curd(), "1.0"));
+    let clock = Clock::fixed(NOW.parse().unwrap());
+    let house = House::online(&policies(&dairy), &clock).await;
+    let file = url(&page(&house).await);
+    let sidecar = format!("{file}.metadata");
+    assert_eq!(get(&house, &sidecar).await.body, curd().metadata());
+    assert_eq!(get(&house, &file).await.body, curd().build());
+    // From now on another is announced, which is not there.
+    let other = Listed::wheel(&curd(), "1.0").sidecar(EVIL);
+    dairy.change(|_| Setup::default().project(Project::new("curd").file(other)));
+    dairy.misbehave(SIDECAR, Fault::new().status(404));
+    clock.advance(Duration::from_secs(3600));
+    assert!(!page(&house).await["files"][0]["core-metadata"].is_null());
+    let got = get(&house, &sidecar).await;
+    assert_eq!(got.status, 502, "{}", got.text());
+    let listed = page(&house).await;
+    assert!(listed["files"][0]["core-metadata"].is_null(), "{listed}");
 }
 
 /// Asks for a sidecar that cannot be had; from then on none is listed, and the file is served.

@@ -78,6 +78,15 @@ impl Larder {
         }
     }
 
+    /// Waits until so many sidecars of mirrors are kept, which is behind the answers too.
+    pub(crate) async fn kept_sidecars(&self, count: usize) {
+        let is_sidecar = |key: &Key| matches!(key, Key::MirrorMetadata(_));
+        let all = || self.store.contents().map(|kept| kept.unwrap().key);
+        while all().filter(is_sidecar).count() < count {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Keeps bytes in the store.
     pub(crate) fn keep(&self, key: &Key, content: &[u8]) {
         self.store.put_small(key, content).unwrap();

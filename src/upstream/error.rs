@@ -30,6 +30,8 @@ pub enum UpstreamError {
         index: IndexName,
         /// What happened.
         reason: String,
+        /// Its status, where it answered with one.
+        status: Option<StatusCode>,
         /// How long it wants to be left alone, where that is known.
         retry_after: Option<Duration>,
     },
@@ -93,6 +95,23 @@ pub enum UpstreamError {
 }
 
 impl UpstreamError {
+    /// Whether the upstream is there and only did not like what it was asked, or misread it: asked for
+    /// something else of the same file, it may well give it.
+    #[must_use]
+    pub fn is_about_the_question(&self) -> bool {
+        match self {
+            Self::Refused { .. } | Self::TooLarge { .. } | Self::Broken { .. } => true,
+            // From 502 to 504 it is down or overloaded as a whole, and 408, 425 and 429 ask for peace.
+            Self::Unavailable { status, .. } => status.is_some_and(|status| {
+                status.is_server_error() && !(502..=504).contains(&status.as_u16())
+            }),
+            Self::Unreachable { .. }
+            | Self::Timeout { .. }
+            | Self::Busy { .. }
+            | Self::Withheld { .. } => false,
+        }
+    }
+
     /// What the breaker counts it as, where `what` stands for what was asked for. A refusal or an
     /// oversized answer comes from an upstream that works.
     #[must_use]
@@ -120,6 +139,7 @@ mod tests {
             UpstreamError::Unavailable {
                 index: index.clone(),
                 reason: "502 Bad Gateway".into(),
+                status: Some(StatusCode::BAD_GATEWAY),
                 retry_after: None,
             },
             UpstreamError::Unreachable {

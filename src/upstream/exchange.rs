@@ -74,6 +74,7 @@ impl Upstream {
                 return Err(UpstreamError::Unavailable {
                     index: self.name.clone(),
                     reason: format!("{origin} failed repeatedly and is being left alone"),
+                    status: None,
                     retry_after: Some(retry_after),
                 });
             }
@@ -209,6 +210,7 @@ impl Upstream {
             UpstreamError::Unavailable {
                 index,
                 reason: format!("{} {words}", status.as_u16()),
+                status: Some(status),
                 retry_after,
             }
         } else if let Some(fleet) = self.fleet_for(url)
@@ -300,6 +302,7 @@ pub(super) fn interrupted(
     UpstreamError::Unavailable {
         index,
         reason: format!("the answer was cut off: {}", words::causes(error)),
+        status: None,
         retry_after: None,
     }
 }

@@ -178,6 +178,7 @@ impl UpstreamFile {
                 Some(length) if body.received < length => Err(UpstreamError::Unavailable {
                     index: body.index.clone(),
                     reason: format!("{} of {length} bytes came", body.received),
+                    status: None,
                     retry_after: None,
                 }),
                 Some(_) | None => Ok(None),

@@ -37,8 +37,8 @@ pub enum WheelMetadata {
     Found(Bytes),
     /// There is no such wheel (404 or 410).
     NotFound,
-    /// It cannot be had without the whole wheel: the upstream ignores ranges, or too many would be
-    /// needed.
+    /// It cannot be had without the whole wheel: the upstream ignores, refuses or misreads ranges, or
+    /// too many would be needed.
     NeedWhole,
     /// The wheel has none that could stand beside it.
     Invalid(InvalidWheel),
@@ -54,15 +54,23 @@ impl Upstream {
         url: &Url,
         filename: &Filename,
     ) -> Result<WheelMetadata, UpstreamError> {
-        let mut tail = match self.open(url, Some(ByteRange::Last(TAIL_BYTES))).await {
-            Ok(FileAnswer::Found(file)) => file,
-            Ok(FileAnswer::NotFound) => return Ok(WheelMetadata::NotFound),
-            Ok(FileAnswer::NotSatisfiable) => return Ok(WheelMetadata::NeedWhole),
-            // Some servers know only `first-last`, and take `-count` for a malformed request.
-            Err(UpstreamError::Refused { status, .. }) if is_about_ranges(status) => {
-                return Ok(WheelMetadata::NeedWhole);
-            }
-            Err(error) => return Err(error),
+        match self.metadata_by_ranges(url, filename).await {
+            // Some servers know only `first-last` and take `-count` for a malformed request or for a
+            // first byte, and some answer an error of their own to every range.
+            Err(error) if error.is_about_the_question() => Ok(WheelMetadata::NeedWhole),
+            found => found,
+        }
+    }
+
+    async fn metadata_by_ranges(
+        &self,
+        url: &Url,
+        filename: &Filename,
+    ) -> Result<WheelMetadata, UpstreamError> {
+        let mut tail = match self.open(url, Some(ByteRange::Last(TAIL_BYTES))).await? {
+            FileAnswer::Found(file) => file,
+            FileAnswer::NotFound => return Ok(WheelMetadata::NotFound),
+            FileAnswer::NotSatisfiable => return Ok(WheelMetadata::NeedWhole),
         };
         let FilePart::Range {
             start,
@@ -145,10 +153,6 @@ impl Upstream {
             index: self.name.clone(),
         })
     }
-}
-
-fn is_about_ranges(status: http::StatusCode) -> bool {
-    matches!(status.as_u16(), 400 | 405 | 412 | 416)
 }
 
 /// All of a range; its length is bounded by what was asked for.

@@ -223,6 +223,7 @@ impl Upstream {
         Err(UpstreamError::Unavailable {
             index: self.name.clone(),
             reason: "the primary devpi-server cannot be asked".to_owned(),
+            status: None,
             retry_after: None,
         })
     }

@@ -159,6 +159,27 @@ async fn an_announced_sidecar_that_cannot_be_had_is_read_from_the_wheel() {
     }
 }
 
+#[tokio::test]
+async fn a_wheel_is_read_whole_where_upstream_refuses_or_misreads_ranges() {
+    let size = curd().build().len();
+    let misread = format!("bytes 0-9/{size}");
+    for fault in [
+        Fault::new().status(403),
+        Fault::new().status(500),
+        Fault::new().status(501),
+        Fault::new().header("content-range", &misread),
+    ] {
+        let setup = Setup::default().without_sidecars();
+        let dairy = dairy(setup, Listed::wheel(&curd(), "1.0"));
+        dairy.misbehave("/files/", fault.clone().ranges_only());
+        let house = house(&dairy).await;
+        let url = url(&page(&house).await);
+        let got = get(&house, &format!("{url}.metadata")).await;
+        assert_eq!(got.status, 200, "{fault:?}: {}", got.text());
+        assert_eq!(got.body, curd().metadata(), "{fault:?}");
+    }
+}
+
 /// A page that only says `true` of the sidecar.
 fn announce_without_digest(dairy: &FakeIndex) {
     let digest = Sha256::of(&curd().build()).to_hex();

@@ -62,6 +62,8 @@ pub(super) async fn answer(
         headers: request.headers().clone(),
     });
     let fault = shared.fault_for(&path);
+    let is_meant = !fault.ranges_only || request.headers().contains_key(header::RANGE);
+    let fault = if is_meant { fault } else { Fault::new() };
     if let Some(latency) = fault.latency {
         tokio::time::sleep(latency).await;
     }

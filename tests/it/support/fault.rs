@@ -24,6 +24,7 @@ pub(crate) struct Fault {
     pub(super) encoding: Option<String>,
     pub(super) lengthless: bool,
     pub(super) times: Option<usize>,
+    pub(super) ranges_only: bool,
 }
 
 impl Fault {
@@ -101,6 +102,12 @@ impl Fault {
     /// Only for so many requests; then all is well again.
     pub(crate) fn times(mut self, count: usize) -> Self {
         self.times = Some(count);
+        self
+    }
+
+    /// Only for requests of a range.
+    pub(crate) fn ranges_only(mut self) -> Self {
+        self.ranges_only = true;
         self
     }
 

@@ -75,10 +75,42 @@ async fn without_ranges_the_whole_wheel_is_needed() {
     let index = holding(Wheel::new("big", "1.0").data(1 << 20).build());
     index.change(Setup::without_ranges);
     assert_eq!(metadata(&index).await, WheelMetadata::NeedWhole);
-    for status in [400, 405, 416] {
+    for status in [400, 403, 405, 412, 416, 500, 501] {
         index.misbehave(PATH, Fault::new().status(status));
         assert_eq!(metadata(&index).await, WheelMetadata::NeedWhole, "{status}");
     }
+}
+
+#[tokio::test]
+async fn a_range_that_upstream_misreads_leads_to_the_whole_wheel() {
+    let wheel = Wheel::new("big", "1.0").data(1 << 20);
+    let index = holding(wheel.build());
+    let size = wheel.build().len();
+    for told in [
+        format!("bytes 0-32767/{size}"),
+        format!("bytes 32768-{}/{size}", size - 1),
+        format!("bytes {}-{}/*", size - 32768, size - 1),
+        format!("items 0-1/{size}"),
+        String::new(),
+    ] {
+        index.misbehave(PATH, Fault::new().header("content-range", &told));
+        assert_eq!(metadata(&index).await, WheelMetadata::NeedWhole, "{told}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_down_is_not_asked_for_the_whole_wheel_too() {
+    let mut index = holding(Wheel::new("big", "1.0").build());
+    let asked = async |index: &FakeIndex| {
+        let upstream = upstream(index.url());
+        upstream.wheel_metadata(&index.at(PATH), &filename()).await
+    };
+    for status in [429, 502, 503, 504] {
+        index.misbehave(PATH, Fault::new().status(status));
+        assert!(asked(&index).await.is_err(), "{status}");
+    }
+    index.stop();
+    assert!(asked(&index).await.is_err());
 }
 
 #[tokio::test]

@@ -73,7 +73,13 @@ impl HeldFiles {
         match self.held_as_it_is(key, about).await? {
             Held::Here(content) => Ok(Some(content)),
             Held::Absent if !self.is_lost(key).await? => Ok(None),
-            Held::Absent => Ok(self.healed(key).await),
+            Held::Absent => {
+                let healed = self.healed(key).await;
+                if healed.is_none() {
+                    self.lost(key);
+                }
+                Ok(healed)
+            }
             Held::Damaged(why) => match self.healed(key).await {
                 Some(content) => Ok(Some(content)),
                 None => missing(key, about, &why),
@@ -239,6 +245,7 @@ impl HeldFiles {
         });
         // What the disk does not give now it may give later; only what it gives wrongly is out of use.
         if key.is_private() && !matches!(error, StoreError::Damaged { .. }) {
+            self.core.store.found_lost(key);
             return;
         }
         if let Err(error) = self.core.store.take_out_of_use(stored) {
@@ -250,8 +257,19 @@ impl HeldFiles {
         self.checks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Says that a private file is not there which a record needs.
+    fn lost(&self, key: &Key) {
+        if self.core.store.found_lost(key) {
+            let path = key.path();
+            tracing::error!(path = %path.display(), "an uploaded file is missing");
+            self.core.metrics.damaged(Damage::Private);
+        }
+    }
+
     fn unreadable(&self, key: &Key, about: About<'_>, error: StoreError) -> Result<Held, Error> {
         if key.is_private() {
+            self.core.store.found_lost(key);
+            self.core.metrics.damaged(Damage::Private);
             let doing = format!("open {}", about.name);
             return Err(Error::store(doing, error));
         }

@@ -15,6 +15,7 @@ use crate::store::{FsStore, Kept, StoreError};
 pub async fn needless(core: &Core) -> Result<Vec<(Sha256, Kept)>, Error> {
     let needed = core.records.referenced().await;
     let needed = needed.map_err(|error| records_failed("ask which bytes are needed", error))?;
+    core.store.forget_needless(|digest| needed.contains(digest));
     on_store(core, move |store| needless_in(store, &needed)).await
 }
 

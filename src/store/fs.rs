@@ -181,10 +181,22 @@ impl FsStore {
         self.tree.verified()
     }
 
-    /// How many private files are known to be damaged.
+    /// How many private files are known to be damaged or lost.
     #[must_use]
     pub fn damaged(&self) -> usize {
         self.verified().damaged()
+    }
+
+    /// Notes that a private file is not there, or cannot be read, until it is found right or removed;
+    /// whether that is news.
+    pub fn found_lost(&self, key: &Key) -> bool {
+        self.verified().found_lost(key)
+    }
+
+    /// Notes that of all private files only these are needed: that others are damaged is nothing any
+    /// more.
+    pub fn forget_needless(&self, is_needed: impl Fn(&Sha256) -> bool) {
+        self.verified().forget_needless(is_needed);
     }
 
     pub(super) fn stamp_of(&self, key: &Key) -> Result<Option<Stamp>, StoreError> {

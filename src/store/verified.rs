@@ -9,6 +9,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::model::Sha256;
 use crate::store::key::Key;
 
 /// Parts with a lock each, so that those who open files at the same time seldom meet.
@@ -56,8 +57,17 @@ pub enum Standing {
 #[derive(Debug, Default)]
 pub(super) struct Verified {
     shards: [Mutex<Shard>; SHARDS],
-    damaged: Mutex<HashMap<Key, Stamp>>,
+    damaged: Mutex<HashMap<Key, Harm>>,
     hasher: RandomState,
+}
+
+/// Why a private file is not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Harm {
+    /// As it is it has another digest.
+    Changed(Stamp),
+    /// It is not there, or cannot be read: whoever asks looks again.
+    Lost,
 }
 
 /// Two halves: when the younger one is full it becomes the older one, whose files are forgotten.
@@ -79,7 +89,7 @@ impl Verified {
         if known == Some(told) {
             return Standing::Right;
         }
-        if lock(&self.damaged).get(key) == Some(&stamp) {
+        if lock(&self.damaged).get(key) == Some(&Harm::Changed(stamp)) {
             return Standing::Damaged;
         }
         Standing::Unchecked
@@ -111,16 +121,36 @@ impl Verified {
     }
 
     pub(super) fn found_damaged(&self, key: &Key, stamp: Stamp) {
+        self.found(key, Harm::Changed(stamp));
+    }
+
+    /// Says that a file is not there that should be, or cannot be read; whether that is news.
+    pub(super) fn found_lost(&self, key: &Key) -> bool {
+        self.found(key, Harm::Lost)
+    }
+
+    fn found(&self, key: &Key, harm: Harm) -> bool {
+        let is_known = lock(&self.damaged).get(key) == Some(&harm);
+        if is_known {
+            return false;
+        }
         self.forget(key);
         let mut damaged = lock(&self.damaged);
         if damaged.len() < DAMAGED_MAX {
-            damaged.insert(key.clone(), stamp);
+            damaged.insert(key.clone(), harm);
         }
+        true
     }
 
-    /// How many files are known to be damaged.
+    /// How many files are known to be damaged or lost.
     pub(super) fn damaged(&self) -> usize {
         lock(&self.damaged).len()
+    }
+
+    /// Forgets the damage of files that nobody needs any more.
+    pub(super) fn forget_needless(&self, is_needed: impl Fn(&Sha256) -> bool) {
+        let is_needed = |key: &Key| key.sha256().is_none_or(|digest| is_needed(&digest));
+        lock(&self.damaged).retain(|key, _| is_needed(key));
     }
 }
 
@@ -139,7 +169,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Sha256;
 
     fn stamp(length: u64) -> Stamp {
         Stamp {
@@ -166,6 +195,16 @@ mod tests {
         assert_eq!(verified.damaged(), 1);
         verified.found_right(&private, stamp(3));
         assert_eq!(verified.standing(&private, stamp(3)), Standing::Right);
+        assert_eq!(verified.damaged(), 0);
+        let lost = Key::PrivateFile(Sha256::of(b"lost"));
+        assert!(verified.found_lost(&lost) && !verified.found_lost(&lost));
+        assert_eq!(verified.standing(&lost, stamp(4)), Standing::Unchecked);
+        assert_eq!(verified.damaged(), 1);
+        verified.found_damaged(&lost, stamp(4));
+        assert_eq!(verified.standing(&lost, stamp(4)), Standing::Damaged);
+        verified.forget_needless(|needed| *needed == Sha256::of(b"lost"));
+        assert_eq!(verified.damaged(), 1);
+        verified.forget_needless(|_| false);
         assert_eq!(verified.damaged(), 0);
         verified.forget(&mirror);
         assert_eq!(verified.standing(&mirror, stamp(3)), Standing::Unchecked);

@@ -99,7 +99,7 @@ impl Damages {
         }
         let private = new.gauge(
             "store_damaged_files",
-            "Uploaded files known to be damaged, which are not answered until they are uploaded again.",
+            "Uploaded files known to be damaged, missing or unreadable: they are answered with 500 until they are uploaded again.",
         )?;
         let verified = new.counter(
             "store_verified_bytes_total",
@@ -398,7 +398,7 @@ impl Metrics {
         self.damage.rounds.inc();
     }
 
-    /// States how many uploaded files are known to be damaged.
+    /// States how many uploaded files are known to be damaged or missing.
     pub fn files_damaged(&self, files: usize) {
         let files = i64::try_from(files).unwrap_or(i64::MAX);
         self.damage.private.set(files);

@@ -173,13 +173,43 @@ fn a_damaged_uploaded_file_is_an_error_in_words_until_it_is_uploaded_again() {
             let words = ["damaged", "missing"].map(|word| refused.body.contains(word));
             assert!(words.contains(&true), "{what}: {refused:?}");
         }
-        if what != "gone" {
-            gateway.wait_for_metric("cheesecloth_store_damaged_files", |files| files == 1.0);
-        }
+        gateway.wait_for_metric("cheesecloth_store_damaged_files", |files| files == 1.0);
         assert_eq!(upload(&gateway), 200, "{what}");
         let healed = ask_for(&url).unwrap();
         assert_eq!(healed.status, 200, "{what}: {healed:?}");
         gateway.wait_for_metric("cheesecloth_store_damaged_files", |files| files == 0.0);
         assert_eq!(count(&data.path().join("tmp")), 0);
+    }
+}
+
+#[test]
+fn every_uploaded_file_that_cannot_be_had_is_counted_whatever_has_become_of_it() {
+    let replaced: Way = ("a folder", |path| {
+        fs::remove_file(path).unwrap();
+        fs::create_dir(path).unwrap();
+    });
+    for is_restarted in [false, true] {
+        for (what, damage) in WAYS.into_iter().chain([replaced]) {
+            let data = tempfile::tempdir().unwrap();
+            let start = || Program::with_policies(stage()).data(data.path()).start();
+            let gateway = start();
+            assert_eq!(upload(&gateway), 200);
+            let damage = || damage(&only_file(&data.path().join("private")));
+            let gateway = if is_restarted {
+                gateway.kill();
+                damage();
+                start()
+            } else {
+                damage();
+                gateway
+            };
+            let refused = ask_for(&private_url(&gateway)).unwrap();
+            let at = format!("{what}, restarted: {is_restarted}");
+            assert_eq!(refused.status, 500, "{at}: {refused:?}");
+            let files = gateway.metric("cheesecloth_store_damaged_files");
+            assert_eq!(files, Some(1.0), "{at}");
+            let found = gateway.metric("cheesecloth_store_damage_total{kind=\"private\"}");
+            assert_eq!(found, Some(1.0), "{at}");
+        }
     }
 }

@@ -292,6 +292,17 @@ mod tests {
         }
     }
 
+    /// An upload of one is refused. What an upstream has released is what its digest says, and installers
+    /// read such a wheel.
+    #[test]
+    fn bytes_before_or_after_an_upstreams_wheel_leave_it_its_metadata() {
+        let entries = [("a_b-1.0.dist-info/METADATA", TEXT.as_bytes())];
+        let wheel = archive(b"", Deflated, "", &entries);
+        for odd in [[b"before", &*wheel].concat(), [&*wheel, b"after"].concat()] {
+            assert_eq!(read(&odd).unwrap(), TEXT);
+        }
+    }
+
     #[test]
     fn ranges_fetch_a_small_part_of_a_big_wheel() {
         let module = noise(5 << 20);

@@ -109,6 +109,21 @@ fn contradictions() -> Vec<Row> {
             "is of version \"2.0\", not of \"1.0\"",
         ),
         (
+            "something before a wheel's zip",
+            form(
+                good()
+                    .holding(&[b"#!/bin/sh\n", &*Wheel::new("acme-tool", "1.0").build()].concat()),
+            ),
+            400,
+            "does not begin where its zip archive begins",
+        ),
+        (
+            "something after a wheel's zip",
+            form(good().holding(&[&*Wheel::new("acme-tool", "1.0").build(), b"x"].concat())),
+            400,
+            "does not end where its zip archive ends",
+        ),
+        (
             "a wheel with a bomb for metadata",
             form(good().holding(&bomb())),
             400,

@@ -447,3 +447,19 @@ fn what_comes_and_goes_is_written_down() {
         "{refusals}"
     );
 }
+
+/// devpi-server takes any bytes for an sdist, none included, and so do exports of it.
+#[test]
+fn an_empty_sdist_is_taken_and_served_as_devpi_does() {
+    let program = Program::with_policies(POLICIES).start();
+    let form = Form::of("acme-tool", "1.0", "acme_tool-1.0.tar.gz", b"");
+    stored(form.post(&staging(&program)));
+    let files = listed(&staging(&program), "acme-tool");
+    assert_eq!(files[0].1, Sha256::of(b"").to_hex());
+    for _ in 0..2 {
+        let got = ask::get(&files[0].2).unwrap();
+        assert_eq!((got.status, got.bytes.len()), (200, 0), "{got:?}");
+    }
+    let wheel = Form::of("acme-tool", "1.0", "acme_tool-1.0-py3-none-any.whl", b"");
+    assert_eq!(wheel.post(&staging(&program)).unwrap().status, 400);
+}

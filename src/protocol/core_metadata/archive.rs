@@ -9,7 +9,7 @@ use std::io::{Read, Seek, SeekFrom};
 
 use crate::model::{Filename, Kind};
 use crate::protocol::core_metadata::bounded::{ArchiveBounds, Bounded, Spent};
-use crate::protocol::core_metadata::copies::copies_agree;
+use crate::protocol::core_metadata::copies::{copies_agree, first_start};
 use crate::protocol::core_metadata::tar;
 use crate::protocol::core_metadata::tar::Found;
 
@@ -36,6 +36,14 @@ pub enum ArchiveFault {
         "{filename} does not end where its zip archive ends, so that readers differ in what is in it; build it again"
     )]
     TrailingBytes {
+        /// The file.
+        filename: String,
+    },
+    /// Something stands before the beginning of the zip, which some readers skip and others read.
+    #[error(
+        "{filename} does not begin where its zip archive begins, so that readers differ in what is in it; build it again"
+    )]
+    LeadingBytes {
         /// The file.
         filename: String,
     },
@@ -167,43 +175,85 @@ fn in_zip(
         });
     }
     // The metadata is read from there too, and packed it may be as long as unpacked.
-    let metadata_bytes_max = bounds.metadata_bytes_max;
     let most = bounds
         .directory_bytes_max
-        .saturating_add(metadata_bytes_max);
-    let content = Bounded::new(io::BufReader::new(content), most);
-    let mut archive = zip::ZipArchive::new(content).map_err(damaged)?;
-    let names = archive.file_names().filter_map(Result::ok);
-    let found: Vec<String> = names
-        .filter(|name| wanted(name))
-        .map(|name| name.into_owned())
-        .collect();
-    let Some(first) = found.first() else {
+        .saturating_add(bounds.metadata_bytes_max);
+    let mut content = io::BufReader::new(content);
+    let mut archive = zip::ZipArchive::new(Bounded::new(&mut content, most)).map_err(damaged)?;
+    let starts = (archive.central_directory_start(), archive.offset());
+    let found = wanted_of(&mut archive, filename, bounds, wanted, &damaged)?;
+    drop(archive);
+    let first = first_start(&mut Bounded::new(&mut content, most), starts).map_err(broken)?;
+    if first.unwrap_or(starts.1) != 0 {
+        return Err(ArchiveFault::LeadingBytes {
+            filename: filename.to_owned(),
+        });
+    }
+    let Some(Wanted {
+        name,
+        raw,
+        metadata,
+        count,
+    }) = found
+    else {
         return Ok((None, 0));
     };
-    let entry = archive.by_name(first).map_err(damaged)?;
-    let mut metadata = Vec::new();
-    let most = metadata_bytes_max.saturating_add(1);
-    let unpacked = entry.take(most).read_to_end(&mut metadata);
-    unpacked.map_err(broken)?;
-    if metadata.len() as u64 > metadata_bytes_max {
-        return Err(long(filename, metadata_bytes_max));
-    }
-    let raw = archive.index_for_name(first);
-    let raw = raw.and_then(|position| archive.file_names_raw().nth(position));
-    if archive.has_duplicate_names()
-        && let Some(raw) = raw.map(<[u8]>::to_vec)
-    {
-        let starts = (archive.central_directory_start(), archive.offset());
-        let mut content = archive.into_inner();
+    if let Some(raw) = raw {
+        let mut content = Bounded::new(&mut content, most);
         if !copies_agree(&raw, &mut content, starts, &metadata).map_err(damaged)? {
             return Err(ArchiveFault::Differing {
                 filename: filename.to_owned(),
-                name: first.clone(),
+                name,
             });
         }
     }
-    Ok((Some(metadata), found.len()))
+    Ok((Some(metadata), count))
+}
+
+/// The first wanted entry of a zip.
+struct Wanted {
+    name: String,
+    /// Its name as it stands there, where the zip has a name twice.
+    raw: Option<Vec<u8>>,
+    metadata: Vec<u8>,
+    /// How many wanted entries there are.
+    count: usize,
+}
+
+fn wanted_of(
+    archive: &mut zip::ZipArchive<impl Read + Seek>,
+    filename: &str,
+    bounds: ArchiveBounds,
+    wanted: fn(&str) -> bool,
+    damaged: &impl Fn(zip::result::ZipError) -> ArchiveFault,
+) -> Result<Option<Wanted>, ArchiveFault> {
+    let names = archive.file_names().filter_map(Result::ok);
+    let mut found: Vec<String> = names
+        .filter(|name| wanted(name))
+        .map(|name| name.into_owned())
+        .collect();
+    let count = found.len();
+    if count == 0 {
+        return Ok(None);
+    }
+    let name = found.swap_remove(0);
+    let entry = archive.by_name(&name).map_err(damaged)?;
+    let mut metadata = Vec::new();
+    let most = bounds.metadata_bytes_max.saturating_add(1);
+    let unpacked = entry.take(most).read_to_end(&mut metadata);
+    unpacked.map_err(|error| damaged(zip::result::ZipError::Io(error)))?;
+    if metadata.len() as u64 > bounds.metadata_bytes_max {
+        return Err(long(filename, bounds.metadata_bytes_max));
+    }
+    let position = archive.index_for_name(&name);
+    let raw = position.filter(|_| archive.has_duplicate_names());
+    let raw = raw.and_then(|position| archive.file_names_raw().nth(position));
+    Ok(Some(Wanted {
+        raw: raw.map(<[u8]>::to_vec),
+        name,
+        metadata,
+        count,
+    }))
 }
 
 /// Whether the last thing in it that looks like the end of a zip is its end. What has none is no zip,
@@ -475,8 +525,41 @@ mod tests {
             };
             assert!(refused.contains(words), "{what}: {refused}");
         }
-        let both = [&zip[..], &other[..]].concat();
-        assert!(read(both, WHEEL).is_ok(), "a zip may follow something else");
+    }
+
+    #[test]
+    fn a_zip_with_something_before_its_beginning_is_refused() {
+        let zip = zip_of(&[("a.py", b"1"), ("a-1.dist-info/METADATA", METADATA)]);
+        let other = zip_of(&[("b-1.dist-info/METADATA", METADATA)]);
+        // Some tools count from the beginning of the file then.
+        let mut counted = [b"#!/bin/sh\n", &zip[..]].concat();
+        let long = |at: usize| u32::from_le_bytes(counted[at..at + 4].try_into().unwrap());
+        let (end, directory) = (counted.len() - 22, long(counted.len() - 6));
+        let mut at = directory as usize + 10;
+        let mut moved = vec![(end + 16, directory + 10)];
+        while at < end {
+            moved.push((at + 42, long(at + 42) + 10));
+            let name = u16::from_le_bytes(counted[at + 28..at + 30].try_into().unwrap());
+            at += 46 + usize::from(name);
+        }
+        for (at, number) in moved {
+            counted[at..at + 4].copy_from_slice(&number.to_le_bytes());
+        }
+        for (what, content) in [
+            ("a byte", [b"x", &zip[..]].concat()),
+            ("a script", [b"#!/bin/sh\n", &zip[..]].concat()),
+            ("a script that is counted", counted),
+            ("another zip", [&other[..], &zip[..]].concat()),
+        ] {
+            for name in [WHEEL, "a-1.zip"] {
+                let refused = read(content.clone(), name).unwrap_err();
+                assert!(
+                    refused.contains("does not begin where"),
+                    "{what}: {refused}"
+                );
+            }
+        }
+        assert!(read(zip, WHEEL).is_ok());
     }
 
     #[test]

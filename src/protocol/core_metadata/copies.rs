@@ -15,6 +15,9 @@ const SIGNATURE: [u8; 4] = *b"PK\x01\x02";
 /// Fixed length of such an entry, before its name.
 const ENTRY_BYTES: usize = 46;
 
+/// Where an entry says where its file begins.
+const STARTS_AT: usize = 42;
+
 /// Most copies of one name. Tools that write a file twice do it twice.
 const COPIES_MAX: usize = 8;
 
@@ -78,24 +81,12 @@ fn copies_of<R: Read + Seek>(
     (directory, offset): (u64, u64),
 ) -> io::Result<Vec<Copy>> {
     let mut copies = Vec::new();
-    archive.seek(SeekFrom::Start(directory))?;
-    loop {
-        let mut entry = [0; ENTRY_BYTES];
-        // The directory is followed by its end, which is shorter than an entry.
-        archive.read_exact(&mut entry[..SIGNATURE.len()])?;
-        if entry[..SIGNATURE.len()] != SIGNATURE {
-            return Ok(copies);
+    walk(archive, directory, |entry| {
+        if entry.name != name {
+            return Ok(());
         }
-        archive.read_exact(&mut entry[SIGNATURE.len()..])?;
-        let short = |at: usize| u16::from_le_bytes([entry[at], entry[at + 1]]);
-        let long = |at: usize| u32::from(short(at)) | u32::from(short(at + 2)) << 16;
-        let mut found = vec![0; short(28).into()];
-        archive.read_exact(&mut found)?;
-        archive.seek_relative(i64::from(short(30)) + i64::from(short(32)))?;
-        if found != name {
-            continue;
-        }
-        let (crc, compressed, size, start) = (long(16), long(20), long(24), long(42));
+        let (crc, compressed, size) = (entry.long(16), entry.long(20), entry.long(24));
+        let start = entry.long(STARTS_AT);
         if [compressed, size, start].contains(&ELSEWHERE) || copies.len() == COPIES_MAX {
             let what = "too many copies of its metadata, or too large ones";
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
@@ -106,5 +97,67 @@ fn copies_of<R: Read + Seek>(
             compressed: compressed.into(),
             size: size.into(),
         });
+        Ok(())
+    })?;
+    Ok(copies)
+}
+
+/// Where the first of its files begins, in an archive that begins at `offset` and whose directory begins
+/// at `directory`; nothing of an empty one. Those that begin beyond 4 GiB are not the first.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn first_start<R: Read + Seek>(
+    archive: &mut R,
+    (directory, offset): (u64, u64),
+) -> io::Result<Option<u64>> {
+    let mut first = None;
+    walk(archive, directory, |entry| {
+        let start = entry.long(STARTS_AT);
+        first = Some(first.map_or(start, |first: u32| first.min(start)));
+        Ok(())
+    })?;
+    Ok(first.map(|first| offset.saturating_add(first.into())))
+}
+
+/// An entry of the directory.
+struct Entry {
+    fixed: [u8; ENTRY_BYTES],
+    name: Vec<u8>,
+}
+
+impl Entry {
+    fn short(&self, at: usize) -> u16 {
+        u16::from_le_bytes([self.fixed[at], self.fixed[at + 1]])
+    }
+
+    fn long(&self, at: usize) -> u32 {
+        u32::from(self.short(at)) | u32::from(self.short(at + 2)) << 16
+    }
+}
+
+/// Shows every entry of the directory that begins at `directory`.
+fn walk<R: Read + Seek>(
+    archive: &mut R,
+    directory: u64,
+    mut show: impl FnMut(&Entry) -> io::Result<()>,
+) -> io::Result<()> {
+    archive.seek(SeekFrom::Start(directory))?;
+    loop {
+        let mut entry = Entry {
+            fixed: [0; ENTRY_BYTES],
+            name: Vec::new(),
+        };
+        // The directory is followed by its end, which is shorter than an entry.
+        archive.read_exact(&mut entry.fixed[..SIGNATURE.len()])?;
+        if entry.fixed[..SIGNATURE.len()] != SIGNATURE {
+            return Ok(());
+        }
+        archive.read_exact(&mut entry.fixed[SIGNATURE.len()..])?;
+        entry.name = vec![0; entry.short(28).into()];
+        archive.read_exact(&mut entry.name)?;
+        let rest = u64::from(entry.short(30)) + u64::from(entry.short(32));
+        io::copy(&mut archive.by_ref().take(rest), &mut io::sink())?;
+        show(&entry)?;
     }
 }

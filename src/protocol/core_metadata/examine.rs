@@ -61,6 +61,7 @@ pub fn examine<R: Read + Seek>(
             fault @ (ArchiveFault::NotAnArchive { .. }
             | ArchiveFault::NoMetadata { .. }
             | ArchiveFault::TrailingBytes { .. }
+            | ArchiveFault::LeadingBytes { .. }
             | ArchiveFault::Differing { .. }
             | ArchiveFault::TooLarge { .. }),
         ) => return Err(Unfit::Fault(fault.to_string())),

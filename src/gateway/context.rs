@@ -76,7 +76,7 @@ impl Context {
             let name = &index.name;
             let message = format!(
                 "{name} is a mirror and no upstream is set: give it one, \
-                 `devpi index {name} mirror_url=…`"
+                 `devpi index {name} mirror_url=URL`"
             );
             Error::new(ErrorKind::BadGateway, message)
         })

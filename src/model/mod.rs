@@ -4,6 +4,7 @@
 //! to the project it was parsed for, a `Sha256` has 32 bytes. Whoever holds one need not check again.
 
 mod address;
+mod ascii;
 mod digest;
 mod file;
 mod filename;
@@ -19,6 +20,7 @@ mod units;
 mod version;
 
 pub use address::{Reach, client_network};
+pub use ascii::to_ascii;
 pub use digest::{CUT_SHA256, Hashes, Sha256};
 pub use file::{CoreMetadata, File, UploadTime, UploadTimeSource, Yanked};
 pub use filename::{Filename, InvalidFilename, Kind};

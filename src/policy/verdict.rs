@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{File, Filename, IndexName, Location, ProjectName, Timestamp};
+use crate::model::{File, Filename, IndexName, Location, ProjectName, Timestamp, to_ascii};
 use crate::policy::document::OnBlock;
 
 /// Longest reason phrase, in bytes: what pip prints on one line, and far below what HTTP/1.1
@@ -255,7 +255,7 @@ impl Denial {
             }
         };
         let text = format!("{what} is refused by {}: {}", self.authority(), self.why());
-        let mut ascii: String = text.chars().map(printable).collect();
+        let mut ascii: String = text.chars().flat_map(printable).collect();
         if ascii.len() > SHORT_MAX {
             ascii.truncate(SHORT_MAX - 3);
             ascii.push_str("...");
@@ -334,12 +334,12 @@ fn whole_second(instant: Timestamp) -> Timestamp {
 }
 
 /// A status line takes visible ASCII and blanks (RFC 9112 §4 allows more, clients do not agree).
-fn printable(character: char) -> char {
-    match character {
-        ' '..='~' => character,
+fn printable(character: char) -> impl Iterator<Item = char> {
+    to_ascii(match character {
         other if other.is_whitespace() => ' ',
-        _ => '?',
-    }
+        other if other.is_control() => '?',
+        other => other,
+    })
 }
 
 fn one_line(text: &str) -> String {
@@ -465,6 +465,8 @@ mod tests {
             short.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
             "{short}"
         );
+        let typed = super::tests::denial(rule("it’s “gone” …", None), "p").short();
+        assert!(typed.ends_with("it's \"gone\" ..."), "{typed}");
         for text in [denial.detail(), denial.words()] {
             assert!(!text.contains(char::is_control), "{text:?}");
         }

@@ -7,6 +7,8 @@
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::model::to_ascii;
+
 /// Longest reason phrase, in characters: what terminals and log lines still show.
 const REASON_MAX: usize = 120;
 
@@ -71,13 +73,8 @@ pub fn devpi_message(words: &str) -> Bytes {
 #[must_use]
 pub fn reason_phrase(words: &str) -> String {
     let plain = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    let plain = plain
-        .chars()
-        .filter(|character| !character.is_control())
-        .take(REASON_MAX);
-    plain
-        .map(|character| if character.is_ascii() { character } else { '?' })
-        .collect()
+    let plain = plain.chars().filter(|character| !character.is_control());
+    plain.flat_map(to_ascii).take(REASON_MAX).collect()
 }
 
 #[cfg(test)]
@@ -111,6 +108,10 @@ mod tests {
             ("cool-down: 7d", "cool-down: 7d"),
             ("a\r\nSet-Cookie: x", "a Set-Cookie: x"),
             ("größer \u{7}als", "gr??er als"),
+            (
+                "mirror_url=… – “m×t” isn’t ≤ 3",
+                "mirror_url=... - \"mxt\" isn't <= 3",
+            ),
             ("", ""),
         ] {
             assert_eq!(reason_phrase(words), expected);

@@ -3,13 +3,14 @@
 //! A file is the operator's word, and so is the index that pip on this machine uses: `devpi-init` puts
 //! that one into the records, where it stands beside mirrors that anybody made.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Context as _;
 use url::Url;
 
 use crate::config::Config;
-use crate::model::MirrorPlaces;
+use crate::model::{MirrorPlace, MirrorPlaces};
 use crate::policy::{Index, IndexDocument, IndexKindDocument};
 use crate::upstream::{Bounds, OwnDoors, Trust};
 
@@ -57,19 +58,44 @@ impl Neighbours {
         own.is_some_and(|own| own.origin() == url.origin())
     }
 
-    /// The mirrors in the records that nobody may have without the operator's word, in words.
+    /// The mirrors in the records that nobody may have without the operator's word, in words, and last
+    /// what the operator writes to have them asked.
     pub(super) fn strangers(&self, stored: &[IndexDocument]) -> Vec<String> {
-        let strangers = stored.iter().filter_map(|index| {
+        let (mut words, mut places) = (Vec::new(), BTreeSet::new());
+        for index in stored {
             let IndexKindDocument::Mirror(mirror) = &index.kind else {
-                return None;
+                continue;
             };
-            let url = mirror.mirror_url.as_ref()?.value.parse().ok()?;
-            let why = self.places.check(&url).err()?;
-            let name = &index.name.value;
-            (!self.is_own_index(&url)).then(|| format!("mirror {name} is not asked: {why}"))
-        });
-        strangers.collect()
+            let url = mirror.mirror_url.as_ref().map(|url| url.value.parse());
+            let Some(Ok(url)) = url else {
+                continue;
+            };
+            let Err(why) = self.places.check(&url) else {
+                continue;
+            };
+            if self.is_own_index(&url) {
+                continue;
+            }
+            words.push(format!("mirror {} is not asked: {why}", index.name.value));
+            places.extend(place_of(&url));
+        }
+        if !places.is_empty() {
+            let places: Vec<String> = places.iter().map(|place| format!("'{place}'")).collect();
+            words.push(format!(
+                "to have what you trust of them asked, write into cheesecloth.yaml: \
+                 manage: {{ mirrors_to: [{}] }}",
+                places.join(", ")
+            ));
+        }
+        words
     }
+}
+
+/// The place to list for a mirror; nothing where none helps.
+fn place_of(mirror: &Url) -> Option<String> {
+    let origin: Url = mirror.origin().ascii_serialization().parse().ok()?;
+    let listed = MirrorPlaces::from_iter([MirrorPlace::Server(origin.clone())]);
+    listed.check(mirror).is_ok().then(|| origin.to_string())
 }
 
 /// Notes the index that this machine uses, which is the operator's word.
@@ -126,6 +152,8 @@ manage: { mirrors_to: ['http://10.0.0.2/'] }";
             stored("root/pypi", "http://10.0.0.3/simple/"),
             stored("me/listed", "http://10.0.0.2/simple/"),
             stored("me/stranger", "http://10.0.0.4/simple/"),
+            stored("me/another", "http://127.0.0.1:3141/root/pypi/+simple/"),
+            stored("me/cloud", "http://169.254.169.254/simple/"),
             stored("me/world", "https://upstream.example/simple/"),
         ];
         let policies = Policies::compile(&loaded.documents, &stored).unwrap();
@@ -137,7 +165,14 @@ manage: { mirrors_to: ['http://10.0.0.2/'] }";
             assert_eq!(is_declared, expected, "{}", index.name);
         }
         let strangers = neighbours.strangers(&stored);
-        assert_eq!(strangers.len(), 1, "{strangers:?}");
+        assert_eq!(strangers.len(), 4, "{strangers:?}");
         assert!(strangers[0].starts_with("mirror me/stranger is not asked: 10.0.0.4 is no public"));
+        // A cloud's metadata service cannot be listed.
+        assert!(
+            strangers[3].ends_with(
+                "manage: { mirrors_to: ['http://10.0.0.4/', 'http://127.0.0.1:3141/'] }"
+            ),
+            "{strangers:?}"
+        );
     }
 }

@@ -48,7 +48,14 @@ fn a_curated_upstream_that_is_imported_stays_the_upstream_when_no_file_declares_
     // Not in the world: the operator lists it.
     let note = told["notes"][0].as_str().unwrap();
     assert!(note.contains("manage.mirrors_to"), "{told}");
-    let server = Program::with_policies(LOOPBACK)
+    // In the very words that the import ends with.
+    let words = told["notes"].as_array().unwrap().last().unwrap();
+    let (_, line) = words
+        .as_str()
+        .unwrap()
+        .split_once("cheesecloth.yaml: ")
+        .unwrap();
+    let server = Program::with_policies(&format!("{line}\n"))
         .mirroring(public.url().as_str())
         .data(&data)
         .start();

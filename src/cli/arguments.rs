@@ -1,11 +1,11 @@
 //! The commands and their options.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::cli::devpi::{DEVPI_VERSION, InitOptions, ServerOptions};
 use crate::cli::devpi_moving::{DevpiExport, DevpiImport};
@@ -35,7 +35,7 @@ impl Arguments {
         let is_devpi = typed
             .get(1)
             .is_some_and(|command| command.to_string_lossy().starts_with("devpi-"));
-        Self::try_parse_from(typed).map_err(|error| {
+        Self::parsed(typed).map_err(|error| {
             // Scripts and devpi's own tests read it, and look for nothing but the number.
             if is_devpi && error.kind() == ErrorKind::DisplayVersion {
                 let _ = say(DEVPI_VERSION);
@@ -43,6 +43,20 @@ impl Arguments {
             }
             error.exit()
         })
+    }
+
+    /// Parses it, as the very program whose name it was started by: help and errors say that name once.
+    fn parsed(typed: Vec<OsString>) -> clap::error::Result<Self> {
+        let program = typed.first().map(Path::new).and_then(Path::file_name);
+        let is_spelled = program.is_some() && program == typed.get(1).map(OsString::as_os_str);
+        let matches = if is_spelled {
+            Self::command()
+                .multicall(true)
+                .try_get_matches_from(typed.into_iter().skip(1))
+        } else {
+            Self::command().try_get_matches_from(typed)
+        };
+        Self::from_arg_matches(&matches?)
     }
 
     /// Whether `devpi-server` takes these options: what it says against them.

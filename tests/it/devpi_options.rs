@@ -360,3 +360,38 @@ fn options_that_ask_for_something_else_are_refused_in_words() {
         "nothing was made"
     );
 }
+
+/// What the program says on standard output and standard error when it is started by this name.
+fn said_as(name: &str, arguments: &[&str]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join(name);
+    std::os::unix::fs::symlink(command().get_program(), &link).unwrap();
+    let mut program = std::process::Command::new(link);
+    let output = program
+        .args(arguments)
+        .env("HOME", folder.path())
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let both = [output.stdout, output.stderr].concat();
+    String::from_utf8_lossy(&both).into_owned()
+}
+
+#[test]
+fn started_by_its_name_it_is_used_by_that_name_and_nothing_else() {
+    for name in ["devpi-server", "devpi-init", "devpi-import", "devpi-export"] {
+        for arguments in [&["-h"][..], &["--help"], &["--nonsense"], &["--serverdir"]] {
+            let said = said_as(name, arguments);
+            assert!(!said.contains(&format!("{name} {name}")), "{said}");
+            assert!(!said.contains("cheesecloth"), "{said}");
+            if !arguments.contains(&"--serverdir") {
+                assert!(said.contains(&format!("Usage: {name} ")), "{said}");
+            }
+        }
+        assert_eq!(said_as(name, &["--version"]).trim(), "6.20.3");
+    }
+    let mut typed = command();
+    let help = typed.args(["devpi-server", "-h"]).output().unwrap().stdout;
+    let help = String::from_utf8_lossy(&help);
+    assert!(help.contains("Usage: cheesecloth devpi-server "), "{help}");
+}

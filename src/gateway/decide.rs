@@ -203,7 +203,7 @@ impl Tickets {
     async fn is_named(&self, stack: &Stack, project: &ProjectName, path: &FilePath) -> Flow<bool> {
         for Member { index, .. } in stack.members() {
             let page = match index.kind {
-                IndexKind::Mirror(_) => self.mirrors.held_page(index, project),
+                IndexKind::Mirror(_) => self.mirrors.held_page(index, project).await,
                 IndexKind::Stage(_) => {
                     Some(stage_page(&*self.core.records, &index.name, project).await?)
                 }

@@ -34,6 +34,7 @@ mod refresh;
 mod refusal;
 mod reply;
 mod resolve;
+mod room;
 mod shown;
 mod sidecar;
 mod small;

@@ -18,6 +18,7 @@ use crate::gateway::patience::Patience;
 use crate::gateway::refusal::{count_denial, project_refused};
 use crate::gateway::reply::{Body, CacheResult, Decision, Record, Reply};
 use crate::gateway::resolve::{Resolution, Resolved, Stacks};
+use crate::gateway::room::room_to_render;
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
 use crate::page::{Decided, Entry, FileLinks, PageForm, Ruling, filter, render_html, render_json};
 use crate::policy::{Candidate, Denial, OnBlock, ProjectView, Verdict};
@@ -206,12 +207,14 @@ impl Pages {
             Resolution::Unknown => return Ok(Rendered::Unknown),
         };
         let cache = resolved.cache;
+        let room = room_to_render(&self.core, &resolved).await?;
         let (pages, own_cx, filtered_at) = (Arc::clone(self), cx.clone(), self.core.clock.now());
         let work = move || {
             let page = Arc::new(render_page(&own_cx, &wanted, &resolved, filtered_at));
             pages
                 .rendered
                 .insert_since(mark, wanted.key(), Arc::clone(&page));
+            drop(room);
             page
         };
         let page = tokio::task::spawn_blocking(work).await;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use crate::cache::{SourcePage, Validity};
 use crate::gateway::changes::Changes;
 use crate::gateway::context::Context;
@@ -12,9 +14,10 @@ use crate::gateway::names::Names;
 use crate::gateway::outcome::{page_result, upstream_error, upstream_result};
 use crate::gateway::page_copies::{PageCopies, fresh_until};
 use crate::gateway::reply::CacheResult;
+use crate::gateway::room::{Held, read_page};
 use crate::gateway::vanish::{Dropped, vanish, vanish_behind};
 use crate::model::{ProjectName, ProjectState, Timestamp};
-use crate::page::{carry_over, read_project_page};
+use crate::page::{ProjectPage, carry_over};
 use crate::policy::{Index, Mirror};
 use crate::upstream::{Page, PageAnswer, UpstreamError, Validators};
 
@@ -30,6 +33,8 @@ pub struct Refreshed {
     pub cache: CacheResult,
     /// Whether nobody wrote through here to the devpi-server that said it meanwhile.
     pub is_current: bool,
+    /// Of what may be read at one time, until it is rendered.
+    pub share: Held,
 }
 
 /// Asks upstreams for pages.
@@ -90,6 +95,7 @@ impl Refreshes {
             }
             answer => answer.map_err(upstream_error)?,
         };
+        let mut share = None;
         let (held, cache) = match (answer, old) {
             (PageAnswer::NotModified { max_age }, Some(old)) => (
                 confirmed(&old, mirror, now, max_age),
@@ -105,11 +111,8 @@ impl Refreshes {
                 (held, CacheResult::Miss)
             }
             (PageAnswer::Found(page), old) => {
-                let (own_cx, index, project) = (cx.clone(), index.clone(), project.clone());
-                let copies = Arc::clone(&self.copies);
-                let work = move || take_in(&copies, &own_cx, &index, &project, (page, old), now);
-                let taken = tokio::task::spawn_blocking(work).await;
-                let taken = taken.map_err(|error| Error::internal("read a page", error))??;
+                let (taken, room) = self.found(cx, index, project, page, old).await?;
+                share = room;
                 (taken, CacheResult::Miss)
             }
         };
@@ -129,7 +132,31 @@ impl Refreshes {
             held,
             cache,
             is_current,
+            share,
         })
+    }
+
+    /// Reads a page that came, and takes it in.
+    async fn found(
+        &self,
+        cx: &Context,
+        index: &Arc<Index>,
+        project: &ProjectName,
+        mut page: Page,
+        old: Option<Arc<SourcePage>>,
+    ) -> Result<(SourcePage, Held), Error> {
+        let now = self.core.clock.now();
+        if page.body.is_empty() && index.is_made_by_api() {
+            page.body = Bytes::from_static(BARE_PAGE);
+        }
+        let (parsed, share) = read_page(&self.core, &index.name, project, &mut page).await?;
+        let (own_cx, index, project) = (cx.clone(), index.clone(), project.clone());
+        let copies = Arc::clone(&self.copies);
+        let read = (parsed, page, old);
+        let work = move || take_in(&copies, &own_cx, &index, &project, read, now);
+        let taken = tokio::task::spawn_blocking(work).await;
+        let taken = taken.map_err(|error| Error::internal("read a page", error))??;
+        Ok((taken, Some(Arc::new(share))))
     }
 }
 
@@ -145,13 +172,13 @@ fn confirmed(
     held
 }
 
-/// Parses a page, completes it with what is known of its files, and keeps a copy on disk.
+/// Completes a page with what is known of its files, and keeps a copy on disk.
 fn take_in(
     copies: &PageCopies,
     cx: &Context,
     index: &Arc<Index>,
     project: &ProjectName,
-    (page, old): (Page, Option<Arc<SourcePage>>),
+    (mut parsed, page, old): (ProjectPage, Page, Option<Arc<SourcePage>>),
     now: Timestamp,
 ) -> Result<SourcePage, Error> {
     let Some(mirror) = index.mirror() else {
@@ -160,19 +187,6 @@ fn take_in(
             format!("{} is no mirror", index.name),
         ));
     };
-    let url = page.final_url.as_str();
-    let body = match &page.body[..] {
-        [] if index.is_made_by_api() => BARE_PAGE,
-        body => body,
-    };
-    let parsed = read_project_page(page.content_type.as_deref(), body, url, project);
-    let mut parsed = parsed.map_err(|error| {
-        let message = format!(
-            "{} sent a page of {project} that cannot be read: {error}",
-            index.name
-        );
-        Error::new(ErrorKind::BadGateway, message)
-    })?;
     let had_files = old
         .as_ref()
         .and_then(|old| old.page.as_ref())

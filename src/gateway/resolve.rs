@@ -19,6 +19,7 @@ use crate::model::{IndexName, ProjectName, Timestamp};
 use crate::page::{Merged, ProjectPage, merge};
 use crate::policy::{Denial, IndexKind, Member, ProjectView, Sources, Stack, Verdict};
 use crate::telemetry::Staleness;
+use crate::upstream::Share;
 
 /// What a stack says about a project.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub struct Resolved {
     pub cache: CacheResult,
     /// The members whose upstream cannot be asked, and since when.
     pub silent: Vec<(usize, Timestamp)>,
+    /// What the sources hold of what may be read at one time.
+    pub shares: Vec<Arc<Share>>,
 }
 
 impl Resolved {
@@ -183,6 +186,7 @@ impl Stacks {
                     stale_until: Timestamp::MAX,
                     cache: CacheResult::Bypass,
                     silent_since: None,
+                    share: None,
                 }
             }
             IndexKind::Mirror(mirror) => {
@@ -203,6 +207,7 @@ impl Stacks {
                             stale_until: until,
                             cache: CacheResult::Stale(Staleness::Partial),
                             silent_since: None,
+                            share: None,
                         }
                     }
                     Err(error) => return Err(error),
@@ -244,6 +249,10 @@ fn settle(
     let stale_until = answers.iter().map(|answer| answer.said.stale_until).min();
     let cache = worst(&answers);
     let silent = silent_members(&answers);
+    let shares = answers
+        .iter()
+        .filter_map(|answer| answer.said.share.clone());
+    let shares = shares.collect();
     let layers = answers
         .into_iter()
         .filter_map(|answer| Some((answer.member, answer.said.page?)));
@@ -266,6 +275,7 @@ fn settle(
         stale_until: stale_until.unwrap_or(Timestamp::MAX),
         cache,
         silent,
+        shares,
     })
 }
 

@@ -17,6 +17,7 @@ use crate::gateway::page_copies::PageCopies;
 use crate::gateway::patience::{CLOCK_SLACK, Patience, RETRY_AFTER, later};
 use crate::gateway::refresh::{Refreshed, Refreshes};
 use crate::gateway::reply::CacheResult;
+use crate::gateway::room::{Held, copy_within_room};
 use crate::gateway::vanish::{is_gone, kept_until};
 use crate::model::{IndexName, ProjectName, ProjectState, Timestamp};
 use crate::page::ProjectPage;
@@ -40,6 +41,8 @@ pub struct Said {
     pub cache: CacheResult,
     /// Since when its upstream is not there to confirm it.
     pub silent_since: Option<Timestamp>,
+    /// Of what may be read at one time, until it is rendered.
+    pub share: Held,
 }
 
 /// What mirrors say, in memory and on disk, and what they are being asked.
@@ -117,17 +120,18 @@ impl Mirrors {
         project: &ProjectName,
         patience: Patience,
     ) -> Result<Said, Error> {
-        let found = self.held(&index.name, mirror, project);
+        let (found, share) = self.held(&index.name, mirror, project).await?;
         let is_gone = |held: &Arc<SourcePage>| is_gone(held, mirror, cx.now);
         let held = found.clone().filter(|held| !is_gone(held));
         if let Some(held) = held
             .as_ref()
             .filter(|held| is_fresh(held, cx.now) && !is_outdated(cx, index, held))
         {
-            return Ok(self.said_fresh(held, mirror, CacheResult::Hit));
+            return Ok(self.said_fresh(held, mirror, CacheResult::Hit, share));
         }
         if self.core.settings.offline {
-            return self.offline_answer(index, mirror, project, held.as_ref());
+            let said = self.offline_answer(index, mirror, project, held.as_ref())?;
+            return Ok(Said { share, ..said });
         }
         // Who asks after a write joins no older request.
         let writes = if mirror.is_devpi() {
@@ -162,14 +166,23 @@ impl Mirrors {
                 } else {
                     CacheResult::Collapsed
                 };
-                Ok(self.said_fresh(&refreshed.held, mirror, cache))
+                Ok(self.said_fresh(&refreshed.held, mirror, cache, refreshed.share))
             }
-            Err(error) => self.stale_answer(cx, mirror, held.as_ref(), patience, error),
+            Err(error) => {
+                let said = self.stale_answer(cx, mirror, held.as_ref(), patience, error)?;
+                Ok(Said { share, ..said })
+            }
         }
     }
 
     /// What upstream has said or confirmed within its time.
-    fn said_fresh(&self, held: &SourcePage, mirror: &Mirror, cache: CacheResult) -> Said {
+    fn said_fresh(
+        &self,
+        held: &SourcePage,
+        mirror: &Mirror,
+        cache: CacheResult,
+        share: Held,
+    ) -> Said {
         let until = held.validity.fresh_until;
         let stale_until = later(until, self.updating_time(held, mirror));
         let stale_until = stale_until.min(last_instant(held, mirror));
@@ -177,7 +190,8 @@ impl Mirrors {
             Some(_) => CacheResult::Stale(Staleness::Vanished),
             None => cache,
         };
-        said(held, mirror, cache, (until, stale_until))
+        let said = said(held, mirror, cache, (until, stale_until));
+        Said { share, ..said }
     }
 
     /// How long an answer may be given on while upstream is asked anew. Never longer than it was good
@@ -195,12 +209,12 @@ impl Mirrors {
     }
 
     /// The held page of a mirror: from memory, else from its copy on disk.
-    fn held(
+    async fn held(
         &self,
         index: &IndexName,
         mirror: &Mirror,
         project: &ProjectName,
-    ) -> Option<Arc<SourcePage>> {
+    ) -> Result<(Option<Arc<SourcePage>>, Held), Error> {
         let found = self.held.get(index, project);
         let count = |tier, is_there| {
             let result = if is_there { LookUp::Hit } else { LookUp::Miss };
@@ -208,19 +222,27 @@ impl Mirrors {
         };
         count(Tier::Memory, found.is_some());
         if found.is_some() {
-            return found;
+            return Ok((found, None));
         }
-        let copy = self.copies.read(index, mirror, project);
+        let copy = copy_within_room(&self.core, &self.copies, index, mirror, project);
+        let (copy, share) = copy.await?;
         count(Tier::Store, copy.is_some());
-        let held = Arc::new(copy?);
-        self.held.insert(index, project, Arc::clone(&held));
-        Some(held)
+        let held = copy.map(Arc::new);
+        if let Some(held) = &held {
+            self.held.insert(index, project, Arc::clone(held));
+        }
+        Ok((held, share))
     }
 
     /// What is held of a project on a mirror, without asking anybody.
-    pub fn held_page(&self, index: &Index, project: &ProjectName) -> Option<Arc<ProjectPage>> {
+    pub async fn held_page(
+        &self,
+        index: &Index,
+        project: &ProjectName,
+    ) -> Option<Arc<ProjectPage>> {
         let mirror = index.mirror()?;
-        let held = self.held(&index.name, mirror, project)?;
+        let (held, _share) = self.held(&index.name, mirror, project).await.ok()?;
+        let held = held?;
         let held = (!is_gone(&held, mirror, self.core.clock.now())).then_some(held)?;
         held.page.clone()
     }
@@ -331,6 +353,7 @@ fn said(
         stale_until,
         cache,
         silent_since: None,
+        share: None,
     }
 }
 

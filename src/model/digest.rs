@@ -98,6 +98,15 @@ pub struct Hashes {
 }
 
 impl Hashes {
+    /// Roughly how many bytes they take beyond their own size.
+    #[must_use]
+    pub fn weight_bytes(&self) -> usize {
+        /// The allocator's share of two texts.
+        const TEXTS: usize = 32;
+        let texts = self.others.iter().map(|(name, hex)| name.len() + hex.len());
+        texts.sum::<usize>() + self.others.capacity() * (size_of::<(Box<str>, Box<str>)>() + TEXTS)
+    }
+
     /// Only a sha256.
     #[must_use]
     pub fn sha256_only(digest: Sha256) -> Self {

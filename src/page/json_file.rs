@@ -144,7 +144,7 @@ mod tests {
 
     fn read(json: &str) -> Option<File> {
         let base = Base::parse("https://upstream.example/simple/six/").unwrap();
-        let mut builder = PageBuilder::new(&ProjectName::parse("six").unwrap());
+        let mut builder = PageBuilder::within(usize::MAX, &ProjectName::parse("six").unwrap());
         add_file(&mut builder, &base, json).unwrap();
         let page = builder.finish();
         assert_eq!(

@@ -88,6 +88,13 @@ fn status(layers: &[(usize, Arc<ProjectPage>)], is_empty: bool) -> ProjectStatus
 }
 
 impl Merged {
+    /// Roughly how many bytes of memory the pages of all members take.
+    #[must_use]
+    pub fn weight_bytes(&self) -> usize {
+        let pages = self.layers.iter().map(|(_, page)| page.weight_bytes());
+        pages.sum()
+    }
+
     /// The project.
     #[must_use]
     pub fn project(&self) -> &ProjectName {

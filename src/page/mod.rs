@@ -46,7 +46,7 @@ pub use links::{FileLinks, FilePath, FilePlace, PageForm, entry_path, file_path,
 pub use merge::{Entry, Merged, merge};
 pub use parse_json::parse_json;
 pub use project_list::ProjectNames;
-pub use project_page::ProjectPage;
+pub use project_page::{InvalidPage, ProjectPage};
 pub use read::{read_project_list, read_project_page};
 pub use render_html::render_html;
 pub use render_json::render_json;

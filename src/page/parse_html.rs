@@ -29,9 +29,19 @@ pub fn parse_html(
     page_url: &str,
     project: &ProjectName,
 ) -> Result<ProjectPage, InvalidPage> {
+    parse_html_within(usize::MAX, body, page_url, project)
+}
+
+/// The same, of at most so many bytes of values.
+pub(super) fn parse_html_within(
+    room: usize,
+    body: &[u8],
+    page_url: &str,
+    project: &ProjectName,
+) -> Result<ProjectPage, InvalidPage> {
     let mut base = Base::parse(page_url)?;
     let mut has_base = false;
-    let mut builder = PageBuilder::new(project);
+    let mut builder = PageBuilder::within(room, project);
     let (mut state, mut reason) = (String::new(), String::new());
     let (mut links, mut lists_archives) = (Links::default(), false);
     let document = read_elements(body, &mut |element| {

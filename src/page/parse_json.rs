@@ -27,9 +27,19 @@ pub fn parse_json(
     page_url: &str,
     project: &ProjectName,
 ) -> Result<ProjectPage, InvalidPage> {
+    parse_json_within(usize::MAX, body, page_url, project)
+}
+
+/// The same, of at most so many bytes of values.
+pub(super) fn parse_json_within(
+    room: usize,
+    body: &[u8],
+    page_url: &str,
+    project: &ProjectName,
+) -> Result<ProjectPage, InvalidPage> {
     let mut reading = Reading {
         base: Base::parse(page_url)?,
-        builder: PageBuilder::new(project),
+        builder: PageBuilder::within(room, project),
         refused: None,
         has_files: false,
         has_status: false,

@@ -6,11 +6,14 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use crate::model::{File, Filename, ProjectName, ProjectStatus, Version};
+use crate::model::{CoreMetadata, File, Filename, ProjectName, ProjectStatus, Version, Yanked};
 
-/// Most files, and most versions, that one page may list. The largest projects known have some tens
-/// of thousands; without a limit a page of forty megabytes could become a gigabyte of values.
-const ENTRIES_MAX: usize = 250_000;
+/// Most files, and most versions, that one page may list. The largest projects known have below
+/// twenty thousand; an entry can be written in twenty bytes and becomes half a kilobyte of values.
+const ENTRIES_MAX: usize = 50_000;
+
+/// Two counters in front of each shared text, and the allocator's own share.
+const SHARED: usize = 32;
 
 /// What one index, a stage or an upstream, says about one project.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +53,9 @@ pub enum InvalidPage {
     /// More entries than the largest index has.
     #[error("simple page has more than {0} entries")]
     TooMany(usize),
+    /// As values it takes more memory than there is for it, in bytes.
+    #[error("simple page becomes more than {0} bytes of values")]
+    Room(usize),
     /// A tag longer, or with more attributes, than any page has.
     #[error("simple page has a tag beyond all measure before byte {0}")]
     Tag(usize),
@@ -72,34 +78,50 @@ impl ProjectPage {
     /// Roughly how many bytes of memory the page takes, for a cache that weighs its entries.
     #[must_use]
     pub fn weight_bytes(&self) -> usize {
-        /// Two counters in front of each shared text, and the allocator's own share.
-        const SHARED: usize = 32;
-        let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len() + SHARED);
-        let files = self.files.iter().map(|file| {
-            let name = file.filename.as_str().len() + file.filename.version_text().len();
-            let texts = text(&file.url) + text(&file.requires_python) + text(&file.provenance);
-            size_of::<File>() + name + 2 * SHARED + texts
-        });
-        // The text, and beside it what it is compared by, which is at most some twice as long.
-        let versions = self
-            .versions
-            .iter()
-            .map(|version| size_of::<Version>() + 3 * version.as_str().len() + 2 * SHARED);
+        let files = self.files.iter().map(file_weight);
+        let versions = self.versions.iter().map(version_weight);
         size_of::<Self>() + files.sum::<usize>() + versions.sum::<usize>()
     }
+}
+
+fn file_weight(file: &File) -> usize {
+    let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len() + SHARED);
+    let name = file.filename.as_str().len() + file.filename.version_text().len();
+    let texts = text(&file.url) + text(&file.requires_python) + text(&file.provenance);
+    let yanked = match &file.yanked {
+        Yanked::Yes(reason) => text(reason),
+        Yanked::No => 0,
+    };
+    let sidecar = match &file.core_metadata {
+        CoreMetadata::Hashed(hashes) => hashes.weight_bytes(),
+        CoreMetadata::Absent | CoreMetadata::Present | CoreMetadata::Unobtainable => 0,
+    };
+    let hashes = file.hashes.weight_bytes() + sidecar;
+    size_of::<File>() + name + 2 * SHARED + texts + yanked + hashes
+}
+
+/// The text, and beside it what it is compared by, which is at most some twice as long.
+fn version_weight(version: &Version) -> usize {
+    size_of::<Version>() + 3 * version.as_str().len() + 2 * SHARED
 }
 
 /// A page in the making.
 pub(super) struct PageBuilder {
     page: ProjectPage,
     requires_python: Option<Arc<str>>,
+    /// Most bytes of values it may become, and how many it is.
+    room: usize,
+    weight: usize,
 }
 
 impl PageBuilder {
-    pub(super) fn new(project: &ProjectName) -> Self {
+    /// A page of at most so many bytes of values ([`ProjectPage::weight_bytes`]).
+    pub(super) fn within(room: usize, project: &ProjectName) -> Self {
         Self {
             page: ProjectPage::empty(project.clone()),
             requires_python: None,
+            room,
+            weight: 0,
         }
     }
 
@@ -125,11 +147,12 @@ impl PageBuilder {
     /// Adds a file.
     ///
     /// # Errors
-    /// [`InvalidPage::TooMany`].
+    /// [`InvalidPage::TooMany`], [`InvalidPage::Room`].
     pub(super) fn file(&mut self, mut file: File) -> Result<(), InvalidPage> {
         if self.page.files.len() >= ENTRIES_MAX {
             return Err(InvalidPage::TooMany(ENTRIES_MAX));
         }
+        self.weigh(file_weight(&file))?;
         self.share_requires_python(&mut file);
         self.page.files.push(file);
         Ok(())
@@ -138,13 +161,23 @@ impl PageBuilder {
     /// Adds a version that the source lists, with files or without.
     ///
     /// # Errors
-    /// [`InvalidPage::TooMany`].
+    /// [`InvalidPage::TooMany`], [`InvalidPage::Room`].
     pub(super) fn version(&mut self, text: &str) -> Result<(), InvalidPage> {
         if self.page.versions.len() >= ENTRIES_MAX {
             return Err(InvalidPage::TooMany(ENTRIES_MAX));
         }
         if let Some(text) = clean(text) {
-            self.page.versions.push(Version::parse(&text));
+            let version = Version::parse(&text);
+            self.weigh(version_weight(&version))?;
+            self.page.versions.push(version);
+        }
+        Ok(())
+    }
+
+    fn weigh(&mut self, bytes: usize) -> Result<(), InvalidPage> {
+        self.weight += bytes;
+        if self.weight > self.room {
+            return Err(InvalidPage::Room(self.room));
         }
         Ok(())
     }
@@ -169,6 +202,9 @@ impl PageBuilder {
                 .versions
                 .retain(|version| seen.insert(version.clone()));
         }
+        // What was kept ready for more would be weighed by nobody.
+        self.page.files.shrink_to_fit();
+        self.page.versions.shrink_to_fit();
         self.page
     }
 
@@ -239,7 +275,7 @@ mod tests {
     use crate::model::Sha256;
 
     fn builder() -> PageBuilder {
-        PageBuilder::new(&ProjectName::parse("six").unwrap())
+        PageBuilder::within(usize::MAX, &ProjectName::parse("six").unwrap())
     }
 
     fn add(builder: &mut PageBuilder, name: &str, hash: Option<(&str, &str)>) {

@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use encoding_rs::{Encoding, UTF_8};
 
 use crate::model::ProjectName;
-use crate::page::parse_html::parse_html;
-use crate::page::parse_json::parse_json;
+use crate::page::parse_html::parse_html_within;
+use crate::page::parse_json::parse_json_within;
 use crate::page::parse_list::parse_project_list;
 use crate::page::project_list::ProjectNames;
 use crate::page::project_page::{InvalidPage, ProjectPage};
@@ -19,11 +19,13 @@ use crate::page::sniff::{Markup, sniff};
 /// How far into a document its own word on its charset is looked for, as browsers do.
 const PRESCAN_BYTES: usize = 1024;
 
-/// Reads a project page that was found at `page_url` (after redirects).
+/// Reads a project page that was found at `page_url` (after redirects), of at most `room` bytes of
+/// values: a page of a few kilobytes may become many megabytes.
 ///
 /// # Errors
-/// When it is no page of the project.
+/// [`InvalidPage::Room`] when it becomes more, another when it is no page of the project.
 pub fn read_project_page(
+    room: usize,
     content_type: Option<&str>,
     body: &[u8],
     page_url: &str,
@@ -31,8 +33,8 @@ pub fn read_project_page(
 ) -> Result<ProjectPage, InvalidPage> {
     let (markup, text) = markup_and_text(content_type, body)?;
     match markup {
-        Markup::Json => parse_json(&text, page_url, project),
-        Markup::Html => parse_html(&text, page_url, project),
+        Markup::Json => parse_json_within(room, &text, page_url, project),
+        Markup::Html => parse_html_within(room, &text, page_url, project),
     }
 }
 
@@ -119,7 +121,7 @@ mod tests {
 
     fn read(content_type: &str, body: &[u8]) -> Result<ProjectPage, InvalidPage> {
         let project = ProjectName::parse("six").unwrap();
-        read_project_page(Some(content_type), body, URL, &project)
+        read_project_page(usize::MAX, Some(content_type), body, URL, &project)
     }
 
     fn utf16(text: &str, mark: bool) -> Vec<u8> {

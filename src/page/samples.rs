@@ -72,7 +72,7 @@ pub(super) fn any_page() -> impl Strategy<Value = ProjectPage> {
     let versions = prop::collection::vec("[0-9]\\.[0-9]|200[0-9][a-z]", 0..3);
     (status, files, versions, prop::option::of(any::<u64>())).prop_map(
         |(status, files, versions, serial)| {
-            let mut builder = PageBuilder::new(&ProjectName::parse("six").unwrap());
+            let mut builder = PageBuilder::within(usize::MAX, &ProjectName::parse("six").unwrap());
             builder.status(status);
             builder.serial(serial);
             for file in files {

@@ -134,6 +134,12 @@ impl FsStore {
         self.tree.quota()
     }
 
+    /// How many bytes are kept under a key; none when there is nothing, or the disk does not say.
+    #[must_use]
+    pub fn length(&self, key: &Key) -> u64 {
+        std::fs::metadata(self.tree.path(key)).map_or(0, |metadata| metadata.len())
+    }
+
     /// Opens what is kept under a key. A local open is a few microseconds, so it is done in place.
     ///
     /// # Errors

@@ -89,6 +89,13 @@ impl Decoding {
     }
 }
 
+/// Two are equal when as much may be held.
+impl PartialEq for Share {
+    fn eq(&self, other: &Self) -> bool {
+        self.units == other.units
+    }
+}
+
 /// Two are equal when they are one budget.
 impl PartialEq for Decoding {
     fn eq(&self, other: &Self) -> bool {
@@ -126,6 +133,39 @@ impl Share {
             self.is_waiting = false;
         }
         self.units = self.units.max(wanted);
+    }
+
+    /// Grows to so many bytes, or to all that one reader can have, waiting for room within the
+    /// budget's own bound.
+    ///
+    /// # Errors
+    /// When there is no room in time.
+    pub async fn widen_to(&mut self, bytes: u64) -> Result<(), Crowded> {
+        let wait = self.budget.wait;
+        let bytes = bytes.min(self.budget.bytes_max / 2);
+        let grown = timeout(wait, self.grow_to(bytes));
+        grown.await.map_err(|_| Crowded)
+    }
+
+    /// Gives back what is beyond so many bytes.
+    pub fn shrink_to(&mut self, bytes: u64) {
+        let wanted = units_of(bytes).min(self.units);
+        let mut surplus = usize::try_from(self.units - wanted).unwrap_or(usize::MAX);
+        // What the last reader has beyond its permits is nobody's to be given back.
+        if self.last.is_some() {
+            return;
+        }
+        while surplus > 0
+            && let Some(mut permit) = self.common.pop()
+        {
+            let held = permit.num_permits();
+            drop(permit.split(surplus.min(held)));
+            surplus = surplus.saturating_sub(held);
+            if permit.num_permits() > 0 {
+                self.common.push(permit);
+            }
+        }
+        self.units = wanted;
     }
 
     /// The bytes with their share: it is given back with the last of them.
@@ -215,6 +255,19 @@ mod tests {
         assert_eq!(budget.share_of(1).await.map(drop), Err(Crowded));
         drop(all);
         assert!(budget.share_of(1).await.is_ok());
+    }
+
+    #[test]
+    fn what_is_given_back_is_there_for_others() {
+        let budget = budget_of(20 * KIB);
+        let mut share = taken(&budget, 3).unwrap();
+        assert!(share.grow_to(10 * KIB).now_or_never().is_some());
+        share.shrink_to(2 * KIB);
+        assert_eq!(share.bytes(), 2 * KIB);
+        let others = (taken(&budget, 8).unwrap(), taken(&budget, 9).unwrap());
+        assert!(taken(&budget, 1).is_none());
+        drop((others, share));
+        assert!(taken(&budget, 10).is_some());
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub struct Validators {
 }
 
 /// What an upstream says of a page.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub enum PageAnswer {
     /// It is still what the validators name (304).
     NotModified {
@@ -52,10 +52,13 @@ pub enum PageAnswer {
 }
 
 /// A page as it came.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub struct Page {
-    /// The body, unpacked. It counts as being read ([`Decoding`](crate::upstream::decoding::Decoding)) for as long as it is held.
+    /// The body, unpacked.
     pub body: Bytes,
+    /// What it takes of what may be read at one time ([`Decoding`](crate::upstream::decoding::Decoding)),
+    /// to be kept for as long as the body, or what it becomes, is held.
+    pub share: Option<Share>,
     /// `Content-Type` as sent; it may be wrong (docs/protocol/simple-api.md §3 rule 8).
     pub content_type: Option<String>,
     /// Where it came from after redirects: the base of its relative links. Without credentials.
@@ -162,7 +165,7 @@ impl Upstream {
         let answer = self.guarded(url, timed).await?;
         Ok(match answer {
             PageAnswer::Found(mut page) => {
-                page.body = share.hold(page.body);
+                page.share = Some(share);
                 PageAnswer::Found(page)
             }
             other => other,
@@ -302,6 +305,7 @@ fn request_head(accept: &HeaderValue, validators: Option<&Validators>) -> Header
 fn page(head: &HeaderMap, final_url: Url, max_age: Option<Duration>) -> Page {
     Page {
         body: Bytes::new(),
+        share: None,
         content_type: text_of(head, header::CONTENT_TYPE),
         final_url,
         validators: Validators {

@@ -134,7 +134,7 @@ impl Writer {
         };
         let mut held = None;
         for project in projects {
-            if let Some(page) = self.flows.mirrors.held_page(index, &project) {
+            if let Some(page) = self.flows.mirrors.held_page(index, &project).await {
                 held = Some((project, page));
                 break;
             }

@@ -1,0 +1,119 @@
+//! Room for what pages become (`limits.decoding`): a page of a few kilobytes may be many megabytes of
+//! values, which are there until it has been kept and rendered.
+//!
+//! How many is known only when it has been read, and nearly all are short. So a page is read up to a
+//! bound at first, and one that becomes more waits for a larger share and is read again.
+
+use std::sync::Arc;
+
+use crate::cache::SourcePage;
+use crate::gateway::core::Core;
+use crate::gateway::error::{Error, ErrorKind};
+use crate::gateway::page_copies::PageCopies;
+use crate::gateway::resolve::Resolved;
+use crate::model::{IndexName, ProjectName};
+use crate::page::{InvalidPage, ProjectPage, read_project_page};
+use crate::policy::Mirror;
+use crate::store::Key;
+use crate::upstream::{Page, Share};
+
+/// What a byte of values takes until its page is rendered: itself, and beside it the copy for the disk,
+/// or the merged page with its rendering, plain and packed.
+const MADE_WEIGHT: u64 = 3;
+
+/// How many times its bytes a page's values may be at first: real pages are about as long as theirs.
+const FIRST_ROOM: u64 = 2;
+
+/// What is read and rendered without a share of its own: nearly all pages, each from our own disk or
+/// memory.
+const SMALL_BYTES: u64 = 256 << 10;
+
+/// What a byte of a copy on disk becomes, at most about: the shortest entries have some fifty.
+const COPY_WEIGHT: u64 = 10;
+
+/// Several may hold it: who waits for one page waits together.
+pub type Held = Option<Arc<Share>>;
+
+/// Reads a page of upstream's, with a share for what it becomes in place of that for its bytes.
+///
+/// # Errors
+/// `BadGateway` when it cannot be read or becomes more than one page may; `Unavailable` when there
+/// is no room in time.
+pub async fn read_page(
+    core: &Core,
+    index: &IndexName,
+    project: &ProjectName,
+    page: &mut Page,
+) -> Result<(ProjectPage, Share), Error> {
+    let body_bytes = page.body.len() as u64;
+    let mut share = page.share.take().unwrap_or_else(|| core.decoding().share());
+    let most = core.decoding().share_bytes_max();
+    let mut wanted = body_bytes * (1 + FIRST_ROOM * MADE_WEIGHT) + (64 << 10);
+    loop {
+        wanted = wanted.min(most);
+        share.widen_to(wanted).await.map_err(crowded)?;
+        let room = wanted.saturating_sub(body_bytes) / MADE_WEIGHT;
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        let (body, asked) = (page.body.clone(), project.clone());
+        let (kind, url) = (page.content_type.clone(), page.final_url.clone());
+        let work = move || read_project_page(room, kind.as_deref(), &body, url.as_str(), &asked);
+        let read = tokio::task::spawn_blocking(work).await;
+        match read.map_err(|error| Error::internal("read a page", error))? {
+            Ok(parsed) => {
+                page.body.clear();
+                share.shrink_to(MADE_WEIGHT * parsed.weight_bytes() as u64);
+                return Ok((parsed, share));
+            }
+            Err(InvalidPage::Room(_)) if wanted < most => wanted = wanted.saturating_mul(4),
+            Err(error) => {
+                let message =
+                    format!("{index} sent a page of {project} that cannot be read: {error}");
+                return Err(Error::new(ErrorKind::BadGateway, message));
+            }
+        }
+    }
+}
+
+/// The copy on disk, with a share where it is long; see [`PageCopies::read`].
+pub async fn copy_within_room(
+    core: &Core,
+    copies: &PageCopies,
+    index: &IndexName,
+    mirror: &Mirror,
+    project: &ProjectName,
+) -> Result<(Option<SourcePage>, Held), Error> {
+    let key = Key::Page {
+        index: index.clone(),
+        project: project.clone(),
+    };
+    let length = core.store.length(&key);
+    if length <= SMALL_BYTES {
+        return Ok((copies.read(index, mirror, project), None));
+    }
+    let mut share = core.decoding().share();
+    let wanted = length.saturating_mul(COPY_WEIGHT);
+    share.widen_to(wanted).await.map_err(crowded)?;
+    let copy = copies.read(index, mirror, project);
+    let weight = copy.as_ref().and_then(|copy| copy.page.as_ref());
+    let weight = weight.map_or(0, |page| page.weight_bytes());
+    share.shrink_to(MADE_WEIGHT * weight as u64);
+    Ok((copy, Some(Arc::new(share))))
+}
+
+/// A share to render with, where the sources came from memory and have none, and are long.
+///
+/// # Errors
+/// `Unavailable` when there is no room in time.
+pub async fn room_to_render(core: &Core, resolved: &Resolved) -> Result<Option<Share>, Error> {
+    let wanted = (MADE_WEIGHT - 1) * resolved.merged.weight_bytes() as u64;
+    let held = resolved.shares.iter().map(|share| share.bytes());
+    let missing = wanted.saturating_sub(held.sum());
+    if missing <= SMALL_BYTES {
+        return Ok(None);
+    }
+    let share = core.decoding().share_of(missing).await;
+    share.map(Some).map_err(crowded)
+}
+fn crowded(crowded: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Unavailable(Some(1)), crowded.to_string())
+}

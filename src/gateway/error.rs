@@ -45,6 +45,8 @@ pub enum ErrorKind {
     Withheld(StatusCode),
     /// An upstream said something that cannot be used: 502.
     BadGateway,
+    /// An upstream has taken it down (451): 502, and what was held of it is no answer.
+    TakenDown,
     /// It cannot be had now: 503, with seconds to wait where they are known.
     Unavailable(Option<u32>),
     /// Our disk has no room for it: 507.
@@ -62,7 +64,7 @@ impl ErrorKind {
             Self::Gone => StatusCode::GONE,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::Withheld(status) => status,
-            Self::BadGateway => StatusCode::BAD_GATEWAY,
+            Self::BadGateway | Self::TakenDown => StatusCode::BAD_GATEWAY,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Full => StatusCode::INSUFFICIENT_STORAGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,

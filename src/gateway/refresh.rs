@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::StatusCode;
 
 use crate::cache::{SourcePage, Validity};
 use crate::gateway::changes::Changes;
@@ -89,9 +90,13 @@ impl Refreshes {
         let answer = match answer {
             Err(UpstreamError::Refused { status, words, .. }) => {
                 let refusal = (status.as_u16(), words);
-                self.names
-                    .absence(cx, index, mirror, project, refusal)
-                    .await?
+                let judged = self.names.absence(cx, index, mirror, project, refusal);
+                match judged.await {
+                    Err(refused) if status == StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => {
+                        return self.taken_down(cx, index, project, old, refused).await;
+                    }
+                    judged => judged?,
+                }
             }
             answer => answer.map_err(upstream_error)?,
         };
@@ -133,6 +138,30 @@ impl Refreshes {
             cache,
             is_current,
             share,
+        })
+    }
+
+    /// What upstream has taken down (451) is cut down as what it dropped. Where nothing remains its
+    /// refusal is the answer: the name is somebody's, and no later mirror is asked for it.
+    async fn taken_down(
+        &self,
+        cx: &Context,
+        index: &Arc<Index>,
+        project: &ProjectName,
+        old: Option<Arc<SourcePage>>,
+        refused: Error,
+    ) -> Result<Refreshed, Error> {
+        let (now, dropped) = (self.core.clock.now(), Dropped { old, empty: None });
+        let kept = vanish_behind(&self.copies, cx, index, project, dropped, now).await?;
+        if kept.page.is_none() {
+            let kind = ErrorKind::TakenDown;
+            return Err(Error { kind, ..refused });
+        }
+        Ok(Refreshed {
+            held: Arc::new(kept),
+            cache: CacheResult::Miss,
+            is_current: true,
+            share: None,
         })
     }
 

@@ -169,6 +169,9 @@ impl Mirrors {
                 Ok(self.said_fresh(&refreshed.held, mirror, cache, refreshed.share))
             }
             Err(error) => {
+                if error.kind == ErrorKind::TakenDown {
+                    self.forget(&index.name, project);
+                }
                 let said = self.stale_answer(cx, mirror, held.as_ref(), patience, error)?;
                 Ok(Said { share, ..said })
             }
@@ -255,8 +258,8 @@ impl Mirrors {
         patience: Patience,
         error: Error,
     ) -> Result<Said, Error> {
-        // What devpi has taken from everybody's sight is not shown because it once was there.
-        if matches!(error.kind, ErrorKind::Withheld(_)) {
+        // What was taken from everybody's sight is not shown because it once was there.
+        if matches!(error.kind, ErrorKind::Withheld(_) | ErrorKind::TakenDown) {
             return Err(error);
         }
         // That upstream once knew nothing of a project is nothing held: the name may be somebody's by

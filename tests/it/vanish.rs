@@ -53,7 +53,7 @@ policies:
 async fn listed(house: &House, path: &str) -> Option<Vec<(String, String)>> {
     let got = house.get(path, &[("accept", JSON)]).await;
     if got.status != 200 {
-        assert!(matches!(got.status, 404 | 503), "{}", got.text());
+        assert!(matches!(got.status, 404 | 502 | 503), "{}", got.text());
         return None;
     }
     let (index, _) = path.split_once("/+simple/").unwrap();
@@ -82,12 +82,14 @@ async fn status(house: &House, url: &str) -> u16 {
 enum Way {
     NotFound,
     Empty,
+    /// 451: somebody has had it taken down.
+    TakenDown,
 }
 
 impl Way {
     fn setup(self) -> Setup {
         match self {
-            Self::NotFound => Setup::default(),
+            Self::NotFound | Self::TakenDown => Setup::default(),
             Self::Empty => Setup::default().project(Project::new("sieve")),
         }
     }
@@ -116,6 +118,9 @@ async fn vanishes(way: Way, after: After) {
     larder.kept(&Key::MirrorFile(Sha256::of(&bytes))).await;
 
     dairy.change(|_| way.setup());
+    if matches!(way, Way::TakenDown) {
+        dairy.misbehave("/simple/sieve/", Fault::new().status(451));
+    }
     clock.advance(DAY);
     for path in [FREE, COOL] {
         let kept = versions(&house, path).await.unwrap();
@@ -125,6 +130,7 @@ async fn vanishes(way: Way, after: After) {
         After::Nothing => house,
         After::Restart => House::online_over(&larder, &yaml, &clock),
         After::RestartAndOutage => {
+            dairy.behave();
             dairy.misbehave("/simple/", Fault::new().status(500));
             House::online_over(&larder, &yaml, &clock)
         }
@@ -162,7 +168,7 @@ async fn a_file_that_was_refused_when_its_project_vanished_never_matures() {
         After::RestartAndOutage,
         After::RestartOffline,
     ];
-    for way in [Way::NotFound, Way::Empty] {
+    for way in [Way::NotFound, Way::Empty, Way::TakenDown] {
         for after in after {
             vanishes(way, after).await;
         }

@@ -39,6 +39,17 @@ pub enum Content {
     Growing(Arc<Growing>),
 }
 
+impl Content {
+    /// How long it is, as far as that is known yet.
+    pub fn length(&self) -> Option<u64> {
+        match self {
+            Self::Memory(small) => Some(small.bytes.len() as u64),
+            Self::Stored(file) => Some(file.len()),
+            Self::Growing(growing) => growing.declared_length(),
+        }
+    }
+}
+
 /// What a head says about content, apart from its length.
 #[derive(Debug)]
 pub struct Claims {
@@ -130,11 +141,7 @@ fn content_type(filename: &str) -> &'static str {
 
 /// The answer to a request for content: 200, 206, 304 or 416, and HEAD like GET.
 pub fn content_reply(ask: &Ask<'_>, content: Content, claims: Claims, record: Record) -> Reply {
-    let total = match &content {
-        Content::Memory(small) => Some(small.bytes.len() as u64),
-        Content::Stored(file) => Some(file.len()),
-        Content::Growing(growing) => growing.declared_length(),
-    };
+    let total = content.length();
     let mut head = file_head(&claims);
     if is_not_modified(ask.headers, claims.etag.as_ref(), claims.last_modified) {
         let (status, body) = (StatusCode::NOT_MODIFIED, Body::Empty);

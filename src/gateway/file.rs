@@ -11,7 +11,7 @@ use crate::gateway::core::Core;
 use crate::gateway::decide::{Tickets, no_such_file};
 use crate::gateway::error::{Error, ErrorKind, Flow};
 use crate::gateway::external::{external_place, sent_there};
-use crate::gateway::fill::Fills;
+use crate::gateway::fill::{Fills, is_as_long};
 use crate::gateway::held::{About, HeldFiles};
 use crate::gateway::refusal::{count_audited, file_refused, rule_text};
 use crate::gateway::reply::{CacheResult, Decision, Record, Reply};
@@ -139,6 +139,15 @@ impl Files {
 
     /// The bytes of a file: from memory, from disk, or fetched while others wait with us.
     pub async fn content(&self, cx: &Context, grant: &Grant) -> Flow<(Content, CacheResult)> {
+        let (content, cache) = self.held_or_fetched(cx, grant).await?;
+        // The same bytes may be here as another page's, which told the truth about them.
+        if let Some(length) = content.length().filter(|_| !grant.is_private) {
+            is_as_long(grant.file.item(), length)?;
+        }
+        Ok((content, cache))
+    }
+
+    async fn held_or_fetched(&self, cx: &Context, grant: &Grant) -> Flow<(Content, CacheResult)> {
         if let Some(content) = self.held_content(grant).await? {
             return Ok((content, CacheResult::Hit));
         }

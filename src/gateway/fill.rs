@@ -24,6 +24,7 @@ use crate::gateway::outcome::{upstream_error, upstream_result};
 use crate::gateway::places::Places;
 use crate::gateway::reply::CacheResult;
 use crate::gateway::tickets::Grant;
+use crate::model::File;
 use crate::policy::Verify;
 use crate::store::{Draft, Growing, HELD_BACK_BYTES, Key, Readable, StoreError, Stored};
 use crate::telemetry::UpstreamResult;
@@ -248,10 +249,15 @@ impl Fills {
                 return Err(Error::not_found(message));
             }
         };
-        let name = fill.grant.file.item().filename.as_str();
-        let promised = fill.grant.file.item().hashes.clone();
+        let listed = fill.grant.file.item();
+        let name = listed.filename.as_str();
+        if let Some(length) = file.length {
+            is_as_long(listed, length)?;
+        }
+        let promised = listed.hashes.clone();
         let limit = self.core.settings.file_bytes_max;
-        let draft = self.core.store.draft(name, promised, file.length, limit);
+        let declared = file.length.or(listed.size);
+        let draft = self.core.store.draft(name, promised, declared, limit);
         let draft = draft.map_err(|error| Error::store(format!("fetch {name}"), error))?;
         let growing = draft.growing();
         let running = self.start(&fill.key, Arc::clone(&growing));
@@ -310,8 +316,9 @@ impl Fills {
         match outcome {
             Ok(stored) => {
                 let (learning, grant) = (Arc::clone(&self.learning), fill.grant.clone());
-                // Its URL changes from `+e` to `+f`.
-                let is_new = grant.file.item().hashes.sha256().is_none();
+                // Its URL changes from `+e` to `+f`, and rules on its size can tell now.
+                let listed = grant.file.item();
+                let is_new = listed.hashes.sha256().is_none() || listed.size.is_none();
                 let Stored { sha256, size } = stored;
                 let work = move || {
                     learning.learn(&grant, is_new, |known| known.content(sha256, size));
@@ -341,6 +348,24 @@ struct FillError(String);
 impl From<StoreError> for FillError {
     fn from(error: StoreError) -> Self {
         Self(error.to_string())
+    }
+}
+
+/// A page that states a length states it as it does a digest: rules are decided by it, so another one is
+/// not what was decided on.
+///
+/// # Errors
+/// `BadGateway` when the file has another length.
+pub fn is_as_long(listed: &File, length: u64) -> Result<(), Error> {
+    match listed.size {
+        Some(stated) if stated != length => {
+            let message = format!(
+                "{} is not what it claims to be: it has {length} bytes, and its page says {stated}",
+                listed.filename
+            );
+            Err(Error::new(ErrorKind::BadGateway, message))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -207,7 +207,7 @@ impl Pages {
             Resolution::Unknown => return Ok(Rendered::Unknown),
         };
         let cache = resolved.cache;
-        let room = room_to_render(&self.core, &resolved).await?;
+        let room = room_to_render(&self.core, &resolved.merged, &resolved.shares).await?;
         let (pages, own_cx, filtered_at) = (Arc::clone(self), cx.clone(), self.core.clock.now());
         let work = move || {
             let page = Arc::new(render_page(&own_cx, &wanted, &resolved, filtered_at));

@@ -10,9 +10,8 @@ use crate::cache::SourcePage;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind};
 use crate::gateway::page_copies::PageCopies;
-use crate::gateway::resolve::Resolved;
 use crate::model::{IndexName, ProjectName};
-use crate::page::{InvalidPage, ProjectPage, read_project_page};
+use crate::page::{InvalidPage, Merged, ProjectPage, read_project_page};
 use crate::policy::Mirror;
 use crate::store::Key;
 use crate::upstream::{Page, Share};
@@ -104,9 +103,13 @@ pub async fn copy_within_room(
 ///
 /// # Errors
 /// `Unavailable` when there is no room in time.
-pub async fn room_to_render(core: &Core, resolved: &Resolved) -> Result<Option<Share>, Error> {
-    let wanted = (MADE_WEIGHT - 1) * resolved.merged.weight_bytes() as u64;
-    let held = resolved.shares.iter().map(|share| share.bytes());
+pub async fn room_to_render(
+    core: &Core,
+    merged: &Merged,
+    shares: &[Arc<Share>],
+) -> Result<Option<Share>, Error> {
+    let wanted = (MADE_WEIGHT - 1) * merged.weight_bytes() as u64;
+    let held = shares.iter().map(|share| share.bytes());
     let missing = wanted.saturating_sub(held.sum());
     if missing <= SMALL_BYTES {
         return Ok(None);

@@ -2,6 +2,7 @@
 
 mod digests;
 mod ranges;
+mod sizes;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -62,7 +62,7 @@ fn file_json(setup: &Setup, project: &Project, file: &Listed) -> Value {
         entry.insert("yanked".into(), json!(reason));
     }
     if setup.api_minor >= 1 && setup.sizes {
-        entry.insert("size".into(), json!(file.content.length()));
+        entry.insert("size".into(), json!(file.stated_size));
     }
     if setup.api_minor >= 1 && setup.upload_times {
         entry.insert("upload-time".into(), json!(file.upload_time));

@@ -24,6 +24,8 @@ pub(crate) struct Listed {
     pub(super) requires_python: Option<String>,
     pub(super) upload_time: String,
     pub(super) yanked: Option<String>,
+    /// Its length, as its page says it.
+    pub(super) stated_size: u64,
 }
 
 impl Project {
@@ -68,6 +70,7 @@ impl Project {
 impl Listed {
     /// A file with this content.
     pub(crate) fn new(filename: &str, version: &str, content: Content) -> Self {
+        let stated_size = content.length();
         Self {
             filename: filename.to_owned(),
             version: version.to_owned(),
@@ -77,6 +80,7 @@ impl Listed {
             requires_python: None,
             upload_time: "2024-01-02T03:04:05.000000Z".to_owned(),
             yanked: None,
+            stated_size,
         }
     }
 
@@ -99,6 +103,12 @@ impl Listed {
     /// When it was uploaded, RFC 3339 in UTC.
     pub(crate) fn uploaded(mut self, at: &str) -> Self {
         at.clone_into(&mut self.upload_time);
+        self
+    }
+
+    /// Its page says that it has so many bytes.
+    pub(crate) fn stating_size(mut self, bytes: u64) -> Self {
+        self.stated_size = bytes;
         self
     }
 

@@ -27,7 +27,7 @@ const BARE: [&str; 22] = [
 /// What was seen of a document besides the elements that an index speaks with.
 #[derive(Debug, Default)]
 pub(super) struct Document {
-    /// It has a doctype, or one of html, head and body.
+    /// It has a doctype, a head or a body: `<html></html>` alone is what a proxy without words sends.
     has_frame: bool,
     /// A meta or a comment that only indexes write.
     announces: bool,
@@ -94,7 +94,7 @@ impl Document {
         match name {
             // Most elements of a long page are these.
             "a" | "br" => return,
-            "html" | "head" | "body" => self.has_frame = true,
+            "head" | "body" => self.has_frame = true,
             "meta" => {
                 self.announces |= attribute("name").is_some_and(|name| name.starts_with("pypi:"));
                 self.has_foreign |= is("http-equiv", "refresh");
@@ -272,6 +272,7 @@ mod tests {
             "<html><head><title>503 Service Temporarily Unavailable</title></head><body></body></html>",
             "<svg xmlns='http://www.w3.org/2000/svg'></svg>",
             "<?xml version='1.0'?><ListBucketResult><Name>b</Name></ListBucketResult>",
+            "<html></html>",
             "<br>",
             " ",
         ] {

@@ -26,7 +26,7 @@ pub(super) fn add_file(
 ) -> Result<(), InvalidPage> {
     let wire: WireFile<'_> = serde_json::from_str(json).unwrap_or_default();
     let Some(url) = wire.url.text().and_then(|url| base.resolve(url)) else {
-        builder.drop_entry();
+        builder.lose_entry();
         return Ok(());
     };
     let Some(filename) = builder.filename(&wire.filename(&url)) else {

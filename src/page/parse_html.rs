@@ -4,9 +4,7 @@
 //! not asked, since installers do not ask it either. Two attributes are from outside the standard:
 //! `data-upload-time` and `data-size`, which uv reads and gateways such as this one write.
 
-use crate::model::{
-    CoreMetadata, File, Filename, ProjectName, UploadTime, UploadTimeSource, Yanked,
-};
+use crate::model::{CoreMetadata, File, ProjectName, UploadTime, UploadTimeSource, Yanked};
 use crate::page::anchors::{Anchor, Element, read_elements};
 use crate::page::digests::attribute_metadata;
 use crate::page::document::Links;
@@ -43,7 +41,7 @@ pub(super) fn parse_html_within(
     let mut has_base = false;
     let mut builder = PageBuilder::within(room, project);
     let (mut state, mut reason) = (String::new(), String::new());
-    let (mut links, mut lists_archives) = (Links::default(), false);
+    let mut links = Links::default();
     let document = read_elements(body, &mut |element| {
         match element {
             Element::Base(href) if !has_base => {
@@ -76,31 +74,33 @@ pub(super) fn parse_html_within(
             }
             Element::Anchor(anchor) => {
                 links.count(anchor.attribute("href").unwrap_or_default(), false);
-                lists_archives |= add_file(&mut builder, &base, anchor)?;
+                add_file(&mut builder, &base, anchor)?;
             }
         }
         Ok(())
     })?;
     builder.status(parse_status(&state, Some(&reason)));
+    if builder.has_lost_all() {
+        return Err(InvalidPage::NoFiles);
+    }
     let page = builder.finish();
-    if page.files.is_empty() && !lists_archives && !document.is_page_of(project, links) {
+    if page.files.is_empty() && !document.is_page_of(project, links) {
         return Err(InvalidPage::NoIndex(document.words()));
     }
     Ok(page)
 }
 
-/// Adds the file that an anchor leads to, and says whether it leads to an archive of any project.
-fn add_file(builder: &mut PageBuilder, base: &Base, anchor: &Anchor) -> Result<bool, InvalidPage> {
+/// Adds the file that an anchor leads to.
+fn add_file(builder: &mut PageBuilder, base: &Base, anchor: &Anchor) -> Result<(), InvalidPage> {
     let Some(href) = anchor.attribute("href") else {
-        return Ok(false);
+        return Ok(());
     };
     let Some(url) = base.resolve(href) else {
         builder.drop_entry();
-        return Ok(false);
+        return Ok(());
     };
-    let name = url.filename().unwrap_or_default();
-    let Some(filename) = builder.filename(&name) else {
-        return Ok(Filename::is_archive(&name));
+    let Some(filename) = builder.filename(&url.filename().unwrap_or_default()) else {
+        return Ok(());
     };
     let provenance = anchor
         .attribute("data-provenance")
@@ -120,8 +120,7 @@ fn add_file(builder: &mut PageBuilder, base: &Base, anchor: &Anchor) -> Result<b
         provenance: provenance.and_then(|text| Some(base.resolve(text)?.into_text())),
         gpg_sig: anchor.attribute("data-gpg-sig") == Some("true"),
         url: Some(url.into_text()),
-    })?;
-    Ok(true)
+    })
 }
 
 fn upload_time(anchor: &Anchor) -> Option<UploadTime> {
@@ -264,10 +263,23 @@ mod tests {
         ] {
             assert_eq!(parse(html), Err(InvalidPage::NoIndex(words.to_owned())));
         }
-        // Whatever stands around them, files are files; and those of others are not nothing.
+        // Whatever stands around them, files are files.
+        let html = "<title>Sign in</title><input type=password><a href=torch-1.zip>";
+        assert!(parse(html).is_ok());
+    }
+
+    #[test]
+    fn files_of_other_projects_alone_are_no_page_and_links_to_no_files_are_nothing() {
         for html in [
-            "<title>Sign in</title><input type=password><a href=torch-1.zip>",
-            "<p>All our wheels: <a href=vision-1-py3-none-any.whl></a>",
+            "<h1>Links for torch</h1><a href=vision-1-py3-none-any.whl></a>",
+            "<!DOCTYPE html><html><body><a href=vision-1.zip></a><a href=../>up</a></body></html>",
+        ] {
+            assert_eq!(parse(html), Err(InvalidPage::NoFiles), "{html}");
+        }
+        for html in [
+            "<h1>Links for torch</h1><a href=https://home.example/>home</a>",
+            "<h1>Links for torch</h1><a href=README.txt>read me</a>",
+            "<h1>Links for torch</h1><a href=vision-1.zip></a><a href=torch-1.zip></a>",
         ] {
             assert!(parse(html).is_ok(), "{html}");
         }

@@ -20,7 +20,7 @@ use crate::page::wire::{Items, Loose, refuse};
 /// Unknown keys are passed over, so API 1.0 to 1.5 and whatever 1.x follows are understood.
 ///
 /// # Errors
-/// When the body is no JSON object with `files`, names another project, announces a major version
+/// When the body is no JSON object with `files`, has entries of which none can be read, names another project, announces a major version
 /// other than 1, or lists more than any project has.
 pub fn parse_json(
     body: &[u8],
@@ -54,6 +54,9 @@ pub(super) fn parse_json_within(
     if !reading.has_files {
         // The error document of a proxy in between, not a project without files.
         return Err(InvalidPage::Json("it has no list of \"files\"".to_owned()));
+    }
+    if reading.builder.has_lost_all() {
+        return Err(InvalidPage::NoFiles);
     }
     Ok(reading.builder.finish())
 }
@@ -200,6 +203,26 @@ fn add_version(builder: &mut PageBuilder, json: &str) -> Result<(), InvalidPage>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn entries_of_which_none_can_be_read_are_not_an_empty_project() {
+        for files in [
+            "[1, 2]",
+            r#"[{"filename": "pytz-1.zip", "url": null}]"#,
+            r#"[{"filename": "other-1.zip", "url": "/x"}]"#,
+        ] {
+            let read = parse(&format!(r#"{{"name": "pytz", "files": {files}}}"#));
+            assert_eq!(read, Err(InvalidPage::NoFiles), "{files}");
+        }
+        for files in [
+            "[]",
+            r#"[{"filename": "README.txt", "url": "/x"}]"#,
+            r#"[1, {"filename": "pytz-1.zip", "url": "/x"}]"#,
+        ] {
+            let read = parse(&format!(r#"{{"name": "pytz", "files": {files}}}"#));
+            assert!(read.is_ok(), "{files}: {read:?}");
+        }
+    }
 
     fn parse(json: &str) -> Result<ProjectPage, InvalidPage> {
         let project = ProjectName::parse("pytz").unwrap();

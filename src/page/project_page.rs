@@ -50,6 +50,10 @@ pub enum InvalidPage {
     /// A major version we do not know; PEP 629 says to fail.
     #[error("simple page announces api version {0:?}, only 1.x is understood")]
     ApiVersion(String),
+    /// Its entries are no files, or those of other projects: whatever it is, it does not say that the
+    /// project has none.
+    #[error("simple page has entries, and none of them is a file of the project")]
+    NoFiles,
     /// More entries than the largest index has.
     #[error("simple page has more than {0} entries")]
     TooMany(usize),
@@ -112,6 +116,8 @@ pub(super) struct PageBuilder {
     /// Most bytes of values it may become, and how many it is.
     room: usize,
     weight: usize,
+    /// Whether an entry was left out that should have been a file of the project.
+    has_lost: bool,
 }
 
 impl PageBuilder {
@@ -122,6 +128,7 @@ impl PageBuilder {
             requires_python: None,
             room,
             weight: 0,
+            has_lost: false,
         }
     }
 
@@ -135,8 +142,20 @@ impl PageBuilder {
         let filename = Filename::parse(raw, &self.page.project).ok();
         if filename.is_none() {
             self.drop_entry();
+            self.has_lost |= Filename::is_archive(raw);
         }
         filename
+    }
+
+    /// Counts an entry that says nothing of a file.
+    pub(super) fn lose_entry(&mut self) {
+        self.drop_entry();
+        self.has_lost = true;
+    }
+
+    /// Whether files should be there, and none could be read.
+    pub(super) fn has_lost_all(&self) -> bool {
+        self.has_lost && self.page.files.is_empty()
     }
 
     /// Counts an entry that could not be read.

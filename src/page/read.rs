@@ -117,6 +117,32 @@ fn written(body: &[u8]) -> Option<&'static Encoding> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn what_becomes_more_than_there_is_room_for_is_not_read_to_its_end() {
+        let project = ProjectName::parse("six").unwrap();
+        let entries = |each: &dyn Fn(usize) -> String| (0..100).map(each).collect::<Vec<_>>();
+        let json = entries(&|number| format!(r#"{{"url":"six-{number}.zip"}}"#)).join(",");
+        let versions = entries(&|number| format!("\"{number}\"")).join(",");
+        for (kind, body) in [
+            ("application/json", format!(r#"{{"files":[{json}]}}"#)),
+            (
+                "application/json",
+                format!(r#"{{"files":[],"versions":[{versions}]}}"#),
+            ),
+            (
+                "text/html",
+                entries(&|number| format!("<a href=six-{number}.zip>")).concat(),
+            ),
+        ] {
+            let read = |room| read_project_page(room, Some(kind), body.as_bytes(), URL, &project);
+            let page = read(usize::MAX).unwrap();
+            let weight = page.weight_bytes();
+            assert!(weight > body.len(), "{weight} of {}", body.len());
+            assert_eq!(read(weight).as_ref(), Ok(&page));
+            assert_eq!(read(weight / 2), Err(InvalidPage::Room(weight / 2)));
+        }
+    }
+
     const URL: &str = "https://upstream.example/simple/six/";
 
     fn read(content_type: &str, body: &[u8]) -> Result<ProjectPage, InvalidPage> {

@@ -135,7 +135,8 @@ impl Tickets {
     /// `acme-tools-9.9.tar.gz` reads as a file of `acme-tools` or of `acme`. Once one reading is kept
     /// from mirrors (by a rule, a whitelist, `owns`, or because it is private), a less likely one would
     /// only tell an upstream a part of what it must not hear. From there on a reading is looked up only
-    /// where this very file was named before.
+    /// where this very file was named before. The same goes for a reading that its form does not bear
+    /// out (`acme-tools.zip`, of `acme`), where a longer part of the name is kept from mirrors.
     pub async fn decide_path(
         self: &Arc<Self>,
         cx: &Context,
@@ -150,7 +151,8 @@ impl Tickets {
         let mut is_kept_in = false;
         let readings = Filename::projects(&path.filename);
         for (position, project) in readings.iter().enumerate() {
-            if is_kept_in && !self.is_named(stack, project, path).await? {
+            let is_part = is_kept_in || self.is_part_of_kept(cx, stack, project, path).await?;
+            if is_part && !self.is_named(stack, project, path).await? {
                 continue;
             }
             match self
@@ -187,6 +189,30 @@ impl Tickets {
             (None, Some(error)) => Err(error),
             (None, None) => Err(no_such_file()),
         }
+    }
+
+    /// Whether a project is a shorter part of the file's name than one that is kept from mirrors, and
+    /// the file may as well be that one's.
+    async fn is_part_of_kept(
+        &self,
+        cx: &Context,
+        stack: &Stack,
+        project: &ProjectName,
+        path: &FilePath,
+    ) -> Flow<bool> {
+        if Filename::is_plainly_of(&path.filename, project) {
+            return Ok(false);
+        }
+        let Some(names) = Filename::names_within(&path.filename) else {
+            return Ok(true);
+        };
+        let is_longer = |name: &&ProjectName| name.as_str().len() > project.as_str().len();
+        for name in names.iter().take_while(is_longer) {
+            if self.is_kept_in(cx, stack, name).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether some mirror of the stack is not asked about a project because of its name.

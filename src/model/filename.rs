@@ -17,6 +17,12 @@ const LENGTH_MAX: usize = 255;
 /// Most projects that one file name is tried for.
 const PROJECTS_MAX: usize = 12;
 
+/// Most names that one file name is cut into; wheels of many platforms have some twenty parts.
+const NAMES_MAX: usize = 64;
+
+/// Parts of a wheel's name after the project's, without a build number: version and tags.
+const WHEEL_PARTS: usize = 4;
+
 /// What a file is, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -174,6 +180,43 @@ impl Filename {
         found.sort_by_key(|(rank, _)| *rank);
         found.truncate(PROJECTS_MAX);
         found.into_iter().map(|(_, project)| project).collect()
+    }
+
+    /// Whether a file of this name can be nothing but a release of the project, as far as its form
+    /// tells: a version follows, and of a wheel its three tags.
+    #[must_use]
+    pub fn is_plainly_of(raw: &str, project: &ProjectName) -> bool {
+        let Ok((stem, kind)) = split_ending(raw) else {
+            return false;
+        };
+        let rest = cuts(stem, kind)
+            .filter(|(name, _)| is_name_of(name, project))
+            .find_map(|(_, rest)| version_of(rest, kind).map(|version| (rest, version)));
+        rest.is_some_and(|(rest, version)| {
+            let is_whole = kind != Kind::Wheel || rest.split('-').count() == WHEEL_PARTS;
+            is_whole && !Version::parse(version).is_legacy()
+        })
+    }
+
+    /// Every name that a file name begins with, or is but for its ending; longest first. Nothing when
+    /// it has more parts than any file has.
+    #[must_use]
+    pub fn names_within(raw: &str) -> Option<Vec<ProjectName>> {
+        let (stem, _) = split_ending(raw).ok()?;
+        let ends: Vec<usize> = stem
+            .match_indices(['-', '_', '.'])
+            .map(|(at, _)| at)
+            .chain([stem.len()])
+            .collect();
+        if ends.len() > NAMES_MAX {
+            return None;
+        }
+        let names = ends.into_iter().rev().map(|end| &stem[..end]);
+        let mut names: Vec<_> = names
+            .filter_map(|name| ProjectName::parse(name).ok())
+            .collect();
+        names.dedup();
+        Some(names)
     }
 
     /// The name as written.

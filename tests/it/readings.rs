@@ -73,6 +73,39 @@ async fn a_name_kept_from_mirrors_is_not_asked_for_by_its_first_words_either() {
     }
 }
 
+#[tokio::test]
+async fn no_name_that_could_be_a_part_of_an_owned_one_is_asked_for() {
+    for filename in [
+        "acme-tools-9.9-py3-none-any.whl",
+        "acme-tools-1-py3-none-any.whl",
+        "acme-1.0-1-py3-none-any.whl",
+        "acme-tools-9.9.whl",
+        "acme-tools.zip",
+        "acme-3d.tar.gz",
+        "acme-1-tools.zip",
+        "acme_tools-x.exe",
+        "acme-tools-py2.7.egg",
+    ] {
+        let dairy = Setup::default().project(Project::new("acme")).start();
+        let policies = policies(&dairy, ", owns: ['acme-*']", "");
+        let house = House::online(&policies, &clock()).await;
+        for sidecar in ["", ".metadata"] {
+            let url = format!("/shop/all/+f/0a1/b2c3d4e5f6071/{filename}{sidecar}");
+            let got = house.get(&url, &[]).await;
+            assert!(matches!(got.status, 403 | 404), "{url}: {}", got.text());
+            assert_eq!(dairy.journal().count("/simple/"), 0, "{url}");
+        }
+    }
+    // What can only be the other project's is.
+    let dairy = Setup::default().project(Project::new("acme")).start();
+    let house = House::online(&policies(&dairy, ", owns: ['acme-*']", ""), &clock()).await;
+    for filename in ["acme-1.0.tar.gz", "acme-1.0-py3-none-any.whl"] {
+        let url = format!("/shop/all/+f/0a1/b2c3d4e5f6071/{filename}");
+        assert_eq!(house.get(&url, &[]).await.status, 404);
+    }
+    assert!(dairy.journal().count("/simple/acme/") > 0);
+}
+
 /// The URL below `shop/all` of the one file that a page lists.
 async fn url_on_page(house: &House, project: &str) -> String {
     let page = format!("/shop/all/+simple/{project}/");

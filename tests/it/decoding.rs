@@ -63,6 +63,79 @@ async fn pages_that_unpack_to_a_thousand_times_their_size_wait_for_their_turn() 
     assert!(grown < BUDGET + BESIDE, "{} MiB", grown >> 20);
 }
 
+/// Pages of a megabyte that become many times as much, or are refused.
+const ENTRIES: usize = 49_000;
+
+/// How many of them.
+const PAGES: usize = 20;
+
+/// `limits.decoding` where pages become much.
+const VALUES_BUDGET: u64 = 192 << 20;
+
+fn page_of_entries(name: &str, kind: &str, entries: usize) -> Canned {
+    let mut text = String::new();
+    for entry in 0..entries {
+        match kind {
+            JSON => {
+                let comma = if entry == 0 { "" } else { "," };
+                text += &format!("{comma}{{\"url\":\"{name}-{entry}.zip\"}}");
+            }
+            _ => text += &format!("<a href={name}-{entry}.zip>"),
+        }
+    }
+    if kind == JSON {
+        text = format!("{{\"files\":[{text}]}}");
+    }
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(text.as_bytes()).unwrap();
+    Canned {
+        content_type: kind.to_owned(),
+        headers: vec![("content-encoding".to_owned(), "gzip".to_owned())],
+        content: Content::Bytes(packed.finish().unwrap().into()),
+    }
+}
+
+#[tokio::test]
+async fn pages_that_become_many_times_their_size_take_memory_within_the_budget() {
+    let name = |number| format!("bomb-{number}");
+    let dairy = (0..PAGES).fold(Setup::default(), |setup, number| {
+        let kind = [JSON, "text/html"][number % 2];
+        let page = page_of_entries(&name(number), kind, ENTRIES);
+        setup.canned(&format!("/simple/{}/", name(number)), page)
+    });
+    let too_many = page_of_entries("most", JSON, ENTRIES + 2_000);
+    let dairy = dairy.canned("/simple/most/", too_many).start();
+    let yaml = format!(
+        "cache: {{ memory: 16MiB }}\n\
+         limits: {{ decoding: {VALUES_BUDGET}, decoding_wait: 10m, page: 16MiB, project_list: 16MiB }}\n\
+         indexes:\n  root/dairy: {{ type: mirror, mirror_url: \"{}\" }}\n",
+        dairy.url()
+    );
+    let shop = Program::with_policies(&yaml).start();
+    let before = shop.memory_peak_bytes();
+    let web = Web::new();
+    let asked = (0..PAGES).map(|number| {
+        let url = format!("{}{}/", shop.index_url("root/dairy"), name(number));
+        let web = web.clone();
+        async move { web.get_with(&url, &[("accept", JSON)]).await.status }
+    });
+    assert_eq!(join_all(asked).await, [200; PAGES]);
+    let grown = shop.memory_peak_bytes() - before;
+    eprintln!(
+        "{PAGES} pages of {ENTRIES} entries took {} MiB",
+        grown >> 20
+    );
+    assert!(grown < VALUES_BUDGET + BESIDE, "{} MiB", grown >> 20);
+    let url = format!("{}most/", shop.index_url("root/dairy"));
+    let got = web.get_with(&url, &[("accept", JSON)]).await;
+    assert_eq!(got.status, 502, "{}", got.text());
+    assert!(
+        got.text().contains("more than 50000 entries"),
+        "{}",
+        got.text()
+    );
+}
+
 /// `limits.decoding` where wheels are read.
 const WHEEL_BUDGET: u64 = 64 << 20;
 

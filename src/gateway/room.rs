@@ -45,7 +45,8 @@ pub async fn read_page(
     page: &mut Page,
 ) -> Result<(ProjectPage, Share), Error> {
     let body_bytes = page.body.len() as u64;
-    let mut share = page.share.take().unwrap_or_else(|| core.decoding().share());
+    let held = page.share.take().map(|share| *share);
+    let mut share = held.unwrap_or_else(|| core.decoding().share());
     let most = core.decoding().share_bytes_max();
     let mut wanted = body_bytes * (1 + FIRST_ROOM * MADE_WEIGHT) + (64 << 10);
     loop {

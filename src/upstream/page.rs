@@ -58,7 +58,7 @@ pub struct Page {
     pub body: Bytes,
     /// What it takes of what may be read at one time ([`Decoding`](crate::upstream::decoding::Decoding)),
     /// to be kept for as long as the body, or what it becomes, is held.
-    pub share: Option<Share>,
+    pub share: Option<Box<Share>>,
     /// `Content-Type` as sent; it may be wrong (docs/protocol/simple-api.md §3 rule 8).
     pub content_type: Option<String>,
     /// Where it came from after redirects: the base of its relative links. Without credentials.
@@ -165,7 +165,7 @@ impl Upstream {
         let answer = self.guarded(url, timed).await?;
         Ok(match answer {
             PageAnswer::Found(mut page) => {
-                page.share = Some(share);
+                page.share = Some(Box::new(share));
                 PageAnswer::Found(page)
             }
             other => other,

@@ -33,14 +33,14 @@ fn main() -> anyhow::Result<()> {
         };
         let filtered = filter(&merged, &mut |_| list());
         let html = render_html(&filtered, &FileLinks::new(PageForm::Simple, &index));
-        let read = read_project_page(None, &html, PAGE_URL, &project)?;
+        let read = read_project_page(usize::MAX, None, &html, PAGE_URL, &project)?;
         anyhow::ensure!(
             read.files.len() == files,
             "{} files were left out",
             read.dropped
         );
         measure(&format!("parse HTML, {size}"), files, || {
-            read_project_page(None, &html, PAGE_URL, &project)
+            read_project_page(usize::MAX, None, &html, PAGE_URL, &project)
         });
     }
     Ok(())

@@ -22,7 +22,8 @@ use crate::page::upload_time::parse_upload_time;
 /// # Errors
 /// When the document is no page of an index, announces a major version other than 1, lists more than
 /// any project has, or holds tags beyond all measure.
-pub fn parse_html(
+#[cfg(test)]
+pub(super) fn parse_html(
     body: &[u8],
     page_url: &str,
     project: &ProjectName,

@@ -226,15 +226,6 @@ settings! {
 
     /// What a mirror may set (docs/protocol/devpi.md §7.2).
     MirrorDocument => Mirror, MIRROR_API {
-        // What makes sense where the upstream is given, too.
-        DEVPI {
-            undated: One<Undated>, is("deny"), ours,
-                "what a rule about age makes of a file without an upload-time; devpi tells none";
-            optional: One<bool>, is("false"), ours,
-                "left out of a stack when it cannot be asked, instead of answering 503";
-            verify: One<Verify>, is("while-serving"), ours,
-                "whether the first client waits until a file's digest holds";
-        }
         MIRROR {
             mirror_url: Url, is(""), set,
                 "the simple page of the index to mirror; absent: the index that pip on this machine uses";
@@ -258,6 +249,15 @@ settings! {
                 "the environment variable that holds the password";
             password_file: Hushed<PathBuf>, is(""), written,
                 "the file that holds the password";
+        }
+        // What makes sense where the upstream is given, too.
+        DEVPI {
+            undated: One<Undated>, is("deny"), ours,
+                "what a rule about age makes of a file without an upload-time; devpi tells none";
+            optional: One<bool>, is("false"), ours,
+                "left out of a stack when it cannot be asked, instead of answering 503";
+            verify: One<Verify>, is("while-serving"), ours,
+                "whether the first client waits until a file's digest holds";
         }
     }
 }

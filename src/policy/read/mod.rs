@@ -22,5 +22,4 @@ pub use files::{Files, NamedKind, open_all};
 pub use keys::{Choice, Misread, Shape, Table, Word, YamlKey, commas, key, keys, kind, many, one};
 pub use schema::schema_of;
 pub use tree::{Node, Value};
-pub(super) use words::{AbsentStatus, Principal};
-pub use words::{Bytes, HttpUrl};
+pub use words::{AbsentStatus, Bytes, HttpUrl, Principal};

@@ -36,6 +36,7 @@ use crate::account::Accounts;
 pub use crate::app::accounts::AccountOptions;
 pub use crate::app::backup::{backup, restore};
 use crate::app::doors::Doorway;
+pub use crate::app::doors::door_limits;
 use crate::app::files::{Files, Reading};
 pub use crate::app::generation::{decoding, upstream_limits};
 pub use crate::app::initialise::initialise;
@@ -424,6 +425,7 @@ fn fleet_of(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<Arc<Fle
     let servers = config.devpi.as_ref().map(|devpi| &devpi.servers);
     let options = FleetOptions {
         requests_max: config.limits.devpi_requests(),
+        connect_timeout: config.limits.devpi_connect_timeout(),
         read_timeout: config.limits.upstream_read_timeout(),
         metrics: metrics.clone(),
     };

@@ -2,7 +2,7 @@
 
 /// Of `app`.
 pub mod app {
-    pub use crate::app::{decoding, upstream_limits};
+    pub use crate::app::{decoding, door_limits, upstream_limits};
 }
 
 /// Of `clock`.

@@ -222,10 +222,7 @@ fn manage_options(
         limits: door.limits.clone(),
         upload_bytes_max: config.limits.upload(),
         object_bytes_max: size(config.limits.api_body()),
-        form: FormLimits {
-            value_bytes: size(config.limits.upload_fields()),
-            ..FormLimits::default()
-        },
+        form: FormLimits::holding(size(config.limits.upload_fields())),
         proxies: door.proxies.clone(),
         front,
     }
@@ -291,8 +288,9 @@ fn threads(name: DoorName) -> usize {
     }
 }
 
-fn door_limits(limits: &config::Limits) -> DoorLimits {
-    let ours = DoorLimits::default();
+/// What the operator's limits mean for a door.
+#[must_use]
+pub fn door_limits(limits: &config::Limits) -> DoorLimits {
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     DoorLimits {
         head: size(limits.head()),
@@ -308,7 +306,7 @@ fn door_limits(limits: &config::Limits) -> DoorLimits {
         connections_per_address: limits.connections_per_address(),
         requests_per_connection: u32::try_from(limits.requests_per_connection())
             .unwrap_or(u32::MAX),
-        ..ours
+        send_grace: DoorLimits::GRACE,
     }
 }
 

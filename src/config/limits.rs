@@ -236,6 +236,8 @@ limits! {
         "to which the time grows, doubling, while each attempt fails: what is back should be seen soon";
     devpi_requests: u64, "40", at least "1",
         "requests under way at one devpi-server: its 50 threads, less some for who asks it directly";
+    devpi_connect_timeout: Duration, "2s", at least "100ms",
+        "to connect to a devpi-server: these are near, and another one can answer";
     redirects: u64, "5", at least "0",
         "redirects followed for one request: indexes use one or two";
     // Ourselves.

@@ -443,7 +443,7 @@ mod tests {
             head: 100,
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_mins(1),
-            ..DoorLimits::default()
+            ..DoorLimits::wide()
         };
         let on_refusal: OnRefusal = Arc::new(move |reason| note.lock().unwrap().push(reason));
         Scene {

@@ -178,7 +178,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn pace() -> Pace {
-        Pace::of(&DoorLimits::default())
+        Pace::of(&DoorLimits::wide())
     }
 
     #[tokio::test]
@@ -211,7 +211,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_drips_is_given_up_and_a_slow_line_is_not() {
-        let rate = usize::try_from(DoorLimits::default().min_receive_rate).unwrap();
+        let rate = usize::try_from(DoorLimits::wide().min_receive_rate).unwrap();
         let mut slow = Incoming::new(dripping(rate, 600), &HeaderMap::new(), pace());
         assert_eq!(slow.whole(usize::MAX).await.unwrap().len(), 600 * rate);
         let mut drip = Incoming::new(dripping(rate / 2, 600), &HeaderMap::new(), pace());

@@ -1,8 +1,9 @@
-//! What a client may take of a door, with the reason for each default.
+//! What a client may take of a door. The values are the operator's (`limits:` in the configuration, which has
+//! the defaults and their reasons).
 
 use std::time::Duration;
 
-/// The limits of one door. The configuration may change each; zero is never a way to say "none".
+/// The limits of one door; zero is never a way to say "none".
 #[derive(Debug, Clone)]
 pub struct DoorLimits {
     /// Bytes of a request head. Installers send about 500; credentials and cookies of proxies in
@@ -38,8 +39,10 @@ pub struct DoorLimits {
     pub requests_per_connection: u32,
 }
 
-impl Default for DoorLimits {
-    fn default() -> Self {
+#[cfg(test)]
+impl DoorLimits {
+    /// Bounds that no test of this room comes near.
+    pub(super) fn wide() -> Self {
         Self {
             head: 64 << 10,
             uri: 8 << 10,
@@ -50,7 +53,7 @@ impl Default for DoorLimits {
             request_timeout: Duration::from_hours(1),
             min_send_rate: 1 << 10,
             min_receive_rate: 1 << 10,
-            send_grace: Duration::from_secs(10),
+            send_grace: Self::GRACE,
             connections: 10_000,
             connections_per_address: 1_000,
             requests_per_connection: 10_000,
@@ -59,6 +62,10 @@ impl Default for DoorLimits {
 }
 
 impl DoorLimits {
+    /// [`DoorLimits::send_grace`], where nobody says otherwise: no operator's limit, for it only keeps
+    /// a rate from being judged by its first bytes.
+    pub const GRACE: Duration = Duration::from_secs(10);
+
     /// How long sending this many bytes may take.
     #[must_use]
     pub fn send_time(&self, bytes: usize) -> Duration {
@@ -76,7 +83,7 @@ mod tests {
         let limits = DoorLimits {
             min_send_rate: 1024,
             send_grace: Duration::from_secs(10),
-            ..DoorLimits::default()
+            ..DoorLimits::wide()
         };
         assert_eq!(limits.send_time(0), Duration::from_secs(10));
         assert_eq!(limits.send_time(256 << 10), Duration::from_secs(266));

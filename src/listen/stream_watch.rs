@@ -171,7 +171,7 @@ mod tests {
     fn limits() -> DoorLimits {
         DoorLimits {
             requests_per_connection: 3,
-            ..DoorLimits::default()
+            ..DoorLimits::wide()
         }
     }
 

@@ -242,7 +242,7 @@ mod tests {
         DoorLimits {
             send_timeout: Duration::from_mins(1),
             min_send_rate: 1 << 10,
-            ..DoorLimits::default()
+            ..DoorLimits::wide()
         }
     }
 

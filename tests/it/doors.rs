@@ -16,9 +16,11 @@ use cheesecloth::testing::listen::DoorLimits;
 
 use stage::{Answered, Client, HUGE, SAFETY_NET, open, open_with};
 
+use crate::support::default_door_limits;
+
 #[test]
 fn a_connection_serves_many_requests() {
-    let doors = open(DoorLimits::default());
+    let doors = open(default_door_limits());
     let mut client = doors.connect();
     for name in ["one", "two", "three"] {
         let answered = client.get(&format!("/u/i/+simple/{name}/"));
@@ -38,7 +40,7 @@ fn a_connection_serves_many_requests() {
 fn requests_on_one_connection_are_numbered() {
     let doors = open(DoorLimits {
         requests_per_connection: 2,
-        ..DoorLimits::default()
+        ..default_door_limits()
     });
     let mut client = doors.connect();
     assert_eq!(client.get("/simple/x/").headers["connection"], "keep-alive");
@@ -48,7 +50,7 @@ fn requests_on_one_connection_are_numbered() {
 
 #[test]
 fn head_is_get_without_content() {
-    let doors = open(DoorLimits::default());
+    let doors = open(default_door_limits());
     let mut client = doors.connect();
     let of_answer = |answered: &Answered| {
         let mut headers = answered.headers.clone();
@@ -81,7 +83,7 @@ fn head_is_get_without_content() {
 
 #[test]
 fn writers_are_told_where_to_go_even_in_mid_upload() {
-    let doors = open(DoorLimits::default());
+    let doors = open(default_door_limits());
     let mut client = doors.connect();
     client.send("POST /packages/stable/ HTTP/1.1\r\nHost: x\r\nContent-Length: 8388608\r\n\r\n");
     for _ in 0..128 {
@@ -110,7 +112,7 @@ fn writers_are_told_where_to_go_even_in_mid_upload() {
 
 #[test]
 fn a_refusal_reaches_whoever_reads_reason_phrases() {
-    let doors = open(DoorLimits::default());
+    let doors = open(default_door_limits());
     let answered = doors.connect().get("/u/i/+simple/refused/");
     assert_eq!(answered.status_line, "HTTP/1.1 403 cool-down: wait 7d");
     assert_eq!(answered.headers["content-type"], "application/problem+json");
@@ -119,7 +121,7 @@ fn a_refusal_reaches_whoever_reads_reason_phrases() {
 
 #[test]
 fn other_spellings_are_redirected() {
-    let doors = open(DoorLimits::default());
+    let doors = open(default_door_limits());
     let answered = doors.connect().get("/u/i/+simple/Hello.Pkg/?a=b");
     assert_eq!(answered.status_line, "HTTP/1.1 301 Moved Permanently");
     assert_eq!(answered.headers["location"], "../hello-pkg/?a=b");
@@ -129,7 +131,7 @@ fn other_spellings_are_redirected() {
 fn a_dripping_head_ends_at_its_deadline() {
     let doors = open(DoorLimits {
         head_timeout: Duration::from_millis(300),
-        ..DoorLimits::default()
+        ..default_door_limits()
     });
     let mut client = doors.connect();
     // The first request shows that the deadline begins anew with each.
@@ -165,7 +167,7 @@ fn an_oversized_head_is_refused() {
     let doors = open(DoorLimits {
         head: 8 << 10,
         uri: 4 << 10,
-        ..DoorLimits::default()
+        ..default_door_limits()
     });
     let mut client = doors.connect();
     client.send(&format!(
@@ -187,7 +189,7 @@ fn an_oversized_head_is_refused() {
 
 #[test]
 fn what_is_no_http_is_refused() {
-    let doors = open(DoorLimits::default());
+    let doors = open(default_door_limits());
     for nonsense in [
         "\x16\x03\x01\x02\x00\x01",
         "GET / HTTP/1.1\r\nno colon\r\n\r\n",
@@ -205,7 +207,7 @@ fn what_is_no_http_is_refused() {
 fn a_resting_connection_is_closed() {
     let doors = open(DoorLimits {
         idle_timeout: Duration::from_millis(200),
-        ..DoorLimits::default()
+        ..default_door_limits()
     });
     assert!(doors.connect().read_to_close().is_empty());
     let mut client = doors.connect();
@@ -217,7 +219,7 @@ fn a_resting_connection_is_closed() {
 fn one_address_has_its_share_of_connections() {
     let doors = open(DoorLimits {
         connections_per_address: 2,
-        ..DoorLimits::default()
+        ..default_door_limits()
     });
     let mut first = doors.connect();
     let mut second = doors.connect();
@@ -244,7 +246,7 @@ fn is_served(mut client: Client) -> bool {
 fn beyond_all_slots_a_connection_waits() {
     let doors = open(DoorLimits {
         connections: 1,
-        ..DoorLimits::default()
+        ..default_door_limits()
     });
     let mut first = doors.connect();
     assert_eq!(first.get("/simple/x/").text(), "page of x");
@@ -268,7 +270,7 @@ fn a_reader_that_is_too_slow_is_cut_off() {
     let limits = DoorLimits {
         min_send_rate: 1 << 30,
         send_grace: Duration::from_millis(200),
-        ..DoorLimits::default()
+        ..default_door_limits()
     };
     let doors = open(limits);
     let mut client = doors.connect();
@@ -284,7 +286,7 @@ fn a_reader_that_is_too_slow_is_cut_off() {
 
 #[test]
 fn a_large_file_arrives_whole() {
-    let doors = open(DoorLimits::default());
+    let doors = open(default_door_limits());
     let mut client = doors.connect();
     let answered = client.get("/simple/huge/");
     assert_eq!(answered.body.len() as u64, HUGE);
@@ -293,7 +295,7 @@ fn a_large_file_arrives_whole() {
 
 #[test]
 fn a_failed_fill_is_seen_as_a_short_body() {
-    let mut doors = open(DoorLimits::default());
+    let mut doors = open(default_door_limits());
     let mut client = doors.connect();
     client.send("GET /simple/growing/ HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(client.read_head().headers["content-length"], "100000");
@@ -323,7 +325,7 @@ fn a_failed_fill_is_seen_as_a_short_body() {
 fn a_unix_socket_is_a_door_too() {
     let doors = open(DoorLimits {
         connections_per_address: 1,
-        ..DoorLimits::default()
+        ..default_door_limits()
     });
     let _share = doors.connect();
     for _ in 0..3 {
@@ -340,7 +342,7 @@ fn a_unix_socket_is_a_door_too() {
 
 #[test]
 fn the_metrics_door_tells_of_the_public_one() {
-    let doors = open(DoorLimits::default());
+    let doors = open(default_door_limits());
     assert_eq!(doors.numbers("/healthz").text(), "alive\n");
     assert_eq!(
         doors.numbers("/readyz").status_line,
@@ -366,7 +368,7 @@ fn the_metrics_door_tells_of_the_public_one() {
 
 #[test]
 fn a_request_is_written_down_once() {
-    let mut doors = open(DoorLimits::default());
+    let mut doors = open(default_door_limits());
     let mut client = doors.connect();
     client.send("GET /u/i/+simple/x/?secret=1 HTTP/1.1\r\nHost: x\r\nX-Request-Id: ci-7\r\nUser-Agent: pip/26\r\n\r\n");
     assert_eq!(client.read_answer().headers["x-request-id"], "ci-7");
@@ -392,7 +394,7 @@ fn a_request_is_written_down_once() {
 
 #[test]
 fn a_stop_waits_for_answers_and_for_nothing_else() {
-    let mut doors = open(DoorLimits::default());
+    let mut doors = open(default_door_limits());
     let mut resting = doors.connect();
     resting.get("/simple/x/");
     let mut busy = doors.connect();
@@ -423,7 +425,7 @@ fn a_stop_waits_for_answers_and_for_nothing_else() {
 
 #[test]
 fn who_asks_on_while_the_door_closes_is_answered_once_more() {
-    let doors = open(DoorLimits::default());
+    let doors = open(default_door_limits());
     let places = [(doors.public, "/simple/x/"), (doors.metrics, "/healthz")];
     let mut kept = places.map(|(address, path)| {
         let mut client = Client::to(address);
@@ -472,7 +474,7 @@ mod tls {
 
     #[test]
     fn http2_carries_the_problem_without_a_reason_phrase() {
-        let doors = open_with(DoorLimits::default(), true);
+        let doors = open_with(default_door_limits(), true);
         block_on(async {
             let client = client(&doors);
             let answered = client
@@ -514,7 +516,7 @@ mod tls {
 
     #[test]
     fn http2_shows_a_failed_fill_as_an_error() {
-        let doors = open_with(DoorLimits::default(), true);
+        let doors = open_with(default_door_limits(), true);
         block_on(async {
             let client = client(&doors);
             for path in ["/simple/growing/", "/simple/growing-unknown/"] {
@@ -535,7 +537,7 @@ mod tls {
     fn http1_through_tls_keeps_its_reason_phrase_and_its_deadline() {
         let limits = DoorLimits {
             head_timeout: Duration::from_millis(300),
-            ..DoorLimits::default()
+            ..default_door_limits()
         };
         let doors = open_with(limits, true);
         let mut roots = rustls::RootCertStore::empty();
@@ -571,7 +573,7 @@ mod tls {
     fn a_silent_handshake_ends_at_its_deadline() {
         let limits = DoorLimits {
             head_timeout: Duration::from_millis(300),
-            ..DoorLimits::default()
+            ..default_door_limits()
         };
         let doors = open_with(limits, true);
         let mut client = doors.connect();

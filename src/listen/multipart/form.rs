@@ -26,12 +26,14 @@ pub struct FormLimits {
     pub value_bytes: usize,
 }
 
-impl Default for FormLimits {
-    fn default() -> Self {
+impl FormLimits {
+    /// For forms whose fields hold at most so many bytes.
+    #[must_use]
+    pub fn holding(value_bytes: usize) -> Self {
         Self {
             parts: 4096,
             head_bytes: 8 << 10,
-            value_bytes: 4 << 20,
+            value_bytes,
         }
     }
 }
@@ -336,7 +338,7 @@ mod tests {
     }
 
     fn whole(body: &str) -> Result<Parts, MultipartError> {
-        read(&[body.as_bytes()], FormLimits::default())
+        read(&[body.as_bytes()], FormLimits::holding(4 << 20))
     }
 
     fn field(name: &str, value: &str) -> (String, Option<String>, Vec<u8>) {
@@ -435,11 +437,11 @@ mod tests {
         let error = Multipart::new(
             "application/json",
             stream::iter(Vec::<Result<Bytes, std::io::Error>>::new()),
-            FormLimits::default(),
+            FormLimits::holding(4 << 20),
         );
         assert!(matches!(error, Err(MultipartError::Malformed(_))));
         let latin = b"--XX\r\nContent-Disposition: form-data; name=a\r\n\r\n\xfc\r\n--XX--";
-        let error = read(&[latin], FormLimits::default())
+        let error = read(&[latin], FormLimits::holding(4 << 20))
             .unwrap_err()
             .to_string();
         assert!(error.contains("not UTF-8"), "{error}");
@@ -483,7 +485,7 @@ mod tests {
         let body = Bytes::from_static(UPLOAD.as_bytes());
         let stream = stream::iter([Ok::<_, std::io::Error>(body)]);
         let content_type = "multipart/form-data; boundary=XX";
-        let mut form = Multipart::new(content_type, stream, FormLimits::default()).unwrap();
+        let mut form = Multipart::new(content_type, stream, FormLimits::holding(4 << 20)).unwrap();
         let mut names = Vec::new();
         while let Some(part) = form.next().now_or_never().unwrap().unwrap() {
             names.push(match part {
@@ -500,7 +502,7 @@ mod tests {
             Err(std::io::Error::other("connection reset")),
         ]);
         let content_type = "multipart/form-data; boundary=XX";
-        let mut form = Multipart::new(content_type, broken, FormLimits::default()).unwrap();
+        let mut form = Multipart::new(content_type, broken, FormLimits::holding(4 << 20)).unwrap();
         let error = form.next().now_or_never().unwrap().unwrap_err();
         assert!(matches!(error, MultipartError::Body(_)), "{error:?}");
     }
@@ -560,7 +562,7 @@ mod tests {
                 chunks.push(&body[from..cut]);
                 from = cut;
             }
-            let parts = read(&chunks, FormLimits::default()).unwrap();
+            let parts = read(&chunks, FormLimits::holding(4 << 20)).unwrap();
             prop_assert_eq!(parts, [file("f", &content)]);
         }
 
@@ -569,8 +571,8 @@ mod tests {
             let start = [&b""[..], b"--XX\r\n", UPLOAD.as_bytes()][start];
             let body = [start, &noise, b"\r\n--XX--"].concat();
             let bytes: Vec<&[u8]> = body.chunks(1).collect();
-            let slowly = read(&bytes, FormLimits::default()).map_err(|error| error.to_string());
-            let at_once = read(&[&body], FormLimits::default()).map_err(|error| error.to_string());
+            let slowly = read(&bytes, FormLimits::holding(4 << 20)).map_err(|error| error.to_string());
+            let at_once = read(&[&body], FormLimits::holding(4 << 20)).map_err(|error| error.to_string());
             prop_assert_eq!(slowly, at_once);
         }
     }

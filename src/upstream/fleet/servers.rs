@@ -32,9 +32,6 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest status. Real ones have a few kilobytes, more with many plugins and replicas.
 const STATUS_BYTES_MAX: usize = 1 << 20;
 
-/// For a connection: these servers are near.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// How long an idle connection is kept: devpi's server drops them after 120 s.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
@@ -80,6 +77,8 @@ pub struct Fleet {
 pub struct FleetOptions {
     /// Most requests under way at one server; `limits.devpi_requests`.
     pub requests_max: usize,
+    /// For a connection; `limits.devpi_connect_timeout`.
+    pub connect_timeout: Duration,
     /// Without a byte of an answer; `limits.upstream_read_timeout`.
     pub read_timeout: Duration,
     /// Where its servers are counted.
@@ -134,7 +133,7 @@ impl Fleet {
             let client = builder.build();
             client.map_err(|error| InvalidFleet::Client(words::causes(error)))
         };
-        let reading = builder()
+        let reading = builder(options)
             .read_timeout(options.read_timeout)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX);
@@ -144,7 +143,7 @@ impl Fleet {
             .map(|(position, url)| Server::new(url, position, options));
         Ok(Self {
             client: build(reading)?,
-            writing: build(builder().pool_max_idle_per_host(0))?,
+            writing: build(builder(options).pool_max_idle_per_host(0))?,
             servers: servers.collect::<Result<_, _>>()?,
             turn: AtomicUsize::new(0),
             started: Instant::now(),
@@ -374,13 +373,13 @@ impl Fleet {
 }
 
 /// What both clients have in common.
-fn builder() -> ClientBuilder {
+fn builder(options: &FleetOptions) -> ClientBuilder {
     Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .retry(reqwest::retry::never())
-        .connect_timeout(CONNECT_TIMEOUT)
+        .connect_timeout(options.connect_timeout)
         .dns_resolver(Arc::new(NamedHosts))
 }
 

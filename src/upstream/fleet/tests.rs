@@ -86,6 +86,7 @@ async fn pair(primary: &str, replica: &str) -> (Server, Server, Fleet) {
     let replica = Server::start("REPLICA", replica).await;
     let options = FleetOptions {
         requests_max: 8,
+        connect_timeout: Duration::from_secs(2),
         read_timeout: Duration::from_mins(1),
         metrics: Metrics::register(Registry::new(), "0").unwrap(),
     };

@@ -8,13 +8,14 @@ use cheesecloth::testing::listen::DoorLimits;
 use super::super::attack::frames::Frames;
 use super::super::support::tls;
 use super::stage::{HUGE, open, open_with};
+use crate::support::default_door_limits;
 
 /// Nothing but the time without a byte ends an answer here: by its rate the same reader would have
 /// minutes.
 fn impatient() -> DoorLimits {
     DoorLimits {
         send_timeout: Duration::from_millis(300),
-        ..DoorLimits::default()
+        ..default_door_limits()
     }
 }
 

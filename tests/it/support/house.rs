@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cheesecloth::testing::app::{decoding, upstream_limits};
+use cheesecloth::testing::app::{decoding, door_limits, upstream_limits};
 use cheesecloth::testing::clock::Clock;
 use cheesecloth::testing::config::Undeclared;
 use cheesecloth::testing::db::{Cause, Db, FileFacts, OnConflict, Publication, Published, Sqlite};
@@ -15,6 +15,7 @@ use cheesecloth::testing::front::{Front, FrontOptions};
 use cheesecloth::testing::gateway::{
     Answers, Arrival, Ask, Body, Flows, Generation, Parts, Readable, Settings,
 };
+use cheesecloth::testing::listen::DoorLimits;
 use cheesecloth::testing::model::{Fault, IndexName, Location, ProjectName};
 use cheesecloth::testing::page::{ProjectPage, StoredMeta, to_stored};
 use cheesecloth::testing::policy::{Files, NamedKind, read_text};
@@ -134,6 +135,7 @@ impl House {
         install_crypto_provider();
         let options = FleetOptions {
             requests_max: 100,
+            connect_timeout: Duration::from_secs(2),
             read_timeout: Duration::from_secs(60),
             metrics: Metrics::register(prometheus::Registry::new(), "0").unwrap(),
         };
@@ -359,6 +361,11 @@ fn settings(offline: bool) -> Settings {
 pub(crate) fn default_limits() -> UpstreamLimits {
     let limits = cheesecloth::testing::config::Limits::default();
     upstream_limits(&limits, &decoding(&limits))
+}
+
+/// What a client may take of a door when nobody says otherwise.
+pub(crate) fn default_door_limits() -> DoorLimits {
+    door_limits(&cheesecloth::testing::config::Limits::default())
 }
 
 /// Compiles policies, and makes an upstream of every `mirror_url`.

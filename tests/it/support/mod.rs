@@ -40,7 +40,7 @@ pub(crate) use door::{Door, free_address};
 pub(crate) use fake_index::{Canned, FakeIndex, Setup};
 pub(crate) use fault::{Fault, Gate};
 pub(crate) use form::Form;
-pub(crate) use house::{Asked, House, Larder, default_limits};
+pub(crate) use house::{Asked, House, Larder, default_door_limits, default_limits};
 pub(crate) use package::build_deb;
 pub(crate) use program::{Launch, Program, command, wait};
 pub(crate) use project::{Listed, Project};

@@ -38,8 +38,8 @@ pub mod gateway {
 /// Of `listen`.
 pub mod listen {
     pub use crate::listen::{
-        Certificates, DoorLimits, DoorOptions, DoorServer, ListenAddress, PublicApp, Ready,
-        Recorder, ServerOptions, Stop, StopOn, TrustedProxies, metrics_router,
+        Certificates, DoorLimits, DoorOptions, DoorServer, HttpService, ListenAddress, MetricsDoor,
+        Ready, Recorder, ServerOptions, Stop, StopOn, TrustedProxies,
     };
 }
 

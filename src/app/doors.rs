@@ -12,9 +12,9 @@ use crate::db::Db;
 use crate::front::{Front, FrontOptions};
 use crate::gateway::{Answers, Flows};
 use crate::listen::{
-    Certificates, DoorLimits, DoorOptions, DoorServer, FormLimits, Hosts, ListenAddress,
-    ManageDoor, ManageOptions, PublicApp, Ready, Recorder, ServerOptions, TrustedProxies,
-    manage_router, metrics_router,
+    Certificates, DoorLimits, DoorOptions, DoorServer, FormLimits, Hosts, HttpService,
+    ListenAddress, ManageDoor, ManageOptions, MetricsDoor, Ready, Recorder, ServerOptions,
+    TrustedProxies,
 };
 use crate::model::{IndexName, OperationClass};
 use crate::policy::Policies;
@@ -80,7 +80,7 @@ impl Doorway {
                 None => Arc::new(Reader::new(Arc::clone(flows))),
             };
             let recorder = self.recorder(DoorName::Public);
-            let mut app = PublicApp::new(answer, recorder.clone(), door.limits.clone())
+            let mut service = HttpService::new(answer, recorder.clone(), door.limits.clone())
                 .behind(door.proxies.clone())
                 .seen_at(config.listen.public_outside_url.as_ref());
             let (listen, allows) = (&config.listen.public, &config.listen.public_allows);
@@ -93,9 +93,9 @@ impl Doorway {
                     ..manage_options(listen, allows, &door, config, front.clone())
                 };
                 let writes = ManageDoor::new(writer.clone(), recorder, options);
-                app = app.opened_for(Arc::new(writes));
+                service = service.opened_for(Arc::new(writes));
             }
-            let bound = opened.server.add_public(door, app)?;
+            let bound = opened.server.add(door, service)?;
             opened.announce("public", scheme, &bound);
             opened.advise(scheme, &bound, flows);
         }
@@ -104,30 +104,45 @@ impl Doorway {
         {
             let (listen, allows) = (&config.listen.manage, &config.listen.manage_allows);
             let options = manage_options(listen, allows, &door, config, front);
-            let router = manage_router(writer, self.recorder(DoorName::Manage), options);
+            let recorder = self.recorder(DoorName::Manage);
+            let handler = ManageDoor::new(writer, recorder.clone(), options);
+            let service = HttpService::handled_by(Arc::new(handler), recorder, door.limits.clone())
+                .behind(door.proxies.clone())
+                .seen_at(config.listen.manage_outside_url.as_ref());
             let scheme = scheme(&door);
-            let bound = opened.server.add_router(door, router)?;
+            let bound = opened.server.add(door, service)?;
             opened.announce("management", scheme, &bound);
         }
-        if let Some(door) = options_of(
-            DoorName::Metrics,
-            &config.listen.metrics,
-            config,
-            &mut opened,
-        )? {
+        self.open_metrics(config, flows, &mut opened)?;
+        self.doors.opened(opened.bound.clone());
+        Ok(opened)
+    }
+
+    fn open_metrics(
+        &self,
+        config: &Config,
+        flows: &Arc<Flows>,
+        opened: &mut Opened,
+    ) -> anyhow::Result<()> {
+        if let Some(door) = options_of(DoorName::Metrics, &config.listen.metrics, config, opened)? {
             let caches = Arc::clone(flows);
             let measure = move || caches.report_state();
             let records = Arc::clone(&self.records);
             let lacking =
                 move || (!records.is_writable()).then_some("the records cannot be written");
-            let (metrics, ready) = (self.metrics.clone(), opened.ready.clone());
-            let router = metrics_router(metrics, ready, lacking, measure);
+            let handler = MetricsDoor {
+                metrics: self.metrics.clone(),
+                ready: opened.ready.clone(),
+                lacking,
+                measure,
+            };
+            let recorder = self.recorder(DoorName::Metrics);
+            let service = HttpService::handled_by(Arc::new(handler), recorder, door.limits.clone());
             let scheme = scheme(&door);
-            let bound = opened.server.add_router(door, router)?;
+            let bound = opened.server.add(door, service)?;
             opened.announce("metrics", scheme, &bound);
         }
-        self.doors.opened(opened.bound.clone());
-        Ok(opened)
+        Ok(())
     }
 
     /// What stands between the doors and the devpi-servers, where there are any.
@@ -217,13 +232,11 @@ fn manage_options(
         } else {
             Hosts::Any
         },
-        is_tls: door.tls.is_some(),
         outside_url: config.listen.manage_outside_url.clone(),
         limits: door.limits.clone(),
         upload_bytes_max: config.limits.upload(),
         object_bytes_max: size(config.limits.api_body()),
         form: FormLimits::holding(size(config.limits.upload_fields())),
-        proxies: door.proxies.clone(),
         front,
     }
 }

@@ -3,12 +3,13 @@
 //!
 //! Only time spent waiting for the client counts: who sends fast to a disk that is slow is not slow.
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream, HttpBody};
 use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
 use http::header::EXPECT;
 use http::{HeaderMap, StatusCode};
@@ -18,8 +19,8 @@ use crate::listen::limits::DoorLimits;
 use crate::writer::Refusal;
 
 /// A body that is coming in.
-pub(super) struct Incoming {
-    stream: BodyDataStream,
+pub struct Incoming {
+    stream: BoxStream<'static, io::Result<Bytes>>,
     pace: Pace,
     /// Bytes that came.
     received: u64,
@@ -67,10 +68,10 @@ struct Waiting {
 
 /// Why a body did not come.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum IncomingError {
+pub enum IncomingError {
     /// The connection broke.
     #[error("the body broke off")]
-    Broken(#[source] axum::Error),
+    Broken(#[source] io::Error),
     /// Nothing came for too long.
     #[error("the body came too slowly")]
     Slow,
@@ -94,11 +95,16 @@ impl IncomingError {
 }
 
 impl Incoming {
-    pub(super) fn new(body: Body, headers: &HeaderMap, pace: Pace) -> Self {
+    /// A body in pieces; `is_empty` says whether there is none, as far as the head tells.
+    pub(super) fn new(
+        stream: BoxStream<'static, io::Result<Bytes>>,
+        is_empty: bool,
+        headers: &HeaderMap,
+        pace: Pace,
+    ) -> Self {
         let is_held_back = headers.contains_key(EXPECT);
-        let is_empty = body.is_end_stream();
         Self {
-            stream: body.into_data_stream(),
+            stream,
             pace,
             received: 0,
             waited: Duration::ZERO,
@@ -106,6 +112,11 @@ impl Incoming {
             is_held_back,
             is_empty,
         }
+    }
+
+    /// The body of a request without one.
+    pub(super) fn empty(pace: Pace) -> Self {
+        Self::new(stream::empty().boxed(), true, &HeaderMap::new(), pace)
     }
 
     /// Whether there is none, as far as the head tells.
@@ -177,13 +188,15 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn pace() -> Pace {
-        Pace::of(&DoorLimits::wide())
+    fn incoming(pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Incoming {
+        let pace = Pace::of(&DoorLimits::wide());
+        Incoming::new(pieces.boxed(), false, &HeaderMap::new(), pace)
     }
 
     #[tokio::test]
     async fn a_body_is_whole_up_to_its_limit() {
-        let body = |text: &'static str| Incoming::new(Body::from(text), &HeaderMap::new(), pace());
+        let body =
+            |text: &'static str| incoming(stream::iter([Ok(Bytes::from_static(text.as_bytes()))]));
         assert_eq!(body("abc").whole(3).await.unwrap(), "abc");
         assert!(matches!(
             body("abcd").whole(3).await,
@@ -194,27 +207,25 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_does_not_come_is_given_up() {
-        let never = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
-        let mut body = Incoming::new(Body::from_stream(never), &HeaderMap::new(), pace());
+        let mut body = incoming(stream::pending());
         assert!(matches!(body.whole(1).await, Err(IncomingError::Slow)));
     }
 
     /// Pieces of so many bytes, one a second.
-    fn dripping(bytes: usize, times: usize) -> Body {
-        let pieces = futures_util::stream::unfold(0, move |sent| async move {
+    fn dripping(bytes: usize, times: usize) -> Incoming {
+        incoming(stream::unfold(0, move |sent| async move {
             sleep(Duration::from_secs(1)).await;
-            let piece = Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; bytes]));
+            let piece = Ok(Bytes::from(vec![b'x'; bytes]));
             (sent < times).then_some((piece, sent + 1))
-        });
-        Body::from_stream(pieces)
+        }))
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_drips_is_given_up_and_a_slow_line_is_not() {
         let rate = usize::try_from(DoorLimits::wide().min_receive_rate).unwrap();
-        let mut slow = Incoming::new(dripping(rate, 600), &HeaderMap::new(), pace());
+        let mut slow = dripping(rate, 600);
         assert_eq!(slow.whole(usize::MAX).await.unwrap().len(), 600 * rate);
-        let mut drip = Incoming::new(dripping(rate / 2, 600), &HeaderMap::new(), pace());
+        let mut drip = dripping(rate / 2, 600);
         let given_up = drip.whole(usize::MAX).await;
         assert!(matches!(given_up, Err(IncomingError::Slow)), "{given_up:?}");
         assert!(drip.received < 60 * rate as u64, "{}", drip.received);
@@ -222,8 +233,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn time_that_we_take_ourselves_does_not_count() {
-        let body = dripping(1024, 5);
-        let mut body = Incoming::new(body, &HeaderMap::new(), pace());
+        let mut body = dripping(1024, 5);
         while let Some(piece) = body.next().await {
             piece.unwrap();
             sleep(MINUTE).await;
@@ -233,9 +243,8 @@ mod tests {
 
     #[tokio::test]
     async fn draining_stops_at_its_limit() {
-        let pieces = (0..10).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(b"0123456789")));
-        let stream = futures_util::stream::iter(pieces);
-        let mut body = Incoming::new(Body::from_stream(stream), &HeaderMap::new(), pace());
+        let pieces = (0..10).map(|_| Ok(Bytes::from_static(b"0123456789")));
+        let mut body = incoming(stream::iter(pieces));
         drain(&mut body, 25, MINUTE).await;
         assert_eq!(body.whole(1000).await.unwrap().len(), 70);
     }

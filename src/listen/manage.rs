@@ -4,34 +4,24 @@
 //! it ask for, does this door allow that class of operation, who sends it, and then the flow. Bodies
 //! are read by the flow that wants one, after it was decided that its sender may.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use axum::Router;
-use axum::body::Body;
-use axum::extract::{Extension, Request, State};
-use axum::response::Response;
-use http::header::{CONTENT_LENGTH, HOST, ORIGIN, USER_AGENT};
+use http::header::{CONTENT_LENGTH, HOST, ORIGIN};
 use http::request::Parts;
 use http::{Method, StatusCode, Uri};
 use url::Url;
 
 use crate::front::Front;
 use crate::gateway::{Arrival, Ask, Reply, inside_path};
-use crate::listen::axum_app::ClientAddress;
-use crate::listen::axum_reply::into_response;
+use crate::listen::handler::RequestHandler;
 use crate::listen::host_check::{Hosts, is_same_origin};
-use crate::listen::incoming::{Incoming, Pace, drain};
+use crate::listen::incoming::{Incoming, drain};
 use crate::listen::limits::DoorLimits;
 use crate::listen::manage_upload::take_upload;
 use crate::listen::multipart::FormLimits;
-use crate::listen::proxies::TrustedProxies;
-use crate::listen::recorder::{Finished, Recorder};
-use crate::listen::request_id::RequestIds;
-use crate::listen::response_head::ReplyContext;
-use crate::listen::writes::Takes;
+use crate::listen::recorder::Recorder;
 use crate::model::OperationClass;
 use crate::protocol::{ManageRoute, Preferences, PublicRoute};
 use crate::writer::{Caller, Refusal, WriteSubject, Writer};
@@ -48,8 +38,6 @@ pub struct ManageOptions {
     pub allows: Vec<OperationClass>,
     /// Under which names it may be asked.
     pub hosts: Hosts,
-    /// Whether it speaks TLS.
-    pub is_tls: bool,
     /// Under which URL clients see it; its host is one of the door's names.
     pub outside_url: Option<Url>,
     /// What a client may take.
@@ -60,8 +48,6 @@ pub struct ManageOptions {
     pub object_bytes_max: usize,
     /// How much of a form is held in memory.
     pub form: FormLimits,
-    /// Proxies in front.
-    pub proxies: TrustedProxies,
     /// What passes requests on to the devpi-servers behind, where there are any.
     pub front: Option<Arc<Front>>,
 }
@@ -74,83 +60,22 @@ pub struct ManageDoor {
     pub(super) options: ManageOptions,
 }
 
-/// The same as a router, with what it takes to be a door of its own.
-struct OwnDoor {
-    behind: ManageDoor,
-    ids: RequestIds,
-}
-
-/// Who sends a request.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Sender {
-    /// The other end of the connection; nothing on a Unix socket.
-    peer: Option<IpAddr>,
-    /// For whom it speaks: itself, unless it is a proxy.
-    pub(super) client: Option<IpAddr>,
-}
-
 pub(super) type Outcome = Result<Reply, Refusal>;
 
-/// The management door as a router.
-pub fn manage_router(writer: Writer, recorder: Recorder, options: ManageOptions) -> Router {
-    let ids = RequestIds::default();
-    let door = OwnDoor {
-        behind: ManageDoor::new(writer, recorder, options),
-        ids,
-    };
-    Router::new().fallback(answer).with_state(Arc::new(door))
-}
-
-async fn answer(
-    State(door): State<Arc<OwnDoor>>,
-    Extension(peer): Extension<ClientAddress>,
-    request: Request,
-) -> Response {
-    let started = door.behind.recorder.start();
-    let (head, body) = request.into_parts();
-    let id: Arc<str> = (*door.ids.of(&head.headers)).into();
-    let client = door.behind.sender(&head, peer).client;
-    let mut reply = door.behind.take(&head, peer, &id, body).await;
-    let record = std::mem::take(&mut reply.record);
-    let status = reply.status;
-    let context = ReplyContext {
-        request_id: &id,
-        elapsed: started.at.elapsed(),
-    };
-    // The head tells of the record, so it goes along once more.
-    reply.record = record.clone();
-    let response = into_response(reply, &head.method, context);
-    let length = response.headers().get(CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-    let agent = head.headers.get(USER_AGENT);
-    door.behind.recorder.finish(Finished {
-        started,
-        request_id: &id,
-        client,
-        method: &head.method,
-        path: head.uri.path(),
-        user_agent: agent.and_then(|value| value.to_str().ok()),
-        status: Some(status),
-        bytes: if head.method == Method::HEAD {
-            0
-        } else {
-            length.unwrap_or(0)
-        },
-        record,
-    });
-    response
-}
-
 #[async_trait]
-impl Takes for ManageDoor {
-    async fn take(&self, head: &Parts, peer: ClientAddress, id: &Arc<str>, body: Body) -> Reply {
-        let incoming = Incoming::new(body, &head.headers, Pace::of(&self.options.limits));
-        let mut subject = WriteSubject::default();
-        let (sender, mut is_passed) = (self.sender(head, peer), false);
-        let inside = self.inside(head, sender);
+impl RequestHandler for ManageDoor {
+    async fn handle(
+        &self,
+        head: &Parts,
+        arrival: Arrival<'_>,
+        id: &Arc<str>,
+        body: Incoming,
+    ) -> Reply {
+        let (mut subject, mut is_passed) = (WriteSubject::default(), false);
+        let inside = inside(head, arrival);
         let head = inside.as_ref().unwrap_or(head);
         let noted = (&mut subject, &mut is_passed);
-        let outcome = self.outcome(head, sender, id, incoming, noted).await;
+        let outcome = self.outcome((head, arrival, id), body, noted).await;
         let mut reply = match outcome {
             Ok(mut reply) => {
                 subject.note(&mut reply.record, None);
@@ -191,38 +116,13 @@ impl ManageDoor {
         }
     }
 
-    /// Who sends a request that came by this peer.
-    fn sender(&self, head: &Parts, ClientAddress(peer): ClientAddress) -> Sender {
-        let client = self.options.proxies.client_of(peer, &head.headers);
-        Sender { peer, client }
-    }
-
-    /// The head with the path as we know it, where a proxy leaves its own before that.
-    fn inside(&self, head: &Parts, sender: Sender) -> Option<Parts> {
-        let path = head.uri.path();
-        let inside = inside_path(path, self.arrival(head, sender), &head.headers);
-        if inside == path {
-            return None;
-        }
-        let target = match head.uri.query() {
-            Some(query) => format!("{inside}?{query}"),
-            None => inside.to_owned(),
-        };
-        let mut parts = head.uri.clone().into_parts();
-        parts.path_and_query = Some(target.parse().ok()?);
-        let mut head = head.clone();
-        head.uri = Uri::from_parts(parts).ok()?;
-        Some(head)
-    }
-
     async fn outcome(
         &self,
-        head: &Parts,
-        sender: Sender,
-        id: &Arc<str>,
+        request: (&Parts, Arrival<'_>, &Arc<str>),
         mut body: Incoming,
         (subject, is_passed): (&mut WriteSubject, &mut bool),
     ) -> Outcome {
+        let (head, arrival, id) = request;
         let route = match self.route(head, subject) {
             Ok(route) => route,
             Err(refusal) => return self.refused(refusal, body).await,
@@ -230,13 +130,13 @@ impl ManageDoor {
         if let Some(front) = &self.options.front
             && !front.leaves_to_us(&route, head.uri.path(), !self.options.is_public)
         {
-            let outcome = self.pass(front, route, (head, sender, id), body).await;
+            let outcome = self.pass(front, route, request, body).await;
             *is_passed = outcome.is_ok();
             return outcome;
         }
         let mut caller = self
             .writer
-            .identify(&head.headers, sender.client, Arc::clone(id))
+            .identify(&head.headers, arrival.client, Arc::clone(id))
             .await?;
         caller.is_public = self.options.is_public;
         subject.user = caller.principal.name().map(Arc::from);
@@ -252,7 +152,7 @@ impl ManageDoor {
                 if let PublicRoute::Redirect { to, is_permanent } = &route {
                     return Ok(crate::listen::refusal::redirect(to, *is_permanent));
                 }
-                let ask = self.ask(route, head, sender, id);
+                let ask = ask(route, request);
                 Ok(self.writer.read(&ask, &caller).await)
             }
             ManageRoute::Upload(index) => {
@@ -366,38 +266,6 @@ impl ManageDoor {
         Err(refusal)
     }
 
-    /// A request that only reads, as the flows are asked.
-    pub(super) fn ask<'a>(
-        &'a self,
-        route: PublicRoute,
-        head: &'a Parts,
-        sender: Sender,
-        id: &'a str,
-    ) -> Ask<'a> {
-        Ask {
-            path: head.uri.path(),
-            route,
-            head: head.method == Method::HEAD,
-            headers: &head.headers,
-            preferences: Preferences::of(&head.headers),
-            query: head.uri.query(),
-            request_id: id,
-            arrival: self.arrival(head, sender),
-        }
-    }
-
-    /// How a request came here.
-    pub(super) fn arrival<'a>(&'a self, head: &'a Parts, sender: Sender) -> Arrival<'a> {
-        Arrival {
-            is_trusted: self.options.proxies.may_name_us(sender.peer),
-            is_tls: self.options.is_tls,
-            authority: head.uri.authority().map(http::uri::Authority::as_str),
-            outside: self.options.outside_url.as_ref().map(Url::as_str),
-            client: sender.client,
-            is_manage: !self.options.is_public,
-        }
-    }
-
     /// Bytes of the longest body that is taken.
     pub(super) fn body_bytes_max(&self) -> u64 {
         let file = self.options.upload_bytes_max;
@@ -465,6 +333,41 @@ impl ManageDoor {
                 Err(Refusal::exception(StatusCode::NOT_FOUND, "no such route"))
             }
         }
+    }
+}
+
+/// The head with the path as we know it, where a proxy leaves its own before that.
+fn inside(head: &Parts, arrival: Arrival<'_>) -> Option<Parts> {
+    let path = head.uri.path();
+    let inside = inside_path(path, arrival, &head.headers);
+    if inside == path {
+        return None;
+    }
+    let target = match head.uri.query() {
+        Some(query) => format!("{inside}?{query}"),
+        None => inside.to_owned(),
+    };
+    let mut parts = head.uri.clone().into_parts();
+    parts.path_and_query = Some(target.parse().ok()?);
+    let mut head = head.clone();
+    head.uri = Uri::from_parts(parts).ok()?;
+    Some(head)
+}
+
+/// A request that only reads, as the flows are asked.
+pub(super) fn ask<'a>(
+    route: PublicRoute,
+    (head, arrival, id): (&'a Parts, Arrival<'a>, &'a Arc<str>),
+) -> Ask<'a> {
+    Ask {
+        path: head.uri.path(),
+        route,
+        head: head.method == Method::HEAD,
+        headers: &head.headers,
+        preferences: Preferences::of(&head.headers),
+        query: head.uri.query(),
+        request_id: id,
+        arrival,
     }
 }
 

@@ -13,9 +13,9 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 
 use crate::front::{Errand, Front};
-use crate::gateway::FleetBody;
+use crate::gateway::{Arrival, FleetBody};
 use crate::listen::incoming::{Incoming, IncomingError, drain};
-use crate::listen::manage::{ManageDoor, Outcome, Sender};
+use crate::listen::manage::{ManageDoor, Outcome, ask};
 use crate::protocol::{ManageRoute, PublicRoute};
 use crate::telemetry::{AuditEvent, AuditKind};
 use crate::writer::{Credentials, Refusal};
@@ -29,15 +29,16 @@ impl ManageDoor {
         &self,
         front: &Front,
         route: ManageRoute,
-        (head, sender, id): (&Parts, Sender, &Arc<str>),
+        request: (&Parts, Arrival<'_>, &Arc<str>),
         mut body: Incoming,
     ) -> Outcome {
+        let (head, arrival, id) = request;
         if let ManageRoute::Read(route) = route {
             drain(&mut body, READ_BODY_MAX, self.options.limits.head_timeout).await;
             if let PublicRoute::Redirect { to, is_permanent } = &route {
                 return Ok(crate::listen::refusal::redirect(to, *is_permanent));
             }
-            let ask = self.ask(route, head, sender, id);
+            let ask = ask(route, request);
             return Ok(front.answer_with_login(&ask).await);
         }
         let errand = Errand {
@@ -45,7 +46,7 @@ impl ManageDoor {
             path: head.uri.path(),
             query: head.uri.query(),
             headers: &head.headers,
-            arrival: self.arrival(head, sender),
+            arrival,
             route: &route,
         };
         let ended = Arc::new(OnceLock::new());
@@ -72,7 +73,7 @@ impl ManageDoor {
         {
             let mut event = AuditEvent::new((self.recorder.now)(), kind);
             event.request_id = Some(Arc::clone(id));
-            event.client = sender.client;
+            event.client = arrival.client;
             // devpi found them to be right, or would not have done it.
             event.user = claimed_user(&head.headers);
             event.index = route.index().cloned();

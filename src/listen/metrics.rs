@@ -3,16 +3,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::Router;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use http::StatusCode;
-use http::header::CONTENT_TYPE;
+use async_trait::async_trait;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::{Method, StatusCode};
 
+use crate::gateway::{Arrival, Reply};
+use crate::listen::handler::RequestHandler;
+use crate::listen::incoming::Incoming;
+use crate::listen::refusal::reply;
 use crate::telemetry::Metrics;
 
 /// Prometheus' text format.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// Whether the gateway serves: `/readyz`.
 #[derive(Debug, Clone, Default)]
@@ -31,49 +36,72 @@ impl Ready {
     }
 }
 
-/// `/metrics`, `/healthz` and `/readyz`; all else is not found. `lacking` says what keeps the gateway
-/// from serving wholly, and `measure` sets the gauges that nobody sets in passing, before each look at
-/// them.
-pub fn metrics_router(
-    metrics: Metrics,
-    ready: Ready,
-    lacking: impl Fn() -> Option<&'static str> + Clone + Send + Sync + 'static,
-    measure: impl Fn() + Clone + Send + Sync + 'static,
-) -> Router {
-    let numbers = move || async move {
-        measure();
-        exposition(&metrics)
-    };
-    Router::new()
-        .route("/metrics", get(numbers))
-        .route("/healthz", get(async || "alive\n"))
-        .route(
-            "/readyz",
-            get(move || async move { readiness(&ready, lacking()) }),
-        )
+/// Answers `/metrics`, `/healthz` and `/readyz`; all else is not found.
+pub struct MetricsDoor<L, M> {
+    /// The numbers.
+    pub metrics: Metrics,
+    /// Whether the doors are open.
+    pub ready: Ready,
+    /// Says what keeps the gateway from serving wholly.
+    pub lacking: L,
+    /// Sets the gauges that nothing sets in passing; called before each look at them.
+    pub measure: M,
 }
 
-fn exposition(metrics: &Metrics) -> Response {
-    match metrics.render() {
-        Ok(text) => ([(CONTENT_TYPE, EXPOSITION)], text).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "cannot write the metrics down");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+#[async_trait]
+impl<L, M> RequestHandler for MetricsDoor<L, M>
+where
+    L: Fn() -> Option<&'static str> + Send + Sync,
+    M: Fn() + Send + Sync,
+{
+    async fn handle(&self, head: &Parts, _: Arrival<'_>, _: &Arc<str>, _: Incoming) -> Reply {
+        let answer = match head.uri.path() {
+            "/metrics" => Self::exposition,
+            "/healthz" => |_: &Self| text(StatusCode::OK, PLAIN, "alive\n".to_owned()),
+            "/readyz" => Self::readiness,
+            _ => return text(StatusCode::NOT_FOUND, PLAIN, String::new()),
+        };
+        if matches!(head.method, Method::GET | Method::HEAD) {
+            return answer(self);
+        }
+        let allow = HeaderMap::from_iter([(ALLOW, HeaderValue::from_static("GET,HEAD"))]);
+        reply(StatusCode::METHOD_NOT_ALLOWED, bytes::Bytes::new(), allow)
+    }
+}
+
+impl<L, M> MetricsDoor<L, M>
+where
+    L: Fn() -> Option<&'static str>,
+    M: Fn(),
+{
+    fn exposition(&self) -> Reply {
+        (self.measure)();
+        match self.metrics.render() {
+            Ok(numbers) => text(StatusCode::OK, EXPOSITION, numbers),
+            Err(error) => {
+                tracing::error!(%error, "cannot write the metrics down");
+                text(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, String::new())
+            }
+        }
+    }
+
+    fn readiness(&self) -> Reply {
+        let lacking = if self.ready.is_ready() {
+            (self.lacking)()
+        } else {
+            Some("the doors are not open")
+        };
+        match lacking {
+            None => text(StatusCode::OK, PLAIN, "ready\n".to_owned()),
+            Some(words) => {
+                let words = format!("not ready: {words}\n");
+                text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, words)
+            }
         }
     }
 }
 
-fn readiness(ready: &Ready, lacking: Option<&'static str>) -> Response {
-    let lacking = if ready.is_ready() {
-        lacking
-    } else {
-        Some("the doors are not open")
-    };
-    match lacking {
-        None => (StatusCode::OK, "ready\n").into_response(),
-        Some(words) => {
-            let words = format!("not ready: {words}\n");
-            (StatusCode::SERVICE_UNAVAILABLE, words).into_response()
-        }
-    }
+fn text(status: StatusCode, kind: &'static str, body: String) -> Reply {
+    let kind = (CONTENT_TYPE, HeaderValue::from_static(kind));
+    reply(status, body.into(), HeaderMap::from_iter([kind]))
 }

@@ -18,7 +18,7 @@ const API_VERSION: HeaderName = HeaderName::from_static("x-devpi-api-version");
 /// What somebody reads who tries to change something through the public door.
 const READ_ONLY: &str = "this address only reads; uploads, logins and changes go through the management door on the gateway's host";
 
-fn reply(status: StatusCode, body: Bytes, head: HeaderMap) -> Reply {
+pub(super) fn reply(status: StatusCode, body: Bytes, head: HeaderMap) -> Reply {
     let mut head = head;
     head.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     Reply {

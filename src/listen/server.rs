@@ -13,23 +13,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use axum::Router;
-use pingora::apps::HttpServerOptions;
-use pingora::protocols::http::v2::server::default_h2_options;
-use pingora::proxy::HttpProxy;
 use pingora::server::configuration::{Opt, ServerConf};
 use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use crate::listen::address::ListenAddress;
-use crate::listen::axum_app::AxumApp;
 use crate::listen::certificates::TlsError;
-use crate::listen::door::{Door, DoorApp, DoorOptions};
+use crate::listen::door::{Door, DoorOptions};
 use crate::listen::handover::{Inherited, Offered, Predecessor, await_sockets};
+use crate::listen::http_door::HttpDoor;
 use crate::listen::listener::BindError;
-use crate::listen::public::PublicApp;
-use crate::listen::public_door::PublicDoor;
+use crate::listen::service::HttpService;
 use crate::listen::stop::Stop;
 use crate::telemetry::Metrics;
 
@@ -141,49 +136,17 @@ impl DoorServer {
         })
     }
 
-    /// Opens the public door; says where it really listens.
+    /// Opens a door to a service; says where it really listens.
     ///
     /// # Errors
     /// When an address cannot be bound or TLS not be set up.
-    pub fn add_public(
+    pub fn add(
         &mut self,
         door: DoorOptions,
-        app: PublicApp,
+        service: HttpService,
     ) -> Result<Vec<ListenAddress>, ServerError> {
-        let mut proxy = HttpProxy::new(app.clone(), Arc::clone(&self.conf));
-        let mut options = HttpServerOptions::default();
-        // The framework counts how often a connection is used again.
-        options.keepalive_request_limit =
-            Some(door.limits.requests_per_connection.saturating_sub(1));
-        options.h2_idle_timeout = Some(door.limits.idle_timeout);
-        // It is refused by the door, in the door's own words.
-        options.allow_connect_method_proxying = true;
-        proxy.server_options = Some(options);
-        let mut http2 = default_h2_options();
-        http2.max_header_list_size(u32::try_from(door.limits.head).unwrap_or(u32::MAX));
-        proxy.h2_options = Some(http2);
-        proxy.handle_init_modules();
-        let app = PublicDoor::new(app, Arc::new(proxy));
-        self.add(Door::new(door, app, &self.metrics, self.stop.clone())?)
-    }
-
-    /// Opens a door to a router; says where it really listens.
-    ///
-    /// # Errors
-    /// When an address cannot be bound or TLS not be set up.
-    pub fn add_router(
-        &mut self,
-        door: DoorOptions,
-        router: Router,
-    ) -> Result<Vec<ListenAddress>, ServerError> {
-        let app = AxumApp::new(router, door.limits.clone());
-        self.add(Door::new(door, app, &self.metrics, self.stop.clone())?)
-    }
-
-    fn add<A>(&mut self, mut door: Door<A>) -> Result<Vec<ListenAddress>, ServerError>
-    where
-        A: DoorApp,
-    {
+        let app = HttpDoor::new(service, &self.conf);
+        let mut door = Door::new(door, app, &self.metrics, self.stop.clone())?;
         let bound = door.bind(&mut self.inherited, &self.offered)?;
         self.server.add_service(door);
         Ok(bound)

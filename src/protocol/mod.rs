@@ -37,13 +37,13 @@ pub use core_metadata::{
 pub use date::{http_date, parse_http_date};
 pub use encoding::Encoding;
 pub use freshness::{lifetime, stated_lifetime, wants_validated};
-pub use head::{CACHE_STATUS, Head, NO_SNIFFING, SERVER_TIMING, X_REQUEST_ID};
+pub use head::{CACHE_STATUS, Head, SERVER_TIMING, X_REQUEST_ID};
 pub use manage_route::{Deletable, ManageRoute};
 pub use preferences::Preferences;
 pub use problem::{Problem, devpi_message, reason_phrase};
 pub use range::{Selected, content_range, content_range_unsatisfied, select_range};
 pub use route::{ApiOf, AskedIndex, PublicRoute};
-pub use strict::{BadHead, RawHead, check_parts, head_bytes, is_host};
+pub use strict::{BadHead, RawHead, check_parts, is_host};
 pub use upload_form::{
     ClaimedDigests, FileSubmission, Submission, SubmittedRelease, UploadForm, complete, is_version,
     names_version,

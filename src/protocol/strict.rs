@@ -30,12 +30,6 @@ impl BadHead {
         why: "the request has more headers than this server reads",
     };
 
-    /// A longer head than `limits.head`.
-    pub const LARGE: Self = Self {
-        status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        why: "the request's head is longer than this server reads",
-    };
-
     const NO_PROXY: Self = Self {
         status: StatusCode::METHOD_NOT_ALLOWED,
         why: "this server is no proxy: it takes no CONNECT",
@@ -126,23 +120,6 @@ where
         };
         headers.filter_map(of_name)
     }
-}
-
-/// How many bytes a head has that another parser has read already, as HTTP/1.1 writes it: a little less
-/// than came where blanks were left out.
-#[must_use]
-pub fn head_bytes(head: &Parts) -> usize {
-    /// Blanks, the version and the line's end.
-    const LINE: usize = 12;
-    /// The colon, a blank and the line's end.
-    const FIELD: usize = 4;
-    let target = head
-        .uri
-        .path_and_query()
-        .map_or(0, |target| target.as_str().len());
-    let fields = head.headers.iter();
-    let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD);
-    head.method.as_str().len() + target + LINE + fields.sum::<usize>()
 }
 
 /// Refuses a head that another parser has read already, of HTTP/1 or HTTP/2.

@@ -20,11 +20,11 @@ use crate::listen::head_guard::HeadGuard;
 use crate::listen::http1::head::{Known, Line, Parsed, parse};
 use crate::listen::http1::wire::Wire;
 use crate::listen::http1::writer::{Framing, Writer};
-use crate::listen::public::{Asked, PublicApp};
 use crate::listen::recorder::Finished;
 use crate::listen::refusal;
 use crate::listen::reply::Broken;
 use crate::listen::response_head::ReplyContext;
+use crate::listen::service::{Asked, HttpService, UNREAD};
 use crate::listen::stop::rested;
 use crate::protocol::BadHead;
 
@@ -38,13 +38,10 @@ const HEAD_BYTES: usize = 1 << 10;
 /// limit is the one that counts.
 const KEEPALIVE_SECONDS: u64 = 60;
 
-/// What is written down of a head that was not read.
-const UNREAD: &str = "-";
-
 /// Serves a connection to its end.
 pub async fn serve<S: Wire>(
-    app: &PublicApp,
-    machinery: &Arc<HttpProxy<PublicApp>>,
+    app: &HttpService,
+    machinery: &Arc<HttpProxy<HttpService>>,
     guard: HeadGuard<S>,
     stopping: &ShutdownWatch,
 ) {
@@ -80,7 +77,7 @@ pub async fn serve<S: Wire>(
 }
 
 struct Connection<'a, S> {
-    app: &'a PublicApp,
+    app: &'a HttpService,
     guard: Box<HeadGuard<S>>,
     /// Read and not yet answered.
     bytes: BytesMut,
@@ -95,19 +92,12 @@ struct Connection<'a, S> {
 }
 
 impl<'a, S: Wire> Connection<'a, S> {
-    fn new(app: &'a PublicApp, guard: HeadGuard<S>) -> Self {
+    fn new(app: &'a HttpService, guard: HeadGuard<S>) -> Self {
         let digest = guard.get_socket_digest();
         let peer = digest.as_ref().and_then(|digest| digest.peer_addr());
         let peer = peer.and_then(SocketAddr::as_inet);
         let peer = peer.map(|peer| peer.ip().to_canonical());
-        let arrival = Arrival {
-            is_trusted: app.proxies().may_name_us(peer),
-            is_tls: guard.get_ssl_digest().is_some(),
-            authority: None,
-            outside: app.outside_url(),
-            is_manage: false,
-            client: None,
-        };
+        let arrival = app.arrival(peer, guard.get_ssl_digest().is_some(), None, None);
         Self {
             app,
             guard: Box::new(guard),
@@ -289,7 +279,7 @@ impl<'a, S: Wire> Connection<'a, S> {
     /// `length` is how much of what was read is that request's, where that is known.
     async fn hand_over(
         mut self,
-        machinery: &Arc<HttpProxy<PublicApp>>,
+        machinery: &Arc<HttpProxy<HttpService>>,
         length: Option<usize>,
         stopping: &ShutdownWatch,
     ) -> Option<Self> {

@@ -15,8 +15,8 @@ use cheesecloth::testing::gateway::{
     Answers, Ask, Body, CacheResult, Growing, Readable, Record, Reply, Route, StoredFile,
 };
 use cheesecloth::testing::listen::{
-    Certificates, DoorLimits, DoorOptions, DoorServer, ListenAddress, PublicApp, Ready, Recorder,
-    ServerOptions, Stop, StopOn, TrustedProxies, metrics_router,
+    Certificates, DoorLimits, DoorOptions, DoorServer, HttpService, ListenAddress, MetricsDoor,
+    Ready, Recorder, ServerOptions, Stop, StopOn, TrustedProxies,
 };
 use cheesecloth::testing::model::Timestamp;
 use cheesecloth::testing::protocol::{Problem, PublicRoute};
@@ -243,7 +243,11 @@ pub(super) fn open_behind(
     };
     let certificates = tls.clone();
     let flows = Arc::new(Flows::default());
-    let app = PublicApp::new(
+    let of_metrics = Recorder {
+        door: DoorName::Metrics,
+        ..recorder.clone()
+    };
+    let service = HttpService::new(
         Arc::clone(&flows) as Arc<dyn Answers>,
         recorder,
         limits.clone(),
@@ -264,11 +268,17 @@ pub(super) fn open_behind(
         threads: 1,
     };
     let public = door(DoorName::Public, vec![any.clone(), socket], tls, proxies);
-    let public = tcp(&server.add_public(public, app).unwrap());
+    let public = tcp(&server.add(public, service).unwrap());
     let ready = Ready::default();
-    let router = metrics_router(metrics, ready.clone(), || None, || ());
+    let handler = MetricsDoor {
+        metrics,
+        ready: ready.clone(),
+        lacking: || None,
+        measure: || (),
+    };
+    let service = HttpService::handled_by(Arc::new(handler), of_metrics, limits.clone());
     let numbers = door(DoorName::Metrics, vec![any], None, None);
-    let numbers = tcp(&server.add_router(numbers, router).unwrap());
+    let numbers = tcp(&server.add(numbers, service).unwrap());
     let stop = server.stop();
     let running = std::thread::spawn(move || server.run(StopOn::RequestOnly));
     Doors {

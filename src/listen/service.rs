@@ -1,15 +1,18 @@
-//! The public door: GET and HEAD, answered by whoever was given as [`Answers`], which can only read.
-//! All else is refused, unless somebody was given that [`Takes`] it.
+//! The HTTP service behind every door: what is asked goes to a reader or to a handler.
 //!
-//! A `ProxyHttp` that answers everything in `request_filter`. Nothing reaches an upstream through it,
-//! so neither do the credentials a client sends along.
+//! The public door has [`Answers`], which can only read; all else is refused, unless the door is opened
+//! for more by a [`RequestHandler`]. Behind the management and the metrics door there is a handler
+//! alone. A `ProxyHttp` that answers everything in `request_filter`: nothing reaches an upstream
+//! through it, so neither do the credentials a client sends along.
 
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use http::{HeaderMap, Method, StatusCode};
+use http::uri::Authority;
+use http::{HeaderMap, Method, Request, StatusCode, Version};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
@@ -19,8 +22,9 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::gateway::{Answers, Arrival, Ask, Record, Reply, inside_path};
-use crate::listen::axum_app::ClientAddress;
+use crate::listen::handler::{RequestHandler, hand_on};
 use crate::listen::head_guard::HeadWatch;
+use crate::listen::incoming::{Incoming, Pace};
 use crate::listen::limits::DoorLimits;
 use crate::listen::presence::Presence;
 use crate::listen::proxies::TrustedProxies;
@@ -30,26 +34,37 @@ use crate::listen::reply::{Broken, write_reply};
 use crate::listen::request_id::{RequestId, RequestIds};
 use crate::listen::response_head::ReplyContext;
 use crate::listen::stream_watch::StreamWatch;
-use crate::listen::writes::{Takes, hand_on};
-use crate::protocol::{Preferences, PublicRoute};
+use crate::protocol::{Preferences, PublicRoute, check_parts};
 use crate::telemetry::TurnedAway;
 
 /// The largest request body that is read and thrown away so that the connection can stay open:
 /// devpi-client sends `{}` with some GETs (docs/protocol/devpi.md §1). After a larger one it is closed.
 const BODY_MAX: u64 = 64 << 10;
 
-/// The application behind the public door.
+/// What is written down of a head that was not read.
+pub(super) const UNREAD: &str = "-";
+
+/// The HTTP service of one door.
 #[derive(Clone)]
-pub struct PublicApp {
-    answer: Arc<dyn Answers>,
-    /// Who takes what is not reading, where the door is opened for that.
-    writes: Option<Arc<dyn Takes>>,
+pub struct HttpService {
+    behind: Behind,
     recorder: Recorder,
     limits: Arc<DoorLimits>,
     proxies: TrustedProxies,
     /// Under which URL clients see the door, where the operator says it.
     outside_url: Option<Arc<str>>,
     ids: Arc<RequestIds>,
+}
+
+/// What requests go to.
+#[derive(Clone)]
+enum Behind {
+    /// Reads only.
+    Reader(Arc<dyn Answers>),
+    /// The one reads, the other does everything else.
+    Both(Arc<dyn Answers>, Arc<dyn RequestHandler>),
+    /// All of them.
+    Handler(Arc<dyn RequestHandler>),
 }
 
 /// A request as the door reads it.
@@ -77,19 +92,42 @@ pub struct Exchange {
     watch: Option<Arc<HeadWatch>>,
 }
 
-impl PublicApp {
+impl HttpService {
     /// A door that asks `answer` and writes down through `recorder`.
     #[must_use]
     pub fn new(answer: Arc<dyn Answers>, recorder: Recorder, limits: DoorLimits) -> Self {
+        Self::over(Behind::Reader(answer), recorder, limits)
+    }
+
+    /// A door that hands everything on to `handler`.
+    #[must_use]
+    pub fn handled_by(
+        handler: Arc<dyn RequestHandler>,
+        recorder: Recorder,
+        limits: DoorLimits,
+    ) -> Self {
+        Self::over(Behind::Handler(handler), recorder, limits)
+    }
+
+    fn over(behind: Behind, recorder: Recorder, limits: DoorLimits) -> Self {
         Self {
-            answer,
-            writes: None,
+            behind,
             recorder,
             limits: Arc::new(limits),
             proxies: TrustedProxies::default(),
             outside_url: None,
             ids: Arc::default(),
         }
+    }
+
+    /// Opens the door for more than reading: everything else goes to `handler`, which decides.
+    #[must_use]
+    pub fn opened_for(self, handler: Arc<dyn RequestHandler>) -> Self {
+        let behind = match self.behind {
+            Behind::Reader(answers) | Behind::Both(answers, _) => Behind::Both(answers, handler),
+            Behind::Handler(_) => Behind::Handler(handler),
+        };
+        Self { behind, ..self }
     }
 
     /// The same door behind proxies.
@@ -106,10 +144,6 @@ impl PublicApp {
             outside_url,
             ..self
         }
-    }
-
-    pub(super) fn outside_url(&self) -> Option<&str> {
-        self.outside_url.as_deref()
     }
 
     pub(super) fn proxies(&self) -> &TrustedProxies {
@@ -129,28 +163,36 @@ impl PublicApp {
         self.ids.of(headers)
     }
 
-    /// Opens the door for more than reading: everything else goes to `writes`, which decides.
-    #[must_use]
-    pub fn opened_for(mut self, writes: Arc<dyn Takes>) -> Self {
-        self.writes = Some(writes);
-        self
+    /// Who carries out a request with this method, unless it is the reader.
+    fn handler(&self, method: &Method) -> Option<&dyn RequestHandler> {
+        match &self.behind {
+            Behind::Handler(handler) => Some(&**handler),
+            Behind::Both(_, handler) if !is_reading(method) => Some(&**handler),
+            Behind::Both(..) | Behind::Reader(_) => None,
+        }
     }
 
-    /// Whether a request changes nothing, so that nothing is left half done without it.
-    fn is_reading(&self, session: &Session) -> bool {
-        matches!(session.req_header().method, Method::GET | Method::HEAD)
-    }
-
-    /// The reply to a request of any kind.
+    /// The reply to a request that Pingora has read.
     async fn reply_to(&self, session: &mut Session, exchange: &Exchange) -> Reply {
-        if let (Some(writes), false) = (&self.writes, self.is_reading(session)) {
-            let client = ClientAddress(peer_of(session));
+        let request = session.req_header();
+        // HTTP/1.1 came by our own reader, which has judged it.
+        if request.version == Version::HTTP_2
+            && let Err(bad) = check_parts(request)
+        {
+            return refusal::bad_request(bad.status, bad.why, UNREAD);
+        }
+        if let Some(handler) = self.handler(&request.method) {
+            let head = request.as_owned_parts();
+            let (peer, is_tls) = (peer_of(session), is_tls(session));
+            let arrival = self.arrival(peer, is_tls, exchange.client, head.uri.authority());
             let id: Arc<str> = (*exchange.id).into();
-            return hand_on(session, &**writes, client, &id).await;
+            let to = (arrival, &id, Pace::of(&self.limits));
+            return hand_on(session, &head, handler, to).await;
         }
         self.drain(session).await;
         let request = session.req_header();
         let raw = request.raw_path();
+        let authority = request.uri.authority();
         let asked = Asked {
             method: &request.method,
             target: std::str::from_utf8(raw).unwrap_or(request.uri.path()),
@@ -158,7 +200,12 @@ impl PublicApp {
             query: request.uri.query(),
             headers: &request.headers,
             preferences: Preferences::of(&request.headers),
-            arrival: self.arrival(session, exchange.client),
+            arrival: self.arrival(
+                peer_of(session),
+                is_tls(session),
+                exchange.client,
+                authority,
+            ),
         };
         self.reply(&asked, &exchange.id).await
     }
@@ -166,6 +213,10 @@ impl PublicApp {
     /// The reply to a request; the table of what never reaches a flow.
     pub(super) async fn reply(&self, asked: &Asked<'_>, id: &str) -> Reply {
         let (path, query, headers) = (asked.path, asked.query, asked.headers);
+        let answers = match &self.behind {
+            Behind::Reader(answers) | Behind::Both(answers, _) => answers,
+            Behind::Handler(handler) => return self.handled(&**handler, asked, id).await,
+        };
         let is_head = asked.method == Method::HEAD;
         if !is_head && asked.method != Method::GET {
             let search = refusal::search(headers, asked.arrival.is_tls)
@@ -192,9 +243,23 @@ impl PublicApp {
                     request_id: id,
                     arrival: asked.arrival,
                 };
-                self.answer.answer(&ask).await
+                answers.answer(&ask).await
             }
         }
+    }
+
+    /// The handler's reply to a request without a body.
+    async fn handled(&self, handler: &dyn RequestHandler, asked: &Asked<'_>, id: &str) -> Reply {
+        let Ok(uri) = asked.target.parse() else {
+            let (status, words) = (StatusCode::URI_TOO_LONG, "the request target is too long");
+            return refusal::bad_request(status, words, asked.path);
+        };
+        let (mut head, ()) = Request::new(()).into_parts();
+        head.method = asked.method.clone();
+        head.uri = uri;
+        head.headers = asked.headers.clone();
+        let body = Incoming::empty(Pace::of(&self.limits));
+        handler.handle(&head, asked.arrival, &id.into(), body).await
     }
 
     /// Reads a small body away, so that the next request on the connection can be told from it.
@@ -219,7 +284,7 @@ impl PublicApp {
 }
 
 #[async_trait]
-impl ProxyHttp for PublicApp {
+impl ProxyHttp for HttpService {
     type CTX = Exchange;
 
     fn new_ctx(&self) -> Exchange {
@@ -252,7 +317,10 @@ impl ProxyHttp for PublicApp {
         exchange.id = self.ids.of(&session.req_header().headers);
         let headers = &session.req_header().headers;
         exchange.client = self.proxies.client_of(peer_of(session), headers);
-        let (presence, is_reading) = (Presence::of(session), self.is_reading(session));
+        let (presence, is_reading) = (
+            Presence::of(session),
+            is_reading(&session.req_header().method),
+        );
         let reply = {
             let mut replying = pin!(self.reply_to(session, exchange));
             if is_reading {
@@ -278,7 +346,13 @@ impl ProxyHttp for PublicApp {
             ..Record::default()
         };
         let writing = write_reply(session, reply, context, &self.limits, &mut exchange.bytes);
-        let left = self.limits.request_timeout.saturating_sub(context.elapsed);
+        // How long a body may take to come is bounded by its rate.
+        let spent = if is_reading {
+            context.elapsed
+        } else {
+            Duration::ZERO
+        };
+        let left = self.limits.request_timeout.saturating_sub(spent);
         let written = timeout(left, writing).await;
         match written.unwrap_or(Err(Broken::Slow)) {
             Ok(()) => Ok(true),
@@ -322,7 +396,7 @@ impl ProxyHttp for PublicApp {
         _session: &mut Session,
         _exchange: &mut Exchange,
     ) -> pingora::Result<Box<HttpPeer>> {
-        Error::e_explain(ErrorType::InternalError, "the public door has no upstream")
+        Error::e_explain(ErrorType::InternalError, "a door has no upstream")
     }
 
     /// The head is out already or the client is gone: there is nothing to answer, only to close.
@@ -349,20 +423,31 @@ fn peer_of(session: &Session) -> Option<IpAddr> {
     Some(peer.ip().to_canonical())
 }
 
-impl PublicApp {
-    /// How the request came here.
-    fn arrival<'a>(&'a self, session: &'a Session, client: Option<IpAddr>) -> Arrival<'a> {
-        let digest = session.digest();
+fn is_tls(session: &Session) -> bool {
+    let digest = session.digest();
+    digest.is_some_and(|digest| digest.ssl_digest.is_some())
+}
+
+/// Whether a request changes nothing, so that nothing is left half done without it.
+fn is_reading(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+impl HttpService {
+    /// How a request came here; `client` is whom the peer speaks for.
+    pub(super) fn arrival<'a>(
+        &'a self,
+        peer: Option<IpAddr>,
+        is_tls: bool,
+        client: Option<IpAddr>,
+        authority: Option<&'a Authority>,
+    ) -> Arrival<'a> {
         Arrival {
-            is_trusted: self.proxies.may_name_us(peer_of(session)),
-            is_tls: digest.is_some_and(|digest| digest.ssl_digest.is_some()),
-            authority: session
-                .req_header()
-                .uri
-                .authority()
-                .map(http::uri::Authority::as_str),
-            outside: self.outside_url(),
-            is_manage: false,
+            is_trusted: self.proxies.may_name_us(peer),
+            is_tls,
+            authority: authority.map(Authority::as_str),
+            outside: self.outside_url.as_deref(),
+            is_manage: matches!(self.behind, Behind::Handler(_)),
             client,
         }
     }

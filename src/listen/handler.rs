@@ -1,0 +1,125 @@
+//! Hands a request with its body to whatever carries it out: at the management and the metrics door
+//! everything, at a public door that is opened for more what is not reading.
+//!
+//! Pingora's session owns the connection, and a handler wants a body to read from; so the one feeds
+//! the other while both run. The body is read no faster than the handler takes it.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::{BoxStream, unfold};
+use http::header::EXPECT;
+use http::request::Parts;
+use pingora::proxy::Session;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::gateway::{Arrival, Reply};
+use crate::listen::incoming::{Incoming, Pace};
+
+/// Pieces of a body between the connection and the handler.
+const PIECES_MAX: usize = 4;
+
+/// Carries out the requests that a door does not answer as a reader.
+#[async_trait]
+pub trait RequestHandler: Send + Sync {
+    /// Carries a request out; the reply also says what to record.
+    async fn handle(
+        &self,
+        head: &Parts,
+        arrival: Arrival<'_>,
+        id: &Arc<str>,
+        body: Incoming,
+    ) -> Reply;
+}
+
+/// Hands a session's request on, body and all. What the handler left of the body is not read any
+/// more: the connection ends with the reply then.
+pub(super) async fn hand_on(
+    session: &mut Session,
+    head: &Parts,
+    to: &dyn RequestHandler,
+    (arrival, id, pace): (Arrival<'_>, &Arc<str>, Pace),
+) -> Reply {
+    let (feeder, pieces) = channel();
+    let is_empty = session.as_downstream_mut().is_body_empty();
+    let body = Incoming::new(pieces, is_empty, &head.headers, pace);
+    let mut is_read = false;
+    let reply = {
+        let mut answering = pin!(to.handle(head, arrival, id, body));
+        let mut feeding = pin!(feeder.feed(session, head));
+        loop {
+            tokio::select! {
+                biased;
+                reply = answering.as_mut() => break reply,
+                whole = feeding.as_mut(), if !is_read => {
+                    is_read = true;
+                    if !whole {
+                        // The handler has seen it break or wanted no more; its reply follows.
+                        break answering.await;
+                    }
+                }
+            }
+        }
+    };
+    if !session.as_downstream_mut().is_body_done() {
+        session.as_downstream_mut().set_keepalive(None);
+    }
+    reply
+}
+
+type Piece = io::Result<Bytes>;
+
+/// The connection's end of a body.
+struct Feeder {
+    /// Resolves when the handler asks for the first piece.
+    wanted: oneshot::Receiver<()>,
+    pieces: mpsc::Sender<Piece>,
+}
+
+fn channel() -> (Feeder, BoxStream<'static, Piece>) {
+    let (sender, receiver) = mpsc::channel(PIECES_MAX);
+    let (want, wanted) = oneshot::channel();
+    let pieces = unfold(
+        (Some(want), receiver),
+        |(mut want, mut receiver): (Option<oneshot::Sender<()>>, mpsc::Receiver<Piece>)| async move {
+            // Nobody waits for it once the connection broke.
+            let _ = want.take().map(|want| want.send(()));
+            receiver.recv().await.map(|piece| (piece, (want, receiver)))
+        },
+    );
+    let feeder = Feeder {
+        wanted,
+        pieces: sender,
+    };
+    // A handler that drains the rest polls again after the end.
+    (feeder, pieces.fuse().boxed())
+}
+
+impl Feeder {
+    /// Reads the body as fast as it is wanted; whether all of it came and was wanted. A client that
+    /// waits to be asked for it (`Expect: 100-continue`) is asked when the handler begins to read, so
+    /// one that is refused before never sends it.
+    async fn feed(self, session: &mut Session, head: &Parts) -> bool {
+        let downstream = session.as_downstream_mut();
+        if head.headers.contains_key(EXPECT)
+            && (self.wanted.await.is_err() || downstream.write_continue_response().await.is_err())
+        {
+            return false;
+        }
+        loop {
+            let piece = match downstream.read_request_body().await {
+                Ok(Some(piece)) => Ok(piece),
+                Ok(None) => return true,
+                Err(error) => Err(io::Error::other(error.to_string())),
+            };
+            let is_broken = piece.is_err();
+            if self.pieces.send(piece).await.is_err() || is_broken {
+                return false;
+            }
+        }
+    }
+}

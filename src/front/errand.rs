@@ -56,19 +56,15 @@ impl Front {
                 .result_under_rules(&cx, index, path)
                 .await
                 .map(|()| body),
-            ManageRoute::Upload(_)
-            | ManageRoute::Delete { .. }
-            | ManageRoute::CreateIndex(_)
-            | ManageRoute::ModifyIndex(_)
-            | ManageRoute::DeleteIndex(_) => Ok(body),
+            ManageRoute::Upload(_) | ManageRoute::Delete { .. } | ManageRoute::Index(..) => {
+                Ok(body)
+            }
             // What devpi's plugins may make of it nobody knows, only which project it names.
             ManageRoute::Read(_)
             | ManageRoute::LogIn
             | ManageRoute::AuthCheck
             | ManageRoute::Reload
-            | ManageRoute::CreateUser(_)
-            | ManageRoute::ModifyUser(_)
-            | ManageRoute::DeleteUser(_)
+            | ManageRoute::User(..)
             | ManageRoute::CreateMisnamed { .. }
             | ManageRoute::XmlSearch
             | ManageRoute::NotAllowed(_)

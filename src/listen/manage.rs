@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, ORIGIN};
 use http::request::Parts;
 use http::{Method, StatusCode, Uri};
@@ -125,7 +126,7 @@ impl ManageDoor {
         let (head, arrival, id) = request;
         let route = match self.route(head, subject) {
             Ok(route) => route,
-            Err(refusal) => return self.refused(refusal, body).await,
+            Err(refusal) => return Err(refused(refusal, body).await),
         };
         if let Some(front) = &self.options.front
             && !front.leaves_to_us(&route, head.uri.path(), !self.options.is_public)
@@ -141,39 +142,94 @@ impl ManageDoor {
         caller.is_public = self.options.is_public;
         subject.user = caller.principal.name().map(Arc::from);
         subject.token.clone_from(&caller.token);
+        self.carry_out(route, request, caller, body, subject).await
+    }
+
+    /// The table of contents of the door: every route with what carries it out.
+    async fn carry_out(
+        &self,
+        route: ManageRoute,
+        request: (&Parts, Arrival<'_>, &Arc<str>),
+        caller: Caller,
+        mut body: Incoming,
+        subject: &mut WriteSubject,
+    ) -> Outcome {
+        let (head, ..) = request;
+        let (writer, most) = (&self.writer, self.options.object_bytes_max);
         match route {
+            ManageRoute::Read(PublicRoute::Redirect { to, is_permanent }) => {
+                drain(&mut body, most, self.options.limits.head_timeout).await;
+                Ok(crate::listen::refusal::redirect(&to, is_permanent))
+            }
             ManageRoute::Read(route) => {
-                drain(
-                    &mut body,
-                    self.options.object_bytes_max,
-                    self.options.limits.head_timeout,
-                )
-                .await;
-                if let PublicRoute::Redirect { to, is_permanent } = &route {
-                    return Ok(crate::listen::refusal::redirect(to, *is_permanent));
-                }
-                let ask = ask(route, request);
-                Ok(self.writer.read(&ask, &caller).await)
+                drain(&mut body, most, self.options.limits.head_timeout).await;
+                Ok(writer.read(&ask(route, request), &caller).await)
             }
             ManageRoute::Upload(index) => {
-                let outcome = match self.writer.begin_upload(caller, &index).await {
-                    Ok(upload) => {
-                        let limits = self.options.form;
-                        take_upload(upload, &head.headers, &mut body, limits, subject).await
-                    }
+                let (headers, limits) = (&head.headers, self.options.form);
+                let outcome = match writer.begin_upload(caller, &index).await {
+                    Ok(upload) => take_upload(upload, headers, &mut body, limits, subject).await,
                     Err(refusal) => Err(refusal),
                 };
                 match outcome {
                     Ok(reply) => Ok(reply),
-                    Err(refusal) => self.refused(refusal, body).await,
+                    Err(refusal) => Err(refused(refusal, body).await),
                 }
             }
             // Held in memory, and as large as many a wheel.
-            route @ ManageRoute::ToxResult(..) => {
-                let change = self.change(route, head, caller, body);
-                self.writer.in_turn(change).await
+            ManageRoute::ToxResult(index, path) => {
+                let adding = async {
+                    let result = whole(body, TOX_RESULT_BYTES_MAX).await?;
+                    writer.add_tox_result(caller, index, path, result).await
+                };
+                writer.in_turn(adding).await
             }
-            route => self.change(route, head, caller, body).await,
+            ManageRoute::LogIn => writer.log_in(caller, whole(body, most).await?).await,
+            ManageRoute::User(intent, name) => {
+                let object = whole(body, most).await?;
+                writer.change_user(caller, intent, name, object).await
+            }
+            ManageRoute::Index(intent, name) => {
+                let object = whole(body, most).await?;
+                writer.change_index(caller, intent, name, object).await
+            }
+            ManageRoute::Push(index) => {
+                let object = whole(body, most).await?;
+                writer.push(caller, index, object).await
+            }
+            ManageRoute::Delete {
+                index,
+                content,
+                force,
+            } => {
+                whole(body, most).await?;
+                writer.delete(caller, index, content, force).await
+            }
+            ManageRoute::Refresh(index, project) => {
+                whole(body, most).await?;
+                writer.refresh(&index, &project).await
+            }
+            ManageRoute::Reload => {
+                whole(body, most).await?;
+                writer.reload(caller).await
+            }
+            ManageRoute::CreateMisnamed { user, index } => {
+                whole(body, most).await?;
+                writer.misnamed_index(&user, &index)
+            }
+            ManageRoute::XmlSearch => {
+                whole(body, most).await?;
+                let host = head.headers.get(HOST);
+                Ok(writer.search_fault(host.and_then(|host| host.to_str().ok())))
+            }
+            ManageRoute::AuthCheck => {
+                whole(body, most).await?;
+                Ok(writer.auth_check(&caller))
+            }
+            // `route` has refused them.
+            ManageRoute::NotAllowed(_) | ManageRoute::NotFound => {
+                Err(Refusal::exception(StatusCode::NOT_FOUND, "no such route"))
+            }
         }
     }
 
@@ -260,12 +316,6 @@ impl ManageDoor {
         Ok(())
     }
 
-    /// A refusal, once the client had a chance to send what it is sending: most read no answer before.
-    pub(super) async fn refused(&self, refusal: Refusal, mut body: Incoming) -> Outcome {
-        drain(&mut body, REFUSED_BYTES_MAX, REFUSED_TIME_MAX).await;
-        Err(refusal)
-    }
-
     /// Bytes of the longest body that is taken.
     pub(super) fn body_bytes_max(&self) -> u64 {
         let file = self.options.upload_bytes_max;
@@ -280,60 +330,20 @@ impl ManageDoor {
         );
         Refusal::exception(StatusCode::PAYLOAD_TOO_LARGE, words)
     }
+}
 
-    /// Everything that takes at most an object.
-    async fn change(
-        &self,
-        route: ManageRoute,
-        head: &Parts,
-        caller: Caller,
-        mut body: Incoming,
-    ) -> Outcome {
-        let most = match route {
-            ManageRoute::ToxResult(..) => TOX_RESULT_BYTES_MAX,
-            _ => self.options.object_bytes_max,
-        };
-        let read = body.whole(most).await;
-        let body = match read {
-            Ok(whole) => whole,
-            Err(failed) => return self.refused(failed.into_refusal(most), body).await,
-        };
-        let (writer, method) = (&self.writer, &head.method);
-        match route {
-            ManageRoute::LogIn => writer.log_in(caller, body).await,
-            ManageRoute::Reload => writer.reload(caller).await,
-            ManageRoute::CreateUser(name)
-            | ManageRoute::ModifyUser(name)
-            | ManageRoute::DeleteUser(name) => writer.change_user(caller, method, name, body).await,
-            ManageRoute::CreateIndex(name)
-            | ManageRoute::ModifyIndex(name)
-            | ManageRoute::DeleteIndex(name) => {
-                writer.change_index(caller, method, name, body).await
-            }
-            ManageRoute::CreateMisnamed { user, index } => writer.misnamed_index(&user, &index),
-            ManageRoute::Push(index) => writer.push(caller, index, body).await,
-            ManageRoute::Refresh(index, project) => writer.refresh(&index, &project).await,
-            ManageRoute::ToxResult(index, path) => {
-                writer.add_tox_result(caller, index, path, body).await
-            }
-            ManageRoute::Delete {
-                index,
-                content,
-                force,
-            } => writer.delete(caller, index, content, force).await,
-            ManageRoute::XmlSearch => {
-                let host = head.headers.get(HOST);
-                Ok(writer.search_fault(host.and_then(|host| host.to_str().ok())))
-            }
-            ManageRoute::AuthCheck => Ok(writer.auth_check(&caller)),
-            ManageRoute::Read(_)
-            | ManageRoute::Upload(_)
-            | ManageRoute::NotAllowed(_)
-            | ManageRoute::NotFound => {
-                Err(Refusal::exception(StatusCode::NOT_FOUND, "no such route"))
-            }
-        }
+/// A whole body, if it is not longer than that.
+async fn whole(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Refusal> {
+    match body.whole(bytes_max).await {
+        Ok(whole) => Ok(whole),
+        Err(failed) => Err(refused(failed.into_refusal(bytes_max), body).await),
     }
+}
+
+/// A refusal, once the client had a chance to send what it is sending: most read no answer before.
+async fn refused(refusal: Refusal, mut body: Incoming) -> Refusal {
+    drain(&mut body, REFUSED_BYTES_MAX, REFUSED_TIME_MAX).await;
+    refusal
 }
 
 /// The head with the path as we know it, where a proxy leaves its own before that.

@@ -95,13 +95,8 @@ fn claimed_user(headers: &HeaderMap) -> Option<Arc<str>> {
 fn kind_of(route: &ManageRoute) -> Option<AuditKind> {
     Some(match route {
         ManageRoute::LogIn => AuditKind::Login,
-        ManageRoute::CreateUser(_) | ManageRoute::ModifyUser(_) | ManageRoute::DeleteUser(_) => {
-            AuditKind::User
-        }
-        ManageRoute::CreateIndex(_)
-        | ManageRoute::CreateMisnamed { .. }
-        | ManageRoute::ModifyIndex(_)
-        | ManageRoute::DeleteIndex(_) => AuditKind::Index,
+        ManageRoute::User(..) => AuditKind::User,
+        ManageRoute::Index(..) | ManageRoute::CreateMisnamed { .. } => AuditKind::Index,
         ManageRoute::Upload(_) | ManageRoute::ToxResult(..) => AuditKind::Upload,
         ManageRoute::Push(_) => AuditKind::Push,
         ManageRoute::Delete { .. } => AuditKind::Delete,

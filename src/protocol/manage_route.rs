@@ -23,14 +23,10 @@ pub enum ManageRoute {
     AuthCheck,
     /// `POST /+reload`
     Reload,
-    /// `PUT /user`
-    CreateUser(String),
-    /// `PATCH /user`
-    ModifyUser(String),
-    /// `DELETE /user`
-    DeleteUser(String),
-    /// `PUT /user/index`
-    CreateIndex(IndexName),
+    /// `PUT`, `PATCH` or `DELETE /user`
+    User(Intent, String),
+    /// `PUT`, `PATCH` or `DELETE /user/index`
+    Index(Intent, IndexName),
     /// `PUT /user/index` where one of them is no name.
     CreateMisnamed {
         /// The first segment.
@@ -38,10 +34,6 @@ pub enum ManageRoute {
         /// The second.
         index: String,
     },
-    /// `PATCH /user/index`
-    ModifyIndex(IndexName),
-    /// `DELETE /user/index`
-    DeleteIndex(IndexName),
     /// `POST /user/index`, a form: an upload or a registration.
     Upload(IndexName),
     /// `PUSH /user/index`, or `POST` with an object.
@@ -65,6 +57,34 @@ pub enum ManageRoute {
     NotAllowed(&'static str),
     /// No such route.
     NotFound,
+}
+
+/// What is to become of a user or an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intent {
+    /// `PUT`
+    Create,
+    /// `PATCH`
+    Modify,
+    /// `DELETE`
+    Delete,
+}
+
+impl Intent {
+    fn of(method: &str) -> Option<Self> {
+        let all = [Self::Create, Self::Modify, Self::Delete];
+        all.into_iter().find(|intent| intent.method() == method)
+    }
+
+    /// The method that says so.
+    #[must_use]
+    pub fn method(self) -> &'static str {
+        match self {
+            Self::Create => "PUT",
+            Self::Modify => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
 }
 
 /// What can be deleted of an index.
@@ -104,10 +124,10 @@ impl ManageRoute {
             (_, ["+login" | "+reload"]) => Self::NotAllowed("POST"),
             (_, [] | ["+status" | "+search"]) => Self::NotAllowed("GET, HEAD"),
             (_, [user, ..]) if !is_segment(user) => Self::NotFound,
-            ("PUT", [user]) => Self::CreateUser((*user).to_owned()),
-            ("PATCH", [user]) => Self::ModifyUser((*user).to_owned()),
-            ("DELETE", [user]) => Self::DeleteUser((*user).to_owned()),
-            (_, [_]) => Self::NotAllowed("GET, HEAD, PUT, PATCH, DELETE"),
+            (method, [user]) => match Intent::of(method) {
+                Some(intent) => Self::User(intent, (*user).to_owned()),
+                None => Self::NotAllowed("GET, HEAD, PUT, PATCH, DELETE"),
+            },
             (_, [_, index, ..]) if !is_segment(index) => Self::NotFound,
             (method, [user, index, rest @ ..]) => {
                 match IndexName::parse(&format!("{user}/{index}")) {
@@ -126,9 +146,7 @@ impl ManageRoute {
     #[must_use]
     pub fn index(&self) -> Option<&IndexName> {
         match self {
-            Self::CreateIndex(index)
-            | Self::ModifyIndex(index)
-            | Self::DeleteIndex(index)
+            Self::Index(_, index)
             | Self::Upload(index)
             | Self::Push(index)
             | Self::Refresh(index, _)
@@ -138,9 +156,7 @@ impl ManageRoute {
             | Self::LogIn
             | Self::AuthCheck
             | Self::Reload
-            | Self::CreateUser(_)
-            | Self::ModifyUser(_)
-            | Self::DeleteUser(_)
+            | Self::User(..)
             | Self::CreateMisnamed { .. }
             | Self::XmlSearch
             | Self::NotAllowed(_)
@@ -159,13 +175,9 @@ impl ManageRoute {
             Self::Upload(_) | Self::ToxResult(..) => OperationClass::Upload,
             Self::LogIn
             | Self::Reload
-            | Self::CreateUser(_)
-            | Self::ModifyUser(_)
-            | Self::DeleteUser(_)
-            | Self::CreateIndex(_)
+            | Self::User(..)
+            | Self::Index(..)
             | Self::CreateMisnamed { .. }
-            | Self::ModifyIndex(_)
-            | Self::DeleteIndex(_)
             | Self::Push(_)
             | Self::Refresh(..)
             | Self::Delete { .. } => OperationClass::Manage,
@@ -186,10 +198,10 @@ fn within(
         content,
         force,
     };
+    if let (Some(intent), []) = (Intent::of(method), rest) {
+        return ManageRoute::Index(intent, index);
+    }
     match (method, rest) {
-        ("PUT", []) => ManageRoute::CreateIndex(index),
-        ("PATCH", []) => ManageRoute::ModifyIndex(index),
-        ("DELETE", []) => ManageRoute::DeleteIndex(index),
         ("PUSH", []) => ManageRoute::Push(index),
         ("POST", []) => match content_kind(headers) {
             ContentKind::Form => ManageRoute::Upload(index),
@@ -290,12 +302,16 @@ mod tests {
                 "/+api",
                 ManageRoute::Read(PublicRoute::Api(ApiOf::Root)),
             ),
-            ("PUT", "/me", ManageRoute::CreateUser(user())),
-            ("PUT", "/a%20b/", ManageRoute::CreateUser("a b".into())),
-            ("PATCH", "/me/", ManageRoute::ModifyUser(user())),
-            ("DELETE", "/me", ManageRoute::DeleteUser(user())),
+            ("PUT", "/me", ManageRoute::User(Intent::Create, user())),
+            (
+                "PUT",
+                "/a%20b/",
+                ManageRoute::User(Intent::Create, "a b".into()),
+            ),
+            ("PATCH", "/me/", ManageRoute::User(Intent::Modify, user())),
+            ("DELETE", "/me", ManageRoute::User(Intent::Delete, user())),
             ("PUT", "/a+b", ManageRoute::NotFound),
-            ("PUT", "/me/dev", ManageRoute::CreateIndex(dev())),
+            ("PUT", "/me/dev", ManageRoute::Index(Intent::Create, dev())),
             (
                 "PUT",
                 "/me/a%20b",
@@ -304,8 +320,16 @@ mod tests {
                     index: "a b".into(),
                 },
             ),
-            ("PATCH", "/me/dev/", ManageRoute::ModifyIndex(dev())),
-            ("DELETE", "/me/dev", ManageRoute::DeleteIndex(dev())),
+            (
+                "PATCH",
+                "/me/dev/",
+                ManageRoute::Index(Intent::Modify, dev()),
+            ),
+            (
+                "DELETE",
+                "/me/dev",
+                ManageRoute::Index(Intent::Delete, dev()),
+            ),
             ("PUSH", "/me/dev", ManageRoute::Push(dev())),
             ("POST", "/me/dev", ManageRoute::Push(dev())),
             (

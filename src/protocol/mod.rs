@@ -38,7 +38,7 @@ pub use date::{http_date, parse_http_date};
 pub use encoding::Encoding;
 pub use freshness::{lifetime, stated_lifetime, wants_validated};
 pub use head::{CACHE_STATUS, Head, SERVER_TIMING, X_REQUEST_ID};
-pub use manage_route::{Deletable, ManageRoute};
+pub use manage_route::{Deletable, Intent, ManageRoute};
 pub use preferences::Preferences;
 pub use problem::{Problem, devpi_message, reason_phrase};
 pub use range::{Selected, content_range, content_range_unsatisfied, select_range};

@@ -1,12 +1,13 @@
 //! Logins, users and indexes: the devpi API's intents, put in force and accounted for.
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 use serde_json::Value;
 
 use crate::account::ROOT;
 use crate::devpi::{ApiAnswer, Management};
 use crate::gateway::{NotInstalled, Reply};
 use crate::model::IndexName;
+use crate::protocol::Intent;
 use crate::telemetry::AuditKind;
 use crate::writer::caller::Caller;
 use crate::writer::desk::{About, Writer};
@@ -45,28 +46,29 @@ impl Writer {
     pub async fn change_user(
         &self,
         caller: Caller,
-        method: &Method,
+        intent: Intent,
         name: String,
         body: bytes::Bytes,
     ) -> Outcome {
-        let (writer, method) = (self.clone(), method.clone());
+        let writer = self.clone();
         self.to_the_end(async move {
             let _turn = writer.generations.turn().await;
             let (management, now) = (writer.management(), writer.now());
             let who = &caller.principal;
-            let answer = match method {
-                Method::PUT => management.create_user(who, &name, &body, now).await,
-                Method::PATCH => management.modify_user(who, &name, &body, now).await,
-                _ => management.delete_user(who, &name, now).await,
+            let answer = match intent {
+                Intent::Create => management.create_user(who, &name, &body, now).await,
+                Intent::Modify => management.modify_user(who, &name, &body, now).await,
+                Intent::Delete => management.delete_user(who, &name, now).await,
             };
             if answer.status.is_success() {
-                let detail = format!("{method} {name}{}", changed_keys(&method, &body));
+                let method = intent.method();
+                let detail = format!("{method} {name}{}", changed_keys(intent, &body));
                 let about = About {
                     detail: Some(&detail),
                     ..About::default()
                 };
                 writer.account_for(AuditKind::User, &caller, about);
-                if method == Method::DELETE {
+                if intent == Intent::Delete {
                     writer.flows.garbage.suspect();
                     writer.follow().await?;
                 }
@@ -83,26 +85,26 @@ impl Writer {
     pub async fn change_index(
         &self,
         caller: Caller,
-        method: &Method,
+        intent: Intent,
         name: IndexName,
         body: bytes::Bytes,
     ) -> Outcome {
-        let (writer, method) = (self.clone(), method.clone());
+        let writer = self.clone();
         self.to_the_end(async move {
             let _turn = writer.generations.turn().await;
             let (management, now) = (writer.management(), writer.now());
             let who = &caller.principal;
-            let answer = match method {
-                Method::PUT => management.create_index(who, &name, &body, now).await,
-                Method::PATCH => management.modify_index(who, &name, &body, now).await,
-                _ => management.delete_index(who, &name, now).await,
+            let answer = match intent {
+                Intent::Create => management.create_index(who, &name, &body, now).await,
+                Intent::Modify => management.modify_index(who, &name, &body, now).await,
+                Intent::Delete => management.delete_index(who, &name, now).await,
             };
             if answer.status.is_success() {
-                if method == Method::DELETE {
+                if intent == Intent::Delete {
                     writer.flows.garbage.suspect();
                 }
                 writer.follow().await?;
-                let detail = format!("{method}{}", changed_keys(&method, &body));
+                let detail = format!("{}{}", intent.method(), changed_keys(intent, &body));
                 let about = About {
                     index: Some(&name),
                     detail: Some(&detail),
@@ -170,9 +172,9 @@ impl Writer {
 }
 
 /// What a change names, without its values: a password may be among them.
-fn changed_keys(method: &Method, body: &[u8]) -> String {
-    let named: Vec<String> = match (method, serde_json::from_slice(body)) {
-        (&Method::DELETE, _) | (_, Err(_)) => Vec::new(),
+fn changed_keys(intent: Intent, body: &[u8]) -> String {
+    let named: Vec<String> = match (intent, serde_json::from_slice(body)) {
+        (Intent::Delete, _) | (_, Err(_)) => Vec::new(),
         (_, Ok(Value::Object(keys))) => keys.keys().cloned().collect(),
         (_, Ok(Value::Array(operations))) => {
             let operations = operations.iter().filter_map(Value::as_str);
@@ -195,14 +197,14 @@ mod tests {
     fn a_change_is_told_by_its_keys_and_never_by_a_value() {
         let secret = r#"{"password": "s3cret", "email": "a@x.example"}"#;
         let operations = r#"["bases+=root/pypi", "title-=", "volatile=False"]"#;
-        for (method, body, expected) in [
-            (Method::PATCH, secret, ": email, password"),
-            (Method::PUT, operations, ": bases, title, volatile"),
-            (Method::DELETE, secret, ""),
-            (Method::PUT, "", ""),
-            (Method::PUT, "5", ""),
+        for (intent, body, expected) in [
+            (Intent::Modify, secret, ": email, password"),
+            (Intent::Create, operations, ": bases, title, volatile"),
+            (Intent::Delete, secret, ""),
+            (Intent::Create, "", ""),
+            (Intent::Create, "5", ""),
         ] {
-            assert_eq!(changed_keys(&method, body.as_bytes()), expected, "{body}");
+            assert_eq!(changed_keys(intent, body.as_bytes()), expected, "{body}");
         }
     }
 }

@@ -37,9 +37,7 @@ impl WriteSubject {
                 }
                 Deletable::File(path) => (index, None, last_segment(path)),
             },
-            ManageRoute::CreateIndex(index)
-            | ManageRoute::ModifyIndex(index)
-            | ManageRoute::DeleteIndex(index) => {
+            ManageRoute::Index(_, index) => {
                 return Self {
                     index: Some(index.clone()),
                     ..Self::default()
@@ -56,9 +54,7 @@ impl WriteSubject {
             | ManageRoute::LogIn
             | ManageRoute::AuthCheck
             | ManageRoute::Reload
-            | ManageRoute::CreateUser(_)
-            | ManageRoute::ModifyUser(_)
-            | ManageRoute::DeleteUser(_)
+            | ManageRoute::User(..)
             | ManageRoute::CreateMisnamed { .. }
             | ManageRoute::XmlSearch
             | ManageRoute::NotAllowed(_)

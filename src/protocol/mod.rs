@@ -10,9 +10,9 @@
 //! Everything here is pure: headers in, decisions out. Refusals get their words from [`Problem`].
 
 mod accept;
+mod archive;
 mod audience;
 mod conditional;
-mod core_metadata;
 mod date;
 mod encoding;
 mod freshness;
@@ -28,12 +28,12 @@ mod strict;
 mod upload_form;
 
 pub use accept::Format;
+pub use archive::{
+    ArchiveBounds, Around, CoreMetadataFields, DIRECTORY_WEIGHT, Examined, Unfit, ZipFault,
+    examine, find_in_zip, is_dist_info,
+};
 pub use audience::Audience;
 pub use conditional::{ETag, is_not_modified};
-pub use core_metadata::{
-    ArchiveBounds, Bounded, CoreMetadataFields, DIRECTORY_WEIGHT, Examined, Spent, Unfit,
-    copies_agree, examine,
-};
 pub use date::{http_date, parse_http_date};
 pub use encoding::Encoding;
 pub use freshness::{lifetime, stated_lifetime, wants_validated};

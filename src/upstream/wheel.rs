@@ -7,16 +7,13 @@
 
 use std::fs::File;
 use std::io;
-use std::io::{BufReader, Read, Seek};
+use std::io::{BufReader, Seek};
 use std::os::unix::fs::FileExt as _;
 
-use bytes::Bytes;
-use zip::ZipArchive;
-use zip::result::ZipError;
-
 use crate::model::{Filename, ProjectName};
-use crate::protocol::{ArchiveBounds, Bounded, Spent, copies_agree};
+use crate::protocol::{ArchiveBounds, Around, ZipFault, find_in_zip, is_dist_info};
 use crate::upstream::sparse::{Cursor, ReadAt};
+use bytes::Bytes;
 
 /// The wheel has no `METADATA` that could stand beside it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,74 +76,24 @@ pub(super) fn metadata<R: io::Read + Seek>(
     filename: &Filename,
     bounds: ArchiveBounds,
 ) -> Result<Bytes, InvalidWheel> {
-    let unreadable = |error| unreadable(error, bounds);
-    // The metadata is read from there too, and packed it may be as long as unpacked.
-    let most = bounds
-        .directory_bytes_max
-        .saturating_add(bounds.metadata_bytes_max);
-    let wheel = Bounded::new(wheel, most);
-    let mut archive = ZipArchive::new(wheel).map_err(unreadable)?;
-    let position = position(&archive, filename.project())?;
-    let text = content(archive.by_index(position).map_err(unreadable)?, bounds)?;
-    if archive.has_duplicate_names() {
-        let name = archive.file_names_raw().nth(position).unwrap_or_default();
-        let (name, starts) = (
-            name.to_vec(),
-            (archive.central_directory_start(), archive.offset()),
-        );
-        let mut wheel = archive.into_inner();
-        if !copies_agree(&name, &mut wheel, starts, &text).map_err(unreadable)? {
-            let what = "its metadata stands in it twice and is not the same";
-            return Err(InvalidWheel::Layout(what));
-        }
-    }
-    Ok(text.into())
-}
-
-/// The content of an entry. The declared size is only a claim: what comes out is counted.
-fn content(file: impl Read, bounds: ArchiveBounds) -> Result<Vec<u8>, InvalidWheel> {
-    let mut text = Vec::new();
-    let most = bounds.metadata_bytes_max.saturating_add(1);
-    file.take(most)
-        .read_to_end(&mut text)
-        .map_err(|error| unreadable(ZipError::Io(error), bounds))?;
-    if text.len() as u64 > bounds.metadata_bytes_max {
-        return Err(InvalidWheel::TooLarge(bounds));
-    }
-    Ok(text)
-}
-
-/// Which entry is the one metadata file.
-fn position<R>(archive: &ZipArchive<R>, project: &ProjectName) -> Result<usize, InvalidWheel>
-where
-    R: io::Read + Seek,
-{
-    let mut candidates = archive
-        .file_names_raw()
-        .enumerate()
-        .filter_map(|(position, name)| Some((position, dist_info(name)?)));
-    let Some((position, directory)) = candidates.next() else {
+    let found = find_in_zip(wheel, is_dist_info, bounds, Around::Anything);
+    let found = found.map_err(|fault| of_wheel(fault, bounds))?;
+    let Some(found) = found else {
         return Err(InvalidWheel::Layout("it has no dist-info/METADATA"));
     };
-    if candidates.next().is_some() {
+    if found.count > 1 {
         return Err(InvalidWheel::Layout(
             "it has more than one dist-info/METADATA",
         ));
     }
-    if !is_of(directory, project) {
+    let directory = found.name.trim_end_matches("/METADATA");
+    if !is_of(directory, filename.project()) {
         return Err(InvalidWheel::Project {
             directory: directory.chars().take(200).collect(),
-            project: project.clone(),
+            project: filename.project().clone(),
         });
     }
-    Ok(position)
-}
-
-/// The directory `*.dist-info` when the name is its `METADATA`, at the top of the archive.
-fn dist_info(name: &[u8]) -> Option<&str> {
-    let name = std::str::from_utf8(name).ok()?;
-    let directory = name.strip_suffix("/METADATA")?;
-    (directory.ends_with(".dist-info") && !directory.contains(['/', '\\'])).then_some(directory)
+    Ok(found.content.into())
 }
 
 /// Whether `name-version.dist-info` is of the project; the version is not compared, as pip does not.
@@ -158,20 +105,20 @@ fn is_of(directory: &str, project: &ProjectName) -> bool {
         .is_some_and(|name| name == *project)
 }
 
-fn unreadable(error: ZipError, bounds: ArchiveBounds) -> InvalidWheel {
-    match error {
-        ZipError::Io(error) if Spent::is_cause_of(&error) => InvalidWheel::TooLarge(bounds),
-        ZipError::Io(error)
-            if !matches!(
-                error.kind(),
-                io::ErrorKind::UnexpectedEof
-                    | io::ErrorKind::InvalidData
-                    | io::ErrorKind::InvalidInput
-            ) =>
-        {
-            InvalidWheel::Io(error.to_string())
+fn of_wheel(fault: ZipFault, bounds: ArchiveBounds) -> InvalidWheel {
+    match fault {
+        ZipFault::Io(error) => InvalidWheel::Io(error.to_string()),
+        ZipFault::Damaged(what) => InvalidWheel::Archive(what),
+        ZipFault::DirectoryTooLong | ZipFault::ContentTooLong => InvalidWheel::TooLarge(bounds),
+        ZipFault::TrailingBytes => {
+            InvalidWheel::Layout("it does not end where its zip archive ends")
         }
-        other => InvalidWheel::Archive(other.to_string()),
+        ZipFault::LeadingBytes => {
+            InvalidWheel::Layout("it does not begin where its zip archive begins")
+        }
+        ZipFault::Differing(_) => {
+            InvalidWheel::Layout("its metadata stands in it twice and is not the same")
+        }
     }
 }
 

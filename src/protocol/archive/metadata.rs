@@ -5,16 +5,13 @@
 //! bomb), and how long the metadata itself may be. Reading blocks; call it off the runtime's threads.
 
 use std::io;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek};
 
 use crate::model::{Filename, Kind};
-use crate::protocol::core_metadata::bounded::{ArchiveBounds, Bounded, Spent};
-use crate::protocol::core_metadata::copies::{copies_agree, first_start};
-use crate::protocol::core_metadata::tar;
-use crate::protocol::core_metadata::tar::Found;
-
-/// How far from its end a zip's directory can say where it is: its own length, and the longest comment.
-const END_BYTES_MAX: u64 = 22 + 65_535;
+use crate::protocol::archive::bounded::{ArchiveBounds, Bounded, Spent};
+use crate::protocol::archive::tar;
+use crate::protocol::archive::tar::Found;
+use crate::protocol::archive::zipped::{Around, ZipFault, find_in_zip};
 
 /// Most bytes of an sdist that are unpacked while looking for its `PKG-INFO`: seconds of work.
 const UNPACKED_MAX: u64 = 1 << 30;
@@ -134,9 +131,9 @@ pub fn metadata_of(
 }
 
 /// `name-version.dist-info/METADATA` (PEP 427), at the top.
-fn is_dist_info(name: &str) -> bool {
+pub fn is_dist_info(name: &str) -> bool {
     let folder = name.strip_suffix("/METADATA");
-    folder.is_some_and(|folder| folder.ends_with(".dist-info") && !folder.contains('/'))
+    folder.is_some_and(|folder| folder.ends_with(".dist-info") && !folder.contains(['/', '\\']))
 }
 
 /// `name-version/PKG-INFO` (PEP 625), at the top.
@@ -146,130 +143,39 @@ fn is_pkg_info(name: &str) -> bool {
         .is_some_and(|folder| !folder.is_empty() && !folder.contains('/'))
 }
 
-/// The first wanted entry of a zip, and how many of them there are.
+/// The first wanted file of an uploaded zip, and how many of them there are.
 fn in_zip(
-    mut content: impl Read + Seek,
+    content: impl Read + Seek,
     filename: &str,
     bounds: ArchiveBounds,
     wanted: fn(&str) -> bool,
 ) -> Result<(Option<Vec<u8>>, usize), ArchiveFault> {
-    let broken = |error: io::Error| {
-        if Spent::is_cause_of(&error) {
-            return ArchiveFault::Directory {
-                filename: filename.to_owned(),
-                limit: bounds.directory_bytes_max,
-            };
-        }
-        fault(filename, "zip", "", 0, error)
-    };
-    let damaged = |error: zip::result::ZipError| match error {
-        zip::result::ZipError::Io(error) => broken(error),
-        _ => ArchiveFault::NotAnArchive {
-            filename: filename.to_owned(),
+    let content = io::BufReader::new(content);
+    match find_in_zip(content, wanted, bounds, Around::Nothing) {
+        Ok(Some(zipped)) => Ok((Some(zipped.content), zipped.count)),
+        Ok(None) => Ok((None, 0)),
+        Err(fault) => Err(of_upload(fault, filename, bounds)),
+    }
+}
+
+/// The same fault in words for who uploads the file.
+fn of_upload(fault: ZipFault, filename: &str, bounds: ArchiveBounds) -> ArchiveFault {
+    let filename = filename.to_owned();
+    match fault {
+        ZipFault::Io(source) => ArchiveFault::Io { filename, source },
+        ZipFault::Damaged(_) => ArchiveFault::NotAnArchive {
+            filename,
             wanted: "zip",
         },
-    };
-    if !ends_as_a_zip(&mut content).map_err(broken)? {
-        return Err(ArchiveFault::TrailingBytes {
-            filename: filename.to_owned(),
-        });
+        ZipFault::DirectoryTooLong => ArchiveFault::Directory {
+            filename,
+            limit: bounds.directory_bytes_max,
+        },
+        ZipFault::ContentTooLong => long(&filename, bounds.metadata_bytes_max),
+        ZipFault::TrailingBytes => ArchiveFault::TrailingBytes { filename },
+        ZipFault::LeadingBytes => ArchiveFault::LeadingBytes { filename },
+        ZipFault::Differing(name) => ArchiveFault::Differing { filename, name },
     }
-    // The metadata is read from there too, and packed it may be as long as unpacked.
-    let most = bounds
-        .directory_bytes_max
-        .saturating_add(bounds.metadata_bytes_max);
-    let mut content = io::BufReader::new(content);
-    let mut archive = zip::ZipArchive::new(Bounded::new(&mut content, most)).map_err(damaged)?;
-    let starts = (archive.central_directory_start(), archive.offset());
-    let found = wanted_of(&mut archive, filename, bounds, wanted, &damaged)?;
-    drop(archive);
-    let first = first_start(&mut Bounded::new(&mut content, most), starts).map_err(broken)?;
-    if first.unwrap_or(starts.1) != 0 {
-        return Err(ArchiveFault::LeadingBytes {
-            filename: filename.to_owned(),
-        });
-    }
-    let Some(Wanted {
-        name,
-        raw,
-        metadata,
-        count,
-    }) = found
-    else {
-        return Ok((None, 0));
-    };
-    if let Some(raw) = raw {
-        let mut content = Bounded::new(&mut content, most);
-        if !copies_agree(&raw, &mut content, starts, &metadata).map_err(damaged)? {
-            return Err(ArchiveFault::Differing {
-                filename: filename.to_owned(),
-                name,
-            });
-        }
-    }
-    Ok((Some(metadata), count))
-}
-
-/// The first wanted entry of a zip.
-struct Wanted {
-    name: String,
-    /// Its name as it stands there, where the zip has a name twice.
-    raw: Option<Vec<u8>>,
-    metadata: Vec<u8>,
-    /// How many wanted entries there are.
-    count: usize,
-}
-
-fn wanted_of(
-    archive: &mut zip::ZipArchive<impl Read + Seek>,
-    filename: &str,
-    bounds: ArchiveBounds,
-    wanted: fn(&str) -> bool,
-    damaged: &impl Fn(zip::result::ZipError) -> ArchiveFault,
-) -> Result<Option<Wanted>, ArchiveFault> {
-    let names = archive.file_names().filter_map(Result::ok);
-    let mut found: Vec<String> = names
-        .filter(|name| wanted(name))
-        .map(|name| name.into_owned())
-        .collect();
-    let count = found.len();
-    if count == 0 {
-        return Ok(None);
-    }
-    let name = found.swap_remove(0);
-    let entry = archive.by_name(&name).map_err(damaged)?;
-    let mut metadata = Vec::new();
-    let most = bounds.metadata_bytes_max.saturating_add(1);
-    let unpacked = entry.take(most).read_to_end(&mut metadata);
-    unpacked.map_err(|error| damaged(zip::result::ZipError::Io(error)))?;
-    if metadata.len() as u64 > bounds.metadata_bytes_max {
-        return Err(long(filename, bounds.metadata_bytes_max));
-    }
-    let position = archive.index_for_name(&name);
-    let raw = position.filter(|_| archive.has_duplicate_names());
-    let raw = raw.and_then(|position| archive.file_names_raw().nth(position));
-    Ok(Some(Wanted {
-        raw: raw.map(<[u8]>::to_vec),
-        name,
-        metadata,
-        count,
-    }))
-}
-
-/// Whether the last thing in it that looks like the end of a zip is its end. What has none is no zip,
-/// which is for its reader to say.
-fn ends_as_a_zip(content: &mut (impl Read + Seek)) -> io::Result<bool> {
-    let length = content.seek(SeekFrom::End(0))?;
-    content.seek(SeekFrom::Start(length.saturating_sub(END_BYTES_MAX)))?;
-    let mut tail = Vec::new();
-    content.take(END_BYTES_MAX).read_to_end(&mut tail)?;
-    let Some(at) = memchr::memmem::rfind(&tail, b"PK\x05\x06") else {
-        return Ok(true);
-    };
-    // Its last two bytes say how long the comment after them is.
-    let end = tail.get(at + 20..at + 22);
-    let comment = end.map(|two| usize::from(u16::from_le_bytes([two[0], two[1]])));
-    Ok(comment.is_some_and(|comment| at + 22 + comment == tail.len()))
 }
 
 fn in_tar_gz(

@@ -7,9 +7,9 @@
 use std::io::{Read, Seek};
 
 use crate::model::{Filename, Kind, ProjectName};
-use crate::protocol::core_metadata::archive::{ArchiveFault, metadata_of};
-use crate::protocol::core_metadata::bounded::ArchiveBounds;
-use crate::protocol::core_metadata::fields::CoreMetadataFields;
+use crate::protocol::archive::bounded::ArchiveBounds;
+use crate::protocol::archive::fields::CoreMetadataFields;
+use crate::protocol::archive::metadata::{ArchiveFault, metadata_of};
 
 /// What a file says of itself.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -1,13 +1,15 @@
 //! What a file says of itself: found in the archive, then read.
 
-mod archive;
 mod bounded;
 mod copies;
 mod examine;
 mod fields;
+mod metadata;
 mod tar;
+mod zipped;
 
-pub use bounded::{ArchiveBounds, Bounded, DIRECTORY_WEIGHT, Spent};
-pub use copies::copies_agree;
+pub use bounded::{ArchiveBounds, DIRECTORY_WEIGHT};
 pub use examine::{Examined, Unfit, examine};
 pub use fields::CoreMetadataFields;
+pub use metadata::is_dist_info;
+pub use zipped::{Around, ZipFault, find_in_zip};

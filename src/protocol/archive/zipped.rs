@@ -117,12 +117,15 @@ pub fn find_in_zip(
     Ok(Some(zipped))
 }
 
+/// The first wanted file, and its raw name where the archive has that twice.
+type Found = (Zipped, Option<Vec<u8>>);
+
 /// The first wanted file; with its name as it stands there, where the archive has a name twice.
 fn first_wanted(
     archive: &mut ZipArchive<impl Read + Seek>,
     wanted: impl Fn(&str) -> bool,
     bytes_max: u64,
-) -> Result<Option<(Zipped, Option<Vec<u8>>)>, ZipFault> {
+) -> Result<Option<Found>, ZipFault> {
     let names = archive.file_names().filter_map(Result::ok);
     let mut found: Vec<String> = names
         .filter(|name| wanted(name))

@@ -577,9 +577,10 @@ fn twine_and_uv_say_why() {
     let program = Program::with_policies(POLICIES).start();
     let url = format!("{}{INDEX}/", program.manage_url());
     let stable = format!("{}packages/stable/", program.manage_url());
-    let big = Wheel::new("acme-tool", "2.0").data(1100 << 20);
+    let big = Wheel::new("acme-tool", "2.0").data(300 << 20);
     let wheel = Wheel::new("acme-tool", "1.0");
     let other = wheel.clone().description("other");
+    let too_much = big.build();
     for tool in [Tool::Twine, Tool::Uv] {
         let client = Client::fresh(tool);
         let folder = client.folder();
@@ -594,7 +595,7 @@ fn twine_and_uv_say_why() {
             };
             client.run(&[&arguments[..], named].concat())
         };
-        fs::write(folder.join(big.filename()), big.build()).unwrap();
+        fs::write(folder.join(big.filename()), &too_much).unwrap();
         publish(&url, &big.filename())
             .fails()
             .says("134217728 bytes that limits.upload allows");

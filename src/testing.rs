@@ -31,7 +31,7 @@ pub mod front {
 pub mod gateway {
     pub use crate::gateway::{
         Answers, Arrival, Ask, Body, CacheResult, Flows, Generation, Growing, Parts, Readable,
-        Record, Reply, Route, Settings, StoredFile,
+        Record, Reply, Route, Settings, StoredFile, mirror_metadata_key,
     };
 }
 

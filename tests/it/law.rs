@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use cheesecloth::testing::clock::Clock;
 use cheesecloth::testing::db::{FileFacts, FileRole};
+use cheesecloth::testing::gateway::mirror_metadata_key;
 use cheesecloth::testing::model::{
     CoreMetadata, File, Filename, Hashes, IndexName, ProjectName, ProjectState, Sha256, Timestamp,
     UploadTime, UploadTimeSource, Yanked,
@@ -203,7 +204,11 @@ fn stock(larder: &Larder) {
             let bytes = bytes_of(at, &filename);
             let digest = Sha256::of(&bytes);
             let (of_file, of_metadata) = if MIRRORS.contains(at) {
-                (Key::MirrorFile(digest), Key::MirrorMetadata(digest))
+                let mirror = IndexName::parse(at).unwrap();
+                (
+                    Key::MirrorFile(digest),
+                    mirror_metadata_key(&mirror, &digest),
+                )
             } else {
                 (Key::PrivateFile(digest), Key::PrivateMetadata(digest))
             };

@@ -151,8 +151,10 @@ async fn what_devpi_exports_is_served_here_under_the_same_urls() {
 fn nothing_is_left_out(report: &Value) {
     let notes = report["notes"].as_array().unwrap();
     let note = notes[0].as_str().unwrap();
-    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert_eq!(notes.len(), 2, "{notes:?}");
     assert!(note.contains("packages/mirror is not asked"), "{note}");
+    let cure = notes[1].as_str().unwrap();
+    assert!(cure.contains("mirrors_to: ['http://127.0.0.1"), "{cure}");
 }
 
 async fn everything_is_here(theirs: &Devpi, export: &Path) {

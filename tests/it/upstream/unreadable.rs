@@ -137,6 +137,14 @@ async fn what_cannot_be_read_is_trouble_and_neither_kept_nor_an_empty_answer() {
             PAGE,
             ok(JSON, r#"{"name": "colander", "files": []}"#),
         ),
+        (
+            "another project's files",
+            PAGE,
+            ok(
+                "text/html",
+                "<title>Our packages</title><p>See <a href=\"colander-1.0.zip\">colander-1.0.zip</a>",
+            ),
+        ),
         ("a page for a list", LIST, ok(JSON, r#"{"files": []}"#)),
     ];
     let both = odd().into_iter();
@@ -184,10 +192,6 @@ async fn a_page_without_files_is_one_however_plain() {
             "text/html; charset=utf-8",
             "<html><head><title>Index of /simple/sieve/</title></head><body><h1>Index of \
              /simple/sieve/</h1><hr><pre><a href=\"../\">../</a></pre><hr></body></html>",
-        ),
-        (
-            "text/html",
-            "<title>Our packages</title><p>See <a href=\"colander-1.0.zip\">colander-1.0.zip</a>",
         ),
     ] {
         let street = Street::new().await;

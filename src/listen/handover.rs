@@ -114,11 +114,14 @@ impl Inherited {
 
 /// Waits at `path` for the sockets of the process that is to be replaced.
 pub(super) fn await_sockets(path: &Path) -> io::Result<(Inherited, Predecessor)> {
-    match std::fs::remove_file(path) {
+    // Made beside and renamed: whoever sees it finds somebody listening.
+    let beside = path.with_extension("new");
+    match std::fs::remove_file(&beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    let listener = UnixListener::bind(path)?;
+    let listener = UnixListener::bind(&beside)?;
+    std::fs::rename(&beside, path)?;
     sockopt::set_socket_timeout(&listener, sockopt::Timeout::Recv, Some(SOCKETS_WITHIN))?;
     let (stream, _) = listener.accept().map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),

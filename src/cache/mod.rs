@@ -11,6 +11,6 @@ mod weighed;
 
 pub use budget::Budget;
 pub use flight::Flights;
-pub use rendered::{Mark, RenderedKey, RenderedPage, RenderedPages};
+pub use rendered::{RenderedKey, RenderedPage, RenderedPages};
 pub use source::{SourcePage, SourcePages, Validity};
-pub use weighed::Weighed;
+pub use weighed::{Mark, Weighed};

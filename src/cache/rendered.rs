@@ -1,14 +1,10 @@
 //! Pages as they are written to clients: once per index, project and variant, for one generation.
-//!
-//! A page may be rendered from records that an upload changes meanwhile. So whoever renders takes a
-//! [`Mark`] before reading anything, and what was forgotten since then is not remembered again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use crate::cache::weighed::Weighed;
+use crate::cache::weighed::{Mark, Weighed};
 use crate::model::{IndexName, ProjectName, Timestamp};
 use crate::protocol::{ETag, Head};
 use crate::telemetry::Staleness;
@@ -52,12 +48,7 @@ pub struct RenderedPage {
 #[derive(Debug)]
 pub struct RenderedPages {
     pages: Weighed<RenderedKey, Arc<RenderedPage>>,
-    forgotten: AtomicU64,
 }
-
-/// A point in the order of calls to [`RenderedPages::forget`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Mark(u64);
 
 impl RenderedPages {
     /// At most so many bytes.
@@ -66,10 +57,7 @@ impl RenderedPages {
         let pages = Weighed::new(bytes_max, |_, page: &Arc<RenderedPage>| {
             page.body.len() + ENTRY_BYTES
         });
-        Self {
-            pages,
-            forgotten: AtomicU64::new(0),
-        }
+        Self { pages }
     }
 
     /// The page, if it was rendered for this generation and still holds.
@@ -101,33 +89,24 @@ impl RenderedPages {
         self.pages.remove(key);
     }
 
-    /// The point to take before reading what a page is rendered from.
+    /// The point to take before reading what a page is rendered from: an upload may change it meanwhile.
     #[must_use]
-    pub fn mark(&self) -> Mark {
-        Mark(self.forgotten.load(Ordering::SeqCst))
+    pub fn mark(&self, key: &RenderedKey) -> Mark {
+        self.pages.mark(key)
     }
 
-    /// Remembers a page, unless anything was forgotten since the mark: then it may be too old.
+    /// Remembers a page, unless it was forgotten since the mark.
     pub fn insert_since(&self, mark: Mark, key: RenderedKey, page: Arc<RenderedPage>) {
-        if self.mark() != mark {
-            return;
-        }
-        self.pages.insert(key.clone(), page);
-        // Looked at again: a call of `forget` between the two did not see this page.
-        if self.mark() != mark {
-            self.pages.remove(&key);
-        }
+        self.pages.insert_since(mark, key, page);
     }
 
     /// Forgets every rendering of a project, in every index.
     pub fn forget(&self, project: &ProjectName) {
-        self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.pages.remove_if(|key| key.project == *project);
     }
 
     /// Forgets every rendering.
     pub fn forget_all(&self) {
-        self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.pages.remove_if(|_| true);
     }
 
@@ -163,7 +142,7 @@ mod tests {
             project: ProjectName::parse("six").unwrap(),
             variant: 0,
         };
-        pages.insert_since(pages.mark(), key.clone(), page(1, 10));
+        pages.insert_since(pages.mark(&key), key.clone(), page(1, 10));
         let stale = |generation, second| {
             let now = Timestamp::from_second(second).unwrap();
             pages.get_stale(&key, generation, now).is_some()
@@ -183,35 +162,11 @@ mod tests {
             variant: 0,
         };
         let at = |second| Timestamp::from_second(second).unwrap();
-        pages.insert_since(pages.mark(), key.clone(), page(1, 10));
+        pages.insert_since(pages.mark(&key), key.clone(), page(1, 10));
         assert!(pages.get(&key, 1, at(9)).is_some());
         assert!(pages.get(&key, 1, at(10)).is_none());
         assert!(pages.get(&key, 2, at(9)).is_none());
         pages.forget(&key.project);
         assert!(pages.get(&key, 1, at(9)).is_none());
-    }
-
-    #[test]
-    fn what_was_rendered_before_a_change_is_not_remembered_after_it() {
-        let pages = RenderedPages::new(100_000);
-        let key = RenderedKey {
-            index: IndexName::parse("a/b").unwrap(),
-            project: ProjectName::parse("six").unwrap(),
-            variant: 0,
-        };
-        let held = || {
-            pages
-                .get(&key, 1, Timestamp::from_second(9).unwrap())
-                .is_some()
-        };
-        let before = pages.mark();
-        pages.forget(&key.project);
-        pages.insert_since(before, key.clone(), page(1, 10));
-        assert!(!held());
-        pages.insert_since(pages.mark(), key.clone(), page(1, 10));
-        assert!(held());
-        // Nor does it take the place of what was rendered after the change.
-        pages.insert_since(before, key.clone(), page(1, 5));
-        assert!(held());
     }
 }

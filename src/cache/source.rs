@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::cache::weighed::Weighed;
+use crate::cache::weighed::{Mark, Weighed};
 use crate::model::{IndexName, ProjectName, Timestamp};
 use crate::page::ProjectPage;
 
@@ -56,9 +56,22 @@ impl SourcePages {
         self.pages.get(&(index.clone(), project.clone()))
     }
 
-    /// Remembers a statement.
-    pub fn insert(&self, index: &IndexName, project: &ProjectName, page: Arc<SourcePage>) {
-        self.pages.insert((index.clone(), project.clone()), page);
+    /// The point to take before reading what a statement is made from: an older one, its copy on disk,
+    /// what is known of its files.
+    #[must_use]
+    pub fn mark(&self, index: &IndexName, project: &ProjectName) -> Mark {
+        self.pages.mark(&(index.clone(), project.clone()))
+    }
+
+    /// Remembers a statement, unless it was forgotten since the mark.
+    pub fn insert_since(
+        &self,
+        mark: Mark,
+        (index, project): (&IndexName, &ProjectName),
+        page: Arc<SourcePage>,
+    ) {
+        let key = (index.clone(), project.clone());
+        self.pages.insert_since(mark, key, page);
     }
 
     /// Forgets a statement; its copy on disk stays.
@@ -105,7 +118,8 @@ mod tests {
             vanished_at: None,
         });
         for name in ["a/one", "a/two"] {
-            pages.insert(&index(name), &project, Arc::clone(&unknown));
+            let (index, page) = (index(name), Arc::clone(&unknown));
+            pages.insert_since(pages.mark(&index, &project), (&index, &project), page);
         }
         pages.forget_index(&index("a/one"));
         assert!(pages.get(&index("a/one"), &project).is_none());

@@ -1,26 +1,40 @@
 //! A map that forgets what is asked for least once its bytes exceed their limit.
+//!
+//! What is remembered may be made from something that changes meanwhile. So whoever makes it takes a
+//! [`Mark`] before reading anything, and what was forgotten since then is not remembered again.
 
 use std::fmt;
-use std::hash::Hash;
+use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// From this weight on an entry is made room for at once. The cache otherwise collects some dozens of
 /// insertions before it looks at its limit, which of large pages would be more than the limit itself.
 const LARGE: usize = 16 << 10;
 
+/// Counters of what was forgotten. Keys share them: what two have in common is made once more.
+const COUNTERS: usize = 64;
+
+/// A point in the order in which entries were forgotten that share a counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Mark(u64);
+
 /// A byte-bounded cache. Lookups take no lock that another request holds while it works.
 #[derive(Clone)]
 pub struct Weighed<K, V>
 where
-    K: Hash + Eq + Send + Sync + 'static,
+    K: Clone + Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
     entries: moka::sync::Cache<K, V>,
     weigh: fn(&K, &V) -> usize,
+    forgotten: Arc<[AtomicU64; COUNTERS]>,
+    hasher: RandomState,
 }
 
 impl<K, V> Weighed<K, V>
 where
-    K: Hash + Eq + Send + Sync + 'static,
+    K: Clone + Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
     /// A cache of at most so many bytes, as `weigh` counts them.
@@ -30,7 +44,12 @@ where
             .max_capacity(bytes_max)
             .weigher(move |key, value| u32::try_from(weigh(key, value)).unwrap_or(u32::MAX))
             .build();
-        Self { entries, weigh }
+        Self {
+            entries,
+            weigh,
+            forgotten: Arc::new([const { AtomicU64::new(0) }; COUNTERS]),
+            hasher: RandomState::new(),
+        }
     }
 
     /// What is remembered.
@@ -48,14 +67,41 @@ where
         }
     }
 
+    /// The point to take before reading what an entry is made from.
+    #[must_use]
+    pub fn mark(&self, key: &K) -> Mark {
+        Mark(self.counter(key).load(Ordering::SeqCst))
+    }
+
+    /// Remembers, unless the entry was forgotten since the mark: then this may be too old.
+    pub fn insert_since(&self, mark: Mark, key: K, value: V) {
+        if self.mark(&key) != mark {
+            return;
+        }
+        self.insert(key.clone(), value);
+        // Looked at again: whoever forgot it between the two did not see this value.
+        if self.mark(&key) != mark {
+            self.entries.invalidate(&key);
+        }
+    }
+
+    fn counter(&self, key: &K) -> &AtomicU64 {
+        let hash = usize::try_from(self.hasher.hash_one(key) % COUNTERS as u64);
+        &self.forgotten[hash.unwrap_or_default()]
+    }
+
     /// Forgets one entry.
     pub fn remove(&self, key: &K) {
+        self.counter(key).fetch_add(1, Ordering::SeqCst);
         self.entries.invalidate(key);
     }
 
     /// Forgets every entry that the condition holds for; those present now, not later ones. Looks at
     /// every key, so it is for what happens seldom.
     pub fn remove_if(&self, condition: impl Fn(&K) -> bool) {
+        for counter in &*self.forgotten {
+            counter.fetch_add(1, Ordering::SeqCst);
+        }
         // Not `invalidate_entries_if`: of many young entries it misses those that still wait to be
         // taken into the cache's order, and answers with them afterwards.
         for (key, _) in self.entries.iter().filter(|(key, _)| condition(key)) {
@@ -72,7 +118,7 @@ where
 
 impl<K, V> fmt::Debug for Weighed<K, V>
 where
-    K: Hash + Eq + Send + Sync + 'static,
+    K: Clone + Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -130,5 +176,23 @@ mod tests {
         }
         cache.entries.run_pending_tasks();
         assert!((0..1_000).all(|key| cache.get(&key) == Some(0)));
+    }
+
+    #[test]
+    fn what_was_made_before_a_change_is_not_remembered_after_it() {
+        let cache: Weighed<u32, u32> = Weighed::new(1_000, |_, _| 1);
+        let forgets: [fn(&Weighed<u32, u32>); 2] =
+            [|cache| cache.remove(&7), |cache| cache.remove_if(|_| false)];
+        for forget in forgets {
+            let before = cache.mark(&7);
+            forget(&cache);
+            cache.insert_since(before, 7, 1);
+            assert_eq!(cache.get(&7), None);
+            cache.insert_since(cache.mark(&7), 7, 2);
+            // Nor does it take the place of what was made after the change.
+            cache.insert_since(before, 7, 3);
+            assert_eq!(cache.get(&7), Some(2));
+            cache.remove(&7);
+        }
     }
 }

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use crate::cache::{Flights, Weighed};
-use crate::gateway::changes::Changes;
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind, Flow};
@@ -22,7 +21,6 @@ use crate::policy::{Candidate, Denial, IndexKind, Member, Sources, Stack, Verdic
 #[derive(Debug)]
 pub struct Tickets {
     core: Arc<Core>,
-    changes: Arc<Changes>,
     mirrors: Arc<Mirrors>,
     stacks: Arc<Stacks>,
     decided: Weighed<TicketKey, Arc<Ticket>>,
@@ -33,7 +31,6 @@ pub struct Tickets {
 impl Tickets {
     pub fn new(
         core: Arc<Core>,
-        changes: Arc<Changes>,
         mirrors: Arc<Mirrors>,
         stacks: Arc<Stacks>,
         bytes_max: u64,
@@ -42,7 +39,6 @@ impl Tickets {
             decided: Weighed::new(bytes_max, weight_bytes),
             renewals: Flights::new(core.work.clone(), core.settings.flights_max),
             core,
-            changes,
             mirrors,
             stacks,
         }
@@ -118,15 +114,12 @@ impl Tickets {
         let Some(parsed) = parse_file_path(path) else {
             return Err(no_such_file());
         };
-        let changes = self.changes.count();
+        let mark = self.decided.mark(&key);
         let ticket = Arc::new(self.decide_path(cx, index, &parsed).await?);
         if let Ok(grant) = &ticket.outcome {
             must_be_shown(cx, grant, self.core.settings.offline).await?;
         }
-        self.decided.insert(key.clone(), Arc::clone(&ticket));
-        if self.changes.count() != changes {
-            self.decided.remove(&key);
-        }
+        self.decided.insert_since(mark, key, Arc::clone(&ticket));
         Ok(ticket)
     }
 

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cache::Budget;
 use crate::gateway::attachment::Attachments;
-use crate::gateway::changes::Changes;
 use crate::gateway::core::{Core, Parts};
 use crate::gateway::decide::Tickets;
 use crate::gateway::file::{FileSources, Files};
@@ -60,7 +59,6 @@ pub struct Flows {
     /// Reads what is kept.
     pub verification: Verification,
     sidecars: Arc<Sidecars>,
-    changes: Arc<Changes>,
     /// What the clock said when it was last looked at.
     clock_said: Mutex<Timestamp>,
 }
@@ -72,23 +70,20 @@ impl Flows {
         let core = Arc::new(Core::new(parts));
         let of_core = || Arc::clone(&core);
         let budget = Budget::split(core.settings.memory_bytes_max);
-        let changes = Arc::<Changes>::default();
         let names = Arc::new(Names::new(of_core()));
         let copies = Arc::new(PageCopies::new(of_core()));
-        let refreshes = Refreshes::new(of_core(), names.clone(), changes.clone(), copies.clone());
+        let refreshes = Refreshes::new(of_core(), names.clone(), copies.clone());
         let mirrors = Arc::new(Mirrors::new(
             of_core(),
-            changes.clone(),
             copies.clone(),
             refreshes,
             budget.sources,
         ));
         let stacks = Arc::new(Stacks::new(of_core(), mirrors.clone()));
         let pages = Arc::new(Pages::new(of_core(), stacks.clone(), budget.rendered));
-        let lists = Arc::new(Lists::new(of_core(), names.clone(), changes.clone()));
+        let lists = Arc::new(Lists::new(of_core(), names.clone()));
         let tickets = Arc::new(Tickets::new(
             of_core(),
-            changes.clone(),
             mirrors.clone(),
             stacks.clone(),
             budget.tickets,
@@ -130,7 +125,6 @@ impl Flows {
             attachments,
             belonging,
             sidecars,
-            changes,
             clock_said: Mutex::new(Timestamp::MIN),
             core,
         }
@@ -138,7 +132,6 @@ impl Flows {
 
     /// Forgets everything that was made from what stages held of a project, in every stack above.
     pub fn forget_project(&self, project: &ProjectName) {
-        self.changes.note();
         self.pages.forget(project);
         self.tickets.forget(project);
         self.lists.forget();
@@ -147,7 +140,6 @@ impl Flows {
     /// Forgets everything that was made from what devpi-servers said. That they said it before a write
     /// is seen by its tag (`Upstream::is_outdated`).
     pub fn devpi_changed(&self) {
-        self.changes.note();
         self.mirrors.forget_all();
         self.pages.forget_all();
         self.tickets.forget_all();

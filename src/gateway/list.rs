@@ -1,18 +1,16 @@
 //! The project list of a stack. PyPI's has 700,000 names, so it is never held rendered in memory:
 //! it is rendered to disk once per form and answered like any other file.
 
-use std::collections::HashMap;
 use std::io;
 use std::io::Write as _;
 use std::mem::take;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY};
 use http::{HeaderValue, StatusCode};
 
-use crate::cache::Flights;
+use crate::cache::{Flights, Mark, Weighed};
 use crate::gateway::ask::Ask;
-use crate::gateway::changes::Changes;
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind, Flow};
@@ -31,6 +29,9 @@ use crate::telemetry::{CacheKind, Staleness};
 /// for at once, few enough that their forty megabytes each do no harm.
 const LISTS_MAX: usize = 8;
 
+/// Most lists remembered, each a handle of a file: a thousand indexes in every form and encoding.
+const REMEMBERED_MAX: u64 = 6_000;
+
 /// A list being made costs little CPU at this level, and a second less at the start of a search.
 const GZIP_LEVEL: u32 = 5;
 
@@ -44,8 +45,7 @@ type ListKey = (IndexName, Markup, Encoding);
 pub struct Lists {
     core: Arc<Core>,
     names: Arc<Names>,
-    changes: Arc<Changes>,
-    rendered: Mutex<HashMap<ListKey, Arc<RenderedList>>>,
+    rendered: Weighed<ListKey, Arc<RenderedList>>,
     rendering: Flights<ListKey, Flow<Arc<RenderedList>>>,
 }
 
@@ -65,23 +65,18 @@ struct Life {
 }
 
 impl Lists {
-    pub fn new(core: Arc<Core>, names: Arc<Names>, changes: Arc<Changes>) -> Self {
+    pub fn new(core: Arc<Core>, names: Arc<Names>) -> Self {
         Self {
-            rendered: Mutex::default(),
+            rendered: Weighed::new(REMEMBERED_MAX, |_, _| 1),
             rendering: Flights::new(core.work.clone(), LISTS_MAX),
             core,
             names,
-            changes,
         }
     }
 
     /// Forgets what was rendered: a stage has a project more or less.
     pub fn forget(&self) {
-        self.rendered().clear();
-    }
-
-    fn rendered(&self) -> MutexGuard<'_, HashMap<ListKey, Arc<RenderedList>>> {
-        self.rendered.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rendered.remove_if(|_| true);
     }
 
     /// Answers the project list of an index.
@@ -105,7 +100,7 @@ impl Lists {
         };
         let encoding = ask.preferences.encoding;
         let key = (index.clone(), markup, encoding);
-        let held = self.rendered().get(&key).cloned();
+        let held = self.rendered.get(&key);
         let held = held
             .map(|list| (list.life, list))
             .filter(|(life, _)| {
@@ -158,7 +153,7 @@ impl Lists {
         let Some(stack) = cx.generation.policies.stack(&key.0) else {
             return Err(unknown_index(&key.0));
         };
-        let changes = self.changes.count();
+        let mark = self.rendered.mark(&key);
         let mut sources = Vec::new();
         let mut valid_until = stack.next_rule_change(cx.now).unwrap_or(Timestamp::MAX);
         let mut cache = CacheResult::Bypass;
@@ -179,11 +174,7 @@ impl Lists {
                 valid_until,
                 stale: cache.staleness(),
             };
-            let list = lists.write_list(&key, &names, life);
-            if lists.changes.count() != changes {
-                lists.forget();
-            }
-            list
+            lists.write_list(key, &names, life, mark)
         };
         let list = tokio::task::spawn_blocking(work).await;
         list.map_err(|error| Error::internal("make the list", error))?
@@ -191,9 +182,10 @@ impl Lists {
 
     fn write_list(
         &self,
-        key: &ListKey,
+        key: ListKey,
         names: &ProjectNames,
         life: Life,
+        mark: Mark,
     ) -> Result<Arc<RenderedList>, Error> {
         let failed = |error: io::Error| Error::internal("write the list", error);
         let mut plain = Vec::new();
@@ -225,7 +217,7 @@ impl Lists {
             etag,
             life,
         });
-        self.rendered().insert(key.clone(), Arc::clone(&list));
+        self.rendered.insert_since(mark, key, Arc::clone(&list));
         Ok(list)
     }
 }

@@ -4,7 +4,6 @@ mod archives;
 mod ask;
 mod attachment;
 mod begun;
-mod changes;
 mod content;
 mod context;
 mod core;

@@ -1,11 +1,10 @@
 //! The names that each member of a stack knows: a stage's from the records, a mirror's from its
 //! upstream's project list, of which one copy is kept on disk.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
-use crate::cache::Flights;
+use crate::cache::{Flights, Weighed};
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind, Flow};
@@ -22,11 +21,14 @@ use crate::upstream::{Page, PageAnswer, Validators};
 /// Upstream lists being fetched at one time: more than an installation has mirrors.
 const FETCHES_MAX: usize = 64;
 
+/// Most mirrors of which validators are remembered.
+const MIRRORS_MAX: u64 = 10_000;
+
 /// The names of every index: what is known of the lists of upstreams besides their copies.
 #[derive(Debug)]
 pub struct Names {
     core: Arc<Core>,
-    held: Mutex<HashMap<IndexName, Source>>,
+    held: Weighed<IndexName, Source>,
     /// By mirror and generation, since another generation may have another upstream.
     fetching: Flights<(IndexName, u64), Flow<MemberNames>>,
 }
@@ -63,7 +65,7 @@ impl MemberNames {
 impl Names {
     pub fn new(core: Arc<Core>) -> Self {
         Self {
-            held: Mutex::default(),
+            held: Weighed::new(MIRRORS_MAX, |_, _| 1),
             fetching: Flights::new(core.work.clone(), FETCHES_MAX),
             core,
         }
@@ -71,24 +73,12 @@ impl Names {
 
     /// Forgets what a mirror said: its upstream is another one now.
     pub fn forget(&self, index: &IndexName) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.remove(index);
+        self.held.remove(index);
     }
 
     /// Forgets what every mirror said.
     pub fn forget_all(&self) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.clear();
-    }
-
-    fn of(&self, index: &IndexName) -> Option<Source> {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.get(index).cloned()
-    }
-
-    fn insert(&self, index: &IndexName, source: Source) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.insert(index.clone(), source);
+        self.held.remove_if(|_| true);
     }
 }
 
@@ -179,7 +169,7 @@ impl Names {
         cx: &Context,
         index: &Arc<Index>,
     ) -> Flow<MemberNames> {
-        let known = self.of(&index.name);
+        let known = self.held.get(&index.name);
         let fresh_until = known
             .map(|known| known.fresh_until)
             .filter(|until| cx.now < *until);
@@ -215,8 +205,9 @@ impl Names {
 
     async fn fetch_names(self: &Arc<Self>, cx: &Context, index: &Arc<Index>) -> Flow<MemberNames> {
         let (upstream, mirror) = cx.upstream_of(index)?;
+        let mark = self.held.mark(&index.name);
         let mut copy = self.list_copy(&index.name);
-        let known = self.of(&index.name);
+        let known = self.held.get(&index.name);
         let validators = known
             .map(|known| known.validators)
             .filter(|_| copy.is_some());
@@ -248,7 +239,7 @@ impl Names {
                     fresh_until: until,
                     validators,
                 };
-                self.insert(&index.name, source);
+                self.held.insert_since(mark, index.name.clone(), source);
                 Ok(MemberNames {
                     names: Arc::new(names),
                     until,

@@ -138,7 +138,7 @@ impl Pages {
             return Ok(page_reply(ask, &page, take(record)));
         }
         // Before any record is read: what changes from here on outdates this rendering.
-        let mark = self.rendered.mark();
+        let mark = self.rendered.mark(&key);
         if !wants_validated(ask.headers)
             && let Some(page) = self.rendered.get_stale(&key, cx.generation.number, cx.now)
         {

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use crate::cache::{SourcePage, Validity};
-use crate::gateway::changes::Changes;
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind};
@@ -32,8 +31,6 @@ pub struct Refreshed {
     pub held: Arc<SourcePage>,
     /// Whether it was fetched or only confirmed.
     pub cache: CacheResult,
-    /// Whether nobody wrote through here to the devpi-server that said it meanwhile.
-    pub is_current: bool,
     /// Of what may be read at one time, until it is rendered.
     pub share: Held,
 }
@@ -43,21 +40,14 @@ pub struct Refreshed {
 pub struct Refreshes {
     core: Arc<Core>,
     names: Arc<Names>,
-    changes: Arc<Changes>,
     copies: Arc<PageCopies>,
 }
 
 impl Refreshes {
-    pub fn new(
-        core: Arc<Core>,
-        names: Arc<Names>,
-        changes: Arc<Changes>,
-        copies: Arc<PageCopies>,
-    ) -> Self {
+    pub fn new(core: Arc<Core>, names: Arc<Names>, copies: Arc<PageCopies>) -> Self {
         Self {
             core,
             names,
-            changes,
             copies,
         }
     }
@@ -80,7 +70,6 @@ impl Refreshes {
             last_modified: old.validity.last_modified.clone(),
         });
         let started = Instant::now();
-        let changes = self.changes.count();
         let answer = upstream.page(project, validators.as_ref()).await;
         let result = upstream_result(&answer, page_result);
         self.core
@@ -122,7 +111,6 @@ impl Refreshes {
             }
         };
         let held = Arc::new(held);
-        let is_current = !mirror.is_devpi() || self.changes.count() == changes;
         if cache == CacheResult::Revalidated {
             let (copies, index) = (Arc::clone(&self.copies), Arc::clone(index));
             let confirmed = Arc::clone(&held);
@@ -133,12 +121,7 @@ impl Refreshes {
                 }
             });
         }
-        Ok(Refreshed {
-            held,
-            cache,
-            is_current,
-            share,
-        })
+        Ok(Refreshed { held, cache, share })
     }
 
     /// What upstream has taken down (451) is cut down as what it dropped. Where nothing remains its
@@ -160,7 +143,6 @@ impl Refreshes {
         Ok(Refreshed {
             held: Arc::new(kept),
             cache: CacheResult::Miss,
-            is_current: true,
             share: None,
         })
     }

@@ -8,8 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache::{Flights, SourcePage, SourcePages};
-use crate::gateway::changes::Changes;
+use crate::cache::{Flights, Mark, SourcePage, SourcePages};
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind};
@@ -24,9 +23,9 @@ use crate::page::ProjectPage;
 use crate::policy::{Index, Mirror, Quarantined};
 use crate::telemetry::{CacheKind, LookUp, Staleness, Tier};
 
-/// Upstream page requests under way: one per mirror and project, and for an index of devpi's one
-/// between two writes.
-type Fetches = Flights<(IndexName, ProjectName, u64), Result<Refreshed, Error>>;
+/// Upstream page requests under way: one per mirror and project, until what it knows is forgotten. Who
+/// asks after a write to devpi joins no older request.
+type Fetches = Flights<(IndexName, ProjectName, Mark), Result<Refreshed, Error>>;
 
 /// A mirror's statement on a project.
 #[derive(Debug, Clone)]
@@ -49,7 +48,6 @@ pub struct Said {
 #[derive(Debug)]
 pub struct Mirrors {
     core: Arc<Core>,
-    changes: Arc<Changes>,
     copies: Arc<PageCopies>,
     refreshes: Refreshes,
     held: SourcePages,
@@ -59,7 +57,6 @@ pub struct Mirrors {
 impl Mirrors {
     pub fn new(
         core: Arc<Core>,
-        changes: Arc<Changes>,
         copies: Arc<PageCopies>,
         refreshes: Refreshes,
         bytes_max: u64,
@@ -68,7 +65,6 @@ impl Mirrors {
             held: SourcePages::new(bytes_max),
             fetches: Flights::new(core.work.clone(), core.settings.flights_max),
             core,
-            changes,
             copies,
             refreshes,
         }
@@ -91,17 +87,21 @@ impl Mirrors {
 
     /// Has upstream asked again by whoever comes next, and keeps what is held until it has answered.
     pub fn expire(&self, index: &IndexName, project: &ProjectName, now: Timestamp) {
+        let mark = self.held.mark(index, project);
         if let Some(held) = self.held.get(index, project) {
             let mut expired = SourcePage::clone(&held);
             expired.validity.fresh_until = expired.validity.fresh_until.min(now);
-            self.held.insert(index, project, Arc::new(expired));
+            let expired = Arc::new(expired);
+            self.held.insert_since(mark, (index, project), expired);
         }
     }
 
     /// Has a mirror say something.
     #[cfg(test)]
     pub fn keep(&self, index: &IndexName, project: &ProjectName, page: SourcePage) {
-        self.held.insert(index, project, Arc::new(page));
+        let mark = self.held.mark(index, project);
+        self.held
+            .insert_since(mark, (index, project), Arc::new(page));
     }
 
     pub fn weight_bytes(&self) -> u64 {
@@ -120,6 +120,7 @@ impl Mirrors {
         project: &ProjectName,
         patience: Patience,
     ) -> Result<Said, Error> {
+        let mark = self.held.mark(&index.name, project);
         let (found, share) = self.held(&index.name, mirror, project).await?;
         let is_gone = |held: &Arc<SourcePage>| is_gone(held, mirror, cx.now);
         let held = found.clone().filter(|held| !is_gone(held));
@@ -133,13 +134,7 @@ impl Mirrors {
             let said = self.offline_answer(index, mirror, project, held.as_ref())?;
             return Ok(Said { share, ..said });
         }
-        // Who asks after a write joins no older request.
-        let writes = if mirror.is_devpi() {
-            self.changes.count()
-        } else {
-            0
-        };
-        let key = (index.name.clone(), project.clone(), writes);
+        let key = (index.name.clone(), project.clone(), mark);
         let (mirrors, own_cx, own_index) = (Arc::clone(self), cx.clone(), Arc::clone(index));
         let (own_project, old) = (project.clone(), found);
         let joined = self.fetches.join(key, move || async move {
@@ -147,9 +142,10 @@ impl Mirrors {
                 .refreshes
                 .refresh(&own_cx, &own_index, &own_project, old);
             let refreshed = refreshed.await?;
-            if refreshed.is_current {
-                let held = Arc::clone(&refreshed.held);
-                mirrors.held.insert(&own_index.name, &own_project, held);
+            // The upstream of an older generation may be another one than today's.
+            if own_cx.generation.number == mirrors.core.generation().number {
+                let (at, held) = ((&own_index.name, &own_project), &refreshed.held);
+                mirrors.held.insert_since(mark, at, Arc::clone(held));
             }
             Ok(refreshed)
         });
@@ -218,6 +214,7 @@ impl Mirrors {
         mirror: &Mirror,
         project: &ProjectName,
     ) -> Result<(Option<Arc<SourcePage>>, Held), Error> {
+        let mark = self.held.mark(index, project);
         let found = self.held.get(index, project);
         let count = |tier, is_there| {
             let result = if is_there { LookUp::Hit } else { LookUp::Miss };
@@ -232,7 +229,8 @@ impl Mirrors {
         count(Tier::Store, copy.is_some());
         let held = copy.map(Arc::new);
         if let Some(held) = &held {
-            self.held.insert(index, project, Arc::clone(held));
+            self.held
+                .insert_since(mark, (index, project), Arc::clone(held));
         }
         Ok((held, share))
     }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::support::{
     Canned, Client, Content, FakeIndex, Fault, Got, House, Larder, Listed, Program, Project, Setup,
-    Tool, Wheel,
+    Tool, Wheel, soon,
 };
 
 const JSON: &str = "application/vnd.pypi.simple.v1+json";
@@ -54,13 +54,16 @@ async fn get(house: &House, url: &str) -> Got {
 
 /// The page once the digest of its file is known, which is behind the answer that brought it.
 async fn learned(house: &House) -> Value {
-    loop {
-        let page = page(house).await;
-        if page["files"][0]["hashes"]["sha256"].is_string() {
-            return page;
+    soon(async {
+        loop {
+            let page = page(house).await;
+            if page["files"][0]["hashes"]["sha256"].is_string() {
+                break page;
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
-    }
+    })
+    .await
 }
 
 #[tokio::test]

@@ -10,7 +10,9 @@ use cheesecloth::testing::clock::Clock;
 use futures_util::future::{join_all, poll_immediate};
 use serde_json::Value;
 
-use super::support::{FakeIndex, Fault, Got, House, Listed, Program, Project, Setup, Web, Wheel};
+use super::support::{
+    FakeIndex, Fault, Got, House, Listed, Program, Project, Setup, Web, Wheel, soon,
+};
 
 const JSON: &str = "application/vnd.pypi.simple.v1+json";
 const HTML: &str = "application/vnd.pypi.simple.v1+html";
@@ -193,14 +195,17 @@ async fn the_program_says_what_it_did_and_counts_it() {
         format!("{}sieve/", shop.index_url("root/dairy")),
     );
     // A page that grows old is answered like this before it is new again.
-    loop {
-        let got = web.get(&url).await;
-        assert_eq!(got.status, 200);
-        if got.header("cache-status") == "cheesecloth; hit; detail=stale-while-revalidate" {
-            break;
+    soon(async {
+        loop {
+            let got = web.get(&url).await;
+            assert_eq!(got.status, 200);
+            if got.header("cache-status") == "cheesecloth; hit; detail=stale-while-revalidate" {
+                break;
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
-    }
+    })
+    .await;
     let name =
         "cheesecloth_cache_requests_total{kind=\"page\",result=\"updating\",tier=\"memory\"}";
     assert_eq!(shop.metric(name), Some(1.0));

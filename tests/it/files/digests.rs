@@ -8,7 +8,9 @@ use cheesecloth::testing::model::Sha256;
 use http::Method;
 use serde_json::json;
 
-use super::super::support::{Content, FakeIndex, Fault, Listed, Program, Project, Setup, Web};
+use super::super::support::{
+    Content, FakeIndex, Fault, Listed, Program, Project, Setup, Web, soon,
+};
 use super::{FILENAME, UPSTREAM_PATH, kept, page_url, patterned, policies, stocked, url_of};
 
 const OTHERS: [&str; 6] = ["md5", "sha1", "sha224", "sha384", "sha512", "blake2b"];
@@ -45,6 +47,43 @@ fn stating(content: &Bytes) -> FakeIndex {
     stocked(Setup::default().with_only("sha1").without_sizes(), content).start()
 }
 
+/// Waits until a page lists the digest of its file.
+async fn lists(web: &Web, page: &str, content: &Bytes) {
+    let digest = json!({ "sha256": Sha256::of(content).to_hex() });
+    soon(async {
+        while web.page(page).await.file(FILENAME)["hashes"] != digest {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_file_tells_is_listed_though_its_page_is_being_confirmed() {
+    const PAGE: &str = "/simple/wheel-of-gouda/";
+    let content = patterned(1000);
+    let dairy = stating(&content);
+    let shop = Program::with_policies(&policies(&dairy, ", mirror_cache_expiry: 0")).start();
+    let (web, page) = (Web::new(), page_url(&shop, "wheel-of-gouda"));
+    let url = web.page(&page).await.url_of(FILENAME);
+    let gate = dairy.gate(UPSTREAM_PATH, 10);
+    let asked_for_meanwhile = async {
+        gate.reached(1).await;
+        // Longer than it takes to keep the file and what it tells.
+        dairy.misbehave("/simple/", Fault::new().latency(500));
+        let before = dairy.journal().count(PAGE);
+        let arrived = async {
+            dairy.journal().wait_for(PAGE, before + 1).await;
+            drop(gate);
+        };
+        tokio::join!(web.page(&page), arrived);
+    };
+    let (got, ()) = tokio::join!(web.get(&url), asked_for_meanwhile);
+    assert!(got.body == content, "{}", got.status);
+    dairy.behave();
+    lists(&web, &page, &content).await;
+}
+
 #[tokio::test]
 async fn a_file_that_is_replaced_upstream_is_another_file_whatever_digest_says_so() {
     let (old, new) = (patterned(1000), Bytes::from(vec![b'x'; 1000]));
@@ -57,10 +96,7 @@ async fn a_file_that_is_replaced_upstream_is_another_file_whatever_digest_says_s
             let url = web.page(&page).await.url_of(FILENAME);
             let got = web.get(&url).await;
             assert!(got.body == content, "{}", got.status);
-            let digest = json!({ "sha256": Sha256::of(&content).to_hex() });
-            while web.page(&page).await.file(FILENAME)["hashes"] != digest {
-                tokio::task::yield_now().await;
-            }
+            lists(web, &page, &content).await;
         }
     };
     learned(old).await;

@@ -31,7 +31,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tempfile::TempDir;
 use url::Url;
 
-use super::Got;
+use super::{Got, soon};
 
 /// Room for whatever a test keeps.
 const PLENTY: u64 = 1 << 30;
@@ -74,18 +74,24 @@ impl Larder {
 
     /// Waits until a file is kept, which is behind the answer of whoever asked first.
     pub(crate) async fn kept(&self, key: &Key) {
-        while self.store.open_file(key).unwrap().is_none() {
-            tokio::task::yield_now().await;
-        }
+        soon(async {
+            while self.store.open_file(key).unwrap().is_none() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
 
     /// Waits until so many sidecars of mirrors are kept, which is behind the answers too.
     pub(crate) async fn kept_sidecars(&self, count: usize) {
         let is_sidecar = |key: &Key| matches!(key, Key::MirrorMetadata(_));
         let all = || self.store.contents().map(|kept| kept.unwrap().key);
-        while all().filter(is_sidecar).count() < count {
-            tokio::task::yield_now().await;
-        }
+        soon(async {
+            while all().filter(is_sidecar).count() < count {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
 
     /// Keeps bytes in the store.

@@ -24,8 +24,10 @@ mod package;
 mod pages;
 mod program;
 mod project;
+mod soon;
 pub(crate) mod tls;
 mod tools;
+mod watchdog;
 mod web;
 mod wheel;
 
@@ -44,6 +46,7 @@ pub(crate) use house::{Asked, House, Larder, default_door_limits, default_limits
 pub(crate) use package::build_deb;
 pub(crate) use program::{Launch, Program, command, wait};
 pub(crate) use project::{Listed, Project};
+pub(crate) use soon::soon;
 pub(crate) use tools::{Tool, python};
 pub(crate) use web::{Got, Web};
 pub(crate) use wheel::{Wheel, sdist};

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::{Disk, ask};
+use super::{Disk, ask, watchdog};
 
 /// Until every door is open. Generous: a debug build on a busy machine.
 const START: Duration = Duration::from_secs(60);
@@ -426,6 +426,7 @@ fn command_under(soft: u64, hard: u64) -> Command {
 }
 
 fn with_environment(mut command: Command) -> Command {
+    watchdog::watch();
     for (name, value) in env::vars_os() {
         if name.to_string_lossy().starts_with("CHEESECLOTH_") {
             command.env_remove(name);

@@ -2,12 +2,30 @@
 
 use cheesecloth::testing::clock::Clock;
 use cheesecloth::testing::model::{IndexName, ProjectName, Sha256};
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::TestRunner;
 use serde_json::Value;
 
 use super::support::{Content, FakeIndex, House, Listed, Project, Setup};
 
 const JSON: &str = "application/vnd.pypi.simple.v1+json";
 const NOW: &str = "2026-01-05T00:00:00Z";
+
+/// File names tried; each asks twice, of a gateway of its own.
+const CASES: u32 = 96;
+
+/// What names of files are made of: some begin versions, some are tags.
+const WORDS: [&str; 9] = ["acme", "tools", "9.9", "1", "3d", "x", "py3", "none", "any"];
+const SEPARATORS: [&str; 3] = ["-", "_", "."];
+const ENDINGS: [&str; 6] = [
+    ".tar.gz",
+    ".zip",
+    ".whl",
+    "-py3-none-any.whl",
+    "-py2.7.egg",
+    ".exe",
+];
 
 fn clock() -> Clock {
     Clock::fixed(NOW.parse().unwrap())
@@ -104,6 +122,79 @@ async fn no_name_that_could_be_a_part_of_an_owned_one_is_asked_for() {
         assert_eq!(house.get(&url, &[]).await.status, 404);
     }
     assert!(dairy.journal().count("/simple/acme/") > 0);
+}
+
+/// The beginning of a file's name and its ending.
+fn raw_names() -> impl Strategy<Value = (String, &'static str)> {
+    let more = (select(&SEPARATORS[..]), select(&WORDS[..]));
+    let more = prop::collection::vec(more, 0..5);
+    (select(&WORDS[..2]), more, select(&ENDINGS[..])).prop_map(|(first, more, ending)| {
+        let words = more
+            .into_iter()
+            .flat_map(|(separator, word)| [separator, word]);
+        ([first].into_iter().chain(words).collect(), ending)
+    })
+}
+
+/// Whether it can be nothing else than a file of this project: a version is all that is left.
+fn is_surely_of(project: &str, stem: &str, ending: &str) -> bool {
+    let Some((name, version)) = stem.rsplit_once(['-', '_']) else {
+        return false;
+    };
+    let is_name = name.replace(['_', '.'], "-") == project;
+    let is_tagged = ending != ".whl";
+    is_name && is_tagged && version.split('.').all(|part| part.parse::<u32>().is_ok())
+}
+
+/// Whether any beginning of it, cut where a word ends, is a name that the index owns.
+fn may_be_owned(stem: &str, longer_than: usize) -> bool {
+    let ends = stem.match_indices(['-', '_', '.']).map(|(at, _)| at);
+    ends.chain([stem.len()])
+        .filter(|end| *end > longer_than)
+        .any(|end| stem[..end].replace(['_', '.'], "-").starts_with("acme-"))
+}
+
+#[test]
+fn whatever_a_file_is_called_no_upstream_hears_a_part_of_an_owned_name() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let config = ProptestConfig {
+        cases: CASES,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let asked = std::cell::Cell::new((0, 0));
+    let checked = TestRunner::new(config).run(&raw_names(), |(stem, ending)| {
+        let heard = runtime.block_on(async {
+            let dairy = Setup::default().project(Project::new("acme")).start();
+            let policies = policies(&dairy, ", owns: ['acme-*']", "");
+            let house = House::online(&policies, &clock()).await;
+            for sidecar in ["", ".metadata"] {
+                let url = format!("/shop/all/+f/0a1/b2c3d4e5f6071/{stem}{ending}{sidecar}");
+                house.get(&url, &[]).await;
+            }
+            dairy.journal().all("/simple/")
+        });
+        for seen in &heard {
+            let project = seen.path["/simple/".len()..].trim_end_matches('/');
+            prop_assert!(!project.starts_with("acme-"), "{project} was asked for");
+            prop_assert!(
+                is_surely_of(project, &stem, ending) || !may_be_owned(&stem, project.len()),
+                "{project} was asked for"
+            );
+        }
+        let (any, none) = asked.get();
+        asked.set(match heard.is_empty() {
+            true => (any, none + 1),
+            false => (any + 1, none),
+        });
+        Ok(())
+    });
+    checked.unwrap_or_else(|failure| panic!("{failure}"));
+    let (any, none) = asked.get();
+    assert!(any > 0 && none > 0, "{any} were asked for, {none} were not");
 }
 
 /// The URL below `shop/all` of the one file that a page lists.

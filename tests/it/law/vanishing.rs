@@ -31,6 +31,9 @@ const LOOKS_IN_SILENCE: [Duration; 3] = [
     Duration::from_secs(3 * 24 * 60 * 60),
 ];
 
+/// What stands first in every policy then: by chance alone too few would wait for a file's age.
+const COOL_DOWN: &str = "    rules:\n      - deny: { younger_than: 7d }\n";
+
 /// Cases tried; each asks for some five hundred pages and files.
 const CASES: u32 = 24;
 
@@ -98,7 +101,8 @@ fn yaml(
         Upstream::Silent => yaml
             .lines()
             .map(|line| without_until(line) + "\n")
-            .collect(),
+            .collect::<String>()
+            .replace("    rules:\n", COOL_DOWN),
         Upstream::Bare | Upstream::Empty => yaml,
     };
     let keep = format!("type: mirror, keep_last_good: {{ for: 60d, older_than: {older_than} }},");

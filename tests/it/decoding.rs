@@ -106,7 +106,7 @@ async fn pages_that_become_many_times_their_size_take_memory_within_the_budget()
     let dairy = dairy.start();
     let yaml = format!(
         "cache: {{ memory: 16MiB }}\n\
-         limits: {{ decoding: {VALUES_BUDGET}, decoding_wait: 10m, page: 16MiB, project_list: 16MiB }}\n\
+         limits: {{ decoding: {VALUES_BUDGET}, decoding_wait: 10m, upstream_read_timeout: 5m, page: 16MiB, project_list: 16MiB }}\n\
          indexes:\n  root/dairy: {{ type: mirror, mirror_url: \"{}\" }}\n",
         dairy.url()
     );

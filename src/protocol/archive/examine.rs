@@ -4,12 +4,14 @@
 //! kinds what can be read has to agree; what cannot is kept, as devpi does: placeholders and archives
 //! of old are uploaded as sdists, and an installer that builds one finds out by itself.
 
+use std::io;
 use std::io::{Read, Seek};
 
 use crate::model::{Filename, Kind, ProjectName};
 use crate::protocol::archive::bounded::ArchiveBounds;
+use crate::protocol::archive::fault::ArchiveFault;
 use crate::protocol::archive::fields::CoreMetadataFields;
-use crate::protocol::archive::metadata::{ArchiveFault, metadata_of};
+use crate::protocol::archive::metadata::metadata_of;
 
 /// What a file says of itself.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,7 +30,15 @@ pub enum Unfit {
     /// Its directory or metadata is longer than was to be read; in words for its sender.
     Beyond(String),
     /// It could not be read back from our own disk.
-    Unreadable(ArchiveFault),
+    Unreadable(Unreadable),
+}
+
+/// A file could not be read back from our own disk.
+#[derive(Debug, thiserror::Error)]
+#[error("read {filename}")]
+pub struct Unreadable {
+    filename: Filename,
+    source: io::Error,
 }
 
 impl Unfit {
@@ -50,21 +60,25 @@ pub fn examine<R: Read + Seek>(
     bounds: ArchiveBounds,
 ) -> Result<Examined, Unfit> {
     let is_wheel = filename.kind() == Kind::Wheel;
+    let told = |fault: ArchiveFault| format!("{filename} {fault}");
     let metadata = match metadata_of(content, filename, bounds) {
         Ok(metadata) => metadata,
-        Err(fault @ ArchiveFault::Io { .. }) => return Err(Unfit::Unreadable(fault)),
-        Err(fault @ (ArchiveFault::Directory { .. } | ArchiveFault::Metadata { .. })) => {
-            return Err(Unfit::Beyond(fault.to_string()));
+        Err(ArchiveFault::Io(source)) => {
+            let filename = filename.clone();
+            return Err(Unfit::Unreadable(Unreadable { filename, source }));
         }
-        Err(ArchiveFault::NotAnArchive { .. }) if !is_wheel => None,
+        Err(fault @ (ArchiveFault::Directory(_) | ArchiveFault::Metadata(_))) => {
+            return Err(Unfit::Beyond(told(fault)));
+        }
+        Err(ArchiveFault::NotAnArchive(_)) if !is_wheel => None,
         Err(
-            fault @ (ArchiveFault::NotAnArchive { .. }
-            | ArchiveFault::NoMetadata { .. }
-            | ArchiveFault::TrailingBytes { .. }
-            | ArchiveFault::LeadingBytes { .. }
-            | ArchiveFault::Differing { .. }
-            | ArchiveFault::TooLarge { .. }),
-        ) => return Err(Unfit::Fault(fault.to_string())),
+            fault @ (ArchiveFault::NotAnArchive(_)
+            | ArchiveFault::NoMetadata(_)
+            | ArchiveFault::TrailingBytes
+            | ArchiveFault::LeadingBytes
+            | ArchiveFault::Differing(_)
+            | ArchiveFault::Unpacked(_)),
+        ) => return Err(Unfit::Fault(told(fault))),
     };
     let Some(metadata) = metadata else {
         return Ok(Examined::default());

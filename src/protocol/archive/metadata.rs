@@ -8,94 +8,10 @@ use std::io;
 use std::io::{Read, Seek};
 
 use crate::model::{Filename, Kind};
-use crate::protocol::archive::bounded::{ArchiveBounds, Bounded, Spent};
-use crate::protocol::archive::tar;
-use crate::protocol::archive::tar::Found;
+use crate::protocol::archive::bounded::ArchiveBounds;
+use crate::protocol::archive::fault::ArchiveFault;
+use crate::protocol::archive::sdist::in_tar_gz;
 use crate::protocol::archive::zipped::{Around, ZipFault, find_in_zip};
-
-/// Most bytes of an sdist that are unpacked while looking for its `PKG-INFO`: seconds of work.
-const UNPACKED_MAX: u64 = 1 << 30;
-
-/// Why a file is not what its name says.
-#[derive(Debug, thiserror::Error)]
-pub enum ArchiveFault {
-    /// It is not an archive of its kind, or a damaged one.
-    #[error("{filename} is not a readable {wanted} archive")]
-    NotAnArchive {
-        /// The file.
-        filename: String,
-        /// What it should be.
-        wanted: &'static str,
-    },
-    /// Something follows the end of the zip, or looks like another end: readers differ in what they take
-    /// for the archive then.
-    #[error(
-        "{filename} does not end where its zip archive ends, so that readers differ in what is in it; build it again"
-    )]
-    TrailingBytes {
-        /// The file.
-        filename: String,
-    },
-    /// Something stands before the beginning of the zip, which some readers skip and others read.
-    #[error(
-        "{filename} does not begin where its zip archive begins, so that readers differ in what is in it; build it again"
-    )]
-    LeadingBytes {
-        /// The file.
-        filename: String,
-    },
-    /// Its directory is longer than was to be read.
-    #[error("{filename} has a directory over the limit of {limit} bytes")]
-    Directory {
-        /// The file.
-        filename: String,
-        /// How much is allowed.
-        limit: u64,
-    },
-    /// Its metadata is longer than was to be read.
-    #[error("{filename} has metadata over the limit of {limit} bytes")]
-    Metadata {
-        /// The file.
-        filename: String,
-        /// How much is allowed.
-        limit: u64,
-    },
-    /// A wheel without metadata, or with two.
-    #[error("{filename} holds {found} .dist-info/METADATA files, a wheel holds one")]
-    NoMetadata {
-        /// The file.
-        filename: String,
-        /// How many there are.
-        found: usize,
-    },
-    /// The metadata stands in the zip twice and says different things.
-    #[error("{filename} holds {name} twice, and they differ; build it again")]
-    Differing {
-        /// The file.
-        filename: String,
-        /// The name inside.
-        name: String,
-    },
-    /// It takes more than a limit allows.
-    #[error("{filename} has {what} over the limit of {limit} bytes")]
-    TooLarge {
-        /// The file.
-        filename: String,
-        /// What there is too much of.
-        what: &'static str,
-        /// How much is allowed.
-        limit: u64,
-    },
-    /// The file could not be read at all.
-    #[error("read {filename}")]
-    Io {
-        /// The file.
-        filename: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-}
 
 /// The bytes of a file's `METADATA` or `PKG-INFO`. Nothing for kinds that have none, for archives we do
 /// not unpack, and for sdists of old that have none; a wheel has to have one.
@@ -108,23 +24,16 @@ pub fn metadata_of(
     bounds: ArchiveBounds,
 ) -> Result<Option<Vec<u8>>, ArchiveFault> {
     let raw = filename.as_str();
-    let in_zip = |content, wanted| in_zip(content, raw, bounds, wanted);
+    let in_zip = |content, wanted| in_zip(content, bounds, wanted);
     match filename.kind() {
-        Kind::Wheel => in_zip(content, is_dist_info).and_then(|found| match found {
+        Kind::Wheel => match in_zip(content, is_dist_info)? {
             (Some(metadata), 1) => Ok(Some(metadata)),
-            (_, found) => Err(ArchiveFault::NoMetadata {
-                filename: raw.to_owned(),
-                found,
-            }),
-        }),
-        Kind::Egg => {
-            in_zip(content, |name| name == "EGG-INFO/PKG-INFO").map(|(metadata, _)| metadata)
-        }
-        Kind::Sdist if raw.ends_with(".zip") => {
-            in_zip(content, is_pkg_info).map(|(metadata, _)| metadata)
-        }
+            (_, found) => Err(ArchiveFault::NoMetadata(found)),
+        },
+        Kind::Egg => Ok(in_zip(content, |name| name == "EGG-INFO/PKG-INFO")?.0),
+        Kind::Sdist if raw.ends_with(".zip") => Ok(in_zip(content, is_pkg_info)?.0),
         Kind::Sdist if raw.ends_with(".tar.gz") || raw.ends_with(".tgz") => {
-            in_tar_gz(content, raw, bounds.metadata_bytes_max)
+            in_tar_gz(content, bounds.metadata_bytes_max)
         }
         Kind::Sdist | Kind::Other => Ok(None),
     }
@@ -137,7 +46,7 @@ pub fn is_dist_info(name: &str) -> bool {
 }
 
 /// `name-version/PKG-INFO` (PEP 625), at the top.
-fn is_pkg_info(name: &str) -> bool {
+pub(super) fn is_pkg_info(name: &str) -> bool {
     let name = name.strip_prefix("./").unwrap_or(name);
     name.strip_suffix("/PKG-INFO")
         .is_some_and(|folder| !folder.is_empty() && !folder.contains('/'))
@@ -146,7 +55,6 @@ fn is_pkg_info(name: &str) -> bool {
 /// The first wanted file of an uploaded zip, and how many of them there are.
 fn in_zip(
     content: impl Read + Seek,
-    filename: &str,
     bounds: ArchiveBounds,
     wanted: fn(&str) -> bool,
 ) -> Result<(Option<Vec<u8>>, usize), ArchiveFault> {
@@ -154,85 +62,15 @@ fn in_zip(
     match find_in_zip(content, wanted, bounds, Around::Nothing) {
         Ok(Some(zipped)) => Ok((Some(zipped.content), zipped.count)),
         Ok(None) => Ok((None, 0)),
-        Err(fault) => Err(of_upload(fault, filename, bounds)),
-    }
-}
-
-/// The same fault in words for who uploads the file.
-fn of_upload(fault: ZipFault, filename: &str, bounds: ArchiveBounds) -> ArchiveFault {
-    let filename = filename.to_owned();
-    match fault {
-        ZipFault::Io(source) => ArchiveFault::Io { filename, source },
-        ZipFault::Damaged(_) => ArchiveFault::NotAnArchive {
-            filename,
-            wanted: "zip",
-        },
-        ZipFault::DirectoryTooLong => ArchiveFault::Directory {
-            filename,
-            limit: bounds.directory_bytes_max,
-        },
-        ZipFault::ContentTooLong => long(&filename, bounds.metadata_bytes_max),
-        ZipFault::TrailingBytes => ArchiveFault::TrailingBytes { filename },
-        ZipFault::LeadingBytes => ArchiveFault::LeadingBytes { filename },
-        ZipFault::Differing(name) => ArchiveFault::Differing { filename, name },
-    }
-}
-
-fn in_tar_gz(
-    content: impl Read,
-    filename: &str,
-    metadata_bytes_max: u64,
-) -> Result<Option<Vec<u8>>, ArchiveFault> {
-    let unpacked = flate2::read::MultiGzDecoder::new(io::BufReader::new(content));
-    let unpacked = Bounded::new(unpacked, UNPACKED_MAX);
-    match tar::find(unpacked, is_pkg_info, metadata_bytes_max) {
-        Ok(Found::Entry(metadata)) => Ok(Some(metadata)),
-        Ok(Found::Nothing) => Ok(None),
-        Ok(Found::TooLong) => Err(long(filename, metadata_bytes_max)),
-        Ok(Found::Broken) => Err(ArchiveFault::NotAnArchive {
-            filename: filename.to_owned(),
-            wanted: "tar.gz",
+        Err(fault) => Err(match fault {
+            ZipFault::Io(source) => ArchiveFault::Io(source),
+            ZipFault::Damaged(_) => ArchiveFault::NotAnArchive("zip"),
+            ZipFault::DirectoryTooLong => ArchiveFault::Directory(bounds.directory_bytes_max),
+            ZipFault::ContentTooLong => ArchiveFault::Metadata(bounds.metadata_bytes_max),
+            ZipFault::TrailingBytes => ArchiveFault::TrailingBytes,
+            ZipFault::LeadingBytes => ArchiveFault::LeadingBytes,
+            ZipFault::Differing(name) => ArchiveFault::Differing(name),
         }),
-        Err(error) => Err(fault(
-            filename,
-            "tar.gz",
-            "unpacked content",
-            UNPACKED_MAX,
-            error,
-        )),
-    }
-}
-
-fn long(filename: &str, limit: u64) -> ArchiveFault {
-    ArchiveFault::Metadata {
-        filename: filename.to_owned(),
-        limit,
-    }
-}
-
-/// A failed read: over the budget, refused by the system, or (from a decoder) nonsense.
-fn fault(
-    filename: &str,
-    wanted: &'static str,
-    what: &'static str,
-    limit: u64,
-    error: io::Error,
-) -> ArchiveFault {
-    let filename = filename.to_owned();
-    if Spent::is_cause_of(&error) {
-        ArchiveFault::TooLarge {
-            filename,
-            what,
-            limit,
-        }
-    } else if error.raw_os_error().is_some() && error.kind() != io::ErrorKind::InvalidInput {
-        ArchiveFault::Io {
-            filename,
-            source: error,
-        }
-    } else {
-        // `InvalidInput` from the system is a seek to before the start: the archive made us do it.
-        ArchiveFault::NotAnArchive { filename, wanted }
     }
 }
 
@@ -242,6 +80,8 @@ mod tests {
 
     use super::*;
     use crate::model::ProjectName;
+    use crate::protocol::archive::sdist::archive_of;
+
     const BOUNDS: ArchiveBounds = ArchiveBounds::with_metadata(8 << 20);
 
     const METADATA: &[u8] = b"Name: a\nVersion: 1\n";
@@ -268,14 +108,14 @@ mod tests {
 
     fn read(content: Vec<u8>, raw: &str) -> Result<Option<Vec<u8>>, String> {
         let read = metadata_of(Cursor::new(content), &named(raw), BOUNDS);
-        read.map_err(|fault| fault.to_string())
+        read.map_err(|fault| format!("{raw} {fault}"))
     }
 
     const WHEEL: &str = "a-1-py3-none-any.whl";
 
     #[test]
     fn each_kind_keeps_its_metadata_in_its_place() {
-        let tar = tar::archive_of(&[("a-1/a.py", b"1"), ("a-1/PKG-INFO", METADATA)]);
+        let tar = archive_of(&[("a-1/a.py", b"1"), ("a-1/PKG-INFO", METADATA)]);
         let deeper = ("a-1/a.egg-info/PKG-INFO", &b"Name: other"[..]);
         let table = [
             (
@@ -295,10 +135,7 @@ mod tests {
     #[test]
     fn an_sdist_may_have_none_and_other_kinds_are_not_opened() {
         let table = [
-            (
-                "a-1.tar.gz",
-                gzip_of(&tar::archive_of(&[("a-1/a.py", b"1")])),
-            ),
+            ("a-1.tar.gz", gzip_of(&archive_of(&[("a-1/a.py", b"1")]))),
             ("a-1.zip", zip_of(&[("a-1/a.py", b"1")])),
             ("a-1.exe", b"MZ".to_vec()),
             ("a-1.tar.bz2", b"BZh".to_vec()),
@@ -316,7 +153,7 @@ mod tests {
             ("b-1.dist-info/METADATA", METADATA),
         ];
         let vendored = zip_of(&[("a/_vendor/b-1.dist-info/METADATA", METADATA)]);
-        let sdist = gzip_of(&tar::archive_of(&[("a-1/PKG-INFO", METADATA)]));
+        let sdist = gzip_of(&archive_of(&[("a-1/PKG-INFO", METADATA)]));
         let table = [
             (
                 WHEEL,
@@ -366,7 +203,7 @@ mod tests {
         let text = "has metadata over the limit of 8388608 bytes";
         let wheel = zip_of(&[("a-1.dist-info/METADATA", &long)]);
         assert_eq!(read(wheel, WHEEL), Err(format!("{WHEEL} {text}")));
-        let sdist = gzip_of(&tar::archive_of(&[("a-1/PKG-INFO", &long)]));
+        let sdist = gzip_of(&archive_of(&[("a-1/PKG-INFO", &long)]));
         assert_eq!(read(sdist, "a-1.tar.gz"), Err(format!("a-1.tar.gz {text}")));
     }
 

@@ -3,9 +3,10 @@
 mod bounded;
 mod copies;
 mod examine;
+mod fault;
 mod fields;
 mod metadata;
-mod tar;
+mod sdist;
 mod zipped;
 
 pub use bounded::{ArchiveBounds, DIRECTORY_WEIGHT};

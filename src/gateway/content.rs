@@ -145,13 +145,7 @@ pub fn content_reply(ask: &Ask<'_>, content: Content, claims: Claims, record: Re
     let mut head = file_head(&claims);
     if is_not_modified(ask.headers, claims.etag.as_ref(), claims.last_modified) {
         let (status, body) = (StatusCode::NOT_MODIFIED, Body::Empty);
-        return Reply {
-            status,
-            reason: None,
-            head: Arc::new(head.into()),
-            body,
-            record,
-        };
+        return Reply::new(status, head, body, record);
     }
     head.insert(CONTENT_TYPE, HeaderValue::from_static(claims.content_type));
     let selected = match total {
@@ -185,13 +179,7 @@ pub fn content_reply(ask: &Ask<'_>, content: Content, claims: Claims, record: Re
     } else {
         body(content, start, length)
     };
-    Reply {
-        status,
-        reason: None,
-        head: Arc::new(head.into()),
-        body,
-        record,
-    }
+    Reply::new(status, head, body, record)
 }
 
 fn body(content: Content, start: u64, length: Option<u64>) -> Body {

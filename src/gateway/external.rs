@@ -4,8 +4,6 @@
 //! installers compare. Nothing of it is kept here, and its bytes are not seen here. What is held from before is
 //! answered, as devpi does; unlike there, no login of the mirror goes into the address.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
@@ -37,11 +35,5 @@ pub fn external_place(cx: &Context, grant: &Grant) -> Option<HeaderValue> {
 pub fn sent_there(place: &HeaderValue, record: Record) -> Reply {
     let mut head = reply_head("text/plain", 0, "no-store");
     head.insert(LOCATION, place.clone());
-    Reply {
-        status: StatusCode::FOUND,
-        reason: None,
-        head: Arc::new(head.into()),
-        body: Body::Bytes(Bytes::new()),
-        record,
-    }
+    Reply::new(StatusCode::FOUND, head, Body::Bytes(Bytes::new()), record)
 }

@@ -309,11 +309,5 @@ fn list_reply(
             length,
         }
     };
-    Reply {
-        status,
-        reason: None,
-        head: Arc::new(head.into()),
-        body,
-        record,
-    }
+    Reply::new(status, head, body, record)
 }

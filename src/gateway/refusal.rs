@@ -49,11 +49,8 @@ fn refused(status: StatusCode, denial: &Denial, path: &str, mut record: Record) 
     let head = reply_head(Problem::CONTENT_TYPE, body.len(), "no-store");
     let reason = Some(reason_phrase(&short).into());
     Reply {
-        status,
         reason,
-        head: Arc::new(head.into()),
-        body: Body::Bytes(body),
-        record,
+        ..Reply::new(status, head, Body::Bytes(body), record)
     }
 }
 
@@ -108,11 +105,8 @@ pub fn failed_reply(error: &Error, path: &str, record: Record) -> Reply {
     }
     let reason = Some(reason_phrase(&error.message).into());
     Reply {
-        status,
         reason,
-        head: Arc::new(head.into()),
-        body: Body::Bytes(body),
-        record,
+        ..Reply::new(status, head, Body::Bytes(body), record)
     }
 }
 

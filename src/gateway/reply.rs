@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 use crate::model::{IndexName, ProjectName};
 use crate::protocol::Head;
@@ -25,6 +25,20 @@ pub struct Reply {
     pub body: Body,
     /// For the access line, the metrics and the audit stream.
     pub record: Record,
+}
+
+impl Reply {
+    /// An answer with this head and body, and the standard reason phrase.
+    #[must_use]
+    pub fn new(status: StatusCode, head: HeaderMap, body: Body, record: Record) -> Self {
+        Self {
+            status,
+            reason: None,
+            head: Arc::new(head.into()),
+            body,
+            record,
+        }
+    }
 }
 
 /// The content of an answer.

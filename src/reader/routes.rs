@@ -318,11 +318,5 @@ fn redirect(to: &str, is_permanent: bool, record: Record) -> Reply {
     if let Ok(to) = HeaderValue::from_str(to) {
         head.insert(LOCATION, to);
     }
-    Reply {
-        status,
-        reason: None,
-        head: Arc::new(head.into()),
-        body: Body::Bytes(Bytes::new()),
-        record,
-    }
+    Reply::new(status, head, Body::Bytes(Bytes::new()), record)
 }

@@ -1,7 +1,5 @@
 //! What the management door answers beside the public one's, and without writing.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::StatusCode;
 
@@ -40,14 +38,10 @@ impl Writer {
 }
 
 fn plain(status: StatusCode, content_type: &'static str, body: Bytes) -> Reply {
-    Reply {
-        status,
-        reason: None,
-        head: Arc::new(reply_head(content_type, body.len(), "no-store").into()),
-        body: Body::Bytes(body),
-        record: Record {
-            route: Route::Manage,
-            ..Record::default()
-        },
-    }
+    let head = reply_head(content_type, body.len(), "no-store");
+    let record = Record {
+        route: Route::Manage,
+        ..Record::default()
+    };
+    Reply::new(status, head, Body::Bytes(body), record)
 }

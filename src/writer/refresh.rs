@@ -3,8 +3,6 @@
 //! What was said before is kept until then: it confirms with its tag, and answers should upstream be
 //! down.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
@@ -58,14 +56,9 @@ fn to_the_page(project: &ProjectName) -> Reply {
     if let Ok(to) = HeaderValue::from_str(&format!("../{project}/")) {
         head.insert(LOCATION, to);
     }
-    Reply {
-        status: StatusCode::FOUND,
-        reason: None,
-        head: Arc::new(head.into()),
-        body: Body::Bytes(Bytes::new()),
-        record: Record {
-            route: Route::Manage,
-            ..Record::default()
-        },
-    }
+    let record = Record {
+        route: Route::Manage,
+        ..Record::default()
+    };
+    Reply::new(StatusCode::FOUND, head, Body::Bytes(Bytes::new()), record)
 }

@@ -1,7 +1,6 @@
 //! What a client is told of a write that was refused: devpi's three styles of errors
 //! (docs/protocol/devpi.md §2.2), and the words in the status line, where people read them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -167,11 +166,8 @@ impl Refusal {
             (record.project, record.file) = (subject.project, subject.file);
         }
         Reply {
-            status: self.status,
             reason,
-            head: Arc::new(head.into()),
-            body: Body::Bytes(body),
-            record,
+            ..Reply::new(self.status, head, Body::Bytes(body), record)
         }
     }
 
@@ -274,13 +270,7 @@ pub fn answered(answer: &ApiAnswer) -> Reply {
         route: Route::Manage,
         ..Record::default()
     };
-    Reply {
-        status: answer.status,
-        reason: None,
-        head: Arc::new(head.into()),
-        body: Body::Bytes(body),
-        record,
-    }
+    Reply::new(answer.status, head, Body::Bytes(body), record)
 }
 
 impl From<&DbError> for Refusal {

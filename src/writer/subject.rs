@@ -28,45 +28,42 @@ impl WriteSubject {
     /// As far as the route tells.
     #[must_use]
     pub fn of(route: &ManageRoute) -> Self {
-        let (index, project, file) = match route {
-            ManageRoute::Upload(index) | ManageRoute::Push(index) => (index, None, None),
-            ManageRoute::ToxResult(index, path) => (index, None, last_segment(path)),
-            ManageRoute::Delete { index, content, .. } => match content {
+        let (project, path) = match route {
+            ManageRoute::ToxResult(_, path) => (None, Some(path)),
+            ManageRoute::Refresh(_, project) => (Some(project), None),
+            ManageRoute::Delete { content, .. } => match content {
                 Deletable::Project(project) | Deletable::Release(project, _) => {
-                    (index, Some(project.clone()), None)
+                    (Some(project), None)
                 }
-                Deletable::File(path) => (index, None, last_segment(path)),
+                Deletable::File(path) => (None, Some(path)),
             },
-            ManageRoute::Index(_, index) => {
-                return Self {
-                    index: Some(index.clone()),
-                    ..Self::default()
-                };
-            }
-            ManageRoute::Refresh(index, project) => {
-                return Self {
-                    index: Some(index.clone()),
-                    project: Some(project.clone()),
-                    ..Self::default()
-                };
-            }
             ManageRoute::Read(_)
             | ManageRoute::LogIn
             | ManageRoute::AuthCheck
             | ManageRoute::Reload
             | ManageRoute::User(..)
+            | ManageRoute::Index(..)
             | ManageRoute::CreateMisnamed { .. }
+            | ManageRoute::Upload(_)
+            | ManageRoute::Push(_)
             | ManageRoute::XmlSearch
             | ManageRoute::NotAllowed(_)
-            | ManageRoute::NotFound => return Self::default(),
+            | ManageRoute::NotFound => (None, None),
         };
+        let file = path.and_then(|path| last_segment(path));
         Self {
-            index: Some(index.clone()),
-            project,
+            index: route.index().cloned(),
+            project: project.cloned(),
             file: file.map(|name| cut(name, NAME_MAX).into()),
             user: None,
             token: None,
-            is_content: true,
+            is_content: matches!(
+                route,
+                ManageRoute::Upload(_)
+                    | ManageRoute::Push(_)
+                    | ManageRoute::ToxResult(..)
+                    | ManageRoute::Delete { .. }
+            ),
         }
     }
 

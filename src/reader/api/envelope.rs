@@ -1,8 +1,6 @@
 //! A reply as devpi's clients expect it: the headers of docs/protocol/devpi.md §2.3, and exactly
 //! `application/json`, which devpi-client compares before it shows a message.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::header::{RETRY_AFTER, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -45,18 +43,13 @@ pub async fn api_reply(
     if let Some(wait) = answer.retry_after {
         head.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
     }
-    Reply {
-        status: answer.status,
-        // devpi-client prints the reason phrase and the message: the standard one says less twice.
-        reason: None,
-        head: Arc::new(head.into()),
-        body: if ask.head {
-            Body::Empty
-        } else {
-            Body::Bytes(body)
-        },
-        record,
-    }
+    let body = if ask.head {
+        Body::Empty
+    } else {
+        Body::Bytes(body)
+    };
+    // devpi-client prints the reason phrase and the message: the standard one says less twice.
+    Reply::new(answer.status, head, body, record)
 }
 
 /// Adds the headers that every answer of a devpi-server has. Where the records cannot be read,

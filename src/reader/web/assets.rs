@@ -1,7 +1,5 @@
 //! The stylesheet of the web pages, part of the binary: `/+static/style.css`.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::header::ETAG;
 use http::{HeaderValue, StatusCode};
@@ -38,13 +36,7 @@ pub fn static_file(ask: &Ask<'_>, name: &str, record: Record) -> Option<Reply> {
         "x-content-type-options",
         HeaderValue::from_static("nosniff"),
     );
-    Some(Reply {
-        status,
-        reason: None,
-        head: Arc::new(head.into()),
-        body,
-        record,
-    })
+    Some(Reply::new(status, head, body, record))
 }
 
 #[cfg(test)]

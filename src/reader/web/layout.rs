@@ -1,7 +1,5 @@
 //! What all web pages share: head, navigation, footer, headers; and the pages that say what went wrong.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::header::{RETRY_AFTER, VARY};
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -91,13 +89,7 @@ pub async fn web_reply(
     } else {
         Body::Bytes(body)
     };
-    Reply {
-        status,
-        reason: None,
-        head: Arc::new(head.into()),
-        body,
-        record,
-    }
+    Reply::new(status, head, body, record)
 }
 
 fn render(way: &Way, page: &WebPage) -> Markup {

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::header::{AUTHORIZATION, COOKIE};
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::header::{AUTHORIZATION, COOKIE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::config::Undeclared;
 use crate::front::indexes::Indexes;
@@ -222,17 +222,18 @@ impl Front {
         self.answer_as(ask, Trust::Login).await
     }
 
-    fn place_of_read(&self, ask: &Ask<'_>) -> Place {
-        let is_manage = ask.arrival.is_manage;
-        let around = Surroundings {
+    /// Finds the place of what is asked at a door.
+    pub fn placed(&self, is_manage: bool, find: impl FnOnce(&Surroundings<'_>) -> Place) -> Place {
+        find(&Surroundings {
             undeclared: self.options.undeclared,
             declared: &|index| self.declared(index, is_manage),
-        };
-        place(&ask.route, ask.path, &around, &|| self.whole(is_manage))
+            whole: &|| self.whole(is_manage),
+        })
     }
 
     async fn answer_as(&self, ask: &Ask<'_>, trust: Trust) -> Reply {
-        match self.place_of_read(ask) {
+        let is_manage = ask.arrival.is_manage;
+        match self.placed(is_manage, |around| place(&ask.route, ask.path, around)) {
             Place::Ours => self.ours(ask, trust).await,
             Place::Through(index) => self.through(ask, &index, trust).await,
             Place::Ruled(index) => self.ruled(ask, &index, trust).await,
@@ -297,17 +298,21 @@ pub const OFFLINE: &str = "this gateway is offline and asks no devpi-server";
 /// In devpi's own form, since it is its clients that ask for what is passed on.
 pub fn unanswered(path: &str, words: &'static str, record: Record) -> Reply {
     tracing::debug!(path = cut(path, PATH_MAX), words, "answered without devpi");
-    let body = devpi_message(&format!("{words}, try again in a moment"));
-    let mut head = reply_head("application/json", body.len(), "no-store");
-    head.insert("x-devpi-api-version", HeaderValue::from_static("2"));
-    head.insert(http::header::RETRY_AFTER, HeaderValue::from_static("2"));
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let head = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("2"))]);
+    let told = format!("{words}, try again in a moment");
     Reply {
-        status: StatusCode::SERVICE_UNAVAILABLE,
         reason: Some(words.into()),
-        head: Arc::new(head.into()),
-        body: Body::Bytes(body),
-        record,
+        ..devpi_reply(status, &told, head, record)
     }
+}
+
+/// Words in devpi's form, below these headers of their own.
+pub fn devpi_reply(status: StatusCode, words: &str, mut head: HeaderMap, record: Record) -> Reply {
+    let body = devpi_message(words);
+    head.extend(reply_head("application/json", body.len(), "no-store"));
+    head.insert("x-devpi-api-version", HeaderValue::from_static("2"));
+    Reply::new(status, head, Body::Bytes(body), record)
 }
 
 /// An index that is not declared, where those are hidden.

@@ -2,25 +2,21 @@
 //! takes a refused file elsewhere is carried to devpi. Uploading and deleting are for whoever may: rules
 //! say what may be had.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-use crate::front::answer::Front;
+use crate::front::answer::{Front, devpi_reply};
 use crate::front::judgement::refused_by_name;
 use crate::front::place::segments_of;
 use crate::front::ruled::project_in;
 use crate::front::write::Errand;
-use crate::gateway::{
-    Body, Context, Decision, Record, Reply, Route, Trouble, count_denial, reply_head, rule_text,
-};
+use crate::gateway::{Context, Decision, Record, Reply, Route, Trouble, count_denial, rule_text};
 use crate::model::{IndexName, ProjectName};
 use crate::page::parse_file_path;
 use crate::policy::Denial;
-use crate::protocol::{ManageRoute, devpi_message};
+use crate::protocol::ManageRoute;
 use crate::upstream::FleetBody;
 
 /// Why an errand is not carried out.
@@ -69,7 +65,7 @@ impl Front {
             | ManageRoute::XmlSearch
             | ManageRoute::NotAllowed(_)
             | ManageRoute::NotFound => {
-                let segments = segments_of(errand.path).unwrap_or_default();
+                let segments = segments_of(errand.head.uri.path()).unwrap_or_default();
                 match project_in(&segments) {
                     Some(project) => self.named(&cx, index, &project).map(|()| body),
                     None => Ok(body),
@@ -155,16 +151,7 @@ impl Front {
             }
             Refused::Unjudged(status, words) => (status, words),
         };
-        let body = devpi_message(&words);
-        let mut head = reply_head("application/json", body.len(), "no-store");
-        head.insert("x-devpi-api-version", HeaderValue::from_static("2"));
-        Reply {
-            status,
-            reason: None,
-            head: Arc::new(head.into()),
-            body: Body::Bytes(body),
-            record,
-        }
+        devpi_reply(status, &words, HeaderMap::new(), record)
     }
 }
 

@@ -4,19 +4,20 @@
 //! policies, so it gets a generation of its own, which the flows take like any other.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use http::header::ACCEPT;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use moka::sync::Cache;
 
 use crate::gateway::Generation;
 use crate::model::{IndexName, Location};
 use crate::policy::{IndexDocument, IndexKindDocument, MirrorDocument, Placed, Policies, Undated};
 use crate::upstream::{Fleet, UpstreamLimits};
 
-/// Most indexes that are remembered; more than any devpi in the field has. Beyond it all are forgotten
-/// and made again as they are asked for: what they cache is not kept here.
-const INDEXES_MAX: usize = 4096;
+/// Most indexes that are remembered; more than any devpi in the field has. One that is forgotten is
+/// made again when it is asked for: what it caches is not kept here.
+const INDEXES_MAX: u64 = 4096;
 
 /// Generations of declared indexes count from 1, so nothing rendered for one is ever taken for the
 /// other's.
@@ -27,7 +28,7 @@ const UNDECLARED: u64 = 0;
 pub struct Indexes {
     fleet: Arc<Fleet>,
     limits: UpstreamLimits,
-    known: Mutex<HashMap<IndexName, Arc<Generation>>>,
+    known: Cache<IndexName, Arc<Generation>>,
 }
 
 impl Indexes {
@@ -35,19 +36,14 @@ impl Indexes {
         Self {
             fleet,
             limits,
-            known: Mutex::default(),
+            known: Cache::new(INDEXES_MAX),
         }
     }
 
     /// The generation of one index; nothing when devpi says that it has no such index. When nobody can
     /// say, it may be one whose pages and files are held, so it is tried.
     pub async fn generation(&self, index: &IndexName, offline: bool) -> Option<Arc<Generation>> {
-        let known = self
-            .known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(index)
-            .cloned();
+        let known = self.known.get(index);
         if known.is_some() {
             return known;
         }
@@ -55,11 +51,7 @@ impl Indexes {
             return None;
         }
         let made = Arc::new(self.make(index)?);
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= INDEXES_MAX {
-            known.clear();
-        }
-        known.insert(index.clone(), Arc::clone(&made));
+        self.known.insert(index.clone(), Arc::clone(&made));
         Some(made)
     }
 

@@ -52,6 +52,8 @@ pub struct Surroundings<'a> {
     pub undeclared: Undeclared,
     /// What files say of an index, as far as the asked door shows it.
     pub declared: &'a dyn Fn(&IndexName) -> Declared,
+    /// What they say of all together; asked where a route is about no index alone.
+    pub whole: &'a dyn Fn() -> Whole,
 }
 
 impl Surroundings<'_> {
@@ -82,32 +84,29 @@ pub struct Whole {
     pub has_kept: bool,
 }
 
-/// Who answers a route. `path` is the one that was asked for, for what is no route of ours; `whole` is
-/// asked where a route is about no index alone.
-pub fn place(
-    route: &PublicRoute,
-    path: &str,
-    around: &Surroundings<'_>,
-    whole: &dyn Fn() -> Whole,
-) -> Place {
+/// Who answers a route. `path` is the one that was asked for, for what is no route of ours.
+pub fn place(route: &PublicRoute, path: &str, around: &Surroundings<'_>) -> Place {
     // These name indexes that may be hidden.
     let open = match around.undeclared {
         Undeclared::Pass => Place::Devpi,
         Undeclared::Hide => Place::Ours,
     };
     match route {
-        PublicRoute::ProjectList { index, .. } => match index {
-            AskedIndex::Named(index) => match around.pages(index) {
-                Place::Through(_) => Place::Devpi,
-                other => other,
-            },
-            AskedIndex::Default => Place::Ours,
+        PublicRoute::ProjectList {
+            index: AskedIndex::Named(index),
+            ..
+        } => match around.pages(index) {
+            Place::Through(_) => Place::Devpi,
+            other => other,
         },
-        PublicRoute::ProjectPage { index, .. } => match index {
-            AskedIndex::Named(index) => around.pages(index),
-            AskedIndex::Default => Place::Ours,
-        },
-        PublicRoute::File { index, .. } => around.pages(index),
+        PublicRoute::ProjectPage {
+            index: AskedIndex::Named(index),
+            ..
+        }
+        | PublicRoute::File { index, .. } => around.pages(index),
+        PublicRoute::ProjectList { .. }
+        | PublicRoute::ProjectPage { .. }
+        | PublicRoute::Redirect { .. } => Place::Ours,
         PublicRoute::Api(ApiOf::Index(index)) => match around.objects(index) {
             // It names no project.
             Place::Ruled(_) => Place::Devpi,
@@ -119,13 +118,13 @@ pub fn place(
         PublicRoute::Api(ApiOf::Root | ApiOf::User(_)) | PublicRoute::Status => Place::Devpi,
         PublicRoute::Users(audience) | PublicRoute::User { audience, .. } => {
             match (open, audience) {
-                (Place::Devpi, _) if !whole().has_kept => Place::Devpi,
+                (Place::Devpi, _) if !(around.whole)().has_kept => Place::Devpi,
                 (Place::Devpi, Audience::Json | Audience::Installer) => Place::Listing,
                 _ => Place::Ours,
             }
         }
         // What devpi finds by any word comes from every index it has.
-        PublicRoute::Search => match whole() {
+        PublicRoute::Search => match (around.whole)() {
             Whole {
                 has_ruled: false,
                 has_kept: false,
@@ -146,20 +145,14 @@ pub fn place(
                 Declared::No => open,
             }
         }
-        PublicRoute::Redirect { .. } => Place::Ours,
     }
 }
 
 /// Who carries out what is more than reading. Users and logins are devpi's, and so is what we do not
 /// know, unless it is about an index of ours.
-pub fn place_of_errand(
-    route: &ManageRoute,
-    path: &str,
-    around: &Surroundings<'_>,
-    whole: &dyn Fn() -> Whole,
-) -> Place {
+pub fn place_of_errand(route: &ManageRoute, path: &str, around: &Surroundings<'_>) -> Place {
     if let ManageRoute::Read(route) = route {
-        return place(route, path, around, whole);
+        return place(route, path, around);
     }
     if matches!(route, ManageRoute::Reload) {
         return Place::Ours;
@@ -217,6 +210,7 @@ mod tests {
         Surroundings {
             undeclared,
             declared: &declared,
+            whole: &nothing_else,
         }
     }
 
@@ -314,7 +308,7 @@ mod tests {
                 (Undeclared::Pass, when_passing),
                 (Undeclared::Hide, when_hiding),
             ] {
-                let told = told(place(&route, path, &around(undeclared), &nothing_else));
+                let told = told(place(&route, path, &around(undeclared)));
                 assert_eq!(told, expected, "{path} {undeclared:?} {route:?}");
             }
         }
@@ -343,7 +337,11 @@ mod tests {
                     has_ruled,
                     has_kept,
                 };
-                let told = told(place(&route, path, &around(Undeclared::Pass), &whole));
+                let around = Surroundings {
+                    whole: &whole,
+                    ..around(Undeclared::Pass)
+                };
+                let told = told(place(&route, path, &around));
                 assert_eq!(told, expected, "{path} {audience:?} {:?}", whole());
             }
         }
@@ -393,12 +391,7 @@ mod tests {
                 (Undeclared::Pass, when_passing),
                 (Undeclared::Hide, when_hiding),
             ] {
-                let told = told(place_of_errand(
-                    &route,
-                    path,
-                    &around(undeclared),
-                    &nothing_else,
-                ));
+                let told = told(place_of_errand(&route, path, &around(undeclared)));
                 assert_eq!(told, expected, "{line} {undeclared:?} {route:?}");
             }
         }

@@ -4,8 +4,6 @@
 //! the rules refuse; for people there are our own pages. Nothing that names a refused project reaches
 //! devpi, in whatever form it is asked for.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, header};
@@ -14,7 +12,7 @@ use url::Url;
 
 use crate::config::Undeclared;
 use crate::front::answer::{Front, OFFLINE, UNANSWERED, bare, unanswered, with_query};
-use crate::front::judgement::refused_by_name;
+use crate::front::judgement::{Judgement, refused_by_name};
 use crate::front::object::{FileRules, Standing, without_indexes};
 use crate::front::pass::{Trust, request_headers, response_headers};
 use crate::front::place::{Declared, segments_of};
@@ -68,6 +66,7 @@ impl<T: Into<Trouble>> From<T> for Stopped {
 struct Object {
     headers: HeaderMap,
     body: Value,
+    record: Record,
     /// Of `limits.decoding`, for as long as it is held.
     _share: Share,
 }
@@ -123,15 +122,14 @@ impl Front {
         index: &IndexName,
         trust: Trust,
     ) -> Result<Reply, Stopped> {
-        let most = self.options.limits.page_bytes_max;
-        let mut object = self.object(ask, index, trust, most).await?;
+        let mut object = self.object(ask, record_of(ask, index), trust).await?;
         if let Some(projects) = object.body["result"]["projects"].as_array_mut() {
             projects.retain(|name| {
                 let name = name.as_str().and_then(|name| ProjectName::parse(name).ok());
                 name.is_some_and(|name| refused_by_name(cx, index, &name).is_none())
             });
         }
-        Ok(object.reply(ask, record_of(ask, index)))
+        Ok(object.reply(ask))
     }
 
     async fn ruled_project(
@@ -142,22 +140,13 @@ impl Front {
         trust: Trust,
     ) -> Result<Reply, Stopped> {
         let judgement = self.judgement(cx, index, project).await?;
-        let most = self.options.limits.page_bytes_max;
-        let mut object = self.object(ask, index, trust, most).await?;
+        let mut object = self.object(ask, record_of(ask, index), trust).await?;
         if let Some(versions) = object.body["result"].as_object_mut() {
-            let reaches = |owner: &IndexName| self.reaches(ask, index, owner);
-            let ruling = FileRules {
-                asked: index,
-                file: &|path| judgement.as_ref()?.path(path),
-                refused: &|version| match &judgement {
-                    Some(judgement) => judgement.standing(version),
-                    None => Standing::Hidden,
-                },
-                reaches: &reaches,
-            };
-            ruling.project(versions);
+            self.under(ask, index, judgement.as_ref(), |rules| {
+                rules.project(versions)
+            });
         }
-        Ok(object.reply(ask, record_of(ask, index)))
+        Ok(object.reply(ask))
     }
 
     async fn ruled_release(
@@ -172,28 +161,37 @@ impl Front {
             Error::not_found(words)
         };
         let judgement = self.judgement(cx, index, project).await?;
-        let standing = |version: &str| match &judgement {
-            Some(judgement) => judgement.standing(version),
-            None => Standing::Hidden,
-        };
-        if judgement.is_some() && standing(version) == Standing::Hidden {
+        let judgement = judgement.as_ref();
+        if judgement.is_some_and(|judgement| judgement.standing(version) == Standing::Hidden) {
             return Err(no_release().into());
         }
-        let most = self.options.limits.page_bytes_max;
-        let mut object = self.object(ask, index, trust, most).await?;
-        let reaches = |owner: &IndexName| self.reaches(ask, index, owner);
-        let ruling = FileRules {
-            asked: index,
-            file: &|path| judgement.as_ref()?.path(path),
-            refused: &standing,
-            reaches: &reaches,
-        };
+        let mut object = self.object(ask, record_of(ask, index), trust).await?;
         let release = match object.body["result"].take() {
-            Value::Object(release) => ruling.release(release),
+            Value::Object(release) => {
+                self.under(ask, index, judgement, |rules| rules.release(release))
+            }
             _ => None,
         };
         object.body["result"] = Value::Object(release.ok_or_else(no_release)?);
-        Ok(object.reply(ask, record_of(ask, index)))
+        Ok(object.reply(ask))
+    }
+
+    /// Looks at an object with the rules at hand.
+    fn under<T>(
+        &self,
+        ask: &Ask<'_>,
+        asked: &IndexName,
+        judgement: Option<&Judgement>,
+        look: impl FnOnce(&FileRules<'_>) -> T,
+    ) -> T {
+        look(&FileRules {
+            asked,
+            file: &|path| judgement?.path(path),
+            refused: &|version| {
+                judgement.map_or(Standing::Hidden, |judgement| judgement.standing(version))
+            },
+            reaches: &|owner| self.reaches(ask, asked, owner),
+        })
     }
 
     /// What we have no route for, below an index under rules: devpi-web's documentation and test
@@ -302,8 +300,7 @@ impl Front {
             route: Route::Api,
             ..Record::default()
         };
-        let most = self.options.limits.page_bytes_max;
-        let mut object = match self.object_at(ask, record.clone(), trust, most).await {
+        let mut object = match self.object(ask, record.clone(), trust).await {
             Ok(object) => object,
             Err(Stopped::Reply(reply)) => return reply,
             Err(Stopped::Trouble(trouble)) => {
@@ -323,7 +320,7 @@ impl Front {
                 }
             }
         }
-        object.reply(ask, record)
+        object.reply(ask)
     }
 
     /// Whether what is attached to a release can be had here of the index that holds it.
@@ -336,25 +333,8 @@ impl Front {
             }
     }
 
-    async fn object(
-        &self,
-        ask: &Ask<'_>,
-        index: &IndexName,
-        trust: Trust,
-        bytes_max: u64,
-    ) -> Result<Object, Stopped> {
-        self.object_at(ask, record_of(ask, index), trust, bytes_max)
-            .await
-    }
-
     /// devpi's object for a request, whole.
-    async fn object_at(
-        &self,
-        ask: &Ask<'_>,
-        record: Record,
-        trust: Trust,
-        bytes_max: u64,
-    ) -> Result<Object, Stopped> {
+    async fn object(&self, ask: &Ask<'_>, record: Record, trust: Trust) -> Result<Object, Stopped> {
         if self.offline() {
             let reply = unanswered(ask.path, OFFLINE, record);
             return Err(Stopped::Reply(bare(ask, reply)));
@@ -366,45 +346,51 @@ impl Front {
         // In another form it could not be read, and so not be judged.
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         let asked = with_query(ask.path, ask.query);
-        let failed = |error: String, record: Record| {
-            tracing::error!(
-                path = ask.path,
-                error,
-                "an object of devpi's did not come through"
-            );
-            Stopped::Reply(bare(ask, unanswered(ask.path, UNANSWERED, record)))
+        let read = match self.fleet.read(&Method::GET, &asked, &headers).await {
+            Ok(answer) if answer.status() == StatusCode::OK => self.object_in(answer).await,
+            Ok(answer) => {
+                let reply = self.passed(ask.path, ask.head, answer, record).await;
+                return Err(Stopped::Reply(reply));
+            }
+            Err(error) => Err(error.to_string()),
         };
-        let answer = match self.fleet.read(&Method::GET, &asked, &headers).await {
-            Ok(answer) => answer,
-            Err(error) => return Err(failed(error.to_string(), record)),
-        };
-        if answer.status() != StatusCode::OK {
-            let reply = self.passed(ask.path, ask.head, answer, record).await;
-            return Err(Stopped::Reply(reply));
-        }
-        let said = answer.headers().clone();
-        let stated = answer.length().unwrap_or(bytes_max).min(bytes_max);
-        let share = match self.flows.core.decoding().share_of(stated).await {
-            Ok(share) => share,
-            Err(crowded) => return Err(failed(crowded.to_string(), record)),
-        };
-        let body = whole(answer, bytes_max).await;
-        let body = body.and_then(|body| {
-            serde_json::from_slice::<Map<String, Value>>(&body).map_err(|error| error.to_string())
-        });
-        match body {
-            Ok(body) => Ok(Object {
-                headers: response_headers(&said),
+        match read {
+            Ok((headers, body, share)) => Ok(Object {
+                headers,
                 body: body.into(),
+                record,
                 _share: share,
             }),
-            Err(error) => Err(failed(error, record)),
+            Err(error) => {
+                tracing::error!(
+                    path = ask.path,
+                    error,
+                    "an object of devpi's did not come through"
+                );
+                let reply = unanswered(ask.path, UNANSWERED, record);
+                Err(Stopped::Reply(bare(ask, reply)))
+            }
         }
+    }
+
+    /// The object that is an answer's content; words where there is none.
+    async fn object_in(
+        &self,
+        answer: FleetAnswer,
+    ) -> Result<(HeaderMap, Map<String, Value>, Share), String> {
+        let bytes_max = self.options.limits.page_bytes_max;
+        let headers = response_headers(answer.headers());
+        let stated = answer.length().unwrap_or(bytes_max).min(bytes_max);
+        let share = self.flows.core.decoding().share_of(stated).await;
+        let share = share.map_err(|crowded| crowded.to_string())?;
+        let body = whole(answer, bytes_max).await?;
+        let body = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+        Ok((headers, body, share))
     }
 }
 
 impl Object {
-    fn reply(self, ask: &Ask<'_>, record: Record) -> Reply {
+    fn reply(self, ask: &Ask<'_>) -> Reply {
         let mut head = self.headers;
         for name in &OF_BYTES {
             head.remove(name);
@@ -413,17 +399,10 @@ impl Object {
         head.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         let json = HeaderValue::from_static("application/json");
         head.insert(header::CONTENT_TYPE, json);
-        Reply {
-            status: StatusCode::OK,
-            reason: None,
-            head: Arc::new(head.into()),
-            body: if ask.head {
-                Body::Empty
-            } else {
-                Body::Bytes(body)
-            },
-            record,
-        }
+        bare(
+            ask,
+            Reply::new(StatusCode::OK, head, Body::Bytes(body), self.record),
+        )
     }
 }
 

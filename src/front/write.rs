@@ -1,11 +1,12 @@
 //! What is more than reading, carried to the primary: once, as it comes in.
 
+use http::Method;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, Method};
+use http::request::Parts;
 
 use crate::front::answer::{Front, OFFLINE, UNANSWERED, hidden, unanswered, with_query};
 use crate::front::pass::{Trust, request_headers};
-use crate::front::place::{Place, Surroundings, index_of, place_of_errand};
+use crate::front::place::{Place, index_of, place_of_errand};
 use crate::gateway::{Arrival, Record, Reply, Route};
 use crate::protocol::ManageRoute;
 use crate::telemetry::{PATH_MAX, cut};
@@ -14,14 +15,8 @@ use crate::upstream::{FleetBody, FleetWrite};
 /// A request that is more than reading.
 #[derive(Debug)]
 pub struct Errand<'a> {
-    /// Its method.
-    pub method: &'a Method,
-    /// Its path, still percent-encoded.
-    pub path: &'a str,
-    /// Its query, without the question mark.
-    pub query: Option<&'a str>,
-    /// Its headers, the login included.
-    pub headers: &'a HeaderMap,
+    /// Its head, the login included.
+    pub head: &'a Parts,
     /// How it came to the door.
     pub arrival: Arrival<'a>,
     /// What it is.
@@ -32,7 +27,7 @@ impl Front {
     /// Whether a request is about what this gateway itself has, and nothing of devpi's.
     #[must_use]
     pub fn leaves_to_us(&self, route: &ManageRoute, path: &str, is_manage: bool) -> bool {
-        let is_ours = self.place_of(route, path, is_manage) == Place::Ours;
+        let place = self.placed(is_manage, |around| place_of_errand(route, path, around));
         // Of an index of devpi's the flows answer, and after them the login counts.
         let is_devpis = match route {
             ManageRoute::Read(_) => {
@@ -40,15 +35,7 @@ impl Front {
             }
             _ => false,
         };
-        is_ours && !is_devpis
-    }
-
-    fn place_of(&self, route: &ManageRoute, path: &str, is_manage: bool) -> Place {
-        let around = Surroundings {
-            undeclared: self.options.undeclared,
-            declared: &|index| self.declared(index, is_manage),
-        };
-        place_of_errand(route, path, &around, &|| self.whole(is_manage))
+        place == Place::Ours && !is_devpis
     }
 
     /// Has a request carried out by devpi. If that changed anything, nothing that was made before it
@@ -59,12 +46,15 @@ impl Front {
             index: errand.route.index().cloned(),
             ..Record::default()
         };
-        let place = self.place_of(errand.route, errand.path, errand.arrival.is_manage);
+        let (head, path) = (errand.head, errand.head.uri.path());
+        let place = self.placed(errand.arrival.is_manage, |around| {
+            place_of_errand(errand.route, path, around)
+        });
         if let Place::Hidden(index) = &place {
-            return hidden(index, errand.path, record);
+            return hidden(index, path, record);
         }
         if self.offline() {
-            return unanswered(errand.path, OFFLINE, record);
+            return unanswered(path, OFFLINE, record);
         }
         let body = match &place {
             Place::Ruled(index) => match self.under_rules(errand, index, body).await {
@@ -73,13 +63,13 @@ impl Front {
             },
             _ => body,
         };
-        let mut headers = request_headers(errand.headers, errand.arrival, Trust::Login);
-        if let Some(length) = errand.headers.get(CONTENT_LENGTH) {
+        let mut headers = request_headers(&head.headers, errand.arrival, Trust::Login);
+        if let Some(length) = head.headers.get(CONTENT_LENGTH) {
             headers.insert(CONTENT_LENGTH, length.clone());
         }
         let write = FleetWrite {
-            method: errand.method,
-            path_and_query: &with_query(errand.path, errand.query),
+            method: &head.method,
+            path_and_query: &with_query(path, head.uri.query()),
             headers,
             body,
         };
@@ -91,12 +81,12 @@ impl Front {
         }
         match answered {
             Ok(answer) => {
-                let is_head = errand.method == Method::HEAD;
-                self.passed(errand.path, is_head, answer, record).await
+                let is_head = head.method == Method::HEAD;
+                self.passed(path, is_head, answer, record).await
             }
             Err(error) => {
-                tracing::error!(path = cut(errand.path, PATH_MAX), %error, "not passed on");
-                unanswered(errand.path, UNANSWERED, record)
+                tracing::error!(path = cut(path, PATH_MAX), %error, "not passed on");
+                unanswered(path, UNANSWERED, record)
             }
         }
     }

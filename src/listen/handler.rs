@@ -12,13 +12,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::{BoxStream, unfold};
+use http::Method;
 use http::header::EXPECT;
 use http::request::Parts;
 use pingora::proxy::Session;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::gateway::{Arrival, Reply};
+use crate::gateway::{Arrival, Ask, Reply};
 use crate::listen::incoming::{Incoming, Pace};
+use crate::protocol::{Preferences, PublicRoute};
 
 /// Pieces of a body between the connection and the handler.
 const PIECES_MAX: usize = 4;
@@ -27,30 +29,52 @@ const PIECES_MAX: usize = 4;
 #[async_trait]
 pub trait RequestHandler: Send + Sync {
     /// Carries a request out; the reply also says what to record.
-    async fn handle(
-        &self,
-        head: &Parts,
-        arrival: Arrival<'_>,
-        id: &Arc<str>,
-        body: Incoming,
-    ) -> Reply;
+    async fn handle(&self, request: DoorRequest<'_>, body: Incoming) -> Reply;
+}
+
+/// What a door hands on of a request, besides its body.
+#[derive(Debug, Clone, Copy)]
+pub struct DoorRequest<'a> {
+    /// Its head.
+    pub head: &'a Parts,
+    /// How it came to the door.
+    pub arrival: Arrival<'a>,
+    /// Its id.
+    pub id: &'a Arc<str>,
+}
+
+impl<'a> DoorRequest<'a> {
+    /// One that only reads, as the flows are asked.
+    pub(super) fn ask(self, route: PublicRoute) -> Ask<'a> {
+        let head = self.head;
+        Ask {
+            path: head.uri.path(),
+            route,
+            head: head.method == Method::HEAD,
+            headers: &head.headers,
+            preferences: Preferences::of(&head.headers),
+            query: head.uri.query(),
+            request_id: self.id,
+            arrival: self.arrival,
+        }
+    }
 }
 
 /// Hands a session's request on, body and all. What the handler left of the body is not read any
 /// more: the connection ends with the reply then.
 pub(super) async fn hand_on(
     session: &mut Session,
-    head: &Parts,
+    request: DoorRequest<'_>,
     to: &dyn RequestHandler,
-    (arrival, id, pace): (Arrival<'_>, &Arc<str>, Pace),
+    pace: Pace,
 ) -> Reply {
     let (feeder, pieces) = channel();
     let is_empty = session.as_downstream_mut().is_body_empty();
-    let body = Incoming::new(pieces, is_empty, &head.headers, pace);
+    let body = Incoming::new(pieces, is_empty, &request.head.headers, pace);
     let mut is_read = false;
     let reply = {
-        let mut answering = pin!(to.handle(head, arrival, id, body));
-        let mut feeding = pin!(feeder.feed(session, head));
+        let mut answering = pin!(to.handle(request, body));
+        let mut feeding = pin!(feeder.feed(session, request.head));
         loop {
             tokio::select! {
                 biased;

@@ -15,16 +15,17 @@ use http::{Method, StatusCode, Uri};
 use url::Url;
 
 use crate::front::Front;
-use crate::gateway::{Arrival, Ask, Reply, inside_path};
-use crate::listen::handler::RequestHandler;
-use crate::listen::host_check::{Hosts, is_same_origin};
+use crate::gateway::{Reply, inside_path};
+use crate::listen::handler::{DoorRequest, RequestHandler};
+use crate::listen::host_check::{Hosts, is_same, is_same_origin};
 use crate::listen::incoming::{Incoming, drain};
 use crate::listen::limits::DoorLimits;
-use crate::listen::manage_upload::take_upload;
+use crate::listen::manage_upload::{FORM_BYTES_MAX, take_upload};
 use crate::listen::multipart::FormLimits;
 use crate::listen::recorder::Recorder;
+use crate::listen::refusal::{is_form, redirect};
 use crate::model::OperationClass;
-use crate::protocol::{ManageRoute, Preferences, PublicRoute};
+use crate::protocol::{ManageRoute, PublicRoute};
 use crate::writer::{Caller, Refusal, WriteSubject, Writer};
 
 /// Most bytes of a test result; tox puts the output of every command into it.
@@ -65,18 +66,13 @@ pub(super) type Outcome = Result<Reply, Refusal>;
 
 #[async_trait]
 impl RequestHandler for ManageDoor {
-    async fn handle(
-        &self,
-        head: &Parts,
-        arrival: Arrival<'_>,
-        id: &Arc<str>,
-        body: Incoming,
-    ) -> Reply {
+    async fn handle(&self, request: DoorRequest<'_>, body: Incoming) -> Reply {
         let (mut subject, mut is_passed) = (WriteSubject::default(), false);
-        let inside = inside(head, arrival);
-        let head = inside.as_ref().unwrap_or(head);
+        let inside = inside(request);
+        let head = inside.as_ref().unwrap_or(request.head);
+        let request = DoorRequest { head, ..request };
         let noted = (&mut subject, &mut is_passed);
-        let outcome = self.outcome((head, arrival, id), body, noted).await;
+        let outcome = self.outcome(request, body, noted).await;
         let mut reply = match outcome {
             Ok(mut reply) => {
                 subject.note(&mut reply.record, None);
@@ -84,7 +80,7 @@ impl RequestHandler for ManageDoor {
             }
             Err(refusal) => {
                 // twine, flit and `devpi upload` show the status line of a refused upload, nothing else.
-                let refusal = if crate::listen::refusal::is_form(&head.headers) {
+                let refusal = if is_form(&head.headers) {
                     refusal.aloud()
                 } else {
                     refusal
@@ -119,25 +115,26 @@ impl ManageDoor {
 
     async fn outcome(
         &self,
-        request: (&Parts, Arrival<'_>, &Arc<str>),
-        body: Incoming,
+        request: DoorRequest<'_>,
+        mut body: Incoming,
         (subject, is_passed): (&mut WriteSubject, &mut bool),
     ) -> Outcome {
-        let (head, arrival, id) = request;
-        let route = match self.route(head, subject) {
-            Ok(route) => route,
-            Err(refusal) => return Err(refused(refusal, body).await),
+        let (route, front) = match self.route(request.head, subject) {
+            Ok(found) => found,
+            Err(refusal) => return Err(refused(refusal, &mut body).await),
         };
-        if let Some(front) = &self.options.front
-            && !front.leaves_to_us(&route, head.uri.path(), !self.options.is_public)
-        {
+        if let Some(front) = front {
             let outcome = self.pass(front, route, request, body).await;
             *is_passed = outcome.is_ok();
             return outcome;
         }
         let mut caller = self
             .writer
-            .identify(&head.headers, arrival.client, Arc::clone(id))
+            .identify(
+                &request.head.headers,
+                request.arrival.client,
+                Arc::clone(request.id),
+            )
             .await?;
         caller.is_public = self.options.is_public;
         subject.user = caller.principal.name().map(Arc::from);
@@ -150,83 +147,71 @@ impl ManageDoor {
     async fn carry_out(
         &self,
         route: ManageRoute,
-        request: (&Parts, Arrival<'_>, &Arc<str>),
+        request: DoorRequest<'_>,
         caller: Caller,
         mut body: Incoming,
         subject: &mut WriteSubject,
     ) -> Outcome {
-        let (head, ..) = request;
+        let headers = &request.head.headers;
         let (writer, most) = (&self.writer, self.options.object_bytes_max);
+        // Bodies of these are read in their own ways.
+        let is_read_there = matches!(
+            route,
+            ManageRoute::Read(_) | ManageRoute::Upload(_) | ManageRoute::ToxResult(..)
+        );
+        let object = if is_read_there {
+            Bytes::new()
+        } else {
+            whole(&mut body, most).await?
+        };
         match route {
-            ManageRoute::Read(PublicRoute::Redirect { to, is_permanent }) => {
-                drain(&mut body, most, self.options.limits.head_timeout).await;
-                Ok(crate::listen::refusal::redirect(&to, is_permanent))
-            }
             ManageRoute::Read(route) => {
                 drain(&mut body, most, self.options.limits.head_timeout).await;
-                Ok(writer.read(&ask(route, request), &caller).await)
+                if let PublicRoute::Redirect { to, is_permanent } = &route {
+                    return Ok(redirect(to, *is_permanent));
+                }
+                Ok(writer.read(&request.ask(route), &caller).await)
             }
             ManageRoute::Upload(index) => {
-                let (headers, limits) = (&head.headers, self.options.form);
+                let limits = self.options.form;
                 let outcome = match writer.begin_upload(caller, &index).await {
                     Ok(upload) => take_upload(upload, headers, &mut body, limits, subject).await,
                     Err(refusal) => Err(refusal),
                 };
                 match outcome {
                     Ok(reply) => Ok(reply),
-                    Err(refusal) => Err(refused(refusal, body).await),
+                    Err(refusal) => Err(refused(refusal, &mut body).await),
                 }
             }
             // Held in memory, and as large as many a wheel.
             ManageRoute::ToxResult(index, path) => {
                 let adding = async {
-                    let result = whole(body, TOX_RESULT_BYTES_MAX).await?;
+                    let result = whole(&mut body, TOX_RESULT_BYTES_MAX).await?;
                     writer.add_tox_result(caller, index, path, result).await
                 };
                 writer.in_turn(adding).await
             }
-            ManageRoute::LogIn => writer.log_in(caller, whole(body, most).await?).await,
+            ManageRoute::LogIn => writer.log_in(caller, object).await,
             ManageRoute::User(intent, name) => {
-                let object = whole(body, most).await?;
                 writer.change_user(caller, intent, name, object).await
             }
             ManageRoute::Index(intent, name) => {
-                let object = whole(body, most).await?;
                 writer.change_index(caller, intent, name, object).await
             }
-            ManageRoute::Push(index) => {
-                let object = whole(body, most).await?;
-                writer.push(caller, index, object).await
-            }
+            ManageRoute::Push(index) => writer.push(caller, index, object).await,
             ManageRoute::Delete {
                 index,
                 content,
                 force,
-            } => {
-                whole(body, most).await?;
-                writer.delete(caller, index, content, force).await
-            }
-            ManageRoute::Refresh(index, project) => {
-                whole(body, most).await?;
-                writer.refresh(&index, &project).await
-            }
-            ManageRoute::Reload => {
-                whole(body, most).await?;
-                writer.reload(caller).await
-            }
-            ManageRoute::CreateMisnamed { user, index } => {
-                whole(body, most).await?;
-                writer.misnamed_index(&user, &index)
-            }
+            } => writer.delete(caller, index, content, force).await,
+            ManageRoute::Refresh(index, project) => writer.refresh(&index, &project).await,
+            ManageRoute::Reload => writer.reload(caller).await,
+            ManageRoute::CreateMisnamed { user, index } => writer.misnamed_index(&user, &index),
             ManageRoute::XmlSearch => {
-                whole(body, most).await?;
-                let host = head.headers.get(HOST);
+                let host = headers.get(HOST);
                 Ok(writer.search_fault(host.and_then(|host| host.to_str().ok())))
             }
-            ManageRoute::AuthCheck => {
-                whole(body, most).await?;
-                Ok(writer.auth_check(&caller))
-            }
+            ManageRoute::AuthCheck => Ok(writer.auth_check(&caller)),
             // `route` has refused them.
             ManageRoute::NotAllowed(_) | ManageRoute::NotFound => {
                 Err(Refusal::exception(StatusCode::NOT_FOUND, "no such route"))
@@ -234,22 +219,24 @@ impl ManageDoor {
         }
     }
 
-    /// What is asked for, unless the door itself refuses.
-    fn route(&self, head: &Parts, subject: &mut WriteSubject) -> Result<ManageRoute, Refusal> {
+    /// What is asked for, and the front if devpi is to answer it, unless the door itself refuses.
+    fn route(
+        &self,
+        head: &Parts,
+        subject: &mut WriteSubject,
+    ) -> Result<(ManageRoute, Option<&Front>), Refusal> {
         self.check_arrival(head)?;
         let (path, query) = (head.uri.path(), head.uri.query());
         let route = ManageRoute::parse(&head.method, path, query, &head.headers);
         let route =
             route.map_err(|bad| Refusal::abort(StatusCode::BAD_REQUEST, bad.to_string()))?;
         *subject = WriteSubject::of(&route);
-        let is_passed = self
-            .options
-            .front
-            .as_ref()
-            .is_some_and(|front| !front.leaves_to_us(&route, path, !self.options.is_public));
+        let front = self.options.front.as_deref();
+        let front =
+            front.filter(|front| !front.leaves_to_us(&route, path, !self.options.is_public));
         let class = match &route {
             // devpi's plugins may make anything of it.
-            ManageRoute::NotFound | ManageRoute::NotAllowed(_) if is_passed => {
+            ManageRoute::NotFound | ManageRoute::NotAllowed(_) if front.is_some() => {
                 OperationClass::Manage
             }
             route => route.class(),
@@ -264,15 +251,14 @@ impl ManageDoor {
             return Err(Refusal::no_index(index.as_str()));
         }
         match route {
-            route if is_passed => Ok(route),
-            ManageRoute::NotFound => {
+            ManageRoute::NotFound if front.is_none() => {
                 Err(Refusal::exception(StatusCode::NOT_FOUND, "no such route"))
             }
-            ManageRoute::NotAllowed(methods) => {
+            ManageRoute::NotAllowed(methods) if front.is_none() => {
                 let words = format!("{} is not for this path; it takes {methods}", head.method);
                 Err(Refusal::exception(StatusCode::METHOD_NOT_ALLOWED, words))
             }
-            route => Ok(route),
+            route => Ok((route, front)),
         }
     }
 
@@ -285,7 +271,7 @@ impl ManageDoor {
         };
         let host = head.uri.host().or_else(|| text(HOST));
         let outside = self.options.outside_url.as_ref().map(Url::as_str);
-        if !outside.is_some_and(|outside| crate::listen::host_check::is_same(outside, host)) {
+        if !outside.is_some_and(|outside| is_same(outside, host)) {
             let checked = self.options.hosts.check(host);
             checked.map_err(|words| Refusal::api(StatusCode::MISDIRECTED_REQUEST, words))?;
         }
@@ -320,7 +306,7 @@ impl ManageDoor {
     /// Bytes of the longest body that is taken.
     pub(super) fn body_bytes_max(&self) -> u64 {
         let file = self.options.upload_bytes_max;
-        file.saturating_add(crate::listen::manage_upload::FORM_BYTES_MAX)
+        file.saturating_add(FORM_BYTES_MAX)
     }
 
     /// The words for a longer one.
@@ -334,7 +320,7 @@ impl ManageDoor {
 }
 
 /// A whole body, if it is not longer than that.
-async fn whole(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Refusal> {
+async fn whole(body: &mut Incoming, bytes_max: usize) -> Result<Bytes, Refusal> {
     match body.whole(bytes_max).await {
         Ok(whole) => Ok(whole),
         Err(failed) => Err(refused(failed.into_refusal(bytes_max), body).await),
@@ -342,15 +328,16 @@ async fn whole(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Refusal> {
 }
 
 /// A refusal, once the client had a chance to send what it is sending: most read no answer before.
-async fn refused(refusal: Refusal, mut body: Incoming) -> Refusal {
-    drain(&mut body, REFUSED_BYTES_MAX, REFUSED_TIME_MAX).await;
+async fn refused(refusal: Refusal, body: &mut Incoming) -> Refusal {
+    drain(body, REFUSED_BYTES_MAX, REFUSED_TIME_MAX).await;
     refusal
 }
 
 /// The head with the path as we know it, where a proxy leaves its own before that.
-fn inside(head: &Parts, arrival: Arrival<'_>) -> Option<Parts> {
+fn inside(request: DoorRequest<'_>) -> Option<Parts> {
+    let head = request.head;
     let path = head.uri.path();
-    let inside = inside_path(path, arrival, &head.headers);
+    let inside = inside_path(path, request.arrival, &head.headers);
     if inside == path {
         return None;
     }
@@ -363,23 +350,6 @@ fn inside(head: &Parts, arrival: Arrival<'_>) -> Option<Parts> {
     let mut head = head.clone();
     head.uri = Uri::from_parts(parts).ok()?;
     Some(head)
-}
-
-/// A request that only reads, as the flows are asked.
-pub(super) fn ask<'a>(
-    route: PublicRoute,
-    (head, arrival, id): (&'a Parts, Arrival<'a>, &'a Arc<str>),
-) -> Ask<'a> {
-    Ask {
-        path: head.uri.path(),
-        route,
-        head: head.method == Method::HEAD,
-        headers: &head.headers,
-        preferences: Preferences::of(&head.headers),
-        query: head.uri.query(),
-        request_id: id,
-        arrival,
-    }
 }
 
 /// How much of a refused body is read away: the next wheel but not the next disk image.

@@ -3,19 +3,17 @@
 //! The door's own checks hold for them too: which class of operation it allows, how long a body may be,
 //! how long it may take to come. Who sends them is devpi's to find out.
 
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
-use http::request::Parts;
+use futures_util::StreamExt;
 use http::{HeaderMap, StatusCode};
 
 use crate::front::{Errand, Front};
-use crate::gateway::{Arrival, FleetBody};
+use crate::gateway::FleetBody;
+use crate::listen::handler::DoorRequest;
 use crate::listen::incoming::{Incoming, IncomingError, drain};
-use crate::listen::manage::{ManageDoor, Outcome, ask};
+use crate::listen::manage::{ManageDoor, Outcome};
+use crate::listen::refusal::redirect;
 use crate::protocol::{ManageRoute, PublicRoute};
 use crate::telemetry::{AuditEvent, AuditKind};
 use crate::writer::{Credentials, Refusal};
@@ -29,44 +27,33 @@ impl ManageDoor {
         &self,
         front: &Front,
         route: ManageRoute,
-        request: (&Parts, Arrival<'_>, &Arc<str>),
+        request: DoorRequest<'_>,
         mut body: Incoming,
     ) -> Outcome {
-        let (head, arrival, id) = request;
+        let DoorRequest { head, arrival, id } = request;
         if let ManageRoute::Read(route) = route {
             drain(&mut body, READ_BODY_MAX, self.options.limits.head_timeout).await;
             if let PublicRoute::Redirect { to, is_permanent } = &route {
-                return Ok(crate::listen::refusal::redirect(to, *is_permanent));
+                return Ok(redirect(to, *is_permanent));
             }
-            let ask = ask(route, request);
-            return Ok(front.answer_with_login(&ask).await);
+            return Ok(front.answer_with_login(&request.ask(route)).await);
         }
         let errand = Errand {
-            method: &head.method,
-            path: head.uri.path(),
-            query: head.uri.query(),
-            headers: &head.headers,
+            head,
             arrival,
             route: &route,
         };
-        let ended = Arc::new(OnceLock::new());
-        let body = (!body.is_empty()).then(|| {
-            let bounded = Bounded {
-                body,
-                left: self.body_bytes_max(),
-                ended: Arc::clone(&ended),
-            };
-            Box::pin(bounded) as FleetBody
-        });
-        let reply = front.carry(&errand, body).await;
-        match ended.get() {
+        let broken = Arc::new(OnceLock::new());
+        let is_empty = body.is_empty();
+        let body = bounded(body, self.body_bytes_max(), Arc::clone(&broken));
+        let reply = front.carry(&errand, (!is_empty).then_some(body)).await;
+        match broken.get() {
             // What devpi made of half a body is no answer to the client that sent it.
-            Some(Ended::Long) => return Err(self.too_long()),
-            Some(Ended::Slow) => {
-                let words = IncomingError::Slow.to_string();
-                return Err(Refusal::api(StatusCode::REQUEST_TIMEOUT, words));
+            Some(IncomingError::Long) => return Err(self.too_long()),
+            Some(slow @ IncomingError::Slow) => {
+                return Err(Refusal::api(StatusCode::REQUEST_TIMEOUT, slow.to_string()));
             }
-            Some(Ended::Broken) | None => {}
+            Some(IncomingError::Broken(_)) | None => {}
         }
         if let Some(kind) = kind_of(&route)
             && reply.status.is_success()
@@ -77,7 +64,7 @@ impl ManageDoor {
             // devpi found them to be right, or would not have done it.
             event.user = claimed_user(&head.headers);
             event.index = route.index().cloned();
-            event.detail = Some(format!("{} {}, by devpi", head.method, errand.path).into());
+            event.detail = Some(format!("{} {}, by devpi", head.method, head.uri.path()).into());
             self.recorder.audit.record(event);
         }
         Ok(reply)
@@ -110,44 +97,20 @@ fn kind_of(route: &ManageRoute) -> Option<AuditKind> {
     })
 }
 
-/// How a body ended that did not end well.
-#[derive(Debug, Clone, Copy)]
-enum Ended {
-    Broken,
-    Slow,
-    Long,
-}
-
-/// A body up to a length, which leaves word of how it ended.
-struct Bounded {
-    body: Incoming,
-    left: u64,
-    ended: Arc<OnceLock<Ended>>,
-}
-
-impl Stream for Bounded {
-    type Item = Result<Bytes, Box<dyn std::error::Error + Send + Sync>>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = std::task::ready!(self.body.poll_next_unpin(context));
-        let error = match next {
-            None => return Poll::Ready(None),
-            Some(Ok(piece)) => match self.left.checked_sub(piece.len() as u64) {
-                Some(left) => {
-                    self.left = left;
-                    return Poll::Ready(Some(Ok(piece)));
-                }
-                None => IncomingError::Long,
-            },
-            Some(Err(error)) => error,
-        };
-        let ended = match error {
-            IncomingError::Broken(_) => Ended::Broken,
-            IncomingError::Slow => Ended::Slow,
-            IncomingError::Long => Ended::Long,
-        };
-        // Once is enough: nothing comes after it.
-        let _ = self.ended.set(ended);
-        Poll::Ready(Some(Err(error.into())))
-    }
+/// A body up to a length, which leaves word of why it broke off.
+fn bounded(body: Incoming, bytes_max: u64, broken: Arc<OnceLock<IncomingError>>) -> FleetBody {
+    let mut left = Some(bytes_max);
+    let bounded = body.map(move |piece| {
+        let piece = piece.and_then(|piece| {
+            left = left.and_then(|left| left.checked_sub(piece.len() as u64));
+            left.map(|_| piece).ok_or(IncomingError::Long)
+        });
+        piece.map_err(|error| {
+            let words = error.to_string();
+            // Once is enough: nothing comes after it.
+            let _ = broken.set(error);
+            words.into()
+        })
+    });
+    Box::pin(bounded)
 }

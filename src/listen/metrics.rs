@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue};
-use http::request::Parts;
 use http::{Method, StatusCode};
 
-use crate::gateway::{Arrival, Reply};
-use crate::listen::handler::RequestHandler;
+use crate::gateway::Reply;
+use crate::listen::handler::{DoorRequest, RequestHandler};
 use crate::listen::incoming::Incoming;
 use crate::listen::refusal::reply;
 use crate::telemetry::Metrics;
@@ -54,7 +53,8 @@ where
     L: Fn() -> Option<&'static str> + Send + Sync,
     M: Fn() + Send + Sync,
 {
-    async fn handle(&self, head: &Parts, _: Arrival<'_>, _: &Arc<str>, _: Incoming) -> Reply {
+    async fn handle(&self, request: DoorRequest<'_>, _: Incoming) -> Reply {
+        let head = request.head;
         let answer = match head.uri.path() {
             "/metrics" => Self::exposition,
             "/healthz" => |_: &Self| text(StatusCode::OK, PLAIN, "alive\n".to_owned()),

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::gateway::{Answers, Arrival, Ask, Record, Reply, inside_path};
-use crate::listen::handler::{RequestHandler, hand_on};
+use crate::listen::handler::{DoorRequest, RequestHandler, hand_on};
 use crate::listen::head_guard::HeadWatch;
 use crate::listen::incoming::{Incoming, Pace};
 use crate::listen::limits::DoorLimits;
@@ -184,10 +184,12 @@ impl HttpService {
         if let Some(handler) = self.handler(&request.method) {
             let head = request.as_owned_parts();
             let (peer, is_tls) = (peer_of(session), is_tls(session));
-            let arrival = self.arrival(peer, is_tls, exchange.client, head.uri.authority());
-            let id: Arc<str> = (*exchange.id).into();
-            let to = (arrival, &id, Pace::of(&self.limits));
-            return hand_on(session, &head, handler, to).await;
+            let request = DoorRequest {
+                head: &head,
+                arrival: self.arrival(peer, is_tls, exchange.client, head.uri.authority()),
+                id: &(*exchange.id).into(),
+            };
+            return hand_on(session, request, handler, Pace::of(&self.limits)).await;
         }
         self.drain(session).await;
         let request = session.req_header();
@@ -258,8 +260,13 @@ impl HttpService {
         head.method = asked.method.clone();
         head.uri = uri;
         head.headers = asked.headers.clone();
+        let request = DoorRequest {
+            head: &head,
+            arrival: asked.arrival,
+            id: &id.into(),
+        };
         let body = Incoming::empty(Pace::of(&self.limits));
-        handler.handle(&head, asked.arrival, &id.into(), body).await
+        handler.handle(request, body).await
     }
 
     /// Reads a small body away, so that the next request on the connection can be told from it.

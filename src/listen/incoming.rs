@@ -114,6 +114,13 @@ impl Incoming {
         }
     }
 
+    /// One that comes in these pieces.
+    #[cfg(test)]
+    pub(super) fn of(pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
+        let pace = Pace::of(&DoorLimits::wide());
+        Self::new(pieces.boxed(), false, &HeaderMap::new(), pace)
+    }
+
     /// The body of a request without one.
     pub(super) fn empty(pace: Pace) -> Self {
         Self::new(stream::empty().boxed(), true, &HeaderMap::new(), pace)
@@ -188,15 +195,11 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn incoming(pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Incoming {
-        let pace = Pace::of(&DoorLimits::wide());
-        Incoming::new(pieces.boxed(), false, &HeaderMap::new(), pace)
-    }
-
     #[tokio::test]
     async fn a_body_is_whole_up_to_its_limit() {
-        let body =
-            |text: &'static str| incoming(stream::iter([Ok(Bytes::from_static(text.as_bytes()))]));
+        let body = |text: &'static str| {
+            Incoming::of(stream::iter([Ok(Bytes::from_static(text.as_bytes()))]))
+        };
         assert_eq!(body("abc").whole(3).await.unwrap(), "abc");
         assert!(matches!(
             body("abcd").whole(3).await,
@@ -207,13 +210,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_does_not_come_is_given_up() {
-        let mut body = incoming(stream::pending());
+        let mut body = Incoming::of(stream::pending());
         assert!(matches!(body.whole(1).await, Err(IncomingError::Slow)));
     }
 
     /// Pieces of so many bytes, one a second.
     fn dripping(bytes: usize, times: usize) -> Incoming {
-        incoming(stream::unfold(0, move |sent| async move {
+        Incoming::of(stream::unfold(0, move |sent| async move {
             sleep(Duration::from_secs(1)).await;
             let piece = Ok(Bytes::from(vec![b'x'; bytes]));
             (sent < times).then_some((piece, sent + 1))
@@ -244,7 +247,7 @@ mod tests {
     #[tokio::test]
     async fn draining_stops_at_its_limit() {
         let pieces = (0..10).map(|_| Ok(Bytes::from_static(b"0123456789")));
-        let mut body = incoming(stream::iter(pieces));
+        let mut body = Incoming::of(stream::iter(pieces));
         drain(&mut body, 25, MINUTE).await;
         assert_eq!(body.whole(1000).await.unwrap().len(), 70);
     }

@@ -93,12 +93,13 @@ async fn read_encoded(
 
 fn refused(error: MultipartError) -> Refusal {
     let status = match &error {
-        MultipartError::Malformed(_) | MultipartError::Truncated => StatusCode::BAD_REQUEST,
         MultipartError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        MultipartError::Body(source) => match source.downcast_ref::<IncomingError>() {
-            Some(IncomingError::Slow) => StatusCode::REQUEST_TIMEOUT,
-            Some(IncomingError::Broken(_) | IncomingError::Long) | None => StatusCode::BAD_REQUEST,
-        },
+        MultipartError::Body(IncomingError::Slow) => StatusCode::REQUEST_TIMEOUT,
+        MultipartError::Malformed(_)
+        | MultipartError::Truncated
+        | MultipartError::Body(IncomingError::Broken(_) | IncomingError::Long) => {
+            StatusCode::BAD_REQUEST
+        }
     };
     Refusal::exception(status, error.to_string())
 }

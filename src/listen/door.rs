@@ -23,6 +23,7 @@ use crate::listen::address::ListenAddress;
 use crate::listen::certificates::{Certificates, TlsError};
 use crate::listen::handover::{Inherited, Offered};
 use crate::listen::head_guard::{HeadGuard, OnRefusal};
+use crate::listen::http_door::HttpDoor;
 use crate::listen::http1::Wire;
 use crate::listen::limits::DoorLimits;
 use crate::listen::listener::{Accepted, BindError, Bound, Listener};
@@ -60,60 +61,28 @@ pub struct DoorOptions {
     pub threads: usize,
 }
 
-/// What a door hands its connections to.
-pub(super) trait DoorApp: Send + Sync + 'static {
-    /// Serves a connection to its end.
-    fn serve<S: Wire>(
-        self: &Arc<Self>,
-        connection: Connection<S>,
-        stopping: &ShutdownWatch,
-    ) -> impl Future<Output = ()> + Send;
-
-    /// Gives up connections that rest.
-    fn close(&self) -> impl Future<Output = ()> + Send;
-}
-
-/// A connection, after its handshake if it has one.
-pub(super) struct Connection<S> {
-    pub(super) stream: S,
-    limits: Arc<DoorLimits>,
-    presence: Presence,
-    pub(super) on_refusal: OnRefusal,
-}
-
-impl<S: Wire> Connection<S> {
-    /// Watched over while a request's head is awaited, for HTTP/1.1. HTTP/2 reads heads of many
-    /// requests at once and has limits of its own.
-    pub(super) fn guarded(self) -> HeadGuard<S> {
-        HeadGuard::new(self.stream, self.limits, self.on_refusal).seeing(self.presence)
-    }
-}
-
 /// An open door and its application.
-pub(super) struct Door<A> {
-    options: DoorOptions,
+pub(super) struct Door {
     bound: Vec<Bound>,
-    shared: Arc<Shared<A>>,
-    stop: Stop,
+    shared: Arc<Shared>,
 }
 
 /// What every connection needs.
-struct Shared<A> {
-    app: Arc<A>,
+struct Shared {
+    options: DoorOptions,
+    app: HttpDoor,
     acceptor: Option<Acceptor>,
-    is_behind_proxies: bool,
     limits: Arc<DoorLimits>,
     slots: Arc<Slots>,
-    proxies: TrustedProxies,
     connections: IntGauge,
     on_refusal: OnRefusal,
     stop: Stop,
 }
 
-impl<A: DoorApp> Door<A> {
+impl Door {
     pub(super) fn new(
         options: DoorOptions,
-        app: A,
+        app: HttpDoor,
         metrics: &Metrics,
         stop: Stop,
     ) -> Result<Self, TlsError> {
@@ -127,21 +96,18 @@ impl<A: DoorApp> Door<A> {
         let limits = Arc::new(options.limits.clone());
         let (name, counted) = (options.name, metrics.clone());
         let shared = Shared {
-            app: Arc::new(app),
+            app,
             acceptor,
-            is_behind_proxies: options.is_behind_proxies,
             slots: Slots::new(limits.connections, limits.connections_per_address),
             limits,
-            proxies: options.proxies.clone(),
             connections: metrics.connections(name),
             on_refusal: Arc::new(move |reason| counted.connection_refused(name, reason)),
-            stop: stop.clone(),
+            options,
+            stop,
         };
         Ok(Self {
-            options,
             bound: Vec::new(),
             shared: Arc::new(shared),
-            stop,
         })
     }
 
@@ -153,39 +119,19 @@ impl<A: DoorApp> Door<A> {
         offered: &Offered,
     ) -> Result<Vec<ListenAddress>, BindError> {
         let mut real = Vec::new();
-        for address in &self.options.addresses {
-            let name = self.socket_name(address);
+        for address in &self.shared.options.addresses {
+            // Under it the socket is handed over to the next process.
+            let name = format!("{}={address}", self.name());
             let bound = match Bound::inherit(&name, address, inherited) {
                 Some(bound) => bound,
                 None => Bound::bind(address)?,
             };
-            let failed = |source| BindError {
-                address: address.clone(),
-                source,
-            };
-            bound.offer(name, offered).map_err(failed)?;
+            let offering = bound.offer(name, offered);
+            offering.map_err(BindError::at(address))?;
             real.push(bound.address.clone());
             self.bound.push(bound);
         }
         Ok(real)
-    }
-
-    /// The name under which a socket is handed over to the next process.
-    fn socket_name(&self, address: &ListenAddress) -> String {
-        format!("{}={address}", self.options.name.label())
-    }
-
-    /// The sockets on this runtime.
-    fn listeners(&mut self) -> Result<Vec<Listener>, BindError> {
-        let bound = std::mem::take(&mut self.bound);
-        let addresses = self.options.addresses.iter();
-        let listeners = bound.into_iter().zip(addresses).map(|(bound, address)| {
-            bound.listen().map_err(|source| BindError {
-                address: address.clone(),
-                source,
-            })
-        });
-        listeners.collect()
     }
 
     /// Lets connections end by themselves, first those that are used. Each answer says that it is the
@@ -199,20 +145,25 @@ impl<A: DoorApp> Door<A> {
 }
 
 #[async_trait]
-impl<A: DoorApp> Service for Door<A> {
+impl Service for Door {
     async fn start_service(
         &mut self,
         _fds: Option<ListenFds>,
         mut shutdown: ShutdownWatch,
         _listeners_per_fd: usize,
     ) {
-        let _open = self.stop.enter();
-        let listeners = match self.listeners() {
+        let stop = self.shared.stop.clone();
+        let _open = stop.enter();
+        // On this runtime.
+        let listeners = std::mem::take(&mut self.bound)
+            .into_iter()
+            .map(Bound::listen);
+        let listeners = match listeners.collect::<Result<Vec<_>, _>>() {
             Ok(listeners) => listeners,
             Err(error) => {
                 let cause = &error.source;
-                tracing::error!(door = self.options.name.label(), %error, %cause, "cannot open a door");
-                self.stop.request();
+                tracing::error!(door = self.name(), %error, %cause, "cannot open a door");
+                stop.request();
                 return;
             }
         };
@@ -220,7 +171,6 @@ impl<A: DoorApp> Service for Door<A> {
         for listener in listeners {
             loops.spawn(accept_all(Arc::clone(&self.shared), listener));
         }
-        let stop = self.stop.clone();
         let follower = tokio::spawn(async move {
             // Fails only when the server is gone, and this task with it.
             if shutdown.wait_for(|is_stopping| *is_stopping).await.is_ok() {
@@ -233,17 +183,17 @@ impl<A: DoorApp> Service for Door<A> {
     }
 
     fn name(&self) -> &str {
-        self.options.name.label()
+        self.shared.options.name.label()
     }
 
     fn threads(&self) -> Option<usize> {
-        Some(self.options.threads.max(1))
+        Some(self.shared.options.threads.max(1))
     }
 }
 
 /// Accepts until the server is to stop, and then whoever stands before the door already: the kernel
 /// has connected them, and would reset them with the socket.
-async fn accept_all<A: DoorApp>(shared: Arc<Shared<A>>, listener: Listener) {
+async fn accept_all(shared: Arc<Shared>, listener: Listener) {
     let stop = shared.stop.clone();
     let accepting = async || {
         loop {
@@ -260,7 +210,7 @@ async fn accept_all<A: DoorApp>(shared: Arc<Shared<A>>, listener: Listener) {
 
 /// Lets the next one in. While all slots are taken, one connection per listener waits here and the
 /// others in the kernel.
-async fn accept_one<A: DoorApp>(shared: &Arc<Shared<A>>, listener: &Listener) {
+async fn accept_one(shared: &Arc<Shared>, listener: &Listener) {
     match listener.accept().await {
         Ok(accepted) => {
             if let Some(slot) = shared.admit(&accepted).await {
@@ -285,7 +235,7 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 }
 
 /// One connection, from the handshake to its end.
-async fn serve<A: DoorApp>(shared: Arc<Shared<A>>, mut accepted: Accepted, mut slot: Slot) {
+async fn serve(shared: Arc<Shared>, mut accepted: Accepted, mut slot: Slot) {
     shared.connections.inc();
     let _gauge = Counted(&shared.connections);
     let client = match shared.client(&mut accepted, &mut slot).await {
@@ -295,53 +245,26 @@ async fn serve<A: DoorApp>(shared: Arc<Shared<A>>, mut accepted: Accepted, mut s
     };
     let socket = Socket::new(accepted, client, shared.limits.send_timeout);
     let presence = socket.presence();
-    let stopping = shared.stop.watch();
     let Some(acceptor) = &shared.acceptor else {
-        let connection = shared.connection(socket, presence);
-        return shared.app.serve(connection, &stopping).await;
+        return shared.serve(socket, presence).await;
     };
     let handshake = acceptor.tls_handshake(socket);
     match timeout(shared.limits.head_timeout, handshake).await {
         Ok(Ok(tls)) if tls.selected_alpn_proto() == Some(ALPN::H2) => {
-            serve_streams(&shared, tls, presence).await;
+            shared.serve_streams(tls, presence).await;
         }
-        Ok(Ok(tls)) => {
-            let connection = shared.connection(tls, presence);
-            shared.app.serve(connection, &stopping).await;
-        }
+        Ok(Ok(tls)) => shared.serve(tls, presence).await,
         Ok(Err(_)) | Err(_) => (shared.on_refusal)(TurnedAway::Handshake),
     }
 }
 
-/// An HTTP/2 connection: it ends with the server, or when it has had its requests.
-async fn serve_streams<A: DoorApp>(
-    shared: &Shared<A>,
-    inner: TlsStream<Socket>,
-    presence: Presence,
-) {
-    let watch = StreamWatch::new(&shared.limits);
-    watch.see(presence.clone());
-    let (limits, on_refusal) = (Arc::clone(&shared.limits), Arc::clone(&shared.on_refusal));
-    let stream = HeadGuard::over_streams(inner, limits, Arc::clone(&watch), on_refusal);
-    let ending = watch.ending();
-    let follow = async {
-        shared.stop.requested().await;
-        watch.end();
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        () = shared.app.serve(shared.connection(stream, presence), &ending) => {}
-        () = follow => {}
-    }
-}
-
-impl<A> Shared<A> {
+impl Shared {
     /// Room for a connection, or nothing when it is turned away.
     async fn admit(&self, accepted: &Accepted) -> Option<Slot> {
-        let peer = accepted.peer().map(|peer| peer.ip());
+        let peer = accepted.peer.map(|peer| peer.ip());
         // A proxy's share is its clients', who are not known yet.
-        let own = peer.filter(|_| !self.proxies.trusts(peer));
-        let (slot, refusal) = if self.is_behind_proxies && own.is_some() {
+        let own = peer.filter(|_| !self.options.proxies.trusts(peer));
+        let (slot, refusal) = if self.options.is_behind_proxies && own.is_some() {
             (None, TurnedAway::Untrusted)
         } else {
             (self.slots.take(own).await, TurnedAway::Address)
@@ -359,17 +282,11 @@ impl<A> Shared<A> {
         accepted: &mut Accepted,
         slot: &mut Slot,
     ) -> Result<Option<SocketAddr>, Option<TurnedAway>> {
-        let peer = accepted.peer();
-        if !self.is_behind_proxies {
+        let peer = accepted.peer;
+        if !self.options.is_behind_proxies {
             return Ok(peer);
         }
-        let bytes_max = self.limits.proxy_header;
-        let reading = async {
-            match accepted {
-                Accepted::Tcp(stream, _) => read_header(stream, bytes_max).await,
-                Accepted::Unix(stream) => read_header(stream, bytes_max).await,
-            }
-        };
+        let reading = read_header(&mut accepted.stream, self.limits.proxy_header);
         match timeout(self.limits.head_timeout, reading).await {
             Ok(Ok(Some(client))) if slot.is_for(client.ip()) => Ok(Some(client)),
             Ok(Ok(Some(_))) => Err(Some(TurnedAway::Address)),
@@ -383,12 +300,28 @@ impl<A> Shared<A> {
         }
     }
 
-    fn connection<S>(&self, stream: S, presence: Presence) -> Connection<S> {
-        Connection {
-            stream,
-            presence,
-            limits: Arc::clone(&self.limits),
-            on_refusal: Arc::clone(&self.on_refusal),
+    /// Serves HTTP/1.1, watched over while a request's head is awaited.
+    async fn serve<S: Wire>(&self, stream: S, presence: Presence) {
+        let (limits, on_refusal) = (Arc::clone(&self.limits), Arc::clone(&self.on_refusal));
+        let guard = HeadGuard::new(stream, limits, presence, on_refusal);
+        self.app.serve(guard, &self.stop.watch()).await;
+    }
+
+    /// Serves HTTP/2, which reads heads of many requests at once and has limits of its own: the
+    /// connection ends with the server, or when it has had its requests.
+    async fn serve_streams(&self, stream: TlsStream<Socket>, presence: Presence) {
+        let watch = StreamWatch::new(&self.limits, presence);
+        let (limits, on_refusal) = (Arc::clone(&self.limits), Arc::clone(&self.on_refusal));
+        let guard = HeadGuard::over_streams(stream, limits, Arc::clone(&watch), on_refusal);
+        let ending = watch.ending();
+        let follow = async {
+            self.stop.requested().await;
+            watch.end();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = self.app.serve_streams(guard, &ending) => {}
+            () = follow => {}
         }
     }
 }

@@ -7,28 +7,24 @@
 //! with the connection. Over HTTP/2, where heads have limits of their own, a [`StreamWatch`] travels
 //! instead, and the guard watches the connection as a whole.
 
-use std::any::Any;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::{fmt, io};
 
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
-use pingora::http::ResponseHeader;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::{SslDigest, TlsRef};
 use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
 };
-use pingora::proxy::Session;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::listen::head_watch::{HeadWatch, travelling};
 use crate::listen::limits::DoorLimits;
-use crate::listen::own_answers::Completing;
 use crate::listen::presence::Presence;
 use crate::listen::stream_watch::{StreamWatch, Streams};
 use crate::telemetry::TurnedAway;
@@ -37,37 +33,6 @@ const TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 const TOO_LARGE: &[u8] =
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-
-/// Where a connection is: even while a request is awaited, odd while one is answered.
-#[derive(Debug, Default)]
-pub(super) struct HeadWatch {
-    state: AtomicU32,
-    presence: OnceLock<Presence>,
-}
-
-impl HeadWatch {
-    /// The watch of the connection that a session came in by, if it has one.
-    pub(super) fn of(session: &Session) -> Option<Arc<Self>> {
-        travelling_with(session)
-    }
-
-    /// The head is complete.
-    pub(super) fn head_read(&self) {
-        self.state.fetch_or(1, Ordering::Relaxed);
-    }
-
-    /// Tells whether the client is still there.
-    pub(super) fn presence(&self) -> &Presence {
-        self.presence.get().unwrap_or(&Presence::Unknown)
-    }
-
-    /// The answer is complete; the next request is awaited.
-    pub(super) fn answered(&self) {
-        let now = self.state.load(Ordering::Relaxed);
-        self.state
-            .store((now | 1).wrapping_add(1), Ordering::Relaxed);
-    }
-}
 
 /// What is reported when the guard refuses.
 pub(super) type OnRefusal = Arc<dyn Fn(TurnedAway) + Send + Sync>;
@@ -92,13 +57,17 @@ pub(super) struct HeadGuard<S> {
     ahead: BytesMut,
     /// How much of it may be read again; the rest is the next request's.
     shown: usize,
-    /// Completes what the machinery answers while a head is awaited.
-    completing: Completing,
 }
 
 impl<S: IO> HeadGuard<S> {
-    pub(super) fn new(inner: S, limits: Arc<DoorLimits>, on_refusal: OnRefusal) -> Self {
-        let watch = Arc::new(HeadWatch::default());
+    /// A guard over a connection of one request after another, whose client is this one.
+    pub(super) fn new(
+        inner: S,
+        limits: Arc<DoorLimits>,
+        presence: Presence,
+        on_refusal: OnRefusal,
+    ) -> Self {
+        let watch = HeadWatch::new(presence);
         let travelling = travelling(Box::new(Arc::clone(&watch)));
         Self {
             inner,
@@ -113,15 +82,7 @@ impl<S: IO> HeadGuard<S> {
             travelling,
             ahead: BytesMut::new(),
             shown: 0,
-            completing: Completing::default(),
         }
-    }
-
-    /// The same guard, of a connection whose client can be seen to leave.
-    pub(super) fn seeing(self, presence: Presence) -> Self {
-        // It is set once, before anything is read.
-        let _ = self.watch.presence.set(presence);
-        self
     }
 
     /// A guard over a connection of many streams.
@@ -135,7 +96,7 @@ impl<S: IO> HeadGuard<S> {
         Self {
             streams: Some(Streams::new(watch)),
             travelling,
-            ..Self::new(inner, limits, on_refusal)
+            ..Self::new(inner, limits, Presence::default(), on_refusal)
         }
     }
 
@@ -201,7 +162,7 @@ impl<S: IO> HeadGuard<S> {
 
     /// Follows the watch; says whether a request is awaited.
     fn is_awaiting(&mut self) -> bool {
-        let now = self.watch.state.load(Ordering::Relaxed);
+        let now = self.watch.state();
         if now != self.seen {
             (self.seen, self.read, self.deadline) = (now, 0, None);
         }
@@ -253,23 +214,6 @@ impl<S: IO> HeadGuard<S> {
             "the connection broke a limit",
         )))
     }
-}
-
-/// What the machinery hands from a connection to each of its sessions untouched. It is meant for an
-/// answer to CONNECT, hence the header.
-fn travelling(value: Box<dyn Any + Send + Sync>) -> Option<Arc<ProxyDigest>> {
-    let header = ResponseHeader::build_no_case(200, None).ok()?;
-    Some(Arc::new(ProxyDigest::new(Box::new(header), Some(value))))
-}
-
-/// The value that travels with a session's connection, if it is one of these.
-pub(super) fn travelling_with<T: Any + Clone>(session: &Session) -> Option<T> {
-    carried(session.digest()?.proxy_digest.as_deref()?)
-}
-
-/// The same, where the connection itself is at hand.
-pub(super) fn carried<T: Any + Clone>(digest: &ProxyDigest) -> Option<T> {
-    digest.user_data.as_ref()?.downcast_ref::<T>().cloned()
 }
 
 impl<S: IO> AsyncRead for HeadGuard<S> {
@@ -328,16 +272,7 @@ impl<S: IO> AsyncWrite for HeadGuard<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = &mut *self;
-        ready!(this.completing.poll_rest(&mut this.inner, context))?;
-        // What is answered to a head that was read has been told of before.
-        let is_own =
-            this.streams.is_none() && this.watch.state.load(Ordering::Relaxed).is_multiple_of(2);
-        let outcome = if is_own {
-            this.completing.poll_write(&mut this.inner, context, bytes)
-        } else {
-            Pin::new(&mut this.inner).poll_write(context, bytes)
-        };
+        let outcome = Pin::new(&mut self.inner).poll_write(context, bytes);
         self.sent(outcome)
     }
 
@@ -355,8 +290,6 @@ impl<S: IO> AsyncWrite for HeadGuard<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        ready!(this.completing.poll_rest(&mut this.inner, context))?;
         let outcome = Pin::new(&mut self.inner).poll_flush(context);
         self.sent(outcome)
     }
@@ -420,166 +353,4 @@ impl<S: fmt::Debug> fmt::Debug for HeadGuard<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-    use std::time::Duration;
-
-    use futures_util::FutureExt;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-
-    use super::*;
-
-    struct Scene {
-        guard: HeadGuard<DuplexStream>,
-        client: DuplexStream,
-        refused: Arc<Mutex<Vec<TurnedAway>>>,
-    }
-
-    fn scene() -> Scene {
-        let (client, server) = duplex(4096);
-        let refused = Arc::new(Mutex::new(Vec::new()));
-        let note = Arc::clone(&refused);
-        let limits = DoorLimits {
-            head: 100,
-            head_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_mins(1),
-            ..DoorLimits::wide()
-        };
-        let on_refusal: OnRefusal = Arc::new(move |reason| note.lock().unwrap().push(reason));
-        Scene {
-            guard: HeadGuard::new(server, Arc::new(limits), on_refusal),
-            client,
-            refused,
-        }
-    }
-
-    async fn answer(mut client: DuplexStream) -> String {
-        let mut text = String::new();
-        client.read_to_string(&mut text).await.unwrap();
-        text.lines().next().unwrap_or_default().to_owned()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn dripping_does_not_extend_the_deadline() {
-        let Scene {
-            mut guard,
-            mut client,
-            refused,
-        } = scene();
-        let dripping = tokio::spawn(async move {
-            for _ in 0..30 {
-                tokio::time::advance(Duration::from_millis(900)).await;
-                if client.write_all(b"x").await.is_err() {
-                    break;
-                }
-                tokio::task::yield_now().await;
-            }
-            client
-        });
-        let started = Instant::now();
-        let mut buffer = [0; 10];
-        while guard.read(&mut buffer).await.is_ok() {}
-        let elapsed = started.elapsed();
-        assert!(elapsed < Duration::from_secs(13), "{elapsed:?}");
-        assert_eq!(*refused.lock().unwrap(), [TurnedAway::HeadTime]);
-        drop(guard);
-        assert_eq!(
-            answer(dripping.await.unwrap()).await,
-            "HTTP/1.1 408 Request Timeout"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn half_a_head_and_silence_ends_at_the_deadline() {
-        let Scene {
-            mut guard,
-            mut client,
-            refused,
-        } = scene();
-        let started = Instant::now();
-        let speak = async {
-            tokio::time::advance(Duration::from_secs(20)).await;
-            client.write_all(b"GET / ").await.unwrap();
-        };
-        let mut buffer = [0; 10];
-        let (read, ()) = tokio::join!(guard.read(&mut buffer), speak);
-        assert_eq!(read.unwrap(), 6);
-        assert!(guard.read(&mut buffer).await.is_err());
-        assert_eq!(started.elapsed().as_secs(), 30);
-        assert_eq!(*refused.lock().unwrap(), [TurnedAway::HeadTime]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_resting_connection_ends_without_a_word() {
-        let Scene {
-            mut guard,
-            client,
-            refused,
-        } = scene();
-        let started = Instant::now();
-        assert_eq!(guard.read(&mut [0; 10]).await.unwrap(), 0);
-        assert_eq!(started.elapsed().as_secs(), 60);
-        assert_eq!(*refused.lock().unwrap(), [TurnedAway::Silent]);
-        drop(guard);
-        assert_eq!(answer(client).await, "");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_head_has_a_largest_size() {
-        let Scene {
-            mut guard,
-            mut client,
-            refused,
-        } = scene();
-        client.write_all(&[b'x'; 101]).await.unwrap();
-        let mut buffer = [0; 100];
-        assert_eq!(guard.read(&mut buffer).await.unwrap(), 100);
-        assert!(guard.read(&mut buffer).await.is_err());
-        assert_eq!(*refused.lock().unwrap(), [TurnedAway::HeadSize]);
-        drop(guard);
-        assert_eq!(
-            answer(client).await,
-            "HTTP/1.1 431 Request Header Fields Too Large"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn each_request_begins_anew() {
-        let Scene {
-            mut guard,
-            mut client,
-            refused,
-        } = scene();
-        let watch = Arc::clone(&guard.watch);
-        let mut buffer = [0; 100];
-        for _ in 0..5 {
-            client.write_all(&[b'x'; 60]).await.unwrap();
-            guard.read_exact(&mut buffer[..60]).await.unwrap();
-            watch.head_read();
-            // A body is neither counted nor timed here, and answering takes as long as it takes.
-            client.write_all(&[b'x'; 60]).await.unwrap();
-            guard.read_exact(&mut buffer[..60]).await.unwrap();
-            tokio::time::advance(Duration::from_mins(5)).await;
-            watch.answered();
-        }
-        assert!(refused.lock().unwrap().is_empty());
-    }
-
-    #[tokio::test]
-    async fn what_was_put_back_is_read_again_and_no_further() {
-        let Scene {
-            mut guard,
-            mut client,
-            ..
-        } = scene();
-        client.write_all(b"later").await.unwrap();
-        guard.unread(BytesMut::from("onetwo"), 3);
-        let mut buffer = [0; 10];
-        assert_eq!(guard.read(&mut buffer[..2]).await.unwrap(), 2);
-        assert_eq!(guard.read(&mut buffer[2..]).await.unwrap(), 1);
-        assert_eq!(&buffer[..3], b"one");
-        assert!(guard.read(&mut buffer).now_or_never().is_none());
-        assert_eq!(guard.take_ahead(), "two");
-        assert_eq!(guard.read(&mut buffer).await.unwrap(), 5);
-    }
-}
+mod tests;

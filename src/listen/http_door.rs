@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use pingora::apps::{HttpServerApp, HttpServerOptions, ServerApp};
-use pingora::protocols::ALPN;
 use pingora::protocols::http::v2::server::default_h2_options;
+use pingora::protocols::tls::TlsStream;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 
-use crate::listen::door::{Connection, DoorApp};
+use crate::listen::head_guard::HeadGuard;
 use crate::listen::http1::{Wire, serve};
 use crate::listen::service::HttpService;
+use crate::listen::socket::Socket;
 
 /// The application of every door.
 pub(super) struct HttpDoor {
@@ -39,20 +40,23 @@ impl HttpDoor {
             pingora: Arc::new(pingora),
         }
     }
-}
 
-impl DoorApp for HttpDoor {
-    async fn serve<S: Wire>(self: &Arc<Self>, connection: Connection<S>, stopping: &ShutdownWatch) {
-        if connection.stream.selected_alpn_proto() == Some(ALPN::H2) {
-            let stream = Box::new(connection.stream);
-            self.pingora.process_new(stream, stopping).await;
-        } else {
-            let guard = connection.guarded();
-            serve(&self.service, &self.pingora, guard, stopping).await;
-        }
+    /// Serves a connection of HTTP/1.1 to its end.
+    pub(super) async fn serve<S: Wire>(&self, guard: HeadGuard<S>, stopping: &ShutdownWatch) {
+        serve(&self.service, &self.pingora, guard, stopping).await;
     }
 
-    async fn close(&self) {
+    /// Serves one of HTTP/2.
+    pub(super) async fn serve_streams(
+        &self,
+        guard: HeadGuard<TlsStream<Socket>>,
+        ending: &ShutdownWatch,
+    ) {
+        self.pingora.process_new(Box::new(guard), ending).await;
+    }
+
+    /// Gives up connections that rest.
+    pub(super) async fn close(&self) {
         self.pingora.http_cleanup().await;
     }
 }

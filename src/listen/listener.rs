@@ -31,6 +31,16 @@ pub struct BindError {
     pub source: io::Error,
 }
 
+impl BindError {
+    /// What went wrong at this address.
+    pub(super) fn at(address: &ListenAddress) -> impl Fn(io::Error) -> Self {
+        move |source| Self {
+            address: address.clone(),
+            source,
+        }
+    }
+}
+
 /// A bound socket, not yet known to any runtime, and where it really listens.
 #[derive(Debug)]
 pub(super) struct Bound {
@@ -44,11 +54,8 @@ impl Bound {
             ListenAddress::Tcp(tcp) => bind_tcp(*tcp),
             ListenAddress::Unix { path, mode } => bind_unix(path, *mode),
         };
-        let failed = |source| BindError {
-            address: address.clone(),
-            source,
-        };
-        let socket = outcome.map_err(failed)?;
+        let failed = BindError::at(address);
+        let socket = outcome.map_err(&failed)?;
         let address = real_address(&socket, address).map_err(failed)?;
         Ok(Self { socket, address })
     }
@@ -75,17 +82,14 @@ impl Bound {
         Ok(())
     }
 
-    pub(super) fn listen(self) -> io::Result<Listener> {
-        match self.address {
-            ListenAddress::Tcp(_) => {
-                let socket = std::net::TcpListener::from(self.socket);
-                Ok(Listener::Tcp(TcpListener::from_std(socket)?))
-            }
+    pub(super) fn listen(self) -> Result<Listener, BindError> {
+        let listener = match self.address {
+            ListenAddress::Tcp(_) => TcpListener::from_std(self.socket.into()).map(Listener::Tcp),
             ListenAddress::Unix { .. } => {
-                let socket = std::os::unix::net::UnixListener::from(self.socket);
-                Ok(Listener::Unix(UnixListener::from_std(socket)?))
+                UnixListener::from_std(self.socket.into()).map(Listener::Unix)
             }
-        }
+        };
+        listener.map_err(BindError::at(&self.address))
     }
 }
 
@@ -156,20 +160,22 @@ pub(super) enum Listener {
     Unix(UnixListener),
 }
 
-/// A connection as the kernel hands it out.
+/// A connection as the kernel hands it out. What is read and written is the same on TCP and on a Unix
+/// socket, and so is what does it.
 #[derive(Debug)]
-pub(super) enum Accepted {
-    Tcp(TcpStream, SocketAddr),
-    Unix(UnixStream),
+pub(super) struct Accepted {
+    pub(super) stream: TcpStream,
+    /// Who connected; nobody with an address over a Unix socket.
+    pub(super) peer: Option<SocketAddr>,
 }
 
 impl Accepted {
-    /// Who connected; nobody with an address over a Unix socket.
-    pub(super) fn peer(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(_, peer) => Some(*peer),
-            Self::Unix(_) => None,
-        }
+    pub(super) fn of_unix(stream: UnixStream) -> io::Result<Self> {
+        let socket = OwnedFd::from(stream.into_std()?);
+        Ok(Self {
+            stream: TcpStream::from_std(socket.into())?,
+            peer: None,
+        })
     }
 }
 
@@ -178,12 +184,10 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                Ok(Accepted::Tcp(stream, peer))
+                let peer = Some(peer);
+                Ok(Accepted { stream, peer })
             }
-            Self::Unix(listener) => {
-                let (stream, _) = listener.accept().await?;
-                Ok(Accepted::Unix(stream))
-            }
+            Self::Unix(listener) => Accepted::of_unix(listener.accept().await?.0),
         }
     }
 }

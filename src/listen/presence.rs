@@ -14,30 +14,25 @@ use std::time::Duration;
 
 use pingora::proxy::Session;
 use tokio::io::Interest;
-use tokio::net::{tcp, unix};
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::sleep;
 
-use crate::listen::head_guard::HeadWatch;
+use crate::listen::head_watch::HeadWatch;
 use crate::listen::stream_watch::StreamWatch;
 
 /// How long an answer is waited for before it matters whether its client is still there.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The client's end of a connection; it keeps nothing open.
-#[derive(Debug, Clone)]
-pub(super) enum Presence {
-    Tcp(Weak<tcp::OwnedWriteHalf>),
-    Unix(Weak<unix::OwnedWriteHalf>),
-    /// Nothing is known of it.
-    Unknown,
-}
+/// The client's end of a connection, where anything is known of it; it keeps nothing open.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Presence(pub(super) Option<Weak<OwnedWriteHalf>>);
 
 impl Presence {
     /// Of the client of a session.
     pub(super) fn of(session: &Session) -> Self {
         let of_head = HeadWatch::of(session).map(|watch| watch.presence().clone());
         let of_streams = || StreamWatch::of(session).map(|watch| watch.presence().clone());
-        of_head.or_else(of_streams).unwrap_or(Self::Unknown)
+        of_head.or_else(of_streams).unwrap_or_default()
     }
 
     /// What the work comes to, unless its client leaves while it is waited for.
@@ -56,17 +51,10 @@ impl Presence {
     async fn gone(&self) {
         sleep(PATIENCE).await;
         // Of what an accepted socket is registered for, only the end of reading counts as priority.
-        let ended = Interest::PRIORITY;
-        let ended = match self {
-            Self::Tcp(half) => match half.upgrade() {
-                Some(half) => half.ready(ended).await,
-                None => return,
-            },
-            Self::Unix(half) => match half.upgrade() {
-                Some(half) => half.ready(ended).await,
-                None => return,
-            },
-            Self::Unknown => std::future::pending().await,
+        let ended = match self.0.as_ref().map(Weak::upgrade) {
+            Some(Some(half)) => half.ready(Interest::PRIORITY).await,
+            Some(None) => return,
+            None => std::future::pending().await,
         };
         if ended.is_err() {
             // The runtime ends, and says so to the work as well.
@@ -90,8 +78,9 @@ mod tests {
     async fn pair() -> (Socket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let far = TcpStream::connect(listener.local_addr().unwrap()).await;
-        let (near, peer) = listener.accept().await.unwrap();
-        let socket = Socket::new(Accepted::Tcp(near, peer), None, Duration::from_mins(1));
+        let (stream, peer) = listener.accept().await.unwrap();
+        let peer = Some(peer);
+        let socket = Socket::new(Accepted { stream, peer }, None, Duration::from_mins(1));
         (socket, far.unwrap())
     }
 

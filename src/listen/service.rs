@@ -23,7 +23,7 @@ use url::Url;
 
 use crate::gateway::{Answers, Arrival, Ask, Record, Reply, inside_path};
 use crate::listen::handler::{DoorRequest, RequestHandler, hand_on};
-use crate::listen::head_guard::HeadWatch;
+use crate::listen::head_watch::HeadWatch;
 use crate::listen::incoming::{Incoming, Pace};
 use crate::listen::limits::DoorLimits;
 use crate::listen::presence::Presence;

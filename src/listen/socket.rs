@@ -27,7 +27,8 @@ use rustix::io::Errno;
 use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::net::{SendFlags, send, shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
-use tokio::net::{TcpStream, UnixStream, tcp, unix};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::listen::listener::Accepted;
@@ -48,28 +49,16 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// The halves of a stream: one is read from here alone, the other is also known to whoever watches over
 /// the client's [`Presence`]. There is always another half until the socket is dropped.
-enum Raw {
-    Tcp(tcp::OwnedReadHalf, Option<Arc<tcp::OwnedWriteHalf>>),
-    Unix(unix::OwnedReadHalf, Option<Arc<unix::OwnedWriteHalf>>),
-}
-
-/// The whole stream.
-#[derive(Clone, Copy)]
-enum Whole<'a> {
-    Tcp(&'a TcpStream),
-    Unix(&'a UnixStream),
+struct Raw {
+    reading: OwnedReadHalf,
+    other: Option<Arc<OwnedWriteHalf>>,
 }
 
 impl Raw {
-    fn whole(&self) -> Whole<'_> {
-        match self {
-            Self::Tcp(half, _) => Whole::Tcp(half.as_ref()),
-            Self::Unix(half, _) => Whole::Unix(half.as_ref()),
-        }
+    fn stream(&self) -> &TcpStream {
+        self.reading.as_ref()
     }
-}
 
-impl Raw {
     /// One call to the kernel when there is room.
     fn poll_send(
         &self,
@@ -77,17 +66,8 @@ impl Raw {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         loop {
-            let sent = match self.whole() {
-                Whole::Tcp(stream) => {
-                    ready!(stream.poll_write_ready(context))?;
-                    stream.try_write_vectored(slices)
-                }
-                Whole::Unix(stream) => {
-                    ready!(stream.poll_write_ready(context))?;
-                    stream.try_write_vectored(slices)
-                }
-            };
-            match sent {
+            ready!(self.stream().poll_write_ready(context))?;
+            match self.stream().try_write_vectored(slices) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 outcome => return Poll::Ready(outcome),
             }
@@ -96,12 +76,7 @@ impl Raw {
 
     /// Tells the client that nothing follows.
     fn end_sending(&self) -> io::Result<()> {
-        let side = rustix::net::Shutdown::Write;
-        let ended = match self.whole() {
-            Whole::Tcp(stream) => shutdown(stream, side),
-            Whole::Unix(stream) => shutdown(stream, side),
-        };
-        match ended {
+        match shutdown(self.stream(), rustix::net::Shutdown::Write) {
             Ok(()) | Err(Errno::NOTCONN) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
@@ -112,16 +87,8 @@ impl Drop for Raw {
     /// The connection ends with its last handle; shutting a half of it down before would be one more
     /// call to the kernel.
     fn drop(&mut self) {
-        match self {
-            Self::Tcp(_, other) => {
-                let other = other.take().and_then(Arc::into_inner);
-                other.into_iter().for_each(tcp::OwnedWriteHalf::forget);
-            }
-            Self::Unix(_, other) => {
-                let other = other.take().and_then(Arc::into_inner);
-                other.into_iter().for_each(unix::OwnedWriteHalf::forget);
-            }
-        }
+        let other = self.other.take().and_then(Arc::into_inner);
+        other.into_iter().for_each(OwnedWriteHalf::forget);
     }
 }
 
@@ -150,28 +117,21 @@ impl Socket {
         client: Option<std::net::SocketAddr>,
         patience: Duration,
     ) -> Self {
-        let raw = match accepted {
-            Accepted::Tcp(stream, _) => {
-                // Answers leave in whole writes; waiting for more would only delay them.
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "cannot set TCP_NODELAY");
-                }
-                let (half, other) = stream.into_split();
-                Raw::Tcp(half, Some(Arc::new(other)))
-            }
-            Accepted::Unix(stream) => {
-                let (half, other) = stream.into_split();
-                Raw::Unix(half, Some(Arc::new(other)))
-            }
-        };
-        let number = match raw.whole() {
-            Whole::Tcp(stream) => stream.as_raw_fd(),
-            Whole::Unix(stream) => stream.as_raw_fd(),
-        };
-        let digest = SocketDigest::from_raw_fd(number);
+        let stream = accepted.stream;
+        // Answers leave in whole writes; waiting for more would only delay them.
+        if accepted.peer.is_some()
+            && let Err(error) = stream.set_nodelay(true)
+        {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
         let _ = digest.peer_addr.set(client.map(PeerAddress::Inet));
+        let (reading, other) = stream.into_split();
         Self {
-            raw,
+            raw: Raw {
+                reading,
+                other: Some(Arc::new(other)),
+            },
             kept_back: BytesMut::new(),
             is_corked: true,
             stall: None,
@@ -183,19 +143,12 @@ impl Socket {
     }
 
     fn number(&self) -> RawFd {
-        match self.raw.whole() {
-            Whole::Tcp(stream) => stream.as_raw_fd(),
-            Whole::Unix(stream) => stream.as_raw_fd(),
-        }
+        self.raw.stream().as_raw_fd()
     }
 
     /// Tells whether the client is still there.
     pub(super) fn presence(&self) -> Presence {
-        match &self.raw {
-            Raw::Tcp(_, Some(other)) => Presence::Tcp(Arc::downgrade(other)),
-            Raw::Unix(_, Some(other)) => Presence::Unix(Arc::downgrade(other)),
-            Raw::Tcp(_, None) | Raw::Unix(_, None) => Presence::Unknown,
-        }
+        Presence(self.raw.other.as_ref().map(Arc::downgrade))
     }
 
     /// Whether the kernel ends the connection of a peer that takes nothing. Only it sees each byte that
@@ -204,10 +157,8 @@ impl Socket {
     fn is_watched(&self) -> bool {
         *self.is_watched.get_or_init(|| {
             let patience = u32::try_from(self.patience.as_millis()).unwrap_or(u32::MAX);
-            match self.raw.whole() {
-                Whole::Tcp(stream) => set_tcp_user_timeout(stream, patience).is_ok(),
-                Whole::Unix(_) => false,
-            }
+            // Not so on a Unix socket.
+            set_tcp_user_timeout(self.raw.stream(), patience).is_ok()
         })
     }
 
@@ -290,17 +241,11 @@ impl Socket {
     /// # Errors
     /// `WouldBlock` when there is no room; [`writable`](Self::writable) awaits it.
     pub(super) fn try_send(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
-        let slices = [IoSlice::new(first), IoSlice::new(second)];
-        let alone = match (first.is_empty(), second.is_empty()) {
-            (true, _) => Some(second),
-            (_, true) => Some(first),
-            _ => None,
-        };
-        match (self.raw.whole(), alone) {
-            (Whole::Tcp(stream), Some(alone)) => stream.try_write(alone),
-            (Whole::Tcp(stream), None) => stream.try_write_vectored(&slices),
-            (Whole::Unix(stream), Some(alone)) => stream.try_write(alone),
-            (Whole::Unix(stream), None) => stream.try_write_vectored(&slices),
+        let stream = self.raw.stream();
+        match (first.is_empty(), second.is_empty()) {
+            (true, _) => stream.try_write(second),
+            (_, true) => stream.try_write(first),
+            _ => stream.try_write_vectored(&[IoSlice::new(first), IoSlice::new(second)]),
         }
     }
 
@@ -310,14 +255,8 @@ impl Socket {
     /// As [`try_send`](Self::try_send).
     pub(super) fn try_send_more(&self, bytes: &[u8]) -> io::Result<usize> {
         let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
-        match self.raw.whole() {
-            Whole::Tcp(stream) => {
-                stream.try_io(Interest::WRITABLE, || Ok(send(stream, bytes, flags)?))
-            }
-            Whole::Unix(stream) => {
-                stream.try_io(Interest::WRITABLE, || Ok(send(stream, bytes, flags)?))
-            }
-        }
+        let stream = self.raw.stream();
+        stream.try_io(Interest::WRITABLE, || Ok(send(stream, bytes, flags)?))
     }
 
     /// Sends a stretch of a file, from the page cache without a copy, else after waiting for the disk.
@@ -325,25 +264,15 @@ impl Socket {
     /// # Errors
     /// As [`try_send`](Self::try_send); nothing sent is the file's end.
     pub(super) fn try_send_file(&self, file: &File, at: u64, length: usize) -> io::Result<usize> {
-        let mut at = at;
-        match self.raw.whole() {
-            Whole::Tcp(stream) => stream.try_io(Interest::WRITABLE, || {
-                Ok(sendfile(stream, file, Some(&mut at), length)?)
-            }),
-            Whole::Unix(stream) => stream.try_io(Interest::WRITABLE, || {
-                Ok(sendfile(stream, file, Some(&mut at), length)?)
-            }),
-        }
+        let (mut at, stream) = (at, self.raw.stream());
+        stream.try_io(Interest::WRITABLE, || {
+            Ok(sendfile(stream, file, Some(&mut at), length)?)
+        })
     }
 
     /// Waits for room, within the time a peer may take nothing.
     pub(super) async fn writable(&self) -> io::Result<()> {
-        let waiting = async {
-            match self.raw.whole() {
-                Whole::Tcp(stream) => stream.writable().await,
-                Whole::Unix(stream) => stream.writable().await,
-            }
-        };
+        let waiting = self.raw.stream().writable();
         if self.is_watched() {
             return waiting.await;
         }
@@ -385,10 +314,7 @@ impl AsyncRead for Socket {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.raw {
-            Raw::Tcp(half, _) => Pin::new(half).poll_read(context, buffer),
-            Raw::Unix(half, _) => Pin::new(half).poll_read(context, buffer),
-        }
+        Pin::new(&mut self.raw.reading).poll_read(context, buffer)
     }
 }
 

@@ -7,8 +7,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use pingora::proxy::Session;
@@ -16,7 +16,7 @@ use pingora::server::ShutdownWatch;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::listen::head_guard::travelling_with;
+use crate::listen::head_watch::travelling_with;
 use crate::listen::limits::DoorLimits;
 use crate::listen::presence::Presence;
 use crate::telemetry::TurnedAway;
@@ -36,17 +36,18 @@ pub(super) struct StreamWatch {
     ending: watch::Sender<bool>,
     /// Whether the peer takes nothing of what is sent on the connection.
     is_stuck: AtomicBool,
-    presence: OnceLock<Presence>,
+    presence: Presence,
 }
 
 impl StreamWatch {
-    pub(super) fn new(limits: &DoorLimits) -> Arc<Self> {
+    /// `presence` is the client's.
+    pub(super) fn new(limits: &DoorLimits, presence: Presence) -> Arc<Self> {
         Arc::new(Self {
             requests: AtomicU32::new(0),
             requests_max: limits.requests_per_connection,
             ending: watch::Sender::new(false),
             is_stuck: AtomicBool::new(false),
-            presence: OnceLock::new(),
+            presence,
         })
     }
 
@@ -55,15 +56,9 @@ impl StreamWatch {
         travelling_with(session)
     }
 
-    /// Lets the client be seen to leave.
-    pub(super) fn see(&self, presence: Presence) {
-        // It is set once, before anything is read.
-        let _ = self.presence.set(presence);
-    }
-
     /// Tells whether the client is still there.
     pub(super) fn presence(&self) -> &Presence {
-        self.presence.get().unwrap_or(&Presence::Unknown)
+        &self.presence
     }
 
     /// One more request; the last one allowed asks the connection to end.
@@ -187,7 +182,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_preface_that_drips_has_one_deadline() {
-        let mut streams = Streams::new(StreamWatch::new(&limits()));
+        let mut streams = Streams::new(StreamWatch::new(&limits(), Presence::default()));
         assert_eq!(streams.took(PREFACE - 1), None);
         let (reason, after) = overdue(&mut streams).await;
         assert_eq!(
@@ -198,7 +193,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_last_request_asks_for_the_end_and_what_follows_is_cut() {
-        let watch = StreamWatch::new(&limits());
+        let watch = StreamWatch::new(&limits(), Presence::default());
         let mut streams = Streams::new(Arc::clone(&watch));
         assert_eq!(streams.took(PREFACE), None);
         let ending = watch.ending();

@@ -76,6 +76,7 @@ impl Taking {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listen::presence::Presence;
 
     fn limits() -> DoorLimits {
         DoorLimits {
@@ -123,7 +124,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_is_stuck_is_not_its_answers_fault() {
-        let watch = StreamWatch::new(&limits());
+        let watch = StreamWatch::new(&limits(), Presence::default());
         watch.stuck(true);
         let mut taking = Taking::of(&limits());
         taking.sent = 10 << 20;

@@ -43,7 +43,7 @@ pub use preferences::Preferences;
 pub use problem::{Problem, devpi_message, reason_phrase};
 pub use range::{Selected, content_range, content_range_unsatisfied, select_range};
 pub use route::{ApiOf, AskedIndex, PublicRoute};
-pub use strict::{BadHead, RawHead, check_parts, is_host};
+pub use strict::{BadHead, check_parts, check_raw, is_host};
 pub use upload_form::{
     ClaimedDigests, FileSubmission, Submission, SubmittedRelease, UploadForm, complete, is_version,
     names_version,

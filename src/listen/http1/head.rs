@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use httparse::{EMPTY_HEADER, Status};
 use pingora::http::RequestHeader;
 
-use crate::protocol::{BadHead, Preferences, RawHead, is_host};
+use crate::protocol::{BadHead, Preferences, check_raw, is_host};
 
 /// Most headers of a plain request; installers send ten, proxies add some. More are not refused, only
 /// read elsewhere.
@@ -20,6 +20,9 @@ const HEADERS_MAX: usize = 40;
 
 /// Most headers that the machinery reads.
 const MACHINERY_HEADERS_MAX: usize = 256;
+
+/// Most bytes of a head that it reads.
+const MACHINERY_BYTES_MAX: usize = (1 << 20) - 1;
 
 /// What stands at the beginning of a connection's bytes.
 #[derive(Debug)]
@@ -119,16 +122,18 @@ fn other(request: &httparse::Request<'_, '_>, length: usize) -> Parsed {
         return Parsed::Bad(BadHead::MALFORMED);
     };
     let headers = request.headers.iter();
-    let raw = RawHead {
-        method,
-        target,
-        is_http_11: request.version == Some(1),
-        headers: headers.map(|header| (header.name, header.value)),
-    };
-    if let Err(bad) = raw.check() {
+    let headers = headers.map(|header| (header.name, header.value));
+    if let Err(bad) = check_raw(method, target, request.version == Some(1), headers) {
         return Parsed::Bad(bad);
     }
-    if RequestHeader::build_no_case(method, target.as_bytes(), None).is_err() {
+    let is_name = |header: &httparse::Header<'_>| HeaderName::from_bytes(header.name.as_bytes());
+    if length > MACHINERY_BYTES_MAX
+        || request
+            .headers
+            .iter()
+            .any(|header| is_name(header).is_err())
+        || RequestHeader::build_no_case(method, target.as_bytes(), None).is_err()
+    {
         return Parsed::Bad(BadHead::MALFORMED);
     }
     let is_reading = matches!(method, "GET" | "HEAD");

@@ -3,7 +3,6 @@
 use pingora::protocols::IO;
 use pingora::protocols::tls::TlsStream;
 
-use crate::listen::head_guard::HeadGuard;
 use crate::listen::socket::Socket;
 
 /// A connection of a door.
@@ -19,13 +18,6 @@ impl Wire for Socket {
 }
 
 impl Wire for TlsStream<Socket> {
-    fn plain(&self) -> Option<&Socket> {
-        None
-    }
-}
-
-/// HTTP/2, which is not spoken here but comes to the same doors.
-impl Wire for HeadGuard<TlsStream<Socket>> {
     fn plain(&self) -> Option<&Socket> {
         None
     }

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
 use crate::listen::socket::*;
@@ -15,7 +16,8 @@ fn runtime() -> Runtime {
 
 fn pair(stall_max: Duration) -> (Socket, UnixStream) {
     let (near, far) = UnixStream::pair().unwrap();
-    (Socket::new(Accepted::Unix(near), None, stall_max), far)
+    let near = Accepted::of_unix(near).unwrap();
+    (Socket::new(near, None, stall_max), far)
 }
 
 #[test]

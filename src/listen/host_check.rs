@@ -52,23 +52,8 @@ pub(super) fn is_same_origin(origin: &str, host: Option<&str>) -> bool {
     let (Ok(origin), Some(host)) = (Url::parse(origin), host) else {
         return false;
     };
-    let name = name_of(host);
-    let port = match host[name.len()..].strip_prefix(':') {
-        None | Some("") => known_port(origin.scheme()),
-        Some(port) => port.parse().ok(),
-    };
-    let is_of_name = origin
-        .host_str()
-        .is_some_and(|own| own.eq_ignore_ascii_case(name));
-    is_of_name && port.is_some() && origin.port_or_known_default() == port
-}
-
-fn known_port(scheme: &str) -> Option<u16> {
-    match scheme {
-        "http" => Some(80),
-        "https" => Some(443),
-        _ => None,
-    }
+    let asked = Url::parse(&format!("{}://{host}", origin.scheme()));
+    asked.is_ok_and(|asked| asked.origin() == origin.origin())
 }
 
 fn is_local_name(name: &str) -> bool {

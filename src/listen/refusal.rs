@@ -1,14 +1,10 @@
 //! What the doors answer themselves: redirects, and requests that no flow should see.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, USER_AGENT, VARY,
-};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, USER_AGENT, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::gateway::{Body, Record, Reply};
+use crate::gateway::{Body, Record, Reply, reply_head};
 use crate::protocol::{Audience, Problem, devpi_message, reason_phrase};
 use crate::reader::{FAULT_CONTENT_TYPE, search_fault};
 
@@ -18,16 +14,9 @@ const API_VERSION: HeaderName = HeaderName::from_static("x-devpi-api-version");
 /// What somebody reads who tries to change something through the public door.
 const READ_ONLY: &str = "this address only reads; uploads, logins and changes go through the management door on the gateway's host";
 
-pub(super) fn reply(status: StatusCode, body: Bytes, head: HeaderMap) -> Reply {
-    let mut head = head;
+pub(super) fn reply(status: StatusCode, body: Bytes, mut head: HeaderMap) -> Reply {
     head.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-    Reply {
-        status,
-        reason: None,
-        head: Arc::new(head.into()),
-        body: Body::Bytes(body),
-        record: Record::default(),
-    }
+    Reply::new(status, head, Body::Bytes(body), Record::default())
 }
 
 /// 405 to everything but GET and HEAD, in the client's form: twine and flit show the reason phrase,
@@ -46,11 +35,9 @@ pub(super) fn read_only(headers: &HeaderMap) -> Reply {
             "text/plain; charset=utf-8",
         )
     };
-    let mut head = HeaderMap::new();
+    let mut head = reply_head(content_type, body.len(), "no-store");
     head.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     head.insert(API_VERSION, HeaderValue::from_static("2"));
-    head.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    head.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     // Of a refused upload the status line is all that is shown, also by devpi-client, which shows the
     // message of everything else beside it.
     let is_shown_once = wants_json && !is_form(headers);
@@ -81,9 +68,7 @@ pub(super) fn search(headers: &HeaderMap, is_tls: bool) -> Option<Reply> {
     let scheme = if is_tls { "https" } else { "http" };
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let fault = search_fault(&format!("{scheme}://{}", host.unwrap_or("localhost")));
-    let mut head = HeaderMap::new();
-    head.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    head.insert(CONTENT_TYPE, HeaderValue::from_static(FAULT_CONTENT_TYPE));
+    let head = reply_head(FAULT_CONTENT_TYPE, fault.len(), "no-store");
     Some(reply(StatusCode::OK, fault, head))
 }
 
@@ -99,16 +84,12 @@ pub(super) fn bad_request(status: StatusCode, detail: &str, path: &str) -> Reply
         detail,
         instance: &instance,
     };
-    let mut head = HeaderMap::new();
-    head.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    head.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static(Problem::CONTENT_TYPE),
-    );
+    let body = problem.to_body();
+    let head = reply_head(Problem::CONTENT_TYPE, body.len(), "no-store");
     let reason = Some(reason_phrase(detail).into());
     Reply {
         reason,
-        ..reply(status, problem.to_body(), head)
+        ..reply(status, body, head)
     }
 }
 

@@ -9,7 +9,7 @@ use std::io;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderValue, StatusCode, Version};
+use http::{HeaderValue, Method, Version};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use tokio::time::timeout;
@@ -18,7 +18,7 @@ use crate::gateway::{Body, Reply};
 use crate::listen::limits::DoorLimits;
 use crate::listen::pieces::{Cut, Pieces};
 use crate::listen::presence::Presence;
-use crate::listen::response_head::{ReplyContext, response_head, status_words};
+use crate::listen::response_head::{ReplyContext, is_bare, response_head, status_words};
 use crate::listen::stream_watch::StreamWatch;
 use crate::listen::taking::{FRAME_MAX, Taking};
 
@@ -48,51 +48,27 @@ pub(super) async fn write_reply(
     limits: &DoorLimits,
     bytes_sent: &mut u64,
 ) -> Result<(), Broken> {
-    let has_content = has_content(session, &reply);
-    let head = http_head(session, &reply, context, has_content);
-    let writing = session.as_downstream_mut().write_response_header(head);
+    let is_head = session.req_header().method == Method::HEAD;
+    let has_content = !is_head && !is_bare(reply.status) && !matches!(reply.body, Body::Empty);
+    let mut parts = response_head(&reply, context, is_head);
+    let has_length = parts.headers.contains_key(CONTENT_LENGTH);
+    if has_content && !has_length && session.req_header().version == Version::HTTP_11 {
+        // Only chunks can say on HTTP/1.1 that content of unknown length ended too early.
+        let chunked = HeaderValue::from_static("chunked");
+        parts.headers.insert(TRANSFER_ENCODING, chunked);
+    }
+    let mut head = ResponseHeader::from(parts);
+    // It does not fail: the words are fit for a status line already.
+    let _ = head.set_reason_phrase(status_words(&reply).as_deref());
+    let writing = session
+        .as_downstream_mut()
+        .write_response_header(Box::new(head));
     within(limits, 0, writing).await?;
+    // HEAD, 204 and 304 end with the head, whatever the flow left in the body.
     if !has_content {
         return Ok(());
     }
     send_content(session, reply.body, limits, bytes_sent).await
-}
-
-/// HEAD, 204 and 304 end with the head, whatever the flow left in the body.
-fn has_content(session: &Session, reply: &Reply) -> bool {
-    let is_head = session.req_header().method == http::Method::HEAD;
-    let is_bare = matches!(
-        reply.status,
-        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-    );
-    !is_head && !is_bare && !matches!(reply.body, Body::Empty)
-}
-
-fn http_head(
-    session: &Session,
-    reply: &Reply,
-    context: ReplyContext<'_>,
-    has_content: bool,
-) -> Box<ResponseHeader> {
-    let version = session.req_header().version;
-    let mut parts = response_head(reply, context);
-    let is_bare = matches!(
-        reply.status,
-        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-    );
-    if !parts.headers.contains_key(CONTENT_LENGTH) && !is_bare {
-        if has_content && version == Version::HTTP_11 {
-            // Only chunks can say on HTTP/1.1 that content of unknown length ended too early.
-            let chunked = HeaderValue::from_static("chunked");
-            parts.headers.insert(TRANSFER_ENCODING, chunked);
-        } else if !has_content && session.req_header().method != http::Method::HEAD {
-            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
-        }
-    }
-    let mut head = ResponseHeader::from(parts);
-    // It does not fail: the words are fit for a status line already.
-    let _ = head.set_reason_phrase(status_words(reply).as_deref());
-    Box::new(head)
 }
 
 async fn send_content(

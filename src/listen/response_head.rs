@@ -4,9 +4,9 @@ use std::io::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::response::Parts;
+use http::{HeaderMap, StatusCode};
 
 use crate::gateway::{Body, CacheResult, Record, Reply};
 use crate::protocol::{CACHE_STATUS, SERVER_TIMING, X_REQUEST_ID, reason_phrase};
@@ -17,6 +17,8 @@ use crate::telemetry::Staleness;
 pub struct ReplyContext<'a> {
     /// The request's id.
     pub request_id: &'a str,
+    /// How it was answered.
+    pub record: &'a Record,
     /// From the end of the request's head until now.
     pub elapsed: Duration,
 }
@@ -24,30 +26,42 @@ pub struct ReplyContext<'a> {
 /// Status and headers of a reply, without `Date` and `Connection`, which the writer adds.
 ///
 /// The reply's own head is shared by everybody who is answered from the same page, so it is copied.
-pub(super) fn response_head(reply: &Reply, context: ReplyContext<'_>) -> Parts {
+pub(super) fn response_head(reply: &Reply, context: ReplyContext<'_>, is_head: bool) -> Parts {
     let (mut parts, ()) = http::Response::new(()).into_parts();
     parts.status = reply.status;
     parts.headers = HeaderMap::clone(&reply.head);
     if let Ok(id) = HeaderValue::from_str(context.request_id) {
         parts.headers.insert(X_REQUEST_ID, id);
     }
-    if let Some(status) = cache_status(reply.record.cache) {
+    if let Some(status) = cache_status(context.record.cache) {
         parts
             .headers
             .insert(CACHE_STATUS, HeaderValue::from_static(status));
     }
     let mut text = Vec::with_capacity(40);
-    timing(&mut text, &reply.record, context.elapsed);
+    timing(&mut text, context);
     if let Ok(timing) = HeaderValue::from_maybe_shared(Bytes::from(text)) {
         parts.headers.insert(SERVER_TIMING, timing);
     }
-    if let Some(length) = length(&reply.body) {
+    if let Some(length) = missing_length(reply, is_head) {
         parts
             .headers
             .entry(CONTENT_LENGTH)
             .or_insert_with(|| HeaderValue::from(length));
     }
     parts
+}
+
+/// 204 and 304 end with the head.
+pub(super) fn is_bare(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// The length where the flow has not set it.
+pub(super) fn missing_length(reply: &Reply, is_head: bool) -> Option<u64> {
+    let is_empty = matches!(reply.body, Body::Empty);
+    let none = (is_empty && !is_bare(reply.status) && !is_head).then_some(0);
+    length(&reply.body).or(none)
 }
 
 /// The words of the status line where they are not the standard ones. Neither HTTP library looks at
@@ -59,7 +73,7 @@ pub(super) fn status_words(reply: &Reply) -> Option<String> {
 
 /// How long the content is, where anybody knows. Of an empty body the head says it already, or it has
 /// none (304).
-pub(super) fn length(body: &Body) -> Option<u64> {
+fn length(body: &Body) -> Option<u64> {
     match body {
         Body::Empty => None,
         Body::Bytes(bytes) => Some(bytes.len() as u64),
@@ -87,14 +101,14 @@ pub(super) fn cache_status(result: CacheResult) -> Option<&'static str> {
 }
 
 /// `upstream;dur=12.3, total;dur=12.9`, in milliseconds.
-pub(super) fn timing(text: &mut Vec<u8>, record: &Record, elapsed: Duration) {
+pub(super) fn timing(text: &mut Vec<u8>, context: ReplyContext<'_>) {
     // Whole numbers: formatting floating ones costs more than the rest of a hot head.
-    if let Some(upstream) = record.upstream {
+    if let Some(upstream) = context.record.upstream {
         let tenths = upstream.as_micros() / 100;
         // Writing to memory does not fail.
         let _ = write!(text, "upstream;dur={}.{}, ", tenths / 10, tenths % 10);
     }
-    let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+    let micros = u64::try_from(context.elapsed.as_micros()).unwrap_or(u64::MAX);
     text.extend_from_slice(b"total;dur=");
     text.extend_from_slice(itoa::Buffer::new().format(micros / 1000).as_bytes());
     text.push(b'.');
@@ -107,8 +121,6 @@ pub(super) fn timing(text: &mut Vec<u8>, record: &Record, elapsed: Duration) {
 mod tests {
     use std::sync::Arc;
 
-    use http::{HeaderMap, StatusCode};
-
     use super::*;
 
     fn head(record: Record, body: Body) -> String {
@@ -119,13 +131,14 @@ mod tests {
             reason: None,
             head: Arc::new(head.into()),
             body,
-            record,
+            record: Record::default(),
         };
         let context = ReplyContext {
             request_id: "abc",
+            record: &record,
             elapsed: Duration::from_micros(1_234),
         };
-        let parts = response_head(&reply, context);
+        let parts = response_head(&reply, context, true);
         let mut lines: Vec<_> = parts
             .headers
             .iter()

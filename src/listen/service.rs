@@ -344,13 +344,8 @@ impl ProxyHttp for HttpService {
         exchange.status = Some(reply.status);
         let context = ReplyContext {
             request_id: &exchange.id,
+            record: &exchange.record,
             elapsed: exchange.started.at.elapsed(),
-        };
-        // All that the head tells of the record.
-        reply.record = Record {
-            cache: exchange.record.cache,
-            upstream: exchange.record.upstream,
-            ..Record::default()
         };
         let writing = write_reply(session, reply, context, &self.limits, &mut exchange.bytes);
         // How long a body may take to come is bounded by its rate.

@@ -168,10 +168,11 @@ impl ManageRoute {
     #[must_use]
     pub fn class(&self) -> OperationClass {
         match self {
-            Self::Read(_) | Self::AuthCheck | Self::NotAllowed(_) | Self::NotFound => {
-                OperationClass::Read
-            }
-            Self::XmlSearch => OperationClass::Read,
+            Self::Read(_)
+            | Self::AuthCheck
+            | Self::XmlSearch
+            | Self::NotAllowed(_)
+            | Self::NotFound => OperationClass::Read,
             Self::Upload(_) | Self::ToxResult(..) => OperationClass::Upload,
             Self::LogIn
             | Self::Reload

@@ -126,6 +126,7 @@ pub enum ApiOf {
 struct Reading<'a> {
     has_slash: bool,
     query: Option<&'a str>,
+    /// Who asks; most paths mean the same to everybody.
     audience: Audience,
 }
 
@@ -142,7 +143,7 @@ impl PublicRoute {
             audience,
         };
         Ok(match &*segments.parts() {
-            [] => Self::Users(reading.audience()),
+            [] => Self::Users(reading.audience),
             ["+api"] => Self::Api(ApiOf::Root),
             ["+status"] => Self::Status,
             ["+search"] => Self::Search,
@@ -154,7 +155,7 @@ impl PublicRoute {
             [user, ..] if !IndexName::is_part(user) => Self::NotFound,
             [user] => Self::User {
                 user: (*user).to_owned(),
-                audience: reading.audience(),
+                audience: reading.audience,
             },
             [user, "+api"] => Self::Api(ApiOf::User((*user).to_owned())),
             [_, _, rest @ ..] => match IndexName::parse(segments.first_two()) {
@@ -166,14 +167,9 @@ impl PublicRoute {
 }
 
 impl Reading<'_> {
-    /// Who asks; most paths mean the same to everybody.
-    fn audience(&self) -> Audience {
-        self.audience
-    }
-
     /// What stands below `/user/index`.
     fn within(&self, index: IndexName, rest: &[&str]) -> PublicRoute {
-        let is_installer = || self.audience() == Audience::Installer;
+        let is_installer = || self.audience == Audience::Installer;
         let of_index = if self.has_slash {
             PageForm::Index
         } else {
@@ -183,7 +179,7 @@ impl Reading<'_> {
             [] if is_installer() => self.list(index, of_index),
             [] => PublicRoute::Index {
                 index,
-                audience: self.audience(),
+                audience: self.audience,
             },
             ["+api"] => PublicRoute::Api(ApiOf::Index(index)),
             ["+simple"] if self.has_slash => self.list(index, PageForm::Simple),
@@ -198,7 +194,7 @@ impl Reading<'_> {
                     index,
                     project,
                     version: (*version).to_owned(),
-                    audience: self.audience(),
+                    audience: self.audience,
                 },
                 Ok(_) | Err(_) => PublicRoute::NotFound,
             },
@@ -238,7 +234,7 @@ impl Reading<'_> {
         }
         let answers_without_slash = match form {
             PageForm::Simple | PageForm::Index | PageForm::IndexNoSlash => true,
-            PageForm::SimpleNoSlash => self.audience() == Audience::Installer,
+            PageForm::SimpleNoSlash => self.audience == Audience::Installer,
             PageForm::Default => self.has_slash,
         };
         if !answers_without_slash {
@@ -256,7 +252,7 @@ impl Reading<'_> {
             Ok(project) if project.is_spelled(asked) => PublicRoute::Project {
                 index,
                 project,
-                audience: self.audience(),
+                audience: self.audience,
             },
             Ok(project) => self.redirect_to_name(&project, false),
             Err(_) => PublicRoute::NotFound,

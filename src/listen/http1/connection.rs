@@ -137,7 +137,7 @@ impl<'a, S: Wire> Connection<'a, S> {
         let id = app.request_id(&known.headers);
         let asked = self.asked(line, &known);
         let agent = known.headers.get(http::header::USER_AGENT);
-        let mut finished = Finished {
+        let finished = Finished {
             started,
             request_id: &id,
             client: asked.arrival.client,
@@ -153,74 +153,84 @@ impl<'a, S: Wire> Connection<'a, S> {
             let presence = self.guard.watch().presence();
             presence.unless_gone(replying.as_mut()).await
         };
-        let Some(mut reply) = reply else {
+        let Some(reply) = reply else {
             app.recorder().finish(finished);
             app.broken(Broken::Gone, &id);
             return false;
-        };
-        let record = std::mem::take(&mut reply.record);
-        finished.status = Some(reply.status);
-        // All that the head tells of the record.
-        reply.record = Record {
-            cache: record.cache,
-            upstream: record.upstream,
-            ..Record::default()
-        };
-        let context = ReplyContext {
-            request_id: &id,
-            elapsed: started.at.elapsed(),
         };
         let framing = Framing {
             is_head: line.is_head,
             keeps_alive: known.keeps_alive && !is_last,
         };
-        let written = self
-            .write(reply, context, framing, &mut finished.bytes)
-            .await;
-        finished.record = record;
-        app.recorder().finish(finished);
+        let goes_on = self.reply(reply, framing, finished).await;
         self.guard.watch().answered();
         self.known = Some(known);
-        match written {
-            Ok(()) => framing.keeps_alive,
-            Err(broken) => {
-                app.broken(broken, &id);
-                false
-            }
-        }
+        goes_on
     }
 
     /// Answers a head that is refused as a whole. Nothing is known of what comes after it, so it is the
     /// last.
     async fn refuse(&mut self, bad: BadHead) {
         self.guard.watch().head_read();
-        let app = self.app;
-        let started = app.recorder().start();
-        let id = app.request_id(&HeaderMap::new());
-        let reply = refusal::bad_request(bad.status, bad.why, UNREAD);
-        let context = ReplyContext {
-            request_id: &id,
-            elapsed: started.at.elapsed(),
-        };
-        let framing = Framing {
-            is_head: false,
-            keeps_alive: false,
-        };
-        let mut bytes = 0;
-        let written = self.write(reply, context, framing, &mut bytes).await;
-        app.recorder().finish(Finished {
-            started,
+        let id = self.app.request_id(&HeaderMap::new());
+        let finished = Finished {
+            started: self.app.recorder().start(),
             request_id: &id,
             client: self.peer,
             method: &Method::from_bytes(UNREAD.as_bytes()).unwrap_or_default(),
             path: UNREAD,
             user_agent: None,
-            status: Some(bad.status),
-            bytes,
+            status: None,
+            bytes: 0,
             record: Record::default(),
-        });
-        if let Err(broken) = written {
-            app.broken(broken, &id);
+        };
+        let framing = Framing {
+            is_head: false,
+            keeps_alive: false,
+        };
+        let reply = refusal::bad_request(bad.status, bad.why, UNREAD);
+        self.reply(reply, framing, finished).await;
+    }
+
+    /// Writes a reply, and down what came of it; says whether the connection goes on.
+    async fn reply(
+        &mut self,
+        mut reply: Reply,
+        framing: Framing,
+        mut finished: Finished<'_>,
+    ) -> bool {
+        let (app, id) = (self.app, finished.request_id);
+        finished.status = Some(reply.status);
+        let record = std::mem::take(&mut reply.record);
+        let elapsed = finished.started.at.elapsed();
+        let context = ReplyContext {
+            request_id: id,
+            record: &record,
+            elapsed,
+        };
+        let limits = app.limits();
+        let writer = Writer {
+            guard: &mut self.guard,
+            limits,
+            text: &mut self.text,
+        };
+        let is_at_hand = matches!(reply.body, Body::Empty | Body::Bytes(_));
+        let writing = writer.write(reply, context, framing, &mut finished.bytes);
+        let written = if is_at_hand {
+            // The rate at which it has to be taken bounds it.
+            writing.await
+        } else {
+            let left = limits.request_timeout.saturating_sub(elapsed);
+            timeout(left, writing).await.unwrap_or(Err(Broken::Slow))
+        };
+        finished.record = record;
+        app.recorder().finish(finished);
+        match written {
+            Ok(()) => framing.keeps_alive,
+            Err(broken) => {
+                app.broken(broken, id);
+                false
+            }
         }
     }
 
@@ -250,29 +260,6 @@ impl<'a, S: Wire> Connection<'a, S> {
                 ..self.arrival
             },
         }
-    }
-
-    async fn write(
-        &mut self,
-        reply: Reply,
-        context: ReplyContext<'_>,
-        framing: Framing,
-        bytes_sent: &mut u64,
-    ) -> Result<(), Broken> {
-        let limits = self.app.limits();
-        let writer = Writer {
-            guard: &mut self.guard,
-            limits,
-            text: &mut self.text,
-        };
-        let is_at_hand = matches!(reply.body, Body::Empty | Body::Bytes(_));
-        let writing = writer.write(reply, context, framing, bytes_sent);
-        if is_at_hand {
-            // The rate at which it has to be taken bounds it.
-            return writing.await;
-        }
-        let left = limits.request_timeout.saturating_sub(context.elapsed);
-        timeout(left, writing).await.unwrap_or(Err(Broken::Slow))
     }
 
     /// Gives the connection to the machinery for one request; returns it when it can be used again.

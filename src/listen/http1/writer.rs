@@ -17,7 +17,9 @@ use crate::listen::http1::wire::Wire;
 use crate::listen::limits::DoorLimits;
 use crate::listen::pieces::{Cut, PIECE_MAX, Pieces, Stretch};
 use crate::listen::reply::Broken;
-use crate::listen::response_head::{ReplyContext, cache_status, length, status_words, timing};
+use crate::listen::response_head::{
+    ReplyContext, cache_status, is_bare, missing_length, status_words, timing,
+};
 use crate::listen::socket::Socket;
 use crate::protocol::{CACHE_STATUS, SERVER_TIMING, X_REQUEST_ID};
 
@@ -98,12 +100,12 @@ fn write_head(text: &mut Vec<u8>, reply: &Reply, context: ReplyContext<'_>, fram
     let lines = reply.head.lines();
     text.extend_from_slice(&lines.text);
     line(text, X_REQUEST_ID.as_str(), context.request_id.as_bytes());
-    if let Some(status) = cache_status(reply.record.cache) {
+    if let Some(status) = cache_status(context.record.cache) {
         line(text, CACHE_STATUS.as_str(), status.as_bytes());
     }
     text.extend_from_slice(SERVER_TIMING.as_str().as_bytes());
     text.extend_from_slice(b": ");
-    timing(text, &reply.record, context.elapsed);
+    timing(text, context);
     text.extend_from_slice(b"\r\n");
     if !lines.has_length
         && let Some(length) = missing_length(reply, framing.is_head)
@@ -118,18 +120,6 @@ fn write_head(text: &mut Vec<u8>, reply: &Reply, context: ReplyContext<'_>, fram
         b"close"
     };
     line(text, CONNECTION.as_str(), connection);
-}
-
-/// The length where the flow has not set it.
-fn missing_length(reply: &Reply, is_head: bool) -> Option<u64> {
-    let is_empty = matches!(reply.body, Body::Empty);
-    let none = (is_empty && !is_bare(reply.status) && !is_head).then_some(0);
-    length(&reply.body).or(none)
-}
-
-/// 204 and 304 end with the head.
-fn is_bare(status: StatusCode) -> bool {
-    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 fn status_line(text: &mut Vec<u8>, reply: &Reply) {

@@ -1,6 +1,5 @@
 //! Answers at the public door when there is a fleet: asks whoever is to answer, and passes on.
 
-use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -41,15 +40,6 @@ pub struct Front {
     pub fleet: Arc<Fleet>,
     indexes: Indexes,
     pub options: FrontOptions,
-}
-
-impl fmt::Debug for Front {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Front")
-            .field("options", &self.options)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Front {

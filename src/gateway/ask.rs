@@ -26,8 +26,6 @@ pub struct Ask<'a> {
     pub preferences: Preferences,
     /// The query, still percent-encoded, without the question mark.
     pub query: Option<&'a str>,
-    /// The request's id, for log lines below the door.
-    pub request_id: &'a str,
     /// How it came to the door.
     pub arrival: Arrival<'a>,
 }

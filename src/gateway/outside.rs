@@ -211,7 +211,6 @@ mod tests {
             headers: &headers,
             preferences: Preferences::of(&headers),
             query: None,
-            request_id: "",
             arrival,
         };
         Outside::of(&ask).0
@@ -371,7 +370,6 @@ mod tests {
                 headers: &headers,
                 preferences: Preferences::of(&headers),
                 query: None,
-                request_id: "",
                 arrival: LOCAL,
             };
             assert_eq!(Outside::of(&ask).as_str(), "http://localhost", "{host}");

@@ -54,7 +54,6 @@ impl<'a> DoorRequest<'a> {
             headers: &head.headers,
             preferences: Preferences::of(&head.headers),
             query: head.uri.query(),
-            request_id: self.id,
             arrival: self.arrival,
         }
     }

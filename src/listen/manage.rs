@@ -32,7 +32,7 @@ use crate::writer::{Caller, Refusal, WriteSubject, Writer};
 const TOX_RESULT_BYTES_MAX: usize = 64 << 20;
 
 /// How the management door is opened.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ManageOptions {
     /// Whether it stands behind a public door, which does not show every index.
     pub is_public: bool,

@@ -1,6 +1,5 @@
 //! The id of a request: taken over from the client or a proxy in front, or made here.
 
-use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,12 +50,6 @@ impl Deref for RequestId {
     fn deref(&self) -> &str {
         // Only ASCII is put in.
         std::str::from_utf8(&self.text[..self.length]).unwrap_or_default()
-    }
-}
-
-impl fmt::Debug for RequestId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&**self, formatter)
     }
 }
 

@@ -152,14 +152,6 @@ impl DoorServer {
         Ok(bound)
     }
 
-    /// Another service beside the doors, on a runtime of its own. It must end when [`Stop`] asks.
-    pub fn add_service(
-        &mut self,
-        service: impl pingora::services::ServiceWithDependents + 'static,
-    ) {
-        self.server.add_service(service);
-    }
-
     /// The process before, to be told that it may leave; what it had open and this one has not is closed.
     pub fn predecessor(&mut self) -> Option<Predecessor> {
         self.inherited = Inherited::default();

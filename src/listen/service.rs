@@ -81,7 +81,6 @@ pub(super) struct Asked<'a> {
 }
 
 /// One request on its way through the door.
-#[derive(Debug)]
 pub struct Exchange {
     started: Started,
     id: RequestId,
@@ -242,7 +241,6 @@ impl HttpService {
                     headers,
                     preferences: asked.preferences,
                     query,
-                    request_id: id,
                     arrival: asked.arrival,
                 };
                 answers.answer(&ask).await

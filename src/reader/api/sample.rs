@@ -389,7 +389,6 @@ impl House {
             headers: &headers,
             preferences: Preferences::of(&headers),
             query,
-            request_id: "test",
             arrival: Arrival::default(),
         };
         self.reader.answer_to(&ask, asker).await

@@ -270,7 +270,6 @@ impl House {
                 headers: &headers,
                 preferences: Preferences::of(&headers),
                 query,
-                request_id: "test",
                 arrival: Arrival {
                     is_manage: asked.is_manage,
                     ..Arrival::default()

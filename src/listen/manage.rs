@@ -143,7 +143,6 @@ impl ManageDoor {
     }
 
     /// The table of contents of the door: every route with what carries it out.
-    #[expect(clippy::too_many_lines, reason = "one arm for each route")]
     async fn carry_out(
         &self,
         route: ManageRoute,

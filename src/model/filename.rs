@@ -24,7 +24,7 @@ const NAMES_MAX: usize = 64;
 const WHEEL_PARTS: usize = 4;
 
 /// What a file is, by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// `.whl` (PEP 427).
     Wheel,
@@ -42,7 +42,7 @@ impl Kind {
 
     /// The word for it in policies.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Wheel => "wheel",
             Self::Sdist => "sdist",
@@ -53,7 +53,7 @@ impl Kind {
 }
 
 /// Endings and what they mean; longer ones first.
-const ENDINGS: [(&str, Kind); 19] = [
+const ENDINGS: [(&str, Kind); 20] = [
     (".whl", Kind::Wheel),
     (".tar.gz", Kind::Sdist),
     (".tar.bz2", Kind::Sdist),
@@ -73,6 +73,7 @@ const ENDINGS: [(&str, Kind); 19] = [
     (".msi", Kind::Other),
     (".rpm", Kind::Other),
     (".deb", Kind::Other),
+    (".dmg", Kind::Other),
 ];
 
 /// A file name that belongs to a project.
@@ -80,14 +81,9 @@ const ENDINGS: [(&str, Kind); 19] = [
 pub struct Filename {
     raw: Arc<str>,
     project: ProjectName,
-    version: VersionText,
-    kind: KindOrd,
+    version: Arc<str>,
+    kind: Kind,
 }
-
-type VersionText = Arc<str>;
-
-/// `Kind` with the order of [`Kind::ALL`], so that `Filename` can derive its own.
-type KindOrd = u8;
 
 /// The text is not the name of a file of this project.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -115,31 +111,23 @@ impl Filename {
     /// See [`InvalidFilename`].
     pub fn parse(raw: &str, project: &ProjectName) -> Result<Self, InvalidFilename> {
         let (stem, kind) = split_ending(raw)?;
-        let cuts = cuts(stem, kind);
-        let version = cuts
-            .filter(|(name, _)| is_name_of(name, project))
-            .find_map(|(_, rest)| {
-                let version = version_of(rest, kind)?;
-                (!version.is_empty()).then_some(version)
-            });
-        let Some(version) = version else {
+        let mut cuts = cuts(stem, kind).filter(|(name, _)| is_name_of(name, project));
+        let version = cuts.find_map(|(_, rest)| {
+            let version = version_of(rest, kind)?;
+            (!version.is_empty()).then_some(version)
+        });
+        let is_whole = kind != Kind::Wheel || WheelTags::parse(stem).is_some();
+        let Some(version) = version.filter(|_| is_whole) else {
             return Err(InvalidFilename::Project {
                 filename: raw.to_owned(),
                 project: project.clone(),
             });
         };
-        if kind == Kind::Wheel && WheelTags::parse(stem).is_none() {
-            return Err(InvalidFilename::Project {
-                filename: raw.to_owned(),
-                project: project.clone(),
-            });
-        }
-        let position = Kind::ALL.iter().position(|one| *one == kind).unwrap_or(0);
         Ok(Self {
             raw: raw.into(),
             project: project.clone(),
             version: version.into(),
-            kind: u8::try_from(position).unwrap_or(0),
+            kind,
         })
     }
 
@@ -246,7 +234,7 @@ impl Filename {
     /// What the file is.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        Kind::ALL[usize::from(self.kind)]
+        self.kind
     }
 
     /// The tags of a wheel; nothing for the other kinds.
@@ -302,16 +290,14 @@ impl<'a> WheelTags<'a> {
 fn split_ending(raw: &str) -> Result<(&str, Kind), InvalidFilename> {
     let bad = |character: char| character.is_control() || matches!(character, '/' | '\\');
     if raw.is_empty() || raw.len() > LENGTH_MAX || raw.starts_with('.') || raw.contains(bad) {
-        return Err(InvalidFilename::Unsafe(
-            raw.chars().take(LENGTH_MAX).collect(),
-        ));
+        let shown = raw.chars().take(LENGTH_MAX).collect();
+        return Err(InvalidFilename::Unsafe(shown));
     }
-    let ending = ENDINGS.iter().find(|(ending, _)| raw.ends_with(ending));
-    let dmg = raw.strip_suffix(".dmg").map(|stem| (stem, Kind::Other));
-    let known = ending.map(|(ending, kind)| (&raw[..raw.len() - ending.len()], *kind));
-    known
-        .or(dmg)
-        .ok_or_else(|| InvalidFilename::Ending(raw.to_owned()))
+    let mut stems = ENDINGS
+        .iter()
+        .filter_map(|(ending, kind)| Some((raw.strip_suffix(ending)?, *kind)));
+    let known = stems.next();
+    known.ok_or_else(|| InvalidFilename::Ending(raw.to_owned()))
 }
 
 /// Every way to cut a stem into a project's name and the rest, shortest name first.

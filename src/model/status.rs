@@ -34,7 +34,7 @@ impl ProjectState {
 
     /// The marker as PEP 792 spells it.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
             Self::Archived => "archived",

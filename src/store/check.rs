@@ -125,7 +125,7 @@ impl Check {
         let Some(origin) = self.stored.origin() else {
             return Ok(());
         };
-        let read = digest(self.stored.file(), |at, piece| {
+        let read = read_through(self.stored.file(), |at, piece| {
             self.release.written(at + piece.len() as u64);
             Ok(())
         });
@@ -158,7 +158,7 @@ pub(super) fn judge(stored: &StoredFile, length: u64, found: Sha256) -> Result<(
 }
 
 /// The length and digest of a file, each piece shown as it is read.
-pub(super) fn digest(
+pub(super) fn read_through(
     file: &File,
     mut show: impl FnMut(u64, &[u8]) -> io::Result<()>,
 ) -> io::Result<(u64, Sha256)> {

@@ -2,23 +2,19 @@
 
 use std::fs::File;
 use std::io;
-use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rustix::fs::{Timespec, Timestamps, UTIME_OMIT};
 
-use crate::model::{Hashes, Timestamp};
-use crate::store::digester::Digester;
+use crate::model::Timestamp;
+use crate::store::check::read_through;
 use crate::store::error::StoreError;
 use crate::store::key::{EVICTABLE_FOLDER, Key, PRIVATE_FOLDER};
 use crate::store::tree::is_absence;
 use crate::store::walk::Walk;
 use crate::store::writer::Stored;
-
-/// How much is read at one time while a digest is worked out.
-const READ_BYTES: usize = 128 * 1024;
 
 /// A file or sidecar that is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,7 +110,7 @@ impl std::fmt::Debug for Contents {
 /// The digest and length of a file, its access time left as it was: looking after a file is not
 /// asking for it.
 pub(super) fn digest_of(path: &Path) -> io::Result<Option<Stored>> {
-    let mut file = match File::open(path) {
+    let file = match File::open(path) {
         Err(error) if is_absence(&error) => return Ok(None),
         file => file?,
     };
@@ -123,38 +119,18 @@ pub(super) fn digest_of(path: &Path) -> io::Result<Option<Stored>> {
         tv_sec: metadata.atime(),
         tv_nsec: metadata.atime_nsec(),
     };
-    let stored = digest(&mut file);
+    let read = read_through(&file, |_, _| Ok(()));
     let last_modification = Timespec {
         tv_sec: 0,
         tv_nsec: UTIME_OMIT,
     };
+    let times = Timestamps {
+        last_access,
+        last_modification,
+    };
     // Not our file: then its place in the order moves, and nothing else.
-    let _ = rustix::fs::futimens(
-        &file,
-        &Timestamps {
-            last_access,
-            last_modification,
-        },
-    );
-    stored.map(Some)
-}
-
-fn digest(file: &mut File) -> io::Result<Stored> {
-    let promised = Hashes::default();
-    let mut digester = Digester::for_promise(&promised);
-    let mut buffer = vec![0; READ_BYTES];
-    let mut size = 0;
-    loop {
-        let read = match file.read(&mut buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Ok(0) => break,
-            read => read?,
-        };
-        digester.update(&buffer[..read]);
-        size += read as u64;
-    }
-    let sha256 = digester.finish(&promised).map_err(io::Error::other)?;
-    Ok(Stored { sha256, size })
+    let _ = rustix::fs::futimens(&file, &times);
+    read.map(|(size, sha256)| Some(Stored { sha256, size }))
 }
 
 #[cfg(test)]

@@ -2,13 +2,15 @@
 
 use blake2::Blake2b512;
 use blake2::digest::consts::U32;
-use sha1::Digest as _;
 use sha2::Digest as _;
 
 use crate::model::{Hashes, Sha256};
 
 /// How many hexadecimal digits the long blake2b has.
 const BLAKE2B_512_DIGITS: usize = 128;
+
+/// The short one.
+type Blake2b256 = blake2::Blake2b<U32>;
 
 /// What the bytes of an upload turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,17 +30,40 @@ pub struct Digests {
 /// Running digests.
 pub(super) struct Digester {
     sha256: sha2::Sha256,
-    others: Vec<(String, Other)>,
+    others: Vec<(String, Box<dyn Running>)>,
 }
 
-enum Other {
-    Md5(md5::Md5),
-    Sha1(sha1::Sha1),
-    Sha384(sha2::Sha384),
-    Sha512(sha2::Sha512),
-    Sha224(sha2::Sha224),
-    Blake2b256(blake2::Blake2b<U32>),
-    Blake2b512(Blake2b512),
+/// A digest that runs beside the sha256.
+trait Running: Send {
+    fn take_in(&mut self, bytes: &[u8]);
+    fn so_far(&self) -> String;
+}
+
+struct Hasher<D>(D);
+
+impl<D: sha2::Digest + Clone + Send> Running for Hasher<D> {
+    fn take_in(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn so_far(&self) -> String {
+        hex(&self.0.clone().finalize())
+    }
+}
+
+/// Of a later version of the crates than the others.
+impl Running for sha1::Sha1 {
+    fn take_in(&mut self, bytes: &[u8]) {
+        sha1::Digest::update(self, bytes);
+    }
+
+    fn so_far(&self) -> String {
+        hex(&sha1::Digest::finalize(self.clone()))
+    }
+}
+
+fn running<D: sha2::Digest + Clone + Send + 'static>() -> Box<dyn Running> {
+    Box::new(Hasher(D::new()))
 }
 
 impl Digester {
@@ -47,28 +72,22 @@ impl Digester {
     /// checked, like none at all.
     pub(super) fn for_promise(promised: &Hashes) -> Self {
         let needed = promised.sha256().is_none();
-        let others = promised
-            .iter()
-            .filter(|_| needed)
-            .filter_map(|(name, hex)| {
-                let other = match name {
-                    "md5" => Other::Md5(md5::Md5::new()),
-                    "sha1" => Other::Sha1(sha1::Sha1::new()),
-                    "sha384" => Other::Sha384(sha2::Sha384::new()),
-                    "sha512" => Other::Sha512(sha2::Sha512::new()),
-                    "sha224" => Other::Sha224(sha2::Sha224::new()),
-                    // The upload API says `blake2_256`, the JSON API `blake2b_256`, hashlib `blake2b` for
-                    // the long one, and indexes use that word for both.
-                    "blake2b" if hex.len() == BLAKE2B_512_DIGITS => {
-                        Other::Blake2b512(Blake2b512::new())
-                    }
-                    "blake2b" | "blake2_256" | "blake2b_256" => {
-                        Other::Blake2b256(blake2::Blake2b::new())
-                    }
-                    _ => return None,
-                };
-                Some((name.to_owned(), other))
-            });
+        let others = promised.iter().filter(|_| needed);
+        let others = others.filter_map(|(name, hex)| {
+            let other: Box<dyn Running> = match name {
+                "md5" => running::<md5::Md5>(),
+                "sha1" => Box::<sha1::Sha1>::default(),
+                "sha384" => running::<sha2::Sha384>(),
+                "sha512" => running::<sha2::Sha512>(),
+                "sha224" => running::<sha2::Sha224>(),
+                // The upload API says `blake2_256`, the JSON API `blake2b_256`, hashlib `blake2b` for
+                // the long one, and indexes use that word for both.
+                "blake2b" if hex.len() == BLAKE2B_512_DIGITS => running::<Blake2b512>(),
+                "blake2b" | "blake2_256" | "blake2b_256" => running::<Blake2b256>(),
+                _ => return None,
+            };
+            Some((name.to_owned(), other))
+        });
         Self {
             sha256: sha2::Sha256::new(),
             others: others.collect(),
@@ -77,53 +96,38 @@ impl Digester {
 
     /// Runs all that the clients of an upload may state.
     pub(super) fn for_upload() -> Self {
-        let md5 = ("md5".to_owned(), Other::Md5(md5::Md5::new()));
-        let short = Other::Blake2b256(blake2::Blake2b::new());
-        let long = Other::Blake2b512(Blake2b512::new());
-        let blake2 = [short, long].map(|one| ("blake2b".to_owned(), one));
+        let others = [
+            ("md5", running::<md5::Md5>()),
+            ("blake2b_256", running::<Blake2b256>()),
+            ("blake2b_512", running::<Blake2b512>()),
+        ];
         Self {
             sha256: sha2::Sha256::new(),
-            others: [md5].into_iter().chain(blake2).collect(),
+            others: others.map(|(name, one)| (name.to_owned(), one)).into(),
         }
     }
 
     /// The digests of what came so far.
     pub(super) fn so_far(&self, size: u64) -> Digests {
-        let mut digests = Digests {
+        let of = |wanted: &str| {
+            let mut others = self.others.iter();
+            let found = others.find(|(name, _)| name == wanted);
+            found.map(|(_, one)| one.so_far()).unwrap_or_default()
+        };
+        Digests {
             size,
             sha256: Sha256::from_bytes(self.sha256.clone().finalize().into()),
-            md5: String::new(),
-            blake2b_256: String::new(),
-            blake2b_512: String::new(),
-        };
-        for (_, other) in &self.others {
-            match other {
-                Other::Md5(hasher) => digests.md5 = hex(&hasher.clone().finalize()),
-                Other::Blake2b256(hasher) => {
-                    digests.blake2b_256 = hex(&hasher.clone().finalize());
-                }
-                Other::Blake2b512(hasher) => {
-                    digests.blake2b_512 = hex(&hasher.clone().finalize());
-                }
-                Other::Sha1(_) | Other::Sha384(_) | Other::Sha512(_) | Other::Sha224(_) => {}
-            }
+            md5: of("md5"),
+            blake2b_256: of("blake2b_256"),
+            blake2b_512: of("blake2b_512"),
         }
-        digests
     }
 
     /// Takes in more bytes.
     pub(super) fn update(&mut self, bytes: &[u8]) {
         self.sha256.update(bytes);
         for (_, other) in &mut self.others {
-            match other {
-                Other::Md5(hasher) => hasher.update(bytes),
-                Other::Sha1(hasher) => hasher.update(bytes),
-                Other::Sha384(hasher) => hasher.update(bytes),
-                Other::Sha512(hasher) => hasher.update(bytes),
-                Other::Sha224(hasher) => hasher.update(bytes),
-                Other::Blake2b256(hasher) => hasher.update(bytes),
-                Other::Blake2b512(hasher) => hasher.update(bytes),
-            }
+            other.take_in(bytes);
         }
     }
 
@@ -139,15 +143,7 @@ impl Digester {
             return Err(format!("its sha256 is {sha256}, not {wanted}"));
         }
         for (name, other) in self.others {
-            let found = match other {
-                Other::Md5(hasher) => hex(&hasher.finalize()),
-                Other::Sha1(hasher) => hex(&hasher.finalize()),
-                Other::Sha384(hasher) => hex(&hasher.finalize()),
-                Other::Sha512(hasher) => hex(&hasher.finalize()),
-                Other::Sha224(hasher) => hex(&hasher.finalize()),
-                Other::Blake2b256(hasher) => hex(&hasher.finalize()),
-                Other::Blake2b512(hasher) => hex(&hasher.finalize()),
-            };
+            let found = other.so_far();
             let wanted = promised.iter().find(|(promise, _)| *promise == name);
             if let Some((_, wanted)) = wanted
                 && wanted != found

@@ -90,13 +90,7 @@ impl Draft {
         if let Ok(digests) = digests.await {
             return Ok(digests);
         }
-        match self.outcome.take() {
-            Some(outcome) => match outcome.await {
-                Ok(Err(error)) => Err(error),
-                Ok(Ok(_)) | Err(_) => Err(self.abandoned()),
-            },
-            None => Err(self.abandoned()),
-        }
+        Err(self.failure().await)
     }
 
     /// Checks length and digests and makes the content visible under the key of its sha256. Given up
@@ -106,19 +100,14 @@ impl Draft {
     /// `Integrity` when it is not what was promised; nothing is kept then.
     pub async fn finish(mut self, key: fn(Sha256) -> Key) -> Result<Stored, StoreError> {
         self.send(Step::Finish(key)).await?;
-        match self.outcome.take() {
-            Some(outcome) => outcome.await.unwrap_or_else(|_| Err(self.abandoned())),
-            None => Err(self.abandoned()),
-        }
+        self.ended().await
     }
 
     /// Says why no more will come; those who read it are told so.
     pub async fn give_up(mut self, why: String) {
         // An error means that it has ended already.
         let _ = self.send(Step::GiveUp(why)).await;
-        if let Some(outcome) = self.outcome.take() {
-            let _ = outcome.await;
-        }
+        let _ = self.ended().await;
     }
 
     async fn send(&mut self, step: Step) -> Result<(), StoreError> {
@@ -131,13 +120,21 @@ impl Draft {
         if sent.is_ok() {
             return Ok(());
         }
-        let Some(outcome) = self.outcome.take() else {
-            return Err(self.abandoned());
-        };
-        match outcome.await {
-            Ok(Err(error)) => Err(error),
-            Ok(Ok(_)) | Err(_) => Err(self.abandoned()),
+        Err(self.failure().await)
+    }
+
+    /// How it ended.
+    async fn ended(&mut self) -> Result<Stored, StoreError> {
+        match self.outcome.take() {
+            Some(outcome) => outcome.await.unwrap_or_else(|_| Err(self.abandoned())),
+            None => Err(self.abandoned()),
         }
+    }
+
+    /// Why it ended before it was told to.
+    async fn failure(&mut self) -> StoreError {
+        let ended = self.ended().await;
+        ended.err().unwrap_or_else(|| self.abandoned())
     }
 
     fn abandoned(&self) -> StoreError {

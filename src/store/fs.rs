@@ -111,27 +111,24 @@ impl FsStore {
     /// # Errors
     /// When the folder cannot be made or written.
     pub fn open(root: &Path, disk_bytes_max: u64) -> Result<Self, StoreError> {
-        let tree = Tree::open(root, disk_bytes_max).map_err(|error| {
-            StoreError::io(format!("open the store in {}", root.display()), error)
-        })?;
-        Ok(Self {
-            tree: Arc::new(tree),
-        })
+        let doing = || format!("open the store in {}", root.display());
+        let tree = Tree::open(root, disk_bytes_max);
+        let tree = Arc::new(tree.map_err(|error| StoreError::io(doing(), error))?);
+        Ok(Self { tree })
     }
 
     /// A store that is there already, to be read beside whoever works on it, or on a medium that takes
     /// no writes: nothing is made and nothing is cleared away.
     #[must_use]
     pub fn existing(root: &Path) -> Self {
-        Self {
-            tree: Arc::new(Tree::existing(root)),
-        }
+        let tree = Arc::new(Tree::existing(root));
+        Self { tree }
     }
 
     /// What counts and evicts.
     #[must_use]
     pub fn quota(&self) -> &Arc<Quota> {
-        self.tree.quota()
+        &self.tree.quota
     }
 
     /// How many bytes are kept under a key; none when there is nothing, or the disk does not say.
@@ -166,7 +163,7 @@ impl FsStore {
         };
         let metadata = file.metadata().map_err(failed)?;
         let stamp = Stamp::from(&metadata);
-        let verified = Arc::clone(self.tree.verified());
+        let verified = Arc::clone(&self.tree.verified);
         Ok(Some(StoredFile {
             file,
             length: metadata.len(),
@@ -184,7 +181,7 @@ impl FsStore {
     }
 
     pub(super) fn verified(&self) -> &Verified {
-        self.tree.verified()
+        &self.tree.verified
     }
 
     /// How many private files are known to be damaged or lost.
@@ -220,7 +217,7 @@ impl FsStore {
     /// wanted must not be the first to go from disk.
     pub fn touch(&self, key: &Key) {
         if key.is_evictable() {
-            self.tree.quota().touch(key);
+            self.tree.quota.touch(key);
         }
     }
 
@@ -265,10 +262,8 @@ impl FsStore {
             temporary.file().write_all_at(&seal, 0)?;
             temporary.file().write_all_at(content, seal.len() as u64)
         };
-        let written = self
-            .tree
-            .with_room((seal.len() + content.len()) as u64, write);
-        written.map_err(failed)?;
+        let length = (seal.len() + content.len()) as u64;
+        self.tree.with_room(length, write).map_err(failed)?;
         self.tree.publish(temporary, key).map_err(failed)
     }
 
@@ -288,7 +283,7 @@ impl FsStore {
     /// # Errors
     /// When the disk fails.
     pub fn hold(&self, digest: &Sha256) -> Result<Hold, StoreError> {
-        let held = hold::hold(self.tree.root(), digest);
+        let held = hold::hold(&self.tree.root, digest);
         held.map_err(|error| StoreError::io(format!("hold {digest}"), error))
     }
 
@@ -298,7 +293,7 @@ impl FsStore {
     /// # Errors
     /// When the disk fails.
     pub fn hold_all(&self) -> Result<Vec<Hold>, StoreError> {
-        let held = hold::hold_all(self.tree.root());
+        let held = hold::hold_all(&self.tree.root);
         held.map_err(|error| StoreError::io("hold all private files", error))
     }
 
@@ -308,20 +303,20 @@ impl FsStore {
     /// # Errors
     /// When the disk fails.
     pub fn claim(&self, digest: &Sha256) -> Result<Option<Claim>, StoreError> {
-        let claimed = hold::claim(self.tree.root(), digest);
+        let claimed = hold::claim(&self.tree.root, digest);
         claimed.map_err(|error| StoreError::io(format!("claim {digest}"), error))
     }
 
     /// Goes through the files and sidecars of stages; lazily, in no order.
     #[must_use]
     pub fn private_contents(&self) -> Contents {
-        Contents::private_below(self.tree.root())
+        Contents::private_below(&self.tree.root)
     }
 
     /// Goes through all files and sidecars, those of mirrors first; lazily, in no order.
     #[must_use]
     pub fn contents(&self) -> Contents {
-        Contents::below(self.tree.root())
+        Contents::below(&self.tree.root)
     }
 
     /// Reads what is kept under a key from end to end, to compare its digest with [`Key::sha256`].
@@ -345,10 +340,9 @@ impl FsStore {
         declared: Option<u64>,
         bytes_max: u64,
     ) -> Result<Draft, StoreError> {
-        let (tree, what) = (Arc::clone(&self.tree), what.to_owned());
         Draft::start(Plan {
-            tree,
-            what,
+            tree: Arc::clone(&self.tree),
+            what: what.to_owned(),
             promised,
             declared,
             bytes_max,
@@ -362,10 +356,9 @@ impl FsStore {
     /// # Errors
     /// When no temporary file can be made.
     pub fn upload_draft(&self, what: &str, bytes_max: u64) -> Result<Draft, StoreError> {
-        let (tree, what) = (Arc::clone(&self.tree), what.to_owned());
         Draft::start(Plan {
-            tree,
-            what,
+            tree: Arc::clone(&self.tree),
+            what: what.to_owned(),
             promised: Hashes::default(),
             declared: None,
             bytes_max,
@@ -380,12 +373,10 @@ impl FsStore {
     /// When the disk fails.
     pub fn remove_pages(&self, index: &IndexName) -> Result<(), StoreError> {
         for folder in Key::folders_of(index) {
-            match std::fs::remove_dir_all(self.tree.root().join(&folder)) {
+            match std::fs::remove_dir_all(self.tree.root.join(&folder)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(StoreError::io(
-                        format!("remove {}", folder.display()),
-                        error,
-                    ));
+                    let doing = format!("remove {}", folder.display());
+                    return Err(StoreError::io(doing, error));
                 }
                 Ok(()) | Err(_) => {}
             }

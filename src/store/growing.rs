@@ -91,31 +91,23 @@ impl Growing {
     /// A file that somebody else releases, such as a test of the doors.
     #[must_use]
     pub fn new(file: File) -> (Self, watch::Sender<Readable>) {
-        let (sender, state) = watch::channel(Readable::Until(0));
-        (
-            Self {
-                file,
-                declared: None,
-                state,
-            },
-            sender,
-        )
+        let (growing, release) = Self::arriving(file, None);
+        (growing, release.state)
     }
 
     /// A file of which nothing has arrived yet, and the hand that releases it.
     pub(super) fn arriving(file: File, declared: Option<u64>) -> (Self, Release) {
         let (sender, state) = watch::channel(Readable::Until(0));
-        (
-            Self {
-                file,
-                declared,
-                state,
-            },
-            Release {
-                state: sender,
-                declared,
-            },
-        )
+        let release = Release {
+            state: sender,
+            declared,
+        };
+        let growing = Self {
+            file,
+            declared,
+            state,
+        };
+        (growing, release)
     }
 
     /// The file, for reading at offsets that are released.

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-use crate::store::check::digest;
+use crate::store::check::read_through;
 use crate::store::error::StoreError;
 use crate::store::fs::FsStore;
 use crate::store::key::Key;
@@ -20,40 +20,28 @@ impl FsStore {
     /// When the disk fails.
     pub fn heal(&self, key: &Key) -> Result<bool, StoreError> {
         let failed = |error| StoreError::io(format!("heal {}", key.path().display()), error);
-        let Some(twin) = twin(key) else {
+        let Some(digest) = key.sha256() else {
             return Ok(false);
+        };
+        let twin = match key.is_private() {
+            true => Key::MirrorFile(digest),
+            false => Key::PrivateFile(digest),
         };
         let twin = match File::open(self.tree().path(&twin)) {
             Err(error) if is_absence(&error) => return Ok(false),
             twin => twin.map_err(failed)?,
         };
         let temporary = self.tree().temporary().map_err(failed)?;
-        let copied = digest(&twin, |at, piece| {
+        let copied = read_through(&twin, |at, piece| {
             let write = || temporary.file().write_all_at(piece, at);
             self.tree().with_room(piece.len() as u64, write)
         });
         let (_, found) = copied.map_err(failed)?;
-        if Some(found) != key.sha256() {
+        if found != digest {
             return Ok(false);
         }
         self.tree().publish_right(temporary, key).map_err(failed)?;
         Ok(true)
-    }
-}
-
-/// Where the same bytes may be kept as another's.
-fn twin(key: &Key) -> Option<Key> {
-    match key {
-        Key::MirrorFile(digest) => Some(Key::PrivateFile(*digest)),
-        Key::PrivateFile(digest) => Some(Key::MirrorFile(*digest)),
-        Key::MirrorMetadata(_)
-        | Key::PrivateMetadata(_)
-        | Key::Page { .. }
-        | Key::Learned { .. }
-        | Key::ProjectList { .. }
-        | Key::RenderedList { .. }
-        | Key::RecordsSeen
-        | Key::Quarantine => None,
     }
 }
 

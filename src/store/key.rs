@@ -52,16 +52,30 @@ pub enum Key {
 }
 
 impl Key {
+    /// Of the last good page of a project.
+    #[must_use]
+    pub fn page(index: &IndexName, project: &ProjectName) -> Self {
+        let (index, project) = (index.clone(), project.clone());
+        Self::Page { index, project }
+    }
+
+    /// Of what was learned of a project's files.
+    #[must_use]
+    pub fn learned(index: &IndexName, project: &ProjectName) -> Self {
+        let (index, project) = (index.clone(), project.clone());
+        Self::Learned { index, project }
+    }
+
     /// The path below the store's root: ASCII, lower case, without a name that a file system changes.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         match self {
-            Self::MirrorFile(digest) => content(EVICTABLE_FOLDER, digest, ""),
-            Self::MirrorMetadata(wheel) => content(EVICTABLE_FOLDER, wheel, METADATA_ENDING),
-            Self::PrivateFile(digest) => content(PRIVATE_FOLDER, digest, ""),
-            Self::PrivateMetadata(wheel) => content(PRIVATE_FOLDER, wheel, METADATA_ENDING),
-            Self::Page { index, project } => page(index, project, "json"),
-            Self::Learned { index, project } => page(index, project, "learned"),
+            Self::MirrorFile(digest) => content_path(EVICTABLE_FOLDER, digest, FILE_ENDING),
+            Self::MirrorMetadata(wheel) => content_path(EVICTABLE_FOLDER, wheel, METADATA_ENDING),
+            Self::PrivateFile(digest) => content_path(PRIVATE_FOLDER, digest, FILE_ENDING),
+            Self::PrivateMetadata(wheel) => content_path(PRIVATE_FOLDER, wheel, METADATA_ENDING),
+            Self::Page { index, project } => page_path(index, project, "json"),
+            Self::Learned { index, project } => page_path(index, project, "learned"),
             Self::ProjectList { index } => of_index("lists", index).join("projects.txt"),
             Self::RenderedList { index, variant } => of_index("lists", index).join(variant),
             Self::RecordsSeen => Path::new(PRIVATE_FOLDER).join("records.json"),
@@ -74,39 +88,34 @@ impl Key {
         [of_index("pages", index), of_index("lists", index)]
     }
 
-    /// Whether the bytes belong to people and must survive a power cut once answered for.
-    #[must_use]
-    pub fn is_private(&self) -> bool {
-        match self {
-            Self::PrivateFile(_) | Self::PrivateMetadata(_) | Self::Quarantine => true,
-            Self::MirrorFile(_)
-            | Self::MirrorMetadata(_)
-            | Self::Page { .. }
+    /// Of content: the folder that it is in, the digest under which it is kept, and its name's ending.
+    fn content(&self) -> Option<(&'static str, Sha256, &'static str)> {
+        match *self {
+            Self::MirrorFile(digest) => Some((EVICTABLE_FOLDER, digest, FILE_ENDING)),
+            Self::MirrorMetadata(wheel) => Some((EVICTABLE_FOLDER, wheel, METADATA_ENDING)),
+            Self::PrivateFile(digest) => Some((PRIVATE_FOLDER, digest, FILE_ENDING)),
+            Self::PrivateMetadata(wheel) => Some((PRIVATE_FOLDER, wheel, METADATA_ENDING)),
+            Self::Page { .. }
             | Self::Learned { .. }
             | Self::ProjectList { .. }
             | Self::RenderedList { .. }
-            | Self::RecordsSeen => false,
+            | Self::RecordsSeen
+            | Self::Quarantine => None,
         }
+    }
+
+    /// Whether the bytes belong to people and must survive a power cut once answered for.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        matches!(self.content(), Some((PRIVATE_FOLDER, ..))) || *self == Self::Quarantine
     }
 
     /// Whether `cache.disk` counts it and may evict it: files of mirrors and their sidecars.
     #[must_use]
     pub fn is_evictable(&self) -> bool {
-        match self {
-            Self::MirrorFile(_) | Self::MirrorMetadata(_) => true,
-            Self::PrivateFile(_)
-            | Self::PrivateMetadata(_)
-            | Self::Page { .. }
-            | Self::Learned { .. }
-            | Self::ProjectList { .. }
-            | Self::RenderedList { .. }
-            | Self::RecordsSeen
-            | Self::Quarantine => false,
-        }
+        matches!(self.content(), Some((EVICTABLE_FOLDER, ..)))
     }
-}
 
-impl Key {
     /// Whether it is answered as it is, byte for byte, without being read first.
     pub(super) fn is_content(&self) -> bool {
         self.is_private() || self.is_evictable()
@@ -115,35 +124,15 @@ impl Key {
     /// The digest that what is kept must have; nothing where the key does not say.
     #[must_use]
     pub fn sha256(&self) -> Option<Sha256> {
-        match self {
-            Self::MirrorFile(digest) | Self::PrivateFile(digest) => Some(*digest),
-            Self::MirrorMetadata(_)
-            | Self::PrivateMetadata(_)
-            | Self::Page { .. }
-            | Self::Learned { .. }
-            | Self::ProjectList { .. }
-            | Self::RenderedList { .. }
-            | Self::RecordsSeen
-            | Self::Quarantine => None,
-        }
+        let (_, digest, ending) = self.content()?;
+        (ending == FILE_ENDING).then_some(digest)
     }
 
     /// The digest under which content is kept, of a stage's sidecar that of its wheel; nothing for the
     /// rest.
     #[must_use]
     pub fn kept_under(&self) -> Option<Sha256> {
-        match self {
-            Self::MirrorFile(digest)
-            | Self::PrivateFile(digest)
-            | Self::MirrorMetadata(digest)
-            | Self::PrivateMetadata(digest) => Some(*digest),
-            Self::Page { .. }
-            | Self::Learned { .. }
-            | Self::ProjectList { .. }
-            | Self::RenderedList { .. }
-            | Self::RecordsSeen
-            | Self::Quarantine => None,
-        }
+        self.content().map(|(_, digest, _)| digest)
     }
 
     /// The key of content at a path below the root; nothing for any other path.
@@ -173,10 +162,13 @@ pub(super) const EVICTABLE_FOLDER: &str = "files";
 /// Folder of what stages hold.
 pub(super) const PRIVATE_FOLDER: &str = "private";
 
+/// What a file has after its digest.
+const FILE_ENDING: &str = "";
+
 /// What a sidecar has after the digest of its wheel.
 const METADATA_ENDING: &str = ".metadata";
 
-fn content(folder: &str, digest: &Sha256, ending: &str) -> PathBuf {
+fn content_path(folder: &str, digest: &Sha256, ending: &str) -> PathBuf {
     let hex = digest.to_hex();
     PathBuf::from(folder)
         .join(&hex[..2])
@@ -189,7 +181,7 @@ fn of_index(folder: &str, index: &IndexName) -> PathBuf {
         .join(segment(index.index()))
 }
 
-fn page(index: &IndexName, project: &ProjectName, ending: &str) -> PathBuf {
+fn page_path(index: &IndexName, project: &ProjectName, ending: &str) -> PathBuf {
     let name = segment(project.as_str());
     let spread = &Sha256::of(project.as_str().as_bytes()).to_hex()[..2];
     of_index("pages", index)

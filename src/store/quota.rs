@@ -47,18 +47,9 @@ pub struct Quota {
     rooms: AtomicU64,
 }
 
-/// What evictable content takes.
+/// What evictable content takes, or what an eviction removed of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Files and sidecars.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
-}
-
-/// What an eviction removed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Evicted {
     /// Files and sidecars.
     pub files: u64,
     /// Their bytes.
@@ -158,10 +149,10 @@ impl Quota {
     ///
     /// # Errors
     /// When the disk fails. What cannot be removed does not keep the rest from being removed.
-    pub fn evict(&self) -> Result<Evicted, StoreError> {
+    pub fn evict(&self) -> Result<Usage, StoreError> {
         self.write_touches();
         let Some(_lock) = self.lock()? else {
-            return Ok(Evicted::default());
+            return Ok(Usage::default());
         };
         let before = self.used_bytes();
         let found = self.walk(|one| one)?.collect::<Result<Vec<_>, _>>()?;
@@ -170,7 +161,7 @@ impl Quota {
             let left = self.bytes_max - self.bytes_max / HEADROOM_DIVISOR;
             remove_oldest(found, total - left)
         } else {
-            (Evicted::default(), None)
+            (Usage::default(), None)
         };
         self.counted(before, total, evicted.bytes);
         failure.map_or(Ok(evicted), Err)
@@ -203,7 +194,7 @@ impl Quota {
             return failure.map_or(Ok(false), Err);
         }
         self.rooms.fetch_add(1, Ordering::Release);
-        let Evicted { files, bytes } = evicted;
+        let Usage { files, bytes } = evicted;
         tracing::warn!(
             files,
             bytes,
@@ -287,9 +278,9 @@ fn some_of(total: u64) -> u64 {
 
 /// Removes files, those not asked for the longest first, until so many bytes are gone. What cannot be
 /// removed does not keep the rest.
-fn remove_oldest(mut found: Vec<Found>, mut surplus: u64) -> (Evicted, Option<StoreError>) {
+fn remove_oldest(mut found: Vec<Found>, mut surplus: u64) -> (Usage, Option<StoreError>) {
     found.sort_unstable_by_key(|one| one.used_at);
-    let (mut evicted, mut failure) = (Evicted::default(), None);
+    let (mut evicted, mut failure) = (Usage::default(), None);
     for one in found {
         if surplus == 0 {
             break;
@@ -376,7 +367,7 @@ mod tests {
         assert!(store.quota().is_exceeded());
         assert_eq!(
             store.quota().evict().unwrap(),
-            Evicted {
+            Usage {
                 files: 2,
                 bytes: 80
             }
@@ -386,7 +377,7 @@ mod tests {
             [true, false, false, true]
         );
         assert_eq!(store.quota().used_bytes(), 80);
-        assert_eq!(store.quota().evict().unwrap(), Evicted::default());
+        assert_eq!(store.quota().evict().unwrap(), Usage::default());
     }
 
     #[test]
@@ -404,7 +395,7 @@ mod tests {
         let evicted = store.quota().evict().unwrap();
         assert_eq!(
             evicted,
-            Evicted {
+            Usage {
                 files: 2,
                 bytes: (2 * BYTES + SEAL_BYTES) as u64
             }
@@ -427,7 +418,7 @@ mod tests {
         keep(&first, &folder, &mirror_file("a"), 1);
         let lock = first.quota().lock().unwrap();
         assert!(lock.is_some());
-        assert_eq!(second.quota().evict().unwrap(), Evicted::default());
+        assert_eq!(second.quota().evict().unwrap(), Usage::default());
         drop(lock);
         assert_eq!(second.quota().evict().unwrap().files, 1);
     }

@@ -27,9 +27,9 @@ const TEMPORARY: &str = "tmp";
 /// The store's folder.
 #[derive(Debug)]
 pub(super) struct Tree {
-    root: PathBuf,
-    quota: Arc<Quota>,
-    verified: Arc<Verified>,
+    pub(super) root: PathBuf,
+    pub(super) quota: Arc<Quota>,
+    pub(super) verified: Arc<Verified>,
     counter: AtomicU64,
     /// Held from looking at what a key holds to changing it, so that no byte is counted twice.
     changing: Mutex<()>,
@@ -58,18 +58,6 @@ impl Tree {
             counter: AtomicU64::new(0),
             changing: Mutex::new(()),
         }
-    }
-
-    pub(super) fn root(&self) -> &Path {
-        &self.root
-    }
-
-    pub(super) fn quota(&self) -> &Arc<Quota> {
-        &self.quota
-    }
-
-    pub(super) fn verified(&self) -> &Arc<Verified> {
-        &self.verified
     }
 
     /// Makes a file visible that was compared with its digest while it was written.
@@ -223,8 +211,8 @@ mod tests {
         ];
         for (number, (step, bytes)) in steps.into_iter().enumerate() {
             step();
-            assert_eq!(tree.quota().used_bytes(), bytes, "step {number}");
-            assert_eq!(tree.quota().count().unwrap().bytes, bytes, "step {number}");
+            assert_eq!(tree.quota.used_bytes(), bytes, "step {number}");
+            assert_eq!(tree.quota.count().unwrap().bytes, bytes, "step {number}");
         }
     }
 
@@ -243,7 +231,7 @@ mod tests {
                     });
                 }
             });
-            assert_eq!(tree.quota().used_bytes(), 5 * round, "round {round}");
+            assert_eq!(tree.quota.used_bytes(), 5 * round, "round {round}");
         }
     }
 
@@ -278,7 +266,7 @@ mod tests {
             tree.with_room(1, work).unwrap();
             assert_eq!([0, 1, 2].map(|number| is_kept(&keys[number])), left);
         }
-        assert_eq!(tree.quota().used_bytes(), 0);
+        assert_eq!(tree.quota.used_bytes(), 0);
         assert!(is_kept(&private));
         let refused = tree.with_room(1, || Err::<(), _>(full())).unwrap_err();
         assert!(is_full(&refused));

@@ -95,6 +95,22 @@ pub enum UpstreamError {
 }
 
 impl UpstreamError {
+    /// It is down, or was cut off, without a status to tell of.
+    pub(super) fn down(index: &IndexName, reason: impl Into<String>) -> Self {
+        Self::Unavailable {
+            index: index.clone(),
+            reason: reason.into(),
+            status: None,
+            retry_after: None,
+        }
+    }
+
+    /// Its answer makes no sense.
+    pub(super) fn broken(index: &IndexName, reason: impl Into<String>) -> Self {
+        let (index, reason) = (index.clone(), reason.into());
+        Self::Broken { index, reason }
+    }
+
     /// Whether the upstream is there and only did not like what it was asked, or misread it: asked for
     /// something else of the same file, it may well give it.
     #[must_use]

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::io::Read as _;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode, header};
@@ -21,7 +21,7 @@ use crate::upstream::body::Coding;
 use crate::upstream::breaker::{Breaker, Outcome, Permit};
 use crate::upstream::client::{Upstream, UpstreamLogin};
 use crate::upstream::error::UpstreamError;
-use crate::upstream::fleet::{Fleet, FleetError};
+use crate::upstream::fleet::{Fleet, FleetError, FleetRead};
 use crate::upstream::hosts::NotOpen;
 use crate::upstream::limits::UpstreamLimits;
 use crate::upstream::retry::Again;
@@ -54,6 +54,14 @@ pub(super) struct FinalAnswer {
 struct Failure {
     error: UpstreamError,
     again: Again,
+}
+
+impl From<UpstreamError> for Failure {
+    /// Asking again does not heal it.
+    fn from(error: UpstreamError) -> Self {
+        let again = Again::Never;
+        Self { error, again }
+    }
 }
 
 impl Upstream {
@@ -113,17 +121,21 @@ impl Upstream {
 
     /// One try: follows redirects to an answer that is none.
     async fn follow(&self, question: &Question<'_>) -> Result<FinalAnswer, Failure> {
+        let broken = |reason: String| UpstreamError::broken(&self.name, reason);
         let mut url = question.url.clone();
         for _ in 0..=self.limits.redirects_max {
             let credentials = self.credentials_for(&mut url);
-            self.hosts
-                .refuse(&url)
-                .map_err(|reason| self.broken(reason))?;
+            self.hosts.refuse(&url).map_err(broken)?;
             let checked = self.hosts.refuse_own_door(&url).await;
-            checked.map_err(|reason| self.broken(reason))?;
+            checked.map_err(broken)?;
             let response = match self.fleet_for(&url) {
                 Some(fleet) => {
-                    let sent = fleet.send(&Method::GET, &url, &question.headers).await;
+                    let read = FleetRead {
+                        method: &Method::GET,
+                        url: &url,
+                        headers: &question.headers,
+                    };
+                    let sent = fleet.send(read).await;
                     sent.map_err(|error| self.deserted(&error))?
                 }
                 None => {
@@ -140,32 +152,29 @@ impl Upstream {
                 let response = self.settle(response, &url).await?;
                 return Ok(FinalAnswer { response, url });
             };
-            let next = next.map_err(|reason| self.broken(reason))?;
+            let next = next.map_err(broken)?;
             if url.scheme() == "https" && next.scheme() == "http" {
-                return Err(self.broken("a redirect leads from https to plain http".to_owned()));
+                let reason = "a redirect leads from https to plain http";
+                return Err(broken(reason.to_owned()).into());
             }
             url = next;
         }
         let max = self.limits.redirects_max;
-        Err(self.broken(format!("more than {max} redirects")))
+        Err(broken(format!("more than {max} redirects")).into())
     }
 
     /// The fleet, for what is below its URL; what devpi redirects to elsewhere is asked there.
     fn fleet_for(&self, url: &Url) -> Option<&Fleet> {
         let fleet = self.fleet.as_deref()?;
-        url.as_str()
-            .starts_with(fleet.url().as_str())
-            .then_some(fleet)
+        let is_below = url.as_str().starts_with(fleet.url().as_str());
+        is_below.then_some(fleet)
     }
 
     /// No server of the fleet answered.
     fn deserted(&self, error: &FleetError) -> Failure {
-        let error = UpstreamError::Unreachable {
-            index: self.name.clone(),
-            reason: error.to_string(),
-        };
+        let (index, reason) = (self.name.clone(), error.to_string());
         Failure {
-            error,
+            error: UpstreamError::Unreachable { index, reason },
             again: Again::Soon,
         }
     }
@@ -175,12 +184,8 @@ impl Upstream {
     fn credentials_for(&self, url: &mut Url) -> Option<UpstreamLogin> {
         url.set_fragment(None);
         let inline = UpstreamLogin::take_from(url);
-        let own = || {
-            self.credentials
-                .clone()
-                .filter(|_| self.hosts.is_own_origin(url))
-        };
-        inline.or_else(own)
+        let own = self.credentials.as_ref();
+        inline.or_else(|| own.filter(|_| self.hosts.is_own_origin(url)).cloned())
     }
 
     /// Sorts the statuses: an answer, a refusal, or trouble.
@@ -229,7 +234,8 @@ impl Upstream {
                 words,
             }
         } else {
-            return Err(self.broken(format!("an unexpected status, {}", status.as_u16())));
+            let reason = format!("an unexpected status, {}", status.as_u16());
+            return Err(UpstreamError::broken(&index, reason).into());
         };
         Err(Failure { error, again })
     }
@@ -238,21 +244,18 @@ impl Upstream {
     fn unanswered(&self, error: reqwest::Error) -> Failure {
         if let Some(not_open) = words::cause::<NotOpen>(&error) {
             // Not the upstream's trouble, and asking again does not help.
-            return self.broken(not_open.to_string());
+            return UpstreamError::broken(&self.name, not_open.to_string()).into();
         }
         let index = self.name.clone();
         let is_tls = words::cause::<rustls::Error>(&error).is_some();
         let is_garbage = words::cause::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse);
         if error.is_timeout() && !error.is_connect() {
-            let error = UpstreamError::Timeout {
+            let timeout = UpstreamError::Timeout {
                 index,
                 awaited: "answer",
                 after: self.limits.read_timeout,
             };
-            return Failure {
-                error,
-                again: Again::Never,
-            };
+            return timeout.into();
         }
         let (what, again) = if is_tls {
             ("no TLS", Again::Never)
@@ -267,14 +270,6 @@ impl Upstream {
         let error = UpstreamError::Unreachable { index, reason };
         Failure { error, again }
     }
-
-    fn broken(&self, reason: String) -> Failure {
-        let index = self.name.clone();
-        Failure {
-            error: UpstreamError::Broken { index, reason },
-            again: Again::Never,
-        }
-    }
 }
 
 /// A body stopped in the middle: cut off, too slow, or not what its encoding says.
@@ -283,28 +278,23 @@ pub(super) fn interrupted(
     error: io::Error,
     read_timeout: Duration,
 ) -> UpstreamError {
-    let index = index.clone();
     let error = match error.downcast::<reqwest::Error>() {
         Ok(error) => error,
         // All of it came, and it is not packed as it says.
         Err(error) => {
             let reason = format!("its body cannot be unpacked: {error}");
-            return UpstreamError::Broken { index, reason };
+            return UpstreamError::broken(index, reason);
         }
     };
     if error.is_timeout() {
         return UpstreamError::Timeout {
-            index,
+            index: index.clone(),
             awaited: "further bytes",
             after: read_timeout,
         };
     }
-    UpstreamError::Unavailable {
-        index,
-        reason: format!("the answer was cut off: {}", words::causes(error)),
-        status: None,
-        retry_after: None,
-    }
+    let reason = format!("the answer was cut off: {}", words::causes(error));
+    UpstreamError::down(index, reason)
 }
 
 /// Where a redirect leads; nothing for any other answer.
@@ -312,17 +302,13 @@ fn redirect(response: &Response, url: &Url) -> Option<Result<Url, String>> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
     }
-    let location = response
-        .headers()
-        .get(header::LOCATION)
-        .and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+    let location = response.headers().get(header::LOCATION);
+    let location = location.and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
     let Some(location) = location else {
         return Some(Err("a redirect to nowhere".to_owned()));
     };
-    Some(
-        url.join(location)
-            .map_err(|error| format!("a redirect to no URL: {error}")),
-    )
+    let next = url.join(location);
+    Some(next.map_err(|error| format!("a redirect to no URL: {error}")))
 }
 
 /// Reads what a refusal says, as far as it says it soon and shortly.
@@ -377,27 +363,23 @@ impl Breakers {
         self.numbers.hash_one(url.path())
     }
 
+    fn troubled(&self) -> MutexGuard<'_, HashMap<String, Breaker>> {
+        self.troubled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn allow(&self, origin: &str, now: Instant) -> Permit {
-        let mut troubled = self
-            .troubled
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        troubled
-            .get_mut(origin)
-            .map_or(Permit::Send, |breaker| breaker.allow(now))
+        let mut troubled = self.troubled();
+        let breaker = troubled.get_mut(origin);
+        breaker.map_or(Permit::Send, |breaker| breaker.allow(now))
     }
 
     fn record(&self, origin: String, now: Instant, outcome: Outcome) {
-        let mut troubled = self
-            .troubled
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut troubled = self.troubled();
         if outcome == Outcome::Answered {
             troubled.remove(&origin);
         } else if troubled.len() < BREAKERS_MAX || troubled.contains_key(&origin) {
-            let breaker = troubled
-                .entry(origin)
-                .or_insert_with(|| self.closed.clone());
+            let breaker = troubled.entry(origin);
+            let breaker = breaker.or_insert_with(|| self.closed.clone());
             breaker.record(now, outcome);
         }
     }

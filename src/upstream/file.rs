@@ -93,10 +93,8 @@ impl Upstream {
     ) -> Result<FileAnswer, UpstreamError> {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-        headers.insert(
-            header::ACCEPT_ENCODING,
-            HeaderValue::from_static("identity"),
-        );
+        let identity = HeaderValue::from_static("identity");
+        headers.insert(header::ACCEPT_ENCODING, identity);
         if let Some(range) = range {
             headers.insert(header::RANGE, range.header());
         }
@@ -105,10 +103,7 @@ impl Upstream {
         if let Some(fleet) = &self.fleet {
             self.refuse_partial(fleet, response.status(), false)?;
         }
-        let broken = |reason| UpstreamError::Broken {
-            index: self.name.clone(),
-            reason,
-        };
+        let broken = |reason: String| UpstreamError::broken(&self.name, reason);
         let part = match (response.status(), range) {
             (StatusCode::NOT_FOUND | StatusCode::GONE, _) => return Ok(FileAnswer::NotFound),
             (StatusCode::RANGE_NOT_SATISFIABLE, Some(_)) => return Ok(FileAnswer::NotSatisfiable),
@@ -135,10 +130,8 @@ impl Upstream {
         if let (Some(length), Some(expected)) = (length, expected)
             && length != expected
         {
-            return Err(UpstreamError::Broken {
-                index: self.name.clone(),
-                reason: format!("a range of {expected} bytes with a length of {length}"),
-            });
+            let reason = format!("a range of {expected} bytes with a length of {length}");
+            return Err(UpstreamError::broken(&self.name, reason));
         }
         let head = response.headers();
         Ok(UpstreamFile {
@@ -175,25 +168,21 @@ impl UpstreamFile {
         body.waited += asked.elapsed();
         let Some(chunk) = chunk else {
             return match self.length {
-                Some(length) if body.received < length => Err(UpstreamError::Unavailable {
-                    index: body.index.clone(),
-                    reason: format!("{} of {length} bytes came", body.received),
-                    status: None,
-                    retry_after: None,
-                }),
+                Some(length) if body.received < length => {
+                    let reason = format!("{} of {length} bytes came", body.received);
+                    Err(UpstreamError::down(&body.index, reason))
+                }
                 Some(_) | None => Ok(None),
             };
         };
-        let is_first = body.received == 0
-            && matches!(
-                self.part,
-                FilePart::Whole | FilePart::Range { start: 0, .. }
-            );
+        let begins = matches!(
+            self.part,
+            FilePart::Whole | FilePart::Range { start: 0, .. }
+        );
+        let is_first = body.received == 0 && begins;
         if is_first && is_document(self.content_type.as_deref(), &chunk) {
-            return Err(UpstreamError::Broken {
-                index: body.index.clone(),
-                reason: "a document came instead of the file, perhaps a login page".to_owned(),
-            });
+            let reason = "a document came instead of the file, perhaps a login page";
+            return Err(UpstreamError::broken(&body.index, reason));
         }
         body.received += chunk.len() as u64;
         if body.received > body.bytes_max {
@@ -301,9 +290,8 @@ fn refuse_encoding(head: &HeaderMap, url: &Url) -> Result<(), String> {
         return Ok(());
     }
     let encoding: String = encoding.chars().take(40).collect();
-    Err(format!(
-        "a file with content-encoding {encoding:?}, asked for identity"
-    ))
+    let words = format!("a file with content-encoding {encoding:?}, asked for identity");
+    Err(words)
 }
 
 #[cfg(test)]

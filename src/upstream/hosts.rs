@@ -10,7 +10,6 @@
 //! Names are judged by what they resolve to, at the moment of connecting; behind a proxy the proxy
 //! resolves, and only literal addresses are seen here.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, OnceLock};
 
@@ -65,24 +64,16 @@ pub(super) struct Hosts {
 }
 
 /// A name has no address that may be connected to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub(super) struct NotOpen(String);
-
-impl fmt::Display for NotOpen {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for NotOpen {}
 
 impl Hosts {
     /// The rule for the mirror at this URL.
     pub(super) fn of(mirror: Url, bounds: Bounds) -> Self {
-        let on_loopback = match mirror.host() {
-            Some(Host::Domain(name)) => is_localhost(name),
-            Some(Host::Ipv4(address)) => Reach::of(address.into()) == Reach::Loopback,
-            Some(Host::Ipv6(address)) => Reach::of(address.into()) == Reach::Loopback,
+        let on_loopback = match mirror.host().map(named) {
+            Some(Named::Domain(name)) => is_localhost(name),
+            Some(Named::Address(address)) => Reach::of(address) == Reach::Loopback,
             None => false,
         };
         Self {
@@ -110,37 +101,34 @@ impl Hosts {
             return Err(format!("it leads from https to plain http, at {host}"));
         }
         let is_own = self.mirror.host().as_ref() == Some(&host);
-        let is_open = match (&self.bounds.trust, &host) {
+        let named = named(host.clone());
+        let is_open = match (&self.bounds.trust, named) {
             (Trust::Made(places), _) => {
-                places
-                    .check(url)
-                    .map_err(|why| format!("it leads to {why}"))?;
+                let checked = places.check(url);
+                checked.map_err(|why| format!("it leads to {why}"))?;
                 true
             }
-            (Trust::Declared | Trust::Place, Host::Domain(name)) => {
+            (Trust::Declared | Trust::Place, Named::Domain(name)) => {
                 is_own || self.on_loopback || !is_localhost(name)
             }
-            (Trust::Declared | Trust::Place, Host::Ipv4(address)) => {
-                self.is_open(is_own, (*address).into())
-            }
-            (Trust::Declared | Trust::Place, Host::Ipv6(address)) => {
-                self.is_open(is_own, (*address).into())
+            (Trust::Declared | Trust::Place, Named::Address(address)) => {
+                self.is_open(is_own, address)
             }
         };
+        if !is_open {
+            let words = format!("it leads to {host}, an address that no index may name");
+            return Err(words);
+        }
         // Of names only those that mean this machine for sure; the others are looked at when they
         // are resolved, or in `refuse_own_door`.
         let is_door = self.is_watched_port(url)
-            && match &host {
-                Host::Domain(name) => is_localhost(name),
-                Host::Ipv4(address) => is_this_machine((*address).into()),
-                Host::Ipv6(address) => is_this_machine((*address).into()),
+            && match named {
+                Named::Domain(name) => is_localhost(name),
+                Named::Address(address) => is_this_machine(address),
             };
-        match (is_open, is_door) {
-            (true, false) => Ok(()),
-            (true, true) => Err(format!("it leads to this gateway itself, at {host}")),
-            (false, _) => Err(format!(
-                "it leads to {host}, an address that no index may name"
-            )),
+        match is_door {
+            true => Err(format!("it leads to this gateway itself, at {host}")),
+            false => Ok(()),
         }
     }
 
@@ -151,11 +139,8 @@ impl Hosts {
         };
         // One that cannot be found now is not found by the connection either.
         let found = tokio::net::lookup_host((name, 0)).await;
-        let leads_here = found
-            .into_iter()
-            .flatten()
-            .any(|address| is_this_machine(address.ip()));
-        if leads_here {
+        let mut found = found.into_iter().flatten();
+        if found.any(|address| is_this_machine(address.ip())) {
             return Err(format!("it leads to this gateway itself, at {name}"));
         }
         Ok(())
@@ -218,23 +203,15 @@ fn own_address_towards(address: IpAddr) -> Option<IpAddr> {
 impl Resolve for Hosts {
     fn resolve(&self, name: Name) -> Resolving {
         let rule = self.clone();
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let open: Vec<SocketAddr> = found
-                .filter(|address| rule.may_resolve(name.as_str(), address.ip()))
-                .collect();
-            if open.is_empty() {
-                let listed = match &rule.bounds.trust {
-                    Trust::Declared => "that an index may name",
-                    Trust::Place => "that files may be brought to",
-                    Trust::Made(_) => {
-                        "that is public, or that manage.mirrors_to names for mirrors made through the API"
-                    }
-                };
-                let words = format!("{} has no address {listed}", name.as_str());
-                return Err(NotOpen(words).into());
+        let listed = match &rule.bounds.trust {
+            Trust::Declared => "that an index may name",
+            Trust::Place => "that files may be brought to",
+            Trust::Made(_) => {
+                "that is public, or that manage.mirrors_to names for mirrors made through the API"
             }
-            Ok(Box::new(open.into_iter()) as Addrs)
+        };
+        open_addresses(name, listed, move |name, address| {
+            rule.may_resolve(name, address)
         })
     }
 }
@@ -245,26 +222,50 @@ pub(super) struct NamedHosts;
 
 impl Resolve for NamedHosts {
     fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let open: Vec<SocketAddr> = found
-                .filter(|address| Reach::of(address.ip()) != Reach::Special)
-                .collect();
-            if open.is_empty() {
-                let words = format!("{} has no address that a server may have", name.as_str());
-                return Err(NotOpen(words).into());
-            }
-            Ok(Box::new(open.into_iter()) as Addrs)
+        open_addresses(name, "that a server may have", |_, address| {
+            Reach::of(address) != Reach::Special
         })
+    }
+}
+
+/// The addresses of a name that may be connected to; without any, no address `listed`.
+fn open_addresses(
+    name: Name,
+    listed: &'static str,
+    is_open: impl Fn(&str, IpAddr) -> bool + Send + 'static,
+) -> Resolving {
+    Box::pin(async move {
+        let name = name.as_str();
+        let found = tokio::net::lookup_host((name, 0)).await?;
+        let found = found.filter(|address| is_open(name, address.ip()));
+        let open: Vec<SocketAddr> = found.collect();
+        if open.is_empty() {
+            return Err(NotOpen(format!("{name} has no address {listed}")).into());
+        }
+        Ok(Box::new(open.into_iter()) as Addrs)
+    })
+}
+
+/// What a URL has in the place of its host.
+#[derive(Clone, Copy)]
+enum Named<'a> {
+    Domain(&'a str),
+    Address(IpAddr),
+}
+
+fn named(host: Host<&str>) -> Named<'_> {
+    match host {
+        Host::Domain(name) => Named::Domain(name),
+        Host::Ipv4(address) => Named::Address(address.into()),
+        Host::Ipv6(address) => Named::Address(address.into()),
     }
 }
 
 /// Whether a URL has an address in the place of a name, and one at which nobody may be.
 pub(super) fn is_special(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => Reach::of(address.into()) == Reach::Special,
-        Some(Host::Ipv6(address)) => Reach::of(address.into()) == Reach::Special,
-        Some(Host::Domain(_)) | None => false,
+    match url.host().map(named) {
+        Some(Named::Address(address)) => Reach::of(address) == Reach::Special,
+        Some(Named::Domain(_)) | None => false,
     }
 }
 

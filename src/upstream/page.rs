@@ -121,10 +121,8 @@ impl Upstream {
         };
         match self.fetch(&url, &ACCEPT_ANY, None, &bound).await? {
             PageAnswer::Found(page) if !is_core_metadata(&page.body) => {
-                Err(UpstreamError::Broken {
-                    index: self.name.clone(),
-                    reason: format!("what stands at {} is no metadata", url.path()),
-                })
+                let reason = format!("what stands at {} is no metadata", url.path());
+                Err(UpstreamError::broken(&self.name, reason))
             }
             // It is kept in memory, where it does not count as being read any more.
             PageAnswer::Found(page) => Ok(Some(Bytes::copy_from_slice(&page.body))),
@@ -184,9 +182,8 @@ impl Upstream {
         // The tag is the fleet's own; devpi knows none.
         let validators = validators.filter(|_| self.fleet.is_none());
         let headers = self.request_head(accept, validators);
-        let is_conditional = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE]
-            .iter()
-            .any(|name| headers.contains_key(name));
+        let conditions = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE];
+        let is_conditional = conditions.iter().any(|name| headers.contains_key(name));
         let FinalAnswer { response, url } = self.ask(&Question { url, headers }).await?;
         if let Some(fleet) = &self.fleet {
             self.refuse_partial(fleet, response.status(), is_held)?;
@@ -203,10 +200,10 @@ impl Upstream {
                 page.body = self.read(response, bound, share).await?;
                 Ok(PageAnswer::Found(page))
             }
-            other => Err(UpstreamError::Broken {
-                index: self.name.clone(),
-                reason: format!("status {} for a {}", other.as_u16(), bound.what),
-            }),
+            other => {
+                let reason = format!("status {} for a {}", other.as_u16(), bound.what);
+                Err(UpstreamError::broken(&self.name, reason))
+            }
         }
     }
 
@@ -223,12 +220,8 @@ impl Upstream {
         if !fleet.lacks_primary() || !(is_held || is_absent) {
             return Ok(());
         }
-        Err(UpstreamError::Unavailable {
-            index: self.name.clone(),
-            reason: "the primary devpi-server cannot be asked".to_owned(),
-            status: None,
-            retry_after: None,
-        })
+        let reason = "the primary devpi-server cannot be asked";
+        Err(UpstreamError::down(&self.name, reason))
     }
 
     /// Reads a body within its bound, counting what comes out of its packing.
@@ -238,9 +231,9 @@ impl Upstream {
         bound: &Bound,
         share: &mut Share,
     ) -> Result<Bytes, UpstreamError> {
-        let coding = Coding::of(response.headers()).map_err(|words| UpstreamError::Broken {
-            index: self.name.clone(),
-            reason: format!("its {} is {words}", bound.what),
+        let coding = Coding::of(response.headers()).map_err(|words| {
+            let reason = format!("its {} is {words}", bound.what);
+            UpstreamError::broken(&self.name, reason)
         })?;
         let read = read_body(response, coding, bound.bytes_max, share).await;
         read.map_err(|unread| match unread {

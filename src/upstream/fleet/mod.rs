@@ -14,6 +14,6 @@ mod status;
 mod tests;
 mod write;
 
-pub use send::{FleetAnswer, FleetError};
+pub use send::{FleetAnswer, FleetError, FleetRead};
 pub use servers::{Fleet, FleetOptions};
 pub use write::{FleetBody, FleetWrite};

@@ -23,10 +23,21 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(11);
 
 /// No server had an answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no devpi-server answers: {reason}")]
-pub struct FleetError {
+#[error("no devpi-server answers: {0}")]
+pub struct FleetError(
     /// What the last one that was asked did.
-    pub reason: String,
+    pub String,
+);
+
+/// A GET or HEAD of a URL below [`Fleet::url`].
+#[derive(Debug, Clone, Copy)]
+pub struct FleetRead<'a> {
+    /// Which of the two.
+    pub method: &'a Method,
+    /// Of what.
+    pub url: &'a Url,
+    /// With which headers.
+    pub headers: &'a HeaderMap,
 }
 
 /// A server's answer, whatever it says.
@@ -54,9 +65,13 @@ impl Fleet {
         headers: &HeaderMap,
     ) -> Result<FleetAnswer, FleetError> {
         debug_assert!(matches!(*method, Method::GET | Method::HEAD), "only reads");
-        let url = self.url_of(path_and_query)?;
-        let response = self.send(method, &url, headers).await?;
-        Ok(self.answer(response))
+        let url = &self.url_of(path_and_query)?;
+        let read = FleetRead {
+            method,
+            url,
+            headers,
+        };
+        Ok(self.answer(self.send(read).await?))
     }
 
     pub(super) fn answer(&self, response: Response) -> FleetAnswer {
@@ -71,9 +86,8 @@ impl Fleet {
         let base = self.url();
         let below = path_and_query.trim_start_matches('/');
         // Not `join`: a first segment with a colon would count as a scheme.
-        Url::parse(&format!("{base}{below}")).map_err(|error| FleetError {
-            reason: error.to_string(),
-        })
+        let url = Url::parse(&format!("{base}{below}"));
+        url.map_err(|error| FleetError(error.to_string()))
     }
 
     /// The path below [`Fleet::url`] of a URL that begins with it.
@@ -86,9 +100,7 @@ impl Fleet {
     /// Sends a read of a URL below [`Fleet::url`] to whichever server is to be asked.
     pub(in crate::upstream) async fn send(
         &self,
-        method: &Method,
-        url: &Url,
-        headers: &HeaderMap,
+        read: FleetRead<'_>,
     ) -> Result<Response, FleetError> {
         let mut reason = "none is configured".to_owned();
         let mut second_best = None;
@@ -109,8 +121,7 @@ impl Fleet {
             } else {
                 self.read_timeout
             };
-            let (what, how) = ((method, url, headers), (underway, patience));
-            let response = match self.send_to(server, what, how).await {
+            let response = match self.send_to(server, read, underway, patience).await {
                 Ok(response) => response,
                 Err(failure) => {
                     reason = failure.reason;
@@ -122,7 +133,7 @@ impl Fleet {
                 continue;
             }
             if self.is_in_doubt(position, &response) {
-                let better = self.of_primary(method, url, headers).await;
+                let better = self.of_primary(read).await;
                 return Ok(better.unwrap_or(response));
             }
             return Ok(response);
@@ -131,8 +142,8 @@ impl Fleet {
             return Ok(response);
         }
         match crowded {
-            Some(position) => self.queue(position, method, url, headers).await,
-            None => Err(FleetError { reason }),
+            Some(position) => self.queue(position, read).await,
+            None => Err(FleetError(reason)),
         }
     }
 
@@ -145,39 +156,23 @@ impl Fleet {
     }
 
     /// Waits for room at a server when none has any.
-    async fn queue(
-        &self,
-        position: usize,
-        method: &Method,
-        url: &Url,
-        headers: &HeaderMap,
-    ) -> Result<Response, FleetError> {
+    async fn queue(&self, position: usize, read: FleetRead<'_>) -> Result<Response, FleetError> {
         let server = &self.servers[position];
         let Some(underway) = server.load.wait().await else {
             let reason = "as many requests are under way as limits.devpi_requests allows";
-            return Err(FleetError {
-                reason: reason.to_owned(),
-            });
+            return Err(FleetError(reason.to_owned()));
         };
-        let (what, how) = ((method, url, headers), (underway, self.read_timeout));
-        let sent = self.send_to(server, what, how).await;
-        sent.map_err(|failure| FleetError {
-            reason: failure.reason,
-        })
+        let sent = self.send_to(server, read, underway, self.read_timeout);
+        sent.await.map_err(|failure| FleetError(failure.reason))
     }
 
     /// What the primary says, when it is up and not in trouble itself.
-    async fn of_primary(
-        &self,
-        method: &Method,
-        url: &Url,
-        headers: &HeaderMap,
-    ) -> Option<Response> {
+    async fn of_primary(&self, read: FleetRead<'_>) -> Option<Response> {
         let server = &self.servers[self.primary()?];
         let underway = server.load.wait().await?;
         let patience = self.read_timeout.min(HEAD_TIMEOUT);
-        let (what, how) = ((method, url, headers), (underway, patience));
-        let response = self.send_to(server, what, how).await.ok()?;
+        let sent = self.send_to(server, read, underway, patience);
+        let response = sent.await.ok()?;
         (!is_trouble(response.status())).then_some(response)
     }
 
@@ -185,14 +180,13 @@ impl Fleet {
     async fn send_to(
         &self,
         server: &Server,
-        (method, url, headers): (&Method, &Url, &HeaderMap),
-        (underway, patience): (Underway, Duration),
+        read: FleetRead<'_>,
+        underway: Underway,
+        patience: Duration,
     ) -> Result<Response, Failure> {
-        let url = moved(url, self.url(), &server.url);
-        let request = self
-            .client
-            .request(method.clone(), url)
-            .headers(headers.clone());
+        let url = moved(read.url, self.url(), &server.url);
+        let request = self.client.request(read.method.clone(), url);
+        let request = request.headers(read.headers.clone());
         let sent = match timeout(patience, request.send()).await {
             Ok(sent) => sent.map_err(failure),
             Err(_) => Err(Failure {
@@ -271,7 +265,7 @@ impl FleetAnswer {
             Ok(Err(error)) => words::causes(error),
             Err(_) => format!("no further bytes within {:?}", self.read_timeout),
         };
-        Err(FleetError { reason })
+        Err(FleetError(reason))
     }
 }
 

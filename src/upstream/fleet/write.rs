@@ -48,18 +48,15 @@ impl Fleet {
     /// [`FleetError`] when there is no primary, or it gave no answer. Whether the write was carried out
     /// is then not known.
     pub async fn write(&self, write: FleetWrite<'_>) -> Result<FleetAnswer, FleetError> {
-        let failed = |reason: &str| FleetError {
-            reason: reason.to_owned(),
-        };
+        let failed = |reason: &str| FleetError(reason.to_owned());
         let position = self.writable();
         let position = position.ok_or_else(|| failed("none of them is a primary"))?;
         let server = &self.servers[position];
         let underway = server.load.wait().await;
         let underway = underway.ok_or_else(|| failed("the primary is busy"))?;
         if !server.load.lets_through() {
-            return Err(failed(
-                "the primary failed repeatedly and is being left alone",
-            ));
+            let reason = "the primary failed repeatedly and is being left alone";
+            return Err(failed(reason));
         }
         let url = self.url_of(write.path_and_query)?;
         let url = crate::upstream::fleet::send::moved(&url, self.url(), &server.url);
@@ -89,7 +86,7 @@ impl Fleet {
                     server.load.ended(result);
                     self.failed(server, &reason);
                 }
-                Err(FleetError { reason })
+                Err(FleetError(reason))
             }
         }
     }

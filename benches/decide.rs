@@ -72,7 +72,7 @@ fn main() -> anyhow::Result<()> {
         let stack = policies
             .stack(&index)
             .ok_or_else(|| anyhow::anyhow!("no {index}"))?;
-        let member = stack.members().len() - 1;
+        let member = stack.members.len() - 1;
         let project = project();
         measure(&format!("decide on the name, {name}"), 1, || {
             stack.decide_project(&project, now, &|_| false)

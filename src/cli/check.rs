@@ -152,13 +152,11 @@ fn advice_on(loaded: &Loaded, policies: &Policies, now: Timestamp) -> Vec<Fault>
     found
 }
 
-fn warning(expiring: &Expiring) -> Fault {
-    let whose = expiring.whose();
-    let (policy, words, until) = (&expiring.policy, &expiring.words, expiring.until);
-    Fault::at(
-        &expiring.location,
-        format!("{words} of policy {policy} ends at {until}{whose}"),
-    )
+fn warning(expiring: &Expiring<'_>) -> Fault {
+    let (whose, words) = (expiring.whose(), expiring.rule.words());
+    let (policy, until) = (&expiring.policy.name, expiring.until);
+    let what = format!("{words} of policy {policy} ends at {until}{whose}");
+    Fault::at(&expiring.rule.location, what)
 }
 
 impl Findings {

@@ -128,10 +128,11 @@ impl Listen {
 }
 
 impl Choice for OperationClass {
-    fn all() -> Vec<(&'static str, Self)> {
-        let named = |class: Self| (class.as_str(), class);
-        Self::ALL.into_iter().map(named).collect()
-    }
+    const WORDS: &'static [(&'static str, Self)] = &[
+        (Self::Read.as_str(), Self::Read),
+        (Self::Upload.as_str(), Self::Upload),
+        (Self::Manage.as_str(), Self::Manage),
+    ];
 }
 
 /// One of the three.

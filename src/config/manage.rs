@@ -65,14 +65,12 @@ pub enum CreateUsers {
 }
 
 impl Choice for CreateUsers {
-    fn all() -> Vec<(&'static str, Self)> {
-        vec![
-            ("auto", Self::Auto),
-            ("everyone", Self::Everyone),
-            ("users", Self::Users),
-            ("root", Self::Root),
-        ]
-    }
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("auto", Self::Auto),
+        ("everyone", Self::Everyone),
+        ("users", Self::Users),
+        ("root", Self::Root),
+    ];
 }
 
 /// What the operator decides about the management door.

@@ -67,13 +67,11 @@ pub enum LogStyle {
 }
 
 impl Choice for LogStyle {
-    fn all() -> Vec<(&'static str, Self)> {
-        vec![
-            ("auto", Self::Auto),
-            ("text", Self::Text),
-            ("json", Self::Json),
-        ]
-    }
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("auto", Self::Auto),
+        ("text", Self::Text),
+        ("json", Self::Json),
+    ];
 }
 
 /// What becomes of a devpi-server's indexes that no file declares.
@@ -87,9 +85,7 @@ pub enum Undeclared {
 }
 
 impl Choice for Undeclared {
-    fn all() -> Vec<(&'static str, Self)> {
-        vec![("pass", Self::Pass), ("hide", Self::Hide)]
-    }
+    const WORDS: &'static [(&'static str, Self)] = &[("pass", Self::Pass), ("hide", Self::Hide)];
 }
 
 /// The keys of all files, each with its place. What no file says is absent here.

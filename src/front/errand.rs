@@ -146,7 +146,7 @@ impl Front {
                 count_denial(&self.flows.core.metrics, &denial);
                 record.decision = Decision::Deny;
                 record.rule = Some(rule_text(&denial));
-                record.project = Some(denial.subject().project().clone());
+                record.project = Some(denial.subject.project().clone());
                 (StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, denial.detail())
             }
             Refused::Unjudged(status, words) => (status, words),

@@ -215,12 +215,12 @@ impl Tickets {
             return Ok(true);
         };
         let mut skipped = sources.item().skipped.iter();
-        Ok(skipped.any(|skipped| stack.members()[skipped.member].index.is_mirror()))
+        Ok(skipped.any(|skipped| stack.members[skipped.member].index.is_mirror()))
     }
 
     /// Whether a member has listed this very file as one of the project's, as far as is known here.
     async fn is_named(&self, stack: &Stack, project: &ProjectName, path: &FilePath) -> Flow<bool> {
-        for Member { index, .. } in stack.members() {
+        for Member { index, .. } in &stack.members {
             let page = match index.kind {
                 IndexKind::Mirror(_) => self.mirrors.held_page(index, project).await,
                 IndexKind::Stage(_) => {
@@ -291,7 +291,7 @@ pub fn decide_entry(cx: &Context, resolved: &Resolved, entry: &Entry<'_>) -> Tic
         member: entry.member,
         status: entry.state,
     };
-    let member = &resolved.stack.members()[entry.member];
+    let member = &resolved.stack.members[entry.member];
     let outcome = match view.decide_file(&candidate, cx.now) {
         Verdict::Allow(allowed) => {
             let (owner, is_private) = (member.index.name.clone(), !member.index.is_mirror());

@@ -157,7 +157,7 @@ impl Lists {
         let mut sources = Vec::new();
         let mut valid_until = stack.next_rule_change(cx.now).unwrap_or(Timestamp::MAX);
         let mut cache = CacheResult::Bypass;
-        for member in stack.members() {
+        for member in &stack.members {
             let named = self.names.names_of(cx, &member.index).await?;
             valid_until = valid_until.min(named.until);
             cache = named
@@ -224,7 +224,7 @@ impl Lists {
 
 /// The names that the stack shows: a mirror's only where the rules let it speak for them.
 fn visible(stack: &Stack, sources: &[Arc<ProjectNames>], now: Timestamp) -> ProjectNames {
-    let members = stack.members();
+    let members = &stack.members;
     let holds = |index: &IndexName, project: &ProjectName| {
         stack
             .position(index)

@@ -311,7 +311,7 @@ pub fn decide(view: &ProjectView<'_>, entry: &Entry<'_>, now: Timestamp) -> Deci
     };
     let ruling = match view.decide_file(&candidate, now) {
         Verdict::Allow(_) => Ruling::List,
-        Verdict::Deny(denial) => match denial.on_block() {
+        Verdict::Deny(denial) => match denial.on_block {
             OnBlock::Hide => Ruling::Hide,
             OnBlock::Yank => Ruling::ListAsYanked(denial.words().into()),
         },

@@ -10,17 +10,14 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::gateway::error::{Error, ErrorKind};
 use crate::gateway::reply::{Body, Decision, Record, Reply};
-use crate::policy::{Denial, Subject};
+use crate::policy::Denial;
 use crate::protocol::{Problem, reason_phrase};
 use crate::telemetry::{Metrics, Mode, PATH_MAX, cut};
 
 /// A refused file or sidecar, counted: 403.
 pub fn file_refused(metrics: &Metrics, denial: &Denial, path: &str, mut record: Record) -> Reply {
     count_denial(metrics, denial);
-    record.project = Some(match denial.subject() {
-        Subject::Project(project) => project.clone(),
-        Subject::File(filename) => filename.project().clone(),
-    });
+    record.project = Some(denial.subject.project().clone());
     refused(StatusCode::FORBIDDEN, denial, path, record)
 }
 
@@ -56,7 +53,7 @@ fn refused(status: StatusCode, denial: &Denial, path: &str, mut record: Record) 
 
 /// `file:line` of the rule, or the policy's name where no file holds it.
 pub fn rule_text(denial: &Denial) -> Arc<str> {
-    let rule = denial.rule();
+    let rule = &denial.rule;
     match &rule.location {
         Some(location) => format!("{}:{}", location.file, location.line).into(),
         None => Arc::clone(&rule.policy),
@@ -74,7 +71,7 @@ pub fn count_audited(metrics: &Metrics, denial: &Denial) {
 }
 
 fn count(metrics: &Metrics, denial: &Denial, mode: Mode) {
-    let (index, rule) = (&denial.rule().index, rule_text(denial));
+    let (index, rule) = (&denial.rule.index, rule_text(denial));
     metrics.refusal(index.as_str(), &rule, mode);
 }
 

@@ -148,13 +148,7 @@ impl Stacks {
             Verdict::Allow(allowed) => allowed.into_item(),
         };
         let asked = sources.ask.iter().map(|position| {
-            self.ask_member(
-                cx,
-                *position,
-                &stack.members()[*position],
-                project,
-                patience,
-            )
+            self.ask_member(cx, *position, &stack.members[*position], project, patience)
         });
         let mut answers = Vec::with_capacity(sources.ask.len());
         for answer in join_all(asked).await {
@@ -228,7 +222,7 @@ impl Stacks {
         project: &ProjectName,
     ) -> Result<HashSet<IndexName>, Error> {
         let mut holding = HashSet::new();
-        for member in stack.members() {
+        for member in &stack.members {
             if let IndexKind::Stage(_) = member.index.kind
                 && stage_holds(&*self.core.records, &member.index.name, project).await?
             {

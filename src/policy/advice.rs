@@ -91,31 +91,29 @@ fn has(rules: &str, who: &[&str]) -> String {
 /// The rules of an index that do not hold where one of its bases is asked itself.
 fn lacks<'a>(own: &Stack, index: &'a Index) -> impl Iterator<Item = String> + use<'a> {
     let layers = |member: &Member| -> Vec<_> {
-        let layers = member.layers.iter().map(|at| own.layers()[*at].clone());
+        let layers = member.layers.iter().map(|at| own.layers[*at].clone());
         layers.collect()
     };
-    let policy = index.policy().filter(|policy| {
-        policy.mode() == PolicyMode::Enforce
-            && own.members().iter().any(|member| {
+    let policy = index.policy.as_ref().filter(|policy| {
+        policy.mode == PolicyMode::Enforce
+            && own.members.iter().any(|member| {
                 let has = |layer: &Index| {
-                    layer
-                        .policy()
-                        .is_some_and(|one| one.name() == policy.name())
+                    let own = layer.policy.as_ref();
+                    own.is_some_and(|own| own.name == policy.name)
                 };
                 may_refuse(policy, &member.index) && !layers(member).iter().any(|layer| has(layer))
             })
     });
-    let whitelist = index.whitelist().filter(|whitelist| {
-        own.members().iter().any(|member| {
+    let whitelist = index.whitelist.as_ref().filter(|whitelist| {
+        own.members.iter().any(|member| {
             let has = |layer: &Index| {
-                layer
-                    .whitelist()
-                    .is_some_and(|one| one.admits_as(whitelist))
+                let own = layer.whitelist.as_ref();
+                own.is_some_and(|own| own.admits_as(whitelist))
             };
             member.index.is_mirror() && !layers(member).iter().any(|layer| has(layer))
         })
     });
-    let policy = policy.map(|policy| format!("policy {}", policy.name()));
+    let policy = policy.map(|policy| format!("policy {}", policy.name));
     let whitelist = whitelist.map(|_| "the whitelist".to_owned());
     policy.into_iter().chain(whitelist)
 }
@@ -123,8 +121,8 @@ fn lacks<'a>(own: &Stack, index: &'a Index) -> impl Iterator<Item = String> + us
 /// Whether a policy could ever refuse what an index holds.
 fn may_refuse(policy: &Policy, holder: &Index) -> bool {
     let mirror = holder.is_mirror().then_some(&holder.name);
-    let refuses = |rule: &Rule| rule.refuses() && rule.conditions().concerns(mirror);
-    policy.default_deny().is_some() || policy.rules().iter().any(refuses)
+    let refuses = |rule: &Rule| rule.refuses() && rule.conditions.concerns(mirror);
+    policy.default_deny.is_some() || policy.rules.iter().any(refuses)
 }
 
 /// A short address that leads to what public doors do not show.
@@ -159,28 +157,27 @@ fn undeclared_ways(policies: &Policies) -> impl Iterator<Item = Fault> {
 fn unused(policies: &Policies) -> impl Iterator<Item = Fault> {
     let used: BTreeSet<&str> = policies
         .indexes()
-        .filter_map(|index| Some(&**index.policy()?.name()))
+        .filter_map(|index| Some(&*index.policy.as_ref()?.name))
         .collect();
     let unused = policies
-        .policies()
-        .filter(move |policy| !used.contains(&**policy.name()));
+        .policies
+        .values()
+        .filter(move |policy| !used.contains(&*policy.name));
     unused.map(|policy| {
         let what = format!(
             "no index has policy {}, so its rules hold nowhere",
-            policy.name()
+            policy.name
         );
-        let hint = format!("give an index \"policy: {}\", or delete it", policy.name());
-        Fault::at(policy.location(), what).hint(hint)
+        let hint = format!("give an index \"policy: {}\", or delete it", policy.name);
+        Fault::at(&policy.location, what).hint(hint)
     })
 }
 
 /// A rule whose time is over.
-fn over(rule: &Expiring) -> Fault {
-    let (words, policy, until) = (&rule.words, &rule.policy, rule.until);
-    let what = format!(
-        "{words} of policy {policy} ended at {until}{}",
-        rule.whose()
-    );
+fn over(ended: &Expiring<'_>) -> Fault {
+    let (rule, policy, until) = (ended.rule, &ended.policy.name, ended.until);
+    let (words, whose) = (rule.words(), ended.whose());
+    let what = format!("{words} of policy {policy} ended at {until}{whose}");
     let hint = match rule.effect {
         Effect::Allow => "delete the waiver, or give it another end",
         Effect::Deny => "delete the rule, or give it another end",

@@ -17,6 +17,7 @@ use crate::model::{
 use crate::policy::advisory::{Advisory, AdvisorySelector, any_case_globs};
 use crate::policy::document::{Matchers, Undated};
 use crate::policy::verdict::Missing;
+use crate::policy::words::asked;
 
 /// Everything a rule may ask about one file, the rule's project already known to match.
 pub(super) struct Facts<'a> {
@@ -139,7 +140,10 @@ pub(super) enum Fit {
 /// A rule's conditions: as written, and compiled where that saves work for each file.
 #[derive(Debug, Clone)]
 pub(super) struct Conditions {
-    asked: Matchers,
+    pub(super) asked: Matchers,
+    /// Whether they ask for the member's name and nothing else of a file: the rule can then be judged
+    /// before anybody is asked.
+    pub(super) is_name_alone: bool,
     python: Option<GlobSet>,
     platform: Option<GlobSet>,
     advisory: Option<AdvisorySelector>,
@@ -150,17 +154,15 @@ impl Conditions {
         let mut tags = |texts: &Vec<String>| {
             (!texts.is_empty()).then(|| any_case_globs(texts, location, faults))
         };
+        let mut others = asked(matchers).into_iter();
         Self {
+            is_name_alone: others
+                .all(|(key, values)| values.is_empty() || matches!(key, "project" | "upstream")),
             asked: matchers.clone(),
             python: tags(&matchers.python),
             platform: tags(&matchers.platform),
             advisory: AdvisorySelector::compile(&matchers.advisory, location, faults),
         }
-    }
-
-    /// What was written.
-    pub(super) fn asked(&self) -> &Matchers {
-        &self.asked
     }
 
     /// Whether a file fits.
@@ -174,26 +176,6 @@ impl Conditions {
             }
         }
         missing.map_or(Fit::Yes, Fit::Unsure)
-    }
-
-    /// Whether the rule asks for the member's name and nothing else of a file: it can then be
-    /// judged before anybody is asked.
-    pub(super) fn is_name_alone(&self) -> bool {
-        let asks = |condition: Condition| match condition {
-            Condition::Upstream => false,
-            Condition::Kind => !self.asked.kind.is_empty(),
-            Condition::Status => !self.asked.status.is_empty(),
-            Condition::Yanked => self.asked.yanked.is_some(),
-            Condition::Provenance => self.asked.provenance_missing,
-            Condition::SizeOver => self.asked.size_over.is_some(),
-            Condition::YoungerThan => self.asked.younger_than.is_some(),
-            Condition::OlderThan => self.asked.older_than.is_some(),
-            Condition::Python => self.python.is_some(),
-            Condition::Platform => self.platform.is_some(),
-            Condition::Versions => self.asked.versions.is_some(),
-            Condition::Advisory => self.advisory.is_some(),
-        };
-        !Condition::ALL.into_iter().any(asks)
     }
 
     /// Whether the rule concerns what comes from this mirror, or from a stage (nothing).
@@ -253,7 +235,7 @@ impl Conditions {
             Condition::Upstream => self.concerns(facts.mirror.map(|(name, _)| name)).into(),
             Condition::Kind => listed(&self.asked.kind, &file.filename.kind()),
             Condition::Status => listed(&self.asked.status, &facts.status),
-            Condition::Yanked => asked(self.asked.yanked, |wanted| {
+            Condition::Yanked => if_asked(self.asked.yanked, |wanted| {
                 file.yanked.is_yanked() == wanted
             }),
             Condition::Provenance => {
@@ -272,11 +254,11 @@ impl Conditions {
                 let at = facts.aged_at(now);
                 holds_age(self.asked.older_than, facts, true, |end| at >= end)
             }
-            Condition::Python => asked(self.python.as_ref(), |globs| {
+            Condition::Python => if_asked(self.python.as_ref(), |globs| {
                 let tags = file.filename.tags();
                 tags.is_some_and(|tags| tags.python().any(|tag| globs.is_match(tag)))
             }),
-            Condition::Platform => asked(self.platform.as_ref(), |globs| {
+            Condition::Platform => if_asked(self.platform.as_ref(), |globs| {
                 let tags = file.filename.tags();
                 tags.is_some_and(|tags| tags.platform().any(|tag| globs.is_match(tag)))
             }),
@@ -345,7 +327,7 @@ impl From<VersionMatch> for Holds {
 }
 
 /// Holds when nothing is asked for.
-fn asked<T>(wanted: Option<T>, holds: impl FnOnce(T) -> bool) -> Holds {
+fn if_asked<T>(wanted: Option<T>, holds: impl FnOnce(T) -> bool) -> Holds {
     wanted.is_none_or(holds).into()
 }
 
@@ -380,198 +362,4 @@ fn boundary(facts: &Facts<'_>, age: Duration) -> Option<Timestamp> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{Kind, UploadTime, Yanked};
-    use crate::policy::sample::{at, file, index, place};
-    use crate::policy::words::words;
-
-    const NOW: &str = "2026-01-05T00:00:00Z";
-    const DAY: Duration = Duration::from_hours(24);
-
-    fn compile(matchers: &Matchers) -> Conditions {
-        let mut faults = Faults::default();
-        let conditions = Conditions::compile(matchers, &place(1), &mut faults);
-        faults.or(conditions).unwrap()
-    }
-
-    fn fit(matchers: &Matchers, file: &File) -> Fit {
-        let mirror = index("root/pypi");
-        let facts = Facts::new(
-            file,
-            Some((&mirror, Undated::Deny)),
-            ProjectState::Archived,
-            &[],
-        );
-        compile(matchers).fit(&facts, at(NOW))
-    }
-
-    macro_rules! asks {
-        ($($field:ident: $value:expr),+) => {
-            Matchers { $($field: $value,)+ ..Matchers::default() }
-        };
-    }
-
-    #[test]
-    fn each_condition_fits_what_it_names_and_nothing_else() {
-        use Condition as C;
-        let wheel = "pkg-1.5-cp311.cp312-abi3-manylinux_2_17_x86_64.whl";
-        let sdist = "pkg-2.0rc1.tar.gz";
-        let glob = |text: &str| vec![text.to_owned()];
-        let table: Vec<(Matchers, &str, Result<(), C>)> = vec![
-            (Matchers::default(), wheel, Ok(())),
-            (asks!(versions: Some("<2".parse().unwrap())), wheel, Ok(())),
-            (
-                asks!(versions: Some(">=2.0a1".parse().unwrap())),
-                wheel,
-                Err(C::Versions),
-            ),
-            (
-                asks!(versions: Some(">=2.0a1".parse().unwrap())),
-                sdist,
-                Ok(()),
-            ),
-            (asks!(kind: vec![Kind::Sdist, Kind::Egg]), sdist, Ok(())),
-            (
-                asks!(kind: vec![Kind::Sdist, Kind::Egg]),
-                wheel,
-                Err(C::Kind),
-            ),
-            (asks!(python: glob("CP312")), wheel, Ok(())),
-            (asks!(python: glob("cp31?")), wheel, Ok(())),
-            (asks!(python: glob("py3")), wheel, Err(C::Python)),
-            (asks!(python: glob("*")), sdist, Err(C::Python)),
-            (asks!(platform: glob("manylinux*")), wheel, Ok(())),
-            (
-                asks!(platform: glob("{win*,macos*}")),
-                wheel,
-                Err(C::Platform),
-            ),
-            (asks!(platform: glob("*")), sdist, Err(C::Platform)),
-            (asks!(size_over: Some(999)), wheel, Ok(())),
-            (asks!(size_over: Some(1000)), wheel, Err(C::SizeOver)),
-            (asks!(younger_than: Some(DAY * 5)), wheel, Ok(())),
-            (
-                asks!(younger_than: Some(DAY * 4)),
-                wheel,
-                Err(C::YoungerThan),
-            ),
-            (asks!(older_than: Some(DAY * 4)), wheel, Ok(())),
-            (asks!(older_than: Some(DAY * 5)), wheel, Err(C::OlderThan)),
-            (asks!(younger_than: Some(Duration::MAX)), wheel, Ok(())),
-            (asks!(yanked: Some(false)), wheel, Ok(())),
-            (asks!(yanked: Some(true)), wheel, Err(C::Yanked)),
-            (asks!(upstream: vec![index("root/pypi")]), wheel, Ok(())),
-            (
-                asks!(upstream: vec![index("corp/mirror")]),
-                wheel,
-                Err(C::Upstream),
-            ),
-            (asks!(status: vec![ProjectState::Archived]), wheel, Ok(())),
-            (
-                asks!(status: vec![ProjectState::Active]),
-                wheel,
-                Err(C::Status),
-            ),
-            (asks!(provenance_missing: true), wheel, Ok(())),
-            (asks!(advisory: glob("malware")), wheel, Err(C::Advisory)),
-        ];
-        for (matchers, name, expected) in table {
-            let fit = fit(&matchers, &file(name, "pkg"));
-            let expected = expected.map_or_else(Fit::No, |()| Fit::Yes);
-            assert_eq!(fit, expected, "{} for {name}", words(&matchers, 4));
-        }
-    }
-
-    #[test]
-    fn yanked_and_provenance_look_at_the_file() {
-        let mut file = file("pkg-1.tar.gz", "pkg");
-        file.yanked = Yanked::Yes(None);
-        file.provenance = Some("https://upstream.example/provenance".into());
-        assert_eq!(fit(&asks!(yanked: Some(true)), &file), Fit::Yes);
-        assert_eq!(
-            fit(&asks!(provenance_missing: true), &file),
-            Fit::No(Condition::Provenance)
-        );
-    }
-
-    #[test]
-    fn what_fails_for_sure_outweighs_what_cannot_be_judged() {
-        let mut file = file("pkg-1.tar.gz", "pkg");
-        file.size = None;
-        let unsure = Fit::Unsure(Missing::Size);
-        assert_eq!(fit(&asks!(size_over: Some(1)), &file), unsure);
-        let both = asks!(size_over: Some(1), versions: Some(">5".parse().unwrap()));
-        assert_eq!(fit(&both, &file), Fit::No(Condition::Versions));
-    }
-
-    #[test]
-    fn a_version_that_cannot_be_read_leaves_a_rule_unsure() {
-        let unsure = Fit::Unsure(Missing::Version);
-        let respelled = Fit::Unsure(Missing::Spelling);
-        let table = [
-            (">=0", "pkg-2004d.zip", unsure),
-            ("!=1", "pkg-1.0-final-2.zip", unsure),
-            ("<2", "pkg-1.0.linux-x86_64.tar.gz", unsure),
-            ("===2004d", "pkg-2004d.zip", Fit::Yes),
-            ("===2004d", "pkg-2004e.zip", Fit::No(Condition::Versions)),
-            ("===1.0-final-2", "pkg-1.0_final_2-py2.7.egg", respelled),
-            ("===1.0rc1", "pkg-1.0-rc1.zip", respelled),
-        ];
-        for (specifiers, name, expected) in table {
-            let matchers = asks!(versions: Some(specifiers.parse().unwrap()));
-            assert_eq!(
-                fit(&matchers, &file(name, "pkg")),
-                expected,
-                "{name} in {specifiers}"
-            );
-        }
-    }
-
-    #[test]
-    fn undated_files_are_what_their_mirror_says() {
-        let young = asks!(younger_than: Some(DAY * 7));
-        let old = asks!(older_than: Some(DAY * 2));
-        let unsure = Fit::Unsure(Missing::UploadTime);
-        let seen = Some(UploadTime {
-            at: at("2026-01-01T00:00:00Z"),
-            source: UploadTimeSource::FirstSeen,
-        });
-        let (not_young, no) = (Fit::No(Condition::YoungerThan), Fit::Yes);
-        let table = [
-            (Some(Undated::Deny), None, unsure, unsure),
-            (Some(Undated::Deny), seen, unsure, unsure),
-            (Some(Undated::FirstSeen), None, unsure, unsure),
-            (Some(Undated::FirstSeen), seen, Fit::Yes, no),
-            (Some(Undated::Old), None, not_young, no),
-            (Some(Undated::Old), seen, not_young, no),
-            (None, None, unsure, unsure),
-            (None, seen, Fit::Yes, no),
-        ];
-        let name = index("root/pypi");
-        for (undated, time, when_young, when_old) in table {
-            let mut file = file("pkg-1.tar.gz", "pkg");
-            file.upload_time = time;
-            let mirror = undated.map(|undated| (&name, undated));
-            let facts = Facts::new(&file, mirror, ProjectState::Active, &[]);
-            let case = format!("{undated:?} {time:?}");
-            assert_eq!(compile(&young).fit(&facts, at(NOW)), when_young, "{case}");
-            assert_eq!(compile(&old).fit(&facts, at(NOW)), when_old, "{case}");
-        }
-    }
-
-    #[test]
-    fn the_next_change_is_the_first_birthday_that_still_matters() {
-        let file = file("pkg-1.tar.gz", "pkg");
-        let facts = Facts::new(&file, None, ProjectState::Active, &[]);
-        let next = |matchers: &Matchers| compile(matchers).next_change(&facts, at(NOW));
-        let both = asks!(younger_than: Some(DAY * 9), older_than: Some(DAY * 7));
-        assert_eq!(next(&both), Some(at("2026-01-08T00:00:00Z")));
-        let never = asks!(younger_than: Some(Duration::MAX));
-        assert_eq!(next(&never), None);
-        let past = asks!(younger_than: Some(DAY * 4));
-        assert_eq!(next(&past), None);
-        let other = asks!(younger_than: Some(DAY * 9), kind: vec![Kind::Wheel]);
-        assert_eq!(next(&other), None);
-    }
-}
+mod tests;

@@ -8,101 +8,27 @@ use std::sync::Arc;
 
 use crate::model::IndexName;
 use crate::policy::compile::Policies;
-use crate::policy::document::{OnBlock, PolicyMode};
 use crate::policy::index::{Index, IndexKind};
+use crate::policy::read::Choice;
 use crate::policy::rule::Policy;
 
-/// One thing that changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// What it happens to.
-    pub subject: ChangedThing,
-    /// How.
-    pub how: How,
-}
-
-/// What a change happens to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ChangedThing {
-    /// An index.
-    Index(IndexName),
-    /// A policy.
-    Policy(Arc<str>),
-    /// `default_index`.
-    DefaultIndex,
-    /// The advisories, all together.
-    Advisories,
-}
-
-/// What happens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum How {
-    /// It is new.
-    Added,
-    /// It is gone.
-    Removed,
-    /// These parts of it differ, each in words.
-    Changed(Vec<String>),
-}
-
-impl fmt::Display for Change {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.subject {
-            ChangedThing::Index(name) => write!(formatter, "index {name} ")?,
-            ChangedThing::Policy(name) => write!(formatter, "policy {name} ")?,
-            ChangedThing::DefaultIndex => formatter.write_str("default_index ")?,
-            ChangedThing::Advisories => formatter.write_str("advisories ")?,
-        }
-        match &self.how {
-            How::Added => formatter.write_str("added"),
-            How::Removed => formatter.write_str("removed"),
-            How::Changed(parts) => write!(formatter, "changed: {}", parts.join("; ")),
-        }
-    }
-}
-
-/// What changes from one snapshot to the next: indexes, then policies, each by name.
+/// What changes from one snapshot to the next, each change a line: indexes, then policies, by name.
 #[must_use]
-pub fn diff(old: &Policies, new: &Policies) -> Vec<Change> {
+pub fn diff(old: &Policies, new: &Policies) -> Vec<String> {
     let mut changes = Vec::new();
-    let by_name = |policies: &Policies| -> BTreeMap<IndexName, Arc<Index>> {
-        let indexes = policies.indexes();
-        indexes
-            .map(|index| (index.name.clone(), Arc::clone(index)))
-            .collect()
-    };
-    compare(&by_name(old), &by_name(new), index_parts, |name, how| {
-        let subject = ChangedThing::Index(name.clone());
-        changes.push(Change { subject, how });
-    });
-    let by_name = |policies: &Policies| -> BTreeMap<Arc<str>, Arc<Policy>> {
-        let policies = policies.policies();
-        policies
-            .map(|policy| (Arc::clone(policy.name()), Arc::clone(policy)))
-            .collect()
-    };
-    compare(&by_name(old), &by_name(new), policy_parts, |name, how| {
-        let subject = ChangedThing::Policy(Arc::clone(name));
-        changes.push(Change { subject, how });
-    });
-    let mut single = |subject: ChangedThing, parts: Parts| {
-        if !parts.0.is_empty() {
-            let how = How::Changed(parts.0);
-            changes.push(Change { subject, how });
-        }
-    };
+    let tell = |name: &IndexName, how: String| changes.push(format!("index {name} {how}"));
+    compare(&old.indexes, &new.indexes, index_parts, tell);
+    let tell = |name: &Arc<str>, how: String| changes.push(format!("policy {name} {how}"));
+    compare(&old.policies, &new.policies, policy_parts, tell);
     let name = |policies: &Policies| {
-        policies
-            .default_index()
-            .map_or("none", |name| name.as_str())
-            .to_owned()
+        let name = policies.default_index();
+        name.map_or("none", |name| name.as_str()).to_owned()
     };
     let mut parts = Parts::default();
-    parts.words("name", name(old), name(new));
-    single(ChangedThing::DefaultIndex, parts);
-    let mut parts = Parts::default();
-    parts.words("entries", old.advisories().len(), new.advisories().len());
-    single(ChangedThing::Advisories, parts);
+    parts.words("default_index changed: name", name(old), name(new));
+    let entries = |policies: &Policies| policies.advisories.len();
+    parts.words("advisories changed: entries", entries(old), entries(new));
+    changes.extend(parts.0);
     changes
 }
 
@@ -111,7 +37,7 @@ fn compare<K: Ord, V>(
     old: &BTreeMap<K, Arc<V>>,
     new: &BTreeMap<K, Arc<V>>,
     parts: impl Fn(&V, &V) -> Parts,
-    mut tell: impl FnMut(&K, How),
+    mut tell: impl FnMut(&K, String),
 ) {
     let names: BTreeSet<&K> = old.keys().chain(new.keys()).collect();
     for name in names {
@@ -119,11 +45,11 @@ fn compare<K: Ord, V>(
             (Some(old), Some(new)) => {
                 let Parts(parts) = parts(old, new);
                 if !parts.is_empty() {
-                    tell(name, How::Changed(parts));
+                    tell(name, format!("changed: {}", parts.join("; ")));
                 }
             }
-            (None, Some(_)) => tell(name, How::Added),
-            (Some(_), None) => tell(name, How::Removed),
+            (None, Some(_)) => tell(name, "added".to_owned()),
+            (Some(_), None) => tell(name, "removed".to_owned()),
             (None, None) => {}
         }
     }
@@ -150,46 +76,36 @@ fn index_parts(old: &Index, new: &Index) -> Parts {
         (IndexKind::Mirror(_), IndexKind::Stage(_)) => parts.words("type", "mirror", "stage"),
     }
     old.settings.differ(&new.settings, &mut parts.0);
-    let same_list = match (old.whitelist(), new.whitelist()) {
+    let same_list = match (&old.whitelist, &new.whitelist) {
         (Some(old), Some(new)) => old.admits_as(new),
         (old, new) => old.is_none() && new.is_none(),
     };
     if !same_list {
-        let entries = |index: &Index| {
-            let list = index.whitelist();
-            list.map_or("none".to_owned(), |list| {
-                format!("{} entries", list.entries())
-            })
+        let entries = |index: &Index| match &index.whitelist {
+            Some(list) => format!("{} entries", list.entries()),
+            None => "none".to_owned(),
         };
-        parts
-            .0
-            .push(format!("whitelist {} -> {}", entries(old), entries(new)));
+        let (old, new) = (entries(old), entries(new));
+        parts.0.push(format!("whitelist {old} -> {new}"));
     }
     parts
 }
 
 fn policy_parts(old: &Policy, new: &Policy) -> Parts {
     let mut parts = Parts::default();
-    parts.words("mode", mode(old.mode()), mode(new.mode()));
-    parts.words(
-        "on_block",
-        on_block(old.on_block()),
-        on_block(new.on_block()),
-    );
-    let default = |policy: &Policy| policy.default_deny().map_or("allow", |_| "deny");
+    parts.words("mode", old.mode.word(), new.mode.word());
+    parts.words("on_block", old.on_block.word(), new.on_block.word());
+    let default = |policy: &Policy| policy.default_deny.as_ref().map_or("allow", |_| "deny");
     parts.words("default", default(old), default(new));
     let rules = |policy: &Policy| -> Vec<(String, String)> {
-        let rules = policy.rules().iter();
+        let rules = policy.rules.iter();
         rules.map(|rule| (rule.whole(), rule.words())).collect()
     };
     let (old, new) = (rules(old), rules(new));
     let before = parts.0.len();
-    parts
-        .0
-        .extend(only_in(&old, &new).map(|words| format!("rule removed {words}")));
-    parts
-        .0
-        .extend(only_in(&new, &old).map(|words| format!("rule added {words}")));
+    let removed = only_in(&old, &new).map(|words| format!("rule removed {words}"));
+    let added = only_in(&new, &old).map(|words| format!("rule added {words}"));
+    parts.0.extend(removed.chain(added));
     if old != new && parts.0.len() == before {
         parts.0.push("rules in another order".to_owned());
     }
@@ -216,24 +132,10 @@ fn only_in<'a>(
         })
 }
 
-fn mode(mode: PolicyMode) -> &'static str {
-    match mode {
-        PolicyMode::Enforce => "enforce",
-        PolicyMode::Audit => "audit",
-    }
-}
-
-fn on_block(on_block: OnBlock) -> &'static str {
-    match on_block {
-        OnBlock::Hide => "hide",
-        OnBlock::Yank => "yank",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::document::{PolicyDocument, Undated};
+    use crate::policy::document::{PolicyDocument, PolicyMode, Undated};
     use crate::policy::documents::{Document, IndexDocument, IndexKindDocument};
     use crate::policy::sample::{allow, deny, document, index, mirror, of, placed, policy, stage};
 

@@ -21,6 +21,22 @@ pub struct Placed<T> {
     pub location: Location,
 }
 
+impl<T> Placed<T> {
+    /// A value that stands there.
+    pub fn at(location: &Location, value: T) -> Self {
+        let location = location.clone();
+        Self { value, location }
+    }
+
+    /// Something else in its place.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Placed<U> {
+        Placed {
+            value: change(self.value),
+            location: self.location,
+        }
+    }
+}
+
 /// A file that a key names, read by `config`.
 #[derive(Debug, Clone)]
 pub struct TextFile {

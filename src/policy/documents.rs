@@ -57,16 +57,9 @@ impl MirrorDocument {
     /// Where the password for upstream is kept.
     #[must_use]
     pub fn password(&self) -> Option<Placed<SecretSource>> {
-        let variable = self.password_env().cloned().map(|placed| Placed {
-            value: SecretSource::Environment(placed.value),
-            location: placed.location,
-        });
-        variable.or_else(|| {
-            let path = self.password_file()?.clone();
-            Some(Placed {
-                value: SecretSource::File(path.value),
-                location: path.location,
-            })
-        })
+        let variable = self.password_env().cloned();
+        let variable = variable.map(|name| name.map(SecretSource::Environment));
+        let file = || self.password_file().cloned();
+        variable.or_else(|| Some(file()?.map(SecretSource::File)))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::model::{Fault, Faults, IndexName, Location, ProjectName};
 use crate::policy::document::{NamePattern, Placed};
 use crate::policy::documents::{IndexDocument, IndexKindDocument};
-use crate::policy::names::{Names, pattern_words};
+use crate::policy::names::Names;
 use crate::policy::rule::Policy;
 use crate::policy::setting::{About, Common, Mirror, Stage};
 use crate::policy::whitelist::Whitelist;
@@ -22,9 +22,10 @@ pub struct Index {
     pub settings: Common,
     /// A stage or a mirror.
     pub kind: IndexKind,
-    policy: Option<Arc<Policy>>,
-    owns: Owns,
-    whitelist: Option<Whitelist>,
+    /// The rules for everything seen through it.
+    pub policy: Option<Arc<Policy>>,
+    pub(super) owns: Owns,
+    pub(super) whitelist: Option<Whitelist>,
 }
 
 /// What is particular to a stage or a mirror.
@@ -68,12 +69,6 @@ impl Index {
         }
     }
 
-    /// The rules for everything seen through it.
-    #[must_use]
-    pub fn policy(&self) -> Option<&Arc<Policy>> {
-        self.policy.as_ref()
-    }
-
     /// What is particular to a stage, if it is one.
     #[must_use]
     pub fn stage(&self) -> Option<&Stage> {
@@ -112,10 +107,8 @@ impl Index {
 
     /// The names that `owns` reserves, as written.
     pub fn owned_names(&self) -> impl Iterator<Item = String> {
-        self.owns
-            .patterns
-            .iter()
-            .map(|pattern| pattern_words(&pattern.value))
+        let patterns = self.owns.patterns.iter();
+        patterns.map(|pattern| pattern.value.to_string())
     }
 
     /// How many names and pinned projects `whitelist` and `whitelist_files` let through; nothing when
@@ -123,14 +116,6 @@ impl Index {
     #[must_use]
     pub fn whitelisted(&self) -> Option<usize> {
         self.whitelist.as_ref().map(Whitelist::entries)
-    }
-
-    pub(super) fn owns(&self) -> &Owns {
-        &self.owns
-    }
-
-    pub(super) fn whitelist(&self) -> Option<&Whitelist> {
-        self.whitelist.as_ref()
     }
 
     /// Whether it restricts what is seen through it.
@@ -214,7 +199,7 @@ mod tests {
     fn owns_names_the_pattern_that_reserves() {
         let index = compile(&stage("a/b", &[]).owns(&["acme-*", "/^corp/", "six"]));
         let reserving = |name: &str| {
-            let found = index.owns().reserving(&project(name));
+            let found = index.owns.reserving(&project(name));
             found.map(|entry| entry.value.clone())
         };
         assert_eq!(reserving("Acme.Core"), Some(pattern("acme-*")));
@@ -228,7 +213,7 @@ mod tests {
         let mut faults = Faults::default();
         let rules = crate::policy::sample::policy("corporate", Vec::new());
         let policy = Arc::new(Policy::compile(&rules, &mut faults));
-        let policies = BTreeMap::from([(Arc::clone(policy.name()), policy)]);
+        let policies = BTreeMap::from([(Arc::clone(&policy.name), policy)]);
         let _ = Index::compile(&document, Some(place(1)), &policies, &mut faults);
         insta::assert_snapshot!(
             faults,

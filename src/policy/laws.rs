@@ -230,11 +230,8 @@ fn asked_by_devpi(stack: &Stack, name: &str, held: &HashSet<IndexName>) -> Vec<u
     let mut asked = Vec::new();
     let (mut private_hit, mut whitelisted) = (false, false);
     let mut whitelist: Option<HashSet<WhitelistName>> = None;
-    let inheritance = stack
-        .asked()
-        .stage()
-        .map(Stage::mirror_whitelist_inheritance);
-    for (position, member) in stack.members().iter().enumerate() {
+    let inheritance = stack.asked.stage().map(Stage::mirror_whitelist_inheritance);
+    for (position, member) in stack.members.iter().enumerate() {
         let Some(stage) = member.index.stage() else {
             if !private_hit || whitelisted {
                 asked.push(position);
@@ -270,15 +267,15 @@ proptest! {
         file in any_file(),
     ) {
         for above in stacks(&policies) {
-            for base in above.asked().bases() {
+            for base in above.asked.bases() {
                 let below = policies.stack(base).unwrap();
-                for (position, member) in below.members().iter().enumerate() {
+                for (position, member) in below.members.iter().enumerate() {
                     let same = above.position(&member.index.name).unwrap();
                     let stricter = !is_denied(below, position, &file) || is_denied(above, same, &file);
-                    prop_assert!(stricter, "{} through {}", member.index.name, above.asked().name);
+                    prop_assert!(stricter, "{} through {}", member.index.name, above.asked.name);
                     let stricter = !refuses_name(below, position, &file)
                         || refuses_name(above, same, &file);
-                    prop_assert!(stricter, "{} through {}", member.index.name, above.asked().name);
+                    prop_assert!(stricter, "{} through {}", member.index.name, above.asked.name);
                 }
             }
         }
@@ -329,11 +326,11 @@ proptest! {
         let name = project("acme-x");
         for stack in stacks(&policies) {
             let asked = sources(stack, "acme-x", &held).map_or(Vec::new(), |sources| sources.ask);
-            for (position, member) in stack.members().iter().enumerate() {
+            for (position, member) in stack.members.iter().enumerate() {
                 let is_owned = policies.indexes().any(|owner| {
-                    let near = inherits(&stack.asked().name, &owner.name)
+                    let near = inherits(&stack.asked.name, &owner.name)
                         || inherits(&owner.name, &member.index.name);
-                    near && owner.owns().reserving(&name).is_some()
+                    near && owner.owns.reserving(&name).is_some()
                 });
                 if is_owned && member.index.is_mirror() {
                     prop_assert!(!asked.contains(&position));
@@ -354,7 +351,7 @@ proptest! {
         for stack in stacks(&policies) {
             let devpi = asked_by_devpi(stack, name, &held);
             let nobody = sources(stack, name, &held).is_none();
-            for position in 0..stack.members().len() {
+            for position in 0..stack.members.len() {
                 let refused = refuses_name(stack, position, &file);
                 prop_assert!(!refused || is_denied(stack, position, &file));
                 prop_assert!(!nobody || refused || !devpi.contains(&position));
@@ -371,7 +368,7 @@ proptest! {
         let now = at(NOW);
         let horizon = at("2026-02-05T00:00:00Z");
         for stack in stacks(&policies) {
-            for member in 0..stack.members().len() {
+            for member in 0..stack.members.len() {
                 let candidate = Candidate { file: &file, member, status: ProjectState::Active };
                 let announced = [stack.next_change(&candidate, now), stack.next_rule_change(now)];
                 let change = announced.into_iter().flatten().min().unwrap_or(horizon);

@@ -28,8 +28,8 @@ pub(super) struct Layer<'a> {
 
 impl<'a> Layer<'a> {
     pub(super) fn new(index: &'a Arc<Index>, project: &ProjectName) -> Self {
-        let policy = index.policy();
-        let whitelist = index.whitelist();
+        let policy = index.policy.as_ref();
+        let whitelist = index.whitelist.as_ref();
         Self {
             index,
             policy: policy.map(|policy| (policy, policy.rules_about(project))),
@@ -47,7 +47,7 @@ impl<'a> Layer<'a> {
     ) {
         let subject = || Subject::Project(project.clone());
         if let Some((list, Admission::Nothing)) = self.whitelist.filter(|_| mirror.is_some()) {
-            let rule = self.key(list.location());
+            let rule = self.key(&list.location);
             tally.add(
                 PolicyMode::Enforce,
                 Denial::new(subject(), Reason::NotListed, rule),
@@ -57,7 +57,7 @@ impl<'a> Layer<'a> {
             && let Some(refusal) = policy.decide_name(about, mirror, now)
         {
             let denial = self.denial(subject(), policy, refusal, None);
-            tally.add(policy.mode(), denial);
+            tally.add(policy.mode, denial);
         }
     }
 
@@ -65,14 +65,14 @@ impl<'a> Layer<'a> {
     pub(super) fn judge_file(&self, facts: &Facts<'_>, now: Timestamp, tally: &mut Tally) {
         let subject = || Subject::File(facts.file.filename.clone());
         if let Some((list, reason)) = self.unlisted(facts) {
-            let rule = self.key(list.location());
+            let rule = self.key(&list.location);
             tally.add(PolicyMode::Enforce, Denial::new(subject(), reason, rule));
         }
         if let Some((policy, about)) = &self.policy
             && let Some(refusal) = policy.decide(about, facts, now)
         {
             let denial = self.denial(subject(), policy, refusal, Some(facts));
-            tally.add(policy.mode(), denial);
+            tally.add(policy.mode, denial);
         }
     }
 
@@ -107,27 +107,29 @@ impl<'a> Layer<'a> {
     ) -> Denial {
         let (reason, location, matures) = match refusal {
             RuleRefusal::Rule(rule) => {
-                let conditions = rule.conditions();
+                let conditions = &rule.conditions;
                 let advisory = facts.and_then(|facts| conditions.advisory(facts)).cloned();
-                let words = Arc::clone(rule.why());
+                let words = Arc::clone(&rule.why);
                 let matures = facts.and_then(|facts| conditions.matures(facts));
-                (Reason::Rule { words, advisory }, rule.location(), matures)
+                (Reason::Rule { words, advisory }, &rule.location, matures)
             }
             RuleRefusal::Lacks(rule, missing) => {
-                let words = Arc::clone(rule.why());
-                (Reason::Lacks { missing, words }, rule.location(), None)
+                let words = Arc::clone(&rule.why);
+                (Reason::Lacks { missing, words }, &rule.location, None)
             }
             RuleRefusal::Default(location) => (Reason::Default, location, None),
         };
         let rule = RuleId {
             location: Some(location.clone()),
-            policy: Arc::clone(policy.name()),
+            policy: Arc::clone(&policy.name),
             index: self.index.name.clone(),
         };
-        Denial::new(subject, reason, rule)
-            .on_block_is(policy.on_block())
-            .maturing(matures)
-            .unconfirmed_since(facts.and_then(|facts| facts.grows_until))
+        Denial {
+            on_block: policy.on_block,
+            matures,
+            unconfirmed: facts.and_then(|facts| facts.grows_until),
+            ..Denial::new(subject, reason, rule)
+        }
     }
 }
 
@@ -148,9 +150,9 @@ impl Tally {
             PolicyMode::Enforce => &mut self.denied,
             PolicyMode::Audit => &mut self.audited,
         };
-        let hides = denial.on_block() == OnBlock::Hide;
+        let hides = denial.on_block == OnBlock::Hide;
         match kept {
-            Some(first) if first.on_block() == OnBlock::Yank && hides => *first = denial,
+            Some(first) if first.on_block == OnBlock::Yank && hides => *first = denial,
             Some(_) => {}
             None => *kept = Some(denial),
         }

@@ -60,4 +60,4 @@ pub use setting::{
 pub use sources::{SkipReason, Sources};
 pub use stack::{Candidate, Member, Stack};
 pub use trace::TraceLine;
-pub use verdict::{Allowed, Denial, Subject, Verdict};
+pub use verdict::{Allowed, Denial, Verdict};

@@ -6,6 +6,7 @@
 //! the names they meet are always lower case.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use regex::{RegexSet, RegexSetBuilder};
@@ -42,11 +43,8 @@ impl Names {
         for (position, pattern, location) in patterns {
             match pattern {
                 NamePattern::Exact(project) => {
-                    names
-                        .exact
-                        .entry(project.clone())
-                        .or_default()
-                        .push(position);
+                    let positions = names.exact.entry(project.clone());
+                    positions.or_default().push(position);
                 }
                 NamePattern::Glob(text) => match Glob::new(text) {
                     Ok(glob) => {
@@ -92,20 +90,20 @@ impl Names {
 }
 
 /// A pattern as operators write it.
-pub(super) fn pattern_words(pattern: &NamePattern) -> String {
-    match pattern {
-        NamePattern::Exact(project) => project.to_string(),
-        NamePattern::Glob(text) => text.clone(),
-        NamePattern::Regex(text) => format!("/{text}/"),
+impl fmt::Display for NamePattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(project) => project.fmt(formatter),
+            Self::Glob(text) => text.fmt(formatter),
+            Self::Regex(text) => write!(formatter, "/{text}/"),
+        }
     }
 }
 
 /// The fault of a glob that cannot be compiled.
 pub(super) fn bad_glob(text: &str, error: &globset::Error, location: &Location) -> Fault {
-    Fault::at(
-        location,
-        format!("{text:?} is not a glob: {}", error.kind()),
-    )
+    let what = format!("{text:?} is not a glob: {}", error.kind());
+    Fault::at(location, what)
 }
 
 fn glob_set(globs: &[(Glob, &Location)], faults: &mut Faults) -> GlobSet {

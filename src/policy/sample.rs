@@ -231,7 +231,7 @@ pub(super) fn sources(policies: &Policies, asked: &str, name: &str, held: &[&str
     let verdict = stack.decide_project(&project(name), at("2026-01-05T00:00:00Z"), &|name| {
         held.contains(name)
     });
-    let name = |position: usize| stack.members()[position].index.name.to_string();
+    let name = |position: usize| stack.members[position].index.name.to_string();
     match verdict {
         Verdict::Deny(denial) => format!("denied: {}", denial.short()),
         Verdict::Allow(allowed) => {

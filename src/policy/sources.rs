@@ -137,7 +137,7 @@ mod tests {
         let Verdict::Allow(allowed) = verdict else {
             panic!("refused: {verdict:?}");
         };
-        let name = |member: &usize| stack.members()[*member].index.name.index().to_owned();
+        let name = |member: &usize| stack.members[*member].index.name.index().to_owned();
         allowed.item().ask.iter().map(name).collect()
     }
 

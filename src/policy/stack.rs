@@ -22,10 +22,13 @@ use crate::policy::verdict::Verdict;
 /// An index and all it inherits from, in resolution order.
 #[derive(Debug)]
 pub struct Stack {
-    asked: Arc<Index>,
-    members: Vec<Member>,
-    layers: Vec<Arc<Index>>,
-    advisories: Arc<Advisories>,
+    /// The asked index.
+    pub asked: Arc<Index>,
+    /// Its members in the order in which they are asked: stages first, mirrors last.
+    pub members: Vec<Member>,
+    /// The indexes of the stack that have a policy or a whitelist, in order.
+    pub(super) layers: Vec<Arc<Index>>,
+    pub(super) advisories: Arc<Advisories>,
 }
 
 /// One index of a stack.
@@ -63,7 +66,7 @@ pub(super) struct Surroundings {
 impl Surroundings {
     /// Notes an index that restricts or owns, and the names of its stack.
     pub(super) fn add(&mut self, index: &Arc<Index>, stack: HashSet<IndexName>) {
-        if !index.owns().is_empty() {
+        if !index.owns.is_empty() {
             for name in &stack {
                 self.owners
                     .entry(name.clone())
@@ -82,7 +85,7 @@ impl Surroundings {
 
     /// Owners within the asked stack first: they are the nearer explanation.
     fn owners_of(&self, mirror: &Index, order: &[Arc<Index>]) -> Vec<Arc<Index>> {
-        let within = order.iter().filter(|index| !index.owns().is_empty());
+        let within = order.iter().filter(|index| !index.owns.is_empty());
         let mut owners: Vec<Arc<Index>> = within.cloned().collect();
         for owner in self.owners.get(&mirror.name).into_iter().flatten() {
             if !owners.iter().any(|known| Arc::ptr_eq(known, owner)) {
@@ -126,18 +129,6 @@ impl Stack {
         }
     }
 
-    /// The asked index.
-    #[must_use]
-    pub fn asked(&self) -> &Arc<Index> {
-        &self.asked
-    }
-
-    /// Its members in the order in which they are asked: stages first, mirrors last.
-    #[must_use]
-    pub fn members(&self) -> &[Member] {
-        &self.members
-    }
-
     /// The position of a member.
     #[must_use]
     pub fn position(&self, index: &IndexName) -> Option<usize> {
@@ -179,18 +170,9 @@ impl Stack {
     /// The earliest instant after `now` at which a rule of this stack stops applying.
     #[must_use]
     pub fn next_rule_change(&self, now: Timestamp) -> Option<Timestamp> {
-        let policies = self.layers.iter().filter_map(|layer| layer.policy());
-        let rules = policies.flat_map(|policy| policy.rules());
+        let policies = self.layers.iter().filter_map(|layer| layer.policy.as_ref());
+        let rules = policies.flat_map(|policy| &policy.rules);
         rules.filter_map(|rule| rule.ends_after(now)).min()
-    }
-
-    /// The indexes of the stack that have a policy or a whitelist, in order.
-    pub(super) fn layers(&self) -> &[Arc<Index>] {
-        &self.layers
-    }
-
-    pub(super) fn advisories(&self) -> &Advisories {
-        &self.advisories
     }
 }
 
@@ -218,11 +200,11 @@ mod tests {
                 let layers = member
                     .layers
                     .iter()
-                    .map(|at| stack.layers()[*at].name.index());
+                    .map(|at| stack.layers[*at].name.index());
                 let layers: Vec<_> = layers.collect();
                 format!("{}: {}", member.index.name, layers.join(" "))
             };
-            stack.members().iter().map(line).collect()
+            stack.members.iter().map(line).collect()
         };
         assert_eq!(
             reach("a/top"),
@@ -263,7 +245,7 @@ mod tests {
         for (asked, member, bound) in table {
             let stack = policies.stack(&index(asked)).unwrap();
             let position = stack.position(&index(member)).unwrap();
-            let owners = stack.members()[position].owners.len();
+            let owners = stack.members[position].owners.len();
             assert_eq!(owners, usize::from(bound), "{member} asked through {asked}");
         }
     }

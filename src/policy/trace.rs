@@ -8,11 +8,10 @@ use std::sync::Arc;
 
 use crate::model::{IndexName, Location, ProjectName, Timestamp};
 use crate::policy::condition::{Conditions, Facts};
-use crate::policy::decide::ProjectView;
+use crate::policy::decide::{ProjectView, Reservation};
 use crate::policy::document::PolicyMode;
 use crate::policy::layer::{Layer, OWNS, WHITELIST};
-use crate::policy::names::pattern_words;
-use crate::policy::rule::{NameAnswer, Policy, Rule, RuleAnswer};
+use crate::policy::rule::{NameAnswer, Rule, RuleAnswer};
 use crate::policy::sources::keeper;
 use crate::policy::stack::{Candidate, Member, Stack};
 use crate::policy::verdict::Missing;
@@ -104,7 +103,7 @@ impl Stack {
         holds: &dyn Fn(&IndexName) -> bool,
     ) -> Vec<TraceLine> {
         let view = self.view(project);
-        let members = self.members();
+        let members = &self.members;
         let is_held = |member: &Member| !member.index.is_mirror() && holds(&member.index.name);
         let held: Vec<bool> = members.iter().map(is_held).collect();
         let keeper = keeper(members, project, &held);
@@ -124,14 +123,11 @@ impl Stack {
                 lines.extend(rules(member, layer, |rule| by_name(rule, mirror, now)));
             }
             if let Some(keeper) = keeper.filter(|_| mirror.is_some()) {
+                let words = "a name that a stage holds is not taken from mirrors";
                 lines.push(TraceLine {
-                    member: member.index.name.clone(),
-                    layer: keeper.clone(),
-                    policy: MIRROR_WHITELIST.into(),
-                    location: None,
-                    words: "a name that a stage holds is not taken from mirrors".to_owned(),
                     outcome: Outcome::Denies,
                     why: Some(format!("{keeper} holds {project}")),
+                    ..line(member, (keeper, MIRROR_WHITELIST.into()), None, words)
                 });
             }
         }
@@ -141,7 +137,7 @@ impl Stack {
     /// Why a file passes or does not; nothing for a member outside the stack.
     #[must_use]
     pub fn explain_file(&self, candidate: &Candidate<'_>, now: Timestamp) -> Vec<TraceLine> {
-        let Some(member) = self.members().get(candidate.member) else {
+        let Some(member) = self.members.get(candidate.member) else {
             return Vec::new();
         };
         let view = self.view(candidate.file.filename.project());
@@ -169,6 +165,14 @@ struct Said {
 }
 
 impl Said {
+    fn decides(refuses: bool, why: Option<String>) -> Self {
+        Self {
+            decides: true,
+            refuses,
+            why,
+        }
+    }
+
     fn passes_over(why: String) -> Self {
         Self {
             decides: false,
@@ -181,19 +185,12 @@ impl Said {
 fn by_file(rule: &Rule, facts: &Facts<'_>, now: Timestamp) -> Said {
     let lacks = |missing: Missing| format!("it has {}", missing.words());
     match rule.answer(facts, now) {
-        RuleAnswer::Decides => Said {
-            decides: true,
-            refuses: rule.refuses(),
-            why: rule
-                .conditions()
-                .advisory(facts)
-                .map(|id| format!("{id} concerns it")),
-        },
-        RuleAnswer::RefusesWithout(missing) => Said {
-            decides: true,
-            refuses: true,
-            why: Some(lacks(missing)),
-        },
+        RuleAnswer::Decides => {
+            let advisory = rule.conditions.advisory(facts);
+            let why = advisory.map(|id| format!("{id} concerns it"));
+            Said::decides(rule.refuses(), why)
+        }
+        RuleAnswer::RefusesWithout(missing) => Said::decides(true, Some(lacks(missing))),
         RuleAnswer::PassesOverWithout(missing) => Said::passes_over(lacks(missing)),
         RuleAnswer::Fails(condition) => Said::passes_over(Conditions::why_not(condition, facts)),
         RuleAnswer::Expired => Said::passes_over("it is over".to_owned()),
@@ -202,16 +199,8 @@ fn by_file(rule: &Rule, facts: &Facts<'_>, now: Timestamp) -> Said {
 
 fn by_name(rule: &Rule, mirror: Option<&IndexName>, now: Timestamp) -> Said {
     match rule.answer_name(mirror, now) {
-        NameAnswer::Refuses => Said {
-            decides: true,
-            refuses: true,
-            why: None,
-        },
-        NameAnswer::MayAllow => Said {
-            decides: true,
-            refuses: false,
-            why: Some("some files may pass".to_owned()),
-        },
+        NameAnswer::Refuses => Said::decides(true, None),
+        NameAnswer::MayAllow => Said::decides(false, Some("some files may pass".to_owned())),
         NameAnswer::DependsOnFile => Said::passes_over("it depends on the file".to_owned()),
         NameAnswer::OtherUpstream => Said::passes_over("it is about another upstream".to_owned()),
         NameAnswer::Expired => Said::passes_over("it is over".to_owned()),
@@ -223,9 +212,10 @@ fn rules(member: &Member, layer: &Layer<'_>, say: impl Fn(&Rule) -> Said) -> Vec
     let Some((policy, about)) = &layer.policy else {
         return Vec::new();
     };
+    let whose = || (&layer.index.name, Arc::clone(&policy.name));
     let mut lines = Vec::new();
     let mut is_decided = false;
-    for (position, rule) in (0_u32..).zip(policy.rules()) {
+    for (position, rule) in (0_u32..).zip(&policy.rules) {
         let (outcome, why) = if is_decided {
             (Outcome::NotReached, None)
         } else if about.binary_search(&position).is_err() {
@@ -237,57 +227,47 @@ fn rules(member: &Member, layer: &Layer<'_>, say: impl Fn(&Rule) -> Said) -> Vec
             let said = say(rule);
             is_decided = said.decides;
             let outcome = match (said.decides, said.refuses) {
-                (true, true) => Outcome::denying(policy.mode()),
+                (true, true) => Outcome::denying(policy.mode),
                 (true, false) => Outcome::Allows,
                 (false, _) => Outcome::PassesOver,
             };
             (outcome, said.why)
         };
+        let words = rule.words();
         lines.push(TraceLine {
             outcome,
             why,
-            ..of_policy(member, layer, policy, Some(rule.location()), rule.words())
+            ..line(member, whose(), Some(&rule.location), words)
         });
     }
-    lines.push(default(member, layer, policy, is_decided));
+    let (words, otherwise) = match &policy.default_deny {
+        Some(_) => ("default: deny", Outcome::denying(policy.mode)),
+        None => ("default: allow", Outcome::Allows),
+    };
+    let outcome = match is_decided {
+        true => Outcome::NotReached,
+        false => otherwise,
+    };
+    lines.push(TraceLine {
+        outcome,
+        ..line(member, whose(), policy.default_deny.as_ref(), words)
+    });
     lines
 }
 
-fn default(member: &Member, layer: &Layer<'_>, policy: &Policy, is_decided: bool) -> TraceLine {
-    let (words, otherwise) = match policy.default_deny() {
-        Some(_) => ("default: deny", Outcome::denying(policy.mode())),
-        None => ("default: allow", Outcome::Allows),
-    };
-    let outcome = if is_decided {
-        Outcome::NotReached
-    } else {
-        otherwise
-    };
-    TraceLine {
-        outcome,
-        ..of_policy(
-            member,
-            layer,
-            policy,
-            policy.default_deny(),
-            words.to_owned(),
-        )
-    }
-}
-
-fn of_policy(
+/// A rule about a member's content, in words: of which index, and of which policy or key of that.
+fn line(
     member: &Member,
-    layer: &Layer<'_>,
-    policy: &Policy,
+    (layer, policy): (&IndexName, Arc<str>),
     location: Option<&Location>,
-    words: String,
+    words: impl Into<String>,
 ) -> TraceLine {
     TraceLine {
         member: member.index.name.clone(),
-        layer: layer.index.name.clone(),
-        policy: Arc::clone(policy.name()),
+        layer: layer.clone(),
+        policy,
         location: location.cloned(),
-        words,
+        words: words.into(),
         outcome: Outcome::PassesOver,
         why: None,
     }
@@ -296,28 +276,29 @@ fn of_policy(
 fn whitelist(member: &Member, layer: &Layer<'_>, outcome: Outcome, why: Option<&str>) -> TraceLine {
     let list = layer.whitelist.map(|(list, _)| list);
     let entries = list.map_or(0, |list| list.entries());
+    let (whose, words) = (
+        (&layer.index.name, WHITELIST.into()),
+        format!("{entries} entries"),
+    );
     TraceLine {
-        member: member.index.name.clone(),
-        layer: layer.index.name.clone(),
-        policy: WHITELIST.into(),
-        location: list.map(|list| list.location().clone()),
-        words: format!("{entries} entries"),
         outcome,
         why: why.map(str::to_owned),
+        ..line(member, whose, list.map(|list| &list.location), words)
     }
 }
 
 /// The line of the reservation that keeps the name from a member, or none.
 fn reserved(view: &ProjectView<'_>, position: usize, member: &Member) -> Vec<TraceLine> {
-    let line = view.reservation(position).map(|reservation| TraceLine {
-        member: member.index.name.clone(),
-        layer: reservation.owner.name.clone(),
-        policy: OWNS.into(),
-        location: Some(reservation.pattern.location.clone()),
-        words: pattern_words(&reservation.pattern.value),
-        outcome: Outcome::Denies,
-        why: Some("reserved names never come from a mirror".to_owned()),
-    });
+    let line = view
+        .reservation(position)
+        .map(|Reservation { owner, pattern }| {
+            let (whose, words) = ((&owner.name, OWNS.into()), pattern.value.to_string());
+            TraceLine {
+                outcome: Outcome::Denies,
+                why: Some("reserved names never come from a mirror".to_owned()),
+                ..line(member, whose, Some(&pattern.location), words)
+            }
+        });
     line.into_iter().collect()
 }
 
@@ -472,13 +453,13 @@ mod tests {
                 let place = |line: Option<&TraceLine>| line.and_then(|line| line.location.clone());
                 let denial = verdict
                     .denial()
-                    .and_then(|denial| denial.rule().location.clone());
+                    .and_then(|denial| denial.rule.location.clone());
                 assert_eq!(denial, place(denies), "{name} {member}");
                 refused += usize::from(denial.is_some());
                 if let Verdict::Allow(allowed) = verdict {
                     let audited = allowed
                         .audited()
-                        .and_then(|denial| denial.rule().location.clone());
+                        .and_then(|denial| denial.rule.location.clone());
                     assert_eq!(audited, place(audits), "{name} {member}");
                 }
             }

@@ -36,10 +36,10 @@ impl Policies {
     ) -> Option<Unanimity<'a>> {
         let mirror = index.mirror()?;
         let mut over: Vec<(&Arc<Policy>, Vec<u32>)> = Vec::new();
-        for stack in self.stacks() {
-            let policy = stack.asked().policy();
+        for stack in self.stacks.values() {
+            let policy = stack.asked.policy.as_ref();
             let policy = policy.filter(|_| stack.position(&index.name).is_some());
-            let Some(policy) = policy.filter(|policy| policy.mode() == PolicyMode::Enforce) else {
+            let Some(policy) = policy.filter(|policy| policy.mode == PolicyMode::Enforce) else {
                 continue;
             };
             if !over.iter().any(|(known, _)| Arc::ptr_eq(known, policy)) {
@@ -76,7 +76,7 @@ impl Unanimity<'_> {
     }
 
     fn lets_pass(&self, file: &File, status: ProjectState, at: Timestamp) -> bool {
-        let advisories = self.policies.advisories().about(&self.project);
+        let advisories = self.policies.advisories.about(&self.project);
         let facts = Facts::new(file, Some((self.mirror, self.undated)), status, advisories);
         let mut over = self.over.iter();
         over.all(|(policy, about)| policy.decide(about, &facts, at).is_none())

@@ -192,12 +192,17 @@ impl Reason {
 /// A refusal and its reason.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Denial {
-    subject: Subject,
-    reason: Reason,
-    rule: RuleId,
-    on_block: OnBlock,
-    matures: Option<Timestamp>,
-    unconfirmed: Option<Timestamp>,
+    /// What is refused.
+    pub subject: Subject,
+    pub(super) reason: Reason,
+    /// Which rule says so.
+    pub rule: RuleId,
+    /// What a page does with the file.
+    pub on_block: OnBlock,
+    /// When age alone lets the file pass.
+    pub(super) matures: Option<Timestamp>,
+    /// Since when the upstream is silent that could let it pass.
+    pub(super) unconfirmed: Option<Timestamp>,
 }
 
 impl Denial {
@@ -210,39 +215,6 @@ impl Denial {
             matures: None,
             unconfirmed: None,
         }
-    }
-
-    pub(super) fn on_block_is(mut self, on_block: OnBlock) -> Self {
-        self.on_block = on_block;
-        self
-    }
-
-    pub(super) fn maturing(mut self, matures: Option<Timestamp>) -> Self {
-        self.matures = matures;
-        self
-    }
-
-    pub(super) fn unconfirmed_since(mut self, instant: Option<Timestamp>) -> Self {
-        self.unconfirmed = instant;
-        self
-    }
-
-    /// What is refused.
-    #[must_use]
-    pub fn subject(&self) -> &Subject {
-        &self.subject
-    }
-
-    /// Which rule says so.
-    #[must_use]
-    pub fn rule(&self) -> &RuleId {
-        &self.rule
-    }
-
-    /// What a page does with the file.
-    #[must_use]
-    pub fn on_block(&self) -> OnBlock {
-        self.on_block
     }
 
     /// An HTTP/1.1 reason phrase: printable ASCII, at most 120 bytes.
@@ -395,7 +367,10 @@ mod tests {
     #[test]
     fn an_age_says_when_it_matures_rounded_up() {
         let matures = Some(at("2026-01-08T00:00:00.25Z"));
-        let denial = denial(rule("cool-down", None), "corporate").maturing(matures);
+        let denial = Denial {
+            matures,
+            ..denial(rule("cool-down", None), "corporate")
+        };
         insta::assert_snapshot!(
             denial.short(),
             @"requests 2.30.0 is refused by policy corporate: cool-down (until 2026-01-08T00:00:01Z)"

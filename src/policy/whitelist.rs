@@ -21,7 +21,8 @@ pub(super) struct Whitelist {
     patterns: Vec<NamePattern>,
     names: Names,
     pinned: HashMap<ProjectName, Pinned>,
-    location: Location,
+    /// Where it is written, or where its first entry is.
+    pub(super) location: Location,
 }
 
 /// What lock files say of one project.
@@ -84,11 +85,6 @@ impl Whitelist {
             Some(Pinned::Files(digests)) => Admission::Files(digests),
             None => Admission::Nothing,
         }
-    }
-
-    /// Where it is written, or where its first entry is.
-    pub(super) fn location(&self) -> &Location {
-        &self.location
     }
 
     /// Whether another list admits exactly the same.

@@ -2,15 +2,48 @@
 
 use crate::model::{format_bytes, format_duration};
 use crate::policy::document::Matchers;
-use crate::policy::names::pattern_words;
+
+/// What is asked for: every key with its values as operators write them; none where it is not asked.
+pub(super) fn asked(matchers: &Matchers) -> [(&'static str, Vec<String>); 13] {
+    [
+        ("project", texts(&matchers.project)),
+        ("versions", texts(&matchers.versions)),
+        (
+            "kind",
+            texts(matchers.kind.iter().map(|kind| kind.as_str())),
+        ),
+        ("python", matchers.python.clone()),
+        ("platform", matchers.platform.clone()),
+        ("size_over", texts(matchers.size_over.map(format_bytes))),
+        (
+            "younger_than",
+            texts(matchers.younger_than.map(format_duration)),
+        ),
+        (
+            "older_than",
+            texts(matchers.older_than.map(format_duration)),
+        ),
+        ("yanked", texts(matchers.yanked)),
+        ("upstream", texts(&matchers.upstream)),
+        ("advisory", matchers.advisory.clone()),
+        ("status", texts(&matchers.status)),
+        (
+            "provenance",
+            texts(matchers.provenance_missing.then_some("missing")),
+        ),
+    ]
+}
+
+fn texts<T: ToString>(values: impl IntoIterator<Item = T>) -> Vec<String> {
+    values.into_iter().map(|value| value.to_string()).collect()
+}
 
 /// Conditions as operators write them: `project: requests, versions: <2.31`. Of a longer list than
 /// `entries_max` the rest is counted.
 pub(super) fn words(matchers: &Matchers, entries_max: usize) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    let mut part = |key: &str, values: Vec<String>| {
+    let part = |(key, values): (&str, Vec<String>)| {
         let text = match values.len() {
-            0 => return,
+            0 => return None,
             1 => values[0].clone(),
             count if count <= entries_max => format!("[{}]", values.join(", ")),
             count => {
@@ -18,50 +51,9 @@ pub(super) fn words(matchers: &Matchers, entries_max: usize) -> String {
                 format!("[{first} and {} more]", count - entries_max)
             }
         };
-        parts.push(format!("{key}: {text}"));
+        Some(format!("{key}: {text}"))
     };
-    let one = |value: Option<String>| value.into_iter().collect::<Vec<_>>();
-    part(
-        "project",
-        matchers.project.iter().map(pattern_words).collect(),
-    );
-    part(
-        "versions",
-        one(matchers.versions.as_ref().map(ToString::to_string)),
-    );
-    part(
-        "kind",
-        matchers
-            .kind
-            .iter()
-            .map(|kind| kind.as_str().to_owned())
-            .collect(),
-    );
-    part("python", matchers.python.clone());
-    part("platform", matchers.platform.clone());
-    part("size_over", one(matchers.size_over.map(format_bytes)));
-    part(
-        "younger_than",
-        one(matchers.younger_than.map(format_duration)),
-    );
-    part("older_than", one(matchers.older_than.map(format_duration)));
-    part(
-        "yanked",
-        one(matchers.yanked.map(|yanked| yanked.to_string())),
-    );
-    part(
-        "upstream",
-        matchers.upstream.iter().map(ToString::to_string).collect(),
-    );
-    part("advisory", matchers.advisory.clone());
-    part(
-        "status",
-        matchers.status.iter().map(ToString::to_string).collect(),
-    );
-    part(
-        "provenance",
-        one(matchers.provenance_missing.then(|| "missing".to_owned())),
-    );
+    let parts: Vec<String> = asked(matchers).into_iter().filter_map(part).collect();
     parts.join(", ")
 }
 

@@ -91,7 +91,7 @@ pub async fn explain_verdicts(
         };
         explanation.files.push(ExplainedFile {
             filename: entry.file.filename.to_string(),
-            owner: resolved.stack.members()[entry.member].index.name.clone(),
+            owner: resolved.stack.members[entry.member].index.name.clone(),
             is_allowed: decide(&view, &entry, cx.now).ruling == Ruling::List,
             rules: resolved.stack.explain_file(&candidate, cx.now),
         });

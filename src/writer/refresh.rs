@@ -27,7 +27,7 @@ impl Writer {
             return Err(Refusal::no_index(index.as_str()));
         };
         for member in stack
-            .members()
+            .members
             .iter()
             .filter(|member| member.index.is_mirror())
         {

@@ -54,11 +54,8 @@ impl Marks {
         if self.lock_version.is_some() {
             return Some(LockfileFormat::Pylock);
         }
-        if self
-            .metadata
-            .as_ref()
-            .is_some_and(|metadata| metadata.lock_version.is_some())
-        {
+        let metadata = self.metadata.as_ref();
+        if metadata.is_some_and(|metadata| metadata.lock_version.is_some()) {
             return Some(LockfileFormat::Poetry);
         }
         self.version.map(|_| LockfileFormat::Uv)
@@ -137,7 +134,7 @@ impl Reading {
             if package.source.registry.is_some() {
                 let files = package.sdist.into_iter().chain(package.wheels);
                 let version = package.version.as_deref();
-                self.pin(&package.name, version, files.map(UvFile::pinned));
+                self.pin(&package.name, version, files.map(LockedFile::pinned));
             }
         }
     }
@@ -151,7 +148,7 @@ impl Reading {
             if direct.iter().all(|source| source.is_none()) {
                 let files = package.sdist.into_iter().chain(package.wheels);
                 let version = package.version.as_deref();
-                self.pin(&package.name, version, files.map(PylockFile::pinned));
+                self.pin(&package.name, version, files.map(LockedFile::pinned));
             }
         }
     }
@@ -190,40 +187,14 @@ struct UvPackage {
     name: Spanned<String>,
     version: Option<String>,
     source: UvSource,
-    sdist: Option<UvFile>,
+    sdist: Option<LockedFile>,
     #[serde(default)]
-    wheels: Vec<UvFile>,
+    wheels: Vec<LockedFile>,
 }
 
 #[derive(Deserialize)]
 struct UvSource {
     registry: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct UvFile {
-    url: Option<String>,
-    path: Option<String>,
-    filename: Option<String>,
-    hash: Option<String>,
-    size: Option<u64>,
-}
-
-impl UvFile {
-    fn pinned(self) -> (PinnedFile, Vec<String>) {
-        let place = self.url.as_deref().or(self.path.as_deref());
-        let file = PinnedFile {
-            filename: self
-                .filename
-                .as_deref()
-                .or(last_part(place))
-                .map(Into::into),
-            url: self.url.as_deref().map(Into::into),
-            sha256: None,
-            size: self.size,
-        };
-        (file, self.hash.into_iter().collect())
-    }
 }
 
 #[derive(Deserialize)]
@@ -239,22 +210,26 @@ struct PylockPackage {
     vcs: Option<toml::Table>,
     directory: Option<toml::Table>,
     archive: Option<toml::Table>,
-    sdist: Option<PylockFile>,
+    sdist: Option<LockedFile>,
     #[serde(default)]
-    wheels: Vec<PylockFile>,
+    wheels: Vec<LockedFile>,
 }
 
+/// A file as uv and PEP 751 write it: the former has a `filename` and one `hash`, the latter a `name`
+/// and a table of `hashes`.
 #[derive(Deserialize)]
-struct PylockFile {
+struct LockedFile {
+    #[serde(alias = "filename")]
     name: Option<String>,
     url: Option<String>,
     path: Option<String>,
     size: Option<u64>,
+    hash: Option<String>,
     #[serde(default)]
     hashes: BTreeMap<String, String>,
 }
 
-impl PylockFile {
+impl LockedFile {
     fn pinned(self) -> (PinnedFile, Vec<String>) {
         let place = self.url.as_deref().or(self.path.as_deref());
         let file = PinnedFile {
@@ -265,7 +240,7 @@ impl PylockFile {
         };
         let digests = self.hashes.iter();
         let digests = digests.map(|(algorithm, hex)| format!("{algorithm}:{hex}"));
-        (file, digests.collect())
+        (file, self.hash.into_iter().chain(digests).collect())
     }
 }
 

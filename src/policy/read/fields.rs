@@ -90,10 +90,8 @@ impl Notes {
         variants: &'static Variants,
     ) -> (&'static str, Fields<'node>) {
         let written = written_variant(node, variants);
-        let chosen = variants
-            .tables
-            .iter()
-            .find(|(name, _)| Some(*name) == written);
+        let mut tables = variants.tables.iter();
+        let chosen = tables.find(|(name, _)| Some(*name) == written);
         let is_wrong = written.is_some() && chosen.is_none();
         // What is misspelled is read as what was probably meant, so that its keys are looked at too.
         let names = variants.tables.iter().map(|(name, _)| *name);
@@ -157,16 +155,11 @@ impl Notes {
             return None;
         }
         match T::read(text) {
-            Ok(value) => Some(Placed {
-                value,
-                location: location.clone(),
-            }),
+            Ok(value) => Some(Placed::at(location, value)),
             Err(misread) => {
                 let fault = Fault::at(location, format!("{key}: {}", misread.what));
-                self.note(match misread.hint {
-                    Some(hint) => fault.hint(hint),
-                    None => fault,
-                });
+                let hint = misread.hint;
+                self.note(Fault { hint, ..fault });
                 None
             }
         }
@@ -176,11 +169,8 @@ impl Notes {
         let mut seen = HashMap::with_capacity(entries.len());
         for entry in entries {
             if let Some(first) = seen.insert(entry.key.as_str(), &entry.location) {
-                let what = format!(
-                    "{} a second time, first on line {}",
-                    quoted(&entry.key),
-                    first.line
-                );
+                let (key, line) = (quoted(&entry.key), first.line);
+                let what = format!("{key} a second time, first on line {line}");
                 self.note(Fault::at(&entry.location, what));
             }
         }
@@ -251,21 +241,16 @@ impl<'node> Fields<'node> {
     }
 
     fn words<T: Word>(&self, name: &str, node: &Node, notes: &mut Notes) -> Option<Vec<Placed<T>>> {
-        let shape = keys(self.table)
-            .find(|key| key.name == name)
-            .map(|key| key.shape);
+        let key = keys(self.table).find(|key| key.name == name);
+        let shape = key.map(|key| key.shape);
         match &node.value {
-            Value::Sequence(items) => Some(
-                items
-                    .iter()
-                    .filter_map(|item| notes.word(name, item))
-                    .collect(),
-            ),
+            Value::Sequence(items) => {
+                let read = |item| notes.word(name, item);
+                Some(items.iter().filter_map(read).collect())
+            }
             Value::Scalar(text) if matches!(shape, Some(Shape::Commas(_))) => {
-                let parts = text
-                    .split(',')
-                    .map(str::trim)
-                    .filter(|part| !part.is_empty());
+                let parts = text.split(',').map(str::trim);
+                let parts = parts.filter(|part| !part.is_empty());
                 let read = |part| notes.read(name, part, &node.location);
                 Some(parts.filter_map(read).collect())
             }
@@ -312,10 +297,8 @@ fn written_variant<'node>(node: &'node Node, variants: &Variants) -> Option<&'no
 
 fn unknown(entry: &Entry, table: Table) -> Fault {
     let known: Vec<&str> = keys(table).map(|key| key.name).collect();
-    let fault = Fault::at(
-        &entry.location,
-        format!("unknown key {}", quoted(&entry.key)),
-    );
+    let what = format!("unknown key {}", quoted(&entry.key));
+    let fault = Fault::at(&entry.location, what);
     if entry.key.len() > SUGGESTED_MAX {
         return fault;
     }

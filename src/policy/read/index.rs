@@ -34,13 +34,11 @@ enum IndexType {
 }
 
 impl Choice for IndexType {
-    fn all() -> Vec<(&'static str, Self)> {
-        vec![
-            ("stage", Self::Stage),
-            ("mirror", Self::Mirror),
-            ("devpi", Self::Devpi),
-        ]
-    }
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("stage", Self::Stage),
+        ("mirror", Self::Mirror),
+        ("devpi", Self::Devpi),
+    ];
 }
 
 #[rustfmt::skip] // a table reads by rows
@@ -57,10 +55,7 @@ const OLD: &[YamlKey] = &[
 /// Reads one entry of `indexes:`.
 pub fn read(entry: &Entry, files: &mut dyn Files, notes: &mut Notes) -> Option<IndexDocument> {
     let name = match IndexName::parse(&entry.key) {
-        Ok(value) => Some(Placed {
-            value,
-            location: entry.location.clone(),
-        }),
+        Ok(name) => Some(Placed::at(&entry.location, name)),
         Err(_) => {
             let what = format!("{} is not an index name", quoted(&entry.key));
             notes.note(Fault::at(&entry.location, what).hint("write it as \"user/index\""));
@@ -70,14 +65,14 @@ pub fn read(entry: &Entry, files: &mut dyn Files, notes: &mut Notes) -> Option<I
     let (variant, fields) = notes.variant(&entry.value, &VARIANTS);
     // Read for its faults; which variant it is, is known.
     let _: Option<IndexType> = fields.one("type", notes);
-    let mut types = IndexType::all().into_iter();
+    let mut types = IndexType::WORDS.iter();
     let kind = types.find(|(word, _)| *word == variant);
     let mut from = Reading {
         fields: &fields,
         files,
         notes,
     };
-    let kind = match kind.map_or(IndexType::Stage, |(_, kind)| kind) {
+    let kind = match kind.map_or(IndexType::Stage, |(_, kind)| *kind) {
         IndexType::Stage => {
             let mut stage = StageDocument::read(&mut from);
             read_old_spelling(&mut stage, &fields, from.notes);
@@ -129,32 +124,25 @@ fn check_password(mirror: &MirrorDocument, notes: &mut Notes) {
 }
 
 impl Choice for Verify {
-    fn all() -> Vec<(&'static str, Self)> {
-        vec![
-            ("while-serving", Self::WhileServing),
-            ("before-serving", Self::BeforeServing),
-        ]
-    }
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("while-serving", Self::WhileServing),
+        ("before-serving", Self::BeforeServing),
+    ];
 }
 
 impl Choice for Undated {
-    fn all() -> Vec<(&'static str, Self)> {
-        vec![
-            ("deny", Self::Deny),
-            ("first_seen", Self::FirstSeen),
-            ("old", Self::Old),
-        ]
-    }
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("deny", Self::Deny),
+        ("first_seen", Self::FirstSeen),
+        ("old", Self::Old),
+    ];
 }
 
 impl Choice for Quarantined {
-    fn all() -> Vec<(&'static str, Self)> {
-        vec![("empty", Self::Empty), ("keep", Self::Keep)]
-    }
+    const WORDS: &'static [(&'static str, Self)] = &[("empty", Self::Empty), ("keep", Self::Keep)];
 }
 
 impl Choice for WhitelistInheritance {
-    fn all() -> Vec<(&'static str, Self)> {
-        vec![("intersection", Self::Intersection), ("union", Self::Union)]
-    }
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("intersection", Self::Intersection), ("union", Self::Union)];
 }

@@ -110,14 +110,22 @@ impl Misread {
 }
 
 /// A type with a few values, each with its word.
-pub trait Choice: Copy + 'static {
+pub trait Choice: Copy + PartialEq + 'static {
     /// All of them.
-    fn all() -> Vec<(&'static str, Self)>;
+    const WORDS: &'static [(&'static str, Self)];
+
+    /// Its word.
+    #[must_use]
+    fn word(self) -> &'static str {
+        let mut words = Self::WORDS.iter();
+        let named = words.find(|(_, value)| *value == self);
+        named.map_or("", |(word, _)| word)
+    }
 }
 
 impl<T: Choice> Word for T {
     fn wanted() -> String {
-        let words: Vec<_> = T::all().into_iter().map(|(word, _)| word).collect();
+        let words: Vec<_> = T::WORDS.iter().map(|(word, _)| *word).collect();
         match words.split_last() {
             Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
             _ => words.concat(),
@@ -125,12 +133,11 @@ impl<T: Choice> Word for T {
     }
 
     fn read(text: &str) -> Result<Self, Misread> {
-        let all = T::all();
-        if let Some((_, value)) = all.iter().find(|(word, _)| *word == text) {
+        if let Some((_, value)) = T::WORDS.iter().find(|(word, _)| *word == text) {
             return Ok(*value);
         }
         let misread = Misread::new(format!("{text:?} is not {}", Self::wanted()));
-        let known = all.iter().map(|(word, _)| *word);
+        let known = T::WORDS.iter().map(|(word, _)| *word);
         Err(match suggest(&text.to_lowercase(), known) {
             Some(word) => misread.hint(format!("did you mean \"{word}\"?")),
             None => misread,
@@ -138,7 +145,7 @@ impl<T: Choice> Word for T {
     }
 
     fn schema() -> Json {
-        let words: Vec<_> = T::all().into_iter().map(|(word, _)| word).collect();
+        let words: Vec<_> = T::WORDS.iter().map(|(word, _)| *word).collect();
         serde_json::json!({ "enum": words })
     }
 }

@@ -71,10 +71,7 @@ pub fn read(entry: &Entry, notes: &mut Notes) -> PolicyDocument {
     let fields = notes.fields(&entry.value, &[POLICY]);
     let default: Option<Placed<Default>> = fields.placed("default", notes);
     PolicyDocument {
-        name: Placed {
-            value: entry.key.clone(),
-            location: entry.location.clone(),
-        },
+        name: Placed::at(&entry.location, entry.key.clone()),
         mode: fields.one("mode", notes).unwrap_or_default(),
         on_block: fields.one("on_block", notes).unwrap_or_default(),
         default_deny: default
@@ -153,14 +150,9 @@ fn note_missing_matchers(entry: &Entry, fields: &Fields<'_>, notes: &mut Notes) 
         Value::Scalar(_) | Value::Sequence(_) => return,
     };
     if written.iter().all(is_remark) {
-        let what = format!(
-            "{} without a matcher would decide about every file",
-            entry.key
-        );
-        let hint = format!(
-            "say which files, or \"default: {}\" for all others",
-            entry.key
-        );
+        let key = &entry.key;
+        let what = format!("{key} without a matcher would decide about every file");
+        let hint = format!("say which files, or \"default: {key}\" for all others");
         notes.note(Fault::at(&entry.location, what).hint(hint));
     }
 }
@@ -170,23 +162,14 @@ fn read_matchers(fields: &Fields<'_>, notes: &mut Notes) -> Matchers {
         project: read_any(fields, "project", notes),
         versions: fields.one("versions", notes),
         kind: read_any(fields, "kind", notes),
-        python: read_any(fields, "python", notes)
-            .into_iter()
-            .map(|Glob(glob)| glob)
-            .collect(),
-        platform: read_any(fields, "platform", notes)
-            .into_iter()
-            .map(|Glob(glob)| glob)
-            .collect(),
+        python: read_texts(fields, "python", |Glob(glob)| glob, notes),
+        platform: read_texts(fields, "platform", |Glob(glob)| glob, notes),
         size_over: fields.one("size_over", notes).map(|Bytes(bytes)| bytes),
         younger_than: fields.one("younger_than", notes),
         older_than: fields.one("older_than", notes),
         yanked: fields.one("yanked", notes),
         upstream: read_any(fields, "upstream", notes),
-        advisory: read_any(fields, "advisory", notes)
-            .into_iter()
-            .map(|Advisory(id)| id)
-            .collect(),
+        advisory: read_texts(fields, "advisory", |Advisory(id)| id, notes),
         status: read_any(fields, "status", notes),
         provenance_missing: fields.one::<Provenance>("provenance", notes).is_some(),
     }
@@ -203,6 +186,16 @@ fn read_any<T: Word>(fields: &Fields<'_>, name: &str, notes: &mut Notes) -> Vec<
     read.into_iter().map(|placed| placed.value).collect()
 }
 
+fn read_texts<T: Word>(
+    fields: &Fields<'_>,
+    name: &str,
+    inner: fn(T) -> String,
+    notes: &mut Notes,
+) -> Vec<String> {
+    let read = read_any(fields, name, notes);
+    read.into_iter().map(inner).collect()
+}
+
 /// The words of `default`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Default {
@@ -211,9 +204,7 @@ enum Default {
 }
 
 impl Choice for Default {
-    fn all() -> Vec<(&'static str, Self)> {
-        vec![("allow", Self::Allow), ("deny", Self::Deny)]
-    }
+    const WORDS: &'static [(&'static str, Self)] = &[("allow", Self::Allow), ("deny", Self::Deny)];
 }
 
 /// The one word of `provenance`.
@@ -223,19 +214,14 @@ enum Provenance {
 }
 
 impl Choice for Provenance {
-    fn all() -> Vec<(&'static str, Self)> {
-        vec![("missing", Self::Missing)]
-    }
+    const WORDS: &'static [(&'static str, Self)] = &[("missing", Self::Missing)];
 }
 
 impl Choice for PolicyMode {
-    fn all() -> Vec<(&'static str, Self)> {
-        vec![("enforce", Self::Enforce), ("audit", Self::Audit)]
-    }
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("enforce", Self::Enforce), ("audit", Self::Audit)];
 }
 
 impl Choice for OnBlock {
-    fn all() -> Vec<(&'static str, Self)> {
-        vec![("hide", Self::Hide), ("yank", Self::Yank)]
-    }
+    const WORDS: &'static [(&'static str, Self)] = &[("hide", Self::Hide), ("yank", Self::Yank)];
 }

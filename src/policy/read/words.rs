@@ -249,15 +249,21 @@ impl Word for HttpUrl {
 }
 
 impl Choice for Kind {
-    fn all() -> Vec<(&'static str, Self)> {
-        Self::ALL.map(|kind| (kind.as_str(), kind)).to_vec()
-    }
+    const WORDS: &'static [(&'static str, Self)] = &[
+        (Self::Wheel.as_str(), Self::Wheel),
+        (Self::Sdist.as_str(), Self::Sdist),
+        (Self::Egg.as_str(), Self::Egg),
+        (Self::Other.as_str(), Self::Other),
+    ];
 }
 
 impl Choice for ProjectState {
-    fn all() -> Vec<(&'static str, Self)> {
-        Self::ALL.map(|state| (state.as_str(), state)).to_vec()
-    }
+    const WORDS: &'static [(&'static str, Self)] = &[
+        (Self::Active.as_str(), Self::Active),
+        (Self::Archived.as_str(), Self::Archived),
+        (Self::Quarantined.as_str(), Self::Quarantined),
+        (Self::Deprecated.as_str(), Self::Deprecated),
+    ];
 }
 
 #[cfg(test)]

@@ -106,7 +106,9 @@ pub trait SettingKind {
     /// Lends it.
     fn give(value: &Self::Value) -> Self::Given<'_>;
     /// For the log of a reload; `None` where people need not, or must not, see the value.
-    fn words(value: &Self::Value) -> Option<String>;
+    fn words(_: &Self::Value) -> Option<String> {
+        None
+    }
 }
 
 /// How devpi's API writes it.

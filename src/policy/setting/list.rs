@@ -8,7 +8,6 @@ use serde_json::{Value as Json, json};
 use crate::model::{IndexName, Location};
 use crate::policy::document::{NamePattern, Placed, TextFile, WhitelistName};
 use crate::policy::mirror_whitelist::MirrorWhitelist;
-use crate::policy::names::pattern_words;
 use crate::policy::read::{
     AbsentStatus, NamedKind, Principal, Shape, Word, commas, many, open_all,
 };
@@ -50,11 +49,7 @@ impl SpokenKind for Bases {
 
     fn from_api(json: &Json, place: &Location) -> Option<Self::Written> {
         let names = strings(json).filter_map(|base| IndexName::parse(&base).ok());
-        let placed = names.map(|value| Placed {
-            value,
-            location: place.clone(),
-        });
-        Some(placed.collect())
+        Some(names.map(|name| Placed::at(place, name)).collect())
     }
 }
 
@@ -130,11 +125,8 @@ impl SpokenKind for Projects {
     }
 
     fn from_api(json: &Json, _: &Location) -> Option<Vec<WhitelistName>> {
-        Some(
-            strings(json)
-                .filter_map(|name| WhitelistName::read(&name).ok())
-                .collect(),
-        )
+        let names = strings(json).filter_map(|name| WhitelistName::read(&name).ok());
+        Some(names.collect())
     }
 }
 
@@ -179,9 +171,7 @@ impl SettingKind for Patterns {
 
     fn settle(written: Option<&Self::Written>, _: &str) -> Vec<String> {
         let patterns = written.into_iter().flatten();
-        patterns
-            .map(|pattern| pattern_words(&pattern.value))
-            .collect()
+        patterns.map(|one| one.value.to_string()).collect()
     }
 
     fn give(_: &Vec<String>) {}
@@ -207,10 +197,6 @@ impl<K: SettingKind> SettingKind for Joined<K> {
     fn settle(_: Option<&K::Written>, _: &str) {}
 
     fn give((): &()) {}
-
-    fn words((): &()) -> Option<String> {
-        None
-    }
 }
 
 /// Files that `config` opens.
@@ -223,22 +209,13 @@ impl SettingKind for LockFiles {
     const SHAPE: Shape = many::<PathBuf>();
 
     fn read(name: &str, from: &mut Reading<'_, '_>) -> Option<Vec<TextFile>> {
-        let paths = from.many(name)?;
-        Some(open_all(
-            &paths,
-            NamedKind::Whitelist,
-            from.files,
-            from.notes,
-        ))
+        let (kind, paths) = (NamedKind::Whitelist, from.many(name)?);
+        Some(open_all(&paths, kind, from.files, from.notes))
     }
 
     fn settle(_: Option<&Vec<TextFile>>, _: &str) {}
 
     fn give((): &()) {}
-
-    fn words((): &()) -> Option<String> {
-        None
-    }
 }
 
 fn listed<T: ToString>(items: &[T]) -> String {

@@ -34,11 +34,9 @@ pub trait Told {
     fn told(&self) -> String;
 }
 
-impl<T: Choice + PartialEq> Told for T {
+impl<T: Choice> Told for T {
     fn told(&self) -> String {
-        let mut all = T::all().into_iter();
-        let named = all.find(|(_, value)| value == self);
-        named.map(|(word, _)| word.to_owned()).unwrap_or_default()
+        self.word().to_owned()
     }
 }
 
@@ -148,10 +146,7 @@ impl SpokenKind for Text {
     }
 
     fn from_api(json: &Json, place: &Location) -> Option<Placed<String>> {
-        Some(Placed {
-            value: json.as_str()?.to_owned(),
-            location: place.clone(),
-        })
+        Some(Placed::at(place, json.as_str()?.to_owned()))
     }
 }
 
@@ -166,10 +161,7 @@ impl SettingKind for Url {
 
     fn read(name: &str, from: &mut Reading<'_, '_>) -> Option<Placed<String>> {
         let url: Placed<HttpUrl> = from.placed(name)?;
-        Some(Placed {
-            value: url.value.0.into(),
-            location: url.location,
-        })
+        Some(url.map(|HttpUrl(url)| url.into()))
     }
 
     fn settle(written: Option<&Placed<String>>, default: &str) -> Option<String> {
@@ -178,10 +170,6 @@ impl SettingKind for Url {
 
     fn give(value: &Option<String>) -> Option<&str> {
         value.as_deref()
-    }
-
-    fn words(_: &Option<String>) -> Option<String> {
-        None
     }
 }
 
@@ -215,10 +203,6 @@ impl<T: Word + Clone + Debug + PartialEq> SettingKind for Hushed<T> {
     }
 
     fn give(_: &Option<T>) {}
-
-    fn words(_: &Option<T>) -> Option<String> {
-        None
-    }
 }
 
 /// `keep_last_good`: how long, or a mapping that says more.

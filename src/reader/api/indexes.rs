@@ -133,7 +133,7 @@ async fn mirrored_projects(
 
 /// Whether the asked index of a stack may itself speak for a project that it knows.
 fn speaks(stack: &Stack, project: &ProjectName, now: Timestamp) -> bool {
-    let asked = &stack.asked().name;
+    let asked = &stack.asked.name;
     match stack.decide_project(project, now, &|index| index == asked) {
         Verdict::Allow(allowed) => stack
             .position(asked)

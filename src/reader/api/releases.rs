@@ -128,7 +128,7 @@ async fn project_data(
         };
         let (member, silent_since) = (answer.member, answer.said.silent_since);
         let record = own_record(flows, &stack, member, project).await?;
-        let is_shown = cx.shows(ask, &stack.members()[member].index.name);
+        let is_shown = cx.shows(ask, &stack.members[member].index.name);
         layers.push(Layer {
             member,
             page,
@@ -157,7 +157,7 @@ async fn own_record(
     member: usize,
     project: &ProjectName,
 ) -> Result<Option<ProjectRecord>, Error> {
-    let index = &stack.members()[member].index;
+    let index = &stack.members[member].index;
     if index.is_mirror() {
         return Ok(None);
     }
@@ -228,9 +228,9 @@ fn versions_of(
         })
     });
     let owner = if layer.is_shown {
-        &stack.members()[layer.member].index.name
+        &stack.members[layer.member].index.name
     } else {
-        &stack.asked().name
+        &stack.asked.name
     };
     let writer = DataWriter::new(outside, owner);
     match &layer.record {

@@ -166,7 +166,7 @@ impl Writing<'_> {
             status: entry.state,
         };
         let verdict = self.view.decide_file(&candidate, self.now);
-        let member = &self.view.stack().members()[entry.member];
+        let member = &self.view.stack().members[entry.member];
         html! {
             tr {
                 td {
@@ -225,7 +225,7 @@ fn status(merged: &Merged) -> Markup {
 fn elsewhere(stack: &Stack, merged: &Merged) -> Markup {
     let members: BTreeSet<usize> = merged.entries().map(|entry| entry.member).collect();
     let places = members.into_iter().filter_map(|member| {
-        let index = &stack.members()[member].index;
+        let index = &stack.members[member].index;
         let place = index.mirror()?.mirror_web_url_fmt()?;
         let place = Url::parse(&place.replace("{name}", merged.project().as_str())).ok()?;
         // Whoever may make a mirror must not write scripts into our pages.
@@ -242,7 +242,7 @@ fn elsewhere(stack: &Stack, merged: &Merged) -> Markup {
 fn silent(stack: &Stack, sources: &Sources) -> Markup {
     html! {
         @for skipped in &sources.skipped {
-            @let name = &stack.members()[skipped.member].index.name;
+            @let name = &stack.members[skipped.member].index.name;
             p.refused {
                 (name) " is not asked: "
                 @match &skipped.reason {

@@ -17,7 +17,7 @@ const SHOWN_MAX: usize = 100;
 pub fn drawn(way: &Way, stack: &Stack, shows: &dyn Fn(&Index) -> bool) -> Markup {
     html! {
         ol.stack {
-            @for member in stack.members() {
+            @for member in &stack.members {
                 (drawn_member(way, &member.index, shows(&member.index)))
             }
         }
@@ -38,7 +38,7 @@ fn drawn_member(way: &Way, index: &Arc<Index>, has_page: bool) -> Markup {
             @if index.stage().is_some() && !index.settings.volatile() { " " span.tag.faint { "non-volatile" } }
             @if let Some(title) = index.settings.title() { " " span.faint { (title) } }
             @if let Some(url) = mirror_url(index) { div.faint { "mirrors " (url) } }
-            @if let Some(policy) = index.policy() { (drawn_policy(policy)) }
+            @if let Some(policy) = &index.policy { (drawn_policy(policy)) }
             @if let Some(entries) = index.whitelisted() {
                 div { span.warn { "whitelist" } ": only " (entries) " names or pinned projects pass from mirrors" }
             }
@@ -54,27 +54,27 @@ fn drawn_member(way: &Way, index: &Arc<Index>, has_page: bool) -> Markup {
 }
 
 fn drawn_policy(policy: &Policy) -> Markup {
-    let rules = policy.rules();
+    let rules = &policy.rules;
     html! {
         details {
             summary {
-                "policy " strong { (policy.name()) } " "
-                @match policy.mode() {
+                "policy " strong { (policy.name) } " "
+                @match policy.mode {
                     PolicyMode::Enforce => { span.tag.good { "enforced" } }
                     PolicyMode::Audit => { span.tag.warn { "only audits" } }
                 }
-                " " span.faint { (place(policy.location())) }
+                " " span.faint { (place(&policy.location)) }
             }
             ul {
                 @for rule in rules.iter().take(SHOWN_MAX) {
                     li {
                         (rule.words())
-                        @if let Some(reason) = rule.reason() { " “" (reason) "”" }
-                        " " span.faint { (place(rule.location())) }
+                        @if let Some(reason) = &rule.reason { " “" (reason) "”" }
+                        " " span.faint { (place(&rule.location)) }
                     }
                 }
                 @if rules.len() > SHOWN_MAX { li.faint { "and " (rules.len() - SHOWN_MAX) " more" } }
-                @if let Some(location) = policy.default_deny() {
+                @if let Some(location) = &policy.default_deny {
                     li { "deny everything else " span.faint { (place(location)) } }
                 }
             }

@@ -54,7 +54,7 @@ use crate::config::{
     load_noting,
 };
 use crate::db::{Db, Sqlite};
-use crate::gateway::{Flows, Generations, Parts, Settings};
+use crate::gateway::{Core, Flows, Generations, Settings};
 use crate::listen::{QUIET_LOGS, ServerOptions, Stop, StopOn};
 use crate::model::IndexName;
 use crate::policy::IndexDocument;
@@ -152,9 +152,9 @@ impl House {
         let (doors, decoding) = (neighbours.doors.clone(), decoding(&loaded.config.limits));
         let maker = generation::Maker::before(fleet.clone(), decoding.clone(), neighbours);
         let first = maker.make(1, loaded, &stored)?;
-        let flows = Arc::new(Flows::new(Parts {
+        let flows = Arc::new(Flows::new(Core {
             clock: clock.clone(),
-            generation: first.generation,
+            in_force: Arc::new(first.generation).into(),
             settings: Settings {
                 is_explaining,
                 ..settings(&loaded.config, decoding)
@@ -448,7 +448,7 @@ fn house_limits(config: &Config, flows: &Flows) -> HouseLimits {
         upload_wait: config.limits.upload_wait(),
         anonymous_results_max: config.limits.anonymous_results(),
         anonymous_results_bytes_max: config.limits.anonymous_results_size(),
-        outside: upstream_limits(&config.limits, &flows.core.decoding()),
+        outside: upstream_limits(&config.limits, &flows.core.settings.decoding),
     }
 }
 

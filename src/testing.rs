@@ -30,7 +30,7 @@ pub mod front {
 /// Of `gateway`.
 pub mod gateway {
     pub use crate::gateway::{
-        Answers, Arrival, Ask, Body, CacheResult, Flows, Generation, Growing, Parts, Readable,
+        Answers, Arrival, Ask, Body, CacheResult, Core, Flows, Generation, Growing, Readable,
         Record, Reply, Route, Settings, StoredFile, mirror_metadata_key,
     };
 }

@@ -150,7 +150,7 @@ impl Doorway {
         let (fleet, devpi) = (self.fleet.as_ref()?, config.devpi.as_ref()?);
         let options = FrontOptions {
             undeclared: devpi.undeclared,
-            limits: upstream_limits(&config.limits, &flows.core.decoding()),
+            limits: upstream_limits(&config.limits, &flows.core.settings.decoding),
             object_bytes_max: config.limits.api_body(),
         };
         let reader = Arc::new(Reader::new(Arc::clone(flows)));

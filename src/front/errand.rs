@@ -17,6 +17,7 @@ use crate::model::{IndexName, ProjectName};
 use crate::page::parse_file_path;
 use crate::policy::Denial;
 use crate::protocol::ManageRoute;
+use crate::telemetry::Mode;
 use crate::upstream::FleetBody;
 
 /// Why an errand is not carried out.
@@ -143,7 +144,7 @@ impl Front {
         };
         let (status, words) = match refused {
             Refused::Denied(denial) => {
-                count_denial(&self.flows.core.metrics, &denial);
+                count_denial(&self.flows.core.metrics, &denial, Mode::Enforce);
                 record.decision = Decision::Deny;
                 record.rule = Some(rule_text(&denial));
                 record.project = Some(denial.subject.project().clone());

@@ -381,7 +381,7 @@ impl Front {
         let bytes_max = self.options.limits.page_bytes_max;
         let headers = response_headers(answer.headers());
         let stated = answer.length().unwrap_or(bytes_max).min(bytes_max);
-        let share = self.flows.core.decoding().share_of(stated).await;
+        let share = self.flows.core.settings.decoding.share_of(stated).await;
         let share = share.map_err(|crowded| crowded.to_string())?;
         let body = whole(answer, bytes_max).await?;
         let body = serde_json::from_slice(&body).map_err(|error| error.to_string())?;

@@ -4,7 +4,7 @@
 //! are short. So an archive is read up to a bound at first, with a small share, and only one that is
 //! longer waits for a large share and is read again.
 
-use crate::gateway::error::{Error, ErrorKind};
+use crate::gateway::error::{Error, blocking};
 use crate::protocol::ArchiveBounds;
 use crate::upstream::Decoding;
 
@@ -48,8 +48,7 @@ impl Archives {
         bounds: ArchiveBounds,
     ) -> Result<T, Error> {
         let share = self.decoding.share_of(bounds.memory_bytes()).await;
-        let share = share
-            .map_err(|crowded| Error::new(ErrorKind::Unavailable(Some(1)), crowded.to_string()))?;
+        let share = share.map_err(Error::busy)?;
         let bounds = bounds.within(share.bytes());
         let work = move || {
             let looked = look(bounds);
@@ -57,8 +56,7 @@ impl Archives {
             drop(share);
             looked
         };
-        let looked = tokio::task::spawn_blocking(work).await;
-        looked.map_err(|error| Error::internal("look into an archive", error))
+        blocking("look into an archive", work).await
     }
 }
 
@@ -68,6 +66,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::gateway::error::ErrorKind;
 
     #[tokio::test]
     async fn a_long_directory_is_read_again_with_a_larger_share() {

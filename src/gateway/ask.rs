@@ -8,8 +8,9 @@ use std::net::IpAddr;
 use async_trait::async_trait;
 use http::HeaderMap;
 
+use crate::gateway::error::{Error, ErrorKind, Flow};
 use crate::gateway::reply::Reply;
-use crate::protocol::{Preferences, PublicRoute};
+use crate::protocol::{Format, Preferences, PublicRoute};
 
 /// One read-only request. It borrows from the connection; nothing of it outlives the answer.
 #[derive(Debug)]
@@ -28,6 +29,17 @@ pub struct Ask<'a> {
     pub query: Option<&'a str>,
     /// How it came to the door.
     pub arrival: Arrival<'a>,
+}
+
+impl Ask<'_> {
+    /// The form of a page that its client takes best.
+    ///
+    /// # Errors
+    /// `NotAcceptable` when it takes none.
+    pub fn format(&self) -> Flow<Format> {
+        let format = self.preferences.format(self.query);
+        format.map_err(|error| Error::new(ErrorKind::NotAcceptable, error.to_string()))
+    }
 }
 
 /// How a request came to its door, which decides what absolute URLs look like. The default is the

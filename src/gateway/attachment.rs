@@ -49,16 +49,14 @@ impl Attachments {
         record: &mut Record,
     ) -> Result<Reply, Error> {
         // Records may outlive their index, or belong to one that this door does not show.
-        let path = cx
-            .generation
-            .policies
-            .stack(index)
-            .zip(parse_file_path(path));
-        let Some((stack, path)) = path else {
+        let stack = cx.generation.policies.stack(index);
+        let Some((stack, path)) = stack.zip(parse_file_path(path)) else {
             return Err(error);
         };
-        let found = self.attached_or_gone(index, &path).await?;
-        let found = found.ok_or(error)?;
+        let Some(found) = self.attached_at(index, &path).await? else {
+            self.gone(index, &path).await?;
+            return Err(error);
+        };
         match self.refusal_of_attached(cx, stack, &found).await? {
             None => self.attached(ask, &found, record).await,
             Some(denial) => {
@@ -77,10 +75,7 @@ impl Attachments {
         attached: &FileRecord,
     ) -> Result<Option<Denial>, Error> {
         let (index, project) = (&attached.index, &attached.project);
-        let records = self.core.records.files(index, project).await;
-        let records = records.map_err(|error| {
-            records_failed(&format!("read the files of {project} in {index}"), error)
-        })?;
+        let records = self.core.files(index, project).await?;
         let is_subject = |record: &&FileRecord| match &attached.facts.role {
             FileRole::ToxResult { for_file } => record.facts.filename == *for_file,
             FileRole::DocZip | FileRole::ReleaseFile => record.version == attached.version,
@@ -109,22 +104,6 @@ impl Attachments {
         Ok(refused)
     }
 
-    /// The file attached to a release of the index itself.
-    ///
-    /// # Errors
-    /// `Gone` when there was such a file; when the records fail.
-    async fn attached_or_gone(
-        &self,
-        index: &IndexName,
-        path: &FilePath,
-    ) -> Result<Option<FileRecord>, Error> {
-        let attached = self.attached_at(index, path).await?;
-        if attached.is_none() {
-            self.gone(index, path).await?;
-        }
-        Ok(attached)
-    }
-
     /// The test result or documentation at a path.
     ///
     /// # Errors
@@ -138,10 +117,7 @@ impl Attachments {
             return Ok(None);
         };
         for project in Filename::projects(&subject) {
-            let files = self.core.records.files(index, &project).await;
-            let files = files.map_err(|error| {
-                records_failed(&format!("read the files of {project} in {index}"), error)
-            })?;
+            let files = self.core.files(index, &project).await?;
             let found = files.into_iter().find(|file| {
                 file.facts.filename == path.filename && stands_at(&file.facts.sha256, &path.place)
             });
@@ -157,18 +133,12 @@ impl Attachments {
         let Some(leading) = leading(&path.place) else {
             return Ok(());
         };
-        let gone = self
-            .core
-            .records
-            .was_deleted(index, leading, &path.filename)
-            .await;
-        let doing = || format!("look for {}", path.filename);
-        let gone = gone.map_err(|error| records_failed(&doing(), error))?;
-        if gone {
-            return Err(Error::new(
-                ErrorKind::Gone,
-                "file existed, deleted in later serial",
-            ));
+        let (records, name) = (&self.core.records, &path.filename);
+        let gone = records.was_deleted(index, leading, name).await;
+        let doing = || format!("look for {name}");
+        if gone.map_err(|error| records_failed(&doing(), error))? {
+            let words = "file existed, deleted in later serial";
+            return Err(Error::new(ErrorKind::Gone, words));
         }
         Ok(())
     }

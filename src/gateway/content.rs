@@ -100,31 +100,18 @@ pub fn whole_reply(ask: &Ask<'_>, content: Content, head: Arc<Head>, record: Rec
 }
 
 pub fn claims_of(grant: &Grant, content: &Content, is_sidecar: bool) -> Claims {
-    if is_sidecar {
-        sidecar_claims(content)
-    } else {
-        claims(grant)
+    if let (true, Content::Memory(small)) = (is_sidecar, content) {
+        return Claims {
+            content_type: "application/octet-stream",
+            etag: Some(small.etag.clone()),
+            last_modified: None,
+        };
     }
-}
-
-fn claims(grant: &Grant) -> Claims {
     let file = grant.file.item();
     Claims {
         content_type: content_type(file.filename.as_str()),
         etag: file.hashes.sha256().map(|digest| ETag::of_digest(&digest)),
         last_modified: file.upload_time.map(|time| time.at),
-    }
-}
-
-fn sidecar_claims(content: &Content) -> Claims {
-    let etag = match content {
-        Content::Memory(small) => Some(small.etag.clone()),
-        Content::Stored(_) | Content::Growing(_) => None,
-    };
-    Claims {
-        content_type: "application/octet-stream",
-        etag,
-        last_modified: None,
     }
 }
 
@@ -144,8 +131,7 @@ pub fn content_reply(ask: &Ask<'_>, content: Content, claims: Claims, record: Re
     let total = content.length();
     let mut head = file_head(&claims);
     if is_not_modified(ask.headers, claims.etag.as_ref(), claims.last_modified) {
-        let (status, body) = (StatusCode::NOT_MODIFIED, Body::Empty);
-        return Reply::new(status, head, body, record);
+        return Reply::new(StatusCode::NOT_MODIFIED, head, Body::Empty, record);
     }
     head.insert(CONTENT_TYPE, HeaderValue::from_static(claims.content_type));
     let selected = match total {
@@ -225,14 +211,7 @@ fn file_head(claims: &Claims) -> HeaderMap {
 fn unsatisfiable(total: u64, record: Record) -> Reply {
     let mut head = reply_head("text/plain", 0, "no-store");
     insert(&mut head, CONTENT_RANGE, &content_range_unsatisfied(total));
-    let status = StatusCode::RANGE_NOT_SATISFIABLE;
-    Reply {
-        status,
-        reason: None,
-        head: Arc::new(head.into()),
-        body: Body::Empty,
-        record,
-    }
+    Reply::new(StatusCode::RANGE_NOT_SATISFIABLE, head, Body::Empty, record)
 }
 
 fn insert(head: &mut HeaderMap, name: http::HeaderName, text: &str) {

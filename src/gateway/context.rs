@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::gateway::error::{Error, ErrorKind};
+use crate::gateway::error::Error;
 use crate::model::{IndexName, Timestamp};
 use crate::policy::{Index, Mirror, Policies};
 use crate::upstream::{Decoding, Upstream};
@@ -63,6 +63,12 @@ pub struct Context {
 }
 
 impl Context {
+    /// The mirror of this name, if there is one.
+    #[must_use]
+    pub fn mirror(&self, name: &IndexName) -> Option<&Mirror> {
+        self.generation.policies.index(name)?.mirror()
+    }
+
     /// The upstream of a mirror.
     ///
     /// # Errors
@@ -74,11 +80,10 @@ impl Context {
         let upstream = self.generation.upstreams.get(&index.name);
         upstream.zip(index.mirror()).ok_or_else(|| {
             let name = &index.name;
-            let message = format!(
+            Error::bad_gateway(format!(
                 "{name} is a mirror and no upstream is set: give it one, \
                  `devpi index {name} mirror_url=URL`"
-            );
-            Error::new(ErrorKind::BadGateway, message)
+            ))
         })
     }
 }

@@ -2,30 +2,34 @@
 //! the runtime on which work goes on when its client has left.
 
 use std::fmt;
+use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
+use crate::cache::Flights;
 use crate::clock::Clock;
-use crate::db::Db;
+use crate::db::{Db, FileRecord};
 use crate::gateway::archives::Archives;
 use crate::gateway::context::{Context, Generation, Settings};
-use crate::gateway::error::{Error, ErrorKind};
+use crate::gateway::error::{Error, ErrorKind, Flow};
+use crate::gateway::outcome::trouble_counts_as;
 use crate::gateway::reply::CacheResult;
 use crate::gateway::trouble::records_failed;
-use crate::model::{Hashes, Sha256};
+use crate::model::{Hashes, IndexName, ProjectName, Sha256};
 use crate::store::{FsStore, Key, StoreError};
-use crate::telemetry::{CacheKind, Damage, LookUp, Metrics, Tier};
-use crate::upstream::Decoding;
+use crate::telemetry::{CacheKind, Damage, LookUp, Metrics, Tier, UpstreamResult};
+use crate::upstream::UpstreamError;
 
-/// What `app` hands over.
+/// What every flow stands on. It knows none of them.
 #[derive(Debug)]
-pub struct Parts {
+pub struct Core {
     /// Tells the time.
     pub clock: Clock,
-    /// The first generation.
-    pub generation: Generation,
+    /// What is in force; [`Core::install`] changes it.
+    pub in_force: ArcSwap<Generation>,
     /// What does not change.
     pub settings: Settings,
     /// Keeps bytes.
@@ -38,40 +42,7 @@ pub struct Parts {
     pub work: tokio::runtime::Handle,
 }
 
-/// What every flow stands on. It knows none of them.
-#[derive(Debug)]
-pub struct Core {
-    pub clock: Clock,
-    pub settings: Settings,
-    pub store: Arc<FsStore>,
-    pub records: Arc<dyn Db>,
-    pub metrics: Arc<Metrics>,
-    pub work: tokio::runtime::Handle,
-    generation: ArcSwap<Generation>,
-}
-
 impl Core {
-    pub fn new(parts: Parts) -> Self {
-        let Parts {
-            clock,
-            generation,
-            settings,
-            store,
-            records,
-            metrics,
-            work,
-        } = parts;
-        Self {
-            clock,
-            settings,
-            store,
-            records,
-            metrics,
-            work,
-            generation: ArcSwap::from_pointee(generation),
-        }
-    }
-
     /// Pins the generation in force and the current instant.
     #[must_use]
     pub fn context(&self) -> Context {
@@ -84,26 +55,21 @@ impl Core {
     /// The generation in force.
     #[must_use]
     pub fn generation(&self) -> Arc<Generation> {
-        self.generation.load_full()
+        self.in_force.load_full()
     }
 
     /// Puts a new generation in force. Nothing is flushed: what was rendered or decided knows the
     /// generation that made it.
     pub fn install(&self, generation: Generation) {
         self.metrics.policies_changed(generation.number);
-        self.generation.store(Arc::new(generation));
-    }
-
-    /// The budget for what is being unpacked and read.
-    #[must_use]
-    pub fn decoding(&self) -> Decoding {
-        self.settings.decoding.clone()
+        self.in_force.store(Arc::new(generation));
     }
 
     /// Reads archives for this gateway.
     #[must_use]
     pub fn archives(&self) -> Archives {
-        Archives::new(self.decoding(), self.settings.metadata_bytes_max)
+        let settings = &self.settings;
+        Archives::new(settings.decoding.clone(), settings.metadata_bytes_max)
     }
 
     /// Something is not held, and nobody is asked for it: the one place that says why.
@@ -119,10 +85,26 @@ impl Core {
         Error::new(ErrorKind::Unavailable(None), message)
     }
 
+    /// Flights of one kind of miss.
+    pub fn flights<K, V>(&self) -> Flights<K, V>
+    where
+        K: Clone + Eq + Hash + Send + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        Flights::new(self.work.clone(), self.settings.flights_max)
+    }
+
     /// Whether a record needs these bytes (still).
-    pub async fn is_needed(&self, digest: &Sha256) -> Result<bool, Error> {
+    pub async fn is_needed(&self, digest: &Sha256) -> Flow<bool> {
         let is_needed = self.records.is_referenced(digest).await;
         is_needed.map_err(|error| records_failed("ask whether bytes are needed", error))
+    }
+
+    /// What the records know of a project's files in a stage.
+    pub async fn files(&self, index: &IndexName, project: &ProjectName) -> Flow<Vec<FileRecord>> {
+        let files = self.records.files(index, project).await;
+        let doing = || format!("read the files of {project} in {index}");
+        files.map_err(|error| records_failed(&doing(), error))
     }
 
     /// Whether there are bytes under a key; asked by whoever holds its digest.
@@ -154,10 +136,26 @@ impl Core {
         }
     }
 
-    /// Counts a look into memory.
-    pub fn looked_into_memory(&self, kind: CacheKind, is_there: bool) {
-        let result = if is_there { LookUp::Hit } else { LookUp::Miss };
-        self.metrics.looked_up(Tier::Memory, kind, result);
+    /// Asks an upstream: the one place where that is counted and timed, under its mirror's name.
+    pub async fn ask_upstream<T>(
+        &self,
+        mirror: &IndexName,
+        counts_as: fn(&T) -> UpstreamResult,
+        answer: impl Future<Output = Result<T, UpstreamError>>,
+    ) -> Result<T, UpstreamError> {
+        let started = Instant::now();
+        let answer = answer.await;
+        let result = answer.as_ref().map_or_else(trouble_counts_as, counts_as);
+        let (metrics, elapsed) = (&self.metrics, started.elapsed());
+        metrics.upstream_request(mirror.as_str(), result, elapsed);
+        answer
+    }
+
+    /// Looks into a cache: the one place where it is counted whether something was there.
+    pub fn look<T>(&self, tier: Tier, kind: CacheKind, found: Option<T>) -> Option<T> {
+        let result = found.as_ref().map_or(LookUp::Miss, |_| LookUp::Hit);
+        self.metrics.looked_up(tier, kind, result);
+        found
     }
 
     /// Counts what a look into the store led to: it was there, or is being fetched for this request or

@@ -7,43 +7,29 @@ use crate::cache::{Flights, Weighed};
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind, Flow};
+use crate::gateway::page::candidate;
 use crate::gateway::patience::Patience;
 use crate::gateway::resolve::{Resolution, Resolved, Stacks, unknown_index};
 use crate::gateway::shown::must_be_shown;
 use crate::gateway::source::Mirrors;
 use crate::gateway::stage::stage_page;
-use crate::gateway::tickets::{Grant, KeptHead, Ticket, TicketKey, weight_bytes};
+use crate::gateway::tickets::{Grant, KeptHead, Ticket, TicketKey};
 use crate::model::{File, Filename, IndexName, ProjectName, Timestamp};
 use crate::page::{Entry, FilePath, parse_file_path};
-use crate::policy::{Candidate, Denial, IndexKind, Member, Sources, Stack, Verdict};
+use crate::policy::{Denial, IndexKind, Member, Sources, Stack, Verdict};
 
 /// Decides about files' URLs, and remembers it.
 #[derive(Debug)]
 pub struct Tickets {
-    core: Arc<Core>,
-    mirrors: Arc<Mirrors>,
-    stacks: Arc<Stacks>,
-    decided: Weighed<TicketKey, Arc<Ticket>>,
+    pub(super) core: Arc<Core>,
+    pub(super) mirrors: Arc<Mirrors>,
+    pub(super) stacks: Arc<Stacks>,
+    pub(super) decided: Weighed<TicketKey, Arc<Ticket>>,
     /// Decisions being made again, by URL and generation.
-    renewals: Flights<(TicketKey, u64), ()>,
+    pub(super) renewals: Flights<(TicketKey, u64), ()>,
 }
 
 impl Tickets {
-    pub fn new(
-        core: Arc<Core>,
-        mirrors: Arc<Mirrors>,
-        stacks: Arc<Stacks>,
-        bytes_max: u64,
-    ) -> Self {
-        Self {
-            decided: Weighed::new(bytes_max, weight_bytes),
-            renewals: Flights::new(core.work.clone(), core.settings.flights_max),
-            core,
-            mirrors,
-            stacks,
-        }
-    }
-
     /// Forgets the decisions on all files of a project.
     pub fn forget(&self, project: &ProjectName) {
         let project = project.clone();
@@ -148,14 +134,12 @@ impl Tickets {
             if is_part && !self.is_named(stack, project, path).await? {
                 continue;
             }
-            match self
-                .stacks
-                .resolve(cx, index, project, Patience::File)
-                .await
-            {
+            let resolved = self.stacks.resolve(cx, index, project, Patience::File);
+            match resolved.await {
                 Ok(Resolution::Known(resolved)) => {
-                    if let Some(ticket) = decide_on_page(cx, &resolved, path) {
-                        return Ok(ticket);
+                    let entry = resolved.merged.find(&path.filename, Some(&path.place));
+                    if let Some(entry) = entry {
+                        return Ok(decide_entry(cx, &resolved, &entry));
                     }
                 }
                 Ok(Resolution::Refused(denial)) => {
@@ -223,9 +207,7 @@ impl Tickets {
         for Member { index, .. } in &stack.members {
             let page = match index.kind {
                 IndexKind::Mirror(_) => self.mirrors.held_page(index, project).await,
-                IndexKind::Stage(_) => {
-                    Some(stage_page(&*self.core.records, &index.name, project).await?)
-                }
+                IndexKind::Stage(_) => Some(stage_page(&self.core, &index.name, project).await?),
             };
             let is_meant =
                 |file: &File| file.filename.as_str() == path.filename && path.place.holds(file);
@@ -277,20 +259,10 @@ impl Tickets {
     }
 }
 
-/// The decision on a file that a page lists; nothing when it does not list it.
-fn decide_on_page(cx: &Context, resolved: &Resolved, path: &FilePath) -> Option<Ticket> {
-    let entry = resolved.merged.find(&path.filename, Some(&path.place))?;
-    Some(decide_entry(cx, resolved, &entry))
-}
-
 /// The decision on an entry of a merged page.
 pub fn decide_entry(cx: &Context, resolved: &Resolved, entry: &Entry<'_>) -> Ticket {
     let view = resolved.view();
-    let candidate = Candidate {
-        file: entry.file,
-        member: entry.member,
-        status: entry.state,
-    };
+    let candidate = candidate(entry);
     let member = &resolved.stack.members[entry.member];
     let outcome = match view.decide_file(&candidate, cx.now) {
         Verdict::Allow(allowed) => {
@@ -299,17 +271,11 @@ pub fn decide_entry(cx: &Context, resolved: &Resolved, entry: &Entry<'_>) -> Tic
         }
         Verdict::Deny(denial) => Err(denial),
     };
-    let changes = [
-        view.next_change(&candidate, cx.now),
-        resolved.stack.next_rule_change(cx.now),
-    ];
-    let earliest = |sources: Timestamp| {
-        let changes = changes.iter().copied().flatten();
-        changes.fold(sources, Timestamp::min)
-    };
+    let next_change = view.next_change(&candidate, cx.now);
+    let (valid_until, stale_until) = resolved.until(next_change, cx.now);
     Ticket {
-        stale_until: earliest(resolved.stale_until),
-        ..ticket(cx, outcome, earliest(resolved.valid_until))
+        stale_until,
+        ..ticket(cx, outcome, valid_until)
     }
 }
 

@@ -89,6 +89,18 @@ impl Error {
         Self::new(ErrorKind::NotFound, message)
     }
 
+    /// It cannot be had at this moment: in a second perhaps.
+    #[must_use]
+    pub fn busy(message: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Unavailable(Some(1)), message.to_string())
+    }
+
+    /// An upstream said something that cannot be used.
+    #[must_use]
+    pub fn bad_gateway(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::BadGateway, message)
+    }
+
     /// The store failed: that its disk is full is said in its own words, which say what to do.
     #[must_use]
     pub fn store(doing: impl Into<String>, source: StoreError) -> Self {
@@ -114,6 +126,15 @@ impl Error {
             source: Some(Arc::new(source)),
         }
     }
+}
+
+/// Does work that blocks, on a thread for that; `doing` fits after "failed to".
+pub async fn blocking<T: Send + 'static>(
+    doing: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Flow<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Error::internal(doing, error))
 }
 
 /// A file that will never be whole, in the words of its failure.

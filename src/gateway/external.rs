@@ -13,12 +13,10 @@ use crate::gateway::context::Context;
 use crate::gateway::refusal::reply_head;
 use crate::gateway::reply::{Body, Record, Reply};
 use crate::gateway::tickets::Grant;
-use crate::policy::Mirror;
 
 /// Where a client is to fetch a file itself, if its mirror says that it shall.
 pub fn external_place(cx: &Context, grant: &Grant) -> Option<HeaderValue> {
-    let mirror = cx.generation.policies.index(&grant.owner)?.mirror();
-    if grant.is_private || !mirror.is_some_and(Mirror::mirror_use_external_urls) {
+    if !cx.mirror(&grant.owner)?.mirror_use_external_urls() {
         return None;
     }
     let mut url = Url::parse(grant.file.item().url.as_deref()?).ok()?;

@@ -13,58 +13,27 @@ use crate::gateway::error::{Error, ErrorKind, Flow};
 use crate::gateway::external::{external_place, sent_there};
 use crate::gateway::fill::{Fills, is_as_long};
 use crate::gateway::held::{About, HeldFiles};
-use crate::gateway::refusal::{count_audited, file_refused, rule_text};
+use crate::gateway::refusal::{count_denial, file_refused, rule_text};
 use crate::gateway::reply::{CacheResult, Decision, Record, Reply};
 use crate::gateway::sidecar::Sidecars;
 use crate::gateway::small::SmallFiles;
 use crate::gateway::tickets::Grant;
 use crate::model::IndexName;
-use crate::telemetry::CacheKind;
+use crate::telemetry::{CacheKind, Mode};
 
 /// Files and their sidecars, answered.
 #[derive(Debug)]
 pub struct Files {
-    core: Arc<Core>,
-    small: Arc<SmallFiles>,
-    held: Arc<HeldFiles>,
-    tickets: Arc<Tickets>,
-    fills: Arc<Fills>,
-    sidecars: Arc<Sidecars>,
-    attachments: Arc<Attachments>,
-}
-
-/// What files are answered from.
-#[derive(Debug)]
-pub struct FileSources {
-    pub small: Arc<SmallFiles>,
-    pub held: Arc<HeldFiles>,
-    pub tickets: Arc<Tickets>,
-    pub fills: Arc<Fills>,
-    pub sidecars: Arc<Sidecars>,
-    pub attachments: Arc<Attachments>,
+    pub(super) core: Arc<Core>,
+    pub(super) small: Arc<SmallFiles>,
+    pub(super) held: Arc<HeldFiles>,
+    pub(super) tickets: Arc<Tickets>,
+    pub(super) fills: Arc<Fills>,
+    pub(super) sidecars: Arc<Sidecars>,
+    pub(super) attachments: Arc<Attachments>,
 }
 
 impl Files {
-    pub fn new(core: Arc<Core>, sources: FileSources) -> Self {
-        let FileSources {
-            small,
-            held,
-            tickets,
-            fills,
-            sidecars,
-            attachments,
-        } = sources;
-        Self {
-            core,
-            small,
-            held,
-            tickets,
-            fills,
-            sidecars,
-            attachments,
-        }
-    }
-
     /// Answers a file or its sidecar.
     pub async fn file(
         &self,
@@ -74,7 +43,7 @@ impl Files {
         path: &str,
         is_sidecar: bool,
         record: &mut Record,
-    ) -> Result<Reply, Error> {
+    ) -> Flow<Reply> {
         let ticket = match self.tickets.ticket(cx, index, path, is_sidecar).await {
             Ok(ticket) => ticket,
             Err(error) => return self.unlisted(cx, ask, (index, path), error, record).await,
@@ -87,7 +56,7 @@ impl Files {
         record.project = Some(grant.file.item().filename.project().clone());
         record.decision = Decision::Allow;
         if let Some(denial) = grant.file.audited() {
-            count_audited(metrics, denial);
+            count_denial(metrics, denial, Mode::Audit);
             record.decision = Decision::Audit;
             record.rule = Some(rule_text(denial));
         }
@@ -124,7 +93,7 @@ impl Files {
         (index, path): (&IndexName, &str),
         error: Error,
         record: &mut Record,
-    ) -> Result<Reply, Error> {
+    ) -> Flow<Reply> {
         let attached = self
             .attachments
             .answer(cx, ask, (index, path), error, record);
@@ -183,11 +152,7 @@ impl Files {
             self.core.store.touch(&key);
             return Ok(Some(Content::Memory(small)));
         }
-        let file = grant.file.item();
-        let about = About {
-            name: file.filename.as_str(),
-            size: file.size,
-        };
+        let about = About::of(grant.file.item());
         let held = self.held.held_file(&key, about).await?;
         if held.is_some() {
             self.core

@@ -18,14 +18,14 @@ use crate::gateway::begun::{Begun, FillKey};
 use crate::gateway::content::Content;
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
-use crate::gateway::error::{Error, ErrorKind};
+use crate::gateway::error::{Error, ErrorKind, Flow};
 use crate::gateway::learn::Learning;
-use crate::gateway::outcome::{upstream_error, upstream_result};
+use crate::gateway::outcome::upstream_error;
 use crate::gateway::places::Places;
 use crate::gateway::reply::CacheResult;
 use crate::gateway::tickets::Grant;
 use crate::model::File;
-use crate::policy::Verify;
+use crate::policy::{Mirror, Verify};
 use crate::store::{Draft, Growing, HELD_BACK_BYTES, Key, Readable, StoreError, Stored};
 use crate::telemetry::UpstreamResult;
 use crate::upstream::{FileAnswer, UpstreamFile};
@@ -44,7 +44,7 @@ const OWN_HOLDERS: usize = 2;
 pub struct Fills {
     core: Arc<Core>,
     learning: Arc<Learning>,
-    opening: Flights<FillKey, Result<Arc<Growing>, Error>>,
+    opening: Flights<FillKey, Flow<Arc<Growing>>>,
     running: Mutex<HashMap<FillKey, Arc<Running>>>,
     begun: Begun,
     places: Arc<Places>,
@@ -75,7 +75,7 @@ impl Fills {
     pub fn new(core: Arc<Core>, learning: Arc<Learning>) -> Self {
         let settings = &core.settings;
         Self {
-            opening: Flights::new(core.work.clone(), settings.flights_max),
+            opening: core.flights(),
             running: Mutex::default(),
             begun: Begun::default(),
             places: Places::new(settings.fills_max, settings.fill_wait),
@@ -146,53 +146,32 @@ impl Fills {
         self: &Arc<Self>,
         cx: &Context,
         grant: &Grant,
-    ) -> Result<(Content, CacheResult), Error> {
+    ) -> Flow<(Content, CacheResult)> {
         let fill = fill_of(grant)?;
         if let Some(growing) = self.running(&fill.key) {
-            return self
-                .release(cx, grant, growing, CacheResult::Collapsed)
-                .await;
+            let content = self.release(cx, grant, growing).await?;
+            return Ok((content, CacheResult::Collapsed));
         }
         if self.core.settings.offline {
-            let error = self.core.not_asked(&grant.file.item().filename);
-            return Err(error);
+            return Err(self.core.not_asked(&grant.file.item().filename));
         }
         let _waiter = self.begun.wait_for(&fill.key);
         let (fills, own_cx, key) = (Arc::clone(self), cx.clone(), fill.key.clone());
-        let joined = self
-            .opening
-            .join(key, move || async move { fills.open(&own_cx, fill).await });
-        let joined = joined.await.map_err(|busy| {
-            Error::new(
-                ErrorKind::Unavailable(Some(1)),
-                format!("fetch the file: {busy}"),
-            )
-        })?;
-        let cache = if joined.led {
-            CacheResult::Miss
-        } else {
-            CacheResult::Collapsed
-        };
-        self.release(cx, grant, joined.value?, cache).await
+        let open = move || async move { fills.open(&own_cx, fill).await };
+        let busy = |busy| Error::busy(format_args!("fetch the file: {busy}"));
+        let joined = self.opening.join(key, open).await.map_err(busy)?;
+        let content = self.release(cx, grant, joined.value?).await?;
+        Ok((content, CacheResult::fetched(joined.led)))
     }
 
     /// With `verify: before-serving` nothing goes out before the digest holds. Of a file that is
     /// smaller than what is held back anyway nothing could. Of any other the head waits for the first
     /// byte, so that trouble until then is told in words and not by a connection that breaks.
-    async fn release(
-        &self,
-        cx: &Context,
-        grant: &Grant,
-        growing: Arc<Growing>,
-        cache: CacheResult,
-    ) -> Result<(Content, CacheResult), Error> {
-        let owner = cx.generation.policies.index(&grant.owner);
-        let verifies = owner
-            .and_then(|index| index.mirror())
-            .is_some_and(|mirror| mirror.verify() == Verify::BeforeServing);
-        let is_small = growing
-            .declared_length()
-            .is_some_and(|length| length <= HELD_BACK_BYTES);
+    async fn release(&self, cx: &Context, grant: &Grant, growing: Arc<Growing>) -> Flow<Content> {
+        let verify = cx.mirror(&grant.owner).map(Mirror::verify);
+        let verifies = verify == Some(Verify::BeforeServing);
+        let length = growing.declared_length();
+        let is_small = length.is_some_and(|length| length <= HELD_BACK_BYTES);
         let reached = if verifies || is_small {
             growing.settled().await
         } else {
@@ -203,44 +182,29 @@ impl Fills {
             let message = format!("{} was not served: {failure}", grant.file.item().filename);
             return Err(Error::new(kind, message));
         }
-        Ok((Content::Growing(growing), cache))
+        Ok(Content::Growing(growing))
     }
 
     /// Opens the file upstream and starts taking it in.
-    async fn open(self: &Arc<Self>, cx: &Context, fill: Fill) -> Result<Arc<Growing>, Error> {
+    async fn open(self: &Arc<Self>, cx: &Context, fill: Fill) -> Flow<Arc<Growing>> {
+        let (owner, listed) = (&fill.grant.owner, fill.grant.file.item());
         // Somebody may have finished between the asker's look and this flight.
-        let Some(upstream) = cx.generation.upstreams.get(&fill.grant.owner) else {
-            let message = format!(
-                "{} is a mirror and no upstream is set, so it cannot be fetched",
-                fill.grant.owner
-            );
-            return Err(Error::new(ErrorKind::BadGateway, message));
+        let Some(upstream) = cx.generation.upstreams.get(owner) else {
+            return Err(Error::bad_gateway(format!(
+                "{owner} is a mirror and no upstream is set, so it cannot be fetched"
+            )));
         };
-        let owner = &fill.grant.owner;
         let place = self.places.take(owner, NUDGE_EVERY, || self.nudge());
         let place = place.await.map_err(|crowded| {
             let kind = ErrorKind::Unavailable(Some(RETRY_AFTER_S));
-            Error::new(
-                kind,
-                format!("fetch {}: {crowded}", fill.grant.file.item().filename),
-            )
+            Error::new(kind, format!("fetch {}: {crowded}", listed.filename))
         })?;
-        let started = std::time::Instant::now();
         let begun = self.begun.begin(&fill.key);
+        let opened = upstream.open(&fill.url, None);
         let answer = tokio::select! {
-            answer = upstream.open(&fill.url, None) => answer,
-            () = begun.gives_way() => {
-                let kind = ErrorKind::Unavailable(Some(1));
-                return Err(Error::new(kind, GAVE_WAY.to_owned()));
-            }
+            answer = self.core.ask_upstream(owner, counts_as, opened) => answer,
+            () = begun.gives_way() => return Err(Error::busy(GAVE_WAY)),
         };
-        let (mirror, result) = (
-            fill.grant.owner.as_str(),
-            upstream_result(&answer, file_result),
-        );
-        self.core
-            .metrics
-            .upstream_request(mirror, result, started.elapsed());
         let file = match answer.map_err(upstream_error)? {
             FileAnswer::Found(file) => *file,
             FileAnswer::NotFound | FileAnswer::NotSatisfiable => {
@@ -249,7 +213,6 @@ impl Fills {
                 return Err(Error::not_found(message));
             }
         };
-        let listed = fill.grant.file.item();
         let name = listed.filename.as_str();
         if let Some(length) = file.length {
             is_as_long(listed, length)?;
@@ -284,7 +247,8 @@ impl Fills {
         mut file: UpstreamFile,
         mut draft: Draft,
         running: &Running,
-    ) -> Result<Stored, FillError> {
+    ) -> Result<Stored, String> {
+        let told = |error: StoreError| error.to_string();
         loop {
             let chunk = tokio::select! {
                 chunk = file.chunk() => chunk.map_err(|error| error.to_string()),
@@ -293,13 +257,13 @@ impl Fills {
             match chunk {
                 Ok(Some(chunk)) => {
                     let length = chunk.len() as u64;
-                    draft.write(chunk).await?;
+                    draft.write(chunk).await.map_err(told)?;
                     running.received.fetch_add(length, Ordering::Relaxed);
                 }
                 Ok(None) => break,
                 Err(why) => {
                     draft.give_up(why.clone()).await;
-                    return Err(FillError(why));
+                    return Err(why);
                 }
             }
         }
@@ -307,10 +271,10 @@ impl Fills {
             !fill.grant.is_private,
             "only an upstream's files are fetched"
         );
-        Ok(draft.finish(Key::MirrorFile).await?)
+        draft.finish(Key::MirrorFile).await.map_err(told)
     }
 
-    async fn after_fill(&self, fill: &Fill, outcome: Result<Stored, FillError>) {
+    async fn after_fill(&self, fill: &Fill, outcome: Result<Stored, String>) {
         let name = &fill.grant.file.item().filename;
         let index = &fill.grant.owner;
         match outcome {
@@ -340,57 +304,36 @@ impl Fills {
 /// Why a fill ended that was slow and read by nobody.
 const GAVE_WAY: &str = "nobody read it any more, it was slow, and others waited for its place";
 
-/// Why a fill ended early.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct FillError(String);
-
-impl From<StoreError> for FillError {
-    fn from(error: StoreError) -> Self {
-        Self(error.to_string())
-    }
-}
-
 /// A page that states a length states it as it does a digest: rules are decided by it, so another one is
 /// not what was decided on.
 ///
 /// # Errors
 /// `BadGateway` when the file has another length.
-pub fn is_as_long(listed: &File, length: u64) -> Result<(), Error> {
+pub fn is_as_long(listed: &File, length: u64) -> Flow<()> {
     match listed.size {
-        Some(stated) if stated != length => {
-            let message = format!(
-                "{} is not what it claims to be: it has {length} bytes, and its page says {stated}",
-                listed.filename
-            );
-            Err(Error::new(ErrorKind::BadGateway, message))
-        }
+        Some(stated) if stated != length => Err(Error::bad_gateway(format!(
+            "{} is not what it claims to be: it has {length} bytes, and its page says {stated}",
+            listed.filename
+        ))),
         Some(_) | None => Ok(()),
     }
 }
 
-fn file_result(answer: &FileAnswer) -> UpstreamResult {
+fn counts_as(answer: &FileAnswer) -> UpstreamResult {
     match answer {
         FileAnswer::Found(_) => UpstreamResult::Fetched,
         FileAnswer::NotFound | FileAnswer::NotSatisfiable => UpstreamResult::Absent,
     }
 }
 
-fn fill_of(grant: &Grant) -> Result<Fill, Error> {
+fn fill_of(grant: &Grant) -> Flow<Fill> {
     let file = grant.file.item();
-    let name = &file.filename;
-    let place = file.url.as_ref().ok_or_else(|| {
-        Error::new(
-            ErrorKind::BadGateway,
-            format!("{} gives no place for {name}", grant.owner),
-        )
-    })?;
-    let url = Url::parse(place).map_err(|_| {
-        Error::new(
-            ErrorKind::BadGateway,
-            format!("{} gives no usable place for {name}", grant.owner),
-        )
-    })?;
+    let without = |what: &str| {
+        let (owner, name) = (&grant.owner, &file.filename);
+        Error::bad_gateway(format!("{owner} gives no {what} for {name}"))
+    };
+    let place = file.url.as_ref().ok_or_else(|| without("place"))?;
+    let url = Url::parse(place).map_err(|_| without("usable place"))?;
     let key = match file.hashes.sha256() {
         Some(digest) => FillKey::Digest(digest),
         None => FillKey::Place(grant.place_and_digests()),

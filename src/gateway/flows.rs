@@ -3,11 +3,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::cache::Budget;
+use crate::cache::{Budget, SourcePages, Weighed};
 use crate::gateway::attachment::Attachments;
-use crate::gateway::core::{Core, Parts};
+use crate::gateway::core::Core;
 use crate::gateway::decide::Tickets;
-use crate::gateway::file::{FileSources, Files};
+use crate::gateway::file::Files;
 use crate::gateway::fill::Fills;
 use crate::gateway::garbage::Garbage;
 use crate::gateway::held::HeldFiles;
@@ -15,15 +15,14 @@ use crate::gateway::learn::Learning;
 use crate::gateway::list::Lists;
 use crate::gateway::names::Names;
 use crate::gateway::page::Pages;
-use crate::gateway::page_copies::PageCopies;
 use crate::gateway::patience::{CLOCK_SLACK, later};
 use crate::gateway::quarantine::Belonging;
-use crate::gateway::refresh::Refreshes;
 use crate::gateway::resolve::Stacks;
 use crate::gateway::sidecar::Sidecars;
 use crate::gateway::small::SmallFiles;
 use crate::gateway::source::Mirrors;
 use crate::gateway::verify::Verification;
+use crate::gateway::{sidecar, tickets};
 use crate::model::{ProjectName, Timestamp};
 use crate::telemetry::Tier;
 
@@ -66,42 +65,49 @@ pub struct Flows {
 impl Flows {
     /// Puts the flows together, from the core upwards.
     #[must_use]
-    pub fn new(parts: Parts) -> Self {
-        let core = Arc::new(Core::new(parts));
-        let of_core = || Arc::clone(&core);
+    pub fn new(core: Core) -> Self {
+        let core = Arc::new(core);
         let budget = Budget::split(core.settings.memory_bytes_max);
-        let names = Arc::new(Names::new(of_core()));
-        let copies = Arc::new(PageCopies::new(of_core()));
-        let refreshes = Refreshes::new(of_core(), names.clone(), copies.clone());
-        let mirrors = Arc::new(Mirrors::new(
-            of_core(),
-            copies.clone(),
-            refreshes,
-            budget.sources,
-        ));
-        let stacks = Arc::new(Stacks::new(of_core(), mirrors.clone()));
-        let pages = Arc::new(Pages::new(of_core(), stacks.clone(), budget.rendered));
-        let lists = Arc::new(Lists::new(of_core(), names.clone()));
-        let tickets = Arc::new(Tickets::new(
-            of_core(),
-            mirrors.clone(),
-            stacks.clone(),
-            budget.tickets,
-        ));
-        let learning = Learning::new(copies, mirrors.clone(), pages.clone(), tickets.clone());
-        let learning = Arc::new(learning);
-        let small = Arc::new(SmallFiles::new(of_core(), budget.small_files));
-        let held = Arc::new(HeldFiles::new(of_core(), small.clone()));
-        let fills = Arc::new(Fills::new(of_core(), learning.clone()));
-        let sidecars = Arc::new(Sidecars::new(
-            of_core(),
-            (small.clone(), held.clone()),
-            fills.clone(),
+        let names = Arc::new(Names::new(core.clone()));
+        let mirrors = Arc::new(Mirrors {
+            core: core.clone(),
+            names: names.clone(),
+            held: SourcePages::new(budget.sources),
+            fetches: core.flights(),
+        });
+        let stacks = Arc::new(Stacks::new(core.clone(), mirrors.clone()));
+        let pages = Arc::new(Pages::new(core.clone(), stacks.clone(), budget.rendered));
+        let lists = Arc::new(Lists::new(core.clone(), names.clone()));
+        let tickets = Arc::new(Tickets {
+            core: core.clone(),
+            mirrors: mirrors.clone(),
+            stacks: stacks.clone(),
+            decided: Weighed::new(budget.tickets, tickets::weight_bytes),
+            renewals: core.flights(),
+        });
+        let learning = Arc::new(Learning {
+            core: core.clone(),
+            mirrors: mirrors.clone(),
+            pages: pages.clone(),
+            tickets: tickets.clone(),
+            one_at_a_time: Mutex::default(),
+        });
+        let small = Arc::new(SmallFiles::new(core.clone(), budget.small_files));
+        let held = Arc::new(HeldFiles::new(core.clone(), small.clone()));
+        let fills = Arc::new(Fills::new(core.clone(), learning.clone()));
+        let sidecars = Arc::new(Sidecars {
+            core: core.clone(),
+            small: small.clone(),
+            held: held.clone(),
+            fills: fills.clone(),
             learning,
-            budget.placed_sidecars,
-        ));
-        let attachments = Arc::new(Attachments::new(of_core(), held.clone()));
-        let sources = FileSources {
+            fetches: core.flights(),
+            placed: Weighed::new(budget.placed_sidecars, sidecar::weight_bytes),
+        });
+        let attachments = Arc::new(Attachments::new(core.clone(), held.clone()));
+        let belonging = Arc::new(Belonging::new(core.clone()));
+        let files = Files {
+            core: core.clone(),
             small: small.clone(),
             held: held.clone(),
             tickets: tickets.clone(),
@@ -109,11 +115,10 @@ impl Flows {
             sidecars: sidecars.clone(),
             attachments: attachments.clone(),
         };
-        let belonging = Arc::new(Belonging::new(of_core()));
         Self {
-            files: Arc::new(Files::new(of_core(), sources)),
-            garbage: Garbage::new(of_core(), small.clone(), belonging.clone()),
-            verification: Verification::new(of_core(), held.clone()),
+            files: Arc::new(files),
+            garbage: Garbage::new(core.clone(), small.clone(), belonging.clone()),
+            verification: Verification::new(core.clone(), held.clone()),
             names,
             mirrors,
             stacks,

@@ -14,7 +14,6 @@ use crate::gateway::error::Error;
 use crate::gateway::needless::{needless, on_store};
 use crate::gateway::quarantine::Belonging;
 use crate::gateway::small::SmallFiles;
-use crate::gateway::trouble::records_failed;
 use crate::model::{Sha256, Timestamp};
 use crate::store::Kept;
 
@@ -108,9 +107,7 @@ impl Garbage {
             return Ok(());
         };
         // Asked under the claim: an upload that has written its record since is seen here.
-        let is_needed = self.core.records.is_referenced(&digest).await;
-        let doing = "ask whether bytes are needed";
-        if !is_needed.map_err(|error| records_failed(doing, error))? {
+        if !self.core.is_needed(&digest).await? {
             let key = kept.key.clone();
             if on_store(&self.core, move |store| store.remove(&key)).await? {
                 self.small.forget(&kept.key);

@@ -15,6 +15,7 @@ use crate::gateway::content::Content;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind};
 use crate::gateway::small::{Small, SmallFiles};
+use crate::model::File;
 use crate::store::{Growing, Key, Readable, Standing, StoreError, StoredFile};
 use crate::telemetry::Damage;
 
@@ -39,6 +40,16 @@ pub struct About<'a> {
     pub name: &'a str,
     /// How long it should be, where somebody says so.
     pub size: Option<u64>,
+}
+
+impl<'a> About<'a> {
+    /// What is known of a file that an index lists.
+    pub fn of(file: &'a File) -> Self {
+        Self {
+            name: file.filename.as_str(),
+            size: file.size,
+        }
+    }
 }
 
 /// Files that are kept, and which of them are being checked.
@@ -121,17 +132,13 @@ impl HeldFiles {
         };
         match stored.standing() {
             Standing::Damaged => {
-                return Ok(Held::Damaged(
-                    "its content has changed on the disk".to_owned(),
-                ));
+                let why = "its content has changed on the disk";
+                return Ok(Held::Damaged(why.to_owned()));
             }
             Standing::Right | Standing::Unchecked => {}
         }
         if let Some(small) = Small::of(&stored) {
-            if key
-                .sha256()
-                .is_some_and(|expected| expected != small.sha256)
-            {
+            if key.sha256().is_some_and(|stated| stated != small.sha256) {
                 let (what, why) = (about.name.to_owned(), "its digest is another".to_owned());
                 let error = StoreError::Damaged { what, why };
                 self.damaged(key, &stored, &error);
@@ -141,9 +148,8 @@ impl HeldFiles {
             self.small.insert(key.clone(), small.clone());
             return Ok(Held::Here(Content::Memory(small)));
         }
-        let is_right = stored.standing() == Standing::Right;
         let stored = Arc::new(stored);
-        if is_right {
+        if stored.standing() == Standing::Right {
             return Ok(Held::Here(Content::Stored(stored)));
         }
         self.first_read(key, stored, about).await

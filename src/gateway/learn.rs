@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::gateway::core::Core;
 use crate::gateway::decide::Tickets;
 use crate::gateway::page::Pages;
-use crate::gateway::page_copies::PageCopies;
+use crate::gateway::page_copies::{keep_learned, learned};
 use crate::gateway::source::Mirrors;
 use crate::gateway::tickets::Grant;
 use crate::page::Learned;
@@ -12,30 +13,15 @@ use crate::page::Learned;
 /// Notes what is learned, and has what shows it made again.
 #[derive(Debug)]
 pub struct Learning {
-    copies: Arc<PageCopies>,
-    mirrors: Arc<Mirrors>,
-    pages: Arc<Pages>,
-    tickets: Arc<Tickets>,
+    pub(super) core: Arc<Core>,
+    pub(super) mirrors: Arc<Mirrors>,
+    pub(super) pages: Arc<Pages>,
+    pub(super) tickets: Arc<Tickets>,
     /// Held while the learned facts of one project are read, changed and written.
-    one_at_a_time: Mutex<()>,
+    pub(super) one_at_a_time: Mutex<()>,
 }
 
 impl Learning {
-    pub fn new(
-        copies: Arc<PageCopies>,
-        mirrors: Arc<Mirrors>,
-        pages: Arc<Pages>,
-        tickets: Arc<Tickets>,
-    ) -> Self {
-        Self {
-            copies,
-            mirrors,
-            pages,
-            tickets,
-            one_at_a_time: Mutex::default(),
-        }
-    }
-
     /// Notes something that was found out of a file; blocking. What is shown of it (`is_shown`) is made
     /// again: pages, and the decision on its URL.
     pub fn learn(&self, grant: &Grant, is_shown: bool, change: impl FnOnce(Learned) -> Learned) {
@@ -43,11 +29,11 @@ impl Learning {
         let (name, project) = (file.filename.as_str(), file.filename.project());
         let one_at_a_time = self.one_at_a_time.lock();
         let _one_at_a_time = one_at_a_time.unwrap_or_else(PoisonError::into_inner);
-        let mut learned = self.copies.learned(index, project);
-        let known = learned.get(name).filter(|known| known.is_about(file));
+        let mut facts = learned(&self.core, index, project);
+        let known = facts.get(name).filter(|known| known.is_about(file));
         let known = known.cloned().unwrap_or_else(|| Learned::of(file));
-        learned.insert(name, change(known));
-        self.copies.keep_learned(index, project, &learned);
+        facts.insert(name, change(known));
+        keep_learned(&self.core, index, project, &facts);
         if is_shown {
             self.mirrors.forget(index, project);
             self.pages.forget(project);

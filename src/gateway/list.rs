@@ -1,29 +1,24 @@
 //! The project list of a stack. PyPI's has 700,000 names, so it is never held rendered in memory:
 //! it is rendered to disk once per form and answered like any other file.
 
-use std::io;
-use std::io::Write as _;
 use std::mem::take;
 use std::sync::Arc;
-
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY};
-use http::{HeaderValue, StatusCode};
 
 use crate::cache::{Flights, Mark, Weighed};
 use crate::gateway::ask::Ask;
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
-use crate::gateway::error::{Error, ErrorKind, Flow};
+use crate::gateway::error::{Error, ErrorKind, Flow, blocking};
 use crate::gateway::names::Names;
-use crate::gateway::page::etag;
-use crate::gateway::reply::{Body, CacheResult, Decision, Record, Reply};
+use crate::gateway::page::{VARY_BY_CLIENT, etag, heads, pack, rendered_reply};
+use crate::gateway::reply::{Body, CacheResult, Record, Reply};
 use crate::gateway::resolve::unknown_index;
 use crate::model::{IndexName, ProjectName, Timestamp};
 use crate::page::{Markup, ProjectNames, render_list_html, render_list_json};
 use crate::policy::{Stack, Verdict};
-use crate::protocol::{ETag, Encoding, Format, is_not_modified};
+use crate::protocol::{ETag, Encoding, Format};
 use crate::store::{Key, StoredFile};
-use crate::telemetry::{CacheKind, Staleness};
+use crate::telemetry::{CacheKind, Staleness, Tier};
 
 /// Different lists being fetched or rendered at one time; more than an installation has indexes asked
 /// for at once, few enough that their forty megabytes each do no harm.
@@ -34,9 +29,6 @@ const REMEMBERED_MAX: u64 = 6_000;
 
 /// A list being made costs little CPU at this level, and a second less at the start of a search.
 const GZIP_LEVEL: u32 = 5;
-
-/// zstd's level for lists.
-const ZSTD_LEVEL: i32 = 3;
 
 type ListKey = (IndexName, Markup, Encoding);
 
@@ -86,14 +78,8 @@ impl Lists {
         ask: &Ask<'_>,
         index: &IndexName,
         record: &mut Record,
-    ) -> Result<Reply, Error> {
-        let format = match ask.preferences.format(ask.query) {
-            Ok(format) => format,
-            Err(error) => {
-                let error = Error::new(ErrorKind::NotAcceptable, error.to_string());
-                return Err(error);
-            }
-        };
+    ) -> Flow<Reply> {
+        let format = ask.format()?;
         let markup = match format {
             Format::Json => Markup::Json,
             Format::HtmlV1 | Format::Html => Markup::Html,
@@ -101,25 +87,25 @@ impl Lists {
         let encoding = ask.preferences.encoding;
         let key = (index.clone(), markup, encoding);
         let held = self.rendered.get(&key);
-        let held = held
-            .map(|list| (list.life, list))
-            .filter(|(life, _)| {
-                life.generation == cx.generation.number && cx.now < life.valid_until
-            })
-            .map(|(_, list)| list);
-        let cache = if held.is_some() {
-            CacheResult::Hit
-        } else {
-            CacheResult::Miss
-        };
-        self.core.looked_into_store(CacheKind::Page, cache);
-        let list = match held {
-            Some(list) => list,
-            None => self.render_list_once(cx, key).await?,
+        let held = held.filter(|list| {
+            let life = list.life;
+            life.generation == cx.generation.number && cx.now < life.valid_until
+        });
+        let (list, cache) = match self.core.look(Tier::Store, CacheKind::Page, held) {
+            Some(list) => (list, CacheResult::Hit),
+            None => (self.render_list_once(cx, key).await?, CacheResult::Miss),
         };
         record.cache = list.life.stale.map_or(cache, CacheResult::Stale);
-        record.decision = Decision::Allow;
-        Ok(list_reply(ask, &list, format, encoding, take(record)))
+        let length = list.file.len();
+        let [head, not_modified] = heads(&list.etag, VARY_BY_CLIENT, format, encoding, length);
+        let heads = [&head, &not_modified];
+        Ok(rendered_reply(ask, &list.etag, heads, take(record), || {
+            Body::File {
+                file: Arc::clone(&list.file),
+                start: 0,
+                length,
+            }
+        }))
     }
 
     async fn render_list_once(
@@ -135,12 +121,8 @@ impl Lists {
             let flight = self.rendering.join(key.clone(), move || async move {
                 lists.render_list(&own_cx, own_key).await
             });
-            let joined = flight.await.map_err(|busy| {
-                Error::new(
-                    ErrorKind::Unavailable(Some(1)),
-                    format!("make the list: {busy}"),
-                )
-            })?;
+            let busy = |busy| Error::busy(format_args!("make the list: {busy}"));
+            let joined = flight.await.map_err(busy)?;
             // One file for all generations, so they take turns: another's list is not ours.
             match joined.value {
                 Ok(list) if list.life.generation != cx.generation.number && !joined.led => {}
@@ -176,8 +158,7 @@ impl Lists {
             };
             lists.write_list(key, &names, life, mark)
         };
-        let list = tokio::task::spawn_blocking(work).await;
-        list.map_err(|error| Error::internal("make the list", error))?
+        blocking("make the list", work).await?
     }
 
     fn write_list(
@@ -186,25 +167,22 @@ impl Lists {
         names: &ProjectNames,
         life: Life,
         mark: Mark,
-    ) -> Result<Arc<RenderedList>, Error> {
-        let failed = |error: io::Error| Error::internal("write the list", error);
+    ) -> Flow<Arc<RenderedList>> {
         let mut plain = Vec::new();
-        match key.1 {
+        let written = match key.1 {
             Markup::Json => render_list_json(names, &mut plain),
             Markup::Html => render_list_html(names, &mut plain),
-        }
-        .map_err(failed)?;
+        };
+        written.map_err(|error| Error::internal("write the list", error))?;
         let etag = etag(&plain, key.2);
-        let body = compress(plain, key.2).map_err(failed)?;
+        let body = pack(plain, key.2, GZIP_LEVEL);
         let file_key = Key::RenderedList {
             index: key.0.clone(),
             variant: variant(key.1, key.2),
         };
-        let kept = self
-            .core
-            .store
-            .put_small(&file_key, &body)
-            .and_then(|()| self.core.store.open_file(&file_key));
+        let store = &self.core.store;
+        let kept = store.put_small(&file_key, &body);
+        let kept = kept.and_then(|()| store.open_file(&file_key));
         let file = kept.map_err(|error| Error::internal("keep the list", error))?;
         let file = file.ok_or_else(|| {
             Error::new(
@@ -254,60 +232,4 @@ fn variant(markup: Markup, encoding: Encoding) -> &'static str {
         (Markup::Html, Encoding::Gzip) => "list.html.gz",
         (Markup::Html, Encoding::Zstd) => "list.html.zst",
     }
-}
-
-fn compress(plain: Vec<u8>, encoding: Encoding) -> io::Result<Vec<u8>> {
-    match encoding {
-        Encoding::Identity => Ok(plain),
-        Encoding::Gzip => {
-            let level = flate2::Compression::new(GZIP_LEVEL);
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
-            encoder.write_all(&plain)?;
-            encoder.finish()
-        }
-        Encoding::Zstd => zstd::bulk::compress(&plain, ZSTD_LEVEL),
-    }
-}
-
-fn list_reply(
-    ask: &Ask<'_>,
-    list: &RenderedList,
-    format: Format,
-    encoding: Encoding,
-    record: Record,
-) -> Reply {
-    let mut head = http::HeaderMap::new();
-    head.insert(ETAG, list.etag.to_header());
-    head.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    head.insert(
-        VARY,
-        HeaderValue::from_static("Accept, Accept-Encoding, User-Agent"),
-    );
-    let is_unchanged = is_not_modified(ask.headers, Some(&list.etag), None);
-    let status = if is_unchanged {
-        StatusCode::NOT_MODIFIED
-    } else {
-        StatusCode::OK
-    };
-    let length = list.file.len();
-    if !is_unchanged {
-        head.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static(format.content_type()),
-        );
-        head.insert(CONTENT_LENGTH, HeaderValue::from(length));
-        if let Some(encoding) = encoding.content_encoding() {
-            head.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
-        }
-    }
-    let body = if is_unchanged || ask.head {
-        Body::Empty
-    } else {
-        Body::File {
-            file: Arc::clone(&list.file),
-            start: 0,
-            length,
-        }
-    };
-    Reply::new(status, head, body, record)
 }

@@ -2,13 +2,12 @@
 //! upstream's project list, of which one copy is kept on disk.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::cache::{Flights, Weighed};
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
-use crate::gateway::error::{Error, ErrorKind, Flow};
-use crate::gateway::outcome::{page_result, upstream_error, upstream_result};
+use crate::gateway::error::{Error, Flow, blocking};
+use crate::gateway::outcome::{page_counts_as, upstream_error};
 use crate::gateway::patience::{RETRY_AFTER, later};
 use crate::gateway::trouble::records_failed;
 use crate::model::{Hashes, IndexName, ProjectName, Timestamp};
@@ -52,9 +51,17 @@ pub struct MemberNames {
 }
 
 impl MemberNames {
-    fn none_until(until: Timestamp, stale: Option<Staleness>) -> Self {
+    fn current(names: ProjectNames, until: Timestamp) -> Self {
         Self {
-            names: Arc::default(),
+            is_current: true,
+            ..Self::held(names, until, None)
+        }
+    }
+
+    /// What is known without upstream saying so now.
+    fn held(names: ProjectNames, until: Timestamp, stale: Option<Staleness>) -> Self {
+        Self {
+            names: Arc::new(names),
             until,
             is_current: false,
             stale,
@@ -80,9 +87,7 @@ impl Names {
     pub fn forget_all(&self) {
         self.held.remove_if(|_| true);
     }
-}
 
-impl Names {
     /// The names that one member knows.
     pub async fn names_of(self: &Arc<Self>, cx: &Context, index: &Arc<Index>) -> Flow<MemberNames> {
         match &index.kind {
@@ -93,21 +98,17 @@ impl Names {
                     records_failed(&doing, error)
                 })?;
                 let names = projects.iter().map(|project| &project.name).collect();
-                Ok(MemberNames {
-                    names: Arc::new(names),
-                    until: Timestamp::MAX,
-                    is_current: true,
-                    stale: None,
-                })
+                Ok(MemberNames::current(names, Timestamp::MAX))
             }
             IndexKind::Mirror(mirror) if mirror.mirror_no_project_list() => {
-                Ok(MemberNames::none_until(Timestamp::MAX, None))
+                let none = ProjectNames::default();
+                Ok(MemberNames::held(none, Timestamp::MAX, None))
             }
             IndexKind::Mirror(mirror) => match self.mirror_names(cx, index).await {
                 Err(error) if mirror.optional() => {
                     tracing::warn!(index = %index.name, %error, "optional mirror left out of the list");
-                    let until = later(cx.now, RETRY_AFTER);
-                    Ok(MemberNames::none_until(until, Some(Staleness::Partial)))
+                    let (none, until) = (ProjectNames::default(), later(cx.now, RETRY_AFTER));
+                    Ok(MemberNames::held(none, until, Some(Staleness::Partial)))
                 }
                 names => names,
             },
@@ -133,11 +134,10 @@ impl Names {
             return Ok(PageAnswer::NotFound);
         }
         let refused = |why: &str| {
-            let message = format!(
+            Err(Error::bad_gateway(format!(
                 "{} refused {project} with {status}: {words}{why}",
                 index.name
-            );
-            Err(Error::new(ErrorKind::BadGateway, message))
+            )))
         };
         if status != 403 {
             return refused("");
@@ -173,23 +173,19 @@ impl Names {
         let fresh_until = known
             .map(|known| known.fresh_until)
             .filter(|until| cx.now < *until);
-        if fresh_until.is_some() || self.core.settings.offline {
-            let copy = self.list_copy(&index.name);
-            match copy {
-                Some(names) => {
-                    return Ok(MemberNames {
-                        names: Arc::new(names),
-                        until: fresh_until.unwrap_or(Timestamp::MAX),
-                        is_current: fresh_until.is_some(),
-                        stale: fresh_until.is_none().then_some(Staleness::Offline),
-                    });
-                }
-                None if self.core.settings.offline => {
-                    let what = format!("the project list of {}", index.name);
-                    return Err(self.core.not_asked(what));
-                }
-                None => {}
-            }
+        let is_offline = self.core.settings.offline;
+        if (fresh_until.is_some() || is_offline)
+            && let Some(names) = self.list_copy(&index.name)
+        {
+            let (end, offline) = (Timestamp::MAX, Some(Staleness::Offline));
+            return Ok(match fresh_until {
+                Some(until) => MemberNames::current(names, until),
+                None => MemberNames::held(names, end, offline),
+            });
+        }
+        if is_offline {
+            let what = format!("the project list of {}", index.name);
+            return Err(self.core.not_asked(what));
         }
         let key = (index.name.clone(), cx.generation.number);
         let (names, own_cx, own_index) = (Arc::clone(self), cx.clone(), Arc::clone(index));
@@ -197,8 +193,8 @@ impl Names {
             names.fetch_names(&own_cx, &own_index).await
         });
         let joined = joined.await.map_err(|busy| {
-            let message = format!("ask {} for its project list: {busy}", index.name);
-            Error::new(ErrorKind::Unavailable(Some(1)), message)
+            let name = &index.name;
+            Error::busy(format_args!("ask {name} for its project list: {busy}"))
         })?;
         joined.value
     }
@@ -211,14 +207,10 @@ impl Names {
         let validators = known
             .map(|known| known.validators)
             .filter(|_| copy.is_some());
-        let started = Instant::now();
-        let answer = upstream.project_list(validators.as_ref()).await;
-        let result = upstream_result(&answer, page_result);
-        self.core
-            .metrics
-            .upstream_request(index.name.as_str(), result, started.elapsed());
+        let list = upstream.project_list(validators.as_ref());
+        let asked = self.core.ask_upstream(&index.name, page_counts_as, list);
         let until = later(cx.now, mirror.mirror_cache_expiry());
-        let read = match answer {
+        let read = match asked.await {
             Ok(PageAnswer::Found(page)) => {
                 let validators = page.validators.clone();
                 let names = read_names(&index.name, page).await;
@@ -240,29 +232,15 @@ impl Names {
                     validators,
                 };
                 self.held.insert_since(mark, index.name.clone(), source);
-                Ok(MemberNames {
-                    names: Arc::new(names),
-                    until,
-                    is_current: true,
-                    stale: None,
-                })
+                Ok(MemberNames::current(names, until))
             }
             // An index need not have a list.
-            (Ok(None), copy) => Ok(MemberNames {
-                names: Arc::new(copy.unwrap_or_default()),
-                until,
-                is_current: false,
-                stale: None,
-            }),
+            (Ok(None), copy) => Ok(MemberNames::held(copy.unwrap_or_default(), until, None)),
             // What cannot be read is an upstream's trouble like any other.
             (Err(error), Some(names)) => {
                 tracing::warn!(index = %index.name, %error, "project list held before is answered");
-                Ok(MemberNames {
-                    names: Arc::new(names),
-                    until: later(cx.now, RETRY_AFTER),
-                    is_current: false,
-                    stale: Some(Staleness::Error),
-                })
+                let (until, why) = (later(cx.now, RETRY_AFTER), Staleness::Error);
+                Ok(MemberNames::held(names, until, Some(why)))
             }
             (Err(error), None) => Err(error),
         }
@@ -291,10 +269,10 @@ impl Names {
 
 async fn read_names(index: &IndexName, page: Page) -> Flow<ProjectNames> {
     let work = move || read_project_list(page.content_type.as_deref(), &page.body);
-    let names = tokio::task::spawn_blocking(work).await;
-    let names = names.map_err(|error| Error::internal("read a project list", error))?;
+    let names = blocking("read a project list", work).await?;
     names.map_err(|error| {
-        let message = format!("{index} sent a project list that cannot be read: {error}");
-        Error::new(ErrorKind::BadGateway, message)
+        Error::bad_gateway(format!(
+            "{index} sent a project list that cannot be read: {error}"
+        ))
     })
 }

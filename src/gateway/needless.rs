@@ -3,10 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use tokio::task::spawn_blocking;
-
 use crate::gateway::core::Core;
-use crate::gateway::error::Error;
+use crate::gateway::error::{Error, blocking};
 use crate::gateway::trouble::records_failed;
 use crate::model::Sha256;
 use crate::store::{FsStore, Kept, StoreError};
@@ -25,9 +23,9 @@ pub async fn on_store<T: Send + 'static>(
     work: impl FnOnce(&FsStore) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Error> {
     let store = Arc::clone(&core.store);
-    let done = spawn_blocking(move || work(&store)).await;
-    let done = done.map_err(|error| failed("collect private bytes", error))?;
-    done.map_err(|error| failed("collect private bytes", error))
+    let doing = "collect private bytes";
+    let done = blocking(doing, move || work(&store)).await?;
+    done.map_err(|error| Error::internal(doing, error))
 }
 
 fn needless_in(
@@ -41,8 +39,4 @@ fn needless_in(
     let kept = store.private_contents();
     kept.filter_map(|kept| kept.map(is_needless).transpose())
         .collect()
-}
-
-fn failed(doing: &str, cause: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::internal(doing.to_owned(), cause)
 }

@@ -7,30 +7,20 @@ use crate::gateway::error::{Error, ErrorKind, Withheld};
 use crate::telemetry::UpstreamResult;
 use crate::upstream::{PageAnswer, UpstreamError};
 
-/// How an upstream request went, for the metrics.
-pub fn upstream_result<T>(
-    answer: &Result<T, UpstreamError>,
-    of_answer: impl Fn(&T) -> UpstreamResult,
-) -> UpstreamResult {
-    match answer {
-        Ok(answer) => of_answer(answer),
-        Err(UpstreamError::Timeout { .. }) => UpstreamResult::Timeout,
-        Err(
-            UpstreamError::Unreachable { .. }
-            | UpstreamError::Unavailable { .. }
-            | UpstreamError::Busy { .. },
-        ) => UpstreamResult::Failed,
-        Err(UpstreamError::Refused { .. } | UpstreamError::Withheld { .. }) => {
-            UpstreamResult::Refused
-        }
-        Err(UpstreamError::TooLarge { .. } | UpstreamError::Broken { .. }) => {
-            UpstreamResult::Invalid
-        }
+/// What an upstream's trouble counts as.
+pub fn trouble_counts_as(error: &UpstreamError) -> UpstreamResult {
+    match error {
+        UpstreamError::Timeout { .. } => UpstreamResult::Timeout,
+        UpstreamError::Unreachable { .. }
+        | UpstreamError::Unavailable { .. }
+        | UpstreamError::Busy { .. } => UpstreamResult::Failed,
+        UpstreamError::Refused { .. } | UpstreamError::Withheld { .. } => UpstreamResult::Refused,
+        UpstreamError::TooLarge { .. } | UpstreamError::Broken { .. } => UpstreamResult::Invalid,
     }
 }
 
 /// What a page's answer counts as.
-pub fn page_result(answer: &PageAnswer) -> UpstreamResult {
+pub fn page_counts_as(answer: &PageAnswer) -> UpstreamResult {
     match answer {
         PageAnswer::Found(_) => UpstreamResult::Fetched,
         PageAnswer::NotModified { .. } => UpstreamResult::Unchanged,

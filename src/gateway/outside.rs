@@ -5,10 +5,10 @@
 
 use http::HeaderMap;
 use http::header::HOST;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::gateway::ask::{Arrival, Ask};
 use crate::model::IndexName;
+use crate::page::encode;
 
 /// What devpi's own nginx configuration sets: scheme, host and, perhaps, a path.
 const X_OUTSIDE_URL: &str = "x-outside-url";
@@ -18,15 +18,6 @@ const X_FORWARDED_PREFIX: &str = "x-forwarded-prefix";
 
 /// For a client of HTTP/1.0 that names no host.
 const NO_HOST: &str = "localhost";
-
-/// What is percent-encoded in a path; `+` and `!` stay, as in devpi's own links.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'+')
-    .remove(b'!');
 
 /// Scheme, host and path prefix, without a slash at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,11 +149,6 @@ fn is_segment(text: &str) -> bool {
 fn path_of(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.find('/').map_or("", |at| &rest[at..])
-}
-
-/// One segment of a path, percent-encoded.
-pub fn encode(segment: &str) -> String {
-    utf8_percent_encode(segment, ENCODED).to_string()
 }
 
 fn host(headers: &HeaderMap) -> Option<&str> {

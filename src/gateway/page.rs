@@ -13,16 +13,16 @@ use crate::cache::{Flights, Mark, RenderedKey, RenderedPage, RenderedPages};
 use crate::gateway::ask::Ask;
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
-use crate::gateway::error::{Error, ErrorKind};
+use crate::gateway::error::{Error, Flow, blocking};
 use crate::gateway::patience::Patience;
-use crate::gateway::refusal::{count_denial, project_refused};
+use crate::gateway::refusal::project_refused;
 use crate::gateway::reply::{Body, CacheResult, Decision, Record, Reply};
 use crate::gateway::resolve::{Resolution, Resolved, Stacks};
 use crate::gateway::room::room_to_render;
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
 use crate::page::{Decided, Entry, FileLinks, PageForm, Ruling, filter, render_html, render_json};
 use crate::policy::{Candidate, Denial, OnBlock, ProjectView, Verdict};
-use crate::protocol::{ETag, Encoding, Format, is_not_modified, wants_validated};
+use crate::protocol::{ETag, Encoding, Format, Head, is_not_modified, wants_validated};
 use crate::telemetry::{CacheKind, LookUp, Staleness, Tier};
 
 /// gzip's level: past 6 a page shrinks by little and costs much.
@@ -31,11 +31,14 @@ const GZIP_LEVEL: u32 = 6;
 /// zstd's level: its own default.
 const ZSTD_LEVEL: i32 = 3;
 
+/// What an answer depends on where its client decides between a page for people and one for installers.
+pub const VARY_BY_CLIENT: &str = "Accept, Accept-Encoding, User-Agent";
+
 /// Hexadecimal digits of a page's tag: 128 bits of its sha256 tell versions of a page apart.
 const ETAG_DIGITS: usize = 32;
 
 /// Renderings under way. Who asks after a reload or a change of records joins no older rendering.
-type Renderings = Flights<(RenderedKey, u64, Mark), Result<Rendered, Error>>;
+type Renderings = Flights<(RenderedKey, u64, Mark), Flow<Rendered>>;
 
 /// How a page came out.
 #[derive(Debug, Clone)]
@@ -86,7 +89,7 @@ impl Pages {
     pub fn new(core: Arc<Core>, stacks: Arc<Stacks>, bytes_max: u64) -> Self {
         Self {
             rendered: RenderedPages::new(bytes_max),
-            renderings: Flights::new(core.work.clone(), core.settings.flights_max),
+            renderings: core.flights(),
             core,
             stacks,
         }
@@ -114,22 +117,13 @@ impl Pages {
         project: &ProjectName,
         form: PageForm,
         record: &mut Record,
-    ) -> Result<Reply, Error> {
-        let format = match ask.preferences.format(ask.query) {
-            Ok(format) => format,
-            Err(error) => {
-                let error = Error::new(ErrorKind::NotAcceptable, error.to_string());
-                return Err(error);
-            }
-        };
-        let encoding = ask.preferences.encoding;
-        let (index, project) = (index.clone(), project.clone());
+    ) -> Flow<Reply> {
         let wanted = Wanted {
-            index,
-            project,
+            index: index.clone(),
+            project: project.clone(),
             form,
-            format,
-            encoding,
+            format: ask.format()?,
+            encoding: ask.preferences.encoding,
         };
         let key = wanted.key();
         if let Some(page) = self.rendered.get(&key, cx.generation.number, cx.now) {
@@ -149,59 +143,31 @@ impl Pages {
         }
         self.looked_for_page(LookUp::Miss);
         let (pages, own_cx) = (Arc::clone(self), cx.clone());
-        let joined = self
-            .renderings
-            .join((key, cx.generation.number, mark), move || async move {
-                pages.render(&own_cx, wanted, mark).await
-            });
-        let rendered = match joined.await {
-            Ok(joined) => joined.value,
-            Err(error) => {
-                let kind = ErrorKind::Unavailable(Some(1));
-                Err(Error::new(kind, format!("render the page: {error}")))
-            }
-        };
-        self.rendered_reply(ask, rendered, record)
-    }
-
-    fn rendered_reply(
-        &self,
-        ask: &Ask<'_>,
-        rendered: Result<Rendered, Error>,
-        record: &mut Record,
-    ) -> Result<Reply, Error> {
-        match rendered? {
+        let flight = (key, cx.generation.number, mark);
+        let joined = self.renderings.join(flight, move || async move {
+            pages.render(&own_cx, wanted, mark).await
+        });
+        let busy = |busy| Error::busy(format_args!("render the page: {busy}"));
+        match joined.await.map_err(busy)?.value? {
             Rendered::Page(page, cache) => {
                 record.cache = cache;
                 Ok(page_reply(ask, &page, take(record)))
             }
             Rendered::Refused(denial) => {
-                count_denial(&self.core.metrics, &denial);
-                Ok(project_refused(&denial, ask.path, take(record)))
+                let metrics = &self.core.metrics;
+                Ok(project_refused(metrics, &denial, ask.path, take(record)))
             }
             Rendered::Unknown => {
-                let project = record
-                    .project
-                    .as_ref()
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
                 let words = format!("The project {project} does not exist.");
                 Err(Error::not_found(words))
             }
         }
     }
 
-    async fn render(
-        self: &Arc<Self>,
-        cx: &Context,
-        wanted: Wanted,
-        mark: Mark,
-    ) -> Result<Rendered, Error> {
-        let resolved = self
-            .stacks
-            .resolve(cx, &wanted.index, &wanted.project, Patience::Page)
-            .await?;
-        let resolved = match resolved {
+    async fn render(self: &Arc<Self>, cx: &Context, wanted: Wanted, mark: Mark) -> Flow<Rendered> {
+        let (index, project) = (&wanted.index, &wanted.project);
+        let resolved = self.stacks.resolve(cx, index, project, Patience::Page);
+        let resolved = match resolved.await? {
             Resolution::Known(resolved) => resolved,
             Resolution::Refused(denial) => return Ok(Rendered::Refused(denial)),
             Resolution::Unknown => return Ok(Rendered::Unknown),
@@ -217,8 +183,7 @@ impl Pages {
             drop(room);
             page
         };
-        let page = tokio::task::spawn_blocking(work).await;
-        let page = page.map_err(|error| Error::internal("render the page", error))?;
+        let page = blocking("render the page", work).await?;
         Ok(Rendered::Page(page, cache))
     }
 
@@ -243,9 +208,8 @@ impl Pages {
     }
 
     fn looked_for_page(&self, result: LookUp) {
-        self.core
-            .metrics
-            .looked_up(Tier::Memory, CacheKind::Page, result);
+        let (tier, kind) = (Tier::Memory, CacheKind::Page);
+        self.core.metrics.looked_up(tier, kind, result);
     }
 }
 
@@ -269,46 +233,30 @@ fn render_page(
         Format::Json => render_json(&filtered, &links),
         Format::HtmlV1 | Format::Html => render_html(&filtered, &links),
     };
-    let changes = [
-        filtered.next_change,
-        resolved.stack.next_rule_change(cx.now),
-    ];
-    // What a rule says holds to the instant; only sources are given time.
-    let earliest = |sources: Timestamp| {
-        let changes = changes.iter().copied().flatten();
-        changes.fold(sources, Timestamp::min)
-    };
+    let (valid_until, stale_until) = resolved.until(filtered.next_change, cx.now);
     let etag = etag(&plain, wanted.encoding);
-    let body = encode(plain, wanted.encoding);
-    let head_not_modified = page_head(wanted, &etag);
-    let mut head = head_not_modified.clone();
-    head.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static(wanted.format.content_type()),
-    );
-    head.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-    if let Some(encoding) = wanted.encoding.content_encoding() {
-        head.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
-    }
+    let body = pack(plain, wanted.encoding, GZIP_LEVEL);
+    let vary = match wanted.form {
+        PageForm::Simple | PageForm::SimpleNoSlash | PageForm::Default => "Accept, Accept-Encoding",
+        PageForm::Index | PageForm::IndexNoSlash => VARY_BY_CLIENT,
+    };
+    let (format, encoding) = (wanted.format, wanted.encoding);
+    let [head, head_not_modified] = heads(&etag, vary, format, encoding, body.len() as u64);
     RenderedPage {
-        head: Arc::new(head.into()),
-        head_not_modified: Arc::new(head_not_modified.into()),
+        head,
+        head_not_modified,
         body: body.into(),
         etag,
         generation: cx.generation.number,
-        valid_until: earliest(resolved.valid_until),
-        stale_until: earliest(resolved.stale_until),
+        valid_until,
+        stale_until,
         stale: resolved.cache.staleness(),
     }
 }
 
 /// The one decision, as a page sees it.
 pub fn decide(view: &ProjectView<'_>, entry: &Entry<'_>, now: Timestamp) -> Decided {
-    let candidate = Candidate {
-        file: entry.file,
-        member: entry.member,
-        status: entry.state,
-    };
+    let candidate = candidate(entry);
     let ruling = match view.decide_file(&candidate, now) {
         Verdict::Allow(_) => Ruling::List,
         Verdict::Deny(denial) => match denial.on_block {
@@ -322,17 +270,35 @@ pub fn decide(view: &ProjectView<'_>, entry: &Entry<'_>, now: Timestamp) -> Deci
     }
 }
 
-/// The headers that a 200 and a 304 share. `no-cache`: a fresh rule must reach clients at once.
-fn page_head(wanted: &Wanted, etag: &ETag) -> HeaderMap {
+/// An entry as the policies are asked about it.
+pub fn candidate<'a>(entry: &Entry<'a>) -> Candidate<'a> {
+    Candidate {
+        file: entry.file,
+        member: entry.member,
+        status: entry.state,
+    }
+}
+
+/// The heads of a 200 and of a 304. `no-cache`: a fresh rule must reach clients at once.
+pub fn heads(
+    etag: &ETag,
+    vary: &'static str,
+    format: Format,
+    encoding: Encoding,
+    length: u64,
+) -> [Arc<Head>; 2] {
     let mut head = HeaderMap::new();
     head.insert(ETAG, etag.to_header());
     head.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    let vary = match wanted.form {
-        PageForm::Simple | PageForm::SimpleNoSlash | PageForm::Default => "Accept, Accept-Encoding",
-        PageForm::Index | PageForm::IndexNoSlash => "Accept, Accept-Encoding, User-Agent",
-    };
     head.insert(VARY, HeaderValue::from_static(vary));
-    head
+    let not_modified = head.clone();
+    let content_type = HeaderValue::from_static(format.content_type());
+    head.insert(CONTENT_TYPE, content_type);
+    head.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    if let Some(encoding) = encoding.content_encoding() {
+        head.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+    }
+    [head, not_modified].map(|head| Arc::new(head.into()))
 }
 
 pub fn etag(plain: &[u8], encoding: Encoding) -> ETag {
@@ -344,12 +310,13 @@ pub fn etag(plain: &[u8], encoding: Encoding) -> ETag {
     ETag::parse(&inside).expect("hexadecimal digits may stand in an entity tag")
 }
 
-fn encode(plain: Vec<u8>, encoding: Encoding) -> Vec<u8> {
+/// Packs a text; `gzip_level` is for gzip alone.
+pub fn pack(plain: Vec<u8>, encoding: Encoding, gzip_level: u32) -> Vec<u8> {
     use std::io::Write as _;
     let encoded = match encoding {
         Encoding::Identity => Ok(plain),
         Encoding::Gzip => {
-            let level = flate2::Compression::new(GZIP_LEVEL);
+            let level = flate2::Compression::new(gzip_level);
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
             encoder.write_all(&plain).and_then(|()| encoder.finish())
         }
@@ -358,18 +325,28 @@ fn encode(plain: Vec<u8>, encoding: Encoding) -> Vec<u8> {
     encoded.expect("compressing from memory to memory cannot fail")
 }
 
-fn page_reply(ask: &Ask<'_>, page: &RenderedPage, mut record: Record) -> Reply {
+fn page_reply(ask: &Ask<'_>, page: &RenderedPage, record: Record) -> Reply {
+    let heads = [&page.head, &page.head_not_modified];
+    rendered_reply(ask, &page.etag, heads, record, || {
+        Body::Bytes(page.body.clone())
+    })
+}
+
+/// The answer with a rendered text, its heads as [`heads`] makes them.
+pub fn rendered_reply(
+    ask: &Ask<'_>,
+    etag: &ETag,
+    [head, not_modified]: [&Arc<Head>; 2],
+    mut record: Record,
+    body: impl FnOnce() -> Body,
+) -> Reply {
     record.decision = Decision::Allow;
-    let (status, head, body) = if is_not_modified(ask.headers, Some(&page.etag), None) {
-        (
-            StatusCode::NOT_MODIFIED,
-            &page.head_not_modified,
-            Body::Empty,
-        )
+    let (status, head, body) = if is_not_modified(ask.headers, Some(etag), None) {
+        (StatusCode::NOT_MODIFIED, not_modified, Body::Empty)
     } else if ask.head {
-        (StatusCode::OK, &page.head, Body::Empty)
+        (StatusCode::OK, head, Body::Empty)
     } else {
-        (StatusCode::OK, &page.head, Body::Bytes(page.body.clone()))
+        (StatusCode::OK, head, body())
     };
     Reply {
         status,

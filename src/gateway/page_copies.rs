@@ -1,4 +1,5 @@
-//! The copies of mirrors' pages on disk, and what was learned of their files beside them.
+//! The copies of mirrors' pages on disk, and what was learned of their files beside them. Reading and
+//! writing them blocks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,138 +13,110 @@ use crate::policy::Mirror;
 use crate::protocol::lifetime;
 use crate::store::Key;
 
-/// Reads and writes them; all of it blocks.
-#[derive(Debug)]
-pub struct PageCopies {
-    core: Arc<Core>,
+/// What was learned of a project's files as they passed through; damage counts as nothing.
+pub fn learned(core: &Core, index: &IndexName, project: &ProjectName) -> LearnedFiles {
+    let key = Key::learned(index, project);
+    let most = core.settings.page_bytes_max;
+    let text = core.small_copy(&key, most, &Hashes::default());
+    text.and_then(|text| LearnedFiles::from_stored(&text).ok())
+        .unwrap_or_default()
 }
 
-impl PageCopies {
-    pub fn new(core: Arc<Core>) -> Self {
-        Self { core }
+/// Keeps what was learned of a project's files.
+pub fn keep_learned(core: &Core, index: &IndexName, project: &ProjectName, learned: &LearnedFiles) {
+    let key = Key::learned(index, project);
+    if let Err(error) = core.store.put_small(&key, &learned.to_stored()) {
+        tracing::error!(%index, %project, %error, "what was learned of a file is not kept");
     }
+}
 
-    /// What was learned of a project's files as they passed through; damage counts as nothing.
-    pub fn learned(&self, index: &IndexName, project: &ProjectName) -> LearnedFiles {
-        let key = Key::Learned {
-            index: index.clone(),
-            project: project.clone(),
-        };
-        let text =
-            self.core
-                .small_copy(&key, self.core.settings.page_bytes_max, &Hashes::default());
-        text.and_then(|text| LearnedFiles::from_stored(&text).ok())
-            .unwrap_or_default()
-    }
-
-    /// Keeps what was learned of a project's files.
-    pub fn keep_learned(&self, index: &IndexName, project: &ProjectName, learned: &LearnedFiles) {
-        let key = Key::Learned {
-            index: index.clone(),
-            project: project.clone(),
-        };
-        if let Err(error) = self.core.store.put_small(&key, &learned.to_stored()) {
-            tracing::error!(%index, %project, %error, "what was learned of a file is not kept");
+/// The copy on disk, completed with what was learned since. A copy that is damaged or cannot be
+/// read is none: upstream is there to be asked. One that says it was made in the future was made
+/// under a wrong clock, so nobody knows how old it is, and it counts as expired.
+pub fn read_copy(
+    core: &Core,
+    index: &IndexName,
+    mirror: &Mirror,
+    project: &ProjectName,
+) -> Option<SourcePage> {
+    let key = Key::page(index, project);
+    // A copy states more than the page did, such as first-seen times.
+    let most = 2 * core.settings.page_bytes_max;
+    let text = core.small_copy(&key, most, &Hashes::default())?;
+    match from_stored(&text, project) {
+        Ok((_, meta)) if Some(meta.final_url.as_str()) != mirror.mirror_url() => None,
+        Ok((mut page, meta)) => {
+            learned(core, index, project).apply(&mut page);
+            let now = core.clock.now();
+            seen_by(&mut page, now);
+            let max_age = meta.max_age_seconds.map(Duration::from_secs);
+            let confirmed_at = meta.fetched_at.min(now);
+            let validity = Validity {
+                confirmed_at,
+                fresh_until: if meta.fetched_at > now {
+                    now
+                } else {
+                    fresh_until(mirror, confirmed_at, max_age)
+                },
+                etag: meta.etag,
+                last_modified: meta.last_modified,
+            };
+            Some(SourcePage {
+                page: Some(Arc::new(page)),
+                validity,
+                vanished_at: meta.vanished_at.map(|at| at.min(now)),
+            })
+        }
+        Err(error) => {
+            tracing::warn!(%index, %project, %error, "page copy passed over");
+            None
         }
     }
+}
 
-    /// The copy on disk, completed with what was learned since. A copy that is damaged or cannot be
-    /// read is none: upstream is there to be asked. One that says it was made in the future was made
-    /// under a wrong clock, so nobody knows how old it is, and it counts as expired.
-    pub fn read(
-        &self,
-        index: &IndexName,
-        mirror: &Mirror,
-        project: &ProjectName,
-    ) -> Option<SourcePage> {
-        let key = Key::Page {
-            index: index.clone(),
-            project: project.clone(),
-        };
-        // A copy states more than the page did, such as first-seen times.
-        let most = 2 * self.core.settings.page_bytes_max;
-        let text = self.core.small_copy(&key, most, &Hashes::default())?;
-        match from_stored(&text, project) {
-            Ok((_, meta)) if Some(meta.final_url.as_str()) != mirror.mirror_url() => None,
-            Ok((mut page, meta)) => {
-                self.learned(index, project).apply(&mut page);
-                let now = self.core.clock.now();
-                seen_by(&mut page, now);
-                let max_age = meta.max_age_seconds.map(Duration::from_secs);
-                let confirmed_at = meta.fetched_at.min(now);
-                let validity = Validity {
-                    confirmed_at,
-                    fresh_until: if meta.fetched_at > now {
-                        now
-                    } else {
-                        fresh_until(mirror, confirmed_at, max_age)
-                    },
-                    etag: meta.etag,
-                    last_modified: meta.last_modified,
-                };
-                Some(SourcePage {
-                    page: Some(Arc::new(page)),
-                    validity,
-                    vanished_at: meta.vanished_at.map(|at| at.min(now)),
-                })
-            }
-            Err(error) => {
-                tracing::warn!(%index, %project, %error, "page copy passed over");
-                None
-            }
-        }
+/// Keeps what a mirror says now, or that it says nothing. An earlier copy never outlives this: it
+/// may list what upstream has taken down since, and be read after a restart.
+pub fn replace_copy(
+    core: &Core,
+    index: &IndexName,
+    project: &ProjectName,
+    mirror: &Mirror,
+    held: &SourcePage,
+) {
+    if write_copy(core, index, mirror, held).is_ok() {
+        return;
     }
+    let key = Key::page(index, project);
+    if let Err(error) = core.store.remove(&key) {
+        tracing::error!(%index, %project, %error, "an outdated page copy cannot be removed");
+    }
+}
 
-    /// Keeps what a mirror says now, or that it says nothing. An earlier copy never outlives this: it
-    /// may list what upstream has taken down since, and be read after a restart.
-    pub fn replace(
-        &self,
-        index: &IndexName,
-        project: &ProjectName,
-        mirror: &Mirror,
-        held: &SourcePage,
-    ) {
-        if self.write(index, mirror, held).is_ok() {
-            return;
-        }
-        let key = Key::Page {
-            index: index.clone(),
-            project: project.clone(),
-        };
-        if let Err(error) = self.core.store.remove(&key) {
-            tracing::error!(%index, %project, %error, "an outdated page copy cannot be removed");
-        }
-    }
-
-    /// Keeps a copy on disk; a disk that fails is logged, and the page is answered all the same.
-    pub fn write(
-        &self,
-        index: &IndexName,
-        mirror: &Mirror,
-        held: &SourcePage,
-    ) -> Result<(), NotKept> {
-        let page = held.page.as_ref().ok_or(NotKept)?;
-        let validity = &held.validity;
-        let fresh_for = validity.fresh_until.duration_since(validity.confirmed_at);
-        let meta = StoredMeta {
-            // A copy is good only for the upstream it was made of.
-            final_url: mirror.mirror_url().unwrap_or_default().to_owned(),
-            fetched_at: validity.confirmed_at,
-            etag: validity.etag.clone(),
-            last_modified: validity.last_modified.clone(),
-            max_age_seconds: u64::try_from(fresh_for.as_secs()).ok(),
-            vanished_at: held.vanished_at,
-        };
-        let key = Key::Page {
-            index: index.clone(),
-            project: page.project.clone(),
-        };
-        let kept = self.core.store.put_small(&key, &to_stored(page, &meta));
-        kept.map_err(|error| {
-            tracing::error!(%index, project = %page.project, %error, "page copy not kept");
-            NotKept
-        })
-    }
+/// Keeps a copy on disk; a disk that fails is logged, and the page is answered all the same.
+pub fn write_copy(
+    core: &Core,
+    index: &IndexName,
+    mirror: &Mirror,
+    held: &SourcePage,
+) -> Result<(), NotKept> {
+    let page = held.page.as_ref().ok_or(NotKept)?;
+    let validity = &held.validity;
+    let fresh_for = validity.fresh_until.duration_since(validity.confirmed_at);
+    let meta = StoredMeta {
+        // A copy is good only for the upstream it was made of.
+        final_url: mirror.mirror_url().unwrap_or_default().to_owned(),
+        fetched_at: validity.confirmed_at,
+        etag: validity.etag.clone(),
+        last_modified: validity.last_modified.clone(),
+        max_age_seconds: u64::try_from(fresh_for.as_secs()).ok(),
+        vanished_at: held.vanished_at,
+    };
+    let key = Key::page(index, &page.project);
+    let kept = core.store.put_small(&key, &to_stored(page, &meta));
+    kept.map_err(|error| {
+        tracing::error!(%index, project = %page.project, %error, "page copy not kept");
+        NotKept
+    })
 }
 
 /// No copy was written: there is no page, or the log says why.

@@ -107,25 +107,17 @@ impl Belonging {
     /// Notes beside the files how far the records are: after a write that made files known, and at the
     /// end. A failure is told and nothing more; the files are safe, they are only less sure of it.
     pub async fn note_serial(&self) {
-        let noted = match self.core.records.serial().await {
-            Ok(serial) => self.note(serial).await,
-            Err(error) => Err(records_failed("read the serial of the records", error)),
-        };
-        if let Err(error) = noted {
+        if let Err(error) = self.note().await {
             tracing::warn!(%error, "how far the records are is not noted beside the files");
         }
     }
 
-    async fn note(&self, serial: Serial) -> Result<(), Error> {
+    async fn note(&self) -> Result<(), Error> {
+        let serial = self.core.records.serial().await;
+        let failed = |error| records_failed("read the serial of the records", error);
+        let Serial(serial) = serial.map_err(failed)?;
         match self.seen() {
-            Some(seen) if seen.serial < serial.0 => {
-                let uuid = seen.uuid;
-                self.write_seen(Seen {
-                    uuid,
-                    serial: serial.0,
-                })
-                .await
-            }
+            Some(seen) if seen.serial < serial => self.write_seen(Seen { serial, ..seen }).await,
             // Not compared yet: what stands beside the files is still to be read.
             None | Some(_) => Ok(()),
         }
@@ -149,10 +141,8 @@ impl Belonging {
 
     /// Where nothing stands beside the files: whether they were there before these records were made.
     async fn why_files_are_strange(&self, created: Timestamp) -> Result<Option<String>, Error> {
-        let needless = needless(&self.core).await?;
-        let older = needless
-            .iter()
-            .filter(|(_, kept)| kept.modified_at < created);
+        let needless = needless(&self.core).await?.into_iter();
+        let older = needless.filter(|(_, kept)| kept.modified_at < created);
         let count = older.count();
         Ok((count > 0).then(|| {
             format!("{count} files are older than the records, which were made at {created}")

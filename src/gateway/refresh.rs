@@ -1,7 +1,7 @@
 //! Asking an upstream for a page, and keeping the answer in memory and on disk.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -9,12 +9,12 @@ use http::StatusCode;
 use crate::cache::{SourcePage, Validity};
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
-use crate::gateway::error::{Error, ErrorKind};
-use crate::gateway::names::Names;
-use crate::gateway::outcome::{page_result, upstream_error, upstream_result};
-use crate::gateway::page_copies::{PageCopies, fresh_until};
+use crate::gateway::error::{Error, ErrorKind, Flow, blocking};
+use crate::gateway::outcome::{page_counts_as, upstream_error};
+use crate::gateway::page_copies::{fresh_until, learned, replace_copy, write_copy};
 use crate::gateway::reply::CacheResult;
 use crate::gateway::room::{Held, read_page};
+use crate::gateway::source::Mirrors;
 use crate::gateway::vanish::{Dropped, vanish, vanish_behind};
 use crate::model::{ProjectName, ProjectState, Timestamp};
 use crate::page::{ProjectPage, carry_over};
@@ -35,23 +35,7 @@ pub struct Refreshed {
     pub share: Held,
 }
 
-/// Asks upstreams for pages.
-#[derive(Debug)]
-pub struct Refreshes {
-    core: Arc<Core>,
-    names: Arc<Names>,
-    copies: Arc<PageCopies>,
-}
-
-impl Refreshes {
-    pub fn new(core: Arc<Core>, names: Arc<Names>, copies: Arc<PageCopies>) -> Self {
-        Self {
-            core,
-            names,
-            copies,
-        }
-    }
-
+impl Mirrors {
     /// Asks upstream and keeps what it says.
     pub async fn refresh(
         &self,
@@ -59,7 +43,7 @@ impl Refreshes {
         index: &Arc<Index>,
         project: &ProjectName,
         old: Option<Arc<SourcePage>>,
-    ) -> Result<Refreshed, Error> {
+    ) -> Flow<Refreshed> {
         let (upstream, mirror) = cx.upstream_of(index)?;
         // A page that was only kept after it vanished must not be confirmed by its old tag.
         let known = old
@@ -69,13 +53,10 @@ impl Refreshes {
             etag: old.validity.etag.clone(),
             last_modified: old.validity.last_modified.clone(),
         });
-        let started = Instant::now();
-        let answer = upstream.page(project, validators.as_ref()).await;
-        let result = upstream_result(&answer, page_result);
-        self.core
-            .metrics
-            .upstream_request(index.name.as_str(), result, started.elapsed());
-        let now = self.core.clock.now();
+        let core = &self.core;
+        let page = upstream.page(project, validators.as_ref());
+        let answer = core.ask_upstream(&index.name, page_counts_as, page).await;
+        let now = core.clock.now();
         let answer = match answer {
             Err(UpstreamError::Refused { status, words, .. }) => {
                 let refusal = (status.as_u16(), words);
@@ -96,12 +77,14 @@ impl Refreshes {
                 CacheResult::Revalidated,
             ),
             (PageAnswer::NotModified { .. }, None) => {
-                let message = format!("{} answered 304 to an unconditional request", index.name);
-                return Err(Error::new(ErrorKind::BadGateway, message));
+                return Err(Error::bad_gateway(format!(
+                    "{} answered 304 to an unconditional request",
+                    index.name
+                )));
             }
             (PageAnswer::NotFound, old) => {
                 let dropped = Dropped { old, empty: None };
-                let held = vanish_behind(&self.copies, cx, index, project, dropped, now).await?;
+                let held = vanish_behind(core, cx, index, project, dropped, now).await?;
                 (held, CacheResult::Miss)
             }
             (PageAnswer::Found(page), old) => {
@@ -112,12 +95,12 @@ impl Refreshes {
         };
         let held = Arc::new(held);
         if cache == CacheResult::Revalidated {
-            let (copies, index) = (Arc::clone(&self.copies), Arc::clone(index));
+            let (core, index) = (Arc::clone(core), Arc::clone(index));
             let confirmed = Arc::clone(&held);
             tokio::task::spawn_blocking(move || {
                 if let Some(mirror) = index.mirror() {
                     // What it replaces says the same, only as of earlier: it may stay.
-                    let _ = copies.write(&index.name, mirror, &confirmed);
+                    let _ = write_copy(&core, &index.name, mirror, &confirmed);
                 }
             });
         }
@@ -133,9 +116,9 @@ impl Refreshes {
         project: &ProjectName,
         old: Option<Arc<SourcePage>>,
         refused: Error,
-    ) -> Result<Refreshed, Error> {
+    ) -> Flow<Refreshed> {
         let (now, dropped) = (self.core.clock.now(), Dropped { old, empty: None });
-        let kept = vanish_behind(&self.copies, cx, index, project, dropped, now).await?;
+        let kept = vanish_behind(&self.core, cx, index, project, dropped, now).await?;
         if kept.page.is_none() {
             let kind = ErrorKind::TakenDown;
             return Err(Error { kind, ..refused });
@@ -155,18 +138,17 @@ impl Refreshes {
         project: &ProjectName,
         mut page: Page,
         old: Option<Arc<SourcePage>>,
-    ) -> Result<(SourcePage, Held), Error> {
+    ) -> Flow<(SourcePage, Held)> {
         let now = self.core.clock.now();
         if page.body.is_empty() && index.is_made_by_api() {
             page.body = Bytes::from_static(BARE_PAGE);
         }
         let (parsed, share) = read_page(&self.core, &index.name, project, &mut page).await?;
         let (own_cx, index, project) = (cx.clone(), index.clone(), project.clone());
-        let copies = Arc::clone(&self.copies);
+        let core = Arc::clone(&self.core);
         let read = (parsed, page, old);
-        let work = move || take_in(&copies, &own_cx, &index, &project, read, now);
-        let taken = tokio::task::spawn_blocking(work).await;
-        let taken = taken.map_err(|error| Error::internal("read a page", error))??;
+        let work = move || take_in(&core, &own_cx, &index, &project, read, now);
+        let taken = blocking("read a page", work).await??;
         Ok((taken, Some(Arc::new(share))))
     }
 }
@@ -185,41 +167,27 @@ fn confirmed(
 
 /// Completes a page with what is known of its files, and keeps a copy on disk.
 fn take_in(
-    copies: &PageCopies,
+    core: &Core,
     cx: &Context,
     index: &Arc<Index>,
     project: &ProjectName,
     (mut parsed, page, old): (ProjectPage, Page, Option<Arc<SourcePage>>),
     now: Timestamp,
-) -> Result<SourcePage, Error> {
+) -> Flow<SourcePage> {
     let Some(mirror) = index.mirror() else {
-        return Err(Error::new(
-            ErrorKind::Internal,
-            format!("{} is no mirror", index.name),
-        ));
+        let message = format!("{} is no mirror", index.name);
+        return Err(Error::new(ErrorKind::Internal, message));
     };
-    let had_files = old
-        .as_ref()
-        .and_then(|old| old.page.as_ref())
-        .is_some_and(|old| !old.files.is_empty());
+    let before = old.as_ref().and_then(|old| old.page.as_deref());
+    let had_files = before.is_some_and(|before| !before.files.is_empty());
     let is_quarantined = parsed.status.state == ProjectState::Quarantined;
     if parsed.files.is_empty() && had_files && !is_quarantined {
         let empty = Some(parsed);
-        return Ok(vanish(
-            copies,
-            cx,
-            index,
-            project,
-            Dropped { old, empty },
-            now,
-        ));
+        let dropped = Dropped { old, empty };
+        return Ok(vanish(core, cx, index, project, dropped, now));
     }
-    carry_over(
-        &mut parsed,
-        old.as_ref().and_then(|old| old.page.as_deref()),
-        now,
-    );
-    copies.learned(&index.name, project).apply(&mut parsed);
+    carry_over(&mut parsed, before, now);
+    learned(core, &index.name, project).apply(&mut parsed);
     let validity = Validity {
         confirmed_at: now,
         fresh_until: fresh_until(mirror, now, page.max_age),
@@ -231,6 +199,6 @@ fn take_in(
         validity,
         vanished_at: None,
     };
-    copies.replace(&index.name, project, mirror, &held);
+    replace_copy(core, &index.name, project, mirror, &held);
     Ok(held)
 }

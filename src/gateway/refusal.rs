@@ -16,19 +16,16 @@ use crate::telemetry::{Metrics, Mode, PATH_MAX, cut};
 
 /// A refused file or sidecar, counted: 403.
 pub fn file_refused(metrics: &Metrics, denial: &Denial, path: &str, mut record: Record) -> Reply {
-    count_denial(metrics, denial);
+    count_denial(metrics, denial, Mode::Enforce);
     record.project = Some(denial.subject.project().clone());
     refused(StatusCode::FORBIDDEN, denial, path, record)
 }
 
-/// A project refused as a whole: 451.
-pub fn project_refused(denial: &Denial, path: &str, record: Record) -> Reply {
-    refused(
-        StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
-        denial,
-        path,
-        record,
-    )
+/// A project refused as a whole, counted: 451.
+pub fn project_refused(metrics: &Metrics, denial: &Denial, path: &str, record: Record) -> Reply {
+    count_denial(metrics, denial, Mode::Enforce);
+    let status = StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS;
+    refused(status, denial, path, record)
 }
 
 fn refused(status: StatusCode, denial: &Denial, path: &str, mut record: Record) -> Reply {
@@ -44,9 +41,8 @@ fn refused(status: StatusCode, denial: &Denial, path: &str, mut record: Record) 
     };
     let body = problem.to_body();
     let head = reply_head(Problem::CONTENT_TYPE, body.len(), "no-store");
-    let reason = Some(reason_phrase(&short).into());
     Reply {
-        reason,
+        reason: Some(reason_phrase(&short).into()),
         ..Reply::new(status, head, Body::Bytes(body), record)
     }
 }
@@ -60,17 +56,8 @@ pub fn rule_text(denial: &Denial) -> Arc<str> {
     }
 }
 
-/// Counts a refusal by its rule.
-pub fn count_denial(metrics: &Metrics, denial: &Denial) {
-    count(metrics, denial, Mode::Enforce);
-}
-
-/// Counts what a policy that only audits would have refused.
-pub fn count_audited(metrics: &Metrics, denial: &Denial) {
-    count(metrics, denial, Mode::Audit);
-}
-
-fn count(metrics: &Metrics, denial: &Denial, mode: Mode) {
+/// Counts a refusal by its rule; in a policy that only audits, what it would have refused.
+pub fn count_denial(metrics: &Metrics, denial: &Denial, mode: Mode) {
     let (index, rule) = (&denial.rule.index, rule_text(denial));
     metrics.refusal(index.as_str(), &rule, mode);
 }
@@ -100,9 +87,8 @@ pub fn failed_reply(error: &Error, path: &str, record: Record) -> Reply {
         // Another client gets a page under the same URL.
         head.insert(VARY, HeaderValue::from_static("Accept, User-Agent"));
     }
-    let reason = Some(reason_phrase(&error.message).into());
     Reply {
-        reason,
+        reason: Some(reason_phrase(&error.message).into()),
         ..Reply::new(status, head, Body::Bytes(body), record)
     }
 }

@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode};
 use crate::model::{IndexName, ProjectName};
 use crate::protocol::Head;
 use crate::store::{Growing, StoredFile};
-use crate::telemetry::Staleness;
+use crate::telemetry::{Label, Staleness, labels};
 
 /// An answer, ready for a door to write.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// An answer with this head and body, and the standard reason phrase.
+    /// An answer with the reason phrase that its status has.
     #[must_use]
     pub fn new(status: StatusCode, head: HeaderMap, body: Body, record: Record) -> Self {
         Self {
@@ -102,26 +102,42 @@ pub struct Attempt {
     pub why: Option<Arc<str>>,
 }
 
-/// Kinds of routes, as the metrics name them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Route {
-    /// The project list.
-    ProjectList,
-    /// A project page.
-    ProjectPage,
-    /// A file.
-    File,
-    /// A sidecar.
-    Sidecar,
-    /// Read-only JSON.
-    Api,
-    /// Pages for people.
-    Web,
-    /// Everything that changes something.
-    Manage,
-    /// No such route.
-    #[default]
-    Other,
+labels! {
+    /// Kinds of routes, as the metrics name them.
+    #[derive(Default)]
+    Route {
+        /// The project list.
+        ProjectList = "project_list",
+        /// A project page.
+        ProjectPage = "project_page",
+        /// A file.
+        File = "file",
+        /// A sidecar.
+        Sidecar = "sidecar",
+        /// Read-only JSON.
+        Api = "api",
+        /// Pages for people.
+        Web = "web",
+        /// Everything that changes something.
+        Manage = "manage",
+        /// No such route.
+        #[default]
+        Other = "other",
+    }
+
+    /// What the policies said.
+    #[derive(Default)]
+    Decision {
+        /// Nothing was to be decided.
+        #[default]
+        None = "none",
+        /// It passes.
+        Allow = "allow",
+        /// It passes, because the policy only audits.
+        Audit = "audit",
+        /// Refused.
+        Deny = "deny",
+    }
 }
 
 /// What the caches did (RFC 9211).
@@ -165,6 +181,12 @@ impl CacheResult {
         }
     }
 
+    /// Fetched for whoever led the flight; for everybody else it was under way already.
+    #[must_use]
+    pub fn fetched(led: bool) -> Self {
+        if led { Self::Miss } else { Self::Collapsed }
+    }
+
     /// Why it is stale, where it is.
     #[must_use]
     pub fn staleness(self) -> Option<Staleness> {
@@ -175,16 +197,19 @@ impl CacheResult {
     }
 }
 
-/// What the policies said.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Decision {
-    /// Nothing was to be decided.
-    #[default]
-    None,
-    /// It passes.
-    Allow,
-    /// It passes, because the policy only audits.
-    Audit,
-    /// Refused.
-    Deny,
+impl Label for CacheResult {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Bypass => "bypass",
+            Self::Hit => "hit",
+            Self::Revalidated => "revalidated",
+            Self::Miss => "miss",
+            Self::Collapsed => "collapsed",
+            Self::Stale(Staleness::Updating) => "updating",
+            Self::Stale(Staleness::Error) => "stale",
+            Self::Stale(Staleness::Offline) => "stale-offline",
+            Self::Stale(Staleness::Vanished) => "stale-vanished",
+            Self::Stale(Staleness::Partial) => "stale-partial",
+        }
+    }
 }

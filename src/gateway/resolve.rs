@@ -14,7 +14,8 @@ use crate::gateway::error::{Error, ErrorKind};
 use crate::gateway::patience::{Patience, RETRY_AFTER, later};
 use crate::gateway::reply::CacheResult;
 use crate::gateway::source::{Mirrors, Said};
-use crate::gateway::stage::{stage_holds, stage_page};
+use crate::gateway::stage::stage_page;
+use crate::gateway::trouble::records_failed;
 use crate::model::{IndexName, ProjectName, Timestamp};
 use crate::page::{Merged, ProjectPage, merge};
 use crate::policy::{Denial, IndexKind, Member, ProjectView, Sources, Stack, Verdict};
@@ -56,6 +57,15 @@ impl Resolved {
     pub fn view(&self) -> ProjectView<'_> {
         let view = self.stack.view(self.merged.project());
         view.while_silent(&self.silent)
+    }
+
+    /// Until when something holds that was made of it, and until when it may be answered while it is
+    /// made anew. What a rule says holds to the instant (`next_change`); only sources are given time.
+    pub fn until(&self, next_change: Option<Timestamp>, now: Timestamp) -> (Timestamp, Timestamp) {
+        let changes = [next_change, self.stack.next_rule_change(now)];
+        let change = changes.into_iter().flatten().min();
+        let change = change.unwrap_or(Timestamp::MAX);
+        (self.valid_until.min(change), self.stale_until.min(change))
     }
 }
 
@@ -173,36 +183,22 @@ impl Stacks {
         let mut trouble = None;
         let said = match &index.kind {
             IndexKind::Stage(_) => {
-                let page = stage_page(&*self.core.records, &index.name, project).await?;
-                Said {
-                    page: Some(page),
-                    valid_until: Timestamp::MAX,
-                    stale_until: Timestamp::MAX,
-                    cache: CacheResult::Bypass,
-                    silent_since: None,
-                    share: None,
-                }
+                let page = stage_page(&self.core, &index.name, project).await?;
+                let until = (Timestamp::MAX, Timestamp::MAX);
+                Said::new(Some(page), until, CacheResult::Bypass)
             }
             IndexKind::Mirror(mirror) => {
-                match self
+                let said = self
                     .mirrors
-                    .mirror_page(cx, index, mirror, project, patience)
-                    .await
-                {
+                    .mirror_page(cx, index, mirror, project, patience);
+                match said.await {
                     Ok(said) => said,
                     Err(error) if mirror.optional() => {
                         tracing::warn!(index = %index.name, %project, %error, "optional mirror left out");
                         trouble = Some(error);
                         // What is made without it holds only until it is tried again.
                         let until = later(cx.now, RETRY_AFTER);
-                        Said {
-                            page: None,
-                            valid_until: until,
-                            stale_until: until,
-                            cache: CacheResult::Stale(Staleness::Partial),
-                            silent_since: None,
-                            share: None,
-                        }
+                        Said::new(None, (until, until), CacheResult::Stale(Staleness::Partial))
                     }
                     Err(error) => return Err(error),
                 }
@@ -223,10 +219,15 @@ impl Stacks {
     ) -> Result<HashSet<IndexName>, Error> {
         let mut holding = HashSet::new();
         for member in &stack.members {
-            if let IndexKind::Stage(_) = member.index.kind
-                && stage_holds(&*self.core.records, &member.index.name, project).await?
-            {
-                holding.insert(member.index.name.clone());
+            let index = &member.index.name;
+            if member.index.is_mirror() {
+                continue;
+            }
+            // A name that is only registered counts (devpi's rule).
+            let held = self.core.records.has_project(index, project).await;
+            let doing = || format!("look for {project} in {index}");
+            if held.map_err(|error| records_failed(&doing(), error))? {
+                holding.insert(index.clone());
             }
         }
         Ok(holding)

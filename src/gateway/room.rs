@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::cache::SourcePage;
 use crate::gateway::core::Core;
-use crate::gateway::error::{Error, ErrorKind};
-use crate::gateway::page_copies::PageCopies;
+use crate::gateway::error::{Error, blocking};
+use crate::gateway::page_copies::read_copy;
 use crate::model::{IndexName, ProjectName};
 use crate::page::{InvalidPage, Merged, ProjectPage, read_project_page};
 use crate::policy::Mirror;
@@ -46,19 +46,18 @@ pub async fn read_page(
 ) -> Result<(ProjectPage, Share), Error> {
     let body_bytes = page.body.len() as u64;
     let held = page.share.take().map(|share| *share);
-    let mut share = held.unwrap_or_else(|| core.decoding().share());
-    let most = core.decoding().share_bytes_max();
+    let mut share = held.unwrap_or_else(|| core.settings.decoding.share());
+    let most = core.settings.decoding.share_bytes_max();
     let mut wanted = body_bytes * (1 + FIRST_ROOM * MADE_WEIGHT) + (64 << 10);
     loop {
         wanted = wanted.min(most);
-        share.widen_to(wanted).await.map_err(crowded)?;
+        share.widen_to(wanted).await.map_err(Error::busy)?;
         let room = wanted.saturating_sub(body_bytes) / MADE_WEIGHT;
         let room = usize::try_from(room).unwrap_or(usize::MAX);
         let (body, asked) = (page.body.clone(), project.clone());
         let (kind, url) = (page.content_type.clone(), page.final_url.clone());
         let work = move || read_project_page(room, kind.as_deref(), &body, url.as_str(), &asked);
-        let read = tokio::task::spawn_blocking(work).await;
-        match read.map_err(|error| Error::internal("read a page", error))? {
+        match blocking("read a page", work).await? {
             Ok(parsed) => {
                 page.body.clear();
                 share.shrink_to(MADE_WEIGHT * parsed.weight_bytes() as u64);
@@ -66,34 +65,30 @@ pub async fn read_page(
             }
             Err(InvalidPage::Room(_)) if wanted < most => wanted = wanted.saturating_mul(4),
             Err(error) => {
-                let message =
-                    format!("{index} sent a page of {project} that cannot be read: {error}");
-                return Err(Error::new(ErrorKind::BadGateway, message));
+                return Err(Error::bad_gateway(format!(
+                    "{index} sent a page of {project} that cannot be read: {error}"
+                )));
             }
         }
     }
 }
 
-/// The copy on disk, with a share where it is long; see [`PageCopies::read`].
+/// The copy on disk, with a share where it is long; see [`read_copy`].
 pub async fn copy_within_room(
     core: &Core,
-    copies: &PageCopies,
     index: &IndexName,
     mirror: &Mirror,
     project: &ProjectName,
 ) -> Result<(Option<SourcePage>, Held), Error> {
-    let key = Key::Page {
-        index: index.clone(),
-        project: project.clone(),
-    };
+    let key = Key::page(index, project);
     let length = core.store.length(&key);
     if length <= SMALL_BYTES {
-        return Ok((copies.read(index, mirror, project), None));
+        return Ok((read_copy(core, index, mirror, project), None));
     }
-    let mut share = core.decoding().share();
+    let mut share = core.settings.decoding.share();
     let wanted = length.saturating_mul(COPY_WEIGHT);
-    share.widen_to(wanted).await.map_err(crowded)?;
-    let copy = copies.read(index, mirror, project);
+    share.widen_to(wanted).await.map_err(Error::busy)?;
+    let copy = read_copy(core, index, mirror, project);
     let weight = copy.as_ref().and_then(|copy| copy.page.as_ref());
     let weight = weight.map_or(0, |page| page.weight_bytes());
     share.shrink_to(MADE_WEIGHT * weight as u64);
@@ -115,9 +110,6 @@ pub async fn room_to_render(
     if missing <= SMALL_BYTES {
         return Ok(None);
     }
-    let share = core.decoding().share_of(missing).await;
-    share.map(Some).map_err(crowded)
-}
-fn crowded(crowded: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Unavailable(Some(1)), crowded.to_string())
+    let share = core.settings.decoding.share_of(missing).await;
+    share.map(Some).map_err(Error::busy)
 }

@@ -14,11 +14,11 @@ use crate::cache::{Flights, Weighed};
 use crate::gateway::content::Content;
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
-use crate::gateway::error::{Error, ErrorKind, Flow};
+use crate::gateway::error::{Error, Flow};
 use crate::gateway::fill::Fills;
 use crate::gateway::held::{About, HeldFiles};
 use crate::gateway::learn::Learning;
-use crate::gateway::outcome::{upstream_error, upstream_result};
+use crate::gateway::outcome::upstream_error;
 use crate::gateway::patience::later;
 use crate::gateway::reply::CacheResult;
 use crate::gateway::small::{Small, SmallFiles};
@@ -28,7 +28,7 @@ use crate::page::{LearnedMetadata, has_sidecar};
 use crate::policy::Mirror;
 use crate::protocol::{ArchiveBounds, CoreMetadataFields};
 use crate::store::{Key, Readable, check};
-use crate::telemetry::{CacheKind, UpstreamResult};
+use crate::telemetry::{CacheKind, Tier, UpstreamResult};
 use crate::upstream::{InvalidWheel, Upstream, UpstreamError, WheelMetadata, metadata_of_file};
 
 /// What a sidecar takes in memory besides its bytes.
@@ -37,13 +37,13 @@ const ENTRY_BYTES: usize = 300;
 /// Which sidecar: by where it is kept, or, while nobody has hashed the wheel, by where an index lists
 /// it. Either way what one mirror states of a wheel is apart from what another does.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum SidecarKey {
+pub enum SidecarKey {
     Kept(Key),
     Place(IndexName, Arc<str>),
 }
 
 /// Roughly how many bytes of memory such a sidecar takes.
-fn weight_bytes(_: &SidecarKey, (_, small): &(Timestamp, Small)) -> usize {
+pub fn weight_bytes(_: &SidecarKey, (_, small): &(Timestamp, Small)) -> usize {
     small.bytes.len() + ENTRY_BYTES
 }
 
@@ -53,12 +53,6 @@ enum Missing {
     Now(Error),
     /// It cannot be had of this file, whenever it is asked for; with the reason.
     Ever(String),
-}
-
-impl Missing {
-    fn now(kind: ErrorKind, message: String) -> Self {
-        Self::Now(Error::new(kind, message))
-    }
 }
 
 impl From<Error> for Missing {
@@ -88,36 +82,18 @@ impl From<InvalidWheel> for Missing {
 /// Metadata of wheels.
 #[derive(Debug)]
 pub struct Sidecars {
-    core: Arc<Core>,
-    small: Arc<SmallFiles>,
-    held: Arc<HeldFiles>,
-    fills: Arc<Fills>,
-    learning: Arc<Learning>,
-    fetches: Flights<SidecarKey, Flow<Small>>,
+    pub(super) core: Arc<Core>,
+    pub(super) small: Arc<SmallFiles>,
+    pub(super) held: Arc<HeldFiles>,
+    pub(super) fills: Arc<Fills>,
+    pub(super) learning: Arc<Learning>,
+    pub(super) fetches: Flights<SidecarKey, Flow<Small>>,
     /// Those of wheels that nobody has hashed yet, each until its page would be asked for again:
     /// what is behind a URL without a digest may change.
-    placed: Weighed<SidecarKey, (Timestamp, Small)>,
+    pub(super) placed: Weighed<SidecarKey, (Timestamp, Small)>,
 }
 
 impl Sidecars {
-    pub fn new(
-        core: Arc<Core>,
-        (small, held): (Arc<SmallFiles>, Arc<HeldFiles>),
-        fills: Arc<Fills>,
-        learning: Arc<Learning>,
-        bytes_max: u64,
-    ) -> Self {
-        Self {
-            fetches: Flights::new(core.work.clone(), core.settings.flights_max),
-            placed: Weighed::new(bytes_max, weight_bytes),
-            core,
-            small,
-            held,
-            fills,
-            learning,
-        }
-    }
-
     /// What is held in memory here; what the store keeps counts as small files.
     pub fn weight_bytes(&self) -> u64 {
         self.placed.weight_bytes()
@@ -145,17 +121,9 @@ impl Sidecars {
         let joined = self.fetches.join(key.clone(), move || async move {
             sidecars.obtain(&own_cx, &own_grant, key).await
         });
-        let joined = joined.await.map_err(|busy| {
-            Error::new(
-                ErrorKind::Unavailable(Some(1)),
-                format!("fetch a sidecar: {busy}"),
-            )
-        })?;
-        let cache = if joined.led {
-            CacheResult::Miss
-        } else {
-            CacheResult::Collapsed
-        };
+        let busy = |busy| Error::busy(format_args!("fetch a sidecar: {busy}"));
+        let joined = joined.await.map_err(busy)?;
+        let cache = CacheResult::fetched(joined.led);
         self.core.looked_into_store(CacheKind::Sidecar, cache);
         Ok((Content::Memory(joined.value?), cache))
     }
@@ -167,8 +135,7 @@ impl Sidecars {
             let found = self.placed.get(key);
             let fresh = found.filter(|(until, _)| cx.now < *until);
             let fresh = fresh.filter(|(_, small)| is_as_announced(small, file));
-            self.core
-                .looked_into_memory(CacheKind::Sidecar, fresh.is_some());
+            let fresh = self.core.look(Tier::Memory, CacheKind::Sidecar, fresh);
             return fresh.map(|(_, small)| small);
         };
         let held = self.small.get(CacheKind::Sidecar, kept_at);
@@ -202,16 +169,14 @@ impl Sidecars {
                     let work = move || learning.learn(&grant, true, |known| known.metadata(none));
                     let _ = tokio::task::spawn_blocking(work).await;
                 }
-                Err(Error::new(ErrorKind::BadGateway, message))
+                Err(Error::bad_gateway(message))
             }
         }
     }
 
     fn keep_sidecar(self: &Arc<Self>, cx: &Context, grant: &Grant, key: SidecarKey, small: &Small) {
         let Some(kept_at) = grant.metadata_key().cloned() else {
-            let owner = cx.generation.policies.index(&grant.owner);
-            let mirror = owner.and_then(|index| index.mirror());
-            let expiry = mirror.map(Mirror::mirror_cache_expiry);
+            let expiry = cx.mirror(&grant.owner).map(Mirror::mirror_cache_expiry);
             let until = later(cx.now, expiry.unwrap_or_default());
             self.placed.insert(key, (until, small.clone()));
             return;
@@ -236,12 +201,9 @@ impl Sidecars {
             Some(bytes) => bytes,
             None => self.metadata_from_upstream(cx, grant).await?,
         };
-        match check(&bytes, &stated(grant.file.item())) {
-            Ok(_) => Ok(bytes),
-            Err(why) => Err(Missing::Ever(format!(
-                "it is not what is stated of it: {why}"
-            ))),
-        }
+        let checked = check(&bytes, &stated(grant.file.item()));
+        let differs = |why| Missing::Ever(format!("it is not what is stated of it: {why}"));
+        checked.map(|_| bytes).map_err(differs)
     }
 
     /// Read out of the wheel, where that is here already.
@@ -249,15 +211,10 @@ impl Sidecars {
         let Some(key) = grant.key() else {
             return Ok(None);
         };
-        let file = grant.file.item();
-        let about = About {
-            name: file.filename.as_str(),
-            size: file.size,
-        };
+        let about = About::of(grant.file.item());
         let Some(stored) = self.held.checked_file(&key, about).await? else {
             return Ok(None);
         };
-        let stored = Arc::new(stored);
         let read = self.read_wheel(grant, move |name, bounds| {
             metadata_of_file(stored.file(), name, bounds)
         });
@@ -274,34 +231,29 @@ impl Sidecars {
         let url = file.url.as_deref().and_then(|url| Url::parse(url).ok());
         let (Some(upstream), Some(url)) = (upstream, url) else {
             let message = format!("{} cannot be asked for {}", grant.owner, file.filename);
-            return Err(Missing::now(ErrorKind::BadGateway, message));
+            return Err(Error::bad_gateway(message).into());
         };
-        if self.core.settings.offline {
-            let error = self
-                .core
-                .not_asked(format!("the metadata of {}", file.filename));
-            return Err(Missing::now(error.kind, error.message));
+        let core = &self.core;
+        if core.settings.offline {
+            let what = format!("the metadata of {}", file.filename);
+            return Err(core.not_asked(what).into());
         }
         if file.core_metadata != CoreMetadata::Absent
             && let Some(bytes) = self.announced(grant, upstream, &url).await?
         {
             return Ok(bytes);
         }
-        let started = std::time::Instant::now();
-        let answer = upstream.wheel_metadata(&url, &file.filename).await;
-        let result = upstream_result(&answer, |answer| match answer {
+        let counts_as = |answer: &WheelMetadata| match answer {
             WheelMetadata::Found(_) | WheelMetadata::NeedWhole => UpstreamResult::Fetched,
             WheelMetadata::NotFound => UpstreamResult::Absent,
             WheelMetadata::Invalid(_) => UpstreamResult::Invalid,
-        });
-        self.core
-            .metrics
-            .upstream_request(grant.owner.as_str(), result, started.elapsed());
-        match answer? {
+        };
+        let found = upstream.wheel_metadata(&url, &file.filename);
+        match core.ask_upstream(&grant.owner, counts_as, found).await? {
             WheelMetadata::Found(bytes) => Ok(bytes),
             WheelMetadata::NotFound => {
                 let message = format!("error 404 getting {url}");
-                Err(Missing::now(ErrorKind::NotFound, message))
+                Err(Error::not_found(message).into())
             }
             WheelMetadata::NeedWhole => self.metadata_of_whole(cx, grant).await,
             WheelMetadata::Invalid(error) => Err(error.into()),
@@ -316,17 +268,13 @@ impl Sidecars {
         upstream: &Upstream,
         url: &Url,
     ) -> Result<Option<Bytes>, Missing> {
-        let started = std::time::Instant::now();
-        let answer = upstream.sidecar(url).await;
-        let result = upstream_result(&answer, |answer| match answer {
+        let counts_as = |answer: &Option<Bytes>| match answer {
             Some(_) => UpstreamResult::Fetched,
             None => UpstreamResult::Absent,
-        });
-        self.core
-            .metrics
-            .upstream_request(grant.owner.as_str(), result, started.elapsed());
-        let file = grant.file.item();
-        let why = match answer {
+        };
+        let (file, sidecar) = (grant.file.item(), upstream.sidecar(url));
+        let answer = self.core.ask_upstream(&grant.owner, counts_as, sidecar);
+        let why = match answer.await {
             Ok(None) => "it is not there".to_owned(),
             Ok(Some(bytes)) => match is_as_stated(&bytes, file) {
                 Ok(()) => return Ok(Some(bytes)),
@@ -356,7 +304,7 @@ impl Sidecars {
         if let Content::Growing(growing) = content {
             if let Readable::Failed(why) = growing.settled().await {
                 let message = format!("{name} could not be fetched: {why}");
-                return Err(Missing::now(ErrorKind::BadGateway, message));
+                return Err(Error::bad_gateway(message).into());
             }
             let read = self.read_wheel(grant, move |name, bounds| {
                 metadata_of_file(growing.file(), name, bounds)
@@ -364,18 +312,9 @@ impl Sidecars {
             return read.await;
         }
         let bytes = self.metadata_of_held(grant).await?;
-        bytes.ok_or_else(|| Missing::now(ErrorKind::NotFound, "no such file".to_owned()))
+        bytes.ok_or_else(|| Error::not_found("no such file").into())
     }
-}
 
-fn key_of(grant: &Grant) -> SidecarKey {
-    match grant.metadata_key() {
-        Some(key) => SidecarKey::Kept(key.clone()),
-        None => SidecarKey::Place(grant.owner.clone(), grant.place_and_digests()),
-    }
-}
-
-impl Sidecars {
     /// Reads a wheel that is here, when its turn comes.
     async fn read_wheel(
         &self,
@@ -384,12 +323,15 @@ impl Sidecars {
     ) -> Result<Bytes, Missing> {
         let filename = grant.file.item().filename.clone();
         let look = move |bounds| read(&filename, bounds);
-        let read = self
-            .core
-            .archives()
-            .look(look, InvalidWheel::is_beyond)
-            .await;
-        Ok(read??)
+        let archives = self.core.archives();
+        Ok(archives.look(look, InvalidWheel::is_beyond).await??)
+    }
+}
+
+fn key_of(grant: &Grant) -> SidecarKey {
+    match grant.metadata_key() {
+        Some(key) => SidecarKey::Kept(key.clone()),
+        None => SidecarKey::Place(grant.owner.clone(), grant.place_and_digests()),
     }
 }
 

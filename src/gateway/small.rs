@@ -11,7 +11,7 @@ use crate::gateway::core::Core;
 use crate::model::Sha256;
 use crate::protocol::ETag;
 use crate::store::{Key, StoredFile};
-use crate::telemetry::CacheKind;
+use crate::telemetry::{CacheKind, Tier};
 
 /// Largest file kept in memory: opening a file costs as much as sending this much of it.
 const SMALL_BYTES_MAX: usize = 64 << 10;
@@ -71,9 +71,7 @@ impl SmallFiles {
 
     /// What is held in memory under a key.
     pub fn get(&self, kind: CacheKind, key: &Key) -> Option<Small> {
-        let held = self.held.get(key);
-        self.core.looked_into_memory(kind, held.is_some());
-        held
+        self.core.look(Tier::Memory, kind, self.held.get(key))
     }
 
     pub fn insert(&self, key: Key, small: Small) {

@@ -11,21 +11,21 @@ use std::time::Duration;
 use crate::cache::{Flights, Mark, SourcePage, SourcePages};
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
-use crate::gateway::error::{Error, ErrorKind};
-use crate::gateway::page_copies::PageCopies;
+use crate::gateway::error::{Error, ErrorKind, Flow};
+use crate::gateway::names::Names;
 use crate::gateway::patience::{CLOCK_SLACK, Patience, RETRY_AFTER, later};
-use crate::gateway::refresh::{Refreshed, Refreshes};
+use crate::gateway::refresh::Refreshed;
 use crate::gateway::reply::CacheResult;
 use crate::gateway::room::{Held, copy_within_room};
 use crate::gateway::vanish::{is_gone, kept_until};
 use crate::model::{IndexName, ProjectName, ProjectState, Timestamp};
 use crate::page::ProjectPage;
 use crate::policy::{Index, Mirror, Quarantined};
-use crate::telemetry::{CacheKind, LookUp, Staleness, Tier};
+use crate::telemetry::{CacheKind, Staleness, Tier};
 
 /// Upstream page requests under way: one per mirror and project, until what it knows is forgotten. Who
 /// asks after a write to devpi joins no older request.
-type Fetches = Flights<(IndexName, ProjectName, Mark), Result<Refreshed, Error>>;
+type Fetches = Flights<(IndexName, ProjectName, Mark), Flow<Refreshed>>;
 
 /// A mirror's statement on a project.
 #[derive(Debug, Clone)]
@@ -44,32 +44,34 @@ pub struct Said {
     pub share: Held,
 }
 
+impl Said {
+    /// An answer that holds until the first instant, and may be answered until the second.
+    pub fn new(
+        page: Option<Arc<ProjectPage>>,
+        (valid_until, stale_until): (Timestamp, Timestamp),
+        cache: CacheResult,
+    ) -> Self {
+        Self {
+            page,
+            valid_until,
+            stale_until,
+            cache,
+            silent_since: None,
+            share: None,
+        }
+    }
+}
+
 /// What mirrors say, in memory and on disk, and what they are being asked.
 #[derive(Debug)]
 pub struct Mirrors {
-    core: Arc<Core>,
-    copies: Arc<PageCopies>,
-    refreshes: Refreshes,
-    held: SourcePages,
-    fetches: Fetches,
+    pub(super) core: Arc<Core>,
+    pub(super) names: Arc<Names>,
+    pub(super) held: SourcePages,
+    pub(super) fetches: Fetches,
 }
 
 impl Mirrors {
-    pub fn new(
-        core: Arc<Core>,
-        copies: Arc<PageCopies>,
-        refreshes: Refreshes,
-        bytes_max: u64,
-    ) -> Self {
-        Self {
-            held: SourcePages::new(bytes_max),
-            fetches: Flights::new(core.work.clone(), core.settings.flights_max),
-            core,
-            copies,
-            refreshes,
-        }
-    }
-
     /// Forgets what is held in memory of a project; the copy on disk stays.
     pub fn forget(&self, index: &IndexName, project: &ProjectName) {
         self.held.forget(index, project);
@@ -119,7 +121,7 @@ impl Mirrors {
         mirror: &Mirror,
         project: &ProjectName,
         patience: Patience,
-    ) -> Result<Said, Error> {
+    ) -> Flow<Said> {
         let mark = self.held.mark(&index.name, project);
         let (found, share) = self.held(&index.name, mirror, project).await?;
         let is_gone = |held: &Arc<SourcePage>| is_gone(held, mirror, cx.now);
@@ -138,9 +140,7 @@ impl Mirrors {
         let (mirrors, own_cx, own_index) = (Arc::clone(self), cx.clone(), Arc::clone(index));
         let (own_project, old) = (project.clone(), found);
         let joined = self.fetches.join(key, move || async move {
-            let refreshed = mirrors
-                .refreshes
-                .refresh(&own_cx, &own_index, &own_project, old);
+            let refreshed = mirrors.refresh(&own_cx, &own_index, &own_project, old);
             let refreshed = refreshed.await?;
             // The upstream of an older generation may be another one than today's.
             if own_cx.generation.number == mirrors.core.generation().number {
@@ -149,19 +149,12 @@ impl Mirrors {
             }
             Ok(refreshed)
         });
-        let joined = joined.await.map_err(|busy| {
-            Error::new(
-                ErrorKind::Unavailable(Some(1)),
-                format!("ask {}: {busy}", index.name),
-            )
-        })?;
+        let busy = |busy| Error::busy(format_args!("ask {}: {busy}", index.name));
+        let joined = joined.await.map_err(busy)?;
         match joined.value {
             Ok(refreshed) => {
-                let cache = if joined.led {
-                    refreshed.cache
-                } else {
-                    CacheResult::Collapsed
-                };
+                let own = joined.led.then_some(refreshed.cache);
+                let cache = own.unwrap_or(CacheResult::Collapsed);
                 Ok(self.said_fresh(&refreshed.held, mirror, cache, refreshed.share))
             }
             Err(error) => {
@@ -213,21 +206,15 @@ impl Mirrors {
         index: &IndexName,
         mirror: &Mirror,
         project: &ProjectName,
-    ) -> Result<(Option<Arc<SourcePage>>, Held), Error> {
+    ) -> Flow<(Option<Arc<SourcePage>>, Held)> {
+        let (core, kind) = (&self.core, CacheKind::Source);
         let mark = self.held.mark(index, project);
-        let found = self.held.get(index, project);
-        let count = |tier, is_there| {
-            let result = if is_there { LookUp::Hit } else { LookUp::Miss };
-            self.core.metrics.looked_up(tier, CacheKind::Source, result);
-        };
-        count(Tier::Memory, found.is_some());
+        let found = core.look(Tier::Memory, kind, self.held.get(index, project));
         if found.is_some() {
             return Ok((found, None));
         }
-        let copy = copy_within_room(&self.core, &self.copies, index, mirror, project);
-        let (copy, share) = copy.await?;
-        count(Tier::Store, copy.is_some());
-        let held = copy.map(Arc::new);
+        let (copy, share) = copy_within_room(core, index, mirror, project).await?;
+        let held = core.look(Tier::Store, kind, copy.map(Arc::new));
         if let Some(held) = &held {
             self.held
                 .insert_since(mark, (index, project), Arc::clone(held));
@@ -255,7 +242,7 @@ impl Mirrors {
         held: Option<&Arc<SourcePage>>,
         patience: Patience,
         error: Error,
-    ) -> Result<Said, Error> {
+    ) -> Flow<Said> {
         // What was taken from everybody's sight is not shown because it once was there.
         if matches!(error.kind, ErrorKind::Withheld(_) | ErrorKind::TakenDown) {
             return Err(error);
@@ -265,23 +252,18 @@ impl Mirrors {
         let Some(held) = held.filter(|held| held.page.is_some()) else {
             return Err(error);
         };
-        let until = later(held.validity.fresh_until, self.core.settings.stale_if_error);
-        let tolerated = match patience {
-            Patience::Page => cx.now < until,
-            Patience::File => true,
+        let until = match patience {
+            Patience::Page => later(held.validity.fresh_until, self.core.settings.stale_if_error),
+            Patience::File => Timestamp::MAX,
         };
-        if !tolerated {
+        if cx.now >= until {
             return Err(error);
         }
         tracing::warn!(%error, "upstream cannot be asked, the page held before is answered");
         let last = last_instant(held, mirror);
         let retry_at = later(cx.now, RETRY_AFTER).min(last);
         let stale_until = later(retry_at, self.updating_time(held, mirror));
-        let stale_until = match patience {
-            Patience::Page => stale_until.min(until),
-            Patience::File => stale_until,
-        };
-        let stale_until = stale_until.min(last);
+        let stale_until = stale_until.min(until).min(last);
         let cache = CacheResult::Stale(Staleness::Error);
         Ok(unconfirmed(held, mirror, cache, (retry_at, stale_until)))
     }
@@ -292,7 +274,7 @@ impl Mirrors {
         mirror: &Mirror,
         project: &ProjectName,
         held: Option<&Arc<SourcePage>>,
-    ) -> Result<Said, Error> {
+    ) -> Flow<Said> {
         if let Some(held) = held {
             let last = last_instant(held, mirror);
             let cache = CacheResult::Stale(Staleness::Offline);
@@ -335,27 +317,17 @@ fn said(
     held: &SourcePage,
     mirror: &Mirror,
     cache: CacheResult,
-    (valid_until, stale_until): (Timestamp, Timestamp),
+    until: (Timestamp, Timestamp),
 ) -> Said {
-    let page = held
-        .page
-        .as_ref()
-        .map(|page| match (page.status.state, mirror.quarantined()) {
-            (ProjectState::Quarantined, Quarantined::Empty) if !page.files.is_empty() => {
-                let mut empty = ProjectPage::empty(page.project.clone());
-                empty.status = page.status.clone();
-                Arc::new(empty)
-            }
-            _ => Arc::clone(page),
-        });
-    Said {
-        page,
-        valid_until,
-        stale_until,
-        cache,
-        silent_since: None,
-        share: None,
-    }
+    let shown = |page: &Arc<ProjectPage>| match (page.status.state, mirror.quarantined()) {
+        (ProjectState::Quarantined, Quarantined::Empty) if !page.files.is_empty() => {
+            let mut empty = ProjectPage::empty(page.project.clone());
+            empty.status = page.status.clone();
+            Arc::new(empty)
+        }
+        _ => Arc::clone(page),
+    };
+    Said::new(held.page.as_ref().map(shown), until, cache)
 }
 
 /// The same where upstream cannot be asked. What grew of age while its word still counted has done so.

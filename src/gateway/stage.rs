@@ -2,39 +2,24 @@
 
 use std::sync::Arc;
 
-use crate::db::{Db, FileRecord, FileRole};
-use crate::gateway::error::Error;
-use crate::gateway::trouble::records_failed;
+use crate::db::{FileRecord, FileRole};
+use crate::gateway::core::Core;
+use crate::gateway::error::Flow;
 use crate::model::{
     CoreMetadata, File, Filename, Hashes, IndexName, ProjectName, UploadTime, UploadTimeSource,
 };
 use crate::page::ProjectPage;
 
-/// Whether a stage holds a project; a name that is only registered counts (devpi's rule).
-pub async fn stage_holds(
-    records: &dyn Db,
-    index: &IndexName,
-    project: &ProjectName,
-) -> Result<bool, Error> {
-    let held = records.has_project(index, project).await;
-    held.map_err(|error| records_failed(&format!("look for {project} in {index}"), error))
-}
-
 /// The page of a project that a stage holds.
 pub async fn stage_page(
-    records: &dyn Db,
+    core: &Core,
     index: &IndexName,
     project: &ProjectName,
-) -> Result<Arc<ProjectPage>, Error> {
-    let files = records.files(index, project).await;
-    let files = files.map_err(|error| {
-        records_failed(&format!("read the files of {project} in {index}"), error)
-    })?;
+) -> Flow<Arc<ProjectPage>> {
+    let files = core.files(index, project).await?;
     let mut page = ProjectPage::empty(project.clone());
-    page.files = files
-        .iter()
-        .filter_map(|record| listed(record, project))
-        .collect();
+    let listed = files.iter().filter_map(|record| listed(record, project));
+    page.files = listed.collect();
     Ok(Arc::new(page))
 }
 

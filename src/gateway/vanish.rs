@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use crate::cache::{SourcePage, Validity};
 use crate::gateway::context::Context;
-use crate::gateway::error::Error;
-use crate::gateway::page_copies::PageCopies;
+use crate::gateway::core::Core;
+use crate::gateway::error::{Flow, blocking};
+use crate::gateway::page_copies::replace_copy;
 use crate::gateway::patience::later;
 use crate::model::{ProjectName, Timestamp};
 use crate::page::ProjectPage;
@@ -33,28 +34,27 @@ pub struct Dropped {
 
 /// [`vanish`], where nothing may block.
 pub async fn vanish_behind(
-    copies: &Arc<PageCopies>,
+    core: &Arc<Core>,
     cx: &Context,
     index: &Arc<Index>,
     project: &ProjectName,
     dropped: Dropped,
     now: Timestamp,
-) -> Result<SourcePage, Error> {
+) -> Flow<SourcePage> {
     let is_held = |old: &Arc<SourcePage>| old.page.is_some();
     if !dropped.old.as_ref().is_some_and(is_held) {
         // Nearly every name that is asked for in vain: there is no copy to cut down.
         return Ok(nothing(index.mirror(), now, dropped.empty));
     }
-    let (copies, cx) = (Arc::clone(copies), cx.clone());
+    let (core, cx) = (Arc::clone(core), cx.clone());
     let (index, project) = (Arc::clone(index), project.clone());
-    let work = move || vanish(&copies, &cx, &index, &project, dropped, now);
-    let kept = tokio::task::spawn_blocking(work).await;
-    kept.map_err(|error| Error::internal("cut down a page copy", error))
+    let work = move || vanish(&core, &cx, &index, &project, dropped, now);
+    blocking("cut down a page copy", work).await
 }
 
 /// What remains of a project that upstream has dropped, in memory and on disk.
 pub fn vanish(
-    copies: &PageCopies,
+    core: &Core,
     cx: &Context,
     index: &Index,
     project: &ProjectName,
@@ -67,7 +67,7 @@ pub fn vanish(
         .and_then(|old| keep(policies, index, project, &old, now))
         .unwrap_or_else(|| nothing(index.mirror(), now, empty));
     if let Some(mirror) = index.mirror() {
-        copies.replace(&index.name, project, mirror, &remains);
+        replace_copy(core, &index.name, project, mirror, &remains);
     }
     remains
 }

@@ -8,16 +8,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::gateway::core::Core;
-use crate::gateway::error::Error;
+use crate::gateway::error::{Error, blocking};
 use crate::gateway::held::HeldFiles;
-use crate::store::{Contents, Inspection, Kept, Key, StoreError};
+use crate::store::{Contents, Kept, Key, StoreError};
 
 /// Names looked up at one time.
 const BATCH: usize = 128;
+
+/// What fails when reading breaks off.
+const DOING: &str = "verify what is kept";
 
 /// What opening a file counts as: a disk that has to seek for it reads as much in that time.
 const OPENING_BYTES: u64 = 4 << 10;
@@ -74,7 +76,7 @@ impl Verification {
                 let batch: Result<Vec<Kept>, StoreError> = batch.collect();
                 (contents, batch)
             };
-            let (rest, batch) = spawn_blocking(list).await.map_err(broken)?;
+            let (rest, batch) = blocking(DOING, list).await?;
             let batch = batch.map_err(|error| Error::internal("list what is kept", error))?;
             if batch.is_empty() {
                 return Ok(());
@@ -94,63 +96,59 @@ impl Verification {
         pace: u64,
         round: &mut VerifiedRound,
     ) -> Result<(), Error> {
-        let read = match kept.key.sha256() {
-            Some(_) => self.verify_file(&kept.key, pace).await?,
-            None => self.verify_sidecar(kept, pace).await?,
-        };
         round.files += 1;
-        round.bytes += read.bytes;
-        round.damaged += u64::from(read.is_damaged);
-        Ok(())
-    }
-
-    async fn verify_file(&self, key: &Key, pace: u64) -> Result<Read, Error> {
-        let (store, own_key) = (Arc::clone(&self.core.store), key.clone());
-        let opened = spawn_blocking(move || store.inspect(&own_key)).await;
-        rest_after(OPENING_BYTES, pace).await;
-        let mut inspection = match opened.map_err(broken)? {
-            Ok(Some(inspection)) => inspection,
-            // Evicted or deleted since it was listed.
-            Ok(None) => return Ok(Read::default()),
-            Err(error) => {
-                tracing::error!(path = %key.path().display(), %error, "a kept file cannot be opened");
-                return Ok(Read::damaged(0));
-            }
-        };
-        let mut bytes = 0;
-        let judged = loop {
-            let (read, inspected) = read_on(inspection).await?;
-            inspection = inspected;
-            match read {
-                Ok(0) => {
-                    let (stored, judged) =
-                        spawn_blocking(|| inspection.end()).await.map_err(broken)?;
-                    break judged.map_err(|error| (stored, error));
-                }
-                Ok(read) => {
-                    bytes += read;
-                    self.core.metrics.verified(read);
-                    rest_after(read, pace).await;
-                }
-                Err(error) => {
-                    self.held.damaged(key, inspection.stored(), &error);
-                    return Ok(Read::damaged(bytes));
-                }
-            }
-        };
-        match judged {
-            Ok(()) => Ok(Read {
-                bytes,
-                is_damaged: false,
-            }),
-            Err((stored, error)) => {
-                self.held.damaged(key, &stored, &error);
-                Ok(Read::damaged(bytes))
-            }
+        match kept.key.sha256() {
+            Some(_) => self.verify_file(&kept.key, pace, round).await,
+            None => self.verify_sidecar(kept, pace, round).await,
         }
     }
 
-    async fn verify_sidecar(&self, kept: Kept, pace: u64) -> Result<Read, Error> {
+    async fn verify_file(
+        &self,
+        key: &Key,
+        pace: u64,
+        round: &mut VerifiedRound,
+    ) -> Result<(), Error> {
+        let (store, own_key) = (Arc::clone(&self.core.store), key.clone());
+        let opened = blocking(DOING, move || store.inspect(&own_key)).await;
+        rest_after(OPENING_BYTES, pace).await;
+        let mut inspection = match opened? {
+            Ok(Some(inspection)) => inspection,
+            // Evicted or deleted since it was listed.
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                tracing::error!(path = %key.path().display(), %error, "a kept file cannot be opened");
+                round.damaged += 1;
+                return Ok(());
+            }
+        };
+        let (stored, judged) = loop {
+            let read = move || (inspection.read(), inspection);
+            let (read, inspected) = blocking(DOING, read).await?;
+            inspection = inspected;
+            match read {
+                Ok(0) => break blocking(DOING, || inspection.end()).await?,
+                Ok(read) => {
+                    round.bytes += read;
+                    self.core.metrics.verified(read);
+                    rest_after(read, pace).await;
+                }
+                Err(error) => break (inspection.into_stored(), Err(error)),
+            }
+        };
+        if let Err(error) = judged {
+            self.held.damaged(key, &stored, &error);
+            round.damaged += 1;
+        }
+        Ok(())
+    }
+
+    async fn verify_sidecar(
+        &self,
+        kept: Kept,
+        pace: u64,
+        round: &mut VerifiedRound,
+    ) -> Result<(), Error> {
         let core = Arc::clone(&self.core);
         let (key, bytes) = (kept.key, kept.bytes);
         let look = move || {
@@ -158,48 +156,18 @@ impl Verification {
             let looked = core.store.inspect_small(&key, most);
             looked.inspect_err(|error| core.copy_is_damaged(&key, error))
         };
-        let looked = spawn_blocking(look).await.map_err(broken)?;
+        let looked = blocking(DOING, look).await?;
         self.core.metrics.verified(bytes);
         rest_after(OPENING_BYTES + bytes, pace).await;
-        Ok(Read {
-            bytes,
-            is_damaged: looked.is_err(),
-        })
+        round.bytes += bytes;
+        round.damaged += u64::from(looked.is_err());
+        Ok(())
     }
-}
-
-/// What came of one file.
-#[derive(Debug, Clone, Copy, Default)]
-struct Read {
-    bytes: u64,
-    is_damaged: bool,
-}
-
-impl Read {
-    fn damaged(bytes: u64) -> Self {
-        Self {
-            bytes,
-            is_damaged: true,
-        }
-    }
-}
-
-async fn read_on(
-    mut inspection: Inspection,
-) -> Result<(Result<u64, StoreError>, Inspection), Error> {
-    let read = move || (inspection.read(), inspection);
-    spawn_blocking(read).await.map_err(broken)
 }
 
 /// Leaves the disk alone for as long as so many bytes may take.
 async fn rest_after(bytes: u64, pace: u64) {
     let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(pace.max(1));
-    sleep(Duration::from_nanos(
-        u64::try_from(nanoseconds).unwrap_or(u64::MAX),
-    ))
-    .await;
-}
-
-fn broken(error: tokio::task::JoinError) -> Error {
-    Error::internal("verify what is kept", error)
+    let nanoseconds = u64::try_from(nanoseconds).unwrap_or(u64::MAX);
+    sleep(Duration::from_nanos(nanoseconds)).await;
 }

@@ -117,7 +117,9 @@ fn write_file_path(file: &File, encoded: &'static AsciiSet, out: &mut Vec<u8>) {
     }
 }
 
-fn encode(segment: &str) -> String {
+/// One segment of a path, percent-encoded; `+` and `!` stay, as in devpi's own links.
+#[must_use]
+pub fn encode(segment: &str) -> String {
     percent_encode(segment.as_bytes(), ENCODED).to_string()
 }
 

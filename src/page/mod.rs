@@ -42,7 +42,9 @@ mod wire;
 pub use carry::{carry_over, seen_by};
 pub use filter::{Decided, Ruling, filter, has_sidecar};
 pub use learned::{Learned, LearnedFiles, LearnedMetadata};
-pub use links::{FileLinks, FilePath, FilePlace, PageForm, entry_path, file_path, parse_file_path};
+pub use links::{
+    FileLinks, FilePath, FilePlace, PageForm, encode, entry_path, file_path, parse_file_path,
+};
 pub use merge::{Entry, Merged, merge};
 pub use parse_json::parse_json;
 pub use project_list::ProjectNames;

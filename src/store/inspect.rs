@@ -85,8 +85,8 @@ impl Inspection {
 
     /// The file itself, to be told apart from one that takes its place.
     #[must_use]
-    pub fn stored(&self) -> &StoredFile {
-        &self.stored
+    pub fn into_stored(self) -> StoredFile {
+        self.stored
     }
 }
 

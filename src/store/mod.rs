@@ -34,7 +34,6 @@ pub use error::StoreError;
 pub use fs::{FsStore, StoredFile};
 pub use growing::{Blame, Failure, Growing, HELD_BACK_BYTES, Readable};
 pub use hold::Hold;
-pub use inspect::Inspection;
 pub use key::Key;
 pub use verified::Standing;
 pub use writer::Stored;

@@ -1,5 +1,7 @@
 //! The words that may stand as labels: closed sets, never what a client sent.
 
+use crate::telemetry::labels::labels;
+
 /// One of a closed set of words.
 pub trait Label: Copy {
     /// The word as metrics and log lines write it.
@@ -7,30 +9,9 @@ pub trait Label: Copy {
 }
 
 /// A set whose words can be gone through, to have a counter for each from the start.
-pub(super) trait LabelSet: Label + 'static {
+pub trait LabelSet: Label + 'static {
     /// Every word.
     const ALL: &'static [Self];
-}
-
-/// Declares an enum and the word of each variant side by side, so that none is without one.
-macro_rules! labels {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ })+) => {
-        $(
-            $(#[$doc])*
-            #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-            pub enum $name { $($(#[$variant_doc])* $variant,)+ }
-
-            impl LabelSet for $name {
-                const ALL: &'static [Self] = &[$(Self::$variant,)+];
-            }
-
-            impl Label for $name {
-                fn label(self) -> &'static str {
-                    match self { $(Self::$variant => $word,)+ }
-                }
-            }
-        )+
-    };
 }
 
 labels! {

@@ -14,6 +14,7 @@ mod instant;
 #[cfg(test)]
 mod kept;
 mod label;
+mod labels;
 mod line_writer;
 mod logging;
 mod lookups;
@@ -28,8 +29,9 @@ pub use cut::{AGENT_MAX, NAME_MAX, PATH_MAX, REASON_MAX, cut};
 pub use devpi::ServerMetrics;
 pub use event::AuditEvent;
 pub use label::{
-    AuditKind, CacheKind, Damage, DoorName, Label, LookUp, Mode, ServerResult, Staleness, Tier,
-    TurnedAway, UpstreamResult,
+    AuditKind, CacheKind, Damage, DoorName, Label, LabelSet, LookUp, Mode, ServerResult, Staleness,
+    Tier, TurnedAway, UpstreamResult,
 };
+pub(crate) use labels::labels;
 pub use logging::{LogFormat, init_logging};
 pub use metrics::Metrics;

@@ -11,7 +11,7 @@ use crate::gateway::{
     rule_text,
 };
 use crate::policy::Denial;
-use crate::telemetry::{PATH_MAX, cut};
+use crate::telemetry::{Mode, PATH_MAX, cut};
 
 /// The protocol that devpi-client speaks; any other number makes it give up.
 const API_VERSION: &str = "2";
@@ -30,7 +30,7 @@ pub async fn api_reply(
         Ok(answer) => answer,
         Err(Trouble::Failed(error)) => failed(&error, ask.path),
         Err(Trouble::Refused(denial)) => {
-            count_denial(&core.metrics, &denial);
+            count_denial(&core.metrics, &denial, Mode::Enforce);
             record.decision = Decision::Deny;
             record.rule = Some(rule_text(&denial));
             refused(&denial)

@@ -16,7 +16,7 @@ use crate::db::{
     Sqlite, UserDetails,
 };
 use crate::devpi::IndexSettings;
-use crate::gateway::{Arrival, Ask, Body, Flows, Generation, Parts, Reply, Settings};
+use crate::gateway::{Arrival, Ask, Body, Core, Flows, Generation, Reply, Settings};
 use crate::model::{
     File, Filename, Hashes, IndexName, ProjectName, Sha256, Timestamp, UploadTime,
     UploadTimeSource, Yanked,
@@ -126,13 +126,14 @@ impl House {
             fill_rate_min: 64 << 10,
             flights_max: 16,
         };
-        let flows = Arc::new(Flows::new(Parts {
+        let flows = Arc::new(Flows::new(Core {
             clock: Clock::fixed(now),
-            generation: Generation {
+            in_force: Arc::new(Generation {
                 number: 1,
                 policies,
                 upstreams: Default::default(),
-            },
+            })
+            .into(),
             settings,
             store: Arc::new(FsStore::open(&folder.path().join("store"), 1 << 30).unwrap()),
             records: Arc::new(database),

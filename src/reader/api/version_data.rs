@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::db::{FileRecord, ReleaseRecord};
-use crate::gateway::{Outside, encode};
+use crate::gateway::Outside;
 use crate::model::{Hashes, IndexName, ProjectName, Yanked};
-use crate::page::file_path;
+use crate::page::{encode, file_path};
 use crate::protocol::complete;
 use crate::reader::api::releases::Shown;
 

@@ -13,7 +13,7 @@ use crate::policy::Denial;
 use crate::reader::api::sign;
 use crate::reader::web::assets::STYLE;
 use crate::reader::web::way::Way;
-use crate::telemetry::{PATH_MAX, cut};
+use crate::telemetry::{Mode, PATH_MAX, cut};
 
 /// Nothing is loaded but our own stylesheet, nothing is run, nobody frames us: were a value ever
 /// written unescaped, it could still do nothing.
@@ -65,7 +65,7 @@ pub async fn web_reply(
             failed(&error, ask.path)
         }
         Err(Trouble::Refused(denial)) => {
-            count_denial(&core.metrics, &denial);
+            count_denial(&core.metrics, &denial, Mode::Enforce);
             record.decision = Decision::Deny;
             record.rule = Some(rule_text(&denial));
             (StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, refused(&denial))

@@ -1,8 +1,7 @@
 //! Links within the web pages: relative, so that they hold behind any prefix a proxy in front adds.
 
-use crate::gateway::encode;
 use crate::model::{File, IndexName, ProjectName};
-use crate::page::file_path;
+use crate::page::{encode, file_path};
 
 /// The way from a page to the root of the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]

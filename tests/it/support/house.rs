@@ -13,7 +13,7 @@ use cheesecloth::testing::config::Undeclared;
 use cheesecloth::testing::db::{Cause, Db, FileFacts, OnConflict, Publication, Published, Sqlite};
 use cheesecloth::testing::front::{Front, FrontOptions};
 use cheesecloth::testing::gateway::{
-    Answers, Arrival, Ask, Body, Flows, Generation, Parts, Readable, Settings,
+    Answers, Arrival, Ask, Body, Core, Flows, Generation, Readable, Settings,
 };
 use cheesecloth::testing::listen::DoorLimits;
 use cheesecloth::testing::model::{Fault, IndexName, Location, ProjectName};
@@ -159,9 +159,9 @@ impl House {
         install_crypto_provider();
         let (store, records) = (Arc::clone(&larder.store), Arc::clone(&larder.records));
         let metrics = Metrics::register(prometheus::Registry::new(), "0").unwrap();
-        let flows = Arc::new(Flows::new(Parts {
+        let flows = Arc::new(Flows::new(Core {
             clock: clock.clone(),
-            generation: generation(1, policies, fleet.as_ref()),
+            in_force: Arc::new(generation(1, policies, fleet.as_ref())).into(),
             settings: settings(offline),
             store: Arc::clone(&store),
             records: Arc::clone(&records) as Arc<dyn Db>,

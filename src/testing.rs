@@ -1,10 +1,5 @@
 //! What `tests/` and `benches/` use of the rooms; nothing else reaches into the library.
 
-/// Of `app`.
-pub mod app {
-    pub use crate::app::{decoding, door_limits, upstream_limits};
-}
-
 /// Of `clock`.
 pub mod clock {
     pub use crate::clock::Clock;
@@ -12,7 +7,7 @@ pub mod clock {
 
 /// Of `config`.
 pub mod config {
-    pub use crate::config::{Limits, PoliciesPath, Undeclared, load};
+    pub use crate::config::{PoliciesPath, Undeclared, load};
 }
 
 /// Of `db`.
@@ -24,7 +19,7 @@ pub mod db {
 
 /// Of `front`.
 pub mod front {
-    pub use crate::front::{Front, FrontOptions};
+    pub use crate::front::Front;
 }
 
 /// Of `gateway`.
@@ -38,16 +33,17 @@ pub mod gateway {
 /// Of `listen`.
 pub mod listen {
     pub use crate::listen::{
-        Certificates, DoorLimits, DoorOptions, DoorServer, HttpService, ListenAddress, MetricsDoor,
-        Ready, Recorder, ServerOptions, Stop, StopOn, TrustedProxies,
+        Certificates, DoorOptions, DoorServer, HttpService, ListenAddress, MetricsDoor, Ready,
+        Recorder, ServerOptions, Stop, StopOn, TrustedProxies,
     };
 }
 
 /// Of `model`.
 pub mod model {
     pub use crate::model::{
-        CoreMetadata, Fault, File, Filename, Hashes, IndexName, Location, ProjectName,
-        ProjectState, Sha256, Timestamp, UploadTime, UploadTimeSource, VersionSpecifiers, Yanked,
+        AuditLimits, CoreMetadata, DoorLimits, DoorName, Fault, File, Filename, Hashes, IndexName,
+        Limits, Location, Login, ProjectName, ProjectState, Sha256, Timestamp, UploadTime,
+        UploadTimeSource, UpstreamLimits, VersionSpecifiers, WorkLimits, Yanked,
     };
 }
 
@@ -89,15 +85,14 @@ pub mod store {
 
 /// Of `telemetry`.
 pub mod telemetry {
-    pub use crate::telemetry::{AccessLog, AuditLimits, AuditLog, DoorName, LogFormat, Metrics};
+    pub use crate::telemetry::{AccessLog, AuditLog, LogFormat, Metrics};
 }
 
 /// Of `upstream`.
 pub mod upstream {
     pub use crate::upstream::{
-        Bounds, Breaker, ByteRange, Decoding, FileAnswer, FilePart, Fleet, FleetOptions,
-        InvalidWheel, Outcome, Page, PageAnswer, Permit, Proxies, Upstream, UpstreamError,
-        UpstreamFile, UpstreamLimits, UpstreamLogin, UpstreamSettings, WheelMetadata,
-        install_crypto_provider,
+        Bounds, Breaker, ByteRange, Decoding, FileAnswer, FilePart, Fleet, InvalidWheel, Outcome,
+        Page, PageAnswer, Permit, Proxies, Upstream, UpstreamError, UpstreamFile, UpstreamSettings,
+        WheelMetadata, install_crypto_provider,
     };
 }

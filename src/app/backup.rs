@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use tokio::runtime::Runtime;
 
-use crate::app::initialise::RECORDS;
+use crate::app::data;
 use crate::app::lock::{DataLock, RESTORING};
-use crate::app::{Environment, data};
+use crate::app::open_records::{RECORDS, existing};
+use crate::app::setup::Setup;
+use crate::app::work::runtime;
 use crate::clock::Clock;
-use crate::config::{Overrides, PoliciesPath, load};
 use crate::db::RecordsFile;
 use crate::moving::{Backup, BackupReport, OnProgress, Restore, RestoreReport};
 use crate::store::FsStore;
@@ -20,25 +20,16 @@ use crate::store::FsStore;
 /// # Errors
 /// Faults in the configuration, no data, a directory that holds something else, a disk that fails.
 pub fn backup(
-    policies: &PoliciesPath,
-    overrides: &Overrides,
-    env: Environment,
+    setup: &Setup,
     folder: &Path,
     verify: bool,
     on_progress: OnProgress<'_>,
 ) -> anyhow::Result<BackupReport> {
-    let data = load(policies, overrides, &env)?.config.data;
-    let records = data.join(RECORDS);
-    if !records.exists() {
-        anyhow::bail!(
-            "{} holds no data: name its directory with --data",
-            data.display()
-        );
-    }
+    let data = setup.load()?.config.data;
+    let records = existing(&data)?;
     keep_apart(&data, folder)?;
     data::make_closed();
-    let work = runtime()?;
-    let report = work.block_on(async {
+    let report = runtime()?.block_on(async {
         let backup = Backup {
             store: Arc::new(FsStore::existing(&data)),
             records: RecordsFile::of_data(&records).await?,
@@ -58,13 +49,11 @@ pub fn backup(
 /// Faults in the configuration, a server on the data directory or records in it, no whole backup, a
 /// disk that fails.
 pub fn restore(
-    policies: &PoliciesPath,
-    overrides: &Overrides,
-    env: Environment,
+    setup: &Setup,
     folder: &Path,
     on_progress: OnProgress<'_>,
 ) -> anyhow::Result<RestoreReport> {
-    let data = load(policies, overrides, &env)?.config.data;
+    let data = setup.load()?.config.data;
     keep_apart(&data, folder)?;
     let mended = data::own(&data)?;
     let _lock = DataLock::to_restore(&data)?;
@@ -77,13 +66,6 @@ pub fn restore(
     let mut report = runtime()?.block_on(restore.run(folder, on_progress))?;
     report.notes.extend(mended);
     Ok(report)
-}
-
-fn runtime() -> anyhow::Result<Runtime> {
-    let work = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    work.context("start the work runtime")
 }
 
 /// Refuses one directory within the other: one would be removed or copied with the other.

@@ -4,22 +4,19 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::app::generation::upstream_limits;
 use crate::clock::Clock;
-use crate::config;
-use crate::config::{Config, Listen};
+use crate::config::{Config, DoorConfig, Listen};
 use crate::db::Db;
-use crate::front::{Front, FrontOptions};
+use crate::front::Front;
 use crate::gateway::{Answers, Flows};
 use crate::listen::{
-    Certificates, DoorLimits, DoorOptions, DoorServer, FormLimits, Hosts, HttpService,
-    ListenAddress, ManageDoor, ManageOptions, MetricsDoor, Ready, Recorder, ServerOptions,
-    TrustedProxies,
+    Certificates, DoorOptions, DoorServer, Hosts, HttpService, ListenAddress, ManageDoor,
+    ManageOptions, MetricsDoor, Ready, Recorder, ServerOptions, TrustedProxies,
 };
-use crate::model::{IndexName, OperationClass};
+use crate::model::{DoorName, IndexName, OperationClass};
 use crate::policy::Policies;
 use crate::reader::Reader;
-use crate::telemetry::{AccessLog, AuditLog, DoorName, Metrics};
+use crate::telemetry::{AccessLog, AuditLog, Metrics};
 use crate::upstream::{Fleet, OwnDoors};
 use crate::writer::Writer;
 
@@ -45,7 +42,7 @@ pub(super) struct Opened {
     pub(super) server: DoorServer,
     pub(super) ready: Ready,
     /// To be read again when their files change.
-    pub(super) certificates: Vec<(config::Door, Arc<Certificates>)>,
+    pub(super) certificates: Vec<(DoorName, Arc<Certificates>)>,
     /// One line for each door, and how to use the public one.
     pub(super) lines: Vec<String>,
     /// Where they are, of those on TCP.
@@ -62,60 +59,66 @@ impl Doorway {
         writer: Writer,
     ) -> anyhow::Result<Opened> {
         let server = DoorServer::new(options, self.metrics.clone())?;
-        let ready = Ready::default();
-        let front = self.front(config, flows);
         let mut opened = Opened {
             server,
-            ready,
+            ready: Ready::default(),
             certificates: Vec::new(),
             lines: Vec::new(),
             bound: Vec::new(),
         };
-        if let Some(door) =
-            options_of(DoorName::Public, &config.listen.public, config, &mut opened)?
-        {
-            let scheme = scheme(&door);
-            let answer: Arc<dyn Answers> = match &front {
-                Some(front) => Arc::clone(front) as _,
-                None => Arc::new(Reader::new(Arc::clone(flows))),
-            };
-            let recorder = self.recorder(DoorName::Public);
-            let mut service = HttpService::new(answer, recorder.clone(), door.limits.clone())
-                .behind(door.proxies.clone())
-                .seen_at(config.listen.public_outside_url.as_ref());
-            let (listen, allows) = (&config.listen.public, &config.listen.public_allows);
-            if allows.iter().any(|class| *class != OperationClass::Read) {
-                // Whoever opens it for everyone gives it names that nobody here knows.
-                let options = ManageOptions {
-                    is_public: true,
-                    hosts: Hosts::Any,
-                    outside_url: config.listen.public_outside_url.clone(),
-                    ..manage_options(listen, allows, &door, config, front.clone())
-                };
-                let writes = ManageDoor::new(writer.clone(), recorder, options);
-                service = service.opened_for(Arc::new(writes));
-            }
-            let bound = opened.server.add(door, service)?;
-            opened.announce("public", scheme, &bound);
-            opened.advise(scheme, &bound, flows);
-        }
-        if let Some(door) =
-            options_of(DoorName::Manage, &config.listen.manage, config, &mut opened)?
-        {
-            let (listen, allows) = (&config.listen.manage, &config.listen.manage_allows);
-            let options = manage_options(listen, allows, &door, config, front);
+        let front = self.front(config, flows);
+        self.open_public(config, flows, &writer, front.clone(), &mut opened)?;
+        if let Some(door) = opened.options_of(DoorName::Manage, config)? {
+            let options = manage_options(&config.listen.manage, &door, config, front);
             let recorder = self.recorder(DoorName::Manage);
-            let handler = ManageDoor::new(writer, recorder.clone(), options);
-            let service = HttpService::handled_by(Arc::new(handler), recorder, door.limits.clone())
+            let handler = Arc::new(ManageDoor::new(writer, recorder.clone(), options));
+            let service = HttpService::handled_by(handler, recorder, door.limits.clone())
                 .behind(door.proxies.clone())
-                .seen_at(config.listen.manage_outside_url.as_ref());
-            let scheme = scheme(&door);
-            let bound = opened.server.add(door, service)?;
-            opened.announce("management", scheme, &bound);
+                .seen_at(config.listen.manage.outside_url.as_ref());
+            opened.add("management", door, service)?;
         }
         self.open_metrics(config, flows, &mut opened)?;
         self.doors.opened(opened.bound.clone());
         Ok(opened)
+    }
+
+    fn open_public(
+        &self,
+        config: &Config,
+        flows: &Arc<Flows>,
+        writer: &Writer,
+        front: Option<Arc<Front>>,
+        opened: &mut Opened,
+    ) -> anyhow::Result<()> {
+        let Some(door) = opened.options_of(DoorName::Public, config)? else {
+            return Ok(());
+        };
+        let answer: Arc<dyn Answers> = match &front {
+            Some(front) => Arc::clone(front) as _,
+            None => Arc::new(Reader::new(Arc::clone(flows))),
+        };
+        let (recorder, public) = (self.recorder(DoorName::Public), &config.listen.public);
+        let mut service = HttpService::new(answer, recorder.clone(), door.limits.clone())
+            .behind(door.proxies.clone())
+            .seen_at(public.outside_url.as_ref());
+        if public
+            .allows
+            .iter()
+            .any(|class| *class != OperationClass::Read)
+        {
+            // Whoever opens it for everyone gives it names that nobody here knows.
+            let options = ManageOptions {
+                is_public: true,
+                hosts: Hosts::Any,
+                ..manage_options(public, &door, config, front)
+            };
+            let writes = ManageDoor::new(writer.clone(), recorder, options);
+            service = service.opened_for(Arc::new(writes));
+        }
+        let scheme = scheme(&door);
+        let bound = opened.add("public", door, service)?;
+        opened.advise(scheme, &bound, flows);
+        Ok(())
     }
 
     fn open_metrics(
@@ -124,38 +127,29 @@ impl Doorway {
         flows: &Arc<Flows>,
         opened: &mut Opened,
     ) -> anyhow::Result<()> {
-        if let Some(door) = options_of(DoorName::Metrics, &config.listen.metrics, config, opened)? {
-            let caches = Arc::clone(flows);
-            let measure = move || caches.report_state();
-            let records = Arc::clone(&self.records);
-            let lacking =
-                move || (!records.is_writable()).then_some("the records cannot be written");
-            let handler = MetricsDoor {
-                metrics: self.metrics.clone(),
-                ready: opened.ready.clone(),
-                lacking,
-                measure,
-            };
-            let recorder = self.recorder(DoorName::Metrics);
-            let service = HttpService::handled_by(Arc::new(handler), recorder, door.limits.clone());
-            let scheme = scheme(&door);
-            let bound = opened.server.add(door, service)?;
-            opened.announce("metrics", scheme, &bound);
-        }
+        let Some(door) = opened.options_of(DoorName::Metrics, config)? else {
+            return Ok(());
+        };
+        let (caches, records) = (Arc::clone(flows), Arc::clone(&self.records));
+        let handler = MetricsDoor {
+            metrics: self.metrics.clone(),
+            ready: opened.ready.clone(),
+            lacking: move || (!records.is_writable()).then_some("the records cannot be written"),
+            measure: move || caches.report_state(),
+        };
+        let recorder = self.recorder(DoorName::Metrics);
+        let limits = door.limits.clone();
+        let service = HttpService::handled_by(Arc::new(handler), recorder, limits);
+        opened.add("metrics", door, service)?;
         Ok(())
     }
 
     /// What stands between the doors and the devpi-servers, where there are any.
     fn front(&self, config: &Config, flows: &Arc<Flows>) -> Option<Arc<Front>> {
         let (fleet, devpi) = (self.fleet.as_ref()?, config.devpi.as_ref()?);
-        let options = FrontOptions {
-            undeclared: devpi.undeclared,
-            limits: upstream_limits(&config.limits, &flows.core.settings.decoding),
-            object_bytes_max: config.limits.api_body(),
-        };
         let reader = Arc::new(Reader::new(Arc::clone(flows)));
         let (flows, fleet) = (Arc::clone(flows), Arc::clone(fleet));
-        Some(Arc::new(Front::new(reader, flows, fleet, options)))
+        Some(Arc::new(Front::new(reader, flows, fleet, devpi.undeclared)))
     }
 
     fn recorder(&self, door: DoorName) -> Recorder {
@@ -171,6 +165,46 @@ impl Doorway {
 }
 
 impl Opened {
+    /// How a door is opened, if it is; its certificate is noted.
+    fn options_of(
+        &mut self,
+        name: DoorName,
+        config: &Config,
+    ) -> anyhow::Result<Option<DoorOptions>> {
+        let door = config.listen.at(name);
+        let (address, tls) = match &door.place {
+            Listen::Off => return Ok(None),
+            Listen::Tcp { address, tls } => (ListenAddress::Tcp(*address), tls.as_ref()),
+            Listen::Unix { path } => (socket(path.clone()), None),
+        };
+        let tls = tls
+            .map(|files| Certificates::load(&files.cert, &files.key))
+            .transpose()?;
+        self.certificates.extend(tls.clone().map(|tls| (name, tls)));
+        Ok(Some(DoorOptions {
+            name,
+            addresses: vec![address],
+            tls,
+            is_behind_proxies: door.is_behind_proxies,
+            limits: config.limits.door.clone(),
+            proxies: TrustedProxies::new(&config.trusted_proxies),
+            threads: threads(name),
+        }))
+    }
+
+    /// Opens a door and says where it is.
+    fn add(
+        &mut self,
+        name: &str,
+        door: DoorOptions,
+        service: HttpService,
+    ) -> anyhow::Result<Vec<ListenAddress>> {
+        let scheme = scheme(&door);
+        let bound = self.server.add(door, service)?;
+        self.announce(name, scheme, &bound);
+        Ok(bound)
+    }
+
     fn announce(&mut self, door: &str, scheme: &str, bound: &[ListenAddress]) {
         for address in bound {
             self.lines.push(match address {
@@ -216,74 +250,29 @@ fn index_to_try(policies: &Policies) -> Option<IndexName> {
 
 /// What a door that allows more than reading allows, and within which limits.
 fn manage_options(
-    listen: &Listen,
-    allows: &[OperationClass],
+    of: &DoorConfig,
     door: &DoorOptions,
     config: &Config,
     front: Option<Arc<Front>>,
 ) -> ManageOptions {
-    let is_tcp_on_loopback = listen.is_local() && matches!(listen, Listen::Tcp { .. });
-    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let is_tcp_on_loopback = of.place.is_local() && matches!(of.place, Listen::Tcp { .. });
     ManageOptions {
         is_public: false,
-        allows: allows.to_vec(),
+        allows: of.allows.clone(),
         hosts: if is_tcp_on_loopback {
             Hosts::Loopback
         } else {
             Hosts::Any
         },
-        outside_url: config.listen.manage_outside_url.clone(),
+        outside_url: of.outside_url.clone(),
         limits: door.limits.clone(),
-        upload_bytes_max: config.limits.upload(),
-        object_bytes_max: size(config.limits.api_body()),
-        form: FormLimits::holding(size(config.limits.upload_fields())),
+        writes: config.limits.writes.clone(),
         front,
     }
 }
 
 fn scheme(door: &DoorOptions) -> &'static str {
     if door.tls.is_some() { "https" } else { "http" }
-}
-
-fn options_of(
-    name: DoorName,
-    listen: &Listen,
-    config: &Config,
-    opened: &mut Opened,
-) -> anyhow::Result<Option<DoorOptions>> {
-    let (address, tls) = match listen {
-        Listen::Off => return Ok(None),
-        Listen::Tcp { address, tls } => (ListenAddress::Tcp(*address), tls.as_ref()),
-        Listen::Unix { path } => (socket(path.clone()), None),
-    };
-    let tls = tls
-        .map(|files| Certificates::load(&files.cert, &files.key))
-        .transpose()?;
-    opened
-        .certificates
-        .extend(tls.clone().map(|tls| (door_of(name), tls)));
-    Ok(Some(DoorOptions {
-        name,
-        addresses: vec![address],
-        tls,
-        is_behind_proxies: is_behind_proxies(name, config),
-        limits: door_limits(&config.limits),
-        proxies: TrustedProxies::new(&config.trusted_proxies),
-        threads: threads(name),
-    }))
-}
-
-/// Whether a door expects the PROXY protocol.
-fn is_behind_proxies(name: DoorName, config: &Config) -> bool {
-    config.listen.behind_proxies.contains(&door_of(name))
-}
-
-fn door_of(name: DoorName) -> config::Door {
-    match name {
-        DoorName::Public => config::Door::Public,
-        DoorName::Manage => config::Door::Manage,
-        DoorName::Metrics => config::Door::Metrics,
-    }
 }
 
 fn socket(path: PathBuf) -> ListenAddress {
@@ -301,33 +290,10 @@ fn threads(name: DoorName) -> usize {
     }
 }
 
-/// What the operator's limits mean for a door.
-#[must_use]
-pub fn door_limits(limits: &config::Limits) -> DoorLimits {
-    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    DoorLimits {
-        head: size(limits.head()),
-        uri: size(limits.uri()),
-        proxy_header: size(limits.proxy_header()),
-        head_timeout: limits.head_timeout(),
-        idle_timeout: limits.idle_timeout(),
-        request_timeout: limits.request_timeout(),
-        send_timeout: limits.send_timeout(),
-        min_send_rate: limits.min_send_rate(),
-        min_receive_rate: limits.min_receive_rate(),
-        connections: limits.connections(),
-        connections_per_address: limits.connections_per_address(),
-        requests_per_connection: u32::try_from(limits.requests_per_connection())
-            .unwrap_or(u32::MAX),
-        send_grace: DoorLimits::GRACE,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+    use crate::config::{Overrides, PoliciesPath, load};
 
     #[test]
     fn people_are_told_to_try_an_index_that_is_there() {
@@ -335,8 +301,8 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("c.yaml");
             std::fs::write(&path, yaml).unwrap();
-            let source = config::PoliciesPath::Named(path);
-            let loaded = config::load(&source, &config::Overrides::default(), &|_| None).unwrap();
+            let source = PoliciesPath::Named(path);
+            let loaded = load(&source, &Overrides::default(), &|_| None).unwrap();
             let policies = Policies::compile(&loaded.documents, &[]).unwrap();
             index_to_try(&policies).map(|index| index.to_string())
         };
@@ -344,20 +310,5 @@ mod tests {
         assert_eq!(tried(&format!("{two}c/c")).as_deref(), Some("c/c"));
         assert_eq!(tried(&format!("{two}a/a")).as_deref(), Some("b/b"));
         assert_eq!(tried("indexes: { a/a: { public: false } }"), None);
-    }
-
-    /// What is promised of a door that nobody configured.
-    #[test]
-    fn a_door_has_the_limits_of_the_configuration() {
-        let limits = door_limits(&config::Limits::default());
-        assert_eq!((limits.head, limits.uri), (64 << 10, 8 << 10));
-        assert_eq!(limits.head_timeout, Duration::from_secs(10));
-        assert_eq!(limits.idle_timeout, Duration::from_mins(1));
-        assert_eq!(limits.request_timeout, Duration::from_hours(1));
-        assert_eq!(limits.send_timeout, Duration::from_mins(1));
-        assert_eq!(limits.min_send_rate, 1 << 10);
-        assert_eq!(limits.connections, 10_000);
-        assert_eq!(limits.connections_per_address, 1_000);
-        assert_eq!(limits.requests_per_connection, 10_000);
     }
 }

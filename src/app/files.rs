@@ -6,9 +6,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::app::generation::Maker;
-use crate::app::words::say_found;
-use crate::app::{Environment, Start};
-use crate::config::{AsksPip, Config, Doors, Loaded, Named, discover, load_what_can_be};
+use crate::app::setup::Setup;
+use crate::config::{Config, Doors, Loaded, Named};
 use crate::gateway::{Configuration, Generation};
 use crate::model::{Fault, Faults};
 use crate::policy::{IndexDocument, check_orphans};
@@ -33,8 +32,7 @@ impl Reading {
 /// What was read last, and how to read it again.
 #[derive(Debug)]
 pub(super) struct Files {
-    pub(super) start: Start,
-    pub(super) env: Environment,
+    pub(super) setup: Setup,
     pub(super) maker: Maker,
     /// With the upstream that pip named when it was first needed; it stays.
     pub(super) loaded: Loaded,
@@ -44,39 +42,6 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Gives what asks pip's index its upstream; what is new asks pip now. One of the records can do
-    /// without.
-    fn give_upstream(&self, loaded: &mut Loaded, stored: &[IndexDocument]) -> Result<(), Faults> {
-        let asks = loaded.asks_pip(stored);
-        if asks == AsksPip::No {
-            return Ok(());
-        }
-        let found = match &self.loaded.found {
-            Some(found) => Ok(found.clone()),
-            None => discover(&loaded.config, &self.env).inspect(say_found),
-        };
-        match found {
-            Ok(found) => loaded.set_upstream(found),
-            Err(fault) if asks == AsksPip::IfAny => {
-                tracing::warn!("root/pypi of the records has no upstream: {fault}");
-            }
-            Err(fault) => return Err(Faults(vec![fault])),
-        }
-        Ok(())
-    }
-
-    /// The same for what was read already, when the records come to hold something else: without an
-    /// upstream it says so to those who ask it, and no change of the records is refused for that.
-    fn find_upstream(&mut self, stored: &[IndexDocument]) {
-        if self.loaded.found.is_some() || self.loaded.asks_pip(stored) == AsksPip::No {
-            return;
-        }
-        match discover(&self.loaded.config, &self.env).inspect(say_found) {
-            Ok(found) => self.loaded.set_upstream(found),
-            Err(fault) => tracing::warn!("root/pypi has no upstream: {fault}"),
-        }
-    }
-
     fn note(&self, named: Named, doors: Option<&Doors>) {
         let doors = match doors {
             Some(doors) => doors.clone(),
@@ -97,21 +62,26 @@ impl Files {
 
 impl Configuration for Files {
     fn make(&mut self, number: u64, stored: &[IndexDocument]) -> Result<Generation, Faults> {
-        self.find_upstream(stored);
+        // Of what was read already: the records may have come to hold something else, and no change of
+        // them is refused for lack of an upstream.
+        let given = self.setup.give_upstream(&mut self.loaded, stored, None);
+        if let Err(faults) = given {
+            tracing::warn!("root/pypi has no upstream: {faults}");
+        }
         self.maker.next(number, &self.loaded, stored)
     }
 
     fn read_again(&mut self, number: u64, stored: &[IndexDocument]) -> Result<Generation, Faults> {
-        let (policies, overrides) = (&self.start.policies, &self.start.overrides);
         let mut named = Named::default();
-        let (mut loaded, read) = load_what_can_be(policies, overrides, &self.env, &mut named);
+        let (mut loaded, read) = self.setup.load_what_can_be(&mut named);
         let is_good = read.0.is_empty();
         self.note(named, is_good.then_some(&loaded.config.listen));
         if !is_good {
             loaded.all_faults(read, stored).or(())?;
         }
         note_vanished(&self.loaded, &loaded)?;
-        self.give_upstream(&mut loaded, stored)?;
+        let known = self.loaded.found.as_ref();
+        self.setup.give_upstream(&mut loaded, stored, known)?;
         check_orphans(&self.loaded.documents, &loaded.documents, stored)?;
         let generation = self.maker.next(number, &loaded, stored)?;
         for warning in &loaded.warnings {

@@ -6,14 +6,11 @@ use std::sync::Arc;
 use url::Url;
 
 use crate::app::neighbours::Neighbours;
-use crate::config::{Limits, Loaded, Login};
+use crate::config::{Config, Loaded};
 use crate::gateway::Generation;
 use crate::model::{Fault, Faults, IndexName};
 use crate::policy::{Index, IndexDocument, Mirror, Policies};
-use crate::upstream::{
-    Breaker, Decoding, Fleet, Proxies, Retry, Upstream, UpstreamLimits, UpstreamLogin,
-    UpstreamSettings,
-};
+use crate::upstream::{Decoding, Fleet, Proxies, Upstream, UpstreamSettings};
 
 /// Makes generations, and remembers upstreams so that an unchanged one keeps its connections and its
 /// breaker over a reload.
@@ -29,17 +26,8 @@ pub(super) struct Maker {
 
 #[derive(Debug, Clone)]
 struct Known {
-    url: String,
-    login: Option<(String, String)>,
-    limits: UpstreamLimits,
-    is_declared: bool,
+    settings: UpstreamSettings,
     upstream: Arc<Upstream>,
-}
-
-/// A generation and the maker of the next.
-pub(super) struct Made {
-    pub(super) generation: Generation,
-    pub(super) maker: Maker,
 }
 
 impl Maker {
@@ -57,21 +45,7 @@ impl Maker {
         }
     }
 
-    /// Compiles what was read.
-    pub(super) fn make(
-        mut self,
-        number: u64,
-        loaded: &Loaded,
-        stored: &[IndexDocument],
-    ) -> Result<Made, Faults> {
-        let generation = self.next(number, loaded, stored)?;
-        Ok(Made {
-            generation,
-            maker: self,
-        })
-    }
-
-    /// Compiles what was read anew; on faults nothing is changed.
+    /// Compiles what was read; on faults nothing is changed.
     pub(super) fn next(
         &mut self,
         number: u64,
@@ -86,8 +60,7 @@ impl Maker {
             let Some(url) = index.mirror().and_then(|mirror| mirror.mirror_url()) else {
                 continue;
             };
-            let login = loaded.config.logins.get(&index.name);
-            match self.upstream(index, url, login, &loaded.config.limits) {
+            match self.upstream(index, url, &loaded.config) {
                 Ok(upstream) => {
                     known.insert(index.name.clone(), upstream);
                 }
@@ -107,99 +80,48 @@ impl Maker {
         })
     }
 
-    fn upstream(
-        &self,
-        index: &Index,
-        url: &str,
-        login: Option<&Login>,
-        limits: &Limits,
-    ) -> Result<Known, Fault> {
-        let login = login.map(|login| (login.user.clone(), login.password.expose().to_owned()));
-        let limits = upstream_limits(limits, &self.decoding);
-        let is_declared = index.location.is_some();
+    fn upstream(&self, index: &Index, url: &str, config: &Config) -> Result<Known, Fault> {
+        let fault = |what: String| Fault::perhaps_at(index.location.as_ref(), what);
+        let fleet = match index.mirror().is_some_and(Mirror::is_devpi) {
+            true => Some(self.fleet.as_ref().ok_or_else(|| {
+                let what = format!("{} is of type devpi, and there are no servers", index.name);
+                fault(what).hint("name them: devpi: {servers: [\"http://127.0.0.1:3142\"]}")
+            })?),
+            false => None,
+        };
+        let (limits, decoding) = (config.limits.upstream.clone(), self.decoding.clone());
+        let settings = match fleet {
+            Some(fleet) => fleet.settings(&index.name, limits, decoding),
+            None => {
+                let url = Url::parse(url).map_err(|error| {
+                    fault(format!("mirror_url of {} is no URL: {error}", index.name))
+                })?;
+                UpstreamSettings {
+                    name: index.name.clone(),
+                    bounds: self.neighbours.bounds(index, &url),
+                    url,
+                    credentials: config.logins.get(&index.name).cloned(),
+                    limits,
+                    decoding,
+                    proxies: Proxies::Environment,
+                }
+            }
+        };
         if let Some(known) = self.known.get(&index.name)
-            && known.url == url
-            && known.login == login
-            && known.limits == limits
-            && known.is_declared == is_declared
+            && known.settings == settings
         {
             return Ok(known.clone());
         }
-        let known = |upstream| Known {
-            url: url.to_owned(),
-            login: login.clone(),
-            limits: limits.clone(),
-            is_declared,
-            upstream: Arc::new(upstream),
-        };
-        let fault = |what: String| match &index.location {
-            Some(location) => Fault::at(location, what),
-            None => Fault::nowhere(what),
-        };
-        if index.mirror().is_some_and(Mirror::is_devpi) {
-            let no_servers = || {
-                let what = format!("{} is of type devpi, and there are no servers", index.name);
-                fault(what).hint("name them: devpi: {servers: [\"http://127.0.0.1:3142\"]}")
-            };
-            let fleet = self.fleet.as_ref().ok_or_else(no_servers)?;
-            let upstream = fleet.upstream(&index.name, limits.clone());
-            return upstream
-                .map(known)
-                .map_err(|error| fault(error.to_string()));
+        let upstream = Upstream::new(settings.clone());
+        let mut upstream = upstream.map_err(|error| fault(error.to_string()))?;
+        if let Some(fleet) = fleet {
+            upstream = upstream.through(Arc::clone(fleet));
         }
-        let parsed = Url::parse(url)
-            .map_err(|error| fault(format!("mirror_url of {} is no URL: {error}", index.name)))?;
-        let settings = UpstreamSettings {
-            name: index.name.clone(),
-            bounds: self.neighbours.bounds(index, &parsed),
-            url: parsed,
-            credentials: login
-                .clone()
-                .map(|(user, password)| UpstreamLogin::new(user, password)),
-            limits: limits.clone(),
-            proxies: Proxies::Environment,
-        };
-        let upstream = Upstream::new(settings);
-        upstream
-            .map(known)
-            .map_err(|error| fault(error.to_string()))
+        Ok(Known {
+            settings,
+            upstream: Arc::new(upstream),
+        })
     }
-}
-
-/// What the operator's limits mean for an upstream; `decoding` is one for all of them.
-#[must_use]
-pub fn upstream_limits(limits: &Limits, decoding: &Decoding) -> UpstreamLimits {
-    let number = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
-    UpstreamLimits {
-        connect_timeout: limits.upstream_connect_timeout(),
-        read_timeout: limits.upstream_read_timeout(),
-        page_timeout: limits.upstream_total_timeout(),
-        list_timeout: limits.upstream_list_timeout(),
-        page_bytes_max: limits.page(),
-        list_bytes_max: limits.project_list(),
-        metadata_bytes_max: limits.metadata(),
-        file_bytes_max: limits.file(),
-        file_rate_min: limits.upstream_min_rate(),
-        redirects_max: number(limits.redirects()),
-        idle_connections_max: limits.upstream_connections(),
-        idle_timeout: limits.upstream_idle_timeout(),
-        retry: Retry::new(
-            number(limits.upstream_retries()).saturating_add(1),
-            limits.upstream_retry_time(),
-        ),
-        breaker: Breaker::new(
-            number(limits.upstream_failures()),
-            limits.upstream_cool_off(),
-            limits.upstream_cool_off_max(),
-        ),
-        decoding: decoding.clone(),
-    }
-}
-
-/// The budget for what is being unpacked and read.
-#[must_use]
-pub fn decoding(limits: &Limits) -> Decoding {
-    Decoding::new(limits.decoding(), limits.decoding_wait())
 }
 
 #[cfg(test)]
@@ -224,7 +146,11 @@ mod tests {
             );
             let loaded = loaded.unwrap();
             let maker = maker.get_or_insert_with(|| {
-                Maker::before(None, decoding(&loaded.config.limits), Neighbours::default())
+                Maker::before(
+                    None,
+                    Decoding::of(&loaded.config.limits.work),
+                    Neighbours::default(),
+                )
             });
             let generation = maker.next(1, &loaded, &[]).unwrap();
             Arc::clone(&generation.upstreams[&IndexName::parse("a/b").unwrap()])

@@ -60,16 +60,9 @@ impl DataLock {
     /// # Errors
     /// When a server runs on the directory, or it cannot be written.
     pub(super) fn to_change(data: &Path) -> anyhow::Result<Self> {
-        let file = open(data)?;
-        let hint = || {
-            format!(
-                "{} is in use by a running server or import: stop it, import, and start it again",
-                data.display()
-            )
-        };
-        held(file.try_lock(), data, &hint)?;
+        let lock = Self::alone(data, "stop it, import, and start it again")?;
         is_whole(data)?;
-        Ok(Self { _file: file })
+        Ok(lock)
     }
 
     /// For bringing a backup back.
@@ -77,15 +70,16 @@ impl DataLock {
     /// # Errors
     /// When a server runs on the directory, or it cannot be written.
     pub(super) fn to_restore(data: &Path) -> anyhow::Result<Self> {
+        Self::alone(data, "stop it, or name another directory with --data")
+    }
+
+    fn alone(data: &Path, instead: &str) -> anyhow::Result<Self> {
         let file = open(data)?;
-        let hint = || {
-            format!(
-                "{} is in use by a running server or import: stop it, or name another directory \
-                 with --data",
-                data.display()
-            )
+        let data_in_use = || {
+            let data = data.display();
+            format!("{data} is in use by a running server or import: {instead}")
         };
-        held(file.try_lock(), data, &hint)?;
+        held(file.try_lock(), data, &data_in_use)?;
         Ok(Self { _file: file })
     }
 }

@@ -9,11 +9,14 @@ use anyhow::Context as _;
 use crate::account::Passwords;
 use crate::app::accounts::AccountOptions;
 use crate::app::generation::Maker;
-use crate::app::initialise::RECORDS;
+use crate::app::house::House;
 use crate::app::lock::DataLock;
 use crate::app::neighbours::Neighbours;
-use crate::app::{Environment, House, accounts, audit_log, data, find_upstream};
-use crate::config::{Config, Loaded, Overrides, PoliciesPath, is_default, load};
+use crate::app::open_records::{RECORDS, existing};
+use crate::app::setup::Setup;
+use crate::app::streams::{audit_log, metrics};
+use crate::app::{accounts, data};
+use crate::config::{Config, Loaded, is_default};
 use crate::db::Directory;
 use crate::devpi::{CheckIndexes, DeclaredIndex};
 use crate::gateway::Generations;
@@ -25,9 +28,7 @@ use crate::telemetry::{AuditEvent, AuditKind};
 #[derive(Debug)]
 pub struct ImportStart {
     /// Where the configuration is.
-    pub policies: PoliciesPath,
-    /// What flags say.
-    pub overrides: Overrides,
+    pub setup: Setup,
     /// How dear a password hash is.
     pub accounts: AccountOptions,
     /// Root's password, where neither the export nor the records have a root.
@@ -43,12 +44,8 @@ pub struct ImportStart {
 /// # Errors
 /// Faults in the configuration, a server that runs on the data directory, a disk that fails, or no
 /// export where one was named. What is wrong with the export itself stands in the report.
-pub fn import(
-    start: &ImportStart,
-    env: Environment,
-    on_progress: OnProgress<'_>,
-) -> anyhow::Result<ImportReport> {
-    let mut loaded = load(&start.policies, &start.overrides, &env)?;
+pub fn import(start: &ImportStart, on_progress: OnProgress<'_>) -> anyhow::Result<ImportReport> {
+    let mut loaded = start.setup.load()?;
     let check_only = start.options.check_only;
     let nowhere = tempfile::tempdir().context("make a temporary directory")?;
     let (data, config) = (loaded.config.data.clone(), loaded.config.clone());
@@ -66,7 +63,7 @@ pub fn import(
         Some(DataLock::to_change(&data)?)
     };
     // Whatever a mirror mirrors is nothing to an import.
-    let house = House::build(&mut loaded, &mut |_, _| Ok(()))?;
+    let house = House::build(metrics()?, &mut loaded, false, &mut |_, _| Ok(()))?;
     let now = house.clock.now();
     let importer = Importer {
         store: Arc::clone(&house.store),
@@ -96,7 +93,7 @@ pub fn import(
         accounts::open(&house.work, &house.records, &start.accounts, password, now)?;
     }
     house.work.block_on(house.flows.belonging.note_serial());
-    account_for(&house, &data, &start.folder, &report)?;
+    account_for(&house, &config, &start.folder, &report)?;
     Ok(report)
 }
 
@@ -116,11 +113,11 @@ fn declared_by_files(house: &House) -> BTreeMap<IndexName, DeclaredIndex> {
 /// Writes down for the audit that an export was taken in.
 fn account_for(
     house: &House,
-    data: &Path,
+    config: &Config,
     folder: &Path,
     report: &ImportReport,
 ) -> anyhow::Result<()> {
-    let audit = audit_log(data, &house.metrics)?;
+    let audit = audit_log(config, &house.metrics)?;
     let mut event = AuditEvent::new(house.clock.now(), AuditKind::Import);
     let detail = format!(
         "{}: {} users, {} indexes, {} releases, {} files",
@@ -141,26 +138,19 @@ fn account_for(
 /// # Errors
 /// Faults in the configuration, no data, a directory with something in it, a disk that fails.
 pub fn export(
-    policies: &PoliciesPath,
-    overrides: &Overrides,
-    env: Environment,
+    setup: &Setup,
     folder: &Path,
     on_progress: OnProgress<'_>,
 ) -> anyhow::Result<ExportReport> {
-    let mut loaded = load(policies, overrides, &env)?;
-    let data = loaded.config.data.clone();
-    if !data.join(RECORDS).exists() {
-        anyhow::bail!(
-            "{} holds no data: name its directory with --data",
-            data.display()
-        );
-    }
+    let mut loaded = setup.load()?;
+    existing(&loaded.config.data)?;
     data::make_closed();
     let mut unnamed = None;
-    let house = House::build(&mut loaded, &mut |loaded, stored| {
-        unnamed = find_upstream(loaded, stored, env).err();
+    let mut find = |loaded: &mut _, stored: &_| {
+        unnamed = setup.give_upstream(loaded, stored, None).err();
         Ok(())
-    })?;
+    };
+    let house = House::build(metrics()?, &mut loaded, false, &mut find)?;
     let exporter = Exporter {
         store: Arc::clone(&house.store),
         records: Arc::clone(&house.records),
@@ -169,7 +159,7 @@ pub fn export(
     let export = exporter.export(folder, on_progress);
     let mut report = house.work.block_on(export)?;
     if let Some(error) = unnamed {
-        let note = format!("a mirror is exported without its mirror_url: {error:#}");
+        let note = format!("a mirror is exported without its mirror_url: {error}");
         report.notes.push(note);
     }
     Ok(report)

@@ -1,26 +1,33 @@
 //! Records in use: closed when this goes, however it goes, so that a clean end leaves everything in the
 //! one file that people copy.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Runtime};
 
-use crate::db::Db;
+use crate::db::{Db, Sqlite};
+use crate::model::Timestamp;
+
+/// The file of the records below the data directory.
+pub(super) const RECORDS: &str = "records.sqlite";
 
 /// Closes records when it is dropped. Goes before the runtime that it closes them on, which has threads
 /// of its own.
 #[derive(Debug)]
 pub(super) struct OpenRecords {
     work: Handle,
-    records: Arc<dyn Db>,
+    pub(super) records: Arc<dyn Db>,
 }
 
 impl OpenRecords {
-    pub(super) fn new(work: &Handle, records: &Arc<dyn Db>) -> Self {
-        Self {
-            work: work.clone(),
-            records: Arc::clone(records),
-        }
+    /// Opens the records of a data directory, or makes them.
+    pub(super) fn open(work: &Runtime, data: &Path, now: Timestamp) -> anyhow::Result<Self> {
+        let records = work.block_on(Sqlite::open(&data.join(RECORDS), now))?;
+        Ok(Self {
+            work: work.handle().clone(),
+            records: Arc::new(records),
+        })
     }
 }
 
@@ -28,4 +35,15 @@ impl Drop for OpenRecords {
     fn drop(&mut self) {
         self.work.block_on(self.records.close());
     }
+}
+
+/// The records of a data directory that has to have some.
+pub(super) fn existing(data: &Path) -> anyhow::Result<PathBuf> {
+    let records = data.join(RECORDS);
+    anyhow::ensure!(
+        records.exists(),
+        "{} holds no data: name its directory with --data",
+        data.display()
+    );
+    Ok(records)
 }

@@ -13,16 +13,17 @@ use crate::app::files::Reading;
 use crate::app::notify::Notify;
 use crate::app::presence::{Occasion, Presence};
 use crate::app::watch::Watch;
-use crate::config::{Door, Doors, Limits};
+use crate::config::Doors;
 use crate::gateway::{Flows, Generations};
 use crate::listen::{Certificates, Stop};
+use crate::model::{DoorName, OwnLimits};
 use crate::policy::diff;
 
 /// Has the configuration read again and put in force.
 pub(super) struct Reloader {
     flows: Arc<Flows>,
     generations: Arc<Generations>,
-    certificates: Vec<(Door, Arc<Certificates>)>,
+    certificates: Vec<(DoorName, Arc<Certificates>)>,
     reading: Arc<ArcSwap<Reading>>,
 }
 
@@ -42,7 +43,7 @@ impl Reloader {
     }
 
     /// Waits for reasons to reload until the server stops.
-    pub(super) async fn run(self, limits: Limits, stop: Stop, notify: Notify) {
+    pub(super) async fn run(self, limits: OwnLimits, stop: Stop, notify: Notify) {
         let mut watch = Watch::new(Arc::clone(&self.reading), &limits);
         let Ok(mut hangups) = signal(SignalKind::hangup()) else {
             tracing::error!("cannot listen for SIGHUP; reload by restart");
@@ -131,7 +132,7 @@ impl Reloader {
         let mut is_good = true;
         for (door, certificates) in &self.certificates {
             // A door that is without TLS from the next start on keeps what it has.
-            let Some(files) = reading.doors.at(*door).tls() else {
+            let Some(files) = reading.doors.at(*door).place.tls() else {
                 continue;
             };
             let door = door.as_str();
@@ -150,7 +151,9 @@ impl Reloader {
 }
 
 fn certificate_files(doors: &Doors) -> BTreeSet<PathBuf> {
-    let tls = Door::ALL.iter().filter_map(|door| doors.at(*door).tls());
+    let tls = DoorName::ALL
+        .into_iter()
+        .filter_map(|door| doors.at(door).place.tls());
     let files = tls.flat_map(|tls| [&tls.cert, &tls.key]);
     // As they are noted.
     let noted = |file: &PathBuf| std::path::absolute(file).unwrap_or_else(|_| file.clone());

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::app::House;
 use crate::app::doors::Opened;
+use crate::app::house::House;
 use crate::db::{Db, Serial};
 use crate::gateway::Generations;
 use crate::listen::Predecessor;

@@ -3,31 +3,31 @@
 //! The server asks the records for each token it is shown and remembers none, so what is made or
 //! withdrawn here holds there at once.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
 use crate::account::MintedToken;
-use crate::app::initialise::RECORDS;
-use crate::app::open_records::OpenRecords;
-use crate::app::{Environment, audit_log, data};
+use crate::app::data;
+use crate::app::open_records::{OpenRecords, RECORDS};
+use crate::app::setup::Setup;
+use crate::app::streams::{audit_log, metrics};
+use crate::app::work::runtime;
 use crate::clock::Clock;
-use crate::config::{Overrides, PoliciesPath, load};
-use crate::db::{ApiToken, Cause, Db, NewApiToken, Sqlite};
+use crate::config::Config;
+use crate::db::{ApiToken, Cause, NewApiToken};
 use crate::model::Timestamp;
-use crate::telemetry::{AuditEvent, AuditKind, AuditLog, Metrics};
+use crate::telemetry::{AuditEvent, AuditKind, AuditLog};
 
 /// The records' tokens.
 #[derive(Debug)]
 pub struct TokenDrawer {
     /// Before the runtime: fields go in this order.
-    _open: OpenRecords,
+    open: OpenRecords,
     work: Runtime,
-    records: Arc<dyn Db>,
     clock: Clock,
-    data: PathBuf,
+    config: Config,
 }
 
 impl TokenDrawer {
@@ -35,12 +35,9 @@ impl TokenDrawer {
     ///
     /// # Errors
     /// Faults in the configuration, or a data directory in which no server was ever started.
-    pub fn open(
-        policies: &PoliciesPath,
-        overrides: &Overrides,
-        env: Environment,
-    ) -> anyhow::Result<Self> {
-        let data = load(policies, overrides, &env)?.config.data;
+    pub fn open(setup: &Setup) -> anyhow::Result<Self> {
+        let config = setup.load()?.config;
+        let data = &config.data;
         let path = data.join(RECORDS);
         if !path.exists() {
             anyhow::bail!(
@@ -48,21 +45,13 @@ impl TokenDrawer {
                 path.display()
             );
         }
-        data::own(&data)?;
-        // Not of the current thread alone: the records are closed from outside of it.
-        let work = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()?;
-        let clock = Clock::system();
-        let records = work.block_on(Sqlite::open(&path, clock.now()))?;
-        let records: Arc<dyn Db> = Arc::new(records);
+        data::own(data)?;
+        let (work, clock) = (runtime()?, Clock::system());
         Ok(Self {
-            _open: OpenRecords::new(work.handle(), &records),
+            open: OpenRecords::open(&work, data, clock.now())?,
             work,
-            records,
             clock,
-            data,
+            config,
         })
     }
 
@@ -80,14 +69,18 @@ impl TokenDrawer {
         let mut random = [0; 40];
         getrandom::fill(&mut random).context("get random bytes")?;
         let minted = MintedToken::of(&random);
-        if self.work.block_on(self.records.user(&new.user))?.is_none() {
+        if self
+            .work
+            .block_on(self.open.records.user(&new.user))?
+            .is_none()
+        {
             anyhow::bail!("no user {:?}; make one with `devpi user -c`", new.user);
         }
         (new.id, new.secret_hash) = (minted.id.clone(), minted.secret_hash);
         let audit = self.audit()?;
         let kept = self
             .work
-            .block_on(self.records.create_api_token(&self.cause(), &new))?;
+            .block_on(self.open.records.create_api_token(&self.cause(), &new))?;
         kept.context("the new token's id is taken; try again")?;
         let operations = new.operations.iter().map(|one| one.as_str());
         let detail = format!(
@@ -112,13 +105,13 @@ impl TokenDrawer {
         let users = match user {
             Some(user) => vec![user.to_owned()],
             None => {
-                let directory = self.work.block_on(self.records.directory())?;
+                let directory = self.work.block_on(self.open.records.directory())?;
                 directory.users.into_iter().map(|user| user.name).collect()
             }
         };
         let mut tokens = Vec::new();
         for user in users {
-            tokens.extend(self.work.block_on(self.records.api_tokens(&user))?);
+            tokens.extend(self.work.block_on(self.open.records.api_tokens(&user))?);
         }
         Ok(tokens)
     }
@@ -131,7 +124,7 @@ impl TokenDrawer {
         let audit = self.audit()?;
         let gone = self
             .work
-            .block_on(self.records.delete_api_token(&self.cause(), id))?;
+            .block_on(self.open.records.delete_api_token(&self.cause(), id))?;
         if gone.is_some() {
             self.account_for(&audit, id, "withdrawn".to_owned());
         }
@@ -140,8 +133,7 @@ impl TokenDrawer {
 
     /// The audit, opened before anything is changed: what cannot be accounted for is not done.
     fn audit(&self) -> anyhow::Result<Arc<AuditLog>> {
-        let metrics = Metrics::register(prometheus::Registry::new(), env!("CARGO_PKG_VERSION"))?;
-        audit_log(&self.data, &metrics)
+        audit_log(&self.config, &metrics()?)
     }
 
     fn account_for(&self, audit: &AuditLog, id: &str, detail: String) {

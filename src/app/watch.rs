@@ -5,32 +5,24 @@
 //! a report too many costs a few looks and no reload. Where the system reports nothing, as of a file
 //! that another machine writes or beyond its number of watches, a look now and then finds the change.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use notify::event::{AccessKind, AccessMode};
-use notify::{Event, EventKind, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
 use crate::app::files::Reading;
-use crate::config::{Limits, Named, Watched};
+use crate::app::reported::{Make, Reported, inotify};
+use crate::config::Named;
+use crate::model::OwnLimits;
 
 /// Editors write a file in several steps; what changes within this time is one change.
 const SETTLE: Duration = Duration::from_millis(300);
 
 /// Longest wait for files that go on changing: then they are read as they are.
 const SETTLE_MAX: Duration = Duration::from_secs(10);
-
-/// What hears of events.
-type Hearer = Box<dyn Fn(notify::Result<Event>) + Send>;
-
-/// Makes what reports changes; a test makes one that cannot.
-type Make = fn(Hearer) -> notify::Result<Box<dyn Watcher + Send + Sync>>;
 
 #[derive(Clone, Copy)]
 struct Options {
@@ -47,28 +39,18 @@ struct Options {
 pub(super) struct Watch {
     reading: Arc<ArcSwap<Reading>>,
     options: Options,
-    armed: Option<Armed>,
+    reported: Option<Reported>,
     nudge: mpsc::Sender<()>,
     nudged: mpsc::Receiver<()>,
     /// The trouble that was told last.
     told: Option<String>,
 }
 
-/// The folders in which changes are reported, as long as this lives.
-struct Armed {
-    folders: Arc<BTreeMap<PathBuf, Watched>>,
-    /// One of the folders itself has gone or come, so the reports may end.
-    is_worn: Arc<AtomicBool>,
-    /// Why not everything is reported.
-    trouble: Option<String>,
-    _watcher: Option<Box<dyn Watcher + Send + Sync>>,
-}
-
 impl Watch {
-    pub(super) fn new(reading: Arc<ArcSwap<Reading>>, limits: &Limits) -> Self {
+    pub(super) fn new(reading: Arc<ArcSwap<Reading>>, limits: &OwnLimits) -> Self {
         let options = Options {
-            folders_max: limits.watches(),
-            interval: limits.watch_interval(),
+            folders_max: limits.watches,
+            interval: limits.watch_interval,
             settle: SETTLE,
             make: inotify,
         };
@@ -81,7 +63,7 @@ impl Watch {
         Self {
             reading,
             options,
-            armed: None,
+            reported: None,
             nudge,
             nudged,
             told: None,
@@ -132,21 +114,21 @@ impl Watch {
 
     /// Has changes reported in the folders that matter now.
     async fn arm(&mut self) {
-        let (reading, armed) = (self.reading.load_full(), self.armed.take());
+        let (reading, before) = (self.reading.load_full(), self.reported.take());
         let (options, nudge) = (self.options, self.nudge.clone());
         let work = move || {
             let folders = reading.named.folders();
-            match armed {
-                Some(armed) if armed.covers(&folders) => armed,
+            match before {
+                Some(before) if before.covers(&folders) => before,
                 // The old one is dropped only now, so that there is no time without any.
-                _ => Armed::new(folders, options, nudge),
+                _ => Reported::new(folders, options.folders_max, options.make, nudge),
             }
         };
-        let Ok(armed) = tokio::task::spawn_blocking(work).await else {
+        let Ok(reported) = tokio::task::spawn_blocking(work).await else {
             return;
         };
-        self.tell(armed.trouble.as_deref());
-        self.armed = Some(armed);
+        self.tell(reported.trouble.as_deref());
+        self.reported = Some(reported);
     }
 
     /// Says what is the matter, once.
@@ -171,110 +153,13 @@ async fn look<T: Default + Send + 'static>(work: impl FnOnce() -> T + Send + 'st
     tokio::task::spawn_blocking(work).await.unwrap_or_default()
 }
 
-impl Armed {
-    fn new(folders: BTreeMap<PathBuf, Watched>, options: Options, nudge: mpsc::Sender<()>) -> Self {
-        let (folders, is_worn) = (Arc::new(folders), Arc::new(AtomicBool::new(false)));
-        let mut armed = Self {
-            folders: Arc::clone(&folders),
-            is_worn: Arc::clone(&is_worn),
-            trouble: None,
-            _watcher: None,
-        };
-        let hear = move |event: notify::Result<Event>| {
-            if concerns(&event, &folders, &is_worn) {
-                let _ = nudge.try_send(());
-            }
-        };
-        let folders_max = options.folders_max;
-        let mut watcher = match (options.make)(Box::new(hear)) {
-            Ok(watcher) => watcher,
-            Err(error) => {
-                armed.trouble = Some(error.to_string());
-                return armed;
-            }
-        };
-        for folder in armed.folders.keys().take(folders_max) {
-            match watcher.watch(folder, RecursiveMode::NonRecursive) {
-                Ok(()) => {}
-                // It has gone meanwhile: the next look sees that.
-                Err(error) if !folder.exists() => tracing::debug!(%error, "a folder has gone"),
-                Err(error) => {
-                    armed.trouble = Some(error.to_string());
-                    break;
-                }
-            }
-        }
-        let count = armed.folders.len();
-        if count > folders_max && armed.trouble.is_none() {
-            armed.trouble = Some(format!(
-                "{count} folders, and limits.watches is {folders_max}"
-            ));
-        }
-        armed._watcher = Some(watcher);
-        armed
-    }
-
-    fn covers(&self, folders: &BTreeMap<PathBuf, Watched>) -> bool {
-        !self.is_worn.load(Ordering::Acquire) && *self.folders == *folders
-    }
-}
-
-/// Whether an event may mean that something which was read has changed.
-fn concerns(
-    event: &notify::Result<Event>,
-    folders: &BTreeMap<PathBuf, Watched>,
-    is_worn: &AtomicBool,
-) -> bool {
-    let Ok(event) = event else {
-        is_worn.store(true, Ordering::Release);
-        return true;
-    };
-    let is_reading = match event.kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => false,
-        kind => kind.is_access(),
-    };
-    if is_reading {
-        return false;
-    }
-    let concerns = |path: &Path| {
-        if folders.contains_key(path)
-            && !matches!(
-                event.kind,
-                EventKind::Modify(notify::event::ModifyKind::Metadata(_))
-            )
-        {
-            is_worn.store(true, Ordering::Release);
-            return true;
-        }
-        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-            return false;
-        };
-        folders
-            .get(folder)
-            .is_some_and(|watched| watched.concerns(name))
-    };
-    let mut concerned = event.need_rescan();
-    for path in &event.paths {
-        concerned |= concerns(path);
-    }
-    concerned
-}
-
-fn inotify(hear: Hearer) -> notify::Result<Box<dyn Watcher + Send + Sync>> {
-    Ok(Box::new(notify::recommended_watcher(hear)?))
-}
-
-impl fmt::Debug for Watch {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Watch").finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::path::Path;
 
+    use notify::{RecursiveMode, Watcher};
     use tempfile::TempDir;
 
     use super::*;
@@ -547,14 +432,8 @@ listen:
         });
         let mut watch = shop.watch(100, HOUR, inotify);
         watch.arm().await;
-        let folders: Vec<_> = watch
-            .armed
-            .as_ref()
-            .unwrap()
-            .folders
-            .keys()
-            .cloned()
-            .collect();
+        let reported = watch.reported.as_ref().unwrap();
+        let folders: Vec<_> = reported.folders.keys().cloned().collect();
         let above = shop.path.parent().unwrap().to_owned();
         let wanted = ["", "osv", "osv/b", "tls"].map(|name| shop.path.join(name));
         let wanted: Vec<_> = [above]

@@ -2,14 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::app::Environment;
-use crate::app::initialise::RECORDS;
-use crate::config::{Config, FoundIndex, Loaded, PoliciesPath};
-
-/// Says which index pip's stands for, and who named it.
-pub(super) fn say_found(found: &FoundIndex) {
-    tracing::info!(origin = found.origin.as_str(), "upstream found: {found}");
-}
+use crate::app::open_records::RECORDS;
+use crate::app::setup::Setup;
+use crate::config::Loaded;
 
 /// Says what a configuration does without saying it.
 pub(super) fn warn_of(loaded: &Loaded) {
@@ -35,19 +30,14 @@ pub(super) struct FirstRun {
 }
 
 impl FirstRun {
-    pub(super) fn of(
-        loaded: &Loaded,
-        policies: &PoliciesPath,
-        is_bare: bool,
-        env: Environment,
-    ) -> Self {
-        let Config { data, .. } = &loaded.config;
+    pub(super) fn of(loaded: &Loaded, setup: &Setup) -> Self {
+        let data = &loaded.config.data;
         let is_first = !data.join(RECORDS).exists();
         // Where indexes are made through the API no file is wanted.
-        let wants_file = is_first && loaded.files.is_empty() && !is_bare;
+        let wants_file = is_first && loaded.files.is_empty() && !setup.overrides.bare;
         Self {
             data: is_first.then(|| absolute(data)),
-            file: wants_file.then(|| absolute(&policies.asked(&env))),
+            file: wants_file.then(|| absolute(&setup.policies.asked(&setup.env))),
         }
     }
 

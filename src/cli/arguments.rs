@@ -1,17 +1,23 @@
-//! The commands and their options.
+//! The commands.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::cli::backup::{BackupOptions, RestoreOptions};
+use crate::cli::check::CheckOptions;
 use crate::cli::devpi::{DEVPI_VERSION, InitOptions, ServerOptions};
 use crate::cli::devpi_moving::{DevpiExport, DevpiImport};
+use crate::cli::explain::ExplainOptions;
+use crate::cli::moving::{ExportOptions, ImportOptions};
+use crate::cli::output::{say, say_error};
+use crate::cli::serve::ServeOptions;
 use crate::cli::token::TokenCommand;
 use crate::cli::warm::WarmOptions;
-use crate::cli::{devpi, devpi_configfile, devpi_refused, say, say_error};
+use crate::cli::{devpi_configfile, devpi_programs};
 
 /// A caching policy gateway between Python installers and PyPI.
 #[derive(Debug, Parser)]
@@ -25,9 +31,8 @@ impl Arguments {
     /// What was typed, unless that is done already, or wrong: then it was said, and this is the exit
     /// code.
     pub(super) fn read(typed: impl Iterator<Item = OsString>) -> Result<Self, ExitCode> {
-        let typed = devpi::spelled(typed);
-        let checked = devpi_refused::check_program(&typed);
-        let typed = checked.and_then(|()| devpi_configfile::put_in(typed, &Self::command()));
+        let typed = devpi_programs::spelled(typed);
+        let typed = typed.and_then(|typed| devpi_configfile::put_in(typed, &Self::command()));
         let typed = typed.map_err(|error| {
             say_error(&format!("{error:#}"));
             ExitCode::from(2)
@@ -57,23 +62,6 @@ impl Arguments {
             Self::command().try_get_matches_from(typed)
         };
         Self::from_arg_matches(&matches?)
-    }
-
-    /// Whether `devpi-server` takes these options: what it says against them.
-    pub(super) fn check_devpi_server(options: &[String]) -> anyhow::Result<()> {
-        let program = ["cheesecloth", "devpi-server"].map(str::to_owned);
-        let typed = program.iter().chain(options);
-        let parsed = Self::try_parse_from(typed).map_err(|error| {
-            // Its first paragraph; what follows is how the command line is used.
-            let text = error.to_string();
-            let first = text.split("\n\n").next().unwrap_or_default();
-            let first = first.strip_prefix("error: ").unwrap_or(first);
-            anyhow::anyhow!("{}", first.split_whitespace().collect::<Vec<_>>().join(" "))
-        })?;
-        match parsed.command {
-            Command::DevpiServer(options) => options.check(),
-            _ => Ok(()),
-        }
     }
 }
 
@@ -113,128 +101,4 @@ pub(super) enum Command {
     /// Write an export, as devpi-export does.
     #[command(hide = true, version = DEVPI_VERSION, args_override_self = true)]
     DevpiExport(Box<DevpiExport>),
-}
-
-/// Where the configuration is; shared by every command that reads it.
-#[derive(Debug, Args)]
-pub(super) struct Sources {
-    /// A YAML file or a folder of them (default: cheesecloth.yaml, where there is one).
-    #[arg(long, value_name = "PATH")]
-    pub(super) policies: Option<PathBuf>,
-    /// Where everything that must survive a restart is kept.
-    #[arg(long, value_name = "DIR")]
-    pub(super) data: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ServeOptions {
-    #[command(flatten)]
-    pub(super) sources: Sources,
-    /// The public door: HOST:PORT, unix:/path, or off.
-    #[arg(long, value_name = "ADDR")]
-    pub(super) public: Option<String>,
-    /// The management door.
-    #[arg(long, value_name = "ADDR")]
-    pub(super) manage: Option<String>,
-    /// The metrics door.
-    #[arg(long, value_name = "ADDR")]
-    pub(super) metrics: Option<String>,
-    /// The public door's host, as devpi-server spells it.
-    #[arg(long, value_name = "HOST", conflicts_with = "public")]
-    pub(super) host: Option<String>,
-    /// The public door's port, as devpi-server spells it.
-    #[arg(long, value_name = "PORT", conflicts_with = "public")]
-    pub(super) port: Option<u16>,
-    /// Serve only what is here; never ask an upstream.
-    #[arg(long)]
-    pub(super) offline: bool,
-    /// Take the listening sockets over from the running process (docs: deploy/).
-    #[arg(long)]
-    pub(super) upgrade: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct CheckOptions {
-    /// A YAML file or a folder of them.
-    #[arg(value_name = "POLICIES")]
-    pub(super) policies: Option<PathBuf>,
-    /// Warnings count as faults.
-    #[arg(long)]
-    pub(super) strict: bool,
-    /// Print JSON.
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ExplainOptions {
-    #[command(flatten)]
-    pub(super) sources: Sources,
-    /// The asked index, as user/index.
-    pub(super) index: String,
-    /// A requirement (`six==1.16.0`), a file name, or the URL of a file.
-    pub(super) subject: String,
-    /// Explain what a server does that was started with --offline.
-    #[arg(long)]
-    pub(super) offline: bool,
-    /// Print JSON.
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ImportOptions {
-    #[command(flatten)]
-    pub(super) sources: Sources,
-    /// The directory that devpi-export or export wrote.
-    #[arg(value_name = "DIR")]
-    pub(super) folder: PathBuf,
-    /// Read and compare everything, and change nothing.
-    #[arg(long)]
-    pub(super) check: bool,
-    /// Leave out indexes of this type, as devpi-import does.
-    #[arg(long, value_name = "TYPE")]
-    pub(super) skip_import_type: Vec<String>,
-    /// Print JSON.
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ExportOptions {
-    #[command(flatten)]
-    pub(super) sources: Sources,
-    /// A directory that is new or empty.
-    #[arg(value_name = "DIR")]
-    pub(super) folder: PathBuf,
-    /// Print JSON.
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct BackupOptions {
-    #[command(flatten)]
-    pub(super) sources: Sources,
-    /// A directory that is new, empty, or holds an earlier backup: only what is new is copied.
-    #[arg(value_name = "DIR")]
-    pub(super) folder: PathBuf,
-    /// Read all that is in the directory already, and copy again what is damaged.
-    #[arg(long)]
-    pub(super) verify: bool,
-    /// Print JSON.
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct RestoreOptions {
-    #[command(flatten)]
-    pub(super) sources: Sources,
-    /// The directory that backup wrote.
-    #[arg(value_name = "DIR")]
-    pub(super) folder: PathBuf,
-    /// Print JSON.
-    #[arg(long)]
-    pub(super) json: bool,
 }

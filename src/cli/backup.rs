@@ -1,28 +1,48 @@
 //! `backup` and `restore`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::Args;
 use indicatif::BinaryBytes;
 
 use crate::app;
-use crate::cli::arguments::{BackupOptions, RestoreOptions};
-use crate::cli::moving::{counted, overrides, tell};
+use crate::cli::moving::{counted, tell};
 use crate::cli::progress::Shown;
-use crate::cli::serve::{environment, policies_path};
+use crate::cli::sources::Sources;
+
+#[derive(Debug, Args)]
+pub(super) struct BackupOptions {
+    #[command(flatten)]
+    sources: Sources,
+    /// A directory that is new, empty, or holds an earlier backup: only what is new is copied.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Read all that is in the directory already, and copy again what is damaged.
+    #[arg(long)]
+    verify: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RestoreOptions {
+    #[command(flatten)]
+    sources: Sources,
+    /// The directory that backup wrote.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
 
 pub(super) fn backup(options: &BackupOptions) -> anyhow::Result<ExitCode> {
-    let (policies, overrides) = (policies_path(&options.sources), overrides(&options.sources));
-    let shown = Shown::new("looked after");
-    let report = app::backup(
-        &policies,
-        &overrides,
-        environment,
-        &options.folder,
-        options.verify,
-        &|progress| shown.show(progress),
-    );
-    drop(shown);
-    let report = report?;
+    let (setup, folder) = (options.sources.setup(), &options.folder);
+    let report = Shown::while_at("looked after", |on_progress| {
+        app::backup(&setup, folder, options.verify, on_progress)
+    })?;
     let mut summary = format!(
         "backed up records up to serial {} and {} files ({}), {} of them new ({})",
         report.serial,
@@ -36,26 +56,15 @@ pub(super) fn backup(options: &BackupOptions) -> anyhow::Result<ExitCode> {
         summary.push_str(&removed);
     }
     summary.push_str(&lacking(&report.faults));
-    tell(
-        &report,
-        (&report.faults, &report.notes),
-        &summary,
-        options.json,
-    )
+    let told = (&report.faults, &report.notes);
+    tell(&report, told, &summary, options.json)
 }
 
 pub(super) fn restore(options: &RestoreOptions) -> anyhow::Result<ExitCode> {
-    let (policies, overrides) = (policies_path(&options.sources), overrides(&options.sources));
-    let shown = Shown::new("brought back");
-    let report = app::restore(
-        &policies,
-        &overrides,
-        environment,
-        &options.folder,
-        &|progress| shown.show(progress),
-    );
-    drop(shown);
-    let report = report?;
+    let (setup, folder) = (options.sources.setup(), &options.folder);
+    let report = Shown::while_at("brought back", |on_progress| {
+        app::restore(&setup, folder, on_progress)
+    })?;
     let mut summary = format!(
         "restored records up to serial {} and {} files ({}), as of {}",
         report.serial,
@@ -64,12 +73,8 @@ pub(super) fn restore(options: &RestoreOptions) -> anyhow::Result<ExitCode> {
         report.made,
     );
     summary.push_str(&lacking(&report.faults));
-    tell(
-        &report,
-        (&report.faults, &report.notes),
-        &summary,
-        options.json,
-    )
+    let told = (&report.faults, &report.notes);
+    tell(&report, told, &summary, options.json)
 }
 
 fn lacking(faults: &[String]) -> String {

@@ -4,16 +4,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::cli::arguments::{CheckOptions, Sources};
-use crate::cli::serve::{environment, policies_path};
-use crate::cli::{devpi_configfile, say};
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::cli::devpi_configfile;
+use crate::cli::output::{code, say, say_json};
+use crate::cli::sources::{environment, policies_path};
 use crate::clock::Clock;
 use crate::config::{
-    AsksPip, Door, Listen, Loaded, Named, Overrides, PoliciesPath, Undeclared, configuration_files,
+    AsksPip, Listen, Loaded, Named, Overrides, PoliciesPath, Undeclared, configuration_files,
     discover, load_what_can_be, loops, names_index,
 };
 use crate::listen::Certificates;
-use crate::model::{Fault, Faults, Timestamp};
+use crate::model::{DoorName, Fault, Faults, Timestamp};
 use crate::policy::{Expiring, Exposure, Policies, advice};
 
 /// Waivers that end within this time are shown.
@@ -21,6 +24,19 @@ const EXPIRING_WITHIN: Duration = Duration::from_hours(14 * 24);
 
 /// Most files that are named one by one.
 const NAMED_MAX: usize = 10;
+
+#[derive(Debug, Args)]
+pub(super) struct CheckOptions {
+    /// A YAML file or a folder of them.
+    #[arg(value_name = "POLICIES")]
+    policies: Option<PathBuf>,
+    /// Warnings count as faults.
+    #[arg(long)]
+    strict: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
 
 /// What was looked at, and what came of it.
 #[derive(Debug, Default)]
@@ -34,27 +50,19 @@ struct Findings {
 }
 
 pub(super) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
-    let sources = Sources {
-        policies: options.policies.clone(),
-        data: None,
-    };
-    let path = policies_path(&sources);
+    let path = policies_path(options.policies.as_ref());
     let files = written(&path)?;
     let findings = match files.as_slice() {
         [file] if devpi_configfile::is_one(file) => options_of_devpi(file),
         _ => examine(&path, files),
     };
     if options.json {
-        say(&findings.as_json()?)?;
+        say_json(&findings.as_json())?;
     } else {
         findings.print()?;
     }
     let is_bad = !findings.faults.is_empty() || (options.strict && !findings.warnings.is_empty());
-    Ok(if is_bad {
-        ExitCode::from(1)
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(code(!is_bad))
 }
 
 /// The files to check. To have none is no success: whoever checks means some.
@@ -104,8 +112,8 @@ fn options_of_devpi(file: &Path) -> Findings {
 /// What keeps a door from being opened with its certificate.
 fn certificate_faults(loaded: &Loaded) -> Vec<Fault> {
     let mut faults = Vec::new();
-    for door in Door::ALL {
-        let Some(files) = loaded.config.listen.at(door).tls() else {
+    for door in DoorName::ALL {
+        let Some(files) = loaded.config.listen.at(door).place.tls() else {
             continue;
         };
         if let Err(error) = Certificates::load(&files.cert, &files.key) {
@@ -138,7 +146,7 @@ fn warnings(loaded: &Loaded) -> Vec<Fault> {
 fn advice_on(loaded: &Loaded, policies: &Policies, now: Timestamp) -> Vec<Fault> {
     let config = &loaded.config;
     let exposure = Exposure {
-        has_public_door: config.listen.public != Listen::Off,
+        has_public_door: config.listen.public.place != Listen::Off,
         passes_undeclared: config
             .devpi
             .as_ref()
@@ -182,9 +190,9 @@ impl Findings {
         ))
     }
 
-    fn as_json(&self) -> serde_json::Result<String> {
+    fn as_json(&self) -> Value {
         let one = |fault: &Fault| {
-            serde_json::json!({
+            json!({
                 "file": fault.location.as_ref().map(|location| location.file.to_string()),
                 "line": fault.location.as_ref().map(|location| location.line),
                 "column": fault.location.as_ref().map(|location| location.column),
@@ -193,12 +201,12 @@ impl Findings {
             })
         };
         let all = |faults: &[Fault]| faults.iter().map(one).collect::<Vec<_>>();
-        serde_json::to_string_pretty(&serde_json::json!({
+        json!({
             "faults": all(&self.faults),
             "warnings": all(&self.warnings),
             "files": self.files,
             "named": self.named,
-        }))
+        })
     }
 }
 

@@ -4,23 +4,21 @@
 //! One door speaks everything, as there. `--serverdir` is the data directory; indexes live in the
 //! records, and no file of policies is looked for unless one is named.
 
-use std::ffi::OsString;
-use std::io::IsTerminal as _;
 use std::net::ToSocketAddrs as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, Command, FromArgMatches as _};
 use url::Url;
 
 use crate::account::{Cost, HouseRules};
 use crate::app;
-use crate::app::{AccountOptions, Start};
-use crate::cli::devpi_others::Others;
-use crate::cli::devpi_refused::Refused;
-use crate::cli::serve::environment;
-use crate::cli::{devpi_refused, say};
+use crate::app::{AccountOptions, Setup};
+use crate::cli::devpi_unused::{INIT, SERVER, Unused};
+use crate::cli::output::say;
+use crate::cli::serve;
+use crate::cli::sources::environment;
 use crate::config::{Overrides, PoliciesPath};
 
 /// The devpi-server whose behaviour this is; scripts and test suites ask for it.
@@ -43,7 +41,7 @@ pub(super) struct InitOptions {
     #[arg(long, value_name = "PASSWORD")]
     root_passwd: Option<String>,
     #[command(flatten)]
-    others: Others,
+    unused: Unused<INIT>,
 }
 
 #[derive(Debug, Args)]
@@ -75,9 +73,7 @@ pub(super) struct ServerOptions {
     #[arg(long, value_name = "PATH")]
     policies: Option<PathBuf>,
     #[command(flatten)]
-    others: Others,
-    #[command(flatten)]
-    refused: Refused,
+    unused: Unused<SERVER>,
 }
 
 /// What all of them take.
@@ -86,6 +82,9 @@ pub(super) struct Place {
     /// Where everything that must survive a restart is kept (default: ~/.devpi/server).
     #[arg(long, value_name = "DIR", env = "DEVPISERVER_SERVERDIR")]
     serverdir: Option<PathBuf>,
+    /// A YAML file with options under the key devpi-server.
+    #[arg(long, short = 'c', value_name = "FILE")]
+    configfile: Option<String>,
     /// Memory of a password hash, in KiB.
     #[arg(long, value_name = "KIB", hide = true)]
     argon2_memory_cost: Option<u32>,
@@ -107,11 +106,7 @@ impl Place {
     }
 
     /// Where the configuration is, and what it cannot say; `manage` is the one door that there is.
-    pub(super) fn sources(
-        &self,
-        policies: Option<PathBuf>,
-        manage: String,
-    ) -> anyhow::Result<(PoliciesPath, Overrides)> {
+    pub(super) fn setup(&self, policies: Option<PathBuf>, manage: String) -> anyhow::Result<Setup> {
         let data = self.folder()?;
         let policies = match policies {
             Some(path) => PoliciesPath::Named(path),
@@ -129,7 +124,11 @@ impl Place {
             bare: true,
             ..Overrides::default()
         };
-        Ok((policies, overrides))
+        Ok(Setup {
+            policies,
+            overrides,
+            env: environment,
+        })
     }
 
     pub(super) fn cost(&self) -> Cost {
@@ -142,28 +141,9 @@ impl Place {
     }
 }
 
-/// Started under the name of a program it replaces, that name is the command.
-pub(super) fn spelled(mut arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let program = arguments.next().unwrap_or_default();
-    let name = Path::new(&program)
-        .file_name()
-        .unwrap_or_default()
-        .to_owned();
-    let command = ["devpi-init", "devpi-server", "devpi-import", "devpi-export"]
-        .into_iter()
-        .chain(devpi_refused::programs())
-        .find(|one| name == *one);
-    let command = command.map(OsString::from);
-    [program]
-        .into_iter()
-        .chain(command)
-        .chain(arguments)
-        .collect()
-}
-
 /// `devpi-init`
 pub(super) fn init(options: &InitOptions) -> anyhow::Result<ExitCode> {
-    options.others.check()?;
+    options.unused.check()?;
     let folder = options.place.folder()?;
     let accounts = AccountOptions {
         cost: options.place.cost(),
@@ -181,35 +161,39 @@ pub(super) fn init(options: &InitOptions) -> anyhow::Result<ExitCode> {
 }
 
 /// `devpi-server`
-pub(super) fn serve(options: ServerOptions) -> anyhow::Result<ExitCode> {
-    options.check()?;
+pub(super) fn server(options: ServerOptions) -> anyhow::Result<ExitCode> {
+    options.unused.check()?;
     let listen = options.address()?;
     let names = options.restrict_modify.as_deref();
     let accounts = AccountOptions {
         restrict_modify: names.map(HouseRules::parse_restrict_modify),
         cost: options.place.cost(),
     };
-    let (policies, overrides) = options.place.sources(options.policies, listen)?;
-    let start = Start {
-        policies,
-        overrides: Overrides {
-            offline: options.offline_mode,
-            outside_url: options.outside_url,
-            ..overrides
-        },
-        accounts,
-        is_upgrade: false,
-        is_terminal: std::io::stderr().is_terminal(),
-    };
-    app::serve(start, environment, &mut |line| drop(say(line)))?;
-    Ok(ExitCode::SUCCESS)
+    let mut setup = options.place.setup(options.policies, listen)?;
+    setup.overrides.offline = options.offline_mode;
+    setup.overrides.outside_url = options.outside_url;
+    serve::serve(setup, accounts, false)
 }
 
 impl ServerOptions {
-    /// Refuses what cannot be done, in words.
-    pub(super) fn check(&self) -> anyhow::Result<()> {
-        self.others.check()?;
-        self.refused.check()
+    /// The program with its options.
+    pub(super) fn program() -> Command {
+        Self::augment_args(Command::new("devpi-server").args_override_self(true))
+    }
+
+    /// Whether the program takes these options: what it says against them.
+    pub(super) fn check_said(program: Command, options: &[String]) -> anyhow::Result<()> {
+        let name = program.get_name().to_owned();
+        let matches = program.try_get_matches_from([&name].into_iter().chain(options));
+        let parsed = matches.and_then(|matches| Self::from_arg_matches(&matches));
+        let parsed = parsed.map_err(|error| {
+            // Its first paragraph; what follows is how the command line is used.
+            let text = error.to_string();
+            let first = text.split("\n\n").next().unwrap_or_default();
+            let first = first.strip_prefix("error: ").unwrap_or(first);
+            anyhow::anyhow!("{}", first.split_whitespace().collect::<Vec<_>>().join(" "))
+        })?;
+        parsed.unused.check()
     }
 
     /// Where to listen, as a door's address.

@@ -9,19 +9,17 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
-use clap::{Arg, Command, CommandFactory as _};
+use clap::{Arg, Command};
 
-use crate::cli::arguments::Arguments;
-use crate::cli::say_error;
-use crate::cli::serve::environment;
+use crate::cli::devpi::ServerOptions;
+use crate::cli::devpi_programs::SPELLED;
+use crate::cli::output::say_error;
+use crate::cli::sources::environment;
 use crate::model::Fault;
 use crate::policy::{Node, Value};
 
 /// The key below which the options stand.
 const SECTION: &str = "devpi-server";
-
-/// The programs that have these options.
-const PROGRAMS: [&str; 4] = ["devpi-init", "devpi-server", "devpi-import", "devpi-export"];
 
 /// The option that names the file.
 const CONFIGFILE: &str = "configfile";
@@ -34,7 +32,7 @@ pub(super) fn put_in(arguments: Vec<OsString>, whole: &Command) -> anyhow::Resul
     let program = arguments
         .get(1)
         .and_then(|program| program.to_str())
-        .filter(|program| PROGRAMS.contains(program));
+        .filter(|program| SPELLED.contains(program));
     let Some(program) = program.and_then(|program| whole.find_subcommand(program)) else {
         return Ok(arguments);
     };
@@ -75,12 +73,11 @@ pub(super) fn faults(path: &Path) -> Vec<Fault> {
     let refused = fs::read_to_string(path)
         .map_err(anyhow::Error::from)
         .and_then(|text| {
-            let whole = Arguments::command();
-            let program = whole.find_subcommand(SECTION).context("no such program")?;
-            let options = of_file(program, &file, &text, &mut |key| {
+            let program = ServerOptions::program();
+            let options = of_file(&program, &file, &text, &mut |key| {
                 unknown.push(key.to_owned())
             })?;
-            Arguments::check_devpi_server(&options)
+            ServerOptions::check_said(program, &options)
         });
     let unknown = unknown
         .iter()
@@ -201,7 +198,10 @@ fn of_file(
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+    use crate::cli::arguments::Arguments;
 
     #[test]
     fn a_file_becomes_options_before_those_that_were_typed() {
@@ -251,10 +251,8 @@ mod tests {
             "devpi-server: {port: {a: 1}}",
             "devpi-server: {debug: perhaps}",
         ] {
-            let whole = Arguments::command();
-            let program = whole.find_subcommand("devpi-server").unwrap();
             assert!(
-                of_file(program, "devpi.yml", text, &mut |_| ()).is_err(),
+                of_file(&ServerOptions::program(), "devpi.yml", text, &mut |_| ()).is_err(),
                 "{text}"
             );
         }

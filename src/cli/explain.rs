@@ -7,39 +7,46 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use clap::Args;
 use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
 
 use crate::app;
-use crate::cli::arguments::ExplainOptions;
-use crate::cli::say;
-use crate::cli::serve::{environment, policies_path};
-use crate::config::Overrides;
+use crate::cli::output::{code, say, say_json};
+use crate::cli::sources::Sources;
 use crate::model::{Filename, IndexName, ProjectName};
 use crate::policy::TraceLine;
 use crate::reader::{Explanation, Question};
 
+#[derive(Debug, Args)]
+pub(super) struct ExplainOptions {
+    #[command(flatten)]
+    sources: Sources,
+    /// The asked index, as user/index.
+    index: String,
+    /// A requirement (`six==1.16.0`), a file name, or the URL of a file.
+    subject: String,
+    /// Explain what a server does that was started with --offline.
+    #[arg(long)]
+    offline: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
 pub(super) fn run(options: &ExplainOptions) -> anyhow::Result<ExitCode> {
     let index = IndexName::parse(&options.index)?;
-    let overrides = Overrides {
-        data: options.sources.data.clone(),
-        offline: options.offline,
-        ..Overrides::default()
-    };
-    let path = policies_path(&options.sources);
+    let mut setup = options.sources.setup();
+    setup.overrides.offline = options.offline;
     let question = question(&options.subject)?;
-    let explanation = app::explain(&path, &overrides, environment, &index, &question)?;
+    let explanation = app::explain(&setup, &index, &question)?;
     if options.json {
-        say(&as_json(&explanation)?)?;
+        say_json(&as_json(&explanation))?;
     } else {
         print(&index, &question, &explanation)?;
     }
-    let is_refused = explanation.files.iter().any(|file| !file.is_allowed);
-    let is_silent = explanation.files.is_empty();
-    Ok(if is_refused || is_silent {
-        ExitCode::from(1)
-    } else {
-        ExitCode::SUCCESS
-    })
+    let is_served = explanation.files.iter().all(|file| file.is_allowed);
+    Ok(code(is_served && !explanation.files.is_empty()))
 }
 
 /// A URL or a file name asks about that file; anything else is a requirement.
@@ -97,9 +104,9 @@ fn print(index: &IndexName, question: &Question, explanation: &Explanation) -> s
     }
 }
 
-fn as_json(explanation: &Explanation) -> serde_json::Result<String> {
+fn as_json(explanation: &Explanation) -> Value {
     let line = |line: &TraceLine| {
-        serde_json::json!({
+        json!({
             "member": line.member.as_str(),
             "layer": line.layer.as_str(),
             "policy": line.policy,
@@ -114,7 +121,7 @@ fn as_json(explanation: &Explanation) -> serde_json::Result<String> {
         .files
         .iter()
         .map(|file| {
-            serde_json::json!({
+            json!({
                 "filename": file.filename,
                 "owner": file.owner.as_str(),
                 "served": file.is_allowed,
@@ -122,11 +129,11 @@ fn as_json(explanation: &Explanation) -> serde_json::Result<String> {
             })
         })
         .collect();
-    serde_json::to_string_pretty(&serde_json::json!({
+    json!({
         "project": lines(&explanation.project),
         "note": explanation.note,
         "files": files,
-    }))
+    })
 }
 
 #[cfg(test)]

@@ -8,19 +8,21 @@ mod check;
 mod devpi;
 mod devpi_configfile;
 mod devpi_moving;
-mod devpi_others;
-mod devpi_refused;
+mod devpi_programs;
+mod devpi_unused;
 mod explain;
 mod moving;
+mod output;
 mod progress;
 mod serve;
+mod sources;
 mod token;
 mod warm;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::cli::arguments::{Arguments, Command};
+use crate::cli::output::{say_error, say_json};
 
 /// Runs the command that the arguments name.
 #[must_use]
@@ -41,7 +43,7 @@ pub fn main() -> ExitCode {
         Command::Warm(options) => warm::run(&options),
         Command::Schema => schema(),
         Command::DevpiInit(options) => devpi::init(&options),
-        Command::DevpiServer(options) => devpi::serve(*options),
+        Command::DevpiServer(options) => devpi::server(*options),
         Command::DevpiImport(options) => devpi_moving::import(*options),
         Command::DevpiExport(options) => devpi_moving::export(*options),
     };
@@ -52,18 +54,6 @@ pub fn main() -> ExitCode {
 }
 
 fn schema() -> anyhow::Result<ExitCode> {
-    say(&serde_json::to_string_pretty(&crate::config::schema())?)?;
+    say_json(&crate::config::schema())?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Writes lines to standard output; a closed pipe ends the program quietly.
-fn say(text: &str) -> std::io::Result<()> {
-    let mut output = std::io::stdout().lock();
-    writeln!(output, "{text}")?;
-    output.flush()
-}
-
-/// Writes lines to standard error.
-fn say_error(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

@@ -1,23 +1,51 @@
 //! `import` and `export`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::Args;
 use serde::Serialize;
 
-use crate::app::{AccountOptions, ImportStart};
-use crate::cli::arguments::{ExportOptions, ImportOptions, Sources};
+use crate::app::{AccountOptions, ImportStart, Setup};
+use crate::cli::output::{code, say, say_json};
 use crate::cli::progress::Shown;
-use crate::cli::say;
-use crate::cli::serve::{environment, policies_path};
-use crate::config::{Overrides, PoliciesPath};
+use crate::cli::sources::Sources;
 use crate::moving::{ExportReport, ImportReport};
 use crate::{app, moving};
 
+#[derive(Debug, Args)]
+pub(super) struct ImportOptions {
+    #[command(flatten)]
+    sources: Sources,
+    /// The directory that devpi-export or export wrote.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Read and compare everything, and change nothing.
+    #[arg(long)]
+    check: bool,
+    /// Leave out indexes of this type, as devpi-import does.
+    #[arg(long, value_name = "TYPE")]
+    skip_import_type: Vec<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExportOptions {
+    #[command(flatten)]
+    sources: Sources,
+    /// A directory that is new or empty.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
 pub(super) fn import(options: ImportOptions) -> anyhow::Result<ExitCode> {
     let start = ImportStart {
-        policies: policies_path(&options.sources),
-        overrides: overrides(&options.sources),
+        setup: options.sources.setup(),
         accounts: AccountOptions::default(),
         root_password: None,
         folder: options.folder,
@@ -31,40 +59,21 @@ pub(super) fn import(options: ImportOptions) -> anyhow::Result<ExitCode> {
 }
 
 pub(super) fn export(options: &ExportOptions) -> anyhow::Result<ExitCode> {
-    let (policies, overrides) = (policies_path(&options.sources), overrides(&options.sources));
-    run_export(&policies, &overrides, &options.folder, options.json)
-}
-
-pub(super) fn overrides(sources: &Sources) -> Overrides {
-    Overrides {
-        data: sources.data.clone(),
-        ..Overrides::default()
-    }
+    run_export(&options.sources.setup(), &options.folder, options.json)
 }
 
 /// Imports, and prints what came of it.
 pub(super) fn run_import(start: &ImportStart, json: bool) -> anyhow::Result<ExitCode> {
-    let shown = Shown::new("read");
-    let report = app::import(start, environment, &|progress| shown.show(progress));
-    drop(shown);
-    let report = report?;
+    let report = Shown::while_at("read", |on_progress| app::import(start, on_progress))?;
     let summary = imported(&report, start.options.check_only);
     tell(&report, (&report.faults, &report.notes), &summary, json)
 }
 
 /// Exports, and prints what came of it.
-pub(super) fn run_export(
-    policies: &PoliciesPath,
-    overrides: &Overrides,
-    folder: &Path,
-    json: bool,
-) -> anyhow::Result<ExitCode> {
-    let shown = Shown::new("written");
-    let report = app::export(policies, overrides, environment, folder, &|progress| {
-        shown.show(progress);
-    });
-    drop(shown);
-    let report = report?;
+pub(super) fn run_export(setup: &Setup, folder: &Path, json: bool) -> anyhow::Result<ExitCode> {
+    let report = Shown::while_at("written", |on_progress| {
+        app::export(setup, folder, on_progress)
+    })?;
     let summary = exported(&report);
     tell(&report, (&report.faults, &report.notes), &summary, json)
 }
@@ -76,7 +85,7 @@ pub(super) fn tell(
     json: bool,
 ) -> anyhow::Result<ExitCode> {
     if json {
-        say(&serde_json::to_string_pretty(report)?)?;
+        say_json(report)?;
     } else {
         for note in notes {
             say(&format!("note: {note}"))?;
@@ -86,11 +95,7 @@ pub(super) fn tell(
         }
         say(summary)?;
     }
-    Ok(if faults.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(1)
-    })
+    Ok(code(faults.is_empty()))
 }
 
 fn imported(report: &ImportReport, check_only: bool) -> String {

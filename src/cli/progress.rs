@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::{BinaryBytes, ProgressBar, ProgressStyle};
 
-use crate::cli::say_error;
-use crate::moving::Progress;
+use crate::cli::output::say_error;
+use crate::moving::{OnProgress, Progress};
 
 /// Lines in all, where there is no terminal.
 const LINES: u64 = 20;
@@ -22,7 +22,16 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    pub(super) fn new(doing: &'static str) -> Self {
+    /// Shows how far something is for as long as it runs.
+    pub(super) fn while_at<T>(
+        doing: &'static str,
+        work: impl FnOnce(OnProgress<'_>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let shown = Self::new(doing);
+        work(&|progress| shown.show(progress))
+    }
+
+    fn new(doing: &'static str) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template(BAR);
             ProgressBar::no_length()
@@ -35,7 +44,7 @@ impl Shown {
         }
     }
 
-    pub(super) fn show(&self, progress: Progress) {
+    fn show(&self, progress: Progress) {
         if let Some(bar) = &self.bar {
             bar.set_length(progress.bytes_in_all);
             bar.set_position(progress.bytes);

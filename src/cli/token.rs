@@ -9,10 +9,8 @@ use globset::GlobBuilder;
 use serde_json::{Value, json};
 
 use crate::app::TokenDrawer;
-use crate::cli::arguments::Sources;
-use crate::cli::serve::{environment, policies_path};
-use crate::cli::{say, say_error};
-use crate::config::Overrides;
+use crate::cli::output::{code, say, say_error, say_json};
+use crate::cli::sources::Sources;
 use crate::db::{ApiToken, NewApiToken, TokenOperation};
 use crate::model::{Sha256, parse_duration};
 
@@ -81,7 +79,7 @@ pub(super) fn run(command: &TokenCommand) -> anyhow::Result<ExitCode> {
 }
 
 fn create(options: &CreateOptions) -> anyhow::Result<ExitCode> {
-    let drawer = open(&options.sources)?;
+    let drawer = TokenDrawer::open(&options.sources.setup())?;
     let expires = drawer.now().checked_add(options.expires);
     let new = NewApiToken {
         id: String::new(),
@@ -103,7 +101,7 @@ fn create(options: &CreateOptions) -> anyhow::Result<ExitCode> {
             "expires": new.expires.to_string(),
             "note": new.note,
         });
-        say(&serde_json::to_string_pretty(&shown)?)?;
+        say_json(&shown)?;
     } else {
         say(&minted.text)?;
         say_error(&format!(
@@ -115,11 +113,11 @@ fn create(options: &CreateOptions) -> anyhow::Result<ExitCode> {
 }
 
 fn list(options: &ListOptions) -> anyhow::Result<ExitCode> {
-    let drawer = open(&options.sources)?;
+    let drawer = TokenDrawer::open(&options.sources.setup())?;
     let (tokens, now) = (drawer.list(options.user.as_deref())?, drawer.now());
     if options.json {
         let shown: Vec<Value> = tokens.iter().map(as_json).collect();
-        say(&serde_json::to_string_pretty(&shown)?)?;
+        say_json(&shown)?;
         return Ok(ExitCode::SUCCESS);
     }
     for token in &tokens {
@@ -148,7 +146,7 @@ fn list(options: &ListOptions) -> anyhow::Result<ExitCode> {
 }
 
 fn revoke(options: &RevokeOptions) -> anyhow::Result<ExitCode> {
-    let drawer = open(&options.sources)?;
+    let drawer = TokenDrawer::open(&options.sources.setup())?;
     let (mut revoked, mut unknown) = (Vec::new(), Vec::new());
     for id in &options.ids {
         if drawer.revoke(id)? {
@@ -159,7 +157,7 @@ fn revoke(options: &RevokeOptions) -> anyhow::Result<ExitCode> {
     }
     if options.json {
         let shown = json!({ "revoked": revoked, "unknown": unknown });
-        say(&serde_json::to_string_pretty(&shown)?)?;
+        say_json(&shown)?;
     } else {
         for id in &revoked {
             say(&format!("revoked {id}"))?;
@@ -170,19 +168,7 @@ fn revoke(options: &RevokeOptions) -> anyhow::Result<ExitCode> {
             ));
         }
     }
-    Ok(if unknown.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(1)
-    })
-}
-
-fn open(sources: &Sources) -> anyhow::Result<TokenDrawer> {
-    let overrides = Overrides {
-        data: sources.data.clone(),
-        ..Overrides::default()
-    };
-    TokenDrawer::open(&policies_path(sources), &overrides, environment)
+    Ok(code(unknown.is_empty()))
 }
 
 fn as_json(token: &ApiToken) -> Value {

@@ -10,11 +10,9 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use url::Url;
 
-use crate::app;
-use crate::cli::arguments::Sources;
-use crate::cli::serve::{environment, policies_path};
-use crate::cli::{say, say_error};
-use crate::config::{Listen, Loaded, Overrides, load};
+use crate::cli::output::{code, say, say_error, say_json};
+use crate::cli::sources::Sources;
+use crate::config::{Listen, Loaded};
 use crate::model::IndexName;
 use crate::moving::{Warming, warm};
 use crate::policy::{Lockfile, Policies};
@@ -39,11 +37,7 @@ pub(super) struct WarmOptions {
 }
 
 pub(super) fn run(options: &WarmOptions) -> anyhow::Result<ExitCode> {
-    let overrides = Overrides {
-        data: options.sources.data.clone(),
-        ..Overrides::default()
-    };
-    let loaded = load(&policies_path(&options.sources), &overrides, &environment)?;
+    let loaded = options.sources.setup().load()?;
     let door = match &options.url {
         Some(url) => url.clone(),
         None => door(&loaded)?,
@@ -63,14 +57,12 @@ pub(super) fn run(options: &WarmOptions) -> anyhow::Result<ExitCode> {
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} files {elapsed}") {
         bar.0.set_style(style);
     }
-    let limits = &loaded.config.limits;
-    let limits = app::upstream_limits(limits, &app::decoding(limits));
-    let warmed = warm(&door, &index, &pins, limits, &bar)?;
+    let warmed = warm(&door, &index, &pins, &loaded.config.limits, &bar)?;
     bar.0.finish_and_clear();
     if options.json {
         let (files, bytes, failed) = (warmed.files, warmed.bytes, &warmed.failed);
         let shown = serde_json::json!({ "files": files, "bytes": bytes, "failed": failed });
-        say(&serde_json::to_string_pretty(&shown)?)?;
+        say_json(&shown)?;
     } else {
         for why in &warmed.failed {
             say_error(why);
@@ -80,11 +72,7 @@ pub(super) fn run(options: &WarmOptions) -> anyhow::Result<ExitCode> {
             warmed.files, warmed.bytes
         ))?;
     }
-    Ok(if warmed.failed.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(1)
-    })
+    Ok(code(warmed.failed.is_empty()))
 }
 
 struct Bar(ProgressBar);
@@ -101,7 +89,7 @@ impl Warming for Bar {
 
 /// Where the configuration has the public door, as somebody on this machine asks it.
 fn door(loaded: &Loaded) -> anyhow::Result<Url> {
-    let Listen::Tcp { address, tls } = &loaded.config.listen.public else {
+    let Listen::Tcp { address, tls } = &loaded.config.listen.public.place else {
         anyhow::bail!("the public door is not on a TCP address; name the server with --url");
     };
     let scheme = if tls.is_some() { "https" } else { "http" };

@@ -1,18 +1,30 @@
-//! What a file says about one door, below `listen:`.
+//! What a file says about each door, below `listen:`.
 
 use std::path::PathBuf;
 
 use url::Url;
 
 use crate::config::address::Address;
-use crate::config::doors::{Door, TlsFiles};
-use crate::model::{Fault, OperationClass};
+use crate::config::doors::TlsFiles;
+use crate::config::files::beside;
+use crate::model::{DoorName, Fault, OperationClass};
 use crate::policy::{
-    Fields, HttpUrl, Node, Notes, Placed, Shape, Table, Value, YamlKey, key, many, one,
+    Fields, HttpUrl, Node, Notes, Placed, Shape, Table, Value, YamlKey, key, kind, many, one,
 };
 
+/// The keys of `listen:`.
 #[rustfmt::skip] // a table reads by rows
-pub(super) const DOOR: Table = &[&[
+pub(super) const LISTEN: &[YamlKey] = &[
+    key("public", Shape::Either(kind::<Address>(), DOOR), "0.0.0.0:4040",
+        "for everyone, reads only unless allow says more; without any file the default is 127.0.0.1:4040"),
+    key("manage", Shape::Either(kind::<Address>(), DOOR), "127.0.0.1:3141",
+        "the devpi API and uploads; beyond loopback only with TLS"),
+    key("metrics", Shape::Either(kind::<Address>(), DOOR), "127.0.0.1:9464",
+        "/metrics, /healthz and /readyz"),
+];
+
+#[rustfmt::skip] // a table reads by rows
+const DOOR: Table = &[&[
     key("address", one::<Address>(), "", "where it is; absent: the door's default"),
     key("tls", Shape::Table(&[TLS]), "", "certificate and key; read again when they change"),
     key("proxy_protocol", one::<bool>(), "false",
@@ -30,7 +42,7 @@ const TLS: &[YamlKey] = &[
 ];
 
 /// What a file says about one door.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct DoorDocument {
     pub(super) address: Option<Address>,
     pub(super) tls: Option<TlsFiles>,
@@ -42,7 +54,7 @@ pub(super) struct DoorDocument {
 /// Reads one key of `listen:`.
 pub(super) fn read(
     fields: &Fields<'_>,
-    door: Door,
+    door: DoorName,
     notes: &mut Notes,
 ) -> Option<Placed<DoorDocument>> {
     let node = fields.node(door.as_str())?;
@@ -59,10 +71,7 @@ pub(super) fn read(
         }
         Value::Nothing | Value::Scalar(_) | Value::Sequence(_) => DoorDocument {
             address: fields.one(door.as_str(), notes),
-            tls: None,
-            proxy_protocol: false,
-            allow: None,
-            outside_url: None,
+            ..DoorDocument::default()
         },
     };
     Some(Placed {
@@ -72,7 +81,7 @@ pub(super) fn read(
 }
 
 fn read_classes(
-    door: Door,
+    door: DoorName,
     fields: &Fields<'_>,
     notes: &mut Notes,
 ) -> Option<Vec<Placed<OperationClass>>> {
@@ -83,14 +92,14 @@ fn read_classes(
         classes.any(|placed: &Placed<OperationClass>| placed.value == class)
     };
     let fault = match door {
-        Door::Metrics => Some("the metrics door allows nothing but its own three pages"),
+        DoorName::Metrics => Some("the metrics door allows nothing but its own three pages"),
         _ if matches!(&node.value, Value::Sequence(words) if words.is_empty()) => {
             Some("a door that allows nothing")
         }
-        Door::Public if !classes.is_empty() && !allows(OperationClass::Read) => {
+        DoorName::Public if !classes.is_empty() && !allows(OperationClass::Read) => {
             Some("the public door without read would be no public door")
         }
-        Door::Public | Door::Manage => None,
+        DoorName::Public | DoorName::Manage => None,
     };
     if let Some(what) = fault {
         let fault = Fault::at(&node.location, what);
@@ -99,14 +108,14 @@ fn read_classes(
     Some(classes)
 }
 
-fn read_outside_url(door: Door, fields: &Fields<'_>, notes: &mut Notes) -> Option<Url> {
+fn read_outside_url(door: DoorName, fields: &Fields<'_>, notes: &mut Notes) -> Option<Url> {
     let Placed { value, location } = fields.placed::<HttpUrl>("outside_url", notes)?;
     let has_login = !value.0.username().is_empty() || value.0.password().is_some();
     if has_login {
         let fault = Fault::at(&location, "outside_url with a user or a password");
         notes.note(fault.hint("leave both out: clients are told this URL"));
     }
-    if door == Door::Metrics {
+    if door == DoorName::Metrics {
         let fault = Fault::at(&location, "the metrics door tells nobody a URL");
         notes.note(fault.hint("leave outside_url out"));
     }
@@ -123,7 +132,7 @@ fn read_tls(node: &Node, notes: &mut Notes) -> Option<TlsFiles> {
         }
     }
     Some(TlsFiles {
-        cert: crate::config::files::beside(&node.location, &cert?.value),
-        key: crate::config::files::beside(&node.location, &key?.value),
+        cert: beside(&node.location, &cert?.value),
+        key: beside(&node.location, &key?.value),
     })
 }

@@ -3,56 +3,21 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::built_in::{built_in, is_pip_mirror};
-use crate::config::doors::Door;
+use crate::config::built_in::{built_in, is_pip_mirror, mirrors_mut};
 use crate::config::files::{NamedFiles, configuration_files, read_text};
+use crate::config::loaded::Loaded;
 use crate::config::logins::take_login;
 use crate::config::named::{Named, Reach};
-use crate::config::pip::FoundIndex;
-use crate::config::server::{SERVER, Server, put};
+use crate::config::server::{SERVER, Server};
 use crate::config::settings;
-use crate::config::settings::{Config, Environment, Overrides, variable};
-use crate::model::{Fault, Faults};
-use crate::policy::{
-    Document, IndexDocument, IndexKindDocument, KEYS, Node, Notes, Policies, Table, read,
-};
+use crate::config::settings::{Environment, Overrides};
+use crate::config::slots::put;
+use crate::config::source::PoliciesPath;
+use crate::model::{DoorName, Fault, Faults};
+use crate::policy::{Document, IndexKindDocument, KEYS, Node, Notes, Table, read};
 
 /// Every top-level key.
 pub(super) const TOP: Table = &[SERVER, KEYS];
-
-/// The file that is read when none is named.
-const DEFAULT_FILE: &str = "cheesecloth.yaml";
-
-/// Where configuration is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PoliciesPath {
-    /// A file, or a folder of `*.yaml` and `*.yml`.
-    Named(PathBuf),
-    /// `CHEESECLOTH_POLICIES`; else `cheesecloth.yaml` in this folder if it is there; else no file.
-    Default {
-        /// The working directory, or another in tests.
-        folder: PathBuf,
-    },
-}
-
-/// Everything that was written, read.
-#[derive(Debug)]
-pub struct Loaded {
-    /// The server's settings.
-    pub config: Config,
-    /// Indexes and policies, one document per file, for `Policies::compile`.
-    pub documents: Vec<Document>,
-    /// The index that pip uses, once it was asked for.
-    pub found: Option<FoundIndex>,
-    /// The files of configuration that were read, in order.
-    pub files: Vec<PathBuf>,
-    /// Those of them that hold nothing at all.
-    pub blank: Vec<PathBuf>,
-    /// Whether each of them could be taken apart, so that whatever is named is there or is not.
-    pub is_whole: bool,
-    /// What works, but should be written otherwise.
-    pub warnings: Vec<Fault>,
-}
 
 /// Reads all files, flags and variables.
 ///
@@ -126,9 +91,9 @@ pub fn load_what_can_be(
     if !is_proxy {
         note_devpi_without_servers(&documents, &mut notes);
     }
-    for tls in Door::ALL
-        .iter()
-        .filter_map(|door| config.listen.at(*door).tls())
+    for tls in DoorName::ALL
+        .into_iter()
+        .filter_map(|door| config.listen.at(door).place.tls())
     {
         noted.note(&tls.cert, Reach::File);
         noted.note(&tls.key, Reach::File);
@@ -143,47 +108,6 @@ pub fn load_what_can_be(
         warnings: notes.warnings,
     };
     (loaded, notes.faults)
-}
-
-impl Loaded {
-    /// All that is wrong: what reading found, and what shows when the files are put together with these
-    /// indexes of the records. A place where reading found something is not told of twice, and of files
-    /// that could not be taken apart nobody knows what they name.
-    #[must_use]
-    pub fn all_faults(&self, read: Faults, stored: &[IndexDocument]) -> Faults {
-        let documents = self.documents_over(stored);
-        let compiled = Policies::compile(&documents, &self.stored_with_upstream(stored)).err();
-        let mut faults = read.clone();
-        for fault in compiled.filter(|_| self.is_whole).unwrap_or_default().0 {
-            let is_told = |one: &Fault| fault.location.is_some() && one.location == fault.location;
-            if !read.0.iter().any(is_told) {
-                faults.push(fault);
-            }
-        }
-        faults
-    }
-}
-
-impl PoliciesPath {
-    /// Where a file is looked for.
-    #[must_use]
-    pub fn asked(&self, env: Environment<'_>) -> PathBuf {
-        match self {
-            Self::Named(path) => path.clone(),
-            Self::Default { folder } => variable(env, "CHEESECLOTH_POLICIES")
-                .map_or_else(|| folder.join(DEFAULT_FILE), PathBuf::from),
-        }
-    }
-
-    /// The same, unless nobody named it and it is not there: then there is no file.
-    #[must_use]
-    pub fn resolve(&self, env: Environment<'_>) -> Option<PathBuf> {
-        let is_named = match self {
-            Self::Named(_) => true,
-            Self::Default { .. } => variable(env, "CHEESECLOTH_POLICIES").is_some(),
-        };
-        Some(self.asked(env)).filter(|path| is_named || path.exists())
-    }
 }
 
 /// Where what a file says goes.
@@ -231,13 +155,6 @@ fn note_second_default(documents: &[Document], notes: &mut Notes) {
     }
 }
 
-pub(super) fn mirrors_mut(documents: &mut [Document]) -> impl Iterator<Item = &mut IndexDocument> {
-    let indexes = documents
-        .iter_mut()
-        .flat_map(|document| &mut document.indexes);
-    indexes.filter(|index| matches!(index.kind, IndexKindDocument::Mirror(_)))
-}
-
 /// An index of servers that nobody has named has no upstream.
 fn note_devpi_without_servers(documents: &[Document], notes: &mut Notes) {
     for index in documents.iter().flat_map(|document| &document.indexes) {
@@ -276,9 +193,10 @@ pub(super) mod tests {
     use url::Url;
 
     use super::*;
-    use crate::config::built_in::AsksPip;
     use crate::config::doors::Listen;
-    use crate::config::secret::{Login, Secret};
+    use crate::config::found::{FoundIndex, Origin};
+    use crate::config::loaded::AsksPip;
+    use crate::config::source::DEFAULT_FILE;
 
     pub(in crate::config) fn folder(files: &[(&str, &str)]) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -308,7 +226,7 @@ pub(super) mod tests {
     }
 
     fn public_host(loaded: &Loaded) -> String {
-        match &loaded.config.listen.public {
+        match &loaded.config.listen.public.place {
             Listen::Tcp { address, .. } => address.ip().to_string(),
             Listen::Off | Listen::Unix { .. } => String::new(),
         }
@@ -387,9 +305,12 @@ pub(super) mod tests {
         ]);
         let loaded = load_folder(&folder, &[]).unwrap();
         assert_eq!(loaded.documents.len(), 2);
-        assert_eq!(loaded.config.listen.metrics, Listen::Off);
+        assert_eq!(loaded.config.listen.metrics.place, Listen::Off);
         assert_eq!(
-            (loaded.config.limits.head(), loaded.config.limits.uri()),
+            (
+                loaded.config.limits.door.head,
+                loaded.config.limits.door.uri
+            ),
             (32 << 10, 4 << 10)
         );
         let stage = &loaded.documents[1].indexes[0];
@@ -493,11 +414,8 @@ default_index: a/c
         let one = two.replace("c/d: {type: mirror}", "c/d: {}");
         let mut loaded = load_text(&one).unwrap();
         let url = Url::parse("https://upstream.example/simple/").unwrap();
-        let login = Login {
-            user: "u".into(),
-            password: Secret::new("p"),
-        };
-        let origin = crate::config::pip::Origin::PipDefault;
+        let login = crate::model::Login::new("u", "p");
+        let origin = Origin::PipDefault;
         loaded.set_upstream(FoundIndex {
             url,
             login: Some(login),

@@ -4,9 +4,9 @@ use url::Url;
 
 use crate::config::files::{NamedFiles, beside};
 use crate::config::named::Reach;
-use crate::config::secret::{Login, Secret, split_login};
+use crate::config::secret::read_secret;
 use crate::config::settings::{Config, Environment, variable};
-use crate::model::Fault;
+use crate::model::{Fault, Login, Secret};
 use crate::policy::{IndexDocument, IndexKindDocument, Notes, Placed, SecretSource};
 
 /// Moves a mirror's login from its document, where it might be printed, to the settings.
@@ -23,8 +23,8 @@ pub(super) fn take_login(
     };
     let has_user = mirror.username().is_some();
     if let Some(placed) = &mut mirror.mirror_url
-        && let Ok(url) = Url::parse(&placed.value)
-        && let (url, Some(login)) = split_login(url)
+        && let Ok(mut url) = Url::parse(&placed.value)
+        && let Some(login) = Login::take_from(&mut url)
     {
         placed.value = url.into();
         if has_user {
@@ -40,7 +40,7 @@ pub(super) fn take_login(
         return;
     };
     let password = mirror.password();
-    let password = match password.map(|source| read_secret(&source, env, named)) {
+    let password = match password.map(|source| password_of(&source, env, named)) {
         Some(Ok(password)) => password,
         None => Secret::new(""),
         Some(Err(fault)) => return notes.note(fault),
@@ -54,7 +54,7 @@ pub(super) fn take_login(
     );
 }
 
-fn read_secret(
+fn password_of(
     source: &Placed<SecretSource>,
     env: Environment<'_>,
     named: &mut NamedFiles<'_>,
@@ -68,7 +68,7 @@ fn read_secret(
             let path = beside(&source.location, path);
             named.named.note(&path, Reach::File);
             let wrong = |why| Fault::at(&source.location, format!("password_file: {why}"));
-            Secret::read(&path).map_err(wrong)
+            read_secret(&path).map_err(wrong)
         }
     }
 }

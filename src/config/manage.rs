@@ -5,11 +5,9 @@
 use url::Url;
 
 use crate::config::network::Network;
-use crate::config::server::{put, take};
+use crate::config::slots::Section;
 use crate::model::{MirrorPlace, MirrorPlaces};
-use crate::policy::{
-    Choice, Fields, HttpUrl, Misread, Notes, Placed, Word, YamlKey, key, many, one,
-};
+use crate::policy::{Choice, HttpUrl, Misread, Placed, Word, YamlKey, key, many, one};
 
 /// The keys of `manage:`.
 #[rustfmt::skip] // a table reads by rows
@@ -97,25 +95,11 @@ pub(super) struct ManageSources {
 
 impl ManageSources {
     /// Adds the section of one more file.
-    pub(super) fn add(&mut self, fields: &Fields<'_>, notes: &mut Notes) {
-        take(
-            &mut self.create_users,
-            "manage",
-            "create_users",
-            fields,
-            notes,
-        );
-        let names = list(fields, "restrict_modify", notes);
-        put(
-            &mut self.restrict_modify,
-            "manage.restrict_modify",
-            names,
-            notes,
-        );
-        let places = list(fields, "push_to", notes);
-        put(&mut self.push_to, "manage.push_to", places, notes);
-        let places = list(fields, "mirrors_to", notes);
-        put(&mut self.mirrors_to, "manage.mirrors_to", places, notes);
+    pub(super) fn add(&mut self, mut manage: Section<'_, '_>) {
+        manage.one(&mut self.create_users, "create_users");
+        manage.many(&mut self.restrict_modify, "restrict_modify");
+        manage.many(&mut self.push_to, "push_to");
+        manage.many(&mut self.mirrors_to, "mirrors_to");
     }
 
     /// What was said, or else the defaults.
@@ -132,17 +116,6 @@ impl ManageSources {
             mirrors_to: mirrors.map(|place| place.0).collect(),
         }
     }
-}
-
-fn list<T: crate::policy::Word>(
-    fields: &Fields<'_>,
-    name: &str,
-    notes: &mut Notes,
-) -> Option<Placed<Vec<T>>> {
-    let values: Vec<Placed<T>> = fields.many(name, notes)?;
-    let location = fields.node(name)?.location.clone();
-    let value = values.into_iter().map(|placed| placed.value).collect();
-    Some(Placed { value, location })
 }
 
 #[cfg(test)]

@@ -3,16 +3,20 @@
 //! `load` is the way in. `server` gathers the server's own keys from all files, `settings` puts flags,
 //! environment, files and defaults together; `doors`, `address` and `limits` know their part of it.
 //! `files` and `secret` read what keys name, `named` knows which files that are and whether they have changed,
-//! `pip` finds the index that this machine's pip uses, `built_in` says what asks it, and `schema` describes
+//! `discover` finds the index that this machine's pip uses, `loaded` says what asks it, and `schema` describes
 //! every key to editors.
 
 mod address;
 mod built_in;
+mod discover;
 mod door_document;
+mod door_sources;
 mod doors;
 mod files;
+mod found;
 mod limits;
 mod load;
+mod loaded;
 mod logins;
 mod manage;
 mod named;
@@ -23,17 +27,20 @@ mod schema;
 mod secret;
 mod server;
 mod settings;
+mod slots;
+mod source;
 
-pub use built_in::{AsksPip, is_default};
-pub use doors::{Door, Doors, Listen};
+pub use built_in::is_default;
+pub use discover::{discover, names_index};
+pub use doors::{DoorConfig, Doors, Listen};
 pub use files::configuration_files;
-pub use limits::Limits;
-pub use load::{Loaded, PoliciesPath, load, load_noting, load_what_can_be};
+pub use found::FoundIndex;
+pub use load::{load, load_noting, load_what_can_be};
+pub use loaded::{AsksPip, Loaded};
 pub use manage::CreateUsers;
 pub use named::{Named, Watched};
 pub use ourselves::loops;
-pub use pip::{FoundIndex, discover, names_index};
 pub use schema::schema;
-pub use secret::{Login, Secret};
 pub use server::{LogStyle, Undeclared};
 pub use settings::{Config, Overrides};
+pub use source::PoliciesPath;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use url::Url;
 
 use crate::config::doors::Listen;
-use crate::config::load::Loaded;
+use crate::config::loaded::Loaded;
 use crate::config::settings::Config;
 use crate::model::Fault;
 use crate::policy::IndexKindDocument;
@@ -48,8 +48,8 @@ pub(super) fn is_ourselves(url: &Url, config: &Config) -> bool {
             && url.path().starts_with(outside.path())
     };
     let listen = &config.listen;
-    let mut seen = [&listen.public_outside_url, &listen.manage_outside_url].into_iter();
-    if seen.any(|outside| outside.as_ref().is_some_and(is_outside)) {
+    let mut seen = [&listen.public, &listen.manage].into_iter();
+    if seen.any(|door| door.outside_url.as_ref().is_some_and(is_outside)) {
         return true;
     }
     let host = url.host_str().unwrap_or_default();
@@ -58,8 +58,8 @@ pub(super) fn is_ourselves(url: &Url, config: &Config) -> bool {
         "localhost" => "127.0.0.1".parse().ok(),
         name => name.parse().ok(),
     };
-    let doors = [&config.listen.public, &config.listen.manage];
-    doors.into_iter().any(|door| match door {
+    let doors = [&listen.public, &listen.manage];
+    doors.into_iter().any(|door| match &door.place {
         Listen::Off | Listen::Unix { .. } => false,
         Listen::Tcp { address: ours, .. } => {
             url.port_or_known_default() == Some(ours.port())
@@ -75,8 +75,9 @@ pub(super) fn is_ourselves(url: &Url, config: &Config) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::load::{PoliciesPath, load};
+    use crate::config::load::load;
     use crate::config::settings::Overrides;
+    use crate::config::source::PoliciesPath;
     use crate::model::Faults;
 
     fn told(yaml: &str) -> String {

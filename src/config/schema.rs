@@ -19,6 +19,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::config::load::load;
+    use crate::config::settings::Overrides;
+    use crate::config::source::PoliciesPath;
     use crate::policy::{Node, Shape, Table, Value, keys};
 
     /// Every key of every table, wherever it is, as a path.
@@ -179,12 +182,8 @@ policies:
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c.yaml");
         std::fs::write(&path, text).unwrap();
-        let source = crate::config::load::PoliciesPath::Named(path);
-        let loaded = crate::config::load::load(
-            &source,
-            &crate::config::settings::Overrides::default(),
-            &|_| None,
-        );
+        let source = PoliciesPath::Named(path);
+        let loaded = load(&source, &Overrides::default(), &|_| None);
         let node = Node::parse(&"c.yaml".into(), text).unwrap();
         (loaded.is_ok(), accepts(&schema(), &json_of(&node)))
     }

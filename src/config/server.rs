@@ -4,14 +4,16 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::door_document;
-use crate::config::doors::{Door, DoorSources, LISTEN};
-use crate::config::limits::{LIMITS, Limits};
+use crate::config::door_document::LISTEN;
+use crate::config::door_sources::DoorSources;
+use crate::config::limits::LIMIT_KEYS;
 use crate::config::manage::{MANAGE, ManageSources};
 use crate::config::network::Network;
-use crate::model::{Fault, Location};
+use crate::config::slots::{Section, put, twice};
+use crate::config::{door_document, limits};
+use crate::model::{DoorName, Fault, Limits, Location};
 use crate::policy::{
-    Bytes, Choice, Fields, HttpUrl, Notes, Placed, Shape, Word, YamlKey, key, many, one,
+    Bytes, Choice, Fields, HttpUrl, Notes, Placed, Shape, YamlKey, key, many, one,
 };
 
 /// The top-level keys that this room reads.
@@ -22,7 +24,7 @@ pub(super) const SERVER: &[YamlKey] = &[
     key("data", one::<PathBuf>(), "data",
         "the folder for all that must survive a restart, relative to the working directory"),
     key("cache", Shape::Table(&[CACHE]), "", "what is kept of mirrors, and for how long"),
-    key("limits", Shape::Table(&[LIMITS]), "", "what clients and upstreams may ask of the server"),
+    key("limits", Shape::Table(&[LIMIT_KEYS]), "", "what clients and upstreams may ask of the server"),
     key("log", Shape::Table(&[LOG]), "", "the log on stderr"),
     key("trusted_proxies", many::<Network>(), "",
         "addresses and networks of the proxies before the doors, which are believed for whom they speak"),
@@ -91,7 +93,7 @@ impl Choice for Undeclared {
 /// The keys of all files, each with its place. What no file says is absent here.
 #[derive(Debug, Default)]
 pub(super) struct Server {
-    pub(super) doors: HashMap<Door, DoorSources>,
+    pub(super) doors: HashMap<DoorName, DoorSources>,
     pub(super) data: Option<Placed<PathBuf>>,
     pub(super) memory: Option<Placed<Bytes>>,
     pub(super) disk: Option<Placed<Bytes>>,
@@ -114,7 +116,7 @@ impl Server {
     pub(super) fn add(&mut self, fields: &Fields<'_>, notes: &mut Notes) {
         if let Some(node) = fields.node("listen") {
             let fields = notes.fields(node, &[LISTEN]);
-            for door in Door::ALL {
+            for door in DoorName::ALL {
                 let name = format!("listen.{}", door.as_str());
                 let said = door_document::read(&fields, door, notes);
                 put(
@@ -125,40 +127,24 @@ impl Server {
                 );
             }
         }
-        put(&mut self.data, "data", fields.placed("data", notes), notes);
-        put(
-            &mut self.offline,
-            "offline",
-            fields.placed("offline", notes),
-            notes,
-        );
-        let proxies = read_many(fields, "trusted_proxies", notes);
-        put(&mut self.trusted_proxies, "trusted_proxies", proxies, notes);
+        let mut top = Section::new("", fields, notes);
+        top.one(&mut self.data, "data");
+        top.one(&mut self.offline, "offline");
+        top.many(&mut self.trusted_proxies, "trusted_proxies");
         if let Some(node) = fields.node("cache") {
             let fields = notes.fields(node, &[CACHE]);
-            take(&mut self.memory, "cache", "memory", &fields, notes);
-            take(&mut self.disk, "cache", "disk", &fields, notes);
-            take(
-                &mut self.stale_if_error,
-                "cache",
-                "stale_if_error",
-                &fields,
-                notes,
-            );
-            take(
-                &mut self.stale_while_revalidate,
-                "cache",
-                "stale_while_revalidate",
-                &fields,
-                notes,
-            );
+            let mut cache = Section::new("cache.", &fields, notes);
+            cache.one(&mut self.memory, "memory");
+            cache.one(&mut self.disk, "disk");
+            cache.one(&mut self.stale_if_error, "stale_if_error");
+            cache.one(&mut self.stale_while_revalidate, "stale_while_revalidate");
         }
         if let Some(node) = fields.node("limits") {
-            let fields = notes.fields(node, &[LIMITS]);
+            let fields = notes.fields(node, &[LIMIT_KEYS]);
             for Placed {
                 value: name,
                 location,
-            } in self.limits.read(&fields, notes)
+            } in limits::read(&mut self.limits, &fields, notes)
             {
                 if let Some(first) = self.limits_named.insert(name, location.clone()) {
                     notes.note(twice(&format!("limits.{name}"), &location, &first));
@@ -167,18 +153,18 @@ impl Server {
         }
         if let Some(node) = fields.node("log") {
             let fields = notes.fields(node, &[LOG]);
-            take(&mut self.log_format, "log", "format", &fields, notes);
+            Section::new("log.", &fields, notes).one(&mut self.log_format, "format");
         }
         if let Some(node) = fields.node("manage") {
             let fields = notes.fields(node, &[MANAGE]);
-            self.manage.add(&fields, notes);
+            self.manage.add(Section::new("manage.", &fields, notes));
         }
         if let Some(node) = fields.node("devpi") {
             let fields = notes.fields(node, &[DEVPI]);
             self.devpi.get_or_insert(node.location.clone());
             let servers = read_servers(&fields, notes);
             put(&mut self.devpi_servers, "devpi.servers", servers, notes);
-            take(&mut self.undeclared, "devpi", "undeclared", &fields, notes);
+            Section::new("devpi.", &fields, notes).one(&mut self.undeclared, "undeclared");
         }
     }
 }
@@ -195,45 +181,4 @@ fn read_servers(fields: &Fields<'_>, notes: &mut Notes) -> Option<Placed<Vec<Htt
     let location = fields.node("servers")?.location.clone();
     let value = servers.into_iter().map(|server| server.value).collect();
     Some(Placed { value, location })
-}
-
-fn read_many<T: Word>(
-    fields: &Fields<'_>,
-    name: &str,
-    notes: &mut Notes,
-) -> Option<Placed<Vec<T>>> {
-    let values: Vec<Placed<T>> = fields.many(name, notes)?;
-    let location = fields.node(name)?.location.clone();
-    let value = values.into_iter().map(|placed| placed.value).collect();
-    Some(Placed { value, location })
-}
-
-/// Reads one key of a section into its slot.
-pub(super) fn take<T: Word>(
-    slot: &mut Option<Placed<T>>,
-    section: &str,
-    name: &str,
-    fields: &Fields<'_>,
-    notes: &mut Notes,
-) {
-    let said = fields.placed(name, notes);
-    put(slot, &format!("{section}.{name}"), said, notes);
-}
-
-/// Fills a slot once.
-pub(super) fn put<T>(
-    slot: &mut Option<Placed<T>>,
-    name: &str,
-    said: Option<Placed<T>>,
-    notes: &mut Notes,
-) {
-    match (&slot, said) {
-        (Some(first), Some(second)) => notes.note(twice(name, &second.location, &first.location)),
-        (None, Some(said)) => *slot = Some(said),
-        (_, None) => {}
-    }
-}
-
-fn twice(name: &str, second: &Location, first: &Location) -> Fault {
-    Fault::at(second, format!("{name} a second time, first at {first}")).hint("keep one")
 }

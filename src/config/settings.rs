@@ -7,13 +7,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 use url::Url;
 
-use crate::config::doors;
-use crate::config::doors::{Door, Doors};
-use crate::config::limits::Limits;
+use crate::config::door_sources;
+use crate::config::doors::Doors;
+use crate::config::limits::are_like;
 use crate::config::manage::ManageConfig;
-use crate::config::secret::{Login, Secret};
 use crate::config::server::{LogStyle, SERVER, Server, Undeclared};
-use crate::model::{Fault, IndexName};
+use crate::model::{DoorName, Fault, IndexName, Limits, Login, Secret};
 use crate::policy::{Bytes, Notes, Placed, Shape, Table, Word, keys};
 
 /// Everything the server needs to know besides indexes and policies.
@@ -51,7 +50,7 @@ impl Config {
             ("listen", self.listen.is_like(&after.listen)),
             ("data", self.data == after.data),
             ("cache", self.cache == after.cache),
-            ("limits", self.limits.is_like(&after.limits)),
+            ("limits", are_like(&self.limits, &after.limits)),
             ("log", self.log == after.log),
             ("offline", self.offline == after.offline),
             (
@@ -128,7 +127,7 @@ pub(super) fn resolve(
     notes: &mut Notes,
 ) -> Config {
     let flags = [&overrides.public, &overrides.manage, &overrides.metrics];
-    for (door, flag) in Door::ALL.into_iter().zip(flags) {
+    for (door, flag) in DoorName::ALL.into_iter().zip(flags) {
         let name = door.as_str();
         let outside = outside(flag.clone(), name, env, notes);
         server.doors.entry(door).or_default().outside = outside;
@@ -139,14 +138,15 @@ pub(super) fn resolve(
         .data
         .clone()
         .or_else(|| outside(None, "data", env, notes));
-    let mut listen = doors::resolve(&server.doors, is_configured, overrides.manage_plain, notes);
+    let mut listen =
+        door_sources::resolve(&server.doors, is_configured, overrides.manage_plain, notes);
     if let Some(outside_url) = &overrides.outside_url {
-        listen.manage_outside_url = Some(outside_url.clone());
+        listen.manage.outside_url = Some(outside_url.clone());
     }
     let trusted = server.trusted_proxies.iter().flat_map(|list| &list.value);
     let trusted_proxies: Vec<IpNet> = trusted.map(|network| network.0).collect();
     if trusted_proxies.is_empty() {
-        doors::note_missing_proxies(&listen, &server.doors, notes);
+        door_sources::note_missing_proxies(&listen, notes);
     }
     Config {
         listen,
@@ -293,7 +293,7 @@ mod tests {
             public: Some(":3".into()),
             ..Overrides::default()
         };
-        let port = |config: &Config| match &config.listen.public {
+        let port = |config: &Config| match &config.listen.public.place {
             Listen::Tcp { address, .. } => address.port(),
             Listen::Off | Listen::Unix { .. } => 0,
         };
@@ -394,7 +394,7 @@ mod tests {
         assert_eq!(faults, wanted);
         let known = format!("{{{door}, trusted_proxies: [10.0.0.0/8, 192.0.2.1]}}");
         let config = config(&known, &none, &[]).unwrap();
-        assert_eq!(config.listen.behind_proxies, [Door::Public]);
+        assert!(config.listen.public.is_behind_proxies && !config.listen.manage.is_behind_proxies);
         let proxies: Vec<_> = config
             .trusted_proxies
             .iter()

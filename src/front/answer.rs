@@ -15,23 +15,12 @@ use crate::gateway::{
     Answers, Ask, Body, Context, Decision, Error, ErrorKind, Flows, Record, Reply, Route, Withheld,
     asked_index, failed_reply, reply_head, unknown_index,
 };
-use crate::model::IndexName;
+use crate::model::{IndexName, Limits};
 use crate::policy::{Index, Mirror};
 use crate::protocol::{Audience, PublicRoute, devpi_message};
 use crate::reader::static_file;
 use crate::telemetry::{PATH_MAX, cut};
-use crate::upstream::{Fleet, FleetAnswer, UpstreamLimits};
-
-/// What the configuration says of a fleet's front.
-#[derive(Debug, Clone)]
-pub struct FrontOptions {
-    /// What becomes of indexes that no file declares.
-    pub undeclared: Undeclared,
-    /// Bounds on what one page or file may cost.
-    pub limits: UpstreamLimits,
-    /// Most bytes of a body that is read before it is passed on; `limits.api_body`.
-    pub object_bytes_max: u64,
-}
+use crate::upstream::{Fleet, FleetAnswer};
 
 /// The doors' answers before a fleet of devpi-servers. What it changes, devpi changes.
 pub struct Front {
@@ -39,7 +28,8 @@ pub struct Front {
     pub flows: Arc<Flows>,
     pub fleet: Arc<Fleet>,
     indexes: Indexes,
-    pub options: FrontOptions,
+    /// What becomes of indexes that no file declares.
+    pub undeclared: Undeclared,
 }
 
 impl Front {
@@ -49,16 +39,25 @@ impl Front {
         reader: Arc<dyn Answers>,
         flows: Arc<Flows>,
         fleet: Arc<Fleet>,
-        options: FrontOptions,
+        undeclared: Undeclared,
     ) -> Self {
-        let indexes = Indexes::new(Arc::clone(&fleet), options.limits.clone());
+        let limits = flows.core.settings.limits.upstream.clone();
+        let indexes = Indexes::new(
+            Arc::clone(&fleet),
+            limits,
+            flows.core.settings.decoding.clone(),
+        );
         Self {
             reader,
             flows,
             fleet,
             indexes,
-            options,
+            undeclared,
         }
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.flows.core.settings.limits
     }
 
     /// What files say of an index, as far as a door shows it.
@@ -184,7 +183,7 @@ impl Front {
         let body = if is_head || is_bare {
             Body::Empty
         } else {
-            let bytes_max = self.options.limits.file_bytes_max;
+            let bytes_max = self.limits().upstream.file;
             match body_of(answer, bytes_max, &self.flows.core.work).await {
                 Ok(body) => body,
                 Err(reason) => {
@@ -215,7 +214,7 @@ impl Front {
     /// Finds the place of what is asked at a door.
     pub fn placed(&self, is_manage: bool, find: impl FnOnce(&Surroundings<'_>) -> Place) -> Place {
         find(&Surroundings {
-            undeclared: self.options.undeclared,
+            undeclared: self.undeclared,
             declared: &|index| self.declared(index, is_manage),
             whole: &|| self.whole(is_manage),
         })

@@ -111,7 +111,7 @@ impl Front {
         index: &IndexName,
         body: Option<FleetBody>,
     ) -> Result<Option<FleetBody>, Refused> {
-        let most = self.options.object_bytes_max;
+        let most = self.limits().writes.api_body;
         let bad = |words: String| Refused::Unjudged(StatusCode::BAD_REQUEST, words);
         let body = match body {
             Some(body) => whole(body, most).await.map_err(bad)?,
@@ -156,11 +156,11 @@ impl Front {
     }
 }
 
-async fn whole(mut body: FleetBody, bytes_max: u64) -> Result<Bytes, String> {
+async fn whole(mut body: FleetBody, bytes_max: usize) -> Result<Bytes, String> {
     let mut held = Vec::new();
     while let Some(piece) = body.next().await {
         held.extend_from_slice(&piece.map_err(|error| error.to_string())?);
-        if held.len() as u64 > bytes_max {
+        if held.len() > bytes_max {
             return Err(format!(
                 "the body is longer than the {bytes_max} bytes that limits.api_body allows"
             ));

@@ -11,9 +11,9 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use moka::sync::Cache;
 
 use crate::gateway::Generation;
-use crate::model::{IndexName, Location};
+use crate::model::{IndexName, Location, UpstreamLimits};
 use crate::policy::{IndexDocument, IndexKindDocument, MirrorDocument, Placed, Policies, Undated};
-use crate::upstream::{Fleet, UpstreamLimits};
+use crate::upstream::{Decoding, Fleet};
 
 /// Most indexes that are remembered; more than any devpi in the field has. One that is forgotten is
 /// made again when it is asked for: what it caches is not kept here.
@@ -28,14 +28,16 @@ const UNDECLARED: u64 = 0;
 pub struct Indexes {
     fleet: Arc<Fleet>,
     limits: UpstreamLimits,
+    decoding: Decoding,
     known: Cache<IndexName, Arc<Generation>>,
 }
 
 impl Indexes {
-    pub fn new(fleet: Arc<Fleet>, limits: UpstreamLimits) -> Self {
+    pub fn new(fleet: Arc<Fleet>, limits: UpstreamLimits, decoding: Decoding) -> Self {
         Self {
             fleet,
             limits,
+            decoding,
             known: Cache::new(INDEXES_MAX),
         }
     }
@@ -66,7 +68,8 @@ impl Indexes {
 
     fn make(&self, index: &IndexName) -> Option<Generation> {
         let policies = Policies::compile(&[], &[document(index)]);
-        let upstream = self.fleet.upstream(index, self.limits.clone());
+        let (limits, decoding) = (self.limits.clone(), self.decoding.clone());
+        let upstream = self.fleet.upstream(index, limits, decoding);
         match (policies, upstream) {
             (Ok(policies), Ok(upstream)) => Some(Generation {
                 number: UNDECLARED,

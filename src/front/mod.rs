@@ -11,5 +11,5 @@ mod ruled;
 mod spool;
 mod write;
 
-pub use answer::{Front, FrontOptions};
+pub use answer::Front;
 pub use write::Errand;

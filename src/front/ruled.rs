@@ -327,7 +327,7 @@ impl Front {
     fn reaches(&self, ask: &Ask<'_>, asked: &IndexName, owner: &IndexName) -> bool {
         owner == asked
             || match self.declared(owner, ask.arrival.is_manage) {
-                Declared::No => self.options.undeclared == Undeclared::Pass,
+                Declared::No => self.undeclared == Undeclared::Pass,
                 Declared::Devpi | Declared::Ruled => true,
                 Declared::Ours | Declared::Kept => false,
             }
@@ -378,7 +378,7 @@ impl Front {
         &self,
         answer: FleetAnswer,
     ) -> Result<(HeaderMap, Map<String, Value>, Share), String> {
-        let bytes_max = self.options.limits.page_bytes_max;
+        let bytes_max = self.limits().upstream.page;
         let headers = response_headers(answer.headers());
         let stated = answer.length().unwrap_or(bytes_max).min(bytes_max);
         let share = self.flows.core.settings.decoding.share_of(stated).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::gateway::error::Error;
-use crate::model::{IndexName, Timestamp};
+use crate::model::{IndexName, Limits, Timestamp};
 use crate::policy::{Index, Mirror, Policies};
 use crate::upstream::{Decoding, Upstream};
 
@@ -33,26 +33,10 @@ pub struct Settings {
     pub is_explaining: bool,
     /// `cache.memory`, in bytes.
     pub memory_bytes_max: u64,
-    /// Largest source page, in bytes.
-    pub page_bytes_max: u64,
-    /// Largest project list, in bytes.
-    pub project_list_bytes_max: u64,
-    /// Largest sidecar, in bytes.
-    pub metadata_bytes_max: u64,
-    /// Largest file, in bytes.
-    pub file_bytes_max: u64,
+    /// What all that is fetched may cost.
+    pub limits: Limits,
     /// What is being unpacked and read at one time; the same budget as that of every upstream.
     pub decoding: Decoding,
-    /// Largest held file that is checked before its first byte goes out, in bytes.
-    pub checked_first_max: u64,
-    /// Most fills at one time.
-    pub fills_max: usize,
-    /// How long one fill more waits for its turn.
-    pub fill_wait: Duration,
-    /// Bytes a second below which a fill that nobody reads gives its place to one that waits.
-    pub fill_rate_min: u64,
-    /// Most different misses of one kind at one time.
-    pub flights_max: usize,
 }
 
 /// One request's view: whatever is reloaded meanwhile, it sees one generation and one instant.

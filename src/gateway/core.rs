@@ -69,7 +69,7 @@ impl Core {
     #[must_use]
     pub fn archives(&self) -> Archives {
         let settings = &self.settings;
-        Archives::new(settings.decoding.clone(), settings.metadata_bytes_max)
+        Archives::new(settings.decoding.clone(), settings.limits.upstream.metadata)
     }
 
     /// Something is not held, and nobody is asked for it: the one place that says why.
@@ -91,7 +91,7 @@ impl Core {
         K: Clone + Eq + Hash + Send + 'static,
         V: Clone + Send + Sync + 'static,
     {
-        Flights::new(self.work.clone(), self.settings.flights_max)
+        Flights::new(self.work.clone(), self.settings.limits.work.flights)
     }
 
     /// Whether a record needs these bytes (still).

@@ -73,13 +73,13 @@ impl Running {
 impl Fills {
     /// As many at one time as the settings say.
     pub fn new(core: Arc<Core>, learning: Arc<Learning>) -> Self {
-        let settings = &core.settings;
+        let limits = &core.settings.limits.work;
         Self {
             opening: core.flights(),
             running: Mutex::default(),
             begun: Begun::default(),
-            places: Places::new(settings.fills_max, settings.fill_wait),
-            rate_min: settings.fill_rate_min,
+            places: Places::new(limits.fills, limits.fill_wait),
+            rate_min: limits.fill_rate,
             core,
             learning,
         }
@@ -218,7 +218,7 @@ impl Fills {
             is_as_long(listed, length)?;
         }
         let promised = listed.hashes.clone();
-        let limit = self.core.settings.file_bytes_max;
+        let limit = self.core.settings.limits.upstream.file;
         let declared = file.length.or(listed.size);
         let draft = self.core.store.draft(name, promised, declared, limit);
         let draft = draft.map_err(|error| Error::store(format!("fetch {name}"), error))?;

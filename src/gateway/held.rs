@@ -162,7 +162,7 @@ impl HeldFiles {
         about: About<'_>,
     ) -> Result<Held, Error> {
         let growing = self.check(key, &stored)?;
-        let is_large = stored.len() > self.core.settings.checked_first_max;
+        let is_large = stored.len() > self.core.settings.limits.work.checked_first;
         // Of another length than it should have, it is damaged as good as certainly.
         let is_streamed = is_large && about.size.is_none_or(|size| size == stored.len());
         let reached = if is_streamed {

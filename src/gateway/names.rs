@@ -260,7 +260,7 @@ impl Names {
         let key = Key::ProjectList {
             index: index.clone(),
         };
-        let most = self.core.settings.project_list_bytes_max;
+        let most = self.core.settings.limits.upstream.project_list;
         let text = self.core.small_copy(&key, most, &Hashes::default())?;
         let text = String::from_utf8(text.into()).ok()?;
         ProjectNames::from_text(text).ok()

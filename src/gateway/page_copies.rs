@@ -16,7 +16,7 @@ use crate::store::Key;
 /// What was learned of a project's files as they passed through; damage counts as nothing.
 pub fn learned(core: &Core, index: &IndexName, project: &ProjectName) -> LearnedFiles {
     let key = Key::learned(index, project);
-    let most = core.settings.page_bytes_max;
+    let most = core.settings.limits.upstream.page;
     let text = core.small_copy(&key, most, &Hashes::default());
     text.and_then(|text| LearnedFiles::from_stored(&text).ok())
         .unwrap_or_default()
@@ -41,7 +41,7 @@ pub fn read_copy(
 ) -> Option<SourcePage> {
     let key = Key::page(index, project);
     // A copy states more than the page did, such as first-seen times.
-    let most = 2 * core.settings.page_bytes_max;
+    let most = 2 * core.settings.limits.upstream.page;
     let text = core.small_copy(&key, most, &Hashes::default())?;
     match from_stored(&text, project) {
         Ok((_, meta)) if Some(meta.final_url.as_str()) != mirror.mirror_url() => None,

@@ -142,7 +142,7 @@ impl Sidecars {
         if let Some(small) = held.filter(|small| is_as_announced(small, file)) {
             return Some(small);
         }
-        let most = self.core.settings.metadata_bytes_max;
+        let most = self.core.settings.limits.upstream.metadata;
         let bytes = self.core.small_copy(kept_at, most, &stated(file))?;
         let small = Some(Small::new(bytes)).filter(|small| is_as_announced(small, file))?;
         self.small.insert(kept_at.clone(), small.clone());

@@ -152,7 +152,7 @@ impl Verification {
         let core = Arc::clone(&self.core);
         let (key, bytes) = (kept.key, kept.bytes);
         let look = move || {
-            let most = core.settings.metadata_bytes_max;
+            let most = core.settings.limits.upstream.metadata;
             let looked = core.store.inspect_small(&key, most);
             looked.inspect_err(|error| core.copy_is_damaged(&key, error))
         };

@@ -25,7 +25,6 @@ use crate::listen::handover::{Inherited, Offered};
 use crate::listen::head_guard::{HeadGuard, OnRefusal};
 use crate::listen::http_door::HttpDoor;
 use crate::listen::http1::Wire;
-use crate::listen::limits::DoorLimits;
 use crate::listen::listener::{Accepted, BindError, Bound, Listener};
 use crate::listen::presence::Presence;
 use crate::listen::proxies::TrustedProxies;
@@ -34,7 +33,8 @@ use crate::listen::slots::{Slot, Slots};
 use crate::listen::socket::Socket;
 use crate::listen::stop::{REST_MAX, Stop};
 use crate::listen::stream_watch::StreamWatch;
-use crate::telemetry::{DoorName, Label, Metrics, TurnedAway};
+use crate::model::{DoorLimits, DoorName};
+use crate::telemetry::{Label, Metrics, TurnedAway};
 
 /// Pause after a failed accept. Out of file descriptors, the next call would fail at once, and again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -24,9 +24,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::listen::head_watch::{HeadWatch, travelling};
-use crate::listen::limits::DoorLimits;
 use crate::listen::presence::Presence;
 use crate::listen::stream_watch::{StreamWatch, Streams};
+use crate::model::DoorLimits;
 use crate::telemetry::TurnedAway;
 
 const TOO_SLOW: &[u8] =

@@ -15,7 +15,7 @@ use http::header::EXPECT;
 use http::{HeaderMap, StatusCode};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-use crate::listen::limits::DoorLimits;
+use crate::model::DoorLimits;
 use crate::writer::Refusal;
 
 /// A body that is coming in.
@@ -117,7 +117,7 @@ impl Incoming {
     /// One that comes in these pieces.
     #[cfg(test)]
     pub(super) fn of(pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
-        let pace = Pace::of(&DoorLimits::wide());
+        let pace = Pace::of(&DoorLimits::default());
         Self::new(pieces.boxed(), false, &HeaderMap::new(), pace)
     }
 
@@ -225,7 +225,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_drips_is_given_up_and_a_slow_line_is_not() {
-        let rate = usize::try_from(DoorLimits::wide().min_receive_rate).unwrap();
+        let rate = usize::try_from(DoorLimits::default().min_receive_rate).unwrap();
         let mut slow = dripping(rate, 600);
         assert_eq!(slow.whole(usize::MAX).await.unwrap().len(), 600 * rate);
         let mut drip = dripping(rate / 2, 600);

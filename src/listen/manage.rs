@@ -19,12 +19,11 @@ use crate::gateway::{Reply, inside_path};
 use crate::listen::handler::{DoorRequest, RequestHandler};
 use crate::listen::host_check::{Hosts, is_same, is_same_origin};
 use crate::listen::incoming::{Incoming, drain};
-use crate::listen::limits::DoorLimits;
 use crate::listen::manage_upload::{FORM_BYTES_MAX, take_upload};
 use crate::listen::multipart::FormLimits;
 use crate::listen::recorder::Recorder;
 use crate::listen::refusal::{is_form, redirect};
-use crate::model::OperationClass;
+use crate::model::{DoorLimits, OperationClass, WriteLimits};
 use crate::protocol::{ManageRoute, PublicRoute};
 use crate::writer::{Caller, Refusal, WriteSubject, Writer};
 
@@ -44,12 +43,8 @@ pub struct ManageOptions {
     pub outside_url: Option<Url>,
     /// What a client may take.
     pub limits: DoorLimits,
-    /// Bytes of an uploaded file, for refusing what says that it is longer.
-    pub upload_bytes_max: u64,
-    /// Bytes of a JSON body: a user's or an index's whole configuration, a push.
-    pub object_bytes_max: usize,
-    /// How much of a form is held in memory.
-    pub form: FormLimits,
+    /// What may be written.
+    pub writes: WriteLimits,
     /// What passes requests on to the devpi-servers behind, where there are any.
     pub front: Option<Arc<Front>>,
 }
@@ -152,7 +147,7 @@ impl ManageDoor {
         subject: &mut WriteSubject,
     ) -> Outcome {
         let headers = &request.head.headers;
-        let (writer, most) = (&self.writer, self.options.object_bytes_max);
+        let (writer, most) = (&self.writer, self.options.writes.api_body);
         // Bodies of these are read in their own ways.
         let is_read_there = matches!(
             route,
@@ -172,7 +167,7 @@ impl ManageDoor {
                 Ok(writer.read(&request.ask(route), &caller).await)
             }
             ManageRoute::Upload(index) => {
-                let limits = self.options.form;
+                let limits = FormLimits::holding(self.options.writes.upload_fields);
                 let outcome = match writer.begin_upload(caller, &index).await {
                     Ok(upload) => take_upload(upload, headers, &mut body, limits, subject).await,
                     Err(refusal) => Err(refusal),
@@ -304,7 +299,7 @@ impl ManageDoor {
 
     /// Bytes of the longest body that is taken.
     pub(super) fn body_bytes_max(&self) -> u64 {
-        let file = self.options.upload_bytes_max;
+        let file = self.options.writes.upload;
         file.saturating_add(FORM_BYTES_MAX)
     }
 
@@ -312,7 +307,7 @@ impl ManageDoor {
     pub(super) fn too_long(&self) -> Refusal {
         let words = format!(
             "the body is longer than the {} bytes that limits.upload allows",
-            self.options.upload_bytes_max
+            self.options.writes.upload
         );
         Refusal::exception(StatusCode::PAYLOAD_TOO_LARGE, words)
     }

@@ -18,9 +18,6 @@ use crate::protocol::{ManageRoute, PublicRoute};
 use crate::telemetry::{AuditEvent, AuditKind};
 use crate::writer::{Credentials, Refusal};
 
-/// Bytes of a body that comes with a read, which nobody wants.
-const READ_BODY_MAX: usize = 1 << 20;
-
 impl ManageDoor {
     /// Has it answered by the servers behind.
     pub(super) async fn pass(
@@ -32,7 +29,8 @@ impl ManageDoor {
     ) -> Outcome {
         let DoorRequest { head, arrival, id } = request;
         if let ManageRoute::Read(route) = route {
-            drain(&mut body, READ_BODY_MAX, self.options.limits.head_timeout).await;
+            let most = self.options.writes.api_body;
+            drain(&mut body, most, self.options.limits.head_timeout).await;
             if let PublicRoute::Redirect { to, is_permanent } = &route {
                 return Ok(redirect(to, *is_permanent));
             }

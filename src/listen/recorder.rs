@@ -7,10 +7,10 @@ use http::{Method, StatusCode};
 use tokio::time::Instant;
 
 use crate::gateway::{Decision, Record};
-use crate::model::{IndexName, ProjectName, Timestamp};
+use crate::model::{DoorName, IndexName, ProjectName, Timestamp};
 use crate::telemetry::{
-    AGENT_MAX, AccessLine, AccessLog, AuditEvent, AuditKind, AuditLog, DoorName, Label, Metrics,
-    NAME_MAX, PATH_MAX, cut,
+    AGENT_MAX, AccessLine, AccessLog, AuditEvent, AuditKind, AuditLog, Label, Metrics, NAME_MAX,
+    PATH_MAX, cut,
 };
 
 /// The clock, as the application hands it in.

@@ -15,12 +15,12 @@ use pingora::proxy::Session;
 use tokio::time::timeout;
 
 use crate::gateway::{Body, Reply};
-use crate::listen::limits::DoorLimits;
 use crate::listen::pieces::{Cut, Pieces};
 use crate::listen::presence::Presence;
 use crate::listen::response_head::{ReplyContext, is_bare, response_head, status_words};
 use crate::listen::stream_watch::StreamWatch;
 use crate::listen::taking::{FRAME_MAX, Taking};
+use crate::model::DoorLimits;
 
 /// The answer ended early; the connection must not be used again.
 #[derive(Debug, thiserror::Error)]

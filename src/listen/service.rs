@@ -25,7 +25,6 @@ use crate::gateway::{Answers, Arrival, Ask, Record, Reply, inside_path};
 use crate::listen::handler::{DoorRequest, RequestHandler, hand_on};
 use crate::listen::head_watch::HeadWatch;
 use crate::listen::incoming::{Incoming, Pace};
-use crate::listen::limits::DoorLimits;
 use crate::listen::presence::Presence;
 use crate::listen::proxies::TrustedProxies;
 use crate::listen::recorder::{Finished, Recorder, Started};
@@ -34,6 +33,7 @@ use crate::listen::reply::{Broken, write_reply};
 use crate::listen::request_id::{RequestId, RequestIds};
 use crate::listen::response_head::ReplyContext;
 use crate::listen::stream_watch::StreamWatch;
+use crate::model::DoorLimits;
 use crate::protocol::{Preferences, PublicRoute, check_parts};
 use crate::telemetry::TurnedAway;
 

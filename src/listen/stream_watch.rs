@@ -17,8 +17,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::listen::head_watch::travelling_with;
-use crate::listen::limits::DoorLimits;
 use crate::listen::presence::Presence;
+use crate::model::DoorLimits;
 use crate::telemetry::TurnedAway;
 
 /// Bytes that every connection begins with (RFC 9113 §3.4).
@@ -166,7 +166,7 @@ mod tests {
     fn limits() -> DoorLimits {
         DoorLimits {
             requests_per_connection: 3,
-            ..DoorLimits::wide()
+            ..DoorLimits::default()
         }
     }
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::listen::limits::DoorLimits;
 use crate::listen::reply::Broken;
 use crate::listen::stream_watch::StreamWatch;
+use crate::model::DoorLimits;
 
 /// Largest piece of an answer over HTTP/2: one frame, so that each that is taken is seen.
 pub(super) const FRAME_MAX: usize = 16 << 10;
@@ -82,7 +82,7 @@ mod tests {
         DoorLimits {
             send_timeout: Duration::from_mins(1),
             min_send_rate: 1 << 10,
-            ..DoorLimits::wide()
+            ..DoorLimits::default()
         }
     }
 

@@ -55,6 +55,15 @@ impl Fault {
         }
     }
 
+    /// A fault at a place, if it has one.
+    #[must_use]
+    pub fn perhaps_at(location: Option<&Location>, what: impl Into<String>) -> Self {
+        Self {
+            location: location.cloned(),
+            ..Self::nowhere(what)
+        }
+    }
+
     /// A fault that no file holds.
     #[must_use]
     pub fn nowhere(what: impl Into<String>) -> Self {

@@ -1,4 +1,4 @@
-//! The nouns of Python packaging, valid by construction.
+//! The nouns of Python packaging, valid by construction; and the limits that every room keeps.
 //!
 //! A value of one of these types cannot be wrong: a `ProjectName` is normalised, a `Filename` belongs
 //! to the project it was parsed for, a `Sha256` has 32 bytes. Whoever holds one need not check again.
@@ -6,10 +6,13 @@
 mod address;
 mod ascii;
 mod digest;
+mod door;
 mod file;
 mod filename;
 mod index;
+mod limits;
 mod location;
+mod login;
 mod mirror_place;
 mod operation;
 mod pep440;
@@ -22,10 +25,16 @@ mod version;
 pub use address::{Reach, client_network};
 pub use ascii::to_ascii;
 pub use digest::{CUT_SHA256, Hashes, Sha256};
+pub use door::DoorName;
 pub use file::{CoreMetadata, File, UploadTime, UploadTimeSource, Yanked};
 pub use filename::{Filename, InvalidFilename, Kind};
 pub use index::IndexName;
+pub use limits::{
+    AuditLimits, DoorLimits, FleetLimits, LIMITS, LimitUnit, Limits, OwnLimits, UpstreamLimits,
+    WorkLimits, WriteLimits, milliseconds,
+};
 pub use location::{Fault, Faults, Location, suggest};
+pub use login::{Login, Secret};
 pub use mirror_place::{MirrorPlace, MirrorPlaces, is_localhost};
 pub use operation::OperationClass;
 pub use project::ProjectName;

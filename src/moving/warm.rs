@@ -8,11 +8,11 @@ use anyhow::Context as _;
 use futures_util::{StreamExt as _, stream};
 use url::Url;
 
-use crate::model::{File, IndexName, Kind, Version};
+use crate::model::{File, IndexName, Kind, Limits, Version};
 use crate::page::parse_json;
 use crate::policy::Pin;
 use crate::upstream::{
-    ByteRange, FileAnswer, PageAnswer, Proxies, Upstream, UpstreamLimits, UpstreamSettings,
+    ByteRange, Decoding, FileAnswer, PageAnswer, Proxies, Upstream, UpstreamSettings,
 };
 
 /// Pages and files asked for at once: enough to keep a line busy, too few to crowd installers out.
@@ -48,7 +48,7 @@ pub fn warm(
     door: &Url,
     index: &IndexName,
     pins: &[Pin],
-    limits: UpstreamLimits,
+    limits: &Limits,
     progress: &dyn Warming,
 ) -> anyhow::Result<Warmed> {
     let work = tokio::runtime::Builder::new_current_thread()
@@ -61,7 +61,8 @@ pub fn warm(
         name: index.clone(),
         url,
         credentials: None,
-        limits,
+        limits: limits.upstream.clone(),
+        decoding: Decoding::of(&limits.work),
         proxies: Proxies::Direct,
         bounds: crate::upstream::Bounds::default(),
     })?;

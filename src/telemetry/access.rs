@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use prometheus::IntCounter;
 
-use crate::model::Timestamp;
+use crate::model::{DoorName, Timestamp};
 use crate::telemetry::gathered::Gathered;
 use crate::telemetry::instant::{BEGIN, thousandth, write_instant};
-use crate::telemetry::label::{DoorName, Label};
+use crate::telemetry::label::Label;
 use crate::telemetry::logging::LogFormat;
 
 /// What is recorded of a request.

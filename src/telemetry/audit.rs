@@ -10,6 +10,7 @@ use std::path::Path;
 
 use prometheus::IntCounter;
 
+use crate::model::AuditLimits;
 use crate::telemetry::event::AuditEvent;
 use crate::telemetry::label::AuditKind;
 use crate::telemetry::line_writer::{LineWriter, Sink};
@@ -25,31 +26,6 @@ pub const AUDIT_FILE: &str = "audit.jsonl";
 /// The file of refusals, beside it.
 pub const REFUSALS_FILE: &str = "refusals.jsonl";
 
-/// How much of each stream is kept.
-#[derive(Debug, Clone, Copy)]
-pub struct AuditLimits {
-    /// Of logins and changes.
-    pub changes: Rotation,
-    /// Of refusals.
-    pub refusals: Rotation,
-}
-
-impl Default for AuditLimits {
-    /// A quarter of a million changes per file, a gibibyte in all; and a quarter of that for refusals.
-    fn default() -> Self {
-        Self {
-            changes: Rotation {
-                size_max: 64 << 20,
-                kept: 15,
-            },
-            refusals: Rotation {
-                size_max: 32 << 20,
-                kept: 7,
-            },
-        }
-    }
-}
-
 /// The streams of audit events.
 #[derive(Debug)]
 pub struct AuditLog {
@@ -63,10 +39,12 @@ impl AuditLog {
     ///
     /// # Errors
     /// When a file cannot be opened for appending, or no thread can be started.
-    pub fn open(folder: &Path, limits: AuditLimits, failed: IntCounter) -> io::Result<Self> {
-        let changes = Changes(Rotating::open(&folder.join(AUDIT_FILE), limits.changes)?);
-        let refusals = Rotating::open(&folder.join(REFUSALS_FILE), limits.refusals)?;
-        let refusals = Refusals::new(refusals);
+    pub fn open(folder: &Path, limits: &AuditLimits, failed: IntCounter) -> io::Result<Self> {
+        let rotating =
+            |name, size_max, kept| Rotating::open(&folder.join(name), Rotation { size_max, kept });
+        let changes = rotating(AUDIT_FILE, limits.changes_file, limits.changes_files)?;
+        let refusals = rotating(REFUSALS_FILE, limits.refusals_file, limits.refusals_files)?;
+        let (changes, refusals) = (Changes(changes), Refusals::new(refusals));
         Ok(Self {
             changes: LineWriter::start("audit log", QUEUE_MAX, changes, failed.clone())?,
             refusals: LineWriter::start("refusals", QUEUE_MAX, refusals, failed.clone())?,
@@ -152,7 +130,7 @@ mod tests {
     fn a_clean_stop_loses_nothing_and_a_new_start_continues() {
         let folder = tempfile::tempdir().unwrap();
         for start in [0, 5_000] {
-            let log = AuditLog::open(folder.path(), AuditLimits::default(), failed()).unwrap();
+            let log = AuditLog::open(folder.path(), &AuditLimits::default(), failed()).unwrap();
             let record = |number| log.record(event(AuditKind::Upload, number));
             std::thread::scope(|scope| {
                 scope.spawn(|| (start..start + 2_500).for_each(record));
@@ -174,7 +152,7 @@ mod tests {
         ] {
             let path = folder.path().join(name);
             for number in 1..=2 {
-                let log = AuditLog::open(folder.path(), AuditLimits::default(), failed()).unwrap();
+                let log = AuditLog::open(folder.path(), &AuditLimits::default(), failed()).unwrap();
                 log.record(event(kind, number));
                 log.stop();
                 drop(log);
@@ -182,7 +160,7 @@ mod tests {
                 let torn = [&whole[..], &whole[..whole.len() / 3]].concat();
                 std::fs::write(&path, torn).unwrap();
             }
-            drop(AuditLog::open(folder.path(), AuditLimits::default(), failed()).unwrap());
+            drop(AuditLog::open(folder.path(), &AuditLimits::default(), failed()).unwrap());
             assert_eq!(details(&path), [1, 2], "{name}");
         }
     }
@@ -190,15 +168,13 @@ mod tests {
     #[test]
     fn no_number_of_refusals_pushes_out_a_change() {
         let folder = tempfile::tempdir().unwrap();
-        let little = Rotation {
-            size_max: 1 << 10,
-            kept: 1,
-        };
         let limits = AuditLimits {
-            changes: little,
-            refusals: little,
+            changes_file: 1 << 10,
+            changes_files: 1,
+            refusals_file: 1 << 10,
+            refusals_files: 1,
         };
-        let log = AuditLog::open(folder.path(), limits, failed()).unwrap();
+        let log = AuditLog::open(folder.path(), &limits, failed()).unwrap();
         log.record(event(AuditKind::Upload, 1));
         for number in 0..10_000 {
             for kind in [
@@ -219,7 +195,7 @@ mod tests {
     fn an_event_that_cannot_be_written_is_counted() {
         let failed = failed();
         let folder = tempfile::tempdir().unwrap();
-        let log = AuditLog::open(folder.path(), AuditLimits::default(), failed.clone()).unwrap();
+        let log = AuditLog::open(folder.path(), &AuditLimits::default(), failed.clone()).unwrap();
         log.stop();
         log.record(event(AuditKind::Login, 1));
         log.record(event(AuditKind::Denied, 1));

@@ -3,35 +3,27 @@
 
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec};
 
+use crate::telemetry::declared::Declared;
 use crate::telemetry::label::{Label, ServerResult};
-
-/// What is counted of all servers.
-#[derive(Debug, Clone)]
-pub(super) struct Servers {
-    pub(super) up: IntGaugeVec,
-    pub(super) inflight: IntGaugeVec,
-    pub(super) breaker_open: IntGaugeVec,
-    pub(super) requests: IntCounterVec,
-}
 
 /// The numbers of one server.
 #[derive(Debug, Clone)]
 pub struct ServerMetrics {
-    servers: Servers,
     name: String,
     up: IntGauge,
     inflight: IntGauge,
     breaker_open: IntGauge,
+    requests: IntCounterVec,
 }
 
 impl ServerMetrics {
-    pub(super) fn new(servers: &Servers, name: &str) -> Self {
+    pub(super) fn new(all: &Declared, name: &str) -> Self {
         let of = |gauges: &IntGaugeVec| gauges.with_label_values(&[name]);
         Self {
-            up: of(&servers.up),
-            inflight: of(&servers.inflight),
-            breaker_open: of(&servers.breaker_open),
-            servers: servers.clone(),
+            up: of(&all.server_up),
+            inflight: of(&all.server_inflight),
+            breaker_open: of(&all.server_breaker_open),
+            requests: all.server_requests.clone(),
             name: name.to_owned(),
         }
     }
@@ -55,6 +47,6 @@ impl ServerMetrics {
     /// Counts a request by how it went.
     pub fn request(&self, result: ServerResult) {
         let labels = [self.name.as_str(), result.label()];
-        self.servers.requests.with_label_values(&labels).inc();
+        self.requests.with_label_values(&labels).inc();
     }
 }

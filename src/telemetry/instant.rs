@@ -103,10 +103,11 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::DoorName;
     use crate::telemetry::access::{AccessLine, AccessLog};
     use crate::telemetry::event::AuditEvent;
     use crate::telemetry::kept::Written;
-    use crate::telemetry::label::{AuditKind, DoorName};
+    use crate::telemetry::label::AuditKind;
     use crate::telemetry::logging::LogFormat;
     use crate::telemetry::logging::tests::logged;
 

@@ -7,6 +7,7 @@
 mod access;
 mod audit;
 mod cut;
+mod declared;
 mod devpi;
 mod event;
 mod gathered;
@@ -24,13 +25,13 @@ mod rotating;
 mod torn;
 
 pub use access::{AccessLine, AccessLog};
-pub use audit::{AuditLimits, AuditLog};
+pub use audit::AuditLog;
 pub use cut::{AGENT_MAX, NAME_MAX, PATH_MAX, REASON_MAX, cut};
 pub use devpi::ServerMetrics;
 pub use event::AuditEvent;
 pub use label::{
-    AuditKind, CacheKind, Damage, DoorName, Label, LabelSet, LookUp, Mode, ServerResult, Staleness,
-    Tier, TurnedAway, UpstreamResult,
+    AuditKind, CacheKind, Damage, Label, LabelSet, LookUp, Mode, ServerResult, Staleness, Tier,
+    TurnedAway, UpstreamResult,
 };
 pub(crate) use labels::labels;
 pub use logging::{LogFormat, init_logging};

@@ -82,6 +82,17 @@ impl Refusals {
         ))
     }
 
+    /// Whether it was written down in this while, and now once more.
+    fn is_counted(&mut self, event: &AuditEvent) -> bool {
+        let key = self.key(event);
+        let Some(kind) = self.kinds.get_mut(&key) else {
+            return false;
+        };
+        kind.repeated += 1;
+        kind.last = event.time;
+        true
+    }
+
     fn is_over(&self, now: Timestamp) -> bool {
         Duration::try_from(now.duration_since(self.began)).is_ok_and(|passed| passed >= COUNT_FOR)
     }
@@ -99,19 +110,14 @@ impl Sink<AuditEvent> for Refusals {
         if self.kinds.is_empty() {
             self.began = event.time;
         }
-        let key = self.key(event);
-        if let Some(kind) = self.kinds.get_mut(&key) {
-            kind.repeated += 1;
-            kind.last = event.time;
+        if self.is_counted(event) {
             return told;
         }
         let event = self.shared_out(event);
-        let key = self.key(&event);
-        if let Some(kind) = self.kinds.get_mut(&key) {
-            kind.repeated += 1;
-            kind.last = event.time;
+        if self.is_counted(&event) {
             return told;
         }
+        let key = self.key(&event);
         let written = self.file.write(&event);
         let last = event.time;
         let kind = Kind {

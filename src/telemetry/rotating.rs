@@ -11,11 +11,11 @@ use crate::telemetry::torn::mend;
 
 /// When a file is full and how many full ones are kept.
 #[derive(Debug, Clone, Copy)]
-pub struct Rotation {
+pub(super) struct Rotation {
     /// Bytes after which a new file is begun.
-    pub size_max: u64,
+    pub(super) size_max: u64,
     /// Full files kept: `audit.jsonl.1` is the youngest.
-    pub kept: u32,
+    pub(super) kept: u32,
 }
 
 /// The file that is written to, and those before it.

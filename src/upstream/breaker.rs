@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::model::UpstreamLimits;
+
 /// The breaker of one origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Breaker {
@@ -60,6 +62,16 @@ pub enum Permit {
 }
 
 impl Breaker {
+    /// A closed breaker as the limits of an upstream say.
+    #[must_use]
+    pub fn of(limits: &UpstreamLimits) -> Self {
+        Self::new(
+            limits.upstream_failures,
+            limits.upstream_cool_off,
+            limits.upstream_cool_off_max,
+        )
+    }
+
     /// A closed breaker that opens at `failures_max` failures in a row (at least one) and tries again
     /// after `cool_first`, and then after twice as long each time, but never longer than `cool_max`.
     #[must_use]

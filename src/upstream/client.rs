@@ -4,26 +4,25 @@
 //! unpacked within limits (`body`). Certificates are always verified, against the
 //! platform's roots or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
 
-use std::fmt;
 use std::sync::Arc;
 
 use http::header;
 use reqwest::{Client, ClientBuilder, RequestBuilder};
 use url::Url;
 
-use crate::model::IndexName;
+use crate::model::{IndexName, Login, UpstreamLimits};
+use crate::upstream::decoding::Decoding;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::exchange::Breakers;
 use crate::upstream::fleet::Fleet;
 use crate::upstream::hosts::{Bounds, Hosts, Trust, is_special};
-use crate::upstream::limits::UpstreamLimits;
 use crate::upstream::words;
 
 /// What this gateway calls itself to upstreams.
 const USER_AGENT: &str = concat!("cheesecloth/", env!("CARGO_PKG_VERSION"));
 
 /// What a mirror says about its upstream.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct UpstreamSettings {
     /// The mirror's name, for messages.
     pub name: IndexName,
@@ -31,9 +30,11 @@ pub struct UpstreamSettings {
     /// `credentials` where those are absent.
     pub url: Url,
     /// User and password for the upstream.
-    pub credentials: Option<UpstreamLogin>,
+    pub credentials: Option<Login>,
     /// Bounds on what it may cost.
     pub limits: UpstreamLimits,
+    /// What is being unpacked and read, of it and all others.
+    pub decoding: Decoding,
     /// Whether the proxies that the environment names are used.
     pub proxies: Proxies,
     /// What it may lead to.
@@ -48,52 +49,6 @@ pub enum Proxies {
     Environment,
     /// None.
     Direct,
-}
-
-/// A user and a password; `Debug` shows neither.
-#[derive(Clone, PartialEq, Eq)]
-pub struct UpstreamLogin {
-    user: String,
-    password: String,
-}
-
-impl UpstreamLogin {
-    /// This user with this password.
-    #[must_use]
-    pub fn new(user: impl Into<String>, password: impl Into<String>) -> Self {
-        Self {
-            user: user.into(),
-            password: password.into(),
-        }
-    }
-
-    /// Takes a user and a password out of a URL, so that it can be shown afterwards.
-    pub(super) fn take_from(url: &mut Url) -> Option<Self> {
-        let decode = |text: &str| {
-            percent_encoding::percent_decode_str(text)
-                .decode_utf8_lossy()
-                .into_owned()
-        };
-        let user = decode(url.username());
-        let password = url.password().map(decode);
-        if user.is_empty() && password.is_none() {
-            return None;
-        }
-        // These fail only for URLs that cannot have a user, and this one has.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        Some(Self::new(user, password.unwrap_or_default()))
-    }
-
-    pub(super) fn apply(&self, request: RequestBuilder) -> RequestBuilder {
-        request.basic_auth(&self.user, Some(&self.password))
-    }
-}
-
-impl fmt::Debug for UpstreamLogin {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Credentials(***)")
-    }
 }
 
 /// An upstream cannot be asked at all with these settings.
@@ -132,8 +87,9 @@ pub enum InvalidUpstream {
 pub struct Upstream {
     pub(super) name: IndexName,
     pub(super) url: Url,
-    pub(super) credentials: Option<UpstreamLogin>,
+    pub(super) credentials: Option<Login>,
     pub(super) limits: UpstreamLimits,
+    pub(super) decoding: Decoding,
     pub(super) hosts: Hosts,
     pub(super) client: Client,
     pub(super) breakers: Breakers,
@@ -153,6 +109,7 @@ impl Upstream {
             mut url,
             credentials,
             limits,
+            decoding,
             proxies,
             bounds,
         } = settings;
@@ -169,14 +126,14 @@ impl Upstream {
                 host: url.host_str().unwrap_or_default().to_owned(),
             });
         }
-        let inline = UpstreamLogin::take_from(&mut url);
+        let inline = Login::take_from(&mut url);
         url.set_fragment(None);
         if !url.path().ends_with('/') {
             let path = format!("{}/", url.path());
             url.set_path(&path);
         }
         let hosts = Hosts::of(url.clone(), bounds);
-        let client = client(&limits, &hosts, proxies).read_timeout(limits.read_timeout);
+        let client = client(&limits, &hosts, proxies).read_timeout(limits.upstream_read_timeout);
         let client = client.build().map_err(|error| InvalidUpstream::Client {
             index: name.clone(),
             reason: words::causes(error),
@@ -188,6 +145,7 @@ impl Upstream {
             name,
             url,
             limits,
+            decoding,
             hosts,
             fleet: None,
         })
@@ -242,14 +200,19 @@ pub(super) fn client(limits: &UpstreamLimits, hosts: &Hosts, proxies: Proxies) -
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .retry(reqwest::retry::never())
-        .connect_timeout(limits.connect_timeout)
-        .pool_idle_timeout(limits.idle_timeout)
-        .pool_max_idle_per_host(limits.idle_connections_max)
+        .connect_timeout(limits.upstream_connect_timeout)
+        .pool_idle_timeout(limits.upstream_idle_timeout)
+        .pool_max_idle_per_host(limits.upstream_connections)
         .dns_resolver(Arc::new(hosts.clone()));
     match proxies {
         Proxies::Environment => builder,
         Proxies::Direct => builder.no_proxy(),
     }
+}
+
+/// The request, by this user.
+pub(super) fn logged_in(request: RequestBuilder, login: &Login) -> RequestBuilder {
+    request.basic_auth(&login.user, Some(login.password.expose()))
 }
 
 /// Makes ring the process's source of cryptography, unless one is installed already: TLS needs exactly
@@ -266,6 +229,8 @@ pub(super) fn text_of(head: &header::HeaderMap, name: header::HeaderName) -> Opt
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn settings(url: &str) -> UpstreamSettings {
@@ -273,7 +238,8 @@ mod tests {
             name: IndexName::parse("root/pypi").unwrap(),
             url: Url::parse(url).unwrap(),
             credentials: None,
-            limits: UpstreamLimits::wide(),
+            limits: UpstreamLimits::default(),
+            decoding: Decoding::new(1 << 30, Duration::from_mins(1)),
             proxies: Proxies::Direct,
             bounds: Bounds::default(),
         }
@@ -283,13 +249,13 @@ mod tests {
     fn credentials_leave_the_url_and_are_never_shown() {
         let upstream = Upstream::new(settings("https://me:s%40c@upstream.example/simple")).unwrap();
         assert_eq!(upstream.url.as_str(), "https://upstream.example/simple/");
-        assert_eq!(upstream.credentials, Some(UpstreamLogin::new("me", "s@c")));
+        assert_eq!(upstream.credentials, Some(Login::new("me", "s@c")));
         assert!(!format!("{upstream:?}").contains("s@c"));
 
         let mut both = settings("https://me:old@upstream.example/simple/");
-        both.credentials = Some(UpstreamLogin::new("me", "new"));
+        both.credentials = Some(Login::new("me", "new"));
         let upstream = Upstream::new(both).unwrap();
-        assert_eq!(upstream.credentials, Some(UpstreamLogin::new("me", "new")));
+        assert_eq!(upstream.credentials, Some(Login::new("me", "new")));
     }
 
     #[test]

@@ -13,6 +13,8 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::model::WorkLimits;
+
 /// What shares are counted in.
 const UNIT_BYTES: u64 = 1 << 10;
 
@@ -44,6 +46,12 @@ pub struct Share {
 }
 
 impl Decoding {
+    /// The budget that the limits allow.
+    #[must_use]
+    pub fn of(limits: &WorkLimits) -> Self {
+        Self::new(limits.decoding, limits.decoding_wait)
+    }
+
     /// A budget of so many bytes in all, of which [`Decoding::share_of`] waits for a part so long.
     #[must_use]
     pub fn new(bytes_max: u64, wait: Duration) -> Self {

@@ -16,15 +16,14 @@ use reqwest::Response;
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
-use crate::model::IndexName;
+use crate::model::{IndexName, Login, UpstreamLimits};
 use crate::upstream::body::Coding;
 use crate::upstream::breaker::{Breaker, Outcome, Permit};
-use crate::upstream::client::{Upstream, UpstreamLogin};
+use crate::upstream::client::{Upstream, logged_in};
 use crate::upstream::error::UpstreamError;
 use crate::upstream::fleet::{Fleet, FleetError, FleetRead};
 use crate::upstream::hosts::NotOpen;
-use crate::upstream::limits::UpstreamLimits;
-use crate::upstream::retry::Again;
+use crate::upstream::retry::{Again, Retry};
 use crate::upstream::{retry, words};
 
 /// Most of a refusal's body that is read for its words, in bytes.
@@ -106,7 +105,7 @@ impl Upstream {
                 Err(failure) => failure,
             };
             tries += 1;
-            let next = self.limits.retry.pause_before_next(
+            let next = Retry::of(&self.limits).pause_before_next(
                 tries,
                 start.elapsed(),
                 failure.again,
@@ -123,7 +122,7 @@ impl Upstream {
     async fn follow(&self, question: &Question<'_>) -> Result<FinalAnswer, Failure> {
         let broken = |reason: String| UpstreamError::broken(&self.name, reason);
         let mut url = question.url.clone();
-        for _ in 0..=self.limits.redirects_max {
+        for _ in 0..=self.limits.redirects {
             let credentials = self.credentials_for(&mut url);
             self.hosts.refuse(&url).map_err(broken)?;
             let checked = self.hosts.refuse_own_door(&url).await;
@@ -142,7 +141,7 @@ impl Upstream {
                     let mut request = self.client.get(url.clone());
                     request = request.headers(question.headers.clone());
                     if let Some(credentials) = credentials {
-                        request = credentials.apply(request);
+                        request = logged_in(request, &credentials);
                     }
                     let sent = request.send().await;
                     sent.map_err(|error| self.unanswered(error))?
@@ -159,7 +158,7 @@ impl Upstream {
             }
             url = next;
         }
-        let max = self.limits.redirects_max;
+        let max = self.limits.redirects;
         Err(broken(format!("more than {max} redirects")).into())
     }
 
@@ -181,9 +180,9 @@ impl Upstream {
 
     /// Who to be at this URL: whom the link itself names, the mirror's user on its own origin, nobody
     /// elsewhere. Leaves the URL without a user, so that it can be shown.
-    fn credentials_for(&self, url: &mut Url) -> Option<UpstreamLogin> {
+    fn credentials_for(&self, url: &mut Url) -> Option<Login> {
         url.set_fragment(None);
-        let inline = UpstreamLogin::take_from(url);
+        let inline = Login::take_from(url);
         let own = self.credentials.as_ref();
         inline.or_else(|| own.filter(|_| self.hosts.is_own_origin(url)).cloned())
     }
@@ -253,7 +252,7 @@ impl Upstream {
             let timeout = UpstreamError::Timeout {
                 index,
                 awaited: "answer",
-                after: self.limits.read_timeout,
+                after: self.limits.upstream_read_timeout,
             };
             return timeout.into();
         }
@@ -352,7 +351,7 @@ pub(super) struct Breakers {
 impl Breakers {
     pub(super) fn new(limits: &UpstreamLimits) -> Self {
         Self {
-            closed: limits.breaker.clone(),
+            closed: Breaker::of(limits),
             troubled: Mutex::default(),
             numbers: RandomState::new(),
         }
@@ -392,8 +391,8 @@ mod tests {
     #[test]
     fn origins_fail_apart_and_only_the_troubled_are_remembered() {
         let limits = UpstreamLimits {
-            breaker: Breaker::new(1, Duration::from_secs(1), Duration::from_secs(1)),
-            ..UpstreamLimits::wide()
+            upstream_failures: 1,
+            ..UpstreamLimits::default()
         };
         let breakers = Breakers::new(&limits);
         let now = Instant::now();
@@ -408,7 +407,7 @@ mod tests {
 
     #[test]
     fn a_thing_has_one_number_however_its_url_is_signed() {
-        let breakers = Breakers::new(&UpstreamLimits::wide());
+        let breakers = Breakers::new(&UpstreamLimits::default());
         let number = |text| breakers.number_of(&Url::parse(text).unwrap());
         let six = number("https://files.example/six.whl?expires=1");
         assert_eq!(six, number("https://files.example/six.whl?expires=2"));
@@ -417,7 +416,7 @@ mod tests {
 
     #[test]
     fn no_number_of_dead_hosts_fills_the_memory() {
-        let breakers = Breakers::new(&UpstreamLimits::wide());
+        let breakers = Breakers::new(&UpstreamLimits::default());
         for number in 0..2 * BREAKERS_MAX {
             let host = format!("https://h{number}.example");
             breakers.record(host, Instant::now(), Outcome::Unreachable);

@@ -120,8 +120,8 @@ impl Upstream {
 
     fn file(&self, response: Response, part: FilePart) -> Result<UpstreamFile, UpstreamError> {
         let length = response.content_length();
-        if length.is_some_and(|length| length > self.limits.file_bytes_max) {
-            return Err(too_large(&self.name, self.limits.file_bytes_max));
+        if length.is_some_and(|length| length > self.limits.file) {
+            return Err(too_large(&self.name, self.limits.file));
         }
         let expected = match part {
             FilePart::Whole => None,
@@ -143,9 +143,9 @@ impl Upstream {
             body: Body {
                 index: self.name.clone(),
                 response,
-                read_timeout: self.limits.read_timeout,
-                rate_min: self.limits.file_rate_min,
-                bytes_max: expected.unwrap_or(self.limits.file_bytes_max),
+                read_timeout: self.limits.upstream_read_timeout,
+                rate_min: self.limits.upstream_min_rate,
+                bytes_max: expected.unwrap_or(self.limits.file),
                 received: 0,
                 waited: Duration::ZERO,
             },

@@ -19,7 +19,7 @@ use url::{Host, Url};
 use crate::model::{MirrorPlaces, Reach, is_localhost};
 
 /// Who says where a mirror is, and so what it may lead to.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Trust {
     /// The operator, in a file.
     #[default]
@@ -31,7 +31,7 @@ pub enum Trust {
 }
 
 /// Where this gateway listens itself. Known only once the doors are open; the mirrors are made before.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwnDoors(Arc<OnceLock<Vec<SocketAddr>>>);
 
 impl OwnDoors {
@@ -47,7 +47,7 @@ impl OwnDoors {
 }
 
 /// What one mirror may reach.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bounds {
     /// Who says where it is.
     pub trust: Trust,

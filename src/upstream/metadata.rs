@@ -84,8 +84,8 @@ impl Upstream {
         let mut wheel = Sparse::new(size);
         wheel.insert(start, collect(&mut tail).await?);
         let mut fetched = size - start;
-        let bytes_max = BYTES_MAX.min(self.limits.decoding.share_bytes_max() / HELD_WEIGHT);
-        let mut share = self.limits.decoding.share();
+        let bytes_max = BYTES_MAX.min(self.decoding.share_bytes_max() / HELD_WEIGHT);
+        let mut share = self.decoding.share();
         let mut piece = TAIL_BYTES;
         for _ in 1..ROUNDS_MAX {
             let found = self
@@ -134,7 +134,7 @@ impl Upstream {
             };
             held.saturating_add(held_as.memory_bytes())
         };
-        let bounds = ArchiveBounds::with_metadata(self.limits.metadata_bytes_max);
+        let bounds = ArchiveBounds::with_metadata(self.limits.metadata);
         let first = bounds.first_of_metadata();
         self.make_room(share, room(first)).await?;
         let found = metadata(Cursor::new(&*wheel), filename, first);
@@ -147,8 +147,8 @@ impl Upstream {
 
     /// Waits for so much of the budget.
     async fn make_room(&self, share: &mut Share, bytes: u64) -> Result<(), UpstreamError> {
-        let grown = share.grow_to(bytes.min(self.limits.decoding.share_bytes_max()));
-        let in_time = timeout(self.limits.page_timeout, grown).await;
+        let grown = share.grow_to(bytes.min(self.decoding.share_bytes_max()));
+        let in_time = timeout(self.limits.upstream_total_timeout, grown).await;
         in_time.map_err(|_| UpstreamError::Busy {
             index: self.name.clone(),
         })

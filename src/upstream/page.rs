@@ -84,8 +84,8 @@ impl Upstream {
         url.set_path(&format!("{}{project}/", self.url.path()));
         let bound = Bound {
             what: "project page",
-            bytes_max: self.limits.page_bytes_max,
-            timeout: self.limits.page_timeout,
+            bytes_max: self.limits.page,
+            timeout: self.limits.upstream_total_timeout,
         };
         self.fetch(&url, &ACCEPT, validators, &bound).await
     }
@@ -100,8 +100,8 @@ impl Upstream {
     ) -> Result<PageAnswer, UpstreamError> {
         let bound = Bound {
             what: "project list",
-            bytes_max: self.limits.list_bytes_max,
-            timeout: self.limits.list_timeout,
+            bytes_max: self.limits.project_list,
+            timeout: self.limits.upstream_list_timeout,
         };
         self.fetch(&self.url, &ACCEPT, validators, &bound).await
     }
@@ -116,8 +116,8 @@ impl Upstream {
         url.set_path(&format!("{}.metadata", file_url.path()));
         let bound = Bound {
             what: "sidecar",
-            bytes_max: self.limits.metadata_bytes_max,
-            timeout: self.limits.page_timeout,
+            bytes_max: self.limits.metadata,
+            timeout: self.limits.upstream_total_timeout,
         };
         match self.fetch(&url, &ACCEPT_ANY, None, &bound).await? {
             PageAnswer::Found(page) if !is_core_metadata(&page.body) => {
@@ -144,7 +144,7 @@ impl Upstream {
         {
             return Ok(PageAnswer::NotModified { max_age: None });
         }
-        let mut share = self.limits.decoding.share();
+        let mut share = self.decoding.share();
         let timed = async {
             let work = self.answer(url, accept, validators, bound, &mut share);
             let done = timeout(bound.timeout, work).await;
@@ -242,7 +242,9 @@ impl Upstream {
                 what: bound.what,
                 limit_bytes: bound.bytes_max,
             },
-            Unread::Broken(error) => interrupted(&self.name, error, self.limits.read_timeout),
+            Unread::Broken(error) => {
+                interrupted(&self.name, error, self.limits.upstream_read_timeout)
+            }
         })
     }
 

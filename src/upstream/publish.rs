@@ -10,9 +10,9 @@ use http::{StatusCode, header};
 use reqwest::{Body, Client};
 use url::Url;
 
-use crate::upstream::client::{Proxies, UpstreamLogin, client, install_crypto_provider};
+use crate::model::{Login, UpstreamLimits};
+use crate::upstream::client::{Proxies, client, install_crypto_provider, logged_in};
 use crate::upstream::hosts::{Bounds, Hosts, OwnDoors, Trust};
-use crate::upstream::limits::UpstreamLimits;
 use crate::upstream::words;
 
 /// For one file, sent and answered: as long as a client may take to bring us the largest.
@@ -27,7 +27,7 @@ pub struct Publisher {
     client: Client,
     hosts: Hosts,
     url: Url,
-    login: UpstreamLogin,
+    login: Login,
 }
 
 /// The bytes of a file on their way.
@@ -59,7 +59,7 @@ impl Publisher {
     /// When nobody may be at that URL, or this machine cannot speak TLS, with the reason.
     pub fn new(
         url: Url,
-        login: UpstreamLogin,
+        login: Login,
         limits: &UpstreamLimits,
         doors: OwnDoors,
     ) -> Result<Self, String> {
@@ -121,12 +121,8 @@ impl Publisher {
             )
             .header(header::CONTENT_LENGTH, length)
             .body(Body::wrap_stream(body));
-        let mut response = self
-            .login
-            .apply(request)
-            .send()
-            .await
-            .map_err(words::causes)?;
+        let sent = logged_in(request, &self.login).send().await;
+        let mut response = sent.map_err(words::causes)?;
         let mut said = Vec::new();
         while said.len() < WORDS_BYTES_MAX
             && let Ok(Some(piece)) = response.chunk().await
@@ -157,8 +153,8 @@ mod tests {
         let doors = OwnDoors::default();
         doors.opened(vec!["127.0.0.1:3141".parse().unwrap()]);
         let publisher = |url: &str| {
-            let (url, login) = (Url::parse(url).unwrap(), UpstreamLogin::new("me", "pw"));
-            Publisher::new(url, login, &UpstreamLimits::wide(), doors.clone())
+            let (url, login) = (Url::parse(url).unwrap(), Login::new("me", "pw"));
+            Publisher::new(url, login, &UpstreamLimits::default(), doors.clone())
         };
         for url in [
             "http://127.0.0.1:3141/me/dev/",

@@ -7,6 +7,8 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
+use crate::model::UpstreamLimits;
+
 /// The bounds on asking again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Retry {
@@ -20,21 +22,15 @@ pub struct Retry {
     pub retry_after_max: Duration,
 }
 
-/// The longest first pause: a connection that was lost is a matter of moments.
-const PAUSE: Duration = Duration::from_millis(200);
-
-/// Longest wish that is granted: clients would not wait for more.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(3);
-
 impl Retry {
-    /// At most so many requests, none of which starts later than `deadline` after the first.
+    /// As the limits of an upstream say.
     #[must_use]
-    pub fn new(tries_max: u32, deadline: Duration) -> Self {
+    pub fn of(limits: &UpstreamLimits) -> Self {
         Self {
-            tries_max,
-            deadline,
-            pause: PAUSE,
-            retry_after_max: RETRY_AFTER_MAX,
+            tries_max: limits.upstream_retries.saturating_add(1),
+            deadline: limits.upstream_retry_time,
+            pause: limits.retry_pause,
+            retry_after_max: limits.retry_after_max,
         }
     }
 }
@@ -107,7 +103,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_and_end() {
-        let retry = Retry::new(3, Duration::from_secs(6));
+        let retry = Retry::of(&UpstreamLimits::default());
         let table = [
             (1, 0, Again::Soon, 0.0, Some(100)),
             (1, 0, Again::Soon, 1.0, Some(200)),
@@ -162,7 +158,7 @@ mod tests {
     proptest! {
         #[test]
         fn tries_and_time_are_bounded(draws in prop::collection::vec(0.0..1.0, 10), wish in 0_u64..9000) {
-            let retry = Retry::new(3, Duration::from_secs(6));
+            let retry = Retry::of(&UpstreamLimits::default());
             let mut elapsed = Duration::ZERO;
             let mut tries = 1;
             for draw in draws {

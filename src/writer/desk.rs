@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::HeaderMap;
 
@@ -15,7 +14,7 @@ use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
 use crate::reader::{Reader, sign};
 use crate::store::Hold;
 use crate::telemetry::{AuditEvent, AuditKind, AuditLog};
-use crate::upstream::{OwnDoors, UpstreamLimits};
+use crate::upstream::OwnDoors;
 use crate::writer::caller::Caller;
 use crate::writer::refusal::Refusal;
 use crate::writer::turns::Turns;
@@ -27,30 +26,12 @@ pub struct Writer {
     pub accounts: Arc<Accounts>,
     pub generations: Arc<Generations>,
     pub rules: HouseRules,
-    pub limits: HouseLimits,
     pub turns: Arc<Turns>,
     pub reader: Reader,
     /// Held while an anonymous test result is counted and kept.
     pub results: Arc<tokio::sync::Mutex<()>>,
     audit: Arc<AuditLog>,
     pub doors: OwnDoors,
-}
-
-/// What one request may bring.
-#[derive(Debug, Clone)]
-pub struct HouseLimits {
-    /// Bytes of an uploaded file; `limits.upload`.
-    pub upload_bytes_max: u64,
-    /// Uploads taken in at once; `limits.uploads`.
-    pub uploads_max: usize,
-    /// How long one more waits for its turn; `limits.upload_wait`.
-    pub upload_wait: Duration,
-    /// Test results of one release by nobody who logged in; `limits.anonymous_results`.
-    pub anonymous_results_max: usize,
-    /// Bytes of these together; `limits.anonymous_results_size`.
-    pub anonymous_results_bytes_max: u64,
-    /// What other servers may cost that files are pushed to.
-    pub outside: UpstreamLimits,
 }
 
 /// What `app` hands over.
@@ -64,8 +45,6 @@ pub struct WriterParts {
     pub generations: Arc<Generations>,
     /// What the operator decided about permissions.
     pub rules: HouseRules,
-    /// What one request may bring.
-    pub limits: HouseLimits,
     /// What must be accounted for.
     pub audit: Arc<AuditLog>,
     /// Where this gateway listens itself.
@@ -81,11 +60,12 @@ impl Writer {
             accounts,
             generations,
             rules,
-            limits,
             audit,
             doors,
         } = parts;
         let reader = Reader::new(Arc::clone(&flows));
+        let writes = &flows.core.settings.limits.writes;
+        let turns = Arc::new(Turns::new(writes.uploads, writes.upload_wait));
         Self {
             flows,
             reader,
@@ -93,8 +73,7 @@ impl Writer {
             generations,
             rules,
             results: Arc::default(),
-            turns: Arc::new(Turns::new(limits.uploads_max, limits.upload_wait)),
-            limits,
+            turns,
             audit,
             doors,
         }

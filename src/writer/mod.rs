@@ -20,7 +20,7 @@ mod upload;
 
 pub use crate::account::Credentials;
 pub use caller::Caller;
-pub use desk::{HouseLimits, Writer, WriterParts};
+pub use desk::{Writer, WriterParts};
 pub use refusal::Refusal;
 pub use subject::WriteSubject;
 pub use upload::Upload;

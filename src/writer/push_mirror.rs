@@ -96,7 +96,7 @@ impl Writer {
         let (file, caller, most) = (
             grant.file.clone(),
             caller.clone(),
-            self.limits.upload_bytes_max,
+            self.flows.core.settings.limits.writes.upload,
         );
         let work = move || {
             let filename = &file.item().filename;

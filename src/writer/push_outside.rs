@@ -14,12 +14,12 @@ use url::Url;
 use crate::db::{FileFacts, FileRole};
 use crate::devpi::ApiAnswer;
 use crate::gateway::{About as Held, Reply};
-use crate::model::{Filename, Kind};
+use crate::model::{Filename, Kind, Login};
 use crate::page::entry_path;
 use crate::policy::Index;
 use crate::store::{Key, StoredFile};
 use crate::telemetry::AuditKind;
-use crate::upstream::{Outgoing, Publisher, UpstreamLogin};
+use crate::upstream::{Outgoing, Publisher};
 use crate::writer::caller::Caller;
 use crate::writer::desk::{About, Writer};
 use crate::writer::push::HeldRelease;
@@ -59,8 +59,11 @@ impl Writer {
         place: &Elsewhere,
         found: HeldRelease,
     ) -> Result<Reply, Refusal> {
-        let login = UpstreamLogin::new(place.user.as_str(), place.password.as_str());
-        let (limits, doors) = (&self.limits.outside, self.doors.clone());
+        let login = Login::new(place.user.as_str(), place.password.as_str());
+        let (limits, doors) = (
+            &self.flows.core.settings.limits.upstream,
+            self.doors.clone(),
+        );
         let publisher = Publisher::new(place.url.clone(), login, limits, doors);
         let publisher = publisher.map_err(|why| {
             let words = format!("no files are sent to that place: {why}");

@@ -157,9 +157,9 @@ impl Writer {
     /// Refuses one more result that nobody answers for, when a release has its share of them.
     fn check_room(&self, files: &[FileRecord], version: &str, bytes: u64) -> Result<(), Refusal> {
         let (count, size) = anonymous_results(files, version);
-        let limits = &self.limits;
-        if count < limits.anonymous_results_max
-            && size.saturating_add(bytes) <= limits.anonymous_results_bytes_max
+        let limits = &self.flows.core.settings.limits.writes;
+        if count < limits.anonymous_results
+            && size.saturating_add(bytes) <= limits.anonymous_results_size
         {
             return Ok(());
         }

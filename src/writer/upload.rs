@@ -99,12 +99,12 @@ impl Upload {
     /// # Errors
     /// 413 when it is too large; when the disk fails.
     pub async fn chunk(&mut self, bytes: Bytes) -> Result<(), Refusal> {
+        let most = self.most();
         let Some(draft) = &mut self.draft else {
             return Ok(());
         };
         self.bytes += bytes.len() as u64;
-        if self.bytes > self.writer.limits.upload_bytes_max {
-            let most = self.writer.limits.upload_bytes_max;
+        if self.bytes > most {
             let words =
                 format!("the file is larger than the {most} bytes that limits.upload allows");
             return Err(Refusal::exception(StatusCode::PAYLOAD_TOO_LARGE, words));
@@ -113,7 +113,7 @@ impl Upload {
     }
 
     fn most(&self) -> u64 {
-        self.writer.limits.upload_bytes_max
+        self.writer.flows.core.settings.limits.writes.upload
     }
 
     /// The form has ended: it is carried out, or refused with everything that is wrong with it.

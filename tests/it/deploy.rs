@@ -179,8 +179,8 @@ fn the_image_is_built_by_our_compiler_and_runs_without_root() {
         let path = copied.split_whitespace().nth(1).unwrap();
         assert!(root().join(path).exists(), "{path} is copied");
     }
-    // Where the program looks for what pip said (src/config/pip.rs).
-    let remembered = read("src/config/pip.rs");
+    // Where the program looks for what pip said (src/config/discover.rs).
+    let remembered = read("src/config/discover.rs");
     assert!(remembered.contains("REMEMBERED: &str = \"upstream-url\";"));
     assert_eq!(
         dockerfile
@@ -192,8 +192,7 @@ fn the_image_is_built_by_our_compiler_and_runs_without_root() {
 
 /// The names of all metrics and of all labels, from their declarations.
 fn declared() -> (BTreeSet<String>, BTreeSet<String>) {
-    let source = read("src/telemetry/metrics.rs");
-    let source = source.split("#[cfg(test)]").next().unwrap();
+    let source = &read("src/telemetry/declared.rs");
     let declaration =
         Regex::new(r#"new\.(counter|counters|gauge|gauges|histograms)\(\s*"(\w+)""#).unwrap();
     let mut names = BTreeSet::new();
@@ -243,7 +242,8 @@ fn alerts_and_dashboard_ask_for_what_the_program_counts() {
         names.len() > 12 && labels.len() > 12,
         "{names:?} {labels:?}"
     );
-    let label_words = read("src/telemetry/label.rs") + &read("src/gateway/labels.rs");
+    let files = ["telemetry/label.rs", "gateway/labels.rs", "model/door.rs"];
+    let label_words = files.map(|file| read(&format!("src/{file}"))).concat();
     let name = Regex::new(r"cheesecloth_\w+").unwrap();
     let grouped = Regex::new(r"by \(([^)]*)\)").unwrap();
     let matched = Regex::new(r#"(\w+)=~?"([^"]*)""#).unwrap();
@@ -322,8 +322,8 @@ fn systemd_takes_the_unit_and_finds_it_tight() {
 
 #[test]
 fn supervisors_wait_longer_than_the_program_lets_requests_finish() {
-    let limits = read("src/config/limits.rs");
-    let grace = Regex::new(r#"grace_period: Duration, "(\d+)s""#).unwrap();
+    let limits = read("src/model/limits.rs");
+    let grace = Regex::new(r#"grace_period: Duration in Time, "(\d+)s""#).unwrap();
     let grace: u64 = grace.captures(&limits).unwrap()[1].parse().unwrap();
     let unit = read("deploy/systemd/cheesecloth.service");
     let supervisor = read("deploy/supervisor/cheesecloth.conf");

@@ -6,21 +6,19 @@ mod resumption;
 mod slow;
 mod stage;
 mod strict;
+mod tls;
 mod writers;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use cheesecloth::testing::listen::DoorLimits;
-
-use stage::{Answered, Client, HUGE, SAFETY_NET, open, open_with};
-
-use crate::support::default_door_limits;
+use cheesecloth::testing::model::DoorLimits;
+use stage::{Answered, Client, HUGE, SAFETY_NET, open};
 
 #[test]
 fn a_connection_serves_many_requests() {
-    let doors = open(default_door_limits());
+    let doors = open(DoorLimits::default());
     let mut client = doors.connect();
     for name in ["one", "two", "three"] {
         let answered = client.get(&format!("/u/i/+simple/{name}/"));
@@ -40,7 +38,7 @@ fn a_connection_serves_many_requests() {
 fn requests_on_one_connection_are_numbered() {
     let doors = open(DoorLimits {
         requests_per_connection: 2,
-        ..default_door_limits()
+        ..DoorLimits::default()
     });
     let mut client = doors.connect();
     assert_eq!(client.get("/simple/x/").headers["connection"], "keep-alive");
@@ -50,7 +48,7 @@ fn requests_on_one_connection_are_numbered() {
 
 #[test]
 fn head_is_get_without_content() {
-    let doors = open(default_door_limits());
+    let doors = open(DoorLimits::default());
     let mut client = doors.connect();
     let of_answer = |answered: &Answered| {
         let mut headers = answered.headers.clone();
@@ -83,7 +81,7 @@ fn head_is_get_without_content() {
 
 #[test]
 fn writers_are_told_where_to_go_even_in_mid_upload() {
-    let doors = open(default_door_limits());
+    let doors = open(DoorLimits::default());
     let mut client = doors.connect();
     client.send("POST /packages/stable/ HTTP/1.1\r\nHost: x\r\nContent-Length: 8388608\r\n\r\n");
     for _ in 0..128 {
@@ -112,7 +110,7 @@ fn writers_are_told_where_to_go_even_in_mid_upload() {
 
 #[test]
 fn a_refusal_reaches_whoever_reads_reason_phrases() {
-    let doors = open(default_door_limits());
+    let doors = open(DoorLimits::default());
     let answered = doors.connect().get("/u/i/+simple/refused/");
     assert_eq!(answered.status_line, "HTTP/1.1 403 cool-down: wait 7d");
     assert_eq!(answered.headers["content-type"], "application/problem+json");
@@ -121,7 +119,7 @@ fn a_refusal_reaches_whoever_reads_reason_phrases() {
 
 #[test]
 fn other_spellings_are_redirected() {
-    let doors = open(default_door_limits());
+    let doors = open(DoorLimits::default());
     let answered = doors.connect().get("/u/i/+simple/Hello.Pkg/?a=b");
     assert_eq!(answered.status_line, "HTTP/1.1 301 Moved Permanently");
     assert_eq!(answered.headers["location"], "../hello-pkg/?a=b");
@@ -131,7 +129,7 @@ fn other_spellings_are_redirected() {
 fn a_dripping_head_ends_at_its_deadline() {
     let doors = open(DoorLimits {
         head_timeout: Duration::from_millis(300),
-        ..default_door_limits()
+        ..DoorLimits::default()
     });
     let mut client = doors.connect();
     // The first request shows that the deadline begins anew with each.
@@ -167,7 +165,7 @@ fn an_oversized_head_is_refused() {
     let doors = open(DoorLimits {
         head: 8 << 10,
         uri: 4 << 10,
-        ..default_door_limits()
+        ..DoorLimits::default()
     });
     let mut client = doors.connect();
     client.send(&format!(
@@ -189,7 +187,7 @@ fn an_oversized_head_is_refused() {
 
 #[test]
 fn what_is_no_http_is_refused() {
-    let doors = open(default_door_limits());
+    let doors = open(DoorLimits::default());
     for nonsense in [
         "\x16\x03\x01\x02\x00\x01",
         "GET / HTTP/1.1\r\nno colon\r\n\r\n",
@@ -207,7 +205,7 @@ fn what_is_no_http_is_refused() {
 fn a_resting_connection_is_closed() {
     let doors = open(DoorLimits {
         idle_timeout: Duration::from_millis(200),
-        ..default_door_limits()
+        ..DoorLimits::default()
     });
     assert!(doors.connect().read_to_close().is_empty());
     let mut client = doors.connect();
@@ -219,7 +217,7 @@ fn a_resting_connection_is_closed() {
 fn one_address_has_its_share_of_connections() {
     let doors = open(DoorLimits {
         connections_per_address: 2,
-        ..default_door_limits()
+        ..DoorLimits::default()
     });
     let mut first = doors.connect();
     let mut second = doors.connect();
@@ -246,7 +244,7 @@ fn is_served(mut client: Client) -> bool {
 fn beyond_all_slots_a_connection_waits() {
     let doors = open(DoorLimits {
         connections: 1,
-        ..default_door_limits()
+        ..DoorLimits::default()
     });
     let mut first = doors.connect();
     assert_eq!(first.get("/simple/x/").text(), "page of x");
@@ -270,7 +268,7 @@ fn a_reader_that_is_too_slow_is_cut_off() {
     let limits = DoorLimits {
         min_send_rate: 1 << 30,
         send_grace: Duration::from_millis(200),
-        ..default_door_limits()
+        ..DoorLimits::default()
     };
     let doors = open(limits);
     let mut client = doors.connect();
@@ -286,7 +284,7 @@ fn a_reader_that_is_too_slow_is_cut_off() {
 
 #[test]
 fn a_large_file_arrives_whole() {
-    let doors = open(default_door_limits());
+    let doors = open(DoorLimits::default());
     let mut client = doors.connect();
     let answered = client.get("/simple/huge/");
     assert_eq!(answered.body.len() as u64, HUGE);
@@ -295,7 +293,7 @@ fn a_large_file_arrives_whole() {
 
 #[test]
 fn a_failed_fill_is_seen_as_a_short_body() {
-    let mut doors = open(default_door_limits());
+    let mut doors = open(DoorLimits::default());
     let mut client = doors.connect();
     client.send("GET /simple/growing/ HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(client.read_head().headers["content-length"], "100000");
@@ -325,7 +323,7 @@ fn a_failed_fill_is_seen_as_a_short_body() {
 fn a_unix_socket_is_a_door_too() {
     let doors = open(DoorLimits {
         connections_per_address: 1,
-        ..default_door_limits()
+        ..DoorLimits::default()
     });
     let _share = doors.connect();
     for _ in 0..3 {
@@ -342,7 +340,7 @@ fn a_unix_socket_is_a_door_too() {
 
 #[test]
 fn the_metrics_door_tells_of_the_public_one() {
-    let doors = open(default_door_limits());
+    let doors = open(DoorLimits::default());
     assert_eq!(doors.numbers("/healthz").text(), "alive\n");
     assert_eq!(
         doors.numbers("/readyz").status_line,
@@ -368,7 +366,7 @@ fn the_metrics_door_tells_of_the_public_one() {
 
 #[test]
 fn a_request_is_written_down_once() {
-    let mut doors = open(default_door_limits());
+    let mut doors = open(DoorLimits::default());
     let mut client = doors.connect();
     client.send("GET /u/i/+simple/x/?secret=1 HTTP/1.1\r\nHost: x\r\nX-Request-Id: ci-7\r\nUser-Agent: pip/26\r\n\r\n");
     assert_eq!(client.read_answer().headers["x-request-id"], "ci-7");
@@ -394,7 +392,7 @@ fn a_request_is_written_down_once() {
 
 #[test]
 fn a_stop_waits_for_answers_and_for_nothing_else() {
-    let mut doors = open(default_door_limits());
+    let mut doors = open(DoorLimits::default());
     let mut resting = doors.connect();
     resting.get("/simple/x/");
     let mut busy = doors.connect();
@@ -425,7 +423,7 @@ fn a_stop_waits_for_answers_and_for_nothing_else() {
 
 #[test]
 fn who_asks_on_while_the_door_closes_is_answered_once_more() {
-    let doors = open(default_door_limits());
+    let doors = open(DoorLimits::default());
     let places = [(doors.public, "/simple/x/"), (doors.metrics, "/healthz")];
     let mut kept = places.map(|(address, path)| {
         let mut client = Client::to(address);
@@ -444,141 +442,5 @@ fn who_asks_on_while_the_door_closes_is_answered_once_more() {
         assert_eq!(last.body, *body);
         assert_eq!(last.headers["connection"], "close", "{path}");
         assert!(client.read_to_close().is_empty());
-    }
-}
-
-mod tls {
-    use super::*;
-
-    fn client(doors: &stage::Doors) -> reqwest::Client {
-        // Another test of this process may have been first; either way one is installed.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let pem = doors.certificate.as_deref().unwrap();
-        let certificate = reqwest::Certificate::from_pem(pem.as_bytes()).unwrap();
-        let builder = reqwest::Client::builder().no_proxy().timeout(SAFETY_NET);
-        let builder = builder.resolve("localhost", doors.public);
-        builder.tls_certs_only([certificate]).build().unwrap()
-    }
-
-    fn url(doors: &stage::Doors, path: &str) -> String {
-        format!("https://localhost:{}{path}", doors.public.port())
-    }
-
-    fn block_on<T>(work: impl Future<Output = T>) -> T {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(work)
-    }
-
-    #[test]
-    fn http2_carries_the_problem_without_a_reason_phrase() {
-        let doors = open_with(default_door_limits(), true);
-        block_on(async {
-            let client = client(&doors);
-            let answered = client
-                .get(url(&doors, "/simple/refused/"))
-                .send()
-                .await
-                .unwrap();
-            assert_eq!(answered.version(), reqwest::Version::HTTP_2);
-            assert_eq!(answered.status(), 403);
-            assert_eq!(
-                answered.headers()["content-type"],
-                "application/problem+json"
-            );
-            assert!(
-                answered
-                    .text()
-                    .await
-                    .unwrap()
-                    .contains("cool-down: wait 7d")
-            );
-
-            let head = client.head(url(&doors, "/simple/x/")).send().await.unwrap();
-            assert_eq!(head.headers()["content-length"], "9");
-            let post = client
-                .post(url(&doors, "/u/i/"))
-                .body("x")
-                .send()
-                .await
-                .unwrap();
-            assert_eq!(post.status(), 405);
-            let huge = client
-                .get(url(&doors, "/simple/huge/"))
-                .send()
-                .await
-                .unwrap();
-            assert_eq!(huge.bytes().await.unwrap().len() as u64, HUGE);
-        });
-    }
-
-    #[test]
-    fn http2_shows_a_failed_fill_as_an_error() {
-        let doors = open_with(default_door_limits(), true);
-        block_on(async {
-            let client = client(&doors);
-            for path in ["/simple/growing/", "/simple/growing-unknown/"] {
-                let mut answered = client.get(url(&doors, path)).send().await.unwrap();
-                let mut received = 0;
-                while received < 50_000 {
-                    received += answered.chunk().await.unwrap().unwrap().len();
-                }
-                doors.flows.fail_fills();
-                assert!(answered.chunk().await.is_err(), "{path}: a clean end");
-            }
-            let after = client.get(url(&doors, "/simple/x/")).send().await.unwrap();
-            assert_eq!(after.text().await.unwrap(), "page of x");
-        });
-    }
-
-    #[test]
-    fn http1_through_tls_keeps_its_reason_phrase_and_its_deadline() {
-        let limits = DoorLimits {
-            head_timeout: Duration::from_millis(300),
-            ..default_door_limits()
-        };
-        let doors = open_with(limits, true);
-        let mut roots = rustls::RootCertStore::empty();
-        let pem = doors.certificate.as_deref().unwrap().as_bytes();
-        use rustls::pki_types::pem::PemObject;
-        roots
-            .add(rustls::pki_types::CertificateDer::from_pem_slice(pem).unwrap())
-            .unwrap();
-        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let name = "localhost".try_into().unwrap();
-        let session = rustls::ClientConnection::new(config.into(), name).unwrap();
-        let mut stream = rustls::StreamOwned::new(session, doors.connect().stream);
-        stream
-            .write_all(b"GET /simple/refused/ HTTP/1.1\r\nHost: x\r\n\r\n")
-            .unwrap();
-        let mut line = [0; 31];
-        stream.read_exact(&mut line).unwrap();
-        assert_eq!(&line, b"HTTP/1.1 403 cool-down: wait 7d");
-        // The rest of the answer, then half a head and silence.
-        stream.write_all(b"GET /simple/x/ HTTP/1.1\r\n").unwrap();
-        let mut rest = Vec::new();
-        let _ = stream.read_to_end(&mut rest);
-        let rest = String::from_utf8(rest).unwrap();
-        assert!(rest.contains("HTTP/1.1 408 Request Timeout"), "{rest}");
-    }
-
-    #[test]
-    fn a_silent_handshake_ends_at_its_deadline() {
-        let limits = DoorLimits {
-            head_timeout: Duration::from_millis(300),
-            ..default_door_limits()
-        };
-        let doors = open_with(limits, true);
-        let mut client = doors.connect();
-        client.send("\x16\x03\x01");
-        assert!(client.read_to_close().is_empty());
-        doors.wait_for_number("reason=\"handshake\"} 1");
     }
 }

@@ -22,7 +22,7 @@ fn scene() -> Scene {
         head: 100,
         head_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_mins(1),
-        ..DoorLimits::wide()
+        ..DoorLimits::default()
     };
     let on_refusal: OnRefusal = Arc::new(move |reason| note.lock().unwrap().push(reason));
     Scene {

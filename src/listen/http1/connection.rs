@@ -34,10 +34,6 @@ const READ_BYTES: usize = 2 << 10;
 /// Room for the head of an answer.
 const HEAD_BYTES: usize = 1 << 10;
 
-/// Seconds that a session of the machinery keeps a connection without our asking; the guard's own
-/// limit is the one that counts.
-const KEEPALIVE_SECONDS: u64 = 60;
-
 /// Serves a connection to its end.
 pub async fn serve<S: Wire>(
     app: &HttpService,
@@ -277,8 +273,11 @@ impl<'a, S: Wire> Connection<'a, S> {
         let stream: Stream = guard;
         let mut session = ServerSession::new_http1(stream);
         let is_stopping = *stopping.borrow();
-        session.set_keepalive((!is_stopping).then_some(KEEPALIVE_SECONDS));
-        let most = self.app.limits().requests_per_connection;
+        let limits = self.app.limits();
+        // For Pingora's own wait; the guard's is the one that counts.
+        let keepalive = limits.idle_timeout.as_secs().max(1);
+        session.set_keepalive((!is_stopping).then_some(keepalive));
+        let most = limits.requests_per_connection;
         session.set_keepalive_reuses_remaining(Some(most.saturating_sub(self.requests)));
         let returned = machinery.process_new_http(session, stopping).await?;
         let (stream, _) = returned.consume();

@@ -14,13 +14,13 @@ use tokio::time::timeout;
 use crate::gateway::{Body, Reply};
 use crate::listen::head_guard::HeadGuard;
 use crate::listen::http1::wire::Wire;
-use crate::listen::limits::DoorLimits;
 use crate::listen::pieces::{Cut, PIECE_MAX, Pieces, Stretch};
 use crate::listen::reply::Broken;
 use crate::listen::response_head::{
     ReplyContext, cache_status, is_bare, missing_length, status_words, timing,
 };
 use crate::listen::socket::Socket;
+use crate::model::DoorLimits;
 use crate::protocol::{CACHE_STATUS, SERVER_TIMING, X_REQUEST_ID};
 
 /// From this size on a file goes out by `sendfile`, which spares the copy: 1 MB files arrive more than

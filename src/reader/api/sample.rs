@@ -18,7 +18,7 @@ use crate::db::{
 use crate::devpi::IndexSettings;
 use crate::gateway::{Arrival, Ask, Body, Core, Flows, Generation, Reply, Settings};
 use crate::model::{
-    File, Filename, Hashes, IndexName, ProjectName, Sha256, Timestamp, UploadTime,
+    File, Filename, Hashes, IndexName, Limits, ProjectName, Sha256, Timestamp, UploadTime,
     UploadTimeSource, Yanked,
 };
 use crate::page::ProjectPage;
@@ -115,16 +115,8 @@ impl House {
             offline: true,
             is_explaining: false,
             memory_bytes_max: 16 << 20,
-            page_bytes_max: 1 << 20,
-            project_list_bytes_max: 1 << 20,
-            metadata_bytes_max: 1 << 20,
-            file_bytes_max: 1 << 20,
+            limits: Limits::default(),
             decoding: Decoding::new(16 << 20, Duration::from_secs(1)),
-            checked_first_max: 8 << 20,
-            fills_max: 4,
-            fill_wait: Duration::from_secs(60),
-            fill_rate_min: 64 << 10,
-            flights_max: 16,
         };
         let flows = Arc::new(Flows::new(Core {
             clock: Clock::fixed(now),

@@ -15,5 +15,5 @@ mod tests;
 mod write;
 
 pub use send::{FleetAnswer, FleetError, FleetRead};
-pub use servers::{Fleet, FleetOptions};
+pub use servers::Fleet;
 pub use write::{FleetBody, FleetWrite};

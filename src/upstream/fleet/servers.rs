@@ -9,18 +9,18 @@ use reqwest::{Client, ClientBuilder, Response};
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
-use crate::model::IndexName;
+use crate::model::{FleetLimits, IndexName, Limits, UpstreamLimits};
 use crate::telemetry::Metrics;
 use crate::upstream::client::{
     InvalidUpstream, Proxies, Upstream, UpstreamSettings, install_crypto_provider,
 };
+use crate::upstream::decoding::Decoding;
 use crate::upstream::fleet::load::Load;
 use crate::upstream::fleet::order;
 use crate::upstream::fleet::order::Standing;
 use crate::upstream::fleet::shown::Shown;
 use crate::upstream::fleet::status::{Role, Status};
 use crate::upstream::hosts::{Bounds, NamedHosts, is_special};
-use crate::upstream::limits::UpstreamLimits;
 use crate::upstream::words;
 
 /// Between two checks of every server: a restarted one is used again within this time.
@@ -31,9 +31,6 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Longest status. Real ones have a few kilobytes, more with many plugins and replicas.
 const STATUS_BYTES_MAX: usize = 1 << 20;
-
-/// How long an idle connection is kept: devpi's server drops them after 120 s.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// Idle connections kept to one server; devpi runs 50 threads by default and has no use for more.
 const IDLE_CONNECTIONS_MAX: usize = 50;
@@ -70,19 +67,6 @@ pub struct Fleet {
     pub(super) shown: Shown,
     /// Between two reads of an answer, the wait for its head included.
     pub(super) read_timeout: Duration,
-}
-
-/// How a fleet is asked.
-#[derive(Debug, Clone)]
-pub struct FleetOptions {
-    /// Most requests under way at one server; `limits.devpi_requests`.
-    pub requests_max: usize,
-    /// For a connection; `limits.devpi_connect_timeout`.
-    pub connect_timeout: Duration,
-    /// Without a byte of an answer; `limits.upstream_read_timeout`.
-    pub read_timeout: Duration,
-    /// Where its servers are counted.
-    pub metrics: Metrics,
 }
 
 /// One server.
@@ -124,7 +108,7 @@ impl Fleet {
     ///
     /// # Errors
     /// See [`InvalidFleet`].
-    pub fn new(servers: &[Url], options: &FleetOptions) -> Result<Self, InvalidFleet> {
+    pub fn new(servers: &[Url], limits: &Limits, metrics: &Metrics) -> Result<Self, InvalidFleet> {
         install_crypto_provider();
         if servers.is_empty() {
             return Err(InvalidFleet::Empty);
@@ -133,17 +117,17 @@ impl Fleet {
             let client = builder.build();
             client.map_err(|error| InvalidFleet::Client(words::causes(error)))
         };
-        let reading = builder(options)
-            .read_timeout(options.read_timeout)
-            .pool_idle_timeout(IDLE_TIMEOUT)
+        let reading = builder(&limits.fleet)
+            .read_timeout(limits.upstream.upstream_read_timeout)
+            .pool_idle_timeout(limits.upstream.upstream_idle_timeout)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX);
         let servers = servers
             .iter()
             .enumerate()
-            .map(|(position, url)| Server::new(url, position, options));
+            .map(|(position, url)| Server::new(url, position, &limits.fleet, metrics));
         Ok(Self {
             client: build(reading)?,
-            writing: build(builder(options).pool_max_idle_per_host(0))?,
+            writing: build(builder(&limits.fleet).pool_max_idle_per_host(0))?,
             servers: servers.collect::<Result<_, _>>()?,
             turn: AtomicUsize::new(0),
             started: Instant::now(),
@@ -151,7 +135,7 @@ impl Fleet {
             asking: tokio::sync::Mutex::default(),
             written: AtomicI64::new(NOTHING_WRITTEN),
             shown: Shown::default(),
-            read_timeout: options.read_timeout,
+            read_timeout: limits.upstream.upstream_read_timeout,
         })
     }
 
@@ -170,19 +154,32 @@ impl Fleet {
         self: &Arc<Self>,
         index: &IndexName,
         limits: UpstreamLimits,
+        decoding: Decoding,
     ) -> Result<Upstream, InvalidUpstream> {
+        let settings = self.settings(index, limits, decoding);
+        Ok(Upstream::new(settings)?.through(Arc::clone(self)))
+    }
+
+    /// What one of its indexes is as an upstream.
+    #[must_use]
+    pub fn settings(
+        &self,
+        index: &IndexName,
+        limits: UpstreamLimits,
+        decoding: Decoding,
+    ) -> UpstreamSettings {
         let mut url = self.url().clone();
         // No name of an index has characters that mean something in a path.
         url.set_path(&format!("{}{index}/+simple/", self.url().path()));
-        let settings = UpstreamSettings {
+        UpstreamSettings {
             name: index.clone(),
             url,
             credentials: None,
             limits,
+            decoding,
             proxies: Proxies::Direct,
             bounds: Bounds::default(),
-        };
-        Ok(Upstream::new(settings)?.through(Arc::clone(self)))
+        }
     }
 
     /// Checks every server, again and again. Ends only when dropped.
@@ -373,18 +370,23 @@ impl Fleet {
 }
 
 /// What both clients have in common.
-fn builder(options: &FleetOptions) -> ClientBuilder {
+fn builder(limits: &FleetLimits) -> ClientBuilder {
     Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .retry(reqwest::retry::never())
-        .connect_timeout(options.connect_timeout)
+        .connect_timeout(limits.devpi_connect_timeout)
         .dns_resolver(Arc::new(NamedHosts))
 }
 
 impl Server {
-    fn new(url: &Url, position: usize, options: &FleetOptions) -> Result<Self, InvalidFleet> {
+    fn new(
+        url: &Url,
+        position: usize,
+        limits: &FleetLimits,
+        metrics: &Metrics,
+    ) -> Result<Self, InvalidFleet> {
         let mut url = url.clone();
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(InvalidFleet::Url(url.to_string()));
@@ -414,7 +416,7 @@ impl Server {
         });
         // With its path, for two servers may share a host; never with a user, which no file may name.
         let name = url.as_str().trim_end_matches('/');
-        let load = Load::new(options.requests_max, options.metrics.devpi_server(name));
+        let load = Load::new(limits.devpi_requests, metrics.devpi_server(name));
         load.metrics.is_up(true);
         Ok(Self { url, load, known })
     }

@@ -1,7 +1,6 @@
 //! Fleets of servers that say what a test has them say, over real connections.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -10,8 +9,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use url::Url;
 
+use crate::model::Limits;
 use crate::telemetry::Metrics;
-use crate::upstream::fleet::servers::{Fleet, FleetOptions};
+use crate::upstream::fleet::servers::Fleet;
 use crate::upstream::fleet::write::{FleetBody, FleetWrite};
 
 /// A server that gives every request the same answer, but for its status.
@@ -84,13 +84,11 @@ fn empty(status: &str) -> String {
 async fn pair(primary: &str, replica: &str) -> (Server, Server, Fleet) {
     let primary = Server::start("MASTER", primary).await;
     let replica = Server::start("REPLICA", replica).await;
-    let options = FleetOptions {
-        requests_max: 8,
-        connect_timeout: Duration::from_secs(2),
-        read_timeout: Duration::from_mins(1),
-        metrics: Metrics::register(Registry::new(), "0").unwrap(),
-    };
-    let fleet = Fleet::new(&[primary.url.clone(), replica.url.clone()], &options).unwrap();
+    let metrics = Metrics::register(Registry::new(), "0").unwrap();
+    let mut limits = Limits::default();
+    limits.fleet.devpi_requests = 8;
+    let urls = [primary.url.clone(), replica.url.clone()];
+    let fleet = Fleet::new(&urls, &limits, &metrics).unwrap();
     fleet.check().await;
     (primary, replica, fleet)
 }

@@ -5,11 +5,10 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use cheesecloth::testing::listen::DoorLimits;
+use cheesecloth::testing::model::DoorLimits;
 
 use super::super::support::Program;
 use super::stage::{SAFETY_NET, open};
-use crate::support::default_door_limits;
 
 /// Heads that somebody below us may refuse, each with what follows it.
 fn heads() -> Vec<String> {
@@ -132,7 +131,7 @@ fn every_answer_of_every_door_forbids_sniffing_whoever_makes_it() {
 fn who_is_too_slow_is_told_so_as_everybody_is() {
     let doors = open(DoorLimits {
         head_timeout: Duration::from_millis(100),
-        ..default_door_limits()
+        ..DoorLimits::default()
     });
     for door in [doors.public, doors.metrics] {
         for sent in [

@@ -4,11 +4,11 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use cheesecloth::testing::listen::{DoorLimits, TrustedProxies};
+use cheesecloth::testing::listen::TrustedProxies;
+use cheesecloth::testing::model::DoorLimits;
 
 use super::super::support::tls;
 use super::stage::{Client, Doors, open_behind};
-use crate::support::default_door_limits;
 
 const REQUEST: &str = "GET /simple/x/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 
@@ -50,7 +50,7 @@ fn clients(doors: &mut Doors) -> Vec<serde_json::Value> {
 
 #[test]
 fn a_request_comes_from_whom_the_proxy_says() {
-    let mut doors = behind("127.0.0.0/8", default_door_limits(), false);
+    let mut doors = behind("127.0.0.0/8", DoorLimits::default(), false);
     for header in [
         line("192.0.2.1"),
         binary([192, 0, 2, 2]),
@@ -73,7 +73,7 @@ fn a_request_comes_from_whom_the_proxy_says() {
 
 #[test]
 fn tls_begins_after_the_header() {
-    let mut doors = behind("127.0.0.1/32", default_door_limits(), true);
+    let mut doors = behind("127.0.0.1/32", DoorLimits::default(), true);
     let config = tls::trusting(&[doors.certificate.as_deref().unwrap()], "http/1.1");
     for header in [line("192.0.2.1"), binary([192, 0, 2, 2])] {
         let socket = connect(&doors, &header).stream;
@@ -92,7 +92,7 @@ fn who_does_not_say_for_whom_it_speaks_is_turned_away() {
     let limits = DoorLimits {
         head_timeout: Duration::from_millis(300),
         proxy_header: 300,
-        ..default_door_limits()
+        ..DoorLimits::default()
     };
     let doors = behind("127.0.0.1/32", limits, false);
     let mut long = binary([192, 0, 2, 1]);
@@ -127,7 +127,7 @@ fn who_does_not_say_for_whom_it_speaks_is_turned_away() {
 
 #[test]
 fn who_is_no_proxy_is_turned_away_whatever_it_says() {
-    let doors = behind("192.0.2.0/24", default_door_limits(), false);
+    let doors = behind("192.0.2.0/24", DoorLimits::default(), false);
     for header in [line("192.0.2.1"), REQUEST.into()] {
         assert!(connect(&doors, &header).read_to_close().is_empty());
     }
@@ -138,7 +138,7 @@ fn who_is_no_proxy_is_turned_away_whatever_it_says() {
 fn clients_behind_one_proxy_have_their_own_shares() {
     let limits = DoorLimits {
         connections_per_address: 1,
-        ..default_door_limits()
+        ..DoorLimits::default()
     };
     let doors = behind("127.0.0.1/32", limits, false);
     let get = |client: &mut Client| client.get("/simple/x/").text().to_owned();

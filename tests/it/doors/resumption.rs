@@ -3,11 +3,11 @@
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
+use cheesecloth::testing::model::DoorLimits;
 use rustls::{ClientConfig, HandshakeKind};
 
 use super::super::support::tls;
 use super::stage::{Doors, open_with};
-use crate::support::default_door_limits;
 
 const REQUEST: &str = "GET /simple/x/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 
@@ -31,7 +31,7 @@ fn client(doors: &[&Doors]) -> Arc<ClientConfig> {
 
 #[test]
 fn a_client_that_comes_back_takes_its_session_up_again() {
-    let doors = open_with(default_door_limits(), true);
+    let doors = open_with(DoorLimits::default(), true);
     let regular = client(&[&doors]);
     assert_eq!(ask(&doors, &regular), HandshakeKind::Full);
     for _ in 0..3 {
@@ -43,7 +43,7 @@ fn a_client_that_comes_back_takes_its_session_up_again() {
 
 #[test]
 fn a_new_certificate_ends_no_session_and_newcomers_see_it() {
-    let doors = open_with(default_door_limits(), true);
+    let doors = open_with(DoorLimits::default(), true);
     let regular = client(&[&doors]);
     assert_eq!(ask(&doors, &regular), HandshakeKind::Full);
     let renewed = doors.renew_certificate();
@@ -57,8 +57,8 @@ fn a_new_certificate_ends_no_session_and_newcomers_see_it() {
 #[test]
 fn a_session_of_a_server_that_is_gone_begins_anew() {
     let (before, after) = (
-        open_with(default_door_limits(), true),
-        open_with(default_door_limits(), true),
+        open_with(DoorLimits::default(), true),
+        open_with(DoorLimits::default(), true),
     );
     let regular = client(&[&before, &after]);
     assert_eq!(ask(&before, &regular), HandshakeKind::Full);

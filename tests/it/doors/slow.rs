@@ -3,19 +3,18 @@
 use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
-use cheesecloth::testing::listen::DoorLimits;
+use cheesecloth::testing::model::DoorLimits;
 
 use super::super::attack::frames::Frames;
 use super::super::support::tls;
 use super::stage::{HUGE, open, open_with};
-use crate::support::default_door_limits;
 
 /// Nothing but the time without a byte ends an answer here: by its rate the same reader would have
 /// minutes.
 fn impatient() -> DoorLimits {
     DoorLimits {
         send_timeout: Duration::from_millis(300),
-        ..default_door_limits()
+        ..DoorLimits::default()
     }
 }
 

@@ -15,14 +15,12 @@ use cheesecloth::testing::gateway::{
     Answers, Ask, Body, CacheResult, Growing, Readable, Record, Reply, Route, StoredFile,
 };
 use cheesecloth::testing::listen::{
-    Certificates, DoorLimits, DoorOptions, DoorServer, HttpService, ListenAddress, MetricsDoor,
-    Ready, Recorder, ServerOptions, Stop, StopOn, TrustedProxies,
+    Certificates, DoorOptions, DoorServer, HttpService, ListenAddress, MetricsDoor, Ready,
+    Recorder, ServerOptions, Stop, StopOn, TrustedProxies,
 };
-use cheesecloth::testing::model::Timestamp;
+use cheesecloth::testing::model::{AuditLimits, DoorLimits, DoorName, Timestamp};
 use cheesecloth::testing::protocol::{Problem, PublicRoute};
-use cheesecloth::testing::telemetry::{
-    AccessLog, AuditLimits, AuditLog, DoorName, LogFormat, Metrics,
-};
+use cheesecloth::testing::telemetry::{AccessLog, AuditLog, LogFormat, Metrics};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use prometheus::Registry;
@@ -209,7 +207,7 @@ pub(super) fn open_with(limits: DoorLimits, is_tls: bool) -> Doors {
 /// Writes requests down in memory, and refusals below the folder.
 fn recorder(folder: &Path, metrics: &Metrics, lines: &Kept) -> Recorder {
     let access = AccessLog::start(LogFormat::Json, lines.clone(), metrics.access_dropped());
-    let audit = AuditLog::open(folder, AuditLimits::default(), metrics.audit_failed());
+    let audit = AuditLog::open(folder, &AuditLimits::default(), metrics.audit_failed());
     Recorder {
         door: DoorName::Public,
         metrics: metrics.clone(),

@@ -5,10 +5,9 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 
-use cheesecloth::testing::listen::DoorLimits;
+use cheesecloth::testing::model::DoorLimits;
 
 use super::stage::{Client, SAFETY_NET, open};
-use crate::support::default_door_limits;
 
 /// First lines and `Host` lines, and what they are answered with.
 const BAD: [(&str, &str, u16); 15] = [
@@ -52,7 +51,7 @@ fn refused(answer: &[u8], status: u16, head: &str) {
 
 #[test]
 fn a_head_with_two_readings_is_refused_at_every_door_and_ends_its_connection() {
-    let doors = open(default_door_limits());
+    let doors = open(DoorLimits::default());
     for (line, host, status) in BAD {
         for rest in WAYS {
             let head = format!("{line}\r\n{host}{rest}");
@@ -80,7 +79,7 @@ fn a_head_with_two_readings_is_refused_at_every_door_and_ends_its_connection() {
 fn a_head_beyond_its_limit_is_refused_at_every_door() {
     let doors = open(DoorLimits {
         head: 16 << 10,
-        ..default_door_limits()
+        ..DoorLimits::default()
     });
     for (filler, status) in [(17 << 10, 431), (12 << 10, 0)] {
         let head = format!(
@@ -114,7 +113,7 @@ fn a_head_beyond_its_limit_is_refused_at_every_door() {
 fn who_waits_to_be_told_to_go_on_is_answered_at_once() {
     let doors = open(DoorLimits {
         head_timeout: SAFETY_NET,
-        ..default_door_limits()
+        ..DoorLimits::default()
     });
     let mut client = Client::to(doors.public);
     client.send(
@@ -126,7 +125,7 @@ fn who_waits_to_be_told_to_go_on_is_answered_at_once() {
 
 #[test]
 fn what_is_refused_is_written_down() {
-    let mut doors = open(default_door_limits());
+    let mut doors = open(DoorLimits::default());
     let mut client = doors.connect();
     client.send("GET  / HTTP/1.1\r\nHost: x\r\n\r\n");
     client.read_to_close();
@@ -155,7 +154,7 @@ fn says_no_more_than_it_should(door: SocketAddr, request: &str) {
 
 #[test]
 fn every_answer_forbids_sniffing_and_none_names_its_machinery() {
-    let doors = open(default_door_limits());
+    let doors = open(DoorLimits::default());
     for path in [
         "/simple/x/",
         "/simple/refused/",

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cheesecloth::testing::gateway::{Body, StoredFile};
+use cheesecloth::testing::model::DoorLimits;
 use http::StatusCode;
 
 use super::stage::{Answered, open};
-use crate::support::default_door_limits;
 
 /// More than a socket takes at once, and large enough for `sendfile`.
 const LARGE: usize = (9 << 20) + 17;
@@ -78,7 +78,7 @@ fn lasting(mut answered: Answered) -> Answered {
 
 #[test]
 fn both_ways_answer_the_same() {
-    let doors = open(default_door_limits());
+    let doors = open(DoorLimits::default());
     let mut short = doors.connect();
     let mut ordinary = doors.connect();
     for name in KINDS {
@@ -106,7 +106,7 @@ fn both_ways_answer_the_same() {
 
 #[test]
 fn a_large_file_is_the_file() {
-    let doors = open(default_door_limits());
+    let doors = open(DoorLimits::default());
     let mut client = doors.connect();
     assert!(client.get("/simple/file-large/").body == content(LARGE));
     let part = client.get("/simple/file-large-part/");
@@ -116,7 +116,7 @@ fn a_large_file_is_the_file() {
 
 #[test]
 fn whoever_asks_for_the_connection_to_be_closed_is_heard() {
-    let doors = open(default_door_limits());
+    let doors = open(DoorLimits::default());
     for body in ["", "Content-Length: 2\r\n"] {
         let mut client = doors.connect();
         let head = format!("GET /simple/x/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{body}\r\n");
@@ -134,7 +134,7 @@ fn whoever_asks_for_the_connection_to_be_closed_is_heard() {
 /// Plain requests and others on one connection, sent without waiting: each is answered in its turn.
 #[test]
 fn requests_sent_ahead_are_answered_in_order() {
-    let doors = open(default_door_limits());
+    let doors = open(DoorLimits::default());
     let mut client = doors.connect();
     let plain = |name: &str| format!("GET /simple/{name}/ HTTP/1.1\r\nHost: x\r\n\r\n");
     // The whole URL as target is no plain request: the machinery reads it.

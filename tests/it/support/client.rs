@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::program::wait;
+use super::process::wait;
 use super::{Tool, python};
 
 /// Where the machine keeps certificates: the only variables that pass.

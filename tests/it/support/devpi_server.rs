@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 
 use tempfile::TempDir;
 
-use super::program::command;
+use super::process::command;
 
 /// Options that make password hashes cheap, as devpi's own suites pass them.
 const CHEAP: [&str; 6] = [

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cheesecloth::testing::app::{decoding, door_limits, upstream_limits};
 use cheesecloth::testing::clock::Clock;
 use cheesecloth::testing::config::Undeclared;
 use cheesecloth::testing::db::{Cause, Db, FileFacts, OnConflict, Publication, Published, Sqlite};
-use cheesecloth::testing::front::{Front, FrontOptions};
+use cheesecloth::testing::front::Front;
 use cheesecloth::testing::gateway::{
     Answers, Arrival, Ask, Body, Core, Flows, Generation, Readable, Settings,
 };
-use cheesecloth::testing::listen::DoorLimits;
-use cheesecloth::testing::model::{Fault, IndexName, Location, ProjectName};
+use cheesecloth::testing::model::{
+    Fault, IndexName, Limits, Location, ProjectName, UpstreamLimits,
+};
 use cheesecloth::testing::page::{ProjectPage, StoredMeta, to_stored};
 use cheesecloth::testing::policy::{Files, NamedKind, read_text};
 use cheesecloth::testing::policy::{Mirror, Policies, TextFile, mirror_url};
@@ -24,9 +24,7 @@ use cheesecloth::testing::protocol::{Audience, Preferences, PublicRoute};
 use cheesecloth::testing::reader::Reader;
 use cheesecloth::testing::store::{FsStore, Key};
 use cheesecloth::testing::telemetry::Metrics;
-use cheesecloth::testing::upstream::{
-    Decoding, Fleet, FleetOptions, Proxies, Upstream, UpstreamLimits, install_crypto_provider,
-};
+use cheesecloth::testing::upstream::{Decoding, Fleet, Proxies, Upstream, install_crypto_provider};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tempfile::TempDir;
 use url::Url;
@@ -139,13 +137,9 @@ impl House {
         server: &Url,
     ) -> Self {
         install_crypto_provider();
-        let options = FleetOptions {
-            requests_max: 100,
-            connect_timeout: Duration::from_secs(2),
-            read_timeout: Duration::from_secs(60),
-            metrics: Metrics::register(prometheus::Registry::new(), "0").unwrap(),
-        };
-        let fleet = Fleet::new(std::slice::from_ref(server), &options).unwrap();
+        let metrics = Metrics::register(prometheus::Registry::new(), "0").unwrap();
+        let servers = std::slice::from_ref(server);
+        let fleet = Fleet::new(servers, &Limits::default(), &metrics).unwrap();
         Self::over(larder, policies, clock, false, Some(Arc::new(fleet)))
     }
 
@@ -172,13 +166,8 @@ impl House {
         let answer: Arc<dyn Answers> = match fleet {
             None => Arc::new(reader),
             Some(fleet) => {
-                let options = FrontOptions {
-                    undeclared: Undeclared::Pass,
-                    limits: default_limits(),
-                    object_bytes_max: PLENTY,
-                };
-                let reader = Arc::new(reader);
-                Arc::new(Front::new(reader, Arc::clone(&flows), fleet, options))
+                let (reader, flows) = (Arc::new(reader), Arc::clone(&flows));
+                Arc::new(Front::new(reader, flows, fleet, Undeclared::Pass))
             }
         };
         Self {
@@ -343,34 +332,24 @@ async fn read(body: Body) -> Bytes {
 }
 
 fn settings(offline: bool) -> Settings {
+    let mut limits = Limits::default();
+    for limit in ["page", "project_list", "metadata", "file"] {
+        limits.set(limit, PLENTY);
+    }
     Settings {
         stale_if_error: Duration::from_secs(7 * 24 * 60 * 60),
         stale_while_revalidate: Duration::from_secs(60),
         offline,
         is_explaining: false,
         memory_bytes_max: 64 << 20,
-        page_bytes_max: PLENTY,
-        project_list_bytes_max: PLENTY,
-        metadata_bytes_max: PLENTY,
-        file_bytes_max: PLENTY,
-        decoding: Decoding::new(PLENTY, Duration::from_secs(60)),
-        checked_first_max: 8 << 20,
-        fills_max: 100,
-        fill_wait: Duration::from_secs(60),
-        fill_rate_min: 64 << 10,
-        flights_max: 100,
+        limits,
+        decoding: decoding(),
     }
 }
 
-/// What an upstream may cost when nobody says otherwise.
-pub(crate) fn default_limits() -> UpstreamLimits {
-    let limits = cheesecloth::testing::config::Limits::default();
-    upstream_limits(&limits, &decoding(&limits))
-}
-
-/// What a client may take of a door when nobody says otherwise.
-pub(crate) fn default_door_limits() -> DoorLimits {
-    door_limits(&cheesecloth::testing::config::Limits::default())
+/// What is unpacked at one time.
+fn decoding() -> Decoding {
+    Decoding::new(PLENTY, Duration::from_secs(60))
 }
 
 /// Compiles policies, and makes an upstream of every `mirror_url`.
@@ -382,14 +361,17 @@ fn generation(number: u64, policies: &str, fleet: Option<&Arc<Fleet>>) -> Genera
     let mut upstreams = HashMap::new();
     for index in policies.indexes() {
         if let (Some(fleet), Some(true)) = (fleet, index.mirror().map(Mirror::is_devpi)) {
-            let upstream = fleet.upstream(&index.name, default_limits()).unwrap();
+            let upstream = fleet
+                .upstream(&index.name, UpstreamLimits::default(), decoding())
+                .unwrap();
             upstreams.insert(index.name.clone(), Arc::new(upstream));
         } else if let Some(url) = index.mirror().and_then(mirror_url) {
             let upstream = Upstream::new(cheesecloth::testing::upstream::UpstreamSettings {
                 name: index.name.clone(),
                 url: url.parse().unwrap(),
                 credentials: None,
-                limits: default_limits(),
+                limits: UpstreamLimits::default(),
+                decoding: decoding(),
                 proxies: Proxies::Direct,
                 bounds: cheesecloth::testing::upstream::Bounds::default(),
             });

@@ -4,12 +4,11 @@
 //! its own, so no `cheesecloth.yaml` of the checkout is read, and without the `CHEESECLOTH_*` of
 //! whoever runs the tests. What it writes to stderr is shown when the test fails.
 
-use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,16 +16,14 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::{Disk, ask, watchdog};
+use super::process::{LOOK_AGAIN, command_under, keep};
+use super::{Disk, ask, command, wait};
 
 /// Until every door is open. Generous: a debug build on a busy machine.
 const START: Duration = Duration::from_secs(60);
 
 /// Until it has ended after SIGTERM.
 const STOP: Duration = Duration::from_secs(60);
-
-/// Between two looks at what gives no event to wait for: another process's end, its readiness.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The file that holds its policies, in its own folder.
 const POLICIES: &str = "policies.yaml";
@@ -410,67 +407,6 @@ impl Drop for Program {
     }
 }
 
-/// The program in the machine's environment, for commands that end by themselves.
-///
-/// Proxies stay, for mirrors of the real index, and never stand before a server of the tests.
-pub(crate) fn command() -> Command {
-    with_environment(Command::new(env!("CARGO_BIN_EXE_cheesecloth")))
-}
-
-/// The same with limits of open files.
-fn command_under(soft: u64, hard: u64) -> Command {
-    let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
-    let mut command = Command::new("sh");
-    command.args(["-c", &script, env!("CARGO_BIN_EXE_cheesecloth")]);
-    with_environment(command)
-}
-
-fn with_environment(mut command: Command) -> Command {
-    watchdog::watch();
-    for (name, value) in env::vars_os() {
-        if name.to_string_lossy().starts_with("CHEESECLOTH_") {
-            command.env_remove(name);
-        } else if name == "NO_PROXY" || name == "no_proxy" {
-            let mut hosts = value;
-            hosts.push(",127.0.0.1");
-            command.env(name, hosts);
-        }
-    }
-    if env::var_os("NO_PROXY")
-        .or(env::var_os("no_proxy"))
-        .is_none()
-    {
-        command
-            .env("NO_PROXY", "127.0.0.1")
-            .env("no_proxy", "127.0.0.1");
-    }
-    command
-}
-
-/// Waits for a child's end, but not for ever.
-pub(crate) fn wait(child: &mut Child, at_most: Duration) -> Option<ExitStatus> {
-    let deadline = Instant::now() + at_most;
-    loop {
-        let ended = child.try_wait().unwrap();
-        if ended.is_some() || Instant::now() >= deadline {
-            return ended;
-        }
-        thread::sleep(LOOK_AGAIN);
-    }
-}
-
-/// Empties `pipe` into `text` as long as it is open.
-fn keep(mut pipe: impl Read + Send + 'static, text: Arc<Mutex<String>>) {
-    thread::spawn(move || {
-        let mut part = [0; 4096];
-        while let Ok(length @ 1..) = pipe.read(&mut part) {
-            text.lock()
-                .unwrap()
-                .push_str(&String::from_utf8_lossy(&part[..length]));
-        }
-    });
-}
-
 /// Adds up the samples of `name` in a page of the Prometheus text format.
 fn sum_of(name: &str, page: &str) -> Option<f64> {
     let samples = page.lines().filter_map(|line| {
@@ -497,15 +433,5 @@ mod tests {
         ] {
             assert_eq!(sum_of(name, page), expected, "{name}");
         }
-    }
-
-    #[test]
-    fn waiting_for_a_child_ends_with_it_or_with_patience() {
-        let mut quick = Command::new("true").spawn().unwrap();
-        assert!(wait(&mut quick, START).unwrap().success());
-        let mut slow = Command::new("sleep").arg("60").spawn().unwrap();
-        assert!(wait(&mut slow, Duration::ZERO).is_none());
-        slow.kill().unwrap();
-        slow.wait().unwrap();
     }
 }

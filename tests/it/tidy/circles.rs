@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::{Source, none, sources};
 
-const CIRCLE_MAX: usize = 9;
+const CIRCLE_MAX: usize = 3;
 
 /// The module of a file, as `room::part`.
 fn module_of(source: &Source) -> String {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use cheesecloth::testing::model::Sha256;
 use cheesecloth::testing::upstream::{
-    Breaker, ByteRange, FileAnswer, FilePart, Upstream, UpstreamError, UpstreamFile,
+    ByteRange, FileAnswer, FilePart, Upstream, UpstreamError, UpstreamFile,
 };
 use url::Url;
 
-use super::{limited, upstream};
+use super::{limited, never_resting, upstream};
 use crate::support::{Content, FakeIndex, Fault, Listed, Project, Setup};
 
 const NAME: &str = "/files/big/big-1.0.tar.gz";
@@ -205,9 +205,9 @@ async fn a_cut_file_is_an_error_and_never_a_short_file() {
 async fn a_file_that_stops_or_drips_ends_in_a_timeout() {
     let index = big();
     let upstream = limited(index.url(), |limits| {
-        limits.read_timeout = Duration::from_millis(400);
-        limits.file_rate_min = 1 << 30;
-        limits.breaker = Breaker::new(1000, Duration::ZERO, Duration::ZERO);
+        limits.upstream_read_timeout = Duration::from_millis(400);
+        limits.upstream_min_rate = 1 << 30;
+        never_resting(limits);
     });
     // On a busy machine the head may be what comes too late.
     let timed_out = async || {
@@ -231,7 +231,7 @@ async fn a_file_that_stops_or_drips_ends_in_a_timeout() {
 #[tokio::test]
 async fn a_file_over_the_limit_is_refused_before_it_comes() {
     let index = big();
-    let upstream = limited(index.url(), |limits| limits.file_bytes_max = LENGTH - 1);
+    let upstream = limited(index.url(), |limits| limits.file = LENGTH - 1);
     let answer = upstream.open(&index.at(NAME), None).await;
     assert!(
         matches!(answer, Err(UpstreamError::TooLarge { .. })),

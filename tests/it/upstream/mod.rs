@@ -8,19 +8,16 @@ mod unreadable;
 
 use std::time::Duration;
 
-use cheesecloth::testing::model::{IndexName, ProjectName};
-use cheesecloth::testing::upstream::{
-    Proxies, Upstream, UpstreamLimits, UpstreamLogin, UpstreamSettings,
-};
+use cheesecloth::testing::model::{IndexName, Login, ProjectName, UpstreamLimits, WorkLimits};
+use cheesecloth::testing::upstream::{Decoding, Proxies, Upstream, UpstreamSettings};
 use url::Url;
-
-use crate::support::default_limits;
 
 /// The defaults, with pauses too short to notice.
 fn limits() -> UpstreamLimits {
-    let mut limits = default_limits();
-    limits.retry.pause = Duration::from_millis(1);
-    limits
+    UpstreamLimits {
+        retry_pause: Duration::from_millis(1),
+        ..UpstreamLimits::default()
+    }
 }
 
 fn settings(url: Url) -> UpstreamSettings {
@@ -29,6 +26,7 @@ fn settings(url: Url) -> UpstreamSettings {
         url,
         credentials: None,
         limits: limits(),
+        decoding: Decoding::of(&WorkLimits::default()),
         proxies: Proxies::Direct,
         bounds: cheesecloth::testing::upstream::Bounds::default(),
     }
@@ -46,9 +44,15 @@ fn limited(url: Url, change: impl FnOnce(&mut UpstreamLimits)) -> Upstream {
     Upstream::new(settings).unwrap()
 }
 
+/// Has no failure count for long.
+fn never_resting(limits: &mut UpstreamLimits) {
+    limits.upstream_failures = 1000;
+    (limits.upstream_cool_off, limits.upstream_cool_off_max) = (Duration::ZERO, Duration::ZERO);
+}
+
 /// An upstream at this URL that knows a user and a password.
 fn authenticated(url: Url) -> Upstream {
-    let credentials = Some(UpstreamLogin::new("me", "s3cret"));
+    let credentials = Some(Login::new("me", "s3cret"));
     let settings = settings(url);
     Upstream::new(UpstreamSettings {
         credentials,

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use cheesecloth::testing::upstream::{
-    Breaker, Decoding, FileAnswer, Page, PageAnswer, UpstreamError,
+    Decoding, FileAnswer, Page, PageAnswer, Upstream, UpstreamError,
 };
 
-use super::{authenticated, limited, project, upstream};
+use super::{authenticated, limited, never_resting, project, settings, upstream};
 use crate::support::{Canned, Content, FakeIndex, Fault, Listed, Project, Setup, Wheel};
 
 fn six() -> Setup {
@@ -175,7 +175,7 @@ async fn a_user_in_a_link_is_used_there_and_not_shown() {
 async fn absence_refusal_and_trouble_are_three_things() {
     let index = six().start();
     let upstream = limited(index.url(), |limits| {
-        limits.breaker = Breaker::new(1000, Duration::ZERO, Duration::ZERO);
+        never_resting(limits);
     });
     let ask = async |status: u16| {
         let problem = r#"{"title": "no", "detail": "blocked by the law"}"#;
@@ -220,8 +220,8 @@ async fn a_page_over_the_limit_is_refused_however_it_is_packed() {
     }
     let index = page.start();
     let upstream = limited(index.url(), |limits| {
-        limits.page_bytes_max = 1 << 20;
-        limits.list_bytes_max = 1 << 20;
+        limits.page = 1 << 20;
+        limits.project_list = 1 << 20;
     });
     for encoding in [None, Some("gzip")] {
         if let Some(encoding) = encoding {
@@ -293,10 +293,10 @@ async fn the_words_of_a_refusal_are_unpacked() {
 async fn a_page_waits_for_its_turn_to_be_read() {
     let index = six().start();
     let decoding = Decoding::new(2 << 20, Duration::ZERO);
-    let upstream = limited(index.url(), |limits| {
-        limits.decoding = decoding.clone();
-        limits.page_timeout = Duration::from_millis(200);
-    });
+    let mut settings = settings(index.url());
+    settings.decoding = decoding.clone();
+    settings.limits.upstream_total_timeout = Duration::from_millis(200);
+    let upstream = Upstream::new(settings).unwrap();
     let first = upstream.page(&project("six"), None).await.unwrap();
     let mut all = [decoding.share(), decoding.share()];
     for share in &mut all {

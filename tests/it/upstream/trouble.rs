@@ -5,16 +5,16 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cheesecloth::testing::model::UpstreamLimits;
 use cheesecloth::testing::upstream::{
-    Breaker, Outcome, PageAnswer, Permit, Upstream, UpstreamError, UpstreamLimits,
-    install_crypto_provider,
+    Breaker, Outcome, PageAnswer, Permit, Upstream, UpstreamError, install_crypto_provider,
 };
 use rustls::pki_types::PrivateKeyDer;
 use tokio::time::Instant;
 use url::Url;
 
 use super::{limited, project, upstream};
-use crate::support::{FakeIndex, Fault, Project, Setup, default_limits};
+use crate::support::{FakeIndex, Fault, Project, Setup};
 
 const PAGE: &str = "/simple/six/";
 
@@ -76,7 +76,7 @@ async fn what_does_not_heal_is_asked_once() {
         let index = six();
         index.misbehave(PAGE, fault.clone());
         let upstream = limited(index.url(), |limits| {
-            limits.read_timeout = Duration::from_millis(100);
+            limits.upstream_read_timeout = Duration::from_millis(100);
         });
         let answer = ask(&upstream).await;
         assert!(
@@ -102,8 +102,8 @@ async fn the_wish_to_be_asked_later_is_passed_on() {
 async fn silence_and_dripping_end_in_a_timeout() {
     let index = six();
     let upstream = limited(index.url(), |limits| {
-        limits.read_timeout = Duration::from_millis(100);
-        limits.page_timeout = Duration::from_millis(400);
+        limits.upstream_read_timeout = Duration::from_millis(100);
+        limits.upstream_total_timeout = Duration::from_millis(400);
     });
     for fault in [
         Fault::new().silent(),
@@ -136,7 +136,10 @@ async fn an_upstream_that_is_gone_is_unavailable_and_found_again() {
 
 /// Leaves an origin alone after so many failures, for so long.
 fn breaking(failures_max: u32, cool: Duration) -> impl FnOnce(&mut UpstreamLimits) {
-    move |limits| limits.breaker = Breaker::new(failures_max, cool, cool)
+    move |limits| {
+        limits.upstream_failures = failures_max;
+        (limits.upstream_cool_off, limits.upstream_cool_off_max) = (cool, cool);
+    }
 }
 
 #[tokio::test]
@@ -175,7 +178,7 @@ async fn a_project_whose_page_is_broken_closes_no_other() {
             .start();
         let upstream = limited(index.url(), |limits| {
             breaking(2, Duration::from_hours(1))(limits);
-            limits.read_timeout = Duration::from_millis(400);
+            limits.upstream_read_timeout = Duration::from_millis(400);
         });
         index.misbehave(PAGE, fault.clone());
         for _ in 0..3 {
@@ -214,7 +217,7 @@ async fn nobody_there_counts_each_time_whatever_is_asked_for() {
 /// Nobody chose these numbers for the test: an upstream that restarts is back before installers give up.
 #[tokio::test(start_paused = true)]
 async fn the_first_pause_is_a_second_and_grows() {
-    let mut breaker = default_limits().breaker;
+    let mut breaker = Breaker::of(&UpstreamLimits::default());
     let mut pauses = Vec::new();
     for _ in 0..7 {
         loop {

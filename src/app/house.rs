@@ -1,0 +1,194 @@
+//! Everything below the doors: built from a configuration, kept going, and ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+
+use crate::account::Accounts;
+use crate::app::doors::Doorway;
+use crate::app::generation::Maker;
+use crate::app::neighbours::Neighbours;
+use crate::app::open_records::OpenRecords;
+use crate::app::work::runtime;
+use crate::app::{chores, data};
+use crate::clock::Clock;
+use crate::config::{Config, Loaded};
+use crate::db::Db;
+use crate::gateway::{Core, Flows, Generations, Settings};
+use crate::listen::Stop;
+use crate::policy::IndexDocument;
+use crate::store::FsStore;
+use crate::telemetry::{AccessLog, AuditLog, Metrics};
+use crate::upstream::{Decoding, Fleet, OwnDoors};
+
+/// How long work that outlived its request may take to end when the program does.
+const WORK_ENDS_WITHIN: Duration = Duration::from_secs(1);
+
+/// Gives what asks pip's index its upstream, once it is known what the records hold.
+type FindUpstream<'a> = &'a mut dyn FnMut(&mut Loaded, &[IndexDocument]) -> anyhow::Result<()>;
+
+/// Everything below the doors.
+pub(super) struct House {
+    /// Before the runtime: fields go in this order.
+    open: OpenRecords,
+    pub(super) work: Runtime,
+    pub(super) clock: Clock,
+    pub(super) metrics: Metrics,
+    pub(super) store: Arc<FsStore>,
+    pub(super) records: Arc<dyn Db>,
+    pub(super) fleet: Option<Arc<Fleet>>,
+    pub(super) flows: Arc<Flows>,
+    pub(super) maker: Maker,
+    /// Told where the doors are once they are open.
+    pub(super) doors: OwnDoors,
+}
+
+impl House {
+    /// Opens records and store, has `find` give what asks pip's index its upstream, and compiles the
+    /// first generation.
+    pub(super) fn build(
+        metrics: Metrics,
+        loaded: &mut Loaded,
+        is_explaining: bool,
+        find: FindUpstream<'_>,
+    ) -> anyhow::Result<Self> {
+        let data = loaded.config.data.clone();
+        data::own(&data)?;
+        let (work, clock) = (runtime()?, Clock::system());
+        let store = Arc::new(FsStore::open(&data, loaded.config.cache.disk)?);
+        let open = OpenRecords::open(&work, &data, clock.now())?;
+        let records = Arc::clone(&open.records);
+        let stored = Generations::stored(&work.block_on(records.directory())?);
+        find(loaded, &stored)?;
+        let fleet = fleet_of(&loaded.config, &metrics)?;
+        let found = loaded.found.as_ref().map(|found| &found.url);
+        let neighbours = Neighbours::of(&loaded.config).beside(found);
+        for words in neighbours.strangers(&stored) {
+            tracing::warn!("{words}");
+        }
+        let (doors, decoding) = (
+            neighbours.doors.clone(),
+            Decoding::of(&loaded.config.limits.work),
+        );
+        let mut maker = Maker::before(fleet.clone(), decoding.clone(), neighbours);
+        let generation = maker.next(1, loaded, &stored)?;
+        let flows = Arc::new(Flows::new(Core {
+            clock: clock.clone(),
+            in_force: Arc::new(generation).into(),
+            settings: settings(&loaded.config, decoding, is_explaining),
+            store: Arc::clone(&store),
+            records: Arc::clone(&records),
+            metrics: Arc::new(metrics.clone()),
+            work: work.handle().clone(),
+        }));
+        metrics.policies_changed(1);
+        Ok(Self {
+            open,
+            work,
+            clock,
+            metrics,
+            store,
+            records,
+            fleet,
+            flows,
+            maker,
+            doors,
+        })
+    }
+
+    /// What every door writes down, and with what.
+    pub(super) fn doorway(&self, access: &Arc<AccessLog>, audit: &Arc<AuditLog>) -> Doorway {
+        Doorway {
+            access: Arc::clone(access),
+            audit: Arc::clone(audit),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            records: Arc::clone(&self.records),
+            fleet: self.fleet.clone(),
+            doors: self.doors.clone(),
+        }
+    }
+
+    /// Starts what has to be done now and then until the server stops.
+    pub(super) fn start_chores(
+        &self,
+        accounts: Arc<Accounts>,
+        config: &Config,
+        stop: &Stop,
+    ) -> Chores {
+        let (flows, store) = (Arc::clone(&self.flows), Arc::clone(&self.store));
+        let every = config.limits.own.collect_after;
+        let rounds = chores::Rounds {
+            flows: Arc::clone(&flows),
+            store,
+            accounts,
+            records: Arc::clone(&self.records),
+            disk_reserve: config.limits.own.disk_reserve,
+        };
+        let records = Arc::clone(&self.records);
+        let (verified, pace) = (Arc::clone(&flows), config.limits.own.verify_pace);
+        Chores([
+            self.work
+                .spawn(chores::verify(verified, pace, stop.clone())),
+            self.work.spawn(chores::collect(flows, every, stop.clone())),
+            self.work
+                .spawn(chores::watch_records(records, stop.clone())),
+            self.work.spawn(rounds.run(stop.clone())),
+        ])
+    }
+
+    /// Ends what is below the doors, which are closed: chores do their last round, then the records
+    /// are closed, then whatever still runs is given up.
+    pub(super) fn end(self, chores: Chores) {
+        let last_rounds = futures_util::future::join_all(chores.0);
+        let ended = self
+            .work
+            .block_on(async { tokio::time::timeout(WORK_ENDS_WITHIN, last_rounds).await });
+        if ended.is_err() {
+            tracing::warn!("the last round of chores is given up");
+        }
+        drop(self.open);
+        self.work.shutdown_timeout(WORK_ENDS_WITHIN);
+    }
+
+    /// Sees whether records and files belong together before either changes.
+    pub(super) fn compare_records(&self) {
+        if let Err(error) = self.work.block_on(self.flows.belonging.compare_records()) {
+            // Tried again before anything is collected.
+            tracing::error!(%error, "records and private files are not compared");
+        }
+    }
+
+    /// Finds healthy devpi-servers before the first request, and watches them from then on.
+    pub(super) fn watch_fleet(&self) {
+        if let Some(fleet) = self.fleet.clone() {
+            self.work.block_on(fleet.check());
+            self.work.spawn(async move { fleet.watch().await });
+        }
+    }
+}
+
+/// What is done now and then, as long as it is done.
+pub(super) struct Chores([JoinHandle<()>; 4]);
+
+/// The devpi-servers to stand in front of, if there are any.
+fn fleet_of(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<Arc<Fleet>>> {
+    let servers = config.devpi.as_ref().map(|devpi| &devpi.servers);
+    let fleet = servers.map(|servers| Fleet::new(servers, &config.limits, metrics));
+    let fleet = fleet.transpose()?;
+    Ok(fleet.map(Arc::new))
+}
+
+fn settings(config: &Config, decoding: Decoding, is_explaining: bool) -> Settings {
+    Settings {
+        stale_if_error: config.cache.stale_if_error,
+        stale_while_revalidate: config.cache.stale_while_revalidate,
+        offline: config.offline,
+        is_explaining,
+        memory_bytes_max: config.cache.memory,
+        limits: config.limits.clone(),
+        decoding,
+    }
+}

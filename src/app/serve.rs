@@ -1,0 +1,142 @@
+//! `serve`, from its start to its end.
+//!
+//! The order of a start: read the configuration, find what pip mirrors, open records and store,
+//! compile the first generation, open the doors, say where they are. After the doors are closed the
+//! logs are flushed and the program ends.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::account::Accounts;
+use crate::app::accounts::AccountOptions;
+use crate::app::files::{Files, Reading};
+use crate::app::house::House;
+use crate::app::lock::DataLock;
+use crate::app::notify::Notify;
+use crate::app::reload::Reloader;
+use crate::app::setup::Setup;
+use crate::app::streams::{audit_log, log_format, metrics};
+use crate::app::words::{FirstRun, warn_of};
+use crate::app::{accounts, data, descriptors, succession};
+use crate::config::{Config, Named};
+use crate::gateway::Generations;
+use crate::listen::{QUIET_LOGS, ServerOptions, StopOn};
+use crate::model::Secret;
+use crate::telemetry::{AccessLog, init_logging};
+use crate::writer::{Writer, WriterParts};
+
+/// What `serve` was asked for.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// Where the configuration is.
+    pub setup: Setup,
+    /// What is decided about accounts.
+    pub accounts: AccountOptions,
+    /// Take the sockets over from the running process.
+    pub is_upgrade: bool,
+    /// Whether standard error is a terminal.
+    pub is_terminal: bool,
+}
+
+/// Serves until a signal ends it. `announce` gets one line for each door and a hint.
+///
+/// # Errors
+/// Faults in the configuration, an address in use, a data directory that cannot be written.
+pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()> {
+    let Start {
+        setup,
+        accounts: options,
+        is_upgrade,
+        is_terminal,
+    } = start;
+    let mut named = Named::default();
+    let mut loaded = setup.load_noting(&mut named)?;
+    let log = log_format(&loaded.config, is_terminal);
+    let (metrics, filter) = (metrics()?, (setup.env)("RUST_LOG"));
+    let _log = init_logging(log, QUIET_LOGS, filter.as_deref(), metrics.log_dropped())?;
+    warn_of(&loaded);
+    let first_run = FirstRun::of(&loaded, &setup);
+    prepare(&loaded.config)?;
+    let _lock = DataLock::to_serve(&loaded.config.data, is_upgrade)?;
+    let mut find = |loaded: &mut _, stored: &_| Ok(setup.give_upstream(loaded, stored, None)?);
+    let house = House::build(metrics, &mut loaded, false, &mut find)?;
+    let config = loaded.config.clone();
+    house.compare_records();
+    let accounts = open_accounts(&house, &config, &options)?;
+    let access = AccessLog::start(log, std::io::stderr(), house.metrics.access_dropped());
+    let access = Arc::new(access.context("start the access log")?);
+    let audit = audit_log(&config, &house.metrics)?;
+    let rules = accounts::rules(&options, &config);
+    let House { work, flows, .. } = &house;
+    let doorway = house.doorway(&access, &audit);
+    let reading = Reading::of(named, &config);
+    let files = Files {
+        setup: setup.clone(),
+        maker: house.maker.clone(),
+        loaded,
+        at_start: config.clone(),
+        reading: Arc::clone(&reading),
+    };
+    let generations = Arc::new(Generations::new(
+        Arc::clone(&flows.core),
+        Arc::clone(&flows.mirrors),
+        Arc::clone(&flows.names),
+        Box::new(files),
+    ));
+    let writer = Writer::new(WriterParts {
+        flows: Arc::clone(flows),
+        accounts: Arc::clone(&accounts),
+        generations: Arc::clone(&generations),
+        rules,
+        audit: Arc::clone(&audit),
+        doors: house.doors.clone(),
+    });
+    let mut opened = doorway.open(server_options(&config, is_upgrade), &config, flows, writer)?;
+    opened.lines.extend(first_run.lines());
+    opened.lines.iter().for_each(|line| announce(line));
+    let notify = Notify::to((setup.env)("NOTIFY_SOCKET").as_deref());
+    let reloader = Reloader::new(flows, &generations, &opened, reading);
+    let stop = opened.server.stop();
+    work.spawn(reloader.run(config.limits.own.clone(), stop.clone(), notify.clone()));
+    work.spawn(notify.clone().announce_stop(stop.clone()));
+    let chores = house.start_chores(accounts, &config, &stop);
+    work.spawn(notify.clone().live((setup.env)("WATCHDOG_USEC")));
+    house.watch_fleet();
+    opened.ready.set(true);
+    succession::take_over(&mut opened, &house, &generations)?;
+    notify.ready(is_upgrade);
+    opened.server.run(StopOn::Signals);
+    house.end(chores);
+    access.stop();
+    audit.stop();
+    Ok(())
+}
+
+/// Sees to what the process has, before anything is written.
+fn prepare(config: &Config) -> anyhow::Result<()> {
+    descriptors::raise(config.limits.door.connections);
+    data::own(&config.data)?;
+    Ok(())
+}
+
+fn open_accounts(
+    house: &House,
+    config: &Config,
+    options: &AccountOptions,
+) -> anyhow::Result<Arc<Accounts>> {
+    let password = config.root_password.as_ref();
+    let password = password.map(Secret::expose).unwrap_or_default();
+    let now = house.clock.now();
+    let accounts = accounts::open(&house.work, &house.records, options, password, now)?;
+    accounts::check_root(&house.work, &accounts, config)?;
+    Ok(Arc::new(accounts))
+}
+
+fn server_options(config: &Config, is_upgrade: bool) -> ServerOptions {
+    ServerOptions {
+        run_folder: config.data.join("run"),
+        grace: config.limits.own.grace_period,
+        is_upgrade,
+    }
+}

@@ -1,0 +1,29 @@
+//! The streams for operators, as the configuration wants them.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use prometheus::Registry;
+
+use crate::config::{Config, LogStyle};
+use crate::telemetry::{AuditLog, LogFormat, Metrics};
+
+pub(super) fn metrics() -> anyhow::Result<Metrics> {
+    let version = env!("CARGO_PKG_VERSION");
+    Ok(Metrics::register(Registry::new(), version)?)
+}
+
+pub(super) fn log_format(config: &Config, is_terminal: bool) -> LogFormat {
+    match config.log {
+        LogStyle::Auto => LogFormat::for_terminal(is_terminal),
+        LogStyle::Text => LogFormat::Text,
+        LogStyle::Json => LogFormat::Json,
+    }
+}
+
+pub(super) fn audit_log(config: &Config, metrics: &Metrics) -> anyhow::Result<Arc<AuditLog>> {
+    let data = &config.data;
+    let log = AuditLog::open(data, &config.limits.audit, metrics.audit_failed());
+    let opened = log.with_context(|| format!("open the audit log in {}", data.display()));
+    opened.map(Arc::new)
+}

@@ -1,0 +1,32 @@
+//! What commands write, and how they end.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+/// 0, or 1 for what a command looks for and does not want to find.
+pub(super) fn code(is_good: bool) -> ExitCode {
+    if is_good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    }
+}
+
+/// Writes an object to standard output.
+pub(super) fn say_json(shown: &impl Serialize) -> anyhow::Result<()> {
+    Ok(say(&serde_json::to_string_pretty(shown)?)?)
+}
+
+/// Writes lines to standard output; a closed pipe ends the program quietly.
+pub(super) fn say(text: &str) -> std::io::Result<()> {
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "{text}")?;
+    output.flush()
+}
+
+/// Writes lines to standard error.
+pub(super) fn say_error(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}

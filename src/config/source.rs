@@ -1,0 +1,42 @@
+//! Where the files of the configuration are.
+
+use std::path::PathBuf;
+
+use crate::config::settings::{Environment, variable};
+
+/// The file that is read when none is named.
+pub(super) const DEFAULT_FILE: &str = "cheesecloth.yaml";
+
+/// Where configuration is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PoliciesPath {
+    /// A file, or a folder of `*.yaml` and `*.yml`.
+    Named(PathBuf),
+    /// `CHEESECLOTH_POLICIES`; else `cheesecloth.yaml` in this folder if it is there; else no file.
+    Default {
+        /// The working directory, or another in tests.
+        folder: PathBuf,
+    },
+}
+
+impl PoliciesPath {
+    /// Where a file is looked for.
+    #[must_use]
+    pub fn asked(&self, env: Environment<'_>) -> PathBuf {
+        match self {
+            Self::Named(path) => path.clone(),
+            Self::Default { folder } => variable(env, "CHEESECLOTH_POLICIES")
+                .map_or_else(|| folder.join(DEFAULT_FILE), PathBuf::from),
+        }
+    }
+
+    /// The same, unless nobody named it and it is not there: then there is no file.
+    #[must_use]
+    pub fn resolve(&self, env: Environment<'_>) -> Option<PathBuf> {
+        let is_named = match self {
+            Self::Named(_) => true,
+            Self::Default { .. } => variable(env, "CHEESECLOTH_POLICIES").is_some(),
+        };
+        Some(self.asked(env)).filter(|path| is_named || path.exists())
+    }
+}

@@ -126,8 +126,8 @@ impl Door {
                 Some(bound) => bound,
                 None => Bound::bind(address)?,
             };
-            let offering = bound.offer(name, offered);
-            offering.map_err(BindError::at(address))?;
+            let again = bound.socket.try_clone();
+            offered.add(name, again.map_err(BindError::at(address))?);
             real.push(bound.address.clone());
             self.bound.push(bound);
         }

@@ -67,13 +67,15 @@ pub(super) async fn hand_on(
     to: &dyn RequestHandler,
     pace: Pace,
 ) -> Reply {
-    let (feeder, pieces) = channel();
+    let (sender, receiver) = mpsc::channel(PIECES_MAX);
+    let (want, wanted) = oneshot::channel();
+    let pieces = pieces(want, receiver);
     let is_empty = session.as_downstream_mut().is_body_empty();
     let body = Incoming::new(pieces, is_empty, &request.head.headers, pace);
     let mut is_read = false;
     let reply = {
         let mut answering = pin!(to.handle(request, body));
-        let mut feeding = pin!(feeder.feed(session, request.head));
+        let mut feeding = pin!(feed(session, request.head, wanted, sender));
         loop {
             tokio::select! {
                 biased;
@@ -96,16 +98,8 @@ pub(super) async fn hand_on(
 
 type Piece = io::Result<Bytes>;
 
-/// The connection's end of a body.
-struct Feeder {
-    /// Resolves when the handler asks for the first piece.
-    wanted: oneshot::Receiver<()>,
-    pieces: mpsc::Sender<Piece>,
-}
-
-fn channel() -> (Feeder, BoxStream<'static, Piece>) {
-    let (sender, receiver) = mpsc::channel(PIECES_MAX);
-    let (want, wanted) = oneshot::channel();
+/// The handler's end of a body; `want` is told when it asks for the first piece.
+fn pieces(want: oneshot::Sender<()>, receiver: mpsc::Receiver<Piece>) -> BoxStream<'static, Piece> {
     let pieces = unfold(
         (Some(want), receiver),
         |(mut want, mut receiver): (Option<oneshot::Sender<()>>, mpsc::Receiver<Piece>)| async move {
@@ -114,35 +108,34 @@ fn channel() -> (Feeder, BoxStream<'static, Piece>) {
             receiver.recv().await.map(|piece| (piece, (want, receiver)))
         },
     );
-    let feeder = Feeder {
-        wanted,
-        pieces: sender,
-    };
     // A handler that drains the rest polls again after the end.
-    (feeder, pieces.fuse().boxed())
+    pieces.fuse().boxed()
 }
 
-impl Feeder {
-    /// Reads the body as fast as it is wanted; whether all of it came and was wanted. A client that
-    /// waits to be asked for it (`Expect: 100-continue`) is asked when the handler begins to read, so
-    /// one that is refused before never sends it.
-    async fn feed(self, session: &mut Session, head: &Parts) -> bool {
-        let downstream = session.as_downstream_mut();
-        if head.headers.contains_key(EXPECT)
-            && (self.wanted.await.is_err() || downstream.write_continue_response().await.is_err())
-        {
+/// Reads the body as fast as it is wanted; whether all of it came and was wanted. A client that waits
+/// to be asked for it (`Expect: 100-continue`) is asked when the handler begins to read, so one that
+/// is refused before never sends it.
+async fn feed(
+    session: &mut Session,
+    head: &Parts,
+    wanted: oneshot::Receiver<()>,
+    pieces: mpsc::Sender<Piece>,
+) -> bool {
+    let downstream = session.as_downstream_mut();
+    if head.headers.contains_key(EXPECT)
+        && (wanted.await.is_err() || downstream.write_continue_response().await.is_err())
+    {
+        return false;
+    }
+    loop {
+        let piece = match downstream.read_request_body().await {
+            Ok(Some(piece)) => Ok(piece),
+            Ok(None) => return true,
+            Err(error) => Err(io::Error::other(error.to_string())),
+        };
+        let is_broken = piece.is_err();
+        if pieces.send(piece).await.is_err() || is_broken {
             return false;
-        }
-        loop {
-            let piece = match downstream.read_request_body().await {
-                Ok(Some(piece)) => Ok(piece),
-                Ok(None) => return true,
-                Err(error) => Err(io::Error::other(error.to_string())),
-            };
-            let is_broken = piece.is_err();
-            if self.pieces.send(piece).await.is_err() || is_broken {
-                return false;
-            }
         }
     }
 }

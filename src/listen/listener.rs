@@ -15,7 +15,7 @@ use rustix::net::{
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::listen::address::ListenAddress;
-use crate::listen::handover::{Inherited, Offered};
+use crate::listen::handover::Inherited;
 
 /// Connections that wait to be accepted, on top of the kernel's own bound (`somaxconn`).
 const BACKLOG: i32 = 4096;
@@ -74,12 +74,6 @@ impl Bound {
                 None
             }
         }
-    }
-
-    /// Leaves the socket for the process that may replace this one.
-    pub(super) fn offer(&self, name: String, offered: &Offered) -> io::Result<()> {
-        offered.add(name, self.socket.try_clone()?);
-        Ok(())
     }
 
     pub(super) fn listen(self) -> Result<Listener, BindError> {

@@ -264,14 +264,13 @@ impl ManageDoor {
                 .and_then(|value: &http::HeaderValue| value.to_str().ok())
         };
         let host = head.uri.host().or_else(|| text(HOST));
-        let outside = self.options.outside_url.as_ref().map(Url::as_str);
+        let outside = self.options.outside_url.as_ref();
         if !outside.is_some_and(|outside| is_same(outside, host)) {
             let checked = self.options.hosts.check(host);
             checked.map_err(|words| Refusal::api(StatusCode::MISDIRECTED_REQUEST, words))?;
         }
         let is_reading = matches!(head.method, Method::GET | Method::HEAD);
         let is_ours = |origin: &str| {
-            let outside = self.options.outside_url.as_ref();
             is_same_origin(origin, host)
                 || outside.is_some_and(|url| url.origin().ascii_serialization() == origin)
         };

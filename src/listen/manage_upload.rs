@@ -83,8 +83,7 @@ async fn read_encoded(
     let form = form.map_err(|error| error.into_refusal(limits.value_bytes))?;
     for (number, (name, value)) in url::form_urlencoded::parse(&form).enumerate() {
         if number >= limits.parts {
-            let (what, limit) = ("parts", limits.parts);
-            return Err(refused(MultipartError::TooLarge { what, limit }));
+            return Err(refused(MultipartError::over("parts", limits.parts)));
         }
         upload.field(name.into_owned(), value.into_owned());
     }

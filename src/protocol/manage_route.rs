@@ -204,57 +204,47 @@ fn within(
     }
     match (method, rest) {
         ("PUSH", []) => ManageRoute::Push(index),
-        ("POST", []) => match content_kind(headers) {
-            ContentKind::Form => ManageRoute::Upload(index),
-            ContentKind::Xml => ManageRoute::XmlSearch,
-            ContentKind::Other => ManageRoute::Push(index),
+        ("POST", []) => match &*content_kind(headers) {
+            "multipart/form-data" | "application/x-www-form-urlencoded" => {
+                ManageRoute::Upload(index)
+            }
+            "text/xml" | "application/xml" => ManageRoute::XmlSearch,
+            // Callers send JSON without a type or with the wrong one, so only forms are known by theirs.
+            _ => ManageRoute::Push(index),
         },
         (_, []) => ManageRoute::NotAllowed("GET, HEAD, PUT, PATCH, DELETE, POST, PUSH"),
         (_, ["+api"]) => ManageRoute::Read(PublicRoute::Api(ApiOf::Index(index))),
-        ("POST", ["+simple", project, "refresh"]) => match ProjectName::parse(project) {
-            Ok(project) => ManageRoute::Refresh(index, project),
-            Err(_) => ManageRoute::NotFound,
-        },
+        ("POST", ["+simple", project, "refresh"]) => {
+            of_project(project, |project| ManageRoute::Refresh(index, project))
+        }
         ("POST", ["+f" | "+e", _, _, ..]) => ManageRoute::ToxResult(index, rest.join("/")),
         ("DELETE", ["+f" | "+e", _, _, ..]) => delete(index, Deletable::File(rest.join("/"))),
         (_, ["+f" | "+e", ..]) => ManageRoute::NotAllowed("GET, HEAD, POST, DELETE"),
         (_, ["+simple", ..]) => ManageRoute::NotAllowed("GET, HEAD"),
         (_, [project, ..]) if !is_segment(project) => ManageRoute::NotFound,
-        ("DELETE", [project]) => match ProjectName::parse(project) {
-            Ok(project) => delete(index, Deletable::Project(project)),
-            Err(_) => ManageRoute::NotFound,
-        },
-        ("DELETE", [project, version]) => match ProjectName::parse(project) {
-            Ok(project) => delete(index, Deletable::Release(project, (*version).to_owned())),
-            Err(_) => ManageRoute::NotFound,
-        },
+        ("DELETE", [project]) => of_project(project, |project| {
+            delete(index, Deletable::Project(project))
+        }),
+        ("DELETE", [project, version]) => of_project(project, |project| {
+            delete(index, Deletable::Release(project, (*version).to_owned()))
+        }),
         (_, [_] | [_, _]) => ManageRoute::NotAllowed("GET, HEAD, DELETE"),
         _ => ManageRoute::NotFound,
     }
 }
 
-enum ContentKind {
-    Form,
-    Xml,
-    Other,
+/// What a name leads to, if it is a project's.
+fn of_project(name: &str, route: impl FnOnce(ProjectName) -> ManageRoute) -> ManageRoute {
+    ProjectName::parse(name).map_or(ManageRoute::NotFound, route)
 }
 
-/// Callers send JSON without a type or with the wrong one, so only forms are known by theirs.
-fn content_kind(headers: &HeaderMap) -> ContentKind {
+/// A content type without its parameters, in lower case.
+fn content_kind(headers: &HeaderMap) -> String {
     let kind = headers
         .get(CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok());
-    let kind = kind
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim();
-    match kind.to_ascii_lowercase().as_str() {
-        "multipart/form-data" | "application/x-www-form-urlencoded" => ContentKind::Form,
-        "text/xml" | "application/xml" => ContentKind::Xml,
-        _ => ContentKind::Other,
-    }
+    let kind = kind.unwrap_or_default().split(';').next();
+    kind.unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// devpi's `[^+/]+`.

@@ -150,7 +150,11 @@ impl PublicRoute {
             ["+static", name] => Self::Static {
                 name: (*name).to_owned(),
             },
-            ["simple"] => reading.default_list(),
+            ["simple"] if !reading.has_slash => reading.redirect("simple/", false),
+            ["simple"] => Self::ProjectList {
+                index: AskedIndex::Default,
+                form: PageForm::Default,
+            },
             ["simple", project] => reading.page(AskedIndex::Default, project, PageForm::Default),
             [user, ..] if !IndexName::is_part(user) => Self::NotFound,
             [user] => Self::User {
@@ -206,16 +210,6 @@ impl Reading<'_> {
         PublicRoute::ProjectList {
             index: AskedIndex::Named(index),
             form,
-        }
-    }
-
-    fn default_list(&self) -> PublicRoute {
-        if !self.has_slash {
-            return self.redirect("simple/", false);
-        }
-        PublicRoute::ProjectList {
-            index: AskedIndex::Default,
-            form: PageForm::Default,
         }
     }
 

@@ -73,6 +73,15 @@ pub enum MultipartError {
     Body(#[source] IncomingError),
 }
 
+const NO_BOUNDARY: MultipartError = MultipartError::Malformed("no boundary where the form starts");
+
+impl MultipartError {
+    /// So much of something is too much.
+    pub(in crate::listen) fn over(what: &'static str, limit: usize) -> Self {
+        Self::TooLarge { what, limit }
+    }
+}
+
 /// A form being read.
 pub struct Multipart<'a> {
     body: &'a mut Incoming,
@@ -141,10 +150,7 @@ impl<'a> Multipart<'a> {
         self.parts += 1;
         self.value_bytes += head.name.len();
         if self.parts > self.limits.parts {
-            return Err(MultipartError::TooLarge {
-                what: "parts",
-                limit: self.limits.parts,
-            });
+            return Err(MultipartError::over("parts", self.limits.parts));
         }
         self.state = State::Content;
         if head.filename.is_some() {
@@ -207,9 +213,7 @@ impl<'a> Multipart<'a> {
         loop {
             let Some(end) = memchr::memchr(b'\n', &self.buffer[line..]).map(|at| at + line) else {
                 if self.buffer.len() > PREAMBLE_MAX + dashes.len() + PADDING_MAX {
-                    return Err(MultipartError::Malformed(
-                        "no boundary where the form starts",
-                    ));
+                    return Err(NO_BOUNDARY);
                 }
                 if self.ended && self.buffer[line..].starts_with(format!("{dashes}--").as_bytes()) {
                     self.state = State::End;
@@ -230,9 +234,7 @@ impl<'a> Multipart<'a> {
             }
             line = end + 1;
             if line > PREAMBLE_MAX {
-                return Err(MultipartError::Malformed(
-                    "no boundary where the form starts",
-                ));
+                return Err(NO_BOUNDARY);
             }
         }
     }
@@ -245,10 +247,7 @@ impl<'a> Multipart<'a> {
             let window = &self.buffer[line..self.buffer.len().min(limit + 1)];
             let Some(length) = memchr::memchr(b'\n', window) else {
                 if self.buffer.len() > limit {
-                    return Err(MultipartError::TooLarge {
-                        what: "bytes in a part's head",
-                        limit,
-                    });
+                    return Err(MultipartError::over("bytes in a part's head", limit));
                 }
                 self.more().await?;
                 continue;
@@ -272,10 +271,7 @@ impl<'a> Multipart<'a> {
             self.value_bytes += chunk.len();
             let limit = self.limits.value_bytes;
             if self.value_bytes > limit {
-                return Err(MultipartError::TooLarge {
-                    what: "bytes in its fields",
-                    limit,
-                });
+                return Err(MultipartError::over("bytes in its fields", limit));
             }
             value.extend_from_slice(&chunk);
         }

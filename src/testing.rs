@@ -7,7 +7,7 @@ pub mod clock {
 
 /// Of `config`.
 pub mod config {
-    pub use crate::config::{PoliciesPath, Undeclared, load};
+    pub use crate::config::{CacheConfig, PoliciesPath, Undeclared, load};
 }
 
 /// Of `db`.

@@ -183,11 +183,9 @@ fn fleet_of(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<Arc<Fle
 
 fn settings(config: &Config, decoding: Decoding, is_explaining: bool) -> Settings {
     Settings {
-        stale_if_error: config.cache.stale_if_error,
-        stale_while_revalidate: config.cache.stale_while_revalidate,
+        cache: config.cache.clone(),
         offline: config.offline,
         is_explaining,
-        memory_bytes_max: config.cache.memory,
         limits: config.limits.clone(),
         decoding,
     }

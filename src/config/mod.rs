@@ -42,5 +42,5 @@ pub use named::{Named, Watched};
 pub use ourselves::loops;
 pub use schema::schema;
 pub use server::{LogStyle, Undeclared};
-pub use settings::{Config, Overrides};
+pub use settings::{CacheConfig, Config, Overrides};
 pub use source::PoliciesPath;

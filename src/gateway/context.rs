@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
+use crate::config::CacheConfig;
 use crate::gateway::error::Error;
 use crate::model::{IndexName, Limits, Timestamp};
 use crate::policy::{Index, Mirror, Policies};
@@ -23,16 +23,12 @@ pub struct Generation {
 /// What does not change while the process runs.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How long a page that cannot be refreshed is still answered.
-    pub stale_if_error: Duration,
-    /// How long a page that has grown old is still answered while it is made anew.
-    pub stale_while_revalidate: Duration,
+    /// What is kept of mirrors, and for how long.
+    pub cache: CacheConfig,
     /// Never ask an upstream.
     pub offline: bool,
     /// Whether nobody is asked because this is only to explain what a server would do.
     pub is_explaining: bool,
-    /// `cache.memory`, in bytes.
-    pub memory_bytes_max: u64,
     /// What all that is fetched may cost.
     pub limits: Limits,
     /// What is being unpacked and read at one time; the same budget as that of every upstream.

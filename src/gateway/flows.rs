@@ -67,7 +67,7 @@ impl Flows {
     #[must_use]
     pub fn new(core: Core) -> Self {
         let core = Arc::new(core);
-        let budget = Budget::split(core.settings.memory_bytes_max);
+        let budget = Budget::split(core.settings.cache.memory);
         let names = Arc::new(Names::new(core.clone()));
         let mirrors = Arc::new(Mirrors {
             core: core.clone(),

@@ -196,7 +196,7 @@ impl Mirrors {
         let validity = &held.validity;
         let fresh_for = validity.fresh_until.duration_since(validity.confirmed_at);
         let fresh_for = Duration::try_from(fresh_for).unwrap_or_default();
-        let most = self.core.settings.stale_while_revalidate;
+        let most = self.core.settings.cache.stale_while_revalidate;
         most.min(mirror.mirror_cache_expiry()).min(fresh_for)
     }
 
@@ -253,7 +253,10 @@ impl Mirrors {
             return Err(error);
         };
         let until = match patience {
-            Patience::Page => later(held.validity.fresh_until, self.core.settings.stale_if_error),
+            Patience::Page => later(
+                held.validity.fresh_until,
+                self.core.settings.cache.stale_if_error,
+            ),
             Patience::File => Timestamp::MAX,
         };
         if cx.now >= until {

@@ -23,7 +23,7 @@ use crate::upstream::client::{Upstream, logged_in};
 use crate::upstream::error::UpstreamError;
 use crate::upstream::fleet::{Fleet, FleetError, FleetRead};
 use crate::upstream::hosts::NotOpen;
-use crate::upstream::retry::{Again, Retry};
+use crate::upstream::retry::{Again, pause_before_next};
 use crate::upstream::{retry, words};
 
 /// Most of a refusal's body that is read for its words, in bytes.
@@ -105,7 +105,8 @@ impl Upstream {
                 Err(failure) => failure,
             };
             tries += 1;
-            let next = Retry::of(&self.limits).pause_before_next(
+            let next = pause_before_next(
+                &self.limits,
                 tries,
                 start.elapsed(),
                 failure.again,

@@ -9,32 +9,6 @@ use std::time::Duration;
 
 use crate::model::UpstreamLimits;
 
-/// The bounds on asking again.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Retry {
-    /// Requests sent at most, the first included.
-    pub tries_max: u32,
-    /// No try starts later than this after the first.
-    pub deadline: Duration,
-    /// The longest first pause; each further one may be twice as long.
-    pub pause: Duration,
-    /// Longest `Retry-After` that is waited for; with a longer one the failure is final.
-    pub retry_after_max: Duration,
-}
-
-impl Retry {
-    /// As the limits of an upstream say.
-    #[must_use]
-    pub fn of(limits: &UpstreamLimits) -> Self {
-        Self {
-            tries_max: limits.upstream_retries.saturating_add(1),
-            deadline: limits.upstream_retry_time,
-            pause: limits.retry_pause,
-            retry_after_max: limits.retry_after_max,
-        }
-    }
-}
-
 /// Whether a failure may heal by asking again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Again {
@@ -46,34 +20,32 @@ pub enum Again {
     After(Duration),
 }
 
-impl Retry {
-    /// How long to pause before the next try, or nothing when the failure is final.
-    ///
-    /// `tries` have been sent, `elapsed` has passed since the first, `draw` is in `0.0..1.0`.
-    #[must_use]
-    pub fn pause_before_next(
-        &self,
-        tries: u32,
-        elapsed: Duration,
-        again: Again,
-        draw: f64,
-    ) -> Option<Duration> {
-        if tries >= self.tries_max {
-            return None;
-        }
-        let doubled = self
-            .pause
-            .saturating_mul(1 << tries.saturating_sub(1).min(16));
-        // Half fixed, half by chance: many clients of one upstream do not come back in step.
-        let jittered = doubled.mul_f64(0.5 + draw.clamp(0.0, 1.0) / 2.0);
-        let pause = match again {
-            Again::Never => return None,
-            Again::Soon => jittered,
-            Again::After(wished) if wished > self.retry_after_max => return None,
-            Again::After(wished) => wished.max(jittered),
-        };
-        (elapsed + pause <= self.deadline).then_some(pause)
+/// How long to pause before the next try, or nothing when the failure is final.
+///
+/// `tries` have been sent, `elapsed` has passed since the first, `draw` is in `0.0..1.0`.
+#[must_use]
+pub(super) fn pause_before_next(
+    limits: &UpstreamLimits,
+    tries: u32,
+    elapsed: Duration,
+    again: Again,
+    draw: f64,
+) -> Option<Duration> {
+    if tries > limits.upstream_retries {
+        return None;
     }
+    let doubled = limits
+        .retry_pause
+        .saturating_mul(1 << tries.saturating_sub(1).min(16));
+    // Half fixed, half by chance: many clients of one upstream do not come back in step.
+    let jittered = doubled.mul_f64(0.5 + draw.clamp(0.0, 1.0) / 2.0);
+    let pause = match again {
+        Again::Never => return None,
+        Again::Soon => jittered,
+        Again::After(wished) if wished > limits.retry_after_max => return None,
+        Again::After(wished) => wished.max(jittered),
+    };
+    (elapsed + pause <= limits.upstream_retry_time).then_some(pause)
 }
 
 /// A number in `0.0..1.0`, good enough to keep retries out of step.
@@ -103,7 +75,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_and_end() {
-        let retry = Retry::of(&UpstreamLimits::default());
+        let limits = UpstreamLimits::default();
         let table = [
             (1, 0, Again::Soon, 0.0, Some(100)),
             (1, 0, Again::Soon, 1.0, Some(200)),
@@ -119,7 +91,7 @@ mod tests {
         ];
         for (tries, elapsed, again, draw, pause) in table {
             assert_eq!(
-                retry.pause_before_next(tries, MILLIS(elapsed), again, draw),
+                pause_before_next(&limits, tries, MILLIS(elapsed), again, draw),
                 pause.map(MILLIS),
                 "{tries} tries, {elapsed} ms, {again:?}, {draw}"
             );
@@ -158,20 +130,20 @@ mod tests {
     proptest! {
         #[test]
         fn tries_and_time_are_bounded(draws in prop::collection::vec(0.0..1.0, 10), wish in 0_u64..9000) {
-            let retry = Retry::of(&UpstreamLimits::default());
+            let limits = UpstreamLimits::default();
             let mut elapsed = Duration::ZERO;
             let mut tries = 1;
             for draw in draws {
                 let Some(pause) =
-                    retry.pause_before_next(tries, elapsed, Again::After(MILLIS(wish)), draw)
+                    pause_before_next(&limits, tries, elapsed, Again::After(MILLIS(wish)), draw)
                 else {
                     break;
                 };
                 elapsed += pause;
                 tries += 1;
             }
-            prop_assert!(tries <= retry.tries_max);
-            prop_assert!(elapsed <= retry.deadline);
+            prop_assert!(tries <= limits.upstream_retries + 1);
+            prop_assert!(elapsed <= limits.upstream_retry_time);
         }
     }
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::cache::{SourcePage, Validity};
 use crate::clock::Clock;
+use crate::config::CacheConfig;
 use crate::db::{
     Cause, Db, FileFacts, FileRole, LogEntry, LogEvent, NewIndex, NewUser, OnConflict, Publication,
     Sqlite, UserDetails,
@@ -110,11 +111,14 @@ impl House {
         let (document, _) = read_text("house.yaml", POLICIES, &mut NoFiles).unwrap();
         let policies = Policies::compile(&[document], &[mine.to_document()]).unwrap();
         let settings = Settings {
-            stale_if_error: Duration::from_secs(60),
-            stale_while_revalidate: Duration::from_secs(60),
+            cache: CacheConfig {
+                memory: 16 << 20,
+                disk: u64::MAX,
+                stale_if_error: Duration::from_secs(60),
+                stale_while_revalidate: Duration::from_secs(60),
+            },
             offline: true,
             is_explaining: false,
-            memory_bytes_max: 16 << 20,
             limits: Limits::default(),
             decoding: Decoding::new(16 << 20, Duration::from_secs(1)),
         };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cheesecloth::testing::clock::Clock;
-use cheesecloth::testing::config::Undeclared;
+use cheesecloth::testing::config::{CacheConfig, Undeclared};
 use cheesecloth::testing::db::{Cause, Db, FileFacts, OnConflict, Publication, Published, Sqlite};
 use cheesecloth::testing::front::Front;
 use cheesecloth::testing::gateway::{
@@ -337,11 +337,14 @@ fn settings(offline: bool) -> Settings {
         limits.set(limit, PLENTY);
     }
     Settings {
-        stale_if_error: Duration::from_secs(7 * 24 * 60 * 60),
-        stale_while_revalidate: Duration::from_secs(60),
+        cache: CacheConfig {
+            memory: 64 << 20,
+            disk: PLENTY,
+            stale_if_error: Duration::from_secs(7 * 24 * 60 * 60),
+            stale_while_revalidate: Duration::from_secs(60),
+        },
         offline,
         is_explaining: false,
-        memory_bytes_max: 64 << 20,
         limits,
         decoding: decoding(),
     }

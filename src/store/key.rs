@@ -70,9 +70,9 @@ impl Key {
     #[must_use]
     pub fn path(&self) -> PathBuf {
         match self {
-            Self::MirrorFile(digest) => content_path(EVICTABLE_FOLDER, digest, FILE_ENDING),
+            Self::MirrorFile(digest) => content_path(EVICTABLE_FOLDER, digest, ""),
             Self::MirrorMetadata(wheel) => content_path(EVICTABLE_FOLDER, wheel, METADATA_ENDING),
-            Self::PrivateFile(digest) => content_path(PRIVATE_FOLDER, digest, FILE_ENDING),
+            Self::PrivateFile(digest) => content_path(PRIVATE_FOLDER, digest, ""),
             Self::PrivateMetadata(wheel) => content_path(PRIVATE_FOLDER, wheel, METADATA_ENDING),
             Self::Page { index, project } => page_path(index, project, "json"),
             Self::Learned { index, project } => page_path(index, project, "learned"),
@@ -88,13 +88,11 @@ impl Key {
         [of_index("pages", index), of_index("lists", index)]
     }
 
-    /// Of content: the folder that it is in, the digest under which it is kept, and its name's ending.
-    fn content(&self) -> Option<(&'static str, Sha256, &'static str)> {
+    /// The digest under which content is kept, and whether it is the content's own.
+    fn content(&self) -> Option<(Sha256, bool)> {
         match *self {
-            Self::MirrorFile(digest) => Some((EVICTABLE_FOLDER, digest, FILE_ENDING)),
-            Self::MirrorMetadata(wheel) => Some((EVICTABLE_FOLDER, wheel, METADATA_ENDING)),
-            Self::PrivateFile(digest) => Some((PRIVATE_FOLDER, digest, FILE_ENDING)),
-            Self::PrivateMetadata(wheel) => Some((PRIVATE_FOLDER, wheel, METADATA_ENDING)),
+            Self::MirrorFile(digest) | Self::PrivateFile(digest) => Some((digest, true)),
+            Self::MirrorMetadata(digest) | Self::PrivateMetadata(digest) => Some((digest, false)),
             Self::Page { .. }
             | Self::Learned { .. }
             | Self::ProjectList { .. }
@@ -107,13 +105,16 @@ impl Key {
     /// Whether the bytes belong to people and must survive a power cut once answered for.
     #[must_use]
     pub fn is_private(&self) -> bool {
-        matches!(self.content(), Some((PRIVATE_FOLDER, ..))) || *self == Self::Quarantine
+        matches!(
+            self,
+            Self::PrivateFile(_) | Self::PrivateMetadata(_) | Self::Quarantine
+        )
     }
 
     /// Whether `cache.disk` counts it and may evict it: files of mirrors and their sidecars.
     #[must_use]
     pub fn is_evictable(&self) -> bool {
-        matches!(self.content(), Some((EVICTABLE_FOLDER, ..)))
+        matches!(self, Self::MirrorFile(_) | Self::MirrorMetadata(_))
     }
 
     /// Whether it is answered as it is, byte for byte, without being read first.
@@ -124,15 +125,15 @@ impl Key {
     /// The digest that what is kept must have; nothing where the key does not say.
     #[must_use]
     pub fn sha256(&self) -> Option<Sha256> {
-        let (_, digest, ending) = self.content()?;
-        (ending == FILE_ENDING).then_some(digest)
+        let (digest, is_own) = self.content()?;
+        is_own.then_some(digest)
     }
 
     /// The digest under which content is kept, of a stage's sidecar that of its wheel; nothing for the
     /// rest.
     #[must_use]
     pub fn kept_under(&self) -> Option<Sha256> {
-        self.content().map(|(_, digest, _)| digest)
+        self.content().map(|(digest, _)| digest)
     }
 
     /// The key of content at a path below the root; nothing for any other path.
@@ -161,9 +162,6 @@ pub(super) const EVICTABLE_FOLDER: &str = "files";
 
 /// Folder of what stages hold.
 pub(super) const PRIVATE_FOLDER: &str = "private";
-
-/// What a file has after its digest.
-const FILE_ENDING: &str = "";
 
 /// What a sidecar has after the digest of its wheel.
 const METADATA_ENDING: &str = ".metadata";

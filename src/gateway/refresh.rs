@@ -14,7 +14,7 @@ use crate::gateway::outcome::{page_counts_as, upstream_error};
 use crate::gateway::page_copies::{fresh_until, learned, replace_copy, write_copy};
 use crate::gateway::reply::CacheResult;
 use crate::gateway::room::{Held, read_page};
-use crate::gateway::source::Mirrors;
+use crate::gateway::source::{Mirrors, Refreshed};
 use crate::gateway::vanish::{Dropped, vanish, vanish_behind};
 use crate::model::{ProjectName, ProjectState, Timestamp};
 use crate::page::{ProjectPage, carry_over};
@@ -23,17 +23,6 @@ use crate::upstream::{Page, PageAnswer, UpstreamError, Validators};
 
 /// What an empty body says of a mirror made through devpi's API, whose users know it from devpi.
 const BARE_PAGE: &[u8] = b"<!DOCTYPE html>";
-
-/// A page that upstream has just made or confirmed.
-#[derive(Debug, Clone)]
-pub struct Refreshed {
-    /// The page.
-    pub held: Arc<SourcePage>,
-    /// Whether it was fetched or only confirmed.
-    pub cache: CacheResult,
-    /// Of what may be read at one time, until it is rendered.
-    pub share: Held,
-}
 
 impl Mirrors {
     /// Asks upstream and keeps what it says.

@@ -14,7 +14,6 @@ use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind, Flow};
 use crate::gateway::names::Names;
 use crate::gateway::patience::{CLOCK_SLACK, Patience, RETRY_AFTER, later};
-use crate::gateway::refresh::Refreshed;
 use crate::gateway::reply::CacheResult;
 use crate::gateway::room::{Held, copy_within_room};
 use crate::gateway::vanish::{is_gone, kept_until};
@@ -60,6 +59,17 @@ impl Said {
             share: None,
         }
     }
+}
+
+/// A page that upstream has just made or confirmed.
+#[derive(Debug, Clone)]
+pub struct Refreshed {
+    /// The page.
+    pub held: Arc<SourcePage>,
+    /// Whether it was fetched or only confirmed.
+    pub cache: CacheResult,
+    /// Of what may be read at one time, until it is rendered.
+    pub share: Held,
 }
 
 /// What mirrors say, in memory and on disk, and what they are being asked.

@@ -1,4 +1,4 @@
-//! `cargo bench --bench side_by_side`; the program is in `main.rs`, its tests run from `tests.rs`.
+//! `cargo bench --bench side_by_side`; the program is in `main.rs`, its tests run with those in `tests/it`.
 
 #![expect(
     dead_code,

@@ -3,11 +3,15 @@
 //! Debian's packages are downloaded and unpacked, not installed: no service starts, nothing outside
 //! the checkout changes, and no right beyond that to ask the machine's package mirror is needed.
 
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use anyhow::{Context as _, bail};
+
+#[path = "../../tests/it/support/debian.rs"]
+mod debian;
+
+pub(crate) use debian::run;
 
 /// What is unpacked: the two programs, and the one library of theirs that is not on every machine.
 const PACKAGES: [&str; 3] = ["nginx", "wrk", "libluajit-5.1-2"];
@@ -46,22 +50,12 @@ impl Tools {
     }
 
     fn unpacked(folder: &Path) -> anyhow::Result<Self> {
-        let root = folder.join("debian");
-        let nginx = root.join("usr/sbin/nginx");
-        let wrk = root.join("usr/bin/wrk");
-        if !(nginx.exists() && wrk.exists()) {
-            fetch(&root).context(ADVICE)?;
-        }
-        let libraries = folders(&root.join("usr/lib"))?;
-        let libraries = libraries.into_iter().find(|folder| {
-            folder
-                .file_name()
-                .is_some_and(|name| name.to_string_lossy().ends_with("-linux-gnu"))
-        });
+        eprintln!("nginx and wrk come from {}", PACKAGES.join(", "));
+        let root = debian::unpacked(&PACKAGES).context(ADVICE)?;
         Ok(Self {
-            nginx,
-            wrk,
-            libraries,
+            nginx: root.join("usr/sbin/nginx"),
+            wrk: root.join("usr/bin/wrk"),
+            libraries: Some(debian::libraries(&root)),
             folder: folder.to_owned(),
         })
     }
@@ -122,43 +116,6 @@ impl Tools {
     }
 }
 
-/// Downloads and unpacks Debian's packages below `root`.
-fn fetch(root: &Path) -> anyhow::Result<()> {
-    eprintln!("fetching {} into {}", PACKAGES.join(", "), root.display());
-    let packages = root.join("packages");
-    fs::create_dir_all(&packages)?;
-    let download = || {
-        let mut command = Command::new("apt-get");
-        command
-            .arg("download")
-            .args(PACKAGES)
-            .current_dir(&packages);
-        run(&mut command)
-    };
-    if download().is_err() {
-        // Perhaps only the lists of packages are missing, as in a fresh container.
-        run(Command::new("apt-get").arg("update")).context("refresh the lists of packages")?;
-        download()?;
-    }
-    for entry in fs::read_dir(&packages)? {
-        let package = entry?.path();
-        run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(root))?;
-    }
-    Ok(())
-}
-
-/// A command that has to succeed.
-pub(crate) fn run(command: &mut Command) -> anyhow::Result<Output> {
-    let output = command
-        .output()
-        .with_context(|| format!("run {command:?}"))?;
-    if !output.status.success() {
-        let told = String::from_utf8_lossy(&output.stderr);
-        bail!("{command:?} failed ({}): {}", output.status, told.trim());
-    }
-    Ok(output)
-}
-
 fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     // Debian keeps nginx where only root's PATH leads.
@@ -166,18 +123,6 @@ fn on_path(name: &str) -> Option<PathBuf> {
     folders
         .map(|folder| folder.join(name))
         .find(|program| program.is_file())
-}
-
-fn folders(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(path).with_context(|| format!("look into {}", path.display()))?;
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        if path.is_dir() {
-            found.push(path);
-        }
-    }
-    Ok(found)
 }
 
 #[cfg(test)]

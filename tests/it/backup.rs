@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use cheesecloth::testing::model::Sha256;
 use serde_json::Value;
 
-use crate::support::{Disk, Form, Program, ask, command};
+use crate::support::{Disk, Form, Program, ask, command, paths_below};
 
 const POLICIES: &str = "
 indexes:
@@ -176,17 +176,9 @@ fn restore(kept: &Path, data: &Path) -> Ran {
 
 /// All files below a folder, by their path in it.
 fn files_below(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let (mut files, mut folders) = (BTreeMap::new(), vec![folder.to_owned()]);
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(next).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let name = path.strip_prefix(folder).unwrap().to_owned();
-                files.insert(name, fs::read(&path).unwrap());
-            }
-        }
-    }
-    files
+    let files = paths_below(folder).into_iter().map(|path| {
+        let name = path.strip_prefix(folder).unwrap().to_owned();
+        (name, fs::read(&path).unwrap())
+    });
+    files.collect()
 }

@@ -3,13 +3,13 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use cheesecloth::testing::clock::Clock;
 use serde_json::Value;
 
-use super::support::{FakeIndex, House, Larder, Project, Setup};
+use super::support::{FakeIndex, House, Larder, Project, Setup, paths_below};
 
 const NOW: &str = "2026-01-05T00:00:00Z";
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -41,23 +41,6 @@ async fn projects(house: &House) -> String {
     let got = house.get("/root/dairy/+simple/", &[]).await;
     assert_eq!(got.status, 200, "{}", got.text());
     got.text()
-}
-
-/// What is kept below a folder.
-fn kept(larder: &Larder, folder: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![larder.folder().join(folder)];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                found.push(path);
-            }
-        }
-    }
-    found
 }
 
 #[tokio::test]
@@ -131,7 +114,7 @@ async fn a_file_first_seen_in_the_future_matures_from_now_on() {
 
 /// Puts something that cannot be read in the place of every file below a folder.
 fn make_unreadable(larder: &Larder, folder: &str, how: fn(&Path)) {
-    let files = kept(larder, folder);
+    let files = paths_below(&larder.folder().join(folder));
     assert!(!files.is_empty(), "nothing is kept in {folder}");
     for path in files {
         fs::remove_file(&path).unwrap();

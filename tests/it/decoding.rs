@@ -1,13 +1,9 @@
 //! What unpacks to much takes memory within one budget, however many send it at once.
 
-use std::io::Write as _;
-
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use futures_util::future::join_all;
 
-use super::support::{Canned, Content, FakeIndex, Listed, Program, Project, Setup, Web};
+use super::support::{Canned, Content, FakeIndex, Listed, Program, Project, Setup, Web, gzip};
 
 const JSON: &str = "application/vnd.pypi.simple.v1+json";
 
@@ -22,14 +18,8 @@ const BESIDE: u64 = 150 << 20;
 
 /// A page of 60 MB that is 60 KB on its way.
 fn packed_page() -> Bytes {
-    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
-    packed.write_all(b"{\"files\": [], \"x\": \"").unwrap();
-    let megabyte = vec![b'x'; 1 << 20];
-    for _ in 0..60 {
-        packed.write_all(&megabyte).unwrap();
-    }
-    packed.write_all(b"\"}").unwrap();
-    packed.finish().unwrap().into()
+    let filler = "x".repeat(60 << 20);
+    gzip(format!("{{\"files\": [], \"x\": \"{filler}\"}}").as_bytes())
 }
 
 #[tokio::test]
@@ -86,12 +76,10 @@ fn page_of_entries(name: &str, kind: &str, entries: usize) -> Canned {
     if kind == JSON {
         text = format!("{{\"files\":[{text}]}}");
     }
-    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
-    packed.write_all(text.as_bytes()).unwrap();
     Canned {
         content_type: kind.to_owned(),
         headers: vec![("content-encoding".to_owned(), "gzip".to_owned())],
-        content: Content::Bytes(packed.finish().unwrap().into()),
+        content: Content::Bytes(gzip(text.as_bytes())),
     }
 }
 

@@ -242,15 +242,7 @@ async fn a_push_goes_on_where_registration_is_gone() {
     assert_eq!(made.status, 201, "{}", made.text());
     let me = anybody.by("me", "pw");
     assert_eq!(me.ask("PUT", "/me/dev", json!({})).await.status, 200);
-    let wheel = Wheel::new("hello", "1.0");
-    let fields = [
-        (":action", "file_upload"),
-        ("name", "hello"),
-        ("version", "1.0"),
-    ];
-    let sent = me
-        .form("me/dev", &fields, Some((&wheel.filename(), &wheel.build())))
-        .await;
+    let sent = me.upload("me/dev", "hello", "1.0").await;
     assert_eq!(sent.status, 200, "{}", sent.text());
     let push = json!({
         "name": "hello", "version": "1.0", "posturl": url, "username": "u", "password": "p",

@@ -11,7 +11,9 @@ use bytes::Bytes;
 use cheesecloth::testing::model::Sha256;
 use http::Method;
 
-use super::support::{Content, FakeIndex, Fault, Got, Listed, Program, Project, Setup, Web, Wheel};
+use super::support::{
+    Content, FakeIndex, Fault, Got, Listed, Program, Project, Setup, Web, Wheel, paths_below,
+};
 
 const MIB: usize = 1 << 20;
 
@@ -58,19 +60,7 @@ async fn url_of(web: &Web, shop: &Program) -> String {
 
 /// Everything below a folder of the data directory.
 fn kept(data: &Path, folder: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![data.join(folder)];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                found.push(path);
-            }
-        }
-    }
-    found
+    paths_below(&data.join(folder))
 }
 
 /// Reads on to the end; the bytes must be these.

@@ -20,6 +20,16 @@ const INSTALLS: usize = 3;
 fn with_releases(primary: &Devpi) -> Client {
     let devpi = Client::fresh(Tool::Devpi);
     devpi.run(&["use", &primary.url()]).succeeds();
+    make_stable(&devpi);
+    devpi.run(&["use", "packages/stable"]).succeeds();
+    for version in ["1.0", "2.0"] {
+        upload(&devpi, version);
+    }
+    devpi
+}
+
+/// Makes the user `packages` and its index, at the server in use.
+fn make_stable(devpi: &Client) {
     devpi.run(&["login", "root", "--password", ""]).succeeds();
     devpi
         .run(&["user", "-c", "packages", "password=x"])
@@ -30,11 +40,6 @@ fn with_releases(primary: &Devpi) -> Client {
     devpi
         .run(&["index", "-c", "packages/stable", "bases=", "volatile=True"])
         .succeeds();
-    devpi.run(&["use", "packages/stable"]).succeeds();
-    for version in ["1.0", "2.0"] {
-        upload(&devpi, version);
-    }
-    devpi
 }
 
 fn upload(devpi: &Client, version: &str) {

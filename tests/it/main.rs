@@ -41,6 +41,10 @@ mod readings;
 mod refusals;
 mod reload;
 mod shipped;
+#[expect(dead_code, reason = "the benchmark's main and what only it calls")]
+#[expect(clippy::duplicate_mod, reason = "it fetches as the tests do")]
+#[path = "../../benches/side_by_side/main.rs"]
+mod side_by_side;
 mod sidecars;
 mod stale;
 mod starts;

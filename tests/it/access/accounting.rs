@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::super::support::{Door, Program, Web, Wheel, command};
+use super::super::support::{Door, Program, Web, command};
 
 const POLICIES: &str = "
 indexes:
@@ -40,14 +40,7 @@ async fn a_change_is_kept_with_its_token_while_refusals_are_counted_elsewhere() 
     let token: Value = serde_json::from_slice(&made.stdout).unwrap();
     let id = format!("cc-{}", token["id"].as_str().unwrap());
     let by_token = door.by("ci", token["token"].as_str().unwrap());
-    let wheel = Wheel::new("acme-tool", "1.0");
-    let fields = [
-        (":action", "file_upload"),
-        ("name", "acme-tool"),
-        ("version", "1.0"),
-    ];
-    let file = (&*wheel.filename(), &*wheel.build());
-    let got = by_token.form("ci/dev", &fields, Some(file)).await;
+    let got = by_token.upload("ci/dev", "acme-tool", "1.0").await;
     assert_eq!(got.status, 200, "{}", got.text());
 
     let url = format!("{}packages/stable/+simple/forbidden/", program.public_url());

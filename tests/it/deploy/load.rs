@@ -28,7 +28,7 @@ pub(super) struct Place {
 }
 
 /// A connection that is kept as long as the server allows.
-pub(super) struct Kept(BufReader<Box<dyn Wire>>);
+pub(super) struct Connection(BufReader<Box<dyn Wire>>);
 
 /// An answer, read whole.
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ pub(super) struct Told {
 }
 
 impl Place {
-    pub(super) fn connect(&self) -> io::Result<Kept> {
+    pub(super) fn connect(&self) -> io::Result<Connection> {
         let stream = TcpStream::connect(&self.address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -63,11 +63,11 @@ impl Place {
                 Box::new(rustls::StreamOwned::new(session, stream))
             }
         };
-        Ok(Kept(BufReader::new(wire)))
+        Ok(Connection(BufReader::new(wire)))
     }
 }
 
-impl Kept {
+impl Connection {
     pub(super) fn get(&mut self, path: &str) -> io::Result<Told> {
         let began = Instant::now();
         self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())?;
@@ -178,7 +178,7 @@ impl Load {
         let name = format!("GET {paths} at {}", place.address);
         self.add(name, move |turns| {
             let mut told = Vec::new();
-            let mut kept: Option<Kept> = None;
+            let mut kept: Option<Connection> = None;
             for path in paths.split(' ').cycle() {
                 if turns.is_over() {
                     break;

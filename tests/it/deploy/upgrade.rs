@@ -10,9 +10,9 @@ use cheesecloth::testing::model::Sha256;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::load::{Kept, Load, Place, Told, Until};
+use super::load::{Connection, Load, Place, Told, Until};
 use super::managed::{Managed, OURS, PASSWORD, Running};
-use crate::support::{Content, FakeIndex, Gate, Listed, Project, Setup, Tool, Wheel, get};
+use crate::support::{Content, FakeIndex, Form, Gate, Listed, Project, Setup, Tool, get};
 
 /// The file that is on its way while the processes change.
 const HUGE: &str = "huge-1.0.tar.gz";
@@ -86,7 +86,7 @@ fn load(managed: &Managed) -> Load {
 }
 
 /// A download of which half has come, and whose second half its index holds back.
-struct Download(Kept, u64, Gate);
+struct Download(Connection, u64, Gate);
 
 impl Download {
     fn begin(managed: &Managed, dairy: &FakeIndex) -> Self {
@@ -109,35 +109,16 @@ impl Download {
 }
 
 /// An upload of which half has been sent.
-struct Upload(Kept, Vec<u8>);
+struct Upload(Connection, Vec<u8>);
 
 impl Upload {
     fn begin(managed: &Managed, version: &str) -> Self {
-        let wheel = Wheel::new("parmesan", version);
-        let mut body = Vec::new();
-        for (name, value) in [
-            (":action", "file_upload"),
-            ("name", "parmesan"),
-            ("version", version),
-            ("filetype", "bdist_wheel"),
-        ] {
-            let part = format!(
-                "--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
-            );
-            body.extend(part.as_bytes());
-        }
-        let filename = wheel.filename();
-        let part = format!(
-            "--b\r\nContent-Disposition: form-data; name=\"content\"; filename=\"{filename}\"\r\n\
-             Content-Type: application/octet-stream\r\n\r\n"
-        );
-        body.extend(part.as_bytes());
-        body.extend(wheel.build());
-        body.extend(b"\r\n--b--\r\n");
+        let mut body = Form::of_wheel("parmesan", version).body();
         let login = BASE64_STANDARD.encode(format!("root:{PASSWORD}"));
         let head = format!(
             "POST /acme/all/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {login}\r\n\
-             Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {}\r\n\r\n",
+             Content-Type: {}\r\nContent-Length: {}\r\n\r\n",
+            Form::content_type(),
             body.len()
         );
         let rest = body.split_off(body.len() / 2);

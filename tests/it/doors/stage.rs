@@ -154,15 +154,15 @@ impl Answers for Flows {
 
 /// What an access log or the like wrote.
 #[derive(Clone, Default)]
-pub(super) struct Kept(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Written(Arc<Mutex<Vec<u8>>>);
 
-impl Kept {
+impl Written {
     pub(super) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }
 
-impl Write for Kept {
+impl Write for Written {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().write(bytes)
     }
@@ -180,7 +180,7 @@ pub(super) struct Doors {
     pub(super) ready: Ready,
     pub(super) flows: Arc<Flows>,
     pub(super) stop: Stop,
-    pub(super) lines: Kept,
+    pub(super) lines: Written,
     /// The certificate in PEM form, where the door has one.
     pub(super) certificate: Option<String>,
     certificates: Option<Arc<Certificates>>,
@@ -205,7 +205,7 @@ pub(super) fn open_with(limits: DoorLimits, is_tls: bool) -> Doors {
 }
 
 /// Writes requests down in memory, and refusals below the folder.
-fn recorder(folder: &Path, metrics: &Metrics, lines: &Kept) -> Recorder {
+fn recorder(folder: &Path, metrics: &Metrics, lines: &Written) -> Recorder {
     let access = AccessLog::start(LogFormat::Json, lines.clone(), metrics.access_dropped());
     let audit = AuditLog::open(folder, &AuditLimits::default(), metrics.audit_failed());
     Recorder {
@@ -225,7 +225,7 @@ pub(super) fn open_behind(
 ) -> Doors {
     let folder = tempfile::tempdir().unwrap();
     let metrics = Metrics::register(Registry::new(), "0").unwrap();
-    let lines = Kept::default();
+    let lines = Written::default();
     let recorder = recorder(folder.path(), &metrics, &lines);
     let access = Arc::clone(&recorder.access);
     let options = ServerOptions {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::damage::{WAYS, Way, private_url, stage, upload};
 use crate::support::ask::{self, Answer};
-use crate::support::{FakeIndex, Listed, Program, Project, Setup, Wheel};
+use crate::support::{FakeIndex, Listed, Program, Project, Setup, Wheel, paths_below};
 
 const MIRROR: &str = "root/dairy";
 const PAGE: &str = "/simple/curd/";
@@ -45,12 +45,7 @@ fn wheel_url(gateway: &Program) -> String {
 
 /// The files below a folder whose names end so.
 fn below(folder: &Path, ending: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten();
-    let paths = entries.map(|entry| entry.unwrap().path());
-    let found = paths.flat_map(|path| match path.is_dir() {
-        true => below(&path, ending),
-        false => vec![path],
-    });
+    let found = paths_below(folder).into_iter();
     found
         .filter(|path| path.to_str().unwrap().ends_with(ending))
         .collect()

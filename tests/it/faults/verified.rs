@@ -145,14 +145,7 @@ async fn a_damaged_file_is_not_sent_to_another_server() {
     assert_eq!(made.status, 201, "{}", made.text());
     let me = anybody.by("me", "pw");
     assert_eq!(me.ask("PUT", "/me/dev", json!({})).await.status, 200);
-    let wheel = Wheel::new("hello", "1.0");
-    let fields = [
-        (":action", "file_upload"),
-        ("name", "hello"),
-        ("version", "1.0"),
-    ];
-    let file = (&*wheel.filename(), &*wheel.build());
-    let sent = me.form("me/dev", &fields, Some(file)).await;
+    let sent = me.upload("me/dev", "hello", "1.0").await;
     assert_eq!(sent.status, 200, "{}", sent.text());
     program.kill();
     damage(data.path(), "private");

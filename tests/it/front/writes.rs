@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use super::super::support::{Client, Devpi, Program, Tool, Wheel, ask};
+use super::super::support::{Client, Devpi, Form, Program, Tool, Wheel, ask};
 use super::wire::Request;
-use super::{installed, servers, upload, with_releases};
+use super::{installed, make_stable, servers, upload, with_releases};
 
 /// Lists a project as everybody sees it, this very moment.
 #[track_caller]
@@ -22,16 +22,7 @@ fn devpi_client_manages_through_the_front_and_readers_see_it_at_once() {
 
     let devpi = Client::fresh(Tool::Devpi);
     devpi.run(&["use", &manage]).succeeds().says(&manage);
-    devpi.run(&["login", "root", "--password", ""]).succeeds();
-    devpi
-        .run(&["user", "-c", "packages", "password=x"])
-        .succeeds();
-    devpi
-        .run(&["login", "packages", "--password", "x"])
-        .succeeds();
-    devpi
-        .run(&["index", "-c", "packages/stable", "bases=", "volatile=True"])
-        .succeeds();
+    make_stable(&devpi);
     devpi
         .run(&["index", "-c", "packages/live", "bases="])
         .succeeds();
@@ -90,27 +81,6 @@ fn devpi_client_manages_through_the_front_and_readers_see_it_at_once() {
 /// `packages`, whose password is `x`.
 const LOGIN: &str = "Basic cGFja2FnZXM6eA==";
 
-/// A form as twine sends it.
-fn form(wheel: &Wheel, project: &str, version: &str) -> Vec<u8> {
-    let mut form = Vec::new();
-    for (name, value) in [
-        (":action", "file_upload"),
-        ("name", project),
-        ("version", version),
-    ] {
-        let field = format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
-        form.extend_from_slice(format!("{field}{value}\r\n").as_bytes());
-    }
-    let file = format!(
-        "--b\r\nContent-Disposition: form-data; name=\"content\"; filename=\"{}\"\r\n\r\n",
-        wheel.filename()
-    );
-    form.extend_from_slice(file.as_bytes());
-    form.extend_from_slice(&wheel.build());
-    form.extend_from_slice(b"\r\n--b--\r\n");
-    form
-}
-
 #[test]
 fn a_page_that_was_just_made_is_made_anew_after_a_write() {
     let primary = Devpi::primary();
@@ -120,8 +90,8 @@ fn a_page_that_was_just_made_is_made_anew_after_a_write() {
         let wheel = Wheel::new("hello-pkg", version);
         let upload = Request::new("POST", "/packages/stable/")
             .with("Authorization", LOGIN)
-            .with("Content-Type", "multipart/form-data; boundary=b")
-            .body(&form(&wheel, "hello-pkg", version));
+            .with("Content-Type", &Form::content_type())
+            .body(&Form::of_wheel("hello-pkg", version).body());
         // Made just now, so that nobody would ask for it again of its own accord.
         let before = page(&front, "hello-pkg");
         assert!(!before.contains(&wheel.filename()), "{before}");

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use super::export::{export, import, of_wheels, read};
-use crate::support::{Program, Web, command, python};
+use crate::support::{Program, Web, command, paths_below, python};
 
 /// Wheels of the export that is imported.
 const FILES: usize = 300;
@@ -26,19 +26,8 @@ fn kill_after(lines: usize, export: &Path, data: &Path) -> bool {
 }
 
 fn kept(data: &Path) -> usize {
-    let mut folders = vec![data.join("private")];
-    let mut count = 0;
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                count += usize::from(path.extension().is_none());
-            }
-        }
-    }
-    count
+    let files = paths_below(&data.join("private")).into_iter();
+    files.filter(|path| path.extension().is_none()).count()
 }
 
 async fn status_of_page(data: &Path) -> u16 {

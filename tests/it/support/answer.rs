@@ -1,6 +1,6 @@
 //! How a fake index answers one request: who asks, what is there, which part of it, what goes wrong.
 
-use std::io::{self, Write as _};
+use std::io;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -14,7 +14,7 @@ use hyper::body::{Frame, Incoming};
 
 use super::fake_index::{Setup, Shared};
 use super::journal::Seen;
-use super::{Content, Fault, pages};
+use super::{Content, Fault, gzip, pages};
 
 pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
@@ -267,11 +267,7 @@ fn encode(draft: &mut Draft, setup: &Setup, fault: &Fault, head: &HeaderMap) {
     };
     let is_gzip = ["gzip", "x-gzip"].contains(&encoding.to_ascii_lowercase().as_str());
     if is_gzip && draft.content.length() > 0 {
-        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        writer
-            .write_all(&draft.content.to_vec())
-            .expect("room in memory");
-        draft.content = Content::Bytes(writer.finish().expect("room in memory").into());
+        draft.content = Content::Bytes(gzip(&draft.content.to_vec()));
     }
     draft.header(header::CONTENT_ENCODING, &encoding);
 }

@@ -1,10 +1,13 @@
-//! Programs out of Debian's packages, unpacked into `target/` where the machine does not have them.
+//! Programs out of Debian's packages, unpacked into `target/` where the machine does not have them; for
+//! the tests and for `benches/side_by_side`.
 //!
 //! Nothing is installed and no service is started. What cannot be had fails the test, loudly.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
+
+use anyhow::Context as _;
 
 /// A command for `program`: the machine's own, else the one that these packages hold.
 ///
@@ -18,9 +21,9 @@ pub(crate) fn debian(program: &str, packages: &[&str]) -> Command {
     let places = ["usr/bin", "usr/sbin"].map(|folder| root.join(folder).join(program));
     let found = places.iter().find(|place| place.exists());
     let mut command = Command::new(found.unwrap_or(&places[0]));
-    let libraries = root.join("usr/lib/x86_64-linux-gnu");
-    let paths = [libraries.clone(), libraries.join("systemd")];
-    command.env("LD_LIBRARY_PATH", std::env::join_paths(paths).unwrap());
+    let libraries = libraries(&root);
+    let paths = std::env::join_paths([libraries.clone(), libraries.join("systemd")]);
+    command.env("LD_LIBRARY_PATH", paths.expect("no path has a colon"));
     command
 }
 
@@ -29,37 +32,55 @@ pub(crate) fn debian(program: &str, packages: &[&str]) -> Command {
 /// # Panics
 /// When they are not to be had, with what to do about it.
 pub(crate) fn unpack(packages: &[&str]) -> PathBuf {
+    unpacked(packages).unwrap_or_else(|error| {
+        panic!("this test needs {packages:?}: install them, or run `apt-get update`; {error:#}")
+    })
+}
+
+/// The same.
+///
+/// # Errors
+/// When they are not to be had.
+pub(crate) fn unpacked(packages: &[&str]) -> anyhow::Result<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools");
     let root = folder.join(format!("debian-{}", packages.join("-")));
     let marker = root.join("complete");
-    fs::create_dir_all(&root).unwrap();
-    let lock = fs::File::create(folder.join("debian.lock")).unwrap();
-    lock.lock().unwrap();
+    fs::create_dir_all(&root)?;
+    let lock = fs::File::create(folder.join("debian.lock"))?;
+    lock.lock()?;
     if marker.exists() {
-        return root;
+        return Ok(root);
     }
     let mut download = Command::new("apt-get");
     download.arg("download").args(packages).current_dir(&root);
-    must(&mut download, packages);
-    for entry in fs::read_dir(&root).unwrap() {
-        let path = entry.unwrap().path();
+    if run(&mut download).is_err() {
+        // Perhaps only the lists of packages are missing, as in a fresh container.
+        run(Command::new("apt-get").arg("update")).context("refresh the lists of packages")?;
+        run(&mut download)?;
+    }
+    for entry in fs::read_dir(&root)? {
+        let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "deb") {
-            must(
-                Command::new("dpkg-deb").arg("-x").args([&path, &root]),
-                packages,
-            );
+            run(Command::new("dpkg-deb").arg("-x").args([&path, &root]))?;
         }
     }
-    fs::write(marker, "").unwrap();
-    root
+    fs::write(marker, "")?;
+    Ok(root)
 }
 
-fn must(command: &mut Command, packages: &[&str]) {
-    let output = command.output();
-    let done = output.as_ref().is_ok_and(|output| output.status.success());
-    assert!(
-        done,
-        "this test needs {packages:?}, which {command:?} did not bring: install them, or run \
-         `apt-get update` first; {output:?}"
-    );
+/// Where unpacked packages have their libraries.
+pub(crate) fn libraries(root: &Path) -> PathBuf {
+    root.join(format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH))
+}
+
+/// A command that has to succeed.
+pub(crate) fn run(command: &mut Command) -> anyhow::Result<Output> {
+    let output = command
+        .output()
+        .with_context(|| format!("run {command:?}"))?;
+    if !output.status.success() {
+        let told = String::from_utf8_lossy(&output.stderr);
+        anyhow::bail!("{command:?} failed ({}): {}", output.status, told.trim());
+    }
+    Ok(output)
 }

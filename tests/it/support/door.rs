@@ -5,10 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use http::Method;
 use serde_json::Value;
 
-use super::{Got, Web};
-
-/// Between the parts of a form.
-const BOUNDARY: &str = "a-line-that-is-in-no-test";
+use super::{Form, Got, Web, Wheel};
 
 /// Somebody at a management door.
 #[derive(Debug, Clone)]
@@ -55,27 +52,27 @@ impl Door {
         fields: &[(&str, &str)],
         file: Option<(&str, &[u8])>,
     ) -> Got {
-        let mut body = Vec::new();
-        let mut part = |head: &str, content: &[u8]| {
-            body.extend_from_slice(
-                format!("--{BOUNDARY}\r\nContent-Disposition: form-data; {head}\r\n\r\n")
-                    .as_bytes(),
-            );
-            body.extend_from_slice(content);
-            body.extend_from_slice(b"\r\n");
+        let form = fields
+            .iter()
+            .fold(Form::empty(), |form, (name, value)| form.field(name, value));
+        let form = match file {
+            Some((filename, content)) => form.file("content", filename, content),
+            None => form,
         };
-        for (name, value) in fields {
-            part(&format!("name=\"{name}\""), value.as_bytes());
-        }
-        if let Some((filename, content)) = file {
-            part(
-                &format!("name=\"content\"; filename=\"{filename}\""),
-                content,
-            );
-        }
-        body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
-        let kind = format!("multipart/form-data; boundary={BOUNDARY}");
-        self.send("POST", &format!("/{index}/"), &kind, body).await
+        let (path, kind) = (format!("/{index}/"), Form::content_type());
+        self.send("POST", &path, &kind, form.body()).await
+    }
+
+    /// Uploads a wheel to an index.
+    pub(crate) async fn upload(&self, index: &str, project: &str, version: &str) -> Got {
+        let wheel = Wheel::new(project, version);
+        let fields = [
+            (":action", "file_upload"),
+            ("name", project),
+            ("version", version),
+        ];
+        let file = (&*wheel.filename(), &*wheel.build());
+        self.form(index, &fields, Some(file)).await
     }
 
     /// A login token.

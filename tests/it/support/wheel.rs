@@ -8,7 +8,7 @@ use cheesecloth::testing::model::Sha256;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use super::Content;
+use super::{Content, gzip};
 
 /// A wheel to be made.
 #[derive(Debug, Clone)]
@@ -158,19 +158,13 @@ pub(crate) fn sdist(project: &str, version: &str) -> (String, Vec<u8>) {
             format!("__version__ = {version:?}\n"),
         ),
     ];
-    let encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    let mut writer = encoder;
-    for (name, content) in &entries {
-        writer
-            .write_all(&tar_entry(name, content.as_bytes()))
-            .expect("room in memory");
-    }
+    let mut archive: Vec<u8> = entries
+        .iter()
+        .flat_map(|(name, content)| tar_entry(name, content.as_bytes()))
+        .collect();
     // Two empty blocks end a tar archive.
-    writer.write_all(&[0; 1024]).expect("room in memory");
-    (
-        format!("{stem}.tar.gz"),
-        writer.finish().expect("room in memory"),
-    )
+    archive.extend_from_slice(&[0; 1024]);
+    (format!("{stem}.tar.gz"), gzip(&archive).to_vec())
 }
 
 /// One file in the POSIX ustar format: a head of 512 bytes, the content, padding.

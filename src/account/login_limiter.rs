@@ -11,24 +11,13 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::model::{IndexName, Timestamp, client_network};
-
-/// Wrong passwords of one user from one address before it has to wait.
-const FREE_PER_USER: u32 = 5;
-
-/// Wrong passwords from one address before it has to wait: a site behind one address has many users.
-const FREE_PER_ADDRESS: u32 = 50;
-
-/// Longest wait of a user at one address; also how long a quiet entry is remembered.
-const WAIT_MAX: Duration = Duration::from_mins(15);
-
-/// Longest wait of an address as a whole: one forgotten CI job must not lock out everybody beside it.
-const ADDRESS_WAIT_MAX: Duration = Duration::from_secs(10);
+use crate::account::guesses::{Guesser, Guesses};
+use crate::model::Timestamp;
 
 /// Entries kept. When there are more, those that wait no longer go first.
 const ENTRIES_MAX: usize = 20_000;
@@ -46,71 +35,6 @@ pub struct LoginLimiter {
     /// Told whenever it is known how an attempt went.
     settled: Notify,
     queued: AtomicUsize,
-}
-
-/// The name is one that a user can have, or empty for all others: what clients send as a name may be
-/// as long as a body.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Guesser {
-    Pair(Arc<str>, IpAddr),
-    Address(IpAddr),
-}
-
-impl Guesser {
-    fn free(&self) -> u32 {
-        match self {
-            Self::Pair(..) => FREE_PER_USER,
-            Self::Address(_) => FREE_PER_ADDRESS,
-        }
-    }
-
-    /// How long to wait after so many wrong ones: not at all while they are free, then 1 s, and twice as
-    /// long each time.
-    fn wait_after(&self, wrong: u32) -> Duration {
-        let longest = match self {
-            Self::Pair(..) => WAIT_MAX,
-            Self::Address(_) => ADDRESS_WAIT_MAX,
-        };
-        match wrong.checked_sub(self.free() + 1) {
-            None => Duration::ZERO,
-            Some(doublings) => Duration::from_secs(1 << doublings.min(20)).min(longest),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Guesses {
-    wrong: u32,
-    /// Being checked now.
-    pending: u32,
-    /// Before this instant nothing is checked.
-    wait_until: Timestamp,
-    /// From this instant on it is as if nothing had been.
-    forget_at: Timestamp,
-}
-
-impl Guesses {
-    const NONE: Self = Self {
-        wrong: 0,
-        pending: 0,
-        wait_until: Timestamp::MIN,
-        forget_at: Timestamp::MIN,
-    };
-
-    /// What still counts of it.
-    fn at(self, now: Timestamp) -> Self {
-        if now < self.forget_at {
-            return self;
-        }
-        Self {
-            pending: self.pending,
-            ..Self::NONE
-        }
-    }
-
-    fn is_worth_keeping(&self, now: Timestamp) -> bool {
-        self.pending > 0 || now < self.forget_at
-    }
 }
 
 /// What becomes of somebody who wants a password checked.
@@ -161,7 +85,7 @@ impl LoginLimiter {
     }
 
     fn try_enter(&self, user: &str, address: IpAddr, now: Timestamp) -> Entry<'_> {
-        let guessers = guessers(user, address);
+        let guessers = Guesser::both(user, address);
         let mut guessing = self.guessing();
         let known = guessers.each_ref().map(|guesser| {
             let guesses = guessing.get(guesser).copied().unwrap_or(Guesses::NONE);
@@ -202,10 +126,7 @@ impl Attempt<'_> {
     /// It was right: the pair starts afresh, the address does not.
     pub fn right(self) {
         self.settle(|guesser, guesses| match guesser {
-            Guesser::Pair(..) => Guesses {
-                pending: guesses.pending,
-                ..Guesses::NONE
-            },
+            Guesser::Pair(..) => guesses.forgotten(),
             Guesser::Address(_) => guesses,
         });
     }
@@ -248,17 +169,7 @@ impl Drop for Attempt<'_> {
         if self.is_settled {
             return;
         }
-        let after = |span: Duration| self.now.checked_add(span).unwrap_or(Timestamp::MAX);
-        self.note(|guesser, guesses| {
-            let wrong = guesses.wrong.saturating_add(1);
-            let wait = guesser.wait_after(wrong);
-            Guesses {
-                wrong,
-                pending: guesses.pending,
-                wait_until: after(wait),
-                forget_at: after(wait + WAIT_MAX),
-            }
-        });
+        self.note(|guesser, guesses| guesses.after_a_wrong_one(guesser, self.now));
     }
 }
 
@@ -281,15 +192,6 @@ impl Drop for Place<'_> {
     }
 }
 
-fn guessers(user: &str, address: IpAddr) -> [Guesser; 2] {
-    let user = if IndexName::is_part(user) { user } else { "" };
-    let address = client_network(address);
-    [
-        Guesser::Pair(user.into(), address),
-        Guesser::Address(address),
-    ]
-}
-
 fn make_room(guessing: &mut HashMap<Guesser, Guesses>, now: Timestamp) {
     if guessing.len() < ENTRIES_MAX {
         return;
@@ -308,6 +210,7 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::account::guesses::{ADDRESS_WAIT_MAX, FREE_PER_ADDRESS, FREE_PER_USER, WAIT_MAX};
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
     const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));

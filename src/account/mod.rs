@@ -5,6 +5,7 @@ mod authenticate;
 mod by_password;
 mod credential_cache;
 mod credentials;
+mod guesses;
 mod login_limiter;
 mod password;
 mod permission;

@@ -84,6 +84,25 @@ impl Yanked {
     pub fn is_yanked(&self) -> bool {
         matches!(self, Self::Yes(_))
     }
+
+    /// The reason, empty where there is none; `None` when it is not yanked.
+    #[must_use]
+    pub fn to_text(&self) -> Option<&str> {
+        match self {
+            Self::No => None,
+            Self::Yes(reason) => Some(reason.as_deref().unwrap_or_default()),
+        }
+    }
+
+    /// What [`Yanked::to_text`] wrote.
+    #[must_use]
+    pub fn of_text(text: Option<&str>) -> Self {
+        match text {
+            None => Self::No,
+            Some("") => Self::Yes(None),
+            Some(reason) => Self::Yes(Some(reason.into())),
+        }
+    }
 }
 
 /// PEP 658 and 714: whether the metadata sidecar exists upstream, and its digests where stated.

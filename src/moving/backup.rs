@@ -7,21 +7,17 @@
 //! goes on with what it brought.
 
 use std::collections::HashSet;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::db::{NeededFile, RecordsFile};
 use crate::model::{Sha256, Timestamp};
 use crate::moving::copying::Copying;
+use crate::moving::folder::{close, make_folder, must_be_empty, own_file};
 use crate::moving::manifest::{LOCK, MANIFEST, Manifest, RECORDS, digest_of, place};
 use crate::moving::report::{BackupReport, MovingError, OnProgress};
-use crate::store::{FsStore, close_to_others};
-
-/// Password hashes and private files are in it: for its owner's eyes only.
-const FOLDER_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
+use crate::store::FsStore;
 
 /// What is backed up.
 #[derive(Debug)]
@@ -105,36 +101,18 @@ impl Backup {
 
 /// Makes the directory, or sees that it is one for backups, and closes it; in words, what was open.
 fn prepare(folder: &Path) -> Result<Vec<String>, MovingError> {
-    let made = DirBuilder::new()
-        .recursive(true)
-        .mode(FOLDER_MODE)
-        .create(folder);
-    made.map_err(MovingError::io("make", folder))?;
-    if folder.join(LOCK).exists() || folder.join(MANIFEST).exists() {
-        return close(folder);
-    }
-    let mut there = std::fs::read_dir(folder).map_err(MovingError::io("read", folder))?;
-    if there.next().is_some() {
-        return Err(MovingError::Directory(format!(
-            "{} holds something that is no backup: name a directory that is new, empty, or holds one",
-            folder.display()
-        )));
+    make_folder(folder)?;
+    if !folder.join(LOCK).exists() && !folder.join(MANIFEST).exists() {
+        let words =
+            "holds something that is no backup: name a directory that is new, empty, or holds one";
+        must_be_empty(folder, words)?;
     }
     close(folder)
 }
 
-fn close(folder: &Path) -> Result<Vec<String>, MovingError> {
-    close_to_others(folder).map_err(MovingError::io("close", folder))
-}
-
 fn lock(folder: &Path) -> Result<File, MovingError> {
     let path = folder.join(LOCK);
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(FILE_MODE)
-        .open(&path);
+    let file = own_file().create(true).truncate(false).open(&path);
     let file = file.map_err(MovingError::io("open", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

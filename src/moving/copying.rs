@@ -10,11 +10,11 @@ use tokio::task::spawn_blocking;
 use crate::db::NeededFile;
 use crate::model::{Hashes, Sha256};
 use crate::moving::report::{MovingError, OnProgress, Progress};
-use crate::moving::take::{broken, chunk_of};
+use crate::moving::take::{broken, pour};
 use crate::store::{FsStore, Key, StoreError};
 
 /// Files brought at the same time: enough to keep a disk busy while it syncs.
-const AT_ONCE: usize = 4;
+pub const AT_ONCE: usize = 4;
 
 /// Longest metadata that is copied: far above `limits.metadata`.
 const METADATA_BYTES_MAX: u64 = 1 << 30;
@@ -46,11 +46,7 @@ impl Copying {
         needed: &[NeededFile],
         on_progress: OnProgress<'_>,
     ) -> Result<Copied, MovingError> {
-        let mut progress = Progress {
-            files_in_all: needed.len() as u64,
-            bytes_in_all: needed.iter().map(|file| file.size).sum(),
-            ..Progress::default()
-        };
+        let mut progress = Progress::over(needed.iter().map(|file| file.size));
         on_progress(progress);
         let brought = needed.iter().map(|file| async move {
             let brought = self.one(file).await?;
@@ -68,8 +64,7 @@ impl Copying {
                 Ok(false) => {}
                 Err(why) => copied.faults.push(format!("{}: {why}", file.name)),
             }
-            progress.files += 1;
-            progress.bytes += file.size;
+            progress.add(file.size);
             on_progress(progress);
         }
         copied.faults.sort();
@@ -107,7 +102,7 @@ impl Copying {
         }
         let source = stored.file().try_clone();
         let source = source.map_err(|error| MovingError::Broken(error.to_string()))?;
-        match self.pour(source, file).await {
+        match self.bring(source, file).await {
             Ok(()) => Ok(Ok(true)),
             Err(MovingError::Store(StoreError::Integrity { why, .. })) => {
                 Ok(Err(format!("its bytes are damaged: {why}")))
@@ -127,21 +122,11 @@ impl Copying {
         Ok(!self.verify || is_right(self.to.digest(&key)?.map(|stored| stored.sha256)))
     }
 
-    async fn pour(&self, source: File, file: &NeededFile) -> Result<(), MovingError> {
+    async fn bring(&self, source: File, file: &NeededFile) -> Result<(), MovingError> {
         let (promised, size) = (Hashes::sha256_only(file.sha256), file.size);
         let mut draft = self.to.draft(&file.name, promised, Some(size), size)?;
-        let mut source = Some(source);
-        while let Some(open) = source.take() {
-            let read = spawn_blocking(move || chunk_of(open))
-                .await
-                .map_err(broken)?;
-            let doing = |error| MovingError::Broken(format!("read {}: {error}", file.name));
-            let (open, chunk) = read.map_err(doing)?;
-            if !chunk.is_empty() {
-                draft.write(chunk).await?;
-                source = Some(open);
-            }
-        }
+        let read = pour(source, &mut draft).await?;
+        read.map_err(|error| MovingError::Broken(format!("read {}: {error}", file.name)))?;
         draft.finish(Key::PrivateFile).await?;
         Ok(())
     }

@@ -5,9 +5,8 @@
 //! that is a fault, and the export stays marked as incomplete.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::{BufWriter, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,13 +18,10 @@ use crate::devpi::{DeclaredIndex, IndexSettings};
 use crate::model::{IndexName, Sha256};
 use crate::moving::document::{DataIndex, IndexEntry, Object, OurIndex};
 use crate::moving::export_entry::{file_entry, our_project, path_of, user_entry, versions_of};
+use crate::moving::folder::{close, make_folder, must_be_empty, own_file};
 use crate::moving::layout::{DATA_INDEX, DUMP_VERSION, INCOMPLETE};
 use crate::moving::report::{ExportReport, MovingError, OnProgress, Progress};
-use crate::store::{FsStore, Key, close_to_others};
-
-/// Password hashes are in it: for its owner's eyes only.
-const FOLDER_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
+use crate::store::{FsStore, Key};
 
 /// Bytes copied at a time.
 const CHUNK: usize = 1 << 17;
@@ -66,16 +62,12 @@ impl Exporter {
         // Before the snapshot is read: what it names stays until all of it is copied.
         let _held = self.store.hold_all()?;
         let snapshot = self.records.snapshot().await?;
-        let files = || snapshot.contents.iter().flat_map(files_of);
+        let files = snapshot.contents.iter().flat_map(files_of);
         let mut writing = Writing {
             exporter: self,
             folder,
             paths: BTreeSet::new(),
-            progress: Progress {
-                files_in_all: files().count() as u64,
-                bytes_in_all: files().map(|file| file.facts.size).sum(),
-                ..Progress::default()
-            },
+            progress: Progress::over(files.map(|file| file.facts.size)),
             on_progress,
             report: ExportReport {
                 notes,
@@ -192,10 +184,8 @@ impl Writing<'_> {
             }
             let entry = serde_json::to_value(file_entry(file, subject, path));
             entries.push(entry.map_err(unwritable)?);
-            self.progress.files += 1;
-            self.progress.bytes += file.facts.size;
-            self.report.files += 1;
-            self.report.bytes += file.facts.size;
+            self.progress.add(file.facts.size);
+            (self.report.files, self.report.bytes) = (self.progress.files, self.progress.bytes);
             (self.on_progress)(self.progress);
         }
         Ok(())
@@ -265,7 +255,7 @@ impl Writing<'_> {
             self.folder.join(DATA_INDEX),
         );
         let written = || -> std::io::Result<()> {
-            let mut writer = BufWriter::new(open_new(&draft)?);
+            let mut writer = BufWriter::new(own_file().create_new(true).open(&draft)?);
             serde_json::to_writer_pretty(&mut writer, &data)?;
             writer.into_inner()?.sync_all()?;
             std::fs::rename(&draft, &path)?;
@@ -301,14 +291,11 @@ fn prepare(folder: &Path) -> Result<Vec<String>, MovingError> {
             folder.display()
         )));
     }
-    let mut there = std::fs::read_dir(folder).map_err(MovingError::io("read", folder))?;
-    if there.next().is_some() {
-        return Err(MovingError::Directory(format!(
-            "{} is not empty: name a directory that is new or empty",
-            folder.display()
-        )));
-    }
-    let notes = close_to_others(folder).map_err(MovingError::io("close", folder))?;
+    must_be_empty(
+        folder,
+        "is not empty: name a directory that is new or empty",
+    )?;
+    let notes = close(folder)?;
     let mark = folder.join(INCOMPLETE);
     let mut file = create(&mark)?;
     file.write_all(b"This export is being written, or broke off: it cannot be imported.\n")
@@ -316,22 +303,7 @@ fn prepare(folder: &Path) -> Result<Vec<String>, MovingError> {
     Ok(notes)
 }
 
-fn make_folder(folder: &Path) -> Result<(), MovingError> {
-    let made = DirBuilder::new()
-        .recursive(true)
-        .mode(FOLDER_MODE)
-        .create(folder);
-    made.map_err(MovingError::io("make", folder))
-}
-
 fn create(path: &Path) -> Result<File, MovingError> {
-    open_new(path).map_err(MovingError::io("write", path))
-}
-
-fn open_new(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(FILE_MODE)
-        .open(path)
+    let created = own_file().create_new(true).open(path);
+    created.map_err(MovingError::io("write", path))
 }

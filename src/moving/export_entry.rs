@@ -5,7 +5,6 @@ use serde_json::Value;
 use crate::account::Passwords;
 use crate::db::{FileFacts, FileRecord, FileRole, ProjectContent, User};
 use crate::devpi::user_object;
-use crate::model::Yanked;
 use crate::moving::document::{EntryMapping, FileEntry, Object, OurFile, OurProject};
 use crate::moving::layout::part;
 use crate::page::entry_path;
@@ -90,10 +89,7 @@ pub fn file_entry(file: &FileRecord, subject: Option<&FileFacts>, relpath: Strin
             uploader: facts.uploader.clone(),
             requires_python: facts.requires_python.clone(),
             blake2b_256: facts.blake2b_256.clone(),
-            yanked: match &facts.yanked {
-                Yanked::No => None,
-                Yanked::Yes(reason) => Some(reason.as_deref().unwrap_or_default().to_owned()),
-            },
+            yanked: facts.yanked.to_text().map(str::to_owned),
         }),
     }
 }

@@ -9,20 +9,19 @@ use futures_util::{StreamExt as _, stream};
 use crate::account::{Checked, Passwords, ROOT};
 use crate::db::{
     Cause, Db, Directory, FileFacts, FileRecord, IndexContent, LeftAsIs, ProjectContent,
-    ProjectRecord, ReleaseRecord, Restoral, Restoration, Restored, Snapshot,
+    ProjectRecord, Restoral, Restoration, Restored, Snapshot,
 };
 use crate::devpi::{CheckIndexes, DeclaredIndex};
 use crate::gateway::Archives;
 use crate::model::{IndexName, ProjectName, Timestamp};
+use crate::moving::copying::AT_ONCE;
 use crate::moving::document::DataIndex;
 use crate::moving::layout::{DATA_INDEX, INCOMPLETE};
 use crate::moving::plan::{Plan, PlannedIndex, Planner, Skipped};
 use crate::moving::report::{ImportReport, MovingError, OnProgress, Progress};
 use crate::moving::take::{Taken, Taker};
+use crate::protocol::stated_requirement;
 use crate::store::FsStore;
-
-/// Files brought in at the same time: enough to keep a disk busy while it syncs.
-const AT_ONCE: usize = 4;
 
 /// Where an import goes.
 #[derive(Debug)]
@@ -283,11 +282,7 @@ async fn take_all(
         .enumerate()
         .flat_map(|(at, index)| index.files.iter().map(move |file| (at, index, file)))
         .collect();
-    let mut progress = Progress {
-        files_in_all: all.len() as u64,
-        bytes_in_all: all.iter().map(|(_, _, file)| file.bytes).sum(),
-        ..Progress::default()
-    };
+    let mut progress = Progress::over(all.iter().map(|(_, _, file)| file.bytes));
     report.bytes = progress.bytes_in_all;
     on_progress(progress);
     let takes = all.into_iter().map(|(at, index, file)| async move {
@@ -298,8 +293,7 @@ async fn take_all(
     let mut facts: Vec<Facts> = indexes.iter().map(|_| Facts::new()).collect();
     while let Some(taken) = takes.next().await {
         let (at, is_mirror, bytes, taken) = taken?;
-        progress.files += 1;
-        progress.bytes += bytes;
+        progress.add(bytes);
         match taken {
             Taken::Whole(taken, note) => {
                 facts[at].push(*taken);
@@ -320,7 +314,8 @@ fn content_of(index: &PlannedIndex, facts: Facts) -> Option<IndexContent> {
         let release = index.projects.get(&file.project);
         let release = release.and_then(|project| project.releases.get(&file.version));
         if facts.requires_python.is_none() && facts.role == crate::db::FileRole::ReleaseFile {
-            facts.requires_python = release.and_then(stated_requirement);
+            facts.requires_python =
+                release.and_then(|release| stated_requirement(&release.metadata));
         }
         files.entry(&file.project).or_default().push(FileRecord {
             index: index.record.name.clone(),
@@ -340,9 +335,4 @@ fn content_of(index: &PlannedIndex, facts: Facts) -> Option<IndexContent> {
     let projects: Vec<_> = projects.collect();
     let index = index.record.name.clone();
     (!projects.is_empty()).then_some(IndexContent { index, projects })
-}
-
-fn stated_requirement(release: &ReleaseRecord) -> Option<String> {
-    let stated = release.metadata.get("requires_python")?.as_str()?;
-    (!stated.is_empty()).then(|| stated.to_owned())
 }

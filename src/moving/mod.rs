@@ -5,6 +5,7 @@ mod copying;
 mod document;
 mod export;
 mod export_entry;
+mod folder;
 mod import;
 #[cfg(test)]
 mod laws;

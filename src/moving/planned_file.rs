@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::db::{FileRole, LogEntry, LogEvent};
 use crate::gateway::{DOC_ZIP, TOX_RESULT};
 use crate::model::{Filename, ProjectName, Sha256, Timestamp, Yanked};
-use crate::moving::document::{EntryMapping, FileEntry, OurFile};
+use crate::moving::document::{EntryMapping, FileEntry};
 use crate::moving::layout::file_below;
 use crate::protocol::{ClaimedDigests, names_version, parse_http_date};
 
@@ -80,7 +80,7 @@ impl PlannedFile {
             uploaded_at,
             uploader,
             requires_python: ours.as_ref().and_then(|ours| ours.requires_python.clone()),
-            yanked: yanked(ours.as_ref()),
+            yanked: Yanked::of_text(ours.as_ref().and_then(|ours| ours.yanked.as_deref())),
             log,
             log_left_out,
         })
@@ -100,14 +100,6 @@ fn upload(log: &[LogEntry]) -> Option<&LogEntry> {
 fn arrival(log: &[LogEntry], mapping: &EntryMapping) -> Option<Timestamp> {
     let modified = || mapping.last_modified.as_deref().and_then(parse_http_date);
     upload(log).map(|entry| entry.when).or_else(modified)
-}
-
-fn yanked(ours: Option<&OurFile>) -> Yanked {
-    match ours.and_then(|ours| ours.yanked.as_deref()) {
-        None => Yanked::No,
-        Some("") => Yanked::Yes(None),
-        Some(reason) => Yanked::Yes(Some(reason.into())),
-    }
 }
 
 /// What it is to which release, and under what name it is kept.

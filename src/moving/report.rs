@@ -20,6 +20,23 @@ pub struct Progress {
     pub bytes_in_all: u64,
 }
 
+impl Progress {
+    /// At the start, over files of these many bytes.
+    pub fn over(files: impl Iterator<Item = u64>) -> Self {
+        files.fold(Self::default(), |all, bytes| Self {
+            files_in_all: all.files_in_all + 1,
+            bytes_in_all: all.bytes_in_all + bytes,
+            ..all
+        })
+    }
+
+    /// One file more is done.
+    pub fn add(&mut self, bytes: u64) {
+        self.files += 1;
+        self.bytes += bytes;
+    }
+}
+
 /// Told after each file.
 pub type OnProgress<'a> = &'a (dyn Fn(Progress) + Sync);
 

@@ -14,7 +14,7 @@ use crate::model::{Filename, Sha256};
 use crate::moving::planned_file::PlannedFile;
 use crate::moving::report::MovingError;
 use crate::protocol::{ClaimedDigests, Examined, Unfit, examine};
-use crate::store::{Digests, FsStore, Key, StoreError};
+use crate::store::{Digests, Draft, FsStore, Key, StoreError};
 
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 20;
@@ -108,17 +108,9 @@ impl Taker {
         key: fn(Sha256) -> Key,
     ) -> Result<Result<Digests, String>, MovingError> {
         let mut draft = self.store.upload_draft(&file.relative, file.bytes)?;
-        let mut source = Some(File::open(&file.path).map_err(MovingError::io("open", &file.path))?);
-        while let Some(open) = source.take() {
-            let read = spawn_blocking(move || chunk_of(open))
-                .await
-                .map_err(broken)?;
-            let (open, chunk) = read.map_err(MovingError::io("read", &file.path))?;
-            if !chunk.is_empty() {
-                draft.write(chunk).await?;
-                source = Some(open);
-            }
-        }
+        let source = File::open(&file.path).map_err(MovingError::io("open", &file.path))?;
+        let read = pour(source, &mut draft).await?;
+        read.map_err(MovingError::io("read", &file.path))?;
         let digests = draft.digests().await?;
         let blake2b = [&*digests.blake2b_256, &*digests.blake2b_512];
         let held = file.claimed.check(&digests.sha256, &digests.md5, blake2b);
@@ -183,8 +175,23 @@ pub fn broken(error: tokio::task::JoinError) -> MovingError {
     MovingError::Broken(error.to_string())
 }
 
+/// Reads a file into a draft, off the runtime's threads; why it could not be read.
+pub async fn pour(mut source: File, draft: &mut Draft) -> Result<std::io::Result<()>, MovingError> {
+    loop {
+        let read = spawn_blocking(move || chunk_of(source)).await;
+        match read.map_err(broken)? {
+            Ok((_, chunk)) if chunk.is_empty() => return Ok(Ok(())),
+            Ok((open, chunk)) => {
+                draft.write(chunk).await?;
+                source = open;
+            }
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+}
+
 /// The next bytes of a file; none at its end.
-pub fn chunk_of(mut file: File) -> std::io::Result<(File, Bytes)> {
+fn chunk_of(mut file: File) -> std::io::Result<(File, Bytes)> {
     let mut chunk = Vec::new();
     std::io::Read::by_ref(&mut file)
         .take(CHUNK as u64)

@@ -46,5 +46,5 @@ pub use route::{ApiOf, AskedIndex, PublicRoute};
 pub use strict::{BadHead, check_parts, check_raw, is_host};
 pub use upload_form::{
     ClaimedDigests, FileSubmission, Submission, SubmittedRelease, UploadForm, complete, is_version,
-    names_version,
+    names_version, stated_requirement,
 };

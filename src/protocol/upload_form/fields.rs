@@ -145,6 +145,13 @@ pub fn complete(sent: &MetadataFields) -> MetadataFields {
     all
 }
 
+/// `Requires-Python`, where a release's fields state it.
+#[must_use]
+pub fn stated_requirement(sent: &MetadataFields) -> Option<String> {
+    let stated = sent.get("requires_python")?.as_str()?;
+    (!stated.is_empty()).then(|| stated.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

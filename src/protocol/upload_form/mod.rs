@@ -8,5 +8,5 @@ mod form;
 
 pub use agreement::{is_version, names_version};
 pub use digests::ClaimedDigests;
-pub use fields::complete;
+pub use fields::{complete, stated_requirement};
 pub use form::{FileSubmission, Submission, SubmittedRelease, UploadForm};

@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
 
+use crate::account::credentials::NotAccepted;
 use crate::account::principal::{Identity, Principal, Scope};
 use crate::db::ApiToken;
 use crate::model::{Sha256, Timestamp};
@@ -41,15 +42,6 @@ pub struct PresentedToken<'a> {
     secret: &'a str,
 }
 
-/// Why a token is not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ApiTokenRefusal {
-    /// Its secret is not the one that belongs to the id.
-    Wrong,
-    /// Its time is over.
-    Expired,
-}
-
 impl MintedToken {
     /// Makes a token of random bytes: 8 for the id, 32 for the secret.
     #[must_use]
@@ -80,14 +72,14 @@ impl<'a> PresentedToken<'a> {
     /// Whom the token acts for and in what, by the record of its id.
     ///
     /// # Errors
-    /// See [`ApiTokenRefusal`].
-    pub fn check(self, record: &ApiToken, now: Timestamp) -> Result<Principal, ApiTokenRefusal> {
+    /// When its secret is not the one that belongs to the id, or its time is over.
+    pub fn check(self, record: &ApiToken, now: Timestamp) -> Result<Principal, NotAccepted> {
         let presented = Sha256::of(self.secret.as_bytes());
         if !bool::from(presented.as_bytes().ct_eq(record.secret_hash.as_bytes())) {
-            return Err(ApiTokenRefusal::Wrong);
+            return Err(NotAccepted::Withdrawn);
         }
         if now >= record.expires {
-            return Err(ApiTokenRefusal::Expired);
+            return Err(NotAccepted::Expired);
         }
         let scope = Scope {
             token: record.id.clone(),
@@ -169,11 +161,11 @@ mod tests {
         let other = MintedToken::of(&other);
         assert_eq!(other.id, minted.id);
         let forged = PresentedToken::parse(&other.text).unwrap();
-        assert_eq!(forged.check(&record, now()), Err(ApiTokenRefusal::Wrong));
+        assert_eq!(forged.check(&record, now()), Err(NotAccepted::Withdrawn));
         let presented = PresentedToken::parse(&minted.text).unwrap();
         assert_eq!(
             presented.check(&record, record.expires),
-            Err(ApiTokenRefusal::Expired)
+            Err(NotAccepted::Expired)
         );
     }
 

@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::account::api_token::{ApiTokenRefusal, PresentedToken};
+use crate::account::api_token::PresentedToken;
 use crate::account::credential_cache::CredentialCache;
-use crate::account::credentials::Credentials;
+use crate::account::credentials::{Credentials, NotAccepted};
 use crate::account::login_limiter::LoginLimiter;
 use crate::account::password::{Checked, PasswordError, Passwords};
 use crate::account::principal::{Principal, ROOT};
@@ -29,36 +28,9 @@ pub struct Accounts {
     token_uses: Mutex<HashMap<String, Timestamp>>,
 }
 
-/// What credentials turned out to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Authentication {
-    /// Somebody's.
-    As(Principal),
-    /// Nobody's. Reads go on as anonymous, writes are refused (docs/protocol/devpi.md §5).
-    Refused(NotAccepted),
-}
-
-/// Why credentials are not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotAccepted {
-    /// Unknown user, wrong password, or a token that is void. Which of them is not said.
-    Wrong,
-    /// A CI token whose time is over; only who has the whole token is told.
-    Expired,
-    /// A CI token that nobody has, or has no more.
-    Withdrawn,
-    /// Too many wrong ones: wait this long (429, `Retry-After`).
-    Wait(Duration),
-}
-
-/// What came of a login.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LoginOutcome {
-    /// Here is the token.
-    Done(LoggedIn),
-    /// It is not the password.
-    Refused(NotAccepted),
-}
+/// Whose credentials they are. Those that are nobody's make reads go on as anonymous, and have writes
+/// refused (docs/protocol/devpi.md §5).
+pub type Authenticated = Result<Principal, NotAccepted>;
 
 /// A login token and what to say beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,7 +86,7 @@ impl Accounts {
         credentials: &Credentials,
         address: IpAddr,
         now: Timestamp,
-    ) -> Result<Authentication, AccountError> {
+    ) -> Result<Authenticated, AccountError> {
         let secret = credentials.secret.as_str();
         if SessionKey::is_session(secret) {
             return self.by_session(credentials, now).await;
@@ -122,15 +94,8 @@ impl Accounts {
         if let Some(presented) = PresentedToken::parse(secret) {
             return self.by_api_token(presented, now).await;
         }
-        Ok(
-            match self
-                .by_password(&credentials.user, secret, address, now)
-                .await?
-            {
-                Ok(user) => Authentication::As(Principal::user(user.name)),
-                Err(refusal) => Authentication::Refused(refusal),
-            },
-        )
+        let user = self.by_password(&credentials.user, secret, address, now);
+        Ok(user.await?.map(|user| Principal::user(user.name)))
     }
 
     /// Exchanges a password for a login token. Tokens are not accepted here: a login cannot be renewed
@@ -144,16 +109,12 @@ impl Accounts {
         password: &str,
         address: IpAddr,
         now: Timestamp,
-    ) -> Result<LoginOutcome, AccountError> {
-        Ok(
-            match self.by_password(user, password, address, now).await? {
-                Err(refusal) => LoginOutcome::Refused(refusal),
-                Ok(user) => LoginOutcome::Done(LoggedIn {
-                    token: self.token_of(&user, now),
-                    root_without_password: user.name == ROOT && password.is_empty(),
-                }),
-            },
-        )
+    ) -> Result<Result<LoggedIn, NotAccepted>, AccountError> {
+        let user = self.by_password(user, password, address, now).await?;
+        Ok(user.map(|user| LoggedIn {
+            token: self.token_of(&user, now),
+            root_without_password: user.name == ROOT && password.is_empty(),
+        }))
     }
 
     /// A login token for a user as just read from the records.
@@ -205,13 +166,7 @@ impl Accounts {
     /// # Errors
     /// When the records fail; these uses are then forgotten.
     pub async fn note_token_uses(&self) -> Result<(), DbError> {
-        let uses = {
-            let mut uses = self
-                .token_uses
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *uses)
-        };
+        let uses = std::mem::take(&mut *self.token_uses());
         if uses.is_empty() {
             return Ok(());
         }
@@ -223,50 +178,44 @@ impl Accounts {
         &self,
         credentials: &Credentials,
         now: Timestamp,
-    ) -> Result<Authentication, AccountError> {
-        let refused = Authentication::Refused(NotAccepted::Wrong);
+    ) -> Result<Authenticated, AccountError> {
         let session = self.key.read(&credentials.secret, now);
         let Some(session) = session.filter(|session| session.user == credentials.user) else {
-            return Ok(refused);
+            return Ok(Err(NotAccepted::Wrong));
         };
         let user = self.db.user(&session.user).await?;
-        Ok(
-            match user.filter(|user| user.generation == session.generation) {
-                Some(user) => Authentication::As(Principal::user(user.name)),
-                None => refused,
-            },
-        )
+        let user = user.filter(|user| user.generation == session.generation);
+        let principal = user.map(|user| Principal::user(user.name));
+        Ok(principal.ok_or(NotAccepted::Wrong))
     }
 
     async fn by_api_token(
         &self,
         presented: PresentedToken<'_>,
         now: Timestamp,
-    ) -> Result<Authentication, AccountError> {
+    ) -> Result<Authenticated, AccountError> {
         let record = self.db.api_token(presented.id).await?;
-        let checked = record.map(|record| presented.check(&record, now));
-        let principal = match checked {
-            Some(Ok(principal)) => principal,
-            Some(Err(ApiTokenRefusal::Expired)) => {
-                return Ok(Authentication::Refused(NotAccepted::Expired));
+        let checked = record.ok_or(NotAccepted::Withdrawn);
+        let checked = checked.and_then(|record| presented.check(&record, now));
+        if checked.is_ok() {
+            let mut uses = self.token_uses();
+            if uses.len() < USES_MAX || uses.contains_key(presented.id) {
+                uses.insert(presented.id.to_owned(), now);
             }
-            Some(Err(ApiTokenRefusal::Wrong)) | None => {
-                return Ok(Authentication::Refused(NotAccepted::Withdrawn));
-            }
-        };
-        let mut uses = self
-            .token_uses
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if uses.len() < USES_MAX || uses.contains_key(presented.id) {
-            uses.insert(presented.id.to_owned(), now);
         }
-        Ok(Authentication::As(principal))
+        Ok(checked)
+    }
+
+    fn token_uses(&self) -> MutexGuard<'_, HashMap<String, Timestamp>> {
+        let uses = self.token_uses.lock();
+        uses.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::account::api_token::MintedToken;
     use crate::account::sample::{HERE, accounts, add_user, cause, now, token, try_out};
@@ -305,11 +254,7 @@ mod tests {
             .log_in("u", &logged_in.token, HERE, now())
             .await
             .unwrap();
-        assert_eq!(
-            renewed,
-            LoginOutcome::Refused(NotAccepted::Wrong),
-            "a token is no password"
-        );
+        assert_eq!(renewed, Err(NotAccepted::Wrong), "a token is no password");
     }
 
     #[tokio::test]

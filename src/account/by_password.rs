@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::account::authenticate::{AccountError, Accounts, NotAccepted};
+use crate::account::authenticate::{AccountError, Accounts};
+use crate::account::credentials::NotAccepted;
 use crate::account::password::Checked;
 use crate::db::User;
 use crate::model::{IndexName, Timestamp};
@@ -42,21 +43,16 @@ impl Accounts {
                 return Err(error.into());
             }
         };
-        let (Some(user), Some(hash)) = (user, hash) else {
+        let known = user.zip(hash).filter(|_| checked != Checked::Wrong);
+        let Some((user, hash)) = known else {
             attempt.wrong();
             return Ok(Err(NotAccepted::Wrong));
         };
-        match checked {
-            Checked::Wrong => {
-                attempt.wrong();
-                return Ok(Err(NotAccepted::Wrong));
-            }
-            Checked::Right => self.cache.remember(name, &hash, password, now),
-            Checked::RightButOutdated => {
-                let kept = self.rehash(name, &hash, password).await.unwrap_or(hash);
-                self.cache.remember(name, &kept, password, now);
-            }
-        }
+        let hash = match checked {
+            Checked::RightButOutdated => self.rehash(name, &hash, password).await.unwrap_or(hash),
+            Checked::Right | Checked::Wrong => hash,
+        };
+        self.cache.remember(name, &hash, password, now);
         attempt.right();
         Ok(Ok(user))
     }
@@ -64,20 +60,13 @@ impl Accounts {
     /// Keeps a right password under a hash of today. One that cannot be made or kept now is made at
     /// another login: this one is no worse for it.
     async fn rehash(&self, name: &str, hash: &str, password: &str) -> Option<String> {
-        let newer = match self.passwords.hash(password).await {
-            Ok(newer) => newer,
-            Err(error) => {
-                tracing::warn!(user = name, %error, "an outdated password hash is not renewed");
-                return None;
-            }
+        let renewed = async {
+            let newer = self.passwords.hash(password).await?;
+            self.db.rehash(name, hash, &newer).await?;
+            Ok::<_, AccountError>(newer)
         };
-        match self.db.rehash(name, hash, &newer).await {
-            Ok(_) => Some(newer),
-            Err(error) => {
-                tracing::warn!(user = name, %error, "an outdated password hash is not renewed");
-                None
-            }
-        }
+        let not_renewed = |error: &AccountError| tracing::warn!(user = name, %error, "an outdated password hash is not renewed");
+        renewed.await.inspect_err(not_renewed).ok()
     }
 }
 
@@ -86,7 +75,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::account::authenticate::LoginOutcome;
     use crate::account::password::{Cost, Passwords};
     use crate::account::sample::{CHEAP, HERE, accounts, now, token, try_out};
 
@@ -97,13 +85,10 @@ mod tests {
             assert_eq!(try_out(&accounts, "u", "guess", now()).await, None);
         }
         let login = accounts.log_in("u", "p", HERE, now()).await.unwrap();
-        assert!(
-            matches!(login, LoginOutcome::Refused(NotAccepted::Wait(_))),
-            "{login:?}"
-        );
+        assert!(matches!(login, Err(NotAccepted::Wait(_))), "{login:?}");
         let later = now() + Duration::from_secs(2);
         let login = accounts.log_in("u", "p", HERE, later).await.unwrap();
-        assert!(matches!(login, LoginOutcome::Done(_)), "{login:?}");
+        assert!(login.is_ok(), "{login:?}");
     }
 
     #[tokio::test]
@@ -116,12 +101,9 @@ mod tests {
         }
         let login = |address| accounts.log_in("u", "p", address, now());
         let guessed = login(HERE).await.unwrap();
-        assert!(
-            matches!(guessed, LoginOutcome::Refused(NotAccepted::Wait(_))),
-            "{guessed:?}"
-        );
+        assert!(matches!(guessed, Err(NotAccepted::Wait(_))), "{guessed:?}");
         let elsewhere = login(job).await.unwrap();
-        assert!(matches!(elsewhere, LoginOutcome::Done(_)), "{elsewhere:?}");
+        assert!(elsewhere.is_ok(), "{elsewhere:?}");
         assert_eq!(try_out(&accounts, "u", "p", now()).await, None);
     }
 
@@ -134,10 +116,7 @@ mod tests {
             assert_eq!(try_out(&accounts, "u", "guess", now()).await, None);
         }
         let login = accounts.log_in("u", "p", HERE, now()).await.unwrap();
-        assert!(
-            matches!(login, LoginOutcome::Refused(NotAccepted::Wait(_))),
-            "{login:?}"
-        );
+        assert!(matches!(login, Err(NotAccepted::Wait(_))), "{login:?}");
     }
 
     #[tokio::test]
@@ -153,7 +132,7 @@ mod tests {
         let outcomes = futures_util::future::join_all(guesses).await;
         let checked = outcomes
             .iter()
-            .filter(|outcome| **outcome == LoginOutcome::Refused(NotAccepted::Wrong));
+            .filter(|outcome| **outcome == Err(NotAccepted::Wrong));
         assert_eq!(checked.count(), 6);
     }
 
@@ -163,7 +142,7 @@ mod tests {
         let jobs = (0..60).map(|_| accounts.log_in("u", "p", HERE, now()));
         for outcome in futures_util::future::join_all(jobs).await {
             let outcome = outcome.unwrap();
-            assert!(matches!(outcome, LoginOutcome::Done(_)), "{outcome:?}");
+            assert!(outcome.is_ok(), "{outcome:?}");
         }
     }
 

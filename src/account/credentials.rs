@@ -1,6 +1,8 @@
-//! What a request carries: `X-Devpi-Auth` (devpi-client) or `Authorization: Basic` (everybody else).
+//! What a request carries: `X-Devpi-Auth` (devpi-client) or `Authorization: Basic` (everybody else);
+//! and why that is not accepted.
 
 use std::fmt;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -15,6 +17,19 @@ pub struct Credentials {
     pub user: String,
     /// The secret.
     pub secret: String,
+}
+
+/// Why credentials are not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotAccepted {
+    /// Unknown user, wrong password, or a token that is void. Which of them is not said.
+    Wrong,
+    /// A CI token whose time is over; only who has the whole token is told.
+    Expired,
+    /// A CI token that nobody has, or has no more.
+    Withdrawn,
+    /// Too many wrong ones: wait this long (429, `Retry-After`).
+    Wait(Duration),
 }
 
 /// The header is not `base64(user:secret)`.

@@ -16,8 +16,8 @@ mod sample;
 mod session;
 
 pub use api_token::MintedToken;
-pub use authenticate::{AccountError, Accounts, Authentication, LoginOutcome, NotAccepted};
-pub use credentials::Credentials;
+pub use authenticate::{AccountError, Accounts};
+pub use credentials::{Credentials, NotAccepted};
 pub use password::{Checked, Cost, ExportedHash, PasswordError, Passwords};
 pub use permission::{HouseRules, IndexAcl, Operation, UserCreation, permits};
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::account::authenticate::{Accounts, Authentication, LoggedIn, LoginOutcome};
+use crate::account::authenticate::{Accounts, LoggedIn};
 use crate::account::credentials::Credentials;
 use crate::account::password::{Cost, Passwords};
 use crate::account::principal::Principal;
@@ -67,15 +67,11 @@ pub async fn try_out(
         user: user.into(),
         secret: secret.into(),
     };
-    match accounts.authenticate(&credentials, HERE, at).await.unwrap() {
-        Authentication::As(principal) => Some(principal),
-        Authentication::Refused(_) => None,
-    }
+    let found = accounts.authenticate(&credentials, HERE, at).await.unwrap();
+    found.ok()
 }
 
 pub async fn token(accounts: &Accounts, user: &str, password: &str) -> LoggedIn {
-    match accounts.log_in(user, password, HERE, now()).await.unwrap() {
-        LoginOutcome::Done(logged_in) => logged_in,
-        LoginOutcome::Refused(refusal) => panic!("{refusal:?}"),
-    }
+    let logged_in = accounts.log_in(user, password, HERE, now()).await.unwrap();
+    logged_in.unwrap()
 }

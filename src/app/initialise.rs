@@ -14,7 +14,7 @@ use crate::app::work::runtime;
 use crate::app::{accounts, data, neighbours};
 use crate::clock::Clock;
 use crate::config::{Overrides, PoliciesPath, discover};
-use crate::db::{Cause, NewIndex};
+use crate::db::{Cause, Serial};
 use crate::devpi::IndexSettings;
 use crate::model::IndexName;
 
@@ -49,20 +49,14 @@ pub fn initialise(
         let name = IndexName::parse("root/pypi").expect("it is a name");
         let keys = json!({ "type": "mirror", "volatile": false, "title": "PyPI", "mirror_url": url.as_str() });
         let keys = keys.as_object().cloned().unwrap_or_default();
-        let settings = IndexSettings::create(&name, &keys, &|_| true)?;
-        let (config, volatile) = (settings.to_json(), settings.volatile());
+        let settings = IndexSettings::create(&name, &keys, &|_| true);
+        let settings = settings.map_err(anyhow::Error::msg)?;
+        let index = settings.to_record(Serial::default(), now);
         let cause = Cause {
             who: Some(ROOT.to_owned()),
             at: now,
         };
-        work.block_on(records.create_index(
-            &cause,
-            &NewIndex {
-                name,
-                config,
-                volatile,
-            },
-        ))?;
+        work.block_on(records.create_index(&cause, &index))?;
     }
     Ok(())
 }

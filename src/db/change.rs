@@ -40,8 +40,7 @@ pub enum Edit<T> {
 
 impl<T: Clone> Edit<T> {
     /// The value after the edit.
-    #[must_use]
-    pub fn applied_to(&self, current: Option<T>) -> Option<T> {
+    fn applied_to(&self, current: Option<T>) -> Option<T> {
         match self {
             Self::Keep => current,
             Self::Set(value) => Some(value.clone()),
@@ -65,6 +64,19 @@ pub struct UserUpdate {
     pub custom_data: Edit<Value>,
 }
 
+impl UserUpdate {
+    /// What is said of a user after the edits.
+    #[must_use]
+    pub fn applied_to(&self, details: UserDetails) -> UserDetails {
+        UserDetails {
+            email: self.email.applied_to(details.email),
+            title: self.title.applied_to(details.title),
+            description: self.description.applied_to(details.description),
+            custom_data: self.custom_data.applied_to(details.custom_data),
+        }
+    }
+}
+
 /// What came of deleting a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserDeletion {
@@ -76,26 +88,6 @@ pub enum UserDeletion {
     NonVolatile(IndexName),
 }
 
-/// An index to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewIndex {
-    /// `user/index`; the user must have a record.
-    pub name: IndexName,
-    /// The complete configuration.
-    pub config: Map<String, Value>,
-    /// Whether it may be deleted.
-    pub volatile: bool,
-}
-
-/// A new configuration for an index.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IndexUpdate {
-    /// Which, its complete new configuration, and whether it may be deleted.
-    pub index: NewIndex,
-    /// The revision of the record that the new configuration was made from.
-    pub made_from: Serial,
-}
-
 /// What came of deleting an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IndexDeletion {
@@ -105,6 +97,17 @@ pub enum IndexDeletion {
     Absent,
     /// It is non-volatile, so nothing was done.
     NonVolatile,
+}
+
+/// What is removed of what an index holds of a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal<'a> {
+    /// All of it.
+    Project,
+    /// A release, in any spelling; the last one takes the project with it.
+    Release(&'a str),
+    /// A file with its test results; the last file takes its release, and that the project.
+    File(&'a str),
 }
 
 /// A release to be made visible on an index: registered (no files), uploaded (one file) or pushed

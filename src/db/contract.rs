@@ -6,8 +6,8 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 
 use crate::db::change::{
-    Cause, IndexDeletion, IndexUpdate, NewApiToken, NewIndex, NewUser, Publication, Published,
-    UserDeletion, UserUpdate,
+    Cause, IndexDeletion, NewApiToken, NewUser, Publication, Published, Removal, UserDeletion,
+    UserUpdate,
 };
 use crate::db::error::DbError;
 use crate::db::record::{
@@ -71,24 +71,24 @@ pub trait Db: Debug + Send + Sync {
     /// One index made through the API.
     async fn index(&self, name: &IndexName) -> Result<Option<IndexRecord>, DbError>;
 
-    /// Makes an index; `None` if the name is taken.
+    /// Makes an index, as of now; `None` if the name is taken.
     ///
     /// # Errors
     /// [`DbError::Conflict`] when the user has no record (any more).
     async fn create_index(
         &self,
         cause: &Cause,
-        index: &NewIndex,
+        index: &IndexRecord,
     ) -> Result<Option<Serial>, DbError>;
 
     /// Gives an index a new configuration; `None` if there is none.
     ///
     /// # Errors
-    /// [`DbError::Conflict`] when it changed since `update.made_from`.
+    /// [`DbError::Conflict`] when it changed since `index.revision`.
     async fn update_index(
         &self,
         cause: &Cause,
-        update: &IndexUpdate,
+        index: &IndexRecord,
     ) -> Result<Option<Serial>, DbError>;
 
     /// Deletes a volatile index made through the API, with its content.
@@ -134,30 +134,12 @@ pub trait Db: Debug + Send + Sync {
     async fn publish(&self, cause: &Cause, publication: &Publication)
     -> Result<Published, DbError>;
 
-    /// Deletes a project from an index.
-    async fn delete_project(
+    /// Removes content from an index; `None` if there is none of the kind.
+    async fn remove(
         &self,
         cause: &Cause,
-        index: &IndexName,
-        project: &ProjectName,
-    ) -> Result<Option<Serial>, DbError>;
-
-    /// Deletes a release; the last one takes the project with it.
-    async fn delete_release(
-        &self,
-        cause: &Cause,
-        index: &IndexName,
-        project: &ProjectName,
-        version: &str,
-    ) -> Result<Option<Serial>, DbError>;
-
-    /// Deletes a file with its test results; the last file takes its release, and that the project.
-    async fn delete_file(
-        &self,
-        cause: &Cause,
-        index: &IndexName,
-        project: &ProjectName,
-        filename: &str,
+        content: (&IndexName, &ProjectName),
+        removal: Removal<'_>,
     ) -> Result<Option<Serial>, DbError>;
 
     /// Everything, as of one instant; takes as much memory as the records are large.

@@ -3,6 +3,8 @@
 //! The log is kept in the shape devpi's clients read (docs/protocol/devpi.md §12.1): they count and show
 //! its entries, and `devpi push` carries them from index to index.
 
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{IndexName, Sha256, Timestamp, Yanked};
@@ -136,9 +138,14 @@ struct LogLine {
 
 impl From<LogEntry> for LogLine {
     fn from(entry: LogEntry) -> Self {
-        let utc = entry.when.to_zoned(jiff::tz::TimeZone::UTC);
-        let mut line = Self {
-            what: String::new(),
+        let utc = entry.when.to_zoned(TimeZone::UTC);
+        let (what, src, dst, count) = match entry.event {
+            LogEvent::Upload { dst } => ("upload", None, Some(dst), None),
+            LogEvent::Push { src, dst } => ("push", Some(src), Some(dst), None),
+            LogEvent::Overwrite { count } => ("overwrite", None, None, Some(count)),
+        };
+        Self {
+            what: what.to_owned(),
             who: entry.who,
             when: [
                 utc.year(),
@@ -148,26 +155,10 @@ impl From<LogEntry> for LogLine {
                 utc.minute().into(),
                 utc.second().into(),
             ],
-            src: None,
-            dst: None,
-            count: None,
-        };
-        match entry.event {
-            LogEvent::Upload { dst } => {
-                line.what = "upload".to_owned();
-                line.dst = Some(dst.to_string());
-            }
-            LogEvent::Push { src, dst } => {
-                line.what = "push".to_owned();
-                line.src = Some(src.to_string());
-                line.dst = Some(dst.to_string());
-            }
-            LogEvent::Overwrite { count } => {
-                line.what = "overwrite".to_owned();
-                line.count = Some(count);
-            }
+            src: src.map(|index| index.to_string()),
+            dst: dst.map(|index| index.to_string()),
+            count,
         }
-        line
     }
 }
 
@@ -204,13 +195,9 @@ impl TryFrom<LogLine> for LogEntry {
 
 fn instant([year, month, day, hour, minute, second]: [i16; 6]) -> Option<Timestamp> {
     let small = |number: i16| i8::try_from(number).ok();
-    let date = jiff::civil::Date::new(year, small(month)?, small(day)?).ok()?;
-    let time = jiff::civil::Time::new(small(hour)?, small(minute)?, small(second)?, 0).ok()?;
-    let utc = date
-        .to_datetime(time)
-        .to_zoned(jiff::tz::TimeZone::UTC)
-        .ok()?;
-    Some(utc.timestamp())
+    let (month, day, hour) = (small(month)?, small(day)?, small(hour)?);
+    let at = DateTime::new(year, month, day, hour, small(minute)?, small(second)?, 0);
+    Some(at.ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
 #[cfg(test)]

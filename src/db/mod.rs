@@ -19,8 +19,8 @@ mod snapshot;
 mod sqlite;
 
 pub use change::{
-    Cause, Edit, IndexDeletion, IndexUpdate, NewApiToken, NewIndex, NewUser, OnConflict,
-    Publication, Published, PublishedFile, UserDeletion, UserUpdate,
+    Cause, Edit, IndexDeletion, NewApiToken, NewUser, OnConflict, Publication, Published,
+    PublishedFile, Removal, UserDeletion, UserUpdate,
 };
 pub use contract::Db;
 pub use error::DbError;

@@ -78,7 +78,7 @@ pub struct IndexRecord {
     pub config: Map<String, Value>,
     /// `config.volatile`, which deletion asks for.
     pub volatile: bool,
-    /// Serial of its last change; [`crate::db::change::IndexUpdate`] states it.
+    /// Serial of its last change. Of a record to be written: of the change that it was made from.
     pub revision: Serial,
     /// When it was created.
     pub created: Timestamp,

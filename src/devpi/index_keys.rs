@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::devpi::words::DevpiWords;
 use crate::model::{IndexName, ProjectName};
 use crate::policy::{ApiKey, ApiValue, COMMON_API, MIRROR_API, STAGE_API};
 
@@ -88,24 +89,19 @@ pub fn parse_value(key: &ApiKey, value: &Value) -> Result<Value, String> {
     match key.value {
         ApiValue::Free => Ok(value.clone()),
         ApiValue::Bool => {
-            boolean(value).ok_or_else(|| format!("Unknown boolean value {}.", shown(value)))
+            boolean(value).ok_or_else(|| DevpiWords::NoBoolean(&shown(value)).to_string())
         }
         ApiValue::Text if value.is_string() => Ok(value.clone()),
         ApiValue::Text => Err(format!("'{}' option must be a text", key.name)),
-        ApiValue::Url => url(value).ok_or_else(|| format!("'{}' option must be a URL.", key.name)),
+        ApiValue::Url => url(value).ok_or_else(|| DevpiWords::NoUrl(key.name).to_string()),
         ApiValue::Seconds => {
             seconds(value).ok_or_else(|| format!("'{}' option must be an integer", key.name))
         }
-        ApiValue::Inheritance => inheritance(value).ok_or_else(|| {
-            format!(
-                "Unknown value {} for {}, must be 'intersection' or 'union'.",
-                shown(value),
-                key.name
-            )
-        }),
+        ApiValue::Inheritance => inheritance(value)
+            .ok_or_else(|| DevpiWords::NoInheritance(key.name, &shown(value)).to_string()),
         ApiValue::Users | ApiValue::Bases | ApiValue::Projects => {
-            let items =
-                list(value).ok_or_else(|| format!("Unknown list value {}.", shown(value)))?;
+            let items = list(value);
+            let items = items.ok_or_else(|| DevpiWords::NoList(&shown(value)).to_string())?;
             let items: Result<Vec<_>, _> = items.iter().map(|item| parse_item(key, item)).collect();
             Ok(items?.into())
         }
@@ -119,7 +115,7 @@ pub fn parse_item(key: &ApiKey, item: &str) -> Result<String, String> {
             let index = IndexName::parse(item);
             index
                 .map(|index| index.to_string())
-                .map_err(|_| format!("invalid base index spec: '{item}'"))
+                .map_err(|_| DevpiWords::InvalidBase(item).to_string())
         }
         ApiValue::Projects if item == "*" => Ok(item.to_owned()),
         ApiValue::Projects => {

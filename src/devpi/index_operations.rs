@@ -1,72 +1,59 @@
 //! `key=value`, `key+=value`, `key-=value`, `key-=`: one operation of a list, applied to settings
 //! (docs/protocol/devpi.md §7.4). On a list that nobody set, `+=` starts from its default.
 
-use serde_json::Value;
+use serde_json::Map;
 
 use crate::devpi::index_keys::{is_list, parse_item};
-use crate::devpi::index_request::ListOperation;
+use crate::devpi::index_request::{ListChange, ListOperation};
 use crate::devpi::index_settings::{IndexSettings, unexpected, unknown_keys};
+use crate::devpi::words::DevpiWords;
 use crate::policy::ApiKey;
 
 impl IndexSettings {
     /// Applies one operation; bases are checked when all are applied.
     pub fn apply(&mut self, operation: &ListOperation) -> Result<(), String> {
-        match operation {
-            ListOperation::Set { key, value } => {
-                let keys = [(key.clone(), Value::from(value.as_str()))]
-                    .into_iter()
-                    .collect();
+        let name = &operation.key;
+        match &operation.change {
+            ListChange::Set(value) => {
+                let keys = Map::from_iter([(name.clone(), value.as_str().into())]);
                 self.set_all(&keys, &|_| true)
-                    .map_err(|invalid| invalid.to_string())
             }
-            ListOperation::Append { key, item } => {
-                let Some((key, mut items)) = self.list(key, item)? else {
-                    return Ok(());
-                };
+            ListChange::Append(item) => self.change_list(name, item, |key, items| {
                 let item = parse_item(key, item)?;
                 if !items.contains(&item) {
                     items.push(item);
                 }
-                self.values.insert(key.name.to_owned(), items.into());
                 Ok(())
-            }
-            ListOperation::Remove { key, item } => {
-                let Some((key, mut items)) = self.list(key, item)? else {
-                    return Ok(());
-                };
-                let missing = || format!("The '{}' setting doesn't have value '{item}'", key.name);
+            }),
+            ListChange::Remove(item) => self.change_list(name, item, |key, items| {
+                let missing = || DevpiWords::NotInList(key.name, item).to_string();
                 let parsed = parse_item(key, item).map_err(|_| missing())?;
-                let at = items
-                    .iter()
-                    .position(|one| *one == parsed)
-                    .ok_or_else(missing)?;
-                items.remove(at);
-                self.values.insert(key.name.to_owned(), items.into());
+                let at = items.iter().position(|one| *one == parsed);
+                items.remove(at.ok_or_else(missing)?);
+                Ok(())
+            }),
+            ListChange::Drop => {
+                let key = self.key(name);
+                if key.map_or(name == "type", |key| key.preset.is_some()) {
+                    return Err(DevpiWords::DefaultStays.to_string());
+                }
+                // What is not set is as good as removed: devpi says so too, whatever the name.
+                self.values.remove(name);
                 Ok(())
             }
-            ListOperation::Drop { key: name } => match self.key(name) {
-                Some(key) if key.preset.is_some() => {
-                    Err("Default values can't be removed.".to_owned())
-                }
-                None if name == "type" => Err("Default values can't be removed.".to_owned()),
-                // What is not set is as good as removed: devpi says so too, whatever the name.
-                Some(_) | None => {
-                    self.values.remove(name);
-                    Ok(())
-                }
-            },
         }
     }
 
-    /// A key that holds a list, and its items; nothing for keys that are passed over.
-    fn list(
-        &self,
+    /// Changes the items of a list; keys that are passed over stay as they are.
+    fn change_list(
+        &mut self,
         name: &str,
         item: &str,
-    ) -> Result<Option<(&'static ApiKey, Vec<String>)>, String> {
+        change: impl FnOnce(&ApiKey, &mut Vec<String>) -> Result<(), String>,
+    ) -> Result<(), String> {
         let Some(key) = self.key(name) else {
             return if self.kind.ignores(name) {
-                Ok(None)
+                Ok(())
             } else {
                 Err(unknown_keys(&[unexpected(name, &item.into())]))
             };
@@ -74,13 +61,16 @@ impl IndexSettings {
         if !is_list(key.value) {
             return Err(format!("'{name}' is not a list"));
         }
-        Ok(Some((key, self.items(name))))
+        let mut items = self.items(name);
+        change(key, &mut items)?;
+        self.values.insert(key.name.to_owned(), items.into());
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::devpi::index_request::IndexRequest;
@@ -99,9 +89,7 @@ mod tests {
 
     fn patched(settings: &IndexSettings, body: Value) -> Result<IndexSettings, String> {
         let request = IndexRequest::parse(body.to_string().as_bytes())?;
-        settings
-            .modified(&request, &exists)
-            .map_err(|invalid| invalid.to_string())
+        settings.modified(&request, &exists)
     }
 
     #[test]

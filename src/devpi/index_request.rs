@@ -14,33 +14,24 @@ pub enum IndexRequest {
 
 /// One item of a list of operations.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ListOperation {
-    /// `key=value`
-    Set {
-        /// The key.
-        key: String,
-        /// Its new value.
-        value: String,
-    },
-    /// `key+=value`
-    Append {
-        /// The key.
-        key: String,
-        /// An item for its list.
-        item: String,
-    },
-    /// `key-=value`
-    Remove {
-        /// The key.
-        key: String,
-        /// An item of its list.
-        item: String,
-    },
+pub struct ListOperation {
+    /// The key.
+    pub key: String,
+    /// What becomes of it.
+    pub change: ListChange,
+}
+
+/// What an operation does to its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListChange {
+    /// `key=value`: its new value.
+    Set(String),
+    /// `key+=value`: an item for its list.
+    Append(String),
+    /// `key-=value`: an item of its list.
+    Remove(String),
     /// `key-=`
-    Drop {
-        /// The key.
-        key: String,
-    },
+    Drop,
 }
 
 impl IndexRequest {
@@ -80,24 +71,17 @@ impl ListOperation {
     fn parse(text: &str) -> Option<Self> {
         let (key, value) = text.split_once('=')?;
         let value = value.to_owned();
-        let named = |key: &str| Some(key.trim().to_owned()).filter(|key| !key.is_empty());
-        if let Some(key) = key.strip_suffix('+') {
-            return Some(Self::Append {
-                key: named(key)?,
-                item: value,
-            });
-        }
-        match key.strip_suffix('-') {
-            Some(key) if value.is_empty() => Some(Self::Drop { key: named(key)? }),
-            Some(key) => Some(Self::Remove {
-                key: named(key)?,
-                item: value,
-            }),
-            None => Some(Self::Set {
-                key: named(key)?,
-                value,
-            }),
-        }
+        let (key, change) = if let Some(key) = key.strip_suffix('+') {
+            (key, ListChange::Append(value))
+        } else {
+            match key.strip_suffix('-') {
+                Some(key) if value.is_empty() => (key, ListChange::Drop),
+                Some(key) => (key, ListChange::Remove(value)),
+                None => (key, ListChange::Set(value)),
+            }
+        };
+        let key = key.trim().to_owned();
+        (!key.is_empty()).then_some(Self { key, change })
     }
 }
 
@@ -119,9 +103,9 @@ mod tests {
                 Ok(IndexRequest::Keys(keys.clone()))
             );
         }
-        let set = ListOperation::Set {
+        let set = ListOperation {
             key: "title".into(),
-            value: "a".into(),
+            change: ListChange::Set("a".into()),
         };
         let list = IndexRequest::parse(br#"["title=a"]"#);
         assert_eq!(list, Ok(IndexRequest::Operations(vec![set])));
@@ -140,44 +124,17 @@ mod tests {
 
     #[test]
     fn operations_split_at_the_first_equals_sign() {
-        let (key, text) = (|| "k".to_owned(), |text: &str| text.to_owned());
+        let operation = |change| {
+            let key = "k".to_owned();
+            Some(ListOperation { key, change })
+        };
         let table = [
-            (
-                "k=v",
-                Some(ListOperation::Set {
-                    key: key(),
-                    value: text("v"),
-                }),
-            ),
-            (
-                "k=",
-                Some(ListOperation::Set {
-                    key: key(),
-                    value: text(""),
-                }),
-            ),
-            (
-                "k=a+=b=c",
-                Some(ListOperation::Set {
-                    key: key(),
-                    value: text("a+=b=c"),
-                }),
-            ),
-            (
-                "k+=a,b",
-                Some(ListOperation::Append {
-                    key: key(),
-                    item: text("a,b"),
-                }),
-            ),
-            (
-                "k-=v",
-                Some(ListOperation::Remove {
-                    key: key(),
-                    item: text("v"),
-                }),
-            ),
-            ("k-=", Some(ListOperation::Drop { key: key() })),
+            ("k=v", operation(ListChange::Set("v".into()))),
+            ("k=", operation(ListChange::Set(String::new()))),
+            ("k=a+=b=c", operation(ListChange::Set("a+=b=c".into()))),
+            ("k+=a,b", operation(ListChange::Append("a,b".into()))),
+            ("k-=v", operation(ListChange::Remove("v".into()))),
+            ("k-=", operation(ListChange::Drop)),
             ("k", None),
             ("=v", None),
             ("+=v", None),

@@ -7,9 +7,11 @@
 
 use serde_json::{Map, Value};
 
+use crate::db::{IndexRecord, Serial};
 use crate::devpi::index_keys::{IndexKind, parse_value};
 use crate::devpi::index_request::IndexRequest;
-use crate::model::IndexName;
+use crate::devpi::words::DevpiWords;
+use crate::model::{IndexName, Timestamp};
 use crate::policy::{ApiKey, ApiValue};
 
 /// The configuration of an index, complete and valid.
@@ -20,40 +22,22 @@ pub struct IndexSettings {
     pub values: Map<String, Value>,
 }
 
-/// Everything that is wrong with a configuration, in devpi's words; never empty.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.join(", "))]
-pub struct InvalidSettings(pub Vec<String>);
-
 impl IndexSettings {
     /// A new index. `exists` tells which bases there are; the index itself counts as one.
     ///
     /// # Errors
-    /// Everything that is wrong with the keys.
+    /// Everything that is wrong with the keys, in devpi's words.
     pub fn create(
         name: &IndexName,
         keys: &Map<String, Value>,
         exists: &dyn Fn(&IndexName) -> bool,
-    ) -> Result<Self, InvalidSettings> {
-        Self::read(name, keys, exists)
-    }
-
-    fn read(
-        name: &IndexName,
-        keys: &Map<String, Value>,
-        exists: &dyn Fn(&IndexName) -> bool,
-    ) -> Result<Self, InvalidSettings> {
+    ) -> Result<Self, String> {
         let kind = match keys.get("type") {
-            None | Some(Value::Null) => Some(IndexKind::Stage),
-            Some(kind) => kind.as_str().and_then(IndexKind::parse),
-        };
-        let Some(kind) = kind else {
-            let text = keys["type"]
+            None | Some(Value::Null) => IndexKind::Stage,
+            Some(kind) => kind
                 .as_str()
-                .map_or_else(|| keys["type"].to_string(), str::to_owned);
-            return Err(InvalidSettings(vec![format!(
-                "unknown index type '{text}'"
-            )]));
+                .and_then(IndexKind::parse)
+                .ok_or_else(|| DevpiWords::UnknownType(&bare(kind)).to_string())?,
         };
         let mut settings = Self {
             name: name.clone(),
@@ -83,15 +67,23 @@ impl IndexSettings {
         unknown.cloned().collect()
     }
 
-    /// The settings that [`IndexSettings::to_json`] wrote. Bases may have gone since.
-    ///
-    /// # Errors
-    /// When something else wrote them.
-    pub fn from_stored(
-        name: &IndexName,
-        keys: &Map<String, Value>,
-    ) -> Result<Self, InvalidSettings> {
-        Self::read(name, keys, &|_| true)
+    /// The settings of a record; `None` if something else than [`IndexSettings::to_json`] wrote them.
+    /// Bases may have gone since.
+    #[must_use]
+    pub fn of_record(record: &IndexRecord) -> Option<Self> {
+        Self::create(&record.name, &record.config, &|_| true).ok()
+    }
+
+    /// The record of it, made from one of this revision.
+    #[must_use]
+    pub fn to_record(&self, revision: Serial, created: Timestamp) -> IndexRecord {
+        IndexRecord {
+            name: self.name.clone(),
+            config: self.to_json(),
+            volatile: self.volatile(),
+            revision,
+            created,
+        }
     }
 
     /// The same index after a request. A list of operations starts from everything that is set, so
@@ -103,34 +95,22 @@ impl IndexSettings {
         &self,
         request: &IndexRequest,
         exists: &dyn Fn(&IndexName) -> bool,
-    ) -> Result<Self, InvalidSettings> {
+    ) -> Result<Self, String> {
         let mut settings = self.clone();
         match request {
             IndexRequest::Keys(keys) => settings.set_all(keys, exists)?,
             IndexRequest::Operations(operations) => {
                 for operation in operations {
-                    settings
-                        .apply(operation)
-                        .map_err(|text| InvalidSettings(vec![text]))?;
+                    settings.apply(operation)?;
                 }
-                let faults = settings.missing_bases(exists);
-                if !faults.is_empty() {
-                    return Err(InvalidSettings(faults));
-                }
+                whole(&settings.missing_bases(exists))?;
             }
         }
         Ok(settings)
     }
 
-    /// The index's name.
-    #[must_use]
-    pub fn name(&self) -> &IndexName {
-        &self.name
-    }
-
     /// Whether content may be overwritten and deleted.
-    #[must_use]
-    pub fn volatile(&self) -> bool {
+    fn volatile(&self) -> bool {
         self.values
             .get("volatile")
             .and_then(Value::as_bool)
@@ -159,7 +139,7 @@ impl IndexSettings {
         &mut self,
         keys: &Map<String, Value>,
         exists: &dyn Fn(&IndexName) -> bool,
-    ) -> Result<(), InvalidSettings> {
+    ) -> Result<(), String> {
         let mut faults = Vec::new();
         let mut unknown = Vec::new();
         for (name, value) in keys {
@@ -192,11 +172,7 @@ impl IndexSettings {
         if faults.is_empty() && keys.contains_key("bases") {
             faults = self.missing_bases(exists);
         }
-        if faults.is_empty() {
-            Ok(())
-        } else {
-            Err(InvalidSettings(faults))
-        }
+        whole(&faults)
     }
 
     /// Sets one key; `null` puts the default back.
@@ -227,7 +203,7 @@ impl IndexSettings {
         };
         let bases = self.items("bases").into_iter().filter(missing);
         bases
-            .map(|base| format!("base index '{base}' does not exist"))
+            .map(|base| DevpiWords::NoBase(&base).to_string())
             .collect()
     }
 
@@ -247,19 +223,25 @@ impl IndexSettings {
 }
 
 pub fn unknown_keys(unknown: &[String]) -> String {
-    format!(
-        "indexconfig got unexpected keyword arguments: {}",
-        unknown.join(", ")
-    )
+    DevpiWords::UnexpectedKeys(&unknown.join(", ")).to_string()
 }
 
 pub fn unexpected(name: &str, value: &Value) -> String {
-    format!(
-        "{name}={}",
-        value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned)
-    )
+    format!("{name}={}", bare(value))
+}
+
+/// A text as it is, anything else as JSON.
+fn bare(value: &Value) -> String {
+    let text = value.as_str().map(str::to_owned);
+    text.unwrap_or_else(|| value.to_string())
+}
+
+/// All faults in one text, if there are any.
+fn whole(faults: &[String]) -> Result<(), String> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(faults.join(", "))
 }
 
 /// A URL with `***` in the place of its password, or of a user without one: that is a token.
@@ -296,15 +278,12 @@ mod tests {
     }
 
     fn create(keys: Value) -> Result<IndexSettings, String> {
-        let created = IndexSettings::create(&name(), &object(keys), &exists);
-        created.map_err(|invalid| invalid.to_string())
+        IndexSettings::create(&name(), &object(keys), &exists)
     }
 
     fn patched(settings: &IndexSettings, body: Value) -> Result<IndexSettings, String> {
         let request = IndexRequest::parse(body.to_string().as_bytes())?;
-        settings
-            .modified(&request, &exists)
-            .map_err(|invalid| invalid.to_string())
+        settings.modified(&request, &exists)
     }
 
     #[test]
@@ -377,7 +356,7 @@ mod tests {
     #[test]
     fn a_dangling_base_stops_operations_but_not_objects() {
         let dangling = object(json!({ "bases": ["me/gone"] }));
-        let before = IndexSettings::from_stored(&name(), &dangling).unwrap();
+        let before = IndexSettings::create(&name(), &dangling, &|_| true).unwrap();
         let text = "base index 'me/gone' does not exist";
         assert_eq!(patched(&before, json!(["title=t"])).unwrap_err(), text);
         assert!(patched(&before, json!({ "title": "t" })).is_ok());
@@ -465,7 +444,7 @@ mod tests {
                 keys.insert("type".to_owned(), "mirror".into());
             }
             if let Ok(settings) = IndexSettings::create(&name(), &keys, &exists) {
-                let stored = IndexSettings::from_stored(&name(), &settings.to_json()).unwrap();
+                let stored = IndexSettings::create(&name(), &settings.to_json(), &|_| true).unwrap();
                 prop_assert_eq!(&stored, &settings);
                 let printed = IndexRequest::Keys(settings.to_public_json());
                 prop_assert_eq!(settings.modified(&printed, &exists).unwrap(), settings);

@@ -1,210 +1,113 @@
 //! Indexes: one function for each thing that can be asked (docs/protocol/devpi.md §7).
 
 use http::StatusCode;
-use serde_json::{Map, Value};
 use url::Url;
 
-use crate::account::{Operation, Principal, permits};
-use crate::db::{DbError, IndexDeletion, IndexRecord, IndexUpdate, NewIndex, NewUser, Serial};
-use crate::devpi::answer::ApiAnswer;
+use crate::account::{Operation, permits};
+use crate::db::{DbError, Directory, IndexDeletion, IndexRecord, Serial};
+use crate::devpi::answer::{Answered, ApiAnswer};
 use crate::devpi::index_request::IndexRequest;
 use crate::devpi::index_settings::IndexSettings;
-use crate::devpi::management::{Management, Survey, bad_name, cause, not_an_object, settings_of};
+use crate::devpi::management::{AskedBy, Management, not_an_object};
 use crate::devpi::new_names::check_index;
-use crate::model::{IndexName, Timestamp};
+use crate::devpi::refusal::Refusal;
+use crate::devpi::words::DevpiWords;
+use crate::model::IndexName;
 
-/// How often a change is made anew when somebody else was faster.
-const ATTEMPTS: u32 = 5;
+/// How often a change is made again when somebody else was faster.
+const RETRIES: u32 = 4;
 
 impl Management {
     /// Why a path is no index, for PUT: which part of it is not a name.
     #[must_use]
-    pub fn bad_index_name(user: &str, index: &str) -> Option<ApiAnswer> {
-        if !IndexName::is_part(user) {
-            return Some(bad_name("username", user));
-        }
-        (!IndexName::is_part(index)).then(|| bad_name("indexname", index))
+    pub fn bad_index_name(user: &str, index: &str) -> Option<Refusal> {
+        let parts = [("username", user), ("indexname", index)];
+        let (what, name) = parts
+            .into_iter()
+            .find(|(_, name)| !IndexName::is_part(name))?;
+        Some(Refusal::bad_request(DevpiWords::BadName(what, name)))
     }
 
     /// `PUT /user/index`.
-    pub async fn create_index(
-        &self,
-        who: &Principal,
-        name: &IndexName,
-        body: &[u8],
-        now: Timestamp,
-    ) -> ApiAnswer {
-        let created = self.try_create_index(who, name, body, now).await;
-        created.unwrap_or_else(|refusal| refusal)
-    }
-
-    async fn try_create_index(
-        &self,
-        who: &Principal,
-        name: &IndexName,
-        body: &[u8],
-        now: Timestamp,
-    ) -> Result<ApiAnswer, ApiAnswer> {
+    pub async fn create_index(&self, by: AskedBy<'_>, name: &IndexName, body: &[u8]) -> Answered {
         let survey = self.survey().await?;
         if !survey.has_user(name.user()) {
-            let text = format!("no user '{}'", name.user());
-            return Err(ApiAnswer::message(StatusCode::NOT_FOUND, text));
+            return Err(Refusal::no_user(name.user()));
         }
-        if !permits(Operation::CreateIndex(name), who, &self.rules) {
-            let text = format!("no permission to create index {name}");
-            return Err(ApiAnswer::message(StatusCode::FORBIDDEN, text));
+        if !permits(Operation::CreateIndex(name), by.who, &self.rules) {
+            let words = DevpiWords::MayNotCreate(name);
+            return Err(Refusal::api(StatusCode::FORBIDDEN, words));
         }
-        let exists = || ApiAnswer::message(StatusCode::CONFLICT, format!("index '{name}' exists"));
+        let exists = || Refusal::api(StatusCode::CONFLICT, DevpiWords::IndexExists(name));
         if survey.has_index(name) {
             return Err(exists());
         }
         let others = survey.indexes_of(name.user());
         check_index(name, others.keys().map(IndexName::index))?;
-        let keys = match IndexRequest::parse(body).map_err(ApiAnswer::bad_request)? {
+        let keys = match IndexRequest::parse(body).map_err(Refusal::bad_request)? {
             IndexRequest::Keys(keys) => keys,
             IndexRequest::Operations(_) => return Err(not_an_object()),
         };
         let settings = IndexSettings::create(name, &keys, &|base| survey.has_index(base));
-        let settings = settings.map_err(|invalid| ApiAnswer::bad_request(invalid.to_string()))?;
+        let settings = settings.map_err(Refusal::bad_request)?;
         self.may_mirror(&settings)?;
-        let mut would_be = survey.directory.clone();
-        would_be.indexes.push(record_of(&settings, now));
-        self.compiles(&would_be, StatusCode::BAD_REQUEST)?;
-        let cause = cause(who, now);
-        if !survey
-            .directory
-            .users
-            .iter()
-            .any(|user| user.name == name.user())
-        {
-            // Named by a declared index only; its record has no password.
-            let user = NewUser {
-                name: name.user().to_owned(),
-                ..NewUser::default()
-            };
-            self.db
-                .create_user(&cause, &user)
-                .await
-                .map_err(|error| ApiAnswer::from(&error))?;
-        }
-        let created = self.db.create_index(&cause, &new_index(&settings)).await;
-        created
-            .map_err(|error| ApiAnswer::from(&error))?
-            .ok_or_else(exists)?;
-        Ok(ApiAnswer::result(
-            StatusCode::OK,
-            "indexconfig",
-            settings.to_public_json().into(),
-        ))
+        let record = settings.to_record(Serial::default(), by.now);
+        self.compiles_with(&survey.directory, &record)?;
+        self.record_user(by, name.user()).await?;
+        let created = self.db.create_index(&by.cause(), &record).await?;
+        created.ok_or_else(exists)?;
+        Ok(shown(&settings))
     }
 
     /// `PATCH /user/index`.
-    pub async fn modify_index(
-        &self,
-        who: &Principal,
-        name: &IndexName,
-        body: &[u8],
-        now: Timestamp,
-    ) -> ApiAnswer {
-        if let Err(refusal) = self
-            .may_change(Operation::ModifyIndex(name), who, name)
-            .await
-        {
-            return refusal;
-        }
-        let request = match IndexRequest::parse(body) {
-            Ok(request) => request,
-            Err(text) => return ApiAnswer::bad_request(text),
-        };
-        for _ in 1..ATTEMPTS {
-            match self.try_modify_index(who, name, &request, now).await {
-                Ok(answer) => return answer,
-                Err(DbError::Conflict { .. }) => {}
-                Err(error) => return ApiAnswer::from(&error),
+    pub async fn modify_index(&self, by: AskedBy<'_>, name: &IndexName, body: &[u8]) -> Answered {
+        self.may_change(Operation::ModifyIndex(name), by, name)
+            .await?;
+        let request = IndexRequest::parse(body).map_err(Refusal::bad_request)?;
+        let mut retries = RETRIES;
+        loop {
+            let (record, shown) = self.modified(by, name, &request).await?;
+            match self.db.update_index(&by.cause(), &record).await {
+                Err(DbError::Conflict { .. }) if retries > 0 => retries -= 1,
+                updated => return updated?.map(|_| shown).ok_or_else(Refusal::denied_by_api),
             }
         }
-        let last = self.try_modify_index(who, name, &request, now).await;
-        last.unwrap_or_else(|error| ApiAnswer::from(&error))
     }
 
-    async fn try_modify_index(
+    /// The record as a request makes it of the one that is there, and how it is shown.
+    async fn modified(
         &self,
-        who: &Principal,
+        by: AskedBy<'_>,
         name: &IndexName,
         request: &IndexRequest,
-        now: Timestamp,
-    ) -> Result<ApiAnswer, DbError> {
-        let survey = match self.survey().await {
-            Ok(survey) => survey,
-            Err(answer) => return Ok(answer),
-        };
-        let Some(record) = survey.record(name) else {
-            return Ok(ApiAnswer::denied());
-        };
-        let Some(settings) = settings_of(record) else {
-            return Ok(unreadable());
-        };
-        let modified = match settings.modified(request, &|base| survey.has_index(base)) {
-            Ok(modified) => modified,
-            Err(invalid) => return Ok(ApiAnswer::bad_request(invalid.to_string())),
-        };
-        if modified.text("mirror_url") != settings.text("mirror_url")
-            && let Err(refusal) = self.may_mirror(&modified)
-        {
-            return Ok(refusal);
+    ) -> Result<(IndexRecord, ApiAnswer), Refusal> {
+        let survey = self.survey().await?;
+        let record = survey.record(name).ok_or_else(Refusal::denied_by_api)?;
+        let settings = IndexSettings::of_record(record).ok_or_else(unreadable)?;
+        let modified = settings.modified(request, &|base| survey.has_index(base));
+        let modified = modified.map_err(Refusal::bad_request)?;
+        if modified.text("mirror_url") != settings.text("mirror_url") {
+            self.may_mirror(&modified)?;
         }
-        let mut would_be = survey.directory.clone();
-        would_be.indexes.retain(|index| index.name != *name);
-        would_be.indexes.push(record_of(&modified, now));
-        if let Err(refusal) = self.compiles(&would_be, StatusCode::BAD_REQUEST) {
-            return Ok(refusal);
-        }
-        let update = IndexUpdate {
-            index: new_index(&modified),
-            made_from: record.revision,
-        };
-        if self
-            .db
-            .update_index(&cause(who, now), &update)
-            .await?
-            .is_none()
-        {
-            return Ok(ApiAnswer::denied());
-        }
-        let shown: Map<String, Value> = modified.to_public_json();
-        Ok(ApiAnswer::result(
-            StatusCode::OK,
-            "indexconfig",
-            shown.into(),
-        ))
+        let record = modified.to_record(record.revision, by.now);
+        self.compiles_with(&survey.directory, &record)?;
+        Ok((record, shown(&modified)))
     }
 
     /// `DELETE /user/index`.
-    pub async fn delete_index(
-        &self,
-        who: &Principal,
-        name: &IndexName,
-        now: Timestamp,
-    ) -> ApiAnswer {
-        if let Err(refusal) = self
-            .may_change(Operation::DeleteIndex(name), who, name)
-            .await
-        {
-            return refusal;
-        }
-        if let Err(refusal) = self.compiles_without(|index| index.name == *name).await {
-            return refusal;
-        }
-        match self.db.delete_index(&cause(who, now), name).await {
-            Err(error) => ApiAnswer::from(&error),
-            Ok(IndexDeletion::Absent) => ApiAnswer::denied(),
-            // 201, as devpi answers.
-            Ok(IndexDeletion::Deleted(_)) => {
-                ApiAnswer::message(StatusCode::CREATED, format!("index {name} deleted"))
+    pub async fn delete_index(&self, by: AskedBy<'_>, name: &IndexName) -> Answered {
+        self.may_change(Operation::DeleteIndex(name), by, name)
+            .await?;
+        self.compiles_without(|index| index.name == *name).await?;
+        match self.db.delete_index(&by.cause(), name).await? {
+            IndexDeletion::Absent => Err(Refusal::denied_by_api()),
+            IndexDeletion::Deleted(_) => {
+                let answer = ApiAnswer::message(DevpiWords::IndexDeleted(name));
+                Ok(answer.with_status(StatusCode::CREATED))
             }
-            Ok(IndexDeletion::NonVolatile) => {
-                let text = format!("index {name} non-volatile, cannot delete");
-                ApiAnswer::message(StatusCode::FORBIDDEN, text)
+            IndexDeletion::NonVolatile => {
+                let words = DevpiWords::NonVolatile(name);
+                Err(Refusal::api(StatusCode::FORBIDDEN, words))
             }
         }
     }
@@ -213,21 +116,30 @@ impl Management {
     pub async fn compiles_without(
         &self,
         is_deleted: impl Fn(&IndexRecord) -> bool,
-    ) -> Result<(), ApiAnswer> {
+    ) -> Result<(), Refusal> {
         let mut would_be = self.survey().await?.directory;
         would_be.indexes.retain(|index| !is_deleted(index));
         self.compiles(&would_be, StatusCode::CONFLICT)
     }
 
+    /// Refuses an index, new or in the place of an earlier one, with which the rest could not be put in
+    /// force.
+    fn compiles_with(&self, directory: &Directory, record: &IndexRecord) -> Result<(), Refusal> {
+        let mut would_be = directory.clone();
+        would_be.indexes.retain(|index| index.name != record.name);
+        would_be.indexes.push(record.clone());
+        self.compiles(&would_be, StatusCode::BAD_REQUEST)
+    }
+
     /// Refuses a mirror of what only the operator may have mirrored, as far as its URL tells. What its
     /// host's name leads to is looked at whenever it is asked.
-    fn may_mirror(&self, settings: &IndexSettings) -> Result<(), ApiAnswer> {
+    fn may_mirror(&self, settings: &IndexSettings) -> Result<(), Refusal> {
         let Some(Ok(url)) = settings.text("mirror_url").map(Url::parse) else {
             return Ok(());
         };
         self.rules.mirrors_to.check(&url).map_err(|why| {
-            let text = format!("mirror_url of {} is refused: {why}", settings.name());
-            ApiAnswer::message(StatusCode::FORBIDDEN, text)
+            let words = format!("mirror_url of {} is refused: {why}", settings.name);
+            Refusal::api(StatusCode::FORBIDDEN, words)
         })
     }
 
@@ -236,58 +148,38 @@ impl Management {
     async fn may_change(
         &self,
         operation: Operation<'_>,
-        who: &Principal,
+        by: AskedBy<'_>,
         name: &IndexName,
-    ) -> Result<(), ApiAnswer> {
-        let survey: Survey<'_> = self.survey().await?;
-        if !survey.has_index(name) || !permits(operation, who, &self.rules) {
-            return Err(ApiAnswer::denied());
+    ) -> Result<(), Refusal> {
+        let survey = self.survey().await?;
+        if !survey.has_index(name) || !permits(operation, by.who, &self.rules) {
+            return Err(Refusal::denied_by_api());
         }
-        match self.declared.get(name) {
-            None => Ok(()),
-            Some(declared) => {
-                let text = format!(
-                    "index {name} is declared at {}: change it there",
-                    declared.location
-                );
-                Err(ApiAnswer::message(StatusCode::CONFLICT, text))
-            }
-        }
+        let Some(declared) = self.declared.get(name) else {
+            return Ok(());
+        };
+        let place = &declared.location;
+        let words = format!("index {name} is declared at {place}: change it there");
+        Err(Refusal::api(StatusCode::CONFLICT, words))
     }
 }
 
-/// A record as it would be read back.
-fn record_of(settings: &IndexSettings, now: Timestamp) -> IndexRecord {
-    IndexRecord {
-        name: settings.name().clone(),
-        config: settings.to_json(),
-        volatile: settings.volatile(),
-        revision: Serial::default(),
-        created: now,
-    }
+fn shown(settings: &IndexSettings) -> ApiAnswer {
+    ApiAnswer::result("indexconfig", settings.to_public_json().into())
 }
 
-fn new_index(settings: &IndexSettings) -> NewIndex {
-    NewIndex {
-        name: settings.name().clone(),
-        config: settings.to_json(),
-        volatile: settings.volatile(),
-    }
-}
-
-fn unreadable() -> ApiAnswer {
-    ApiAnswer::message(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "the configuration of the index cannot be read",
-    )
+fn unreadable() -> Refusal {
+    let words = "the configuration of the index cannot be read";
+    Refusal::api(StatusCode::INTERNAL_SERVER_ERROR, words)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
-    use crate::devpi::support::{me, now, root, setting, text_of};
+    use crate::account::Principal;
+    use crate::devpi::support::{by, me, root, setting, text_of};
 
     fn index(text: &str) -> IndexName {
         IndexName::parse(text).unwrap()
@@ -304,7 +196,8 @@ mod tests {
         let (_guard, management) = setting().await;
         let dev = index("me/dev");
         let body = br#"{"bases": "house/stable", "volatile": "True"}"#;
-        let created = management.create_index(&me(), &dev, body, now()).await;
+        let created = management.create_index(by(&me()), &dev, body).await;
+        let created = created.unwrap();
         assert_eq!(
             (created.status.as_u16(), &created.body["type"]),
             (200, &json!("indexconfig"))
@@ -317,13 +210,14 @@ mod tests {
         assert_eq!(created.body["result"], expected);
         let operations = br#"["acl_upload+=you", "title=Dev"]"#;
         let changed = management
-            .modify_index(&me(), &dev, operations, now())
-            .await;
+            .modify_index(by(&me()), &dev, operations)
+            .await
+            .unwrap();
         assert_eq!(changed.body["result"]["acl_upload"], json!(["me", "you"]));
         let indexes = indexes_shown(&management, "me").await;
         assert_eq!(indexes["dev"], changed.body["result"]);
         assert_eq!(indexes["dev"]["title"], "Dev");
-        let deleted = management.delete_index(&me(), &dev, now()).await;
+        let deleted = management.delete_index(by(&me()), &dev).await;
         assert_eq!(text_of(&deleted), (201, "index me/dev deleted"));
         assert_eq!(indexes_shown(&management, "me").await, json!({}));
     }
@@ -332,8 +226,9 @@ mod tests {
     async fn every_refusal_of_creation() {
         let (_guard, management) = setting().await;
         management
-            .create_index(&me(), &index("me/dev"), b"{}", now())
-            .await;
+            .create_index(by(&me()), &index("me/dev"), b"{}")
+            .await
+            .unwrap();
         let table = [
             ("me/dev", &b"{}"[..], 409, "index 'me/dev' exists"),
             ("nobody/dev", b"{}", 404, "no user 'nobody'"),
@@ -358,16 +253,14 @@ mod tests {
             ("me/x", b"{", 400, "Bad request: could not decode json"),
         ];
         for (name, body, status, text) in table {
-            let answer = management
-                .create_index(&me(), &index(name), body, now())
-                .await;
+            let answer = management.create_index(by(&me()), &index(name), body).await;
             assert_eq!(text_of(&answer), (status, text), "{name}");
         }
         let declared = management
-            .create_index(&root(), &index("house/stable"), b"{}", now())
+            .create_index(by(&root()), &index("house/stable"), b"{}")
             .await;
         assert_eq!(text_of(&declared), (409, "index 'house/stable' exists"));
-        let bad = Management::bad_index_name("me", "a b").unwrap();
+        let bad = Err(Management::bad_index_name("me", "a b").unwrap());
         assert!(
             text_of(&bad).1.starts_with("indexname 'a b' contains"),
             "{bad:?}"
@@ -380,18 +273,20 @@ mod tests {
         let (_guard, management) = setting().await;
         let stable = index("house/stable");
         let text = "index house/stable is declared at house.yaml:3:5: change it there";
-        let changed = management
-            .modify_index(&root(), &stable, b"{}", now())
-            .await;
+        let changed = management.modify_index(by(&root()), &stable, b"{}").await;
         assert_eq!(text_of(&changed), (409, text));
-        let deleted = management.delete_index(&root(), &stable, now()).await;
+        let deleted = management.delete_index(by(&root()), &stable).await;
         assert_eq!(text_of(&deleted), (409, text));
         let indexes = indexes_shown(&management, "house").await;
         assert_eq!(indexes["stable"]["volatile"], false);
         let beside = management
-            .create_index(&root(), &index("house/dev"), b"{}", now())
+            .create_index(by(&root()), &index("house/dev"), b"{}")
             .await;
-        assert_eq!(beside.status.as_u16(), 200, "beside it there is room");
+        assert_eq!(
+            beside.unwrap().status.as_u16(),
+            200,
+            "beside it there is room"
+        );
     }
 
     #[tokio::test]
@@ -400,26 +295,27 @@ mod tests {
         let dev = index("me/dev");
         for who in [me(), root(), Principal::Anonymous] {
             assert_eq!(
-                management.modify_index(&who, &dev, b"{}", now()).await,
-                ApiAnswer::denied()
+                management.modify_index(by(&who), &dev, b"{}").await,
+                Err(Refusal::denied_by_api())
             );
             assert_eq!(
-                management.delete_index(&who, &dev, now()).await,
-                ApiAnswer::denied()
+                management.delete_index(by(&who), &dev).await,
+                Err(Refusal::denied_by_api())
             );
         }
         management
-            .create_index(&me(), &dev, br#"{"volatile": false}"#, now())
-            .await;
-        let kept = management.delete_index(&me(), &dev, now()).await;
+            .create_index(by(&me()), &dev, br#"{"volatile": false}"#)
+            .await
+            .unwrap();
+        let kept = management.delete_index(by(&me()), &dev).await;
         assert_eq!(
             text_of(&kept),
             (403, "index me/dev non-volatile, cannot delete")
         );
         let stranger = Principal::user("stranger");
         assert_eq!(
-            management.delete_index(&stranger, &dev, now()).await,
-            ApiAnswer::denied()
+            management.delete_index(by(&stranger), &dev).await,
+            Err(Refusal::denied_by_api())
         );
     }
 
@@ -427,19 +323,20 @@ mod tests {
     async fn changes_at_the_same_time_all_count() {
         let (_guard, management) = setting().await;
         let dev = index("me/dev");
-        management.create_index(&me(), &dev, b"{}", now()).await;
+        let created = management.create_index(by(&me()), &dev, b"{}").await;
+        created.unwrap();
         let (me, dev, management) = (me(), &dev, &management);
         let changes = ["a", "b", "c"].map(|user| {
             let body = json!([format!("acl_upload+={user}")]).to_string();
             let who = me.clone();
             async move {
                 management
-                    .modify_index(&who, dev, body.as_bytes(), now())
+                    .modify_index(by(&who), dev, body.as_bytes())
                     .await
             }
         });
         for answer in futures_util::future::join_all(changes).await {
-            assert_eq!(answer.status.as_u16(), 200, "{answer:?}");
+            assert_eq!(text_of(&answer).0, 200, "{answer:?}");
         }
         let indexes = indexes_shown(management, "me").await;
         assert_eq!(indexes["dev"]["acl_upload"].as_array().unwrap().len(), 4);

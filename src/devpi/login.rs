@@ -5,72 +5,72 @@ use std::net::IpAddr;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::account::{LoginOutcome, NotAccepted, SESSION_LIFETIME};
-use crate::devpi::answer::ApiAnswer;
+use crate::account::{Credentials, NotAccepted, SESSION_LIFETIME};
+use crate::devpi::answer::{Answered, ApiAnswer};
 use crate::devpi::management::{Management, parse_json};
+use crate::devpi::refusal::Refusal;
+use crate::devpi::words::DevpiWords;
 use crate::model::Timestamp;
 
 /// What root is told until it has a password.
 const ROOT_NOTICE: &str =
     "login successful; root has no password yet: devpi user -m root password=…";
 
+/// Longest name that is repeated to whoever could not log in.
+const NAME_MAX: usize = 100;
+
 impl Management {
     /// Exchanges a password for a login token.
-    pub async fn log_in(&self, body: &[u8], address: IpAddr, now: Timestamp) -> ApiAnswer {
-        let sent = match parse_json(body) {
-            Ok(sent) => sent,
-            Err(text) => return ApiAnswer::bad_request(text),
-        };
-        let text = |key: &str| sent.get(key).and_then(Value::as_str);
-        let (Some(user), Some(password)) = (text("user"), text("password")) else {
-            return ApiAnswer::bad_request("Bad request: no user/password specified");
-        };
-        match self.accounts.log_in(user, password, address, now).await {
-            Err(error) => ApiAnswer::from(&error),
-            Ok(LoginOutcome::Done(logged_in)) => {
+    pub async fn log_in(&self, sent: &Credentials, address: IpAddr, now: Timestamp) -> Answered {
+        let logged_in = self.accounts.log_in(&sent.user, &sent.secret, address, now);
+        let why = match logged_in.await? {
+            Ok(logged_in) => {
                 let notice = if logged_in.root_without_password {
-                    ROOT_NOTICE
+                    ROOT_NOTICE.to_owned()
                 } else {
-                    "login successful"
+                    DevpiWords::LoggedIn.to_string()
                 };
-                proxy_auth("proxyauth", &logged_in.token).with_message(notice)
+                return Ok(proxy_auth("proxyauth", &logged_in.token).with_message(notice));
             }
-            Ok(LoginOutcome::Refused(
-                NotAccepted::Wrong | NotAccepted::Expired | NotAccepted::Withdrawn,
-            )) => {
-                let text = format!("user {} could not be authenticated", quoted(user));
-                ApiAnswer::message(StatusCode::UNAUTHORIZED, text)
-            }
-            Ok(LoginOutcome::Refused(NotAccepted::Wait(wait))) => {
-                let text = format!(
-                    "too many wrong passwords for {}, try again in {} seconds",
-                    quoted(user),
-                    wait.as_secs() + 1
+            Err(why) => why,
+        };
+        let name: String = sent.user.chars().take(NAME_MAX).collect();
+        Err(match why {
+            NotAccepted::Wrong | NotAccepted::Expired | NotAccepted::Withdrawn => Refusal::api(
+                StatusCode::UNAUTHORIZED,
+                DevpiWords::NotAuthenticated(&name),
+            ),
+            NotAccepted::Wait(wait) => {
+                let seconds = wait.as_secs() + 1;
+                let words = format!(
+                    "too many wrong passwords for '{name}', try again in {seconds} seconds"
                 );
-                let answer = ApiAnswer::message(StatusCode::TOO_MANY_REQUESTS, text);
-                ApiAnswer {
-                    retry_after: Some(wait),
-                    ..answer
-                }
+                Refusal::api(StatusCode::TOO_MANY_REQUESTS, words).after(wait)
             }
-        }
+        })
+    }
+}
+
+/// Who wants to log in, by the body of the request.
+pub fn login_credentials(body: &[u8]) -> Result<Credentials, Refusal> {
+    let sent = parse_json(body).map_err(Refusal::bad_request)?;
+    let text = |key: &str| sent.get(key).and_then(Value::as_str).map(str::to_owned);
+    match (text("user"), text("password")) {
+        (Some(user), Some(secret)) => Ok(Credentials { user, secret }),
+        _ => Err(Refusal::bad_request(DevpiWords::NoCredentials)),
     }
 }
 
 /// A login token as clients expect it, after a login or a change of password.
 pub fn proxy_auth(kind: &str, token: &str) -> ApiAnswer {
     let result = json!({ "password": token, "expiration": SESSION_LIFETIME.as_secs() });
-    ApiAnswer::result(StatusCode::OK, kind, result)
-}
-
-fn quoted(user: &str) -> String {
-    format!("'{}'", user.chars().take(100).collect::<String>())
+    ApiAnswer::result(kind, result)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::devpi::support::{HERE, now, setting};
+    use crate::devpi::support::{log_in, setting, text_of};
 
     #[tokio::test]
     async fn every_row_of_the_login_table() {
@@ -102,21 +102,16 @@ mod tests {
             (r#"{"user": "root", "password": ""}"#, 200, ROOT_NOTICE),
         ];
         for (body, status, message) in table {
-            let answer = management.log_in(body.as_bytes(), HERE, now()).await;
-            assert_eq!(
-                (answer.status.as_u16(), &answer.body["message"]),
-                (status, &message.into()),
-                "{body}"
-            );
+            let answer = log_in(&management, body.as_bytes()).await;
+            assert_eq!(text_of(&answer), (status, message), "{body}");
         }
     }
 
     #[tokio::test]
     async fn a_login_brings_a_token_for_ten_hours() {
         let (_guard, management) = setting().await;
-        let answer = management
-            .log_in(br#"{"user": "me", "password": "me"}"#, HERE, now())
-            .await;
+        let answer = log_in(&management, br#"{"user": "me", "password": "me"}"#).await;
+        let answer = answer.unwrap();
         assert_eq!(answer.body["type"], "proxyauth");
         assert_eq!(answer.body["result"]["expiration"], 36000);
         assert!(
@@ -133,9 +128,9 @@ mod tests {
         let mut last = 0;
         for _ in 0..7 {
             let guess = br#"{"user": "me", "password": "guess"}"#;
-            let answer = management.log_in(guess, HERE, now()).await;
-            last = answer.status.as_u16();
-            assert_eq!(answer.retry_after.is_some(), last == 429);
+            let refusal = log_in(&management, guess).await.unwrap_err();
+            last = refusal.status.as_u16();
+            assert_eq!(refusal.retry_after.is_some(), last == 429);
         }
         assert_eq!(last, 429);
     }

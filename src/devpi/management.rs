@@ -10,6 +10,8 @@ use crate::account::{Accounts, HouseRules, Principal};
 use crate::db::{Cause, Db, DbError, Directory, IndexRecord};
 use crate::devpi::answer::ApiAnswer;
 use crate::devpi::index_settings::IndexSettings;
+use crate::devpi::refusal::Refusal;
+use crate::devpi::words::DevpiWords;
 use crate::model::{Faults, IndexName, Location, Timestamp};
 
 /// The devpi API, as of one generation of the policies.
@@ -19,7 +21,8 @@ pub struct Management {
     pub accounts: Arc<Accounts>,
     pub rules: HouseRules,
     pub declared: Arc<BTreeMap<IndexName, DeclaredIndex>>,
-    check: Option<Arc<dyn CheckIndexes>>,
+    /// No change of indexes is committed that could not be put in force.
+    pub check: Option<Arc<dyn CheckIndexes>>,
 }
 
 /// Says whether the gateway could work with these indexes, before they are committed.
@@ -41,50 +44,20 @@ pub struct DeclaredIndex {
 }
 
 impl Management {
-    /// For the indexes that the generation in force declares.
-    #[must_use]
-    pub fn new(
-        db: Arc<dyn Db>,
-        accounts: Arc<Accounts>,
-        rules: HouseRules,
-        declared: impl IntoIterator<Item = DeclaredIndex>,
-    ) -> Self {
-        let declared = declared
-            .into_iter()
-            .map(|index| (index.settings.name().clone(), index));
-        Self {
-            db,
-            accounts,
-            rules,
-            declared: Arc::new(declared.collect()),
-            check: None,
-        }
-    }
-
-    /// The same, where no change of indexes is committed that could not be put in force.
-    #[must_use]
-    pub fn checked_by(self, check: Arc<dyn CheckIndexes>) -> Self {
-        Self {
-            check: Some(check),
-            ..self
-        }
-    }
-
     /// Refuses a change after which the indexes could not be put in force; `directory` is what would
     /// be.
-    pub fn compiles(&self, directory: &Directory, status: StatusCode) -> Result<(), ApiAnswer> {
+    pub fn compiles(&self, directory: &Directory, status: StatusCode) -> Result<(), Refusal> {
         let Some(check) = &self.check else {
             return Ok(());
         };
         check
             .check(directory)
-            .map_err(|faults| ApiAnswer::message(status, faults.to_string()))
+            .map_err(|faults| Refusal::api(status, faults))
     }
 
     /// Everything there is: users and indexes, recorded or declared.
-    pub async fn survey(&self) -> Result<Survey<'_>, ApiAnswer> {
-        let survey = Survey::read(&*self.db, &self.declared).await;
-        survey.map_err(|error| ApiAnswer::from(&error))
+    pub async fn survey(&self) -> Result<Survey<'_>, Refusal> {
+        Ok(Survey::read(&*self.db, &self.declared).await?)
     }
 }
 
@@ -154,11 +127,11 @@ impl<'a> Survey<'a> {
         let recorded = self.directory.indexes.iter();
         let recorded = recorded
             .filter(|index| index.name.user() == user)
-            .filter_map(settings_of);
+            .filter_map(IndexSettings::of_record);
         let declared = self.declared.values().map(|index| index.settings.clone());
         // A declared index counts, should the database hold one of the name too.
-        let indexes = recorded.chain(declared.filter(|index| index.name().user() == user));
-        indexes.map(|index| (index.name().clone(), index)).collect()
+        let indexes = recorded.chain(declared.filter(|index| index.name.user() == user));
+        indexes.map(|index| (index.name.clone(), index)).collect()
     }
 
     /// `GET /`: every user with its indexes.
@@ -168,16 +141,14 @@ impl<'a> Survey<'a> {
         let users: serde_json::Map<String, Value> = users
             .map(|name| (name.to_owned(), self.user_object(name)))
             .collect();
-        ApiAnswer::result(StatusCode::OK, "list:userconfig", users.into())
+        ApiAnswer::result("list:userconfig", users.into())
     }
 
-    /// `GET /user`.
+    /// `GET /user`, if there is such a user.
     #[must_use]
-    pub fn show_user(&self, name: &str) -> ApiAnswer {
-        if !self.has_user(name) {
-            return ApiAnswer::message(StatusCode::NOT_FOUND, format!("no user '{name}'"));
-        }
-        ApiAnswer::result(StatusCode::OK, "userconfig", self.user_object(name))
+    pub fn show_user(&self, name: &str) -> Option<ApiAnswer> {
+        self.has_user(name)
+            .then(|| ApiAnswer::result("userconfig", self.user_object(name)))
     }
 
     /// The object that clients are shown of a user.
@@ -194,16 +165,23 @@ impl<'a> Survey<'a> {
     }
 }
 
-/// The settings of a record; nothing if something else than this program wrote them.
-pub fn settings_of(record: &IndexRecord) -> Option<IndexSettings> {
-    IndexSettings::from_stored(&record.name, &record.config).ok()
+/// Who asks, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct AskedBy<'a> {
+    /// Who.
+    pub who: &'a Principal,
+    /// When.
+    pub now: Timestamp,
 }
 
-/// Who asks and when, for the change log.
-pub fn cause(who: &Principal, now: Timestamp) -> Cause {
-    Cause {
-        who: who.name().map(str::to_owned),
-        at: now,
+impl AskedBy<'_> {
+    /// The same, for the change log.
+    #[must_use]
+    pub fn cause(self) -> Cause {
+        Cause {
+            who: self.who.name().map(str::to_owned),
+            at: self.now,
+        }
     }
 }
 
@@ -212,12 +190,12 @@ pub fn parse_json(body: &[u8]) -> Result<Value, String> {
     if body.trim_ascii().is_empty() {
         return Ok(Value::Object(serde_json::Map::new()));
     }
-    serde_json::from_slice(body).map_err(|_| "Bad request: could not decode json".to_owned())
+    serde_json::from_slice(body).map_err(|_| DevpiWords::NoJson.to_string())
 }
 
 /// A JSON object; see [`parse_json`].
-pub fn parse_object(body: &[u8]) -> Result<serde_json::Map<String, Value>, ApiAnswer> {
-    match parse_json(body).map_err(ApiAnswer::bad_request)? {
+pub fn parse_object(body: &[u8]) -> Result<serde_json::Map<String, Value>, Refusal> {
+    match parse_json(body).map_err(Refusal::bad_request)? {
         Value::Object(keys) => Ok(keys),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
             Err(not_an_object())
@@ -226,14 +204,6 @@ pub fn parse_object(body: &[u8]) -> Result<serde_json::Map<String, Value>, ApiAn
 }
 
 /// What is told of a body that is JSON but no object.
-pub fn not_an_object() -> ApiAnswer {
-    ApiAnswer::bad_request("Bad request: the body is not a JSON object")
-}
-
-/// devpi's sentence about names.
-pub fn bad_name(what: &str, name: &str) -> ApiAnswer {
-    ApiAnswer::bad_request(format!(
-        "{what} '{name}' contains characters that aren't allowed. Any ascii symbol besides -.@_ is \
-         blocked."
-    ))
+pub fn not_an_object() -> Refusal {
+    Refusal::bad_request("Bad request: the body is not a JSON object")
 }

@@ -10,12 +10,17 @@ mod indexes;
 mod login;
 mod management;
 mod new_names;
+mod refusal;
 #[cfg(test)]
 mod support;
 mod user_settings;
 mod users;
+mod words;
 
 pub use answer::ApiAnswer;
 pub use index_settings::IndexSettings;
-pub use management::{CheckIndexes, DeclaredIndex, Management, Survey};
+pub use login::login_credentials;
+pub use management::{AskedBy, CheckIndexes, DeclaredIndex, Management, Survey};
+pub use refusal::{Refusal, RefusalStyle};
 pub use user_settings::{UserRequest, user_object};
+pub use words::DevpiWords;

@@ -6,8 +6,8 @@
 
 use http::StatusCode;
 
-use crate::devpi::answer::ApiAnswer;
-use crate::devpi::management::bad_name;
+use crate::devpi::refusal::Refusal;
+use crate::devpi::words::DevpiWords;
 use crate::model::IndexName;
 
 /// Users that would stand in the place of a route, or of what browsers and crawlers ask for.
@@ -20,13 +20,13 @@ const RESERVED: [&str; 4] = ["simple", "favicon.ico", "robots.txt", "sitemap.xml
 pub fn check_user<'a>(
     name: &str,
     others: impl IntoIterator<Item = &'a str>,
-) -> Result<(), ApiAnswer> {
+) -> Result<(), Refusal> {
     check("username", name, others)?;
     let is_reserved = RESERVED.iter().any(|reserved| alike(name, reserved));
     // `.well-known` and what may follow it.
     if is_reserved || name.starts_with('.') {
         let text = format!("username '{name}' is reserved: a path of this server begins with it");
-        return Err(ApiAnswer::bad_request(text));
+        return Err(Refusal::bad_request(text));
     }
     Ok(())
 }
@@ -38,7 +38,7 @@ pub fn check_user<'a>(
 pub fn check_index<'a>(
     name: &IndexName,
     others: impl IntoIterator<Item = &'a str>,
-) -> Result<(), ApiAnswer> {
+) -> Result<(), Refusal> {
     check("indexname", name.index(), others)
 }
 
@@ -46,16 +46,16 @@ fn check<'a>(
     what: &str,
     name: &str,
     others: impl IntoIterator<Item = &'a str>,
-) -> Result<(), ApiAnswer> {
+) -> Result<(), Refusal> {
     if !IndexName::is_part(name) {
-        return Err(bad_name(what, name));
+        return Err(Refusal::bad_request(DevpiWords::BadName(what, name)));
     }
     if !name.is_ascii() {
         let text = format!(
             "{what} '{name}' has letters that look like others: a new name has only letters and \
              digits of ASCII, and -.@_"
         );
-        return Err(ApiAnswer::bad_request(text));
+        return Err(Refusal::bad_request(text));
     }
     let like = others
         .into_iter()
@@ -64,7 +64,7 @@ fn check<'a>(
         None => Ok(()),
         Some(other) => {
             let text = format!("{what} '{name}' reads like '{other}', which exists");
-            Err(ApiAnswer::message(StatusCode::CONFLICT, text))
+            Err(Refusal::api(StatusCode::CONFLICT, text))
         }
     }
 }
@@ -95,7 +95,7 @@ mod tests {
 
     fn user(name: &str) -> u16 {
         let checked = check_user(name, USERS);
-        checked.map_or_else(|answer| answer.status.as_u16(), |()| 200)
+        checked.map_or_else(|refusal| refusal.status.as_u16(), |()| 200)
     }
 
     #[test]
@@ -125,7 +125,7 @@ mod tests {
         let status = |name: &str| {
             let name = IndexName::parse(name).unwrap();
             let checked = check_index(&name, ["dev", "prod"]);
-            checked.map_or_else(|answer| answer.status.as_u16(), |()| 200)
+            checked.map_or_else(|refusal| refusal.status.as_u16(), |()| 200)
         };
         for (name, expected) in [
             ("me/dev2", 200),

@@ -7,9 +7,10 @@ use serde_json::json;
 
 use crate::account::{Accounts, Cost, HouseRules, Passwords, Principal, SessionKey};
 use crate::db::{Cause, Db, NewUser, Sqlite};
-use crate::devpi::answer::ApiAnswer;
+use crate::devpi::answer::Answered;
 use crate::devpi::index_settings::IndexSettings;
-use crate::devpi::management::{DeclaredIndex, Management};
+use crate::devpi::login::login_credentials;
+use crate::devpi::management::{AskedBy, DeclaredIndex, Management};
 use crate::model::{IndexName, Location, Timestamp};
 
 pub const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -26,12 +27,24 @@ pub fn me() -> Principal {
     Principal::user("me")
 }
 
+pub fn by(who: &Principal) -> AskedBy<'_> {
+    AskedBy { who, now: now() }
+}
+
 /// Status and message of an answer.
-pub fn text_of(answer: &ApiAnswer) -> (u16, &str) {
-    (
-        answer.status.as_u16(),
-        answer.body["message"].as_str().unwrap_or_default(),
-    )
+pub fn text_of(answer: &Answered) -> (u16, &str) {
+    match answer {
+        Ok(answer) => (
+            answer.status.as_u16(),
+            answer.body["message"].as_str().unwrap_or_default(),
+        ),
+        Err(refusal) => (refusal.status.as_u16(), &refusal.message),
+    }
+}
+
+pub async fn log_in(management: &Management, body: &[u8]) -> Answered {
+    let sent = login_credentials(body)?;
+    management.log_in(&sent, HERE, now()).await
 }
 
 pub async fn setting() -> (tempfile::TempDir, Management) {
@@ -72,7 +85,13 @@ pub async fn setting() -> (tempfile::TempDir, Management) {
         line: 3,
         column: 5,
     };
-    let declared = [DeclaredIndex { settings, location }];
-    let management = Management::new(db, Arc::new(accounts), HouseRules::default(), declared);
+    let declared = DeclaredIndex { settings, location };
+    let management = Management {
+        db,
+        accounts: Arc::new(accounts),
+        rules: HouseRules::default(),
+        declared: Arc::new([(stable, declared)].into()),
+        check: None,
+    };
     (folder, management)
 }

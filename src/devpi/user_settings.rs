@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::account::Passwords;
 use crate::db::{Edit, User, UserDetails, UserUpdate};
+use crate::devpi::words::DevpiWords;
 
 /// Keys that clients may send; the others are refused on creation and ignored on change.
 const TEXTS: [&str; 3] = ["email", "title", "description"];
@@ -49,14 +50,11 @@ impl UserRequest {
             .filter(|key| !known(key))
             .collect();
         if !unknown.is_empty() {
-            return Err(format!(
-                "Unknown keys in user config: {}",
-                unknown.join(", ")
-            ));
+            return Err(DevpiWords::UnknownUserKeys(&unknown.join(", ")).to_string());
         }
         let request = Self::modify(keys)?;
         if request.password.is_none() {
-            return Err("password needs to be set".to_owned());
+            return Err(DevpiWords::NoPassword.to_string());
         }
         Ok(request)
     }
@@ -100,12 +98,7 @@ impl UserRequest {
     /// The details of a user who has none yet.
     #[must_use]
     pub fn new_details(&self) -> UserDetails {
-        UserDetails {
-            email: self.details.email.applied_to(None),
-            title: self.details.title.applied_to(None),
-            description: self.details.description.applied_to(None),
-            custom_data: self.details.custom_data.applied_to(None),
-        }
+        self.details.applied_to(UserDetails::default())
     }
 }
 

@@ -7,6 +7,7 @@ use futures_util::{StreamExt, stream};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
+use crate::devpi::DevpiWords;
 use crate::front::answer::{Front, devpi_reply};
 use crate::front::judgement::refused_by_name;
 use crate::front::place::segments_of;
@@ -91,16 +92,12 @@ impl Front {
         path: &str,
     ) -> Result<(), Refused> {
         let Some(path) = parse_file_path(path) else {
-            let words = format!("no release file found at {index}/{path}");
-            return Err(Refused::Unjudged(StatusCode::NOT_FOUND, words));
+            return Err(no_release_file(index, path));
         };
         match self.judged_file(cx, index, &path).await? {
             Some(Err(denial)) => Err(Refused::Denied(Box::new(denial))),
             Some(Ok(_)) => Ok(()),
-            None => {
-                let words = format!("no release file found at {index}/{}", path.filename);
-                Err(Refused::Unjudged(StatusCode::NOT_FOUND, words))
-            }
+            None => Err(no_release_file(index, &path.filename)),
         }
     }
 
@@ -117,8 +114,8 @@ impl Front {
             Some(body) => whole(body, most).await.map_err(bad)?,
             None => Bytes::new(),
         };
-        let pushed: Value = serde_json::from_slice(&body)
-            .map_err(|_| bad("Bad request: could not decode json".to_owned()))?;
+        let pushed: Value =
+            serde_json::from_slice(&body).map_err(|_| bad(DevpiWords::NoJson.to_string()))?;
         let text = |key: &str| {
             let text = pushed.get(key).and_then(Value::as_str);
             text.ok_or_else(|| bad(format!("no {key} was given")))
@@ -154,6 +151,11 @@ impl Front {
         };
         devpi_reply(status, &words, HeaderMap::new(), record)
     }
+}
+
+fn no_release_file(index: &IndexName, path: &str) -> Refused {
+    let words = DevpiWords::NoReleaseFile(index, path).to_string();
+    Refused::Unjudged(StatusCode::NOT_FOUND, words)
 }
 
 async fn whole(mut body: FleetBody, bytes_max: usize) -> Result<Bytes, String> {

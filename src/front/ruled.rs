@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::config::Undeclared;
+use crate::devpi::DevpiWords;
 use crate::front::answer::{Front, OFFLINE, UNANSWERED, bare, unanswered, with_query};
 use crate::front::judgement::{Judgement, refused_by_name};
 use crate::front::object::{FileRules, Standing, without_indexes};
@@ -157,8 +158,8 @@ impl Front {
         trust: Trust,
     ) -> Result<Reply, Stopped> {
         let no_release = || {
-            let words = format!("The version {version} of project {project} does not exist.");
-            Error::not_found(words)
+            let words = DevpiWords::NoVersion(project, version);
+            Error::not_found(words.to_string())
         };
         let judgement = self.judgement(cx, index, project).await?;
         let judgement = judgement.as_ref();

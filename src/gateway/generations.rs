@@ -85,10 +85,9 @@ impl Generations {
     /// What policies are compiled from, of the indexes that the records hold.
     #[must_use]
     pub fn stored(directory: &Directory) -> Vec<IndexDocument> {
-        let settings = directory.indexes.iter().filter_map(|record| {
-            // What something else than this program wrote is left alone.
-            IndexSettings::from_stored(&record.name, &record.config).ok()
-        });
+        // What something else than this program wrote is left alone.
+        let settings = directory.indexes.iter();
+        let settings = settings.filter_map(IndexSettings::of_record);
         settings.map(|settings| settings.to_document()).collect()
     }
 

@@ -62,7 +62,9 @@ pub use page::{decide, etag};
 pub use patience::Patience;
 pub use refusal::{count_denial, failed_reply, reply_head, rule_text};
 pub use reply::{Attempt, Body, CacheResult, Decision, Record, Reply, Route};
-pub use resolve::{Resolution, Resolved, Statements, silent_members, unknown_index, worst};
+pub use resolve::{
+    MemberAnswer, Resolution, Resolved, Statements, silent_members, unknown_index, worst,
+};
 pub use tickets::{Grant, mirror_metadata_key};
 pub use trouble::{Trouble, records_failed};
 pub use verify::VerifiedRound;

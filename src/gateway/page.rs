@@ -10,6 +10,7 @@ use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::cache::{Flights, Mark, RenderedKey, RenderedPage, RenderedPages};
+use crate::devpi::DevpiWords;
 use crate::gateway::ask::Ask;
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
@@ -158,7 +159,7 @@ impl Pages {
                 Ok(project_refused(metrics, &denial, ask.path, take(record)))
             }
             Rendered::Unknown => {
-                let words = format!("The project {project} does not exist.");
+                let words = DevpiWords::NoProject(project).to_string();
                 Err(Error::not_found(words))
             }
         }

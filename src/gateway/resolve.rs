@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
+use crate::devpi::DevpiWords;
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
-use crate::gateway::error::{Error, ErrorKind};
+use crate::gateway::error::Error;
 use crate::gateway::patience::{Patience, RETRY_AFTER, later};
 use crate::gateway::reply::CacheResult;
 use crate::gateway::source::{Mirrors, Said};
@@ -289,8 +290,5 @@ pub fn worst(answers: &[MemberAnswer]) -> CacheResult {
 
 /// devpi's words, since its client shows them.
 pub fn unknown_index(index: &IndexName) -> Error {
-    Error::new(
-        ErrorKind::NotFound,
-        format!("The stage {index} could not be found."),
-    )
+    Error::not_found(DevpiWords::NoStage(index.as_str()).to_string())
 }

@@ -25,7 +25,7 @@ use crate::listen::recorder::Recorder;
 use crate::listen::refusal::{is_form, redirect};
 use crate::model::{DoorLimits, OperationClass, WriteLimits};
 use crate::protocol::{ManageRoute, PublicRoute};
-use crate::writer::{Caller, Refusal, WriteSubject, Writer};
+use crate::writer::{Caller, Changed, Refusal, WriteSubject, Writer, refusal_reply};
 
 /// Most bytes of a test result; tox puts the output of every command into it.
 const TOX_RESULT_BYTES_MAX: usize = 64 << 20;
@@ -75,15 +75,11 @@ impl RequestHandler for ManageDoor {
             }
             Err(refusal) => {
                 // twine, flit and `devpi upload` show the status line of a refused upload, nothing else.
-                let refusal = if is_form(&head.headers) {
-                    refusal.aloud()
-                } else {
-                    refusal
-                };
+                let with_reason_phrase = is_form(&head.headers);
                 // Our own trouble decides nothing about what was asked.
-                subject.is_content &= !refusal.status().is_server_error();
-                let words = refusal.message().to_owned();
-                let mut reply = refusal.into_reply(&head.headers);
+                subject.is_content &= !refusal.status.is_server_error();
+                let words = refusal.message.clone();
+                let mut reply = refusal_reply(refusal, &head.headers, with_reason_phrase);
                 subject.note(&mut reply.record, Some(&words));
                 reply
             }
@@ -187,10 +183,12 @@ impl ManageDoor {
             }
             ManageRoute::LogIn => writer.log_in(caller, object).await,
             ManageRoute::User(intent, name) => {
-                writer.change_user(caller, intent, name, object).await
+                let changed = Changed::User(name);
+                writer.change(caller, intent, changed, object).await
             }
             ManageRoute::Index(intent, name) => {
-                writer.change_index(caller, intent, name, object).await
+                let changed = Changed::Index(name);
+                writer.change(caller, intent, changed, object).await
             }
             ManageRoute::Push(index) => writer.push(caller, index, object).await,
             ManageRoute::Delete {
@@ -200,7 +198,9 @@ impl ManageDoor {
             } => writer.delete(caller, index, content, force).await,
             ManageRoute::Refresh(index, project) => writer.refresh(&index, &project).await,
             ManageRoute::Reload => writer.reload(caller).await,
-            ManageRoute::CreateMisnamed { user, index } => writer.misnamed_index(&user, &index),
+            ManageRoute::CreateMisnamed { user, index } => {
+                Err(writer.misnamed_index(&user, &index))
+            }
             ManageRoute::XmlSearch => {
                 let host = headers.get(HOST);
                 Ok(writer.search_fault(host.and_then(|host| host.to_str().ok())))

@@ -113,7 +113,7 @@ impl Writing<'_> {
                 continue;
             }
             let plain = IndexSettings::create(&content.index, &Object::new(), &|_| true);
-            let plain = plain.map_err(|fault| MovingError::Broken(fault.to_string()))?;
+            let plain = plain.map_err(MovingError::Broken)?;
             settings.insert(content.index.clone(), plain.to_json());
             self.report.notes.push(format!(
                 "index {} is declared no more, and holds content: it is exported as a plain stage",

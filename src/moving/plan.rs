@@ -156,13 +156,7 @@ impl Planner<'_> {
         }
         let files = self.files(name, entry.files, &mut projects);
         self.plan.indexes.push(PlannedIndex {
-            record: IndexRecord {
-                name: index,
-                config: settings.to_json(),
-                volatile: settings.volatile(),
-                revision: Serial(0),
-                created: self.now,
-            },
+            record: settings.to_record(Serial::default(), self.now),
             is_mirror,
             projects,
             files,
@@ -181,7 +175,7 @@ impl Planner<'_> {
                 self.note(name.as_str(), &words);
             }
         }
-        IndexSettings::create(name, &known, &|_| true).map_err(|fault| fault.to_string())
+        IndexSettings::create(name, &known, &|_| true)
     }
 
     fn project(

@@ -18,6 +18,7 @@ use crate::protocol::{ApiOf, AskedIndex, Audience, PublicRoute};
 use crate::reader::api::{
     Asker, api_config, api_index, api_project, api_release, api_reply, api_user, api_users, status,
 };
+use crate::reader::look::Look;
 use crate::reader::web;
 use crate::reader::web::{Searches, WebPage};
 
@@ -44,14 +45,8 @@ impl Reader {
         &self.searches
     }
 
-    async fn route(
-        &self,
-        cx: &Context,
-        ask: &Ask<'_>,
-        asker: Asker<'_>,
-        record: &mut Record,
-    ) -> Result<Reply, Error> {
-        let flows = &self.flows;
+    async fn route(&self, look: Look<'_>, record: &mut Record) -> Result<Reply, Error> {
+        let Look { flows, cx, ask, .. } = look;
         match &ask.route {
             PublicRoute::ProjectList { index, .. } => {
                 record.route = Route::ProjectList;
@@ -66,8 +61,8 @@ impl Reader {
                 record.route = Route::ProjectPage;
                 record.project = Some(project.clone());
                 let index = named(cx, index, record)?;
-                flows
-                    .pages
+                let pages = &flows.pages;
+                pages
                     .project_page(cx, ask, &index, project, *form, record)
                     .await
             }
@@ -84,10 +79,8 @@ impl Reader {
                 };
                 record.index = Some(index.clone());
                 record.file = Some(filename.as_str().into());
-                flows
-                    .files
-                    .file(cx, ask, index, path, *is_sidecar, record)
-                    .await
+                let files = &flows.files;
+                files.file(cx, ask, index, path, *is_sidecar, record).await
             }
             PublicRoute::Redirect { to, is_permanent } => {
                 Ok(redirect(to, *is_permanent, take(record)))
@@ -100,102 +93,50 @@ impl Reader {
             | PublicRoute::Project { .. }
             | PublicRoute::Release { .. }
             | PublicRoute::Search
-            | PublicRoute::Static { .. } => Ok(self.look(cx, ask, asker, take(record)).await),
+            | PublicRoute::Static { .. } => Ok(self.looked_at(look, take(record)).await),
             PublicRoute::NotFound => match audience(ask) {
                 Audience::Installer => Err(no_such_route()),
-                Audience::Json | Audience::Person => {
-                    Ok(self.look(cx, ask, asker, take(record)).await)
-                }
+                Audience::Json | Audience::Person => Ok(self.looked_at(look, take(record)).await),
             },
         }
     }
 
     /// What is looked at rather than installed: an object for programs, a page for people.
-    async fn look(
-        &self,
-        cx: &Context,
-        ask: &Ask<'_>,
-        asker: Asker<'_>,
-        mut record: Record,
-    ) -> Reply {
-        if let PublicRoute::Static { name } = &ask.route
-            && let Some(reply) = web::static_file(
-                ask,
-                name,
-                Record {
-                    route: Route::Web,
-                    ..record.clone()
-                },
-            )
-        {
-            return reply;
+    async fn looked_at(&self, look: Look<'_>, mut record: Record) -> Reply {
+        let Look { flows, ask, .. } = look;
+        if let PublicRoute::Static { name } = &ask.route {
+            let record = Record {
+                route: Route::Web,
+                ..record.clone()
+            };
+            if let Some(reply) = web::static_file(ask, name, record) {
+                return reply;
+            }
         }
         note(&ask.route, &mut record);
         let is_known = ask.route != PublicRoute::NotFound;
         match audience(ask) {
             Audience::Person => {
                 record.route = if is_known { Route::Web } else { Route::Other };
-                let outcome = self.page(cx, ask, &mut record).await;
-                web::web_reply(&self.flows.core, ask, outcome, record).await
+                let outcome = self.page(look, &mut record).await;
+                web::web_reply(&flows.core, ask, outcome, record).await
             }
             Audience::Json | Audience::Installer => {
                 record.route = if is_known { Route::Api } else { Route::Other };
-                let outcome = self.object(cx, ask, asker, &mut record).await;
-                api_reply(&self.flows.core, ask, outcome, record).await
+                let outcome = object(look, &mut record).await;
+                api_reply(&flows.core, ask, outcome, record).await
             }
         }
     }
 
-    async fn object(
-        &self,
-        cx: &Context,
-        ask: &Ask<'_>,
-        asker: Asker<'_>,
-        record: &mut Record,
-    ) -> Result<ApiAnswer, Trouble> {
-        let flows = &self.flows;
-        match &ask.route {
-            PublicRoute::Api(of) => api_config(flows, cx, ask, of, asker).await,
-            PublicRoute::Status => status(flows, cx, ask, asker).await,
-            PublicRoute::Users(_) => api_users(flows, cx, ask).await,
-            PublicRoute::User { user, .. } => api_user(flows, cx, ask, user).await,
-            PublicRoute::Index { index, .. } => api_index(flows, cx, ask, index).await,
-            PublicRoute::Project { index, project, .. } => {
-                api_project(flows, cx, ask, index, project, record).await
-            }
-            PublicRoute::Release {
-                index,
-                project,
-                version,
-                ..
-            } => {
-                let release = (project, version.as_str());
-                api_release(flows, cx, ask, index, release, record).await
-            }
-            PublicRoute::Search
-            | PublicRoute::Static { .. }
-            | PublicRoute::ProjectList { .. }
-            | PublicRoute::ProjectPage { .. }
-            | PublicRoute::File { .. }
-            | PublicRoute::Redirect { .. }
-            | PublicRoute::NotFound => Err(no_such_route().into()),
-        }
-    }
-
-    async fn page(
-        &self,
-        cx: &Context,
-        ask: &Ask<'_>,
-        record: &mut Record,
-    ) -> Result<WebPage, Trouble> {
-        let flows = &self.flows;
-        match &ask.route {
-            PublicRoute::Users(_) => web::web_home(flows, cx, ask).await,
-            PublicRoute::User { user, .. } => web::web_user(flows, cx, ask, user).await,
-            PublicRoute::Index { index, .. } => web::web_index(flows, cx, ask, index).await,
+    async fn page(&self, look: Look<'_>, record: &mut Record) -> Result<WebPage, Trouble> {
+        match &look.ask.route {
+            PublicRoute::Users(_) => web::web_home(look).await,
+            PublicRoute::User { user, .. } => web::web_user(look, user).await,
+            PublicRoute::Index { index, .. } => web::web_index(look, index).await,
             PublicRoute::Project { index, project, .. } => {
                 let release = (project, None);
-                web::web_project(flows, cx, ask, index, release, record).await
+                web::web_project(look, index, release, record).await
             }
             PublicRoute::Release {
                 index,
@@ -204,9 +145,9 @@ impl Reader {
                 ..
             } => {
                 let release = (project, Some(version.as_str()));
-                web::web_project(flows, cx, ask, index, release, record).await
+                web::web_project(look, index, release, record).await
             }
-            PublicRoute::Search => web::web_search(flows, cx, ask, &self.searches).await,
+            PublicRoute::Search => web::web_search(look, &self.searches).await,
             PublicRoute::Api(_)
             | PublicRoute::Status
             | PublicRoute::Static { .. }
@@ -221,8 +162,14 @@ impl Reader {
     /// Answers a request; the management door says who asks.
     pub async fn answer_to(&self, ask: &Ask<'_>, asker: Asker<'_>) -> Reply {
         let cx = self.flows.core.context().shown_to(ask);
+        let look = Look {
+            flows: &self.flows,
+            cx: &cx,
+            ask,
+            asker,
+        };
         let mut record = Record::default();
-        match self.route(&cx, ask, asker, &mut record).await {
+        match self.route(look, &mut record).await {
             Ok(reply) => reply,
             Err(error) => {
                 let mut reply = failed_reply(&error, ask.path, record);
@@ -243,6 +190,36 @@ impl Reader {
 impl Answers for Reader {
     async fn answer(&self, ask: &Ask<'_>) -> Reply {
         self.answer_to(ask, Asker::Public).await
+    }
+}
+
+/// What a program is shown.
+async fn object(look: Look<'_>, record: &mut Record) -> Result<ApiAnswer, Trouble> {
+    match &look.ask.route {
+        PublicRoute::Api(of) => api_config(look, of).await,
+        PublicRoute::Status => status(look).await,
+        PublicRoute::Users(_) => api_users(look).await,
+        PublicRoute::User { user, .. } => api_user(look, user).await,
+        PublicRoute::Index { index, .. } => api_index(look, index).await,
+        PublicRoute::Project { index, project, .. } => {
+            api_project(look, index, project, record).await
+        }
+        PublicRoute::Release {
+            index,
+            project,
+            version,
+            ..
+        } => {
+            let release = (project, version.as_str());
+            api_release(look, index, release, record).await
+        }
+        PublicRoute::Search
+        | PublicRoute::Static { .. }
+        | PublicRoute::ProjectList { .. }
+        | PublicRoute::ProjectPage { .. }
+        | PublicRoute::File { .. }
+        | PublicRoute::Redirect { .. }
+        | PublicRoute::NotFound => Err(no_such_route().into()),
     }
 }
 

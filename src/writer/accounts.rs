@@ -1,116 +1,100 @@
 //! Logins, users and indexes: the devpi API's intents, put in force and accounted for.
 
+use bytes::Bytes;
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::account::ROOT;
-use crate::devpi::{ApiAnswer, Management};
+use crate::devpi::{ApiAnswer, Management, Refusal, RefusalStyle, login_credentials};
 use crate::gateway::{NotInstalled, Reply};
 use crate::model::IndexName;
 use crate::protocol::Intent;
 use crate::telemetry::AuditKind;
 use crate::writer::caller::Caller;
 use crate::writer::desk::{About, Writer};
-use crate::writer::refusal::{Refusal, answered};
+use crate::writer::refusal::answered;
 
 type Outcome = Result<Reply, Refusal>;
+
+/// What is created, modified or deleted.
+#[derive(Debug)]
+pub enum Changed {
+    /// `/user`
+    User(String),
+    /// `/user/index`
+    Index(IndexName),
+}
 
 impl Writer {
     /// `POST /+login`.
     ///
     /// # Errors
     /// When it could not be carried out.
-    pub async fn log_in(&self, caller: Caller, body: bytes::Bytes) -> Outcome {
-        let answer = self
-            .management()
-            .log_in(&body, caller.address, self.now())
-            .await;
-        let name = serde_json::from_slice::<serde_json::Value>(&body).ok();
-        let name = name.as_ref().and_then(|sent| sent["user"].as_str());
+    pub async fn log_in(&self, caller: Caller, body: Bytes) -> Outcome {
+        let sent = login_credentials(&body)?;
+        let management = self.management();
+        let outcome = management.log_in(&sent, caller.address, self.now()).await;
         let about = About {
-            detail: name,
+            detail: Some(&sent.user),
             ..About::default()
         };
-        match answer.status {
-            StatusCode::OK => self.account_for(AuditKind::Login, &caller, about),
-            StatusCode::BAD_REQUEST => {}
-            _ => self.account_for(AuditKind::LoginFailed, &caller, about),
+        match &outcome {
+            Ok(_) => self.account_for(AuditKind::Login, &caller, about),
+            Err(refusal) if refusal.status == StatusCode::BAD_REQUEST => {}
+            Err(_) => self.account_for(AuditKind::LoginFailed, &caller, about),
         }
-        Ok(answered(&answer))
+        Ok(answered(&outcome?))
     }
 
-    /// `PUT`, `PATCH` or `DELETE /user`.
+    /// `PUT`, `PATCH` or `DELETE` of a user or an index.
     ///
     /// # Errors
     /// When it could not be carried out.
-    pub async fn change_user(
+    pub async fn change(
         &self,
         caller: Caller,
         intent: Intent,
-        name: String,
-        body: bytes::Bytes,
+        changed: Changed,
+        body: Bytes,
     ) -> Outcome {
         let writer = self.clone();
         self.to_the_end(async move {
             let _turn = writer.generations.turn().await;
-            let (management, now) = (writer.management(), writer.now());
-            let who = &caller.principal;
-            let answer = match intent {
-                Intent::Create => management.create_user(who, &name, &body, now).await,
-                Intent::Modify => management.modify_user(who, &name, &body, now).await,
-                Intent::Delete => management.delete_user(who, &name, now).await,
-            };
-            if answer.status.is_success() {
-                let method = intent.method();
-                let detail = format!("{method} {name}{}", changed_keys(intent, &body));
-                let about = About {
-                    detail: Some(&detail),
-                    ..About::default()
-                };
-                writer.account_for(AuditKind::User, &caller, about);
-                if intent == Intent::Delete {
-                    writer.flows.garbage.suspect();
-                    writer.follow().await?;
+            let (management, by) = (writer.management(), caller.asking(writer.now()));
+            let answer = match (intent, &changed) {
+                (Intent::Create, Changed::User(name)) => {
+                    management.create_user(by, name, &body).await
                 }
+                (Intent::Modify, Changed::User(name)) => {
+                    management.modify_user(by, name, &body).await
+                }
+                (Intent::Delete, Changed::User(name)) => management.delete_user(by, name).await,
+                (Intent::Create, Changed::Index(name)) => {
+                    management.create_index(by, name, &body).await
+                }
+                (Intent::Modify, Changed::Index(name)) => {
+                    management.modify_index(by, name, &body).await
+                }
+                (Intent::Delete, Changed::Index(name)) => management.delete_index(by, name).await,
+            };
+            let answer = answer?;
+            let (method, keys) = (intent.method(), changed_keys(intent, &body));
+            let (kind, index, detail) = match &changed {
+                Changed::User(name) => (AuditKind::User, None, format!("{method} {name}{keys}")),
+                Changed::Index(name) => (AuditKind::Index, Some(name), format!("{method}{keys}")),
+            };
+            let about = About {
+                index,
+                detail: Some(&detail),
+                ..About::default()
+            };
+            writer.account_for(kind, &caller, about);
+            if intent == Intent::Delete {
+                writer.flows.garbage.suspect();
             }
-            Ok(answered(&answer))
-        })
-        .await
-    }
-
-    /// `PUT`, `PATCH` or `DELETE /user/index`.
-    ///
-    /// # Errors
-    /// When it could not be carried out.
-    pub async fn change_index(
-        &self,
-        caller: Caller,
-        intent: Intent,
-        name: IndexName,
-        body: bytes::Bytes,
-    ) -> Outcome {
-        let writer = self.clone();
-        self.to_the_end(async move {
-            let _turn = writer.generations.turn().await;
-            let (management, now) = (writer.management(), writer.now());
-            let who = &caller.principal;
-            let answer = match intent {
-                Intent::Create => management.create_index(who, &name, &body, now).await,
-                Intent::Modify => management.modify_index(who, &name, &body, now).await,
-                Intent::Delete => management.delete_index(who, &name, now).await,
-            };
-            if answer.status.is_success() {
-                if intent == Intent::Delete {
-                    writer.flows.garbage.suspect();
-                }
+            // Of users only deletion takes indexes away.
+            if intent == Intent::Delete || index.is_some() {
                 writer.follow().await?;
-                let detail = format!("{}{}", intent.method(), changed_keys(intent, &body));
-                let about = About {
-                    index: Some(&name),
-                    detail: Some(&detail),
-                    ..About::default()
-                };
-                writer.account_for(AuditKind::Index, &caller, about);
             }
             Ok(answered(&answer))
         })
@@ -118,14 +102,8 @@ impl Writer {
     }
 
     /// What is said of `PUT /user/index` where one of them is no name.
-    ///
-    /// # Errors
-    /// Always.
-    pub fn misnamed_index(&self, user: &str, index: &str) -> Outcome {
-        let answer = Management::bad_index_name(user, index);
-        answer
-            .map(|answer| answered(&answer))
-            .ok_or_else(Refusal::denied)
+    pub fn misnamed_index(&self, user: &str, index: &str) -> Refusal {
+        Management::bad_index_name(user, index).unwrap_or_else(Refusal::denied)
     }
 
     /// `POST /+reload`: reads the operator's files again.
@@ -141,18 +119,14 @@ impl Writer {
             let number = match writer.generations.reload().await {
                 Ok(number) => number,
                 Err(NotInstalled::Faults(faults)) => {
-                    let words = faults.to_string();
-                    return Err(Refusal::api(StatusCode::UNPROCESSABLE_ENTITY, words));
+                    let status = StatusCode::UNPROCESSABLE_ENTITY;
+                    return Err(Refusal::new(status, RefusalStyle::Api, faults));
                 }
                 Err(NotInstalled::Db(error)) => return Err(error.into()),
             };
             writer.account_for(AuditKind::Reload, &caller, About::default());
-            let result = serde_json::json!({ "generation": number });
-            Ok(answered(&ApiAnswer::result(
-                StatusCode::OK,
-                "reload",
-                result,
-            )))
+            let result = json!({ "generation": number });
+            Ok(answered(&ApiAnswer::result("reload", result)))
         })
         .await
     }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use crate::account::{Authentication, Credentials, NotAccepted, Principal, SessionKey};
+use crate::account::{Credentials, NotAccepted, Principal, SessionKey};
 use crate::db::Cause;
+use crate::devpi::{AskedBy, DevpiWords, Refusal};
 use crate::model::Timestamp;
 use crate::writer::desk::Writer;
-use crate::writer::refusal::Refusal;
 
 /// devpi-client's header; it wins over `Authorization` (docs/protocol/devpi.md §5).
 const DEVPI_AUTH: HeaderName = HeaderName::from_static("x-devpi-auth");
@@ -33,12 +33,17 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Who and when, as the devpi API is asked.
+    pub fn asking(&self, now: Timestamp) -> AskedBy<'_> {
+        AskedBy {
+            who: &self.principal,
+            now,
+        }
+    }
+
     /// Who and when, for the records.
     pub fn cause(&self, now: Timestamp) -> Cause {
-        Cause {
-            who: self.principal.name().map(str::to_owned),
-            at: now,
-        }
+        self.asking(now).cause()
     }
 
     /// How a refused permission names somebody: as devpi does.
@@ -50,22 +55,19 @@ impl Caller {
 
     /// 401, or 429 when guessing has to stop for a while.
     pub fn must_log_in(&self) -> Refusal {
+        let may_not = DevpiWords::MayNotSubmit;
         let words = match self.refused {
-            None => "no permission to submit: say who you are",
-            Some(NotAccepted::Wrong) => {
-                "no permission to submit: the user or the password is wrong"
-            }
-            Some(NotAccepted::Expired) => "no permission to submit: this token has expired",
-            Some(NotAccepted::Withdrawn) => {
-                "no permission to submit: this token is unknown or was revoked"
-            }
+            None => "say who you are",
+            Some(NotAccepted::Wrong) => "the user or the password is wrong",
+            Some(NotAccepted::Expired) => "this token has expired",
+            Some(NotAccepted::Withdrawn) => "this token is unknown or was revoked",
             Some(NotAccepted::Wait(wait)) => {
                 let seconds = wait.as_secs() + 1;
                 let words = format!("too many wrong passwords, try again in {seconds} seconds");
                 return Refusal::exception(StatusCode::TOO_MANY_REQUESTS, words).after(wait);
             }
         };
-        Refusal::exception(StatusCode::UNAUTHORIZED, words)
+        Refusal::exception(StatusCode::UNAUTHORIZED, format!("{may_not}: {words}"))
     }
 }
 
@@ -98,17 +100,12 @@ impl Writer {
         };
         let now = self.now();
         let found = self.accounts.authenticate(&credentials, address, now).await;
-        let found = found.map_err(|error| {
-            let answer = crate::devpi::ApiAnswer::from(&error);
-            let text = answer.body["message"].as_str().unwrap_or_default();
-            Refusal::api(answer.status, text)
-        })?;
-        match found {
-            Authentication::As(principal) => {
+        match found? {
+            Ok(principal) => {
                 caller.token = token_of(&principal, &credentials.secret);
                 caller.principal = principal;
             }
-            Authentication::Refused(why) => caller.refused = Some(why),
+            Err(why) => caller.refused = Some(why),
         }
         Ok(caller)
     }

@@ -3,8 +3,9 @@
 
 use http::StatusCode;
 
-use crate::account::{Operation, permits};
-use crate::devpi::ApiAnswer;
+use crate::account::Operation;
+use crate::db::Removal;
+use crate::devpi::{ApiAnswer, DevpiWords, Refusal};
 use crate::gateway::{Reply, leading, mirror_metadata_key};
 use crate::model::{File, Filename, IndexName, ProjectName, Version};
 use crate::page::parse_file_path;
@@ -14,7 +15,7 @@ use crate::store::Key;
 use crate::telemetry::AuditKind;
 use crate::writer::caller::Caller;
 use crate::writer::desk::{About, Writer};
-use crate::writer::refusal::{Refusal, answered};
+use crate::writer::refusal::answered;
 use crate::writer::stages::acl_of;
 
 impl Writer {
@@ -33,7 +34,7 @@ impl Writer {
         self.to_the_end(async move {
             let index = writer.index(&index)?;
             let operation = Operation::DeleteContent(acl_of(&index));
-            if !permits(operation, &caller.principal, &writer.rules) {
+            if !writer.may(&caller, operation) {
                 return Err(Refusal::denied());
             }
             if !index.settings.volatile() && !force {
@@ -59,29 +60,21 @@ impl Writer {
         content: &Deletable,
     ) -> Result<ProjectName, Refusal> {
         let (records, cause) = (&self.flows.core.records, caller.cause(self.now()));
-        let (project, removed) = match content {
-            Deletable::Project(project) => {
-                let removed = records.delete_project(&cause, index, project).await?;
-                (project.clone(), removed)
+        let held;
+        let (project, removal) = match content {
+            Deletable::Project(project) => (project, Removal::Project),
+            Deletable::Release(project, version) => (project, Removal::Release(version)),
+            Deletable::File(path) => {
+                held = self.held_at(index, path).await?;
+                let Some((project, filename)) = &held else {
+                    return Err(self.no_file(index, path).await?);
+                };
+                (project, Removal::File(filename))
             }
-            Deletable::Release(project, version) => {
-                let removed = records
-                    .delete_release(&cause, index, project, version)
-                    .await?;
-                (project.clone(), removed)
-            }
-            Deletable::File(path) => match self.held_at(index, path).await? {
-                Some((project, filename)) => {
-                    let removed = records
-                        .delete_file(&cause, index, &project, &filename)
-                        .await?;
-                    (project, removed)
-                }
-                None => return Err(self.no_file(index, path).await?),
-            },
         };
+        let removed = records.remove(&cause, (index, project), removal).await?;
         removed
-            .map(|_| project)
+            .map(|_| project.clone())
             .ok_or_else(|| missing(index, content))
     }
 
@@ -97,8 +90,7 @@ impl Writer {
         let Some(parsed) = parse_file_path(path) else {
             return Ok(None);
         };
-        let attached = self.flows.attachments.attached_at(index, &parsed).await;
-        let attached = attached.map_err(|error| Refusal::from(&error))?;
+        let attached = self.flows.attachments.attached_at(index, &parsed).await?;
         Ok(attached.map(|file| (file.project, file.facts.filename)))
     }
 
@@ -113,7 +105,7 @@ impl Writer {
                 .was_deleted(index, leading, &parsed.filename)
                 .await?
         {
-            let words = format!("file '{index}/{path}' existed, deleted in later serial");
+            let words = DevpiWords::FileGone(index, path);
             return Ok(Refusal::abort(StatusCode::GONE, words));
         }
         Ok(missing(index, &Deletable::File(path.to_owned())))
@@ -205,40 +197,35 @@ fn of_project(mut reply: Reply, project: &ProjectName) -> Reply {
 }
 
 fn done(index: &IndexName, content: &Deletable) -> Reply {
-    let text = match content {
-        Deletable::Project(project) => format!("project {project} deleted from stage {index}"),
-        Deletable::Release(project, version) => {
-            format!("project '{project}' version '{version}' deleted")
-        }
-        Deletable::File(path) => format!("package '{index}/{path}' deleted"),
+    let words = match content {
+        Deletable::Project(project) => DevpiWords::ProjectDeleted(project, index),
+        Deletable::Release(project, version) => DevpiWords::VersionDeleted(project, version),
+        Deletable::File(path) => DevpiWords::FileDeleted(index, path),
     };
-    answered(&ApiAnswer::message(StatusCode::OK, text))
+    answered(&ApiAnswer::message(words))
 }
 
 fn non_volatile(index: &IndexName, content: &Deletable) -> Refusal {
     match content {
         Deletable::Project(project) => {
-            let words = format!("project '{project}' is on non-volatile index {index}");
+            let words = DevpiWords::ProjectStays(project, index);
             Refusal::api(StatusCode::FORBIDDEN, words)
         }
         Deletable::Release(..) | Deletable::File(_) => {
-            let words = "cannot delete version on non-volatile index";
-            Refusal::abort(StatusCode::FORBIDDEN, words)
+            Refusal::abort(StatusCode::FORBIDDEN, DevpiWords::VersionStays)
         }
     }
 }
 
 fn missing(index: &IndexName, content: &Deletable) -> Refusal {
-    match content {
-        Deletable::Project(_) => Refusal::api(StatusCode::NOT_FOUND, "project not found"),
+    let words = match content {
+        Deletable::Project(_) => {
+            return Refusal::api(StatusCode::NOT_FOUND, DevpiWords::ProjectNotFound);
+        }
         Deletable::Release(project, version) => {
-            let words =
-                format!("version '{version}' of project '{project}' not found on stage '{index}'");
-            Refusal::abort(StatusCode::NOT_FOUND, words)
+            DevpiWords::VersionNotFound(project, version, index)
         }
-        Deletable::File(path) => {
-            let words = format!("package '{index}/{path}' doesn't exist");
-            Refusal::abort(StatusCode::NOT_FOUND, words)
-        }
-    }
+        Deletable::File(path) => DevpiWords::FileNotFound(index, path),
+    };
+    Refusal::abort(StatusCode::NOT_FOUND, words)
 }

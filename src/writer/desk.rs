@@ -1,14 +1,14 @@
 //! The writing half of the gateway, and what its intents share.
 
 use std::future::Future;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use http::HeaderMap;
 
 use crate::account::{Accounts, HouseRules};
-use crate::clock::Clock;
-use crate::db::{DbError, Published, PublishedFile};
-use crate::devpi::Management;
+use crate::db::{DbError, Publication, Published, PublishedFile};
+use crate::devpi::{Management, Refusal};
 use crate::gateway::{Flows, Generations, Reply};
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
 use crate::reader::{Reader, sign};
@@ -16,22 +16,24 @@ use crate::store::Hold;
 use crate::telemetry::{AuditEvent, AuditKind, AuditLog};
 use crate::upstream::OwnDoors;
 use crate::writer::caller::Caller;
-use crate::writer::refusal::Refusal;
 use crate::writer::turns::Turns;
 
 /// What a door may write through. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Writer {
-    pub flows: Arc<Flows>,
-    pub accounts: Arc<Accounts>,
-    pub generations: Arc<Generations>,
-    pub rules: HouseRules,
+    parts: Arc<WriterParts>,
     pub turns: Arc<Turns>,
     pub reader: Reader,
     /// Held while an anonymous test result is counted and kept.
     pub results: Arc<tokio::sync::Mutex<()>>,
-    audit: Arc<AuditLog>,
-    pub doors: OwnDoors,
+}
+
+impl Deref for Writer {
+    type Target = WriterParts;
+
+    fn deref(&self) -> &WriterParts {
+        &self.parts
+    }
 }
 
 /// What `app` hands over.
@@ -55,48 +57,28 @@ impl Writer {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: WriterParts) -> Self {
-        let WriterParts {
-            flows,
-            accounts,
-            generations,
-            rules,
-            audit,
-            doors,
-        } = parts;
-        let reader = Reader::new(Arc::clone(&flows));
-        let writes = &flows.core.settings.limits.writes;
-        let turns = Arc::new(Turns::new(writes.uploads, writes.upload_wait));
+        let writes = &parts.flows.core.settings.limits.writes;
         Self {
-            flows,
-            reader,
-            accounts,
-            generations,
-            rules,
+            reader: Reader::new(Arc::clone(&parts.flows)),
             results: Arc::default(),
-            turns,
-            audit,
-            doors,
+            turns: Arc::new(Turns::new(writes.uploads, writes.upload_wait)),
+            parts: Arc::new(parts),
         }
     }
 
     /// The devpi API's users and indexes, as of the files in force.
     pub fn management(&self) -> Management {
-        let declared = self.generations.declared();
-        let (db, accounts) = (
-            Arc::clone(&self.flows.core.records),
-            Arc::clone(&self.accounts),
-        );
-        let management =
-            Management::new(db, accounts, self.rules.clone(), declared.values().cloned());
-        management.checked_by(Arc::clone(&self.generations) as _)
+        Management {
+            db: Arc::clone(&self.flows.core.records),
+            accounts: Arc::clone(&self.accounts),
+            rules: self.rules.clone(),
+            declared: self.generations.declared(),
+            check: Some(Arc::clone(&self.generations) as _),
+        }
     }
 
     pub fn now(&self) -> Timestamp {
-        self.clock().now()
-    }
-
-    fn clock(&self) -> &Clock {
-        &self.flows.core.clock
+        self.flows.core.clock.now()
     }
 
     /// The headers of every answer (docs/protocol/devpi.md §2.3).
@@ -115,9 +97,36 @@ impl Writer {
         done.unwrap_or_else(|error| Err(Refusal::internal("carry out the request", error)))
     }
 
+    /// Makes a release visible, and accounts for it where that was done.
+    ///
+    /// # Errors
+    /// When the records fail.
+    pub async fn publish(
+        &self,
+        caller: &Caller,
+        publication: &Publication,
+        (kind, file): (AuditKind, Option<&str>),
+    ) -> Result<Published, Refusal> {
+        let cause = caller.cause(self.now());
+        let published = self.flows.core.records.publish(&cause, publication).await;
+        self.settle(&published).await;
+        let published = published?;
+        if let Published::Done { .. } = published {
+            self.flows.forget_project(&publication.project);
+            let about = About {
+                index: Some(&publication.index),
+                project: Some(&publication.project),
+                file,
+                detail: Some(&publication.version),
+            };
+            self.account_for(kind, caller, about);
+        }
+        Ok(published)
+    }
+
     /// Looks after what a publication leaves behind: has bytes collected that it put out of use, or
     /// did not come to use, and notes beside the files that the records know of it.
-    pub async fn settle(&self, published: &Result<Published, DbError>) {
+    async fn settle(&self, published: &Result<Published, DbError>) {
         let is_clean = match published {
             Ok(Published::Done { files, .. }) => files
                 .iter()

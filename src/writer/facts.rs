@@ -1,8 +1,31 @@
 //! What is recorded of a file that comes to a stage.
 
 use crate::db::{FileFacts, FileRole, LogEntry, LogEvent};
-use crate::model::{Sha256, Timestamp, Yanked};
+use crate::devpi::Refusal;
+use crate::model::{IndexName, Sha256, Timestamp, Yanked};
+use crate::store::{Draft, Hold, Key};
 use crate::writer::caller::Caller;
+use crate::writer::desk::Writer;
+
+impl Writer {
+    /// Keeps the bytes of a draft, which somebody uploads to an index: what is recorded of them, and what
+    /// keeps them from being collected until then.
+    pub async fn keep_uploaded(
+        &self,
+        (caller, index): (&Caller, &IndexName),
+        (draft, digest): (Draft, Sha256),
+        (filename, role): (&str, FileRole),
+    ) -> Result<(FileFacts, Hold), Refusal> {
+        let hold = self.hold(digest).await?;
+        let stored = draft.finish(Key::PrivateFile).await?;
+        let now = self.now();
+        let arrival = (caller, now);
+        let mut facts = plain_facts(filename, role, stored.sha256, stored.size, arrival);
+        let dst = index.clone();
+        facts.log = vec![log_entry(caller, now, LogEvent::Upload { dst })];
+        Ok((facts, hold))
+    }
+}
 
 /// The facts of a file of which nothing special is known; its log is for the caller to write.
 pub fn plain_facts(

@@ -19,8 +19,10 @@ mod turns;
 mod upload;
 
 pub use crate::account::Credentials;
+pub use crate::devpi::Refusal;
+pub use accounts::Changed;
 pub use caller::Caller;
 pub use desk::{Writer, WriterParts};
-pub use refusal::Refusal;
+pub use refusal::refusal_reply;
 pub use subject::WriteSubject;
 pub use upload::Upload;

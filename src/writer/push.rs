@@ -10,22 +10,21 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::account::{Operation, permits};
+use crate::account::Operation;
 use crate::db::{FileFacts, FileRole, LogEvent, Publication, Published, ReleaseRecord};
-use crate::devpi::ApiAnswer;
+use crate::devpi::{ApiAnswer, DevpiWords, Refusal};
 use crate::gateway::Reply;
-use crate::model::{IndexName, Timestamp, Version};
+use crate::model::{IndexName, Version};
 use crate::page::entry_path;
 use crate::policy::Index;
 use crate::store::{Hold, Key};
 use crate::telemetry::AuditKind;
 use crate::writer::caller::Caller;
-use crate::writer::desk::{About, Writer};
+use crate::writer::desk::Writer;
 use crate::writer::facts::log_entry;
 use crate::writer::push_request::{Kinds, PushRequest, Target, parse};
-use crate::writer::refusal::{Refusal, answered};
+use crate::writer::refusal::answered;
 use crate::writer::stages::{acl_of, on_conflict};
-use crate::writer::subject::WriteSubject;
 
 /// A release as its index holds it.
 #[derive(Debug)]
@@ -49,16 +48,9 @@ impl Writer {
         source: IndexName,
         body: Bytes,
     ) -> Result<Reply, Refusal> {
-        let is_logged_in = permits(
-            Operation::PushOutside(&source),
-            &caller.principal,
-            &self.rules,
-        );
+        let is_logged_in = self.may(&caller, Operation::PushOutside(&source));
         let request = parse(&body, is_logged_in)?;
-        let subject = WriteSubject {
-            project: Some(request.project.clone()),
-            ..WriteSubject::default()
-        };
+        let project = Some(request.project.clone());
         let writer = self.clone();
         let pushed = self.to_the_end(async move {
             let source = writer.index(&source)?;
@@ -77,7 +69,9 @@ impl Writer {
             reply.record.project = Some(request.project);
             Ok(reply)
         });
-        pushed.await.map_err(|refusal| refusal.about(subject))
+        pushed
+            .await
+            .map_err(|refusal| Refusal { project, ..refusal })
     }
 
     fn target(&self, caller: &Caller, name: &IndexName) -> Result<Arc<Index>, Refusal> {
@@ -85,19 +79,12 @@ impl Writer {
             return Err(Refusal::no_index(name.as_str()));
         }
         let target = self.index(name)?;
-        let may = permits(
-            Operation::Upload(acl_of(&target)),
-            &caller.principal,
-            &self.rules,
-        );
-        if may && !target.is_mirror() {
+        if self.may(caller, Operation::Upload(acl_of(&target))) && !target.is_mirror() {
             return Ok(target);
         }
-        let words = match caller.principal.name() {
-            Some(_) => format!("user {} cannot upload to '{name}'", caller.quoted()),
-            None => format!("user None cannot upload to '{name}'"),
-        };
         // 401, as devpi has it; its client shows the words.
+        let quoted = caller.quoted();
+        let words = DevpiWords::MayNotUpload(&quoted, name);
         Err(Refusal::api(StatusCode::UNAUTHORIZED, words))
     }
 
@@ -115,15 +102,12 @@ impl Writer {
         };
         let (name, version) = (&request.spelling, &request.version);
         let Some(mut found) = found else {
-            let words = format!(
-                "there are no files for {name} {version} on stage {}",
-                source.name
-            );
+            let words = DevpiWords::NoFiles(name, version, &source.name);
             return Err(Refusal::api(StatusCode::BAD_REQUEST, words));
         };
         found.files = wanted(found.files, request.kinds);
         if found.files.is_empty() {
-            let words = format!("no release/files found for {name} {version}");
+            let words = DevpiWords::NothingToPush(name, version);
             return Err(Refusal::api(StatusCode::NOT_FOUND, words));
         }
         Ok(found)
@@ -158,7 +142,7 @@ impl Writer {
             files,
             on_conflict: on_conflict(target),
         };
-        let published = self.publish_push(caller, &publication, now).await;
+        let published = self.publish_push(caller, &publication).await;
         drop(found.holds);
         published
     }
@@ -167,32 +151,23 @@ impl Writer {
         &self,
         caller: &Caller,
         publication: &Publication,
-        now: Timestamp,
     ) -> Result<Reply, Refusal> {
-        let cause = caller.cause(now);
-        let published = self.flows.core.records.publish(&cause, publication).await;
-        self.settle(&published).await;
-        match published? {
-            Published::Done { .. } => {}
+        let published = self.publish(caller, publication, (AuditKind::Push, None));
+        let (status, words) = match published.await? {
+            Published::Done { .. } => {
+                let log = action_log(publication);
+                return Ok(answered(&ApiAnswer::result("actionlog", log)));
+            }
             Published::Exists { filename } => {
-                let words = format!("{filename} already exists in non-volatile index");
-                return Err(Refusal::api(StatusCode::CONFLICT, words));
+                let words = DevpiWords::FileExists(&filename).to_string();
+                (StatusCode::CONFLICT, words)
             }
             Published::NoReleaseFile { filename } => {
                 let words = format!("no release file {filename} on {}", publication.index);
-                return Err(Refusal::api(StatusCode::NOT_FOUND, words));
+                (StatusCode::NOT_FOUND, words)
             }
-        }
-        self.flows.forget_project(&publication.project);
-        let about = About {
-            index: Some(&publication.index),
-            project: Some(&publication.project),
-            file: None,
-            detail: Some(&publication.version),
         };
-        self.account_for(AuditKind::Push, caller, about);
-        let answer = ApiAnswer::result(StatusCode::OK, "actionlog", action_log(publication));
-        Ok(answered(&answer))
+        Err(Refusal::api(status, words))
     }
 
     /// The release on the stage itself; bases do not count.
@@ -201,13 +176,10 @@ impl Writer {
         index: &IndexName,
         request: &PushRequest,
     ) -> Result<Option<HeldRelease>, Refusal> {
-        let held = self
-            .flows
-            .core
-            .records
-            .project(index, &request.project)
-            .await?;
-        let Some(held) = held else { return Ok(None) };
+        let records = &self.flows.core.records;
+        let Some(held) = records.project(index, &request.project).await? else {
+            return Ok(None);
+        };
         let asked = &request.version;
         let exact = held.releases.iter().find(|one| one.version == *asked);
         let is_same = |one: &&ReleaseRecord| Version::is_same_release(&one.version, asked);

@@ -8,7 +8,8 @@ use http::StatusCode;
 use serde_json::Map;
 
 use crate::db::{FileFacts, FileRole};
-use crate::gateway::{Content, Context, Grant, Patience, Resolution, decide_entry};
+use crate::devpi::Refusal;
+use crate::gateway::{Content, Context, Error, Grant, Patience, Resolution, decide_entry};
 use crate::model::{Filename, Kind, Sha256, Version};
 use crate::policy::Index;
 use crate::store::{FsStore, Hold, Key, Readable, Stored};
@@ -18,7 +19,6 @@ use crate::writer::desk::Writer;
 use crate::writer::facts::plain_facts;
 use crate::writer::push::HeldRelease;
 use crate::writer::push_request::PushRequest;
-use crate::writer::refusal::Refusal;
 
 /// How much is copied at once.
 const PIECE_BYTES: usize = 64 << 10;
@@ -32,12 +32,9 @@ impl Writer {
         request: &PushRequest,
     ) -> Result<Option<HeldRelease>, Refusal> {
         let cx = self.flows.core.context();
-        let resolved = self
-            .flows
-            .stacks
-            .resolve(&cx, &index.name, &request.project, Patience::Page)
-            .await;
-        let resolved = match resolved.map_err(|error| Refusal::from(&error))? {
+        let (stacks, project) = (&self.flows.stacks, &request.project);
+        let resolved = stacks.resolve(&cx, &index.name, project, Patience::Page);
+        let resolved = match resolved.await? {
             Resolution::Known(resolved) => resolved,
             Resolution::Unknown => return Ok(None),
             Resolution::Refused(denial) => return Err(refused(&denial.detail())),
@@ -80,12 +77,9 @@ impl Writer {
         cx: &Context,
         grant: &Grant,
     ) -> Result<(FileFacts, Hold), Refusal> {
-        let (content, _) = match self.flows.files.content(cx, grant).await {
-            Ok(content) => content,
-            Err(error) => {
-                return Err(Refusal::api(StatusCode::BAD_GATEWAY, error.message.clone()));
-            }
-        };
+        let content = self.flows.files.content(cx, grant).await;
+        let failed = |error: Error| Refusal::api(StatusCode::BAD_GATEWAY, error.message);
+        let (content, _) = content.map_err(failed)?;
         if let Content::Growing(growing) = &content
             && let Readable::Failed(why) = growing.settled().await
         {
@@ -136,7 +130,7 @@ impl Writer {
         let look = move |bounds| metadata_of_file(held.file(), &filename, bounds);
         let archives = self.flows.core.archives();
         let looked = archives.look(look, InvalidWheel::is_beyond).await;
-        let Ok(metadata) = looked.map_err(|error| Refusal::from(&error))? else {
+        let Ok(metadata) = looked? else {
             return Ok(None);
         };
         let (store, digest) = (Arc::clone(&self.flows.core.store), Sha256::of(&metadata));

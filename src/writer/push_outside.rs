@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::db::{FileFacts, FileRole};
-use crate::devpi::ApiAnswer;
+use crate::devpi::{ApiAnswer, Refusal};
 use crate::gateway::{About as Held, Reply};
 use crate::model::{Filename, Kind, Login};
 use crate::page::entry_path;
@@ -24,7 +24,7 @@ use crate::writer::caller::Caller;
 use crate::writer::desk::{About, Writer};
 use crate::writer::push::HeldRelease;
 use crate::writer::push_request::{Elsewhere, PushRequest};
-use crate::writer::refusal::{Refusal, answered};
+use crate::writer::refusal::answered;
 
 /// How much is read at once.
 const PIECE_BYTES: usize = 64 << 10;
@@ -114,11 +114,8 @@ impl Writer {
         } else {
             StatusCode::BAD_GATEWAY
         };
-        Ok(answered(&ApiAnswer::result(
-            status,
-            "actionlog",
-            Value::Array(log),
-        )))
+        let answer = ApiAnswer::result("actionlog", Value::Array(log));
+        Ok(answered(&answer.with_status(status)))
     }
 
     async fn outgoing(&self, facts: &FileFacts) -> Result<Outgoing, Refusal> {
@@ -127,15 +124,11 @@ impl Writer {
             size: Some(facts.size),
         };
         let key = Key::PrivateFile(facts.sha256);
-        let held = self.flows.held.checked_file(&key, about).await;
-        let held = held.map_err(|error| Refusal::from(&error))?;
-        let lost = || {
-            Refusal::internal(
-                "send a file elsewhere",
-                std::io::Error::other(format!("{} is lost", facts.filename)),
-            )
-        };
-        let held = held.ok_or_else(lost)?;
+        let held = self.flows.held.checked_file(&key, about).await?;
+        let held = held.ok_or_else(|| {
+            let lost = format!("{} is lost", facts.filename);
+            Refusal::internal("send a file elsewhere", lost)
+        })?;
         Ok(Outgoing {
             filename: facts.filename.clone(),
             length: held.len(),

@@ -6,8 +6,8 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 use url::Url;
 
+use crate::devpi::{DevpiWords, Refusal};
 use crate::model::{IndexName, ProjectName};
-use crate::writer::refusal::Refusal;
 
 /// A release to be brought to another index.
 #[derive(Debug, PartialEq, Eq)]
@@ -73,14 +73,14 @@ pub fn parse(body: &[u8], is_logged_in: bool) -> Result<PushRequest, Refusal> {
         Ok(
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_),
         )
-        | Err(_) => return Err(bad("Bad request: could not decode json")),
+        | Err(_) => return Err(bad(DevpiWords::NoJson)),
     };
     let text = |name: &str| keys.get(name).and_then(Value::as_str);
     let (Some(spelling), Some(version)) = (text("name"), text("version")) else {
-        return Err(bad("no name or version specified in json"));
+        return Err(bad(DevpiWords::NoNameOrVersion));
     };
     if let Some(unknown) = keys.keys().find(|key| !KNOWN.contains(&key.as_str())) {
-        return Err(bad(format!("unknown additional options: {unknown}")));
+        return Err(bad(DevpiWords::UnknownOption(unknown)));
     }
     let kinds = kinds(&keys)?;
     let target = match text("posturl") {
@@ -88,7 +88,7 @@ pub fn parse(body: &[u8], is_logged_in: bool) -> Result<PushRequest, Refusal> {
         None if keys.contains_key("posturl") => return Err(bad("posturl is not a URL")),
         None => {
             let target = text("targetindex").filter(|target| target.split('/').count() == 2);
-            let target = target.ok_or_else(|| bad("targetindex not in format user/index"))?;
+            let target = target.ok_or_else(|| bad(DevpiWords::BadTarget))?;
             Target::Index(IndexName::parse(target).map_err(|_| Refusal::no_index(target))?)
         }
     };
@@ -106,7 +106,7 @@ pub fn parse(body: &[u8], is_logged_in: bool) -> Result<PushRequest, Refusal> {
 fn kinds(keys: &Map<String, Value>) -> Result<Kinds, Refusal> {
     let is_on = |name: &str| keys.get(name).and_then(Value::as_bool).unwrap_or(false);
     match (is_on("no_docs"), is_on("only_docs")) {
-        (true, true) => Err(bad("can't use 'no_docs' and 'only_docs' together")),
+        (true, true) => Err(bad(DevpiWords::DocsOrNot)),
         (true, false) => Ok(Kinds::NoDocs),
         (false, true) => Ok(Kinds::OnlyDocs),
         (false, false) => Ok(Kinds::Everything),
@@ -142,7 +142,7 @@ fn elsewhere(
     })
 }
 
-fn bad(words: impl Into<String>) -> Refusal {
+fn bad(words: impl ToString) -> Refusal {
     Refusal::abort(StatusCode::BAD_REQUEST, words)
 }
 
@@ -195,10 +195,10 @@ mod tests {
         ];
         for (body, status) in table {
             let refusal = parse(body.as_bytes(), true).unwrap_err();
-            assert_eq!(refusal.status().as_u16(), status, "{body}: {refusal:?}");
+            assert_eq!(refusal.status.as_u16(), status, "{body}: {refusal:?}");
         }
         let outside = br#"{"name": "six", "version": "1", "posturl": "https://files.example/"}"#;
-        assert_eq!(parse(outside, false).unwrap_err().status().as_u16(), 401);
+        assert_eq!(parse(outside, false).unwrap_err().status.as_u16(), 401);
         let shown = format!("{:?}", parse(outside, true).unwrap().target);
         assert_eq!(
             shown,

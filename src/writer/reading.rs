@@ -1,13 +1,14 @@
 //! What the management door answers beside the public one's, and without writing.
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
-use crate::gateway::{Ask, Body, Record, Reply, Route, reply_head};
+use crate::devpi::Refusal;
+use crate::gateway::{Ask, Reply};
 use crate::reader::{Asker, FAULT_CONTENT_TYPE, search_fault};
 use crate::writer::caller::Caller;
 use crate::writer::desk::Writer;
-use crate::writer::refusal::Refusal;
+use crate::writer::refusal::{managed, refusal_reply};
 
 impl Writer {
     /// Reading, for somebody who may have said who they are.
@@ -24,24 +25,15 @@ impl Writer {
         if caller.refused.is_some() {
             let refusal =
                 Refusal::exception(StatusCode::UNAUTHORIZED, "these credentials are not valid");
-            return refusal.into_reply(&http::HeaderMap::new());
+            return refusal_reply(refusal, &HeaderMap::new(), false);
         }
-        plain(StatusCode::OK, "text/plain", Bytes::new())
+        managed(StatusCode::OK, "text/plain", Bytes::new())
     }
 
     /// What `pip search` is told: a fault in its own language.
     #[must_use]
     pub fn search_fault(&self, host: Option<&str>) -> Reply {
         let gateway = format!("http://{}", host.unwrap_or("localhost"));
-        plain(StatusCode::OK, FAULT_CONTENT_TYPE, search_fault(&gateway))
+        managed(StatusCode::OK, FAULT_CONTENT_TYPE, search_fault(&gateway))
     }
-}
-
-fn plain(status: StatusCode, content_type: &'static str, body: Bytes) -> Reply {
-    let head = reply_head(content_type, body.len(), "no-store");
-    let record = Record {
-        route: Route::Manage,
-        ..Record::default()
-    };
-    Reply::new(status, head, Body::Bytes(body), record)
 }

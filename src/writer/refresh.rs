@@ -3,14 +3,17 @@
 //! What was said before is kept until then: it confirms with its tag, and answers should upstream be
 //! down.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 
-use crate::gateway::{Body, Patience, Record, Reply, Resolution, Route, reply_head};
+use crate::devpi::{DevpiWords, Refusal};
+use crate::gateway::{Patience, Reply, Resolution};
 use crate::model::{IndexName, ProjectName};
 use crate::writer::desk::Writer;
-use crate::writer::refusal::Refusal;
+use crate::writer::refusal::managed;
 
 impl Writer {
     /// Makes the next look at a project one at its upstreams.
@@ -35,15 +38,11 @@ impl Writer {
             self.flows.mirrors.expire(name, project, cx.now);
         }
         self.flows.forget_project(project);
-        let resolved = self
-            .flows
-            .stacks
-            .resolve(&cx, index, project, Patience::Page)
-            .await;
-        match resolved.map_err(|error| Refusal::from(&error))? {
+        let stacks = &self.flows.stacks;
+        match stacks.resolve(&cx, index, project, Patience::Page).await? {
             Resolution::Known(_) | Resolution::Refused(_) => Ok(to_the_page(project)),
             Resolution::Unknown => {
-                let words = format!("The project {project} does not exist.");
+                let words = DevpiWords::NoProject(project);
                 Err(Refusal::abort(StatusCode::NOT_FOUND, words))
             }
         }
@@ -52,13 +51,9 @@ impl Writer {
 
 /// 302 from `…/project/refresh` to `…/project/`.
 fn to_the_page(project: &ProjectName) -> Reply {
-    let mut head = reply_head("text/plain", 0, "no-store");
-    if let Ok(to) = HeaderValue::from_str(&format!("../{project}/")) {
-        head.insert(LOCATION, to);
-    }
-    let record = Record {
-        route: Route::Manage,
-        ..Record::default()
-    };
-    Reply::new(StatusCode::FOUND, head, Body::Bytes(Bytes::new()), record)
+    let mut reply = managed(StatusCode::FOUND, "text/plain", Bytes::new());
+    let to = HeaderValue::from_str(&format!("../{project}/")).ok();
+    let to = to.map(|to| (LOCATION, to));
+    Arc::make_mut(&mut reply.head).extend(to.into_iter().collect());
+    reply
 }

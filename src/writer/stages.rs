@@ -6,11 +6,11 @@ use http::StatusCode;
 
 use crate::account::{IndexAcl, Operation, permits};
 use crate::db::{OnConflict, TokenOperation};
+use crate::devpi::{DevpiWords, Refusal};
 use crate::model::IndexName;
 use crate::policy::Index;
 use crate::writer::caller::Caller;
 use crate::writer::desk::Writer;
-use crate::writer::refusal::Refusal;
 
 /// The access lists of an index; a mirror's are empty.
 pub fn acl_of(index: &Index) -> IndexAcl<'_> {
@@ -42,6 +42,11 @@ impl Writer {
         index.ok_or_else(|| Refusal::no_index(name.as_str()))
     }
 
+    /// Whether somebody may do it.
+    pub fn may(&self, caller: &Caller, operation: Operation<'_>) -> bool {
+        permits(operation, &caller.principal, &self.rules)
+    }
+
     /// Whether public doors do not show an index.
     #[must_use]
     pub fn is_hidden(&self, index: &IndexName) -> bool {
@@ -56,30 +61,25 @@ impl Writer {
     ) -> Result<Arc<Index>, Refusal> {
         let index = self.index(name)?;
         if index.is_mirror() {
-            let words = "cannot submit to mirror index";
-            return Err(Refusal::exception(StatusCode::NOT_FOUND, words));
+            return Err(Refusal::exception(
+                StatusCode::NOT_FOUND,
+                DevpiWords::IsMirror,
+            ));
         }
-        if permits(
-            Operation::Upload(acl_of(&index)),
-            &caller.principal,
-            &self.rules,
-        ) {
+        if self.may(caller, Operation::Upload(acl_of(&index))) {
             return Ok(index);
         }
-        match caller.principal.name() {
-            None => Err(caller.must_log_in()),
-            Some(_) => {
-                let words = match caller.principal.scope() {
-                    Some(scope) if !scope.reaches(name) => {
-                        format!("no permission to submit: this token is not for {name}")
-                    }
-                    Some(scope) if !scope.operations.contains(&TokenOperation::Upload) => {
-                        "no permission to submit: this token is not for uploads".to_owned()
-                    }
-                    Some(_) | None => "no permission to submit".to_owned(),
-                };
-                Err(Refusal::exception(StatusCode::FORBIDDEN, words))
+        if caller.principal.name().is_none() {
+            return Err(caller.must_log_in());
+        }
+        let mut words = DevpiWords::MayNotSubmit.to_string();
+        if let Some(scope) = caller.principal.scope() {
+            if !scope.reaches(name) {
+                words = format!("{words}: this token is not for {name}");
+            } else if !scope.operations.contains(&TokenOperation::Upload) {
+                words = format!("{words}: this token is not for uploads");
             }
         }
+        Err(Refusal::exception(StatusCode::FORBIDDEN, words))
     }
 }

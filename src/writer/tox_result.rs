@@ -3,21 +3,17 @@
 use bytes::Bytes;
 use http::StatusCode;
 
-use crate::account::{Operation, permits};
-use crate::db::{FileRecord, FileRole, LogEvent, OnConflict, Publication, Published};
-use crate::devpi::ApiAnswer;
+use crate::account::Operation;
+use crate::db::{FileRecord, FileRole, OnConflict, Publication, Published};
+use crate::devpi::{ApiAnswer, DevpiWords, Refusal};
 use crate::gateway::{Reply, TOX_RESULT, stands_at};
 use crate::model::{Filename, IndexName, Sha256, Timestamp, format_bytes};
 use crate::page::{entry_path, parse_file_path};
-use crate::store::Key;
 use crate::telemetry::AuditKind;
 use crate::writer::caller::Caller;
-use crate::writer::desk::{About, Writer};
-use crate::writer::facts::{log_entry, plain_facts};
-use crate::writer::refusal::{Refusal, answered};
+use crate::writer::desk::Writer;
+use crate::writer::refusal::answered;
 use crate::writer::stages::acl_of;
-
-const FORBIDDEN: &str = "No permission to upload tox results. You can use the devpi test --no-upload option to skip the upload.";
 
 impl Writer {
     /// `POST /user/index/+f/…`: stores the body as it is.
@@ -36,18 +32,18 @@ impl Writer {
             let found = writer.index(&index).ok();
             let may = found.is_some_and(|index| {
                 let operation = Operation::UploadToxResult(acl_of(&index));
-                !index.is_mirror() && permits(operation, &caller.principal, &writer.rules)
+                !index.is_mirror() && writer.may(&caller, operation)
             });
             if !may {
-                return Err(Refusal::api(StatusCode::FORBIDDEN, FORBIDDEN));
+                let words = DevpiWords::MayNotAddResult;
+                return Err(Refusal::api(StatusCode::FORBIDDEN, words));
             }
             let Some(subject) = writer.file_at(&index, &path).await? else {
-                let words = format!("no release file found at {index}/{path}");
+                let words = DevpiWords::NoReleaseFile(&index, &path);
                 return Err(Refusal::api(StatusCode::NOT_FOUND, words));
             };
             if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
-                let words = "Bad request: could not decode json";
-                return Err(Refusal::abort(StatusCode::BAD_REQUEST, words));
+                return Err(Refusal::abort(StatusCode::BAD_REQUEST, DevpiWords::NoJson));
             }
             writer.keep_result(&caller, &index, &subject, body).await
         })
@@ -100,22 +96,15 @@ impl Writer {
         if caller.principal.name().is_none() {
             self.check_room(&held.files, &subject.version, body.len() as u64)?;
         }
-        let _held = self.hold(Sha256::of(&body)).await?;
-        let length = body.len() as u64;
+        let (digest, length) = (Sha256::of(&body), body.len() as u64);
         let mut draft = core.store.upload_draft("the test result", length)?;
         draft.write(body).await?;
-        let stored = draft.finish(Key::PrivateFile).await?;
-        let now = self.now();
-        let filename = format!("{about}{TOX_RESULT}{}-{number}", compact(now));
+        let filename = format!("{about}{TOX_RESULT}{}-{number}", compact(self.now()));
         let role = FileRole::ToxResult {
             for_file: about.clone(),
         };
-        let mut facts = plain_facts(&filename, role, stored.sha256, stored.size, (caller, now));
-        facts.log = vec![log_entry(
-            caller,
-            now,
-            LogEvent::Upload { dst: index.clone() },
-        )];
+        let kept = self.keep_uploaded((caller, index), (draft, digest), (&filename, role));
+        let (facts, _held) = kept.await?;
         let publication = Publication {
             index: index.clone(),
             project: subject.project.clone(),
@@ -126,30 +115,18 @@ impl Writer {
             // Two at the same second with the same number: both are whole, the later one stays.
             on_conflict: OnConflict::Replace,
         };
-        let published = core.records.publish(&caller.cause(now), &publication).await;
-        self.settle(&published).await;
-        match published? {
+        let about = (AuditKind::Upload, Some(filename.as_str()));
+        match self.publish(caller, &publication, about).await? {
             Published::Done { .. } => {}
             Published::Exists { filename } | Published::NoReleaseFile { filename } => {
                 let words = format!("no release file found at {index}: {filename}");
                 return Err(Refusal::api(StatusCode::NOT_FOUND, words));
             }
         }
-        self.flows.forget_project(&subject.project);
-        let event = About {
-            index: Some(index),
-            project: Some(&subject.project),
-            file: Some(&filename),
-            detail: Some(&subject.version),
-        };
-        self.account_for(AuditKind::Upload, caller, event);
-        let path = entry_path(index, &stored.sha256, &filename);
-        let result = format!("{path}#sha256={}", stored.sha256);
-        Ok(answered(&ApiAnswer::result(
-            StatusCode::OK,
-            "toxresultpath",
-            result.into(),
-        )))
+        let path = entry_path(index, &digest, &filename);
+        let result = format!("{path}#sha256={digest}");
+        let answer = ApiAnswer::result("toxresultpath", result.into());
+        Ok(answered(&answer))
     }
 }
 

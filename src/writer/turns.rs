@@ -9,7 +9,7 @@ use http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::writer::refusal::Refusal;
+use crate::devpi::Refusal;
 
 /// When somebody who found no place should try again: uploads under way end in such a time.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
@@ -59,14 +59,15 @@ impl Turns {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::writer::refusal::refusal_reply;
 
     #[tokio::test(start_paused = true)]
     async fn who_finds_no_place_waits_a_while_and_is_told_when_to_come_back() {
         let turns = Turns::new(1, Duration::from_secs(5));
         let first = turns.take().await.unwrap();
         let refused = turns.take().await.unwrap_err();
-        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
-        let reply = refused.into_reply(&http::HeaderMap::new());
+        assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+        let reply = refusal_reply(refused, &http::HeaderMap::new(), false);
         assert!(reply.head.contains_key(http::header::RETRY_AFTER));
         let (second, ()) = tokio::join!(turns.take(), async {
             tokio::time::sleep(Duration::from_secs(1)).await;

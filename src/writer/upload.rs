@@ -8,26 +8,23 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 
-use crate::db::{FileFacts, FileRole, LogEvent, OnConflict, Publication, Published};
-use crate::gateway::{Body, DOC_ZIP, Record, Reply, Route, reply_head};
-use crate::model::{IndexName, ProjectName, Sha256, Timestamp, Version};
+use crate::db::{FileFacts, FileRole, OnConflict, Publication, Published};
+use crate::devpi::{DevpiWords, Refusal};
+use crate::gateway::{DOC_ZIP, Reply};
+use crate::model::{IndexName, ProjectName, Sha256, Version};
 use crate::policy::Index;
 use crate::protocol::{
     ClaimedDigests, Examined, FileSubmission, Submission, SubmittedRelease, Unfit, UploadForm,
-    complete, examine,
+    complete, examine, stated_requirement,
 };
-use crate::store::{Digests, Draft, Key};
+use crate::store::{Digests, Draft, Hold, Key};
 use crate::telemetry::AuditKind;
 use crate::writer::caller::Caller;
-use crate::writer::desk::{About, Writer};
-use crate::writer::facts::{log_entry, plain_facts};
-use crate::writer::refusal::Refusal;
+use crate::writer::desk::Writer;
+use crate::writer::refusal::managed;
 use crate::writer::stages::on_conflict;
 use crate::writer::subject::WriteSubject;
 use crate::writer::turns::Turn;
-
-/// The reason that devpi gives for an upload that changes nothing.
-const SAME_FILE: &str = "Upload of identical file to non volatile index.";
 
 /// An upload that is being taken in.
 #[derive(Debug)]
@@ -83,12 +80,8 @@ impl Upload {
         if self.draft.is_some() {
             return Err(bad("the form has two files called content"));
         }
-        let draft = self
-            .writer
-            .flows
-            .core
-            .store
-            .upload_draft("the upload", self.most())?;
+        let store = &self.writer.flows.core.store;
+        let draft = store.upload_draft("the upload", self.most())?;
         self.form.content_filename = Some(filename.to_owned());
         self.draft = Some(draft);
         Ok(())
@@ -141,7 +134,7 @@ impl Upload {
 
     async fn register(self, release: SubmittedRelease) -> Result<Reply, Refusal> {
         // Also on a non-volatile index: devpi lets metadata be corrected there.
-        self.publish(release, Vec::new(), self.writer.now()).await
+        self.publish(release, Vec::new()).await
     }
 
     async fn add_file(mut self, submitted: FileSubmission) -> Result<Reply, Refusal> {
@@ -150,14 +143,10 @@ impl Upload {
             filename,
             claimed,
         } = submitted;
-        let (draft, digests) = self.settled(&claimed).await?;
-        if self
-            .is_there(&release.project, filename.as_str(), &digests.sha256)
-            .await?
-        {
-            self.heal(draft, digests.sha256).await?;
-            return Ok(done(Some(SAME_FILE)));
-        }
+        let content = self.new_content(&release.project, filename.as_str(), &claimed);
+        let Some((draft, digests)) = content.await? else {
+            return Ok(done(Some(DevpiWords::SameFile)));
+        };
         let growing = draft.growing();
         let (project, version) = (release.project.clone(), release.version.clone());
         let name = filename.clone();
@@ -167,25 +156,19 @@ impl Upload {
         };
         let archives = self.writer.flows.core.archives();
         let examined = archives.look(examine, Unfit::is_beyond).await;
-        let examined = examined.map_err(|error| Refusal::from(&error))?;
-        let examined = examined.map_err(|unfit| match unfit {
+        let examined = examined?.map_err(|unfit| match unfit {
             Unfit::Fault(words) | Unfit::Beyond(words) => bad(words),
             Unfit::Unreadable(fault) => Refusal::internal("look into the file", fault),
         })?;
-        let _held = self.writer.hold(digests.sha256).await?;
-        let stored = draft.finish(Key::PrivateFile).await?;
-        let now = self.writer.now();
-        let arrival = (&self.caller, now);
-        let role = FileRole::ReleaseFile;
-        let mut facts = plain_facts(filename.as_str(), role, stored.sha256, stored.size, arrival);
+        let kept = (filename.as_str(), FileRole::ReleaseFile);
+        let (mut facts, _held) = self.keep(draft, digests.sha256, kept).await?;
         facts.md5 = claimed.md5.is_some().then_some(digests.md5);
         facts.blake2b_256 = claimed.blake2b.is_some().then_some(digests.blake2b_256);
-        facts.metadata_sha256 = self.keep_sidecar(&stored.sha256, &examined).await?;
+        facts.metadata_sha256 = self.keep_sidecar(&facts.sha256, &examined).await?;
         facts.requires_python = examined
             .requires_python
-            .or_else(|| stated_requirement(&release));
-        facts.log = vec![self.uploaded(now)];
-        self.publish(release, vec![facts], now).await
+            .or_else(|| stated_requirement(&release.metadata));
+        self.publish(release, vec![facts]).await
     }
 
     async fn add_docs(
@@ -200,42 +183,55 @@ impl Upload {
             None => self.latest(&project, &spelling).await?,
         };
         let filename = format!("{project}-{version}{DOC_ZIP}");
-        let (draft, digests) = self.settled(claimed).await?;
-        if self.is_there(&project, &filename, &digests.sha256).await? {
-            self.heal(draft, digests.sha256).await?;
-            return Ok(done(Some(SAME_FILE)));
-        }
-        let _held = self.writer.hold(digests.sha256).await?;
-        let stored = draft.finish(Key::PrivateFile).await?;
-        let now = self.writer.now();
-        let arrival = (&self.caller, now);
-        let mut facts = plain_facts(
-            &filename,
-            FileRole::DocZip,
-            stored.sha256,
-            stored.size,
-            arrival,
-        );
-        facts.log = vec![self.uploaded(now)];
+        let content = self.new_content(&project, &filename, claimed).await?;
+        let Some((draft, digests)) = content else {
+            return Ok(done(Some(DevpiWords::SameFile)));
+        };
+        let kept = (filename.as_str(), FileRole::DocZip);
+        let (facts, _held) = self.keep(draft, digests.sha256, kept).await?;
         let mut release = SubmittedRelease {
             project,
             spelling,
             version,
             metadata: Default::default(),
         };
-        release
-            .metadata
-            .insert("name".to_owned(), release.spelling.clone().into());
-        release
-            .metadata
-            .insert("version".to_owned(), release.version.clone().into());
-        self.publish(release, vec![facts], now).await
+        let own = [("name", &release.spelling), ("version", &release.version)];
+        let own = own.map(|(key, value)| (key.to_owned(), value.as_str().into()));
+        release.metadata.extend(own);
+        self.publish(release, vec![facts]).await
+    }
+
+    /// The draft with its digests, unless a non-volatile index holds this very file: then its bytes are
+    /// kept again.
+    async fn new_content(
+        &mut self,
+        project: &ProjectName,
+        filename: &str,
+        claimed: &ClaimedDigests,
+    ) -> Result<Option<(Draft, Digests)>, Refusal> {
+        let (draft, digests) = self.settled(claimed).await?;
+        if !self.is_there(project, filename, &digests.sha256).await? {
+            return Ok(Some((draft, digests)));
+        }
+        self.heal(draft, digests.sha256).await?;
+        Ok(None)
+    }
+
+    async fn keep(
+        &self,
+        draft: Draft,
+        digest: Sha256,
+        file: (&str, FileRole),
+    ) -> Result<(FileFacts, Hold), Refusal> {
+        let place = (&self.caller, &self.index.name);
+        let kept = self.writer.keep_uploaded(place, (draft, digest), file);
+        kept.await
     }
 
     /// The draft with all of its bytes in the file, and their digests, which are those stated.
     async fn settled(&mut self, claimed: &ClaimedDigests) -> Result<(Draft, Digests), Refusal> {
         let draft = self.draft.take();
-        let mut draft = draft.ok_or_else(|| bad("content file field not found"))?;
+        let mut draft = draft.ok_or_else(|| bad(DevpiWords::NoContent))?;
         let digests = draft.digests().await?;
         let blake2b = [&*digests.blake2b_256, &*digests.blake2b_512];
         let held = claimed.check(&digests.sha256, &digests.md5, blake2b);
@@ -263,13 +259,8 @@ impl Upload {
         if on_conflict(&self.index) == OnConflict::Replace {
             return Ok(false);
         }
-        let files = self
-            .writer
-            .flows
-            .core
-            .records
-            .files(&self.index.name, project)
-            .await?;
+        let records = &self.writer.flows.core.records;
+        let files = records.files(&self.index.name, project).await?;
         match files.iter().find(|file| file.facts.filename == filename) {
             None => Ok(false),
             Some(there) if there.facts.sha256 == *sha256 => Ok(true),
@@ -296,36 +287,19 @@ impl Upload {
     }
 
     async fn latest(&self, project: &ProjectName, spelling: &str) -> Result<String, Refusal> {
-        let held = self
-            .writer
-            .flows
-            .core
-            .records
-            .project(&self.index.name, project)
-            .await?;
+        let records = &self.writer.flows.core.records;
+        let held = records.project(&self.index.name, project).await?;
         let versions = held.into_iter().flat_map(|held| held.releases);
         let latest = versions
             .map(|release| release.version)
             .max_by_key(|text| Version::parse(text));
-        latest.ok_or_else(|| {
-            bad(format!(
-                "doczip has no version and '{spelling}' has no releases to derive one from"
-            ))
-        })
-    }
-
-    fn uploaded(&self, now: Timestamp) -> crate::db::LogEntry {
-        let event = LogEvent::Upload {
-            dst: self.index.name.clone(),
-        };
-        log_entry(&self.caller, now, event)
+        latest.ok_or_else(|| bad(DevpiWords::NoDocsVersion(spelling)))
     }
 
     async fn publish(
         &self,
         release: SubmittedRelease,
         files: Vec<FileFacts>,
-        now: Timestamp,
     ) -> Result<Reply, Refusal> {
         let records = &self.writer.flows.core.records;
         let held = records.project(&self.index.name, &release.project).await?;
@@ -350,53 +324,33 @@ impl Upload {
             files,
             on_conflict: on_conflict(&self.index),
         };
-        let published = records.publish(&self.caller.cause(now), &publication).await;
-        self.writer.settle(&published).await;
-        let project = &publication.project;
-        match published? {
-            Published::Done { .. } => {}
-            Published::Exists { filename } => return Err(exists(&filename)),
+        let about = (AuditKind::Upload, name.as_deref());
+        match self
+            .writer
+            .publish(&self.caller, &publication, about)
+            .await?
+        {
+            Published::Done { .. } => Ok(done(None)),
+            Published::Exists { filename } => Err(exists(&filename)),
             Published::NoReleaseFile { filename } => {
-                return Err(bad(format!("no release file {filename}")));
+                Err(bad(format!("no release file {filename}")))
             }
         }
-        self.writer.flows.forget_project(project);
-        let about = About {
-            index: Some(&self.index.name),
-            project: Some(project),
-            file: name.as_deref(),
-            detail: Some(&publication.version),
-        };
-        self.writer
-            .account_for(AuditKind::Upload, &self.caller, about);
-        Ok(done(None))
     }
 }
 
-fn stated_requirement(release: &SubmittedRelease) -> Option<String> {
-    let stated = release.metadata.get("requires_python")?.as_str()?;
-    (!stated.is_empty()).then(|| stated.to_owned())
-}
-
 fn exists(filename: &str) -> Refusal {
-    let words = format!("{filename} already exists in non-volatile index");
-    Refusal::exception(StatusCode::CONFLICT, words)
+    Refusal::exception(StatusCode::CONFLICT, DevpiWords::FileExists(filename))
 }
 
-fn bad(words: impl Into<String>) -> Refusal {
+fn bad(words: impl ToString) -> Refusal {
     Refusal::exception(StatusCode::BAD_REQUEST, words)
 }
 
 /// 200 without content, as devpi answers uploads.
-fn done(reason: Option<&str>) -> Reply {
+fn done(reason: Option<DevpiWords<'_>>) -> Reply {
     Reply {
-        status: StatusCode::OK,
-        reason: reason.map(Arc::from),
-        head: Arc::new(reply_head("text/html", 0, "no-store").into()),
-        body: Body::Bytes(Bytes::new()),
-        record: Record {
-            route: Route::Manage,
-            ..Record::default()
-        },
+        reason: reason.map(|words| words.to_string().into()),
+        ..managed(StatusCode::OK, "text/html", Bytes::new())
     }
 }

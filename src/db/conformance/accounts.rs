@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::db::change::{Cause, Edit, IndexDeletion, IndexUpdate, UserDeletion, UserUpdate};
+use crate::db::change::{Cause, Edit, IndexDeletion, UserDeletion, UserUpdate};
 use crate::db::conformance::support::{
     cause, file, index, leading, new_index, new_user, object, publication,
 };
@@ -203,11 +203,8 @@ pub(crate) async fn an_index_reads_back_as_created_and_changed(db: &dyn Db) {
     assert_eq!(record.revision, created);
     new.config = object(json!({ "type": "stage", "title": "ünï", "bases": ["root/pypi"] }));
     new.volatile = false;
-    let update = IndexUpdate {
-        index: new.clone(),
-        made_from: record.revision,
-    };
-    let changed = db.update_index(&cause(), &update).await.unwrap().unwrap();
+    new.revision = record.revision;
+    let changed = db.update_index(&cause(), &new).await.unwrap().unwrap();
     let record = db.index(&index("a/dev")).await.unwrap().unwrap();
     assert_eq!(
         (record.config, record.volatile, record.revision),
@@ -221,22 +218,16 @@ pub(crate) async fn of_two_changes_made_from_one_revision_the_second_is_told(db:
         .await
         .unwrap()
         .unwrap();
-    let new = new_index("a/dev", true);
-    let made_from = db.create_index(&cause(), &new).await.unwrap().unwrap();
-    let update = IndexUpdate {
-        index: new,
-        made_from,
-    };
+    let mut update = new_index("a/dev", true);
+    update.revision = db.create_index(&cause(), &update).await.unwrap().unwrap();
     db.update_index(&cause(), &update).await.unwrap().unwrap();
     let second = db.update_index(&cause(), &update).await;
     assert!(
         matches!(second, Err(DbError::Conflict { .. })),
         "{second:?}"
     );
-    let gone = IndexUpdate {
-        index: new_index("a/gone", true),
-        made_from,
-    };
+    let mut gone = new_index("a/gone", true);
+    gone.revision = update.revision;
     assert_eq!(db.update_index(&cause(), &gone).await.unwrap(), None);
 }
 

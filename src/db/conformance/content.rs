@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::db::change::{OnConflict, Publication, Published, PublishedFile};
+use crate::db::change::{OnConflict, Publication, Published, PublishedFile, Removal};
 use crate::db::conformance::support::{
     cause, file, index, leading, now, object, project, publication,
 };
@@ -254,7 +254,7 @@ pub(crate) async fn spellings_of_one_version_are_one_release(db: &dyn Db) {
             .all(|file| file.version == release.version)
     );
     let cause = cause();
-    let deleted = db.delete_release(&cause, &stable, &hello, "v1.0.0.RC1");
+    let deleted = db.remove(&cause, (&stable, &hello), Removal::Release("v1.0.0.RC1"));
     assert!(deleted.await.unwrap().is_some());
     assert_eq!(db.project(&stable, &hello).await.unwrap(), None);
 }
@@ -285,7 +285,7 @@ pub(crate) async fn the_last_file_takes_its_release_and_that_the_project(db: &dy
     )
     .await;
     let serial = db
-        .delete_file(&cause(), &stable, &hello, &zip.filename)
+        .remove(&cause(), (&stable, &hello), Removal::File(&zip.filename))
         .await
         .unwrap();
     assert_eq!(serial, Some(Serial(3)));
@@ -303,16 +303,20 @@ pub(crate) async fn the_last_file_takes_its_release_and_that_the_project(db: &dy
         );
     }
     assert_eq!(
-        db.delete_file(&cause(), &stable, &hello, &zip.filename)
+        db.remove(&cause(), (&stable, &hello), Removal::File(&zip.filename))
             .await
             .unwrap(),
         None,
         "twice"
     );
-    db.delete_file(&cause(), &stable, &hello, "hello_pkg-2.0.zip")
-        .await
-        .unwrap()
-        .unwrap();
+    db.remove(
+        &cause(),
+        (&stable, &hello),
+        Removal::File("hello_pkg-2.0.zip"),
+    )
+    .await
+    .unwrap()
+    .unwrap();
     assert!(!db.has_project(&stable, &hello).await.unwrap());
 }
 
@@ -325,17 +329,17 @@ pub(crate) async fn the_last_release_takes_the_project(db: &dyn Db) {
     .await;
     publish(db, &publication("2.0", vec![])).await;
     assert_eq!(
-        db.delete_release(&cause(), &stable, &hello, "7.7")
+        db.remove(&cause(), (&stable, &hello), Removal::Release("7.7"))
             .await
             .unwrap(),
         None
     );
-    db.delete_release(&cause(), &stable, &hello, "1.0")
+    db.remove(&cause(), (&stable, &hello), Removal::Release("1.0"))
         .await
         .unwrap()
         .unwrap();
     assert!(db.has_project(&stable, &hello).await.unwrap());
-    db.delete_release(&cause(), &stable, &hello, "2.0")
+    db.remove(&cause(), (&stable, &hello), Removal::Release("2.0"))
         .await
         .unwrap()
         .unwrap();
@@ -361,12 +365,14 @@ pub(crate) async fn a_deleted_project_leaves_other_indexes_and_projects_alone(db
     for one in [&upload, &elsewhere, &neighbour] {
         publish(db, one).await;
     }
-    db.delete_project(&cause(), &stable, &hello)
+    db.remove(&cause(), (&stable, &hello), Removal::Project)
         .await
         .unwrap()
         .unwrap();
     assert_eq!(
-        db.delete_project(&cause(), &stable, &hello).await.unwrap(),
+        db.remove(&cause(), (&stable, &hello), Removal::Project)
+            .await
+            .unwrap(),
         None
     );
     assert!(!db.has_project(&stable, &hello).await.unwrap());
@@ -388,7 +394,7 @@ pub(crate) async fn a_file_uploaded_again_was_not_deleted(db: &dyn Db) {
             .await
             .unwrap()
     );
-    db.delete_project(&cause(), &stable, &hello)
+    db.remove(&cause(), (&stable, &hello), Removal::Project)
         .await
         .unwrap()
         .unwrap();

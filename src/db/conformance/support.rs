@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::db::change::{Cause, NewIndex, NewUser, OnConflict, Publication};
+use crate::db::change::{Cause, NewUser, OnConflict, Publication};
 use crate::db::file::{FileFacts, FileRole, LogEntry, LogEvent};
+use crate::db::record::{IndexRecord, Serial};
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp, Yanked};
 
 pub fn now() -> Timestamp {
@@ -37,12 +38,14 @@ pub(super) fn new_user(name: &str) -> NewUser {
     }
 }
 
-pub(super) fn new_index(name: &str, volatile: bool) -> NewIndex {
+pub(super) fn new_index(name: &str, volatile: bool) -> IndexRecord {
     let config = object(json!({ "type": "stage", "volatile": volatile }));
-    NewIndex {
+    IndexRecord {
         name: index(name),
         config,
         volatile,
+        revision: Serial::default(),
+        created: now(),
     }
 }
 

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 
 use crate::db::error::DbError;
@@ -15,7 +14,6 @@ use crate::db::record::Serial;
 use crate::db::snapshot::NeededFile;
 use crate::db::sqlite::open::BUSY_TIMEOUT;
 use crate::db::sqlite::rows;
-use crate::model::Sha256;
 
 const DOING: &str = "read what records name";
 
@@ -103,9 +101,8 @@ impl RecordsFile {
         .fetch_one(&self.pool)
         .await
         .map_err(rows::failed(DOING))?;
-        let uuid = row.try_get("uuid").map_err(rows::failed(DOING))?;
-        let serial: i64 = row.try_get("serial").map_err(rows::failed(DOING))?;
-        Ok((uuid, Serial(serial.unsigned_abs())))
+        let read = rows::reader(&row, DOING);
+        Ok((read.get("uuid")?, Serial(read.number("serial")?)))
     }
 
     /// Everything whose bytes a record needs, each digest once, in the digests' order.
@@ -122,16 +119,16 @@ impl RecordsFile {
         .map_err(rows::failed(DOING))?;
         let mut files: BTreeMap<[u8; 32], NeededFile> = BTreeMap::new();
         for row in rows {
-            let failed = rows::failed(DOING);
-            let text = |column| -> Result<String, DbError> { row.try_get(column).map_err(&failed) };
-            let size: i64 = row.try_get("size").map_err(&failed)?;
-            let sha256 = digest(row.try_get("sha256").map_err(&failed)?)?;
-            let metadata: Option<Vec<u8>> = row.try_get("metadata_sha256").map_err(&failed)?;
-            let metadata = metadata.map(digest).transpose()?;
+            let read = rows::reader(&row, DOING);
+            let (sha256, metadata) = (
+                read.digest("sha256")?,
+                read.digest_if_any("metadata_sha256")?,
+            );
+            let (name, index): (String, String) = (read.get("filename")?, read.get("index_name")?);
             let needed = files.entry(*sha256.as_bytes()).or_insert(NeededFile {
-                name: format!("{} of {}", text("filename")?, text("index_name")?),
+                name: format!("{name} of {index}"),
                 sha256,
-                size: size.unsigned_abs(),
+                size: read.number("size")?,
                 metadata: None,
             });
             needed.metadata = needed.metadata.or(metadata);
@@ -143,15 +140,6 @@ impl RecordsFile {
     pub async fn close(self) {
         self.pool.close().await;
     }
-}
-
-fn digest(bytes: Vec<u8>) -> Result<Sha256, DbError> {
-    let length = bytes.len();
-    let bytes = bytes.try_into().map_err(|_| DbError::Corrupt {
-        doing: DOING,
-        what: format!("a digest of {length} bytes"),
-    })?;
-    Ok(Sha256::from_bytes(bytes))
 }
 
 #[cfg(test)]

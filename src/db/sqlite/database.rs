@@ -1,13 +1,16 @@
-//! SQLite as a [`Db`]: which topic answers which method.
+//! SQLite as a [`Db`]. Reads are answered here, what consists of several queries as of one instant; writes
+//! are those of the topic.
 
 use std::collections::HashSet;
 
 use async_trait::async_trait;
+use sqlx::Transaction;
 use sqlx::pool::PoolConnection;
+use sqlx::sqlite::SqliteRow;
 
 use crate::db::change::{
-    Cause, IndexDeletion, IndexUpdate, NewApiToken, NewIndex, NewUser, Publication, Published,
-    UserDeletion, UserUpdate,
+    Cause, IndexDeletion, NewApiToken, NewUser, Publication, Published, Removal, UserDeletion,
+    UserUpdate,
 };
 use crate::db::contract::Db;
 use crate::db::error::DbError;
@@ -17,15 +20,43 @@ use crate::db::record::{
 };
 use crate::db::snapshot::{Restoration, Restored, Snapshot};
 use crate::db::sqlite::open::Sqlite;
+use crate::db::sqlite::statement::{Statement, statement};
 use crate::db::sqlite::{indexes, publish, read, remove, restore, rows, snapshot, tokens, users};
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
 
 impl Sqlite {
     async fn reader(&self) -> Result<PoolConnection<sqlx::Sqlite>, DbError> {
-        self.readers
-            .acquire()
-            .await
-            .map_err(rows::failed("get a connection to read"))
+        let reader = self.readers.acquire().await;
+        reader.map_err(rows::failed("get a connection to read"))
+    }
+
+    /// What several queries read as of one instant.
+    pub(super) async fn instant(
+        &self,
+        doing: &'static str,
+    ) -> Result<Transaction<'static, sqlx::Sqlite>, DbError> {
+        self.readers.begin().await.map_err(rows::failed(doing))
+    }
+
+    async fn rows(
+        &self,
+        doing: &'static str,
+        statement: Statement<'_>,
+    ) -> Result<Vec<SqliteRow>, DbError> {
+        let found = statement.fetch_all(&self.readers).await;
+        found.map_err(rows::failed(doing))
+    }
+
+    /// The row that a statement finds, as a record.
+    async fn one<T>(
+        &self,
+        doing: &'static str,
+        statement: Statement<'_>,
+        record: fn(&SqliteRow) -> Result<T, DbError>,
+    ) -> Result<Option<T>, DbError> {
+        let found = statement.fetch_optional(&self.readers).await;
+        let row = found.map_err(rows::failed(doing))?;
+        row.as_ref().map(record).transpose()
     }
 }
 
@@ -53,15 +84,22 @@ impl Db for Sqlite {
     }
 
     async fn changes_after(&self, after: Serial, limit: u32) -> Result<Vec<Change>, DbError> {
-        read::changes_after(self, after, limit).await
+        let changes = statement(
+            "SELECT * FROM changes WHERE serial > $1 ORDER BY serial LIMIT $2",
+            &[],
+        );
+        let changes = changes.bind(rows::integer(after.0)).bind(i64::from(limit));
+        let found = self.rows("read the change log", changes).await?;
+        found.iter().map(rows::change).collect()
     }
 
     async fn user(&self, name: &str) -> Result<Option<User>, DbError> {
-        read::user(self, name).await
+        let user = statement("SELECT * FROM users WHERE name = $1", &[name]);
+        self.one("read a user", user, rows::user).await
     }
 
     async fn directory(&self) -> Result<Directory, DbError> {
-        read::directory(self).await
+        read::directory(&mut *self.instant("read all users").await?).await
     }
 
     async fn create_user(&self, cause: &Cause, user: &NewUser) -> Result<Option<Serial>, DbError> {
@@ -78,7 +116,13 @@ impl Db for Sqlite {
     }
 
     async fn rehash(&self, name: &str, from: &str, to: &str) -> Result<(), DbError> {
-        users::rehash(self, name, from, to).await
+        let rehashed = statement(
+            "UPDATE users SET password_hash = $3 WHERE name = $1 AND password_hash = $2",
+            &[name, from, to],
+        );
+        let done = rehashed.execute(&self.writer).await;
+        done.map_err(rows::failed("renew a password's hash"))?;
+        Ok(())
     }
 
     async fn delete_user(&self, cause: &Cause, name: &str) -> Result<UserDeletion, DbError> {
@@ -86,13 +130,14 @@ impl Db for Sqlite {
     }
 
     async fn index(&self, name: &IndexName) -> Result<Option<IndexRecord>, DbError> {
-        read::index(self, name).await
+        let index = statement("SELECT * FROM indexes WHERE name = $1", &[name.as_str()]);
+        self.one("read an index", index, rows::index).await
     }
 
     async fn create_index(
         &self,
         cause: &Cause,
-        index: &NewIndex,
+        index: &IndexRecord,
     ) -> Result<Option<Serial>, DbError> {
         indexes::create(self, cause, index).await
     }
@@ -100,9 +145,9 @@ impl Db for Sqlite {
     async fn update_index(
         &self,
         cause: &Cause,
-        update: &IndexUpdate,
+        index: &IndexRecord,
     ) -> Result<Option<Serial>, DbError> {
-        indexes::update(self, cause, update).await
+        indexes::update(self, cause, index).await
     }
 
     async fn delete_index(
@@ -114,12 +159,17 @@ impl Db for Sqlite {
     }
 
     async fn projects(&self, index: &IndexName) -> Result<Vec<ProjectSpelling>, DbError> {
-        read::projects(self, index).await
+        let projects = statement(
+            "SELECT name, spelling FROM projects WHERE index_name = $1 ORDER BY name",
+            &[index.as_str()],
+        );
+        let found = self.rows("list the projects of an index", projects).await?;
+        found.iter().map(rows::project).collect()
     }
 
     async fn has_project(&self, index: &IndexName, project: &ProjectName) -> Result<bool, DbError> {
         let mut reader = self.reader().await?;
-        read::has_project(&mut reader, index, project).await
+        Ok(read::spelling(&mut reader, index, project).await?.is_some())
     }
 
     async fn project(
@@ -127,7 +177,21 @@ impl Db for Sqlite {
         index: &IndexName,
         project: &ProjectName,
     ) -> Result<Option<ProjectRecord>, DbError> {
-        read::project(self, index, project).await
+        let doing = "read a project";
+        let mut instant = self.instant(doing).await?;
+        let Some(spelling) = read::spelling(&mut instant, index, project).await? else {
+            return Ok(None);
+        };
+        let releases = statement(
+            "SELECT * FROM releases WHERE index_name = $1 AND project = $2 ORDER BY version",
+            &[index.as_str(), project.as_str()],
+        );
+        let found = read::all(&mut instant, releases, doing).await?;
+        Ok(Some(ProjectRecord {
+            spelling,
+            releases: found.iter().map(rows::release).collect::<Result<_, _>>()?,
+            files: read::files(&mut instant, index, project).await?,
+        }))
     }
 
     async fn files(
@@ -145,15 +209,41 @@ impl Db for Sqlite {
         leading: [u8; 8],
         filename: &str,
     ) -> Result<bool, DbError> {
-        read::was_deleted(self, index, leading, filename).await
+        let (mut first, mut last) = ([0_u8; 32], [0xff_u8; 32]);
+        first[..8].copy_from_slice(&leading);
+        last[..8].copy_from_slice(&leading);
+        let deleted = statement(
+            "SELECT 1 FROM deleted_files
+             WHERE index_name = $1 AND filename = $2 AND sha256 BETWEEN $3 AND $4",
+            &[index.as_str(), filename],
+        );
+        let deleted = deleted.bind(first.as_slice()).bind(last.as_slice());
+        let found = self.rows("look for a deleted file", deleted).await?;
+        Ok(!found.is_empty())
     }
 
     async fn referenced(&self) -> Result<HashSet<Sha256>, DbError> {
-        read::referenced(self).await
+        let doing = "list the bytes that records need";
+        let digests = statement(
+            "SELECT sha256 FROM files
+             UNION SELECT metadata_sha256 FROM files WHERE metadata_sha256 IS NOT NULL",
+            &[],
+        );
+        let found = self.rows(doing, digests).await?;
+        let digests = found
+            .iter()
+            .map(|row| rows::reader(row, doing).digest("sha256"));
+        digests.collect()
     }
 
     async fn is_referenced(&self, sha256: &Sha256) -> Result<bool, DbError> {
-        read::is_referenced(self, sha256).await
+        let needed = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM files WHERE sha256 = $1)
+                 OR EXISTS (SELECT 1 FROM files WHERE metadata_sha256 = $1)",
+        );
+        let needed = needed.bind(sha256.as_bytes().as_slice());
+        let needed = needed.fetch_one(&self.readers).await;
+        needed.map_err(rows::failed("ask whether bytes are needed"))
     }
 
     async fn publish(
@@ -164,33 +254,13 @@ impl Db for Sqlite {
         publish::publish(self, cause, publication).await
     }
 
-    async fn delete_project(
+    async fn remove(
         &self,
         cause: &Cause,
-        index: &IndexName,
-        project: &ProjectName,
+        content: (&IndexName, &ProjectName),
+        removal: Removal<'_>,
     ) -> Result<Option<Serial>, DbError> {
-        remove::delete_project(self, cause, index, project).await
-    }
-
-    async fn delete_release(
-        &self,
-        cause: &Cause,
-        index: &IndexName,
-        project: &ProjectName,
-        version: &str,
-    ) -> Result<Option<Serial>, DbError> {
-        remove::delete_release(self, cause, index, project, version).await
-    }
-
-    async fn delete_file(
-        &self,
-        cause: &Cause,
-        index: &IndexName,
-        project: &ProjectName,
-        filename: &str,
-    ) -> Result<Option<Serial>, DbError> {
-        remove::delete_file(self, cause, index, project, filename).await
+        remove::remove(self, cause, content, removal).await
     }
 
     async fn snapshot(&self) -> Result<Snapshot, DbError> {
@@ -210,11 +280,17 @@ impl Db for Sqlite {
     }
 
     async fn api_token(&self, id: &str) -> Result<Option<ApiToken>, DbError> {
-        tokens::one(self, id).await
+        let token = statement("SELECT * FROM api_tokens WHERE id = $1", &[id]);
+        self.one("read a token", token, rows::api_token).await
     }
 
     async fn api_tokens(&self, user: &str) -> Result<Vec<ApiToken>, DbError> {
-        tokens::of_user(self, user).await
+        let tokens = statement(
+            "SELECT * FROM api_tokens WHERE user_name = $1 ORDER BY created, id",
+            &[user],
+        );
+        let found = self.rows("list a user's tokens", tokens).await?;
+        found.iter().map(rows::api_token).collect()
     }
 
     async fn note_token_uses(&self, uses: &[(String, Timestamp)]) -> Result<(), DbError> {

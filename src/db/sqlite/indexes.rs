@@ -1,53 +1,37 @@
 //! Writing indexes made through the API.
 
 use serde_json::Value;
-use sqlx::Row;
 
-use crate::db::change::{Cause, IndexDeletion, IndexUpdate, NewIndex};
+use crate::db::change::{Cause, IndexDeletion};
 use crate::db::error::DbError;
-use crate::db::record::{ChangeKind, Serial};
+use crate::db::record::{ChangeKind, IndexRecord, Serial};
 use crate::db::sqlite::open::Sqlite;
+use crate::db::sqlite::statement::statement;
 use crate::db::sqlite::writing::{About, Writing};
 use crate::db::sqlite::{remove, rows};
 use crate::model::{IndexName, Timestamp};
 
-fn about(kind: ChangeKind, name: &IndexName) -> About<'_> {
-    About {
-        kind,
-        index: Some(name),
-        project: None,
-        detail: None,
-    }
-}
-
-/// Revision and volatility of an index that exists.
-async fn find(writing: &mut Writing, name: &IndexName) -> Result<Option<(i64, bool)>, DbError> {
-    let failed = writing.failed();
-    let row = sqlx::query("SELECT revision, volatile FROM indexes WHERE name = $1")
-        .bind(name.as_str())
-        .fetch_optional(writing.on())
-        .await
-        .map_err(&failed)?;
-    let Some(row) = row else {
-        return Ok(None);
-    };
-    let revision = row.try_get("revision").map_err(&failed)?;
-    let volatile = row.try_get("volatile").map_err(&failed)?;
-    Ok(Some((revision, volatile)))
+/// One index.
+pub(super) async fn find(
+    writing: &mut Writing,
+    name: &IndexName,
+) -> Result<Option<IndexRecord>, DbError> {
+    let found = statement("SELECT * FROM indexes WHERE name = $1", &[name.as_str()]);
+    let row = writing.row(found).await?;
+    row.as_ref().map(rows::index).transpose()
 }
 
 pub(super) async fn create(
     db: &Sqlite,
     cause: &Cause,
-    index: &NewIndex,
+    index: &IndexRecord,
 ) -> Result<Option<Serial>, DbError> {
     let mut writing = db.write("create an index").await?;
     if find(&mut writing, &index.name).await?.is_some() {
         return Ok(None);
     }
-    let serial = writing
-        .note(cause, about(ChangeKind::IndexCreated, &index.name))
-        .await?;
+    let about = About::index(ChangeKind::IndexCreated, &index.name);
+    let serial = writing.note(cause, about).await?;
     insert(&mut writing, index, serial, cause.at).await?;
     writing.commit().await?;
     Ok(Some(serial))
@@ -56,53 +40,46 @@ pub(super) async fn create(
 /// Adds the row of an index whose name is free.
 pub(super) async fn insert(
     writing: &mut Writing,
-    index: &NewIndex,
+    index: &IndexRecord,
     serial: Serial,
     created: Timestamp,
 ) -> Result<(), DbError> {
-    let failed = writing.failed();
-    sqlx::query(
+    let inserted = statement(
         "INSERT INTO indexes (name, user_name, volatile, config, revision, created)
          VALUES ($1, $2, $3, $4, $5, $6)",
+        &[index.name.as_str(), index.name.user()],
     )
-    .bind(index.name.as_str())
-    .bind(index.name.user())
     .bind(index.volatile)
     .bind(Value::Object(index.config.clone()).to_string())
     .bind(rows::integer(serial.0))
-    .bind(created.as_microsecond())
-    .execute(writing.on())
-    .await
-    .map_err(failed)?;
+    .bind(created.as_microsecond());
+    writing.run(inserted).await?;
     Ok(())
 }
 
 pub(super) async fn update(
     db: &Sqlite,
     cause: &Cause,
-    update: &IndexUpdate,
+    index: &IndexRecord,
 ) -> Result<Option<Serial>, DbError> {
     let doing = "change an index";
     let mut writing = db.write(doing).await?;
-    let failed = writing.failed();
-    let index = &update.index;
-    let Some((revision, _)) = find(&mut writing, &index.name).await? else {
+    let Some(there) = find(&mut writing, &index.name).await? else {
         return Ok(None);
     };
-    if revision != rows::integer(update.made_from.0) {
+    if there.revision != index.revision {
         return Err(DbError::Conflict { doing });
     }
-    let serial = writing
-        .note(cause, about(ChangeKind::IndexModified, &index.name))
-        .await?;
-    sqlx::query("UPDATE indexes SET volatile = $2, config = $3, revision = $4 WHERE name = $1")
-        .bind(index.name.as_str())
-        .bind(index.volatile)
-        .bind(Value::Object(index.config.clone()).to_string())
-        .bind(rows::integer(serial.0))
-        .execute(writing.on())
-        .await
-        .map_err(failed)?;
+    let about = About::index(ChangeKind::IndexModified, &index.name);
+    let serial = writing.note(cause, about).await?;
+    let updated = statement(
+        "UPDATE indexes SET volatile = $2, config = $3, revision = $4 WHERE name = $1",
+        &[index.name.as_str()],
+    )
+    .bind(index.volatile)
+    .bind(Value::Object(index.config.clone()).to_string())
+    .bind(rows::integer(serial.0));
+    writing.run(updated).await?;
     writing.commit().await?;
     Ok(Some(serial))
 }
@@ -113,15 +90,13 @@ pub(super) async fn delete(
     name: &IndexName,
 ) -> Result<IndexDeletion, DbError> {
     let mut writing = db.write("delete an index").await?;
-    match find(&mut writing, name).await? {
-        None => return Ok(IndexDeletion::Absent),
-        Some((_, false)) => return Ok(IndexDeletion::NonVolatile),
-        Some((_, true)) => {}
+    let Some(there) = find(&mut writing, name).await? else {
+        return Ok(IndexDeletion::Absent);
+    };
+    if !there.volatile {
+        return Ok(IndexDeletion::NonVolatile);
     }
     remove::index_and_content(&mut writing, name).await?;
-    let serial = writing
-        .note(cause, about(ChangeKind::IndexDeleted, name))
-        .await?;
-    writing.commit().await?;
-    Ok(IndexDeletion::Deleted(serial))
+    let about = About::index(ChangeKind::IndexDeleted, name);
+    Ok(IndexDeletion::Deleted(writing.end(cause, about).await?))
 }

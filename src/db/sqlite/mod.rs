@@ -16,6 +16,7 @@ mod remove;
 mod restore;
 mod rows;
 mod snapshot;
+mod statement;
 mod tokens;
 mod users;
 mod writing;

@@ -22,7 +22,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Connection as _, Row, SqlSafeStr};
+use sqlx::{Connection as _, SqlSafeStr};
 
 use crate::db::error::DbError;
 use crate::db::record::{ServerFacts, ServerSecret};
@@ -137,15 +137,11 @@ impl Sqlite {
             .fetch_one(&self.readers)
             .await
             .map_err(rows::failed(doing))?;
-        let secret: Vec<u8> = row.try_get("secret").map_err(rows::failed(doing))?;
-        let secret = secret.try_into().map_err(|_| DbError::Corrupt {
-            doing,
-            what: "a secret that is not 32 bytes".to_owned(),
-        })?;
+        let read = rows::reader(&row, doing);
         Ok(ServerFacts {
-            uuid: row.try_get("uuid").map_err(rows::failed(doing))?,
-            secret: ServerSecret(secret),
-            created: rows::instant(&row, "created", doing)?,
+            uuid: read.get("uuid")?,
+            secret: ServerSecret(read.bytes("secret")?),
+            created: read.instant("created")?,
         })
     }
 

@@ -11,6 +11,7 @@ use crate::db::error::DbError;
 use crate::db::file::{FileFacts, LogEntry, LogEvent};
 use crate::db::record::{ChangeKind, FileRecord, ReleaseRecord};
 use crate::db::sqlite::open::Sqlite;
+use crate::db::sqlite::statement::statement;
 use crate::db::sqlite::writing::{About, Writing};
 use crate::db::sqlite::{read, remove, rows};
 use crate::model::{IndexName, ProjectName, Timestamp, Version};
@@ -85,14 +86,9 @@ async fn publish_spelled(
             }
         }
     }
-    let about = About {
-        kind: ChangeKind::Published,
-        index: Some(&publication.index),
-        project: Some(&publication.project),
-        detail: Some(&publication.version),
-    };
-    let serial = writing.note(cause, about).await?;
-    writing.commit().await?;
+    let content = (&publication.index, &publication.project);
+    let about = About::content(ChangeKind::Published, content, Some(&publication.version));
+    let serial = writing.end(cause, about).await?;
     Ok(Published::Done {
         serial,
         files: outcomes,
@@ -125,14 +121,12 @@ pub(super) async fn release_known_as(
     writing: &mut Writing,
     (index, project, version): (&IndexName, &ProjectName, &str),
 ) -> Result<Option<String>, DbError> {
-    let failed = writing.failed();
-    let known: Vec<String> =
-        sqlx::query_scalar("SELECT version FROM releases WHERE index_name = $1 AND project = $2")
-            .bind(index.as_str())
-            .bind(project.as_str())
-            .fetch_all(writing.on())
-            .await
-            .map_err(failed)?;
+    let found = statement(
+        "SELECT version FROM releases WHERE index_name = $1 AND project = $2",
+        &[index.as_str(), project.as_str()],
+    );
+    let found = writing.rows(found).await?;
+    let known: Vec<String> = found.iter().map(rows::version).collect::<Result<_, _>>()?;
     let position = known.iter().position(|known| known == version);
     let is_same = |known: &String| Version::is_same_release(known, version);
     let position = position.or_else(|| known.iter().position(is_same));
@@ -220,18 +214,12 @@ pub(super) async fn store_project(
     (index, project): (&IndexName, &ProjectName),
     spelling: &str,
 ) -> Result<bool, DbError> {
-    let failed = writing.failed();
-    let added = sqlx::query(
+    let added = statement(
         "INSERT INTO projects (index_name, name, spelling) VALUES ($1, $2, $3)
          ON CONFLICT (index_name, name) DO NOTHING",
-    )
-    .bind(index.as_str())
-    .bind(project.as_str())
-    .bind(spelling)
-    .execute(writing.on())
-    .await
-    .map_err(failed)?;
-    Ok(added.rows_affected() > 0)
+        &[index.as_str(), project.as_str(), spelling],
+    );
+    Ok(writing.run(added).await? > 0)
 }
 
 /// One release.
@@ -239,16 +227,11 @@ pub(super) async fn find_release(
     writing: &mut Writing,
     (index, project, version): (&IndexName, &ProjectName, &str),
 ) -> Result<Option<ReleaseRecord>, DbError> {
-    let failed = writing.failed();
-    let known = sqlx::query(
+    let found = statement(
         "SELECT * FROM releases WHERE index_name = $1 AND project = $2 AND version = $3",
-    )
-    .bind(index.as_str())
-    .bind(project.as_str())
-    .bind(version)
-    .fetch_optional(writing.on())
-    .await
-    .map_err(failed)?;
+        &[index.as_str(), project.as_str(), version],
+    );
+    let known = writing.row(found).await?;
     known.as_ref().map(rows::release).transpose()
 }
 
@@ -259,20 +242,15 @@ pub(super) async fn store_metadata(
     metadata: Map<String, Value>,
     created: Timestamp,
 ) -> Result<(), DbError> {
-    let failed = writing.failed();
-    sqlx::query(
+    let stored = statement(
         "INSERT INTO releases (index_name, project, version, metadata, created)
          VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (index_name, project, version) DO UPDATE SET metadata = excluded.metadata",
+        &[index.as_str(), project.as_str(), version],
     )
-    .bind(index.as_str())
-    .bind(project.as_str())
-    .bind(version)
     .bind(Value::Object(metadata).to_string())
-    .bind(created.as_microsecond())
-    .execute(writing.on())
-    .await
-    .map_err(failed)?;
+    .bind(created.as_microsecond());
+    writing.run(stored).await?;
     Ok(())
 }
 
@@ -282,40 +260,36 @@ pub(super) async fn store_file(
     (index, project, version): (&IndexName, &ProjectName, &str),
     facts: &FileFacts,
 ) -> Result<(), DbError> {
-    let failed = writing.failed();
     let log = serde_json::to_string(&facts.log).unwrap_or_else(|_| "[]".to_owned());
-    sqlx::query(
+    let (sha256, metadata) = (facts.sha256.as_bytes(), facts.metadata_sha256.as_ref());
+    let stored = statement(
         "INSERT INTO files (index_name, project, filename, version, role, for_file, sha256, size, md5,
              blake2b_256, uploaded_at, uploader, requires_python, metadata_sha256, yanked, log)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+        &[
+            index.as_str(),
+            project.as_str(),
+            &facts.filename,
+            version,
+            facts.role.as_str(),
+        ],
     )
-    .bind(index.as_str())
-    .bind(project.as_str())
-    .bind(&facts.filename)
-    .bind(version)
-    .bind(facts.role.as_str())
     .bind(facts.role.for_file())
-    .bind(facts.sha256.as_bytes().as_slice())
+    .bind(sha256.as_slice())
     .bind(rows::integer(facts.size))
     .bind(facts.md5.as_deref())
     .bind(facts.blake2b_256.as_deref())
     .bind(facts.uploaded_at.as_microsecond())
     .bind(facts.uploader.as_deref())
     .bind(facts.requires_python.as_deref())
-    .bind(facts.metadata_sha256.as_ref().map(|digest| digest.as_bytes().as_slice()))
-    .bind(rows::yanked_column(&facts.yanked))
-    .bind(log)
-    .execute(writing.on())
-    .await
-    .map_err(&failed)?;
-    sqlx::query(
-        "DELETE FROM deleted_files WHERE index_name = $1 AND sha256 = $2 AND filename = $3",
-    )
-    .bind(index.as_str())
-    .bind(facts.sha256.as_bytes().as_slice())
-    .bind(&facts.filename)
-    .execute(writing.on())
-    .await
-    .map_err(&failed)?;
+    .bind(metadata.map(|digest| digest.as_bytes().as_slice()))
+    .bind(facts.yanked.to_text())
+    .bind(log);
+    writing.run(stored).await?;
+    let back = statement(
+        "DELETE FROM deleted_files WHERE index_name = $1 AND filename = $2 AND sha256 = $3",
+        &[index.as_str(), &facts.filename],
+    );
+    writing.run(back.bind(sha256.as_slice())).await?;
     Ok(())
 }

@@ -1,87 +1,57 @@
 //! Deleting content. What is deleted leaves its digest and name behind, for 410 instead of 404.
 
-use crate::db::change::Cause;
+use crate::db::change::{Cause, Removal};
 use crate::db::error::DbError;
 use crate::db::record::{ChangeKind, FileRecord, Serial};
 use crate::db::sqlite::open::Sqlite;
 use crate::db::sqlite::publish::release_known_as;
 use crate::db::sqlite::read;
+use crate::db::sqlite::statement::statement;
 use crate::db::sqlite::writing::{About, Writing};
 use crate::model::{IndexName, ProjectName};
 
-pub(super) async fn delete_project(
+pub(super) async fn remove(
     db: &Sqlite,
     cause: &Cause,
-    index: &IndexName,
-    project: &ProjectName,
+    (index, project): (&IndexName, &ProjectName),
+    removal: Removal<'_>,
 ) -> Result<Option<Serial>, DbError> {
-    let mut writing = db.write("delete a project").await?;
-    if !read::has_project(writing.on(), index, project).await? {
-        return Ok(None);
-    }
-    run(&mut writing, &PROJECT, &[index.as_str(), project.as_str()]).await?;
-    let about = About {
-        kind: ChangeKind::ProjectDeleted,
-        index: Some(index),
-        project: Some(project),
-        detail: None,
+    let (doing, kind) = match removal {
+        Removal::Project => ("delete a project", ChangeKind::ProjectDeleted),
+        Removal::Release(_) => ("delete a release", ChangeKind::ReleaseDeleted),
+        Removal::File(_) => ("delete a file", ChangeKind::FileDeleted),
     };
-    let serial = writing.note(cause, about).await?;
-    writing.commit().await?;
-    Ok(Some(serial))
-}
-
-pub(super) async fn delete_release(
-    db: &Sqlite,
-    cause: &Cause,
-    index: &IndexName,
-    project: &ProjectName,
-    version: &str,
-) -> Result<Option<Serial>, DbError> {
-    let mut writing = db.write("delete a release").await?;
-    let known = release_known_as(&mut writing, (index, project, version)).await?;
-    let Some(version) = known.as_deref() else {
-        return Ok(None);
+    let mut writing = db.write(doing).await?;
+    let words = [index.as_str(), project.as_str()];
+    let detail = match removal {
+        Removal::Project => {
+            let there = read::spelling(writing.on(), index, project).await?;
+            if there.is_none() {
+                return Ok(None);
+            }
+            run(&mut writing, &PROJECT, &words).await?;
+            None
+        }
+        Removal::Release(version) => {
+            let known = release_known_as(&mut writing, (index, project, version)).await?;
+            let Some(version) = known else {
+                return Ok(None);
+            };
+            run(&mut writing, &RELEASE, &[words[0], words[1], &version]).await?;
+            run(&mut writing, &PROJECT_IF_EMPTY, &words).await?;
+            Some(version)
+        }
+        Removal::File(filename) => {
+            let Some(there) = read::file(writing.on(), index, project, filename).await? else {
+                return Ok(None);
+            };
+            file(&mut writing, &there).await?;
+            release_if_empty(&mut writing, &there).await?;
+            Some(filename.to_owned())
+        }
     };
-    let words = [index.as_str(), project.as_str(), version];
-    let deleted = run(&mut writing, &RELEASE, &words).await?;
-    if deleted == 0 {
-        return Ok(None);
-    }
-    run(&mut writing, &PROJECT_IF_EMPTY, &words[..2]).await?;
-    let about = About {
-        kind: ChangeKind::ReleaseDeleted,
-        index: Some(index),
-        project: Some(project),
-        detail: Some(version),
-    };
-    let serial = writing.note(cause, about).await?;
-    writing.commit().await?;
-    Ok(Some(serial))
-}
-
-pub(super) async fn delete_file(
-    db: &Sqlite,
-    cause: &Cause,
-    index: &IndexName,
-    project: &ProjectName,
-    filename: &str,
-) -> Result<Option<Serial>, DbError> {
-    let mut writing = db.write("delete a file").await?;
-    let Some(there) = read::file(writing.on(), index, project, filename).await? else {
-        return Ok(None);
-    };
-    file(&mut writing, &there).await?;
-    release_if_empty(&mut writing, &there).await?;
-    let about = About {
-        kind: ChangeKind::FileDeleted,
-        index: Some(index),
-        project: Some(project),
-        detail: Some(filename),
-    };
-    let serial = writing.note(cause, about).await?;
-    writing.commit().await?;
-    Ok(Some(serial))
+    let about = About::content(kind, (index, project), detail.as_deref());
+    writing.end(cause, about).await.map(Some)
 }
 
 /// Takes a file away, with the test results about it.
@@ -91,8 +61,7 @@ pub(super) async fn file(writing: &mut Writing, file: &FileRecord) -> Result<(),
         file.project.as_str(),
         &file.facts.filename,
     ];
-    run(writing, &FILE, &words).await?;
-    Ok(())
+    run(writing, &FILE, &words).await
 }
 
 /// Takes a file's release away if that was its last file, and its project if that was the last release.
@@ -102,8 +71,7 @@ pub(super) async fn release_if_empty(
 ) -> Result<(), DbError> {
     let words = [file.index.as_str(), file.project.as_str(), &file.version];
     run(writing, &RELEASE_IF_EMPTY, &words).await?;
-    run(writing, &PROJECT_IF_EMPTY, &words[..2]).await?;
-    Ok(())
+    run(writing, &PROJECT_IF_EMPTY, &words[..2]).await
 }
 
 /// Takes an index away with everything it holds.
@@ -111,31 +79,19 @@ pub(super) async fn index_and_content(
     writing: &mut Writing,
     index: &IndexName,
 ) -> Result<(), DbError> {
-    run(writing, &INDEX, &[index.as_str()]).await?;
-    Ok(())
+    run(writing, &INDEX, &[index.as_str()]).await
 }
 
-/// Runs the statements in order, each with the words it asks for; answers how many rows the last one
-/// deleted.
+/// Runs the statements in order, each with the words it asks for.
 async fn run(
     writing: &mut Writing,
     statements: &[&'static str],
     words: &[&str],
-) -> Result<u64, DbError> {
-    let failed = writing.failed();
-    let mut deleted = 0;
-    for statement in statements {
-        let mut query = sqlx::query(*statement);
-        for word in words {
-            query = query.bind(*word);
-        }
-        deleted = query
-            .execute(writing.on())
-            .await
-            .map_err(&failed)?
-            .rows_affected();
+) -> Result<(), DbError> {
+    for sql in statements {
+        writing.run(statement(sql, words)).await?;
     }
-    Ok(deleted)
+    Ok(())
 }
 
 /// Of `$1` index.

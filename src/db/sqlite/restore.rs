@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::db::change;
-use crate::db::change::{Cause, NewIndex};
+use crate::db::change::Cause;
 use crate::db::error::DbError;
 use crate::db::record::{ChangeKind, IndexRecord, ReleaseRecord, Serial, User};
 use crate::db::snapshot::{
@@ -11,7 +11,7 @@ use crate::db::snapshot::{
 };
 use crate::db::sqlite::open::Sqlite;
 use crate::db::sqlite::writing::{About, Writing};
-use crate::db::sqlite::{indexes, publish, read, rows, users};
+use crate::db::sqlite::{indexes, publish, read, users};
 use crate::model::IndexName;
 
 /// A restoration under way.
@@ -31,12 +31,7 @@ pub(super) async fn restore(
 ) -> Result<Restored, DbError> {
     let mut writing = db.write("restore records").await?;
     let before = read::serial(writing.on()).await?;
-    let about = About {
-        kind: ChangeKind::Restored,
-        index: None,
-        project: None,
-        detail: None,
-    };
+    let about = About::of(ChangeKind::Restored, None);
     let serial = writing.note(cause, about).await?;
     let mut restoring = Restoring {
         writing,
@@ -82,24 +77,13 @@ impl Restoring<'_> {
     }
 
     async fn index(&mut self, index: &IndexRecord, serial: Serial) -> Result<(), DbError> {
-        let failed = self.writing.failed();
-        let row = sqlx::query("SELECT * FROM indexes WHERE name = $1")
-            .bind(index.name.as_str())
-            .fetch_optional(self.writing.on())
-            .await
-            .map_err(failed)?;
-        if let Some(row) = row {
-            if rows::index(&row)?.config != index.config {
+        if let Some(there) = indexes::find(&mut self.writing, &index.name).await? {
+            if there.config != index.config {
                 self.restoral.kept.push(LeftAsIs::Index(index.name.clone()));
             }
             return Ok(());
         }
-        let new = NewIndex {
-            name: index.name.clone(),
-            config: index.config.clone(),
-            volatile: index.volatile,
-        };
-        indexes::insert(&mut self.writing, &new, serial, index.created).await?;
+        indexes::insert(&mut self.writing, index, serial, index.created).await?;
         self.restoral.indexes += 1;
         Ok(())
     }

@@ -7,8 +7,8 @@ use sqlx::sqlite::SqliteRow;
 use crate::db::error::DbError;
 use crate::db::file::{FileFacts, FileRole};
 use crate::db::record::{
-    ApiToken, Change, ChangeKind, FileRecord, IndexRecord, ReleaseRecord, Serial, TokenOperation,
-    User, UserDetails,
+    ApiToken, Change, ChangeKind, FileRecord, IndexRecord, ProjectSpelling, ReleaseRecord, Serial,
+    TokenOperation, User, UserDetails,
 };
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp, Yanked};
 
@@ -62,14 +62,18 @@ pub(super) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// One column that has to be there and to parse.
-struct Reader<'a> {
+/// Reads columns that have to be there and to parse.
+pub(super) struct Reader<'a> {
     row: &'a SqliteRow,
     doing: &'static str,
 }
 
+pub(super) fn reader<'a>(row: &'a SqliteRow, doing: &'static str) -> Reader<'a> {
+    Reader { row, doing }
+}
+
 impl<'a> Reader<'a> {
-    fn get<T>(&self, column: &str) -> Result<T, DbError>
+    pub(super) fn get<T>(&self, column: &str) -> Result<T, DbError>
     where
         T: sqlx::Decode<'a, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
     {
@@ -98,16 +102,20 @@ impl<'a> Reader<'a> {
         parsed.transpose()
     }
 
-    fn index(&self) -> Result<IndexName, DbError> {
+    pub(super) fn index(&self) -> Result<IndexName, DbError> {
         self.parsed("index_name", |text| IndexName::parse(text).ok())
     }
 
-    fn number(&self, column: &str) -> Result<u64, DbError> {
+    pub(super) fn project(&self, column: &str) -> Result<ProjectName, DbError> {
+        self.parsed(column, |text| ProjectName::parse(text).ok())
+    }
+
+    pub(super) fn number(&self, column: &str) -> Result<u64, DbError> {
         let number: i64 = self.get(column)?;
         u64::try_from(number).map_err(|_| self.wrong(column, &number.to_string()))
     }
 
-    fn instant(&self, column: &str) -> Result<Timestamp, DbError> {
+    pub(super) fn instant(&self, column: &str) -> Result<Timestamp, DbError> {
         let micros: i64 = self.get(column)?;
         Timestamp::from_microsecond(micros).map_err(|_| self.wrong(column, &micros.to_string()))
     }
@@ -117,21 +125,26 @@ impl<'a> Reader<'a> {
         micros.map(|_| self.instant(column)).transpose()
     }
 
-    fn digest_if_any(&self, column: &str) -> Result<Option<Sha256>, DbError> {
+    fn bytes_if_any(&self, column: &str) -> Result<Option<[u8; 32]>, DbError> {
         let bytes: Option<Vec<u8>> = self.get(column)?;
-        let digest = bytes.map(|bytes| {
+        let bytes = bytes.map(|bytes| {
             let length = format!("{} bytes", bytes.len());
-            bytes
-                .try_into()
-                .map(Sha256::from_bytes)
-                .map_err(|_| self.wrong(column, &length))
+            bytes.try_into().map_err(|_| self.wrong(column, &length))
         });
-        digest.transpose()
+        bytes.transpose()
     }
 
-    fn digest(&self, column: &str) -> Result<Sha256, DbError> {
-        self.digest_if_any(column)?
+    pub(super) fn bytes(&self, column: &str) -> Result<[u8; 32], DbError> {
+        self.bytes_if_any(column)?
             .ok_or_else(|| self.wrong(column, "nothing"))
+    }
+
+    pub(super) fn digest_if_any(&self, column: &str) -> Result<Option<Sha256>, DbError> {
+        Ok(self.bytes_if_any(column)?.map(Sha256::from_bytes))
+    }
+
+    pub(super) fn digest(&self, column: &str) -> Result<Sha256, DbError> {
+        self.bytes(column).map(Sha256::from_bytes)
     }
 
     fn object(&self, column: &str) -> Result<Map<String, Value>, DbError> {
@@ -139,30 +152,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The instant in a column.
-pub(super) fn instant(
-    row: &SqliteRow,
-    column: &str,
-    doing: &'static str,
-) -> Result<Timestamp, DbError> {
-    Reader { row, doing }.instant(column)
-}
-
-/// The digest in a column.
-pub(super) fn digest(
-    row: &SqliteRow,
-    column: &str,
-    doing: &'static str,
-) -> Result<Sha256, DbError> {
-    Reader { row, doing }.digest(column)
-}
-
 /// A row of `users`.
 pub(super) fn user(row: &SqliteRow) -> Result<User, DbError> {
-    let read = Reader {
-        row,
-        doing: "read a user",
-    };
+    let read = reader(row, "read a user");
     Ok(User {
         name: read.get("name")?,
         password_hash: read.get("password_hash")?,
@@ -181,10 +173,7 @@ pub(super) fn user(row: &SqliteRow) -> Result<User, DbError> {
 
 /// A row of `indexes`.
 pub(super) fn index(row: &SqliteRow) -> Result<IndexRecord, DbError> {
-    let read = Reader {
-        row,
-        doing: "read an index",
-    };
+    let read = reader(row, "read an index");
     Ok(IndexRecord {
         name: read.parsed("name", |text| IndexName::parse(text).ok())?,
         config: read.object("config")?,
@@ -194,12 +183,23 @@ pub(super) fn index(row: &SqliteRow) -> Result<IndexRecord, DbError> {
     })
 }
 
+/// A row of `projects`.
+pub(super) fn project(row: &SqliteRow) -> Result<ProjectSpelling, DbError> {
+    let read = reader(row, "list the projects of an index");
+    Ok(ProjectSpelling {
+        name: read.project("name")?,
+        spelling: read.get("spelling")?,
+    })
+}
+
+/// The version in a row of `releases`.
+pub(super) fn version(row: &SqliteRow) -> Result<String, DbError> {
+    reader(row, "read a release").get("version")
+}
+
 /// A row of `releases`.
 pub(super) fn release(row: &SqliteRow) -> Result<ReleaseRecord, DbError> {
-    let read = Reader {
-        row,
-        doing: "read a release",
-    };
+    let read = reader(row, "read a release");
     Ok(ReleaseRecord {
         version: read.get("version")?,
         metadata: read.object("metadata")?,
@@ -209,14 +209,11 @@ pub(super) fn release(row: &SqliteRow) -> Result<ReleaseRecord, DbError> {
 
 /// A row of `files`.
 pub(super) fn file(row: &SqliteRow) -> Result<FileRecord, DbError> {
-    let read = Reader {
-        row,
-        doing: "read a file",
-    };
+    let read = reader(row, "read a file");
     let for_file: Option<String> = read.get("for_file")?;
     Ok(FileRecord {
         index: read.index()?,
-        project: read.parsed("project", |text| ProjectName::parse(text).ok())?,
+        project: read.project("project")?,
         version: read.get("version")?,
         facts: FileFacts {
             filename: read.get("filename")?,
@@ -229,7 +226,7 @@ pub(super) fn file(row: &SqliteRow) -> Result<FileRecord, DbError> {
             uploader: read.get("uploader")?,
             requires_python: read.get("requires_python")?,
             metadata_sha256: read.digest_if_any("metadata_sha256")?,
-            yanked: yanked(read.get("yanked")?),
+            yanked: Yanked::of_text(read.get::<Option<String>>("yanked")?.as_deref()),
             log: read.parsed("log", |text| serde_json::from_str(text).ok())?,
         },
     })
@@ -237,10 +234,7 @@ pub(super) fn file(row: &SqliteRow) -> Result<FileRecord, DbError> {
 
 /// A row of `api_tokens`.
 pub(super) fn api_token(row: &SqliteRow) -> Result<ApiToken, DbError> {
-    let read = Reader {
-        row,
-        doing: "read a token",
-    };
+    let read = reader(row, "read a token");
     let operations = |text: &str| -> Option<Vec<TokenOperation>> {
         text.split(' ')
             .filter(|word| !word.is_empty())
@@ -266,10 +260,7 @@ pub(super) fn api_token(row: &SqliteRow) -> Result<ApiToken, DbError> {
 
 /// A row of `changes`.
 pub(super) fn change(row: &SqliteRow) -> Result<Change, DbError> {
-    let read = Reader {
-        row,
-        doing: "read the change log",
-    };
+    let read = reader(row, "read the change log");
     Ok(Change {
         serial: Serial(read.number("serial")?),
         at: read.instant("at")?,
@@ -279,21 +270,4 @@ pub(super) fn change(row: &SqliteRow) -> Result<Change, DbError> {
         project: read.parsed_if_any("project", |text| ProjectName::parse(text).ok())?,
         detail: read.get("detail")?,
     })
-}
-
-/// NULL: no; empty: without a reason (a reason is never empty).
-fn yanked(column: Option<String>) -> Yanked {
-    match column {
-        None => Yanked::No,
-        Some(reason) if reason.is_empty() => Yanked::Yes(None),
-        Some(reason) => Yanked::Yes(Some(reason.into())),
-    }
-}
-
-/// The column for it; see [`yanked`].
-pub(super) fn yanked_column(yanked: &Yanked) -> Option<&str> {
-    match yanked {
-        Yanked::No => None,
-        Yanked::Yes(reason) => Some(reason.as_deref().unwrap_or_default()),
-    }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 
 use crate::db::error::DbError;
 use crate::db::record::ProjectRecord;
 use crate::db::snapshot::{IndexContent, ProjectContent, Snapshot};
 use crate::db::sqlite::open::Sqlite;
+use crate::db::sqlite::statement::statement;
 use crate::db::sqlite::{read, rows};
 use crate::model::{IndexName, ProjectName};
 
@@ -18,30 +19,26 @@ const DOING: &str = "read all records";
 type Found = BTreeMap<(IndexName, ProjectName), ProjectRecord>;
 
 pub(super) async fn snapshot(db: &Sqlite) -> Result<Snapshot, DbError> {
-    let mut reading = db.readers.begin().await.map_err(rows::failed(DOING))?;
-    let directory = read::directory_on(&mut reading).await?;
+    let mut reading = db.instant(DOING).await?;
+    let directory = read::directory(&mut reading).await?;
     let mut found = Found::new();
     for row in all(&mut reading, "SELECT * FROM projects").await? {
-        let spelling = row.try_get("spelling").map_err(rows::failed(DOING))?;
         let record = ProjectRecord {
-            spelling,
+            spelling: rows::project(&row)?.spelling,
             releases: Vec::new(),
             files: Vec::new(),
         };
         found.insert(place(&row, "name")?, record);
     }
     for row in all(&mut reading, "SELECT * FROM releases ORDER BY version").await? {
-        let release = rows::release(&row)?;
-        of(&mut found, place(&row, "project")?)?
-            .releases
-            .push(release);
+        let project = of(&mut found, place(&row, "project")?)?;
+        project.releases.push(rows::release(&row)?);
     }
     let files = "SELECT * FROM files ORDER BY uploaded_at, filename";
     for row in all(&mut reading, files).await? {
         let file = rows::file(&row)?;
-        of(&mut found, (file.index.clone(), file.project.clone()))?
-            .files
-            .push(file);
+        let project = of(&mut found, (file.index.clone(), file.project.clone()))?;
+        project.files.push(file);
     }
     Ok(Snapshot {
         directory,
@@ -49,22 +46,14 @@ pub(super) async fn snapshot(db: &Sqlite) -> Result<Snapshot, DbError> {
     })
 }
 
-async fn all(
-    reading: &mut SqliteConnection,
-    statement: &'static str,
-) -> Result<Vec<SqliteRow>, DbError> {
-    let rows = sqlx::query(statement).fetch_all(reading).await;
-    rows.map_err(rows::failed(DOING))
+async fn all(on: &mut SqliteConnection, sql: &'static str) -> Result<Vec<SqliteRow>, DbError> {
+    read::all(on, statement(sql, &[]), DOING).await
 }
 
 /// The index and the project that a row is of.
 fn place(row: &SqliteRow, project: &str) -> Result<(IndexName, ProjectName), DbError> {
-    let text =
-        |column| -> Result<String, DbError> { row.try_get(column).map_err(rows::failed(DOING)) };
-    let corrupt = |what: String| DbError::Corrupt { doing: DOING, what };
-    let index = IndexName::parse(&text("index_name")?).map_err(|error| corrupt(error.to_string()));
-    let project = ProjectName::parse(&text(project)?).map_err(|error| corrupt(error.to_string()));
-    Ok((index?, project?))
+    let read = rows::reader(row, DOING);
+    Ok((read.index()?, read.project(project)?))
 }
 
 fn of(found: &mut Found, place: (IndexName, ProjectName)) -> Result<&mut ProjectRecord, DbError> {

@@ -9,27 +9,15 @@ use crate::db::change::{Cause, NewUser, UserDeletion, UserUpdate};
 use crate::db::error::DbError;
 use crate::db::record::{ChangeKind, Serial, User};
 use crate::db::sqlite::open::Sqlite;
+use crate::db::sqlite::statement::{Statement, statement};
 use crate::db::sqlite::writing::{About, Writing};
 use crate::db::sqlite::{remove, rows};
-use crate::model::IndexName;
-
-fn about(kind: ChangeKind, name: &str) -> About<'_> {
-    About {
-        kind,
-        index: None,
-        project: None,
-        detail: Some(name),
-    }
-}
+use crate::model::Timestamp;
 
 /// One user.
 pub(super) async fn find(writing: &mut Writing, name: &str) -> Result<Option<User>, DbError> {
-    let failed = writing.failed();
-    let row = sqlx::query("SELECT * FROM users WHERE name = $1")
-        .bind(name)
-        .fetch_optional(writing.on())
-        .await
-        .map_err(failed)?;
+    let found = statement("SELECT * FROM users WHERE name = $1", &[name]);
+    let row = writing.row(found).await?;
     row.as_ref().map(rows::user).transpose()
 }
 
@@ -42,9 +30,8 @@ pub(super) async fn create(
     if find(&mut writing, &user.name).await?.is_some() {
         return Ok(None);
     }
-    let serial = writing
-        .note(cause, about(ChangeKind::UserCreated, &user.name))
-        .await?;
+    let about = About::of(ChangeKind::UserCreated, Some(&user.name));
+    let serial = writing.note(cause, about).await?;
     let user = User {
         name: user.name.clone(),
         password_hash: user.password_hash.clone(),
@@ -60,24 +47,26 @@ pub(super) async fn create(
 
 /// Adds the row of a user whose name is free.
 pub(super) async fn insert(writing: &mut Writing, user: &User) -> Result<(), DbError> {
-    let failed = writing.failed();
-    sqlx::query(
+    let inserted = all_of(
+        user,
         "INSERT INTO users (name, password_hash, generation, email, title, description, custom_data,
-             created, modified) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-    )
-    .bind(&user.name)
-    .bind(user.password_hash.as_deref())
-    .bind(rows::integer(user.generation))
-    .bind(user.details.email.as_deref())
-    .bind(user.details.title.as_deref())
-    .bind(user.details.description.as_deref())
-    .bind(user.details.custom_data.as_ref().map(Value::to_string))
-    .bind(user.created.as_microsecond())
-    .bind(user.modified.map(crate::model::Timestamp::as_microsecond))
-    .execute(writing.on())
-    .await
-    .map_err(failed)?;
+             modified, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    );
+    let inserted = inserted.bind(user.created.as_microsecond());
+    writing.run(inserted).await?;
     Ok(())
+}
+
+/// A statement about everything of a user but when it was created.
+fn all_of<'q>(user: &'q User, sql: &'static str) -> Statement<'q> {
+    statement(sql, &[&user.name])
+        .bind(user.password_hash.as_deref())
+        .bind(rows::integer(user.generation))
+        .bind(user.details.email.as_deref())
+        .bind(user.details.title.as_deref())
+        .bind(user.details.description.as_deref())
+        .bind(user.details.custom_data.as_ref().map(Value::to_string))
+        .bind(user.modified.map(Timestamp::as_microsecond))
 }
 
 pub(super) async fn update(
@@ -90,18 +79,13 @@ pub(super) async fn update(
     let Some(mut user) = find(&mut writing, name).await? else {
         return Ok(None);
     };
-    let serial = writing
-        .note(cause, about(ChangeKind::UserModified, name))
-        .await?;
+    let about = About::of(ChangeKind::UserModified, Some(name));
+    let serial = writing.note(cause, about).await?;
     if update.password_hash.is_some() {
         user.password_hash.clone_from(&update.password_hash);
         user.generation = serial.0;
     }
-    let details = &mut user.details;
-    details.email = update.email.applied_to(details.email.take());
-    details.title = update.title.applied_to(details.title.take());
-    details.description = update.description.applied_to(details.description.take());
-    details.custom_data = update.custom_data.applied_to(details.custom_data.take());
+    user.details = update.applied_to(user.details);
     user.modified = Some(cause.at);
     store(&mut writing, &user).await?;
     writing.commit().await?;
@@ -110,33 +94,12 @@ pub(super) async fn update(
 
 /// Writes a user over the one of its name; when it was created stays.
 pub(super) async fn store(writing: &mut Writing, user: &User) -> Result<(), DbError> {
-    let failed = writing.failed();
-    sqlx::query(
+    let stored = all_of(
+        user,
         "UPDATE users SET password_hash = $2, generation = $3, email = $4, title = $5,
              description = $6, custom_data = $7, modified = $8 WHERE name = $1",
-    )
-    .bind(&user.name)
-    .bind(user.password_hash.as_deref())
-    .bind(rows::integer(user.generation))
-    .bind(user.details.email.as_deref())
-    .bind(user.details.title.as_deref())
-    .bind(user.details.description.as_deref())
-    .bind(user.details.custom_data.as_ref().map(Value::to_string))
-    .bind(user.modified.map(crate::model::Timestamp::as_microsecond))
-    .execute(writing.on())
-    .await
-    .map_err(failed)?;
-    Ok(())
-}
-
-pub(super) async fn rehash(db: &Sqlite, name: &str, from: &str, to: &str) -> Result<(), DbError> {
-    sqlx::query("UPDATE users SET password_hash = $3 WHERE name = $1 AND password_hash = $2")
-        .bind(name)
-        .bind(from)
-        .bind(to)
-        .execute(&db.writer)
-        .await
-        .map_err(rows::failed("renew a password's hash"))?;
+    );
+    writing.run(stored).await?;
     Ok(())
 }
 
@@ -146,39 +109,27 @@ pub(super) async fn delete(
     name: &str,
 ) -> Result<UserDeletion, DbError> {
     let mut writing = db.write("delete a user").await?;
-    let failed = writing.failed();
     if find(&mut writing, name).await?.is_none() {
         return Ok(UserDeletion::Absent);
     }
-    let indexes = sqlx::query("SELECT * FROM indexes WHERE user_name = $1 ORDER BY name")
-        .bind(name)
-        .fetch_all(writing.on())
-        .await
-        .map_err(&failed)?;
-    let mut volatile: Vec<IndexName> = Vec::new();
-    for row in &indexes {
-        let index = rows::index(row)?;
-        if !index.volatile {
-            return Ok(UserDeletion::NonVolatile(index.name));
-        }
-        volatile.push(index.name);
+    let found = statement(
+        "SELECT * FROM indexes WHERE user_name = $1 ORDER BY name",
+        &[name],
+    );
+    let indexes = writing.rows(found).await?;
+    let indexes: Vec<_> = indexes.iter().map(rows::index).collect::<Result<_, _>>()?;
+    if let Some(index) = indexes.iter().find(|index| !index.volatile) {
+        return Ok(UserDeletion::NonVolatile(index.name.clone()));
     }
-    for index in &volatile {
-        remove::index_and_content(&mut writing, index).await?;
+    for index in &indexes {
+        remove::index_and_content(&mut writing, &index.name).await?;
     }
-    for statement in [
+    for sql in [
         "DELETE FROM api_tokens WHERE user_name = $1",
         "DELETE FROM users WHERE name = $1",
     ] {
-        sqlx::query(statement)
-            .bind(name)
-            .execute(writing.on())
-            .await
-            .map_err(&failed)?;
+        writing.run(statement(sql, &[name])).await?;
     }
-    let serial = writing
-        .note(cause, about(ChangeKind::UserDeleted, name))
-        .await?;
-    writing.commit().await?;
-    Ok(UserDeletion::Deleted(serial))
+    let about = About::of(ChangeKind::UserDeleted, Some(name));
+    Ok(UserDeletion::Deleted(writing.end(cause, about).await?))
 }

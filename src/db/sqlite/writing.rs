@@ -2,6 +2,7 @@
 //!
 //! Dropped before [`Writing::commit`] it rolls back; that is how every refusal leaves nothing behind.
 
+use sqlx::sqlite::SqliteRow;
 use sqlx::{SqliteConnection, Transaction};
 
 use crate::db::change::Cause;
@@ -10,6 +11,7 @@ use crate::db::record::{ChangeKind, Serial};
 use crate::db::sqlite::health::Health;
 use crate::db::sqlite::open::Sqlite;
 use crate::db::sqlite::rows;
+use crate::db::sqlite::statement::{Statement, statement};
 use crate::model::{IndexName, ProjectName};
 
 pub(super) struct Writing {
@@ -25,6 +27,40 @@ pub(super) struct About<'a> {
     pub(super) index: Option<&'a IndexName>,
     pub(super) project: Option<&'a ProjectName>,
     pub(super) detail: Option<&'a str>,
+}
+
+impl<'a> About<'a> {
+    /// About this user, token or nothing, wherever that is.
+    pub(super) fn of(kind: ChangeKind, detail: Option<&'a str>) -> Self {
+        Self {
+            kind,
+            index: None,
+            project: None,
+            detail,
+        }
+    }
+
+    /// About an index.
+    pub(super) fn index(kind: ChangeKind, index: &'a IndexName) -> Self {
+        Self {
+            index: Some(index),
+            ..Self::of(kind, None)
+        }
+    }
+
+    /// About what an index has of a project.
+    pub(super) fn content(
+        kind: ChangeKind,
+        (index, project): (&'a IndexName, &'a ProjectName),
+        detail: Option<&'a str>,
+    ) -> Self {
+        Self {
+            kind,
+            index: Some(index),
+            project: Some(project),
+            detail,
+        }
+    }
 }
 
 impl Sqlite {
@@ -44,11 +80,9 @@ impl Sqlite {
     /// Writes what is there already, to see whether the disk takes it.
     pub(super) async fn try_to_write(&self) -> Result<(), DbError> {
         let mut writing = self.write("see whether the records can be written").await?;
-        let failed = writing.failed();
-        sqlx::query("UPDATE server SET created = created")
-            .execute(writing.on())
-            .await
-            .map_err(failed)?;
+        writing
+            .run(statement("UPDATE server SET created = created", &[]))
+            .await?;
         writing.commit().await
     }
 }
@@ -59,8 +93,32 @@ impl Writing {
         &mut self.transaction
     }
 
+    /// Runs a statement; how many rows it changed.
+    pub(super) async fn run(&mut self, statement: Statement<'_>) -> Result<u64, DbError> {
+        let done = statement.execute(&mut *self.transaction).await;
+        Ok(done.map_err(self.failed())?.rows_affected())
+    }
+
+    /// The rows that a statement finds.
+    pub(super) async fn rows(
+        &mut self,
+        statement: Statement<'_>,
+    ) -> Result<Vec<SqliteRow>, DbError> {
+        let found = statement.fetch_all(&mut *self.transaction).await;
+        found.map_err(self.failed())
+    }
+
+    /// The row that a statement finds, if there is one.
+    pub(super) async fn row(
+        &mut self,
+        statement: Statement<'_>,
+    ) -> Result<Option<SqliteRow>, DbError> {
+        let found = statement.fetch_optional(&mut *self.transaction).await;
+        found.map_err(self.failed())
+    }
+
     /// Sorts an error by what the caller can do about it.
-    pub(super) fn failed(&self) -> impl Fn(sqlx::Error) -> DbError + use<> {
+    fn failed(&self) -> impl Fn(sqlx::Error) -> DbError + use<> {
         failed(self.doing, self.health.clone())
     }
 
@@ -84,6 +142,13 @@ impl Writing {
         .await
         .map_err(self.failed())?;
         Ok(Serial(serial.unsigned_abs()))
+    }
+
+    /// Adds the row of the change log and makes everything visible.
+    pub(super) async fn end(mut self, cause: &Cause, about: About<'_>) -> Result<Serial, DbError> {
+        let serial = self.note(cause, about).await?;
+        self.commit().await?;
+        Ok(serial)
     }
 
     /// Makes everything visible, durably.

@@ -1,15 +1,13 @@
 //! `+api`, with which every devpi-client starts, and `+status` (docs/protocol/devpi.md §3.1, §3.2).
 
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::db::Serial;
 use crate::devpi::ApiAnswer;
-use crate::gateway::{Ask, Context, Flows, Outside, Trouble, records_failed, unknown_index};
+use crate::gateway::{Trouble, records_failed};
 use crate::protocol::ApiOf;
-use crate::reader::api::asker::Asker;
-use crate::reader::api::envelope::SERVER_VERSION;
-use crate::reader::api::indexes::index_settings;
+use crate::reader::look::Look;
+use crate::reader::looked_at::SERVER_VERSION;
 
 /// What this server can do; without the last one the client sends whole configurations instead of
 /// `key+=value`.
@@ -24,24 +22,17 @@ const FEATURES: [&str; 4] = [
 ///
 /// The public door names `login` and `pypisubmit` as well: the client refuses to work without the
 /// first, and both are answered there with a sentence about the management door.
-pub async fn api_config(
-    flows: &Flows,
-    cx: &Context,
-    ask: &Ask<'_>,
-    of: &ApiOf,
-    asker: Asker<'_>,
-) -> Result<ApiAnswer, Trouble> {
-    let outside = Outside::of(ask);
+pub async fn api_config(look: Look<'_>, of: &ApiOf) -> Result<ApiAnswer, Trouble> {
+    let outside = look.outside();
     let mut result = json!({
         "login": format!("{}/+login", outside.as_str()),
-        "authstatus": asker.auth_status(),
+        "authstatus": look.asker.auth_status(),
         "features": FEATURES,
     });
     match of {
         ApiOf::Root | ApiOf::User(_) => {}
         ApiOf::Index(index) => {
-            let settings = index_settings(flows, cx, index).await?;
-            let settings = settings.ok_or_else(|| unknown_index(index))?;
+            let settings = look.settings(index).await?;
             let url = outside.index(index);
             result["simpleindex"] = format!("{url}/+simple/").into();
             if !settings.is_mirror() {
@@ -50,27 +41,19 @@ pub async fn api_config(
             result["index"] = url.into();
         }
     }
-    Ok(ApiAnswer::result(StatusCode::OK, "apiconfig", result))
+    Ok(ApiAnswer::result("apiconfig", result))
 }
 
 /// `+status`. devpi tells everybody its paths; this tells them to nobody, and of its inside only
 /// to the management door.
-pub async fn status(
-    flows: &Flows,
-    cx: &Context,
-    ask: &Ask<'_>,
-    asker: Asker<'_>,
-) -> Result<ApiAnswer, Trouble> {
+pub async fn status(look: Look<'_>) -> Result<ApiAnswer, Trouble> {
+    let Look { flows, cx, .. } = look;
     let failed = |error| records_failed("read the state of the records", error);
-    let facts = flows.core.records.facts().await.map_err(failed)?;
-    let serial = flows.core.records.serial().await.map_err(failed)?;
+    let records = &flows.core.records;
+    let facts = records.facts().await.map_err(failed)?;
+    let serial = records.serial().await.map_err(failed)?;
     let before = Serial(serial.0.saturating_sub(1));
-    let last = flows
-        .core
-        .records
-        .changes_after(before, 1)
-        .await
-        .map_err(failed)?;
+    let last = records.changes_after(before, 1).await.map_err(failed)?;
     let committed = last.first().map(|change| change.at.as_second());
     let mut status = json!({
         "uuid": facts.uuid,
@@ -87,8 +70,8 @@ pub async fn status(
         "metrics": [],
         "polling_replicas": {},
     });
-    if asker.sees_inside() {
-        status["outside-url"] = Outside::of(ask).as_str().into();
+    if look.asker.sees_inside() {
+        status["outside-url"] = look.outside().as_str().into();
         status["policy-generation"] = cx.generation.number.into();
         status["indexes"] = cx.generation.policies.indexes().count().into();
         status["offline"] = flows.core.settings.offline.into();
@@ -98,7 +81,7 @@ pub async fn status(
             flows.core.metrics.fills().get()
         ])]);
     }
-    Ok(ApiAnswer::result(StatusCode::OK, "status", status))
+    Ok(ApiAnswer::result("status", status))
 }
 
 #[cfg(test)]

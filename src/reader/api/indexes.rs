@@ -2,69 +2,48 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
-
-use crate::devpi::{ApiAnswer, DeclaredIndex, IndexSettings, Survey};
-use crate::gateway::{Ask, Context, Error, Flows, Trouble, records_failed, unknown_index};
-use crate::model::{IndexName, ProjectName, Timestamp};
-use crate::policy::{Stack, Verdict};
+use crate::devpi::{ApiAnswer, DevpiWords};
+use crate::gateway::{Error, Trouble};
+use crate::model::{IndexName, ProjectName};
+use crate::reader::look::{Look, speaks};
 
 /// Most projects that the object of an index lists. A stage has some thousands; of the public index's
 /// most of a million the project list can be had in a better form.
 const PROJECTS_MAX: usize = 100_000;
 
 /// `GET /`.
-pub async fn api_users(flows: &Flows, cx: &Context, ask: &Ask<'_>) -> Result<ApiAnswer, Trouble> {
-    let declared = DeclaredIndex::all(&cx.generation.policies);
-    let survey = Survey::read(&*flows.core.records, &declared).await;
-    let survey = survey.map_err(|error| records_failed("list the users", error))?;
-    let survey = survey.only(&|index| cx.shows(ask, index));
-    Ok(survey.list_users())
+pub async fn api_users(look: Look<'_>) -> Result<ApiAnswer, Trouble> {
+    Ok(look
+        .survey("list the users", |survey| survey.list_users())
+        .await?)
 }
 
 /// `GET /{user}`.
-pub async fn api_user(
-    flows: &Flows,
-    cx: &Context,
-    ask: &Ask<'_>,
-    user: &str,
-) -> Result<ApiAnswer, Trouble> {
-    let declared = DeclaredIndex::all(&cx.generation.policies);
-    let survey = Survey::read(&*flows.core.records, &declared).await;
-    let survey = survey.map_err(|error| records_failed("read the user", error))?;
-    let survey = survey.only(&|index| cx.shows(ask, index));
-    Ok(survey.show_user(user))
+pub async fn api_user(look: Look<'_>, user: &str) -> Result<ApiAnswer, Trouble> {
+    let shown = look.survey("read the user", |survey| survey.show_user(user));
+    let no_user = || Error::not_found(DevpiWords::NoUser(user).to_string());
+    Ok(shown.await?.ok_or_else(no_user)?)
 }
 
 /// `GET /{user}/{index}`: its configuration and, unless the query has `no_projects`, the names
 /// that it knows itself: a stage's own, of a mirror those of the list held last.
-pub async fn api_index(
-    flows: &Flows,
-    cx: &Context,
-    ask: &Ask<'_>,
-    index: &IndexName,
-) -> Result<ApiAnswer, Trouble> {
-    let settings = index_settings(flows, cx, index).await?;
-    let settings = settings.ok_or_else(|| unknown_index(index))?;
+pub async fn api_index(look: Look<'_>, index: &IndexName) -> Result<ApiAnswer, Trouble> {
+    let settings = look.settings(index).await?;
     let mut shown = settings.to_public_json();
-    if has_parameter(ask.query, "no_projects") {
-        return Ok(ApiAnswer::result(
-            StatusCode::OK,
-            "indexconfig",
-            shown.into(),
-        ));
+    if has_parameter(look.ask.query, "no_projects") {
+        return Ok(ApiAnswer::result("indexconfig", shown.into()));
     }
     let names = if settings.is_mirror() {
-        mirrored_projects(flows, cx, index).await?
+        mirrored_projects(look, index).await?
     } else {
-        let projects = staged_projects(flows, cx, index).await?;
+        let projects = look.staged_projects(index).await?;
         projects.iter().map(ToString::to_string).collect()
     };
     let total = names.len();
     let is_whole = total <= PROJECTS_MAX;
     let names = if is_whole { names } else { Vec::new() };
     shown.insert("projects".to_owned(), names.into());
-    let answer = ApiAnswer::result(StatusCode::OK, "indexconfig", shown.into());
+    let answer = ApiAnswer::result("indexconfig", shown.into());
     Ok(if is_whole {
         answer
     } else {
@@ -74,46 +53,9 @@ pub async fn api_index(
     })
 }
 
-/// The configuration of an index, declared or recorded; nothing if there is no such index.
-pub async fn index_settings(
-    flows: &Flows,
-    cx: &Context,
-    index: &IndexName,
-) -> Result<Option<IndexSettings>, Error> {
-    let Some(known) = cx.generation.policies.index(index) else {
-        return Ok(None);
-    };
-    if known.location.is_some() {
-        return Ok(Some(IndexSettings::from_index(known)));
-    }
-    let record = flows.core.records.index(index).await;
-    let record = record.map_err(|error| records_failed("read the index", error))?;
-    Ok(record.and_then(|record| IndexSettings::from_stored(index, &record.config).ok()))
-}
-
-/// The names of a stage's own projects, but for those refused as a whole.
-pub async fn staged_projects(
-    flows: &Flows,
-    cx: &Context,
-    index: &IndexName,
-) -> Result<Vec<ProjectName>, Error> {
-    let doing = "list the projects of the index";
-    let projects = flows.core.records.projects(index).await;
-    let projects = projects.map_err(|error| records_failed(doing, error))?;
-    let stack = cx.generation.policies.stack(index);
-    let names = projects.into_iter().map(|project| project.name);
-    Ok(names
-        .filter(|name| stack.is_none_or(|stack| speaks(stack, name, cx.now)))
-        .collect())
-}
-
-async fn mirrored_projects(
-    flows: &Flows,
-    cx: &Context,
-    index: &IndexName,
-) -> Result<Vec<String>, Error> {
-    let held = Arc::clone(&flows.names);
-    let (own_cx, own_index) = (cx.clone(), index.clone());
+async fn mirrored_projects(look: Look<'_>, index: &IndexName) -> Result<Vec<String>, Error> {
+    let held = Arc::clone(&look.flows.names);
+    let (own_cx, own_index) = (look.cx.clone(), index.clone());
     let work = move || {
         let Some(names) = held.list_copy(&own_index) else {
             return Vec::new();
@@ -129,17 +71,6 @@ async fn mirrored_projects(
     };
     let names = tokio::task::spawn_blocking(work).await;
     names.map_err(|error| Error::internal("list the projects of the mirror", error))
-}
-
-/// Whether the asked index of a stack may itself speak for a project that it knows.
-fn speaks(stack: &Stack, project: &ProjectName, now: Timestamp) -> bool {
-    let asked = &stack.asked.name;
-    match stack.decide_project(project, now, &|index| index == asked) {
-        Verdict::Allow(allowed) => stack
-            .position(asked)
-            .is_some_and(|own| allowed.item().ask.contains(&own)),
-        Verdict::Deny(_) => false,
-    }
 }
 
 /// Whether a query has a parameter, whatever its value (devpi's `?no_projects`, `?ignore_bases`).

@@ -17,8 +17,8 @@ mod version_data;
 
 pub use asker::Asker;
 pub use bootstrap::{api_config, status};
-pub use envelope::{api_reply, sign};
-pub use indexes::{api_index, api_user, api_users, staged_projects};
+pub use envelope::api_reply;
+pub use indexes::{api_index, api_user, api_users};
 pub use pip_search::{FAULT_CONTENT_TYPE, search_fault};
 pub use releases::{api_project, api_release};
 #[cfg(test)]

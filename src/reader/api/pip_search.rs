@@ -4,6 +4,7 @@
 //! with status 200 to a `POST` whose content type is `text/xml`.
 
 use bytes::Bytes;
+use maud::html;
 
 /// The content type of a fault.
 pub const FAULT_CONTENT_TYPE: &str = "text/xml";
@@ -19,15 +20,7 @@ pub fn search_fault(gateway: &str) -> Bytes {
         "pip search is not supported here: search by name in a browser at {gateway}/+search, \
          or ask for one project with: pip index versions NAME"
     );
-    let mut escaped = String::with_capacity(words.len());
-    for character in words.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            other => escaped.push(other),
-        }
-    }
+    let escaped = html! { (words) }.into_string();
     let text = format!(
         "<?xml version=\"1.0\"?>\n<methodResponse><fault><value><struct>\
          <member><name>faultCode</name><value><int>{METHOD_NOT_FOUND}</int></value></member>\

@@ -8,20 +8,17 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use http::StatusCode;
 use serde_json::{Map, Value};
 
 use crate::db::{FileRecord, FileRole, ProjectRecord};
-use crate::devpi::ApiAnswer;
-use crate::gateway::{
-    Ask, Context, Error, Flows, Outside, Patience, Record, Statements, Trouble, decide,
-    records_failed, worst,
-};
+use crate::devpi::{ApiAnswer, DevpiWords};
+use crate::gateway::{Error, Flows, Outside, Record, Trouble, decide, records_failed};
 use crate::model::{File, IndexName, ProjectName, Timestamp, Version, Yanked};
 use crate::page::{Entry, ProjectPage, Ruling};
 use crate::policy::Stack;
 use crate::reader::api::indexes::has_parameter;
 use crate::reader::api::version_data::{DataWriter, VersionData};
+use crate::reader::look::Look;
 
 /// What shadows a version, in the order of the stack.
 const SHADOWING: &str = "+shadowing";
@@ -50,85 +47,51 @@ pub struct Shown<'a> {
 /// `GET /{user}/{index}/{project}`; `?ignore_bases` leaves out what is inherited, and answers an
 /// empty object for what is only inherited.
 pub async fn api_project(
-    flows: &Flows,
-    cx: &Context,
-    ask: &Ask<'_>,
+    look: Look<'_>,
     index: &IndexName,
     project: &ProjectName,
     record: &mut Record,
 ) -> Result<ApiAnswer, Trouble> {
-    let data = project_data(flows, cx, ask, index, project, record).await?;
-    let data = data.ok_or_else(|| Error::not_found(format!("no project '{project}'")))?;
-    Ok(ApiAnswer::result(
-        StatusCode::OK,
-        "projectconfig",
-        data.into(),
-    ))
+    let data = project_data(look, index, project, record).await?;
+    let unknown = || Error::not_found(DevpiWords::NoProjectConfig(project).to_string());
+    let data = data.ok_or_else(unknown)?;
+    Ok(ApiAnswer::result("projectconfig", data.into()))
 }
 
 /// `GET /{user}/{index}/{project}/{version}`, the version in any spelling of it.
 pub async fn api_release(
-    flows: &Flows,
-    cx: &Context,
-    ask: &Ask<'_>,
+    look: Look<'_>,
     index: &IndexName,
     (project, version): (&ProjectName, &str),
     record: &mut Record,
 ) -> Result<ApiAnswer, Trouble> {
-    let data = project_data(flows, cx, ask, index, project, record).await?;
-    let mut data =
-        data.ok_or_else(|| Error::not_found(format!("The project {project} does not exist.")))?;
+    let data = project_data(look, index, project, record).await?;
+    let unknown = |words: DevpiWords<'_>| Error::not_found(words.to_string());
+    let mut data = data.ok_or_else(|| unknown(DevpiWords::NoProject(project)))?;
     let known = data.keys().find(|known| *known == version);
     let is_same = |known: &&String| Version::is_same_release(known, version);
     let known = known.or_else(|| data.keys().find(is_same)).cloned();
-    let release = known.and_then(|known| data.remove(&known)).ok_or_else(|| {
-        let words = format!("The version {version} of project {project} does not exist.");
-        Error::not_found(words)
-    })?;
-    Ok(ApiAnswer::result(StatusCode::OK, "versiondata", release))
+    let release = known.and_then(|known| data.remove(&known));
+    let release = release.ok_or_else(|| unknown(DevpiWords::NoVersion(project, version)))?;
+    Ok(ApiAnswer::result("versiondata", release))
 }
 
 /// Version data by version; nothing when no member knows the project.
 async fn project_data(
-    flows: &Flows,
-    cx: &Context,
-    ask: &Ask<'_>,
+    look: Look<'_>,
     index: &IndexName,
     project: &ProjectName,
     record: &mut Record,
 ) -> Result<Option<Map<String, Value>>, Trouble> {
-    let (stack, answers) = match flows
-        .stacks
-        .statements(cx, index, project, Patience::Page)
-        .await?
-    {
-        Statements::Refused(denial) => return Err(Trouble::Refused(Box::new(denial))),
-        Statements::Made {
-            stack,
-            sources,
-            answers,
-        } => {
-            let refusal = sources
-                .skipped
-                .iter()
-                .find_map(|skipped| skipped.reason.denial());
-            match refusal {
-                Some(denial) if answers.iter().all(|answer| answer.said.page.is_none()) => {
-                    return Err(Trouble::Refused(Box::new(denial.clone())));
-                }
-                Some(_) | None => (stack, answers),
-            }
-        }
-    };
-    record.cache = worst(&answers);
+    let (stack, _, answers) = look.said(index, project, record).await?;
     let mut layers = Vec::new();
     for answer in answers {
         let Some(page) = answer.said.page else {
             continue;
         };
         let (member, silent_since) = (answer.member, answer.said.silent_since);
-        let record = own_record(flows, &stack, member, project).await?;
-        let is_shown = cx.shows(ask, &stack.members[member].index.name);
+        let record = own_record(look.flows, &stack, member, project).await?;
+        let is_shown = look.shows(&stack.members[member].index.name);
         layers.push(Layer {
             member,
             page,
@@ -140,11 +103,11 @@ async fn project_data(
     if layers.is_empty() {
         return Ok(None);
     }
-    if has_parameter(ask.query, "ignore_bases") {
+    if has_parameter(look.ask.query, "ignore_bases") {
         let own = stack.position(index);
         layers.retain(|layer| Some(layer.member) == own);
     }
-    let (now, outside) = (cx.now, Outside::of(ask));
+    let (now, outside) = (look.cx.now, look.outside());
     let work = move || lay_over(&stack, &layers, now, &outside);
     let data = tokio::task::spawn_blocking(work).await;
     let data = data.map_err(|error| Error::internal("write the project's data", error))?;

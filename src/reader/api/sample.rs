@@ -13,7 +13,7 @@ use crate::cache::{SourcePage, Validity};
 use crate::clock::Clock;
 use crate::config::CacheConfig;
 use crate::db::{
-    Cause, Db, FileFacts, FileRole, LogEntry, LogEvent, NewIndex, NewUser, OnConflict, Publication,
+    Cause, Db, FileFacts, FileRole, LogEntry, LogEvent, NewUser, OnConflict, Publication, Serial,
     Sqlite, UserDetails,
 };
 use crate::devpi::IndexSettings;
@@ -162,11 +162,7 @@ impl House {
             };
             self.records().create_user(&cause, &user).await.unwrap();
         }
-        let recorded = NewIndex {
-            name: mine.name().clone(),
-            config: mine.to_json(),
-            volatile: true,
-        };
+        let recorded = mine.to_record(Serial::default(), self.now());
         self.records()
             .create_index(&cause, &recorded)
             .await

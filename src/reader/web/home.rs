@@ -5,24 +5,29 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 use serde_json::Value;
 
-use crate::devpi::{DeclaredIndex, IndexSettings, Survey};
-use crate::gateway::{Ask, Context, Error, Flows, Trouble, records_failed};
+use crate::devpi::IndexSettings;
+use crate::gateway::{Error, Trouble};
 use crate::model::IndexName;
+use crate::reader::look::Look;
 use crate::reader::web::layout::WebPage;
 use crate::reader::web::way::Way;
 
 /// `/`: every user and index.
-pub async fn web_home(flows: &Flows, cx: &Context, ask: &Ask<'_>) -> Result<WebPage, Trouble> {
-    let declared = DeclaredIndex::all(&cx.generation.policies);
-    let survey = Survey::read(&*flows.core.records, &declared).await;
-    let survey = survey.map_err(|error| records_failed("list the users", error))?;
-    let survey = survey.only(&|index| cx.shows(ask, index));
-    let way = Way::from(ask.path);
-    let users = survey.user_names().into_iter();
-    let users: Vec<_> = users.map(|user| (user, survey.indexes_of(user))).collect();
+pub async fn web_home(look: Look<'_>) -> Result<WebPage, Trouble> {
+    let way = Way::from(look.ask.path);
+    let users = look.survey("list the users", |survey| {
+        let named = |user: &str| (user.to_owned(), survey.indexes_of(user));
+        survey
+            .user_names()
+            .into_iter()
+            .map(named)
+            .collect::<Vec<_>>()
+    });
+    let users = users.await?;
+    let default = look.cx.generation.policies.default_index();
     let content = html! {
         h1 { "Indexes" }
-        @if let Some(index) = cx.generation.policies.default_index().filter(|index| cx.shows(ask, index)) {
+        @if let Some(index) = default.filter(|index| look.shows(index)) {
             p.faint { code { "/simple/" } " stands for " a href=(way.index(index)) { (index) } "." }
         }
         @for (user, indexes) in &users {
@@ -35,29 +40,24 @@ pub async fn web_home(flows: &Flows, cx: &Context, ask: &Ask<'_>) -> Result<WebP
 }
 
 /// `/{user}`.
-pub async fn web_user(
-    flows: &Flows,
-    cx: &Context,
-    ask: &Ask<'_>,
-    user: &str,
-) -> Result<WebPage, Trouble> {
-    let declared = DeclaredIndex::all(&cx.generation.policies);
-    let survey = Survey::read(&*flows.core.records, &declared).await;
-    let survey = survey.map_err(|error| records_failed("read the user", error))?;
-    let survey = survey.only(&|index| cx.shows(ask, index));
-    if !survey.has_user(user) {
-        return Err(Error::not_found(format!("There is no user {user}.")).into());
-    }
-    let object = survey.user_object(user);
-    let text = |key: &str| object.get(key).and_then(Value::as_str);
-    let content = html! {
-        h1 { (user) }
-        @for key in ["title", "description", "email"] {
-            @if let Some(text) = text(key) { p { (text) } }
+pub async fn web_user(look: Look<'_>, user: &str) -> Result<WebPage, Trouble> {
+    let way = Way::from(look.ask.path);
+    let page = look.survey("read the user", |survey| {
+        if !survey.has_user(user) {
+            return Err(Error::not_found(format!("There is no user {user}.")));
         }
-        (index_table(&Way::from(ask.path), &survey.indexes_of(user)))
-    };
-    Ok(WebPage::new(user, content))
+        let object = survey.user_object(user);
+        let text = |key: &str| object.get(key).and_then(Value::as_str);
+        let content = html! {
+            h1 { (user) }
+            @for key in ["title", "description", "email"] {
+                @if let Some(text) = text(key) { p { (text) } }
+            }
+            (index_table(&way, &survey.indexes_of(user)))
+        };
+        Ok(WebPage::new(user, content))
+    });
+    Ok(page.await??)
 }
 
 fn index_table(way: &Way, indexes: &BTreeMap<IndexName, IndexSettings>) -> Markup {

@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
-use crate::gateway::{Ask, Context, Flows, Outside, Trouble, unknown_index};
+use crate::gateway::{Trouble, unknown_index};
 use crate::model::{IndexName, ProjectName};
-use crate::reader::api::staged_projects;
+use crate::reader::look::Look;
 use crate::reader::web::layout::WebPage;
 use crate::reader::web::stack;
 use crate::reader::web::usage::usage;
@@ -14,23 +14,18 @@ use crate::reader::web::way::Way;
 const PROJECTS_SHOWN_MAX: usize = 1000;
 
 /// `/{user}/{index}`.
-pub async fn web_index(
-    flows: &Flows,
-    cx: &Context,
-    ask: &Ask<'_>,
-    name: &IndexName,
-) -> Result<WebPage, Trouble> {
-    let policies = &cx.generation.policies;
+pub async fn web_index(look: Look<'_>, name: &IndexName) -> Result<WebPage, Trouble> {
+    let policies = &look.cx.generation.policies;
     let (Some(index), Some(stack)) = (policies.index(name), policies.stack(name)) else {
         return Err(unknown_index(name).into());
     };
-    let way = Way::from(ask.path);
+    let way = Way::from(look.ask.path);
     let projects = if index.is_mirror() {
         html! {
             p { "A mirror has what its upstream has: " a href=(simple_list(&way, name)) { "its project list" } "." }
         }
     } else {
-        own_projects(&way, name, &staged_projects(flows, cx, name).await?)
+        own_projects(&way, name, &look.staged_projects(name).await?)
     };
     let content = html! {
         p.faint { a href=(way.user(name.user())) { (name.user()) } " /" }
@@ -41,9 +36,9 @@ pub async fn web_index(
             None => { p.faint { "made through the API" } }
         }
         h2 { "Where a project is looked for" }
-        (stack::drawn(&way, stack, &|one| cx.shows(ask, &one.name)))
+        (stack::drawn(&way, stack, &|one| look.shows(&one.name)))
         h2 { "How to use it" }
-        (usage(&Outside::of(ask), name))
+        (usage(&look.outside(), name))
         h2 { "Projects of its own" }
         (projects)
     };

@@ -1,19 +1,12 @@
 //! What all web pages share: head, navigation, footer, headers; and the pages that say what went wrong.
 
-use bytes::Bytes;
-use http::header::{RETRY_AFTER, VARY};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::StatusCode;
 use maud::{DOCTYPE, Markup, html};
 
-use crate::gateway::{
-    Ask, Body, Core, Decision, Error, ErrorKind, Record, Reply, Trouble, count_denial, reply_head,
-    rule_text,
-};
-use crate::policy::Denial;
-use crate::reader::api::sign;
+use crate::gateway::{Ask, Core, Record, Reply, Trouble};
+use crate::reader::looked_at::{LookedAt, NoAnswer};
 use crate::reader::web::assets::STYLE;
 use crate::reader::web::way::Way;
-use crate::telemetry::{Mode, PATH_MAX, cut};
 
 /// Nothing is loaded but our own stylesheet, nothing is run, nobody frames us: were a value ever
 /// written unescaped, it could still do nothing.
@@ -55,41 +48,21 @@ pub async fn web_reply(
     outcome: Result<WebPage, Trouble>,
     mut record: Record,
 ) -> Reply {
-    let mut retry_after = None;
-    let (status, page) = match outcome {
-        Ok(page) => (StatusCode::OK, page),
-        Err(Trouble::Failed(error)) => {
-            if let ErrorKind::Unavailable(seconds) = error.kind {
-                retry_after = seconds;
-            }
-            failed(&error, ask.path)
-        }
-        Err(Trouble::Refused(denial)) => {
-            count_denial(&core.metrics, &denial, Mode::Enforce);
-            record.decision = Decision::Deny;
-            record.rule = Some(rule_text(&denial));
-            (StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, refused(&denial))
+    let (status, retry_after, page) = match outcome {
+        Ok(page) => (StatusCode::OK, None, page),
+        Err(trouble) => {
+            let none = NoAnswer::because(core, trouble, ask.path, &mut record);
+            (none.status, none.retry_after, unanswered(&none))
         }
     };
-    let body = Bytes::from(render(&Way::from(ask.path), &page).into_string());
-    let mut head = reply_head("text/html; charset=utf-8", body.len(), "no-cache");
-    head.insert(VARY, HeaderValue::from_static("Accept, User-Agent"));
-    for (name, value) in SECURITY {
-        head.insert(
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        );
-    }
-    if let Some(seconds) = retry_after {
-        head.insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    sign(core, &mut head).await;
-    let body = if ask.head {
-        Body::Empty
-    } else {
-        Body::Bytes(body)
+    let looked_at = LookedAt {
+        status,
+        content_type: "text/html; charset=utf-8",
+        body: render(&Way::from(ask.path), &page).into_string().into(),
+        retry_after,
+        more: &SECURITY,
     };
-    Reply::new(status, head, body, record)
+    looked_at.reply(core, ask, record).await
 }
 
 fn render(way: &Way, page: &WebPage) -> Markup {
@@ -117,26 +90,21 @@ fn render(way: &Way, page: &WebPage) -> Markup {
     }
 }
 
-/// A failure as a page; what a client may not see goes to the log, here and only here.
-fn failed(error: &Error, path: &str) -> (StatusCode, WebPage) {
-    let status = error.kind.status();
-    if status.is_server_error() {
-        tracing::error!(path = cut(path, PATH_MAX), status = status.as_u16(), %error, "request failed");
+/// Why there is no answer, as a page.
+fn unanswered(none: &NoAnswer) -> WebPage {
+    if none.is_denied {
+        let content = html! {
+            h1 { "Refused by policy" }
+            p.refused { (none.words) }
+        };
+        return WebPage::new("refused by policy", content);
     }
-    let title = status.canonical_reason().unwrap_or("error");
+    let title = none.status.canonical_reason().unwrap_or("error");
     let content = html! {
         h1 { (title) }
-        p { (error.message) }
+        p { (none.words) }
     };
-    (status, WebPage::new(title, content))
-}
-
-fn refused(denial: &Denial) -> WebPage {
-    let content = html! {
-        h1 { "Refused by policy" }
-        p.refused { (denial.detail()) }
-    };
-    WebPage::new("refused by policy", content)
+    WebPage::new(title, content)
 }
 
 #[cfg(test)]

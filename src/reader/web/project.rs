@@ -9,14 +9,14 @@ use std::sync::Arc;
 use maud::{Markup, html};
 use url::Url;
 
-use crate::gateway::{
-    Ask, Context, Error, Flows, Patience, Record, Statements, Trouble, silent_members, worst,
-};
+use crate::devpi::DevpiWords;
+use crate::gateway::{Error, Record, Trouble, silent_members};
 use crate::model::{
     File, IndexName, ProjectName, ProjectState, Timestamp, UploadTimeSource, Version, Yanked,
 };
 use crate::page::{Entry, Merged, merge};
 use crate::policy::{Candidate, ProjectView, SkipReason, Sources, Stack, Verdict};
+use crate::reader::look::Look;
 use crate::reader::web::layout::WebPage;
 use crate::reader::web::way::Way;
 
@@ -41,41 +41,27 @@ struct Writing<'a> {
 
 /// `/{user}/{index}/{project}`, and `…/{version}` with only that version's files.
 pub async fn web_project(
-    flows: &Flows,
-    cx: &Context,
-    ask: &Ask<'_>,
+    look: Look<'_>,
     index: &IndexName,
     (project, version): (&ProjectName, Option<&str>),
     record: &mut Record,
 ) -> Result<WebPage, Trouble> {
-    let known = match flows
-        .stacks
-        .statements(cx, index, project, Patience::Page)
-        .await?
-    {
-        Statements::Refused(denial) => return Err(Trouble::Refused(Box::new(denial))),
-        Statements::Made {
-            stack,
-            sources,
-            answers,
-        } => {
-            record.cache = worst(&answers);
-            let silent = silent_members(&answers);
-            let pages = answers.into_iter();
-            let pages = pages.filter_map(|answer| Some((answer.member, answer.said.page?)));
-            let pages: Vec<_> = pages.collect();
-            if pages.is_empty() {
-                return Err(unknown(project, &sources));
-            }
-            Known {
-                merged: merge(project.clone(), pages),
-                stack,
-                sources,
-                silent,
-            }
-        }
+    let (stack, sources, answers) = look.said(index, project, record).await?;
+    let silent = silent_members(&answers);
+    let pages = answers.into_iter();
+    let pages = pages.filter_map(|answer| Some((answer.member, answer.said.page?)));
+    let pages: Vec<_> = pages.collect();
+    if pages.is_empty() {
+        let words = DevpiWords::NoProject(project).to_string();
+        return Err(Error::not_found(words).into());
+    }
+    let known = Known {
+        merged: merge(project.clone(), pages),
+        stack,
+        sources,
+        silent,
     };
-    let (way, now) = (Way::from(ask.path), cx.now);
+    let (way, now) = (Way::from(look.ask.path), look.cx.now);
     let (index, project) = (index.clone(), project.clone());
     let version = version.map(str::to_owned);
     let work = move || {
@@ -92,18 +78,6 @@ pub async fn web_project(
     Ok(page.map_err(|error| Error::internal("write the page", error))??)
 }
 
-fn unknown(project: &ProjectName, sources: &Sources) -> Trouble {
-    // The first refusal among the skipped members, not absence, is why nothing was found.
-    let refusal = sources
-        .skipped
-        .iter()
-        .find_map(|skipped| skipped.reason.denial());
-    match refusal {
-        Some(denial) => Trouble::Refused(Box::new(denial.clone())),
-        None => Error::not_found(format!("The project {project} does not exist.")).into(),
-    }
-}
-
 impl Writing<'_> {
     fn page(&self, known: &Known, only: Option<&str>) -> Result<WebPage, Error> {
         let (merged, project) = (&known.merged, known.merged.project());
@@ -117,7 +91,7 @@ impl Writing<'_> {
         if let Some(only) = only {
             versions.retain(|version, _| *version == Version::parse(only));
             if versions.is_empty() {
-                let words = format!("The version {only} of project {project} does not exist.");
+                let words = DevpiWords::NoVersion(project, only).to_string();
                 return Err(Error::not_found(words));
             }
         }

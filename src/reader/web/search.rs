@@ -10,10 +10,10 @@ use maud::{Markup, html};
 use memchr::memmem;
 use tokio::sync::Semaphore;
 
-use crate::gateway::{Ask, Context, Error, ErrorKind, Flows, Trouble};
+use crate::gateway::{Error, ErrorKind, Flows, Trouble};
 use crate::model::{IndexName, ProjectName};
 use crate::page::ProjectNames;
-use crate::reader::api::staged_projects;
+use crate::reader::look::Look;
 use crate::reader::web::layout::{QUERY_CHARS_MAX, WebPage};
 use crate::reader::web::way::Way;
 
@@ -37,15 +37,10 @@ impl Default for Searches {
 type Found = BTreeMap<ProjectName, BTreeSet<IndexName>>;
 
 /// `/+search?query=`.
-pub async fn web_search(
-    flows: &Flows,
-    cx: &Context,
-    ask: &Ask<'_>,
-    searches: &Searches,
-) -> Result<WebPage, Trouble> {
-    let query = query(ask.query);
+pub async fn web_search(look: Look<'_>, searches: &Searches) -> Result<WebPage, Trouble> {
+    let query = query(look.ask.query);
     let wanted = normalised(&query);
-    let way = Way::from(ask.path);
+    let way = Way::from(look.ask.path);
     let content = if wanted.is_empty() {
         html! {
             h1 { "Search" }
@@ -56,9 +51,9 @@ pub async fn web_search(
             let words = "too many searches at one time, try again";
             Error::new(ErrorKind::Unavailable(Some(1)), words)
         })?;
-        let found = find(flows, cx, ask, &wanted).await?;
-        let default = cx.generation.policies.default_index();
-        let default = default.filter(|index| cx.shows(ask, index));
+        let found = find(look, &wanted).await?;
+        let default = look.cx.generation.policies.default_index();
+        let default = default.filter(|index| look.shows(index));
         results(&way, &query, &wanted, default, &found)
     };
     Ok(WebPage {
@@ -68,14 +63,14 @@ pub async fn web_search(
     })
 }
 
-async fn find(flows: &Flows, cx: &Context, ask: &Ask<'_>, wanted: &str) -> Result<Found, Error> {
+async fn find(look: Look<'_>, wanted: &str) -> Result<Found, Error> {
     let mut found = Found::new();
-    let indexes = cx.generation.policies.indexes();
-    for index in indexes.filter(|index| cx.shows(ask, &index.name)) {
+    let indexes = look.cx.generation.policies.indexes();
+    for index in indexes.filter(|index| look.shows(&index.name)) {
         let names = if index.is_mirror() {
-            find_mirrored(flows, index.name.clone(), wanted.to_owned()).await?
+            find_mirrored(look.flows, index.name.clone(), wanted.to_owned()).await?
         } else {
-            let projects = staged_projects(flows, cx, &index.name).await?;
+            let projects = look.staged_projects(&index.name).await?;
             find_in(&projects.iter().collect(), wanted)
         };
         for name in names {

@@ -92,6 +92,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
             "upstream",
             "store",
             "cache",
+            "devpi",
             "gateway",
             "reader",
         ],

@@ -1,0 +1,121 @@
+//! What objects and pages have in common as replies, with the headers of docs/protocol/devpi.md §2.3, and
+//! as words for why there is no answer.
+
+use bytes::Bytes;
+use http::header::{RETRY_AFTER, VARY};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::gateway::{
+    Ask, Body, Core, Decision, ErrorKind, Record, Reply, Trouble, count_denial, reply_head,
+    rule_text,
+};
+use crate::telemetry::{Mode, PATH_MAX, cut};
+
+/// The protocol that devpi-client speaks; any other number makes it give up.
+const API_VERSION: &str = "2";
+
+/// The devpi-server whose behaviour this is: plugins and test suites switch on it.
+pub const SERVER_VERSION: &str = "6.20.3";
+
+/// An object or a page, written.
+pub struct LookedAt {
+    pub status: StatusCode,
+    pub content_type: &'static str,
+    pub body: Bytes,
+    /// Seconds to wait, where that helps.
+    pub retry_after: Option<u32>,
+    /// Headers beside the usual ones.
+    pub more: &'static [(&'static str, &'static str)],
+}
+
+impl LookedAt {
+    /// The reply to a request.
+    pub async fn reply(self, core: &Core, ask: &Ask<'_>, record: Record) -> Reply {
+        let mut head = reply_head(self.content_type, self.body.len(), "no-cache");
+        // The same URL is a page for people, an object for programs, a simple page for installers.
+        head.insert(VARY, HeaderValue::from_static("Accept, User-Agent"));
+        for (name, value) in self.more {
+            let value = HeaderValue::from_static(value);
+            head.insert(HeaderName::from_static(name), value);
+        }
+        if let Some(seconds) = self.retry_after {
+            head.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        sign(core, &mut head).await;
+        let body = if ask.head {
+            Body::Empty
+        } else {
+            Body::Bytes(self.body)
+        };
+        // devpi-client prints the reason phrase and the message: the standard one says less twice.
+        Reply::new(self.status, head, body, record)
+    }
+}
+
+/// Adds the headers that every answer of a devpi-server has. Where the records cannot be read,
+/// the serial and the id of the server are left out rather than made up.
+pub async fn sign(core: &Core, head: &mut HeaderMap) {
+    let mut put = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            head.insert(HeaderName::from_static(name), value);
+        }
+    };
+    put("x-devpi-api-version", API_VERSION);
+    put("x-devpi-server-version", SERVER_VERSION);
+    if let Ok(serial) = core.records.serial().await {
+        put("x-devpi-serial", &serial.to_string());
+    }
+    if let Ok(facts) = core.records.facts().await {
+        for name in [
+            "x-devpi-uuid",
+            "x-devpi-master-uuid",
+            "x-devpi-primary-uuid",
+        ] {
+            put(name, &facts.uuid);
+        }
+    }
+}
+
+/// Why there is no answer, fit for a client.
+pub struct NoAnswer {
+    pub status: StatusCode,
+    pub words: String,
+    pub retry_after: Option<u32>,
+    /// Whether the policies refuse.
+    pub is_denied: bool,
+}
+
+impl NoAnswer {
+    /// Counts and notes a denial; what a client may not see of a failure goes to the log, here and only
+    /// here.
+    pub fn because(core: &Core, trouble: Trouble, path: &str, record: &mut Record) -> Self {
+        let error = match trouble {
+            Trouble::Failed(error) => error,
+            Trouble::Refused(denial) => {
+                count_denial(&core.metrics, &denial, Mode::Enforce);
+                record.decision = Decision::Deny;
+                record.rule = Some(rule_text(&denial));
+                return Self {
+                    status: StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
+                    words: denial.detail(),
+                    retry_after: None,
+                    is_denied: true,
+                };
+            }
+        };
+        let status = error.kind.status();
+        if status.is_server_error() {
+            tracing::error!(path = cut(path, PATH_MAX), status = status.as_u16(), %error, "request failed");
+        }
+        let retry_after = match error.kind {
+            ErrorKind::Unavailable(seconds) => seconds,
+            _ => None,
+        };
+        Self {
+            status,
+            words: error.message,
+            retry_after,
+            is_denied: false,
+        }
+    }
+}

@@ -34,7 +34,7 @@ pub mod gateway {
 pub mod listen {
     pub use crate::listen::{
         Certificates, DoorOptions, DoorServer, HttpService, ListenAddress, MetricsDoor, Ready,
-        Recorder, ServerOptions, Stop, StopOn, TrustedProxies,
+        Recorder, ServerOptions, Stop, TrustedProxies,
     };
 }
 

@@ -21,7 +21,7 @@ use crate::app::words::{FirstRun, warn_of};
 use crate::app::{accounts, data, descriptors, succession};
 use crate::config::{Config, Named};
 use crate::gateway::Generations;
-use crate::listen::{QUIET_LOGS, ServerOptions, StopOn};
+use crate::listen::{QUIET_LOGS, ServerOptions};
 use crate::model::Secret;
 use crate::telemetry::{AccessLog, init_logging};
 use crate::writer::{Writer, WriterParts};
@@ -106,7 +106,7 @@ pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()>
     opened.ready.set(true);
     succession::take_over(&mut opened, &house, &generations)?;
     notify.ready(is_upgrade);
-    opened.server.run(StopOn::Signals);
+    opened.server.run();
     house.end(chores);
     access.stop();
     audit.stop();

@@ -55,6 +55,6 @@ pub use manage::{ManageDoor, ManageOptions};
 pub use metrics::{MetricsDoor, Ready};
 pub use proxies::TrustedProxies;
 pub use recorder::Recorder;
-pub use server::{DoorServer, QUIET_LOGS, ServerOptions, StopOn};
+pub use server::{DoorServer, QUIET_LOGS, ServerOptions};
 pub use service::HttpService;
 pub use stop::Stop;

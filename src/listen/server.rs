@@ -75,15 +75,6 @@ pub enum ServerError {
     Tls(#[from] TlsError),
 }
 
-/// What ends a server besides its [`Stop`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StopOn {
-    /// SIGTERM (finish what is under way), SIGINT (at once), SIGQUIT (hand over, then as SIGTERM).
-    Signals,
-    /// Nothing else; for tests, which share a process.
-    RequestOnly,
-}
-
 /// A server with doors.
 pub struct DoorServer {
     server: Server,
@@ -164,15 +155,15 @@ impl DoorServer {
         self.stop.clone()
     }
 
-    /// Runs until stopped; the calling thread waits. Afterwards all doors are closed and nothing is
+    /// Runs until its [`Stop`] or SIGTERM (finish what is under way), SIGINT (at once) or SIGQUIT (hand
+    /// over, then as SIGTERM); the calling thread waits. Afterwards all doors are closed and nothing is
     /// under way any more, so logs can be flushed.
-    pub fn run(self, stop_on: StopOn) {
+    pub fn run(self) {
         let watch = Watch {
             stop: self.stop,
             grace: self.options.grace,
             meeting: self.options.meeting(),
             offered: self.offered,
-            stop_on,
         };
         self.server.run(RunArgs {
             shutdown_signal: Box::new(watch),
@@ -200,7 +191,6 @@ struct Watch {
     grace: Duration,
     meeting: PathBuf,
     offered: Offered,
-    stop_on: StopOn,
 }
 
 /// How the end comes.
@@ -252,13 +242,7 @@ impl Watch {
 #[async_trait]
 impl ShutdownSignalWatch for Watch {
     async fn recv(&self) -> ShutdownSignal {
-        let end = match self.stop_on {
-            StopOn::Signals => self.signalled().await,
-            StopOn::RequestOnly => {
-                self.stop.requested().await;
-                End::InOrder
-            }
-        };
+        let end = self.signalled().await;
         if matches!(end, End::AtOnce) {
             self.stop.request();
             return ShutdownSignal::FastShutdown;

@@ -9,7 +9,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -175,26 +174,6 @@ impl Share {
         }
         self.units = wanted;
     }
-
-    /// The bytes with their share: it is given back with the last of them.
-    #[must_use]
-    pub fn hold(self, bytes: Bytes) -> Bytes {
-        Bytes::from_owner(Held {
-            bytes,
-            _share: self,
-        })
-    }
-}
-
-struct Held {
-    bytes: Bytes,
-    _share: Share,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
 }
 
 fn units_of(bytes: u64) -> u64 {
@@ -276,18 +255,5 @@ mod tests {
         assert!(taken(&budget, 1).is_none());
         drop((others, share));
         assert!(taken(&budget, 10).is_some());
-    }
-
-    #[test]
-    fn bytes_keep_their_share_until_the_last_of_them_is_gone() {
-        let budget = budget_of(2 * KIB);
-        let held = taken(&budget, 1).unwrap().hold(Bytes::from_static(b"page"));
-        let part = held.slice(1..);
-        drop(held);
-        assert_eq!(part, "age");
-        let last = taken(&budget, 1).unwrap();
-        assert!(taken(&budget, 1).is_none());
-        drop((part, last));
-        assert!(taken(&budget, 1).is_some());
     }
 }

@@ -16,7 +16,7 @@ use cheesecloth::testing::gateway::{
 };
 use cheesecloth::testing::listen::{
     Certificates, DoorOptions, DoorServer, HttpService, ListenAddress, MetricsDoor, Ready,
-    Recorder, ServerOptions, Stop, StopOn, TrustedProxies,
+    Recorder, ServerOptions, Stop, TrustedProxies,
 };
 use cheesecloth::testing::model::{AuditLimits, DoorLimits, DoorName, Timestamp};
 use cheesecloth::testing::protocol::{Problem, PublicRoute};
@@ -278,7 +278,7 @@ pub(super) fn open_behind(
     let numbers = door(DoorName::Metrics, vec![any], None, None);
     let numbers = tcp(&server.add(numbers, service).unwrap());
     let stop = server.stop();
-    let running = std::thread::spawn(move || server.run(StopOn::RequestOnly));
+    let running = std::thread::spawn(move || server.run());
     Doors {
         public,
         unix,

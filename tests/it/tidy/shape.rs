@@ -2,7 +2,7 @@
 
 use super::source::{none, sources};
 
-const LINES_MAX: usize = 600;
+const LINES_MAX: usize = 500;
 const DOOR_LINES_MAX: usize = 80;
 
 #[test]

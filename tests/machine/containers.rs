@@ -11,6 +11,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -240,9 +241,13 @@ impl Image {
 impl Container {
     /// The process inside, as it is seen from here.
     fn process(&self) -> String {
+        format!("/proc/{}", self.inside().unwrap().as_raw_nonzero())
+    }
+
+    fn inside(&self) -> Option<Pid> {
         let id = self.child.id();
-        let inside = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
-        format!("/proc/{}", inside.trim())
+        let inside = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).ok()?;
+        Pid::from_raw(inside.trim().parse().ok()?)
     }
 
     #[track_caller]
@@ -267,6 +272,10 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
+        // It asked to die with its parent as root; with its rights that was forgotten.
+        if let Some(inside) = self.inside() {
+            let _ = kill_process(inside, Signal::KILL);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

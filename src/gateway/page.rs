@@ -23,7 +23,9 @@ use crate::gateway::room::room_to_render;
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
 use crate::page::{Decided, Entry, FileLinks, PageForm, Ruling, filter, render_html, render_json};
 use crate::policy::{Candidate, Denial, OnBlock, ProjectView, Verdict};
-use crate::protocol::{ETag, Encoding, Format, Head, is_not_modified, wants_validated};
+use crate::protocol::{
+    ETag, Encoding, Format, GzipMember, GzipPiece, Head, is_not_modified, wants_validated,
+};
 use crate::telemetry::{CacheKind, LookUp, Staleness, Tier};
 
 /// gzip's level: past 6 a page shrinks by little and costs much.
@@ -313,17 +315,14 @@ pub fn etag(plain: &[u8], encoding: Encoding) -> ETag {
 
 /// Packs a text; `gzip_level` is for gzip alone.
 pub fn pack(plain: Vec<u8>, encoding: Encoding, gzip_level: u32) -> Vec<u8> {
-    use std::io::Write as _;
-    let encoded = match encoding {
-        Encoding::Identity => Ok(plain),
-        Encoding::Gzip => {
-            let level = flate2::Compression::new(gzip_level);
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
-            encoder.write_all(&plain).and_then(|()| encoder.finish())
+    match encoding {
+        Encoding::Identity => plain,
+        Encoding::Gzip => GzipMember::of([&GzipPiece::of(&plain, gzip_level)]),
+        Encoding::Zstd => {
+            let packed = zstd::bulk::compress(&plain, ZSTD_LEVEL);
+            packed.expect("compressing from memory to memory cannot fail")
         }
-        Encoding::Zstd => zstd::bulk::compress(&plain, ZSTD_LEVEL),
-    };
-    encoded.expect("compressing from memory to memory cannot fail")
+    }
 }
 
 fn page_reply(ask: &Ask<'_>, page: &RenderedPage, record: Record) -> Reply {

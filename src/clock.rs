@@ -41,7 +41,7 @@ impl Clock {
         }
     }
 
-    /// Moves a fixed clock forward; the system's does not listen.
+    /// Moves a fixed clock forward; has no effect on the system's.
     pub fn advance(&self, by: Duration) {
         if let Some(micros) = &self.fixed {
             micros.fetch_add(
@@ -51,7 +51,7 @@ impl Clock {
         }
     }
 
-    /// Moves a fixed clock back, as when somebody corrects the machine's.
+    /// Moves a fixed clock back, as when somebody corrects the machine's clock.
     pub fn put_back(&self, by: Duration) {
         if let Some(micros) = &self.fixed {
             micros.fetch_sub(

@@ -14,7 +14,7 @@ use crate::account::principal::{Identity, Principal, Scope};
 use crate::db::ApiToken;
 use crate::model::{Sha256, Timestamp};
 
-/// Start of every CI token: secret scanners and people know it by this.
+/// Prefix of every CI token, by which secret scanners and people recognise one.
 const PREFIX: &str = "cc-";
 
 /// Lower-case hex digits of an id.
@@ -58,7 +58,7 @@ impl MintedToken {
 }
 
 impl<'a> PresentedToken<'a> {
-    /// Reads a secret that is meant as a CI token; nothing for other secrets.
+    /// Parses a secret that looks like a CI token; `None` for any other secret.
     #[must_use]
     pub fn parse(secret: &'a str) -> Option<Self> {
         let (id, secret) = secret.strip_prefix(PREFIX)?.split_once('-')?;
@@ -69,10 +69,10 @@ impl<'a> PresentedToken<'a> {
         (is_id && secret.len() == (SECRET_LENGTH * 4).div_ceil(3)).then_some(Self { id, secret })
     }
 
-    /// Whom the token acts for and in what, by the record of its id.
+    /// Returns whom the token acts for and in what scope, given the record with its id.
     ///
     /// # Errors
-    /// When its secret is not the one that belongs to the id, or its time is over.
+    /// When its secret is not the one that belongs to the id, or it has expired.
     pub fn check(self, record: &ApiToken, now: Timestamp) -> Result<Principal, NotAccepted> {
         let presented = Sha256::of(self.secret.as_bytes());
         if !bool::from(presented.as_bytes().ct_eq(record.secret_hash.as_bytes())) {

@@ -14,10 +14,10 @@ use crate::account::session::SessionKey;
 use crate::db::{Cause, Db, DbError, NewUser, User};
 use crate::model::Timestamp;
 
-/// Uses of CI tokens gathered before they are written; more are let go, they are for information.
+/// Most uses of CI tokens held until they are written; more are dropped, since they only inform.
 const USES_MAX: usize = 10_000;
 
-/// Finds out whose credentials are.
+/// Finds out whose credentials a request carries.
 #[derive(Debug)]
 pub struct Accounts {
     pub db: Arc<dyn Db>,
@@ -28,11 +28,11 @@ pub struct Accounts {
     token_uses: Mutex<HashMap<String, Timestamp>>,
 }
 
-/// Whose credentials they are. Those that are nobody's make reads go on as anonymous, and have writes
-/// refused (docs/protocol/devpi.md §5).
+/// The owner of some credentials. With credentials that are not accepted, reads continue as anonymous
+/// and writes are refused (docs/protocol/devpi.md §5).
 pub type Authenticated = Result<Principal, NotAccepted>;
 
-/// A login token and what to say beside it.
+/// A login token, and what to tell the user with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedIn {
     /// The token.
@@ -41,7 +41,7 @@ pub struct LoggedIn {
     pub root_without_password: bool,
 }
 
-/// Why it could not be found out.
+/// Why credentials could not be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// The records failed.
@@ -80,7 +80,7 @@ impl Accounts {
     /// Whose these credentials are.
     ///
     /// # Errors
-    /// When the records or the hashing fail: then nothing is known, and nobody is refused.
+    /// When the records or the hashing fail: nothing is known then, so nobody is refused.
     pub async fn authenticate(
         &self,
         credentials: &Credentials,
@@ -99,7 +99,7 @@ impl Accounts {
     }
 
     /// Exchanges a password for a login token. Tokens are not accepted here: a login cannot be renewed
-    /// for ever without the password.
+    /// indefinitely without the password.
     ///
     /// # Errors
     /// See [`Accounts::authenticate`].
@@ -123,7 +123,7 @@ impl Accounts {
         self.key.issue(&user.name, user.generation, now)
     }
 
-    /// Makes root where there is none: at the first start, with the password of the environment or an
+    /// Creates root if there is none: at the first start, with the password from the environment or an
     /// empty one, as `devpi-init` does.
     ///
     /// # Errors
@@ -146,7 +146,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Whether whoever gives no password is let in as root.
+    /// Whether root can log in with an empty password.
     ///
     /// # Errors
     /// See [`Accounts::authenticate`].
@@ -161,7 +161,7 @@ impl Accounts {
         Ok(!matches!(checked, Checked::Wrong))
     }
 
-    /// Writes down when CI tokens were last used; called now and then, not for each request.
+    /// Writes down when CI tokens were last used; called now and then, not on every request.
     ///
     /// # Errors
     /// When the records fail; these uses are then forgotten.

@@ -1,4 +1,4 @@
-//! Checking a password: what was right a moment ago at once, everything else in its turn.
+//! Checks a password: one that was right a moment ago immediately, any other in its turn.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use crate::db::User;
 use crate::model::{IndexName, Timestamp};
 
 impl Accounts {
-    /// Whose password this is, by the credentials of a moment ago or by checking it in its turn.
+    /// Finds out whose password this is: remembered from a moment ago, or checked in its turn.
     pub async fn by_password(
         &self,
         name: &str,
@@ -23,8 +23,8 @@ impl Accounts {
             None
         };
         let hash = user.as_ref().and_then(|user| user.password_hash.clone());
-        // Before what is remembered is looked at: who has to wait would learn from an answer at once
-        // that a guess is right, and be counted for none of the others.
+        // Before looking at what is remembered: a client that has to wait would otherwise learn from an
+        // immediate answer that a guess is right, while none of its wrong guesses are counted.
         let attempt = match self.limiter.enter(name, address, now).await {
             Ok(attempt) => attempt,
             Err(wait) => return Ok(Err(NotAccepted::Wait(wait))),
@@ -32,7 +32,7 @@ impl Accounts {
         if let (Some(user), Some(hash)) = (&user, &hash)
             && self.cache.knows(name, hash, password, now)
         {
-            // It makes nothing good of what others behind the address have guessed.
+            // A remembered password does not clear what others behind the address have guessed.
             attempt.forgive();
             return Ok(Ok(user.clone()));
         }
@@ -57,8 +57,8 @@ impl Accounts {
         Ok(Ok(user))
     }
 
-    /// Keeps a right password under a hash of today. One that cannot be made or kept now is made at
-    /// another login: this one is no worse for it.
+    /// Stores a right password with a hash of today's parameters. If that fails, this login succeeds all
+    /// the same, and the next one tries again.
     async fn rehash(&self, name: &str, hash: &str, password: &str) -> Option<String> {
         let renewed = async {
             let newer = self.passwords.hash(password).await?;

@@ -12,7 +12,7 @@ use sha2::Sha256 as Hash;
 
 use crate::model::Timestamp;
 
-/// How long a password counts as right without being checked.
+/// How long a password counts as right without being checked again.
 const LIFETIME: Duration = Duration::from_mins(5);
 
 /// Entries kept; users are fewer, and more would be an attack.

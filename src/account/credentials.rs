@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
-/// Longest header value read, in bytes: a token and a long user name are far below.
+/// Longest header value read, in bytes; a token with a long user name stays far below it.
 const HEADER_MAX: usize = 4096;
 
 /// A user's name and a secret: a password, a login token or a CI token. `Debug` does not show the secret.
@@ -22,11 +22,11 @@ pub struct Credentials {
 /// Why credentials are not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotAccepted {
-    /// Unknown user, wrong password, or a token that is void. Which of them is not said.
+    /// Unknown user, wrong password, or a token that is no longer valid. Which one is not revealed.
     Wrong,
-    /// A CI token whose time is over; only who has the whole token is told.
+    /// An expired CI token; only a client that has the whole token is told.
     Expired,
-    /// A CI token that nobody has, or has no more.
+    /// A CI token that does not exist, or was withdrawn.
     Withdrawn,
     /// Too many wrong ones: wait this long (429, `Retry-After`).
     Wait(Duration),
@@ -38,8 +38,8 @@ pub enum NotAccepted {
 pub struct InvalidCredentials;
 
 impl Credentials {
-    /// Reads the two headers. devpi's wins, also when it cannot be read; an `Authorization` of another
-    /// scheme than Basic says nothing.
+    /// Reads the two headers. devpi's wins, even when it cannot be read; an `Authorization` with a scheme
+    /// other than Basic is ignored.
     ///
     /// # Errors
     /// When the header that counts is not `base64(user:secret)`.

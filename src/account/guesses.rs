@@ -18,8 +18,8 @@ pub const WAIT_MAX: Duration = Duration::from_mins(15);
 /// Longest wait of an address as a whole: one forgotten CI job must not lock out everybody beside it.
 pub const ADDRESS_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Whose guesses are counted together. The name is one that a user can have, or empty for all others:
-/// what clients send as a name may be as long as a body.
+/// Whose guesses are counted together. The name is a possible user name, or empty for anything else:
+/// clients may send a name as long as a body.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Guesser {
     Pair(Arc<str>, IpAddr),
@@ -27,14 +27,14 @@ pub enum Guesser {
 }
 
 impl Guesser {
-    /// Both that an attempt counts for.
+    /// The two that an attempt counts for.
     pub fn both(user: &str, address: IpAddr) -> [Self; 2] {
         let user = if IndexName::is_part(user) { user } else { "" };
         let address = client_network(address);
         [Self::Pair(user.into(), address), Self::Address(address)]
     }
 
-    /// How many wrong ones cost nothing.
+    /// How many wrong passwords cost nothing.
     pub fn free(&self) -> u32 {
         match self {
             Self::Pair(..) => FREE_PER_USER,
@@ -64,7 +64,7 @@ pub struct Guesses {
     pub pending: u32,
     /// Before this instant nothing is checked.
     pub wait_until: Timestamp,
-    /// From this instant on it is as if nothing had been.
+    /// From this instant on nothing counts any more.
     pub forget_at: Timestamp,
 }
 
@@ -76,7 +76,7 @@ impl Guesses {
         forget_at: Timestamp::MIN,
     };
 
-    /// What still counts of it.
+    /// What still counts at this instant.
     pub fn at(self, now: Timestamp) -> Self {
         if now < self.forget_at {
             return self;
@@ -84,7 +84,7 @@ impl Guesses {
         self.forgotten()
     }
 
-    /// Only what is being checked.
+    /// Forgets everything but what is being checked.
     pub fn forgotten(self) -> Self {
         Self {
             pending: self.pending,

@@ -1,11 +1,11 @@
 //! Slows down guessing: after a few wrong passwords the next try has to wait, longer each time.
 //!
-//! Counted are pairs of user and address, so that a stranger cannot lock a user out of everywhere, and
-//! addresses by themselves, so that one address cannot try one password on every user.
+//! Attempts are counted for each pair of user and address, so that a stranger cannot lock a user out
+//! everywhere, and for each address, so that one address cannot try one password on every user.
 //!
-//! An attempt counts from before its password is checked: of guesses made at the same time only as
-//! many are checked as could have been one after the other, the rest wait until it is known how those
-//! went. So people who log in with the right password from many jobs at once only wait a little.
+//! An attempt counts from before its password is checked: of guesses made at the same time, only as
+//! many are checked as could have been made one after the other; the rest wait for the outcome. So
+//! people who log in with the right password from many jobs at once wait only a little.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -19,13 +19,13 @@ use tokio::sync::Notify;
 use crate::account::guesses::{Guesser, Guesses};
 use crate::model::Timestamp;
 
-/// Entries kept. When there are more, those that wait no longer go first.
+/// Entries kept. When there are more, those that no longer have to wait go first.
 const ENTRIES_MAX: usize = 20_000;
 
 /// Attempts that may wait for others to be checked; each holds a request.
 const QUEUE_MAX: usize = 512;
 
-/// How long the next one is told to wait.
+/// How long an attempt that finds the queue full is told to wait.
 const QUEUE_WAIT: Duration = Duration::from_secs(1);
 
 /// Who has been guessing.
@@ -37,7 +37,7 @@ pub struct LoginLimiter {
     queued: AtomicUsize,
 }
 
-/// What becomes of somebody who wants a password checked.
+/// What happens to an attempt.
 #[derive(Debug)]
 enum Entry<'a> {
     Go(Attempt<'a>),
@@ -46,8 +46,8 @@ enum Entry<'a> {
     Wait(Duration),
 }
 
-/// A password that is being checked. It counts as wrong unless somebody says otherwise, also when its
-/// client leaves before that.
+/// A password that is being checked. It counts as wrong unless stated otherwise, even when its client
+/// leaves first.
 #[derive(Debug)]
 pub struct Attempt<'a> {
     limiter: &'a LoginLimiter,
@@ -131,7 +131,7 @@ impl Attempt<'_> {
         });
     }
 
-    /// It could not be found out, which is nobody's guess.
+    /// It could not be checked, so it counts as no guess.
     pub fn forgive(self) {
         self.settle(|_, guesses| guesses);
     }
@@ -173,7 +173,7 @@ impl Drop for Attempt<'_> {
     }
 }
 
-/// A place among those who wait for others.
+/// A place in the queue.
 struct Place<'a>(&'a AtomicUsize);
 
 impl<'a> Place<'a> {
@@ -219,7 +219,7 @@ mod tests {
         "2026-01-02T03:04:05Z".parse().unwrap()
     }
 
-    /// Nothing, or how long one who wants a password checked has to wait.
+    /// `None`, or how long an attempt has to wait.
     fn wait(
         limiter: &LoginLimiter,
         user: &str,
@@ -369,7 +369,7 @@ mod tests {
         }
         assert!(limiter.guessing().is_empty());
         for _ in 0..6 {
-            // Its client has gone: what became of it nobody has seen.
+            // Its client has gone, and nobody saw the outcome.
             drop(limiter.try_enter("u", HERE, now()));
         }
         assert!(wait(&limiter, "u", HERE, now()).is_some());

@@ -1,5 +1,5 @@
-//! Passwords: argon2id, as devpi stores them, so that imported users keep theirs. What older devpis made
-//! (argon2i, a salted sha256) is still compared, and called outdated.
+//! Passwords: argon2id, as devpi stores them, so that imported users keep theirs. Hashes of older devpi
+//! versions (argon2i, a salted sha256) are still checked, and reported as outdated.
 //!
 //! One check takes 64 MiB and a noticeable part of a second on purpose. So it runs off the runtime's
 //! threads, a few at a time, and a bounded number may wait.
@@ -18,17 +18,17 @@ const WAITING_MAX: usize = 64;
 /// Longest password, in bytes; longer ones are somebody's mistake or a way to keep us busy.
 const PASSWORD_MAX: usize = 4096;
 
-/// Dearest hash that is accepted from outside: memory in KiB, iterations, lanes.
+/// Most expensive hash accepted from outside: memory in KiB, iterations, lanes.
 const IMPORTED_MAX: (u32, u32, u32) = (256 << 10, 16, 16);
 
-/// Dearest hash that a client may give of its own password: of the parameters of devpi and of its
-/// password library, which are all that it made, none costs more than a little above today's. Whoever
-/// guesses at it has us pay that for each guess.
+/// Most expensive hash that a client may set for its own password. devpi and its password library have
+/// only ever used parameters that cost little more than today's, and every guess at such a password
+/// costs us as much as its hash.
 const GIVEN_MEMORY_MAX: u32 = 102_400;
 const GIVEN_WORK_MAX: u64 = 1 << 18;
 
-/// A hash of nothing anybody knows, with devpi's parameters: what an unknown user's password is compared
-/// with, so that the time does not tell who exists.
+/// A hash of no known password, with devpi's parameters. An unknown user's password is compared with
+/// it, so that the time taken does not reveal who exists.
 const NOBODY: &str = "$argon2id$v=19$m=65536,t=3,p=4$bm9ib2R5IGtub3dzIGl0\
                       $AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -52,14 +52,14 @@ impl std::fmt::Debug for ExportedHash {
     }
 }
 
-/// How dear a hash is.
+/// Cost of a password hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cost {
     /// Memory, in KiB.
     pub memory_kib: u32,
-    /// Passes over it.
+    /// Passes over the memory.
     pub iterations: u32,
-    /// Lanes.
+    /// Degree of parallelism.
     pub lanes: u32,
 }
 
@@ -74,7 +74,7 @@ impl Default for Cost {
     }
 }
 
-/// What came of comparing.
+/// The result of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checked {
     /// It is the password.
@@ -91,10 +91,10 @@ pub enum PasswordError {
     /// Too many are being checked: 503, try again.
     #[error("too many passwords are being checked, try again")]
     Busy,
-    /// It is longer than any password.
+    /// It is longer than a password may be.
     #[error("a password has at most {PASSWORD_MAX} bytes")]
     TooLong,
-    /// The hash is not argon2id in PHC form, or dearer than is accepted.
+    /// The hash is not argon2id in PHC form, or costs more than is accepted.
     #[error(
         "the password hash is not an argon2id hash in PHC form that can be checked here, such as $argon2id$v=19$m=65536,t=3,p=4$SALT$HASH"
     )]
@@ -104,7 +104,7 @@ pub enum PasswordError {
         "checking that password hash costs more than is accepted: at most m={GIVEN_MEMORY_MAX} and m×t={GIVEN_WORK_MAX}, such as m=65536,t=3,p=4"
     )]
     Dear,
-    /// There is no randomness to be had, or the thread that hashed is gone.
+    /// No randomness is available, or the hashing thread is gone.
     #[error("hash a password: {0}")]
     Failed(String),
 }
@@ -138,7 +138,7 @@ impl Passwords {
         self.run(move || hash(cost, &password)).await?
     }
 
-    /// Compares a password with a PHC string; with none, takes as long and answers `Wrong`.
+    /// Compares a password with a PHC string. Without one, takes just as long and answers `Wrong`.
     ///
     /// # Errors
     /// See [`PasswordError`].
@@ -170,11 +170,11 @@ impl Passwords {
         Ok(())
     }
 
-    /// What is kept of a password that an export holds, so that it can be checked here: a PHC string
-    /// as it is, or the salted digest of old in one text with its salt.
+    /// Returns what is kept of a password from an export, so that it can be checked here: the PHC string
+    /// as it is, or the earlier salted digest in one text with its salt.
     ///
     /// # Errors
-    /// [`PasswordError::Hash`], and [`PasswordError::Dear`] as of any that comes from outside.
+    /// [`PasswordError::Hash`], and [`PasswordError::Dear`] as for any hash from outside.
     pub fn import_hash(exported: &ExportedHash) -> Result<String, PasswordError> {
         let Some(salt) = &exported.pwsalt else {
             Self::accept_hash(&exported.pwhash)?;
@@ -183,7 +183,7 @@ impl Passwords {
         salted::join(salt, &exported.pwhash).ok_or(PasswordError::Hash)
     }
 
-    /// The opposite of [`Passwords::import_hash`].
+    /// The inverse of [`Passwords::import_hash`].
     #[must_use]
     pub fn export_hash(kept: &str) -> ExportedHash {
         match salted::split(kept) {
@@ -245,7 +245,7 @@ fn hash(cost: Cost, password: &str) -> Result<String, PasswordError> {
 
 fn check(cost: Cost, password: &str, hash: &str) -> Result<Checked, PasswordError> {
     if let Some((salt, digest)) = salted::split(hash) {
-        // As dear as any other, so that the time does not tell whose password is an old one.
+        // Costs as much as any other check, so that the time does not reveal who has an old hash.
         check(cost, password, NOBODY)?;
         return Ok(if salted::holds(password, salt, digest) {
             Checked::RightButOutdated

@@ -1,7 +1,7 @@
 //! What a principal may do: devpi's table (docs/protocol/devpi.md §4) with the stricter defaults of §22.
 //!
-//! A CI token can only narrow: what anonymous may do it may do too, everything else has to be allowed
-//! to its user *and* be what the token is for.
+//! A CI token can only narrow: it may do what anonymous may do; anything else has to be allowed to its
+//! user *and* covered by the token.
 
 use url::Url;
 
@@ -12,7 +12,7 @@ use crate::model::{IndexName, MirrorPlaces};
 const EVERYONE: &str = ":ANONYMOUS:";
 const EVERY_USER: &str = ":AUTHENTICATED:";
 
-/// What somebody wants to do, and to what.
+/// What somebody wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation<'a> {
     /// Make a user.
@@ -35,12 +35,12 @@ pub enum Operation<'a> {
     UploadToxResult(IndexAcl<'a>),
     /// Delete a file, a release or a project.
     DeleteContent(IndexAcl<'a>),
-    /// Have the server send files of this index to another one. Where to is asked elsewhere.
+    /// Have the server send files of this index to another one. The destination is checked elsewhere.
     PushOutside(&'a IndexName),
 }
 
-/// An index and whom it lets upload; for one that does not exist the lists are empty and its owner is
-/// nobody (a missing index is 403, not 404, for those who may not know).
+/// An index and who may upload to it. A missing index has empty lists and no owner (it is 403, not 404,
+/// for those who may not know).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IndexAcl<'a> {
     /// The index.
@@ -70,9 +70,9 @@ pub struct HouseRules {
     pub restrict_modify: Option<Vec<String>>,
     /// Who may make users otherwise.
     pub user_creation: UserCreation,
-    /// Where files may be pushed to beside this gateway: these URLs and what lies below them.
+    /// Where files may be pushed to besides this gateway: these URLs and what lies below them.
     pub push_to: Vec<Url>,
-    /// What mirrors made through the API may reach beside the world.
+    /// What mirrors created through the API may reach besides public addresses.
     pub mirrors_to: MirrorPlaces,
 }
 
@@ -130,8 +130,8 @@ fn allows(operation: Operation<'_>, who: &Principal, rules: &HouseRules) -> bool
     }
 }
 
-/// Whether an access list names the principal. Groups (`:name`) come from plugins we do not have, so
-/// nobody is in one.
+/// Whether an access list names the principal. Groups (`:name`) come from plugins, which do not exist
+/// here, so nobody is in one.
 fn is_listed(who: &Principal, names: &[String]) -> bool {
     names.iter().any(|name| {
         name.eq_ignore_ascii_case(EVERYONE)
@@ -140,7 +140,7 @@ fn is_listed(who: &Principal, names: &[String]) -> bool {
     })
 }
 
-/// Whether an operation is one that a token with this scope is for.
+/// Whether a token with this scope covers an operation.
 fn covers(scope: &Scope, operation: Operation<'_>) -> bool {
     let (index, needed) = match operation {
         Operation::Upload(acl) | Operation::UploadToxResult(acl) => {

@@ -11,7 +11,7 @@ pub const ROOT: &str = "root";
 /// Who a request comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Principal {
-    /// Nobody who said who they are.
+    /// A client that gave no credentials.
     Anonymous,
     /// A user, or a token that acts for one.
     Known(Identity),
@@ -22,23 +22,23 @@ pub enum Principal {
 pub struct Identity {
     /// The user.
     pub user: String,
-    /// What a CI token is good for; nothing: all that the user may do.
+    /// What a CI token is limited to; `None` for everything the user may do.
     pub scope: Option<Scope>,
 }
 
-/// A CI token, and what it is good for.
+/// A CI token and its limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     /// The token's id, its public part.
     pub token: String,
-    /// Globs of the only indexes; none: any. `*` does not cross the slash.
+    /// Globs of the allowed indexes; empty for any index. `*` does not match a slash.
     pub indexes: Vec<String>,
-    /// The only operations.
+    /// The allowed operations.
     pub operations: Vec<TokenOperation>,
 }
 
 impl Scope {
-    /// Whether it holds for an index. A glob that is none matches nothing.
+    /// Whether it covers an index. An invalid glob matches nothing.
     #[must_use]
     pub fn reaches(&self, index: &IndexName) -> bool {
         let matches = |pattern: &String| {
@@ -59,7 +59,7 @@ impl Principal {
         })
     }
 
-    /// The user's name; nothing for anonymous.
+    /// The user's name; `None` for anonymous.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match self {
@@ -74,7 +74,7 @@ impl Principal {
         self.name() == Some(user)
     }
 
-    /// What a CI token is good for.
+    /// What a CI token is limited to.
     #[must_use]
     pub fn scope(&self) -> Option<&Scope> {
         match self {

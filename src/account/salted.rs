@@ -1,7 +1,7 @@
 //! The hash that devpi-server made before version 5: sha256 over salt and password, beside its salt.
 //!
-//! It is far too cheap for today, so it is only compared, never made: whoever logs in with it gets an
-//! argon2id hash in its place. Kept in one text with its salt, in the manner of PHC strings.
+//! It is far too cheap by now, so it is only compared, never made: a user who logs in with it gets an
+//! argon2id hash instead. It is kept in one text with its salt, much like a PHC string.
 
 use sha2::Digest as _;
 use subtle::ConstantTimeEq as _;
@@ -14,7 +14,7 @@ const DIGITS: usize = 64;
 /// Longest salt; devpi's have 24 characters.
 const SALT_MAX: usize = 256;
 
-/// The text that is kept; nothing when it is no such hash.
+/// The text to keep; `None` if this is no such hash.
 pub fn join(salt: &str, digest: &str) -> Option<String> {
     let is_salt =
         !salt.is_empty() && salt.len() <= SALT_MAX && salt.is_ascii() && !salt.contains('$');
@@ -22,12 +22,12 @@ pub fn join(salt: &str, digest: &str) -> Option<String> {
     (is_salt && is_digest).then(|| format!("{PREFIX}{salt}${digest}"))
 }
 
-/// Salt and digest of a text that is kept.
+/// Splits a kept text into salt and digest.
 pub fn split(kept: &str) -> Option<(&str, &str)> {
     kept.strip_prefix(PREFIX)?.split_once('$')
 }
 
-/// Whether it is the password.
+/// Whether the digest is that of this password.
 pub fn holds(password: &str, salt: &str, digest: &str) -> bool {
     let found = digest_of(password, salt);
     found

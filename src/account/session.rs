@@ -1,6 +1,6 @@
 //! Login tokens: `cs1.<user>.<generation>.<expiry>.<signature>`, all of it ASCII without a colon.
 //!
-//! Nothing is stored. A token ends when its time is over, when the user's generation has moved on (a new
+//! Nothing is stored. A token ends when it expires, when the user's generation has moved on (a new
 //! password) or when the user is gone; the caller compares the generation, which needs the records.
 
 use std::fmt;
@@ -17,13 +17,13 @@ use crate::model::Timestamp;
 /// How long a login lasts; devpi says 10 hours, and clients are told.
 pub const SESSION_LIFETIME: Duration = Duration::from_hours(10);
 
-/// Start of every login token, by which it is told from a password.
+/// Prefix of every login token, which distinguishes it from a password.
 const PREFIX: &str = "cs1.";
 
 /// Longest token looked at, in bytes.
 const TOKEN_MAX: usize = 1024;
 
-/// What the signature is for: one secret signs several kinds of things.
+/// The signature's domain: one secret signs several kinds of things.
 const PURPOSE: &[u8] = b"cheesecloth login token 1\0";
 
 /// Signs and reads login tokens.
@@ -35,7 +35,7 @@ pub struct SessionKey(ServerSecret);
 pub struct Session {
     /// Whose it is.
     pub user: String,
-    /// The user's generation when it was given.
+    /// The user's generation when it was issued.
     pub generation: u64,
 }
 
@@ -57,12 +57,12 @@ impl SessionKey {
         format!("{signed}.{signature}")
     }
 
-    /// Whether a secret is meant as a login token, valid or not.
+    /// Whether a secret looks like a login token, valid or not.
     pub fn is_session(secret: &str) -> bool {
         secret.starts_with(PREFIX)
     }
 
-    /// What a token says, if this server signed it and its time is not over.
+    /// What a token says, if this server signed it and it has not expired.
     pub fn read(&self, token: &str, now: Timestamp) -> Option<Session> {
         let (signed, signature) = token
             .rsplit_once('.')
@@ -77,7 +77,7 @@ impl SessionKey {
         (now.as_second() < expiry && parts.next().is_none()).then_some(Session { user, generation })
     }
 
-    /// When a token was given, by what it says itself: for logs, once it was found to be valid.
+    /// When a token was issued, as it says itself; for logs, once it is known to be valid.
     pub fn given_at(token: &str) -> Option<Timestamp> {
         let expiry: i64 = token
             .strip_prefix(PREFIX)?

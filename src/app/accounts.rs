@@ -1,4 +1,4 @@
-//! Who is who, and who may make users and indexes.
+//! The accounts, and who may create users and indexes.
 
 use std::sync::Arc;
 
@@ -10,16 +10,16 @@ use crate::config::{Config, CreateUsers, Listen};
 use crate::db::Db;
 use crate::model::{OperationClass, Timestamp};
 
-/// What is decided about accounts on the command line.
+/// What the command line decides about accounts.
 #[derive(Debug, Clone, Default)]
 pub struct AccountOptions {
     /// `--restrict-modify`: the only ones who may make and change users and indexes.
     pub restrict_modify: Option<Vec<String>>,
-    /// How dear a password hash is.
+    /// Cost of a password hash.
     pub cost: Cost,
 }
 
-/// Opens the accounts, with root among them: at the first start with the password of the
+/// Opens the accounts, with root among them: created at the first start with the password from the
 /// environment, or an empty one.
 pub(super) fn open(
     work: &Runtime,
@@ -42,8 +42,8 @@ pub(super) fn open(
     Ok(accounts)
 }
 
-/// Refuses to open a door to others that takes passwords, with TLS for it, while root needs none.
-/// Without TLS such a door is what `devpi-server --host` asks for in so many words.
+/// Refuses to open a TLS door to others that takes passwords while root needs none. Without TLS such a
+/// door is what `devpi-server --host` explicitly asks for.
 pub(super) fn check_root(
     work: &Runtime,
     accounts: &Accounts,
@@ -67,8 +67,8 @@ pub(super) fn check_root(
     Ok(())
 }
 
-/// Who may make users and indexes. Unless the operator said otherwise, a door that only this machine
-/// reaches lets everybody make a user, as devpi does; one that others reach leaves that to root.
+/// Who may create users and indexes. Unless the operator said otherwise, a door that only this machine
+/// reaches lets everybody create a user, as devpi does; one that others reach leaves that to root.
 pub(super) fn rules(options: &AccountOptions, config: &Config) -> HouseRules {
     let mut managing = config.listen.allowing(OperationClass::Manage);
     let is_local = managing.all(Listen::is_local);
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
     use crate::config::{Overrides, PoliciesPath, load};
 
-    /// What holds with this door and this file.
+    /// The rules in force with this door and this file.
     fn ruled(manage: &str, file: &str, options: &AccountOptions) -> HouseRules {
         let folder = tempfile::tempdir().unwrap();
         let path: PathBuf = folder.path().join("c.yaml");

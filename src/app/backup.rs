@@ -43,11 +43,11 @@ pub fn backup(
     Ok(report)
 }
 
-/// Brings a backup back into the data directory that the configuration names.
+/// Restores a backup into the data directory that the configuration names.
 ///
 /// # Errors
-/// Faults in the configuration, a server on the data directory or records in it, no whole backup, a
-/// disk that fails.
+/// Faults in the configuration, a server on the data directory or records in it, an incomplete backup,
+/// a disk that fails.
 pub fn restore(
     setup: &Setup,
     folder: &Path,
@@ -68,7 +68,7 @@ pub fn restore(
     Ok(report)
 }
 
-/// Refuses one directory within the other: one would be removed or copied with the other.
+/// Refuses one directory inside the other: one would be removed or copied with the other.
 fn keep_apart(data: &Path, folder: &Path) -> anyhow::Result<()> {
     let (data, folder) = (absolute(data)?, absolute(folder)?);
     if data.starts_with(&folder) || folder.starts_with(&data) {
@@ -81,7 +81,7 @@ fn keep_apart(data: &Path, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where a path leads, of what is not there yet as far as it is.
+/// The absolute form of a path, resolved as far as it exists.
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
     let whole = std::path::absolute(path).with_context(|| format!("find {}", path.display()))?;
     for there in whole.ancestors() {

@@ -15,11 +15,11 @@ use crate::store::FsStore;
 /// How often last accesses are written: an eviction may be off by this much.
 const EVERY: Duration = Duration::from_secs(30);
 
-/// From the beginning of one reading of everything to that of the next: what fits into the memory of a
-/// disk would be read without end.
+/// Time from the beginning of one complete reading to the beginning of the next: what fits into the
+/// disk's cache would otherwise be read without end.
 const VERIFY_EVERY: Duration = Duration::from_hours(24);
 
-/// Between two attempts to write while the records cannot be written.
+/// Time between two attempts to write while the records cannot be written.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the rounds are about.
@@ -28,7 +28,7 @@ pub(super) struct Rounds {
     pub(super) store: Arc<FsStore>,
     pub(super) accounts: Arc<Accounts>,
     pub(super) records: Arc<dyn Db>,
-    /// Bytes of the disk that mirror files leave free.
+    /// Bytes of the disk that mirror files must leave free.
     pub(super) disk_reserve: u64,
 }
 
@@ -47,7 +47,7 @@ impl Rounds {
         self.round().await;
     }
 
-    /// Sees to it that records which cannot be written find room soon, where that is what they lack.
+    /// Makes room for records that cannot be written soon, if room is what they lack.
     async fn wait_for_room(&self) {
         loop {
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -73,7 +73,7 @@ impl Rounds {
 }
 
 /// Tries now and then whether the records can be written, and more often while they cannot, so that
-/// `/readyz` notices a full disk before a client does, and that there is room again without one.
+/// `/readyz` notices a full disk, and its recovery, before a client does.
 pub(super) async fn watch_records(records: Arc<dyn Db>, stop: Stop) {
     let mut since_tried = Duration::ZERO;
     loop {
@@ -83,15 +83,15 @@ pub(super) async fn watch_records(records: Arc<dyn Db>, stop: Stop) {
         }
         since_tried += LOOK_AGAIN;
         if !records.is_writable() || since_tried >= EVERY {
-            // What came of it is noted, and told in the log when it is news.
+            // The outcome is noted, and logged when it changes.
             let _ = records.try_to_write().await;
             since_tried = Duration::ZERO;
         }
     }
 }
 
-/// Collects what the last process left, and from then on what was removed meanwhile, once it is as
-/// old as the time between two rounds.
+/// Collects what the last process left behind, and from then on what was removed meanwhile, once it is
+/// as old as the time between two rounds.
 pub(super) async fn collect(flows: Arc<Flows>, every: Duration, stop: Stop) {
     loop {
         match flows.garbage.collect(every).await {
@@ -115,8 +115,8 @@ pub(super) async fn collect(flows: Arc<Flows>, every: Duration, stop: Stop) {
     flows.belonging.note_serial().await;
 }
 
-/// Reads everything that is kept again, at so many bytes a second and at most once a day; nothing at a
-/// pace of zero.
+/// Reads everything that is kept again, at `pace` bytes a second and at most once a day; does nothing at
+/// a pace of zero.
 pub(super) async fn verify(flows: Arc<Flows>, pace: u64, stop: Stop) {
     if pace == 0 {
         return;

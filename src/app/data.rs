@@ -1,8 +1,8 @@
-//! The data folder is its owner's alone.
+//! The data folder belongs to its owner alone.
 //!
-//! It holds the key that signs logins, password hashes and what private indexes keep: whoever can read
-//! it on this machine is root of the gateway. So the folder is 0700, and what is made in it 0600. One
-//! that is found open is mended.
+//! It holds the key that signs logins, password hashes and the content of private indexes: whoever can
+//! read it on this machine is root of the gateway. So the folder is 0700, and what is created in it
+//! 0600. A folder that is found open is closed.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -14,11 +14,11 @@ use rustix::process::umask;
 
 use crate::store::close_to_others;
 
-/// What nobody but the owner may do.
+/// What only the owner may do.
 const OTHERS: u32 = 0o077;
 
-/// Makes the data folder where it is missing, closes it to everybody else where it is not, and has
-/// all that this process makes from now on be its owner's alone. Says in words what was open.
+/// Creates the data folder if it is missing, closes it to everybody else if it is not, and keeps
+/// everything this process creates from now on to its owner. Returns in words what was open.
 ///
 /// # Errors
 /// When it cannot be made or read.
@@ -33,7 +33,7 @@ pub(super) fn own(data: &Path) -> anyhow::Result<Vec<String>> {
     Ok(mended)
 }
 
-/// Has all that this process makes from now on be its owner's alone.
+/// Keeps everything this process creates from now on to its owner.
 pub(super) fn make_closed() {
     umask(Mode::from_raw_mode(OTHERS));
 }

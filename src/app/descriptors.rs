@@ -5,10 +5,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// What is open besides clients: records, logs, upstreams, files on their way to disk.
 const OTHERS: u64 = 512;
 
-/// Raises the limit as far as the system lets this process, and says so when that is too little: out
-/// of descriptors, a door can accept nobody, and a file cannot be opened for those who are in.
+/// Raises the limit as far as the system lets this process, and says so when that is too little: without
+/// descriptors a door can accept nobody, and no file can be opened for those who are in.
 ///
-/// Distributions keep the limit low at first for programs that still use `select`; this one does not.
+/// Distributions keep the soft limit low for programs that still use `select`; this one does not.
 pub(super) fn raise(connections_max: usize) {
     let before = getrlimit(Resource::Nofile);
     let wanted = Rlimit {
@@ -24,7 +24,7 @@ pub(super) fn raise(connections_max: usize) {
     }
 }
 
-/// What to say when there are too few. Nothing stands for no limit.
+/// What to say when there are too few. `None` stands for no limit.
 fn shortage(allowed: Option<u64>, connections_max: usize) -> Option<String> {
     let allowed = allowed?;
     let connections_max = u64::try_from(connections_max).unwrap_or(u64::MAX);

@@ -23,7 +23,7 @@ use crate::writer::Writer;
 /// Permission bits of a door on a Unix socket: its user and group, nobody else.
 const SOCKET_MODE: u32 = 0o660;
 
-/// What every door writes down, and with what.
+/// What every door logs, and where.
 pub(super) struct Doorway {
     pub(super) access: Arc<AccessLog>,
     pub(super) audit: Arc<AuditLog>,
@@ -41,11 +41,11 @@ pub(super) struct Doorway {
 pub(super) struct Opened {
     pub(super) server: DoorServer,
     pub(super) ready: Ready,
-    /// To be read again when their files change.
+    /// Read again when their files change.
     pub(super) certificates: Vec<(DoorName, Arc<Certificates>)>,
     /// One line for each door, and how to use the public one.
     pub(super) lines: Vec<String>,
-    /// Where they are, of those on TCP.
+    /// The TCP addresses that were bound.
     bound: Vec<SocketAddr>,
 }
 
@@ -106,7 +106,7 @@ impl Doorway {
             .iter()
             .any(|class| *class != OperationClass::Read)
         {
-            // Whoever opens it for everyone gives it names that nobody here knows.
+            // A door opened to everyone is reached under names that are not known here.
             let options = ManageOptions {
                 is_public: true,
                 hosts: Hosts::Any,
@@ -144,7 +144,7 @@ impl Doorway {
         Ok(())
     }
 
-    /// What stands between the doors and the devpi-servers, where there are any.
+    /// The front that stands between the doors and the devpi-servers, if there are any.
     fn front(&self, config: &Config, flows: &Arc<Flows>) -> Option<Arc<Front>> {
         let (fleet, devpi) = (self.fleet.as_ref()?, config.devpi.as_ref()?);
         let reader = Arc::new(Reader::new(Arc::clone(flows)));
@@ -165,7 +165,7 @@ impl Doorway {
 }
 
 impl Opened {
-    /// How a door is opened, if it is; its certificate is noted.
+    /// How a door is opened, if it is; notes its certificate.
     fn options_of(
         &mut self,
         name: DoorName,
@@ -282,7 +282,7 @@ fn socket(path: PathBuf) -> ListenAddress {
     }
 }
 
-/// The public door gets every core; numbers and management do with one thread.
+/// The public door gets every core; one thread is enough for metrics and management.
 fn threads(name: DoorName) -> usize {
     match name {
         DoorName::Public => std::thread::available_parallelism().map_or(1, usize::from),

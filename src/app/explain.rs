@@ -1,4 +1,4 @@
-//! `explain`: what a stack makes of a project, from what the data directory holds.
+//! `explain`: what a stack makes of a project, judging by the data directory.
 
 use anyhow::Context as _;
 
@@ -8,7 +8,7 @@ use crate::app::streams::metrics;
 use crate::model::IndexName;
 use crate::reader::{Explanation, Question, explain_verdicts};
 
-/// Explains it.
+/// Explains a project or file.
 ///
 /// # Errors
 /// Faults in the configuration, or a data directory that cannot be read.
@@ -23,10 +23,10 @@ pub fn explain(
         if let Some(named) = &setup.overrides.data {
             anyhow::bail!("{}: not found", named.display());
         }
-        // Nothing is held yet; rules on names alone are explained all the same, and nothing is made.
+        // Nothing is held yet. Rules on names alone are explained all the same, and nothing is created.
         nowhere.path().clone_into(&mut loaded.config.data);
     }
-    // No upstream is asked either way; which of the two it is decides the words.
+    // No upstream is asked either way; the original value only decides the wording.
     let is_offline = std::mem::replace(&mut loaded.config.offline, true);
     let mut find = |loaded: &mut _, stored: &_| Ok(setup.give_upstream(loaded, stored, None)?);
     let house = House::build(metrics()?, &mut loaded, !is_offline, &mut find)?;

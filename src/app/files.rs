@@ -1,4 +1,4 @@
-//! The operator's files as the generations see them: read again when asked, kept when they are good.
+//! The operator's files as the generations see them: read again on request, kept when they are good.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use crate::gateway::{Configuration, Generation};
 use crate::model::{Fault, Faults};
 use crate::policy::{IndexDocument, check_orphans};
 
-/// What the last reading came upon, for those who watch it.
+/// What the last reading came across, for the watcher.
 #[derive(Debug)]
 pub(super) struct Reading {
-    /// The files that it read or would have: those of a reading with faults too.
+    /// The files that it read or would have read, including those of a reading with faults.
     pub(super) named: Named,
-    /// The doors as the last good reading has them: with which certificates.
+    /// The doors, with their certificates, as of the last good reading.
     pub(super) doors: Doors,
 }
 
 impl Reading {
-    /// What the start came upon.
+    /// What the start came across.
     pub(super) fn of(named: Named, config: &Config) -> Arc<ArcSwap<Self>> {
         let doors = config.listen.clone();
         Arc::new(ArcSwap::from_pointee(Self { named, doors }))
@@ -34,9 +34,9 @@ impl Reading {
 pub(super) struct Files {
     pub(super) setup: Setup,
     pub(super) maker: Maker,
-    /// With the upstream that pip named when it was first needed; it stays.
+    /// Includes the upstream that pip named when it was first needed; it stays.
     pub(super) loaded: Loaded,
-    /// The settings of the start, most of which stay until the next one.
+    /// The settings at the start, most of which stay until the next one.
     pub(super) at_start: Config,
     pub(super) reading: Arc<ArcSwap<Reading>>,
 }
@@ -50,7 +50,7 @@ impl Files {
         self.reading.store(Arc::new(Reading { named, doors }));
     }
 
-    /// Says what changed that only a restart puts in force.
+    /// Logs which changes take effect only at a restart.
     fn say_what_waits(&self, loaded: &Loaded) {
         let waiting = self.at_start.waiting_for_restart(&loaded.config);
         if !waiting.is_empty() {
@@ -62,8 +62,8 @@ impl Files {
 
 impl Configuration for Files {
     fn make(&mut self, number: u64, stored: &[IndexDocument]) -> Result<Generation, Faults> {
-        // Of what was read already: the records may have come to hold something else, and no change of
-        // them is refused for lack of an upstream.
+        // From the files as last read. The records may hold other indexes by now, and no change of those is
+        // refused for lack of an upstream.
         let given = self.setup.give_upstream(&mut self.loaded, stored, None);
         if let Err(faults) = given {
             tracing::warn!("root/pypi has no upstream: {faults}");
@@ -93,8 +93,9 @@ impl Configuration for Files {
     }
 }
 
-/// A file that nobody named and is gone, or one that is empty all at once, is being written or was lost:
-/// nothing would be forbidden any more. Who means that starts the server again.
+/// Refuses a reload when a file that nothing names has gone, or a file is suddenly empty: it is being
+/// written or was lost, and nothing would be forbidden any more. An operator who means it restarts the
+/// server.
 fn note_vanished(before: &Loaded, after: &Loaded) -> Result<(), Faults> {
     let mut faults = Faults::default();
     let mut note = |file: &PathBuf, what: &str| {

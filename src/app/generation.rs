@@ -12,8 +12,8 @@ use crate::model::{Fault, Faults, IndexName};
 use crate::policy::{Index, IndexDocument, Mirror, Policies};
 use crate::upstream::{Decoding, Fleet, Proxies, Upstream, UpstreamSettings};
 
-/// Makes generations, and remembers upstreams so that an unchanged one keeps its connections and its
-/// breaker over a reload.
+/// Makes generations. Remembers upstreams, so that an unchanged one keeps its connections and its
+/// breaker across a reload.
 #[derive(Debug, Clone)]
 pub(super) struct Maker {
     /// For indexes of `type: devpi`; the servers themselves change only with a restart.
@@ -45,7 +45,7 @@ impl Maker {
         }
     }
 
-    /// Compiles what was read; on faults nothing is changed.
+    /// Compiles what was read; on faults nothing changes.
     pub(super) fn next(
         &mut self,
         number: u64,

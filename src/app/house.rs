@@ -26,7 +26,7 @@ use crate::upstream::{Decoding, Fleet, OwnDoors};
 /// How long work that outlived its request may take to end when the program does.
 const WORK_ENDS_WITHIN: Duration = Duration::from_secs(1);
 
-/// Gives what asks pip's index its upstream, once it is known what the records hold.
+/// Gives mirrors without a URL their upstream, once it is known what the records hold.
 type FindUpstream<'a> = &'a mut dyn FnMut(&mut Loaded, &[IndexDocument]) -> anyhow::Result<()>;
 
 /// Everything below the doors.
@@ -46,7 +46,7 @@ pub(super) struct House {
 }
 
 impl House {
-    /// Opens records and store, has `find` give what asks pip's index its upstream, and compiles the
+    /// Opens records and store, lets `find` give mirrors without a URL their upstream, and compiles the
     /// first generation.
     pub(super) fn build(
         metrics: Metrics,
@@ -98,7 +98,7 @@ impl House {
         })
     }
 
-    /// What every door writes down, and with what.
+    /// What every door logs, and where.
     pub(super) fn doorway(&self, access: &Arc<AccessLog>, audit: &Arc<AuditLog>) -> Doorway {
         Doorway {
             access: Arc::clone(access),
@@ -139,8 +139,8 @@ impl House {
         ])
     }
 
-    /// Ends what is below the doors, which are closed: chores do their last round, then the records
-    /// are closed, then whatever still runs is given up.
+    /// Ends what is below the doors, which are closed: chores do their last round, the records are closed,
+    /// and whatever still runs is abandoned.
     pub(super) fn end(self, chores: Chores) {
         let last_rounds = futures_util::future::join_all(chores.0);
         let ended = self
@@ -153,7 +153,7 @@ impl House {
         self.work.shutdown_timeout(WORK_ENDS_WITHIN);
     }
 
-    /// Sees whether records and files belong together before either changes.
+    /// Checks that records and files belong together before either changes.
     pub(super) fn compare_records(&self) {
         if let Err(error) = self.work.block_on(self.flows.belonging.compare_records()) {
             // Tried again before anything is collected.
@@ -170,10 +170,10 @@ impl House {
     }
 }
 
-/// What is done now and then, as long as it is done.
+/// The periodic tasks, for as long as they run.
 pub(super) struct Chores([JoinHandle<()>; 4]);
 
-/// The devpi-servers to stand in front of, if there are any.
+/// The devpi-servers behind this gateway, if there are any.
 fn fleet_of(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<Arc<Fleet>>> {
     let servers = config.devpi.as_ref().map(|devpi| &devpi.servers);
     let fleet = servers.map(|servers| Fleet::new(servers, &config.limits, metrics));

@@ -1,5 +1,5 @@
-//! A new data directory with the user root and, if wanted, the mirror root/pypi in its records: what
-//! `devpi-init` makes.
+//! A new data directory with the user root and, if wanted, the mirror root/pypi in its records, as
+//! `devpi-init` creates it.
 
 use std::path::Path;
 
@@ -18,10 +18,10 @@ use crate::db::{Cause, Serial};
 use crate::devpi::IndexSettings;
 use crate::model::IndexName;
 
-/// Makes a data directory.
+/// Creates a data directory.
 ///
 /// # Errors
-/// When there is one already, or it cannot be written, or nobody knows what root/pypi mirrors.
+/// When there already is one, when it cannot be written, or when no upstream is known for root/pypi.
 pub fn initialise(
     folder: &Path,
     options: &AccountOptions,
@@ -61,7 +61,7 @@ pub fn initialise(
     Ok(())
 }
 
-/// What pip on this machine uses, its login included: the records keep what the mirror asks with.
+/// The index that pip on this machine uses, including its login: the records keep what the mirror asks.
 fn upstream(folder: &Path, env: Environment) -> anyhow::Result<Url> {
     let setup = Setup {
         policies: PoliciesPath::Default {

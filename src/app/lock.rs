@@ -1,9 +1,9 @@
-//! Who works on a data directory: one server, or two while one hands over to the next, or one command
-//! that changes what a server remembers.
+//! Who works on a data directory: one server, or two during a handover, or one command that changes what
+//! a server remembers.
 //!
-//! The lock is the system's, on an open file: it goes with its process, however that ends. Servers
-//! share it. One that does not come to take another's place asks for it alone first: two servers that
-//! do not know of each other answer from memories that contradict each other.
+//! The lock is the operating system's, on an open file: it goes with its process, however that ends.
+//! Servers share it. A server that does not replace another first asks for it exclusively: two servers
+//! that do not know of each other would answer from caches that contradict each other.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
@@ -13,7 +13,7 @@ use anyhow::Context as _;
 /// The file below the data directory.
 const NAME: &str = "lock";
 
-/// Stands in a data directory into which a backup is being brought back, or that broke off.
+/// Stands in a data directory while a backup is being restored into it, and after that broke off.
 pub(super) const RESTORING: &str = "restore-incomplete";
 
 /// Held as long as this lives.
@@ -23,7 +23,7 @@ pub(super) struct DataLock {
 }
 
 impl DataLock {
-    /// For a server; makes the data directory where it is missing.
+    /// For a server; creates the data directory if it is missing.
     ///
     /// # Errors
     /// When another server runs that this one does not replace, when an import is under way, or the
@@ -44,11 +44,11 @@ impl DataLock {
             )
         };
         if !is_upgrade && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
-            // Servers share theirs, whoever changes does not.
+            // Servers share their lock; a command that changes the data does not.
             held(file.try_lock_shared(), data, &is_import)?;
             anyhow::bail!(is_served());
         }
-        // From alone to shared; who came between the two is another server.
+        // From exclusive to shared; anything that slipped in between is another server.
         let hint: &dyn Fn() -> String = if is_upgrade { &is_import } else { &is_served };
         held(file.try_lock_shared(), data, hint)?;
         is_whole(data)?;
@@ -65,7 +65,7 @@ impl DataLock {
         Ok(lock)
     }
 
-    /// For bringing a backup back.
+    /// For restoring a backup.
     ///
     /// # Errors
     /// When a server runs on the directory, or it cannot be written.
@@ -84,7 +84,7 @@ impl DataLock {
     }
 }
 
-/// Refuses what a restore has left half-way: its records are still to come.
+/// Refuses what an unfinished restore has left: its records are still to come.
 fn is_whole(data: &Path) -> anyhow::Result<()> {
     if data.join(RESTORING).exists() {
         anyhow::bail!(

@@ -29,9 +29,9 @@ use crate::telemetry::{AuditEvent, AuditKind};
 pub struct ImportStart {
     /// Where the configuration is.
     pub setup: Setup,
-    /// How dear a password hash is.
+    /// Includes the cost of a password hash.
     pub accounts: AccountOptions,
-    /// Root's password, where neither the export nor the records have a root.
+    /// Root's password, used when neither the export nor the records have a root.
     pub root_password: Option<String>,
     /// The export.
     pub folder: PathBuf,
@@ -43,7 +43,7 @@ pub struct ImportStart {
 ///
 /// # Errors
 /// Faults in the configuration, a server that runs on the data directory, a disk that fails, or no
-/// export where one was named. What is wrong with the export itself stands in the report.
+/// export at the given path. What is wrong with the export itself stands in the report.
 pub fn import(start: &ImportStart, on_progress: OnProgress<'_>) -> anyhow::Result<ImportReport> {
     let mut loaded = start.setup.load()?;
     let check_only = start.options.check_only;
@@ -62,7 +62,7 @@ pub fn import(start: &ImportStart, on_progress: OnProgress<'_>) -> anyhow::Resul
     } else {
         Some(DataLock::to_change(&data)?)
     };
-    // Whatever a mirror mirrors is nothing to an import.
+    // An import never asks an upstream.
     let house = House::build(metrics()?, &mut loaded, false, &mut |_, _| Ok(()))?;
     let now = house.clock.now();
     let importer = Importer {
@@ -110,7 +110,7 @@ fn declared_by_files(house: &House) -> BTreeMap<IndexName, DeclaredIndex> {
     declared
 }
 
-/// Writes down for the audit that an export was taken in.
+/// Writes to the audit log that an export was imported.
 fn account_for(
     house: &House,
     config: &Config,
@@ -136,7 +136,7 @@ fn account_for(
 /// Exports everything that a data directory holds; a server may run on it.
 ///
 /// # Errors
-/// Faults in the configuration, no data, a directory with something in it, a disk that fails.
+/// Faults in the configuration, no data, a directory that is not empty, a disk that fails.
 pub fn export(
     setup: &Setup,
     folder: &Path,

@@ -1,7 +1,7 @@
-//! What mirrors may reach beside the world: whoever says where a mirror is decides that.
+//! What mirrors may reach besides public addresses: whoever says where a mirror is decides that.
 //!
 //! A file is the operator's word, and so is the index that pip on this machine uses: `devpi-init` puts
-//! that one into the records, where it stands beside mirrors that anybody made.
+//! that one into the records, where it stands next to mirrors that anybody may have created.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -35,7 +35,7 @@ impl Neighbours {
         }
     }
 
-    /// The index that pip uses is the operator's word too.
+    /// Adds the index that pip uses, which is the operator's word too.
     pub(super) fn beside(mut self, pips: Option<&Url>) -> Self {
         self.own_index = pips.cloned().or(self.own_index);
         self
@@ -58,8 +58,8 @@ impl Neighbours {
         own.is_some_and(|own| own.origin() == url.origin())
     }
 
-    /// The mirrors in the records that nobody may have without the operator's word, in words, and last
-    /// what the operator writes to have them asked.
+    /// Describes the mirrors in the records that are not asked without the operator's consent; the last line
+    /// is what the operator has to write to allow them.
     pub(super) fn strangers(&self, stored: &[IndexDocument]) -> Vec<String> {
         let (mut words, mut places) = (Vec::new(), BTreeSet::new());
         for index in stored {
@@ -91,7 +91,7 @@ impl Neighbours {
     }
 }
 
-/// The place to list for a mirror; nothing where none helps.
+/// The place to list for a mirror; `None` if listing it would not help.
 fn place_of(mirror: &Url) -> Option<String> {
     let origin: Url = mirror.origin().ascii_serialization().parse().ok()?;
     let listed = MirrorPlaces::from_iter([MirrorPlace::Server(origin.clone())]);

@@ -1,13 +1,13 @@
 //! Tells the service manager how the start, reloads and the stop go: sd_notify(3), without a library.
 //!
-//! One datagram for each change of state, to the socket that `NOTIFY_SOCKET` names; without it nothing
-//! is sent. A message that is lost never stops the server: the manager has timeouts of its own.
+//! One datagram for each change of state goes to the socket that `NOTIFY_SOCKET` names; without it
+//! nothing is sent. A message that is lost never stops the server: the manager has time-outs of its own.
 //!
-//! While it serves it says every few seconds that it lives, by the runtime that does the work: one that
-//! hangs falls silent, and a manager with a watchdog starts another.
+//! While it serves, it reports every few seconds that it is alive, from the runtime that does the work:
+//! a runtime that hangs falls silent, and a manager with a watchdog starts another process.
 //!
-//! After an upgrade the new process says that it is the main one now. The old one leaves without a
-//! word, since the service goes on: only SIGTERM and SIGINT are announced as the end.
+//! After an upgrade the new process announces itself as the main one. The old one leaves without a word,
+//! since the service continues: only SIGTERM and SIGINT are announced as the end.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt as _;
@@ -19,8 +19,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::listen::Stop;
 
-/// How often the program says that it lives, unless the manager wants to hear it more often. It says
-/// so unasked: a process that took over was not started by the manager and is not told what it wants.
+/// How often the program reports that it is alive, unless the manager wants it more often. It does so
+/// unasked: a process that took over was not started by the manager and is not told what it wants.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 /// The line to the service manager, if there is one.
@@ -36,7 +36,7 @@ struct Line {
 impl Notify {
     /// Opens the line to the socket of this name: a path, or `@` and an abstract name.
     ///
-    /// Says so in the log and sends nothing when it cannot be opened.
+    /// Logs it and sends nothing if the socket cannot be opened.
     pub(super) fn to(name: Option<&str>) -> Self {
         let Some(name) = name.filter(|name| !name.is_empty()) else {
             return Self::default();
@@ -59,12 +59,12 @@ impl Notify {
         }
     }
 
-    /// The files are being read again; [`Notify::reloaded`] follows, whatever comes of it.
+    /// The files are being read again; [`Notify::reloaded`] follows, whatever the outcome.
     pub(super) fn reloading(&self) {
         self.send("RELOADING=1\nSTATUS=reading the configuration again");
     }
 
-    /// The files have been read: which generation serves, and whether it came of them.
+    /// The files have been read: which generation serves, and whether it is new.
     pub(super) fn reloaded(&self, generation: u64, is_new: bool) {
         let status = if is_new {
             format!("generation {generation} serves")
@@ -74,13 +74,13 @@ impl Notify {
         self.send(&format!("READY=1\nSTATUS={status}"));
     }
 
-    /// Says that the program lives, for as long as it does. `watchdog` is what the manager's
-    /// `WATCHDOG_USEC` says: the time in microseconds after which silence is taken for death.
+    /// Reports that the program is alive, for as long as it is. `watchdog` is the manager's `WATCHDOG_USEC`:
+    /// the time in microseconds after which silence is taken for death.
     pub(super) async fn live(self, watchdog: Option<String>) {
         let asked = watchdog.and_then(|text| text.parse().ok());
         let asked = asked.map(|microseconds| Duration::from_micros(microseconds) / 2);
         let every = asked.map_or(SIGN_OF_LIFE, |asked| asked.min(SIGN_OF_LIFE));
-        // A watchdog of nothing would be a loop without a rest.
+        // A watchdog of zero would be a busy loop.
         let mut turns = tokio::time::interval(every.max(Duration::from_millis(10)));
         while self.0.is_some() {
             turns.tick().await;
@@ -88,9 +88,9 @@ impl Notify {
         }
     }
 
-    /// Waits for the signal that ends the server and says that it does. From here on a signal no longer
-    /// ends the program by itself, and whoever stops the server may not listen yet: so SIGTERM is passed
-    /// on to `stop`.
+    /// Waits for the signal that ends the server and announces the stop. From here on a signal no longer
+    /// ends the program by itself, and the code that stops the server may not be listening yet: so SIGTERM
+    /// is passed on to `stop`.
     pub(super) async fn announce_stop(self, stop: Stop) {
         let streams = (
             signal(SignalKind::terminate()),
@@ -188,7 +188,7 @@ mod tests {
             }
             living.abort();
         }
-        // Without a manager it is over at once.
+        // Without a manager it returns immediately.
         Notify::default().live(None).await;
     }
 

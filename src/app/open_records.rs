@@ -1,5 +1,5 @@
-//! Records in use: closed when this goes, however it goes, so that a clean end leaves everything in the
-//! one file that people copy.
+//! Records in use. They are closed when this is dropped, in whatever way, so that a clean end leaves
+//! everything in the one file that people copy.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,8 +12,7 @@ use crate::model::Timestamp;
 /// The file of the records below the data directory.
 pub(super) const RECORDS: &str = "records.sqlite";
 
-/// Closes records when it is dropped. Goes before the runtime that it closes them on, which has threads
-/// of its own.
+/// Closes records when it is dropped. Must be dropped before the runtime on which it closes them.
 #[derive(Debug)]
 pub(super) struct OpenRecords {
     work: Handle,
@@ -21,7 +20,7 @@ pub(super) struct OpenRecords {
 }
 
 impl OpenRecords {
-    /// Opens the records of a data directory, or makes them.
+    /// Opens the records of a data directory, or creates them.
     pub(super) fn open(work: &Runtime, data: &Path, now: Timestamp) -> anyhow::Result<Self> {
         let records = work.block_on(Sqlite::open(&data.join(RECORDS), now))?;
         Ok(Self {
@@ -37,7 +36,7 @@ impl Drop for OpenRecords {
     }
 }
 
-/// The records of a data directory that has to have some.
+/// The path of a data directory's records, which must exist.
 pub(super) fn existing(data: &Path) -> anyhow::Result<PathBuf> {
     let records = data.join(RECORDS);
     anyhow::ensure!(

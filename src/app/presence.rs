@@ -1,17 +1,17 @@
-//! Which files of the configuration have gone, come, or come back: said in the log, each by name.
+//! Which configuration files have gone, appeared, or come back: logged, each by name.
 //!
-//! A reload tells what is wrong without a file, which is another thing, and says nothing at all where
-//! one of many advisories has gone.
+//! A reload reports what is wrong without a file, which is a different matter, and says nothing when one
+//! of many advisories has gone.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::config::Named;
 
-/// Most files that are named at one time; of the others there is a count.
+/// Most files named at one time; the rest are counted.
 const TOLD_MAX: usize = 20;
 
-/// Most files that are remembered as gone. Beyond it all are forgotten, and one that is back is new.
+/// Most files remembered as gone. Beyond that all are forgotten, and one that comes back counts as new.
 const GONE_MAX: usize = 10_000;
 
 /// What is there, and what was.
@@ -21,17 +21,17 @@ pub(super) struct Presence {
     gone: BTreeSet<PathBuf>,
 }
 
-/// When a look is taken.
+/// When the files are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Occasion {
     /// Something has changed, and is about to be read.
     Change,
-    /// It was read. A good reading decides what is named from now on; a faulty one may have missed what
-    /// the files before it named.
+    /// It has been read. A good reading decides which files are named from now on; a faulty one may have
+    /// missed what earlier files named.
     Read { is_good: bool },
 }
 
-/// What became of a file.
+/// What happened to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Turn {
     Gone,
@@ -48,7 +48,7 @@ impl Presence {
         }
     }
 
-    /// Says what has become of the files since the last look.
+    /// Logs what has happened to the files since the last look.
     pub(super) fn tell(&mut self, named: &Named, occasion: Occasion) {
         let turns = self.turns(named, occasion);
         for turn in [Turn::Gone, Turn::Back, Turn::Come] {
@@ -71,7 +71,7 @@ impl Presence {
         let now = named.there();
         let is_settled = occasion == Occasion::Read { is_good: true };
         let mut turns = Vec::new();
-        // What is there and no longer named has not gone.
+        // A file that is there but no longer named has not gone.
         self.there.retain(|file| {
             if now.contains(file) {
                 return true;
@@ -84,7 +84,7 @@ impl Presence {
         });
         for file in now {
             let was_gone = self.gone.remove(&file);
-            // What a reading has just come to name need not be new.
+            // A file that a reading has just begun to name need not be new.
             let is_told = was_gone || occasion == Occasion::Change;
             if self.there.insert(file.clone()) && is_told {
                 let turn = if was_gone { Turn::Back } else { Turn::Come };

@@ -1,5 +1,5 @@
-//! A new generation on SIGHUP or when a file of the configuration changes, and renewed certificates for
-//! every door. A faulty file never replaces a good one, and keeps nothing else back.
+//! A new generation on SIGHUP or when a configuration file changes, and renewed certificates for every
+//! door. A faulty file never replaces a good one, and does not hold anything else back.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::listen::{Certificates, Stop};
 use crate::model::{DoorName, OwnLimits};
 use crate::policy::diff;
 
-/// Has the configuration read again and put in force.
+/// Reads the configuration again and puts it in force.
 pub(super) struct Reloader {
     flows: Arc<Flows>,
     generations: Arc<Generations>,
@@ -65,7 +65,7 @@ impl Reloader {
             let is_good = match changed {
                 Some(changed) if self.are_certificates(&changed) => self.renew(&changed),
                 Some(_) | None => {
-                    // Neither waits for the other to be in order.
+                    // Policies and certificates do not wait for each other to be in order.
                     let is_read = self.reload().await;
                     self.renew(&BTreeSet::new()) && is_read
                 }
@@ -78,7 +78,7 @@ impl Reloader {
         }
     }
 
-    /// Looks at the files that are named now, away from the threads that answer.
+    /// Looks at the files that are named now, off the threads that answer requests.
     async fn look(&self, mut presence: Presence, occasion: Occasion) -> Presence {
         let reading = self.reading.load_full();
         let look = move || {
@@ -88,7 +88,7 @@ impl Reloader {
         tokio::task::spawn_blocking(look).await.unwrap_or_default()
     }
 
-    /// Puts what is written in force: whether that went well.
+    /// Puts what is written in force; returns whether that went well.
     async fn reload(&self) -> bool {
         let before = self.flows.core.generation();
         let number = match self.generations.reload().await {
@@ -113,14 +113,15 @@ impl Reloader {
         true
     }
 
-    /// Whether these are all certificates and keys, for which no policy has to be read again.
+    /// Whether all of these are certificates and keys, for which no policy has to be read again.
     fn are_certificates(&self, files: &BTreeSet<PathBuf>) -> bool {
         let reading = self.reading.load();
         let known = certificate_files(&reading.doors);
         files.iter().all(|file| known.contains(file))
     }
 
-    /// Has every door read its certificate again, counting these files as read: whether that went well.
+    /// Makes every door read its certificate again, counting these files as read; returns whether that
+    /// went well.
     fn renew(&self, changed: &BTreeSet<PathBuf>) -> bool {
         self.reading.rcu(|reading| {
             let mut named = reading.named.clone();
@@ -131,7 +132,7 @@ impl Reloader {
         let reading = self.reading.load_full();
         let mut is_good = true;
         for (door, certificates) in &self.certificates {
-            // A door that is without TLS from the next start on keeps what it has.
+            // A door that has no TLS from the next start on keeps what it has until then.
             let Some(files) = reading.doors.at(*door).place.tls() else {
                 continue;
             };
@@ -155,7 +156,7 @@ fn certificate_files(doors: &Doors) -> BTreeSet<PathBuf> {
         .into_iter()
         .filter_map(|door| doors.at(door).place.tls());
     let files = tls.flat_map(|tls| [&tls.cert, &tls.key]);
-    // As they are noted.
+    // In the form in which they are noted.
     let noted = |file: &PathBuf| std::path::absolute(file).unwrap_or_else(|_| file.clone());
     files.map(noted).collect()
 }

@@ -11,16 +11,16 @@ use tokio::sync::mpsc;
 
 use crate::config::Watched;
 
-/// What hears of events.
+/// What receives events.
 pub(super) type Hearer = Box<dyn Fn(notify::Result<Event>) + Send>;
 
-/// Makes what reports changes; a test makes one that cannot.
+/// Makes the watcher; a test makes one that cannot watch.
 pub(super) type Make = fn(Hearer) -> notify::Result<Box<dyn Watcher + Send + Sync>>;
 
 /// The folders in which changes are reported, as long as this lives.
 pub(super) struct Reported {
     pub(super) folders: Arc<BTreeMap<PathBuf, Watched>>,
-    /// One of the folders itself has gone or come, so the reports may end.
+    /// One of the folders itself has gone or come, so its reports may have stopped.
     is_worn: Arc<AtomicBool>,
     /// Why not everything is reported.
     pub(super) trouble: Option<String>,
@@ -28,8 +28,8 @@ pub(super) struct Reported {
 }
 
 impl Reported {
-    /// Has changes reported in these folders, or as many of them as there may be: `nudge` hears that
-    /// something is to be looked at.
+    /// Watches these folders, or as many of them as allowed; `nudge` is told when something has to be
+    /// looked at.
     pub(super) fn new(
         folders: BTreeMap<PathBuf, Watched>,
         folders_max: usize,
@@ -58,7 +58,7 @@ impl Reported {
         for folder in reported.folders.keys().take(folders_max) {
             match watcher.watch(folder, RecursiveMode::NonRecursive) {
                 Ok(()) => {}
-                // It has gone meanwhile: the next look sees that.
+                // It has gone meanwhile; the next look notices.
                 Err(error) if !folder.exists() => tracing::debug!(%error, "a folder has gone"),
                 Err(error) => {
                     reported.trouble = Some(error.to_string());
@@ -82,7 +82,7 @@ impl Reported {
     }
 }
 
-/// Whether an event may mean that something which was read has changed.
+/// Whether an event may mean that something that was read has changed.
 fn concerns(
     event: &notify::Result<Event>,
     folders: &BTreeMap<PathBuf, Watched>,

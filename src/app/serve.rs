@@ -31,15 +31,15 @@ use crate::writer::{Writer, WriterParts};
 pub struct Start {
     /// Where the configuration is.
     pub setup: Setup,
-    /// What is decided about accounts.
+    /// What the command line decides about accounts.
     pub accounts: AccountOptions,
-    /// Take the sockets over from the running process.
+    /// Whether to take the sockets over from the running process.
     pub is_upgrade: bool,
     /// Whether standard error is a terminal.
     pub is_terminal: bool,
 }
 
-/// Serves until a signal ends it. `announce` gets one line for each door and a hint.
+/// Serves until a signal ends it. `announce` is given one line for each door, and a hint.
 ///
 /// # Errors
 /// Faults in the configuration, an address in use, a data directory that cannot be written.
@@ -113,7 +113,7 @@ pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Sees to what the process has, before anything is written.
+/// Prepares the process, before anything is written.
 fn prepare(config: &Config) -> anyhow::Result<()> {
     descriptors::raise(config.limits.door.connections);
     data::own(&config.data)?;

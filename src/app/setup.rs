@@ -13,9 +13,9 @@ pub type Environment = fn(&str) -> Option<String>;
 /// Everything that the configuration is put together from.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// Where its files are.
+    /// Where the policies are.
     pub policies: PoliciesPath,
-    /// What flags say.
+    /// What the flags say.
     pub overrides: Overrides,
     /// The environment.
     pub env: Environment,
@@ -38,8 +38,8 @@ impl Setup {
         load_what_can_be(&self.policies, &self.overrides, &self.env, named)
     }
 
-    /// Gives what asks pip's index its upstream: the one that is `known` from before, or what pip on
-    /// this machine uses. A mirror of the records can do without, and says so to those who ask it.
+    /// Gives mirrors without a URL their upstream: the one that is `known` from before, or the index that
+    /// pip on this machine uses. A mirror in the records can do without, and tells its clients so.
     pub(super) fn give_upstream(
         &self,
         loaded: &mut Loaded,
@@ -65,7 +65,7 @@ impl Setup {
     }
 }
 
-/// Says which index pip's stands for, and who named it.
+/// Logs which index pip's stands for, and where it was named.
 fn say_found(found: &FoundIndex) {
     tracing::info!(origin = found.origin.as_str(), "upstream found: {found}");
 }

@@ -1,4 +1,4 @@
-//! The streams for operators, as the configuration wants them.
+//! The operator's streams, as configured.
 
 use std::sync::Arc;
 

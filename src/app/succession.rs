@@ -1,7 +1,7 @@
-//! Taking over from the process before, which may still write while it finishes what it has under way.
+//! Takes over from the previous process, which may still write while it finishes what is under way.
 //!
-//! Both work on the same records. What the other publishes or deletes is noticed by the serial of the
-//! records and outdates all that this process has remembered, by a new generation.
+//! Both work on the same records. A change by the other process shows in the serial of the records, and
+//! a new generation then outdates everything this process has remembered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::db::{Db, Serial};
 use crate::gateway::Generations;
 use crate::listen::Predecessor;
 
-/// Between two looks at the serial while both processes run. A look is one row; what one process
-/// publishes is unseen in the other for no longer.
+/// Time between two looks at the serial while both processes run. A look reads one row; a change by one
+/// process is unseen in the other for at most this long.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// Tells the process before, if there is one, that this one serves, and follows it to its end.
+/// Tells the previous process, if there is one, that this one serves, and follows it to its end.
 pub(super) fn take_over(
     opened: &mut Opened,
     house: &House,
@@ -27,7 +27,7 @@ pub(super) fn take_over(
     let Some(mut before) = opened.server.predecessor() else {
         return Ok(());
     };
-    // From before it is told: what it wrote while this process started was read or is noticed.
+    // Created before that: what it wrote while this process started was read, or is noticed.
     let follower = Follower {
         records: Arc::clone(&house.records),
         generations: Arc::clone(generations),
@@ -43,7 +43,7 @@ pub(super) fn take_over(
 struct Follower {
     records: Arc<dyn Db>,
     generations: Arc<Generations>,
-    /// The serial that this process's memory is no older than; nothing yet at first.
+    /// The serial up to which this process is certainly up to date; `None` at first.
     seen: Option<Serial>,
 }
 

@@ -1,7 +1,7 @@
 //! CI tokens as the command line sees them: in the records, beside a running server or without one.
 //!
-//! The server asks the records for each token it is shown and remembers none, so what is made or
-//! withdrawn here holds there at once.
+//! The server asks the records for every token it is shown and remembers none, so what is created or
+//! withdrawn here takes effect there immediately.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::telemetry::{AuditEvent, AuditKind, AuditLog};
 /// The records' tokens.
 #[derive(Debug)]
 pub struct TokenDrawer {
-    /// Before the runtime: fields go in this order.
+    /// Dropped before the runtime: fields are dropped in this order.
     open: OpenRecords,
     work: Runtime,
     clock: Clock,
@@ -61,10 +61,10 @@ impl TokenDrawer {
         self.clock.now()
     }
 
-    /// Makes a token; `new` gets its id and digest here. Its text is given back and kept nowhere.
+    /// Creates a token; fills in the id and digest of `new`. The token's text is returned and kept nowhere.
     ///
     /// # Errors
-    /// When the user is not there, or the records fail.
+    /// When the user does not exist, or the records fail.
     pub fn create(&self, mut new: NewApiToken) -> anyhow::Result<MintedToken> {
         let mut random = [0; 40];
         getrandom::fill(&mut random).context("get random bytes")?;
@@ -116,7 +116,7 @@ impl TokenDrawer {
         Ok(tokens)
     }
 
-    /// Withdraws a token; false when there is none of this id.
+    /// Withdraws a token; false if there is none with this id.
     ///
     /// # Errors
     /// When the records fail.
@@ -131,7 +131,7 @@ impl TokenDrawer {
         Ok(gone.is_some())
     }
 
-    /// The audit, opened before anything is changed: what cannot be accounted for is not done.
+    /// The audit log, opened before anything is changed: what cannot be accounted for is not done.
     fn audit(&self) -> anyhow::Result<Arc<AuditLog>> {
         audit_log(&self.config, &metrics()?)
     }
@@ -144,7 +144,7 @@ impl TokenDrawer {
         audit.stop();
     }
 
-    /// Somebody at the command line; who that is, the records do not know.
+    /// Somebody at the command line; the records do not know who.
     fn cause(&self) -> Cause {
         Cause {
             who: None,

@@ -1,9 +1,9 @@
-//! Waits for the files of the configuration to change.
+//! Waits for configuration files to change.
 //!
-//! The system reports that something happened in a folder (inotify); whether that concerns anything
-//! that was read is found out by looking at it again. So it does not matter how a change was made, and
-//! a report too many costs a few looks and no reload. Where the system reports nothing, as of a file
-//! that another machine writes or beyond its number of watches, a look now and then finds the change.
+//! The system reports that something happened in a folder (inotify); whether that concerns anything that
+//! was read is found out by looking at it again. So it does not matter how a change was made, and a
+//! superfluous report costs a few looks and no reload. Where the system reports nothing, for example a
+//! file written by another machine, or beyond its number of watches, a periodic look finds the change.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -26,9 +26,9 @@ const SETTLE_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy)]
 struct Options {
-    /// Most folders in which changes are reported.
+    /// Most folders to have watched.
     folders_max: usize,
-    /// Between two looks without a report.
+    /// Time between two looks without a report.
     interval: Duration,
     /// See [`SETTLE`].
     settle: Duration,
@@ -42,7 +42,7 @@ pub(super) struct Watch {
     reported: Option<Reported>,
     nudge: mpsc::Sender<()>,
     nudged: mpsc::Receiver<()>,
-    /// The trouble that was told last.
+    /// The trouble that was reported last.
     told: Option<String>,
 }
 
@@ -70,11 +70,11 @@ impl Watch {
         }
     }
 
-    /// Waits until something is other than when it was read, and has been the same for a moment: the
-    /// paths. May be dropped and called again.
+    /// Waits until something differs from when it was read and has stayed the same for a moment; returns the
+    /// paths. Cancel-safe.
     pub(super) async fn change(&mut self) -> BTreeSet<PathBuf> {
         loop {
-            // Armed before looking, so that nothing falls in between.
+            // Armed before looking, so that no change slips in between.
             self.arm().await;
             let changed = self.changed().await;
             if !changed.is_empty() {
@@ -96,7 +96,7 @@ impl Watch {
         look(move || reading.named.changed()).await
     }
 
-    /// Until two looks in a row see the same.
+    /// Waits until two looks in a row see the same.
     async fn settle(&self) {
         let mut waited = Duration::ZERO;
         let mut seen: Option<Named> = None;
@@ -112,7 +112,7 @@ impl Watch {
         }
     }
 
-    /// Has changes reported in the folders that matter now.
+    /// Watches the folders that matter now.
     async fn arm(&mut self) {
         let (reading, before) = (self.reading.load_full(), self.reported.take());
         let (options, nudge) = (self.options, self.nudge.clone());
@@ -120,7 +120,7 @@ impl Watch {
             let folders = reading.named.folders();
             match before {
                 Some(before) if before.covers(&folders) => before,
-                // The old one is dropped only now, so that there is no time without any.
+                // The old watcher is dropped only now, so that there is no gap.
                 _ => Reported::new(folders, options.folders_max, options.make, nudge),
             }
         };
@@ -131,7 +131,7 @@ impl Watch {
         self.reported = Some(reported);
     }
 
-    /// Says what is the matter, once.
+    /// Reports trouble once.
     fn tell(&mut self, trouble: Option<&str>) {
         if self.told.as_deref() == trouble {
             return;
@@ -148,7 +148,7 @@ impl Watch {
     }
 }
 
-/// Looks away from the threads that answer; one that panicked has seen nothing.
+/// Looks off the threads that answer requests; a look that panicked has seen nothing.
 async fn look<T: Default + Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.unwrap_or_default()
 }
@@ -179,7 +179,7 @@ listen:
   manage: { address: '127.0.0.1:0', tls: { cert: tls/cert.pem, key: tls/key.pem } }
 ";
 
-    /// A file of each kind, and the path that is told to have changed with it.
+    /// A file of each kind, and the path that is reported as changed with it.
     const KINDS: [(&str, &str); 7] = [
         ("c.yaml", ""),
         ("osv/b/1.json", "osv"),
@@ -235,8 +235,8 @@ listen:
             Watch::with(Arc::clone(&self.reading), options)
         }
 
-        /// Makes a change, and waits until the path of this file is told to have changed; then all is
-        /// read again.
+        /// Makes a change, and waits until the path of this file is reported as changed; then everything is read
+        /// again.
         async fn noticed(&self, watch: &mut Watch, kind: (&str, &str), change: impl FnOnce(&Path)) {
             watch.arm().await;
             while watch.nudged.try_recv().is_ok() {}
@@ -276,7 +276,7 @@ listen:
     fn read(source: &PoliciesPath) -> Reading {
         let mut named = Named::default();
         let nothing: fn(&str) -> Option<String> = |_| None;
-        // What is gone for a while is a fault, and noted all the same.
+        // A file that is gone for a while is a fault, and noted all the same.
         let loaded = load_noting(source, &Overrides::default(), &nothing, &mut named);
         let doors = match loaded {
             Ok(loaded) => loaded.config.listen,
@@ -317,7 +317,7 @@ listen:
                 let text = |number| content(kind.0, number);
                 let over = |file: &Path| rename_over(file, &text(1));
                 shop.noticed(&mut watch, kind, over).await;
-                // As long as before, so that only its times tell.
+                // As long as before, so that only its times differ.
                 let in_place = |file: &Path| fs::write(file, text(2)).unwrap();
                 shop.noticed(&mut watch, kind, in_place).await;
                 shop.noticed(&mut watch, kind, |file| fs::remove_file(file).unwrap())
@@ -400,7 +400,7 @@ listen:
         }
     }
 
-    /// As inotify when it has no watch left.
+    /// Like inotify when no watches are left.
     #[derive(Debug)]
     struct Full;
 
@@ -422,7 +422,7 @@ listen:
         }
     }
 
-    /// Whatever is written beside the files: nothing is read again, and few folders are watched.
+    /// Whatever is written next to the files: nothing is read again, and few folders are watched.
     #[tokio::test]
     async fn what_lies_beside_is_none_of_it() {
         let shop = Shop::new(false, |path| {
@@ -450,7 +450,7 @@ listen:
         ] {
             fs::write(shop.path.join(name), "x").unwrap();
         }
-        // The last change is noticed, and those before it are not told with it.
+        // The last change is noticed, and those before it are not reported with it.
         let last = |file: &Path| fs::write(file, "new").unwrap();
         watch.arm().await;
         last(&shop.path.join("secret"));

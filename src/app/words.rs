@@ -6,7 +6,7 @@ use crate::app::open_records::RECORDS;
 use crate::app::setup::Setup;
 use crate::config::Loaded;
 
-/// Says what a configuration does without saying it.
+/// Warns of what a configuration does implicitly.
 pub(super) fn warn_of(loaded: &Loaded) {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
@@ -16,13 +16,13 @@ pub(super) fn warn_of(loaded: &Loaded) {
     }
 }
 
-/// A first file opens the public door, whatever it is about.
+/// A first file opens the public door, whatever the file is about.
 const OPENED_BY_A_FILE: &str = "the public door is open to other machines (0.0.0.0:4040): there is a \
      configuration file, and it does not say where that door is; write listen: { public: 0.0.0.0:4040 }, \
      or 127.0.0.1:4040 for this machine alone";
 
 /// What the first run on a data folder says: where everything is kept, and which file to write next.
-/// Looked up before that run makes the records.
+/// Determined before that run creates the records.
 #[derive(Debug)]
 pub(super) struct FirstRun {
     data: Option<PathBuf>,
@@ -33,7 +33,7 @@ impl FirstRun {
     pub(super) fn of(loaded: &Loaded, setup: &Setup) -> Self {
         let data = &loaded.config.data;
         let is_first = !data.join(RECORDS).exists();
-        // Where indexes are made through the API no file is wanted.
+        // Where indexes are created through the API no file is needed.
         let wants_file = is_first && loaded.files.is_empty() && !setup.overrides.bare;
         Self {
             data: is_first.then(|| absolute(data)),

@@ -1,4 +1,4 @@
-//! The threads on which everything below the doors is done.
+//! The threads that do everything below the doors.
 
 use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
@@ -6,7 +6,7 @@ use tokio::runtime::{Builder, Runtime};
 /// Threads for work that outlives its request: fetches, fills, renderings. They mostly wait.
 const WORK_THREADS: usize = 2;
 
-/// Not of the current thread alone: records are closed from outside of it.
+/// Multi-threaded: records are closed from outside the runtime.
 pub(super) fn runtime() -> anyhow::Result<Runtime> {
     Builder::new_multi_thread()
         .worker_threads(WORK_THREADS)

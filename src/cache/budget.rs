@@ -1,9 +1,9 @@
-//! How the one memory limit of the configuration is shared out.
+//! How the one memory limit of the configuration is divided.
 
 /// The shares of `cache.memory`, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// Rendered pages: what hot requests are answered with, so the largest share.
+    /// Rendered pages: hot requests are answered from them, so they get the largest share.
     pub rendered: u64,
     /// Parsed source pages: what a new generation renders from.
     pub sources: u64,

@@ -1,6 +1,6 @@
-//! One flight per key: whoever asks while the work is under way shares its result.
+//! One flight per key: a request that comes while the work is under way shares its result.
 //!
-//! The work runs as a task of its own, so that it goes on when whoever started it leaves.
+//! The work runs as a task of its own, so that it continues when the request that started it ends.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -110,7 +110,7 @@ where
         let work = make();
         self.work.spawn(async move {
             let value = work.await;
-            // First off the board, then out: who comes after this starts anew.
+            // First removed, then announced: a request that comes after this starts a new flight.
             drop(landing);
             sender.send_replace(Some(value));
         });
@@ -118,7 +118,7 @@ where
     }
 }
 
-/// Takes a flight off the board however it ends.
+/// Removes a flight, however it ends.
 struct Landing<K: Eq + Hash, V> {
     key: K,
     under_way: Arc<Mutex<HashMap<K, watch::Receiver<Option<V>>>>>,

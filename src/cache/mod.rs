@@ -1,7 +1,7 @@
-//! Remembers source pages, rendered pages and small files; runs each miss once.
+//! Remembers source pages, rendered pages and small files, and runs each miss once.
 //!
-//! Everything here is bounded by bytes, and all of it together by one budget. Nothing asks what time
-//! it is: whether an entry still holds is for the caller, who knows the instant and the generation.
+//! Everything here is bounded in bytes, and all of it together by one budget. Nothing here asks for the
+//! time: whether an entry still holds is decided by the caller, who knows the instant and generation.
 
 mod budget;
 mod flight;

@@ -1,4 +1,4 @@
-//! Pages as they are written to clients: once per index, project and variant, for one generation.
+//! Pages as they are sent to clients: one per index, project and variant, for one generation.
 
 use std::sync::Arc;
 
@@ -36,11 +36,11 @@ pub struct RenderedPage {
     pub etag: ETag,
     /// The generation whose policies filtered it.
     pub generation: u64,
-    /// Until when no source and no rule has anything else to say.
+    /// Until when no source and no rule changes it.
     pub valid_until: Timestamp,
-    /// Until when it may be answered while its sources are asked anew: never beyond what a rule says.
+    /// Until when it may be served while its sources are asked again: never beyond what a rule says.
     pub stale_until: Timestamp,
-    /// Why it is not what its sources would say, if it was not when it was made.
+    /// Why it did not match its sources when it was made, if it did not.
     pub stale: Option<Staleness>,
 }
 
@@ -60,7 +60,7 @@ impl RenderedPages {
         Self { pages }
     }
 
-    /// The page, if it was rendered for this generation and still holds.
+    /// Returns the page, if it was rendered for this generation and still holds.
     #[must_use]
     pub fn get(
         &self,
@@ -72,7 +72,7 @@ impl RenderedPages {
         (page.generation == generation && now < page.valid_until).then_some(page)
     }
 
-    /// The page, if it was rendered for this generation and may be answered while it is made anew.
+    /// Returns the page, if it was rendered for this generation and may be served while it is renewed.
     #[must_use]
     pub fn get_stale(
         &self,
@@ -89,7 +89,7 @@ impl RenderedPages {
         self.pages.remove(key);
     }
 
-    /// The point to take before reading what a page is rendered from: an upload may change it meanwhile.
+    /// The mark to take before reading what a page is rendered from: an upload may change that meanwhile.
     #[must_use]
     pub fn mark(&self, key: &RenderedKey) -> Mark {
         self.pages.mark(key)

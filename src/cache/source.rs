@@ -1,4 +1,4 @@
-//! Source pages in memory: what each mirror said about each project, parsed.
+//! Parsed source pages in memory: what each mirror said about each project.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::page::ProjectPage;
 /// What an entry takes besides its page.
 const ENTRY_BYTES: usize = 400;
 
-/// When a statement was made, and what to ask upstream with to have it confirmed.
+/// When a statement was made, and the validators to have it confirmed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Validity {
     /// When upstream last made or confirmed it.
@@ -25,11 +25,11 @@ pub struct Validity {
 /// A mirror's statement on a project.
 #[derive(Debug, Clone)]
 pub struct SourcePage {
-    /// Its page; nothing when it does not know the project.
+    /// Its page; `None` if it does not know the project.
     pub page: Option<Arc<ProjectPage>>,
     /// How long it holds.
     pub validity: Validity,
-    /// Since when upstream has nothing of what the page still lists (`keep_last_good`).
+    /// Since when upstream no longer has what the page still lists (`keep_last_good`).
     pub vanished_at: Option<Timestamp>,
 }
 
@@ -56,8 +56,8 @@ impl SourcePages {
         self.pages.get(&(index.clone(), project.clone()))
     }
 
-    /// The point to take before reading what a statement is made from: an older one, its copy on disk,
-    /// what is known of its files.
+    /// The mark to take before reading what a statement is made from: an older one, its copy on disk, what
+    /// is known of its files.
     #[must_use]
     pub fn mark(&self, index: &IndexName, project: &ProjectName) -> Mark {
         self.pages.mark(&(index.clone(), project.clone()))
@@ -79,7 +79,7 @@ impl SourcePages {
         self.pages.remove(&(index.clone(), project.clone()));
     }
 
-    /// Forgets everything a mirror said: its upstream is another one now.
+    /// Forgets everything a mirror said: it has another upstream now.
     pub fn forget_index(&self, index: &IndexName) {
         self.pages.remove_if(|(mirror, _)| mirror == index);
     }

@@ -1,21 +1,21 @@
 //! A map that forgets what is asked for least once its bytes exceed their limit.
 //!
-//! What is remembered may be made from something that changes meanwhile. So whoever makes it takes a
-//! [`Mark`] before reading anything, and what was forgotten since then is not remembered again.
+//! What is remembered may be made from something that changes meanwhile. So the caller takes a [`Mark`]
+//! before reading anything, and an entry that was forgotten since then is not remembered again.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// From this weight on an entry is made room for at once. The cache otherwise collects some dozens of
-/// insertions before it looks at its limit, which of large pages would be more than the limit itself.
+/// From this weight on, room for an entry is made immediately. The cache otherwise collects dozens of
+/// insertions before it checks its limit; with large pages those would exceed the limit itself.
 const LARGE: usize = 16 << 10;
 
-/// Counters of what was forgotten. Keys share them: what two have in common is made once more.
+/// Counters of forgotten entries. Keys share them: a collision costs one entry made again.
 const COUNTERS: usize = 64;
 
-/// A point in the order in which entries were forgotten that share a counter.
+/// A point in the order in which entries with the same counter were forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Mark(u64);
 
@@ -58,7 +58,7 @@ where
         self.entries.get(key)
     }
 
-    /// Remembers, in the place of what was remembered under the key.
+    /// Remembers a value, replacing what was remembered under the key.
     pub fn insert(&self, key: K, value: V) {
         let is_large = (self.weigh)(&key, &value) >= LARGE;
         self.entries.insert(key, value);
@@ -67,19 +67,19 @@ where
         }
     }
 
-    /// The point to take before reading what an entry is made from.
+    /// The mark to take before reading what an entry is made from.
     #[must_use]
     pub fn mark(&self, key: &K) -> Mark {
         Mark(self.counter(key).load(Ordering::SeqCst))
     }
 
-    /// Remembers, unless the entry was forgotten since the mark: then this may be too old.
+    /// Remembers a value, unless the entry was forgotten since the mark: then it may be too old.
     pub fn insert_since(&self, mark: Mark, key: K, value: V) {
         if self.mark(&key) != mark {
             return;
         }
         self.insert(key.clone(), value);
-        // Looked at again: whoever forgot it between the two did not see this value.
+        // Checked again: a removal between the check and the insertion did not see this value.
         if self.mark(&key) != mark {
             self.entries.invalidate(&key);
         }
@@ -96,20 +96,20 @@ where
         self.entries.invalidate(key);
     }
 
-    /// Forgets every entry that the condition holds for; those present now, not later ones. Looks at
-    /// every key, so it is for what happens seldom.
+    /// Forgets every entry present now for which the condition holds. Looks at every key, so it is meant
+    /// for rare events.
     pub fn remove_if(&self, condition: impl Fn(&K) -> bool) {
         for counter in &*self.forgotten {
             counter.fetch_add(1, Ordering::SeqCst);
         }
-        // Not `invalidate_entries_if`: of many young entries it misses those that still wait to be
-        // taken into the cache's order, and answers with them afterwards.
+        // Not `invalidate_entries_if`: it misses young entries that still wait to be taken into the
+        // cache's order, and they would be returned afterwards.
         for (key, _) in self.entries.iter().filter(|(key, _)| condition(key)) {
             self.entries.invalidate(&*key);
         }
     }
 
-    /// Bytes remembered, roughly: work is done in batches.
+    /// Bytes remembered, roughly, since bookkeeping is done in batches.
     #[must_use]
     pub fn weight_bytes(&self) -> u64 {
         self.entries.weighted_size()
@@ -189,7 +189,7 @@ mod tests {
             cache.insert_since(before, 7, 1);
             assert_eq!(cache.get(&7), None);
             cache.insert_since(cache.mark(&7), 7, 2);
-            // Nor does it take the place of what was made after the change.
+            // Nor does it replace what was made after the change.
             cache.insert_since(before, 7, 3);
             assert_eq!(cache.get(&7), Some(2));
             cache.remove(&7);

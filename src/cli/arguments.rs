@@ -28,8 +28,8 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    /// What was typed, unless that is done already, or wrong: then it was said, and this is the exit
-    /// code.
+    /// Parses what was typed. When there is nothing left to do, or it was wrong, that has been said and the
+    /// exit code is returned.
     pub(super) fn read(typed: impl Iterator<Item = OsString>) -> Result<Self, ExitCode> {
         let typed = devpi_programs::spelled(typed);
         let typed = typed.and_then(|typed| devpi_configfile::put_in(typed, &Self::command()));
@@ -41,7 +41,7 @@ impl Arguments {
             .get(1)
             .is_some_and(|command| command.to_string_lossy().starts_with("devpi-"));
         Self::parsed(typed).map_err(|error| {
-            // Scripts and devpi's own tests read it, and look for nothing but the number.
+            // Scripts and devpi's own tests read this, and expect nothing but the number.
             if is_devpi && error.kind() == ErrorKind::DisplayVersion {
                 let _ = say(DEVPI_VERSION);
                 return ExitCode::SUCCESS;
@@ -50,7 +50,7 @@ impl Arguments {
         })
     }
 
-    /// Parses it, as the very program whose name it was started by: help and errors say that name once.
+    /// Parses it as the program under whose name it was started, so that help and errors name it once.
     fn parsed(typed: Vec<OsString>) -> clap::error::Result<Self> {
         let program = typed.first().map(Path::new).and_then(Path::file_name);
         let is_spelled = program.is_some() && program == typed.get(1).map(OsString::as_os_str);

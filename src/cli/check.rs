@@ -1,4 +1,4 @@
-//! `check`: every fault of what a server would read, at once.
+//! `check`: every fault in what a server would read, in one pass.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -38,7 +38,7 @@ pub(super) struct CheckOptions {
     json: bool,
 }
 
-/// What was looked at, and what came of it.
+/// What was checked, and the outcome.
 #[derive(Debug, Default)]
 struct Findings {
     faults: Vec<Fault>,
@@ -65,7 +65,7 @@ pub(super) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
     Ok(code(!is_bad))
 }
 
-/// The files to check. To have none is no success: whoever checks means some.
+/// The files to check. Having none is not a success: a user who runs `check` means some.
 fn written(path: &PoliciesPath) -> anyhow::Result<Vec<PathBuf>> {
     let Some(found) = path.resolve(&environment) else {
         let folder = std::env::current_dir().unwrap_or_default();
@@ -99,7 +99,7 @@ fn examine(path: &PoliciesPath, files: Vec<PathBuf>) -> Findings {
     findings
 }
 
-/// A file of devpi's: its options as `devpi-server --configfile` takes them.
+/// A devpi file: its options as `devpi-server --configfile` takes them.
 fn options_of_devpi(file: &Path) -> Findings {
     let faults = devpi_configfile::faults(file);
     Findings {
@@ -109,7 +109,7 @@ fn options_of_devpi(file: &Path) -> Findings {
     }
 }
 
-/// What keeps a door from being opened with its certificate.
+/// Why a door could not be opened with its certificate.
 fn certificate_faults(loaded: &Loaded) -> Vec<Fault> {
     let mut faults = Vec::new();
     for door in DoorName::ALL {
@@ -125,7 +125,7 @@ fn certificate_faults(loaded: &Loaded) -> Vec<Fault> {
 }
 
 /// What is wrong with the index that the environment names for mirrors without one. pip is not asked:
-/// it says something else on the machine that serves.
+/// the pip on the serving machine may say something else.
 fn upstream_fault(loaded: &Loaded) -> Option<Fault> {
     if loaded.asks_pip(&[]) != AsksPip::Must || !names_index(&environment) {
         return None;
@@ -133,10 +133,10 @@ fn upstream_fault(loaded: &Loaded) -> Option<Fault> {
     discover(&loaded.config, &environment).err()
 }
 
-/// What is written without a fault and deserves a second look.
+/// What is not a fault but deserves a second look.
 fn warnings(loaded: &Loaded) -> Vec<Fault> {
     let mut found = loaded.warnings.clone();
-    // Without a fault they compile.
+    // Documents without a fault compile.
     if let Ok(policies) = Policies::compile(&loaded.documents, &[]) {
         found.extend(advice_on(loaded, &policies, Clock::system().now()));
     }

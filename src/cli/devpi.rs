@@ -1,8 +1,8 @@
 //! `devpi-init` and `devpi-server`: the spellings of the programs this one replaces
 //! (docs/protocol/devpi.md §20), for people's scripts and for the test suites of others.
 //!
-//! One door speaks everything, as there. `--serverdir` is the data directory; indexes live in the
-//! records, and no file of policies is looked for unless one is named.
+//! One door offers everything, as there. `--serverdir` is the data directory; indexes live in the
+//! records, and policies are read only if a file is named.
 
 use std::net::ToSocketAddrs as _;
 use std::path::PathBuf;
@@ -21,13 +21,13 @@ use crate::cli::serve;
 use crate::cli::sources::environment;
 use crate::config::{Overrides, PoliciesPath};
 
-/// The devpi-server whose behaviour this is; scripts and test suites ask for it.
+/// The devpi-server version whose behaviour this is; scripts and test suites ask for it.
 pub(super) const DEVPI_VERSION: &str = "6.20.3";
 
-/// Where devpi keeps its data when nothing is said, below the home directory.
+/// Where devpi keeps its data by default, below the home directory.
 const SERVERDIR: &str = ".devpi/server";
 
-/// No door.
+/// A closed door.
 const OFF: &str = "off";
 
 #[derive(Debug, Args)]
@@ -110,7 +110,7 @@ impl Place {
         let data = self.folder()?;
         let policies = match policies {
             Some(path) => PoliciesPath::Named(path),
-            // Nothing is written there but by this program: no file of policies is met by accident.
+            // Only this program writes there, so no policy file is found there by accident.
             None => PoliciesPath::Default {
                 folder: data.clone(),
             },
@@ -181,7 +181,7 @@ impl ServerOptions {
         Self::augment_args(Command::new("devpi-server").args_override_self(true))
     }
 
-    /// Whether the program takes these options: what it says against them.
+    /// Checks that the program takes these options; the error is what it says against them.
     pub(super) fn check_said(program: Command, options: &[String]) -> anyhow::Result<()> {
         let name = program.get_name().to_owned();
         let matches = program.try_get_matches_from([&name].into_iter().chain(options));
@@ -216,7 +216,7 @@ impl ServerOptions {
     }
 }
 
-/// A URL that paths can be put behind.
+/// A URL that paths can be appended to.
 fn outside_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| error.to_string())?;
     let is_plain = matches!(url.scheme(), "http" | "https")
@@ -231,7 +231,7 @@ fn outside_url(text: &str) -> Result<Url, String> {
     }
 }
 
-/// An address of the host; of several that of the older family, which every client tries.
+/// The host's address and port; of several addresses an IPv4 one, which every client tries.
 fn address(host: &str, port: u16) -> anyhow::Result<String> {
     let found = (host, port).to_socket_addrs();
     let found = found.with_context(|| format!("find the address of --host {host}"))?;

@@ -1,8 +1,8 @@
 //! Options of devpi's programs that are not typed: `DEVPISERVER_…` in the environment, and `--configfile`,
-//! a YAML file whose top key `devpi-server` holds options (docs/protocol/devpi.md §20). What is typed wins over
-//! the environment, and that over the file.
+//! a YAML file with options under the top key `devpi-server` (docs/protocol/devpi.md §20). What is typed
+//! wins over the environment, and the environment over the file.
 //!
-//! One file is for all programs, so what one of them does not have is passed over in words, as there.
+//! One file serves all programs, so an option that one of them lacks is skipped with a message, as there.
 
 use std::ffi::OsString;
 use std::fs;
@@ -18,16 +18,16 @@ use crate::cli::sources::environment;
 use crate::model::Fault;
 use crate::policy::{Node, Value};
 
-/// The key below which the options stand.
+/// The key under which the options stand.
 const SECTION: &str = "devpi-server";
 
 /// The option that names the file.
 const CONFIGFILE: &str = "configfile";
 
-/// Puts the options of the environment, and of the file if one is named, before those that were typed.
+/// Inserts the options from the environment, and from the file if one is named, before the typed ones.
 ///
 /// # Errors
-/// A file that cannot be read, or is not made as described; a switch that is neither on nor off.
+/// A file that cannot be read or has the wrong shape; a switch that is neither on nor off.
 pub(super) fn put_in(arguments: Vec<OsString>, whole: &Command) -> anyhow::Result<Vec<OsString>> {
     let program = arguments
         .get(1)
@@ -58,7 +58,7 @@ pub(super) fn put_in(arguments: Vec<OsString>, whole: &Command) -> anyhow::Resul
         .collect())
 }
 
-/// Whether a file is one of these: only they have this key.
+/// Whether a file is a devpi configuration file: only those have this key.
 pub(super) fn is_one(path: &Path) -> bool {
     let text = fs::read_to_string(path).unwrap_or_default();
     let root = Node::parse(&path.display().to_string().into(), &text);
@@ -66,7 +66,7 @@ pub(super) fn is_one(path: &Path) -> bool {
     matches!(value, Ok(Value::Mapping(top)) if top.iter().any(|entry| entry.key == SECTION))
 }
 
-/// What `devpi-server` would say against a file; all of it that it can tell at once.
+/// What `devpi-server` would object to in a file, as much as can be told in one pass.
 pub(super) fn faults(path: &Path) -> Vec<Fault> {
     let file = path.display().to_string();
     let mut unknown = Vec::new();
@@ -89,7 +89,7 @@ pub(super) fn faults(path: &Path) -> Vec<Fault> {
         .collect()
 }
 
-/// What the environment says of the options that the command line does not read from there itself.
+/// The environment's options, except those that clap reads from there itself.
 fn of_environment(program: &Command) -> anyhow::Result<Vec<String>> {
     let mut options = Vec::new();
     for option in program
@@ -117,7 +117,7 @@ fn known<'a>(program: &'a Command, name: &str) -> Option<&'a Arg> {
     program.get_arguments().find(has_name)
 }
 
-/// An option as it is typed; nothing for a switch that is off.
+/// An option as it is typed; `None` for a switch that is off.
 fn words(option: &Arg, text: &str) -> anyhow::Result<Option<String>> {
     let name = option.get_long().unwrap_or_default();
     if option.get_action().takes_values() {
@@ -146,7 +146,7 @@ fn named(arguments: &[OsString]) -> Option<String> {
     }
 }
 
-/// What a file says; `unknown` hears of options that the program does not have.
+/// What a file says; `unknown` is called for options that the program does not have.
 fn of_file(
     program: &Command,
     path: &str,

@@ -13,7 +13,7 @@ use crate::cli::moving::{run_export, run_import};
 use crate::model::IndexName;
 use crate::moving;
 
-/// The door of a program that opens none: one has to be named.
+/// The door of a program that opens none; the configuration needs one.
 const UNOPENED: &str = "127.0.0.1:0";
 
 #[derive(Debug, Args)]

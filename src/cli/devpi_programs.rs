@@ -1,10 +1,10 @@
-//! The names of devpi's programs: those that this one stands in for when it is started under them, and
-//! those it refuses with what to do instead (docs/protocol/devpi.md §20).
+//! The names of devpi's programs: those that this one stands in for when started under their name, and
+//! those it refuses, with what to do instead (docs/protocol/devpi.md §20).
 
 use std::ffi::OsString;
 use std::path::Path;
 
-/// Programs whose spelling is understood.
+/// Programs whose command line is understood.
 pub(super) const SPELLED: [&str; 4] =
     ["devpi-init", "devpi-server", "devpi-import", "devpi-export"];
 
@@ -18,10 +18,10 @@ const GONE: [(&str, &str); 5] = [
     ("devpi-clear-search-index", "there is no search index: names are looked through as they are"),
 ];
 
-/// Started under the name of a program it replaces, that name is the command.
+/// When the program is started under the name of one it replaces, that name is the command.
 ///
 /// # Errors
-/// When nothing is known of the program but its name.
+/// When only the name of the program is known.
 pub(super) fn spelled(
     mut arguments: impl Iterator<Item = OsString>,
 ) -> anyhow::Result<Vec<OsString>> {

@@ -1,6 +1,7 @@
-//! Options of devpi's programs that this one has no use for (docs/protocol/devpi.md §20), those of plugins
-//! and of earlier versions included: one table. What changes nothing for clients is taken, and said so; what
-//! would is refused with what to do instead. Nobody's script ends at "unexpected argument" without a word.
+//! Options of devpi's programs that this one has no use for (docs/protocol/devpi.md §20), including those
+//! of plugins and earlier versions, in one table. An option that changes nothing for clients is accepted
+//! with a notice; any other is refused with what to do instead. No script ends at a bare "unexpected
+//! argument".
 
 use clap::error::Result;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
@@ -47,14 +48,14 @@ enum Takes {
     Number,
 }
 
-/// What becomes of an option that is given.
+/// What happens to an option that is given.
 #[derive(Debug)]
 enum Fate {
-    /// Taken: why it decides nothing.
+    /// Accepted: why it decides nothing.
     Taken(&'static str),
     /// Refused: what to do instead.
     Refused(&'static str),
-    /// Refused for some values: which, what that is called, and what to do instead; why it is taken else.
+    /// Refused for some values: which, what that is called, and what to do instead; else why it is accepted.
     Asked(fn(&str) -> bool, &'static str, &'static str, &'static str),
 }
 
@@ -127,7 +128,7 @@ fn is_replica(role: &str) -> bool {
     !["standalone", "auto", "primary", "master"].contains(&role)
 }
 
-/// Proxies on this machine are believed anyhow.
+/// Proxies on this machine are trusted anyway.
 fn is_far(proxy: &str) -> bool {
     !["127.0.0.1", "::1", "localhost", ""].contains(&proxy)
 }
@@ -136,15 +137,15 @@ fn is_elsewhere(storage: &str) -> bool {
     storage.split(':').next() != Some("sqlite")
 }
 
-/// What is given of the options that a program has no use for.
+/// The given options that a program has no use for.
 #[derive(Debug)]
 pub(super) struct Unused<const PROGRAM: u8>(Vec<(&'static Row, String)>);
 
 impl<const PROGRAM: u8> Unused<PROGRAM> {
-    /// Says what is taken without effect.
+    /// Reports what is accepted without effect.
     ///
     /// # Errors
-    /// The first option that asks for something else than what this program does.
+    /// The first option that asks for something this program does not do.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         let mut taken = Vec::new();
         for (row, value) in &self.0 {

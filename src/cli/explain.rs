@@ -1,7 +1,7 @@
 //! `explain`: what each layer and rule makes of a file or a requirement.
 //!
 //! It reads the data directory and asks no upstream, so it explains what is held; rules on a name alone
-//! are explained for any name. That it asks nobody does not make the gateway offline: only `--offline`, or
+//! are explained for any name. Asking no upstream does not make the gateway offline: only `--offline`, or
 //! `offline: true`, does.
 
 use std::process::ExitCode;
@@ -66,7 +66,7 @@ fn question(subject: &str) -> anyhow::Result<Question> {
     let end = subject.find(|next: char| !(next.is_ascii_alphanumeric() || "._-".contains(next)));
     let (name, rest) = subject.split_at(end.unwrap_or(subject.len()));
     let rest = rest.trim();
-    // Extras say nothing about which files pass.
+    // Extras do not affect which files pass.
     let rest = match rest.strip_prefix('[') {
         Some(extras) => extras.split_once(']').map_or("", |(_, rest)| rest).trim(),
         None => rest,

@@ -62,14 +62,14 @@ pub(super) fn export(options: &ExportOptions) -> anyhow::Result<ExitCode> {
     run_export(&options.sources.setup(), &options.folder, options.json)
 }
 
-/// Imports, and prints what came of it.
+/// Imports, and prints the outcome.
 pub(super) fn run_import(start: &ImportStart, json: bool) -> anyhow::Result<ExitCode> {
     let report = Shown::while_at("read", |on_progress| app::import(start, on_progress))?;
     let summary = imported(&report, start.options.check_only);
     tell(&report, (&report.faults, &report.notes), &summary, json)
 }
 
-/// Exports, and prints what came of it.
+/// Exports, and prints the outcome.
 pub(super) fn run_export(setup: &Setup, folder: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let report = Shown::while_at("written", |on_progress| {
         app::export(setup, folder, on_progress)

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-/// 0, or 1 for what a command looks for and does not want to find.
+/// 0, or 1 when a command found what it looks for.
 pub(super) fn code(is_good: bool) -> ExitCode {
     if is_good {
         ExitCode::SUCCESS

@@ -1,4 +1,4 @@
-//! How far a long command is: a bar on a terminal, now and then a line elsewhere.
+//! How far a long command is: a bar on a terminal, a line now and then elsewhere.
 
 use std::io::IsTerminal as _;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +8,7 @@ use indicatif::{BinaryBytes, ProgressBar, ProgressStyle};
 use crate::cli::output::say_error;
 use crate::moving::{OnProgress, Progress};
 
-/// Lines in all, where there is no terminal.
+/// Lines in total, where there is no terminal.
 const LINES: u64 = 20;
 
 const BAR: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}";
@@ -17,12 +17,12 @@ const BAR: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec}
 pub(super) struct Shown {
     doing: &'static str,
     bar: Option<ProgressBar>,
-    /// The last line's share.
+    /// The share that the last line stated.
     last: Mutex<u64>,
 }
 
 impl Shown {
-    /// Shows how far something is for as long as it runs.
+    /// Shows progress while something runs.
     pub(super) fn while_at<T>(
         doing: &'static str,
         work: impl FnOnce(OnProgress<'_>) -> anyhow::Result<T>,

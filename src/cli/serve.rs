@@ -69,7 +69,7 @@ pub(super) fn serve(
         is_upgrade,
         is_terminal: std::io::stderr().is_terminal(),
     };
-    // A reader that went away must not end the server.
+    // A reader of standard output that has gone must not end the server.
     app::serve(start, &mut |line| drop(say(line)))?;
     Ok(ExitCode::SUCCESS)
 }

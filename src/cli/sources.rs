@@ -1,4 +1,4 @@
-//! Where the configuration is: what every command takes that reads it.
+//! Where the configuration is: options shared by every command that reads it.
 
 use std::path::PathBuf;
 
@@ -33,7 +33,7 @@ impl Sources {
 
 /// Where the configuration is: the named path, or the working directory's.
 ///
-/// The latter is not spelled out: refusals name the rule's file to clients, and where it lies on this
+/// The latter is not made absolute: refusals name the rule's file to clients, and where it lies on this
 /// machine is not their business.
 pub(super) fn policies_path(named: Option<&PathBuf>) -> PoliciesPath {
     match named {

@@ -1,4 +1,4 @@
-//! `token`: what pipelines log in with instead of somebody's password.
+//! `token`: credentials for pipelines, instead of somebody's password.
 
 use std::process::ExitCode;
 use std::time::Duration;

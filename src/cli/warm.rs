@@ -1,4 +1,4 @@
-//! `warm`: has a running server fetch what lock files pin, before somebody needs it.
+//! `warm`: has a running server fetch what lock files pin, before it is needed.
 
 use std::fs;
 use std::net::Ipv4Addr;

@@ -13,7 +13,7 @@ const UNIX_PATH_MAX: usize = 107;
 pub(super) enum Address {
     /// `off`.
     Off,
-    /// A port alone, on the address that the door has anyway.
+    /// A port alone, at the door's default address.
     Port(u16),
     /// An IP address and port; port 0 lets the system pick one.
     Socket(SocketAddr),
@@ -45,7 +45,7 @@ impl Word for Address {
         let host = match host {
             "" => return Ok(Self::Port(port)),
             "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            // Not asked of the resolver: an address that depends on it may differ at the next start.
+            // The resolver is not asked: an address that depends on it may differ at the next start.
             "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
             name => match name.trim_start_matches('[').trim_end_matches(']').parse() {
                 Ok(IpAddr::V6(_)) if !name.starts_with('[') => {

@@ -1,19 +1,19 @@
-//! The mirror that is there when no file declares an index; and which mirrors ask the index that pip
-//! uses, because they name none.
+//! The mirror that exists when no file declares an index; and which mirrors ask the index that pip uses,
+//! because they name none.
 //!
-//! The built-in mirror is a default and no more: an index of its name in the records, such as an import
-//! brings, is what somebody meant, with the upstream that it names.
+//! The built-in mirror is only a default: an index of its name in the records, for example from an
+//! import, was put there on purpose and takes its place, with the upstream that it names.
 
 use crate::model::{IndexName, Location};
 use crate::policy::{Document, IndexDocument, IndexKindDocument, MirrorDocument, Placed};
 
-/// The index that is there when no file declares any.
+/// The index that exists when no file declares any.
 const BUILT_IN_INDEX: &str = "root/pypi";
 
-/// The file that it is declared in, as faults name it.
+/// The file that declares it, as faults name it.
 const BUILT_IN_FILE: &str = "built-in";
 
-/// Whether something is declared by no file, but as the default.
+/// Whether something is declared only by default, not in a file.
 #[must_use]
 pub fn is_default(location: &Location) -> bool {
     *location.file == *BUILT_IN_FILE
@@ -31,7 +31,7 @@ pub(super) fn is_pip_mirror(index: &IndexDocument) -> bool {
     matches!(&index.kind, IndexKindDocument::Mirror(mirror) if mirror.mirror_url.is_none())
 }
 
-/// One mirror of the index that pip uses; the short URL leads to it unless a file says otherwise.
+/// A mirror of the index that pip uses; the short URL leads to it unless a file says otherwise.
 pub(super) fn built_in(documents: &[Document]) -> Document {
     let location = Location {
         file: BUILT_IN_FILE.into(),

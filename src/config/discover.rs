@@ -1,9 +1,9 @@
 //! Where PyPI is: the index that pip on this machine already uses.
 //!
 //! No host name of a public registry stands in this program. Asked in this order: the two variables,
-//! pip's configuration, pip's own default. Its help text is the one place where pip tells that
-//! default; what it said is remembered in the data directory, for the day when pip is gone or the
-//! server runs offline. A URL with a login is not remembered.
+//! pip's configuration, pip's own default. pip states that default only in its help text; what it said is
+//! remembered in the data directory, in case pip is gone later or the server runs offline. A URL with a
+//! login is not remembered.
 
 use std::path::Path;
 
@@ -20,16 +20,16 @@ use crate::policy::{HttpUrl, Word};
 /// The file in the data directory that remembers what pip said.
 const REMEMBERED: &str = "upstream-url";
 
-/// Finds the index for the mirror that has no `mirror_url`. Runs pip unless a variable answers, so
-/// call it once at start, and only where such a mirror exists.
+/// Finds the index for the mirror that has no `mirror_url`. Runs pip unless a variable answers, so call
+/// it once at start, and only if there is such a mirror.
 ///
 /// # Errors
-/// When nobody knows an index, or the index is this gateway.
+/// When no index is known, or the index is this gateway.
 pub fn discover(config: &Config, env: Environment<'_>) -> Result<FoundIndex, Fault> {
     discover_with(config, env, &pip)
 }
 
-/// Asks pip; a test has one of its own.
+/// Asks pip; tests have their own.
 type Pip<'a> = &'a dyn Fn(&[&str]) -> Option<String>;
 
 fn discover_with(config: &Config, env: Environment<'_>, pip: Pip<'_>) -> Result<FoundIndex, Fault> {
@@ -94,7 +94,7 @@ fn ask(
         .or_else(recall)
 }
 
-/// Keeping it is a convenience for a later start; a folder that cannot be written fails louder soon.
+/// Remembering is a convenience for a later start; an unwritable folder fails more loudly soon after.
 fn remember(path: &Path, url: &Url) {
     let text = format!("{url}\n");
     if std::fs::read_to_string(path).is_ok_and(|known| known == text) {

@@ -1,4 +1,4 @@
-//! What a file says about each door, below `listen:`.
+//! What a file says about each door, under `listen:`.
 
 use std::path::PathBuf;
 

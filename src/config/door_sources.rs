@@ -1,4 +1,4 @@
-//! What files, flags and variables say about the doors, put together.
+//! What files, flags and variables say about the doors, combined.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -24,8 +24,8 @@ fn default_classes(door: DoorName) -> Vec<OperationClass> {
     }
 }
 
-/// Where a door is when nothing says otherwise. The public door is for everyone as soon as somebody
-/// wrote a file, and for this machine alone when the program is only tried out.
+/// Where a door is when nothing says otherwise. The public door is open to everyone as soon as there is
+/// a file, and to this machine alone while the program is only being tried out.
 fn default_address(door: DoorName, is_configured: bool) -> SocketAddr {
     let (host, port) = match door {
         DoorName::Public if is_configured => (Ipv4Addr::UNSPECIFIED, 4040),
@@ -36,7 +36,7 @@ fn default_address(door: DoorName, is_configured: bool) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(host), port)
 }
 
-/// Puts the doors together, or notes why they cannot be opened.
+/// Combines the sources of each door, or notes why it cannot be opened.
 pub(super) fn resolve(
     sources: &HashMap<DoorName, DoorSources>,
     is_configured: bool,
@@ -124,7 +124,7 @@ fn note_passwords_in_the_clear(door: DoorName, open: &DoorConfig, notes: &mut No
     }
 }
 
-/// Notes every door for proxies that no proxy could ever open.
+/// Notes every door for proxies that no proxy could reach.
 pub(super) fn note_missing_proxies(doors: &Doors, notes: &mut Notes) {
     for name in DoorName::ALL {
         let door = doors.at(name);
@@ -154,7 +154,7 @@ fn note_clashes(doors: &Doors, notes: &mut Notes) {
     }
 }
 
-/// Whether the second could not be opened beside the first. Port 0 is never the same place twice.
+/// Whether the second could not be opened next to the first. Port 0 is never the same place twice.
 fn is_same_place(one: &Listen, other: &Listen) -> bool {
     match (one, other) {
         (Listen::Tcp { address: one, .. }, Listen::Tcp { address: other, .. }) => {
@@ -318,7 +318,7 @@ mod tests {
         let opened = doors(text, &[], true).unwrap();
         assert_eq!(opened.public.allows, [Read, Upload]);
         assert_eq!(opened.manage.allows, [Manage]);
-        // A flag moves a door and leaves what it allows.
+        // A flag moves a door and does not change what it allows.
         let moved = doors(text, &[(DoorName::Public, "0.0.0.0:4040")], true);
         assert!(moved.unwrap_err().contains("more than read"));
         let closed = doors("{manage: off}", &[], true).unwrap();

@@ -43,24 +43,24 @@ pub struct DoorConfig {
     pub place: Listen,
     /// Which classes of operations it allows.
     pub allows: Vec<OperationClass>,
-    /// Under which URL clients see it, where no proxy says it.
+    /// The URL under which clients see it, unless a proxy says so.
     pub outside_url: Option<Url>,
-    /// Whether a proxy says first for whom it speaks (the PROXY protocol).
+    /// Whether a proxy first says for whom it speaks (the PROXY protocol).
     pub is_behind_proxies: bool,
-    /// What a file says of it stands there.
+    /// Where a file describes it.
     pub(super) location: Option<Location>,
 }
 
 /// The three doors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Doors {
-    /// For everyone; reads only, unless it is opened further.
+    /// For everyone; reads only, unless it allows more.
     pub public: DoorConfig,
     /// The devpi API and uploads.
     pub manage: DoorConfig,
     /// Metrics and health.
     pub metrics: DoorConfig,
-    /// Whether the public door is open to other machines because there is a file, which does not say so.
+    /// Whether the public door is open to other machines only because there is a file, which does not say so.
     pub is_opened_by_a_file: bool,
 }
 
@@ -75,8 +75,8 @@ impl Doors {
         }
     }
 
-    /// Whether both are open in the same way. Certificates may differ: they are exchanged while a door
-    /// is open.
+    /// Whether both are opened in the same way. Certificates may differ: they are exchanged while a door is
+    /// open.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let bare = |doors: &Self| {
             let mut doors = doors.clone();
@@ -92,7 +92,7 @@ impl Doors {
         bare(self) == bare(other)
     }
 
-    /// Where the open doors are that allow a class of operations.
+    /// The places of the open doors that allow a class of operations.
     pub fn allowing(&self, class: OperationClass) -> impl Iterator<Item = &Listen> {
         let open = [&self.public, &self.manage].into_iter();
         let allowing =
@@ -102,7 +102,7 @@ impl Doors {
 }
 
 impl Listen {
-    /// Whether only this machine reaches it.
+    /// Whether only this machine can reach it.
     #[must_use]
     pub fn is_local(&self) -> bool {
         match self {
@@ -120,7 +120,7 @@ impl Listen {
         }
     }
 
-    /// Whether nobody on the way can read the passwords that are sent to it.
+    /// Whether passwords sent to it cannot be read on the way.
     pub(super) fn is_private(&self) -> bool {
         self.is_local() || matches!(self, Self::Tcp { tls: Some(_), .. })
     }

@@ -1,7 +1,7 @@
-//! Files: the configuration's own, and those that its keys name.
+//! Reads files: the configuration's own, and those that its keys name.
 //!
 //! Everything is read whole and bounded: a path that leads to a device or a database by mistake is a
-//! fault, not a full memory.
+//! fault instead of filling the memory.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -20,13 +20,13 @@ const ADVISORY_BYTES_MAX: usize = 512 << 20;
 /// Most entries of a folder of advisories, all levels together.
 const ADVISORY_ENTRIES_MAX: usize = 500_000;
 
-/// Deepest folder below the named one.
+/// Deepest level below the named folder.
 const ADVISORY_DEPTH_MAX: usize = 8;
 
 /// Most files of configuration in one folder.
 const CONFIGURATION_FILES_MAX: usize = 1000;
 
-/// A path that a file names: absolute, or beside that file.
+/// A path named by a file: absolute, or relative to that file.
 pub(super) fn beside(location: &Location, path: &Path) -> PathBuf {
     match Path::new(location.file.as_ref()).parent() {
         Some(folder) => folder.join(path),
@@ -37,7 +37,7 @@ pub(super) fn beside(location: &Location, path: &Path) -> PathBuf {
 /// The text of a file.
 ///
 /// # Errors
-/// Why it has none, to stand after the path.
+/// Why it cannot be read, in words that follow the path.
 pub(super) fn read_text(path: &Path) -> Result<String, String> {
     let metadata = fs::metadata(path).map_err(|error| plain(&error))?;
     if !metadata.is_file() {
@@ -56,7 +56,7 @@ pub(super) fn read_text(path: &Path) -> Result<String, String> {
     })
 }
 
-/// The files of configuration at a path: itself, or the `*.yaml` and `*.yml` of a folder, sorted.
+/// The configuration files at a path: itself, or the `*.yaml` and `*.yml` of a folder, sorted.
 ///
 /// # Errors
 /// Why there are none.
@@ -86,7 +86,7 @@ pub(super) fn yaml_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
         let is_yaml = file
             .extension()
             .is_some_and(|end| end == "yaml" || end == "yml");
-        // Kubernetes mounts `..data` beside the files, editors leave `.name.swp`.
+        // Kubernetes mounts `..data` next to the files, editors leave `.name.swp`.
         if is_yaml && !is_hidden(&file) && file.is_file() {
             files.push(file);
         }
@@ -95,7 +95,7 @@ pub(super) fn yaml_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The files that keys name, read from disk, each noted before, so that changes can be watched for.
+/// Reads the files that keys name. Each is noted first, so that changes can be watched for.
 #[derive(Debug)]
 pub(super) struct NamedFiles<'a> {
     pub(super) named: &'a mut Named,
@@ -171,14 +171,14 @@ fn advisory_files(path: &Path, location: &Location) -> Result<Vec<PathBuf>, Faul
     Ok(tree.files)
 }
 
-/// The files to read below a folder, and the folders that they may be in.
+/// The files to read below a folder, and all folders that may contain some.
 #[derive(Debug, Default)]
 pub(super) struct FolderTree {
     pub(super) files: Vec<PathBuf>,
     pub(super) folders: Vec<PathBuf>,
 }
 
-/// Walks a folder of advisories: both lists sorted, or the folder that cannot be read and why.
+/// Walks a folder of advisories: both lists sorted, or the folder that cannot be read, with the reason.
 pub(super) fn advisory_tree(path: &Path) -> Result<FolderTree, (PathBuf, String)> {
     let mut tree = FolderTree::default();
     let mut folders = vec![(path.to_owned(), 0)];

@@ -1,4 +1,4 @@
-//! The index that stands for pip's, and who named it.
+//! The index that stands for pip's, and where it was named.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,16 +12,16 @@ use crate::model::Login;
 pub struct FoundIndex {
     /// The index.
     pub url: Url,
-    /// How to log in to it, if its URL said so.
+    /// How to log in to it, if its URL said.
     pub login: Option<Login>,
-    /// Who said it.
+    /// Where it was named.
     pub origin: Origin,
-    /// In which file, where pip says that of its configuration.
+    /// In which file, if pip says so of its configuration.
     pub file: Option<PathBuf>,
 }
 
 impl FoundIndex {
-    /// Its URL with its login in it, as records keep it.
+    /// Its URL including the login, as records keep it.
     #[must_use]
     pub fn url_with_login(&self) -> Url {
         let mut url = self.url.clone();
@@ -35,7 +35,7 @@ impl FoundIndex {
 }
 
 impl fmt::Display for FoundIndex {
-    /// Which index, and who said so: never its login.
+    /// Which index, and where it was named: never its login.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} (by {}", self.url, self.origin.as_str())?;
         if let Some(file) = &self.file {
@@ -48,7 +48,7 @@ impl fmt::Display for FoundIndex {
     }
 }
 
-/// Who said where the index is.
+/// Where the index was named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// `CHEESECLOTH_MIRROR_URL`.

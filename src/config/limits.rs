@@ -1,4 +1,4 @@
-//! `limits:`, read by the one table of limits and described by it.
+//! `limits:`, read and described by the one table of limits.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ const fn shape(unit: LimitUnit) -> Shape {
     }
 }
 
-/// Takes over what `limits:` says; what it does not name stays as it is. Returns the keys that it named.
+/// Applies what `limits:` says; anything it does not name stays. Returns the keys that it named.
 pub(super) fn read(
     limits: &mut Limits,
     fields: &Fields<'_>,
@@ -64,7 +64,7 @@ fn of<T>(said: Option<Placed<T>>, number: impl Fn(T) -> u64) -> Option<Placed<u6
     })
 }
 
-/// Half of `decoding` is one reader's at a time, and no single answer may need more: it would wait for
+/// At most half of `decoding` goes to one reader, and no single answer may need more: it would wait for
 /// room that never comes.
 fn agree(limits: &Limits, named: &[Placed<&'static str>], notes: &mut Notes) {
     let UpstreamLimits {
@@ -90,8 +90,8 @@ fn agree(limits: &Limits, named: &[Placed<&'static str>], notes: &mut Notes) {
     }
 }
 
-/// Whether nothing differs but what an upstream takes over with a reload. What others were told at the
-/// start they keep: the bytes that they hold, and how long devpi-servers may say nothing.
+/// Whether nothing differs except what an upstream takes over with a reload. Others keep what they were
+/// given at the start: the bytes that they hold, and how long devpi-servers may stay silent.
 pub(super) fn are_like(before: &Limits, after: &Limits) -> bool {
     let theirs = &after.upstream;
     let like = Limits {
@@ -132,7 +132,7 @@ mod tests {
         for row in LIMITS {
             let (name, least) = (row.key, row.least);
             for value in [row.default, least] {
-                // The least budget is for the least answers.
+                // The smallest budget goes with the smallest answers.
                 let small = match (name, value) {
                     ("decoding", value) if value == least => {
                         "\npage: 64KiB\nproject_list: 64KiB\nmetadata: 64KiB"

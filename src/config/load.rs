@@ -1,4 +1,4 @@
-//! Reads everything that was written and says whether a server can be made of it.
+//! Reads everything that was written and decides whether a server can be made of it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,8 +31,8 @@ pub fn load(
     load_noting(source, overrides, env, &mut Named::default())
 }
 
-/// Reads all files, flags and variables, and notes which files these are: those that are at fault or
-/// not there as well, since they may be mended.
+/// Reads all files, flags and variables, and notes which files these are, including those that are at
+/// fault or missing, since they may be repaired.
 ///
 /// # Errors
 /// Everything that is wrong in any of them.
@@ -46,7 +46,7 @@ pub fn load_noting(
     faults.or(loaded)
 }
 
-/// The same, with whatever could be read beside what is wrong: to be looked at, never to be served.
+/// The same, but keeps what could be read despite the faults: to be inspected, never served.
 pub fn load_what_can_be(
     source: &PoliciesPath,
     overrides: &Overrides,
@@ -110,7 +110,7 @@ pub fn load_what_can_be(
     (loaded, notes.faults)
 }
 
-/// Where what a file says goes.
+/// Where the content of a file goes.
 struct Into<'a, 'n> {
     server: &'a mut Server,
     named: &'a mut NamedFiles<'n>,
@@ -155,7 +155,7 @@ fn note_second_default(documents: &[Document], notes: &mut Notes) {
     }
 }
 
-/// An index of servers that nobody has named has no upstream.
+/// Notes an index of type `devpi` when no devpi-server is named: it would have no upstream.
 fn note_devpi_without_servers(documents: &[Document], notes: &mut Notes) {
     for index in documents.iter().flat_map(|document| &document.indexes) {
         if matches!(&index.kind, IndexKindDocument::Mirror(mirror) if mirror.is_devpi()) {
@@ -169,7 +169,7 @@ fn note_devpi_without_servers(documents: &[Document], notes: &mut Notes) {
     }
 }
 
-/// Two mirrors of whatever pip uses would be one index under two names, which is never meant.
+/// Two mirrors of what pip uses would be one index under two names, which is never intended.
 fn note_second_pip_mirror(documents: &[Document], notes: &mut Notes) {
     let indexes = documents.iter().flat_map(|document| &document.indexes);
     let mut mirrors = indexes.filter(|index| is_pip_mirror(index));
@@ -262,7 +262,7 @@ pub(super) mod tests {
         assert_eq!(loaded.config.data, PathBuf::from("there"));
     }
 
-    /// What was noted of a configuration with a fault in it, or without a file.
+    /// What was noted of a configuration that has a fault, or no file.
     #[test]
     fn what_is_at_fault_or_not_there_is_noted_all_the_same() {
         let folder = folder(&[(
@@ -397,7 +397,7 @@ default_index: a/c
         a.yaml:6:13: cannot read no.json: not found
         a.yaml:7:16: unknown default_index "a/c", did you mean "a/b"?
         "#);
-        // What a file names that cannot be taken apart may be there.
+        // An index may be named in a file that cannot be parsed.
         let broken = all_faults(&[("a.yaml", yaml), ("b.yaml", "indexes: {r/n: [")]);
         assert!(broken.contains("b.yaml:1:"), "{broken}");
         assert!(!broken.contains("r/n"), "{broken}");

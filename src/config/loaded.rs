@@ -1,4 +1,4 @@
-//! What was read of everything that was written, and how it counts beside the indexes of the records.
+//! The whole configuration as read, and how it combines with the indexes in the records.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -9,22 +9,22 @@ use crate::config::settings::Config;
 use crate::model::{Fault, Faults};
 use crate::policy::{Document, IndexDocument, IndexKindDocument, Placed, Policies};
 
-/// Everything that was written, read.
+/// The whole configuration, read.
 #[derive(Debug)]
 pub struct Loaded {
     /// The server's settings.
     pub config: Config,
     /// Indexes and policies, one document per file, for `Policies::compile`.
     pub documents: Vec<Document>,
-    /// The index that pip uses, once it was asked for.
+    /// The index that pip uses, once looked up.
     pub found: Option<FoundIndex>,
-    /// The files of configuration that were read, in order.
+    /// The configuration files that were read, in order.
     pub files: Vec<PathBuf>,
-    /// Those of them that hold nothing at all.
+    /// Those of them that are empty.
     pub blank: Vec<PathBuf>,
-    /// Whether each of them could be taken apart, so that whatever is named is there or is not.
+    /// Whether all of them could be parsed, so that a name found nowhere does not exist.
     pub is_whole: bool,
-    /// What works, but should be written otherwise.
+    /// What works, but should be written differently.
     pub warnings: Vec<Fault>,
 }
 
@@ -33,16 +33,16 @@ pub struct Loaded {
 pub enum AsksPip {
     /// Nothing does.
     No,
-    /// A mirror of the records would; without one it says that it has no upstream.
+    /// A mirror in the records would; without the index it reports that it has no upstream.
     IfAny,
-    /// A declared mirror does, which is nothing without it.
+    /// A declared mirror does, and cannot do without.
     Must,
 }
 
 impl Loaded {
-    /// All that is wrong: what reading found, and what shows when the files are put together with these
-    /// indexes of the records. A place where reading found something is not told of twice, and of files
-    /// that could not be taken apart nobody knows what they name.
+    /// All that is wrong: the faults found while reading, and those that show when the files are combined
+    /// with these indexes from the records. A place where reading found a fault is not reported twice, and
+    /// nothing is said about names when a file could not be parsed.
     #[must_use]
     pub fn all_faults(&self, read: Faults, stored: &[IndexDocument]) -> Faults {
         let documents = self.documents_over(stored);
@@ -75,7 +75,7 @@ impl Loaded {
         }
     }
 
-    /// Gives those that ask pip's index what was found.
+    /// Gives mirrors without a URL the index that was found.
     pub fn set_upstream(&mut self, found: FoundIndex) {
         for mirror in mirrors_mut(&mut self.documents).filter(|index| is_pip_mirror(index)) {
             give(mirror, found.url.to_string());
@@ -88,8 +88,8 @@ impl Loaded {
         self.found = Some(found);
     }
 
-    /// The documents that count beside these indexes of the records: the built-in mirror yields to one
-    /// of its name, and stays what the short URL leads to.
+    /// The documents in force with these indexes in the records: the built-in mirror yields to one of its
+    /// name, and remains what the short URL leads to.
     #[must_use]
     pub fn documents_over(&self, stored: &[IndexDocument]) -> Cow<'_, [Document]> {
         let mut declared = self.documents.iter().flat_map(|document| &document.indexes);
@@ -104,8 +104,8 @@ impl Loaded {
         Cow::Owned(documents)
     }
 
-    /// The indexes of the records as they count: the mirror `root/pypi` without a `mirror_url` asks
-    /// what pip asks, where that was found, with its login; any other has no upstream.
+    /// The indexes of the records as they are in force: the mirror `root/pypi` without a `mirror_url` asks
+    /// the index that pip uses, if that was found, with its login; any other has no upstream.
     #[must_use]
     pub fn stored_with_upstream<'a>(
         &self,
@@ -186,7 +186,7 @@ mod tests {
         let curated = "https://curated.example/simple/";
         let pips = "https://pip.example/simple/";
         let with_login = "https://u:p@pip.example/simple/";
-        // What the records hold, whether pip is asked, and the upstreams once it was.
+        // The indexes in the records, whether pip is asked, and the upstreams after that.
         let table = [
             (vec![], AsksPip::Must, [Some(pips), None]),
             (

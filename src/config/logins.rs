@@ -1,4 +1,4 @@
-//! How a mirror logs in to its upstream: out of its URL, a variable or a file.
+//! How a mirror logs in to its upstream: taken from its URL, a variable or a file.
 
 use url::Url;
 

@@ -1,6 +1,6 @@
-//! `manage:`, what the operator decides about accounts and about what the management door may do.
+//! `manage:`: what the operator decides about accounts and the management door.
 //!
-//! It is read at the start; a changed value takes a restart.
+//! It is read at the start; a change needs a restart.
 
 use url::Url;
 
@@ -51,12 +51,12 @@ impl Word for Place {
 /// Who may make users.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum CreateUsers {
-    /// It depends on where the management door is.
+    /// Depends on where the management door is.
     #[default]
     Auto,
-    /// Whoever reaches the management door.
+    /// Every client that reaches the management door.
     Everyone,
-    /// Whoever is logged in.
+    /// Every user who is logged in.
     Users,
     /// Root.
     Root,
@@ -74,13 +74,13 @@ impl Choice for CreateUsers {
 /// What the operator decides about the management door.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ManageConfig {
-    /// Who may make users, while nothing restricts it further.
+    /// Who may create users, unless restricted further.
     pub create_users: CreateUsers,
-    /// The only ones who may make and change users and indexes.
+    /// The only ones who may create and change users and indexes.
     pub restrict_modify: Option<Vec<String>>,
     /// Where a push to another server may go.
     pub push_to: Vec<Url>,
-    /// What mirrors made through the API may reach.
+    /// What mirrors created through the API may reach.
     pub mirrors_to: MirrorPlaces,
 }
 
@@ -102,7 +102,7 @@ impl ManageSources {
         manage.many(&mut self.mirrors_to, "mirrors_to");
     }
 
-    /// What was said, or else the defaults.
+    /// What was said, or the defaults.
     pub(super) fn settle(self) -> ManageConfig {
         let places = self.push_to.into_iter().flat_map(|places| places.value);
         let mirrors = self.mirrors_to.into_iter().flat_map(|places| places.value);

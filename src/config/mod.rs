@@ -1,10 +1,10 @@
 //! Turns files, flags and environment into one valid `Config`, or the full list of faults.
 //!
-//! `load` is the way in. `server` gathers the server's own keys from all files, `settings` puts flags,
-//! environment, files and defaults together; `doors`, `address` and `limits` know their part of it.
-//! `files` and `secret` read what keys name, `named` knows which files that are and whether they have changed,
-//! `discover` finds the index that this machine's pip uses, `loaded` says what asks it, and `schema` describes
-//! every key to editors.
+//! `load` is the way in. `server` gathers the server's own keys from all files; `settings` combines flags,
+//! environment, files and defaults; `doors`, `address` and `limits` know their part of that.
+//! `files` and `secret` read what keys name, `named` knows which files those are and whether they have
+//! changed, `discover` finds the index that this machine's pip uses, `loaded` knows what asks it, and
+//! `schema` describes every key to editors.
 
 mod address;
 mod built_in;

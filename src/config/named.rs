@@ -1,9 +1,9 @@
 //! The files and folders that a configuration consists of and names, and whether they have changed.
 //!
-//! What is at a path is known by its device, inode, length and times, taken before it is read. So a
-//! change is noticed however it was made, and whenever: a file overwritten or renamed over, a link
-//! above it that leads elsewhere now, one that is gone or has come. Nothing is missed between
-//! reading and watching, since what was read is compared and not what was there when the watch began.
+//! What is at a path is identified by its device, inode, length and times, taken before it is read. So a
+//! change is noticed however and whenever it was made: a file overwritten or replaced, a link above it
+//! that leads elsewhere now, a file that has gone or appeared. Nothing is missed between reading and
+//! watching, since the comparison is with what was read, not with what was there when watching began.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +18,7 @@ use crate::config::files::{FolderTree, advisory_tree, is_hidden, yaml_files};
 /// Most links on the way to one file; the kernel follows as many.
 const LINKS_MAX: usize = 40;
 
-/// What of a path is read.
+/// How much at a path is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Reach {
     /// A file.
@@ -54,8 +54,8 @@ impl Watched {
 }
 
 impl Named {
-    /// Looks at a path that is about to be read. The first look counts: what changes afterwards is
-    /// a change, even if it is read before it is noticed.
+    /// Looks at a path that is about to be read. The first look counts: a later change is a change, even if
+    /// it was read before it was noticed.
     pub(super) fn note(&mut self, path: &Path, reach: Reach) {
         // Relative to the working directory, which never changes.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -65,12 +65,12 @@ impl Named {
         }
     }
 
-    /// The files and folders, those of the configuration itself too.
+    /// The files and folders, including those of the configuration itself.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.seen.keys().map(|(path, _)| path.as_path())
     }
 
-    /// The files that are there now, each by itself: those of a folder are the ones that are read of it.
+    /// The files that exist now, listed one by one; for a folder, those that are read from it.
     #[must_use]
     pub fn there(&self) -> BTreeSet<PathBuf> {
         let mut there = BTreeSet::new();
@@ -84,7 +84,7 @@ impl Named {
         there
     }
 
-    /// The paths at which something else is now than when they were read.
+    /// The paths at which something has changed since they were read.
     #[must_use]
     pub fn changed(&self) -> BTreeSet<PathBuf> {
         let is_other =
@@ -103,7 +103,7 @@ impl Named {
         now
     }
 
-    /// Counts these files as read again just now: look before reading them.
+    /// Counts these files as read again just now; call before reading them.
     pub fn renew<'a>(&mut self, files: impl Iterator<Item = &'a Path>) {
         for file in files {
             let key = (file.to_owned(), Reach::File);
@@ -113,9 +113,9 @@ impl Named {
         }
     }
 
-    /// The folders to watch, none with those below it. For a file that is the one which it lies in;
-    /// for each link on the way the one that holds the link; for what is not there the deepest one
-    /// that is.
+    /// The folders to watch, without their subfolders. For a file it is the folder that contains it; for
+    /// each link on the way, the folder that contains the link; for a missing path, its deepest existing
+    /// ancestor.
     #[must_use]
     pub fn folders(&self) -> BTreeMap<PathBuf, Watched> {
         let mut folders = BTreeMap::new();
@@ -135,8 +135,8 @@ impl Named {
     }
 }
 
-/// Notes every entry that decides what is at a path: each link on the way, and the last one. Returns
-/// where that is.
+/// Notes every entry that decides what is at a path: each link on the way, and the last component.
+/// Returns where the path leads.
 fn trace(path: &Path, folders: &mut BTreeMap<PathBuf, Watched>) -> PathBuf {
     let mut note = |folder: &Path, name: OsString| {
         let watched = folders.entry(folder.to_owned()).or_default();
@@ -153,7 +153,7 @@ fn trace(path: &Path, folders: &mut BTreeMap<PathBuf, Watched>) -> PathBuf {
                 if metadata.as_ref().is_ok_and(fs::Metadata::is_symlink) && links < LINKS_MAX {
                     links += 1;
                     note(&at, name);
-                    // One that is gone meanwhile is noticed by the watch.
+                    // A link that is gone meanwhile is noticed by the watch.
                     let target = fs::read_link(&here).unwrap_or_default();
                     rest.extend(parts(&target));
                 } else if metadata.is_ok_and(|metadata| metadata.is_dir()) && !rest.is_empty() {
@@ -170,13 +170,13 @@ fn trace(path: &Path, folders: &mut BTreeMap<PathBuf, Watched>) -> PathBuf {
     at
 }
 
-/// The parts of a path, last first.
+/// The components of a path, last first.
 fn parts(path: &Path) -> Vec<OsString> {
     let parts = path.components().rev();
     parts.map(|part| part.as_os_str().to_owned()).collect()
 }
 
-/// What is read of a folder; nothing for what is none. Of one that cannot be read it is just the folder.
+/// What is read of a folder; `None` if it is no folder. For an unreadable one it is just the folder.
 fn tree_of(path: &Path, reach: Reach) -> Option<FolderTree> {
     let only_itself = || FolderTree {
         files: Vec::new(),
@@ -195,7 +195,7 @@ fn tree_of(path: &Path, reach: Reach) -> Option<FolderTree> {
 fn sight(path: &Path, reach: Reach) -> Sight {
     let mut hasher = DefaultHasher::new();
     match tree_of(path, reach) {
-        // Its own times change with whatever else comes and goes in it, so only its files count.
+        // A folder's own times change whenever anything in it does, so only its files count.
         Some(tree) => {
             for file in &tree.files {
                 file.hash(&mut hasher);

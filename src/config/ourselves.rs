@@ -1,4 +1,4 @@
-//! Whether an address that is to be asked is one of this gateway's own.
+//! Whether an address to be asked is one of this gateway's own.
 
 use std::net::IpAddr;
 
@@ -10,8 +10,8 @@ use crate::config::settings::Config;
 use crate::model::Fault;
 use crate::policy::IndexKindDocument;
 
-/// Every mirror and every devpi-server that is this gateway: it would ask itself, for ever where the
-/// asked index inherits from the mirror.
+/// Every mirror and devpi-server that is this gateway itself: it would ask itself, endlessly if the asked
+/// index inherits from the mirror.
 #[must_use]
 pub fn loops(loaded: &Loaded) -> Vec<Fault> {
     let config = &loaded.config;
@@ -39,8 +39,8 @@ pub fn loops(loaded: &Loaded) -> Vec<Fault> {
     found
 }
 
-/// Whether a URL leads to one of our own doors. A door on all addresses is taken to be at every
-/// loopback address; of the names that other machines have for this one, `outside_url` is known here.
+/// Whether a URL leads to one of our own doors. A door on all addresses is assumed to be at every
+/// loopback address; of the names that other machines have for this one, only `outside_url` is known.
 pub(super) fn is_ourselves(url: &Url, config: &Config) -> bool {
     let is_outside = |outside: &Url| {
         outside.host_str() == url.host_str()

@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// Longest run of pip: it takes half a second, and many on a machine that has just started.
+/// Longest run of pip: it takes half a second, and much longer on a machine that has just started.
 const PIP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Most output of pip that is read, in bytes: its help is 20 KiB.
@@ -19,12 +19,12 @@ const EXIT_POLL: Duration = Duration::from_millis(10);
 /// How pip may be called.
 const PIPS: [&[&str]; 3] = [&["python3", "-m", "pip"], &["pip"], &["pip3"]];
 
-/// Asks a pip for its output; nothing when there is no pip, or it fails.
+/// Runs pip and returns its output; `None` if there is no pip, or it fails.
 pub(super) fn pip(arguments: &[&str]) -> Option<String> {
     run_pip(&PIPS, PIP_TIMEOUT, arguments)
 }
 
-/// The index of `pip config list`: that of the install command wins over the global one, as in pip.
+/// The index in `pip config list`: the install command's wins over the global one, as in pip.
 pub(super) fn configured_index(listing: &str) -> Option<String> {
     let value = |name: &str| {
         let of_name = |line: &str| {
@@ -42,8 +42,8 @@ pub(super) fn configured_index(listing: &str) -> Option<String> {
     value("install.index-url").or_else(|| value("global.index-url"))
 }
 
-/// The file in which `pip config debug` shows the index: below each file, which stands indented, it lists
-/// what is in it. A later file wins, and so does the install command over the global key.
+/// The file in which `pip config debug` finds the index: it lists the contents of each file, indented,
+/// below its path. A later file wins, and so does the install command's key over the global one.
 pub(super) fn configured_in(debug: &str) -> Option<PathBuf> {
     let (mut file, mut found) = (None, [None, None]);
     for line in debug.lines().map(str::trim) {
@@ -104,19 +104,19 @@ fn run(program: &str, arguments: &[&str], timeout: Duration) -> Option<String> {
     std::thread::spawn(move || {
         let mut text = String::new();
         let read = output.take(PIP_OUTPUT_MAX).read_to_string(&mut text);
-        // Nobody listens any more once the time is over.
+        // Nobody listens any more once the time is up.
         let _ = send.send(read.map(|_| text));
     });
     let text = receive.recv_timeout(timeout);
     let status = text.is_ok().then(|| status_of(&mut child)).flatten();
-    // Whether it ended or was too slow, it has nothing more to say.
+    // Whether it ended or was too slow, nothing more is expected of it.
     let _ = child.kill().and_then(|()| child.wait());
     text.ok()?
         .ok()
         .filter(|_| status.is_some_and(|status| status.success()))
 }
 
-/// How a program ended that has closed its output, which it does last.
+/// The exit status of a program that has closed its output, which it does last.
 fn status_of(child: &mut Child) -> Option<ExitStatus> {
     (0..EXIT_POLLS).find_map(|_| {
         let status = child.try_wait().ok().flatten();

@@ -1,11 +1,11 @@
-//! JSON Schema of a whole file, from the same tables that read it.
+//! JSON Schema of a whole file, made from the tables that read it.
 
 use serde_json::Value as Json;
 
 use crate::config::load::TOP;
 use crate::policy::schema_of;
 
-/// JSON Schema (draft 2020-12) of a file of configuration, for editors.
+/// JSON Schema (draft 2020-12) of a configuration file, for editors.
 #[must_use]
 pub fn schema() -> Json {
     let mut schema = schema_of(TOP);
@@ -152,7 +152,7 @@ mod tests {
         }
     }
 
-    /// Uses every shape there is; reads without a fault, and an editor has nothing to say.
+    /// Uses every possible shape, reads without a fault and satisfies the schema.
     const EXAMPLE: &str = r#"
 listen: { public: 4040, manage: "unix:/run/cheesecloth", metrics: {address: off, tls: {cert: c, key: k}} }
 data: data

@@ -6,13 +6,13 @@ use std::path::Path;
 
 use crate::model::Secret;
 
-/// Longest secret in a file, in bytes: longer is some other file named by mistake.
+/// Longest secret in a file, in bytes; a longer file was named by mistake.
 const SECRET_BYTES_MAX: u64 = 16 << 10;
 
-/// Reads a file that holds nothing else; line ends after it are dropped, as editors add them.
+/// Reads a file that holds nothing but a secret; trailing line ends are dropped, as editors add them.
 ///
 /// # Errors
-/// Why there is no secret in it.
+/// Why it holds no secret.
 pub(super) fn read_secret(path: &Path) -> Result<Secret, String> {
     let mut text = String::new();
     let read = fs::File::open(path)

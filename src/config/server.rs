@@ -1,4 +1,4 @@
-//! The server's own keys, gathered from all files: what is written once, and where.
+//! The server's own keys, gathered from all files, each with the place where it was written.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -76,13 +76,13 @@ impl Choice for LogStyle {
     ];
 }
 
-/// What becomes of a devpi-server's indexes that no file declares.
+/// What happens to a devpi-server's indexes that no file declares.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Undeclared {
     /// They pass through.
     #[default]
     Pass,
-    /// They are not there.
+    /// They are hidden.
     Hide,
 }
 
@@ -90,7 +90,7 @@ impl Choice for Undeclared {
     const WORDS: &'static [(&'static str, Self)] = &[("pass", Self::Pass), ("hide", Self::Hide)];
 }
 
-/// The keys of all files, each with its place. What no file says is absent here.
+/// The keys of all files, each with its place; `None` for what no file says.
 #[derive(Debug, Default)]
 pub(super) struct Server {
     pub(super) doors: HashMap<DoorName, DoorSources>,
@@ -111,8 +111,8 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Adds the keys of one more file. The same key in two files is a fault, since neither is more
-    /// right than the other.
+    /// Adds the keys of one more file. The same key in two files is a fault, since neither takes precedence
+    /// over the other.
     pub(super) fn add(&mut self, fields: &Fields<'_>, notes: &mut Notes) {
         if let Some(node) = fields.node("listen") {
             let fields = notes.fields(node, &[LISTEN]);

@@ -1,4 +1,4 @@
-//! `Config`: the server's settings with nothing left to ask, and no state that cannot be served.
+//! `Config`: the server's settings, complete and free of states that cannot be served.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,28 +22,28 @@ pub struct Config {
     pub listen: Doors,
     /// The folder for everything that must survive a restart.
     pub data: PathBuf,
-    /// What is kept of mirrors.
+    /// The caches of mirrors.
     pub cache: CacheConfig,
-    /// What clients and upstreams may ask of the server.
+    /// Limits on clients and upstreams.
     pub limits: Limits,
     /// How the log is written.
     pub log: LogStyle,
     /// Whether no upstream may be asked.
     pub offline: bool,
-    /// The proxies that are believed for whom they speak.
+    /// The proxies that are believed about whom they speak for.
     pub trusted_proxies: Vec<IpNet>,
     /// Who may manage what.
     pub manage: ManageConfig,
-    /// The devpi-servers to stand in front of, if any.
+    /// The devpi-servers behind this gateway, if any.
     pub devpi: Option<DevpiConfig>,
-    /// How to log in to the upstream of a mirror, where it wants that.
+    /// How to log in to a mirror's upstream, where that is needed.
     pub logins: BTreeMap<IndexName, Login>,
-    /// What the environment sets as root's password at first start.
+    /// Root's password at the first start, from the environment.
     pub root_password: Option<Secret>,
 }
 
 impl Config {
-    /// The keys of `after` that say something else than these, and are in force only after a restart.
+    /// The keys in which `after` differs from these settings and that only a restart puts in force.
     #[must_use]
     pub fn waiting_for_restart(&self, after: &Self) -> Vec<&'static str> {
         let table = [
@@ -65,7 +65,7 @@ impl Config {
     }
 }
 
-/// What is kept of mirrors.
+/// The caches of mirrors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheConfig {
     /// Pages and small files in memory, in bytes.
@@ -78,12 +78,12 @@ pub struct CacheConfig {
     pub stale_while_revalidate: Duration,
 }
 
-/// The devpi-servers to stand in front of.
+/// The devpi-servers behind this gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DevpiConfig {
     /// The primary and its replicas; at least one.
     pub servers: Vec<Url>,
-    /// What becomes of indexes that no file declares.
+    /// What happens to indexes that no file declares.
     pub undeclared: Undeclared,
 }
 
@@ -100,25 +100,25 @@ pub struct Overrides {
     pub metrics: Option<String>,
     /// `--offline`
     pub offline: bool,
-    /// Lets the management door speak plain HTTP beyond loopback. Only the `devpi-server` spelling of
-    /// the program sets it: people who write `--host 0.0.0.0` there ask for just that.
+    /// Allows plain HTTP at the management door beyond loopback. Only the `devpi-server` spelling of the
+    /// program sets it: a user who writes `--host 0.0.0.0` there asks for exactly that.
     pub manage_plain: bool,
     /// `--outside-url` of the `devpi-server` spelling.
     pub outside_url: Option<Url>,
-    /// No index is there unless somebody made it: the built-in mirror is left out, since `devpi-init`
-    /// makes that one.
+    /// Leaves out the built-in mirror, so that an index exists only if somebody created it: `devpi-init`
+    /// creates that one.
     pub bare: bool,
 }
 
-/// How the environment is asked; an empty variable counts as none.
+/// How the environment is read; an empty variable counts as unset.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// A variable, unless it is empty, as compose files leave those they do not set.
+/// A variable, unless it is empty: compose files leave variables empty that they do not set.
 pub(super) fn variable(env: Environment<'_>, name: &str) -> Option<String> {
     env(name).filter(|value| !value.trim().is_empty())
 }
 
-/// Puts flags, environment, files and defaults together, in this order.
+/// Combines flags, environment, files and defaults, in this order of precedence.
 pub(super) fn resolve(
     mut server: Server,
     overrides: &Overrides,
@@ -224,7 +224,7 @@ fn bare<T>(placed: Placed<T>) -> T {
     placed.value
 }
 
-/// The default that the table of keys gives, at a path such as `cache.memory`.
+/// The default from the table of keys, at a path such as `cache.memory`.
 fn default<T: Word>(path: &str) -> T {
     let mut table: Table = &[SERVER];
     let mut text = "";
@@ -334,7 +334,7 @@ mod tests {
             read("data: x\nlimits: {head: 32KiB}\ncache: {disk: 1GiB}\nlog: {format: json}\n");
         let waiting = before.waiting_for_restart(&after);
         assert_eq!(waiting, ["listen", "data", "cache", "limits", "log"]);
-        // Upstreams take theirs over.
+        // Upstreams take theirs over at once.
         let after = read(&format!("{}limits: {{redirects: 2}}\n", door("a.pem")));
         assert!(before.waiting_for_restart(&after).is_empty());
     }
@@ -403,7 +403,7 @@ mod tests {
         assert_eq!(proxies, ["10.0.0.0/8", "192.0.2.1/32"]);
     }
 
-    /// A value of the wrong type at every key of a table: a key that nobody reads would be silent.
+    /// A value of the wrong type at every key of a table: a key that nothing reads would stay silent.
     #[test]
     fn no_key_of_a_table_is_left_unread() {
         let mut tables = vec![("@".to_owned(), &[SERVER] as Table)];

@@ -1,18 +1,18 @@
-//! What may be said once: slots that the keys of all files fill, each with its place.
+//! Settings that may be given once: slots filled by the keys of all files, each with its place.
 
 use crate::model::{Fault, Location};
 use crate::policy::{Fields, Notes, Placed, Word};
 
 /// The keys of one section of one file.
 pub(super) struct Section<'a, 'n> {
-    /// What stands before each key in the words of a fault.
+    /// The prefix of each key in the words of a fault.
     path: &'static str,
     fields: &'a Fields<'n>,
     notes: &'a mut Notes,
 }
 
 impl<'a, 'n> Section<'a, 'n> {
-    /// A section whose keys are told with this before them.
+    /// A section whose keys are reported with this prefix.
     pub(super) fn new(path: &'static str, fields: &'a Fields<'n>, notes: &'a mut Notes) -> Self {
         Self {
             path,
@@ -21,13 +21,13 @@ impl<'a, 'n> Section<'a, 'n> {
         }
     }
 
-    /// Fills a slot with the one word of a key.
+    /// Fills a slot with the single value of a key.
     pub(super) fn one<T: Word>(&mut self, slot: &mut Option<Placed<T>>, key: &str) {
         let said = self.fields.placed(key, self.notes);
         self.put(slot, key, said);
     }
 
-    /// Fills a slot with the words of a key.
+    /// Fills a slot with the list of values of a key.
     pub(super) fn many<T: Word>(&mut self, slot: &mut Option<Placed<Vec<T>>>, key: &str) {
         let words: Option<Vec<Placed<T>>> = self.fields.many(key, self.notes);
         let said = words
@@ -44,7 +44,7 @@ impl<'a, 'n> Section<'a, 'n> {
     }
 }
 
-/// Fills a slot once. The same in two files is a fault, since neither is more right than the other.
+/// Fills a slot once. The same key in two files is a fault, since neither takes precedence.
 pub(super) fn put<T>(
     slot: &mut Option<Placed<T>>,
     name: &str,
@@ -58,7 +58,7 @@ pub(super) fn put<T>(
     }
 }
 
-/// The fault of saying something again.
+/// The fault of giving a setting again.
 pub(super) fn twice(name: &str, second: &Location, first: &Location) -> Fault {
     Fault::at(second, format!("{name} a second time, first at {first}")).hint("keep one")
 }

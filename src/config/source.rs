@@ -1,4 +1,4 @@
-//! Where the files of the configuration are.
+//! Where the configuration files are.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use crate::config::settings::{Environment, variable};
 /// The file that is read when none is named.
 pub(super) const DEFAULT_FILE: &str = "cheesecloth.yaml";
 
-/// Where configuration is.
+/// Where the configuration is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PoliciesPath {
     /// A file, or a folder of `*.yaml` and `*.yml`.
@@ -20,7 +20,7 @@ pub enum PoliciesPath {
 }
 
 impl PoliciesPath {
-    /// Where a file is looked for.
+    /// Where the configuration is looked for.
     #[must_use]
     pub fn asked(&self, env: Environment<'_>) -> PathBuf {
         match self {
@@ -30,7 +30,7 @@ impl PoliciesPath {
         }
     }
 
-    /// The same, unless nobody named it and it is not there: then there is no file.
+    /// The same, or `None` if nobody named it and it does not exist.
     #[must_use]
     pub fn resolve(&self, env: Environment<'_>) -> Option<PathBuf> {
         let is_named = match self {

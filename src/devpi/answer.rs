@@ -1,12 +1,12 @@
-//! devpi's envelope of a success: `{"type", "result"}`, at times with a message, or only that
-//! (docs/protocol/devpi.md §2.1). What is refused is a `Refusal`.
+//! devpi's envelope of a success: `{"type", "result"}`, sometimes with a message, or only the message
+//! (docs/protocol/devpi.md §2.1). Whatever is refused is a `Refusal`.
 
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::devpi::refusal::Refusal;
 
-/// What comes of a request to the API.
+/// The outcome of a request to the API.
 pub type Answered = Result<ApiAnswer, Refusal>;
 
 /// A status and a JSON body.
@@ -19,7 +19,7 @@ pub struct ApiAnswer {
 }
 
 impl ApiAnswer {
-    /// 200 with a result of a type that clients look at.
+    /// 200 with a result, of a type that clients look at.
     #[must_use]
     pub fn result(kind: &str, result: Value) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl ApiAnswer {
         self
     }
 
-    /// The same with another status.
+    /// Replaces the status.
     #[must_use]
     pub fn with_status(self, status: StatusCode) -> Self {
         Self { status, ..self }

@@ -1,7 +1,7 @@
-//! Between the API's settings of an index and the indexes that policies are compiled from.
+//! Conversion between an index's settings in the API and the indexes that policies are compiled from.
 //!
-//! Both ways: an index made through the API joins those of the YAML files, and one in force shows in
-//! `devpi index -l` wherever it was made.
+//! Both ways: an index created through the API joins those from the YAML files, and one in force shows
+//! in `devpi index -l` wherever it was declared.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl IndexSettings {
                     IndexKindDocument::Stage(StageDocument::from_api(&self.values, &location))
                 }
                 index_keys::IndexKind::Mirror => IndexKindDocument::Mirror(MirrorDocument {
-                    // As devpi: what vanished stays, if the policies let it pass (docs/adr/0031).
+                    // As in devpi: what vanished stays, if the policies let it pass (docs/adr/0031).
                     keep_last_good: Some(KeepLastGoodDocument {
                         period: None,
                         older_than: Some(Duration::ZERO),

@@ -27,7 +27,7 @@ impl IndexKind {
             .find(|kind| kind.as_str() == text)
     }
 
-    /// The keys it has, `type` left out.
+    /// Its keys, except `type`.
     pub fn keys(self) -> impl Iterator<Item = &'static ApiKey> {
         let own = match self {
             Self::Stage => [STAGE_API, &[]],
@@ -37,9 +37,9 @@ impl IndexKind {
         all.flatten().flatten()
     }
 
-    /// Whether a key of the other kind, or of the past, is passed over without a word.
+    /// Whether a key of the other kind, or of an earlier version, is silently ignored.
     pub fn ignores(self, key: &str) -> bool {
-        // A client that sends a whole index back sends what GET added.
+        // A client that sends a whole index back includes what GET added.
         key == "projects"
             || match self {
                 Self::Stage => false,
@@ -53,13 +53,13 @@ impl IndexKind {
     }
 }
 
-/// Keys that devpi's clients may set on any index; kept and shown, and nothing here acts on them.
+/// Keys that devpi's clients may set on any index. They are kept and shown, and have no effect here.
 const FREE: &[Option<ApiKey>] = &[
     Some(ApiKey::optional("description", ApiValue::Text)),
     Some(ApiKey::optional("custom_data", ApiValue::Free)),
 ];
 
-/// The same, of mirrors.
+/// The same, for mirrors.
 const FREE_MIRROR: &[Option<ApiKey>] = &[
     Some(ApiKey::optional(
         "mirror_ignore_serial_header",
@@ -139,7 +139,7 @@ pub fn parse_item(key: &ApiKey, item: &str) -> Result<String, String> {
     }
 }
 
-/// A list, or a text with commas: blanks trimmed, empty items dropped.
+/// A list, or a text with commas: items are trimmed, empty ones dropped.
 fn list(value: &Value) -> Option<Vec<String>> {
     match value {
         Value::String(text) => Some(

@@ -1,5 +1,5 @@
 //! `key=value`, `key+=value`, `key-=value`, `key-=`: one operation of a list, applied to settings
-//! (docs/protocol/devpi.md §7.4). On a list that nobody set, `+=` starts from its default.
+//! (docs/protocol/devpi.md §7.4). On a list that was never set, `+=` starts from its default.
 
 use serde_json::Map;
 
@@ -10,7 +10,7 @@ use crate::devpi::words::DevpiWords;
 use crate::policy::ApiKey;
 
 impl IndexSettings {
-    /// Applies one operation; bases are checked when all are applied.
+    /// Applies one operation; bases are checked once all are applied.
     pub fn apply(&mut self, operation: &ListOperation) -> Result<(), String> {
         let name = &operation.key;
         match &operation.change {
@@ -37,14 +37,14 @@ impl IndexSettings {
                 if key.map_or(name == "type", |key| key.preset.is_some()) {
                     return Err(DevpiWords::DefaultStays.to_string());
                 }
-                // What is not set is as good as removed: devpi says so too, whatever the name.
+                // Removing what is not set succeeds: devpi says so too, whatever the name.
                 self.values.remove(name);
                 Ok(())
             }
         }
     }
 
-    /// Changes the items of a list; keys that are passed over stay as they are.
+    /// Changes the items of a list; ignored keys stay as they are.
     fn change_list(
         &mut self,
         name: &str,
@@ -76,7 +76,7 @@ mod tests {
     use crate::devpi::index_request::IndexRequest;
     use crate::model::IndexName;
 
-    /// me/dev over root/pypi, with a title; only root/pypi and me/base exist beside it.
+    /// me/dev over root/pypi, with a title; besides it only root/pypi and me/base exist.
     fn before() -> IndexSettings {
         let name = IndexName::parse("me/dev").unwrap();
         let keys = json!({ "bases": "root/pypi", "title": "t" });

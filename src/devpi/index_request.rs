@@ -1,5 +1,5 @@
-//! What clients send to create or change an index: an object, the same wrapped as an answer, or a list of
-//! operations (docs/protocol/devpi.md §7.4).
+//! What clients send to create or change an index: an object, the same wrapped like an answer, or a list
+//! of operations (docs/protocol/devpi.md §7.4).
 
 use serde_json::{Map, Value};
 
@@ -17,7 +17,7 @@ pub enum IndexRequest {
 pub struct ListOperation {
     /// The key.
     pub key: String,
-    /// What becomes of it.
+    /// What happens to it.
     pub change: ListChange,
 }
 
@@ -35,7 +35,7 @@ pub enum ListChange {
 }
 
 impl IndexRequest {
-    /// Reads a body; an empty one counts as `{}`. The content type is not asked (docs/protocol/devpi.md §1).
+    /// Reads a body; an empty one counts as `{}`. The content type is ignored (docs/protocol/devpi.md §1).
     ///
     /// # Errors
     /// A text for the client.

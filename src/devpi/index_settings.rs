@@ -1,9 +1,9 @@
 //! An index's configuration as the devpi API shows and changes it (docs/protocol/devpi.md §7).
 //!
-//! A value of this type is complete and in one spelling: defaults are in, lists are lists, names are
-//! normalised. It is what the database keeps, what `devpi index` prints, and what becomes an
-//! `IndexDocument` for the policies. Keys that are only ours (`owns`, `policy`, `whitelist`) are not in
-//! it: they are written in YAML, where they are reviewed.
+//! A value of this type is complete and in canonical form: defaults are filled in, lists are lists, names
+//! are normalised. It is what the database keeps, what `devpi index` prints, and what becomes an
+//! `IndexDocument` for the policies. Keys that only this gateway has (`owns`, `policy`, `whitelist`) are
+//! not in it: they are written in YAML, where they are reviewed.
 
 use serde_json::{Map, Value};
 
@@ -23,7 +23,7 @@ pub struct IndexSettings {
 }
 
 impl IndexSettings {
-    /// A new index. `exists` tells which bases there are; the index itself counts as one.
+    /// A new index. `exists` tells which bases exist; the index itself counts as one.
     ///
     /// # Errors
     /// Everything that is wrong with the keys, in devpi's words.
@@ -53,7 +53,7 @@ impl IndexSettings {
         Ok(settings)
     }
 
-    /// The keys among these that mean nothing here, of an index of their `type`.
+    /// The keys among these that are unknown for an index of their `type`.
     #[must_use]
     pub fn unknown_keys(keys: &Map<String, Value>) -> Vec<String> {
         let kind = keys.get("type").and_then(Value::as_str);
@@ -67,14 +67,14 @@ impl IndexSettings {
         unknown.cloned().collect()
     }
 
-    /// The settings of a record; `None` if something else than [`IndexSettings::to_json`] wrote them.
-    /// Bases may have gone since.
+    /// The settings of a record; `None` if they were not written by [`IndexSettings::to_json`]. Bases may
+    /// have gone since.
     #[must_use]
     pub fn of_record(record: &IndexRecord) -> Option<Self> {
         Self::create(&record.name, &record.config, &|_| true).ok()
     }
 
-    /// The record of it, made from one of this revision.
+    /// Its record, based on one of this revision.
     #[must_use]
     pub fn to_record(&self, revision: Serial, created: Timestamp) -> IndexRecord {
         IndexRecord {
@@ -86,8 +86,8 @@ impl IndexSettings {
         }
     }
 
-    /// The same index after a request. A list of operations starts from everything that is set, so
-    /// all bases have to exist; an object only touches its own keys.
+    /// The same index after a request. A list of operations starts from everything that is set, so all bases
+    /// have to exist; an object touches only its own keys.
     ///
     /// # Errors
     /// Everything that is wrong with the request.
@@ -143,7 +143,7 @@ impl IndexSettings {
         let mut faults = Vec::new();
         let mut unknown = Vec::new();
         for (name, value) in keys {
-            // devpi's name of before 3.0; the new one counts where both are sent.
+            // devpi's name before 3.0; the new one counts if both are sent.
             let is_old = self.kind == IndexKind::Stage && name == "pypi_whitelist";
             if is_old && keys.contains_key("mirror_whitelist") {
                 continue;
@@ -175,7 +175,7 @@ impl IndexSettings {
         whole(&faults)
     }
 
-    /// Sets one key; `null` puts the default back.
+    /// Sets one key; `null` restores the default.
     fn set(&mut self, key: &ApiKey, value: &Value) -> Result<(), String> {
         let value = match value {
             Value::Null => key.preset.map(|preset| preset(&self.name)),
@@ -189,7 +189,7 @@ impl IndexSettings {
         Ok(())
     }
 
-    /// Whether a client sends back what it was shown instead of the URL with its password.
+    /// Whether a client sends back the redacted URL that it was shown.
     fn is_redacted(&self, key: &ApiKey, value: &Value) -> bool {
         key.value == ApiValue::Url
             && self
@@ -230,13 +230,13 @@ pub fn unexpected(name: &str, value: &Value) -> String {
     format!("{name}={}", bare(value))
 }
 
-/// A text as it is, anything else as JSON.
+/// A text as it is, any other value as JSON.
 fn bare(value: &Value) -> String {
     let text = value.as_str().map(str::to_owned);
     text.unwrap_or_else(|| value.to_string())
 }
 
-/// All faults in one text, if there are any.
+/// Fails with all faults in one text, if there are any.
 fn whole(faults: &[String]) -> Result<(), String> {
     if faults.is_empty() {
         return Ok(());
@@ -244,7 +244,7 @@ fn whole(faults: &[String]) -> Result<(), String> {
     Err(faults.join(", "))
 }
 
-/// A URL with `***` in the place of its password, or of a user without one: that is a token.
+/// A URL with `***` for its password, or for a user without one, which is a token.
 fn redacted(url: &str) -> String {
     let Ok(mut parsed) = url::Url::parse(url) else {
         return url.to_owned();

@@ -1,4 +1,4 @@
-//! Indexes: one function for each thing that can be asked (docs/protocol/devpi.md §7).
+//! Indexes: one function for each request (docs/protocol/devpi.md §7).
 
 use http::StatusCode;
 use url::Url;
@@ -14,11 +14,11 @@ use crate::devpi::refusal::Refusal;
 use crate::devpi::words::DevpiWords;
 use crate::model::IndexName;
 
-/// How often a change is made again when somebody else was faster.
+/// How often a change is retried when somebody else was faster.
 const RETRIES: u32 = 4;
 
 impl Management {
-    /// Why a path is no index, for PUT: which part of it is not a name.
+    /// Why a path is no index, for PUT: names the part that is invalid.
     #[must_use]
     pub fn bad_index_name(user: &str, index: &str) -> Option<Refusal> {
         let parts = [("username", user), ("indexname", index)];
@@ -74,7 +74,7 @@ impl Management {
         }
     }
 
-    /// The record as a request makes it of the one that is there, and how it is shown.
+    /// The record as the request changes it, and how it is shown.
     async fn modified(
         &self,
         by: AskedBy<'_>,
@@ -112,7 +112,7 @@ impl Management {
         }
     }
 
-    /// Refuses a deletion after which the rest could not be put in force.
+    /// Refuses a deletion after which the remaining indexes could not be put in force.
     pub async fn compiles_without(
         &self,
         is_deleted: impl Fn(&IndexRecord) -> bool,
@@ -122,8 +122,7 @@ impl Management {
         self.compiles(&would_be, StatusCode::CONFLICT)
     }
 
-    /// Refuses an index, new or in the place of an earlier one, with which the rest could not be put in
-    /// force.
+    /// Refuses an index, new or changed, with which the others could not be put in force.
     fn compiles_with(&self, directory: &Directory, record: &IndexRecord) -> Result<(), Refusal> {
         let mut would_be = directory.clone();
         would_be.indexes.retain(|index| index.name != record.name);
@@ -131,8 +130,8 @@ impl Management {
         self.compiles(&would_be, StatusCode::BAD_REQUEST)
     }
 
-    /// Refuses a mirror of what only the operator may have mirrored, as far as its URL tells. What its
-    /// host's name leads to is looked at whenever it is asked.
+    /// Refuses a mirror that only the operator may declare, as far as its URL tells. Where its host name
+    /// leads is checked on every request.
     fn may_mirror(&self, settings: &IndexSettings) -> Result<(), Refusal> {
         let Some(Ok(url)) = settings.text("mirror_url").map(Url::parse) else {
             return Ok(());

@@ -16,7 +16,7 @@ use crate::model::Timestamp;
 const ROOT_NOTICE: &str =
     "login successful; root has no password yet: devpi user -m root password=…";
 
-/// Longest name that is repeated to whoever could not log in.
+/// Longest part of a name that is repeated to a client that could not log in.
 const NAME_MAX: usize = 100;
 
 impl Management {
@@ -51,7 +51,7 @@ impl Management {
     }
 }
 
-/// Who wants to log in, by the body of the request.
+/// The credentials in the body of a login request.
 pub fn login_credentials(body: &[u8]) -> Result<Credentials, Refusal> {
     let sent = parse_json(body).map_err(Refusal::bad_request)?;
     let text = |key: &str| sent.get(key).and_then(Value::as_str).map(str::to_owned);

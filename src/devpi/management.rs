@@ -1,4 +1,4 @@
-//! What every intent of the devpi API needs, and the indexes that YAML declares beside the recorded ones.
+//! What every request to the devpi API needs, and the indexes that YAML declares besides the recorded ones.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,13 +21,13 @@ pub struct Management {
     pub accounts: Arc<Accounts>,
     pub rules: HouseRules,
     pub declared: Arc<BTreeMap<IndexName, DeclaredIndex>>,
-    /// No change of indexes is committed that could not be put in force.
+    /// Ensures that no change of indexes is committed that could not be put in force.
     pub check: Option<Arc<dyn CheckIndexes>>,
 }
 
-/// Says whether the gateway could work with these indexes, before they are committed.
+/// Decides whether the gateway could work with these indexes, before they are committed.
 pub trait CheckIndexes: std::fmt::Debug + Send + Sync {
-    /// Compiles what would be.
+    /// Compiles the indexes as they would be.
     ///
     /// # Errors
     /// Everything that is wrong with it.
@@ -37,15 +37,15 @@ pub trait CheckIndexes: std::fmt::Debug + Send + Sync {
 /// An index that YAML declares: shown, and never changed through the API.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeclaredIndex {
-    /// What it is.
+    /// Its settings.
     pub settings: IndexSettings,
     /// Where it is declared.
     pub location: Location,
 }
 
 impl Management {
-    /// Refuses a change after which the indexes could not be put in force; `directory` is what would
-    /// be.
+    /// Refuses a change after which the indexes could not be put in force; `directory` is the result of the
+    /// change.
     pub fn compiles(&self, directory: &Directory, status: StatusCode) -> Result<(), Refusal> {
         let Some(check) = &self.check else {
             return Ok(());
@@ -55,7 +55,7 @@ impl Management {
             .map_err(|faults| Refusal::api(status, faults))
     }
 
-    /// Everything there is: users and indexes, recorded or declared.
+    /// All users and indexes, recorded or declared.
     pub async fn survey(&self) -> Result<Survey<'_>, Refusal> {
         Ok(Survey::read(&*self.db, &self.declared).await?)
     }
@@ -69,7 +69,7 @@ pub struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
-    /// Reads the records and lays what is declared beside them.
+    /// Reads the records and adds what is declared.
     ///
     /// # Errors
     /// When the records cannot be read.
@@ -84,7 +84,7 @@ impl<'a> Survey<'a> {
         })
     }
 
-    /// The same without some indexes, and without the users that only those name.
+    /// The same without some indexes, and without users that own nothing else.
     #[must_use]
     pub fn only(mut self, is_shown: &dyn Fn(&IndexName) -> bool) -> Self {
         self.directory.indexes.retain(|index| is_shown(&index.name));
@@ -129,7 +129,7 @@ impl<'a> Survey<'a> {
             .filter(|index| index.name.user() == user)
             .filter_map(IndexSettings::of_record);
         let declared = self.declared.values().map(|index| index.settings.clone());
-        // A declared index counts, should the database hold one of the name too.
+        // A declared index counts, even if the database holds one of the same name.
         let indexes = recorded.chain(declared.filter(|index| index.name.user() == user));
         indexes.map(|index| (index.name.clone(), index)).collect()
     }
@@ -151,7 +151,7 @@ impl<'a> Survey<'a> {
             .then(|| ApiAnswer::result("userconfig", self.user_object(name)))
     }
 
-    /// The object that clients are shown of a user.
+    /// A user's object as clients see it.
     #[must_use]
     pub fn user_object(&self, name: &str) -> Value {
         let indexes = self.indexes_of(name).into_iter().map(|(name, index)| {

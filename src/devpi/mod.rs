@@ -1,4 +1,4 @@
-//! Devpi's words: its documents, settings and messages (docs/protocol/devpi.md).
+//! devpi's words: its documents, settings and messages (docs/protocol/devpi.md).
 
 mod answer;
 mod index_document;

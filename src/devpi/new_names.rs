@@ -1,8 +1,8 @@
 //! Which names may be given to something new through the API.
 //!
-//! devpi takes every letter of every script. A name is what people trust when they read a URL or a
-//! permission, so new ones are of ASCII, and none reads like one that is there: `Root` or `r00t` beside
-//! `root`. Names from before, and those that files declare, stay as they are.
+//! devpi accepts every letter of every script. People trust a name when they read a URL or a permission,
+//! so new ones are ASCII, and none may look like an existing one: `Root` or `r00t` next to `root`. Earlier
+//! names, and those that files declare, stay as they are.
 
 use http::StatusCode;
 
@@ -10,10 +10,10 @@ use crate::devpi::refusal::Refusal;
 use crate::devpi::words::DevpiWords;
 use crate::model::IndexName;
 
-/// Users that would stand in the place of a route, or of what browsers and crawlers ask for.
+/// Users that would take the place of a route, or of what browsers and crawlers ask for.
 const RESERVED: [&str; 4] = ["simple", "favicon.ico", "robots.txt", "sitemap.xml"];
 
-/// Refuses the name of a new user beside these.
+/// Refuses the name of a new user, given the existing ones.
 ///
 /// # Errors
 /// What the client is told.
@@ -23,7 +23,7 @@ pub fn check_user<'a>(
 ) -> Result<(), Refusal> {
     check("username", name, others)?;
     let is_reserved = RESERVED.iter().any(|reserved| alike(name, reserved));
-    // `.well-known` and what may follow it.
+    // `.well-known` and the like.
     if is_reserved || name.starts_with('.') {
         let text = format!("username '{name}' is reserved: a path of this server begins with it");
         return Err(Refusal::bad_request(text));
@@ -31,7 +31,7 @@ pub fn check_user<'a>(
     Ok(())
 }
 
-/// Refuses the name of a new index beside its user's others.
+/// Refuses the name of a new index, given its user's others.
 ///
 /// # Errors
 /// What the client is told.
@@ -71,7 +71,7 @@ fn check<'a>(
 
 /// Whether two names read the same, in most typefaces and at a glance.
 fn alike(one: &str, other: &str) -> bool {
-    // A dot or a dash at either end is passed over by whoever reads the name in a sentence.
+    // A reader overlooks a dot or a dash at either end of a name in a sentence.
     let folded = |name: &str| -> Vec<char> {
         let core = name.trim_matches(['.', '-', '_', '@']);
         core.chars().map(fold).collect()

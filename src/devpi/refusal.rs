@@ -1,4 +1,4 @@
-//! What a client is told of a request that was refused: devpi's styles of errors
+//! What a client is told about a request that was refused: devpi's styles of errors
 //! (docs/protocol/devpi.md §2.2).
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::devpi::words::DevpiWords;
 use crate::model::ProjectName;
 
 /// Longest message of the API's style, in bytes: it names what was sent, which may have filled a whole
-/// body. All faults of a large configuration are below.
+/// body. All faults of a large configuration fit.
 const MESSAGE_MAX: usize = 16 << 10;
 
 /// A request that was refused or failed.
@@ -25,7 +25,7 @@ pub struct Refusal {
     pub message: String,
     /// When to try again, where waiting helps.
     pub retry_after: Option<Duration>,
-    /// The project it is about, where the request's path does not say.
+    /// The project concerned, where the request's path does not name it.
     pub project: Option<ProjectName>,
     /// Why it failed, for the log only.
     pub cause: Option<String>,
@@ -40,7 +40,7 @@ pub enum RefusalStyle {
     Abort,
     /// `{"message", "code", "title"}` if JSON is accepted, else a page or text.
     Exception,
-    /// `{"message", "code", "title"}` whatever the client accepts: a permission over users and indexes.
+    /// `{"message", "code", "title"}` whatever the client accepts: a missing permission on users and indexes.
     Denial,
 }
 
@@ -83,12 +83,12 @@ impl Refusal {
         Self::new(status, RefusalStyle::Exception, message)
     }
 
-    /// 403 of a permission that is not there.
+    /// 403 for a missing permission.
     pub fn denied() -> Self {
         Self::exception(StatusCode::FORBIDDEN, DevpiWords::Denied)
     }
 
-    /// The same about users and indexes.
+    /// The same for users and indexes.
     pub fn denied_by_api() -> Self {
         Self {
             style: RefusalStyle::Denial,
@@ -96,12 +96,12 @@ impl Refusal {
         }
     }
 
-    /// 404 for an index that is not there.
+    /// 404 for an index that does not exist.
     pub fn no_index(name: &str) -> Self {
         Self::abort(StatusCode::NOT_FOUND, DevpiWords::NoStage(name))
     }
 
-    /// 404 for a user that is not there.
+    /// 404 for a user who does not exist.
     pub fn no_user(name: &str) -> Self {
         Self::api(StatusCode::NOT_FOUND, DevpiWords::NoUser(name))
     }
@@ -112,7 +112,7 @@ impl Refusal {
         Self::api(StatusCode::INTERNAL_SERVER_ERROR, words).caused_by(cause)
     }
 
-    /// Says when to try again.
+    /// Adds when to try again.
     #[must_use]
     pub fn after(self, wait: Duration) -> Self {
         Self {
@@ -121,7 +121,7 @@ impl Refusal {
         }
     }
 
-    /// Says why, to the log.
+    /// Adds the cause, for the log.
     #[must_use]
     fn caused_by(self, cause: impl ToString) -> Self {
         Self {

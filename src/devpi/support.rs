@@ -1,4 +1,4 @@
-//! A small house for the tests: root (empty password), `me` (password `me`), and house/stable in YAML.
+//! A small setup for tests: root (empty password), `me` (password `me`), and house/stable in YAML.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -17,11 +17,11 @@ pub struct UserRequest {
     pub password: Option<NewPassword>,
     /// Changes to the rest.
     pub details: UserUpdate,
-    /// Whether the password is all that was sent: then another permission is asked for.
+    /// Whether only the password was sent: that needs a different permission.
     pub only_password: bool,
 }
 
-/// A password, or what somebody made of one elsewhere.
+/// A password, or a hash of one made elsewhere.
 #[derive(Clone, PartialEq, Eq)]
 pub enum NewPassword {
     /// As typed.
@@ -59,11 +59,11 @@ impl UserRequest {
         Ok(request)
     }
 
-    /// Reads the body of `PATCH /user`. Other keys are ignored (`devpi user -m` sends back all it was
-    /// shown), an empty value deletes the key.
+    /// Reads the body of `PATCH /user`. Other keys are ignored (`devpi user -m` sends back everything it was
+    /// shown); an empty value deletes the key.
     ///
     /// # Errors
-    /// A text for the client: a value that is no text, a hash that is none.
+    /// A text for the client: a value that is no text, an invalid hash.
     pub fn modify(keys: &Map<String, Value>) -> Result<Self, String> {
         let text = |name: &str| match keys.get(name) {
             None => Ok(Edit::Keep),
@@ -102,7 +102,7 @@ impl UserRequest {
     }
 }
 
-/// A hash counts when the password is empty or not there.
+/// A hash counts when the password is empty or missing.
 fn new_password(keys: &Map<String, Value>) -> Result<Option<NewPassword>, String> {
     let text = |name: &str| match keys.get(name) {
         None | Some(Value::Null) => Ok(None),
@@ -134,7 +134,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// The object that clients are shown: never a hash. `user` is nothing for one that only YAML names.
+/// A user's object as clients see it: never a hash. `user` is `None` if only YAML names the user.
 #[must_use]
 pub fn user_object(name: &str, user: Option<&User>, indexes: Map<String, Value>) -> Value {
     let mut object = json!({ "username": name, "indexes": indexes });

@@ -1,4 +1,4 @@
-//! Users: one function for each thing that can be asked (docs/protocol/devpi.md §6).
+//! Users: one function for each request (docs/protocol/devpi.md §6).
 
 use http::StatusCode;
 
@@ -89,7 +89,7 @@ impl Management {
         }
     }
 
-    /// Makes the record of a user that only YAML names so far; one that is there stays as it is.
+    /// Creates the record of a user that only YAML names so far; an existing one stays as it is.
     pub async fn record_user(&self, by: AskedBy<'_>, name: &str) -> Result<(), Refusal> {
         let user = NewUser {
             name: name.to_owned(),
@@ -99,7 +99,7 @@ impl Management {
         Ok(())
     }
 
-    /// What is kept of a new password.
+    /// The hash to keep of a new password.
     async fn hash_of(&self, password: Option<&NewPassword>) -> Result<Option<String>, Refusal> {
         Ok(match password {
             None => None,

@@ -1,9 +1,9 @@
-//! What devpi says, word for word: its clients, plugins and test suites look at these sentences
-//! (docs/protocol/devpi.md). What only this gateway has to say stands where it is said.
+//! devpi's messages, word for word: its clients, plugins and test suites look for these sentences
+//! (docs/protocol/devpi.md). What only this gateway says stands where it is said.
 
 use crate::model::{IndexName, ProjectName};
 
-/// A sentence of devpi's.
+/// One of devpi's sentences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DevpiWords<'a> {
     // Of requests in general.

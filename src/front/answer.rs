@@ -1,4 +1,4 @@
-//! Answers at the public door when there is a fleet: asks whoever is to answer, and passes on.
+//! Answers at the public door in front of a fleet: decides who answers, and passes requests on.
 
 use std::sync::Arc;
 
@@ -22,18 +22,18 @@ use crate::reader::static_file;
 use crate::telemetry::{PATH_MAX, cut};
 use crate::upstream::{Fleet, FleetAnswer};
 
-/// The doors' answers before a fleet of devpi-servers. What it changes, devpi changes.
+/// The doors' answers in front of a fleet of devpi-servers. All changes are made by devpi.
 pub struct Front {
     pub reader: Arc<dyn Answers>,
     pub flows: Arc<Flows>,
     pub fleet: Arc<Fleet>,
     indexes: Indexes,
-    /// What becomes of indexes that no file declares.
+    /// What happens to indexes that no file declares.
     pub undeclared: Undeclared,
 }
 
 impl Front {
-    /// A front that leaves to `reader` what is not the fleet's.
+    /// A front that leaves to `reader` whatever does not belong to the fleet.
     #[must_use]
     pub fn new(
         reader: Arc<dyn Answers>,
@@ -60,7 +60,7 @@ impl Front {
         &self.flows.core.settings.limits
     }
 
-    /// What files say of an index, as far as a door shows it.
+    /// What files say about an index, as far as a door shows it.
     pub fn declared(&self, index: &IndexName, is_manage: bool) -> Declared {
         let generation = self.flows.core.generation();
         let policies = &generation.policies;
@@ -75,7 +75,7 @@ impl Front {
         }
     }
 
-    /// The same of all indexes.
+    /// The same for all indexes together.
     pub fn whole(&self, is_manage: bool) -> Whole {
         let generation = self.flows.core.generation();
         let indexes = || generation.policies.indexes();
@@ -98,8 +98,8 @@ impl Front {
         let mut record = record_of(ask);
         record.index = Some(index.clone());
         let flow = match &ask.route {
-            // What it lists has to be what this login gets, in devpi's own form: without sidecars,
-            // which only we have and could not show.
+            // The list must be what this login gets, in devpi's own form: without sidecars, which only we have
+            // and could not serve.
             PublicRoute::ProjectPage { .. } if trust == Trust::Login && names_somebody(ask) => {
                 return self.pass(ask, ask.path, trust).await;
             }
@@ -134,12 +134,12 @@ impl Front {
         };
         match flow {
             Ok(reply) => reply,
-            // devpi has the words for it, 410 for what was deleted, tox results, documentation, and a
-            // page even for those who accept none of its forms.
+            // devpi has the words for this, 410 for what was deleted, tox results, documentation, and a page
+            // even for clients that accept none of its forms.
             Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::NotAcceptable) => {
                 self.pass(ask, ask.path, trust).await
             }
-            // Not for everybody: devpi decides, and its answer to one is kept for nobody.
+            // Not for everybody: devpi decides, and its answer to one client is not kept for another.
             Err(error) if matches!(error.kind, ErrorKind::Withheld(_)) => {
                 self.pass(ask, place_of(&error, ask.path), trust).await
             }
@@ -169,7 +169,7 @@ impl Front {
         self.flows.core.settings.offline
     }
 
-    /// devpi's answer as ours.
+    /// devpi's answer as a reply of ours.
     pub async fn passed(
         &self,
         path: &str,
@@ -205,8 +205,8 @@ impl Front {
         }
     }
 
-    /// Answers a read at a door for logins: what everybody may see comes out of the caches, the rest
-    /// devpi is asked with the login that came along.
+    /// Answers a read at a door for logins: what everybody may see comes from the caches; devpi is asked for
+    /// the rest, with the client's login.
     pub async fn answer_with_login(&self, ask: &Ask<'_>) -> Reply {
         self.answer_as(ask, Trust::Login).await
     }
@@ -235,8 +235,8 @@ impl Front {
         }
     }
 
-    /// The flows' answer, or devpi's where they have none: what the rules let pass and devpi shows not
-    /// to everybody, it may show to a login.
+    /// The flows' answer, or devpi's where they have none: a file that the rules let pass and devpi does not
+    /// show to everybody may be shown to a login.
     async fn ours(&self, ask: &Ask<'_>, trust: Trust) -> Reply {
         let reply = self.reader.answer(ask).await;
         let is_withheld = trust == Trust::Login && matches!(reply.status.as_u16(), 401 | 403);
@@ -254,13 +254,13 @@ impl Front {
                 self.beside_the_flows(ask, index, reply, trust).await
             }
             Declared::Devpi => self.pass(ask, ask.path, trust).await,
-            // A page that was not read cannot be judged, and devpi has no index of ours.
+            // A page that was not read cannot be judged, and devpi does not have our indexes.
             Declared::Ruled | Declared::Ours | Declared::No | Declared::Kept => reply,
         }
     }
 }
 
-/// What our own pages for people need, which stand beside devpi's.
+/// The assets of our own pages for people, which stand next to devpi's.
 fn our_style(ask: &Ask<'_>) -> Option<Reply> {
     match &ask.route {
         PublicRoute::Static { name } => static_file(ask, name, record_of(ask)),
@@ -278,13 +278,13 @@ impl Answers for Front {
 /// devpi-client's own header for its login.
 const DEVPI_AUTH: HeaderName = HeaderName::from_static("x-devpi-auth");
 
-/// What a client is told when it cannot be had.
+/// What a client is told when no server can answer.
 pub const UNANSWERED: &str = "no devpi-server answers at present";
 
-/// What a client is told when nobody is to be asked.
+/// What a client is told when no server may be asked.
 pub const OFFLINE: &str = "this gateway is offline and asks no devpi-server";
 
-/// In devpi's own form, since it is its clients that ask for what is passed on.
+/// In devpi's own form, since devpi's clients ask for what is passed on.
 pub fn unanswered(path: &str, words: &'static str, record: Record) -> Reply {
     tracing::debug!(path = cut(path, PATH_MAX), words, "answered without devpi");
     let status = StatusCode::SERVICE_UNAVAILABLE;
@@ -296,7 +296,7 @@ pub fn unanswered(path: &str, words: &'static str, record: Record) -> Reply {
     }
 }
 
-/// Words in devpi's form, below these headers of their own.
+/// Words in devpi's form, with additional headers.
 pub fn devpi_reply(status: StatusCode, words: &str, mut head: HeaderMap, record: Record) -> Reply {
     let body = devpi_message(words);
     head.extend(reply_head("application/json", body.len(), "no-store"));
@@ -304,7 +304,7 @@ pub fn devpi_reply(status: StatusCode, words: &str, mut head: HeaderMap, record:
     Reply::new(status, head, Body::Bytes(body), record)
 }
 
-/// An index that is not declared, where those are hidden.
+/// The reply for an undeclared index, where those are hidden.
 pub fn hidden(index: &IndexName, path: &str, record: Record) -> Reply {
     failed_reply(&unknown_index(index), path, record)
 }
@@ -317,21 +317,21 @@ pub fn with_query(path: &str, query: Option<&str>) -> String {
     }
 }
 
-/// Whether a login comes along.
+/// Whether the request carries a login.
 fn names_somebody(ask: &Ask<'_>) -> bool {
     let names = [&AUTHORIZATION, &DEVPI_AUTH, &COOKIE];
     names.iter().any(|name| ask.headers.contains_key(*name))
 }
 
-/// Where devpi has what it withholds: pages list a file below the asked index, devpi has it below its
-/// own.
+/// Where devpi has a file that it withholds: pages list files under the asked index, devpi keeps each
+/// under its own.
 fn place_of<'a>(error: &'a Error, asked: &'a str) -> &'a str {
     let source = error.source.as_deref();
     let withheld = source.and_then(|source| source.downcast_ref::<Withheld>());
     withheld.map_or(asked, |withheld| withheld.path.as_str())
 }
 
-/// HEAD has the head of the GET and nothing after it.
+/// HEAD has the head of the GET and no body.
 pub fn bare(ask: &Ask<'_>, mut reply: Reply) -> Reply {
     if ask.head {
         reply.body = Body::Empty;

@@ -1,6 +1,6 @@
-//! What is more than reading, of an index of devpi's under rules: nothing that names a refused project or
-//! takes a refused file elsewhere is carried to devpi. Uploading and deleting are for whoever may: rules
-//! say what may be had.
+//! Requests that do more than read, for a devpi index under rules: nothing that names a refused project
+//! or takes a refused file elsewhere is carried to devpi. Uploads and deletions are not affected: rules
+//! say what may be fetched.
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -21,11 +21,11 @@ use crate::protocol::ManageRoute;
 use crate::telemetry::Mode;
 use crate::upstream::FleetBody;
 
-/// Why an errand is not carried out.
+/// Why a request is not carried out.
 enum Refused {
     /// The rules.
     Denied(Box<Denial>),
-    /// It cannot be judged, in words.
+    /// It cannot be judged; why, in words.
     Unjudged(StatusCode, String),
 }
 
@@ -39,7 +39,7 @@ impl From<Trouble> for Refused {
 }
 
 impl Front {
-    /// The body of an errand that may be carried out; else what its sender is told.
+    /// The body of a request that may be carried out; otherwise the reply to its sender.
     pub async fn under_rules(
         &self,
         errand: &Errand<'_>,
@@ -57,7 +57,7 @@ impl Front {
             ManageRoute::Upload(_) | ManageRoute::Delete { .. } | ManageRoute::Index(..) => {
                 Ok(body)
             }
-            // What devpi's plugins may make of it nobody knows, only which project it names.
+            // What devpi's plugins make of it is unknown, except which project it names.
             ManageRoute::Read(_)
             | ManageRoute::LogIn
             | ManageRoute::AuthCheck
@@ -84,7 +84,7 @@ impl Front {
         }
     }
 
-    /// A result is about a file, and devpi takes it only for one that it would hand out.
+    /// A result is about a file, and devpi takes it only for a file that it would serve.
     async fn result_under_rules(
         &self,
         cx: &Context,
@@ -101,7 +101,7 @@ impl Front {
         }
     }
 
-    /// A push takes all of a release to an index that may have other rules, or out of the house.
+    /// A push takes all of a release to an index that may have other rules, or out of this gateway.
     async fn push_under_rules(
         &self,
         cx: &Context,
@@ -132,7 +132,7 @@ impl Front {
         Ok(Some(Box::pin(once)))
     }
 
-    /// In devpi's own form, since it is its clients that ask.
+    /// In devpi's own form, since devpi's clients ask.
     fn told(&self, index: &IndexName, refused: Refused) -> Reply {
         let mut record = Record {
             route: Route::Manage,

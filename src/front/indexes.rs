@@ -1,7 +1,7 @@
-//! The fleet's indexes that no file declares: each a mirror of its own, without rules.
+//! The fleet's indexes that no file declares: each becomes a mirror of its own, without rules.
 //!
 //! Such a mirror is made when its index is first asked for and devpi has it. It is not part of the
-//! policies, so it gets a generation of its own, which the flows take like any other.
+//! policies, so it gets its own generation, which the flows treat like any other.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use crate::model::{IndexName, Location, UpstreamLimits};
 use crate::policy::{IndexDocument, IndexKindDocument, MirrorDocument, Placed, Policies, Undated};
 use crate::upstream::{Decoding, Fleet};
 
-/// Most indexes that are remembered; more than any devpi in the field has. One that is forgotten is
-/// made again when it is asked for: what it caches is not kept here.
+/// Most indexes remembered; more than any devpi in the field has. A forgotten one is made again when it
+/// is asked for: what it caches is not kept here.
 const INDEXES_MAX: u64 = 4096;
 
-/// Generations of declared indexes count from 1, so nothing rendered for one is ever taken for the
-/// other's.
+/// Generations of declared indexes count from 1, so that nothing rendered for one kind is ever taken for
+/// the other.
 const UNDECLARED: u64 = 0;
 
 /// The undeclared indexes that were asked for.
@@ -42,8 +42,8 @@ impl Indexes {
         }
     }
 
-    /// The generation of one index; nothing when devpi says that it has no such index. When nobody can
-    /// say, it may be one whose pages and files are held, so it is tried.
+    /// The generation of one index; `None` if devpi says that it has no such index. If no server can say, the
+    /// index is tried, since its pages and files may be held.
     pub async fn generation(&self, index: &IndexName, offline: bool) -> Option<Arc<Generation>> {
         let known = self.known.get(index);
         if known.is_some() {
@@ -88,7 +88,7 @@ impl Indexes {
     }
 }
 
-/// A mirror of an index of the fleet, with nothing of its own to say.
+/// A plain mirror of an index of the fleet.
 fn document(index: &IndexName) -> IndexDocument {
     let name = Placed {
         value: index.clone(),

@@ -1,5 +1,5 @@
-//! What the rules on an index of devpi's say about a project: the page that the flows made of it, file
-//! by file. A project that is refused on its name is not asked for.
+//! What the rules on a devpi index say about a project: the page that the flows made of it, file by file.
+//! A project that is refused by name is not asked for.
 
 use crate::front::answer::Front;
 use crate::front::object::Standing;
@@ -15,7 +15,7 @@ pub struct Judgement {
 }
 
 impl Front {
-    /// Asks devpi for a project's page, unless the name is refused; nothing when devpi has none.
+    /// Asks devpi for a project's page, unless the name is refused; `None` if devpi has no page.
     pub async fn judgement(
         &self,
         cx: &Context,
@@ -37,7 +37,7 @@ impl Front {
         }
     }
 
-    /// The verdict on a file at a path below the index; nothing when no page lists it.
+    /// The verdict on a file at a path below the index; `None` if no page lists it.
     pub async fn judged_file(
         &self,
         cx: &Context,
@@ -74,7 +74,7 @@ impl Judgement {
         entries.filter(move |entry| entry.file.filename.version() == version)
     }
 
-    /// The path below the asked index of a file that passes.
+    /// The path below the asked index, for a file that passes.
     pub fn path(&self, path: &FilePath) -> Option<String> {
         let entry = self
             .resolved
@@ -123,7 +123,7 @@ impl Judgement {
         entry.is_some_and(|entry| self.ruling(&entry) == Ruling::List)
     }
 
-    /// Why not all of a release may go elsewhere.
+    /// Why some of a release may not go elsewhere.
     pub fn refusal_in(&self, version: &str) -> Option<Denial> {
         self.of_version(version)
             .find_map(|entry| self.decide(&entry).denial().cloned())

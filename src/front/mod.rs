@@ -1,4 +1,4 @@
-//! Standing before devpi-servers.
+//! Standing in front of devpi-servers.
 
 mod answer;
 mod errand;

@@ -1,8 +1,8 @@
 //! devpi's objects without what the rules refuse (docs/protocol/devpi.md §7, §12.1). Pure.
 //!
-//! devpi knows more of a release than a simple page says, so its object is passed on; but every link in
-//! it has to be one that the asked index serves. A link leads to the asked index, whose rules are the
-//! ones that were asked: the owner's may be others, or none.
+//! devpi knows more about a release than a simple page says, so its object is passed on; but every link
+//! in it must be one that the asked index serves. Links lead to the asked index, since its rules were
+//! applied: the owning index may have others, or none.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ const LINKS: &str = "+links";
 const SHADOWING: &str = "+shadowing";
 const INDEXES: &str = "indexes";
 
-/// How a release stands with the rules.
+/// How the rules judge a release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
     /// Some file of it passes, or it has none.
@@ -27,19 +27,19 @@ pub enum Standing {
     Hidden,
 }
 
-/// What the rules say, asked file by file.
+/// The answers of the rules, file by file.
 pub struct FileRules<'a> {
     /// The asked index.
     pub asked: &'a IndexName,
-    /// The path below the asked index of a file that passes.
+    /// The path below the asked index, for a file that passes.
     pub file: &'a dyn Fn(&FilePath) -> Option<String>,
-    /// How a release stands whose files do not pass.
+    /// How a release stands when none of its files pass.
     pub refused: &'a dyn Fn(&str) -> Standing,
-    /// Whether what is attached to a release can be had of the index that holds it.
+    /// Whether attachments of a release are available from the index that holds them.
     pub reaches: &'a dyn Fn(&IndexName) -> bool,
 }
 
-/// A link of devpi's: where its index is seen, which index that is, and the path below it.
+/// One of devpi's links: the URL of its index, which index that is, and the path below it.
 struct Href {
     root: String,
     owner: IndexName,
@@ -67,7 +67,7 @@ impl Href {
 }
 
 impl FileRules<'_> {
-    /// The versions of a project; those that are hidden are taken out.
+    /// The versions of a project; hidden ones are removed.
     pub fn project(&self, versions: &mut Map<String, Value>) {
         let whole = std::mem::take(versions);
         let passing = whole.into_iter().filter_map(|(version, data)| match data {
@@ -78,7 +78,7 @@ impl FileRules<'_> {
         versions.extend(passing);
     }
 
-    /// A release and what it shadows; nothing when all of that is hidden.
+    /// A release and what it shadows; `None` if all of that is hidden.
     pub fn release(&self, mut data: Map<String, Value>) -> Option<Map<String, Value>> {
         let shadowed = match data.remove(SHADOWING) {
             Some(Value::Array(shadowed)) => shadowed,
@@ -99,7 +99,7 @@ impl FileRules<'_> {
         Some(first)
     }
 
-    /// What one index says of a release.
+    /// What one index says about a release.
     fn layer(&self, mut data: Map<String, Value>) -> Option<Map<String, Value>> {
         data.remove(SHADOWING);
         let Some(links) = data.get_mut(LINKS).and_then(Value::as_array_mut) else {
@@ -154,7 +154,7 @@ impl FileRules<'_> {
     }
 }
 
-/// Takes indexes out of the object of a user.
+/// Removes indexes from the object of a user.
 pub fn without_indexes(user: &str, object: &mut Value, is_shown: &dyn Fn(&IndexName) -> bool) {
     if let Some(indexes) = object.get_mut(INDEXES).and_then(Value::as_object_mut) {
         indexes.retain(|name, _| {

@@ -1,9 +1,9 @@
 //! What goes to a devpi-server with a passed request, and what of its answer goes back.
 //!
-//! From the public door only what is listed here goes: no credentials, which it never forwards
-//!, and none of devpi's own headers between its servers. From a door for logins all goes
-//! but what concerns the connection. Nobody's claim to be a proxy goes anywhere: what devpi is told of
-//! the client is what this gateway found out itself.
+//! From the public door only the headers listed here are sent: no credentials, which that door never
+//! forwards, and none of the headers that devpi-servers use between themselves. From a door for logins
+//! everything is sent except what concerns the connection. No client's claim to be a proxy is passed on:
+//! devpi is told about the client only what this gateway found out itself.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -34,17 +34,17 @@ const OF_THE_CONNECTION: [HeaderName; 9] = [
     header::DATE,
 ];
 
-/// From which URLs in devpi's answers are made (docs/protocol/devpi.md §18).
+/// The base of the URLs in devpi's answers (docs/protocol/devpi.md §18).
 const X_OUTSIDE_URL: HeaderName = HeaderName::from_static("x-outside-url");
 
-/// The client's scheme, which nginx as devpi configures it sends along.
+/// The client's scheme, which nginx sends in devpi's own configuration.
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Who asks; devpi writes it into its log.
+/// The client's address, which devpi writes to its log.
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
-/// What somebody with a login may not send along either: what a proxy says, which is ours to say, and
-/// what is between the client and this door.
+/// What a client with a login may not send either: what a proxy says, which is ours to say, and what is
+/// between the client and this door.
 const WITHHELD: [HeaderName; 11] = [
     header::HOST,
     header::EXPECT,
@@ -59,12 +59,12 @@ const WITHHELD: [HeaderName; 11] = [
     HeaderName::from_static("x-forwarded-prefix"),
 ];
 
-/// How much of a client's head goes along.
+/// How much of a client's head is sent along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
-    /// What changes a read's answer, and no credentials.
+    /// What changes a read's answer, without credentials.
     Anonymous,
-    /// The login, and all that devpi or a plugin may want.
+    /// The login, and everything that devpi or a plugin may want.
     Login,
 }
 
@@ -100,7 +100,7 @@ pub fn response_headers(said: &HeaderMap) -> HeaderMap {
     end_to_end(said, &[header::SERVER])
 }
 
-/// All but those of the connection, those that it names, and those that are left out.
+/// All headers except those of the connection, those that it names, and those to be left out.
 fn end_to_end(of: &HeaderMap, without: &[HeaderName]) -> HeaderMap {
     let named: Vec<String> = of
         .get_all(header::CONNECTION)

@@ -9,30 +9,30 @@ use crate::protocol::{ApiOf, AskedIndex, Audience, ManageRoute, PublicRoute};
 pub enum Place {
     /// The flows, as if there were no fleet.
     Ours,
-    /// The flows, with an index that only the fleet knows.
+    /// The flows, with an index that only the fleet has.
     Through(IndexName),
     /// The fleet.
     Devpi,
-    /// The fleet, once the rules on its index have been asked, and without what they refuse.
+    /// The fleet, after applying the rules on its index, without what they refuse.
     Ruled(IndexName),
     /// The fleet, without the indexes that this door does not show.
     Listing,
-    /// Nobody: it is not declared, and what is not declared is hidden; or this door does not show it.
+    /// Nobody: it is undeclared, and undeclared indexes are hidden; or this door does not show it.
     Hidden(IndexName),
 }
 
-/// What a file says of an index.
+/// What a file says about an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Declared {
     /// Nothing.
     No,
-    /// A stage or a mirror of ours.
+    /// One of our stages or mirrors.
     Ours,
-    /// `type: devpi`: one of the fleet's, and nothing restricts it.
+    /// `type: devpi`: one of the fleet's, unrestricted.
     Devpi,
     /// One of the fleet's, under our rules.
     Ruled,
-    /// One that this door does not show, whosever it is.
+    /// One that this door does not show, whoever has it.
     Kept,
 }
 
@@ -48,11 +48,11 @@ impl Declared {
 
 /// What a place depends on.
 pub struct Surroundings<'a> {
-    /// What becomes of indexes that no file declares.
+    /// What happens to indexes that no file declares.
     pub undeclared: Undeclared,
-    /// What files say of an index, as far as the asked door shows it.
+    /// What files say about an index, as far as the asked door shows it.
     pub declared: &'a dyn Fn(&IndexName) -> Declared,
-    /// What they say of all together; asked where a route is about no index alone.
+    /// What files say about all indexes together; asked for routes that concern more than one.
     pub whole: &'a dyn Fn() -> Whole,
 }
 
@@ -75,18 +75,18 @@ impl Surroundings<'_> {
     }
 }
 
-/// What files say of all indexes together.
+/// What files say about all indexes together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Whole {
-    /// Whether one of the fleet's is under rules: then what devpi finds is not for everybody.
+    /// Whether one of the fleet's is under rules: then devpi's search results are not for everybody.
     pub has_ruled: bool,
-    /// Whether there is one that the asked door does not show.
+    /// Whether there is an index that the asked door does not show.
     pub has_kept: bool,
 }
 
-/// Who answers a route. `path` is the one that was asked for, for what is no route of ours.
+/// Who answers a route. `path` is the requested path, for requests that are no route of ours.
 pub fn place(route: &PublicRoute, path: &str, around: &Surroundings<'_>) -> Place {
-    // These name indexes that may be hidden.
+    // These name indexes, which may be hidden.
     let open = match around.undeclared {
         Undeclared::Pass => Place::Devpi,
         Undeclared::Hide => Place::Ours,
@@ -123,7 +123,7 @@ pub fn place(route: &PublicRoute, path: &str, around: &Surroundings<'_>) -> Plac
                 _ => Place::Ours,
             }
         }
-        // What devpi finds by any word comes from every index it has.
+        // devpi's search results come from every index it has.
         PublicRoute::Search => match (around.whole)() {
             Whole {
                 has_ruled: false,
@@ -132,8 +132,8 @@ pub fn place(route: &PublicRoute, path: &str, around: &Surroundings<'_>) -> Plac
             _ => Place::Ours,
         },
         PublicRoute::Static { .. } => open,
-        // What we do not know devpi or its plugins may, but never of an index that has rules: devpi
-        // might read the path as one of its files.
+        // A path unknown to us may be known to devpi or its plugins; but below an index with rules devpi
+        // might read it as one of its files.
         PublicRoute::NotFound => {
             let Some(index) = index_of(path) else {
                 return open;
@@ -148,8 +148,8 @@ pub fn place(route: &PublicRoute, path: &str, around: &Surroundings<'_>) -> Plac
     }
 }
 
-/// Who carries out what is more than reading. Users and logins are devpi's, and so is what we do not
-/// know, unless it is about an index of ours.
+/// Who carries out a request that does more than read. Users and logins are devpi's, and so is what we
+/// do not know, unless it concerns an index of ours.
 pub fn place_of_errand(route: &ManageRoute, path: &str, around: &Surroundings<'_>) -> Place {
     if let ManageRoute::Read(route) = route {
         return place(route, path, around);
@@ -161,7 +161,7 @@ pub fn place_of_errand(route: &ManageRoute, path: &str, around: &Surroundings<'_
         return Place::Devpi;
     };
     match around.objects(&index) {
-        // pip's search asks by words, and what devpi answers comes from every index it has.
+        // pip's search is by words, and devpi's answer comes from every index it has.
         Place::Ruled(_) if matches!(route, ManageRoute::XmlSearch) => Place::Ours,
         other => other,
     }
@@ -177,7 +177,7 @@ pub fn index_of(path: &str) -> Option<IndexName> {
     IndexName::parse(&format!("{user}/{index}")).ok()
 }
 
-/// The segments of a path, decoded; nothing where devpi might read other ones: where slashes stand
+/// The segments of a path, decoded; `None` if devpi might split it differently: where slashes stand
 /// together, or one is encoded.
 pub fn segments_of(path: &str) -> Option<Vec<String>> {
     let inner = path.strip_prefix('/')?;
@@ -214,7 +214,7 @@ mod tests {
         }
     }
 
-    /// As if nothing were declared but what the path names.
+    /// As if nothing were declared except what the path names.
     fn nothing_else() -> Whole {
         Whole {
             has_ruled: false,

@@ -1,8 +1,8 @@
-//! An index of devpi's under our rules: whatever is neither page nor file of it.
+//! A devpi index under our rules: everything except its pages and files.
 //!
 //! Pages and files come from the flows. Objects are devpi's own, with all that it knows, without what
-//! the rules refuse; for people there are our own pages. Nothing that names a refused project reaches
-//! devpi, in whatever form it is asked for.
+//! the rules refuse; people see our own pages. Nothing that names a refused project reaches devpi, in
+//! whatever form it is asked for.
 
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
@@ -29,7 +29,7 @@ use crate::upstream::{FleetAnswer, Share};
 /// What devpi keeps below a release besides its files (docs/protocol/devpi.md §15).
 const BELOW_A_RELEASE: [&str; 3] = ["+d", "+doc", "+toxresults"];
 
-/// What a client asks of devpi's own form of an answer, which is of no use once it was read and changed.
+/// Request headers about the bytes of devpi's answer, useless once that is read and changed.
 const ABOUT_BYTES: [HeaderName; 6] = [
     header::ACCEPT_ENCODING,
     header::IF_MATCH,
@@ -39,7 +39,7 @@ const ABOUT_BYTES: [HeaderName; 6] = [
     header::RANGE,
 ];
 
-/// What describes the bytes of devpi's answer.
+/// Response headers that describe the bytes of devpi's answer.
 const OF_BYTES: [HeaderName; 6] = [
     header::ACCEPT_RANGES,
     header::CONTENT_ENCODING,
@@ -51,9 +51,9 @@ const OF_BYTES: [HeaderName; 6] = [
 
 /// Why there is no object.
 enum Stopped {
-    /// The rules, or something failed.
+    /// The rules refused, or something failed.
     Trouble(Trouble),
-    /// devpi's own answer, or that there is none.
+    /// devpi's own answer, or that there was none.
     Reply(Reply),
 }
 
@@ -68,12 +68,12 @@ struct Object {
     headers: HeaderMap,
     body: Value,
     record: Record,
-    /// Of `limits.decoding`, for as long as it is held.
+    /// Its share of `limits.decoding`, for as long as it is held.
     _share: Share,
 }
 
 impl Front {
-    /// Answers what is neither page nor file of an index under rules.
+    /// Answers everything except pages and files of an index under rules.
     pub async fn ruled(&self, ask: &Ask<'_>, index: &IndexName, trust: Trust) -> Reply {
         let cx = self.flows.core.context();
         let is_object = |audience: &Audience| *audience != Audience::Person;
@@ -94,7 +94,7 @@ impl Front {
                 self.ruled_release(&cx, ask, of, trust).await
             }
             PublicRoute::NotFound => self.below(&cx, ask, index, trust).await,
-            // For people, and what the flows answer anyway.
+            // Pages for people, and what the flows answer anyway.
             _ => return self.reader.answer(ask).await,
         };
         match outcome {
@@ -177,7 +177,7 @@ impl Front {
         Ok(object.reply(ask))
     }
 
-    /// Looks at an object with the rules at hand.
+    /// Works on an object with the rules at hand.
     fn under<T>(
         &self,
         ask: &Ask<'_>,
@@ -195,9 +195,9 @@ impl Front {
         })
     }
 
-    /// What we have no route for, below an index under rules: devpi-web's documentation and test
-    /// results of a release of which something passes. devpi hears nothing else, since it might read
-    /// the path as one of its files.
+    /// A path below an index under rules that is no route of ours: devpi-web's documentation and test results
+    /// of a release of which something passes. Nothing else is sent to devpi, since it might read the path as
+    /// one of its files.
     async fn below(
         &self,
         cx: &Context,
@@ -226,8 +226,8 @@ impl Front {
         Err(nothing().into())
     }
 
-    /// Test results and documentation have no page that lists them: devpi has them, where it would
-    /// hand out what they are about. And what a login may see that strangers may not.
+    /// Test results and documentation are listed on no page: devpi serves them, if what they are about would
+    /// be served. It also serves what a login may see and strangers may not.
     pub async fn beside_the_flows(
         &self,
         ask: &Ask<'_>,
@@ -257,7 +257,7 @@ impl Front {
         let Ok(Some(Ok(grant))) = judged else {
             return reply;
         };
-        // Pages list a file below the asked index, devpi has it below its own.
+        // Pages list files under the asked index, devpi keeps each under its own.
         let url = grant.file.item().url.as_deref().map(Url::parse);
         let Some(Ok(url)) = url else { return reply };
         let ending = if *is_sidecar { ".metadata" } else { "" };
@@ -265,7 +265,7 @@ impl Front {
         self.pass(ask, &place, trust).await
     }
 
-    /// Whether what a test result or documentation is about passes.
+    /// Whether the file that a test result or documentation is about passes.
     async fn attached_passes(&self, cx: &Context, index: &IndexName, filename: &str) -> bool {
         let (subject, is_docs) = match filename.split_once(TOX_RESULT) {
             Some((subject, _)) => (subject.to_owned(), false),
@@ -278,7 +278,7 @@ impl Front {
             let judgement = match self.judgement(cx, index, &project).await {
                 Ok(Some(judgement)) => judgement,
                 Ok(None) => continue,
-                // Less likely readings would tell devpi a part of the name that it must not hear.
+                // Less likely readings would tell devpi a part of the name that it must not learn.
                 Err(_) => return false,
             };
             let version = Filename::parse(&subject, &project);
@@ -324,7 +324,7 @@ impl Front {
         object.reply(ask)
     }
 
-    /// Whether what is attached to a release can be had here of the index that holds it.
+    /// Whether attachments of a release are available here from the index that holds them.
     fn reaches(&self, ask: &Ask<'_>, asked: &IndexName, owner: &IndexName) -> bool {
         owner == asked
             || match self.declared(owner, ask.arrival.is_manage) {
@@ -344,7 +344,7 @@ impl Front {
         for name in &ABOUT_BYTES {
             headers.remove(name);
         }
-        // In another form it could not be read, and so not be judged.
+        // In another form it could not be read, and so not judged.
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         let asked = with_query(ask.path, ask.query);
         let read = match self.fleet.read(&Method::GET, &asked, &headers).await {
@@ -374,7 +374,7 @@ impl Front {
         }
     }
 
-    /// The object that is an answer's content; words where there is none.
+    /// The object in an answer's content; an error in words if there is none.
     async fn object_in(
         &self,
         answer: FleetAnswer,

@@ -1,7 +1,7 @@
-//! A passed answer's body: small ones in memory, the rest through a nameless file on disk.
+//! The body of a passed answer: in memory if it is small, otherwise through a nameless file on disk.
 //!
-//! The file is read while it is written, like one that is being fetched, and is gone with its last
-//! reader. So a slow client costs disk and neither memory nor one of devpi's threads.
+//! The file is read while it is written, like a file being fetched, and is gone with its last reader. So
+//! a slow client costs disk, but neither memory nor one of devpi's threads.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use crate::upstream::FleetAnswer;
 /// Largest body held in memory: every object except the longest lists.
 const MEMORY_BYTES_MAX: usize = 1 << 20;
 
-/// Takes a body in, or starts to; what is left arrives on `work` while it is sent. At most
-/// `bytes_max` come.
+/// Reads a body, or the beginning of it; the rest arrives on `work` while it is sent. At most `bytes_max`
+/// are read.
 ///
 /// # Errors
-/// Words for what went wrong before anything could be promised to the client.
+/// What went wrong before anything could be promised to the client, in words.
 pub async fn body_of(
     mut answer: FleetAnswer,
     bytes_max: u64,

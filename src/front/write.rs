@@ -1,4 +1,4 @@
-//! What is more than reading, carried to the primary: once, as it comes in.
+//! Requests that do more than read, carried to the primary: once, as they come in.
 
 use http::Method;
 use http::header::CONTENT_LENGTH;
@@ -12,7 +12,7 @@ use crate::protocol::ManageRoute;
 use crate::telemetry::{PATH_MAX, cut};
 use crate::upstream::{FleetBody, FleetWrite};
 
-/// A request that is more than reading.
+/// A request that does more than read.
 #[derive(Debug)]
 pub struct Errand<'a> {
     /// Its head, the login included.
@@ -24,11 +24,11 @@ pub struct Errand<'a> {
 }
 
 impl Front {
-    /// Whether a request is about what this gateway itself has, and nothing of devpi's.
+    /// Whether a request concerns only what this gateway itself has, and nothing of devpi's.
     #[must_use]
     pub fn leaves_to_us(&self, route: &ManageRoute, path: &str, is_manage: bool) -> bool {
         let place = self.placed(is_manage, |around| place_of_errand(route, path, around));
-        // Of an index of devpi's the flows answer, and after them the login counts.
+        // For a devpi index the flows answer, and after them the login counts.
         let is_devpis = match route {
             ManageRoute::Read(_) => {
                 index_of(path).is_some_and(|index| self.declared(&index, is_manage).is_devpis())
@@ -38,8 +38,8 @@ impl Front {
         place == Place::Ours && !is_devpis
     }
 
-    /// Has a request carried out by devpi. If that changed anything, nothing that was made before it
-    /// counts as fresh afterwards.
+    /// Has devpi carry out a request. If that changed anything, nothing that was made earlier counts as fresh
+    /// afterwards.
     pub async fn carry(&self, errand: &Errand<'_>, body: Option<FleetBody>) -> Reply {
         let record = Record {
             route: Route::Manage,
@@ -75,7 +75,7 @@ impl Front {
         };
         let before = self.fleet.last_write();
         let answered = self.fleet.write(write).await;
-        // When no answer came it may have been carried out all the same.
+        // Without an answer it may have been carried out all the same.
         if answered.is_err() || self.fleet.last_write() != before {
             self.flows.devpi_changed();
         }

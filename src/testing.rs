@@ -85,7 +85,7 @@ pub mod store {
 
 /// Of `telemetry`.
 pub mod telemetry {
-    pub use crate::telemetry::{AccessLog, AuditLog, LogFormat, Metrics};
+    pub use crate::telemetry::{AccessLog, AuditLog, LogFormat, Metrics, WaitMeter};
 }
 
 /// Of `upstream`.

@@ -13,6 +13,7 @@ use crate::account::principal::{Principal, ROOT};
 use crate::account::session::SessionKey;
 use crate::db::{Cause, Db, DbError, NewUser, User};
 use crate::model::Timestamp;
+use crate::telemetry::{Metrics, WaitFor};
 
 /// Most uses of CI tokens held until they are written; more are dropped, since they only inform.
 const USES_MAX: usize = 10_000;
@@ -68,6 +69,16 @@ impl Accounts {
             cache: CredentialCache::new(cache_key),
             limiter: LoginLimiter::default(),
             token_uses: Mutex::default(),
+        }
+    }
+
+    /// The same, with the waits of those who log in counted; not for accounts that are in use.
+    #[must_use]
+    pub fn metered(self, metrics: &Metrics) -> Self {
+        Self {
+            passwords: self.passwords.metered(metrics.waits(WaitFor::Passwords)),
+            limiter: LoginLimiter::metered(metrics.waits(WaitFor::Logins)),
+            ..self
         }
     }
 

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 
 use crate::account::guesses::{Guesser, Guesses};
 use crate::model::Timestamp;
+use crate::telemetry::WaitMeter;
 
 /// Entries kept. When there are more, those that no longer have to wait go first.
 const ENTRIES_MAX: usize = 20_000;
@@ -35,6 +36,7 @@ pub struct LoginLimiter {
     /// Told whenever it is known how an attempt went.
     settled: Notify,
     queued: AtomicUsize,
+    meter: WaitMeter,
 }
 
 /// What happens to an attempt.
@@ -57,6 +59,14 @@ pub struct Attempt<'a> {
 }
 
 impl LoginLimiter {
+    /// With the waits in its queue counted.
+    pub fn metered(meter: WaitMeter) -> Self {
+        Self {
+            meter,
+            ..Self::default()
+        }
+    }
+
     /// Lets a password of this user be checked for this address, perhaps after others.
     ///
     /// # Errors
@@ -78,7 +88,8 @@ impl LoginLimiter {
                 Entry::Queue => {}
             }
             if place.is_none() {
-                place = Some(Place::take(&self.queued).ok_or(QUEUE_WAIT)?);
+                let taken = Place::take(&self.queued).ok_or(QUEUE_WAIT)?;
+                place = Some((taken, self.meter.start()));
             }
             settled.await;
         }

@@ -4,13 +4,11 @@
 //! One check takes 64 MiB and a noticeable part of a second on purpose. So it runs off the runtime's
 //! threads, a few at a time, and a bounded number may wait.
 
-use std::sync::Arc;
-
 use argon2::password_hash::{Ident, PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
-use tokio::sync::Semaphore;
 
 use crate::account::salted;
+use crate::telemetry::{Permits, WaitMeter};
 
 /// Checks that may wait for their turn; more than this is a flood.
 const WAITING_MAX: usize = 64;
@@ -113,19 +111,29 @@ pub enum PasswordError {
 #[derive(Debug, Clone)]
 pub struct Passwords {
     cost: Cost,
-    running: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
+    running: Permits,
+    waiting: Permits,
 }
 
 impl Passwords {
     /// At most `at_once` run at the same time: each takes a processor and the cost's memory.
     #[must_use]
     pub fn new(cost: Cost, at_once: usize) -> Self {
-        let running = Arc::new(Semaphore::new(at_once.max(1)));
+        let unmetered = WaitMeter::default();
         Self {
             cost,
-            running,
-            waiting: Arc::new(Semaphore::new(at_once.max(1) + WAITING_MAX)),
+            running: Permits::new(at_once, unmetered.clone()),
+            waiting: Permits::new(at_once.max(1) + WAITING_MAX, unmetered),
+        }
+    }
+
+    /// The same, with its waits counted; not for one that is in use.
+    #[must_use]
+    pub fn metered(self, meter: WaitMeter) -> Self {
+        let at_once = self.running.size() as usize;
+        Self {
+            running: Permits::new(at_once, meter),
+            ..self
         }
     }
 
@@ -202,16 +210,8 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let _place = self
-            .waiting
-            .try_acquire()
-            .map_err(|_| PasswordError::Busy)?;
-        let turn = self
-            .running
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|_| PasswordError::Busy)?;
+        let _place = self.waiting.try_take().ok_or(PasswordError::Busy)?;
+        let turn = self.running.take().await;
         let work = move || {
             // Held by the thread: a caller that leaves does not make room for another one.
             let _turn = turn;
@@ -446,10 +446,8 @@ mod tests {
         let passwords = Passwords::new(CHEAP, 1);
         let long = "x".repeat(PASSWORD_MAX + 1);
         assert_eq!(passwords.hash(&long).await, Err(PasswordError::TooLong));
-        let places = passwords.waiting.clone();
-        let _all = places
-            .try_acquire_many(1 + u32::try_from(WAITING_MAX).unwrap())
-            .unwrap();
+        let places = &passwords.waiting;
+        let _all = places.try_take_many(places.size()).unwrap();
         assert_eq!(passwords.hash("p").await, Err(PasswordError::Busy));
     }
 }

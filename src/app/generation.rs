@@ -128,6 +128,7 @@ impl Maker {
 mod tests {
     use super::*;
     use crate::config::{Overrides, PoliciesPath, load};
+    use crate::telemetry::WaitMeter;
 
     #[test]
     fn every_limit_of_upstreams_is_the_operators_and_holds_from_the_next_reload() {
@@ -148,7 +149,7 @@ mod tests {
             let maker = maker.get_or_insert_with(|| {
                 Maker::before(
                     None,
-                    Decoding::of(&loaded.config.limits.work),
+                    Decoding::of(&loaded.config.limits.work, WaitMeter::default()),
                     Neighbours::default(),
                 )
             });

@@ -20,7 +20,7 @@ use crate::gateway::{Core, Flows, Generations, Settings};
 use crate::listen::Stop;
 use crate::policy::IndexDocument;
 use crate::store::FsStore;
-use crate::telemetry::{AccessLog, AuditLog, Metrics};
+use crate::telemetry::{AccessLog, AuditLog, Metrics, WaitFor};
 use crate::upstream::{Decoding, Fleet, OwnDoors};
 
 /// How long work that outlived its request may take to end when the program does.
@@ -57,8 +57,12 @@ impl House {
         let data = loaded.config.data.clone();
         data::own(&data)?;
         let (work, clock) = (runtime()?, Clock::system());
-        let store = Arc::new(FsStore::open(&data, loaded.config.cache.disk)?);
-        let open = OpenRecords::open(&work, &data, clock.now())?;
+        let store = Arc::new(FsStore::open_metered(
+            &data,
+            loaded.config.cache.disk,
+            metrics.waits(WaitFor::Store),
+        )?);
+        let open = OpenRecords::open(&work, &data, clock.now(), Some(&metrics))?;
         let records = Arc::clone(&open.records);
         let stored = Generations::stored(&work.block_on(records.directory())?);
         find(loaded, &stored)?;
@@ -70,7 +74,7 @@ impl House {
         }
         let (doors, decoding) = (
             neighbours.doors.clone(),
-            Decoding::of(&loaded.config.limits.work),
+            Decoding::of(&loaded.config.limits.work, metrics.waits(WaitFor::Decoding)),
         );
         let mut maker = Maker::before(fleet.clone(), decoding.clone(), neighbours);
         let generation = maker.next(1, loaded, &stored)?;

@@ -8,6 +8,7 @@ use tokio::runtime::{Handle, Runtime};
 
 use crate::db::{Db, Sqlite};
 use crate::model::Timestamp;
+use crate::telemetry::Metrics;
 
 /// The file of the records below the data directory.
 pub(super) const RECORDS: &str = "records.sqlite";
@@ -20,9 +21,17 @@ pub(super) struct OpenRecords {
 }
 
 impl OpenRecords {
-    /// Opens the records of a data directory, or creates them.
-    pub(super) fn open(work: &Runtime, data: &Path, now: Timestamp) -> anyhow::Result<Self> {
-        let records = work.block_on(Sqlite::open(&data.join(RECORDS), now))?;
+    /// Opens the records of a data directory, or creates them. Waits for them are counted in `metrics`.
+    pub(super) fn open(
+        work: &Runtime,
+        data: &Path,
+        now: Timestamp,
+        metrics: Option<&Metrics>,
+    ) -> anyhow::Result<Self> {
+        let mut records = work.block_on(Sqlite::open(&data.join(RECORDS), now))?;
+        if let Some(metrics) = metrics {
+            records.meter(metrics);
+        }
         Ok(Self {
             work: work.handle().clone(),
             records: Arc::new(records),

@@ -130,7 +130,7 @@ fn open_accounts(
     let now = house.clock.now();
     let accounts = accounts::open(&house.work, &house.records, options, password, now)?;
     accounts::check_root(&house.work, &accounts, config)?;
-    Ok(Arc::new(accounts))
+    Ok(Arc::new(accounts.metered(&house.metrics)))
 }
 
 fn server_options(config: &Config, is_upgrade: bool) -> ServerOptions {

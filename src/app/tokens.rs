@@ -48,7 +48,7 @@ impl TokenDrawer {
         data::own(data)?;
         let (work, clock) = (runtime()?, Clock::system());
         Ok(Self {
-            open: OpenRecords::open(&work, data, clock.now())?,
+            open: OpenRecords::open(&work, data, clock.now(), None)?,
             work,
             clock,
             config,

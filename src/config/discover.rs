@@ -85,7 +85,9 @@ fn ask(
     let said = |text: Option<String>, origin| text.map(|text| (text, origin));
     let recall = || said(read_text(remembered).ok(), Origin::Remembered);
     let configured = || pip(&["config", "list"]).and_then(|text| configured_index(&text));
-    let built_in = || pip(&["help", "install"]).and_then(|text| default_index(&text));
+    // Not the help of `install`, which has the same option: pyenv's shims make themselves anew after any
+    // command with that word in it, and fail where they are another user's.
+    let built_in = || pip(&["help", "download"]).and_then(|text| default_index(&text));
     said(variable(env, "CHEESECLOTH_MIRROR_URL"), Origin::OurVariable)
         .or_else(|| said(variable(env, "PIP_INDEX_URL"), Origin::PipVariable))
         .or_else(|| recall().filter(|_| config.offline))
@@ -142,7 +144,7 @@ mod tests {
         };
         let pip = |arguments: &[&str]| match arguments {
             ["config", "list"] => listing.map(str::to_owned),
-            ["help", "install"] => help.map(str::to_owned),
+            ["help", "download"] => help.map(str::to_owned),
             ["config", "debug"] => None,
             other => panic!("{other:?}"),
         };
@@ -179,6 +181,20 @@ mod tests {
             found(&config, &[], None, None),
             expect("https://upstream-one.example/simple", Origin::Remembered)
         );
+    }
+
+    /// pyenv's shims look for the word among the arguments and make themselves anew after it, which fails
+    /// where they are another user's: what pip said is lost then.
+    #[test]
+    fn pip_is_asked_nothing_that_has_a_shim_make_itself_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path(), "off", false);
+        let shim = |arguments: &[&str]| {
+            let is_rehashing = arguments.contains(&"install") || arguments.contains(&"uninstall");
+            (!is_rehashing && arguments[0] == "help").then(|| HELP.to_owned())
+        };
+        let found = discover_with(&config, &|_| None, &shim).unwrap();
+        assert_eq!(found.origin, Origin::PipDefault);
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::gateway::tickets::Grant;
 use crate::model::File;
 use crate::policy::{Mirror, Verify};
 use crate::store::{Draft, Growing, HELD_BACK_BYTES, Key, Readable, StoreError, Stored};
-use crate::telemetry::UpstreamResult;
+use crate::telemetry::{UpstreamResult, WaitFor};
 use crate::upstream::{FileAnswer, UpstreamFile};
 
 /// How often somebody who waits for a place looks for one that may be given away.
@@ -78,7 +78,11 @@ impl Fills {
             opening: core.flights(),
             running: Mutex::default(),
             begun: Begun::default(),
-            places: Places::new(limits.fills, limits.fill_wait),
+            places: Places::new(
+                limits.fills,
+                limits.fill_wait,
+                core.metrics.waits(WaitFor::Fills),
+            ),
             rate_min: limits.fill_rate,
             core,
             learning,

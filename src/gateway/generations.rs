@@ -9,7 +9,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use tokio::sync::MutexGuard;
 
 use crate::db::{DbError, Directory};
 use crate::devpi::{CheckIndexes, DeclaredIndex, IndexSettings};
@@ -19,6 +18,7 @@ use crate::gateway::names::Names;
 use crate::gateway::source::Mirrors;
 use crate::model::{Faults, IndexName};
 use crate::policy::{IndexDocument, Policies};
+use crate::telemetry::{HeldPermits, Permits, WaitFor};
 
 /// The operator's files, read; and what else a generation is made of.
 pub trait Configuration: Send + fmt::Debug {
@@ -46,7 +46,7 @@ pub struct Generations {
     names: Arc<Names>,
     configuration: Mutex<Box<dyn Configuration>>,
     declared: ArcSwap<Declared>,
-    turn: tokio::sync::Mutex<()>,
+    turn: Permits,
 }
 
 /// Why a generation was not put in force.
@@ -71,12 +71,12 @@ impl Generations {
     ) -> Self {
         let declared = DeclaredIndex::all(&core.generation().policies);
         let declared = ArcSwap::from_pointee(declared);
-        let (configuration, turn) = (Mutex::new(configuration), tokio::sync::Mutex::default());
+        let turn = Permits::one(core.metrics.waits(WaitFor::Indexes));
         Self {
             core,
             mirrors,
             names,
-            configuration,
+            configuration: Mutex::new(configuration),
             declared,
             turn,
         }
@@ -98,8 +98,8 @@ impl Generations {
     }
 
     /// Waits for the turn to change indexes.
-    pub async fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().await
+    pub async fn turn(&self) -> HeldPermits {
+        self.turn.take().await
     }
 
     /// Puts the recorded indexes in force as they are now. The caller has the turn, and has had

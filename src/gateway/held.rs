@@ -8,7 +8,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use crate::gateway::content::Content;
@@ -17,7 +16,7 @@ use crate::gateway::error::{Error, ErrorKind};
 use crate::gateway::small::{Small, SmallFiles};
 use crate::model::File;
 use crate::store::{Growing, Key, Readable, Standing, StoreError, StoredFile};
-use crate::telemetry::Damage;
+use crate::telemetry::{Damage, Permits, WaitFor};
 
 /// Files checked at one time; each takes a core.
 const CHECKS_MAX: usize = 8;
@@ -58,16 +57,17 @@ pub struct HeldFiles {
     core: Arc<Core>,
     small: Arc<SmallFiles>,
     checks: Mutex<HashMap<Key, Arc<Growing>>>,
-    check_turns: Semaphore,
+    check_turns: Permits,
 }
 
 impl HeldFiles {
     pub fn new(core: Arc<Core>, small: Arc<SmallFiles>) -> Self {
+        let check_turns = Permits::new(CHECKS_MAX, core.metrics.waits(WaitFor::Checks));
         Self {
             core,
             small,
             checks: Mutex::default(),
-            check_turns: Semaphore::new(CHECKS_MAX),
+            check_turns,
         }
     }
 
@@ -228,8 +228,7 @@ impl HeldFiles {
         drop(running);
         let (held, key, stored) = (Arc::clone(self), key.clone(), Arc::clone(stored));
         self.core.work.spawn(async move {
-            // The semaphore is never closed.
-            let _turn = held.check_turns.acquire().await;
+            let _turn = held.check_turns.take().await;
             match spawn_blocking(move || check.run()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => held.damaged(&key, &stored, &error),

@@ -1,6 +1,6 @@
 //! What a file of a mirror tells of itself as it, or its sidecar, passes through, noted for its page.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::gateway::core::Core;
 use crate::gateway::decide::Tickets;
@@ -9,6 +9,7 @@ use crate::gateway::page_copies::{keep_learned, learned};
 use crate::gateway::source::Mirrors;
 use crate::gateway::tickets::Grant;
 use crate::page::Learned;
+use crate::telemetry::WaitFor;
 
 /// Notes what is learned, and has what shows it made again.
 #[derive(Debug)]
@@ -27,8 +28,8 @@ impl Learning {
     pub fn learn(&self, grant: &Grant, is_shown: bool, change: impl FnOnce(Learned) -> Learned) {
         let (index, file) = (&grant.owner, grant.file.item());
         let (name, project) = (file.filename.as_str(), file.filename.project());
-        let one_at_a_time = self.one_at_a_time.lock();
-        let _one_at_a_time = one_at_a_time.unwrap_or_else(PoisonError::into_inner);
+        let waits = self.core.metrics.waits(WaitFor::Facts);
+        let _one_at_a_time = waits.lock(&self.one_at_a_time);
         let mut facts = learned(&self.core, index, project);
         let known = facts.get(name).filter(|known| known.is_about(file));
         let known = known.cloned().unwrap_or_else(|| Learned::of(file));

@@ -12,12 +12,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::model::IndexName;
+use crate::telemetry::WaitMeter;
 
 /// The places.
 #[derive(Debug)]
 pub struct Places {
     most: usize,
     patience: Duration,
+    meter: WaitMeter,
     state: Mutex<State>,
 }
 
@@ -49,10 +51,11 @@ pub struct Crowded(usize);
 
 impl Places {
     /// So many places; nobody waits longer than `patience`.
-    pub fn new(most: usize, patience: Duration) -> Arc<Self> {
+    pub fn new(most: usize, patience: Duration, meter: WaitMeter) -> Arc<Self> {
         Arc::new(Self {
             most: most.max(1),
             patience,
+            meter,
             state: Mutex::default(),
         })
     }
@@ -77,6 +80,7 @@ impl Places {
             });
             turn
         };
+        let _timer = self.meter.start();
         let waiting = async {
             tokio::pin!(turn);
             loop {
@@ -180,7 +184,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_upstream_takes_more_than_it_leaves_free() {
-        let places = Places::new(64, EVERY);
+        let places = Places::new(64, EVERY, WaitMeter::default());
         let names = [
             "m/one", "m/two", "m/three", "m/four", "m/five", "m/six", "m/seven",
         ];
@@ -189,7 +193,7 @@ mod tests {
         assert_eq!(counts, [32, 16, 8, 4, 2, 1, 1]);
         for most in [0, 1, 2, 3] {
             assert_eq!(
-                taken_by(&Places::new(most, EVERY), "m/one").len(),
+                taken_by(&Places::new(most, EVERY, WaitMeter::default()), "m/one").len(),
                 most.div_ceil(2).max(1)
             );
         }
@@ -197,7 +201,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_is_seated_in_order_as_far_as_its_upstream_may_have_more() {
-        let places = Places::new(4, 60 * EVERY);
+        let places = Places::new(4, 60 * EVERY, WaitMeter::default());
         let mut slow = taken_by(&places, "m/slow");
         let mut fast = taken_by(&places, "m/fast");
         assert_eq!((slow.len(), fast.len()), (2, 1));
@@ -220,7 +224,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_too_long_is_told_and_others_are_nudged_meanwhile() {
-        let places = Places::new(1, 5 * EVERY);
+        let places = Places::new(1, 5 * EVERY, WaitMeter::default());
         let first = take(&places, "m/one").await.unwrap();
         let mut nudges = 0;
         let refused = places.take(&upstream("m/one"), EVERY, || nudges += 1).await;
@@ -232,7 +236,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_that_nobody_fetches_from_the_line_is_free_again() {
-        let places = Places::new(1, EVERY);
+        let places = Places::new(1, EVERY, WaitMeter::default());
         let first = take(&places, "m/one").await.unwrap();
         let mut leaving = Box::pin(take(&places, "m/one"));
         assert!(leaving.as_mut().now_or_never().is_none());

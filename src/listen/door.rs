@@ -34,7 +34,7 @@ use crate::listen::socket::Socket;
 use crate::listen::stop::{REST_MAX, Stop};
 use crate::listen::stream_watch::StreamWatch;
 use crate::model::{DoorLimits, DoorName};
-use crate::telemetry::{Label, Metrics, TurnedAway};
+use crate::telemetry::{Label, Metrics, TurnedAway, WaitFor};
 
 /// Pause after a failed accept. Out of file descriptors, the next call would fail at once, and again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -98,7 +98,11 @@ impl Door {
         let shared = Shared {
             app,
             acceptor,
-            slots: Slots::new(limits.connections, limits.connections_per_address),
+            slots: Slots::new(
+                limits.connections,
+                limits.connections_per_address,
+                metrics.waits(WaitFor::Connections),
+            ),
             limits,
             connections: metrics.connections(name),
             on_refusal: Arc::new(move |reason| counted.connection_refused(name, reason)),

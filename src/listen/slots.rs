@@ -4,15 +4,13 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
 use crate::model::client_network;
+use crate::telemetry::{HeldPermits, Permits, WaitMeter};
 
 /// The room for connections at one door.
 #[derive(Debug)]
 pub(super) struct Slots {
-    total: Arc<Semaphore>,
-    size: u32,
+    total: Permits,
     per_address: usize,
     taken: Mutex<HashMap<IpAddr, usize>>,
 }
@@ -22,16 +20,13 @@ pub(super) struct Slots {
 pub(super) struct Slot {
     slots: Arc<Slots>,
     address: Option<IpAddr>,
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Option<HeldPermits>,
 }
 
 impl Slots {
-    pub(super) fn new(total: usize, per_address: usize) -> Arc<Self> {
-        let size = u32::try_from(total.max(1)).unwrap_or(u32::MAX);
-        let size = size.min(u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
+    pub(super) fn new(total: usize, per_address: usize, meter: WaitMeter) -> Arc<Self> {
         Arc::new(Self {
-            total: Arc::new(Semaphore::new(size as usize)),
-            size,
+            total: Permits::new(total, meter),
             per_address: per_address.max(1),
             taken: Mutex::default(),
         })
@@ -52,8 +47,7 @@ impl Slots {
             address,
             permit: None,
         };
-        let permit = Arc::clone(&self.total).acquire_owned().await;
-        slot.permit = Some(permit.expect("the semaphore is never closed"));
+        slot.permit = Some(self.total.take().await);
         Some(slot)
     }
 
@@ -68,8 +62,7 @@ impl Slots {
 
     /// Waits until every connection has ended.
     pub(super) async fn empty(&self) {
-        let all = self.total.acquire_many(self.size).await;
-        drop(all.expect("the semaphore is never closed"));
+        self.total.all_returned().await;
     }
 }
 
@@ -116,7 +109,7 @@ mod tests {
 
     #[test]
     fn one_address_has_its_share() {
-        let slots = Slots::new(10, 2);
+        let slots = Slots::new(10, 2, WaitMeter::default());
         let first = take(&slots, "192.0.2.1").unwrap();
         let _second = take(&slots, "::ffff:192.0.2.1").unwrap();
         assert!(take(&slots, "192.0.2.1").is_none());
@@ -127,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_household_is_one_address() {
-        let slots = Slots::new(10, 1);
+        let slots = Slots::new(10, 1, WaitMeter::default());
         let _one = take(&slots, "2001:db8::1").unwrap();
         assert!(take(&slots, "2001:db8::ffff").is_none());
         assert!(take(&slots, "2001:db8:0:1::1").is_some());
@@ -135,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_peer_that_is_known_later_has_its_share_as_well() {
-        let slots = Slots::new(10, 1);
+        let slots = Slots::new(10, 1, WaitMeter::default());
         let unknown = || slots.take(None).now_or_never().unwrap().unwrap();
         let peer = "192.0.2.1".parse().unwrap();
         let (mut first, mut second) = (unknown(), unknown());
@@ -149,7 +142,7 @@ mod tests {
 
     #[test]
     fn the_total_is_waited_for() {
-        let slots = Slots::new(1, 10);
+        let slots = Slots::new(1, 10, WaitMeter::default());
         let only = take(&slots, "192.0.2.1").unwrap();
         assert!(slots.take(None).now_or_never().is_none());
         assert!(

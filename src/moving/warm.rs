@@ -11,6 +11,7 @@ use url::Url;
 use crate::model::{File, IndexName, Kind, Limits, Version};
 use crate::page::parse_json;
 use crate::policy::Pin;
+use crate::telemetry::WaitMeter;
 use crate::upstream::{
     ByteRange, Decoding, FileAnswer, PageAnswer, Proxies, Upstream, UpstreamSettings,
 };
@@ -62,7 +63,7 @@ pub fn warm(
         url,
         credentials: None,
         limits: limits.upstream.clone(),
-        decoding: Decoding::of(&limits.work),
+        decoding: Decoding::of(&limits.work, WaitMeter::default()),
         proxies: Proxies::Direct,
         bounds: crate::upstream::Bounds::default(),
     })?;

@@ -289,7 +289,14 @@ mod tests {
     #[tokio::test]
     async fn a_full_disk_is_said_to_be_full_once_and_for_all() {
         let (folder, store) = store();
-        let tree = Arc::new(Tree::open(folder.path(), 1 << 30).unwrap());
+        let tree = Arc::new(
+            Tree::open(
+                folder.path(),
+                1 << 30,
+                crate::telemetry::WaitMeter::default(),
+            )
+            .unwrap(),
+        );
         let path = folder.path().join("tmp/full");
         std::fs::write(&path, b"").unwrap();
         let (what, promised) = ("six.whl".to_owned(), promise());

@@ -27,6 +27,7 @@ use crate::store::tree::{Tree, is_absence};
 use crate::store::verified::{Stamp, Standing, Verified};
 use crate::store::writer::{Plan, Stored};
 use crate::store::{hold, seal};
+use crate::telemetry::WaitMeter;
 
 /// A store below one folder.
 #[derive(Debug)]
@@ -111,8 +112,20 @@ impl FsStore {
     /// # Errors
     /// When the folder cannot be made or written.
     pub fn open(root: &Path, disk_bytes_max: u64) -> Result<Self, StoreError> {
+        Self::open_metered(root, disk_bytes_max, WaitMeter::default())
+    }
+
+    /// The same, with the waits of those who change it counted.
+    ///
+    /// # Errors
+    /// See [`FsStore::open`].
+    pub fn open_metered(
+        root: &Path,
+        disk_bytes_max: u64,
+        meter: WaitMeter,
+    ) -> Result<Self, StoreError> {
         let doing = || format!("open the store in {}", root.display());
-        let tree = Tree::open(root, disk_bytes_max);
+        let tree = Tree::open(root, disk_bytes_max, meter);
         let tree = Arc::new(tree.map_err(|error| StoreError::io(doing(), error))?);
         Ok(Self { tree })
     }

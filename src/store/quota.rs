@@ -22,6 +22,7 @@ use crate::store::error::StoreError;
 use crate::store::key::{EVICTABLE_FOLDER, Key};
 use crate::store::tree::is_absence;
 use crate::store::walk::Walk;
+use crate::telemetry::WaitMeter;
 
 /// An eviction frees this part of the limit besides what exceeds it (a tenth), so that not every fill
 /// starts another.
@@ -43,6 +44,7 @@ pub struct Quota {
     touched: Mutex<HashSet<Key>>,
     /// Held while room is made.
     making_room: Mutex<()>,
+    meter: WaitMeter,
     /// How often room was made.
     rooms: AtomicU64,
 }
@@ -63,13 +65,14 @@ struct Found {
 }
 
 impl Quota {
-    pub(super) fn new(root: PathBuf, bytes_max: u64) -> Self {
+    pub(super) fn new(root: PathBuf, bytes_max: u64, meter: WaitMeter) -> Self {
         Self {
             root,
             bytes_max,
             used: AtomicU64::new(0),
             touched: Mutex::new(HashSet::new()),
             making_room: Mutex::new(()),
+            meter,
             rooms: AtomicU64::new(0),
         }
     }
@@ -178,10 +181,7 @@ impl Quota {
     /// # Errors
     /// When the disk fails.
     pub(super) fn make_room(&self, bytes: u64, seen: u64) -> Result<bool, StoreError> {
-        let _one_at_a_time = self
-            .making_room
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.meter.lock(&self.making_room);
         if self.rooms_made() != seen {
             return Ok(true);
         }
@@ -462,7 +462,7 @@ mod tests {
             (0, 0, 0, 0, 0),
         ];
         for (before, now, total, evicted, expected) in table {
-            let quota = Quota::new(PathBuf::new(), 0);
+            let quota = Quota::new(PathBuf::new(), 0, WaitMeter::default());
             quota.replaced(0, now);
             quota.counted(before, total, evicted);
             assert_eq!(

@@ -9,13 +9,14 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::store::error::is_full;
 use crate::store::key::Key;
 use crate::store::quota::Quota;
 use crate::store::temporary::{Temporary, remove_leftovers};
 use crate::store::verified::{Stamp, Verified};
+use crate::telemetry::WaitMeter;
 
 /// How often mirror files make room for one write. What is being read keeps its room until it is sent, and
 /// others write too.
@@ -33,30 +34,32 @@ pub(super) struct Tree {
     counter: AtomicU64,
     /// Held from looking at what a key holds to changing it, so that no byte is counted twice.
     changing: Mutex<()>,
+    meter: WaitMeter,
 }
 
 impl Tree {
     /// Makes the folders that are missing and removes leftovers.
-    pub(super) fn open(root: &Path, disk_bytes_max: u64) -> io::Result<Self> {
+    pub(super) fn open(root: &Path, disk_bytes_max: u64, meter: WaitMeter) -> io::Result<Self> {
         let temporary = root.join(TEMPORARY);
         std::fs::create_dir_all(&temporary)?;
         remove_leftovers(&temporary)?;
-        Ok(Self::over(root, disk_bytes_max))
+        Ok(Self::over(root, disk_bytes_max, meter))
     }
 
     /// A folder as it is.
     pub(super) fn existing(root: &Path) -> Self {
-        Self::over(root, u64::MAX)
+        Self::over(root, u64::MAX, WaitMeter::default())
     }
 
-    fn over(root: &Path, disk_bytes_max: u64) -> Self {
-        let quota = Arc::new(Quota::new(root.to_owned(), disk_bytes_max));
+    fn over(root: &Path, disk_bytes_max: u64, meter: WaitMeter) -> Self {
+        let quota = Quota::new(root.to_owned(), disk_bytes_max, meter.clone());
         Self {
             root: root.to_owned(),
-            quota,
+            quota: Arc::new(quota),
             verified: Arc::default(),
             counter: AtomicU64::new(0),
             changing: Mutex::new(()),
+            meter,
         }
     }
 
@@ -109,7 +112,7 @@ impl Tree {
         let path = self.path(key);
         if key.is_evictable() {
             let after = temporary.file().metadata()?.len();
-            let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+            let _changing = self.meter.lock(&self.changing);
             let before = length(&path)?.unwrap_or(0);
             self.with_room(0, || temporary.place(&path))?;
             self.quota.replaced(before, after);
@@ -122,7 +125,7 @@ impl Tree {
     /// Removes what is under a key; whether something was.
     pub(super) fn remove(&self, key: &Key) -> io::Result<bool> {
         let path = self.path(key);
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.meter.lock(&self.changing);
         let Some(before) = length(&path)? else {
             return Ok(false);
         };
@@ -180,7 +183,7 @@ mod tests {
 
     fn tree() -> (tempfile::TempDir, Tree) {
         let folder = tempfile::tempdir().unwrap();
-        let tree = Tree::open(folder.path(), 1_000).unwrap();
+        let tree = Tree::open(folder.path(), 1_000, WaitMeter::default()).unwrap();
         (folder, tree)
     }
 

@@ -69,6 +69,8 @@ metrics! {
     upstream_seconds: new.histograms("upstream_request_duration_seconds",
         "Seconds until an upstream's answer was complete, by mirror.", &["upstream"]);
     fills: new.gauge("fill_inflight", "Files being fetched from upstreams now.");
+    wait_seconds: new.histograms("wait_duration_seconds",
+        "Seconds waited for a permit or a lock that was not free, by what was waited for.", &["what"]);
     server_up: new.gauges("devpi_up",
         "1 while a devpi-server behind the gateway is healthy, 0 otherwise.", &["server"]);
     server_inflight: new.gauges("devpi_requests_inflight", "Requests under way at a devpi-server.", &["server"]);

@@ -148,6 +148,40 @@ labels! {
         Requests = "requests",
     }
 
+    /// What is waited for.
+    WaitFor {
+        /// A place for an upload (`limits.uploads`).
+        Uploads = "uploads",
+        /// A place for a fetch from an upstream (`limits.fills`).
+        Fills = "fills",
+        /// Room to unpack and read an answer or an archive (`limits.decoding`).
+        Decoding = "decoding",
+        /// A place for a connection (`limits.connections`).
+        Connections = "connections",
+        /// A place at a devpi-server (`limits.devpi_requests`).
+        DevpiRequests = "devpi_requests",
+        /// An answer about the serial of the devpi-servers, which one request asks for all.
+        DevpiSerial = "devpi_serial",
+        /// A processor to hash a password on.
+        Passwords = "passwords",
+        /// The outcome of other attempts by the same user or address to log in.
+        Logins = "logins",
+        /// A turn to read a kept file and compare it with its digest.
+        Checks = "checks",
+        /// The turn to note what a file says about itself.
+        Facts = "facts",
+        /// The turn to change indexes or policies.
+        Indexes = "indexes",
+        /// The turn to keep an anonymous test result.
+        ToxResults = "tox_results",
+        /// A connection that reads records.
+        RecordsRead = "records_read",
+        /// The connection that writes records.
+        RecordsWrite = "records_write",
+        /// The turn to change what the store holds, or to make room in it.
+        Store = "store",
+    }
+
     /// What an audit event is about.
     AuditKind {
         /// A policy refused something, or an upload, push or deletion was refused.
@@ -188,7 +222,7 @@ mod tests {
 
     #[test]
     fn no_two_variants_share_a_word() {
-        assert!(distinct(LookUp::ALL) && distinct(Staleness::ALL));
+        assert!(distinct(LookUp::ALL) && distinct(Staleness::ALL) && distinct(WaitFor::ALL));
         assert!(distinct(Tier::ALL) && distinct(CacheKind::ALL));
         assert!(distinct(UpstreamResult::ALL) && distinct(Mode::ALL));
         assert!(

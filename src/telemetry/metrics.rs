@@ -15,8 +15,10 @@ use crate::telemetry::declared::Declared;
 use crate::telemetry::devpi::ServerMetrics;
 use crate::telemetry::label::{
     CacheKind, Damage, Label, LabelSet, LookUp, Mode, Staleness, Tier, TurnedAway, UpstreamResult,
+    WaitFor,
 };
 use crate::telemetry::lookups::LookUps;
+use crate::telemetry::waits::WaitMeter;
 
 /// The metrics, registered once.
 #[derive(Debug, Clone)]
@@ -65,6 +67,9 @@ impl Metrics {
         for kind in Damage::ALL {
             all.damage.with_label_values(&[kind.label()]);
         }
+        for what in WaitFor::ALL {
+            all.wait_seconds.with_label_values(&[what.label()]);
+        }
         for door in DoorName::ALL {
             for reason in TurnedAway::ALL {
                 let labels = [door.label(), reason.label()];
@@ -77,6 +82,12 @@ impl Metrics {
             answered: Arc::default(),
             registry,
         })
+    }
+
+    /// The meter of waits for one thing.
+    #[must_use]
+    pub fn waits(&self, what: WaitFor) -> WaitMeter {
+        WaitMeter::of(self.all.wait_seconds.with_label_values(&[what.label()]))
     }
 
     /// The numbers of one devpi-server; `server` is the address in the operator's file.

@@ -23,6 +23,7 @@ mod metrics;
 mod refusals;
 mod rotating;
 mod torn;
+mod waits;
 
 pub use access::{AccessLine, AccessLog};
 pub use audit::AuditLog;
@@ -31,8 +32,9 @@ pub use devpi::ServerMetrics;
 pub use event::AuditEvent;
 pub use label::{
     AuditKind, CacheKind, Damage, Label, LabelSet, LookUp, Mode, ServerResult, Staleness, Tier,
-    TurnedAway, UpstreamResult,
+    TurnedAway, UpstreamResult, WaitFor,
 };
 pub(crate) use labels::labels;
 pub use logging::{LogFormat, init_logging};
 pub use metrics::Metrics;
+pub use waits::{HeldPermits, Permits, WaitMeter};

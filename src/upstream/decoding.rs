@@ -9,10 +9,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::model::WorkLimits;
+use crate::telemetry::{HeldPermits, Permits, WaitMeter};
 
 /// What shares are counted in.
 const UNIT_BYTES: u64 = 1 << 10;
@@ -25,8 +25,8 @@ pub struct Decoding(Arc<Budget>);
 struct Budget {
     bytes_max: u64,
     wait: Duration,
-    common: Arc<Semaphore>,
-    last: Arc<Semaphore>,
+    common: Permits,
+    last: Permits,
 }
 
 /// There was no room in time.
@@ -39,27 +39,32 @@ pub struct Crowded;
 pub struct Share {
     budget: Arc<Budget>,
     units: u64,
-    common: Vec<OwnedSemaphorePermit>,
-    last: Option<OwnedSemaphorePermit>,
+    common: Vec<HeldPermits>,
+    last: Option<HeldPermits>,
     is_waiting: bool,
 }
 
 impl Decoding {
     /// The budget that the limits allow.
     #[must_use]
-    pub fn of(limits: &WorkLimits) -> Self {
-        Self::new(limits.decoding, limits.decoding_wait)
+    pub fn of(limits: &WorkLimits, meter: WaitMeter) -> Self {
+        Self::metered(limits.decoding, limits.decoding_wait, meter)
     }
 
     /// A budget of so many bytes in all, of which [`Decoding::share_of`] waits for a part so long.
     #[must_use]
     pub fn new(bytes_max: u64, wait: Duration) -> Self {
-        let units = units_of(bytes_max / 2).clamp(1, Semaphore::MAX_PERMITS as u64);
+        Self::metered(bytes_max, wait, WaitMeter::default())
+    }
+
+    fn metered(bytes_max: u64, wait: Duration, meter: WaitMeter) -> Self {
+        let units = usize::try_from(units_of(bytes_max / 2)).unwrap_or(usize::MAX);
         Self(Arc::new(Budget {
             bytes_max,
             wait,
-            common: Arc::new(Semaphore::new(usize::try_from(units).unwrap_or(usize::MAX))),
-            last: Arc::new(Semaphore::new(1)),
+            common: Permits::new(units, meter),
+            // Waited for together with the others, and counted there.
+            last: Permits::one(WaitMeter::default()),
         }))
     }
 
@@ -128,16 +133,21 @@ impl Share {
         let wanted = units_of(bytes);
         let more = wanted.saturating_sub(self.units);
         if more > 0 && self.last.is_none() {
-            self.is_waiting = true;
             let (common, last) = (&self.budget.common, &self.budget.last);
             let more = u32::try_from(more).unwrap_or(u32::MAX);
-            // Neither is ever closed, so neither wait fails.
-            tokio::select! {
-                biased;
-                permit = Arc::clone(common).acquire_many_owned(more) => self.common.extend(permit.ok()),
-                permit = Arc::clone(last).acquire_owned() => self.last = permit.ok(),
+            if let Some(taken) = common.try_take_many(more) {
+                self.common.push(taken);
+            } else if let Some(taken) = last.try_take() {
+                self.last = Some(taken);
+            } else {
+                self.is_waiting = true;
+                tokio::select! {
+                    biased;
+                    taken = common.take_many(more) => self.common.push(taken),
+                    taken = last.take() => self.last = Some(taken),
+                }
+                self.is_waiting = false;
             }
-            self.is_waiting = false;
         }
         self.units = self.units.max(wanted);
     }
@@ -165,10 +175,10 @@ impl Share {
         while surplus > 0
             && let Some(mut permit) = self.common.pop()
         {
-            let held = permit.num_permits();
-            drop(permit.split(surplus.min(held)));
+            let held = permit.count();
+            permit.give_back(surplus);
             surplus = surplus.saturating_sub(held);
-            if permit.num_permits() > 0 {
+            if permit.count() > 0 {
                 self.common.push(permit);
             }
         }

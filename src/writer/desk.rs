@@ -13,7 +13,7 @@ use crate::gateway::{Flows, Generations, Reply};
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
 use crate::reader::{Reader, sign};
 use crate::store::Hold;
-use crate::telemetry::{AuditEvent, AuditKind, AuditLog};
+use crate::telemetry::{AuditEvent, AuditKind, AuditLog, Permits, WaitFor};
 use crate::upstream::OwnDoors;
 use crate::writer::caller::Caller;
 use crate::writer::turns::Turns;
@@ -25,7 +25,7 @@ pub struct Writer {
     pub turns: Arc<Turns>,
     pub reader: Reader,
     /// Held while an anonymous test result is counted and kept.
-    pub results: Arc<tokio::sync::Mutex<()>>,
+    pub results: Permits,
 }
 
 impl Deref for Writer {
@@ -57,11 +57,13 @@ impl Writer {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: WriterParts) -> Self {
-        let writes = &parts.flows.core.settings.limits.writes;
+        let core = &parts.flows.core;
+        let (writes, metrics) = (&core.settings.limits.writes, &core.metrics);
+        let uploads = metrics.waits(WaitFor::Uploads);
         Self {
             reader: Reader::new(Arc::clone(&parts.flows)),
-            results: Arc::default(),
-            turns: Arc::new(Turns::new(writes.uploads, writes.upload_wait)),
+            results: Permits::one(metrics.waits(WaitFor::ToxResults)),
+            turns: Arc::new(Turns::new(writes.uploads, writes.upload_wait, uploads)),
             parts: Arc::new(parts),
         }
     }

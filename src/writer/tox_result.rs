@@ -81,7 +81,7 @@ impl Writer {
         let core = &self.flows.core;
         // One after the other, or all that come at once would find the same room.
         let _turn = match caller.principal.name() {
-            None => Some(self.results.lock().await),
+            None => Some(self.results.take().await),
             Some(_) => None,
         };
         let held = core.records.project(index, &subject.project).await?;

@@ -2,14 +2,13 @@
 //! long as its client takes to send, so they have places of their own; who finds none waits a while
 //! and is then told to come back. Reads need no place.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::devpi::Refusal;
+use crate::telemetry::{HeldPermits, Permits, WaitMeter};
 
 /// When somebody who found no place should try again: uploads under way end in such a time.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
@@ -17,37 +16,32 @@ const RETRY_AFTER: Duration = Duration::from_secs(10);
 /// The places.
 #[derive(Debug)]
 pub struct Turns {
-    places: Arc<Semaphore>,
-    most: usize,
+    places: Permits,
     patience: Duration,
 }
 
 /// A place, free again when dropped.
 #[derive(Debug)]
 pub struct Turn {
-    _place: OwnedSemaphorePermit,
+    _place: HeldPermits,
 }
 
 impl Turns {
-    pub fn new(most: usize, patience: Duration) -> Self {
-        let most = most.clamp(1, Semaphore::MAX_PERMITS);
+    pub fn new(most: usize, patience: Duration, meter: WaitMeter) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(most)),
-            most,
+            places: Permits::new(most, meter),
             patience,
         }
     }
 
     /// Takes a place, waiting for one if need be.
     pub async fn take(&self) -> Result<Turn, Refusal> {
-        let place = Arc::clone(&self.places).acquire_owned();
-        match timeout(self.patience, place).await {
-            Ok(Ok(place)) => Ok(Turn { _place: place }),
-            // Never closed; too late is the only way to fail.
-            Ok(Err(_)) | Err(_) => {
+        match timeout(self.patience, self.places.take()).await {
+            Ok(place) => Ok(Turn { _place: place }),
+            Err(_) => {
                 let words = format!(
                     "{} uploads are being taken in (limits.uploads); try again later",
-                    self.most
+                    self.places.size()
                 );
                 let refusal = Refusal::exception(StatusCode::SERVICE_UNAVAILABLE, words);
                 Err(refusal.after(RETRY_AFTER))
@@ -58,12 +52,17 @@ impl Turns {
 
 #[cfg(test)]
 mod tests {
+    use prometheus::Registry;
+
     use super::*;
+    use crate::telemetry::{Metrics, WaitFor};
     use crate::writer::refusal::refusal_reply;
 
     #[tokio::test(start_paused = true)]
     async fn who_finds_no_place_waits_a_while_and_is_told_when_to_come_back() {
-        let turns = Turns::new(1, Duration::from_secs(5));
+        let metrics = Metrics::register(Registry::new(), "0").unwrap();
+        let waits = metrics.waits(WaitFor::Uploads);
+        let turns = Turns::new(1, Duration::from_secs(5), waits);
         let first = turns.take().await.unwrap();
         let refused = turns.take().await.unwrap_err();
         assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -74,5 +73,8 @@ mod tests {
             drop(first);
         });
         second.unwrap();
+        let counted = "cheesecloth_wait_duration_seconds_count{what=\"uploads\"} 2";
+        let shown = metrics.render().unwrap();
+        assert!(shown.contains(counted), "{shown}");
     }
 }

@@ -10,3 +10,4 @@ mod imports;
 mod names;
 mod shape;
 mod source;
+mod waits;

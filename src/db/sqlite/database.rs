@@ -26,7 +26,7 @@ use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
 
 impl Sqlite {
     async fn reader(&self) -> Result<PoolConnection<sqlx::Sqlite>, DbError> {
-        let reader = self.readers.acquire().await;
+        let reader = self.to_read().await;
         reader.map_err(rows::failed("get a connection to read"))
     }
 
@@ -35,7 +35,8 @@ impl Sqlite {
         &self,
         doing: &'static str,
     ) -> Result<Transaction<'static, sqlx::Sqlite>, DbError> {
-        self.readers.begin().await.map_err(rows::failed(doing))
+        let begun = self.begin_reading().await;
+        begun.map_err(rows::failed(doing))
     }
 
     async fn rows(
@@ -43,7 +44,8 @@ impl Sqlite {
         doing: &'static str,
         statement: Statement<'_>,
     ) -> Result<Vec<SqliteRow>, DbError> {
-        let found = statement.fetch_all(&self.readers).await;
+        let mut reader = self.to_read().await.map_err(rows::failed(doing))?;
+        let found = statement.fetch_all(&mut *reader).await;
         found.map_err(rows::failed(doing))
     }
 
@@ -54,7 +56,8 @@ impl Sqlite {
         statement: Statement<'_>,
         record: fn(&SqliteRow) -> Result<T, DbError>,
     ) -> Result<Option<T>, DbError> {
-        let found = statement.fetch_optional(&self.readers).await;
+        let mut reader = self.to_read().await.map_err(rows::failed(doing))?;
+        let found = statement.fetch_optional(&mut *reader).await;
         let row = found.map_err(rows::failed(doing))?;
         row.as_ref().map(record).transpose()
     }
@@ -120,8 +123,9 @@ impl Db for Sqlite {
             "UPDATE users SET password_hash = $3 WHERE name = $1 AND password_hash = $2",
             &[name, from, to],
         );
-        let done = rehashed.execute(&self.writer).await;
-        done.map_err(rows::failed("renew a password's hash"))?;
+        let failed = rows::failed("renew a password's hash");
+        let mut writer = self.to_write().await.map_err(&failed)?;
+        rehashed.execute(&mut *writer).await.map_err(failed)?;
         Ok(())
     }
 
@@ -242,8 +246,9 @@ impl Db for Sqlite {
                  OR EXISTS (SELECT 1 FROM files WHERE metadata_sha256 = $1)",
         );
         let needed = needed.bind(sha256.as_bytes().as_slice());
-        let needed = needed.fetch_one(&self.readers).await;
-        needed.map_err(rows::failed("ask whether bytes are needed"))
+        let failed = rows::failed("ask whether bytes are needed");
+        let mut reader = self.to_read().await.map_err(&failed)?;
+        needed.fetch_one(&mut *reader).await.map_err(failed)
     }
 
     async fn publish(

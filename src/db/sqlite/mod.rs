@@ -19,6 +19,7 @@ mod snapshot;
 mod statement;
 mod tokens;
 mod users;
+mod waiting;
 mod writing;
 
 pub use copy::RecordsFile;

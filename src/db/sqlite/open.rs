@@ -28,6 +28,7 @@ use crate::db::error::DbError;
 use crate::db::record::{ServerFacts, ServerSecret};
 use crate::db::sqlite::health::Health;
 use crate::db::sqlite::rows;
+use crate::db::sqlite::waiting::Waits;
 use crate::model::Timestamp;
 
 /// Connections that read: more than this and they only compete for the processor.
@@ -51,6 +52,7 @@ pub struct Sqlite {
     pub(super) writer: SqlitePool,
     pub(super) readers: SqlitePool,
     pub(super) health: Health,
+    pub(super) waits: Waits,
     path: PathBuf,
     /// Device and number of the file that was opened.
     place: (u64, u64),
@@ -100,6 +102,7 @@ impl Sqlite {
             writer,
             readers,
             health: Health::default(),
+            waits: Waits::default(),
             path: path.to_owned(),
             place: place_of(path).map_err(|error| failed(error.into()))?,
         };
@@ -133,8 +136,9 @@ impl Sqlite {
 
     pub(super) async fn read_facts(&self) -> Result<ServerFacts, DbError> {
         let doing = "read the server's uuid and secret";
+        let mut reader = self.to_read().await.map_err(rows::failed(doing))?;
         let row = sqlx::query("SELECT uuid, secret, created FROM server")
-            .fetch_one(&self.readers)
+            .fetch_one(&mut *reader)
             .await
             .map_err(rows::failed(doing))?;
         let read = rows::reader(&row, doing);

@@ -69,7 +69,7 @@ impl Sqlite {
         let failed = failed(doing, self.health.clone());
         self.check_place(doing)
             .inspect_err(|error| self.health.failed(error))?;
-        let begun = self.writer.begin_with("BEGIN IMMEDIATE").await;
+        let begun = self.begin_writing().await;
         Ok(Writing {
             transaction: begun.map_err(failed)?,
             doing,

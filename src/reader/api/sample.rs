@@ -28,7 +28,7 @@ use crate::protocol::{Audience, Preferences, PublicRoute};
 use crate::reader::api::asker::Asker;
 use crate::reader::routes::Reader;
 use crate::store::{FsStore, Key};
-use crate::telemetry::Metrics;
+use crate::telemetry::{HeldPermits, Metrics};
 use crate::upstream::Decoding;
 
 const POLICIES: &str = r#"default_index: packages/stable
@@ -311,7 +311,7 @@ impl House {
     }
 
     /// All searches that may run at one time, held until dropped.
-    pub fn occupy_searches(&self) -> tokio::sync::SemaphorePermit<'_> {
+    pub fn occupy_searches(&self) -> HeldPermits {
         self.reader.searches().occupy()
     }
 

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 use memchr::memmem;
-use tokio::sync::Semaphore;
 
 use crate::gateway::{Error, ErrorKind, Flows, Trouble};
 use crate::model::{IndexName, ProjectName};
@@ -16,6 +15,7 @@ use crate::page::ProjectNames;
 use crate::reader::look::Look;
 use crate::reader::web::layout::{QUERY_CHARS_MAX, WebPage};
 use crate::reader::web::way::Way;
+use crate::telemetry::{Permits, WaitMeter};
 
 /// Searches at one time; each may hold the lists of all mirrors, one after the other.
 const SEARCHES_MAX: usize = 2;
@@ -25,11 +25,11 @@ const FOUND_MAX: usize = 200;
 
 /// Holds back searches beyond [`SEARCHES_MAX`].
 #[derive(Debug)]
-pub struct Searches(Semaphore);
+pub struct Searches(Permits);
 
 impl Default for Searches {
     fn default() -> Self {
-        Self(Semaphore::new(SEARCHES_MAX))
+        Self(Permits::new(SEARCHES_MAX, WaitMeter::default()))
     }
 }
 
@@ -47,7 +47,7 @@ pub async fn web_search(look: Look<'_>, searches: &Searches) -> Result<WebPage, 
             p { "Give a part of a project's name." }
         }
     } else {
-        let _permit = searches.0.try_acquire().map_err(|_| {
+        let _permit = searches.0.try_take().ok_or_else(|| {
             let words = "too many searches at one time, try again";
             Error::new(ErrorKind::Unavailable(Some(1)), words)
         })?;
@@ -298,8 +298,8 @@ mod tests {
     }
 
     impl Searches {
-        pub fn occupy(&self) -> tokio::sync::SemaphorePermit<'_> {
-            self.0.try_acquire_many(2).unwrap()
+        pub fn occupy(&self) -> crate::telemetry::HeldPermits {
+            self.0.try_take_many(self.0.size()).unwrap()
         }
     }
 }

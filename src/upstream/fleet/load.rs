@@ -8,10 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::IntGauge;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use crate::telemetry::{ServerMetrics, ServerResult};
+use crate::telemetry::{HeldPermits, Permits, ServerMetrics, ServerResult, WaitMeter};
 use crate::upstream::breaker::{Breaker, Outcome, Permit};
 
 /// Requests without an answer in a row after which a server is left alone. One may be the request's own
@@ -28,7 +27,7 @@ const QUEUE_TIMEOUT: Duration = Duration::from_secs(4);
 /// The load on one server.
 #[derive(Debug)]
 pub(super) struct Load {
-    slots: Arc<Semaphore>,
+    slots: Permits,
     breaker: Mutex<Breaker>,
     pub(super) metrics: ServerMetrics,
 }
@@ -36,7 +35,7 @@ pub(super) struct Load {
 /// One request under way; over when the last clone is dropped, with the answer's last byte.
 #[derive(Debug, Clone)]
 #[expect(dead_code, reason = "held for what their ends do")]
-pub(super) struct Underway(Arc<(OwnedSemaphorePermit, Counted)>);
+pub(super) struct Underway(Arc<(HeldPermits, Counted)>);
 
 #[derive(Debug)]
 struct Counted(IntGauge);
@@ -49,10 +48,9 @@ impl Drop for Counted {
 
 impl Load {
     /// At most so many requests at one time.
-    pub(super) fn new(requests_max: usize, metrics: ServerMetrics) -> Self {
-        let requests_max = requests_max.clamp(1, Semaphore::MAX_PERMITS);
+    pub(super) fn new(requests_max: usize, metrics: ServerMetrics, meter: WaitMeter) -> Self {
         Self {
-            slots: Arc::new(Semaphore::new(requests_max)),
+            slots: Permits::new(requests_max, meter),
             breaker: Mutex::new(Breaker::new(FAILURES_MAX, COOL, COOL)),
             metrics,
         }
@@ -75,26 +73,23 @@ impl Load {
 
     /// Room for one request, if there is any.
     pub(super) fn take(&self) -> Option<Underway> {
-        match Arc::clone(&self.slots).try_acquire_owned() {
-            Ok(permit) => Some(self.underway(permit)),
-            Err(_) => {
-                self.metrics.request(ServerResult::Busy);
-                None
-            }
-        }
+        let Some(slot) = self.slots.try_take() else {
+            self.metrics.request(ServerResult::Busy);
+            return None;
+        };
+        Some(self.underway(slot))
     }
 
     /// Room for one request, waiting for it within bounds.
     pub(super) async fn wait(&self) -> Option<Underway> {
-        let slot = Arc::clone(&self.slots).acquire_owned();
-        let permit = timeout(QUEUE_TIMEOUT, slot).await.ok()?.ok()?;
-        Some(self.underway(permit))
+        let slot = timeout(QUEUE_TIMEOUT, self.slots.take()).await.ok()?;
+        Some(self.underway(slot))
     }
 
-    fn underway(&self, permit: OwnedSemaphorePermit) -> Underway {
+    fn underway(&self, slot: HeldPermits) -> Underway {
         let gauge = self.metrics.inflight().clone();
         gauge.inc();
-        Underway(Arc::new((permit, Counted(gauge))))
+        Underway(Arc::new((slot, Counted(gauge))))
     }
 
     /// Notes how a request went.
@@ -129,11 +124,15 @@ mod tests {
     use prometheus::Registry;
 
     use super::*;
-    use crate::telemetry::Metrics;
+    use crate::telemetry::{Metrics, WaitFor};
 
     fn load(requests_max: usize) -> (Load, Metrics) {
         let metrics = Metrics::register(Registry::new(), "0").unwrap();
-        let load = Load::new(requests_max, metrics.devpi_server("one.example:3141"));
+        let load = Load::new(
+            requests_max,
+            metrics.devpi_server("one.example:3141"),
+            metrics.waits(WaitFor::DevpiRequests),
+        );
         (load, metrics)
     }
 

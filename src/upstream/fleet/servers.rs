@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
 use crate::model::{FleetLimits, IndexName, Limits, UpstreamLimits};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Permits, WaitFor};
 use crate::upstream::client::{
     InvalidUpstream, Proxies, Upstream, UpstreamSettings, install_crypto_provider,
 };
@@ -61,7 +61,7 @@ pub struct Fleet {
     /// Makes tags of another process differ from ours.
     nonce: u32,
     /// Held by whoever asks for the serial, so that one asks for all.
-    asking: tokio::sync::Mutex<()>,
+    asking: Permits,
     /// The serial of the last write that went through here; what is older may lack it.
     written: AtomicI64,
     pub(super) shown: Shown,
@@ -132,7 +132,7 @@ impl Fleet {
             turn: AtomicUsize::new(0),
             started: Instant::now(),
             nonce: getrandom::u32().unwrap_or_default(),
-            asking: tokio::sync::Mutex::default(),
+            asking: Permits::one(metrics.waits(WaitFor::DevpiSerial)),
             written: AtomicI64::new(NOTHING_WRITTEN),
             shown: Shown::default(),
             read_timeout: limits.upstream.upstream_read_timeout,
@@ -324,7 +324,7 @@ impl Fleet {
         if let Some(serial) = self.fresh_serial() {
             return Some(serial);
         }
-        let _one_asks_for_all = self.asking.lock().await;
+        let _one_asks_for_all = self.asking.take().await;
         if let Some(serial) = self.fresh_serial() {
             return Some(serial);
         }
@@ -416,7 +416,8 @@ impl Server {
         });
         // With its path, for two servers may share a host; never with a user, which no file may name.
         let name = url.as_str().trim_end_matches('/');
-        let load = Load::new(limits.devpi_requests, metrics.devpi_server(name));
+        let meter = metrics.waits(WaitFor::DevpiRequests);
+        let load = Load::new(limits.devpi_requests, metrics.devpi_server(name), meter);
         load.metrics.is_up(true);
         Ok(Self { url, load, known })
     }

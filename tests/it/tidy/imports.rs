@@ -20,7 +20,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
         "cache",
         &["model", "page", "protocol", "telemetry", "clock"],
     ),
-    ("account", &["model", "db"]),
+    ("account", &["model", "telemetry", "db"]),
     ("devpi", &["model", "policy", "db", "account"]),
     (
         "gateway",

@@ -9,6 +9,7 @@ mod unreadable;
 use std::time::Duration;
 
 use cheesecloth::testing::model::{IndexName, Login, ProjectName, UpstreamLimits, WorkLimits};
+use cheesecloth::testing::telemetry::WaitMeter;
 use cheesecloth::testing::upstream::{Decoding, Proxies, Upstream, UpstreamSettings};
 use url::Url;
 
@@ -26,7 +27,7 @@ fn settings(url: Url) -> UpstreamSettings {
         url,
         credentials: None,
         limits: limits(),
-        decoding: Decoding::of(&WorkLimits::default()),
+        decoding: Decoding::of(&WorkLimits::default(), WaitMeter::default()),
         proxies: Proxies::Direct,
         bounds: cheesecloth::testing::upstream::Bounds::default(),
     }

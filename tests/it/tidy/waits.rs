@@ -1,0 +1,52 @@
+//! Whatever is waited for is waited for in one place, where it is counted and timed.
+
+use super::source::{none, sources};
+
+/// What would let somebody wait uncounted, and the one file that may use it.
+const WAITED_FOR: [(&str, &[&str]); 5] = [
+    ("Semaphore", &["telemetry/waits.rs"]),
+    ("tokio::sync::Mutex", &["telemetry/waits.rs"]),
+    ("tokio::sync::RwLock", &["telemetry/waits.rs"]),
+    ("self.readers", CONNECTIONS),
+    ("self.writer", CONNECTIONS),
+];
+
+/// Connections to the records; opening and closing them is no wait for one.
+const CONNECTIONS: &[&str] = &["db/sqlite/open.rs", "db/sqlite/waiting.rs"];
+
+/// The names that a `use` of `tokio::sync` may not bring in either.
+const LOCKS: [&str; 5] = [
+    "tokio::sync::Mutex",
+    "tokio::sync::MutexGuard",
+    "tokio::sync::RwLock",
+    "tokio::sync::Semaphore",
+    "tokio::sync::OwnedSemaphorePermit",
+];
+
+#[test]
+fn nobody_waits_for_a_permit_or_a_lock_uncounted() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let path = source.path.to_string_lossy().into_owned();
+        for (number, line) in source.code() {
+            for (what, files) in WAITED_FOR {
+                let is_records = files == CONNECTIONS;
+                let is_concerned = !is_records || path.starts_with("db/sqlite/");
+                if is_concerned && line.contains(what) && !files.contains(&path.as_str()) {
+                    wrong.push(format!(
+                        "{path}:{number}: {what}, which is {} only",
+                        files[0]
+                    ));
+                }
+            }
+        }
+        let uses = source.uses();
+        let paths = uses.iter().flat_map(|item| &item.paths);
+        for lock in paths.filter(|one| LOCKS.contains(&one.as_str())) {
+            if path != "telemetry/waits.rs" {
+                wrong.push(format!("{path}: {lock}; take telemetry's Permits"));
+            }
+        }
+    }
+    none(&wrong);
+}

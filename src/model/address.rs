@@ -1,9 +1,9 @@
-//! Internet addresses: whose share one takes, and where one leads.
+//! Internet addresses: whose share of a limit one counts towards, and where one leads.
 
 // Addresses only: what opens sockets is in `std`.
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whom an address stands for: one IPv6 customer has a whole /64 to come from.
+/// The network that counts as one client: a single IPv6 customer has a whole /64.
 #[must_use]
 pub fn client_network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -18,19 +18,19 @@ pub fn client_network(address: IpAddr) -> IpAddr {
 /// Where an address leads, seen from this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// To nothing that an index can be at: the link itself, where clouds hand out a machine's own
-    /// credentials to whoever asks from it; many machines at once; or no machine.
+    /// To nothing that an index can be at: the link itself, where clouds hand out a machine's own credentials
+    /// to anything that asks from it; to many machines at once; or to no machine.
     Special,
     /// To this machine.
     Loopback,
-    /// To a network of somebody's own, which the world does not see.
+    /// To a private network.
     Private,
-    /// To the world.
+    /// To the public internet.
     Public,
 }
 
-/// Addresses outside the link-local networks at which clouds answer a machine about itself: AWS by
-/// IPv6, Alibaba, Oracle, Azure.
+/// Addresses outside the link-local networks at which clouds answer a machine's questions about itself:
+/// AWS by IPv6, Alibaba, Oracle, Azure.
 const METADATA: [IpAddr; 4] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
@@ -39,7 +39,7 @@ const METADATA: [IpAddr; 4] = [
 ];
 
 impl Reach {
-    /// Where an address leads, by the registries of special-purpose addresses (RFC 6890).
+    /// Where an address leads, according to the registries of special-purpose addresses (RFC 6890).
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         let address = address.to_canonical();
@@ -88,7 +88,7 @@ impl Reach {
             return Self::of(embedded.into());
         }
         let is_site_local = segments[0] & 0xffc0 == 0xfec0;
-        // Of 2001::/23 no part is an index's: tunnels, benchmarks, identifiers.
+        // Nothing in 2001::/23 is an index: tunnels, benchmarks, identifiers.
         let is_of_protocols = segments[0] == 0x2001 && segments[1] < 0x200;
         let is_documentation = (segments[0], segments[1]) == (0x2001, 0xdb8)
             || (segments[0] == 0x3fff && segments[1] < 0x1000);
@@ -107,8 +107,8 @@ impl Reach {
     }
 }
 
-/// The IPv4 address that an IPv6 one stands for on its way through a translator: RFC 6052's prefix,
-/// 6to4, and the compatible form of before.
+/// The IPv4 address that a translator makes of an IPv6 one: RFC 6052's prefix, 6to4, and the obsolete
+/// compatible form.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, g, h] = address.segments();
     let (high, low) = match [a, b, c, d, e, f] {

@@ -1,6 +1,6 @@
 //! Text for places that take ASCII only, such as the status line of HTTP/1.1.
 
-/// A character in ASCII: itself, the signs that people and editors write as they are typed, `?` for any
+/// A character in ASCII: itself, a typed equivalent for signs that people and editors use, `?` for any
 /// other.
 pub fn to_ascii(character: char) -> impl Iterator<Item = char> {
     let spelled = match character {

@@ -1,4 +1,4 @@
-//! Digests of files: the sha256 that names them here, and whatever else an index states.
+//! Digests of files: the sha256 that names them here, and any others that an index states.
 
 use std::fmt;
 use std::str::FromStr;
@@ -84,10 +84,10 @@ impl fmt::Debug for Sha256 {
     }
 }
 
-/// What a sha256 that is cut short is called among the other digests.
+/// The algorithm name of a truncated sha256 among the other digests.
 pub const CUT_SHA256: &str = "sha256-cut";
 
-/// Fewest digits of one: a URL has three in its first folder and some in its second.
+/// Its fewest digits: a URL has three in its first folder and some in its second.
 const CUT_DIGITS_MIN: usize = 4;
 
 /// Every digest an index states of one file, by algorithm name in lower case (PEP 691 `hashes`).
@@ -136,8 +136,8 @@ impl Hashes {
         Ok(())
     }
 
-    /// Adds a sha256 that a source states cut short: no file can be compared with it, so none holds
-    /// it; but it is where devpi's URL of the file comes from.
+    /// Adds a sha256 that a source states truncated. No file can be compared with it, so none matches it; but
+    /// devpi's URL of the file is made from it.
     ///
     /// # Errors
     /// When it is not hexadecimal, or too short for a URL.
@@ -148,13 +148,13 @@ impl Hashes {
         self.insert(CUT_SHA256, hex)
     }
 
-    /// Whether a source states a digest that nothing can hold.
+    /// Whether a source states a truncated digest, which nothing can match.
     #[must_use]
     pub fn is_cut(&self) -> bool {
         self.others.iter().any(|(name, _)| **name == *CUT_SHA256)
     }
 
-    /// The sha256, where it is known.
+    /// The sha256, if known.
     #[must_use]
     pub fn sha256(&self) -> Option<Sha256> {
         self.sha256
@@ -166,8 +166,8 @@ impl Hashes {
         self.sha256.is_none() && self.others.is_empty()
     }
 
-    /// What to state to others: the sha256 alone where it is known. Lock files copy all that is stated,
-    /// and a second digest would pin what another index of the same file cannot confirm.
+    /// What to state to others: the sha256 alone if it is known. Lock files copy everything that is stated,
+    /// and a second digest would pin what another index with the same file cannot confirm.
     pub fn strongest(&self) -> impl Iterator<Item = (&str, String)> {
         let most = if self.sha256.is_some() { 1 } else { usize::MAX };
         self.iter().take(most)

@@ -1,9 +1,9 @@
 //! The doors by which the program is reached.
 
-/// One of the three.
+/// One of the three doors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DoorName {
-    /// For everyone; reads only, unless it is opened further.
+    /// For everyone; reads only, unless it allows more.
     Public,
     /// Everything.
     Manage,

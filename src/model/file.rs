@@ -6,16 +6,16 @@ use crate::model::Timestamp;
 use crate::model::digest::Hashes;
 use crate::model::filename::Filename;
 
-/// A wheel, an sdist, or an older kind of archive, with all that is known of it.
+/// A wheel, an sdist, or an older kind of archive, with everything known about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct File {
     /// Its name, which belongs to the project of the page.
     pub filename: Filename,
-    /// Where an upstream keeps it, absolute; nothing for a file that a stage holds.
+    /// Where an upstream keeps it, absolute; `None` for a file of a stage.
     pub url: Option<Arc<str>>,
-    /// Every digest stated; empty for what nobody has hashed yet.
+    /// Every digest stated; empty for a file that nobody has hashed yet.
     pub hashes: Hashes,
-    /// Length in bytes, where it is known.
+    /// Length in bytes, if known.
     pub size: Option<u64>,
     /// When it was uploaded, and who says so.
     pub upload_time: Option<UploadTime>,
@@ -23,11 +23,11 @@ pub struct File {
     pub requires_python: Option<Arc<str>>,
     /// Whether its release was withdrawn (PEP 592).
     pub yanked: Yanked,
-    /// Whether `{url}.metadata` can be had (PEP 658, 714).
+    /// Whether `{url}.metadata` is available (PEP 658, 714).
     pub core_metadata: CoreMetadata,
     /// URL of its provenance (PEP 740).
     pub provenance: Option<Arc<str>>,
-    /// Whether a detached signature is beside it (PEP 503).
+    /// Whether it has a detached signature (PEP 503).
     pub gpg_sig: bool,
 }
 
@@ -68,7 +68,7 @@ pub enum UploadTimeSource {
     FirstSeen,
 }
 
-/// PEP 592: whether installers should pass a file over unless it is pinned.
+/// PEP 592: whether installers should skip a file unless it is pinned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Yanked {
     /// Not yanked.
@@ -85,7 +85,7 @@ impl Yanked {
         matches!(self, Self::Yes(_))
     }
 
-    /// The reason, empty where there is none; `None` when it is not yanked.
+    /// The reason, empty if there is none; `None` if it is not yanked.
     #[must_use]
     pub fn to_text(&self) -> Option<&str> {
         match self {
@@ -94,7 +94,7 @@ impl Yanked {
         }
     }
 
-    /// What [`Yanked::to_text`] wrote.
+    /// The inverse of [`Yanked::to_text`].
     #[must_use]
     pub fn of_text(text: Option<&str>) -> Self {
         match text {
@@ -115,6 +115,6 @@ pub enum CoreMetadata {
     Present,
     /// Announced with digests.
     Hashed(Hashes),
-    /// Found out not to be had: neither where it was announced nor in the file, or not as was stated.
+    /// Found to be unavailable: neither at the announced place nor in the file, or not as stated.
     Unobtainable,
 }

@@ -1,9 +1,9 @@
 //! File names of wheels, sdists, eggs and older archives.
 //!
-//! A name is read *for a project*: `python-dateutil-2.8.tar.gz` says only together with
-//! `python-dateutil` where the version starts. A file route has no project in its path, so
-//! [`Filename::projects`] lists which ones a name could belong to, likeliest first; every name that
-//! [`Filename::parse`] accepts for a project has that project in its list.
+//! A name is parsed *for a project*: `python-dateutil-2.8.tar.gz` shows where the version starts only
+//! together with `python-dateutil`. A file route has no project in its path, so [`Filename::projects`]
+//! lists which ones a name could belong to, likeliest first; every name that [`Filename::parse`] accepts
+//! for a project has that project in its list.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const LENGTH_MAX: usize = 255;
 /// Most projects that one file name is tried for.
 const PROJECTS_MAX: usize = 12;
 
-/// Most names that one file name is cut into; wheels of many platforms have some twenty parts.
+/// Most names that one file name is split into; wheels for many platforms have about twenty parts.
 const NAMES_MAX: usize = 64;
 
 /// Parts of a wheel's name after the project's, without a build number: version and tags.
@@ -32,7 +32,7 @@ pub enum Kind {
     Sdist,
     /// `.egg`.
     Egg,
-    /// Installers and system packages of old: `.exe`, `.msi`, `.rpm`, `.deb`, `.dmg`.
+    /// Obsolete installers and system packages: `.exe`, `.msi`, `.rpm`, `.deb`, `.dmg`.
     Other,
 }
 
@@ -85,7 +85,7 @@ pub struct Filename {
     kind: Kind,
 }
 
-/// The text is not the name of a file of this project.
+/// The text is not a file name of this project.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidFilename {
     /// Empty, too long, or with a slash, a backslash, a control character or a leading dot.
@@ -99,13 +99,13 @@ pub enum InvalidFilename {
     Project {
         /// The file name.
         filename: String,
-        /// The project it was read for.
+        /// The project it was parsed for.
         project: ProjectName,
     },
 }
 
 impl Filename {
-    /// Reads a file name for a project.
+    /// Parses a file name for a project.
     ///
     /// # Errors
     /// See [`InvalidFilename`].
@@ -131,7 +131,7 @@ impl Filename {
         })
     }
 
-    /// Whether a name ends like an archive that installers take, of whatever project.
+    /// Whether a name ends like an archive that installers accept, whatever its project.
     #[must_use]
     pub fn is_archive(raw: &str) -> bool {
         split_ending(raw).is_ok_and(|(_, kind)| kind != Kind::Other)
@@ -139,8 +139,8 @@ impl Filename {
 
     /// The projects that a file of this name may belong to, likeliest first.
     ///
-    /// A wheel or egg has exactly one. Of an sdist the longest prefix whose rest is a PEP 440
-    /// version comes first, then prefixes whose rest starts with a digit, then all others.
+    /// A wheel or egg has exactly one. For an sdist the longest prefix whose rest is a PEP 440 version comes
+    /// first, then prefixes whose rest starts with a digit, then all others.
     #[must_use]
     pub fn projects(raw: &str) -> Vec<ProjectName> {
         let Ok((stem, kind)) = split_ending(raw) else {
@@ -170,8 +170,8 @@ impl Filename {
         found.into_iter().map(|(_, project)| project).collect()
     }
 
-    /// Whether a file of this name can be nothing but a release of the project, as far as its form
-    /// tells: a version follows, and of a wheel its three tags.
+    /// Whether a file of this name can only be a release of the project, judging by its form: a version
+    /// follows, and for a wheel its three tags.
     #[must_use]
     pub fn is_plainly_of(raw: &str, project: &ProjectName) -> bool {
         let Ok((stem, kind)) = split_ending(raw) else {
@@ -186,8 +186,8 @@ impl Filename {
         })
     }
 
-    /// Every name that a file name begins with, or is but for its ending; longest first. Nothing when
-    /// it has more parts than any file has.
+    /// Every project name that a file name begins with, or equals except for its ending; longest first.
+    /// `None` if it has more parts than any file has.
     #[must_use]
     pub fn names_within(raw: &str) -> Option<Vec<ProjectName>> {
         let (stem, _) = split_ending(raw).ok()?;
@@ -237,7 +237,7 @@ impl Filename {
         self.kind
     }
 
-    /// The tags of a wheel; nothing for the other kinds.
+    /// The tags of a wheel; `None` for other kinds.
     #[must_use]
     pub fn tags(&self) -> Option<WheelTags<'_>> {
         let stem = self.raw.strip_suffix(".whl")?;
@@ -300,7 +300,7 @@ fn split_ending(raw: &str) -> Result<(&str, Kind), InvalidFilename> {
     known.ok_or_else(|| InvalidFilename::Ending(raw.to_owned()))
 }
 
-/// Every way to cut a stem into a project's name and the rest, shortest name first.
+/// Every way to split a stem into a project's name and the rest, shortest name first.
 fn cuts(stem: &str, kind: Kind) -> impl Iterator<Item = (&str, &str)> {
     let limit = match kind {
         Kind::Wheel => 1,

@@ -1,8 +1,8 @@
 //! Every limit, its default and its reason: one table, in the parts that rooms take.
 //!
-//! The table makes the parts, and what `config` reads and describes: the keys of `limits:`. A limit
-//! without a least value is no key, since nobody has a reason to set it. A limit of zero would mean
-//! "nothing works" or "no limit" depending on who reads it, so each key has a least value instead.
+//! The table makes the parts, and the keys of `limits:` that `config` reads and describes. A limit without
+//! a least value is not a key, since nobody has a reason to set it. A limit of zero would mean "nothing
+//! works" or "no limit" depending on the reader, so each key has a least value instead.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ pub struct LimitRow {
     pub key: &'static str,
     /// How it is written.
     pub unit: LimitUnit,
-    /// What holds when nobody says otherwise, as it would be written.
+    /// The value when none is set, as it would be written.
     pub default: &'static str,
-    /// Less is a fault.
+    /// A smaller value is a fault.
     pub least: &'static str,
     /// One sentence, without a full stop.
     pub reason: &'static str,
@@ -35,7 +35,7 @@ pub enum LimitUnit {
 }
 
 impl LimitUnit {
-    /// A value of the table: bytes, milliseconds, or how many.
+    /// A value from the table: bytes, milliseconds, or a count.
     #[must_use]
     pub fn number(self, text: &str) -> u64 {
         let number = match self {
@@ -47,13 +47,13 @@ impl LimitUnit {
     }
 }
 
-/// A duration as limits count it.
+/// A duration in the unit of limits.
 #[must_use]
 pub fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What a limit is to the code that keeps it.
+/// How a limit is represented in the code that enforces it.
 trait Limit {
     fn of(number: u64) -> Self;
 }
@@ -107,7 +107,7 @@ macro_rules! limits {
         }
 
         impl Limits {
-            /// Sets one, by its key: bytes, milliseconds, or how many.
+            /// Sets one, by its key: bytes, milliseconds, or a count.
             pub fn set(&mut self, key: &str, number: u64) {
                 match key {
                     $($(stringify!($name) => self.$part.$name = Limit::of(number),)*)*
@@ -116,7 +116,7 @@ macro_rules! limits {
             }
         }
 
-        /// What operators may set, in the order in which it is described to them.
+        /// The limits that operators may set, in the order in which they are described.
         pub const LIMITS: &[LimitRow] = &[$($($(LimitRow {
             key: stringify!($name),
             unit: LimitUnit::$unit,
@@ -157,7 +157,7 @@ limits! {
         send_grace: Duration in Time, "10s",
             "what each piece of an answer, and the whole of a body, may take before a rate is looked at: none is judged by its first bytes";
     }
-    /// What may be written.
+    /// Limits on writes.
     writes: WriteLimits {
         upload: u64 in Bytes, "1GiB", at least "1KiB",
             "one uploaded file: larger than all but a few wheels";
@@ -215,7 +215,7 @@ limits! {
         retry_after_max: Duration in Time, "3s",
             "the longest wish of an upstream to be asked later that is granted: clients would not wait for more";
     }
-    /// What all that is fetched and unpacked may cost at one time.
+    /// What may be fetched and unpacked at one time, in all.
     work: WorkLimits {
         decoding: u64 in Bytes, "256MiB", at least "1MiB",
             "what is being unpacked and read of all upstreams' answers, and of archives, at once: more waits its turn";
@@ -232,14 +232,14 @@ limits! {
         checked_first: u64 in Bytes, "8MiB", at least "64KiB",
             "held file that is checked before its first byte when it is read for the first time since the start: some ten milliseconds; of larger ones the end waits";
     }
-    /// What devpi-servers are spared.
+    /// Limits that protect devpi-servers.
     fleet: FleetLimits {
         devpi_requests: usize in Count, "40", at least "1",
             "requests under way at one devpi-server: its 50 threads, less some for who asks it directly";
         devpi_connect_timeout: Duration in Time, "2s", at least "100ms",
             "to connect to a devpi-server: these are near, and another one can answer";
     }
-    /// What the program does by itself.
+    /// Limits on the program's own work.
     own: OwnLimits {
         collect_after: Duration in Time, "10m", at least "100ms",
             "how old bytes without a record are before they go, and how often they are looked for: it reads every name";
@@ -254,7 +254,7 @@ limits! {
         grace_period: Duration in Time, "30s", at least "0s",
             "for requests in flight when the server stops: below what supervisors wait before a kill";
     }
-    /// How much is kept of what must be accounted for.
+    /// How much of the audit log is kept.
     audit: AuditLimits {
         changes_file: u64 in Bytes, "64MiB",
             "one file of logins and changes: a quarter of a million of them";
@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(careless.send_time(5), Duration::from_secs(15));
     }
 
-    /// What is promised of a door that nobody configured.
+    /// The limits promised for a door that nobody configured.
     #[test]
     fn a_door_has_the_limits_of_the_table() {
         let limits = DoorLimits::default();

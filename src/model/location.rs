@@ -1,4 +1,4 @@
-//! Where something stands in an operator's file, and what is wrong there.
+//! A place in an operator's file, and what is wrong there.
 
 use std::fmt;
 use std::path::Path;
@@ -16,8 +16,8 @@ pub struct Location {
 }
 
 impl Location {
-    /// File and line for whoever may not be the operator: where on the disk the file is, is nothing to
-    /// them.
+    /// File and line for readers who may not be the operator: where the file is on the disk is not their
+    /// business.
     #[must_use]
     pub fn for_strangers(&self) -> String {
         let file = Path::new(&*self.file);
@@ -36,7 +36,7 @@ impl fmt::Display for Location {
 /// Something wrong in the operator's files: `file:line:column: what, did you mean "…"?`
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
-    /// Where; nothing for what no file says, such as a bad environment variable.
+    /// Where; `None` for faults outside files, such as a bad environment variable.
     pub location: Option<Location>,
     /// What is wrong, lower case, no full stop.
     pub what: String,
@@ -64,7 +64,7 @@ impl Fault {
         }
     }
 
-    /// A fault that no file holds.
+    /// A fault outside files.
     #[must_use]
     pub fn nowhere(what: impl Into<String>) -> Self {
         Self {
@@ -74,7 +74,7 @@ impl Fault {
         }
     }
 
-    /// Adds what to do about it.
+    /// Adds a hint on what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -104,7 +104,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Every fault found, one a line.
+/// Every fault found, one per line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Faults(pub Vec<Fault>);
 
@@ -114,7 +114,7 @@ impl Faults {
         self.0.push(fault);
     }
 
-    /// `Ok(value)` when there are none, else all of them in the order of the files.
+    /// `Ok(value)` if there are none, otherwise all of them in the order of the files.
     ///
     /// # Errors
     /// The faults themselves.
@@ -140,7 +140,7 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// The known word nearest to the written one, if it is near enough to be meant.
+/// The known word closest to the written one, if it is close enough to have been meant.
 #[must_use]
 pub fn suggest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near_enough = (written.chars().count() / 3).max(1);

@@ -1,11 +1,11 @@
-//! Passwords, kept out of every text that someone might read.
+//! Passwords, kept out of any text that someone might read.
 
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// A password or token. It prints as `***`; [`Secret::expose`] is the one way to its text.
+/// A password or token. It prints as `***`; only [`Secret::expose`] gives its text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -54,8 +54,8 @@ impl Login {
         }
     }
 
-    /// Takes `user:password@` out of a URL, so that it can be shown afterwards. Percent-encoding is
-    /// undone, as it is for a header.
+    /// Takes `user:password@` out of a URL, so that the URL can be shown. Percent-encoding is undone, as it
+    /// is for a header.
     pub fn take_from(url: &mut Url) -> Option<Self> {
         let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let (user, password) = (decode(url.username()), decode(url.password().unwrap_or("")));

@@ -1,8 +1,8 @@
-//! Where a mirror may be that somebody made through the API, and what it may lead to.
+//! Where a mirror created through the API may be, and what it may lead to.
 //!
-//! Whoever may make an index may make a mirror, and the gateway asks for it from where it stands: on
-//! the management door's own machine, inside the company's network. So such a mirror reaches the
-//! world, and beside it only what the operator names.
+//! A user who may create an index may create a mirror, and the gateway sends that mirror's requests from
+//! where it stands: on the management door's own machine, inside the company's network. So such a mirror
+//! reaches public addresses, and otherwise only what the operator names.
 
 use core::net::{IpAddr, Ipv4Addr};
 use std::fmt;
@@ -13,7 +13,7 @@ use url::{Host, Url};
 
 use crate::model::address::Reach;
 
-/// A place that the operator names.
+/// A place named by the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MirrorPlace {
     /// Every address of a network, at any port.
@@ -31,12 +31,12 @@ impl fmt::Display for MirrorPlace {
     }
 }
 
-/// What the operator names.
+/// The places named by the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MirrorPlaces(Arc<[MirrorPlace]>);
 
 impl Default for MirrorPlaces {
-    /// Nothing: the world alone.
+    /// No places: public addresses only.
     fn default() -> Self {
         Self(Arc::new([]))
     }
@@ -49,7 +49,7 @@ impl FromIterator<MirrorPlace> for MirrorPlaces {
 }
 
 impl MirrorPlaces {
-    /// Refuses a URL for what can be told of it without asking anybody, with the reason.
+    /// Refuses a URL as far as can be told without a lookup; the error is the reason.
     ///
     /// # Errors
     /// The reason.
@@ -66,7 +66,7 @@ impl MirrorPlaces {
                 let is_open = self.is_open(url, Ipv4Addr::LOCALHOST.into());
                 if is_open { Ok(()) } else { refused(&name) }
             }
-            // Of the server that is named only the port that is named.
+            // On a named server only the named port is open.
             Some(Host::Domain(name)) if self.names(name) && !self.names_origin(url) => {
                 refused(&format!("{name} at another port"))
             }
@@ -83,7 +83,7 @@ impl MirrorPlaces {
         self.is_open_to(address, || self.names_origin(url))
     }
 
-    /// The same where only the host's name is known, which was found to be that address.
+    /// The same when only the host's name is known, which was resolved to that address.
     #[must_use]
     pub fn may_resolve(&self, name: &str, address: IpAddr) -> bool {
         self.is_open_to(address, || self.names(name))

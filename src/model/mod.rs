@@ -1,7 +1,7 @@
-//! The nouns of Python packaging, valid by construction; and the limits that every room keeps.
+//! The nouns of Python packaging, valid by construction; and the limits that every room observes.
 //!
-//! A value of one of these types cannot be wrong: a `ProjectName` is normalised, a `Filename` belongs
-//! to the project it was parsed for, a `Sha256` has 32 bytes. Whoever holds one need not check again.
+//! A value of one of these types cannot be wrong: a `ProjectName` is normalised, a `Filename` belongs to
+//! the project it was parsed for, a `Sha256` has 32 bytes. Nothing that holds one need check again.
 
 mod address;
 mod ascii;

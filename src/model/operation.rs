@@ -1,9 +1,9 @@
-//! Classes of operations: what a door allows, whoever asks (docs/protocol/devpi.md §18.1).
+//! Classes of operations: what a door allows, regardless of who asks (docs/protocol/devpi.md §18.1).
 
 /// A class of operations; a door says which it allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OperationClass {
-    /// Looking at things, and saying who one is.
+    /// Reading, and authenticating.
     Read,
     /// Uploading files, documentation and test results.
     Upload,

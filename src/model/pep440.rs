@@ -1,12 +1,12 @@
 //! PEP 440: the grammar of versions, and a key whose bytes sort as the versions do.
 //!
-//! The grammar is the one that `packaging` reads, with every alternative spelling (`v1.0-ALPHA.1` is
-//! `1.0a1`). The parts come one after the other and each is told by its first word, so one pass
-//! without going back reads them.
+//! The grammar is that of `packaging`, with every alternative spelling (`v1.0-ALPHA.1` is `1.0a1`). The
+//! parts follow one another and each is recognised by its first word, so they are read in one pass without
+//! backtracking.
 //!
-//! A key is built once; after that comparing two versions is comparing bytes, whatever the number
-//! of digits. It holds the parts in the order of their weight, and ends of parts are remembered:
-//! most operators of version specifiers compare only up to one of them.
+//! A key is built once; after that comparing two versions means comparing bytes, whatever the number of
+//! digits. It holds the parts in order of significance and remembers where they end, since most operators
+//! of version specifiers compare only up to one of them.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 const MORE: u8 = 1;
 const END: u8 = 0;
 
-/// Up to which part two keys are compared.
+/// The part up to which two keys are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cut {
     /// Epoch and release.
@@ -31,11 +31,11 @@ pub(super) enum Cut {
     Local,
 }
 
-/// What versions are compared by.
+/// The key by which versions are compared.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct SortKey {
     bytes: Arc<[u8]>,
-    /// Where the first four cuts are.
+    /// The positions of the first four cuts.
     ends: [u32; 4],
 }
 
@@ -65,16 +65,16 @@ impl PartialOrd for SortKey {
     }
 }
 
-/// The first numbers of a release, as `==1.4.*` names them.
+/// The first numbers of a release, as in `==1.4.*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Prefix {
     bytes: Box<[u8]>,
-    /// How many zeros follow, which a key leaves out.
+    /// How many zeros follow, which a key omits.
     zeros: usize,
 }
 
 impl Prefix {
-    /// Whether a version's release, filled up with zeros, starts like this.
+    /// Whether a version's release, padded with zeros, starts like this.
     pub(super) fn is_of(&self, key: &SortKey) -> bool {
         let Some(mut rest) = key.bytes.strip_prefix(&*self.bytes) else {
             return false;
@@ -89,7 +89,7 @@ impl Prefix {
     }
 }
 
-/// The parts of a version, as they stand in its text. A number may be empty, which is 0.
+/// The parts of a version, as written. A number may be empty, which means 0.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Parts<'a> {
     epoch: &'a str,
@@ -108,7 +108,7 @@ enum Pre {
 }
 
 impl<'a> Parts<'a> {
-    /// Reads a whole text, without blanks around it.
+    /// Parses a whole text, without surrounding blanks.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         let mut rest = Rest(text.strip_prefix(['v', 'V']).unwrap_or(text));
         let mut epoch = "";
@@ -130,7 +130,7 @@ impl<'a> Parts<'a> {
         rest.0.is_empty().then_some(parts)
     }
 
-    /// Whether it is nothing but a release, perhaps of an epoch.
+    /// Whether it is only a release, perhaps with an epoch.
     pub(super) fn is_release_alone(&self) -> bool {
         self.pre.is_none() && self.post.is_none() && self.dev.is_none() && self.local.is_none()
     }
@@ -255,7 +255,7 @@ impl fmt::Display for Parts<'_> {
     }
 }
 
-/// What is still to be read.
+/// What remains to be read.
 #[derive(Clone, Copy)]
 struct Rest<'a>(&'a str);
 
@@ -292,7 +292,7 @@ impl<'a> Rest<'a> {
     }
 
     fn pre(&mut self) -> Option<(Pre, &'a str)> {
-        // Longer words first where one starts like another.
+        // Longer words first where one is a prefix of another.
         self.numbered(&[
             ("alpha", Pre::Alpha),
             ("a", Pre::Alpha),
@@ -305,7 +305,7 @@ impl<'a> Rest<'a> {
         ])
     }
 
-    /// `-1` is a post-release too, but `-` and no digit may be the start of something else.
+    /// `-1` is a post-release too, but a `-` without a digit may begin something else.
     fn post(&mut self) -> Option<&'a str> {
         let before = *self;
         if self.skip('-') {
@@ -319,7 +319,7 @@ impl<'a> Rest<'a> {
         found.map(|((), number)| number)
     }
 
-    /// One of the words, with a separator before, one behind and a number, all three optional.
+    /// One of the words with a separator before it, one after it and a number, all three optional.
     fn numbered<T: Copy>(&mut self, words: &[(&str, T)]) -> Option<(T, &'a str)> {
         let before = *self;
         self.skip_separator();
@@ -356,12 +356,12 @@ fn is_number(label: &str) -> bool {
     label.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A number without leading zeros; 0 is empty.
+/// A number without leading zeros; 0 becomes empty.
 fn significant(number: &str) -> &str {
     number.trim_start_matches('0')
 }
 
-/// A release without the zeros at its end: `1.0` is `1`.
+/// A release without trailing zeros: `1.0` becomes `1`.
 fn trimmed<'a, 'b>(release: &'b [&'a str]) -> &'b [&'a str] {
     let last = release.iter().rposition(|number| !number.is_empty());
     &release[..last.map_or(0, |last| last + 1)]
@@ -379,7 +379,7 @@ fn push_ranked(bytes: &mut Vec<u8>, rank: u8, number: &str) {
     push_number(bytes, number);
 }
 
-/// Length first, so that numbers sort as numbers: in one byte, or behind 255 in four.
+/// Length first, so that numbers sort numerically: in one byte, or after 255 in four.
 fn push_number(bytes: &mut Vec<u8>, number: &str) {
     let digits = significant(number);
     match u8::try_from(digits.len()) {

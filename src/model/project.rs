@@ -1,7 +1,7 @@
 //! A project's name, which exists only in its normalised form (PEP 503).
 //!
-//! Comparing a raw name with a normalised list is the classic hole in an allow list; with this type it
-//! cannot be written.
+//! Comparing a raw name with a normalised list is the classic hole in an allow list; this type makes it
+//! impossible to write.
 
 use std::borrow::Borrow;
 use std::fmt;

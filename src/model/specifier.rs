@@ -1,9 +1,9 @@
-//! Version specifiers: `>=1.0, <2` (PEP 440), as `packaging` reads them with pre-releases let in.
+//! Version specifiers: `>=1.0, <2` (PEP 440), as `packaging` reads them with pre-releases allowed.
 //!
-//! Most operators compare up to a part of the version: `<2` asks whether the *release* is below 2,
-//! so that `2.0rc1` is no way around it; `>1.0` whether release and pre-release are above, so that
-//! neither `1.0.post1` nor `1.0+local` is. What an operator leaves out it does not tell apart.
-//! `tests/versions/` holds what `packaging` answers.
+//! Most operators compare up to a part of the version: `<2` asks whether the *release* is below 2, so that
+//! `2.0rc1` is no way around it; `>1.0` asks whether release and pre-release are above, so that neither
+//! `1.0.post1` nor `1.0+local` is. The parts that an operator leaves out make no difference to it.
+//! `tests/versions/` holds the answers of `packaging`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,7 +24,7 @@ pub enum VersionMatch {
     Yes,
     /// They do not.
     No,
-    /// PEP 440 cannot read the version, so nobody can say.
+    /// PEP 440 cannot read the version, so it is undecided.
     Unreadable,
     /// `===` names this very version, spelled otherwise; installers differ about that.
     Respelled,
@@ -60,7 +60,7 @@ enum Operator {
     Above,
 }
 
-/// Those that start like others come first.
+/// Operators that begin like others come first.
 const OPERATORS: [(&str, Operator); 8] = [
     ("===", Operator::Identical),
     ("~=", Operator::Compatible),
@@ -75,7 +75,7 @@ const OPERATORS: [(&str, Operator); 8] = [
 /// What a version is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Test {
-    /// The spelling alone; with the same version's key, if the text is one.
+    /// The spelling alone; with the key of the same version, if the text is one.
     Spelling(Option<Box<[u8]>>),
     /// A key, up to a part.
     Key(Box<[u8]>, Cut),
@@ -100,7 +100,7 @@ impl VersionSpecifiers {
         all
     }
 
-    /// Whether they ask for nothing.
+    /// Whether they allow every version.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.clauses.is_empty()
@@ -267,7 +267,7 @@ impl Clause {
     }
 }
 
-/// The operator of a clause and what stands behind it.
+/// The operator of a clause and what follows it.
 fn split(clause: &str) -> Option<(Operator, &str)> {
     OPERATORS.iter().find_map(|(text, operator)| {
         let version = clause.strip_prefix(text)?;
@@ -283,12 +283,12 @@ fn bytes(parts: &Parts<'_>, cut: Cut) -> Box<[u8]> {
     parts.key().up_to(cut).into()
 }
 
-/// Whether a text that PEP 440 cannot read is a version all the same, such as `2004d`.
+/// Whether a text that PEP 440 cannot read is a version nevertheless, such as `2004d`.
 fn looks_like_version(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_digit()) && !text.contains(is_blank)
 }
 
-/// What to write instead of a clause that cannot be read.
+/// What to write instead of a clause that cannot be parsed.
 fn hint(clause: &str) -> String {
     const EXAMPLE: &str = "write one such as \"<2.31\" or \">=1.0, <2\"";
     let Some((operator, version)) = split(clause) else {
@@ -330,7 +330,7 @@ mod tests {
     /// What `packaging` says, written by `tests/versions/make_table.py`.
     const FACTS: &str = include_str!("../../tests/versions/facts.tsv");
 
-    /// The fields of every line of a kind.
+    /// The fields of every line of one kind.
     fn facts(kind: &str) -> impl Iterator<Item = Vec<&'static str>> {
         FACTS.lines().filter_map(move |line| {
             let fields = line.strip_prefix(kind)?.strip_prefix('\t')?;

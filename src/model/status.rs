@@ -6,7 +6,7 @@ use std::sync::Arc;
 /// The four states of PEP 792.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum ProjectState {
-    /// Nothing special; also when an index says nothing.
+    /// Nothing special; also if an index does not say.
     #[default]
     Active,
     /// No further releases are expected.

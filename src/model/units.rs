@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The text is neither a number nor a number with one of the known units.
+/// The text is neither a number nor a number with a known unit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not {wanted}")]
 pub struct InvalidUnit {

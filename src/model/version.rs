@@ -1,7 +1,7 @@
-//! A release's version: PEP 440 where it is one, otherwise the text as uploaded.
+//! A release's version: PEP 440 if it is valid, otherwise the text as uploaded.
 //!
-//! Old files carry versions such as `2004d`. They are listed and served, sort below every real
-//! version, and no specifier can say whether it contains them, but for `===`.
+//! Old files carry versions such as `2004d`. They are listed and served, sort below every real version,
+//! and no specifier except `===` can tell whether it contains them.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::model::pep440::{Parts, SortKey};
 
-/// A version as written, with its PEP 440 meaning where it has one.
+/// A version as written, with its PEP 440 meaning if it has one.
 #[derive(Clone)]
 pub struct Version {
     text: Arc<str>,
@@ -45,15 +45,14 @@ impl Version {
             .map_or_else(|| self.text.to_string(), |parts| parts.to_string())
     }
 
-    /// Whether two texts are spellings of one release: `1.0.0-rc1` and `1.0.0rc1`. `1.0` and `1.0.0` stay
-    /// two, as they do for devpi.
+    /// Whether two texts are spellings of one release: `1.0.0-rc1` and `1.0.0rc1`. `1.0` and `1.0.0` are two
+    /// releases, as they are for devpi.
     #[must_use]
     pub fn is_same_release(one: &str, other: &str) -> bool {
         one == other || Self::parse(one).normalised() == Self::parse(other).normalised()
     }
 
-    /// Whether both are spelled alike, but for what file names replace: the case of letters, and
-    /// `_` for `-`.
+    /// Whether both are spelled alike, apart from what file names change: letter case, and `_` for `-`.
     #[must_use]
     pub fn is_spelled_like(&self, other: &str) -> bool {
         let folded = |text: &str| text.to_lowercase().replace('_', "-");
@@ -65,7 +64,7 @@ impl Version {
     }
 }
 
-/// A text without the blanks that `packaging` ignores around it, which are Python's.
+/// A text without the surrounding blanks that `packaging` ignores, which are Python's.
 pub(super) fn trimmed(text: &str) -> &str {
     text.trim_matches(is_blank)
 }

@@ -1,10 +1,10 @@
-//! A backup: the records as of one instant, then every byte they name, into a directory that may hold
-//! the backup before.
+//! A backup: the records as of one instant, then every byte they name, into a directory that may hold the
+//! previous backup.
 //!
-//! Beside a running server: nothing is collected between the instant of the records and the last byte.
-//! What the directory has already is not copied again; what was removed since goes from it last, after
-//! the new backup counts. So a backup that breaks off leaves the one before as it was, and the next one
-//! goes on with what it brought.
+//! It runs beside a serving gateway: nothing is collected between the instant of the records and the last
+//! byte. What the directory already has is not copied again; what was removed since is deleted from it
+//! last, once the new backup is in force. So a backup that breaks off leaves the previous one intact, and
+//! the next one continues from what it copied.
 
 use std::collections::HashSet;
 use std::fs::{File, TryLockError};
@@ -22,23 +22,23 @@ use crate::store::FsStore;
 /// What is backed up.
 #[derive(Debug)]
 pub struct Backup {
-    /// Has the bytes.
+    /// Where the bytes are.
     pub store: Arc<FsStore>,
-    /// Has the records.
+    /// Where the records are.
     pub records: RecordsFile,
-    /// When it is.
+    /// The time of the backup.
     pub now: Timestamp,
-    /// Read what the directory has already, too, and bring again what is damaged.
+    /// Read what the directory already has, too, and copy again what is damaged.
     pub verify: bool,
 }
 
 impl Backup {
-    /// Backs everything up into a directory that is new, empty, or holds an earlier backup of these
-    /// records. With faults in the report, what they name is missing, and all else is there.
+    /// Backs everything up into a directory that is new, empty, or holds an earlier backup of these records.
+    /// If the report has faults, the files they name are missing, and everything else is there.
     ///
     /// # Errors
-    /// When the directory holds something else, or disk or records fail: then what counted before
-    /// counts still.
+    /// When the directory holds something else, or disk or records fail: the previous backup then stays in
+    /// force.
     pub async fn run(
         &self,
         folder: &Path,
@@ -48,7 +48,7 @@ impl Backup {
         let _lock = lock(folder)?;
         let before = Manifest::read(folder)?;
         let target = Arc::new(FsStore::open(folder, 0)?);
-        // Before the records are read: what they name stays until all of it is copied.
+        // Before the records are read: what they name is kept until all of it is copied.
         let _held = self.store.hold_all()?;
         let (mut manifest, needed) = self.copy_records(folder, before.as_ref()).await?;
         let copying = Copying {
@@ -74,7 +74,7 @@ impl Backup {
         })
     }
 
-    /// Puts a copy of the records into the directory, under a name that nothing else has.
+    /// Puts a copy of the records into the directory, under a unique name.
     async fn copy_records(
         &self,
         folder: &Path,
@@ -99,7 +99,7 @@ impl Backup {
     }
 }
 
-/// Makes the directory, or sees that it is one for backups, and closes it; in words, what was open.
+/// Creates the directory, or checks that it is one for backups, and closes it; returns what was open.
 fn prepare(folder: &Path) -> Result<Vec<String>, MovingError> {
     make_folder(folder)?;
     if !folder.join(LOCK).exists() && !folder.join(MANIFEST).exists() {
@@ -124,7 +124,7 @@ fn lock(folder: &Path) -> Result<File, MovingError> {
     }
 }
 
-/// Refuses to put other or older records in the place of what may be the only copy of better ones.
+/// Refuses to replace what may be the only copy of better records by other or older ones.
 fn fits(folder: &Path, before: &Manifest, uuid: &str, serial: u64) -> Result<(), MovingError> {
     let place = folder.display();
     if before.uuid != uuid {
@@ -144,7 +144,7 @@ fn fits(folder: &Path, before: &Manifest, uuid: &str, serial: u64) -> Result<(),
     Ok(())
 }
 
-/// Removes what the backup in force does not name; how many files that were.
+/// Removes what the backup in force does not name; returns how many files that were.
 fn clear_away(
     folder: &Path,
     target: &FsStore,

@@ -1,5 +1,5 @@
-//! Bringing the bytes that records name from one store to another: compared on the way, visible there
-//! only when they are right, and left alone where they are already.
+//! Copies the bytes that records name from one store to another: compared on the way, visible there only
+//! if they are right, and left alone if they are there already.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::moving::report::{MovingError, OnProgress, Progress};
 use crate::moving::take::{broken, pour};
 use crate::store::{FsStore, Key, StoreError};
 
-/// Files brought at the same time: enough to keep a disk busy while it syncs.
+/// Files copied at the same time: enough to keep a disk busy while it syncs.
 pub const AT_ONCE: usize = 4;
 
 /// Longest metadata that is copied: far above `limits.metadata`.
@@ -24,23 +24,23 @@ const METADATA_BYTES_MAX: u64 = 1 << 30;
 pub struct Copying {
     pub from: Arc<FsStore>,
     pub to: Arc<FsStore>,
-    /// Read what is there already, too.
+    /// Read what is already there, too.
     pub verify: bool,
 }
 
-/// What came of it.
+/// The outcome.
 #[derive(Debug, Default)]
 pub struct Copied {
-    /// Files that were not there.
+    /// Files that were missing.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Files that could not be had, in words.
+    /// Files that are unavailable, in words.
     pub faults: Vec<String>,
 }
 
 impl Copying {
-    /// Brings everything; what cannot be had is told and keeps nothing else back.
+    /// Copies everything; what is unavailable is reported and does not hold anything else back.
     pub async fn all(
         &self,
         needed: &[NeededFile],
@@ -71,7 +71,7 @@ impl Copying {
         Ok(copied)
     }
 
-    /// Brings one file with its metadata: whether anything of it was new, or in words why not.
+    /// Copies one file with its metadata; returns whether anything of it was new, or why it failed.
     async fn one(&self, file: &NeededFile) -> Result<Result<bool, String>, MovingError> {
         let content = self.content(file).await?;
         let metadata = match file.metadata {
@@ -111,7 +111,7 @@ impl Copying {
         }
     }
 
-    /// Whether the bytes are there, and are right as far as that is asked.
+    /// Whether the bytes are there and, if that is to be checked, right.
     fn has(&self, file: &NeededFile) -> Result<bool, StoreError> {
         let key = Key::PrivateFile(file.sha256);
         let there = self.to.open_file(&key)?;

@@ -1,5 +1,5 @@
-//! `dataindex.json` as it is written: what devpi-server puts there, and what only we do, which devpi
-//! passes over.
+//! `dataindex.json` as it is written: what devpi-server puts there, and our additions, which devpi
+//! ignores.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 use crate::model::Timestamp;
 use crate::moving::layout::DUMP_VERSIONS;
 
-/// An object, as JSON has it.
+/// A JSON object.
 pub type Object = Map<String, Value>;
 
-/// The whole file. Users and indexes are looked at one by one, so that each may have its own faults.
+/// The whole file. Users and indexes are parsed one by one, so that each may have its own faults.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct DataIndex {
     /// A text or a number.
@@ -27,7 +27,7 @@ impl DataIndex {
     /// Reads the file.
     ///
     /// # Errors
-    /// In words: no JSON, cut short, or of a form that is not known.
+    /// In words: no JSON, cut short, or an unknown form.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let read: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         let version = match &read.dumpversion {
@@ -48,7 +48,7 @@ impl DataIndex {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct IndexEntry {
     pub indexconfig: Object,
-    /// Versions by project, and their metadata by version; an empty list where there are none.
+    /// Versions by project, and their metadata by version; an empty list if there are none.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub projects: Value,
     #[serde(default)]
@@ -57,14 +57,14 @@ pub struct IndexEntry {
     pub cheesecloth: Option<OurIndex>,
 }
 
-/// What devpi's form has no place for, of an index.
+/// What devpi's form has no place for, about an index.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct OurIndex {
-    /// By normalised name.
+    /// By normalised project name.
     pub projects: BTreeMap<String, OurProject>,
 }
 
-/// What devpi's form has no place for, of a project.
+/// What devpi's form has no place for, about a project.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct OurProject {
     /// As first uploaded.
@@ -79,11 +79,11 @@ pub struct FileEntry {
     #[serde(rename = "type")]
     pub kind: String,
     pub projectname: String,
-    /// Not in version 1.
+    /// Absent in version 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     pub relpath: String,
-    /// Of test results: where the file they are about stood.
+    /// For test results: where the file they are about stood.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub for_entrypath: Option<String>,
     #[serde(default)]
@@ -94,7 +94,7 @@ pub struct FileEntry {
     pub cheesecloth: Option<OurFile>,
 }
 
-/// What devpi knows of a file; its other keys repeat what stands elsewhere.
+/// What devpi knows about a file; its other keys repeat what stands elsewhere.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct EntryMapping {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -102,15 +102,15 @@ pub struct EntryMapping {
     /// Digests by algorithm; since 6.6.
     #[serde(default)]
     pub hashes: BTreeMap<String, String>,
-    /// `sha256=…`; before, and beside.
+    /// `sha256=…`; before 6.6, and besides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash_spec: Option<String>,
-    /// Of version 1.
+    /// In version 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub md5: Option<String>,
 }
 
-/// What devpi's form has no place for, of a file.
+/// What devpi's form has no place for, about a file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OurFile {
     pub uploaded_at: Timestamp,
@@ -121,7 +121,7 @@ pub struct OurFile {
     /// devpi knows no algorithm of this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blake2b_256: Option<String>,
-    /// Its reason, or empty; absent: not yanked.
+    /// Its reason, or empty; absent if it is not yanked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub yanked: Option<String>,
 }

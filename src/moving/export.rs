@@ -1,8 +1,8 @@
-//! An export: every file of one snapshot of the records, then the index of them.
+//! An export: every file of one snapshot of the records, then their index.
 //!
-//! It reads beside a running server: what is published meanwhile is not in the snapshot, and what is
-//! removed meanwhile keeps its bytes until the export has them. Should bytes be missing all the same,
-//! that is a fault, and the export stays marked as incomplete.
+//! It runs beside a serving gateway: what is published meanwhile is not in the snapshot, and what is
+//! removed meanwhile keeps its bytes until the export has them. If bytes are missing nevertheless, that is
+//! a fault, and the export stays marked as incomplete.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -29,9 +29,9 @@ const CHUNK: usize = 1 << 17;
 /// What is exported.
 #[derive(Debug)]
 pub struct Exporter {
-    /// Has the bytes.
+    /// Where the bytes are.
     pub store: Arc<FsStore>,
-    /// Has the records.
+    /// Where the records are.
     pub records: Arc<dyn Db>,
     /// The indexes that YAML declares.
     pub declared: BTreeMap<IndexName, DeclaredIndex>,
@@ -51,15 +51,14 @@ impl Exporter {
     /// Writes everything into a directory that is new or empty; blocks its thread while it copies.
     ///
     /// # Errors
-    /// When there is something in it already, or disk or records fail: then what has been written is
-    /// marked as incomplete.
+    /// When it is not empty, or disk or records fail: what has been written is then marked as incomplete.
     pub async fn export(
         &self,
         folder: &Path,
         on_progress: OnProgress<'_>,
     ) -> Result<ExportReport, MovingError> {
         let notes = prepare(folder)?;
-        // Before the snapshot is read: what it names stays until all of it is copied.
+        // Before the snapshot is read: what it names is kept until all of it is copied.
         let _held = self.store.hold_all()?;
         let snapshot = self.records.snapshot().await?;
         let files = snapshot.contents.iter().flat_map(files_of);
@@ -191,7 +190,7 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// The path, or one with the file's digest in it where two names meet.
+    /// The path, or one that includes the file's digest if two names collide.
     fn free_path(&mut self, path: String, file: &FileRecord) -> String {
         let key = path.to_lowercase();
         if self.paths.insert(key) {
@@ -209,7 +208,7 @@ impl Writing<'_> {
         other
     }
 
-    /// Copies the bytes and compares them; in words, what is wrong with them.
+    /// Copies the bytes and compares them; returns what is wrong with them.
     fn copy(&self, facts: &FileFacts, path: &str) -> Result<Option<String>, MovingError> {
         let key = Key::PrivateFile(facts.sha256);
         let Some(kept) = self.exporter.store.open_file(&key)? else {
@@ -243,7 +242,7 @@ impl Writing<'_> {
         }))
     }
 
-    /// Writes the index of everything, and takes the mark of what is incomplete away.
+    /// Writes the index of everything, and removes the mark of an incomplete export.
     fn end(&self, users: Object, indexes: Object) -> Result<(), MovingError> {
         let data = DataIndex {
             dumpversion: DUMP_VERSION.to_string().into(),
@@ -282,7 +281,7 @@ fn unwritable(error: serde_json::Error) -> MovingError {
     MovingError::Broken(error.to_string())
 }
 
-/// Makes the directory, with the mark of what is incomplete in it, and closes it; in words, what was open.
+/// Creates the directory, marked as incomplete, and closes it; returns what was open.
 fn prepare(folder: &Path) -> Result<Vec<String>, MovingError> {
     make_folder(folder)?;
     if folder.join(INCOMPLETE).exists() {

@@ -1,4 +1,4 @@
-//! Records as `dataindex.json` has them.
+//! Records in the form of `dataindex.json`.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use crate::moving::layout::part;
 use crate::page::entry_path;
 use crate::protocol::http_date;
 
-/// A user with its password hash; `user` is nothing for one that only YAML names.
+/// A user with its password hash; `user` is `None` if only YAML names the user.
 pub fn user_entry(name: &str, user: Option<&User>) -> Value {
     let mut entry = user_object(name, user, Object::new());
     if let Value::Object(keys) = &mut entry {
@@ -36,7 +36,7 @@ pub fn versions_of(project: &ProjectContent) -> Object {
     versions.collect()
 }
 
-/// What devpi's form has no place for, of a project.
+/// What devpi's form has no place for, about a project.
 pub fn our_project(project: &ProjectContent) -> OurProject {
     let releases = project.record.releases.iter();
     OurProject {
@@ -47,7 +47,7 @@ pub fn our_project(project: &ProjectContent) -> OurProject {
     }
 }
 
-/// Where a file goes, as devpi lays exports out.
+/// Where a file goes in devpi's layout of exports.
 pub fn path_of(file: &FileRecord, subject: Option<&FileFacts>) -> String {
     let (index, project) = (&file.index, &file.project);
     let name = part(&file.facts.filename);

@@ -1,4 +1,4 @@
-//! An import: read, compared, brought in, and made visible by one transaction.
+//! An import: read, compared, copied in, and made visible by one transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -32,13 +32,13 @@ pub struct Importer {
     pub records: Arc<dyn Db>,
     /// The indexes that YAML declares.
     pub declared: BTreeMap<IndexName, DeclaredIndex>,
-    /// Reads what files say of themselves.
+    /// Reads the metadata in archives.
     pub archives: Archives,
-    /// Says whether the gateway could work with the indexes.
+    /// Decides whether the gateway could work with the indexes.
     pub check: Arc<dyn CheckIndexes>,
     /// Tells whether root has a password.
     pub passwords: Passwords,
-    /// When it is.
+    /// The time of the import.
     pub now: Timestamp,
 }
 
@@ -57,10 +57,10 @@ pub struct ImportOptions {
 type Facts = Vec<FileFacts>;
 
 impl Importer {
-    /// Imports what is in a directory. With faults in the report nothing of it is visible.
+    /// Imports a directory. If the report has faults, nothing of it is visible.
     ///
     /// # Errors
-    /// When disk or records fail, or there is no export in the directory; then too nothing is visible.
+    /// When disk or records fail, or the directory holds no export; nothing is visible then either.
     pub async fn import(
         &self,
         folder: &Path,
@@ -80,7 +80,7 @@ impl Importer {
         let taker = Taker {
             store: Arc::clone(&self.store),
             archives: self.archives.clone(),
-            // With a fault nothing will be imported, but all faults are to be named.
+            // After a fault nothing will be imported, but all faults are to be reported.
             verify_only: options.check_only || !report.faults.is_empty(),
         };
         let taken = take_all(&taker, &indexes, on_progress, &mut report).await?;
@@ -154,7 +154,7 @@ impl Importer {
         Ok(planner.plan(data))
     }
 
-    /// Of an index that YAML declares only the content is taken.
+    /// Takes only the content of an index that YAML declares.
     fn mind_declared(&self, indexes: &mut [PlannedIndex], report: &mut ImportReport) {
         for index in indexes {
             let Some(declared) = self.declared.get(&index.record.name) else {
@@ -173,7 +173,7 @@ impl Importer {
         }
     }
 
-    /// Root, as long as nobody has given it a password: the one of the export is wanted then.
+    /// Root, as long as it has no password here: the export's is wanted then.
     async fn replaced(&self, here: &Directory) -> Result<BTreeSet<String>, MovingError> {
         let mut replaced: BTreeSet<String> = here
             .users
@@ -190,7 +190,7 @@ impl Importer {
         Ok(replaced)
     }
 
-    /// Everything as it is to be recorded.
+    /// Everything that is to be recorded.
     fn snapshot(
         &self,
         users: Vec<crate::db::User>,
@@ -213,7 +213,7 @@ impl Importer {
         snapshot
     }
 
-    /// Finds what would stop the records or the next start.
+    /// Finds what the records or the next start would refuse.
     fn look_ahead(&self, here: &Directory, coming: &Directory, report: &mut ImportReport) {
         let mut would_be = here.clone();
         for user in &coming.users {
@@ -270,7 +270,7 @@ impl ImportReport {
     }
 }
 
-/// Brings all files in; faults and notes go to the report, in the order of the export.
+/// Copies all files in; faults and notes go to the report, in the order of the export.
 async fn take_all(
     taker: &Taker,
     indexes: &[PlannedIndex],
@@ -307,7 +307,7 @@ async fn take_all(
     Ok(facts)
 }
 
-/// What a stage is to hold; nothing when that is nothing.
+/// The content of a stage; `None` if there is none.
 fn content_of(index: &PlannedIndex, facts: Facts) -> Option<IndexContent> {
     let mut files: BTreeMap<&ProjectName, Vec<FileRecord>> = BTreeMap::new();
     for (file, mut facts) in index.files.iter().zip(facts) {

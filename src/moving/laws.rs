@@ -1,4 +1,4 @@
-//! What goes out comes in again, whatever it is called.
+//! An export can be imported again, whatever things are called.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -142,7 +142,7 @@ fn project(name: &str, spelling: &str, files: Vec<FileRecord>) -> ProjectContent
     }
 }
 
-/// Everything that a form of somebody else's could lose.
+/// Everything that a foreign form could lose.
 fn everything() -> Snapshot {
     let mut first = file("a", "1+local.2", "A-1+local.2.zip", FileRole::ReleaseFile);
     first.facts.yanked = Yanked::Yes(Some("broken".into()));
@@ -155,7 +155,7 @@ fn everything() -> Snapshot {
     };
     let name = format!("{}.toxresult-20250102030405-0", first.facts.filename);
     let result = file("a", "1+local.2", &name, result);
-    // Two projects whose documentation has one name.
+    // Two projects whose documentation has the same name.
     let docs = file("a", "1-2", "a-1-2.doc.zip", FileRole::DocZip);
     let mut same = file("a-1", "2", "a-1-2.doc.zip", FileRole::DocZip);
     same.facts.sha256 = Sha256::of(b"other docs 12");

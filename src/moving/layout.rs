@@ -1,12 +1,12 @@
-//! Where things stand in an export, and whether a path in it stays in it.
+//! Where things are in an export, and whether a path stays inside it.
 
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
-/// Everything that is no file's content; written last, so that it is there when all else is.
+/// Everything except the contents of files; written last, so that it is there only once all else is.
 pub const DATA_INDEX: &str = "dataindex.json";
 
-/// There while an export is being written; an export that broke off keeps it.
+/// Exists while an export is being written; an export that broke off keeps it.
 pub const INCOMPLETE: &str = "export-incomplete";
 
 /// The form that is written, and the newest that is read.
@@ -18,7 +18,7 @@ pub const DUMP_VERSIONS: [u64; 2] = [1, DUMP_VERSION];
 /// The file at a path below an export.
 ///
 /// # Errors
-/// In words: the path leads out, through a link too, or there is no file.
+/// In words: the path leads out, perhaps through a link, or there is no file.
 pub fn file_below(root: &Path, relative: &str) -> Result<PathBuf, String> {
     let path = Path::new(relative);
     let is_plain = path
@@ -44,7 +44,7 @@ pub fn file_below(root: &Path, relative: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// A text as one part of a path: what a file system would take for more is replaced.
+/// A text as one component of a path: what a file system would take for more is replaced.
 pub fn part(text: &str) -> String {
     let plain: String = text
         .chars()

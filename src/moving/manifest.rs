@@ -1,7 +1,7 @@
-//! What a backup's directory holds, and which of it counts.
+//! What a backup's directory holds, and which part of it is in force.
 //!
-//! `backup.json` is exchanged as a whole, last of all, and names the copy of the records by its digest.
-//! What it does not name is of a backup that broke off, or of one before, and counts for nothing.
+//! `backup.json` is replaced as a whole, last of all, and names the copy of the records by its digest.
+//! Anything it does not name belongs to a backup that broke off, or to an earlier one, and is ignored.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -16,40 +16,40 @@ use crate::moving::report::MovingError;
 /// The file that makes a directory a backup.
 pub const MANIFEST: &str = "backup.json";
 
-/// Locked by whoever writes a backup; also the mark of a directory that is one or becomes one.
+/// Locked while a backup is written; also marks a directory as one for backups.
 pub const LOCK: &str = "backup.lock";
 
-/// How the copies of records begin and end; their serial and digest stand between.
+/// Beginning and end of the names of copies of records; serial and digest stand between.
 pub const RECORDS: [&str; 2] = ["records-", ".sqlite"];
 
 /// The form that is written, and the only one that is read.
 const FORMAT: u32 = 1;
 
-/// A whole backup.
+/// A complete backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     pub format: u32,
     /// The version of the program that made it.
     pub program: String,
-    /// As of when.
+    /// When it was made.
     pub made: Timestamp,
-    /// Which records they are.
+    /// The uuid of the records.
     pub uuid: String,
-    /// Their last write.
+    /// The serial of their last write.
     pub serial: u64,
-    /// The copy of the records, beside this file.
+    /// The copy of the records, next to this file.
     pub records: String,
     /// Its digest.
     pub records_sha256: String,
-    /// Files that records name, and their bytes.
+    /// How many files the records name.
     pub files: u64,
     pub bytes: u64,
-    /// What could not be had when it was made.
+    /// What was unavailable when it was made.
     pub missing: Vec<String>,
 }
 
 impl Manifest {
-    /// One of these records.
+    /// A manifest for these records.
     pub fn of((uuid, serial): (String, u64), made: Timestamp, copy: &Sha256) -> Self {
         let digest = copy.to_hex();
         let [begin, end] = RECORDS;
@@ -67,7 +67,7 @@ impl Manifest {
         }
     }
 
-    /// The one of a directory; `None` where no backup was ever finished.
+    /// The manifest of a directory; `None` if no backup was ever finished.
     ///
     /// # Errors
     /// When it cannot be read, or a newer program wrote it.
@@ -94,7 +94,7 @@ impl Manifest {
         Ok(Some(manifest))
     }
 
-    /// Puts it in the place of the one before.
+    /// Replaces the previous manifest.
     pub fn write(&self, folder: &Path) -> Result<(), MovingError> {
         let (path, draft) = (folder.join(MANIFEST), folder.join("backup.draft"));
         let written = || -> std::io::Result<()> {
@@ -117,7 +117,7 @@ pub fn digest_of(path: &Path) -> Result<Sha256, MovingError> {
     Ok(Sha256::from_bytes(hasher.finalize().into()))
 }
 
-/// Makes a file that is whole durable under another name.
+/// Makes a complete file durable under its final name.
 pub fn place(file: &Path, path: &Path) -> Result<(), MovingError> {
     let placed = || -> std::io::Result<()> {
         File::open(file)?.sync_all()?;

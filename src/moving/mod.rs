@@ -1,4 +1,4 @@
-//! Import, export, backup, restore, and what is fetched ahead.
+//! Import, export, backup, restore, and warming the cache.
 
 mod backup;
 mod copying;

@@ -1,4 +1,4 @@
-//! What an export says, as records to be, with everything that is wrong with it.
+//! What an export says, as planned records, with everything that is wrong with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -27,7 +27,7 @@ pub struct Skipped {
     pub indexes: Vec<IndexName>,
 }
 
-/// Records to be.
+/// The planned records.
 #[derive(Debug, Default)]
 pub struct Plan {
     pub users: Vec<User>,
@@ -36,7 +36,7 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
-/// An index to be.
+/// A planned index.
 #[derive(Debug)]
 pub struct PlannedIndex {
     pub record: IndexRecord,
@@ -45,14 +45,14 @@ pub struct PlannedIndex {
     pub files: Vec<PlannedFile>,
 }
 
-/// A project to be.
+/// A planned project.
 #[derive(Debug)]
 pub struct PlannedProject {
     pub spelling: String,
     pub releases: BTreeMap<String, ReleaseRecord>,
 }
 
-/// Makes a plan of an export that is read.
+/// Makes the plan of an export that was read.
 pub struct Planner<'a> {
     /// The export's directory, without links in its path.
     pub root: &'a Path,
@@ -62,7 +62,7 @@ pub struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// The plan of everything.
+    /// The plan of the whole export.
     pub fn plan(mut self, data: DataIndex) -> Plan {
         for (name, user) in &data.users {
             self.user(name, user);
@@ -101,7 +101,7 @@ impl Planner<'_> {
             password_hash,
             generation: 0,
             details,
-            // As devpi-server has it for users from before it noted that.
+            // devpi-server's own value for users from before it noted that.
             created: instant("created").unwrap_or(Timestamp::UNIX_EPOCH),
             modified: instant("modified"),
         });
@@ -164,7 +164,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// The configuration. Keys of plugins mean nothing here; bases may be missing, as in devpi.
+    /// The configuration. Keys of plugins are ignored; bases may be missing, as in devpi.
     fn settings(&mut self, name: &IndexName, keys: &Object) -> Result<IndexSettings, String> {
         let mut known = keys.clone();
         let unknown = IndexSettings::unknown_keys(keys);
@@ -274,7 +274,7 @@ impl Planner<'_> {
     }
 }
 
-/// A release; keys that devpi keeps for itself begin with a plus, or are the form's.
+/// A release; keys that begin with a plus are devpi's own, others are part of the form.
 fn release(spelling: &str, version: &str, metadata: &Value, now: Timestamp) -> ReleaseRecord {
     let fields = metadata.as_object().into_iter().flatten();
     let mut metadata: Object = fields
@@ -294,7 +294,7 @@ fn release(spelling: &str, version: &str, metadata: &Value, now: Timestamp) -> R
     }
 }
 
-/// Lays what only we write of a project over what devpi's form says.
+/// Applies our additions about a project on top of devpi's form.
 fn remember(projects: &mut BTreeMap<ProjectName, PlannedProject>, name: &str, ours: OurProject) {
     let project = projects
         .iter_mut()
@@ -310,7 +310,7 @@ fn remember(projects: &mut BTreeMap<ProjectName, PlannedProject>, name: &str, ou
     }
 }
 
-/// Names that stand twice, and results of what is not there.
+/// Names that occur twice, and results for missing files.
 fn inconsistencies(files: &[PlannedFile]) -> Vec<String> {
     let mut names = BTreeSet::new();
     let mut faults = Vec::new();

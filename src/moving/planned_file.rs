@@ -1,4 +1,4 @@
-//! One file of an export: where it is, what it is, and what its digests are said to be.
+//! One file of an export: where it is, what it is, and its stated digests.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::moving::document::{EntryMapping, FileEntry};
 use crate::moving::layout::file_below;
 use crate::protocol::{ClaimedDigests, names_version, parse_http_date};
 
-/// A file to be taken in.
+/// A file to be imported.
 #[derive(Debug)]
 pub struct PlannedFile {
     /// As the export names it, for messages.
@@ -28,12 +28,12 @@ pub struct PlannedFile {
     pub requires_python: Option<String>,
     pub yanked: Yanked,
     pub log: Vec<LogEntry>,
-    /// Entries of its log that mean nothing here.
+    /// Entries of its log that are left out as meaningless here.
     pub log_left_out: usize,
 }
 
 impl PlannedFile {
-    /// Reads an entry. `versions` are those that the export lists of the project.
+    /// Reads an entry. `versions` are those that the export lists for the project.
     ///
     /// # Errors
     /// In words, what is wrong with it.
@@ -96,13 +96,13 @@ fn upload(log: &[LogEntry]) -> Option<&LogEntry> {
         .find(|entry| matches!(entry.event, LogEvent::Upload { .. }))
 }
 
-/// When it was uploaded, or was last changed; test results of old have neither.
+/// When it was uploaded or last changed; old test results have neither.
 fn arrival(log: &[LogEntry], mapping: &EntryMapping) -> Option<Timestamp> {
     let modified = || mapping.last_modified.as_deref().and_then(parse_http_date);
     upload(log).map(|entry| entry.when).or_else(modified)
 }
 
-/// What it is to which release, and under what name it is kept.
+/// Its role, its release, and the name under which it is kept.
 fn place(
     entry: &FileEntry,
     name: String,
@@ -151,7 +151,7 @@ fn result_name(name: &str, subject: &str, uploaded_at: Timestamp) -> String {
     }
 }
 
-/// The version of a file of version 1, which only its name tells.
+/// The version of a file in dump version 1, which only its name tells.
 fn version_of_file(
     name: &str,
     project: &ProjectName,
@@ -180,8 +180,8 @@ fn version_of_docs(
     listed.ok_or_else(|| format!("{name} names no version that the export lists of {project}"))
 }
 
-/// Whether the digests are those of the file that a test result is about: devpi-server 6.5 to 6.8 wrote
-/// them so.
+/// Whether the digests belong to the file that a test result is about: devpi-server 6.5 to 6.8 wrote them
+/// that way.
 fn is_digest_of_another_file(entry: &FileEntry) -> bool {
     if entry.for_entrypath.is_none() {
         return false;
@@ -220,7 +220,7 @@ fn claimed(mapping: &EntryMapping) -> Result<ClaimedDigests, String> {
                 claimed.sha256 = Some(digest);
             }
             "md5" => claimed.md5 = Some(hex),
-            // Others are beside one of these in everything that devpi-server writes.
+            // In all that devpi-server writes, others come along with one of these.
             _ => {}
         }
     }

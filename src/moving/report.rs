@@ -1,4 +1,4 @@
-//! What came of an import, an export, a backup or a restore, and how far it is.
+//! The outcome of an import, an export, a backup or a restore, and its progress.
 
 use std::path::{Path, PathBuf};
 
@@ -7,21 +7,21 @@ use serde::Serialize;
 use crate::db::DbError;
 use crate::store::StoreError;
 
-/// How far it is.
+/// The progress so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Files that are done.
+    /// Files done.
     pub files: u64,
-    /// Files that there are.
+    /// Files in total.
     pub files_in_all: u64,
-    /// Bytes that are done.
+    /// Bytes done.
     pub bytes: u64,
-    /// Bytes that there are.
+    /// Bytes in total.
     pub bytes_in_all: u64,
 }
 
 impl Progress {
-    /// At the start, over files of these many bytes.
+    /// The start, for files of these sizes in bytes.
     pub fn over(files: impl Iterator<Item = u64>) -> Self {
         files.fold(Self::default(), |all, bytes| Self {
             files_in_all: all.files_in_all + 1,
@@ -30,30 +30,30 @@ impl Progress {
         })
     }
 
-    /// One file more is done.
+    /// Counts one more file as done.
     pub fn add(&mut self, bytes: u64) {
         self.files += 1;
         self.bytes += bytes;
     }
 }
 
-/// Told after each file.
+/// Called after each file.
 pub type OnProgress<'a> = &'a (dyn Fn(Progress) + Sync);
 
-/// What came of an import.
+/// The outcome of an import.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ImportReport {
-    /// What is wrong with the export or in the way here; with any, nothing was imported.
+    /// What is wrong with the export, or prevents it here; if any, nothing was imported.
     pub faults: Vec<String>,
-    /// What was left out or left as it is, and why.
+    /// What was left out or left as it was, and why.
     pub notes: Vec<String>,
-    /// Users that are new.
+    /// New users.
     pub users: u64,
-    /// Indexes that are new.
+    /// New indexes.
     pub indexes: u64,
-    /// Releases that are new.
+    /// New releases.
     pub releases: u64,
-    /// Files, test results and documentation that are new.
+    /// New files, test results and documentation.
     pub files: u64,
     /// Those that were here already.
     pub files_already: u64,
@@ -63,12 +63,12 @@ pub struct ImportReport {
     pub bytes: u64,
 }
 
-/// What came of an export.
+/// The outcome of an export.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ExportReport {
-    /// Files whose bytes are missing or damaged; with any, the export is not complete.
+    /// Files whose bytes are missing or damaged; if any, the export is incomplete.
     pub faults: Vec<String>,
-    /// What the export says otherwise than it is here, and why.
+    /// What the export states differently, and why.
     pub notes: Vec<String>,
     /// Users.
     pub users: u64,
@@ -82,39 +82,39 @@ pub struct ExportReport {
     pub bytes: u64,
 }
 
-/// What came of a backup.
+/// The outcome of a backup.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct BackupReport {
-    /// Files that could not be had, and why; all else is in the backup.
+    /// Files that are unavailable, and why; everything else is in the backup.
     pub faults: Vec<String>,
-    /// What was mended on the way, such as a directory that others could read.
+    /// What was repaired on the way, such as a directory that others could read.
     pub notes: Vec<String>,
-    /// The last write of the records that are in it.
+    /// The last write of the records in it.
     pub serial: u64,
-    /// Different files that the records name.
+    /// Distinct files that the records name.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Those that were not in the directory yet.
+    /// Those that were not yet in the directory.
     pub files_copied: u64,
     /// Their bytes.
     pub bytes_copied: u64,
-    /// Files of the backup before that the records do not name any more.
+    /// Files of the previous backup that the records no longer name.
     pub files_removed: u64,
 }
 
-/// What came of bringing a backup back.
+/// The outcome of a restore.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RestoreReport {
-    /// Files that could not be brought back, and why; all else is there.
+    /// Files that could not be restored, and why; everything else is there.
     pub faults: Vec<String>,
-    /// What was mended on the way, such as a directory that others could read.
+    /// What was repaired on the way, such as a directory that others could read.
     pub notes: Vec<String>,
     /// When the backup was made.
     pub made: String,
     /// The last write of its records.
     pub serial: u64,
-    /// Different files that they name.
+    /// Distinct files that they name.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
@@ -128,13 +128,13 @@ pub enum MovingError {
     Io {
         /// What was being done.
         doing: &'static str,
-        /// To which file or folder.
+        /// On which file or folder.
         path: PathBuf,
         /// Why it failed.
         #[source]
         source: std::io::Error,
     },
-    /// The directory is not one that can be used for this; in words.
+    /// The directory cannot be used for this; why, in words.
     #[error("{0}")]
     Directory(String),
     /// The records failed.
@@ -152,7 +152,7 @@ pub enum MovingError {
 }
 
 impl MovingError {
-    /// Of a store, said as what went wrong while a folder was filled.
+    /// A store's error, reported as a failure to fill a folder.
     pub fn into_folder(self, folder: &Path) -> Self {
         match self {
             Self::Store(StoreError::Full { doing }) => Self::Directory(format!(
@@ -166,7 +166,7 @@ impl MovingError {
         }
     }
 
-    /// Of a file or folder of the export.
+    /// An error on a file or folder of the export.
     pub fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io {

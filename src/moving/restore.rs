@@ -1,5 +1,5 @@
-//! A backup brought back: every byte compared, the records last of all. A restore that breaks off has
-//! left no records, and the next one goes on with what it brought.
+//! A restore: every byte compared, the records last of all. A restore that breaks off leaves no records,
+//! and the next one continues from what it copied.
 
 use std::fs::Permissions;
 use std::io::Write as _;
@@ -13,16 +13,16 @@ use crate::moving::manifest::{Manifest, digest_of, place};
 use crate::moving::report::{MovingError, OnProgress, RestoreReport};
 use crate::store::FsStore;
 
-/// Where a backup is brought back to.
+/// Where a backup is restored to.
 #[derive(Debug)]
 pub struct Restore {
     /// Takes the bytes.
     pub store: Arc<FsStore>,
-    /// Where that is.
+    /// The folder of the store.
     pub data: PathBuf,
     /// The name of the records in it.
     pub records: &'static str,
-    /// The name of what stands there until all of it is back: no server starts beside it.
+    /// The name of the mark that stands there until everything is back: no server starts while it does.
     pub mark: &'static str,
 }
 
@@ -31,11 +31,11 @@ const MARK: &str = "A backup is being brought back into this directory, or that 
     `cheesecloth restore` goes on with it.\n";
 
 impl Restore {
-    /// Brings a backup back. With faults in the report, what they name is missing, and all else is
+    /// Restores a backup. If the report has faults, the files they name are missing, and everything else is
     /// there.
     ///
     /// # Errors
-    /// When there is no whole backup in the directory, its records are damaged, there are records here
+    /// When there is no complete backup in the directory, its records are damaged, there are records here
     /// already, or a disk fails; then there are no records here.
     pub async fn run(
         &self,
@@ -84,7 +84,7 @@ impl Restore {
         })
     }
 
-    /// Records beside the mark are of a restore that was cut off at its very end.
+    /// Records next to the mark belong to a restore that was cut off at its very end.
     fn refuse_to_overwrite(&self) -> Result<(), MovingError> {
         if self.data.join(self.mark).exists() {
             return Ok(());
@@ -101,7 +101,7 @@ impl Restore {
     }
 }
 
-/// A copy has the mode of what it is of, and a backup may have been made open.
+/// A copy has the mode of its source, and a backup may have been made readable for others.
 fn copy_closed(from: &Path, to: &Path) -> std::io::Result<()> {
     std::fs::copy(from, to)?;
     std::fs::set_permissions(to, Permissions::from_mode(0o600))

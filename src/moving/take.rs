@@ -1,5 +1,5 @@
-//! Bringing the bytes of one file in: read once, compared with every digest that is stated, kept under
-//! their sha256. Bytes alone are visible to nobody; what was brought in before is not read again.
+//! Imports the bytes of one file: read once, compared with every stated digest, kept under their sha256.
+//! Bytes alone are visible to nobody; what was imported before is not read again.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -19,12 +19,12 @@ use crate::store::{Digests, Draft, FsStore, Key, StoreError};
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 20;
 
-/// What came of one file.
+/// The outcome for one file.
 #[derive(Debug)]
 pub enum Taken {
-    /// It is what it should be: its facts, and what is to be said of it.
+    /// It is what it should be: its facts, and a note if there is one.
     Whole(Box<FileFacts>, Option<String>),
-    /// It is not; in words.
+    /// It is not; why, in words.
     Fault(String),
 }
 
@@ -38,7 +38,7 @@ pub struct Taker {
 }
 
 impl Taker {
-    /// Takes one file in, as one of a stage or of a mirror.
+    /// Imports one file, as one of a stage or of a mirror.
     pub async fn take(&self, file: &PlannedFile, is_mirror: bool) -> Result<Taken, MovingError> {
         let key = if is_mirror {
             Key::MirrorFile
@@ -66,8 +66,8 @@ impl Taker {
         Ok(Taken::Whole(Box::new(facts), note))
     }
 
-    /// What an import that ended half-way has kept already: it was compared then, and its disk has not
-    /// changed it since. Digests that only reading can compare are a reason to read again.
+    /// What an import that broke off has kept already: it was compared then, and the disk has not changed it
+    /// since. A digest that only reading can compare is a reason to read it again.
     async fn kept_before(
         &self,
         file: &PlannedFile,
@@ -88,7 +88,7 @@ impl Taker {
         let kept = spawn_blocking(move || store.open_checked(&key)).await;
         let is_kept = match kept.map_err(broken)? {
             Ok(kept) => kept.is_some_and(|kept| kept.len() == file.bytes),
-            // It is taken in once more, over what is there.
+            // It is imported again, over what is there.
             Err(StoreError::Damaged { .. }) => false,
             Err(error) => return Err(error.into()),
         };
@@ -101,7 +101,7 @@ impl Taker {
         }))
     }
 
-    /// The digests of the content, all of them as stated; then it is kept.
+    /// Computes all stated digests of the content, compares them, and keeps it.
     async fn compared(
         &self,
         file: &PlannedFile,
@@ -123,8 +123,8 @@ impl Taker {
         Ok(Ok(digests))
     }
 
-    /// What a release file says of itself; in words why it cannot be asked. devpi takes files that are
-    /// no archives, so they come along: only what would be read out of them is missing.
+    /// What a release file says about itself, or why it cannot be asked. devpi accepts files that are no
+    /// archives, so they are imported too: only what would be read out of them is missing.
     async fn examined(
         &self,
         file: &PlannedFile,
@@ -175,7 +175,7 @@ pub fn broken(error: tokio::task::JoinError) -> MovingError {
     MovingError::Broken(error.to_string())
 }
 
-/// Reads a file into a draft, off the runtime's threads; why it could not be read.
+/// Reads a file into a draft, off the runtime's threads; the inner error is a failure to read.
 pub async fn pour(mut source: File, draft: &mut Draft) -> Result<std::io::Result<()>, MovingError> {
     loop {
         let read = spawn_blocking(move || chunk_of(source)).await;
@@ -190,7 +190,7 @@ pub async fn pour(mut source: File, draft: &mut Draft) -> Result<std::io::Result
     }
 }
 
-/// The next bytes of a file; none at its end.
+/// The next bytes of a file; empty at its end.
 fn chunk_of(mut file: File) -> std::io::Result<(File, Bytes)> {
     let mut chunk = Vec::new();
     std::io::Read::by_ref(&mut file)
@@ -199,7 +199,7 @@ fn chunk_of(mut file: File) -> std::io::Result<(File, Bytes)> {
     Ok((file, chunk.into()))
 }
 
-/// What is recorded. Of the digests beside sha256 only those that were stated, as with an upload.
+/// What is recorded. Besides sha256 only the stated digests, as for an upload.
 fn facts(file: &PlannedFile, digests: &Digests) -> FileFacts {
     let stated = |claim: &Option<String>, found: &str| claim.is_some().then(|| found.to_owned());
     FileFacts {

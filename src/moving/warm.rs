@@ -1,5 +1,5 @@
-//! Fills the cache with what lock files pin, by asking a running server as an installer would: what
-//! its policies refuse stays refused, and what it fetches is its own to keep.
+//! Fills the cache with what lock files pin, by asking a running server as an installer would: what its
+//! policies refuse stays refused, and the server decides what it keeps.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,26 +16,27 @@ use crate::upstream::{
     ByteRange, Decoding, FileAnswer, PageAnswer, Proxies, Upstream, UpstreamSettings,
 };
 
-/// Pages and files asked for at once: enough to keep a line busy, too few to crowd installers out.
+/// Pages and files requested at the same time: enough to use the connection, too few to crowd out
+/// installers.
 const AT_ONCE: usize = 8;
 
-/// How long to wait before a server is asked again whether it has a file by now.
+/// Pause before a server is asked again whether it has a file by now.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// What came of it.
+/// The outcome.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Warmed {
     /// Files that the server has now.
     pub files: usize,
     /// Their bytes.
     pub bytes: u64,
-    /// What could not be had, and why.
+    /// What is unavailable, and why.
     pub failed: Vec<String>,
 }
 
-/// What happens while it goes on.
+/// Progress reports.
 pub trait Warming {
-    /// So many files have been found so far.
+    /// This many files have been found so far.
     fn found(&self, files: u64);
     /// One of them has arrived, or will not.
     fn done(&self);
@@ -121,7 +122,8 @@ async fn look_up(server: &Upstream, pin: &Pin) -> Result<Vec<File>, String> {
     Ok(found)
 }
 
-/// Those that the pin names; of a release without names all; of a project alone its newest release.
+/// The files that the pin names; for a release without names all of them; for a bare project its newest
+/// release.
 fn chosen(pin: &Pin, files: Vec<File>) -> Vec<File> {
     let names: BTreeSet<&str> = pin
         .files
@@ -147,14 +149,14 @@ fn chosen(pin: &Pin, files: Vec<File>) -> Vec<File> {
     files.into_iter().filter(is_wanted).collect()
 }
 
-/// Waits until the server has a file for good that it has just sent, which is a moment later: nobody who
-/// only reads waits for its disk. What it told of its cache with the file is `said`.
+/// Waits until the server has stored a file that it has just sent, which happens a moment later: readers do
+/// not wait for its disk. `said` is what it told about its cache with the file.
 async fn is_kept(server: &Upstream, url: &Url, said: Option<&str>) -> Result<(), String> {
     let mut said = said.map(str::to_owned);
     let mut is_first = true;
     loop {
         match said.as_deref() {
-            // Another server than ours: nothing is known of what it keeps.
+            // Not one of our servers: nothing is known about what it keeps.
             None => return Ok(()),
             Some(said) if said.contains("; hit") => return Ok(()),
             Some(said) if is_first || said.contains("; collapsed") => {}
@@ -167,7 +169,7 @@ async fn is_kept(server: &Upstream, url: &Url, said: Option<&str>) -> Result<(),
         let start = Some(ByteRange::Between(0, 0));
         said = match server.open(url, start).await {
             Ok(FileAnswer::Found(again)) => again.cache_status,
-            // Of nothing there is no first byte.
+            // An empty file has no first byte.
             Ok(FileAnswer::NotSatisfiable) => None,
             Ok(FileAnswer::NotFound) => return Err("the server does not have it".to_owned()),
             Err(error) => return Err(error.to_string()),
@@ -175,7 +177,7 @@ async fn is_kept(server: &Upstream, url: &Url, said: Option<&str>) -> Result<(),
     }
 }
 
-/// Reads a file away, and its sidecar if it is a wheel; how many bytes it had.
+/// Downloads a file, and its sidecar if it is a wheel, and discards them; returns its size in bytes.
 async fn fetch(server: &Upstream, file: &File) -> Result<u64, String> {
     let name = file.filename.as_str();
     let failed = |why: String| format!("{name}: {why}");

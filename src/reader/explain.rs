@@ -1,18 +1,18 @@
-//! Why a project or its files pass or not, rule by rule, from what is held here.
+//! Why a project or its files pass or not, rule by rule, judging by what is held here.
 
 use crate::gateway::{Context, Error, Flows, Patience, Resolution, decide, unknown_index};
 use crate::model::{IndexName, ProjectName, VersionMatch, VersionSpecifiers};
 use crate::page::Ruling;
 use crate::policy::{Candidate, TraceLine};
 
-/// What is asked about.
+/// What to explain.
 #[derive(Debug, Clone)]
 pub struct Question {
     /// The project.
     pub project: ProjectName,
-    /// Only this file.
+    /// Only this file, if given.
     pub filename: Option<String>,
-    /// Only files whose version these contain.
+    /// Only files with a version that these contain, if given.
     pub versions: Option<VersionSpecifiers>,
 }
 
@@ -21,7 +21,7 @@ pub struct Question {
 pub struct Explanation {
     /// The rules on the project's name.
     pub project: Vec<TraceLine>,
-    /// Why nothing is said of files, where that is so.
+    /// Why nothing is said about files, if so.
     pub note: Option<String>,
     /// Each file asked about.
     pub files: Vec<ExplainedFile>,
@@ -36,7 +36,7 @@ pub struct ExplainedFile {
     pub owner: IndexName,
     /// Whether it is served.
     pub is_allowed: bool,
-    /// Every rule.
+    /// Every rule that applies.
     pub rules: Vec<TraceLine>,
 }
 

@@ -1,4 +1,4 @@
-//! One look at something: a read-only request, answered as of one generation and one instant.
+//! A read-only request, answered as of one generation and one instant.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub struct Look<'a> {
     pub asker: Asker<'a>,
 }
 
-/// A stack, who of it was asked about a project, and what those said.
+/// A stack, which of its members were asked about a project, and their answers.
 pub type Heard = (Arc<Stack>, Sources, Vec<MemberAnswer>);
 
 impl Look<'_> {
@@ -62,7 +62,7 @@ impl Look<'_> {
         settings.ok_or_else(|| unknown_index(index))
     }
 
-    /// The names of a stage's own projects, but for those refused as a whole.
+    /// The names of a stage's own projects, without those refused by name.
     pub async fn staged_projects(&self, index: &IndexName) -> Result<Vec<ProjectName>, Error> {
         let doing = "list the projects of the index";
         let projects = self.flows.core.records.projects(index).await;
@@ -74,8 +74,8 @@ impl Look<'_> {
             .collect())
     }
 
-    /// What is said of a project, unless nobody says anything and somebody is not asked because the
-    /// policies refuse it.
+    /// What is said about a project. If nobody says anything and a member was not asked because the policies
+    /// refuse it, that is an error.
     pub async fn said(
         &self,
         index: &IndexName,

@@ -1,5 +1,5 @@
 //! What objects and pages have in common as replies, with the headers of docs/protocol/devpi.md §2.3, and
-//! as words for why there is no answer.
+//! the words for a missing answer.
 
 use bytes::Bytes;
 use http::header::{RETRY_AFTER, VARY};
@@ -11,20 +11,20 @@ use crate::gateway::{
 };
 use crate::telemetry::{Mode, PATH_MAX, cut};
 
-/// The protocol that devpi-client speaks; any other number makes it give up.
+/// The protocol version that devpi-client speaks; any other number makes it give up.
 const API_VERSION: &str = "2";
 
-/// The devpi-server whose behaviour this is: plugins and test suites switch on it.
+/// The devpi-server version whose behaviour this is: plugins and test suites depend on it.
 pub const SERVER_VERSION: &str = "6.20.3";
 
-/// An object or a page, written.
+/// A finished object or page.
 pub struct LookedAt {
     pub status: StatusCode,
     pub content_type: &'static str,
     pub body: Bytes,
-    /// Seconds to wait, where that helps.
+    /// Seconds to wait, if that helps.
     pub retry_after: Option<u32>,
-    /// Headers beside the usual ones.
+    /// Headers besides the usual ones.
     pub more: &'static [(&'static str, &'static str)],
 }
 
@@ -32,7 +32,7 @@ impl LookedAt {
     /// The reply to a request.
     pub async fn reply(self, core: &Core, ask: &Ask<'_>, record: Record) -> Reply {
         let mut head = reply_head(self.content_type, self.body.len(), "no-cache");
-        // The same URL is a page for people, an object for programs, a simple page for installers.
+        // One URL is a page for people, an object for programs and a simple page for installers.
         head.insert(VARY, HeaderValue::from_static("Accept, User-Agent"));
         for (name, value) in self.more {
             let value = HeaderValue::from_static(value);
@@ -47,13 +47,13 @@ impl LookedAt {
         } else {
             Body::Bytes(self.body)
         };
-        // devpi-client prints the reason phrase and the message: the standard one says less twice.
+        // devpi-client prints the reason phrase and the message: a standard phrase avoids saying it twice.
         Reply::new(self.status, head, body, record)
     }
 }
 
-/// Adds the headers that every answer of a devpi-server has. Where the records cannot be read,
-/// the serial and the id of the server are left out rather than made up.
+/// Adds the headers that every answer of a devpi-server has. If the records cannot be read, the server's
+/// serial and id are left out rather than made up.
 pub async fn sign(core: &Core, head: &mut HeaderMap) {
     let mut put = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -76,7 +76,7 @@ pub async fn sign(core: &Core, head: &mut HeaderMap) {
     }
 }
 
-/// Why there is no answer, fit for a client.
+/// Why there is no answer, in a form fit for a client.
 pub struct NoAnswer {
     pub status: StatusCode,
     pub words: String,
@@ -86,7 +86,7 @@ pub struct NoAnswer {
 }
 
 impl NoAnswer {
-    /// Counts and notes a denial; what a client may not see of a failure goes to the log, here and only
+    /// Counts and notes a denial. Details of a failure that clients may not see go to the log, here and only
     /// here.
     pub fn because(core: &Core, trouble: Trouble, path: &str, record: &mut Record) -> Self {
         let error = match trouble {

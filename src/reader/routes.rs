@@ -159,7 +159,7 @@ impl Reader {
         }
     }
 
-    /// Answers a request; the management door says who asks.
+    /// Answers a request; the management door says who is asking.
     pub async fn answer_to(&self, ask: &Ask<'_>, asker: Asker<'_>) -> Reply {
         let cx = self.flows.core.context().shown_to(ask);
         let look = Look {
@@ -173,7 +173,7 @@ impl Reader {
             Ok(reply) => reply,
             Err(error) => {
                 let mut reply = failed_reply(&error, ask.path, record);
-                // devpi-client prints the message beside the status line: there once is enough.
+                // devpi-client prints the message next to the status line: once is enough.
                 if Audience::names_json(ask.headers) {
                     reply.reason = None;
                 }
@@ -223,8 +223,8 @@ async fn object(look: Look<'_>, record: &mut Record) -> Result<ApiAnswer, Troubl
     }
 }
 
-/// For whom an answer is meant. The bootstrap and the status are for programs whatever they accept,
-/// search is for people.
+/// The intended audience of an answer. Bootstrap and status are for programs whatever they accept; search
+/// is for people.
 fn audience(ask: &Ask<'_>) -> Audience {
     match &ask.route {
         PublicRoute::Users(audience)
@@ -243,7 +243,7 @@ fn audience(ask: &Ask<'_>) -> Audience {
     }
 }
 
-/// What the access line says of a route.
+/// Notes what the access line says about a route.
 fn note(route: &PublicRoute, record: &mut Record) {
     match route {
         PublicRoute::Project { index, project, .. }
@@ -272,7 +272,7 @@ fn no_such_route() -> Error {
     Error::not_found("no such route")
 }
 
-/// The index that is meant: `/simple/` is whichever the configuration names.
+/// The index that is meant: `/simple/` is the one that the configuration names.
 fn named(cx: &Context, asked: &AskedIndex, record: &mut Record) -> Result<IndexName, Error> {
     let index = match asked {
         AskedIndex::Named(index) => Some(index),

@@ -1,17 +1,17 @@
-//! Who asks, as far as reading makes a difference.
+//! Who is asking, as far as it matters for reading.
 
 use serde_json::{Value, json};
 
 use crate::account::Principal;
 
-/// Who asks. Reading needs no permission; the difference is what a client is told about itself, and
-/// how much of the server's inside is shown.
+/// Who is asking. Reading needs no permission; the difference is what a client is told about itself, and
+/// how much of the server's internals is shown.
 #[derive(Debug, Clone, Copy)]
 pub enum Asker<'a> {
     /// Somebody at the public door, which knows no accounts.
     Public,
-    /// Somebody at the management door, after a look at the credentials: bad ones make
-    /// [`Principal::Anonymous`], and the client drops them when it reads that.
+    /// Somebody at the management door, after checking the credentials: invalid ones make
+    /// [`Principal::Anonymous`], and the client discards them when it reads that.
     Management(&'a Principal),
 }
 

@@ -44,8 +44,8 @@ pub async fn api_config(look: Look<'_>, of: &ApiOf) -> Result<ApiAnswer, Trouble
     Ok(ApiAnswer::result("apiconfig", result))
 }
 
-/// `+status`. devpi tells everybody its paths; this tells them to nobody, and of its inside only
-/// to the management door.
+/// `+status`. devpi tells everybody its paths; this server tells nobody, and shows its internals only at
+/// the management door.
 pub async fn status(look: Look<'_>) -> Result<ApiAnswer, Trouble> {
     let Look { flows, cx, .. } = look;
     let failed = |error| records_failed("read the state of the records", error);

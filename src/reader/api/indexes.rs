@@ -7,8 +7,8 @@ use crate::gateway::{Error, Trouble};
 use crate::model::{IndexName, ProjectName};
 use crate::reader::look::{Look, speaks};
 
-/// Most projects that the object of an index lists. A stage has some thousands; of the public index's
-/// most of a million the project list can be had in a better form.
+/// Most projects listed in the object of an index. A stage has some thousands; for the public index, with
+/// nearly a million, the project list offers a better form.
 const PROJECTS_MAX: usize = 100_000;
 
 /// `GET /`.
@@ -25,8 +25,8 @@ pub async fn api_user(look: Look<'_>, user: &str) -> Result<ApiAnswer, Trouble> 
     Ok(shown.await?.ok_or_else(no_user)?)
 }
 
-/// `GET /{user}/{index}`: its configuration and, unless the query has `no_projects`, the names
-/// that it knows itself: a stage's own, of a mirror those of the list held last.
+/// `GET /{user}/{index}`: its configuration and, unless the query has `no_projects`, the names it knows
+/// itself: a stage's own, or those of a mirror's last list.
 pub async fn api_index(look: Look<'_>, index: &IndexName) -> Result<ApiAnswer, Trouble> {
     let settings = look.settings(index).await?;
     let mut shown = settings.to_public_json();

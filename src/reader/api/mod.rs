@@ -1,9 +1,9 @@
 //! The read-only half of devpi's JSON API: what `devpi use`, `devpi index`, `devpi list` and
 //! `devpi getjson` ask for (docs/protocol/devpi.md §3, §6, §7, §12.1).
 //!
-//! Every function answers one route with a status and a body; `envelope` makes the reply of it, with
-//! the headers that devpi's clients look for. Policy holds here too: what a simple page hides, these
-//! objects hide.
+//! Every function answers one route with a status and a body; `envelope` turns that into a reply, with the
+//! headers that devpi's clients look for. Policies apply here too: what a simple page hides, these objects
+//! hide.
 
 mod asker;
 mod bootstrap;

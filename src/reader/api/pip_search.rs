@@ -1,7 +1,7 @@
 //! The answer to `pip search`, which asks by XML-RPC and is not supported.
 //!
-//! pip prints the text of a fault and nothing of any other answer, so this is a fault, to be sent
-//! with status 200 to a `POST` whose content type is `text/xml`.
+//! pip prints the text of a fault and nothing of any other answer, so the answer is a fault, sent with
+//! status 200 to a `POST` whose content type is `text/xml`.
 
 use bytes::Bytes;
 use maud::html;

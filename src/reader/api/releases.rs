@@ -1,9 +1,9 @@
 //! A project's releases: `/{user}/{index}/{project}` and `…/{version}` (docs/protocol/devpi.md §8.3, §12.1).
 //!
-//! The same members of the stack speak as on the simple page, and each file meets the same decision;
-//! but the answers are not merged: of every version the first index gives the data, and what others
-//! say of it stands in `+shadowing`. A file that is only listed as yanked, since it is refused, has no
-//! link here: devpi's links lead to the index that holds the file, whose rules may let it pass.
+//! The same members of the stack speak as on the simple page, and each file meets the same decision. But
+//! the answers are not merged: for every version the first index gives the data, and what others say about
+//! it stands in `+shadowing`. A file that is listed only as yanked, because it is refused, has no link
+//! here: devpi's links lead to the index that holds the file, whose rules may let it pass.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::reader::api::indexes::has_parameter;
 use crate::reader::api::version_data::{DataWriter, VersionData};
 use crate::reader::look::Look;
 
-/// What shadows a version, in the order of the stack.
+/// The key for what a version shadows, in the order of the stack.
 const SHADOWING: &str = "+shadowing";
 
 /// What one member of the stack says.
@@ -29,7 +29,7 @@ struct Layer {
     page: Arc<ProjectPage>,
     /// A stage's own records, which say more than its page.
     record: Option<ProjectRecord>,
-    /// Whether the door shows its index; else its files are to be had through the asked one.
+    /// Whether the door shows its index; otherwise its files are available through the asked one.
     is_shown: bool,
     /// Since when its upstream cannot be asked.
     silent_since: Option<Timestamp>,
@@ -40,12 +40,12 @@ struct Layer {
 pub struct Shown<'a> {
     pub file: &'a File,
     pub yanked: Yanked,
-    /// Whether it is to be had, and under which link depends on who holds it.
+    /// Whether it is served; its link depends on who holds it.
     pub is_served: bool,
 }
 
-/// `GET /{user}/{index}/{project}`; `?ignore_bases` leaves out what is inherited, and answers an
-/// empty object for what is only inherited.
+/// `GET /{user}/{index}/{project}`; `?ignore_bases` leaves out what is inherited, and answers an empty
+/// object for a project that is only inherited.
 pub async fn api_project(
     look: Look<'_>,
     index: &IndexName,
@@ -58,7 +58,7 @@ pub async fn api_project(
     Ok(ApiAnswer::result("projectconfig", data.into()))
 }
 
-/// `GET /{user}/{index}/{project}/{version}`, the version in any spelling of it.
+/// `GET /{user}/{index}/{project}/{version}`, with the version in any of its spellings.
 pub async fn api_release(
     look: Look<'_>,
     index: &IndexName,
@@ -76,7 +76,7 @@ pub async fn api_release(
     Ok(ApiAnswer::result("versiondata", release))
 }
 
-/// Version data by version; nothing when no member knows the project.
+/// Version data by version; `None` if no member knows the project.
 async fn project_data(
     look: Look<'_>,
     index: &IndexName,
@@ -128,7 +128,7 @@ async fn own_record(
     record.map_err(|error| records_failed("read the project's records", error))
 }
 
-/// Of every version the first layer's data; the others' below it, whichever way they spell it.
+/// For every version the first layer's data, with the others' below it, however they spell it.
 fn lay_over(
     stack: &Stack,
     layers: &[Layer],
@@ -205,9 +205,8 @@ fn versions_of(
     }
 }
 
-/// A release none of whose files is shown is not shown either; one that never had a file is. Test
-/// results and documentation are linked where the index itself is shown: through another they cannot
-/// be had.
+/// A release none of whose files is shown is not shown either; one that never had a file is. Test results
+/// and documentation are linked only if the index itself is shown: they are not available through another.
 fn staged_versions(
     record: &ProjectRecord,
     shown: &[Shown<'_>],
@@ -246,7 +245,7 @@ fn staged_versions(
     releases.collect()
 }
 
-/// Versions as the file names spell them; two spellings of one version stay one, under the first.
+/// Versions as the file names spell them; two spellings of one version are merged under the first.
 fn mirrored_versions<'a>(
     project: &ProjectName,
     shown: impl Iterator<Item = Shown<'a>>,

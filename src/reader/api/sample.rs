@@ -1,4 +1,4 @@
-//! A small house for tests: a mirror, two declared stages, one recorded index, some files and rules.
+//! A small gateway for tests: a mirror, two declared stages, one recorded index, some files and rules.
 //!
 //! The mirror is offline; its pages are put where a fetch would have left them.
 

@@ -15,7 +15,7 @@ pub type VersionData = Map<String, Value>;
 /// Writes the data of one index's versions.
 #[derive(Debug, Clone)]
 pub struct DataWriter {
-    /// The URL of the index that holds the files, unless it is not shown: `+links` name the owner's.
+    /// The URL of the index that holds the files, unless it is not shown: `+links` name the owner's index.
     index: String,
 }
 
@@ -54,8 +54,8 @@ impl DataWriter {
         data
     }
 
-    /// A mirror's version: what a simple page says of it, no more. `yanked` is said of a version all
-    /// of whose files are.
+    /// A mirror's version: only what a simple page says about it. A version is `yanked` if all of its files
+    /// are.
     pub fn of_mirror(
         &self,
         project: &ProjectName,

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 use crate::gateway::{Ask, Body, Record, Reply, etag, reply_head};
 use crate::protocol::{Encoding, is_not_modified};
 
-/// The name under which pages ask for it.
+/// Its name in pages.
 pub const STYLE: &str = "style.css";
 
 /// An hour: long enough for a visit, short enough that an upgrade shows the same day.
@@ -15,7 +15,7 @@ const CACHING: &str = "public, max-age=3600";
 
 const STYLE_TEXT: &str = include_str!("style.css");
 
-/// Answers a static file; nothing when there is none of the name.
+/// Answers a static file; `None` if there is none of that name.
 pub fn static_file(ask: &Ask<'_>, name: &str, record: Record) -> Option<Reply> {
     if name != STYLE {
         return None;

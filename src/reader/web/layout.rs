@@ -1,4 +1,4 @@
-//! What all web pages share: head, navigation, footer, headers; and the pages that say what went wrong.
+//! What all web pages share: head, navigation, footer, headers; and the pages about errors.
 
 use http::StatusCode;
 use maud::{DOCTYPE, Markup, html};
@@ -8,8 +8,8 @@ use crate::reader::looked_at::{LookedAt, NoAnswer};
 use crate::reader::web::assets::STYLE;
 use crate::reader::web::way::Way;
 
-/// Nothing is loaded but our own stylesheet, nothing is run, nobody frames us: were a value ever
-/// written unescaped, it could still do nothing.
+/// Only our own stylesheet is loaded, no script runs and no page may frame ours: even a value that was
+/// written unescaped by mistake could do nothing.
 const SECURITY: [(&str, &str); 3] = [
     (
         "content-security-policy",
@@ -19,14 +19,14 @@ const SECURITY: [(&str, &str); 3] = [
     ("referrer-policy", "same-origin"),
 ];
 
-/// Longest text in a search field; also what a search looks at.
+/// Longest text in a search field; a search looks at no more.
 pub const QUERY_CHARS_MAX: usize = 100;
 
-/// A page in the making.
+/// A page being built.
 #[derive(Debug)]
 pub struct WebPage {
     pub title: String,
-    /// What was searched for, to stand in the field again.
+    /// The search text, to fill the field again.
     pub query: String,
     pub content: Markup,
 }
@@ -90,7 +90,7 @@ fn render(way: &Way, page: &WebPage) -> Markup {
     }
 }
 
-/// Why there is no answer, as a page.
+/// A page that says why there is no answer.
 fn unanswered(none: &NoAnswer) -> WebPage {
     if none.is_denied {
         let content = html! {

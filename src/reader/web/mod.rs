@@ -1,9 +1,9 @@
 //! Pages for people: the indexes and their stacks, a project's versions with what is blocked and why,
 //! search by name.
 //!
-//! They need no script and load one stylesheet. `layout` holds what all pages share and makes the
-//! reply; every other file is one page, or one part of a page. The markup is maud's: compiled, and
-//! escaped wherever a value stands.
+//! They need no script and load one stylesheet. `layout` holds what all pages share and makes the reply;
+//! every other file is one page, or one part of a page. The markup is maud's: compiled, with every value
+//! escaped.
 
 mod assets;
 mod home;

@@ -1,7 +1,7 @@
-//! The page of a project: its versions, newest first, each file with what the policies say of it.
+//! The page of a project: its versions, newest first, each file with the verdict of the policies.
 //!
 //! It starts from the same answers and meets the same decision as the simple page, but hides nothing:
-//! what is blocked is shown without a link, with the rule that blocks it.
+//! blocked files are shown without a link, with the rule that blocks them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -182,7 +182,7 @@ fn yanked(yanked: &Yanked) -> Markup {
     }
 }
 
-/// PEP 792, where there is something to say.
+/// The status of PEP 792, if there is something to say.
 fn status(merged: &Merged) -> Markup {
     let status = merged.status();
     html! {
@@ -195,14 +195,14 @@ fn status(merged: &Merged) -> Markup {
     }
 }
 
-/// Where people read about the project, as its mirrors say.
+/// Links to where people can read about the project, as its mirrors say.
 fn elsewhere(stack: &Stack, merged: &Merged) -> Markup {
     let members: BTreeSet<usize> = merged.entries().map(|entry| entry.member).collect();
     let places = members.into_iter().filter_map(|member| {
         let index = &stack.members[member].index;
         let place = index.mirror()?.mirror_web_url_fmt()?;
         let place = Url::parse(&place.replace("{name}", merged.project().as_str())).ok()?;
-        // Whoever may make a mirror must not write scripts into our pages.
+        // A user who may create a mirror must not be able to put scripts into our pages.
         matches!(place.scheme(), "http" | "https").then_some((&index.name, place))
     });
     html! {
@@ -241,7 +241,7 @@ fn uploaded(file: &File) -> String {
     }
 }
 
-/// A size for people: three digits or so.
+/// A size for people: about three digits.
 fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {

@@ -1,7 +1,7 @@
-//! Search by name: over the projects of all stages and the lists held of all mirrors.
+//! Search by name: over the projects of all stages and the mirrors' lists held here.
 //!
-//! Nothing is asked upstream. A mirror's list may have most of a million names: it is read as one
-//! text and searched as such, by few searches at one time.
+//! No upstream is asked. A mirror's list may have nearly a million names: it is read as one text and
+//! searched as such, by few searches at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ const SEARCHES_MAX: usize = 2;
 /// Most names found in one index, and shown of all.
 const FOUND_MAX: usize = 200;
 
-/// Holds back searches beyond [`SEARCHES_MAX`].
+/// Limits searches to [`SEARCHES_MAX`].
 #[derive(Debug)]
 pub struct Searches(Permits);
 
@@ -96,7 +96,7 @@ async fn find_mirrored(
     names.map_err(|error| Error::internal("search a project list", error))
 }
 
-/// The names with the text in them: the name itself, then those that start with it, then others.
+/// The names that contain the text: an exact match, then those that start with it, then others.
 fn find_in(names: &ProjectNames, wanted: &str) -> Vec<ProjectName> {
     let text = names.as_text();
     let mut found = Vec::new();
@@ -133,17 +133,17 @@ fn line_at(text: &str, at: usize) -> &str {
     &text[start..end]
 }
 
-/// What was typed, cut to a length that a name could have.
+/// What was typed, cut to the length that a name could have.
 fn query(query: Option<&str>) -> String {
     let mut pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-    // `query` is devpi-web's word, `q` was ours.
+    // `query` is devpi-web's parameter, `q` was ours.
     let typed = pairs.find(|(key, _)| matches!(&**key, "query" | "q"));
     typed
         .map(|(_, typed)| typed.trim().chars().take(QUERY_CHARS_MAX).collect())
         .unwrap_or_default()
 }
 
-/// As names are spelled: lower case, and one `-` for every run of anything else.
+/// Spelled like a name: lower case, and one `-` for every run of anything else.
 fn normalised(typed: &str) -> String {
     let parts = typed
         .split(|one: char| !one.is_ascii_alphanumeric())

@@ -1,5 +1,5 @@
-//! A stack, drawn in resolution order: who is asked first, and whose rules, whitelists and reserved
-//! names apply.
+//! A stack, drawn in resolution order: who is asked first, and whose rules, whitelists and reserved names
+//! apply.
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::gateway::Outside;
 use crate::model::IndexName;
 
-/// The lines for pip, uv and devpi. pip trusts plain http only on loopback, so it is told of the host.
+/// The lines for pip, uv and devpi. pip trusts plain http only on loopback, so its line trusts the host.
 pub fn usage(outside: &Outside, index: &IndexName) -> Markup {
     let url = outside.index(index);
     let simple = format!("{url}/+simple/");

@@ -1,9 +1,9 @@
-//! Links within the web pages: relative, so that they hold behind any prefix a proxy in front adds.
+//! Links within the web pages: relative, so that they work behind any prefix that a proxy adds.
 
 use crate::model::{File, IndexName, ProjectName};
 use crate::page::{encode, file_path};
 
-/// The way from a page to the root of the gateway.
+/// The path from a page to the root of the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Way(String);
 
@@ -51,7 +51,7 @@ impl Way {
         format!("{}/{}", self.project(index, project), encode(version))
     }
 
-    /// The simple page, for those who want all there is.
+    /// The simple page, for those who want everything.
     pub fn simple(&self, index: &IndexName, project: &ProjectName) -> String {
         format!("{}/+simple/{project}/", self.index(index))
     }

@@ -8,6 +8,7 @@ use indicatif::BinaryBytes;
 
 use crate::app;
 use crate::cli::moving::{counted, tell};
+use crate::cli::output::OutputOptions;
 use crate::cli::progress::Shown;
 use crate::cli::sources::Sources;
 
@@ -21,9 +22,8 @@ pub(super) struct BackupOptions {
     /// Read all that is in the directory already, and copy again what is damaged.
     #[arg(long)]
     verify: bool,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 #[derive(Debug, Args)]
@@ -33,9 +33,8 @@ pub(super) struct RestoreOptions {
     /// The directory that backup wrote.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 pub(super) fn backup(options: &BackupOptions) -> anyhow::Result<ExitCode> {
@@ -57,7 +56,7 @@ pub(super) fn backup(options: &BackupOptions) -> anyhow::Result<ExitCode> {
     }
     summary.push_str(&lacking(&report.faults));
     let told = (&report.faults, &report.notes);
-    tell(&report, told, &summary, options.json)
+    tell(&report, told, &summary, options.output.json)
 }
 
 pub(super) fn restore(options: &RestoreOptions) -> anyhow::Result<ExitCode> {
@@ -74,7 +73,7 @@ pub(super) fn restore(options: &RestoreOptions) -> anyhow::Result<ExitCode> {
     );
     summary.push_str(&lacking(&report.faults));
     let told = (&report.faults, &report.notes);
-    tell(&report, told, &summary, options.json)
+    tell(&report, told, &summary, options.output.json)
 }
 
 fn lacking(faults: &[String]) -> String {

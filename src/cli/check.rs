@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::devpi_configfile;
-use crate::cli::output::{code, say, say_json};
+use crate::cli::output::{OutputOptions, code, say, say_json};
 use crate::cli::sources::{environment, policies_path};
 use crate::clock::Clock;
 use crate::config::{
@@ -33,9 +33,8 @@ pub(super) struct CheckOptions {
     /// Warnings count as faults.
     #[arg(long)]
     strict: bool,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 /// What was checked, and the outcome.
@@ -56,7 +55,7 @@ pub(super) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
         [file] if devpi_configfile::is_one(file) => options_of_devpi(file),
         _ => examine(&path, files),
     };
-    if options.json {
+    if options.output.json {
         say_json(&findings.as_json())?;
     } else {
         findings.print()?;

@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use crate::app;
-use crate::cli::output::{code, say, say_json};
+use crate::cli::output::{OutputOptions, code, say, say_json};
 use crate::cli::sources::Sources;
 use crate::model::{Filename, IndexName, ProjectName};
 use crate::policy::TraceLine;
@@ -29,9 +29,8 @@ pub(super) struct ExplainOptions {
     /// Explain what a server does that was started with --offline.
     #[arg(long)]
     offline: bool,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 pub(super) fn run(options: &ExplainOptions) -> anyhow::Result<ExitCode> {
@@ -40,7 +39,7 @@ pub(super) fn run(options: &ExplainOptions) -> anyhow::Result<ExitCode> {
     setup.overrides.offline = options.offline;
     let question = question(&options.subject)?;
     let explanation = app::explain(&setup, &index, &question)?;
-    if options.json {
+    if options.output.json {
         say_json(&as_json(&explanation))?;
     } else {
         print(&index, &question, &explanation)?;

@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::app::{AccountOptions, ImportStart, Setup};
-use crate::cli::output::{code, say, say_json};
+use crate::cli::output::{OutputOptions, code, say, say_json};
 use crate::cli::progress::Shown;
 use crate::cli::sources::Sources;
 use crate::moving::{ExportReport, ImportReport};
@@ -26,9 +26,8 @@ pub(super) struct ImportOptions {
     /// Leave out indexes of this type, as devpi-import does.
     #[arg(long, value_name = "TYPE")]
     skip_import_type: Vec<String>,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 #[derive(Debug, Args)]
@@ -38,9 +37,8 @@ pub(super) struct ExportOptions {
     /// A directory that is new or empty.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 pub(super) fn import(options: ImportOptions) -> anyhow::Result<ExitCode> {
@@ -55,11 +53,15 @@ pub(super) fn import(options: ImportOptions) -> anyhow::Result<ExitCode> {
             skipped_indexes: Vec::new(),
         },
     };
-    run_import(&start, options.json)
+    run_import(&start, options.output.json)
 }
 
 pub(super) fn export(options: &ExportOptions) -> anyhow::Result<ExitCode> {
-    run_export(&options.sources.setup(), &options.folder, options.json)
+    run_export(
+        &options.sources.setup(),
+        &options.folder,
+        options.output.json,
+    )
 }
 
 /// Imports, and prints the outcome.

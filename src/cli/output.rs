@@ -3,7 +3,16 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use clap::Args;
 use serde::Serialize;
+
+/// How a command writes what it found.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct OutputOptions {
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
 
 /// 0, or 1 when a command found what it looks for.
 pub(super) fn code(is_good: bool) -> ExitCode {

@@ -9,7 +9,7 @@ use globset::GlobBuilder;
 use serde_json::{Value, json};
 
 use crate::app::TokenDrawer;
-use crate::cli::output::{code, say, say_error, say_json};
+use crate::cli::output::{OutputOptions, code, say, say_error, say_json};
 use crate::cli::sources::Sources;
 use crate::db::{ApiToken, NewApiToken, TokenOperation};
 use crate::model::{Sha256, parse_duration};
@@ -42,9 +42,8 @@ pub(super) struct CreateOptions {
     /// What it is for, for those who read the list.
     #[arg(long, default_value = "", hide_default_value = true)]
     note: String,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 #[derive(Debug, Args)]
@@ -53,9 +52,8 @@ pub(super) struct ListOptions {
     sources: Sources,
     /// Only this user's.
     user: Option<String>,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 #[derive(Debug, Args)]
@@ -65,9 +63,8 @@ pub(super) struct RevokeOptions {
     /// Their ids, as `token list` shows them.
     #[arg(required = true)]
     ids: Vec<String>,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 pub(super) fn run(command: &TokenCommand) -> anyhow::Result<ExitCode> {
@@ -91,7 +88,7 @@ fn create(options: &CreateOptions) -> anyhow::Result<ExitCode> {
         expires: expires.context("--expires is further away than time goes")?,
     };
     let minted = drawer.create(new.clone())?;
-    if options.json {
+    if options.output.json {
         let shown = json!({
             "id": minted.id,
             "token": minted.text,
@@ -115,7 +112,7 @@ fn create(options: &CreateOptions) -> anyhow::Result<ExitCode> {
 fn list(options: &ListOptions) -> anyhow::Result<ExitCode> {
     let drawer = TokenDrawer::open(&options.sources.setup())?;
     let (tokens, now) = (drawer.list(options.user.as_deref())?, drawer.now());
-    if options.json {
+    if options.output.json {
         let shown: Vec<Value> = tokens.iter().map(as_json).collect();
         say_json(&shown)?;
         return Ok(ExitCode::SUCCESS);
@@ -155,7 +152,7 @@ fn revoke(options: &RevokeOptions) -> anyhow::Result<ExitCode> {
             unknown.push(id);
         }
     }
-    if options.json {
+    if options.output.json {
         let shown = json!({ "revoked": revoked, "unknown": unknown });
         say_json(&shown)?;
     } else {

@@ -10,7 +10,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use url::Url;
 
-use crate::cli::output::{code, say, say_error, say_json};
+use crate::cli::output::{OutputOptions, code, say, say_error, say_json};
 use crate::cli::sources::Sources;
 use crate::config::{Listen, Loaded};
 use crate::model::IndexName;
@@ -31,9 +31,8 @@ pub(super) struct WarmOptions {
     /// The running server's public door (default: where the configuration has it).
     #[arg(long, value_name = "URL")]
     url: Option<Url>,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 pub(super) fn run(options: &WarmOptions) -> anyhow::Result<ExitCode> {
@@ -59,7 +58,7 @@ pub(super) fn run(options: &WarmOptions) -> anyhow::Result<ExitCode> {
     }
     let warmed = warm(&door, &index, &pins, &loaded.config.limits, &bar)?;
     bar.0.finish_and_clear();
-    if options.json {
+    if options.output.json {
         let (files, bytes, failed) = (warmed.files, warmed.bytes, &warmed.failed);
         let shown = serde_json::json!({ "files": files, "bytes": bytes, "failed": failed });
         say_json(&shown)?;

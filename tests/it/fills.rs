@@ -216,7 +216,7 @@ async fn a_client_that_leaves_is_noticed_through_tls_and_whoever_reads_its_reque
     let folder = tempfile::tempdir().unwrap();
     let certificate = tls::self_signed(folder.path(), "127.0.0.1");
     let place = folder.path().display();
-    let trusting = tls::trusting(&[&certificate], "http/1.1");
+    let trusting = tls::trusting(&[&certificate], &["http/1.1"]);
     let secure = format!(
         "listen: {{ public: {{ tls: {{ cert: {place}/cert.pem, key: {place}/key.pem }} }} }}\n"
     );

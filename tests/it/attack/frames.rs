@@ -58,7 +58,7 @@ impl Frames {
 
     /// The same with a door whose certificate has this name.
     pub(crate) fn agreed_with(name: &str, door: SocketAddr, certificate: &str) -> Self {
-        let config = tls::trusting(&[certificate], "h2");
+        let config = tls::trusting(&[certificate], &["h2"]);
         let socket = TcpStream::connect(door).unwrap();
         socket.set_read_timeout(Some(SAFETY_NET)).unwrap();
         socket.set_write_timeout(Some(SAFETY_NET)).unwrap();

@@ -9,10 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::pem::PemObject as _;
-
 use super::managed::PATIENCE;
-use crate::support::{Client, Tool};
+use crate::support::{Client, Tool, tls};
 
 /// Between two looks at how far the others are.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -48,19 +46,8 @@ impl Place {
         let wire: Box<dyn Wire> = match &self.certificate {
             None => Box::new(stream),
             Some(path) => {
-                let pem = std::fs::read(path)?;
-                let mut roots = rustls::RootCertStore::empty();
-                let certificate = rustls::pki_types::CertificateDer::from_pem_slice(&pem);
-                roots.add(certificate.unwrap()).unwrap();
-                let provider = Arc::new(rustls::crypto::ring::default_provider());
-                let config = rustls::ClientConfig::builder_with_provider(provider)
-                    .with_safe_default_protocol_versions()
-                    .unwrap()
-                    .with_root_certificates(roots)
-                    .with_no_client_auth();
-                let name = "localhost".try_into().unwrap();
-                let session = rustls::ClientConnection::new(config.into(), name).unwrap();
-                Box::new(rustls::StreamOwned::new(session, stream))
+                let config = tls::trusting(&[&std::fs::read_to_string(path)?], &[]);
+                Box::new(tls::try_to_agree(&config, "localhost", stream)?)
             }
         };
         Ok(Connection(BufReader::new(wire)))

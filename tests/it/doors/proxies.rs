@@ -74,7 +74,7 @@ fn a_request_comes_from_whom_the_proxy_says() {
 #[test]
 fn tls_begins_after_the_header() {
     let mut doors = behind("127.0.0.1/32", DoorLimits::default(), true);
-    let config = tls::trusting(&[doors.certificate.as_deref().unwrap()], "http/1.1");
+    let config = tls::trusting(&[doors.certificate.as_deref().unwrap()], &["http/1.1"]);
     for header in [line("192.0.2.1"), binary([192, 0, 2, 2])] {
         let socket = connect(&doors, &header).stream;
         let mut stream = tls::agree(&config, "localhost", socket);

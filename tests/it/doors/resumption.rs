@@ -26,7 +26,7 @@ fn client(doors: &[&Doors]) -> Arc<ClientConfig> {
     let certificates = doors
         .iter()
         .map(|doors| doors.certificate.as_deref().unwrap());
-    tls::trusting(&certificates.collect::<Vec<_>>(), "http/1.1")
+    tls::trusting(&certificates.collect::<Vec<_>>(), &["http/1.1"])
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_new_certificate_ends_no_session_and_newcomers_see_it() {
     let renewed = doors.renew_certificate();
     // This client does not trust the new certificate: it does not see it either.
     assert_eq!(ask(&doors, &regular), HandshakeKind::Resumed);
-    let newcomer = tls::trusting(&[&renewed], "http/1.1");
+    let newcomer = tls::trusting(&[&renewed], &["http/1.1"]);
     assert_eq!(ask(&doors, &newcomer), HandshakeKind::Full);
     assert_eq!(ask(&doors, &newcomer), HandshakeKind::Resumed);
 }

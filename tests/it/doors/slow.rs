@@ -55,7 +55,7 @@ fn a_unix_socket_that_is_not_read_is_cut_off() {
 #[test]
 fn who_takes_nothing_through_tls_is_cut_off() {
     let doors = open_with(impatient(), true);
-    let config = tls::trusting(&[doors.certificate.as_deref().unwrap()], "http/1.1");
+    let config = tls::trusting(&[doors.certificate.as_deref().unwrap()], &["http/1.1"]);
     let mut stream = tls::agree(&config, "localhost", doors.connect().stream);
     let request = b"GET /simple/huge/ HTTP/1.1\r\nHost: x\r\n\r\n";
     stream.write_all(request).unwrap();

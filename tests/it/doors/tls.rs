@@ -6,6 +6,7 @@ use std::time::Duration;
 use cheesecloth::testing::model::DoorLimits;
 
 use super::stage::{Doors, HUGE, SAFETY_NET, open_with};
+use crate::support::tls;
 
 fn client(doors: &Doors) -> reqwest::Client {
     // Another test of this process may have been first; either way one is installed.
@@ -97,21 +98,8 @@ fn http1_through_tls_keeps_its_reason_phrase_and_its_deadline() {
         ..DoorLimits::default()
     };
     let doors = open_with(limits, true);
-    let mut roots = rustls::RootCertStore::empty();
-    let pem = doors.certificate.as_deref().unwrap().as_bytes();
-    use rustls::pki_types::pem::PemObject;
-    roots
-        .add(rustls::pki_types::CertificateDer::from_pem_slice(pem).unwrap())
-        .unwrap();
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = "localhost".try_into().unwrap();
-    let session = rustls::ClientConnection::new(config.into(), name).unwrap();
-    let mut stream = rustls::StreamOwned::new(session, doors.connect().stream);
+    let config = tls::trusting(&[doors.certificate.as_deref().unwrap()], &[]);
+    let mut stream = tls::agree(&config, "localhost", doors.connect().stream);
     stream
         .write_all(b"GET /simple/refused/ HTTP/1.1\r\nHost: x\r\n\r\n")
         .unwrap();

@@ -197,7 +197,7 @@ impl Shop {
 
     /// Whether the management door shows the certificate that this PEM is.
     fn shows(&self, certificate: &str) -> bool {
-        let config = tls::trusting(&[certificate], "http/1.1");
+        let config = tls::trusting(&[certificate], &["http/1.1"]);
         let url = self.program.manage_url().trim_start_matches("https://");
         let socket = TcpStream::connect(url.trim_end_matches('/')).unwrap();
         tls::try_to_agree(&config, "localhost", socket).is_ok()

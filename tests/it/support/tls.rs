@@ -20,8 +20,8 @@ pub(crate) fn self_signed(folder: &Path, name: &str) -> String {
     pair.cert.pem()
 }
 
-/// A client that trusts these certificates and speaks one protocol. It remembers sessions.
-pub(crate) fn trusting(certificates: &[&str], protocol: &str) -> Arc<ClientConfig> {
+/// A client that trusts these certificates and offers these protocols. It remembers sessions.
+pub(crate) fn trusting(certificates: &[&str], protocols: &[&str]) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates {
         let certificate = CertificateDer::from_pem_slice(certificate.as_bytes());
@@ -32,7 +32,7 @@ pub(crate) fn trusting(certificates: &[&str], protocol: &str) -> Arc<ClientConfi
         .with_safe_default_protocol_versions()
         .unwrap();
     let mut config = config.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![protocol.into()];
+    config.alpn_protocols = protocols.iter().map(|&one| one.into()).collect();
     Arc::new(config)
 }
 

@@ -1,4 +1,4 @@
-//! What is written without a fault and is probably not meant: `check` tells it as warnings.
+//! What is not a fault but probably a mistake: `check` reports it as warnings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,16 +14,16 @@ use crate::policy::stack::{Member, Stack};
 /// Most indexes that one warning names.
 const NAMED_MAX: usize = 3;
 
-/// What of the indexes strangers can reach.
+/// How far strangers can reach the indexes.
 #[derive(Debug, Clone, Copy)]
 pub struct Exposure {
     /// Whether there is a public door.
     pub has_public_door: bool,
-    /// Whether indexes of devpi-servers that no file declares are passed on (`undeclared: pass`).
+    /// Whether undeclared indexes of devpi-servers are passed through (`undeclared: pass`).
     pub passes_undeclared: bool,
 }
 
-/// Everything that is probably not meant, in the order of the files.
+/// Everything that is probably a mistake, in the order of the files.
 #[must_use]
 pub fn advice(
     written: &[Document],
@@ -45,7 +45,7 @@ pub fn advice(
     warnings
 }
 
-/// Every base at whose own address strangers get what rules of an index above refuse.
+/// Every base whose own address gives strangers what the rules of an index above it refuse.
 fn ways_around(policies: &Policies) -> Vec<Fault> {
     let mut warnings = Vec::new();
     for base in policies.indexes().filter(|index| index.settings.public()) {
@@ -88,7 +88,7 @@ fn has(rules: &str, who: &[&str]) -> String {
     }
 }
 
-/// The rules of an index that do not hold where one of its bases is asked itself.
+/// The rules of an index that do not apply when one of its bases is asked directly.
 fn lacks<'a>(own: &Stack, index: &'a Index) -> impl Iterator<Item = String> + use<'a> {
     let layers = |member: &Member| -> Vec<_> {
         let layers = member.layers.iter().map(|at| own.layers[*at].clone());
@@ -118,14 +118,14 @@ fn lacks<'a>(own: &Stack, index: &'a Index) -> impl Iterator<Item = String> + us
     policy.into_iter().chain(whitelist)
 }
 
-/// Whether a policy could ever refuse what an index holds.
+/// Whether a policy could ever refuse something that an index holds.
 fn may_refuse(policy: &Policy, holder: &Index) -> bool {
     let mirror = holder.is_mirror().then_some(&holder.name);
     let refuses = |rule: &Rule| rule.refuses() && rule.conditions.concerns(mirror);
     policy.default_deny.is_some() || policy.rules.iter().any(refuses)
 }
 
-/// A short address that leads to what public doors do not show.
+/// A short address that leads to something public doors do not show.
 fn default_nowhere(written: &[Document], policies: &Policies) -> Option<Fault> {
     let mut named = written.iter().filter_map(|one| one.default_index.as_ref());
     let hidden = named.find(|named| policies.is_hidden(&named.value))?;
@@ -136,7 +136,7 @@ fn default_nowhere(written: &[Document], policies: &Policies) -> Option<Fault> {
     Some(Fault::at(&hidden.location, what).hint("name a public index"))
 }
 
-/// Rules on indexes of devpi-servers whose other indexes are passed on without any.
+/// Rules on some indexes of devpi-servers while the other indexes are passed through without any.
 fn undeclared_ways(policies: &Policies) -> impl Iterator<Item = Fault> {
     let ruled = policies.indexes().filter(|index| {
         index.mirror().is_some_and(Mirror::is_devpi)
@@ -173,7 +173,7 @@ fn unused(policies: &Policies) -> impl Iterator<Item = Fault> {
     })
 }
 
-/// A rule whose time is over.
+/// A rule that has expired.
 fn over(ended: &Expiring<'_>) -> Fault {
     let (rule, policy, until) = (ended.rule, &ended.policy.name, ended.until);
     let (words, whose) = (rule.words(), ended.whose());

@@ -1,9 +1,9 @@
 //! Known malware and vulnerabilities, read from OSV files (the Open Source Vulnerability schema).
 //!
-//! Only entries of Python's ecosystem are kept, by project, so a look-up costs one hash. An entry
-//! that names neither versions nor a range in version order concerns every version: refusing too
-//! much is seen at once, refusing too little is not. Where a version that cannot be read stands in a
-//! range nobody can say.
+//! Only entries of Python's ecosystem are kept, by project, so a look-up costs one hash. An entry that
+//! names neither versions nor a range in version order concerns every version: refusing too much is
+//! noticed immediately, refusing too little is not. Whether a range contains a version that cannot be
+//! parsed is undecided.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,20 +15,20 @@ use crate::model::{Fault, Faults, Location, ProjectName, Version, VersionMatch};
 use crate::policy::document::TextFile;
 use crate::policy::names::bad_glob;
 
-/// How OSV names Python's ecosystem.
+/// OSV's name for Python's ecosystem.
 const ECOSYSTEM: &str = "PyPI";
 
-/// How ids of malicious packages begin.
+/// Prefix of the ids of malicious packages.
 const MALWARE_PREFIX: &str = "MAL-";
 
-/// Every advisory known, by project.
+/// Every known advisory, by project.
 #[derive(Debug, Default)]
 pub(super) struct Advisories {
     by_project: HashMap<ProjectName, Vec<Advisory>>,
 }
 
 impl Advisories {
-    /// Reads every file; what cannot be read is a fault at the place that names the file.
+    /// Reads every file; an unreadable one is a fault at the place that names it.
     pub(super) fn compile<'a>(
         files: impl IntoIterator<Item = &'a TextFile>,
         faults: &mut Faults,
@@ -119,7 +119,7 @@ pub(super) struct AdvisorySelector {
 }
 
 impl AdvisorySelector {
-    /// Compiles a rule's `advisory`; nothing when the rule does not ask.
+    /// Compiles a rule's `advisory`; `None` if the rule has none.
     pub(super) fn compile(
         words: &[String],
         location: &Location,
@@ -180,7 +180,7 @@ enum Affects {
     Every,
     These {
         ranges: Vec<Vec<Event>>,
-        /// Sorted, for those that OSV lists one by one.
+        /// Versions that OSV lists individually, sorted.
         versions: Vec<Version>,
     },
 }
@@ -215,7 +215,7 @@ impl Affects {
         if ranges.is_empty() && versions.is_empty() {
             return Self::Every;
         }
-        // The list mostly spells out what the ranges say, and is by far the larger part.
+        // The list mostly repeats what the ranges say, and is by far the larger part.
         let is_said = |version: &Version| ranges.iter().any(|range| is_within(range, version));
         versions.retain(|version| version.is_legacy() || !is_said(version));
         versions.sort();
@@ -264,7 +264,7 @@ fn events(entries: &[EventEntry]) -> Vec<Event> {
     events
 }
 
-/// OSV's own algorithm: walk the events in order and remember the last that has happened.
+/// OSV's own algorithm: walk through the events in order and remember the last one that has happened.
 fn is_within(range: &[Event], version: &Version) -> bool {
     let mut affected = false;
     for event in range {

@@ -1,9 +1,9 @@
-//! All documents together become the snapshot the server runs on, or the full list of faults.
+//! Compiles all documents together into the snapshot that the server runs on, or the list of all faults.
 //!
-//! Indexes come from two sources. Those in YAML must make sense as a whole. Those made through the
-//! devpi API (`stored`) are taken as they are: their unknown bases and cycles are passed over. An
-//! index in both is the YAML's, so that a declared index can take over one made by hand; but a
-//! mirror may not take over a stage, whose files nobody could reach any more.
+//! Indexes come from two sources. Those in YAML must make sense as a whole. Those created through the
+//! devpi API (`stored`) are taken as they are: their unknown bases and cycles are ignored. An index in
+//! both is the YAML's, so that a declared index can replace one made by hand; but a mirror may not replace
+//! a stage, whose files would become unreachable.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use crate::policy::order::{bases, find_cycles, resolution_order};
 use crate::policy::rule::{Policy, Rule};
 use crate::policy::stack::{Stack, Surroundings};
 
-/// Most indexes in one stack. The deepest met in the field has six; without a limit a chain of
-/// indexes made through the API would cost its length squared in memory.
+/// Most indexes in one stack. The deepest one seen in the field has six; without a limit, a chain of
+/// indexes created through the API would cost its length squared in memory.
 const STACK_MEMBERS_MAX: usize = 256;
 
 /// The indexes, stacks and policies in force: immutable and shared.
@@ -33,7 +33,7 @@ pub struct Policies {
     pub(super) advisories: Arc<Advisories>,
 }
 
-/// A rule that is about to stop applying, or is over.
+/// A rule that is about to stop applying, or has stopped.
 #[derive(Debug, Clone, Copy)]
 pub struct Expiring<'a> {
     /// The policy it belongs to.
@@ -48,8 +48,8 @@ impl Policies {
     /// Compiles the operator's documents and the indexes made through the devpi API.
     ///
     /// # Errors
-    /// Every fault in them: unknown names, circles of bases, anything declared twice, patterns that
-    /// do not compile, lock files and advisories that cannot be read.
+    /// Every fault in them: unknown names, cycles of bases, anything declared twice, patterns that do not
+    /// compile, unreadable lock files and advisories.
     pub fn compile(documents: &[Document], stored: &[IndexDocument]) -> Result<Self, Faults> {
         let mut faults = Faults::default();
         let declared = declared_indexes(documents, &mut faults);
@@ -94,7 +94,7 @@ impl Policies {
         self.indexes.get(name)
     }
 
-    /// Whether public doors answer as if there were no such index (`public: false`).
+    /// Whether public doors behave as if the index did not exist (`public: false`).
     #[must_use]
     pub fn is_hidden(&self, name: &IndexName) -> bool {
         self.hidden.contains(name)
@@ -124,7 +124,7 @@ impl Policies {
         self.ending(|until| (now..=last).contains(&until))
     }
 
-    /// Rules that applied once and are over, the longest over first.
+    /// Rules that have expired, the earliest first.
     #[must_use]
     pub fn expired(&self, now: Timestamp) -> Vec<Expiring<'_>> {
         self.ending(|until| until < now)
@@ -149,7 +149,7 @@ impl Policies {
 }
 
 impl Expiring<'_> {
-    /// Who answers for it and where it was agreed, in brackets, as far as that is written.
+    /// Who is responsible for it and where it was agreed, in brackets, as far as that is stated.
     #[must_use]
     pub fn whose(&self) -> String {
         match (&self.rule.owner, &self.rule.ticket) {
@@ -238,7 +238,7 @@ fn twice(kind: &str, name: &str, first: &Location, second: &Location) -> Fault {
     )
 }
 
-/// What a rule asks for must exist, else it would silently never match.
+/// What a rule asks for must exist; otherwise the rule would silently never match.
 fn check_rules(
     documents: &[Document],
     known: &HashMap<&IndexName, &IndexDocument>,

@@ -1,8 +1,8 @@
 //! What a rule asks of one file, and whether the file fits.
 //!
-//! There are three answers, not two: a file without an upload-time is neither young nor old. What
-//! that means is the rule's business (`rule`): a `deny` takes it for a match, an `allow` does not.
-//! A condition that surely fails outweighs one that cannot be judged.
+//! There are three answers, not two: a file without an upload-time is neither young nor old. What follows
+//! is up to the rule (`rule`): a `deny` counts that as a match, an `allow` does not. A condition that
+//! certainly fails outweighs one that cannot be judged.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -19,20 +19,20 @@ use crate::policy::document::{Matchers, Undated};
 use crate::policy::verdict::Missing;
 use crate::policy::words::asked;
 
-/// Everything a rule may ask about one file, the rule's project already known to match.
+/// Everything a rule may ask about one file; the rule's project is already known to match.
 pub(super) struct Facts<'a> {
     pub(super) file: &'a File,
-    /// The mirror it comes from and what that says about undated files; nothing for a stage.
+    /// The mirror it comes from and that mirror's setting for undated files; `None` for a stage.
     pub(super) mirror: Option<(&'a IndexName, Undated)>,
     pub(super) status: ProjectState,
     /// The advisories about its project.
     pub(super) advisories: &'a [Advisory],
-    /// The instant at which it stops growing older: its upstream has not been heard since.
+    /// The instant at which it stops ageing: its upstream has not answered since.
     pub(super) grows_until: Option<Timestamp>,
     version: OnceCell<Version>,
 }
 
-/// When a file was published, as far as rules about age may know.
+/// When a file was published, as far as rules about age may rely on it.
 enum Published {
     At(Timestamp),
     BeforeAnything,
@@ -56,13 +56,13 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// The same file, no older than it was at an instant.
+    /// The same file, considered no older than it was at an instant.
     pub(super) fn grown_until(mut self, instant: Timestamp) -> Self {
         self.grows_until = Some(instant);
         self
     }
 
-    /// The instant at which its age is taken.
+    /// The instant at which its age is measured.
     fn aged_at(&self, now: Timestamp) -> Timestamp {
         self.grows_until.map_or(now, |until| until.min(now))
     }
@@ -74,7 +74,7 @@ impl<'a> Facts<'a> {
     fn published(&self) -> Published {
         let stated = self.file.upload_time;
         let undated = match (stated.map(|time| time.source), self.mirror) {
-            // Our own records are a date, whichever way a private file came to have it.
+            // Our own records count as a date, however a private file got it.
             (Some(UploadTimeSource::Index), _) | (_, None) => None,
             (Some(UploadTimeSource::FirstSeen) | None, Some((_, undated))) => Some(undated),
         };
@@ -88,7 +88,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// One thing that a rule can ask, in the order in which they are judged.
+/// One thing that a rule can ask, in the order of judgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Condition {
     Upstream,
@@ -131,7 +131,7 @@ impl Condition {
 pub(super) enum Fit {
     /// Every condition holds.
     Yes,
-    /// No condition fails, but this is missing to be sure.
+    /// No condition fails, but this fact is missing.
     Unsure(Missing),
     /// This condition fails.
     No(Condition),
@@ -141,8 +141,8 @@ pub(super) enum Fit {
 #[derive(Debug, Clone)]
 pub(super) struct Conditions {
     pub(super) asked: Matchers,
-    /// Whether they ask for the member's name and nothing else of a file: the rule can then be judged
-    /// before anybody is asked.
+    /// Whether they depend only on the mirror's name and on nothing else about a file: the rule can then be
+    /// judged before any index is asked.
     pub(super) is_name_alone: bool,
     python: Option<GlobSet>,
     platform: Option<GlobSet>,
@@ -178,18 +178,18 @@ impl Conditions {
         missing.map_or(Fit::Yes, Fit::Unsure)
     }
 
-    /// Whether the rule concerns what comes from this mirror, or from a stage (nothing).
+    /// Whether the rule concerns files from this mirror, or with `None` from a stage.
     pub(super) fn concerns(&self, mirror: Option<&IndexName>) -> bool {
         self.asked.upstream.is_empty()
             || mirror.is_some_and(|name| self.asked.upstream.contains(name))
     }
 
-    /// The instant at which `younger_than` stops holding, where the date is known.
+    /// The instant at which `younger_than` stops holding, if the date is known.
     pub(super) fn matures(&self, facts: &Facts<'_>) -> Option<Timestamp> {
         boundary(facts, self.asked.younger_than?)
     }
 
-    /// The earliest instant after `now` at which this rule may answer otherwise, because of age.
+    /// The earliest instant after `now` at which age may change this rule's answer.
     pub(super) fn next_change(&self, facts: &Facts<'_>, now: Timestamp) -> Option<Timestamp> {
         let ages = [self.asked.younger_than, self.asked.older_than]
             .into_iter()
@@ -204,7 +204,7 @@ impl Conditions {
         (!Condition::ALL.into_iter().any(fails)).then_some(next)
     }
 
-    /// The advisory that the rule asks for and the file is surely affected by.
+    /// The advisory that the rule asks for and that certainly affects the file.
     pub(super) fn advisory<'a>(&self, facts: &Facts<'a>) -> Option<&'a Arc<str>> {
         let selector = self.advisory.as_ref()?;
         let found = |advisory: &&Advisory| {
@@ -270,7 +270,7 @@ impl Conditions {
         }
     }
 
-    /// What the file is, that this condition does not fit, for `explain`.
+    /// The property of the file that fails this condition, for `explain`.
     pub(super) fn why_not(condition: Condition, facts: &Facts<'_>) -> String {
         let file = facts.file;
         match condition {

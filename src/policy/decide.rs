@@ -1,7 +1,7 @@
 //! The rules of a stack about one project: looked up once, then asked for each of its files.
 //!
-//! This is the one place where anything is decided. A page, a file and a sidecar all come here, so
-//! that what the page hides the file refuses. Who is asked at all is told in `sources`.
+//! This is the one place where anything is decided. A page, a file and a sidecar all come here, so that
+//! whatever the page hides is refused as a file. Who is asked at all is decided in `sources`.
 
 use std::sync::Arc;
 
@@ -51,8 +51,8 @@ impl<'a> ProjectView<'a> {
         }
     }
 
-    /// The same where some upstreams cannot be asked. What such a member lists may have been taken
-    /// down since, so none of its files grows old enough to pass meanwhile
+    /// The same while some upstreams cannot be asked. What such a member lists may have been taken down since,
+    /// so none of its files grows old enough to pass meanwhile
     /// (docs/adr/0032-nothing-matures-unconfirmed.md).
     #[must_use]
     pub fn while_silent(mut self, silent: &'a [(usize, Timestamp)]) -> Self {
@@ -66,11 +66,11 @@ impl<'a> ProjectView<'a> {
         self.stack
     }
 
-    /// Who may speak for the project. `holds` says whether a stage holds it, a name that is only
-    /// registered included; it is asked once for each stage.
+    /// Who may speak for the project. `holds` says whether a stage holds it, including names that are only
+    /// registered; it is called once for each stage.
     ///
-    /// Denied when nobody may speak and somebody was refused: that is a 451.
-    /// Allowed with nobody to ask means that no member knows the project.
+    /// Denied if nobody may speak and a member was refused: that is a 451. Allowed with nobody to ask means
+    /// that no member knows the project.
     #[must_use]
     pub fn decide_project(
         &self,
@@ -175,7 +175,7 @@ impl<'a> ProjectView<'a> {
         self.judge_name(position, member, now).denied.is_some()
     }
 
-    /// What is said of all that a member may list for the project.
+    /// What the rules say about everything that a member may list for the project.
     fn judge_name(&self, position: usize, member: &Member, now: Timestamp) -> Tally {
         let mut tally = Tally::default();
         if let Some(reservation) = self.reserved[position] {

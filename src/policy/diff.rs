@@ -32,7 +32,7 @@ pub fn diff(old: &Policies, new: &Policies) -> Vec<String> {
     changes
 }
 
-/// Tells of every key that only one side has, and of those whose values have differing parts.
+/// Reports every key that only one side has, and those whose values differ in some parts.
 fn compare<K: Ord, V>(
     old: &BTreeMap<K, Arc<V>>,
     new: &BTreeMap<K, Arc<V>>,

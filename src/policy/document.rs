@@ -1,4 +1,4 @@
-//! What operators wrote, as values: every name parsed, every place remembered, nothing resolved.
+//! What operators wrote, as values: every name parsed, every place kept, nothing resolved.
 //!
 //! `read` makes a `Document` of YAML text; `compile` makes `Policies` of all documents together.
 //! Between the two lies everything that needs more than one line to judge: unknown bases, cycles,
@@ -67,12 +67,12 @@ pub enum WhitelistInheritance {
     Union,
 }
 
-/// `keep_last_good`; what is absent has its default.
+/// `keep_last_good`; a missing part has its default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KeepLastGoodDocument {
-    /// `for`: how long; nothing: 7 days.
+    /// `for`: how long; 7 days by default.
     pub period: Option<Duration>,
-    /// `older_than`: the least age of a file; nothing: 14 days.
+    /// `older_than`: the least age of a file; 14 days by default.
     pub older_than: Option<Duration>,
 }
 
@@ -94,7 +94,7 @@ pub enum SecretSource {
     File(PathBuf),
 }
 
-/// `undated`: what a rule about age makes of a file without an upload-time.
+/// `undated`: how rules about age treat a file without an upload-time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Undated {
     /// Such a rule denies it.
@@ -116,7 +116,7 @@ pub enum Quarantined {
     Keep,
 }
 
-/// `verify`: whether the first client waits until a file's digest holds.
+/// `verify`: whether the first client has to wait until a file's digest is verified.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Verify {
     /// Its last bytes wait.

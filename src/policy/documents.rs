@@ -1,4 +1,4 @@
-//! Documents of indexes, and all documents of one file together.
+//! The documents of indexes, and all documents of one file together.
 
 use crate::model::IndexName;
 use crate::policy::document::{Placed, PolicyDocument, SecretSource, TextFile};

@@ -1,4 +1,4 @@
-//! An index with every setting resolved: nothing here is absent that has a default.
+//! An index with every setting resolved: every default is filled in.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::policy::whitelist::Whitelist;
 pub struct Index {
     /// `user/index`.
     pub name: IndexName,
-    /// Where it is declared; nothing for one made through the devpi API.
+    /// Where it is declared; `None` if it was created through the devpi API.
     pub location: Option<Location>,
     /// What any index may set.
     pub settings: Common,
@@ -45,7 +45,7 @@ pub(super) struct Owns {
 }
 
 impl Index {
-    /// Resolves one document. `location` is nothing for an index made through the devpi API.
+    /// Resolves one document. `location` is `None` for an index created through the devpi API.
     pub(super) fn compile(
         document: &IndexDocument,
         location: Option<Location>,
@@ -111,8 +111,8 @@ impl Index {
         patterns.map(|pattern| pattern.value.to_string())
     }
 
-    /// How many names and pinned projects `whitelist` and `whitelist_files` let through; nothing when
-    /// it has neither.
+    /// How many names and pinned projects `whitelist` and `whitelist_files` let through; `None` if it has
+    /// neither.
     #[must_use]
     pub fn whitelisted(&self) -> Option<usize> {
         self.whitelist.as_ref().map(Whitelist::entries)

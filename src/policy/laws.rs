@@ -1,4 +1,4 @@
-//! What must hold for every set of indexes and policies, tried on many random ones.
+//! What must hold for any set of indexes and policies, tried on many random ones.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -120,7 +120,7 @@ fn restricted(document: IndexDocument) -> impl Strategy<Value = IndexDocument> {
     })
 }
 
-/// Stages inherit only from those after them, so there are no circles.
+/// Stages inherit only from those after them, so there are no cycles.
 fn indexes() -> impl Strategy<Value = Vec<IndexDocument>> {
     let stages: Vec<_> = (0..STAGES.len())
         .map(|position| {

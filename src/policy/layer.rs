@@ -1,4 +1,4 @@
-//! What one index of a stack says about a project, and how several such opinions are joined.
+//! What one index of a stack says about a project, and how several such opinions are combined.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use crate::policy::rule::{Policy, RuleRefusal};
 use crate::policy::verdict::{Allowed, Denial, Reason, RuleId, Subject, Verdict};
 use crate::policy::whitelist::{Admission, Whitelist};
 
-/// What the key `whitelist` is called where a policy's name would stand.
+/// Stands in place of a policy's name for the key `whitelist`.
 pub(super) const WHITELIST: &str = "whitelist";
 
-/// What the key `owns` is called where a policy's name would stand.
+/// Stands in place of a policy's name for the key `owns`.
 pub(super) const OWNS: &str = "owns";
 
 /// The rules of one index about one project, which are looked up once for all its files.
@@ -37,7 +37,7 @@ impl<'a> Layer<'a> {
         }
     }
 
-    /// Judges what a mirror (nothing: a stage) may list for the project, on the name alone.
+    /// Judges, by name alone, what a mirror (with `None` a stage) may list for the project.
     pub(super) fn judge_name(
         &self,
         project: &ProjectName,
@@ -76,7 +76,7 @@ impl<'a> Layer<'a> {
         }
     }
 
-    /// Why the whitelist refuses a file; it has no say about what a stage holds.
+    /// Why the whitelist refuses a file; it does not apply to what a stage holds.
     pub(super) fn unlisted(&self, facts: &Facts<'_>) -> Option<(&'a Whitelist, Reason)> {
         let (list, admission) = self.whitelist.filter(|_| facts.mirror.is_some())?;
         let reason = match (admission, facts.file.hashes.sha256()) {
@@ -97,7 +97,7 @@ impl<'a> Layer<'a> {
         }
     }
 
-    /// The refusal of a policy in words; `facts` are there when it is about a file.
+    /// A policy's refusal in words; `facts` are given if it is about a file.
     fn denial(
         &self,
         subject: Subject,
@@ -133,7 +133,7 @@ impl<'a> Layer<'a> {
     }
 }
 
-/// What all policies together say of one thing.
+/// What all policies together say about one thing.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     /// A refusal that takes effect.
@@ -143,8 +143,8 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// The first refusal is told, unless a later one hides what it would list as yanked: another
-    /// policy on top must not show what a base hides.
+    /// The first refusal is reported, unless a later one hides what it would list as yanked: a policy on top
+    /// must not show what a base hides.
     pub(super) fn add(&mut self, mode: PolicyMode, denial: Denial) {
         let kept = match mode {
             PolicyMode::Enforce => &mut self.denied,

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::model::ProjectName;
 use crate::policy::document::WhitelistName;
 
-/// As written, and ready for look-ups.
+/// The list as written, and prepared for look-ups.
 #[derive(Debug, PartialEq, Eq)]
 pub struct MirrorWhitelist {
     /// The entries in their order, for showing.
@@ -28,7 +28,7 @@ impl MirrorWhitelist {
         self.set.contains(&WhitelistName::All)
     }
 
-    /// Whether it has this very project; `*` is asked apart, since joining lists tells them apart.
+    /// Whether it has exactly this project; `*` is checked separately, since combining lists tells them apart.
     #[must_use]
     pub fn has(&self, project: &ProjectName) -> bool {
         !self.set.is_empty() && self.set.contains(&WhitelistName::Project(project.clone()))

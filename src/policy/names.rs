@@ -1,4 +1,4 @@
-//! Many name patterns, asked at the price of a few look-ups however many there are.
+//! Many name patterns, matched at the cost of a few look-ups however many there are.
 //!
 //! Plain names sit in one hash map, globs in one `GlobSet`, regular expressions in one `RegexSet`.
 //! Each pattern carries a position that its owner gives it: the number of a rule, or of an entry in

@@ -1,8 +1,8 @@
 //! Which indexes an index inherits from, in the order in which they are asked (docs/protocol/devpi.md §8.1).
 //!
-//! Breadth first from the asked index; mirrors move to the end, in the order met; each index once.
-//! Bases that do not exist are passed over and cycles end, because indexes made through the devpi
-//! API may have both. In YAML a cycle is a fault, found here as well.
+//! Breadth first from the asked index; mirrors move to the end, in the order met; each index once. Missing
+//! bases are ignored and cycles end, because indexes created through the devpi API may have both. In YAML a
+//! cycle is a fault, found here as well.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::policy::document::Placed;
 use crate::policy::documents::{IndexDocument, IndexKindDocument};
 use crate::policy::index::Index;
 
-/// The resolution order of an index, itself included; nothing when it has more than `members_max`.
+/// The resolution order of an index, including itself; `None` if it has more than `members_max`.
 pub(super) fn resolution_order(
     asked: &Arc<Index>,
     indexes: &BTreeMap<IndexName, Arc<Index>>,
@@ -42,13 +42,13 @@ pub(super) fn resolution_order(
     Some(stages)
 }
 
-/// Finds every base that closes a circle among the indexes declared in YAML.
+/// Finds every base that closes a cycle among the indexes declared in YAML.
 pub(super) fn find_cycles(declared: &BTreeMap<&IndexName, &IndexDocument>, faults: &mut Faults) {
     let mut done: HashSet<&IndexName> = HashSet::new();
     let mut open: HashSet<&IndexName> = HashSet::new();
     for start in declared.keys().copied() {
-        // The way from `start` to here, and how many bases of each were followed. Not recursive:
-        // a long chain of bases must not exhaust the call stack.
+        // The path from `start` to here, with how many bases of each were followed. Not recursive: a long
+        // chain of bases must not exhaust the call stack.
         let mut way: Vec<(&IndexName, usize)> = Vec::new();
         if !done.contains(start) {
             open.insert(start);

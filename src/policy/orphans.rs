@@ -1,4 +1,4 @@
-//! What a new set of files would take from under the indexes that were made through the devpi API.
+//! What a new set of files would remove from under the indexes created through the devpi API.
 
 use std::collections::BTreeSet;
 
@@ -6,8 +6,8 @@ use crate::model::{Fault, Faults, IndexName};
 use crate::policy::documents::{Document, IndexDocument};
 use crate::policy::order::bases;
 
-/// Checks that no index made through the API loses a base by the change from one set of files to the
-/// next: it would answer as if the base had never been there.
+/// Checks that no index created through the API loses a base by the change from one set of files to the
+/// next: it would answer as if that base had never been there.
 ///
 /// # Errors
 /// A fault for each base and index, where the base was declared.

@@ -1,8 +1,8 @@
-//! Policies made ready: rules that answer yes, no, or "cannot be sure", in the order written.
+//! Compiled policies: rules that answer yes, no, or "cannot be sure", in the order written.
 //!
-//! The first rule that matches a file decides. When it cannot be sure, because the file does not
-//! state what the rule asks for, a `deny` counts as matching and an `allow` as not (fail closed).
-//! Before anybody is asked about a project, the same list is walked with its name alone.
+//! The first rule that matches a file decides. If a rule cannot be sure, because the file does not state
+//! what it asks for, a `deny` counts as matching and an `allow` as not matching (fail closed). Before any
+//! index is asked about a project, the same list is evaluated with the project's name alone.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub struct Policy {
     pub default_deny: Option<Location>,
     /// Its rules, in order.
     pub rules: Vec<Rule>,
-    /// The projects that rules name, all rules together; positions are those of `rules`.
+    /// The projects that rules name, for all rules together; positions are those of `rules`.
     names: Names,
     /// Rules that name no project, ascending.
     unnamed: Vec<u32>,
@@ -47,44 +47,44 @@ pub struct Rule {
     pub(super) conditions: Conditions,
     /// The operator's reason.
     pub reason: Option<Arc<str>>,
-    /// Why it refuses: the operator's words, else its conditions. Written once, because a page may
-    /// refuse thousands of files by one rule.
+    /// Why it refuses: the operator's words, or else its conditions. Written once, because a page may refuse
+    /// thousands of files by one rule.
     pub(super) why: Arc<str>,
     /// The last instant at which it applies.
     pub until: Option<Timestamp>,
-    /// Who answers for it.
+    /// Who is responsible for it.
     pub owner: Option<Arc<str>>,
     /// Where it was agreed.
     pub ticket: Option<Arc<str>>,
 }
 
-/// How a rule answers about one file of a project that it names.
+/// A rule's answer about one file of a project that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RuleAnswer {
     /// It decides.
     Decides,
     /// It refuses, because the file lacks something and the rule is a `deny`.
     RefusesWithout(Missing),
-    /// It lets the file go on: it is an `allow`, and the file lacks something.
+    /// It lets the file go on to the next rule: it is an `allow`, and the file lacks something.
     PassesOverWithout(Missing),
     /// It does not match.
     Fails(Condition),
-    /// Its `until` is over.
+    /// Its `until` has passed.
     Expired,
 }
 
-/// How a rule answers about a project that it names, before any file is known.
+/// A rule's answer about a project that it names, before any file is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NameAnswer {
     /// It denies whatever is listed.
     Refuses,
-    /// It allows, and some file may be what it allows, whatever its conditions are.
+    /// It is an `allow` that some file may match, whatever its conditions.
     MayAllow,
     /// It denies some files.
     DependsOnFile,
     /// It is about other upstreams.
     OtherUpstream,
-    /// Its `until` is over.
+    /// Its `until` has passed.
     Expired,
 }
 
@@ -95,7 +95,7 @@ pub(super) enum RuleRefusal<'a> {
     Rule(&'a Rule),
     /// A rule could not be sure.
     Lacks(&'a Rule, Missing),
-    /// No rule matched, and the default is to deny; with where that is written.
+    /// No rule matched, and the default, which is written here, is to deny.
     Default(&'a Location),
 }
 
@@ -124,7 +124,7 @@ impl Policy {
         }
     }
 
-    /// The rules that name this project or none, ascending: all that can decide about it.
+    /// The rules that name this project or none, ascending: all that can apply to it.
     pub(super) fn rules_about(&self, project: &ProjectName) -> Vec<u32> {
         let mut about = self.names.matching(project);
         about.extend(&self.unnamed);
@@ -132,7 +132,7 @@ impl Policy {
         about
     }
 
-    /// What the rules say of a file; `about` comes from [`Policy::rules_about`].
+    /// What the rules say about a file; `about` comes from [`Policy::rules_about`].
     pub(super) fn decide(
         &self,
         about: &[u32],
@@ -151,8 +151,8 @@ impl Policy {
         self.default_deny.as_ref().map(RuleRefusal::Default)
     }
 
-    /// What the rules say of every file that a mirror (nothing: a stage) may list for a project, on
-    /// the name alone. Nothing refused here means that files have to be looked at one by one.
+    /// What the rules say, by name alone, about every file that a mirror (with `None` a stage) may list for a
+    /// project. If nothing is refused here, files have to be judged one by one.
     pub(super) fn decide_name(
         &self,
         about: &[u32],
@@ -202,7 +202,7 @@ impl Rule {
         }
     }
 
-    /// The rule as one line: `deny: { project: requests, versions: <2.31 }`; long lists are cut.
+    /// The rule as one line: `deny: { project: requests, versions: <2.31 }`; long lists are shortened.
     #[must_use]
     pub fn words(&self) -> String {
         self.line(WORDS_ENTRIES_MAX)
@@ -223,13 +223,13 @@ impl Rule {
         line
     }
 
-    /// The instant from which it applies no longer, if that is still to come.
+    /// The instant from which it no longer applies, if that lies ahead.
     pub(super) fn ends_after(&self, now: Timestamp) -> Option<Timestamp> {
         let until = self.until.filter(|until| *until >= now)?;
         until.checked_add(jiff::SignedDuration::from_nanos(1)).ok()
     }
 
-    /// How it answers about a file whose project it names.
+    /// Its answer about a file whose project it names.
     pub(super) fn answer(&self, facts: &Facts<'_>, now: Timestamp) -> RuleAnswer {
         if !self.applies_at(now) {
             return RuleAnswer::Expired;
@@ -242,8 +242,8 @@ impl Rule {
         }
     }
 
-    /// How it answers about a project that it names, as far as that can be said of all files that a
-    /// mirror (nothing: a stage) may list.
+    /// Its answer about a project that it names, as far as one answer holds for all files that a mirror (with
+    /// `None` a stage) may list.
     pub(super) fn answer_name(&self, mirror: Option<&IndexName>, now: Timestamp) -> NameAnswer {
         if !self.applies_at(now) {
             return NameAnswer::Expired;

@@ -5,9 +5,9 @@
 //! directions. Nothing else names a setting, except the code that acts on it: values are reached through
 //! functions, and the compiler reports those that nobody calls.
 //!
-//! What acts on a setting, and whether devpi's API has it, is one word of the row:
-//! `ours` and `written` are YAML's alone, the former acted on as a value in force, the latter as it is
-//! written; devpi shows `always` with its default, and `set` only where it is set.
+//! One word of a row says what acts on the setting and whether devpi's API has it: `ours` and `written`
+//! exist only in YAML, the former acted on as a value in force, the latter as written; devpi shows `always`
+//! with its default, and `set` only if it is set.
 
 mod kind;
 mod list;
@@ -33,12 +33,12 @@ pub use kind::{About, ApiKey, ApiValue, Reading};
 #[cfg(test)]
 pub(super) use word::KEEP_LAST_GOOD;
 
-/// `mirror_url` of `type: devpi`: the index of that name on the servers that `devpi:` names. No URL that
+/// `mirror_url` of `type: devpi`: the index of that name on the servers that `devpi:` names. Not a URL that
 /// can be written in a file.
 const DEVPI_URL: &str = "devpi:";
 
-/// How long a page of a devpi-server is fresh: after that it is judged by devpi's serial, which costs
-/// no page, so that what was uploaded is listed at once.
+/// How long a page of a devpi-server is fresh. After that devpi's serial decides, which costs no page, so
+/// that an upload is listed at once.
 const DEVPI_CACHE_EXPIRY: Duration = Duration::from_millis(500);
 
 macro_rules! acted_on {
@@ -250,7 +250,7 @@ settings! {
             password_file: Hushed<PathBuf>, is(""), written,
                 "the file that holds the password";
         }
-        // What makes sense where the upstream is given, too.
+        // Settings that make sense when the upstream is given, too.
         DEVPI {
             undated: One<Undated>, is("deny"), ours,
                 "what a rule about age makes of a file without an upload-time; devpi tells none";
@@ -263,7 +263,7 @@ settings! {
 }
 
 impl MirrorDocument {
-    /// An index of the servers that `devpi:` names. What was deleted there is gone here as well.
+    /// An index on the servers that `devpi:` names. What was deleted there is gone here as well.
     #[must_use]
     pub fn of_devpi(self, location: Location) -> Self {
         Self {
@@ -280,7 +280,7 @@ impl MirrorDocument {
         }
     }
 
-    /// Whether it is one.
+    /// Whether it is such an index.
     #[must_use]
     pub fn is_devpi(&self) -> bool {
         let url = self.mirror_url.as_ref();

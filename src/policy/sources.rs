@@ -1,9 +1,9 @@
-//! Who may speak for a project, before anybody is asked.
+//! Who may speak for a project, decided before any index is asked.
 //!
-//! Two things keep a member silent. devpi's rule (docs/protocol/devpi.md §8.2): a name that a stage
-//! holds is not taken from mirrors unless `mirror_whitelist` says so, the answer to dependency
-//! confusion. And ours: a member for which the name alone is refused or reserved is never asked, so
-//! that no private or forbidden name reaches an upstream.
+//! Two things keep a member silent. One is devpi's rule (docs/protocol/devpi.md §8.2), the answer to
+//! dependency confusion: a name that a stage holds is not taken from mirrors unless `mirror_whitelist` says
+//! so. The other is ours: a member for which the name itself is refused or reserved is never asked, so that
+//! no private or forbidden name reaches an upstream.
 
 use crate::model::{IndexName, ProjectName};
 use crate::policy::document::WhitelistInheritance;
@@ -42,7 +42,7 @@ pub enum SkipReason {
 }
 
 impl SkipReason {
-    /// The refusal, where it is one; a private name is only hidden from mirrors, not refused.
+    /// The refusal, if it is one; a private name is only hidden from mirrors, not refused.
     #[must_use]
     pub fn denial(&self) -> Option<&Denial> {
         match self {
@@ -55,8 +55,8 @@ impl SkipReason {
 /// The stage that keeps a project from mirrors, if one does; `held` says for each member whether it
 /// is a stage that holds the project.
 ///
-/// The lists are joined in resolution order as the *asked* index says, and tested after each: once
-/// they contain the project (or `*`), mirrors are free for good.
+/// The lists are combined in resolution order, in the way the *asked* index sets, and tested after each:
+/// once they contain the project (or `*`), mirrors may speak.
 pub(super) fn keeper<'a>(
     members: &'a [Member],
     project: &ProjectName,
@@ -88,7 +88,7 @@ pub(super) fn keeper<'a>(
     keeper
 }
 
-/// What a joined list says of one project. `*` and the name are two entries: a list with only one
+/// What a combined list says about one project. `*` and the name are separate entries: a list with only one
 /// of them and a list with only the other have nothing in common.
 #[derive(Debug, Clone, Copy)]
 struct Listed {
@@ -128,7 +128,7 @@ mod tests {
     use crate::policy::sources::SkipReason;
     use crate::policy::verdict::Verdict;
 
-    /// The members asked for `six` through `a/asked`, the stages of `holding` having it.
+    /// The members asked for `six` through `a/asked`, when the stages in `holding` have it.
     fn asked(documents: Vec<IndexDocument>, holding: &[&str]) -> Vec<String> {
         let policies = compiled(documents, vec![]);
         let stack = policies.stack(&index("a/asked")).unwrap();
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn teams_over_a_shared_pool() {
-        // As one of the installations has it: `shared/stable` is virtual, only `shared/thirdparty-local` has a list.
+        // As in a real installation: `shared/stable` is virtual, only `shared/thirdparty-local` has a list.
         let world = |union: bool| {
             let dev = stage("team/dev", &["team/stable"]);
             let shared = ["shared/reviewed", "shared/thirdparty-local"];

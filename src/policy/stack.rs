@@ -1,13 +1,13 @@
 //! The indexes that answer for an asked one, and whose rules apply to what each of them holds.
 //!
-//! Asked through index A, content of member O is under the rules of every index X of A's order that
-//! itself inherits from O (A and O included). So a policy on a base holds for all who inherit from
-//! it, and nothing on top loosens it; but a policy of one base says nothing about another base's
+//! Asked through index A, content of member O is subject to the rules of every index X in A's order that
+//! itself inherits from O (including A and O). So a policy on a base holds for everything that inherits
+//! from it, and nothing on top loosens it; but the policy of one base says nothing about another base's
 //! content. `whitelist` has the same reach and concerns mirrors only.
 //!
-//! `owns` reaches further, because a private name must not leave the house by a side door: it binds
-//! every mirror of every stack that contains the owning index, and every mirror that the owning
-//! index inherits from, however that mirror is asked. An owning mirror binds itself too.
+//! `owns` reaches further, because a private name must not leak through a side door: it binds every mirror
+//! of every stack that contains the owning index, and every mirror that the owning index inherits from,
+//! however that mirror is asked. An owning mirror binds itself too.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub struct Member {
     pub index: Arc<Index>,
     /// Positions of the layers whose rules apply to its content, ascending.
     pub(super) layers: Vec<usize>,
-    /// The indexes whose `owns` it is bound by; none for a stage.
+    /// The indexes whose `owns` binds it; empty for a stage.
     pub(super) owners: Vec<Arc<Index>>,
 }
 
@@ -53,8 +53,8 @@ pub struct Candidate<'a> {
     pub status: ProjectState,
 }
 
-/// What the stacks of all indexes together say about one of them: who inherits from whom, as far as
-/// rules and reserved names are concerned.
+/// What the stacks of all indexes together say about one of them: which indexes inherit from which, as far
+/// as rules and reserved names are concerned.
 #[derive(Debug, Default)]
 pub(super) struct Surroundings {
     /// The stack of each index that restricts or owns.
@@ -83,7 +83,7 @@ impl Surroundings {
             .is_some_and(|stack| stack.contains(base))
     }
 
-    /// Owners within the asked stack first: they are the nearer explanation.
+    /// Owners within the asked stack first: they are the more obvious explanation.
     fn owners_of(&self, mirror: &Index, order: &[Arc<Index>]) -> Vec<Arc<Index>> {
         let within = order.iter().filter(|index| !index.owns.is_empty());
         let mut owners: Vec<Arc<Index>> = within.cloned().collect();

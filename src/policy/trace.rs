@@ -1,7 +1,7 @@
-//! Every rule that was looked at, and what it said: the answer to "why?" for `explain`.
+//! Every rule that was evaluated, and what it said: the answer to "why?" for `explain`.
 //!
-//! The lines come from the same functions that decide, in the same order, so they cannot tell
-//! another story; a test holds the two together.
+//! The lines come from the same functions that decide, in the same order, so they cannot disagree with
+//! them; a test compares the two.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::policy::stack::{Candidate, Member, Stack};
 use crate::policy::verdict::Missing;
 use crate::policy::whitelist::Admission;
 
-/// What devpi's rule about private names is called where a policy's name would stand.
+/// Stands in place of a policy's name for devpi's rule about private names.
 const MIRROR_WHITELIST: &str = "mirror_whitelist";
 
 /// One rule, and what it says.
@@ -35,14 +35,14 @@ pub struct TraceLine {
     pub words: String,
     /// What it says.
     pub outcome: Outcome,
-    /// Why, where that is not plain from the rule.
+    /// Why, if that is not obvious from the rule.
     pub why: Option<String>,
 }
 
 /// What a rule says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It lets pass, as far as its policy goes.
+    /// It lets the file pass, as far as its policy is concerned.
     Allows,
     /// It refuses.
     Denies,
@@ -134,7 +134,7 @@ impl Stack {
         lines
     }
 
-    /// Why a file passes or does not; nothing for a member outside the stack.
+    /// Why a file passes or not; empty for a member outside the stack.
     #[must_use]
     pub fn explain_file(&self, candidate: &Candidate<'_>, now: Timestamp) -> Vec<TraceLine> {
         let Some(member) = self.members.get(candidate.member) else {
@@ -255,7 +255,7 @@ fn rules(member: &Member, layer: &Layer<'_>, say: impl Fn(&Rule) -> Said) -> Vec
     lines
 }
 
-/// A rule about a member's content, in words: of which index, and of which policy or key of that.
+/// A rule about a member's content: which index applies it, and by which policy or key.
 fn line(
     member: &Member,
     (layer, policy): (&IndexName, Arc<str>),
@@ -287,7 +287,7 @@ fn whitelist(member: &Member, layer: &Layer<'_>, outcome: Outcome, why: Option<&
     }
 }
 
-/// The line of the reservation that keeps the name from a member, or none.
+/// The line of the reservation that keeps the name from a member, if there is one.
 fn reserved(view: &ProjectView<'_>, position: usize, member: &Member) -> Vec<TraceLine> {
     let line = view
         .reservation(position)

@@ -1,10 +1,10 @@
 //! What may be kept of a project that its upstream has dropped.
 //!
-//! A rule about age counts on somebody finding out in time: what turns out bad within a cool-down is
-//! taken down upstream and never seen here. So what vanishes must not grow old here. It is kept only
-//! where every policy over the mirror lets it pass at the moment it vanishes, whichever index asks
-//! for it later, and only above an age below which nothing is worth keeping. Whitelists and `owns`
-//! are not asked: time does not change what they say, and they hold when the file is read.
+//! A rule about age relies on somebody finding out in time: what turns out bad within a cool-down is taken
+//! down upstream before it is seen here. So a file that vanishes must not mature here. It is kept only if
+//! every policy over the mirror lets it pass at the moment it vanishes, whichever index asks for it later,
+//! and only above an age below which nothing is worth keeping. Whitelists and `owns` are not considered:
+//! time does not change what they say, and they apply when the file is read.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub struct Unanimity<'a> {
 }
 
 impl Policies {
-    /// All that is to be asked before something of a mirror's project is kept; nothing for a stage.
+    /// Everything to consult before something of a mirror's project is kept; `None` for a stage.
     #[must_use]
     pub fn unanimity<'a>(
         &'a self,
@@ -60,8 +60,8 @@ impl Policies {
 impl Unanimity<'_> {
     /// Whether a file may be kept that upstream listed at `listed_at` and has dropped by `now`.
     ///
-    /// Nobody knows when in between it vanished, so everyone has to let it pass at both ends, and it
-    /// is only as old as it was when it was last seen.
+    /// It is unknown when in between it vanished, so every policy has to let it pass at both ends, and it is
+    /// only as old as it was when it was last seen.
     #[must_use]
     pub fn lets_keep(
         &self,
@@ -82,8 +82,8 @@ impl Unanimity<'_> {
         over.all(|(policy, about)| policy.decide(about, &facts, at).is_none())
     }
 
-    /// A file is at least as old as this gateway knows it, so for this floor the day on which it was
-    /// first seen does, whatever rules about age make of it.
+    /// A file is at least as old as this gateway knows it, so for this minimum the day on which it was first
+    /// seen will do, however rules about age treat it.
     fn is_old_enough(&self, file: &File, at: Timestamp) -> bool {
         let Some(time) = file.upload_time else {
             return self.undated == Undated::Old || self.keep.older_than.is_zero();
@@ -149,7 +149,7 @@ mod tests {
         };
         let table = [
             ("m/two", "2025-12-06T00:00:00Z", true),
-            // Of age by the time somebody noticed, not when it was last seen.
+            // Old enough by the time somebody noticed, but not when it was last seen.
             ("m/two", "2025-12-06T12:00:00Z", false),
             ("m/one", "2025-12-06T00:00:00Z", false),
         ];

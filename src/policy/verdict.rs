@@ -1,17 +1,17 @@
 //! The answer to "may this pass?", with the rule that gave it attached.
 //!
-//! An `Allowed` can be built only inside this room: whoever serves a file demands one, so that
-//! forgetting the policy does not compile. A `Denial` keeps the parts of its sentence and writes it
-//! only when somebody reads it, because a page may refuse thousands of files that nobody asks for.
-//! How the words reach people inside unmodified clients is told in docs/protocol/simple-api.md §8.
+//! An `Allowed` can be built only inside this room, and serving a file requires one, so that forgetting the
+//! policy does not compile. A `Denial` keeps the parts of its sentence and writes it only when somebody
+//! reads it, because a page may refuse thousands of files that nobody asks for. How the words reach users
+//! of unmodified clients is described in docs/protocol/simple-api.md §8.
 
 use std::sync::Arc;
 
 use crate::model::{File, Filename, IndexName, Location, ProjectName, Timestamp, to_ascii};
 use crate::policy::document::OnBlock;
 
-/// Longest reason phrase, in bytes: what pip prints on one line, and far below what HTTP/1.1
-/// clients accept in a status line.
+/// Longest reason phrase, in bytes: what pip prints on one line, and far below what HTTP/1.1 clients accept
+/// in a status line.
 const SHORT_MAX: usize = 120;
 
 /// What the rules say about something.
@@ -66,7 +66,7 @@ impl<T> Allowed<T> {
 }
 
 impl Allowed<&File> {
-    /// The same right to a copy of the file, for keeping beyond the page it was decided from.
+    /// The same permission for a copy of the file, to be kept longer than the page it was decided from.
     #[must_use]
     pub fn to_shared(&self) -> Allowed<Arc<File>> {
         Allowed {
@@ -79,11 +79,11 @@ impl Allowed<&File> {
 /// Which rule decided: where it stands, the policy it belongs to, and the index that applies it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RuleId {
-    /// Where it is written; nothing for what was set through the devpi API.
+    /// Where it is written; `None` for what was set through the devpi API.
     pub location: Option<Location>,
     /// The policy's name; `whitelist` or `owns` for those keys of an index.
     pub policy: Arc<str>,
-    /// The index that applies it, which may be a base of the asked one or stand above it.
+    /// The index that applies it, which may be a base of the asked one or above it.
     pub index: IndexName,
 }
 
@@ -107,7 +107,7 @@ impl Subject {
     }
 }
 
-/// What a rule needs to know of a file and nobody says.
+/// A fact about a file that a rule needs and nothing states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Missing {
     /// PEP 700 `upload-time`.
@@ -116,7 +116,7 @@ pub enum Missing {
     Size,
     /// A version that PEP 440 can read.
     Version,
-    /// The spelling that `===` names; it is the same version in another.
+    /// The spelling that `===` names; the file's version is equal but spelled differently.
     Spelling,
 }
 
@@ -140,7 +140,7 @@ pub enum Reason {
     Rule {
         /// The rule's `reason`, or its conditions.
         words: Arc<str>,
-        /// The advisory that matched, where the rule asks for one.
+        /// The advisory that matched, if the rule asks for one.
         advisory: Option<Arc<str>>,
     },
     /// A `deny` rule needs something that the file lacks: refused, to be safe.
@@ -199,9 +199,9 @@ pub struct Denial {
     pub rule: RuleId,
     /// What a page does with the file.
     pub on_block: OnBlock,
-    /// When age alone lets the file pass.
+    /// When the file passes by age alone.
     pub(super) matures: Option<Timestamp>,
-    /// Since when the upstream is silent that could let it pass.
+    /// Since when the upstream that could let it pass has been silent.
     pub(super) unconfirmed: Option<Timestamp>,
 }
 
@@ -293,19 +293,19 @@ impl Denial {
         why
     }
 
-    /// `file:line`: people look for a line, and columns only matter to editors.
+    /// `file:line`: people look for a line, and columns matter only to editors.
     fn place(&self) -> Option<String> {
         self.rule.location.as_ref().map(Location::for_strangers)
     }
 }
 
-/// Rounds up, so that whoever waits until the printed second is not turned away again.
+/// Rounds up, so that a client that waits until the printed second is not turned away again.
 fn whole_second(instant: Timestamp) -> Timestamp {
     let up = i64::from(instant.subsec_nanosecond() > 0);
     Timestamp::from_second(instant.as_second().saturating_add(up)).unwrap_or(instant)
 }
 
-/// A status line takes visible ASCII and blanks (RFC 9112 §4 allows more, clients do not agree).
+/// A status line takes visible ASCII and blanks (RFC 9112 §4 allows more, but clients disagree about it).
 fn printable(character: char) -> impl Iterator<Item = char> {
     to_ascii(match character {
         other if other.is_whitespace() => ' ',

@@ -1,8 +1,8 @@
 //! What an index lets through from mirrors: names, or the exact files that a lock file pins.
 //!
-//! Every list admits: a project passes when it is on any of them. Where only lock files with
-//! digests name it, a file passes when one of them pins its sha256. Within one lock file an entry
-//! without digests does not widen one that has them.
+//! Lists add up: a project passes if it is on any of them. If only lock files with digests name it, a file
+//! passes if one of them pins its sha256. Within one lock file an entry without digests does not widen one
+//! that has them.
 //!
 //! Not to be confused with devpi's `mirror_whitelist` (`sources`), which only says which private
 //! names may *also* come from mirrors.
@@ -44,7 +44,7 @@ pub(super) enum Admission<'a> {
 }
 
 impl Whitelist {
-    /// Compiles the lists of an index; nothing when it has none, which lets everything pass.
+    /// Compiles the lists of an index; `None` if it has none, which lets everything pass.
     pub(super) fn compile(document: &IndexDocument, faults: &mut Faults) -> Option<Self> {
         let settings = &document.settings;
         let files = settings
@@ -75,7 +75,7 @@ impl Whitelist {
         })
     }
 
-    /// What passes of a project.
+    /// Which files of a project pass.
     pub(super) fn admission(&self, project: &ProjectName) -> Admission<'_> {
         if self.names.contains(project) {
             return Admission::Any;
@@ -100,7 +100,7 @@ impl Whitelist {
     }
 }
 
-/// Adds what one lock file admits to what others do.
+/// Adds what one lock file admits.
 fn admit(pinned: &mut HashMap<ProjectName, Pinned>, pins: &[Pin]) {
     let mut of_file: HashMap<&ProjectName, Option<HashSet<Sha256>>> = HashMap::new();
     for pin in pins {

@@ -1,9 +1,9 @@
-//! A rule's conditions as operators write them, for refusals, `explain` and the comparison of rules.
+//! A rule's conditions as operators write them, for refusals, `explain` and comparing rules.
 
 use crate::model::{format_bytes, format_duration};
 use crate::policy::document::Matchers;
 
-/// What is asked for: every key with its values as operators write them; none where it is not asked.
+/// What is asked for: every key with its values as operators write them; empty for keys that are not asked.
 pub(super) fn asked(matchers: &Matchers) -> [(&'static str, Vec<String>); 13] {
     [
         ("project", texts(&matchers.project)),
@@ -38,8 +38,8 @@ fn texts<T: ToString>(values: impl IntoIterator<Item = T>) -> Vec<String> {
     values.into_iter().map(|value| value.to_string()).collect()
 }
 
-/// Conditions as operators write them: `project: requests, versions: <2.31`. Of a longer list than
-/// `entries_max` the rest is counted.
+/// Conditions as operators write them: `project: requests, versions: <2.31`. Of a list longer than
+/// `entries_max` the rest is only counted.
 pub(super) fn words(matchers: &Matchers, entries_max: usize) -> String {
     let part = |(key, values): (&str, Vec<String>)| {
         let text = match values.len() {

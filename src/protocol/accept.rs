@@ -1,6 +1,6 @@
 //! Which form of a simple page to send (PEP 691; rules 1–8 of docs/protocol/simple-api.md §3).
 //!
-//! The order of the header means nothing: the weight decides, a more specific range overrides a less
+//! The order in the header is irrelevant: the weight decides, a more specific range overrides a less
 //! specific one, and ties go to JSON, then to HTML v1, then to plain HTML.
 
 use http::HeaderMap;
@@ -97,7 +97,7 @@ pub(super) fn negotiate(headers: &HeaderMap) -> Result<Format, NotAcceptable> {
         }
     }
     match best {
-        // Rule 1: whoever takes anything gets what the public index gives by default.
+        // Rule 1: a client that accepts anything gets the public index's default.
         Some(_) if is_all_wildcard => Ok(Format::Html),
         Some((_, form)) => Ok(form),
         None => Err(NotAcceptable),
@@ -124,7 +124,7 @@ fn weigh(form: Format, ranges: &[(&str, u16)]) -> Option<(Closeness, u16)> {
     ranges.iter().filter_map(of_range).max()
 }
 
-/// The value of `format` in a query. A plus stays one: in `v1+json` nobody means a blank.
+/// The value of `format` in a query. A plus stays one: nobody means a blank in `v1+json`.
 pub(super) fn format_parameter(query: &str) -> Option<String> {
     let value = query
         .split('&')

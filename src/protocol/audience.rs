@@ -14,22 +14,22 @@ const SIMPLE_TYPES: &str = "application/vnd.pypi.simple.";
 /// The programs devpi takes for installers by the product in their `User-Agent`.
 const INSTALLERS: [&str; 5] = ["distribute", "setuptools", "pip", "pex", "uv"];
 
-/// For whom the answer is meant.
+/// The intended audience of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Audience {
     /// pip, uv, poetry and their like: simple pages.
     Installer,
-    /// devpi-client, scripts and whatever has no preference: JSON objects.
+    /// devpi-client, scripts and any client without a preference: JSON objects.
     Json,
     /// A browser: web pages.
     Person,
 }
 
 impl Audience {
-    /// Reads it from `Accept`, then from `User-Agent`.
+    /// Determined from `Accept`, then from `User-Agent`.
     ///
-    /// Whoever names a simple type is an installer, whatever it calls itself (poetry); whoever names
-    /// `application/json` wants the object, pip included; a browser is known by `text/html`.
+    /// A client that names a simple type is an installer, whatever it calls itself (poetry); one that names
+    /// `application/json` wants the object, pip included; a browser is recognised by `text/html`.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
         if accepts(headers, is_simple_type) {

@@ -9,11 +9,11 @@ use http::{HeaderMap, HeaderValue};
 use crate::model::{Sha256, Timestamp};
 use crate::protocol::date::parse_http_date;
 
-/// A strong entity tag, quotes included. There is no weak one here: what we send is byte for byte known.
+/// A strong entity tag, quotes included. There are no weak ones: every byte we send is known.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ETag(Arc<str>);
 
-/// The text may not stand between the quotes of an entity tag.
+/// The text cannot stand between the quotes of an entity tag.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not the inside of an entity tag")]
 pub struct InvalidETag(pub String);
@@ -82,8 +82,8 @@ pub fn is_not_modified(
 
 /// Weak comparison with each tag of a list; `*` matches whatever exists.
 ///
-/// Commas may stand inside a tag, so the list is read tag by tag; at the first thing that is no tag
-/// the rest has no meaning.
+/// Commas may stand inside a tag, so the list is read tag by tag; after the first thing that is no tag the
+/// rest is ignored.
 fn matches_weakly(line: &str, etag: Option<&ETag>) -> bool {
     if line.trim() == "*" {
         return true;

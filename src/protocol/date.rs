@@ -19,13 +19,13 @@ const LENGTH_MAX: usize = 40;
 /// Writes `Sun, 06 Nov 1994 08:49:37 GMT`.
 #[must_use]
 pub fn http_date(at: Timestamp) -> String {
-    // Only a year before 0 cannot be written; such a date says nothing to a client either.
+    // Only a year before 0 cannot be formatted, and such a date would mean nothing to a client.
     DateTimePrinter::new()
         .timestamp_to_rfc9110_string(&at)
         .unwrap_or_else(|_| "Thu, 01 Jan 1970 00:00:00 GMT".to_owned())
 }
 
-/// Reads a date in any of the three forms; nothing when it is none of them.
+/// Parses a date in any of the three forms; `None` if it is none of them.
 #[must_use]
 pub fn parse_http_date(text: &str) -> Option<Timestamp> {
     let text = text.trim();

@@ -1,6 +1,6 @@
 //! Which compressed form of a page to send (RFC 9110 §12.5.3).
 //!
-//! Pages only: an artifact or a range is never encoded, installers hash the raw bytes.
+//! Pages only: an artifact or a range is never encoded, since installers hash the raw bytes.
 
 use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
@@ -24,8 +24,8 @@ impl Encoding {
 
     /// Chooses by weight; on a tie the smaller form wins: zstd, gzip, identity.
     ///
-    /// zstd is sent only to those who name it. When nothing is acceptable the page goes out as it is:
-    /// no client wants an error instead.
+    /// zstd is sent only to clients that name it. If nothing is acceptable the page is sent as it is: no client
+    /// would prefer an error.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
         let mut weights: [Option<u16>; 3] = [None; 3];
@@ -42,7 +42,7 @@ impl Encoding {
                 others = Some(weight);
             }
         }
-        // Unnamed, identity is acceptable but never preferred to what is named.
+        // When not named, identity is acceptable but never preferred to what is.
         let [identity, gzip, zstd] = weights;
         let candidates = [
             (identity.unwrap_or(1), Self::Identity),
@@ -55,7 +55,7 @@ impl Encoding {
             .map_or(Self::Identity, |(_, encoding)| encoding)
     }
 
-    /// The `Content-Encoding`, or nothing for identity.
+    /// The `Content-Encoding`; `None` for identity.
     #[must_use]
     pub fn content_encoding(self) -> Option<&'static str> {
         match self {

@@ -1,7 +1,7 @@
-//! How long what an upstream said may be answered without asking it again (RFC 9111 §4.2).
+//! How long an upstream's answer may be used without asking again (RFC 9111 §4.2).
 //!
-//! The operator's `mirror_cache_expiry` is the ceiling, as in devpi. An upstream may shorten it, for it
-//! knows when a page changes; it may not lengthen it, for a cache that cannot be bounded cannot be
+//! The operator's `mirror_cache_expiry` is the ceiling, as in devpi. An upstream may shorten it, since it
+//! knows when a page changes; it may not lengthen it, since a cache that cannot be bounded cannot be
 //! trusted after a malicious release.
 
 use std::time::Duration;
@@ -12,27 +12,27 @@ use http::header::{AGE, CACHE_CONTROL, DATE, EXPIRES};
 use crate::protocol::date::parse_http_date;
 use crate::protocol::header_list::elements;
 
-/// Shortest freshness while the operator allows any. An upstream that says `no-cache`, as another
-/// gateway does, would otherwise be asked once per client request.
+/// Shortest freshness while the operator allows any. An upstream that says `no-cache`, as another gateway
+/// does, would otherwise be asked once per client request.
 const FRESH_MIN: Duration = Duration::from_secs(5);
 
-/// How long a page may be answered of which its upstream states this much. `expiry` is the operator's;
-/// zero means that every request asks upstream.
+/// How long a page may be used when its upstream states this lifetime. `expiry` is the operator's; zero
+/// means that every request asks upstream.
 #[must_use]
 pub fn lifetime(stated: Option<Duration>, expiry: Duration) -> Duration {
     stated.map_or(expiry, |stated| expiry.min(stated.max(FRESH_MIN)))
 }
 
-/// Whether a client wants upstream's own word and nothing kept for it (`no-cache`, RFC 9111 §5.2.1.4).
+/// Whether a client wants upstream's own answer and nothing cached (`no-cache`, RFC 9111 §5.2.1.4).
 ///
-/// pip says `max-age=0` with every page, which therefore cannot mean that.
+/// pip sends `max-age=0` with every page request, so that cannot mean the same.
 #[must_use]
 pub fn wants_validated(headers: &HeaderMap) -> bool {
     elements(headers, CACHE_CONTROL).any(|directive| directive.eq_ignore_ascii_case("no-cache"))
 }
 
-/// How long the upstream lets a cache that many share believe its answer: `s-maxage`, else `max-age`, else
-/// `Expires`, less the time that it has spent in other caches; zero for `no-cache` and `no-store`.
+/// How long the upstream lets a shared cache use its answer: `s-maxage`, else `max-age`, else `Expires`,
+/// minus the time it has spent in other caches; zero for `no-cache` and `no-store`.
 #[must_use]
 pub fn stated_lifetime(headers: &HeaderMap) -> Option<Duration> {
     Some(stated(headers)?.saturating_sub(age(headers)))
@@ -68,7 +68,7 @@ fn expires(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(u64::try_from(lifetime).unwrap_or(0)))
 }
 
-/// How long other caches held the page already.
+/// How long other caches have held the page.
 fn age(headers: &HeaderMap) -> Duration {
     let text = headers.get(AGE).and_then(|value| value.to_str().ok());
     text.and_then(seconds).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! The headers of an answer, kept in both shapes they are asked in.
+//! The headers of an answer, kept in both forms in which they are needed.
 
 use std::ops::Deref;
 
@@ -15,16 +15,16 @@ pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// How long it took.
 pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// What a door says of itself or of the request: it takes the place of whatever a flow has set.
+/// Headers that a door sets itself: they replace whatever a flow has set.
 const DOORS_OWN: [HeaderName; 5] = [X_REQUEST_ID, CACHE_STATUS, SERVER_TIMING, DATE, CONNECTION];
 
-/// The type is what the answer says it is: no browser may make a page or a script of an uploaded file.
+/// The type is what the answer states: no browser may treat an uploaded file as a page or a script.
 pub const NO_SNIFFING: HeaderValue = HeaderValue::from_static("nosniff");
 
-/// The headers that belong to an answer's content, and `X-Content-Type-Options` with every one of them.
+/// The headers that belong to an answer's content, always with `X-Content-Type-Options`.
 ///
-/// It reads like the map it is made of. Answers from one page share one head, so it is written out
-/// for HTTP/1.1 when it is made, and not for each of them.
+/// It can be read like the map it is made of. All answers from one page share one head, so it is serialised
+/// for HTTP/1.1 when it is made, and not for each answer.
 #[derive(Debug, Clone)]
 pub struct Head {
     map: HeaderMap,
@@ -34,14 +34,14 @@ pub struct Head {
 /// A head as HTTP/1.1 writes it.
 #[derive(Debug, Clone, Default)]
 pub struct Lines {
-    /// `name: value\r\n` for each header that is not the door's own.
+    /// `name: value\r\n` for each header that a door does not set itself.
     pub text: Box<[u8]>,
     /// Whether the length is among them.
     pub has_length: bool,
 }
 
 impl Head {
-    /// Adds headers, each in the place of what has its name.
+    /// Adds headers, replacing those of the same name.
     pub fn extend(&mut self, more: HeaderMap) {
         self.map.extend(more);
         self.lines = written(&self.map);

@@ -8,7 +8,7 @@ const ELEMENTS_MAX: usize = 64;
 
 /// The elements of a list header, trimmed, empty ones left out (RFC 9110 §5.6.1).
 ///
-/// A quoted string that holds a comma is cut in two; no list read this way has one.
+/// A quoted string that contains a comma is split in two; no list read this way has one.
 pub(super) fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let lines = headers.get_all(name).into_iter();
     let lines = lines.filter_map(|line| line.to_str().ok());
@@ -21,7 +21,7 @@ pub(super) fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<I
 
 /// Splits `token;param;q=0.5` into the token and its weight in thousandths (RFC 9110 §12.4.2).
 ///
-/// Nothing when the weight is not one: such an element has no meaning and is passed over.
+/// `None` if the weight is invalid: such an element is ignored.
 pub(super) fn weighted(element: &str) -> Option<(&str, u16)> {
     let mut parts = element.split(';').map(str::trim);
     let token = parts.next().filter(|token| !token.is_empty())?;

@@ -27,7 +27,7 @@ pub enum ManageRoute {
     User(Intent, String),
     /// `PUT`, `PATCH` or `DELETE /user/index`
     Index(Intent, IndexName),
-    /// `PUT /user/index` where one of them is no name.
+    /// `PUT /user/index` where one of the two is not a valid name.
     CreateMisnamed {
         /// The first segment.
         user: String,
@@ -38,7 +38,7 @@ pub enum ManageRoute {
     Upload(IndexName),
     /// `PUSH /user/index`, or `POST` with an object.
     Push(IndexName),
-    /// `POST /user/index`, XML: what `pip search` of old sends.
+    /// `POST /user/index`, XML: sent by old versions of `pip search`.
     XmlSearch,
     /// `POST /user/index/+simple/project/refresh`
     Refresh(IndexName, ProjectName),
@@ -53,13 +53,13 @@ pub enum ManageRoute {
         /// `?force`, with any value: also from a non-volatile index.
         force: bool,
     },
-    /// A path that exists, but not for this method; these are.
+    /// A path that exists, but only for these other methods.
     NotAllowed(&'static str),
     /// No such route.
     NotFound,
 }
 
-/// What is to become of a user or an index.
+/// What should happen to a user or an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Intent {
     /// `PUT`
@@ -76,7 +76,7 @@ impl Intent {
         all.into_iter().find(|intent| intent.method() == method)
     }
 
-    /// The method that says so.
+    /// Its method.
     #[must_use]
     pub fn method(self) -> &'static str {
         match self {
@@ -117,7 +117,7 @@ impl ManageRoute {
         let force = has_key(query, "force");
         Ok(match (method.as_str(), &*parts) {
             (_, ["+authcheck"]) => Self::AuthCheck,
-            // devpi answers these to any method.
+            // devpi answers these whatever the method.
             (_, ["+api"]) => Self::Read(PublicRoute::Api(ApiOf::Root)),
             ("POST", ["+login"]) => Self::LogIn,
             ("POST", ["+reload"]) => Self::Reload,
@@ -142,7 +142,7 @@ impl ManageRoute {
         })
     }
 
-    /// The index it is about, where it is about one.
+    /// The index it concerns, if it concerns one.
     #[must_use]
     pub fn index(&self) -> Option<&IndexName> {
         match self {
@@ -209,7 +209,7 @@ fn within(
                 ManageRoute::Upload(index)
             }
             "text/xml" | "application/xml" => ManageRoute::XmlSearch,
-            // Callers send JSON without a type or with the wrong one, so only forms are known by theirs.
+            // Clients send JSON without a type or with a wrong one, so only forms are recognised by theirs.
             _ => ManageRoute::Push(index),
         },
         (_, []) => ManageRoute::NotAllowed("GET, HEAD, PUT, PATCH, DELETE, POST, PUSH"),
@@ -233,7 +233,7 @@ fn within(
     }
 }
 
-/// What a name leads to, if it is a project's.
+/// The route for a project's name, if it is valid.
 fn of_project(name: &str, route: impl FnOnce(ProjectName) -> ManageRoute) -> ManageRoute {
     ProjectName::parse(name).map_or(ManageRoute::NotFound, route)
 }

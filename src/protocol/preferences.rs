@@ -1,4 +1,4 @@
-//! What a client says of itself in its headers.
+//! What a client states in its headers.
 
 use http::HeaderMap;
 
@@ -6,7 +6,7 @@ use crate::protocol::accept::{Format, NotAcceptable, negotiate};
 use crate::protocol::audience::Audience;
 use crate::protocol::encoding::Encoding;
 
-/// Worked out once for all requests that say the same.
+/// Computed once for all requests with the same headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Preferences {
     /// Who asks.

@@ -2,14 +2,14 @@
 //! reason phrase.
 //!
 //! pip shows only the reason phrase, uv shows title and detail, devpi-client shows the message
-//! (docs/protocol/simple-api.md §8, docs/protocol/devpi.md §2.2); whoever refuses sends all that apply.
+//! (docs/protocol/simple-api.md §8, docs/protocol/devpi.md §2.2); a refusal sends all that apply.
 
 use bytes::Bytes;
 use serde::Serialize;
 
 use crate::model::to_ascii;
 
-/// Longest reason phrase, in characters: what terminals and log lines still show.
+/// Longest reason phrase, in characters: what terminals and log lines can still show.
 const REASON_MAX: usize = 120;
 
 /// A problem as clients read it.
@@ -69,7 +69,7 @@ pub fn devpi_message(words: &str) -> Bytes {
 
 /// Words that may stand in a status line: printable ASCII, one blank at a time, not too long.
 ///
-/// Whatever the words hold — a rule's reason is written by people — they cannot start a header.
+/// Whatever the words are (people write a rule's reason), they cannot start a header.
 #[must_use]
 pub fn reason_phrase(words: &str) -> String {
     let plain = words.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -28,7 +28,7 @@ pub enum Selected {
 
 /// Reads `Range` and `If-Range` of a GET for a file of `length` bytes.
 ///
-/// A range that has no meaning is ignored, as the RFC wants; HEAD has no ranges, so do not ask for it.
+/// An invalid range is ignored, as the RFC requires; HEAD has no ranges, so do not call this for it.
 #[must_use]
 pub fn select_range(
     headers: &HeaderMap,
@@ -49,7 +49,7 @@ pub fn select_range(
         .unwrap_or(Selected::Whole)
 }
 
-/// Whether `If-Range`, where it is present, names exactly what we hold: never splice two versions.
+/// Whether `If-Range`, if present, names exactly what we hold: two versions are never spliced.
 fn is_same_file(headers: &HeaderMap, etag: Option<&ETag>, modified: Option<Timestamp>) -> bool {
     let Some(value) = headers.get(IF_RANGE) else {
         return true;
@@ -92,7 +92,7 @@ fn parse(text: &str, length: u64) -> Option<Selected> {
     })
 }
 
-/// `bytes=-N`: the last N bytes. Of an empty file that is the whole of it.
+/// `bytes=-N`: the last N bytes. For an empty file that is the whole of it.
 fn suffix(wanted: u64, length: u64) -> Option<Selected> {
     if wanted == 0 {
         return Some(Selected::Unsatisfiable);
@@ -104,7 +104,7 @@ fn suffix(wanted: u64, length: u64) -> Option<Selected> {
     })
 }
 
-/// Digits only, no sign; a number beyond 64 bits is simply beyond the end.
+/// Digits only, no sign; a number beyond 64 bits is just beyond the end.
 fn number(text: &str) -> Option<u64> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().unwrap_or(u64::MAX))

@@ -10,7 +10,7 @@ use crate::page::PageForm;
 use crate::protocol::audience::Audience;
 use crate::protocol::segments::{BadPath, Segments};
 
-/// What a sidecar's name adds to its wheel's (PEP 658).
+/// The suffix of a sidecar's name (PEP 658).
 const SIDECAR: &str = ".metadata";
 
 /// What a GET or HEAD asks for.
@@ -92,20 +92,20 @@ pub enum PublicRoute {
     },
     /// The same thing under its proper path.
     Redirect {
-        /// The `Location`, relative to the path asked for, so that any prefix of a proxy in front
-        /// stays; the query is kept.
+        /// The `Location`, relative to the requested path, so that it works behind any prefix of a proxy; the
+        /// query is kept.
         to: String,
-        /// 301 for a project's proper name, 302 for a missing slash, which depends on who asks.
+        /// 301 for a project's proper name, 302 for a missing slash, which depends on the client.
         is_permanent: bool,
     },
     /// No such route.
     NotFound,
 }
 
-/// Which index a simple page is asked of.
+/// Which index a simple page is requested from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AskedIndex {
-    /// That of `/simple/`, whichever the configuration names.
+    /// That of `/simple/`, which the configuration names.
     Default,
     /// This one.
     Named(IndexName),
@@ -122,7 +122,7 @@ pub enum ApiOf {
     Index(IndexName),
 }
 
-/// What a path is read with besides its segments.
+/// What determines the meaning of a path besides its segments.
 struct Reading<'a> {
     has_slash: bool,
     query: Option<&'a str>,
@@ -131,7 +131,7 @@ struct Reading<'a> {
 }
 
 impl PublicRoute {
-    /// Reads a path (without query, still percent-encoded) in the light of who asks.
+    /// Parses a path (without query, still percent-encoded), given who is asking.
     ///
     /// # Errors
     /// [`BadPath`] when no route can have such a path; an unknown one is [`PublicRoute::NotFound`].
@@ -253,7 +253,7 @@ impl Reading<'_> {
         }
     }
 
-    /// The proper spelling of the last segment; with a slash added where the page wants one.
+    /// A redirect to the proper spelling of the last segment, with a slash if the page needs one.
     fn redirect_to_name(&self, project: &ProjectName, wants_slash: bool) -> PublicRoute {
         let to = match (self.has_slash, wants_slash) {
             (true, _) => format!("../{project}/"),
@@ -265,7 +265,7 @@ impl Reading<'_> {
 
     fn redirect(&self, to: &str, is_permanent: bool) -> PublicRoute {
         let to = match self.query {
-            // Already encoded by the client; what is not printable ASCII cannot stand in a header.
+            // Already encoded by the client; anything but printable ASCII cannot stand in a header.
             Some(query) => format!("{to}?{}", utf8_percent_encode(query, CONTROLS)),
             None => to.to_owned(),
         };
@@ -273,7 +273,7 @@ impl Reading<'_> {
     }
 }
 
-/// `+f/…/filename` or `+e/…/filename`; a slash at the end is passed over, as devpi does.
+/// `+f/…/filename` or `+e/…/filename`; a trailing slash is ignored, as in devpi.
 fn file(index: IndexName, rest: &[&str]) -> PublicRoute {
     let [marker, folders @ .., last] = rest else {
         return PublicRoute::NotFound;

@@ -1,14 +1,14 @@
 //! The segments of a request path, percent-decoded exactly once.
 //!
-//! pip asks for `%2Bf`, uv for `+f` (docs/protocol/devpi.md §1): routing sees decoded text only, and
-//! nothing behind it decodes again.
+//! pip requests `%2Bf`, uv `+f` (docs/protocol/devpi.md §1): routing sees decoded text only, and nothing
+//! after it decodes again.
 
 use std::borrow::Cow;
 use std::ops::Deref;
 
 use percent_encoding::percent_decode_str;
 
-/// Most segments of a path; the deepest route has six.
+/// Most segments in a path; the deepest route has six.
 const SEGMENTS_MAX: usize = 16;
 
 /// The path cannot be one of ours: 400.
@@ -25,16 +25,16 @@ pub enum BadPath {
     Deep,
 }
 
-/// A path, decoded; [`Segments::parts`] takes it apart.
+/// A decoded path; [`Segments::parts`] splits it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Segments<'a> {
-    /// Without slashes at its start and end; none that was encoded has become one.
+    /// Without leading and trailing slashes; no encoded slash has become one.
     text: Cow<'a, str>,
     /// Whether the path ends in a slash (the root does).
     pub(super) has_slash: bool,
 }
 
-/// The parts of a path, in memory of their own.
+/// The parts of a path, independent of the request's memory.
 #[derive(Debug, Default)]
 pub(super) struct Parts<'a> {
     parts: [&'a str; SEGMENTS_MAX],
@@ -50,7 +50,7 @@ impl<'a> Deref for Parts<'a> {
 }
 
 impl<'a> Segments<'a> {
-    /// Decodes a path. Slashes at the start count as one, as devpi has it.
+    /// Decodes a path. Leading slashes count as one, as in devpi.
     pub(super) fn parse(path: &'a str) -> Result<Self, BadPath> {
         let inner = path.trim_start_matches('/');
         let has_slash = inner.is_empty() || inner.ends_with('/');
@@ -69,7 +69,7 @@ impl<'a> Segments<'a> {
         Ok(Self { text, has_slash })
     }
 
-    /// Decoded; an empty part stands for two slashes in a row.
+    /// The decoded parts; an empty one stands for two slashes in a row.
     pub(super) fn parts(&self) -> Parts<'_> {
         let mut parts = Parts::default();
         if !self.text.is_empty() {
@@ -81,7 +81,7 @@ impl<'a> Segments<'a> {
         parts
     }
 
-    /// The first two parts, as an index is named.
+    /// The first two parts, which name an index.
     pub(super) fn first_two(&self) -> &str {
         let mut slashes = memchr::memchr_iter(b'/', self.text.as_bytes());
         let end = slashes.nth(1).unwrap_or(self.text.len());
@@ -89,7 +89,7 @@ impl<'a> Segments<'a> {
     }
 }
 
-/// What stands between slashes. Parts are short, so looking at byte after byte is the quickest.
+/// What stands between slashes. Parts are short, so a byte-by-byte search is fastest.
 fn split(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
@@ -102,7 +102,7 @@ fn split(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Decodes part by part, so that an encoded slash cannot part anything.
+/// Decodes part by part, so that an encoded slash cannot separate anything.
 fn decode(path: &str) -> Result<String, BadPath> {
     let mut text = String::with_capacity(path.len());
     for (at, raw) in path.split('/').enumerate() {

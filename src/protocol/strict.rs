@@ -1,8 +1,8 @@
-//! What a request's head must be before anybody reads a meaning into it (RFC 9112 §3).
+//! What a request's head must satisfy before anything else interprets it (RFC 9112 §3).
 //!
-//! Parsers are forgiving, each in its own way, and what one of them mends another reads differently: a
-//! second space in the request line, a `Host` too many or none at all. A head that is not as the RFC
-//! has it is refused as a whole, at every door and by whichever way it came in.
+//! Parsers are forgiving, each in its own way, and what one of them repairs another reads differently: a
+//! second space in the request line, one `Host` too many or none at all. A head that violates the RFC is
+//! refused as a whole, at every door and by whichever way it came in.
 
 use http::request::Parts;
 use http::uri::Authority;
@@ -11,20 +11,20 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 /// Longest port, in digits.
 const PORT_MAX: usize = 5;
 
-/// A head that nobody answers: with which status, and why.
+/// A head that is refused: the status, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadHead {
     /// The status.
     pub status: StatusCode,
-    /// The reason, for whoever sent it.
+    /// The reason, for the sender.
     pub why: &'static str,
 }
 
 impl BadHead {
-    /// What no parser reads.
+    /// A head that no parser can read.
     pub const MALFORMED: Self = Self::new("this is no request of HTTP/1.1");
 
-    /// More headers than anybody sends.
+    /// More headers than any client sends.
     pub const MANY_HEADERS: Self = Self {
         status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         why: "the request has more headers than this server reads",
@@ -52,8 +52,7 @@ impl BadHead {
     }
 }
 
-/// Refuses a head of HTTP/1 that is not as it should be: its parts as they came, before any of it was
-/// made into something else.
+/// Refuses a head of HTTP/1 that is not as it should be, given its raw parts before any processing.
 ///
 /// # Errors
 /// The first thing that is wrong with it.
@@ -95,7 +94,7 @@ pub fn check_raw<'a>(
     }
 }
 
-/// Refuses a head of HTTP/2, whose parser has seen to everything else.
+/// Refuses a head of HTTP/2, whose parser has already checked everything else.
 ///
 /// # Errors
 /// The first thing that is wrong with it.
@@ -120,7 +119,7 @@ pub fn check_parts(head: &Parts) -> Result<(), BadHead> {
     }
 }
 
-/// The one `Host`, where there is one or has to be.
+/// The one `Host`, if there is one or must be.
 fn host<'a>(
     mut hosts: impl Iterator<Item = &'a [u8]>,
     is_needed: bool,
@@ -134,7 +133,7 @@ fn host<'a>(
     }
 }
 
-/// The authority of a target that is a URL; nothing for a path, or the asterisk of OPTIONS.
+/// The authority of a target that is a URL; `None` for a path, or the asterisk of OPTIONS.
 fn authority<'a>(method: &str, target: &'a str) -> Result<Option<&'a str>, BadHead> {
     if target.starts_with('/') || (target == "*" && method == Method::OPTIONS.as_str()) {
         return Ok(None);
@@ -145,7 +144,7 @@ fn authority<'a>(method: &str, target: &'a str) -> Result<Option<&'a str>, BadHe
     let is_of_web = ["http", "https"]
         .iter()
         .any(|known| scheme.eq_ignore_ascii_case(known));
-    // The machinery wants one that can be parsed, and refuses others in its own name.
+    // Pingora wants one that can be parsed, and refuses others in its own words.
     let is_read = authority.parse::<Authority>().is_ok();
     if !is_of_web || !is_read || !is_host(authority.as_bytes()) {
         return Err(BadHead::TARGET);
@@ -153,8 +152,8 @@ fn authority<'a>(method: &str, target: &'a str) -> Result<Option<&'a str>, BadHe
     Ok(Some(authority))
 }
 
-/// Whether a `Host` holds a host, perhaps with a port, and nothing that could be read as something
-/// else: no user, no second host, no path. It may be empty, of a target without an authority.
+/// Whether a `Host` holds a host, perhaps with a port, and nothing that could be read as something else: no
+/// user, no second host, no path. It may be empty for a target without an authority.
 pub fn is_host(host: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(host) else {
         return false;
@@ -191,7 +190,7 @@ mod tests {
 
     const GOOD: &str = "Host: x";
 
-    /// What becomes of a head: nothing, or its status.
+    /// The result for a head: `Ok`, or the status.
     fn raw(line: &str, headers: &[&str]) -> Result<(), BadHead> {
         let mut words = line.split(' ');
         let headers = headers.iter().map(|line| {

@@ -1,4 +1,4 @@
-//! What documents together make a snapshot, and every fault that keeps them from it.
+//! How documents are combined into a snapshot, and every fault that prevents it.
 
 use crate::policy::compile::*;
 use crate::policy::document::{Matchers, NamePattern, TextFile};

@@ -32,22 +32,22 @@ pub enum LockfileFormat {
 pub struct Pin {
     /// The project.
     pub project: ProjectName,
-    /// The version, where exactly one is named.
+    /// The version, if exactly one is named.
     pub version: Option<Version>,
-    /// The files, where they are named.
+    /// The files, if they are named.
     pub files: Vec<PinnedFile>,
-    /// Whether digests of any kind are stated: then other files do not pass.
+    /// Whether digests of any kind are stated; other files do not pass then.
     pub has_digests: bool,
     /// Where it is named.
     pub location: Location,
 }
 
-/// One file that a lock file names; each part where it is stated.
+/// One file that a lock file names, with the parts that are stated.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PinnedFile {
     /// Its name.
     pub filename: Option<Arc<str>>,
-    /// Where it was found when the lock file was written, which may be another index than ours.
+    /// Where it was found when the lock file was written, which may be an index other than ours.
     pub url: Option<Arc<str>>,
     /// Its sha256.
     pub sha256: Option<Sha256>,
@@ -56,8 +56,8 @@ pub struct PinnedFile {
 }
 
 impl Lockfile {
-    /// Reads a lock file. A path ending in `.txt` or `.in` is a requirements file; the others are
-    /// known by their content. `path` is also what faults name.
+    /// Parses a lock file. A path that ends in `.txt` or `.in` is a requirements file; the others are
+    /// recognised by their content. `path` is also the name in faults.
     ///
     /// # Errors
     /// Everything in it that cannot be read, with line and column.
@@ -70,7 +70,7 @@ impl Lockfile {
     }
 }
 
-/// Reads `sha256:1234…` as lock files write digests. Other algorithms are known and not kept.
+/// Parses `sha256:1234…` as lock files write digests. Other algorithms are accepted and not kept.
 ///
 /// The error is the text of a fault.
 pub(super) fn sha256_of(digest: &str) -> Result<Option<Sha256>, String> {

@@ -1,7 +1,7 @@
 //! pip's requirements files, as `pip freeze`, `pip-compile` and `uv export` write them.
 //!
-//! Options that name no project are passed over; an included file is a fault, because a list that
-//! silently lacks half of its names is worse than none.
+//! Options that name no project are skipped; an included file is a fault, because a list that silently
+//! lacks half of its names is worse than none.
 
 use crate::model::{
     Fault, Faults, InvalidSpecifier, Location, ProjectName, Version, VersionSpecifiers,
@@ -12,7 +12,7 @@ use crate::policy::lockfile::pin::{Lockfile, LockfileFormat, Pin, PinnedFile, sh
 pub(super) fn parse(path: &str, text: &str) -> Result<Lockfile, Faults> {
     let mut faults = Faults::default();
     let mut pins = Vec::new();
-    // Editors on Windows start files with a byte order mark; pip passes over it as well.
+    // Editors on Windows start files with a byte order mark; pip skips it as well.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (line, text) in logical_lines(text) {
         let location = Location {
@@ -120,7 +120,7 @@ fn without_extras(rest: &str) -> &str {
     inner.map_or(rest, |(_, after)| after.trim_start())
 }
 
-/// The version of `==1.0` or `===1.0`; nothing for wider specifiers.
+/// The version in `==1.0` or `===1.0`; `None` for wider specifiers.
 fn exact_version(specifiers: &str) -> Result<Option<Version>, InvalidSpecifier> {
     let text = specifiers
         .strip_prefix('(')

@@ -47,7 +47,7 @@ pub fn read(fields: &Fields<'_>, files: &mut dyn Files, notes: &mut Notes) -> Do
     document
 }
 
-/// Reads a text that holds the keys of [`KEYS`] and no others; with what should be written otherwise.
+/// Reads a text that holds only the keys of [`KEYS`]; also returns warnings.
 ///
 /// # Errors
 /// Every fault of the text.
@@ -64,7 +64,7 @@ pub fn read_text(
     notes.faults.or((document, notes.warnings))
 }
 
-/// Stands for files that could not be read, so that rules which ask for them are not at fault as well.
+/// Stands in for files that could not be read, so that rules which need them are not at fault as well.
 fn unread(named: &Placed<PathBuf>) -> TextFile {
     TextFile {
         location: named.location.clone(),
@@ -83,7 +83,7 @@ mod tests {
     use crate::policy::documents::IndexKindDocument;
     use crate::policy::read::keys::{Table, keys};
 
-    /// Every path is there and holds its own name, but for those that start with `no-`.
+    /// Every path exists and holds its own name, except those that start with `no-`.
     struct FakeFiles;
 
     impl Files for FakeFiles {
@@ -398,7 +398,7 @@ policies:
                 Shape::Either(..) => format!("{name}: [[]]"),
                 _ => format!("{name}: {{'': [[]]}}"),
             });
-            // First, so that whoever stops at it tells nothing else.
+            // First, so that a reader that stops there reports nothing else.
             let stranger = std::iter::once("stranger: 1".to_owned());
             let wrong: Vec<_> = stranger.chain(wrong).collect();
             let text = frame.replace('@', &format!("{{{}}}", wrong.join(", ")));

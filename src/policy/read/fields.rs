@@ -1,7 +1,7 @@
 //! The walk: takes values out of a mapping by its table of keys and notes whatever is wrong.
 //!
-//! Nothing here stops at a fault. A value that could not be read is left out, which is safe because
-//! a walk with faults never yields a document.
+//! Nothing here stops at a fault. A value that could not be read is left out, which is safe because a walk
+//! with faults never yields a document.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ const QUOTED_MAX: usize = 60;
 /// Longest word, in bytes: room for any regular expression or URL that someone can read.
 const WORD_MAX: usize = 4096;
 
-/// Most faults told of one configuration: nobody reads further, and each may cost a search for what
+/// Most faults reported for one configuration: nobody reads further, and each may cost a search for what
 /// was meant.
 const FAULTS_MAX: usize = 1000;
 
@@ -31,12 +31,12 @@ const LISTED_MAX: usize = 12;
 pub struct Notes {
     /// What is wrong.
     pub faults: Faults,
-    /// What works, but should be written otherwise.
+    /// What works, but should be written differently.
     pub warnings: Vec<Fault>,
 }
 
-/// A mapping whose keys are all known. Of a key that is there twice the first counts, and the others are
-/// read for their faults.
+/// A mapping whose keys are all known. If a key occurs twice the first one counts, and the others are read
+/// for their faults.
 #[derive(Debug)]
 pub struct Fields<'node> {
     table: Table,
@@ -56,12 +56,12 @@ impl Notes {
         }
     }
 
-    /// Whether so much is wrong that looking further is of no use.
+    /// Whether so many faults were found that there is no point in looking further.
     fn is_full(&self) -> bool {
         self.faults.0.len() >= FAULTS_MAX
     }
 
-    /// The entries of a mapping whose keys the operator chooses. Nothing at all counts as empty.
+    /// The entries of a mapping whose keys the operator chooses. A missing value counts as empty.
     pub fn entries<'node>(&mut self, node: &'node Node, wanted: &str) -> &'node [Entry] {
         match &node.value {
             Value::Mapping(entries) => {
@@ -77,13 +77,13 @@ impl Notes {
         }
     }
 
-    /// The known keys of a mapping; unknown and doubled ones are noted.
+    /// The known keys of a mapping; unknown and duplicate ones are noted.
     pub fn fields<'node>(&mut self, node: &'node Node, table: Table) -> Fields<'node> {
         self.select(node, table, |entry| Some(unknown(entry, table)))
     }
 
-    /// The known keys of a mapping that depend on the word at one of them, and which variant it is.
-    /// Keys of another variant are noted as such, but not where that word itself is wrong.
+    /// The known keys of a mapping that depend on the word at one of them, and which variant it is. Keys of
+    /// another variant are noted as such, unless that word itself is wrong.
     pub fn variant<'node>(
         &mut self,
         node: &'node Node,
@@ -93,7 +93,7 @@ impl Notes {
         let mut tables = variants.tables.iter();
         let chosen = tables.find(|(name, _)| Some(*name) == written);
         let is_wrong = written.is_some() && chosen.is_none();
-        // What is misspelled is read as what was probably meant, so that its keys are looked at too.
+        // A misspelled word is read as what was probably meant, so that its keys are checked too.
         let names = variants.tables.iter().map(|(name, _)| *name);
         let meant = written.and_then(|written| suggest(written, names));
         let meant = meant.and_then(|meant| variants.tables.iter().find(|(name, _)| *name == meant));
@@ -230,7 +230,7 @@ impl<'node> Fields<'node> {
         self.placed(name, notes).map(|placed| placed.value)
     }
 
-    /// The words of a key: a list, one alone, or with commas between where the key says so.
+    /// The words of a key: a list, a single one, or separated by commas if the key allows that.
     pub fn many<T: Word>(&self, name: &str, notes: &mut Notes) -> Option<Vec<Placed<T>>> {
         debug_assert!(self.holds::<T>(name), "{name} holds something else");
         let words = self.words(name, self.node(name)?, notes);

@@ -1,4 +1,4 @@
-//! Files that keys name, opened for whoever reads the keys.
+//! Files that keys name, opened on behalf of the code that reads the keys.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use crate::model::{Fault, Location};
 use crate::policy::document::{Placed, TextFile};
 use crate::policy::read::fields::Notes;
 
-/// What a key names a file for.
+/// For what purpose a key names a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamedKind {
     /// `whitelist_files`: lock files and requirements.
@@ -29,7 +29,7 @@ pub trait Files {
     ) -> Result<Vec<TextFile>, Fault>;
 }
 
-/// All that the paths lead to.
+/// Everything that the paths lead to.
 pub fn open_all(
     paths: &[Placed<PathBuf>],
     named: NamedKind,

@@ -63,7 +63,7 @@ pub fn read(entry: &Entry, files: &mut dyn Files, notes: &mut Notes) -> Option<I
         }
     };
     let (variant, fields) = notes.variant(&entry.value, &VARIANTS);
-    // Read for its faults; which variant it is, is known.
+    // Read for its faults; the variant is already known.
     let _: Option<IndexType> = fields.one("type", notes);
     let mut types = IndexType::WORDS.iter();
     let kind = types.find(|(word, _)| *word == variant);

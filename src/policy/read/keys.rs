@@ -14,7 +14,7 @@ pub struct YamlKey {
     pub name: &'static str,
     /// What it holds.
     pub shape: Shape,
-    /// What holds when it is absent, as it would be written; empty: nothing.
+    /// The value when it is absent, as it would be written; empty if there is none.
     pub default: &'static str,
     /// One sentence, without a full stop.
     pub doc: &'static str,
@@ -30,7 +30,7 @@ pub enum Shape {
     One(Kind),
     /// Words: a list, or a single one without brackets.
     Many(Kind),
-    /// The same, or one string with commas between, as devpi's clients write lists.
+    /// The same, or one string with commas, as devpi's clients write lists.
     Commas(Kind),
     /// A mapping with these keys.
     Table(Table),
@@ -40,7 +40,7 @@ pub enum Shape {
     Either(Kind, Table),
     /// A list.
     List(&'static Shape),
-    /// A mapping whose keys the operator chooses; with what they name.
+    /// A mapping whose keys the operator chooses; what they name, and the shape of their values.
     Named(&'static str, &'static Shape),
     /// A mapping whose further keys depend on one of them.
     Variants(&'static Variants),
@@ -49,7 +49,7 @@ pub enum Shape {
 /// A mapping whose keys depend on the word at one of them.
 #[derive(Debug)]
 pub struct Variants {
-    /// That key; one of the table of every variant.
+    /// That key, which is in the table of every variant.
     pub key: &'static str,
     /// The words and their tables; the first word is the default.
     pub tables: &'static [(&'static str, Table)],
@@ -109,7 +109,7 @@ impl Misread {
     }
 }
 
-/// A type with a few values, each with its word.
+/// A type with a few values, each with its own word.
 pub trait Choice: Copy + PartialEq + 'static {
     /// All of them.
     const WORDS: &'static [(&'static str, Self)];

@@ -1,7 +1,7 @@
 //! Words that match others: name patterns, globs, version specifiers, advisories.
 //!
-//! A pattern that could match nothing, or more than it says, is refused here: `advisory: malwre`
-//! would otherwise let malware through without a word.
+//! A pattern that could match nothing, or more than it says, is refused here: `advisory: malwre` would
+//! otherwise silently let malware through.
 
 use globset::GlobBuilder;
 use serde_json::{Value as Json, json};
@@ -10,8 +10,8 @@ use crate::model::{InvalidSpecifier, ProjectName, VersionSpecifiers, suggest};
 use crate::policy::document::{NamePattern, WhitelistName};
 use crate::policy::read::keys::{Misread, Word};
 
-/// Most memory that one compiled regular expression may take, in bytes: hundreds of times what a
-/// pattern for names needs, and far from harm.
+/// Most memory that one compiled regular expression may take, in bytes: hundreds of times what a pattern
+/// for names needs, and still harmless.
 const REGEX_BYTES_MAX: usize = 1 << 20;
 
 /// A glob, known to compile.
@@ -59,7 +59,7 @@ fn read_regex(regex: &str) -> Result<NamePattern, Misread> {
     match built {
         Ok(_) => Ok(NamePattern::Regex(regex.to_owned())),
         Err(error) => {
-            // The crate draws the place over several lines; its last line says what is wrong.
+            // The crate's message draws the position over several lines; its last line says what is wrong.
             let drawn = error.to_string();
             let last = drawn.lines().last().unwrap_or(&drawn);
             let why = last.trim_start_matches("error: ").to_lowercase();

@@ -1,9 +1,9 @@
 //! `policies:` and their rules.
 //!
-//! A rule without any matcher would decide about everything below it, and is most often one whose
-//! matcher was forgotten; it is a fault, also as `deny: {}`. `default: deny` says the same clearly,
-//! and `project: "*"` means every project on purpose. An empty list in a matcher is a fault for the
-//! same reason: to the engine it means "not asked for", to a reader "nothing".
+//! A rule without any matcher would decide about everything below it, and is most often one whose matcher
+//! was forgotten; it is a fault, even as `deny: {}`. `default: deny` says the same clearly, and
+//! `project: "*"` deliberately means every project. An empty list in a matcher is a fault for the same
+//! reason: to the engine it means "not asked for", to a reader "nothing".
 
 use std::time::Duration;
 
@@ -143,7 +143,7 @@ fn note_missing_matchers(entry: &Entry, fields: &Fields<'_>, notes: &mut Notes) 
     if fields.entries().any(|entry| !is_remark(entry)) {
         return;
     }
-    // A matcher that is there but misspelled is that fault and no other.
+    // A matcher that is there but misspelled causes only that fault.
     let written = match &entry.value.value {
         Value::Mapping(written) => written.as_slice(),
         Value::Nothing => &[],

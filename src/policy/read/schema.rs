@@ -1,13 +1,13 @@
 //! JSON Schema (draft 2020-12) of a table of keys, for editors.
 //!
-//! Made of the same tables that the walk reads by. Where the walk is more lenient than a schema can
-//! say, the schema is too; editors help, `check` decides.
+//! Made from the tables that the walk uses. Where the walk is more lenient than a schema can express, so is
+//! the schema; editors help, `check` decides.
 
 use serde_json::{Map, Value as Json, json};
 
 use crate::policy::read::keys::{Kind, Shape, Table, Variants, YamlKey, keys};
 
-/// Describes a mapping with these keys, or nothing at all.
+/// Describes a mapping with these keys, or an empty value.
 #[must_use]
 pub fn schema_of(table: Table) -> Json {
     let properties: Map<String, Json> = keys(table)

@@ -1,10 +1,9 @@
-//! YAML text as a tree in which everything knows its place.
+//! YAML text as a tree in which every node knows its place.
 //!
-//! Built from the parser's events rather than through serde, because the walk above wants what a
-//! deserializer hides: both of two equal keys, the spelling of a number (`versions: 1.10`), and
-//! whether a word was quoted. Aliases and merge keys (`<<`) are copied in here; what a file may
-//! unfold to is bounded by [`MEMORY_MAX`] and [`DEPTH_MAX`], so that a small file cannot become a
-//! large tree.
+//! Built from the parser's events rather than through serde, because the walk needs what a deserializer
+//! hides: both of two equal keys, the spelling of a number (`versions: 1.10`), and whether a word was
+//! quoted. Aliases and merge keys (`<<`) are expanded here, within [`MEMORY_MAX`] and [`DEPTH_MAX`], so
+//! that a small file cannot become a large tree.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -74,8 +73,8 @@ impl Node {
     /// Reads the text of a file, which holds one YAML document; an empty one is an empty mapping.
     ///
     /// # Errors
-    /// The first place where the text is not YAML, uses what configuration has no use for (tags, keys
-    /// that are no words, a second document), or unfolds beyond the limits.
+    /// The first place where the text is not YAML, uses something that configuration does not need (tags, keys
+    /// that are no words, a second document), or expands beyond the limits.
     pub fn parse(file: &Arc<str>, text: &str) -> Result<Self, Fault> {
         let mut builder = Builder::new(file);
         let options = granit_parser::options! {
@@ -100,7 +99,7 @@ impl Node {
     }
 }
 
-/// A finished node with what it cost.
+/// A finished node and its cost.
 #[derive(Clone)]
 struct Finished {
     node: Node,
@@ -182,7 +181,7 @@ impl Builder {
                 }
             }
             Event::Alias(anchor) => self.alias(anchor, location)?,
-            // The rest frames the stream, or is not asked for by our options.
+            // The rest frames the stream, or is not enabled by our options.
             _ => {}
         }
         Ok(())
@@ -276,8 +275,8 @@ impl Builder {
     }
 }
 
-/// Replaces merge keys (`<<: *defaults`, or a list of them) by the entries they stand for: keys
-/// written beside `<<` win, then earlier mappings (YAML 1.1, as common tools still do).
+/// Replaces merge keys (`<<: *defaults`, or a list of them) by the entries they stand for: keys written
+/// next to `<<` win, then earlier mappings (YAML 1.1, as common tools still do it).
 fn merged(mut node: Node) -> Result<Node, Fault> {
     let Value::Mapping(entries) = &mut node.value else {
         return Ok(node);

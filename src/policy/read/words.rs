@@ -19,7 +19,7 @@ use crate::policy::read::keys::{Choice, Misread, Word};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 pub struct Bytes(pub u64);
 
-/// The last instant of a rule: a date holds to its end, UTC.
+/// The last instant of a rule: a date means its end, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Until(pub(super) Timestamp);
 
@@ -27,7 +27,7 @@ pub(super) struct Until(pub(super) Timestamp);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal(pub String);
 
-/// A status by which an upstream may mean that it has no such project.
+/// A status by which an upstream may signal that it has no such project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AbsentStatus(pub u16);
 
@@ -48,7 +48,7 @@ impl Word for String {
     }
 
     fn schema() -> Json {
-        // A number or a flag without quotes is a fine title to us, and a number to an editor.
+        // An unquoted number or flag is a valid title for us, and a number to an editor.
         json!({ "type": ["string", "number", "boolean"] })
     }
 }
@@ -200,8 +200,8 @@ impl Word for AbsentStatus {
         "a status such as 403".into()
     }
 
-    /// Some refusals can only mean something else: taken for absence, a login that has expired would
-    /// let every name fall through to the next mirror.
+    /// Some refusals can only mean something else: if they counted as absence, an expired login would let
+    /// every name fall through to the next mirror.
     fn read(text: &str) -> Result<Self, Misread> {
         match u64::read(text) {
             Ok(status @ (401 | 407)) => Err(Misread::new(format!(
@@ -230,7 +230,7 @@ impl Word for HttpUrl {
         "a URL that starts with http:// or https://".into()
     }
 
-    /// The words of a fault leave the URL out: it may hold a password.
+    /// A fault does not repeat the URL: it may contain a password.
     fn read(text: &str) -> Result<Self, Misread> {
         let wrong = |why: String| Misread::new(format!("not {}{why}", Self::wanted()));
         let url = Url::parse(text).map_err(|error| wrong(format!(" ({error})")))?;

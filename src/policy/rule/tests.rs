@@ -1,4 +1,4 @@
-//! Rules answer in the order written; what cannot be told refuses.
+//! Rules answer in the order written; what cannot be determined is refused.
 
 use std::time::Duration;
 

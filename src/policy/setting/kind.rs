@@ -1,5 +1,5 @@
-//! What a kind of setting has to say: how it is read, what counts where it is absent, how a change of it
-//! is told, and how devpi's clients write it.
+//! What every kind of setting defines: how it is read, its value when absent, how a change is described,
+//! and how devpi's clients write it.
 
 use std::fmt::Debug;
 
@@ -9,12 +9,12 @@ use crate::model::{IndexName, Location};
 use crate::policy::document::Placed;
 use crate::policy::read::{Fields, Files, Notes, Shape, Word};
 
-/// The mirror that `devpi-init` makes; the only index that is not volatile by default.
+/// The mirror that `devpi-init` creates; the only index that is not volatile by default.
 const BUILT_IN_MIRROR: &str = "root/pypi";
 
-/// What counts where a setting is absent.
+/// The value of an absent setting.
 pub struct Unset {
-    /// As it would be written; empty where it cannot, or where nothing counts.
+    /// As it would be written; empty if that is impossible, or if there is no value.
     pub text: &'static str,
     of: for<'a> fn(&'static str, &About<'a>) -> &'a str,
 }
@@ -33,7 +33,7 @@ pub(super) const OWNER: Unset = Unset {
     of: |_, index| index.name.user(),
 };
 
-/// True, but for the mirror that `devpi-init` makes.
+/// True, except for the mirror that `devpi-init` creates.
 pub(super) const UNLESS_BUILT_IN: Unset = Unset {
     text: "true",
     of: |text, index| {
@@ -51,13 +51,13 @@ impl Unset {
     }
 }
 
-/// The index whose settings they are.
+/// The index that the settings belong to.
 pub struct About<'a> {
     pub name: &'a IndexName,
     pub is_mirror: bool,
 }
 
-/// A mapping that is being read, and what it takes.
+/// A mapping being read, and which keys it may have.
 pub struct Reading<'a, 'node> {
     pub fields: &'a Fields<'node>,
     pub files: &'a mut dyn Files,
@@ -65,7 +65,7 @@ pub struct Reading<'a, 'node> {
 }
 
 impl Reading<'_, '_> {
-    /// Whether such a mapping may have the key.
+    /// Whether the mapping may have the key.
     pub(super) fn has(&self, name: &str) -> bool {
         self.fields.knows(name)
     }
@@ -88,24 +88,24 @@ impl Reading<'_, '_> {
     }
 }
 
-/// How a setting is read, resolved and told.
+/// How a setting is read, resolved and described.
 pub trait SettingKind {
     /// What a document holds.
     type Written: Clone + Debug;
     /// What is in force.
     type Value: PartialEq + Debug;
-    /// The same as the code gets it.
+    /// The form in which code receives it.
     type Given<'a>;
     /// What its key holds in YAML.
     const SHAPE: Shape;
 
     /// Reads it.
     fn read(name: &str, from: &mut Reading<'_, '_>) -> Option<Self::Written>;
-    /// What is written, or the default, in a text as in YAML.
+    /// The written value, or the default, which is given as text in YAML's form.
     fn settle(written: Option<&Self::Written>, default: &str) -> Self::Value;
     /// Lends it.
     fn give(value: &Self::Value) -> Self::Given<'_>;
-    /// For the log of a reload; `None` where people need not, or must not, see the value.
+    /// For the log of a reload; `None` if people need not, or must not, see the value.
     fn words(_: &Self::Value) -> Option<String> {
         None
     }
@@ -118,7 +118,7 @@ pub trait SpokenKind: SettingKind {
 
     /// As the API shows it.
     fn to_api(value: &Self::Value) -> Option<Json>;
-    /// What was sent, in the one spelling in which it is kept.
+    /// What was sent, in canonical form.
     fn from_api(json: &Json, place: &Location) -> Option<Self::Written>;
 }
 
@@ -129,7 +129,7 @@ pub struct ApiKey {
     pub name: &'static str,
     /// What its value may be.
     pub value: ApiValue,
-    /// What it is when nobody set it, for a key that is always there.
+    /// Its value when not set, for a key that is always shown.
     pub preset: Option<fn(&IndexName) -> Json>,
 }
 
@@ -153,7 +153,7 @@ pub enum ApiValue {
 }
 
 impl ApiKey {
-    /// A key that is there when somebody set it.
+    /// A key that is shown only when set.
     #[must_use]
     pub const fn optional(name: &'static str, value: ApiValue) -> Self {
         Self {
@@ -166,7 +166,7 @@ impl ApiKey {
 
 /// A default, as the API shows it.
 pub(super) fn preset<K: SpokenKind>(unset: &Unset, name: &IndexName) -> Json {
-    // Of an index made through the API none counts as devpi's own.
+    // No index created through the API counts as devpi's own.
     let of = About {
         name,
         is_mirror: false,
@@ -174,7 +174,7 @@ pub(super) fn preset<K: SpokenKind>(unset: &Unset, name: &IndexName) -> Json {
     K::to_api(&K::settle(None, unset.of(&of))).unwrap_or_default()
 }
 
-/// A change, told.
+/// Describes a change.
 pub(super) fn changed(name: &str, old: Option<String>, new: Option<String>) -> String {
     match (old, new) {
         (Some(old), Some(new)) => format!("{name} {old} -> {new}"),

@@ -181,7 +181,7 @@ impl SettingKind for Patterns {
     }
 }
 
-/// What is compiled into the one list of an index, whose changes are told as a whole.
+/// A part of the one compiled list of an index, whose changes are described as a whole.
 pub struct Joined<K>(PhantomData<K>);
 
 impl<K: SettingKind> SettingKind for Joined<K> {

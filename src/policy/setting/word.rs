@@ -1,4 +1,4 @@
-//! Settings that are one word, or two.
+//! Settings of one word, or two.
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
@@ -14,7 +14,7 @@ use crate::policy::setting::kind::{ApiValue, Reading, SettingKind, SpokenKind};
 /// How long a project that vanished upstream keeps its files.
 pub(super) const KEPT_FOR: &str = "7d";
 
-/// Least age of the files it keeps. Malware is mostly found and taken down within days, so what
+/// Least age of the files it keeps. Malware is mostly found and taken down within days, so a file that
 /// vanishes sooner after its upload is not worth the risk.
 const KEPT_OLDER_THAN: &str = "14d";
 
@@ -185,7 +185,7 @@ impl SpokenKind for Url {
     }
 }
 
-/// What only the configuration acts on, and nobody has to see.
+/// For values that only the configuration acts on and nobody has to see.
 pub struct Hushed<T>(PhantomData<T>);
 
 impl<T: Word + Clone + Debug + PartialEq> SettingKind for Hushed<T> {

@@ -1,8 +1,8 @@
-//! How much of an archive is read to learn what is in it.
+//! How much of an archive is read to find out what it contains.
 //!
-//! A zip is read from its directory, all of which a reader holds in memory as something several times
-//! as large. So the bytes read for it are bounded, whoever made the archive: at first by what all but
-//! a few wheels need, and for those few by much more, which is worth waiting for a turn.
+//! A zip is read from its directory, which a reader holds in memory at several times its size. So the bytes
+//! read for it are bounded, whoever made the archive: at first by what all but a few wheels need, and for
+//! those few by much more, which may have to wait for a turn.
 
 use std::io;
 use std::io::{Read, Seek, SeekFrom};
@@ -14,7 +14,7 @@ const DIRECTORY_BYTES_FIRST: u64 = 512 << 10;
 const DIRECTORY_BYTES_MAX: u64 = 16 << 20;
 
 /// How many times its size a directory takes in memory while it is read, at most. Measured with the
-/// shortest names there can be: 6.4.
+/// shortest possible names: 6.4.
 pub const DIRECTORY_WEIGHT: u64 = 8;
 
 /// Bytes of metadata that are unpacked at first: several times the common length.
@@ -34,7 +34,7 @@ pub struct ArchiveBounds {
 }
 
 impl ArchiveBounds {
-    /// The most that any archive may take, with so many bytes of metadata.
+    /// The most that any archive may take, given a limit on its metadata.
     #[must_use]
     pub const fn with_metadata(metadata_bytes_max: u64) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl ArchiveBounds {
         }
     }
 
-    /// What all but a few archives keep to.
+    /// Bounds that all but a few archives stay within.
     #[must_use]
     pub fn first(self) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl ArchiveBounds {
         }
     }
 
-    /// The same directory, and what nearly all metadata keeps to.
+    /// The same directory, and a bound that nearly all metadata stays within.
     #[must_use]
     pub fn first_of_metadata(self) -> Self {
         Self {
@@ -69,7 +69,7 @@ impl ArchiveBounds {
         directory.saturating_add(metadata)
     }
 
-    /// As much of a directory as so much memory bears.
+    /// The same, with a directory no larger than so much memory allows.
     #[must_use]
     pub fn within(self, memory_bytes: u64) -> Self {
         let borne = memory_bytes / DIRECTORY_WEIGHT;
@@ -87,7 +87,7 @@ pub struct Bounded<R> {
     left: u64,
 }
 
-/// More was read than is allowed.
+/// More was read than allowed.
 #[derive(Debug, thiserror::Error)]
 #[error("more was read than is allowed")]
 pub struct Spent;
@@ -101,7 +101,7 @@ impl Spent {
 }
 
 impl<R> Bounded<R> {
-    /// Reads at most so many bytes of `inner`, each time counted.
+    /// Reads at most so many bytes of `inner`.
     pub fn new(inner: R, bytes_max: u64) -> Self {
         Self {
             inner,

@@ -1,6 +1,6 @@
 //! The copies of one name in a ZIP archive: readers that index by name show only one of them.
 //!
-//! The archive was read before, so its directory is known to be sound; this walks over it once more.
+//! The archive was read before, so its directory is known to be valid; this walks through it once more.
 
 use std::io;
 use std::io::{Read, Seek, SeekFrom};
@@ -21,7 +21,7 @@ const STARTS_AT: usize = 42;
 /// Most copies of one name. Tools that write a file twice do it twice.
 const COPIES_MAX: usize = 8;
 
-/// A number that stands elsewhere (ZIP64), which no metadata needs.
+/// Marks a number that is stored elsewhere (ZIP64), which no metadata needs.
 const ELSEWHERE: u32 = u32::MAX;
 
 /// One of the copies.
@@ -35,7 +35,7 @@ struct Copy {
 }
 
 impl Copy {
-    /// Opens it in a reader that stands at its beginning; nothing when no file begins there.
+    /// Opens it in a reader positioned at its beginning; `None` if no file begins there.
     fn open<'a, R: Read>(&self, archive: &'a mut R) -> ZipResult<Option<ZipFile<'a, R>>> {
         let options = ZipReadOptions::new()
             .override_compressed_size(self.compressed)
@@ -49,7 +49,7 @@ impl Copy {
 /// directory begins at `directory`.
 ///
 /// # Errors
-/// When it cannot be read, or there are more copies than anybody writes.
+/// When it cannot be read, or there are implausibly many copies.
 pub fn copies_agree<R: Read + Seek>(
     name: &[u8],
     archive: &mut R,
@@ -62,7 +62,7 @@ pub fn copies_agree<R: Read + Seek>(
             return Ok(false);
         };
         let mut found = Vec::new();
-        // One byte more tells that it is longer.
+        // One more byte shows that it is longer.
         let most = (content.len() as u64).saturating_add(1);
         file.take(most)
             .read_to_end(&mut found)
@@ -102,8 +102,8 @@ fn copies_of<R: Read + Seek>(
     Ok(copies)
 }
 
-/// Where the first of its files begins, in an archive that begins at `offset` and whose directory begins
-/// at `directory`; nothing of an empty one. Those that begin beyond 4 GiB are not the first.
+/// Where the first of its files begins, in an archive that begins at `offset` and whose directory begins at
+/// `directory`; `None` for an empty one. Files that begin beyond 4 GiB are not the first.
 ///
 /// # Errors
 /// When it cannot be read.

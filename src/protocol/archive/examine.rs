@@ -1,8 +1,8 @@
-//! Looks into an uploaded file: is it what its name says, and of the release it is uploaded for?
+//! Examines an uploaded file: is it what its name says, and does it belong to the release?
 //!
-//! A wheel has to be a zip with its METADATA, since installers and the sidecar live on it. Of other
-//! kinds what can be read has to agree; what cannot is kept, as devpi does: placeholders and archives
-//! of old are uploaded as sdists, and an installer that builds one finds out by itself.
+//! A wheel has to be a zip with METADATA, since installers and the sidecar depend on it. For other kinds,
+//! whatever can be read has to agree; what cannot is kept, as in devpi: placeholders and old archives are
+//! uploaded as sdists, and an installer that builds one will find out.
 
 use std::io;
 use std::io::{Read, Seek};
@@ -13,7 +13,7 @@ use crate::protocol::archive::fault::ArchiveFault;
 use crate::protocol::archive::fields::CoreMetadataFields;
 use crate::protocol::archive::metadata::metadata_of;
 
-/// What a file says of itself.
+/// What a file says about itself.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Examined {
     /// A wheel's METADATA: its sidecar (PEP 658).
@@ -25,9 +25,9 @@ pub struct Examined {
 /// Why a file is refused.
 #[derive(Debug)]
 pub enum Unfit {
-    /// It is not what it should be; in words for its sender.
+    /// It is not what it should be; why, in words for its sender.
     Fault(String),
-    /// Its directory or metadata is longer than was to be read; in words for its sender.
+    /// Its directory or metadata exceeds the bounds; in words for its sender.
     Beyond(String),
     /// It could not be read back from our own disk.
     Unreadable(Unreadable),
@@ -42,7 +42,7 @@ pub struct Unreadable {
 }
 
 impl Unfit {
-    /// Whether it is beyond the bounds that it was read within.
+    /// Whether it exceeds the bounds within which it was read.
     #[must_use]
     pub fn is_beyond(&self) -> bool {
         matches!(self, Self::Beyond(_))

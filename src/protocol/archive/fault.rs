@@ -1,4 +1,4 @@
-//! What is wrong with an archive, in words for whoever sent it.
+//! What is wrong with an archive, in words for its sender.
 
 use std::io;
 
@@ -8,30 +8,30 @@ pub enum ArchiveFault {
     /// It is not an archive of this kind, or a damaged one.
     #[error("is not a readable {0} archive")]
     NotAnArchive(&'static str),
-    /// Something follows the end of the zip, or looks like another end: readers differ in what they take
-    /// for the archive then.
+    /// Something follows the end of the zip, or looks like another end: readers then differ in what they take
+    /// for the archive.
     #[error(
         "does not end where its zip archive ends, so that readers differ in what is in it; build it again"
     )]
     TrailingBytes,
-    /// Something stands before the beginning of the zip, which some readers skip and others read.
+    /// Something precedes the beginning of the zip, which some readers skip and others read.
     #[error(
         "does not begin where its zip archive begins, so that readers differ in what is in it; build it again"
     )]
     LeadingBytes,
-    /// Its directory is longer than was to be read.
+    /// Its directory exceeds the bound.
     #[error("has a directory over the limit of {0} bytes")]
     Directory(u64),
-    /// Its metadata is longer than was to be read.
+    /// Its metadata exceeds the bound.
     #[error("has metadata over the limit of {0} bytes")]
     Metadata(u64),
-    /// A wheel without metadata, or with so many.
+    /// A wheel without metadata, or with this many.
     #[error("holds {0} .dist-info/METADATA files, a wheel holds one")]
     NoMetadata(usize),
-    /// This metadata stands in the zip twice and says different things.
+    /// This metadata occurs twice in the zip with different contents.
     #[error("holds {0} twice, and they differ; build it again")]
     Differing(String),
-    /// It has to be unpacked further than is allowed.
+    /// It would have to be unpacked further than allowed.
     #[error("has unpacked content over the limit of {0} bytes")]
     Unpacked(u64),
     /// It could not be read at all.

@@ -1,12 +1,12 @@
-//! `METADATA` and `PKG-INFO`: the head of a mail, of which we want three fields (core metadata
-//! specification, PEP 241 and after).
+//! `METADATA` and `PKG-INFO`: the head of a mail, of which three fields are needed (core metadata
+//! specification, PEP 241 and later).
 //!
-//! The artifact is trusted, not the form: name and version inside have to be those it was uploaded as,
-//! and `Requires-Python` is taken from here because installers choose by it.
+//! The file is trusted, not the form: name and version inside have to match the upload, and
+//! `Requires-Python` is taken from here because installers choose by it.
 
 use crate::model::{ProjectName, Version};
 
-/// Longest head looked at, in bytes; the description behind it may be longer.
+/// Longest head examined, in bytes; the description after it may be longer.
 const HEAD_MAX: usize = 4 << 20;
 
 /// The fields of core metadata that the gateway uses.
@@ -16,7 +16,7 @@ pub struct CoreMetadataFields {
     pub name: String,
     /// `Version`, as written.
     pub version: String,
-    /// `Requires-Python`, where it says something.
+    /// `Requires-Python`, if it is not empty.
     pub requires_python: Option<String>,
 }
 
@@ -37,8 +37,8 @@ pub enum CoreMetadataFault {
 }
 
 impl CoreMetadataFields {
-    /// Reads the head; folded lines are joined, the first of a repeated field counts, and what is not
-    /// UTF-8 is replaced (it can only be in fields that are not used).
+    /// Parses the head; folded lines are joined, the first of a repeated field counts, and invalid UTF-8 is
+    /// replaced (it can only be in fields that are not used).
     ///
     /// # Errors
     /// When name or version is missing.
@@ -81,8 +81,8 @@ impl CoreMetadataFields {
     /// Compares with the release that the file was uploaded for.
     ///
     /// # Errors
-    /// When the name normalises to another one, or the version is another under PEP 440 (or, of a legacy
-    /// version, another text).
+    /// When the name normalises to another one, or the version differs under PEP 440 (for a legacy version, as
+    /// text).
     pub fn agrees_with(
         &self,
         project: &ProjectName,

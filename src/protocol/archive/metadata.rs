@@ -1,8 +1,8 @@
 //! The metadata file inside a wheel, an sdist or an egg.
 //!
-//! Everything here reads what strangers packed, so everything has a limit: how much of a zip's directory
-//! is read (it ends up in memory), how far an sdist is unpacked to find its `PKG-INFO` (it may be a
-//! bomb), and how long the metadata itself may be. Reading blocks; call it off the runtime's threads.
+//! The archives come from strangers, so everything has a limit: how much of a zip's directory is read (it
+//! ends up in memory), how far an sdist is unpacked to find its `PKG-INFO` (it may be a bomb), and how long
+//! the metadata itself may be. Reading blocks; call it off the runtime's threads.
 
 use std::io;
 use std::io::{Read, Seek};
@@ -13,8 +13,8 @@ use crate::protocol::archive::fault::ArchiveFault;
 use crate::protocol::archive::sdist::in_tar_gz;
 use crate::protocol::archive::zipped::{Around, ZipFault, find_in_zip};
 
-/// The bytes of a file's `METADATA` or `PKG-INFO`. Nothing for kinds that have none, for archives we do
-/// not unpack, and for sdists of old that have none; a wheel has to have one.
+/// The bytes of a file's `METADATA` or `PKG-INFO`. `None` for kinds that have none, for archives that are
+/// not unpacked here, and for old sdists without it; a wheel must have it.
 ///
 /// # Errors
 /// When the content is not what the name says, or takes more than the limits allow.
@@ -52,7 +52,7 @@ pub(super) fn is_pkg_info(name: &str) -> bool {
         .is_some_and(|folder| !folder.is_empty() && !folder.contains('/'))
 }
 
-/// The first wanted file of an uploaded zip, and how many of them there are.
+/// The first wanted file in an uploaded zip, and how many wanted files there are.
 fn in_zip(
     content: impl Read + Seek,
     bounds: ArchiveBounds,
@@ -274,7 +274,7 @@ mod tests {
     fn a_zip_with_something_before_its_beginning_is_refused() {
         let zip = zip_of(&[("a.py", b"1"), ("a-1.dist-info/METADATA", METADATA)]);
         let other = zip_of(&[("b-1.dist-info/METADATA", METADATA)]);
-        // Some tools count from the beginning of the file then.
+        // Some tools count offsets from the beginning of the file then.
         let mut counted = [b"#!/bin/sh\n", &zip[..]].concat();
         let long = |at: usize| u32::from_le_bytes(counted[at..at + 4].try_into().unwrap());
         let (end, directory) = (counted.len() - 22, long(counted.len() - 6));

@@ -1,4 +1,4 @@
-//! What a file says of itself: found in the archive, then read.
+//! What a file says about itself: found in the archive, then parsed.
 
 mod bounded;
 mod copies;

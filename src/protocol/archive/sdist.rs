@@ -1,8 +1,8 @@
-//! The `PKG-INFO` of an sdist: a tar archive, packed, which is read front to back.
+//! The `PKG-INFO` of an sdist, a compressed tar archive that is read front to back.
 //!
-//! Only names in the plain header are looked at. The extensions for long names come as entries of their
-//! own and are passed over: the crate would hold them in memory, however long they are, and
-//! `name-version/PKG-INFO` fits the plain header of every archive met.
+//! Only names in the plain header are considered. Extensions for long names are entries of their own and
+//! are skipped: the crate would hold them in memory, however long they are, and `name-version/PKG-INFO`
+//! fits the plain header of every archive seen so far.
 
 use std::io;
 use std::io::Read;
@@ -16,7 +16,7 @@ const UNPACKED_MAX: u64 = 1 << 30;
 
 const NOT_AN_ARCHIVE: ArchiveFault = ArchiveFault::NotAnArchive("tar.gz");
 
-/// Reads entries until one is a `PKG-INFO`, and of that at most `bytes_max`; nothing where none is.
+/// Reads entries until one is a `PKG-INFO`, and at most `bytes_max` of it; `None` if there is none.
 pub(super) fn in_tar_gz(
     content: impl Read,
     bytes_max: u64,
@@ -49,7 +49,7 @@ fn in_tar(content: impl Read, bytes_max: u64) -> Result<Option<Vec<u8>>, Archive
     Ok(None)
 }
 
-/// A failed read: over the budget, refused by the system, or (from a decoder) nonsense.
+/// A failed read: over the budget, an I/O error, or (from a decoder) invalid data.
 fn fault(error: io::Error) -> ArchiveFault {
     if Spent::is_cause_of(&error) {
         ArchiveFault::Unpacked(UNPACKED_MAX)
@@ -85,7 +85,7 @@ mod tests {
         in_tar(archive, 16).map_err(|fault| fault.to_string())
     }
 
-    /// Puts the sum of a changed first header right.
+    /// Corrects the checksum of a changed first header.
     fn sum_up(archive: &mut [u8]) {
         archive[148..156].fill(b' ');
         let sum: u32 = archive[..BLOCK].iter().map(|byte| u32::from(*byte)).sum();

@@ -1,8 +1,8 @@
-//! One small file in a ZIP archive, found by its name: the only reading of ZIP archives here.
+//! Reads one small file in a ZIP archive, found by its name: the only place that reads ZIP archives.
 //!
-//! It serves uploads, the wheels of mirrors on disk, and wheels of which only some ranges are here, so
-//! that its metadata is found by the same steps everywhere. Uploads are held to more in one place: nothing
-//! may stand around their archive ([`Around`]), since readers differ in what they make of it.
+//! It serves uploads, mirrors' wheels on disk, and wheels of which only some ranges are here, so that
+//! metadata is found in the same way everywhere. Uploads have to meet one more requirement: nothing may
+//! surround their archive ([`Around`]), since readers differ in what they make of it.
 
 use std::io;
 use std::io::{Read, Seek, SeekFrom};
@@ -13,16 +13,16 @@ use zip::result::ZipError;
 use crate::protocol::archive::bounded::{ArchiveBounds, Bounded, Spent};
 use crate::protocol::archive::copies::{copies_agree, first_start};
 
-/// How far from its end a zip's directory can say where it is: its own length, and the longest comment.
+/// How far from its end a zip's directory record can be: its own length, and the longest comment.
 const END_BYTES_MAX: u64 = 22 + 65_535;
 
 /// What may stand before the archive and after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Around {
-    /// Nothing: for what is uploaded here, which its owner can build again.
+    /// Nothing: for uploads, which their owners can build again.
     Nothing,
-    /// Anything, such as a program that unpacks it: for what others have published so, and installers
-    /// take.
+    /// Anything, such as a self-extracting program: for what others have published that way, and installers
+    /// accept.
     Anything,
 }
 
@@ -37,22 +37,22 @@ pub struct Zipped {
     pub count: usize,
 }
 
-/// Why an archive cannot be read, or not without doubt.
+/// Why an archive cannot be read, or not unambiguously.
 #[derive(Debug)]
 pub enum ZipFault {
-    /// Its bytes cannot be had.
+    /// Its bytes are unavailable.
     Io(io::Error),
     /// It is no ZIP archive, or a damaged one.
     Damaged(String),
-    /// Its directory is longer than the bounds.
+    /// Its directory exceeds the bounds.
     DirectoryTooLong,
-    /// The file is longer than the bounds.
+    /// The file exceeds the bounds.
     ContentTooLong,
     /// Something follows its end, or looks like another end.
     TrailingBytes,
-    /// Something stands before its beginning.
+    /// Something precedes its beginning.
     LeadingBytes,
-    /// The name stands in it twice, with different contents.
+    /// The name occurs twice, with different contents.
     Differing(String),
 }
 
@@ -63,7 +63,7 @@ impl From<io::Error> for ZipFault {
         } else if error.raw_os_error().is_some() && error.kind() != io::ErrorKind::InvalidInput {
             Self::Io(error)
         } else {
-            // `InvalidInput` from the system is a seek to before the start: the archive made us do it.
+            // `InvalidInput` from the system is a seek to before the start, caused by the archive.
             Self::Damaged(error.to_string())
         }
     }
@@ -91,7 +91,7 @@ pub fn find_in_zip(
     if around == Around::Nothing && !ends_as_a_zip(&mut content)? {
         return Err(ZipFault::TrailingBytes);
     }
-    // The file is read from there too, and packed it may be as long as unpacked.
+    // The file is read from there too, and may be as long compressed as uncompressed.
     let most = bounds
         .directory_bytes_max
         .saturating_add(bounds.metadata_bytes_max);
@@ -117,10 +117,10 @@ pub fn find_in_zip(
     Ok(Some(zipped))
 }
 
-/// The first wanted file, and its raw name where the archive has that twice.
+/// The first wanted file, and its raw name if the archive has that twice.
 type Found = (Zipped, Option<Vec<u8>>);
 
-/// The first wanted file; with its name as it stands there, where the archive has a name twice.
+/// The first wanted file; with its raw name if the archive has a name twice.
 fn first_wanted(
     archive: &mut ZipArchive<impl Read + Seek>,
     wanted: impl Fn(&str) -> bool,
@@ -157,8 +157,8 @@ fn first_wanted(
     Ok(Some((zipped, repeated)))
 }
 
-/// Whether the last thing in it that looks like the end of an archive is its end. What has none is no
-/// archive, which is for its reader to say.
+/// Whether the last thing that looks like the end of an archive is its end. Without any it is no archive,
+/// which its reader will report.
 fn ends_as_a_zip(content: &mut (impl Read + Seek)) -> io::Result<bool> {
     let length = content.seek(SeekFrom::End(0))?;
     content.seek(SeekFrom::Start(length.saturating_sub(END_BYTES_MAX)))?;

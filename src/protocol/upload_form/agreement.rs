@@ -1,5 +1,5 @@
 //! Whether a file's name agrees with the project and version it is uploaded for, and whether those are
-//! names at all.
+//! valid names.
 
 use crate::model::{Filename, InvalidFilename, Kind, ProjectName, Version};
 use crate::protocol::upload_form::fault::{FormFault, quoted};
@@ -12,8 +12,8 @@ const ENDINGS: [&str; 11] = [
     "exe", "tar.gz", "bz2", "rpm", "deb", "zip", "tgz", "egg", "dmg", "msi", "whl",
 ];
 
-/// Refuses a name that does not end like something that may be uploaded, and one that some reader of
-/// URLs, shells or file systems would take for something else than a name.
+/// Refuses a name without an ending that may be uploaded, and one that some reader of URLs, shells or file
+/// systems would take for something other than a name.
 pub(super) fn check_archive(raw: &str) -> Result<(), FormFault> {
     let is_plain =
         |character: char| character.is_ascii_graphic() && !"%?#<>\"'\\/:;*|&".contains(character);
@@ -56,9 +56,9 @@ pub(super) fn filename_of(
     )))
 }
 
-/// Whether the version in a file name is the form's: the same under PEP 440, or letter by letter with
-/// what packing tools replace. A name of old may go on behind the version (`a-1.0.linux-x86_64.tar.gz`),
-/// unless the whole of it reads as another version.
+/// Whether the version in a file name is the form's: equal under PEP 440, or letter by letter apart from
+/// what packaging tools replace. An old name may continue after the version
+/// (`a-1.0.linux-x86_64.tar.gz`), unless all of it reads as another version.
 #[must_use]
 pub fn names_version(filename: &Filename, version: &str) -> bool {
     let named = filename.version();
@@ -89,7 +89,7 @@ fn packed(version: &str) -> String {
     text
 }
 
-/// Whether a version can be a path segment and a part of a file name; which ones are legacy is not asked.
+/// Whether a version can be a path segment and a part of a file name; legacy versions are allowed.
 #[must_use]
 pub fn is_version(version: &str) -> bool {
     let blocked = |character: char| {

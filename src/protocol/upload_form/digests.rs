@@ -1,4 +1,4 @@
-//! The digests that a client states of the file it sends, and whether they hold (devpi ignores them).
+//! The digests that a client states for the file it sends, and whether they match (devpi ignores them).
 
 use crate::model::Sha256;
 use crate::protocol::upload_form::fault::FormFault;
@@ -15,7 +15,7 @@ pub struct ClaimedDigests {
 }
 
 impl ClaimedDigests {
-    /// Reads the fields of a form; what is no digest is a fault.
+    /// Reads the fields of a form; an invalid digest is a fault.
     pub(super) fn read<'a>(
         field: impl Fn(&str) -> Option<&'a str>,
         faults: &mut Vec<FormFault>,
@@ -38,7 +38,7 @@ impl ClaimedDigests {
         }
     }
 
-    /// Compares with what the content turned out to be; its blake2b of 256 bits and of 512.
+    /// Compares them with those of the content; blake2b with 256 bits and with 512.
     ///
     /// # Errors
     /// The first digest that differs.

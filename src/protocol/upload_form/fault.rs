@@ -1,8 +1,8 @@
-//! What is wrong with a form, for people: it ends up in a status line.
+//! What is wrong with a form, in words for people: it ends up in a status line.
 
 use std::fmt;
 
-/// Longest text of a request that is repeated in a fault, in characters.
+/// Longest part of a request's text that is repeated in a fault, in characters.
 const QUOTED_MAX: usize = 100;
 
 /// One thing that is wrong with a form, for people.

@@ -75,14 +75,14 @@ const OTHER_LISTS: [&str; 10] = [
     "import_namespaces",
 ];
 
-/// What a form may do with a field.
+/// How a form may send a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sending {
     /// Send it once, or always the same.
     Once,
     /// Send it as often as there are values.
     Repeatedly,
-    /// Not send it: no metadata version has it.
+    /// Not at all: no metadata version has it.
     Never,
 }
 
@@ -97,7 +97,7 @@ pub(super) fn sending(name: &str) -> Sending {
     }
 }
 
-/// What old tools write when they know nothing.
+/// What old tools write for unknown values.
 pub(super) const UNKNOWN: &str = "UNKNOWN";
 
 /// Whether a kept field holds a list.
@@ -106,12 +106,12 @@ pub fn is_list_field(name: &str) -> bool {
     LISTS.contains(&name)
 }
 
-/// The fields of a form that are kept, with only those that were sent. Of a text sent twice the last
-/// one counts.
+/// The fields of a form that are kept, only those that were sent. If a text is sent twice the last one
+/// counts.
 pub(super) fn kept<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> MetadataFields {
     let mut kept = MetadataFields::new();
     for (name, value) in fields {
-        // Tools of today send core metadata's own name; devpi keeps the older one.
+        // Today's tools send core metadata's own name; devpi keeps the older one.
         let name = if name == "provides_extra" {
             "provides_extras"
         } else {
@@ -145,7 +145,7 @@ pub fn complete(sent: &MetadataFields) -> MetadataFields {
     all
 }
 
-/// `Requires-Python`, where a release's fields state it.
+/// `Requires-Python`, if a release's fields state it.
 #[must_use]
 pub fn stated_requirement(sent: &MetadataFields) -> Option<String> {
     let stated = sent.get("requires_python")?.as_str()?;

@@ -1,9 +1,9 @@
 //! What an upload form asks for: a file, a registration or documentation — or everything that is wrong
 //! with it.
 //!
-//! The texts are devpi's where it has one (docs/protocol/devpi.md §12): people read them from the status line
-//! that twine, flit and distutils print. Unlike devpi, the file name has to agree with name and version
-//! as an installer would read it, and digests that were sent have to hold.
+//! The texts are devpi's if it has one (docs/protocol/devpi.md §12): people read them in the status line
+//! that twine, flit and distutils print. Unlike in devpi, the file name has to agree with name and version
+//! as an installer would read it, and stated digests have to match.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,7 +13,7 @@ use crate::protocol::upload_form::digests::ClaimedDigests;
 use crate::protocol::upload_form::fault::{FormFault, FormFaults, quoted};
 use crate::protocol::upload_form::fields::{MetadataFields, Sending, UNKNOWN, kept, sending};
 
-/// Most strange fields that are named: they end up in a status line.
+/// Most unknown fields that are named: they end up in a status line.
 const STRANGE_TOLD_MAX: usize = 5;
 
 /// A form's fields, and the name of its `content` file if it came with one.
@@ -70,7 +70,7 @@ pub struct SubmittedRelease {
 }
 
 impl UploadForm {
-    /// The project's name as written, if the form has come that far.
+    /// The project's name as written, if the form got that far.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.stated("name")
@@ -85,7 +85,7 @@ impl UploadForm {
         match self.read_action() {
             Ok(submission) if strange.is_empty() => Ok(submission),
             Ok(_) => Err(FormFaults(strange)),
-            // Whoever sends a name twice is told so, and not what is wrong with the second.
+            // A client that sends a name twice is told that, and not what is wrong with the second.
             Err(FormFaults(faults)) => Err(FormFaults(strange.into_iter().chain(faults).collect())),
         }
     }
@@ -188,7 +188,7 @@ impl UploadForm {
         }
     }
 
-    /// The file's name, if it is one of the release; nothing if that cannot be judged without a release.
+    /// The file's name, if it belongs to the release; `None` if that cannot be judged without a release.
     fn filename(&self, release: Option<&SubmittedRelease>) -> Result<Option<Filename>, FormFault> {
         let raw = self
             .content_filename
@@ -201,7 +201,7 @@ impl UploadForm {
         named.transpose()
     }
 
-    /// Fields that no metadata version has, and those of which two readers may take two values.
+    /// Fields that no metadata version has, and those of which two readers may take different values.
     fn strange_fields(&self) -> Vec<FormFault> {
         let mut values: HashMap<&str, &str> = HashMap::new();
         let mut told = HashSet::new();
@@ -226,7 +226,7 @@ impl UploadForm {
         faults
     }
 
-    /// A field that says something.
+    /// A field that is not empty.
     fn stated(&self, name: &str) -> Option<&str> {
         self.last(name)
             .filter(|value| !value.is_empty() && *value != UNKNOWN)

@@ -1,7 +1,7 @@
 //! One line per request, written out by a thread of its own.
 //!
-//! When that thread cannot keep up — stderr goes to a pipe that nobody empties — lines are left out
-//! and counted; a request never waits for its own log line.
+//! If that thread cannot keep up (stderr is a pipe that nobody reads), lines are dropped and counted; a
+//! request never waits for its own log line.
 
 use std::io;
 use std::io::Write;
@@ -25,13 +25,13 @@ pub struct AccessLine<'a> {
     pub request_id: &'a str,
     /// The door it came in by.
     pub door: DoorName,
-    /// The client's address; nothing for a Unix socket.
+    /// The client's address; `None` for a Unix socket.
     pub client: Option<IpAddr>,
     /// The method as sent.
     pub method: &'a str,
-    /// The path as sent, without query: that may hold what nobody should log.
+    /// The path as sent, without the query, which may hold what nobody should log.
     pub path: &'a str,
-    /// The status code; 0 when the connection broke before any.
+    /// The status code; 0 if the connection broke before there was one.
     pub status: u16,
     /// Bytes of content sent.
     pub bytes: u64,
@@ -62,7 +62,7 @@ pub struct AccessLog {
 }
 
 impl AccessLog {
-    /// Starts writing to `sink`. `dropped` counts the lines that are left out.
+    /// Starts writing to `sink`. `dropped` counts the lines that are dropped.
     ///
     /// # Errors
     /// When no thread can be started.
@@ -78,7 +78,7 @@ impl AccessLog {
         })
     }
 
-    /// Writes a line soon, or leaves it out when too many wait already.
+    /// Queues a line, or drops it if too many are waiting.
     pub fn write(&self, line: &AccessLine<'_>) {
         let has_room = self.gathered.line(|text| match self.format {
             // Writing to memory does not fail.
@@ -90,13 +90,13 @@ impl AccessLog {
         }
     }
 
-    /// Waits until all lines are out; those that come later are dropped.
+    /// Waits until all lines are written; later ones are dropped.
     pub fn stop(&self) {
         self.gathered.stop();
     }
 }
 
-/// For people. Whatever the client chose is escaped, so that no line can pretend to be two.
+/// For people. Anything the client chose is escaped, so that one line cannot pretend to be two.
 fn write_text(out: &mut Vec<u8>, line: &AccessLine<'_>) -> io::Result<()> {
     write!(out, "{:.3} {} ", line.time, line.door.label())?;
     match line.client {
@@ -123,8 +123,8 @@ fn write_text(out: &mut Vec<u8>, line: &AccessLine<'_>) -> io::Result<()> {
     writeln!(out, " id={} \"{agent}\"", line.request_id)
 }
 
-/// The JSON object. Written by hand, because it is written for every
-/// request by the thread that answers it, and a serializer takes several times as long.
+/// The JSON object. Written by hand, because every request's own thread writes it, and a serializer takes
+/// several times as long.
 fn write_json(out: &mut Vec<u8>, line: &AccessLine<'_>) {
     out.extend_from_slice(BEGIN.as_bytes());
     write_instant(out, line.time);
@@ -172,7 +172,7 @@ fn address(out: &mut Vec<u8>, client: Option<IpAddr>) {
     }
 }
 
-/// A member whose value is text or nothing.
+/// A member whose value is text or null.
 fn text(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
@@ -189,7 +189,7 @@ fn text(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
     }
 }
 
-/// Whether a text is printable ASCII without what JSON escapes. Every byte is looked at, which a
+/// Whether a text is printable ASCII without characters that JSON escapes. Every byte is checked, which a
 /// processor does many at a time.
 fn stands_for_itself(text: &str) -> bool {
     let is_odd = |byte: u8| !matches!(byte, b' '..=b'~') | (byte == b'"') | (byte == b'\\');

@@ -1,9 +1,9 @@
 //! What must be accounted for, as JSON lines under the data directory, each stream rotated by size.
 //!
-//! Two streams: `audit.jsonl` has logins and every change, and nobody who may only ask can add to it;
-//! `refusals.jsonl` has what was refused. Unlike an access line an event of the first is never left
-//! out: when the disk is slow, who caused the event waits. Each event is written through at once, so
-//! that a crash loses at most those still queued; a clean stop loses none.
+//! Two streams: `audit.jsonl` has logins and every change, and clients that may only read cannot add to it;
+//! `refusals.jsonl` has what was refused. Unlike access lines, events of the first stream are never
+//! dropped: when the disk is slow, the client that caused the event waits. Each event is written through
+//! immediately, so that a crash loses at most those still queued; a clean stop loses none.
 
 use std::io;
 use std::path::Path;
@@ -17,13 +17,13 @@ use crate::telemetry::line_writer::{LineWriter, Sink};
 use crate::telemetry::refusals::Refusals;
 use crate::telemetry::rotating::{Rotating, Rotation};
 
-/// Most events that wait for the disk before who causes more has to wait too.
+/// Most events that wait for the disk before those who cause more have to wait too.
 const QUEUE_MAX: usize = 65_536;
 
 /// The file of changes, below the data directory.
 pub const AUDIT_FILE: &str = "audit.jsonl";
 
-/// The file of refusals, beside it.
+/// The file of refusals, next to it.
 pub const REFUSALS_FILE: &str = "refusals.jsonl";
 
 /// The streams of audit events.
@@ -55,7 +55,7 @@ impl AuditLog {
     /// Records an event.
     pub fn record(&self, mut event: AuditEvent) {
         event.bound();
-        // A refusal costs its client nothing, so nobody waits for one to be written.
+        // Being refused costs a client nothing, so nobody waits for a refusal to be written.
         let is_taken = if is_refusal(event.event) {
             self.refusals.offer(event)
         } else {
@@ -66,7 +66,7 @@ impl AuditLog {
         }
     }
 
-    /// Waits until every event is written. Doors are closed before.
+    /// Waits until every event is written. The doors are closed before.
     pub fn stop(&self) {
         self.changes.stop();
         self.refusals.stop();

@@ -1,4 +1,4 @@
-//! Every metric: its name, its sentence, its labels. One table.
+//! Every metric with its name, its help text and its labels, in one table.
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -6,15 +6,15 @@ use prometheus::{
     Registry,
 };
 
-/// What every name starts with.
+/// Prefix of every name.
 const NAMESPACE: &str = "cheesecloth";
 
-/// Seconds. The low ones part hits from misses, the high ones see a slow upstream and large files.
+/// Seconds. The low ones separate hits from misses, the high ones show a slow upstream and large files.
 const BUCKETS: [f64; 13] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0,
 ];
 
-/// What a kind of declaration makes.
+/// The type that a kind of declaration makes.
 macro_rules! collector {
     (counter) => {
         IntCounter
@@ -33,15 +33,15 @@ macro_rules! collector {
     };
 }
 
-/// Makes the fields and what registers them.
+/// Makes the fields and the code that registers them.
 macro_rules! metrics {
     ($($name:ident: new.$kind:ident($($said:expr),+);)+) => {
-        /// All of them, registered once.
+        /// All metrics, registered once.
         #[derive(Debug)]
         pub(super) struct Declared { $(pub(super) $name: collector!($kind),)+ }
 
         impl Declared {
-            /// Declares them in this registry.
+            /// Registers them.
             pub(super) fn register(registry: &Registry) -> Result<Self, Error> {
                 let new = Declare(registry);
                 Ok(Self { $($name: new.$kind($($said),+)?,)+ })

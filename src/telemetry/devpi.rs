@@ -1,12 +1,12 @@
-//! The numbers of devpi-servers behind the gateway, by server. The label is the address that the
-//! operator's own file names, so there are as many as it has servers.
+//! The metrics of devpi-servers behind the gateway, by server. The label is the address from the operator's
+//! own file, so there are as many as that names.
 
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::telemetry::declared::Declared;
 use crate::telemetry::label::{Label, ServerResult};
 
-/// The numbers of one server.
+/// The metrics of one server.
 #[derive(Debug, Clone)]
 pub struct ServerMetrics {
     name: String,
@@ -44,7 +44,7 @@ impl ServerMetrics {
         &self.inflight
     }
 
-    /// Counts a request by how it went.
+    /// Counts a request by its outcome.
     pub fn request(&self, result: ServerResult) {
         let labels = [self.name.as_str(), result.label()];
         self.requests.with_label_values(&labels).inc();

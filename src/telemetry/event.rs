@@ -1,7 +1,7 @@
 //! What an audit event says.
 //!
-//! Its texts come from clients: they are cut before the event waits for the disk, so that what is kept
-//! of a request is bounded whatever the request was.
+//! Its texts come from clients: they are shortened before the event waits for the disk, so that what is
+//! kept of a request is bounded.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::telemetry::cut::{NAME_MAX, REASON_MAX, shortened};
 use crate::telemetry::instant;
 use crate::telemetry::label::{AuditKind, Label};
 
-/// One event. What does not apply is left out of the line.
+/// One event. Absent fields are left out of the line.
 #[derive(Debug, Clone, Serialize)]
 pub struct AuditEvent {
     /// When.
@@ -28,10 +28,10 @@ pub struct AuditEvent {
     /// The client's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<IpAddr>,
-    /// Who, where somebody is known.
+    /// Who, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<Arc<str>>,
-    /// By which token they said so; absent for a password.
+    /// The token they used; absent for a password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<Arc<str>>,
     /// The index.
@@ -61,7 +61,7 @@ pub struct AuditEvent {
 }
 
 impl AuditEvent {
-    /// An event of which only time and kind are known yet.
+    /// An event of which only time and kind are known so far.
     #[must_use]
     pub fn new(time: Timestamp, event: AuditKind) -> Self {
         Self {
@@ -81,7 +81,7 @@ impl AuditEvent {
         }
     }
 
-    /// Cuts what is longer than anything that is written down.
+    /// Shortens texts that are too long to write down.
     pub(super) fn bound(&mut self) {
         for name in [
             &mut self.request_id,

@@ -1,9 +1,9 @@
-//! Text that many threads gather and one writes, so that who has a line to say neither waits for a
-//! disk nor wakes anybody.
+//! Text that many threads gather and one writes, so that a thread with a line to log neither waits for a
+//! disk nor wakes another thread.
 //!
-//! Each thread writes into a buffer that it shares with few others. A thread of its own empties all of
-//! them, some milliseconds after the first line came. What finds its buffer full is left out. A pipe
-//! that nobody reads holds up that thread and nobody else, not even the end of the program.
+//! Each thread writes into a buffer that it shares with few others. One thread empties all of them, some
+//! milliseconds after the first line came. A line that finds its buffer full is dropped. A pipe that nobody
+//! reads holds up only that thread, and not even the end of the program.
 
 use std::cell::Cell;
 use std::io;
@@ -16,26 +16,26 @@ use std::time::Duration;
 
 use prometheus::IntCounter;
 
-/// Buffers. As many threads as a machine usually has write without meeting.
+/// Number of buffers. As many threads as a machine usually has write without contention.
 const BUFFERS: usize = 16;
 
-/// Most bytes that wait in one buffer: several times what a core can say within [`GATHER`], and 32 MiB
-/// in all when nothing is taken off at all.
+/// Most bytes that wait in one buffer: several times what a core can log within [`GATHER`], and 32 MiB in
+/// all if nothing is written at all.
 const WAITING_MAX: usize = 2 << 20;
 
-/// How long lines are gathered before they are written: people do not notice it.
+/// How long lines are gathered before they are written; people do not notice it.
 const GATHER: Duration = Duration::from_millis(10);
 
-/// How long the last lines may take to be written. Whoever reads them takes them at once; a pipe that is
+/// How long the last lines may take to be written. A reader takes them immediately; a pipe that is still
 /// full by then has no reader.
 const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
 
-/// The near end. Dropping it does not wait; [`Gathered::stop`] does.
+/// The sending end. Dropping it does not wait; [`Gathered::stop`] does.
 #[derive(Debug)]
 pub(super) struct Gathered {
     shared: Arc<Shared>,
     writer: Thread,
-    /// Tells of the thread's end by being closed.
+    /// Signals the thread's end by being closed.
     ended: Mutex<Option<Receiver<()>>>,
 }
 
@@ -64,7 +64,7 @@ impl Gathered {
         Self::with_room(WAITING_MAX, name, sink, lost)
     }
 
-    /// The same with other buffers.
+    /// The same with buffers of another size.
     pub(super) fn with_room(
         waiting_max: usize,
         name: &str,
@@ -92,7 +92,7 @@ impl Gathered {
         })
     }
 
-    /// Lets `write` put one line at the end of the text; says whether there was room.
+    /// Lets `write` append one line; returns whether there was room.
     pub(super) fn line(&self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let buffer = &self.shared.buffers[own_number() % BUFFERS];
         {
@@ -102,7 +102,7 @@ impl Gathered {
             }
             write(&mut buffer.text);
         }
-        // Looked at first: writing it with each line would move it from core to core.
+        // Read first: writing it with each line would move the cache line from core to core.
         if !self.shared.is_due.load(Ordering::SeqCst)
             && !self.shared.is_due.swap(true, Ordering::SeqCst)
         {
@@ -111,7 +111,7 @@ impl Gathered {
         true
     }
 
-    /// Waits until every line is written, or nobody takes them. Later ones are refused.
+    /// Waits until every line is written, or nobody reads them. Later ones are refused.
     pub(super) fn stop(&self) {
         self.stop_within(LAST_LINES_WITHIN);
     }
@@ -128,7 +128,7 @@ impl Gathered {
     }
 }
 
-/// A small number for each thread, so that those beside each other write into different buffers.
+/// A small number for each thread, so that threads started together write into different buffers.
 fn own_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
@@ -148,7 +148,7 @@ fn run(shared: &Shared, mut sink: impl Write, lost: &IntCounter) {
         if !is_stopping {
             std::thread::sleep(GATHER);
         }
-        // Before the buffers are looked at: a line that comes after that is due again.
+        // Before the buffers are emptied: a line that comes after that is due again.
         shared.is_due.store(false, Ordering::SeqCst);
         for buffer in &shared.buffers {
             {
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(kept.text(), text);
     }
 
-    /// A disk that stands still until it is told to go on.
+    /// A disk that blocks until it is told to go on.
     struct Stuck {
         arrived: Sender<()>,
         go_on: Receiver<()>,

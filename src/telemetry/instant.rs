@@ -1,4 +1,4 @@
-//! How every stream of lines says when: `time`, RFC 3339 in UTC to the millisecond, first in its line.
+//! How every stream of lines states the time: `time`, RFC 3339 in UTC to the millisecond, first in its line.
 
 use std::cell::Cell;
 use std::fmt;
@@ -12,19 +12,19 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::model::Timestamp;
 
-/// What every line that is an object begins with, before the instant. Audit events have a member of
-/// this name, as a test shows.
+/// The beginning of every line that is an object, before the instant. A test checks that audit events use
+/// the same name.
 pub(super) const BEGIN: &str = "{\"time\":\"";
 
-/// The time of a log line: that of its writing.
+/// The time of a log line: when it is written.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stamp;
 
-/// A log line as an object: as `tracing` writes it, but for the time.
+/// A log line as an object, as `tracing` writes it, except for the time.
 #[derive(Debug)]
 pub(super) struct Stamped(pub(super) Format<Json, ()>);
 
-/// Writes an instant. The date is worked out once a second.
+/// Writes an instant. The date is computed once a second.
 pub(super) fn write_instant(out: &mut Vec<u8>, time: Timestamp) {
     thread_local! {
         static LAST: Cell<(i64, [u8; 19])> = const { Cell::new((i64::MIN, [0; 19])) };

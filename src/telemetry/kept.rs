@@ -1,10 +1,10 @@
-//! Where tests let a log go: memory.
+//! Where tests send a log: memory.
 
 use std::io;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-/// What was written so far, for all clones.
+/// What was written so far; clones share it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Written(Arc<Mutex<Vec<u8>>>);
 

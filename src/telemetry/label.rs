@@ -1,4 +1,4 @@
-//! The words that may stand as labels: closed sets, never what a client sent.
+//! The words used as labels: closed sets, never what a client sent.
 
 use crate::model::DoorName;
 use crate::telemetry::labels::labels;
@@ -9,7 +9,7 @@ pub trait Label: Copy {
     fn label(self) -> &'static str;
 }
 
-/// A set whose words can be gone through, to have a counter for each from the start.
+/// A set whose words can be enumerated, so that each has a counter from the start.
 pub trait LabelSet: Label + 'static {
     /// Every word.
     const ALL: &'static [Self];
@@ -46,7 +46,7 @@ labels! {
         Sidecar = "sidecar",
     }
 
-    /// Whose bytes the disk has changed or does not give.
+    /// Whose bytes the disk has changed or cannot read.
     Damage {
         /// A mirror's, which are fetched again.
         Mirror = "mirror",
@@ -56,21 +56,21 @@ labels! {
         Copy = "copy",
     }
 
-    /// How a look-up in a cache went.
+    /// The result of a look-up in a cache.
     LookUp {
         /// It was there.
         Hit = "hit",
         /// It was not.
         Miss = "miss",
-        /// It was not, and somebody was fetching it already.
+        /// It was not, and was already being fetched.
         Collapsed = "collapsed",
-        /// It was there and had grown old a moment ago: answered while it is made anew.
+        /// It was, and had expired a moment ago: answered while it is renewed.
         Updating = "updating",
     }
 
-    /// Why an answer is not what its sources would say now.
+    /// Why an answer differs from what its sources would say now.
     Staleness {
-        /// It grew old a moment ago and is made anew behind the answer.
+        /// It expired a moment ago and is being renewed behind the answer.
         Updating = "updating",
         /// An upstream could not be asked.
         Error = "error",
@@ -82,7 +82,7 @@ labels! {
         Partial = "partial",
     }
 
-    /// How asking an upstream went.
+    /// The outcome of asking an upstream.
     UpstreamResult {
         /// 200 and understood.
         Fetched = "fetched",
@@ -100,25 +100,25 @@ labels! {
         Invalid = "invalid",
     }
 
-    /// How a request to a devpi-server behind the gateway went.
+    /// The outcome of a request to a devpi-server behind the gateway.
     ServerResult {
-        /// It answered, whatever it said.
+        /// It answered, whatever the answer.
         Answered = "answered",
-        /// It said that it is in trouble: 502, 503 or 504.
+        /// It reported trouble: 502, 503 or 504.
         Troubled = "troubled",
         /// No answer in time.
         Timeout = "timeout",
         /// No connection, or one that broke before an answer.
         Unreachable = "unreachable",
-        /// Not sent: as many requests are under way as it may have.
+        /// Not sent: it already has as many requests as it may.
         Busy = "busy",
         /// Not sent: it failed repeatedly and is being left alone.
         Skipped = "skipped",
-        /// The client broke its request off.
+        /// The client aborted its request.
         Abandoned = "abandoned",
     }
 
-    /// Whether a policy's decisions hold.
+    /// Whether a policy's decisions take effect.
     Mode {
         /// They do.
         Enforce = "enforce",
@@ -138,13 +138,13 @@ labels! {
         HeadSize = "head_size",
         /// It takes its answer too slowly.
         Slow = "slow",
-        /// It came from no proxy at a door that is for proxies.
+        /// It did not come from a proxy, at a door for proxies.
         Untrusted = "untrusted",
-        /// A proxy did not say in time, or not in order, for whom it speaks.
+        /// A proxy did not say in time, or not correctly, for whom it speaks.
         Proxy = "proxy",
-        /// No request ever came on it.
+        /// No request was ever sent on it.
         Silent = "silent",
-        /// It went on with requests after it was told that there were enough.
+        /// It continued after being told that it had sent enough requests.
         Requests = "requests",
     }
 
@@ -192,19 +192,19 @@ labels! {
         Login = "login",
         /// Somebody could not.
         LoginFailed = "login_failed",
-        /// A file came in.
+        /// A file was uploaded.
         Upload = "upload",
-        /// A release went from one index to another.
+        /// A release was pushed from one index to another.
         Push = "push",
         /// A file, release or project was removed.
         Delete = "delete",
-        /// A user was made, changed or removed.
+        /// A user was created, changed or removed.
         User = "user",
-        /// An index was made, changed or removed.
+        /// An index was created, changed or removed.
         Index = "index",
-        /// A CI token was made or withdrawn.
+        /// A CI token was created or withdrawn.
         Token = "token",
-        /// An export was taken in.
+        /// An export was imported.
         Import = "import",
         /// The policies were read again.
         Reload = "reload",

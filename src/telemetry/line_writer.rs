@@ -1,4 +1,4 @@
-//! A thread that writes lines, so that who has something to say need not wait for a disk.
+//! A thread that writes lines, so that the sender need not wait for a disk.
 //!
 //! The queue is bounded: when it is full, [`LineWriter::push`] waits and [`LineWriter::offer`] does not.
 //! What is written for every request is [gathered](crate::telemetry::gathered) instead.
@@ -15,13 +15,13 @@ use prometheus::IntCounter;
 pub(super) trait Sink<T>: Send + 'static {
     /// Writes one line.
     fn write(&mut self, line: &T) -> io::Result<()>;
-    /// Sees to it that what was written is out of this process.
+    /// Makes sure that what was written has left this process.
     fn flush(&mut self) -> io::Result<()>;
-    /// After how long without another line it has something to say itself, if ever.
+    /// How long after the last line it has something to add itself, if ever.
     fn settles_after(&self) -> Option<Duration> {
         None
     }
-    /// Says it: that time is over, or the end has come.
+    /// Adds it: that time has passed, or the end has come.
     fn settle(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -33,7 +33,7 @@ enum Message<T> {
     Stop,
 }
 
-/// The near end of the thread. Dropping it does not wait; [`LineWriter::stop`] does.
+/// The sending end of the thread. Dropping it does not wait; [`LineWriter::stop`] does.
 #[derive(Debug)]
 pub(super) struct LineWriter<T> {
     queue: SyncSender<Message<T>>,
@@ -57,12 +57,12 @@ impl<T: Send + 'static> LineWriter<T> {
         })
     }
 
-    /// Hands a line over, waiting for room; says whether the thread still runs.
+    /// Hands a line over, waiting for room; returns whether the thread still runs.
     pub(super) fn push(&self, line: T) -> bool {
         self.queue.send(Message::Line(line)).is_ok()
     }
 
-    /// Hands a line over where there is room; says whether it was taken.
+    /// Hands a line over if there is room; returns whether it was taken.
     pub(super) fn offer(&self, line: T) -> bool {
         self.queue.try_send(Message::Line(line)).is_ok()
     }
@@ -71,7 +71,7 @@ impl<T: Send + 'static> LineWriter<T> {
     pub(super) fn stop(&self) {
         let thread = self.thread.lock().map_or(None, |mut thread| thread.take());
         if let Some(thread) = thread {
-            // Both fail only when the thread is gone already.
+            // Both fail only if the thread is already gone.
             let _ = self.queue.send(Message::Stop);
             let _ = thread.join();
         }
@@ -101,7 +101,7 @@ fn run<T>(lines: &Receiver<Message<T>>, mut sink: impl Sink<T>, failed: &IntCoun
             }
             Err(RecvTimeoutError::Disconnected) => break,
         };
-        // Whatever queued up meanwhile goes out with one flush.
+        // Everything that queued up meanwhile goes out with one flush.
         let mut next = Some(first);
         while let Some(message) = next {
             match message {

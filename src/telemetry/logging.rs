@@ -1,10 +1,10 @@
-//! The program's own words on stderr: text on a terminal, JSON otherwise.
+//! The program's own log on stderr: text on a terminal, JSON otherwise.
 //!
-//! Libraries that speak through `log` are heard as well, and so is what is said of a panic. Access lines
-//! and audit events are streams of their own and do not pass here.
+//! It includes libraries that use `log`, and panics. Access lines and audit events are streams of their own
+//! and do not pass through here.
 //!
-//! Whoever has something to say does not write it: stderr may be a pipe that nobody reads, and a write
-//! to a full one never returns. The lines are gathered for a thread that may stand still.
+//! The thread that logs does not write: stderr may be a pipe that nobody reads, and a write to a full pipe
+//! never returns. Lines are gathered for a thread that may block.
 
 use std::io;
 use std::io::Write;
@@ -20,8 +20,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::telemetry::gathered::Gathered;
 use crate::telemetry::instant::{Stamp, Stamped};
 
-/// What is heard unless the operator says otherwise, besides what the caller wants quieter. notify warns
-/// of folders that are gone, which is what it is asked to report.
+/// What is logged unless the operator says otherwise, apart from what the caller wants quieter. notify
+/// warns about missing folders, which is what it is asked to report.
 const DEFAULT_FILTER: &str = "info,h2=warn,hyper=warn,notify=error";
 
 /// How a log line looks.
@@ -36,7 +36,7 @@ pub enum LogFormat {
 /// Logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
-    /// The filter has no meaning.
+    /// The filter is invalid.
     #[error("{filter:?} is not a log filter such as \"info,cheesecloth=debug\"")]
     Filter {
         /// The filter.
@@ -52,7 +52,7 @@ pub enum LoggingError {
     Thread(#[source] io::Error),
 }
 
-/// What writes the log. When it is dropped, the last lines are out, or nobody takes them.
+/// The thread that writes the log. When this is dropped, the last lines are out, or nobody reads them.
 #[derive(Debug)]
 pub struct LogWriter {
     gathered: Arc<Gathered>,
@@ -65,7 +65,7 @@ impl Drop for LogWriter {
 }
 
 impl LogFormat {
-    /// The format where nothing is configured.
+    /// The format if nothing is configured.
     #[must_use]
     pub fn for_terminal(is_terminal: bool) -> Self {
         if is_terminal { Self::Text } else { Self::Json }
@@ -73,8 +73,8 @@ impl LogFormat {
 }
 
 /// Installs the program's logger on stderr, once. `filter` is the operator's, in `RUST_LOG`'s language;
-/// without it everything from `info` up is heard, except what `quiet` says in the same language.
-/// `dropped` counts the lines that nobody took.
+/// without it everything from `info` up is logged, except what `quiet` excludes in the same language.
+/// `dropped` counts the lines that nobody read.
 ///
 /// # Errors
 /// See [`LoggingError`].
@@ -93,7 +93,7 @@ pub fn init_logging(
     subscriber(format, quiet, filter, move || lines.clone())?
         .try_init()
         .map_err(LoggingError::Installed)?;
-    // The usual words about a panic go straight to stderr, and whoever panics would wait there.
+    // The default hook writes to stderr directly, where a panicking thread could block.
     std::panic::set_hook(Box::new(
         |panic| tracing::error!(%panic, "a bug: please report it"),
     ));
@@ -108,7 +108,7 @@ struct Lines {
 }
 
 impl Write for Lines {
-    /// The logger hands each line over whole.
+    /// The logger hands over each line as a whole.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if !self.gathered.line(|text| text.extend_from_slice(line)) {
             self.dropped.inc();
@@ -138,7 +138,7 @@ where
         .with_writer(writer);
     Ok(match format {
         LogFormat::Text => Box::new(shared.with_timer(Stamp).compact().finish()),
-        // `flatten_event` puts fields beside the message, where log collectors look for them.
+        // `flatten_event` puts fields next to the message, where log collectors look for them.
         LogFormat::Json => {
             let json = tracing_subscriber::fmt::format().json().without_time();
             let json = json.flatten_event(true).with_current_span(false);

@@ -1,5 +1,5 @@
-//! Look-ups in the caches, counted where nearly every request passes: each counter is found by its
-//! position, and counting is one addition.
+//! Cache look-ups are counted on nearly every request, so each counter is found by its position, and
+//! counting is one addition.
 
 use std::array::from_fn;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ const TIERS: usize = Tier::ALL.len();
 const KINDS: usize = CacheKind::ALL.len();
 const RESULTS: usize = LookUp::ALL.len();
 
-/// A counter for every tier, kind and result. All exist from the start, so that the first look-up of a
-/// kind is seen as a rise.
+/// A counter for every tier, kind and result. All exist from the start, so that the first look-up of a kind
+/// shows as a rise.
 #[derive(Debug, Clone)]
 pub(super) struct LookUps(Arc<[[[IntCounter; RESULTS]; KINDS]; TIERS]>);
 

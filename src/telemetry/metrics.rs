@@ -1,7 +1,7 @@
-//! What operators see counted, and when each number moves.
+//! What operators see counted, and when each metric changes.
 //!
-//! Labels are [`Label`]s, or names that the operator's own files bound: an index, an upstream, a rule.
-//! Never a project, a file, a user or a client.
+//! Labels are [`Label`]s, or names of which the operator's own files limit the number: an index, an
+//! upstream, a rule. Never a project, a file, a user or a client.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,15 +32,15 @@ pub struct Metrics {
 /// The labels of an answered request: door, route, method, status.
 type Answered = (DoorName, &'static str, &'static str, StatusCode);
 
-/// Whether both are the same words in memory, as labels of one program are; those of the same text
-/// elsewhere are only counted by another way.
+/// Whether both are the same words in memory, as the labels of one program are. The same text elsewhere in
+/// memory is counted too, only less directly.
 fn is_same(one: &Answered, other: &Answered) -> bool {
     let is = |a: &'static str, b: &'static str| std::ptr::eq(a, b);
     one.0 == other.0 && one.3 == other.3 && is(one.1, other.1) && is(one.2, other.2)
 }
 
-/// Where requests with the same labels are counted. Looking both up by label again for each request
-/// would cost more than counting.
+/// The counters of requests with the same labels. Looking them up by label for each request would cost more
+/// than counting.
 #[derive(Debug, Clone)]
 struct Counts {
     requests: IntCounter,
@@ -63,7 +63,7 @@ impl Metrics {
         let all = Declared::register(&registry)?;
         all.build.with_label_values(&[version]).set(1);
         all.reload_successful.set(1);
-        // Shown from the start, so that the first of a kind is seen as a rise.
+        // Shown from the start, so that the first of a kind shows as a rise.
         for kind in Damage::ALL {
             all.damage.with_label_values(&[kind.label()]);
         }
@@ -99,7 +99,7 @@ impl Metrics {
     /// The exposition in Prometheus' text format.
     ///
     /// # Errors
-    /// When a metric cannot be encoded, which would be a mistake in its declaration.
+    /// When a metric cannot be encoded, which would be a bug in its declaration.
     pub fn render(&self) -> Result<String, Error> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
@@ -121,7 +121,7 @@ impl Metrics {
         }
     }
 
-    /// Looks up where such requests are counted, and remembers it. The labels bound how many there are.
+    /// Looks up the counters of such requests, and remembers them. The labels bound how many there are.
     fn counts(&self, answered: Answered) -> Counts {
         let (door, route, method, status) = answered;
         let labels = [door.label(), route, method, status.as_str()];
@@ -164,7 +164,7 @@ impl Metrics {
             .inc();
     }
 
-    /// States how much a tier holds.
+    /// Sets how much a tier holds.
     pub fn cache_holds(&self, tier: Tier, bytes: u64) {
         let gauge = self.all.cache_bytes.with_label_values(&[tier.label()]);
         gauge.set(whole(bytes));
@@ -208,8 +208,8 @@ impl Metrics {
         &self.all.fills
     }
 
-    /// Counts a refusal, or what would be one in audit mode; `rule` is `file:line`. What passes is not
-    /// counted: it has no rule.
+    /// Counts a refusal, or a would-be refusal in audit mode; `rule` is `file:line`. What passes is not counted:
+    /// it has no rule.
     pub fn refusal(&self, index: &str, rule: &str, mode: Mode) {
         self.all
             .decisions
@@ -217,8 +217,8 @@ impl Metrics {
             .inc();
     }
 
-    /// States which policies are in force. Counts of rules that are gone go with them, so that the
-    /// labels stay as many as the rules.
+    /// Sets which policies are in force. Counts of removed rules are dropped, so that there are no more labels
+    /// than rules.
     pub fn policies_changed(&self, generation: u64) {
         self.all.decisions.reset();
         self.all.generation.set(whole(generation));
@@ -259,7 +259,7 @@ impl Metrics {
     }
 }
 
-/// A client may send any word as its method; these are the ones told apart.
+/// A client may send any word as its method; these are distinguished.
 fn method_label(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
@@ -273,7 +273,7 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
-/// As a gauge takes it.
+/// A number as a gauge takes it.
 fn whole(number: impl TryInto<i64>) -> i64 {
     number.try_into().unwrap_or(i64::MAX)
 }

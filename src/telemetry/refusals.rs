@@ -1,10 +1,10 @@
-//! The stream of refusals: whoever may ask may be refused, as often as they like, so repeats are counted
-//! instead of written.
+//! The stream of refusals. Any client can be refused as often as it likes, so repeats are counted instead of
+//! written.
 //!
-//! The first of a kind is a line at once. The same again – from the same client, about the same thing,
-//! for the same reason – is counted, and a second line says how often when a while is over. A client
-//! that has had its share of lines in that while is only counted from then on, whatever it asks for:
-//! its flood must not push out what others were refused.
+//! The first of a kind is written immediately. The same again (from the same client, about the same thing,
+//! for the same reason) is counted, and after a while a second line says how often. A client that has used
+//! its share of lines in that time is only counted from then on, whatever it asks for: its flood must not
+//! push out what others were refused.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -17,16 +17,16 @@ use crate::telemetry::event::AuditEvent;
 use crate::telemetry::line_writer::Sink;
 use crate::telemetry::rotating::Rotating;
 
-/// How long repeats are counted before it is said how many there were.
+/// How long repeats are counted before their number is written.
 const COUNT_FOR: Duration = Duration::from_mins(1);
 
-/// Kinds of refusals that are counted at one time; beyond it the counts so far are said.
+/// Kinds of refusals counted at one time; beyond that the counts so far are written.
 const KINDS_MAX: usize = 4096;
 
-/// Lines of one client in that time. A build that asks for a few hundred refused files is below.
+/// Lines per client in that time. A build that asks for a few hundred refused files stays below.
 const LINES_PER_CLIENT_MAX: u32 = 1000;
 
-/// What is said of the rest of a client's refusals.
+/// What is written about the rest of a client's refusals.
 const THE_REST: &str = "further refusals of this client, of any kind";
 
 /// Writes refusals down, and counts those that repeat.
@@ -35,7 +35,7 @@ pub(super) struct Refusals {
     file: Rotating,
     kinds: HashMap<u64, Kind>,
     lines: HashMap<Option<IpAddr>, u32>,
-    /// When the first that is counted now was written.
+    /// When the first of those now counted was written.
     began: Timestamp,
     hash: RandomState,
 }
@@ -58,7 +58,7 @@ impl Refusals {
         }
     }
 
-    /// The event, or what stands for it when its client has had its share.
+    /// The event, or its stand-in if its client has used its share.
     fn shared_out(&mut self, event: &AuditEvent) -> AuditEvent {
         let client = event.client.map(client_network);
         let lines = self.lines.entry(client).or_default();
@@ -82,7 +82,7 @@ impl Refusals {
         ))
     }
 
-    /// Whether it was written down in this while, and now once more.
+    /// Counts the event if it was written in this period already; returns whether it was.
     fn is_counted(&mut self, event: &AuditEvent) -> bool {
         let key = self.key(event);
         let Some(kind) = self.kinds.get_mut(&key) else {
@@ -137,7 +137,7 @@ impl Sink<AuditEvent> for Refusals {
         (!self.kinds.is_empty()).then_some(COUNT_FOR)
     }
 
-    /// Says how often each repeated, and begins anew.
+    /// Writes how often each repeated, and starts over.
     fn settle(&mut self) -> io::Result<()> {
         let mut told = Ok(());
         self.lines.clear();
@@ -199,7 +199,7 @@ mod tests {
         refusals.write(&event("192.0.2.1", "b-1.zip", 30)).unwrap();
         refusals.write(&event("192.0.2.2", "a-1.zip", 31)).unwrap();
         assert_eq!(lines(folder.path()).len(), 3, "each kind at once");
-        // The next one, after a while, has the counts said.
+        // The next one, after a while, causes the counts to be written.
         refusals.write(&event("192.0.2.1", "a-1.zip", 60)).unwrap();
         let told = lines(folder.path());
         assert_eq!(told.len(), 5);
@@ -235,7 +235,7 @@ mod tests {
         let mut refusals = refusals(folder.path());
         let flood = LINES_PER_CLIENT_MAX * 3;
         for number in 0..flood {
-            // One network, as many addresses as it likes.
+            // One network, with as many addresses as it likes.
             let client = format!("2001:db8::{:x}", number + 1);
             let file = format!("a-{number}.zip");
             refusals.write(&event(&client, &file, 0)).unwrap();

@@ -1,4 +1,4 @@
-//! A file of lines that is exchanged for a new one when it is full; so many full ones are kept.
+//! A file of lines that is replaced by a new one when it is full; a number of full ones are kept.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -12,13 +12,13 @@ use crate::telemetry::torn::mend;
 /// When a file is full and how many full ones are kept.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rotation {
-    /// Bytes after which a new file is begun.
+    /// Bytes after which a new file is started.
     pub(super) size_max: u64,
-    /// Full files kept: `audit.jsonl.1` is the youngest.
+    /// Full files kept: `audit.jsonl.1` is the newest.
     pub(super) kept: u32,
 }
 
-/// The file that is written to, and those before it.
+/// The current file, and those before it.
 #[derive(Debug)]
 pub(super) struct Rotating {
     path: PathBuf,
@@ -27,7 +27,7 @@ pub(super) struct Rotating {
 }
 
 impl Rotating {
-    /// Opens or continues the file, behind its last whole line.
+    /// Opens or continues the file, after its last complete line.
     pub(super) fn open(path: &Path, rotation: Rotation) -> io::Result<Self> {
         let file = append_to(path)?;
         mend(&file, path)?;
@@ -51,7 +51,7 @@ impl Rotating {
         append(&mut self.file, length, &line)
     }
 
-    /// Has the disk keep what was written.
+    /// Syncs what was written to the disk.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
@@ -76,7 +76,7 @@ impl Rotating {
     }
 }
 
-/// Puts a line at the end of a file of this length, or nothing of it: a disk that is full takes what fits.
+/// Appends a whole line to a file of this length, or nothing: a full disk takes only what fits.
 fn append(mut file: impl Append, length: u64, line: &[u8]) -> io::Result<()> {
     let mut written = 0;
     while written < line.len() {
@@ -93,18 +93,18 @@ fn append(mut file: impl Append, length: u64, line: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the part of a line that was written. When another process has written behind it, as may be
-/// during an upgrade, it has to stay.
+/// Removes the part of a line that was written. It has to stay if another process has written after it,
+/// which may happen during an upgrade.
 fn take_back(file: &impl Append, length: u64, written: usize, error: io::Error) -> io::Error {
     let end = length + written as u64;
     if written > 0 && file.length().is_ok_and(|now| now == end) {
-        // It stays then; the first trouble is the one to tell of.
+        // If that fails it stays; the first error is the one to report.
         let _ = file.cut(length);
     }
     error
 }
 
-/// A file that lines are put into.
+/// A file that lines are appended to.
 trait Append: Write {
     fn length(&self) -> io::Result<u64>;
     fn cut(&self, length: u64) -> io::Result<()>;

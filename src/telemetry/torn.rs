@@ -1,27 +1,27 @@
-//! The end of a file of lines after a power cut: a part of a line, or zeros that were never written.
+//! The end of a file of lines after a power cut: part of a line, or zeros that were never written.
 //!
-//! Whoever continues such a file would put its first line behind that part, and neither could be read.
+//! Appending to such a file would attach the first line to that part, and neither could be read.
 
 use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-/// How much is read at one time, from the end.
+/// How much is read at a time, from the end.
 const READ_BYTES: u64 = 64 << 10;
 
-/// Cuts off what stands behind the last whole line, and marks the file as written to. While another
-/// process writes to it, as may be during an upgrade, its lines are whole or on their way: nothing is
-/// cut then.
+/// Removes whatever follows the last complete line, and marks the file as being written. While another
+/// process writes to it, which may happen during an upgrade, its lines are complete or on their way, and
+/// nothing is removed.
 pub(super) fn mend(file: &File, path: &Path) -> io::Result<()> {
     match file.try_lock() {
         Ok(()) => cut_back(file, path)?,
         Err(TryLockError::WouldBlock) => {}
-        // No locks here: a second process is refused by other means.
+        // No locks on this system: a second process is refused by other means.
         Err(TryLockError::Error(_)) => return cut_back(file, path),
     }
     match file.try_lock_shared() {
-        // Somebody is mending it at this instant.
+        // Another process is repairing it at this moment.
         Ok(()) | Err(TryLockError::WouldBlock) => Ok(()),
         Err(TryLockError::Error(error)) => Err(error),
     }
@@ -40,7 +40,7 @@ fn cut_back(file: &File, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The length of all whole lines.
+/// The length of all complete lines.
 fn whole_lines(file: &File, length: u64) -> io::Result<u64> {
     let mut end = length;
     while end > 0 {

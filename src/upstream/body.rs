@@ -1,8 +1,8 @@
-//! The body of an answer that fits in memory: unpacked, counted as it comes out, within a budget.
+//! The body of an answer that fits in memory: decompressed within a budget, its size counted afterwards.
 //!
-//! Only gzip is asked for, so only gzip is understood; whatever else an answer is packed in makes it
-//! one that cannot be read. Unpacking is done here and not by the HTTP client, which would pass over
-//! what it does not know, takes no other spelling of gzip, and knows of no budget.
+//! Only gzip is requested, so only gzip is understood; an answer in any other coding cannot be read.
+//! Decompression is done here and not by the HTTP client, which would ignore what it does not know, accepts
+//! no other spelling of gzip, and has no budget.
 
 use std::io;
 
@@ -16,10 +16,10 @@ use tokio_util::io::StreamReader;
 
 use crate::upstream::decoding::Share;
 
-/// What a share begins with: most pages are shorter.
+/// The initial share: most pages are smaller.
 const FIRST_BYTES: u64 = 64 << 10;
 
-/// What a body is packed in.
+/// The coding of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Coding {
     Plain,
@@ -31,15 +31,15 @@ pub(super) enum Coding {
 pub(super) enum Unread {
     /// It is longer than it may be.
     TooLarge,
-    /// It broke off, or is not packed as it says.
+    /// It broke off, or its coding is not what it claims.
     Broken(io::Error),
 }
 
 impl Coding {
-    /// What the head says (RFC 9110 §8.4; `x-gzip` is gzip, and case means nothing).
+    /// The coding stated in the head (RFC 9110 §8.4; `x-gzip` is gzip, and case is ignored).
     ///
     /// # Errors
-    /// When it is nothing that was asked for, with words for it.
+    /// When it was not requested; the error says so in words.
     pub(super) fn of(head: &HeaderMap) -> Result<Self, String> {
         let values = head.get_all(header::CONTENT_ENCODING).iter();
         let values = values.map(|value| String::from_utf8_lossy(value.as_bytes()));
@@ -59,14 +59,14 @@ impl Coding {
     }
 }
 
-/// Reads a body of at most so many bytes, unpacked; `share` grows with it.
+/// Reads a body of at most so many bytes, decompressed; `share` grows with it.
 pub(super) async fn read_body(
     response: Response,
     coding: Coding,
     bytes_max: u64,
     share: &mut Share,
 ) -> Result<Bytes, Unread> {
-    // What is packed only gets longer, but for a header of its own.
+    // Compressed data only gets longer, apart from its own header.
     if response
         .content_length()
         .is_some_and(|length| length > bytes_max)
@@ -96,7 +96,7 @@ async fn gather(
             return Err(Unread::TooLarge);
         }
         if held == share.bytes() {
-            // One byte over the limit shows that it is passed.
+            // One byte over the limit shows that it is exceeded.
             let next = (2 * held).max(FIRST_BYTES).min(bytes_max + 1);
             share.grow_to(next).await;
             body.reserve_exact(usize::try_from(share.bytes() - held).unwrap_or(0));

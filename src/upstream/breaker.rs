@@ -1,12 +1,11 @@
 //! Leaves a failing upstream alone: a circuit breaker, pure, with time as an argument.
 //!
-//! Closed, everything passes and failures in a row are counted: that nobody is there, each time; that
-//! what was asked for could not be had, once for each thing asked for. So a project whose page is
-//! broken upstream is one failure, however often it is asked for, and closes nothing to the others.
-//! Open, everything is refused until a cool period is over. Then one request may try, the probe: its
-//! success closes the breaker, its failure opens it again for twice as long, up to a bound. A probe
-//! whose caller went away reports nothing, so its place is given to the next request after another
-//! cool period.
+//! While closed, everything passes and consecutive failures are counted: an unreachable upstream each time;
+//! something that could not be fetched once for each such thing. So a project whose page is broken upstream
+//! is one failure, however often it is asked for, and does not block the others. While open, everything is
+//! refused until a cool period is over. Then one request may try, the probe: its success closes the breaker,
+//! its failure opens it again for twice as long, up to a bound. A probe whose caller went away reports
+//! nothing, so its place is given to the next request after another cool period.
 
 use std::time::Duration;
 
@@ -20,11 +19,11 @@ pub struct Breaker {
     failures_max: u32,
     cool_first: Duration,
     cool_max: Duration,
-    /// The present cool period.
+    /// The current cool period.
     cool: Duration,
-    /// Times in a row that nobody was there.
+    /// Consecutive times that the upstream was unreachable.
     unreachable: u32,
-    /// What could not be had since the last success, each once.
+    /// What could not be fetched since the last success, each counted once.
     failed: Vec<u64>,
     state: State,
 }
@@ -39,11 +38,11 @@ enum State {
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The upstream answered, whatever it said.
+    /// The upstream answered, whatever the answer.
     Answered,
-    /// Nobody is there, or nobody who speaks HTTP.
+    /// The upstream is unreachable, or does not speak HTTP.
     Unreachable,
-    /// Somebody is there, and this thing (a number that stands for it) could not be had.
+    /// It is reachable, and this thing (identified by a number) could not be fetched.
     Failed(u64),
 }
 
@@ -52,7 +51,7 @@ pub enum Outcome {
 pub enum Permit {
     /// Yes.
     Send,
-    /// Yes, and everybody else waits for how it ends.
+    /// Yes, and everybody else waits for its outcome.
     Probe,
     /// No.
     Wait {
@@ -62,7 +61,7 @@ pub enum Permit {
 }
 
 impl Breaker {
-    /// A closed breaker as the limits of an upstream say.
+    /// A closed breaker with the limits of an upstream.
     #[must_use]
     pub fn of(limits: &UpstreamLimits) -> Self {
         Self::new(
@@ -141,7 +140,7 @@ impl Breaker {
         };
     }
 
-    /// Whether requests are refused at `now`; asking this gives no place away.
+    /// Whether requests are refused at `now`; unlike `allow`, this does not start a probe.
     #[must_use]
     pub fn is_open(&self, now: Instant) -> bool {
         match self.state {

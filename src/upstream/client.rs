@@ -1,8 +1,8 @@
 //! One mirror's upstream: what it is built from, and the HTTP client it asks with.
 //!
-//! The client never unpacks anything: a file's digest is that of the bytes as they travel, and pages are
-//! unpacked within limits (`body`). Certificates are always verified, against the
-//! platform's roots or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
+//! The client never decompresses anything: a file's digest is that of the bytes as transferred, and pages
+//! are decompressed within limits (`body`). Certificates are always verified, against the platform's roots
+//! or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
 
 use std::sync::Arc;
 
@@ -18,24 +18,24 @@ use crate::upstream::fleet::Fleet;
 use crate::upstream::hosts::{Bounds, Hosts, Trust, is_special};
 use crate::upstream::words;
 
-/// What this gateway calls itself to upstreams.
+/// The name of this gateway in its requests.
 const USER_AGENT: &str = concat!("cheesecloth/", env!("CARGO_PKG_VERSION"));
 
-/// What a mirror says about its upstream.
+/// A mirror's settings for its upstream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UpstreamSettings {
     /// The mirror's name, for messages.
     pub name: IndexName,
-    /// `mirror_url`, with or without the slash at its end. A user and password in it count as
-    /// `credentials` where those are absent.
+    /// `mirror_url`, with or without the trailing slash. A user and password in it count as `credentials` if
+    /// those are absent.
     pub url: Url,
     /// User and password for the upstream.
     pub credentials: Option<Login>,
-    /// Bounds on what it may cost.
+    /// Limits on what it may cost.
     pub limits: UpstreamLimits,
-    /// What is being unpacked and read, of it and all others.
+    /// The budget for decompressing and reading, shared with all upstreams.
     pub decoding: Decoding,
-    /// Whether the proxies that the environment names are used.
+    /// Whether the environment's proxies are used.
     pub proxies: Proxies,
     /// What it may lead to.
     pub bounds: Bounds,
@@ -62,7 +62,7 @@ pub enum InvalidUpstream {
         /// The URL's scheme.
         scheme: String,
     },
-    /// Nobody may be there.
+    /// An address at which no index can be.
     #[error("{index}: mirror_url leads to {host}, an address that no index may be at")]
     Special {
         /// The mirror.
@@ -70,7 +70,7 @@ pub enum InvalidUpstream {
         /// The address.
         host: String,
     },
-    /// No HTTP client can be built on this machine, usually for want of root certificates.
+    /// No HTTP client can be built on this machine, usually for lack of root certificates.
     #[error(
         "{index}: no https client: {reason}; install the system's CA certificates or set SSL_CERT_FILE"
     )]
@@ -93,7 +93,7 @@ pub struct Upstream {
     pub(super) hosts: Hosts,
     pub(super) client: Client,
     pub(super) breakers: Breakers,
-    /// Devpi-servers among which each request finds its own, instead of the URL's host.
+    /// The devpi-servers that requests go to, instead of the URL's host.
     pub(super) fleet: Option<Arc<Fleet>>,
 }
 
@@ -119,7 +119,7 @@ impl Upstream {
                 scheme: url.scheme().to_owned(),
             });
         }
-        // Whoever made it is told when it is asked: one such mirror must not stop all others.
+        // Its user is told when asking it: one such mirror must not stop all others.
         if matches!(bounds.trust, Trust::Declared) && is_special(&url) {
             return Err(InvalidUpstream::Special {
                 index: name,
@@ -151,7 +151,7 @@ impl Upstream {
         })
     }
 
-    /// The same upstream, asked through a fleet whose URL its own begins with.
+    /// The same upstream, asked through a fleet whose URL is a prefix of its own.
     #[must_use]
     pub fn through(self, fleet: Arc<Fleet>) -> Self {
         Self {
@@ -160,20 +160,20 @@ impl Upstream {
         }
     }
 
-    /// Whether what has this tag was said before a write that went through its fleet, and may lack it.
+    /// Whether an answer with this tag predates a write that went through its fleet, which it may lack.
     #[must_use]
     pub fn is_outdated(&self, tag: Option<&str>) -> bool {
         let fleet = self.fleet.as_ref();
         fleet.is_some_and(|fleet| fleet.is_outdated(tag.unwrap_or_default()))
     }
 
-    /// Whether devpi-servers are what it asks.
+    /// Whether it asks devpi-servers.
     #[must_use]
     pub fn has_fleet(&self) -> bool {
         self.fleet.is_some()
     }
 
-    /// Checks that its fleet, where it has one, would hand this file to everybody.
+    /// Checks that its fleet, if it has one, would serve this file to everybody.
     ///
     /// # Errors
     /// [`UpstreamError::Withheld`] when it would not.
@@ -210,19 +210,19 @@ pub(super) fn client(limits: &UpstreamLimits, hosts: &Hosts, proxies: Proxies) -
     }
 }
 
-/// The request, by this user.
+/// The request with this login.
 pub(super) fn logged_in(request: RequestBuilder, login: &Login) -> RequestBuilder {
     request.basic_auth(&login.user, Some(login.password.expose()))
 }
 
-/// Makes ring the process's source of cryptography, unless one is installed already: TLS needs exactly
-/// one, chosen before the first client or listener is built.
+/// Makes ring the process's source of cryptography, unless one is already installed: TLS needs exactly one,
+/// chosen before the first client or listener is built.
 pub fn install_crypto_provider() {
-    // Fails only when a provider is there, which is what is wanted.
+    // Fails only if a provider is already installed, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// Text of a header, when it is there and printable.
+/// A header's text, if it is present and printable.
 pub(super) fn text_of(head: &header::HeaderMap, name: header::HeaderName) -> Option<String> {
     head.get(name)?.to_str().ok().map(str::to_owned)
 }

@@ -1,10 +1,10 @@
-//! One budget for what is being unpacked and read, whoever sent it and however many send at once.
+//! One budget for everything being decompressed and read, whoever sent it and however many do at once.
 //!
-//! Sixty kilobytes may unpack to sixty megabytes, and twenty of them may come together. Each reader
-//! takes a [`Share`] that grows with what it holds, and waits for its turn when the budget is spent.
-//! Readers that all hold a part and wait for more would wait for ever, so half of the budget belongs
-//! to one of them at a time, the last: it waits for nobody any more, and its end frees the rest. No
-//! single answer may therefore take more than half, which `config` sees to.
+//! Sixty kilobytes may unpack to sixty megabytes, and twenty of them may come at the same time. Each reader
+//! takes a [`Share`] that grows with what it holds, and waits when the budget is spent. Readers that all
+//! hold a part and wait for more would deadlock, so half of the budget is reserved for one of them at a
+//! time, the last: it waits for nobody any more, and the rest is freed when it is done. So no single answer
+//! may take more than half, which `config` ensures.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use tokio::time::timeout;
 use crate::model::WorkLimits;
 use crate::telemetry::{HeldPermits, Permits, WaitMeter};
 
-/// What shares are counted in.
+/// The unit of shares.
 const UNIT_BYTES: u64 = 1 << 10;
 
-/// The budget; its clones are one.
+/// The budget; clones share it.
 #[derive(Debug, Clone)]
 pub struct Decoding(Arc<Budget>);
 
@@ -34,7 +34,7 @@ struct Budget {
 #[error("as much is being unpacked as limits.decoding allows; try again")]
 pub struct Crowded;
 
-/// What one reader has of the budget; given back when it is dropped.
+/// One reader's part of the budget; given back when dropped.
 #[derive(Debug)]
 pub struct Share {
     budget: Arc<Budget>,
@@ -68,7 +68,7 @@ impl Decoding {
         }))
     }
 
-    /// A share of so many bytes, or of all that one reader can have.
+    /// A share of so many bytes, or the most that one reader can have.
     ///
     /// # Errors
     /// When there is no room in time.
@@ -82,13 +82,13 @@ impl Decoding {
         Ok(share)
     }
 
-    /// Most bytes that one reader can have.
+    /// The most bytes that one reader can have.
     #[must_use]
     pub fn share_bytes_max(&self) -> u64 {
         self.0.bytes_max / 2
     }
 
-    /// A share of nothing yet.
+    /// An empty share.
     #[must_use]
     pub fn share(&self) -> Share {
         Share {
@@ -101,14 +101,14 @@ impl Decoding {
     }
 }
 
-/// Two are equal when as much may be held.
+/// Two are equal if they allow the same amount.
 impl PartialEq for Share {
     fn eq(&self, other: &Self) -> bool {
         self.units == other.units
     }
 }
 
-/// Two are equal when they are one budget.
+/// Two are equal if they are the same budget.
 impl PartialEq for Decoding {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -152,8 +152,8 @@ impl Share {
         self.units = self.units.max(wanted);
     }
 
-    /// Grows to so many bytes, or to all that one reader can have, waiting for room within the
-    /// budget's own bound.
+    /// Grows to so many bytes, or to the most that one reader can have, waiting for room within the budget's
+    /// own bound.
     ///
     /// # Errors
     /// When there is no room in time.
@@ -164,11 +164,11 @@ impl Share {
         grown.await.map_err(|_| Crowded)
     }
 
-    /// Gives back what is beyond so many bytes.
+    /// Gives back what exceeds so many bytes.
     pub fn shrink_to(&mut self, bytes: u64) {
         let wanted = units_of(bytes).min(self.units);
         let mut surplus = usize::try_from(self.units - wanted).unwrap_or(usize::MAX);
-        // What the last reader has beyond its permits is nobody's to be given back.
+        // The last reader has more than its permits cover, and cannot give that back.
         if self.last.is_some() {
             return;
         }
@@ -213,7 +213,7 @@ mod tests {
     fn who_finds_the_budget_spent_waits_until_somebody_is_done() {
         let budget = budget_of(20 * KIB);
         let first = taken(&budget, 10).unwrap();
-        // The other half is one reader's.
+        // The other half is reserved for one reader.
         let second = taken(&budget, 1).unwrap();
         assert!(taken(&budget, 1).is_none());
         drop(first);

@@ -1,6 +1,6 @@
-//! Why an upstream gave no usable answer, by what a caller does about it.
+//! Why an upstream gave no usable answer, classified by what a caller does about it.
 //!
-//! Every message names the mirror, and none holds a credential or a URL with one: these texts reach
+//! Every message names the mirror, and none contains a credential or a URL with one: these texts reach
 //! clients, logs and the words of a 503.
 
 use std::time::Duration;
@@ -14,8 +14,7 @@ use crate::upstream::decoding::Crowded;
 /// An upstream gave no usable answer. Absence (404, 410) is an answer, not an error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamError {
-    /// Nobody is there, or nobody who speaks HTTP: what is held may be served stale, and asking again
-    /// later may help.
+    /// Unreachable, or does not speak HTTP: what is held may be served stale, and asking again later may help.
     #[error("{index} is unavailable: {reason}")]
     Unreachable {
         /// The mirror.
@@ -23,19 +22,19 @@ pub enum UpstreamError {
         /// What happened.
         reason: String,
     },
-    /// Down, overloaded, cut off in the middle, or left alone by the breaker: as `Unreachable`.
+    /// Down, overloaded, cut off in the middle, or left alone by the breaker: treated like `Unreachable`.
     #[error("{index} is unavailable: {reason}")]
     Unavailable {
         /// The mirror.
         index: IndexName,
         /// What happened.
         reason: String,
-        /// Its status, where it answered with one.
+        /// Its status, if it answered with one.
         status: Option<StatusCode>,
-        /// How long it wants to be left alone, where that is known.
+        /// How long it wants to be left alone, if known.
         retry_after: Option<Duration>,
     },
-    /// Too slow: as for `Unavailable`, but the client has been kept waiting already.
+    /// Too slow: like `Unavailable`, but the client has already been kept waiting.
     #[error("{index} took too long: no {awaited} within {}", format_duration(*after))]
     Timeout {
         /// The mirror.
@@ -45,14 +44,14 @@ pub enum UpstreamError {
         /// How long.
         after: Duration,
     },
-    /// The upstream answered, and this gateway has no room to read it: its own limit.
+    /// The upstream answered, but this gateway has no room to read the answer: its own limit.
     #[error("the answer of {index} was not read: {}", Crowded)]
     Busy {
         /// The mirror.
         index: IndexName,
     },
-    /// Reachable, and says no (401, 403, 451 and other 4xx): asking again does not help, somebody has
-    /// to read the words. Never to be taken for "not found".
+    /// Reachable, but it refuses (401, 403, 451 and other 4xx): asking again does not help, somebody has to
+    /// read its words. Never to be taken for "not found".
     #[error("{index} refused with {}: {words}", status.as_u16())]
     Refused {
         /// The mirror.
@@ -62,7 +61,7 @@ pub enum UpstreamError {
         /// Its words, one line of printable text.
         words: String,
     },
-    /// A devpi-server shows it only to some: what it said before to everybody counts no more.
+    /// A devpi-server shows it only to some: what it once showed to everybody no longer counts.
     #[error("{index} does not show it to everybody: {words}")]
     Withheld {
         /// The index.
@@ -95,7 +94,7 @@ pub enum UpstreamError {
 }
 
 impl UpstreamError {
-    /// It is down, or was cut off, without a status to tell of.
+    /// It is down, or was cut off, without a status.
     pub(super) fn down(index: &IndexName, reason: impl Into<String>) -> Self {
         Self::Unavailable {
             index: index.clone(),
@@ -111,13 +110,13 @@ impl UpstreamError {
         Self::Broken { index, reason }
     }
 
-    /// Whether the upstream is there and only did not like what it was asked, or misread it: asked for
-    /// something else of the same file, it may well give it.
+    /// Whether the upstream works and only rejected, or misread, this particular request: asked differently for
+    /// the same file, it may well answer.
     #[must_use]
     pub fn is_about_the_question(&self) -> bool {
         match self {
             Self::Refused { .. } | Self::TooLarge { .. } | Self::Broken { .. } => true,
-            // From 502 to 504 it is down or overloaded as a whole, and 408, 425 and 429 ask for peace.
+            // From 502 to 504 it is down or overloaded as a whole, and 408, 425 and 429 ask for a pause.
             Self::Unavailable { status, .. } => status.is_some_and(|status| {
                 status.is_server_error() && !(502..=504).contains(&status.as_u16())
             }),
@@ -128,8 +127,8 @@ impl UpstreamError {
         }
     }
 
-    /// What the breaker counts it as, where `what` stands for what was asked for. A refusal or an
-    /// oversized answer comes from an upstream that works.
+    /// How the breaker counts it, with `what` identifying what was asked for. A refusal or an oversized answer
+    /// comes from an upstream that works.
     #[must_use]
     pub fn outcome(&self, what: u64) -> Outcome {
         match self {

@@ -1,8 +1,8 @@
-//! One question to an upstream: hop by hop, again where that may help, or not at all.
+//! One question to an upstream: hop by hop, repeated where that may help, or not asked at all.
 //!
-//! Redirects are followed here and not by the HTTP client, because each hop is judged anew: whether
-//! it may be gone to (`hosts`) and whether the mirror's credentials go with it – to the mirror's own
-//! origin always, its file URLs included, and to no other ever.
+//! Redirects are followed here and not by the HTTP client, because each hop is judged separately: whether
+//! it is allowed (`hosts`) and whether the mirror's credentials go with it. They always go to the mirror's
+//! own origin, including its file URLs, and never to any other.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -49,14 +49,14 @@ pub(super) struct FinalAnswer {
     pub(super) url: Url,
 }
 
-/// An error, and whether asking again may heal it.
+/// An error, and whether asking again may help.
 struct Failure {
     error: UpstreamError,
     again: Again,
 }
 
 impl From<UpstreamError> for Failure {
-    /// Asking again does not heal it.
+    /// Asking again does not help.
     fn from(error: UpstreamError) -> Self {
         let again = Again::Never;
         Self { error, again }
@@ -64,14 +64,14 @@ impl From<UpstreamError> for Failure {
 }
 
 impl Upstream {
-    /// Does `work`, unless the origin of `url` is being left alone, and notes how it ended.
+    /// Does `work`, unless the origin of `url` is being left alone, and notes its outcome.
     pub(super) async fn guarded<T>(
         &self,
         url: &Url,
         work: impl Future<Output = Result<T, UpstreamError>>,
     ) -> Result<T, UpstreamError> {
         if self.fleet.is_some() {
-            // A fleet leaves its failing servers alone by itself, and learns when they are back.
+            // A fleet avoids its failing servers itself, and learns when they are back.
             return work.await;
         }
         let origin = url.origin().ascii_serialization();
@@ -95,7 +95,7 @@ impl Upstream {
         result
     }
 
-    /// Asks, again where that may help, until there is a head to go on with: 2xx, 304, 404, 410, 416.
+    /// Asks, repeatedly where that may help, until there is a usable head: 2xx, 304, 404, 410, 416.
     pub(super) async fn ask(&self, question: &Question<'_>) -> Result<FinalAnswer, UpstreamError> {
         let start = Instant::now();
         let mut tries = 0;
@@ -119,7 +119,7 @@ impl Upstream {
         }
     }
 
-    /// One try: follows redirects to an answer that is none.
+    /// One try: follows redirects to an answer that is not one.
     async fn follow(&self, question: &Question<'_>) -> Result<FinalAnswer, Failure> {
         let broken = |reason: String| UpstreamError::broken(&self.name, reason);
         let mut url = question.url.clone();
@@ -163,7 +163,7 @@ impl Upstream {
         Err(broken(format!("more than {max} redirects")).into())
     }
 
-    /// The fleet, for what is below its URL; what devpi redirects to elsewhere is asked there.
+    /// The fleet, for what is below its URL; redirects by devpi to elsewhere are followed there.
     fn fleet_for(&self, url: &Url) -> Option<&Fleet> {
         let fleet = self.fleet.as_deref()?;
         let is_below = url.as_str().starts_with(fleet.url().as_str());
@@ -179,8 +179,8 @@ impl Upstream {
         }
     }
 
-    /// Who to be at this URL: whom the link itself names, the mirror's user on its own origin, nobody
-    /// elsewhere. Leaves the URL without a user, so that it can be shown.
+    /// The login for this URL: the one in the link itself, the mirror's own on its own origin, otherwise none.
+    /// Removes the user from the URL, so that it can be shown.
     fn credentials_for(&self, url: &mut Url) -> Option<Login> {
         url.set_fragment(None);
         let inline = Login::take_from(url);
@@ -188,7 +188,7 @@ impl Upstream {
         inline.or_else(|| own.filter(|_| self.hosts.is_own_origin(url)).cloned())
     }
 
-    /// Sorts the statuses: an answer, a refusal, or trouble.
+    /// Classifies the statuses: an answer, a refusal, or trouble.
     async fn settle(&self, response: Response, url: &Url) -> Result<Response, Failure> {
         let status = response.status();
         let is_answer = status.is_success()
@@ -240,10 +240,10 @@ impl Upstream {
         Err(Failure { error, again })
     }
 
-    /// No head came.
+    /// The error when no head came.
     fn unanswered(&self, error: reqwest::Error) -> Failure {
         if let Some(not_open) = words::cause::<NotOpen>(&error) {
-            // Not the upstream's trouble, and asking again does not help.
+            // Not the upstream's fault, and asking again does not help.
             return UpstreamError::broken(&self.name, not_open.to_string()).into();
         }
         let index = self.name.clone();
@@ -272,7 +272,7 @@ impl Upstream {
     }
 }
 
-/// A body stopped in the middle: cut off, too slow, or not what its encoding says.
+/// The error when a body stopped in the middle: cut off, too slow, or not what its encoding says.
 pub(super) fn interrupted(
     index: &IndexName,
     error: io::Error,
@@ -280,7 +280,7 @@ pub(super) fn interrupted(
 ) -> UpstreamError {
     let error = match error.downcast::<reqwest::Error>() {
         Ok(error) => error,
-        // All of it came, and it is not packed as it says.
+        // All of it came, but its coding is not what it claims.
         Err(error) => {
             let reason = format!("its body cannot be unpacked: {error}");
             return UpstreamError::broken(index, reason);
@@ -297,7 +297,7 @@ pub(super) fn interrupted(
     UpstreamError::down(index, reason)
 }
 
-/// Where a redirect leads; nothing for any other answer.
+/// Where a redirect leads; `None` for any other answer.
 fn redirect(response: &Response, url: &Url) -> Option<Result<Url, String>> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
@@ -311,7 +311,7 @@ fn redirect(response: &Response, url: &Url) -> Option<Result<Url, String>> {
     Some(next.map_err(|error| format!("a redirect to no URL: {error}")))
 }
 
-/// Reads what a refusal says, as far as it says it soon and shortly.
+/// Reads the words of a refusal, as far as they come soon and are short.
 async fn words_of(mut response: Response) -> String {
     let mut body = Vec::new();
     let read = async {
@@ -328,7 +328,7 @@ async fn words_of(mut response: Response) -> String {
     if let Ok(Coding::Gzip) = Coding::of(response.headers()) {
         let packed = std::mem::take(&mut body);
         let plain = flate2::read::MultiGzDecoder::new(&packed[..]);
-        // The beginning was cut out of the middle of it, so an end is not to be expected.
+        // The input was cut short, so a proper end is not expected.
         let _ = plain.take(WORDS_BYTES_MAX as u64).read_to_end(&mut body);
     }
     let phrase = response.extensions().get::<hyper::ext::ReasonPhrase>();
@@ -340,8 +340,8 @@ async fn words_of(mut response: Response) -> String {
     )
 }
 
-/// One breaker per origin, so that a dead file host does not close the pages, nor the other way round.
-/// Only origins in trouble are remembered.
+/// One breaker per origin, so that a dead file host does not block the pages, nor the other way round. Only
+/// origins in trouble are remembered.
 #[derive(Debug)]
 pub(super) struct Breakers {
     closed: Breaker,
@@ -358,7 +358,7 @@ impl Breakers {
         }
     }
 
-    /// A number that stands for what is asked for. Signatures in a query change from page to page.
+    /// A number that identifies what is asked for. Signatures in a query change from page to page.
     fn number_of(&self, url: &Url) -> u64 {
         self.numbers.hash_one(url.path())
     }

@@ -1,8 +1,8 @@
-//! Files: raw bytes as they travel, whole or from one range, chunk by chunk.
+//! Files: raw bytes as transferred, whole or from one range, chunk by chunk.
 //!
-//! A file is never decompressed on the way, because its digest is that of the raw bytes. Servers that
-//! label a `.tar.gz` as "gzip-encoded" mean the file itself and are believed; an encoding that is not
-//! the file's own ending would be other bytes than the file, and is an unusable answer.
+//! A file is never decompressed on the way, because its digest is that of the raw bytes. Servers that label
+//! a `.tar.gz` as "gzip-encoded" mean the file itself and are believed; an encoding that does not match the
+//! file's own ending would yield bytes other than the file's, and makes the answer unusable.
 
 use std::io;
 use std::time::Duration;
@@ -23,14 +23,14 @@ use crate::upstream::exchange::{FinalAnswer, Question, interrupted};
 pub enum ByteRange {
     /// From the first to the last of these bytes, both included.
     Between(u64, u64),
-    /// So many bytes at the end.
+    /// This many bytes at the end.
     Last(u64),
 }
 
-/// What an upstream says of a file.
+/// An upstream's answer about a file.
 #[derive(Debug)]
 pub enum FileAnswer {
-    /// Here it comes.
+    /// The file, on its way.
     Found(Box<UpstreamFile>),
     /// There is no such file (404 or 410).
     NotFound,
@@ -41,15 +41,15 @@ pub enum FileAnswer {
 /// A file on its way.
 #[derive(Debug)]
 pub struct UpstreamFile {
-    /// What comes: an upstream without ranges sends the whole file however it was asked.
+    /// Which part comes: an upstream without ranges sends the whole file however it was asked.
     pub part: FilePart,
-    /// How many bytes come, where the upstream says so. Fewer are an error, never a short file.
+    /// How many bytes come, if the upstream says so. Fewer are an error, never a short file.
     pub length: Option<u64>,
     /// `Content-Type`.
     pub content_type: Option<String>,
     /// `ETag`.
     pub etag: Option<String>,
-    /// `Cache-Status`, where it is another gateway that answers.
+    /// `Cache-Status`, if another gateway answers.
     pub cache_status: Option<String>,
     body: Body,
 }
@@ -65,7 +65,7 @@ pub enum FilePart {
         start: u64,
         /// The one after the last.
         end: u64,
-        /// Length of the whole file, where the upstream says so.
+        /// Length of the whole file, if the upstream says so.
         size: Option<u64>,
     },
 }
@@ -154,11 +154,11 @@ impl Upstream {
 }
 
 impl UpstreamFile {
-    /// The next bytes; nothing at the end, which is known to be the end.
+    /// The next bytes; `None` at the end, which is known to be the real end.
     ///
     /// # Errors
-    /// `Unavailable` when the connection is cut, `Timeout` when nothing or too little comes,
-    /// `TooLarge` when more comes than may.
+    /// `Unavailable` if the connection is cut, `Timeout` if nothing or too little comes, `TooLarge` if more comes
+    /// than allowed.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         let body = &mut self.body;
         let asked = Instant::now();
@@ -200,8 +200,8 @@ impl UpstreamFile {
 }
 
 impl Body {
-    /// Whether so little came in the time spent waiting for it that it might never end. Time that
-    /// whoever reads spends elsewhere does not count.
+    /// Whether so little came in the time spent waiting that it might never end. Time that the reader spends
+    /// elsewhere does not count.
     fn is_dripping(&self) -> bool {
         let wanted = self.waited.as_millis() * u128::from(self.rate_min) / 1000;
         self.waited > self.read_timeout && u128::from(self.received) < wanted
@@ -226,8 +226,8 @@ fn too_large(index: &IndexName, limit_bytes: u64) -> UpstreamError {
     }
 }
 
-/// Reads `Content-Range` and holds it against what was asked: a range that starts or ends elsewhere
-/// would be spliced into the wrong place.
+/// Parses `Content-Range` and compares it with the request: a range that starts or ends elsewhere would be
+/// spliced into the wrong place.
 fn part_of(head: &HeaderMap, asked: ByteRange) -> Result<FilePart, String> {
     let text = text_of(head, header::CONTENT_RANGE).unwrap_or_default();
     let parsed = parse_content_range(&text);
@@ -267,8 +267,8 @@ fn parse_content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
     fits.then_some((start, last, size))
 }
 
-/// Whether what calls itself HTML or XML begins like it. No archive does; where no digest tells, a login
-/// page would be kept as the file.
+/// Whether content labelled as HTML or XML also begins like it. No archive does; if there is no digest to
+/// compare, a login page would otherwise be kept as the file.
 fn is_document(content_type: Option<&str>, start: &[u8]) -> bool {
     let announced = content_type.unwrap_or_default().to_ascii_lowercase();
     let announced = ["html", "xml"].iter().any(|kind| announced.contains(kind));

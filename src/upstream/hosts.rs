@@ -1,14 +1,14 @@
 //! Which hosts an upstream may lead to: pages name the hosts of files, and redirects name further ones.
 //!
-//! A page is written by strangers, and the gateway stands where they do not: a link to the gateway's
-//! own management door or to a cloud's metadata service would be fetched with the gateway's rights.
-//! So links lead to http and https only, never from https down to http, never to a link-local or
-//! otherwise special address, whoever names it, and to loopback only when the mirror itself is there.
-//! Private networks stay reachable for mirrors that the operator declares, company indexes live
-//! there; those that people make through the API reach the world and what the operator lists.
+//! A page is written by strangers, and the gateway is in a place where they are not: a link to the gateway's
+//! own management door or to a cloud's metadata service would be fetched with the gateway's rights. So links
+//! may lead only to http and https, never from https down to http, never to a link-local or otherwise special
+//! address, whoever names it, and to loopback only if the mirror itself is there. Private networks stay
+//! reachable for mirrors that the operator declares, since company indexes are there; mirrors created through
+//! the API reach public addresses and what the operator lists.
 //!
-//! Names are judged by what they resolve to, at the moment of connecting; behind a proxy the proxy
-//! resolves, and only literal addresses are seen here.
+//! Names are judged by what they resolve to, at the moment of connecting; behind a proxy the proxy resolves
+//! them, and only literal addresses are judged here.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, OnceLock};
@@ -18,24 +18,24 @@ use url::{Host, Url};
 
 use crate::model::{MirrorPlaces, Reach, is_localhost};
 
-/// Who says where a mirror is, and so what it may lead to.
+/// Who decides where a mirror is, and so what it may lead to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Trust {
     /// The operator, in a file.
     #[default]
     Declared,
-    /// Somebody by the API; beside the world it reaches these places.
+    /// A user of the API; besides public addresses it reaches these places.
     Made(MirrorPlaces),
-    /// The operator, but not of a mirror: files are brought there, and to none of our own doors.
+    /// The operator, though not for a mirror: files are sent there, and to none of our own doors.
     Place,
 }
 
-/// Where this gateway listens itself. Known only once the doors are open; the mirrors are made before.
+/// Where this gateway listens itself. Known only once the doors are open, which is after mirrors are made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwnDoors(Arc<OnceLock<Vec<SocketAddr>>>);
 
 impl OwnDoors {
-    /// States where the doors are. Later ones are not taken over.
+    /// States where the doors are. Later calls have no effect.
     pub fn opened(&self, addresses: Vec<SocketAddr>) {
         let _ = self.0.set(addresses);
     }
@@ -49,13 +49,13 @@ impl OwnDoors {
 /// What one mirror may reach.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bounds {
-    /// Who says where it is.
+    /// Who decides where it is.
     pub trust: Trust,
-    /// Where nothing but the mirror's own URL leads.
+    /// Where nothing but the mirror's own URL may lead.
     pub doors: OwnDoors,
 }
 
-/// The rule for one mirror.
+/// The rules for one mirror.
 #[derive(Debug, Clone)]
 pub(super) struct Hosts {
     mirror: Url,
@@ -69,7 +69,7 @@ pub(super) struct Hosts {
 pub(super) struct NotOpen(String);
 
 impl Hosts {
-    /// The rule for the mirror at this URL.
+    /// The rules for the mirror at this URL.
     pub(super) fn of(mirror: Url, bounds: Bounds) -> Self {
         let on_loopback = match mirror.host().map(named) {
             Some(Named::Domain(name)) => is_localhost(name),
@@ -83,12 +83,12 @@ impl Hosts {
         }
     }
 
-    /// Whether the URL has the mirror's scheme, host and port: only there its credentials go.
+    /// Whether the URL has the mirror's scheme, host and port: credentials go only there.
     pub(super) fn is_own_origin(&self, url: &Url) -> bool {
         self.mirror.origin() == url.origin()
     }
 
-    /// Refuses a URL that this mirror may not lead to, with the reason.
+    /// Refuses a URL that this mirror may not lead to; the error is the reason.
     pub(super) fn refuse(&self, url: &Url) -> Result<(), String> {
         let scheme = url.scheme();
         if scheme != "http" && scheme != "https" {
@@ -119,8 +119,8 @@ impl Hosts {
             let words = format!("it leads to {host}, an address that no index may name");
             return Err(words);
         }
-        // Of names only those that mean this machine for sure; the others are looked at when they
-        // are resolved, or in `refuse_own_door`.
+        // Only names that certainly mean this machine; others are checked when they are resolved, or in
+        // `refuse_own_door`.
         let is_door = self.is_watched_port(url)
             && match named {
                 Named::Domain(name) => is_localhost(name),
@@ -137,7 +137,7 @@ impl Hosts {
         let (Some(Host::Domain(name)), true) = (url.host(), self.is_watched_port(url)) else {
             return Ok(());
         };
-        // One that cannot be found now is not found by the connection either.
+        // A name that cannot be resolved now will not be resolved by the connection either.
         let found = tokio::net::lookup_host((name, 0)).await;
         let mut found = found.into_iter().flatten();
         if found.any(|address| is_this_machine(address.ip())) {
@@ -146,8 +146,7 @@ impl Hosts {
         Ok(())
     }
 
-    /// Whether one of our own doors has the port of a URL, and it is not the operator who says that
-    /// the mirror is there.
+    /// Whether one of our own doors has the port of a URL, and it is not the operator who put the mirror there.
     fn is_watched_port(&self, url: &Url) -> bool {
         let is_declared = match self.bounds.trust {
             Trust::Declared => self.is_own_origin(url),
@@ -157,7 +156,7 @@ impl Hosts {
         !is_declared && port.is_some_and(|port| self.bounds.doors.at_port(port))
     }
 
-    /// Whether a mirror that the operator declares may reach an address, `is_own` for its own host.
+    /// Whether a mirror that the operator declares may reach an address; `is_own` for its own host.
     fn is_open(&self, is_own: bool, address: IpAddr) -> bool {
         match Reach::of(address) {
             Reach::Special => false,
@@ -170,19 +169,19 @@ impl Hosts {
         let is_own = self.mirror.host_str() == Some(name);
         match &self.bounds.trust {
             Trust::Declared | Trust::Place => self.is_open(is_own, address),
-            // What the operator lists is reached wherever the mirror is.
+            // What the operator lists can be reached wherever the mirror is.
             Trust::Made(places) => places.may_resolve(name, address),
         }
     }
 }
 
-/// Whether an address is one of this machine's own.
+/// Whether an address belongs to this machine.
 fn is_this_machine(address: IpAddr) -> bool {
     match Reach::of(address) {
         Reach::Loopback => true,
         Reach::Special if address.is_unspecified() => true,
-        // The system says from which address it would send there: from the very one, if it is its own.
-        // Nothing is sent.
+        // The system tells from which address it would send there: the same one, if it is its own. Nothing is
+        // sent.
         Reach::Special | Reach::Private | Reach::Public => {
             own_address_towards(address) == Some(address)
         }
@@ -199,7 +198,7 @@ fn own_address_towards(address: IpAddr) -> Option<IpAddr> {
     Some(socket.local_addr().ok()?.ip())
 }
 
-/// Resolves as the system does, and leaves out what the rule leaves out.
+/// Resolves as the system does, and leaves out what the rules exclude.
 impl Resolve for Hosts {
     fn resolve(&self, name: Name) -> Resolving {
         let rule = self.clone();
@@ -216,7 +215,7 @@ impl Resolve for Hosts {
     }
 }
 
-/// Resolves for servers that the operator names one by one: anything but special addresses.
+/// Resolves for servers that the operator names individually: anything but special addresses.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NamedHosts;
 
@@ -228,7 +227,7 @@ impl Resolve for NamedHosts {
     }
 }
 
-/// The addresses of a name that may be connected to; without any, no address `listed`.
+/// The addresses of a name that may be connected to; an error if none of those `listed` may.
 fn open_addresses(
     name: Name,
     listed: &'static str,
@@ -246,7 +245,7 @@ fn open_addresses(
     })
 }
 
-/// What a URL has in the place of its host.
+/// What a URL has as its host.
 #[derive(Clone, Copy)]
 enum Named<'a> {
     Domain(&'a str),
@@ -261,7 +260,7 @@ fn named(host: Host<&str>) -> Named<'_> {
     }
 }
 
-/// Whether a URL has an address in the place of a name, and one at which nobody may be.
+/// Whether a URL has an address as its host at which no server can be.
 pub(super) fn is_special(url: &Url) -> bool {
     match url.host().map(named) {
         Some(Named::Address(address)) => Reach::of(address) == Reach::Special,
@@ -278,7 +277,7 @@ mod tests {
         Hosts::of(Url::parse(mirror).unwrap(), Bounds::default())
     }
 
-    /// A mirror that somebody made, where the operator lists these networks.
+    /// A mirror created through the API, where the operator lists these networks.
     fn made(mirror: &str, networks: &[&str]) -> Hosts {
         let places = networks
             .iter()

@@ -1,8 +1,8 @@
 //! A wheel's `METADATA` by range requests, without downloading the wheel.
 //!
-//! The end of the wheel is fetched first, it holds the archive's directory; then whatever the reader
-//! misses, in pieces that double, until it has read the file or the bounds are reached. Where that
-//! cannot work the caller is told to fetch the whole wheel: nothing is half-known.
+//! The end of the wheel is fetched first, since it holds the archive's directory; then whatever the reader is
+//! missing, in pieces of doubling size, until it has read the file or the bounds are reached. Where that
+//! cannot work the caller is told to fetch the whole wheel: there are no partial results.
 
 use bytes::{Bytes, BytesMut};
 use tokio::time::timeout;
@@ -23,24 +23,24 @@ const TAIL_BYTES: u64 = 32 << 10;
 /// Most requests for one wheel.
 const ROUNDS_MAX: u32 = 10;
 
-/// Most bytes for one wheel: beyond it, fetching the whole wheel is the better deal. It is less where
-/// one reader may not have so much of `limits.decoding`.
+/// Most bytes for one wheel: beyond that, fetching the whole wheel is cheaper. It is less if one reader may
+/// not have so much of `limits.decoding`.
 const BYTES_MAX: u64 = 8 << 20;
 
-/// How many times their size the bytes of a wheel take that are held and read as a directory.
+/// How much memory the bytes of a wheel take, as a multiple, when held and read as a directory.
 const HELD_WEIGHT: u64 = 1 + DIRECTORY_WEIGHT;
 
-/// What became of the attempt.
+/// The outcome of the attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WheelMetadata {
     /// The bytes of `METADATA`.
     Found(Bytes),
     /// There is no such wheel (404 or 410).
     NotFound,
-    /// It cannot be had without the whole wheel: the upstream ignores, refuses or misreads ranges, or
-    /// too many would be needed.
+    /// It is not available without the whole wheel: the upstream ignores, refuses or misreads ranges, or too
+    /// many would be needed.
     NeedWhole,
-    /// The wheel has none that could stand beside it.
+    /// The wheel has no metadata that could be its sidecar.
     Invalid(InvalidWheel),
 }
 
@@ -55,8 +55,8 @@ impl Upstream {
         filename: &Filename,
     ) -> Result<WheelMetadata, UpstreamError> {
         match self.metadata_by_ranges(url, filename).await {
-            // Some servers know only `first-last` and take `-count` for a malformed request or for a
-            // first byte, and some answer an error of their own to every range.
+            // Some servers know only `first-last` and take `-count` for malformed or for a first byte, and some
+            // answer every range with an error of their own.
             Err(error) if error.is_about_the_question() => Ok(WheelMetadata::NeedWhole),
             found => found,
         }
@@ -116,8 +116,8 @@ impl Upstream {
 }
 
 impl Upstream {
-    /// Reads the parts of a wheel that are here, `held` bytes, within a share that covers them, what a
-    /// directory among them becomes, and the metadata; of long metadata at a second attempt.
+    /// Reads the parts of a wheel that are here, `held` bytes, within a share that covers them, the directory
+    /// parsed from them, and the metadata; long metadata takes a second attempt.
     async fn read_held(
         &self,
         wheel: &mut Sparse,
@@ -145,7 +145,7 @@ impl Upstream {
         Ok(metadata(Cursor::new(&*wheel), filename, bounds))
     }
 
-    /// Waits for so much of the budget.
+    /// Waits for that much of the budget.
     async fn make_room(&self, share: &mut Share, bytes: u64) -> Result<(), UpstreamError> {
         let grown = share.grow_to(bytes.min(self.decoding.share_bytes_max()));
         let in_time = timeout(self.limits.upstream_total_timeout, grown).await;
@@ -155,7 +155,7 @@ impl Upstream {
     }
 }
 
-/// All of a range; its length is bounded by what was asked for.
+/// All of a range; its length is bounded by the request.
 async fn collect(file: &mut UpstreamFile) -> Result<Bytes, UpstreamError> {
     let mut bytes = BytesMut::new();
     while let Some(chunk) = file.chunk().await? {

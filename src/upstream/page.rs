@@ -1,7 +1,7 @@
 //! The two simple pages and the sidecar: answers that fit in memory, or in one file.
 //!
-//! What a page means is read in `page`. Here is only what HTTP says of it: whether it is there,
-//! whether it changed, how long it may be believed, and from which URL its relative links count.
+//! What a page means is parsed in `page`. Here is only what HTTP says about it: whether it exists, whether it
+//! changed, how long it may be believed, and from which URL its relative links are resolved.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::upstream::error::UpstreamError;
 use crate::upstream::exchange::{FinalAnswer, Question, interrupted};
 use crate::upstream::fleet::Fleet;
 
-/// JSON before HTML, as pip asks (docs/protocol/simple-api.md §3). What comes is decided by the answer's own type.
+/// JSON before HTML, as pip asks (docs/protocol/simple-api.md §3). The answer's own type decides what came.
 const ACCEPT: HeaderValue = HeaderValue::from_static(
     "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01",
 );
@@ -28,7 +28,7 @@ const ACCEPT: HeaderValue = HeaderValue::from_static(
 /// For sidecars.
 const ACCEPT_ANY: HeaderValue = HeaderValue::from_static("*/*");
 
-/// What to ask with, so that an unchanged page need not be sent again (RFC 9110 §13.1).
+/// Validators, so that an unchanged page need not be sent again (RFC 9110 §13.1).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Validators {
     /// `ETag`, as sent.
@@ -37,12 +37,12 @@ pub struct Validators {
     pub last_modified: Option<String>,
 }
 
-/// What an upstream says of a page.
+/// An upstream's answer about a page.
 #[derive(Debug, PartialEq)]
 pub enum PageAnswer {
-    /// It is still what the validators name (304).
+    /// It is still the one that the validators identify (304).
     NotModified {
-        /// How long it may be believed from now on, where the upstream says so.
+        /// How long it may be believed from now on, if the upstream says so.
         max_age: Option<Duration>,
     },
     /// It is this (200).
@@ -51,21 +51,21 @@ pub enum PageAnswer {
     NotFound,
 }
 
-/// A page as it came.
+/// A page as received.
 #[derive(Debug, PartialEq)]
 pub struct Page {
-    /// The body, unpacked.
+    /// The body, decompressed.
     pub body: Bytes,
-    /// What it takes of what may be read at one time ([`Decoding`](crate::upstream::decoding::Decoding)),
-    /// to be kept for as long as the body, or what it becomes, is held.
+    /// Its share of what may be read at one time ([`Decoding`](crate::upstream::decoding::Decoding)), to be kept
+    /// for as long as the body, or what is made of it, is held.
     pub share: Option<Box<Share>>,
     /// `Content-Type` as sent; it may be wrong (docs/protocol/simple-api.md §3 rule 8).
     pub content_type: Option<String>,
     /// Where it came from after redirects: the base of its relative links. Without credentials.
     pub final_url: Url,
-    /// What to ask with next time.
+    /// The validators for next time.
     pub validators: Validators,
-    /// How long it may be believed from now on (`Cache-Control` less `Age`), where the upstream says so.
+    /// How long it may be believed from now on (`Cache-Control` less `Age`), if the upstream says so.
     pub max_age: Option<Duration>,
 }
 
@@ -79,7 +79,7 @@ impl Upstream {
         project: &ProjectName,
         validators: Option<&Validators>,
     ) -> Result<PageAnswer, UpstreamError> {
-        // A project's name consists of characters that a path may hold as they are.
+        // A project's name has only characters that a path may hold unencoded.
         let mut url = self.url.clone();
         url.set_path(&format!("{}{project}/", self.url.path()));
         let bound = Bound {
@@ -109,8 +109,7 @@ impl Upstream {
     /// Asks for the sidecar of a file, at `{file_url}.metadata` (PEP 658).
     ///
     /// # Errors
-    /// See [`UpstreamError`]; absence is an answer. `Broken` when it is no metadata, such as a login
-    /// page.
+    /// See [`UpstreamError`]; absence is an answer. `Broken` if it is no metadata, for example a login page.
     pub async fn sidecar(&self, file_url: &Url) -> Result<Option<Bytes>, UpstreamError> {
         let mut url = file_url.clone();
         url.set_path(&format!("{}.metadata", file_url.path()));
@@ -124,7 +123,7 @@ impl Upstream {
                 let reason = format!("what stands at {} is no metadata", url.path());
                 Err(UpstreamError::broken(&self.name, reason))
             }
-            // It is kept in memory, where it does not count as being read any more.
+            // It is kept in memory, where it no longer counts as being read.
             PageAnswer::Found(page) => Ok(Some(Bytes::copy_from_slice(&page.body))),
             PageAnswer::NotFound | PageAnswer::NotModified { .. } => Ok(None),
         }
@@ -179,7 +178,7 @@ impl Upstream {
         share: &mut Share,
     ) -> Result<PageAnswer, UpstreamError> {
         let is_held = validators.is_some();
-        // The tag is the fleet's own; devpi knows none.
+        // The tag is the fleet's own; devpi sends none.
         let validators = validators.filter(|_| self.fleet.is_none());
         let headers = self.request_head(accept, validators);
         let conditions = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE];
@@ -207,9 +206,8 @@ impl Upstream {
         }
     }
 
-    /// A replica without its primary leaves out of its pages what only the primary could fetch, and
-    /// says 404 of what it has never seen: neither replaces a page that is held, and the second is
-    /// never believed.
+    /// A replica without its primary omits from its pages what only the primary could fetch, and answers 404 for
+    /// what it has never seen: neither replaces a page that is held, and the 404 is never believed.
     pub(super) fn refuse_partial(
         &self,
         fleet: &Fleet,
@@ -224,7 +222,7 @@ impl Upstream {
         Err(UpstreamError::down(&self.name, reason))
     }
 
-    /// Reads a body within its bound, counting what comes out of its packing.
+    /// Reads a body within its bound, counting decompressed bytes.
     async fn read(
         &self,
         response: Response,
@@ -250,7 +248,7 @@ impl Upstream {
 
     fn request_head(&self, accept: &HeaderValue, validators: Option<&Validators>) -> HeaderMap {
         let mut headers = request_head(accept, validators);
-        // devpi-servers are near, and packing costs them more than the way.
+        // devpi-servers are near, and compressing costs them more than sending.
         if self.fleet.is_none() {
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
@@ -258,14 +256,14 @@ impl Upstream {
     }
 }
 
-/// How much and how long one answer may be.
+/// How large one answer may be and how long it may take.
 struct Bound {
     what: &'static str,
     bytes_max: u64,
     timeout: Duration,
 }
 
-/// Whether a text has the one field that all core metadata has, among its headers.
+/// Whether a text has the one header that all core metadata has.
 fn is_core_metadata(text: &[u8]) -> bool {
     let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let mut fields = lines.take_while(|line| !line.is_empty());
@@ -285,7 +283,7 @@ fn request_head(accept: &HeaderValue, validators: Option<&Validators>) -> Header
         (header::IF_NONE_MATCH, &validators.etag),
         (header::IF_MODIFIED_SINCE, &validators.last_modified),
     ] {
-        // What was kept and can no longer be sent is left out: the page comes whole then.
+        // A validator that can no longer be sent is left out: the page then comes whole.
         if let Some(value) = text
             .as_deref()
             .and_then(|text| HeaderValue::from_str(text).ok())

@@ -1,4 +1,4 @@
-//! Brings a file to another server's upload API: the form that twine sends (docs/protocol/simple-api.md §11).
+//! Sends a file to another server's upload API, in the form that twine sends (docs/protocol/simple-api.md §11).
 
 use std::io;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use crate::upstream::client::{Proxies, client, install_crypto_provider, logged_i
 use crate::upstream::hosts::{Bounds, Hosts, OwnDoors, Trust};
 use crate::upstream::words;
 
-/// For one file, sent and answered: as long as a client may take to bring us the largest.
+/// Time allowed for one file, sent and answered: as long as a client may take to send us the largest.
 const SEND_TIMEOUT: Duration = Duration::from_hours(1);
 
 /// Most of an answer that is repeated to people.
@@ -37,13 +37,13 @@ pub type Pieces = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 pub struct Outgoing {
     /// Its name.
     pub filename: String,
-    /// How many bytes the pieces are together.
+    /// Total length of the pieces in bytes.
     pub length: u64,
     /// Its content.
     pub pieces: Pieces,
 }
 
-/// What the other server said.
+/// The other server's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishAnswer {
     /// The status of its answer.
@@ -53,10 +53,10 @@ pub struct PublishAnswer {
 }
 
 impl Publisher {
-    /// Makes a client; nothing is sent yet, and nothing ever to one of these doors.
+    /// Makes a client; nothing is sent yet, and nothing is ever sent to one of these doors.
     ///
     /// # Errors
-    /// When nobody may be at that URL, or this machine cannot speak TLS, with the reason.
+    /// When no server can be at that URL, or this machine cannot speak TLS; the error is the reason.
     pub fn new(
         url: Url,
         login: Login,
@@ -80,10 +80,10 @@ impl Publisher {
         })
     }
 
-    /// Sends one form, with a file or without.
+    /// Sends one form, with or without a file.
     ///
     /// # Errors
-    /// When no answer comes, with the reason.
+    /// When no answer comes; the error is the reason.
     pub async fn send(
         &self,
         fields: &[(String, String)],
@@ -137,7 +137,7 @@ impl Publisher {
     }
 }
 
-/// A line that is in no file.
+/// A line that occurs in no file.
 fn boundary() -> Result<String, String> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|error| format!("no random bytes: {error}"))?;
@@ -165,7 +165,7 @@ mod tests {
         ] {
             assert!(publisher(url).is_err(), "{url}");
         }
-        // Another program of this machine's may be the operator's.
+        // Another program on this machine may be the operator's.
         assert!(publisher("http://127.0.0.1:3142/").is_ok());
         assert!(publisher("https://upstream.example:3141/").is_ok());
     }

@@ -1,15 +1,15 @@
 //! When to ask again: a few tries with jitter, within one deadline. Pure: time and chance are arguments.
 //!
-//! Only the head of a GET is asked for again, and only after failures that a second try may heal: no
-//! connection, a connection lost before the first byte, 502, 503, 504, and 429 when it says when. A
-//! timeout is not: the client has waited long enough (devpi waits twice; docs/protocol/devpi.md §11).
+//! Only the head of a GET is requested again, and only after failures that a second try may heal: no
+//! connection, a connection lost before the first byte, 502, 503, 504, and 429 with a time to wait. A time-out
+//! is not one: the client has waited long enough (devpi waits twice; docs/protocol/devpi.md §11).
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 use crate::model::UpstreamLimits;
 
-/// Whether a failure may heal by asking again.
+/// Whether asking again may heal a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Again {
     /// It does not.
@@ -20,7 +20,7 @@ pub enum Again {
     After(Duration),
 }
 
-/// How long to pause before the next try, or nothing when the failure is final.
+/// How long to pause before the next try; `None` if the failure is final.
 ///
 /// `tries` have been sent, `elapsed` has passed since the first, `draw` is in `0.0..1.0`.
 #[must_use]
@@ -37,7 +37,7 @@ pub(super) fn pause_before_next(
     let doubled = limits
         .retry_pause
         .saturating_mul(1 << tries.saturating_sub(1).min(16));
-    // Half fixed, half by chance: many clients of one upstream do not come back in step.
+    // Half fixed, half random: many clients of one upstream do not come back in step.
     let jittered = doubled.mul_f64(0.5 + draw.clamp(0.0, 1.0) / 2.0);
     let pause = match again {
         Again::Never => return None,
@@ -48,9 +48,9 @@ pub(super) fn pause_before_next(
     (elapsed + pause <= limits.upstream_retry_time).then_some(pause)
 }
 
-/// A number in `0.0..1.0`, good enough to keep retries out of step.
+/// A number in `0.0..1.0`, random enough to keep retries out of step.
 pub(super) fn draw() -> f64 {
-    // Each `RandomState` has keys of its own; hashing nothing with them is a random number.
+    // Each `RandomState` has its own keys; hashing nothing with them gives a random number.
     let bits = RandomState::new().hash_one(()) >> 32;
     f64::from(u32::try_from(bits).unwrap_or(0)) / (f64::from(u32::MAX) + 1.0)
 }
@@ -59,7 +59,7 @@ pub(super) fn draw() -> f64 {
 /// upstream's, and indexes send seconds.
 pub(super) fn retry_after(head: &http::HeaderMap) -> Option<Duration> {
     let text = head.get(http::header::RETRY_AFTER)?.to_str().ok()?;
-    // A century is as good as for ever, and keeps every sum in range.
+    // A century is as good as for ever, and avoids overflow.
     let seconds = text.trim().parse::<u64>().ok()?.min(3_155_760_000);
     Some(Duration::from_secs(seconds))
 }

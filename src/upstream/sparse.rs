@@ -1,8 +1,8 @@
 //! A file of which only some ranges are here, readable like a whole one.
 //!
-//! Reading where nothing is yet fails, and the place of the first such read is kept: whoever reads a
-//! format over it (the `zip` crate) need not know, and whoever drives the reading fetches that range
-//! and starts again. No I/O happens here.
+//! Reading where nothing is yet fails, and the place of the first such read is kept: the code that parses a
+//! format over it (the `zip` crate) need not know, and the code that drives it fetches that range and starts
+//! again. No I/O happens here.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ pub(super) struct Sparse {
 }
 
 impl Sparse {
-    /// A file of this size with nothing in it yet.
+    /// A file of this size, empty so far.
     pub(super) fn new(size: u64) -> Self {
         Self {
             size,
@@ -37,7 +37,7 @@ impl Sparse {
         }
     }
 
-    /// Puts what was fetched in its place.
+    /// Inserts what was fetched.
     pub(super) fn insert(&mut self, start: u64, bytes: Bytes) {
         if !bytes.is_empty() {
             self.parts.insert(start, bytes);
@@ -45,8 +45,8 @@ impl Sparse {
         self.missed.set(None);
     }
 
-    /// Where the first read failed since the last insertion, as the hole to fill from there: at most
-    /// `length_max` bytes, and never what is here already.
+    /// Where the first read failed since the last insertion, as a hole to fill from there: at most `length_max`
+    /// bytes, and never what is already here.
     pub(super) fn missed(&self, length_max: u64) -> Option<Range<u64>> {
         let start = self.missed.get()?;
         let next = self.parts.range(start..).next();
@@ -82,7 +82,7 @@ impl ReadAt for Sparse {
     }
 }
 
-/// A place in something, for readers that want `Read` and `Seek`.
+/// A position in something, for readers that need `Read` and `Seek`.
 #[derive(Debug)]
 pub(super) struct Cursor<'a, T> {
     source: &'a T,

@@ -1,9 +1,9 @@
 //! The `METADATA` inside a wheel (PEP 427, PEP 658), wherever the wheel's bytes are.
 //!
 //! A sidecar must equal this file byte for byte, so nothing is guessed: there is exactly one
-//! `*.dist-info/METADATA` at the top of the archive, and it belongs to the project that the file name
-//! says. It may stand there twice, as some tools write it, if both say the same: readers differ in
-//! which one they take. A wheel that is anything else gets no sidecar, and installers read the wheel.
+//! `*.dist-info/METADATA` at the top of the archive, and it belongs to the project in the file name. It may
+//! occur twice, as some tools write it, if both copies are equal: readers differ in which one they take. A
+//! wheel that is anything else gets no sidecar, and installers read the wheel.
 
 use std::fs::File;
 use std::io;
@@ -15,17 +15,16 @@ use crate::protocol::{ArchiveBounds, Around, ZipFault, find_in_zip, is_dist_info
 use crate::upstream::sparse::{Cursor, ReadAt};
 use bytes::Bytes;
 
-/// The wheel has no `METADATA` that could stand beside it.
+/// The wheel has no `METADATA` that could be its sidecar.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidWheel {
     /// Not a zip archive, or a broken one.
     #[error("not a readable zip archive: {0}")]
     Archive(String),
-    /// No, or more than one, `*.dist-info/METADATA` at the top, or one that stands there twice and says
-    /// different things.
+    /// No or more than one `*.dist-info/METADATA` at the top, or two copies with different contents.
     #[error("{0}")]
     Layout(&'static str),
-    /// The metadata is of another project than the file name says.
+    /// The metadata belongs to a project other than the file name's.
     #[error("its metadata stands in {directory:?}, which is not of {project}")]
     Project {
         /// The directory it stands in.
@@ -33,8 +32,8 @@ pub enum InvalidWheel {
         /// The project of the file name.
         project: ProjectName,
     },
-    /// Metadata or a directory longer than these bounds. A reader holds a directory in memory as
-    /// something several times as large.
+    /// Its metadata or directory exceeds these bounds. A reader holds a directory in memory at several times its
+    /// size.
     #[error(
         "its metadata is longer than {} bytes, or its directory than {}",
         .0.metadata_bytes_max, .0.directory_bytes_max
@@ -46,14 +45,14 @@ pub enum InvalidWheel {
 }
 
 impl InvalidWheel {
-    /// Whether it is beyond the bounds that it was read within.
+    /// Whether it exceeds the bounds within which it was read.
     #[must_use]
     pub fn is_beyond(&self) -> bool {
         matches!(self, Self::TooLarge(_))
     }
 }
 
-/// Reads the `METADATA` of a wheel on disk. Blocks; the file's own position is left alone.
+/// Reads the `METADATA` of a wheel on disk. Blocks; does not move the file's own position.
 ///
 /// # Errors
 /// See [`InvalidWheel`].
@@ -96,7 +95,7 @@ pub(super) fn metadata<R: io::Read + Seek>(
     Ok(found.content.into())
 }
 
-/// Whether `name-version.dist-info` is of the project; the version is not compared, as pip does not.
+/// Whether `name-version.dist-info` belongs to the project; the version is not compared, as in pip.
 fn is_of(directory: &str, project: &ProjectName) -> bool {
     directory
         .strip_suffix(".dist-info")
@@ -182,7 +181,7 @@ mod tests {
         metadata(io::Cursor::new(wheel), &filename(), BOUNDS)
     }
 
-    /// Reads as over the network: a tail first, then hole after hole. Says how much was fetched.
+    /// Reads as over the network: the tail first, then hole after hole. Returns how much was fetched.
     fn read_in_ranges(wheel: &[u8], tail: usize, step: u64) -> (Bytes, u64) {
         let mut sparse = Sparse::new(wheel.len() as u64);
         let from = wheel.len().saturating_sub(tail);
@@ -239,8 +238,8 @@ mod tests {
         }
     }
 
-    /// An upload of one is refused. What an upstream has released is what its digest says, and installers
-    /// read such a wheel.
+    /// Such an upload is refused. But what an upstream has released is what its digest says, and installers read
+    /// such a wheel.
     #[test]
     fn bytes_before_or_after_an_upstreams_wheel_leave_it_its_metadata() {
         let entries = [("a_b-1.0.dist-info/METADATA", TEXT.as_bytes())];
@@ -303,7 +302,7 @@ mod tests {
         }
     }
 
-    /// An archive in which what was written as `…B` stands under the name of what ends in `…A`.
+    /// An archive in which the content of `…B` stands under the name that ends in `…A`.
     fn doubled(method: zip::CompressionMethod, entries: &[(&str, &[u8])]) -> Vec<u8> {
         let mut wheel = archive(b"#!/bin/sh\n", method, "a comment", entries);
         while let Some(at) = wheel.windows(7).position(|window| window == b"ETADATB") {
@@ -387,7 +386,7 @@ mod tests {
             "",
             &[("a_b-1.0.dist-info/METADATA", TEXT.as_bytes())],
         );
-        // Says that its directory has so many entries with the longest names there are, and has them.
+        // Claims that its directory has this many entries with the longest possible names, and has them.
         let end = wheel.split_off(wheel.len() - 22);
         let start = u32::from_le_bytes(end[16..20].try_into().unwrap());
         let mut entry = wheel.split_off(usize::try_from(start).unwrap());

@@ -1,7 +1,7 @@
 //! The words of an upstream's refusal, and the words for a connection that failed.
 //!
-//! What an upstream says travels on into reason phrases, problem documents and logs, so it is cut to
-//! one short line of printable text here.
+//! An upstream's words travel on into reason phrases, problem documents and logs, so they are reduced here to
+//! one short line of printable text.
 
 use std::error::Error;
 
@@ -10,8 +10,8 @@ use http::{HeaderMap, StatusCode, header};
 /// Longest text taken from an upstream, in characters: a few sentences.
 const LENGTH_MAX: usize = 300;
 
-/// What an upstream says with a status: a problem document (RFC 9457), a plain text, the reason phrase
-/// of HTTP/1.1, or at last the status's usual name.
+/// An upstream's words with a status: a problem document (RFC 9457), a plain text, the reason phrase of
+/// HTTP/1.1, or failing those the status's usual name.
 pub(super) fn words_of(
     status: StatusCode,
     head: &HeaderMap,

@@ -1,8 +1,8 @@
-//! What one server is asked at a time, and when it is left alone.
+//! How many requests one server gets at a time, and when it is left alone.
 //!
-//! A server that is down shows by its health check and costs a refused connection. One that takes
-//! requests and does not answer them costs each client its whole patience, while its status may be
-//! fine; against that stands a breaker. Both are numbers in the metrics.
+//! A server that is down shows in its health check and costs a refused connection. One that accepts requests
+//! and does not answer them costs each client all of its patience, while its status may be fine; the breaker
+//! is for those. Both are in the metrics.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,8 +13,8 @@ use tokio::time::{Instant, timeout};
 use crate::telemetry::{HeldPermits, Permits, ServerMetrics, ServerResult, WaitMeter};
 use crate::upstream::breaker::{Breaker, Outcome, Permit};
 
-/// Requests without an answer in a row after which a server is left alone. One may be the request's own
-/// fault, and three clients have then waited in vain.
+/// Consecutive requests without an answer after which a server is left alone. One may be the request's own
+/// fault; by the third, three clients have waited in vain.
 const FAILURES_MAX: u32 = 3;
 
 /// How long it is left alone: about as long as a client waits before it tries again.
@@ -32,7 +32,7 @@ pub(super) struct Load {
     pub(super) metrics: ServerMetrics,
 }
 
-/// One request under way; over when the last clone is dropped, with the answer's last byte.
+/// A request under way; it ends when the last clone is dropped, with the answer's last byte.
 #[derive(Debug, Clone)]
 #[expect(dead_code, reason = "held for what their ends do")]
 pub(super) struct Underway(Arc<(HeldPermits, Counted)>);
@@ -98,7 +98,7 @@ impl Load {
         let outcome = match result {
             ServerResult::Answered => Some(Outcome::Answered),
             ServerResult::Timeout => Some(Outcome::Unreachable),
-            // Who cannot be reached is known by the health check; a busy server is not a broken one.
+            // The health check notices an unreachable server; a busy one is not broken.
             ServerResult::Troubled
             | ServerResult::Unreachable
             | ServerResult::Busy

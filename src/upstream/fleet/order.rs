@@ -1,9 +1,9 @@
-//! In which order servers are asked: pure, so that every case can be tested.
+//! The order in which servers are asked: pure, so that every case can be tested.
 
 use crate::upstream::fleet::status::Role;
 
-/// How many transactions a replica may be behind before it is asked last. Their serials are learned at
-/// different moments, so a few mean nothing.
+/// How many transactions a replica may lag before it is asked last. Serials are learned at different
+/// moments, so a small lag means nothing.
 const LAG_MAX: i64 = 10;
 
 /// What is known of one server.
@@ -11,14 +11,14 @@ const LAG_MAX: i64 = 10;
 pub(super) struct Standing {
     /// Whether its last request or check went well.
     pub(super) is_up: bool,
-    /// What it said it is; until it has said so, the first in the configuration counts as primary.
+    /// The role it stated; until it has, the first in the configuration counts as primary.
     pub(super) role: Role,
-    /// The newest transaction it told of.
+    /// The newest transaction it reported.
     pub(super) serial: Option<i64>,
 }
 
-/// Positions in the order of asking: the healthy ones first, taking turns; then replicas that lag;
-/// then those that failed, since trying is better than refusing.
+/// Positions in the order of asking: the healthy ones first, in rotation; then replicas that lag; then those
+/// that failed, since trying is better than refusing.
 pub(super) fn order(standings: &[Standing], turn: usize) -> Vec<usize> {
     let newest = newest(standings);
     let mut positions: Vec<usize> = (0..standings.len()).collect();
@@ -27,7 +27,7 @@ pub(super) fn order(standings: &[Standing], turn: usize) -> Vec<usize> {
     positions
 }
 
-/// Where the primary is, if it is up.
+/// The position of the primary, if it is up.
 pub(super) fn primary(standings: &[Standing]) -> Option<usize> {
     let is_primary = |standing: &Standing| standing.is_up && standing.role == Role::Primary;
     standings.iter().position(is_primary)
@@ -39,7 +39,7 @@ pub(super) fn lacks_primary(standings: &[Standing]) -> bool {
     roles.any(|role| role == Role::Primary) && primary(standings).is_none()
 }
 
-/// The serial that counts: the primary's, and without one the newest of those that are up.
+/// The serial that counts: the primary's, or without one the newest of those that are up.
 pub(super) fn serial(standings: &[Standing]) -> Option<i64> {
     match primary(standings) {
         Some(position) => standings[position].serial,

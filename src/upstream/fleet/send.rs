@@ -1,8 +1,8 @@
-//! One read passed on: to one server, and to the next when that one is of no use.
+//! One read passed on: to one server, and to the next if that one is of no use.
 //!
-//! Only reads are passed on here, so asking twice does no harm. A second server is asked when the
-//! first gave no answer at all, or one that says that it is in trouble (502, 503, 504), when it has
-//! more under way than it may have, and when a replica knows nothing of what the primary may have.
+//! Only reads are passed on here, so asking twice does no harm. A second server is asked when the first gave
+//! no answer, or reported trouble (502, 503, 504), when it has as many requests under way as it may, and when
+//! a replica does not have what the primary may have.
 
 use std::time::Duration;
 
@@ -17,26 +17,26 @@ use crate::upstream::fleet::load::Underway;
 use crate::upstream::fleet::servers::{Fleet, Server, is_devpis, serial_of};
 use crate::upstream::words;
 
-/// For the head of an answer, where another server can be asked still. devpi waits 5 s for a mirror's
-/// upstream, twice at worst; pip gives up after 15 s. The last server gets all the time there is.
+/// Time allowed for the head of an answer while there is another server to ask. devpi waits 5 s for a
+/// mirror's upstream, twice at worst; pip gives up after 15 s. The last server gets all the remaining time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(11);
 
-/// No server had an answer.
+/// No server answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no devpi-server answers: {0}")]
 pub struct FleetError(
-    /// What the last one that was asked did.
+    /// What the last server that was asked did.
     pub String,
 );
 
 /// A GET or HEAD of a URL below [`Fleet::url`].
 #[derive(Debug, Clone, Copy)]
 pub struct FleetRead<'a> {
-    /// Which of the two.
+    /// GET or HEAD.
     pub method: &'a Method,
-    /// Of what.
+    /// The URL.
     pub url: &'a Url,
-    /// With which headers.
+    /// The headers.
     pub headers: &'a HeaderMap,
 }
 
@@ -97,7 +97,7 @@ impl Fleet {
         format!("/{}", below.unwrap_or_default())
     }
 
-    /// Sends a read of a URL below [`Fleet::url`] to whichever server is to be asked.
+    /// Sends a read of a URL below [`Fleet::url`] to the server whose turn it is.
     pub(in crate::upstream) async fn send(
         &self,
         read: FleetRead<'_>,
@@ -147,15 +147,15 @@ impl Fleet {
         }
     }
 
-    /// Whether the primary may know better: a replica does not have it, or has not heard yet of what
-    /// was written through here.
+    /// Whether the primary may know better: a replica does not have it, or has not yet heard of what was written
+    /// through here.
     fn is_in_doubt(&self, position: usize, response: &Response) -> bool {
         !self.is_primary(position)
             && (is_absence(response.status())
                 || self.is_before_last_write(serial_of(response.headers())))
     }
 
-    /// Waits for room at a server when none has any.
+    /// Waits for a place at a server when none is free.
     async fn queue(&self, position: usize, read: FleetRead<'_>) -> Result<Response, FleetError> {
         let server = &self.servers[position];
         let Some(underway) = server.load.wait().await else {
@@ -166,7 +166,7 @@ impl Fleet {
         sent.await.map_err(|failure| FleetError(failure.reason))
     }
 
-    /// What the primary says, when it is up and not in trouble itself.
+    /// The primary's answer, if it is up and not in trouble itself.
     async fn of_primary(&self, read: FleetRead<'_>) -> Option<Response> {
         let server = &self.servers[self.primary()?];
         let underway = server.load.wait().await?;
@@ -176,7 +176,7 @@ impl Fleet {
         (!is_trouble(response.status())).then_some(response)
     }
 
-    /// Asks one server, with so much patience for the head of its answer, and learns from how that goes.
+    /// Asks one server, waiting so long for the head of its answer, and learns from the outcome.
     async fn send_to(
         &self,
         server: &Server,
@@ -243,19 +243,19 @@ impl FleetAnswer {
         self.response.status()
     }
 
-    /// Its headers, those of the connection included.
+    /// Its headers, including those of the connection.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         self.response.headers()
     }
 
-    /// How long its body is, where it says so.
+    /// The length of its body, if stated.
     #[must_use]
     pub fn length(&self) -> Option<u64> {
         self.response.content_length()
     }
 
-    /// The next bytes; nothing at the end.
+    /// The next bytes; `None` at the end.
     ///
     /// # Errors
     /// When the body breaks off.

@@ -1,4 +1,4 @@
-//! The servers of a fleet, what is known of each, and the checks that keep it known.
+//! The servers of a fleet, what is known about each, and the checks that keep it up to date.
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,10 +23,10 @@ use crate::upstream::fleet::status::{Role, Status};
 use crate::upstream::hosts::{Bounds, NamedHosts, is_special};
 use crate::upstream::words;
 
-/// Between two checks of every server: a restarted one is used again within this time.
+/// Time between two checks of every server: a restarted one is used again within this time.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 
-/// For one check. A server that needs longer for its own status is of no use to an installer.
+/// Time allowed for one check. A server that takes longer for its own status is of no use to an installer.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Longest status. Real ones have a few kilobytes, more with many plugins and replicas.
@@ -35,17 +35,17 @@ const STATUS_BYTES_MAX: usize = 1 << 20;
 /// Idle connections kept to one server; devpi runs 50 threads by default and has no use for more.
 const IDLE_CONNECTIONS_MAX: usize = 50;
 
-/// How old the known serial may be when a page is judged by it: what was uploaded is listed that much
-/// later at most, and a busy gateway asks for the status that often at most.
+/// How old the known serial may be when a page is judged by it: an upload is listed at most this much later,
+/// and a busy gateway asks for the status at most this often.
 const SERIAL_AGE_MAX: Duration = Duration::from_millis(250);
 
-/// How long a page counts as unchanged because the serial is: a mirror's upstream can change without
-/// any transaction, so devpi is asked anew now and then.
+/// How long a page counts as unchanged because the serial is: a mirror's upstream can change without any
+/// transaction, so devpi is asked again now and then.
 const SERIAL_TRUSTED: Duration = Duration::from_mins(1);
 
 const X_DEVPI_SERIAL: &str = "x-devpi-serial";
 
-/// Below every serial, that of a replica which has nothing yet included.
+/// Below every serial, including that of an empty replica.
 const NOTHING_WRITTEN: i64 = -2;
 
 /// A primary and its replicas. Made once; what it learns is behind its own locks.
@@ -58,14 +58,14 @@ pub struct Fleet {
     pub(super) servers: Vec<Server>,
     turn: AtomicUsize,
     started: Instant,
-    /// Makes tags of another process differ from ours.
+    /// Distinguishes our tags from those of another process.
     nonce: u32,
-    /// Held by whoever asks for the serial, so that one asks for all.
+    /// Held while asking for the serial, so that one request asks for all.
     asking: Permits,
-    /// The serial of the last write that went through here; what is older may lack it.
+    /// The serial of the last write that went through here; older answers may lack it.
     written: AtomicI64,
     pub(super) shown: Shown,
-    /// Between two reads of an answer, the wait for its head included.
+    /// Longest time between two reads of an answer, including the wait for its head.
     pub(super) read_timeout: Duration,
 }
 
@@ -92,7 +92,7 @@ pub enum InvalidFleet {
     /// Not an address of a server.
     #[error("devpi.servers: {0} is no http or https URL with a host")]
     Url(String),
-    /// An address at which nobody may be.
+    /// An address at which no server can be.
     #[error("devpi.servers: {0} is at an address that no server may have")]
     Special(String),
     /// No HTTP client can be built on this machine.
@@ -103,8 +103,8 @@ pub enum InvalidFleet {
 }
 
 impl Fleet {
-    /// A fleet of these servers; the first counts as the primary until it has said what it is. Nothing
-    /// is asked yet, and no proxy of the environment stands before them.
+    /// A fleet of these servers; the first counts as the primary until it has stated its role. Nothing is asked
+    /// yet, and the environment's proxies are not used.
     ///
     /// # Errors
     /// See [`InvalidFleet`].
@@ -139,8 +139,7 @@ impl Fleet {
         })
     }
 
-    /// Where the fleet is as far as its users are concerned: its first server. URLs below it are sent
-    /// to whichever server is asked.
+    /// The fleet's address from outside: its first server. Requests for URLs below it go to any server.
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.servers[0].url
@@ -160,7 +159,7 @@ impl Fleet {
         Ok(Upstream::new(settings)?.through(Arc::clone(self)))
     }
 
-    /// What one of its indexes is as an upstream.
+    /// The upstream settings for one of its indexes.
     #[must_use]
     pub fn settings(
         &self,
@@ -169,7 +168,7 @@ impl Fleet {
         decoding: Decoding,
     ) -> UpstreamSettings {
         let mut url = self.url().clone();
-        // No name of an index has characters that mean something in a path.
+        // Names of indexes have no characters with a meaning in paths.
         url.set_path(&format!("{}{index}/+simple/", self.url().path()));
         UpstreamSettings {
             name: index.clone(),
@@ -182,7 +181,7 @@ impl Fleet {
         }
     }
 
-    /// Checks every server, again and again. Ends only when dropped.
+    /// Checks every server periodically. Ends only when dropped.
     pub async fn watch(&self) {
         loop {
             self.check().await;
@@ -243,8 +242,8 @@ impl Fleet {
         order::order(&self.standings(), turn)
     }
 
-    /// Whether the primary is missing that there should be: without it replicas know only what they
-    /// were told before. A fleet of replicas alone is one whose primary is elsewhere, and misses none.
+    /// Whether the primary is down: replicas then know only what they were told before. A fleet of replicas
+    /// alone has its primary elsewhere, and lacks none.
     #[must_use]
     pub fn lacks_primary(&self) -> bool {
         order::lacks_primary(&self.standings())
@@ -260,7 +259,7 @@ impl Fleet {
         self.servers[position].standing().role == Role::Primary
     }
 
-    /// Where writes go: to the primary, even to one that is down, since nobody else takes them.
+    /// Where writes go: to the primary, even if it is down, since no other server takes them.
     pub(super) fn writable(&self) -> Option<usize> {
         let standings = self.standings();
         let is_primary = |standing: &Standing| standing.role == Role::Primary;
@@ -271,7 +270,7 @@ impl Fleet {
         self.servers.iter().map(Server::standing).collect()
     }
 
-    /// Takes a server out of turn until a check goes well again.
+    /// Takes a server out of rotation until a check succeeds again.
     pub(super) fn failed(&self, server: &Server, reason: &str) {
         server.learn(|known| {
             if known.standing.is_up {
@@ -292,7 +291,7 @@ impl Fleet {
         }
     }
 
-    /// Learns from the answer to a write that it was given.
+    /// Learns from the answer to a write.
     pub(super) fn wrote(&self, headers: &HeaderMap) {
         if let Some(serial) = serial_of(headers) {
             self.written.fetch_max(serial, Ordering::SeqCst);
@@ -305,12 +304,12 @@ impl Fleet {
         self.written.load(Ordering::SeqCst)
     }
 
-    /// Whether an answer of this serial may lack what was written through here.
+    /// Whether an answer with this serial may lack what was written through here.
     pub(super) fn is_before_last_write(&self, serial: Option<i64>) -> bool {
         serial.is_some_and(|serial| serial < self.written.load(Ordering::SeqCst))
     }
 
-    /// Whether what has this tag may lack what was written through here.
+    /// Whether an answer with this tag may lack what was written through here.
     pub(in crate::upstream) fn is_outdated(&self, tag: &str) -> bool {
         let serial = tag
             .rsplit('.')
@@ -319,7 +318,7 @@ impl Fleet {
         self.is_before_last_write(Some(serial.unwrap_or(NOTHING_WRITTEN)))
     }
 
-    /// The serial that counts, not older than [`SERIAL_AGE_MAX`]; nothing when nobody can say.
+    /// The serial that counts, at most [`SERIAL_AGE_MAX`] old; `None` if no server can say.
     async fn serial(&self) -> Option<i64> {
         if let Some(serial) = self.fresh_serial() {
             return Some(serial);
@@ -349,13 +348,13 @@ impl Fleet {
         is_known.then(|| order::serial(&self.standings())).flatten()
     }
 
-    /// A validator for an answer, which devpi itself gives none: who made it, and which serial it had.
+    /// A validator for an answer, since devpi sends none: which process made it, and its serial.
     pub(in crate::upstream) fn tag(&self, headers: &HeaderMap) -> Option<String> {
         let serial = serial_of(headers)?;
         (!self.lacks_primary()).then(|| self.tag_at(serial))
     }
 
-    /// Whether what has this tag is still what devpi would say.
+    /// Whether an answer with this tag is still what devpi would say.
     pub(in crate::upstream) async fn still_holds(&self, tag: &str) -> bool {
         match self.serial().await {
             Some(serial) => self.tag_at(serial) == tag,
@@ -414,7 +413,7 @@ impl Server {
             standing,
             serial_at: None,
         });
-        // With its path, for two servers may share a host; never with a user, which no file may name.
+        // With its path, since two servers may share a host; never with a user, which no file may name.
         let name = url.as_str().trim_end_matches('/');
         let meter = metrics.waits(WaitFor::DevpiRequests);
         let load = Load::new(limits.devpi_requests, metrics.devpi_server(name), meter);
@@ -450,7 +449,7 @@ pub(super) fn serial_of(headers: &HeaderMap) -> Option<i64> {
         .ok()
 }
 
-/// A crash of devpi has none of its headers, and neither has a proxy's error page.
+/// A crashed devpi has none of its headers, and neither has a proxy's error page.
 pub(super) fn is_devpis(response: &Response) -> bool {
     response.headers().contains_key(X_DEVPI_SERIAL)
 }

@@ -1,8 +1,8 @@
 //! Whether devpi shows an index's files to everybody.
 //!
-//! A devpi-server hands files of some indexes only to some logins (`pkg_read`). One that was fetched
-//! before that changed is still held, so the server is asked, once per index and serial. It is asked
-//! nothing but whether a stranger would get the file (`+authcheck`, docs/protocol/devpi.md §19).
+//! A devpi-server serves files of some indexes only to some logins (`pkg_read`). A file that was fetched
+//! before that changed is still held, so the server is asked, once per index and serial. It is only asked
+//! whether a stranger would get the file (`+authcheck`, docs/protocol/devpi.md §19).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::upstream::fleet::servers::Fleet;
 
-/// Most indexes that are remembered; beyond it all are asked about anew.
+/// Most indexes remembered; beyond that all are asked about again.
 const INDEXES_MAX: usize = 4096;
 
 const X_ORIGINAL_URI: HeaderName = HeaderName::from_static("x-original-uri");
@@ -28,8 +28,8 @@ struct Said {
 }
 
 impl Fleet {
-    /// The 401 or 403 that a stranger gets for a file; nothing when everybody may have it. While no
-    /// server can be asked, what the last one said counts: what is held was once for everybody.
+    /// The 401 or 403 that a stranger gets for a file; `None` if everybody may have it. While no server can be
+    /// asked, the last answer counts: what is held was once public.
     pub(in crate::upstream) async fn withholds(&self, file: &Url) -> Option<StatusCode> {
         let below = file.as_str().strip_prefix(self.url().as_str())?;
         let index: String = below.split('/').take(2).collect::<Vec<_>>().join("/");

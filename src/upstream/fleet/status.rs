@@ -1,7 +1,7 @@
-//! What a devpi-server says of itself at `+status` (docs/protocol/devpi.md §3.2).
+//! A devpi-server's statement about itself at `+status` (docs/protocol/devpi.md §3.2).
 //!
-//! Only this makes a server healthy: a proxy's error page, an installer's page or a server that is
-//! still starting answers 200 too.
+//! Only this makes a server healthy: a proxy's error page, an installer's page and a server that is still
+//! starting answer 200 too.
 
 use serde::Deserialize;
 
@@ -14,7 +14,7 @@ pub enum Role {
     Replica,
 }
 
-/// One server's own account of itself.
+/// A server's own status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status {
     /// Its role.
@@ -32,7 +32,7 @@ pub enum InvalidStatus {
     /// JSON with another `type` than `status`.
     #[error("an object of type {0:?} and not a devpi-server's status")]
     Type(String),
-    /// A role that nobody has heard of.
+    /// An unknown role.
     #[error("unknown role {0:?}")]
     Role(String),
 }

@@ -1,4 +1,4 @@
-//! Fleets of servers that say what a test has them say, over real connections.
+//! Fleets of servers that say what a test tells them to, over real connections.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,7 +14,7 @@ use crate::telemetry::Metrics;
 use crate::upstream::fleet::servers::Fleet;
 use crate::upstream::fleet::write::{FleetBody, FleetWrite};
 
-/// A server that gives every request the same answer, but for its status.
+/// A server that gives every request the same answer, except for its status.
 struct Server {
     url: Url,
     said: Arc<Mutex<String>>,
@@ -151,7 +151,7 @@ async fn a_server_in_trouble_is_passed_over_and_trouble_everywhere_is_told() {
     for _ in 0..2 {
         assert_eq!(read(&fleet).await, Ok((200, "replica".to_owned())));
     }
-    // A crash at one URL is an answer, and no reason to crash the next server.
+    // A crash at one URL is an answer, and no reason to crash the next server too.
     *primary.said.lock().unwrap() = empty("500 Internal Server Error");
     *replica.said.lock().unwrap() = empty("503 Busy");
     assert_eq!(read(&fleet).await.unwrap().0, 500);

@@ -1,7 +1,7 @@
 //! One write passed on: to the primary, once.
 //!
-//! A write whose answer was lost may have been carried out, so nothing is ever sent twice, and nobody
-//! but the primary is sent anything. Bodies go on as they come in.
+//! A write whose answer was lost may have been carried out, so nothing is ever sent twice, and only the
+//! primary is sent anything. Bodies are forwarded as they come in.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -20,9 +20,9 @@ use crate::upstream::fleet::send::{FleetAnswer, FleetError};
 use crate::upstream::fleet::servers::Fleet;
 use crate::upstream::words;
 
-/// Since the last byte of the body, until the head of the answer. devpi answers a push to another index
-/// once it has uploaded every file there, which takes minutes; who goes away earlier never learns how it
-/// ended.
+/// Time allowed from the last byte of the body to the head of the answer. devpi answers a push to another
+/// index once it has uploaded every file there, which takes minutes; a client that leaves earlier never
+/// learns the outcome.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// A body that is coming in.
@@ -35,18 +35,18 @@ pub struct FleetWrite<'a> {
     pub method: &'a Method,
     /// Begins with a slash; sent as it is.
     pub path_and_query: &'a str,
-    /// With `Content-Length` where the client said it; else the body goes in chunks.
+    /// With `Content-Length` if the client stated it; otherwise the body is sent in chunks.
     pub headers: HeaderMap,
-    /// What it brings, if anything.
+    /// Its body, if it has one.
     pub body: Option<FleetBody>,
 }
 
 impl Fleet {
-    /// Passes a write on to the primary. A body that breaks off breaks the request off.
+    /// Passes a write on to the primary. A body that breaks off aborts the request.
     ///
     /// # Errors
-    /// [`FleetError`] when there is no primary, or it gave no answer. Whether the write was carried out
-    /// is then not known.
+    /// [`FleetError`] if there is no primary, or it gave no answer. It is then unknown whether the write was
+    /// carried out.
     pub async fn write(&self, write: FleetWrite<'_>) -> Result<FleetAnswer, FleetError> {
         let failed = |reason: &str| FleetError(reason.to_owned());
         let position = self.writable();
@@ -92,7 +92,7 @@ impl Fleet {
     }
 }
 
-/// The answer, as long as the body moves, and for a time after it ended.
+/// The answer, awaited for as long as the body moves, and for a time after it ended.
 async fn answer(
     sending: impl Future<Output = reqwest::Result<Response>>,
     moves: watch::Receiver<Instant>,

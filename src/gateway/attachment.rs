@@ -162,6 +162,7 @@ impl Attachments {
         })?;
         let is_zip = name.ends_with(DOC_ZIP);
         let claims = Claims {
+            is_stated: false,
             content_type: if is_zip {
                 "application/zip"
             } else {

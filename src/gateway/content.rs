@@ -5,6 +5,7 @@
 //! answer is complete when the file turns out wrong. That a client has seen none of its bytes is what
 //! only `verify: before-serving` promises.
 
+use std::mem::take;
 use std::sync::Arc;
 
 use http::header::{
@@ -17,7 +18,7 @@ use crate::gateway::ask::Ask;
 use crate::gateway::refusal::reply_head;
 use crate::gateway::reply::{Body, Record, Reply};
 use crate::gateway::small::Small;
-use crate::gateway::tickets::{Grant, KeptHead};
+use crate::gateway::tickets::{Grant, KeptHead, Told, Unchanged};
 use crate::model::Timestamp;
 use crate::protocol::{
     ETag, Head, Selected, content_range, content_range_unsatisfied, http_date, is_not_modified,
@@ -56,33 +57,62 @@ pub struct Claims {
     pub content_type: &'static str,
     pub etag: Option<ETag>,
     pub last_modified: Option<Timestamp>,
+    /// Whether the page states the tag's digest, so that it holds as long as what was decided.
+    pub is_stated: bool,
 }
 
 /// The head for whoever asks for the whole without a condition, which is nearly everybody: written
-/// once per ticket.
+/// once per ticket, by the first who has the bytes at hand, whatever part of them is asked for.
 pub fn whole_head(
     ask: &Ask<'_>,
     content: &Content,
     kept: &KeptHead,
     claims: impl FnOnce() -> Claims,
 ) -> Option<Arc<Head>> {
-    let asks_more = [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE];
-    if asks_more.iter().any(|name| ask.headers.contains_key(name)) {
-        return None;
-    }
     let length = match content {
         Content::Memory(small) => small.bytes.len() as u64,
         Content::Stored(file) => file.len(),
         Content::Growing(_) => return None,
     };
-    let (kept_length, head) = kept.get_or_init(|| {
-        let claims = claims();
-        let mut head = file_head(&claims);
-        head.insert(CONTENT_TYPE, HeaderValue::from_static(claims.content_type));
-        head.insert(CONTENT_LENGTH, HeaderValue::from(length));
-        (length, Arc::new(head.into()))
-    });
-    (*kept_length == length).then(|| Arc::clone(head))
+    let told = kept.get_or_init(|| told(claims(), length));
+    let asks_more = [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE];
+    if asks_more.iter().any(|name| ask.headers.contains_key(name)) {
+        return None;
+    }
+    (told.length == length).then(|| Arc::clone(&told.head))
+}
+
+fn told(claims: Claims, length: u64) -> Told {
+    let mut head = file_head(&claims);
+    let not_modified = head.clone();
+    head.insert(CONTENT_TYPE, HeaderValue::from_static(claims.content_type));
+    head.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    let etag = claims.etag.filter(|_| claims.is_stated);
+    Told {
+        length,
+        head: Arc::new(head.into()),
+        unchanged: etag.map(|etag| Unchanged {
+            etag,
+            last_modified: claims.last_modified,
+            head: Arc::new(not_modified.into()),
+        }),
+    }
+}
+
+/// The 304 out of the ticket, for a client that has the file already: nothing is opened for it.
+///
+/// The tag is the sha256 that the page states, and the bytes were here and right under this ticket. So
+/// what the client has is right, whatever the disk has done to ours since.
+pub fn unchanged_reply(ask: &Ask<'_>, told: &Told, record: &mut Record) -> Option<Reply> {
+    let unchanged = told.unchanged.as_ref()?;
+    let (etag, last_modified) = (Some(&unchanged.etag), unchanged.last_modified);
+    is_not_modified(ask.headers, etag, last_modified).then(|| Reply {
+        status: StatusCode::NOT_MODIFIED,
+        reason: None,
+        head: Arc::clone(&unchanged.head),
+        body: Body::Empty,
+        record: take(record),
+    })
 }
 
 pub fn whole_reply(ask: &Ask<'_>, content: Content, head: Arc<Head>, record: Record) -> Reply {
@@ -105,6 +135,7 @@ pub fn claims_of(grant: &Grant, content: &Content, is_sidecar: bool) -> Claims {
             content_type: "application/octet-stream",
             etag: Some(small.etag.clone()),
             last_modified: None,
+            is_stated: false,
         };
     }
     let file = grant.file.item();
@@ -112,6 +143,7 @@ pub fn claims_of(grant: &Grant, content: &Content, is_sidecar: bool) -> Claims {
         content_type: content_type(file.filename.as_str()),
         etag: file.hashes.sha256().map(|digest| ETag::of_digest(&digest)),
         last_modified: file.upload_time.map(|time| time.at),
+        is_stated: !is_sidecar,
     }
 }
 

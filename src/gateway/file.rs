@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crate::gateway::ask::Ask;
 use crate::gateway::attachment::Attachments;
-use crate::gateway::content::{Content, claims_of, content_reply, whole_head, whole_reply};
+use crate::gateway::content::{
+    Content, claims_of, content_reply, unchanged_reply, whole_head, whole_reply,
+};
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::decide::{Tickets, no_such_file};
@@ -17,9 +19,9 @@ use crate::gateway::refusal::{count_denial, file_refused, rule_text};
 use crate::gateway::reply::{CacheResult, Decision, Record, Reply};
 use crate::gateway::sidecar::Sidecars;
 use crate::gateway::small::SmallFiles;
-use crate::gateway::tickets::Grant;
+use crate::gateway::tickets::{Grant, Told};
 use crate::model::IndexName;
-use crate::telemetry::{CacheKind, Mode};
+use crate::telemetry::{CacheKind, LookUp, Mode, Tier};
 
 /// Files and their sidecars, answered.
 #[derive(Debug)]
@@ -60,9 +62,17 @@ impl Files {
             record.decision = Decision::Audit;
             record.rule = Some(rule_text(denial));
         }
+        let external = external_place(cx, grant).filter(|_| !is_sidecar);
+        if !is_sidecar
+            && external.is_none()
+            && let Some(told) = ticket.file_head.get()
+            && let Some(reply) = self.unchanged(ask, grant, told, record)
+        {
+            return Ok(reply);
+        }
         let (content, cache) = if is_sidecar {
             self.sidecars.sidecar(cx, grant).await?
-        } else if let Some(place) = external_place(cx, grant) {
+        } else if let Some(place) = external {
             match self.held_content(grant).await? {
                 None => return Ok(sent_there(&place, take(record))),
                 Some(content) => (content, CacheResult::Hit),
@@ -82,6 +92,27 @@ impl Files {
         }
         let claims = claims();
         Ok(content_reply(ask, content, claims, take(record)))
+    }
+
+    /// The 304 for a client that has a file which was at hand before. Of what is known to be damaged or
+    /// lost a 200 would be none, so neither is this given (RFC 9110 §13.2.1).
+    fn unchanged(
+        &self,
+        ask: &Ask<'_>,
+        grant: &Grant,
+        told: &Told,
+        record: &mut Record,
+    ) -> Option<Reply> {
+        let key = grant.key()?;
+        if self.core.store.is_harmed(&key) {
+            return None;
+        }
+        record.cache = CacheResult::Hit;
+        let reply = unchanged_reply(ask, told, record)?;
+        self.core.store.touch(&key);
+        let (tier, kind) = (Tier::Memory, CacheKind::File);
+        self.core.metrics.looked_up(tier, kind, LookUp::Hit);
+        Some(reply)
     }
 
     /// A path that no page lists: a test result or documentation, or a file of a member that a

@@ -7,11 +7,11 @@ use std::sync::{Arc, OnceLock};
 
 use crate::model::{File, IndexName, Sha256, Timestamp};
 use crate::policy::{Allowed, Denial};
-use crate::protocol::Head;
+use crate::protocol::{ETag, Head};
 use crate::store::Key;
 
 /// Roughly what a ticket takes in memory, with its key and its heads; texts are added.
-const TICKET_BYTES: usize = 2_000;
+const TICKET_BYTES: usize = 3_000;
 
 /// A file's URL: the asked index, and the rest of the path without a sidecar's ending.
 pub type TicketKey = (IndexName, Arc<str>);
@@ -27,14 +27,36 @@ pub struct Ticket {
     pub valid_until: Timestamp,
     /// Until when it may be used while it is decided anew.
     pub stale_until: Timestamp,
-    /// The head of the whole file, once it was asked for.
+    /// What is said of the file, once its bytes were at hand.
     pub file_head: KeptHead,
     /// The same of its sidecar.
     pub sidecar_head: KeptHead,
 }
 
-/// A head and the length of the content that it tells of.
-pub type KeptHead = OnceLock<(u64, Arc<Head>)>;
+/// What is said of content whose bytes were at hand under this ticket.
+pub type KeptHead = OnceLock<Told>;
+
+/// What is said of content.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// The length of the content that the head tells of.
+    pub length: u64,
+    /// The head of the whole.
+    pub head: Arc<Head>,
+    /// What tells that a client has it already; nothing of bytes that no stated digest names.
+    pub unchanged: Option<Unchanged>,
+}
+
+/// What a 304 needs.
+#[derive(Debug, Clone)]
+pub struct Unchanged {
+    /// The file's sha256 as a tag.
+    pub etag: ETag,
+    /// When it was uploaded.
+    pub last_modified: Option<Timestamp>,
+    /// The head of the 304.
+    pub head: Arc<Head>,
+}
 
 /// The right to a file, and who keeps its bytes.
 #[derive(Debug, Clone)]

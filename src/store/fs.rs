@@ -203,6 +203,12 @@ impl FsStore {
         self.verified().damaged()
     }
 
+    /// Whether what is kept under a key is known to be damaged or lost.
+    #[must_use]
+    pub fn is_harmed(&self, key: &Key) -> bool {
+        key.is_private() && self.verified().is_harmed(key)
+    }
+
     /// Notes that a private file is not there, or cannot be read, until it is found right or removed;
     /// whether that is news.
     pub fn found_lost(&self, key: &Key) -> bool {

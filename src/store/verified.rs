@@ -142,6 +142,11 @@ impl Verified {
         true
     }
 
+    /// Whether a file was found damaged or lost, as it was then.
+    pub(super) fn is_harmed(&self, key: &Key) -> bool {
+        lock(&self.damaged).contains_key(key)
+    }
+
     /// How many files are known to be damaged or lost.
     pub(super) fn damaged(&self) -> usize {
         lock(&self.damaged).len()
@@ -198,6 +203,7 @@ mod tests {
         assert_eq!(verified.damaged(), 0);
         let lost = Key::PrivateFile(Sha256::of(b"lost"));
         assert!(verified.found_lost(&lost) && !verified.found_lost(&lost));
+        assert!(verified.is_harmed(&lost) && !verified.is_harmed(&private));
         assert_eq!(verified.standing(&lost, stamp(4)), Standing::Unchecked);
         assert_eq!(verified.damaged(), 1);
         verified.found_damaged(&lost, stamp(4));

@@ -3,6 +3,7 @@
 mod digests;
 mod ranges;
 mod sizes;
+mod unchanged;
 
 use std::fs;
 use std::path::{Path, PathBuf};

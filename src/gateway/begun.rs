@@ -59,6 +59,12 @@ impl Begun {
         }
     }
 
+    /// Whether somebody waits for a file.
+    pub fn is_awaited(&self, key: &FillKey) -> bool {
+        let table = self.table();
+        table.get(key).is_some_and(|opening| opening.waiters > 0)
+    }
+
     /// Notes that upstream is asked, until what it returns is dropped.
     pub fn begin(&self, key: &FillKey) -> Asked<'_> {
         let gives_way = Arc::new(Notify::new());
@@ -126,10 +132,10 @@ mod tests {
         let asked = begun.begin(&key);
         let [first, second] = waiters;
         drop(first);
-        assert!(!begun.nudge());
+        assert!(!begun.nudge() && begun.is_awaited(&key));
         assert_eq!(asked.gives_way().now_or_never(), None);
         drop(second);
-        assert!(begun.nudge());
+        assert!(begun.nudge() && !begun.is_awaited(&key));
         assert_eq!(asked.gives_way().now_or_never(), Some(()));
         drop(asked);
         assert!(begun.table().is_empty() && !begun.nudge());

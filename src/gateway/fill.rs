@@ -21,7 +21,7 @@ use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind, Flow};
 use crate::gateway::learn::Learning;
 use crate::gateway::outcome::upstream_error;
-use crate::gateway::places::Places;
+use crate::gateway::places::{NoPlace, Places, Waits};
 use crate::gateway::reply::CacheResult;
 use crate::gateway::tickets::Grant;
 use crate::model::File;
@@ -44,7 +44,7 @@ const OWN_HOLDERS: usize = 2;
 pub struct Fills {
     core: Arc<Core>,
     learning: Arc<Learning>,
-    opening: Flights<FillKey, Flow<Arc<Growing>>>,
+    opening: Flights<FillKey, Flow<Opened>>,
     running: Mutex<HashMap<FillKey, Arc<Running>>>,
     begun: Begun,
     places: Arc<Places>,
@@ -75,7 +75,7 @@ impl Fills {
     pub fn new(core: Arc<Core>, learning: Arc<Learning>) -> Self {
         let limits = &core.settings.limits.work;
         Self {
-            opening: core.flights(),
+            opening: Flights::new(core.work.clone(), limits.fills_waiting),
             running: Mutex::default(),
             begun: Begun::default(),
             places: Places::new(
@@ -134,11 +134,37 @@ impl Fills {
     }
 }
 
+/// What became of a file that was to begin.
+#[derive(Debug, Clone)]
+enum Opened {
+    /// It arrives.
+    Arriving(Arc<Growing>),
+    /// It gave way because nobody waited for it.
+    GaveWay,
+}
+
 /// What a fill needs to know of its file.
+#[derive(Debug, Clone)]
 struct Fill {
     key: FillKey,
     grant: Grant,
     url: Url,
+}
+
+/// A file in the line for a place.
+struct InLine<'a> {
+    fills: &'a Fills,
+    key: &'a FillKey,
+}
+
+impl Waits for InLine<'_> {
+    fn is_wanted(&self) -> bool {
+        self.fills.begun.is_awaited(self.key)
+    }
+
+    fn nudge(&self) {
+        self.fills.nudge();
+    }
 }
 
 impl Fills {
@@ -160,12 +186,18 @@ impl Fills {
             return Err(self.core.not_asked(&grant.file.item().filename));
         }
         let _waiter = self.begun.wait_for(&fill.key);
-        let (fills, own_cx, key) = (Arc::clone(self), cx.clone(), fill.key.clone());
-        let open = move || async move { fills.open(&own_cx, fill).await };
-        let busy = |busy| Error::busy(format_args!("fetch the file: {busy}"));
-        let joined = self.opening.join(key, open).await.map_err(busy)?;
-        let content = self.release(cx, grant, joined.value?).await?;
-        Ok((content, CacheResult::fetched(joined.led)))
+        loop {
+            let (fills, own_cx, own_fill) = (Arc::clone(self), cx.clone(), fill.clone());
+            let open = move || async move { fills.open(&own_cx, own_fill).await };
+            let busy = |busy| Error::busy(format_args!("fetch the file: {busy}"));
+            let joined = self.opening.join(fill.key.clone(), open).await;
+            let joined = joined.map_err(busy)?;
+            // What gave way had been left by all who waited for it before; now somebody does.
+            if let Opened::Arriving(growing) = joined.value? {
+                let content = self.release(cx, grant, growing).await?;
+                return Ok((content, CacheResult::fetched(joined.led)));
+            }
+        }
     }
 
     /// With `verify: before-serving` nothing goes out before the digest holds. Of a file that is
@@ -190,7 +222,7 @@ impl Fills {
     }
 
     /// Opens the file upstream and starts taking it in.
-    async fn open(self: &Arc<Self>, cx: &Context, fill: Fill) -> Flow<Arc<Growing>> {
+    async fn open(self: &Arc<Self>, cx: &Context, fill: Fill) -> Flow<Opened> {
         let (owner, listed) = (&fill.grant.owner, fill.grant.file.item());
         // Somebody may have finished between the asker's look and this flight.
         let Some(upstream) = cx.generation.upstreams.get(owner) else {
@@ -198,16 +230,24 @@ impl Fills {
                 "{owner} is a mirror and no upstream is set, so it cannot be fetched"
             )));
         };
-        let place = self.places.take(owner, NUDGE_EVERY, || self.nudge());
-        let place = place.await.map_err(|crowded| {
-            let kind = ErrorKind::Unavailable(Some(RETRY_AFTER_S));
-            Error::new(kind, format!("fetch {}: {crowded}", listed.filename))
-        })?;
+        let line = InLine {
+            fills: self,
+            key: &fill.key,
+        };
+        let place = match self.places.take(owner, NUDGE_EVERY, line).await {
+            Ok(place) => place,
+            Err(NoPlace::Deserted) => return Ok(Opened::GaveWay),
+            Err(crowded @ NoPlace::Crowded(_)) => {
+                let kind = ErrorKind::Unavailable(Some(RETRY_AFTER_S));
+                let message = format!("fetch {}: {crowded}", listed.filename);
+                return Err(Error::new(kind, message));
+            }
+        };
         let begun = self.begun.begin(&fill.key);
         let opened = upstream.open(&fill.url, None);
         let answer = tokio::select! {
             answer = self.core.ask_upstream(owner, counts_as, opened) => answer,
-            () = begun.gives_way() => return Err(Error::busy(GAVE_WAY)),
+            () = begun.gives_way() => return Ok(Opened::GaveWay),
         };
         let file = match answer.map_err(upstream_error)? {
             FileAnswer::Found(file) => *file,
@@ -242,7 +282,7 @@ impl Fills {
             // Only now is it found by what was learned of it.
             fills.end(&fill.key, &running);
         });
-        Ok(growing)
+        Ok(Opened::Arriving(growing))
     }
 
     async fn take_in_file(

@@ -1,8 +1,8 @@
 //! How many files are fetched at one time, and from whom.
 //!
 //! Each fill holds a thread that writes and a connection, for as long as its upstream takes to send. So
-//! there are places; who finds none waits for a turn, in order, and is told to come back only after a
-//! while. No upstream takes more places than it leaves free: one that hangs holds half of them at most,
+//! there are places; who finds none waits for a turn, in order, for as long as somebody wants the file and
+//! others of its upstream come to their end. How many wait is bounded by `limits.fills_waiting`. No upstream takes more places than it leaves free: one that hangs holds half of them at most,
 //! a second one half of the rest, and whoever answers promptly always finds some.
 
 use std::collections::{HashMap, VecDeque};
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
 
 use crate::model::IndexName;
 use crate::telemetry::WaitMeter;
@@ -26,11 +27,16 @@ pub struct Places {
 #[derive(Debug, Default)]
 struct State {
     taken: HashMap<IndexName, usize>,
+    /// In the order of their numbers.
     waiting: VecDeque<Waiting>,
+    last_number: u64,
+    /// How many places each upstream was given so far.
+    given: HashMap<IndexName, u64>,
 }
 
 #[derive(Debug)]
 struct Waiting {
+    number: u64,
     upstream: IndexName,
     turn: oneshot::Sender<Place>,
 }
@@ -42,15 +48,29 @@ pub struct Place {
     upstream: IndexName,
 }
 
-/// Nobody left a place in time.
+/// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0} files may be fetched at once (limits.fills) and none came to its end in time; try again later"
-)]
-pub struct Crowded(usize);
+pub enum NoPlace {
+    /// Nobody of this upstream was given one for as long as is waited for that.
+    #[error(
+        "{0} files may be fetched at once (limits.fills) and none came to its end in time; try again later"
+    )]
+    Crowded(usize),
+    /// Nobody wants the file any more.
+    #[error("nobody waits for it any more")]
+    Deserted,
+}
+
+/// What somebody who waits looks at every now and then.
+pub trait Waits {
+    /// Whether the file is still wanted.
+    fn is_wanted(&self) -> bool;
+    /// Has somebody give way who need not go on; only those who are next in line ask for that.
+    fn nudge(&self);
+}
 
 impl Places {
-    /// So many places; nobody waits longer than `patience`.
+    /// So many places; nobody waits while none is given for `patience`.
     pub fn new(most: usize, patience: Duration, meter: WaitMeter) -> Arc<Self> {
         Arc::new(Self {
             most: most.max(1),
@@ -60,41 +80,57 @@ impl Places {
         })
     }
 
-    /// Takes a place for a file of this upstream, waiting for one if need be. `nudge` is called every
-    /// `interval` meanwhile: somebody may have to be told to give way.
+    /// Takes a place for a file of this upstream, waiting for one if need be; `waits` is looked at every
+    /// `interval` meanwhile.
+    ///
+    /// # Errors
+    /// When the line does not move, or nobody wants the file any more.
     pub async fn take(
         self: &Arc<Self>,
         upstream: &IndexName,
         interval: Duration,
-        mut nudge: impl FnMut(),
-    ) -> Result<Place, Crowded> {
-        let turn = {
+        waits: impl Waits,
+    ) -> Result<Place, NoPlace> {
+        let (number, mut given, turn) = {
             let mut state = self.state();
             if state.has_room_for(upstream, self.most) {
                 return Ok(self.seat(&mut state, upstream));
             }
             let (sender, turn) = oneshot::channel();
+            state.last_number += 1;
+            let number = state.last_number;
             state.waiting.push_back(Waiting {
+                number,
                 upstream: upstream.clone(),
                 turn: sender,
             });
-            turn
+            (number, state.given_to(upstream), turn)
         };
         let _timer = self.meter.start();
-        let waiting = async {
-            tokio::pin!(turn);
-            loop {
-                tokio::select! {
-                    biased;
-                    place = &mut turn => return place,
-                    () = tokio::time::sleep(interval) => nudge(),
-                }
+        tokio::pin!(turn);
+        let mut moved = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                // The other end is dropped only with the places themselves.
+                place = &mut turn => return place.map_err(|_| NoPlace::Crowded(self.most)),
+                () = sleep(interval.min(self.patience)) => {}
             }
-        };
-        match tokio::time::timeout(self.patience, waiting).await {
-            Ok(Ok(place)) => Ok(place),
-            // The other end is dropped only with the places themselves.
-            Ok(Err(_)) | Err(_) => Err(Crowded(self.most)),
+            if !waits.is_wanted() {
+                return Err(NoPlace::Deserted);
+            }
+            let (is_next, now_given) = {
+                let state = self.state();
+                (state.ahead_of(number) < self.most, state.given_to(upstream))
+            };
+            if is_next {
+                waits.nudge();
+            }
+            if now_given != given {
+                (given, moved) = (now_given, Instant::now());
+            } else if moved.elapsed() >= self.patience {
+                return Err(NoPlace::Crowded(self.most));
+            }
         }
     }
 
@@ -104,6 +140,7 @@ impl Places {
 
     fn seat(self: &Arc<Self>, state: &mut State, upstream: &IndexName) -> Place {
         *state.taken.entry(upstream.clone()).or_default() += 1;
+        *state.given.entry(upstream.clone()).or_default() += 1;
         Place {
             places: Arc::clone(self),
             upstream: upstream.clone(),
@@ -121,7 +158,7 @@ impl Places {
                 .waiting
                 .iter()
                 .position(|waiting| state.has_room_for(&waiting.upstream, most));
-            let Some(Waiting { upstream, turn }) = next.and_then(|at| state.waiting.remove(at))
+            let Some(Waiting { upstream, turn, .. }) = next.and_then(|at| state.waiting.remove(at))
             else {
                 return;
             };
@@ -138,6 +175,15 @@ impl State {
         let free = most.saturating_sub(self.taken.values().sum());
         let own = self.taken.get(upstream).copied().unwrap_or(0);
         own < free
+    }
+
+    fn given_to(&self, upstream: &IndexName) -> u64 {
+        self.given.get(upstream).copied().unwrap_or(0)
+    }
+
+    /// How many stand before one in the line.
+    fn ahead_of(&self, number: u64) -> usize {
+        self.waiting.partition_point(|one| one.number < number)
     }
 
     fn leave(&mut self, upstream: &IndexName) {
@@ -159,6 +205,8 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use futures_util::FutureExt as _;
 
     use super::*;
@@ -169,8 +217,27 @@ mod tests {
         IndexName::parse(name).unwrap()
     }
 
-    async fn take(places: &Arc<Places>, name: &str) -> Result<Place, Crowded> {
-        places.take(&upstream(name), EVERY, || ()).await
+    /// Somebody who wants a file so many times, and how often they nudged.
+    #[derive(Default)]
+    struct Wants {
+        looks_left: Cell<Option<usize>>,
+        nudges: Cell<usize>,
+    }
+
+    impl Waits for &Wants {
+        fn is_wanted(&self) -> bool {
+            let left = self.looks_left.get();
+            self.looks_left.set(left.map(|left| left.saturating_sub(1)));
+            left != Some(0)
+        }
+
+        fn nudge(&self) {
+            self.nudges.set(self.nudges.get() + 1);
+        }
+    }
+
+    async fn take(places: &Arc<Places>, name: &str) -> Result<Place, NoPlace> {
+        places.take(&upstream(name), EVERY, &Wants::default()).await
     }
 
     /// How many an upstream gets at once.
@@ -226,9 +293,10 @@ mod tests {
     async fn who_waits_too_long_is_told_and_others_are_nudged_meanwhile() {
         let places = Places::new(1, 5 * EVERY, WaitMeter::default());
         let first = take(&places, "m/one").await.unwrap();
-        let mut nudges = 0;
-        let refused = places.take(&upstream("m/one"), EVERY, || nudges += 1).await;
-        assert_eq!(refused.unwrap_err(), Crowded(1));
+        let wants = Wants::default();
+        let refused = places.take(&upstream("m/one"), EVERY, &wants).await;
+        assert_eq!(refused.unwrap_err(), NoPlace::Crowded(1));
+        let nudges = wants.nudges.get();
         assert!((4..=5).contains(&nudges), "{nudges}");
         drop(first);
         assert!(take(&places, "m/two").await.is_ok());
@@ -244,5 +312,31 @@ mod tests {
         // It has its turn, and leaves without having looked.
         drop(leaving);
         assert_eq!(taken_by(&places, "m/two").len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_goes_on_as_long_as_the_line_moves_and_the_file_is_wanted() {
+        let places = Places::new(1, 5 * EVERY, WaitMeter::default());
+        let mut held = take(&places, "m/one").await.unwrap();
+        let mut line: VecDeque<_> = (0..20).map(|_| Box::pin(take(&places, "m/one"))).collect();
+        for waiting in &mut line {
+            assert!(waiting.as_mut().now_or_never().is_none());
+        }
+        let leaver = Wants::default();
+        leaver.looks_left.set(Some(3));
+        let one = upstream("m/one");
+        let mut left = Box::pin(places.take(&one, EVERY, &leaver));
+        assert!(left.as_mut().now_or_never().is_none());
+        // The last one waits sixteen times as long as nothing may move.
+        while let Some(next) = line.pop_front() {
+            tokio::time::advance(4 * EVERY).await;
+            for waiting in &mut line {
+                assert!(waiting.as_mut().now_or_never().is_none());
+            }
+            drop(held);
+            held = next.await.unwrap();
+        }
+        assert_eq!(left.await.unwrap_err(), NoPlace::Deserted);
+        assert_eq!(leaver.nudges.get(), 3);
     }
 }

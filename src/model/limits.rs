@@ -224,7 +224,9 @@ limits! {
         fills: usize in Count, "64", at least "1",
             "files fetched at once, none of one upstream beyond half of what is free: more share the line without being faster";
         fill_wait: Duration in Time, "60s", at least "0s",
-            "how long one file more waits for its turn: installers' own retries wait about as long";
+            "how long one file more waits while none of its upstream comes to its end; a line that moves is waited in as long as the client does";
+        fills_waiting: usize in Count, "10000", at least "1",
+            "different files that are waited for before they begin to arrive, places and line together: as many as a door has connections";
         fill_rate: u64 in Bytes, "64KiB", at least "1B",
             "bytes a second below which a file that nobody reads any more gives its place to one that waits";
         flights: usize in Count, "4096", at least "1",

@@ -154,6 +154,55 @@ async fn a_slow_file_that_is_read_keeps_its_place_and_who_waits_too_long_is_told
     );
 }
 
+/// Clients at the slow upstream below, each for a file of its own.
+const CLIENTS: u64 = 60;
+
+#[tokio::test]
+async fn clients_of_more_files_than_there_are_places_wait_as_long_as_the_line_moves() {
+    let project = (0..CLIENTS).fold(Project::new("round"), |project, number| {
+        let version = format!("{number}.0");
+        let name = format!("round-{version}.tar.gz");
+        project.file(Listed::new(&name, &version, Content::noise(number, 1000)))
+    });
+    let dairy = Setup::default().project(project).start();
+    let yaml = mirrors(&[("root/dairy", &dairy)], "fills: 4, fill_wait: 5s");
+    let shop = Program::with_policies(&yaml).start();
+    let urls = urls(&Web::new(), &shop, "root/dairy", CLIENTS).await;
+    let gate = dairy.gate(FILE, 10);
+    let clients = urls
+        .into_iter()
+        .map(|url| tokio::spawn(async move { Web::new().get(&url).await }));
+    let clients: Vec<_> = clients.collect();
+    gate.reached(2).await;
+    assert_eq!(dairy.journal().count(FILE), 2, "half of the places");
+    // Two by two, which altogether takes far longer than anybody waits for a line that stands still.
+    dairy.misbehave(FILE, Fault::new().latency(300));
+    gate.release();
+    for client in clients {
+        let got = client.await.unwrap();
+        assert_eq!(got.status, 200, "{}", got.text());
+    }
+    assert_eq!(dairy.journal().count(FILE) as u64, CLIENTS);
+}
+
+#[tokio::test]
+async fn the_line_for_a_place_has_an_end() {
+    let dairy = rounds(3);
+    let yaml = mirrors(&[("root/dairy", &dairy)], "fills: 1, fills_waiting: 2");
+    let shop = Program::with_policies(&yaml).start();
+    let urls = urls(&Web::new(), &shop, "root/dairy", 3).await;
+    dairy.misbehave(FILE, Fault::new().silent());
+    let mut asking = tokio::task::JoinSet::new();
+    for url in urls {
+        asking.spawn(async move { Web::new().get(&url).await });
+    }
+    // One is asked for, one waits, and whichever came last is told to come back.
+    let refused = asking.join_next().await.unwrap().unwrap();
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert_eq!(dairy.journal().count(FILE), 1);
+    assert_eq!(asking.len(), 2);
+}
+
 /// Limits within which nothing but a departure ends a fill.
 const PATIENT: &str =
     "fills: 1, fill_wait: 20s, upstream_read_timeout: 10m, upstream_total_timeout: 10m";

@@ -81,8 +81,10 @@ impl Outside {
 #[must_use]
 pub fn inside_path<'a>(path: &'a str, arrival: Arrival<'_>, headers: &HeaderMap) -> &'a str {
     if !is_proxied(arrival, headers) {
-        let outside = arrival.outside.unwrap_or_default();
-        return without(path, path_of(outside.trim_end_matches('/')));
+        let outside = arrival.outside;
+        return outside.map_or(path, |url| {
+            without(path, path_of(url.trim_end_matches('/')))
+        });
     }
     let is_url = |text: &&str| text.starts_with("http://") || text.starts_with("https://");
     let said = trusted(X_OUTSIDE_URL, arrival, headers).filter(is_url);

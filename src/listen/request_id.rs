@@ -71,7 +71,8 @@ impl RequestIds {
             .map_or_else(|| self.fresh(), RequestId::copy)
     }
 
-    fn fresh(&self) -> RequestId {
+    /// One that is made here.
+    pub(super) fn fresh(&self) -> RequestId {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut rest = self.seed.hash_one(number);

@@ -157,9 +157,9 @@ impl HttpService {
         &self.limits
     }
 
-    /// The id for a request with these headers.
-    pub(super) fn request_id(&self, headers: &HeaderMap) -> RequestId {
-        self.ids.of(headers)
+    /// The id for a request with these headers; nothing where they are known to bring none.
+    pub(super) fn request_id(&self, headers: Option<&HeaderMap>) -> RequestId {
+        headers.map_or_else(|| self.ids.fresh(), |headers| self.ids.of(headers))
     }
 
     /// Who carries out a request with this method, unless it is the reader.

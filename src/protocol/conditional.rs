@@ -66,7 +66,11 @@ pub fn is_not_modified(
     etag: Option<&ETag>,
     last_modified: Option<Timestamp>,
 ) -> bool {
-    if headers.contains_key(IF_NONE_MATCH) {
+    if let Some(first) = headers.get(IF_NONE_MATCH) {
+        // Nearly everybody gives back the one tag that came with the content.
+        if etag.is_some_and(|etag| first.as_bytes() == etag.as_str().as_bytes()) {
+            return true;
+        }
         let lines = headers.get_all(IF_NONE_MATCH).into_iter();
         let mut lines = lines.filter_map(|line| line.to_str().ok());
         return lines.any(|line| matches_weakly(line, etag));

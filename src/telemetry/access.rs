@@ -129,25 +129,25 @@ fn write_json(out: &mut Vec<u8>, line: &AccessLine<'_>) {
     out.extend_from_slice(BEGIN.as_bytes());
     write_instant(out, line.time);
     out.push(b'"');
-    text(out, "request_id", Some(line.request_id));
-    text(out, "door", Some(line.door.label()));
+    word(out, b",\"request_id\":\"", line.request_id);
+    word(out, b",\"door\":\"", line.door.label());
     out.extend_from_slice(b",\"client\":");
     address(out, line.client);
-    text(out, "method", Some(line.method));
-    text(out, "path", Some(line.path));
+    text(out, b",\"method\":", Some(line.method));
+    text(out, b",\"path\":", Some(line.path));
     out.extend_from_slice(b",\"status\":");
     number(out, u64::from(line.status));
     out.extend_from_slice(b",\"bytes\":");
     number(out, line.bytes);
     out.extend_from_slice(b",\"duration_ms\":");
     millis(out, line.duration);
-    text(out, "index", line.index);
-    text(out, "project", line.project);
-    text(out, "file", line.file);
-    text(out, "cache", Some(line.cache));
-    text(out, "decision", Some(line.decision));
-    text(out, "rule", line.rule);
-    text(out, "user_agent", line.user_agent);
+    text(out, b",\"index\":", line.index);
+    text(out, b",\"project\":", line.project);
+    text(out, b",\"file\":", line.file);
+    word(out, b",\"cache\":\"", line.cache);
+    word(out, b",\"decision\":\"", line.decision);
+    text(out, b",\"rule\":", line.rule);
+    text(out, b",\"user_agent\":", line.user_agent);
     out.extend_from_slice(b"}\n");
 }
 
@@ -172,11 +172,18 @@ fn address(out: &mut Vec<u8>, client: Option<IpAddr>) {
     }
 }
 
+/// A member whose value is one of our own words, or an id, which hold nothing that JSON escapes;
+/// `begin` is everything before it.
+fn word(out: &mut Vec<u8>, begin: &[u8], value: &str) {
+    debug_assert!(stands_for_itself(value), "{value:?} is to be escaped");
+    out.extend_from_slice(begin);
+    out.extend_from_slice(value.as_bytes());
+    out.push(b'"');
+}
+
 /// A member whose value is text or null.
-fn text(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
+fn text(out: &mut Vec<u8>, begin: &[u8], value: Option<&str>) {
+    out.extend_from_slice(begin);
     match value {
         None => out.extend_from_slice(b"null"),
         Some(value) if stands_for_itself(value) => {

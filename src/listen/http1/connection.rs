@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use http::{HeaderMap, Method};
+use http::Method;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::socket::SocketAddr;
@@ -130,16 +130,15 @@ impl<'a, S: Wire> Connection<'a, S> {
         self.requests += 1;
         let app = self.app;
         let started = app.recorder().start();
-        let id = app.request_id(&known.headers);
+        let id = app.request_id(known.has_id.then_some(&known.headers));
         let asked = self.asked(line, &known);
-        let agent = known.headers.get(http::header::USER_AGENT);
         let finished = Finished {
             started,
             request_id: &id,
             client: asked.arrival.client,
             method: asked.method,
             path: asked.path,
-            user_agent: agent.and_then(|value| value.to_str().ok()),
+            user_agent: known.user_agent.as_deref(),
             status: None,
             bytes: 0,
             record: Record::default(),
@@ -168,7 +167,7 @@ impl<'a, S: Wire> Connection<'a, S> {
     /// last.
     async fn refuse(&mut self, bad: BadHead) {
         self.guard.watch().head_read();
-        let id = self.app.request_id(&HeaderMap::new());
+        let id = self.app.request_id(None);
         let finished = Finished {
             started: self.app.recorder().start(),
             request_id: &id,

@@ -7,12 +7,14 @@
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use httparse::{EMPTY_HEADER, Status};
 use pingora::http::RequestHeader;
 
-use crate::protocol::{BadHead, Preferences, check_raw, is_host};
+use crate::protocol::{BadHead, Preferences, X_REQUEST_ID, check_raw, is_host};
 
 /// Most headers of a plain request; installers send ten, proxies add some. More are not refused, only
 /// read elsewhere.
@@ -69,6 +71,10 @@ pub(super) struct Known {
     pub(super) preferences: Preferences,
     /// Whether the client wants to keep the connection.
     pub(super) keeps_alive: bool,
+    /// Whether they bring an id for the request.
+    pub(super) has_id: bool,
+    /// By which program they were sent, where that is text.
+    pub(super) user_agent: Option<Box<str>>,
 }
 
 /// Takes a plain request off `bytes`. After one, `known` has its headers.
@@ -228,9 +234,13 @@ impl Outline {
             let value = HeaderValue::from_maybe_shared(head.slice(value.clone())).ok()?;
             headers.append(name, value);
         }
+        let agent = headers.get(USER_AGENT);
+        let user_agent = agent.and_then(|value| value.to_str().ok());
         Some(Known {
             block: head.slice(line..),
             preferences: Preferences::of(&headers),
+            has_id: headers.contains_key(X_REQUEST_ID),
+            user_agent: user_agent.map(Into::into),
             headers,
             keeps_alive: self.keeps_alive,
         })

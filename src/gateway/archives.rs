@@ -1,8 +1,8 @@
-//! Looking into archives, each within bounds and its share of what may be read at one time (`limits.decoding`).
+//! Reads archives, each within bounds and its share of what may be read at one time (`limits.decoding`).
 //!
-//! What a directory or the metadata takes in memory is known only when it has been read, and nearly all
-//! are short. So an archive is read up to a bound at first, with a small share, and only one that is
-//! longer waits for a large share and is read again.
+//! How much memory a directory or metadata takes is known only once it has been read, and nearly all
+//! are short. So an archive is first read up to a bound, with a small share, and only one that exceeds
+//! it waits for a large share and is read again.
 
 use crate::gateway::error::{Error, blocking};
 use crate::protocol::ArchiveBounds;
@@ -21,8 +21,8 @@ impl Archives {
         Self { decoding, bounds }
     }
 
-    /// Has `look` read an archive, blocking, within bounds; again within wider ones when what it says
-    /// `is_beyond` them.
+    /// Has `look` read an archive, blocking, within bounds; again within wider ones if its error
+    /// `is_beyond` the first.
     ///
     /// # Errors
     /// When no share could be had in time.
@@ -52,7 +52,7 @@ impl Archives {
         let bounds = bounds.within(share.bytes());
         let work = move || {
             let looked = look(bounds);
-            // Held until what was read is gone.
+            // Held until what was read has been dropped.
             drop(share);
             looked
         };

@@ -15,7 +15,7 @@ use crate::protocol::{Format, Preferences, PublicRoute};
 /// One read-only request. It borrows from the connection; nothing of it outlives the answer.
 #[derive(Debug)]
 pub struct Ask<'a> {
-    /// The path as it was asked for, for messages.
+    /// The path as requested, for messages.
     pub path: &'a str,
     /// Where it leads.
     pub route: PublicRoute,
@@ -23,7 +23,7 @@ pub struct Ask<'a> {
     pub head: bool,
     /// The request's headers: negotiation, conditions, ranges.
     pub headers: &'a HeaderMap,
-    /// What they say of the client.
+    /// What they state about the client.
     pub preferences: Preferences,
     /// The query, still percent-encoded, without the question mark.
     pub query: Option<&'a str>,
@@ -32,7 +32,7 @@ pub struct Ask<'a> {
 }
 
 impl Ask<'_> {
-    /// The form of a page that its client takes best.
+    /// The form of a page that its client prefers.
     ///
     /// # Errors
     /// `NotAcceptable` when it takes none.
@@ -43,7 +43,7 @@ impl Ask<'_> {
 }
 
 /// How a request came to its door, which decides what absolute URLs look like. The default is the
-/// careful one: a stranger's request without TLS.
+/// cautious one: a stranger's request without TLS.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Arrival<'a> {
     /// Whether the peer is believed when it says under which URL clients see us: it is on this machine
@@ -53,15 +53,15 @@ pub struct Arrival<'a> {
     pub is_tls: bool,
     /// The authority of the request target: HTTP/2 has it there instead of in `Host`.
     pub authority: Option<&'a str>,
-    /// Under which URL the operator says that clients see the door.
+    /// The URL under which clients see the door, according to the operator.
     pub outside: Option<&'a str>,
-    /// Who asks, as far as the door can tell; nothing on a Unix socket.
+    /// The client's address, as far as the door can tell; `None` on a Unix socket.
     pub client: Option<IpAddr>,
-    /// Whether it came by the management door, where indexes are shown that public doors do not show.
+    /// Whether it came by the management door, which shows indexes that public doors do not.
     pub is_manage: bool,
 }
 
-/// Whoever answers what the doors are asked for reading.
+/// Answers read-only requests from the doors.
 #[async_trait]
 pub trait Answers: Send + Sync {
     /// Answers one request. It never fails: trouble is a reply too.

@@ -1,5 +1,5 @@
-//! What no simple page lists and a stage holds all the same: test results and documentation; and what
-//! it held once (410, docs/protocol/devpi.md §10).
+//! What no simple page lists although a stage holds it: test results and documentation; and what a stage
+//! once held (410, docs/protocol/devpi.md §10).
 
 use std::mem::take;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use crate::policy::{Candidate, Denial, Stack, Verdict};
 use crate::protocol::ETag;
 use crate::store::Key;
 
-/// What a test result's name adds to that of the file it is about.
+/// What a test result's name appends to that of its file.
 pub const TOX_RESULT: &str = ".toxresult-";
 
-/// How the name of documentation ends.
+/// The ending of the name of documentation.
 pub const DOC_ZIP: &str = ".doc.zip";
 
 /// What is attached to releases.
@@ -66,8 +66,8 @@ impl Attachments {
         }
     }
 
-    /// Why something attached is not to be had: because what it is about is refused. A test result
-    /// is about one file, documentation about all of its release.
+    /// Why an attachment is not served: because what it is about is refused. A test result is about one
+    /// file, documentation about all of its release.
     async fn refusal_of_attached(
         &self,
         cx: &Context,
@@ -175,7 +175,7 @@ impl Attachments {
     }
 }
 
-/// A file name of the release that something is attached to; nothing for release files.
+/// A file name of the release that something is attached to; `None` for release files.
 fn subject(filename: &str) -> Option<String> {
     if let Some((subject, _)) = filename.split_once(TOX_RESULT) {
         return Some(subject.to_owned());
@@ -185,15 +185,15 @@ fn subject(filename: &str) -> Option<String> {
         .map(|stem| format!("{stem}.zip"))
 }
 
-/// Whether a digest is the one that a place stands for.
+/// Whether a digest matches the place in a URL.
 pub fn stands_at(digest: &crate::model::Sha256, place: &FilePlace) -> bool {
     leading(place).is_some_and(|leading| digest.as_bytes().starts_with(&leading))
 }
 
-/// The bytes of a digest that a URL shows.
+/// The leading bytes of the digest in a URL.
 pub fn leading(place: &FilePlace) -> Option<[u8; 8]> {
     match place {
-        // A cut digest has fewer digits, and no private file has one.
+        // A truncated digest has fewer digits, and no private file has one.
         FilePlace::Digest(digits) if digits.len() < 16 => None,
         FilePlace::Digest(digits) => u64::from_str_radix(digits, 16).ok().map(u64::to_be_bytes),
         FilePlace::Directory(_) => None,

@@ -1,7 +1,8 @@
-//! Fills that have their place and whose upstream has not answered yet.
+//! Fills that have a place but whose upstream has not answered yet.
 //!
-//! An upstream that takes a request and says nothing holds a place as one that drips does. Who waits
-//! for the beginning of a file is counted here, so that such a fill can give way once nobody does.
+//! An upstream that accepts a request and stays silent occupies a place just as one that drips does.
+//! Those who wait for a file to begin are counted here, so that such a fill can give way once nobody
+//! waits for it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,8 @@ use tokio::sync::Notify;
 
 use crate::model::Sha256;
 
-/// What a fill is known by: the digest where there is one, else the place and what is stated of it there.
+/// What identifies a fill: the digest if there is one, otherwise the place and what is stated about it
+/// there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum FillKey {
     Digest(Sha256),
@@ -19,14 +21,14 @@ pub enum FillKey {
 
 type Table = HashMap<FillKey, Opening>;
 
-/// The fills that wait for their upstream.
+/// The fills whose upstream has not answered.
 #[derive(Debug, Default)]
 pub struct Begun(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Opening {
     waiters: usize,
-    /// Told to give way; there once the fill has its place.
+    /// Notified to give way; `Some` once the fill has its place.
     gives_way: Option<Arc<Notify>>,
 }
 
@@ -50,7 +52,7 @@ impl Begun {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that somebody waits, until what it returns is dropped.
+    /// Notes somebody who waits, until the returned value is dropped.
     pub fn wait_for(&self, key: &FillKey) -> Waiter<'_> {
         self.table().entry(key.clone()).or_default().waiters += 1;
         Waiter {
@@ -65,7 +67,7 @@ impl Begun {
         table.get(key).is_some_and(|opening| opening.waiters > 0)
     }
 
-    /// Notes that upstream is asked, until what it returns is dropped.
+    /// Notes that upstream is asked, until the returned value is dropped.
     pub fn begin(&self, key: &FillKey) -> Asked<'_> {
         let gives_way = Arc::new(Notify::new());
         let mut table = self.table();
@@ -77,7 +79,7 @@ impl Begun {
         }
     }
 
-    /// Has one that nobody waits for give its place away; says whether there was one.
+    /// Makes one that nobody waits for give its place away; returns whether there was one.
     pub fn nudge(&self) -> bool {
         let table = self.table();
         let mut unread = table.values().filter(|opening| opening.waiters == 0);

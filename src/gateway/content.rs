@@ -1,9 +1,9 @@
-//! What a file is answered with: bytes in memory, on disk or still arriving, under a head that fits.
+//! The bytes that a file is answered with: in memory, on disk or still arriving, under a matching head.
 //!
-//! Of a file that is still arriving the end of the answer is held back until the file's digest is known
-//! to be right (`store::Growing`): the last stretch of the whole, the last byte of a range. So no
-//! answer is complete when the file turns out wrong. That a client has seen none of its bytes is what
-//! only `verify: before-serving` promises.
+//! For a file that is still arriving, the end of the answer is held back until the file's digest is
+//! known to be right (`store::Growing`): the last stretch of the whole, the last byte of a range. So no
+//! answer is complete if the file turns out wrong. Only `verify: before-serving` promises that a client
+//! has seen none of its bytes.
 
 use std::mem::take;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::protocol::{
 };
 use crate::store::{Growing, StoredFile};
 
-/// What never changes may be kept for ever; a refusal never carries this.
+/// What never changes may be cached for ever; a refusal never carries this.
 const IMMUTABLE: &str = "max-age=365000000, immutable, public";
 
 /// Bytes that can be answered, and where they are.

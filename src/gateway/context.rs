@@ -23,15 +23,15 @@ pub struct Generation {
 /// What does not change while the process runs.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What is kept of mirrors, and for how long.
+    /// How mirrors are cached.
     pub cache: CacheConfig,
     /// Never ask an upstream.
     pub offline: bool,
-    /// Whether nobody is asked because this is only to explain what a server would do.
+    /// Whether no upstream is asked because this only explains what a server would do.
     pub is_explaining: bool,
-    /// What all that is fetched may cost.
+    /// The limits.
     pub limits: Limits,
-    /// What is being unpacked and read at one time; the same budget as that of every upstream.
+    /// The budget for unpacking and reading; shared with every upstream.
     pub decoding: Decoding,
 }
 

@@ -1,5 +1,5 @@
-//! What every flow stands on: the clock, the generation in force, settings, store, records, metrics and
-//! the runtime on which work goes on when its client has left.
+//! The foundation of every flow: the clock, the generation in force, settings, store, records, metrics
+//! and the runtime on which work continues after its client has left.
 
 use std::fmt;
 use std::hash::Hash;
@@ -23,7 +23,7 @@ use crate::store::{FsStore, Key, StoreError};
 use crate::telemetry::{CacheKind, Damage, LookUp, Metrics, Tier, UpstreamResult};
 use crate::upstream::UpstreamError;
 
-/// What every flow stands on. It knows none of them.
+/// The foundation of every flow. It knows none of them.
 #[derive(Debug)]
 pub struct Core {
     /// Tells the time.
@@ -38,7 +38,7 @@ pub struct Core {
     pub records: Arc<dyn Db>,
     /// Counts.
     pub metrics: Arc<Metrics>,
-    /// The runtime on which work goes on when its client has left.
+    /// The runtime on which work continues after its client has left.
     pub work: tokio::runtime::Handle,
 }
 
@@ -58,7 +58,7 @@ impl Core {
         self.in_force.load_full()
     }
 
-    /// Puts a new generation in force. Nothing is flushed: what was rendered or decided knows the
+    /// Puts a new generation in force. Nothing is flushed: every rendering and decision knows the
     /// generation that made it.
     pub fn install(&self, generation: Generation) {
         self.metrics.policies_changed(generation.number);
@@ -72,7 +72,8 @@ impl Core {
         Archives::new(settings.decoding.clone(), settings.limits.upstream.metadata)
     }
 
-    /// Something is not held, and nobody is asked for it: the one place that says why.
+    /// The error for something that is not held while no upstream may be asked; the one place that says
+    /// why.
     pub fn not_asked(&self, what: impl fmt::Display) -> Error {
         let message = if self.settings.is_explaining {
             format!(
@@ -85,7 +86,7 @@ impl Core {
         Error::new(ErrorKind::Unavailable(None), message)
     }
 
-    /// Flights of one kind of miss.
+    /// Flights for one kind of miss.
     pub fn flights<K, V>(&self) -> Flights<K, V>
     where
         K: Clone + Eq + Hash + Send + 'static,
@@ -94,7 +95,7 @@ impl Core {
         Flights::new(self.work.clone(), self.settings.limits.work.flights)
     }
 
-    /// Whether a record needs these bytes (still).
+    /// Whether a record (still) needs these bytes.
     pub async fn is_needed(&self, digest: &Sha256) -> Flow<bool> {
         let is_needed = self.records.is_referenced(digest).await;
         is_needed.map_err(|error| records_failed("ask whether bytes are needed", error))
@@ -107,15 +108,17 @@ impl Core {
         files.map_err(|error| records_failed(&doing(), error))
     }
 
-    /// Whether there are bytes under a key; asked by whoever holds its digest.
+    /// Whether there are bytes under a key; the caller holds their digest.
     pub fn is_kept(&self, key: &Key) -> Result<bool, StoreError> {
         Ok(self.store.open_file(key)?.is_some())
     }
 
-    /// What is kept under a key; an earlier copy, which has no digest of its own, may be `known` by one.
+    /// What is kept under a key. An earlier copy without its own digest may be recognised by one that
+    /// is `known`.
     ///
-    /// Small copies (page copies, lists, what was learned, sidecars) can be had again: one that its disk
-    /// has damaged, or does not give, is none (docs/adr/0034-what-is-kept-is-read-again.md).
+    /// Small copies (page copies, lists, learned facts, sidecars) can be obtained again, so one that
+    /// its disk has damaged or cannot read counts as absent
+    /// (docs/adr/0034-what-is-kept-is-read-again.md).
     pub fn small_copy(&self, key: &Key, bytes_max: u64, known: &Hashes) -> Option<Bytes> {
         let read = self.store.read_known(key, bytes_max, known);
         read.unwrap_or_else(|error| {
@@ -124,7 +127,7 @@ impl Core {
         })
     }
 
-    /// Says that a copy is damaged, and removes it, so that it is said once.
+    /// Reports that a copy is damaged, and removes it, so that it is reported once.
     pub fn copy_is_damaged(&self, key: &Key, error: &StoreError) {
         let path = key.path();
         tracing::error!(path = %path.display(), %error, "a kept copy is damaged or cannot be read");
@@ -136,7 +139,7 @@ impl Core {
         }
     }
 
-    /// Asks an upstream: the one place where that is counted and timed, under its mirror's name.
+    /// Asks an upstream: the one place where this is counted and timed, under its mirror's name.
     pub async fn ask_upstream<T>(
         &self,
         mirror: &IndexName,
@@ -151,14 +154,14 @@ impl Core {
         answer
     }
 
-    /// Looks into a cache: the one place where it is counted whether something was there.
+    /// Notes a look into a cache: the one place where hits and misses are counted.
     pub fn look<T>(&self, tier: Tier, kind: CacheKind, found: Option<T>) -> Option<T> {
         let result = found.as_ref().map_or(LookUp::Miss, |_| LookUp::Hit);
         self.metrics.looked_up(tier, kind, result);
         found
     }
 
-    /// Counts what a look into the store led to: it was there, or is being fetched for this request or
+    /// Counts the result of a look into the store: it was there, or is being fetched for this request or
     /// another.
     pub fn looked_into_store(&self, kind: CacheKind, led_to: CacheResult) {
         let result = match led_to {

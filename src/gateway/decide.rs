@@ -1,5 +1,5 @@
-//! What is decided about a file's URL: looked up on the same merged page as the page flow, and judged
-//! by the same function.
+//! Decisions about files' URLs: each file is looked up on the same merged page as in the page flow, and
+//! judged by the same function.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::model::{File, Filename, IndexName, ProjectName, Timestamp};
 use crate::page::{Entry, FilePath, parse_file_path};
 use crate::policy::{Denial, IndexKind, Member, Sources, Stack, Verdict};
 
-/// Decides about files' URLs, and remembers it.
+/// Decides about files' URLs, and remembers the decisions.
 #[derive(Debug)]
 pub struct Tickets {
     pub(super) core: Arc<Core>,
@@ -80,13 +80,13 @@ impl Tickets {
         self.decide_anew(cx, key).await
     }
 
-    /// Decides while the decision that has grown old still counts.
+    /// Decides again while the expired decision still counts.
     fn decide_behind(self: &Arc<Self>, cx: &Context, key: TicketKey) {
         let flight = (key.clone(), cx.generation.number);
         let (tickets, cx) = (Arc::clone(self), cx.clone());
         let started = self.renewals.start(flight, move || async move {
             if tickets.decide_anew(&cx, key.clone()).await.is_err() {
-                // The next one to ask is told why.
+                // The next request is told why.
                 tickets.decided.remove(&key);
             }
         });
@@ -113,9 +113,9 @@ impl Tickets {
     ///
     /// `acme-tools-9.9.tar.gz` reads as a file of `acme-tools` or of `acme`. Once one reading is kept
     /// from mirrors (by a rule, a whitelist, `owns`, or because it is private), a less likely one would
-    /// only tell an upstream a part of what it must not hear. From there on a reading is looked up only
-    /// where this very file was named before. The same goes for a reading that its form does not bear
-    /// out (`acme-tools.zip`, of `acme`), where a longer part of the name is kept from mirrors.
+    /// tell an upstream part of the name that it must not learn. From there on a reading is looked up
+    /// only if this very file was listed before. The same applies to a reading that its form does not
+    /// support (`acme-tools.zip`, of `acme`), if a longer part of the name is kept from mirrors.
     pub async fn decide_path(
         self: &Arc<Self>,
         cx: &Context,
@@ -168,8 +168,8 @@ impl Tickets {
         }
     }
 
-    /// Whether a project is a shorter part of the file's name than one that is kept from mirrors, and
-    /// the file may as well be that one's.
+    /// Whether a project's name is a shorter part of the file's name than one that is kept from
+    /// mirrors, so that the file may just as well belong to that one.
     async fn is_part_of_kept(
         &self,
         cx: &Context,
@@ -218,7 +218,7 @@ impl Tickets {
         Ok(false)
     }
 
-    /// Who may speak for a project; nobody is asked.
+    /// Who may speak for a project; asks nobody.
     async fn verdict(
         &self,
         cx: &Context,
@@ -229,8 +229,8 @@ impl Tickets {
         Ok(stack.decide_project(project, cx.now, &|one| holding.contains(one)))
     }
 
-    /// Why a member was not asked that might list the file: its refusal of the project by name. So a
-    /// stage that holds the project too does not make "not found" of what is blocked.
+    /// Why a member that might list the file was not asked: its refusal of the project by name. So a
+    /// stage that holds the project too does not turn a blocked file into "not found".
     pub async fn silenced(
         &self,
         cx: &Context,
@@ -259,7 +259,7 @@ impl Tickets {
     }
 }
 
-/// The decision on an entry of a merged page.
+/// Decides about an entry of a merged page.
 pub fn decide_entry(cx: &Context, resolved: &Resolved, entry: &Entry<'_>) -> Ticket {
     let view = resolved.view();
     let candidate = candidate(entry);

@@ -10,7 +10,7 @@ use http::StatusCode;
 
 use crate::store::{Blame, Failure, StoreError};
 
-/// A failed flow. Everybody who waited for it is told the same.
+/// A failed flow. Everybody who waited for it gets the same error.
 #[derive(Debug, Clone)]
 pub struct Error {
     /// What the client should make of it.
@@ -25,17 +25,17 @@ pub struct Error {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("devpi has it at {path}")]
 pub struct Withheld {
-    /// Below which path of devpi's it is.
+    /// The path of devpi's below which it is.
     pub path: String,
 }
 
-/// What a flow makes, or why it cannot.
+/// The result of a flow.
 pub type Flow<T> = Result<T, Error>;
 
 /// Kinds of failure; each is one status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// Nobody knows it: 404.
+    /// It does not exist: 404.
     NotFound,
     /// It was here and was deleted: 410 (devpi).
     Gone,
@@ -43,11 +43,11 @@ pub enum ErrorKind {
     NotAcceptable,
     /// devpi does not show it to everybody: its own 401 or 403.
     Withheld(StatusCode),
-    /// An upstream said something that cannot be used: 502.
+    /// An upstream's answer cannot be used: 502.
     BadGateway,
-    /// An upstream has taken it down (451): 502, and what was held of it is no answer.
+    /// An upstream has taken it down (451): 502, and what was held of it is not served.
     TakenDown,
-    /// It cannot be had now: 503, with seconds to wait where they are known.
+    /// It is not available now: 503, with seconds to wait if known.
     Unavailable(Option<u32>),
     /// Our disk has no room for it: 507.
     Full,
@@ -83,25 +83,25 @@ impl Error {
         }
     }
 
-    /// Nobody knows it.
+    /// It does not exist.
     #[must_use]
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::NotFound, message)
     }
 
-    /// It cannot be had at this moment: in a second perhaps.
+    /// It is not available at this moment, but may be in a second.
     #[must_use]
     pub fn busy(message: impl fmt::Display) -> Self {
         Self::new(ErrorKind::Unavailable(Some(1)), message.to_string())
     }
 
-    /// An upstream said something that cannot be used.
+    /// An upstream's answer cannot be used.
     #[must_use]
     pub fn bad_gateway(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::BadGateway, message)
     }
 
-    /// The store failed: that its disk is full is said in its own words, which say what to do.
+    /// The store failed; a full disk has its own words, which say what to do.
     #[must_use]
     pub fn store(doing: impl Into<String>, source: StoreError) -> Self {
         match source {
@@ -128,7 +128,7 @@ impl Error {
     }
 }
 
-/// Does work that blocks, on a thread for that; `doing` fits after "failed to".
+/// Does blocking work on a thread for that; `doing` fits after "failed to".
 pub async fn blocking<T: Send + 'static>(
     doing: &str,
     work: impl FnOnce() -> T + Send + 'static,
@@ -137,7 +137,7 @@ pub async fn blocking<T: Send + 'static>(
     done.map_err(|error| Error::internal(doing, error))
 }
 
-/// A file that will never be whole, in the words of its failure.
+/// The kind of error for a file that will never be complete.
 impl From<&Failure> for ErrorKind {
     fn from(failure: &Failure) -> Self {
         match failure.blame {

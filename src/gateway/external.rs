@@ -1,8 +1,9 @@
 //! Files of a mirror with `mirror_use_external_urls`: clients fetch them from upstream themselves.
 //!
-//! The policies have let the file pass before anybody is sent away, and the page carries its digest, which
-//! installers compare. Nothing of it is kept here, and its bytes are not seen here. What is held from before is
-//! answered, as devpi does; unlike there, no login of the mirror goes into the address.
+//! The policies have let the file pass before the client is redirected, and the page carries its
+//! digest, which installers compare. Nothing of it is kept here, and its bytes are not seen here. A
+//! file that is already held is served, as in devpi; unlike there, no login of the mirror is put into
+//! the address.
 
 use bytes::Bytes;
 use http::header::LOCATION;
@@ -14,7 +15,7 @@ use crate::gateway::refusal::reply_head;
 use crate::gateway::reply::{Body, Record, Reply};
 use crate::gateway::tickets::Grant;
 
-/// Where a client is to fetch a file itself, if its mirror says that it shall.
+/// Where a client is to fetch a file itself, if the mirror is set up for that.
 pub fn external_place(cx: &Context, grant: &Grant) -> Option<HeaderValue> {
     if !cx.mirror(&grant.owner)?.mirror_use_external_urls() {
         return None;
@@ -29,7 +30,7 @@ pub fn external_place(cx: &Context, grant: &Grant) -> Option<HeaderValue> {
     HeaderValue::from_str(url.as_str()).ok()
 }
 
-/// 302: an answer to be asked for again, since a policy may change its mind.
+/// 302: to be requested again next time, since a policy may change.
 pub fn sent_there(place: &HeaderValue, record: Record) -> Reply {
     let mut head = reply_head("text/plain", 0, "no-store");
     head.insert(LOCATION, place.clone());

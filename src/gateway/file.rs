@@ -115,8 +115,8 @@ impl Files {
         Some(reply)
     }
 
-    /// A path that no page lists: a test result or documentation, or a file of a member that a
-    /// refusal keeps from speaking, which is 403 and never 404.
+    /// A path that no page lists: a test result or documentation, or a file of a member that a refusal
+    /// keeps from speaking, which is 403 and never 404.
     async fn unlisted(
         &self,
         cx: &Context,
@@ -140,7 +140,7 @@ impl Files {
     /// The bytes of a file: from memory, from disk, or fetched while others wait with us.
     pub async fn content(&self, cx: &Context, grant: &Grant) -> Flow<(Content, CacheResult)> {
         let (content, cache) = self.held_or_fetched(cx, grant).await?;
-        // The same bytes may be here as another page's, which told the truth about them.
+        // The same bytes may be held for another page, which stated their true length.
         if let Some(length) = content.length().filter(|_| !grant.is_private) {
             is_as_long(grant.file.item(), length)?;
         }
@@ -154,7 +154,7 @@ impl Files {
         if grant.is_private {
             self.core
                 .looked_into_store(CacheKind::File, CacheResult::Miss);
-            // Its record may have gone since the decision, and the bytes after it.
+            // Its record may have been removed since the decision, and then its bytes.
             if let Some(sha256) = grant.file.item().hashes.sha256()
                 && !self.core.is_needed(&sha256).await?
             {

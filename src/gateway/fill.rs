@@ -1,8 +1,8 @@
-//! Fetching a file once for everybody: it is written, hashed and read while it arrives.
+//! Fetches a file once for everybody: it is written, hashed and read while it arrives.
 //!
-//! The first asker starts the fill; all who come while it runs read the same growing file. It runs
-//! on the work runtime and goes on when its clients leave, so that the next one finds the file; only
-//! while it is slow and others wait for a place does it give way then.
+//! The first request starts the fill; all that come while it runs read the same growing file. It runs
+//! on the work runtime and continues when its clients leave, so that the next one finds the file; it
+//! then gives way only if it is slow and others wait for a place.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,13 +30,13 @@ use crate::store::{Draft, Growing, HELD_BACK_BYTES, Key, Readable, StoreError, S
 use crate::telemetry::{UpstreamResult, WaitFor};
 use crate::upstream::{FileAnswer, UpstreamFile};
 
-/// How often somebody who waits for a place looks for one that may be given away.
+/// How often a request that waits for a place looks for one that may be given away.
 const NUDGE_EVERY: Duration = Duration::from_secs(1);
 
-/// When somebody should try again who found no place in time.
+/// When a client that got no place in time should try again.
 const RETRY_AFTER_S: u32 = 10;
 
-/// Who holds a file that is arriving without reading it: the table of fills, and its own draft.
+/// Holders of an arriving file that do not read it: the table of fills, and its own draft.
 const OWN_HOLDERS: usize = 2;
 
 /// Files that are arriving.
@@ -61,7 +61,7 @@ struct Running {
 }
 
 impl Running {
-    /// Bytes a second since it began, if nobody reads it.
+    /// Bytes per second since it began, if nobody reads it.
     fn unread_rate(&self) -> Option<u64> {
         let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let received = self.received.load(Ordering::Relaxed);
@@ -71,7 +71,7 @@ impl Running {
 }
 
 impl Fills {
-    /// As many at one time as the settings say.
+    /// Limited to the number in the settings.
     pub fn new(core: Arc<Core>, learning: Arc<Learning>) -> Self {
         let limits = &core.settings.limits.work;
         Self {
@@ -116,8 +116,8 @@ impl Fills {
         }
     }
 
-    /// Has a fill that nobody waits for and of which nothing came, or the slowest that nobody reads,
-    /// give its place away. From now on nobody can join it.
+    /// Makes a fill give its place away: one that nobody waits for and that has received nothing, or
+    /// the slowest one that nobody reads. From then on nobody can join it.
     fn nudge(&self) {
         if self.begun.nudge() {
             return;
@@ -200,9 +200,9 @@ impl Fills {
         }
     }
 
-    /// With `verify: before-serving` nothing goes out before the digest holds. Of a file that is
-    /// smaller than what is held back anyway nothing could. Of any other the head waits for the first
-    /// byte, so that trouble until then is told in words and not by a connection that breaks.
+    /// With `verify: before-serving` nothing goes out before the digest is verified. For a file smaller
+    /// than what is held back anyway, nothing could. For any other the head waits for the first byte,
+    /// so that trouble until then is reported in words and not by a connection that breaks.
     async fn release(&self, cx: &Context, grant: &Grant, growing: Arc<Growing>) -> Flow<Content> {
         let verify = cx.mirror(&grant.owner).map(Mirror::verify);
         let verifies = verify == Some(Verify::BeforeServing);
@@ -221,10 +221,10 @@ impl Fills {
         Ok(Content::Growing(growing))
     }
 
-    /// Opens the file upstream and starts taking it in.
+    /// Opens the file upstream and starts receiving it.
     async fn open(self: &Arc<Self>, cx: &Context, fill: Fill) -> Flow<Opened> {
         let (owner, listed) = (&fill.grant.owner, fill.grant.file.item());
-        // Somebody may have finished between the asker's look and this flight.
+        // Another fill may have finished between the asker's look and this flight.
         let Some(upstream) = cx.generation.upstreams.get(owner) else {
             return Err(Error::bad_gateway(format!(
                 "{owner} is a mirror and no upstream is set, so it cannot be fetched"
@@ -274,12 +274,12 @@ impl Fills {
             let outcome = fills.take_in_file(&fill, file, draft, &running).await;
             drop(place);
             if outcome.is_err() {
-                // The next to ask tries again.
+                // The next request tries again.
                 fills.end(&fill.key, &running);
             }
             fills.after_fill(&fill, outcome).await;
             fills.core.metrics.fills().dec();
-            // Only now is it found by what was learned of it.
+            // Only now can it be found by what was learned about it.
             fills.end(&fill.key, &running);
         });
         Ok(Opened::Arriving(growing))
@@ -324,7 +324,7 @@ impl Fills {
         match outcome {
             Ok(stored) => {
                 let (learning, grant) = (Arc::clone(&self.learning), fill.grant.clone());
-                // Its URL changes from `+e` to `+f`, and rules on its size can tell now.
+                // Its URL changes from `+e` to `+f`, and rules about its size can be decided now.
                 let listed = grant.file.item();
                 let is_new = listed.hashes.sha256().is_none() || listed.size.is_none();
                 let Stored { sha256, size } = stored;
@@ -345,11 +345,11 @@ impl Fills {
     }
 }
 
-/// Why a fill ended that was slow and read by nobody.
+/// Why a slow fill that nobody read was ended.
 const GAVE_WAY: &str = "nobody read it any more, it was slow, and others waited for its place";
 
-/// A page that states a length states it as it does a digest: rules are decided by it, so another one is
-/// not what was decided on.
+/// A length stated by a page counts as its digest does: rules are decided by it, so a file of another
+/// length is not the one that was decided on.
 ///
 /// # Errors
 /// `BadGateway` when the file has another length.

@@ -1,5 +1,5 @@
 //! The flows, put together: each owns what only it changes, and is given the core and the flows that it
-//! needs. What reaches several of them at one time is here.
+//! needs. Whatever affects several of them is here.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -53,12 +53,12 @@ pub struct Flows {
     pub attachments: Arc<Attachments>,
     /// Whether records and private files belong together.
     pub belonging: Arc<Belonging>,
-    /// Private bytes that nothing needs.
+    /// Private bytes that no record needs.
     pub garbage: Garbage,
     /// Reads what is kept.
     pub verification: Verification,
     sidecars: Arc<Sidecars>,
-    /// What the clock said when it was last looked at.
+    /// The time when the clock was last read here.
     clock_said: Mutex<Timestamp>,
 }
 
@@ -142,8 +142,8 @@ impl Flows {
         self.lists.forget();
     }
 
-    /// Forgets everything that was made from what devpi-servers said. That they said it before a write
-    /// is seen by its tag (`Upstream::is_outdated`).
+    /// Forgets everything that was made from devpi-servers' answers. Whether an answer predates a write
+    /// is told by its tag (`Upstream::is_outdated`).
     pub fn devpi_changed(&self) {
         self.mirrors.forget_all();
         self.pages.forget_all();
@@ -151,8 +151,8 @@ impl Flows {
         self.lists.forget();
     }
 
-    /// Forgets what is remembered when the clock was put back since the last call: all of it says until
-    /// when it holds, by a clock that was ahead. What is on disk says when it was made.
+    /// Forgets what is remembered if the clock was put back since the last call: all of it is valid
+    /// until an instant on a clock that was ahead. What is on disk states when it was made.
     pub fn heed_clock(&self) {
         let now = self.core.clock.now();
         let mut said = self
@@ -172,7 +172,7 @@ impl Flows {
         self.pages.forget_all();
     }
 
-    /// States what the caches hold, and how the records are.
+    /// Sets the metrics of what the caches hold, and of the records.
     pub fn report_state(&self) {
         let Self { core, .. } = self;
         core.metrics.records_writable(core.records.is_writable());

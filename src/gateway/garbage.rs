@@ -1,7 +1,7 @@
 //! Bytes of stages that no record needs any more: of what was removed or overwritten, and of uploads
 //! that a crash cut off before their record was written. They are looked for at the start and after
-//! something was removed, and go once nobody can start to need them (see `store`'s holds), they have
-//! an age, and records and files belong together (see `quarantine`).
+//! removals, and are removed once nobody can start to need them (see `store`'s holds), they are old
+//! enough, and records and files belong together (see `quarantine`).
 //!
 //! A client that is being answered keeps the bytes open and gets the rest of them.
 
@@ -44,18 +44,18 @@ impl Garbage {
             core,
             small,
             belonging,
-            // Nobody knows how the last process ended.
+            // It is unknown how the last process ended.
             is_suspected: AtomicBool::new(true),
         }
     }
 
-    /// Says that records went which needed bytes.
+    /// Notes that records were removed which needed bytes.
     pub fn suspect(&self) {
         self.is_suspected.store(true, Ordering::Release);
     }
 
-    /// Removes private bytes that no record needs and that have been as they are for so long, if there
-    /// may be any.
+    /// Removes private bytes that no record needs and that have not changed for so long, if there may
+    /// be any.
     ///
     /// # Errors
     /// When the records or the disk fail. What was removed by then is gone, and the next call looks
@@ -94,7 +94,7 @@ impl Garbage {
         Ok(collected)
     }
 
-    /// Removes one file or sidecar, unless somebody needs it by now.
+    /// Removes one file or sidecar, unless a record needs it by now.
     async fn collect_one(
         &self,
         digest: Sha256,
@@ -106,7 +106,7 @@ impl Garbage {
             collected.held += 1;
             return Ok(());
         };
-        // Asked under the claim: an upload that has written its record since is seen here.
+        // Checked under the claim: an upload that has written its record since is seen here.
         if !self.core.is_needed(&digest).await? {
             let key = kept.key.clone();
             if on_store(&self.core, move |store| store.remove(&key)).await? {
@@ -120,8 +120,8 @@ impl Garbage {
     }
 }
 
-/// Whether a file has changed too lately, by its own account, for anybody to say that nothing needs
-/// it. One from the future counts as young: a clock was wrong, and that is no reason to remove.
+/// Whether a file changed too recently, by its own timestamp, to say that nothing needs it. A timestamp
+/// in the future counts as recent: a clock was wrong, and that is no reason to remove anything.
 fn is_young(kept: &Kept, age: Duration, now: Timestamp) -> bool {
     let changed_at = kept.changed_at.max(kept.modified_at);
     let since = now.duration_since(changed_at);

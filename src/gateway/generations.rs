@@ -1,8 +1,8 @@
-//! How a generation comes to be: from the operator's files and the indexes made through the API,
+//! How a generation is made: from the operator's files and the indexes created through the API,
 //! compiled as a whole before anything is written or put in force.
 //!
-//! Files and API are two hands on one thing, so there is one turn for both: whoever holds it compiles
-//! what would be, commits, and installs; the next one starts from that.
+//! Files and API change the same thing, so there is one turn for both: its holder compiles the result,
+//! commits it, and installs it; the next one starts from there.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +20,7 @@ use crate::model::{Faults, IndexName};
 use crate::policy::{IndexDocument, Policies};
 use crate::telemetry::{HeldPermits, Permits, WaitFor};
 
-/// The operator's files, read; and what else a generation is made of.
+/// The operator's files, read; and whatever else a generation is made of.
 pub trait Configuration: Send + fmt::Debug {
     /// Makes a generation of the documents in force and these indexes; changes nothing.
     ///
@@ -52,7 +52,7 @@ pub struct Generations {
 /// Why a generation was not put in force.
 #[derive(Debug, thiserror::Error)]
 pub enum NotInstalled {
-    /// What is written makes no sense.
+    /// The documents have faults.
     #[error(transparent)]
     Faults(#[from] Faults),
     /// The records, which hold part of the indexes, cannot be asked.
@@ -61,7 +61,7 @@ pub enum NotInstalled {
 }
 
 impl Generations {
-    /// For the generation that is in force already.
+    /// Starts from the generation already in force.
     #[must_use]
     pub fn new(
         core: Arc<Core>,
@@ -82,10 +82,10 @@ impl Generations {
         }
     }
 
-    /// What policies are compiled from, of the indexes that the records hold.
+    /// The documents to compile policies from, for the indexes in the records.
     #[must_use]
     pub fn stored(directory: &Directory) -> Vec<IndexDocument> {
-        // What something else than this program wrote is left alone.
+        // Settings not written by this program are ignored.
         let settings = directory.indexes.iter();
         let settings = settings.filter_map(IndexSettings::of_record);
         settings.map(|settings| settings.to_document()).collect()
@@ -102,8 +102,8 @@ impl Generations {
         self.turn.take().await
     }
 
-    /// Puts the recorded indexes in force as they are now. The caller has the turn, and has had
-    /// the change compiled before it was committed.
+    /// Puts the recorded indexes in force as they are now. The caller holds the turn, and has had the
+    /// change compiled before it was committed.
     pub async fn follow(&self) -> Result<u64, NotInstalled> {
         let stored = Self::stored(&self.core.records.directory().await?);
         let number = self.core.generation().number + 1;
@@ -112,10 +112,10 @@ impl Generations {
         Ok(number)
     }
 
-    /// Reads the operator's files again and puts them in force: the number of the generation.
+    /// Reads the operator's files again and puts them in force; returns the number of the generation.
     ///
     /// # Errors
-    /// Faults; then the generation in force stays.
+    /// Faults; the generation in force stays.
     pub async fn reload(&self) -> Result<u64, NotInstalled> {
         let _turn = self.turn().await;
         let stored = Self::stored(&self.core.records.directory().await?);
@@ -161,7 +161,7 @@ impl CheckIndexes for Generations {
     }
 }
 
-/// The mirrors of before that are gone or ask somebody else now.
+/// The earlier mirrors that are gone or have another upstream now.
 fn changed_upstreams(before: &Policies, after: &Policies) -> Vec<IndexName> {
     let url = |policies: &Policies, name: &IndexName| {
         policies

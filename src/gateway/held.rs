@@ -24,20 +24,20 @@ const CHECKS_MAX: usize = 8;
 /// How often a file is looked at that changes while it is read.
 const CHECK_TRIES: usize = 3;
 
-/// What a look at the disk found.
+/// The result of looking at the disk.
 enum Held {
     Here(Content),
     Absent,
-    /// Why it is not to be answered.
+    /// Why it must not be served.
     Damaged(String),
 }
 
-/// What is known of a file besides its key.
+/// What is known about a file besides its key.
 #[derive(Debug, Clone, Copy)]
 pub struct About<'a> {
     /// Its name.
     pub name: &'a str,
-    /// How long it should be, where somebody says so.
+    /// How long it should be, if stated.
     pub size: Option<u64>,
 }
 
@@ -163,7 +163,7 @@ impl HeldFiles {
     ) -> Result<Held, Error> {
         let growing = self.check(key, &stored)?;
         let is_large = stored.len() > self.core.settings.limits.work.checked_first;
-        // Of another length than it should have, it is damaged as good as certainly.
+        // With another length than stated, it is almost certainly damaged.
         let is_streamed = is_large && about.size.is_none_or(|size| size == stored.len());
         let reached = if is_streamed {
             growing.readable(0).await

@@ -1,8 +1,8 @@
 //! Indexes that public doors do not show (`public: false`).
 //!
-//! Such an index is a base like any other, and shown at the management door. At a public door whatever
-//! is asked of it meets the same flows with nothing behind them, so that an answer cannot be told from
-//! that about an index which does not exist.
+//! Such an index is a base like any other, and shown at the management door. At a public door, requests
+//! about it go through the same flows with nothing behind them, so that the answers cannot be
+//! distinguished from those about an index that does not exist.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use crate::model::IndexName;
 use crate::policy::Policies;
 use crate::protocol::{ApiOf, AskedIndex, PublicRoute};
 
-/// The number of a generation without any index: no reload comes that far, so that nothing which is
-/// remembered of a real one is taken for an answer of this one.
+/// The number of a generation without any index: no reload gets that far, so nothing remembered for a
+/// real generation is taken for an answer of this one.
 const NOTHING: u64 = u64::MAX;
 
 impl Context {
-    /// What a request may see: nothing at all where it asks about an index that its door does not show.
+    /// What a request may see: nothing at all if it is about an index that its door does not show.
     pub fn shown_to(self, ask: &Ask<'_>) -> Self {
         let policies = &self.generation.policies;
         let asked = asked_index(&ask.route, policies);
@@ -35,7 +35,7 @@ impl Context {
         }
     }
 
-    /// Whether the door by which a request came shows an index.
+    /// Whether a request's door shows an index.
     pub fn shows(&self, ask: &Ask<'_>, index: &IndexName) -> bool {
         ask.arrival.is_manage || !self.generation.policies.is_hidden(index)
     }

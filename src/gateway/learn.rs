@@ -1,4 +1,4 @@
-//! What a file of a mirror tells of itself as it, or its sidecar, passes through, noted for its page.
+//! What a mirror's file tells about itself as it, or its sidecar, passes through, noted for its page.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,7 @@ use crate::gateway::tickets::Grant;
 use crate::page::Learned;
 use crate::telemetry::WaitFor;
 
-/// Notes what is learned, and has what shows it made again.
+/// Notes what is learned, and has whatever shows it made again.
 #[derive(Debug)]
 pub struct Learning {
     pub(super) core: Arc<Core>,
@@ -23,8 +23,8 @@ pub struct Learning {
 }
 
 impl Learning {
-    /// Notes something that was found out of a file; blocking. What is shown of it (`is_shown`) is made
-    /// again: pages, and the decision on its URL.
+    /// Notes something that was found out about a file; blocking. If it is shown (`is_shown`), the
+    /// pages that show it, and the decision on its URL, are made again.
     pub fn learn(&self, grant: &Grant, is_shown: bool, change: impl FnOnce(Learned) -> Learned) {
         let (index, file) = (&grant.owner, grant.file.item());
         let (name, project) = (file.filename.as_str(), file.filename.project());

@@ -20,14 +20,14 @@ use crate::protocol::{ETag, Encoding, Format};
 use crate::store::{Key, StoredFile};
 use crate::telemetry::{CacheKind, Staleness, Tier};
 
-/// Different lists being fetched or rendered at one time; more than an installation has indexes asked
-/// for at once, few enough that their forty megabytes each do no harm.
+/// Different lists being fetched or rendered at one time: more than the indexes that are asked for at
+/// the same time, and few enough that their forty megabytes each do no harm.
 const LISTS_MAX: usize = 8;
 
 /// Most lists remembered, each a handle of a file: a thousand indexes in every form and encoding.
 const REMEMBERED_MAX: u64 = 6_000;
 
-/// A list being made costs little CPU at this level, and a second less at the start of a search.
+/// Making a list costs little CPU at this level, and a search starts a second earlier.
 const GZIP_LEVEL: u32 = 5;
 
 type ListKey = (IndexName, Markup, Encoding);
@@ -48,7 +48,7 @@ struct RenderedList {
     life: Life,
 }
 
-/// For how long a list may be answered, and what to say of it.
+/// How long a list may be served, and how it is described.
 #[derive(Debug, Clone, Copy)]
 struct Life {
     generation: u64,
@@ -66,7 +66,7 @@ impl Lists {
         }
     }
 
-    /// Forgets what was rendered: a stage has a project more or less.
+    /// Forgets what was rendered: a stage's projects have changed.
     pub fn forget(&self) {
         self.rendered.remove_if(|_| true);
     }
@@ -123,7 +123,7 @@ impl Lists {
             });
             let busy = |busy| Error::busy(format_args!("make the list: {busy}"));
             let joined = flight.await.map_err(busy)?;
-            // One file for all generations, so they take turns: another's list is not ours.
+            // One file for all generations, so they take turns: another one's list is not ours.
             match joined.value {
                 Ok(list) if list.life.generation != cx.generation.number && !joined.led => {}
                 value => return value,
@@ -200,7 +200,7 @@ impl Lists {
     }
 }
 
-/// The names that the stack shows: a mirror's only where the rules let it speak for them.
+/// The names that the stack shows: a mirror's only if the rules let it speak for them.
 fn visible(stack: &Stack, sources: &[Arc<ProjectNames>], now: Timestamp) -> ProjectNames {
     let members = &stack.members;
     let holds = |index: &IndexName, project: &ProjectName| {

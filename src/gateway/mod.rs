@@ -1,4 +1,4 @@
-//! The flows; the only room that combines others.
+//! The flows; the only room on its floor that combines others.
 
 mod archives;
 mod ask;

@@ -1,5 +1,5 @@
 //! The names that each member of a stack knows: a stage's from the records, a mirror's from its
-//! upstream's project list, of which one copy is kept on disk.
+//! upstream's project list, with one copy kept on disk.
 
 use std::sync::Arc;
 
@@ -20,10 +20,10 @@ use crate::upstream::{Page, PageAnswer, Validators};
 /// Upstream lists being fetched at one time: more than an installation has mirrors.
 const FETCHES_MAX: usize = 64;
 
-/// Most mirrors of which validators are remembered.
+/// Most mirrors whose validators are remembered.
 const MIRRORS_MAX: u64 = 10_000;
 
-/// The names of every index: what is known of the lists of upstreams besides their copies.
+/// The names of every index: what is known about upstreams' lists besides their copies.
 #[derive(Debug)]
 pub struct Names {
     core: Arc<Core>,
@@ -42,11 +42,11 @@ struct Source {
 #[derive(Debug, Clone)]
 pub struct MemberNames {
     pub names: Arc<ProjectNames>,
-    /// Until when nothing better can be had.
+    /// Until when asking again would not help.
     pub until: Timestamp,
-    /// Whether its upstream says so now; not where it could not be asked and an older word stands in.
+    /// Whether its upstream says so now; false if it could not be asked and an older answer is used.
     pub is_current: bool,
-    /// Why it may say something else by now.
+    /// Why it may be out of date.
     pub stale: Option<Staleness>,
 }
 
@@ -58,7 +58,7 @@ impl MemberNames {
         }
     }
 
-    /// What is known without upstream saying so now.
+    /// What is known although its upstream has not confirmed it.
     fn held(names: ProjectNames, until: Timestamp, stale: Option<Staleness>) -> Self {
         Self {
             names: Arc::new(names),
@@ -78,7 +78,7 @@ impl Names {
         }
     }
 
-    /// Forgets what a mirror said: its upstream is another one now.
+    /// Forgets what a mirror said: it has another upstream now.
     pub fn forget(&self, index: &IndexName) {
         self.held.remove(index);
     }
@@ -116,9 +116,9 @@ impl Names {
     }
 
     /// What a refused page means. Some servers refuse what they do not have: a bucket that may not be
-    /// listed says 403, never 404. Absence is believed where the operator says so, or where the
-    /// upstream's own list lacks the name; anything else is a refusal, which lets no name through to
-    /// the next mirror.
+    /// listed answers 403, never 404. Absence is believed if the operator says so, or if the upstream's
+    /// own list lacks the name; anything else is a refusal, which lets no name through to the next
+    /// mirror.
     ///
     /// # Errors
     /// When it is a refusal.
@@ -236,7 +236,7 @@ impl Names {
             }
             // An index need not have a list.
             (Ok(None), copy) => Ok(MemberNames::held(copy.unwrap_or_default(), until, None)),
-            // What cannot be read is an upstream's trouble like any other.
+            // An unreadable list is an upstream's trouble like any other.
             (Err(error), Some(names)) => {
                 tracing::warn!(index = %index.name, %error, "project list held before is answered");
                 let (until, why) = (later(cx.now, RETRY_AFTER), Staleness::Error);
@@ -255,7 +255,7 @@ impl Names {
         }
     }
 
-    /// The list held last, however old; one that is damaged or cannot be read is none.
+    /// The last list held, however old; a damaged or unreadable one counts as absent.
     pub fn list_copy(&self, index: &IndexName) -> Option<ProjectNames> {
         let key = Key::ProjectList {
             index: index.clone(),

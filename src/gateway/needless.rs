@@ -1,4 +1,4 @@
-//! Private bytes that no record needs, as far as the records know.
+//! Private bytes that no record needs, according to the records.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::gateway::trouble::records_failed;
 use crate::model::Sha256;
 use crate::store::{FsStore, Kept, StoreError};
 
-/// What no record needs.
+/// The bytes that no record needs.
 pub async fn needless(core: &Core) -> Result<Vec<(Sha256, Kept)>, Error> {
     let needed = core.records.referenced().await;
     let needed = needed.map_err(|error| records_failed("ask which bytes are needed", error))?;
@@ -17,7 +17,7 @@ pub async fn needless(core: &Core) -> Result<Vec<(Sha256, Kept)>, Error> {
     on_store(core, move |store| needless_in(store, &needed)).await
 }
 
-/// Does something that blocks.
+/// Does blocking work on the store.
 pub async fn on_store<T: Send + 'static>(
     core: &Core,
     work: impl FnOnce(&FsStore) -> Result<T, StoreError> + Send + 'static,

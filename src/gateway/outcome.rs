@@ -1,4 +1,4 @@
-//! How an upstream's answer counts, and how its trouble is told as ours.
+//! How an upstream's answer is counted, and how its trouble is reported to clients.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use crate::gateway::error::{Error, ErrorKind, Withheld};
 use crate::telemetry::UpstreamResult;
 use crate::upstream::{PageAnswer, UpstreamError};
 
-/// What an upstream's trouble counts as.
+/// The result under which an upstream's error is counted.
 pub fn trouble_counts_as(error: &UpstreamError) -> UpstreamResult {
     match error {
         UpstreamError::Timeout { .. } => UpstreamResult::Timeout,
@@ -19,7 +19,7 @@ pub fn trouble_counts_as(error: &UpstreamError) -> UpstreamResult {
     }
 }
 
-/// What a page's answer counts as.
+/// The result under which a page's answer is counted.
 pub fn page_counts_as(answer: &PageAnswer) -> UpstreamResult {
     match answer {
         PageAnswer::Found(_) => UpstreamResult::Fetched,
@@ -28,7 +28,7 @@ pub fn page_counts_as(answer: &PageAnswer) -> UpstreamResult {
     }
 }
 
-/// An upstream's trouble as ours: never "not found".
+/// An upstream's trouble as an error of ours: never "not found".
 pub fn upstream_error(error: UpstreamError) -> Error {
     if let UpstreamError::Withheld { status, path, .. } = &error {
         let withheld = Withheld { path: path.clone() };
@@ -40,7 +40,7 @@ pub fn upstream_error(error: UpstreamError) -> Error {
     }
     let kind = match &error {
         UpstreamError::Unavailable { retry_after, .. } => {
-            // A part of a second is one: zero would mean "at once".
+            // Part of a second counts as one: zero would mean "at once".
             let seconds = |wait: Duration| u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(1);
             ErrorKind::Unavailable(retry_after.map(seconds))
         }

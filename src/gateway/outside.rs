@@ -1,7 +1,7 @@
 //! The URL under which clients see this gateway (docs/protocol/devpi.md §18).
 //!
 //! devpi-client takes every later URL from what `+api` says, so this has to be right behind a proxy
-//! too. But anybody can send the headers of a proxy: they count only from a peer that is believed.
+//! too. But anybody can send a proxy's headers: they count only from a trusted peer.
 
 use http::HeaderMap;
 use http::header::HOST;
@@ -13,7 +13,7 @@ use crate::page::encode;
 /// What devpi's own nginx configuration sets: scheme, host and, perhaps, a path.
 const X_OUTSIDE_URL: &str = "x-outside-url";
 
-/// The path below which a proxy shows us; with several proxies each adds its own behind the earlier.
+/// The path under which a proxy shows us; with several proxies, each appends its own to the earlier ones.
 const X_FORWARDED_PREFIX: &str = "x-forwarded-prefix";
 
 /// For a client of HTTP/1.0 that names no host.
@@ -24,13 +24,13 @@ const NO_HOST: &str = "localhost";
 pub struct Outside(String);
 
 impl Outside {
-    /// Reads it from a request: `X-outside-url`, then what the operator said, then `X-Forwarded-Proto`,
-    /// `-Host` and `-Prefix`, then the host that was asked.
+    /// Determined from a request: `X-outside-url`, then the operator's setting, then
+    /// `X-Forwarded-Proto`, `-Host` and `-Prefix`, then the requested host.
     pub fn of(ask: &Ask<'_>) -> Self {
         Self::at(ask.arrival, ask.headers)
     }
 
-    /// The same of a request that is more than a question.
+    /// The same for a request that does more than read.
     pub fn at(arrival: Arrival<'_>, headers: &HeaderMap) -> Self {
         let trusted = |name: &str| trusted(name, arrival, headers);
         if let Some(outside) = stated(arrival, headers) {
@@ -75,9 +75,9 @@ impl Outside {
     }
 }
 
-/// The path of a request as we know it: without the one that the outside URL has, which devpi too
-/// takes away where the proxy in front leaves it in. Every request comes through here, so nothing is
-/// parsed that a look at the text can tell.
+/// The path of a request as we know it: without the prefix that the outside URL has, which devpi also
+/// removes if the proxy leaves it in. Every request comes through here, so nothing is parsed that a
+/// look at the text can tell.
 #[must_use]
 pub fn inside_path<'a>(path: &'a str, arrival: Arrival<'_>, headers: &HeaderMap) -> &'a str {
     if !is_proxied(arrival, headers) {
@@ -94,8 +94,8 @@ pub fn inside_path<'a>(path: &'a str, arrival: Arrival<'_>, headers: &HeaderMap)
     }
 }
 
-/// Whether a believed peer may say anything. To look each header up would cost a hot answer a twentieth
-/// of its instructions.
+/// Whether a trusted peer may have sent such headers. Looking each one up would cost a hot answer a
+/// twentieth of its instructions.
 fn is_proxied(arrival: Arrival<'_>, headers: &HeaderMap) -> bool {
     arrival.is_trusted && headers.keys().any(|name| name.as_str().starts_with("x-"))
 }
@@ -112,19 +112,20 @@ fn without<'a>(path: &'a str, prefix: &str) -> &'a str {
     }
 }
 
-/// What a believed peer says in a header. A chain of proxies appends: the first one met the client.
+/// A trusted peer's header. A chain of proxies appends: the first entry is from the one that met the
+/// client.
 fn trusted<'a>(name: &str, arrival: Arrival<'_>, headers: &'a HeaderMap) -> Option<&'a str> {
     let value = headers.get(name).filter(|_| arrival.is_trusted)?;
     value.to_str().ok()?.split(',').next().map(str::trim)
 }
 
-/// The URL that a proxy states, or the operator.
+/// The URL stated by a proxy, or by the operator.
 fn stated<'a>(arrival: Arrival<'a>, headers: &'a HeaderMap) -> Option<&'a str> {
     let said = trusted(X_OUTSIDE_URL, arrival, headers).and_then(outside_url);
     said.or_else(|| arrival.outside.and_then(outside_url))
 }
 
-/// The paths of all proxies that state one, the outermost first; empty without any.
+/// The paths of all proxies that state one, the outermost first; empty if none does.
 fn forwarded_prefix(arrival: Arrival<'_>, headers: &HeaderMap) -> String {
     let lines = headers.get_all(X_FORWARDED_PREFIX).into_iter();
     let lines = lines.filter(|_| arrival.is_trusted);
@@ -157,7 +158,7 @@ fn host(headers: &HeaderMap) -> Option<&str> {
     headers.get(HOST)?.to_str().ok()
 }
 
-/// A URL that can be put before our paths, without a slash at its end.
+/// A URL that can precede our paths, without a trailing slash.
 fn outside_url(text: &str) -> Option<&str> {
     let url = url::Url::parse(text).ok()?;
     let is_plain = matches!(url.scheme(), "http" | "https")

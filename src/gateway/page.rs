@@ -34,23 +34,23 @@ const GZIP_LEVEL: u32 = 6;
 /// zstd's level: its own default.
 const ZSTD_LEVEL: i32 = 3;
 
-/// What an answer depends on where its client decides between a page for people and one for installers.
+/// What an answer depends on, if its client decides between a page for people and one for installers.
 pub const VARY_BY_CLIENT: &str = "Accept, Accept-Encoding, User-Agent";
 
 /// Hexadecimal digits of a page's tag: 128 bits of its sha256 tell versions of a page apart.
 const ETAG_DIGITS: usize = 32;
 
-/// Renderings under way. Who asks after a reload or a change of records joins no older rendering.
+/// Renderings under way. A request after a reload or a change of records joins no older rendering.
 type Renderings = Flights<(RenderedKey, u64, Mark), Flow<Rendered>>;
 
-/// How a page came out.
+/// The outcome of rendering.
 #[derive(Debug, Clone)]
 enum Rendered {
     /// A page, and what the caches of its sources did.
     Page(Arc<RenderedPage>, CacheResult),
     /// Refused as a whole.
     Refused(Denial),
-    /// Nobody knows the project.
+    /// No member knows the project.
     Unknown,
 }
 
@@ -98,7 +98,7 @@ impl Pages {
         }
     }
 
-    /// Forgets the pages of a project, of every stack.
+    /// Forgets the pages of a project, in every stack.
     pub fn forget(&self, project: &ProjectName) {
         self.rendered.forget(project);
     }
@@ -134,7 +134,7 @@ impl Pages {
             record.cache = page.stale.map_or(CacheResult::Hit, CacheResult::Stale);
             return Ok(page_reply(ask, &page, take(record)));
         }
-        // Before any record is read: what changes from here on outdates this rendering.
+        // Before any record is read: changes from here on outdate this rendering.
         let mark = self.rendered.mark(&key);
         if !wants_validated(ask.headers)
             && let Some(page) = self.rendered.get_stale(&key, cx.generation.number, cx.now)
@@ -190,8 +190,8 @@ impl Pages {
         Ok(Rendered::Page(page, cache))
     }
 
-    /// Makes a page anew while the one that has grown old is answered. Who asks in the meantime starts
-    /// nothing more, and whoever must wait joins.
+    /// Renders a page again while the expired one is served. Requests in the meantime start no further
+    /// rendering, and those that must wait join this one.
     fn renew_behind(self: &Arc<Self>, cx: &Context, wanted: Wanted, mark: Mark) {
         let (pages, own_cx, key) = (Arc::clone(self), cx.clone(), wanted.key());
         let flight = (key.clone(), cx.generation.number, mark);
@@ -199,7 +199,7 @@ impl Pages {
             let rendered = pages.render(&own_cx, wanted, mark).await;
             match &rendered {
                 Ok(Rendered::Page(..)) => {}
-                // There is no such page any more: the next one to ask is told why.
+                // There is no such page any more: the next request is told why.
                 Ok(Rendered::Refused(_) | Rendered::Unknown) => pages.rendered.remove(&key),
                 Err(error) => tracing::warn!(%error, "a page could not be made anew"),
             }
@@ -218,9 +218,9 @@ impl Pages {
 
 /// Filters, renders and compresses; blocking, milliseconds for a large page.
 ///
-/// Files are judged as of `filtered_at`: whoever joined while upstream thought may have come after the
-/// instant at which a rule changes its mind. The project was judged as of the context's, so a rule
-/// that has changed since then ends the page at once.
+/// Files are judged as of `filtered_at`: a request that joined while upstream was slow may have come
+/// after the instant at which a rule changes its answer. The project was judged as of the context's
+/// instant, so a rule that has changed since then ends the page immediately.
 fn render_page(
     cx: &Context,
     wanted: &Wanted,
@@ -282,7 +282,7 @@ pub fn candidate<'a>(entry: &Entry<'a>) -> Candidate<'a> {
     }
 }
 
-/// The heads of a 200 and of a 304. `no-cache`: a fresh rule must reach clients at once.
+/// The heads of a 200 and of a 304. `no-cache`: a new rule must reach clients immediately.
 pub fn heads(
     etag: &ETag,
     vary: &'static str,
@@ -313,7 +313,7 @@ pub fn etag(plain: &[u8], encoding: Encoding) -> ETag {
     ETag::parse(&inside).expect("hexadecimal digits may stand in an entity tag")
 }
 
-/// Packs a text; `gzip_level` is for gzip alone.
+/// Compresses a text; `gzip_level` is for gzip alone.
 pub fn pack(plain: Vec<u8>, encoding: Encoding, gzip_level: u32) -> Vec<u8> {
     match encoding {
         Encoding::Identity => plain,
@@ -332,7 +332,7 @@ fn page_reply(ask: &Ask<'_>, page: &RenderedPage, record: Record) -> Reply {
     })
 }
 
-/// The answer with a rendered text, its heads as [`heads`] makes them.
+/// The reply with a rendered text and the heads that [`heads`] made.
 pub fn rendered_reply(
     ask: &Ask<'_>,
     etag: &ETag,

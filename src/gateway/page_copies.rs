@@ -1,5 +1,5 @@
-//! The copies of mirrors' pages on disk, and what was learned of their files beside them. Reading and
-//! writing them blocks.
+//! The copies of mirrors' pages on disk, and the learned facts about their files next to them. Reading
+//! and writing them blocks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::policy::Mirror;
 use crate::protocol::lifetime;
 use crate::store::Key;
 
-/// What was learned of a project's files as they passed through; damage counts as nothing.
+/// What was learned about a project's files as they passed through; damaged facts count as none.
 pub fn learned(core: &Core, index: &IndexName, project: &ProjectName) -> LearnedFiles {
     let key = Key::learned(index, project);
     let most = core.settings.limits.upstream.page;
@@ -30,9 +30,9 @@ pub fn keep_learned(core: &Core, index: &IndexName, project: &ProjectName, learn
     }
 }
 
-/// The copy on disk, completed with what was learned since. A copy that is damaged or cannot be
-/// read is none: upstream is there to be asked. One that says it was made in the future was made
-/// under a wrong clock, so nobody knows how old it is, and it counts as expired.
+/// The copy on disk, completed with what was learned since. A damaged or unreadable copy counts as
+/// absent, since upstream can be asked. One that claims to be from the future was made under a wrong
+/// clock, so its age is unknown, and it counts as expired.
 pub fn read_copy(
     core: &Core,
     index: &IndexName,
@@ -74,8 +74,8 @@ pub fn read_copy(
     }
 }
 
-/// Keeps what a mirror says now, or that it says nothing. An earlier copy never outlives this: it
-/// may list what upstream has taken down since, and be read after a restart.
+/// Keeps what a mirror says now, even if it says nothing. An earlier copy never outlives this: it may
+/// list what upstream has taken down since, and be read after a restart.
 pub fn replace_copy(
     core: &Core,
     index: &IndexName,
@@ -92,7 +92,7 @@ pub fn replace_copy(
     }
 }
 
-/// Keeps a copy on disk; a disk that fails is logged, and the page is answered all the same.
+/// Keeps a copy on disk; a failure is logged, and the page is served all the same.
 pub fn write_copy(
     core: &Core,
     index: &IndexName,
@@ -103,7 +103,7 @@ pub fn write_copy(
     let validity = &held.validity;
     let fresh_for = validity.fresh_until.duration_since(validity.confirmed_at);
     let meta = StoredMeta {
-        // A copy is good only for the upstream it was made of.
+        // A copy is valid only for the upstream that it came from.
         final_url: mirror.mirror_url().unwrap_or_default().to_owned(),
         fetched_at: validity.confirmed_at,
         etag: validity.etag.clone(),

@@ -1,15 +1,15 @@
-//! How long an answer is given on, and when what failed is tried again.
+//! How long an answer is reused, and when something that failed is tried again.
 
 use std::time::Duration;
 
 use crate::model::Timestamp;
 
-/// How long a stale answer is kept before upstream is tried again: short, so that what comes back is
-/// seen soon; not zero, so that an outage does not cost every request a time-out.
+/// How long a stale answer is used before upstream is tried again: short, so that a recovered upstream
+/// is noticed soon; not zero, so that an outage does not cost every request a time-out.
 pub const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// How far in the future a statement may have been made: requests read the clock at their start, and
-/// take up what others have brought since.
+/// use what others have fetched since.
 pub const CLOCK_SLACK: Duration = Duration::from_mins(5);
 
 /// How old an answer the asker accepts when upstream cannot be asked.

@@ -151,7 +151,7 @@ impl Places {
     fn seat_waiting(self: &Arc<Self>) {
         loop {
             let mut state = self.state();
-            // Who has gone in the meantime keeps nobody waiting.
+            // A waiter that has gone keeps nobody waiting.
             state.waiting.retain(|waiting| !waiting.turn.is_closed());
             let most = self.most;
             let next = state
@@ -164,7 +164,7 @@ impl Places {
             };
             let place = self.seat(&mut state, &upstream);
             drop(state);
-            // Who left just now gives the place back, which seats the next.
+            // A waiter that leaves at this moment gives the place back, which seats the next.
             let _ = turn.send(place);
         }
     }
@@ -240,7 +240,7 @@ mod tests {
         places.take(&upstream(name), EVERY, &Wants::default()).await
     }
 
-    /// How many an upstream gets at once.
+    /// How many places an upstream gets at once.
     fn taken_by(places: &Arc<Places>, name: &str) -> Vec<Place> {
         let mut taken = Vec::new();
         while let Some(Ok(place)) = take(places, name).now_or_never() {
@@ -282,7 +282,7 @@ mod tests {
         let seated = second_fast.as_mut().now_or_never().unwrap().unwrap();
         assert!(third_slow.as_mut().now_or_never().is_none());
         assert!(third_fast.as_mut().now_or_never().is_none());
-        // Who leaves the line keeps nobody waiting.
+        // A waiter that leaves the line keeps nobody waiting.
         drop(third_fast);
         slow.clear();
         assert!(third_slow.as_mut().now_or_never().unwrap().is_ok());

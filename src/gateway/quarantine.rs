@@ -1,11 +1,12 @@
-//! Whether records and private files belong together, before anything is removed because of it.
+//! Whether records and private files belong together, checked before anything is removed because of it.
 //!
-//! A file that no record needs is garbage only where the records are as new as the files. Records that
-//! were lost and begun again, or brought back from an old copy, know nothing of files that people rely
-//! on. So beside the files stands which records were last seen with them, and up to which serial
-//! (`private/records.json`). Where the records are others, or older, nothing that was there by then is
-//! collected, for as long as `quarantine.json` says so: until every one of the files has its record
-//! again, or the operator removes that file. Nothing is moved: with the right records all is well.
+//! A file that no record needs is garbage only if the records are as new as the files. Records that
+//! were lost and started over, or restored from an old copy, know nothing of files that people rely on.
+//! So a note next to the files says which records were last seen with them, and up to which serial
+//! (`private/records.json`). If the records are different ones, or older, nothing that was there by
+//! then is collected, for as long as `quarantine.json` says so: until every one of the files has its
+//! record again, or the operator removes that file. Nothing is moved: with the right records all is
+//! well.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,10 +20,10 @@ use crate::gateway::trouble::records_failed;
 use crate::model::Timestamp;
 use crate::store::{Kept, Key};
 
-/// Longest of the two files that are read; they are written here.
+/// Longest of the two files that is read; this program writes them.
 const BYTES_MAX: u64 = 64 << 10;
 
-/// What an operator has to know, in the file that they find.
+/// What an operator has to know, written to the file that they will find.
 const ADVICE: &str = "nothing is lost: stop the server and bring back the records that belong to \
     these files (`cheesecloth restore`, or a copy of records.sqlite), or remove this file to have the \
     files removed that no record needs";
@@ -31,7 +32,7 @@ const ADVICE: &str = "nothing is lost: stop the server and bring back the record
 #[derive(Debug)]
 pub struct Belonging {
     core: Arc<Core>,
-    /// What stands beside the files; `None` until both were compared.
+    /// The note next to the files; `None` until it was compared with the records.
     seen: Mutex<Option<Seen>>,
 }
 
@@ -42,7 +43,7 @@ struct Seen {
     serial: u64,
 }
 
-/// Why nothing is collected that was there at an instant.
+/// Protects everything that was there at an instant from being collected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantine {
     since: Timestamp,
@@ -51,7 +52,7 @@ pub struct Quarantine {
 }
 
 impl Quarantine {
-    /// Whether a file was there by then. One from the future may have been.
+    /// Whether a file was there by then. One with a future timestamp may have been.
     pub fn holds(&self, kept: &Kept, now: Timestamp) -> bool {
         kept.modified_at <= self.since || kept.modified_at > now
     }
@@ -65,10 +66,10 @@ impl Belonging {
         }
     }
 
-    /// Compares the records with what the files have seen, once in the life of a process.
+    /// Compares the records with the note next to the files, once in the life of a process.
     ///
     /// # Errors
-    /// When records or disk fail; then nothing is known, and nothing may be collected.
+    /// When records or disk fail; nothing is known then, and nothing may be collected.
     pub async fn compare_records(&self) -> Result<(), Error> {
         if self.seen().is_some() {
             return Ok(());
@@ -104,8 +105,8 @@ impl Belonging {
         self.write_seen(seen).await
     }
 
-    /// Notes beside the files how far the records are: after a write that made files known, and at the
-    /// end. A failure is told and nothing more; the files are safe, they are only less sure of it.
+    /// Notes next to the files how far the records are: after a write that made files known, and at the
+    /// end. A failure is only logged; the files are safe, their note is just less recent.
     pub async fn note_serial(&self) {
         if let Err(error) = self.note().await {
             tracing::warn!(%error, "how far the records are is not noted beside the files");
@@ -118,7 +119,7 @@ impl Belonging {
         let Serial(serial) = serial.map_err(failed)?;
         match self.seen() {
             Some(seen) if seen.serial < serial => self.write_seen(Seen { serial, ..seen }).await,
-            // Not compared yet: what stands beside the files is still to be read.
+            // Not compared yet: the note is still to be read.
             None | Some(_) => Ok(()),
         }
     }
@@ -139,7 +140,7 @@ impl Belonging {
         Ok(())
     }
 
-    /// Where nothing stands beside the files: whether they were there before these records were made.
+    /// For files without a note: whether they were there before these records were created.
     async fn why_files_are_strange(&self, created: Timestamp) -> Result<Option<String>, Error> {
         let needless = needless(&self.core).await?.into_iter();
         let older = needless.filter(|(_, kept)| kept.modified_at < created);
@@ -168,8 +169,8 @@ impl Belonging {
         .await
     }
 
-    /// The quarantine in force. The operator may end it at any time by removing its file; one that
-    /// cannot be read holds everything.
+    /// The quarantine in force. The operator may end it at any time by removing its file; an unreadable
+    /// one protects everything.
     pub async fn quarantine(&self) -> Result<Option<Quarantine>, Error> {
         let text = on_store(&self.core, |store| {
             store.read_small(&Key::Quarantine, BYTES_MAX)
@@ -185,7 +186,7 @@ impl Belonging {
         Ok(quarantine)
     }
 
-    /// Says what a round has set aside, and ends the quarantine when that is nothing.
+    /// Reports what a round has set aside, and ends the quarantine if that is nothing.
     pub async fn set_aside(
         &self,
         quarantine: Option<&Quarantine>,

@@ -1,4 +1,4 @@
-//! Asking an upstream for a page, and keeping the answer in memory and on disk.
+//! Asks an upstream for a page, and keeps the answer in memory and on disk.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,11 +21,11 @@ use crate::page::{ProjectPage, carry_over};
 use crate::policy::{Index, Mirror};
 use crate::upstream::{Page, PageAnswer, UpstreamError, Validators};
 
-/// What an empty body says of a mirror made through devpi's API, whose users know it from devpi.
+/// What an empty body means for a mirror created through devpi's API, whose users know it from devpi.
 const BARE_PAGE: &[u8] = b"<!DOCTYPE html>";
 
 impl Mirrors {
-    /// Asks upstream and keeps what it says.
+    /// Asks upstream and keeps its answer.
     pub async fn refresh(
         &self,
         cx: &Context,
@@ -34,7 +34,7 @@ impl Mirrors {
         old: Option<Arc<SourcePage>>,
     ) -> Flow<Refreshed> {
         let (upstream, mirror) = cx.upstream_of(index)?;
-        // A page that was only kept after it vanished must not be confirmed by its old tag.
+        // A page that was kept only because it vanished must not be confirmed by its old tag.
         let known = old
             .as_ref()
             .filter(|old| old.page.is_some() && old.vanished_at.is_none());
@@ -88,7 +88,7 @@ impl Mirrors {
             let confirmed = Arc::clone(&held);
             tokio::task::spawn_blocking(move || {
                 if let Some(mirror) = index.mirror() {
-                    // What it replaces says the same, only as of earlier: it may stay.
+                    // The copy it replaces says the same, only from earlier: it may stay.
                     let _ = write_copy(&core, &index.name, mirror, &confirmed);
                 }
             });
@@ -96,8 +96,8 @@ impl Mirrors {
         Ok(Refreshed { held, cache, share })
     }
 
-    /// What upstream has taken down (451) is cut down as what it dropped. Where nothing remains its
-    /// refusal is the answer: the name is somebody's, and no later mirror is asked for it.
+    /// What upstream has taken down (451) is cut down like what it dropped. If nothing remains, its
+    /// refusal is the answer: the name belongs to somebody, and no later mirror is asked for it.
     async fn taken_down(
         &self,
         cx: &Context,
@@ -119,7 +119,7 @@ impl Mirrors {
         })
     }
 
-    /// Reads a page that came, and takes it in.
+    /// Parses a page that came, and keeps it.
     async fn found(
         &self,
         cx: &Context,
@@ -154,7 +154,7 @@ fn confirmed(
     held
 }
 
-/// Completes a page with what is known of its files, and keeps a copy on disk.
+/// Completes a page with what is known about its files, and keeps a copy on disk.
 fn take_in(
     core: &Core,
     cx: &Context,

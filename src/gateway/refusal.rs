@@ -47,7 +47,7 @@ fn refused(status: StatusCode, denial: &Denial, path: &str, mut record: Record) 
     }
 }
 
-/// `file:line` of the rule, or the policy's name where no file holds it.
+/// `file:line` of the rule, or the policy's name if it is in no file.
 pub fn rule_text(denial: &Denial) -> Arc<str> {
     let rule = &denial.rule;
     match &rule.location {
@@ -56,13 +56,13 @@ pub fn rule_text(denial: &Denial) -> Arc<str> {
     }
 }
 
-/// Counts a refusal by its rule; in a policy that only audits, what it would have refused.
+/// Counts a refusal by its rule; for a policy that only audits, a would-be refusal.
 pub fn count_denial(metrics: &Metrics, denial: &Denial, mode: Mode) {
     let (index, rule) = (&denial.rule.index, rule_text(denial));
     metrics.refusal(index.as_str(), &rule, mode);
 }
 
-/// A failed flow as an answer; what a client may not see goes to the log, here and only here.
+/// A failed flow as an answer; details that clients may not see go to the log, here and only here.
 pub fn failed_reply(error: &Error, path: &str, record: Record) -> Reply {
     let status = error.kind.status();
     if status.is_server_error() {

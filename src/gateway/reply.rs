@@ -16,7 +16,7 @@ use crate::telemetry::{Label, Staleness, labels};
 pub struct Reply {
     /// The status.
     pub status: StatusCode,
-    /// The HTTP/1.1 reason phrase where it is not the standard one: short ASCII, a refusal's words.
+    /// The HTTP/1.1 reason phrase if it is not the standard one: short ASCII, a refusal's words.
     pub reason: Option<Arc<str>>,
     /// The headers that belong to the content. `Content-Length` is included where the length is
     /// known; `Date`, `Connection`, `X-Request-Id` and the like are the door's.
@@ -28,7 +28,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// An answer with the reason phrase that its status has.
+    /// An answer with the standard reason phrase of its status.
     #[must_use]
     pub fn new(status: StatusCode, head: HeaderMap, body: Body, record: Record) -> Self {
         Self {
@@ -57,13 +57,13 @@ pub enum Body {
         /// How many.
         length: u64,
     },
-    /// A file that is still arriving, from `start`; `length` is nothing when nobody knows it yet.
+    /// A file that is still arriving, from `start`; `length` is `None` while it is unknown.
     Growing {
         /// The file being filled.
         growing: Arc<Growing>,
         /// First byte.
         start: u64,
-        /// How many, where the head promises it.
+        /// How many, if the head promises it.
         length: Option<u64>,
     },
 }
@@ -85,20 +85,20 @@ pub struct Record {
     pub decision: Decision,
     /// The rule that said it, as `file:line`.
     pub rule: Option<Arc<str>>,
-    /// Where content was to come or go: by whom, and why not.
+    /// An attempt to add or remove content: by whom, and why not.
     pub attempt: Option<Arc<Attempt>>,
-    /// How long the upstream took, where it was asked.
+    /// How long the upstream took, if it was asked.
     pub upstream: Option<Duration>,
 }
 
-/// Somebody tried to bring or to remove content.
+/// Somebody tried to add or remove content.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attempt {
-    /// Who, where somebody is known.
+    /// Who, if known.
     pub user: Option<Arc<str>>,
     /// By which token.
     pub token: Option<Arc<str>>,
-    /// Why that was refused, in words; nothing when it was not.
+    /// Why that was refused, in words; `None` if it was not.
     pub why: Option<Arc<str>>,
 }
 
@@ -128,7 +128,7 @@ labels! {
     /// What the policies said.
     #[derive(Default)]
     Decision {
-        /// Nothing was to be decided.
+        /// There was nothing to decide.
         #[default]
         None = "none",
         /// It passes.
@@ -143,23 +143,23 @@ labels! {
 /// What the caches did (RFC 9211).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum CacheResult {
-    /// No cache was asked.
+    /// No cache was looked at.
     #[default]
     Bypass,
     /// Answered from what is held.
     Hit,
-    /// Held, asked upstream whether it still holds, and it did.
+    /// Held, and upstream confirmed that it is current.
     Revalidated,
     /// Fetched.
     Miss,
     /// Another request was fetching it already.
     Collapsed,
-    /// Not what its sources would say now.
+    /// It differs from what its sources would say now.
     Stale(Staleness),
 }
 
 impl CacheResult {
-    /// The worse of two: `Hit` is the least that can be said of several sources, `Stale` the most.
+    /// The worse of two: `Hit` is the best that can be said about several sources, `Stale` the worst.
     #[must_use]
     pub fn worse(self, other: Self) -> Self {
         let rank = |cache: Self| match cache {
@@ -181,7 +181,7 @@ impl CacheResult {
         }
     }
 
-    /// Fetched for whoever led the flight; for everybody else it was under way already.
+    /// Fetched, for the request that led the flight; for all others it was under way already.
     #[must_use]
     pub fn fetched(led: bool) -> Self {
         if led { Self::Miss } else { Self::Collapsed }

@@ -26,9 +26,9 @@ use crate::upstream::Share;
 /// What a stack says about a project.
 #[derive(Debug)]
 pub enum Resolution {
-    /// Refused on its name: nobody was asked who may not be.
+    /// Refused by name: nobody was asked who must not be.
     Refused(Denial),
-    /// Nobody who was asked knows it.
+    /// No member that was asked knows it.
     Unknown,
     /// The merged page, not yet filtered.
     Known(Resolved),
@@ -41,15 +41,15 @@ pub struct Resolved {
     pub stack: Arc<Stack>,
     /// Every source's files.
     pub merged: Merged,
-    /// Until when no source has anything newer to say.
+    /// Until when no source has anything newer.
     pub valid_until: Timestamp,
-    /// Until when the page may be answered while the sources are asked anew.
+    /// Until when the page may be served while the sources are asked again.
     pub stale_until: Timestamp,
     /// What the caches did, in the worst case of all sources.
     pub cache: CacheResult,
     /// The members whose upstream cannot be asked, and since when.
     pub silent: Vec<(usize, Timestamp)>,
-    /// What the sources hold of what may be read at one time.
+    /// The sources' shares of what may be read at one time.
     pub shares: Vec<Arc<Share>>,
 }
 
@@ -60,8 +60,8 @@ impl Resolved {
         view.while_silent(&self.silent)
     }
 
-    /// Until when something holds that was made of it, and until when it may be answered while it is
-    /// made anew. What a rule says holds to the instant (`next_change`); only sources are given time.
+    /// Until when something made of it is valid, and until when it may be served while it is renewed.
+    /// What a rule says changes at its instant (`next_change`); only sources are given extra time.
     pub fn until(&self, next_change: Option<Timestamp>, now: Timestamp) -> (Timestamp, Timestamp) {
         let changes = [next_change, self.stack.next_rule_change(now)];
         let change = changes.into_iter().flatten().min();
@@ -73,13 +73,13 @@ impl Resolved {
 /// What the members of a stack say about a project.
 #[derive(Debug)]
 pub enum Statements {
-    /// Refused on its name: nobody was asked who may not be.
+    /// Refused by name: nobody was asked who must not be.
     Refused(Denial),
-    /// Everyone who may speak was asked.
+    /// Every member that may speak was asked.
     Made {
         /// The stack that was asked.
         stack: Arc<Stack>,
-        /// Who was asked, and who was not and why.
+        /// Which members were asked, and which were not and why.
         sources: Sources,
         /// The answers, in the order of the stack.
         answers: Vec<MemberAnswer>,
@@ -93,7 +93,7 @@ pub struct MemberAnswer {
     pub member: usize,
     /// What it said.
     pub said: Said,
-    /// Why it said nothing, where it is optional and could not be asked.
+    /// Why it said nothing, if it is optional and could not be asked.
     pub trouble: Option<Error>,
 }
 
@@ -109,12 +109,12 @@ impl Stacks {
         Self { core, mirrors }
     }
 
-    /// Asks everyone in the stack who may speak for the project.
+    /// Asks every member of the stack that may speak for the project.
     ///
     /// # Errors
     /// `NotFound` for an unknown index; `Unavailable` when a member that is not optional cannot be
-    /// asked (it is never silently left out: its names would be looked for in the next), or when one
-    /// that is optional cannot and nobody else knows the project: "not found" would be a guess.
+    /// asked (it is never silently left out, or its names would be looked for in the next), or when an
+    /// optional one cannot and no other knows the project: "not found" would be a guess.
     pub async fn resolve(
         self: &Arc<Self>,
         cx: &Context,
@@ -138,7 +138,7 @@ impl Stacks {
         }
     }
 
-    /// What each member of the stack says that may speak for the project, one beside the other.
+    /// What each member of the stack that may speak says about the project, asked concurrently.
     ///
     /// # Errors
     /// As [`Stacks::resolve`].
@@ -197,7 +197,7 @@ impl Stacks {
                     Err(error) if mirror.optional() => {
                         tracing::warn!(index = %index.name, %project, %error, "optional mirror left out");
                         trouble = Some(error);
-                        // What is made without it holds only until it is tried again.
+                        // A page made without it is valid only until it is tried again.
                         let until = later(cx.now, RETRY_AFTER);
                         Said::new(None, (until, until), CacheResult::Stale(Staleness::Partial))
                     }
@@ -254,7 +254,7 @@ fn settle(
         .filter_map(|answer| Some((answer.member, answer.said.page?)));
     let layers: Vec<(usize, Arc<ProjectPage>)> = layers.collect();
     if layers.is_empty() {
-        // The first refusal among the skipped members, not absence, is why nothing was found.
+        // If nothing was found, the reason is the first refusal among the skipped members, not absence.
         let refusal = sources
             .skipped
             .iter()

@@ -1,8 +1,8 @@
-//! Room for what pages become (`limits.decoding`): a page of a few kilobytes may be many megabytes of
-//! values, which are there until it has been kept and rendered.
+//! Room for parsed pages (`limits.decoding`): a page of a few kilobytes may become many megabytes of
+//! values, which stay until it has been kept and rendered.
 //!
-//! How many is known only when it has been read, and nearly all are short. So a page is read up to a
-//! bound at first, and one that becomes more waits for a larger share and is read again.
+//! How much that is is known only once the page has been parsed, and nearly all are short. So a page is
+//! first parsed up to a bound, and one that exceeds it waits for a larger share and is parsed again.
 
 use std::sync::Arc;
 
@@ -16,28 +16,28 @@ use crate::policy::Mirror;
 use crate::store::Key;
 use crate::upstream::{Page, Share};
 
-/// What a byte of values takes until its page is rendered: itself, and beside it the copy for the disk,
-/// or the merged page with its rendering, plain and packed.
+/// What a byte of values costs until its page is rendered: itself, and besides the copy for the disk,
+/// or the merged page with its rendering, plain and compressed.
 const MADE_WEIGHT: u64 = 3;
 
-/// How many times its bytes a page's values may be at first: real pages are about as long as theirs.
+/// How many times its own size a page's values may take at first: real pages stay near their own size.
 const FIRST_ROOM: u64 = 2;
 
-/// What is read and rendered without a share of its own: nearly all pages, each from our own disk or
+/// What is parsed and rendered without a share of its own: nearly all pages, each from our own disk or
 /// memory.
 const SMALL_BYTES: u64 = 256 << 10;
 
-/// What a byte of a copy on disk becomes, at most about: the shortest entries have some fifty.
+/// How much a byte of a copy on disk becomes, at most about: the shortest entries have some fifty.
 const COPY_WEIGHT: u64 = 10;
 
-/// Several may hold it: who waits for one page waits together.
+/// Several requests may hold it: those that wait for one page share it.
 pub type Held = Option<Arc<Share>>;
 
-/// Reads a page of upstream's, with a share for what it becomes in place of that for its bytes.
+/// Parses an upstream's page, with a share for its values in place of the one for its bytes.
 ///
 /// # Errors
-/// `BadGateway` when it cannot be read or becomes more than one page may; `Unavailable` when there
-/// is no room in time.
+/// `BadGateway` when it cannot be parsed or becomes larger than a page may; `Unavailable` when there is
+/// no room in time.
 pub async fn read_page(
     core: &Core,
     index: &IndexName,
@@ -73,7 +73,7 @@ pub async fn read_page(
     }
 }
 
-/// The copy on disk, with a share where it is long; see [`read_copy`].
+/// The copy on disk, with a share if it is long; see [`read_copy`].
 pub async fn copy_within_room(
     core: &Core,
     index: &IndexName,
@@ -95,7 +95,7 @@ pub async fn copy_within_room(
     Ok((copy, Some(Arc::new(share))))
 }
 
-/// A share to render with, where the sources came from memory and have none, and are long.
+/// A share to render with, if the sources are long and came from memory without one.
 ///
 /// # Errors
 /// `Unavailable` when there is no room in time.

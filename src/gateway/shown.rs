@@ -1,4 +1,4 @@
-//! A file of devpi's is answered from here only while devpi would hand it to everybody.
+//! A file of devpi's is served from here only while devpi would serve it to everybody.
 
 use url::Url;
 
@@ -7,7 +7,7 @@ use crate::gateway::error::Error;
 use crate::gateway::outcome::upstream_error;
 use crate::gateway::tickets::Grant;
 
-/// Checks that a granted file is for everybody, where it is one of devpi's.
+/// Checks that a granted file is for everybody, if it is one of devpi's.
 ///
 /// # Errors
 /// `Withheld`, with the place where devpi has it.

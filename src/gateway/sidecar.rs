@@ -1,9 +1,10 @@
 //! The metadata of a wheel (PEP 658): held, taken from upstream, or read out of the wheel itself.
 //!
-//! Every wheel is listed with a sidecar, so every one must be had: upstream's own where it has one that
-//! is what its page says, else the few kilobytes of the wheel's ZIP directory that say where METADATA
-//! is, else the wheel. Where none of it leads to one, that is noted, and pages no longer list it:
-//! installers stop at a sidecar that is listed and cannot be had, and need none that is not.
+//! Every wheel is listed with a sidecar, so every one must be available: upstream's own if it matches
+//! what its page says, otherwise by reading the few kilobytes of the wheel's ZIP directory that say
+//! where METADATA is, otherwise the whole wheel. If none of that yields one, that is noted, and pages
+//! no longer list it: installers fail on a sidecar that is listed and unavailable, and need none that
+//! is not listed.
 
 use std::sync::Arc;
 
@@ -34,8 +35,8 @@ use crate::upstream::{InvalidWheel, Upstream, UpstreamError, WheelMetadata, meta
 /// What a sidecar takes in memory besides its bytes.
 const ENTRY_BYTES: usize = 300;
 
-/// Which sidecar: by where it is kept, or, while nobody has hashed the wheel, by where an index lists
-/// it. Either way what one mirror states of a wheel is apart from what another does.
+/// Which sidecar: by where it is kept or, while nobody has hashed the wheel, by where an index lists
+/// it. Either way one mirror's statement about a wheel is kept apart from another's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SidecarKey {
     Kept(Key),
@@ -49,9 +50,9 @@ pub fn weight_bytes(_: &SidecarKey, (_, small): &(Timestamp, Small)) -> usize {
 
 /// Why there is no metadata.
 enum Missing {
-    /// It cannot be had now.
+    /// It is not available now.
     Now(Error),
-    /// It cannot be had of this file, whenever it is asked for; with the reason.
+    /// This file will never have any; with the reason.
     Ever(String),
 }
 
@@ -88,13 +89,13 @@ pub struct Sidecars {
     pub(super) fills: Arc<Fills>,
     pub(super) learning: Arc<Learning>,
     pub(super) fetches: Flights<SidecarKey, Flow<Small>>,
-    /// Those of wheels that nobody has hashed yet, each until its page would be asked for again:
-    /// what is behind a URL without a digest may change.
+    /// Those of wheels that nobody has hashed yet, each until its page would be asked for again: what
+    /// is behind a URL without a digest may change.
     pub(super) placed: Weighed<SidecarKey, (Timestamp, Small)>,
 }
 
 impl Sidecars {
-    /// What is held in memory here; what the store keeps counts as small files.
+    /// Bytes held in memory here; what the store keeps counts as small files.
     pub fn weight_bytes(&self) -> u64 {
         self.placed.weight_bytes()
     }
@@ -102,7 +103,7 @@ impl Sidecars {
     /// The metadata of a wheel that may be served.
     ///
     /// # Errors
-    /// When it cannot be had now, or the file has none.
+    /// When it is not available now, or the file has none.
     pub async fn sidecar(
         self: &Arc<Self>,
         cx: &Context,
@@ -128,7 +129,7 @@ impl Sidecars {
         Ok((Content::Memory(joined.value?), cache))
     }
 
-    /// In memory, or kept on disk; nothing that is not, or no longer, what the page announces.
+    /// In memory, or kept on disk; `None` if that is not, or no longer, what the page announces.
     fn sidecar_at_hand(&self, cx: &Context, grant: &Grant, key: &SidecarKey) -> Option<Small> {
         let file = grant.file.item();
         let Some(kept_at) = grant.metadata_key() else {
@@ -184,7 +185,7 @@ impl Sidecars {
         self.small.insert(kept_at.clone(), small.clone());
         let (store, kept) = (Arc::clone(&self.core.store), small.bytes.clone());
         let filename = grant.file.item().filename.clone();
-        // Kept behind the answer: it is synced to disk, and nobody needs to wait for that.
+        // Stored behind the answer: it is synced to disk, and nobody needs to wait for that.
         tokio::task::spawn_blocking(move || {
             if let Err(error) = store.put_small(&kept_at, &kept) {
                 tracing::error!(file = %filename, %error, "sidecar not kept");
@@ -206,7 +207,7 @@ impl Sidecars {
         checked.map(|_| bytes).map_err(differs)
     }
 
-    /// Read out of the wheel, where that is here already.
+    /// Reads it from the wheel, if that is already here.
     async fn metadata_of_held(self: &Arc<Self>, grant: &Grant) -> Result<Option<Bytes>, Missing> {
         let Some(key) = grant.key() else {
             return Ok(None);
@@ -260,8 +261,8 @@ impl Sidecars {
         }
     }
 
-    /// The sidecar that upstream announces; nothing when it does not have it after all, or something
-    /// else in its place, so that the wheel has to do.
+    /// The sidecar that upstream announces; `None` if it does not have it after all, or has something
+    /// else in its place, so that the wheel has to be read.
     async fn announced(
         &self,
         grant: &Grant,
@@ -280,7 +281,7 @@ impl Sidecars {
                 Ok(()) => return Ok(Some(bytes)),
                 Err(why) => why,
             },
-            // Nobody shall have it, or nobody can wait for more.
+            // Nobody may have it, or nobody can wait any longer.
             Err(error @ (UpstreamError::Withheld { .. } | UpstreamError::Timeout { .. })) => {
                 return Err(error.into());
             }
@@ -293,7 +294,7 @@ impl Sidecars {
         Ok(None)
     }
 
-    /// Fetches the wheel, which somebody who asks for its metadata will want anyway.
+    /// Fetches the wheel, which a client that asks for its metadata will want anyway.
     async fn metadata_of_whole(
         self: &Arc<Self>,
         cx: &Context,
@@ -315,7 +316,7 @@ impl Sidecars {
         bytes.ok_or_else(|| Error::not_found("no such file").into())
     }
 
-    /// Reads a wheel that is here, when its turn comes.
+    /// Reads a wheel that is here, when it gets its turn.
     async fn read_wheel(
         &self,
         grant: &Grant,
@@ -335,7 +336,7 @@ fn key_of(grant: &Grant) -> SidecarKey {
     }
 }
 
-/// The digests that are stated of a file's sidecar.
+/// The digests stated for a file's sidecar.
 fn stated(file: &File) -> Hashes {
     match &file.core_metadata {
         CoreMetadata::Hashed(hashes) => hashes.clone(),
@@ -345,7 +346,7 @@ fn stated(file: &File) -> Hashes {
     }
 }
 
-/// Whether a sidecar that is held is the one that the page announces.
+/// Whether a held sidecar is the one that the page announces.
 fn is_as_announced(small: &Small, file: &File) -> bool {
     let CoreMetadata::Hashed(hashes) = &file.core_metadata else {
         return true;
@@ -356,8 +357,8 @@ fn is_as_announced(small: &Small, file: &File) -> bool {
     }
 }
 
-/// Whether bytes are the sidecar that is stated; where no digest is, at least metadata of the project:
-/// some hosts answer what they do not have with a page for people.
+/// Whether bytes are the stated sidecar; if no digest is stated, at least metadata of the project: some
+/// hosts answer with a page for people when they do not have something.
 fn is_as_stated(bytes: &Bytes, file: &File) -> Result<(), String> {
     let stated = stated(file);
     if !stated.is_empty() {

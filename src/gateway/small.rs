@@ -26,7 +26,7 @@ pub struct Small {
     pub bytes: Bytes,
     /// Their digest.
     pub sha256: Sha256,
-    /// Its digest as a tag: working it out costs more than everything else about an answer.
+    /// Its digest as a tag, since computing it costs more than everything else about an answer.
     pub etag: ETag,
 }
 
@@ -41,7 +41,7 @@ impl Small {
         }
     }
 
-    /// The whole of a file that is small enough for memory, if that is at hand without waiting for a disk.
+    /// The whole of a file that is small enough for memory, if it can be read without waiting for a disk.
     pub fn of(stored: &StoredFile) -> Option<Self> {
         let length = usize::try_from(stored.len()).ok()?;
         if length > SMALL_BYTES_MAX {
@@ -54,7 +54,7 @@ impl Small {
     }
 }
 
-/// Those in memory, by the key under which the store keeps them.
+/// The small files in memory, by their key in the store.
 #[derive(Debug)]
 pub struct SmallFiles {
     core: Arc<Core>,

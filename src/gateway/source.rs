@@ -1,9 +1,9 @@
 //! What a mirror says about a project: from memory, from the copy on disk, or from its upstream.
 //!
 //! A copy is fresh for `mirror_cache_expiry` after upstream last confirmed it. When it is not, one
-//! request per project asks upstream, on the work runtime, so that it goes on when its client
-//! leaves. When upstream cannot be asked, the old copy answers within the asker's patience; a
-//! project that upstream suddenly drops keeps its last good files for `keep_last_good`.
+//! request per project asks upstream, on the work runtime, so that it continues when its client leaves.
+//! When upstream cannot be asked, the old copy is used within the asker's patience; a project that
+//! upstream suddenly drops keeps its last good files for `keep_last_good`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,29 +22,29 @@ use crate::page::ProjectPage;
 use crate::policy::{Index, Mirror, Quarantined};
 use crate::telemetry::{CacheKind, Staleness, Tier};
 
-/// Upstream page requests under way: one per mirror and project, until what it knows is forgotten. Who
-/// asks after a write to devpi joins no older request.
+/// Upstream page requests under way: one per mirror and project, until what it knows is forgotten. A
+/// request after a write to devpi joins no older one.
 type Fetches = Flights<(IndexName, ProjectName, Mark), Flow<Refreshed>>;
 
 /// A mirror's statement on a project.
 #[derive(Debug, Clone)]
 pub struct Said {
-    /// Its page; nothing when it does not know the project.
+    /// Its page; `None` if it does not know the project.
     pub page: Option<Arc<ProjectPage>>,
-    /// Until when nothing better can be had.
+    /// Until when asking again would not help.
     pub valid_until: Timestamp,
-    /// Until when it may be answered while upstream is asked anew.
+    /// Until when it may be served while upstream is asked again.
     pub stale_until: Timestamp,
     /// What the caches did.
     pub cache: CacheResult,
-    /// Since when its upstream is not there to confirm it.
+    /// Since when its upstream has been unable to confirm it.
     pub silent_since: Option<Timestamp>,
-    /// Of what may be read at one time, until it is rendered.
+    /// Its share of what may be read at one time, until it is rendered.
     pub share: Held,
 }
 
 impl Said {
-    /// An answer that holds until the first instant, and may be answered until the second.
+    /// An answer that is valid until the first instant, and may be served until the second.
     pub fn new(
         page: Option<Arc<ProjectPage>>,
         (valid_until, stale_until): (Timestamp, Timestamp),
@@ -68,7 +68,7 @@ pub struct Refreshed {
     pub held: Arc<SourcePage>,
     /// Whether it was fetched or only confirmed.
     pub cache: CacheResult,
-    /// Of what may be read at one time, until it is rendered.
+    /// Its share of what may be read at one time, until it is rendered.
     pub share: Held,
 }
 
@@ -87,7 +87,7 @@ impl Mirrors {
         self.held.forget(index, project);
     }
 
-    /// Forgets what a mirror said: its upstream is another one now.
+    /// Forgets what a mirror said: it has another upstream now.
     pub fn forget_index(&self, index: &IndexName) {
         self.held.forget_index(index);
     }
@@ -97,7 +97,7 @@ impl Mirrors {
         self.held.forget_all();
     }
 
-    /// Has upstream asked again by whoever comes next, and keeps what is held until it has answered.
+    /// Makes the next request ask upstream again, and keeps what is held until it has answered.
     pub fn expire(&self, index: &IndexName, project: &ProjectName, now: Timestamp) {
         let mark = self.held.mark(index, project);
         if let Some(held) = self.held.get(index, project) {
@@ -108,7 +108,7 @@ impl Mirrors {
         }
     }
 
-    /// Has a mirror say something.
+    /// Records a mirror's statement.
     #[cfg(test)]
     pub fn keep(&self, index: &IndexName, project: &ProjectName, page: SourcePage) {
         let mark = self.held.mark(index, project);
@@ -152,7 +152,7 @@ impl Mirrors {
         let joined = self.fetches.join(key, move || async move {
             let refreshed = mirrors.refresh(&own_cx, &own_index, &own_project, old);
             let refreshed = refreshed.await?;
-            // The upstream of an older generation may be another one than today's.
+            // The upstream of an older generation may differ from today's.
             if own_cx.generation.number == mirrors.core.generation().number {
                 let (at, held) = ((&own_index.name, &own_project), &refreshed.held);
                 mirrors.held.insert_since(mark, at, Arc::clone(held));
@@ -177,7 +177,7 @@ impl Mirrors {
         }
     }
 
-    /// What upstream has said or confirmed within its time.
+    /// The answer from what upstream said or confirmed recently enough.
     fn said_fresh(
         &self,
         held: &SourcePage,
@@ -196,9 +196,9 @@ impl Mirrors {
         Said { share, ..said }
     }
 
-    /// How long an answer may be given on while upstream is asked anew. Never longer than it was good
-    /// for: who wants every request to see upstream's latest word gets that, and a devpi-server
-    /// behind this gateway takes uploads, which must be seen at once.
+    /// How long an answer may be used while upstream is asked again. Never longer than it was valid: an
+    /// operator who wants every request to see upstream's latest answer gets that, and a devpi-server
+    /// behind this gateway takes uploads, which must be visible immediately.
     fn updating_time(&self, held: &SourcePage, mirror: &Mirror) -> Duration {
         if mirror.is_devpi() {
             return Duration::ZERO;
@@ -210,7 +210,7 @@ impl Mirrors {
         most.min(mirror.mirror_cache_expiry()).min(fresh_for)
     }
 
-    /// The held page of a mirror: from memory, else from its copy on disk.
+    /// The held page of a mirror: from memory, otherwise from its copy on disk.
     async fn held(
         &self,
         index: &IndexName,
@@ -253,12 +253,12 @@ impl Mirrors {
         patience: Patience,
         error: Error,
     ) -> Flow<Said> {
-        // What was taken from everybody's sight is not shown because it once was there.
+        // What was withdrawn from public view is not shown because it once was there.
         if matches!(error.kind, ErrorKind::Withheld(_) | ErrorKind::TakenDown) {
             return Err(error);
         }
-        // That upstream once knew nothing of a project is nothing held: the name may be somebody's by
-        // now, and must not fall through to a later mirror.
+        // That upstream once did not know a project does not count as held: the name may belong to
+        // somebody by now, and must not fall through to a later mirror.
         let Some(held) = held.filter(|held| held.page.is_some()) else {
             return Err(error);
         };
@@ -302,22 +302,23 @@ impl Mirrors {
     }
 }
 
-/// Whether upstream need not be asked. What was confirmed in the future was confirmed before the clock
-/// was put back, and how long ago that was nobody knows.
+/// Whether upstream need not be asked. A confirmation from the future was made before the clock was put
+/// back, and its age is unknown.
 fn is_fresh(held: &SourcePage, now: Timestamp) -> bool {
     held.validity.confirmed_at <= later(now, CLOCK_SLACK) && now < held.validity.fresh_until
 }
 
-/// Whether devpi said it before a write that went through here.
+/// Whether it predates a write to devpi that went through here.
 fn is_outdated(cx: &Context, index: &Index, held: &SourcePage) -> bool {
     let upstream = cx.generation.upstreams.get(&index.name);
-    // That there is nothing has no tag, and is forgotten with the write.
+    // Absence has no tag, and is forgotten with the write.
     held.page.is_some()
         && upstream.is_some_and(|upstream| upstream.is_outdated(held.validity.etag.as_deref()))
 }
 
-/// Until when a statement may be answered at all. What upstream only fails to confirm has no such
-/// end here; what it has dropped is kept for a time, whoever asks and whether or not it can be asked.
+/// Until when a statement may be used at all. There is no such end for what upstream merely fails to
+/// confirm; what it has dropped is kept for a time, whoever asks and whether or not upstream can be
+/// asked.
 fn last_instant(held: &SourcePage, mirror: &Mirror) -> Timestamp {
     match held.vanished_at {
         Some(_) => kept_until(held, mirror),
@@ -325,7 +326,7 @@ fn last_instant(held: &SourcePage, mirror: &Mirror) -> Timestamp {
     }
 }
 
-/// The statement as a stack sees it: of a quarantined project nothing is listed, unless told otherwise.
+/// The statement as a stack sees it: a quarantined project lists nothing, unless configured otherwise.
 fn said(
     held: &SourcePage,
     mirror: &Mirror,
@@ -343,7 +344,8 @@ fn said(
     Said::new(held.page.as_ref().map(shown), until, cache)
 }
 
-/// The same where upstream cannot be asked. What grew of age while its word still counted has done so.
+/// The same while upstream cannot be asked. Files that matured while its answer still counted have done
+/// so.
 fn unconfirmed(
     held: &SourcePage,
     mirror: &Mirror,

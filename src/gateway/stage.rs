@@ -1,4 +1,4 @@
-//! What a stage says about a project: its own records, as a page like any other source's.
+//! What a stage says about a project: its own records, as a page like that of any other source.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub fn listed(record: &FileRecord, project: &ProjectName) -> Option<File> {
     });
     file.requires_python = facts.requires_python.as_deref().map(Arc::from);
     file.yanked = facts.yanked.clone();
-    // Whoever records a wheel looks for its metadata; where it has none there is none to be listed.
+    // Metadata is looked for when a wheel is recorded; if there is none, none is listed.
     file.core_metadata = facts
         .metadata_sha256
         .map_or(CoreMetadata::Unobtainable, |digest| {

@@ -1,7 +1,8 @@
-//! What was decided about a file's URL, remembered until the page it was decided from may change.
+//! Decisions about files' URLs, remembered until the page they were made from may change.
 //!
-//! A ticket holds either the right to the file, which only the policies can hand out, or the refusal.
-//! It is good for one generation and until the first source grows stale or a rule changes its mind.
+//! A ticket holds either the permission for the file, which only the policies can grant, or the
+//! refusal. It is valid for one generation and until the first source expires or a rule changes its
+//! answer.
 
 use std::sync::{Arc, OnceLock};
 
@@ -19,17 +20,17 @@ pub type TicketKey = (IndexName, Arc<str>);
 /// What was decided.
 #[derive(Debug, Clone)]
 pub struct Ticket {
-    /// The right to it, or why there is none.
+    /// The permission, or why there is none.
     pub outcome: Result<Grant, Denial>,
     /// The generation that decided.
     pub generation: u64,
     /// Until when that holds.
     pub valid_until: Timestamp,
-    /// Until when it may be used while it is decided anew.
+    /// Until when it may be used while it is decided again.
     pub stale_until: Timestamp,
     /// What is said of the file, once its bytes were at hand.
     pub file_head: KeptHead,
-    /// The same of its sidecar.
+    /// The same for its sidecar.
     pub sidecar_head: KeptHead,
 }
 
@@ -58,7 +59,7 @@ pub struct Unchanged {
     pub head: Arc<Head>,
 }
 
-/// The right to a file, and who keeps its bytes.
+/// The permission for a file, and who keeps its bytes.
 #[derive(Debug, Clone)]
 pub struct Grant {
     /// The file; only a verdict makes one of these.
@@ -72,7 +73,7 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// The right to a file that this index lists.
+    /// The permission for a file that this index lists.
     pub fn new(file: Allowed<Arc<File>>, owner: IndexName, is_private: bool) -> Self {
         let metadata_key = metadata_key(&owner, is_private, file.item());
         Self {
@@ -93,8 +94,8 @@ impl Grant {
         self.file.item().hashes.sha256().map(kept)
     }
 
-    /// What a file without a sha256 is known by: where it is, and the digests stated of it. One place
-    /// may be stated with others by another mirror, or later, and is then another file.
+    /// What identifies a file without a sha256: where it is, and the digests stated for it. Another
+    /// mirror, or the same one later, may state others for that place, which makes it another file.
     pub fn place_and_digests(&self) -> Arc<str> {
         let file = self.file.item();
         let mut text = file.url.as_deref().unwrap_or_default().to_owned();
@@ -110,9 +111,9 @@ impl Grant {
     }
 }
 
-/// Where the metadata of a file is kept that this index lists. What a mirror says of a wheel's metadata
-/// is proved by nothing, so it is kept as what that mirror says, and counts for no other that lists the
-/// same wheel; of a stage's wheel it was read out of the bytes.
+/// Where the metadata of a file listed by this index is kept. Nothing proves what a mirror says about a
+/// wheel's metadata, so it is kept as that mirror's statement, and does not count for any other that
+/// lists the same wheel; a stage's was read from the wheel's own bytes.
 fn metadata_key(owner: &IndexName, is_private: bool, file: &File) -> Option<Key> {
     let wheel = file.hashes.sha256()?;
     Some(if is_private {
@@ -122,7 +123,7 @@ fn metadata_key(owner: &IndexName, is_private: bool, file: &File) -> Option<Key>
     })
 }
 
-/// Where the metadata of a wheel is kept as this mirror has it.
+/// Where this mirror's metadata of a wheel is kept.
 pub fn mirror_metadata_key(mirror: &IndexName, wheel: &Sha256) -> Key {
     let text = format!("{wheel} {}", mirror.as_str());
     Key::MirrorMetadata(Sha256::of(text.as_bytes()))

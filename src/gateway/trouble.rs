@@ -1,6 +1,6 @@
 //! Why a reader gets no answer: something failed, or the policies refuse.
 //!
-//! JSON and web pages each say it in their own form; what they share is this.
+//! JSON and web pages each report it in their own form; this is what they share.
 
 use crate::db::DbError;
 use crate::gateway::error::{Error, ErrorKind};
@@ -9,7 +9,7 @@ use crate::policy::Denial;
 /// Why there is no answer.
 #[derive(Debug)]
 pub enum Trouble {
-    /// Something failed, or is not there.
+    /// Something failed, or does not exist.
     Failed(Error),
     /// Refused as a whole.
     Refused(Box<Denial>),
@@ -21,7 +21,7 @@ impl From<Error> for Trouble {
     }
 }
 
-/// The records could not be asked; `doing` fits after "failed to".
+/// The records could not be read; `doing` fits after "failed to".
 pub fn records_failed(doing: &str, error: DbError) -> Error {
     let kind = match error {
         DbError::Unavailable { .. } => ErrorKind::Unavailable(Some(1)),

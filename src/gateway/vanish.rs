@@ -1,13 +1,13 @@
-//! A project that its upstream has no longer, or no longer has files of.
+//! Projects that their upstream no longer has, or no longer has files of.
 //!
-//! Mirrors lose things by accident, so its last good files stay for `keep_last_good`. They also lose
-//! them on purpose, within the very days that a cool-down waits: so only those stay that every policy
-//! over the mirror let pass when they vanished, and the others are gone for good. That is decided
-//! once, and the copy on disk is cut down before anybody is answered: neither time nor a restart, nor
-//! an upstream that cannot be asked afterwards, brings back what was refused. Rules that become
-//! stricter later hold as everywhere, when the page is read.
+//! Mirrors lose things by accident, so a project's last good files stay for `keep_last_good`. They also
+//! remove things on purpose, within the very days that a cool-down waits: so only those files stay that
+//! every policy over the mirror let pass when they vanished, and the others are gone for good. That is
+//! decided once, and the copy on disk is cut down before anybody is answered: neither time, nor a
+//! restart, nor an upstream that cannot be asked afterwards brings back what was refused. Rules that
+//! become stricter later apply as everywhere, when the page is read.
 //!
-//! A single file that is missing from a page which still has others is gone at once.
+//! A single file that is missing from a page which still has others is gone immediately.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub struct Dropped {
     pub empty: Option<ProjectPage>,
 }
 
-/// [`vanish`], where nothing may block.
+/// [`vanish`], for callers that must not block.
 pub async fn vanish_behind(
     core: &Arc<Core>,
     cx: &Context,
@@ -43,7 +43,7 @@ pub async fn vanish_behind(
 ) -> Flow<SourcePage> {
     let is_held = |old: &Arc<SourcePage>| old.page.is_some();
     if !dropped.old.as_ref().is_some_and(is_held) {
-        // Nearly every name that is asked for in vain: there is no copy to cut down.
+        // Nearly every request for a missing name: there is no copy to cut down.
         return Ok(nothing(index.mirror(), now, dropped.empty));
     }
     let (core, cx) = (Arc::clone(core), cx.clone());
@@ -52,7 +52,7 @@ pub async fn vanish_behind(
     blocking("cut down a page copy", work).await
 }
 
-/// What remains of a project that upstream has dropped, in memory and on disk.
+/// Returns what remains of a project that upstream has dropped, and cuts memory and disk down to it.
 pub fn vanish(
     core: &Core,
     cx: &Context,
@@ -72,7 +72,7 @@ pub fn vanish(
     remains
 }
 
-/// Until when what has vanished is kept.
+/// Until when vanished files are kept.
 pub fn kept_until(held: &SourcePage, mirror: &Mirror) -> Timestamp {
     later(held.validity.confirmed_at, mirror.keep_last_good().period)
 }
@@ -82,7 +82,7 @@ pub fn is_gone(held: &SourcePage, mirror: &Mirror, now: Timestamp) -> bool {
     held.vanished_at.is_some() && now >= kept_until(held, mirror)
 }
 
-/// The last good files, where they are still kept and there are any.
+/// The last good files, if they are still kept and there are any.
 fn keep(
     policies: &Policies,
     index: &Index,
@@ -118,7 +118,7 @@ fn keep(
     Some(kept)
 }
 
-/// Nothing is known of the project, or only that it has no files.
+/// A page of an unknown project, or of one without files.
 fn nothing(mirror: Option<&Mirror>, now: Timestamp, empty: Option<ProjectPage>) -> SourcePage {
     let expiry = mirror.map_or(UNKNOWN_MAX, Mirror::mirror_cache_expiry);
     let validity = Validity {

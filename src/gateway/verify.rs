@@ -1,5 +1,5 @@
-//! Reading what is kept again in the background, at a pace that leaves the disk to clients: bits that rot
-//! in a file which was found right, or which nobody asks for, are seen by nobody else
+//! Reads what is kept again in the background, at a pace that leaves the disk to clients. Otherwise
+//! nobody would notice bits that rot in a file that was found right before, or that nobody asks for
 //! (docs/adr/0034-what-is-kept-is-read-again.md).
 //!
 //! Page copies and lists are left out: they are read from the disk at most once between two refreshes,
@@ -18,13 +18,13 @@ use crate::store::{Contents, Kept, Key, StoreError};
 /// Names looked up at one time.
 const BATCH: usize = 128;
 
-/// What fails when reading breaks off.
+/// What fails when reading is interrupted.
 const DOING: &str = "verify what is kept";
 
-/// What opening a file counts as: a disk that has to seek for it reads as much in that time.
+/// What opening a file counts as: a disk that has to seek could read as much in that time.
 const OPENING_BYTES: u64 = 4 << 10;
 
-/// What a round has done.
+/// The outcome of a round.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct VerifiedRound {
     /// Files and sidecars read.
@@ -47,8 +47,9 @@ impl Verification {
         Self { core, held }
     }
 
-    /// Reads every file and sidecar once, those of stages first, at so many bytes a second. A damaged one
-    /// of a mirror is removed, one of a stage is answered no more. Dropped, it ends after one piece.
+    /// Reads every file and sidecar once, those of stages first, at so many bytes a second. A damaged
+    /// file of a mirror is removed, one of a stage is no longer served. When dropped, it stops after
+    /// one piece.
     ///
     /// # Errors
     /// When the store cannot be listed.
@@ -165,7 +166,7 @@ impl Verification {
     }
 }
 
-/// Leaves the disk alone for as long as so many bytes may take.
+/// Leaves the disk alone for as long as reading so many bytes may take.
 async fn rest_after(bytes: u64, pace: u64) {
     let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(pace.max(1));
     let nanoseconds = u64::try_from(nanoseconds).unwrap_or(u64::MAX);

@@ -58,8 +58,8 @@ impl Neighbours {
         own.is_some_and(|own| own.origin() == url.origin())
     }
 
-    /// Describes the mirrors in the records that are not asked without the operator's consent; the last line
-    /// is what the operator has to write to allow them.
+    /// Describes the mirrors in the records that are not asked without the operator's consent; the last
+    /// line is what the operator has to write to allow them.
     pub(super) fn strangers(&self, stored: &[IndexDocument]) -> Vec<String> {
         let (mut words, mut places) = (Vec::new(), BTreeSet::new());
         for index in stored {

@@ -74,8 +74,8 @@ impl Notify {
         self.send(&format!("READY=1\nSTATUS={status}"));
     }
 
-    /// Reports that the program is alive, for as long as it is. `watchdog` is the manager's `WATCHDOG_USEC`:
-    /// the time in microseconds after which silence is taken for death.
+    /// Reports that the program is alive, for as long as it is. `watchdog` is the manager's
+    /// `WATCHDOG_USEC`: the time in microseconds after which silence is taken for death.
     pub(super) async fn live(self, watchdog: Option<String>) {
         let asked = watchdog.and_then(|text| text.parse().ok());
         let asked = asked.map(|microseconds| Duration::from_micros(microseconds) / 2);

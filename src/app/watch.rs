@@ -70,8 +70,8 @@ impl Watch {
         }
     }
 
-    /// Waits until something differs from when it was read and has stayed the same for a moment; returns the
-    /// paths. Cancel-safe.
+    /// Waits until something differs from when it was read and has stayed the same for a moment;
+    /// returns the paths. Cancel-safe.
     pub(super) async fn change(&mut self) -> BTreeSet<PathBuf> {
         loop {
             // Armed before looking, so that no change slips in between.
@@ -235,8 +235,8 @@ listen:
             Watch::with(Arc::clone(&self.reading), options)
         }
 
-        /// Makes a change, and waits until the path of this file is reported as changed; then everything is read
-        /// again.
+        /// Makes a change, and waits until the path of this file is reported as changed; then
+        /// everything is read again.
         async fn noticed(&self, watch: &mut Watch, kind: (&str, &str), change: impl FnOnce(&Path)) {
             watch.arm().await;
             while watch.nudged.try_recv().is_ok() {}

@@ -55,7 +55,8 @@ enum Fate {
     Taken(&'static str),
     /// Refused: what to do instead.
     Refused(&'static str),
-    /// Refused for some values: which, what that is called, and what to do instead; else why it is accepted.
+    /// Refused for some values: which, what that is called, and what to do instead; else why it is
+    /// accepted.
     Asked(fn(&str) -> bool, &'static str, &'static str, &'static str),
 }
 

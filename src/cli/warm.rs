@@ -21,8 +21,8 @@ use crate::policy::{Lockfile, Policies};
 pub(super) struct WarmOptions {
     #[command(flatten)]
     sources: Sources,
-    /// uv.lock, pylock.toml, poetry.lock, or requirements (*.txt, *.in). Of a release that is pinned without
-    /// files all files are fetched, of a project without a version its newest release.
+    /// uv.lock, pylock.toml, poetry.lock, or requirements (*.txt, *.in). Of a release that is pinned
+    /// without files all files are fetched, of a project without a version its newest release.
     #[arg(required = true, value_name = "LOCKFILE")]
     lockfiles: Vec<PathBuf>,
     /// The index, as user/index (default: default_index, or the first one).

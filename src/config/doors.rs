@@ -60,7 +60,8 @@ pub struct Doors {
     pub manage: DoorConfig,
     /// Metrics and health.
     pub metrics: DoorConfig,
-    /// Whether the public door is open to other machines only because there is a file, which does not say so.
+    /// Whether the public door is open to other machines only because there is a file, which does not
+    /// say so.
     pub is_opened_by_a_file: bool,
 }
 

@@ -86,8 +86,8 @@ impl IndexSettings {
         }
     }
 
-    /// The same index after a request. A list of operations starts from everything that is set, so all bases
-    /// have to exist; an object touches only its own keys.
+    /// The same index after a request. A list of operations starts from everything that is set, so all
+    /// bases have to exist; an object touches only its own keys.
     ///
     /// # Errors
     /// Everything that is wrong with the request.

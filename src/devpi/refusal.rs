@@ -40,7 +40,8 @@ pub enum RefusalStyle {
     Abort,
     /// `{"message", "code", "title"}` if JSON is accepted, else a page or text.
     Exception,
-    /// `{"message", "code", "title"}` whatever the client accepts: a missing permission on users and indexes.
+    /// `{"message", "code", "title"}` whatever the client accepts: a missing permission on users and
+    /// indexes.
     Denial,
 }
 

@@ -1,4 +1,5 @@
-//! User objects: what clients send to create or change one, and what they are shown (docs/protocol/devpi.md §6).
+//! User objects: what clients send to create or change one, and what they are shown
+//! (docs/protocol/devpi.md §6).
 
 use serde_json::{Map, Value, json};
 
@@ -59,8 +60,8 @@ impl UserRequest {
         Ok(request)
     }
 
-    /// Reads the body of `PATCH /user`. Other keys are ignored (`devpi user -m` sends back everything it was
-    /// shown); an empty value deletes the key.
+    /// Reads the body of `PATCH /user`. Other keys are ignored (`devpi user -m` sends back everything
+    /// it was shown); an empty value deletes the key.
     ///
     /// # Errors
     /// A text for the client: a value that is no text, an invalid hash.

@@ -98,8 +98,8 @@ impl Front {
         let mut record = record_of(ask);
         record.index = Some(index.clone());
         let flow = match &ask.route {
-            // The list must be what this login gets, in devpi's own form: without sidecars, which only we have
-            // and could not serve.
+            // The list must be what this login gets, in devpi's own form: without sidecars, which only
+            // we have and could not serve.
             PublicRoute::ProjectPage { .. } if trust == Trust::Login && names_somebody(ask) => {
                 return self.pass(ask, ask.path, trust).await;
             }
@@ -134,8 +134,8 @@ impl Front {
         };
         match flow {
             Ok(reply) => reply,
-            // devpi has the words for this, 410 for what was deleted, tox results, documentation, and a page
-            // even for clients that accept none of its forms.
+            // devpi has the words for this, 410 for what was deleted, tox results, documentation, and a
+            // page even for clients that accept none of its forms.
             Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::NotAcceptable) => {
                 self.pass(ask, ask.path, trust).await
             }
@@ -205,8 +205,8 @@ impl Front {
         }
     }
 
-    /// Answers a read at a door for logins: what everybody may see comes from the caches; devpi is asked for
-    /// the rest, with the client's login.
+    /// Answers a read at a door for logins: what everybody may see comes from the caches; devpi is
+    /// asked for the rest, with the client's login.
     pub async fn answer_with_login(&self, ask: &Ask<'_>) -> Reply {
         self.answer_as(ask, Trust::Login).await
     }
@@ -235,8 +235,8 @@ impl Front {
         }
     }
 
-    /// The flows' answer, or devpi's where they have none: a file that the rules let pass and devpi does not
-    /// show to everybody may be shown to a login.
+    /// The flows' answer, or devpi's where they have none: a file that the rules let pass and devpi
+    /// does not show to everybody may be shown to a login.
     async fn ours(&self, ask: &Ask<'_>, trust: Trust) -> Reply {
         let reply = self.reader.answer(ask).await;
         let is_withheld = trust == Trust::Login && matches!(reply.status.as_u16(), 401 | 403);

@@ -42,8 +42,8 @@ impl Indexes {
         }
     }
 
-    /// The generation of one index; `None` if devpi says that it has no such index. If no server can say, the
-    /// index is tried, since its pages and files may be held.
+    /// The generation of one index; `None` if devpi says that it has no such index. If no server can
+    /// say, the index is tried, since its pages and files may be held.
     pub async fn generation(&self, index: &IndexName, offline: bool) -> Option<Arc<Generation>> {
         let known = self.known.get(index);
         if known.is_some() {

@@ -195,9 +195,9 @@ impl Front {
         })
     }
 
-    /// A path below an index under rules that is no route of ours: devpi-web's documentation and test results
-    /// of a release of which something passes. Nothing else is sent to devpi, since it might read the path as
-    /// one of its files.
+    /// A path below an index under rules that is no route of ours: devpi-web's documentation and test
+    /// results of a release of which something passes. Nothing else is sent to devpi, since it might
+    /// read the path as one of its files.
     async fn below(
         &self,
         cx: &Context,
@@ -226,8 +226,8 @@ impl Front {
         Err(nothing().into())
     }
 
-    /// Test results and documentation are listed on no page: devpi serves them, if what they are about would
-    /// be served. It also serves what a login may see and strangers may not.
+    /// Test results and documentation are listed on no page: devpi serves them, if what they are about
+    /// would be served. It also serves what a login may see and strangers may not.
     pub async fn beside_the_flows(
         &self,
         ask: &Ask<'_>,

@@ -38,8 +38,8 @@ impl Front {
         place == Place::Ours && !is_devpis
     }
 
-    /// Has devpi carry out a request. If that changed anything, nothing that was made earlier counts as fresh
-    /// afterwards.
+    /// Has devpi carry out a request. If that changed anything, nothing that was made earlier counts as
+    /// fresh afterwards.
     pub async fn carry(&self, errand: &Errand<'_>, body: Option<FleetBody>) -> Reply {
         let record = Record {
             route: Route::Manage,

@@ -1,9 +1,10 @@
 //! How many files are fetched at one time, and from whom.
 //!
 //! Each fill holds a thread that writes and a connection, for as long as its upstream takes to send. So
-//! there are places; who finds none waits for a turn, in order, for as long as somebody wants the file and
-//! others of its upstream come to their end. How many wait is bounded by `limits.fills_waiting`. No upstream takes more places than it leaves free: one that hangs holds half of them at most,
-//! a second one half of the rest, and whoever answers promptly always finds some.
+//! there are places; who finds none waits for a turn, in order, for as long as somebody wants the file
+//! and others of its upstream come to their end. How many wait is bounded by `limits.fills_waiting`. No
+//! upstream takes more places than it leaves free: one that hangs holds half of them at most, a second
+//! one half of the rest, and whoever answers promptly always finds some.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,9 +1,9 @@
 //! The content of a reply, piece by piece.
 //!
-//! A piece of a file is read without waiting where the page cache has it, and on a thread that may
-//! wait where it has not; either way the runtime never waits for a disk. A file that is still arriving
-//! is followed as it grows. Whoever writes to a plaintext socket may one day bypass this with
-//! `sendfile`; the place for that is [`reply`](crate::listen::reply), which sees the body before it is cut up.
+//! A piece of a file is read without waiting where the page cache has it, and on a thread that may wait
+//! where it has not; either way the runtime never waits for a disk. A file that is still arriving is
+//! followed as it grows. Whoever writes to a plaintext socket may one day bypass this with `sendfile`;
+//! the place for that is [`reply`](crate::listen::reply), which sees the body before it is cut up.
 
 use std::fs::File;
 use std::io;

@@ -18,8 +18,8 @@ pub fn client_network(address: IpAddr) -> IpAddr {
 /// Where an address leads, seen from this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// To nothing that an index can be at: the link itself, where clouds hand out a machine's own credentials
-    /// to anything that asks from it; to many machines at once; or to no machine.
+    /// To nothing that an index can be at: the link itself, where clouds hand out a machine's own
+    /// credentials to anything that asks from it; to many machines at once; or to no machine.
     Special,
     /// To this machine.
     Loopback,

@@ -136,8 +136,8 @@ impl Hashes {
         Ok(())
     }
 
-    /// Adds a sha256 that a source states truncated. No file can be compared with it, so none matches it; but
-    /// devpi's URL of the file is made from it.
+    /// Adds a sha256 that a source states truncated. No file can be compared with it, so none matches
+    /// it; but devpi's URL of the file is made from it.
     ///
     /// # Errors
     /// When it is not hexadecimal, or too short for a URL.

@@ -139,8 +139,8 @@ impl Filename {
 
     /// The projects that a file of this name may belong to, likeliest first.
     ///
-    /// A wheel or egg has exactly one. For an sdist the longest prefix whose rest is a PEP 440 version comes
-    /// first, then prefixes whose rest starts with a digit, then all others.
+    /// A wheel or egg has exactly one. For an sdist the longest prefix whose rest is a PEP 440 version
+    /// comes first, then prefixes whose rest starts with a digit, then all others.
     #[must_use]
     pub fn projects(raw: &str) -> Vec<ProjectName> {
         let Ok((stem, kind)) = split_ending(raw) else {

@@ -15,7 +15,8 @@ const LENGTH_MAX: usize = 255;
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProjectName(Arc<str>);
 
-/// The text is not a project name (PEP 508 names: letters, digits, `.`, `_`, `-`, alphanumeric at both ends).
+/// The text is not a project name (PEP 508 names: letters, digits, `.`, `_`, `-`, alphanumeric at both
+/// ends).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a project name")]
 pub struct InvalidProjectName(pub String);

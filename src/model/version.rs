@@ -45,8 +45,8 @@ impl Version {
             .map_or_else(|| self.text.to_string(), |parts| parts.to_string())
     }
 
-    /// Whether two texts are spellings of one release: `1.0.0-rc1` and `1.0.0rc1`. `1.0` and `1.0.0` are two
-    /// releases, as they are for devpi.
+    /// Whether two texts are spellings of one release: `1.0.0-rc1` and `1.0.0rc1`. `1.0` and `1.0.0`
+    /// are two releases, as they are for devpi.
     #[must_use]
     pub fn is_same_release(one: &str, other: &str) -> bool {
         one == other || Self::parse(one).normalised() == Self::parse(other).normalised()

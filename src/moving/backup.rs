@@ -33,8 +33,9 @@ pub struct Backup {
 }
 
 impl Backup {
-    /// Backs everything up into a directory that is new, empty, or holds an earlier backup of these records.
-    /// If the report has faults, the files they name are missing, and everything else is there.
+    /// Backs everything up into a directory that is new, empty, or holds an earlier backup of these
+    /// records. If the report has faults, the files they name are missing, and everything else is
+    /// there.
     ///
     /// # Errors
     /// When the directory holds something else, or disk or records fail: the previous backup then stays in

@@ -66,8 +66,8 @@ impl Taker {
         Ok(Taken::Whole(Box::new(facts), note))
     }
 
-    /// What an import that broke off has kept already: it was compared then, and the disk has not changed it
-    /// since. A digest that only reading can compare is a reason to read it again.
+    /// What an import that broke off has kept already: it was compared then, and the disk has not
+    /// changed it since. A digest that only reading can compare is a reason to read it again.
     async fn kept_before(
         &self,
         file: &PlannedFile,

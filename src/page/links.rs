@@ -1,4 +1,5 @@
-//! The URLs of files, in both directions: written on pages, read from requests (docs/protocol/devpi.md §10).
+//! The URLs of files, in both directions: written on pages, read from requests (docs/protocol/devpi.md
+//! §10).
 //!
 //! `/{user}/{index}/+f/{sha256[0:3]}/{sha256[3:16]}/{filename}`, or `+e/{directory}/{filename}` for a
 //! file nobody has hashed yet. Lock files keep these URLs for years while more becomes known of a

@@ -56,5 +56,6 @@ pub use render_list::{render_list_html, render_list_json};
 pub use sniff::Markup;
 pub use stored::{StoredMeta, from_stored, to_stored};
 
-/// The version of the simple API that our pages announce (docs/protocol/simple-api.md §1: 1.5 is not for us).
+/// The version of the simple API that our pages announce (docs/protocol/simple-api.md §1: 1.5 is not
+/// for us).
 const API_VERSION: &str = "1.4";

@@ -20,8 +20,8 @@ use crate::page::wire::{Items, Loose, refuse};
 /// Unknown keys are passed over, so API 1.0 to 1.5 and whatever 1.x follows are understood.
 ///
 /// # Errors
-/// When the body is no JSON object with `files`, has entries of which none can be read, names another project, announces a major version
-/// other than 1, or lists more than any project has.
+/// When the body is no JSON object with `files`, has entries of which none can be read, names another
+/// project, announces a major version other than 1, or lists more than any project has.
 pub fn parse_json(
     body: &[u8],
     page_url: &str,

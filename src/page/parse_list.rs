@@ -1,4 +1,5 @@
-//! Reads an upstream's project list, JSON or HTML, straight into the compact form (docs/protocol/simple-api.md §4.5).
+//! Reads an upstream's project list, JSON or HTML, straight into the compact form
+//! (docs/protocol/simple-api.md §4.5).
 //!
 //! The list is tens of megabytes. Nothing is held beside the body but the names themselves and one
 //! entry at a time; entries that are no project's name are passed over.

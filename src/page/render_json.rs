@@ -1,4 +1,5 @@
-//! Writes the JSON project page, API 1.4 (docs/protocol/simple-api.md §4): what one client chokes on is never sent.
+//! Writes the JSON project page, API 1.4 (docs/protocol/simple-api.md §4): what one client chokes on is
+//! never sent.
 //!
 //! No `null` anywhere, no empty text, `hashes` always there, `size` left out where it is not known.
 

@@ -1,7 +1,8 @@
 //! Which markup an upstream answered with: its words if they fit, the body's first character if not.
 //!
-//! Middleboxes rewrite content types (docs/protocol/simple-api.md §3 rule 8), yet no HTML page starts with `{` and no
-//! JSON document with `<`, so a body that starts with either needs no content type at all.
+//! Middleboxes rewrite content types (docs/protocol/simple-api.md §3 rule 8), yet no HTML page starts
+//! with `{` and no JSON document with `<`, so a body that starts with either needs no content type at
+//! all.
 
 /// The markup of a simple page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

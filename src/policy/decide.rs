@@ -51,8 +51,8 @@ impl<'a> ProjectView<'a> {
         }
     }
 
-    /// The same while some upstreams cannot be asked. What such a member lists may have been taken down since,
-    /// so none of its files grows old enough to pass meanwhile
+    /// The same while some upstreams cannot be asked. What such a member lists may have been taken down
+    /// since, so none of its files grows old enough to pass meanwhile
     /// (docs/adr/0032-nothing-matures-unconfirmed.md).
     #[must_use]
     pub fn while_silent(mut self, silent: &'a [(usize, Timestamp)]) -> Self {

@@ -143,8 +143,8 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// The first refusal is reported, unless a later one hides what it would list as yanked: a policy on top
-    /// must not show what a base hides.
+    /// The first refusal is reported, unless a later one hides what it would list as yanked: a policy
+    /// on top must not show what a base hides.
     pub(super) fn add(&mut self, mode: PolicyMode, denial: Denial) {
         let kept = match mode {
             PolicyMode::Enforce => &mut self.denied,

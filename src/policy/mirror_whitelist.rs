@@ -28,7 +28,8 @@ impl MirrorWhitelist {
         self.set.contains(&WhitelistName::All)
     }
 
-    /// Whether it has exactly this project; `*` is checked separately, since combining lists tells them apart.
+    /// Whether it has exactly this project; `*` is checked separately, since combining lists tells them
+    /// apart.
     #[must_use]
     pub fn has(&self, project: &ProjectName) -> bool {
         !self.set.is_empty() && self.set.contains(&WhitelistName::Project(project.clone()))

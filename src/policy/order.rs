@@ -1,4 +1,5 @@
-//! Which indexes an index inherits from, in the order in which they are asked (docs/protocol/devpi.md §8.1).
+//! Which indexes an index inherits from, in the order in which they are asked (docs/protocol/devpi.md
+//! §8.1).
 //!
 //! Breadth first from the asked index; mirrors move to the end, in the order met; each index once. Missing
 //! bases are ignored and cycles end, because indexes created through the devpi API may have both. In YAML a

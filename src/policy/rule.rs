@@ -47,8 +47,8 @@ pub struct Rule {
     pub(super) conditions: Conditions,
     /// The operator's reason.
     pub reason: Option<Arc<str>>,
-    /// Why it refuses: the operator's words, or else its conditions. Written once, because a page may refuse
-    /// thousands of files by one rule.
+    /// Why it refuses: the operator's words, or else its conditions. Written once, because a page may
+    /// refuse thousands of files by one rule.
     pub(super) why: Arc<str>,
     /// The last instant at which it applies.
     pub until: Option<Timestamp>,
@@ -151,8 +151,8 @@ impl Policy {
         self.default_deny.as_ref().map(RuleRefusal::Default)
     }
 
-    /// What the rules say, by name alone, about every file that a mirror (with `None` a stage) may list for a
-    /// project. If nothing is refused here, files have to be judged one by one.
+    /// What the rules say, by name alone, about every file that a mirror (with `None` a stage) may list
+    /// for a project. If nothing is refused here, files have to be judged one by one.
     pub(super) fn decide_name(
         &self,
         about: &[u32],
@@ -242,8 +242,8 @@ impl Rule {
         }
     }
 
-    /// Its answer about a project that it names, as far as one answer holds for all files that a mirror (with
-    /// `None` a stage) may list.
+    /// Its answer about a project that it names, as far as one answer holds for all files that a mirror
+    /// (with `None` a stage) may list.
     pub(super) fn answer_name(&self, mirror: Option<&IndexName>, now: Timestamp) -> NameAnswer {
         if !self.applies_at(now) {
             return NameAnswer::Expired;

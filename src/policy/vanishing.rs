@@ -60,8 +60,8 @@ impl Policies {
 impl Unanimity<'_> {
     /// Whether a file may be kept that upstream listed at `listed_at` and has dropped by `now`.
     ///
-    /// It is unknown when in between it vanished, so every policy has to let it pass at both ends, and it is
-    /// only as old as it was when it was last seen.
+    /// It is unknown when in between it vanished, so every policy has to let it pass at both ends, and
+    /// it is only as old as it was when it was last seen.
     #[must_use]
     pub fn lets_keep(
         &self,
@@ -82,8 +82,8 @@ impl Unanimity<'_> {
         over.all(|(policy, about)| policy.decide(about, &facts, at).is_none())
     }
 
-    /// A file is at least as old as this gateway knows it, so for this minimum the day on which it was first
-    /// seen will do, however rules about age treat it.
+    /// A file is at least as old as this gateway knows it, so for this minimum the day on which it was
+    /// first seen will do, however rules about age treat it.
     fn is_old_enough(&self, file: &File, at: Timestamp) -> bool {
         let Some(time) = file.upload_time else {
             return self.undated == Undated::Old || self.keep.older_than.is_zero();

@@ -73,7 +73,8 @@ enum Closeness {
     Exact,
 }
 
-/// Chooses the form from `Accept`; `?format=` takes precedence ([`Preferences`](crate::protocol::preferences::Preferences)).
+/// Chooses the form from `Accept`; `?format=` takes precedence
+/// ([`Preferences`](crate::protocol::preferences::Preferences)).
 ///
 /// # Errors
 /// [`NotAcceptable`] when nothing the client names is a form of a simple page.

@@ -24,8 +24,8 @@ impl Encoding {
 
     /// Chooses by weight; on a tie the smaller form wins: zstd, gzip, identity.
     ///
-    /// zstd is sent only to clients that name it. If nothing is acceptable the page is sent as it is: no client
-    /// would prefer an error.
+    /// zstd is sent only to clients that name it. If nothing is acceptable the page is sent as it is:
+    /// no client would prefer an error.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
         let mut weights: [Option<u16>; 3] = [None; 3];

@@ -92,8 +92,8 @@ pub enum PublicRoute {
     },
     /// The same thing under its proper path.
     Redirect {
-        /// The `Location`, relative to the requested path, so that it works behind any prefix of a proxy; the
-        /// query is kept.
+        /// The `Location`, relative to the requested path, so that it works behind any prefix of a
+        /// proxy; the query is kept.
         to: String,
         /// 301 for a project's proper name, 302 for a missing slash, which depends on the client.
         is_permanent: bool,

@@ -74,8 +74,8 @@ impl Look<'_> {
             .collect())
     }
 
-    /// What is said about a project. If nobody says anything and a member was not asked because the policies
-    /// refuse it, that is an error.
+    /// What is said about a project. If nobody says anything and a member was not asked because the
+    /// policies refuse it, that is an error.
     pub async fn said(
         &self,
         index: &IndexName,

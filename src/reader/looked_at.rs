@@ -86,8 +86,8 @@ pub struct NoAnswer {
 }
 
 impl NoAnswer {
-    /// Counts and notes a denial. Details of a failure that clients may not see go to the log, here and only
-    /// here.
+    /// Counts and notes a denial. Details of a failure that clients may not see go to the log, here and
+    /// only here.
     pub fn because(core: &Core, trouble: Trouble, path: &str, record: &mut Record) -> Self {
         let error = match trouble {
             Trouble::Failed(error) => error,

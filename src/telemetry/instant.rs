@@ -1,4 +1,5 @@
-//! How every stream of lines states the time: `time`, RFC 3339 in UTC to the millisecond, first in its line.
+//! How every stream of lines states the time: `time`, RFC 3339 in UTC to the millisecond, first in its
+//! line.
 
 use std::cell::Cell;
 use std::fmt;

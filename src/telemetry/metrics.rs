@@ -208,8 +208,8 @@ impl Metrics {
         &self.all.fills
     }
 
-    /// Counts a refusal, or a would-be refusal in audit mode; `rule` is `file:line`. What passes is not counted:
-    /// it has no rule.
+    /// Counts a refusal, or a would-be refusal in audit mode; `rule` is `file:line`. What passes is not
+    /// counted: it has no rule.
     pub fn refusal(&self, index: &str, rule: &str, mode: Mode) {
         self.all
             .decisions
@@ -217,8 +217,8 @@ impl Metrics {
             .inc();
     }
 
-    /// Sets which policies are in force. Counts of removed rules are dropped, so that there are no more labels
-    /// than rules.
+    /// Sets which policies are in force. Counts of removed rules are dropped, so that there are no more
+    /// labels than rules.
     pub fn policies_changed(&self, generation: u64) {
         self.all.decisions.reset();
         self.all.generation.set(whole(generation));

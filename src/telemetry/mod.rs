@@ -1,8 +1,8 @@
 //! Every metric and log field, declared once.
 //!
-//! Four streams for operators: metrics ([`Metrics`]), the program's own log ([`init_logging`]), one line per
-//! request ([`AccessLog`]) and what must be accounted for ([`AuditLog`]). Only the logger itself is global:
-//! code that counts is given the [`Metrics`].
+//! Four streams for operators: metrics ([`Metrics`]), the program's own log ([`init_logging`]), one
+//! line per request ([`AccessLog`]) and what must be accounted for ([`AuditLog`]). Only the logger
+//! itself is global: code that counts is given the [`Metrics`].
 
 mod access;
 mod audit;

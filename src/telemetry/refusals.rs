@@ -1,5 +1,5 @@
-//! The stream of refusals. Any client can be refused as often as it likes, so repeats are counted instead of
-//! written.
+//! The stream of refusals. Any client can be refused as often as it likes, so repeats are counted
+//! instead of written.
 //!
 //! The first of a kind is written immediately. The same again (from the same client, about the same thing,
 //! for the same reason) is counted, and after a while a second line says how often. A client that has used

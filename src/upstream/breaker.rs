@@ -1,11 +1,12 @@
 //! Leaves a failing upstream alone: a circuit breaker, pure, with time as an argument.
 //!
-//! While closed, everything passes and consecutive failures are counted: an unreachable upstream each time;
-//! something that could not be fetched once for each such thing. So a project whose page is broken upstream
-//! is one failure, however often it is asked for, and does not block the others. While open, everything is
-//! refused until a cool period is over. Then one request may try, the probe: its success closes the breaker,
-//! its failure opens it again for twice as long, up to a bound. A probe whose caller went away reports
-//! nothing, so its place is given to the next request after another cool period.
+//! While closed, everything passes and consecutive failures are counted: an unreachable upstream each
+//! time; something that could not be fetched once for each such thing. So a project whose page is
+//! broken upstream is one failure, however often it is asked for, and does not block the others. While
+//! open, everything is refused until a cool period is over. Then one request may try, the probe: its
+//! success closes the breaker, its failure opens it again for twice as long, up to a bound. A probe
+//! whose caller went away reports nothing, so its place is given to the next request after another cool
+//! period.
 
 use std::time::Duration;
 

@@ -26,8 +26,8 @@ const USER_AGENT: &str = concat!("cheesecloth/", env!("CARGO_PKG_VERSION"));
 pub struct UpstreamSettings {
     /// The mirror's name, for messages.
     pub name: IndexName,
-    /// `mirror_url`, with or without the trailing slash. A user and password in it count as `credentials` if
-    /// those are absent.
+    /// `mirror_url`, with or without the trailing slash. A user and password in it count as
+    /// `credentials` if those are absent.
     pub url: Url,
     /// User and password for the upstream.
     pub credentials: Option<Login>,

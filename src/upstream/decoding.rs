@@ -152,8 +152,8 @@ impl Share {
         self.units = self.units.max(wanted);
     }
 
-    /// Grows to so many bytes, or to the most that one reader can have, waiting for room within the budget's
-    /// own bound.
+    /// Grows to so many bytes, or to the most that one reader can have, waiting for room within the
+    /// budget's own bound.
     ///
     /// # Errors
     /// When there is no room in time.

@@ -14,7 +14,8 @@ use crate::upstream::decoding::Crowded;
 /// An upstream gave no usable answer. Absence (404, 410) is an answer, not an error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamError {
-    /// Unreachable, or does not speak HTTP: what is held may be served stale, and asking again later may help.
+    /// Unreachable, or does not speak HTTP: what is held may be served stale, and asking again later
+    /// may help.
     #[error("{index} is unavailable: {reason}")]
     Unreachable {
         /// The mirror.
@@ -110,8 +111,8 @@ impl UpstreamError {
         Self::Broken { index, reason }
     }
 
-    /// Whether the upstream works and only rejected, or misread, this particular request: asked differently for
-    /// the same file, it may well answer.
+    /// Whether the upstream works and only rejected, or misread, this particular request: asked
+    /// differently for the same file, it may well answer.
     #[must_use]
     pub fn is_about_the_question(&self) -> bool {
         match self {
@@ -127,8 +128,8 @@ impl UpstreamError {
         }
     }
 
-    /// How the breaker counts it, with `what` identifying what was asked for. A refusal or an oversized answer
-    /// comes from an upstream that works.
+    /// How the breaker counts it, with `what` identifying what was asked for. A refusal or an oversized
+    /// answer comes from an upstream that works.
     #[must_use]
     pub fn outcome(&self, what: u64) -> Outcome {
         match self {

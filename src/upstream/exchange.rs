@@ -179,8 +179,8 @@ impl Upstream {
         }
     }
 
-    /// The login for this URL: the one in the link itself, the mirror's own on its own origin, otherwise none.
-    /// Removes the user from the URL, so that it can be shown.
+    /// The login for this URL: the one in the link itself, the mirror's own on its own origin,
+    /// otherwise none. Removes the user from the URL, so that it can be shown.
     fn credentials_for(&self, url: &mut Url) -> Option<Login> {
         url.set_fragment(None);
         let inline = Login::take_from(url);

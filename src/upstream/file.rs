@@ -157,8 +157,8 @@ impl UpstreamFile {
     /// The next bytes; `None` at the end, which is known to be the real end.
     ///
     /// # Errors
-    /// `Unavailable` if the connection is cut, `Timeout` if nothing or too little comes, `TooLarge` if more comes
-    /// than allowed.
+    /// `Unavailable` if the connection is cut, `Timeout` if nothing or too little comes, `TooLarge` if
+    /// more comes than allowed.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         let body = &mut self.body;
         let asked = Instant::now();
@@ -200,8 +200,8 @@ impl UpstreamFile {
 }
 
 impl Body {
-    /// Whether so little came in the time spent waiting that it might never end. Time that the reader spends
-    /// elsewhere does not count.
+    /// Whether so little came in the time spent waiting that it might never end. Time that the reader
+    /// spends elsewhere does not count.
     fn is_dripping(&self) -> bool {
         let wanted = self.waited.as_millis() * u128::from(self.rate_min) / 1000;
         self.waited > self.read_timeout && u128::from(self.received) < wanted

@@ -1,11 +1,12 @@
 //! Which hosts an upstream may lead to: pages name the hosts of files, and redirects name further ones.
 //!
-//! A page is written by strangers, and the gateway is in a place where they are not: a link to the gateway's
-//! own management door or to a cloud's metadata service would be fetched with the gateway's rights. So links
-//! may lead only to http and https, never from https down to http, never to a link-local or otherwise special
-//! address, whoever names it, and to loopback only if the mirror itself is there. Private networks stay
-//! reachable for mirrors that the operator declares, since company indexes are there; mirrors created through
-//! the API reach public addresses and what the operator lists.
+//! A page is written by strangers, and the gateway is in a place where they are not: a link to the
+//! gateway's own management door or to a cloud's metadata service would be fetched with the gateway's
+//! rights. So links may lead only to http and https, never from https down to http, never to a
+//! link-local or otherwise special address, whoever names it, and to loopback only if the mirror itself
+//! is there. Private networks stay reachable for mirrors that the operator declares, since company
+//! indexes are there; mirrors created through the API reach public addresses and what the operator
+//! lists.
 //!
 //! Names are judged by what they resolve to, at the moment of connecting; behind a proxy the proxy resolves
 //! them, and only literal addresses are judged here.
@@ -146,7 +147,8 @@ impl Hosts {
         Ok(())
     }
 
-    /// Whether one of our own doors has the port of a URL, and it is not the operator who put the mirror there.
+    /// Whether one of our own doors has the port of a URL, and it is not the operator who put the
+    /// mirror there.
     fn is_watched_port(&self, url: &Url) -> bool {
         let is_declared = match self.bounds.trust {
             Trust::Declared => self.is_own_origin(url),
@@ -180,8 +182,8 @@ fn is_this_machine(address: IpAddr) -> bool {
     match Reach::of(address) {
         Reach::Loopback => true,
         Reach::Special if address.is_unspecified() => true,
-        // The system tells from which address it would send there: the same one, if it is its own. Nothing is
-        // sent.
+        // The system tells from which address it would send there: the same one, if it is its own.
+        // Nothing is sent.
         Reach::Special | Reach::Private | Reach::Public => {
             own_address_towards(address) == Some(address)
         }

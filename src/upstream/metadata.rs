@@ -1,8 +1,8 @@
 //! A wheel's `METADATA` by range requests, without downloading the wheel.
 //!
-//! The end of the wheel is fetched first, since it holds the archive's directory; then whatever the reader is
-//! missing, in pieces of doubling size, until it has read the file or the bounds are reached. Where that
-//! cannot work the caller is told to fetch the whole wheel: there are no partial results.
+//! The end of the wheel is fetched first, since it holds the archive's directory; then whatever the
+//! reader is missing, in pieces of doubling size, until it has read the file or the bounds are reached.
+//! Where that cannot work the caller is told to fetch the whole wheel: there are no partial results.
 
 use bytes::{Bytes, BytesMut};
 use tokio::time::timeout;
@@ -37,8 +37,8 @@ pub enum WheelMetadata {
     Found(Bytes),
     /// There is no such wheel (404 or 410).
     NotFound,
-    /// It is not available without the whole wheel: the upstream ignores, refuses or misreads ranges, or too
-    /// many would be needed.
+    /// It is not available without the whole wheel: the upstream ignores, refuses or misreads ranges,
+    /// or too many would be needed.
     NeedWhole,
     /// The wheel has no metadata that could be its sidecar.
     Invalid(InvalidWheel),
@@ -55,8 +55,8 @@ impl Upstream {
         filename: &Filename,
     ) -> Result<WheelMetadata, UpstreamError> {
         match self.metadata_by_ranges(url, filename).await {
-            // Some servers know only `first-last` and take `-count` for malformed or for a first byte, and some
-            // answer every range with an error of their own.
+            // Some servers know only `first-last` and take `-count` for malformed or for a first byte,
+            // and some answer every range with an error of their own.
             Err(error) if error.is_about_the_question() => Ok(WheelMetadata::NeedWhole),
             found => found,
         }
@@ -116,8 +116,8 @@ impl Upstream {
 }
 
 impl Upstream {
-    /// Reads the parts of a wheel that are here, `held` bytes, within a share that covers them, the directory
-    /// parsed from them, and the metadata; long metadata takes a second attempt.
+    /// Reads the parts of a wheel that are here, `held` bytes, within a share that covers them, the
+    /// directory parsed from them, and the metadata; long metadata takes a second attempt.
     async fn read_held(
         &self,
         wheel: &mut Sparse,

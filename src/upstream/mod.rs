@@ -1,10 +1,10 @@
 //! Asks another index for a page or a file, politely and within limits.
 //!
-//! One [`Upstream`] is one mirror. It takes URLs and returns bytes: what a page says is parsed in `page`,
-//! where a file is kept is decided in `store`. Polite means that nothing already answered is asked again,
-//! that a failing upstream is left alone for a while ([`Breaker`]), and that its wish to be asked later is
-//! respected (`retry`). Within limits means that no answer, however long, slow or compressed, costs more than
-//! [`UpstreamLimits`](crate::model::UpstreamLimits) allows.
+//! One [`Upstream`] is one mirror. It takes URLs and returns bytes: what a page says is parsed in
+//! `page`, where a file is kept is decided in `store`. Polite means that nothing already answered is
+//! asked again, that a failing upstream is left alone for a while ([`Breaker`]), and that its wish to
+//! be asked later is respected (`retry`). Within limits means that no answer, however long, slow or
+//! compressed, costs more than [`UpstreamLimits`](crate::model::UpstreamLimits) allows.
 
 mod body;
 mod breaker;

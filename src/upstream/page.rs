@@ -1,7 +1,7 @@
 //! The two simple pages and the sidecar: answers that fit in memory, or in one file.
 //!
-//! What a page means is parsed in `page`. Here is only what HTTP says about it: whether it exists, whether it
-//! changed, how long it may be believed, and from which URL its relative links are resolved.
+//! What a page means is parsed in `page`. Here is only what HTTP says about it: whether it exists,
+//! whether it changed, how long it may be believed, and from which URL its relative links are resolved.
 
 use std::time::Duration;
 
@@ -56,8 +56,8 @@ pub enum PageAnswer {
 pub struct Page {
     /// The body, decompressed.
     pub body: Bytes,
-    /// Its share of what may be read at one time ([`Decoding`](crate::upstream::decoding::Decoding)), to be kept
-    /// for as long as the body, or what is made of it, is held.
+    /// Its share of what may be read at one time ([`Decoding`](crate::upstream::decoding::Decoding)),
+    /// to be kept for as long as the body, or what is made of it, is held.
     pub share: Option<Box<Share>>,
     /// `Content-Type` as sent; it may be wrong (docs/protocol/simple-api.md §3 rule 8).
     pub content_type: Option<String>,
@@ -109,7 +109,8 @@ impl Upstream {
     /// Asks for the sidecar of a file, at `{file_url}.metadata` (PEP 658).
     ///
     /// # Errors
-    /// See [`UpstreamError`]; absence is an answer. `Broken` if it is no metadata, for example a login page.
+    /// See [`UpstreamError`]; absence is an answer. `Broken` if it is no metadata, for example a login
+    /// page.
     pub async fn sidecar(&self, file_url: &Url) -> Result<Option<Bytes>, UpstreamError> {
         let mut url = file_url.clone();
         url.set_path(&format!("{}.metadata", file_url.path()));
@@ -206,8 +207,9 @@ impl Upstream {
         }
     }
 
-    /// A replica without its primary omits from its pages what only the primary could fetch, and answers 404 for
-    /// what it has never seen: neither replaces a page that is held, and the 404 is never believed.
+    /// A replica without its primary omits from its pages what only the primary could fetch, and
+    /// answers 404 for what it has never seen: neither replaces a page that is held, and the 404 is
+    /// never believed.
     pub(super) fn refuse_partial(
         &self,
         fleet: &Fleet,

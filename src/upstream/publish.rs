@@ -1,4 +1,5 @@
-//! Sends a file to another server's upload API, in the form that twine sends (docs/protocol/simple-api.md §11).
+//! Sends a file to another server's upload API, in the form that twine sends
+//! (docs/protocol/simple-api.md §11).
 
 use std::io;
 use std::pin::Pin;

@@ -1,8 +1,9 @@
 //! When to ask again: a few tries with jitter, within one deadline. Pure: time and chance are arguments.
 //!
 //! Only the head of a GET is requested again, and only after failures that a second try may heal: no
-//! connection, a connection lost before the first byte, 502, 503, 504, and 429 with a time to wait. A time-out
-//! is not one: the client has waited long enough (devpi waits twice; docs/protocol/devpi.md §11).
+//! connection, a connection lost before the first byte, 502, 503, 504, and 429 with a time to wait. A
+//! time-out is not one: the client has waited long enough (devpi waits twice; docs/protocol/devpi.md
+//! §11).
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;

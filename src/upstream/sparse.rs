@@ -1,8 +1,8 @@
 //! A file of which only some ranges are here, readable like a whole one.
 //!
-//! Reading where nothing is yet fails, and the place of the first such read is kept: the code that parses a
-//! format over it (the `zip` crate) need not know, and the code that drives it fetches that range and starts
-//! again. No I/O happens here.
+//! Reading where nothing is yet fails, and the place of the first such read is kept: the code that
+//! parses a format over it (the `zip` crate) need not know, and the code that drives it fetches that
+//! range and starts again. No I/O happens here.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -45,8 +45,8 @@ impl Sparse {
         self.missed.set(None);
     }
 
-    /// Where the first read failed since the last insertion, as a hole to fill from there: at most `length_max`
-    /// bytes, and never what is already here.
+    /// Where the first read failed since the last insertion, as a hole to fill from there: at most
+    /// `length_max` bytes, and never what is already here.
     pub(super) fn missed(&self, length_max: u64) -> Option<Range<u64>> {
         let start = self.missed.get()?;
         let next = self.parts.range(start..).next();

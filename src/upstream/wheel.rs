@@ -32,8 +32,8 @@ pub enum InvalidWheel {
         /// The project of the file name.
         project: ProjectName,
     },
-    /// Its metadata or directory exceeds these bounds. A reader holds a directory in memory at several times its
-    /// size.
+    /// Its metadata or directory exceeds these bounds. A reader holds a directory in memory at several
+    /// times its size.
     #[error(
         "its metadata is longer than {} bytes, or its directory than {}",
         .0.metadata_bytes_max, .0.directory_bytes_max
@@ -238,8 +238,8 @@ mod tests {
         }
     }
 
-    /// Such an upload is refused. But what an upstream has released is what its digest says, and installers read
-    /// such a wheel.
+    /// Such an upload is refused. But what an upstream has released is what its digest says, and
+    /// installers read such a wheel.
     #[test]
     fn bytes_before_or_after_an_upstreams_wheel_leave_it_its_metadata() {
         let entries = [("a_b-1.0.dist-info/METADATA", TEXT.as_bytes())];

@@ -1,7 +1,7 @@
 //! The words of an upstream's refusal, and the words for a connection that failed.
 //!
-//! An upstream's words travel on into reason phrases, problem documents and logs, so they are reduced here to
-//! one short line of printable text.
+//! An upstream's words travel on into reason phrases, problem documents and logs, so they are reduced
+//! here to one short line of printable text.
 
 use std::error::Error;
 

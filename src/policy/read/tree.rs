@@ -73,8 +73,8 @@ impl Node {
     /// Reads the text of a file, which holds one YAML document; an empty one is an empty mapping.
     ///
     /// # Errors
-    /// The first place where the text is not YAML, uses something that configuration does not need (tags, keys
-    /// that are no words, a second document), or expands beyond the limits.
+    /// The first place where the text is not YAML, uses something that configuration does not need
+    /// (tags, keys that are no words, a second document), or expands beyond the limits.
     pub fn parse(file: &Arc<str>, text: &str) -> Result<Self, Fault> {
         let mut builder = Builder::new(file);
         let options = granit_parser::options! {

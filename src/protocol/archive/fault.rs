@@ -8,8 +8,8 @@ pub enum ArchiveFault {
     /// It is not an archive of this kind, or a damaged one.
     #[error("is not a readable {0} archive")]
     NotAnArchive(&'static str),
-    /// Something follows the end of the zip, or looks like another end: readers then differ in what they take
-    /// for the archive.
+    /// Something follows the end of the zip, or looks like another end: readers then differ in what
+    /// they take for the archive.
     #[error(
         "does not end where its zip archive ends, so that readers differ in what is in it; build it again"
     )]

@@ -81,8 +81,8 @@ impl CoreMetadataFields {
     /// Compares with the release that the file was uploaded for.
     ///
     /// # Errors
-    /// When the name normalises to another one, or the version differs under PEP 440 (for a legacy version, as
-    /// text).
+    /// When the name normalises to another one, or the version differs under PEP 440 (for a legacy
+    /// version, as text).
     pub fn agrees_with(
         &self,
         project: &ProjectName,

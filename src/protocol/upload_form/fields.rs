@@ -44,8 +44,9 @@ const LISTS: [&str; 14] = [
     "license_file",
 ];
 
-/// Fields of the upload itself, each sent once (docs/protocol/simple-api.md §11.1), and of metadata that devpi does not
-/// keep; `content` and `gpg_signature` are files, and fields where a client has none to send.
+/// Fields of the upload itself, each sent once (docs/protocol/simple-api.md §11.1), and of metadata
+/// that devpi does not keep; `content` and `gpg_signature` are files, and fields where a client has
+/// none to send.
 const OTHERS: [&str; 11] = [
     ":action",
     "protocol_version",

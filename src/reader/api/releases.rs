@@ -1,4 +1,5 @@
-//! A project's releases: `/{user}/{index}/{project}` and `…/{version}` (docs/protocol/devpi.md §8.3, §12.1).
+//! A project's releases: `/{user}/{index}/{project}` and `…/{version}` (docs/protocol/devpi.md §8.3,
+//! §12.1).
 //!
 //! The same members of the stack speak as on the simple page, and each file meets the same decision. But
 //! the answers are not merged: for every version the first index gives the data, and what others say about

@@ -1,8 +1,8 @@
 //! How many requests one server gets at a time, and when it is left alone.
 //!
-//! A server that is down shows in its health check and costs a refused connection. One that accepts requests
-//! and does not answer them costs each client all of its patience, while its status may be fine; the breaker
-//! is for those. Both are in the metrics.
+//! A server that is down shows in its health check and costs a refused connection. One that accepts
+//! requests and does not answer them costs each client all of its patience, while its status may be
+//! fine; the breaker is for those. Both are in the metrics.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

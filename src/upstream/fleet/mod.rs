@@ -1,8 +1,8 @@
 //! Existing devpi-servers behind the gateway: one primary and its replicas (docs/protocol/devpi.md §18).
 //!
-//! A [`Fleet`] sends each read to one healthy server, and to another if that one does not answer; each write
-//! goes to the primary, once. It learns which servers are healthy in two ways: by asking every server for
-//! `+status` at a fixed interval, and from the outcome of the requests that it passes on.
+//! A [`Fleet`] sends each read to one healthy server, and to another if that one does not answer; each
+//! write goes to the primary, once. It learns which servers are healthy in two ways: by asking every
+//! server for `+status` at a fixed interval, and from the outcome of the requests that it passes on.
 
 mod load;
 mod order;

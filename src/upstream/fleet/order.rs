@@ -17,8 +17,8 @@ pub(super) struct Standing {
     pub(super) serial: Option<i64>,
 }
 
-/// Positions in the order of asking: the healthy ones first, in rotation; then replicas that lag; then those
-/// that failed, since trying is better than refusing.
+/// Positions in the order of asking: the healthy ones first, in rotation; then replicas that lag; then
+/// those that failed, since trying is better than refusing.
 pub(super) fn order(standings: &[Standing], turn: usize) -> Vec<usize> {
     let newest = newest(standings);
     let mut positions: Vec<usize> = (0..standings.len()).collect();

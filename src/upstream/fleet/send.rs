@@ -1,8 +1,8 @@
 //! One read passed on: to one server, and to the next if that one is of no use.
 //!
-//! Only reads are passed on here, so asking twice does no harm. A second server is asked when the first gave
-//! no answer, or reported trouble (502, 503, 504), when it has as many requests under way as it may, and when
-//! a replica does not have what the primary may have.
+//! Only reads are passed on here, so asking twice does no harm. A second server is asked when the first
+//! gave no answer, or reported trouble (502, 503, 504), when it has as many requests under way as it
+//! may, and when a replica does not have what the primary may have.
 
 use std::time::Duration;
 
@@ -147,8 +147,8 @@ impl Fleet {
         }
     }
 
-    /// Whether the primary may know better: a replica does not have it, or has not yet heard of what was written
-    /// through here.
+    /// Whether the primary may know better: a replica does not have it, or has not yet heard of what
+    /// was written through here.
     fn is_in_doubt(&self, position: usize, response: &Response) -> bool {
         !self.is_primary(position)
             && (is_absence(response.status())

@@ -35,8 +35,8 @@ const STATUS_BYTES_MAX: usize = 1 << 20;
 /// Idle connections kept to one server; devpi runs 50 threads by default and has no use for more.
 const IDLE_CONNECTIONS_MAX: usize = 50;
 
-/// How old the known serial may be when a page is judged by it: an upload is listed at most this much later,
-/// and a busy gateway asks for the status at most this often.
+/// How old the known serial may be when a page is judged by it: an upload is listed at most this much
+/// later, and a busy gateway asks for the status at most this often.
 const SERIAL_AGE_MAX: Duration = Duration::from_millis(250);
 
 /// How long a page counts as unchanged because the serial is: a mirror's upstream can change without any
@@ -103,8 +103,8 @@ pub enum InvalidFleet {
 }
 
 impl Fleet {
-    /// A fleet of these servers; the first counts as the primary until it has stated its role. Nothing is asked
-    /// yet, and the environment's proxies are not used.
+    /// A fleet of these servers; the first counts as the primary until it has stated its role. Nothing
+    /// is asked yet, and the environment's proxies are not used.
     ///
     /// # Errors
     /// See [`InvalidFleet`].

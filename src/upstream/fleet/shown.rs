@@ -28,8 +28,8 @@ struct Said {
 }
 
 impl Fleet {
-    /// The 401 or 403 that a stranger gets for a file; `None` if everybody may have it. While no server can be
-    /// asked, the last answer counts: what is held was once public.
+    /// The 401 or 403 that a stranger gets for a file; `None` if everybody may have it. While no server
+    /// can be asked, the last answer counts: what is held was once public.
     pub(in crate::upstream) async fn withholds(&self, file: &Url) -> Option<StatusCode> {
         let below = file.as_str().strip_prefix(self.url().as_str())?;
         let index: String = below.split('/').take(2).collect::<Vec<_>>().join("/");

@@ -45,8 +45,8 @@ impl Fleet {
     /// Passes a write on to the primary. A body that breaks off aborts the request.
     ///
     /// # Errors
-    /// [`FleetError`] if there is no primary, or it gave no answer. It is then unknown whether the write was
-    /// carried out.
+    /// [`FleetError`] if there is no primary, or it gave no answer. It is then unknown whether the
+    /// write was carried out.
     pub async fn write(&self, write: FleetWrite<'_>) -> Result<FleetAnswer, FleetError> {
         let failed = |reason: &str| FleetError(reason.to_owned());
         let position = self.writable();

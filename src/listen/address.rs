@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Where a door listens, or, once it does, where it is to be found.
+/// Where a door listens or, once it is open, where it can be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenAddress {
     /// TCP; port 0 lets the system choose one.

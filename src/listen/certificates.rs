@@ -48,7 +48,7 @@ pub enum TlsError {
     Settings(#[source] rustls::Error),
 }
 
-/// A certificate chain and its key, out of files.
+/// A certificate chain and its key, loaded from files.
 pub struct Certificates {
     provider: Arc<CryptoProvider>,
     current: ArcSwap<CertifiedKey>,
@@ -68,8 +68,8 @@ impl Certificates {
         }))
     }
 
-    /// Reads both files again, wherever they are by now. New connections get the new certificate; whether
-    /// it is another one.
+    /// Reads both files again, wherever they are by now. New connections get the new certificate;
+    /// returns whether it is a different one.
     ///
     /// # Errors
     /// See [`TlsError`]; the certificate in use stays in use.
@@ -81,7 +81,7 @@ impl Certificates {
     }
 
     /// TLS 1.2 and 1.3 with these certificates. Tickets let a CI job that opens a connection per
-    /// command skip the dear part of the handshake.
+    /// command skip the expensive part of the handshake.
     pub(super) fn server_config(
         self: &Arc<Self>,
         protocols: &[&[u8]],

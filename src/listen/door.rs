@@ -1,8 +1,8 @@
 //! A door: the accept loop that all three share.
 //!
 //! It binds before the server starts, so that a taken port is a plain error and port 0 a known number;
-//! an upgraded process takes the sockets over instead. Each connection gets a slot, perhaps TLS, and
-//! is handed to the door's application.
+//! an upgraded process takes the sockets over instead. Each connection gets a slot, perhaps TLS, and is
+//! handed to the door's application.
 
 use std::io;
 use std::net::SocketAddr;
@@ -36,10 +36,12 @@ use crate::listen::stream_watch::StreamWatch;
 use crate::model::{DoorLimits, DoorName};
 use crate::telemetry::{Label, Metrics, TurnedAway, WaitFor};
 
-/// Pause after a failed accept. Out of file descriptors, the next call would fail at once, and again.
+/// Pause after a failed accept. Without file descriptors the next call would fail immediately, over and
+/// over.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a door that closes still accepts who has come before: they are there, it only takes them.
+/// How long a closing door still accepts connections that came before: the kernel has them, they only
+/// need taking.
 const LAST_CALL: Duration = Duration::from_millis(20);
 
 /// How a door is opened.
@@ -53,7 +55,7 @@ pub struct DoorOptions {
     pub tls: Option<Arc<Certificates>>,
     /// Whether each connection begins with a header of the PROXY protocol.
     pub is_behind_proxies: bool,
-    /// What a client may take.
+    /// Limits on its clients.
     pub limits: DoorLimits,
     /// Peers that speak for many clients and so have no share of their own.
     pub proxies: TrustedProxies,
@@ -115,7 +117,7 @@ impl Door {
         })
     }
 
-    /// Opens every address, by the socket that the process before has left or by a new one; says
+    /// Opens every address, with the socket that the previous process left or with a new one; returns
     /// where the door really listens.
     pub(super) fn bind(
         &mut self,
@@ -124,7 +126,7 @@ impl Door {
     ) -> Result<Vec<ListenAddress>, BindError> {
         let mut real = Vec::new();
         for address in &self.shared.options.addresses {
-            // Under it the socket is handed over to the next process.
+            // Under this name the socket is handed over to the next process.
             let name = format!("{}={address}", self.name());
             let bound = match Bound::inherit(&name, address, inherited) {
                 Some(bound) => bound,
@@ -138,8 +140,8 @@ impl Door {
         Ok(real)
     }
 
-    /// Lets connections end by themselves, first those that are used. Each answer says that it is the
-    /// last; who rests is sent away only after a moment, since its next request may be on its way.
+    /// Lets connections end by themselves, busy ones first. Each answer says that it is the last; idle
+    /// connections are closed after a short delay, since a next request may be on its way.
     async fn empty(&self) {
         if timeout(REST_MAX, self.shared.slots.empty()).await.is_err() {
             self.shared.app.close().await;
@@ -158,7 +160,7 @@ impl Service for Door {
     ) {
         let stop = self.shared.stop.clone();
         let _open = stop.enter();
-        // On this runtime.
+        // Registered on this runtime.
         let listeners = std::mem::take(&mut self.bound)
             .into_iter()
             .map(Bound::listen);
@@ -176,7 +178,7 @@ impl Service for Door {
             loops.spawn(accept_all(Arc::clone(&self.shared), listener));
         }
         let follower = tokio::spawn(async move {
-            // Fails only when the server is gone, and this task with it.
+            // Fails only when the server is gone, and then this task too.
             if shutdown.wait_for(|is_stopping| *is_stopping).await.is_ok() {
                 stop.request();
             }
@@ -195,8 +197,8 @@ impl Service for Door {
     }
 }
 
-/// Accepts until the server is to stop, and then whoever stands before the door already: the kernel
-/// has connected them, and would reset them with the socket.
+/// Accepts until the server is to stop, and then takes the connections that are already waiting: the
+/// kernel has established them, and would reset them with the socket.
 async fn accept_all(shared: Arc<Shared>, listener: Listener) {
     let stop = shared.stop.clone();
     let accepting = async || {
@@ -208,12 +210,12 @@ async fn accept_all(shared: Arc<Shared>, listener: Listener) {
         () = accepting() => {}
         () = stop.requested() => {}
     }
-    // Over when the time is.
+    // Ends when the time is up.
     let _ = timeout(LAST_CALL, accepting()).await;
 }
 
-/// Lets the next one in. While all slots are taken, one connection per listener waits here and the
-/// others in the kernel.
+/// Accepts the next connection. While all slots are taken, one connection per listener waits here and
+/// the others in the kernel.
 async fn accept_one(shared: &Arc<Shared>, listener: &Listener) {
     match listener.accept().await {
         Ok(accepted) => {
@@ -229,7 +231,7 @@ async fn accept_one(shared: &Arc<Shared>, listener: &Listener) {
     }
 }
 
-/// Whether the connection broke before it was accepted; the next one may be sound.
+/// Whether only this connection broke before it was accepted; the next one may be fine.
 fn is_about_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(
@@ -263,10 +265,10 @@ async fn serve(shared: Arc<Shared>, mut accepted: Accepted, mut slot: Slot) {
 }
 
 impl Shared {
-    /// Room for a connection, or nothing when it is turned away.
+    /// Room for a connection, or `None` if it is turned away.
     async fn admit(&self, accepted: &Accepted) -> Option<Slot> {
         let peer = accepted.peer.map(|peer| peer.ip());
-        // A proxy's share is its clients', who are not known yet.
+        // A proxy's share is that of its clients, who are not known yet.
         let own = peer.filter(|_| !self.options.proxies.trusts(peer));
         let (slot, refusal) = if self.options.is_behind_proxies && own.is_some() {
             (None, TurnedAway::Untrusted)
@@ -279,8 +281,8 @@ impl Shared {
         slot
     }
 
-    /// Whose requests come on a connection: its peer's, or whom a proxy says. On failure, why it is
-    /// turned away, where that is worth a word.
+    /// Whose requests come on a connection: the peer's, or those of the client that a proxy names. On
+    /// failure, why it is turned away, if that is worth reporting.
     async fn client(
         &self,
         accepted: &mut Accepted,
@@ -304,15 +306,15 @@ impl Shared {
         }
     }
 
-    /// Serves HTTP/1.1, watched over while a request's head is awaited.
+    /// Serves HTTP/1.1, guarded while a request's head is awaited.
     async fn serve<S: Wire>(&self, stream: S, presence: Presence) {
         let (limits, on_refusal) = (Arc::clone(&self.limits), Arc::clone(&self.on_refusal));
         let guard = HeadGuard::new(stream, limits, presence, on_refusal);
         self.app.serve(guard, &self.stop.watch()).await;
     }
 
-    /// Serves HTTP/2, which reads heads of many requests at once and has limits of its own: the
-    /// connection ends with the server, or when it has had its requests.
+    /// Serves HTTP/2, which reads heads of many requests at once and has its own limits: the connection
+    /// ends with the server, or when it has had its requests.
     async fn serve_streams(&self, stream: TlsStream<Socket>, presence: Presence) {
         let watch = StreamWatch::new(&self.limits, presence);
         let (limits, on_refusal) = (Arc::clone(&self.limits), Arc::clone(&self.on_refusal));
@@ -330,7 +332,7 @@ impl Shared {
     }
 }
 
-/// Takes a connection off the gauge, also when its task panics.
+/// Decrements the gauge of connections, even when the connection's task panics.
 struct Counted<'a>(&'a IntGauge);
 
 impl Drop for Counted<'_> {

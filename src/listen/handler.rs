@@ -1,8 +1,8 @@
-//! Hands a request with its body to whatever carries it out: at the management and the metrics door
-//! everything, at a public door that is opened for more what is not reading.
+//! Hands a request with its body to its handler: at the management and the metrics door every request,
+//! at a public door that allows more than reading, those that do not read.
 //!
-//! Pingora's session owns the connection, and a handler wants a body to read from; so the one feeds
-//! the other while both run. The body is read no faster than the handler takes it.
+//! Pingora's session owns the connection, and a handler wants a body to read from; so one feeds the
+//! other while both run. The body is read no faster than the handler takes it.
 
 use std::io;
 use std::pin::pin;
@@ -25,14 +25,14 @@ use crate::protocol::{Preferences, PublicRoute};
 /// Pieces of a body between the connection and the handler.
 const PIECES_MAX: usize = 4;
 
-/// Carries out the requests that a door does not answer as a reader.
+/// Carries out the requests that a door's reader does not answer.
 #[async_trait]
 pub trait RequestHandler: Send + Sync {
     /// Carries a request out; the reply also says what to record.
     async fn handle(&self, request: DoorRequest<'_>, body: Incoming) -> Reply;
 }
 
-/// What a door hands on of a request, besides its body.
+/// What a door passes on about a request, besides its body.
 #[derive(Debug, Clone, Copy)]
 pub struct DoorRequest<'a> {
     /// Its head.
@@ -44,7 +44,7 @@ pub struct DoorRequest<'a> {
 }
 
 impl<'a> DoorRequest<'a> {
-    /// One that only reads, as the flows are asked.
+    /// The same as a question to the flows, for a request that only reads.
     pub(super) fn ask(self, route: PublicRoute) -> Ask<'a> {
         let head = self.head;
         Ask {
@@ -59,8 +59,8 @@ impl<'a> DoorRequest<'a> {
     }
 }
 
-/// Hands a session's request on, body and all. What the handler left of the body is not read any
-/// more: the connection ends with the reply then.
+/// Hands a session's request on, including the body. What the handler leaves of the body is no longer
+/// read: the connection then ends with the reply.
 pub(super) async fn hand_on(
     session: &mut Session,
     request: DoorRequest<'_>,
@@ -103,7 +103,7 @@ fn pieces(want: oneshot::Sender<()>, receiver: mpsc::Receiver<Piece>) -> BoxStre
     let pieces = unfold(
         (Some(want), receiver),
         |(mut want, mut receiver): (Option<oneshot::Sender<()>>, mpsc::Receiver<Piece>)| async move {
-            // Nobody waits for it once the connection broke.
+            // Nobody waits for this once the connection is broken.
             let _ = want.take().map(|want| want.send(()));
             receiver.recv().await.map(|piece| (piece, (want, receiver)))
         },
@@ -112,9 +112,9 @@ fn pieces(want: oneshot::Sender<()>, receiver: mpsc::Receiver<Piece>) -> BoxStre
     pieces.fuse().boxed()
 }
 
-/// Reads the body as fast as it is wanted; whether all of it came and was wanted. A client that waits
-/// to be asked for it (`Expect: 100-continue`) is asked when the handler begins to read, so one that
-/// is refused before never sends it.
+/// Reads the body as fast as it is wanted; returns whether all of it came and was wanted. A client that
+/// waits to be asked for it (`Expect: 100-continue`) is asked when the handler begins to read, so a
+/// client that is refused before that never sends it.
 async fn feed(
     session: &mut Session,
     head: &Parts,

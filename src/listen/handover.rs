@@ -1,10 +1,10 @@
 //! The listening sockets on their way from a running process to the one that replaces it.
 //!
-//! The new process waits at a Unix socket in the run folder. The old one, told to by SIGQUIT, connects
-//! and sends its listening sockets by name. Nothing is given up by that: both hold the same sockets
-//! now, and only when the new one says that it serves does the old one close its doors. A new one that
-//! ends without a word has changed nothing. The connection stays open until the old process has ended,
-//! which is how the new one learns of it.
+//! The new process waits at a Unix socket in the run folder. The old one, on SIGQUIT, connects and
+//! sends its listening sockets by name. Nothing is lost by that: both hold the same sockets now, and
+//! only when the new one says that it serves does the old one close its doors. A new one that ends
+//! without a word has changed nothing. The connection stays open until the old process has ended, which
+//! is how the new one learns of it.
 
 use std::io;
 use std::io::{IoSlice, IoSliceMut, Write as _};
@@ -25,8 +25,8 @@ use tokio::time::timeout;
 /// How long a new process waits for the sockets: time to signal the old one by hand.
 const SOCKETS_WITHIN: Duration = Duration::from_secs(30);
 
-/// How long the old process waits until the new one serves; a fleet of devpi-servers that do not
-/// answer takes a while to be asked.
+/// How long the old process waits until the new one serves; asking devpi-servers that do not answer
+/// takes a while.
 const SERVES_WITHIN: Duration = Duration::from_secs(60);
 
 /// Most sockets handed over: three doors of a few addresses each.
@@ -42,15 +42,15 @@ const SERVES: &[u8] = b"!";
 #[derive(Debug, Clone, Default)]
 pub(super) struct Offered(Arc<Mutex<Vec<(String, OwnedFd)>>>);
 
-/// The sockets that the process before has left, by name.
+/// The sockets that the previous process has left, by name.
 #[derive(Debug, Default)]
 pub(super) struct Inherited(Vec<(String, OwnedFd)>);
 
-/// The process that this one replaces, from the moment that it has handed its sockets over.
+/// The process that this one replaces, once it has handed its sockets over.
 #[derive(Debug)]
 pub struct Predecessor {
     stream: UnixStream,
-    /// Where both met; removed when the old process may leave, for who watches an upgrade.
+    /// Where both met; removed when the old process may leave, for those who watch an upgrade.
     meeting: PathBuf,
 }
 
@@ -68,7 +68,7 @@ impl Offered {
 
     /// Hands them to the process that waits at `path`, and waits until it serves.
     ///
-    /// On an error nobody has taken this process's place.
+    /// On an error no process has taken this one's place.
     pub(super) async fn hand_over(&self, path: &Path) -> io::Result<()> {
         let stream = UnixStream::connect(path)?;
         self.send(&stream)?;
@@ -79,7 +79,7 @@ impl Offered {
         match said.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => {
-                // Closed by the end of this process and not before: that is what the other waits for.
+                // Closed when this process ends and not before: that is what the other waits for.
                 let _ = stream.into_std()?.into_raw_fd();
                 Ok(())
             }
@@ -114,7 +114,7 @@ impl Inherited {
 
 /// Waits at `path` for the sockets of the process that is to be replaced.
 pub(super) fn await_sockets(path: &Path) -> io::Result<(Inherited, Predecessor)> {
-    // Made beside and renamed: whoever sees it finds somebody listening.
+    // Created under another name and renamed: whoever sees it finds a listener.
     let beside = path.with_extension("new");
     match std::fs::remove_file(&beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -155,18 +155,18 @@ impl Predecessor {
     /// Tells it that this process serves, so that it closes its doors.
     ///
     /// # Errors
-    /// When it does not wait for that any more, and so goes on serving itself.
+    /// When it no longer waits for that, and so continues to serve itself.
     pub fn take_over(&mut self) -> io::Result<()> {
         self.stream.write_all(SERVES)?;
         std::fs::remove_file(&self.meeting)
     }
 
-    /// Waits until it has ended, with all that it had under way.
+    /// Waits until it has ended, with everything it had under way.
     pub async fn ended(self) {
         let stream = self.stream.set_nonblocking(true);
         let stream = stream.and_then(|()| tokio::net::UnixStream::from_std(self.stream));
         match stream {
-            // It says nothing more: what can be read is the end.
+            // It says nothing more: anything readable is the end.
             Ok(mut stream) => drop(stream.read(&mut [0]).await),
             Err(error) => tracing::warn!(%error, "cannot see when the process before ends"),
         }

@@ -1,11 +1,11 @@
 //! Watches a client between requests: a head has a total deadline and a total size, and a connection
-//! may rest only so long.
+//! may be idle only for so long.
 //!
-//! The HTTP machinery restarts its own timer with every byte and takes heads of a mebibyte. It reads
-//! through this guard, which sits above TLS, so that even there a refusal can be answered in HTTP. The
-//! guard cannot see where a head ends; the door tells it through the [`HeadWatch`] that travels
-//! with the connection. Over HTTP/2, where heads have limits of their own, a [`StreamWatch`] travels
-//! instead, and the guard watches the connection as a whole.
+//! Pingora restarts its own timer with every byte and accepts heads of a mebibyte. It reads through
+//! this guard, which sits above TLS, so that even there a refusal can be answered in HTTP. The guard
+//! cannot see where a head ends; the door tells it through the [`HeadWatch`] that travels with the
+//! connection. Over HTTP/2, where heads have limits of their own, a [`StreamWatch`] travels instead,
+//! and the guard watches the connection as a whole.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ const TOO_SLOW: &[u8] =
 const TOO_LARGE: &[u8] =
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
-/// What is reported when the guard refuses.
+/// Called when the guard refuses.
 pub(super) type OnRefusal = Arc<dyn Fn(TurnedAway) + Send + Sync>;
 
 /// A guarded connection.
@@ -42,25 +42,25 @@ pub(super) struct HeadGuard<S> {
     inner: S,
     limits: Arc<DoorLimits>,
     watch: Arc<HeadWatch>,
-    /// In the place of the watch over heads, on a connection of many streams.
+    /// Instead of watching heads, on a connection of many streams.
     streams: Option<Streams>,
     /// The state of the watch that `read` and `timer` belong to.
     seen: u32,
     /// Bytes of the head so far.
     read: usize,
-    /// Until when the first byte, or the whole head, must be here.
+    /// When the first byte, or the whole head, must have arrived.
     deadline: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
     on_refusal: OnRefusal,
     travelling: Option<Arc<ProxyDigest>>,
     /// What was read and put back.
     ahead: BytesMut,
-    /// How much of it may be read again; the rest is the next request's.
+    /// How much of it may be read again; the rest belongs to the next request.
     shown: usize,
 }
 
 impl<S: IO> HeadGuard<S> {
-    /// A guard over a connection of one request after another, whose client is this one.
+    /// A guard over a connection of successive requests by this client.
     pub(super) fn new(
         inner: S,
         limits: Arc<DoorLimits>,
@@ -100,7 +100,7 @@ impl<S: IO> HeadGuard<S> {
         }
     }
 
-    /// Reads what streams are made of, as long as the connection keeps to its limits.
+    /// Reads the bytes of streams, as long as the connection stays within its limits.
     fn poll_read_streams(
         &mut self,
         mut streams: Streams,
@@ -116,14 +116,14 @@ impl<S: IO> HeadGuard<S> {
         };
         self.streams = Some(streams);
         match broken {
-            // There is no answer to a connection of streams; it is cut.
+            // A connection of streams cannot be answered; it is cut.
             Some(reason) => self.refuse(context, reason, &[]),
             None => outcome,
         }
     }
 
-    /// Puts bytes back that were read and not used. Whoever reads next gets the first `shown` of
-    /// them; the others stay for [`take_ahead`](Self::take_ahead).
+    /// Puts back bytes that were read and not used. The next reader gets the first `shown` of them; the
+    /// others stay for [`take_ahead`](Self::take_ahead).
     pub(super) fn unread(&mut self, bytes: BytesMut, shown: usize) {
         self.shown = shown.min(bytes.len());
         self.ahead = bytes;
@@ -152,7 +152,7 @@ impl<S: IO> HeadGuard<S> {
         &self.inner
     }
 
-    /// Notes for a connection of streams whether anything can be sent on it.
+    /// Notes, for a connection of streams, whether anything can be sent on it.
     fn sent<T>(&self, outcome: Poll<T>) -> Poll<T> {
         match &self.streams {
             Some(streams) => streams.sent(outcome),
@@ -160,7 +160,7 @@ impl<S: IO> HeadGuard<S> {
         }
     }
 
-    /// Follows the watch; says whether a request is awaited.
+    /// Follows the watch; returns whether a request is awaited.
     fn is_awaiting(&mut self) -> bool {
         let now = self.watch.state();
         if now != self.seen {
@@ -169,7 +169,7 @@ impl<S: IO> HeadGuard<S> {
         now.is_multiple_of(2)
     }
 
-    /// Resolves when the time for the first byte, or for the whole head, is over.
+    /// Resolves when the time for the first byte, or for the whole head, is up.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let is_idle = self.read == 0;
         let allowed = if is_idle {
@@ -188,7 +188,7 @@ impl<S: IO> HeadGuard<S> {
         }
         loop {
             ready!(timer.as_mut().poll(context));
-            // Set forward only when it goes off early, not with each of a connection's requests.
+            // Moved forward only when it fires early, not with each request on a connection.
             if timer.deadline() >= deadline {
                 return Poll::Ready(());
             }
@@ -196,7 +196,7 @@ impl<S: IO> HeadGuard<S> {
         }
     }
 
-    /// Answers, as far as the peer takes it at once, and breaks the connection off.
+    /// Answers, as far as the peer takes that immediately, and breaks the connection off.
     fn refuse(
         &mut self,
         context: &mut Context<'_>,
@@ -227,7 +227,7 @@ impl<S: IO> AsyncRead for HeadGuard<S> {
             return Poll::Ready(Ok(()));
         }
         if !self.ahead.is_empty() {
-            // What comes next belongs to a later request, which is not for this reader.
+            // What comes next belongs to a later request, not to this reader.
             return Poll::Pending;
         }
         if let Some(streams) = self.streams.take() {
@@ -259,7 +259,7 @@ impl<S: IO> AsyncRead for HeadGuard<S> {
             if self.seen == 0 {
                 (self.on_refusal)(TurnedAway::Silent);
             }
-            // Rested too long: as if the client had closed, which is what it will see.
+            // Idle too long: treated as if the client had closed, which is what it will see.
             return Poll::Ready(Ok(()));
         }
         self.refuse(context, TurnedAway::HeadTime, TOO_SLOW)

@@ -1,4 +1,4 @@
-//! Where a connection is between requests and answers; what it travels with tells the guard over it.
+//! Whether a connection is between requests or answering one; the guard over it learns of it from here.
 
 use std::any::Any;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! Under which names a door may be asked.
+//! The host names under which a door may be addressed.
 //!
-//! A door on loopback trusts whoever reaches it more than a stranger. A page in a browser on this
-//! machine can reach it too, by a name of its own that it lets point here (DNS rebinding); but then
+//! A door on loopback trusts its clients more than strangers. A page in a browser on this machine can
+//! reach it too, by a name of its own that it makes resolve to this machine (DNS rebinding); but then
 //! the `Host` header holds that name.
 
 use std::net::IpAddr;
@@ -11,14 +11,14 @@ use url::Url;
 /// The names under which a door answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hosts {
-    /// Any: it is not on loopback, or it is a Unix socket, which no browser reaches.
+    /// Any: it is not on loopback, or it is a Unix socket, which no browser can reach.
     Any,
     /// `localhost` and addresses, which cannot be made to point elsewhere.
     Loopback,
 }
 
 impl Hosts {
-    /// Refuses another name, in words.
+    /// Refuses any other name, in words.
     pub(super) fn check(self, host: Option<&str>) -> Result<(), String> {
         match (self, host) {
             (Self::Any, _) | (Self::Loopback, None) => Ok(()),
@@ -35,15 +35,15 @@ impl Hosts {
     }
 }
 
-/// Whether a URL has the host that was asked.
+/// Whether a URL has the requested host.
 pub(super) fn is_same(url: &Url, host: Option<&str>) -> bool {
     let both = url.host_str().zip(host);
     both.is_some_and(|(name, host)| name.eq_ignore_ascii_case(name_of(host)))
 }
 
-/// Whether an `Origin` is of the very place that was asked: the host, and its port. Another port of this
-/// machine is another program's. A host without a port is at that of the origin's scheme, whichever
-/// the proxy in front speaks.
+/// Whether an `Origin` is the very place that was addressed: its host and port. Another port on this
+/// machine belongs to another program. A host without a port has the default of the origin's scheme,
+/// whichever scheme the proxy speaks.
 pub(super) fn is_same_origin(origin: &str, host: Option<&str>) -> bool {
     let (Ok(origin), Some(host)) = (Url::parse(origin), host) else {
         return false;

@@ -55,7 +55,7 @@ impl HttpDoor {
         self.pingora.process_new(Box::new(guard), ending).await;
     }
 
-    /// Gives up connections that rest.
+    /// Closes idle connections.
     pub(super) async fn close(&self) {
         self.pingora.http_cleanup().await;
     }

@@ -1,7 +1,7 @@
-//! A request's body as the doors read it: in pieces, each within a time and all of them at a least
-//! rate, or whole up to a limit.
+//! A request's body as the doors read it: in pieces, each within a time-out and all of them at a
+//! minimum rate, or whole up to a limit.
 //!
-//! Only time spent waiting for the client counts: who sends fast to a disk that is slow is not slow.
+//! Only time spent waiting for the client counts: a client that sends fast to a slow disk is not slow.
 
 use std::io;
 use std::pin::Pin;
@@ -22,12 +22,12 @@ use crate::writer::Refusal;
 pub struct Incoming {
     stream: BoxStream<'static, io::Result<Bytes>>,
     pace: Pace,
-    /// Bytes that came.
+    /// Bytes received.
     received: u64,
     /// How long they were waited for.
     waited: Duration,
     waiting: Option<Waiting>,
-    /// The client waits to be asked for it (`Expect: 100-continue`): reading is asking.
+    /// The client waits to be asked for it (`Expect: 100-continue`): reading asks.
     is_held_back: bool,
     is_empty: bool,
 }
@@ -35,11 +35,11 @@ pub struct Incoming {
 /// How slowly a client may send.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    /// How long nothing at all.
+    /// Longest time with nothing at all.
     patience: Duration,
-    /// What may be waited for in all, beside the share of each byte.
+    /// Waiting allowed in total, besides what the bytes are worth.
     grace: Duration,
-    /// Bytes a second.
+    /// Bytes per second.
     rate: u64,
 }
 
@@ -52,7 +52,7 @@ impl Pace {
         }
     }
 
-    /// How long to wait for the next byte, after so many and so long.
+    /// How long to wait for the next byte, given how many came and how long that took.
     fn next(self, received: u64, waited: Duration) -> Duration {
         let share = Duration::from_secs_f64(received as f64 / self.rate as f64);
         let left = self.grace.saturating_add(share).saturating_sub(waited);
@@ -66,7 +66,7 @@ struct Waiting {
     end: Pin<Box<Sleep>>,
 }
 
-/// Why a body did not come.
+/// Why a body did not arrive.
 #[derive(Debug, thiserror::Error)]
 pub enum IncomingError {
     /// The connection broke.
@@ -95,7 +95,7 @@ impl IncomingError {
 }
 
 impl Incoming {
-    /// A body in pieces; `is_empty` says whether there is none, as far as the head tells.
+    /// A body in pieces; `is_empty` says whether there is none, judging by the head.
     pub(super) fn new(
         stream: BoxStream<'static, io::Result<Bytes>>,
         is_empty: bool,
@@ -126,12 +126,12 @@ impl Incoming {
         Self::new(stream::empty().boxed(), true, &HeaderMap::new(), pace)
     }
 
-    /// Whether there is none, as far as the head tells.
+    /// Whether there is none, judging by the head.
     pub(super) fn is_empty(&self) -> bool {
         self.is_empty
     }
 
-    /// All of it, if it is not longer than that.
+    /// All of it, if it is not longer than `bytes_max`.
     pub(super) async fn whole(&mut self, bytes_max: usize) -> Result<Bytes, IncomingError> {
         let mut whole = BytesMut::new();
         while let Some(piece) = self.next().await {
@@ -170,8 +170,8 @@ impl Stream for Incoming {
     }
 }
 
-/// Reads away what nobody wants, so that the client is done sending when it looks for the answer;
-/// not for ever.
+/// Reads and discards an unwanted body, so that the client has finished sending when it looks for the
+/// answer; bounded in time.
 pub(super) async fn drain(body: &mut Incoming, bytes_max: usize, at_most: Duration) {
     if body.is_held_back {
         return;
@@ -185,7 +185,7 @@ pub(super) async fn drain(body: &mut Incoming, bytes_max: usize, at_most: Durati
             }
         }
     };
-    // What still comes afterwards is the connection's to close.
+    // Whatever still comes is ended by closing the connection.
     let _ = timeout(at_most, draining).await;
 }
 
@@ -214,7 +214,7 @@ mod tests {
         assert!(matches!(body.whole(1).await, Err(IncomingError::Slow)));
     }
 
-    /// Pieces of so many bytes, one a second.
+    /// Pieces of so many bytes, one per second.
     fn dripping(bytes: usize, times: usize) -> Incoming {
         Incoming::of(stream::unfold(0, move |sent| async move {
             sleep(Duration::from_secs(1)).await;

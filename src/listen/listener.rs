@@ -1,6 +1,6 @@
-//! Sockets that listen: bound anew, or taken over from the process that is being replaced.
+//! Sockets that listen: newly bound, or taken over from the process being replaced.
 //!
-//! Either way a second handle to each is kept for the process after this one.
+//! In both cases a second handle to each is kept for the next process.
 
 use std::io;
 use std::net::SocketAddr;
@@ -60,7 +60,7 @@ impl Bound {
         Ok(Self { socket, address })
     }
 
-    /// The socket of this name that the process before has left.
+    /// The socket of this name that the previous process has left.
     pub(super) fn inherit(
         name: &str,
         address: &ListenAddress,
@@ -94,7 +94,7 @@ fn bind_tcp(address: SocketAddr) -> io::Result<OwnedFd> {
         AddressFamily::INET6
     };
     let socket = new_socket(family)?;
-    // A restart must not wait for the connections of the process before to be forgotten.
+    // A restart must not have to wait until the previous process's connections are forgotten.
     sockopt::set_socket_reuseaddr(&socket, true)?;
     bind(&socket, &address)?;
     listen(&socket, BACKLOG)?;
@@ -104,7 +104,7 @@ fn bind_tcp(address: SocketAddr) -> io::Result<OwnedFd> {
 fn bind_unix(path: &Path, mode: u32) -> io::Result<OwnedFd> {
     remove_stale(path)?;
     let socket = new_socket(AddressFamily::UNIX)?;
-    // Before the path exists, so that nobody slips in under wider permissions.
+    // Before the path exists, so that nobody connects under wider permissions.
     rustix::fs::fchmod(&socket, Mode::from_raw_mode(mode))?;
     bind(&socket, &SocketAddrUnix::new(path)?)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
@@ -154,12 +154,12 @@ pub(super) enum Listener {
     Unix(UnixListener),
 }
 
-/// A connection as the kernel hands it out. What is read and written is the same on TCP and on a Unix
-/// socket, and so is what does it.
+/// A connection as the kernel hands it out. TCP and Unix sockets are read and written in the same way,
+/// by the same code.
 #[derive(Debug)]
 pub(super) struct Accepted {
     pub(super) stream: TcpStream,
-    /// Who connected; nobody with an address over a Unix socket.
+    /// Who connected; `None` over a Unix socket.
     pub(super) peer: Option<SocketAddr>,
 }
 

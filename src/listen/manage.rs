@@ -1,8 +1,8 @@
 //! The management door: reading as at the public door, and everything that writes.
 //!
-//! A request passes the same five steps: is it meant for this door (host, origin, length), what does
-//! it ask for, does this door allow that class of operation, who sends it, and then the flow. Bodies
-//! are read by the flow that wants one, after it was decided that its sender may.
+//! Every request passes the same five steps: is it meant for this door (host, origin, length), what
+//! does it ask for, does this door allow that class of operation, who sends it, and then the flow.
+//! Bodies are read by the flow that wants one, after its sender was found to be allowed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,20 +37,20 @@ pub struct ManageOptions {
     pub is_public: bool,
     /// Which classes of operations it allows (docs/protocol/devpi.md §18.1).
     pub allows: Vec<OperationClass>,
-    /// Under which names it may be asked.
+    /// The host names under which it may be addressed.
     pub hosts: Hosts,
-    /// Under which URL clients see it; its host is one of the door's names.
+    /// The URL under which clients see it; its host is one of the door's names.
     pub outside_url: Option<Url>,
-    /// What a client may take.
+    /// Limits on its clients.
     pub limits: DoorLimits,
-    /// What may be written.
+    /// Limits on writes.
     pub writes: WriteLimits,
-    /// What passes requests on to the devpi-servers behind, where there are any.
+    /// Passes requests on to the devpi-servers behind, if there are any.
     pub front: Option<Arc<Front>>,
 }
 
-/// Everything that a management door does with a request; also behind a public door that is opened
-/// for more than reading.
+/// Everything that a management door does with a request; also behind a public door that allows more
+/// than reading.
 pub struct ManageDoor {
     writer: Writer,
     pub(super) recorder: Recorder,
@@ -76,7 +76,7 @@ impl RequestHandler for ManageDoor {
             Err(refusal) => {
                 // twine, flit and `devpi upload` show the status line of a refused upload, nothing else.
                 let with_reason_phrase = is_form(&head.headers);
-                // Our own trouble decides nothing about what was asked.
+                // Our own failures say nothing about what was asked.
                 subject.is_content &= !refusal.status.is_server_error();
                 let words = refusal.message.clone();
                 let mut reply = refusal_reply(refusal, &head.headers, with_reason_phrase);
@@ -84,7 +84,7 @@ impl RequestHandler for ManageDoor {
                 reply
             }
         };
-        // What was passed on has devpi's own, or none.
+        // What was passed on has devpi's own phrase, or none.
         if !is_passed {
             let own = self.writer.api_headers().await;
             Arc::make_mut(&mut reply.head).extend(own);
@@ -133,7 +133,7 @@ impl ManageDoor {
         self.carry_out(route, request, caller, body, subject).await
     }
 
-    /// The table of contents of the door: every route with what carries it out.
+    /// The door's table of contents: every route and the code that carries it out.
     async fn carry_out(
         &self,
         route: ManageRoute,
@@ -173,7 +173,7 @@ impl ManageDoor {
                     Err(refusal) => Err(refused(refusal, &mut body).await),
                 }
             }
-            // Held in memory, and as large as many a wheel.
+            // Held in memory, and as large as many wheels.
             ManageRoute::ToxResult(index, path) => {
                 let adding = async {
                     let result = whole(&mut body, TOX_RESULT_BYTES_MAX).await?;
@@ -206,7 +206,7 @@ impl ManageDoor {
                 Ok(writer.search_fault(host.and_then(|host| host.to_str().ok())))
             }
             ManageRoute::AuthCheck => Ok(writer.auth_check(&caller)),
-            // `route` has refused them.
+            // `route` has refused these.
             ManageRoute::NotAllowed(_) | ManageRoute::NotFound => {
                 Err(Refusal::exception(StatusCode::NOT_FOUND, "no such route"))
             }
@@ -256,7 +256,7 @@ impl ManageDoor {
         }
     }
 
-    /// Refuses requests that a browser was talked into, and those that are too long.
+    /// Refuses requests that a web page tricked a browser into sending, and those that are too long.
     fn check_arrival(&self, head: &Parts) -> Result<(), Refusal> {
         let text = |name| {
             head.headers
@@ -296,13 +296,13 @@ impl ManageDoor {
         Ok(())
     }
 
-    /// Bytes of the longest body that is taken.
+    /// The longest body accepted, in bytes.
     pub(super) fn body_bytes_max(&self) -> u64 {
         let file = self.options.writes.upload;
         file.saturating_add(FORM_BYTES_MAX)
     }
 
-    /// The words for a longer one.
+    /// The refusal of a longer one.
     pub(super) fn too_long(&self) -> Refusal {
         let words = format!(
             "the body is longer than the {} bytes that limits.upload allows",
@@ -312,7 +312,7 @@ impl ManageDoor {
     }
 }
 
-/// A whole body, if it is not longer than that.
+/// A whole body, if it is not longer than `bytes_max`.
 async fn whole(body: &mut Incoming, bytes_max: usize) -> Result<Bytes, Refusal> {
     match body.whole(bytes_max).await {
         Ok(whole) => Ok(whole),
@@ -320,13 +320,13 @@ async fn whole(body: &mut Incoming, bytes_max: usize) -> Result<Bytes, Refusal> 
     }
 }
 
-/// A refusal, once the client had a chance to send what it is sending: most read no answer before.
+/// A refusal, after letting the client finish sending: most clients read no answer before.
 async fn refused(refusal: Refusal, body: &mut Incoming) -> Refusal {
     drain(body, REFUSED_BYTES_MAX, REFUSED_TIME_MAX).await;
     refusal
 }
 
-/// The head with the path as we know it, where a proxy leaves its own before that.
+/// The head with the path as we know it, if a proxy leaves its own prefix in front.
 fn inside(request: DoorRequest<'_>) -> Option<Parts> {
     let head = request.head;
     let path = head.uri.path();
@@ -345,7 +345,7 @@ fn inside(request: DoorRequest<'_>) -> Option<Parts> {
     Some(head)
 }
 
-/// How much of a refused body is read away: the next wheel but not the next disk image.
+/// How much of a refused body is read and discarded: the next wheel but not the next disk image.
 const REFUSED_BYTES_MAX: usize = 64 << 20;
 
 /// How long that may take.

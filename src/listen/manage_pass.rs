@@ -1,7 +1,7 @@
 //! Requests at the management door that are for the devpi-servers behind it.
 //!
-//! The door's own checks hold for them too: which class of operation it allows, how long a body may be,
-//! how long it may take to come. Who sends them is devpi's to find out.
+//! The door's own checks apply to them too: which classes of operations it allows, how long a body may
+//! be and how long it may take. Who sends them is for devpi to find out.
 
 use std::sync::{Arc, OnceLock};
 
@@ -46,7 +46,7 @@ impl ManageDoor {
         let body = bounded(body, self.body_bytes_max(), Arc::clone(&broken));
         let reply = front.carry(&errand, (!is_empty).then_some(body)).await;
         match broken.get() {
-            // What devpi made of half a body is no answer to the client that sent it.
+            // devpi's answer to half a body is no answer to the client that sent it.
             Some(IncomingError::Long) => return Err(self.too_long()),
             Some(slow @ IncomingError::Slow) => {
                 return Err(Refusal::api(StatusCode::REQUEST_TIMEOUT, slow.to_string()));
@@ -59,7 +59,7 @@ impl ManageDoor {
             let mut event = AuditEvent::new((self.recorder.now)(), kind);
             event.request_id = Some(Arc::clone(id));
             event.client = arrival.client;
-            // devpi found them to be right, or would not have done it.
+            // devpi accepted the credentials, or it would not have done it.
             event.user = claimed_user(&head.headers);
             event.index = route.index().cloned();
             event.detail = Some(format!("{} {}, by devpi", head.method, head.uri.path()).into());
@@ -69,14 +69,14 @@ impl ManageDoor {
     }
 }
 
-/// Whose credentials a request carries, by their own word.
+/// Whose credentials a request claims to carry.
 fn claimed_user(headers: &HeaderMap) -> Option<Arc<str>> {
     let bytes = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
     let credentials = Credentials::from_headers(bytes("x-devpi-auth"), bytes("authorization"));
     credentials.ok()?.map(|credentials| credentials.user.into())
 }
 
-/// What a passed operation is accounted for as.
+/// The audit event of a passed operation.
 fn kind_of(route: &ManageRoute) -> Option<AuditKind> {
     Some(match route {
         ManageRoute::LogIn => AuditKind::Login,
@@ -95,7 +95,7 @@ fn kind_of(route: &ManageRoute) -> Option<AuditKind> {
     })
 }
 
-/// A body up to a length, which leaves word of why it broke off.
+/// A body up to a length, which records why it broke off.
 fn bounded(body: Incoming, bytes_max: u64, broken: Arc<OnceLock<IncomingError>>) -> FleetBody {
     let mut left = Some(bytes_max);
     let bounded = body.map(move |piece| {

@@ -8,13 +8,13 @@ use crate::listen::incoming::{Incoming, IncomingError};
 use crate::listen::multipart::{FormLimits, FormPart, Multipart, MultipartError};
 use crate::writer::{Refusal, Upload, WriteSubject};
 
-/// Room for everything of a form that is not its file: fields, boundaries, a signature.
+/// Room for everything in a form except its file: fields, boundaries, a signature.
 pub(super) const FORM_BYTES_MAX: u64 = 8 << 20;
 
 /// The name of the part that is the file.
 const CONTENT: &str = "content";
 
-/// Takes the form in and has it carried out; `subject` says afterwards what it was about.
+/// Reads the form and has it carried out; `subject` afterwards says what it was about.
 pub(super) async fn take_upload(
     mut upload: Upload,
     headers: &HeaderMap,
@@ -56,9 +56,9 @@ async fn read_form(
                     upload.chunk(chunk).await?;
                 }
             }
-            // A signature of old (`gpg_signature`): nobody checks it any more.
+            // An old-style signature (`gpg_signature`): nobody checks those any more.
             FormPart::File(head) => {
-                // Whether there may be such a file is decided with the fields.
+                // Whether such a file is allowed is decided with the fields.
                 upload.field(head.name.clone(), String::new());
                 while let Some(chunk) = form.chunk().await.map_err(refused)? {
                     skipped += chunk.len() as u64;

@@ -1,4 +1,4 @@
-//! The metrics door: numbers, and whether the gateway lives and serves.
+//! The metrics door: metrics, and whether the gateway is alive and serving.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +23,7 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 pub struct Ready(Arc<AtomicBool>);
 
 impl Ready {
-    /// Says whether it does, from now on.
+    /// Sets whether it does.
     pub fn set(&self, is_ready: bool) {
         self.0.store(is_ready, Ordering::Release);
     }
@@ -35,15 +35,15 @@ impl Ready {
     }
 }
 
-/// Answers `/metrics`, `/healthz` and `/readyz`; all else is not found.
+/// Answers `/metrics`, `/healthz` and `/readyz`; anything else is not found.
 pub struct MetricsDoor<L, M> {
     /// The numbers.
     pub metrics: Metrics,
     /// Whether the doors are open.
     pub ready: Ready,
-    /// Says what keeps the gateway from serving wholly.
+    /// Says what keeps the gateway from serving fully.
     pub lacking: L,
-    /// Sets the gauges that nothing sets in passing; called before each look at them.
+    /// Sets the gauges that are not updated in passing; called before each scrape.
     pub measure: M,
 }
 

@@ -26,13 +26,13 @@ pub(super) const PIECE_MAX: u64 = 256 << 10;
 /// The content ended before it was whole.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Cut {
-    /// It was still arriving and will never be whole.
+    /// It was still arriving and will never be complete.
     #[error("the file did not arrive whole: {0}")]
     Failed(Failure),
-    /// The file is shorter than it was said to be.
+    /// The file is shorter than stated.
     #[error("the file is shorter than announced")]
     Short,
-    /// The disk.
+    /// The disk failed.
     #[error("read a stored file")]
     Read(#[source] io::Error),
 }
@@ -42,7 +42,7 @@ pub(super) enum Cut {
 pub(super) enum Pieces {
     Bytes(Bytes),
     File(Stretch),
-    /// The part's end is not final until the file is complete.
+    /// The end of the part is not final until the file is complete.
     Growing {
         part: Stretch,
         is_length_known: bool,
@@ -55,7 +55,7 @@ pub(super) struct Stretch {
     source: Source,
     at: u64,
     left: u64,
-    /// What the last piece was read into, once it is sent.
+    /// The buffer of the last piece, once it is sent.
     spare: Option<BytesMut>,
 }
 
@@ -105,7 +105,7 @@ impl Pieces {
         }
     }
 
-    /// The next piece, never empty; nothing at the end.
+    /// The next piece, never empty; `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Cut> {
         match self {
             Self::Bytes(bytes) if bytes.is_empty() => Ok(None),
@@ -129,8 +129,8 @@ impl Pieces {
 }
 
 impl Pieces {
-    /// As [`next`](Self::next), but a file that is still arriving is waited for only while somebody is
-    /// there to take it.
+    /// Like [`next`](Self::next), but waits for a file that is still arriving only while its client is
+    /// there.
     pub(super) async fn next_for(&mut self, presence: &Presence) -> Result<Option<Bytes>, Broken> {
         let is_arriving = matches!(self, Self::Growing { .. });
         let mut next = pin!(self.next());
@@ -141,7 +141,7 @@ impl Pieces {
         Ok(next.ok_or(Broken::Gone)??)
     }
 
-    /// Takes a piece back that was sent, so that the next one need no memory of its own.
+    /// Takes back a piece that was sent, so that the next one needs no memory of its own.
     pub(super) fn take_back(&mut self, piece: Bytes) {
         if let Self::File(part) | Self::Growing { part, .. } = self {
             part.spare = piece.try_into_mut().ok();
@@ -149,7 +149,7 @@ impl Pieces {
     }
 }
 
-/// For who sends a file without reading it.
+/// For callers that send a file without reading it.
 impl Stretch {
     pub(super) fn file(&self) -> &File {
         self.source.file()
@@ -165,8 +165,8 @@ impl Stretch {
         self.left
     }
 
-    /// A stored file is not what it was said to be, or its disk does not give it: it is looked at before
-    /// it is answered again.
+    /// A stored file is not what it was stated to be, or its disk cannot read it: it is checked before
+    /// it is served again.
     pub(super) fn distrust(&self) {
         if let Source::Stored(stored) = &self.source {
             stored.distrust();
@@ -180,7 +180,7 @@ impl Stretch {
         self.left -= bytes;
     }
 
-    /// Whether the page cache has the next `window` bytes, as far as their first and last tell.
+    /// Whether the page cache has the next `window` bytes, judging by the first and last of them.
     pub(super) fn is_held(&self, window: u64) -> bool {
         let last = self.at + self.left.min(window).saturating_sub(1);
         let has = |at| read_cached(self.file(), &mut [0], at) == Some(1);
@@ -189,7 +189,7 @@ impl Stretch {
 }
 
 impl Stretch {
-    /// Waits until there is more; says up to where.
+    /// Waits until there is more; returns up to where.
     async fn arrived(&mut self, is_length_known: bool) -> Result<u64, Cut> {
         if self.left == 0 {
             return Ok(self.at);
@@ -253,8 +253,8 @@ impl Stretch {
     }
 }
 
-/// Reads what the page cache has; nothing when it must be asked with patience: not cached, or a
-/// file system that knows no such question, or an error that the patient read will meet again.
+/// Reads what the page cache has; `None` if a blocking read is needed: not cached, or the file system
+/// does not support the question, or an error that the blocking read will meet again.
 fn read_cached(file: &File, buffer: &mut [u8], at: u64) -> Option<usize> {
     loop {
         let mut slices = [IoSliceMut::new(buffer)];

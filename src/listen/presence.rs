@@ -1,12 +1,13 @@
-//! Whether a client is still there while its answer is waited for.
+//! Whether a client is still there while its answer is awaited.
 //!
 //! A client that leaves is otherwise noticed only when something is written to it, and an upstream that
-//! hangs sends nothing to write. The kernel reports the end of what the client sends beside what can
-//! be read, so nothing is read here: bytes of a next request stay where they are, and are no reason to
-//! think that anybody left. No system call is made either.
+//! hangs sends nothing to write. The kernel reports the end of the client's sending separately from
+//! readable data, so nothing is read here: bytes of a next request stay where they are, and are not
+//! taken for a departure. It takes no system call either.
 //!
-//! A client that only closes its sending side looks the same, and is taken for gone too, as nginx does;
-//! but only once it has waited [`PATIENCE`], so that what is at hand or on disk reaches it.
+//! A client that only closes its sending side looks the same, and is taken for gone too, as in nginx;
+//! but only after it has waited for [`PATIENCE`], so that whatever is in memory or on disk still
+//! reaches it.
 
 use std::pin::Pin;
 use std::sync::Weak;
@@ -20,22 +21,22 @@ use tokio::time::sleep;
 use crate::listen::head_watch::HeadWatch;
 use crate::listen::stream_watch::StreamWatch;
 
-/// How long an answer is waited for before it matters whether its client is still there.
+/// How long an answer is awaited before it matters whether its client is still there.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The client's end of a connection, where anything is known of it; it keeps nothing open.
+/// The client's end of a connection, if known; it keeps nothing open.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Presence(pub(super) Option<Weak<OwnedWriteHalf>>);
 
 impl Presence {
-    /// Of the client of a session.
+    /// That of the client of a session.
     pub(super) fn of(session: &Session) -> Self {
         let of_head = HeadWatch::of(session).map(|watch| watch.presence().clone());
         let of_streams = || StreamWatch::of(session).map(|watch| watch.presence().clone());
         of_head.or_else(of_streams).unwrap_or_default()
     }
 
-    /// What the work comes to, unless its client leaves while it is waited for.
+    /// The result of the work, unless its client leaves while it is awaited.
     pub(super) async fn unless_gone<T>(
         &self,
         work: Pin<&mut (impl Future<Output = T> + ?Sized)>,
@@ -57,7 +58,7 @@ impl Presence {
             None => std::future::pending().await,
         };
         if ended.is_err() {
-            // The runtime ends, and says so to the work as well.
+            // The runtime is ending, and the work will notice too.
             std::future::pending::<()>().await;
         }
     }
@@ -92,7 +93,7 @@ mod tests {
             let mut never = pin!(std::future::pending::<()>());
             let mut waiting = pin!(presence.unless_gone(never.as_mut()));
             far.write_all(b"the next request").await.unwrap();
-            // Long enough for the bytes to be there, and for the patience to end.
+            // Long enough for the bytes to arrive, and for the patience to end.
             let until_then = tokio::time::timeout(2 * PATIENCE, waiting.as_mut()).await;
             assert!(until_then.is_err(), "bytes were taken for a departure");
             if resets {

@@ -1,8 +1,8 @@
-//! Proxies in front, and whom they say they speak for.
+//! Proxies in front, and the clients they speak for.
 //!
-//! Anybody can send a proxy's headers, so they count from the peers that the operator named and from
-//! nobody else. Of `X-Forwarded-For` the last address that is no such proxy is the client: what stands
-//! before it the client wrote itself.
+//! Anybody can send a proxy's headers, so they count only from peers that the operator named. In
+//! `X-Forwarded-For` the client is the last address that is not such a proxy: anything before it was
+//! written by the client.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
-/// Appended to by every proxy on the way.
+/// Each proxy on the way appends to it.
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// What nginx as devpi configures it sends instead.
+/// What nginx sends instead in devpi's own configuration.
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
-/// The peers that are believed (`trusted_proxies`).
+/// The trusted peers (`trusted_proxies`).
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(Arc<[IpNet]>);
 
@@ -27,8 +27,8 @@ impl TrustedProxies {
         Self(networks.into())
     }
 
-    /// Whether this peer may speak for others. One without an address is on a Unix socket, and a proxy
-    /// wherever there are any.
+    /// Whether this peer may speak for others. A peer without an address is on a Unix socket, and
+    /// counts as a proxy if there are any.
     #[must_use]
     pub fn trusts(&self, peer: Option<IpAddr>) -> bool {
         match peer {
@@ -40,14 +40,14 @@ impl TrustedProxies {
         }
     }
 
-    /// Whether this peer's word counts when it says under which URL clients see us: a proxy's, and that
-    /// of whoever is on this machine.
+    /// Whether this peer may state under which URL clients see us: a proxy may, and so may peers on
+    /// this machine.
     #[must_use]
     pub fn may_name_us(&self, peer: Option<IpAddr>) -> bool {
         peer.is_none_or(|peer| peer.to_canonical().is_loopback()) || self.trusts(peer)
     }
 
-    /// Who asks: the peer, or whom it speaks for.
+    /// Who asks: the peer, or the client it speaks for.
     #[must_use]
     pub fn client_of(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
         if !self.trusts(peer) {
@@ -60,7 +60,7 @@ impl TrustedProxies {
             .collect();
         let mut client = peer;
         for hop in chain.iter().rev() {
-            // Behind what is no address nobody's word counts any more.
+            // Beyond an entry that is no address, nothing counts any more.
             let Some(address) = address(hop) else {
                 return client;
             };

@@ -1,9 +1,9 @@
 //! The PROXY protocol, versions 1 and 2: who is behind a load balancer that passes bytes on.
 //!
-//! The header stands before everything else on a connection, TLS included, and is read here to its
-//! last byte and not one further. Only named addresses may speak it: whoever else could would say to
-//! be whom they like. Parsed by hand, because the work is in not reading too much of a stream, which
-//! no parser of buffers does, and the rest is one screen.
+//! The header precedes everything else on a connection, including TLS, and is read here up to its last
+//! byte and no further. Only named addresses may send it: any other client could claim to be anyone.
+//! Parsed by hand, because the hard part is not to read too much of the stream, which no parser of
+//! buffers takes care of, and the rest is short.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -23,7 +23,7 @@ const LINE_MAX: usize = 107;
 /// A connection does not begin as it should.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProxyFault {
-    /// It ended before it began: a look whether the port is open.
+    /// It ended before it began: a check whether the port is open.
     #[error("nothing came")]
     Nothing,
     /// It broke off.
@@ -32,13 +32,13 @@ pub(super) enum ProxyFault {
     /// It is longer than allowed.
     #[error("the header is longer than {0} bytes")]
     Long(usize),
-    /// It is none.
+    /// There is none.
     #[error("that is no header of the PROXY protocol")]
     Malformed,
 }
 
-/// Reads the header: the client's address, or nothing where the proxy speaks for itself or does not
-/// know. `bytes_max` bounds version 2, which may carry more than addresses.
+/// Reads the header: the client's address, or `None` if the proxy speaks for itself or does not know.
+/// `bytes_max` bounds version 2, which may carry more than addresses.
 pub(super) async fn read_header(
     stream: &mut (impl AsyncRead + Unpin),
     bytes_max: usize,
@@ -62,7 +62,7 @@ async fn read_line(
     stream: &mut (impl AsyncRead + Unpin),
     mut line: Vec<u8>,
 ) -> Result<Option<SocketAddr>, ProxyFault> {
-    // Byte by byte: what follows the line is the client's. Once per connection, of a line.
+    // Byte by byte: what follows the line belongs to the client. Once per connection, for one line.
     while !line.ends_with(b"\r\n") {
         if line.len() >= LINE_MAX {
             return Err(ProxyFault::Long(LINE_MAX));
@@ -73,8 +73,8 @@ async fn read_line(
     parse_line(text).ok_or(ProxyFault::Malformed)
 }
 
-/// `PROXY TCP4 192.0.2.1 192.0.2.2 56324 443`, or `PROXY UNKNOWN` and anything. The outer nothing is
-/// a fault.
+/// `PROXY TCP4 192.0.2.1 192.0.2.2 56324 443`, or `PROXY UNKNOWN` and anything. An outer `None` is a
+/// fault.
 fn parse_line(text: &str) -> Option<Option<SocketAddr>> {
     let mut words = text.split(' ');
     let (_, family) = (words.next(), words.next()?);
@@ -128,7 +128,7 @@ async fn read_binary(
     }
 }
 
-/// The source of a pair of addresses and ports; further fields after them are passed over.
+/// The source of a pair of addresses and ports; further fields after them are ignored.
 fn client<const BYTES: usize>(addresses: &[u8]) -> Result<Option<SocketAddr>, ProxyFault>
 where
     IpAddr: From<[u8; BYTES]>,

@@ -1,4 +1,4 @@
-//! What is written down of each request: one access line, two metrics.
+//! What is recorded about each request: one access line, two metrics.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::telemetry::{
     PATH_MAX, cut,
 };
 
-/// The clock, as the application hands it in.
+/// The clock, provided by the application.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// Writes requests of one door down.
+/// Records the requests of one door.
 #[derive(Clone)]
 pub struct Recorder {
     /// The door.
@@ -40,22 +40,22 @@ pub struct Started {
     pub at: Instant,
 }
 
-/// A request that is over.
+/// A finished request.
 #[derive(Debug)]
 pub struct Finished<'a> {
     /// When it began.
     pub started: Started,
     /// Its id.
     pub request_id: &'a str,
-    /// Who asked; nothing for a Unix socket.
+    /// The client; `None` for a Unix socket.
     pub client: Option<IpAddr>,
-    /// How.
+    /// Its method.
     pub method: &'a Method,
-    /// For what, without query.
+    /// Its path, without query.
     pub path: &'a str,
-    /// By which program.
+    /// The client's program.
     pub user_agent: Option<&'a str>,
-    /// What was answered; nothing when the connection broke first.
+    /// The status of the answer; `None` if the connection broke first.
     pub status: Option<StatusCode>,
     /// Bytes of content sent.
     pub bytes: u64,
@@ -73,7 +73,7 @@ impl Recorder {
         }
     }
 
-    /// Writes a request down, unless it asks only how things are, as probes do every few seconds.
+    /// Records a request, unless it only asks about health, as probes do every few seconds.
     pub fn finish(&self, finished: Finished<'_>) {
         if self.door == DoorName::Metrics {
             return;
@@ -113,7 +113,7 @@ impl Recorder {
         });
     }
 
-    /// A refusal, or what would have been one, is an audit event of its own.
+    /// A refusal, or a would-be one, is an audit event of its own.
     fn account(&self, finished: &Finished<'_>, record: &Record) {
         let kind = match record.decision {
             Decision::None | Decision::Allow => return,

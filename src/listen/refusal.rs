@@ -1,4 +1,4 @@
-//! What the doors answer themselves: redirects, and requests that no flow should see.
+//! Replies by the doors themselves: redirects, and requests that no flow should see.
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, USER_AGENT, VARY};
@@ -11,7 +11,7 @@ use crate::reader::{FAULT_CONTENT_TYPE, search_fault};
 /// Without it devpi-client warns instead of showing the message (docs/protocol/devpi.md §1).
 const API_VERSION: HeaderName = HeaderName::from_static("x-devpi-api-version");
 
-/// What somebody reads who tries to change something through the public door.
+/// What a user reads who tries to change something through the public door.
 const READ_ONLY: &str = "this address only reads; uploads, logins and changes go through the management door on the gateway's host";
 
 pub(super) fn reply(status: StatusCode, body: Bytes, mut head: HeaderMap) -> Reply {
@@ -19,7 +19,7 @@ pub(super) fn reply(status: StatusCode, body: Bytes, mut head: HeaderMap) -> Rep
     Reply::new(status, head, Body::Bytes(body), Record::default())
 }
 
-/// 405 to everything but GET and HEAD, in the client's form: twine and flit show the reason phrase,
+/// 405 to everything except GET and HEAD, in the client's form: twine and flit show the reason phrase,
 /// devpi-client the JSON message, everything else the line.
 pub(super) fn read_only(headers: &HeaderMap) -> Reply {
     let agent = headers
@@ -38,8 +38,8 @@ pub(super) fn read_only(headers: &HeaderMap) -> Reply {
     let mut head = reply_head(content_type, body.len(), "no-store");
     head.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     head.insert(API_VERSION, HeaderValue::from_static("2"));
-    // Of a refused upload the status line is all that is shown, also by devpi-client, which shows the
-    // message of everything else beside it.
+    // For a refused upload only the status line is shown, even by devpi-client, which otherwise shows
+    // the message next to it.
     let is_shown_once = wants_json && !is_form(headers);
     let reason = (!is_shown_once).then(|| reason_phrase(READ_ONLY).into());
     Reply {
@@ -48,7 +48,7 @@ pub(super) fn read_only(headers: &HeaderMap) -> Reply {
     }
 }
 
-/// Whether a form comes, which only uploads are.
+/// Whether the request is a form, which only uploads are.
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
     let kind = headers
         .get(CONTENT_TYPE)
@@ -59,7 +59,7 @@ pub(super) fn is_form(headers: &HeaderMap) -> bool {
         .any(|form| kind.starts_with(form))
 }
 
-/// What `pip search` hears wherever it asks: pip prints a fault's words, and of a 405 none.
+/// The answer to `pip search` at any door: pip prints a fault's words, but none of a 405.
 pub(super) fn search(headers: &HeaderMap, is_tls: bool) -> Option<Reply> {
     let kind = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     if !kind.to_ascii_lowercase().starts_with(FAULT_CONTENT_TYPE) {
@@ -72,7 +72,7 @@ pub(super) fn search(headers: &HeaderMap, is_tls: bool) -> Option<Reply> {
     Some(reply(StatusCode::OK, fault, head))
 }
 
-/// A request that has no meaning: 400, 414 and the like.
+/// An invalid request: 400, 414 and the like.
 pub(super) fn bad_request(status: StatusCode, detail: &str, path: &str) -> Reply {
     /// Longest path repeated to the client.
     const INSTANCE_MAX: usize = 1024;
@@ -148,7 +148,7 @@ mod tests {
             assert_eq!(reply.head[ALLOW], "GET, HEAD");
             assert_eq!(reply.head[API_VERSION], "2");
             assert!(text(&reply).contains("management door"));
-            // devpi-client and uv show the message beside the status line, but of an upload only that.
+            // devpi-client and uv show the message next to the status line, but for an upload only that.
             let is_shown_once = expected == "application/json";
             assert_eq!(reply.reason.is_none(), is_shown_once, "{value}");
             let mut upload = headers.clone();

@@ -1,8 +1,8 @@
 //! Writes a reply on a session of the public door: HTTP/1.1 or HTTP/2, plain or through TLS.
 //!
-//! What takes too long is given up, and what cannot be completed is cut off, so that the client sees
-//! a short body and never a clean end. Answers to plain requests do not come by here
-//! ([`http1`](crate::listen::http1)).
+//! A write that takes too long is given up, and content that cannot be completed is cut off, so that
+//! the client sees a short body and never a clean end. Answers to plain requests do not pass through
+//! here ([`http1`](crate::listen::http1)).
 
 use std::future::Future;
 use std::io;
@@ -25,22 +25,22 @@ use crate::model::DoorLimits;
 /// The answer ended early; the connection must not be used again.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Broken {
-    /// The content ended before it was whole.
+    /// The content ended before it was complete.
     #[error(transparent)]
     Cut(#[from] Cut),
     /// The client takes the answer too slowly.
     #[error("the client takes its answer too slowly")]
     Slow,
-    /// The client left while its answer was waited for.
+    /// The client left while its answer was awaited.
     #[error("the client went away")]
     Gone,
-    /// The client is gone, or something else about the connection.
+    /// The client is gone, or the connection failed otherwise.
     #[error("the connection broke: {0}")]
     Connection(Box<pingora::Error>),
 }
 
 /// Writes the head, then the content if there is any. `bytes_sent` counts the content as it goes, so
-/// that it is right when the answer breaks off.
+/// that it is right even if the answer breaks off.
 pub(super) async fn write_reply(
     session: &mut Session,
     reply: Reply,
@@ -53,12 +53,12 @@ pub(super) async fn write_reply(
     let mut parts = response_head(&reply, context, is_head);
     let has_length = parts.headers.contains_key(CONTENT_LENGTH);
     if has_content && !has_length && session.req_header().version == Version::HTTP_11 {
-        // Only chunks can say on HTTP/1.1 that content of unknown length ended too early.
+        // On HTTP/1.1 only chunks can show that content of unknown length ended too early.
         let chunked = HeaderValue::from_static("chunked");
         parts.headers.insert(TRANSFER_ENCODING, chunked);
     }
     let mut head = ResponseHeader::from(parts);
-    // It does not fail: the words are fit for a status line already.
+    // It does not fail: the words are already fit for a status line.
     let _ = head.set_reason_phrase(status_words(&reply).as_deref());
     let writing = session
         .as_downstream_mut()
@@ -131,7 +131,7 @@ async fn within(
     }
 }
 
-/// A socket that has given its peer up says that the time was over.
+/// Translates the error of a socket that has given up on its peer into a time-out.
 fn broken(error: Box<pingora::Error>) -> Broken {
     let cause = error.root_cause().downcast_ref::<io::Error>();
     match cause.map(io::Error::kind) {

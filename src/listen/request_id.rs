@@ -1,4 +1,4 @@
-//! The id of a request: taken over from the client or a proxy in front, or made here.
+//! The id of a request: taken from the client or a proxy in front, or made here.
 
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Deref;
@@ -8,13 +8,13 @@ use http::HeaderMap;
 
 use crate::protocol::X_REQUEST_ID;
 
-/// Longest id taken over; a UUID has 36 characters, a trace context 55.
+/// Longest id accepted; a UUID has 36 characters, a trace context 55.
 const LENGTH_MAX: usize = 64;
 
 /// Length of an id made here: 64 bits in hexadecimal digits.
 const FRESH_LENGTH: usize = 16;
 
-/// The id of a request. It is made for every one, so it takes no memory of its own.
+/// The id of a request. One is made for each, so it takes no memory of its own.
 #[derive(Clone, Copy)]
 pub struct RequestId {
     text: [u8; LENGTH_MAX],
@@ -35,7 +35,7 @@ impl RequestId {
 }
 
 impl Default for RequestId {
-    /// None yet.
+    /// An empty id.
     fn default() -> Self {
         Self {
             text: [0; LENGTH_MAX],
@@ -48,12 +48,12 @@ impl Deref for RequestId {
     type Target = str;
 
     fn deref(&self) -> &str {
-        // Only ASCII is put in.
+        // Only ASCII is ever copied in.
         std::str::from_utf8(&self.text[..self.length]).unwrap_or_default()
     }
 }
 
-/// Makes ids that no other request of this process has, and hardly one of another process.
+/// Makes ids that are unique in this process, and almost certainly among processes.
 #[derive(Debug, Default)]
 pub struct RequestIds {
     seed: RandomState,
@@ -88,7 +88,7 @@ impl RequestIds {
     }
 }
 
-/// What may stand in every log and header unescaped.
+/// Whether it may stand unescaped in any log and header.
 fn is_sane(id: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     !id.is_empty() && id.len() <= LENGTH_MAX && id.bytes().all(is_allowed)

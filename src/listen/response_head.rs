@@ -1,4 +1,4 @@
-//! The headers that are the door's and not the content's: request id, cache status, timing, length.
+//! The headers that belong to the door and not to the content: request id, cache status, timing, length.
 
 use std::io::Write;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub struct ReplyContext<'a> {
 
 /// Status and headers of a reply, without `Date` and `Connection`, which the writer adds.
 ///
-/// The reply's own head is shared by everybody who is answered from the same page, so it is copied.
+/// The reply's own head is shared by all answers from the same page, so it is copied.
 pub(super) fn response_head(reply: &Reply, context: ReplyContext<'_>, is_head: bool) -> Parts {
     let (mut parts, ()) = http::Response::new(()).into_parts();
     parts.status = reply.status;
@@ -57,22 +57,22 @@ pub(super) fn is_bare(status: StatusCode) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// The length where the flow has not set it.
+/// The length, if the flow has not set it.
 pub(super) fn missing_length(reply: &Reply, is_head: bool) -> Option<u64> {
     let is_empty = matches!(reply.body, Body::Empty);
     let none = (is_empty && !is_bare(reply.status) && !is_head).then_some(0);
     length(&reply.body).or(none)
 }
 
-/// The words of the status line where they are not the standard ones. Neither HTTP library looks at
-/// them, so whatever the flow made of a rule's text is made fit for one line here.
+/// The words of the status line if they are not the standard ones. Neither HTTP library checks them, so
+/// whatever a flow made of a rule's text is made fit for one line here.
 pub(super) fn status_words(reply: &Reply) -> Option<String> {
     let words = reason_phrase(reply.reason.as_deref()?);
     (!words.is_empty()).then_some(words)
 }
 
-/// How long the content is, where anybody knows. Of an empty body the head says it already, or it has
-/// none (304).
+/// The length of the content, if known. For an empty body the head states it already, or it has none
+/// (304).
 fn length(body: &Body) -> Option<u64> {
     match body {
         Body::Empty => None,
@@ -82,7 +82,7 @@ fn length(body: &Body) -> Option<u64> {
     }
 }
 
-/// RFC 9211: what this cache did, in its words.
+/// RFC 9211: what this cache did, in that RFC's words.
 pub(super) fn cache_status(result: CacheResult) -> Option<&'static str> {
     match result {
         CacheResult::Bypass => None,

@@ -1,10 +1,9 @@
-//! Puts doors on a server, runs it, and ends it well.
+//! Puts doors on a server, runs it, and ends it in order.
 //!
-//! A stop closes the doors first, lets requests under way finish within the grace period and not a
-//! moment longer: the framework alone would sleep the whole of it even when nothing is open. SIGQUIT
-//! hands the listening sockets to a process that waits for them; when that one serves, this one stops
-//! like this too. The framework's own hand-over ends the old process even where no new one came, and
-//! is not used.
+//! A stop closes the doors first, and lets requests under way finish within the grace period and not a
+//! moment longer: Pingora alone would sleep through all of it even when nothing is open. SIGQUIT hands
+//! the listening sockets to a process that waits for them; when that one serves, this one stops in the
+//! same way. Pingora's own hand-over ends the old process even if no new one came, and is not used.
 
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -30,8 +29,8 @@ use crate::telemetry::Metrics;
 
 /// What the log should not repeat, in `RUST_LOG`'s language.
 ///
-/// The HTTP machinery reports every client that breaks off or sends nonsense as an error. Such clients
-/// show as access lines and in `connections_refused_total`; as errors they would drown real ones.
+/// Pingora reports every client that breaks off or sends nonsense as an error. Such clients show as
+/// access lines and in `connections_refused_total`; as errors they would drown real ones.
 pub const QUIET_LOGS: &str = "pingora_core=warn,pingora_core::apps=off,pingora_proxy=off";
 
 /// How the server is run.
@@ -41,11 +40,11 @@ pub struct ServerOptions {
     pub run_folder: PathBuf,
     /// How long requests under way may take after a stop is asked for.
     pub grace: Duration,
-    /// Take the listening sockets over from a running process that gets SIGQUIT.
+    /// Whether to take the listening sockets over from a running process that gets SIGQUIT.
     pub is_upgrade: bool,
 }
 
-/// The server or a door could not be made.
+/// The server or a door could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The run folder.
@@ -88,7 +87,7 @@ pub struct DoorServer {
 }
 
 impl DoorServer {
-    /// A server without doors yet. For an upgrade it waits for those of the process before.
+    /// A server without doors yet. For an upgrade it waits for those of the previous process.
     ///
     /// # Errors
     /// When the run folder cannot be made, or no process hands its doors over.
@@ -127,7 +126,7 @@ impl DoorServer {
         })
     }
 
-    /// Opens a door to a service; says where it really listens.
+    /// Opens a door to a service; returns where it really listens.
     ///
     /// # Errors
     /// When an address cannot be bound or TLS not be set up.
@@ -143,21 +142,22 @@ impl DoorServer {
         Ok(bound)
     }
 
-    /// The process before, to be told that it may leave; what it had open and this one has not is closed.
+    /// The previous process, to be told that it may leave; sockets of it that this one does not use are
+    /// closed.
     pub fn predecessor(&mut self) -> Option<Predecessor> {
         self.inherited = Inherited::default();
         self.predecessor.take()
     }
 
-    /// The hand that stops the server, and the eye that sees it stop.
+    /// Stops the server and observes the stop.
     #[must_use]
     pub fn stop(&self) -> Stop {
         self.stop.clone()
     }
 
-    /// Runs until its [`Stop`] or SIGTERM (finish what is under way), SIGINT (at once) or SIGQUIT (hand
-    /// over, then as SIGTERM); the calling thread waits. Afterwards all doors are closed and nothing is
-    /// under way any more, so logs can be flushed.
+    /// Runs until its [`Stop`] or SIGTERM (finish what is under way), SIGINT (immediately) or SIGQUIT
+    /// (hand over, then as SIGTERM); blocks the calling thread. Afterwards all doors are closed and
+    /// nothing is under way, so logs can be flushed.
     pub fn run(self) {
         let watch = Watch {
             stop: self.stop,
@@ -193,7 +193,7 @@ struct Watch {
     offered: Offered,
 }
 
-/// How the end comes.
+/// How the server is to end.
 enum End {
     AtOnce,
     InOrder,

@@ -1,9 +1,9 @@
-//! The HTTP service behind every door: what is asked goes to a reader or to a handler.
+//! The HTTP service behind every door: requests go to a reader or to a handler.
 //!
-//! The public door has [`Answers`], which can only read; all else is refused, unless the door is opened
-//! for more by a [`RequestHandler`]. Behind the management and the metrics door there is a handler
-//! alone. A `ProxyHttp` that answers everything in `request_filter`: nothing reaches an upstream
-//! through it, so neither do the credentials a client sends along.
+//! The public door has [`Answers`], which can only read; everything else is refused, unless the door is
+//! opened for more by a [`RequestHandler`]. Behind the management and the metrics door there is only a
+//! handler. It is a `ProxyHttp` that answers everything in `request_filter`: nothing reaches an
+//! upstream through it, and so neither do a client's credentials.
 
 use std::net::IpAddr;
 use std::pin::pin;
@@ -37,11 +37,11 @@ use crate::model::DoorLimits;
 use crate::protocol::{Preferences, PublicRoute, check_parts};
 use crate::telemetry::TurnedAway;
 
-/// The largest request body that is read and thrown away so that the connection can stay open:
-/// devpi-client sends `{}` with some GETs (docs/protocol/devpi.md §1). After a larger one it is closed.
+/// Largest request body that is read and discarded so that the connection can stay open: devpi-client
+/// sends `{}` with some GETs (docs/protocol/devpi.md §1). After a larger one it is closed.
 const BODY_MAX: u64 = 64 << 10;
 
-/// What is written down of a head that was not read.
+/// Recorded in place of a head that was not read.
 pub(super) const UNREAD: &str = "-";
 
 /// The HTTP service of one door.
@@ -51,7 +51,7 @@ pub struct HttpService {
     recorder: Recorder,
     limits: Arc<DoorLimits>,
     proxies: TrustedProxies,
-    /// Under which URL clients see the door, where the operator says it.
+    /// The URL under which clients see the door, if the operator stated it.
     outside_url: Option<Arc<str>>,
     ids: Arc<RequestIds>,
 }
@@ -59,11 +59,11 @@ pub struct HttpService {
 /// What requests go to.
 #[derive(Clone)]
 enum Behind {
-    /// Reads only.
+    /// Only reads.
     Reader(Arc<dyn Answers>),
-    /// The one reads, the other does everything else.
+    /// The one for reads, the other for everything else.
     Both(Arc<dyn Answers>, Arc<dyn RequestHandler>),
-    /// All of them.
+    /// A handler for everything.
     Handler(Arc<dyn RequestHandler>),
 }
 
@@ -92,7 +92,7 @@ pub struct Exchange {
 }
 
 impl HttpService {
-    /// A door that asks `answer` and writes down through `recorder`.
+    /// A door that asks `answer` and records with `recorder`.
     #[must_use]
     pub fn new(answer: Arc<dyn Answers>, recorder: Recorder, limits: DoorLimits) -> Self {
         Self::over(Behind::Reader(answer), recorder, limits)
@@ -162,7 +162,7 @@ impl HttpService {
         headers.map_or_else(|| self.ids.fresh(), |headers| self.ids.of(headers))
     }
 
-    /// Who carries out a request with this method, unless it is the reader.
+    /// The handler for a request with this method, unless the reader answers it.
     fn handler(&self, method: &Method) -> Option<&dyn RequestHandler> {
         match &self.behind {
             Behind::Handler(handler) => Some(&**handler),
@@ -174,7 +174,7 @@ impl HttpService {
     /// The reply to a request that Pingora has read.
     async fn reply_to(&self, session: &mut Session, exchange: &Exchange) -> Reply {
         let request = session.req_header();
-        // HTTP/1.1 came by our own reader, which has judged it.
+        // HTTP/1.1 came through our own parser, which has judged it.
         if request.version == Version::HTTP_2
             && let Err(bad) = check_parts(request)
         {
@@ -267,11 +267,11 @@ impl HttpService {
         handler.handle(request, body).await
     }
 
-    /// Reads a small body away, so that the next request on the connection can be told from it.
+    /// Reads and discards a small body, so that the next request on the connection can be found.
     async fn drain(&self, session: &mut Session) {
         let headers = &session.req_header().headers;
         if headers.contains_key(http::header::EXPECT) {
-            // Whoever waits to be told to go on sends nothing before the answer.
+            // A client that waits to be told to continue sends nothing before the answer.
             session.as_downstream_mut().set_keepalive(None);
             return;
         }
@@ -280,7 +280,7 @@ impl HttpService {
         if length.is_some_and(|length| (1..=BODY_MAX).contains(&length)) {
             let downstream = session.as_downstream_mut();
             downstream.set_total_drain_timeout(Some(self.limits.head_timeout));
-            // A body that does not come leaves the connection to be closed after the answer.
+            // If the body does not come, the connection is closed after the answer.
             if let Err(error) = downstream.drain_request_body().await {
                 tracing::debug!(%error, "a request body did not arrive");
             }
@@ -346,7 +346,7 @@ impl ProxyHttp for HttpService {
             elapsed: exchange.started.at.elapsed(),
         };
         let writing = write_reply(session, reply, context, &self.limits, &mut exchange.bytes);
-        // How long a body may take to come is bounded by its rate.
+        // How long a body may take is bounded by its rate.
         let spent = if is_reading {
             context.elapsed
         } else {
@@ -366,7 +366,7 @@ impl ProxyHttp for HttpService {
         }
     }
 
-    /// Writes the request down, whatever became of it, and lets the guard await the next.
+    /// Records the request, whatever became of it, and lets the guard await the next.
     async fn logging(
         &self,
         session: &mut Session,
@@ -399,7 +399,7 @@ impl ProxyHttp for HttpService {
         Error::e_explain(ErrorType::InternalError, "a door has no upstream")
     }
 
-    /// The head is out already or the client is gone: there is nothing to answer, only to close.
+    /// The head has been sent or the client is gone: nothing can be answered, only closed.
     async fn fail_to_proxy(
         &self,
         _session: &mut Session,
@@ -417,7 +417,7 @@ impl ProxyHttp for HttpService {
     }
 }
 
-/// The other end of the connection; nothing on a Unix socket.
+/// The other end of the connection; `None` on a Unix socket.
 fn peer_of(session: &Session) -> Option<IpAddr> {
     let peer = session.client_addr().and_then(SocketAddr::as_inet)?;
     Some(peer.ip().to_canonical())
@@ -428,13 +428,13 @@ fn is_tls(session: &Session) -> bool {
     digest.is_some_and(|digest| digest.ssl_digest.is_some())
 }
 
-/// Whether a request changes nothing, so that nothing is left half done without it.
+/// Whether a request changes nothing, so that aborting it leaves nothing half done.
 fn is_reading(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
 
 impl HttpService {
-    /// How a request came here; `client` is whom the peer speaks for.
+    /// How a request came here; `client` is the one the peer speaks for.
     pub(super) fn arrival<'a>(
         &'a self,
         peer: Option<IpAddr>,
@@ -452,7 +452,7 @@ impl HttpService {
         }
     }
 
-    /// Writes down why an answer broke off.
+    /// Records why an answer broke off.
     pub(super) fn broken(&self, broken: Broken, request_id: &str) {
         match broken {
             Broken::Cut(cut) => {

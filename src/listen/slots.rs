@@ -32,8 +32,8 @@ impl Slots {
         })
     }
 
-    /// Takes room for this peer, waiting until there is any; nothing when its address has its share
-    /// already. A Unix socket has no address and no share.
+    /// Takes room for this peer, waiting until there is any; `None` if its address has used its share.
+    /// A Unix socket has no address and no share.
     pub(super) async fn take(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<Slot> {
         let address = peer.map(client_network);
         if let Some(address) = address
@@ -41,7 +41,7 @@ impl Slots {
         {
             return None;
         }
-        // From here on the share is given back even if nobody waits for the rest.
+        // From here on the share is given back even if the caller stops waiting for the rest.
         let mut slot = Slot {
             slots: Arc::clone(self),
             address,
@@ -51,7 +51,7 @@ impl Slots {
         Some(slot)
     }
 
-    /// Takes a share of this address, if it has any left.
+    /// Takes a share for this address, if it has any left.
     fn count(&self, address: IpAddr) -> bool {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.entry(address).or_default();
@@ -67,7 +67,7 @@ impl Slots {
 }
 
 impl Slot {
-    /// Counts a connection whose peer is known only now; false when its address has its share already.
+    /// Counts a connection whose peer is known only now; false if its address has used its share.
     pub(super) fn is_for(&mut self, peer: IpAddr) -> bool {
         debug_assert!(self.address.is_none(), "counted already");
         let address = client_network(peer);

@@ -1,8 +1,8 @@
 //! A connection's socket: sends head and first piece of an answer in one call, and gives up on a peer
 //! that takes nothing.
 //!
-//! The first write after a flush is kept back and goes out together with the second; everything after
-//! it goes straight through, so that a file that arrives slowly is not held up here.
+//! The first write after a flush is held back and sent together with the second; everything after it
+//! goes straight through, so that a file that arrives slowly is not held up here.
 
 use std::fs::File;
 use std::io::IoSlice;
@@ -34,21 +34,21 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use crate::listen::listener::Accepted;
 use crate::listen::presence::Presence;
 
-/// Longest write kept back: any head.
+/// Longest write held back: any head.
 const KEPT_BACK_MAX: usize = 16 << 10;
 
-/// Most slices sent in one call besides what was kept back.
+/// Most slices sent in one call besides what was held back.
 const SLICES_MAX: usize = 15;
 
-/// Bytes forgotten at a time.
+/// Bytes discarded at a time.
 const WASTE: usize = 8 << 10;
 
-/// How long what the peer still sends is swallowed after the last answer. A socket that is closed with
+/// How long to discard what the peer still sends after the last answer. A socket that is closed with
 /// unread bytes in it resets the connection, and the client never sees why it was refused.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// The halves of a stream: one is read from here alone, the other is also known to whoever watches over
-/// the client's [`Presence`]. There is always another half until the socket is dropped.
+/// The halves of a stream: one is read only here, the other is also known to whatever watches the
+/// client's [`Presence`]. There is always a second half until the socket is dropped.
 struct Raw {
     reading: OwnedReadHalf,
     other: Option<Arc<OwnedWriteHalf>>,
@@ -84,8 +84,8 @@ impl Raw {
 }
 
 impl Drop for Raw {
-    /// The connection ends with its last handle; shutting a half of it down before would be one more
-    /// call to the kernel.
+    /// The connection ends with its last handle; shutting down one half before that would be an extra
+    /// system call.
     fn drop(&mut self) {
         let other = self.other.take().and_then(Arc::into_inner);
         other.into_iter().for_each(OwnedWriteHalf::forget);
@@ -96,13 +96,13 @@ impl Drop for Raw {
 pub(super) struct Socket {
     raw: Raw,
     kept_back: BytesMut,
-    /// Whether the next small write is kept back.
+    /// Whether the next small write is held back.
     is_corked: bool,
-    /// Runs while the peer takes nothing, where the kernel does not watch that.
+    /// Runs while the peer takes nothing, if the kernel does not watch that.
     stall: Option<Pin<Box<Sleep>>>,
-    /// How long it may take nothing.
+    /// How long the peer may take nothing.
     patience: Duration,
-    /// Whether the kernel gives up a peer that takes nothing; asked for when one first does.
+    /// Whether the kernel gives up on a peer that takes nothing; determined when one first does.
     is_watched: OnceLock<bool>,
     /// Runs after the last byte was sent.
     linger: Option<Pin<Box<Sleep>>>,
@@ -110,15 +110,15 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// `client` is whose requests come on it; `patience` is how long it may take nothing of what is
-    /// sent to it.
+    /// `client` is the one whose requests come on it; `patience` is how long it may take nothing of
+    /// what is sent to it.
     pub(super) fn new(
         accepted: Accepted,
         client: Option<std::net::SocketAddr>,
         patience: Duration,
     ) -> Self {
         let stream = accepted.stream;
-        // Answers leave in whole writes; waiting for more would only delay them.
+        // Answers are sent in complete writes; waiting for more would only delay them.
         if accepted.peer.is_some()
             && let Err(error) = stream.set_nodelay(true)
         {
@@ -151,9 +151,9 @@ impl Socket {
         Presence(self.raw.other.as_ref().map(Arc::downgrade))
     }
 
-    /// Whether the kernel ends the connection of a peer that takes nothing. Only it sees each byte that
-    /// is taken: here a socket has room again when a third of its buffer is free, which a slow reader
-    /// may need minutes for.
+    /// Whether the kernel ends the connection of a peer that takes nothing. Only the kernel sees each
+    /// byte that is taken: for us a socket has room again when a third of its buffer is free, which may
+    /// take a slow reader minutes.
     fn is_watched(&self) -> bool {
         *self.is_watched.get_or_init(|| {
             let patience = u32::try_from(self.patience.as_millis()).unwrap_or(u32::MAX);
@@ -162,7 +162,7 @@ impl Socket {
         })
     }
 
-    /// One call to the kernel, within the time a peer may take nothing.
+    /// One system call, within the time that a peer may take nothing.
     fn poll_send(
         &mut self,
         context: &mut Context<'_>,
@@ -198,7 +198,7 @@ impl Socket {
         Poll::Ready(Ok(()))
     }
 
-    /// What was kept back and these slices, in one call where the kernel takes them.
+    /// Sends what was held back and these slices, in one call if the kernel takes them.
     fn poll_send_all(
         &mut self,
         context: &mut Context<'_>,
@@ -234,9 +234,9 @@ impl Socket {
     }
 }
 
-/// For who writes whole answers without the HTTP machinery. None of these waits.
+/// For callers that bypass Pingora. None of these waits.
 impl Socket {
-    /// Sends two stretches of memory in one call; says how much of both together.
+    /// Sends two buffers in one call; returns how much of both together.
     ///
     /// # Errors
     /// `WouldBlock` when there is no room; [`writable`](Self::writable) awaits it.
@@ -249,7 +249,7 @@ impl Socket {
         }
     }
 
-    /// Sends memory that more follows at once: a head, which shares its packet with the content.
+    /// Sends a buffer that more follows immediately: a head, which shares its packet with the content.
     ///
     /// # Errors
     /// As [`try_send`](Self::try_send).
@@ -259,10 +259,10 @@ impl Socket {
         stream.try_io(Interest::WRITABLE, || Ok(send(stream, bytes, flags)?))
     }
 
-    /// Sends a stretch of a file, from the page cache without a copy, else after waiting for the disk.
+    /// Sends part of a file, without a copy from the page cache, otherwise after waiting for the disk.
     ///
     /// # Errors
-    /// As [`try_send`](Self::try_send); nothing sent is the file's end.
+    /// As [`try_send`](Self::try_send); nothing sent means the file's end.
     pub(super) fn try_send_file(&self, file: &File, at: u64, length: usize) -> io::Result<usize> {
         let (mut at, stream) = (at, self.raw.stream());
         stream.try_io(Interest::WRITABLE, || {
@@ -282,7 +282,7 @@ impl Socket {
 }
 
 impl Socket {
-    /// Reads and forgets until the peer has closed too, or has had its time.
+    /// Reads and discards until the peer has closed too, or its time is up.
     fn poll_swallow(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut waste = [MaybeUninit::uninit(); WASTE];
         loop {
@@ -292,7 +292,7 @@ impl Socket {
                 Poll::Ready(Ok(()) | Err(_)) => return Poll::Ready(()),
                 Poll::Pending => break,
             }
-            // A peer that never stops sending is not waited for beyond its time.
+            // A peer that never stops sending is not waited for beyond that time.
             if self
                 .linger
                 .as_ref()
@@ -359,7 +359,7 @@ impl AsyncWrite for Socket {
 #[async_trait]
 impl Shutdown for Socket {
     async fn shutdown(&mut self) {
-        // Broken already or not: the connection ends here.
+        // Already broken or not: the connection ends here.
         let _ = AsyncWriteExt::shutdown(self).await;
     }
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// How long a connection may rest before it is closed when the door closes. A client in the midst of
-/// something asks again within it, and is told with the answer to come back by a new connection.
+/// How long a connection may be idle before it is closed when the door closes. A client in the middle
+/// of something sends its next request within that time, and is told with the answer to open a new
+/// connection.
 pub(super) const REST_MAX: Duration = Duration::from_secs(1);
 
-/// The wish that the server stop, shared by all who must know.
+/// The request that the server stop, shared by everything that must know.
 #[derive(Debug, Clone)]
 pub struct Stop {
     asked: watch::Sender<bool>,
@@ -64,9 +65,9 @@ impl Drop for OpenDoor {
     }
 }
 
-/// When the server is to stop and whoever asks on has asked.
+/// Resolves when the server is to stop and clients have had the time to send a next request.
 pub(super) async fn rested(mut stopping: watch::Receiver<bool>) {
-    // Fails only when whoever could ask is gone, which is a stop as well.
+    // Fails only if the sender is gone, which is a stop as well.
     let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
     sleep(REST_MAX).await;
 }

@@ -1,9 +1,9 @@
 //! Watches an HTTP/2 connection as a whole: it has to begin, it has so many requests, and it has to end.
 //!
-//! The HTTP machinery bounds what is open at one time and how long nothing is. It waits for ever for
-//! the first bytes of a connection, counts no requests, and leaves a connection that it has asked to
-//! end to its client. The count of requests is what ends a flood of streams that are opened and reset
-//! at once: each of them counts.
+//! Pingora limits what is open at one time and how long nothing is. It waits indefinitely for the first
+//! bytes of a connection, counts no requests, and leaves it to the client to close a connection that it
+//! has asked to end. The count of requests is what ends a flood of streams that are opened and
+//! immediately reset: each of them counts.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -24,8 +24,8 @@ use crate::telemetry::TurnedAway;
 /// Bytes that every connection begins with (RFC 9113 §3.4).
 const PREFACE: usize = 24;
 
-/// Requests that may still come after the wish to end was sent: those that were on their way, which
-/// are at most as many as may be open at one time, and some air.
+/// Requests that may still come after the connection was asked to end: those on their way, which are at
+/// most as many as may be open at one time, plus a margin.
 const LATE_REQUESTS: u32 = 256;
 
 /// Counts a connection's requests, and asks it to end.
@@ -61,7 +61,7 @@ impl StreamWatch {
         &self.presence
     }
 
-    /// One more request; the last one allowed asks the connection to end.
+    /// Counts a request; the last one allowed asks the connection to end.
     pub(super) fn count(&self) {
         let before = self.requests.fetch_add(1, Ordering::Relaxed);
         if before.saturating_add(1) >= self.requests_max {
@@ -100,7 +100,7 @@ impl StreamWatch {
     }
 }
 
-/// What the guard knows of a connection of streams.
+/// The guard's state for a connection of streams.
 pub(super) struct Streams {
     watch: Arc<StreamWatch>,
     /// Bytes of the preface so far.
@@ -123,18 +123,18 @@ impl Streams {
         outcome
     }
 
-    /// Bytes were read; says which limit they break.
+    /// Bytes were read; returns the limit they break, if any.
     pub(super) fn took(&mut self, bytes: usize) -> Option<TurnedAway> {
         let was_complete = self.begun >= PREFACE;
         self.begun = self.begun.saturating_add(bytes);
-        // The time for the preface is a total; what ends is given its time anew by each byte.
+        // The time for the preface is a total; otherwise each byte starts the time anew.
         if was_complete || self.begun >= PREFACE {
             self.timer = None;
         }
         self.watch.is_ignored().then_some(TurnedAway::Requests)
     }
 
-    /// Nothing is to be read; says which limit that breaks, and else wakes the reader when it does.
+    /// There is nothing to read; returns the limit that breaks, or else wakes the reader when it will.
     pub(super) fn poll_overdue(
         &mut self,
         context: &mut Context<'_>,

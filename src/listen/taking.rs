@@ -1,8 +1,8 @@
 //! How slowly a client may take an answer that is one of many on its connection.
 //!
-//! Over HTTP/1.1 the kernel sees when a client takes nothing. Over HTTP/2 the connection may be in the
-//! best of health while its client never asks for more of one answer; then the answer is given up.
-//! While the connection itself is stuck no answer on it is blamed: that is the kernel's to end.
+//! Over HTTP/1.1 the kernel sees when a client takes nothing. Over HTTP/2 the connection may be
+//! perfectly healthy while its client never asks for more of one answer; then that answer is given up.
+//! While the connection itself is stuck no answer on it is blamed: ending that is up to the kernel.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::listen::reply::Broken;
 use crate::listen::stream_watch::StreamWatch;
 use crate::model::DoorLimits;
 
-/// Largest piece of an answer over HTTP/2: one frame, so that each that is taken is seen.
+/// Largest piece of an answer over HTTP/2: one frame, so that each one taken is noticed.
 pub(super) const FRAME_MAX: usize = 16 << 10;
 
-/// What one answer's client has taken so far, and how long that was waited for.
+/// What the client of one answer has taken so far, and how long that was waited for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Taking {
     timeout: Duration,
@@ -39,7 +39,7 @@ impl Taking {
         self.left().min(self.timeout)
     }
 
-    /// How long may be waited in all from now on, at the least rate.
+    /// How long may be waited in total from now on, at the minimum rate.
     fn left(&self) -> Duration {
         let share = Duration::from_secs_f64(self.sent as f64 / self.rate as f64);
         (self.timeout + share).saturating_sub(self.waited)
@@ -105,7 +105,7 @@ mod tests {
         let never = std::future::pending();
         let outcome = taking.piece(FRAME_MAX, None, never).await;
         assert!(matches!(outcome, Err(Broken::Slow)));
-        // What was waited before counts at the least rate: 16 KiB are worth 16 s.
+        // What was waited before counts at the minimum rate: 16 KiB are worth 16 s.
         assert_eq!(began.elapsed(), Duration::from_secs(60 + 16 - 59));
     }
 

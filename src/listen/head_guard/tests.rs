@@ -1,4 +1,4 @@
-//! When a client has had its time, or its bytes.
+//! When a client has used up its time, or its bytes.
 
 use std::sync::Mutex;
 use std::time::Duration;

@@ -80,7 +80,7 @@ struct Connection<'a, S> {
     known: Option<Known>,
     /// Memory for the head of an answer.
     text: Vec<u8>,
-    /// The other end; nothing on a Unix socket.
+    /// The other end; `None` on a Unix socket.
     peer: Option<IpAddr>,
     arrival: Arrival<'a>,
     /// Requests so far.
@@ -106,12 +106,13 @@ impl<'a, S: Wire> Connection<'a, S> {
         }
     }
 
-    /// Whether the next request is the last that this connection may bring.
+    /// Whether the next request is the last that this connection may send.
     fn is_used_up(&self) -> bool {
         self.requests + 1 >= self.app.limits().requests_per_connection
     }
 
-    /// Reads on; says whether anything came. What is only half here when the server stops is given up.
+    /// Reads on; returns whether anything came. A request that is only half here when the server stops
+    /// is abandoned.
     async fn read(&mut self, stop: Pin<&mut impl Future<Output = ()>>) -> bool {
         self.bytes.reserve(READ_BYTES);
         tokio::select! {
@@ -121,7 +122,7 @@ impl<'a, S: Wire> Connection<'a, S> {
         }
     }
 
-    /// Answers; says whether the connection goes on.
+    /// Answers; returns whether the connection continues.
     async fn answer(&mut self, line: &Line, is_last: bool) -> bool {
         let Some(known) = self.known.take() else {
             return false;
@@ -163,7 +164,7 @@ impl<'a, S: Wire> Connection<'a, S> {
         goes_on
     }
 
-    /// Answers a head that is refused as a whole. Nothing is known of what comes after it, so it is the
+    /// Answers a head that is refused as a whole. Nothing is known about what follows it, so it is the
     /// last.
     async fn refuse(&mut self, bad: BadHead) {
         self.guard.watch().head_read();
@@ -187,7 +188,7 @@ impl<'a, S: Wire> Connection<'a, S> {
         self.reply(reply, framing, finished).await;
     }
 
-    /// Writes a reply, and down what came of it; says whether the connection goes on.
+    /// Writes a reply and records the outcome; returns whether the connection continues.
     async fn reply(
         &mut self,
         mut reply: Reply,
@@ -212,7 +213,7 @@ impl<'a, S: Wire> Connection<'a, S> {
         let is_at_hand = matches!(reply.body, Body::Empty | Body::Bytes(_));
         let writing = writer.write(reply, context, framing, &mut finished.bytes);
         let written = if is_at_hand {
-            // The rate at which it has to be taken bounds it.
+            // Bounded by the rate at which it has to be taken.
             writing.await
         } else {
             let left = limits.request_timeout.saturating_sub(elapsed);
@@ -257,8 +258,8 @@ impl<'a, S: Wire> Connection<'a, S> {
         }
     }
 
-    /// Gives the connection to the machinery for one request; returns it when it can be used again.
-    /// `length` is how much of what was read is that request's, where that is known.
+    /// Gives the connection to Pingora for one request; returns it if it can be used again. `length` is
+    /// how many of the bytes read belong to that request, if known.
     async fn hand_over(
         mut self,
         machinery: &Arc<HttpProxy<HttpService>>,
@@ -282,7 +283,7 @@ impl<'a, S: Wire> Connection<'a, S> {
         let (stream, _) = returned.consume();
         self.guard = stream.into_any().downcast().ok()?;
         self.bytes = self.guard.take_ahead();
-        // What is answered here next must not overtake what the machinery wrote.
+        // The next answer from here must not overtake what Pingora wrote.
         self.guard.flush().await.ok()?;
         Some(self)
     }

@@ -1,8 +1,8 @@
-//! Reads a request's head where there can be no doubt about it.
+//! Parses a request's head where its meaning is beyond doubt.
 //!
-//! What is plain is answered here; whatever could be read in two ways, or has a body, is left to the
-//! HTTP machinery with all its rules. So the two never disagree about where a request ends: one
-//! without a body ends with its head.
+//! Plain requests are answered here; whatever could be read in two ways, or has a body, is left to
+//! Pingora with all its rules. So the two never disagree about where a request ends: one without a body
+//! ends with its head.
 
 use std::ops::Range;
 
@@ -16,27 +16,27 @@ use pingora::http::RequestHeader;
 
 use crate::protocol::{BadHead, Preferences, X_REQUEST_ID, check_raw, is_host};
 
-/// Most headers of a plain request; installers send ten, proxies add some. More are not refused, only
-/// read elsewhere.
+/// Most headers of a plain request; installers send ten, proxies add some. Requests with more are not
+/// refused, only parsed elsewhere.
 const HEADERS_MAX: usize = 40;
 
-/// Most headers that the machinery reads.
+/// Most headers that Pingora accepts.
 const MACHINERY_HEADERS_MAX: usize = 256;
 
-/// Most bytes of a head that it reads.
+/// Most bytes of a head that it accepts.
 const MACHINERY_BYTES_MAX: usize = (1 << 20) - 1;
 
-/// What stands at the beginning of a connection's bytes.
+/// What is at the beginning of a connection's bytes.
 #[derive(Debug)]
 pub(super) enum Parsed {
-    /// Not yet a whole head.
+    /// Not yet a complete head.
     Incomplete,
     /// A plain request, taken off the bytes; its headers are [`Known`] now.
     Plain(Line),
-    /// Something else, still there. A head without body has so many bytes; of anything else it is
-    /// not known.
+    /// Something else, left in place. The length is that of a head without body; for anything else it
+    /// is unknown.
     Other(Option<usize>),
-    /// Nothing that is answered; what follows it on the connection is nobody's guess.
+    /// A head that is refused; what follows it on the connection is unknown.
     Bad(BadHead),
 }
 
@@ -53,21 +53,21 @@ pub(super) struct Line {
 impl Line {
     /// Path and query as sent, nothing but ASCII.
     pub(super) fn target(&self) -> &str {
-        // Checked when it was read.
+        // Checked when it was parsed.
         std::str::from_utf8(&self.head[self.target.clone()]).unwrap_or_default()
     }
 }
 
 /// The headers of a connection's last plain request, and what they mean.
 ///
-/// Installers send the same ones with request after request; then they are compared, not read.
+/// Installers send the same ones with request after request; those are compared, not parsed.
 #[derive(Debug)]
 pub(super) struct Known {
     /// From behind the first line to the end of the head.
     block: Bytes,
-    /// The same, read.
+    /// The same, parsed.
     pub(super) headers: HeaderMap,
-    /// What they say of the client.
+    /// What they state about the client.
     pub(super) preferences: Preferences,
     /// Whether the client wants to keep the connection.
     pub(super) keeps_alive: bool,
@@ -77,12 +77,12 @@ pub(super) struct Known {
     pub(super) user_agent: Option<Box<str>>,
 }
 
-/// Takes a plain request off `bytes`. After one, `known` has its headers.
+/// Takes a plain request off `bytes`. `known` then has its headers.
 pub(super) fn parse(bytes: &mut BytesMut, known: &mut Option<Known>) -> Parsed {
     if let Some(line) = known.as_ref().and_then(|known| again(bytes, known)) {
         return Parsed::Plain(line);
     }
-    // An empty line before a request is passed over (RFC 9112 §2.2); the machinery does that.
+    // An empty line before a request is skipped (RFC 9112 §2.2); Pingora does that.
     if bytes.is_empty() {
         return Parsed::Incomplete;
     }
@@ -121,8 +121,8 @@ fn parse_many(bytes: &[u8]) -> Parsed {
     }
 }
 
-/// A head that is for the machinery, unless it is for nobody. The machinery never sees what it would
-/// refuse, or mend: it answers such heads in its own name.
+/// A head for Pingora, unless it is to be refused. Pingora never sees what it would refuse or repair:
+/// it answers such heads in its own words.
 fn other(request: &httparse::Request<'_, '_>, length: usize) -> Parsed {
     let (Some(method), Some(target)) = (request.method, request.path) else {
         return Parsed::Bad(BadHead::MALFORMED);
@@ -155,7 +155,7 @@ fn may_have_body(headers: &[httparse::Header<'_>]) -> bool {
     })
 }
 
-/// A request that has the same headers as the one before.
+/// A request with the same headers as the one before.
 fn again(bytes: &mut BytesMut, known: &Known) -> Option<Line> {
     let end = memchr::memchr(b'\n', bytes)?;
     if !bytes[end + 1..].starts_with(&known.block) {
@@ -187,7 +187,7 @@ struct Outline {
 }
 
 impl Outline {
-    /// Nothing where there is any doubt.
+    /// `None` if there is any doubt.
     fn of(request: &httparse::Request<'_, '_>, bytes: &[u8]) -> Option<Self> {
         let is_head = match request.method? {
             "GET" => false,
@@ -223,7 +223,7 @@ impl Outline {
         (hosts == 1).then_some(outline)
     }
 
-    /// The headers, read; nothing where one is not to be had.
+    /// The headers, parsed; `None` if one of them is invalid.
     fn known(&self, head: &[u8]) -> Option<Known> {
         let line = memchr::memchr(b'\n', head)? + 1;
         // A copy: what is known outlives the connection's bytes.
@@ -247,7 +247,7 @@ impl Outline {
     }
 }
 
-/// What a header means for how a request is read.
+/// What a header means for how a request is parsed.
 enum Weight {
     Light,
     Host,
@@ -279,7 +279,7 @@ impl Weight {
     }
 }
 
-/// RFC 3986's characters for a path and a query. A stranger one is the machinery's to judge.
+/// RFC 3986's characters for a path and a query. Any other character is left to Pingora.
 fn is_of_target(byte: u8) -> bool {
     const OTHERS: &[u8] = b"/-._~!$&'()*+,;=:@%?";
     const TABLE: [bool; 256] = {
@@ -338,7 +338,7 @@ mod tests {
         assert!(!known.unwrap().keeps_alive);
     }
 
-    /// With headers known or without, every request is read the same.
+    /// With known headers or without, every request is parsed the same.
     #[test]
     fn knowing_the_headers_changes_nothing() {
         let first = "Host: x\r\nAccept: text/html\r\n\r\n";

@@ -23,20 +23,20 @@ use crate::listen::socket::Socket;
 use crate::model::DoorLimits;
 use crate::protocol::{CACHE_STATUS, SERVER_TIMING, X_REQUEST_ID};
 
-/// From this size on a file goes out by `sendfile`, which spares the copy: 1 MB files arrive more than
-/// twice as fast (docs/performance.md). Smaller ones are in memory mostly.
+/// From this size on a file is sent by `sendfile`, which saves a copy: 1 MB files arrive more than
+/// twice as fast (docs/performance.md). Smaller ones are mostly in memory.
 const SENDFILE_MIN: u64 = 64 << 10;
 
-/// How much of a file is looked up in the page cache, and then sent, at one time; nginx takes as much.
+/// How much of a file is looked up in the page cache, and then sent, at a time; the same as nginx.
 const WINDOW: u64 = 2 << 20;
 
-/// What is copied behind its head: so much costs less than telling the kernel of two places.
+/// Content up to this size is copied behind its head, which costs less than two buffers for the kernel.
 const COPY_MAX: usize = 4 << 10;
 
-/// What is copied behind its head so that TLS seals both at once; four records.
+/// Content up to this size is copied behind its head so that TLS seals both together; four records.
 const TOGETHER_MAX: usize = 64 << 10;
 
-/// How the answer is framed, besides what it says itself.
+/// How the answer is framed, apart from what it states itself.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Framing {
     /// The request was HEAD.
@@ -49,7 +49,7 @@ pub(super) struct Framing {
 pub(super) struct Writer<'a, S> {
     pub(super) guard: &'a mut HeadGuard<S>,
     pub(super) limits: &'a DoorLimits,
-    /// Memory for heads, used again for each.
+    /// Memory for heads, reused for each.
     pub(super) text: &'a mut Vec<u8>,
 }
 
@@ -89,12 +89,12 @@ impl<S: Wire> Writer<'_, S> {
     }
 }
 
-/// Whether nobody knows the content's length: only chunks can say that it ended too early.
+/// Whether the content's length is unknown: only chunks can show that it ended too early.
 fn is_endless(reply: &Reply) -> bool {
     matches!(reply.body, Body::Growing { length: None, .. }) && !reply.head.lines().has_length
 }
 
-/// The head as the ordinary writer would have it, but for the empty line at its end.
+/// The head as the ordinary writer would write it, without the empty line at its end.
 fn write_head(text: &mut Vec<u8>, reply: &Reply, context: ReplyContext<'_>, framing: Framing) {
     status_line(text, reply);
     let lines = reply.head.lines();
@@ -148,8 +148,8 @@ fn line(text: &mut Vec<u8>, name: &str, value: &[u8]) {
 }
 
 impl<S: Wire> Writer<'_, S> {
-    /// What stands in `text` and the content behind it, in one call where the kernel takes both.
-    /// Afterwards `text` is empty.
+    /// Sends `text` and the content behind it, in one call if the kernel takes both. Afterwards `text`
+    /// is empty.
     async fn send(&mut self, content: &[u8], bytes_sent: &mut u64) -> Result<(), Broken> {
         let before = *bytes_sent;
         if let Some(socket) = self.guard.inner().plain() {
@@ -182,7 +182,7 @@ impl<S: Wire> Writer<'_, S> {
         Ok(())
     }
 
-    /// Writes `text`, or something else, on a connection with TLS.
+    /// Writes `text`, or `other`, on a TLS connection.
     async fn push(&mut self, other: Option<&[u8]>) -> Result<(), Broken> {
         let mut text = std::mem::take(self.text);
         let bytes = other.unwrap_or(&text);
@@ -194,7 +194,7 @@ impl<S: Wire> Writer<'_, S> {
         outcome
     }
 
-    /// A file: the head with its first piece, then the rest by whichever way suits its size.
+    /// A file: the head with its first piece, then the rest in whichever way suits its size.
     async fn send_pieces(
         &mut self,
         mut pieces: Pieces,
@@ -229,7 +229,7 @@ impl<S: Wire> Writer<'_, S> {
         if is_chunked {
             self.text.extend_from_slice(b"0\r\n\r\n");
         }
-        // The end of the chunks, or the head of a file with nothing in it.
+        // The end of the chunks, or the head of an empty file.
         self.send(&[], bytes_sent).await
     }
 }
@@ -241,7 +241,7 @@ struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    /// Two stretches of memory, in one call where the kernel takes them; `sent` counts both.
+    /// Two buffers, in one call if the kernel takes them; `sent` counts both.
     async fn send(&self, first: &[u8], second: &[u8], sent: &mut usize) -> Result<(), Broken> {
         let total = first.len() + second.len();
         while *sent < total {
@@ -262,7 +262,7 @@ impl Sender<'_> {
         Ok(())
     }
 
-    /// Sends what the page cache has of a file without copying it; stops where a disk must be asked.
+    /// Sends what the page cache has of a file without copying it; stops where the disk must be read.
     async fn send_held(
         &self,
         head: &mut Vec<u8>,
@@ -301,14 +301,14 @@ impl Sender<'_> {
         Ok(())
     }
 
-    /// Waits until the kernel takes more, as long as sending so many bytes may take.
+    /// Waits until the kernel takes more, for as long as sending so many bytes may take.
     async fn room(&self, bytes: usize) -> Result<(), Broken> {
         let patience = self.limits.send_time(bytes);
         ended(timeout(patience, self.socket.writable()).await)
     }
 }
 
-/// How something ended that had its time.
+/// Translates the outcome of something with a deadline.
 fn ended(outcome: Result<io::Result<()>, Elapsed>) -> Result<(), Broken> {
     match outcome {
         Ok(outcome) => outcome.map_err(broken),
@@ -317,7 +317,7 @@ fn ended(outcome: Result<io::Result<()>, Elapsed>) -> Result<(), Broken> {
 }
 
 fn broken(error: io::Error) -> Broken {
-    // A socket that has given its peer up says so.
+    // The error of a socket that has given up on its peer.
     if error.kind() == io::ErrorKind::TimedOut {
         return Broken::Slow;
     }

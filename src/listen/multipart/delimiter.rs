@@ -1,4 +1,4 @@
-//! What stands between two parts: a line end, two dashes, the boundary, and the end of that line.
+//! What separates two parts: a line end, two dashes, the boundary, and the end of that line.
 //!
 //! What follows decides whether it is one: `--`, or spaces and the line end. Anything else was content
 //! that happened to start like the boundary.
@@ -45,7 +45,7 @@ impl Delimiter {
         memchr::memmem::find(&content[start..], &self.bytes).map(|at| at + start)
     }
 
-    /// What the bytes behind it make of it.
+    /// What the bytes after it make of it.
     pub(super) fn follows(&self, rest: &[u8]) -> Follows {
         if rest.starts_with(b"--") {
             return Follows::End;

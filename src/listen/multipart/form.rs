@@ -1,8 +1,9 @@
-//! `multipart/form-data`, read as it arrives: fields as text, the file as chunks, never the whole of it.
+//! `multipart/form-data`, parsed as it arrives: fields as text, the file in chunks, never held as a
+//! whole.
 //!
-//! How the lines end is read from the first boundary line: `distutils` registers with bare LF, everybody
-//! else sends CRLF, and nobody mixes. So a file may hold `\n--boundary` in a form that ends its lines
-//! with CRLF, and the last `\r` of a file stays with the file in one that does not.
+//! The line ending is learned from the first boundary line: `distutils` registers with bare LF,
+//! everybody else sends CRLF, and nobody mixes them. So a file may contain `\n--boundary` in a form
+//! that ends its lines with CRLF, and a file's last `\r` stays with the file in one that does not.
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -51,7 +52,7 @@ pub enum FormPart {
     File(PartHead),
 }
 
-/// Why a form cannot be read.
+/// Why a form cannot be parsed.
 #[derive(Debug, thiserror::Error)]
 pub enum MultipartError {
     /// It is not a form, or not a well-formed one: 400.
@@ -76,7 +77,7 @@ pub enum MultipartError {
 const NO_BOUNDARY: MultipartError = MultipartError::Malformed("no boundary where the form starts");
 
 impl MultipartError {
-    /// So much of something is too much.
+    /// Too much of something.
     pub(in crate::listen) fn over(what: &'static str, limit: usize) -> Self {
         Self::TooLarge { what, limit }
     }
@@ -104,12 +105,12 @@ enum State {
     Head,
     /// In a part's content.
     Content,
-    /// Behind the last boundary.
+    /// After the last boundary.
     End,
 }
 
 impl<'a> Multipart<'a> {
-    /// Starts to read a body of this content type.
+    /// Starts to parse a body of this content type.
     ///
     /// # Errors
     /// When the content type is not `multipart/form-data` with a boundary.
@@ -134,7 +135,7 @@ impl<'a> Multipart<'a> {
         })
     }
 
-    /// The next part, or nothing behind the last one. What was not read of a file is passed over.
+    /// The next part; `None` after the last one. The unread rest of a file is skipped.
     ///
     /// # Errors
     /// See [`MultipartError`].
@@ -163,7 +164,7 @@ impl<'a> Multipart<'a> {
         }))
     }
 
-    /// The next piece of the current file, never empty; nothing behind its end.
+    /// The next piece of the current file, never empty; `None` after its end.
     ///
     /// # Errors
     /// See [`MultipartError`].

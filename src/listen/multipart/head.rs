@@ -1,21 +1,21 @@
 //! The heads of a form: the boundary in the request's content type, and each part's disposition.
 //!
-//! Written by browsers, `requests`, `distutils` and hand-made scripts alike: quotes are optional, spaces
-//! after a semicolon too, and a header that is not `Content-Disposition` says nothing we need.
+//! Written by browsers, `requests`, `distutils` and hand-made scripts alike: quotes are optional,
+//! spaces after a semicolon too, and headers other than `Content-Disposition` are irrelevant.
 
 /// RFC 2046 §5.1.1: a boundary has at most 70 characters.
 const BOUNDARY_MAX: usize = 70;
 
-/// What a part says of itself.
+/// What a part states about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PartHead {
     /// `name`
     pub name: String,
-    /// `filename`, or `filename*` (RFC 5987) where both are there. With one the part is a file.
+    /// `filename`, or `filename*` (RFC 5987) if both are present. A part with one is a file.
     pub filename: Option<String>,
 }
 
-/// The boundary that a `Content-Type` announces; other parameters (`charset`) may stand around it.
+/// The boundary in a `Content-Type`; other parameters (`charset`) may surround it.
 pub(super) fn boundary_of(content_type: &str) -> Option<String> {
     let (kind, rest) = content_type.split_once(';')?;
     if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
@@ -29,7 +29,7 @@ pub(super) fn boundary_of(content_type: &str) -> Option<String> {
     fits.then_some(boundary)
 }
 
-/// Reads a part's header lines, of either line end; nothing without a form-data name.
+/// Parses a part's header lines, with either line end; `None` without a form-data name.
 pub(super) fn part_head(lines: &str) -> Option<PartHead> {
     let disposition = lines.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
@@ -58,7 +58,7 @@ pub(super) fn part_head(lines: &str) -> Option<PartHead> {
     })
 }
 
-/// `key=value; key="value"`: keys in lower case, quotes taken off.
+/// `key=value; key="value"`: keys in lower case, quotes removed.
 fn parameters(text: &str) -> impl Iterator<Item = (String, String)> {
     let mut rest = text;
     std::iter::from_fn(move || {

@@ -1,6 +1,5 @@
-//! Reads a kept file from end to end to see whether it is what its key says. Whoever wants to read it
-//! meanwhile does: it is released like a file that is arriving, and its end is held back until it is
-//! known to be right.
+//! Reads a kept file from end to end to see whether it matches its key. It can be read meanwhile: it is
+//! released like a file that is arriving, and its end is held back until it is known to be right.
 
 use std::fs::File;
 use std::io;
@@ -19,7 +18,7 @@ use crate::store::verified::{Stamp, Standing};
 /// How much is read at one time.
 const READ_BYTES: usize = 128 << 10;
 
-/// A check that has not begun.
+/// A check that has not started.
 #[derive(Debug)]
 pub struct Check {
     stored: Arc<StoredFile>,
@@ -50,11 +49,11 @@ impl FsStore {
         }
     }
 
-    /// Takes a damaged file out of use: one of a mirror is removed, unless another is in its place by
-    /// now; a private one stays for whoever can save something of it, and is not answered any more.
+    /// Takes a damaged file out of use: one of a mirror is removed, unless another has taken its place
+    /// by now; a private one stays, in case something of it can be saved, and is no longer served.
     ///
     /// # Errors
-    /// When it cannot be removed; it is not answered either then.
+    /// When it cannot be removed; it is not served then either.
     pub fn take_out_of_use(&self, stored: &StoredFile) -> Result<(), StoreError> {
         let Some(origin) = stored.origin() else {
             return Ok(());
@@ -71,10 +70,11 @@ impl FsStore {
         Ok(())
     }
 
-    /// Opens what is kept under a key once it is known to be right; blocking, as it may have to be read.
+    /// Opens what is kept under a key once it is known to be right; blocking, since it may have to be
+    /// read.
     ///
     /// # Errors
-    /// `Damaged` when it is not right, and it is out of use then; others when the disk fails. Absence is
+    /// `Damaged` if it is not right, and it is then out of use; others when the disk fails. Absence is
     /// `None`.
     pub fn open_checked(&self, key: &Key) -> Result<Option<Arc<StoredFile>>, StoreError> {
         let Some(stored) = self.open_file(key)?.map(Arc::new) else {
@@ -111,7 +111,7 @@ impl Check {
     /// Reads the file; blocking.
     ///
     /// # Errors
-    /// `Damaged` when it is not what it was, `Io` when the disk does not give it.
+    /// `Damaged` if it has changed, `Io` if the disk cannot read it.
     pub fn run(self) -> Result<(), StoreError> {
         let checked = self.compare();
         match &checked {
@@ -135,7 +135,7 @@ impl Check {
     }
 }
 
-/// Compares what was read of a file with what it should be, and notes that it is right.
+/// Compares what was read of a file with what it should be, and notes the result.
 pub(super) fn judge(stored: &StoredFile, length: u64, found: Sha256) -> Result<(), StoreError> {
     let Some(origin) = stored.origin() else {
         return Ok(());
@@ -157,7 +157,7 @@ pub(super) fn judge(stored: &StoredFile, length: u64, found: Sha256) -> Result<(
     Ok(())
 }
 
-/// The length and digest of a file, each piece shown as it is read.
+/// The length and digest of a file; each piece is released as it is read.
 pub(super) fn read_through(
     file: &File,
     mut show: impl FnMut(u64, &[u8]) -> io::Result<()>,

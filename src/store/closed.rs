@@ -1,7 +1,7 @@
-//! A folder that holds secrets is its owner's alone.
+//! A folder that holds secrets belongs to its owner alone.
 //!
-//! One that is found open is mended, without looking at each file: nobody gets at a file below a folder
-//! that is closed, and a cache may hold hundreds of thousands.
+//! One that is found open is closed, without looking at every file: nobody can reach a file below a
+//! closed folder, and a cache may hold hundreds of thousands.
 
 use std::fs::Permissions;
 use std::io;
@@ -10,14 +10,14 @@ use std::path::Path;
 
 use crate::store::hold::FOLDER;
 
-/// What nobody but the owner may do.
+/// What only the owner may do.
 const OTHERS: u32 = 0o077;
 
 /// Entries of one folder that are looked at: it has a dozen.
 const ENTRIES_MAX: usize = 1000;
 
-/// Closes a folder to everybody but its owner, and what lies in it: one level deep, and the locks. Says
-/// in words what was open.
+/// Closes a folder to everybody except its owner, and what is in it: one level deep, and the locks.
+/// Returns in words what was open.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -45,13 +45,13 @@ fn close_entries(folder: &Path) -> io::Result<Vec<String>> {
     for entry in std::fs::read_dir(folder)?.take(ENTRIES_MAX) {
         let entry = entry?;
         let kind = entry.file_type()?;
-        // A socket is a door with a mode of its own; a link leads to what is not ours to change.
+        // A socket is a door with its own mode; a link leads to something that is not ours to change.
         if !kind.is_file() && !kind.is_dir() {
             continue;
         }
         match close_one(&entry.path()) {
             Ok(Some(_)) => opened.push(entry.file_name().to_string_lossy().into_owned()),
-            // Gone already: a server may run here.
+            // Already gone: a server may be running here.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Ok(None) => {}
             Err(error) => return Err(error),
@@ -60,7 +60,7 @@ fn close_entries(folder: &Path) -> io::Result<Vec<String>> {
     Ok(opened)
 }
 
-/// Takes away what others may do with one file or folder: what that was, where it was anything.
+/// Removes others' permissions on one file or folder; returns what they were, if there were any.
 fn close_one(path: &Path) -> io::Result<Option<String>> {
     // The folder itself may be behind a link; what lies in it is never followed.
     let mode = std::fs::metadata(path)?.permissions().mode() & 0o777;
@@ -135,7 +135,7 @@ mod tests {
             [""; 0],
             "a link has no mode of its own"
         );
-        // Nobody gets there any more, and a start does not grow with what lies below.
+        // Nobody can get there any more, and a start does not take longer with what is below.
         assert_eq!(mode(&data.join("private/ab")), 0o755);
         assert_eq!(close_to_others(&data).unwrap(), [""; 0]);
     }

@@ -1,4 +1,4 @@
-//! Everything that is kept by digest, gone through lazily: for listing, checking and collecting.
+//! Everything that is kept by digest, walked lazily: for listing, checking and collecting.
 
 use std::fs::File;
 use std::io;
@@ -23,16 +23,16 @@ pub struct Kept {
     pub key: Key,
     /// Its length in bytes.
     pub bytes: u64,
-    /// When it was last asked for, as far as that was written down.
+    /// When it was last requested, as far as that was written down.
     pub used_at: SystemTime,
     /// When its bytes were written.
     pub modified_at: Timestamp,
-    /// When anything about the file changed last: bytes, names, permissions. A copy of a file is new
-    /// by this, also one whose time of writing was copied along.
+    /// When anything about the file last changed: bytes, names, permissions. By this a copy of a file
+    /// is new, even if its modification time was copied along.
     pub changed_at: Timestamp,
 }
 
-/// Goes through all files and sidecars. Files that are not the store's are left out.
+/// Walks through all files and sidecars. Files that do not belong to the store are left out.
 pub struct Contents {
     root: PathBuf,
     folders: std::slice::Iter<'static, &'static str>,
@@ -85,7 +85,7 @@ impl Contents {
     }
 }
 
-/// A time of the file system's; one that no clock of ours can show is as far off as can be.
+/// A file system's time; one that cannot be represented becomes the most distant one.
 fn instant(seconds: i64, nanoseconds: i64) -> Timestamp {
     let nanoseconds = i32::try_from(nanoseconds).unwrap_or_default();
     Timestamp::new(seconds, nanoseconds).unwrap_or(Timestamp::MAX)
@@ -107,8 +107,8 @@ impl std::fmt::Debug for Contents {
     }
 }
 
-/// The digest and length of a file, its access time left as it was: looking after a file is not
-/// asking for it.
+/// The digest and length of a file, leaving its access time unchanged: checking a file does not count
+/// as requesting it.
 pub(super) fn digest_of(path: &Path) -> io::Result<Option<Stored>> {
     let file = match File::open(path) {
         Err(error) if is_absence(&error) => return Ok(None),
@@ -128,7 +128,7 @@ pub(super) fn digest_of(path: &Path) -> io::Result<Option<Stored>> {
         last_access,
         last_modification,
     };
-    // Not our file: then its place in the order moves, and nothing else.
+    // Not our file: its place in the eviction order moves, and nothing else.
     let _ = rustix::fs::futimens(&file, &times);
     read.map(|(size, sha256)| Some(Stored { sha256, size }))
 }

@@ -1,4 +1,4 @@
-//! Hashes bytes as they pass: sha256 always, and another digest where only that was promised.
+//! Hashes bytes as they pass: always sha256, and another digest if only that was promised.
 
 use blake2::Blake2b512;
 use blake2::digest::consts::U32;
@@ -12,7 +12,7 @@ const BLAKE2B_512_DIGITS: usize = 128;
 /// The short one.
 type Blake2b256 = blake2::Blake2b<U32>;
 
-/// What the bytes of an upload turned out to be.
+/// The digests of an upload's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Digests {
     /// How many there are.
@@ -67,9 +67,9 @@ fn running<D: sha2::Digest + Clone + Send + 'static>() -> Box<dyn Running> {
 }
 
 impl Digester {
-    /// Runs what is needed to check the promised digests. The others need not run beside a promised
-    /// sha256: no file has that sha256 and other bytes. A promise of a kind not known here is not
-    /// checked, like none at all.
+    /// Runs what is needed to check the promised digests. The others are not needed next to a promised
+    /// sha256: no other bytes have that sha256. A promise of an unknown kind is not checked, as if
+    /// there were none.
     pub(super) fn for_promise(promised: &Hashes) -> Self {
         let needed = promised.sha256().is_none();
         let others = promised.iter().filter(|_| needed);
@@ -94,7 +94,7 @@ impl Digester {
         }
     }
 
-    /// Runs all that the clients of an upload may state.
+    /// Runs every digest that an upload's client may state.
     pub(super) fn for_upload() -> Self {
         let others = [
             ("md5", running::<md5::Md5>()),
@@ -131,7 +131,7 @@ impl Digester {
         }
     }
 
-    /// The sha256 of everything, or which promise does not hold.
+    /// The sha256 of everything, or which promise is broken.
     pub(super) fn finish(self, promised: &Hashes) -> Result<Sha256, String> {
         let sha256 = Sha256::from_bytes(self.sha256.finalize().into());
         if promised.is_cut() {
@@ -155,10 +155,10 @@ impl Digester {
     }
 }
 
-/// Checks bytes that are at hand against what is promised of them; says which promise does not hold.
+/// Checks bytes in memory against their promised digests; the error says which promise is broken.
 ///
 /// # Errors
-/// When one does not.
+/// When one is.
 pub fn check(content: &[u8], promised: &Hashes) -> Result<Sha256, String> {
     let mut digester = Digester::for_promise(promised);
     digester.update(content);

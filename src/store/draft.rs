@@ -1,6 +1,6 @@
-//! Bytes on their way in: written and hashed on one blocking thread, visible only once they hold.
+//! Bytes on their way in: written and hashed on one blocking thread, visible only once they are verified.
 //!
-//! The thread is held while the bytes come, so the caller bounds how many drafts there are.
+//! The thread is occupied while the bytes come, so the caller limits how many drafts there are.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub struct Draft {
     what: String,
     chunks: mpsc::Sender<Step>,
     growing: Arc<Growing>,
-    /// Nothing once it was handed out.
+    /// `None` once it was taken.
     outcome: Option<oneshot::Receiver<Result<Stored, StoreError>>>,
     /// Whether a chunk is on its way to the queue.
     is_sending: bool,
@@ -70,8 +70,8 @@ impl Draft {
         Arc::clone(&self.growing)
     }
 
-    /// Hands over the next bytes; waits while the disk is behind. A call that is given up half-way
-    /// may have lost its chunk, so every later call fails.
+    /// Hands over the next bytes; waits while the disk is behind. A cancelled call may have lost its
+    /// chunk, so every later call fails.
     ///
     /// # Errors
     /// Those of the disk or of a limit, as soon as they are known.
@@ -79,8 +79,8 @@ impl Draft {
         self.send(Step::Chunk(chunk)).await
     }
 
-    /// The digests of what was handed over so far, once all of it is in the file and can be read
-    /// there. Of a draft for an upload md5 and BLAKE2b are among them.
+    /// The digests of everything handed over so far, once all of it is in the file and can be read
+    /// there. For an upload's draft they include md5 and BLAKE2b.
     ///
     /// # Errors
     /// Those of the disk or of a limit.
@@ -93,8 +93,8 @@ impl Draft {
         Err(self.failure().await)
     }
 
-    /// Checks length and digests and makes the content visible under the key of its sha256. Given up
-    /// half-way, it may be kept all the same.
+    /// Checks length and digests and makes the content visible under the key of its sha256. If the call
+    /// is cancelled, it may be kept all the same.
     ///
     /// # Errors
     /// `Integrity` when it is not what was promised; nothing is kept then.
@@ -103,7 +103,7 @@ impl Draft {
         self.ended().await
     }
 
-    /// Says why no more will come; those who read it are told so.
+    /// States why no more will come; its readers are told.
     pub async fn give_up(mut self, why: String) {
         // An error means that it has ended already.
         let _ = self.send(Step::GiveUp(why)).await;

@@ -1,4 +1,4 @@
-//! What a store could not do, by what its caller does about it.
+//! Store errors, classified by what the caller does about them.
 
 use std::io;
 
@@ -13,7 +13,7 @@ pub enum StoreError {
         /// What was promised and what came.
         why: String,
     },
-    /// What is kept is not what was kept.
+    /// Kept bytes have changed.
     #[error("{what} is damaged: {why}")]
     Damaged {
         /// Which bytes.
@@ -32,7 +32,7 @@ pub enum StoreError {
     Abandoned {
         /// Which bytes.
         what: String,
-        /// What the writer said of it.
+        /// The writer's reason.
         why: String,
     },
     /// The disk or its permissions failed.
@@ -46,7 +46,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// An I/O failure, told apart from a full disk.
+    /// An I/O failure, distinguishing a full disk.
     pub(super) fn io(doing: impl Into<String>, source: io::Error) -> Self {
         let doing = doing.into();
         if is_full(&source) {

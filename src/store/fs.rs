@@ -1,8 +1,8 @@
-//! The store on a local disk: `files/`, `private/`, `pages/`, `lists/`, and `tmp/` for what is not
-//! whole yet; all on one file system.
+//! The store on a local disk: `files/`, `private/`, `pages/`, `lists/`, and `tmp/` for incomplete
+//! files; all on one file system.
 //!
-//! Two processes may work on one store while one replaces the other. Each renames whole files only
-//! and removes no other's unfinished ones; what the other adds counts after the next scan.
+//! Two processes may work on one store while one replaces the other. Each only renames complete files
+//! and removes none of the other's unfinished ones; what the other adds is counted after the next scan.
 //!
 //! Everything but [`FsStore::draft`] blocks. An open takes microseconds; what writes content waits
 //! for the disk, and belongs on a blocking thread.
@@ -35,17 +35,17 @@ pub struct FsStore {
     tree: Arc<Tree>,
 }
 
-/// A file that is held whole.
+/// A complete file that is held.
 #[derive(Debug)]
 pub struct StoredFile {
     file: File,
     length: u64,
     standing: Standing,
-    /// Nothing of a file that is not the store's.
+    /// `None` for a file that does not belong to the store.
     origin: Option<Origin>,
 }
 
-/// What a kept file was when it was opened.
+/// The state of a kept file when it was opened.
 #[derive(Debug)]
 pub(super) struct Origin {
     pub(super) key: Key,
@@ -72,14 +72,14 @@ impl StoredFile {
         self.origin.as_ref()
     }
 
-    /// What was known of it when it was opened.
+    /// What was known about it when it was opened.
     #[must_use]
     pub fn standing(&self) -> Standing {
         self.standing
     }
 
-    /// Says that it could not be read, or was not what it was said to be: the next who opens it has it
-    /// checked.
+    /// Reports that it could not be read, or was not what it was stated to be: it is checked the next
+    /// time it is opened.
     pub fn distrust(&self) {
         if let Some(origin) = &self.origin {
             origin.verified.forget(&origin.key);
@@ -130,8 +130,8 @@ impl FsStore {
         Ok(Self { tree })
     }
 
-    /// A store that is there already, to be read beside whoever works on it, or on a medium that takes
-    /// no writes: nothing is made and nothing is cleared away.
+    /// An existing store, to be read while a server uses it, or on a read-only medium: nothing is
+    /// created and nothing is cleaned up.
     #[must_use]
     pub fn existing(root: &Path) -> Self {
         let tree = Arc::new(Tree::existing(root));
@@ -144,7 +144,7 @@ impl FsStore {
         &self.tree.quota
     }
 
-    /// How many bytes are kept under a key; none when there is nothing, or the disk does not say.
+    /// How many bytes are kept under a key; 0 if there is nothing, or the disk cannot tell.
     #[must_use]
     pub fn length(&self, key: &Key) -> u64 {
         std::fs::metadata(self.tree.path(key)).map_or(0, |metadata| metadata.len())
@@ -162,7 +162,7 @@ impl FsStore {
         Ok(opened)
     }
 
-    /// Opens what is kept under a key in some way of its own; that is no use of it.
+    /// Opens what is kept under a key in a special way, without counting that as a use.
     pub(super) fn open_by(
         &self,
         key: &Key,
@@ -209,14 +209,13 @@ impl FsStore {
         key.is_private() && self.verified().is_harmed(key)
     }
 
-    /// Notes that a private file is not there, or cannot be read, until it is found right or removed;
-    /// whether that is news.
+    /// Notes that a private file is missing or unreadable, until it is found right or removed; returns
+    /// whether that is new.
     pub fn found_lost(&self, key: &Key) -> bool {
         self.verified().found_lost(key)
     }
 
-    /// Notes that of all private files only these are needed: that others are damaged is nothing any
-    /// more.
+    /// Notes that of all private files only these are needed: damage to others no longer matters.
     pub fn forget_needless(&self, is_needed: impl Fn(&Sha256) -> bool) {
         self.verified().forget_needless(is_needed);
     }
@@ -232,15 +231,15 @@ impl FsStore {
         }
     }
 
-    /// Notes that what is kept under a key was asked for, though it was answered from memory: what is
-    /// wanted must not be the first to go from disk.
+    /// Notes that what is kept under a key was requested, even if it was answered from memory: popular
+    /// files must not be the first to be evicted.
     pub fn touch(&self, key: &Key) {
         if key.is_evictable() {
             self.tree.quota.touch(key);
         }
     }
 
-    /// Reads something small whole; longer than `bytes_max` is an error.
+    /// Reads something small as a whole; more than `bytes_max` is an error.
     ///
     /// # Errors
     /// When the disk fails, it is too long, or its disk has changed it; absence is `None`.
@@ -248,8 +247,8 @@ impl FsStore {
         self.read_known(key, bytes_max, &Hashes::default())
     }
 
-    /// The same of something whose digest may be known: a sidecar of before, which says nothing of its
-    /// own digest, is absent for everybody else.
+    /// The same for something whose digest may be known: an old sidecar, which does not state its own
+    /// digest, counts as absent otherwise.
     ///
     /// # Errors
     /// As of [`FsStore::read_small`].
@@ -265,7 +264,7 @@ impl FsStore {
         }
     }
 
-    /// Keeps something small under a key, in the place of what was there; never half of it.
+    /// Keeps something small under a key, replacing what was there; never half of it.
     ///
     /// # Errors
     /// When the disk fails or is full; what was there stays.
@@ -286,7 +285,7 @@ impl FsStore {
         self.tree.publish(temporary, key).map_err(failed)
     }
 
-    /// Removes what is kept under a key; readers that have it open keep it. `false`: nothing was there.
+    /// Removes what is kept under a key; readers that have it open keep it. `false`: there was nothing.
     ///
     /// # Errors
     /// When the disk fails.
@@ -296,8 +295,8 @@ impl FsStore {
         removed.map_err(|error| StoreError::io(format!("remove {}", key.path().display()), error))
     }
 
-    /// Keeps private bytes of this digest from being collected as long as the answer lives. Taken
-    /// before the bytes are kept or looked for, given up when a record needs them.
+    /// Keeps private bytes of this digest from being collected for as long as the returned hold lives.
+    /// Taken before the bytes are kept or looked for, dropped when a record needs them.
     ///
     /// # Errors
     /// When the disk fails.
@@ -306,8 +305,8 @@ impl FsStore {
         held.map_err(|error| StoreError::io(format!("hold {digest}"), error))
     }
 
-    /// Keeps all private bytes from being collected as long as the answer lives. Taken before records
-    /// are read whose bytes are to be read one after another.
+    /// Keeps all private bytes from being collected for as long as the returned holds live. Taken
+    /// before reading records whose bytes are then read one after another.
     ///
     /// # Errors
     /// When the disk fails.
@@ -316,8 +315,8 @@ impl FsStore {
         held.map_err(|error| StoreError::io("hold all private files", error))
     }
 
-    /// Keeps everybody from starting to need private bytes of this digest as long as the answer
-    /// lives; nothing while somebody holds it.
+    /// Prevents anybody from starting to need private bytes of this digest for as long as the returned
+    /// claim lives; `None` while somebody holds it.
     ///
     /// # Errors
     /// When the disk fails.
@@ -338,8 +337,8 @@ impl FsStore {
         Contents::below(&self.tree.root)
     }
 
-    /// Reads what is kept under a key from end to end, to compare its digest with [`Key::sha256`].
-    /// It does not count as having been asked for.
+    /// Reads what is kept under a key from end to end, to compare its digest with [`Key::sha256`]. This
+    /// does not count as a request.
     ///
     /// # Errors
     /// When the disk fails; absence is `None`.
@@ -369,8 +368,8 @@ impl FsStore {
         })
     }
 
-    /// Starts a file that somebody uploads: what it should be is known only when it is here, so
-    /// [`Draft::digests`] tells everything that may be compared.
+    /// Starts a file that is being uploaded: what it should be is known only once it is here, so
+    /// [`Draft::digests`] gives everything that may be compared.
     ///
     /// # Errors
     /// When no temporary file can be made.
@@ -385,8 +384,7 @@ impl FsStore {
         })
     }
 
-    /// Removes the pages, lists and learned facts of a mirror, whose upstream is another one now;
-    /// blocking.
+    /// Removes the pages, lists and learned facts of a mirror that has another upstream now; blocking.
     ///
     /// # Errors
     /// When the disk fails.
@@ -404,7 +402,7 @@ impl FsStore {
     }
 }
 
-/// Reads an open file whole, and takes its seal off where it has one.
+/// Reads an open file as a whole, and removes its seal if it has one.
 pub(super) fn read_whole(
     stored: &StoredFile,
     key: &Key,

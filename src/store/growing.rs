@@ -1,7 +1,7 @@
-//! A file that is still arriving, as everyone who waits for it sees it.
+//! A file that is still arriving, as its readers see it.
 //!
-//! Readers read the file itself, up to what is released. The last [`HELD_BACK_BYTES`] are released
-//! only when the digest holds, and so is the last byte of every answer: no client ever has the whole
+//! Readers read the file itself, up to what is released. The last [`HELD_BACK_BYTES`] are released only
+//! when the digest is verified, and so is the last byte of every answer: no client ever has the whole
 //! of a file that is not what its page says, nor a complete part of it.
 
 use std::fmt;
@@ -12,8 +12,8 @@ use tokio::sync::watch;
 
 use crate::store::error::StoreError;
 
-/// How much of the end is held back until the digest holds: small beside any file worth streaming,
-/// and more than what a client could do without.
+/// How much of the end is held back until the digest is verified: small compared to any file worth
+/// streaming, and more than a client could do without.
 pub const HELD_BACK_BYTES: u64 = 64 * 1024;
 
 /// How far a growing file can be read.
@@ -21,13 +21,13 @@ pub const HELD_BACK_BYTES: u64 = 64 * 1024;
 pub enum Readable {
     /// Up to this offset for now.
     Until(u64),
-    /// It is whole and verified, this long.
+    /// It is complete and verified, this long.
     Complete(u64),
-    /// It will never be whole.
+    /// It will never be complete.
     Failed(Failure),
 }
 
-/// Why a file will never be whole.
+/// Why a file will never be complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     why: Arc<str>,
@@ -35,10 +35,10 @@ pub struct Failure {
     pub blame: Blame,
 }
 
-/// Whose fault it is that a file does not become whole.
+/// Whose fault it is that a file does not become complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
-    /// Whoever sends it stopped, or sent something else.
+    /// The sender stopped, or sent something else.
     Sender,
     /// The disk has no room.
     FullDisk,
@@ -88,14 +88,14 @@ pub(super) struct Release {
 }
 
 impl Growing {
-    /// A file that somebody else releases, such as a test of the doors.
+    /// A file released by somebody else, such as a test of the doors.
     #[must_use]
     pub fn new(file: File) -> (Self, watch::Sender<Readable>) {
         let (growing, release) = Self::arriving(file, None);
         (growing, release.state)
     }
 
-    /// A file of which nothing has arrived yet, and the hand that releases it.
+    /// A file of which nothing has arrived yet, and the handle that releases it.
     pub(super) fn arriving(file: File, declared: Option<u64>) -> (Self, Release) {
         let (sender, state) = watch::channel(Readable::Until(0));
         let release = Release {
@@ -116,7 +116,7 @@ impl Growing {
         &self.file
     }
 
-    /// How long it will be, where its sender said so.
+    /// How long it will be, if its sender stated that.
     #[must_use]
     pub fn declared_length(&self) -> Option<u64> {
         self.declared
@@ -132,9 +132,9 @@ impl Growing {
         }
     }
 
-    /// As [`Growing::readable`], for an answer that ends before `end`. Its last byte waits until the
-    /// whole is verified, so that no answer is complete of a file that is not what its page says,
-    /// however little of it was asked for.
+    /// Like [`Growing::readable`], for an answer that ends before `end`. Its last byte waits until the
+    /// whole is verified, so that no answer is complete if the file is not what its page says, however
+    /// little of it was requested.
     pub async fn readable_before(&self, offset: u64, end: u64) -> Readable {
         let last = end.saturating_sub(1);
         if offset >= last {
@@ -146,14 +146,14 @@ impl Growing {
         }
     }
 
-    /// Waits until it is whole or never will be.
+    /// Waits until it is complete or never will be.
     pub async fn settled(&self) -> Readable {
         self.readable(u64::MAX).await
     }
 }
 
 impl Release {
-    /// So many bytes are written; all but the held back ones may be read.
+    /// So many bytes are written; all except those held back may be read.
     pub(super) fn written(&self, bytes: u64) {
         let end = self
             .declared
@@ -169,12 +169,12 @@ impl Release {
         });
     }
 
-    /// It is whole and verified.
+    /// It is complete and verified.
     pub(super) fn complete(&self, length: u64) {
         self.state.send_replace(Readable::Complete(length));
     }
 
-    /// It will never be whole. What was verified stays readable, even if it could not be kept.
+    /// It will never be complete. What was verified stays readable, even if it could not be kept.
     pub(super) fn failed(&self, error: &StoreError) {
         self.state.send_if_modified(|now| match now {
             Readable::Until(_) => {

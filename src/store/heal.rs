@@ -1,4 +1,4 @@
-//! Damaged or lost bytes that are here a second time: a stage and a mirror may keep the same file, each
+//! Damaged or lost bytes that are kept a second time: a stage and a mirror may keep the same file, each
 //! for itself.
 
 use std::fs::File;
@@ -11,10 +11,10 @@ use crate::store::key::Key;
 use crate::store::tree::is_absence;
 
 impl FsStore {
-    /// Puts the bytes that the other kind of owner keeps in the place of a file that is damaged or gone;
-    /// `false` where there are none, or those are damaged too. Blocking.
+    /// Replaces a damaged or missing file by the bytes that the other kind of owner keeps; `false` if
+    /// there are none, or those are damaged too. Blocking.
     ///
-    /// A copy, never a second name: one file under two names would be damaged as one.
+    /// A copy, never a second name: one file under two names would be damaged under both.
     ///
     /// # Errors
     /// When the disk fails.

@@ -1,10 +1,10 @@
 //! Keeps bytes that no record needs *yet* from being collected as bytes that none needs *any more*.
 //!
 //! Between the moment an upload's bytes are in the store and the moment its record is written they look
-//! like garbage. So whoever writes such a record holds their digest from before the bytes are there (or
-//! were looked for) until the record is; whoever collects claims the digest, asks the records, removes.
+//! like garbage. So the writer of such a record holds their digest from before the bytes are there (or
+//! are looked for) until the record is; the collector claims the digest, asks the records, and removes.
 //! Both are locks on a file, because two processes work on one store while one replaces the other; the
-//! system gives them back however a process ends. Digests share 256 files, which live as long as the
+//! system releases them however a process ends. Digests share 256 files, which live as long as the
 //! store.
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -14,13 +14,13 @@ use std::path::Path;
 
 use crate::model::Sha256;
 
-/// Folder of the files that are locked; nothing is in them.
+/// Folder of the lock files; they are empty.
 pub(super) const FOLDER: &str = "holds";
 
-/// While it lives, nobody collects bytes of its digest.
+/// While it lives, bytes of its digest are not collected.
 #[derive(Debug)]
 pub struct Hold {
-    /// Closing the file gives the lock back.
+    /// Closing the file releases the lock.
     _file: File,
 }
 
@@ -30,14 +30,14 @@ pub struct Claim {
     _file: File,
 }
 
-/// Waits for whoever collects, which takes as long as one question to the records.
+/// Waits for a collector, which takes as long as one query to the records.
 pub(super) fn hold(root: &Path, digest: &Sha256) -> io::Result<Hold> {
     let file = open(root, digest)?;
     file.lock_shared()?;
     Ok(Hold { _file: file })
 }
 
-/// While they live, nobody collects anything. Waits as `hold` does.
+/// While they live, nothing is collected. Waits like `hold`.
 pub(super) fn hold_all(root: &Path) -> io::Result<Vec<Hold>> {
     let every = (0..=u8::MAX).map(|first| {
         let mut bytes = [0; 32];
@@ -47,7 +47,7 @@ pub(super) fn hold_all(root: &Path) -> io::Result<Vec<Hold>> {
     every.collect()
 }
 
-/// Nothing while somebody holds the digest, or another that shares its file.
+/// `None` while somebody holds the digest, or another that shares its file.
 pub(super) fn claim(root: &Path, digest: &Sha256) -> io::Result<Option<Claim>> {
     let file = open(root, digest)?;
     match file.try_lock() {
@@ -74,8 +74,8 @@ fn open(root: &Path, digest: &Sha256) -> io::Result<File> {
     }
 }
 
-/// A command that root runs beside a server of another user must not make what that server cannot
-/// open. For any other user this does nothing, and it need not.
+/// A command that root runs beside another user's server must not create files that the server cannot
+/// open. For any other user this does nothing, and need not.
 fn give_to_the_owner_of(root: &Path, made: &[&Path]) {
     let Ok(owner) = std::fs::metadata(root) else {
         return;

@@ -1,5 +1,5 @@
-//! Reading a kept file again, piece by piece, as slowly as whoever looks after the store likes. That is
-//! no use of the file: it does not keep it from being evicted.
+//! Reads a kept file again, piece by piece, at the caller's pace. That does not count as a use of the
+//! file: it does not keep it from being evicted.
 
 use std::fs::File;
 use std::io;
@@ -28,7 +28,7 @@ pub struct Inspection {
 }
 
 impl FsStore {
-    /// Begins to read a file again, whatever is known of it.
+    /// Starts to read a file again, whatever is known about it.
     ///
     /// # Errors
     /// When the disk fails; absence is `None`.
@@ -45,7 +45,7 @@ impl FsStore {
     /// Reads a sidecar again.
     ///
     /// # Errors
-    /// `Damaged` when it is not what was kept, others when the disk fails.
+    /// `Damaged` if it is not what was kept, others when the disk fails.
     pub fn inspect_small(&self, key: &Key, bytes_max: u64) -> Result<(), StoreError> {
         match self.open_by(key, open_unnoticed)? {
             Some(stored) => read_whole(&stored, key, bytes_max, &Hashes::default()).map(drop),
@@ -55,10 +55,10 @@ impl FsStore {
 }
 
 impl Inspection {
-    /// Reads the next piece; how long it is, and zero at the end.
+    /// Reads the next piece; returns its length, zero at the end.
     ///
     /// # Errors
-    /// When the disk does not give it.
+    /// When the disk cannot read it.
     pub fn read(&mut self) -> Result<u64, StoreError> {
         loop {
             match self.stored.file().read_at(&mut self.piece, self.at) {
@@ -73,29 +73,29 @@ impl Inspection {
         }
     }
 
-    /// Says of a file that was read to its end whether it is what it should be.
+    /// Whether a file that was read to its end is what it should be.
     ///
     /// # Errors
-    /// `Damaged` when it is not.
+    /// `Damaged` if it is not.
     pub fn end(self) -> (StoredFile, Result<(), StoreError>) {
         let found = Sha256::from_bytes(self.hasher.finalize().into());
         let judged = judge(&self.stored, self.at, found);
         (self.stored, judged)
     }
 
-    /// The file itself, to be told apart from one that takes its place.
+    /// The file itself, to be distinguished from one that takes its place.
     #[must_use]
     pub fn into_stored(self) -> StoredFile {
         self.stored
     }
 }
 
-/// Without a new time of access, and without pushing out of memory what clients read.
+/// Opens without updating the access time, and without pushing what clients read out of memory.
 fn open_unnoticed(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOATIME.bits().cast_signed();
     let opened = File::options().read(true).custom_flags(flags).open(path);
     let file = match opened {
-        // Not our file: then its place in the order moves, and nothing else.
+        // Not our file: its place in the eviction order moves, and nothing else.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(path)?,
         opened => opened?,
     };

@@ -12,7 +12,8 @@ const SEGMENT_MAX: usize = 180;
 pub enum Key {
     /// A file that came from an upstream.
     MirrorFile(Sha256),
-    /// The metadata of a wheel as one mirror has it, by a digest of the wheel's and the mirror's name.
+    /// The metadata of a wheel according to one mirror, by a digest of the wheel's digest and the
+    /// mirror's name.
     MirrorMetadata(Sha256),
     /// A file that a stage holds.
     PrivateFile(Sha256),
@@ -25,7 +26,7 @@ pub enum Key {
         /// The project.
         project: ProjectName,
     },
-    /// What was learned of a project's files as they passed through.
+    /// What was learned about a project's files as they passed through.
     Learned {
         /// The mirror.
         index: IndexName,
@@ -37,36 +38,36 @@ pub enum Key {
         /// The mirror.
         index: IndexName,
     },
-    /// A project list as it is answered.
+    /// A project list as it is served.
     RenderedList {
         /// The asked index.
         index: IndexName,
         /// Which form of it.
         variant: &'static str,
     },
-    /// Which records were last seen with the files of stages: it stands beside them and goes where
+    /// Which records were last seen with the files of stages: it stands next to them and goes where
     /// they go.
     RecordsSeen,
-    /// Why no file of a stage is collected, for as long as it is there.
+    /// Why no file of a stage is collected, for as long as it exists.
     Quarantine,
 }
 
 impl Key {
-    /// Of the last good page of a project.
+    /// The key of the last good page of a project.
     #[must_use]
     pub fn page(index: &IndexName, project: &ProjectName) -> Self {
         let (index, project) = (index.clone(), project.clone());
         Self::Page { index, project }
     }
 
-    /// Of what was learned of a project's files.
+    /// The key of what was learned about a project's files.
     #[must_use]
     pub fn learned(index: &IndexName, project: &ProjectName) -> Self {
         let (index, project) = (index.clone(), project.clone());
         Self::Learned { index, project }
     }
 
-    /// The path below the store's root: ASCII, lower case, without a name that a file system changes.
+    /// The path below the store's root: ASCII, lower case, without names that a file system might change.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         match self {
@@ -83,7 +84,7 @@ impl Key {
         }
     }
 
-    /// The folders of everything that is kept of one index's pages and lists.
+    /// The folders that hold one index's pages and lists.
     pub(super) fn folders_of(index: &IndexName) -> [PathBuf; 2] {
         [of_index("pages", index), of_index("lists", index)]
     }
@@ -102,7 +103,7 @@ impl Key {
         }
     }
 
-    /// Whether the bytes belong to people and must survive a power cut once answered for.
+    /// Whether the bytes were uploaded and must survive a power cut once that was acknowledged.
     #[must_use]
     pub fn is_private(&self) -> bool {
         matches!(
@@ -117,26 +118,26 @@ impl Key {
         matches!(self, Self::MirrorFile(_) | Self::MirrorMetadata(_))
     }
 
-    /// Whether it is answered as it is, byte for byte, without being read first.
+    /// Whether it is served as it is, byte for byte, without being parsed first.
     pub(super) fn is_content(&self) -> bool {
         self.is_private() || self.is_evictable()
     }
 
-    /// The digest that what is kept must have; nothing where the key does not say.
+    /// The digest that the kept bytes must have; `None` if the key does not say.
     #[must_use]
     pub fn sha256(&self) -> Option<Sha256> {
         let (digest, is_own) = self.content()?;
         is_own.then_some(digest)
     }
 
-    /// The digest under which content is kept, of a stage's sidecar that of its wheel; nothing for the
-    /// rest.
+    /// The digest under which content is kept, for a stage's sidecar that of its wheel; `None` for
+    /// anything else.
     #[must_use]
     pub fn kept_under(&self) -> Option<Sha256> {
         self.content().map(|(digest, _)| digest)
     }
 
-    /// The key of content at a path below the root; nothing for any other path.
+    /// The key of content at a path below the root; `None` for any other path.
     pub(super) fn of_content(path: &Path) -> Option<Self> {
         let mut parts = path.iter().map(|part| part.to_str());
         let (folder, spread, name) = (parts.next()??, parts.next()??, parts.next()??);
@@ -152,7 +153,7 @@ impl Key {
             (PRIVATE_FOLDER, true) => Self::PrivateMetadata(digest),
             _ => return None,
         };
-        // One spelling only: not upper case, not another spread, nothing below.
+        // One spelling only: no upper case, no other distribution over folders, nothing below.
         (key.path() == path).then_some(key)
     }
 }
@@ -163,7 +164,7 @@ pub(super) const EVICTABLE_FOLDER: &str = "files";
 /// Folder of what stages hold.
 pub(super) const PRIVATE_FOLDER: &str = "private";
 
-/// What a sidecar has after the digest of its wheel.
+/// What follows the wheel's digest in a sidecar's name.
 const METADATA_ENDING: &str = ".metadata";
 
 fn content_path(folder: &str, digest: &Sha256, ending: &str) -> PathBuf {
@@ -187,8 +188,8 @@ fn page_path(index: &IndexName, project: &ProjectName, ending: &str) -> PathBuf 
         .join(format!("{name}.{ending}"))
 }
 
-/// A name as one path segment. Whatever is not a lower-case letter, a digit, `-` or `_` is written
-/// as `%` and two digits, so that names differing in case stay apart on any file system.
+/// A name as one path segment. Anything except a lower-case letter, a digit, `-` or `_` is written as
+/// `%` and two digits, so that names that differ in case stay apart on any file system.
 fn segment(name: &str) -> String {
     use std::fmt::Write as _;
     let mut text = String::with_capacity(name.len());

@@ -1,5 +1,5 @@
-//! Laws of a file on its way: however it is cut into chunks, and wherever it ends, it is kept whole
-//! and right or not at all, and nobody who reads it meanwhile can tell the one from the other too soon.
+//! Laws of an arriving file: however it is cut into chunks, and wherever it ends, it is kept complete
+//! and right or not at all, and nobody who reads it meanwhile can tell which too soon.
 
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use crate::store::key::Key;
 
 const READERS: usize = 3;
 
-/// What comes in the place of a file.
+/// What arrives instead of a file.
 #[derive(Debug, Clone)]
 struct Arrival {
     content: Vec<u8>,
-    /// Lengths of the chunks, over and over.
+    /// Lengths of the chunks, repeated.
     chunks: Vec<usize>,
     /// Whether the length was declared.
     declared: bool,
@@ -35,7 +35,7 @@ enum Ending {
     Left(prop::sample::Index),
     /// So many bytes came, and then the end.
     Short(prop::sample::Index),
-    /// One byte was another.
+    /// One byte was different.
     Wrong(prop::sample::Index),
     /// There was more.
     Long,
@@ -81,7 +81,7 @@ impl Arrival {
     }
 }
 
-/// Sends what comes; whether it was kept.
+/// Sends what arrives; returns whether it was kept.
 async fn send(arrival: &Arrival, mut draft: Draft) -> bool {
     let (mut rest, mut lengths) = (Bytes::from(arrival.bytes()), arrival.chunks.iter().cycle());
     while let Some(length) = lengths.next().filter(|_| !rest.is_empty()) {

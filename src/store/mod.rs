@@ -1,7 +1,7 @@
 //! Keeps bytes under their digest, on local disk.
 //!
-//! Nothing is visible under its key before it is whole and is what it claims to be: everything is
-//! written to `tmp/` and renamed. Absence is `Ok(None)`; a disk that fails is an error, never absence.
+//! Nothing is visible under its key before it is complete and is what it claims to be: everything is
+//! written to `tmp/` and renamed. Absence is `Ok(None)`; a failing disk is an error, never absence.
 //! Opening a store costs the same however much it holds.
 
 mod check;

@@ -1,12 +1,12 @@
-//! How much of the disk mirror files take, and which go first: those not asked for the longest.
+//! How much of the disk mirror files take, and which are evicted first: the least recently requested.
 //!
-//! When something was last asked for is noted in memory and written to the files' access times in
-//! batches, off the request path; so the order survives a restart without records. How much is kept
-//! is known after one scan in the background and counted from then on. What comes or goes during a
-//! scan may be counted twice until the next one, never missed: a quota is better kept than filled.
+//! Requests are noted in memory and written to the files' access times in batches, off the request
+//! path; so the order survives a restart without records. How much is kept is known after one scan in
+//! the background and counted from then on. What comes or goes during a scan may be counted twice until
+//! the next one, but is never missed: it is better to stay below a quota than to exceed it.
 //!
-//! A disk that is full before the quota is takes mirror files too: they can be fetched again, and what
-//! people upload cannot be refused for them.
+//! A disk that is full before the quota is reached takes mirror files too: they can be fetched again,
+//! and uploads cannot be refused because of them.
 
 use std::collections::HashSet;
 use std::fs::{File, TryLockError};
@@ -24,12 +24,12 @@ use crate::store::tree::is_absence;
 use crate::store::walk::Walk;
 use crate::telemetry::WaitMeter;
 
-/// An eviction frees this part of the limit besides what exceeds it (a tenth), so that not every fill
+/// An eviction frees this part of the limit in addition to the excess (a tenth), so that not every fill
 /// starts another.
 const HEADROOM_DIVISOR: u64 = 10;
 
-/// What a full disk takes at least of the mirror files: this part of them (a tenth) up to so many bytes,
-/// so that not every piece that is written looks for more.
+/// How many mirror files a full disk removes at least: this part of them (a tenth), up to this many
+/// bytes, so that not every piece written causes another search.
 const ROOM_BYTES_MAX: u64 = 64 << 20;
 
 /// Most keys noted between two batches: beyond that the rest keeps its older time.
@@ -77,7 +77,7 @@ impl Quota {
         }
     }
 
-    /// Bytes in use, as far as they are known.
+    /// Bytes in use, as far as known.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
@@ -89,7 +89,7 @@ impl Quota {
         self.used_bytes() > self.bytes_max
     }
 
-    /// Counts that so many bytes are where so many others were.
+    /// Counts that so many bytes replaced so many others.
     pub(super) fn replaced(&self, before: u64, after: u64) {
         self.change(|used| used.saturating_add(after).saturating_sub(before));
     }
@@ -103,7 +103,7 @@ impl Quota {
             });
     }
 
-    /// Notes that something was asked for.
+    /// Notes that something was requested.
     pub(super) fn touch(&self, key: &Key) {
         let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
         if touched.len() < TOUCHED_MAX && !touched.contains(key) {
@@ -111,8 +111,8 @@ impl Quota {
         }
     }
 
-    /// Writes what was noted since the last batch; blocking. To be called now and then, and before
-    /// the process ends. Within one batch all count as asked for at the same time.
+    /// Writes what was noted since the last batch; blocking. To be called periodically, and before the
+    /// process ends. Everything in one batch counts as requested at the same time.
     pub fn write_touches(&self) {
         let mut noted = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
         let touched = std::mem::take(&mut *noted);
@@ -130,7 +130,7 @@ impl Quota {
             last_modification: unchanged,
         };
         for key in touched {
-            // Evicted meanwhile, or not our file: it only keeps its older time.
+            // Evicted meanwhile, or not our file: it just keeps its older time.
             let path = self.root.join(key.path());
             let _ = rustix::fs::utimensat(rustix::fs::CWD, path, &times, AtFlags::empty());
         }
@@ -147,7 +147,7 @@ impl Quota {
         Ok(usage)
     }
 
-    /// Removes what was not asked for the longest until usage is below the low-water mark; blocking.
+    /// Removes the least recently requested files until usage is below the low-water mark; blocking.
     /// Only one process at a time evicts; the other's call does nothing.
     ///
     /// # Errors
@@ -170,13 +170,13 @@ impl Quota {
         failure.map_or(Ok(evicted), Err)
     }
 
-    /// How often room was made so far; to be asked before what [`Quota::make_room`] is called for.
+    /// How often room was made so far; to be read before the write that may need [`Quota::make_room`].
     pub(super) fn rooms_made(&self) -> u64 {
         self.rooms.load(Ordering::Acquire)
     }
 
-    /// Makes room on a disk that is full, at least so many bytes if there are as many; whether there is
-    /// some now. Where somebody has made room since `seen`, that has to do.
+    /// Makes room on a full disk, at least so many bytes if there are as many; returns whether there is
+    /// some now. If room was made since `seen`, that has to suffice.
     ///
     /// # Errors
     /// When the disk fails.
@@ -203,7 +203,7 @@ impl Quota {
         Ok(true)
     }
 
-    /// Keeps so many bytes of the disk free, as far as mirror files take them.
+    /// Keeps so many bytes of the disk free, as far as mirror files occupy them.
     ///
     /// # Errors
     /// When the disk fails.
@@ -220,7 +220,7 @@ impl Quota {
         Ok(())
     }
 
-    /// Takes over the result of a scan: what changed since it began is on top of it.
+    /// Applies the result of a scan, adding what changed since it began.
     fn counted(&self, before: u64, total: u64, evicted: u64) {
         self.change(|now| {
             let changed = now.saturating_add(total).saturating_sub(before);
@@ -228,7 +228,7 @@ impl Quota {
         });
     }
 
-    /// Counts what is kept, without taking the result over.
+    /// Counts what is kept, without applying the result.
     pub(super) fn count(&self) -> Result<Usage, StoreError> {
         self.walk(|one| one.bytes)?
             .try_fold(Usage::default(), |usage, bytes| {
@@ -271,13 +271,13 @@ impl Quota {
     }
 }
 
-/// The part of what is kept that goes at one time when the disk is full.
+/// The part of mirror files that is removed at a time when the disk is full.
 fn some_of(total: u64) -> u64 {
     total.div_ceil(HEADROOM_DIVISOR).min(ROOM_BYTES_MAX)
 }
 
-/// Removes files, those not asked for the longest first, until so many bytes are gone. What cannot be
-/// removed does not keep the rest.
+/// Removes the least recently requested files, until so many bytes are gone. A file that cannot be
+/// removed does not keep the rest from being removed.
 fn remove_oldest(mut found: Vec<Found>, mut surplus: u64) -> (Usage, Option<StoreError>) {
     found.sort_unstable_by_key(|one| one.used_at);
     let (mut evicted, mut failure) = (Usage::default(), None);
@@ -303,7 +303,7 @@ fn remove_oldest(mut found: Vec<Found>, mut surplus: u64) -> (Usage, Option<Stor
     (evicted, failure)
 }
 
-/// Sets when a file was last asked for, in seconds.
+/// Sets when a file was last requested, in seconds.
 #[cfg(test)]
 pub(super) fn use_at(path: &std::path::Path, seconds: i64) {
     let at = Timespec {
@@ -334,7 +334,7 @@ mod tests {
         Key::PrivateFile(Sha256::of(name.as_bytes()))
     }
 
-    /// Keeps a file and sets when it was last asked for, in seconds.
+    /// Keeps a file and sets when it was last requested, in seconds.
     fn keep(store: &FsStore, folder: &tempfile::TempDir, key: &Key, used_at: i64) {
         store.put_small(key, &[0; BYTES]).unwrap();
         use_at(&folder.path().join(key.path()), used_at);

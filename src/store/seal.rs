@@ -1,17 +1,17 @@
-//! The digest of small copies, whose name says nothing of their content: sidecars, page copies, lists
-//! and what was learned. It stands before the content, in the same file, so that both are written at
-//! one instant.
+//! The digest of small copies, whose names say nothing about their content: sidecars, page copies,
+//! lists and learned facts. It precedes the content in the same file, so that both are written at the
+//! same instant.
 //!
-//! A copy of before has none. Pages and lists are read all the same: their own form is strict, and
-//! nothing that a disk makes of a seal is such a form. A sidecar is any text, so one without a seal is
-//! read only by who knows its digest.
+//! An old copy has none. Pages and lists are read all the same: their own format is strict, and nothing
+//! that a disk makes of a seal has that format. A sidecar can be any text, so one without a seal is
+//! read only by a caller that knows its digest.
 
 use bytes::Bytes;
 
 use crate::model::Sha256;
 use crate::store::key::Key;
 
-/// How a seal begins: with what begins no page copy, no list, and no name.
+/// The beginning of a seal, which does not begin any page copy, list or name.
 const MARK: &[u8] = b"#cheesecloth: sha256 ";
 
 /// Length of the digest in it.
@@ -25,14 +25,14 @@ pub(super) const SEAL_BYTES: usize = MARK.len() + DIGITS + 1;
 pub(super) enum Opened {
     /// What was sealed.
     Right(Bytes),
-    /// Something else than what was sealed.
+    /// Something other than what was sealed.
     Broken,
-    /// It was never sealed, or nobody can tell.
+    /// It was never sealed, or that is unknown.
     Bare(Bytes),
 }
 
-/// Whether what is kept under a key is sealed. What is sent from the disk as it is, and what operators
-/// read, is not.
+/// Whether what is kept under a key is sealed. Files that are sent from the disk as they are, and files
+/// for operators, are not.
 pub(super) fn is_sealed(key: &Key) -> bool {
     match key {
         Key::MirrorMetadata(_)
@@ -48,12 +48,12 @@ pub(super) fn is_sealed(key: &Key) -> bool {
     }
 }
 
-/// Whether a copy without a seal is read by whoever asks.
+/// Whether a copy without a seal may be read by any caller.
 pub(super) fn may_be_bare(key: &Key) -> bool {
     !matches!(key, Key::MirrorMetadata(_) | Key::PrivateMetadata(_))
 }
 
-/// What stands before the content.
+/// What precedes the content.
 pub(super) fn seal(content: &[u8]) -> Vec<u8> {
     [MARK, Sha256::of(content).to_hex().as_bytes(), b"\n"].concat()
 }
@@ -64,7 +64,7 @@ pub(super) fn open(file: &Bytes) -> Opened {
     if beginning != &MARK[..beginning.len()] {
         return Opened::Bare(file.clone());
     }
-    // Nothing is ever kept that is empty, so this holds for an emptied file too.
+    // Nothing empty is ever kept, so this covers an emptied file too.
     if file.len() < SEAL_BYTES {
         return Opened::Broken;
     }

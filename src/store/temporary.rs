@@ -1,15 +1,15 @@
-//! A file that is not whole yet: locked by whoever writes it, removed when it is dropped.
+//! An incomplete file: locked while it is written, removed when it is dropped.
 //!
-//! The lock tells a leftover from work under way. The system gives it back however a process ends,
-//! and it holds between containers that share a folder, where process ids say nothing.
+//! The lock distinguishes a leftover from work under way. The system releases it however a process
+//! ends, and it works between containers that share a folder, where process ids mean nothing.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Most names tried for one file. Another try is needed only where another process has the same id
-/// and writes under that very name.
+/// Most names tried for one file. A second try is needed only if another process has the same id and is
+/// writing under that very name.
 const TRIES_MAX: u32 = 1_000;
 
 /// A file on its way; dropped before [`Temporary::place`], nothing of it remains.
@@ -21,7 +21,7 @@ pub(super) struct Temporary {
 }
 
 impl Temporary {
-    /// An empty file in `folder`, under a name of its own. The folder is made again when somebody has
+    /// An empty file in `folder`, under a unique name. The folder is created again if somebody has
     /// tidied it away.
     pub(super) fn create(folder: &Path, counter: &AtomicU64) -> io::Result<Self> {
         for _ in 0..TRIES_MAX {
@@ -57,7 +57,7 @@ impl Temporary {
         ))
     }
 
-    /// A file that takes what a test wants it to.
+    /// A file that a test provides.
     #[cfg(test)]
     pub(super) fn over(file: File, path: PathBuf) -> Self {
         Self {
@@ -77,7 +77,7 @@ impl Temporary {
         File::open(&self.path)
     }
 
-    /// Renames it to where it belongs, making the folder where it is missing.
+    /// Renames it to where it belongs, creating the folder if it is missing.
     pub(super) fn place(&mut self, path: &Path) -> io::Result<()> {
         match std::fs::rename(&self.path, path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -96,13 +96,13 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if !self.placed {
-            // Nobody to tell; the next start removes what stays.
+            // Nobody to tell; the next start removes what is left.
             let _ = remove_if_there(&self.path);
         }
     }
 }
 
-/// Removes the temporary files that nobody writes any more.
+/// Removes the temporary files that nobody is writing any more.
 pub(super) fn remove_leftovers(folder: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
@@ -115,7 +115,7 @@ pub(super) fn remove_leftovers(folder: &Path) -> io::Result<()> {
             file => file?,
         };
         match file.try_lock() {
-            // Renamed since the folder was read: what was opened is placed, not left over.
+            // Renamed since the folder was read: the opened file has been placed, not left over.
             Ok(()) => remove_if_there(&entry.path())?,
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(error),
@@ -180,7 +180,7 @@ mod tests {
     fn leftovers_of_the_dead_are_removed_and_work_under_way_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let living = Temporary::create(folder.path(), &AtomicU64::new(7)).unwrap();
-        // Every id a dead process may have had: another, this one, none at all.
+        // Every id that a dead process may have had: another, this one, none at all.
         for name in ["1-7", &format!("{}-8", std::process::id()), "odd"] {
             std::fs::write(folder.path().join(name), b"half").unwrap();
         }

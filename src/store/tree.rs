@@ -1,9 +1,9 @@
-//! The folder that keys are below: how something gets under its key, and leaves it.
+//! The folder below which keys are: how files get under their keys, and leave them.
 //!
-//! Content (files and sidecars, which are answered as they are) is synced before its rename, or a
-//! power cut could leave a file of the right name with nothing in it. For private content the
-//! folders are synced too: it was answered for. Page copies are not synced: whoever reads one
-//! notices that it is damaged and asks again.
+//! Content (files and sidecars, which are served as they are) is synced before its rename, or a power
+//! cut could leave a file of the right name with nothing in it. For private content the folders are
+//! synced too, since it was acknowledged. Page copies are not synced: their reader notices damage and
+//! asks again.
 
 use std::fs::File;
 use std::io;
@@ -18,11 +18,11 @@ use crate::store::temporary::{Temporary, remove_leftovers};
 use crate::store::verified::{Stamp, Verified};
 use crate::telemetry::WaitMeter;
 
-/// How often mirror files make room for one write. What is being read keeps its room until it is sent, and
-/// others write too.
+/// How often mirror files make room for one write. A file that is being read keeps its room until it is
+/// sent, and others write too.
 const ROOMS_MAX: usize = 8;
 
-/// Folder of what is not whole yet.
+/// Folder of incomplete files.
 const TEMPORARY: &str = "tmp";
 
 /// The store's folder.
@@ -32,7 +32,7 @@ pub(super) struct Tree {
     pub(super) quota: Arc<Quota>,
     pub(super) verified: Arc<Verified>,
     counter: AtomicU64,
-    /// Held from looking at what a key holds to changing it, so that no byte is counted twice.
+    /// Held from looking at what a key holds until changing it, so that no byte is counted twice.
     changing: Mutex<()>,
     meter: WaitMeter,
 }
@@ -46,7 +46,7 @@ impl Tree {
         Ok(Self::over(root, disk_bytes_max, meter))
     }
 
-    /// A folder as it is.
+    /// An existing folder.
     pub(super) fn existing(root: &Path) -> Self {
         Self::over(root, u64::MAX, WaitMeter::default())
     }
@@ -63,7 +63,7 @@ impl Tree {
         }
     }
 
-    /// Makes a file visible that was compared with its digest while it was written.
+    /// Makes a file visible that was verified while it was written.
     pub(super) fn publish_right(&self, temporary: Temporary, key: &Key) -> io::Result<()> {
         let file = temporary.file().try_clone();
         self.publish(temporary, key)?;
@@ -77,14 +77,14 @@ impl Tree {
         self.root.join(key.path())
     }
 
-    /// A new file that is not whole yet.
+    /// A new, incomplete file.
     pub(super) fn temporary(&self) -> io::Result<Temporary> {
         let folder = self.root.join(TEMPORARY);
         self.with_room(0, || Temporary::create(&folder, &self.counter))
     }
 
-    /// Does what needs so much room on the disk. Where there is none, mirror files, which can be fetched
-    /// again, make some, and it is done once more.
+    /// Does something that needs room on the disk. If there is none, mirror files, which can be fetched
+    /// again, make some, and it is tried once more.
     pub(super) fn with_room<T>(
         &self,
         bytes: u64,
@@ -95,7 +95,7 @@ impl Tree {
             match work() {
                 Err(error) if is_full(&error) => match self.quota.make_room(bytes, seen) {
                     Ok(true) => {}
-                    // The first trouble is the one to tell of.
+                    // The first error is the one to report.
                     Ok(false) | Err(_) => return Err(error),
                 },
                 done => return done,
@@ -104,7 +104,7 @@ impl Tree {
         work()
     }
 
-    /// Makes a whole file visible under its key, in the place of what was there.
+    /// Makes a complete file visible under its key, replacing what was there.
     pub(super) fn publish(&self, mut temporary: Temporary, key: &Key) -> io::Result<()> {
         if key.is_content() {
             temporary.file().sync_data()?;
@@ -122,7 +122,7 @@ impl Tree {
         self.sync_folders_of(key)
     }
 
-    /// Removes what is under a key; whether something was.
+    /// Removes what is under a key; returns whether there was something.
     pub(super) fn remove(&self, key: &Key) -> io::Result<bool> {
         let path = self.path(key);
         let _changing = self.meter.lock(&self.changing);
@@ -140,8 +140,8 @@ impl Tree {
         Ok(true)
     }
 
-    /// Makes names that must survive a power cut do so: those of the file and of its folders, any
-    /// of which may be new.
+    /// Makes sure that names survive a power cut: those of the file and of its folders, any of which
+    /// may be new.
     fn sync_folders_of(&self, key: &Key) -> io::Result<()> {
         if !key.is_private() {
             return Ok(());
@@ -252,7 +252,7 @@ mod tests {
         publish(&tree, &private, b"1234567890");
         let is_kept = |key: &Key| tree.path(key).exists();
         let full = || io::Error::from(io::ErrorKind::StorageFull);
-        // It takes until so many mirror files are gone.
+        // Room is made until so many mirror files are gone.
         for (gone, left) in [
             (1, [true, false, true]),
             (2, [true, false, false]),

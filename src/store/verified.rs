@@ -1,7 +1,7 @@
 //! Which kept files were found right since this process started, and which were found damaged.
 //!
-//! A file is known by what its file system says of it: when that is as it was, nobody has written to the
-//! file. Bits that a disk loses by itself change nothing of it; those are found by reading.
+//! A file is identified by its file system's metadata: while that is unchanged, nobody has written to
+//! the file. Bits that a disk loses by itself do not change it; those are found by reading.
 
 use std::collections::HashMap;
 use std::fs::Metadata;
@@ -12,17 +12,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::model::Sha256;
 use crate::store::key::Key;
 
-/// Parts with a lock each, so that those who open files at the same time seldom meet.
+/// Parts with a lock each, so that files opened at the same time seldom contend.
 const SHARDS: usize = 16;
 
-/// Files known in the younger half of one part: half a million in all, in some twenty megabytes. What is
-/// forgotten is only read once more.
+/// Files known in the younger half of one part: half a million in all, in some twenty megabytes. A
+/// forgotten file is just read once more.
 const FILES_MAX: usize = 16 << 10;
 
 /// Damaged files remembered; a disk with more of them is no disk to serve from.
 const DAMAGED_MAX: usize = 10_000;
 
-/// What a file system says of a file.
+/// A file system's metadata of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Stamp {
     device: u64,
@@ -42,18 +42,18 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// What is known of a kept file.
+/// What is known about a kept file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// It was read and has its digest.
     Right,
-    /// Nobody has read it since the start, or since it changed.
+    /// It has not been read since the start, or since it changed.
     Unchecked,
     /// It was read and has another digest.
     Damaged,
 }
 
-/// What is known of all of them.
+/// What is known about all of them.
 #[derive(Debug, Default)]
 pub(super) struct Verified {
     shards: [Mutex<Shard>; SHARDS],
@@ -61,12 +61,12 @@ pub(super) struct Verified {
     hasher: RandomState,
 }
 
-/// Why a private file is not answered.
+/// Why a private file is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Harm {
-    /// As it is it has another digest.
+    /// In this state it has another digest.
     Changed(Stamp),
-    /// It is not there, or cannot be read: whoever asks looks again.
+    /// It is missing or unreadable: every request looks again.
     Lost,
 }
 
@@ -108,7 +108,7 @@ impl Verified {
         lock(&self.damaged).remove(key);
     }
 
-    /// The next who opens it has it read again.
+    /// The next reader has it checked again.
     pub(super) fn forget(&self, key: &Key) {
         let Some((number, id)) = place(key) else {
             return;
@@ -124,7 +124,7 @@ impl Verified {
         self.found(key, Harm::Changed(stamp));
     }
 
-    /// Says that a file is not there that should be, or cannot be read; whether that is news.
+    /// Notes that a file is missing that should be there, or unreadable; returns whether that is new.
     pub(super) fn found_lost(&self, key: &Key) -> bool {
         self.found(key, Harm::Lost)
     }
@@ -159,7 +159,8 @@ impl Verified {
     }
 }
 
-/// Where a file is noted, and as what: by half of its digest, of private files with the last bit turned.
+/// Where a file is noted, and under what: half of its digest, with the last bit inverted for private
+/// files.
 fn place(key: &Key) -> Option<(usize, u128)> {
     let digest = key.sha256()?;
     let (half, _) = digest.as_bytes().split_first_chunk::<16>()?;

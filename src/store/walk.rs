@@ -1,4 +1,4 @@
-//! The files below a folder, one after another; what vanishes meanwhile is left out.
+//! The files below a folder, one after another; files that vanish meanwhile are left out.
 
 use std::fs::{Metadata, ReadDir};
 use std::io;
@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 /// Deepest nesting entered. The store itself uses one level.
 const DEPTH_MAX: usize = 4;
 
-/// Goes through the files below a folder lazily, in no order.
+/// Walks through the files below a folder lazily, in no order.
 pub(super) struct Walk {
     folders: Vec<ReadDir>,
 }
 
 impl Walk {
-    /// Starts; a folder that is not there has no files.
+    /// Starts; a missing folder has no files.
     pub(super) fn new(folder: &Path) -> io::Result<Self> {
         Ok(Self {
             folders: open(folder)?.into_iter().collect(),

@@ -1,9 +1,9 @@
-//! The thread that writes and hashes what comes, and publishes it once it holds.
+//! The thread that writes and hashes incoming bytes, and publishes them once they are verified.
 //!
-//! Order at the end: length and digest are checked; readers get the last bytes; the file is synced
-//! and renamed. A power cut before the rename leaves a temporary file, which nobody serves; after it,
-//! the content is on the disk, because the sync came first. What cannot be renamed after all is lost
-//! to later readers only: those who read it while it came have the right bytes.
+//! Order at the end: length and digest are checked; readers get the last bytes; the file is synced and
+//! renamed. A power cut before the rename leaves a temporary file, which is never served; after it, the
+//! content is on the disk, because the sync came first. If the rename fails, the file is lost only to
+//! later readers: those who read it while it arrived have the right bytes.
 
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
@@ -43,18 +43,18 @@ pub(super) struct Plan {
     pub(super) tree: Arc<Tree>,
     /// What is being written, for messages.
     pub(super) what: String,
-    /// Digests that must hold.
+    /// Digests that must match.
     pub(super) promised: Hashes,
-    /// The length that must hold, where it was declared.
+    /// The length that must match, if it was declared.
     pub(super) declared: Option<u64>,
-    /// Most bytes taken.
+    /// Most bytes accepted.
     pub(super) bytes_max: u64,
-    /// Whether every digest that an upload may state is to be known.
+    /// Whether every digest that an upload may state has to be computed.
     pub(super) is_upload: bool,
 }
 
 impl Plan {
-    /// Refuses what says itself that it is too long, before a byte of it comes.
+    /// Refuses something that declares itself too long, before a byte of it comes.
     pub(super) fn check_declared(&self) -> Result<(), StoreError> {
         match self.declared {
             Some(declared) if declared > self.bytes_max => {
@@ -109,7 +109,7 @@ impl<'a> Writer<'a> {
                     digester.update(&chunk);
                 }
                 Some(Step::Look(sender)) => {
-                    // Whoever asked may have gone; then the next step tells.
+                    // The asker may have gone; the next step then shows that.
                     let _ = sender.send(digester.so_far(self.written));
                 }
                 Some(Step::Finish(key)) => {

@@ -1,4 +1,4 @@
-//! Logins, users and indexes: the devpi API's intents, put in force and accounted for.
+//! Logins, users and indexes: requests to the devpi API, carried out and audited.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -92,7 +92,7 @@ impl Writer {
             if intent == Intent::Delete {
                 writer.flows.garbage.suspect();
             }
-            // Of users only deletion takes indexes away.
+            // Only the deletion of a user also removes indexes.
             if intent == Intent::Delete || index.is_some() {
                 writer.follow().await?;
             }
@@ -101,7 +101,7 @@ impl Writer {
         .await
     }
 
-    /// What is said of `PUT /user/index` where one of them is no name.
+    /// The refusal of `PUT /user/index` when one of the two is not a valid name.
     pub fn misnamed_index(&self, user: &str, index: &str) -> Refusal {
         Management::bad_index_name(user, index).unwrap_or_else(Refusal::denied)
     }
@@ -131,8 +131,7 @@ impl Writer {
         .await
     }
 
-    /// Puts the recorded indexes in force. What was compiled a moment ago compiles again, so a
-    /// fault here is one of ours.
+    /// Puts the recorded indexes in force. They compiled a moment ago, so a fault here is a bug of ours.
     async fn follow(&self) -> Result<(), Refusal> {
         match self.generations.follow().await {
             Ok(_) => Ok(()),
@@ -145,7 +144,7 @@ impl Writer {
     }
 }
 
-/// What a change names, without its values: a password may be among them.
+/// The keys that a change names, without their values: a password may be among them.
 fn changed_keys(intent: Intent, body: &[u8]) -> String {
     let named: Vec<String> = match (intent, serde_json::from_slice(body)) {
         (Intent::Delete, _) | (_, Err(_)) => Vec::new(),

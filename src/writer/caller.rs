@@ -1,4 +1,4 @@
-//! Who asks: a principal, from an address, in a request.
+//! Who is asking: a principal, from an address, in a request.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use crate::writer::desk::Writer;
 /// devpi-client's header; it wins over `Authorization` (docs/protocol/devpi.md §5).
 const DEVPI_AUTH: HeaderName = HeaderName::from_static("x-devpi-auth");
 
-/// Whoever sent a request.
+/// The sender of a request.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// Who they are.
     pub principal: Principal,
-    /// By which token they said so, as the audit names it; nothing for a password.
+    /// The token they used, as the audit names it; `None` for a password.
     pub token: Option<Arc<str>>,
     /// From where; loopback for a Unix socket.
     pub address: IpAddr,
@@ -28,7 +28,7 @@ pub struct Caller {
     pub request_id: Arc<str>,
     /// Whether it came by a public door, which does not show every index.
     pub is_public: bool,
-    /// Why there were credentials that are nobody's.
+    /// Why the credentials of the request were not accepted, if there were any.
     pub refused: Option<NotAccepted>,
 }
 
@@ -46,7 +46,7 @@ impl Caller {
         self.asking(now).cause()
     }
 
-    /// How a refused permission names somebody: as devpi does.
+    /// How a refused permission names the caller: as devpi does.
     pub fn quoted(&self) -> String {
         self.principal
             .name()
@@ -72,11 +72,11 @@ impl Caller {
 }
 
 impl Writer {
-    /// Finds out who sends a request. Credentials that are nobody's make somebody anonymous: reads
-    /// go on, writes are refused where they are looked at.
+    /// Finds out who sends a request. Credentials that are not accepted make the caller anonymous:
+    /// reads continue, writes are refused when permissions are checked.
     ///
     /// # Errors
-    /// When the records cannot be asked: then nobody is taken for anonymous.
+    /// When the records cannot be read: nobody is taken for anonymous then.
     pub async fn identify(
         &self,
         headers: &HeaderMap,
@@ -111,8 +111,8 @@ impl Writer {
     }
 }
 
-/// How the audit names the token that a request came with: a CI token by its id, a login by when it
-/// was. Several logins of one user in a second are one.
+/// How the audit names the token of a request: a CI token by its id, a login by its time. Several
+/// logins of one user in the same second count as one.
 fn token_of(principal: &Principal, secret: &str) -> Option<Arc<str>> {
     let named = match principal.scope() {
         Some(scope) => format!("cc-{}", scope.token),

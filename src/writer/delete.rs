@@ -1,4 +1,4 @@
-//! Deleting projects, releases and files (docs/protocol/devpi.md §14). On a mirror it lets go of what is
+//! Deletes projects, releases and files (docs/protocol/devpi.md §14). On a mirror it removes what is
 //! cached.
 
 use http::StatusCode;
@@ -19,10 +19,10 @@ use crate::writer::refusal::answered;
 use crate::writer::stages::acl_of;
 
 impl Writer {
-    /// `DELETE` of a project, a release or a file; `force` also on a non-volatile index.
+    /// `DELETE` of a project, a release or a file; with `force` also on a non-volatile index.
     ///
     /// # Errors
-    /// 401 and 403, 404 for what is not there, 410 for what was.
+    /// 401 and 403, 404 for what does not exist, 410 for what once did.
     pub async fn delete(
         &self,
         caller: Caller,
@@ -52,7 +52,7 @@ impl Writer {
         .await
     }
 
-    /// Removes what a stage holds; the project it belonged to.
+    /// Removes what a stage holds; returns the project it belonged to.
     async fn remove(
         &self,
         caller: &Caller,
@@ -111,7 +111,7 @@ impl Writer {
         Ok(missing(index, &Deletable::File(path.to_owned())))
     }
 
-    /// Lets go of what is cached of a mirror; upstream's own files stay what they are.
+    /// Removes what is cached of a mirror; upstream's own files are not affected.
     async fn let_go(
         &self,
         caller: &Caller,
@@ -183,14 +183,14 @@ impl Writer {
     }
 }
 
-/// Whether a file of a mirror is the one at this path, which is decoded.
+/// Whether a mirror's file is the one at this decoded path.
 fn is_at(file: &File, path: &str) -> bool {
     parse_file_path(path).is_some_and(|path| {
         path.filename == file.filename.as_str() && path.place.holds(file) && !path.sidecar
     })
 }
 
-/// An answer that is written down as one about this project.
+/// A reply that is recorded as one about this project.
 fn of_project(mut reply: Reply, project: &ProjectName) -> Reply {
     reply.record.project = Some(project.clone());
     reply

@@ -1,4 +1,4 @@
-//! The writing half of the gateway, and what its intents share.
+//! The writing half of the gateway, and what its requests share.
 
 use std::future::Future;
 use std::ops::Deref;
@@ -41,7 +41,7 @@ impl Deref for Writer {
 pub struct WriterParts {
     /// What reading and writing share.
     pub flows: Arc<Flows>,
-    /// Who is who.
+    /// The accounts.
     pub accounts: Arc<Accounts>,
     /// Puts changed indexes in force.
     pub generations: Arc<Generations>,
@@ -99,7 +99,7 @@ impl Writer {
         done.unwrap_or_else(|error| Err(Refusal::internal("carry out the request", error)))
     }
 
-    /// Makes a release visible, and accounts for it where that was done.
+    /// Makes a release visible, and audits that if it was done.
     ///
     /// # Errors
     /// When the records fail.
@@ -126,8 +126,8 @@ impl Writer {
         Ok(published)
     }
 
-    /// Looks after what a publication leaves behind: has bytes collected that it put out of use, or
-    /// did not come to use, and notes beside the files that the records know of it.
+    /// Takes care of what a publication leaves behind: has bytes collected that it made or left unused,
+    /// and notes next to the files that the records know of it.
     async fn settle(&self, published: &Result<Published, DbError>) {
         let is_clean = match published {
             Ok(Published::Done { files, .. }) => files
@@ -143,7 +143,7 @@ impl Writer {
         }
     }
 
-    /// Does work that takes in something large when it is its turn, as uploads have theirs.
+    /// Does work that takes in something large when it gets its turn, as uploads do.
     ///
     /// # Errors
     /// 503 when too many are under way, or what the work refuses.
@@ -162,7 +162,7 @@ impl Writer {
         Ok(held.map_err(|error| Refusal::internal("hold the file", error))??)
     }
 
-    /// Writes an event down for whoever must account for it.
+    /// Writes an event to the audit log.
     pub fn account_for(&self, kind: AuditKind, caller: &Caller, about: About<'_>) {
         let mut event = AuditEvent::new(self.now(), kind);
         event.request_id = Some(Arc::clone(&caller.request_id));

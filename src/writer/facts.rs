@@ -1,4 +1,4 @@
-//! What is recorded of a file that comes to a stage.
+//! What is recorded about a file that comes to a stage.
 
 use crate::db::{FileFacts, FileRole, LogEntry, LogEvent};
 use crate::devpi::Refusal;
@@ -8,8 +8,8 @@ use crate::writer::caller::Caller;
 use crate::writer::desk::Writer;
 
 impl Writer {
-    /// Keeps the bytes of a draft, which somebody uploads to an index: what is recorded of them, and what
-    /// keeps them from being collected until then.
+    /// Keeps the bytes of a draft that is uploaded to an index; returns what to record about them, and
+    /// the hold that keeps them from being collected until then.
     pub async fn keep_uploaded(
         &self,
         (caller, index): (&Caller, &IndexName),
@@ -27,7 +27,7 @@ impl Writer {
     }
 }
 
-/// The facts of a file of which nothing special is known; its log is for the caller to write.
+/// The facts of a file without anything special; the caller writes its log.
 pub fn plain_facts(
     filename: &str,
     role: FileRole,

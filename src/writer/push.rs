@@ -1,8 +1,8 @@
-//! Bringing a release from one index to another: all of it or nothing (docs/protocol/devpi.md §13).
+//! Brings a release from one index to another: all of it or nothing (docs/protocol/devpi.md §13).
 //!
-//! From a stage the bytes are here already and only records are written. From a mirror each file is
-//! fetched first, under the mirror's policy, and then kept a second time as ours, so that no eviction
-//! takes it. Identical files on a non-volatile target count as done.
+//! From a stage the bytes are already here and only records are written. From a mirror each file is
+//! first fetched, under the mirror's policy, and then kept a second time as ours, so that it cannot be
+//! evicted. Identical files on a non-volatile target count as done.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub struct HeldRelease {
     pub version: String,
     pub metadata: Map<String, Value>,
     pub files: Vec<FileFacts>,
-    /// What keeps the bytes from being collected until they have a record on the target.
+    /// Keeps the bytes from being collected until they have a record on the target.
     pub holds: Vec<Hold>,
 }
 
@@ -41,7 +41,7 @@ impl Writer {
     /// `PUSH /user/index`.
     ///
     /// # Errors
-    /// See `docs/protocol/devpi.md` §13; then nothing has changed.
+    /// See `docs/protocol/devpi.md` §13; nothing has changed then.
     pub async fn push(
         &self,
         caller: Caller,
@@ -82,13 +82,13 @@ impl Writer {
         if self.may(caller, Operation::Upload(acl_of(&target))) && !target.is_mirror() {
             return Ok(target);
         }
-        // 401, as devpi has it; its client shows the words.
+        // 401, as in devpi; its client shows the words.
         let quoted = caller.quoted();
         let words = DevpiWords::MayNotUpload(&quoted, name);
         Err(Refusal::api(StatusCode::UNAUTHORIZED, words))
     }
 
-    /// What is to be pushed, of the kinds that are wanted.
+    /// What is to be pushed, limited to the kinds that are wanted.
     async fn find(
         &self,
         caller: &Caller,
@@ -170,7 +170,7 @@ impl Writer {
         Err(Refusal::api(status, words))
     }
 
-    /// The release on the stage itself; bases do not count.
+    /// The release on the stage itself, without its bases.
     async fn find_on_stage(
         &self,
         index: &IndexName,
@@ -210,7 +210,7 @@ impl Writer {
     }
 }
 
-/// Documentation goes along or not; test results go where their file goes.
+/// The files to take along: documentation if wanted; test results go where their file goes.
 fn wanted(files: Vec<FileFacts>, kinds: Kinds) -> Vec<FileFacts> {
     let is_wanted = |facts: &FileFacts| match (&facts.role, kinds) {
         (_, Kinds::Everything)

@@ -20,7 +20,7 @@ use crate::writer::facts::plain_facts;
 use crate::writer::push::HeldRelease;
 use crate::writer::push_request::PushRequest;
 
-/// How much is copied at once.
+/// How much is copied at a time.
 const PIECE_BYTES: usize = 64 << 10;
 
 impl Writer {
@@ -115,8 +115,8 @@ impl Writer {
         Ok((facts, hold))
     }
 
-    /// Keeps the metadata of a wheel that was taken over; says its digest. A wheel of old without
-    /// metadata is taken along as it is.
+    /// Keeps the metadata of a wheel that was taken over; returns its digest. An old wheel without
+    /// metadata is taken over as it is.
     async fn take_metadata_over(
         &self,
         wheel: Sha256,
@@ -147,7 +147,7 @@ async fn off_the_runtime<T: Send + 'static>(
     done.map_err(|error| Refusal::internal("keep the file", error))?
 }
 
-/// Copies bytes that are here to where private files are; blocking, on a runtime's thread for that.
+/// Copies bytes that are here to where private files are; blocking, on a thread for that.
 ///
 /// A copy and not a second name: a fill that has just settled may still be on its way to its place.
 fn copy(

@@ -1,6 +1,6 @@
-//! Bringing a release to another server (docs/protocol/devpi.md §13, external): by whom somebody logged in
-//! is, and only to where `manage.push_to` allows. The file's own bytes and metadata are sent, one
-//! form for each file, as twine would.
+//! Brings a release to another server (docs/protocol/devpi.md §13, external): only for users who are
+//! logged in, and only to where `manage.push_to` allows. The file's own bytes and metadata are sent,
+//! one form per file, as twine would.
 
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::writer::push::HeldRelease;
 use crate::writer::push_request::{Elsewhere, PushRequest};
 use crate::writer::refusal::answered;
 
-/// How much is read at once.
+/// How much is read at a time.
 const PIECE_BYTES: usize = 64 << 10;
 
 impl Writer {
@@ -50,7 +50,7 @@ impl Writer {
         Err(Refusal::api(StatusCode::FORBIDDEN, words))
     }
 
-    /// Sends a release's files, and says what came of each; the first that fails ends it.
+    /// Sends a release's files, and reports the outcome of each; the first failure ends it.
     pub async fn send_outside(
         &self,
         caller: &Caller,
@@ -75,7 +75,7 @@ impl Writer {
             let fields = form("submit", &found, None);
             let (status, words) = outcome(publisher.send(&fields, None).await);
             is_good = status.is_success();
-            // Indexes that need no registration any more say that it is gone.
+            // Indexes that no longer need registration answer that it is gone.
             goes_on = is_good || status == StatusCode::GONE;
             log.push(json!([
                 status.as_u16(),
@@ -139,7 +139,7 @@ impl Writer {
 
 type Reading = (Arc<StoredFile>, u64);
 
-/// The piece at an offset, read off the runtime's threads, and where the next begins.
+/// The piece at an offset, read off the runtime's threads, and the next offset.
 async fn next_piece((held, offset): Reading) -> Option<(std::io::Result<Bytes>, Reading)> {
     let file = Arc::clone(&held);
     let work = move || {
@@ -167,7 +167,7 @@ fn outcome(sent: Result<crate::upstream::PublishAnswer, String>) -> (StatusCode,
     }
 }
 
-/// The fields of a form: the action, all metadata, and what is said of a file.
+/// The fields of a form: the action, all metadata, and the fields about a file.
 fn form(
     action: &str,
     found: &HeldRelease,

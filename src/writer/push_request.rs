@@ -1,4 +1,4 @@
-//! What a push asks for (docs/protocol/devpi.md §13).
+//! The body of a push request (docs/protocol/devpi.md §13).
 
 use std::fmt;
 
@@ -35,7 +35,7 @@ pub struct Elsewhere {
     pub url: Url,
     pub user: String,
     pub password: String,
-    /// Register the release before its files are sent.
+    /// Whether to register the release before its files are sent.
     pub register: bool,
 }
 
@@ -45,7 +45,7 @@ impl fmt::Debug for Elsewhere {
     }
 }
 
-/// What of the release goes along.
+/// Which parts of the release are taken along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kinds {
     Everything,

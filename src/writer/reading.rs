@@ -1,4 +1,4 @@
-//! What the management door answers beside the public one's, and without writing.
+//! What the management door answers in addition to the public one, without writing.
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -11,15 +11,15 @@ use crate::writer::desk::Writer;
 use crate::writer::refusal::{managed, refusal_reply};
 
 impl Writer {
-    /// Reading, for somebody who may have said who they are.
+    /// Reading, for a caller that may be logged in.
     pub async fn read(&self, ask: &Ask<'_>, caller: &Caller) -> Reply {
         let asker = Asker::Management(&caller.principal);
         self.reader.answer_to(ask, asker).await
     }
 
     /// `/+authcheck`: 200 lets a proxy in front pass the request on, 401 asks for credentials
-    /// (docs/protocol/devpi.md §19). Without a lock on the house everybody passes; wrong credentials do
-    /// not.
+    /// (docs/protocol/devpi.md §19). As long as reading needs no permission everybody passes, except
+    /// with wrong credentials.
     #[must_use]
     pub fn auth_check(&self, caller: &Caller) -> Reply {
         if caller.refused.is_some() {
@@ -30,7 +30,7 @@ impl Writer {
         managed(StatusCode::OK, "text/plain", Bytes::new())
     }
 
-    /// What `pip search` is told: a fault in its own language.
+    /// The answer to `pip search`: an XML-RPC fault.
     #[must_use]
     pub fn search_fault(&self, host: Option<&str>) -> Reply {
         let gateway = format!("http://{}", host.unwrap_or("localhost"));

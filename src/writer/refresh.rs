@@ -1,7 +1,6 @@
-//! `POST /user/index/+simple/project/refresh`: every mirror of the stack is to be asked anew, now.
+//! `POST /user/index/+simple/project/refresh`: every mirror of the stack will be asked again.
 //!
-//! What was said before is kept until then: it confirms with its tag, and answers should upstream be
-//! down.
+//! Earlier answers are kept until then: their tags confirm them, and they are used if upstream is down.
 
 use std::sync::Arc;
 
@@ -16,10 +15,10 @@ use crate::writer::desk::Writer;
 use crate::writer::refusal::managed;
 
 impl Writer {
-    /// Makes the next look at a project one at its upstreams.
+    /// Makes the next request for a project ask its upstreams.
     ///
     /// # Errors
-    /// 404 for an index or project that is not there.
+    /// 404 for an index or project that does not exist.
     pub async fn refresh(
         &self,
         index: &IndexName,

@@ -14,10 +14,10 @@ use crate::gateway::{Body, Error, Record, Reply, Route, reply_head};
 use crate::protocol::{Audience, devpi_message, reason_phrase};
 use crate::store::StoreError;
 
-/// The only challenge on which `setup.py register` of old tries again with its password.
+/// The only challenge to which old versions of `setup.py register` respond with their password.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"pypi\"");
 
-/// An answer with a body in memory, which no cache keeps.
+/// A reply with a body in memory, which no cache keeps.
 pub fn managed(status: StatusCode, content_type: &'static str, body: Bytes) -> Reply {
     let head = reply_head(content_type, body.len(), "no-store");
     let record = Record {
@@ -27,17 +27,15 @@ pub fn managed(status: StatusCode, content_type: &'static str, body: Bytes) -> R
     Reply::new(status, head, Body::Bytes(body), record)
 }
 
-/// An answer of the devpi API, as a door writes it.
+/// A devpi API answer as a reply.
 pub fn answered(answer: &ApiAnswer) -> Reply {
     managed(answer.status, "application/json", answer.to_text().into())
 }
 
-/// A refusal as an answer to a request with these headers; the cause goes to the log, here and only
-/// here.
+/// A refusal as a reply to a request with these headers; its cause goes to the log, here and only here.
 ///
-/// With a reason phrase the words stand in the status line as well, which is all that clients show of
-/// a refused upload. Whoever reads the API shows the message beside the status line: there once is
-/// enough.
+/// With a reason phrase the words stand in the status line as well, which is all that clients show of a
+/// refused upload. API clients show the message next to the status line, so there the words stand once.
 #[must_use]
 pub fn refusal_reply(refusal: Refusal, headers: &HeaderMap, with_reason_phrase: bool) -> Reply {
     let (status, message) = (refusal.status, &refusal.message);
@@ -70,7 +68,7 @@ fn standard(status: StatusCode) -> &'static str {
     status.canonical_reason().unwrap_or_default()
 }
 
-/// The content, for what a client accepts; `title` stands behind the number.
+/// The content in a form that the client accepts; `title` follows the number.
 fn body(refusal: &Refusal, form: Form, title: &str) -> (&'static str, Bytes) {
     let message = &refusal.message;
     let code = format!("{} {title}", refusal.status.as_u16());

@@ -1,4 +1,4 @@
-//! Stages as writes see them: found, and with the people they let in.
+//! Stages as writes see them: looked up, with their access lists.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub fn acl_of(index: &Index) -> IndexAcl<'_> {
     }
 }
 
-/// What to do about a file that is there with other content.
+/// What to do about an existing file with other content.
 pub fn on_conflict(index: &Index) -> OnConflict {
     if index.settings.volatile() {
         OnConflict::Replace
@@ -42,7 +42,7 @@ impl Writer {
         index.ok_or_else(|| Refusal::no_index(name.as_str()))
     }
 
-    /// Whether somebody may do it.
+    /// Whether the caller may do it.
     pub fn may(&self, caller: &Caller, operation: Operation<'_>) -> bool {
         permits(operation, &caller.principal, &self.rules)
     }
@@ -53,7 +53,7 @@ impl Writer {
         self.flows.core.generation().policies.is_hidden(index)
     }
 
-    /// The stage that somebody may upload to. Asked before the body of a request is read.
+    /// The stage that the caller may upload to. Checked before the body of a request is read.
     pub fn stage_to_upload(
         &self,
         caller: &Caller,

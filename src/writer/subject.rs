@@ -1,4 +1,4 @@
-//! What a write is about, for the access line and the audit stream; as far as it is known by then.
+//! What a write is about, for the access line and the audit stream, as far as it is known by then.
 
 use std::sync::Arc;
 
@@ -16,11 +16,11 @@ pub struct WriteSubject {
     pub project: Option<ProjectName>,
     /// The file's name.
     pub file: Option<Arc<str>>,
-    /// Who sent it, where that is known.
+    /// Who sent it, if known.
     pub user: Option<Arc<str>>,
     /// By which token.
     pub token: Option<Arc<str>>,
-    /// Whether content comes or goes: then it is written down whether that was allowed.
+    /// Whether it adds or removes content: then it is recorded whether that was allowed.
     pub is_content: bool,
 }
 
@@ -67,13 +67,13 @@ impl WriteSubject {
         }
     }
 
-    /// As far as a form tells by now.
+    /// As far as a form has told by now.
     pub fn of_form(&mut self, name: Option<&str>, filename: Option<&str>) {
         self.project = name.and_then(|name| ProjectName::parse(name).ok());
         self.file = filename.map(|name| cut(name, NAME_MAX).into());
     }
 
-    /// Completes what is written down of an answer, or of a refusal with its reason.
+    /// Completes the record of a reply, or of a refusal with its reason.
     pub fn note(self, record: &mut Record, refused: Option<&str>) {
         record.index = record.index.take().or(self.index);
         record.project = record.project.take().or(self.project);

@@ -1,4 +1,4 @@
-//! The result of a test run, kept beside the file it is about (docs/protocol/devpi.md §15).
+//! The result of a test run, kept next to the file it is about (docs/protocol/devpi.md §15).
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -19,7 +19,7 @@ impl Writer {
     /// `POST /user/index/+f/…`: stores the body as it is.
     ///
     /// # Errors
-    /// 403, 404 for what is no release file, 400 for what is no JSON.
+    /// 403, 404 for what is not a release file, 400 for invalid JSON.
     pub async fn add_tox_result(
         &self,
         caller: Caller,
@@ -79,7 +79,7 @@ impl Writer {
         body: Bytes,
     ) -> Result<Reply, Refusal> {
         let core = &self.flows.core;
-        // One after the other, or all that come at once would find the same room.
+        // One after the other; otherwise all that come at the same time would find the same room.
         let _turn = match caller.principal.name() {
             None => Some(self.results.take().await),
             Some(_) => None,
@@ -112,7 +112,7 @@ impl Writer {
             version: subject.version.clone(),
             metadata: serde_json::Map::new(),
             files: vec![facts],
-            // Two at the same second with the same number: both are whole, the later one stays.
+            // Two in the same second with the same number: both are complete, and the later one stays.
             on_conflict: OnConflict::Replace,
         };
         let about = (AuditKind::Upload, Some(filename.as_str()));
@@ -131,7 +131,7 @@ impl Writer {
 }
 
 impl Writer {
-    /// Refuses one more result that nobody answers for, when a release has its share of them.
+    /// Refuses another anonymous result if a release has its share of them.
     fn check_room(&self, files: &[FileRecord], version: &str, bytes: u64) -> Result<(), Refusal> {
         let (count, size) = anonymous_results(files, version);
         let limits = &self.flows.core.settings.limits.writes;
@@ -149,7 +149,7 @@ impl Writer {
     }
 }
 
-/// How many results of a release nobody answers for, and how many bytes they have.
+/// How many anonymous results a release has, and their total size in bytes.
 fn anonymous_results(files: &[FileRecord], version: &str) -> (usize, u64) {
     let of_nobody = files.iter().filter(|file| {
         matches!(file.facts.role, FileRole::ToxResult { .. })

@@ -1,6 +1,6 @@
-//! How many uploads are taken in at once. Each holds a thread that writes and a temporary file for as
-//! long as its client takes to send, so they have places of their own; who finds none waits a while
-//! and is then told to come back. Reads need no place.
+//! How many uploads are received at the same time. Each holds a thread that writes and a temporary file
+//! for as long as its client takes to send, so there is a limited number of places; an upload that
+//! finds none waits a while and is then told to come back. Reads need no place.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::devpi::Refusal;
 use crate::telemetry::{HeldPermits, Permits, WaitMeter};
 
-/// When somebody who found no place should try again: uploads under way end in such a time.
+/// When a client that found no place should try again: an upload under way has usually ended by then.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// The places.

@@ -1,7 +1,7 @@
-//! An upload: taken in piece by piece, compared with what it says it is, made visible at once.
+//! An upload: received piece by piece, compared with what it claims to be, made visible as a whole.
 //!
-//! Nothing of it is kept before all of it holds: fields wait in memory, the file in a draft that
-//! vanishes with this value. Whether somebody may upload is asked before the first byte is read.
+//! Nothing of it is kept until everything is valid: fields wait in memory, the file in a draft that
+//! vanishes with this value. Whether the caller may upload is checked before the first byte is read.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use crate::writer::stages::on_conflict;
 use crate::writer::subject::WriteSubject;
 use crate::writer::turns::Turn;
 
-/// An upload that is being taken in.
+/// An upload that is being received.
 #[derive(Debug)]
 pub struct Upload {
     writer: Writer,
@@ -35,12 +35,12 @@ pub struct Upload {
     form: UploadForm,
     draft: Option<Draft>,
     bytes: u64,
-    /// Kept to the end: what is being examined and published still holds its draft.
+    /// Held to the end: while it is examined and published it still holds its draft.
     _turn: Turn,
 }
 
 impl Writer {
-    /// Lets somebody upload to an index, or refuses before anything of it is read.
+    /// Lets the caller upload to an index, or refuses before anything is read.
     ///
     /// # Errors
     /// See `docs/protocol/devpi.md` §12: 404, 401 and 403; 503 when too many are under way.
@@ -133,7 +133,7 @@ impl Upload {
     }
 
     async fn register(self, release: SubmittedRelease) -> Result<Reply, Refusal> {
-        // Also on a non-volatile index: devpi lets metadata be corrected there.
+        // Even on a non-volatile index: devpi lets metadata be corrected there.
         self.publish(release, Vec::new()).await
     }
 
@@ -201,8 +201,8 @@ impl Upload {
         self.publish(release, vec![facts]).await
     }
 
-    /// The draft with its digests, unless a non-volatile index holds this very file: then its bytes are
-    /// kept again.
+    /// The draft with its digests, unless a non-volatile index already holds this exact file: then its
+    /// bytes are kept again.
     async fn new_content(
         &mut self,
         project: &ProjectName,
@@ -228,7 +228,7 @@ impl Upload {
         kept.await
     }
 
-    /// The draft with all of its bytes in the file, and their digests, which are those stated.
+    /// The draft with all its bytes in the file, and their digests, which match the stated ones.
     async fn settled(&mut self, claimed: &ClaimedDigests) -> Result<(Draft, Digests), Refusal> {
         let draft = self.draft.take();
         let mut draft = draft.ok_or_else(|| bad(DevpiWords::NoContent))?;
@@ -239,8 +239,8 @@ impl Upload {
         Ok((draft, digests))
     }
 
-    /// Keeps the bytes of a file that is there already: whatever its disk has made of those that are
-    /// held, and whoever has noticed, it is whole again wherever it is listed.
+    /// Keeps the bytes of a file that is already there: if its disk has damaged the held bytes, noticed
+    /// or not, it becomes whole again wherever it is listed.
     async fn heal(&self, draft: Draft, digest: Sha256) -> Result<(), Refusal> {
         let (flows, key) = (&self.writer.flows, Key::PrivateFile(digest));
         let _held = self.writer.hold(digest).await?;
@@ -249,7 +249,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Whether a non-volatile index holds this very file; another of its name is a conflict.
+    /// Whether a non-volatile index already holds this exact file; another one of its name is a conflict.
     async fn is_there(
         &self,
         project: &ProjectName,
@@ -308,7 +308,7 @@ impl Upload {
                 .iter()
                 .any(|known| Version::is_same_release(&known.version, &release.version))
         });
-        // Of a new release all fields are there; of a known one only those that were sent change.
+        // A new release gets all fields; for a known one only those that were sent change.
         let metadata = if is_known {
             release.metadata
         } else {

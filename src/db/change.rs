@@ -1,4 +1,4 @@
-//! What is asked of the records, one value for each whole intent, and what came of it.
+//! Requests to the records, one value for each complete intent, and their outcomes.
 
 use serde_json::{Map, Value};
 
@@ -9,20 +9,20 @@ use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
 /// Who wants a change, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
-    /// The user; nothing for anonymous.
+    /// The user; `None` for anonymous.
     pub who: Option<String>,
     /// The time of the request.
     pub at: Timestamp,
 }
 
-/// A user to be.
+/// A user to be created.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewUser {
     /// A name that `IndexName::is_part` accepts.
     pub name: String,
-    /// The PHC string of its password; nothing: it cannot log in yet.
+    /// The PHC string of its password; `None` if it cannot log in yet.
     pub password_hash: Option<String>,
-    /// What is said about it.
+    /// Its details.
     pub details: UserDetails,
 }
 
@@ -34,7 +34,7 @@ pub enum Edit<T> {
     Keep,
     /// Make it this.
     Set(T),
-    /// Take it away.
+    /// Remove it.
     Clear,
 }
 
@@ -65,7 +65,7 @@ pub struct UserUpdate {
 }
 
 impl UserUpdate {
-    /// What is said of a user after the edits.
+    /// A user's details after the edits.
     #[must_use]
     pub fn applied_to(&self, details: UserDetails) -> UserDetails {
         UserDetails {
@@ -77,7 +77,7 @@ impl UserUpdate {
     }
 }
 
-/// What came of deleting a user.
+/// The outcome of deleting a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserDeletion {
     /// It is gone, with its indexes and tokens.
@@ -88,7 +88,7 @@ pub enum UserDeletion {
     NonVolatile(IndexName),
 }
 
-/// What came of deleting an index.
+/// The outcome of deleting an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IndexDeletion {
     /// It is gone, with its content.
@@ -99,7 +99,7 @@ pub enum IndexDeletion {
     NonVolatile,
 }
 
-/// What is removed of what an index holds of a project.
+/// What to remove of a project on an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal<'a> {
     /// All of it.
@@ -110,8 +110,8 @@ pub enum Removal<'a> {
     File(&'a str),
 }
 
-/// A release to be made visible on an index: registered (no files), uploaded (one file) or pushed
-/// (all its files). All of it becomes visible, or nothing.
+/// A release to be made visible on an index: registered (no files), uploaded (one file) or pushed (all
+/// its files). All of it becomes visible, or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publication {
     /// On this index.
@@ -122,7 +122,7 @@ pub struct Publication {
     pub spelling: String,
     /// The version as written.
     pub version: String,
-    /// The fields sent; they take the place of the same fields of an existing release.
+    /// The fields sent; they replace the same fields of an existing release.
     pub metadata: Map<String, Value>,
     /// The files; their bytes are already stored.
     pub files: Vec<FileFacts>,
@@ -135,19 +135,19 @@ pub struct Publication {
 pub enum OnConflict {
     /// Refuse the publication: the index is non-volatile.
     Refuse,
-    /// The new file takes the old one's place, and its log says so.
+    /// The new file replaces the old one, and its log says so.
     Replace,
 }
 
-/// What came of a publication.
+/// The outcome of a publication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Published {
-    /// It is visible; one outcome for each file, in order. The serial is that of the write, or the
+    /// It is visible; with an outcome for each file, in order. The serial is that of the write, or the
     /// last one if everything was already there.
     Done {
         /// The last committed write.
         serial: Serial,
-        /// What became of each file.
+        /// What happened to each file.
         files: Vec<PublishedFile>,
     },
     /// This file exists with other content, and the rule is to refuse: nothing was done.
@@ -162,40 +162,40 @@ pub enum Published {
     },
 }
 
-/// What became of one file of a publication.
+/// What happened to one file of a publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PublishedFile {
     /// It is new.
     Added,
-    /// The very same file was there.
+    /// Exactly the same file was there.
     Same,
-    /// It took the place of another content.
+    /// It replaced other content.
     Replaced {
         /// The digest of what was there before.
         before: Sha256,
     },
 }
 
-/// A CI token to be.
+/// A CI token to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewApiToken {
     /// Its public part.
     pub id: String,
-    /// Whom it acts for; must have a record.
+    /// The user it acts for, who must have a record.
     pub user: String,
     /// Digest of its secret part.
     pub secret_hash: Sha256,
     /// What people call it.
     pub note: String,
-    /// Globs of the indexes it is good for; none: all. They hold no space.
+    /// Globs of the indexes it covers; empty for all. They contain no spaces.
     pub indexes: Vec<String>,
-    /// What it is good for.
+    /// The operations it covers.
     pub operations: Vec<TokenOperation>,
-    /// When it ends.
+    /// When it expires.
     pub expires: Timestamp,
 }
 
-/// Lays the fields sent over those already known.
+/// Overrides known fields with those sent.
 pub(super) fn overlay(known: &mut Map<String, Value>, sent: &Map<String, Value>) {
     for (key, value) in sent {
         known.insert(key.clone(), value.clone());

@@ -18,24 +18,24 @@ use crate::db::snapshot::{Restoration, Restored, Snapshot};
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
 
 /// The records. `Ok(None)` from a method that reads means absent; from one that writes it means that
-/// the record which the change is about is absent (or, for creation, present), and nothing was done.
+/// the record concerned is absent (or, for creation, present), and nothing was done.
 ///
-/// Every method that takes a [`Cause`] is one transaction with one row in the change log. When it has
-/// answered, the write survives a power cut. A caller that drops the future may find either outcome,
+/// Every method that takes a [`Cause`] is one transaction with one row in the change log. Once it has
+/// returned, the write survives a power cut. A caller that drops the future may find either outcome,
 /// never half of one.
 #[async_trait]
 pub trait Db: Debug + Send + Sync {
-    /// What was fixed when the database was made.
+    /// What was fixed when the database was created.
     async fn facts(&self) -> Result<ServerFacts, DbError>;
 
     /// Whether the last attempt to write succeeded; costs nothing.
     fn is_writable(&self) -> bool;
 
-    /// Writes durably what is there already, to see whether that is possible.
+    /// Durably rewrites something unchanged, to see whether that is possible.
     async fn try_to_write(&self) -> Result<(), DbError>;
 
-    /// Ends all use of the records. What was written is in the main file afterwards, which is whole
-    /// without any other, unless another process has it open.
+    /// Ends all use of the records. What was written is then in the main file, which is complete on its
+    /// own, unless another process has it open.
     async fn close(&self);
 
     /// The last committed write.
@@ -61,8 +61,8 @@ pub trait Db: Debug + Send + Sync {
         update: &UserUpdate,
     ) -> Result<Option<User>, DbError>;
 
-    /// Exchanges a hash for one of the same password with newer parameters, if it is still `from`.
-    /// Neither logins nor the serial notice.
+    /// Replaces a hash by one of the same password with newer parameters, if it is still `from`. This
+    /// affects neither logins nor the serial.
     async fn rehash(&self, name: &str, from: &str, to: &str) -> Result<(), DbError>;
 
     /// Deletes a user with its volatile indexes, their content, and its CI tokens.
@@ -71,7 +71,7 @@ pub trait Db: Debug + Send + Sync {
     /// One index made through the API.
     async fn index(&self, name: &IndexName) -> Result<Option<IndexRecord>, DbError>;
 
-    /// Makes an index, as of now; `None` if the name is taken.
+    /// Creates an index, as of now; `None` if the name is taken.
     ///
     /// # Errors
     /// [`DbError::Conflict`] when the user has no record (any more).
@@ -98,7 +98,7 @@ pub trait Db: Debug + Send + Sync {
     /// The projects that an index holds itself, by normalised name.
     async fn projects(&self, index: &IndexName) -> Result<Vec<ProjectSpelling>, DbError>;
 
-    /// Whether an index holds a project itself, be it only registered.
+    /// Whether an index holds a project itself, even if it is only registered.
     async fn has_project(&self, index: &IndexName, project: &ProjectName) -> Result<bool, DbError>;
 
     /// Everything that an index holds of a project.
@@ -108,15 +108,15 @@ pub trait Db: Debug + Send + Sync {
         project: &ProjectName,
     ) -> Result<Option<ProjectRecord>, DbError>;
 
-    /// The files that an index holds of a project, in the order of arrival; what pages are made of.
+    /// The files that an index holds of a project, in the order of arrival; pages are made from them.
     async fn files(
         &self,
         index: &IndexName,
         project: &ProjectName,
     ) -> Result<Vec<FileRecord>, DbError>;
 
-    /// Whether a file of this name, whose sha256 starts with these bytes, was once here and is not
-    /// any more (410, not 404). A file's URL has no more of the digest than that.
+    /// Whether a file of this name, with a sha256 that starts with these bytes, was once here and no
+    /// longer is (410, not 404). A file's URL has no more of the digest than that.
     async fn was_deleted(
         &self,
         index: &IndexName,
@@ -145,7 +145,7 @@ pub trait Db: Debug + Send + Sync {
     /// Everything, as of one instant; takes as much memory as the records are large.
     async fn snapshot(&self) -> Result<Snapshot, DbError>;
 
-    /// Adds what a snapshot holds to what is there. The bytes of its files are stored already.
+    /// Adds a snapshot to what is there. The bytes of its files are stored already.
     ///
     /// # Errors
     /// [`DbError::Conflict`] when a user of its indexes is neither in it nor here.
@@ -167,8 +167,8 @@ pub trait Db: Debug + Send + Sync {
     /// A user's CI tokens, oldest first.
     async fn api_tokens(&self, user: &str) -> Result<Vec<ApiToken>, DbError>;
 
-    /// Notes when CI tokens were last used; gathered by the caller, written in one go. The serial
-    /// does not notice.
+    /// Notes when CI tokens were last used; gathered by the caller, written together. This does not
+    /// change the serial.
     async fn note_token_uses(&self, uses: &[(String, Timestamp)]) -> Result<(), DbError>;
 
     /// Withdraws a CI token; `None` if there is none.

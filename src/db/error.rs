@@ -1,4 +1,4 @@
-//! What can go wrong with records, by what the caller does about it.
+//! What can go wrong with records, classified by what the caller does about it.
 //!
 //! Absence is `Ok(None)` and a refusal by the records themselves ("exists", "non-volatile") is an
 //! ordinary outcome; neither is an error, and neither can hide an outage.
@@ -9,13 +9,13 @@ pub(super) type Source = Box<dyn std::error::Error + Send + Sync>;
 /// A failure of the records.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// Busy, closed, unreachable, or on a disk that fails: the same request may succeed later (503).
+    /// Busy, closed, unreachable, or on a failing disk: the same request may succeed later (503).
     #[error("{doing}: the database is not available: {cause}")]
     Unavailable {
         /// What was being done.
         doing: &'static str,
-        /// Why it failed, with the database's own code and words. It is part of the text above, and
-        /// so no `source`, which would be told a second time.
+        /// Why it failed, with the database's own code and words. It is part of the text above, and so
+        /// not a `source`, which would be reported a second time.
         cause: Source,
     },
     /// The disk is full: the request may succeed once there is room again (507).
@@ -26,13 +26,13 @@ pub enum DbError {
         /// Why it failed, with the database's own code and words.
         cause: Source,
     },
-    /// The record changed since it was read: read it again and decide anew.
+    /// The record changed since it was read: read it again and decide again.
     #[error("{doing}: the record changed since it was read")]
     Conflict {
         /// What was being done.
         doing: &'static str,
     },
-    /// Something stored cannot be read back: somebody must look, trying again will not help (500).
+    /// Something stored cannot be read back: an operator has to look, trying again will not help (500).
     #[error("{doing}: the database holds what it should not: {what}")]
     Corrupt {
         /// What was being done.

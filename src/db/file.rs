@@ -1,4 +1,4 @@
-//! What is recorded of one file that an index holds, and the log of how it came there.
+//! What is recorded about one file that an index holds, and the log of how it came there.
 //!
 //! The log is kept in the shape devpi's clients read (docs/protocol/devpi.md §12.1): they count and show
 //! its entries, and `devpi push` carries them from index to index.
@@ -9,24 +9,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{IndexName, Sha256, Timestamp, Yanked};
 
-/// A file with everything that is known of it, apart from where it belongs.
+/// A file with everything that is known about it, apart from where it belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileFacts {
     /// Its name, unique within the project on an index.
     pub filename: String,
-    /// What it is to its release.
+    /// Its role in its release.
     pub role: FileRole,
     /// The digest its bytes are kept under.
     pub sha256: Sha256,
     /// Length in bytes.
     pub size: u64,
-    /// MD5 in lower-case hex, where somebody stated it and it held.
+    /// MD5 in lower-case hex, if it was stated and matched.
     pub md5: Option<String>,
     /// BLAKE2b-256 in lower-case hex, likewise.
     pub blake2b_256: Option<String>,
     /// When it arrived on its first index (PEP 700 `upload-time`).
     pub uploaded_at: Timestamp,
-    /// Who uploaded it; nothing for an anonymous upload.
+    /// Who uploaded it; `None` for an anonymous upload.
     pub uploader: Option<String>,
     /// `Requires-Python`, never empty.
     pub requires_python: Option<String>,
@@ -38,14 +38,14 @@ pub struct FileFacts {
     pub log: Vec<LogEntry>,
 }
 
-/// What a file is to its release; devpi calls it `rel`.
+/// A file's role in its release; devpi calls it `rel`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum FileRole {
     /// A wheel, an sdist, or an older archive.
     ReleaseFile,
     /// The result of a test run.
     ToxResult {
-        /// The release file that was tested; goes when that goes.
+        /// The release file that was tested; removed together with it.
         for_file: String,
     },
     /// Documentation.
@@ -88,7 +88,7 @@ impl FileRole {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "LogLine", try_from = "LogLine")]
 pub struct LogEntry {
-    /// Who did it; nothing for what happened as a consequence or was done anonymously.
+    /// Who did it; `None` for consequences and anonymous actions.
     pub who: Option<String>,
     /// When.
     pub when: Timestamp,
@@ -111,7 +111,7 @@ pub enum LogEvent {
         /// To.
         dst: IndexName,
     },
-    /// It took the place of a file of the same name.
+    /// It replaced a file of the same name.
     Overwrite {
         /// How often that has happened to the name.
         count: u32,

@@ -1,12 +1,12 @@
 //! Keeps users, indexes, releases, files and tokens: everything that is a record and not bytes.
 //!
-//! [`Db`] has one method for each whole intent. A method that writes is one transaction, so that a
+//! [`Db`] has one method for each complete intent. A method that writes is one transaction, so that a
 //! crash leaves either all of it or nothing, and each such transaction is one row of the change log
 //! whose number is the [`Serial`] that clients see and other gateways follow.
 //!
-//! Content belongs to an index by *name*. Indexes declared in YAML have no record here; those made
+//! Content belongs to an index by *name*. Indexes declared in YAML have no record here; those created
 //! through the devpi API do. Which of the two an index is, and whether somebody may do what they ask,
-//! is the caller's business: this room only refuses what would break the records.
+//! is up to the caller: this room only refuses what would break the records.
 
 mod change;
 #[cfg(test)]

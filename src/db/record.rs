@@ -27,7 +27,7 @@ impl fmt::Debug for ServerSecret {
     }
 }
 
-/// What is fixed when a database is made.
+/// What is fixed when a database is created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerFacts {
     /// 32 lower-case hex digits: `X-DEVPI-UUID`.
@@ -43,12 +43,12 @@ pub struct ServerFacts {
 pub struct User {
     /// Its name.
     pub name: String,
-    /// The PHC string of its password; nothing: nobody can log in as this user.
+    /// The PHC string of its password; `None` if nobody can log in as this user.
     pub password_hash: Option<String>,
-    /// Grows when the password is set, and is never used again for a later user of the name: a login
-    /// token that states another generation is void.
+    /// Grows when the password is set, and is never reused for a later user of the same name: a login
+    /// token that states another generation is invalid.
     pub generation: u64,
-    /// What people say about it.
+    /// Its details.
     pub details: UserDetails,
     /// When it was created.
     pub created: Timestamp,
@@ -56,7 +56,7 @@ pub struct User {
     pub modified: Option<Timestamp>,
 }
 
-/// What people say about a user; every value is absent or not empty.
+/// A user's details; every value is absent or not empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserDetails {
     /// `email`
@@ -76,9 +76,9 @@ pub struct IndexRecord {
     pub name: IndexName,
     /// Its complete configuration as devpi shows it, a JSON object.
     pub config: Map<String, Value>,
-    /// `config.volatile`, which deletion asks for.
+    /// `config.volatile`, which deletion checks.
     pub volatile: bool,
-    /// Serial of its last change. Of a record to be written: of the change that it was made from.
+    /// Serial of its last change. In a record to be written: that of the version it was made from.
     pub revision: Serial,
     /// When it was created.
     pub created: Timestamp,
@@ -138,30 +138,30 @@ pub struct FileRecord {
     pub facts: FileFacts,
 }
 
-/// A token for CI: it acts for a user, only on what it is for, and not for ever.
+/// A CI token: it acts for a user, for limited operations and a limited time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiToken {
     /// Its public part.
     pub id: String,
-    /// Whom it acts for.
+    /// The user it acts for.
     pub user: String,
     /// Digest of its secret part, which is kept nowhere.
     pub secret_hash: Sha256,
     /// What people call it.
     pub note: String,
-    /// Globs of the indexes it is good for, such as `team/*`; none: every index its user may act on.
+    /// Globs of the indexes it covers, such as `team/*`; empty for every index its user may act on.
     pub indexes: Vec<String>,
-    /// What it is good for.
+    /// The operations it covers.
     pub operations: Vec<TokenOperation>,
     /// When it was made.
     pub created: Timestamp,
-    /// When it ends.
+    /// When it expires.
     pub expires: Timestamp,
-    /// When it was last used, to within the batch in which uses are noted.
+    /// When it was last used, as precisely as the batches in which uses are noted.
     pub last_used: Option<Timestamp>,
 }
 
-/// What a CI token may be good for.
+/// An operation that a CI token may cover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TokenOperation {
     /// Reading where reading is restricted.
@@ -193,20 +193,20 @@ impl TokenOperation {
     }
 }
 
-/// One committed write: the audit of the records, and how other gateways learn what to forget.
+/// One committed write: for auditing the records, and for telling other gateways what to forget.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// Its number.
     pub serial: Serial,
-    /// When it was asked for.
+    /// When it was requested.
     pub at: Timestamp,
-    /// Who asked; nothing for anonymous.
+    /// Who requested it; `None` for anonymous.
     pub who: Option<String>,
     /// What was done.
     pub kind: ChangeKind,
-    /// To what index.
+    /// On which index.
     pub index: Option<IndexName>,
-    /// To what project.
+    /// On which project.
     pub project: Option<ProjectName>,
     /// The user, version, file name or token id it was about.
     pub detail: Option<String>,
@@ -215,29 +215,29 @@ pub struct Change {
 /// Kinds of writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ChangeKind {
-    /// A user came.
+    /// A user was created.
     UserCreated,
     /// A user's password or details changed.
     UserModified,
-    /// A user went, with its indexes and tokens.
+    /// A user was deleted, with its indexes and tokens.
     UserDeleted,
-    /// An index came.
+    /// An index was created.
     IndexCreated,
     /// An index's configuration changed.
     IndexModified,
-    /// An index went, with its content.
+    /// An index was deleted, with its content.
     IndexDeleted,
     /// A release was registered, or files were added to it.
     Published,
-    /// Records came from elsewhere, of any index.
+    /// Records were restored from elsewhere, of any index.
     Restored,
-    /// A project went from an index.
+    /// A project was removed from an index.
     ProjectDeleted,
-    /// A release went.
+    /// A release was removed.
     ReleaseDeleted,
-    /// A file went.
+    /// A file was removed.
     FileDeleted,
-    /// A CI token was made.
+    /// A CI token was created.
     TokenCreated,
     /// A CI token was withdrawn.
     TokenDeleted,

@@ -1,6 +1,6 @@
-//! All records at once: what moves out of one gateway and into another.
+//! All records together: what is moved from one gateway to another.
 //!
-//! Tokens for CI, deleted names and the log of changes stay behind: they belong to the place.
+//! CI tokens, deleted names and the change log are left behind: they belong to the place.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::model::{IndexName, ProjectName, Sha256};
 pub struct Snapshot {
     /// The users, and the indexes made through the API.
     pub directory: Directory,
-    /// What indexes hold, those declared in YAML included, by name; none is empty.
+    /// What indexes hold, including those declared in YAML, by name; none is empty.
     pub contents: Vec<IndexContent>,
 }
 
@@ -34,24 +34,24 @@ pub struct ProjectContent {
     pub record: ProjectRecord,
 }
 
-/// Records to be added to those that are there. Generations and revisions in it do not count.
+/// Records to be added to those that exist. Generations and revisions in it are ignored.
 #[derive(Debug, Clone, Default)]
 pub struct Restoration {
-    /// What is to be there.
+    /// What should exist afterwards.
     pub snapshot: Snapshot,
-    /// Users of the snapshot that take the place of those of the same name; of the others, those
-    /// who are there stay as they are.
+    /// Users of the snapshot that replace those of the same name; all other existing users stay as they
+    /// are.
     pub replaced_users: BTreeSet<String>,
-    /// Find out what would come of it, and leave everything as it is.
+    /// Only find out the outcome, and leave everything as it is.
     pub is_rehearsal: bool,
 }
 
-/// What came of a restoration.
+/// The outcome of a restoration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Restored {
-    /// Everything is there now; all of it became visible at once.
+    /// Everything exists now; all of it became visible at once.
     Done(Restoral),
-    /// These files are there with other content: nothing was done.
+    /// These files exist with other content: nothing was done.
     Differs(Vec<DifferingFile>),
 }
 
@@ -70,11 +70,11 @@ pub struct Restoral {
     pub files: u64,
     /// Files that were there already.
     pub files_already: u64,
-    /// What is there, differs, and was left as it is.
+    /// What exists, differs, and was left as it is.
     pub kept: Vec<LeftAsIs>,
 }
 
-/// A record that a restoration left as it is, though the snapshot says something else.
+/// A record that a restoration left as it is, although the snapshot differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LeftAsIs {
     /// A user's password or details.
@@ -92,7 +92,7 @@ pub enum LeftAsIs {
     },
 }
 
-/// A file that is there under the same name and with other content.
+/// A file that exists under the same name with other content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DifferingFile {
     /// The index that holds it.
@@ -110,8 +110,8 @@ pub struct NeededFile {
     pub name: String,
     /// Their digest.
     pub sha256: Sha256,
-    /// How many they are.
+    /// Their length.
     pub size: u64,
-    /// The digest of the metadata that is kept beside them.
+    /// The digest of the metadata that is kept with them.
     pub metadata: Option<Sha256>,
 }

@@ -1,8 +1,8 @@
-//! A copy of the records as of one instant, made beside whoever writes them, and what it names.
+//! A copy of the records as of one instant, made while they may be written, and what it names.
 //!
 //! `VACUUM INTO` reads in one transaction, which keeps no writer waiting, and leaves one file that is
-//! whole without any other. It is for the same reasons the way to bring records to another place:
-//! copying the file itself misses what is in the write-ahead log, or catches half of a checkpoint.
+//! complete on its own. For the same reasons it is the way to bring records to another place: copying
+//! the file itself misses what is in the write-ahead log, or catches half of a checkpoint.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,15 +17,15 @@ use crate::db::sqlite::rows;
 
 const DOING: &str = "read what records name";
 
-/// Records opened to be copied or looked into: nothing is made in them or brought up to date, since
-/// another version of the program may be at work on them.
+/// Records opened to be copied or examined: nothing in them is created or migrated, since another
+/// version of the program may be using them.
 #[derive(Debug)]
 pub struct RecordsFile {
     pool: SqlitePool,
 }
 
 impl RecordsFile {
-    /// Opens the records of a data directory, beside a server or after one.
+    /// Opens the records of a data directory, whether a server is running on it or not.
     ///
     /// # Errors
     /// When there are none, or they cannot be opened.
@@ -34,7 +34,7 @@ impl RecordsFile {
         Self::open(path, SqliteConnectOptions::new()).await
     }
 
-    /// Opens a copy that nobody writes. Nothing is put beside it.
+    /// Opens a copy that nobody writes. No file is created next to it.
     ///
     /// # Errors
     /// When there is none, or it cannot be opened.
@@ -56,10 +56,10 @@ impl RecordsFile {
         Ok(Self { pool })
     }
 
-    /// Writes everything, as of one instant, into a file that is not there yet.
+    /// Writes everything, as of one instant, into a file that does not exist yet.
     ///
     /// # Errors
-    /// When the records cannot be read, or the disk fails or is full; part of it may be there then.
+    /// When the records cannot be read, or the disk fails or is full; part of the file may exist then.
     pub async fn copy_to(&self, path: &Path) -> Result<(), DbError> {
         let doing = "copy the records";
         let Some(path) = path.to_str() else {
@@ -74,7 +74,7 @@ impl RecordsFile {
         Ok(())
     }
 
-    /// Looks at every page and index.
+    /// Checks every page and index.
     ///
     /// # Errors
     /// [`DbError::Corrupt`] with SQLite's words when something is damaged.
@@ -187,7 +187,7 @@ mod tests {
             .collect();
         names.sort();
         assert_eq!(names, ["copy"]);
-        // It is where a server goes on.
+        // A server continues from it.
         let next = Sqlite::open(&copy, now()).await.unwrap();
         assert_eq!(next.serial().await.unwrap(), Serial(1));
         assert!(beside_nothing(&copy.with_file_name("none")).await);

@@ -1,7 +1,7 @@
 //! SQLite against the conformance suite, and against being killed at any moment.
 //!
-//! A killed process leaves the files as they are; a power cut may besides leave a torn tail of the
-//! write-ahead log. Both are played by copying the files at a bad moment and opening the copy.
+//! A killed process leaves the files as they are; a power cut may also leave a torn tail of the
+//! write-ahead log. Both are simulated by copying the files at a bad moment and opening the copy.
 
 use std::path::Path;
 

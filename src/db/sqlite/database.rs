@@ -1,5 +1,5 @@
-//! SQLite as a [`Db`]. Reads are answered here, what consists of several queries as of one instant; writes
-//! are those of the topic.
+//! SQLite as a [`Db`]. Reads are answered here, those that need several queries as of one instant;
+//! writes are in the modules of their topics.
 
 use std::collections::HashSet;
 
@@ -30,7 +30,7 @@ impl Sqlite {
         reader.map_err(rows::failed("get a connection to read"))
     }
 
-    /// What several queries read as of one instant.
+    /// A transaction in which several queries read as of one instant.
     pub(super) async fn instant(
         &self,
         doing: &'static str,

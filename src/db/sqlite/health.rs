@@ -1,5 +1,5 @@
-//! Whether the records can be written, as the last attempt found. The log is told when that changes,
-//! not once for each request that was refused meanwhile.
+//! Whether the records can be written, judging by the last attempt. It is logged when that changes, not
+//! for each request that was refused meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,7 @@ impl Health {
         }
     }
 
-    /// A write failed. One that somebody else's write overtook says nothing about the disk.
+    /// A write failed. If another write overtook it, that says nothing about the disk.
     pub(super) fn failed(&self, error: &DbError) {
         let is_about_the_disk = match error {
             DbError::Full { .. }

@@ -31,7 +31,7 @@ use crate::db::sqlite::rows;
 use crate::db::sqlite::waiting::Waits;
 use crate::model::Timestamp;
 
-/// Connections that read: more than this and they only compete for the processor.
+/// Connections that read: more would only compete for the processor.
 const READERS: u32 = 4;
 
 /// How long a statement waits for a lock that another process holds.
@@ -40,10 +40,10 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request waits for a connection before it is told to come back later.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long whoever uses the records still may keep them from being closed.
+/// How long current users of the records may delay closing them.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
-/// Every step from nothing to the present schema. A step that has been released is never edited.
+/// Every step from nothing to the current schema. A released step is never edited.
 const SCHEMA: [(i64, &str, &str); 1] = [(1, "records", include_str!("../schema/0001_records.sql"))];
 
 /// The records in one SQLite file.
@@ -59,7 +59,7 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the file at `path`, making and migrating it where needed.
+    /// Opens the file at `path`, creating and migrating it if needed.
     ///
     /// # Errors
     /// [`DbError::Open`] when the folder is missing or not writable, the file is not a database, or a
@@ -86,11 +86,11 @@ impl Sqlite {
             .run(&writer)
             .await
             .map_err(|error| failed(error.into()))?;
-        // Made once: a connection that is opened later and finds no file must not put an empty one
-        // beside the write-ahead log of the one that was there.
+        // Created only once: a connection that is opened later and finds no file must not put an empty
+        // one next to the write-ahead log of the original.
         let options = options.create_if_missing(false);
         writer.set_connect_options(options.clone());
-        // All of them from the start, whatever becomes of the writer: to open one on a full disk may
+        // All of them from the start, whatever happens to the writer: opening one on a full disk may
         // need room for the WAL's index, which goes with the last connection.
         let several = pool.max_connections(READERS).min_connections(READERS);
         // Not `read_only`: such a connection cannot rebuild the WAL's index after a crash.
@@ -149,8 +149,8 @@ impl Sqlite {
         })
     }
 
-    /// Refuses to write into a file that nobody will find again: one that was removed, or replaced by
-    /// another, while it was open. SQLite itself does not look.
+    /// Refuses to write into a file that nobody will find again: one that was removed, or replaced,
+    /// while it was open. SQLite itself does not check.
     pub(super) fn check_place(&self, doing: &'static str) -> Result<(), DbError> {
         let unavailable = |cause| DbError::Unavailable { doing, cause };
         let path = self.path.display();
@@ -164,10 +164,10 @@ impl Sqlite {
         }
     }
 
-    /// Closes every connection; what was written is in the file itself afterwards.
+    /// Closes every connection; what was written is then in the file itself.
     ///
-    /// The last connection to close would see to that alone, but there may be others, of a command
-    /// that reads beside a server. What is still under way keeps its connection only so long.
+    /// The last connection to close would do that by itself, but a command that reads beside a server
+    /// may have others. A query still under way keeps its connection only for so long.
     pub async fn close(&self) {
         let closing = async {
             self.readers.close().await;
@@ -190,7 +190,7 @@ impl Sqlite {
 fn pool_options() -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        // A file does not hang up: nothing is won by connecting again now and then.
+        // A file does not hang up: there is no point in reconnecting now and then.
         .idle_timeout(None)
         .max_lifetime(None)
         .after_release(|connection, _| {
@@ -273,7 +273,7 @@ mod tests {
         for pool in [&db.writer, &db.readers] {
             for _ in 0..2 * READERS {
                 let mut begun = pool.begin_with("BEGIN").await.unwrap();
-                // As SQLite does it on a full disk: the driver does not hear of it.
+                // As SQLite does it on a full disk: the driver does not notice.
                 let rolled_back = sqlx::query("ROLLBACK").execute(&mut *begun).await;
                 rolled_back.unwrap();
             }

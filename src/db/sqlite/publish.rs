@@ -1,4 +1,4 @@
-//! Making a release visible: every file is looked at before anything is written.
+//! Makes a release visible: every file is checked before anything is written.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -95,8 +95,8 @@ async fn publish_spelled(
     })
 }
 
-/// The publication under the version that the index has for this release already, if that is spelled
-/// otherwise: twine uploads a wheel as `1.0.0rc1` whose sdist came as `1.0.0-rc1`.
+/// The publication under the version that the index already has for this release, if that is spelled
+/// differently: twine uploads a wheel as `1.0.0rc1` whose sdist came as `1.0.0-rc1`.
 async fn as_spelled<'a>(
     writing: &mut Writing,
     publication: &'a Publication,
@@ -116,7 +116,8 @@ async fn as_spelled<'a>(
     })
 }
 
-/// How an index spells a release: as asked if it has that, else in another spelling of the same.
+/// How an index spells a release: as asked if it has that, otherwise in another spelling of the same
+/// version.
 pub(super) async fn release_known_as(
     writing: &mut Writing,
     (index, project, version): (&IndexName, &ProjectName, &str),
@@ -178,7 +179,7 @@ async fn missing_subject(
     Ok(None)
 }
 
-/// The new file's facts, its log opened by the overwriting.
+/// The new file's facts, with a log that begins with the overwriting.
 fn with_overwrite(facts: &FileFacts, before: &FileFacts, cause: &Cause) -> FileFacts {
     let count = change::times_overwritten(before).saturating_add(1);
     let mut facts = facts.clone();
@@ -208,7 +209,7 @@ async fn store_release(
     store_metadata(writing, place, metadata, cause.at).await
 }
 
-/// Adds the row of a project, unless it is there; whether it was not.
+/// Adds the row of a project unless it exists; returns whether it was added.
 pub(super) async fn store_project(
     writing: &mut Writing,
     (index, project): (&IndexName, &ProjectName),
@@ -235,7 +236,7 @@ pub(super) async fn find_release(
     known.as_ref().map(rows::release).transpose()
 }
 
-/// Writes what is known of a release; when it was created stays.
+/// Writes what is known about a release; its creation time stays.
 pub(super) async fn store_metadata(
     writing: &mut Writing,
     (index, project, version): (&IndexName, &ProjectName, &str),

@@ -1,4 +1,4 @@
-//! Deleting content. What is deleted leaves its digest and name behind, for 410 instead of 404.
+//! Deletes content. What is deleted leaves its digest and name behind, for 410 instead of 404.
 
 use crate::db::change::{Cause, Removal};
 use crate::db::error::DbError;
@@ -54,7 +54,7 @@ pub(super) async fn remove(
     writing.end(cause, about).await.map(Some)
 }
 
-/// Takes a file away, with the test results about it.
+/// Removes a file, with the test results about it.
 pub(super) async fn file(writing: &mut Writing, file: &FileRecord) -> Result<(), DbError> {
     let words = [
         file.index.as_str(),
@@ -64,7 +64,7 @@ pub(super) async fn file(writing: &mut Writing, file: &FileRecord) -> Result<(),
     run(writing, &FILE, &words).await
 }
 
-/// Takes a file's release away if that was its last file, and its project if that was the last release.
+/// Removes a file's release if that was its last file, and its project if that was the last release.
 pub(super) async fn release_if_empty(
     writing: &mut Writing,
     file: &FileRecord,
@@ -74,7 +74,7 @@ pub(super) async fn release_if_empty(
     run(writing, &PROJECT_IF_EMPTY, &words[..2]).await
 }
 
-/// Takes an index away with everything it holds.
+/// Removes an index with everything it holds.
 pub(super) async fn index_and_content(
     writing: &mut Writing,
     index: &IndexName,
@@ -94,7 +94,7 @@ async fn run(
     Ok(())
 }
 
-/// Of `$1` index.
+/// For `$1` index.
 const INDEX: [&str; 5] = [
     "INSERT INTO deleted_files (index_name, sha256, filename)
      SELECT index_name, sha256, filename FROM files WHERE index_name = $1
@@ -105,7 +105,7 @@ const INDEX: [&str; 5] = [
     "DELETE FROM indexes WHERE name = $1",
 ];
 
-/// Of `$1` index, `$2` project.
+/// For `$1` index, `$2` project.
 const PROJECT: [&str; 4] = [
     "INSERT INTO deleted_files (index_name, sha256, filename)
      SELECT index_name, sha256, filename FROM files WHERE index_name = $1 AND project = $2
@@ -115,11 +115,11 @@ const PROJECT: [&str; 4] = [
     "DELETE FROM projects WHERE index_name = $1 AND name = $2",
 ];
 
-/// Of `$1` index, `$2` project.
+/// For `$1` index, `$2` project.
 const PROJECT_IF_EMPTY: [&str; 1] = ["DELETE FROM projects WHERE index_name = $1 AND name = $2
      AND NOT EXISTS (SELECT 1 FROM releases WHERE index_name = $1 AND project = $2)"];
 
-/// Of `$1` index, `$2` project, `$3` version.
+/// For `$1` index, `$2` project, `$3` version.
 const RELEASE: [&str; 3] = [
     "INSERT INTO deleted_files (index_name, sha256, filename)
      SELECT index_name, sha256, filename FROM files
@@ -129,14 +129,14 @@ const RELEASE: [&str; 3] = [
     "DELETE FROM releases WHERE index_name = $1 AND project = $2 AND version = $3",
 ];
 
-/// Of `$1` index, `$2` project, `$3` version.
+/// For `$1` index, `$2` project, `$3` version.
 const RELEASE_IF_EMPTY: [&str; 1] = [
     "DELETE FROM releases WHERE index_name = $1 AND project = $2 AND version = $3
      AND NOT EXISTS
          (SELECT 1 FROM files WHERE index_name = $1 AND project = $2 AND version = $3)",
 ];
 
-/// Of `$1` index, `$2` project, `$3` file name.
+/// For `$1` index, `$2` project, `$3` file name.
 const FILE: [&str; 2] = [
     "INSERT INTO deleted_files (index_name, sha256, filename)
      SELECT index_name, sha256, filename FROM files

@@ -1,4 +1,4 @@
-//! Adding records from elsewhere: one transaction, so that all of them become visible or none.
+//! Adds records from elsewhere in one transaction, so that all of them become visible or none.
 
 use serde_json::{Map, Value};
 
@@ -129,7 +129,7 @@ impl Restoring<'_> {
         Ok(())
     }
 
-    /// A new release is added; of one that is there, fields that it has stay and others are added.
+    /// Adds a new release; in an existing one, existing fields stay and others are added.
     async fn release(
         &mut self,
         index: &IndexName,
@@ -163,7 +163,7 @@ impl Restoring<'_> {
         publish::store_metadata(&mut self.writing, place, metadata, created).await
     }
 
-    /// Commits what is new; nothing when something is in the way, or only to see.
+    /// Commits what is new; nothing if something is in the way, or it was only a rehearsal.
     async fn end(self, before: Serial, serial: Serial) -> Result<Restored, DbError> {
         if !self.differing.is_empty() {
             return Ok(Restored::Differs(self.differing));
@@ -180,7 +180,7 @@ impl Restoring<'_> {
     }
 }
 
-/// Whether no field has two values.
+/// Whether no field has two different values.
 fn agree(known: &Map<String, Value>, coming: &Map<String, Value>) -> bool {
     coming
         .iter()

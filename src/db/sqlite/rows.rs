@@ -12,13 +12,13 @@ use crate::db::record::{
 };
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp, Yanked};
 
-/// SQLite's primary result codes for a file that is damaged or is none (sqlite3.h).
+/// SQLite's primary result codes for a file that is damaged or is not a database (sqlite3.h).
 const DAMAGED: [i32; 2] = [11, 26];
 
 /// Its primary result code for a full disk.
 const FULL: i32 = 13;
 
-/// Sorts a driver's error by what the caller can do about it.
+/// Classifies a driver's error by what the caller can do about it.
 pub(super) fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> DbError {
     move |error| match &error {
         sqlx::Error::Database(refused) if refused.is_foreign_key_violation() => {
@@ -51,18 +51,18 @@ pub(super) fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> DbError {
     }
 }
 
-/// What an extended result code is a kind of.
+/// The primary code of an extended result code.
 fn primary_code(refused: &dyn sqlx::error::DatabaseError) -> Option<i32> {
     let code = refused.code()?.parse::<i32>().ok()?;
     Some(code & 0xff)
 }
 
-/// Unsigned to SQLite's only integer; nothing of ours comes near the end.
+/// An unsigned number as SQLite's only integer type; none of ours come near the limit.
 pub(super) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// Reads columns that have to be there and to parse.
+/// Reads columns that must exist and be valid.
 pub(super) struct Reader<'a> {
     row: &'a SqliteRow,
     doing: &'static str,

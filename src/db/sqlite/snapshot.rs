@@ -1,4 +1,4 @@
-//! Reading everything in one transaction, table by table, and putting it together.
+//! Reads everything in one transaction, table by table, and puts it together.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,7 @@ async fn all(on: &mut SqliteConnection, sql: &'static str) -> Result<Vec<SqliteR
     read::all(on, statement(sql, &[]), DOING).await
 }
 
-/// The index and the project that a row is of.
+/// The index and project that a row belongs to.
 fn place(row: &SqliteRow, project: &str) -> Result<(IndexName, ProjectName), DbError> {
     let read = rows::reader(row, DOING);
     Ok((read.index()?, read.project(project)?))

@@ -24,7 +24,7 @@ pub(super) async fn create(
         &[&token.id, &token.user, &token.note, &operations],
     )
     .bind(token.secret_hash.as_bytes().as_slice())
-    // A glob holds no space; no glob is no restriction.
+    // A glob contains no space; no glob means no restriction.
     .bind((!token.indexes.is_empty()).then(|| token.indexes.join(" ")))
     .bind(cause.at.as_microsecond())
     .bind(token.expires.as_microsecond());

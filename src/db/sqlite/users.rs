@@ -1,7 +1,7 @@
 //! Writing users.
 //!
 //! A user's generation is the serial of the write that last set its password: serials only grow, so a
-//! token of a deleted user is void for whoever takes the name next.
+//! deleted user's token is invalid for the next user of that name.
 
 use serde_json::Value;
 
@@ -57,7 +57,7 @@ pub(super) async fn insert(writing: &mut Writing, user: &User) -> Result<(), DbE
     Ok(())
 }
 
-/// A statement about everything of a user but when it was created.
+/// A statement with all columns of a user except the creation time.
 fn all_of<'q>(user: &'q User, sql: &'static str) -> Statement<'q> {
     statement(sql, &[&user.name])
         .bind(user.password_hash.as_deref())
@@ -92,7 +92,7 @@ pub(super) async fn update(
     Ok(Some(user))
 }
 
-/// Writes a user over the one of its name; when it was created stays.
+/// Overwrites the user of the same name; the creation time stays.
 pub(super) async fn store(writing: &mut Writing, user: &User) -> Result<(), DbError> {
     let stored = all_of(
         user,

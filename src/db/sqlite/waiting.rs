@@ -1,6 +1,6 @@
-//! Connections are had here, so that every wait for one is counted and timed.
+//! All connections are obtained here, so that every wait for one is counted and timed.
 //!
-//! One that is free is taken as it is: a file does not hang up, so there is nothing to ask it first.
+//! A free one is used as it is: a file does not hang up, so there is no need to check it first.
 
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{Sqlite as Driver, SqlitePool};
@@ -91,7 +91,7 @@ mod tests {
             line.unwrap().parse::<u64>().unwrap()
         };
         let first = db.begin_writing().await.unwrap();
-        // What opening has written may just have been over.
+        // The write during opening may only just have finished.
         let before = waits("records_write");
         let reading = db.begin_reading().await.unwrap();
         drop(db.to_read().await.unwrap());

@@ -1,6 +1,7 @@
-//! A write transaction: takes the write lock at once, ends with one row of the change log.
+//! A write transaction: takes the write lock at the start, ends with one row of the change log.
 //!
-//! Dropped before [`Writing::commit`] it rolls back; that is how every refusal leaves nothing behind.
+//! If it is dropped before [`Writing::commit`] it rolls back; that is how a refusal leaves nothing
+//! behind.
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{SqliteConnection, Transaction};
@@ -20,7 +21,7 @@ pub(super) struct Writing {
     health: Health,
 }
 
-/// What the change log says of a write.
+/// What the change log says about a write.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct About<'a> {
     pub(super) kind: ChangeKind,
@@ -30,7 +31,7 @@ pub(super) struct About<'a> {
 }
 
 impl<'a> About<'a> {
-    /// About this user, token or nothing, wherever that is.
+    /// About this user, token or nothing, in no index.
     pub(super) fn of(kind: ChangeKind, detail: Option<&'a str>) -> Self {
         Self {
             kind,
@@ -77,7 +78,7 @@ impl Sqlite {
         })
     }
 
-    /// Writes what is there already, to see whether the disk takes it.
+    /// Rewrites something unchanged, to see whether the disk takes it.
     pub(super) async fn try_to_write(&self) -> Result<(), DbError> {
         let mut writing = self.write("see whether the records can be written").await?;
         writing
@@ -93,7 +94,7 @@ impl Writing {
         &mut self.transaction
     }
 
-    /// Runs a statement; how many rows it changed.
+    /// Runs a statement; returns how many rows it changed.
     pub(super) async fn run(&mut self, statement: Statement<'_>) -> Result<u64, DbError> {
         let done = statement.execute(&mut *self.transaction).await;
         Ok(done.map_err(self.failed())?.rows_affected())
@@ -117,7 +118,7 @@ impl Writing {
         found.map_err(self.failed())
     }
 
-    /// Sorts an error by what the caller can do about it.
+    /// Classifies an error by what the caller can do about it.
     fn failed(&self) -> impl Fn(sqlx::Error) -> DbError + use<> {
         failed(self.doing, self.health.clone())
     }
@@ -160,7 +161,7 @@ impl Writing {
     }
 }
 
-/// Sorts an error of a write, and notes what it says about the disk.
+/// Classifies an error of a write, and notes what it says about the disk.
 fn failed(doing: &'static str, health: Health) -> impl Fn(sqlx::Error) -> DbError {
     let sorted = rows::failed(doing);
     move |error| {

@@ -1,8 +1,8 @@
-//! The few elements of an HTML page that an index speaks with: anchors, metas, base and comments; and
-//! what all others say of the kind of document it is ([`Document`]).
+//! The few elements of an HTML page that matter to an index: anchors, metas, base and comments; and
+//! what all others say about the kind of document it is ([`Document`]).
 //!
-//! html5ever's tokenizer does the reading, as browsers do: entities, odd quoting and upper case come out
-//! right, and what looks like a link inside a script, a style or a title is none. There is no tree.
+//! html5ever's tokenizer parses them as browsers do: entities, odd quoting and upper case come out
+//! right, and what looks like a link inside a script, a style or a title is none. No tree is built.
 //!
 //! The tokenizer compares each attribute of a tag with all before it, and holds an unfinished tag in
 //! memory; both are bounded here, by feeding it piece by piece and watching that tags come out.
@@ -32,7 +32,7 @@ const ATTRIBUTES_MAX: usize = 64;
 /// How much of an anchor's text is kept: a project's name, generously.
 const TEXT_BYTES_MAX: usize = 512;
 
-/// Something an index says in HTML.
+/// Something that an index states in HTML.
 #[derive(Debug)]
 pub(super) enum Element<'a> {
     /// `<base href>`
@@ -49,7 +49,7 @@ pub(super) enum Element<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Anchor {
     attributes: Vec<Attribute>,
-    /// Its text, cut at 512 bytes; not to be believed where the URL says something else.
+    /// Its text, cut at 512 bytes; the URL takes precedence over it.
     pub(super) text: String,
 }
 
@@ -60,7 +60,7 @@ impl Anchor {
     }
 }
 
-/// Reads a page, hands each element on, in order, and says what kind of document it was.
+/// Parses a page, passes each element on, in order, and returns what kind of document it was.
 ///
 /// # Errors
 /// What `each` refuses, and [`InvalidPage::Tag`].
@@ -86,7 +86,7 @@ pub(super) fn read_elements(
         let (piece, after) = rest.split_at(rest.floor_char_boundary(PIECE_BYTES));
         rest = after;
         queue.push_back(StrTendril::from_slice(piece));
-        // The sink never asks for a script to be run, so all that is fed is read.
+        // The sink never asks for a script to be run, so everything that is fed is read.
         let _ = tokenizer.feed(&queue);
         let mut reading = tokenizer.sink.0.borrow_mut();
         silent_bytes = if reading.has_token {
@@ -126,7 +126,7 @@ impl TokenSink for Sink<'_> {
         if reading.outcome.is_err() {
             return TokenSinkResult::Continue;
         }
-        // The tokenizer's own complaints are no sign that it gets anywhere.
+        // The tokenizer's own error reports are no sign of progress.
         reading.has_token |= !matches!(token, Token::ParseError(_));
         match token {
             Token::TagToken(tag) => reading.tag(tag),
@@ -155,7 +155,7 @@ impl TokenSink for Sink<'_> {
 impl Reading<'_> {
     fn tag(&mut self, tag: Tag) -> TokenSinkResult<()> {
         if tag.attrs.len() > ATTRIBUTES_MAX {
-            // The caller, who knows the place, fills it in.
+            // The caller, who knows the position, fills it in.
             self.outcome = Err(InvalidPage::Tag(0));
             return TokenSinkResult::Continue;
         }

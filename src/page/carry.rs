@@ -1,9 +1,9 @@
-//! What a source said before and does not say now: facts about a file do not become untrue.
+//! What a source stated earlier and does not state now: facts about a file do not become untrue.
 //!
-//! Some upstreams state dates, digests or sizes on one answer and not on the next, depending on which
+//! Some upstreams state dates, digests or sizes in one answer and not in the next, depending on which
 //! machine or which markup answered. A policy that fails closed would flicker with them. So what was
-//! known of *the same file* stays; what an index may take back (yanked, provenance, signature, status)
-//! does not. A file that nobody ever dated counts from when it was first seen here.
+//! known about *the same file* stays; what an index may take back (yanked, provenance, signature,
+//! status) does not. A file that was never dated counts from when it was first seen here.
 
 use std::collections::HashMap;
 
@@ -34,8 +34,8 @@ pub fn carry_over(new: &mut ProjectPage, old: Option<&ProjectPage>, now: Timesta
     seen_by(new, now);
 }
 
-/// Puts right what was first seen under a clock that was ahead: nothing is seen in the future, and a
-/// cool-down that counts from there would end as much too late.
+/// Corrects what was first seen under a clock that was ahead: nothing is seen in the future, and a
+/// cool-down that counts from there would end that much too late.
 pub fn seen_by(page: &mut ProjectPage, now: Timestamp) {
     for time in page
         .files
@@ -48,8 +48,8 @@ pub fn seen_by(page: &mut ProjectPage, now: Timestamp) {
     }
 }
 
-/// Whether two listings of one file name mean the same bytes: by a digest that both state, else by the
-/// URL, as long as nothing else that both state speaks against it.
+/// Whether two listings of one file name mean the same bytes: judged by a digest that both state,
+/// otherwise by the URL, as long as nothing else that both state contradicts it.
 fn is_same(new: &File, old: &File) -> bool {
     if matches!((new.size, old.size), (Some(new), Some(old)) if new != old) {
         return false;
@@ -63,7 +63,7 @@ fn is_same(new: &File, old: &File) -> bool {
     }
 }
 
-/// Whether the digests agree; nothing when there is no algorithm that both state.
+/// Whether the digests agree; `None` if there is no algorithm that both state.
 pub(super) fn is_same_digest(new: &Hashes, old: &Hashes) -> Option<bool> {
     let common = new.iter().filter_map(|(algorithm, hex)| {
         let (_, other) = old.iter().find(|(name, _)| *name == algorithm)?;
@@ -105,13 +105,14 @@ fn complete(new: &mut File, old: &File) {
         (CoreMetadata::Present, CoreMetadata::Hashed(hashes)) => {
             CoreMetadata::Hashed(hashes.clone())
         }
-        // What was found out of a sidecar is kept apart and laid over every page.
+        // What was found out from a sidecar is kept separately and applied to every page.
         (CoreMetadata::Present, _) => CoreMetadata::Present,
         (CoreMetadata::Absent | CoreMetadata::Unobtainable, old) => old.clone(),
     };
 }
 
-/// An index's word goes before our own observation, and of two observations the earlier counts.
+/// An index's statement takes precedence over our own observation; of two observations the earlier
+/// counts.
 fn earlier_knowledge(new: Option<UploadTime>, old: Option<UploadTime>) -> Option<UploadTime> {
     let (Some(new), Some(old)) = (new, old) else {
         return new.or(old);
@@ -290,7 +291,7 @@ mod tests {
         for (known, expected) in [
             (time(500, FirstSeen), time(100, FirstSeen)),
             (time(50, FirstSeen), time(50, FirstSeen)),
-            // An index's own word is not ours to correct.
+            // An index's own statement is not ours to correct.
             (time(500, Index), time(500, Index)),
         ] {
             let mut new = samples::page("six", &["six-1.zip"]);

@@ -3,7 +3,7 @@
 use crate::model::{CUT_SHA256, CoreMetadata, Hashes};
 use crate::page::wire::Loose;
 
-/// Digest names that may stand in a fragment (PEP 503); other keys there are no digests (`#egg=…`).
+/// Digest names that may stand in a fragment (PEP 503); other keys there are not digests (`#egg=…`).
 const FRAGMENT_DIGESTS: [&str; 6] = ["sha256", "sha512", "sha384", "sha224", "sha1", "md5"];
 
 /// Fewest hexadecimal digits of a digest: those of md5.
@@ -15,11 +15,11 @@ const DIGITS_MAX: usize = 128;
 /// Longest name of an algorithm; those of hashlib are far below.
 const ALGORITHM_BYTES_MAX: usize = 32;
 
-/// Adds a digest that a source states; one that cannot be a digest is as good as none.
+/// Adds a digest that a source states; one that cannot be a digest is ignored.
 pub(super) fn add_digest(hashes: &mut Hashes, algorithm: &str, hex: &str) {
     let is_sha256 = algorithm.eq_ignore_ascii_case("sha256");
     if algorithm == CUT_SHA256 || (is_sha256 && hex.len() < DIGITS_MIN) {
-        // What is no digest after all leaves `hashes` as it was.
+        // An invalid digest leaves `hashes` as it was.
         let _ = hashes.insert_cut(hex);
         return;
     }
@@ -28,7 +28,7 @@ pub(super) fn add_digest(hashes: &mut Hashes, algorithm: &str, hex: &str) {
         && algorithm.bytes().all(in_name)
         && (DIGITS_MIN..=DIGITS_MAX).contains(&hex.len())
     {
-        // What is no digest after all leaves `hashes` as it was.
+        // An invalid digest leaves `hashes` as it was.
         let _ = hashes.insert(algorithm, hex);
     }
 }
@@ -48,7 +48,7 @@ pub(super) fn fragment_digests(fragment: &str) -> Hashes {
 }
 
 /// The digest to write into a fragment or an attribute, which have room for one: the first that all
-/// installers know there, sha256 before any other.
+/// installers support there, sha256 before any other.
 pub(super) fn fragment_digest(hashes: &Hashes) -> Option<(&'static str, String)> {
     let [strongest, others @ ..] = FRAGMENT_DIGESTS;
     let sha256 = hashes.sha256().map(|digest| (strongest, digest.to_hex()));

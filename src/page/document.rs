@@ -1,9 +1,10 @@
-//! What kind of document an HTML answer is: a page of an index, or something else that came with 200.
+//! What kind of document an HTML answer is: a page of an index, or something else that was sent with
+//! status 200.
 //!
-//! A proxy's login page, a word of trouble and an image are not a project without files: to take them
-//! for one would make a name fall through to the next index. PEP 503 asks for nothing but anchors, so
-//! a page that lists no file of the project has to show by something else that it is an index's: by
-//! what the standard adds, by a heading as indexes and directory listings have them, or by being bare.
+//! A proxy's login page, an error message or an image is not a project without files: taking it for one
+//! would make a name fall through to the next index. PEP 503 requires only anchors, so a page that
+//! lists no file of the project has to show in another way that it is an index's: by what the standard
+//! adds, by a heading as indexes and directory listings have them, or by being bare.
 
 use crate::model::ProjectName;
 
@@ -18,20 +19,20 @@ const TEXT_BYTES_MAX: usize = 80;
 const HEADINGS_OF_PAGES: [&str; 4] = ["links for", "index of", "simple index", "directory listing"];
 const HEADINGS_OF_LISTS: [&str; 1] = ["simple list"];
 
-/// Elements that say nothing by themselves: whoever writes an empty page by hand writes these.
+/// Elements that say nothing by themselves: a hand-written empty page has these.
 const BARE: [&str; 22] = [
     "html", "head", "body", "title", "meta", "link", "style", "base", "h1", "h2", "h3", "h4", "h5",
     "h6", "p", "br", "hr", "div", "ul", "table", "pre", "a",
 ];
 
-/// What was seen of a document besides the elements that an index speaks with.
+/// What was seen of a document besides the elements that matter to an index.
 #[derive(Debug, Default)]
 pub(super) struct Document {
-    /// It has a doctype, a head or a body: `<html></html>` alone is what a proxy without words sends.
+    /// It has a doctype, a head or a body: a proxy without a message sends just `<html></html>`.
     has_frame: bool,
     /// A meta or a comment that only indexes write.
     announces: bool,
-    /// Something stands in it that a page of an index has no use for: a form, a script, an image.
+    /// It contains something that no page of an index needs: a form, a script, an image.
     has_foreign: bool,
     /// A form or a field of one.
     has_form: bool,
@@ -43,7 +44,7 @@ pub(super) struct Document {
     inside: Inside,
 }
 
-/// The anchors of a document that lead somewhere else than up.
+/// The anchors of a document that lead anywhere but up.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Links {
     all: usize,
@@ -67,7 +68,7 @@ enum Inside {
     #[default]
     Body,
     Heading,
-    /// A script or a style: nobody reads it.
+    /// A script or a style, which is not read.
     Unread,
 }
 
@@ -142,7 +143,7 @@ impl Document {
         into.push_str(&text[..text.floor_char_boundary(room)]);
     }
 
-    /// Whether a page without any file of the project is a page of the project all the same.
+    /// Whether a page without any file of the project is a page of the project nevertheless.
     pub(super) fn is_page_of(&self, project: &ProjectName, links: Links) -> bool {
         if self.announces {
             return true;
@@ -168,12 +169,12 @@ impl Document {
         let is_headed = headings.any(|heading| {
             has_any(heading, &HEADINGS_OF_PAGES) || has_any(heading, &HEADINGS_OF_LISTS)
         });
-        // Without a heading, what a list consists of has to be links to projects.
+        // Without a heading, the list has to consist of links to projects.
         let is_plain = !self.has_form && links.all > 0 && 2 * links.to_projects >= links.all;
         !self.asks_for_password && (is_headed || is_plain || self.is_bare(links))
     }
 
-    /// The frame of a document with nothing in it.
+    /// Whether it is the frame of an empty document.
     fn is_bare(&self, links: Links) -> bool {
         let has_text = |text: &String| !text.trim().is_empty();
         self.has_frame
@@ -200,7 +201,7 @@ impl Document {
     }
 }
 
-/// Whether no words have it: the bytes of an image are full of these.
+/// Whether no words contain it: the bytes of an image are full of such characters.
 fn is_unprintable(character: char) -> bool {
     character.is_control() || character == char::REPLACEMENT_CHARACTER
 }

@@ -1,6 +1,6 @@
-//! What remains of a merged page once each file was decided on, and until when that holds.
+//! What remains of a merged page once each file was decided on, and until when that is valid.
 //!
-//! The decision itself is handed in: `policy` makes it for the page, the file and the sidecar alike.
+//! The decision itself is passed in: `policy` makes it for the page, the file and the sidecar alike.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub enum Ruling {
 pub struct Decided {
     /// What is done with the file.
     pub ruling: Ruling,
-    /// When time alone changes the ruling; nothing when it never does.
+    /// When time alone changes the ruling; `None` if it never does.
     pub next_change: Option<Timestamp>,
 }
 
@@ -37,7 +37,7 @@ pub struct Filtered<'a> {
     pub project: &'a ProjectName,
     /// Its status.
     pub status: &'a ProjectStatus,
-    /// The upstream's serial, where the page is one upstream's alone.
+    /// The upstream's serial, if the page comes from one upstream alone.
     pub serial: Option<u64>,
     /// The files listed, in the order of the stack.
     pub files: Vec<Listed<'a>>,
@@ -54,9 +54,9 @@ pub struct Listed<'a> {
     pub file: &'a File,
     /// Whether it is shown as yanked, which may be by policy.
     pub yanked: Yanked,
-    /// Whether a sidecar is announced. Here it is for every wheel, since one can be read out of the
-    /// wheel itself, and for whatever the index announces one, unless it was found that it cannot be
-    /// had; a caller who cannot serve it says no.
+    /// Whether a sidecar is announced. It is for every wheel, since one can be read from the wheel
+    /// itself, and for anything else for which the index announces one, unless it was found to be
+    /// unavailable; a caller who cannot serve it says no.
     pub sidecar: bool,
 }
 
@@ -96,11 +96,11 @@ pub fn filter<'a>(
 impl Filtered<'_> {
     /// The versions of the listed files, each once, in the order of the files.
     ///
-    /// A version all of whose files are hidden is none, since resolvers may take this list as a
-    /// shortcut; nor is one that never had a file (docs/protocol/simple-api.md §4.2, §14).
+    /// A version is left out if all of its files are hidden, since resolvers may take this list as a
+    /// shortcut, or if it never had a file (docs/protocol/simple-api.md §4.2, §14).
     #[must_use]
     pub fn versions(&self) -> Vec<String> {
-        // Parsing is dear and files of one version mostly stand together under one spelling.
+        // Parsing is expensive, and files of one version are mostly adjacent and spelled alike.
         let mut texts = HashSet::new();
         let mut versions = Vec::new();
         let mut seen = HashSet::new();

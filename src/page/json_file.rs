@@ -12,7 +12,7 @@ use crate::page::source_url::{Base, SourceUrl};
 use crate::page::upload_time::parse_upload_time;
 use crate::page::wire::Loose;
 
-/// What `_upload-time-source` says of a time that a gateway such as this one made up.
+/// The value of `_upload-time-source` for a time that a gateway such as this one made up.
 pub(super) const FIRST_SEEN: &str = "first-seen";
 
 /// Reads one entry and adds it to the page, or counts it as left out.
@@ -72,8 +72,8 @@ struct WireFile<'a> {
 }
 
 impl WireFile<'_> {
-    /// The name stated, or the URL's last segment. Some indexes state the name as it stands in the
-    /// URL; a `%` that is not in the URL's own name as well is taken for such, and decoded once.
+    /// The name stated, or the URL's last segment. Some indexes state the name as it stands in the URL;
+    /// a `%` that is not also in the URL's own name is taken as a sign of that, and decoded once.
     fn filename(&self, url: &SourceUrl) -> String {
         let in_url = url.filename().unwrap_or_default();
         match self.filename.text() {
@@ -105,7 +105,7 @@ impl WireFile<'_> {
         }
     }
 
-    /// What the first spelling says that announces a sidecar, the standard's own before its aliases.
+    /// The first spelling that announces a sidecar, the standard's own before its aliases.
     fn core_metadata(&self) -> CoreMetadata {
         [
             &self.core_metadata,

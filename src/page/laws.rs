@@ -1,4 +1,4 @@
-//! Laws that hold between the files of this room: what is written is read again, and both forms agree.
+//! Laws between the files of this room: what is written can be read again, and both forms agree.
 
 use std::sync::Arc;
 
@@ -109,7 +109,7 @@ fn as_shown(page: &ProjectPage) -> ProjectPage {
     shown
 }
 
-/// Beside a sha256 no other digest is stated.
+/// With a sha256, no other digest is stated.
 fn stated(hashes: &Hashes) -> Hashes {
     hashes
         .sha256()

@@ -14,16 +14,16 @@ use crate::page::project_page::ProjectPage;
 /// The first line of the stored form.
 const HEADER: &str = "cheesecloth-learned 3";
 
-/// The first lines of the forms before, which do not say what digests were stated of a file. In the first
-/// everything was known of it or nothing.
+/// The first lines of earlier forms, which do not say which digests were stated for a file. In the
+/// first form either everything about it was known or nothing.
 const OLD_HEADERS: [&str; 2] = ["cheesecloth-learned 2", "cheesecloth-learned 1"];
 
-/// What is known of a file since it, or its sidecar, was asked for.
+/// What is known about a file since it, or its sidecar, was requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Learned {
     /// Where it was fetched, without query.
     pub url: Arc<str>,
-    /// The digests other than a sha256 that were stated of it then.
+    /// The digests other than sha256 that were stated for it then.
     pub stated: Hashes,
     /// Its digest and its length in bytes, once it has passed through.
     pub content: Option<(Sha256, u64)>,
@@ -31,7 +31,7 @@ pub struct Learned {
     pub metadata: LearnedMetadata,
 }
 
-/// What is known of a sidecar.
+/// What is known about a sidecar.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LearnedMetadata {
     /// Nothing.
@@ -45,10 +45,10 @@ pub enum LearnedMetadata {
 
 const SHA256: &str = "sha256";
 
-/// Stands for a sidecar's digest where there is no sidecar to be had.
+/// Stands for the digest of a sidecar that is unavailable.
 const UNOBTAINABLE: &str = "none";
 
-/// What is known of a project's files, by file name.
+/// What is known about a project's files, by file name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LearnedFiles(BTreeMap<Arc<str>, Learned>);
 
@@ -58,7 +58,7 @@ pub struct LearnedFiles(BTreeMap<Arc<str>, Learned>);
 pub struct InvalidLearned(pub usize);
 
 impl Learned {
-    /// Nothing yet of a file.
+    /// Nothing known about a file yet.
     #[must_use]
     pub fn of(file: &File) -> Self {
         let mut stated = Hashes::default();
@@ -81,14 +81,14 @@ impl Learned {
         self
     }
 
-    /// The same, with this known of its sidecar.
+    /// The same, with this knowledge about its sidecar.
     #[must_use]
     pub fn metadata(mut self, metadata: LearnedMetadata) -> Self {
         self.metadata = metadata;
         self
     }
 
-    /// Whether it is of this very file, as far as what is stated of both says.
+    /// Whether it is about this exact file, judging by what is stated about both.
     #[must_use]
     pub fn is_about(&self, file: &File) -> bool {
         let is_same = |(sha256, size): (Sha256, u64)| {
@@ -121,7 +121,7 @@ impl Learned {
 }
 
 impl LearnedFiles {
-    /// Notes what a file told; what was known of the name before is forgotten.
+    /// Notes what a file told; earlier knowledge under this name is forgotten.
     pub fn insert(&mut self, filename: &str, learned: Learned) {
         self.0.insert(filename.into(), learned);
     }
@@ -240,7 +240,7 @@ mod tests {
 
     const URL: &str = "https://files.example/f/six-1-py3-none-any.whl";
 
-    /// A file there of which nothing is stated.
+    /// A file at this URL about which nothing is stated.
     fn at(url: &str) -> File {
         let mut file = bare_page().files.remove(0);
         file.url = Some(url.into());

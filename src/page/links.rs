@@ -2,8 +2,8 @@
 //! §10).
 //!
 //! `/{user}/{index}/+f/{sha256[0:3]}/{sha256[3:16]}/{filename}`, or `+e/{directory}/{filename}` for a
-//! file nobody has hashed yet. Lock files keep these URLs for years while more becomes known of a
-//! file, so a place is not looked up by the link we would write today: [`FilePlace::holds`] accepts
+//! file that nobody has hashed yet. Lock files keep these URLs for years while more becomes known about
+//! a file, so a place is not compared with the link we would write today: [`FilePlace::holds`] accepts
 //! any digest the file has, and the directory it had before there was one.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
@@ -22,8 +22,8 @@ const FILENAME_BYTES_MAX: usize = 255;
 /// The directory of a file that has neither a digest nor a URL.
 const NOWHERE: &str = "unknown";
 
-/// What is percent-encoded in a path: all but the unreserved characters, and `+` and `!`, which devpi
-/// leaves plain in its objects.
+/// What is percent-encoded in a path: everything except the unreserved characters, and `+` and `!`,
+/// which devpi leaves plain in its objects.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -36,7 +36,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
 /// URL for a blank, and every index of wheels with local versions writes it encoded.
 const ENCODED_ON_PAGES: &AsciiSet = &ENCODED.add(b'+');
 
-/// Under which URL a page is shown, and so what its links are relative to.
+/// The URL form under which a page is shown, which its links are relative to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PageForm {
     /// `/{user}/{index}/+simple/{project}/`
@@ -62,8 +62,8 @@ impl PageForm {
     ];
 }
 
-/// Writes the links of one page. They are relative, so that they hold behind any prefix a proxy in
-/// front adds or takes away, and lead to the asked index, whose policy then decides.
+/// Writes the links of one page. They are relative, so that they work behind any prefix that a proxy
+/// adds or removes, and lead to the asked index, whose policy then decides.
 #[derive(Debug, Clone)]
 pub struct FileLinks {
     prefix: String,
@@ -134,7 +134,8 @@ pub enum FilePlace {
 }
 
 impl FilePlace {
-    /// Where our pages put a file: under its sha256, else under another digest, else by its URL.
+    /// Where our pages put a file: under its sha256, otherwise under another digest, otherwise by its
+    /// URL.
     #[must_use]
     pub fn of(file: &File) -> Self {
         let sha256 = file.hashes.sha256().map(|digest| leading_digits(&digest));
@@ -151,7 +152,7 @@ impl FilePlace {
         }
     }
 
-    /// Whether a file of the right name is the one at this place: under any of its digests, or where
+    /// Whether a file with the right name is the one at this place: under any of its digests, or where
     /// it was before it had one.
     #[must_use]
     pub fn holds(&self, file: &File) -> bool {
@@ -165,7 +166,8 @@ impl FilePlace {
     }
 }
 
-/// The digits of a sha256 that a link needs; every listed file asks, so not by way of all sixty-four.
+/// The digits of a sha256 that a link needs; done for every listed file, so not by formatting all
+/// sixty-four.
 fn leading_digits(digest: &Sha256) -> String {
     let bytes = &digest.as_bytes()[..(DIGITS.0 + DIGITS.1) / 2];
     let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
@@ -207,13 +209,13 @@ pub struct FilePath {
     pub sidecar: bool,
 }
 
-/// Reads the path of a file below `/{user}/{index}/`, percent-decoded once; nothing when it is none.
+/// Parses the path of a file below `/{user}/{index}/`, percent-decoded once; `None` if it is none.
 #[must_use]
 pub fn parse_file_path(path: &str) -> Option<FilePath> {
     let (place, name) = if let Some(rest) = path.strip_prefix("+f/") {
         let (first, rest) = rest.split_once('/')?;
         let (second, name) = rest.split_once('/')?;
-        // Shorter only where a source states a digest that is cut short.
+        // Shorter only if a source states a truncated digest.
         if first.len() != DIGITS.0 || !(1..=DIGITS.1).contains(&second.len()) {
             return None;
         }

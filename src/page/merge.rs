@@ -1,7 +1,7 @@
-//! The pages of a stack as one: laid over each other in order, the first file of a name wins.
+//! The pages of a stack as one: overlaid in order, the first file of a name wins.
 //!
-//! Which members of the stack may speak for the project at all is `policy`'s business; what arrives
-//! here does. Nothing is copied: a [`Merged`] holds its layers and says where each file stands in them.
+//! Which members of the stack may speak for the project at all is decided in `policy`; only their pages
+//! arrive here. Nothing is copied: a [`Merged`] holds its layers and says where each file is in them.
 
 use std::sync::Arc;
 
@@ -33,13 +33,13 @@ struct Place {
 pub struct Entry<'a> {
     /// The position in the stack of the index that lists the file.
     pub member: usize,
-    /// What that index says of the project (PEP 792); the page as a whole may say something else.
+    /// What that index says about the project (PEP 792); the page as a whole may say something else.
     pub state: ProjectState,
     /// The file.
     pub file: &'a File,
 }
 
-/// Lays the pages of a stack's members over each other, in the order given (docs/protocol/devpi.md §8.3).
+/// Overlays the pages of a stack's members, in the given order (docs/protocol/devpi.md §8.3).
 ///
 /// Each layer comes with its member's position in the stack, which [`Entry::member`] repeats.
 #[must_use]
@@ -101,13 +101,13 @@ impl Merged {
         &self.project
     }
 
-    /// The first layer's status that is not `active`; `quarantined` only where there are no files.
+    /// The first layer's status that is not `active`; `quarantined` only if there are no files.
     #[must_use]
     pub fn status(&self) -> &ProjectStatus {
         &self.status
     }
 
-    /// The upstream's serial, where the page is one upstream's alone.
+    /// The upstream's serial, if the page comes from one upstream alone.
     #[must_use]
     pub fn serial(&self) -> Option<u64> {
         match &self.layers[..] {
@@ -127,8 +127,8 @@ impl Merged {
         self.places.iter().map(|place| self.entry(*place))
     }
 
-    /// The file of this name, if it is also at this place, where one is asked for: a URL with another
-    /// digest means a file that is no longer the one listed.
+    /// The file of this name, if it is also at the given place: a URL with another digest means a file
+    /// that is no longer the one listed.
     #[must_use]
     pub fn find(&self, filename: &str, place: Option<&FilePlace>) -> Option<Entry<'_>> {
         let name = |&at: &usize| self.entry(self.places[at]).file.filename.as_str();

@@ -1,8 +1,8 @@
 //! Reads the HTML project page of an upstream (PEP 503, 592, 658, 792; docs/protocol/simple-api.md §5).
 //!
 //! A link counts when the last segment of its URL names a file of the project; the anchor's text is
-//! not asked, since installers do not ask it either. Two attributes are from outside the standard:
-//! `data-upload-time` and `data-size`, which uv reads and gateways such as this one write.
+//! ignored, as installers do. Two attributes are not in the standard: `data-upload-time` and
+//! `data-size`, which uv reads and gateways such as this one write.
 
 use crate::model::{CoreMetadata, File, ProjectName, UploadTime, UploadTimeSource, Yanked};
 use crate::page::anchors::{Anchor, Element, read_elements};
@@ -14,14 +14,14 @@ use crate::page::project_page::{InvalidPage, PageBuilder, ProjectPage, clean};
 use crate::page::source_url::Base;
 use crate::page::upload_time::parse_upload_time;
 
-/// Reads an HTML project page that was found at `page_url` (after redirects).
+/// Parses an HTML project page that was found at `page_url` (after redirects).
 ///
-/// A page without links is a project without files, where it can be told from a document that only
-/// came in the place of a page ([`Document`](crate::page::document::Document)).
+/// A page without links is a project without files, if it can be distinguished from a document that
+/// only came in place of a page ([`Document`](crate::page::document::Document)).
 ///
 /// # Errors
 /// When the document is no page of an index, announces a major version other than 1, lists more than
-/// any project has, or holds tags beyond all measure.
+/// any project has, or has excessively large tags.
 #[cfg(test)]
 pub(super) fn parse_html(
     body: &[u8],
@@ -31,7 +31,7 @@ pub(super) fn parse_html(
     parse_html_within(usize::MAX, body, page_url, project)
 }
 
-/// The same, of at most so many bytes of values.
+/// The same, with at most so many bytes of values.
 pub(super) fn parse_html_within(
     room: usize,
     body: &[u8],
@@ -264,7 +264,7 @@ mod tests {
         ] {
             assert_eq!(parse(html), Err(InvalidPage::NoIndex(words.to_owned())));
         }
-        // Whatever stands around them, files are files.
+        // Whatever surrounds them, files are files.
         let html = "<title>Sign in</title><input type=password><a href=torch-1.zip>";
         assert!(parse(html).is_ok());
     }

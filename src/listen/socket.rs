@@ -260,14 +260,31 @@ impl Socket {
     }
 
     /// Sends part of a file, without a copy from the page cache, otherwise after waiting for the disk.
+    /// When less than `length` is sent, the socket is mostly full and is treated as such, as nginx does:
+    /// the caller waits for room instead of sending ever smaller pieces.
     ///
     /// # Errors
     /// As [`try_send`](Self::try_send); nothing sent means the file's end.
     pub(super) fn try_send_file(&self, file: &File, at: u64, length: usize) -> io::Result<usize> {
-        let (mut at, stream) = (at, self.raw.stream());
-        stream.try_io(Interest::WRITABLE, || {
-            Ok(sendfile(stream, file, Some(&mut at), length)?)
-        })
+        let mut sent = 0;
+        let outcome = self.raw.stream().try_io(Interest::WRITABLE, || {
+            sent = self.send_file(file, at, length)?;
+            if (1..length).contains(&sent) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(sent)
+        });
+        if sent > 0 { Ok(sent) } else { outcome }
+    }
+
+    /// The same without checking for room: a send also falls short when the file ends early or its disk
+    /// fails, and then the kernel never reports room.
+    ///
+    /// # Errors
+    /// As [`try_send_file`](Self::try_send_file).
+    pub(super) fn send_file(&self, file: &File, at: u64, length: usize) -> io::Result<usize> {
+        let mut at = at;
+        Ok(sendfile(self.raw.stream(), file, Some(&mut at), length)?)
     }
 
     /// Waits for room, within the time a peer may take nothing.

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::io::Write as _;
+use std::time::Duration;
 
 use http::StatusCode;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
@@ -29,6 +30,10 @@ const SENDFILE_MIN: u64 = 64 << 10;
 
 /// How much of a file is looked up in the page cache, and then sent, at a time; the same as nginx.
 const WINDOW: u64 = 2 << 20;
+
+/// How long to wait for room before sending is tried again anyway: a send may also fall short because the
+/// file has ended.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Content up to this size is copied behind its head, which costs less than two buffers for the kernel.
 const COPY_MAX: usize = 4 << 10;
@@ -269,21 +274,25 @@ impl Sender<'_> {
         part: &mut Stretch,
         bytes_sent: &mut u64,
     ) -> Result<(), Broken> {
-        while part.left() > 0 && part.is_held(WINDOW) {
-            while !head.is_empty() {
-                match self.socket.try_send_more(head) {
-                    Ok(sent) => drop(head.drain(..sent)),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        self.room(head.len()).await?;
-                    }
-                    Err(error) => return Err(broken(error)),
+        let (mut held_until, mut is_overdue) = (part.at(), false);
+        while part.left() > 0 {
+            if part.at() == held_until {
+                if !part.is_held(WINDOW) {
+                    break;
                 }
+                held_until += part.left().min(WINDOW);
             }
-            let window = part.left().min(WINDOW);
-            match self
-                .socket
-                .try_send_file(part.file(), part.at(), window as usize)
-            {
+            self.send_head(head).await?;
+            let window = held_until - part.at();
+            let outcome = if is_overdue {
+                self.socket
+                    .send_file(part.file(), part.at(), window as usize)
+            } else {
+                self.socket
+                    .try_send_file(part.file(), part.at(), window as usize)
+            };
+            is_overdue = false;
+            match outcome {
                 Ok(0) => {
                     part.distrust();
                     return Err(Cut::Short.into());
@@ -291,6 +300,9 @@ impl Sender<'_> {
                 Ok(sent) => {
                     part.skip(sent as u64);
                     *bytes_sent += sent as u64;
+                    if (sent as u64) < window {
+                        is_overdue = !self.has_room_soon().await?;
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.room(window.min(PIECE_MAX) as usize).await?;
@@ -299,6 +311,28 @@ impl Sender<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Sends a head, which shares its packet with what follows, and empties it.
+    async fn send_head(&self, head: &mut Vec<u8>) -> Result<(), Broken> {
+        while !head.is_empty() {
+            match self.socket.try_send_more(head) {
+                Ok(sent) => drop(head.drain(..sent)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.room(head.len()).await?;
+                }
+                Err(error) => return Err(broken(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits up to [`SOON`] until the kernel takes more; returns whether it does.
+    async fn has_room_soon(&self) -> Result<bool, Broken> {
+        match timeout(SOON, self.socket.writable()).await {
+            Ok(outcome) => outcome.map(|()| true).map_err(broken),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Waits until the kernel takes more, for as long as sending so many bytes may take.

@@ -51,6 +51,37 @@ fn a_head_waits_for_its_content_and_no_longer() {
 }
 
 #[test]
+fn a_file_that_falls_short_is_sent_on_when_there_is_room_and_ends_where_it_ends() {
+    const LENGTH: usize = 64 << 20;
+    runtime().block_on(async {
+        let (socket, far) = pair(Duration::from_secs(5));
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(LENGTH as u64).unwrap();
+        socket.writable().await.unwrap();
+        let sent = socket.try_send_file(&file, 0, LENGTH).unwrap();
+        assert!((1..LENGTH).contains(&sent), "{sent}");
+        // It is not tried for room that nobody told of, though there may be some.
+        let mut taken = vec![0; LENGTH];
+        far.readable().await.unwrap();
+        let mut read = far.try_read(&mut taken).unwrap();
+        let full = socket.try_send_file(&file, sent as u64, LENGTH);
+        assert_eq!(full.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        while read < sent {
+            far.readable().await.unwrap();
+            read += far.try_read(&mut taken).unwrap();
+        }
+        socket.writable().await.unwrap();
+        assert!(socket.try_send_file(&file, sent as u64, LENGTH).unwrap() > 0);
+        // What falls short for another reason is found out by asking all the same.
+        let (socket, _far) = pair(Duration::from_secs(5));
+        socket.writable().await.unwrap();
+        let end = LENGTH as u64;
+        assert_eq!(socket.try_send_file(&file, end - 10, 100).unwrap(), 10);
+        assert_eq!(socket.send_file(&file, end, 90).unwrap(), 0);
+    });
+}
+
+#[test]
 fn a_peer_that_takes_nothing_is_given_up() {
     runtime().block_on(async {
         let (mut socket, _far) = pair(Duration::from_millis(50));

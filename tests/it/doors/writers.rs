@@ -62,6 +62,7 @@ pub(super) fn answer(name: &str) -> Option<(StatusCode, Body)> {
             let (start, length) = (4097, (LARGE - 5000) as u64);
             (StatusCode::PARTIAL_CONTENT, file(LARGE, start, length))
         }
+        "file-cut" => (StatusCode::OK, file(LARGE, 0, LARGE as u64 + 1_000_000)),
         "unsatisfied" => (StatusCode::RANGE_NOT_SATISFIABLE, Body::Empty),
         "gone" => (StatusCode::GONE, Body::Empty),
         _ => return None,
@@ -155,4 +156,14 @@ fn requests_sent_ahead_are_answered_in_order() {
         let is_plain = !ask.contains("http:");
         assert_eq!(answered.head.contains("\r\ndate: "), is_plain, "{name}");
     }
+}
+
+#[test]
+fn a_large_file_that_ends_early_ends_its_connection() {
+    let doors = open(DoorLimits::default());
+    let mut client = doors.connect();
+    client.send("GET /simple/file-cut/ HTTP/1.1\r\nHost: x\r\n\r\n");
+    let stated = (LARGE + 1_000_000).to_string();
+    assert_eq!(client.read_head().headers["content-length"], stated);
+    assert!(client.read_to_close() == content(LARGE));
 }

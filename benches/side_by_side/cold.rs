@@ -8,78 +8,117 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use super::content::{COLD_FILE, LARGE_FILE, cold_filename};
+use super::content::{COLD_FILE, LARGE_FILE, cold_filename, large_page_name};
 use super::figures::{Better, Floor, Round, Row, median};
 use super::options::Scenario;
 use super::plain::{Request, drain, fetch};
-use super::resources::{MIRROR, file_path, succeed};
+use super::resources::{JSON, MIRROR, file_path, succeed};
 use super::stage::Stage;
 
 /// How far away the upstream is while pages are cold.
-const UPSTREAM_DELAY: Duration = Duration::from_millis(30);
+pub(crate) const UPSTREAM_DELAY: Duration = Duration::from_millis(30);
 
 /// Pages per round: each is new, and their median is the round's figure.
 const PAGES: usize = 20;
 
-/// What installers ask for.
-const ACCEPT: &str = "application/vnd.pypi.simple.v1+json";
+/// The same of pages of 2 MB.
+pub(crate) const LARGE_PAGES: usize = 5;
 
 /// Cold pages, one after the other, each through nginx, through us, and straight.
 pub(crate) fn measure_page(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     let gateway = stage.gateway()?.public();
+    let name = |server: &str, number: usize| format!("cold-{server}-{number}");
+    let (times, broken) = pages(stage, gateway, PAGES, &name)?;
+    Ok(vec![Row {
+        peers: vec!["nginx"],
+        rounds: times.iter().map(|round| added(round, 1)).collect(),
+        broken,
+        ..Row::new(
+            Scenario::ColdPage.name(),
+            "ms",
+            Better::Low,
+            Floor::FigureAtMost(2.0),
+        )
+    }])
+}
+
+/// The same with pages of 2 MB: when the first byte of their content comes, and when the last.
+pub(crate) fn measure_large_page(stage: &Stage) -> anyhow::Result<Vec<Row>> {
+    let gateway = stage.launch("heavy").start()?;
+    // Made before, and so the same for everyone: making one takes longer than sending it.
+    let name = |_: &str, number: usize| large_page_name(number);
+    let (times, broken) = pages(stage, gateway.public(), LARGE_PAGES, &name)?;
+    let row = |what: &str, at: usize| Row {
+        peers: vec!["nginx"],
+        rounds: times.iter().map(|round| added(round, at)).collect(),
+        broken: broken.clone(),
+        ..Row::new(
+            format!("{}: {what}", Scenario::ColdLargePage.name()),
+            "ms",
+            Better::Low,
+            Floor::FigureAtMost(8.0),
+        )
+    };
+    Ok(vec![row("first byte", 0), row("whole", 1)])
+}
+
+/// Milliseconds to the first byte and to the last, of every page of a round: straight, nginx's, ours.
+type Times = [Vec<[f64; 2]>; 3];
+
+/// Asks for pages that nobody has, with the upstream some way away; and what was asked twice there.
+fn pages(
+    stage: &Stage,
+    gateway: SocketAddr,
+    pages: usize,
+    name: &dyn Fn(&str, usize) -> String,
+) -> anyhow::Result<(Vec<Times>, Vec<String>)> {
+    let servers = [
+        ("straight", stage.origin.address(), "/simple".to_owned()),
+        ("nginx", stage.nginx.proxy(), "/simple".to_owned()),
+        ("ours", gateway, format!("/{MIRROR}/+simple")),
+    ];
+    let mut most = 0;
+    let ask = |at: usize, number: usize, most: &mut usize| -> anyhow::Result<[f64; 2]> {
+        let (server, address, index) = &servers[at];
+        let project = name(server, number);
+        let origin_path = format!("/simple/{project}/");
+        let before = stage.origin.asked(&origin_path);
+        let request = Request::new(format!("{index}/{project}/"))
+            .header("Accept", JSON)
+            .header("Accept-Encoding", "gzip");
+        let answer = succeed(fetch(*address, &request)?)?;
+        if *server == "ours" {
+            *most = (stage.origin.asked(&origin_path) - before).max(*most);
+        }
+        Ok([answer.first_byte, answer.elapsed].map(|time| time.as_secs_f64() * 1e3))
+    };
     stage.origin.set_delay(UPSTREAM_DELAY);
-    let rounds = (0..stage.options.rounds).map(|round| page_round(stage, gateway, round));
-    let rounds = rounds.collect::<Result<Vec<_>, _>>();
+    let mut round = |round: usize| -> anyhow::Result<Times> {
+        let mut times = Times::default();
+        for number in round * pages..(round + 1) * pages {
+            for (at, times) in times.iter_mut().enumerate() {
+                times.push(ask(at, number, &mut most)?);
+            }
+        }
+        Ok(times)
+    };
+    let rounds: Result<Vec<Times>, _> = (0..stage.options.rounds).map(&mut round).collect();
     stage.origin.set_delay(Duration::ZERO);
-    let asked = (0..stage.options.rounds * PAGES)
-        .map(|number| stage.origin.asked(&format!("/simple/cold-ours-{number}/")));
-    let most = asked.max().unwrap_or(0);
     let mut broken = Vec::new();
     if most != 1 {
         broken.push(format!("one page was asked upstream {most} times"));
     }
-    Ok(vec![Row {
-        scenario: Scenario::ColdPage.name(),
-        unit: "ms",
-        better: Better::Low,
-        peers: vec!["nginx"],
-        rounds: rounds?,
-        floor: Floor::FigureAtMost(2.0),
-        per_cpu: Vec::new(),
-        turns: Vec::new(),
-        notes: Vec::new(),
-        broken,
-    }])
+    Ok((rounds?, broken))
 }
 
-fn page_round(stage: &Stage, gateway: SocketAddr, round: usize) -> anyhow::Result<Round> {
-    let [mut straight, mut nginx, mut ours] = [(); 3].map(|()| Vec::with_capacity(PAGES));
-    for number in round * PAGES..(round + 1) * PAGES {
-        let ask = |address, path| -> anyhow::Result<f64> {
-            let request = Request::new(path)
-                .header("Accept", ACCEPT)
-                .header("Accept-Encoding", "gzip");
-            Ok(succeed(fetch(address, &request)?)?.elapsed.as_secs_f64() * 1e3)
-        };
-        straight.push(ask(
-            stage.origin.address(),
-            format!("/simple/cold-straight-{number}/"),
-        )?);
-        nginx.push(ask(
-            stage.nginx.proxy(),
-            format!("/simple/cold-nginx-{number}/"),
-        )?);
-        ours.push(ask(
-            gateway,
-            format!("/{MIRROR}/+simple/cold-ours-{number}/"),
-        )?);
+/// What the servers add to what comes straight, until the first byte or the last.
+fn added([straight, nginx, ours]: &Times, at: usize) -> Round {
+    let middle = |times: &[[f64; 2]]| median(times.iter().map(|times| times[at]));
+    let straight = middle(straight);
+    Round {
+        peers: vec![middle(nginx) - straight],
+        ours: middle(ours) - straight,
     }
-    let straight = median(straight.into_iter());
-    let added = |times: Vec<f64>| median(times.into_iter()) - straight;
-    Ok(Round {
-        peers: vec![added(nginx)],
-        ours: added(ours),
-    })
 }
 
 /// A file of 100 MB that `clients` ask for at the same instant, until the last of them has it.

@@ -1,10 +1,12 @@
 //! What the upstream holds: pages of real sizes, files with true digests, all from seeds.
 //!
 //! Pages of `page-…` and `cold-…` are made when asked for, as many as a scenario likes. Their files
-//! are only listed. The files that are fetched belong to `wares`, `cold-file` and `closure-…`.
+//! are only listed. The files that are fetched belong to `wares`, `cold-file`, `closure-…` and `many-…`,
+//! of which the last are made when asked for, too.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -19,6 +21,16 @@ const LARGE_PAGE_FILES: usize = 4400;
 
 /// Names on the project list: the index has about as many.
 const PROJECTS: usize = 700_000;
+
+/// Names on the list that is asked for as a whole: what the index had when it was looked at.
+const WHOLE_LIST_PROJECTS: usize = 932_088;
+
+/// Where that list is; it stays below another name so that the row of the memory keeps its meaning.
+pub(crate) const WHOLE_LIST: &str = "/whole/";
+
+/// Files of each `many-…` project, and the size of one.
+pub(crate) const MANY_FILES: usize = 100;
+const MANY_FILE_SIZE: usize = 10_000;
 
 /// Packages of the closure.
 pub(crate) const CLOSURE: usize = 100;
@@ -40,6 +52,7 @@ pub(crate) const LARGE_FILE: usize = 100_000_000;
 pub(crate) struct Content {
     pages: HashMap<String, Bytes>,
     files: HashMap<String, Vec<Bytes>>,
+    whole_list: OnceLock<Bytes>,
 }
 
 /// One line of a page.
@@ -51,8 +64,8 @@ struct Listed {
 }
 
 impl Content {
-    /// Makes everything; `cold_files` of them have [`LARGE_FILE`] bytes each.
-    pub(crate) fn make(cold_files: usize) -> anyhow::Result<Self> {
+    /// Makes everything; `cold_files` of them have [`LARGE_FILE`] bytes each, and `large_pages` 2 MB.
+    pub(crate) fn make(cold_files: usize, large_pages: usize) -> anyhow::Result<Self> {
         let mut content = Self::default();
         content
             .pages
@@ -60,6 +73,11 @@ impl Content {
         content
             .pages
             .insert("large".to_owned(), phantom_page("large", LARGE_PAGE_FILES));
+        for number in 0..large_pages {
+            let name = large_page_name(number);
+            let page = phantom_page(&name, LARGE_PAGE_FILES);
+            content.pages.insert(name, page);
+        }
         let mut wares = Vec::new();
         for (version, payload) in [("1.0", 14_000), ("2.0", 1_000_000), ("3.0", LARGE_FILE)] {
             wares.push(content.add_wheel(wheel::build(WARES, version, payload, &[])?));
@@ -80,16 +98,27 @@ impl Content {
 
     /// The page of a project.
     pub(crate) fn page(&self, project: &str) -> Option<Bytes> {
-        let made = || {
-            let made = project.starts_with("page-") || project.starts_with("cold-");
-            made.then(|| phantom_page(project, SMALL_PAGE_FILES))
+        let made = || match project.split_once('-')?.0 {
+            "page" | "cold" => Some(phantom_page(project, SMALL_PAGE_FILES)),
+            "many" => Some(many_page(project)),
+            _ => None,
         };
         self.pages.get(project).cloned().or_else(made)
     }
 
     /// The parts of a file.
-    pub(crate) fn file(&self, filename: &str) -> Option<&[Bytes]> {
-        self.files.get(filename).map(Vec::as_slice)
+    pub(crate) fn file(&self, filename: &str) -> Option<Vec<Bytes>> {
+        let made = || {
+            let made = filename.starts_with("many_");
+            made.then(|| vec![wheel::noise(filename, MANY_FILE_SIZE).into()])
+        };
+        self.files.get(filename).cloned().or_else(made)
+    }
+
+    /// The project list that is asked for as a whole, as JSON. Made once: the upstream is not measured.
+    pub(crate) fn whole_list(&self) -> Bytes {
+        let list = || list(WHOLE_LIST_PROJECTS, varied_name);
+        self.whole_list.get_or_init(list).clone()
     }
 
     fn add_wheel(&mut self, wheel: wheel::Wheel) -> Listed {
@@ -143,19 +172,63 @@ pub(crate) fn cold_filename(number: usize) -> String {
     format!("cold_file-{number}.0.tar.gz")
 }
 
-/// The project list, as JSON.
+/// The name of a project whose page has 2 MB.
+pub(crate) fn large_page_name(number: usize) -> String {
+    format!("heavy-{number}")
+}
+
+/// The name of a file of a `many-…` project.
+pub(crate) fn many_filename(project: &str, number: usize) -> String {
+    format!("{}-{number}.0.tar.gz", project.replace('-', "_"))
+}
+
+/// The project list whose weight in memory is measured, as JSON.
 pub(crate) fn project_list() -> Bytes {
+    list(PROJECTS, |number| format!("project-{number}"))
+}
+
+/// A project list, as JSON.
+fn list(count: usize, name: impl Fn(usize) -> String) -> Bytes {
     let mut text = String::from(r#"{"meta":{"api-version":"1.4"},"projects":["#);
-    for number in 0..PROJECTS {
+    for number in 0..count {
         let separator = if number == 0 { "" } else { "," };
         let _ = write!(
             text,
-            r#"{separator}{{"_last-serial":{},"name":"project-{number}"}}"#,
-            number + 20_000_000
+            r#"{separator}{{"_last-serial":{},"name":"{}"}}"#,
+            number + 20_000_000,
+            name(number)
         );
     }
     text.push_str("]}");
     text.into()
+}
+
+/// A name that compresses about as badly as people's do; they come in their order.
+fn varied_name(number: usize) -> String {
+    let digest = Sha256::digest(number.to_le_bytes());
+    let syllables = digest.iter().take(4).map(|byte| {
+        let (consonant, vowel) = (usize::from(byte >> 4), usize::from(byte & 3));
+        [
+            "bcdfghjklmnprstv"[consonant..].chars().next(),
+            "aeiu"[vowel..].chars().next(),
+        ]
+    });
+    let syllables: String = syllables.flatten().flatten().collect();
+    format!("p{number:06}-{syllables}")
+}
+
+/// A page whose files are made when they are fetched.
+fn many_page(project: &str) -> Bytes {
+    let file = |number: usize| {
+        let filename = many_filename(project, number);
+        Listed {
+            size: MANY_FILE_SIZE,
+            sha256: hex(&Sha256::digest(wheel::noise(&filename, MANY_FILE_SIZE))),
+            metadata: None,
+            filename,
+        }
+    };
+    page(project, &(0..MANY_FILES).map(file).collect::<Vec<_>>())
 }
 
 /// A page whose files nobody fetches.
@@ -248,5 +321,24 @@ mod tests {
             );
         }
         assert!(content.page("page-17").is_some() && content.page("six").is_none());
+    }
+
+    #[test]
+    fn a_file_that_is_made_when_asked_for_has_the_digest_that_its_page_says() {
+        let content = Content::default();
+        let page = content.page("many-3").unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&page).unwrap();
+        let files = json["files"].as_array().unwrap();
+        assert_eq!(files.len(), MANY_FILES);
+        let filename = files[7]["filename"].as_str().unwrap();
+        let parts = content.file(filename).unwrap().concat();
+        let digest = hex(&Sha256::digest(&parts));
+        assert_eq!(digest, files[7]["hashes"]["sha256"].as_str().unwrap());
+    }
+
+    #[test]
+    fn names_of_a_list_are_in_order_and_differ() {
+        let names: Vec<String> = (0..1000).map(varied_name).collect();
+        assert!(names.windows(2).all(|pair| pair[0] < pair[1]));
     }
 }

@@ -67,6 +67,40 @@ impl Round {
 }
 
 impl Row {
+    /// A row without figures yet, and without a peer.
+    pub(crate) fn new(
+        scenario: impl Into<String>,
+        unit: &'static str,
+        better: Better,
+        floor: Floor,
+    ) -> Self {
+        Self {
+            scenario: scenario.into(),
+            unit,
+            better,
+            peers: Vec::new(),
+            rounds: Vec::new(),
+            floor,
+            per_cpu: Vec::new(),
+            turns: Vec::new(),
+            notes: Vec::new(),
+            broken: Vec::new(),
+        }
+    }
+
+    /// A row that could not be measured, and why.
+    pub(crate) fn failed(scenario: impl Into<String>, error: &anyhow::Error) -> Self {
+        Self {
+            broken: vec![format!("not measured: {error:#}")],
+            ..Self::new(scenario, "", Better::Low, Floor::FigureAtMost(0.0))
+        }
+    }
+
+    /// Whether there is nothing to compare.
+    pub(crate) fn is_failed(&self) -> bool {
+        self.rounds.is_empty()
+    }
+
     /// Our median figure.
     pub(crate) fn ours(&self) -> f64 {
         median(self.rounds.iter().map(|round| round.ours))

@@ -31,6 +31,9 @@ const RULES: usize = 50;
 pub(crate) const STRICT: &str = "root/strict";
 pub(crate) const LOOSE: &str = "root/loose";
 
+/// The index that takes uploads.
+pub(crate) const STAGE: &str = "root/stage";
+
 /// What it is to serve.
 #[derive(Debug)]
 pub(crate) struct Launch {
@@ -39,6 +42,13 @@ pub(crate) struct Launch {
     cores: Cores,
     tls: Option<Certificate>,
     policy: bool,
+    on_both_cores: bool,
+    /// Where the upstream's list of projects is, and the pages below it.
+    upstream: &'static str,
+    /// How long a page is fresh, and of the other keys of `cache:` what is not usual here.
+    expiry: &'static str,
+    cache: &'static str,
+    takes_uploads: bool,
 }
 
 /// A running gateway.
@@ -46,6 +56,7 @@ pub(crate) struct Launch {
 pub(crate) struct Gateway {
     server: Server,
     public: SocketAddr,
+    manage: Option<SocketAddr>,
     /// From before the process was made until it said it was ready.
     pub(crate) started_in: Duration,
 }
@@ -59,6 +70,12 @@ impl Launch {
             cores,
             tls: None,
             policy: false,
+            on_both_cores: false,
+            upstream: "/simple/",
+            // A day, so that no page is asked for again while it is measured.
+            expiry: "1d",
+            cache: "",
+            takes_uploads: false,
         }
     }
 
@@ -74,6 +91,30 @@ impl Launch {
         self
     }
 
+    /// Serves by a thread on each of the two cores.
+    pub(crate) fn on_both_cores(mut self) -> Self {
+        self.on_both_cores = true;
+        self
+    }
+
+    /// Mirrors what lies below another path of the origin.
+    pub(crate) fn upstream(mut self, path: &'static str) -> Self {
+        self.upstream = path;
+        self
+    }
+
+    /// Pages expire after a second, and are not answered beyond that without asking for them first.
+    pub(crate) fn short_lived(mut self) -> Self {
+        (self.expiry, self.cache) = ("1s", ", stale_while_revalidate: 0s");
+        self
+    }
+
+    /// Opens the management door, and [`STAGE`] takes files from everyone.
+    pub(crate) fn uploads(mut self) -> Self {
+        self.takes_uploads = true;
+        self
+    }
+
     /// The data directory.
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.join("data")
@@ -85,14 +126,23 @@ impl Launch {
         let policies = self.folder.join("policies.yaml");
         fs::write(&policies, self.declare()?)?;
         let program = Path::new(env!("CARGO_BIN_EXE_cheesecloth"));
-        let mut command = self.cores.server(program);
+        let mut command = if self.on_both_cores {
+            self.cores.both(program)
+        } else {
+            self.cores.server(program)
+        };
         command
             .arg("serve")
             .arg("--policies")
             .arg(&policies)
             .arg("--data")
             .arg(self.data());
-        command.args(["--manage", "off", "--metrics", "127.0.0.1:0"]);
+        let manage = if self.takes_uploads {
+            "127.0.0.1:0"
+        } else {
+            "off"
+        };
+        command.args(["--manage", manage, "--metrics", "127.0.0.1:0"]);
         if self.tls.is_none() {
             command.args(["--public", "127.0.0.1:0"]);
         }
@@ -110,11 +160,14 @@ impl Launch {
                 "listen:\n  public: {{ address: \"127.0.0.1:0\", tls: {{ cert: {cert:?}, key: {key:?} }} }}\n"
             ));
         }
-        // A day, so that no page is asked for again while it is measured.
+        let (path, expiry, cache) = (self.upstream, self.expiry, self.cache);
         text.push_str(&format!(
-            "cache: {{ memory: 256MiB, disk: 20GiB }}\nindexes:\n  \
-             root/pypi: {{ type: mirror, mirror_url: \"http://{origin}/simple/\", mirror_cache_expiry: 1d }}\n"
+            "cache: {{ memory: 256MiB, disk: 20GiB{cache} }}\nindexes:\n  \
+             root/pypi: {{ type: mirror, mirror_url: \"http://{origin}{path}\", mirror_cache_expiry: {expiry} }}\n"
         ));
+        if self.takes_uploads {
+            text.push_str(&format!("  {STAGE}: {{ acl_upload: [\":ANONYMOUS:\"] }}\n"));
+        }
         if !self.policy {
             return Ok(text);
         }
@@ -160,6 +213,11 @@ impl Gateway {
         self.public
     }
 
+    /// The management door, which is open where uploads are taken.
+    pub(crate) fn manage(&self) -> anyhow::Result<SocketAddr> {
+        self.manage.context("the management door is off")
+    }
+
     /// Ends it.
     pub(crate) fn stop(self) {
         drop(self.server);
@@ -193,16 +251,17 @@ fn launch(mut command: Command) -> anyhow::Result<Gateway> {
             let _ = sender.send(line);
         }
     });
-    let mut doors = [None; 2];
-    let [public, metrics] = loop {
-        if let [Some(public), Some(metrics)] = doors {
-            break [public, metrics];
+    let mut doors = [None; 3];
+    let (public, metrics, manage) = loop {
+        // The management door is named before the metrics, where it is open.
+        if let [Some(public), Some(metrics), manage] = doors {
+            break (public, metrics, manage);
         }
         let left = START.saturating_sub(started.elapsed());
         let line = lines
             .recv_timeout(left)
             .context("it has not named its doors")?;
-        for (door, name) in doors.iter_mut().zip(["public ", "metrics "]) {
+        for (door, name) in doors.iter_mut().zip(["public ", "metrics ", "manage "]) {
             if let Some(url) = line.strip_prefix(name) {
                 *door = Some(address(url)?);
             }
@@ -218,6 +277,7 @@ fn launch(mut command: Command) -> anyhow::Result<Gateway> {
     Ok(Gateway {
         server,
         public,
+        manage,
         started_in: started.elapsed(),
     })
 }
@@ -254,7 +314,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let origin = SocketAddr::from(([127, 0, 0, 1], 1));
         let cores = Cores { server: 0, load: 1 };
-        let launch = Launch::new(folder.path(), origin, cores).policy();
+        let launch = Launch::new(folder.path(), origin, cores);
+        let launch = launch.policy().short_lived().uploads();
         let path = folder.path().join("policies.yaml");
         fs::write(&path, launch.declare().unwrap()).unwrap();
         let source = cheesecloth::testing::config::PoliciesPath::Named(path);
@@ -262,6 +323,6 @@ mod tests {
             cheesecloth::testing::config::load(&source, &Default::default(), &|_| None).unwrap();
         let policies =
             cheesecloth::testing::policy::Policies::compile(&loaded.documents, &[]).unwrap();
-        assert_eq!(policies.indexes().count(), 3);
+        assert_eq!(policies.indexes().count(), 4);
     }
 }

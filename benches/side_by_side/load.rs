@@ -26,6 +26,8 @@ end
 pub(crate) struct Shape {
     pub(crate) connections: usize,
     pub(crate) tls: bool,
+    /// Whether wrk has two threads on both cores, which it then shares with the server.
+    pub(crate) both_cores: bool,
 }
 
 /// What a server did in one turn.
@@ -80,8 +82,9 @@ pub(crate) fn turn(
 ) -> anyhow::Result<Turn> {
     let scheme = if shape.tls { "https" } else { "http" };
     let url = format!("{scheme}://{address}{}", request.path);
-    let mut wrk = stage.tools.wrk();
-    wrk.arg("-t1").arg(format!("-c{}", shape.connections));
+    let mut wrk = stage.tools.wrk(shape.both_cores.then_some(stage.cores));
+    let threads = if shape.both_cores { "-t2" } else { "-t1" };
+    wrk.arg(threads).arg(format!("-c{}", shape.connections));
     wrk.arg(format!("-d{}s", stage.options.seconds));
     // A single answer of 100 MB takes a while when the load is the limit.
     wrk.args(["--timeout", "30s"])
@@ -94,7 +97,11 @@ pub(crate) fn turn(
     let before = server.cpu_seconds()?;
     let output = run(wrk.arg(&url))?;
     let cpu_seconds = server.cpu_seconds()? - before;
-    let others = clock.taken_by_others(cpu_seconds)?;
+    let others = if shape.both_cores {
+        clock.taken_of_both(cpu_seconds)?
+    } else {
+        clock.taken_by_others(cpu_seconds)?
+    };
     let turn = read(
         &String::from_utf8_lossy(&output.stdout),
         cpu_seconds,

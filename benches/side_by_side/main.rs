@@ -14,11 +14,14 @@ mod content;
 mod figures;
 mod gateway;
 mod hot;
+mod list;
 mod load;
+mod many;
 mod memory;
 mod nginx;
 mod options;
 mod origin;
+mod outage;
 mod paced;
 mod plain;
 mod process;
@@ -28,11 +31,11 @@ mod stage;
 mod start;
 mod tools;
 mod turns;
+mod two_cores;
+mod uploads;
 mod wheel;
 
 use std::process::ExitCode;
-
-use anyhow::Context as _;
 
 use figures::Row;
 use options::{Options, Scenario};
@@ -72,25 +75,39 @@ fn run(options: &Options) -> anyhow::Result<()> {
             continue;
         }
         eprintln!("· {}", scenario.name());
-        let rows =
-            measure(&scenario, &stage).with_context(|| format!("scenario {}", scenario.name()))?;
+        // What one row cannot have is no reason to go without the others.
+        let rows = measure(&scenario, &stage, report.rows())
+            .unwrap_or_else(|error| vec![Row::failed(scenario.name(), &error)]);
         // Written after each, so that a run that breaks off leaves what it has.
         report.add(rows)?;
     }
     println!("{}", report.markdown());
     eprintln!("raw figures: {}", report.path().display());
+    let failed = report.rows().iter().filter(|row| row.is_failed()).count();
+    anyhow::ensure!(failed == 0, "{failed} rows could not be measured");
     Ok(())
 }
 
-fn measure(scenario: &Scenario, stage: &Stage) -> anyhow::Result<Vec<Row>> {
+/// `done` are the rows before.
+fn measure(scenario: &Scenario, stage: &Stage, done: &[Row]) -> anyhow::Result<Vec<Row>> {
     match scenario {
         Scenario::Hot(hot) => hot::measure(hot, stage).map(|row| vec![row]),
+        Scenario::SmallPages => hot::measure_small_pages(stage, done).map(|row| vec![row]),
         Scenario::Policy => hot::measure_policy(stage).map(|row| vec![row]),
+        Scenario::TwoCores => two_cores::measure(stage),
         Scenario::Paced => paced::measure(stage).map(|row| vec![row]),
+        Scenario::Outage(outage) => outage::measure(outage, stage).map(|row| vec![row]),
         Scenario::ColdPage => cold::measure_page(stage),
+        Scenario::ColdLargePage => cold::measure_large_page(stage),
+        Scenario::ProjectList => list::measure(stage),
         Scenario::ColdFile { clients } => cold::measure_file(stage, *clients),
+        Scenario::ManyFiles => many::measure(stage).map(|row| vec![row]),
+        Scenario::Closure => closure::measure(stage).map(|row| vec![row]),
+        Scenario::ColdClosure { install } => {
+            closure::measure_cold(stage, *install).map(|row| vec![row])
+        }
+        Scenario::Uploads => uploads::measure(stage),
         Scenario::Memory => memory::measure(stage).map(|row| vec![row]),
         Scenario::Start => start::measure(stage).map(|row| vec![row]),
-        Scenario::Closure => closure::measure(stage).map(|row| vec![row]),
     }
 }

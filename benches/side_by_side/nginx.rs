@@ -1,7 +1,8 @@
-//! nginx as somebody who knows it would tune it: one worker, nothing logged, everything ready.
+//! nginx as somebody who knows it would tune it: a worker for each core, nothing logged, everything ready.
 //!
-//! Four servers over the same worker: files from disk by `sendfile`, the same through buffers (the
-//! faster way on loopback), the same under TLS 1.3, and a caching proxy before the origin. Pages lie
+//! Five servers over the same workers: files from disk by `sendfile`, the same through buffers (the
+//! faster way on loopback), the same under TLS 1.3, a caching proxy before the origin, and one whose
+//! pages expire within a second, to be answered stale while the origin is away. Pages lie
 //! on disk with their compressed form beside them and under URLs of their own: a hit in `proxy_cache`
 //! costs nginx more, and so would choosing the form by `Accept`. The configuration is `nginx.conf`
 //! beside this file.
@@ -33,6 +34,17 @@ pub(crate) struct Certificate {
     pub(crate) key: PathBuf,
 }
 
+/// What an nginx serves, and by how many.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Site<'a> {
+    /// The files.
+    pub(crate) root: &'a Path,
+    /// Whose answers are cached.
+    pub(crate) origin: SocketAddr,
+    pub(crate) certificate: &'a Certificate,
+    pub(crate) workers: usize,
+}
+
 /// A running nginx.
 #[derive(Debug)]
 pub(crate) struct Nginx {
@@ -47,16 +59,15 @@ struct Ports {
     buffers: SocketAddr,
     tls: SocketAddr,
     proxy: SocketAddr,
+    stale: SocketAddr,
 }
 
 impl Nginx {
-    /// Starts `command`, which is nginx, in a new folder, serving `root` and caching what `origin` answers.
+    /// Starts `command`, which is nginx, in a new folder.
     pub(crate) fn start(
         mut command: Command,
         folder: &Path,
-        root: &Path,
-        origin: SocketAddr,
-        certificate: &Certificate,
+        site: Site<'_>,
     ) -> anyhow::Result<Self> {
         fs::create_dir_all(folder.join("temporary"))?;
         let ports = Ports {
@@ -64,9 +75,10 @@ impl Nginx {
             buffers: free_address()?,
             tls: free_address()?,
             proxy: free_address()?,
+            stale: free_address()?,
         };
         let configuration = folder.join("nginx.conf");
-        fs::write(&configuration, configure(root, origin, certificate, ports))?;
+        fs::write(&configuration, configure(site, ports))?;
         let log = folder.join("error.log");
         command
             .arg("-p")
@@ -118,6 +130,11 @@ impl Nginx {
     pub(crate) fn proxy(&self) -> SocketAddr {
         self.ports.proxy
     }
+
+    /// The caching proxy whose pages expire.
+    pub(crate) fn stale(&self) -> SocketAddr {
+        self.ports.stale
+    }
 }
 
 /// An address nobody listens on. nginx cannot pick a port and tell it.
@@ -126,20 +143,24 @@ fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(listener.local_addr()?)
 }
 
-fn configure(root: &Path, origin: SocketAddr, certificate: &Certificate, ports: Ports) -> String {
+fn configure(site: Site<'_>, ports: Ports) -> String {
     // Started by root, the worker would otherwise be nobody, who cannot read a home directory.
     let is_root = rustix::process::geteuid().is_root();
     let user = if is_root { "user root;" } else { "" };
+    // Each worker takes connections from a queue of its own: shared, one takes most of them.
+    let shared = if site.workers > 1 { " reuseport" } else { "" };
     let values = [
         ("user", user.to_owned()),
-        ("root", root.display().to_string()),
-        ("cert", certificate.cert.display().to_string()),
-        ("key", certificate.key.display().to_string()),
-        ("origin", origin.to_string()),
-        ("sendfile", ports.sendfile.to_string()),
-        ("buffers", ports.buffers.to_string()),
+        ("workers", site.workers.to_string()),
+        ("root", site.root.display().to_string()),
+        ("cert", site.certificate.cert.display().to_string()),
+        ("key", site.certificate.key.display().to_string()),
+        ("origin", site.origin.to_string()),
+        ("sendfile", format!("{}{shared}", ports.sendfile)),
+        ("buffers", format!("{}{shared}", ports.buffers)),
         ("tls", ports.tls.to_string()),
         ("proxy", ports.proxy.to_string()),
+        ("stale", ports.stale.to_string()),
     ];
     let fill = |text: String, (name, value)| text.replace(&format!("@{name}@"), value);
     values
@@ -161,13 +182,25 @@ mod tests {
             buffers: address(2),
             tls: address(3),
             proxy: address(4),
+            stale: address(6),
         };
         let certificate = Certificate {
             cert: "/c.pem".into(),
             key: "/k.pem".into(),
         };
-        let text = configure(Path::new("/pages"), address(5), &certificate, ports);
+        let site = |workers| Site {
+            root: Path::new("/pages"),
+            origin: address(5),
+            certificate: &certificate,
+            workers,
+        };
+        let text = configure(site(2), ports);
+        assert!(
+            text.contains("worker_processes 2;") && text.contains("listen 127.0.0.1:1 reuseport;")
+        );
+        let text = configure(site(1), ports);
         for line in [
+            "listen 127.0.0.1:1;",
             "root /pages;",
             "listen 127.0.0.1:3 ssl;",
             "ssl_certificate /c.pem;",

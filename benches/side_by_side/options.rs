@@ -3,6 +3,7 @@
 use anyhow::bail;
 
 use super::hot::Hot;
+use super::outage::Outage;
 
 /// Rounds of an ordinary run: a median of five withstands two disturbed ones.
 const ROUNDS: usize = 5;
@@ -31,36 +32,61 @@ pub(crate) struct Options {
 pub(crate) enum Scenario {
     /// An answer both servers have ready.
     Hot(Hot),
+    /// The four forms of the small page as one figure.
+    SmallPages,
     /// The small page under a large policy against the same page under none.
     Policy,
+    /// The small pages by two serving threads against two workers, and against one.
+    TwoCores,
     /// How long the slowest of a hundred answers takes at 70 % of nginx's full load.
     Paced,
+    /// What is held, while the upstream does not answer.
+    Outage(Outage),
     /// A page nobody has asked for yet, upstream 30 ms away.
     ColdPage,
+    /// The same of 2 MB.
+    ColdLargePage,
+    /// The names of all projects, for the first time.
+    ProjectList,
     /// 100 MB nobody has asked for yet.
     ColdFile {
         /// How many ask at the same time.
         clients: usize,
     },
+    /// Thousands of files nobody has asked for yet, by many clients.
+    ManyFiles,
+    /// `uv pip install` of 100 packages.
+    Closure,
+    /// The same, nobody having asked before and the upstream 30 ms away.
+    ColdClosure {
+        /// Otherwise only what is to be installed is found out.
+        install: bool,
+    },
+    /// Uploads into large projects, and their page after each.
+    Uploads,
     /// Resident memory after the whole project list and 5,000 pages.
     Memory,
     /// From start to ready with 100,000 files in the cache.
     Start,
-    /// `uv pip install` of 100 packages.
-    Closure,
 }
 
 impl Scenario {
     /// Every scenario, in the order of the table.
     pub(crate) fn all() -> Vec<Self> {
         let mut all: Vec<Self> = Hot::all().into_iter().map(Self::Hot).collect();
+        all.extend([Self::SmallPages, Self::Policy, Self::TwoCores, Self::Paced]);
+        all.extend(Outage::all().map(Self::Outage));
         all.extend([
-            Self::Policy,
-            Self::Paced,
             Self::ColdPage,
+            Self::ColdLargePage,
+            Self::ProjectList,
             Self::ColdFile { clients: 1 },
             Self::ColdFile { clients: 32 },
+            Self::ManyFiles,
             Self::Closure,
+            Self::ColdClosure { install: false },
+            Self::ColdClosure { install: true },
+            Self::Uploads,
             Self::Memory,
             Self::Start,
         ]);
@@ -69,30 +95,32 @@ impl Scenario {
 
     /// Its name, for the command line and the table.
     pub(crate) fn name(&self) -> String {
-        match self {
-            Self::Hot(hot) => hot.name(),
-            Self::Policy => "small page, 100,000 whitelist entries and 50 rules".to_owned(),
-            Self::Paced => "small page, p99 at 70 % of nginx's full load".to_owned(),
-            Self::ColdPage => "cold page, added to upstream's 30 ms".to_owned(),
-            Self::ColdFile { clients: 1 } => "cold 100 MB file, 1 client".to_owned(),
-            Self::ColdFile { clients } => format!("cold 100 MB file, {clients} clients"),
-            Self::Memory => "resident memory, root list and 5,000 pages".to_owned(),
-            Self::Start => "start with 100,000 cached files".to_owned(),
-            Self::Closure => "uv pip install, closure of 100 packages".to_owned(),
-        }
+        let name = match self {
+            Self::Hot(hot) => return hot.name(),
+            Self::Outage(outage) => return outage.name(),
+            Self::ColdFile { clients: 1 } => "cold 100 MB file, 1 client",
+            Self::ColdFile { clients } => return format!("cold 100 MB file, {clients} clients"),
+            Self::SmallPages => "small page, median of the four forms",
+            Self::Policy => "small page, 100,000 whitelist entries and 50 rules",
+            Self::TwoCores => "two cores",
+            Self::Paced => "small page, p99 at 70 % of nginx's full load",
+            Self::ColdPage => "cold page, added to upstream's 30 ms",
+            Self::ColdLargePage => "cold 2 MB page, added to upstream's 30 ms",
+            Self::ProjectList => "project list of 932,088 names, first time",
+            Self::ManyFiles => "20,000 cold files, 200 clients",
+            Self::Closure => "uv pip install, closure of 100 packages",
+            Self::ColdClosure { install: false } => "uv pip compile, cold, upstream 30 ms away",
+            Self::ColdClosure { install: true } => "uv pip install, cold, upstream 30 ms away",
+            Self::Uploads => "upload into a large project",
+            Self::Memory => "resident memory, root list and 5,000 pages",
+            Self::Start => "start with 100,000 cached files",
+        };
+        name.to_owned()
     }
 
     /// Whether two servers answer the same, so that a second nginx can stand in.
     fn can_calibrate(&self) -> bool {
-        match self {
-            Self::Hot(_) | Self::Paced => true,
-            Self::Policy
-            | Self::ColdPage
-            | Self::ColdFile { .. }
-            | Self::Memory
-            | Self::Start
-            | Self::Closure => false,
-        }
+        matches!(self, Self::Hot(_) | Self::SmallPages | Self::Paced)
     }
 }
 
@@ -194,8 +222,12 @@ mod tests {
             wanted(&["cold", "START"]),
             [
                 "cold page, added to upstream's 30 ms",
+                "cold 2 MB page, added to upstream's 30 ms",
                 "cold 100 MB file, 1 client",
                 "cold 100 MB file, 32 clients",
+                "20,000 cold files, 200 clients",
+                "uv pip compile, cold, upstream 30 ms away",
+                "uv pip install, cold, upstream 30 ms away",
                 "start with 100,000 cached files",
             ]
         );

@@ -67,6 +67,7 @@ pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Row> {
     let shape = Shape {
         connections: CONNECTIONS,
         tls: false,
+        both_cores: false,
     };
     let mut rounds = Vec::new();
     let mut paces = Vec::new();
@@ -241,13 +242,14 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
-    use super::super::content::Content;
+    use std::sync::Arc;
+
     use super::super::origin::Origin;
     use super::*;
 
     #[test]
     fn latency_counts_from_the_instant_a_request_was_due() {
-        let origin = Origin::start(Content::default()).unwrap();
+        let origin = Origin::start(Arc::default()).unwrap();
         let request = Request::new("/simple/page-1/");
         // 32 connections and 50 ms each carry 640 a second: at 2,000 every request is later than the
         // one before, and the latency must show the queue and not only the 50 ms.

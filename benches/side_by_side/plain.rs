@@ -1,4 +1,6 @@
 //! A plain HTTP/1.1 client for one request at a time: what came, when its first byte came, when all.
+//!
+//! [`fetch`] opens a connection for each; a [`Line`] is kept open, as installers keep theirs.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -21,12 +23,14 @@ const BODY_MAX: u64 = 512 << 20;
 /// How much is read at once: large, so that the client costs little.
 const BUFFER: usize = 256 << 10;
 
-/// A GET to be sent.
+/// A request to be sent.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Request {
     pub(crate) path: String,
-    /// Beside `Host` and `Connection`.
+    /// Beside `Host`, `Connection` and `Content-Length`.
     pub(crate) headers: Vec<(&'static str, String)>,
+    /// What is posted; a GET has nothing.
+    body: Option<Vec<u8>>,
 }
 
 /// An answer.
@@ -35,15 +39,35 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
-    /// From before the connection was opened to the last byte.
+    /// From before the connection was opened to the first byte of the body, or to the end of the head
+    /// where there is none. On a [`Line`], from before the request was sent.
+    pub(crate) first_byte: Duration,
+    /// The same to the last byte.
     pub(crate) elapsed: Duration,
 }
 
+/// A connection that carries one request after another.
+#[derive(Debug)]
+pub(crate) struct Line {
+    address: SocketAddr,
+    stream: Option<BufReader<TcpStream>>,
+}
+
 impl Request {
+    /// A GET.
     pub(crate) fn new(path: impl Into<String>) -> Self {
         Self {
             path: path.into(),
             headers: Vec::new(),
+            body: None,
+        }
+    }
+
+    /// A POST of this body.
+    pub(crate) fn post(path: impl Into<String>, body: Vec<u8>) -> Self {
+        Self {
+            body: Some(body),
+            ..Self::new(path)
         }
     }
 
@@ -54,12 +78,18 @@ impl Request {
 
     /// The bytes of the request.
     pub(crate) fn bytes(&self, address: SocketAddr, connection: &str) -> Vec<u8> {
-        let mut text = format!("GET {} HTTP/1.1\r\nHost: {address}\r\n", self.path);
+        let method = if self.body.is_some() { "POST" } else { "GET" };
+        let mut text = format!("{method} {} HTTP/1.1\r\nHost: {address}\r\n", self.path);
         for (name, value) in &self.headers {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
+        if let Some(body) = &self.body {
+            text.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        }
         text.push_str(&format!("Connection: {connection}\r\n\r\n"));
-        text.into_bytes()
+        let mut bytes = text.into_bytes();
+        bytes.extend_from_slice(self.body.as_deref().unwrap_or_default());
+        bytes
     }
 }
 
@@ -67,6 +97,48 @@ impl Answer {
     /// The first header of this name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         find(&self.headers, name)
+    }
+
+    fn keeps_the_connection(&self) -> bool {
+        let has_end = self.header("content-length").is_some()
+            || self.header("transfer-encoding").is_some()
+            || matches!(self.status, 204 | 304);
+        let closes = self.header("connection");
+        has_end && !closes.is_some_and(|value| value.eq_ignore_ascii_case("close"))
+    }
+}
+
+impl Line {
+    /// Opens at the first request.
+    pub(crate) fn to(address: SocketAddr) -> Self {
+        Self {
+            address,
+            stream: None,
+        }
+    }
+
+    /// Asks, on a new connection where the last one has ended.
+    pub(crate) fn ask(&mut self, request: &Request) -> anyhow::Result<Answer> {
+        let answer = self.try_to_ask(request);
+        if !answer.as_ref().is_ok_and(Answer::keeps_the_connection) {
+            self.stream = None;
+        }
+        answer.with_context(|| format!("ask http://{}{}", self.address, request.path))
+    }
+
+    fn try_to_ask(&mut self, request: &Request) -> anyhow::Result<Answer> {
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            None => {
+                let stream = BufReader::with_capacity(BUFFER, connect(self.address)?);
+                self.stream.insert(stream)
+            }
+        };
+        let started = Instant::now();
+        stream
+            .get_mut()
+            .write_all(&request.bytes(self.address, "keep-alive"))?;
+        read(stream, started)
     }
 }
 
@@ -106,9 +178,7 @@ fn ask(
     started: Instant,
 ) -> anyhow::Result<Answer> {
     stream.write_all(&request.bytes(address, "close"))?;
-    let mut answer = read(BufReader::with_capacity(BUFFER, stream))?;
-    answer.elapsed = started.elapsed();
-    Ok(answer)
+    read(&mut BufReader::with_capacity(BUFFER, stream), started)
 }
 
 /// Asks, and lets the kernel throw the body away: its length. For bodies so large, and clients so many,
@@ -140,19 +210,24 @@ pub(crate) fn drain(address: SocketAddr, request: &Request) -> anyhow::Result<u6
         .with_context(|| format!("get http://{address}{}", request.path))
 }
 
-fn read(mut stream: BufReader<impl Read>) -> anyhow::Result<Answer> {
+fn read(stream: &mut BufReader<impl Read>, started: Instant) -> anyhow::Result<Answer> {
     let (status, headers) = read_head(&mut stream.by_ref().take(HEAD_MAX))?;
     let length = find(&headers, "content-length")
         .map(str::parse::<u64>)
         .transpose()?;
     let coding = find(&headers, "transfer-encoding");
+    let has_body = !matches!(status, 204 | 304) && length != Some(0);
+    if has_body {
+        stream.fill_buf()?;
+    }
+    let first_byte = started.elapsed();
     let mut body = Vec::new();
     match (status, length) {
         (204 | 304, _) => {}
         (_, _) if coding.is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) => {
-            read_chunks(&mut stream, &mut body)?;
+            read_chunks(stream, &mut body)?;
         }
-        (_, Some(length)) => read_part(&mut stream, length, &mut body)?,
+        (_, Some(length)) => read_part(stream, length, &mut body)?,
         (_, None) => {
             stream.take(BODY_MAX).read_to_end(&mut body)?;
         }
@@ -161,7 +236,8 @@ fn read(mut stream: BufReader<impl Read>) -> anyhow::Result<Answer> {
         status,
         headers,
         body,
-        elapsed: Duration::ZERO,
+        first_byte,
+        elapsed: started.elapsed(),
     })
 }
 
@@ -224,10 +300,12 @@ fn read_part(stream: &mut impl Read, length: u64, body: &mut Vec<u8>) -> anyhow:
 
 #[cfg(test)]
 mod tests {
+    use super::super::content::Content;
+    use super::super::origin::Origin;
     use super::*;
 
     fn parse(text: &str) -> anyhow::Result<Answer> {
-        read(BufReader::new(text.as_bytes()))
+        read(&mut BufReader::new(text.as_bytes()), Instant::now())
     }
 
     #[test]
@@ -281,10 +359,21 @@ mod tests {
     }
 
     #[test]
+    fn a_line_carries_one_answer_after_another() {
+        let origin = Origin::start(Arc::default()).unwrap();
+        let mut line = Line::to(origin.address());
+        for (path, status) in [("page-1", 200), ("six", 404), ("page-2", 200)] {
+            let answer = line.ask(&Request::new(format!("/simple/{path}/"))).unwrap();
+            assert_eq!(answer.status, status, "{path}");
+            assert!(answer.first_byte <= answer.elapsed && line.stream.is_some());
+        }
+    }
+
+    #[test]
     fn what_is_thrown_away_is_counted_to_its_end() {
-        let content = super::super::content::Content::default();
+        let content = Content::default();
         let expected = content.page("page-1").unwrap().len() as u64;
-        let origin = super::super::origin::Origin::start(content).unwrap();
+        let origin = Origin::start(Arc::new(content)).unwrap();
         let drained = drain(origin.address(), &Request::new("/simple/page-1/"));
         assert_eq!(drained.unwrap(), expected);
         assert!(drain(origin.address(), &Request::new("/simple/six/")).is_err());

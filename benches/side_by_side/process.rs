@@ -60,7 +60,7 @@ impl Cores {
     /// Runs this program again, on the core of the load; returns only when that fails.
     pub(crate) fn take(self) -> anyhow::Result<()> {
         let program = std::env::current_exe().context("find this program")?;
-        let mut command = on_core(self.load, &program);
+        let mut command = on_cores(&[self.load], &program);
         command.args(std::env::args_os().skip(1));
         let error = command
             .env(CORES, format!("{} {}", self.server, self.load))
@@ -70,13 +70,19 @@ impl Cores {
 
     /// `program`, to be started on the servers' core.
     pub(crate) fn server(self, program: &Path) -> Command {
-        on_core(self.server, program)
+        on_cores(&[self.server], program)
+    }
+
+    /// `program`, to be started on both cores, which the servers then share with the load.
+    pub(crate) fn both(self, program: &Path) -> Command {
+        on_cores(&[self.server, self.load], program)
     }
 }
 
-fn on_core(core: usize, program: &Path) -> Command {
+fn on_cores(cores: &[usize], program: &Path) -> Command {
+    let cores: Vec<String> = cores.iter().map(ToString::to_string).collect();
     let mut command = Command::new("taskset");
-    command.arg("-c").arg(core.to_string()).arg(program);
+    command.arg("-c").arg(cores.join(",")).arg(program);
     command.env_remove(CORES);
     command
 }
@@ -127,6 +133,13 @@ impl Clock {
         let from_server = now.server_core - self.server_core - server;
         let from_load = now.load_core - self.load_core - (now.ourselves - self.ourselves);
         Ok(from_server.max(from_load).max(0.0))
+    }
+
+    /// The same where the server and the load share both cores: seconds of either.
+    pub(crate) fn taken_of_both(&self, server: f64) -> anyhow::Result<f64> {
+        let now = Self::read(self.cores)?;
+        let busy = now.server_core - self.server_core + now.load_core - self.load_core;
+        Ok((busy - server - (now.ourselves - self.ourselves)).max(0.0))
     }
 }
 

@@ -54,10 +54,18 @@ impl Report {
     pub(crate) fn add(&mut self, rows: Vec<Row>) -> anyhow::Result<()> {
         for row in &rows {
             eprintln!("  {}", line(row));
+            for broken in &row.broken {
+                eprintln!("    {broken}");
+            }
         }
         self.rows.extend(rows);
         let text = serde_json::to_string_pretty(self)?;
         fs::write(&self.path, text).with_context(|| format!("write {}", self.path.display()))
+    }
+
+    /// What was measured so far.
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.rows
     }
 
     /// Where the raw figures are.
@@ -103,6 +111,9 @@ impl Report {
 
 /// One line of the table.
 fn line(row: &Row) -> String {
+    if row.is_failed() {
+        return format!("| {} | – | – | – | – | – | failed |", row.scenario);
+    }
     let peers: Vec<String> = row
         .peers
         .iter()
@@ -265,6 +276,9 @@ mod tests {
         row.unit = "s";
         row.floor = Floor::FigureAtMost(1.0);
         insta::assert_snapshot!(plain(&row), @"| 1 MB file | – | 0.210 s | – | – | ≤ 1.00 s | ok |");
+        let failed = Row::failed("1 MB file", &anyhow::anyhow!("the answer is 503"));
+        insta::assert_snapshot!(plain(&failed), @"| 1 MB file | – | – | – | – | – | failed |");
+        assert_eq!(failed.broken, ["not measured: the answer is 503"]);
     }
 
     #[test]

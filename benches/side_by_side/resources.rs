@@ -1,5 +1,8 @@
 //! What both servers answer, how to ask either for it, and that they answer the same.
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 use url::Url;
@@ -8,8 +11,8 @@ use super::content::WARES;
 use super::plain::{Answer, Request, fetch};
 use super::stage::Stage;
 
-/// The media type of a JSON page.
-const JSON: &str = "application/vnd.pypi.simple.v1+json";
+/// The media type of a JSON page, which is what installers ask for.
+pub(crate) const JSON: &str = "application/vnd.pypi.simple.v1+json";
 
 /// The index that the gateway serves without any policy.
 pub(crate) const MIRROR: &str = "root/pypi";
@@ -55,6 +58,17 @@ impl Page {
         all
     }
 
+    /// What it is called in a table.
+    pub(crate) fn name(self) -> String {
+        let size = match self.project {
+            "large" => "2 MB page",
+            _ => "small page",
+        };
+        let form = if self.html { "HTML" } else { "JSON" };
+        let coding = if self.gzip { "gzip" } else { "identity" };
+        format!("{size}, {form}, {coding}")
+    }
+
     /// Where nginx has it below its root; the compressed form lies beside it with `.gz`.
     pub(crate) fn place(self) -> String {
         let form = if self.html { "html" } else { "json" };
@@ -95,13 +109,18 @@ impl Resource {
         match self {
             Self::Page(page) => Ok(ask_page(MIRROR, page)),
             Self::Sidecar | Self::SmallFile | Self::MiddleFile | Self::LargeFile => {
-                let filename = self.file().trim_start_matches("files/");
+                let filename = self.filename();
                 let wheel = filename.trim_end_matches(".metadata");
                 let path = file_path(stage, WARES, wheel)?;
                 let ending = filename.trim_start_matches(wheel);
                 Ok(Request::new(format!("{path}{ending}")))
             }
         }
+    }
+
+    /// What it is called on the page of its project.
+    pub(crate) fn filename(self) -> &'static str {
+        self.file().trim_start_matches("files/")
     }
 
     fn file(self) -> &'static str {
@@ -117,16 +136,40 @@ pub(crate) fn ask_page(index: &str, page: Page) -> Request {
 
 /// The path under which the gateway has a file, as its page says.
 pub(crate) fn file_path(stage: &Stage, project: &str, filename: &str) -> anyhow::Result<String> {
-    let address = stage.gateway()?.public();
+    path_of_file(stage.gateway()?.public(), project, filename)
+}
+
+/// The same of any gateway.
+pub(crate) fn path_of_file(
+    gateway: SocketAddr,
+    project: &str,
+    filename: &str,
+) -> anyhow::Result<String> {
+    let mut paths = paths_of_files(gateway, project)?;
+    let path = paths.remove(filename);
+    path.with_context(|| format!("{filename} is not on the page of {project}"))
+}
+
+/// The paths of all files of a project, by their names.
+pub(crate) fn paths_of_files(
+    gateway: SocketAddr,
+    project: &str,
+) -> anyhow::Result<HashMap<String, String>> {
     let page = format!("/{MIRROR}/+simple/{project}/");
-    let answer = succeed(fetch(address, &Request::new(&page).header("Accept", JSON))?)?;
+    let answer = succeed(fetch(gateway, &Request::new(&page).header("Accept", JSON))?)?;
     let json: Value = serde_json::from_slice(&answer.body).context("read a page")?;
     let files = json["files"].as_array().context("a page without files")?;
-    let file = files.iter().find(|file| file["filename"] == filename);
-    let url = file.and_then(|file| file["url"].as_str());
-    let url = url.with_context(|| format!("{filename} is not on the page {page}"))?;
-    let base = Url::parse(&format!("http://{address}{page}"))?;
-    Ok(base.join(url)?.path().to_owned())
+    let base = Url::parse(&format!("http://{gateway}{page}"))?;
+    let path = |file: &Value| -> anyhow::Result<(String, String)> {
+        let text = |key: &str| {
+            file[key]
+                .as_str()
+                .with_context(|| format!("no {key}: {file}"))
+        };
+        let path = base.join(text("url")?)?.path().to_owned();
+        Ok((text("filename")?.to_owned(), path))
+    };
+    files.iter().map(path).collect()
 }
 
 /// An answer that is 200.

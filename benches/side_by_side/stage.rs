@@ -12,10 +12,11 @@ use flate2::write::GzEncoder;
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 
+use super::cold::LARGE_PAGES;
 use super::content::Content;
 use super::gateway::{Gateway, Launch};
 use super::load;
-use super::nginx::{Certificate, Nginx};
+use super::nginx::{Certificate, Nginx, Site};
 use super::options::{Options, Scenario};
 use super::origin::Origin;
 use super::plain::{Answer, Request, fetch, fetch_over_tls};
@@ -29,8 +30,10 @@ pub(crate) struct Stage {
     pub(crate) options: Options,
     pub(crate) cores: Cores,
     pub(crate) tools: Tools,
+    pub(crate) content: Arc<Content>,
     pub(crate) origin: Origin,
     pub(crate) nginx: Nginx,
+    certificate: Certificate,
     subject: Subject,
     trust: Arc<ClientConfig>,
     results: PathBuf,
@@ -65,16 +68,21 @@ impl Stage {
         load::prepare(&folder)?;
         let (certificate, trust) = certify(&folder)?;
         eprintln!("making pages and files");
-        let content = Content::make(cold_files(options))?;
+        let content = Arc::new(Content::make(cold_files(options), large_pages(options))?);
         let root = folder.join("root");
         place_files(&content, &root)?;
         let pages = options.calibrate.then(|| own_pages(&content)).transpose()?;
-        let origin = Origin::start(content)?;
+        let origin = Origin::start(Arc::clone(&content))?;
         eprintln!("starting the servers");
         let nginx = |name: &str| {
             let folder = folder.join(name);
-            let command = cores.server(&tools.nginx);
-            Nginx::start(command, &folder, &root, origin.address(), &certificate)
+            let site = Site {
+                root: &root,
+                origin: origin.address(),
+                certificate: &certificate,
+                workers: 1,
+            };
+            Nginx::start(cores.server(&tools.nginx), &folder, site)
         };
         let subject = match pages {
             Some(pages) => {
@@ -98,8 +106,10 @@ impl Stage {
             options,
             cores,
             tools,
+            content,
             origin,
             nginx,
+            certificate,
             subject,
             trust,
             results,
@@ -151,25 +161,52 @@ impl Stage {
 
     /// A further gateway, with data of its own.
     pub(crate) fn launch(&self, name: &str) -> Launch {
-        Launch::new(&self.folder.join(name), self.origin.address(), self.cores)
+        self.launch_before(name, &self.origin)
+    }
+
+    /// The same before another origin.
+    pub(crate) fn launch_before(&self, name: &str, origin: &Origin) -> Launch {
+        Launch::new(&self.folder.join(name), origin.address(), self.cores)
+    }
+
+    /// A further nginx before an origin, with a cache of its own; the second worker comes with the
+    /// second core.
+    pub(crate) fn nginx_before(
+        &self,
+        name: &str,
+        origin: &Origin,
+        workers: usize,
+    ) -> anyhow::Result<Nginx> {
+        let site = Site {
+            root: &self.folder.join("root"),
+            origin: origin.address(),
+            certificate: &self.certificate,
+            workers,
+        };
+        let command = if workers > 1 {
+            self.cores.both(&self.tools.nginx)
+        } else {
+            self.cores.server(&self.tools.nginx)
+        };
+        Nginx::start(command, &self.folder.join(name), site)
     }
 }
 
 /// Every round of a cold file needs one nobody had before.
 fn cold_files(options: &Options) -> usize {
-    let wanted = Scenario::all()
-        .into_iter()
-        .filter(|scenario| match scenario {
-            Scenario::ColdFile { .. } => options.wants(scenario),
-            Scenario::Hot(_)
-            | Scenario::Policy
-            | Scenario::Paced
-            | Scenario::ColdPage
-            | Scenario::Memory
-            | Scenario::Start
-            | Scenario::Closure => false,
-        });
+    let wanted = Scenario::all().into_iter().filter(|scenario| {
+        matches!(scenario, Scenario::ColdFile { .. }) && options.wants(scenario)
+    });
     wanted.count() * options.rounds
+}
+
+/// Every round of cold large pages needs some nobody had before.
+fn large_pages(options: &Options) -> usize {
+    if options.wants(&Scenario::ColdLargePage) {
+        LARGE_PAGES * options.rounds
+    } else {
+        0
+    }
 }
 
 /// A certificate for loopback on P-256, as public authorities issue them, and a client's trust in it.
@@ -197,7 +234,7 @@ fn place_files(content: &Content, root: &Path) -> anyhow::Result<()> {
         let parts = content
             .file(filename)
             .with_context(|| format!("{filename} is not made"))?;
-        write(&root.join(place), parts)?;
+        write(&root.join(place), &parts)?;
     }
     Ok(())
 }

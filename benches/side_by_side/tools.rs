@@ -8,6 +8,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
+use super::process::Cores;
+
 #[path = "../../tests/it/support/debian.rs"]
 mod debian;
 
@@ -60,9 +62,12 @@ impl Tools {
         })
     }
 
-    /// A command of wrk.
-    pub(crate) fn wrk(&self) -> Command {
-        let mut command = Command::new(&self.wrk);
+    /// A command of wrk: on the core of this program, or on both of these.
+    pub(crate) fn wrk(&self, both: Option<Cores>) -> Command {
+        let mut command = match both {
+            Some(cores) => cores.both(&self.wrk),
+            None => Command::new(&self.wrk),
+        };
         if let Some(libraries) = &self.libraries {
             command.env("LD_LIBRARY_PATH", libraries);
         }
@@ -79,7 +84,7 @@ impl Tools {
 
     fn wrk_runs(&self) -> anyhow::Result<()> {
         // It ends with 1 after telling its version.
-        let output = self.wrk().arg("-v").output().context(ADVICE)?;
+        let output = self.wrk(None).arg("-v").output().context(ADVICE)?;
         let told = [output.stdout, output.stderr].concat();
         if !String::from_utf8_lossy(&told).contains("wrk") {
             bail!(

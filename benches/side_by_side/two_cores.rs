@@ -1,0 +1,146 @@
+//! Two serving threads beside nginx's two workers, and beside one of their own.
+//!
+//! Where there are two cores only, the load has to share them with the servers: a second thread then
+//! cannot double a rate, whoever serves. What a second of processor does (per CPU) must not fall: it
+//! would, were there a lock or a counter for which the threads wait on each other.
+
+use std::net::SocketAddr;
+
+use super::figures::{Better, Floor, Round, Row, median};
+use super::gateway::Gateway;
+use super::hot::{middle, same_answer, small_pages};
+use super::load::{Shape, Turn};
+use super::nginx::Nginx;
+use super::options::Scenario;
+use super::plain::{Request, fetch};
+use super::resources::{MIRROR, Page, Resource, ask_page};
+use super::stage::Stage;
+use super::turns::{Contender, alternate, per_cpu, whole_answers};
+
+/// Connections, half of them each thread's of the load.
+const CONNECTIONS: usize = 64;
+
+const SHAPE: Shape = Shape {
+    connections: CONNECTIONS,
+    tls: false,
+    both_cores: true,
+};
+
+/// What every row says.
+const SHARED: &str = "the load shares both cores with the servers";
+
+/// Measures the four forms of the small page, their median, and two cores against one.
+pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Vec<Row>> {
+    let gateway = stage.launch("two").on_both_cores().start()?;
+    let nginx = stage.nginx_before("nginx-two", &stage.origin, 2)?;
+    let name = Scenario::TwoCores.name();
+    let mut rows = Vec::new();
+    for page in small_pages() {
+        let scenario = format!("{name}: {}", page.name());
+        rows.push(measure_form(stage, scenario, (&gateway, &nginx), page)?);
+    }
+    let mut middle = middle(
+        format!("{name}: small page, median of the four forms"),
+        &rows,
+    );
+    middle.notes.push(SHARED.to_owned());
+    rows.push(middle);
+    rows.push(measure_second(stage, &gateway, &nginx)?);
+    Ok(rows)
+}
+
+fn measure_form(
+    stage: &Stage,
+    scenario: String,
+    (gateway, nginx): (&Gateway, &Nginx),
+    page: Page,
+) -> anyhow::Result<Row> {
+    let (own, theirs) = (ask_page(MIRROR, page), Resource::Page(page).ask_nginx());
+    let expected = same_answer(
+        (&|request| fetch(nginx.sendfile(), request), &theirs),
+        (&|request| fetch(gateway.public(), request), &own),
+    )?;
+    let worker = |name, address: SocketAddr| Contender {
+        name,
+        server: nginx.server(),
+        address,
+        request: theirs.clone(),
+    };
+    let contenders = [
+        threads("ours", gateway, &own),
+        worker("nginx", nginx.sendfile()),
+        worker("sendfile off", nginx.buffers()),
+    ];
+    let figure = Turn::requests_per_second;
+    let (rounds, turns) = alternate(stage, &contenders, SHAPE, &figure)?;
+    whole_answers(&turns, expected)?;
+    Ok(Row {
+        peers: vec!["nginx", "sendfile off"],
+        rounds,
+        per_cpu: per_cpu(&turns, &figure),
+        turns,
+        ..Row::new(scenario, "req/s", Better::High, Floor::RatioAtLeast(1.0))
+    })
+}
+
+/// Two serving threads against one, under the same load on the same two cores.
+fn measure_second(stage: &Stage, gateway: &Gateway, nginx: &Nginx) -> anyhow::Result<Row> {
+    let page = Page {
+        project: "small",
+        html: false,
+        gzip: true,
+    };
+    let (own, theirs) = (ask_page(MIRROR, page), Resource::Page(page).ask_nginx());
+    let one = stage.gateway()?;
+    fetch(one.public(), &own)?;
+    let worker = |name, nginx: &'_ Nginx| (name, nginx.buffers());
+    let (two_workers, one_worker) = (
+        worker("two workers", nginx),
+        worker("one worker", &stage.nginx),
+    );
+    let contender = |(name, address), server| Contender {
+        name,
+        server,
+        address,
+        request: theirs.clone(),
+    };
+    let contenders = [
+        threads("two threads", gateway, &own),
+        threads("one thread", one, &own),
+        contender(two_workers, nginx.server()),
+        contender(one_worker, stage.nginx.server()),
+    ];
+    let figure = Turn::requests_per_second;
+    let (rounds, turns) = alternate(stage, &contenders, SHAPE, &figure)?;
+    let (own_turns, their_turns) = turns.split_at(2);
+    let their_ratio = median(rounds.iter().map(|round| round.peers[1] / round.peers[2]));
+    let their_per_cpu = median(per_cpu(their_turns, &figure).into_iter());
+    let rounds = rounds.iter().map(|round| Round {
+        peers: vec![round.peers[0]],
+        ours: round.ours,
+    });
+    Ok(Row {
+        peers: vec!["one core"],
+        rounds: rounds.collect(),
+        per_cpu: per_cpu(own_turns, &figure),
+        notes: vec![format!(
+            "{SHARED}; nginx's two workers against its one {their_ratio:.2}, per CPU {their_per_cpu:.2}"
+        )],
+        turns: own_turns.to_vec(),
+        ..Row::new(
+            "two cores against one: small page, JSON, gzip",
+            "req/s",
+            Better::High,
+            Floor::RatioAtLeast(1.0),
+        )
+    })
+}
+
+fn threads<'a>(name: &'static str, gateway: &'a Gateway, request: &Request) -> Contender<'a> {
+    Contender {
+        name,
+        server: gateway.server(),
+        address: gateway.public(),
+        request: request.clone(),
+    }
+}

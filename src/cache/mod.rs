@@ -5,12 +5,14 @@
 
 mod budget;
 mod flight;
+mod grouped;
 mod rendered;
 mod source;
 mod weighed;
 
 pub use budget::Budget;
 pub use flight::Flights;
+pub use grouped::Grouped;
 pub use rendered::{RenderedKey, RenderedPage, RenderedPages};
 pub use source::{SourcePage, SourcePages, Validity};
 pub use weighed::{Mark, Weighed};

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::cache::weighed::{Mark, Weighed};
+use crate::cache::grouped::Grouped;
+use crate::cache::weighed::Mark;
 use crate::model::{IndexName, ProjectName, Timestamp};
 use crate::protocol::{ETag, Head};
 use crate::telemetry::Staleness;
@@ -47,17 +48,18 @@ pub struct RenderedPage {
 /// The rendered pages.
 #[derive(Debug)]
 pub struct RenderedPages {
-    pages: Weighed<RenderedKey, Arc<RenderedPage>>,
+    pages: Grouped<RenderedKey, Arc<RenderedPage>>,
 }
 
 impl RenderedPages {
     /// At most so many bytes.
     #[must_use]
     pub fn new(bytes_max: u64) -> Self {
-        let pages = Weighed::new(bytes_max, |_, page: &Arc<RenderedPage>| {
-            page.body.len() + ENTRY_BYTES
-        });
-        Self { pages }
+        let weigh = |_: &RenderedKey, page: &Arc<RenderedPage>| page.body.len() + ENTRY_BYTES;
+        let project = |key: &RenderedKey| vec![key.project.as_str().to_owned()];
+        Self {
+            pages: Grouped::new(bytes_max, weigh, project),
+        }
     }
 
     /// Returns the page, if it was rendered for this generation and still holds.
@@ -84,7 +86,7 @@ impl RenderedPages {
         (page.generation == generation && now < page.stale_until).then_some(page)
     }
 
-    /// Forgets one rendering.
+    /// Forgets one rendering, with the others of its project.
     pub fn remove(&self, key: &RenderedKey) {
         self.pages.remove(key);
     }
@@ -102,12 +104,12 @@ impl RenderedPages {
 
     /// Forgets every rendering of a project, in every index.
     pub fn forget(&self, project: &ProjectName) {
-        self.pages.remove_if(|key| key.project == *project);
+        self.pages.forget(project.as_str());
     }
 
     /// Forgets every rendering.
     pub fn forget_all(&self) {
-        self.pages.remove_if(|_| true);
+        self.pages.forget_all();
     }
 
     /// Bytes remembered, roughly.

@@ -17,7 +17,7 @@ const COUNTERS: usize = 64;
 
 /// A point in the order in which entries with the same counter were forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Mark(u64);
+pub struct Mark(pub(super) u64);
 
 /// A byte-bounded cache. Lookups take no lock that another request holds while it works.
 #[derive(Clone)]

@@ -110,6 +110,15 @@ pub enum Removal<'a> {
     File(&'a str),
 }
 
+/// What came of a removal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Removed {
+    /// The write.
+    pub serial: Serial,
+    /// Whether nothing of the project is left on the index.
+    pub is_project_gone: bool,
+}
+
 /// A release to be made visible on an index: registered (no files), uploaded (one file) or pushed (all
 /// its files). All of it becomes visible, or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,6 +158,8 @@ pub enum Published {
         serial: Serial,
         /// What happened to each file.
         files: Vec<PublishedFile>,
+        /// Whether the index held nothing of the project before.
+        is_new_project: bool,
     },
     /// This file exists with other content, and the rule is to refuse: nothing was done.
     Exists {

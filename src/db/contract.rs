@@ -6,13 +6,13 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 
 use crate::db::change::{
-    Cause, IndexDeletion, NewApiToken, NewUser, Publication, Published, Removal, UserDeletion,
-    UserUpdate,
+    Cause, IndexDeletion, NewApiToken, NewUser, Publication, Published, Removal, Removed,
+    UserDeletion, UserUpdate,
 };
 use crate::db::error::DbError;
 use crate::db::record::{
-    ApiToken, Change, Directory, FileRecord, IndexRecord, ProjectRecord, ProjectSpelling, Serial,
-    ServerFacts, User,
+    ApiToken, Change, Directory, FileRecord, FilesSince, IndexRecord, ProjectRecord,
+    ProjectSpelling, Serial, ServerFacts, User, WholeRelease,
 };
 use crate::db::snapshot::{Restoration, Restored, Snapshot};
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
@@ -115,6 +115,39 @@ pub trait Db: Debug + Send + Sync {
         project: &ProjectName,
     ) -> Result<Vec<FileRecord>, DbError>;
 
+    /// What has become of those files since a serial, in time with what changed; of a project that
+    /// nothing is known of yet, all of them.
+    async fn files_since(
+        &self,
+        index: &IndexName,
+        project: &ProjectName,
+        since: Option<Serial>,
+    ) -> Result<FilesSince, DbError>;
+
+    /// One file.
+    async fn file(
+        &self,
+        index: &IndexName,
+        project: &ProjectName,
+        filename: &str,
+    ) -> Result<Option<FileRecord>, DbError>;
+
+    /// Whether an index holds a release, in whatever spelling.
+    async fn has_release(
+        &self,
+        index: &IndexName,
+        project: &ProjectName,
+        version: &str,
+    ) -> Result<bool, DbError>;
+
+    /// A release with its files: as spelled if the index has that, else in another spelling.
+    async fn release(
+        &self,
+        index: &IndexName,
+        project: &ProjectName,
+        version: &str,
+    ) -> Result<Option<WholeRelease>, DbError>;
+
     /// Whether a file of this name, with a sha256 that starts with these bytes, was once here and no
     /// longer is (410, not 404). A file's URL has no more of the digest than that.
     async fn was_deleted(
@@ -140,7 +173,7 @@ pub trait Db: Debug + Send + Sync {
         cause: &Cause,
         content: (&IndexName, &ProjectName),
         removal: Removal<'_>,
-    ) -> Result<Option<Serial>, DbError>;
+    ) -> Result<Option<Removed>, DbError>;
 
     /// Everything, as of one instant; takes as much memory as the records are large.
     async fn snapshot(&self) -> Result<Snapshot, DbError>;

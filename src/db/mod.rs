@@ -20,7 +20,7 @@ mod sqlite;
 
 pub use change::{
     Cause, Edit, IndexDeletion, NewApiToken, NewUser, OnConflict, Publication, Published,
-    PublishedFile, Removal, UserDeletion, UserUpdate,
+    PublishedFile, Removal, Removed, UserDeletion, UserUpdate,
 };
 pub use contract::Db;
 pub use error::DbError;

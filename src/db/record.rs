@@ -138,6 +138,54 @@ pub struct FileRecord {
     pub facts: FileFacts,
 }
 
+/// A release with its files, as of one instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WholeRelease {
+    /// How its project is spelled.
+    pub spelling: String,
+    /// The release.
+    pub record: ReleaseRecord,
+    /// Its files, in the order of arrival.
+    pub files: Vec<FileRecord>,
+}
+
+/// What has become of a project's files, as of one instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilesSince {
+    /// The instant: later changes have greater serials.
+    pub as_of: Serial,
+    /// What changed until then.
+    pub changes: FileChanges,
+}
+
+/// Which of a project's files changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileChanges {
+    /// Nobody can say: these are all there are, in the order of arrival.
+    All(Vec<FileRecord>),
+    /// Only these, if any. A file that one of them tells of is told of by all that touched its name.
+    Some(Vec<FileChange>),
+}
+
+/// A change of a project's files. It says how things are now, not how they came to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileChange {
+    /// The files of this release are these, in whichever release some of them were before.
+    Release {
+        /// Its version, as the index spells it.
+        version: String,
+        /// Its files, in the order of arrival.
+        files: Vec<FileRecord>,
+    },
+    /// The file of this name is this one, or there is none.
+    File {
+        /// Its name.
+        filename: String,
+        /// The file.
+        file: Option<Box<FileRecord>>,
+    },
+}
+
 /// A CI token: it acts for a user, for limited operations and a limited time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiToken {

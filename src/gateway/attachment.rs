@@ -75,13 +75,18 @@ impl Attachments {
         attached: &FileRecord,
     ) -> Result<Option<Denial>, Error> {
         let (index, project) = (&attached.index, &attached.project);
-        let records = self.core.files(index, project).await?;
-        let is_subject = |record: &&FileRecord| match &attached.facts.role {
-            FileRole::ToxResult { for_file } => record.facts.filename == *for_file,
-            FileRole::DocZip | FileRole::ReleaseFile => record.version == attached.version,
+        let records = match &attached.facts.role {
+            FileRole::ToxResult { for_file } => {
+                let file = self.core.file(index, project, for_file).await?;
+                file.into_iter().collect()
+            }
+            FileRole::DocZip | FileRole::ReleaseFile => {
+                let release = (index, project, attached.version.as_str());
+                self.core.release_files(release).await?
+            }
         };
-        let subjects = records.iter().filter(is_subject);
-        let subjects: Vec<File> = subjects.filter_map(|one| listed(one, project)).collect();
+        let subjects = records.iter().filter_map(|one| listed(one, project));
+        let subjects: Vec<File> = subjects.collect();
         if subjects.is_empty() {
             let verdict = stack.decide_project(project, cx.now, &|one| one == index);
             return Ok(verdict.denial().cloned());
@@ -117,10 +122,8 @@ impl Attachments {
             return Ok(None);
         };
         for project in Filename::projects(&subject) {
-            let files = self.core.files(index, &project).await?;
-            let found = files.into_iter().find(|file| {
-                file.facts.filename == path.filename && stands_at(&file.facts.sha256, &path.place)
-            });
+            let found = self.core.file(index, &project, &path.filename).await?;
+            let found = found.filter(|file| stands_at(&file.facts.sha256, &path.place));
             if found.is_some() {
                 return Ok(found);
             }

@@ -108,6 +108,29 @@ impl Core {
         files.map_err(|error| records_failed(&doing(), error))
     }
 
+    /// What the records know of a file in a stage.
+    pub async fn file(
+        &self,
+        index: &IndexName,
+        project: &ProjectName,
+        filename: &str,
+    ) -> Flow<Option<FileRecord>> {
+        let file = self.records.file(index, project, filename).await;
+        let doing = || format!("read {filename} of {project} in {index}");
+        file.map_err(|error| records_failed(&doing(), error))
+    }
+
+    /// What the records know of the files of a release in a stage.
+    pub async fn release_files(
+        &self,
+        (index, project, version): (&IndexName, &ProjectName, &str),
+    ) -> Flow<Vec<FileRecord>> {
+        let release = self.records.release(index, project, version).await;
+        let doing = || format!("read the files of {project} {version} in {index}");
+        let release = release.map_err(|error| records_failed(&doing(), error))?;
+        Ok(release.map_or_else(Vec::new, |release| release.files))
+    }
+
     /// Whether there are bytes under a key; the caller holds their digest.
     pub fn is_kept(&self, key: &Key) -> Result<bool, StoreError> {
         Ok(self.store.open_file(key)?.is_some())

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::cache::{Flights, Weighed};
+use crate::cache::{Flights, Grouped};
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind, Flow};
@@ -24,7 +24,7 @@ pub struct Tickets {
     pub(super) core: Arc<Core>,
     pub(super) mirrors: Arc<Mirrors>,
     pub(super) stacks: Arc<Stacks>,
-    pub(super) decided: Weighed<TicketKey, Arc<Ticket>>,
+    pub(super) decided: Grouped<TicketKey, Arc<Ticket>>,
     /// Decisions being made again, by URL and generation.
     pub(super) renewals: Flights<(TicketKey, u64), ()>,
 }
@@ -32,22 +32,16 @@ pub struct Tickets {
 impl Tickets {
     /// Forgets the decisions on all files of a project.
     pub fn forget(&self, project: &ProjectName) {
-        let project = project.clone();
-        self.decided.remove_if(move |(_, path)| {
-            let filename = path.rsplit('/').next().unwrap_or_default();
-            Filename::projects(filename).contains(&project)
-        });
+        self.decided.forget(project.as_str());
     }
 
     /// Forgets the decisions on every file of this name.
     pub fn forget_file(&self, filename: &str) {
-        let ending = format!("/{filename}");
-        self.decided
-            .remove_if(move |(_, path)| path.ends_with(&ending));
+        self.decided.forget(filename);
     }
 
     pub fn forget_all(&self) {
-        self.decided.remove_if(|_| true);
+        self.decided.forget_all();
     }
 
     pub fn weight_bytes(&self) -> u64 {

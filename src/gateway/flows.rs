@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::cache::{Budget, SourcePages, Weighed};
+use crate::cache::{Budget, Grouped, SourcePages, Weighed};
 use crate::gateway::attachment::Attachments;
 use crate::gateway::core::Core;
 use crate::gateway::decide::Tickets;
@@ -82,7 +82,7 @@ impl Flows {
             core: core.clone(),
             mirrors: mirrors.clone(),
             stacks: stacks.clone(),
-            decided: Weighed::new(budget.tickets, tickets::weight_bytes),
+            decided: Grouped::new(budget.tickets, tickets::weight_bytes, tickets::groups),
             renewals: core.flights(),
         });
         let learning = Arc::new(Learning {
@@ -135,10 +135,15 @@ impl Flows {
         }
     }
 
-    /// Forgets everything that was made from what stages held of a project, in every stack above.
+    /// Forgets everything that was made from what stages held of a project, in every stack above. The
+    /// lists stay, unless a stage has the project more or less ([`Flows::forget_lists`]).
     pub fn forget_project(&self, project: &ProjectName) {
         self.pages.forget(project);
         self.tickets.forget(project);
+    }
+
+    /// Forgets every list: a stage has a project more or less.
+    pub fn forget_lists(&self) {
         self.lists.forget();
     }
 

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::model::{File, IndexName, Sha256, Timestamp};
+use crate::model::{File, Filename, IndexName, Sha256, Timestamp};
 use crate::policy::{Allowed, Denial};
 use crate::protocol::{ETag, Head};
 use crate::store::Key;
@@ -132,4 +132,12 @@ pub fn mirror_metadata_key(mirror: &IndexName, wheel: &Sha256) -> Key {
 /// Roughly how many bytes a ticket takes.
 pub fn weight_bytes(key: &TicketKey, _: &Arc<Ticket>) -> usize {
     TICKET_BYTES + 3 * key.1.len()
+}
+
+/// What decisions are forgotten by: the file's name, and each project that it may be of.
+pub fn groups((_, path): &TicketKey) -> Vec<String> {
+    let filename = path.rsplit('/').next().unwrap_or_default();
+    let projects = Filename::projects(filename).into_iter();
+    let projects = projects.map(|project| project.as_str().to_owned());
+    [filename.to_owned()].into_iter().chain(projects).collect()
 }

@@ -4,7 +4,7 @@
 use http::StatusCode;
 
 use crate::account::Operation;
-use crate::db::Removal;
+use crate::db::{Removal, Removed};
 use crate::devpi::{ApiAnswer, DevpiWords, Refusal};
 use crate::gateway::{Reply, leading, mirror_metadata_key};
 use crate::model::{File, Filename, IndexName, ProjectName, Version};
@@ -43,22 +43,25 @@ impl Writer {
             if index.is_mirror() {
                 return writer.let_go(&caller, &index, &content).await;
             }
-            let project = writer.remove(&caller, &index.name, &content).await?;
+            let (project, removed) = writer.remove(&caller, &index.name, &content).await?;
             writer.flows.garbage.suspect();
             writer.flows.forget_project(&project);
+            if removed.is_project_gone {
+                writer.flows.forget_lists();
+            }
             writer.deleted(&caller, &index.name, &project, &content);
             Ok(of_project(done(&index.name, &content), &project))
         })
         .await
     }
 
-    /// Removes what a stage holds; returns the project it belonged to.
+    /// Removes what a stage holds; the project it belonged to, and what came of it.
     async fn remove(
         &self,
         caller: &Caller,
         index: &IndexName,
         content: &Deletable,
-    ) -> Result<ProjectName, Refusal> {
+    ) -> Result<(ProjectName, Removed), Refusal> {
         let (records, cause) = (&self.flows.core.records, caller.cause(self.now()));
         let held;
         let (project, removal) = match content {
@@ -73,9 +76,8 @@ impl Writer {
             }
         };
         let removed = records.remove(&cause, (index, project), removal).await?;
-        removed
-            .map(|_| project.clone())
-            .ok_or_else(|| missing(index, content))
+        let removed = removed.ok_or_else(|| missing(index, content))?;
+        Ok((project.clone(), removed))
     }
 
     /// A release file, test result or documentation at a path.

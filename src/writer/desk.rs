@@ -113,8 +113,11 @@ impl Writer {
         let published = self.flows.core.records.publish(&cause, publication).await;
         self.settle(&published).await;
         let published = published?;
-        if let Published::Done { .. } = published {
+        if let Published::Done { is_new_project, .. } = published {
             self.flows.forget_project(&publication.project);
+            if is_new_project {
+                self.flows.forget_lists();
+            }
             let about = About {
                 index: Some(&publication.index),
                 project: Some(&publication.project),

@@ -11,10 +11,10 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::account::Operation;
-use crate::db::{FileFacts, FileRole, LogEvent, Publication, Published, ReleaseRecord};
+use crate::db::{FileFacts, FileRole, LogEvent, Publication, Published};
 use crate::devpi::{ApiAnswer, DevpiWords, Refusal};
 use crate::gateway::Reply;
-use crate::model::{IndexName, Version};
+use crate::model::IndexName;
 use crate::page::entry_path;
 use crate::policy::Index;
 use crate::store::{Hold, Key};
@@ -177,21 +177,11 @@ impl Writer {
         request: &PushRequest,
     ) -> Result<Option<HeldRelease>, Refusal> {
         let records = &self.flows.core.records;
-        let Some(held) = records.project(index, &request.project).await? else {
+        let held = records.release(index, &request.project, &request.version);
+        let Some(held) = held.await? else {
             return Ok(None);
         };
-        let asked = &request.version;
-        let exact = held.releases.iter().find(|one| one.version == *asked);
-        let is_same = |one: &&ReleaseRecord| Version::is_same_release(&one.version, asked);
-        let release = exact.or_else(|| held.releases.iter().find(is_same));
-        let Some(release) = release.cloned() else {
-            return Ok(None);
-        };
-        let files = held
-            .files
-            .into_iter()
-            .filter(|file| file.version == release.version);
-        let files: Vec<FileFacts> = files.map(|file| file.facts).collect();
+        let files: Vec<FileFacts> = held.files.into_iter().map(|file| file.facts).collect();
         let mut holds = Vec::new();
         for facts in &files {
             holds.push(self.hold(facts.sha256).await?);
@@ -202,8 +192,8 @@ impl Writer {
         }
         Ok(Some(HeldRelease {
             spelling: held.spelling,
-            version: release.version,
-            metadata: release.metadata,
+            version: held.record.version,
+            metadata: held.record.metadata,
             files,
             holds,
         }))

@@ -60,10 +60,9 @@ impl Writer {
             return Ok(None);
         };
         for project in Filename::projects(&path.filename) {
-            let files = self.flows.core.records.files(index, &project).await?;
-            let found = files.into_iter().find(|file| {
-                file.facts.filename == path.filename && stands_at(&file.facts.sha256, &path.place)
-            });
+            let records = &self.flows.core.records;
+            let found = records.file(index, &project, &path.filename).await?;
+            let found = found.filter(|file| stands_at(&file.facts.sha256, &path.place));
             if found.is_some() {
                 return Ok(found);
             }
@@ -84,9 +83,12 @@ impl Writer {
             None => Some(self.results.take().await),
             Some(_) => None,
         };
-        let held = core.records.project(index, &subject.project).await?;
-        let held =
-            held.ok_or_else(|| Refusal::api(StatusCode::NOT_FOUND, "the release has gone"))?;
+        let held = core
+            .records
+            .release(index, &subject.project, &subject.version);
+        let held = held
+            .await?
+            .ok_or_else(|| Refusal::api(StatusCode::NOT_FOUND, "the release has gone"))?;
         let about = &subject.facts.filename;
         let number = held
             .files
@@ -94,7 +96,7 @@ impl Writer {
             .filter(|file| file.facts.role.for_file() == Some(about))
             .count();
         if caller.principal.name().is_none() {
-            self.check_room(&held.files, &subject.version, body.len() as u64)?;
+            self.check_room(&held.files, body.len() as u64)?;
         }
         let (digest, length) = (Sha256::of(&body), body.len() as u64);
         let mut draft = core.store.upload_draft("the test result", length)?;
@@ -131,9 +133,9 @@ impl Writer {
 }
 
 impl Writer {
-    /// Refuses another anonymous result if a release has its share of them.
-    fn check_room(&self, files: &[FileRecord], version: &str, bytes: u64) -> Result<(), Refusal> {
-        let (count, size) = anonymous_results(files, version);
+    /// Refuses one more result that nobody answers for, when a release has its share of them.
+    fn check_room(&self, files: &[FileRecord], bytes: u64) -> Result<(), Refusal> {
+        let (count, size) = anonymous_results(files);
         let limits = &self.flows.core.settings.limits.writes;
         if count < limits.anonymous_results
             && size.saturating_add(bytes) <= limits.anonymous_results_size
@@ -149,12 +151,10 @@ impl Writer {
     }
 }
 
-/// How many anonymous results a release has, and their total size in bytes.
-fn anonymous_results(files: &[FileRecord], version: &str) -> (usize, u64) {
+/// How many results among the files of a release nobody answers for, and how many bytes they have.
+fn anonymous_results(files: &[FileRecord]) -> (usize, u64) {
     let of_nobody = files.iter().filter(|file| {
-        matches!(file.facts.role, FileRole::ToxResult { .. })
-            && file.facts.uploader.is_none()
-            && file.version == version
+        matches!(file.facts.role, FileRole::ToxResult { .. }) && file.facts.uploader.is_none()
     });
     of_nobody.fold((0, 0), |(count, size), file| {
         (count + 1, size + file.facts.size)

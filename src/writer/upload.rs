@@ -260,8 +260,8 @@ impl Upload {
             return Ok(false);
         }
         let records = &self.writer.flows.core.records;
-        let files = records.files(&self.index.name, project).await?;
-        match files.iter().find(|file| file.facts.filename == filename) {
+        let there = records.file(&self.index.name, project, filename).await?;
+        match there {
             None => Ok(false),
             Some(there) if there.facts.sha256 == *sha256 => Ok(true),
             Some(_) => Err(exists(filename)),
@@ -302,14 +302,10 @@ impl Upload {
         files: Vec<FileFacts>,
     ) -> Result<Reply, Refusal> {
         let records = &self.writer.flows.core.records;
-        let held = records.project(&self.index.name, &release.project).await?;
-        let is_known = held.is_some_and(|held| {
-            held.releases
-                .iter()
-                .any(|known| Version::is_same_release(&known.version, &release.version))
-        });
-        // A new release gets all fields; for a known one only those that were sent change.
-        let metadata = if is_known {
+        let (index, project) = (&self.index.name, &release.project);
+        let is_known = records.has_release(index, project, &release.version);
+        // Of a new release all fields are there; of a known one only those that were sent change.
+        let metadata = if is_known.await? {
             release.metadata
         } else {
             complete(&release.metadata)

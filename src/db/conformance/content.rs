@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::db::change::{OnConflict, Publication, Published, PublishedFile, Removal};
+use crate::db::change::{OnConflict, Publication, Published, PublishedFile, Removal, Removed};
 use crate::db::conformance::support::{
     cause, file, index, leading, now, object, project, publication,
 };
@@ -13,7 +13,7 @@ use crate::model::{Sha256, Yanked};
 
 fn done(published: Published) -> (Serial, Vec<PublishedFile>) {
     match published {
-        Published::Done { serial, files } => (serial, files),
+        Published::Done { serial, files, .. } => (serial, files),
         other @ (Published::Exists { .. } | Published::NoReleaseFile { .. }) => {
             panic!("refused: {other:?}")
         }
@@ -284,11 +284,15 @@ pub(crate) async fn the_last_file_takes_its_release_and_that_the_project(db: &dy
         &publication("2.0", vec![file("hello_pkg-2.0.zip", "2")]),
     )
     .await;
-    let serial = db
+    let removed = db
         .remove(&cause(), (&stable, &hello), Removal::File(&zip.filename))
         .await
         .unwrap();
-    assert_eq!(serial, Some(Serial(3)));
+    let still_there = Removed {
+        serial: Serial(3),
+        is_project_gone: false,
+    };
+    assert_eq!(removed, Some(still_there));
     let record = db.project(&stable, &hello).await.unwrap().unwrap();
     assert_eq!(
         (record.releases.len(), record.files.len()),
@@ -309,14 +313,16 @@ pub(crate) async fn the_last_file_takes_its_release_and_that_the_project(db: &dy
         None,
         "twice"
     );
-    db.remove(
-        &cause(),
-        (&stable, &hello),
-        Removal::File("hello_pkg-2.0.zip"),
-    )
-    .await
-    .unwrap()
-    .unwrap();
+    let last = db
+        .remove(
+            &cause(),
+            (&stable, &hello),
+            Removal::File("hello_pkg-2.0.zip"),
+        )
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(last.is_project_gone);
     assert!(!db.has_project(&stable, &hello).await.unwrap());
 }
 

@@ -6,12 +6,14 @@
 mod accounts;
 mod content;
 mod moving;
+mod since;
 mod support;
 mod tokens;
 
 pub(super) use crate::db::conformance::accounts::*;
 pub(super) use crate::db::conformance::content::*;
 pub(super) use crate::db::conformance::moving::*;
+pub(super) use crate::db::conformance::since::*;
 pub(super) use crate::db::conformance::support::{file, index, now, publication};
 pub(super) use crate::db::conformance::tokens::*;
 

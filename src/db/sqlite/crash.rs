@@ -65,6 +65,11 @@ mod suite {
         a_token_needs_its_user_and_goes_with_it,
         a_withdrawn_token_is_gone,
         the_latest_use_of_a_token_is_kept,
+        what_changed_leads_from_what_was_to_what_is,
+        a_project_that_did_not_change_is_not_read_again,
+        what_may_have_changed_every_project_has_all_read_again,
+        after_many_changes_all_is_read_again,
+        a_file_and_a_release_are_found_by_their_names,
     }
 }
 

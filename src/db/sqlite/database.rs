@@ -9,19 +9,21 @@ use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteRow;
 
 use crate::db::change::{
-    Cause, IndexDeletion, NewApiToken, NewUser, Publication, Published, Removal, UserDeletion,
-    UserUpdate,
+    Cause, IndexDeletion, NewApiToken, NewUser, Publication, Published, Removal, Removed,
+    UserDeletion, UserUpdate,
 };
 use crate::db::contract::Db;
 use crate::db::error::DbError;
 use crate::db::record::{
-    ApiToken, Change, Directory, FileRecord, IndexRecord, ProjectRecord, ProjectSpelling, Serial,
-    ServerFacts, User,
+    ApiToken, Change, Directory, FileRecord, FilesSince, IndexRecord, ProjectRecord,
+    ProjectSpelling, Serial, ServerFacts, User, WholeRelease,
 };
 use crate::db::snapshot::{Restoration, Restored, Snapshot};
 use crate::db::sqlite::open::Sqlite;
 use crate::db::sqlite::statement::{Statement, statement};
-use crate::db::sqlite::{indexes, publish, read, remove, restore, rows, snapshot, tokens, users};
+use crate::db::sqlite::{
+    indexes, publish, read, remove, restore, rows, since, snapshot, tokens, users,
+};
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
 
 impl Sqlite {
@@ -207,6 +209,59 @@ impl Db for Sqlite {
         read::files(&mut reader, index, project).await
     }
 
+    async fn files_since(
+        &self,
+        index: &IndexName,
+        project: &ProjectName,
+        since: Option<Serial>,
+    ) -> Result<FilesSince, DbError> {
+        since::files_since(self, (index, project), since).await
+    }
+
+    async fn file(
+        &self,
+        index: &IndexName,
+        project: &ProjectName,
+        filename: &str,
+    ) -> Result<Option<FileRecord>, DbError> {
+        let mut reader = self.reader().await?;
+        read::file(&mut reader, index, project, filename).await
+    }
+
+    async fn has_release(
+        &self,
+        index: &IndexName,
+        project: &ProjectName,
+        version: &str,
+    ) -> Result<bool, DbError> {
+        let mut reader = self.reader().await?;
+        let found = read::release(&mut reader, (index, project, version)).await?;
+        Ok(found.is_some())
+    }
+
+    async fn release(
+        &self,
+        index: &IndexName,
+        project: &ProjectName,
+        version: &str,
+    ) -> Result<Option<WholeRelease>, DbError> {
+        let mut instant = self.instant("read a release").await?;
+        let Some(spelling) = read::spelling(&mut instant, index, project).await? else {
+            return Ok(None);
+        };
+        let found = read::release(&mut instant, (index, project, version)).await?;
+        let Some(record) = found else {
+            return Ok(None);
+        };
+        let place = (index, project, record.version.as_str());
+        let files = read::release_files(&mut instant, place).await?;
+        Ok(Some(WholeRelease {
+            spelling,
+            record,
+            files,
+        }))
+    }
+
     async fn was_deleted(
         &self,
         index: &IndexName,
@@ -264,7 +319,7 @@ impl Db for Sqlite {
         cause: &Cause,
         content: (&IndexName, &ProjectName),
         removal: Removal<'_>,
-    ) -> Result<Option<Serial>, DbError> {
+    ) -> Result<Option<Removed>, DbError> {
         remove::remove(self, cause, content, removal).await
     }
 

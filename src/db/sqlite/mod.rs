@@ -9,14 +9,18 @@ mod crash;
 mod database;
 mod health;
 mod indexes;
+mod normalised;
 mod open;
 mod publish;
 mod read;
 mod remove;
 mod restore;
 mod rows;
+mod since;
 mod snapshot;
 mod statement;
+#[cfg(test)]
+mod steps;
 mod tokens;
 mod users;
 mod waiting;

@@ -27,8 +27,8 @@ use sqlx::{Connection as _, SqlSafeStr};
 use crate::db::error::DbError;
 use crate::db::record::{ServerFacts, ServerSecret};
 use crate::db::sqlite::health::Health;
-use crate::db::sqlite::rows;
 use crate::db::sqlite::waiting::Waits;
+use crate::db::sqlite::{normalised, rows};
 use crate::model::Timestamp;
 
 /// Connections that read: more would only compete for the processor.
@@ -43,8 +43,11 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long current users of the records may delay closing them.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
-/// Every step from nothing to the current schema. A released step is never edited.
-const SCHEMA: [(i64, &str, &str); 1] = [(1, "records", include_str!("../schema/0001_records.sql"))];
+/// Every step from nothing to the present schema. A step that has been released is never edited.
+const SCHEMA: [(i64, &str, &str); 2] = [
+    (1, "records", include_str!("../schema/0001_records.sql")),
+    (2, "by key", include_str!("../schema/0002_by_key.sql")),
+];
 
 /// The records in one SQLite file.
 #[derive(Debug)]
@@ -84,6 +87,9 @@ impl Sqlite {
             .map_err(|error| failed(error.into()))?;
         migrator()
             .run(&writer)
+            .await
+            .map_err(|error| failed(error.into()))?;
+        normalised::fill_in(&writer)
             .await
             .map_err(|error| failed(error.into()))?;
         // Created only once: a connection that is opened later and finds no file must not put an empty

@@ -62,9 +62,10 @@ async fn publish_spelled(
         return Ok(Published::Done {
             serial,
             files: outcomes,
+            is_new_project: false,
         });
     }
-    store_release(&mut writing, cause, publication).await?;
+    let is_new_project = store_release(&mut writing, cause, publication).await?;
     let place = (
         &publication.index,
         &publication.project,
@@ -92,6 +93,7 @@ async fn publish_spelled(
     Ok(Published::Done {
         serial,
         files: outcomes,
+        is_new_project,
     })
 }
 
@@ -102,8 +104,9 @@ async fn as_spelled<'a>(
     publication: &'a Publication,
 ) -> Result<Cow<'a, Publication>, DbError> {
     let (index, project) = (&publication.index, &publication.project);
-    let known = release_known_as(writing, (index, project, &publication.version)).await?;
-    Ok(match known {
+    let asked = (index, project, publication.version.as_str());
+    let known = read::release(writing.on(), asked).await?;
+    Ok(match known.map(|known| known.version) {
         Some(version) if version != publication.version => {
             let mut spelled = publication.clone();
             if let Some(stated) = spelled.metadata.get_mut("version") {
@@ -114,24 +117,6 @@ async fn as_spelled<'a>(
         }
         Some(_) | None => Cow::Borrowed(publication),
     })
-}
-
-/// How an index spells a release: as asked if it has that, otherwise in another spelling of the same
-/// version.
-pub(super) async fn release_known_as(
-    writing: &mut Writing,
-    (index, project, version): (&IndexName, &ProjectName, &str),
-) -> Result<Option<String>, DbError> {
-    let found = statement(
-        "SELECT version FROM releases WHERE index_name = $1 AND project = $2",
-        &[index.as_str(), project.as_str()],
-    );
-    let found = writing.rows(found).await?;
-    let known: Vec<String> = found.iter().map(rows::version).collect::<Result<_, _>>()?;
-    let position = known.iter().position(|known| known == version);
-    let is_same = |known: &String| Version::is_same_release(known, version);
-    let position = position.or_else(|| known.iter().position(is_same));
-    Ok(position.and_then(|position| known.into_iter().nth(position)))
 }
 
 async fn find(
@@ -195,18 +180,20 @@ fn with_overwrite(facts: &FileFacts, before: &FileFacts, cause: &Cause) -> FileF
     facts
 }
 
+/// Whether its project is a new one.
 async fn store_release(
     writing: &mut Writing,
     cause: &Cause,
     publication: &Publication,
-) -> Result<(), DbError> {
+) -> Result<bool, DbError> {
     let (index, project) = (&publication.index, &publication.project);
-    store_project(writing, (index, project), &publication.spelling).await?;
+    let is_new = store_project(writing, (index, project), &publication.spelling).await?;
     let place = (index, project, publication.version.as_str());
     let known = find_release(writing, place).await?;
     let mut metadata = known.map(|release| release.metadata).unwrap_or_default();
     change::overlay(&mut metadata, &publication.metadata);
-    store_metadata(writing, place, metadata, cause.at).await
+    store_metadata(writing, place, metadata, cause.at).await?;
+    Ok(is_new)
 }
 
 /// Adds the row of a project unless it exists; returns whether it was added.
@@ -243,11 +230,12 @@ pub(super) async fn store_metadata(
     metadata: Map<String, Value>,
     created: Timestamp,
 ) -> Result<(), DbError> {
+    let normalised = Version::parse(version).normalised();
     let stored = statement(
-        "INSERT INTO releases (index_name, project, version, metadata, created)
-         VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO releases (index_name, project, version, normalised, metadata, created)
+         VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (index_name, project, version) DO UPDATE SET metadata = excluded.metadata",
-        &[index.as_str(), project.as_str(), version],
+        &[index.as_str(), project.as_str(), version, &normalised],
     )
     .bind(Value::Object(metadata).to_string())
     .bind(created.as_microsecond());

@@ -4,10 +4,10 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use crate::db::error::DbError;
-use crate::db::record::{Directory, FileRecord, Serial};
+use crate::db::record::{Directory, FileRecord, ReleaseRecord, Serial};
 use crate::db::sqlite::rows;
 use crate::db::sqlite::statement::{Statement, statement};
-use crate::model::{IndexName, ProjectName};
+use crate::model::{IndexName, ProjectName, Version};
 
 pub(super) async fn serial(on: &mut SqliteConnection) -> Result<Serial, DbError> {
     let last: Option<i64> = sqlx::query_scalar("SELECT max(serial) FROM changes")
@@ -55,6 +55,36 @@ pub(super) async fn files(
     );
     let found = all(on, files, "list the files of a project").await?;
     found.iter().map(rows::file).collect()
+}
+
+/// The files of a release, in the order of arrival; the version is as the index spells it.
+pub(super) async fn release_files(
+    on: &mut SqliteConnection,
+    (index, project, version): (&IndexName, &ProjectName, &str),
+) -> Result<Vec<FileRecord>, DbError> {
+    let files = statement(
+        "SELECT * FROM files WHERE index_name = $1 AND project = $2 AND version = $3
+         ORDER BY uploaded_at, filename",
+        &[index.as_str(), project.as_str(), version],
+    );
+    let found = all(on, files, "list the files of a release").await?;
+    found.iter().map(rows::file).collect()
+}
+
+/// A release in whatever spelling: as asked if the index has that, else another of the same.
+pub(super) async fn release(
+    on: &mut SqliteConnection,
+    (index, project, version): (&IndexName, &ProjectName, &str),
+) -> Result<Option<ReleaseRecord>, DbError> {
+    let normalised = Version::parse(version).normalised();
+    let release = statement(
+        "SELECT * FROM releases WHERE index_name = $1 AND project = $2 AND normalised = $3
+         ORDER BY version <> $4, version LIMIT 1",
+        &[index.as_str(), project.as_str(), &normalised, version],
+    );
+    let row = release.fetch_optional(on).await;
+    let row = row.map_err(rows::failed("look for a release"))?;
+    row.as_ref().map(rows::release).transpose()
 }
 
 pub(super) async fn file(

@@ -1,10 +1,9 @@
 //! Deletes content. What is deleted leaves its digest and name behind, for 410 instead of 404.
 
-use crate::db::change::{Cause, Removal};
+use crate::db::change::{Cause, Removal, Removed};
 use crate::db::error::DbError;
-use crate::db::record::{ChangeKind, FileRecord, Serial};
+use crate::db::record::{ChangeKind, FileRecord};
 use crate::db::sqlite::open::Sqlite;
-use crate::db::sqlite::publish::release_known_as;
 use crate::db::sqlite::read;
 use crate::db::sqlite::statement::statement;
 use crate::db::sqlite::writing::{About, Writing};
@@ -15,7 +14,7 @@ pub(super) async fn remove(
     cause: &Cause,
     (index, project): (&IndexName, &ProjectName),
     removal: Removal<'_>,
-) -> Result<Option<Serial>, DbError> {
+) -> Result<Option<Removed>, DbError> {
     let (doing, kind) = match removal {
         Removal::Project => ("delete a project", ChangeKind::ProjectDeleted),
         Removal::Release(_) => ("delete a release", ChangeKind::ReleaseDeleted),
@@ -33,8 +32,8 @@ pub(super) async fn remove(
             None
         }
         Removal::Release(version) => {
-            let known = release_known_as(&mut writing, (index, project, version)).await?;
-            let Some(version) = known else {
+            let known = read::release(writing.on(), (index, project, version)).await?;
+            let Some(version) = known.map(|known| known.version) else {
                 return Ok(None);
             };
             run(&mut writing, &RELEASE, &[words[0], words[1], &version]).await?;
@@ -50,8 +49,13 @@ pub(super) async fn remove(
             Some(filename.to_owned())
         }
     };
+    let left = read::spelling(writing.on(), index, project).await?;
     let about = About::content(kind, (index, project), detail.as_deref());
-    writing.end(cause, about).await.map(Some)
+    let serial = writing.end(cause, about).await?;
+    Ok(Some(Removed {
+        serial,
+        is_project_gone: left.is_none(),
+    }))
 }
 
 /// Removes a file, with the test results about it.
@@ -136,12 +140,17 @@ const RELEASE_IF_EMPTY: [&str; 1] = [
          (SELECT 1 FROM files WHERE index_name = $1 AND project = $2 AND version = $3)",
 ];
 
-/// For `$1` index, `$2` project, `$3` file name.
-const FILE: [&str; 2] = [
+/// Of `$1` index, `$2` project, `$3` file name. Each by a key of its own: with `OR` the records would be
+/// searched through.
+const FILE: [&str; 4] = [
     "INSERT INTO deleted_files (index_name, sha256, filename)
      SELECT index_name, sha256, filename FROM files
-     WHERE index_name = $1 AND project = $2 AND (filename = $3 OR for_file = $3)
+     WHERE index_name = $1 AND project = $2 AND filename = $3
      ON CONFLICT (index_name, sha256, filename) DO NOTHING",
-    "DELETE FROM files
-     WHERE index_name = $1 AND project = $2 AND (filename = $3 OR for_file = $3)",
+    "INSERT INTO deleted_files (index_name, sha256, filename)
+     SELECT index_name, sha256, filename FROM files
+     WHERE index_name = $1 AND project = $2 AND for_file = $3
+     ON CONFLICT (index_name, sha256, filename) DO NOTHING",
+    "DELETE FROM files WHERE index_name = $1 AND project = $2 AND filename = $3",
+    "DELETE FROM files WHERE index_name = $1 AND project = $2 AND for_file = $3",
 ];

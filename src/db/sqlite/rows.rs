@@ -147,6 +147,10 @@ impl<'a> Reader<'a> {
         self.bytes(column).map(Sha256::from_bytes)
     }
 
+    pub(super) fn kind(&self, column: &str) -> Result<ChangeKind, DbError> {
+        self.parsed(column, ChangeKind::parse)
+    }
+
     fn object(&self, column: &str) -> Result<Map<String, Value>, DbError> {
         self.parsed(column, |text| serde_json::from_str(text).ok())
     }
@@ -190,11 +194,6 @@ pub(super) fn project(row: &SqliteRow) -> Result<ProjectSpelling, DbError> {
         name: read.project("name")?,
         spelling: read.get("spelling")?,
     })
-}
-
-/// The version in a row of `releases`.
-pub(super) fn version(row: &SqliteRow) -> Result<String, DbError> {
-    reader(row, "read a release").get("version")
 }
 
 /// A row of `releases`.
@@ -265,7 +264,7 @@ pub(super) fn change(row: &SqliteRow) -> Result<Change, DbError> {
         serial: Serial(read.number("serial")?),
         at: read.instant("at")?,
         who: read.get("who")?,
-        kind: read.parsed("what", ChangeKind::parse)?,
+        kind: read.kind("what")?,
         index: read.parsed_if_any("index_name", |text| IndexName::parse(text).ok())?,
         project: read.parsed_if_any("project", |text| ProjectName::parse(text).ok())?,
         detail: read.get("detail")?,

@@ -163,7 +163,7 @@ fn floor(floor: Floor, unit: &str) -> String {
 }
 
 /// Three digits that matter, thousands apart.
-fn figure(value: f64) -> String {
+pub(crate) fn figure(value: f64) -> String {
     let decimals = match value.abs() {
         large if large >= 100.0 => 0,
         middle if middle >= 10.0 => 1,

@@ -31,6 +31,9 @@ mod front;
 mod hidden;
 mod installers;
 mod law;
+#[expect(dead_code, reason = "the benchmark's main and what only it calls")]
+#[path = "../../benches/limit/main.rs"]
+mod limit;
 mod management;
 mod memory;
 mod moving;

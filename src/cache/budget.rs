@@ -7,6 +7,8 @@ pub struct Budget {
     pub rendered: u64,
     /// Parsed source pages: what a new generation renders from.
     pub sources: u64,
+    /// Pages of what stages hold.
+    pub stages: u64,
     /// Small files and sidecars.
     pub small_files: u64,
     /// Sidecars of wheels that nobody has hashed yet.
@@ -16,13 +18,14 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Splits a limit: 45 % rendered, 30 % sources, 15 % small files and sidecars, 10 % decisions.
+    /// Splits a limit: 45 % rendered, 22 % sources, 8 % stages, 15 % small files and sidecars, 10 % decisions.
     #[must_use]
     pub fn split(bytes: u64) -> Self {
         let percent = |share: u64| bytes / 100 * share;
         Self {
             rendered: percent(45),
-            sources: percent(30),
+            sources: percent(22),
+            stages: percent(8),
             small_files: percent(13),
             placed_sidecars: percent(2),
             tickets: percent(10),
@@ -40,11 +43,12 @@ mod tests {
             let Budget {
                 rendered,
                 sources,
+                stages,
                 small_files,
                 placed_sidecars,
                 tickets,
             } = Budget::split(bytes);
-            assert!(rendered + sources + small_files + placed_sidecars + tickets <= bytes);
+            assert!(rendered + sources + stages + small_files + placed_sidecars + tickets <= bytes);
         }
     }
 }

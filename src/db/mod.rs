@@ -26,8 +26,8 @@ pub use contract::Db;
 pub use error::DbError;
 pub use file::{FileFacts, FileRole, LogEntry, LogEvent};
 pub use record::{
-    ApiToken, Directory, FileRecord, IndexRecord, ProjectRecord, ReleaseRecord, Serial,
-    ServerSecret, TokenOperation, User, UserDetails,
+    ApiToken, Directory, FileChange, FileChanges, FileRecord, FilesSince, IndexRecord,
+    ProjectRecord, ReleaseRecord, Serial, ServerSecret, TokenOperation, User, UserDetails,
 };
 pub use snapshot::{
     IndexContent, LeftAsIs, NeededFile, ProjectContent, Restoral, Restoration, Restored, Snapshot,

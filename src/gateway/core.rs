@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::cache::Flights;
 use crate::clock::Clock;
-use crate::db::{Db, FileRecord};
+use crate::db::{Db, FileRecord, FilesSince, Serial};
 use crate::gateway::archives::Archives;
 use crate::gateway::context::{Context, Generation, Settings};
 use crate::gateway::error::{Error, ErrorKind, Flow};
@@ -101,9 +101,14 @@ impl Core {
         is_needed.map_err(|error| records_failed("ask whether bytes are needed", error))
     }
 
-    /// What the records know of a project's files in a stage.
-    pub async fn files(&self, index: &IndexName, project: &ProjectName) -> Flow<Vec<FileRecord>> {
-        let files = self.records.files(index, project).await;
+    /// What has changed of a project's files in a stage.
+    pub async fn files_since(
+        &self,
+        index: &IndexName,
+        project: &ProjectName,
+        since: Option<Serial>,
+    ) -> Flow<FilesSince> {
+        let files = self.records.files_since(index, project, since).await;
         let doing = || format!("read the files of {project} in {index}");
         files.map_err(|error| records_failed(&doing(), error))
     }

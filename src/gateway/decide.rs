@@ -12,7 +12,7 @@ use crate::gateway::patience::Patience;
 use crate::gateway::resolve::{Resolution, Resolved, Stacks, unknown_index};
 use crate::gateway::shown::must_be_shown;
 use crate::gateway::source::Mirrors;
-use crate::gateway::stage::stage_page;
+use crate::gateway::stage::StagePages;
 use crate::gateway::tickets::{Grant, KeptHead, Ticket, TicketKey};
 use crate::model::{File, Filename, IndexName, ProjectName, Timestamp};
 use crate::page::{Entry, FilePath, parse_file_path};
@@ -24,6 +24,7 @@ pub struct Tickets {
     pub(super) core: Arc<Core>,
     pub(super) mirrors: Arc<Mirrors>,
     pub(super) stacks: Arc<Stacks>,
+    pub(super) stages: Arc<StagePages>,
     pub(super) decided: Grouped<TicketKey, Arc<Ticket>>,
     /// Decisions being made again, by URL and generation.
     pub(super) renewals: Flights<(TicketKey, u64), ()>,
@@ -201,7 +202,7 @@ impl Tickets {
         for Member { index, .. } in &stack.members {
             let page = match index.kind {
                 IndexKind::Mirror(_) => self.mirrors.held_page(index, project).await,
-                IndexKind::Stage(_) => Some(stage_page(&self.core, &index.name, project).await?),
+                IndexKind::Stage(_) => Some(self.stages.page(&index.name, project).await?),
             };
             let is_meant =
                 |file: &File| file.filename.as_str() == path.filename && path.place.holds(file);

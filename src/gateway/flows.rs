@@ -21,6 +21,7 @@ use crate::gateway::resolve::Stacks;
 use crate::gateway::sidecar::Sidecars;
 use crate::gateway::small::SmallFiles;
 use crate::gateway::source::Mirrors;
+use crate::gateway::stage::StagePages;
 use crate::gateway::verify::Verification;
 use crate::gateway::{sidecar, tickets};
 use crate::model::{ProjectName, Timestamp};
@@ -58,6 +59,7 @@ pub struct Flows {
     /// Reads what is kept.
     pub verification: Verification,
     sidecars: Arc<Sidecars>,
+    stages: Arc<StagePages>,
     /// The time when the clock was last read here.
     clock_said: Mutex<Timestamp>,
 }
@@ -75,13 +77,15 @@ impl Flows {
             held: SourcePages::new(budget.sources),
             fetches: core.flights(),
         });
-        let stacks = Arc::new(Stacks::new(core.clone(), mirrors.clone()));
+        let stages = Arc::new(StagePages::new(core.clone(), budget.stages));
+        let stacks = Arc::new(Stacks::new(core.clone(), mirrors.clone(), stages.clone()));
         let pages = Arc::new(Pages::new(core.clone(), stacks.clone(), budget.rendered));
         let lists = Arc::new(Lists::new(core.clone(), names.clone()));
         let tickets = Arc::new(Tickets {
             core: core.clone(),
             mirrors: mirrors.clone(),
             stacks: stacks.clone(),
+            stages: stages.clone(),
             decided: Grouped::new(budget.tickets, tickets::weight_bytes, tickets::groups),
             renewals: core.flights(),
         });
@@ -121,6 +125,7 @@ impl Flows {
             verification: Verification::new(core.clone(), held.clone()),
             names,
             mirrors,
+            stages,
             stacks,
             pages,
             lists,
@@ -183,6 +188,7 @@ impl Flows {
         core.metrics.records_writable(core.records.is_writable());
         let memory = self.pages.weight_bytes()
             + self.mirrors.weight_bytes()
+            + self.stages.weight_bytes()
             + self.small.weight_bytes()
             + self.sidecars.weight_bytes()
             + self.tickets.weight_bytes();

@@ -15,7 +15,7 @@ use crate::gateway::error::Error;
 use crate::gateway::patience::{Patience, RETRY_AFTER, later};
 use crate::gateway::reply::CacheResult;
 use crate::gateway::source::{Mirrors, Said};
-use crate::gateway::stage::stage_page;
+use crate::gateway::stage::StagePages;
 use crate::gateway::trouble::records_failed;
 use crate::model::{IndexName, ProjectName, Timestamp};
 use crate::page::{Merged, ProjectPage, merge};
@@ -102,11 +102,16 @@ pub struct MemberAnswer {
 pub struct Stacks {
     core: Arc<Core>,
     mirrors: Arc<Mirrors>,
+    stages: Arc<StagePages>,
 }
 
 impl Stacks {
-    pub fn new(core: Arc<Core>, mirrors: Arc<Mirrors>) -> Self {
-        Self { core, mirrors }
+    pub fn new(core: Arc<Core>, mirrors: Arc<Mirrors>, stages: Arc<StagePages>) -> Self {
+        Self {
+            core,
+            mirrors,
+            stages,
+        }
     }
 
     /// Asks every member of the stack that may speak for the project.
@@ -184,7 +189,7 @@ impl Stacks {
         let mut trouble = None;
         let said = match &index.kind {
             IndexKind::Stage(_) => {
-                let page = stage_page(&self.core, &index.name, project).await?;
+                let page = self.stages.page(&index.name, project).await?;
                 let until = (Timestamp::MAX, Timestamp::MAX);
                 Said::new(Some(page), until, CacheResult::Bypass)
             }

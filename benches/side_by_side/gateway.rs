@@ -149,7 +149,8 @@ impl Launch {
         command.current_dir(&self.folder);
         without_surroundings(&mut command);
         let again = format!("{command:?}");
-        launch(command).with_context(|| format!("cheesecloth does not start; try {again}"))
+        launch(command, self.takes_uploads)
+            .with_context(|| format!("cheesecloth does not start; try {again}"))
     }
 
     fn declare(&self) -> anyhow::Result<String> {
@@ -236,7 +237,7 @@ fn without_surroundings(command: &mut Command) {
         .env("no_proxy", "127.0.0.1");
 }
 
-fn launch(mut command: Command) -> anyhow::Result<Gateway> {
+fn launch(mut command: Command, has_manage: bool) -> anyhow::Result<Gateway> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -253,15 +254,16 @@ fn launch(mut command: Command) -> anyhow::Result<Gateway> {
     });
     let mut doors = [None; 3];
     let (public, metrics, manage) = loop {
-        // The management door is named before the metrics, where it is open.
-        if let [Some(public), Some(metrics), manage] = doors {
+        if let [Some(public), Some(metrics), manage] = doors
+            && manage.is_some() == has_manage
+        {
             break (public, metrics, manage);
         }
         let left = START.saturating_sub(started.elapsed());
         let line = lines
             .recv_timeout(left)
             .context("it has not named its doors")?;
-        for (door, name) in doors.iter_mut().zip(["public ", "metrics ", "manage "]) {
+        for (door, name) in doors.iter_mut().zip(["public ", "metrics ", "management "]) {
             if let Some(url) = line.strip_prefix(name) {
                 *door = Some(address(url)?);
             }

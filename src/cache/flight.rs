@@ -1,22 +1,29 @@
 //! One flight per key: a request that comes while the work is under way shares its result.
 //!
-//! The work runs as a task of its own, so that it continues when the request that started it ends.
+//! The work runs as a task of its own, so that it goes on when whoever started it leaves. Whoever has
+//! something else to answer waits for a flight no longer than it likes, counted from when the flight
+//! began: a flight that has kept one client waiting does not keep the next.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout_at};
 
 /// Work under way, by key.
 pub struct Flights<K, V> {
-    under_way: Arc<Mutex<HashMap<K, watch::Receiver<Option<V>>>>>,
+    under_way: Arc<Board<K, V>>,
     work: Handle,
     flights_max: usize,
 }
+
+type Board<K, V> = Mutex<HashMap<K, Flight<V>>>;
 
 /// A result and whether this call started the work.
 #[derive(Debug, Clone)]
@@ -38,6 +45,95 @@ pub enum FlightError {
     Lost,
 }
 
+/// How far a flight is, for whoever does not wait for its result.
+#[derive(Debug, Clone, Default)]
+pub struct InFlight(Arc<Stage>);
+
+#[derive(Debug, Default)]
+struct Stage {
+    is_over: AtomicBool,
+    is_set_back: AtomicBool,
+    set_back: Notify,
+}
+
+impl InFlight {
+    /// Whether it has ended, however. What its work has remembered is there by then.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.0.is_over.load(Ordering::Acquire)
+    }
+
+    /// Says that the result will take longer than hoped: the work has failed once and tries again.
+    pub fn set_back(&self) {
+        self.0.is_set_back.store(true, Ordering::Release);
+        self.0.set_back.notify_waiters();
+    }
+
+    /// Whether the work has failed once.
+    #[must_use]
+    pub fn is_set_back(&self) -> bool {
+        self.0.is_set_back.load(Ordering::Acquire)
+    }
+
+    async fn until_set_back(&self) {
+        let told = self.0.set_back.notified();
+        tokio::pin!(told);
+        // Before looking, so that what is said in between is heard.
+        told.as_mut().enable();
+        if !self.is_set_back() {
+            told.await;
+        }
+    }
+}
+
+/// A flight that somebody has started or joined.
+#[derive(Debug, Clone)]
+pub struct Flight<V> {
+    result: watch::Receiver<Option<V>>,
+    began: Instant,
+    led: bool,
+    /// How far it is.
+    pub stage: InFlight,
+}
+
+impl<V: Clone> Flight<V> {
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// `Lost` when the work panicked.
+    pub async fn landed(mut self) -> Result<Joined<V>, FlightError> {
+        let value = match self.result.wait_for(Option::is_some).await {
+            Ok(value) => value.clone(),
+            Err(_) => None,
+        };
+        let led = self.led;
+        value
+            .map(|value| Joined { value, led })
+            .ok_or(FlightError::Lost)
+    }
+
+    /// Waits for its end until so long after its beginning, or until it is set back; nothing when it
+    /// goes on then.
+    ///
+    /// # Errors
+    /// `Lost` when the work panicked.
+    pub async fn landed_within(self, patience: Duration) -> Result<Option<Joined<V>>, FlightError> {
+        // A time that cannot be reckoned never comes.
+        let Some(end) = self.began.checked_add(patience) else {
+            return self.landed().await.map(Some);
+        };
+        let stage = self.stage.clone();
+        let waiting = async {
+            tokio::select! {
+                biased;
+                landed = self.landed() => landed.map(Some),
+                () = stage.until_set_back() => Ok(None),
+            }
+        };
+        timeout_at(end, waiting).await.unwrap_or(Ok(None))
+    }
+}
+
 impl<K, V> Flights<K, V>
 where
     K: Clone + Eq + Hash + Send + 'static,
@@ -53,7 +149,7 @@ where
         }
     }
 
-    /// Joins the flight of this key, or starts it.
+    /// Joins the flight of this key, or starts it, and waits for its end.
     ///
     /// # Errors
     /// `Busy` when there are too many others, `Lost` when the work panicked.
@@ -61,14 +157,7 @@ where
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let (mut result, led) = self.enter(key, make)?;
-        let value = match result.wait_for(Option::is_some).await {
-            Ok(value) => value.clone(),
-            Err(_) => None,
-        };
-        value
-            .map(|value| Joined { value, led })
-            .ok_or(FlightError::Lost)
+        self.board(key, |_| make())?.landed().await
     }
 
     /// Starts the flight of this key unless it is under way already, and does not wait for it.
@@ -79,14 +168,18 @@ where
     where
         F: Future<Output = V> + Send + 'static,
     {
-        self.enter(key, make).map(drop)
+        self.board(key, |_| make()).map(drop)
     }
 
-    fn enter<F>(
+    /// Joins the flight of this key, or starts it; its work may say that it is set back.
+    ///
+    /// # Errors
+    /// `Busy` when there are too many others.
+    pub fn board<F>(
         &self,
         key: K,
-        make: impl FnOnce() -> F,
-    ) -> Result<(watch::Receiver<Option<V>>, bool), FlightError>
+        make: impl FnOnce(InFlight) -> F,
+    ) -> Result<Flight<V>, FlightError>
     where
         F: Future<Output = V> + Send + 'static,
     {
@@ -94,34 +187,45 @@ where
             .under_way
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(result) = under_way.get(&key) {
-            return Ok((result.clone(), false));
+        if let Some(flight) = under_way.get(&key) {
+            return Ok(flight.clone());
         }
         if under_way.len() >= self.flights_max {
             return Err(FlightError::Busy(self.flights_max));
         }
         let (sender, result) = watch::channel(None);
-        under_way.insert(key.clone(), result.clone());
+        let flight = Flight {
+            result,
+            began: Instant::now(),
+            led: false,
+            stage: InFlight::default(),
+        };
+        under_way.insert(key.clone(), flight.clone());
         drop(under_way);
         let landing = Landing {
             key,
+            stage: flight.stage.clone(),
             under_way: Arc::clone(&self.under_way),
         };
-        let work = make();
+        let work = make(flight.stage.clone());
         self.work.spawn(async move {
             let value = work.await;
             // First removed, then announced: a request that comes after this starts a new flight.
             drop(landing);
             sender.send_replace(Some(value));
         });
-        Ok((result, true))
+        Ok(Flight {
+            led: true,
+            ..flight
+        })
     }
 }
 
 /// Removes a flight, however it ends.
 struct Landing<K: Eq + Hash, V> {
     key: K,
-    under_way: Arc<Mutex<HashMap<K, watch::Receiver<Option<V>>>>>,
+    stage: InFlight,
+    under_way: Arc<Board<K, V>>,
 }
 
 impl<K: Eq + Hash, V> Drop for Landing<K, V> {
@@ -130,6 +234,8 @@ impl<K: Eq + Hash, V> Drop for Landing<K, V> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&self.key);
+        // Last: who sees that it is over starts anew, if anything.
+        self.stage.0.is_over.store(true, Ordering::Release);
     }
 }
 
@@ -272,5 +378,63 @@ mod tests {
             assert_eq!(after.unwrap_err(), FlightError::Lost);
         });
         assert!(under_way(&flights) == 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flight_is_waited_for_once() {
+        let flights: Flights<u8, u8> = Flights::new(Handle::current(), 1);
+        let patience = Duration::from_millis(250);
+        let board = || {
+            let pending = |_| std::future::pending();
+            flights.board(1, pending).unwrap()
+        };
+        let began = Instant::now();
+        assert!(board().landed_within(patience).await.unwrap().is_none());
+        assert_eq!(began.elapsed(), patience);
+        for _ in 0..3 {
+            assert!(board().landed_within(patience).await.unwrap().is_none());
+        }
+        assert_eq!(
+            began.elapsed(),
+            patience,
+            "the same flight was waited for again"
+        );
+        assert!(!board().stage.is_over());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flight_that_is_set_back_is_not_waited_for_and_goes_on() {
+        let flights: Flights<u8, u8> = Flights::new(Handle::current(), 1);
+        let gate = Arc::new(Notify::new());
+        let inner = Arc::clone(&gate);
+        let work = |stage: InFlight| async move {
+            stage.set_back();
+            inner.notified().await;
+            7
+        };
+        let began = Instant::now();
+        let flight = flights.board(1, work).unwrap();
+        let stage = flight.stage.clone();
+        let hour = Duration::from_hours(1);
+        assert!(flight.clone().landed_within(hour).await.unwrap().is_none());
+        assert!(flight.clone().landed_within(hour).await.unwrap().is_none());
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert!(stage.is_set_back() && !stage.is_over());
+        gate.notify_one();
+        assert_eq!(flight.clone().landed().await.unwrap().value, 7);
+        assert!(stage.is_over());
+        // What has landed is at hand, whatever came before.
+        let landed = flight.landed_within(Duration::ZERO).await.unwrap();
+        assert_eq!(landed.map(|joined| joined.value), Some(7));
+    }
+
+    #[tokio::test]
+    async fn a_flight_is_over_however_it_ends() {
+        let flights: Flights<u8, u8> = Flights::new(Handle::current(), 1);
+        let flight = flights.board(1, |_| async { panic!("on purpose") });
+        let flight = flight.unwrap();
+        let stage = flight.stage.clone();
+        assert!(flight.landed().await.is_err());
+        assert!(stage.is_over());
     }
 }

@@ -11,7 +11,7 @@ mod source;
 mod weighed;
 
 pub use budget::Budget;
-pub use flight::Flights;
+pub use flight::{Flight, FlightError, Flights, InFlight};
 pub use grouped::Grouped;
 pub use rendered::{RenderedKey, RenderedPage, RenderedPages};
 pub use source::{SourcePage, SourcePages, Validity};

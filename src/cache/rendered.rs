@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::cache::flight::InFlight;
 use crate::cache::grouped::Grouped;
 use crate::cache::weighed::Mark;
 use crate::model::{IndexName, ProjectName, Timestamp};
@@ -43,6 +44,16 @@ pub struct RenderedPage {
     pub stale_until: Timestamp,
     /// Why it did not match its sources when it was made, if it did not.
     pub stale: Option<Staleness>,
+    /// What its upstreams were being asked for when it was made of what was held.
+    pub awaits: Vec<InFlight>,
+}
+
+impl RenderedPage {
+    /// Whether an upstream that was being asked when it was made has answered since, or failed.
+    #[must_use]
+    pub fn is_overtaken(&self) -> bool {
+        self.awaits.iter().any(InFlight::is_over)
+    }
 }
 
 /// The rendered pages.
@@ -71,7 +82,8 @@ impl RenderedPages {
         now: Timestamp,
     ) -> Option<Arc<RenderedPage>> {
         let page = self.pages.get(key)?;
-        (page.generation == generation && now < page.valid_until).then_some(page)
+        let holds = page.generation == generation && now < page.valid_until;
+        (holds && !page.is_overtaken()).then_some(page)
     }
 
     /// Returns the page, if it was rendered for this generation and may be served while it is renewed.
@@ -83,7 +95,8 @@ impl RenderedPages {
         now: Timestamp,
     ) -> Option<Arc<RenderedPage>> {
         let page = self.pages.get(key)?;
-        (page.generation == generation && now < page.stale_until).then_some(page)
+        let holds = page.generation == generation && now < page.stale_until;
+        (holds && !page.is_overtaken()).then_some(page)
     }
 
     /// Forgets one rendering, with the others of its project.
@@ -133,6 +146,7 @@ mod tests {
             valid_until: Timestamp::from_second(valid_until).unwrap(),
             stale_until: Timestamp::from_second(valid_until + 5).unwrap(),
             stale: None,
+            awaits: Vec::new(),
         })
     }
 

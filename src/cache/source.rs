@@ -31,6 +31,8 @@ pub struct SourcePage {
     pub validity: Validity,
     /// Since when upstream no longer has what the page still lists (`keep_last_good`).
     pub vanished_at: Option<Timestamp>,
+    /// Before which instant its upstream is not asked again, since it could not be asked.
+    pub retry_at: Option<Timestamp>,
 }
 
 /// The source pages, by mirror and project.
@@ -116,6 +118,7 @@ mod tests {
             page: None,
             validity,
             vanished_at: None,
+            retry_at: None,
         });
         for name in ["a/one", "a/two"] {
             let (index, page) = (index(name), Arc::clone(&unknown));

@@ -42,6 +42,8 @@ const CACHE: &[YamlKey] = &[
         "how long a page may still be served when its upstream cannot be asked"),
     key("stale_while_revalidate", one::<Duration>(), "1m",
         "how long a page that has expired is answered while it is refreshed behind the answer: as long as asking an upstream may take; 0s: never"),
+    key("patience", one::<Duration>(), "250ms",
+        "how long a client waits for a page to be refreshed where the old one may be answered: longer than a healthy upstream takes, shorter than people notice; the refresh goes on behind the answer; 0s: nobody waits"),
 ];
 
 #[rustfmt::skip] // a table reads by rows
@@ -99,6 +101,7 @@ pub(super) struct Server {
     pub(super) disk: Option<Placed<Bytes>>,
     pub(super) stale_if_error: Option<Placed<Duration>>,
     pub(super) stale_while_revalidate: Option<Placed<Duration>>,
+    pub(super) patience: Option<Placed<Duration>>,
     pub(super) limits: Limits,
     pub(super) log_format: Option<Placed<LogStyle>>,
     pub(super) trusted_proxies: Option<Placed<Vec<Network>>>,
@@ -138,6 +141,7 @@ impl Server {
             cache.one(&mut self.disk, "disk");
             cache.one(&mut self.stale_if_error, "stale_if_error");
             cache.one(&mut self.stale_while_revalidate, "stale_while_revalidate");
+            cache.one(&mut self.patience, "patience");
         }
         if let Some(node) = fields.node("limits") {
             let fields = notes.fields(node, &[LIMIT_KEYS]);

@@ -76,6 +76,8 @@ pub struct CacheConfig {
     pub stale_if_error: Duration,
     /// How long an expired page may be served while it is refreshed.
     pub stale_while_revalidate: Duration,
+    /// How long a client waits for the refresh of a page that may be answered as it is.
+    pub patience: Duration,
 }
 
 /// The devpi-servers behind this gateway.
@@ -163,6 +165,7 @@ pub(super) fn resolve(
                 server.stale_while_revalidate,
                 "cache.stale_while_revalidate",
             ),
+            patience: settled(server.patience, "cache.patience"),
         },
         limits: server.limits,
         log: settled(server.log_format, "log.format"),
@@ -273,6 +276,7 @@ mod tests {
                 disk: 50 << 30,
                 stale_if_error: Duration::from_hours(168),
                 stale_while_revalidate: Duration::from_mins(1),
+                patience: Duration::from_millis(250),
             }
         );
         assert_eq!((config.offline, config.log), (false, LogStyle::Auto));

@@ -25,7 +25,7 @@ impl Front {
         match self
             .flows
             .stacks
-            .resolve(cx, index, project, Patience::File)
+            .resolve(cx, index, project, Patience::LatestFile)
             .await?
         {
             Resolution::Refused(denial) => Err(Trouble::Refused(Box::new(denial))),
@@ -44,7 +44,7 @@ impl Front {
         index: &IndexName,
         path: &FilePath,
     ) -> Result<Option<Result<Grant, Denial>>, Trouble> {
-        match self.flows.tickets.decide_path(cx, index, path).await {
+        match self.flows.tickets.decide_path(cx, index, path, None).await {
             Ok(ticket) => Ok(Some(ticket.outcome)),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),

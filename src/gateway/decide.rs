@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
+
 use crate::cache::{Flights, Grouped};
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
@@ -13,10 +15,12 @@ use crate::gateway::resolve::{Resolution, Resolved, Stacks, unknown_index};
 use crate::gateway::shown::must_be_shown;
 use crate::gateway::source::Mirrors;
 use crate::gateway::stage::StagePages;
-use crate::gateway::tickets::{Grant, KeptHead, Ticket, TicketKey};
+use crate::gateway::tickets::{FilePart, Grant, KeptHead, Ticket, TicketKey};
 use crate::model::{File, Filename, IndexName, ProjectName, Timestamp};
 use crate::page::{Entry, FilePath, parse_file_path};
 use crate::policy::{Denial, IndexKind, Member, Sources, Stack, Verdict};
+use crate::protocol::wants_validated;
+use crate::store::Key;
 
 /// Decides about files' URLs, and remembers the decisions.
 #[derive(Debug)]
@@ -50,29 +54,38 @@ impl Tickets {
     }
 
     /// What was decided about a file's URL.
+    ///
+    /// What is here is decided on what is held, however old, and its page asked for behind the answer.
+    /// Whatever that does not let pass waits for the page, and so does what would be fetched, and who
+    /// says `no-cache`.
     pub async fn ticket(
         self: &Arc<Self>,
         cx: &Context,
+        headers: &HeaderMap,
         index: &IndexName,
         path: &str,
-        is_sidecar: bool,
+        part: FilePart,
     ) -> Flow<Arc<Ticket>> {
-        let path = if is_sidecar {
-            path.strip_suffix(".metadata").unwrap_or(path)
-        } else {
-            path
+        let path = match part {
+            FilePart::Whole => path,
+            FilePart::Sidecar => path.strip_suffix(".metadata").unwrap_or(path),
         };
         let key = (index.clone(), Arc::from(path));
         if let Some(ticket) = self.decided.get(&key)
-            && ticket.generation == cx.generation.number
-            && cx.now < ticket.stale_until
+            && ticket.holds(cx.generation.number, cx.now)
         {
-            if cx.now >= ticket.valid_until {
-                self.decide_behind(cx, key);
+            if ticket.awaits.is_empty() {
+                if cx.now >= ticket.valid_until {
+                    self.decide_behind(cx, key);
+                }
+                return Ok(ticket);
             }
-            return Ok(ticket);
+            if !wants_validated(headers) && self.is_here(&ticket, part) {
+                return Ok(ticket);
+            }
         }
-        self.decide_anew(cx, key).await
+        let held = (!wants_validated(headers)).then_some(part);
+        self.decide_anew(cx, key, held).await
     }
 
     /// Decides again while the expired decision still counts.
@@ -80,8 +93,8 @@ impl Tickets {
         let flight = (key.clone(), cx.generation.number);
         let (tickets, cx) = (Arc::clone(self), cx.clone());
         let started = self.renewals.start(flight, move || async move {
-            if tickets.decide_anew(&cx, key.clone()).await.is_err() {
-                // The next request is told why.
+            if tickets.decide_anew(&cx, key.clone(), None).await.is_err() {
+                // The next one to ask is told why.
                 tickets.decided.remove(&key);
             }
         });
@@ -90,13 +103,19 @@ impl Tickets {
         }
     }
 
-    async fn decide_anew(self: &Arc<Self>, cx: &Context, key: TicketKey) -> Flow<Arc<Ticket>> {
+    /// Decides, of what is here (`held`) without waiting.
+    async fn decide_anew(
+        self: &Arc<Self>,
+        cx: &Context,
+        key: TicketKey,
+        held: Option<FilePart>,
+    ) -> Flow<Arc<Ticket>> {
         let (index, path) = &key;
         let Some(parsed) = parse_file_path(path) else {
             return Err(no_such_file());
         };
         let mark = self.decided.mark(&key);
-        let ticket = Arc::new(self.decide_path(cx, index, &parsed).await?);
+        let ticket = Arc::new(self.decide_path(cx, index, &parsed, held).await?);
         if let Ok(grant) = &ticket.outcome {
             must_be_shown(cx, grant, self.core.settings.offline).await?;
         }
@@ -108,14 +127,17 @@ impl Tickets {
     ///
     /// `acme-tools-9.9.tar.gz` reads as a file of `acme-tools` or of `acme`. Once one reading is kept
     /// from mirrors (by a rule, a whitelist, `owns`, or because it is private), a less likely one would
-    /// tell an upstream part of the name that it must not learn. From there on a reading is looked up
-    /// only if this very file was listed before. The same applies to a reading that its form does not
-    /// support (`acme-tools.zip`, of `acme`), if a longer part of the name is kept from mirrors.
+    /// only tell an upstream a part of what it must not hear. From there on a reading is looked up only
+    /// where this very file was named before. The same goes for a reading that its form does not bear
+    /// out (`acme-tools.zip`, of `acme`), where a longer part of the name is kept from mirrors.
+    ///
+    /// Where the part `held` is here and its file passes, no upstream is waited for.
     pub async fn decide_path(
         self: &Arc<Self>,
         cx: &Context,
         index: &IndexName,
         path: &FilePath,
+        held: Option<FilePart>,
     ) -> Flow<Ticket> {
         let Some(stack) = cx.generation.policies.stack(index) else {
             return Err(unknown_index(index));
@@ -129,7 +151,7 @@ impl Tickets {
             if is_part && !self.is_named(stack, project, path).await? {
                 continue;
             }
-            let resolved = self.stacks.resolve(cx, index, project, Patience::File);
+            let resolved = self.resolve(cx, (index, path), project, held);
             match resolved.await {
                 Ok(Resolution::Known(resolved)) => {
                     let entry = resolved.merged.find(&path.filename, Some(&path.place));
@@ -160,6 +182,49 @@ impl Tickets {
             }
             (None, Some(error)) => Err(error),
             (None, None) => Err(no_such_file()),
+        }
+    }
+
+    /// The page that a file is looked up on: what is held of it, where that lets pass what is here.
+    async fn resolve(
+        &self,
+        cx: &Context,
+        (index, path): (&IndexName, &FilePath),
+        project: &ProjectName,
+        held: Option<FilePart>,
+    ) -> Flow<Resolution> {
+        if let Some(part) = held {
+            let resolved = self.stacks.resolve(cx, index, project, Patience::File);
+            let resolved = resolved.await;
+            let is_enough = match &resolved {
+                Ok(Resolution::Known(known)) if !known.awaits.is_empty() => {
+                    let entry = known.merged.find(&path.filename, Some(&path.place));
+                    entry.is_some_and(|entry| self.is_here(&decide_entry(cx, known, &entry), part))
+                }
+                Ok(_) | Err(_) => true,
+            };
+            if is_enough {
+                return resolved;
+            }
+        }
+        let stacks = &self.stacks;
+        stacks
+            .resolve(cx, index, project, Patience::LatestFile)
+            .await
+    }
+
+    /// Whether what a ticket lets pass can be answered without an upstream; a sidecar is read out of its
+    /// wheel where need be.
+    fn is_here(&self, ticket: &Ticket, part: FilePart) -> bool {
+        let Ok(grant) = &ticket.outcome else {
+            return false;
+        };
+        let is_kept =
+            |key: Option<&Key>| key.is_some_and(|key| self.core.is_kept(key).unwrap_or(false));
+        let is_whole = || is_kept(grant.key().as_ref());
+        match part {
+            FilePart::Whole => is_whole(),
+            FilePart::Sidecar => is_kept(grant.metadata_key()) || is_whole(),
         }
     }
 
@@ -270,6 +335,7 @@ pub fn decide_entry(cx: &Context, resolved: &Resolved, entry: &Entry<'_>) -> Tic
     let (valid_until, stale_until) = resolved.until(next_change, cx.now);
     Ticket {
         stale_until,
+        awaits: resolved.awaits.clone(),
         ..ticket(cx, outcome, valid_until)
     }
 }
@@ -280,6 +346,7 @@ fn ticket(cx: &Context, outcome: Result<Grant, Denial>, valid_until: Timestamp) 
         generation: cx.generation.number,
         valid_until,
         stale_until: valid_until,
+        awaits: Vec::new(),
         file_head: KeptHead::new(),
         sidecar_head: KeptHead::new(),
     }

@@ -19,7 +19,7 @@ use crate::gateway::refusal::{count_denial, file_refused, rule_text};
 use crate::gateway::reply::{CacheResult, Decision, Record, Reply};
 use crate::gateway::sidecar::Sidecars;
 use crate::gateway::small::SmallFiles;
-use crate::gateway::tickets::{Grant, Told};
+use crate::gateway::tickets::{FilePart, Grant, Told};
 use crate::model::IndexName;
 use crate::telemetry::{CacheKind, LookUp, Mode, Tier};
 
@@ -46,7 +46,12 @@ impl Files {
         is_sidecar: bool,
         record: &mut Record,
     ) -> Flow<Reply> {
-        let ticket = match self.tickets.ticket(cx, index, path, is_sidecar).await {
+        let part = match is_sidecar {
+            true => FilePart::Sidecar,
+            false => FilePart::Whole,
+        };
+        let ticket = self.tickets.ticket(cx, ask.headers, index, path, part);
+        let ticket = match ticket.await {
             Ok(ticket) => ticket,
             Err(error) => return self.unlisted(cx, ask, (index, path), error, record).await,
         };

@@ -85,7 +85,10 @@ pub struct Pages {
     core: Arc<Core>,
     stacks: Arc<Stacks>,
     rendered: RenderedPages,
+    /// Pages that somebody waits for.
     renderings: Renderings,
+    /// Pages made again as upstream has them, however long that takes.
+    renewals: Renderings,
 }
 
 impl Pages {
@@ -93,6 +96,7 @@ impl Pages {
         Self {
             rendered: RenderedPages::new(bytes_max),
             renderings: core.flights(),
+            renewals: core.flights(),
             core,
             stacks,
         }
@@ -129,14 +133,17 @@ impl Pages {
             encoding: ask.preferences.encoding,
         };
         let key = wanted.key();
-        if let Some(page) = self.rendered.get(&key, cx.generation.number, cx.now) {
+        if let Some(page) = self.rendered.get(&key, cx.generation.number, cx.now)
+            && (page.awaits.is_empty() || !wants_validated(ask.headers))
+        {
             self.looked_for_page(LookUp::Hit);
             record.cache = page.stale.map_or(CacheResult::Hit, CacheResult::Stale);
             return Ok(page_reply(ask, &page, take(record)));
         }
         // Before any record is read: changes from here on outdate this rendering.
         let mark = self.rendered.mark(&key);
-        if !wants_validated(ask.headers)
+        let must_be_latest = wants_validated(ask.headers);
+        if !must_be_latest
             && let Some(page) = self.rendered.get_stale(&key, cx.generation.number, cx.now)
         {
             self.looked_for_page(LookUp::Updating);
@@ -147,8 +154,12 @@ impl Pages {
         self.looked_for_page(LookUp::Miss);
         let (pages, own_cx) = (Arc::clone(self), cx.clone());
         let flight = (key, cx.generation.number, mark);
-        let joined = self.renderings.join(flight, move || async move {
-            pages.render(&own_cx, wanted, mark).await
+        let (flights, patience) = match must_be_latest {
+            true => (&self.renewals, Patience::LatestPage),
+            false => (&self.renderings, Patience::Page),
+        };
+        let joined = flights.join(flight, move || async move {
+            pages.render(&own_cx, wanted, mark, patience).await
         });
         let busy = |busy| Error::busy(format_args!("render the page: {busy}"));
         match joined.await.map_err(busy)?.value? {
@@ -167,9 +178,15 @@ impl Pages {
         }
     }
 
-    async fn render(self: &Arc<Self>, cx: &Context, wanted: Wanted, mark: Mark) -> Flow<Rendered> {
+    async fn render(
+        self: &Arc<Self>,
+        cx: &Context,
+        wanted: Wanted,
+        mark: Mark,
+        patience: Patience,
+    ) -> Flow<Rendered> {
         let (index, project) = (&wanted.index, &wanted.project);
-        let resolved = self.stacks.resolve(cx, index, project, Patience::Page);
+        let resolved = self.stacks.resolve(cx, index, project, patience);
         let resolved = match resolved.await? {
             Resolution::Known(resolved) => resolved,
             Resolution::Refused(denial) => return Ok(Rendered::Refused(denial)),
@@ -195,8 +212,9 @@ impl Pages {
     fn renew_behind(self: &Arc<Self>, cx: &Context, wanted: Wanted, mark: Mark) {
         let (pages, own_cx, key) = (Arc::clone(self), cx.clone(), wanted.key());
         let flight = (key.clone(), cx.generation.number, mark);
-        let started = self.renderings.start(flight, move || async move {
-            let rendered = pages.render(&own_cx, wanted, mark).await;
+        let started = self.renewals.start(flight, move || async move {
+            let rendered = pages.render(&own_cx, wanted, mark, Patience::LatestPage);
+            let rendered = rendered.await;
             match &rendered {
                 Ok(Rendered::Page(..)) => {}
                 // There is no such page any more: the next request is told why.
@@ -254,6 +272,7 @@ fn render_page(
         valid_until,
         stale_until,
         stale: resolved.cache.staleness(),
+        awaits: resolved.awaits.clone(),
     }
 }
 

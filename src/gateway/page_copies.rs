@@ -65,6 +65,7 @@ pub fn read_copy(
                 page: Some(Arc::new(page)),
                 validity,
                 vanished_at: meta.vanished_at.map(|at| at.min(now)),
+                retry_at: None,
             })
         }
         Err(error) => {

@@ -12,13 +12,30 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// use what others have fetched since.
 pub const CLOCK_SLACK: Duration = Duration::from_mins(5);
 
-/// How old an answer the asker accepts when upstream cannot be asked.
+/// How old an answer the asker accepts when upstream cannot be asked, and how long upstream may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
-    /// A page: within `stale_if_error`.
+    /// A page: within `stale_if_error`, once upstream has had `cache.patience`.
     Page,
-    /// A file: any age, since what is cached is always served.
+    /// A page as upstream has it, where upstream can be asked at all: within `stale_if_error` else.
+    LatestPage,
+    /// A file that is here: any age, since what is cached is always served, and without waiting.
     File,
+    /// A file as upstream lists it, where upstream can be asked at all: any age else.
+    LatestFile,
+}
+
+impl Patience {
+    /// How long upstream may take while there is something to answer; nothing where it may take as long
+    /// as it wants.
+    #[must_use]
+    pub fn wait(self, for_a_page: Duration) -> Option<Duration> {
+        match self {
+            Self::Page => Some(for_a_page),
+            Self::File => Some(Duration::ZERO),
+            Self::LatestPage | Self::LatestFile => None,
+        }
+    }
 }
 
 /// `at` plus `by`, or the end of time.

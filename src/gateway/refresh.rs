@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 
-use crate::cache::{SourcePage, Validity};
+use crate::cache::{InFlight, SourcePage, Validity};
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind, Flow, blocking};
@@ -25,13 +25,14 @@ use crate::upstream::{Page, PageAnswer, UpstreamError, Validators};
 const BARE_PAGE: &[u8] = b"<!DOCTYPE html>";
 
 impl Mirrors {
-    /// Asks upstream and keeps its answer.
+    /// Asks upstream and keeps what it says. `stage` is told when asking has failed once.
     pub async fn refresh(
         &self,
         cx: &Context,
         index: &Arc<Index>,
         project: &ProjectName,
         old: Option<Arc<SourcePage>>,
+        stage: &InFlight,
     ) -> Flow<Refreshed> {
         let (upstream, mirror) = cx.upstream_of(index)?;
         // A page that was kept only because it vanished must not be confirmed by its old tag.
@@ -43,7 +44,8 @@ impl Mirrors {
             last_modified: old.validity.last_modified.clone(),
         });
         let core = &self.core;
-        let page = upstream.page(project, validators.as_ref());
+        let set_back = || stage.set_back();
+        let page = upstream.page_watched(project, validators.as_ref(), &set_back);
         let answer = core.ask_upstream(&index.name, page_counts_as, page).await;
         let now = core.clock.now();
         let answer = match answer {
@@ -149,6 +151,7 @@ fn confirmed(
     max_age: Option<Duration>,
 ) -> SourcePage {
     let mut held = old.clone();
+    held.retry_at = None;
     held.validity.confirmed_at = now;
     held.validity.fresh_until = fresh_until(mirror, now, max_age);
     held
@@ -187,6 +190,7 @@ fn take_in(
         page: Some(Arc::new(parsed)),
         validity,
         vanished_at: None,
+        retry_at: None,
     };
     replace_copy(core, &index.name, project, mirror, &held);
     Ok(held)

@@ -172,7 +172,8 @@ impl CacheResult {
             Self::Stale(Staleness::Vanished) => 6,
             Self::Stale(Staleness::Offline) => 7,
             Self::Stale(Staleness::Partial) => 8,
-            Self::Stale(Staleness::Error) => 9,
+            Self::Stale(Staleness::Late) => 9,
+            Self::Stale(Staleness::Error) => 10,
         };
         if rank(other) > rank(self) {
             other
@@ -206,6 +207,7 @@ impl Label for CacheResult {
             Self::Miss => "miss",
             Self::Collapsed => "collapsed",
             Self::Stale(Staleness::Updating) => "updating",
+            Self::Stale(Staleness::Late) => "stale-late",
             Self::Stale(Staleness::Error) => "stale",
             Self::Stale(Staleness::Offline) => "stale-offline",
             Self::Stale(Staleness::Vanished) => "stale-vanished",

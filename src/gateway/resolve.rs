@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
+use crate::cache::InFlight;
 use crate::devpi::DevpiWords;
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
@@ -51,6 +52,8 @@ pub struct Resolved {
     pub silent: Vec<(usize, Timestamp)>,
     /// The sources' shares of what may be read at one time.
     pub shares: Vec<Arc<Share>>,
+    /// The upstreams that are still being asked: when one is done, the page may be another.
+    pub awaits: Vec<InFlight>,
 }
 
 impl Resolved {
@@ -254,6 +257,10 @@ fn settle(
         .iter()
         .filter_map(|answer| answer.said.share.clone());
     let shares = shares.collect();
+    let awaits = answers
+        .iter()
+        .filter_map(|answer| answer.said.awaits.clone());
+    let awaits = awaits.collect();
     let layers = answers
         .into_iter()
         .filter_map(|answer| Some((answer.member, answer.said.page?)));
@@ -277,6 +284,7 @@ fn settle(
         cache,
         silent,
         shares,
+        awaits,
     })
 }
 

@@ -1,14 +1,16 @@
 //! What a mirror says about a project: from memory, from the copy on disk, or from its upstream.
 //!
 //! A copy is fresh for `mirror_cache_expiry` after upstream last confirmed it. When it is not, one
-//! request per project asks upstream, on the work runtime, so that it continues when its client leaves.
-//! When upstream cannot be asked, the old copy is used within the asker's patience; a project that
-//! upstream suddenly drops keeps its last good files for `keep_last_good`.
+//! request per project asks upstream, on the work runtime, so that it goes on when its client
+//! leaves. How long it is waited for is chosen here and nowhere else: whoever could have the old copy
+//! waits `cache.patience` once, and not at all for a file (docs/adr/0037-held-means-served.md).
+//! When upstream cannot be asked, the old copy answers within the asker's patience; a
+//! project that upstream suddenly drops keeps its last good files for `keep_last_good`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache::{Flights, Mark, SourcePage, SourcePages};
+use crate::cache::{Flight, FlightError, Flights, InFlight, Mark, SourcePage, SourcePages};
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind, Flow};
@@ -26,6 +28,9 @@ use crate::telemetry::{CacheKind, Staleness, Tier};
 /// request after a write to devpi joins no older one.
 type Fetches = Flights<(IndexName, ProjectName, Mark), Flow<Refreshed>>;
 
+/// What is held of a project on a mirror.
+type HeldPage = Option<Arc<SourcePage>>;
+
 /// A mirror's statement on a project.
 #[derive(Debug, Clone)]
 pub struct Said {
@@ -41,6 +46,8 @@ pub struct Said {
     pub silent_since: Option<Timestamp>,
     /// Its share of what may be read at one time, until it is rendered.
     pub share: Held,
+    /// Its upstream is still being asked, and this is what was held before.
+    pub awaits: Option<InFlight>,
 }
 
 impl Said {
@@ -57,6 +64,7 @@ impl Said {
             cache,
             silent_since: None,
             share: None,
+            awaits: None,
         }
     }
 }
@@ -103,6 +111,7 @@ impl Mirrors {
         if let Some(held) = self.held.get(index, project) {
             let mut expired = SourcePage::clone(&held);
             expired.validity.fresh_until = expired.validity.fresh_until.min(now);
+            expired.retry_at = None;
             let expired = Arc::new(expired);
             self.held.insert_since(mark, (index, project), expired);
         }
@@ -146,34 +155,153 @@ impl Mirrors {
             let said = self.offline_answer(index, mirror, project, held.as_ref())?;
             return Ok(Said { share, ..said });
         }
-        let key = (index.name.clone(), project.clone(), mark);
-        let (mirrors, own_cx, own_index) = (Arc::clone(self), cx.clone(), Arc::clone(index));
-        let (own_project, old) = (project.clone(), found);
-        let joined = self.fetches.join(key, move || async move {
-            let refreshed = mirrors.refresh(&own_cx, &own_index, &own_project, old);
-            let refreshed = refreshed.await?;
-            // The upstream of an older generation may differ from today's.
-            if own_cx.generation.number == mirrors.core.generation().number {
-                let (at, held) = ((&own_index.name, &own_project), &refreshed.held);
-                mirrors.held.insert_since(mark, at, Arc::clone(held));
+        let said = match self.resting(cx, mirror, held.as_ref(), patience) {
+            Some(said) => said,
+            None => {
+                let known = (mark, found, held);
+                let said = self.said_by_upstream(cx, (index, mirror), project, known, patience);
+                said.await?
             }
-            Ok(refreshed)
-        });
-        let busy = |busy| Error::busy(format_args!("ask {}: {busy}", index.name));
-        let joined = joined.await.map_err(busy)?;
-        match joined.value {
+        };
+        let share = said.share.or(share);
+        Ok(Said { share, ..said })
+    }
+
+    /// What upstream says, or what is held where it cannot be had or is not waited for.
+    async fn said_by_upstream(
+        self: &Arc<Self>,
+        cx: &Context,
+        (index, mirror): (&Arc<Index>, &Mirror),
+        project: &ProjectName,
+        (mark, found, held): (Mark, HeldPage, HeldPage),
+        patience: Patience,
+    ) -> Flow<Said> {
+        let ready = held
+            .as_ref()
+            .filter(|held| self.is_ready(cx, mirror, held, patience));
+        let wait = patience.wait(self.core.settings.cache.patience);
+        let failed = |failed| Error::busy(format_args!("ask {}: {failed}", index.name));
+        let flight = self.ask_behind(cx, index, project, mark, found);
+        let joined = match (flight, ready, wait) {
+            (Ok(flight), Some(held), Some(wait)) => {
+                let stage = flight.stage.clone();
+                match flight.landed_within(wait).await {
+                    Ok(None) => return Ok(self.said_meanwhile(held, mirror, patience, stage)),
+                    Ok(Some(joined)) => Ok(joined),
+                    Err(lost) => Err(failed(lost)),
+                }
+            }
+            (Ok(flight), ..) => flight.landed().await.map_err(failed),
+            (Err(busy), ..) => Err(failed(busy)),
+        };
+        let led = joined.as_ref().is_ok_and(|joined| joined.led);
+        match joined.and_then(|joined| joined.value) {
             Ok(refreshed) => {
-                let own = joined.led.then_some(refreshed.cache);
+                let own = led.then_some(refreshed.cache);
                 let cache = own.unwrap_or(CacheResult::Collapsed);
                 Ok(self.said_fresh(&refreshed.held, mirror, cache, refreshed.share))
             }
-            Err(error) => {
-                if error.kind == ErrorKind::TakenDown {
-                    self.forget(&index.name, project);
+            Err(error) => self.stale_answer(cx, mirror, held.as_ref(), patience, error),
+        }
+    }
+
+    /// Joins or starts the one request that asks upstream. It goes on when nobody waits for it, and keeps
+    /// what comes of it before it is over.
+    fn ask_behind(
+        self: &Arc<Self>,
+        cx: &Context,
+        index: &Arc<Index>,
+        project: &ProjectName,
+        mark: Mark,
+        old: HeldPage,
+    ) -> Result<Flight<Flow<Refreshed>>, FlightError> {
+        let key = (index.name.clone(), project.clone(), mark);
+        let (mirrors, cx) = (Arc::clone(self), cx.clone());
+        let (index, project) = (Arc::clone(index), project.clone());
+        self.fetches.board(key, move |stage| async move {
+            let refreshed = mirrors.refresh(&cx, &index, &project, old, &stage).await;
+            let at = (&index.name, &project);
+            match &refreshed {
+                Err(error) if error.kind == ErrorKind::TakenDown => mirrors.forget(at.0, at.1),
+                Err(error) if matches!(error.kind, ErrorKind::Withheld(_)) => {}
+                // The upstream of an older generation may be another one than today's.
+                _ if cx.generation.number != mirrors.core.generation().number => {}
+                Ok(refreshed) => {
+                    let held = Arc::clone(&refreshed.held);
+                    mirrors.held.insert_since(mark, at, held);
                 }
-                let said = self.stale_answer(cx, mirror, held.as_ref(), patience, error)?;
-                Ok(Said { share, ..said })
+                Err(_) => mirrors.rest(mark, at),
             }
+            refreshed
+        })
+    }
+
+    /// Notes that upstream could not be asked: what is held is answered without trying, for a moment.
+    fn rest(&self, mark: Mark, at: (&IndexName, &ProjectName)) {
+        if let Some(held) = self.held.get(at.0, at.1) {
+            let mut resting = SourcePage::clone(&held);
+            resting.retry_at = Some(later(self.core.clock.now(), RETRY_AFTER));
+            self.held.insert_since(mark, at, Arc::new(resting));
+        }
+    }
+
+    /// What is held, where upstream could not be asked a moment ago.
+    fn resting(
+        &self,
+        cx: &Context,
+        mirror: &Mirror,
+        held: Option<&Arc<SourcePage>>,
+        patience: Patience,
+    ) -> Option<Said> {
+        let held = held.filter(|held| self.is_ready(cx, mirror, held, patience))?;
+        let retry_at = held.retry_at.filter(|retry_at| cx.now < *retry_at)?;
+        Some(self.said_stale(held, mirror, patience, retry_at))
+    }
+
+    /// Whether what is held may go out before upstream has said whether it still holds. Not where
+    /// devpi-servers are upstream, whose uploads are to be seen at once; not what is in quarantine, of
+    /// which the next word counts. Rules see of it what they see of an upstream that is silent.
+    fn is_ready(
+        &self,
+        cx: &Context,
+        mirror: &Mirror,
+        held: &SourcePage,
+        patience: Patience,
+    ) -> bool {
+        let page = held.page.as_ref();
+        let is_open = page.is_some_and(|page| page.status.state != ProjectState::Quarantined);
+        is_open && !mirror.is_devpi() && cx.now < self.stale_end(held, patience)
+    }
+
+    /// Until when it may be answered that upstream does not confirm.
+    fn stale_end(&self, held: &SourcePage, patience: Patience) -> Timestamp {
+        match patience {
+            Patience::Page | Patience::LatestPage => later(
+                held.validity.fresh_until,
+                self.core.settings.cache.stale_if_error,
+            ),
+            Patience::File | Patience::LatestFile => Timestamp::MAX,
+        }
+    }
+
+    /// The answer while upstream is still being asked: good until that is over.
+    fn said_meanwhile(
+        &self,
+        held: &SourcePage,
+        mirror: &Mirror,
+        patience: Patience,
+        stage: InFlight,
+    ) -> Said {
+        let why = if stage.is_set_back() {
+            Staleness::Error
+        } else {
+            Staleness::Late
+        };
+        let until = self.stale_end(held, patience);
+        let until = until.min(last_instant(held, mirror));
+        Said {
+            awaits: Some(stage),
+            ..unconfirmed(held, mirror, CacheResult::Stale(why), (until, until))
         }
     }
 
@@ -262,23 +390,28 @@ impl Mirrors {
         let Some(held) = held.filter(|held| held.page.is_some()) else {
             return Err(error);
         };
-        let until = match patience {
-            Patience::Page => later(
-                held.validity.fresh_until,
-                self.core.settings.cache.stale_if_error,
-            ),
-            Patience::File => Timestamp::MAX,
-        };
-        if cx.now >= until {
+        if cx.now >= self.stale_end(held, patience) {
             return Err(error);
         }
         tracing::warn!(%error, "upstream cannot be asked, the page held before is answered");
+        let retry_at = later(cx.now, RETRY_AFTER);
+        Ok(self.said_stale(held, mirror, patience, retry_at))
+    }
+
+    /// The answer while upstream cannot be asked, until it is tried again.
+    fn said_stale(
+        &self,
+        held: &SourcePage,
+        mirror: &Mirror,
+        patience: Patience,
+        retry_at: Timestamp,
+    ) -> Said {
         let last = last_instant(held, mirror);
-        let retry_at = later(cx.now, RETRY_AFTER).min(last);
+        let retry_at = retry_at.min(last);
         let stale_until = later(retry_at, self.updating_time(held, mirror));
-        let stale_until = stale_until.min(until).min(last);
+        let stale_until = stale_until.min(self.stale_end(held, patience)).min(last);
         let cache = CacheResult::Stale(Staleness::Error);
-        Ok(unconfirmed(held, mirror, cache, (retry_at, stale_until)))
+        unconfirmed(held, mirror, cache, (retry_at, stale_until))
     }
 
     fn offline_answer(

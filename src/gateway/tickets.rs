@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use crate::cache::InFlight;
 use crate::model::{File, Filename, IndexName, Sha256, Timestamp};
 use crate::policy::{Allowed, Denial};
 use crate::protocol::{ETag, Head};
@@ -28,10 +29,31 @@ pub struct Ticket {
     pub valid_until: Timestamp,
     /// Until when it may be used while it is decided again.
     pub stale_until: Timestamp,
+    /// The upstreams that were being asked when it was decided from what was held.
+    pub awaits: Vec<InFlight>,
     /// What is said of the file, once its bytes were at hand.
     pub file_head: KeptHead,
     /// The same for its sidecar.
     pub sidecar_head: KeptHead,
+}
+
+impl Ticket {
+    /// Whether it counts, for now or while it is decided again.
+    #[must_use]
+    pub fn holds(&self, generation: u64, now: Timestamp) -> bool {
+        self.generation == generation
+            && now < self.stale_until
+            && !self.awaits.iter().any(InFlight::is_over)
+    }
+}
+
+/// What of a file is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FilePart {
+    /// Its bytes.
+    Whole,
+    /// Its metadata.
+    Sidecar,
 }
 
 /// What is said of content whose bytes were at hand under this ticket.

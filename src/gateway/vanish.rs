@@ -96,6 +96,7 @@ fn keep(
         return None;
     }
     let mut kept = old.clone();
+    kept.retry_at = None;
     kept.validity.fresh_until = later(now, mirror.mirror_cache_expiry()).min(until);
     if old.vanished_at.is_some() {
         return Some(kept);
@@ -131,5 +132,6 @@ fn nothing(mirror: Option<&Mirror>, now: Timestamp, empty: Option<ProjectPage>) 
         page: empty.map(Arc::new),
         validity,
         vanished_at: None,
+        retry_at: None,
     }
 }

@@ -92,6 +92,7 @@ pub(super) fn cache_status(result: CacheResult) -> Option<&'static str> {
         CacheResult::Collapsed => Some("cheesecloth; fwd=uri-miss; collapsed"),
         CacheResult::Stale(why) => Some(match why {
             Staleness::Updating => "cheesecloth; hit; detail=stale-while-revalidate",
+            Staleness::Late => "cheesecloth; hit; detail=upstream-late",
             Staleness::Error => "cheesecloth; hit; detail=stale-if-error",
             Staleness::Offline => "cheesecloth; hit; detail=stale-offline",
             Staleness::Vanished => "cheesecloth; hit; detail=vanished-upstream",

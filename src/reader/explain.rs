@@ -61,7 +61,7 @@ pub async fn explain_verdicts(
     };
     let resolved = match flows
         .stacks
-        .resolve(cx, index, &question.project, Patience::File)
+        .resolve(cx, index, &question.project, Patience::LatestFile)
         .await
     {
         Ok(Resolution::Known(resolved)) => resolved,

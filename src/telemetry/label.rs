@@ -72,6 +72,8 @@ labels! {
     Staleness {
         /// It expired a moment ago and is being renewed behind the answer.
         Updating = "updating",
+        /// Its upstream has not answered within `cache.patience`, and is being asked still.
+        Late = "late",
         /// An upstream could not be asked.
         Error = "error",
         /// Nobody is asked: the gateway is offline.

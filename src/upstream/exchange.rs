@@ -35,12 +35,17 @@ const WORDS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Most origins in trouble that are remembered. Pages may name any number of file hosts.
 const BREAKERS_MAX: usize = 256;
 
+/// Called when a try has failed and another one is to come.
+pub type FailedOnce<'a> = dyn Fn() + Sync + 'a;
+
 /// What to ask.
 pub(super) struct Question<'a> {
     /// What is asked for.
     pub(super) url: &'a Url,
     /// With which headers.
     pub(super) headers: HeaderMap,
+    /// Told of each further try.
+    pub(super) failed_once: &'a FailedOnce<'a>,
 }
 
 /// The final answer to a question, and where it came from (without credentials).
@@ -115,6 +120,7 @@ impl Upstream {
             let Some(pause) = next else {
                 return Err(failure.error);
             };
+            (question.failed_once)();
             sleep(pause).await;
         }
     }

@@ -98,7 +98,11 @@ impl Upstream {
         if let Some(range) = range {
             headers.insert(header::RANGE, range.header());
         }
-        let question = Question { url, headers };
+        let question = Question {
+            url,
+            headers,
+            failed_once: &|| {},
+        };
         let FinalAnswer { response, url } = self.guarded(url, self.ask(&question)).await?;
         if let Some(fleet) = &self.fleet {
             self.refuse_partial(fleet, response.status(), false)?;

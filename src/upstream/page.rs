@@ -17,7 +17,7 @@ use crate::upstream::body::{Coding, Unread, read_body};
 use crate::upstream::client::{Upstream, text_of};
 use crate::upstream::decoding::Share;
 use crate::upstream::error::UpstreamError;
-use crate::upstream::exchange::{FinalAnswer, Question, interrupted};
+use crate::upstream::exchange::{FailedOnce, FinalAnswer, Question, interrupted};
 use crate::upstream::fleet::Fleet;
 
 /// JSON before HTML, as pip asks (docs/protocol/simple-api.md §3). The answer's own type decides what came.
@@ -79,13 +79,27 @@ impl Upstream {
         project: &ProjectName,
         validators: Option<&Validators>,
     ) -> Result<PageAnswer, UpstreamError> {
-        // A project's name has only characters that a path may hold unencoded.
+        self.page_watched(project, validators, &|| {}).await
+    }
+
+    /// The same; `failed_once` is called each time that a try has failed and another one is to come.
+    ///
+    /// # Errors
+    /// As of [`Upstream::page`].
+    pub async fn page_watched(
+        &self,
+        project: &ProjectName,
+        validators: Option<&Validators>,
+        failed_once: &FailedOnce<'_>,
+    ) -> Result<PageAnswer, UpstreamError> {
+        // A project's name consists of characters that a path may hold as they are.
         let mut url = self.url.clone();
         url.set_path(&format!("{}{project}/", self.url.path()));
         let bound = Bound {
             what: "project page",
             bytes_max: self.limits.page,
             timeout: self.limits.upstream_total_timeout,
+            failed_once,
         };
         self.fetch(&url, &ACCEPT, validators, &bound).await
     }
@@ -102,6 +116,7 @@ impl Upstream {
             what: "project list",
             bytes_max: self.limits.project_list,
             timeout: self.limits.upstream_list_timeout,
+            failed_once: &|| {},
         };
         self.fetch(&self.url, &ACCEPT, validators, &bound).await
     }
@@ -118,6 +133,7 @@ impl Upstream {
             what: "sidecar",
             bytes_max: self.limits.metadata,
             timeout: self.limits.upstream_total_timeout,
+            failed_once: &|| {},
         };
         match self.fetch(&url, &ACCEPT_ANY, None, &bound).await? {
             PageAnswer::Found(page) if !is_core_metadata(&page.body) => {
@@ -136,7 +152,7 @@ impl Upstream {
         url: &Url,
         accept: &HeaderValue,
         validators: Option<&Validators>,
-        bound: &Bound,
+        bound: &Bound<'_>,
     ) -> Result<PageAnswer, UpstreamError> {
         if let (Some(fleet), Some(tag)) =
             (&self.fleet, validators.and_then(|own| own.etag.as_deref()))
@@ -175,7 +191,7 @@ impl Upstream {
         url: &Url,
         accept: &HeaderValue,
         validators: Option<&Validators>,
-        bound: &Bound,
+        bound: &Bound<'_>,
         share: &mut Share,
     ) -> Result<PageAnswer, UpstreamError> {
         let is_held = validators.is_some();
@@ -184,7 +200,12 @@ impl Upstream {
         let headers = self.request_head(accept, validators);
         let conditions = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE];
         let is_conditional = conditions.iter().any(|name| headers.contains_key(name));
-        let FinalAnswer { response, url } = self.ask(&Question { url, headers }).await?;
+        let question = Question {
+            url,
+            headers,
+            failed_once: bound.failed_once,
+        };
+        let FinalAnswer { response, url } = self.ask(&question).await?;
         if let Some(fleet) = &self.fleet {
             self.refuse_partial(fleet, response.status(), is_held)?;
         }
@@ -228,7 +249,7 @@ impl Upstream {
     async fn read(
         &self,
         response: Response,
-        bound: &Bound,
+        bound: &Bound<'_>,
         share: &mut Share,
     ) -> Result<Bytes, UpstreamError> {
         let coding = Coding::of(response.headers()).map_err(|words| {
@@ -258,11 +279,12 @@ impl Upstream {
     }
 }
 
-/// How large one answer may be and how long it may take.
-struct Bound {
+/// How much and how long one answer may be, and who is told when it takes more than one try.
+struct Bound<'a> {
     what: &'static str,
     bytes_max: u64,
     timeout: Duration,
+    failed_once: &'a FailedOnce<'a>,
 }
 
 /// Whether a text has the one header that all core metadata has.

@@ -33,7 +33,7 @@ impl Writer {
     ) -> Result<Option<HeldRelease>, Refusal> {
         let cx = self.flows.core.context();
         let (stacks, project) = (&self.flows.stacks, &request.project);
-        let resolved = stacks.resolve(&cx, &index.name, project, Patience::Page);
+        let resolved = stacks.resolve(&cx, &index.name, project, Patience::LatestPage);
         let resolved = match resolved.await? {
             Resolution::Known(resolved) => resolved,
             Resolution::Unknown => return Ok(None),

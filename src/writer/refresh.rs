@@ -38,7 +38,10 @@ impl Writer {
         }
         self.flows.forget_project(project);
         let stacks = &self.flows.stacks;
-        match stacks.resolve(&cx, index, project, Patience::Page).await? {
+        match stacks
+            .resolve(&cx, index, project, Patience::LatestPage)
+            .await?
+        {
             Resolution::Known(_) | Resolution::Refused(_) => Ok(to_the_page(project)),
             Resolution::Unknown => {
                 let words = DevpiWords::NoProject(project);

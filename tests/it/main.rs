@@ -37,6 +37,7 @@ mod limit;
 mod management;
 mod memory;
 mod moving;
+mod never_wait;
 mod odd_content;
 mod outside;
 mod pages;

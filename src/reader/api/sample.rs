@@ -116,6 +116,7 @@ impl House {
                 disk: u64::MAX,
                 stale_if_error: Duration::from_secs(60),
                 stale_while_revalidate: Duration::from_secs(60),
+                patience: Duration::from_millis(250),
             },
             offline: true,
             is_explaining: false,
@@ -289,6 +290,7 @@ impl House {
             page: page.map(Arc::new),
             validity,
             vanished_at: None,
+            retry_at: None,
         };
         self.flows
             .mirrors

@@ -116,17 +116,29 @@ pub(crate) struct House {
 impl House {
     /// A gateway with these policies that asks the upstreams they name.
     pub(crate) async fn online(policies: &str, clock: &Clock) -> Self {
-        Self::over(&Larder::empty(clock).await, policies, clock, false, None)
+        Self::online_over(&Larder::empty(clock).await, policies, clock)
     }
 
     /// The same over a larder that others may share.
     pub(crate) fn online_over(larder: &Larder, policies: &str, clock: &Clock) -> Self {
-        Self::over(larder, policies, clock, false, None)
+        Self::over(larder, policies, clock, settings(false), None)
+    }
+
+    /// The same with other settings.
+    pub(crate) fn online_with(
+        larder: &Larder,
+        policies: &str,
+        clock: &Clock,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        let mut settings = settings(false);
+        change(&mut settings);
+        Self::over(larder, policies, clock, settings, None)
     }
 
     /// A gateway with these policies that has only what is in the larder.
     pub(crate) fn offline(larder: &Larder, policies: &str, clock: &Clock) -> Self {
-        Self::over(larder, policies, clock, true, None)
+        Self::over(larder, policies, clock, settings(true), None)
     }
 
     /// A gateway with these policies in front of a devpi-server, whose other indexes it passes on.
@@ -140,14 +152,15 @@ impl House {
         let metrics = Metrics::register(prometheus::Registry::new(), "0").unwrap();
         let servers = std::slice::from_ref(server);
         let fleet = Fleet::new(servers, &Limits::default(), &metrics).unwrap();
-        Self::over(larder, policies, clock, false, Some(Arc::new(fleet)))
+        let fleet = Some(Arc::new(fleet));
+        Self::over(larder, policies, clock, settings(false), fleet)
     }
 
     fn over(
         larder: &Larder,
         policies: &str,
         clock: &Clock,
-        offline: bool,
+        settings: Settings,
         fleet: Option<Arc<Fleet>>,
     ) -> Self {
         install_crypto_provider();
@@ -156,7 +169,7 @@ impl House {
         let flows = Arc::new(Flows::new(Core {
             clock: clock.clone(),
             in_force: Arc::new(generation(1, policies, fleet.as_ref())).into(),
-            settings: settings(offline),
+            settings,
             store: Arc::clone(&store),
             records: Arc::clone(&records) as Arc<dyn Db>,
             metrics: Arc::new(metrics),
@@ -342,6 +355,8 @@ fn settings(offline: bool) -> Settings {
             disk: PLENTY,
             stale_if_error: Duration::from_secs(7 * 24 * 60 * 60),
             stale_while_revalidate: Duration::from_secs(60),
+            // Longer than any upstream here thinks: who tests what is not waited for says so.
+            patience: Duration::from_secs(3600),
         },
         offline,
         is_explaining: false,

@@ -5,10 +5,10 @@
 //!                └ parse_html ┴ ProjectPage ─ merge ─ filter ┴ render_html ─ bytes
 //! ```
 //!
-//! [`read_project_page`] goes the first half of that way for an upstream's answer as it came, and refuses
-//! what is no page. A [`ProjectPage`] is one source's statement. [`carry_over`] keeps what the source said before and
-//! forgot since, [`merge`](fn@merge) lays the pages of a stack over each other, [`filter`](fn@filter) asks the policies
-//! about each file, and both renderers write the outcome with the links of [`links`](FileLinks).
+//! [`read_project_page`] does the first half for an upstream's answer as it arrived, and refuses what
+//! is not a page. A [`ProjectPage`] is one source's statement. [`carry_over`] keeps what the source said before and
+//! forgot since, [`merge`](fn@merge) combines the pages of a stack, [`filter`](fn@filter) asks the policies
+//! about each file, and both renderers write the result with the links of [`links`](FileLinks).
 //! Project lists travel the same way as [`ProjectNames`], without a value per name.
 
 mod anchors;
@@ -56,6 +56,6 @@ pub use render_list::{render_list_html, render_list_json};
 pub use sniff::Markup;
 pub use stored::{StoredMeta, from_stored, to_stored};
 
-/// The version of the simple API that our pages announce (docs/protocol/simple-api.md §1: 1.5 is not
-/// for us).
+/// The version of the simple API that our pages announce (1.5 does not apply to
+/// us: docs/protocol/simple-api.md §1).
 const API_VERSION: &str = "1.4";

@@ -1,7 +1,7 @@
 //! Reads the JSON project page of an upstream (PEP 691, 700, 792; docs/protocol/simple-api.md §4).
 //!
-//! Each item of `files` is cut out unread, then read on its own (`json_file`): a bad one is left out
-//! and counted, and the wire form of one file is all that is held beside the body and the page.
+//! Each item of `files` is cut out raw and parsed by itself (`json_file`): a bad one is left out and
+//! counted, and only one file at a time is held in wire form beside the body and the page.
 
 use std::fmt;
 
@@ -17,10 +17,10 @@ use crate::page::wire::{Items, Loose, refuse};
 
 /// Reads a JSON project page that was found at `page_url` (after redirects).
 ///
-/// Unknown keys are passed over, so API 1.0 to 1.5 and whatever 1.x follows are understood.
+/// Unknown keys are ignored, so API 1.0 to 1.5 and any later 1.x are understood.
 ///
 /// # Errors
-/// When the body is no JSON object with `files`, has entries of which none can be read, names another
+/// When the body is not a JSON object with `files`, has entries but none that can be read, names another
 /// project, announces a major version other than 1, or lists more than any project has.
 pub fn parse_json(
     body: &[u8],
@@ -30,7 +30,7 @@ pub fn parse_json(
     parse_json_within(usize::MAX, body, page_url, project)
 }
 
-/// The same, of at most so many bytes of values.
+/// The same, with a page of at most this many bytes of values.
 pub(super) fn parse_json_within(
     room: usize,
     body: &[u8],
@@ -75,7 +75,7 @@ pub(super) fn refuse_other_major(announced: Option<&str>) -> Result<(), InvalidP
     ))
 }
 
-/// A status in the words of PEP 792; a state nobody knows counts as none.
+/// A status as PEP 792 names it; an unknown state counts as none.
 pub(super) fn parse_status(state: &str, reason: Option<&str>) -> ProjectStatus {
     ProjectStatus {
         state: ProjectState::parse(state.trim()).unwrap_or_default(),
@@ -86,14 +86,14 @@ pub(super) fn parse_status(state: &str, reason: Option<&str>) -> ProjectStatus {
 struct Reading {
     base: Base,
     builder: PageBuilder,
-    /// Why the page is refused for what it says; what serde then answers is beside the point.
+    /// Why the page is refused for its content; the error that serde returns then is ignored.
     refused: Option<InvalidPage>,
     has_files: bool,
     has_status: bool,
 }
 
 impl Reading {
-    /// A page says whose it is (PEP 691). One that cannot be read as a name says nothing.
+    /// The project that the page names (PEP 691). An invalid name counts as none.
     fn name(&mut self, name: &Loose<'_>) -> Result<(), InvalidPage> {
         let text = name.text().unwrap_or_default().trim();
         let is_other = !text.is_empty()
@@ -124,7 +124,7 @@ impl Reading {
         )
     }
 
-    /// Takes a status written as a text with its reason beside it, or as an object with both.
+    /// Accepts a status written as a string with its reason beside it, or as an object with both.
     fn status(&mut self, value: &Loose<'_>, reason_beside: &Loose<'_>) {
         let state = value.text().or_else(|| value.entry("status").text());
         let reason = value

@@ -1,8 +1,8 @@
 //! Reads an upstream's project list, JSON or HTML, straight into the compact form
 //! (docs/protocol/simple-api.md §4.5).
 //!
-//! The list is tens of megabytes. Nothing is held beside the body but the names themselves and one
-//! entry at a time; entries that are no project's name are passed over.
+//! The list is tens of megabytes. Only the names and one entry at a time are held beside the body;
+//! entries that are not project names are skipped.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -26,7 +26,7 @@ const PROJECTS_MAX: usize = 5_000_000;
 /// Reads a project list in the markup that [`sniff`](crate::page::sniff::sniff()) found.
 ///
 /// # Errors
-/// When the body is no list, announces a major version other than 1, or has more names than any index.
+/// When the body is not a list, announces a major version other than 1, or has more names than any index.
 pub fn parse_project_list(markup: Markup, body: &[u8]) -> Result<ProjectNames, InvalidPage> {
     match markup {
         Markup::Json => parse_json_list(body),
@@ -85,8 +85,8 @@ fn add(names: &mut ProjectNamesBuilder, name: Option<ProjectName>) -> Result<(),
 }
 
 /// The project an anchor names: by its text (PEP 503), or by its URL where a directory listing has
-/// shortened the text; and whether both say the same. Links that lead nowhere but to the list itself
-/// (`?C=N;O=D`) name none.
+/// shortened the text; and whether the two agree. Links back to the list itself (`?C=N;O=D`) name no
+/// project.
 fn anchor_project(anchor: &Anchor) -> Option<(ProjectName, bool)> {
     let href = anchor.attribute("href")?;
     let path = href

@@ -1,15 +1,15 @@
 //! One source's statement on a project: its files in the source's order, and what else it said.
 //!
 //! Both parsers and the stored form fill a [`PageBuilder`], which holds the rules that do not depend
-//! on the markup: an entry that cannot be read is counted and left out, a file name stands once.
+//! on the markup: an entry that cannot be read is counted and left out, and each file name appears once.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::model::{CoreMetadata, File, Filename, ProjectName, ProjectStatus, Version, Yanked};
 
-/// Most files, and most versions, that one page may list. The largest projects known have below
-/// twenty thousand; an entry can be written in twenty bytes and becomes half a kilobyte of values.
+/// Most files, and most versions, that one page may list. The largest known projects have fewer
+/// than twenty thousand; an entry of twenty bytes becomes half a kilobyte of values.
 const ENTRIES_MAX: usize = 50_000;
 
 /// Two counters in front of each shared text, and the allocator's own share.
@@ -22,7 +22,7 @@ pub struct ProjectPage {
     pub project: ProjectName,
     /// Its status (PEP 792).
     pub status: ProjectStatus,
-    /// Its files in the order of the source; a name stands once.
+    /// Its files in the source's order; each name appears once.
     pub files: Vec<File>,
     /// Versions the source lists without any file (PEP 700 allows them), each once.
     pub versions: Vec<Version>,
@@ -35,38 +35,38 @@ pub struct ProjectPage {
 /// Why a body is not a simple page, of a project or the list of projects.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPage {
-    /// The URL the page came from is no absolute http or https URL.
+    /// The URL of the page is not an absolute http or https URL.
     #[error("page url {0:?} is not an absolute http or https url")]
     Url(String),
     /// Not JSON, or not the JSON of such a page.
     #[error("simple page is not the expected json: {0}")]
     Json(String),
-    /// A document that only came in the place of one: a login page, a word of trouble, nothing.
+    /// Some other document in its place: a login page, an error message, nothing.
     #[error("it is no page of an index, {0}")]
     NoIndex(String),
-    /// The page of another project than was asked for.
+    /// The page of a project other than the one asked for.
     #[error("it is the page of {0:?}")]
     OtherProject(String),
     /// A major version we do not know; PEP 629 says to fail.
     #[error("simple page announces api version {0:?}, only 1.x is understood")]
     ApiVersion(String),
-    /// Its entries are no files, or those of other projects: whatever it is, it does not say that the
-    /// project has none.
+    /// Its entries are not files, or belong to other projects: whatever it is, it does not say that
+    /// the project has no files.
     #[error("simple page has entries, and none of them is a file of the project")]
     NoFiles,
     /// More entries than the largest index has.
     #[error("simple page has more than {0} entries")]
     TooMany(usize),
-    /// As values it takes more memory than there is for it, in bytes.
+    /// Parsed, it takes more memory than it may; in bytes.
     #[error("simple page becomes more than {0} bytes of values")]
     Room(usize),
-    /// A tag longer, or with more attributes, than any page has.
+    /// A tag that is longer, or has more attributes, than any real page has.
     #[error("simple page has a tag beyond all measure before byte {0}")]
     Tag(usize),
 }
 
 impl ProjectPage {
-    /// A page on which nothing stands yet.
+    /// A page without files.
     #[must_use]
     pub fn empty(project: ProjectName) -> Self {
         Self {
@@ -79,7 +79,7 @@ impl ProjectPage {
         }
     }
 
-    /// Roughly how many bytes of memory the page takes, for a cache that weighs its entries.
+    /// Approximate size in memory, in bytes, for a cache that weighs its entries.
     #[must_use]
     pub fn weight_bytes(&self) -> usize {
         let files = self.files.iter().map(file_weight);
@@ -104,7 +104,7 @@ fn file_weight(file: &File) -> usize {
     size_of::<File>() + name + 2 * SHARED + texts + yanked + hashes
 }
 
-/// The text, and beside it what it is compared by, which is at most some twice as long.
+/// The text and its sort key, which is at most about twice as long.
 fn version_weight(version: &Version) -> usize {
     size_of::<Version>() + 3 * version.as_str().len() + 2 * SHARED
 }
@@ -113,7 +113,7 @@ fn version_weight(version: &Version) -> usize {
 pub(super) struct PageBuilder {
     page: ProjectPage,
     requires_python: Option<Arc<str>>,
-    /// Most bytes of values it may become, and how many it is.
+    /// How many bytes of values it may hold, and how many it holds.
     room: usize,
     weight: usize,
     /// Whether an entry was left out that should have been a file of the project.
@@ -121,7 +121,7 @@ pub(super) struct PageBuilder {
 }
 
 impl PageBuilder {
-    /// A page of at most so many bytes of values ([`ProjectPage::weight_bytes`]).
+    /// A page of at most this many bytes of values ([`ProjectPage::weight_bytes`]).
     pub(super) fn within(room: usize, project: &ProjectName) -> Self {
         Self {
             page: ProjectPage::empty(project.clone()),
@@ -221,13 +221,13 @@ impl PageBuilder {
                 .versions
                 .retain(|version| seen.insert(version.clone()));
         }
-        // What was kept ready for more would be weighed by nobody.
+        // Spare capacity would not be counted by `weight_bytes`.
         self.page.files.shrink_to_fit();
         self.page.versions.shrink_to_fit();
         self.page
     }
 
-    /// Most files of a page say the same; one text serves all that stand together.
+    /// Neighbouring files mostly say the same; they share one text.
     fn share_requires_python(&mut self, file: &mut File) {
         if file.requires_python == self.requires_python {
             file.requires_python.clone_from(&self.requires_python);
@@ -237,7 +237,7 @@ impl PageBuilder {
     }
 }
 
-/// Of several files with one name keeps the first that has a sha256, else the first with any digest,
+/// Of several files with the same name, keeps the first with a sha256, else the first with any digest,
 /// else the first (devpi's rule, docs/protocol/devpi.md §11), in its place.
 fn keep_best_of_each_name(files: &mut Vec<File>) {
     let rank = |file: &File| match (file.hashes.sha256(), file.hashes.is_empty()) {
@@ -253,7 +253,7 @@ fn keep_best_of_each_name(files: &mut Vec<File>) {
     });
     let mut keep = vec![true; files.len()];
     for pair in order.windows(2) {
-        // Sorted by name, a later one of the same name is never the best.
+        // After the sort, a later file of the same name is never the better one.
         if files[pair[0]].filename.as_str() == files[pair[1]].filename.as_str() {
             keep[pair[1]] = false;
         }
@@ -262,7 +262,7 @@ fn keep_best_of_each_name(files: &mut Vec<File>) {
     files.retain(|_| keep.next().unwrap_or(true));
 }
 
-/// A text from outside, without surrounding space, each control character a space; nothing if empty.
+/// A text from outside, trimmed, with control characters replaced by spaces; `None` if empty.
 ///
 /// Clients print these texts and HTML cannot carry some control characters at all.
 pub(super) fn clean(text: &str) -> Option<Arc<str>> {

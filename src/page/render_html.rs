@@ -11,7 +11,7 @@ use crate::page::json_file::FIRST_SEEN;
 use crate::page::links::FileLinks;
 use crate::page::upload_time::write_upload_time;
 
-/// About how long an entry is; pages are written into one allocation.
+/// Typical length of an entry in bytes, so that a page takes one allocation.
 const FILE_BYTES: usize = 560;
 
 /// Writes a page as HTML.
@@ -111,8 +111,8 @@ fn attribute(out: &mut Vec<u8>, name: &str, value: &str) {
     raw(out, "\"");
 }
 
-/// Writes text so that it reads back the same, in an attribute or between tags. A parser would turn a
-/// carriage return into a line feed and knows no form at all for NUL.
+/// Escapes text so that it reads back the same, in an attribute or between tags. A parser would turn a
+/// carriage return into a line feed, and has no representation for NUL.
 fn escaped(out: &mut Vec<u8>, text: &str) {
     let mut plain = 0;
     for (at, byte) in text.bytes().enumerate() {

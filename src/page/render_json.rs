@@ -1,7 +1,7 @@
-//! Writes the JSON project page, API 1.4 (docs/protocol/simple-api.md §4): what one client chokes on is
-//! never sent.
+//! Writes the JSON project page, API 1.4 (docs/protocol/simple-api.md §4): what any client
+//! chokes on is never sent.
 //!
-//! No `null` anywhere, no empty text, `hashes` always there, `size` left out where it is not known.
+//! No `null`, no empty strings, `hashes` always present, `size` left out where it is unknown.
 
 use crate::model::{CoreMetadata, Hashes, UploadTimeSource, Yanked};
 use crate::page::API_VERSION;
@@ -10,7 +10,7 @@ use crate::page::json_file::FIRST_SEEN;
 use crate::page::links::FileLinks;
 use crate::page::upload_time::write_upload_time;
 
-/// About how long an entry is; pages are written into one allocation.
+/// Typical length of an entry in bytes, so that a page takes one allocation.
 const FILE_BYTES: usize = 640;
 
 /// Writes a page as JSON.
@@ -124,7 +124,7 @@ fn raw(out: &mut Vec<u8>, json: &str) {
 }
 
 fn text(out: &mut Vec<u8>, text: &str) {
-    // Neither a text nor a Vec gives it cause to fail.
+    // Serialising strings into a Vec cannot fail.
     let _ = serde_json::to_writer(out, text);
 }
 

@@ -1,22 +1,22 @@
-//! Writes the project list, piece by piece: it is too large to be held once more as a whole.
+//! Writes the project list in pieces: it is too large for a second copy in memory.
 
 use std::io;
 
 use crate::page::API_VERSION;
 use crate::page::project_list::ProjectNames;
 
-/// How much is gathered before it is handed on; small writes into a compressor or a file are dear.
+/// Bytes buffered before they are written: small writes to a compressor or a file are expensive.
 const PIECE_BYTES: usize = 64 * 1024;
 
 /// Writes the list as JSON (PEP 691; docs/protocol/simple-api.md §4.5).
 ///
 /// # Errors
-/// What the receiver answers.
+/// The writer's own.
 pub fn render_list_json(names: &ProjectNames, to: &mut dyn io::Write) -> io::Result<()> {
     let head = format!(r#"{{"meta":{{"api-version":"{API_VERSION}"}},"projects":["#);
     let mut separator = "";
     write_pieces(names, to, [&head, "]}"], &mut |piece, name| {
-        // Normalised names have nothing to escape.
+        // Normalised names need no escaping.
         piece.extend_from_slice(separator.as_bytes());
         piece.extend_from_slice(b"{\"name\":\"");
         piece.extend_from_slice(name.as_bytes());
@@ -25,10 +25,10 @@ pub fn render_list_json(names: &ProjectNames, to: &mut dyn io::Write) -> io::Res
     })
 }
 
-/// Writes the list as HTML (PEP 503), with links that hold below a URL ending in a slash.
+/// Writes the list as HTML (PEP 503), with links relative to a URL that ends in a slash.
 ///
 /// # Errors
-/// What the receiver answers.
+/// The writer's own.
 pub fn render_list_html(names: &ProjectNames, to: &mut dyn io::Write) -> io::Result<()> {
     let head = format!(
         "<!DOCTYPE html>\n<html><head><meta name=\"pypi:repository-version\" content=\"{API_VERSION}\">\

@@ -1,4 +1,5 @@
-//! Which markup an upstream answered with: its words if they fit, the body's first character if not.
+//! Which markup an upstream answered with: by its content type if that fits, else by the body's first
+//! character.
 //!
 //! Middleboxes rewrite content types (docs/protocol/simple-api.md §3 rule 8), yet no HTML page starts
 //! with `{` and no JSON document with `<`, so a body that starts with either needs no content type at
@@ -13,8 +14,8 @@ pub enum Markup {
     Html,
 }
 
-/// Decides which parser reads a body; whatever says nothing at all counts as HTML, which is what the
-/// oldest indexes send.
+/// Decides which parser reads a body. Without any hint it is HTML, which is what the oldest indexes
+/// send.
 #[must_use]
 pub fn sniff(content_type: Option<&str>, body: &[u8]) -> Markup {
     match without_bom(body).trim_ascii_start().first() {
@@ -38,7 +39,7 @@ fn announced(content_type: &str) -> Markup {
     }
 }
 
-/// The body without the byte order mark some editors and servers put in front.
+/// The body without the byte order mark that some editors and servers prepend.
 pub(super) fn without_bom(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }

@@ -1,4 +1,4 @@
-//! Upload times on pages: PEP 700's `yyyy-mm-ddThh:mm:ss.ffffffZ`, read generously and written exactly.
+//! Upload times on pages: PEP 700's `yyyy-mm-ddThh:mm:ss.ffffffZ`, read leniently and written strictly.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use jiff::tz::Offset;
 use crate::model::Timestamp;
 
 /// Reads an RFC 3339 time, or one without an offset as UTC, down to microseconds (PEP 700's
-/// precision). Times before 1970 are somebody's unset clock and count as none.
+/// precision). Times before 1970 come from an unset clock and are ignored.
 pub(super) fn parse_upload_time(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     let at: Timestamp = match text.parse() {
@@ -21,13 +21,13 @@ pub(super) fn parse_upload_time(text: &str) -> Option<Timestamp> {
     (at > Timestamp::UNIX_EPOCH).then_some(at)
 }
 
-/// Writes a time with six digits of fraction; pip and uv accept no more.
+/// Writes a time with six fractional digits; pip and uv accept no more.
 pub(super) fn write_upload_time(at: Timestamp, out: &mut Vec<u8>) {
     let civil = Offset::UTC.to_datetime(at.max(Timestamp::UNIX_EPOCH));
     let (year, month, day) = (civil.year(), civil.month(), civil.day());
     let (hour, minute, second) = (civil.hour(), civil.minute(), civil.second());
     let micros = civil.subsec_nanosecond() / 1000;
-    // Writing to a Vec does not fail.
+    // Writing to a Vec cannot fail.
     let _ = write!(
         out,
         "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z"

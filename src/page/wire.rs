@@ -1,7 +1,7 @@
-//! JSON values of somebody else's page, whatever type they turn out to have.
+//! JSON values of an upstream's page, whatever type they turn out to have.
 //!
 //! The standard says which type each key has; indexes in the field send `null`, numbers as text or
-//! objects where a text belongs. [`Loose`] takes what is there, so that one odd value costs one fact
+//! objects where a text belongs. [`Loose`] accepts any of them, so that an odd value costs one fact
 //! and not the page, and borrows texts from the body where JSON allows it.
 
 use std::borrow::Cow;
@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::page::project_page::InvalidPage;
 
-/// One JSON value, as far as a simple page has a use for it.
+/// One JSON value, reduced to what a simple page can use.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) enum Loose<'a> {
     /// No such key, or `null`.
@@ -21,7 +21,7 @@ pub(super) enum Loose<'a> {
     Absent,
     /// `true` or `false`.
     Bool(bool),
-    /// A whole number from zero.
+    /// A non-negative integer.
     Number(u64),
     /// A text.
     Text(Cow<'a, str>),
@@ -40,7 +40,7 @@ impl Loose<'_> {
         }
     }
 
-    /// The number, also when it is written as a text.
+    /// The number, even if it is written as a string.
     pub(super) fn number(&self) -> Option<u64> {
         match self {
             Self::Number(number) => Some(*number),
@@ -49,7 +49,7 @@ impl Loose<'_> {
         }
     }
 
-    /// The object's values by key; empty if it is no object.
+    /// The object's values by key; empty if it is not an object.
     pub(super) fn entries(&self) -> &[(String, Self)] {
         match self {
             Self::Table(entries) => entries,
@@ -123,15 +123,15 @@ impl<'de> Visitor<'de> for LooseVisitor {
     }
 }
 
-/// Hands each item of an array on as the JSON it is, so that a bad one harms no other; answers
-/// whether there was an array (`null` is none).
+/// Passes on each item of an array as raw JSON, so that a bad one does not spoil the others; tells
+/// whether there was an array (`null` is not one).
 pub(super) struct Items<'r> {
     pub(super) each: &'r mut dyn FnMut(&str) -> Result<(), InvalidPage>,
-    /// Where a refusal is put, see [`refuse`].
+    /// Where a refusal is stored, see [`refuse`].
     pub(super) refused: &'r mut Option<InvalidPage>,
 }
 
-/// Ends the reading of a page that is refused for what it says: serde's own error cannot carry why.
+/// Stops parsing a page that is refused for its content: serde's own error cannot carry the reason.
 ///
 /// # Errors
 /// When the outcome is a refusal.

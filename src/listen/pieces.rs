@@ -2,8 +2,7 @@
 //!
 //! A piece of a file is read without waiting where the page cache has it, and on a thread that may wait
 //! where it has not; either way the runtime never waits for a disk. A file that is still arriving is
-//! followed as it grows. Whoever writes to a plaintext socket may one day bypass this with `sendfile`;
-//! the place for that is [`reply`](crate::listen::reply), which sees the body before it is cut up.
+//! followed as it grows. Large files on a plaintext socket leave by `sendfile` and bypass this module.
 
 use std::fs::File;
 use std::io;

@@ -1,9 +1,10 @@
-//! The bytes that a file is answered with: in memory, on disk or still arriving, under a matching head.
+//! The bytes that a file is answered with: in memory, on disk or still arriving, with the head that
+//! fits.
 //!
-//! For a file that is still arriving, the end of the answer is held back until the file's digest is
-//! known to be right (`store::Growing`): the last stretch of the whole, the last byte of a range. So no
-//! answer is complete if the file turns out wrong. Only `verify: before-serving` promises that a client
-//! has seen none of its bytes.
+//! While a file is still arriving, the end of the answer is held back until the file's digest has
+//! been verified (`store::Growing`): the last stretch of the whole file, or the last byte of a
+//! range. So no answer is complete if the file turns out to be wrong. Only `verify: before-serving`
+//! promises that a client has seen none of its bytes.
 
 use std::mem::take;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use crate::protocol::{
 };
 use crate::store::{Growing, StoredFile};
 
-/// What never changes may be cached for ever; a refusal never carries this.
+/// A file never changes, so it may be cached forever; a refusal never carries this header.
 const IMMUTABLE: &str = "max-age=365000000, immutable, public";
 
 /// Bytes that can be answered, and where they are.
@@ -41,7 +42,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// How long it is, as far as that is known yet.
+    /// The length, if it is known yet.
     pub fn length(&self) -> Option<u64> {
         match self {
             Self::Memory(small) => Some(small.bytes.len() as u64),
@@ -57,12 +58,13 @@ pub struct Claims {
     pub content_type: &'static str,
     pub etag: Option<ETag>,
     pub last_modified: Option<Timestamp>,
-    /// Whether the page states the tag's digest, so that it holds as long as what was decided.
+    /// Whether the page states the tag's digest, so that the tag is valid as long as the ticket.
     pub is_stated: bool,
 }
 
-/// The head for whoever asks for the whole without a condition, which is nearly everybody: written
-/// once per ticket, by the first who has the bytes at hand, whatever part of them is asked for.
+/// The head for a request of the whole file without conditions, which is nearly every request. It
+/// is written once per ticket, by the first request that has the bytes, whichever part of them it
+/// asks for.
 pub fn whole_head(
     ask: &Ask<'_>,
     content: &Content,
@@ -99,10 +101,10 @@ fn told(claims: Claims, length: u64) -> Told {
     }
 }
 
-/// The 304 out of the ticket, for a client that has the file already: nothing is opened for it.
+/// The 304 from the ticket, for a client that already has the file; nothing is opened for it.
 ///
-/// The tag is the sha256 that the page states, and the bytes were here and right under this ticket. So
-/// what the client has is right, whatever the disk has done to ours since.
+/// The tag is the sha256 that the page states, and the bytes were verified under this ticket. So
+/// the client's copy is right, whatever has happened to ours on disk since.
 pub fn unchanged_reply(ask: &Ask<'_>, told: &Told, record: &mut Record) -> Option<Reply> {
     let unchanged = told.unchanged.as_ref()?;
     let (etag, last_modified) = (Some(&unchanged.etag), unchanged.last_modified);
@@ -147,7 +149,7 @@ pub fn claims_of(grant: &Grant, content: &Content, is_sidecar: bool) -> Claims {
     }
 }
 
-/// By the name's ending, never with a content encoding: pip hashes raw bytes.
+/// Chosen by the file name's suffix, and never with a content encoding: pip hashes the raw bytes.
 fn content_type(filename: &str) -> &'static str {
     if filename.ends_with(".tar.gz") || filename.ends_with(".tgz") {
         "application/gzip"

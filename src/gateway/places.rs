@@ -1,10 +1,11 @@
-//! How many files are fetched at one time, and from whom.
+//! Limits how many files are fetched at one time, in total and per upstream.
 //!
-//! Each fill holds a thread that writes and a connection, for as long as its upstream takes to send. So
-//! there are places; who finds none waits for a turn, in order, for as long as somebody wants the file
-//! and others of its upstream come to their end. How many wait is bounded by `limits.fills_waiting`. No
-//! upstream takes more places than it leaves free: one that hangs holds half of them at most, a second
-//! one half of the rest, and whoever answers promptly always finds some.
+//! Each fill occupies a writer thread and a connection for as long as its upstream takes to send,
+//! so the number of places is limited. A request that finds no free place waits in line, as long as
+//! somebody wants the file and other files of the same upstream are given places.
+//! `limits.fills_waiting` bounds the line. No upstream may take more places than it leaves free:
+//! one that hangs holds half of them at most, a second one half of the rest, and an upstream that
+//! answers promptly always finds some.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,10 +50,10 @@ pub struct Place {
     upstream: IndexName,
 }
 
-/// Why there is no place.
+/// Why no place was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoPlace {
-    /// Nobody of this upstream was given one for as long as is waited for that.
+    /// No file of this upstream was given a place for the length of `patience`.
     #[error(
         "{0} files may be fetched at once (limits.fills) and none came to its end in time; try again later"
     )]
@@ -62,16 +63,17 @@ pub enum NoPlace {
     Deserted,
 }
 
-/// What somebody who waits looks at every now and then.
+/// What a request in line checks at every interval.
 pub trait Waits {
     /// Whether the file is still wanted.
     fn is_wanted(&self) -> bool;
-    /// Has somebody give way who need not go on; only those who are next in line ask for that.
+    /// Asks a fill that need not go on to give way; called only by those next in line.
     fn nudge(&self);
 }
 
 impl Places {
-    /// So many places; nobody waits while none is given for `patience`.
+    /// With this many places. Waiting fails once no file of the same upstream has been given one for
+    /// `patience`.
     pub fn new(most: usize, patience: Duration, meter: WaitMeter) -> Arc<Self> {
         Arc::new(Self {
             most: most.max(1),
@@ -81,8 +83,8 @@ impl Places {
         })
     }
 
-    /// Takes a place for a file of this upstream, waiting for one if need be; `waits` is looked at every
-    /// `interval` meanwhile.
+    /// Takes a place for a file of this upstream, waiting for one if necessary; `waits` is checked
+    /// at every `interval` meanwhile.
     ///
     /// # Errors
     /// When the line does not move, or nobody wants the file any more.
@@ -148,11 +150,11 @@ impl Places {
         }
     }
 
-    /// Gives free places to those who wait, in order, as far as each one's upstream may have more.
+    /// Gives free places to those in line, in order, as far as their upstreams may have more.
     fn seat_waiting(self: &Arc<Self>) {
         loop {
             let mut state = self.state();
-            // A waiter that has gone keeps nobody waiting.
+            // A waiter that has left must not hold up the line.
             state.waiting.retain(|waiting| !waiting.turn.is_closed());
             let most = self.most;
             let next = state
@@ -165,7 +167,7 @@ impl Places {
             };
             let place = self.seat(&mut state, &upstream);
             drop(state);
-            // A waiter that leaves at this moment gives the place back, which seats the next.
+            // A waiter that leaves right now drops the place, which seats the next one.
             let _ = turn.send(place);
         }
     }
@@ -182,7 +184,7 @@ impl State {
         self.given.get(upstream).copied().unwrap_or(0)
     }
 
-    /// How many stand before one in the line.
+    /// How many are ahead of this number in the line.
     fn ahead_of(&self, number: u64) -> usize {
         self.waiting.partition_point(|one| one.number < number)
     }
@@ -218,7 +220,7 @@ mod tests {
         IndexName::parse(name).unwrap()
     }
 
-    /// Somebody who wants a file so many times, and how often they nudged.
+    /// Wants a file for a number of checks, and counts the nudges.
     #[derive(Default)]
     struct Wants {
         looks_left: Cell<Option<usize>>,
@@ -241,7 +243,7 @@ mod tests {
         places.take(&upstream(name), EVERY, &Wants::default()).await
     }
 
-    /// How many places an upstream gets at once.
+    /// Takes all the places that an upstream can get.
     fn taken_by(places: &Arc<Places>, name: &str) -> Vec<Place> {
         let mut taken = Vec::new();
         while let Some(Ok(place)) = take(places, name).now_or_never() {
@@ -283,7 +285,7 @@ mod tests {
         let seated = second_fast.as_mut().now_or_never().unwrap().unwrap();
         assert!(third_slow.as_mut().now_or_never().is_none());
         assert!(third_fast.as_mut().now_or_never().is_none());
-        // A waiter that leaves the line keeps nobody waiting.
+        // A waiter that leaves must not hold up the line.
         drop(third_fast);
         slow.clear();
         assert!(third_slow.as_mut().now_or_never().unwrap().is_ok());
@@ -310,7 +312,7 @@ mod tests {
         let mut leaving = Box::pin(take(&places, "m/one"));
         assert!(leaving.as_mut().now_or_never().is_none());
         drop(first);
-        // It has its turn, and leaves without having looked.
+        // It was given its turn, and leaves without having seen it.
         drop(leaving);
         assert_eq!(taken_by(&places, "m/two").len(), 1);
     }
@@ -328,7 +330,7 @@ mod tests {
         let one = upstream("m/one");
         let mut left = Box::pin(places.take(&one, EVERY, &leaver));
         assert!(left.as_mut().now_or_never().is_none());
-        // The last one waits sixteen times as long as nothing may move.
+        // The last one waits sixteen times as long as the line may stand still.
         while let Some(next) = line.pop_front() {
             tokio::time::advance(4 * EVERY).await;
             for waiting in &mut line {

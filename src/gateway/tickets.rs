@@ -1,8 +1,8 @@
 //! Decisions about files' URLs, remembered until the page they were made from may change.
 //!
 //! A ticket holds either the permission for the file, which only the policies can grant, or the
-//! refusal. It is valid for one generation and until the first source expires or a rule changes its
-//! answer.
+//! refusal. It is valid for one generation, and until the first source expires or a rule changes
+//! its answer.
 
 use std::sync::{Arc, OnceLock};
 
@@ -12,33 +12,34 @@ use crate::policy::{Allowed, Denial};
 use crate::protocol::{ETag, Head};
 use crate::store::Key;
 
-/// Roughly what a ticket takes in memory, with its key and its heads; texts are added.
+/// Rough memory cost of a ticket with its key and heads; the lengths of texts are added.
 const TICKET_BYTES: usize = 3_000;
 
-/// A file's URL: the asked index, and the rest of the path without a sidecar's ending.
+/// A file's URL: the index it is requested from, and the rest of the path without a sidecar's
+/// suffix.
 pub type TicketKey = (IndexName, Arc<str>);
 
-/// What was decided.
+/// A decision about one URL.
 #[derive(Debug, Clone)]
 pub struct Ticket {
     /// The permission, or why there is none.
     pub outcome: Result<Grant, Denial>,
-    /// The generation that decided.
+    /// The generation in which it was decided.
     pub generation: u64,
-    /// Until when that holds.
+    /// Until when the decision is valid.
     pub valid_until: Timestamp,
-    /// Until when it may be used while it is decided again.
+    /// Until when it may still be used while it is decided again.
     pub stale_until: Timestamp,
-    /// The upstreams that were being asked when it was decided from what was held.
+    /// Requests to upstreams that were in flight when this was decided from the copies at hand.
     pub awaits: Vec<InFlight>,
-    /// What is said of the file, once its bytes were at hand.
+    /// The head for the file, once its bytes have been at hand.
     pub file_head: KeptHead,
-    /// The same for its sidecar.
+    /// The same for the sidecar.
     pub sidecar_head: KeptHead,
 }
 
 impl Ticket {
-    /// Whether it counts, for now or while it is decided again.
+    /// Whether it may be used: still valid, or while it is decided again.
     #[must_use]
     pub fn holds(&self, generation: u64, now: Timestamp) -> bool {
         self.generation == generation
@@ -47,7 +48,7 @@ impl Ticket {
     }
 }
 
-/// What of a file is asked for.
+/// Which part of a file is requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FilePart {
     /// Its bytes.
@@ -56,17 +57,17 @@ pub enum FilePart {
     Sidecar,
 }
 
-/// What is said of content whose bytes were at hand under this ticket.
+/// The head for content whose bytes have been at hand under this ticket.
 pub type KeptHead = OnceLock<Told>;
 
-/// What is said of content.
+/// The heads that were written for some content.
 #[derive(Debug, Clone)]
 pub struct Told {
-    /// The length of the content that the head tells of.
+    /// The length that the head states.
     pub length: u64,
-    /// The head of the whole.
+    /// The head of the whole content.
     pub head: Arc<Head>,
-    /// What tells that a client has it already; nothing of bytes that no stated digest names.
+    /// What a 304 needs; `None` for bytes whose digest no page states.
     pub unchanged: Option<Unchanged>,
 }
 
@@ -106,7 +107,7 @@ impl Grant {
         }
     }
 
-    /// Where its bytes are kept, once their digest is known.
+    /// Where its bytes are kept, if its digest is known.
     pub fn key(&self) -> Option<Key> {
         let kept: fn(Sha256) -> Key = if self.is_private {
             Key::PrivateFile
@@ -116,8 +117,8 @@ impl Grant {
         self.file.item().hashes.sha256().map(kept)
     }
 
-    /// What identifies a file without a sha256: where it is, and the digests stated for it. Another
-    /// mirror, or the same one later, may state others for that place, which makes it another file.
+    /// Identifies a file without a sha256: its URL and the digests stated for it. Another mirror,
+    /// or the same one later, may state other digests for that URL, which makes it another file.
     pub fn place_and_digests(&self) -> Arc<str> {
         let file = self.file.item();
         let mut text = file.url.as_deref().unwrap_or_default().to_owned();
@@ -127,15 +128,15 @@ impl Grant {
         text.into()
     }
 
-    /// Where the metadata of this wheel is kept, once its digest is known.
+    /// Where the metadata of this wheel is kept, if the wheel's digest is known.
     pub fn metadata_key(&self) -> Option<&Key> {
         self.metadata_key.as_ref()
     }
 }
 
-/// Where the metadata of a file listed by this index is kept. Nothing proves what a mirror says about a
-/// wheel's metadata, so it is kept as that mirror's statement, and does not count for any other that
-/// lists the same wheel; a stage's was read from the wheel's own bytes.
+/// Where the metadata of a file listed by this index is kept. Nothing proves what a mirror says
+/// about a wheel's metadata, so it is kept as that mirror's statement and not used for any other
+/// mirror that lists the same wheel; a stage's metadata was read from the wheel itself.
 fn metadata_key(owner: &IndexName, is_private: bool, file: &File) -> Option<Key> {
     let wheel = file.hashes.sha256()?;
     Some(if is_private {
@@ -151,12 +152,12 @@ pub fn mirror_metadata_key(mirror: &IndexName, wheel: &Sha256) -> Key {
     Key::MirrorMetadata(Sha256::of(text.as_bytes()))
 }
 
-/// Roughly how many bytes a ticket takes.
+/// Rough memory cost of a ticket.
 pub fn weight_bytes(key: &TicketKey, _: &Arc<Ticket>) -> usize {
     TICKET_BYTES + 3 * key.1.len()
 }
 
-/// What decisions are forgotten by: the file's name, and each project that it may be of.
+/// The groups by which decisions are forgotten: the file's name, and each project it may belong to.
 pub fn groups((_, path): &TicketKey) -> Vec<String> {
     let filename = path.rsplit('/').next().unwrap_or_default();
     let projects = Filename::projects(filename).into_iter();

@@ -1,6 +1,6 @@
-//! Mirrors that refuse what they do not have: a bucket that may not be listed answers 403, never 404.
-//! Such a mirror must not break the stack that it stands first in, and a real refusal must not let a
-//! name through to the next mirror.
+//! Mirrors that answer 403 for what they do not have: a bucket that may not be listed never answers
+//! 404. Such a mirror must not break the stack that it stands first in, and a real refusal must not
+//! let a name through to the next mirror.
 
 use cheesecloth::testing::clock::Clock;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use super::support::{Client, FakeIndex, Fault, House, Program, Project, Setup, T
 
 const JSON: &str = "application/vnd.pypi.simple.v1+json";
 
-/// An index that says 403 of every project but its own.
+/// An index that answers 403 for every project but its own.
 fn bucket() -> FakeIndex {
     let bucket = Setup::default()
         .html_only()
@@ -20,7 +20,7 @@ fn bucket() -> FakeIndex {
     bucket
 }
 
-/// One whose project list may be seen.
+/// The same, with a project list that may be read.
 fn listed_bucket() -> FakeIndex {
     let bucket = bucket();
     for name in ["sieve", "whey", "rennet"] {
@@ -54,7 +54,7 @@ async fn house(bucket: &FakeIndex, more: &str, dairy: &FakeIndex) -> House {
     House::online(&policies(bucket, more, dairy), &clock).await
 }
 
-/// The files of a project's page, or the status and the words of its refusal.
+/// The files on a project's page, or the status and text of its refusal.
 async fn files(house: &House, project: &str) -> Result<Vec<String>, (u16, String)> {
     let path = format!("/shop/all/+simple/{project}/");
     let got = house.get(&path, &[("accept", JSON)]).await;
@@ -82,7 +82,7 @@ async fn what_is_refused_and_not_on_the_upstreams_own_list_is_absent() {
     for name in ["whey", "rennet"] {
         assert_eq!(files(&house, name).await.unwrap_err().0, 404);
     }
-    // One list answers for all.
+    // One fetch of the list settles all of them.
     let asked = bucket.journal().all("/simple/");
     let lists = asked.iter().filter(|seen| seen.path == "/simple/").count();
     assert_eq!(lists, 1);
@@ -118,7 +118,7 @@ async fn where_no_list_can_be_had_the_operator_says_what_a_refusal_means() {
         ["sieve-2.0-py3-none-any.whl"]
     );
     assert_eq!(files(&told, "whey").await.unwrap_err().0, 404);
-    // Other refusals mean what they say.
+    // Other statuses are still refusals.
     unlisted.misbehave("/simple/sieve/", Fault::new().status(451));
     let other = house(&unlisted, ", absent_statuses: [403]", &dairy).await;
     assert_eq!(files(&other, "sieve").await.unwrap_err().0, 502);

@@ -1,4 +1,4 @@
-//! Who may do what, and what is kept of those who tried: over the built program.
+//! Who may do what, and what is recorded of those who tried, with the built program.
 
 mod accounting;
 mod folder;

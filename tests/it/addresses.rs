@@ -1,8 +1,8 @@
-//! What a policy refuses is refused at every address that the public door has: ours are crawled.
+//! What a policy refuses is refused at every address of the public door; the test crawls them all.
 //!
-//! Whoever wants a refused file looks for another link to it. So from the first page on every link
-//! is followed, as a browser, as devpi-client and as an installer finds them, and what they lead to
-//! is asked of every index besides.
+//! Somebody who wants a refused file looks for another link to it. So every link is followed from
+//! the first page on, as a browser, as devpi-client and as an installer see them, and each target
+//! is also requested from every other index.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,10 +13,10 @@ use url::Url;
 use super::support::ask::{self, Answer};
 use super::support::{FakeIndex, Listed, Program, Project, Setup, Wheel};
 
-/// More addresses than any of our policies has here.
+/// More addresses than any of these policies leads to.
 const ADDRESSES_MAX: usize = 2000;
 
-/// As whom every address is asked.
+/// The clients as which every address is requested.
 const CLIENTS: [&[(&str, &str)]; 4] = [
     &[("Accept", "text/html"), ("User-Agent", "Mozilla/5.0")],
     &[("Accept", "application/json")],
@@ -42,7 +42,7 @@ fn upstream() -> FakeIndex {
         .start()
 }
 
-/// The links of an answer, whatever its form.
+/// The links in an answer of any format.
 fn links(at: &Url, answer: &Answer) -> Vec<Url> {
     let mut found = Vec::new();
     for marker in ["href=\"", "\"href\": \"", "\"url\":\"", "\"url\": \""] {
@@ -57,7 +57,7 @@ fn links(at: &Url, answer: &Answer) -> Vec<Url> {
     found
 }
 
-/// Follows every link on the public door; what each address answered, by client.
+/// Follows every link on the public door; returns the statuses of each address, by client.
 fn crawl(program: &Program, starts: &[String]) -> BTreeMap<String, Vec<u16>> {
     let home: Url = program.public_url().parse().unwrap();
     let starts = starts.iter().map(|path| home.join(path).unwrap());
@@ -79,7 +79,7 @@ fn crawl(program: &Program, starts: &[String]) -> BTreeMap<String, Vec<u16>> {
     met
 }
 
-/// Crawls from everywhere, and asks every index for every file that was met on any.
+/// Crawls from every entry page, and asks every index for every file that was found on any.
 fn everywhere(program: &Program, indexes: &[&str]) -> BTreeMap<String, Vec<u16>> {
     let mut starts: Vec<String> = ["", "+search?q=requests", "simple/", "simple/requests/"]
         .map(str::to_owned)
@@ -114,7 +114,8 @@ fn everywhere(program: &Program, indexes: &[&str]) -> BTreeMap<String, Vec<u16>>
     crawl(program, &starts)
 }
 
-/// Every address of the refused file refuses it, and the other one is to be had wherever it is listed.
+/// Every address of the refused file refuses it, and the other file is served wherever it is
+/// listed.
 #[track_caller]
 fn is_refused_everywhere(program: &Program, indexes: &[&str], refused: &str, passes: &str) {
     let met = everywhere(program, indexes);
@@ -127,7 +128,7 @@ fn is_refused_everywhere(program: &Program, indexes: &[&str], refused: &str, pas
         let is_refused = answers.iter().all(|status| matches!(status, 403 | 404));
         assert!(is_refused, "{url}: {answers:?}");
     }
-    // Known by a link at one of them at least: pip and uv are told there why they may not have it.
+    // A page links to it at one address at least: there pip and uv learn why they may not have it.
     let known = of(refused)
         .iter()
         .any(|(_, answers)| answers.contains(&403));

@@ -1,8 +1,8 @@
-//! The built program under attack: every kind of hostile client at once, each of which ends in the
-//! limit that is named for it, while the real pip installs and does not notice.
+//! The built program under attack: every kind of hostile client at once. Each runs into the limit
+//! meant for it, while the real pip installs and does not notice.
 //!
-//! Limits are the program's own wherever waiting for them is bearable; what the defaults are is for
-//! the tables in `config` and `listen` to show.
+//! Limits are the defaults wherever waiting for them is bearable; the tables in `config` and
+//! `listen` show what the defaults are.
 
 mod crowd;
 mod descriptors;
@@ -18,27 +18,27 @@ use super::support::{Client, Content, FakeIndex, Listed, Program, Project, Setup
 
 const INDEX: &str = "root/dairy";
 
-/// Connections that send a byte of a head now and then.
+/// Connections that send one byte of a head now and then.
 const DRIPS: usize = 2_000;
 
 /// Connections that stop reading in the middle of a file.
 const STALLS: usize = 500;
 
-/// Connections that say nothing, and as many that say nothing more.
+/// Connections that send nothing, and as many that send one request and then nothing more.
 const SILENT: usize = 200;
 
-/// What `limits.requests_per_connection` is by default.
+/// The default of `limits.requests_per_connection`.
 const REQUESTS_MAX: usize = 10_000;
 
-/// More than what the sockets of a connection hold.
+/// More than a connection's socket buffers hold.
 const LARGE: u64 = 24 << 20;
 
 const LARGE_FILE: &str = "wheel_of_gouda-1.0.tar.gz";
 
-/// What a good client installs meanwhile.
+/// What a well-behaved client installs meanwhile.
 const WANTED: [&str; 6] = ["brie", "comte", "feta", "gouda", "sbrinz", "taleggio"];
 
-/// Resident memory that the debug build may have had at its peak, in bytes.
+/// Peak resident memory that the debug build may reach, in bytes.
 const MEMORY_MAX: u64 = 1 << 30;
 
 fn dairy() -> FakeIndex {
@@ -56,15 +56,15 @@ fn policies(dairy: &FakeIndex, more: &str) -> String {
     format!("{more}\nindexes:\n  {INDEX}: {{ type: mirror, mirror_url: \"{url}\" }}\n")
 }
 
-/// Installs again and again with the real pip, which may neither fail nor try anything twice, until
-/// the attack is over: how often.
+/// Installs with the real pip, which may neither fail nor retry, over and over until the attack
+/// ends; returns how often.
 #[track_caller]
 fn install_until(is_over: &AtomicBool, index: &str, certificate: Option<&str>) -> usize {
     let mut runs = 0;
     while runs == 0 || !is_over.load(Ordering::SeqCst) {
         let mut pip = Client::fresh(Tool::Pip).with("PIP_RETRIES", "0");
         if let Some(certificate) = certificate {
-            // The library below pip prefers its own variable to what pip tells it.
+            // requests, below pip, prefers its own variable to what pip passes it.
             pip = pip.with("PIP_CERT", certificate);
             pip = pip.with("REQUESTS_CA_BUNDLE", certificate);
         }
@@ -78,7 +78,7 @@ fn install_until(is_over: &AtomicBool, index: &str, certificate: Option<&str>) -
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_attack_ends_in_its_limit_and_pip_does_not_notice() {
     descriptors::raise_our_own();
-    // Waiting for the defaults, a minute of rest and 266 s for a piece, would show no more.
+    // Waiting for the defaults (60 s idle, 266 s for a chunk) would show nothing more.
     let limits = "limits: { idle_timeout: 15s, min_send_rate: 1MiB }";
     let dairy = dairy();
     let shop = Program::with_policies(&policies(&dairy, limits)).start();
@@ -145,7 +145,7 @@ async fn every_attack_ends_in_its_limit_and_pip_does_not_notice() {
     assert!(peak < MEMORY_MAX, "{} MiB", peak >> 20);
 }
 
-/// Who was turned away or cut for this, as the metrics have it.
+/// The counter of connections that were refused or cut for this reason.
 fn refused(reason: &str) -> String {
     format!("cheesecloth_connections_refused_total{{door=\"public\",reason=\"{reason}\"}}")
 }

@@ -1,4 +1,4 @@
-//! `backup` and `restore`: what is promised about copies of a data directory, and nothing else is.
+//! `backup` and `restore`: everything that is promised about copies of a data directory.
 
 mod broken;
 mod busy;
@@ -20,7 +20,7 @@ indexes:
 limits: { collect_after: 100ms }
 ";
 
-/// A data directory and a place for its backups, in one folder that goes with this.
+/// A data directory and a place for its backups, in one temporary folder.
 struct Place {
     folder: tempfile::TempDir,
 }
@@ -44,7 +44,7 @@ impl Place {
         self.path("kept")
     }
 
-    /// One with these versions of `hello-pkg`, and no server any more.
+    /// With these versions of `hello-pkg` uploaded, and the server stopped.
     fn with(versions: &[&str]) -> Self {
         let place = Self::new();
         let server = serve(&place.data());
@@ -74,7 +74,7 @@ fn delete(server: &Program, project: &str, version: &str) {
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
-/// Every file that a server lists, by name, after each was fetched with its metadata and compared.
+/// Every file that a server lists, by name; each was fetched with its metadata and compared.
 #[track_caller]
 fn listed(server: &Program) -> BTreeMap<String, String> {
     let accept = [("Accept", "application/vnd.pypi.simple.v1+json")];
@@ -106,7 +106,7 @@ fn listed(server: &Program) -> BTreeMap<String, String> {
     files
 }
 
-/// What a command said, and how it ended.
+/// A command's output and exit code.
 #[derive(Debug)]
 struct Ran {
     code: Option<i32>,
@@ -115,14 +115,14 @@ struct Ran {
 }
 
 impl Ran {
-    /// Passes on a run that ended with this code.
+    /// Checks that the run ended with this code.
     #[track_caller]
     fn ends_with(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
         self
     }
 
-    /// Passes on a run that said this.
+    /// Checks that the output contains these words.
     #[track_caller]
     fn says(self, words: &str) -> Self {
         let said = format!("{}{}", self.stdout, self.stderr);
@@ -130,7 +130,7 @@ impl Ran {
         self
     }
 
-    /// A number of its report.
+    /// A number from the JSON report.
     #[track_caller]
     fn number(&self, key: &str) -> u64 {
         let report: Value = serde_json::from_str(&self.stdout).unwrap();
@@ -138,7 +138,7 @@ impl Ran {
     }
 }
 
-/// One of the two commands, about a data directory.
+/// One of the two commands, for a data directory.
 fn about(name: &str, data: &Path) -> Command {
     let mut command = command();
     command.arg(name).arg("--json").arg("--data").arg(data);
@@ -174,7 +174,7 @@ fn restore(kept: &Path, data: &Path) -> Ran {
     run(command)
 }
 
-/// All files below a folder, by their path in it.
+/// All files below a folder, by their relative path.
 fn files_below(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let files = paths_below(folder).into_iter().map(|path| {
         let name = path.strip_prefix(folder).unwrap().to_owned();

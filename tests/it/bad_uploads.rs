@@ -1,5 +1,5 @@
-//! Uploads that must not come in: each is refused with the reason in the status line and in the body,
-//! and nothing of it is kept.
+//! Uploads that must not come in: each is refused with the reason in the status line and in the
+//! body, and nothing of it is kept.
 
 mod rows;
 
@@ -16,7 +16,7 @@ use super::support::{Client, Program, Tool, Wheel};
 
 const INDEX: &str = "packages/staging";
 
-/// Anybody may upload, so that nothing but the upload itself is refused.
+/// Anybody may upload, so that only the upload itself can be refused.
 const POLICIES: &str = "
 listen: { public: { allow: [read, upload] } }
 limits: { upload: 128MiB }
@@ -25,7 +25,7 @@ indexes:
   packages/stable: { volatile: false, acl_upload: [':ANONYMOUS:'] }
 ";
 
-/// Files that are gone a moment after the answer are as good as gone.
+/// Cleaning up may go on for a moment after the answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The files below a folder of the store.
@@ -134,7 +134,7 @@ fn what_is_there_stays_when_something_else_of_its_name_comes() {
     assert_eq!(kept(data.path(), "private"), before);
 }
 
-/// Every field that a metadata version has, repeated where it may be, as tools of all ages spell them.
+/// Every field of every metadata version, repeated where allowed, as tools of all ages spell them.
 #[test]
 fn what_tools_send_passes() {
     let program = Program::with_policies(POLICIES).start();
@@ -189,12 +189,12 @@ fn what_tools_send_passes() {
     for name in often {
         form = form.field(name, "a").field(name, "b");
     }
-    // The same twice is what it is once.
+    // A field that is repeated with the same value counts once.
     let answer = form.field("summary", ">=3.8").post(&url).unwrap();
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
-/// Real clients print the reason, also of a body that the server did not want to the end.
+/// Real clients print the reason, even when the server stopped reading the body early.
 #[test]
 fn twine_and_uv_say_why() {
     let program = Program::with_policies(POLICIES).start();

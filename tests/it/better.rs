@@ -1,5 +1,5 @@
-//! Where this program differs from devpi on purpose (docs/protocol/devpi.md §22): each row and the tests
-//! that hold it. Those of the management API are here.
+//! Where this program differs from devpi on purpose (docs/protocol/devpi.md §22): each row with the
+//! tests that cover it. Those of the management API are here.
 
 mod pushes;
 
@@ -153,7 +153,7 @@ fn wheel(version: &str, text: &str) -> (String, Vec<u8>) {
     (wheel.filename(), wheel.build())
 }
 
-/// Uploads a wheel whose form has these fields more.
+/// Uploads a wheel with these additional form fields.
 async fn upload(door: &Door, index: &str, text: &str, more: &[(&str, &str)]) -> Got {
     let (name, content) = wheel("1.0", text);
     let fields = [
@@ -165,7 +165,7 @@ async fn upload(door: &Door, index: &str, text: &str, more: &[(&str, &str)]) -> 
         .await
 }
 
-/// What anybody may look at of the mirror, as objects and as pages.
+/// Everything that anybody may see of the mirror, as JSON and as pages.
 async fn everything_shown(program: &Program, root: &Door) -> Vec<Got> {
     let mut answers = Vec::new();
     for path in [
@@ -228,7 +228,7 @@ async fn a_mirrors_password_is_in_no_answer_and_no_log() {
         assert_eq!(changed.status, 200, "{change}: {}", changed.text());
         assert!(changed.text().contains("reader:***@"), "{}", changed.text());
         answers.push(changed);
-        // Still asked with the password: the copy of the page is not what answers.
+        // A refresh asks upstream, with the password; the cached page would prove nothing.
         let again = root
             .ask("POST", "/root/mirror/+simple/six/refresh", Value::Null)
             .await;
@@ -351,7 +351,7 @@ async fn login_tokens_end_with_the_password_and_with_the_user() {
         .unwrap()
         .to_owned();
     assert_eq!((may(&first).await, may(&second).await), (403, 200));
-    // The old password was right a moment ago, and is remembered as that for a while.
+    // The old password was right a moment ago, and is cached as such for a while.
     assert_eq!(
         me.ask("PATCH", "/me/dev", json!(["title=y"])).await.status,
         403

@@ -114,7 +114,7 @@ fn a_public_door_opened_for_uploads_takes_them_and_nothing_else() {
         assert_eq!(refused.json()["message"], words, "{method} {url}");
         assert_eq!(refused.header("x-devpi-api-version"), "2");
     }
-    // What is wrong with an upload is told as at the other door.
+    // What is wrong with an upload is reported as at the other door.
     let bad = Form::of_wheel("acme-tool", "1.0").field("colour", "blue");
     let refused = bad.post(&to).unwrap();
     assert_eq!(refused.status, 400);
@@ -153,7 +153,7 @@ fn a_management_door_may_be_closed_for_management() {
     assert_eq!(refused.json()["message"], words);
 }
 
-/// Such a door is bound and never asked.
+/// The door is bound to all addresses, but nothing is sent to it.
 #[test]
 fn a_door_for_others_that_takes_passwords_wants_one_of_root() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! Copies of what upstreams said, when they cannot be believed: made under a wrong clock, or unreadable.
-//! They are copies, so upstream is asked, and nobody has to tidy anything up.
+//! Copies of upstream answers that cannot be trusted: made under a wrong clock, or unreadable. They
+//! are only copies, so upstream is asked again, and nobody has to clean up.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -112,7 +112,7 @@ async fn a_file_first_seen_in_the_future_matures_from_now_on() {
     );
 }
 
-/// Puts something that cannot be read in the place of every file below a folder.
+/// Replaces every file below a folder with something that cannot be read.
 fn make_unreadable(larder: &Larder, folder: &str, how: fn(&Path)) {
     let files = paths_below(&larder.folder().join(folder));
     assert!(!files.is_empty(), "nothing is kept in {folder}");

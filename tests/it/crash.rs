@@ -26,7 +26,7 @@ fn dairy() -> FakeIndex {
 
 fn shop(dairy: &FakeIndex, data: &Path) -> Program {
     let url = dairy.url();
-    // Files that are laid out are none of those that their names say: nobody shall find that out.
+    // `lay_out` writes files that do not match their digests; the verification must not find out.
     let yaml = format!(
         "indexes:\n  {INDEX}: {{ type: mirror, mirror_url: \"{url}\" }}\n\
          limits: {{ verify_pace: 0B }}\n"
@@ -48,7 +48,7 @@ fn leftovers(data: &Path) -> usize {
 async fn after_a_power_cut_in_mid_fill_the_file_is_fetched_anew_and_whole() {
     let content = Bytes::from(Content::noise(4, LENGTH).to_vec());
     let dairy = dairy();
-    // From "nothing has come" over "on disk, but held back" to "all but the last byte".
+    // From "nothing received" through "on disk, but held back" to "all but the last byte".
     for (after, seed) in [0, 1, 70_000, 1_000_003, LENGTH - 65_536, LENGTH - 1]
         .into_iter()
         .zip(0..)
@@ -80,7 +80,8 @@ async fn after_a_power_cut_in_mid_fill_the_file_is_fetched_anew_and_whole() {
         assert_eq!(leftovers(data.path()), 0, "cut after {after}");
         let web = Web::new();
         let url = url_of(&web, &after_cut).await;
-        // Odd ones ask for a part first, which must not be taken from a part.
+        // Every other round first asks for a range, which must not be served from an incomplete
+        // file.
         if seed % 2 == 1 {
             let tail = web.get_with(&url, &[("range", "bytes=-1000")]).await;
             assert!(
@@ -110,7 +111,7 @@ async fn what_was_fetched_is_there_after_a_power_cut() {
     assert_eq!(dairy.journal().count(UPSTREAM_PATH), 1);
 }
 
-/// Files in the store of the start that is measured.
+/// Files in the store whose start is measured.
 const MANY: usize = 100_000;
 
 #[test]
@@ -127,18 +128,18 @@ fn a_start_does_not_grow_with_the_cache() {
     let shop = shop(&dairy, full.path());
     let of_full = started.elapsed();
     eprintln!("start to readiness: {of_empty:?} with nothing, {of_full:?} with {MANY} files");
-    // Counted in the background, after the doors are open: the log says so when it is done.
+    // Counted in the background once the doors are open; the log says when it is done.
     let said = shop.wait_until_it_says("mirror files held");
     assert!(said.contains(&format!("\"files\":{MANY}")), "{said}");
     shop.wait_for_metric("cheesecloth_cache_bytes", |bytes| bytes >= MANY as f64);
-    // Not a measure but a net: opening every file takes longer.
+    // A safety net rather than a measurement: opening every file would take longer.
     assert!(of_full < of_empty + std::time::Duration::from_secs(10));
 }
 
-/// Most names of one file: file systems allow more, and each name costs less than a file.
+/// Hard links to one file, at most: file systems allow more, and a link is cheaper than a file.
 const NAMES_MAX: usize = 25_000;
 
-/// Files of one byte, where the store keeps files of mirrors.
+/// Lays out files of one byte where the store keeps files of mirrors.
 fn lay_out(data: &Path, count: usize) {
     let files = data.join("files");
     for folder in 0..256 {

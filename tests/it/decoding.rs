@@ -1,4 +1,4 @@
-//! What unpacks to much takes memory within one budget, however many send it at once.
+//! Answers that unpack to much take memory within one budget, however many of them come at once.
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -10,13 +10,13 @@ const JSON: &str = "application/vnd.pypi.simple.v1+json";
 /// Answers under way at one time.
 const AT_ONCE: usize = 20;
 
-/// `limits.decoding`.
+/// The value of `limits.decoding`.
 const BUDGET: u64 = 192 << 20;
 
-/// What a debug build may have beside it, in bytes.
+/// What a debug build may use beyond the budget, in bytes.
 const BESIDE: u64 = 150 << 20;
 
-/// A page of 60 MB that is 60 KB on its way.
+/// A page of 60 MB that is 60 KB on the wire.
 fn packed_page() -> Bytes {
     let filler = "x".repeat(60 << 20);
     gzip(format!("{{\"files\": [], \"x\": \"{filler}\"}}").as_bytes())
@@ -53,13 +53,13 @@ async fn pages_that_unpack_to_a_thousand_times_their_size_wait_for_their_turn() 
     assert!(grown < BUDGET + BESIDE, "{} MiB", grown >> 20);
 }
 
-/// Pages of half a megabyte that become many times as much.
+/// Entries on a page: half a megabyte that becomes many times as much in memory.
 const ENTRIES: usize = 24_500;
 
-/// How many of them.
+/// How many such pages.
 const PAGES: usize = 40;
 
-/// `limits.decoding` where pages become much.
+/// The value of `limits.decoding` where pages grow in memory.
 const VALUES_BUDGET: u64 = 96 << 20;
 
 fn page_of_entries(name: &str, kind: &str, entries: usize) -> Canned {
@@ -134,13 +134,13 @@ async fn a_page_of_more_entries_than_one_may_have_is_refused() {
     );
 }
 
-/// `limits.decoding` where wheels are read.
+/// The value of `limits.decoding` where wheels are read.
 const WHEEL_BUDGET: u64 = 64 << 20;
 
-/// What a debug build may have beside it, in bytes. Each on its own, six of them take 190 MiB.
+/// What a debug build may use beyond it, in bytes. Without the budget, six wheels take 190 MiB.
 const BESIDE_WHEELS: u64 = 32 << 20;
 
-/// Hostile wheels, each of 62 MB of directory and nothing else.
+/// Hostile wheels, each with a directory of 62 MB and nothing else.
 const WHEELS: u64 = 6;
 
 fn wheel_name(number: u64) -> String {
@@ -169,7 +169,7 @@ fn shop_before(dairy: &FakeIndex) -> Program {
     Program::with_policies(&yaml).start()
 }
 
-/// Asks for the sidecars of all wheels at one time.
+/// Requests the sidecars of all wheels at the same time.
 async fn ask_for_sidecars(web: &Web, shop: &Program, urls: &[String]) {
     shop.forget_memory_peak();
     let before = shop.memory_peak_bytes();

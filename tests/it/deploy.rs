@@ -1,5 +1,5 @@
-//! What stands in `deploy/` fits the program: command lines, metrics, images and units are read here
-//! and held against it; `running` starts what can be started without a container engine or systemd.
+//! What is in `deploy/` fits the program: command lines, metrics, images and units are read here
+//! and compared with it. `running` starts what runs without a container engine or systemd.
 
 mod folder;
 mod load;
@@ -33,7 +33,7 @@ fn setting(text: &str, key: &str) -> String {
         .to_owned()
 }
 
-/// Every command line that starts the program, with the file it stands in.
+/// Every command line that starts the program, with the file it is in.
 fn command_lines() -> Vec<(&'static str, Vec<String>)> {
     let unit = "deploy/systemd/cheesecloth.service";
     let supervisor = "deploy/supervisor/cheesecloth.conf";
@@ -179,7 +179,7 @@ fn the_image_is_built_by_our_compiler_and_runs_without_root() {
         let path = copied.split_whitespace().nth(1).unwrap();
         assert!(root().join(path).exists(), "{path} is copied");
     }
-    // Where the program looks for what pip said (src/config/discover.rs).
+    // Where the program looks for the index URL that pip reported (src/config/discover.rs).
     let remembered = read("src/config/discover.rs");
     assert!(remembered.contains("REMEMBERED: &str = \"upstream-url\";"));
     assert_eq!(
@@ -291,7 +291,7 @@ fn alerts_and_dashboard_ask_for_what_the_program_counts() {
     assert!(unseen.is_empty(), "nobody looks at {unseen:?}");
 }
 
-/// The unit, with the programs of this checkout in the place of installed ones.
+/// The unit, with the programs of this checkout in place of the installed ones.
 fn unit_of_this_checkout(folder: &Path) -> PathBuf {
     let unit = read("deploy/systemd/cheesecloth.service")
         .replace("/usr/bin/cheesecloth", env!("CARGO_BIN_EXE_cheesecloth"))
@@ -315,7 +315,7 @@ fn systemd_takes_the_unit_and_finds_it_tight() {
     let verified = analyze(&["verify"]);
     assert!(verified.status.success(), "{}", text_of(&verified));
     assert_eq!(text_of(&verified), "");
-    // Exposure in tenths: a unit without any restriction has 96.
+    // Exposure in tenths: a unit without any restriction scores 96.
     let tight = analyze(&["security", "--offline=true", "--threshold=20"]);
     assert!(tight.status.success(), "{}", text_of(&tight));
 }

@@ -1,8 +1,9 @@
-//! What people of five installations type, with the real clients, and what has to come of it.
+//! What people at five installations type, with the real clients, and what has to come of it.
 //!
-//! Each row of the deployments' table is typed as written, only hosts and ports differ. Rows of one
-//! deployment run in order, since later ones need what earlier ones made. One table of all is printed
-//! at the end: row, client, result. What no client can show is listed with what shows it instead.
+//! Each row of the deployments' table is typed as written, with other hosts and ports. The rows of
+//! one deployment run in order, since later ones need what earlier ones created. At the end one
+//! table of all is printed: row, client, result. Rows that no client can show are listed with what
+//! covers them instead.
 
 mod company;
 mod images;
@@ -37,7 +38,7 @@ fn every_row_of_the_five_deployments() {
     table.finish();
 }
 
-/// What stands for the public index.
+/// Stands for the public index.
 fn upstream() -> FakeIndex {
     Setup::default()
         .project(Project::new("simplejson").wheel("3.20.1"))
@@ -67,13 +68,14 @@ fn release(client: &Client) -> Vec<String> {
     names
 }
 
-/// A line as people type it, with the release's files at its end.
+/// A command line as people type it, with the release's files appended.
 fn typed<'a>(words: &[&'a str], files: &'a [String]) -> Vec<&'a str> {
     let files = files.iter().map(String::as_str);
     words.iter().copied().chain(files).collect()
 }
 
-/// A setuptools project of the days of `setup.py`, with the commands that still were distutils' own.
+/// A setuptools project from the days of `setup.py`, with the commands that distutils still had
+/// then.
 fn legacy_project(name: &str) -> Client {
     let client = Client::fresh(Tool::Setuptools);
     let module = name.replace('-', "_");
@@ -89,14 +91,14 @@ fn legacy_project(name: &str) -> Client {
     client
 }
 
-/// Writes a file of its owner into a client's home.
+/// Writes a file into the home directory of a client's user.
 fn write_at_home(client: &Client, name: &str, text: &str) {
     let path = client.home().join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
 }
 
-/// `url` under the name of this machine, without the slash at its end.
+/// `url` with the name of this machine, without the trailing slash.
 fn localhost(url: &str) -> String {
     url.trim_end_matches('/').replace("127.0.0.1", "localhost")
 }

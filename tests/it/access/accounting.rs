@@ -1,4 +1,4 @@
-//! The audit: who changed what and by which token, whatever anybody else asks for.
+//! The audit log: who changed what and with which token, however much is refused meanwhile.
 
 use std::fs;
 use std::path::Path;

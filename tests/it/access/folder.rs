@@ -1,4 +1,4 @@
-//! The data folder: nobody else on the machine may read what makes them root of the gateway.
+//! The data folder: no other user of the machine may read what would make them root of the gateway.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,7 +14,8 @@ fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// Everything below a folder that others than its owner may touch. Sockets have modes of their own.
+/// Everything below a folder that others than its owner may access. Sockets have modes of their
+/// own.
 fn open_to_others(folder: &Path) -> Vec<String> {
     let mut open = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -78,7 +79,7 @@ async fn all_that_a_server_makes_is_its_owners_alone() {
     );
 }
 
-/// What a command says, once it has succeeded.
+/// The output of a command that succeeded.
 fn run(arguments: &[&str], folders: &[&Path]) -> String {
     let mut command = command();
     for (word, folder) in arguments.iter().zip(folders.iter().map(Some).chain([None])) {
@@ -109,7 +110,7 @@ fn a_backup_and_what_comes_back_from_it_are_their_owners_alone() {
     let said = run(&["backup", "--data"], &[&kept, &data]);
     assert!(!said.contains("open to others"), "{said}");
 
-    // As older programs made it.
+    // With the modes that older versions gave it.
     for entry in fs::read_dir(&kept).unwrap() {
         let entry = entry.unwrap();
         let mode = if entry.path().is_dir() { 0o755 } else { 0o644 };

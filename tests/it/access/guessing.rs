@@ -1,4 +1,4 @@
-//! Guesses at a password, all at once.
+//! Many password guesses sent at the same time.
 
 use std::thread;
 
@@ -9,7 +9,7 @@ use super::super::support::{Door, Program, ask};
 /// Guesses sent together.
 const GUESSES: usize = 60;
 
-/// How many are looked at before the next one has to wait.
+/// How many are checked before the next one has to wait.
 const LOOKED_AT: usize = 6;
 
 #[tokio::test]
@@ -32,7 +32,7 @@ async fn guesses_at_the_same_time_are_no_more_than_one_after_the_other() {
         sent.into_iter().map(|sent| sent.join().unwrap()).collect()
     });
     let count = |status: u16| statuses.iter().filter(|one| **one == status).count();
-    // A debug build on a busy machine may take longer for one than the first wait is long: then
+    // On a busy machine a debug build may take longer for one guess than the first wait lasts; then
     // one more has waited for its turn.
     assert!(count(401) <= LOOKED_AT + 1, "{statuses:?}");
     assert_eq!(count(401) + count(429), GUESSES, "{statuses:?}");

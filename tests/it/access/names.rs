@@ -1,4 +1,4 @@
-//! Who may call themselves what, whose page may change anything, and what a stranger may add.
+//! Which names users may take, which origins may change anything, and what a stranger may add.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What a mirror may reach that somebody made through the API, and what nobody's mirror may.
+//! What a mirror created through the API may reach, and what no mirror may.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::super::support::{
 
 const LISTED: &str = "manage: { mirrors_to: [127.0.0.0/8] }\n";
 
-/// Makes or changes `root/mirror`: what the server says.
+/// Creates or changes `root/mirror`; returns the status and message.
 async fn mirror(door: &Door, method: &str, url: &str) -> (u16, String) {
     let keys = json!({"type": "mirror", "mirror_url": url});
     let got = door.ask(method, "/root/mirror", keys).await;
@@ -41,7 +41,7 @@ async fn through_the_api_a_mirror_is_of_the_world_unless_the_operator_lists_more
     let (status, words) = mirror(&root, "PATCH", &local).await;
     assert_eq!(status, 403, "{words}");
     assert!(index.journal().count("/simple/") == 0, "it was asked");
-    // The index that the operator names is asked where it is.
+    // The mirror from the operator's own configuration is reached at the same address.
     let page = format!("{}six/", program.index_url("root/pypi"));
     assert_eq!(Web::new().get(&page).await.status, 200);
 }
@@ -64,7 +64,7 @@ async fn what_the_operator_lists_is_mirrored_and_the_link_never() {
     assert_eq!(status, 403, "{words}");
 }
 
-/// An index of which nothing is honest: its pages, or its files, are elsewhere.
+/// An index that redirects one project page, and all its files, to `to`.
 fn trap(to: &str) -> FakeIndex {
     let link = Listed::new("bait-1.0.tar.gz", "1.0", Content::noise(1, 100));
     Setup::default()

@@ -1,4 +1,4 @@
-//! Heads and readers at the management door, over the built program.
+//! Response heads and slow readers at the management door, with the built program.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -70,7 +70,7 @@ fn a_stream_that_is_not_taken_ends_its_connection_at_the_management_door_too() {
     let certificate = tls::self_signed(folder.path(), "127.0.0.1");
     let place = folder.path().display();
     let data = folder.path().join("data");
-    // Over plain HTTP what is read later.
+    // Uploaded over plain HTTP; read over TLS below.
     let program = Program::with_policies(INDEX).data(&data).start();
     let wheel = Wheel::new("acme-tool", "1.0").data(4 << 20);
     let (name, content) = (wheel.filename(), wheel.build());
@@ -90,7 +90,7 @@ fn a_stream_that_is_not_taken_ends_its_connection_at_the_management_door_too() {
     let mut frames = Frames::agreed(address(program.manage_url()), &certificate);
     frames.begin();
     frames.open("GET", &path).unwrap();
-    // All that comes is read, and no more is asked for.
+    // Reads every frame that arrives, and never widens the flow-control window.
     while let Some(frame) = frames.next() {
         assert!(!frame.ends_stream(), "the whole file came");
         if frame.kind == RESET {

@@ -1,7 +1,7 @@
-//! Hostile clients in numbers, over plaintext HTTP/1.1.
+//! Hostile clients in large numbers, over plaintext HTTP/1.1.
 //!
-//! They come from several addresses of this machine, so that it is not the share of one address
-//! that ends them.
+//! They connect from several addresses of this machine, so that the limit per address is not what
+//! ends them.
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,35 +17,34 @@ use tokio::time::timeout;
 use super::super::support::Program;
 use super::{INDEX, REQUESTS_MAX};
 
-/// Between two bytes of a head.
+/// Time between two bytes of a head.
 const DRIP: Duration = Duration::from_secs(5);
 
-/// How long anything here may take; reached only by a door that hangs.
+/// How long anything here may take; only a door that hangs reaches it.
 const SAFETY_NET: Duration = Duration::from_secs(120);
 
-/// Clients of one address: half of what one may have.
+/// Clients on one address: half of what an address may have.
 const PER_ADDRESS: usize = 500;
 
-/// Connections that are being made at one time: fewer than a door lets wait.
+/// Connections that are being opened at one time: fewer than a door's backlog.
 const CONNECTING: usize = 200;
 
-/// What a client that stops reading has read before.
+/// What a client reads before it stops reading.
 const READ_FIRST: usize = 64 << 10;
 
-/// A client's own buffer, so small that what it does not read stays with the server.
+/// A client's receive buffer, so small that what it does not read stays with the server.
 const SMALL_BUFFER: u32 = 16 << 10;
 
-/// The clients.
 #[derive(Clone)]
 pub(super) struct Crowd {
     door: SocketAddr,
     connecting: Arc<Semaphore>,
-    /// Turns true when those who stopped reading go on.
+    /// Becomes true when the clients that stopped reading go on.
     reading: watch::Sender<bool>,
     begun: watch::Sender<usize>,
 }
 
-/// All that a client was answered.
+/// Everything that a client received.
 pub(super) type Answer = Vec<u8>;
 
 #[track_caller]
@@ -70,7 +69,7 @@ impl Crowd {
         }
     }
 
-    /// Sends so many off: their answers, and when all have begun.
+    /// Starts `count` clients; returns their answers, and a future for when all have begun.
     pub(super) fn send<F>(
         &self,
         count: usize,
@@ -94,7 +93,7 @@ impl Crowd {
         (answers, have_begun)
     }
 
-    /// Lets those who stopped reading see how it ended.
+    /// Lets the clients that stopped reading read what is left.
     pub(super) fn read_on(&self) {
         self.reading.send_replace(true);
     }
@@ -114,7 +113,7 @@ impl Crowd {
         self.begun.send_modify(|begun| *begun += 1);
     }
 
-    /// A byte of a head now and then, for ever.
+    /// Sends one byte of a head now and then, forever.
     pub(super) fn drip(&self, at: usize) -> impl Future<Output = Answer> + Send + use<> {
         let crowd = self.clone();
         async move {
@@ -125,7 +124,7 @@ impl Crowd {
             let dripping = async {
                 loop {
                     tokio::time::sleep(DRIP).await;
-                    // How it ends is for the reader to see.
+                    // The reader sees how it ends.
                     let _ = writer.write_all(b"x").await;
                 }
             };
@@ -136,7 +135,7 @@ impl Crowd {
         }
     }
 
-    /// Asks for a file and stops reading in the middle.
+    /// Requests a file and stops reading in the middle.
     pub(super) fn stall(
         &self,
         at: usize,
@@ -144,7 +143,7 @@ impl Crowd {
     ) -> impl Future<Output = Answer> + Send + use<> {
         let (crowd, path) = (self.clone(), path_of(url));
         async move {
-            // From other addresses than those who drip at the same time.
+            // From other addresses than the clients that drip at the same time.
             let mut stream = crowd
                 .connect(at + 100 * PER_ADDRESS, Some(SMALL_BUFFER))
                 .await;
@@ -159,7 +158,7 @@ impl Crowd {
         }
     }
 
-    /// Connects and says nothing.
+    /// Connects and sends nothing.
     pub(super) fn say_nothing(&self, at: usize) -> impl Future<Output = Answer> + Send + use<> {
         let crowd = self.clone();
         async move {
@@ -169,7 +168,7 @@ impl Crowd {
         }
     }
 
-    /// Asks once and says nothing more.
+    /// Sends one request and then nothing more.
     pub(super) fn ask_and_rest(&self, at: usize) -> impl Future<Output = Answer> + Send + use<> {
         let crowd = self.clone();
         async move {
@@ -180,7 +179,7 @@ impl Crowd {
         }
     }
 
-    /// A head that is larger than any.
+    /// Sends a head that exceeds every limit.
     pub(super) fn head_of_a_mebibyte(
         &self,
         at: usize,
@@ -199,7 +198,8 @@ impl Crowd {
         }
     }
 
-    /// Asks one request after the other until the connection is closed: how many were answered.
+    /// Sends requests one after another until the connection is closed; returns how many were
+    /// answered.
     pub(super) async fn ask_one_after_another(&self) -> usize {
         let mut stream = BufReader::new(self.connect(0, None).await);
         let request = get(&page_path());
@@ -211,12 +211,12 @@ impl Crowd {
         panic!("more than {REQUESTS_MAX} requests were answered");
     }
 
-    /// Sends all requests at once and counts the answers.
+    /// Pipelines all requests and counts the answers.
     pub(super) async fn ask_all_at_once(&self) -> usize {
         let (reader, mut writer) = self.connect(0, None).await.into_split();
         let requests = get(&page_path()).repeat(REQUESTS_MAX + 1);
         let sending = tokio::spawn(async move {
-            // The door may close before all is sent.
+            // The door may close before everything is sent.
             let _ = writer.write_all(&requests).await;
             writer
         });
@@ -242,14 +242,14 @@ fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes()
 }
 
-/// Everything until the connection is closed, however that is done.
+/// Everything until the connection is closed, in whatever way.
 async fn read_to_close(stream: &mut (impl AsyncReadExt + Unpin)) -> Answer {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
     answer
 }
 
-/// Reads one answer; false when the connection is closed in its place.
+/// Reads one answer; false if the connection is closed instead.
 async fn read_answer(stream: &mut (impl AsyncReadExt + Unpin)) -> bool {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

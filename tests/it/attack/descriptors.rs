@@ -1,10 +1,10 @@
-//! How many files the program may have open: raised at start, and spoken of when it is too few.
+//! How many files the program may have open: raised at start, and logged when it is too few.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::super::support::Program;
 
-/// Lets this process have as many connections as its attacks want.
+/// Lets this process open as many connections as its attacks need.
 pub(super) fn raise_our_own() {
     let maximum = getrlimit(Resource::Nofile).maximum;
     let raised = Rlimit {

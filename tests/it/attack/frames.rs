@@ -19,7 +19,7 @@ const END_HEADERS: u8 = 4;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How long a read may take; reached only by a door that hangs.
+/// How long a read may take; only a door that hangs reaches it.
 const SAFETY_NET: Duration = Duration::from_secs(60);
 
 /// A connection that speaks HTTP/2.
@@ -28,7 +28,7 @@ pub(crate) struct Frames {
     next_stream: u32,
 }
 
-/// A frame as it came.
+/// A frame as received.
 #[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) kind: u8,
@@ -43,7 +43,7 @@ impl Frame {
         matches!(self.kind, DATA | HEADERS) && self.flags & END_STREAM != 0
     }
 
-    /// The error that a reset or a farewell names.
+    /// The error code of a RST_STREAM or GOAWAY.
     pub(crate) fn error(&self) -> u32 {
         let at = if self.kind == GO_AWAY { 4 } else { 0 };
         u32::from_be_bytes(self.payload[at..at + 4].try_into().unwrap())
@@ -51,7 +51,7 @@ impl Frame {
 }
 
 impl Frames {
-    /// Agrees on HTTP/2 with the door whose certificate this is, and says nothing yet.
+    /// Negotiates HTTP/2 with the door that has this certificate, and sends nothing yet.
     pub(crate) fn agreed(door: SocketAddr, certificate: &str) -> Self {
         Self::agreed_with(&door.ip().to_string(), door, certificate)
     }
@@ -70,17 +70,18 @@ impl Frames {
         }
     }
 
-    /// Says what every connection begins with.
+    /// Sends the connection preface.
     pub(crate) fn begin(&mut self) {
         self.stream.write_all(PREFACE).unwrap();
         self.send(SETTINGS, 0, 0, &[]).unwrap();
     }
 
-    /// Opens a stream with a request that has no body: its number.
+    /// Opens a stream with a request that has no body; returns its number.
     pub(crate) fn open(&mut self, method: &str, path: &str) -> io::Result<u32> {
         let stream = self.next_stream;
         self.next_stream += 2;
-        // HPACK (RFC 7541): names from the static table, values as they are, nothing remembered.
+        // HPACK (RFC 7541): names from the static table, literal values, nothing added to the
+        // dynamic table.
         let mut block = Vec::new();
         let mut field = |name: u8, value: &str| {
             block.extend([name, u8::try_from(value.len()).unwrap()]);
@@ -94,7 +95,7 @@ impl Frames {
         Ok(stream)
     }
 
-    /// Takes a stream back.
+    /// Cancels a stream.
     pub(crate) fn reset(&mut self, stream: u32) -> io::Result<()> {
         self.send(RESET, 0, stream, &8_u32.to_be_bytes())
     }
@@ -109,7 +110,7 @@ impl Frames {
         self.stream.flush()
     }
 
-    /// The next frame that is not about the connection itself; nothing when that is closed.
+    /// The next frame that is not about the connection itself; `None` once that is closed.
     pub(crate) fn next(&mut self) -> Option<Frame> {
         loop {
             let frame = self.read().ok()?;
@@ -122,7 +123,7 @@ impl Frames {
         }
     }
 
-    /// Waits until the connection is closed, and says nothing to whatever comes before.
+    /// Reads until the connection is closed, and answers nothing that comes before.
     pub(crate) fn listen_to_the_end(&mut self) {
         while self.read().is_ok() {}
     }

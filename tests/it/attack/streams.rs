@@ -1,4 +1,4 @@
-//! Attacks that need TLS, and HTTP/2 in it.
+//! Attacks that need TLS, and HTTP/2 over it.
 
 use std::collections::HashSet;
 use std::io::Read as _;
@@ -15,13 +15,13 @@ use super::{INDEX, REQUESTS_MAX, dairy, install_until, policies, refused};
 /// Streams that may be open at one time.
 const STREAMS_MAX: usize = 100;
 
-/// The error of a stream that was refused before anything was done for it.
+/// The error code of a stream that was refused before anything was done for it (RFC 9113).
 const REFUSED_STREAM: u32 = 7;
 
-/// The error of a connection that wants too much.
+/// The error code of a connection that asks for too much (RFC 9113).
 const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// Connections that agree on TLS and say nothing, or do not even agree.
+/// Connections that complete TLS and send nothing, and as many that do not even begin it.
 const SILENT: usize = 20;
 
 struct Target {
@@ -36,8 +36,8 @@ impl Target {
         frames
     }
 
-    /// Asks for heads in turns, as many as may be open, until the door has said farewell and
-    /// closed: how many it answered.
+    /// Sends HEAD requests in batches, as many as may be open, until the door has sent GOAWAY and
+    /// closed; returns how many it answered.
     fn ask_until_farewell(&self) -> usize {
         let mut frames = self.frames();
         let (mut answered, mut is_told) = (0, false);
@@ -51,7 +51,8 @@ impl Target {
                 open += 1;
             }
             if open == 0 {
-                // It says farewell twice: first that it will end, then with the last stream's number.
+                // GOAWAY comes twice: first to announce the end, then with the number of the last
+                // stream.
                 while let Some(frame) = frames.next() {
                     assert_eq!(frame.kind, GO_AWAY, "{frame:?}");
                 }
@@ -71,7 +72,8 @@ impl Target {
         }
     }
 
-    /// Opens streams and takes each back at once: the farewells of the door, which then closes.
+    /// Opens streams and cancels each immediately; returns the GOAWAY errors of the door, which
+    /// then closes.
     fn open_and_reset(&self) -> Vec<u32> {
         let mut frames = self.frames();
         for _ in 0..2 * REQUESTS_MAX {
@@ -85,7 +87,8 @@ impl Target {
         farewells.map(|frame| frame.error()).collect()
     }
 
-    /// More streams at one time than may be: those refused, once nobody holds the answers back.
+    /// Opens more streams than allowed; returns how many were refused, and how many were answered
+    /// once `release` let them.
     fn open_too_many(&self, release: impl FnOnce()) -> (usize, usize) {
         let mut frames = self.frames();
         let wanted = STREAMS_MAX + 50;
@@ -114,7 +117,7 @@ fn page_path(project: &str) -> String {
     format!("/{INDEX}/+simple/{project}/")
 }
 
-/// Says nothing until all of these are closed.
+/// Waits until all of these are closed, without sending anything.
 fn wait_for_the_ends(mute: Vec<TcpStream>, agreed: Vec<Frames>) {
     for mut stream in mute {
         assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap(), 0);
@@ -148,7 +151,7 @@ async fn attacks_on_many_streams_end_in_their_limits_and_pip_does_not_notice() {
         move || install_until(&is_over, &index, Some(&certificate))
     });
 
-    // Neither TLS nor HTTP/2 begins on these; both are closed from the other side.
+    // Neither TLS nor HTTP/2 begins on these; the server closes both kinds.
     let door = target.door;
     let mute = (0..SILENT).map(|_| TcpStream::connect(door).unwrap());
     let mute: Vec<_> = mute.collect();

@@ -1,4 +1,4 @@
-//! Backups and restores that break off, and bytes that are damaged.
+//! Backups and restores that break off, and damaged bytes.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::support::{Calls, Disk, DiskError, Program, Rule, command};
 
-/// Releases in the data; a backup tells how far it is twenty times.
+/// Releases in the data; a backup reports its progress twenty times.
 const RELEASES: usize = 40;
 
 fn of_many() -> Place {
@@ -21,7 +21,7 @@ fn of_many() -> Place {
     Place::with(&versions)
 }
 
-/// Starts a command and kills it once it has told its progress so often.
+/// Starts a command and kills it once it has reported its progress this often.
 #[track_caller]
 fn kill_after(lines: usize, mut command: Command) {
     command.stdout(Stdio::null()).stderr(Stdio::piped());
@@ -66,8 +66,8 @@ fn a_backup_that_breaks_off_leaves_the_one_before_as_it_was() {
     upload(&server, "other-pkg", "1.0");
     server.stop();
     let disk = Disk::sound();
-    // Killed half-way, and on a disk that is full or fails: for the records, for a file, for the
-    // manifest, at a sync.
+    // Killed half-way, and on a disk that is full or fails: at the records, a file, the manifest,
+    // or a sync.
     kill_backup_after(3, &place.data(), &place.kept());
     for rule in [
         Rule::new(DiskError::Full, Calls::Write, "kept/tmp/records"),
@@ -119,7 +119,7 @@ fn a_restore_that_broke_off_keeps_servers_away_and_the_next_goes_on() {
             .ends_with(2)
             .says("has broken off or is under way: run it again until it ends");
     }
-    // As if it had been cut off at its very end.
+    // As if it had been cut off at the very end.
     fs::write(again.join("records.sqlite"), b"").unwrap();
     restore(&place.kept(), &again).ends_with(0);
     assert_eq!(listed(&serve(&again)).len(), RELEASES);
@@ -152,7 +152,7 @@ fn damage_in_a_backup_is_told_by_restore_and_mended_by_verify() {
         let told = restore(&place.kept(), &again).ends_with(1);
         let words = "of packages/stable: its";
         assert!(told.says(words).stdout.contains("damaged"));
-        // All else is there.
+        // Everything else is there.
         let there = files_below(&again.join("private"));
         assert_eq!(there.len(), 6 - 1, "{:?}", there.keys());
         // Metadata is compared each time, which costs little; files only on request.
@@ -200,7 +200,7 @@ fn what_the_data_itself_has_lost_is_told_and_keeps_nothing_else_back() {
             .join(&digest[..2])
             .join(&digest[2..])
     };
-    // What an earlier backup has stays good, whatever becomes of it here.
+    // What is in an earlier backup stays good, whatever happens to the data.
     fs::remove_file(new("1.0")).unwrap();
     fs::remove_file(new("3.0")).unwrap();
     flip(&new("4.0"));

@@ -1,4 +1,4 @@
-//! Beside a server at which people upload and delete all the time.
+//! Backups of a server while people upload and delete all the time.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -40,7 +40,8 @@ fn a_backup_beside_a_busy_server_brings_back_all_that_it_names() {
                 thread::yield_now();
             }
             let ran = backup(&place.data(), &place.kept());
-            // The people are let go before anything may fail here, or nobody would.
+            // Before any assertion may fail, the other threads are told to stop; or they would run
+            // forever.
             if ran.code != Some(0) || number == BACKUPS {
                 is_over.store(true, Ordering::SeqCst);
             }
@@ -77,7 +78,7 @@ fn what_is_restored_is_the_same_gateway() {
     let there = serve(&place.path("again"));
     assert_eq!(listed(&here), listed(&there));
     assert_eq!(listed(&there).len(), 2);
-    // And it goes on: uploads come, and nothing of it is in quarantine.
+    // The restored server works on: it takes uploads, and nothing is in quarantine.
     upload(&there, "hello-pkg", "3.0");
     assert_eq!(listed(&there).len(), 3);
     assert!(!place.path("again/quarantine.json").exists());
@@ -102,7 +103,7 @@ fn a_second_backup_copies_what_is_new_and_lets_go_of_what_was_removed() {
     let next = backup(&place.data(), &place.kept()).ends_with(0);
     assert_eq!((next.number("files"), next.number("files_copied")), (3, 1));
     assert_eq!(next.number("files_removed"), 1);
-    // Files and metadata of three, one copy of the records, and what says so.
+    // Files and metadata of three releases, one copy of the records, and the manifest.
     let names = files_below(&place.kept());
     assert_eq!(names.len(), 6 + 3, "{:?}", names.keys());
     restore(&place.kept(), &place.path("again")).ends_with(0);

@@ -1,4 +1,4 @@
-//! What is never overwritten: data by a restore, and a better backup by a worse.
+//! What is never overwritten: data by a restore, and a better backup by a worse one.
 
 use std::fs;
 
@@ -38,7 +38,7 @@ fn records_come_back_to_the_files_that_outlived_them() {
     restore(&place.kept(), &place.data()).ends_with(0);
     let server = serve(&place.data());
     assert_eq!(listed(&server).len(), 2);
-    // What came after the backup is kept, and told, until somebody decides.
+    // What came after the backup is kept and reported until somebody decides.
     let said = server.wait_until_it_says("private files without a record are in quarantine");
     assert!(said.contains("\"files\":2"), "{said}");
     upload(&server, "hello-pkg", "3.0");

@@ -1,4 +1,4 @@
-//! The ways in which an upload goes wrong: tables, each row with the reason that is told.
+//! The ways in which an upload goes wrong: tables, each row with the reason that is given.
 
 use std::io::{self, Cursor, Write};
 
@@ -11,7 +11,7 @@ use crate::support::{Form, Wheel};
 /// Sends something to an index.
 pub(super) type Sending = dyn Fn(&str) -> io::Result<Answer>;
 
-/// One way to go wrong: what it is, how it is sent, the status, words of the reason.
+/// One way to go wrong: its name, how it is sent, the status, and words of the reason.
 pub(super) type Row = (&'static str, Box<Sending>, u16, &'static str);
 
 pub(super) fn good() -> Form {
@@ -22,12 +22,12 @@ fn form(form: Form) -> Box<Sending> {
     Box::new(move |url| form.post(url))
 }
 
-/// A wheel whose metadata speaks of something else.
+/// A wheel whose metadata is for something else.
 fn of_another(project: &str, version: &str) -> Vec<u8> {
     Wheel::new(project, version).build()
 }
 
-/// A wheel that unpacks to far more than it is.
+/// A wheel that unpacks to far more than its own size.
 fn bomb() -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     let name = "acme_tool-1.0.dist-info/METADATA";
@@ -189,7 +189,7 @@ pub(super) fn omissions() -> Vec<Row> {
     ]
 }
 
-/// Names that lead elsewhere, in every spelling that some reader might undo.
+/// File names that lead elsewhere, in every spelling that some reader might decode.
 pub(super) fn traversals() -> Vec<Row> {
     let names = [
         "../acme_tool-1.0-py3-none-any.whl",
@@ -231,7 +231,7 @@ pub(super) fn traversals() -> Vec<Row> {
     names.into_iter().map(row).collect()
 }
 
-/// Sends this much of a body, with this head.
+/// Sends this body with this head, whatever the head says of it.
 fn raw(headers: &[(&str, &str)], body: &[u8], url: &str) -> io::Result<ask::Begun> {
     let kind = Form::content_type();
     let mut all = vec![("Accept", "application/json"), ("Content-Type", &*kind)];
@@ -244,7 +244,7 @@ fn raw(headers: &[(&str, &str)], body: &[u8], url: &str) -> io::Result<ask::Begu
     Ok(begun)
 }
 
-/// Sends this body, said to be of this type.
+/// Sends this body with this content type.
 fn typed(kind: &str, body: &[u8], url: &str) -> io::Result<Answer> {
     let length = body.len().to_string();
     let headers = [("Content-Type", kind), ("Content-Length", &*length)];
@@ -355,7 +355,7 @@ pub(super) fn oversized() -> Vec<Row> {
 
 const THREE_GB: u64 = 3 << 30;
 
-/// Sends three gigabytes, or as much of them as is taken.
+/// Sends three gigabytes, or as much of them as is accepted.
 fn endless(url: &str, headers: &[(&str, &str)], chunked: bool) -> io::Result<Answer> {
     let kind = Form::content_type();
     let mut all = vec![("Accept", "application/json"), ("Content-Type", &*kind)];

@@ -1,4 +1,4 @@
-//! Pushes, to another index and to another server, where devpi does half of them.
+//! Pushes to another index and to another server, which devpi does only halfway.
 
 use std::fs;
 
@@ -24,7 +24,7 @@ async fn a_push_is_all_or_nothing_and_identical_files_are_done() {
             .status,
         200
     );
-    // Another wheel of the same name is in the way; the sdist would pass.
+    // A different wheel of the same name is in the way; the sdist would pass.
     assert_eq!(
         upload(&me, "me/prod", "other", &[("summary", "of prod")])
             .await
@@ -125,7 +125,7 @@ async fn a_push_to_another_server_needs_a_login_and_a_listed_place() {
     Client::fresh(Tool::Pip)
         .install(&place, &["acme-tool==1.0"])
         .succeeds();
-    // What the other server says of a failure is passed on.
+    // The other server's reason for a failure is passed on.
     let wrong = json!({"name": "acme-tool", "version": "1.0", "posturl": place, "username": "me", "password": "no"});
     let failed = me.ask("PUSH", "/me/dev", wrong).await;
     assert_eq!(failed.status, 502, "{}", failed.text());

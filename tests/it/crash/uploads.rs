@@ -1,8 +1,8 @@
-//! Power cuts at random instants while files come, go, and move between indexes.
+//! Power cuts at random instants while files are uploaded, deleted and moved between indexes.
 //!
-//! Every client knows what each of its releases may be: one state while nothing is under way, two while
-//! a request is. After each cut what the server shows has to be one of them, whole, the same however
-//! one asks; and that is what the client goes on with.
+//! Every client knows which states each of its releases may be in: one while nothing is under way,
+//! two while a request is. After each cut the server has to show one of them, whole and the same in
+//! every view; the client goes on from that one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::support::{Form, Program, Wheel, sdist};
 const KILLS: usize = 200;
 const CLIENTS: usize = 4;
 
-/// Requests answered before the cut, at most; and the time after the last of them.
+/// Most requests answered before the cut, and the longest time from the last of them to the cut.
 const ANSWERS_MAX: u64 = 12;
 const LATER_MAX: Duration = Duration::from_millis(6);
 
@@ -36,7 +36,7 @@ indexes:
 
 const JSON: [(&str, &str); 1] = [("Accept", "application/json")];
 
-/// Numbers that follow from a seed (splitmix64).
+/// Pseudo-random numbers from a seed (splitmix64).
 struct Dice(u64);
 
 impl Dice {
@@ -64,18 +64,18 @@ type Files = BTreeMap<String, String>;
 /// An index and a version of one client's project.
 type Place = (&'static str, &'static str);
 
-/// One who uploads, pushes and deletes, and knows what has to be there.
+/// A client that uploads, pushes and deletes, and knows what has to be there.
 struct Person {
     project: String,
     dice: Dice,
-    /// What each release may be; one state where nothing is open.
+    /// The states each release may be in; exactly one where no request is open.
     known: BTreeMap<Place, BTreeSet<Files>>,
 }
 
 /// Sends something to the server at a URL.
 type Sending = dyn Fn(&str) -> std::io::Result<Answer>;
 
-/// A request and what it makes of a release.
+/// A request, and the state in which it leaves a release.
 struct Wish {
     place: Place,
     after: Files,
@@ -101,7 +101,7 @@ impl Person {
         states.first().unwrap().clone()
     }
 
-    /// Something that can be done with what is there.
+    /// A random operation that is possible in the current state.
     fn wish(&mut self) -> Wish {
         let version = *self.dice.of(&VERSIONS);
         let staging = (INDEXES[0], version);
@@ -166,7 +166,7 @@ impl Person {
         }
     }
 
-    /// Asks for one thing after the other until nobody answers any more.
+    /// Sends one request after another until nobody answers any more.
     fn work(&mut self, url: &str, answered: &AtomicUsize) {
         loop {
             let wish = self.wish();
@@ -181,7 +181,7 @@ impl Person {
         }
     }
 
-    /// Compares what the server shows with what may be, and takes it for what is.
+    /// Checks that the server shows one of the possible states, and takes it for the current one.
     fn settle(&mut self, url: &str) {
         for index in INDEXES {
             let shown = page(&format!("{url}{index}/"), &self.project);
@@ -200,7 +200,7 @@ impl Person {
     }
 }
 
-/// What the page lists, by version; each file with its bytes, its size and its sidecar.
+/// The files on the page, by version; bytes, size and sidecar of each are checked.
 fn page(index: &str, project: &str) -> BTreeMap<String, Files> {
     let url = format!("{index}+simple/{project}/");
     let accept = [("Accept", "application/vnd.pypi.simple.v1+json")];
@@ -232,7 +232,7 @@ fn page(index: &str, project: &str) -> BTreeMap<String, Files> {
     shown
 }
 
-/// What devpi's API says of the same.
+/// The same according to devpi's API.
 fn records(index: &str, project: &str) -> BTreeMap<String, Files> {
     let answer = ask::send("GET", &format!("{index}{project}"), &JSON, b"").unwrap();
     if answer.status == 404 {
@@ -306,7 +306,7 @@ fn cut(program: Program, people: &mut [Person], dice: &mut Dice) -> usize {
         while answered.load(Ordering::SeqCst) < wanted && Instant::now() < deadline {
             thread::yield_now();
         }
-        // Not a wait for anything: the instant is the point.
+        // This waits for nothing: the random instant is the point.
         thread::sleep(later);
         program.kill();
     });
@@ -349,7 +349,7 @@ fn two_hundred_power_cuts_lose_no_answered_upload_and_show_no_half_of_another() 
     }
     let took = started.elapsed();
     eprintln!("{KILLS} kills, {answered} answered, {open} cut off, in {took:?}");
-    // Else nothing was shown: the cuts have to hit requests.
+    // Otherwise the test showed nothing: the cuts have to hit requests.
     assert!(
         answered > KILLS && open > KILLS,
         "{answered} answered, {open} cut off"

@@ -1,4 +1,4 @@
-//! Reads what stands in `deploy/`.
+//! Reads the files in `deploy/`.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,6 @@ pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The documents of a YAML file.
 pub(crate) fn yaml(path: &str) -> Vec<Value> {
     let text = read(path);
     let documents = text.split("\n---\n").map(serde_yaml::from_str);
@@ -35,7 +34,7 @@ pub(crate) fn strings(value: &Value) -> Vec<String> {
         .collect()
 }
 
-/// The first line of a Dockerfile that opens with this word, as its JSON list.
+/// The JSON list in the first line of a Dockerfile that begins with this word.
 pub(crate) fn instruction(dockerfile: &str, word: &str) -> Vec<String> {
     let mut lines = dockerfile
         .lines()

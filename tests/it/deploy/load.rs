@@ -1,5 +1,5 @@
-//! People at work: requesters that keep their connection, and real installers, until they are told to
-//! stop. Whatever goes wrong for one of them is a failure of the load.
+//! People at work: clients that keep their connection, and real installers, until they are told to
+//! stop. Anything that goes wrong for one of them is a failure of the load.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -12,26 +12,26 @@ use std::time::{Duration, Instant};
 use super::managed::PATIENCE;
 use crate::support::{Client, Tool, tls};
 
-/// Between two looks at how far the others are.
+/// Time between two checks of how far the others are.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 trait Wire: Read + Write + Send {}
 impl<T: Read + Write + Send> Wire for T {}
 
-/// Where a door is, and the certificate it has to show.
+/// A door's address, and the certificate it has to show.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     pub(super) address: String,
     pub(super) certificate: Option<PathBuf>,
 }
 
-/// A connection that is kept as long as the server allows.
+/// A connection that is kept for as long as the server allows.
 pub(super) struct Connection(BufReader<Box<dyn Wire>>);
 
-/// An answer, read whole.
+/// An answer, read completely.
 #[derive(Debug, Clone)]
 pub(super) struct Told {
-    /// When the request was begun.
+    /// When the request was started.
     pub(super) began: Instant,
     pub(super) status: u16,
     pub(super) body: Vec<u8>,
@@ -66,7 +66,7 @@ impl Connection {
         self.0.get_mut().flush()
     }
 
-    /// The head of an answer, and how long its body is.
+    /// The head of an answer, and the length of its body.
     pub(super) fn head(&mut self, began: Instant) -> io::Result<(Told, u64)> {
         let mut line = String::new();
         self.0.read_line(&mut line)?;
@@ -107,16 +107,16 @@ impl Connection {
     }
 }
 
-/// How a requester ends besides being told to.
+/// What may end a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Until {
-    /// Only when told to: everything else is a failure.
+    /// Only being told to; everything else is a failure.
     Told,
-    /// Also when a new connection is refused.
+    /// Also a refused connection.
     Refused,
 }
 
-/// What one of them has to say at its end: its answers, or what went wrong.
+/// A worker's result: its answers, or what went wrong.
 type Tale = Result<Vec<Told>, String>;
 
 struct Worker {
@@ -125,7 +125,7 @@ struct Worker {
     thread: JoinHandle<Tale>,
 }
 
-/// The load; told to stop when dropped.
+/// The load; it stops when dropped.
 pub(super) struct Load {
     ends: Arc<AtomicBool>,
     workers: Vec<Worker>,
@@ -159,7 +159,7 @@ impl Load {
         self.workers.push(Worker { name, done, thread });
     }
 
-    /// Somebody who asks for these paths in turn, as fast as answers come.
+    /// Adds a client that requests these paths in turn, as fast as answers come.
     pub(super) fn asks(&mut self, place: &Place, paths: &[&str], until: Until) {
         let (place, paths) = (place.clone(), paths.join(" "));
         let name = format!("GET {paths} at {}", place.address);
@@ -193,7 +193,7 @@ impl Load {
         });
     }
 
-    /// Somebody who installs this, each time as if for the first time.
+    /// Adds a user who installs this over and over, each time from an empty cache.
     pub(super) fn installs(
         &mut self,
         tool: Tool,
@@ -218,7 +218,7 @@ impl Load {
         });
     }
 
-    /// Waits until each of them has done so much more.
+    /// Waits until each worker has done this many more rounds.
     #[track_caller]
     pub(super) fn goes_on(&self, more: usize) {
         let done = |worker: &Worker| worker.done.load(Ordering::Relaxed);
@@ -239,14 +239,14 @@ impl Load {
         assert!(failures.is_empty(), "{}", failures.join("\n"));
     }
 
-    /// Tells all to stop, or waits until those have who stop by themselves: what each was told.
+    /// Tells all workers to stop, and waits for them; returns each one's answers.
     #[track_caller]
     pub(super) fn ends(mut self) -> Vec<Vec<Told>> {
         self.ends.store(true, Ordering::Relaxed);
         self.joined()
     }
 
-    /// Waits until all have stopped by themselves.
+    /// Waits until all workers have stopped by themselves.
     #[track_caller]
     pub(super) fn until_refused(mut self) -> Vec<Vec<Told>> {
         self.joined()

@@ -1,4 +1,5 @@
-//! A program under a service manager that the test plays, with doors that a successor can take over.
+//! The program under a service manager that the test plays, with doors that a successor can take
+//! over.
 
 use std::fs::{self, File};
 use std::os::unix::net::UnixDatagram;
@@ -16,13 +17,13 @@ use crate::support::{command, free_address, get};
 /// Longer than a debug build takes to start on a busy machine.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// root's password at every managed program.
+/// root's password in every managed program.
 pub(super) const PASSWORD: &str = "Emmental";
 
 /// The program under test.
 pub(super) const OURS: &str = env!("CARGO_BIN_EXE_cheesecloth");
 
-/// Folder, ports and manager; processes come and go. Those that are left are killed with it.
+/// Folder, ports and manager; processes come and go. Those still running at the end are killed.
 pub(super) struct Managed {
     pub(super) folder: TempDir,
     manager: UnixDatagram,
@@ -32,12 +33,12 @@ pub(super) struct Managed {
 }
 
 impl Managed {
-    /// For a configuration without `listen:`, which is added with ports that both processes name.
+    /// For a configuration without `listen:`; that is added, with ports that both processes share.
     pub(super) fn new(policies: &str) -> Self {
         Self::made(tempfile::tempdir().unwrap(), policies, None)
     }
 
-    /// The same with TLS at the doors that speak with clients.
+    /// The same, with TLS at the public and the management door.
     pub(super) fn with_tls(policies: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let names = ["localhost", "127.0.0.1"].map(str::to_owned);
@@ -73,7 +74,7 @@ impl Managed {
         self.folder.path().join("p.yaml")
     }
 
-    /// Puts another configuration there, whole or not at all.
+    /// Replaces the configuration file atomically.
     pub(super) fn configure(&self, policies: &str) {
         let draft = self.folder.path().join("draft");
         let door = |place: &Place| match &place.certificate {
@@ -91,7 +92,7 @@ impl Managed {
         fs::rename(draft, self.configuration()).unwrap();
     }
 
-    /// What every process of this service is started with.
+    /// Arguments and environment of every process of this service.
     fn prepare(&self, command: &mut Command) {
         let log = File::options()
             .append(true)
@@ -115,12 +116,12 @@ impl Managed {
         self.folder.path().join("data")
     }
 
-    /// All that the processes have said so far.
+    /// Everything that the processes have logged so far.
     pub(super) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
-    /// The service, serving.
+    /// Starts the service and waits until it is ready.
     #[track_caller]
     pub(super) fn start(&self) -> Running {
         let mut serve = command();
@@ -131,7 +132,7 @@ impl Managed {
         running
     }
 
-    /// What the program says next, besides that it lives.
+    /// The next notification from the program, apart from the watchdog's.
     #[track_caller]
     pub(super) fn hears(&self) -> String {
         loop {
@@ -150,7 +151,7 @@ impl Managed {
         answer.is_ok_and(|answer| answer.status == 200)
     }
 
-    /// `systemctl reload`, when `program` is what lies on disk.
+    /// Does what `systemctl reload` does, with `program` as the binary on disk.
     pub(super) fn reload(&self, main: &Running, program: &Path) -> Output {
         let mut reload = Command::new(root().join("deploy/systemd/reload"));
         self.prepare(&mut reload);
@@ -174,7 +175,7 @@ impl Managed {
         }
     }
 
-    /// The process that says next that it is the main one.
+    /// The process that next announces itself as the main one.
     #[track_caller]
     pub(super) fn successor(&self) -> Successor {
         let said = self.hears();
@@ -183,7 +184,7 @@ impl Managed {
         Successor(main.strip_prefix("MAINPID=").unwrap().parse().unwrap())
     }
 
-    /// A program of the same code that is another file.
+    /// A copy of the binary, which counts as another program.
     pub(super) fn replaced(&self) -> PathBuf {
         let replaced = self.folder.path().join("cheesecloth");
         fs::copy(OURS, &replaced).unwrap();
@@ -207,7 +208,7 @@ impl Running {
         self.0.try_wait().unwrap().is_some()
     }
 
-    /// Waits for its end, but not for ever; whether it ended well.
+    /// Waits for the process to end, within a limit; true if it succeeded.
     pub(super) fn ends_well(&mut self) -> bool {
         crate::support::wait(&mut self.0, PATIENCE).is_some_and(|status| status.success())
     }
@@ -220,12 +221,12 @@ impl Drop for Running {
     }
 }
 
-/// A process that was started by the script under test: no child of ours.
+/// A process that the script under test has started, so it is not our child.
 pub(super) struct Successor(pub(super) i32);
 
 impl Successor {
     pub(super) fn signal(&self, signal: Signal) {
-        // Gone already is as good.
+        // It may be gone already.
         let _ = kill_process(Pid::from_raw(self.0).unwrap(), signal);
     }
 }

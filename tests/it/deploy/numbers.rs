@@ -1,4 +1,5 @@
-//! Prometheus itself reads what it is given: rules, scrape job, and the numbers of a running program.
+//! Prometheus itself reads what it is given: rules, scrape job, and the metrics of a running
+//! program.
 
 use std::collections::{BTreeSet, HashMap};
 use std::process::{Output, Stdio};
@@ -19,7 +20,7 @@ fn promtool(arguments: &[&str], input: Stdio) -> Output {
 
 #[test]
 fn prometheus_takes_the_scrape_job_and_the_alerts() {
-    // The rules are read through the configuration that names them.
+    // Checking the configuration checks the rules it names as well.
     let checked = promtool(&["check", "config", "scrape.yml"], Stdio::null());
     let said = text_of(&checked);
     assert!(checked.status.success(), "{said}");
@@ -30,7 +31,7 @@ fn prometheus_takes_the_scrape_job_and_the_alerts() {
     assert!(said.contains(&format!("{rules} rules found")), "{said}");
 }
 
-/// What damage looks like to who scrapes, and the alerts that have to come of it: none of no damage.
+/// The metrics that damage produces and the alerts that must follow; none without damage.
 #[test]
 fn damage_is_told_by_an_alert_and_nothing_else_is() {
     let folder = tempfile::tempdir().unwrap();
@@ -88,7 +89,7 @@ fn damage_is_told_by_an_alert_and_nothing_else_is() {
     assert!(tested.status.success(), "{}", text_of(&tested));
 }
 
-/// What is asked for in one round: every kind of answer that a panel tells of.
+/// One round of requests: every kind of answer that a panel shows.
 async fn people_come(program: &Program) {
     let web = Web::new();
     let page = web
@@ -103,18 +104,18 @@ async fn people_come(program: &Program) {
     // A page that lacks an optional mirror.
     let partial = format!("{}sieve/", program.index_url("shop/part"));
     assert_eq!(web.get(&partial).await.status, 200);
-    // A client that breaks a limit.
+    // A client that exceeds a limit.
     let long = "x".repeat(8 << 10);
     let refused = web
         .get_with(program.public_url(), &[("x-long", &long)])
         .await;
     assert_eq!(refused.status, 431);
-    // And one that only a devpi-server could answer.
+    // And a request that only a devpi-server could answer.
     let passed = format!("{}other/index/", program.public_url());
     assert_eq!(web.get(&passed).await.status, 503);
 }
 
-/// A program and what it is scraped of at its start and after each of two rounds.
+/// A program, and its metrics at the start and after each of two rounds.
 async fn scraped() -> (Program, Vec<String>) {
     let file = Listed::new("sieve-1.0.tar.gz", "1.0", Content::noise(3, 2000));
     let index = Setup::default()
@@ -134,7 +135,8 @@ async fn scraped() -> (Program, Vec<String>) {
     let mut pages = vec![program.metrics()];
     for round in 1..=2 {
         people_come(&program).await;
-        // An answer is counted once it is out: five of a round are, the sixth broke a limit.
+        // Requests are counted once their answers are out: five of each round are, the sixth broke
+        // a limit.
         let counted = |total: f64| total >= 5.0 * f64::from(round);
         program.wait_for_metric("cheesecloth_http_requests_total", counted);
         pages.push(program.metrics());
@@ -211,7 +213,7 @@ async fn every_expression_asks_a_number_for_labels_that_it_has() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Panels whose numbers are of trouble that nobody had.
+/// Panels about trouble that nobody had.
 const QUIET: [&str; 7] = [
     "Fills now",
     "Up",
@@ -219,12 +221,13 @@ const QUIET: [&str; 7] = [
     "Left alone",
     "Lines lost",
     "Waiting",
-    // It begins some time after the start.
+    // Verification begins some time after the start.
     "Files compared with their digests",
 ];
 
-/// Prometheus itself evaluates every panel over three scrapes of the program: each has something to
-/// show, and more than zero unless it is about trouble. An alert on the absence of that must not fire.
+/// Prometheus evaluates every panel over three scrapes of the program: each has something to show,
+/// and more than zero unless it is about trouble. For each there is an alert on its absence, which
+/// must not fire.
 #[tokio::test]
 async fn every_panel_shows_something_once_people_came() {
     let (_program, pages) = scraped().await;
@@ -278,7 +281,8 @@ async fn every_panel_shows_something_once_people_came() {
     );
 }
 
-/// The samples of three scrapes as Prometheus would have them, a minute apart and then at rest.
+/// The samples of three scrapes, a minute apart, followed by constant values, in promtool's
+/// notation.
 fn series(pages: &[String]) -> Vec<Value> {
     let samples = |page: &str| -> HashMap<String, String> {
         let lines = page.lines().filter(|line| !line.starts_with('#'));

@@ -1,4 +1,5 @@
-//! What of `deploy/` runs here: the package, the images' checks, the migration check.
+//! What runs of `deploy/` without containers: the package, the images' health checks, the migration
+//! check.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -141,7 +142,7 @@ fn the_migration_check_names_what_differs() {
     );
 }
 
-/// The health checks of the images, with this port in the place of the one inside them.
+/// The health checks of the images, with this port instead of the one inside them.
 fn health_checks(inside: &str, outside: &str) -> Vec<Vec<String>> {
     let dockerfile = read("deploy/Dockerfile");
     let checks = dockerfile
@@ -153,7 +154,7 @@ fn health_checks(inside: &str, outside: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// Whether a check succeeds where there are only these programs.
+/// Whether a check succeeds where only these programs exist.
 fn is_healthy_with(check: &[String], programs: &[&str]) -> bool {
     let folder = tempfile::tempdir().unwrap();
     for name in programs {
@@ -170,7 +171,7 @@ fn is_healthy_with(check: &[String], programs: &[&str]) -> bool {
 }
 
 fn is_healthy(check: &[String]) -> bool {
-    // What Debian's image has, and what Alpine's has.
+    // The tools in Debian's image, and those in Alpine's.
     let found = [&["bash", "head", "grep"][..], &["wget"]].map(|one| is_healthy_with(check, one));
     assert_eq!(found[0], found[1], "{check:?}");
     found[0]
@@ -204,7 +205,7 @@ fn the_devpi_image_starts_as_people_start_theirs() {
     let bin = Path::new(OURS).parent().unwrap().display().to_string();
     let path = std::env::var_os("PATH").unwrap().into_string().unwrap();
     let check = &health_checks("3141", port)[0];
-    // Once to make the folder, once on what is there.
+    // The first start creates the folder, the second finds it.
     for _ in 0..2 {
         let mut start = Command::new(root().join("deploy/devpi-start"));
         start

@@ -1,4 +1,4 @@
-//! What operators do while people work: a new binary, new policies, a stop. Nobody's request fails.
+//! What operators do while people work: a new binary, new policies, a stop. No request fails.
 
 use std::fs;
 use std::path::Path;
@@ -14,18 +14,18 @@ use super::load::{Connection, Load, Place, Told, Until};
 use super::managed::{Managed, OURS, PASSWORD, Running};
 use crate::support::{Content, FakeIndex, Form, Gate, Listed, Project, Setup, Tool, get};
 
-/// The file that is on its way while the processes change.
+/// The file that is being transferred while the processes change.
 const HUGE: &str = "huge-1.0.tar.gz";
 const HUGE_BYTES: u64 = 8 << 20;
 
-/// What a rule is about.
+/// The file that the rule is about.
 const DOUBTED: &str = "doubted-1.0.tar.gz";
 
 fn huge() -> Content {
     Content::noise(11, HUGE_BYTES)
 }
 
-/// An index with something small to install, something large to wait for, something to refuse.
+/// An index with something small to install, something large to wait for, and something to refuse.
 fn dairy() -> FakeIndex {
     let huge = Listed::new(HUGE, "1.0", huge());
     let doubted = Listed::new(DOUBTED, "1.0", Content::noise(12, 2000));
@@ -36,8 +36,8 @@ fn dairy() -> FakeIndex {
         .start()
 }
 
-/// A stack over the dairy with one rule. The grace period is longer than any test waits: a process
-/// that waited for it would be seen as one that never ends.
+/// A stack over the dairy with one rule. The grace period is longer than any test waits, so a
+/// process that sat it out would look like one that never ends.
 fn policies(dairy: &FakeIndex, rule: &str) -> String {
     format!(
         "limits: {{ grace_period: 1h }}\nindexes:\n  \
@@ -69,7 +69,7 @@ fn file_path(place: &Place, project: &str, filename: &str) -> String {
     found.path().to_owned()
 }
 
-/// Everybody at once, at all doors.
+/// Clients of every kind at all doors.
 fn load(managed: &Managed) -> Load {
     let mut load = Load::new();
     let file = file_path(&managed.public, "sieve", "sieve-1.0-py3-none-any.whl");
@@ -85,7 +85,7 @@ fn load(managed: &Managed) -> Load {
     load
 }
 
-/// A download of which half has come, and whose second half its index holds back.
+/// A download that is half done; its index holds the second half back.
 struct Download(Connection, u64, Gate);
 
 impl Download {
@@ -138,7 +138,7 @@ impl Upload {
 
 #[track_caller]
 fn is_listed(place: &Place, filename: &str) {
-    // Both processes share the records; what one writes the other sees within a moment.
+    // Both processes share the records; each soon sees what the other writes.
     for _ in 0..200 {
         let page = "/acme/all/+simple/parmesan/";
         let told = place.connect().and_then(|mut kept| kept.get(page)).unwrap();
@@ -150,7 +150,7 @@ fn is_listed(place: &Place, filename: &str) {
     panic!("{filename} is not listed");
 }
 
-/// Ends a process and waits for it, though it is no child of ours.
+/// Stops a process and waits until it says that it is stopping, even if it is not our child.
 fn goes(managed: &Managed, signal: impl Fn(Signal)) {
     signal(Signal::TERM);
     assert!(managed.hears().starts_with("STOPPING=1"));
@@ -158,7 +158,7 @@ fn goes(managed: &Managed, signal: impl Fn(Signal)) {
 
 fn an_upgrade_fails_no_request(managed: &Managed, dairy: &FakeIndex) {
     let mut old = managed.start();
-    // A page that the next process must not remember from before the upload ends.
+    // A page that the next process must not remember as it was before the upload ended.
     Upload::begin(managed, "1.0").end();
     let load = load(managed);
     load.goes_on(2);
@@ -169,7 +169,7 @@ fn an_upgrade_fails_no_request(managed: &Managed, dairy: &FakeIndex) {
     assert!(reloaded.status.success(), "{}", managed.log());
     let new = managed.successor();
     load.goes_on(2);
-    // By the new one, which now knows the page of before the second upload.
+    // Answered by the new process, which now has the page from before the second upload.
     is_listed(&managed.public, "parmesan-1.0-py3");
     assert!(
         !old.has_ended(),
@@ -214,9 +214,10 @@ fn a_new_process_that_does_not_come_up_leaves_the_old_one_serving() {
         assert_eq!(reloaded.status.code(), Some(1), "{}", managed.log());
         load.goes_on(3);
     };
-    // A program that is none.
+    // A program that does not serve.
     refuses(Path::new("/bin/false"));
-    // One that finds a configuration it cannot serve, before it has the sockets and after.
+    // Programs that cannot serve their configuration: noticed before the sockets are handed over,
+    // and after.
     let replaced = managed.replaced();
     fs::write(managed.configuration(), "polices: {}\n").unwrap();
     assert!(managed.hears().starts_with("RELOADING=1"));
@@ -233,7 +234,7 @@ fn a_new_process_that_does_not_come_up_leaves_the_old_one_serving() {
         "{}",
         managed.log()
     );
-    // A signal by mistake, with nobody there to take over.
+    // A signal sent by mistake, with no successor to take over.
     let told = |log: String| log.matches("this one goes on serving").count();
     let before = told(managed.log());
     old.signal(Signal::QUIT);
@@ -243,7 +244,7 @@ fn a_new_process_that_does_not_come_up_leaves_the_old_one_serving() {
     }
     assert!(!old.has_ended());
 
-    // And then it works all the same.
+    // After all that, an upgrade still works.
     managed.configure(&good);
     assert!(managed.hears().starts_with("RELOADING=1"));
     managed.hears();
@@ -256,7 +257,7 @@ fn a_new_process_that_does_not_come_up_leaves_the_old_one_serving() {
     goes(&managed, |signal| new.signal(signal));
 }
 
-/// A configuration that is in order, but whose public door is somebody else's.
+/// A valid configuration whose public door is already in use.
 fn taken_door(policies: &str, address: &str) -> String {
     format!("listen: {{ public: \"{address}\", manage: off, metrics: off }}\n{policies}")
 }
@@ -280,7 +281,7 @@ fn new_policies_hold_from_one_instant_on_and_no_request_fails() {
     }
     load.goes_on(2);
 
-    // A file with a fault changes nothing, and says so.
+    // A file with a fault changes nothing, and the fault is reported.
     managed.configure(&policies(&dairy, "{ deny: { knid: [sdist] } }"));
     assert!(managed.hears().starts_with("RELOADING=1"));
     assert!(managed.hears().contains("generation 1 still serves"));
@@ -304,7 +305,7 @@ fn new_policies_hold_from_one_instant_on_and_no_request_fails() {
         assert!(early.clone().count() > 0 && early.clone().all(|status| status == 200));
         let late = tale.iter().filter(|told| told.began > after).map(status);
         assert!(late.clone().count() > 0 && late.clone().all(|status| status == 403));
-        // In between once, and never back.
+        // The status changes once, and never back.
         let turned = tale.windows(2).filter(|two| two[0].status != two[1].status);
         assert_eq!(turned.count(), 1);
     }
@@ -332,7 +333,8 @@ fn a_stop_under_load_finishes_what_is_under_way_and_loses_no_audit_event() {
 
     running.signal(Signal::TERM);
     assert!(managed.hears().starts_with("STOPPING=1"));
-    // Everybody else is gone by themselves: what they had asked was answered, and then no more.
+    // All clients have stopped by themselves: their requests were answered, then connections were
+    // refused.
     let told = load.until_refused();
     assert!(managed.public.connect().is_err() && managed.manage.connect().is_err());
     assert!(!running.has_ended(), "it has something to finish");
@@ -344,7 +346,7 @@ fn a_stop_under_load_finishes_what_is_under_way_and_loses_no_audit_event() {
         let text = fs::read_to_string(managed.data().join(file)).unwrap();
         let events = text.lines().map(|line| serde_json::from_str(line).unwrap());
         let events = events.filter(|event: &Value| event["event"] == kind);
-        // A line of its own, or so many more of an earlier one.
+        // Each event is either a line of its own, or part of the `repeated` count of one.
         let times = events.map(|event| event["repeated"].as_u64().unwrap_or(1) as usize);
         times.sum::<usize>()
     };

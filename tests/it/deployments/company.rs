@@ -1,4 +1,4 @@
-//! D2: a company's index behind a load balancer, and the clients of its day.
+//! D2: a company's index behind a load balancer, and the clients of its time.
 
 use super::table::Table;
 use super::{legacy_project, localhost, release, typed, upstream, with_release, write_at_home};
@@ -109,7 +109,7 @@ fn in_a_browser(public: &str) {
     }
 }
 
-/// `setup.py register` and `upload`, whose register speaks LF only and tries without a login first.
+/// `setup.py register` and `upload`; register sends bare LF and tries without a login first.
 fn legacy(public: &str, manage: &str) {
     let project = legacy_project("acme-old");
     let pypirc = format!(

@@ -1,4 +1,4 @@
-//! D5: images of server and client, and what their people type.
+//! D5: images of server and client, and what their users type.
 
 use super::table::Table;
 use super::{localhost, upstream, write_at_home};
@@ -8,7 +8,7 @@ const PASSWORD: &str = "from-the-environment";
 
 pub(super) fn rows(table: &Table) {
     let index = upstream();
-    // As the image's start does it: the folder is made, then served with the extra arguments.
+    // Like the image's start script: the folder is created, then served with the extra arguments.
     let launch = DevpiServer::with()
         .environment("DEVPI_PASSWORD", PASSWORD)
         .environment("CHEESECLOTH_MIRROR_URL", index.url().as_str())

@@ -1,5 +1,6 @@
-//! The options of `devpi-init` and `devpi-server` as people's scripts pass them (docs/protocol/devpi.md §20):
-//! honoured, taken because they change nothing, or refused with what to do instead.
+//! The options of `devpi-init` and `devpi-server` as people's scripts pass them
+//! (docs/protocol/devpi.md §20): honoured, accepted because they change nothing, or refused with
+//! what to do instead.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +9,7 @@ use serde_json::Value;
 
 use super::support::{DevpiServer, Tool, Web, command};
 
-/// What `+api` says to a client that asks for this host.
+/// The login URL that `+api` gives to a client that uses this host.
 fn login_url(server: &DevpiServer, host: &str) -> (u16, String) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let url = format!("{}+api", server.url());
@@ -121,7 +122,7 @@ fn every_option_of_the_real_devpi_server_is_known() {
     let folder = tempfile::tempdir().unwrap();
     for option in options {
         let mut server = command();
-        // A port that nobody can have, so that nothing is served.
+        // An address that cannot be bound, so that nothing is served.
         server.args(["devpi-server", "--listen=nowhere", "--serverdir"]);
         let output = server.arg(folder.path()).arg(option).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
@@ -129,10 +130,10 @@ fn every_option_of_the_real_devpi_server_is_known() {
     }
 }
 
-/// The options of devpi's own parsers: see the script beside the table.
+/// The options of devpi's own parsers; the script next to the table writes it.
 const OPTIONS: &str = include_str!("../devpi_options/options.tsv");
 
-/// What does here what it does there. Every other one says that it does not.
+/// The options that do here what they do in devpi. Every other one says that it does not.
 const HONOURED: [&str; 19] = [
     "-h",
     "--help",
@@ -155,7 +156,7 @@ const HONOURED: [&str; 19] = [
     "--argon2-time-cost",
 ];
 
-/// A value that the option would take there.
+/// A value that devpi accepts for the option.
 fn value(option: &str) -> &'static str {
     match option {
         "--role" => "standalone",
@@ -165,7 +166,8 @@ fn value(option: &str) -> &'static str {
         "--port" => "0",
         "--outside-url" => "https://devpi.example",
         "--argon2-memory-cost" => "1024",
-        // A port that nobody can have, and a folder that nobody has made, so that nothing is served.
+        // An address that cannot be bound and a folder that does not exist, so that nothing is
+        // served.
         "--listen" => "nowhere",
         "--unix-socket" => "/nonexistent/devpi.sock",
         _ => "1",
@@ -187,7 +189,7 @@ fn every_option_of_every_program_of_devpis_does_something_or_says_why_not() {
         )
         .unwrap();
         let mut run = command();
-        // Values that are paths are below it too.
+        // Values that are paths must end up in the folder as well.
         run.current_dir(folder.path());
         run.arg(program)
             .arg("--serverdir")
@@ -361,7 +363,7 @@ fn options_that_ask_for_something_else_are_refused_in_words() {
     );
 }
 
-/// What the program says on standard output and standard error when it is started by this name.
+/// The program's standard output and standard error when it is started under this name.
 fn said_as(name: &str, arguments: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let link = folder.path().join(name);

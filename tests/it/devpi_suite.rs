@@ -1,18 +1,19 @@
-//! devpi's own functional suite, unmodified and installed from the package index, against the program.
+//! devpi's own functional suite, unmodified and installed from the package index, run against the
+//! program.
 //!
-//! The suite is a module of the server's wheel that is driven through a fixture; the fixture can be
-//! aimed at a host and port (docs/protocol/devpi.md §21). What stands here only aims it.
+//! The suite is a module of the server's wheel and is driven through a fixture, which can be
+//! pointed at a host and port (docs/protocol/devpi.md §21). That is all this module does.
 
 use std::fs;
 use std::process::Command;
 
 use super::support::{DevpiServer, Tool};
 
-/// How many tests the five classes have.
+/// The five classes have this many tests.
 const TESTS: &str = "41 passed";
 
-/// Aims the fixtures. Two properties that the suite reads of an answer are there for its own
-/// application only, so the answers of another server are given them.
+/// Points the fixtures at our server. Two properties that the suite reads from a response exist
+/// only for its own application, so they are added to responses of another server.
 const AIM: &str = r#"
 import pytest
 from test_devpi_server import plugin

@@ -1,5 +1,5 @@
-//! What devpi's clients are told, word by word: a message stands once, releases are one under every
-//! spelling, and what devpi takes for a success is one.
+//! What devpi's clients are told, word for word: a message appears once, a release is the same
+//! under every spelling, and what devpi counts as a success is one.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -192,7 +192,8 @@ async fn a_release_is_one_under_every_spelling_of_its_version() {
     assert_eq!(left.status, 404, "{}", left.text());
 }
 
-/// An index of today: registration is gone, files are taken. Answers so many requests; what they were.
+/// An index as they are today: registration is gone, files are accepted. Answers this many requests
+/// and returns their actions.
 fn modern_index(requests: usize) -> (String, thread::JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/legacy/", listener.local_addr().unwrap());

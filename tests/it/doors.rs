@@ -1,4 +1,4 @@
-//! The doors as a client sees them, over real sockets: what they promise and what they put up with.
+//! The doors as a client sees them, over real sockets: what they promise and what they tolerate.
 
 mod machinery;
 mod proxies;
@@ -52,7 +52,7 @@ fn head_is_get_without_content() {
     let mut client = doors.connect();
     let of_answer = |answered: &Answered| {
         let mut headers = answered.headers.clone();
-        // These tell of the request, not of the content.
+        // These depend on the request rather than the content.
         for own in ["date", "server-timing", "x-request-id"] {
             assert!(headers.remove(own).is_some(), "{own}");
         }
@@ -68,7 +68,7 @@ fn head_is_get_without_content() {
     ] {
         client.send(&format!("HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
         let head = client.read_head();
-        // Another connection, so that the huge content need not be read.
+        // On another connection, so that the huge body need not be read.
         let mut other = doors.connect();
         other.send(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
         let get = other.read_head();
@@ -132,7 +132,7 @@ fn a_dripping_head_ends_at_its_deadline() {
         ..DoorLimits::default()
     });
     let mut client = doors.connect();
-    // The first request shows that the deadline begins anew with each.
+    // The first request shows that the deadline starts again with each one.
     assert_eq!(client.get("/simple/x/").text(), "page of x");
     client
         .stream
@@ -143,7 +143,7 @@ fn a_dripping_head_ends_at_its_deadline() {
     let mut buffer = [0; 1024];
     client.send("GET /simple/x/ HTTP/1.1\r\nX: ");
     loop {
-        // The read times out between two bytes of the head and returns once there is an answer.
+        // The read times out between two bytes of the head, and returns once there is an answer.
         match client.stream.read(&mut buffer) {
             Ok(0) => break,
             Ok(read) => answer.extend_from_slice(&buffer[..read]),
@@ -277,7 +277,7 @@ fn a_reader_that_is_too_slow_is_cut_off() {
         client.read_head().headers["content-length"],
         *HUGE.to_string()
     );
-    // Nothing is read until the door has given up; the metrics say when.
+    // Nothing is read until the door has given up, which the metrics show.
     doors.wait_for_number("reason=\"slow\"} 1");
     assert!((client.read_to_close().len() as u64) < HUGE);
 }
@@ -297,7 +297,7 @@ fn a_failed_fill_is_seen_as_a_short_body() {
     let mut client = doors.connect();
     client.send("GET /simple/growing/ HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(client.read_head().headers["content-length"], "100000");
-    // What has arrived is sent at once, not when the buffer is full or the file whole.
+    // What has arrived is sent immediately, not once a buffer is full or the file complete.
     let mut first = vec![0; 50_000];
     client.stream.read_exact(&mut first).unwrap();
     doors.flows.fail_fills();
@@ -353,7 +353,7 @@ fn the_metrics_door_tells_of_the_public_one() {
     for path in ["/simple/x/", "/simple/refused/", "/simple/x/"] {
         client.get(path);
     }
-    // A request is counted after its answer is sent, so the last one may still be on its way.
+    // A request is counted after its answer has been sent, so the last one may not be counted yet.
     client.get("/simple/y/");
     let text = doors.numbers("/metrics").text().to_owned();
     for line in [
@@ -413,7 +413,7 @@ fn a_stop_waits_for_answers_and_for_nothing_else() {
     assert_eq!(busy.read_answer().text(), "at last");
     let started = Instant::now();
     doors.close();
-    // Far below the grace period, which is only for what does not end.
+    // Far below the grace period, which is only for requests that do not end.
     assert!(
         started.elapsed() < Duration::from_secs(5),
         "{:?}",

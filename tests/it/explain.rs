@@ -54,7 +54,7 @@ fn check_says_every_fault_with_its_place_and_what_was_meant() {
     }
     assert!(said.text.contains("policy"), "no suggestion: {}", said.text);
 
-    // What only shows when all documents are put together.
+    // Faults that only show when all documents are put together.
     let text = FAULTY.replace("polcy: house, ", "").replace("soon", "7d");
     let path = write(folder.path(), "shop.yaml", &text);
     let said = run(&["check", &path, "--json"]);

@@ -1,5 +1,5 @@
-//! Mirrors with `mirror_use_external_urls`: clients are sent to the upstream's own files, but only to
-//! those that the policies let pass.
+//! Mirrors with `mirror_use_external_urls`: clients are redirected to the upstream's own files, but
+//! only to those that the policies let pass.
 
 use cheesecloth::testing::clock::Clock;
 use serde_json::Value;
@@ -31,7 +31,7 @@ async fn house(url: &str) -> House {
     House::online(&external(url), &clock).await
 }
 
-/// The path of the one file that the page lists.
+/// The path of the only file on the page.
 async fn listed(house: &House) -> String {
     let got = house
         .get("/root/dairy/+simple/sieve/", &[("accept", JSON)])

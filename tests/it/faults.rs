@@ -1,7 +1,7 @@
 //! What goes wrong with the machine × what clients see × whether it heals without a restart.
 //!
-//! Each part is a table: about bytes in `files` and `room`, about records in `records`, about what the
-//! disk has changed in `damage`, `copies` and `verified`.
+//! Each part is a table: bytes in `files` and `room`, records in `records`, data that the disk has
+//! changed in `damage`, `copies` and `verified`.
 
 mod belonging;
 mod copies;
@@ -31,7 +31,7 @@ fn upload(gateway: &Program, version: &str) -> ask::Answer {
         .unwrap()
 }
 
-/// How many files of `hello-pkg` are listed at the public door.
+/// How many files of `hello-pkg` the public door lists.
 fn listed(gateway: &Program) -> usize {
     let page = format!("{}hello-pkg/", gateway.index_url("packages/stable"));
     let accept = [("Accept", "application/vnd.pypi.simple.v1+json")];

@@ -1,4 +1,5 @@
-//! Files and sidecars through the built program: fetched once, streamed while they arrive, kept whole.
+//! Files and sidecars through the built program: fetched once, streamed while they arrive, kept
+//! whole.
 
 mod digests;
 mod ranges;
@@ -18,20 +19,20 @@ use super::support::{
 
 const MIB: usize = 1 << 20;
 
-/// A file of every client of an upstream, in bytes.
+/// Size of the file that many clients read together, in bytes.
 const BIG: usize = 100 * MIB;
 
 const INDEX: &str = "root/dairy";
 const FILENAME: &str = "wheel_of_gouda-1.0.tar.gz";
 const UPSTREAM_PATH: &str = "/files/wheel-of-gouda/";
 
-/// Bytes that differ from place to place and cost no time to make.
+/// Bytes that differ from place to place and cost no time to generate.
 fn patterned(length: usize) -> Bytes {
     let block = Content::noise(1, 65_521).to_vec();
     block.iter().copied().cycle().take(length).collect()
 }
 
-/// An upstream with one sdist of these bytes.
+/// An upstream with one sdist of this content.
 fn dairy(content: &Bytes) -> FakeIndex {
     stocked(Setup::default(), content).start()
 }
@@ -64,7 +65,7 @@ fn kept(data: &Path, folder: &str) -> Vec<PathBuf> {
     paths_below(&data.join(folder))
 }
 
-/// Reads on to the end; the bytes must be these.
+/// Reads to the end and compares.
 async fn read_on(mut response: reqwest::Response, expected: &Bytes, mut position: usize) {
     while let Some(chunk) = response.chunk().await.unwrap() {
         let end = position + chunk.len();
@@ -98,7 +99,7 @@ async fn clients_of_one_cold_file_cause_one_fetch_and_read_it_while_it_arrives()
     for client in clients.collect::<Vec<_>>() {
         reading.push(client.await.unwrap());
     }
-    // All have begun, and the upstream has not sent a hundredth of it.
+    // All clients have begun to read, and upstream has sent about a hundredth of the file.
     gate.reached(1).await;
     gate.release();
     let ends = reading.into_iter().map(|(response, position)| {
@@ -151,7 +152,7 @@ async fn head_is_get_without_its_body_cold_and_warm() {
     }
 }
 
-/// The headers that tell of the content and not of the request.
+/// The headers that depend on the content rather than the request.
 fn told(got: &Got) -> Vec<(String, String)> {
     let own = ["date", "server-timing", "x-request-id", "cache-status"];
     let mut told: Vec<_> = got
@@ -199,7 +200,7 @@ async fn ranges_are_byte_exact_while_a_file_arrives_and_when_it_is_here() {
                 }
             }
             assert!(got.body == content[expected.clone()], "{at}: wrong bytes");
-            // Fetched whole the first time, so that it is here the second time.
+            // The first request fetches all of it, so that the second finds it on disk.
             assert_eq!(web.get(&url).await.body.len(), size, "{at}");
         }
         let half = [("range", "bytes=1048576-")];
@@ -232,7 +233,7 @@ async fn a_client_that_leaves_does_not_stop_the_fill() {
     assert_eq!(dairy.journal().count(UPSTREAM_PATH), 1);
 }
 
-/// Asks for the file while upstream sends a bad body, then while it sends a good one.
+/// Requests the file while upstream sends a bad body, then while it sends a good one.
 async fn bad_then_good(content: &Bytes, more: &str, fault: Fault, expected: Option<u16>) {
     let dairy = dairy(content);
     let data = tempfile::tempdir().unwrap();
@@ -242,9 +243,9 @@ async fn bad_then_good(content: &Bytes, more: &str, fault: Fault, expected: Opti
     let url = url_of(&web, &shop).await;
     dairy.misbehave(UPSTREAM_PATH, fault);
     match (web.attempt(Method::GET, &url, &[]).await, expected) {
-        // In the head or in the body, depending on how far it came.
+        // Cut off in the head or in the body, depending on how much had arrived.
         (Err(_cut_short), None) => {}
-        // So early that nothing of the file had left yet.
+        // So early that nothing had been sent to the client yet.
         (Ok(got), None) => assert_eq!(got.status, 502, "{}", got.text()),
         (Ok(got), Some(status)) => assert_eq!(got.status, status, "{}", got.text()),
         (answer, expected) => panic!("{answer:?} instead of {expected:?}"),
@@ -262,7 +263,7 @@ async fn bad_then_good(content: &Bytes, more: &str, fault: Fault, expected: Opti
 async fn a_file_with_a_wrong_digest_ends_short_and_is_not_kept() {
     let large = patterned(3 * MIB);
     bad_then_good(&large, "", Fault::new().wrong_digest(), None).await;
-    // Smaller than what is held back until the digest holds: there is time to say so.
+    // Smaller than what is held back until the digest is verified, so there is time for a status.
     bad_then_good(&patterned(100), "", Fault::new().wrong_digest(), Some(502)).await;
 }
 
@@ -284,7 +285,7 @@ async fn a_mirror_that_verifies_before_serving_sends_nothing_of_a_bad_file() {
 #[tokio::test]
 async fn a_file_of_unknown_length_is_served_and_verified() {
     let content = patterned(MIB);
-    // Neither the page nor the answer says how long it is.
+    // Neither the page nor the upstream's answer states the length.
     let dairy = stocked(Setup::default().without_sizes(), &content).start();
     let web = Web::new();
     for range in [None, Some("bytes=1000-1999"), Some("bytes=-5")] {
@@ -336,7 +337,7 @@ async fn a_file_without_a_hash_gets_one_when_it_has_passed_through() {
     let late = page.url_of(FILENAME);
     assert!(late.contains("/+f/"), "{late}");
     dairy.misbehave(UPSTREAM_PATH, Fault::new().status(500));
-    // Whoever wrote the old URL into a lock file is served from what is here too.
+    // A client with the old URL in a lock file is served from disk too.
     for url in [late, early] {
         let got = web.get(&url).await;
         assert!(got.body == content, "{url}: {}", got.text());
@@ -353,7 +354,7 @@ async fn the_quota_evicts_the_files_asked_for_longest_ago() {
     let rounds = rounds.file(file("2.0", 2)).file(file("3.0", 3));
     let dairy = Setup::default().project(rounds).start();
     let data = tempfile::tempdir().unwrap();
-    // Not the store's to evict, and larger than what it may keep.
+    // This file is not the store's to evict, and larger than the quota.
     let private = data.path().join("private/aa/precious");
     fs::create_dir_all(private.parent().unwrap()).unwrap();
     fs::write(&private, vec![b'x'; 2 * MIB]).unwrap();
@@ -378,13 +379,13 @@ async fn the_quota_evicts_the_files_asked_for_longest_ago() {
     let is_first = |path: &PathBuf| path.to_string_lossy().replace('/', "").contains(&first);
     assert!(!left.iter().any(is_first), "{left:?}");
     assert!(private.exists());
-    // What is gone is fetched again.
+    // An evicted file is fetched again.
     let again = web.get(&page.url_of("round-1.0.tar.gz")).await;
     assert_eq!(again.body.len(), 400_000);
     assert_eq!(dairy.journal().count("/files/round/round-1.0"), 2);
 }
 
-/// A wheel with 5 MB of data and its metadata.
+/// A wheel with 5 MB of data, and its metadata.
 fn large_wheel() -> (Wheel, Bytes) {
     let wheel = Wheel::new("wide", "1.0")
         .requires("curd>=1")
@@ -393,7 +394,7 @@ fn large_wheel() -> (Wheel, Bytes) {
     (wheel, metadata)
 }
 
-/// Asks for the sidecar of the large wheel; returns what upstream was asked for below its file.
+/// Requests the sidecar of the large wheel; returns the requests that reached upstream for it.
 async fn sidecar(setup: Setup) -> Vec<String> {
     let (wheel, metadata) = large_wheel();
     let dairy = setup

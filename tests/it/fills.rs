@@ -1,5 +1,5 @@
-//! Many files at once: who finds no place waits for a turn, one slow mirror starves no other, and what
-//! nobody reads any more gives way.
+//! Many files together: a request without a place waits for its turn, a slow mirror starves no
+//! other, and a fill that nobody reads any more gives way.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -24,7 +24,7 @@ fn mirrors(all: &[(&str, &FakeIndex)], limits: &str) -> String {
     )
 }
 
-/// An index of so many files of a megabyte each, all of one project.
+/// An index with this many files of a megabyte each, all of one project.
 fn rounds(count: u64) -> FakeIndex {
     let project = (0..count).fold(Project::new("round"), |project, number| {
         let version = format!("{number}.0");
@@ -44,7 +44,7 @@ async fn urls(web: &Web, shop: &Program, index: &str, count: u64) -> Vec<String>
     names.map(|name| page.url_of(&name)).collect()
 }
 
-/// How many projects each of the two installs.
+/// How many projects each of the two clients installs.
 const WHEELS: usize = 60;
 
 fn project_name(set: &str, number: usize) -> String {
@@ -70,7 +70,7 @@ async fn two_uv_installs_of_sixty_cold_wheels_succeed_beside_a_mirror_that_hangs
         .into_iter()
         .map(|url| tokio::spawn(async move { Web::new().get(&url).await }))
         .collect();
-    // Half of the places, and more in line.
+    // Half of the places are taken, and more requests wait in line.
     gate.reached(4).await;
 
     let index = shop.index_url("root/fast");
@@ -119,10 +119,10 @@ async fn a_slow_file_that_nobody_reads_gives_its_place_to_one_that_waits() {
     let mut leaving = Web::new().open(Method::GET, slow, &[]).await.unwrap();
     assert!(leaving.chunk().await.unwrap().is_some());
     drop(leaving);
-    // The only place is taken, by a file that would need much longer than anybody waits.
+    // The only place is taken by a file that would need much longer than anybody waits.
     assert_eq!(web.get(next).await.status, 200);
     shop.wait_for_metric("cheesecloth_fill_inflight", |fills| fills == 0.0);
-    // Nothing is lost but time.
+    // Only time is lost.
     dairy.behave();
     assert!(web.get(slow).await.body == Content::noise(0, 1 << 20).to_vec());
 }
@@ -154,7 +154,7 @@ async fn a_slow_file_that_is_read_keeps_its_place_and_who_waits_too_long_is_told
     );
 }
 
-/// Clients at the slow upstream below, each for a file of its own.
+/// Clients of the slow upstream below, each requesting its own file.
 const CLIENTS: u64 = 60;
 
 #[tokio::test]
@@ -175,7 +175,8 @@ async fn clients_of_more_files_than_there_are_places_wait_as_long_as_the_line_mo
     let clients: Vec<_> = clients.collect();
     gate.reached(2).await;
     assert_eq!(dairy.journal().count(FILE), 2, "half of the places");
-    // Two by two, which altogether takes far longer than anybody waits for a line that stands still.
+    // Two at a time, which altogether takes far longer than anybody waits for a line that stands
+    // still.
     dairy.misbehave(FILE, Fault::new().latency(300));
     gate.release();
     for client in clients {
@@ -196,18 +197,18 @@ async fn the_line_for_a_place_has_an_end() {
     for url in urls {
         asking.spawn(async move { Web::new().get(&url).await });
     }
-    // One is asked for, one waits, and whichever came last is told to come back.
+    // One is being fetched, two wait; the one that came last is told to come back.
     let refused = asking.join_next().await.unwrap().unwrap();
     assert_eq!(refused.status, 503, "{}", refused.text());
     assert_eq!(dairy.journal().count(FILE), 1);
     assert_eq!(asking.len(), 2);
 }
 
-/// Limits within which nothing but a departure ends a fill.
+/// Limits under which only a client's departure ends a fill.
 const PATIENT: &str =
     "fills: 1, fill_wait: 20s, upstream_read_timeout: 10m, upstream_total_timeout: 10m";
 
-/// Asks for something that does not come, and leaves once `asked` has heard of it.
+/// Sends a request that is not answered, and leaves once `asked` is done.
 async fn ask_and_leave(url: &str, asked: impl Future<Output = ()>) {
     let url = url.to_owned();
     let client = tokio::spawn(async move { Web::new().get(&url).await });
@@ -218,7 +219,7 @@ async fn ask_and_leave(url: &str, asked: impl Future<Output = ()>) {
 
 #[tokio::test]
 async fn a_client_that_leaves_while_upstream_is_silent_is_noticed_without_a_byte_more() {
-    // Before its head can go out, and in the middle.
+    // Before the head can be sent, and in the middle of the body.
     for held_after in [1000, 600_000] {
         let dairy = rounds(2);
         let shop = Program::with_policies(&mirrors(&[("root/dairy", &dairy)], PATIENT)).start();
@@ -269,7 +270,7 @@ async fn a_client_that_leaves_is_noticed_through_tls_and_whoever_reads_its_reque
     let secure = format!(
         "listen: {{ public: {{ tls: {{ cert: {place}/cert.pem, key: {place}/key.pem }} }} }}\n"
     );
-    // The machinery reads what is of HTTP/1.0.
+    // HTTP/1.0 requests are read by Pingora.
     for (has_tls, version) in [(false, "1.0"), (true, "1.0"), (true, "1.1")] {
         let dairy = rounds(1);
         let yaml = mirrors(&[("root/dairy", &dairy)], PATIENT);

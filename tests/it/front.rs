@@ -13,7 +13,7 @@ mod rules;
 mod wire;
 mod writes;
 
-/// Installs that have to go well between two events before the next one may happen.
+/// Installs that have to succeed between two events.
 const INSTALLS: usize = 3;
 
 /// A client logged in at a server with an index `packages/stable` that holds hello-pkg 1.0 and 2.0.
@@ -28,7 +28,7 @@ fn with_releases(primary: &Devpi) -> Client {
     devpi
 }
 
-/// Makes the user `packages` and its index, at the server in use.
+/// Creates the user `packages` and its index on the server in use.
 fn make_stable(devpi: &Client) {
     devpi.run(&["login", "root", "--password", ""]).succeeds();
     devpi
@@ -71,7 +71,7 @@ fn clients_of_devpi_work_through_the_front_and_fetched_files_outlive_the_server(
     let front = Program::with_policies(&servers(&[&primary])).start();
     let address = front.public_url().to_owned();
 
-    // What devpi answers at its own address, it answers at ours.
+    // What devpi answers at its own address is answered at ours.
     let devpi = Client::fresh(Tool::Devpi);
     devpi
         .run(&["use", &format!("{address}packages/stable")])
@@ -89,7 +89,7 @@ fn clients_of_devpi_work_through_the_front_and_fetched_files_outlive_the_server(
         .run(&["login", "packages", "--password", "x"])
         .says("management door");
 
-    // As deployment D1 spells it, and with its files at the index's own URLs.
+    // As deployment D1 spells it, without `+simple/`; the links are the index's own URLs.
     for tool in [Tool::Pip, Tool::Uv] {
         let client = Client::fresh(tool);
         client
@@ -97,7 +97,7 @@ fn clients_of_devpi_work_through_the_front_and_fetched_files_outlive_the_server(
             .succeeds();
         assert!(installed(&client, "1.0"), "{tool:?}");
     }
-    // What is uploaded past us is listed at once, and what is removed is gone.
+    // What is uploaded past the front is listed, and what is removed there disappears.
     upload(&releases, "3.0");
     let page = format!("{}hello-pkg/", front.index_url("packages/stable"));
     wait_for(&page, |body| body.contains("hello_pkg-3.0"));
@@ -126,7 +126,7 @@ fn clients_of_devpi_work_through_the_front_and_fetched_files_outlive_the_server(
     );
 }
 
-/// Until the page shows it; a freshness of a second at most is promised, a busy machine takes longer.
+/// Waits until the page shows it; a second at most is promised, but a busy machine takes longer.
 #[track_caller]
 fn wait_for(page: &str, shows: impl Fn(&str) -> bool) {
     let mut last = String::new();
@@ -205,11 +205,11 @@ fn a_restart_of_any_server_costs_no_install() {
                 let files = answer.body.matches(".whl</a>").count();
                 assert_eq!(files, 2, "neither more nor less: {}", answer.body);
                 asked.fetch_add(1, Ordering::Relaxed);
-                // Often enough to see every state, and the installs want the machine too.
+                // Often enough to see every state, while the installs get some of the machine too.
                 thread::sleep(std::time::Duration::from_millis(50));
             }
         });
-        // Ends the load however this thread ends, so that a failure here is told.
+        // Ends the load however this thread ends, so that a failure here is reported.
         let _last = OnDrop(|| ends.store(true, Ordering::Relaxed));
         some_installs(&done);
         primary.kill();

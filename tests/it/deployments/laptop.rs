@@ -1,4 +1,4 @@
-//! D3: on a laptop, one port that speaks everything, and the two doors beside it.
+//! D3: a laptop with one port that does everything, and the two doors beside it.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -43,7 +43,7 @@ pub(super) fn rows(table: &Table) {
     });
     table.row("D3.5", "pip (M)", || install(&format!("{url}/me/dev")));
     table.row("D3.5", "pip (P)", || {
-        // The public door of a gateway whose mirror is the laptop's index.
+        // The public door of a gateway that mirrors the laptop's index.
         let mirror = format!("{url}/me/dev/+simple/");
         let public = Program::without_policies().mirroring(&mirror).start();
         install(&format!("{}root/pypi", public.public_url()));
@@ -64,7 +64,7 @@ fn install(index: &str) {
     .succeeds();
 }
 
-/// `serve --host=… --port=…`, as devpi-server spells the public door.
+/// `serve --host=… --port=…`: the public door's address, spelled as for devpi-server.
 fn host_and_port() {
     let folder = tempfile::tempdir().unwrap();
     let mut serve = command();

@@ -1,4 +1,4 @@
-//! Every tool that publishes, each to an index of its own, and pip that installs from there.
+//! Every tool that publishes, each to its own index, and pip installing from there.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use super::table::Table;
 use super::{legacy_project, localhost, release, typed, with_release, write_at_home};
 use crate::support::{Client, DevpiServer, Tool};
 
-/// The same project to every tool that builds by itself.
+/// The same project for every tool that builds by itself.
 const PROJECT: &str = r#"
 [build-system]
 requires = ["flit_core"]
@@ -18,7 +18,7 @@ version = "1.0"
 description = "A tool."
 "#;
 
-/// The index, the client, and how it publishes to a repository.
+/// The index, the client, and how the client publishes to a repository.
 type Publishing = (&'static str, &'static str, fn(&str));
 
 pub(super) fn rows(table: &Table) {
@@ -61,7 +61,7 @@ fn by_twine(repository: &str) {
         "pw",
         "--repository-url",
     ];
-    // The second time the files are there, and are the same.
+    // The second upload finds identical files, and succeeds.
     for repository in [repository.to_owned(), format!("{repository}/")] {
         twine
             .run(&typed(&[&words[..], &[&repository]].concat(), &files))
@@ -83,7 +83,6 @@ fn by_uv(repository: &str) {
         .says("already exists");
 }
 
-/// A project that flit builds.
 pub(super) fn flit_project() -> Client {
     let flit = Client::fresh(Tool::Flit).with("FLIT_PASSWORD", "pw");
     flit.write(

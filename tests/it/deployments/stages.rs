@@ -1,4 +1,4 @@
-//! D1: stable, staging and develop behind a load balancer that only reads.
+//! D1: stable, staging and develop behind a load balancer that only allows reading.
 
 use std::fs;
 

@@ -3,10 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
-/// How many rows each of the five has; none may be forgotten.
+/// The number of rows in each of the five deployments; none may be forgotten.
 const ROWS: [usize; 5] = [8, 11, 5, 6, 7];
 
-/// Rows and how each came out. Several deployments fill it at once.
+/// Rows and their results. Several deployments fill it in parallel.
 #[derive(Default)]
 pub(super) struct Table {
     rows: Mutex<Vec<Row>>,
@@ -25,7 +25,7 @@ enum Outcome {
 }
 
 impl Table {
-    /// Does what a row says; it works when nothing panics.
+    /// Runs the commands of a row; it works if nothing panics.
     pub(super) fn row(&self, name: &'static str, client: &'static str, work: impl FnOnce()) {
         let result = match catch_unwind(AssertUnwindSafe(work)) {
             Ok(()) => Outcome::Works,
@@ -34,7 +34,7 @@ impl Table {
         self.push(name, client, result);
     }
 
-    /// A row that no client can show, and what shows it.
+    /// Notes a row that no client can show, and what covers it instead.
     pub(super) fn elsewhere(&self, name: &'static str, shown_by: &'static str) {
         self.push(name, "-", Outcome::Elsewhere(shown_by));
     }
@@ -77,7 +77,7 @@ impl Table {
     }
 }
 
-/// `D2.10` as numbers.
+/// `D2.10` as the numbers 2 and 10.
 fn number(name: &str) -> (usize, usize) {
     let numbers = name.trim_start_matches('D').split_once('.');
     let numbers =

@@ -1,4 +1,5 @@
-//! D4: an index or two for each team over a shared pool, QA between them, other departments beside.
+//! D4: one or two indexes per team over a shared pool, QA between them, and other departments
+//! beside them.
 
 use super::table::Table;
 use super::{localhost, release, typed, upstream, with_release};
@@ -74,7 +75,7 @@ fn installs(index: &str, requirements: &[&str]) {
         .succeeds();
 }
 
-/// The pool and one team, made through the API.
+/// The pool and one team, created through the API.
 fn pool(devpi: &Client, url: &str) {
     devpi.run(&["use", url]).succeeds();
     for user in ["shared", "team", "qa"] {
@@ -128,8 +129,8 @@ fn in_yaml(index: &FakeIndex) {
     );
 }
 
-/// A patched project of the same name as one upstream, and the key that lets both be seen, by its
-/// name and by the name of old.
+/// A patched project with the name of an upstream one, and the setting that shows both, under its
+/// current name and its former one.
 fn kept_whitelist(devpi: &Client, url: &str) {
     log_in(devpi, "shared");
     devpi.run(&["use", "shared/thirdparty-local"]).succeeds();
@@ -168,7 +169,7 @@ fn through_qa(devpi: &Client) {
         .says("user 'team' cannot upload to 'shared/reviewed'");
     log_in(devpi, "qa");
     devpi.run(&["use", "team/dev"]).succeeds();
-    // Identical files on a non-volatile target count as done.
+    // Pushing identical files to a non-volatile target succeeds.
     for _ in 0..2 {
         devpi.run(&push).succeeds().says("store_releasefile");
     }
@@ -179,7 +180,7 @@ fn through_qa(devpi: &Client) {
         .says("shared/reviewed/+f/");
 }
 
-/// Another department's devpi-server, asked as a mirror.
+/// Another department's devpi-server, used as a mirror.
 fn another_devpi(devpi: &Client, url: &str) {
     let department = Devpi::primary();
     let theirs = with_release(Tool::Devpi);

@@ -1,5 +1,5 @@
-//! What the HTTP machinery answers by itself, to heads that it cannot read and to clients that are too
-//! slow: it too forbids sniffing and does not say what made it.
+//! What Pingora answers by itself, to heads that it cannot parse and to clients that are too slow:
+//! these answers forbid sniffing as well, and do not name the server.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ use cheesecloth::testing::model::DoorLimits;
 use super::super::support::Program;
 use super::stage::{SAFETY_NET, open};
 
-/// Heads that somebody below us may refuse, each with what follows it.
+/// Heads that a layer below ours may refuse, each with what follows it.
 fn heads() -> Vec<String> {
     let with = |headers: &str| format!("GET /+api HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
     let many: String = (0..300).map(|n| format!("X-{n}: 1\r\n")).collect();
@@ -58,12 +58,12 @@ fn heads() -> Vec<String> {
     heads
 }
 
-/// All that a door answers until it closes.
+/// Everything that a door answers until it closes.
 fn answers(door: SocketAddr, sent: &[&str]) -> String {
     let mut stream = TcpStream::connect(door).unwrap();
     stream.set_read_timeout(Some(SAFETY_NET)).unwrap();
     for text in sent {
-        // A door that has refused already takes no more.
+        // A door that has already refused accepts no more.
         let _ = stream.write_all(text.as_bytes());
     }
     let _ = stream.shutdown(Shutdown::Write);
@@ -72,7 +72,7 @@ fn answers(door: SocketAddr, sent: &[&str]) -> String {
     String::from_utf8_lossy(&all).into_owned()
 }
 
-/// The heads among them.
+/// The heads among the answers.
 fn said(answers: &str) -> Vec<String> {
     let mut heads = Vec::new();
     let mut rest = answers;

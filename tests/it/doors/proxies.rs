@@ -1,4 +1,4 @@
-//! A door behind load balancers that pass bytes on and say first for whom.
+//! A door behind load balancers that pass bytes through and announce the client first.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -12,13 +12,13 @@ use super::stage::{Client, Doors, open_behind};
 
 const REQUEST: &str = "GET /simple/x/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 
-/// Doors that believe the proxies of this network.
+/// Doors that trust the proxies of this network.
 fn behind(network: &str, limits: DoorLimits, is_tls: bool) -> Doors {
     let proxies = TrustedProxies::new(&[network.parse().unwrap()]);
     open_behind(limits, is_tls, Some(proxies))
 }
 
-/// The header of version 2 for a client at this address.
+/// A version 2 header for a client at this address.
 fn binary(client: [u8; 4]) -> Vec<u8> {
     let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c".to_vec();
     header.extend(client);
@@ -36,7 +36,7 @@ fn connect(doors: &Doors, header: &[u8]) -> Client {
     client
 }
 
-/// Who asked, by the access log, request by request.
+/// The client of each request, according to the access log.
 fn clients(doors: &mut Doors) -> Vec<serde_json::Value> {
     doors.close();
     let lines = doors.lines.text();
@@ -80,7 +80,7 @@ fn tls_begins_after_the_header() {
         let mut stream = tls::agree(&config, "localhost", socket);
         stream.write_all(REQUEST.as_bytes()).unwrap();
         let mut answer = Vec::new();
-        // Closed with or without TLS's own farewell.
+        // Closed with or without a TLS close_notify.
         let _ = stream.read_to_end(&mut answer);
         assert!(answer.ends_with(b"page of x"));
     }
@@ -112,7 +112,7 @@ fn who_does_not_say_for_whom_it_speaks_is_turned_away() {
         assert!(connect(&doors, &header).read_to_close().is_empty());
         doors.wait_for_number(&format!("reason=\"proxy\"}} {}", count + 1));
     }
-    // A look whether the port is open is no fault.
+    // A check whether the port is open is no fault.
     drop(doors.connect());
     let mut client = connect(&doors, &line("192.0.2.1"));
     client.send(REQUEST);

@@ -1,4 +1,4 @@
-//! TLS sessions that are taken up again: what a client that connects anew is spared.
+//! Resumed TLS sessions: what a client that connects again is spared.
 
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use super::stage::{Doors, open_with};
 
 const REQUEST: &str = "GET /simple/x/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 
-/// Connects, asks once, and says how TLS was agreed on. The answer is read to its end, since tickets
-/// come after the handshake.
+/// Connects, sends one request and returns the kind of handshake. The answer is read to its end,
+/// since tickets come after the handshake.
 fn ask(doors: &Doors, config: &Arc<ClientConfig>) -> HandshakeKind {
     let mut stream = tls::agree(config, "localhost", doors.connect().stream);
     stream.write_all(REQUEST.as_bytes()).unwrap();
@@ -47,7 +47,7 @@ fn a_new_certificate_ends_no_session_and_newcomers_see_it() {
     let regular = client(&[&doors]);
     assert_eq!(ask(&doors, &regular), HandshakeKind::Full);
     let renewed = doors.renew_certificate();
-    // This client does not trust the new certificate: it does not see it either.
+    // This client would not trust the new certificate, but a resumed session does not show it.
     assert_eq!(ask(&doors, &regular), HandshakeKind::Resumed);
     let newcomer = tls::trusting(&[&renewed], &["http/1.1"]);
     assert_eq!(ask(&doors, &newcomer), HandshakeKind::Full);

@@ -1,4 +1,4 @@
-//! Clients that stop reading: by whichever way an answer goes out, so long without a byte taken ends it.
+//! Clients that stop reading: however an answer is sent, too long without progress ends it.
 
 use std::io::{Read as _, Write as _};
 use std::time::Duration;
@@ -9,8 +9,8 @@ use super::super::attack::frames::Frames;
 use super::super::support::tls;
 use super::stage::{HUGE, open, open_with};
 
-/// Nothing but the time without a byte ends an answer here: by its rate the same reader would have
-/// minutes.
+/// Only the time without progress ends an answer here: by the minimum rate the same reader would
+/// have minutes.
 fn impatient() -> DoorLimits {
     DoorLimits {
         send_timeout: Duration::from_millis(300),
@@ -22,7 +22,7 @@ fn impatient() -> DoorLimits {
 fn who_takes_nothing_is_cut_off_by_every_way_out() {
     for (way, rest) in [
         ("HTTP/1.1", "\r\n"),
-        // By the machinery: with a body, and of an older HTTP.
+        // Sent by Pingora: requests with a body, and those of an older HTTP version.
         ("HTTP/1.1", "Content-Length: 2\r\n\r\n{}"),
         ("HTTP/1.0", "\r\n"),
     ] {
@@ -30,7 +30,7 @@ fn who_takes_nothing_is_cut_off_by_every_way_out() {
         let mut client = doors.connect();
         client.send(&format!("GET /simple/huge/ {way}\r\nHost: x\r\n{rest}"));
         client.read_head();
-        // Nothing is read until the door has given up; the metrics say when.
+        // Nothing is read until the door has given up, which the metrics show.
         doors.wait_for_number("reason=\"slow\"} 1");
         assert!(
             (client.read_to_close().len() as u64) < HUGE,
@@ -73,7 +73,8 @@ fn a_stream_whose_window_is_never_opened_is_cut_off() {
     let mut frames = Frames::agreed_with("localhost", doors.public, certificate);
     frames.begin();
     frames.open("GET", "/simple/huge/").unwrap();
-    // Everything that comes is read, and no more is asked for: the connection is as it should be.
+    // Reads every frame that arrives and never widens the window: to the connection, all is in
+    // order.
     let mut is_over = false;
     while let Some(frame) = frames.next() {
         assert!(!frame.ends_stream(), "the whole file came: {}", frame.kind);

@@ -28,25 +28,25 @@ use tokio::sync::{Notify, watch};
 
 use super::super::support::tls;
 
-/// How long a test waits for what must come; reached only by a door that hangs.
+/// How long a test waits for an event; only a door that hangs reaches it.
 pub(super) const SAFETY_NET: Duration = Duration::from_secs(30);
 
-/// Bytes of the project `huge`: more than any socket buffer takes.
+/// Size of the project `huge`, in bytes: more than any socket buffer takes.
 pub(super) const HUGE: u64 = 96 << 20;
 
 /// Answers project pages by the project's name.
 #[derive(Default)]
 pub(super) struct Flows {
-    /// Told when somebody asks for `waiting`.
+    /// Notified when somebody requests `waiting`.
     pub(super) asked: Notify,
     /// Lets `waiting` be answered.
     pub(super) go_on: Notify,
-    /// Hands of the fills that `growing` and `growing-unknown` follow.
+    /// Senders of the fills that `growing` and `growing-unknown` follow.
     hands: Mutex<Vec<watch::Sender<Readable>>>,
 }
 
 impl Flows {
-    /// Fails every fill that somebody follows.
+    /// Fails every fill that is being followed.
     pub(super) fn fail_fills(&self) {
         for hand in self.hands.lock().unwrap().drain(..) {
             hand.send_replace(Readable::Failed("wrong digest".to_owned().into()));
@@ -112,7 +112,7 @@ impl Answers for Flows {
             }
             "refused" => {
                 reply.status = StatusCode::FORBIDDEN;
-                // Rules are written by people; whatever they hold stays on its line.
+                // People write the rules, so whatever is in the reason must stay on one line.
                 reply.reason = Some("cool-down:\r\n wait 7d".into());
                 head.insert(
                     CONTENT_TYPE,
@@ -152,7 +152,7 @@ impl Answers for Flows {
     }
 }
 
-/// What an access log or the like wrote.
+/// What an access log or the like has written.
 #[derive(Clone, Default)]
 pub(super) struct Written(Arc<Mutex<Vec<u8>>>);
 
@@ -172,7 +172,7 @@ impl Write for Written {
     }
 }
 
-/// An open house; closed when dropped.
+/// A running server with all its doors; closed when dropped.
 pub(super) struct Doors {
     pub(super) public: SocketAddr,
     pub(super) unix: PathBuf,
@@ -181,7 +181,7 @@ pub(super) struct Doors {
     pub(super) flows: Arc<Flows>,
     pub(super) stop: Stop,
     pub(super) lines: Written,
-    /// The certificate in PEM form, where the door has one.
+    /// The certificate in PEM form, if the door has one.
     pub(super) certificate: Option<String>,
     certificates: Option<Arc<Certificates>>,
     access: Arc<AccessLog>,
@@ -204,7 +204,7 @@ pub(super) fn open_with(limits: DoorLimits, is_tls: bool) -> Doors {
     open_behind(limits, is_tls, None)
 }
 
-/// Writes requests down in memory, and refusals below the folder.
+/// Records requests in memory, and refusals below the folder.
 fn recorder(folder: &Path, metrics: &Metrics, lines: &Written) -> Recorder {
     let access = AccessLog::start(LogFormat::Json, lines.clone(), metrics.access_dropped());
     let audit = AuditLog::open(folder, &AuditLimits::default(), metrics.audit_failed());
@@ -217,7 +217,7 @@ fn recorder(folder: &Path, metrics: &Metrics, lines: &Written) -> Recorder {
     }
 }
 
-/// Doors behind proxies, where there are any; the metrics door stands free.
+/// Doors behind proxies, if any are given; the metrics door is never behind one.
 pub(super) fn open_behind(
     limits: DoorLimits,
     is_tls: bool,
@@ -307,7 +307,7 @@ impl Doors {
         Client::to(self.public)
     }
 
-    /// Asks the metrics door.
+    /// Sends a request to the metrics door.
     pub(super) fn numbers(&self, path: &str) -> Answered {
         Client::to(self.metrics).get(path)
     }
@@ -320,7 +320,7 @@ impl Doors {
         }
     }
 
-    /// Puts another certificate in force: its PEM form.
+    /// Puts another certificate in force; returns its PEM form.
     pub(super) fn renew_certificate(&self) -> String {
         let pem = tls::self_signed(self.folder.path(), "localhost");
         let [cert, key] = ["cert.pem", "key.pem"].map(|name| self.folder.path().join(name));
@@ -329,7 +329,7 @@ impl Doors {
         pem
     }
 
-    /// Stops the server and waits until all is written down.
+    /// Stops the server and waits until everything has been written to the logs.
     pub(super) fn close(&mut self) {
         self.stop.request();
         if let Some(running) = self.running.take() {
@@ -345,16 +345,15 @@ impl Drop for Doors {
     }
 }
 
-/// A connection to a door.
 pub(super) struct Client {
     pub(super) stream: TcpStream,
 }
 
-/// An answer as it came over the wire.
+/// An answer as received.
 #[derive(Debug)]
 pub(super) struct Answered {
     pub(super) status_line: String,
-    /// The head as it came, letter for letter.
+    /// The head exactly as received.
     pub(super) head: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
@@ -377,7 +376,7 @@ impl Client {
         self.read_answer()
     }
 
-    /// Reads one answer with a known length.
+    /// Reads one answer of known length.
     pub(super) fn read_answer(&mut self) -> Answered {
         let mut answered = self.read_head();
         let length = answered.headers.get("content-length");
@@ -419,7 +418,7 @@ impl Client {
         }
     }
 
-    /// Everything until the door closes the connection, however it does that.
+    /// Everything until the door closes the connection, in whatever way.
     pub(super) fn read_to_close(&mut self) -> Vec<u8> {
         let mut all = Vec::new();
         match self.stream.read_to_end(&mut all) {

@@ -1,5 +1,5 @@
-//! Heads that are not as HTTP has them, at every door and by both ways through the public one; and
-//! what every answer says.
+//! Heads that violate HTTP, at every door and through both parsers of the public one; and the
+//! headers that every answer carries.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use cheesecloth::testing::model::DoorLimits;
 
 use super::stage::{Client, SAFETY_NET, open};
 
-/// First lines and `Host` lines, and what they are answered with.
+/// Request lines and `Host` lines, with the status that answers them.
 const BAD: [(&str, &str, u16); 15] = [
     ("GET  /+api HTTP/1.1", "Host: x\r\n", 400),
     ("GET /+api  HTTP/1.1", "Host: x\r\n", 400),
@@ -32,7 +32,7 @@ const BAD: [(&str, &str, u16); 15] = [
     ),
 ];
 
-/// What would make it a plain request, or one for the machinery.
+/// The rest of the head: it makes a plain request, or one that Pingora reads.
 const WAYS: [&str; 2] = ["\r\n", "Content-Length: 2\r\n\r\n{}"];
 
 #[track_caller]

@@ -9,7 +9,7 @@ use super::stage::{Doors, HUGE, SAFETY_NET, open_with};
 use crate::support::tls;
 
 fn client(doors: &Doors) -> reqwest::Client {
-    // Another test of this process may have been first; either way one is installed.
+    // Another test of this process may have installed one already; either will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let pem = doors.certificate.as_deref().unwrap();
     let certificate = reqwest::Certificate::from_pem(pem.as_bytes()).unwrap();
@@ -106,7 +106,7 @@ fn http1_through_tls_keeps_its_reason_phrase_and_its_deadline() {
     let mut line = [0; 31];
     stream.read_exact(&mut line).unwrap();
     assert_eq!(&line, b"HTTP/1.1 403 cool-down: wait 7d");
-    // The rest of the answer, then half a head and silence.
+    // The rest of the answer is read, then half a head is followed by silence.
     stream.write_all(b"GET /simple/x/ HTTP/1.1\r\n").unwrap();
     let mut rest = Vec::new();
     let _ = stream.read_to_end(&mut rest);

@@ -1,7 +1,7 @@
-//! Two ways out of the public door: whatever is answered, both say the same.
+//! The public door answers on two paths, and both must give the same answer.
 //!
-//! A GET with a body takes the ordinary way through the HTTP machinery, the same without one goes
-//! straight to the socket.
+//! A GET with a body goes through Pingora, as requests ordinarily do; the same request without one
+//! is answered straight on the socket.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use http::StatusCode;
 
 use super::stage::{Answered, open};
 
-/// More than a socket takes at once, and large enough for `sendfile`.
+/// More than a socket takes in one write, and large enough for `sendfile`.
 const LARGE: usize = (9 << 20) + 17;
 
 /// Every kind of answer of known length, by the project's name.
@@ -48,7 +48,7 @@ fn file(size: usize, start: u64, length: u64) -> Body {
     }
 }
 
-/// The answer to a project of this name, if it is one of ours.
+/// The answer for a project of this name, if it is one of ours.
 pub(super) fn answer(name: &str) -> Option<(StatusCode, Body)> {
     Some(match name {
         "page" => (StatusCode::OK, Body::Bytes(content(2 << 20).into())),
@@ -69,7 +69,7 @@ pub(super) fn answer(name: &str) -> Option<(StatusCode, Body)> {
     })
 }
 
-/// Everything about an answer that its request does not choose.
+/// An answer without what differs from request to request.
 fn lasting(mut answered: Answered) -> Answered {
     for own in ["date", "server-timing", "x-request-id"] {
         assert!(answered.headers.remove(own).is_some(), "{own}");
@@ -95,7 +95,8 @@ fn both_ways_answer_the_same() {
                     client.read_answer()
                 })
             });
-            // The machinery writes names in capitals: these are really two ways.
+            // Pingora writes header names in capitals, which proves that there are really two
+            // paths.
             assert!(short.head.contains("\r\ndate: "), "{}", short.head);
             assert!(ordinary.head.contains("\r\nDate: "), "{}", ordinary.head);
             assert_eq!(short.status_line, ordinary.status_line, "{method} {name}");
@@ -132,13 +133,13 @@ fn whoever_asks_for_the_connection_to_be_closed_is_heard() {
     }
 }
 
-/// Plain requests and others on one connection, sent without waiting: each is answered in its turn.
+/// Plain and other requests on one connection, sent without waiting: each is answered in its turn.
 #[test]
 fn requests_sent_ahead_are_answered_in_order() {
     let doors = open(DoorLimits::default());
     let mut client = doors.connect();
     let plain = |name: &str| format!("GET /simple/{name}/ HTTP/1.1\r\nHost: x\r\n\r\n");
-    // The whole URL as target is no plain request: the machinery reads it.
+    // A request with the whole URL as its target is not a plain one: Pingora reads it.
     let whole = |name: &str| format!("GET http://x/simple/{name}/ HTTP/1.1\r\nHost: x\r\n\r\n");
     let names = ["a", "b", "c", "d", "e", "f"];
     let asks = [

@@ -1,4 +1,4 @@
-//! Records that are lost, or older than the files: what knows nothing of a file removes none.
+//! Records that are lost or older than the files: a file unknown to such records is not removed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 use super::{listed, upload};
 use crate::support::{Program, ask};
 
-/// Everything that no record needs would be removed in an instant.
+/// Anything that no record needs would be removed almost immediately.
 const POLICIES: &str = "
 indexes:
   packages/stable: { volatile: true, acl_upload: [':ANONYMOUS:'] }
@@ -20,7 +20,7 @@ fn start(data: &Path) -> Program {
     Program::with_policies(POLICIES).data(data).start()
 }
 
-/// The private files by name, with their content.
+/// The private files, by name, with their content.
 fn private(data: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     for folder in fs::read_dir(data.join("private")).unwrap() {
@@ -31,7 +31,7 @@ fn private(data: &Path) -> BTreeMap<String, Vec<u8>> {
         for file in fs::read_dir(&folder).unwrap() {
             let path = file.unwrap().path();
             let name = path.strip_prefix(data).unwrap().display().to_string();
-            // What is being removed may go between the two looks.
+            // A file may be removed between listing and reading it.
             if let Ok(content) = fs::read(&path) {
                 files.insert(name, content);
             }
@@ -40,7 +40,8 @@ fn private(data: &Path) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-/// Waits until whatever would be removed has been: something that should go went.
+/// Waits until the collector has removed all that it would: it has removed something that had to
+/// go.
 fn wait_for_a_whole_round(gateway: &Program, data: &Path) {
     let before = private(data);
     assert_eq!(upload(gateway, "99.0").status, 200);
@@ -55,12 +56,13 @@ fn wait_for_a_whole_round(gateway: &Program, data: &Path) {
     assert_eq!(private(data), before);
 }
 
-/// Brings other records to where the server finds its own.
+/// Puts other records where the server looks for its own.
 type Loss = fn(&Path, &Path);
 
 #[test]
 fn nothing_is_removed_for_records_that_are_lost_or_older_than_the_files() {
-    // What becomes of the records, and what is said of it. `old` are records from before the last upload.
+    // What happens to the records, and what is logged of it. `old` are records from before the last
+    // uploads.
     let table: [(&str, Loss, &str); 3] = [
         (
             "lost",
@@ -114,14 +116,14 @@ fn nothing_is_removed_for_records_that_are_lost_or_older_than_the_files() {
         });
         wait_for_a_whole_round(&gateway, &data);
         assert_eq!(private(&data), before, "{what}");
-        // It lasts, whatever the records have come to since.
+        // The quarantine survives a restart, whatever has been recorded since.
         gateway.stop();
         let gateway = start(&data);
         gateway.wait_until_it_says("private files without a record are in quarantine");
         wait_for_a_whole_round(&gateway, &data);
         gateway.stop();
 
-        // With the right records all is well again.
+        // With the right records everything is well again.
         fs::rename(&new, data.join(RECORDS)).unwrap();
         let gateway = start(&data);
         gateway.wait_until_it_says("the quarantine is over");
@@ -157,7 +159,7 @@ fn an_operator_ends_a_quarantine_by_removing_its_file() {
 #[test]
 fn nothing_that_is_young_is_removed_though_no_record_needs_it() {
     let data = tempfile::tempdir().unwrap();
-    // Ten minutes by default: nothing here is that old.
+    // The default is ten minutes, and nothing here is that old.
     let start = || {
         let launch = Program::with_policies(super::POLICIES).data(data.path());
         launch.with("RUST_LOG", "info,cheesecloth=debug").start()

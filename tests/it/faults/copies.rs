@@ -1,4 +1,4 @@
-//! Copies that their disk has changed – sidecars, pages, lists – × what clients see × how they heal,
+//! Copies that the disk has changed – sidecars, pages, lists – × what clients see × how they heal
 //! without a restart.
 
 use std::fs;
@@ -16,7 +16,7 @@ fn curd() -> Wheel {
     Wheel::new("curd", "1.0").requires("whey>=1")
 }
 
-/// An upstream that says nothing of sidecars, so that nobody knows their digest.
+/// An upstream that announces no sidecars, so that nobody knows their digests.
 fn dairy() -> FakeIndex {
     let file = Listed::wheel(&curd(), "1.0");
     let setup = Setup::default().without_sidecars();
@@ -43,7 +43,7 @@ fn wheel_url(gateway: &Program) -> String {
     url::Url::parse(&page).unwrap().join(href).unwrap().into()
 }
 
-/// The files below a folder whose names end so.
+/// The files below a folder whose names have this suffix.
 fn below(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let found = paths_below(folder).into_iter();
     found
@@ -51,8 +51,8 @@ fn below(folder: &Path, ending: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The one file below a folder whose name ends so, as soon as it is there: copies are kept behind the
-/// answer.
+/// The only file below a folder whose name has this suffix, as soon as it exists: copies are
+/// written after the answer.
 fn kept(gateway: &Program, folder: &Path, ending: &str) -> PathBuf {
     loop {
         if let [path] = &below(folder, ending)[..] {
@@ -133,7 +133,7 @@ fn a_damaged_sidecar_of_an_uploaded_wheel_is_read_out_of_the_wheel_again() {
     }
 }
 
-/// One digit of the digest that a page states of its file: the page stays a page.
+/// Changes one digit of a file's digest on the page, which remains a valid page.
 const ANOTHER_DIGEST: Way = ("flipped", |path| {
     let text = String::from_utf8(fs::read(path).unwrap()).unwrap();
     let at = text.find("\"sha256\",\"").unwrap() + 10;
@@ -167,7 +167,7 @@ fn a_damaged_page_copy_is_a_miss_and_never_answered() {
         damage_was_counted(&gateway, what);
         dairy.restart();
         let mut healed = page(&gateway);
-        // The breaker may have to see first that upstream is well again.
+        // The circuit breaker may still be open although upstream is well again.
         while healed.status == 503 {
             healed = page(&gateway);
         }
@@ -180,7 +180,7 @@ fn a_damaged_page_copy_is_a_miss_and_never_answered() {
     }
 }
 
-/// The sidecar of a wheel is read out of it where it is here: not out of what its disk has made of it.
+/// The sidecar of a wheel on disk is read out of the wheel, but not out of a damaged one.
 #[test]
 fn a_damaged_wheel_of_a_mirror_does_not_cost_it_its_sidecar() {
     let (dairy, data) = (dairy(), tempfile::tempdir().unwrap());
@@ -192,7 +192,7 @@ fn a_damaged_wheel_of_a_mirror_does_not_cost_it_its_sidecar() {
     assert_eq!(ask::get(&wheel_url(&gateway)).unwrap().status, 200);
     let path = kept(&gateway, &data.path().join("files"), "");
     gateway.kill();
-    // The end of its directory.
+    // Truncates the zip's central directory.
     WAYS[1].1(&path);
     let gateway = start();
     let url = wheel_url(&gateway);

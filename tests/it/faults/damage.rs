@@ -1,4 +1,4 @@
-//! Kept files that their disk has changed × what clients see × how they heal, without a restart.
+//! Files that the disk has changed × what clients see × how they heal without a restart.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use super::room::{count, dairy, fetched, policies, url_of};
 use crate::support::ask::{self, Answer};
 use crate::support::{Calls, Disk, DiskError, Form, Program, Rule};
 
-/// Nothing is read in the background, which would find the damage first.
+/// Background verification would find the damage first, so it is off.
 pub(super) const UNWATCHED: &str = "limits: { verify_pace: 0B }\n";
 
 /// What a disk does to a file.
@@ -31,7 +31,7 @@ fn resize(path: &Path, to: fn(u64) -> u64) {
     file.set_len(to(file.metadata().unwrap().len())).unwrap();
 }
 
-/// The one file below a folder that is no sidecar.
+/// The only file below a folder that is not a sidecar.
 pub(super) fn only_file(folder: &Path) -> PathBuf {
     let mut found = Vec::new();
     let spreads = fs::read_dir(folder)
@@ -47,7 +47,7 @@ pub(super) fn only_file(folder: &Path) -> PathBuf {
     found.remove(0)
 }
 
-/// The file at a URL; an error when its answer is cut off.
+/// The file at a URL; an error if its answer is cut off.
 fn ask_for(url: &str) -> std::io::Result<Answer> {
     ask::get(url)
 }
@@ -102,7 +102,7 @@ fn a_large_file_is_sent_while_it_is_checked_and_its_end_only_when_it_is_right() 
     gateway.kill();
     WAYS[0].1(&only_file(&data.path().join("files")));
     let gateway = start();
-    // Cut off before its end, or fetched again where the check was done before the head went out.
+    // Cut off before its end, or fetched again if the check was done before the head was sent.
     let whole = dairy_file();
     if let Ok(got) = ask_for(&url_of(&gateway, "1.0")) {
         assert!(got.status == 200 && got.bytes == whole);
@@ -132,7 +132,7 @@ fn a_file_of_a_mirror_that_the_disk_does_not_give_is_fetched_again() {
     assert_eq!(dairy.journal().count("/files/"), 2);
 }
 
-/// The bytes that upstream has.
+/// The file's bytes at upstream.
 fn dairy_file() -> Vec<u8> {
     crate::support::Content::noise(1, super::room::LENGTH).to_vec()
 }

@@ -72,7 +72,7 @@ fn a_record_that_the_disk_does_not_take_is_refused_and_the_next_is_taken_without
         let writable = || gateway.metric("cheesecloth_records_writable");
         assert_eq!(writable(), Some(0.0), "{what:?}");
         assert!(unready.body.contains("the records cannot be written"));
-        // It goes on like that: the connection that failed is not what makes the next one fail.
+        // The next one fails because the disk still does, not because of the failed connection.
         assert_eq!(upload(&gateway, &version).status, row.status, "{what:?}");
         disk.heals();
         gateway.wait_until_ready();
@@ -88,7 +88,8 @@ fn records_that_cannot_be_read_are_an_error_and_no_absence() {
     let gateway = gateway(&disk);
     assert_eq!(upload(&gateway, "1.0").status, 200);
     disk.suffers(&[Rule::new(DiskError::Broken, Calls::Read, "records.sqlite")]);
-    // What SQLite has in memory it answers; what it has not is no reason to say "there is none".
+    // SQLite answers what it has in memory; for anything else, a failure must not become "there is
+    // none".
     let page = format!("{}hello-pkg/", gateway.index_url("packages/stable"));
     let answers: Vec<u16> = (0..8).map(|_| ask::get(&page).unwrap().status).collect();
     let is_honest = |status: &u16| [200, 500, 503].contains(status);
@@ -107,7 +108,8 @@ fn records_that_were_removed_while_it_ran_take_nothing_that_would_be_lost() {
         .data(data.path())
         .start();
     assert_eq!(upload(&gateway, "1.0").status, 200);
-    // In memory from here on: a connection that is opened while the records are away finds none.
+    // From here on it is in memory: a connection that is opened while the records are away finds
+    // none.
     assert_eq!(listed(&gateway), 1);
     std::fs::rename(
         data.path().join("records.sqlite"),
@@ -119,7 +121,7 @@ fn records_that_were_removed_while_it_ran_take_nothing_that_would_be_lost() {
     gateway.wait_until_it_says("records.sqlite is gone");
     assert_eq!(readiness(&gateway).status, 503);
     assert_eq!(listed(&gateway), 1);
-    // Put back, all is well.
+    // Once they are put back, everything is well again.
     std::fs::rename(
         data.path().join("moved-away"),
         data.path().join("records.sqlite"),
@@ -127,7 +129,7 @@ fn records_that_were_removed_while_it_ran_take_nothing_that_would_be_lost() {
     .unwrap();
     gateway.wait_until_ready();
     assert_eq!(upload(&gateway, "2.0").status, 200);
-    // What was there when it started is not what stands there now.
+    // The same content in another file is not the file that was opened at the start.
     std::fs::copy(data.path().join("records.sqlite"), data.path().join("copy")).unwrap();
     std::fs::rename(data.path().join("copy"), data.path().join("records.sqlite")).unwrap();
     assert_eq!(upload(&gateway, "3.0").status, 503);

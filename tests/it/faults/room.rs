@@ -1,4 +1,4 @@
-//! What comes in while there is no room for it, or while its folder is gone.
+//! What arrives while there is no room for it, or while its folder is gone.
 
 use std::fs;
 use std::path::Path;
@@ -10,14 +10,14 @@ use crate::support::{
 
 const MIRROR: &str = "root/dairy";
 
-/// Larger than what is held back until a digest holds, so that it is streamed.
+/// Larger than what is held back until the digest is verified, so that it is streamed.
 pub(super) const LENGTH: u64 = 300_000;
 
 fn filename(version: &str) -> String {
     format!("sieve-{version}.tar.gz")
 }
 
-/// An upstream with so many releases of one large file each.
+/// An upstream with this many releases of one large file each.
 pub(super) fn dairy(releases: u64) -> FakeIndex {
     let add = |project: Project, number: u64| {
         let version = format!("{number}.0");
@@ -36,7 +36,7 @@ pub(super) fn policies(dairy: &FakeIndex) -> String {
     )
 }
 
-/// Where the page says that a release's file is.
+/// The URL of a release's file, from the page.
 pub(super) fn url_of(gateway: &Program, version: &str) -> String {
     let page = format!("{}sieve/", gateway.index_url(MIRROR));
     let accept = [("Accept", "application/vnd.pypi.simple.v1+json")];
@@ -62,7 +62,7 @@ pub(super) fn fetched(gateway: &Program, version: &str) {
     gateway.wait_for_metric("cheesecloth_fill_inflight", |fills| fills == 0.0);
 }
 
-/// How many files there are below a folder.
+/// The number of files below a folder.
 pub(super) fn count(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).into_iter().flatten();
     let paths = entries.map(|entry| entry.unwrap().path());
@@ -100,7 +100,7 @@ fn a_fetch_that_fails_before_its_first_byte_is_told_in_words_and_the_next_is_who
         dairy.behave();
         gateway.wait_for_metric("cheesecloth_fill_inflight", |fills| fills == 0.0);
         let mut again = ask::get(&url).unwrap();
-        // The breaker may have to see first that upstream is well again.
+        // The circuit breaker may still be open although upstream is well again.
         while again.status == 503 {
             again = ask::get(&url).unwrap();
         }
@@ -120,7 +120,7 @@ fn a_full_disk_takes_mirror_files_before_it_refuses_and_never_what_was_uploaded(
         fetched(&gateway, version);
     }
     assert_eq!(count(&data.path().join("files")), 3);
-    // Whatever is removed, this disk stays full.
+    // This disk stays full, whatever is removed.
     disk.suffers(&[Rule::new(DiskError::Full, Calls::Write, "/tmp/")]);
     let refused = upload(&gateway, "2.0");
     assert_eq!(refused.status, 507, "{refused:?}");

@@ -1,5 +1,5 @@
-//! Damage that nobody asks for is found in the background; what is here twice heals by itself; and what
-//! is read within a file, or sent on, is read of a whole one.
+//! Damage in files that nobody requests is found in the background; a file that is kept twice heals
+//! by itself; and what is read out of a file, or sent on, comes from an undamaged one.
 
 use std::fs;
 use std::path::Path;
@@ -47,7 +47,7 @@ fn damage_that_nobody_asks_for_is_found_in_the_background() {
 #[test]
 fn reading_in_the_background_keeps_nobody_from_stopping() {
     let data = tempfile::tempdir().unwrap();
-    // A piece takes an hour.
+    // At this pace, opening a file alone takes more than an hour.
     let yaml = stage().replace("0B", "1B");
     let start = || Program::with_policies(&yaml).data(data.path()).start();
     let gateway = start();
@@ -115,8 +115,8 @@ fn what_is_kept_twice_heals_from_its_twin() {
     }
 }
 
-/// What its disk has changed without a trace is found right by whoever only looks at the file: the
-/// same file uploaded again is kept all the same.
+/// Damage that leaves no trace in the file's metadata escapes a check of that alone; uploading the
+/// same file again heals it all the same.
 #[test]
 fn an_upload_heals_also_what_was_found_right_before() {
     let data = tempfile::tempdir().unwrap();
@@ -135,7 +135,7 @@ fn an_upload_heals_also_what_was_found_right_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_file_is_not_sent_to_another_server() {
     let data = tempfile::tempdir().unwrap();
-    // Nobody is there: who asks them says so, with a 502.
+    // Nobody listens there: an attempt to push would end in a 502.
     let url = "http://127.0.0.1:9/legacy/";
     let yaml = format!("indexes: {{}}\nmanage: {{ push_to: ['{url}'] }}\n{UNWATCHED}");
     let start = || Program::with_policies(&yaml).data(data.path()).start();
@@ -193,7 +193,7 @@ fn an_import_does_not_trust_what_an_earlier_one_has_kept() {
         } },
     });
     fs::write(exported.join("dataindex.json"), index.to_string()).unwrap();
-    // What an import that was cut off has kept, and its disk has changed since.
+    // Left by an import that was cut off, and changed by the disk since.
     let kept = data.join("private").join(&digest[..2]).join(&digest[2..]);
     fs::create_dir_all(kept.parent().unwrap()).unwrap();
     fs::write(&kept, &content).unwrap();

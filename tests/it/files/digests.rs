@@ -1,5 +1,5 @@
-//! Files of which an upstream states something else than a sha256: what it states is held to, whatever
-//! it is, and what is stated of another file is never taken for it.
+//! Files for which an upstream states digests other than sha256: whatever it states is verified,
+//! and what is stated for another file is never applied.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ const OTHERS: [&str; 6] = ["md5", "sha1", "sha224", "sha384", "sha512", "blake2b
 
 #[tokio::test]
 async fn a_file_is_held_to_whatever_digest_is_stated_of_it() {
-    // Smaller than what is held back until the digest holds, and larger.
+    // Smaller and larger than what is held back until the digest is verified.
     for content in [patterned(100), patterned(300_000)] {
         for algorithm in OTHERS {
             let dairy = stocked(Setup::default().with_only(algorithm), &content).start();
@@ -42,12 +42,12 @@ async fn a_file_is_held_to_whatever_digest_is_stated_of_it() {
     }
 }
 
-/// An upstream that states these digests of a file that may hold anything.
+/// An upstream that states the sha1 and no size.
 fn stating(content: &Bytes) -> FakeIndex {
     stocked(Setup::default().with_only("sha1").without_sizes(), content).start()
 }
 
-/// Waits until a page lists the digest of its file.
+/// Waits until a page lists the sha256 of its file.
 async fn lists(web: &Web, page: &str, content: &Bytes) {
     let digest = json!({ "sha256": Sha256::of(content).to_hex() });
     soon(async {
@@ -69,7 +69,7 @@ async fn what_a_file_tells_is_listed_though_its_page_is_being_confirmed() {
     let gate = dairy.gate(UPSTREAM_PATH, 10);
     let asked_for_meanwhile = async {
         gate.reached(1).await;
-        // Longer than it takes to keep the file and what it tells.
+        // Takes longer than storing the file and recording what it tells.
         dairy.misbehave("/simple/", Fault::new().latency(500));
         let before = dairy.journal().count(PAGE);
         let arrived = async {
@@ -134,7 +134,7 @@ async fn one_place_of_which_two_mirrors_state_different_digests_is_two_files() {
     let at_wrong = web.page(&page).await.url_of(FILENAME);
     let gate = right.gate(UPSTREAM_PATH, 10);
     let (good, bad, ()) = tokio::join!(web.get(&at_right), web.get(&at_wrong), async {
-        // Both are on their way to the one place before either may end.
+        // Both must have requested the same URL before either may finish.
         right.journal().wait_for(UPSTREAM_PATH, 2).await;
         drop(gate);
     });

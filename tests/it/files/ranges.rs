@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// One byte at either end, a piece of the middle, the held back end, all of it, as installers resume.
+/// One byte at either end, a piece of the middle, the part held back, all of it, as installers
+/// resume.
 const RANGES: [&str; 9] = [
     "bytes=0-0",
     "bytes=0-99",
@@ -25,7 +26,7 @@ async fn no_range_of_a_bad_file_is_complete() {
     dairy.misbehave(UPSTREAM_PATH, Fault::new().wrong_digest());
     for range in RANGES {
         let got = web.attempt(Method::GET, &url, &[("range", range)]).await;
-        // Cut short, or refused in words when the fetch had failed before anything left.
+        // Cut off, or a 502 if the fetch had failed before anything was sent.
         let is_refused = got.as_ref().map_or(true, |got| got.status == 502);
         assert!(is_refused, "{range}: {got:?}");
     }

@@ -1,8 +1,8 @@
-//! What a page says of a file's length decides, so the file has to have it.
+//! Rules decide by the length that a page states, so the file has to have it.
 
 use super::*;
 
-/// Lengths of the file and of what its page says, both about as rules see them.
+/// The real length of every file, which is above the rule's limit.
 const LENGTH: usize = 5000;
 
 fn policies_by_size(dairy: &FakeIndex) -> String {
@@ -35,13 +35,14 @@ async fn url_below(web: &Web, shop: &Program, index: &str, project: &str) -> Str
 
 #[tokio::test]
 async fn a_file_of_another_length_than_its_page_says_is_not_served() {
-    // The other way is no way around a rule, and a lie all the same.
+    // Stating too much gets nothing around the rule, but is a lie all the same.
     let setup = Setup::default().project(listed("brie", Some(10)));
     let setup = setup.project(listed("curd", Some(1_000_000)));
     let dairy = setup.project(listed("feta", None)).start();
     let shop = Program::with_policies(&policies_by_size(&dairy)).start();
     let web = Web::new();
-    // The last of them states the truth, so that the bytes, which all have, are here.
+    // The last one states the truth. All have the same bytes, so these are on disk in the second
+    // round.
     for _ in 0..2 {
         for (index, project) in [
             ("shop/small", "brie"),
@@ -74,7 +75,7 @@ async fn a_length_that_was_learned_decides_from_then_on() {
     let refused = web.get(&below_rule).await;
     assert_eq!(refused.status, 403, "nobody says how long it is");
     assert_eq!(web.get(&url).await.status, 200);
-    // What was learned is noted after the last byte has gone out.
+    // What was learned is recorded after the last byte has been sent.
     let mut tries = 0;
     while web.get(&below_rule).await.status != 200 {
         tries += 1;

@@ -1,4 +1,5 @@
-//! Who has a file already is told so, without the file being opened, and only where a 200 would be given.
+//! Clients that already have a file get a 304 without the file being opened, and only where they
+//! would get a 200.
 
 use super::super::support::Form;
 use super::*;

@@ -1,5 +1,6 @@
 //! The same requests, to nginx as `devpi-gen-config` configures it and to us, before the same real
-//! devpi-servers. What differs has its row in `docs/devpi-differences.md`, and every row its difference.
+//! devpi-servers. Every difference has a row in `docs/devpi-differences.md`, and every row a
+//! difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,27 +18,26 @@ mod content;
 mod requests;
 mod rows;
 
-/// Fewest requests that are compared.
+/// The least number of requests that are compared.
 const REQUESTS_MIN: usize = 300;
 
-/// Between one program and the next, and not about the content.
+/// Headers about the connection rather than the content.
 const OF_THE_CONNECTION: [&str; 4] = ["connection", "date", "keep-alive", "transfer-encoding"];
 
-/// Which of our doors stands for nginx's one.
+/// Which of our doors takes the place of nginx's single one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Door {
     Public,
     Manage,
 }
 
-/// A request and where it goes.
 #[derive(Debug)]
 pub(super) struct Case {
     pub(super) request: Request,
     pub(super) door: Door,
 }
 
-/// Both answers.
+/// Both answers to a request.
 pub(super) struct Pair {
     pub(super) case: Case,
     pub(super) nginx: Answer,
@@ -52,14 +52,15 @@ pub(super) struct Difference {
     pub(super) ours: String,
 }
 
-/// What stands behind both.
+/// The servers behind both.
 struct House {
     primary: Devpi,
     replica: Devpi,
     _upstream: FakeIndex,
 }
 
-/// Three indexes: `packages/stable` of its own files, `packages/mirror`, and `packages/dev` above both.
+/// Three indexes: `packages/stable` with its own files, `packages/mirror`, and `packages/dev` over
+/// both.
 fn house() -> House {
     let primary = Devpi::primary();
     let devpi = with_releases(&primary);
@@ -95,7 +96,7 @@ fn ask_both(case: Case, nginx: &Nginx, front: &Program) -> Pair {
         Door::Manage => front.manage_url(),
     };
     let told = |error| panic!("{}: {error}", shown(&case.request));
-    // Whoever is first has devpi fetch what it does not hold yet.
+    // The first request makes devpi fetch a file that it does not hold yet.
     let places = if case.request.target.ends_with(".tar.gz") {
         [door, &nginx.url()]
     } else {
@@ -104,7 +105,7 @@ fn ask_both(case: Case, nginx: &Nginx, front: &Program) -> Pair {
     let [mut theirs, mut ours] = places.map(|place| {
         let once = || case.request.send(place).unwrap_or_else(told);
         let answer = once();
-        // devpi under load, nobody's way of answering; writes are sent once only.
+        // devpi under load, which is neither proxy's doing; writes are sent only once.
         let is_devpis_trouble = answer.status == 500 && case.request.method == "GET";
         if is_devpis_trouble { once() } else { answer }
     });
@@ -118,7 +119,7 @@ fn ask_both(case: Case, nginx: &Nginx, front: &Program) -> Pair {
     }
 }
 
-/// devpi writes down what it fetched after it answered; from then on nginx has it on its own disk.
+/// devpi stores what it fetched after it has answered; from then on nginx serves it from disk.
 fn settle(pair: &Pair, nginx: &Nginx) {
     let request = &pair.case.request;
     let is_fetched = request.target.contains("/+f/")
@@ -136,7 +137,7 @@ fn settle(pair: &Pair, nginx: &Nginx) {
     panic!("{} does not get to nginx's disk", request.target);
 }
 
-/// A request in one line.
+/// A request on one line.
 fn shown(request: &Request) -> String {
     let headers = request.headers.iter();
     let headers: Vec<String> = headers
@@ -173,7 +174,7 @@ impl Pair {
             .collect();
         for name in names {
             let [theirs, own] = [nginx, ours].map(|answer| said(answer, name));
-            // Of other bytes the length differs anyway.
+            // With different bodies, the lengths differ anyway.
             let is_derived = name == "content-length"
                 && (nginx.body != ours.body || theirs.is_empty() || own.is_empty());
             if theirs != own && !is_derived && !OF_THE_CONNECTION.contains(&name.as_str()) {
@@ -184,7 +185,7 @@ impl Pair {
     }
 }
 
-/// A header's text; devpi names in `Vary` what it looked at in any order.
+/// A header's text; devpi lists the names in `Vary` in no fixed order.
 fn said(answer: &Answer, name: &str) -> String {
     let text = answer.header(name);
     if name != "vary" {
@@ -195,7 +196,7 @@ fn said(answer: &Answer, name: &str) -> String {
     names.join(", ")
 }
 
-/// The rows of the document's first table, by what stands in their first column.
+/// The rows of the document's first table, by their first column.
 fn documented() -> BTreeSet<String> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/devpi-differences.md");
     let text = fs::read_to_string(path).unwrap();

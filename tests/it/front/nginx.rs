@@ -1,6 +1,6 @@
 //! A real nginx before a real devpi-server, with the configuration that `devpi-gen-config` writes.
 //!
-//! Only what has to be is changed in that: the port it listens on and the place of the server.
+//! Only what has to be changed in it is: the port it listens on and the address of the server.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -13,10 +13,10 @@ use tempfile::TempDir;
 
 use crate::support::{Devpi, debian};
 
-/// Until it accepts connections.
+/// How long nginx may take to accept connections.
 const START: Duration = Duration::from_secs(30);
 
-/// Between two attempts to connect.
+/// Time between two attempts to connect.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A running nginx; dropping it kills it.
@@ -27,10 +27,10 @@ pub(super) struct Nginx {
 }
 
 impl Nginx {
-    /// Starts it in the place where deployments have it.
+    /// Starts nginx where deployments have it.
     ///
     /// # Panics
-    /// When it does not start, with what it said.
+    /// When it does not start, with its log.
     pub(super) fn before(primary: &Devpi) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
@@ -76,7 +76,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // Fails when it has ended already, which is as good.
+        // Fails if it has ended already, which is just as well.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -97,7 +97,7 @@ fn start(mut program: Command, folder: &Path) -> Child {
     program.spawn().expect("start nginx")
 }
 
-/// What Debian's own main file says around a site, in one process and in the test's folder.
+/// What Debian's own main file puts around a site, in one process and in the test's folder.
 fn configuration(folder: &Path, types: &str) -> String {
     let user = if rustix::process::geteuid().is_root() {
         "user root;"

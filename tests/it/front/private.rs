@@ -1,4 +1,4 @@
-//! Indexes whose files devpi hands to some logins only, and proxies that say who asks.
+//! Indexes whose files devpi gives to some logins only, and proxies that state the client.
 
 use super::super::support::{Client, Devpi, Program, Tool};
 use super::wire::{Answer, Request};
@@ -7,7 +7,7 @@ use super::{installed, servers, with_releases};
 /// `packages`, whose password is `x`.
 const LOGIN: (&str, &str) = ("Authorization", "Basic cGFja2FnZXM6eA==");
 
-/// Where the wheel of hello-pkg 1.0 is, as the page says.
+/// The path of the wheel of hello-pkg 1.0, from the page.
 fn file(front: &Program) -> String {
     let page = Request::get("/packages/stable/+simple/hello-pkg/").send(front.public_url());
     let text = page.unwrap().text();
@@ -35,7 +35,7 @@ fn what_devpi_shows_to_logins_only_is_never_everybodys() {
     let open = ask(public, false);
     assert_eq!((open.status, ask(public, false).status), (200, 200));
 
-    // From now on it is for logins, and the copy that is held is too.
+    // From now on the index needs a login, and so does the copy that is kept here.
     releases
         .run(&["index", "packages/stable", "title=private"])
         .succeeds();
@@ -66,7 +66,7 @@ fn what_devpi_shows_to_logins_only_is_never_everybodys() {
     pip.install(&front.index_url("packages/stable"), &["hello-pkg==1.0"])
         .fails();
 
-    // Through the front's own door it holds at once.
+    // A change through the front's own door takes effect immediately.
     let devpi = Client::fresh(Tool::Devpi);
     devpi.run(&["use", manage]).succeeds();
     devpi

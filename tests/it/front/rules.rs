@@ -1,4 +1,5 @@
-//! Rules on an index of devpi's: what they refuse is refused in every form, and devpi never hears of it.
+//! Rules on one of devpi's indexes: what they refuse is refused in every form, and devpi never
+//! hears of it.
 
 use std::fs;
 
@@ -16,7 +17,7 @@ const LOGIN: (&str, &str) = ("Authorization", "Basic cGFja2FnZXM6eA==");
 
 const JSON: (&str, &str) = ("Accept", "application/json");
 
-/// 2.0 of hello-pkg and all of banned are refused, acme-* is kept in.
+/// Version 2.0 of hello-pkg and all of banned are refused; acme-* belongs to the index.
 const POLICIES: &str = "
 policies:
   corporate:
@@ -35,7 +36,7 @@ fn policies(server: &str, on_block: &str) -> String {
     )
 }
 
-/// A server with refused content, test results and documentation, and an index above.
+/// A server with refused content, test results and documentation, and an index above it.
 fn devpi_with_all() -> (Devpi, Client) {
     let primary = Devpi::primary();
     let devpi = with_releases(&primary);
@@ -70,7 +71,7 @@ fn get(door: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
     request.send(door).unwrap()
 }
 
-/// The links of this kind in an object.
+/// The links with this `rel` in an object.
 fn hrefs(body: &str, rel: &str) -> Vec<String> {
     let body: Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("{body}"));
     let mut found = Vec::new();
@@ -116,7 +117,7 @@ fn objects_of_devpi_link_to_what_passes_and_to_nothing_else() {
             assert_eq!(refused.status, 404, "{}", refused.text());
         }
     }
-    // devpi itself has them all.
+    // devpi itself has all of them.
     let held = get(&primary.url(), "/packages/stable/hello-pkg", &[JSON]);
     assert_eq!(hrefs(&held.text(), "releasefile").len(), 3);
     let result = hrefs(&held.text(), "toxresult");
@@ -181,7 +182,7 @@ fn a_login_is_shown_by_devpi_only_what_the_rules_let_pass() {
     let front = Program::with_policies(&policies(&primary.url(), "hide")).start();
     for href in hrefs(&held.text(), "releasefile") {
         let own = format!("/{}", href.trim_start_matches(&primary.url()));
-        // Asked through the index above it is devpi's to say where it is.
+        // At the index above, devpi decides where the file is.
         for path in [own.clone(), own.replace("/stable/", "/dev/")] {
             let status = |door: &str, headers| get(door, &path, headers).status;
             let is_allowed = path.contains("1.0");
@@ -239,7 +240,8 @@ fn devpi_carries_nothing_out_of_an_index_that_its_rules_refuse() {
     .unwrap();
     assert!(!page.body.contains("2.0"), "{}", page.body);
 
-    // Who may, uploads and deletes what the rules refuse: they say what is to be had.
+    // Whoever may upload and delete may do so with what the rules refuse, which only limit what is
+    // served.
     let client = Client::fresh(Tool::Devpi);
     client
         .run(&["use", &format!("{door}packages/stable")])
@@ -262,7 +264,7 @@ fn devpi_carries_nothing_out_of_an_index_that_its_rules_refuse() {
     assert!(installed(&uv, "1.0"));
 }
 
-/// A server whose journal tells what it heard.
+/// A server whose journal shows what it received.
 fn listening() -> FakeIndex {
     let object = |kind: &str, result: Value| Canned {
         content_type: "application/json".to_owned(),
@@ -443,7 +445,7 @@ fn an_index_of_devpi_that_is_not_public_is_not_there_at_the_public_door() {
         200
     );
     no_list_leads_there(&front);
-    // What inherits from it works, and its links stay with it.
+    // What inherits from it works, and its links stay on the inheriting index.
     let uv = Client::fresh(Tool::Uv);
     uv.install(&front.index_url("packages/dev"), &["hello-pkg"])
         .succeeds();

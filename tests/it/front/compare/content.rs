@@ -1,4 +1,4 @@
-//! Whether two bodies say the same.
+//! Whether two bodies have the same content.
 
 use std::collections::BTreeSet;
 
@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::Pair;
 
-/// A link of a page: its file, its digest, which Python it wants.
+/// A link on a page: file, digest, `data-requires-python`.
 type Link = (String, String, String);
 
-/// Whether both say the same: pages by what they link, JSON by its values, all else byte for byte.
+/// Whether two bodies agree: pages by their links, JSON by its values, all else byte for byte.
 pub(super) fn is_same(pair: &Pair) -> bool {
     let (nginx, ours) = (pair.nginx.content(), pair.ours.content());
     if nginx == ours {
@@ -49,7 +49,7 @@ pub(super) fn is_same(pair: &Pair) -> bool {
     }
 }
 
-/// devpi's own words for what it does not accept hold a place in its memory.
+/// Without memory addresses, which devpi's own messages for invalid values contain.
 fn without_places(text: String) -> String {
     let place = Regex::new("0x[0-9a-f]+").unwrap();
     place.replace_all(&text, "0x").into_owned()

@@ -1,12 +1,12 @@
-//! What is asked: every kind of path, as every kind of client asks for it.
+//! The requests: every kind of path, as every kind of client requests it.
 
 use super::super::wire::Request;
 use super::{Case, Door};
 
-/// The name under which clients ask; the management door on loopback answers to it too.
+/// The host name that clients use; the management door on loopback answers to it too.
 const HOST: &str = "localhost:4040";
 
-/// Of its own files, a mirror, both, and none.
+/// An index with its own files, a mirror, one with both, and one that does not exist.
 const INDEXES: [&str; 4] = [
     "packages/stable",
     "packages/mirror",
@@ -17,7 +17,7 @@ const INDEXES: [&str; 4] = [
 const PIP: &str = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01";
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
-/// How pip, a pip of old, a browser, devpi-client and curl introduce themselves.
+/// The user agents and `Accept` headers of pip, an old pip, a browser, devpi-client and curl.
 const CLIENTS: [(&str, &str); 5] = [
     ("pip/26.3 {\"ci\":null}", PIP),
     ("pip/1.5", "text/html"),
@@ -26,7 +26,7 @@ const CLIENTS: [(&str, &str); 5] = [
     ("curl/8.5.0", "*/*"),
 ];
 
-/// Everything that is asked; `nginx` is asked once more for where the files are.
+/// All requests; `nginx` is asked first, for the places of the files.
 pub(super) fn cases(nginx: &str) -> Vec<Case> {
     let mut requests = pages();
     requests.extend(objects());
@@ -53,7 +53,7 @@ fn as_client(request: Request, (agent, accept): (&str, &str)) -> Request {
     request.with("User-Agent", agent).with("Accept", accept)
 }
 
-/// Project pages and lists, in every shape of their path.
+/// Project pages and lists, in every form of their path.
 fn pages() -> Vec<Request> {
     let mut requests = Vec::new();
     for index in INDEXES {
@@ -93,7 +93,7 @@ fn pages() -> Vec<Request> {
     requests
 }
 
-/// What `getjson` and people look at.
+/// The objects that `getjson` and people look at.
 fn objects() -> Vec<Request> {
     let mut requests = Vec::new();
     let mut targets: Vec<String> = [
@@ -129,7 +129,7 @@ fn objects() -> Vec<Request> {
     requests
 }
 
-/// Files: from disk, fetched for the first time, deleted, misspelt, in part, on condition.
+/// Files: from disk, fetched for the first time, deleted, misspelt, in part, conditional.
 fn files(nginx: &str) -> Vec<Request> {
     let mut requests = Vec::new();
     for (page, base) in [
@@ -138,7 +138,8 @@ fn files(nginx: &str) -> Vec<Request> {
     ] {
         for place in places(nginx, page) {
             let file = format!("{base}/{place}");
-            // Before anybody has fetched it; who fetches the sdist is the first to ask for it.
+            // Before anybody has fetched it; for the sdist, the first request is the one that
+            // fetches it.
             if base == "/packages/mirror" && place.ends_with(".whl") {
                 requests.push(Request::get(&file).with("Accept", "application/json"));
             }
@@ -182,7 +183,7 @@ fn files(nginx: &str) -> Vec<Request> {
     requests
 }
 
-/// The links of a page, without their digests.
+/// The links on a page, without their digests.
 fn places(nginx: &str, page: &str) -> Vec<String> {
     let page = as_client(Request::get(page), CLIENTS[1])
         .send(nginx)
@@ -219,7 +220,7 @@ fn hosts() -> Vec<Request> {
     requests
 }
 
-/// What is more than reading, by nobody.
+/// Requests other than reads, without a login.
 fn methods() -> Vec<Request> {
     let json = |method: &str, target: &str, body: &str| {
         as_client(Request::new(method, target), CLIENTS[3])
@@ -249,7 +250,7 @@ fn methods() -> Vec<Request> {
     ]
 }
 
-/// The same by somebody.
+/// The same with credentials, right and wrong.
 fn logins() -> Vec<Request> {
     let right = r#"{"user": "packages", "password": "x"}"#;
     let mut requests = Vec::new();

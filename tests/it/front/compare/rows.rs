@@ -1,11 +1,10 @@
-//! The differences there are: each a row of the document, under the name in its first column.
+//! The known differences: each is a row of the document, under the name in its first column.
 
 use super::{Difference, Door, Pair};
 
-/// One difference.
 pub(super) struct Row {
     pub(super) name: &'static str,
-    /// Whether it is what a pair of answers shows.
+    /// Whether this row explains a difference between two answers.
     pub(super) covers: fn(&Pair, &Difference) -> bool,
 }
 
@@ -19,7 +18,7 @@ const OF_DEVPI: [&str; 6] = [
     "x-devpi-uuid",
 ];
 
-/// All of them, the narrow before the wide.
+/// All rows, the narrow ones before the wide ones.
 pub(super) const ROWS: &[Row] = &[
     Row {
         name: "server",
@@ -211,12 +210,12 @@ fn is_file(pair: &Pair) -> bool {
     pair.case.request.target.contains("/+f/")
 }
 
-/// One of the pages that we make ourselves; of lists and objects devpi's own come through.
+/// One of the pages that we make ourselves; lists and objects are passed through from devpi.
 fn is_page(pair: &Pair) -> bool {
     !is_file(pair) && !pair.ours.header("etag").is_empty()
 }
 
-/// devpi's own headers, on what it did not answer itself.
+/// devpi's own headers, on answers that are not devpi's.
 fn is_left_out(found: &Difference) -> bool {
     OF_DEVPI.contains(&found.field.as_str()) && found.ours.is_empty()
 }

@@ -3,8 +3,8 @@
     python3 -m venv /tmp/facts && /tmp/facts/bin/pip install devpi-server==6.20.3
     /tmp/facts/bin/python tests/devpi_options/make_table.py > tests/devpi_options/options.tsv
 
-One option a line, fields between tabs: program, option, and whether it takes a value (`value`) or is a
-switch (`switch`). Plugins that are installed beside would add theirs.
+One option per line, fields separated by tabs: program, option, and whether it takes a value (`value`) or is
+a switch (`switch`). Installed plugins would add theirs.
 """
 
 import argparse

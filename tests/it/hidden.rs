@@ -1,5 +1,5 @@
-//! `public: false`: at public doors an index is not there, in whatever form it is asked for; a base
-//! like any other it is all the same.
+//! `public: false`: at public doors the index does not exist, in whatever form it is requested; it
+//! can still be a base like any other.
 
 use bytes::Bytes;
 use cheesecloth::testing::clock::Clock;
@@ -27,7 +27,7 @@ policies:
   p: { on_block: yank, rules: [ deny: { project: six, versions: '>=2' } ] }
 ";
 
-/// Those of the same lengths that nobody has made.
+/// Names of the same length that nobody has created.
 const ABSENT: [(&str, &str); 3] = [
     ("s/hidden", "s/absent"),
     ("m/hidden", "m/absent"),
@@ -42,7 +42,7 @@ fn project(name: &str) -> ProjectName {
     ProjectName::parse(name).unwrap()
 }
 
-/// What a file of this name holds on an index.
+/// The content of a file with this name on an index.
 fn bytes_of(at: &str, filename: &str) -> Bytes {
     format!("{filename} of {at}").into()
 }
@@ -86,7 +86,7 @@ const RESULT: &str = "six-1.0.tar.gz.toxresult-20260102030405-0";
 const DENIED_RESULT: &str = "six-2.0.tar.gz.toxresult-20260102030405-0";
 const DOCS: &str = "six-1.0.doc.zip";
 
-/// A house with content in both hidden indexes, and its bytes.
+/// A house with content on both hidden indexes, and the bytes of their files.
 async fn house(policies: &str) -> House {
     let clock = Clock::fixed(NOW.parse().unwrap());
     let larder = Larder::empty(&clock).await;
@@ -127,13 +127,13 @@ async fn house(policies: &str) -> House {
     house
 }
 
-/// Where a file stands below its index, attachments included.
+/// The path of a file below its index; attachments have one too.
 fn place(at: &str, filename: &str) -> String {
     let hex = Sha256::of(&bytes_of(at, filename)).to_hex();
     format!("+f/{}/{}/{filename}", &hex[..3], &hex[3..16])
 }
 
-/// Every path below an index that could tell whether it is there.
+/// Every path below an index that could reveal whether it exists.
 fn paths() -> Vec<String> {
     let mut paths: Vec<String> = [
         "",
@@ -179,7 +179,7 @@ fn paths() -> Vec<String> {
 
 const PIP: (&str, &str) = ("user-agent", "pip/26.3");
 
-/// Everybody who may ask, and the odd ones.
+/// Every kind of client, including the odd ones.
 fn clients(etag: &str) -> Vec<Vec<(&str, &str)>> {
     vec![
         vec![PIP],
@@ -219,7 +219,7 @@ async fn an_index_that_is_not_public_answers_as_if_there_were_none() {
                 for method in ["GET", "HEAD"] {
                     let (here, there) = (format!("/{hidden}{path}"), format!("/{absent}{path}"));
                     let asked = Asked::public(method, &here, &headers);
-                    // What the management door was just given is remembered.
+                    // Asked first, so that a cached answer of the management door would be noticed.
                     let open = house.ask(&asked.at_management()).await;
                     let shut = told(&house.ask(&asked).await);
                     let none = told(&house.ask(&Asked::public(method, &there, &headers)).await);
@@ -273,7 +273,7 @@ async fn no_list_for_everybody_names_it_and_the_management_doors_do() {
             house.ask(&asked).await,
             house.ask(&asked.at_management()).await,
         );
-        // What inherits from it may say so.
+        // Indexes that inherit from it may name it as a base.
         let named = shut.text().replace("s/hidden, m/hidden", "");
         let named = named
             .replace("\"s/hidden\"", "")
@@ -327,7 +327,7 @@ async fn what_inherits_from_it_works_by_every_link_that_is_handed_out() {
                 assert!(path.starts_with("/s/top/"), "{path}");
                 assert_eq!(house.get(path, &[PIP]).await.status, 200, "{path}");
             }
-            // Where its own page is shown its own links are.
+            // At the management door, where its own page is shown, the links lead to it.
             let open = Asked::public("GET", &target, &json).at_management();
             let open = links_to_owner(&house.ask(&open).await);
             assert!(open, "{target}");
@@ -438,7 +438,7 @@ fn installers_use_what_inherits_and_uploads_go_by_the_management_door() {
         let inner = program.index_url("shop/inner");
         Client::fresh(tool).install(&inner, &["sieve"]).fails();
     }
-    // It is taken off the door, and put there again, by a file.
+    // The configuration file makes it public, and hides it again.
     program.write_policies(&policies.replace("public: false, acl", "acl"));
     program.wait_until_it_says("index shop/inner changed: public false -> true");
     let index = program.index_url("shop/inner");

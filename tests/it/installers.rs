@@ -1,19 +1,20 @@
 //! The real pip, uv and poetry against the real program.
 //!
 //! First against the index that this machine's pip uses, since only real projects have real pages;
-//! what each client fetched then has to be enough for it a second time, without any upstream.
+//! then once more without any upstream, for which what each client fetched has to be enough.
 
 use std::path::Path;
 
 use super::support::{Client, Program, Tool, poetry_project};
 
-/// What the second run must not move.
+/// The metric that the second run must not change.
 const UPSTREAM_REQUESTS: &str = "cheesecloth_upstream_requests_total";
 
 /// A web framework with its extras, an application of a hundred projects, a very frequent releaser.
 const REAL: [&str; 3] = ["fastapi[standard]", "jupyterlab", "boto3"];
 
-/// Runs `install` with two programs on the same data: one that may ask upstream, and one that may not.
+/// Runs `install` with two programs on the same data: one that may ask upstream, and one that may
+/// not.
 fn online_and_again_offline(install: impl Fn(&Program)) {
     let data = tempfile::tempdir().unwrap();
     let online = Program::without_policies().data(data.path()).start();

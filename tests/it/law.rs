@@ -1,12 +1,13 @@
 //! The law of the house: a file is served exactly when its page lists it as allowed.
 //!
-//! Tried on random stacks of stages and mirrors, random policies and random pages, through the flows
-//! as the public door calls them. A second gateway that has the same content and no rules tells what
-//! was blocked from what was never there: what is blocked is refused in words, never "not found".
+//! It is checked on random stacks of stages and mirrors, random policies and random pages, through
+//! the flows as the public door calls them. A second gateway with the same content and no rules
+//! tells what is blocked from what does not exist: what is blocked is refused with a reason and
+//! never "not found".
 //!
-//! devpi's JSON objects are held to it as well: they link to what is served and to nothing that is
-//! refused. So are indexes that are kept off the public door: there nothing of them is to be had, at the
-//! management door the same law holds, and what inherits from them is held to it as ever.
+//! devpi's JSON objects obey it as well: they link to what is served and to nothing that is
+//! refused. So do indexes that are kept off the public door: nothing of them is served there, at
+//! the management door the same law holds, and so it does for what inherits from them.
 
 mod devpi;
 mod policies;
@@ -39,7 +40,7 @@ const STAGES: [&str; 3] = ["s/top", "s/middle", "s/low"];
 const MIRRORS: [&str; 2] = ["m/one", "m/two"];
 const PROJECTS: [&str; 2] = ["six", "acme-x"];
 
-/// What a name ends with.
+/// How file names end.
 const ENDINGS: [&str; 6] = [
     "-1.0.tar.gz",
     "-2004d.tar.gz",
@@ -49,7 +50,7 @@ const ENDINGS: [&str; 6] = [
     "-3.0-cp313-cp313-linux_x86_64.whl",
 ];
 
-/// A file and all that is known of it, but for whose it is.
+/// A file and all that is known of it, apart from its index and project.
 #[derive(Debug, Clone)]
 struct Known {
     ending: &'static str,
@@ -117,7 +118,7 @@ fn project(name: &str) -> ProjectName {
     ProjectName::parse(name).unwrap()
 }
 
-/// Bytes that no other index has under this name.
+/// Content that differs from every other index's file of this name.
 fn bytes_of(index: &str, filename: &str) -> Bytes {
     format!("{filename} of {index}").into()
 }
@@ -126,7 +127,7 @@ fn metadata_of(index: &str, filename: &str) -> Bytes {
     format!("metadata of {filename} of {index}").into()
 }
 
-/// The file as the page of its index has it.
+/// The file as its index's page lists it.
 fn listed(at: &str, name: &str, known: &Known) -> File {
     let filename = format!("{}{}", name.replace('-', "_"), known.ending);
     let bytes = bytes_of(at, &filename);
@@ -174,13 +175,14 @@ fn facts(at: &str, file: &File) -> FileFacts {
     }
 }
 
-/// Puts the content where the flows look for it; the bytes are there.
+/// Puts the content where the flows look for it; the bytes are already there.
 async fn fill(house: &House, content: &Content) {
     for ((at, name), holding) in content {
         let known = holding.iter().flat_map(|holding| &holding.files);
         let files: Vec<File> = known.map(|known| listed(at, name, known)).collect();
         if MIRRORS.contains(at) {
-            // Of what is not held nothing is known offline, so an empty page has to say it.
+            // Offline, nothing is known of a project without a copy, so absence needs an empty
+            // page.
             let mut page = ProjectPage::empty(project(name));
             page.files = files;
             if holding.as_ref().is_some_and(|holding| holding.is_archived) {
@@ -194,7 +196,7 @@ async fn fill(house: &House, content: &Content) {
     }
 }
 
-/// Keeps the bytes of every file that may be held anywhere, and its metadata.
+/// Stores the bytes and metadata of every file that any index may hold.
 fn stock(larder: &Larder) {
     for at in STAGES.iter().chain(&MIRRORS) {
         for filename in PROJECTS.iter().flat_map(|name| {
@@ -218,7 +220,7 @@ fn stock(larder: &Larder) {
     }
 }
 
-/// Every file that anybody holds, with its bytes and its metadata if it is a wheel.
+/// Every file that an index holds, with its bytes, and its metadata if it is a wheel.
 fn everything(content: &Content) -> Vec<Held> {
     let mut all = Vec::new();
     for ((at, name), holding) in content {
@@ -233,18 +235,18 @@ fn everything(content: &Content) -> Vec<Held> {
     all
 }
 
-/// A file that somebody holds.
+/// A project's file: its path, bytes and metadata.
 type Held = (&'static str, String, Bytes, Option<Bytes>);
 
 /// One project of one index.
 struct Case<'a> {
     asked: &'a str,
     name: &'a str,
-    /// For a failure: which it is.
+    /// Names the case in failure messages.
     at: String,
 }
 
-/// The law for one project of one index as one door shows it.
+/// Checks the law for one project of one index, as one door shows it.
 async fn hold_to_the_law(ruled: Through<'_>, free: Through<'_>, case: &Case<'_>, held: &[Held]) {
     let Case { asked, name, at } = case;
     let (json, shown) = ruled.page(asked, name, JSON).await;
@@ -298,7 +300,7 @@ async fn hold_to_the_law(ruled: Through<'_>, free: Through<'_>, case: &Case<'_>,
     }
 }
 
-/// Nothing of an index that is kept off the public door is to be had there.
+/// Checks that nothing of an index that is kept off the public door is served there.
 async fn hold_back(public: Through<'_>, case: &Case<'_>, held: &[Held]) {
     let Case { asked, name, at } = case;
     let (page, _) = public.page(asked, name, JSON).await;
@@ -333,7 +335,7 @@ async fn hold_all_to_the_law(larder: &Larder, clock: &Clock, written: &Written, 
     }
 }
 
-/// Cases tried; each asks for some five hundred pages, objects, files and sidecars.
+/// Cases tried; each requests some five hundred pages, objects, files and sidecars.
 const CASES: u32 = 64;
 
 #[test]

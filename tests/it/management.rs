@@ -1,5 +1,5 @@
-//! What is done at the management door beside uploads: promotion from a mirror, documentation, a
-//! reload, another upstream for a mirror. By the real client where it has a command.
+//! What the management door does besides uploads: promotion from a mirror, documentation, a reload,
+//! another upstream for a mirror. With the real client where it has a command.
 
 use std::fs;
 use std::io::{Cursor, Write as _};
@@ -9,7 +9,7 @@ use zip::write::SimpleFileOptions;
 
 use super::support::{Client, DevpiServer, Door, Program, Project, Setup, Tool, Wheel};
 
-/// A server, and a devpi-client that is logged in to it as `me`, who has `me/prod`.
+/// A server, and a devpi-client logged in to it as `me`, the owner of `me/prod`.
 fn shop() -> (DevpiServer, Client) {
     let server = DevpiServer::start();
     let devpi = Client::fresh(Tool::Devpi);

@@ -1,4 +1,4 @@
-//! Memory is bounded by what the configuration says, however many pages come by.
+//! Memory is bounded by the configuration, however many pages are requested.
 
 use std::fmt::Write as _;
 
@@ -6,16 +6,16 @@ use super::support::{Canned, Content, Program, Setup, Web};
 
 const JSON: &str = "application/vnd.pypi.simple.v1+json";
 
-/// `cache.memory`.
+/// The value of `cache.memory`.
 const LIMIT: u64 = 64 << 20;
 
-/// What a debug build may have beside its caches, in bytes.
+/// What a debug build may use beyond its caches, in bytes.
 const BESIDE: u64 = 150 << 20;
 
 /// Different pages.
 const PAGES: usize = 600;
 
-/// Files on each: about 50 KB of text, of which a source page and two renderings are kept.
+/// Files on each page: about 50 KB of text, kept as a source page and two renderings.
 const FILES: usize = 150;
 
 /// Requests under way at one time.
@@ -72,7 +72,7 @@ async fn many_pages_stay_within_the_memory_that_is_given_to_them() {
             .iter()
             .sum::<usize>();
     }
-    // Otherwise nothing had to go, and nothing is shown.
+    // Otherwise nothing had to be evicted, and the test showed nothing.
     let rendered_bytes = u64::try_from(rendered_bytes).unwrap();
     assert!(
         rendered_bytes > LIMIT,

@@ -1,7 +1,8 @@
-//! What is here is answered though its upstream hangs or is gone; what is not known here waits, as ever.
+//! What is here is answered even if its upstream hangs or is gone; what is not known here waits as
+//! before.
 //!
-//! Nothing is timed. The upstream holds its answer back until the test lets it go, so whatever comes
-//! before that did not wait for it. A patience of an hour stands for "as long as it takes".
+//! Nothing is timed. The upstream holds its answer back until the test releases it, so whatever
+//! arrives earlier did not wait for it. A patience of an hour stands for "as long as it takes".
 
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ const NONE: Duration = Duration::ZERO;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// After a failure nobody is asked for so long.
+/// How long an upstream is left alone after a failure.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 fn sieve(version: &str) -> Listed {
@@ -36,7 +37,7 @@ fn sieves(versions: &[&str]) -> Setup {
     Setup::default().project(files.fold(Project::new("sieve"), Project::file))
 }
 
-/// A mirror, as it is and behind a cool-down.
+/// A mirror, and an index with a cool-down over it.
 fn policies(upstream: &FakeIndex) -> String {
     let url = upstream.url();
     format!(
@@ -46,7 +47,7 @@ fn policies(upstream: &FakeIndex) -> String {
     )
 }
 
-/// What a page lists: each file's URL.
+/// The URLs of the files on a page.
 fn listed(got: &Got, index: &str) -> Vec<String> {
     assert_eq!(got.status, 200, "{}", got.text());
     let page: Value = serde_json::from_slice(&got.body).unwrap();
@@ -77,8 +78,8 @@ fn house(larder: &Larder, yaml: &str, clock: &Clock, patience: Duration) -> Hous
     })
 }
 
-/// A gateway that has the page, the file and the sidecar of a sieve, and whose upstream has two sieves
-/// since. The page expired a day ago.
+/// A gateway that has the page, the file and the sidecar of one sieve, while its upstream has two
+/// by now. The page expired a day ago.
 struct Old {
     dairy: FakeIndex,
     larder: Larder,
@@ -111,14 +112,14 @@ impl Old {
         }
     }
 
-    /// The same after a restart: nothing is in memory.
+    /// The same after a restart, with nothing in memory.
     fn restarted(self, patience: Duration) -> Self {
         let house = house(&self.larder, &policies(&self.dairy), &self.clock, patience);
         Self { house, ..self }
     }
 }
 
-/// Checks that an answer does not come, however often it is looked for.
+/// Checks that an answer does not arrive, however often it is polled.
 async fn waits<T: std::fmt::Debug>(mut answer: impl Future<Output = T> + Unpin) {
     for _ in 0..100 {
         let early = poll_immediate(&mut answer).await;
@@ -141,7 +142,7 @@ async fn a_file_and_its_sidecar_that_are_here_wait_for_no_upstream() {
                     assert_eq!(status(&old.house, &path).await, 200, "{path}");
                 }
             }
-            // Its page is asked for behind the answers, by one request.
+            // Behind the answers, a single request asks for the page.
             gate.reached(1).await;
             gate.release();
             assert_eq!(latest_page(&old.house).await.len(), 2);
@@ -166,7 +167,7 @@ async fn an_expired_page_goes_out_when_patience_is_over_and_the_next_one_is_new(
             );
         }
         gate.reached(1).await;
-        // Who wants upstream's own word waits for it.
+        // A client that insists on upstream's own answer waits for it.
         let mut insisting = Box::pin(latest_page(&old.house));
         waits(&mut insisting).await;
         assert_eq!(page(&old.house).await.len(), 1);
@@ -197,7 +198,7 @@ async fn a_file_that_the_held_page_does_not_let_pass_or_that_is_not_here_waits()
     let slow = |path: &str| path.replace("/root/dairy/", "/shop/slow/");
     for (what, after, path) in [
         ("it is not on the page", DAY, new_file),
-        // It grew old enough while nobody could confirm it.
+        // It became old enough while nobody could confirm it.
         ("it is too young on the page", 7 * DAY, slow(&known.file)),
         ("its client says no-cache", DAY, known.file.clone()),
     ] {
@@ -214,7 +215,7 @@ async fn a_file_that_the_held_page_does_not_let_pass_or_that_is_not_here_waits()
         gate.release();
         assert_eq!(soon(waiting).await.status, 200, "{what}");
     }
-    // The same page's other file was never fetched: upstream may have taken it down.
+    // The other file on the page was never fetched, and upstream may have taken it down.
     let dairy = sieves(&["1.0", "2.0"]).start();
     let clock = Clock::fixed(NOW.parse().unwrap());
     let larder = Larder::empty(&clock).await;
@@ -252,7 +253,7 @@ async fn an_early_page_is_never_older_than_errors_are_borne() {
     let gate = old.dairy.gate(UPSTREAM_PAGE, 0);
     let mut waiting = Box::pin(page(&old.house));
     waits(&mut waiting).await;
-    // A file that is here is answered however old its page.
+    // A file on disk is answered, however old its page.
     assert_eq!(status(&old.house, &old.file).await, 200);
     gate.release();
     assert_eq!(waiting.await.len(), 2);
@@ -260,7 +261,7 @@ async fn an_early_page_is_never_older_than_errors_are_borne() {
 
 #[tokio::test]
 async fn all_mirrors_of_a_stack_are_waited_for_in_one() {
-    // An answer without a body would pass the gates.
+    // A 304 would pass the gates, because it has no body.
     let start = |version| sieves(&[version]).without_etags().start();
     let (dairy, other) = (start("1.0"), start("1.5"));
     let yaml = format!(
@@ -289,7 +290,7 @@ async fn all_mirrors_of_a_stack_are_waited_for_in_one() {
         }
         let mut asked = Box::pin(asked);
         waits(&mut asked).await;
-        // Neither waits for the other: what one costs is what both cost.
+        // Neither waits for the other: both together take as long as one.
         for gate in &gates {
             gate.reached(1).await;
         }
@@ -309,7 +310,7 @@ async fn an_upstream_that_is_gone_is_tried_again_behind_the_answer() {
     old.clock.advance(RETRY_AFTER);
     assert_eq!(latest_page(&old.house).await.len(), 2);
 
-    // The first try is lost, and the second one hangs.
+    // The first attempt fails, and the second one hangs.
     let old = Old::new(HOUR).await;
     old.dairy
         .misbehave(UPSTREAM_PAGE, Fault::new().reset().times(1));

@@ -1,18 +1,18 @@
-//! Pages and archives that are not of the usual make, end to end: the charset of a page, rarer archives,
-//! and wheels with something behind their zip.
+//! Unusual pages and archives, end to end: the charset of a page, rarer archive formats, and wheels
+//! with something after the end of the zip.
 
 use bytes::Bytes;
 
 use super::support::{Canned, Content, Form, Program, Setup, Web, Wheel, ask};
 
-/// A page in the charset that its upstream states, with the rarer archives of sources.
+/// A page in the charset that its upstream states, with the rarer formats of source archives.
 const PAGE: &str = "<!DOCTYPE html><title>K\u{e4}se</title>\
     <a href=\"kaese-1.0.txz\" data-yanked=\"zu w\u{fc}rzig\">kaese-1.0.txz</a>\
     <a href=\"kaese-1.1.tlz\">kaese-1.1.tlz</a><a href=\"kaese-1.2.tar.lz\">kaese-1.2.tar.lz</a>";
 
 #[tokio::test]
 async fn a_page_is_read_in_its_charset_and_rarer_archives_are_files() {
-    // Every character of it is a single byte there, of the same number.
+    // In ISO-8859-1 every character is one byte with the number of its code point.
     let latin: Vec<u8> = PAGE
         .chars()
         .map(|one| u8::try_from(u32::from(one)).unwrap())

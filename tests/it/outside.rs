@@ -1,4 +1,5 @@
-//! Under which URL clients see the gateway: a path that a proxy in front adds, and leaves in or not.
+//! The URL under which clients see the gateway: a proxy in front may add a path, and may pass it on
+//! or not.
 
 use serde_json::Value;
 

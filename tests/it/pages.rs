@@ -1,4 +1,4 @@
-//! Project pages and lists: what clients negotiate, what upstreams do, what policies leave of it.
+//! Project pages and lists: what clients negotiate, how upstreams behave, what policies leave.
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -14,7 +14,7 @@ const JSON: &str = "application/vnd.pypi.simple.v1+json";
 const HTML: &str = "application/vnd.pypi.simple.v1+html";
 const NOW: &str = "2026-01-05T00:00:00Z";
 
-/// Two versions of `sieve`: of December, and of three days before [`NOW`].
+/// Two versions of `sieve`: one from December, and one from three days before [`NOW`].
 fn sieves() -> Project {
     let sieve = |version, uploaded| {
         Listed::wheel(&Wheel::new("sieve", version), version).uploaded(uploaded)
@@ -118,7 +118,7 @@ async fn every_client_gets_the_form_it_asks_for_with_a_tag_of_its_own() {
     assert_eq!(refused.status, 406);
     tags.sort();
     tags.dedup();
-    // JSON and HTML; the two names of HTML are one content. Each plain, gzip and zstd.
+    // JSON and HTML (both HTML types have the same content), each plain, gzip and zstd.
     assert_eq!(tags.len(), 6, "{tags:?}");
     assert_eq!(dairy.journal().count("/simple/"), 1);
 }
@@ -252,12 +252,12 @@ async fn a_layer_that_is_down_is_not_left_out_unless_it_is_optional() {
             .get("/shop/all/+simple/sieve/", &[("accept", JSON)])
             .await;
         assert_eq!(got.status, status, "{}", got.text());
-        // Alone, with nothing held, it is not "not found" either.
+        // By itself, with nothing cached, the mirror does not answer "not found" either.
         let alone = house.get("/root/dairy/+simple/sieve/", &[]).await;
         assert_eq!(alone.status, 503, "{}", alone.text());
         if status == 200 {
             assert_eq!(names(&got.body), ["sieve-9.0-py3-none-any.whl"]);
-            // What was left out comes back as soon as it can be asked.
+            // What was left out comes back as soon as its upstream answers again.
             near.behave();
             clock.advance(DAY);
             let names = filenames(&house, "/shop/all/+simple/sieve/").await;
@@ -291,7 +291,7 @@ async fn a_stale_page_answers_while_upstream_is_down_and_files_longer_than_that(
         clock.advance(by);
         assert_eq!(house.get(path, &[]).await.status, status, "{by:?} later");
         assert_eq!(house.get(&url, &[]).await.status, 200, "{by:?} later");
-        // That it was not there once says nothing of today.
+        // That it did not exist earlier says nothing about today.
         let unknown = house.get("/root/dairy/+simple/whey/", &[]).await;
         assert_eq!(unknown.status, 503, "{by:?} later");
     }
@@ -325,7 +325,7 @@ async fn a_project_that_vanishes_keeps_its_last_good_files_for_a_while() {
             false => assert_eq!(got.status, 404),
         }
     }
-    // Malware is not kept: upstream says what it is.
+    // Malware is not kept: upstream says that it is malware.
     let house = House::online(&yaml, &clock).await;
     dairy.change(|_| Setup::default().project(sieves()));
     assert_eq!(filenames(&house, path).await.len(), 2);
@@ -439,7 +439,7 @@ async fn a_list_of_seven_hundred_thousand_names_takes_bounded_memory() {
     }
     let grown = shop.memory_peak_bytes().saturating_sub(before) >> 20;
     eprintln!("a list of {MANY} names took {grown} MiB at its peak");
-    // Its text several times over, not a value per name: those alone would be as much.
+    // Several times the size of its text, but not a value per name: those alone would be as much.
     assert!(grown < 400, "{grown} MiB");
     assert_eq!(dairy.journal().count("/simple/"), 1);
 }

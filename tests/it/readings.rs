@@ -1,4 +1,5 @@
-//! A file name that may belong to several projects tells no upstream a part of what it must not hear.
+//! A file name that may belong to several projects reveals to no upstream any part of a protected
+//! name.
 
 use cheesecloth::testing::clock::Clock;
 use cheesecloth::testing::model::{IndexName, ProjectName, Sha256};
@@ -12,10 +13,10 @@ use super::support::{Content, FakeIndex, House, Listed, Project, Setup};
 const JSON: &str = "application/vnd.pypi.simple.v1+json";
 const NOW: &str = "2026-01-05T00:00:00Z";
 
-/// File names tried; each asks twice, of a gateway of its own.
+/// File names tried; each is requested twice, from a gateway of its own.
 const CASES: u32 = 96;
 
-/// What names of files are made of: some begin versions, some are tags.
+/// The words that file names are made of: some begin versions, some are tags.
 const WORDS: [&str; 9] = ["acme", "tools", "9.9", "1", "3d", "x", "py3", "none", "any"];
 const SEPARATORS: [&str; 3] = ["-", "_", "."];
 const ENDINGS: [&str; 6] = [
@@ -44,7 +45,7 @@ policies:
     )
 }
 
-/// Every form in which one may ask for a file that is none of the project `acme`'s.
+/// Every form of URL for a file that cannot be one of the project `acme`.
 fn urls(index: &str) -> Vec<String> {
     let mut urls = Vec::new();
     for ending in [".tar.gz", ".zip", "-py2.7.egg", ".win32.exe"] {
@@ -61,7 +62,7 @@ fn urls(index: &str) -> Vec<String> {
 async fn a_name_kept_from_mirrors_is_not_asked_for_by_its_first_words_either() {
     let shop = IndexName::parse("shop/all").unwrap();
     let private = ProjectName::parse("acme-tools").unwrap();
-    // What keeps the name in, whether the stage holds it, the asked index, and the answer.
+    // What protects the name, whether the stage holds it, the index asked, and the answer.
     let owns = ", owns: ['acme-*']";
     let table = [
         (owns, "", false, "shop/all", 403),
@@ -73,7 +74,7 @@ async fn a_name_kept_from_mirrors_is_not_asked_for_by_its_first_words_either() {
         ("", ", policy: house", false, "shop/all", 403),
         (", whitelist: [curd]", "", false, "shop/all", 403),
         (", whitelist: [acme]", "", false, "shop/all", 403),
-        // Nothing is refused, the name is only private.
+        // Nothing is refused; the name is only private.
         ("", "", true, "shop/all", 404),
     ];
     for (index, mirror, is_held, asked, expected) in table {
@@ -114,7 +115,7 @@ async fn no_name_that_could_be_a_part_of_an_owned_one_is_asked_for() {
             assert_eq!(dairy.journal().count("/simple/"), 0, "{url}");
         }
     }
-    // What can only be the other project's is.
+    // A file that can only belong to the other project is asked for.
     let dairy = Setup::default().project(Project::new("acme")).start();
     let house = House::online(&policies(&dairy, ", owns: ['acme-*']", ""), &clock()).await;
     for filename in ["acme-1.0.tar.gz", "acme-1.0-py3-none-any.whl"] {
@@ -124,7 +125,7 @@ async fn no_name_that_could_be_a_part_of_an_owned_one_is_asked_for() {
     assert!(dairy.journal().count("/simple/acme/") > 0);
 }
 
-/// The beginning of a file's name and its ending.
+/// The beginning of a file name, and its suffix.
 fn raw_names() -> impl Strategy<Value = (String, &'static str)> {
     let more = (select(&SEPARATORS[..]), select(&WORDS[..]));
     let more = prop::collection::vec(more, 0..5);
@@ -136,7 +137,7 @@ fn raw_names() -> impl Strategy<Value = (String, &'static str)> {
     })
 }
 
-/// Whether it can be nothing else than a file of this project: a version is all that is left.
+/// Whether it can only be a file of this project: what is left of the name is a version.
 fn is_surely_of(project: &str, stem: &str, ending: &str) -> bool {
     let Some((name, version)) = stem.rsplit_once(['-', '_']) else {
         return false;
@@ -146,7 +147,7 @@ fn is_surely_of(project: &str, stem: &str, ending: &str) -> bool {
     is_name && is_tagged && version.split('.').all(|part| part.parse::<u32>().is_ok())
 }
 
-/// Whether any beginning of it, cut where a word ends, is a name that the index owns.
+/// Whether any prefix of it that ends with a word is a name that the index owns.
 fn may_be_owned(stem: &str, longer_than: usize) -> bool {
     let ends = stem.match_indices(['-', '_', '.']).map(|(at, _)| at);
     ends.chain([stem.len()])
@@ -197,7 +198,7 @@ fn whatever_a_file_is_called_no_upstream_hears_a_part_of_an_owned_name() {
     assert!(any > 0 && none > 0, "{any} were asked for, {none} were not");
 }
 
-/// The URL below `shop/all` of the one file that a page lists.
+/// The URL below `shop/all` of the only file on a page.
 async fn url_on_page(house: &House, project: &str) -> String {
     let page = format!("/shop/all/+simple/{project}/");
     let page = house.get(&page, &[("accept", JSON)]).await;
@@ -233,7 +234,7 @@ async fn a_file_that_the_page_of_another_reading_lists_is_served_all_the_same() 
         let house = House::online(&policies(&dairy, index, ""), &clock()).await;
         assert_eq!(house.get(&url, &[]).await.status, 403, "{index}");
         assert_eq!(dairy.journal().count("/"), 0, "{index}");
-        // Whoever asks for the page tells the upstream that name, and learns the file's.
+        // A client that requests the page has its name sent upstream, and so learns the file.
         assert_eq!(url_on_page(&house, "acme").await, url);
         assert_eq!(house.get(&url, &[]).await.status, 200, "{index}");
         assert_eq!(dairy.journal().count("/simple/acme-tools"), 0, "{index}");

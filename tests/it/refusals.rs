@@ -1,6 +1,7 @@
-//! What a policy looks like to the real pip, uv and poetry: which version they take, what they print.
+//! What a policy looks like to the real pip, uv and poetry: which version they choose, what they
+//! print.
 //!
-//! The program's clock is the real one, so upload times are made relative to now.
+//! The program's clock is the real one, so upload times are relative to now.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,10 +13,10 @@ use super::support::{
 
 const TOOLS: [Tool; 3] = [Tool::Pip, Tool::Uv, Tool::Poetry];
 
-/// The words of the rule that denies.
+/// The reason of the rule that denies.
 const REASON: &str = "its holes are too large, ask the dairy";
 
-/// A page with two versions of `sieve`: one a month old, and one of yesterday.
+/// A page with two versions of `sieve`: one a month old, and one from yesterday.
 fn dairy() -> FakeIndex {
     let sieve = |version, days| {
         Listed::wheel(&Wheel::new("sieve", version), version).uploaded(&days_ago(days))
@@ -59,7 +60,7 @@ fn no_large_holes() -> String {
     format!("deny: {{ project: sieve, versions: '>=2', reason: '{REASON}' }}")
 }
 
-/// The version of `sieve` that a fresh client takes when it may choose.
+/// The version of `sieve` that a fresh client chooses when it is free to.
 #[track_caller]
 fn choice(tool: Tool, index: &str) -> String {
     let client = Client::fresh(tool);
@@ -136,7 +137,7 @@ fn a_cool_down_of_seven_days_holds_for_every_client() {
     for tool in TOOLS {
         assert_eq!(choice(tool, &shop.index_url("shop/all")), "1.0", "{tool:?}");
     }
-    // Six days would not have been enough, eight are: the rule counts from the upload.
+    // Six days are not enough, eight are: the rule counts from the upload.
     dairy.change(|setup| {
         let of_age = |version, days| {
             let wheel = Wheel::new("rind", version);
@@ -159,7 +160,7 @@ fn uv_shows_the_reason_of_a_yank_by_policy() {
     let dairy = dairy();
     let rule = format!("deny: {{ project: sieve, size_over: 1B, reason: '{REASON}' }}");
     let shop = Program::with_policies(&shop(&dairy, "yank", &rule)).start();
-    // Nothing is pinned, so no file is asked for: the words come from the page.
+    // Nothing is pinned, so no file is requested: the reason comes from the page.
     let uv = Client::fresh(Tool::Uv);
     uv.install(&shop.index_url("shop/all"), &["sieve"])
         .fails()
@@ -231,7 +232,7 @@ fn requirements_with_hashes_that_name_a_denied_file_are_refused_with_the_reason(
         );
         let by_url = format!("sieve @ {file} --hash=sha256:{digest}\n");
         let by_name = format!("sieve==2.0 --hash=sha256:{digest}\n");
-        // A hidden version that is named without its URL cannot be explained to pip by anybody.
+        // Nobody can explain to pip a hidden version that is named without its URL.
         let explained = if on_block == "yank" {
             vec![by_url, by_name]
         } else {

@@ -16,7 +16,7 @@ const GENERATION: &str = "cheesecloth_policy_generation";
 const FILENAME: &str = "sieve-1.0.tar.gz";
 const LENGTH: u64 = 1 << 20;
 
-/// Until a change of policies is in force. Generous: a debug build on a busy machine.
+/// Until a change of policies is in force; generous, for a debug build on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn dairy() -> FakeIndex {
@@ -46,7 +46,7 @@ fn page_url(shop: &Program) -> String {
 #[tokio::test]
 async fn a_new_policy_is_in_force_at_once_and_requests_under_way_keep_theirs() {
     let dairy = dairy();
-    // By hand and by itself: the signal must work where nobody watches files, and the other way round.
+    // By signal and by the watcher: each must work without the other.
     for by_signal in [true, false] {
         let shop = Program::with_policies(&policies(&dairy, OPEN)).start();
         let web = Web::new();
@@ -75,7 +75,8 @@ async fn a_new_policy_is_in_force_at_once_and_requests_under_way_keep_theirs() {
 
         shop.write_policies(&policies(&dairy, OPEN));
         shop.hang_up();
-        // The signal and the watcher may both have seen the earlier change, so the count tells little.
+        // Both the signal and the watcher may have caused a reload before, so the generation proves
+        // little.
         let opened = async {
             while web.get(&url).await.status != 200 {
                 tokio::task::yield_now().await;
@@ -209,7 +210,8 @@ async fn the_metrics_that_operators_were_promised_are_there() {
     }
 }
 
-/// An index made by the API stands on one that the file declares: the file cannot take it away.
+/// An index created through the API is based on one that the file declares, so the file cannot
+/// remove it.
 #[tokio::test]
 async fn a_reload_that_would_take_a_base_from_under_an_index_is_a_fault() {
     let dairy = dairy();
@@ -230,7 +232,7 @@ async fn a_reload_that_would_take_a_base_from_under_an_index_is_a_fault() {
         "indexes:\n  root/dairy: {{ type: mirror, mirror_url: \"{url}\" }}\n"
     ));
     shop.wait_for_metric(RELOAD, |successful| successful == 0.0);
-    // Logged by a thread of its own, perhaps a moment later.
+    // A separate thread logs this, perhaps a moment later.
     let told = shop.wait_until_it_says("was declared here and is gone, but");
     assert!(told.contains("me/dev") && told.contains(INDEX), "{told}");
     assert_eq!(web.get(&page).await.status, 200);

@@ -7,15 +7,14 @@ use std::process::Command;
 
 use super::support::{Client, FakeIndex, Program, Project, Setup, Tool, command, python};
 
-/// Not ours to read: built, fetched or written by tools.
+/// Not ours to check: built, fetched or written by tools.
 const PASSED_OVER: [&str; 4] = [".git", "Cargo.lock", "data", "target"];
 
-/// Where this checkout is.
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every file of the repository, as paths within it.
+/// Every file in the repository, as relative paths.
 fn files() -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![PathBuf::new()];
@@ -53,7 +52,7 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What stands between ```` ```language ```` and ```` ``` ````.
+/// The text between ```` ```language ```` and ```` ``` ````.
 fn code_blocks<'a>(markdown: &'a str, language: &str) -> Vec<&'a str> {
     let opening = format!("```{language}\n");
     let blocks = markdown.split(&opening).skip(1);
@@ -62,7 +61,7 @@ fn code_blocks<'a>(markdown: &'a str, language: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// Runs `check` on a policy: its exit status and what it says.
+/// Runs `check` on a policy; returns its exit status and output.
 fn check(path: &Path) -> (Option<i32>, String) {
     let output = command().arg("check").arg(path).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
@@ -83,7 +82,7 @@ fn written(folder: &Path, text: &str) -> PathBuf {
 
 #[test]
 fn every_policy_we_ship_has_no_faults() {
-    // Pipelines' own files end in `.yml`; what ends in `.yaml` is ours.
+    // CI definitions end in `.yml`; `.yaml` files are policies.
     let policies = files_ending(&["policies", "examples"], "yaml");
     assert!(policies.len() >= 6, "{policies:?}");
     for path in policies {
@@ -165,7 +164,7 @@ fn shipped_stack() -> (FakeIndex, Program) {
     (index, program)
 }
 
-/// An example, with the address of a running program in the place of the one that people replace.
+/// An example, with the address of a running program instead of the one that people replace.
 fn example(name: &str, program: &Program) -> String {
     let text = read(Path::new("examples").join(name));
     let written_for = "http://devpi:4040/";
@@ -226,7 +225,7 @@ fn the_readme_names_the_commands_that_are_run_on_every_change() {
         missing.is_empty(),
         "run, but not in the readme: {missing:?}"
     );
-    // What is in the readme beyond that: the first try.
+    // The readme names more commands only for the first try.
     let beyond: Vec<_> = named.difference(&run).copied().collect();
     assert_eq!(beyond, ["cargo run --release -- serve", "cargo test"]);
 }
@@ -256,7 +255,7 @@ fn links_between_our_pages_lead_somewhere() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-/// The hosts of PyPI and its test instance, as pip knows them: not one of them is written here.
+/// The hosts of PyPI and its test instance, as pip knows them, so that none is written here.
 fn registry_hosts() -> Vec<String> {
     let names = "from pip._internal.models.index import PyPI, TestPyPI\n\
                  for index in (PyPI, TestPyPI): print(index.netloc, index.file_storage_domain)";

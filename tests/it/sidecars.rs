@@ -1,5 +1,5 @@
-//! Every sidecar that is listed can be had, whatever upstream states of a wheel and answers for its own;
-//! what cannot be had is not listed. Installers stop at the first one that is and cannot.
+//! Every listed sidecar can be fetched, whatever upstream states and answers; what cannot be
+//! fetched is not listed, because installers stop at the first listed one that is missing.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ async fn get(house: &House, url: &str) -> Got {
     house.get(url, &[]).await
 }
 
-/// The page once the digest of its file is known, which is behind the answer that brought it.
+/// The page once its file's digest is known, which happens after the answer that fetched the file.
 async fn learned(house: &House) -> Value {
     soon(async {
         loop {
@@ -80,7 +80,7 @@ async fn a_wheel_that_nobody_has_hashed_has_its_sidecar_and_later_its_digest() {
             .with_md5()
             .without_sidecars()
             .without_ranges(),
-        // Announced, by a digest of their own.
+        // Announced with a digest of the sidecar.
         Setup::default().with_md5(),
         Setup::default().without_hashes(),
     ] {
@@ -118,7 +118,7 @@ async fn beside_a_sha256_no_other_digest_is_listed() {
     let page = page(&house).await;
     let digest = Sha256::of(&curd().build()).to_hex();
     assert_eq!(page["files"][0]["hashes"], json!({ "sha256": digest }));
-    // The URL by the digest that devpi, or this page before, would have shown.
+    // The URL by md5, which devpi would have shown, as would this page at an earlier time.
     let md5 = Content::Bytes(curd().build().into()).md5();
     let by_md5 = format!(
         "/root/dairy/+f/{}/{}/{}",
@@ -146,7 +146,7 @@ async fn an_announced_sidecar_that_cannot_be_had_is_read_from_the_wheel() {
             let dairy = dairy(setup, Listed::wheel(&curd(), "1.0"));
             if !is_stated {
                 if what == "other bytes" {
-                    // There is nothing to tell them by.
+                    // Without a digest, nothing tells them from the right ones.
                     continue;
                 }
                 announce_without_digest(&dairy);
@@ -183,7 +183,7 @@ async fn a_wheel_is_read_whole_where_upstream_refuses_or_misreads_ranges() {
     }
 }
 
-/// A page that only says `true` of the sidecar.
+/// A page that states only `true` for the sidecar.
 fn announce_without_digest(dairy: &FakeIndex) {
     let digest = Sha256::of(&curd().build()).to_hex();
     let name = curd().filename();
@@ -205,16 +205,16 @@ fn announce_without_digest(dairy: &FakeIndex) {
     dairy.change(|setup| setup.canned("/simple/curd/", canned));
 }
 
-/// What says that `curd` needs something else than it does.
+/// Metadata with a dependency that `curd` does not have.
 const EVIL: &str = "Metadata-Version: 2.1\nName: curd\nVersion: 1.0\nRequires-Dist: evil-dep\n";
 
-/// Mirrors that say of the wheel `curd` what its bytes do not, each in another way.
+/// Mirrors that misrepresent the wheel `curd`, each in another way.
 fn evil_mirrors() -> Vec<(&'static str, FakeIndex)> {
     let lied = || Listed::wheel(&curd(), "1.0").sidecar(EVIL);
     let stated = dairy(Setup::default(), lied());
     let announced = dairy(Setup::default(), lied());
     announce_without_digest(&announced);
-    // Where the wheel should be stands another, and only its end is asked for.
+    // A different wheel is at the wheel's URL, and only its end is requested.
     let other = Wheel::new("curd", "1.0").requires("evil-dep");
     let other = Listed::wheel(&other, "1.0");
     let other_bytes = dairy(Setup::default().without_sidecars(), other);
@@ -267,7 +267,7 @@ async fn a_held_sidecar_is_served_only_while_the_page_announces_it() {
     let sidecar = format!("{file}.metadata");
     assert_eq!(get(&house, &sidecar).await.body, curd().metadata());
     assert_eq!(get(&house, &file).await.body, curd().build());
-    // From now on another is announced, which is not there.
+    // From now on the page announces another sidecar, which does not exist.
     let other = Listed::wheel(&curd(), "1.0").sidecar(EVIL);
     dairy.change(|_| Setup::default().project(Project::new("curd").file(other)));
     dairy.misbehave(SIDECAR, Fault::new().status(404));
@@ -279,7 +279,8 @@ async fn a_held_sidecar_is_served_only_while_the_page_announces_it() {
     assert!(listed["files"][0]["core-metadata"].is_null(), "{listed}");
 }
 
-/// Asks for a sidecar that cannot be had; from then on none is listed, and the file is served.
+/// Requests a sidecar that cannot be fetched; after that none is listed, and the file is still
+/// served.
 async fn is_listed_no_longer(setup: Setup, file: Listed, bytes: &[u8]) {
     let dairy = dairy(setup, file);
     dairy.misbehave(SIDECAR, Fault::new().status(403));
@@ -314,7 +315,7 @@ async fn a_sidecar_that_cannot_be_had_is_listed_no_longer() {
     is_listed_no_longer(own(), no_archive(), &noise.to_vec()).await;
     is_listed_no_longer(own().without_ranges(), no_archive(), &noise.to_vec()).await;
     is_listed_no_longer(own().with_md5(), no_archive(), &noise.to_vec()).await;
-    // What upstream states of it is not what the wheel holds.
+    // What upstream states for it is not what the wheel contains.
     let other = Listed::wheel(&curd(), "1.0").sidecar("Name: curd\nVersion: 9\n");
     is_listed_no_longer(Setup::default(), other, &curd().build()).await;
 }
@@ -357,7 +358,7 @@ async fn a_private_wheel_that_came_without_metadata_is_listed_without_a_sidecar(
     }
 }
 
-/// What a web server shows of a folder, as nginx writes it, with the files in it.
+/// A web server's directory listing as nginx writes it, with the files in it.
 fn directory_listing(files: &[(String, Vec<u8>)]) -> Setup {
     let mut setup = Setup::default();
     for project in ["curd", "whey"] {
@@ -392,7 +393,8 @@ fn both() -> [Wheel; 2] {
     [curd(), Wheel::new("whey", "1.5")]
 }
 
-/// Real installers, twice: of what nobody knows yet, and of what has passed through.
+/// Runs real installers twice: with files that nobody knows yet, and with files that have passed
+/// through.
 fn install(upstream: &FakeIndex) {
     for tool in [Tool::Pip, Tool::Uv] {
         let shop = Program::with_policies(&policies(upstream)).start();

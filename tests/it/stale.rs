@@ -1,8 +1,9 @@
-//! Pages that are not at hand: cold ones are asked for once, whoever asks; old ones are answered at
-//! once while upstream is asked behind the answer, within a bound, and never beyond what a rule says.
+//! Pages that are missing or old: cold ones are requested once, however many clients ask; old ones
+//! are answered immediately while upstream is asked in the background, within a bound, and never
+//! beyond what a rule allows.
 //!
-//! Nothing here is timed. The upstream holds its answer back until the test lets it go, so whatever
-//! comes before that did not wait for it.
+//! Nothing here is timed. The upstream holds its answer back until the test releases it, so
+//! whatever arrives earlier did not wait for it.
 
 use std::time::Duration;
 
@@ -20,10 +21,10 @@ const NOW: &str = "2026-01-05T00:00:00Z";
 const PAGE: &str = "/root/dairy/+simple/sieve/";
 const UPSTREAM_PAGE: &str = "/simple/sieve/";
 
-/// How long a page is good for in these tests.
+/// How long a page is fresh in these tests.
 const EXPIRY: Duration = Duration::from_secs(600);
 
-/// For how long an old one is answered while it is made anew.
+/// How long an old page is answered while it is being refreshed.
 const BOUND: Duration = Duration::from_secs(60);
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -44,7 +45,7 @@ fn policies(upstream: &FakeIndex, more: &str) -> String {
     format!("indexes:\n  root/dairy: {{ type: mirror, mirror_url: \"{url}\"{more} }}\n")
 }
 
-/// A house whose page of one sieve is hot, while upstream has two by now.
+/// A house whose page of one sieve is cached, while upstream has two by now.
 async fn hot(dairy: &FakeIndex, more: &str) -> (House, Clock) {
     let clock = Clock::fixed(NOW.parse().unwrap());
     let house = House::online(&policies(dairy, more), &clock).await;
@@ -90,7 +91,7 @@ async fn an_old_page_and_its_files_are_answered_while_upstream_thinks() {
         assert_eq!(house.get(PAGE, &[("accept", HTML)]).await.status, 200);
         assert_eq!(house.get(&file, &[]).await.status, 200);
     }
-    // pip says this with every page, and means nothing by it.
+    // pip sends this with every page and does not insist on it.
     assert_eq!(listed(&house, &[("cache-control", "max-age=0")]).await, 1);
     gate.reached(1).await;
     let mut insisting = Box::pin(listed_after_the_refresh(&house));
@@ -109,7 +110,7 @@ async fn an_old_page_and_its_files_are_answered_while_upstream_thinks() {
 async fn beyond_the_bound_a_page_waits_for_upstream() {
     for (more, after) in [
         ("", EXPIRY + BOUND),
-        // Never longer than the page was good for.
+        // Never longer than the page was fresh.
         (", mirror_cache_expiry: 10s", 20 * SECOND),
         (", mirror_cache_expiry: 0", SECOND),
     ] {
@@ -138,7 +139,7 @@ async fn an_upstream_that_fails_meanwhile_leaves_the_old_page_for_as_long_as_err
     let day = 24 * 60 * 60 * SECOND;
     clock.advance(6 * day);
     assert_eq!(listed(&house, &[]).await, 1);
-    // What is answered while upstream fails is not carried past that time either.
+    // The answers during upstream's failure are not carried past that time either.
     clock.advance(day);
     assert_eq!(ask(&house, &[]).await.status, 503);
 }
@@ -159,7 +160,7 @@ async fn a_project_that_is_gone_is_gone_after_the_refresh() {
 async fn a_rule_holds_to_its_instant_however_old_the_page() {
     let rule = "policies:\n  house:\n    rules:\n      - deny: { younger_than: 7d }\n";
     let young = Listed::wheel(&Wheel::new("sieve", "1.0"), "1.0");
-    // Old enough half a minute after the page has expired.
+    // Becomes old enough half a minute after the page has expired.
     let young = young.uploaded("2025-12-29T00:10:30Z");
     let project = Project::new("sieve").file(young);
     let dairy = Setup::default().project(project).start();
@@ -183,7 +184,8 @@ async fn a_rule_holds_to_its_instant_however_old_the_page() {
     assert_eq!(waiting.await, 1);
 }
 
-/// Waits for the clock of the machine, since the program has no other; how long does not matter.
+/// Waits for the machine's clock, since the program has no other; the time it takes does not
+/// matter.
 #[tokio::test]
 async fn the_program_says_what_it_did_and_counts_it() {
     let dairy = dairy();
@@ -194,7 +196,7 @@ async fn the_program_says_what_it_did_and_counts_it() {
         Web::new(),
         format!("{}sieve/", shop.index_url("root/dairy")),
     );
-    // A page that grows old is answered like this before it is new again.
+    // A page that expires is answered like this before it is fresh again.
     soon(async {
         loop {
             let got = web.get(&url).await;
@@ -215,7 +217,7 @@ async fn the_program_says_what_it_did_and_counts_it() {
 async fn all_who_ask_for_a_cold_page_share_one_request() {
     let dairy = Setup::default().project(sieves(3)).start();
     let clock = Clock::fixed(NOW.parse().unwrap());
-    // A layer more: two indexes that show the same mirror ask for it once as well.
+    // One layer up: two indexes that show the same mirror share one request too.
     let yaml = policies(&dairy, "") + "  shop/all: { bases: [root/dairy] }\n";
     let house = House::online(&yaml, &clock).await;
     let gate = dairy.gate(UPSTREAM_PAGE, 0);

@@ -1,4 +1,4 @@
-//! How a server starts beside another one, and how it ends when nobody listens to it.
+//! How a server starts beside another one, and how it ends when nobody reads its output.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 const YAML: &str = "indexes:\n  shop/stage: {}\n";
 
-/// `serve` on this folder, with the public door alone.
+/// `serve` on this folder, with only the public door.
 fn serve(data: &Path) -> Command {
     let mut command = command();
     command.current_dir(data.parent().unwrap());
@@ -48,7 +48,7 @@ fn address_of(child: &mut Child) -> String {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut lines = lines.map_while(Result::ok);
     let url = lines.find_map(|line| Some(line.strip_prefix("public ")?.to_owned()));
-    // The rest is one line of advice, which the pipe holds.
+    // What follows is one line of advice, which fits into the pipe.
     url.unwrap()
 }
 
@@ -64,7 +64,7 @@ async fn sigterm_ends_a_server_whose_words_nobody_reads() {
         .unwrap();
     let url = address_of(&mut child);
     let web = Web::new();
-    // Each is written down, and so is why it failed: several times what a pipe holds.
+    // Each request is logged, and so is its failure: several times what a pipe holds.
     for number in 0..200 {
         let name = format!("{}{number}", "x".repeat(500));
         let got = web.get(&format!("{url}root/pypi/+simple/{name}/")).await;

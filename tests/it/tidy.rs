@@ -1,6 +1,6 @@
-//! The house's own order, read from the sources: which room imports which and by which door, what a
-//! comment may cite, how long files are. Change the tables here together with `docs/ARCHITECTURE.md`;
-//! a new edge is a decision, written up as an ADR.
+//! The rules of the house, checked in the sources: which room imports which and through which door,
+//! what a comment may cite, how long files are. Change the tables here together with
+//! `docs/ARCHITECTURE.md`; a new edge is a decision and needs an ADR.
 
 mod circles;
 mod citations;

@@ -1,5 +1,5 @@
-//! Tokens for pipelines: made, listed and withdrawn on the command line beside the running server,
-//! given as password by the real clients.
+//! Tokens for pipelines: created, listed and revoked on the command line beside the running server,
+//! and passed as a password by the real clients.
 
 use std::fs;
 use std::path::Path;
@@ -66,7 +66,7 @@ impl Shop {
         format!("{}ci/{index}/", self.program.manage_url())
     }
 
-    /// `twine upload` of a version, under whatever user name.
+    /// Runs `twine upload` for a version; the user name does not matter.
     fn upload(&self, index: &str, version: &str, token: &str) -> Run {
         let twine = Client::fresh(Tool::Twine);
         let name = wheel(&twine.folder(), version);
@@ -119,7 +119,7 @@ fn a_token_is_a_password_within_its_scope_until_it_is_revoked() {
     let secret = token.rsplit_once('-').unwrap().1;
     assert!(!shown.contains(secret) && !listed.to_string().contains(secret));
 
-    // It was good a moment ago, and the server that took it is the same.
+    // It was valid a moment ago, and the server that accepted it is still running.
     assert!(shop.token(&["revoke", &id]).status.success());
     let after = shop.upload("dev", "3.0", &token).fails();
     after.says("no permission to submit: this token is unknown or was revoked");
@@ -142,7 +142,7 @@ fn a_token_ends_and_is_for_what_it_says_only() {
     for index in ["dev", "stable"] {
         shop.upload(index, "1.0", &everywhere).succeeds();
     }
-    // Nobody logs in with it, which would make of it what does not end.
+    // Nobody can log in with it, since that would turn it into a token that does not end.
     let devpi = Client::fresh(Tool::Devpi);
     devpi.run(&["use", shop.program.manage_url()]).succeeds();
     devpi

@@ -1,4 +1,4 @@
-//! What operators are told: in numbers, in headers and in lines.
+//! What operators are told: in metrics, in headers and in log lines.
 
 mod at_start;
 mod checked;

@@ -1,4 +1,5 @@
-//! Uploads beside each other, beside reads, and what is left on disk when they are removed.
+//! Uploads in parallel with each other and with reads, and what is left on disk when they are
+//! removed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,7 +21,7 @@ indexes:
   packages/stable: { volatile: true, acl_upload: [':ANONYMOUS:'], bases: [] }
 ";
 
-/// Reached only by a program that hangs.
+/// Only a program that hangs takes this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const JSON: [(&str, &str); 1] = [("Accept", "application/vnd.pypi.simple.v1+json")];
@@ -33,7 +34,7 @@ fn staging(program: &Program) -> String {
     format!("{}packages/staging/", program.manage_url())
 }
 
-/// The files of a project's page, by name and digest; nothing for a project that is not known.
+/// The files on a project's page, by name and digest; empty for an unknown project.
 #[track_caller]
 fn listed(index: &str, project: &str) -> Vec<(String, String, String)> {
     let url = format!("{index}+simple/{project}/");
@@ -64,7 +65,7 @@ fn stored(answer: std::io::Result<Answer>) {
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
-/// Names of what is kept of stages.
+/// The names of private files in the store.
 fn kept(data: &Path) -> BTreeSet<String> {
     let folders = fs::read_dir(data.join("private")).into_iter().flatten();
     let folders = folders.map(|folder| folder.unwrap().path());
@@ -79,7 +80,7 @@ fn kept(data: &Path) -> BTreeSet<String> {
     names.collect()
 }
 
-/// A wheel and its sidecar, as they are kept.
+/// A wheel and its sidecar, as the store names them.
 fn kept_of(wheel: &[u8]) -> BTreeSet<String> {
     let digest = Sha256::of(wheel).to_hex();
     BTreeSet::from([format!("{digest}.metadata"), digest])
@@ -114,7 +115,7 @@ fn upload_all(index: &str, uploader: usize) {
     for version in 1..=VERSIONS {
         let version = format!("{version}.0");
         stored(Form::of_wheel(&project, &version).post(index));
-        // Answered is visible, at once and to everybody.
+        // Once answered, an upload is visible immediately and to everybody.
         let wheel = Wheel::new(&project, &version);
         let found = listed(index, &project);
         let is_there = found.iter().any(|(name, digest, _)| {
@@ -127,7 +128,7 @@ fn upload_all(index: &str, uploader: usize) {
     }
 }
 
-/// Reads page and files of projects as they come, some of them before they are there.
+/// Reads pages and files of projects in any order, some of them before they exist.
 fn install_some(index: &str, installer: usize) {
     for step in 0..VERSIONS {
         let project = project((installer * 7 + step * 31) % UPLOADERS);
@@ -205,7 +206,7 @@ fn bytes_that_no_record_needs_are_collected_and_others_stay() {
     let push = br#"{"name": "acme-tool", "version": "2.0", "targetindex": "packages/stable"}"#;
     let pushed = ask::send("PUSH", index.trim_end_matches('/'), &[], push);
     assert_eq!(pushed.unwrap().status, 200);
-    // The whole project goes here; its second release is needed by the other index.
+    // The whole project is deleted here, but the other index needs its second release.
     delete(&format!("{index}acme-tool"));
     wait_until_kept(data.path(), &kept_of(&second.build()));
     let stable = format!("{}packages/stable/", program.manage_url());
@@ -247,16 +248,16 @@ fn what_a_crash_left_is_collected_at_the_start() {
     let wheel = Wheel::new("acme-tool", "2.0").build();
     stored(Form::of_wheel("acme-tool", "1.0").post(&index));
     stored(Form::of_wheel("acme-tool", "2.0").post(&index));
-    // The record goes at once, the bytes long after.
+    // The record is removed immediately, the bytes much later.
     delete(&format!("{index}acme-tool/1.0"));
     assert_eq!(kept(data.path()).len(), 4);
     program.kill();
-    // As an upload leaves them that came as far as its bytes and not to its record.
+    // Left by an upload that stored its bytes but never made its record.
     let digest = Sha256::of(b"never recorded").to_hex();
     let folder = data.path().join("private").join(&digest[..2]);
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join(&digest[2..]), b"never recorded").unwrap();
-    // Old enough at once: by default it would be looked at for ten minutes first.
+    // Old enough immediately; by default they would be left alone for ten minutes.
     let program = Program::with_policies(&with_limits("collect_after: 100ms"))
         .data(data.path())
         .start();
@@ -264,7 +265,7 @@ fn what_a_crash_left_is_collected_at_the_start() {
     program.wait_until_it_says("private bytes that no record needs collected");
 }
 
-/// The same bytes come and go while they are collected all the time: whatever is answered is there.
+/// The same bytes come and go while the collector runs all the time; whatever is answered exists.
 #[test]
 fn what_comes_again_while_it_is_collected_is_there() {
     const ROUNDS: usize = 60;
@@ -294,7 +295,7 @@ fn what_comes_again_while_it_is_collected_is_there() {
     wait_until_kept(data.path(), &BTreeSet::new());
 }
 
-/// An upload whose client has sent half of it and rests.
+/// An upload whose client has sent half of it and pauses.
 fn half(index: &str) -> (ask::Begun, Vec<u8>) {
     let body = Form::of_wheel("acme-tool", "1.0").body();
     let kind = Form::content_type();
@@ -308,7 +309,8 @@ fn half(index: &str) -> (ask::Begun, Vec<u8>) {
 #[test]
 fn uploads_that_rest_keep_nobody_from_reading_and_others_are_told_to_come_back() {
     const PLACES: usize = 2;
-    // They rest as long as this takes, and each waits long enough for a place that is taken shortly.
+    // They may pause as long as this takes, and others wait long enough for a place that is taken
+    // only briefly.
     let limits = format!("uploads: {PLACES}, upload_wait: 2s, min_receive_rate: 1B");
     let yaml = with_limits(&limits);
     let program = Program::with_policies(&yaml).start();
@@ -321,7 +323,7 @@ fn uploads_that_rest_keep_nobody_from_reading_and_others_are_told_to_come_back()
         if answer.status == 503 {
             break answer;
         }
-        // The others have not been read yet.
+        // The server has not read the paused uploads yet.
         assert_eq!(answer.status, 200, "{answer:?}");
         assert!(Instant::now() < deadline, "nobody is told to come back");
     };
@@ -358,7 +360,7 @@ fn an_upload_that_stops_coming_is_given_up() {
     assert_eq!(fs::read_dir(data.path().join("tmp")).unwrap().count(), 0);
 }
 
-/// Lines of JSON that are about this index.
+/// The JSON log lines about this index.
 fn lines(text: &str) -> Vec<Value> {
     let lines = text
         .lines()
@@ -368,7 +370,7 @@ fn lines(text: &str) -> Vec<Value> {
         .collect()
 }
 
-/// The events of a file, and its text.
+/// The events in a file, and its text.
 fn told(path: &std::path::Path) -> (Vec<String>, String) {
     let about = |line: &str| {
         let line: Value = serde_json::from_str(line).unwrap();
@@ -448,7 +450,7 @@ fn what_comes_and_goes_is_written_down() {
     );
 }
 
-/// devpi-server takes any bytes for an sdist, none included, and so do exports of it.
+/// devpi-server accepts any bytes as an sdist, even none, and so do its exports.
 #[test]
 fn an_empty_sdist_is_taken_and_served_as_devpi_does() {
     let program = Program::with_policies(POLICIES).start();

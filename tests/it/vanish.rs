@@ -1,4 +1,5 @@
-//! What an upstream takes down: what was refused then never grows old here, by no way and for nobody.
+//! What an upstream takes down: a file refused at that time never matures here, in any way and for
+//! anybody.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const FREE: &str = "/shop/free/+simple/sieve/";
 const COOL: &str = "/shop/cool/+simple/sieve/";
 
-/// Old; of age for the cool-down but not for the floor; too young for both.
+/// Old; old enough for the cool-down but not for `older_than`; too young for both.
 const SIEVES: [(&str, &str); 3] = [
     ("1.0", "2025-12-01T00:00:00Z"),
     ("1.5", "2025-12-25T00:00:00Z"),
@@ -33,7 +34,7 @@ fn wheel(version: &str) -> String {
     format!("sieve-{version}-py3-none-any.whl")
 }
 
-/// Two indexes over one mirror, of which one waits a week.
+/// Two indexes over one mirror, one with a cool-down of a week.
 fn policies(dairy: &FakeIndex, keep: &str) -> String {
     let url = dairy.url();
     format!(
@@ -49,7 +50,7 @@ policies:
     )
 }
 
-/// The names that a page lists, with their URLs; nothing when it is refused.
+/// The names that a page lists, with their URLs; `None` if it is refused.
 async fn listed(house: &House, path: &str) -> Option<Vec<(String, String)>> {
     let got = house.get(path, &[("accept", JSON)]).await;
     if got.status != 200 {
@@ -95,7 +96,7 @@ impl Way {
     }
 }
 
-/// What becomes of gateway and upstream after it was seen to be gone.
+/// What happens to gateway and upstream after the project was found to be gone.
 #[derive(Debug, Clone, Copy)]
 enum After {
     Nothing,
@@ -198,7 +199,7 @@ async fn nothing_grows_of_age_while_its_upstream_cannot_confirm_it() {
         let yaml = policies(&dairy, "60d");
         let house = House::online_over(&larder, &yaml, &clock);
         let urls = listed(&house, FREE).await.unwrap();
-        // The bytes are here: who may have them is all that is left to say.
+        // The bytes are stored here, so all that matters is who may have them.
         for (_, url) in &urls {
             assert_eq!(status(&house, url).await, 200);
         }
@@ -223,7 +224,8 @@ async fn nothing_grows_of_age_while_its_upstream_cannot_confirm_it() {
         for day in 1..=20 {
             clock.advance(DAY);
             let at = format!("{silence:?}, day {day}");
-            // A page for `stale_if_error`, and offline for ever; files that are here always.
+            // A page is answered for `stale_if_error`, or offline forever; files that are stored
+            // always are.
             if day < 7 || matches!(silence, Silence::Offline) {
                 assert_eq!(versions(&house, FREE).await.unwrap().len(), 3, "{at}");
                 let listed = versions(&house, COOL).await.unwrap();
@@ -247,7 +249,7 @@ async fn nothing_grows_of_age_while_its_upstream_cannot_confirm_it() {
         let refused = house.get(&cool(&urls[2].1), &[]).await.text();
         let words = "until upstream answers again, silent since 2026-01-05T00:10:00Z";
         assert!(refused.contains(words), "{refused}");
-        // Upstream answers again, and it is what it was.
+        // Upstream answers again, with the same content.
         dairy.behave();
         let house = House::online_over(&larder, &yaml, &clock);
         assert_eq!(
@@ -261,7 +263,7 @@ async fn nothing_grows_of_age_while_its_upstream_cannot_confirm_it() {
 #[tokio::test]
 async fn what_grew_of_age_while_its_page_was_fresh_stays() {
     let clock = Clock::fixed(NOW.parse().unwrap());
-    // Of age five minutes after the page was asked for, which is fresh for ten.
+    // Old enough five minutes after the page was requested, which is fresh for ten.
     let soon = [("1.0", "2025-12-29T00:05:00Z")];
     let dairy = Setup::default().project(sieves(&soon)).start();
     let house = House::online(&policies(&dairy, "60d"), &clock).await;
@@ -276,7 +278,7 @@ async fn what_grew_of_age_while_its_page_was_fresh_stays() {
 #[tokio::test]
 async fn what_came_of_age_between_two_looks_upstream_was_never_seen_to_be_of_age() {
     let clock = Clock::fixed(NOW.parse().unwrap());
-    // Half a day short of the week when it is seen, half a day beyond when it is missed.
+    // Half a day short of the week when it is last seen, half a day over it when it is missed.
     let almost = [("1.0", "2025-12-29T12:00:00Z")];
     let dairy = Setup::default().project(sieves(&almost)).start();
     let house = House::online(&policies(&dairy, "{ for: 30d, older_than: 0 }"), &clock).await;
@@ -339,7 +341,7 @@ async fn a_project_that_comes_back_is_what_upstream_says_again() {
     dairy.change(|_| Setup::default());
     clock.advance(DAY);
     assert_eq!(versions(&house, FREE).await.unwrap(), ["1.0"]);
-    // The very page of before, with its old tag.
+    // The same page as before, with its old ETag.
     dairy.change(|_| Setup::default().project(sieves(&SIEVES)));
     clock.advance(DAY);
     assert_eq!(versions(&house, FREE).await.unwrap().len(), 3);
@@ -357,7 +359,7 @@ async fn a_file_that_a_page_no_longer_lists_is_gone_whatever_happens_afterwards(
         dairy.change(|_| Setup::default().project(sieves(&SIEVES[..1])));
         clock.advance(DAY);
         if is_disk_broken {
-            // Nothing can be written any more; what is there can be removed.
+            // Nothing can be written any more, but what exists can be removed.
             let drafts = larder.folder().join("tmp");
             std::fs::remove_dir_all(&drafts).unwrap();
             std::fs::write(&drafts, "").unwrap();

@@ -1,5 +1,5 @@
-//! What policies make of versions as the field spells them: read as `packaging` reads them, and kept
-//! closed where nobody can read them.
+//! What policies make of versions as people write them: they are read as `packaging` reads them,
+//! and refused where they cannot be read.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::support::{FakeIndex, House, Project, Setup};
 
 const JSON: &str = "application/vnd.pypi.simple.v1+json";
 
-/// Versions of `clock`, which are times of old.
+/// Versions of `clock`, in old spellings.
 const VERSIONS: [&str; 6] = ["2004d", "2004e", "1.0-final-2", "1.4a1", "1.4rc1", "2.0"];
 
 fn clock() -> Clock {
@@ -25,7 +25,7 @@ fn upstream() -> FakeIndex {
     Setup::default().project(clock).start()
 }
 
-/// The status of each version's file when one rule looks at it, and what a refusal says.
+/// The status of each version's file under a single rule, and the text of a refusal.
 async fn answers(
     upstream: &FakeIndex,
     default: &str,

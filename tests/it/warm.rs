@@ -16,7 +16,7 @@ fn upstream() -> FakeIndex {
         .start()
 }
 
-/// `cheesecloth warm` with files of these names and texts.
+/// Runs `cheesecloth warm` with files of these names and texts.
 fn warm(files: &[(&str, &str)], options: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let mut warm = command();
@@ -40,10 +40,11 @@ fn what_lock_files_pin_is_there_when_the_upstream_is_not() {
     let output = warm(&[("requirements.txt", &lock)], &options);
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(output.status.success(), "{said}");
-    // The pinned wheel and not its sdist; of the project alone the newest release.
+    // The pinned wheel without its sdist, and the newest release of the project that is not pinned.
     assert_eq!(said["files"], 2, "{said}");
     assert_eq!(index.journal().count("/files/sieve/sieve-1.0.tar.gz"), 0);
-    // The file; and its metadata, unless that could be read out of the file by then.
+    // One request for the file, and one for its metadata unless that was read out of the file by
+    // then.
     let asked = index
         .journal()
         .count("/files/whey/whey-3.0-py3-none-any.whl");
@@ -99,7 +100,7 @@ fn what_cannot_be_had_is_named_and_counts() {
     );
 }
 
-/// A line of `Cache-Status`, as another of these gateways says it.
+/// A `Cache-Status` header as another gateway sends it.
 fn saying(status: &str) -> Fault {
     Fault::new().header("cache-status", status)
 }
@@ -108,7 +109,7 @@ fn saying(status: &str) -> Fault {
 fn what_is_said_to_be_warm_is_kept_and_not_only_sent() {
     let path = "/files/curd/curd-1.0-py3-none-any.whl";
     let pinned = [("requirements.txt", "curd==1.0\n")];
-    // Which index it is asked through is no matter: this one has a single one, below its root.
+    // The index in the URL does not matter: this server has a single one, below its root.
     let server = Setup::default()
         .project(Project::new("curd").wheel("1.0"))
         .redirect("/root/pypi/+simple/curd/", "/simple/curd/")

@@ -1,6 +1,6 @@
-"""Runs a program as a container engine would: its own root, read-only but for its volumes, its own
-mounts and processes, a user without any right, an environment of its own. Run by `unshare`; containers.rs
-says with what:
+"""Runs a program as a container engine would: with its own root, which is read-only except for the
+volumes, its own mounts, processes and environment, and as a user without privileges. Run by `unshare`;
+containers.rs passes the arguments:
 
     contain.py ROOT '{"user": 10001, "folder": "/x", "environment": {…}, "volumes": {…}, "line": […]}'
 """

@@ -1,8 +1,9 @@
-//! The compose files' services, without an engine: what the Dockerfile says of the image is replayed
-//! into a folder, what compose says of the service is done to it, and people install through it.
+//! The services of the compose files, without an engine: what the Dockerfile says of the image is
+//! replayed into a folder, what compose says of the service is applied to it, and people install
+//! through it.
 //!
-//! Only the program and what is copied beside it is in that folder: no shell, no library. Ports and
-//! the addresses of volumes are this test's; everything else is taken from the files.
+//! That folder holds only the program and the files copied beside it: no shell, no library. Ports
+//! and the paths of volumes are the test's own; everything else is taken from the files.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -18,7 +19,8 @@ use tempfile::TempDir;
 use crate::folder::{instruction, read, root, strings, words, yaml};
 use crate::support::{Client, Devpi, Project, Setup, Tool, Wheel, free_address, get, python};
 
-/// The program with the C library inside, as the Dockerfile has it: only the last step is another.
+/// The program with the C library linked in, as in the Dockerfile; only the last step is a
+/// different one.
 fn static_program(folder: &Path) -> PathBuf {
     assert!(read("deploy/Dockerfile").contains("RUSTFLAGS='-C target-feature=+crt-static'"));
     let libraries = std::env::current_exe()
@@ -51,7 +53,7 @@ fn static_program(folder: &Path) -> PathBuf {
     program
 }
 
-/// The instructions of a stage, continued lines joined.
+/// The instructions of a stage, with continued lines joined.
 fn stage(name: &str) -> Vec<String> {
     let dockerfile = read("deploy/Dockerfile").replace("\\\n", "");
     let opening = format!(" AS {name}\n");
@@ -61,7 +63,7 @@ fn stage(name: &str) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// What runs as a service of a compose file.
+/// A running service of a compose file.
 struct Container {
     child: Child,
     _folder: TempDir,
@@ -81,7 +83,7 @@ struct Image {
 impl Image {
     /// The image of the stage `gateway`, built from `mirror`.
     fn build(mirror: &str) -> Self {
-        // Where an engine keeps its layers nothing is forbidden to the image's user.
+        // Not in /tmp, which may forbid what an engine's storage allows the image's user.
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let mut image = Self {
             user: 0,
@@ -107,7 +109,7 @@ impl Image {
         path
     }
 
-    /// Does what an instruction says.
+    /// Replays an instruction.
     fn replay(&mut self, line: &str, mirror: &str) {
         let words = words(line);
         match words.first().map(String::as_str) {
@@ -155,12 +157,13 @@ impl Image {
         }
     }
 
-    /// Does what compose says of the service; `rewrite` puts this test's addresses into its files.
+    /// Applies compose's settings of the service; `rewrite` puts this test's addresses into its
+    /// files.
     fn serve_as(mut self, service: &Value, rewrite: impl Fn(String) -> String) -> Container {
         self.line.extend(strings(&service["command"]));
         self.line = self.line.into_iter().map(&rewrite).collect();
         for (name, value) in service["environment"].as_object().into_iter().flatten() {
-            // `${NAME:-}`: what whoever starts it has set, which is nothing here.
+            // `${NAME:-}`: what the user who starts it has set, which is nothing here.
             assert!(value.as_str().unwrap().ends_with(":-}"), "{name}: {value}");
             self.environment.insert(name.clone(), String::new());
         }
@@ -171,7 +174,7 @@ impl Image {
             if source.starts_with('.') {
                 self.bring(&root().join("deploy").join(source), target, &rewrite);
             } else {
-                // A new volume begins with what the image has there, owner included.
+                // A new volume starts with what the image has there, including the owner.
                 let volume = self.folder.path().join(source);
                 fs::rename(self.inside(target), &volume).unwrap();
                 fs::create_dir(self.inside(target)).unwrap();
@@ -183,7 +186,7 @@ impl Image {
         self.run()
     }
 
-    /// Shows files of the repository there, read-only.
+    /// Mounts files of the repository there, read-only.
     fn bring(&mut self, source: &Path, target: &str, rewrite: &impl Fn(String) -> String) {
         let copy = |from: &Path, to: PathBuf| {
             fs::write(to, rewrite(fs::read_to_string(from).unwrap())).unwrap();
@@ -226,7 +229,7 @@ impl Image {
         let mut child = contain.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut lines = lines.map_while(Result::ok);
-        // The last door that it names is open like the ones before.
+        // It prints the metrics door last, so all doors are open.
         let is_open = lines.any(|line| line.starts_with("metrics "));
         let log = fs::read_to_string(self.folder.path().join("log")).unwrap();
         assert!(is_open, "this test needs root and unshare: {log}");
@@ -239,7 +242,7 @@ impl Image {
 }
 
 impl Container {
-    /// The process inside, as it is seen from here.
+    /// The process inside, as seen from here.
     fn process(&self) -> String {
         format!("/proc/{}", self.inside().unwrap().as_raw_nonzero())
     }
@@ -272,7 +275,7 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        // It asked to die with its parent as root; with its rights that was forgotten.
+        // Its parent-death signal was set as root, and was cleared when it gave up its rights.
         if let Some(inside) = self.inside() {
             let _ = kill_process(inside, Signal::KILL);
         }
@@ -281,7 +284,7 @@ impl Drop for Container {
     }
 }
 
-/// The addresses of the image in a file of ours, and those of this test.
+/// A file of ours with this test's addresses instead of the image's.
 fn rewritten(text: String, places: &[(&str, &str)]) -> String {
     let replace = |text: String, (inside, outside): &(&str, &str)| text.replace(inside, outside);
     places.iter().fold(text, replace)
@@ -332,7 +335,7 @@ fn the_service_of_compose_stands_before_devpi() {
 
     let service = &yaml("deploy/docker-compose.devpi.yml")[0]["services"]["cheesecloth"];
     let [public, metrics] = [free_address(), free_address()];
-    // The name stays: it is looked up in the container.
+    // The name is kept, because it has to be looked up in the container.
     let there = devpi.url().replace("127.0.0.1", "devpi");
     let places = [
         ("0.0.0.0:4040", &*public),

@@ -1,4 +1,4 @@
-"""Asks both doors by kept connections until SIGUSR1; a request that fails ends it with a failure."""
+"""Requests from all doors over kept-alive connections until SIGUSR1; exits with an error if a request fails."""
 
 import http.client
 import signal
@@ -17,7 +17,7 @@ doors = [(4040, "/root/pypi/+simple/sieve/"), (3141, "/root/pypi"), (9464, "/rea
 kept = [(http.client.HTTPConnection("127.0.0.1", port, timeout=60), path) for port, path in doors]
 while not over:
     for connection, path in kept:
-        # A connection that the last answer closed is opened again by itself; no request is repeated.
+        # http.client reopens a connection that the last answer closed; no request is repeated.
         connection.request("GET", path)
         answer = connection.getresponse()
         answer.read()

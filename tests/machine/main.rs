@@ -1,10 +1,10 @@
-//! `deploy/` on a machine: compose's services in a root of their own (`containers`), and the Debian package
-//! on a whole machine: installed by dpkg, run by the real systemd under the unit's own
-//! user and restrictions, upgraded under load, removed; and the migration, from nginx and devpi-server.
+//! `deploy/` on a machine: compose's services in a root of their own (`containers`), and the Debian
+//! package on a whole machine: installed by dpkg, run by the real systemd under the unit's own user
+//! and restrictions, upgraded under load, removed; and the migration from nginx and devpi-server.
 //!
-//! The machine is this one seen through namespaces of its own (`machine/boot`): whatever is installed
-//! there is gone with it. That takes root and systemd, so this is a test target of its own, which
-//! `cargo test` leaves out: `cargo test --test machine`. Without them it fails, loudly.
+//! The machine is this one, seen through its own namespaces (`machine/boot`): whatever is installed
+//! there is gone afterwards. That takes root and systemd, so this is a separate test target that
+//! `cargo test` leaves out: `cargo test --test machine`. Without them it fails with a message.
 
 mod containers;
 #[path = "../it/deploy/folder.rs"]
@@ -28,13 +28,13 @@ use folder::{read, root};
 use support::debian::unpack;
 use support::{Tool, Wheel, build_deb, wait};
 
-/// For a whole life of an installed package on a busy machine.
+/// For the whole life of an installed package on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(400);
 
-/// The files of these packages, for installing them on a machine of the test's own.
+/// The files of these packages, for installing them on a test's own machine.
 ///
 /// # Panics
-/// When they are not to be had, with what to do about it.
+/// When they cannot be downloaded, with what to do about it.
 fn debian_packages(packages: &[&str]) -> Vec<PathBuf> {
     let entries = fs::read_dir(unpack(packages)).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
@@ -42,7 +42,7 @@ fn debian_packages(packages: &[&str]) -> Vec<PathBuf> {
     found.collect()
 }
 
-/// The package under its name on a machine's disk, with what it holds beside.
+/// The package under its own name on a machine's disk, with what belongs to it.
 fn put_deb(folder: &Path) {
     let built = build_deb(folder);
     assert!(
@@ -54,7 +54,7 @@ fn put_deb(folder: &Path) {
     );
 }
 
-/// A folder that a web server can show as an index with one project.
+/// A folder that a web server can serve as an index with one project.
 fn lay_out_index(folder: &Path) {
     let project = folder.join("simple/sieve");
     fs::create_dir_all(&project).unwrap();
@@ -68,7 +68,7 @@ fn lay_out_index(folder: &Path) {
     fs::write(project.join(name), bytes).unwrap();
 }
 
-/// Runs a scenario on a machine of its own, with these files beside it.
+/// Runs a scenario on its own machine, with these files in place.
 #[track_caller]
 fn run(scenario: &str, prepare: impl FnOnce(&Path)) {
     // Below the target directory: overlays cannot be stacked on every kind of /tmp.
@@ -77,7 +77,7 @@ fn run(scenario: &str, prepare: impl FnOnce(&Path)) {
     fs::create_dir(&out).unwrap();
     prepare(&out);
     let scripts = root().join("tests/machine");
-    // pip's own before that of other tools' environments.
+    // pip's own environment before those of other tools.
     let tools = [Tool::Pip, Tool::Twine, Tool::Devpi, Tool::DevpiServer];
     let folders = tools.map(|tool| tool.program().parent().unwrap().display().to_string());
     let path = format!("PATH={}:$PATH\n", folders.join(":"));
@@ -120,7 +120,7 @@ fn the_debian_package_lives_under_systemd_from_install_to_purge() {
     });
 }
 
-/// The commands of the migration's steps: of each what it does, how it is checked and undone.
+/// The commands of the migration's steps: what each does, how it is checked and undone.
 fn steps(page: &str) -> Vec<[String; 3]> {
     let sections = page.split("\n## ").skip(1);
     let commands = |section: &str, word: &str| {

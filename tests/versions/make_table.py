@@ -1,13 +1,13 @@
-"""Writes facts.tsv: what `packaging` says of versions and specifiers.
+"""Writes facts.tsv: how `packaging` reads versions and specifiers.
 
     python3 -m venv /tmp/facts && /tmp/facts/bin/pip install packaging==26.4
     /tmp/facts/bin/python tests/versions/make_table.py > tests/versions/facts.tsv
 
-One fact a line, fields between tabs, texts as JSON strings:
+One fact per line, fields separated by tabs, texts as JSON strings:
 
-    version   TEXT NORMALISED RANK   in order; equal versions have one rank
+    version   TEXT NORMALISED RANK   in order; equal versions share a rank
     legacy    TEXT                   what packaging cannot read as a version
-    specifier TEXT RUNS              the positions of the versions it contains, pre-releases let in
+    specifier TEXT RUNS              the positions of the versions it contains, including pre-releases
     invalid   TEXT                   what packaging cannot read as a specifier
 
 Positions count the version lines and then the legacy lines, from 0; a run is `3-7` or `9`.
@@ -63,7 +63,7 @@ ODD_SPECIFIERS = [
 
 
 def texts():
-    """Every version text that is asked about: those of the field, all combinations, and random ones."""
+    """Every version text that is tried: those seen in practice, all combinations, and random ones."""
     found = [release + suffix for release in RELEASES for suffix in SUFFIXES]
     found += [release + suffix + local for release in ["1.4", "2", "1!1.4"] for suffix in SUFFIXES[:17:2] for local in LOCALS]
     found += ["1!" + release + suffix for release in ["0", "1.4", "1.4.0", "2"] for suffix in SUFFIXES[::2]]
@@ -80,7 +80,7 @@ def texts():
 
 
 def specifiers(versions):
-    """Each operator with a share of the texts, wildcards, sets of two and three, and what is odd."""
+    """Each operator with a share of the texts, wildcards, sets of two and three, and odd ones."""
     bases = [text for text in versions if "+" not in text or text.startswith("1.4")]
     found = list(ODD_SPECIFIERS)
     for text in bases:
@@ -95,7 +95,7 @@ def specifiers(versions):
 
 
 def runs(positions):
-    """`0-2,5` of 0, 1, 2, 5."""
+    """Turns 0, 1, 2, 5 into `0-2,5`."""
     found = []
     for position in positions:
         if found and found[-1][1] == position - 1:

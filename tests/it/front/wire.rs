@@ -1,4 +1,5 @@
-//! Requests written as they go over the wire: no header is there that a test did not write, but `Host`.
+//! Requests written byte for byte: they carry only the headers that a test adds, `Host` and
+//! `Connection: close`.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -6,10 +7,9 @@ use std::time::Duration;
 
 use flate2::read::GzDecoder;
 
-/// Longer than any answer of a local program takes.
+/// Longer than any local program takes to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A request.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
     pub(super) method: String,
@@ -18,17 +18,16 @@ pub(super) struct Request {
     pub(super) body: Vec<u8>,
 }
 
-/// An answer, whole.
+/// A complete answer.
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: Vec<(String, String)>,
-    /// As it came, without chunks.
+    /// As received, without chunked framing.
     pub(super) body: Vec<u8>,
 }
 
 impl Request {
-    /// A request without headers and body.
     pub(super) fn new(method: &str, target: &str) -> Self {
         Self {
             method: method.to_owned(),
@@ -38,18 +37,16 @@ impl Request {
         }
     }
 
-    /// A GET.
     pub(super) fn get(target: &str) -> Self {
         Self::new("GET", target)
     }
 
-    /// Adds a header.
     pub(super) fn with(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Gives it a body, and says how long that is.
+    /// Sets the body and its `Content-Length`.
     pub(super) fn body(self, body: &[u8]) -> Self {
         let mut request = self.with("Content-Length", &body.len().to_string());
         request.body = body.to_vec();
@@ -62,7 +59,7 @@ impl Request {
             .any(|(known, _)| known.eq_ignore_ascii_case(name))
     }
 
-    /// Sends it, and the body only once it is asked for where it says that it waits for that.
+    /// Sends the request. With `Expect`, the body follows only after a 100.
     ///
     /// # Errors
     /// When no HTTP/1.1 comes back.
@@ -89,7 +86,7 @@ impl Request {
             }
         }
         if first.is_none() {
-            // Refused before all of it came: the answer says why.
+            // The server may refuse before it has read everything; its answer says why.
             let _ = stream.write_all(&self.body);
         }
         let (status, headers) = match first {
@@ -136,7 +133,7 @@ impl Request {
 }
 
 impl Answer {
-    /// A header's values in one line, empty when it was not sent.
+    /// A header's values on one line; empty if it was not sent.
     pub(super) fn header(&self, name: &str) -> String {
         let values = self.headers.iter().filter(|(known, _)| known == name);
         let values: Vec<&str> = values.map(|(_, value)| value.as_str()).collect();
@@ -155,7 +152,7 @@ impl Answer {
         content
     }
 
-    /// The body as text, decompressed.
+    /// The decompressed body as text.
     pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.content()).into_owned()
     }

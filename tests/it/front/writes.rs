@@ -1,4 +1,4 @@
-//! Writes through the front's management door: to the primary, once, and seen at once.
+//! Writes through the front's management door: to the primary, only once, and visible immediately.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use super::super::support::{Client, Devpi, Form, Program, Tool, Wheel, ask};
 use super::wire::Request;
 use super::{installed, make_stable, servers, upload, with_releases};
 
-/// Lists a project as everybody sees it, this very moment.
+/// The page that everybody sees at this moment.
 #[track_caller]
 fn page(front: &Program, project: &str) -> String {
     let url = format!("{}{project}/", front.index_url("packages/stable"));
@@ -56,7 +56,7 @@ fn devpi_client_manages_through_the_front_and_readers_see_it_at_once() {
     assert!(!page(&front, "hello-pkg").contains("hello_pkg-3.0"));
     devpi.run(&["list", "hello-pkg"]).succeeds().says(&manage);
 
-    // Somebody without a login is told so by devpi itself.
+    // devpi itself tells a client that it needs a login.
     let stranger = Client::fresh(Tool::Devpi);
     stranger.run(&["use", &format!("{manage}packages/stable")]);
     stranger
@@ -92,7 +92,7 @@ fn a_page_that_was_just_made_is_made_anew_after_a_write() {
             .with("Authorization", LOGIN)
             .with("Content-Type", &Form::content_type())
             .body(&Form::of_wheel("hello-pkg", version).body());
-        // Made just now, so that nobody would ask for it again of its own accord.
+        // So fresh that nothing but the write makes the front ask for it again.
         let before = page(&front, "hello-pkg");
         assert!(!before.contains(&wheel.filename()), "{before}");
         let uploaded = upload.send(front.manage_url()).unwrap();
@@ -140,7 +140,7 @@ fn uploads_of_twine_and_uv_pass_and_too_long_ones_do_not() {
         .succeeds();
     assert!(page(&front, "by-uv").contains("by_uv-1.0"));
 
-    // `limits.upload` and the room for the form around it.
+    // More than `limits.upload` and the room for the form around it.
     let long = vec![b'x'; (64 << 10) + (9 << 20)];
     let post = Request::new("POST", "/packages/stable/")
         .with("Content-Type", "multipart/form-data; boundary=b")
@@ -156,7 +156,7 @@ fn uploads_of_twine_and_uv_pass_and_too_long_ones_do_not() {
         assert!(answer.text().contains("limits.upload"), "{}", answer.text());
     }
 
-    // A body that waits to be asked for is asked for, and devpi's own words come back.
+    // A body that waits for a 100 is asked for, and devpi's own answer comes back.
     let waiting = post.with("Expect", "100-continue").body(b"--b--\r\n");
     let answer = waiting.send(front.manage_url()).unwrap();
     let direct = waiting.send(&primary.url()).unwrap();
@@ -164,7 +164,7 @@ fn uploads_of_twine_and_uv_pass_and_too_long_ones_do_not() {
     assert_eq!(answer.text(), direct.text());
 }
 
-/// The third of the nginx configurations that lock a devpi down: uploads by the public address.
+/// The third of the nginx configurations that lock a devpi down: uploads at the public address.
 #[test]
 fn a_public_door_opened_for_uploads_takes_them_to_the_primary_and_nothing_else() {
     let primary = Devpi::primary();

@@ -1,5 +1,6 @@
-//! The law before a devpi-server: `type: devpi` under random rules. What is listed is served and linked,
-//! nothing else is, and no name that the rules refuse reaches the server, in whatever form it is asked for.
+//! The law before a devpi-server: `type: devpi` under random rules. What is listed is served and
+//! linked, nothing else is, and no name that the rules refuse reaches the server, in whatever form
+//! it is requested.
 
 use std::collections::BTreeSet;
 
@@ -18,13 +19,13 @@ use super::{Holding, NOW, PROJECTS, bytes_of, holding};
 
 const INDEX: &str = "corp/rules";
 
-/// What the index inherits from; no file declares it.
+/// What the index inherits from; no configuration file declares it.
 const BASE: &str = "corp/base";
 
-/// Cases tried; each asks for some hundred pages, objects and files of a server of its own.
+/// Cases tried; each requests some hundred pages, objects and files from a server of its own.
 const CASES: u32 = 48;
 
-/// Who asks in the forms below.
+/// The clients that send the forms below.
 const CLIENTS: [&[(&str, &str)]; 4] = [
     &[("accept", "application/json")],
     &[
@@ -61,7 +62,7 @@ fn case() -> impl Strategy<Value = Case> {
     )
 }
 
-/// A file as devpi has it: whose it is, its path below that, and what is in it.
+/// A file as devpi has it: its owner, its path below that, and its content.
 struct Held {
     project: &'static str,
     version: String,
@@ -72,7 +73,7 @@ struct Held {
     metadata: Option<Bytes>,
 }
 
-/// Every other file is the base's.
+/// The files of a case; every other one belongs to the base.
 fn held(case: &Case) -> Vec<Held> {
     let mut all = Vec::new();
     for (project, holding) in PROJECTS.iter().zip(&case.holdings) {
@@ -86,7 +87,7 @@ fn held(case: &Case) -> Vec<Held> {
                 .split('-')
                 .next()
                 .unwrap();
-            // A sidecar may be read out of the wheel, so wheels are real.
+            // A sidecar may be read out of the wheel, so the wheels are real.
             let wheel = filename
                 .ends_with(".whl")
                 .then(|| Wheel::new(project, version));
@@ -137,7 +138,7 @@ fn page_of(project: &str, files: &[&Held]) -> Canned {
     canned(JSON, page.to_string())
 }
 
-/// devpi's object of a release; `root` is where it thinks that it is seen.
+/// devpi's object of a release, with the links as devpi writes them.
 fn release(project: &str, version: &str, files: &[&Held]) -> Value {
     let links = files.iter().map(|file| {
         json!({
@@ -150,7 +151,7 @@ fn release(project: &str, version: &str, files: &[&Held]) -> Value {
     json!({"name": project, "version": version, "summary": "devpi's own", "+links": links})
 }
 
-/// A server that has all of it, and answers every form in which it can be asked for.
+/// A server that has all of it, and answers every form of request.
 fn server(case: &Case, held: &[Held]) -> FakeIndex {
     let status = json!({"role": "MASTER", "serial": 7});
     let mut setup = Setup::default()
@@ -202,7 +203,7 @@ fn server(case: &Case, held: &[Held]) -> FakeIndex {
     setup.start()
 }
 
-/// Every form in which a project can be asked for.
+/// Every form in which a project can be requested.
 fn forms(project: &str, held: &[Held]) -> Vec<String> {
     let upper = project.to_uppercase();
     let encoded: String = project.bytes().map(|byte| format!("%{byte:02X}")).collect();
@@ -249,7 +250,7 @@ fn forms(project: &str, held: &[Held]) -> Vec<String> {
     forms
 }
 
-/// Asks in every form; the server hears nothing of it.
+/// Sends every form; none of it may reach the server.
 async fn is_never_heard(
     house: &House,
     server: &FakeIndex,
@@ -282,7 +283,7 @@ async fn is_never_heard(
     assert_eq!(heard(), before, "{project} was asked for\n{yaml}");
 }
 
-/// The files that are served: those that are listed as allowed.
+/// Checks that exactly the files listed as allowed are served, and returns their paths.
 async fn files_served<'a>(
     door: Through<'_>,
     shown: &Shown,

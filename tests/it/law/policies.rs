@@ -5,7 +5,7 @@ use proptest::sample::{select, subsequence};
 
 use super::{MIRRORS, STAGES};
 
-/// What a rule may ask for; each at least once in some policy.
+/// The conditions of rules; each occurs in some policy.
 const CONDITIONS: [&str; 20] = [
     "project: six",
     "project: 'acme-*'",
@@ -36,7 +36,7 @@ pub(super) struct Written {
     policies: String,
 }
 
-/// An index as YAML: what makes it, and what restricts it.
+/// An index as YAML: what it consists of, and what restricts it.
 #[derive(Debug, Clone)]
 pub(super) struct IndexText {
     pub(super) name: &'static str,
@@ -45,7 +45,7 @@ pub(super) struct IndexText {
 }
 
 impl Written {
-    /// The YAML, or that without any rules.
+    /// The YAML, with or without the restrictions.
     pub(super) fn yaml(&self, is_restricted: bool) -> String {
         let mut yaml = "advisories: [osv]\nindexes:\n".to_owned();
         for index in &self.indexes {
@@ -102,10 +102,10 @@ pub(super) fn restrictions() -> impl Strategy<Value = String> {
         .prop_map(|(policy, owns, whitelist, public)| [policy, owns, whitelist, public].concat())
 }
 
-/// How an index is kept off the public door.
+/// Keeps an index off the public door.
 pub(super) const HIDDEN: &str = ", public: false";
 
-/// Stages inherit only from those after them, so there are no circles.
+/// Stages inherit only from those after them, so there are no cycles.
 fn indexes() -> impl Strategy<Value = Vec<IndexText>> {
     let stages: Vec<_> = (0..STAGES.len())
         .map(|position| {

@@ -1,4 +1,4 @@
-//! What a door shows of a house: pages in both forms, and devpi's objects with their links.
+//! What a door shows of a house: pages in both formats, and devpi's objects with their links.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use super::super::support::{Asked, Got, House};
 pub(super) const JSON: &str = "application/vnd.pypi.simple.v1+json";
 pub(super) const HTML: &str = "application/vnd.pypi.simple.v1+html";
 
-/// What a page says: each file's path below the index, and its yank where it has one.
+/// The files on a page: each one's path below the index, and its yank reason if it has one.
 pub(super) type Shown = BTreeMap<String, Option<String>>;
 
 /// A house as one door shows it.
@@ -42,11 +42,12 @@ impl Through<'_> {
         (got, shown)
     }
 
-    /// devpi's object of a project: its versions, each as it is and as its own URL has it.
+    /// devpi's object of a project and its versions, each of which must equal the object at its own
+    /// URL.
     pub(super) async fn object(&self, index: &str, project: &str) -> (Got, serde_json::Value) {
         let headers = [("accept", "application/json"), ("host", HOST)];
         let got = self.get(&format!("/{index}/{project}"), &headers).await;
-        // A devpi-server's own "not found" may have any form.
+        // A devpi-server's own "not found" may have any format.
         let body: serde_json::Value = serde_json::from_slice(&got.body).unwrap_or_default();
         let versions = body["result"].clone();
         for (version, data) in versions.as_object().into_iter().flatten() {
@@ -60,7 +61,7 @@ impl Through<'_> {
     }
 }
 
-/// Under which name the gateway is asked for objects.
+/// The host name under which objects are requested.
 pub(super) const HOST: &str = "devpi.example";
 
 /// The links of an object: each file's index and its path below that.

@@ -1,6 +1,6 @@
-//! The law over time, once everything that a mirror listed has vanished from its upstream, or upstream
-//! cannot be asked or hangs: what is listed is served and nothing else, and no index ever lists what it refused
-//! before.
+//! The law over time, once everything that a mirror listed has vanished from its upstream, or
+//! upstream cannot be reached or hangs: exactly what is listed is served, and no index ever lists
+//! what it refused before.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -17,37 +17,37 @@ use super::policies::{Written, written};
 use super::shown::{JSON, Through};
 use super::{Content, MIRRORS, NOW, PROJECTS, STAGES, content, everything, fill, stock};
 
-/// When everybody looks again: at the first look upstream has nothing left, then cool-downs end, and
-/// at last every `until` is over.
+/// Time between the looks: by the first, upstream has nothing left; then cool-downs end, and at
+/// last every `until` has passed.
 const LOOKS: [Duration; 3] = [
     Duration::from_secs(60 * 60),
     Duration::from_secs(9 * 24 * 60 * 60),
     Duration::from_secs(22 * 24 * 60 * 60),
 ];
 
-/// The same while nobody can be asked, as long as pages are answered then.
+/// The same while upstream cannot be asked, for as long as pages are still answered then.
 const LOOKS_IN_SILENCE: [Duration; 3] = [
     Duration::from_secs(60 * 60),
     Duration::from_secs(3 * 24 * 60 * 60),
     Duration::from_secs(3 * 24 * 60 * 60),
 ];
 
-/// What stands first in every policy then: by chance alone too few would wait for a file's age.
+/// Put first into every policy then: by chance alone, too few rules would wait for a file's age.
 const COOL_DOWN: &str = "    rules:\n      - deny: { younger_than: 7d }\n";
 
-/// Cases tried; each asks for some five hundred pages and files.
+/// Cases tried; each requests some five hundred pages and files.
 const CASES: u32 = 32;
 
-/// What has become of an upstream.
+/// What has happened to an upstream.
 #[derive(Debug, Clone, Copy)]
 enum Upstream {
-    /// It knows no project any more.
+    /// It no longer knows any project.
     Bare,
-    /// It knows them, without files.
+    /// It knows the projects, but has no files.
     Empty,
-    /// It answers nothing but errors.
+    /// It answers only with errors.
     Silent,
-    /// It takes requests, and answers none: whoever could have the old page does not wait for it.
+    /// It takes requests and never answers; no request that could have the old page waits for it.
     Hanging,
 }
 
@@ -97,7 +97,7 @@ fn without_until(line: &str) -> String {
     format!("{before}{}", &after[date.unwrap_or(after.len())..])
 }
 
-/// What an operator wrote, of mirrors whose upstream is this one and that keep files of this age.
+/// What an operator wrote, with this upstream for all mirrors, which keep files older than this.
 fn yaml(
     written: &Written,
     (upstream_is, upstream): (Upstream, &FakeIndex),
@@ -109,7 +109,7 @@ fn yaml(
         let placeholder = format!("https://{host}.upstream.example/simple/");
         yaml = yaml.replace(&placeholder, upstream.url().as_str());
     }
-    // What an `until` ends is the operator's own word, in an outage too.
+    // An `until` passes by the operator's own word, even in an outage, so those are left out.
     let yaml = match upstream_is {
         Upstream::Silent | Upstream::Hanging => yaml
             .lines()
@@ -122,7 +122,7 @@ fn yaml(
     yaml.replace("type: mirror,", &keep)
 }
 
-/// The mirror's files that every index lists as allowed, by index and path.
+/// The mirror's files that each index lists as allowed, by index and path.
 async fn listed(house: &Through<'_>, of_mirror: &BTreeSet<String>) -> BTreeSet<(String, String)> {
     let mut all = BTreeSet::new();
     for asked in STAGES.iter().chain(&MIRRORS) {
@@ -142,7 +142,7 @@ async fn listed(house: &Through<'_>, of_mirror: &BTreeSet<String>) -> BTreeSet<(
     all
 }
 
-/// Whether a file is served while upstream hangs; looked for a few times.
+/// Whether a file is served while upstream hangs; polled a few times.
 async fn is_served_early(house: &Through<'_>, url: &str) -> bool {
     let mut answer = Box::pin(house.get(url, &[]));
     for _ in 0..5 {
@@ -154,7 +154,7 @@ async fn is_served_early(house: &Through<'_>, url: &str) -> bool {
     false
 }
 
-/// How many listings were there before and at the end.
+/// Checks the law at each look; returns how many listings there were before and at the end.
 async fn hold_to_the_law_over_time(
     larder: &Larder,
     yaml: &str,
@@ -163,13 +163,13 @@ async fn hold_to_the_law_over_time(
 ) -> (usize, usize) {
     let clock = Clock::fixed(NOW.parse().unwrap());
     let house = House::online_with(larder, yaml, &clock, |settings| {
-        // Of the others everybody is to see what has become of them.
+        // With every other upstream, requests wait long enough to see what has happened to it.
         if matches!(upstream, Upstream::Hanging) {
             settings.cache.patience = Duration::ZERO;
         }
     });
     fill(&house, content).await;
-    // Indexes that public doors do not show as well.
+    // The management door also shows indexes that public doors hide.
     let house = Through {
         house: &house,
         is_manage: true,
@@ -193,7 +193,7 @@ async fn hold_to_the_law_over_time(
                 let is_listed = now.contains(&((*asked).to_owned(), path.clone()));
                 let url = format!("/{asked}/{path}");
                 let is_served = match (upstream, is_listed) {
-                    // What the held page does not let pass waits, and is not served meanwhile.
+                    // What the cached page refuses waits for upstream, and is not served meanwhile.
                     (Upstream::Hanging, false) => is_served_early(&house, &url).await,
                     (_, _) => house.get(&url, &[]).await.status == 200,
                 };
@@ -227,10 +227,10 @@ fn what_vanished_is_listed_by_no_index_that_refused_it_and_served_exactly_when_l
     let checked = TestRunner::new(config).run(&tried, |(written, mut content, older_than)| {
         case.set(case.get() + 1);
         let (is, upstream) = &upstreams[case.get() as usize % UPSTREAMS.len()];
-        // What another mirror shadows was not refused, and may come to light.
+        // What another mirror shadowed was not refused, and may become visible.
         match is {
             Upstream::Bare | Upstream::Empty => content.retain(|(at, _), _| *at != MIRRORS[1]),
-            // Of that one it is known that it has nothing, or its stacks would not answer.
+            // It must be known that this mirror has nothing, or its stacks would not answer.
             Upstream::Silent | Upstream::Hanging => {
                 let others = content.iter_mut().filter(|((at, _), _)| *at == MIRRORS[1]);
                 others.for_each(|(_, holding)| *holding = None);

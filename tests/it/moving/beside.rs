@@ -1,4 +1,4 @@
-//! An export beside a server on which everything is deleted meanwhile.
+//! An export beside a server while everything on it is deleted.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -17,7 +17,7 @@ indexes: {root/pypi: {type: mirror, mirror_url: \"http://127.0.0.1:9/simple/\"}}
 limits: {collect_after: 100ms}
 ";
 
-/// Said of each round that leaves something because it is held.
+/// Logged by every collection that leaves something because it is held.
 const ROUND: &str = "private files that no record needs are too young to go, or held";
 
 #[test]
@@ -58,7 +58,7 @@ fn an_export_has_what_is_deleted_while_it_is_written() {
     let mut line = String::new();
     told.read_line(&mut line).unwrap();
     assert!(line.contains(&format!("of {FILES} files")), "{line}");
-    // It rests in the middle for as long as it takes to remove everything, and then some.
+    // Stopped half-way, for longer than it takes to remove everything.
     kill_process(Pid::from_child(&export), Signal::STOP).unwrap();
     let token = {
         use base64::Engine as _;
@@ -81,6 +81,6 @@ fn an_export_has_what_is_deleted_while_it_is_written() {
     assert_eq!(export.wait().unwrap().code(), Some(0), "{rest}");
     let files = &read(&out)["indexes"]["root/dev"]["files"];
     assert_eq!(files.as_array().unwrap().len(), FILES);
-    // Nothing holds it any more.
+    // Nothing holds the files any more.
     server.wait_until_it_says("private bytes that no record needs collected");
 }

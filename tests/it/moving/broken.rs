@@ -1,4 +1,5 @@
-//! Exports that are not what they say: each is refused with the reason, and nothing of it is visible.
+//! Exports that are not what they claim: each is refused with a reason, and nothing of it is
+//! visible.
 
 use std::fs;
 use std::path::Path;
@@ -128,7 +129,7 @@ const TABLE: &[(&str, Spoil, &[&str])] = &[
     ),
 ];
 
-/// Whether a server over the data has nothing of the export.
+/// Whether a server on this data shows nothing of the export.
 async fn shows_nothing(data: &Path) -> bool {
     let server = Program::without_policies()
         .mirroring("http://127.0.0.1:9/simple/")
@@ -246,7 +247,7 @@ fn a_running_server_is_left_alone() {
     );
     let place = ["import", "--check", "--data", data.to_str().unwrap()];
     let said = run(&place, &[&export]).ends_with(0).stdout;
-    // Root was there without a password, and would get that of the export.
+    // Root existed without a password and would get the one from the export.
     let words = "would import 1 users, 1 indexes, 1 releases, 1 files";
     assert!(said.contains(words), "{said}");
     server.kill();

@@ -1,5 +1,5 @@
-//! An import, and then a server without a file: what was imported wins over what is built in; and
-//! mirrors that name no upstream.
+//! An import, and then a server without a configuration file: what was imported wins over what is
+//! built in; and mirrors that name no upstream.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::export::{empty_index, import, write};
 use crate::support::{Client, DevpiServer, FakeIndex, Program, Project, Setup, Tool, ask, get};
 
-/// Mirrors of the records may be on this machine; no index is declared.
+/// Mirrors in the records may be on this machine; no index is declared.
 const LOOPBACK: &str = "manage: { mirrors_to: [127.0.0.0/8] }\n";
 
 /// An index that holds one project.
@@ -19,7 +19,7 @@ fn index_of(project: &str) -> FakeIndex {
         .start()
 }
 
-/// An export with these mirrors beside root/dev.
+/// An export with these mirrors and root/dev.
 fn with_mirrors(folder: &Path, mirrors: &[(&str, Option<&FakeIndex>)]) {
     let mut data = empty_index();
     for (name, upstream) in mirrors {
@@ -45,10 +45,10 @@ fn a_curated_upstream_that_is_imported_stays_the_upstream_when_no_file_declares_
     with_mirrors(&exported, &[("root/pypi", Some(&curated))]);
     let told = import(&exported, &data).ends_with(0).report();
     assert_eq!(told["indexes"], 2, "{told}");
-    // Not in the world: the operator lists it.
+    // Its address is not public, so the operator has to list it.
     let note = told["notes"][0].as_str().unwrap();
     assert!(note.contains("manage.mirrors_to"), "{told}");
-    // In the very words that the import ends with.
+    // The import ends with the very line that does so.
     let words = told["notes"].as_array().unwrap().last().unwrap();
     let (_, line) = words
         .as_str()
@@ -59,7 +59,7 @@ fn a_curated_upstream_that_is_imported_stays_the_upstream_when_no_file_declares_
         .mirroring(public.url().as_str())
         .data(&data)
         .start();
-    // Also at the short URL, which leads to root/pypi without a file.
+    // The short URL works as well: without a configuration file it leads to root/pypi.
     for index in ["root/pypi", "root/dev"] {
         let status = if index == "root/dev" { 404 } else { 200 };
         assert_eq!(page(&server, index, "good").status, status, "{index}");
@@ -79,13 +79,13 @@ fn a_curated_upstream_that_is_imported_stays_the_upstream_when_no_file_declares_
     assert_eq!(shown["result"]["title"], "theirs");
     assert_eq!(shown["result"]["mirror_url"], curated.url().as_str());
     server.stop();
-    // Nobody has to know another index, then: this would be a fault for the built-in mirror.
+    // So pip's index need not be known; for the built-in mirror this would be a fault.
     let server = Program::with_policies(LOOPBACK)
         .mirroring("nowhere")
         .data(&data)
         .start();
     assert_eq!(page(&server, "root/pypi", "good").status, 200);
-    // And its owner may change it, as any index of the records.
+    // And its owner may change it, like any index in the records.
     let devpi = Client::fresh(Tool::Devpi);
     devpi.run(&["use", server.manage_url()]).succeeds();
     devpi
@@ -116,7 +116,7 @@ fn of_mirrors_that_name_no_upstream_root_pypi_asks_what_pip_asks_and_others_say_
     assert_eq!(list.status, 502, "{list:?}");
     assert!(list.body.contains(words), "{list:?}");
     server.stop();
-    // Where nobody knows what pip asks, all else is served.
+    // Where pip's index is not known, everything else is served.
     let server = Program::without_policies()
         .mirroring("nowhere")
         .data(&data)
@@ -146,7 +146,7 @@ fn devpi_makes_a_mirror_without_an_upstream_and_gives_it_one_later() {
     assert_eq!(page("root/m").status, 200);
     devpi.run(&["index", "m", "mirror_url-="]).succeeds();
     assert_eq!(page("root/m").status, 502);
-    // The one that devpi-init makes asks what pip asks, whoever makes it.
+    // root/pypi, which devpi-init makes, uses pip's index, whoever creates it.
     devpi
         .run(&["index", "-c", "pypi", "type=mirror"])
         .succeeds();

@@ -1,4 +1,4 @@
-//! Exports written by hand in devpi's form, and the commands that read and write exports.
+//! Exports written by hand in devpi's format, and the commands that read and write exports.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Wheel, command};
 
-/// Root with the password `secret`, salted as devpi-server did before version 5, and an index root/dev.
+/// Root with the password `secret`, salted as devpi-server did before version 5, and an index
+/// root/dev.
 pub(super) fn empty_index() -> Value {
     let digest = Sha256::of(b"c2FsdA==secret").to_hex();
     let config = json!({ "type": "stage", "bases": [], "volatile": true, "acl_upload": ["root"] });
@@ -19,7 +20,7 @@ pub(super) fn empty_index() -> Value {
     })
 }
 
-/// An export whose root/dev holds `count` releases of hello-pkg, a wheel each.
+/// An export whose root/dev holds `count` releases of hello-pkg, one wheel each.
 pub(super) fn of_wheels(folder: &Path, count: usize) -> Value {
     let mut data = empty_index();
     let dev = &mut data["indexes"]["root/dev"];
@@ -58,7 +59,7 @@ pub(super) fn read(folder: &Path) -> Value {
     serde_json::from_slice(&fs::read(folder.join("dataindex.json")).unwrap()).unwrap()
 }
 
-/// What a command said, and how it ended.
+/// A command's output and exit code.
 #[derive(Debug)]
 pub(super) struct Ran {
     pub(super) code: Option<i32>,
@@ -67,7 +68,7 @@ pub(super) struct Ran {
 }
 
 impl Ran {
-    /// Passes on a run that ended with this code.
+    /// Checks that the run ended with this code.
     #[track_caller]
     pub(super) fn ends_with(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
@@ -81,7 +82,7 @@ impl Ran {
     }
 }
 
-/// Runs a command of the program, in an empty folder.
+/// Runs a command of the program in an empty folder.
 pub(super) fn run(arguments: &[&str], paths: &[&Path]) -> Ran {
     let nowhere = tempfile::tempdir().unwrap();
     let mut program = command();
@@ -97,15 +98,15 @@ pub(super) fn run(arguments: &[&str], paths: &[&Path]) -> Ran {
     }
 }
 
-/// `import --json` into a data directory.
+/// Runs `import --json` into a data directory.
 pub(super) fn import(export: &Path, data: &Path) -> Ran {
     let data = data.to_str().unwrap();
     run(&["import", "--json", "--data", data], &[export])
 }
 
-/// `export` of a data directory.
+/// Runs `export` for a data directory.
 pub(super) fn export(data: &Path, into: &Path) -> Ran {
-    // The mirror that is built in asks nobody for its address.
+    // Without policies, the built-in mirror would ask pip for its index.
     let data = data.to_str().unwrap();
     let policies = into.with_extension("yaml");
     fs::write(&policies, BUILT_IN).unwrap();
@@ -114,6 +115,6 @@ pub(super) fn export(data: &Path, into: &Path) -> Ran {
     run(&arguments, &[into])
 }
 
-/// The mirror that is there without policies, of an index that nobody serves.
+/// The mirror that exists without policies, here of an address where nobody listens.
 const BUILT_IN: &str =
     "indexes: {root/pypi: {type: mirror, mirror_url: \"http://127.0.0.1:9/simple/\"}}\n";

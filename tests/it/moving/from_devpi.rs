@@ -1,4 +1,5 @@
-//! A real devpi-server, filled by real clients, exported by `devpi-export`, imported and served here.
+//! A real devpi-server, filled by real clients, exported by `devpi-export`, imported and served
+//! here.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +13,7 @@ use crate::support::{Client, Devpi, Program, Tool, Web, Wheel, sdist};
 
 const TOX_RESULT: &str = r#"{"testenvs": {"py311": {"test": [{"retcode": 0}]}}}"#;
 
-/// One zip with a page.
+/// A zip with one page.
 fn docs() -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default();
@@ -87,7 +88,7 @@ pub(super) async fn filled() -> Devpi {
     server
 }
 
-/// What `devpi test` sends at its end.
+/// Posts what `devpi test` sends at its end.
 async fn add_tox_result(server: &Devpi, filename: &str) {
     let (web, url) = (Web::new(), server.url());
     let page = page_of(&web, &url, "packages/stable").await;
@@ -99,7 +100,7 @@ async fn add_tox_result(server: &Devpi, filename: &str) {
     assert_eq!(posted.status, 200, "{}", posted.text());
 }
 
-/// What a page links to, below the index, with the digests.
+/// The links on a page, relative to the index, with their digests.
 pub(super) async fn page_of(web: &Web, server: &str, index: &str) -> BTreeSet<String> {
     let url = format!("{server}{index}/+simple/hello-pkg/");
     let page = web.get_with(&url, &[("accept", "text/html")]).await;
@@ -125,7 +126,7 @@ pub(super) fn serve(data: &Path) -> Program {
         .start()
 }
 
-/// The links of a release in `+links` that are of one kind.
+/// The links of one kind in a release's `+links`.
 fn links<'a>(version: &'a Value, rel: &str) -> Vec<&'a str> {
     let links = version["result"]["+links"].as_array().unwrap().iter();
     links
@@ -134,7 +135,7 @@ fn links<'a>(version: &'a Value, rel: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// One server for all: it takes long to start.
+/// One server for all of them: it takes long to start.
 #[tokio::test]
 async fn what_devpi_exports_is_served_here_under_the_same_urls() {
     let theirs = filled().await;
@@ -146,7 +147,7 @@ async fn what_devpi_exports_is_served_here_under_the_same_urls() {
     version_one_is_served_just_so(&theirs, &export).await;
 }
 
-/// Of the mirror it is said that it is for the operator to list; there is nothing else to say.
+/// The only notes are that the operator has to list the mirror, and how.
 #[track_caller]
 fn nothing_is_left_out(report: &Value) {
     let notes = report["notes"].as_array().unwrap();
@@ -163,7 +164,8 @@ async fn everything_is_here(theirs: &Devpi, export: &Path) {
     let report = import(export, &data).ends_with(0).report();
     nothing_is_left_out(&report);
     let counts = ["users", "indexes", "releases", "files"].map(|key| report[key].as_u64().unwrap());
-    // root, packages and qa; 1.0 on both stages and 2.0 on one; five files, a result and docs twice.
+    // root, packages and qa; 1.0 on both stages and 2.0 on one; five files, a result and docs
+    // twice.
     assert_eq!(counts, [3, 3, 3, 8], "{report}");
 
     let ours = serve(&data);
@@ -208,7 +210,7 @@ async fn everything_is_here(theirs: &Devpi, export: &Path) {
     clients_work(&ours);
 }
 
-/// pip and uv install; the passwords of before log in, and only they.
+/// pip and uv install; the passwords from before the move still log in, and no others do.
 fn clients_work(ours: &Program) {
     for tool in [Tool::Pip, Tool::Uv] {
         let client = Client::fresh(tool);
@@ -237,8 +239,8 @@ fn clients_work(ours: &Program) {
     devpi.run(&["upload", &wheel.filename()]).succeeds();
 }
 
-/// Makes an export what devpi-server 1 wrote: no versions of files, files beside each other below their
-/// project, md5 digests, a salted password, no logs, keys of old.
+/// Turns an export into what devpi-server 1 wrote: files without versions, directly below their
+/// project, md5 digests, a salted password, no logs, and former setting names.
 fn as_version_one(export: &Path) {
     let mut data = read(export);
     data["dumpversion"] = json!("1");
@@ -301,7 +303,7 @@ async fn version_one_is_served_just_so(theirs: &Devpi, export: &Path) {
     pip.install(&index, &["hello-pkg==1.0"]).succeeds();
     let devpi = Client::fresh(Tool::Devpi);
     devpi.run(&["use", ours.manage_url()]).succeeds();
-    // The salted hash is renewed by the first login, and still is the same password.
+    // The first login renews the salted hash, and the password remains the same.
     for _ in 0..2 {
         devpi
             .run(&["login", "packages", "--password", "old"])

@@ -9,10 +9,11 @@ use std::process::Stdio;
 use super::export::{export, import, of_wheels, read};
 use crate::support::{Program, Web, command, paths_below, python};
 
-/// Wheels of the export that is imported.
+/// Wheels in the export that is imported.
 const FILES: usize = 300;
 
-/// Starts an import and kills it once it has told its progress so often; `false` if it was quicker.
+/// Starts an import and kills it once it has reported its progress this often; `false` if it was
+/// faster.
 fn kill_after(lines: usize, export: &Path, data: &Path) -> bool {
     let mut program = command();
     program.args(["import", "--data"]).arg(data).arg(export);
@@ -84,7 +85,7 @@ async fn an_import_that_is_killed_shows_nothing_and_is_finished_by_the_next() {
     of_wheels(&exported, FILES);
     let data = folder.path().join("data");
     let mut before = 0;
-    // One after the other into the same directory: each goes on where the last was cut off.
+    // One after another into the same directory: each continues where the last was cut off.
     for lines in [1, 7, 14] {
         assert!(
             kill_after(lines, &exported, &data),

@@ -1,12 +1,12 @@
-//! The exports that devpi's own tests import, from the earliest versions on: they come with its server's
-//! test package, and none of them is kept here.
+//! The exports that devpi's own tests import, from the earliest versions on. They come with the
+//! test package of its server; none is kept here.
 
 use std::path::PathBuf;
 
 use super::export::run;
 use crate::support::Tool;
 
-/// Each sample, and what comes of it: what is imported, or the fault.
+/// Each sample, and its outcome: what is imported, or the fault.
 const SAMPLES: &[(&str, Result<&str, &str>)] = &[
     ("badindexname", Err("\"root/pypi!Jo\" is not an index name")),
     (
@@ -25,7 +25,7 @@ const SAMPLES: &[(&str, Result<&str, &str>)] = &[
         "modifiedpypi",
         Ok("1 users, 1 indexes, 0 releases, 0 files"),
     ),
-    // The package leaves the result out of which its index speaks.
+    // The package lacks the result that its index refers to.
     (
         "no_history_log",
         Err("hello-1.0.tar.gz.toxresult0: the file is missing"),

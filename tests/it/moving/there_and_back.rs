@@ -1,4 +1,4 @@
-//! Our own exports: read by ourselves, and by the real `devpi-import`.
+//! Our own exports, read by ourselves and by the real `devpi-import`.
 
 use std::fs;
 use std::path::Path;
@@ -49,7 +49,7 @@ async fn what_is_exported_is_the_same_here_and_in_devpi_again() {
     let folder = tempfile::tempdir().unwrap();
     let data = furnished(folder.path()).await;
     let first = serve(&data);
-    // What only we know of files has to come along too: some come with an upload of our own.
+    // What only we know of files has to be exported too, so one comes from an upload of our own.
     let devpi = Client::fresh(Tool::Devpi);
     let wheel = Wheel::new("hello-pkg", "9.0").requires_python(">=3.5");
     fs::write(devpi.folder().join(wheel.filename()), wheel.build()).unwrap();
@@ -62,7 +62,7 @@ async fn what_is_exported_is_the_same_here_and_in_devpi_again() {
         devpi.run(line).succeeds();
     }
     let before = told(&first).await;
-    // Beside the running server.
+    // While the server is running.
     let out = folder.path().join("out");
     let report = export(&data, &out).ends_with(0).report();
     assert_eq!(report["files"], 9, "{report}");
@@ -137,7 +137,7 @@ fn an_export_goes_into_an_empty_directory_and_is_whole_or_marked() {
     );
     fs::remove_file(out.join("mine")).unwrap();
 
-    // Bytes that are gone, and bytes that are not what they were.
+    // Bytes that are missing, and bytes that have changed.
     let kept = |number: usize| {
         let digest = &read(&source)["indexes"]["root/dev"]["files"][number]["entrymapping"];
         let digest = digest["hashes"]["sha256"].as_str().unwrap().to_owned();

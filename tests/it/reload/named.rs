@@ -18,10 +18,10 @@ const JSON: &str = "application/vnd.pypi.simple.v1+json";
 const GENERATION: &str = "cheesecloth_policy_generation";
 const RELOAD: &str = "cheesecloth_config_last_reload_successful";
 
-/// Until a change is in force. Generous: a debug build on a busy machine.
+/// Until a change is in force; generous, for a debug build on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Files of the folder of configuration.
+/// The files in the configuration folder.
 const FILES: [&str; 6] = [
     "shop.yaml",
     "osv.json",
@@ -34,15 +34,15 @@ const FILES: [&str; 6] = [
 /// How a file is changed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Manner {
-    /// Another one is renamed over it, as editors do.
+    /// Another file is renamed over it, as editors do.
     Rename,
-    /// It is written over.
+    /// It is overwritten in place.
     Overwrite,
-    /// The folder above it is exchanged by its link, as Kubernetes does with a ConfigMap.
+    /// The link to the folder that holds it is replaced, as Kubernetes does with a ConfigMap.
     Swap,
 }
 
-/// A program over a folder of configuration whose files change in one manner.
+/// A program over a configuration folder whose files change in one manner.
 struct Shop {
     dairy: FakeIndex,
     program: Program,
@@ -124,7 +124,7 @@ impl Shop {
         }
     }
 
-    /// Changes some of the files together.
+    /// Changes these files together.
     fn change(&mut self, files: &[(&str, &str)]) {
         match self.manner {
             Manner::Rename => {
@@ -157,8 +157,8 @@ impl Shop {
         }
     }
 
-    /// The status of a project's file through an index; that of its page where that is refused, 0 where
-    /// it lists nothing.
+    /// The status of a project's file through an index; the status of its page if that is refused,
+    /// 0 if it lists nothing.
     async fn status(&self, index: &str, project: &str) -> u16 {
         let web = Web::new();
         let page_url = format!("{}{project}/", self.program.index_url(index));
@@ -186,7 +186,8 @@ impl Shop {
         assert!(became.is_ok(), "{what}: not in force, {:?}", self.manner);
     }
 
-    /// The password that a project is asked for with which nobody has asked for.
+    /// The credentials sent upstream, seen in a request for a project that was not requested
+    /// before.
     async fn password(&mut self) -> String {
         let project = format!("whey{}", self.asked % 9);
         self.asked += 1;
@@ -195,7 +196,7 @@ impl Shop {
         seen.header("authorization").to_owned()
     }
 
-    /// Whether the management door shows the certificate that this PEM is.
+    /// Whether the management door shows this certificate.
     fn shows(&self, certificate: &str) -> bool {
         let config = tls::trusting(&[certificate], &["http/1.1"]);
         let url = self.program.manage_url().trim_start_matches("https://");
@@ -204,7 +205,7 @@ impl Shop {
     }
 }
 
-/// Every kind of file once, in one manner; relative and absolute.
+/// Changes every kind of file once, in one manner, with relative and absolute names.
 async fn each_kind(manner: Manner) {
     for is_relative in [false, true] {
         let mut shop = Shop::open(manner, is_relative);
@@ -244,7 +245,7 @@ async fn each_kind(manner: Manner) {
         shop.program.wait_until_it_says("certificate renewed");
         assert!(shop.shows(&certificate) && !shop.shows(&shop.certificate));
         if manner != Manner::Swap {
-            // Pages and decisions have nothing to do with it.
+            // A certificate does not change pages or decisions.
             assert_eq!(shop.program.metric(GENERATION), number);
         }
         assert_eq!(shop.program.metric(RELOAD), Some(1.0));
@@ -266,7 +267,7 @@ async fn a_file_of_each_kind_that_is_exchanged_by_a_link_above_takes_effect() {
     each_kind(Manner::Swap).await;
 }
 
-/// The data directory lies beside, and every request writes something there.
+/// The data directory is in the same folder, and every request writes to it.
 #[tokio::test]
 async fn requests_have_nothing_read_again_and_only_what_is_named_is_watched() {
     let dairy = dairy();
@@ -330,7 +331,7 @@ async fn without_watches_changes_are_looked_for_and_it_says_so() {
     shop.wait_for_metric(GENERATION, |number| number >= 2.0);
 }
 
-/// The file that nobody named, once it is there; and no policy is lost because a file is, for a moment
+/// The default file is read once it exists, and no policy is lost because the file is, for a moment
 /// or by mistake.
 #[tokio::test]
 async fn a_file_that_comes_is_read_and_one_that_goes_leaves_its_policies_in_force() {
@@ -370,7 +371,7 @@ async fn a_file_that_comes_is_read_and_one_that_goes_leaves_its_policies_in_forc
     tokio::time::timeout(PATIENCE, opened).await.unwrap();
 }
 
-/// Policies and certificates do not wait for each other to be in order.
+/// A fault in the policies does not hold back certificates, nor the other way round.
 #[tokio::test]
 async fn a_fault_in_one_file_keeps_nothing_else_back() {
     let mut shop = Shop::open(Manner::Rename, false);

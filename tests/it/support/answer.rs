@@ -1,4 +1,4 @@
-//! How a fake index answers one request: who asks, what is there, which part of it, what goes wrong.
+//! How a fake index answers one request: authentication, routes, ranges, faults.
 
 use std::io;
 
@@ -18,10 +18,10 @@ use super::{Content, Fault, gzip, pages};
 
 pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
-/// Largest piece of a body that is sent at once.
+/// Largest piece of a body that is sent in one write.
 const PIECE: u64 = 64 << 10;
 
-/// What is to be sent, before anything goes wrong with it.
+/// The intended answer, before a fault is applied.
 struct Draft {
     status: StatusCode,
     headers: HeaderMap,
@@ -254,7 +254,7 @@ fn range(text: &str, size: u64) -> Option<(u64, u64)> {
     Some((start, end.min(size)))
 }
 
-/// Compresses a page where both sides like it, or whatever a fault says.
+/// Compresses a page if both sides support it, or encodes the answer as a fault says.
 fn encode(draft: &mut Draft, setup: &Setup, fault: &Fault, head: &HeaderMap) {
     let accepts = head
         .get(header::ACCEPT_ENCODING)
@@ -295,7 +295,7 @@ fn send(mut draft: Draft, fault: Fault, request: &Request<Incoming>) -> Response
     response
 }
 
-/// A body on its way, with what goes wrong with it.
+/// A body that is being sent, and its fault.
 struct Flow {
     content: Content,
     fault: Fault,
@@ -308,7 +308,7 @@ type Step = (Result<Frame<Bytes>, io::Error>, Option<Flow>);
 impl Flow {
     async fn next(mut self) -> Option<Step> {
         if self.fault.cut_after.is_some_and(|cut| self.position >= cut) {
-            // Gives the connection a turn, so that what was sent so far leaves before it closes.
+            // Yields to the connection, so that everything sent so far leaves before it closes.
             tokio::task::yield_now().await;
             return Some((Err(io::Error::other("cut off, as asked")), None));
         }

@@ -1,26 +1,25 @@
-//! One request on the wire, for what no client library shows or does: the reason phrase above all, and
-//! bodies that are not what they should be.
+//! Single requests on the wire, for what no client library shows or does: above all the reason
+//! phrase, and bodies that are not as they should be.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// Longer than any answer of a local program takes.
+/// Longer than any local program takes to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) reason: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
-    /// The body where it is not text.
+    /// The body as bytes, for content that is not text.
     pub(crate) bytes: Vec<u8>,
 }
 
 impl Answer {
-    /// A header's text, empty when it was not sent.
+    /// A header's text; empty if it was not sent.
     pub(crate) fn header(&self, name: &str) -> &str {
         let mut headers = self.headers.iter();
         let found = headers.find(|(key, _)| key.eq_ignore_ascii_case(name));
@@ -30,25 +29,25 @@ impl Answer {
     /// The body as JSON.
     ///
     /// # Panics
-    /// When it is none.
+    /// When it is not JSON.
     #[track_caller]
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 }
 
-/// Asks `http://address:port/path` without following redirects.
+/// Gets `http://address:port/path` without following redirects.
 ///
 /// # Errors
-/// When nobody answers, or what comes back is not HTTP/1.1.
+/// When nobody answers, or the answer is not HTTP/1.1.
 pub(crate) fn get(url: &str) -> io::Result<Answer> {
     send("GET", url, &[], b"")
 }
 
-/// Sends a request with a body of a stated length.
+/// Sends a request whose body has a stated length.
 ///
 /// # Errors
-/// When nobody answers, or what comes back is not HTTP/1.1.
+/// When nobody answers, or the answer is not HTTP/1.1.
 pub(crate) fn send(
     method: &str,
     url: &str,
@@ -63,7 +62,7 @@ pub(crate) fn send(
     begin(method, url, &headers)?.finish(|stream| stream.write_all(body))
 }
 
-/// A request whose head is sent.
+/// A request whose head has been sent.
 pub(crate) struct Begun {
     stream: TcpStream,
 }
@@ -71,7 +70,7 @@ pub(crate) struct Begun {
 /// Sends a request's head, and no body yet.
 ///
 /// # Errors
-/// When nobody is there.
+/// When nobody listens.
 pub(crate) fn begin(method: &str, url: &str, headers: &[(&str, &str)]) -> io::Result<Begun> {
     let (host, path) = split(url)?;
     let address: SocketAddr = host.parse().map_err(|_| not_http(url))?;
@@ -91,28 +90,28 @@ impl Begun {
     /// Sends more of the body.
     ///
     /// # Errors
-    /// When nobody takes it.
+    /// When the server no longer reads it.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
 
-    /// Sends the rest of the body, as far as it is taken, and reads the answer.
+    /// Sends the rest of the body, as far as it is accepted, and reads the answer.
     ///
     /// # Errors
-    /// When there is none, or what comes back is not HTTP/1.1.
+    /// When there is no answer, or it is not HTTP/1.1.
     pub(crate) fn finish(
         mut self,
         write: impl FnOnce(&mut TcpStream) -> io::Result<()>,
     ) -> io::Result<Answer> {
         match write(&mut self.stream) {
-            // Refused before all was sent: the answer says why.
+            // The server may refuse before it has read everything; its answer says why.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             written => written?,
         }
         read(BufReader::new(self.stream))
     }
 
-    /// Says that no more comes, and reads the answer.
+    /// Ends the body early, and reads the answer.
     ///
     /// # Errors
     /// As above.
@@ -120,7 +119,7 @@ impl Begun {
         self.finish(|stream| stream.shutdown(std::net::Shutdown::Write))
     }
 
-    /// Reads the answer's head and leaves its content to be read.
+    /// Reads the answer's head, and leaves its content to the caller.
     ///
     /// # Errors
     /// As above.

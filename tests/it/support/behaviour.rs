@@ -1,4 +1,4 @@
-//! The fake index itself: what other tests rely on when they see nothing go wrong.
+//! The fake index itself: the behaviour that other tests rely on.
 
 use std::io::Read as _;
 

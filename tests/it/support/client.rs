@@ -1,8 +1,9 @@
-//! An installer as it runs on somebody's machine that knows no index but the one under test.
+//! An installer as it runs on the machine of somebody who knows no index but the one under test.
 //!
-//! Nothing of the environment of `cargo test` comes through except where certificates are kept: no
-//! `PIP_*`, no `UV_*`, no configuration files, no caches. Every other host is out of reach by a
-//! proxy that nobody serves, so a client that asks elsewhere fails the test instead of passing it.
+//! Nothing from the environment of `cargo test` is passed on except where certificates are kept: no
+//! `PIP_*`, no `UV_*`, no configuration files, no caches. Every other host is cut off by a proxy
+//! address where nobody listens, so a client that goes elsewhere fails the test instead of passing
+//! it.
 
 use std::env;
 use std::fs::{self, File};
@@ -15,7 +16,7 @@ use tempfile::TempDir;
 use super::process::wait;
 use super::{Tool, python};
 
-/// Where the machine keeps certificates: the only variables that pass.
+/// Where the machine keeps certificates: the only variables that are passed on.
 const PASSING: [&str; 5] = [
     "CURL_CA_BUNDLE",
     "PIP_CERT",
@@ -24,13 +25,13 @@ const PASSING: [&str; 5] = [
     "SSL_CERT_FILE",
 ];
 
-/// The discard port: nobody answers there.
+/// The discard port, where nobody answers.
 const NOWHERE: &str = "http://127.0.0.1:9";
 
 /// Longer than the largest install takes on two slow cores.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// One installer with a home, caches and a working directory of its own.
+/// One installer with its own home, caches and working directory.
 pub(crate) struct Client {
     tool: Tool,
     program: PathBuf,
@@ -51,13 +52,13 @@ impl Client {
         }
     }
 
-    /// Sets a variable for it, last of all.
+    /// Sets a variable for it; this overrides every other setting.
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.own.push((name, value.into()));
         self
     }
 
-    /// Has it read the configuration that lies in this home, its owner's own files.
+    /// Makes it read the user's configuration files in this home directory.
     pub(crate) fn at_home_in(mut self, home: &Path) -> Self {
         let home = home.display().to_string();
         for name in ["HOME", "XDG_CONFIG_HOME"] {
@@ -79,12 +80,12 @@ impl Client {
         self
     }
 
-    /// Its home: configuration files of its owner lie here.
+    /// Its home directory, for the user's configuration files.
     pub(crate) fn home(&self) -> &Path {
         self.home.path()
     }
 
-    /// Where it runs; files written here are its project.
+    /// Its working directory; files written here are its project.
     pub(crate) fn folder(&self) -> PathBuf {
         self.home.path().join("work")
     }
@@ -97,7 +98,7 @@ impl Client {
     /// Reads a file of its project.
     ///
     /// # Panics
-    /// When it is not there.
+    /// When it does not exist.
     #[track_caller]
     pub(crate) fn read(&self, name: &str) -> String {
         let path = self.folder().join(name);
@@ -184,7 +185,7 @@ impl Client {
                 command
                     .env("PIP_CONFIG_FILE", "/dev/null")
                     .env("PIP_NO_INPUT", "1");
-                // Asked through the index under test otherwise, which would then be counted.
+                // Otherwise it asks the index under test, and the request is counted.
                 command.env("PIP_DISABLE_PIP_VERSION_CHECK", "1");
             }
             Tool::Uv => {
@@ -214,13 +215,13 @@ impl Client {
     }
 }
 
-/// The tool's own commands, then the system's: builds of sdists find a shell and no more.
+/// The tool's own commands, then the system's, which builds of sdists need for a shell.
 fn search_path(program: &Path) -> String {
     let own = program.parent().unwrap_or(program);
     format!("{}:/usr/local/bin:/usr/bin:/bin", own.display())
 }
 
-/// A `pyproject.toml` for poetry that knows one index only.
+/// A `pyproject.toml` for poetry that names only one index.
 pub(crate) fn poetry_project(index: &str, dependencies: &str) -> String {
     format!(
         r#"[tool.poetry]
@@ -240,7 +241,7 @@ priority = "primary"
     )
 }
 
-/// What a client said.
+/// The outcome and output of a run.
 pub(crate) struct Run {
     line: String,
     succeeded: bool,
@@ -248,7 +249,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Passes on a run that succeeded.
+    /// Checks that the run succeeded.
     #[track_caller]
     pub(crate) fn succeeds(self) -> Self {
         assert!(
@@ -259,7 +260,7 @@ impl Run {
         self
     }
 
-    /// Passes on a run that failed.
+    /// Checks that the run failed.
     #[track_caller]
     pub(crate) fn fails(self) -> Self {
         assert!(
@@ -270,7 +271,7 @@ impl Run {
         self
     }
 
-    /// Passes on a run that did not print `words`.
+    /// Checks that the run did not print `words`.
     #[track_caller]
     pub(crate) fn never_says(self, words: &str) -> Self {
         let is_said = self.output.contains(words);
@@ -282,7 +283,7 @@ impl Run {
         self
     }
 
-    /// Passes on a run that printed `words`, wherever its lines were broken.
+    /// Checks that the run printed `words`, wherever its lines were broken.
     #[track_caller]
     pub(crate) fn says(self, words: &str) -> Self {
         let (said, words) = (unwrapped(&self.output), unwrapped(words));
@@ -296,7 +297,7 @@ impl Run {
     }
 }
 
-/// `text` on one line: without the frames, arrows and line breaks that installers draw.
+/// `text` on one line, without the frames, arrows and line breaks that installers draw.
 fn unwrapped(text: &str) -> String {
     let drawn = |character: char| "│├╰─▶".contains(character) || character.is_whitespace();
     text.split(drawn)

@@ -1,30 +1,29 @@
-//! What a fake file holds: bytes, or noise that is made as it is sent.
+//! The content of a fake file: bytes, or noise that is generated while it is sent.
 
 use bytes::Bytes;
 use cheesecloth::testing::model::Sha256;
 use sha2::Digest as _;
 
-/// Piece that is made and hashed at once.
+/// Size of the pieces that are generated and hashed.
 const PIECE: u64 = 64 << 10;
 
-/// The bytes of a file.
 #[derive(Debug, Clone)]
 pub(crate) enum Content {
-    /// These.
+    /// Given bytes.
     Bytes(Bytes),
-    /// Pseudo-random bytes, the same for the same seed, never all in memory.
+    /// Pseudo-random bytes that depend on the seed, never all in memory.
     Noise { seed: u64, length: u64 },
-    /// A ZIP archive that is nothing but its directory, of so many entries; never all in memory.
+    /// A ZIP archive with this many directory entries and nothing else; never all in memory.
     Directory { seed: u64, entries: u16 },
 }
 
-/// An entry of such a directory.
+/// Size of an entry in such a directory, in bytes.
 const ENTRY: usize = 1000;
 
-/// Its fixed part, before the name.
+/// Size of its fixed part, before the name.
 const ENTRY_HEAD: usize = 46;
 
-/// The end of a directory.
+/// Size of the record at the end of a directory.
 const DIRECTORY_END: u64 = 22;
 
 impl Content {
@@ -33,7 +32,6 @@ impl Content {
         Self::Noise { seed, length }
     }
 
-    /// How many bytes there are.
     pub(crate) fn length(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
@@ -42,7 +40,6 @@ impl Content {
         }
     }
 
-    /// The bytes from `start` to before `end`.
     pub(crate) fn piece(&self, start: u64, end: u64) -> Bytes {
         match self {
             Self::Bytes(bytes) => bytes.slice(index(start)..index(end)),
@@ -66,18 +63,17 @@ impl Content {
         }
     }
 
-    /// All of it in memory.
     pub(crate) fn to_vec(&self) -> Vec<u8> {
         self.piece(0, self.length()).to_vec()
     }
 
-    /// Its md5, in hexadecimal digits.
+    /// The md5 in hexadecimal.
     pub(crate) fn md5(&self) -> String {
         let digest = md5::Md5::digest(self.to_vec());
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Its digest by another algorithm, in hexadecimal digits.
+    /// The digest by another algorithm, in hexadecimal.
     pub(crate) fn digest(&self, algorithm: &str) -> String {
         let bytes = self.to_vec();
         let digest = match algorithm {
@@ -92,7 +88,6 @@ impl Content {
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Its digest.
     pub(crate) fn sha256(&self) -> Sha256 {
         let mut hasher = sha2::Sha256::new();
         let mut start = 0;
@@ -122,7 +117,7 @@ fn directory_end(entries: u16) -> Vec<u8> {
     end.extend_from_slice(&entries.to_le_bytes());
     end.extend_from_slice(&entries.to_le_bytes());
     end.extend_from_slice(&length.to_le_bytes());
-    // It begins with the archive, and has no comment.
+    // The directory begins where the archive does, and there is no comment.
     end.extend_from_slice(&[0; 6]);
     end
 }

@@ -1,7 +1,8 @@
-//! Programs out of Debian's packages, unpacked into `target/` where the machine does not have them; for
+//! Programs from Debian packages, unpacked into `target/` if the machine does not have them; for
 //! the tests and for `benches/side_by_side`.
 //!
-//! Nothing is installed and no service is started. What cannot be had fails the test, loudly.
+//! Nothing is installed and no service is started. A package that cannot be downloaded fails the
+//! test with a message.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,10 +10,10 @@ use std::process::{Command, Output};
 
 use anyhow::Context as _;
 
-/// A command for `program`: the machine's own, else the one that these packages hold.
+/// A command for `program`: the machine's own, or else the one in these packages.
 ///
 /// # Panics
-/// When neither is to be had, with what to do about it.
+/// When neither can be had, with what to do about it.
 pub(crate) fn debian(program: &str, packages: &[&str]) -> Command {
     if Command::new(program).arg("--version").output().is_ok() {
         return Command::new(program);
@@ -30,17 +31,17 @@ pub(crate) fn debian(program: &str, packages: &[&str]) -> Command {
 /// The folder into which these packages were downloaded and unpacked.
 ///
 /// # Panics
-/// When they are not to be had, with what to do about it.
+/// When they cannot be downloaded, with what to do about it.
 pub(crate) fn unpack(packages: &[&str]) -> PathBuf {
     unpacked(packages).unwrap_or_else(|error| {
         panic!("this test needs {packages:?}: install them, or run `apt-get update`; {error:#}")
     })
 }
 
-/// The same.
+/// The same, with an error instead of a panic.
 ///
 /// # Errors
-/// When they are not to be had.
+/// When they cannot be downloaded.
 pub(crate) fn unpacked(packages: &[&str]) -> anyhow::Result<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools");
     let root = folder.join(format!("debian-{}", packages.join("-")));
@@ -54,7 +55,7 @@ pub(crate) fn unpacked(packages: &[&str]) -> anyhow::Result<PathBuf> {
     let mut download = Command::new("apt-get");
     download.arg("download").args(packages).current_dir(&root);
     if run(&mut download).is_err() {
-        // Perhaps only the lists of packages are missing, as in a fresh container.
+        // The package lists may be missing, as in a fresh container.
         run(Command::new("apt-get").arg("update")).context("refresh the lists of packages")?;
         run(&mut download)?;
     }
@@ -73,7 +74,7 @@ pub(crate) fn libraries(root: &Path) -> PathBuf {
     root.join(format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH))
 }
 
-/// A command that has to succeed.
+/// Runs a command that has to succeed.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<Output> {
     let output = command
         .output()

@@ -1,7 +1,7 @@
 //! Real devpi-servers on loopback: a primary, and replicas that follow it.
 //!
-//! Each is a process of its own with a folder of its own, on a port that was free a moment ago: it has
-//! to keep its port over a restart, so the system cannot pick one each time.
+//! Each is a separate process with its own folder, on a port that was free a moment ago: it has to
+//! keep its port over a restart, so the system cannot choose one each time.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -14,13 +14,13 @@ use tempfile::TempDir;
 
 use super::{Tool, ask};
 
-/// Until it answers. Python and its plugins take most of a minute to load on a busy machine.
+/// How long a start may take. Python and its plugins need most of a minute on a busy machine.
 const START: Duration = Duration::from_secs(180);
 
-/// Between two looks at what gives no event to wait for.
+/// Time between two checks of what gives no event to wait for.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// What devpi asks of a file with a secret: at least 32 bytes, for its owner's eyes only.
+/// devpi requires a secret file of at least 32 bytes that only its owner may read.
 const SECRET: &str = "not-a-secret-not-a-secret-not-a-secret-not-a-secret-not-a-secret";
 
 /// A devpi-server; dropping it kills it.
@@ -32,8 +32,8 @@ pub(crate) struct Devpi {
     process: Option<Child>,
 }
 
-/// Hands files of every index entitled `private` to logins only. Such plugins are how deployments make
-/// an index private; devpi itself has no setting for it.
+/// Gives files of every index with the title `private` to logins only. Deployments use such plugins
+/// to make an index private; devpi itself has no setting for it.
 const PLUGIN: &str = "
 from pluggy import HookimplMarker
 
@@ -49,12 +49,12 @@ impl Devpi {
         Self::made(None, None, false)
     }
 
-    /// A primary that starts with what an export holds.
+    /// A primary that starts with the content of an export.
     pub(crate) fn importing(folder: &Path) -> Self {
         Self::made(None, Some(folder), false)
     }
 
-    /// An empty primary that hands files of an index entitled `private` to logins only.
+    /// An empty primary that gives files of an index with the title `private` to logins only.
     pub(crate) fn primary_with_private_indexes() -> Self {
         Self::made(None, None, true)
     }
@@ -98,7 +98,7 @@ impl Devpi {
         format!("http://127.0.0.1:{}/", self.port)
     }
 
-    /// Has `devpi-export` write everything into a folder.
+    /// Exports everything into a folder with `devpi-export`.
     ///
     /// # Panics
     /// When it fails.
@@ -117,7 +117,7 @@ impl Devpi {
         }
     }
 
-    /// Starts it where it was, with what it had, and waits until it serves.
+    /// Starts it again at the same address, with the same data, and waits until it serves.
     #[track_caller]
     pub(crate) fn start(&mut self) {
         let log = File::create(self.folder.path().join("log")).unwrap();
@@ -138,7 +138,7 @@ impl Devpi {
         }
     }
 
-    /// Waits until its serial is the primary's.
+    /// Waits until its serial equals the primary's.
     #[track_caller]
     pub(crate) fn catch_up_with(&self, primary: &Self) {
         let deadline = Instant::now() + START;
@@ -171,7 +171,7 @@ impl Devpi {
         command
     }
 
-    /// The site that its own `devpi-gen-config` writes for nginx, worked out in `folder`.
+    /// The nginx site that its own `devpi-gen-config` generates in `folder`.
     pub(crate) fn nginx_configuration(&self, folder: &Path) -> String {
         let mut generate = Command::new(program_of_server("devpi-gen-config"));
         generate

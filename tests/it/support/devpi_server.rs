@@ -25,7 +25,7 @@ pub(crate) struct DevpiServer {
     folder: TempDir,
 }
 
-/// A server not yet started: what is typed for `devpi-init`, for `devpi-server`, and in what environment.
+/// A server not yet started: the options of `devpi-init` and `devpi-server`, and the environment.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct DevpiLaunch {
     init: Vec<&'static str>,
@@ -34,8 +34,8 @@ pub(crate) struct DevpiLaunch {
 }
 
 impl DevpiServer {
-    /// Makes a server directory with root (no password) and no index, and serves it on a port that the
-    /// system picks.
+    /// Creates a server directory with root (no password) and no index, and serves it on a port
+    /// that the system chooses.
     ///
     /// # Panics
     /// When it does not start.
@@ -43,7 +43,7 @@ impl DevpiServer {
         Self::with().init(&["--no-root-pypi"]).start()
     }
 
-    /// One that is started otherwise.
+    /// A server with other options.
     pub(crate) fn with() -> DevpiLaunch {
         DevpiLaunch::default()
     }
@@ -67,7 +67,7 @@ impl DevpiServer {
         self.folder.path().join("server")
     }
 
-    /// Ends it, and starts it again at the same address, with these options more.
+    /// Kills it, and starts it again at the same address with these additional options.
     ///
     /// # Panics
     /// When it does not start.
@@ -92,13 +92,13 @@ impl DevpiLaunch {
         self
     }
 
-    /// Sets a variable of the environment of both.
+    /// Sets an environment variable for both.
     pub(crate) fn environment(mut self, name: &'static str, value: &str) -> Self {
         self.environment.push((name, value.to_owned()));
         self
     }
 
-    /// Makes a server directory and serves it on a port that the system picks.
+    /// Creates a server directory and serves it on a port that the system chooses.
     ///
     /// # Panics
     /// When it does not start.
@@ -125,7 +125,7 @@ impl DevpiLaunch {
         let mut server = command();
         let policies = serverdir.with_file_name("policies.yaml");
         if !self.server.contains(&"--policies") {
-            // Every index that a test has mirrored is on this machine.
+            // Every index that a test mirrors is on this machine.
             std::fs::write(&policies, "manage: { mirrors_to: [127.0.0.0/8, '::1'] }\n").unwrap();
             server.env("CHEESECLOTH_POLICIES", &policies);
         }
@@ -150,7 +150,7 @@ impl DevpiLaunch {
 
 impl Drop for DevpiServer {
     fn drop(&mut self) {
-        // Fails when it has ended already, which is as good.
+        // Fails if it has ended already, which is just as well.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

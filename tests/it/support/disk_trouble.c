@@ -5,19 +5,19 @@
  *
  *     ERROR CALLS TEXT [ROOM]
  *
- * Calls of these kinds on files whose path holds TEXT fail with ERROR; with ROOM only after so many
- * bytes were written, the last write being short, as on a disk that fills up. The file is read again
- * for each call, so a test changes its mind while the program runs; no file means no trouble. The
- * test replaces it by renaming, and a new file starts to count its ROOM from zero.
+ * Calls of these kinds on files whose path contains TEXT fail with ERROR. With ROOM they fail only
+ * after this many bytes were written, the last write being short, as on a disk that fills up. The
+ * file is read again for each call, so a test can change it while the program runs; without the file
+ * nothing fails. The test replaces it by renaming, and a new file counts its ROOM from zero.
  *
  * CALLS is one of:
  *     write   write, pwrite, writev, pwritev, copy_file_range, ftruncate, fallocate
  *     sync    fsync, fdatasync
- *     make    opening a file that may be made, mkdir, rename, link
+ *     make    open with O_CREAT, mkdir, rename, link
  *     read    read, pread, readv
  *
- * Everything is passed on by system call, so that nothing here calls what it stands in for. What a
- * program asks of the kernel without the C library is not seen.
+ * Everything else is passed on by a system call, so that nothing here calls the function it replaces.
+ * System calls that a program makes without the C library are not seen.
  */
 
 #define _GNU_SOURCE
@@ -42,7 +42,7 @@ static atomic_ullong written[RULES_MAX];
 static atomic_ullong counted_for;
 
 struct outcome {
-	int error;    /* 0: nothing is wrong */
+	int error;    /* 0: none */
 	uint64_t room; /* bytes that may still be written before the error comes */
 	int rule;
 };
@@ -63,7 +63,7 @@ static int error_of(const char *name)
 	return EIO;
 }
 
-/* The rules as they are now; 0 when there are none. */
+/* The current rules; 0 if there are none. */
 static size_t read_rules(char *rules)
 {
 	const char *path = getenv("DISK_TROUBLE");
@@ -137,7 +137,7 @@ static int fails(struct outcome outcome)
 	return 1;
 }
 
-/* How much of COUNT may be written; negative when the error is due. */
+/* How much of COUNT may be written; negative if the call must fail. */
 static ssize_t allowed(struct outcome outcome, size_t count)
 {
 	if (outcome.error == 0)
@@ -175,7 +175,7 @@ ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset)
 	return pwrite64(fd, bytes, count, offset);
 }
 
-/* Without ROOM all or nothing; with it, the first part as far as there is room. */
+/* Without ROOM, all or nothing; with it, the part that still fits. */
 ssize_t writev(int fd, const struct iovec *parts, int count)
 {
 	struct outcome outcome = on_fd("write", fd);

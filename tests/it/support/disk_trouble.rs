@@ -1,8 +1,8 @@
-//! A disk in trouble: full, or with errors, for the files that a test names, as long as it says.
+//! A disk in trouble: full, or with errors, for the files that a test names and as long as it says.
 //!
-//! The program runs with a library loaded before the system's own (`disk_trouble.c`, compiled here by
-//! the C compiler that SQLite needs anyway). The library asks a file for its rules at each call, so a
-//! test changes them while the program runs.
+//! The program runs with a library loaded before the system's own (`disk_trouble.c`, compiled here
+//! by the C compiler that SQLite needs anyway). The library reads its rules from a file at each
+//! call, so a test can change them while the program runs.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -17,7 +17,7 @@ const SOURCE: &str = concat!(
     "/tests/it/support/disk_trouble.c"
 );
 
-/// What a disk says when it fails.
+/// The error of a failing disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DiskError {
     /// `ENOSPC`
@@ -29,17 +29,17 @@ pub(crate) enum DiskError {
 /// Which calls fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Calls {
-    /// Putting bytes into a file, or making it longer or shorter.
+    /// Writing to a file, or changing its length.
     Write,
-    /// Making what was written durable.
+    /// Making written data durable.
     Sync,
-    /// Making files and folders, or giving them another name.
+    /// Creating or renaming files and folders.
     Make,
-    /// Getting bytes out of a file, except by `sendfile`.
+    /// Reading a file, except by `sendfile`.
     Read,
 }
 
-/// What goes wrong with files whose path holds a text.
+/// What goes wrong with files whose path contains a text.
 #[derive(Debug, Clone)]
 pub(crate) struct Rule {
     error: DiskError,
@@ -49,7 +49,8 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
-    /// `text` may be any part of the path, such as `records.sqlite` or `/private/`; without spaces.
+    /// `text` may be any part of the path, such as `records.sqlite` or `/private/`, but without
+    /// spaces.
     pub(crate) fn new(error: DiskError, calls: Calls, text: &str) -> Self {
         Self {
             error,
@@ -59,7 +60,7 @@ impl Rule {
         }
     }
 
-    /// Only after so many bytes, of all these files together.
+    /// Fails only after this many bytes, counted over all these files.
     pub(crate) fn after(mut self, bytes: u64) -> Self {
         self.room = bytes;
         self
@@ -79,7 +80,7 @@ impl Disk {
         }
     }
 
-    /// From now on this goes wrong, and nothing else; the first rule that fits counts.
+    /// From now on exactly this goes wrong; the first rule that matches applies.
     pub(crate) fn suffers(&self, rules: &[Rule]) {
         let mut text = String::new();
         for rule in rules {
@@ -105,7 +106,7 @@ impl Disk {
         self.suffers(&[]);
     }
 
-    /// What a program on this disk has in its environment.
+    /// The environment of a program on this disk.
     pub(crate) fn environment(&self) -> [(&'static str, String); 2] {
         [
             ("LD_PRELOAD", library().display().to_string()),
@@ -118,7 +119,7 @@ impl Disk {
     }
 }
 
-/// The compiled library; made once by each run of the tests.
+/// The compiled library, built once per test run.
 fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
@@ -130,7 +131,7 @@ fn library() -> &'static Path {
         let output = output.unwrap_or_else(|error| panic!("cc: {error}"));
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "cc:\n{said}");
-        // Another run may load it at this moment: it is replaced whole.
+        // Another test run may be loading it right now, so it is replaced atomically.
         let library = folder.join("disk-trouble.so");
         fs::rename(draft, &library).unwrap();
         library
@@ -142,7 +143,7 @@ mod tests {
     use super::*;
     use crate::support::python;
 
-    /// What a small program says of a disk: the error's number, or `fine`.
+    /// What a small program observes on a disk: the error number, or `fine`.
     fn said(disk: &Disk, lines: &str) -> String {
         let script = format!(
             "import os\ntry:\n {}\n print('fine')\nexcept OSError as error:\n print(error.errno)",
@@ -163,7 +164,7 @@ mod tests {
         let sync = format!("{WRITE}\nos.fsync(file)");
         let rename = "os.rename('kept', 'moved'); os.rename('moved', 'kept')";
         let read = "os.read(os.open('kept', os.O_RDONLY), 1)";
-        // Which calls fail, what is tried, and what the program is told.
+        // Which calls fail, what is attempted, and what the program observes.
         let table = [
             (DiskError::Full, Calls::Write, "kept", WRITE, "28"),
             (DiskError::Broken, Calls::Write, "kept", WRITE, "5"),
@@ -188,7 +189,7 @@ mod tests {
         let disk = Disk::sound();
         let room = Rule::new(DiskError::Full, Calls::Write, "kept").after(8);
         disk.suffers(&[room]);
-        // Each program counts for itself, as each has its own library.
+        // Each program has its own library and so its own count.
         let three = format!("{WRITE}\nassert os.write(file, b'67890') == 3");
         assert_eq!(said(&disk, &three), "fine");
         assert_eq!(said(&disk, &format!("{three}\nos.write(file, b'x')")), "28");

@@ -1,4 +1,4 @@
-//! The management door as a program speaks to it: JSON and forms, with a login or without.
+//! The management door as a program uses it: JSON and forms, with or without a login.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Form, Got, Web, Wheel};
 
-/// Somebody at a management door.
+/// A client of a management door.
 #[derive(Debug, Clone)]
 pub(crate) struct Door {
     url: String,
@@ -16,7 +16,7 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// Nobody in particular.
+    /// A client without a login.
     pub(crate) fn at(url: &str) -> Self {
         Self {
             url: url.trim_end_matches('/').to_owned(),
@@ -25,7 +25,7 @@ impl Door {
         }
     }
 
-    /// The same door, asked by a user with a password or a token.
+    /// The same door, with the password or token of a user.
     pub(crate) fn by(&self, user: &str, secret: &str) -> Self {
         let login = BASE64_STANDARD.encode(format!("{user}:{secret}"));
         Self {
@@ -34,7 +34,7 @@ impl Door {
         }
     }
 
-    /// Asks, with an object unless it is null.
+    /// Sends a request, with a JSON body unless `object` is null.
     pub(crate) async fn ask(&self, method: &str, path: &str, object: Value) -> Got {
         let body = if object.is_null() {
             String::new()
@@ -45,7 +45,7 @@ impl Door {
             .await
     }
 
-    /// Posts a form to an index, with a file called `content` or without.
+    /// Posts a form to an index, with or without a file called `content`.
     pub(crate) async fn form(
         &self,
         index: &str,
@@ -75,7 +75,7 @@ impl Door {
         self.form(index, &fields, Some(file)).await
     }
 
-    /// A login token.
+    /// Logs in, and returns the token.
     pub(crate) async fn log_in(&self, user: &str, password: &str) -> String {
         let login = serde_json::json!({ "user": user, "password": password });
         let got = self.ask("POST", "/+login", login).await;
@@ -101,7 +101,7 @@ impl Got {
     /// The body as JSON.
     ///
     /// # Panics
-    /// When it is none.
+    /// When it is not JSON.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         let read = serde_json::from_slice(&self.body);

@@ -1,8 +1,8 @@
 //! A package index over real HTTP/1.1 on a loopback port, with a thread and a runtime of its own.
 //!
 //! Layout: `/simple/`, `/simple/{project}/`, `/files/{project}/{filename}` and its `.metadata`.
-//! [`Setup`] says what it holds and how much it tells; [`Fault`]s say how it misbehaves, by path
-//! prefix, and can be changed at any time; the journal says what was asked.
+//! [`Setup`] determines what it holds and how much it states; [`Fault`]s determine how it
+//! misbehaves, by path prefix, and can be changed at any time; the journal records the requests.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use super::answer::answer;
 use super::journal::Journal;
 use super::{Content, Fault, Gate, Listed, Project};
 
-/// What an index holds and how much it tells. By default everything: JSON 1.4 and HTML, ETags,
+/// What an index holds and how much it states. By default everything: JSON 1.4 and HTML, ETags,
 /// sidecars, hashes, sizes, upload times and ranges.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
@@ -42,7 +42,7 @@ pub(crate) struct Setup {
     pub(super) canned: HashMap<String, Canned>,
 }
 
-/// What an index states of its files' contents.
+/// Which digests an index states for its files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Digests {
     None,
@@ -52,7 +52,7 @@ pub(super) enum Digests {
     Both,
 }
 
-/// An answer of the test's own making.
+/// An answer made by the test.
 #[derive(Debug, Clone)]
 pub(crate) struct Canned {
     pub(crate) content_type: String,
@@ -82,25 +82,24 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// Adds a project.
     pub(crate) fn project(mut self, project: Project) -> Self {
         self.projects.push(project);
         self
     }
 
-    /// Speaks HTML only.
+    /// Offers HTML only.
     pub(crate) fn html_only(mut self) -> Self {
         self.json = false;
         self
     }
 
-    /// Speaks JSON API 1.`minor`; before 1.1 there are no sizes, upload times and versions.
+    /// Offers JSON API 1.`minor`; before 1.1 there are no sizes, upload times and versions.
     pub(crate) fn api_minor(mut self, minor: u32) -> Self {
         self.api_minor = minor;
         self
     }
 
-    /// Sends no ETags, answers no conditional request.
+    /// Sends no ETags and ignores conditional headers.
     pub(crate) fn without_etags(mut self) -> Self {
         self.etags = false;
         self
@@ -118,13 +117,13 @@ impl Setup {
         self
     }
 
-    /// States the md5 of files and nothing else.
+    /// States only the md5 of files.
     pub(crate) fn with_md5(mut self) -> Self {
         self.hashes = Digests::Md5;
         self
     }
 
-    /// States this digest of files and no other.
+    /// States only this digest of files.
     pub(crate) fn with_only(mut self, algorithm: &'static str) -> Self {
         self.hashes = Digests::Only(algorithm);
         self
@@ -148,7 +147,7 @@ impl Setup {
         self
     }
 
-    /// Sends whole files only.
+    /// Ignores ranges and sends whole files.
     pub(crate) fn without_ranges(mut self) -> Self {
         self.ranges = false;
         self
@@ -166,25 +165,25 @@ impl Setup {
         self
     }
 
-    /// Pages name files below this URL instead of `/files/`.
+    /// Pages link files below this URL instead of `/files/`.
     pub(crate) fn files_at(mut self, base: &Url) -> Self {
         self.files_at = Some(base.as_str().trim_end_matches('/').to_owned());
         self
     }
 
-    /// Paths that start like this are elsewhere; `*` in the target is the rest of the path.
+    /// Redirects paths with this prefix; `*` in the target stands for the rest of the path.
     pub(crate) fn redirect(mut self, prefix: &str, target: &str) -> Self {
         self.redirects.push((prefix.to_owned(), target.to_owned()));
         self
     }
 
-    /// Answers this path with bytes of the test's own.
+    /// Answers this path with the test's own bytes.
     pub(crate) fn canned(mut self, path: &str, canned: Canned) -> Self {
         self.canned.insert(path.to_owned(), canned);
         self
     }
 
-    /// Starts an index with this.
+    /// Starts an index with this setup.
     pub(crate) fn start(self) -> FakeIndex {
         FakeIndex::start(self)
     }
@@ -193,14 +192,14 @@ impl Setup {
         format!("1.{}", self.api_minor)
     }
 
-    /// How the page names a file.
+    /// The link to a file on its page.
     pub(super) fn file_href(&self, project: &Project, file: &Listed) -> String {
         let base = self.files_at.as_deref().unwrap_or("../../files");
         let filename = file.filename.replace('+', "%2B");
         format!("{base}/{}/{filename}", project.name)
     }
 
-    /// The digests stated of a file, as (algorithm, hex).
+    /// The digests stated for a file, as (algorithm, hex).
     pub(super) fn digests(&self, file: &Listed) -> Vec<(&'static str, String)> {
         let md5 = || ("md5", file.content.md5());
         let sha256 = || ("sha256", file.sha256.to_hex());
@@ -213,7 +212,7 @@ impl Setup {
         }
     }
 
-    /// The digest of a file's sidecar, where there is one to announce.
+    /// The digest of a file's sidecar, if there is one to announce.
     pub(super) fn sidecar_digest(&self, file: &Listed) -> Option<Sha256> {
         let metadata = file.metadata.as_ref().filter(|_| self.sidecars)?;
         Some(Sha256::of(metadata))
@@ -234,7 +233,7 @@ struct Running {
     thread: JoinHandle<()>,
 }
 
-/// What the test and the server both see.
+/// State shared by the test and the server.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) journal: Journal,
@@ -264,36 +263,37 @@ impl FakeIndex {
         Url::parse(&text).expect("an address and a path are a URL")
     }
 
-    /// The URL of its simple pages, with a slash at the end.
+    /// The URL of its simple pages, with a trailing slash.
     pub(crate) fn url(&self) -> Url {
         self.at("/simple/")
     }
 
-    /// What was asked so far.
+    /// The requests so far.
     pub(crate) fn journal(&self) -> &Journal {
         &self.shared.journal
     }
 
-    /// Misbehaves below this path from now on, instead of how it did there before.
+    /// Misbehaves below this path from now on; replaces an earlier fault for the same path.
     pub(crate) fn misbehave(&self, prefix: &str, fault: Fault) {
         let mut faults = self.shared.faults();
         faults.retain(|(known, _)| known != prefix);
         faults.push((prefix.to_owned(), fault));
     }
 
-    /// Behaves again.
+    /// Removes all faults.
     pub(crate) fn behave(&self) {
         self.shared.faults().clear();
     }
 
-    /// Holds bodies below this path after so many bytes, until the gate is released or dropped.
+    /// Holds bodies below this path back after this many bytes, until the gate is released or
+    /// dropped.
     pub(crate) fn gate(&self, prefix: &str, after_bytes: u64) -> Gate {
         let gate = Gate::after(after_bytes);
         self.misbehave(prefix, Fault::new().gate(&gate));
         gate
     }
 
-    /// Holds something else from now on.
+    /// Changes its setup from now on.
     pub(crate) fn change(&self, change: impl FnOnce(Setup) -> Setup) {
         let mut setup = self.shared.setup.lock().expect("no panic while changing");
         *setup = Arc::new(change(Setup::clone(&setup)));
@@ -304,7 +304,7 @@ impl FakeIndex {
         let Some(Running { stop, thread }) = self.running.take() else {
             return;
         };
-        // An error means that the thread has ended already, which joining tells.
+        // An error means that the thread has already ended, which `join` reports.
         let _ = stop.send(());
         if let Err(panic) = thread.join()
             && !std::thread::panicking()
@@ -336,7 +336,7 @@ impl Shared {
         self.faults.lock().expect("no panic while changing")
     }
 
-    /// The fault with the longest prefix of this path that is not used up, or none.
+    /// The fault with the longest matching prefix that is not used up, or none.
     pub(super) fn fault_for(&self, path: &str) -> Fault {
         let mut faults = self.faults();
         let fitting = faults
@@ -352,7 +352,7 @@ impl Shared {
     }
 }
 
-/// Binds, then serves on a thread of its own until told to stop.
+/// Binds, then serves on its own thread until told to stop.
 fn serve(address: SocketAddr, shared: Arc<Shared>) -> (SocketAddr, Running) {
     let (stop, stopped) = oneshot::channel();
     let (bound, address_bound) = std::sync::mpsc::channel();
@@ -386,7 +386,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
                     let service = service_fn(|request| answer(&shared, request));
                     let connection = http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), service);
-                    // How it ended is for the client's side to judge.
+                    // The client's side judges how it ended.
                     let _ = connection.await;
                 });
             }

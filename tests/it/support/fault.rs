@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// Longest wait of a test at a gate. A test that gets here has failed already.
+/// Longest wait of a test at a gate. A test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What goes wrong; the parts can be combined.
@@ -69,7 +69,7 @@ impl Fault {
         self
     }
 
-    /// Closes the connection after so many bytes of the body.
+    /// Closes the connection after this many bytes of the body.
     pub(crate) fn cut_after(mut self, bytes: u64) -> Self {
         self.cut_after = Some(bytes);
         self
@@ -81,31 +81,31 @@ impl Fault {
         self
     }
 
-    /// Sends so many bytes at a time, with a pause before each.
+    /// Sends this many bytes at a time, with a pause before each piece.
     pub(crate) fn drip(mut self, bytes: u64, every: Duration) -> Self {
         self.drip = Some((bytes, every));
         self
     }
 
-    /// Says that the body is encoded like this; with `gzip`, in whatever spelling, it is.
+    /// States this content encoding; for `gzip`, in any spelling, the body really is compressed.
     pub(crate) fn encoding(mut self, encoding: &str) -> Self {
         self.encoding = Some(encoding.to_owned());
         self
     }
 
-    /// Does not say how long the body is.
+    /// Does not state the length of the body.
     pub(crate) fn without_length(mut self) -> Self {
         self.lengthless = true;
         self
     }
 
-    /// Only for so many requests; then all is well again.
+    /// Applies to this many requests only.
     pub(crate) fn times(mut self, count: usize) -> Self {
         self.times = Some(count);
         self
     }
 
-    /// Only for requests of a range.
+    /// Applies to range requests only.
     pub(crate) fn ranges_only(mut self) -> Self {
         self.ranges_only = true;
         self
@@ -117,13 +117,13 @@ impl Fault {
     }
 }
 
-/// Holds bodies back after some bytes until the test lets them go on. Dropping it lets them go.
+/// Holds bodies back after some bytes until the test releases them. Dropping it releases them too.
 #[derive(Debug)]
 pub(crate) struct Gate {
     held: Arc<Held>,
 }
 
-/// What the server knows of a gate.
+/// The server's side of a gate.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) after: u64,
@@ -142,7 +142,7 @@ impl Gate {
         }
     }
 
-    /// Waits until so many bodies stand here.
+    /// Waits until this many bodies are held.
     pub(crate) async fn reached(&self, count: usize) {
         let mut waiting = self.held.waiting.subscribe();
         let reached = waiting.wait_for(|waiting| *waiting >= count);
@@ -150,7 +150,7 @@ impl Gate {
         assert!(waited.is_ok(), "no {count} bodies came to the gate");
     }
 
-    /// Lets all go on, now and later.
+    /// Lets all bodies pass, now and later.
     pub(crate) fn release(&self) {
         self.held.open.send_replace(true);
     }
@@ -167,11 +167,11 @@ impl Held {
         *self.open.borrow()
     }
 
-    /// Stands here until the test lets go.
+    /// Waits until the test releases the gate.
     pub(super) async fn pass(&self) {
         let mut open = self.open.subscribe();
         self.waiting.send_modify(|waiting| *waiting += 1);
-        // An error means that the gate is gone, which lets everything go.
+        // An error means that the gate is gone, which lets everything pass.
         let _ = open.wait_for(|open| *open).await;
     }
 }

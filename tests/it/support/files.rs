@@ -1,4 +1,4 @@
-//! What lies on a disk, and what is put there small.
+//! Reading files below a folder, and compressing bytes.
 
 use std::fs;
 use std::io::Write as _;
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// Every file below a folder, by path; none where there is no folder.
+/// Every file below a folder, sorted by path; empty if the folder does not exist.
 pub(crate) fn paths_below(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     let paths = entries.map(|entry| entry.unwrap().path());
@@ -21,7 +21,7 @@ pub(crate) fn paths_below(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The same bytes, compressed.
+/// Compresses bytes with gzip.
 pub(crate) fn gzip(content: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(content).expect("room in memory");

@@ -7,10 +7,10 @@ use cheesecloth::testing::model::Sha256;
 use super::Wheel;
 use super::ask::{self, Answer};
 
-/// What stands between the parts.
+/// Separates the parts.
 const BOUNDARY: &str = "a-boundary-that-no-content-holds";
 
-/// A `multipart/form-data` body being put together.
+/// A `multipart/form-data` body under construction.
 #[derive(Debug, Clone)]
 pub(crate) struct Form {
     fields: Vec<(String, String)>,
@@ -18,7 +18,6 @@ pub(crate) struct Form {
 }
 
 impl Form {
-    /// Nothing yet.
     pub(crate) fn empty() -> Self {
         Self {
             fields: Vec::new(),
@@ -44,49 +43,46 @@ impl Form {
         Self::of(project, version, &wheel.filename(), &wheel.build())
     }
 
-    /// Adds a field.
     pub(crate) fn field(mut self, name: &str, value: &str) -> Self {
         self.fields.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Adds a file.
     pub(crate) fn file(mut self, name: &str, filename: &str, content: &[u8]) -> Self {
         let file = (name.to_owned(), filename.to_owned(), content.to_vec());
         self.files.push(file);
         self
     }
 
-    /// Leaves out the fields and files of a name.
+    /// Removes the fields and files with this name.
     pub(crate) fn without(mut self, name: &str) -> Self {
         self.fields.retain(|(field, _)| field != name);
         self.files.retain(|(file, _, _)| file != name);
         self
     }
 
-    /// Puts another value in the place of a field's.
+    /// Replaces the value of a field.
     pub(crate) fn with(self, name: &str, value: &str) -> Self {
         self.without(name).field(name, value)
     }
 
-    /// Gives the file another name.
+    /// Changes the name of the file.
     pub(crate) fn named(mut self, filename: &str) -> Self {
         filename.clone_into(&mut self.files[0].1);
         self
     }
 
-    /// Gives the file other content, and leaves out what was said of it.
+    /// Changes the content of the file, and removes its stated digest.
     pub(crate) fn holding(mut self, content: &[u8]) -> Self {
         self.files[0].2 = content.to_vec();
         self.without("sha256_digest")
     }
 
-    /// `Content-Type`
+    /// The value of `Content-Type`.
     pub(crate) fn content_type() -> String {
         format!("multipart/form-data; boundary={BOUNDARY}")
     }
 
-    /// The body.
     pub(crate) fn body(&self) -> Vec<u8> {
         let mut body = Vec::new();
         for (name, value) in &self.fields {
@@ -105,7 +101,7 @@ impl Form {
         body
     }
 
-    /// What stands before a file's content.
+    /// What precedes a file's content.
     pub(crate) fn file_head(name: &str, filename: &str) -> String {
         format!(
             "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"; \
@@ -121,7 +117,7 @@ impl Form {
         self.post_with(url, &[])
     }
 
-    /// Sends it with further headers.
+    /// Sends it with additional headers.
     ///
     /// # Errors
     /// When nobody answers.

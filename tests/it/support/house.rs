@@ -1,4 +1,5 @@
-//! The gateway without its doors, in this process: policies as text, a clock that a test moves.
+//! The gateway without its doors, in this process: policies as text, and a clock that the test
+//! moves.
 
 use std::collections::HashMap;
 use std::os::unix::fs::FileExt as _;
@@ -31,10 +32,10 @@ use url::Url;
 
 use super::{Got, soon};
 
-/// Room for whatever a test keeps.
+/// Enough space for anything that a test stores.
 const PLENTY: u64 = 1 << 30;
 
-/// What a gateway keeps: bytes and records. Several gateways may share one.
+/// What a gateway stores: bytes and records. Several gateways may share one.
 pub(crate) struct Larder {
     store: Arc<FsStore>,
     records: Arc<Sqlite>,
@@ -42,7 +43,6 @@ pub(crate) struct Larder {
 }
 
 impl Larder {
-    /// An empty one.
     pub(crate) async fn empty(clock: &Clock) -> Self {
         let data = Arc::new(tempfile::tempdir().unwrap());
         let store = Arc::new(FsStore::open(data.path(), PLENTY).unwrap());
@@ -54,7 +54,7 @@ impl Larder {
         }
     }
 
-    /// One with the same bytes and new records, whose number tells them from earlier ones.
+    /// The same bytes with new records; the number tells these from earlier ones.
     pub(crate) async fn with_new_records(&self, number: u32, clock: &Clock) -> Self {
         let folder = self.data.path().join(format!("records-{number}"));
         std::fs::create_dir(&folder).unwrap();
@@ -65,12 +65,12 @@ impl Larder {
         }
     }
 
-    /// The folder of it all.
+    /// The folder that contains everything.
     pub(crate) fn folder(&self) -> &Path {
         self.data.path()
     }
 
-    /// Waits until a file is kept, which is behind the answer of whoever asked first.
+    /// Waits until a file is stored, which happens after the answer to the first request.
     pub(crate) async fn kept(&self, key: &Key) {
         soon(async {
             while self.store.open_file(key).unwrap().is_none() {
@@ -80,7 +80,7 @@ impl Larder {
         .await;
     }
 
-    /// Waits until so many sidecars of mirrors are kept, which is behind the answers too.
+    /// Waits until this many sidecars of mirrors are stored, which also happens after the answers.
     pub(crate) async fn kept_sidecars(&self, count: usize) {
         let is_sidecar = |key: &Key| matches!(key, Key::MirrorMetadata(_));
         let all = || self.store.contents().map(|kept| kept.unwrap().key);
@@ -92,7 +92,7 @@ impl Larder {
         .await;
     }
 
-    /// Keeps bytes in the store.
+    /// Stores bytes.
     pub(crate) fn keep(&self, key: &Key, content: &[u8]) {
         self.store.put_small(key, content).unwrap();
     }
@@ -119,7 +119,7 @@ impl House {
         Self::online_over(&Larder::empty(clock).await, policies, clock)
     }
 
-    /// The same over a larder that others may share.
+    /// The same on a larder that others may share.
     pub(crate) fn online_over(larder: &Larder, policies: &str, clock: &Clock) -> Self {
         Self::over(larder, policies, clock, settings(false), None)
     }
@@ -141,7 +141,8 @@ impl House {
         Self::over(larder, policies, clock, settings(true), None)
     }
 
-    /// A gateway with these policies in front of a devpi-server, whose other indexes it passes on.
+    /// A gateway with these policies before a devpi-server; it passes requests for other indexes
+    /// on.
     pub(crate) fn before_devpi(
         larder: &Larder,
         policies: &str,
@@ -193,12 +194,12 @@ impl House {
         }
     }
 
-    /// Looks at the clock, as the running program does now and then.
+    /// Checks the clock, as the running program does now and then.
     pub(crate) fn heed_clock(&self) {
         self.flows.heed_clock();
     }
 
-    /// Keeps a page as if the upstream of this mirror had sent it now.
+    /// Stores a page as if this mirror's upstream had sent it now.
     pub(crate) fn keep_page(&self, index: &IndexName, page: &ProjectPage) {
         let generation = self.flows.core.generation();
         let mirror = generation
@@ -220,7 +221,7 @@ impl House {
         self.store.put_small(&key, &to_stored(page, &meta)).unwrap();
     }
 
-    /// Puts a project with these files on a stage; their bytes are kept already.
+    /// Puts a project with these files on a stage; their bytes are already stored.
     pub(crate) async fn publish(
         &self,
         index: &IndexName,
@@ -244,12 +245,12 @@ impl House {
         assert!(matches!(published, Published::Done { .. }), "{published:?}");
     }
 
-    /// Asks for a path as the public door does.
+    /// Requests a path as the public door does.
     pub(crate) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Got {
         self.ask(&Asked::public("GET", path, headers)).await
     }
 
-    /// Asks as a door does.
+    /// Sends a request as a door does.
     pub(crate) async fn ask(&self, asked: &Asked<'_>) -> Got {
         let headers: HeaderMap = asked
             .headers
@@ -286,7 +287,7 @@ impl House {
     }
 }
 
-/// A read, and by which door it comes.
+/// A read, and the door that it comes through.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked<'a> {
     pub(crate) method: &'a str,
@@ -296,7 +297,7 @@ pub(crate) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// One at the public door.
+    /// A read at the public door.
     pub(crate) fn public(
         method: &'a str,
         target: &'a str,
@@ -355,7 +356,7 @@ fn settings(offline: bool) -> Settings {
             disk: PLENTY,
             stale_if_error: Duration::from_secs(7 * 24 * 60 * 60),
             stale_while_revalidate: Duration::from_secs(60),
-            // Longer than any upstream here thinks: who tests what is not waited for says so.
+            // Longer than any upstream here takes; tests of what does not wait set their own.
             patience: Duration::from_secs(3600),
         },
         offline,
@@ -365,7 +366,7 @@ fn settings(offline: bool) -> Settings {
     }
 }
 
-/// What is unpacked at one time.
+/// The budget for unpacking.
 fn decoding() -> Decoding {
     Decoding::new(PLENTY, Duration::from_secs(60))
 }
@@ -403,7 +404,7 @@ fn generation(number: u64, policies: &str, fleet: Option<&Arc<Fleet>>) -> Genera
     }
 }
 
-/// Every file that policies name is one advisory: 1.0 of six is malware.
+/// Every file that policies name is one advisory: version 1.0 of six is malware.
 struct Advisories;
 
 impl Files for Advisories {

@@ -6,10 +6,9 @@ use std::time::Duration;
 use http::{HeaderMap, Method};
 use tokio::sync::watch;
 
-/// Longest wait for a request that a test expects. A test that gets here has failed already.
+/// Longest wait for a request that a test expects. A test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One request.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) method: Method,
@@ -19,7 +18,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// A header's text, empty when it was not sent.
+    /// A header's text; empty if it was not sent.
     pub(crate) fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name);
         value.map_or("", |value| value.to_str().expect("printable"))
@@ -39,7 +38,7 @@ impl Journal {
         self.count.send_modify(|count| *count += 1);
     }
 
-    /// The requests whose path starts like this.
+    /// The requests whose path has this prefix.
     pub(crate) fn all(&self, prefix: &str) -> Vec<Seen> {
         let seen = self.seen.lock().expect("no panic while noting");
         seen.iter()
@@ -48,17 +47,17 @@ impl Journal {
             .collect()
     }
 
-    /// How many requests' paths start like this.
+    /// The number of requests whose path has this prefix.
     pub(crate) fn count(&self, prefix: &str) -> usize {
         self.all(prefix).len()
     }
 
-    /// The latest request whose path starts like this.
+    /// The latest request whose path has this prefix.
     pub(crate) fn last(&self, prefix: &str) -> Seen {
         self.all(prefix).pop().expect("such a request was seen")
     }
 
-    /// Waits until so many requests' paths start like this.
+    /// Waits until there are this many requests whose path has this prefix.
     pub(crate) async fn wait_for(&self, prefix: &str, count: usize) {
         let mut changes = self.count.subscribe();
         let enough = changes.wait_for(|_| self.count(prefix) >= count);

@@ -1,9 +1,9 @@
-//! What tests stand on: a fake index over real HTTP, wheels made to order, the built program as a
-//! process, and the real installers.
+//! What the tests build on: a fake index over real HTTP, wheels made to order, the built program as
+//! a process, and the real installers.
 //!
-//! A test starts its own [`FakeIndex`], says what it holds and how it misbehaves, and asks its journal
-//! afterwards what was requested. Nothing sleeps: a body is held at a [`Gate`] until the test lets it
-//! go on, and the journal can be awaited.
+//! A test starts its own [`FakeIndex`], determines what it holds and how it misbehaves, and asks
+//! its journal afterwards what was requested. Nothing sleeps: a body is held at a [`Gate`] until
+//! the test releases it, and the journal can be awaited.
 
 mod answer;
 pub(crate) mod ask;

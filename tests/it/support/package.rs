@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Builds the package into a folder and says where it is.
+/// Builds the package into a folder and returns its path.
 ///
 /// # Panics
-/// When it cannot be built, with what the script said.
+/// When it cannot be built, with the script's output.
 pub(crate) fn build_deb(folder: &Path) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let program = Path::new(env!("CARGO_BIN_EXE_cheesecloth"));

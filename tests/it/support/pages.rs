@@ -1,11 +1,10 @@
-//! The simple pages of a fake index, as JSON or HTML, with as much or little in them as wanted.
+//! The simple pages of a fake index, as JSON or HTML, with as much or as little in them as wanted.
 
 use serde_json::{Map, Value, json};
 
 use super::fake_index::Setup;
 use super::{Listed, Project};
 
-/// The project list as JSON.
 pub(super) fn list_json(setup: &Setup) -> String {
     let projects: Vec<Value> = setup
         .projects
@@ -15,7 +14,6 @@ pub(super) fn list_json(setup: &Setup) -> String {
     json!({ "meta": { "api-version": setup.api_version() }, "projects": projects }).to_string()
 }
 
-/// The project list as HTML.
 pub(super) fn list_html(setup: &Setup) -> String {
     let links = setup.projects.iter().map(|project| {
         let name = &project.name;
@@ -24,7 +22,6 @@ pub(super) fn list_html(setup: &Setup) -> String {
     html(&links.collect::<String>())
 }
 
-/// A project page as JSON.
 pub(super) fn page_json(setup: &Setup, project: &Project) -> String {
     let minor = setup.api_minor;
     let mut page = Map::new();

@@ -9,17 +9,19 @@ use std::time::{Duration, Instant};
 
 use super::watchdog;
 
-/// Between two looks at what gives no event to wait for: another process's end, its readiness.
+/// Time between two checks of what gives no event to wait for: another process's end, its
+/// readiness.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The program in the machine's environment, for commands that end by themselves.
 ///
-/// Proxies stay, for mirrors of the real index, and never stand before a server of the tests.
+/// Proxies are kept, for mirrors of the real index, but are never used for the servers of the
+/// tests.
 pub(crate) fn command() -> Command {
     with_environment(Command::new(env!("CARGO_BIN_EXE_cheesecloth")))
 }
 
-/// The same with limits of open files.
+/// The same with limits on open files.
 pub(super) fn command_under(soft: u64, hard: u64) -> Command {
     let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
     let mut command = Command::new("sh");
@@ -49,7 +51,7 @@ fn with_environment(mut command: Command) -> Command {
     command
 }
 
-/// Waits for a child's end, but not for ever.
+/// Waits for a child's end, but not forever.
 pub(crate) fn wait(child: &mut Child, at_most: Duration) -> Option<ExitStatus> {
     let deadline = Instant::now() + at_most;
     loop {
@@ -61,7 +63,7 @@ pub(crate) fn wait(child: &mut Child, at_most: Duration) -> Option<ExitStatus> {
     }
 }
 
-/// Empties `pipe` into `text` as long as it is open.
+/// Reads `pipe` into `text` for as long as it is open.
 pub(super) fn keep(mut pipe: impl Read + Send + 'static, text: Arc<Mutex<String>>) {
     thread::spawn(move || {
         let mut part = [0; 4096];

@@ -1,8 +1,8 @@
 //! The built program, started as an operator starts it: a process with flags, ports and signals.
 //!
-//! Every door is on a port that the system picks; the program prints which. It runs in a folder of
-//! its own, so no `cheesecloth.yaml` of the checkout is read, and without the `CHEESECLOTH_*` of
-//! whoever runs the tests. What it writes to stderr is shown when the test fails.
+//! Every door is on a port that the system chooses and the program prints. It runs in its own
+//! folder, so no `cheesecloth.yaml` of the checkout is read, and without the `CHEESECLOTH_*`
+//! variables of the user who runs the tests. What it writes to stderr is shown when the test fails.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -19,13 +19,13 @@ use tempfile::TempDir;
 use super::process::{LOOK_AGAIN, command_under, keep};
 use super::{Disk, ask, command, wait};
 
-/// Until every door is open. Generous: a debug build on a busy machine.
+/// Until every door is open; generous, for a debug build on a busy machine.
 const START: Duration = Duration::from_secs(60);
 
 /// Until it has ended after SIGTERM.
 const STOP: Duration = Duration::from_secs(60);
 
-/// The file that holds its policies, in its own folder.
+/// The file with its policies, in its own folder.
 const POLICIES: &str = "policies.yaml";
 
 /// The doors, by the first word of the line that names each.
@@ -42,13 +42,13 @@ pub(crate) struct Launch {
 }
 
 impl Launch {
-    /// Starts with these limits of open files: what it may have at once, and what it may raise that to.
+    /// Sets the soft and hard limits on open files.
     pub(crate) fn open_files(mut self, soft: u64, hard: u64) -> Self {
         self.open_files = Some((soft, hard));
         self
     }
 
-    /// Sets a variable of its environment.
+    /// Sets an environment variable.
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.environment.push((name, value.to_owned()));
         self
@@ -65,13 +65,12 @@ impl Launch {
         self.folder.path()
     }
 
-    /// Adds an argument.
     pub(crate) fn argument(mut self, argument: impl Into<OsString>) -> Self {
         self.arguments.push(argument.into());
         self
     }
 
-    /// Opens the public door where `earlier` had it, so that URLs in lock files stay good.
+    /// Opens the public door at the address of `earlier`, so that URLs in lock files stay valid.
     pub(crate) fn in_place_of(mut self, earlier: &Program) -> Self {
         earlier
             .public_url()
@@ -94,7 +93,7 @@ impl Launch {
         self
     }
 
-    /// Serves only what is there already.
+    /// Serves only what is already there.
     pub(crate) fn offline(mut self) -> Self {
         self.arguments.push("--offline".into());
         self
@@ -103,7 +102,7 @@ impl Launch {
     /// Starts it and waits until it serves.
     ///
     /// # Panics
-    /// When it does not, with what it said.
+    /// When it does not, with its output.
     #[track_caller]
     pub(crate) fn start(self) -> Program {
         let data = self.data.unwrap_or_else(|| self.folder.path().join("data"));
@@ -153,7 +152,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Will serve these policies.
+    /// A program that will serve these policies.
     pub(crate) fn with_policies(yaml: &str) -> Launch {
         let mut launch = Self::without_policies();
         let path = launch.folder.path().join(POLICIES);
@@ -164,7 +163,7 @@ impl Program {
         launch
     }
 
-    /// Will serve as on a machine where nobody has written anything.
+    /// A program that will serve as on a machine where nobody has configured anything.
     pub(crate) fn without_policies() -> Launch {
         Launch {
             folder: tempfile::tempdir().unwrap(),
@@ -196,7 +195,7 @@ impl Program {
         format!("{}{index}/+simple/", self.public_url())
     }
 
-    /// The sum of a metric over its labels, or nothing when it has never been counted.
+    /// The sum of a metric over its labels, or `None` if it has never been counted.
     #[track_caller]
     pub(crate) fn metric(&self, name: &str) -> Option<f64> {
         let page = ask::get(&format!("{}metrics", self.metrics_url())).unwrap();
@@ -207,7 +206,7 @@ impl Program {
     /// Waits until a metric is as wanted.
     ///
     /// # Panics
-    /// When it does not become so in time.
+    /// When that takes too long.
     #[track_caller]
     pub(crate) fn wait_for_metric(&self, name: &str, wanted: impl Fn(f64) -> bool) {
         let deadline = Instant::now() + START;
@@ -229,10 +228,10 @@ impl Program {
             .body
     }
 
-    /// Waits until it has said this on stderr, and returns all that it has said by then.
+    /// Waits until it has logged this, and returns everything that it has logged by then.
     ///
     /// # Panics
-    /// When it does not say it in time.
+    /// When that takes too long.
     #[track_caller]
     pub(crate) fn wait_until_it_says(&self, words: &str) -> String {
         let deadline = Instant::now() + START;
@@ -251,7 +250,7 @@ impl Program {
         self.folder.path()
     }
 
-    /// In how many folders the system reports changes to it.
+    /// The number of folders that it watches through the system.
     pub(crate) fn folders_watched(&self) -> usize {
         let files = fs::read_dir(format!("/proc/{}/fdinfo", self.child.id())).unwrap();
         let text = |file: std::io::Result<fs::DirEntry>| {
@@ -263,30 +262,29 @@ impl Program {
             .sum()
     }
 
-    /// Puts other policies where it reads its own, as an editor does: whole or not at all.
+    /// Replaces its policies atomically, as an editor does.
     pub(crate) fn write_policies(&self, yaml: &str) {
         let draft = self.folder.path().join("draft");
         fs::write(&draft, yaml).unwrap();
         fs::rename(draft, self.folder.path().join(POLICIES)).unwrap();
     }
 
-    /// Sends it SIGHUP.
     pub(crate) fn hang_up(&self) {
         kill_process(Pid::from_child(&self.child), Signal::HUP).unwrap();
     }
 
-    /// The most memory that it has had so far, in bytes.
+    /// Its peak memory so far, in bytes.
     pub(crate) fn memory_peak_bytes(&self) -> u64 {
         self.memory_bytes("VmHWM:")
     }
 
-    /// Counts the most memory from now on.
+    /// Measures the peak memory from now on.
     pub(crate) fn forget_memory_peak(&self) {
         // proc(5): 5 resets the peak.
         fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
     }
 
-    /// The memory that it has now, in bytes.
+    /// Its current memory, in bytes.
     pub(crate) fn memory_now_bytes(&self) -> u64 {
         self.memory_bytes("VmRSS:")
     }
@@ -312,7 +310,7 @@ impl Program {
             .unwrap()
     }
 
-    /// What it has said on stderr so far.
+    /// What it has logged so far.
     pub(crate) fn stderr(&self) -> String {
         self.stderr.lock().unwrap().clone()
     }
@@ -323,7 +321,7 @@ impl Program {
         self.child.wait().unwrap();
     }
 
-    /// Asks it to end, and waits for that.
+    /// Sends SIGTERM and waits for its end.
     ///
     /// # Panics
     /// When it does not end in time.
@@ -334,13 +332,13 @@ impl Program {
             .unwrap_or_else(|| panic!("still running {STOP:?} after SIGTERM"))
     }
 
-    /// Asks it to end, waits for that, and returns all that it has said.
+    /// Sends SIGTERM, waits for its end, and returns everything that it has logged.
     #[track_caller]
     pub(crate) fn stop_and_tell(mut self) -> String {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         wait(&mut self.child, STOP)
             .unwrap_or_else(|| panic!("still running {STOP:?} after SIGTERM"));
-        // Until whoever reads the pipe has come to its end.
+        // Until the thread that reads the pipe has finished.
         while Arc::strong_count(&self.stderr) > 1 {
             thread::sleep(LOOK_AGAIN);
         }
@@ -352,13 +350,13 @@ impl Program {
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                // Nobody listens once the doors are known; the pipe is emptied all the same.
+                // Nobody listens once the doors are known, but the pipe must still be emptied.
                 let _ = sender.send(line);
             }
         });
         let deadline = Instant::now() + START;
         let mut doors: [Option<String>; 3] = Default::default();
-        // The metrics door is named last.
+        // The metrics door is printed last.
         while doors[0].is_none() || doors[2].is_none() {
             let left = deadline.saturating_duration_since(Instant::now());
             let line = lines.recv_timeout(left).unwrap_or_else(|reason| {
@@ -372,10 +370,10 @@ impl Program {
         doors.map(Option::unwrap_or_default)
     }
 
-    /// Waits until `/readyz` says that it serves, and wholly.
+    /// Waits until `/readyz` says that it serves without restrictions.
     ///
     /// # Panics
-    /// When it does not say so in time.
+    /// When that takes too long.
     #[track_caller]
     pub(crate) fn wait_until_ready(&self) {
         let url = format!("{}readyz", self.metrics_url());
@@ -393,7 +391,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Fails when it has ended already, which is as good.
+        // Fails if it has ended already, which is just as well.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {

@@ -1,11 +1,10 @@
-//! What a fake index holds: projects with files, and what the page says of each.
+//! What a fake index holds: projects with files, and what the page states about each file.
 
 use bytes::Bytes;
 use cheesecloth::testing::model::Sha256;
 
 use super::{Content, Wheel, sdist};
 
-/// A project.
 #[derive(Debug, Clone)]
 pub(crate) struct Project {
     pub(super) name: String,
@@ -13,7 +12,7 @@ pub(crate) struct Project {
     pub(super) status: Option<String>,
 }
 
-/// A file and what its page says of it.
+/// A file and what its page states about it.
 #[derive(Debug, Clone)]
 pub(crate) struct Listed {
     pub(super) filename: String,
@@ -24,7 +23,7 @@ pub(crate) struct Listed {
     pub(super) requires_python: Option<String>,
     pub(super) upload_time: String,
     pub(super) yanked: Option<String>,
-    /// Its length, as its page says it.
+    /// Its length, as the page states it.
     pub(super) stated_size: u64,
 }
 
@@ -60,7 +59,7 @@ impl Project {
         self
     }
 
-    /// Its status (PEP 792), shown from API 1.4 on.
+    /// Sets its status (PEP 792), which is shown from API 1.4 on.
     pub(crate) fn status(mut self, status: &str) -> Self {
         self.status = Some(status.to_owned());
         self
@@ -94,25 +93,25 @@ impl Listed {
         }
     }
 
-    /// Its sidecar at the index says this, whatever the wheel holds.
+    /// Gives it this sidecar at the index, whatever the wheel contains.
     pub(crate) fn sidecar(mut self, metadata: &str) -> Self {
         self.metadata = Some(Bytes::copy_from_slice(metadata.as_bytes()));
         self
     }
 
-    /// When it was uploaded, RFC 3339 in UTC.
+    /// Sets its upload time, as RFC 3339 in UTC.
     pub(crate) fn uploaded(mut self, at: &str) -> Self {
         at.clone_into(&mut self.upload_time);
         self
     }
 
-    /// Its page says that it has so many bytes.
+    /// Makes its page state this length.
     pub(crate) fn stating_size(mut self, bytes: u64) -> Self {
         self.stated_size = bytes;
         self
     }
 
-    /// Yanked, for this reason.
+    /// Yanks it for this reason.
     pub(crate) fn yanked(mut self, reason: &str) -> Self {
         self.yanked = Some(reason.to_owned());
         self

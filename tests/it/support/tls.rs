@@ -12,7 +12,8 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 /// A connection that speaks TLS.
 pub(crate) type TlsStream = StreamOwned<ClientConnection, TcpStream>;
 
-/// Writes a certificate for this name and its key as `cert.pem` and `key.pem`: its PEM form.
+/// Writes a certificate for this name and its key as `cert.pem` and `key.pem`; returns the
+/// certificate in PEM form.
 pub(crate) fn self_signed(folder: &Path, name: &str) -> String {
     let pair = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
     std::fs::write(folder.join("cert.pem"), pair.cert.pem()).unwrap();
@@ -20,7 +21,7 @@ pub(crate) fn self_signed(folder: &Path, name: &str) -> String {
     pair.cert.pem()
 }
 
-/// A client that trusts these certificates and offers these protocols. It remembers sessions.
+/// A client that trusts these certificates, offers these protocols and remembers sessions.
 pub(crate) fn trusting(certificates: &[&str], protocols: &[&str]) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates {
@@ -36,12 +37,12 @@ pub(crate) fn trusting(certificates: &[&str], protocols: &[&str]) -> Arc<ClientC
     Arc::new(config)
 }
 
-/// Agrees on TLS over a connection.
+/// Performs the TLS handshake over a connection.
 pub(crate) fn agree(config: &Arc<ClientConfig>, name: &str, socket: TcpStream) -> TlsStream {
     try_to_agree(config, name, socket).unwrap()
 }
 
-/// Agrees on TLS, if the certificate is a trusted one.
+/// The same; fails if the certificate is not trusted.
 pub(crate) fn try_to_agree(
     config: &Arc<ClientConfig>,
     name: &str,

@@ -1,20 +1,19 @@
-//! The real installers, at the versions named here, each in a venv of its own under `target/tools`.
+//! The real installers, at the versions named here, each in its own venv under `target/tools`.
 //!
-//! The machine owes us `python3` with venv and pip, and an index that this pip can ask; everything
-//! else is installed by the first test that needs it, with the machine's own settings. Tests run in
-//! parallel and so may test runs: a lock file lets one of them install while the others wait. The
-//! venv is complete once its marker is there, which is written last and names the interpreter too:
-//! an install that broke off, and one whose Python has gone, are made again.
+//! The machine must have `python3` with venv and pip, and an index that this pip can reach;
+//! everything else is installed by the first test that needs it, with the machine's own settings.
+//! Tests run in parallel, and so may test runs: a lock file lets one of them install while the
+//! others wait. A venv is complete once it has its marker, which is written last and names the
+//! interpreter too: an install that broke off, and one whose Python is gone, are done again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Last file written into a venv.
+/// The last file written into a venv.
 const MARKER: &str = "complete";
 
-/// An installer under test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tool {
     Pip,
@@ -28,12 +27,12 @@ pub(crate) enum Tool {
     Setuptools,
     /// A Python that has devpi's own test suite.
     DevpiSuite,
-    /// The real server, out of the same environment.
+    /// The real server, from the same environment.
     DevpiServer,
 }
 
 impl Tool {
-    /// What is installed; newer versions are taken up here, on purpose and one at a time.
+    /// What is installed; versions are raised here deliberately, one at a time.
     const fn requirement(self) -> &'static str {
         match self {
             Self::Pip => "pip==26.3",
@@ -59,7 +58,7 @@ impl Tool {
             | Self::Flit
             | Self::Hatch
             | Self::Setuptools => &[],
-            // The suite's own needs, which the server's wheel does not name.
+            // The suite's own requirements, which the server's wheel does not state.
             Self::DevpiSuite | Self::DevpiServer => {
                 &["beautifulsoup4", "py", "pytest", "requests", "webtest"]
             }
@@ -78,7 +77,7 @@ impl Tool {
         }
     }
 
-    /// Its project, which is most commands' name as well.
+    /// Its project, which is also the name of most commands.
     pub(crate) fn name(self) -> &'static str {
         let requirement = self.requirement();
         requirement
@@ -86,7 +85,7 @@ impl Tool {
             .map_or(requirement, |(name, _)| name)
     }
 
-    /// The command, installed first where it is not there yet.
+    /// The command, after installing it if necessary.
     ///
     /// # Panics
     /// When it cannot be installed, with what to do about it.
@@ -108,7 +107,7 @@ fn tools_folder() -> PathBuf {
     scratch.parent().unwrap_or(scratch).join("tools")
 }
 
-/// The interpreter behind `python3`; a shim's choice is asked once and then kept.
+/// The interpreter behind `python3`; the choice of a shim is asked once and then kept.
 pub(crate) fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| {
@@ -122,7 +121,7 @@ pub(crate) fn python() -> &'static Path {
     })
 }
 
-/// Makes `venv` hold `requirement`, unless it does already. The caller holds the lock.
+/// Installs `requirement` into `venv` unless it is already there. The caller holds the lock.
 fn install(venv: &Path, requirement: &str, companions: &[&str]) {
     let marker = venv.join(MARKER);
     let complete = format!("{requirement} on {}\n", python().display());
@@ -156,7 +155,7 @@ fn install(venv: &Path, requirement: &str, companions: &[&str]) {
     fs::write(marker, complete).unwrap();
 }
 
-/// Standard output of a command that has to succeed.
+/// The standard output of a command that has to succeed.
 fn output_of(mut command: Command, advice: &str) -> String {
     let output = match command.output() {
         Ok(output) => output,
@@ -181,7 +180,7 @@ mod tests {
         let venv = folder.path().join("venv");
         fs::create_dir_all(venv.join("bin")).unwrap();
         fs::write(venv.join("bin/half"), "").unwrap();
-        // A requirement that every venv's pip meets already: nothing is asked of any index.
+        // Every venv's pip already satisfies this requirement, so no index is asked.
         install(&venv, "pip", &[]);
         assert!(venv.join("bin/pip").exists());
         assert!(

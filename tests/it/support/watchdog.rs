@@ -1,15 +1,16 @@
-//! A run that hangs ends by itself and says where: which tests are under way, and what they started.
+//! A test run that hangs ends by itself and says where: which tests are under way, and what they
+//! started.
 //!
-//! The test harness waits for a test for ever, and whoever waits for the run learns nothing.
+//! The test harness waits for a test forever, and whoever waits for the run learns nothing.
 
 use std::sync::Once;
 use std::time::Duration;
 use std::{fs, process, thread};
 
-/// Most time for all tests together: twice what the slowest machine that we know takes.
+/// Time limit for all tests together: twice what the slowest machine that we know takes.
 const RUN_WITHIN: Duration = Duration::from_secs(40 * 60);
 
-/// Watches over this run from the first call on.
+/// Watches this run from the first call on.
 pub(crate) fn watch() {
     static WATCHED: Once = Once::new();
     WATCHED.call_once(|| {
@@ -24,7 +25,7 @@ pub(crate) fn watch() {
     });
 }
 
-/// The threads of this process: those of tests bear the beginnings of their names.
+/// The threads of this process; those of tests bear the beginnings of their names.
 fn threads() -> Vec<String> {
     let tasks = fs::read_dir("/proc/self/task").into_iter().flatten();
     let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).ok();
@@ -34,7 +35,7 @@ fn threads() -> Vec<String> {
         .collect()
 }
 
-/// The processes below `parent` with their command lines, parents first.
+/// The descendants of `parent` with their command lines, parents first.
 fn descendants(parent: u32) -> Vec<String> {
     let mut lines = Vec::new();
     let tasks = fs::read_dir(format!("/proc/{parent}/task"));

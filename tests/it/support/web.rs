@@ -7,16 +7,15 @@ use reqwest::redirect::Policy;
 use serde_json::Value;
 use url::Url;
 
-/// The primary form of a page.
+/// The preferred format of a page.
 const JSON: &str = "application/vnd.pypi.simple.v1+json";
 
-/// A client.
 #[derive(Debug, Clone)]
 pub(crate) struct Web {
     client: reqwest::Client,
 }
 
-/// An answer, whole.
+/// A complete answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Got {
     pub(crate) status: u16,
@@ -43,10 +42,10 @@ impl Web {
         Self { client }
     }
 
-    /// Asks, and reads the answer's head only.
+    /// Sends a request and reads only the head of its answer.
     ///
     /// # Errors
-    /// When no answer comes.
+    /// When there is no answer.
     pub(crate) async fn open(
         &self,
         method: Method,
@@ -60,10 +59,10 @@ impl Web {
         headers.iter().fold(request, add).send().await
     }
 
-    /// Asks, and reads the whole answer.
+    /// Sends a request and reads the whole answer.
     ///
     /// # Errors
-    /// When it is cut short.
+    /// When the answer is cut off.
     pub(crate) async fn attempt(
         &self,
         method: Method,
@@ -78,7 +77,7 @@ impl Web {
         })
     }
 
-    /// Sends a body, and reads the whole answer.
+    /// Sends a body and reads the whole answer.
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -98,17 +97,14 @@ impl Web {
         }
     }
 
-    /// A GET.
     pub(crate) async fn get(&self, url: &str) -> Got {
         self.get_with(url, &[]).await
     }
 
-    /// A GET with these headers.
     pub(crate) async fn get_with(&self, url: &str, headers: &[(&str, &str)]) -> Got {
         self.attempt(Method::GET, url, headers).await.unwrap()
     }
 
-    /// A POST of JSON.
     pub(crate) async fn post_json(&self, url: &str, json: &str) -> Got {
         let request = self
             .client
@@ -123,12 +119,11 @@ impl Web {
         }
     }
 
-    /// A HEAD with these headers.
     pub(crate) async fn head_with(&self, url: &str, headers: &[(&str, &str)]) -> Got {
         self.attempt(Method::HEAD, url, headers).await.unwrap()
     }
 
-    /// A project page.
+    /// Fetches a project page.
     ///
     /// # Panics
     /// When it is not answered with 200.
@@ -142,25 +137,24 @@ impl Web {
 }
 
 impl Got {
-    /// A header's text, empty when it was not sent.
+    /// A header's text; empty if it was not sent.
     pub(crate) fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name);
         value.map_or("", |value| value.to_str().expect("printable"))
     }
 
-    /// The body as text.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
 impl Page {
-    /// The files, as the page has them.
+    /// The files, as the page lists them.
     pub(crate) fn files(&self) -> &[Value] {
         self.value["files"].as_array().unwrap()
     }
 
-    /// What it says of a file.
+    /// The page's entry for a file.
     #[track_caller]
     pub(crate) fn file(&self, filename: &str) -> &Value {
         let mut files = self.files().iter();
@@ -168,7 +162,7 @@ impl Page {
         found.unwrap_or_else(|| panic!("{filename} is not on {}", self.value))
     }
 
-    /// Where a file is.
+    /// The URL of a file.
     #[track_caller]
     pub(crate) fn url_of(&self, filename: &str) -> String {
         let link = self.file(filename)["url"].as_str().unwrap();

@@ -10,7 +10,7 @@ use zip::{CompressionMethod, ZipWriter};
 
 use super::{Content, gzip};
 
-/// A wheel to be made.
+/// A wheel to be built.
 #[derive(Debug, Clone)]
 pub(crate) struct Wheel {
     project: String,
@@ -38,7 +38,7 @@ impl Wheel {
         }
     }
 
-    /// Its tags, `py3-none-any` otherwise.
+    /// Sets its tags; the default is `py3-none-any`.
     pub(crate) fn tag(mut self, tag: &str) -> Self {
         tag.clone_into(&mut self.tag);
         self
@@ -50,30 +50,28 @@ impl Wheel {
         self
     }
 
-    /// Its `Requires-Python`.
+    /// Sets its `Requires-Python`.
     pub(crate) fn requires_python(mut self, specifier: &str) -> Self {
         self.requires_python = Some(specifier.to_owned());
         self
     }
 
-    /// The text after the head of its metadata.
+    /// Sets the text after the headers of its metadata.
     pub(crate) fn description(mut self, text: &str) -> Self {
         text.clone_into(&mut self.description);
         self
     }
 
-    /// Adds a file of so many bytes that do not compress.
+    /// Adds a file of this many bytes that do not compress.
     pub(crate) fn data(mut self, bytes: u64) -> Self {
         self.data_bytes = bytes;
         self
     }
 
-    /// Its file name.
     pub(crate) fn filename(&self) -> String {
         format!("{}-{}-{}.whl", self.module(), self.version, self.tag)
     }
 
-    /// Its `METADATA`.
     pub(crate) fn metadata(&self) -> String {
         let mut text = format!(
             "Metadata-Version: 2.1\nName: {}\nVersion: {}\nSummary: made for a test\n",
@@ -127,7 +125,7 @@ impl Wheel {
     }
 }
 
-/// `RECORD` (PEP 376): each file with its digest and size, itself without.
+/// `RECORD` (PEP 376): each file with its digest and size, except for itself.
 fn record(entries: &[(String, Vec<u8>)], own_name: &str) -> String {
     let mut text = String::new();
     for (name, content) in entries {
@@ -137,7 +135,7 @@ fn record(entries: &[(String, Vec<u8>)], own_name: &str) -> String {
     format!("{text}{own_name},,\n")
 }
 
-/// A source archive with `PKG-INFO` and a `pyproject.toml`: its file name and its bytes.
+/// A source archive with `PKG-INFO` and a `pyproject.toml`: its file name and bytes.
 pub(crate) fn sdist(project: &str, version: &str) -> (String, Vec<u8>) {
     let stem = format!(
         "{}-{version}",
@@ -167,7 +165,7 @@ pub(crate) fn sdist(project: &str, version: &str) -> (String, Vec<u8>) {
     (format!("{stem}.tar.gz"), gzip(&archive).to_vec())
 }
 
-/// One file in the POSIX ustar format: a head of 512 bytes, the content, padding.
+/// One file in the POSIX ustar format: a header of 512 bytes, the content, padding.
 fn tar_entry(name: &str, content: &[u8]) -> Vec<u8> {
     let mut head = [0_u8; 512];
     let mut put =

@@ -1,5 +1,5 @@
-//! No circle of imports of more than three files: what is in one can only be understood, and changed,
-//! as a whole.
+//! No circle of imports of more than three files: files in a circle can only be understood, and
+//! changed, together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ fn module_of(source: &Source) -> String {
     parts.join("::")
 }
 
-/// Which files a file imports from, tests left out; doors are no files of their own here.
+/// The files that a file imports from, without tests; doors do not count as files.
 fn graph(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
     let modules: BTreeSet<String> = sources
         .iter()

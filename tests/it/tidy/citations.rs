@@ -1,10 +1,10 @@
-//! What a comment cites can be opened: a page of this repository with that section, or a decision.
+//! What a comment cites exists: a page of this repository with that section, or a decision.
 
 use std::fs;
 
 use super::source::{files_below, none, root};
 
-/// Pages by another's name: nothing in the repository, so nothing to cite.
+/// A page under another name is not in the repository, so it cannot be cited.
 #[test]
 fn every_page_that_is_cited_is_here_and_has_that_section() {
     let mut wrong = Vec::new();
@@ -79,7 +79,7 @@ fn cited(comment: &str) -> Vec<(&str, Vec<&str>)> {
                 before + comment[before..].chars().next().unwrap().len_utf8()
             });
         let page = &comment[begin..at + 3];
-        // A file that a test makes, or an example of a name, is no citation.
+        // A file that a test creates, or an example of a name, is not a citation.
         if !(page.contains('/') || page.chars().next().is_some_and(char::is_uppercase))
             || page.starts_with('.')
         {
@@ -103,7 +103,7 @@ fn cited(comment: &str) -> Vec<(&str, Vec<&str>)> {
     found
 }
 
-/// Whether a heading opens with that number.
+/// Whether a heading begins with that number.
 fn has_section(page: &str, number: &str) -> bool {
     page.lines()
         .filter(|line| line.starts_with('#'))

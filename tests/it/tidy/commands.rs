@@ -8,7 +8,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap()
 }
 
-/// The lines that begin with `cargo`, without what stands before them.
+/// The lines that begin with `cargo`, without indentation.
 fn cargo_lines(text: &str) -> Vec<&str> {
     let lines = text.lines().map(str::trim);
     lines.filter(|line| line.starts_with("cargo ")).collect()

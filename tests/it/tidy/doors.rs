@@ -1,4 +1,4 @@
-//! A room is reached through its door, and the doors show nothing that nobody outside uses.
+//! A room is reached only through its door, and a door exports nothing that nobody outside uses.
 
 use super::source::{none, sources};
 
@@ -10,7 +10,7 @@ fn is_module(part: &str) -> bool {
 #[test]
 fn no_path_goes_past_a_door() {
     let sources = sources();
-    // A folder inside a room is a room of its own to everybody outside of it.
+    // To everybody outside, a folder within a room is a room of its own.
     let folders: Vec<String> = sources
         .iter()
         .filter(|source| source.path.ends_with("mod.rs"))

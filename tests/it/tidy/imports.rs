@@ -1,10 +1,10 @@
-//! Which room may name which.
+//! Which room may import which.
 
 use super::source::{Source, none, sources};
 
 const GROUND: &[&str] = &["model", "policy", "page", "protocol"];
 
-/// Room, and the rooms it may name: `docs/ARCHITECTURE.md`'s tables.
+/// Each room, and the rooms it may import: the tables of `docs/ARCHITECTURE.md`.
 pub(super) const TABLE: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("policy", &["model"]),
@@ -129,7 +129,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Rooms that may name every other.
+/// Rooms that may import every other.
 pub(super) const ASSEMBLY: &[&str] = &["app", "cli", "lib", "main", "testing"];
 
 fn rooms_named(line: &str) -> Vec<&str> {

@@ -1,11 +1,11 @@
-//! One type for a name: whoever sees two rooms at once never has to say which one is meant.
+//! A name belongs to one type: where two rooms are in scope, it is always clear which one is meant.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::imports::TABLE;
 use super::source::{none, sources};
 
-/// What every room's door shows: the types by which others speak of it.
+/// The types that each room's door exports.
 fn shown() -> BTreeMap<String, BTreeSet<String>> {
     let mut shown: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for source in sources() {
@@ -14,7 +14,7 @@ fn shown() -> BTreeMap<String, BTreeSet<String>> {
             if !is_door || !item.is_public {
                 continue;
             }
-            // What a room hands on is still the other room's.
+            // What a room re-exports belongs to the other room.
             let own = item
                 .paths
                 .iter()
@@ -40,7 +40,7 @@ fn two_rooms_that_meet_have_no_type_of_one_name() {
     let shown = shown();
     let mut wrong = Vec::new();
     for (room, below) in TABLE {
-        // A room, the rooms it names, and those beside them are its neighbours.
+        // The neighbours are a room and the rooms it imports.
         let met: Vec<&str> = below.iter().copied().chain([*room]).collect();
         for (at, one) in met.iter().enumerate() {
             for other in &met[at + 1..] {

@@ -28,7 +28,7 @@ fn files_hold_one_idea() {
     none(&wrong);
 }
 
-/// The type of an inherent `impl` that a line begins.
+/// The type of an inherent `impl` that begins on this line.
 fn extended(line: &str) -> Option<&str> {
     let rest = line.strip_prefix("impl")?;
     let rest = match rest.strip_prefix('<') {

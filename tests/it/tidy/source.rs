@@ -1,19 +1,18 @@
-//! The sources as the tests of this folder read them.
+//! The sources as the tests in this folder read them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A file below `src/`.
 #[derive(Debug)]
 pub(super) struct Source {
     /// Its path below `src/`.
     pub(super) path: PathBuf,
-    /// The first part of its path: the room it stands in.
+    /// The first part of its path.
     pub(super) room: String,
     pub(super) text: String,
 }
 
-/// The checkout's root.
+/// The root of the checkout.
 pub(super) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -71,13 +70,13 @@ impl Source {
             .filter(|(_, line)| !line.trim_start().starts_with("//"))
     }
 
-    /// Its text without its tests, which stand last.
+    /// Its text without its tests, which come last.
     pub(super) fn without_tests(&self) -> &str {
         let end = self.text.find("#[cfg(test)]\nmod tests");
         &self.text[..end.unwrap_or(self.text.len())]
     }
 
-    /// Its `use` items: visibility, and each path it brings in. Blocks are taken apart.
+    /// Its `use` items with their visibility and every path they import; braces are expanded.
     pub(super) fn uses(&self) -> Vec<Use> {
         let mut found = Vec::new();
         let mut rest = self.text.as_str();
@@ -107,7 +106,7 @@ impl Source {
 #[derive(Debug)]
 pub(super) struct Use {
     pub(super) line: usize,
-    /// Blanks before it: items inside functions and modules stand further in.
+    /// Spaces before it: items inside functions and modules are indented.
     pub(super) indent: usize,
     pub(super) is_public: bool,
     pub(super) paths: Vec<String>,
@@ -154,7 +153,7 @@ fn expand(before: &str, tree: &str, found: &mut Vec<String>) {
     expand(&before, &inside[from..], found);
 }
 
-/// Fails with all that is wrong, a line each.
+/// Fails with everything that is wrong, one line each.
 pub(super) fn none(wrong: &[String]) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -1,8 +1,8 @@
-//! Whatever is waited for is waited for in one place, where it is counted and timed.
+//! Everything that waits does so in one place, where waits are counted and timed.
 
 use super::source::{none, sources};
 
-/// What would let somebody wait uncounted, and the one file that may use it.
+/// What would allow waiting uncounted, and the files that may use it.
 const WAITED_FOR: [(&str, &[&str]); 5] = [
     ("Semaphore", &["telemetry/waits.rs"]),
     ("tokio::sync::Mutex", &["telemetry/waits.rs"]),
@@ -11,10 +11,10 @@ const WAITED_FOR: [(&str, &[&str]); 5] = [
     ("self.writer", CONNECTIONS),
 ];
 
-/// Connections to the records; opening and closing them is no wait for one.
+/// Connections to the records; opening and closing them is not waiting for one.
 const CONNECTIONS: &[&str] = &["db/sqlite/open.rs", "db/sqlite/waiting.rs"];
 
-/// The names that a `use` of `tokio::sync` may not bring in either.
+/// Names that must not be imported from `tokio::sync` either.
 const LOCKS: [&str; 5] = [
     "tokio::sync::Mutex",
     "tokio::sync::MutexGuard",

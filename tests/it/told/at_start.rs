@@ -1,5 +1,5 @@
-//! What a start says besides its doors, what the log says of files that go and come, and how `explain`
-//! says that something is not held.
+//! What a start prints besides its doors, what the log says of files that disappear and appear, and
+//! how `explain` says that something is not held.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::super::support::{Program, command};
 
-/// `serve` in this folder, with the public door where `arguments` have it.
+/// `serve` in this folder, with the public door as `arguments` place it.
 fn serve(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = command();
     command.current_dir(folder).arg("serve").args(arguments);
@@ -22,7 +22,7 @@ fn serve(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// What a start says on standard output until it is told how to be used, and for this many lines more.
+/// The lines of standard output up to the advice on use, and this many more.
 fn first_lines(child: &mut Child, more: usize) -> Vec<String> {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut lines = lines.map_while(Result::ok);
@@ -38,7 +38,7 @@ fn first_lines(child: &mut Child, more: usize) -> Vec<String> {
     said
 }
 
-/// Ends a server, and returns its log.
+/// Kills a server, and returns its log.
 fn log_of(mut child: Child) -> String {
     child.kill().unwrap();
     let output = child.wait_with_output().unwrap();
@@ -56,7 +56,7 @@ fn the_first_run_says_where_everything_is_and_what_to_write_next() {
     assert_eq!(said[2], format!("data {here}/data"));
     let next = format!("next write {here}/cheesecloth.yaml: ");
     assert!(said[3].starts_with(&next), "{said:?}");
-    // Which index pip's stands for, and never how to log in to it.
+    // It says which index was found instead of pip's, but never the login for it.
     let found = "upstream found: https://upstream.example/simple/ (by CHEESECLOTH_MIRROR_URL; with a login)";
     assert!(log.contains(found), "{log}");
     assert!(!log.contains("s3cret"), "{log}");
@@ -65,7 +65,7 @@ fn the_first_run_says_where_everything_is_and_what_to_write_next() {
         "{log}"
     );
 
-    // The second run says neither, and a file that is there is no file to write.
+    // The second start prints neither, and nobody is told to write a file that exists.
     let mut child = serve(&path, &["--public", "127.0.0.1:0"]).spawn().unwrap();
     let said = first_lines(&mut child, 0);
     drop(log_of(child));
@@ -77,7 +77,7 @@ fn a_file_that_opens_the_public_door_is_told_of() {
     let log = |yaml: &str, arguments: &[&str]| {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("cheesecloth.yaml"), yaml).unwrap();
-        // No folder can be made there, so the start ends before any door is open.
+        // No folder can be created there, so the start ends before any door is open.
         fs::write(folder.path().join("data"), "").unwrap();
         let output = serve(folder.path(), arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2));

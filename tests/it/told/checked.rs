@@ -1,11 +1,12 @@
-//! `check` reads what a server would and says what it read; what is not there is exit 2 for every command.
+//! `check` reads what a server would and says what it read; a missing file is exit 2 for every
+//! command.
 
 use std::fs;
 use std::path::Path;
 
 use super::super::support::{command, tls};
 
-/// Runs a command in a folder: its exit code and all that it says, without the folder's own path.
+/// Runs a command in a folder; returns its exit code and its output, without the folder's own path.
 fn run(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = command();
     for name in ["CHEESECLOTH_MIRROR_URL", "PIP_INDEX_URL"] {
@@ -53,7 +54,7 @@ fn check_reads_certificates_and_passwords_and_says_what_it_read() {
     assert_eq!(json["files"], serde_json::json!(["cheesecloth.yaml"]));
     assert_eq!(json["named"][0], "cert.pem");
 
-    // Each is a fault as it would be at the start.
+    // Each is a fault, as it would be at the start.
     let key = fs::read_to_string(path.join("key.pem")).unwrap();
     tls::self_signed(path, "localhost");
     fs::write(path.join("key.pem"), key).unwrap();

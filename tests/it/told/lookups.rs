@@ -1,4 +1,4 @@
-//! Every look-up of every kind moves its own counter.
+//! Every kind of look-up moves its own counter.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::super::support::{Content, FakeIndex, Listed, Program, Project, Setup,
 
 const JSON: &str = "application/vnd.pypi.simple.v1+json";
 
-/// Beyond what is kept in memory.
+/// Larger than files that are kept in memory.
 const LARGE: u64 = 1 << 20;
 
 fn dairy() -> FakeIndex {
@@ -16,7 +16,7 @@ fn dairy() -> FakeIndex {
         .start()
 }
 
-/// The look-ups counted, as `tier kind result`, but for those that are none.
+/// The look-ups that were counted, as `tier kind result`; zeros are left out.
 fn look_ups(shop: &Program) -> BTreeMap<String, u64> {
     let metrics = shop.metrics();
     let counted = metrics.lines().filter_map(|line| {
@@ -42,8 +42,8 @@ fn since(before: &BTreeMap<String, u64>, shop: &Program) -> Vec<String> {
     more.collect()
 }
 
-/// What a list, a page, a wheel, a large file and a sidecar are looked up for, when they are asked for
-/// the first and the second time. The page has been asked for before.
+/// The look-ups for a list, a page, a wheel, a large file and a sidecar, at the first and the
+/// second request. The page was already requested once.
 const LOOKED_UP: [(&[&str], &[&str]); 5] = [
     (&["store page miss 1"], &["store page hit 1"]),
     (&["memory page hit 1"], &["memory page hit 1"]),
@@ -70,7 +70,7 @@ const LOOKED_UP: [(&[&str], &[&str]); 5] = [
     ),
 ];
 
-/// The paths of the same, from the page that lists them.
+/// Their paths, from the page that lists them.
 async fn paths(shop: &Program) -> [String; 5] {
     let list = shop.index_url("root/dairy");
     let page_url = format!("{list}sieve/");
@@ -92,7 +92,7 @@ async fn hits_and_misses_of_every_kind_are_counted_by_tier() {
     );
     let start = || Program::with_policies(&yaml).data(data.path()).start();
     let shop = start();
-    // Whatever is counted is there from the first scrape on, so that a rise is seen as one.
+    // Every series exists from the first scrape on, so that an increase is seen as one.
     let series = "\ncheesecloth_cache_requests_total{";
     assert_eq!(shop.metrics().matches(series).count(), 32);
     let asked = async |shop: &Program, path: &str| {
@@ -100,7 +100,7 @@ async fn hits_and_misses_of_every_kind_are_counted_by_tier() {
         let url = format!("{}{path}", shop.public_url());
         let got = Web::new().get_with(&url, &[("accept", JSON)]).await;
         assert_eq!(got.status, 200, "{path}");
-        // What was fetched is in its place.
+        // The file is in the store once no fill is under way.
         shop.wait_for_metric("cheesecloth_fill_inflight", |fills| fills == 0.0);
         since(&before, shop)
     };

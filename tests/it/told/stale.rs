@@ -1,4 +1,5 @@
-//! Whatever is not what its source would say now says so: in its head, in its line, in a counter.
+//! Answers that may differ from what their source would say now are marked: in the head, in the log
+//! line, in a counter.
 
 use http::Method;
 use serde_json::Value;
@@ -15,7 +16,7 @@ fn dairy() -> FakeIndex {
         .start()
 }
 
-/// A stack of two mirrors of which nothing is fresh for longer than a request.
+/// A stack of two mirrors where nothing is fresh for longer than a request.
 fn policies(dairy: &FakeIndex, other: &FakeIndex) -> String {
     format!(
         "indexes:\n  \
@@ -27,7 +28,7 @@ fn policies(dairy: &FakeIndex, other: &FakeIndex) -> String {
     )
 }
 
-/// What is asked of an index: the path below it, the form, and the route as it is counted.
+/// The requests to an index: the path below it, the format, and the route as it is counted.
 const ASKED: [(&str, &str, &str); 6] = [
     ("+simple/sieve/", JSON, "project_page"),
     ("+simple/sieve/", HTML, "project_page"),
@@ -37,8 +38,8 @@ const ASKED: [(&str, &str, &str); 6] = [
     ("+simple/", JSON, "project_list"),
 ];
 
-/// Asks for everything twice: what is answered from memory the second time is as stale. `detail` is
-/// what the head says, `word` stands in the line, `reason` is counted.
+/// Requests everything twice: what is answered from memory the second time is just as stale.
+/// `detail` is in the head, `word` in the log line, and `reason` is counted.
 async fn all_say_so(
     shop: &Program,
     index: &str,
@@ -100,7 +101,7 @@ async fn what_is_answered_while_an_upstream_fails_or_nobody_is_asked_says_so() {
     dairy.misbehave("/", Fault::new().status(500));
     let failing = ("stale-if-error", "stale", "error");
     all_say_so(&shop, "root/dairy", &[], failing).await;
-    // The worst that can be said of a member is said of the whole.
+    // The whole is as bad as the worst of its members.
     all_say_so(&shop, "shop/all", &[], failing).await;
 
     shop.stop();
@@ -120,6 +121,6 @@ async fn what_is_kept_after_it_vanished_and_what_lacks_a_mirror_says_so() {
     all_are_asked(&shop, "root/dairy").await;
     dairy.change(|_| Setup::default());
     let vanished = ("vanished-upstream", "stale-vanished", "vanished");
-    // Of a list that came whole nothing has vanished.
+    // Nothing has vanished from a list that arrived complete.
     all_say_so(&shop, "root/dairy", &["project_list"], vanished).await;
 }

@@ -146,7 +146,7 @@ async fn a_login_page_is_not_the_file() {
 async fn bytes_are_never_decoded_on_the_way() {
     let index = big();
     let upstream = upstream(index.url());
-    // A server that takes the archive's own compression for one of HTTP's.
+    // A server that states the archive's own compression as HTTP's.
     for encoding in ["gzip", "x-gzip"] {
         index.misbehave(NAME, Fault::new().header("content-encoding", encoding));
         let file = open(&upstream, &index.at(NAME), None).await;
@@ -188,7 +188,7 @@ async fn a_cut_file_is_an_error_and_never_a_short_file() {
     let upstream = upstream(index.url());
     for cut in [0, 1, 70_000, LENGTH - 1] {
         index.misbehave(NAME, Fault::new().cut_after(cut));
-        // With nothing of the body sent, the cut may already be seen at the head.
+        // If nothing of the body was sent, the cut may already show at the head.
         let outcome = match upstream.open(&index.at(NAME), None).await {
             Ok(FileAnswer::Found(file)) => read(*file).await.map(|bytes| bytes.len()),
             Ok(other) => panic!("{other:?}"),
@@ -209,7 +209,7 @@ async fn a_file_that_stops_or_drips_ends_in_a_timeout() {
         limits.upstream_min_rate = 1 << 30;
         never_resting(limits);
     });
-    // On a busy machine the head may be what comes too late.
+    // On a busy machine the head itself may arrive too late.
     let timed_out = async || {
         let outcome = match upstream.open(&index.at(NAME), None).await {
             Ok(FileAnswer::Found(file)) => read(*file).await.map(|bytes| bytes.len()),
@@ -223,7 +223,7 @@ async fn a_file_that_stops_or_drips_ends_in_a_timeout() {
     timed_out().await;
     drop(gate);
 
-    // So slow that whoever is kept from reading for long still has to wait for most of it.
+    // So slow that even a reader that is held up for long still has to wait for most of it.
     index.misbehave(NAME, Fault::new().drip(2_000, Duration::from_millis(50)));
     timed_out().await;
 }

@@ -30,7 +30,7 @@ async fn metadata(index: &FakeIndex) -> WheelMetadata {
     answer.unwrap()
 }
 
-/// How many bytes the index was asked for.
+/// How many bytes were requested from the index.
 fn asked_bytes(index: &FakeIndex) -> u64 {
     let bytes_of = |range: &str| {
         let (first, last) = range

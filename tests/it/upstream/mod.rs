@@ -45,13 +45,13 @@ fn limited(url: Url, change: impl FnOnce(&mut UpstreamLimits)) -> Upstream {
     Upstream::new(settings).unwrap()
 }
 
-/// Has no failure count for long.
+/// Makes failures leave no upstream alone.
 fn never_resting(limits: &mut UpstreamLimits) {
     limits.upstream_failures = 1000;
     (limits.upstream_cool_off, limits.upstream_cool_off_max) = (Duration::ZERO, Duration::ZERO);
 }
 
-/// An upstream at this URL that knows a user and a password.
+/// An upstream at this URL that has a user name and a password.
 fn authenticated(url: Url) -> Upstream {
     let credentials = Some(Login::new("me", "s3cret"));
     let settings = settings(url);

@@ -302,7 +302,7 @@ async fn a_page_waits_for_its_turn_to_be_read() {
     for share in &mut all {
         share.grow_to(900 << 10).await;
     }
-    // What is held of the first page is still being read; there is no room for another.
+    // The two shares leave no room in the budget for another page.
     let second = upstream.page(&project("six"), None).await;
     let words = "limits.decoding";
     assert!(

@@ -1,4 +1,4 @@
-//! Upstreams in trouble: asked again, left alone, never trusted without a certificate.
+//! Upstreams in trouble: retried, left alone, never trusted without a certificate.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -134,7 +134,7 @@ async fn an_upstream_that_is_gone_is_unavailable_and_found_again() {
     assert!(matches!(answer, Ok(PageAnswer::Found(_))), "{answer:?}");
 }
 
-/// Leaves an origin alone after so many failures, for so long.
+/// Leaves an origin alone after this many failures, for this long.
 fn breaking(failures_max: u32, cool: Duration) -> impl FnOnce(&mut UpstreamLimits) {
     move |limits| {
         limits.upstream_failures = failures_max;
@@ -160,7 +160,7 @@ async fn an_upstream_that_keeps_failing_is_left_alone() {
         "{retry_after:?}"
     );
     assert_eq!(index.journal().count("/simple/"), 2);
-    // Another origin has nothing to do with it.
+    // Another origin is not affected.
     let elsewhere = other.at("/files/six/six-1.16.0-py3-none-any.whl");
     assert!(upstream.open(&elsewhere, None).await.is_ok());
 }
@@ -214,7 +214,7 @@ async fn nobody_there_counts_each_time_whatever_is_asked_for() {
     assert_eq!(index.journal().count(PAGE), 0);
 }
 
-/// Nobody chose these numbers for the test: an upstream that restarts is back before installers give up.
+/// These are the defaults: an upstream that restarts is back before installers give up.
 #[tokio::test(start_paused = true)]
 async fn the_first_pause_is_a_second_and_grows() {
     let mut breaker = Breaker::of(&UpstreamLimits::default());
@@ -259,7 +259,7 @@ async fn refusals_do_not_count_as_trouble() {
     assert_eq!(index.journal().count(PAGE), 3);
 }
 
-/// A TLS server with a certificate that nobody vouches for; counts the bytes it gets to read.
+/// A TLS server with a certificate that nobody vouches for; counts the bytes that it receives.
 fn untrusted() -> (Url, std::thread::JoinHandle<usize>) {
     install_crypto_provider();
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();

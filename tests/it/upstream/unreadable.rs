@@ -1,8 +1,8 @@
-//! Answers with status 200 that are no answers: what the client sees of each, whether anything is kept
-//! of it, and whether all is well as soon as the upstream is.
+//! Answers with status 200 that are not valid: what the client sees of each, whether anything of it
+//! is kept, and whether everything is well again once the upstream is.
 //!
-//! The name that is asked for is on a second mirror as well. While the first is in trouble, what the
-//! second says is not the whole answer, and none is given.
+//! The requested name is on a second mirror too. While the first is in trouble, the second mirror's
+//! files alone would not be the whole answer, so there is none.
 
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ fn project(version: &str) -> Project {
     Project::new("sieve").wheel(version)
 }
 
-/// Two mirrors of which the first counts, and the houses that stand before them.
+/// Two mirrors, of which the first one matters, and the houses before them.
 struct Street {
     first: FakeIndex,
     _second: FakeIndex,
@@ -79,7 +79,7 @@ struct Street {
 
 impl Street {
     async fn new() -> Self {
-        // Without tags, so that whatever it says it says whole.
+        // Without ETags, so that every answer is complete.
         let first = Setup::default().without_etags();
         let first = first.project(project("1.0")).start();
         let second = Setup::default().project(project("6.6.6")).start();
@@ -105,14 +105,14 @@ impl Street {
         House::online_over(&self.larder, &self.policies, &self.clock)
     }
 
-    /// What a house answers that has only what was kept.
+    /// The status from a house that has only what was kept.
     async fn kept(&self, path: &str) -> u16 {
         let house = House::offline(&self.larder, &self.policies, &self.clock);
         house.get(path, &[("accept", JSON)]).await.status
     }
 }
 
-/// The status, and the names that stand in the answer.
+/// The status, and the names in the answer.
 async fn ask(house: &House, path: &str) -> (u16, String) {
     let got = house.get(path, &[("accept", JSON)]).await;
     if got.status != 200 {
@@ -168,7 +168,7 @@ async fn what_cannot_be_read_is_trouble_and_neither_kept_nor_an_empty_answer() {
         let healed = (200, whole.to_owned());
         assert_eq!(ask(&house, path).await, healed, "{what} at {path}");
 
-        // What was held before is answered for as long as any trouble is borne.
+        // What was held before is answered for as long as with any other error.
         street.first.misbehave(asked, fault);
         street.clock.advance(4 * EXPIRY);
         assert_eq!(ask(&house, path).await, healed, "{what} at {path}");
@@ -203,7 +203,7 @@ async fn a_page_without_files_is_one_however_plain() {
     }
 }
 
-/// What the first mirror alone says of the project.
+/// The page of the first mirror alone.
 async fn house_alone(street: &Street) -> (u16, String) {
     ask(&street.house(), "/root/first/+simple/sieve/").await
 }

@@ -9,9 +9,9 @@
 //!   from disk or streamed to everyone while it is fetched once;
 //! * an **upload**: authenticated, streamed to a draft, checked against what it says it is, then made
 //!   visible by one transaction;
-//! * a **reload**: the files are read, compiled with every fault at once, and swapped in whole.
+//! * a **reload**: the files are read, compiled with all faults reported together, and swapped in whole.
 //!
-//! `docs/ARCHITECTURE.md` walks through them; `tests/it/tidy.rs` holds the rooms apart.
+//! `docs/ARCHITECTURE.md` walks through them; `tests/it/tidy.rs` keeps the rooms apart.
 
 mod account;
 mod app;

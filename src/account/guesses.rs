@@ -42,8 +42,8 @@ impl Guesser {
         }
     }
 
-    /// How long to wait after so many wrong ones: not at all while they are free, then 1 s, and twice as
-    /// long each time.
+    /// How long to wait after this many wrong guesses: not at all while they are free, then 1 s, and
+    /// twice as long each time.
     fn wait_after(&self, wrong: u32) -> Duration {
         let longest = match self {
             Self::Pair(..) => WAIT_MAX,

@@ -21,7 +21,7 @@ use crate::model::OwnLimits;
 /// Editors write a file in several steps; what changes within this time is one change.
 const SETTLE: Duration = Duration::from_millis(300);
 
-/// Longest wait for files that go on changing: then they are read as they are.
+/// Longest wait for files that keep changing: after that they are read as they are.
 const SETTLE_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy)]

@@ -42,8 +42,8 @@ where
     K: Clone + Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// A cache of at most so many bytes, as `weigh` counts them. `groups` names the groups of a key,
-    /// first the one of fewest entries.
+    /// A cache of at most `bytes_max`, as `weigh` counts them. `groups` names the groups of a key, the
+    /// one with the fewest entries first.
     #[must_use]
     pub fn new(bytes_max: u64, weigh: fn(&K, &V) -> usize, groups: fn(&K) -> Vec<String>) -> Self {
         Self {

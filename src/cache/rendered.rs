@@ -63,7 +63,7 @@ pub struct RenderedPages {
 }
 
 impl RenderedPages {
-    /// At most so many bytes.
+    /// A cache of at most `bytes_max`.
     #[must_use]
     pub fn new(bytes_max: u64) -> Self {
         let weigh = |_: &RenderedKey, page: &Arc<RenderedPage>| page.body.len() + ENTRY_BYTES;

@@ -42,7 +42,7 @@ pub struct SourcePages {
 }
 
 impl SourcePages {
-    /// At most so many bytes.
+    /// A cache of at most `bytes_max`.
     #[must_use]
     pub fn new(bytes_max: u64) -> Self {
         Self {

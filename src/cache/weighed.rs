@@ -37,7 +37,7 @@ where
     K: Clone + Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// A cache of at most so many bytes, as `weigh` counts them.
+    /// A cache of at most `bytes_max`, as `weigh` counts them.
     #[must_use]
     pub fn new(bytes_max: u64, weigh: fn(&K, &V) -> usize) -> Self {
         let entries = moka::sync::Cache::builder()

@@ -85,8 +85,8 @@ fn ask(
     let said = |text: Option<String>, origin| text.map(|text| (text, origin));
     let recall = || said(read_text(remembered).ok(), Origin::Remembered);
     let configured = || pip(&["config", "list"]).and_then(|text| configured_index(&text));
-    // Not the help of `install`, which has the same option: pyenv's shims make themselves anew after any
-    // command with that word in it, and fail where they are another user's.
+    // Not the help of `install`, which has the same option: pyenv rebuilds its shims after any command
+    // with that word in it, which fails if they belong to another user.
     let built_in = || pip(&["help", "download"]).and_then(|text| default_index(&text));
     said(variable(env, "CHEESECLOTH_MIRROR_URL"), Origin::OurVariable)
         .or_else(|| said(variable(env, "PIP_INDEX_URL"), Origin::PipVariable))
@@ -183,8 +183,8 @@ mod tests {
         );
     }
 
-    /// pyenv's shims look for the word among the arguments and make themselves anew after it, which fails
-    /// where they are another user's: what pip said is lost then.
+    /// pyenv's shims look for the word among the arguments and are rebuilt after such a command. That
+    /// fails if they belong to another user, and pip's answer is lost.
     #[test]
     fn pip_is_asked_nothing_that_has_a_shim_make_itself_anew() {
         let folder = tempfile::tempdir().unwrap();

@@ -338,7 +338,7 @@ mod tests {
             read("data: x\nlimits: {head: 32KiB}\ncache: {disk: 1GiB}\nlog: {format: json}\n");
         let waiting = before.waiting_for_restart(&after);
         assert_eq!(waiting, ["listen", "data", "cache", "limits", "log"]);
-        // Upstreams take theirs over at once.
+        // Upstreams' limits take effect immediately.
         let after = read(&format!("{}limits: {{redirects: 2}}\n", door("a.pem")));
         assert!(before.waiting_for_restart(&after).is_empty());
     }

@@ -47,7 +47,7 @@ impl Verification {
         Self { core, held }
     }
 
-    /// Reads every file and sidecar once, those of stages first, at so many bytes a second. A damaged
+    /// Reads every file and sidecar once, those of stages first, at `pace` bytes a second. A damaged
     /// file of a mirror is removed, one of a stage is no longer served. When dropped, it stops after
     /// one piece.
     ///
@@ -166,7 +166,7 @@ impl Verification {
     }
 }
 
-/// Leaves the disk alone for as long as reading so many bytes may take.
+/// Leaves the disk alone for as long as reading `bytes` may take at this pace.
 async fn rest_after(bytes: u64, pace: u64) {
     let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(pace.max(1));
     let nanoseconds = u64::try_from(nanoseconds).unwrap_or(u64::MAX);

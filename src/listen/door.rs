@@ -313,7 +313,7 @@ impl Shared {
         self.app.serve(guard, &self.stop.watch()).await;
     }
 
-    /// Serves HTTP/2, which reads heads of many requests at once and has its own limits: the connection
+    /// Serves HTTP/2, which reads the heads of many requests together and has its own limits: the connection
     /// ends with the server, or when it has had its requests.
     async fn serve_streams(&self, stream: TlsStream<Socket>, presence: Presence) {
         let watch = StreamWatch::new(&self.limits, presence);

@@ -53,8 +53,8 @@ impl HeadWatch {
     }
 }
 
-/// What the machinery hands from a connection to each of its sessions untouched. It is meant for an
-/// answer to CONNECT, hence the header.
+/// A value that Pingora passes unchanged from a connection to each of its sessions. The type is meant
+/// for an answer to CONNECT, hence the header.
 pub(super) fn travelling(value: Box<dyn Any + Send + Sync>) -> Option<Arc<ProxyDigest>> {
     let header = ResponseHeader::build_no_case(200, None).ok()?;
     Some(Arc::new(ProxyDigest::new(Box::new(header), Some(value))))

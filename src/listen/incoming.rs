@@ -214,7 +214,7 @@ mod tests {
         assert!(matches!(body.whole(1).await, Err(IncomingError::Slow)));
     }
 
-    /// Pieces of so many bytes, one per second.
+    /// Pieces of `bytes` each, one per second.
     fn dripping(bytes: usize, times: usize) -> Incoming {
         Incoming::of(stream::unfold(0, move |sent| async move {
             sleep(Duration::from_secs(1)).await;

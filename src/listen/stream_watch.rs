@@ -1,4 +1,4 @@
-//! Watches an HTTP/2 connection as a whole: it has to begin, it has so many requests, and it has to end.
+//! Watches an HTTP/2 connection as a whole: it has to begin, its requests are limited, and it has to end.
 //!
 //! Pingora limits what is open at one time and how long nothing is. It waits indefinitely for the first
 //! bytes of a connection, counts no requests, and leaves it to the client to close a connection that it
@@ -127,7 +127,7 @@ impl Streams {
     pub(super) fn took(&mut self, bytes: usize) -> Option<TurnedAway> {
         let was_complete = self.begun >= PREFACE;
         self.begun = self.begun.saturating_add(bytes);
-        // The time for the preface is a total; otherwise each byte starts the time anew.
+        // The time for the preface is a total; otherwise each byte restarts the time.
         if was_complete || self.begun >= PREFACE {
             self.timer = None;
         }

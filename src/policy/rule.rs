@@ -65,7 +65,7 @@ pub(super) enum RuleAnswer {
     Decides,
     /// It refuses, because the file lacks something and the rule is a `deny`.
     RefusesWithout(Missing),
-    /// It lets the file go on to the next rule: it is an `allow`, and the file lacks something.
+    /// It passes the file on to the next rule: it is an `allow`, and the file lacks something.
     PassesOverWithout(Missing),
     /// It does not match.
     Fails(Condition),

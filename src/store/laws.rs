@@ -31,9 +31,9 @@ struct Arrival {
 enum Ending {
     /// All of it came.
     Whole,
-    /// The sender left after so many bytes.
+    /// The sender left after this many bytes.
     Left(prop::sample::Index),
-    /// So many bytes came, and then the end.
+    /// Only this many bytes came, and then the end.
     Short(prop::sample::Index),
     /// One byte was different.
     Wrong(prop::sample::Index),

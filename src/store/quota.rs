@@ -89,7 +89,7 @@ impl Quota {
         self.used_bytes() > self.bytes_max
     }
 
-    /// Counts that so many bytes replaced so many others.
+    /// Counts that `before` bytes were replaced by `after` bytes.
     pub(super) fn replaced(&self, before: u64, after: u64) {
         self.change(|used| used.saturating_add(after).saturating_sub(before));
     }
@@ -175,8 +175,8 @@ impl Quota {
         self.rooms.load(Ordering::Acquire)
     }
 
-    /// Makes room on a full disk, at least so many bytes if there are as many; returns whether there is
-    /// some now. If room was made since `seen`, that has to suffice.
+    /// Makes room on a full disk, at least this many bytes if possible; returns whether there is some
+    /// now. If room was made since `seen`, that has to suffice.
     ///
     /// # Errors
     /// When the disk fails.
@@ -203,7 +203,7 @@ impl Quota {
         Ok(true)
     }
 
-    /// Keeps so many bytes of the disk free, as far as mirror files occupy them.
+    /// Keeps `bytes` of the disk free, as far as mirror files occupy them.
     ///
     /// # Errors
     /// When the disk fails.
@@ -276,7 +276,7 @@ fn some_of(total: u64) -> u64 {
     total.div_ceil(HEADROOM_DIVISOR).min(ROOM_BYTES_MAX)
 }
 
-/// Removes the least recently requested files, until so many bytes are gone. A file that cannot be
+/// Removes the least recently requested files until `surplus` bytes are gone. A file that cannot be
 /// removed does not keep the rest from being removed.
 fn remove_oldest(mut found: Vec<Found>, mut surplus: u64) -> (Usage, Option<StoreError>) {
     found.sort_unstable_by_key(|one| one.used_at);

@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(kept.text(), text);
     }
 
-    /// A disk that blocks until it is told to go on.
+    /// A disk that blocks until it is told to continue.
     struct Stuck {
         arrived: Sender<()>,
         go_on: Receiver<()>,

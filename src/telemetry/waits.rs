@@ -97,7 +97,7 @@ impl Permits {
         self.take_many(1).await
     }
 
-    /// Takes so many permits; more than there are never come.
+    /// Takes `count` permits; waits forever if there are fewer in total.
     pub async fn take_many(&self, count: u32) -> HeldPermits {
         if let Some(taken) = self.try_take_many(count) {
             return taken;
@@ -118,13 +118,13 @@ impl Permits {
 }
 
 impl HeldPermits {
-    /// How many.
+    /// How many permits these are.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.num_permits()
     }
 
-    /// Gives some of them back, all if there are not so many.
+    /// Gives some of them back, or all if there are fewer than `count`.
     pub fn give_back(&mut self, count: usize) {
         drop(self.0.split(count.min(self.count())));
     }

@@ -1,4 +1,4 @@
-//! One budget for everything being decompressed and read, whoever sent it and however many do at once.
+//! One budget for everything being decompressed and parsed, whoever sent it and however many in parallel.
 //!
 //! Sixty kilobytes may unpack to sixty megabytes, and twenty of them may come at the same time. Each reader
 //! takes a [`Share`] that grows with what it holds, and waits when the budget is spent. Readers that all
@@ -51,7 +51,7 @@ impl Decoding {
         Self::metered(limits.decoding, limits.decoding_wait, meter)
     }
 
-    /// A budget of so many bytes in all, of which [`Decoding::share_of`] waits for a part so long.
+    /// A budget of `bytes_max` in total; [`Decoding::share_of`] waits for a part of it for `wait`.
     #[must_use]
     pub fn new(bytes_max: u64, wait: Duration) -> Self {
         Self::metered(bytes_max, wait, WaitMeter::default())
@@ -68,7 +68,7 @@ impl Decoding {
         }))
     }
 
-    /// A share of so many bytes, or the most that one reader can have.
+    /// A share of `bytes`, or the most that one reader can have.
     ///
     /// # Errors
     /// When there is no room in time.
@@ -128,7 +128,7 @@ impl Share {
         self.is_waiting
     }
 
-    /// Grows to at least so many bytes, as soon as there is room.
+    /// Grows to at least `bytes`, as soon as there is room.
     pub async fn grow_to(&mut self, bytes: u64) {
         let wanted = units_of(bytes);
         let more = wanted.saturating_sub(self.units);
@@ -152,8 +152,8 @@ impl Share {
         self.units = self.units.max(wanted);
     }
 
-    /// Grows to so many bytes, or to the most that one reader can have, waiting for room within the
-    /// budget's own bound.
+    /// Grows to `bytes`, or to the most that one reader can have, waiting for room no longer than the
+    /// budget allows.
     ///
     /// # Errors
     /// When there is no room in time.
@@ -164,7 +164,7 @@ impl Share {
         grown.await.map_err(|_| Crowded)
     }
 
-    /// Gives back what exceeds so many bytes.
+    /// Gives back what exceeds `bytes`.
     pub fn shrink_to(&mut self, bytes: u64) {
         let wanted = units_of(bytes).min(self.units);
         let mut surplus = usize::try_from(self.units - wanted).unwrap_or(usize::MAX);
@@ -202,7 +202,7 @@ mod tests {
         Decoding::new(bytes_max, Duration::from_secs(30))
     }
 
-    /// A share of so many KiB, if it can be had without waiting.
+    /// A share of `kib` KiB, if there is one without waiting.
     fn taken(budget: &Decoding, kib: u64) -> Option<Share> {
         let mut share = budget.share();
         share.grow_to(kib * KIB).now_or_never()?;

@@ -60,7 +60,7 @@ pub(super) fn draw() -> f64 {
 /// upstream's, and indexes send seconds.
 pub(super) fn retry_after(head: &http::HeaderMap) -> Option<Duration> {
     let text = head.get(http::header::RETRY_AFTER)?.to_str().ok()?;
-    // A century is as good as for ever, and avoids overflow.
+    // A century is as good as forever, and avoids overflow.
     let seconds = text.trim().parse::<u64>().ok()?.min(3_155_760_000);
     Some(Duration::from_secs(seconds))
 }

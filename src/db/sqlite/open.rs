@@ -8,11 +8,11 @@
 //! * **One connection that writes**: SQLite has one write lock anyway. Waiting for a connection is
 //!   first come, first served and costs nothing; waiting for the lock is polling with a time-out.
 //! * **A connection comes back clean or not at all**: after some errors (a full disk, a disk that fails)
-//!   SQLite rolls back by itself. The driver's own `ROLLBACK` fails then, and the driver takes the
-//!   connection to be inside a transaction for ever: the one that writes would refuse every later
-//!   write, one that reads would show the same instant for ever. Such a connection is closed.
+//!   SQLite rolls back by itself. The driver's own `ROLLBACK` then fails, and the driver believes that
+//!   the connection is still inside a transaction: the writing connection would refuse every later
+//!   write, and a reading one would show the same instant forever. Such a connection is closed.
 //! * **`BEGIN IMMEDIATE`** (in `writing`): a transaction that read first and then wants to write could
-//!   fail half-way with "locked"; one that takes the write lock at once cannot.
+//!   fail half-way with "locked"; one that takes the write lock immediately cannot.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};

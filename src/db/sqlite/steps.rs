@@ -12,7 +12,7 @@ use crate::db::record::{FileChanges, Serial};
 use crate::db::sqlite::open::Sqlite;
 use crate::model::{IndexName, ProjectName};
 
-/// A project of so many files, each in a release of its own, and a counter of the steps from there on.
+/// A project of many files, each in its own release, and a counter of the steps from there on.
 struct Counted {
     _folder: tempfile::TempDir,
     db: Sqlite,

@@ -335,7 +335,7 @@ impl Sender<'_> {
         }
     }
 
-    /// Waits until the kernel takes more, for as long as sending so many bytes may take.
+    /// Waits until the kernel takes more, for at most as long as sending `bytes` may take.
     async fn room(&self, bytes: usize) -> Result<(), Broken> {
         let patience = self.limits.send_time(bytes);
         ended(timeout(patience, self.socket.writable()).await)

@@ -27,7 +27,7 @@ pub struct FormLimits {
 }
 
 impl FormLimits {
-    /// For forms whose fields hold at most so many bytes.
+    /// For forms whose fields hold at most `value_bytes`.
     #[must_use]
     pub fn holding(value_bytes: usize) -> Self {
         Self {

@@ -33,7 +33,7 @@ fn a_head_waits_for_its_content_and_no_longer() {
         socket.write_all(b"content ").await.unwrap();
         far.readable().await.unwrap();
         assert_eq!(far.try_read(&mut seen).unwrap(), b"head content ".len());
-        // A slow file: each piece leaves at once.
+        // A slow file: each piece is sent immediately.
         socket.write_all(b"more").await.unwrap();
         far.readable().await.unwrap();
         assert_eq!(far.try_read(&mut seen).unwrap(), b"more".len());

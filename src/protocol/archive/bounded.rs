@@ -80,7 +80,7 @@ impl ArchiveBounds {
     }
 }
 
-/// A reader that stops with [`Spent`] after so many bytes.
+/// A reader that stops with [`Spent`] after a number of bytes.
 #[derive(Debug)]
 pub struct Bounded<R> {
     inner: R,
@@ -101,7 +101,7 @@ impl Spent {
 }
 
 impl<R> Bounded<R> {
-    /// Reads at most so many bytes of `inner`.
+    /// Reads at most `bytes_max` from `inner`.
     pub fn new(inner: R, bytes_max: u64) -> Self {
         Self {
             inner,

@@ -47,7 +47,7 @@ impl Drop for Counted {
 }
 
 impl Load {
-    /// At most so many requests at one time.
+    /// With at most `requests_max` requests at one time.
     pub(super) fn new(requests_max: usize, metrics: ServerMetrics, meter: WaitMeter) -> Self {
         Self {
             slots: Permits::new(requests_max, meter),

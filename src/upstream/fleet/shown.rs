@@ -17,7 +17,7 @@ const INDEXES_MAX: usize = 4096;
 
 const X_ORIGINAL_URI: HeaderName = HeaderName::from_static("x-original-uri");
 
-/// What devpi said of each index, and the tag of that answer.
+/// devpi's answer for each index, and its tag.
 #[derive(Debug, Default)]
 pub(super) struct Shown(Mutex<HashMap<String, Said>>);
 

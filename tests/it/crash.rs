@@ -1,4 +1,4 @@
-//! Power cuts, and starts with much to serve.
+//! Power cuts, and starts with a large cache.
 
 mod uploads;
 

@@ -1,4 +1,4 @@
-//! Answers that unpack to much take memory within one budget, however many of them come at once.
+//! Answers that unpack to far more than their size share one memory budget, however many arrive.
 
 use bytes::Bytes;
 use futures_util::future::join_all;

@@ -439,7 +439,7 @@ async fn a_list_of_seven_hundred_thousand_names_takes_bounded_memory() {
     }
     let grown = shop.memory_peak_bytes().saturating_sub(before) >> 20;
     eprintln!("a list of {MANY} names took {grown} MiB at its peak");
-    // Several times the size of its text, but not a value per name: those alone would be as much.
+    // Several times the size of its text, but not a value per name: those alone would take as much.
     assert!(grown < 400, "{grown} MiB");
     assert_eq!(dairy.journal().count("/simple/"), 1);
 }

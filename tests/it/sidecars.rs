@@ -146,7 +146,7 @@ async fn an_announced_sidecar_that_cannot_be_had_is_read_from_the_wheel() {
             let dairy = dairy(setup, Listed::wheel(&curd(), "1.0"));
             if !is_stated {
                 if what == "other bytes" {
-                    // Without a digest, nothing tells them from the right ones.
+                    // Without a digest, they cannot be told from the right ones.
                     continue;
                 }
                 announce_without_digest(&dairy);

@@ -35,7 +35,7 @@ async fn url_below(web: &Web, shop: &Program, index: &str, project: &str) -> Str
 
 #[tokio::test]
 async fn a_file_of_another_length_than_its_page_says_is_not_served() {
-    // Stating too much gets nothing around the rule, but is a lie all the same.
+    // Overstating the size does not evade the rule, but it is a lie all the same.
     let setup = Setup::default().project(listed("brie", Some(10)));
     let setup = setup.project(listed("curd", Some(1_000_000)));
     let dairy = setup.project(listed("feta", None)).start();

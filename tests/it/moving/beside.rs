@@ -1,4 +1,4 @@
-//! An export beside a server while everything on it is deleted.
+//! An export from a running server while everything on it is deleted.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};

@@ -26,8 +26,8 @@ pub enum Patience {
 }
 
 impl Patience {
-    /// How long upstream may take while there is something to answer; nothing where it may take as long
-    /// as it wants.
+    /// How long upstream may take while there is something to answer with; `None` if it may take as
+    /// long as it likes.
     #[must_use]
     pub fn wait(self, for_a_page: Duration) -> Option<Duration> {
         match self {

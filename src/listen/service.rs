@@ -157,7 +157,7 @@ impl HttpService {
         &self.limits
     }
 
-    /// The id for a request with these headers; nothing where they are known to bring none.
+    /// The id for a request with these headers; `None` if they are known to contain none.
     pub(super) fn request_id(&self, headers: Option<&HeaderMap>) -> RequestId {
         headers.map_or_else(|| self.ids.fresh(), |headers| self.ids.of(headers))
     }

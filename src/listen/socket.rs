@@ -110,8 +110,8 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// `client` is the one whose requests come on it; `patience` is how long it may take nothing of
-    /// what is sent to it.
+    /// `client` is the one whose requests arrive on it; `patience` is how long it may accept nothing
+    /// of what is sent to it.
     pub(super) fn new(
         accepted: Accepted,
         client: Option<std::net::SocketAddr>,

@@ -34,7 +34,7 @@ pub(super) struct StreamWatch {
     requests: AtomicU32,
     requests_max: u32,
     ending: watch::Sender<bool>,
-    /// Whether the peer takes nothing of what is sent on the connection.
+    /// Whether the peer accepts none of what is sent on the connection.
     is_stuck: AtomicBool,
     presence: Presence,
 }

@@ -39,7 +39,7 @@ impl Base {
         }
     }
 
-    /// Resolves a URL of the page; nothing for one that is no http or https URL or beyond measure.
+    /// Resolves a URL of the page; `None` unless it is an http or https URL of acceptable length.
     pub(super) fn resolve(&self, reference: &str) -> Option<SourceUrl> {
         if reference.len() > URL_BYTES_MAX {
             return None;
@@ -50,7 +50,7 @@ impl Base {
 }
 
 impl SourceUrl {
-    /// The last segment of the path, percent-decoded once; nothing when it is empty or no UTF-8.
+    /// The last segment of the path, percent-decoded once; `None` if it is empty or not UTF-8.
     pub(super) fn filename(&self) -> Option<String> {
         let segment = self.url.path_segments()?.next_back()?;
         let decoded = percent_decode_str(segment).decode_utf8().ok()?;

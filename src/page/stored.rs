@@ -30,7 +30,7 @@ pub struct StoredMeta {
     pub last_modified: Option<String>,
     /// Its `max-age`, in seconds.
     pub max_age_seconds: Option<u64>,
-    /// Since when upstream has nothing of what it still lists.
+    /// When upstream was first found without the files that this page still lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vanished_at: Option<Timestamp>,
 }

@@ -163,7 +163,7 @@ impl Restoring<'_> {
         publish::store_metadata(&mut self.writing, place, metadata, created).await
     }
 
-    /// Commits what is new; nothing if something is in the way, or it was only a rehearsal.
+    /// Commits what is new, unless something is in the way or it was only a rehearsal.
     async fn end(self, before: Serial, serial: Serial) -> Result<Restored, DbError> {
         if !self.differing.is_empty() {
             return Ok(Restored::Differs(self.differing));

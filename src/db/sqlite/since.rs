@@ -53,7 +53,7 @@ struct Changed {
     files: BTreeSet<String>,
 }
 
-/// The changes since then; nothing when they do not tell which files are to be looked at.
+/// The changes since then; `None` if they do not tell which files have to be checked.
 async fn changes(
     on: &mut SqliteConnection,
     (index, project): (&IndexName, &ProjectName),

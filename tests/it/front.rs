@@ -1,4 +1,4 @@
-//! In nginx's place before real devpi-servers, with the real clients.
+//! In nginx's place in front of real devpi-servers, with the real clients.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,5 +1,5 @@
-//! The same requests, to nginx as `devpi-gen-config` configures it and to us, before the same real
-//! devpi-servers. Every difference has a row in `docs/devpi-differences.md`, and every row a
+//! The same requests to nginx as `devpi-gen-config` configures it, and to us, in front of the same
+//! real devpi-servers. Every difference has a row in `docs/devpi-differences.md`, and every row a
 //! difference.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,7 @@
-//! A real nginx before a real devpi-server, with the configuration that `devpi-gen-config` writes.
+//! A real nginx in front of a real devpi-server, with the configuration that `devpi-gen-config`
+//! writes.
 //!
-//! Only what has to be changed in it is: the port it listens on and the address of the server.
+//! Only the port it listens on and the address of the server are changed.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};

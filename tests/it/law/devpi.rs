@@ -1,6 +1,6 @@
-//! The law before a devpi-server: `type: devpi` under random rules. What is listed is served and
-//! linked, nothing else is, and no name that the rules refuse reaches the server, in whatever form
-//! it is requested.
+//! The law in front of a devpi-server: `type: devpi` under random rules. What is listed is served
+//! and linked, nothing else is, and no name that the rules refuse reaches the server, in whatever
+//! form it is requested.
 
 use std::collections::BTreeSet;
 

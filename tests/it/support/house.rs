@@ -141,8 +141,8 @@ impl House {
         Self::over(larder, policies, clock, settings(true), None)
     }
 
-    /// A gateway with these policies before a devpi-server; it passes requests for other indexes
-    /// on.
+    /// A gateway with these policies in front of a devpi-server; it passes on requests for other
+    /// indexes.
     pub(crate) fn before_devpi(
         larder: &Larder,
         policies: &str,

@@ -68,7 +68,7 @@ fn project(version: &str) -> Project {
     Project::new("sieve").wheel(version)
 }
 
-/// Two mirrors, of which the first one matters, and the houses before them.
+/// Two mirrors, the first of which gets into trouble, and the houses in front of them.
 struct Street {
     first: FakeIndex,
     _second: FakeIndex,

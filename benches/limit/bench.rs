@@ -1,4 +1,4 @@
-//! `cargo bench --bench limit`; the program is in `main.rs`, what it shares in `side_by_side`.
+//! `cargo bench --bench limit`; the program is in `main.rs`, what it shares in `rig` and `side_by_side`.
 
 #![expect(
     dead_code,
@@ -8,6 +8,8 @@
 
 #[path = "main.rs"]
 mod limit;
+#[path = "../rig/mod.rs"]
+mod rig;
 #[path = "../side_by_side/main.rs"]
 mod side_by_side;
 

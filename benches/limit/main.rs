@@ -16,15 +16,17 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, bail};
 
-use crate::side_by_side::figures::{Round, median};
-use crate::side_by_side::load::{Shape, Turn};
+use crate::rig::asking::succeed;
+use crate::rig::gateway::MIRROR;
+use crate::rig::load::{Shape, Turn};
+use crate::rig::numbers::{figure, median};
+use crate::rig::plain::{Request, fetch};
+use crate::rig::process::{Cores, Server};
+use crate::rig::turns::{Contender, alternate, doubts};
+use crate::side_by_side::figures::Round;
 use crate::side_by_side::options::Options;
-use crate::side_by_side::plain::{Request, fetch};
-use crate::side_by_side::process::{Cores, Server};
-use crate::side_by_side::report::figure;
-use crate::side_by_side::resources::{MIRROR, Page, Resource, ask_page, succeed};
+use crate::side_by_side::resources::{Page, Resource, ask_page};
 use crate::side_by_side::stage::Stage;
-use crate::side_by_side::turns::{Contender, alternate, doubts};
 
 /// Connections, as of the small pages in `side_by_side`.
 const CONNECTIONS: usize = 32;
@@ -146,7 +148,8 @@ fn measure(options: &Options, beside: Option<&Path>) -> anyhow::Result<()> {
         both_cores: false,
     };
     let figure = Turn::requests_per_second;
-    let (rounds, turns) = alternate(&stage, &contenders, shape, &figure)?;
+    let turns = alternate(stage.load(), &contenders, shape)?;
+    let rounds = Round::all(&turns, &figure);
     let names: Vec<&str> = contenders.iter().map(|contender| contender.name).collect();
     println!("{}", table(answer.len(), &names, &rounds, &turns));
     Ok(())
@@ -246,7 +249,7 @@ mod tests {
         });
         let line = told.recv().unwrap();
         let address = line.strip_prefix("listening ").unwrap().parse().unwrap();
-        let mut line = crate::side_by_side::plain::Line::to(address);
+        let mut line = crate::rig::plain::Line::to(address);
         for _ in 0..3 {
             assert_eq!(line.ask(&Request::new("/")).unwrap().body, b"hi");
         }

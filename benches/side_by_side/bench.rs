@@ -6,6 +6,8 @@
     reason = "cargo compiles a bench's tests, but gives them no harness that would call them"
 )]
 
+#[path = "../rig/mod.rs"]
+mod rig;
 #[path = "main.rs"]
 mod side_by_side;
 

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 
 use super::cold::UPSTREAM_DELAY;
-use super::content::{CLOSURE, closure_name};
 use super::figures::{Better, Floor, Round, Row};
 use super::options::Scenario;
 use super::stage::Stage;
-use super::tools::run;
+use crate::rig::content::{CLOSURE, closure_name};
+use crate::rig::tools::run;
 
 /// Where the index is on either server.
 const NGINX_INDEX: &str = "simple";

@@ -8,12 +8,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use super::content::{COLD_FILE, LARGE_FILE, cold_filename, large_page_name};
-use super::figures::{Better, Floor, Round, Row, median};
+use super::figures::{Better, Floor, Round, Row};
 use super::options::Scenario;
-use super::plain::{Request, drain, fetch};
-use super::resources::{JSON, MIRROR, file_path, succeed};
+use super::resources::file_path;
 use super::stage::Stage;
+use crate::rig::asking::{JSON, succeed};
+use crate::rig::content::{COLD_FILE, LARGE_FILE, cold_filename, large_page_name};
+use crate::rig::gateway::MIRROR;
+use crate::rig::numbers::median;
+use crate::rig::plain::{Request, drain, fetch};
 
 /// How far away the upstream is while pages are cold.
 pub(crate) const UPSTREAM_DELAY: Duration = Duration::from_millis(30);

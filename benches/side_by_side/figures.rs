@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::load::Turn;
+use crate::rig::load::Turn;
+use crate::rig::numbers::median;
 
 /// What a scenario must reach.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -56,6 +57,18 @@ pub(crate) struct Row {
 }
 
 impl Round {
+    /// What each round's turns make of a figure.
+    pub(crate) fn all(turns: &[Vec<Turn>], figure: &dyn Fn(&Turn) -> f64) -> Vec<Self> {
+        let rounds = turns.iter().map(Vec::len).min().unwrap_or(0);
+        let round = |round: usize| {
+            let mut figures = turns.iter().map(|turns| figure(&turns[round]));
+            let ours = figures.next().unwrap_or(0.0);
+            let peers = figures.collect();
+            Self { peers, ours }
+        };
+        (0..rounds).map(round).collect()
+    }
+
     /// Ours over the best peer's; nothing where there is none.
     pub(crate) fn ratio(&self, better: Better) -> Option<f64> {
         let best = match better {
@@ -139,18 +152,6 @@ impl Row {
     }
 }
 
-/// The middle value, or the mean of the two in the middle; 0 of nothing.
-pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => 0.0,
-        odd if odd % 2 == 1 => values[middle],
-        _ => f64::midpoint(values[middle - 1], values[middle]),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,21 +175,6 @@ mod tests {
             turns: Vec::new(),
             notes: Vec::new(),
             broken: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn the_median_ignores_one_disturbed_round() {
-        for (values, expected) in [
-            (&[][..], 0.0),
-            (&[3.0], 3.0),
-            (&[1.0, 4.0], 2.5),
-            (&[1.0, 1.1, 50.0, 0.1, 1.2], 1.1),
-        ] {
-            assert!(
-                (median(values.iter().copied()) - expected).abs() < 1e-9,
-                "{values:?}"
-            );
         }
     }
 

@@ -2,14 +2,16 @@
 
 use anyhow::{Context as _, bail};
 
-use super::figures::{Better, Floor, Round, Row, median};
-use super::gateway::{LOOSE, STRICT};
-use super::load::{Shape, Turn};
+use super::figures::{Better, Floor, Round, Row};
 use super::options::Scenario;
-use super::plain::{Answer, Request, fetch};
-use super::resources::{Page, Resource, ask_page, succeed};
+use super::resources::{Page, Resource, ask_page};
 use super::stage::Stage;
-use super::turns::{Contender, alternate, doubts, per_cpu, whole_answers};
+use crate::rig::asking::succeed;
+use crate::rig::gateway::{LOOSE, STRICT};
+use crate::rig::load::{Shape, Turn};
+use crate::rig::numbers::median;
+use crate::rig::plain::{Answer, Request, fetch};
+use crate::rig::turns::{Contender, alternate, doubts, per_cpu, whole_answers};
 
 /// Connections that ask for pages.
 const PAGE_CONNECTIONS: usize = 32;
@@ -235,7 +237,8 @@ pub(crate) fn measure(hot: &Hot, stage: &Stage) -> anyhow::Result<Row> {
     }
     let (unit, better) = hot.unit();
     let figure = |turn: &Turn| hot.figure(turn);
-    let (rounds, turns) = alternate(stage, &contenders, hot.shape(), &figure)?;
+    let turns = alternate(stage.load(), &contenders, hot.shape())?;
+    let rounds = Round::all(&turns, &figure);
     if hot.measure != Measure::NotModified {
         whole_answers(&turns, expected)?;
     }
@@ -287,7 +290,8 @@ pub(crate) fn measure_policy(stage: &Stage) -> anyhow::Result<Row> {
         both_cores: false,
     };
     let figure = Turn::requests_per_second;
-    let (rounds, turns) = alternate(stage, &contenders, shape, &figure)?;
+    let turns = alternate(stage.load(), &contenders, shape)?;
+    let rounds = Round::all(&turns, &figure);
     Ok(Row {
         scenario: Scenario::Policy.name(),
         unit: "req/s",

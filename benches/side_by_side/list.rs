@@ -5,12 +5,14 @@
 
 use std::net::SocketAddr;
 
-use super::content::WHOLE_LIST;
-use super::figures::{Better, Floor, Round, Row, median};
+use super::figures::{Better, Floor, Round, Row};
 use super::options::Scenario;
-use super::plain::{Answer, Request, fetch};
-use super::resources::{JSON, MIRROR, succeed};
 use super::stage::Stage;
+use crate::rig::asking::{JSON, succeed};
+use crate::rig::content::WHOLE_LIST;
+use crate::rig::gateway::MIRROR;
+use crate::rig::numbers::median;
+use crate::rig::plain::{Answer, Request, fetch};
 
 /// Milliseconds to the first byte, and to the last.
 const FIRST_BYTE_MS: f64 = 100.0;

@@ -10,38 +10,30 @@
 
 mod closure;
 mod cold;
-mod content;
 pub(crate) mod figures;
-mod gateway;
 mod hot;
 mod list;
-pub(crate) mod load;
 mod many;
 mod memory;
 mod nginx;
 pub(crate) mod options;
-mod origin;
 mod outage;
 mod paced;
-pub(crate) mod plain;
-pub(crate) mod process;
 pub(crate) mod report;
 pub(crate) mod resources;
 pub(crate) mod stage;
 mod start;
-mod tools;
-pub(crate) mod turns;
 mod two_cores;
 mod uploads;
-mod wheel;
 
 use std::process::ExitCode;
 
 use figures::Row;
 use options::{Options, Scenario};
-use process::Cores;
 use report::Report;
 use stage::Stage;
+
+use crate::rig::process::Cores;
 
 pub(crate) fn main() -> ExitCode {
     let options = match Options::read(std::env::args().skip(1)) {

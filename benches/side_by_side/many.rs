@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use super::content::{MANY_FILES, many_filename};
 use super::figures::{Better, Floor, Round, Row};
 use super::options::Scenario;
-use super::plain::{Line, Request};
 use super::resources::paths_of_files;
 use super::stage::Stage;
+use crate::rig::content::{MANY_FILES, many_filename};
+use crate::rig::plain::{Line, Request};
 
 /// Projects with [`MANY_FILES`] files each, and how many of a quick run.
 const PROJECTS: usize = 200;

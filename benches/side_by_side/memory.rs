@@ -3,9 +3,10 @@
 
 use super::figures::{Better, Floor, Round, Row};
 use super::options::Scenario;
-use super::plain::{Request, fetch};
-use super::resources::{MIRROR, succeed};
 use super::stage::Stage;
+use crate::rig::asking::succeed;
+use crate::rig::gateway::MIRROR;
+use crate::rig::plain::{Request, fetch};
 
 /// Pages asked for, each in the form that today's pip and uv want.
 const PAGES: usize = 5000;

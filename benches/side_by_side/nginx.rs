@@ -9,14 +9,15 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use super::process::Server;
+use crate::rig::gateway::Certificate;
+use crate::rig::process::Server;
 
 /// Until it accepts connections.
 const START: Duration = Duration::from_secs(10);
@@ -26,13 +27,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The configuration, with `@…@` where an address or a path belongs.
 const TEMPLATE: &str = include_str!("nginx.conf");
-
-/// A certificate for TLS, in files that both servers read.
-#[derive(Debug, Clone)]
-pub(crate) struct Certificate {
-    pub(crate) cert: PathBuf,
-    pub(crate) key: PathBuf,
-}
 
 /// What an nginx serves, and by how many.
 #[derive(Debug, Clone, Copy)]

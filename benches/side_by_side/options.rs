@@ -4,6 +4,7 @@ use anyhow::bail;
 
 use super::hot::Hot;
 use super::outage::Outage;
+use crate::rig::arguments::Arguments;
 
 /// Rounds of an ordinary run: a median of five withstands two disturbed ones.
 const ROUNDS: usize = 5;
@@ -11,20 +12,18 @@ const ROUNDS: usize = 5;
 /// Seconds of load per server and round; whole ones, since wrk knows no others.
 const SECONDS: u32 = 2;
 
-/// Most rounds and most seconds: an hour of either is a slip of the fingers.
-const NUMBER_MAX: u32 = 600;
+const CALIBRATE: &str = "--calibrate";
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Options {
-    /// Parts of scenario names; none means all.
-    pub(crate) wanted: Vec<String>,
     pub(crate) rounds: usize,
     pub(crate) seconds: u32,
-    /// A second nginx in the place of cheesecloth: shows what the method itself makes of equals.
-    pub(crate) calibrate: bool,
     /// Whether the figures are too short to be trusted.
     pub(crate) quick: bool,
+    /// A second nginx in the place of cheesecloth: shows what the method itself makes of equals.
+    pub(crate) calibrate: bool,
+    arguments: Arguments,
 }
 
 /// One thing that is measured.
@@ -127,47 +126,32 @@ impl Scenario {
 impl Options {
     /// Reads the arguments; nothing when help was asked for.
     pub(crate) fn read(arguments: impl Iterator<Item = String>) -> anyhow::Result<Option<Self>> {
-        let mut options = Self {
-            wanted: Vec::new(),
-            rounds: ROUNDS,
-            seconds: SECONDS,
-            calibrate: false,
-            quick: false,
+        let usual = Arguments::usual(ROUNDS, SECONDS);
+        let Some(arguments) = usual.read(arguments, &[CALIBRATE])? else {
+            return Ok(None);
         };
-        let mut arguments = arguments;
-        while let Some(argument) = arguments.next() {
-            let mut number = || -> anyhow::Result<u32> {
-                let value = arguments.next().unwrap_or_default();
-                match value.parse::<u32>() {
-                    Ok(number @ 1..=NUMBER_MAX) => Ok(number),
-                    _ => bail!("{argument} wants a number from 1 to {NUMBER_MAX}, not {value:?}"),
-                }
-            };
-            match argument.as_str() {
-                // cargo adds it.
-                "--bench" => {}
-                "--help" | "-h" => return Ok(None),
-                "--quick" => (options.rounds, options.seconds, options.quick) = (1, 1, true),
-                "--calibrate" => options.calibrate = true,
-                "--rounds" => options.rounds = number()? as usize,
-                "--seconds" => options.seconds = number()?,
-                unknown if unknown.starts_with('-') => bail!("no such option: {unknown}"),
-                name => options.wanted.push(name.to_lowercase()),
-            }
-        }
+        let options = Self {
+            rounds: arguments.rounds,
+            seconds: arguments.seconds,
+            quick: arguments.quick,
+            calibrate: arguments.switches.iter().any(|switch| switch == CALIBRATE),
+            arguments,
+        };
         if !Scenario::all()
             .iter()
             .any(|scenario| options.wants(scenario))
         {
-            bail!("no scenario is called {:?}", options.wanted.join(" "));
+            bail!(
+                "no scenario is called {:?}",
+                options.arguments.wanted.join(" ")
+            );
         }
         Ok(Some(options))
     }
 
     /// Whether a scenario is to be measured: any wanted word is part of its name.
     pub(crate) fn wants(&self, scenario: &Scenario) -> bool {
-        let name = scenario.name().to_lowercase();
-        let named = self.wanted.is_empty() || self.wanted.iter().any(|word| name.contains(word));
+        let named = self.arguments.wants(&scenario.name());
         named && (!self.calibrate || scenario.can_calibrate())
     }
 }

@@ -10,12 +10,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::content::WARES;
-use super::figures::{Better, Floor, Round, Row, median};
-use super::origin::Origin;
-use super::plain::{Request, fetch};
-use super::resources::{JSON, MIRROR, Resource, path_of_file, succeed};
+use super::figures::{Better, Floor, Round, Row};
+use super::resources::{Resource, path_of_file};
 use super::stage::Stage;
+use crate::rig::asking::{JSON, succeed};
+use crate::rig::content::WARES;
+use crate::rig::gateway::MIRROR;
+use crate::rig::numbers::median;
+use crate::rig::origin::Origin;
+use crate::rig::plain::{Request, fetch};
 
 /// From the last question that was answered to the first that is not: pages are fresh for one second.
 const EXPIRED: Duration = Duration::from_secs(3);

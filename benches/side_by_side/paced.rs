@@ -12,12 +12,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use super::figures::{Better, Floor, Round, Row, median};
-use super::load::{Shape, turn};
+use super::figures::{Better, Floor, Round, Row};
 use super::options::Scenario;
-use super::plain::{Request, fetch};
-use super::resources::{Page, Resource, succeed};
+use super::resources::{Page, Resource};
 use super::stage::Stage;
+use crate::rig::asking::succeed;
+use crate::rig::load::{Shape, turn};
+use crate::rig::numbers::median;
+use crate::rig::plain::{Request, fetch};
 
 /// Connections that carry the requests.
 const CONNECTIONS: usize = 32;
@@ -73,7 +75,7 @@ pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Row> {
     let mut paces = Vec::new();
     let mut missed = false;
     for round in 0..stage.options.rounds {
-        let full = turn(stage, stage.nginx.server(), nginx, &ask_nginx, shape)?;
+        let full = turn(stage.load(), stage.nginx.server(), nginx, &ask_nginx, shape)?;
         let pace = full.requests_per_second() * LOAD;
         let seconds = Duration::from_secs(stage.options.seconds.into());
         let theirs = || keep_pace(nginx, &ask_nginx, pace, seconds).context("nginx");
@@ -244,8 +246,8 @@ impl Connection {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::origin::Origin;
     use super::*;
+    use crate::rig::origin::Origin;
 
     #[test]
     fn latency_counts_from_the_instant_a_request_was_due() {

@@ -3,15 +3,15 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::figures::{Floor, Row, median};
+use super::figures::{Floor, Row};
 use super::options::Options;
 use super::stage::Stage;
-use super::turns::are_disturbed;
+use crate::rig::numbers::{commit, figure, machine, median};
+use crate::rig::turns::are_disturbed;
 
 /// The outcome of one run.
 #[derive(Debug, Serialize)]
@@ -162,67 +162,11 @@ fn floor(floor: Floor, unit: &str) -> String {
     }
 }
 
-/// Three digits that matter, thousands apart.
-pub(crate) fn figure(value: f64) -> String {
-    let decimals = match value.abs() {
-        large if large >= 100.0 => 0,
-        middle if middle >= 10.0 => 1,
-        small if small >= 1.0 => 2,
-        _ => 3,
-    };
-    let text = format!("{value:.decimals$}");
-    if decimals > 0 {
-        return text;
-    }
-    let mut grouped = String::new();
-    for (at, digit) in text.chars().enumerate() {
-        if at > 0 && (text.len() - at).is_multiple_of(3) && !grouped.ends_with('-') {
-            grouped.push('\u{202f}');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-/// The commit, marked when the tree differs from it: a figure belongs to what was measured.
-fn commit() -> String {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git")
-            .args(arguments)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .output()
-            .ok()?;
-        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        output.status.success().then_some(text)
-    };
-    let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else {
-        return "unknown".to_owned();
-    };
-    let changes = git(&["status", "--porcelain", "--untracked-files=no"]).unwrap_or_default();
-    if changes.is_empty() {
-        commit
-    } else {
-        format!("{commit}-changed")
-    }
-}
-
-/// Processor and kernel, as far as the machine says.
-fn machine() -> String {
-    let read = |path| fs::read_to_string(path).unwrap_or_default();
-    let processor = read("/proc/cpuinfo");
-    let model = processor
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
-        .map_or("unknown processor", |(_, model)| model.trim());
-    let kernel = read("/proc/sys/kernel/osrelease");
-    format!("{model}, Linux {}", kernel.trim())
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::figures::{Better, Round};
-    use super::super::load::Turn;
     use super::*;
+    use crate::rig::load::Turn;
 
     #[test]
     fn a_row_reads_as_a_line_of_the_table() {
@@ -279,20 +223,5 @@ mod tests {
         let failed = Row::failed("1 MB file", &anyhow::anyhow!("the answer is 503"));
         insta::assert_snapshot!(plain(&failed), @"| 1 MB file | – | – | – | – | – | failed |");
         assert_eq!(failed.broken, ["not measured: the answer is 503"]);
-    }
-
-    #[test]
-    fn figures_keep_three_digits() {
-        for (value, expected) in [
-            (0.0, "0.000"),
-            (0.1234, "0.123"),
-            (9.876, "9.88"),
-            (98.76, "98.8"),
-            (987.6, "988"),
-            (119_822.0, "119 822"),
-            (-1234.0, "-1 234"),
-        ] {
-            assert_eq!(figure(value).replace('\u{202f}', " "), expected, "{value}");
-        }
     }
 }

@@ -3,19 +3,15 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde_json::Value;
 use url::Url;
 
-use super::content::WARES;
-use super::plain::{Answer, Request, fetch};
 use super::stage::Stage;
-
-/// The media type of a JSON page, which is what installers ask for.
-pub(crate) const JSON: &str = "application/vnd.pypi.simple.v1+json";
-
-/// The index that the gateway serves without any policy.
-pub(crate) const MIRROR: &str = "root/pypi";
+use crate::rig::asking::{JSON, succeed};
+use crate::rig::content::WARES;
+use crate::rig::gateway::MIRROR;
+use crate::rig::plain::{Request, fetch};
 
 /// Something to be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,13 +166,4 @@ pub(crate) fn paths_of_files(
         Ok((text("filename")?.to_owned(), path))
     };
     files.iter().map(path).collect()
-}
-
-/// An answer that is 200.
-pub(crate) fn succeed(answer: Answer) -> anyhow::Result<Answer> {
-    if answer.status != 200 {
-        let body = String::from_utf8_lossy(&answer.body);
-        bail!("the answer is {}, not 200: {}", answer.status, body.trim());
-    }
-    Ok(answer)
 }

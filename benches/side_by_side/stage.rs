@@ -13,16 +13,18 @@ use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 
 use super::cold::LARGE_PAGES;
-use super::content::Content;
-use super::gateway::{Gateway, Launch};
-use super::load;
-use super::nginx::{Certificate, Nginx, Site};
+use super::nginx::{Nginx, Site};
 use super::options::{Options, Scenario};
-use super::origin::Origin;
-use super::plain::{Answer, Request, fetch, fetch_over_tls};
-use super::process::{Cores, Server};
-use super::resources::{MIRROR, Page, Resource, ask_page, succeed};
-use super::tools::Tools;
+use super::resources::{Page, Resource, ask_page};
+use crate::rig::asking::succeed;
+use crate::rig::content::Content;
+use crate::rig::gateway::{Certificate, Gateway, Launch, MIRROR};
+use crate::rig::load::{self, Load};
+use crate::rig::origin::Origin;
+use crate::rig::plain::{Answer, Request, fetch, fetch_over_tls};
+use crate::rig::process::{Cores, Server};
+use crate::rig::tools::Tools;
+use crate::rig::turns::ATTEMPTS;
 
 /// What all scenarios share. The servers end before their folder is removed.
 #[derive(Debug)]
@@ -116,6 +118,19 @@ impl Stage {
             folder,
             _folder: temporary,
         })
+    }
+
+    /// The load of every turn.
+    pub(crate) fn load(&self) -> Load<'_> {
+        let options = &self.options;
+        Load {
+            tools: &self.tools,
+            cores: self.cores,
+            folder: &self.folder,
+            seconds: options.seconds,
+            rounds: options.rounds,
+            attempts: if options.quick { 1 } else { ATTEMPTS },
+        }
     }
 
     /// Where raw figures go.

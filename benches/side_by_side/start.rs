@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use sha2::{Digest as _, Sha256};
 
-use super::content::WARES;
 use super::figures::{Better, Floor, Round, Row};
-use super::gateway::Launch;
 use super::options::Scenario;
-use super::plain::{Request, fetch};
-use super::resources::{MIRROR, succeed};
 use super::stage::Stage;
+use crate::rig::asking::succeed;
+use crate::rig::content::WARES;
+use crate::rig::gateway::{Launch, MIRROR};
+use crate::rig::plain::{Request, fetch};
 
 /// Files in the cache.
 const FILES: usize = 100_000;

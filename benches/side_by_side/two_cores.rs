@@ -6,16 +6,17 @@
 
 use std::net::SocketAddr;
 
-use super::figures::{Better, Floor, Round, Row, median};
-use super::gateway::Gateway;
+use super::figures::{Better, Floor, Round, Row};
 use super::hot::{middle, same_answer, small_pages};
-use super::load::{Shape, Turn};
 use super::nginx::Nginx;
 use super::options::Scenario;
-use super::plain::{Request, fetch};
-use super::resources::{MIRROR, Page, Resource, ask_page};
+use super::resources::{Page, Resource, ask_page};
 use super::stage::Stage;
-use super::turns::{Contender, alternate, per_cpu, whole_answers};
+use crate::rig::gateway::{Gateway, MIRROR};
+use crate::rig::load::{Shape, Turn};
+use crate::rig::numbers::median;
+use crate::rig::plain::{Request, fetch};
+use crate::rig::turns::{Contender, alternate, per_cpu, whole_answers};
 
 /// Connections, half of them each thread's of the load.
 const CONNECTIONS: usize = 64;
@@ -72,7 +73,8 @@ fn measure_form(
         worker("sendfile off", nginx.buffers()),
     ];
     let figure = Turn::requests_per_second;
-    let (rounds, turns) = alternate(stage, &contenders, SHAPE, &figure)?;
+    let turns = alternate(stage.load(), &contenders, SHAPE)?;
+    let rounds = Round::all(&turns, &figure);
     whole_answers(&turns, expected)?;
     Ok(Row {
         peers: vec!["nginx", "sendfile off"],
@@ -111,7 +113,8 @@ fn measure_second(stage: &Stage, gateway: &Gateway, nginx: &Nginx) -> anyhow::Re
         contender(one_worker, stage.nginx.server()),
     ];
     let figure = Turn::requests_per_second;
-    let (rounds, turns) = alternate(stage, &contenders, SHAPE, &figure)?;
+    let turns = alternate(stage.load(), &contenders, SHAPE)?;
+    let rounds = Round::all(&turns, &figure);
     let (own_turns, their_turns) = turns.split_at(2);
     let their_ratio = median(rounds.iter().map(|round| round.peers[1] / round.peers[2]));
     let their_per_cpu = median(per_cpu(their_turns, &figure).into_iter());

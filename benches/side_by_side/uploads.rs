@@ -5,15 +5,13 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
-use sha2::{Digest as _, Sha256};
-
-use super::figures::{Better, Floor, Round, Row, median};
-use super::gateway::{Gateway, STAGE};
-use super::plain::{Line, Request, fetch};
-use super::resources::{JSON, succeed};
+use super::figures::{Better, Floor, Round, Row};
 use super::stage::Stage;
-use super::wheel;
+use crate::rig::asking::{page_of, succeed};
+use crate::rig::gateway::{Gateway, STAGE};
+use crate::rig::numbers::median;
+use crate::rig::plain::fetch;
+use crate::rig::uploader::{PROJECT, Uploader};
 
 /// Files in the project when uploads are timed; a quick run has the first only.
 const SIZES: [usize; 4] = [600, 1_200, 3_000, 10_000];
@@ -31,24 +29,10 @@ const FILLING: Duration = Duration::from_secs(300);
 const UPLOAD_MS: f64 = 4.0;
 const PAGE_MS: f64 = 5.0;
 
-/// The project.
-pub(crate) const PROJECT: &str = "grown";
-
-/// What stands between the parts of a form.
-const BOUNDARY: &str = "a-boundary-that-no-content-holds";
-
-/// Somebody who uploads one release after another.
-#[derive(Debug)]
-pub(crate) struct Uploader {
-    line: Line,
-    /// Files so far.
-    pub(crate) files: usize,
-}
-
 /// Measures a gateway of its own.
 pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     let gateway = stage.launch("uploads").uploads().start()?;
-    let mut uploader = Uploader::to(&gateway)?;
+    let mut uploader = Uploader::to(&gateway, STAGE)?;
     let sizes = if stage.options.quick {
         &SIZES[..1]
     } else {
@@ -91,9 +75,7 @@ fn page_at(
     uploader: &mut Uploader,
     size: usize,
 ) -> anyhow::Result<Row> {
-    let request = Request::new(format!("/{STAGE}/+simple/{PROJECT}/"))
-        .header("Accept", JSON)
-        .header("Accept-Encoding", "gzip");
+    let request = page_of(STAGE, PROJECT);
     let scenario = format!("page of {size} private files after an upload");
     let mut row = Row::new(scenario, "ms", Better::Low, Floor::FigureAtMost(PAGE_MS));
     for _ in 0..stage.options.rounds {
@@ -114,75 +96,4 @@ fn alone(times: Vec<f64>) -> Round {
         peers: Vec::new(),
         ours: median(times.into_iter()),
     }
-}
-
-impl Uploader {
-    /// Begins with an empty project.
-    pub(crate) fn to(gateway: &Gateway) -> anyhow::Result<Self> {
-        Ok(Self {
-            line: Line::to(gateway.manage()?),
-            files: 0,
-        })
-    }
-
-    /// Uploads until the project has this many files.
-    pub(crate) fn fill(&mut self, files: usize, deadline: Instant) -> anyhow::Result<()> {
-        while self.files < files {
-            if Instant::now() > deadline {
-                bail!(
-                    "the project has {} files of {files} when filling is given up",
-                    self.files
-                );
-            }
-            self.upload()?;
-        }
-        Ok(())
-    }
-
-    /// Uploads the next release: milliseconds until it is stored.
-    pub(crate) fn upload(&mut self) -> anyhow::Result<f64> {
-        let version = format!("{}.0", self.files);
-        let wheel = wheel::build(PROJECT, &version, 64, &[])?;
-        let request = Request::post(format!("/{STAGE}/"), form(&version, &wheel))
-            .header("Accept", "application/json")
-            .header(
-                "Content-Type",
-                format!("multipart/form-data; boundary={BOUNDARY}"),
-            );
-        let answer = succeed(self.line.ask(&request)?)?;
-        self.files += 1;
-        Ok(answer.elapsed.as_secs_f64() * 1e3)
-    }
-}
-
-/// The form that twine sends.
-fn form(version: &str, wheel: &wheel::Wheel) -> Vec<u8> {
-    let digest = Sha256::digest(&wheel.content);
-    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    let fields = [
-        (":action", "file_upload"),
-        ("protocol_version", "1"),
-        ("metadata_version", "2.1"),
-        ("name", PROJECT),
-        ("version", version),
-        ("sha256_digest", &digest),
-    ];
-    let mut body = Vec::with_capacity(wheel.content.len() + 2048);
-    for (name, value) in fields {
-        body.extend_from_slice(
-            format!(
-                "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
-            )
-            .as_bytes(),
-        );
-    }
-    let head = format!(
-        "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"content\"; filename=\"{}\"\r\n\
-         Content-Type: application/octet-stream\r\n\r\n",
-        wheel.filename
-    );
-    body.extend_from_slice(head.as_bytes());
-    body.extend_from_slice(&wheel.content);
-    body.extend_from_slice(format!("\r\n--{BOUNDARY}--\r\n").as_bytes());
-    body
 }

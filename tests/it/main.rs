@@ -44,9 +44,12 @@ mod pages;
 mod readings;
 mod refusals;
 mod reload;
+#[expect(dead_code, reason = "the benchmarks' mains and what only they call")]
+#[expect(clippy::duplicate_mod, reason = "it fetches as the tests do")]
+#[path = "../../benches/rig/mod.rs"]
+mod rig;
 mod shipped;
 #[expect(dead_code, reason = "the benchmark's main and what only it calls")]
-#[expect(clippy::duplicate_mod, reason = "it fetches as the tests do")]
 #[path = "../../benches/side_by_side/main.rs"]
 mod side_by_side;
 mod sidecars;

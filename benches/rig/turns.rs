@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
 
-use super::figures::{Round, median};
-use super::load::{Shape, Turn, turn};
+use super::load::{Load, Shape, Turn, turn};
+use super::numbers::median;
 use super::plain::Request;
 use super::process::Server;
-use super::stage::Stage;
 
 /// A server below this part of its core was not the limit.
 const SATURATED: f64 = 0.9;
@@ -16,8 +15,8 @@ const SATURATED: f64 = 0.9;
 /// A turn in which others took more than this part of a core is taken again.
 const DISTURBED: f64 = 0.1;
 
-/// How often at most a turn is taken; the least disturbed counts.
-const ATTEMPTS: usize = 3;
+/// How often at most a turn is taken, usually; the least disturbed counts.
+pub(crate) const ATTEMPTS: usize = 3;
 
 /// A server in its turn.
 pub(crate) struct Contender<'a> {
@@ -30,39 +29,35 @@ pub(crate) struct Contender<'a> {
 /// Lets each have its turn, round after round; who begins changes, so that nobody is always after
 /// the same one. The first contender is ours.
 pub(crate) fn alternate(
-    stage: &Stage,
+    load: Load<'_>,
     contenders: &[Contender<'_>],
     shape: Shape,
-    figure: &dyn Fn(&Turn) -> f64,
-) -> anyhow::Result<(Vec<Round>, Vec<Vec<Turn>>)> {
-    let mut rounds = Vec::new();
+) -> anyhow::Result<Vec<Vec<Turn>>> {
     let mut turns = vec![Vec::new(); contenders.len()];
-    for round in 0..stage.options.rounds {
+    for round in 0..load.rounds {
         for position in 0..contenders.len() {
             let at = (round + position) % contenders.len();
-            let Contender {
-                server,
-                address,
-                request,
-                name,
-            } = &contenders[at];
-            let ask = || turn(stage, server, *address, request, shape);
-            turns[at].push(undisturbed(stage, &ask).context(*name)?);
+            turns[at].push(undisturbed(load, &contenders[at], shape)?);
         }
-        let figures: Vec<f64> = turns.iter().map(|turns| figure(&turns[round])).collect();
-        rounds.push(Round {
-            ours: figures[0],
-            peers: figures[1..].to_vec(),
-        });
     }
-    Ok((rounds, turns))
+    Ok(turns)
 }
 
 /// The least disturbed of a few turns; a quiet one ends the search.
-fn undisturbed(stage: &Stage, ask: &dyn Fn() -> anyhow::Result<Turn>) -> anyhow::Result<Turn> {
+pub(crate) fn undisturbed(
+    load: Load<'_>,
+    contender: &Contender<'_>,
+    shape: Shape,
+) -> anyhow::Result<Turn> {
+    let Contender {
+        name,
+        server,
+        address,
+        request,
+    } = contender;
+    let ask = || turn(load, server, *address, request, shape).context(*name);
     let mut best = ask()?;
-    let attempts = if stage.options.quick { 1 } else { ATTEMPTS };
-    for _ in 1..attempts {
+    for _ in 1..load.attempts {
         if best.disturbed <= DISTURBED {
             break;
         }

@@ -8,9 +8,8 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use super::plain::Request;
-use super::process::{Clock, Server};
-use super::stage::Stage;
-use super::tools::run;
+use super::process::{Clock, Cores, Server};
+use super::tools::{Tools, run};
 
 /// What wrk prints for us at its end; its own words are for people.
 const SCRIPT: &str = r#"done = function(summary, latency, requests)
@@ -28,6 +27,19 @@ pub(crate) struct Shape {
     pub(crate) tls: bool,
     /// Whether wrk has two threads on both cores, which it then shares with the server.
     pub(crate) both_cores: bool,
+}
+
+/// Who makes the load, where, for how long and how often.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load<'a> {
+    pub(crate) tools: &'a Tools,
+    pub(crate) cores: Cores,
+    /// Where [`prepare`] has left wrk's script.
+    pub(crate) folder: &'a Path,
+    pub(crate) seconds: u32,
+    pub(crate) rounds: usize,
+    /// How often at most a turn is taken that others disturb.
+    pub(crate) attempts: usize,
 }
 
 /// What a server did in one turn.
@@ -74,7 +86,7 @@ pub(crate) fn prepare(folder: &Path) -> anyhow::Result<()> {
 
 /// Asks one server as fast as it answers.
 pub(crate) fn turn(
-    stage: &Stage,
+    load: Load<'_>,
     server: &Server,
     address: SocketAddr,
     request: &Request,
@@ -82,18 +94,18 @@ pub(crate) fn turn(
 ) -> anyhow::Result<Turn> {
     let scheme = if shape.tls { "https" } else { "http" };
     let url = format!("{scheme}://{address}{}", request.path);
-    let mut wrk = stage.tools.wrk(shape.both_cores.then_some(stage.cores));
+    let mut wrk = load.tools.wrk(shape.both_cores.then_some(load.cores));
     let threads = if shape.both_cores { "-t2" } else { "-t1" };
     wrk.arg(threads).arg(format!("-c{}", shape.connections));
-    wrk.arg(format!("-d{}s", stage.options.seconds));
+    wrk.arg(format!("-d{}s", load.seconds));
     // A single answer of 100 MB takes a while when the load is the limit.
     wrk.args(["--timeout", "30s"])
         .arg("-s")
-        .arg(stage.folder.join("figures.lua"));
+        .arg(load.folder.join("figures.lua"));
     for (name, value) in &request.headers {
         wrk.arg("-H").arg(format!("{name}: {value}"));
     }
-    let clock = Clock::read(stage.cores)?;
+    let clock = Clock::read(load.cores)?;
     let before = server.cpu_seconds()?;
     let output = run(wrk.arg(&url))?;
     let cpu_seconds = server.cpu_seconds()? - before;

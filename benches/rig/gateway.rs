@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use super::nginx::Certificate;
 use super::plain::{Request, fetch};
 use super::process::{Cores, Server};
 
@@ -27,12 +26,22 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 const WHITELISTED: usize = 100_000;
 const RULES: usize = 50;
 
+/// The index that the gateway serves without any policy.
+pub(crate) const MIRROR: &str = "root/pypi";
+
 /// The index under a large policy, and the same without.
 pub(crate) const STRICT: &str = "root/strict";
 pub(crate) const LOOSE: &str = "root/loose";
 
 /// The index that takes uploads.
 pub(crate) const STAGE: &str = "root/stage";
+
+/// A certificate for TLS, in files that both servers read.
+#[derive(Debug, Clone)]
+pub(crate) struct Certificate {
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
+}
 
 /// What it is to serve.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Tells this program, once it runs on its core, which two were chosen: `SERVER LOAD`.
-const CORES: &str = "SIDE_BY_SIDE_CORES";
+const CORES: &str = "BENCH_CORES";
 
 /// Until a child that was asked to end is killed.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -4,9 +4,9 @@ mod micro;
 
 use std::sync::Arc;
 
-use cheesecloth::testing::model::IndexName;
+use cheesecloth::testing::model::{IndexName, Timestamp};
 use cheesecloth::testing::page::{
-    Decided, FileLinks, PageForm, Ruling, filter, merge, parse_json, read_project_page, render_html,
+    Decided, FileLinks, Markup, PageForm, PageWriter, Ruling, merge, parse_json, read_project_page,
 };
 
 use micro::{PAGE_URL, PAGES, json_page, measure, project};
@@ -27,12 +27,16 @@ fn main() -> anyhow::Result<()> {
         });
 
         let merged = merge(project.clone(), vec![(0, Arc::new(page))]);
-        let list = || Decided {
+        let entries: Vec<_> = merged.entries().collect();
+        let list = &mut |_: &_| Decided {
             ruling: Ruling::List,
             next_change: None,
         };
-        let filtered = filter(&merged, &mut |_| list());
-        let html = render_html(&filtered, &FileLinks::new(PageForm::Simple, &index));
+        let links = FileLinks::new(PageForm::Simple, &index);
+        let writer = PageWriter::new(Markup::Html, links);
+        let frame = writer.frame(&merged.heading());
+        let stretch = writer.stretch(&entries, list, Timestamp::UNIX_EPOCH);
+        let html = [&frame.head, stretch.text(), &frame.middle].concat();
         let read = read_project_page(usize::MAX, None, &html, PAGE_URL, &project)?;
         anyhow::ensure!(
             read.files.len() == files,

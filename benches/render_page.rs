@@ -4,10 +4,10 @@ mod micro;
 
 use std::sync::Arc;
 
-use cheesecloth::testing::model::IndexName;
+use cheesecloth::testing::model::{IndexName, Timestamp};
 use cheesecloth::testing::page::{
-    Decided, FileLinks, PageForm, Ruling, StoredMeta, filter, from_stored, merge, parse_json,
-    render_html, render_json, to_stored,
+    Decided, FileLinks, Markup, PageForm, PageWriter, Ruling, StoredMeta, filter, from_stored,
+    merge, parse_json, to_stored,
 };
 
 use micro::{PAGE_URL, PAGES, json_page, measure, project};
@@ -33,13 +33,16 @@ fn main() -> anyhow::Result<()> {
             merge(project.clone(), layers())
         });
         let merged = merge(project.clone(), layers());
+        let entries: Vec<_> = merged.entries().collect();
         measure(&format!("filter without rules, {size}"), files, || {
-            filter(&merged, &mut |_| list()).files.len()
+            filter(&entries, &mut |_| list()).files.len()
         });
-        let filtered = filter(&merged, &mut |_| list());
-        let name = |form: &str| format!("render {form}, {size}");
-        measure(&name("JSON"), files, || render_json(&filtered, &links));
-        measure(&name("HTML"), files, || render_html(&filtered, &links));
+        for (form, markup) in [("JSON", Markup::Json), ("HTML", Markup::Html)] {
+            let writer = PageWriter::new(markup, links.clone());
+            measure(&format!("filter and write {form}, {size}"), files, || {
+                writer.stretch(&entries, &mut |_| list(), Timestamp::UNIX_EPOCH)
+            });
+        }
         let meta = StoredMeta {
             final_url: PAGE_URL.to_owned(),
             fetched_at: "2026-01-01T00:00:00Z".parse()?,

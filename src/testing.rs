@@ -50,8 +50,8 @@ pub mod model {
 /// Of `page`.
 pub mod page {
     pub use crate::page::{
-        Decided, FileLinks, PageForm, ProjectPage, Ruling, StoredMeta, file_path, filter,
-        from_stored, merge, parse_json, read_project_page, render_html, render_json, to_stored,
+        Decided, FileLinks, Markup, PageForm, PageWriter, ProjectPage, Ruling, StoredMeta,
+        file_path, filter, from_stored, merge, parse_json, read_project_page, to_stored,
     };
 }
 

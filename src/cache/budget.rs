@@ -5,6 +5,8 @@
 pub struct Budget {
     /// Rendered pages: hot requests are answered from them, so they get the largest share.
     pub rendered: u64,
+    /// The stretches that long pages are made of.
+    pub stretches: u64,
     /// Parsed source pages: what a new generation renders from.
     pub sources: u64,
     /// Pages of what stages hold.
@@ -18,13 +20,15 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Splits a limit: 45 % rendered, 22 % sources, 8 % stages, 15 % small files and sidecars, 10 % decisions.
+    /// Splits a limit: 37 % rendered, 10 % their stretches, 20 % sources, 8 % stages, 15 % small files and
+    /// sidecars, 10 % decisions.
     #[must_use]
     pub fn split(bytes: u64) -> Self {
         let percent = |share: u64| bytes / 100 * share;
         Self {
-            rendered: percent(45),
-            sources: percent(22),
+            rendered: percent(37),
+            stretches: percent(10),
+            sources: percent(20),
             stages: percent(8),
             small_files: percent(13),
             placed_sidecars: percent(2),
@@ -42,13 +46,15 @@ mod tests {
         for bytes in [0, 1, 99, 256 << 20, u64::MAX] {
             let Budget {
                 rendered,
+                stretches,
                 sources,
                 stages,
                 small_files,
                 placed_sidecars,
                 tickets,
             } = Budget::split(bytes);
-            assert!(rendered + sources + stages + small_files + placed_sidecars + tickets <= bytes);
+            let pages = rendered + stretches + sources + stages;
+            assert!(pages + small_files + placed_sidecars + tickets <= bytes);
         }
     }
 }

@@ -79,7 +79,7 @@ impl Flows {
         });
         let stages = Arc::new(StagePages::new(core.clone(), budget.stages));
         let stacks = Arc::new(Stacks::new(core.clone(), mirrors.clone(), stages.clone()));
-        let pages = Arc::new(Pages::new(core.clone(), stacks.clone(), budget.rendered));
+        let pages = Arc::new(Pages::new(core.clone(), stacks.clone(), &budget));
         let lists = Arc::new(Lists::new(core.clone(), names.clone()));
         let tickets = Arc::new(Tickets {
             core: core.clone(),

@@ -9,36 +9,27 @@ use std::sync::Arc;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::cache::{Flights, Mark, RenderedKey, RenderedPage, RenderedPages};
+use crate::cache::{Budget, Flights, Mark, RenderedKey, RenderedPage, RenderedPages};
 use crate::devpi::DevpiWords;
 use crate::gateway::ask::Ask;
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, Flow, blocking};
+use crate::gateway::page_text::Rules;
 use crate::gateway::patience::Patience;
 use crate::gateway::refusal::project_refused;
 use crate::gateway::reply::{Body, CacheResult, Decision, Record, Reply};
 use crate::gateway::resolve::{Resolution, Resolved, Stacks};
 use crate::gateway::room::room_to_render;
-use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
-use crate::page::{Decided, Entry, FileLinks, PageForm, Ruling, filter, render_html, render_json};
+use crate::gateway::stretches::{Rendering, Stretches, TextKey};
+use crate::model::{IndexName, ProjectName, Timestamp};
+use crate::page::{Decided, Entry, Markup, PageForm, Ruling};
 use crate::policy::{Candidate, Denial, OnBlock, ProjectView, Verdict};
-use crate::protocol::{
-    ETag, Encoding, Format, GzipMember, GzipPiece, Head, is_not_modified, wants_validated,
-};
+use crate::protocol::{ETag, Encoding, Format, Head, is_not_modified, wants_validated};
 use crate::telemetry::{CacheKind, LookUp, Staleness, Tier};
-
-/// gzip's level: past 6 a page shrinks by little and costs much.
-const GZIP_LEVEL: u32 = 6;
-
-/// zstd's level: its own default.
-const ZSTD_LEVEL: i32 = 3;
 
 /// What an answer depends on, if its client decides between a page for people and one for installers.
 pub const VARY_BY_CLIENT: &str = "Accept, Accept-Encoding, User-Agent";
-
-/// Hexadecimal digits of a page's tag: 128 bits of its sha256 tell versions of a page apart.
-const ETAG_DIGITS: usize = 32;
 
 /// Renderings under way. A request after a reload or a change of records joins no older rendering.
 type Renderings = Flights<(RenderedKey, u64, Mark), Flow<Rendered>>;
@@ -77,6 +68,19 @@ impl Wanted {
             variant: (form * 3 + format) * 3 + encoding,
         }
     }
+
+    /// The text that is encoded.
+    fn text_key(&self) -> TextKey {
+        TextKey {
+            index: self.index.clone(),
+            project: self.project.clone(),
+            form: self.form,
+            markup: match self.format {
+                Format::Json => Markup::Json,
+                Format::HtmlV1 | Format::Html => Markup::Html,
+            },
+        }
+    }
 }
 
 /// Project pages, rendered once for everybody.
@@ -85,6 +89,8 @@ pub struct Pages {
     core: Arc<Core>,
     stacks: Arc<Stacks>,
     rendered: RenderedPages,
+    /// What they are made of, as far as that is worth keeping.
+    stretches: Stretches,
     /// Pages that somebody waits for.
     renderings: Renderings,
     /// Pages made again as upstream has them, however long that takes.
@@ -92,9 +98,10 @@ pub struct Pages {
 }
 
 impl Pages {
-    pub fn new(core: Arc<Core>, stacks: Arc<Stacks>, bytes_max: u64) -> Self {
+    pub fn new(core: Arc<Core>, stacks: Arc<Stacks>, budget: &Budget) -> Self {
         Self {
-            rendered: RenderedPages::new(bytes_max),
+            rendered: RenderedPages::new(budget.rendered),
+            stretches: Stretches::new(budget.stretches),
             renderings: core.flights(),
             renewals: core.flights(),
             core,
@@ -109,10 +116,11 @@ impl Pages {
 
     pub fn forget_all(&self) {
         self.rendered.forget_all();
+        self.stretches.forget_all();
     }
 
     pub fn weight_bytes(&self) -> u64 {
-        self.rendered.weight_bytes()
+        self.rendered.weight_bytes() + self.stretches.weight_bytes()
     }
 
     /// Answers a project page.
@@ -196,7 +204,8 @@ impl Pages {
         let room = room_to_render(&self.core, &resolved.merged, &resolved.shares).await?;
         let (pages, own_cx, filtered_at) = (Arc::clone(self), cx.clone(), self.core.clock.now());
         let work = move || {
-            let page = Arc::new(render_page(&own_cx, &wanted, &resolved, filtered_at));
+            let page = render_page(&pages.stretches, &own_cx, &wanted, &resolved, filtered_at);
+            let page = Arc::new(page);
             pages
                 .rendered
                 .insert_since(mark, wanted.key(), Arc::clone(&page));
@@ -234,34 +243,38 @@ impl Pages {
     }
 }
 
-/// Filters, renders and compresses; blocking, milliseconds for a large page.
+/// Filters, renders and compresses; blocking, milliseconds for a large page that nobody has asked for.
 ///
 /// Files are judged as of `filtered_at`: a request that joined while upstream was slow may have come
 /// after the instant at which a rule changes its answer. The project was judged as of the context's
 /// instant, so a rule that has changed since then ends the page immediately.
 fn render_page(
+    stretches: &Stretches,
     cx: &Context,
     wanted: &Wanted,
     resolved: &Resolved,
     filtered_at: Timestamp,
 ) -> RenderedPage {
     let view = resolved.view();
-    let filtered = filter(&resolved.merged, &mut |entry| {
-        decide(&view, entry, filtered_at)
-    });
-    let links = FileLinks::new(wanted.form, &wanted.index);
-    let plain = match wanted.format {
-        Format::Json => render_json(&filtered, &links),
-        Format::HtmlV1 | Format::Html => render_html(&filtered, &links),
+    let rules = Rules {
+        generation: cx.generation.number,
+        silent: resolved.silent.clone(),
+        end_at: resolved.stack.next_rule_change(filtered_at),
     };
-    let (valid_until, stale_until) = resolved.until(filtered.next_change, cx.now);
-    let etag = etag(&plain, wanted.encoding);
-    let body = pack(plain, wanted.encoding, GZIP_LEVEL);
+    let (format, encoding) = (wanted.format, wanted.encoding);
+    let rendering = stretches.render(
+        wanted.text_key(),
+        rules,
+        &resolved.merged,
+        &mut |entry| decide(&view, entry, filtered_at),
+        (encoding, filtered_at),
+    );
+    let Rendering { body, etag, .. } = rendering;
+    let (valid_until, stale_until) = resolved.until(rendering.next_change, cx.now);
     let vary = match wanted.form {
         PageForm::Simple | PageForm::SimpleNoSlash | PageForm::Default => "Accept, Accept-Encoding",
         PageForm::Index | PageForm::IndexNoSlash => VARY_BY_CLIENT,
     };
-    let (format, encoding) = (wanted.format, wanted.encoding);
     let [head, head_not_modified] = heads(&etag, vary, format, encoding, body.len() as u64);
     RenderedPage {
         head,
@@ -321,27 +334,6 @@ pub fn heads(
         head.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
     }
     [head, not_modified].map(|head| Arc::new(head.into()))
-}
-
-pub fn etag(plain: &[u8], encoding: Encoding) -> ETag {
-    let digits = &Sha256::of(plain).to_hex()[..ETAG_DIGITS];
-    let inside = match encoding.content_encoding() {
-        Some(encoding) => format!("{digits}-{encoding}"),
-        None => digits.to_owned(),
-    };
-    ETag::parse(&inside).expect("hexadecimal digits may stand in an entity tag")
-}
-
-/// Compresses a text; `gzip_level` is for gzip alone.
-pub fn pack(plain: Vec<u8>, encoding: Encoding, gzip_level: u32) -> Vec<u8> {
-    match encoding {
-        Encoding::Identity => plain,
-        Encoding::Gzip => GzipMember::of([&GzipPiece::of(&plain, gzip_level)]),
-        Encoding::Zstd => {
-            let packed = zstd::bulk::compress(&plain, ZSTD_LEVEL);
-            packed.expect("compressing from memory to memory cannot fail")
-        }
-    }
 }
 
 fn page_reply(ask: &Ask<'_>, page: &RenderedPage, record: Record) -> Reply {

@@ -1,14 +1,12 @@
-//! What remains of a merged page once each file was decided on, and until when that is valid.
+//! What remains of the files of a merged page once each was decided on, and until when that is valid.
 //!
 //! The decision itself is passed in: `policy` makes it for the page, the file and the sidecar alike.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::model::{
-    CoreMetadata, File, Kind, ProjectName, ProjectStatus, Timestamp, Version, Yanked,
-};
-use crate::page::merge::{Entry, Merged};
+use crate::model::{CoreMetadata, File, Kind, Timestamp, Version, Yanked};
+use crate::page::merge::Entry;
 
 /// What a page does with a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,20 +28,14 @@ pub struct Decided {
     pub next_change: Option<Timestamp>,
 }
 
-/// A page as it is shown.
+/// Files of a page as they are shown.
 #[derive(Debug, Clone)]
 pub struct Filtered<'a> {
-    /// The project.
-    pub project: &'a ProjectName,
-    /// Its status.
-    pub status: &'a ProjectStatus,
-    /// The upstream's serial, if the page comes from one upstream alone.
-    pub serial: Option<u64>,
     /// The files listed, in the order of the stack.
     pub files: Vec<Listed<'a>>,
     /// How many files are not listed.
     pub hidden: usize,
-    /// When the page would change without any source changing; it is to be filtered again then.
+    /// When they would change without any source changing; they are to be filtered again then.
     pub next_change: Option<Timestamp>,
 }
 
@@ -62,19 +54,16 @@ pub struct Listed<'a> {
 
 /// Asks for a ruling on each file, in order.
 pub fn filter<'a>(
-    merged: &'a Merged,
+    entries: &[Entry<'a>],
     decide: &mut dyn FnMut(&Entry<'a>) -> Decided,
 ) -> Filtered<'a> {
     let mut filtered = Filtered {
-        project: merged.project(),
-        status: merged.status(),
-        serial: merged.serial(),
-        files: Vec::with_capacity(merged.len()),
+        files: Vec::with_capacity(entries.len()),
         hidden: 0,
         next_change: None,
     };
-    for entry in merged.entries() {
-        let decided = decide(&entry);
+    for entry in entries {
+        let decided = decide(entry);
         filtered.next_change = earlier(filtered.next_change, decided.next_change);
         let yanked = match decided.ruling {
             Ruling::List => entry.file.yanked.clone(),
@@ -95,9 +84,6 @@ pub fn filter<'a>(
 
 impl Filtered<'_> {
     /// The versions of the listed files, each once, in the order of the files.
-    ///
-    /// A version is left out if all of its files are hidden, since resolvers may take this list as a
-    /// shortcut, or if it never had a file (docs/protocol/simple-api.md §4.2, §14).
     #[must_use]
     pub fn versions(&self) -> Vec<String> {
         // Parsing is expensive, and files of one version are mostly adjacent and spelled alike.
@@ -139,7 +125,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::page::merge::merge;
+    use crate::page::merge::{Merged, merge};
     use crate::page::samples;
 
     fn merged(names: &[&str]) -> Merged {
@@ -159,7 +145,8 @@ mod tests {
             "six-2.0-py3-none-any.whl",
             "six-3.zip",
         ]);
-        let filtered = filter(&merged, &mut |entry| match entry.file.filename.as_str() {
+        let entries: Vec<_> = merged.entries().collect();
+        let filtered = filter(&entries, &mut |entry| match entry.file.filename.as_str() {
             "six-1.zip" => Decided {
                 ruling: Ruling::Hide,
                 next_change: second(50),
@@ -213,7 +200,8 @@ mod tests {
         let mut page = samples::page("six", &names);
         page.versions = vec![Version::parse("8")];
         let merged = merge(page.project.clone(), vec![(0, Arc::new(page))]);
-        let filtered = filter(&merged, &mut |entry| Decided {
+        let entries: Vec<_> = merged.entries().collect();
+        let filtered = filter(&entries, &mut |entry| Decided {
             ruling: if entry.file.filename.as_str() == "six-9.zip" {
                 Ruling::Hide
             } else {
@@ -236,7 +224,8 @@ mod tests {
             let mut page = samples::page("six", &[name]);
             page.files[0].core_metadata = metadata;
             let merged = merge(page.project.clone(), vec![(0, Arc::new(page))]);
-            let filtered = filter(&merged, &mut |_| Decided {
+            let entries: Vec<_> = merged.entries().collect();
+            let filtered = filter(&entries, &mut |_| Decided {
                 ruling: Ruling::List,
                 next_change: None,
             });
@@ -249,8 +238,9 @@ mod tests {
         fn filtering_keeps_the_order_and_invents_nothing(rulings in prop::collection::vec(0..3_u8, 0..12)) {
             let names: Vec<String> = (0..rulings.len()).map(|n| format!("six-{n}.zip")).collect();
             let merged = merged(&names.iter().map(String::as_str).collect::<Vec<_>>());
+            let entries: Vec<_> = merged.entries().collect();
             let mut left = rulings.iter();
-            let filtered = filter(&merged, &mut |_| Decided {
+            let filtered = filter(&entries, &mut |_| Decided {
                 ruling: match left.next() {
                     Some(0) => Ruling::Hide,
                     Some(1) => Ruling::ListAsYanked("no".into()),

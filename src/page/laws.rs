@@ -6,19 +6,19 @@ use proptest::prelude::*;
 use url::Url;
 
 use crate::model::{
-    CoreMetadata, File, Hashes, IndexName, Kind, ProjectState, ProjectStatus, Sha256, UploadTime,
-    UploadTimeSource, Yanked,
+    CoreMetadata, File, Hashes, IndexName, Kind, ProjectState, ProjectStatus, Sha256, Timestamp,
+    UploadTime, UploadTimeSource, Yanked,
 };
 use crate::page::digests::fragment_digest;
-use crate::page::filter::{Decided, Filtered, Ruling, filter};
+use crate::page::filter::{Decided, Ruling};
 use crate::page::links::{FileLinks, PageForm};
 use crate::page::merge::merge;
 use crate::page::parse_html::parse_html;
 use crate::page::parse_json::parse_json;
 use crate::page::project_page::ProjectPage;
-use crate::page::render_html::render_html;
-use crate::page::render_json::render_json;
 use crate::page::samples;
+use crate::page::sniff::Markup;
+use crate::page::stretch::PageWriter;
 
 const PAGE: &str = "https://devpi.example/packages/stable/+simple/six/";
 
@@ -30,13 +30,26 @@ pub(super) fn links() -> FileLinks {
     )
 }
 
-/// Shows a page as it is, with nothing hidden, to `show`.
-pub(super) fn filtered<T>(page: ProjectPage, show: impl FnOnce(&Filtered<'_>) -> T) -> T {
+/// A page as it is, with nothing hidden, written in one stretch.
+pub(super) fn written(page: ProjectPage, markup: Markup) -> Vec<u8> {
     let merged = merge(page.project.clone(), vec![(0, Arc::new(page))]);
-    show(&filter(&merged, &mut |_| Decided {
+    let entries: Vec<_> = merged.entries().collect();
+    let list = &mut |_: &_| Decided {
         ruling: Ruling::List,
         next_change: None,
-    }))
+    };
+    let writer = PageWriter::new(markup, links());
+    let frame = writer.frame(&merged.heading());
+    let stretch = writer.stretch(&entries, list, Timestamp::UNIX_EPOCH);
+    let versions = writer.versions([&stretch].into_iter()).concat();
+    [
+        &frame.head,
+        stretch.text(),
+        &frame.middle,
+        &versions,
+        frame.tail,
+    ]
+    .concat()
 }
 
 /// A page with every fact there is, and every odd name.
@@ -149,23 +162,22 @@ fn names(page: &ProjectPage) -> Vec<&str> {
 proptest! {
     #[test]
     fn what_is_written_as_json_is_read_again(page in samples::any_page()) {
-        let json = filtered(page.clone(), |shown| render_json(shown, &links()));
+        let json = written(page.clone(), Markup::Json);
         let read = parse_json(&json, PAGE, &page.project).unwrap();
         prop_assert_eq!(read, as_shown(&page));
     }
 
     #[test]
     fn what_is_written_as_html_is_read_again(page in samples::any_page()) {
-        let html = filtered(page.clone(), |shown| render_html(shown, &links()));
+        let html = written(page.clone(), Markup::Html);
         let read = parse_html(&html, PAGE, &page.project).unwrap();
         prop_assert_eq!(read, with_one_digest(as_shown(&page)));
     }
 
     #[test]
     fn both_forms_list_the_same_files_in_the_same_order(page in samples::any_page()) {
-        let (json, html) = filtered(page.clone(), |shown| {
-            (render_json(shown, &links()), render_html(shown, &links()))
-        });
+        let json = written(page.clone(), Markup::Json);
+        let html = written(page.clone(), Markup::Html);
         let json = parse_json(&json, PAGE, &page.project).unwrap();
         let html = parse_html(&html, PAGE, &page.project).unwrap();
         prop_assert_eq!(names(&json), names(&html));
@@ -174,7 +186,7 @@ proptest! {
 
     #[test]
     fn json_never_holds_what_a_client_chokes_on(page in samples::any_page()) {
-        let json = filtered(page, |shown| render_json(shown, &links()));
+        let json = written(page, Markup::Json);
         let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
         prop_assert!(!has_null_or_empty_text(&value));
         for file in value["files"].as_array().unwrap() {

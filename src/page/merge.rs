@@ -39,6 +39,17 @@ pub struct Entry<'a> {
     pub file: &'a File,
 }
 
+/// What a page says besides its files.
+#[derive(Debug, Clone, Copy)]
+pub struct Heading<'a> {
+    /// The project.
+    pub project: &'a ProjectName,
+    /// Its status.
+    pub status: &'a ProjectStatus,
+    /// The upstream's serial, if the page comes from one upstream alone.
+    pub serial: Option<u64>,
+}
+
 /// Overlays the pages of a stack's members, in the given order (docs/protocol/devpi.md §8.3).
 ///
 /// Each layer comes with its member's position in the stack, which [`Entry::member`] repeats.
@@ -93,6 +104,16 @@ impl Merged {
     pub fn weight_bytes(&self) -> usize {
         let pages = self.layers.iter().map(|(_, page)| page.weight_bytes());
         pages.sum()
+    }
+
+    /// What it says besides its files.
+    #[must_use]
+    pub fn heading(&self) -> Heading<'_> {
+        Heading {
+            project: &self.project,
+            status: &self.status,
+            serial: self.serial(),
+        }
     }
 
     /// The project.

@@ -1,14 +1,15 @@
 //! What an index says about a project: read it, merge it, filter it, write it.
 //!
 //! ```text
-//! bytes ─ sniff ─┬ parse_json ┐                              ┌ render_json ─ bytes
-//!                └ parse_html ┴ ProjectPage ─ merge ─ filter ┴ render_html ─ bytes
+//! bytes ─ sniff ─┬ parse_json ┐                                        ┌ render_json ─ bytes
+//!                └ parse_html ┴ ProjectPage ─ merge ─ stretch ─ filter ┴ render_html ─ bytes
 //! ```
 //!
 //! [`read_project_page`] does the first half for an upstream's answer as it arrived, and refuses what
 //! is not a page. A [`ProjectPage`] is one source's statement. [`carry_over`] keeps what the source said before and
-//! forgot since, [`merge`](fn@merge) combines the pages of a stack, [`filter`](fn@filter) asks the policies
-//! about each file, and both renderers write the result with the links of [`links`](FileLinks).
+//! forgot since, [`merge`](fn@merge) combines the pages of a stack, a [`Stretch`] is some of its files in a
+//! row: [`filter`](fn@filter) asks the policies about each, and a [`PageWriter`] writes the result with the
+//! links of [`links`](FileLinks).
 //! Project lists travel the same way as [`ProjectNames`], without a value per name.
 
 mod anchors;
@@ -36,6 +37,7 @@ mod samples;
 mod sniff;
 mod source_url;
 mod stored;
+mod stretch;
 mod upload_time;
 mod wire;
 
@@ -45,16 +47,15 @@ pub use learned::{Learned, LearnedFiles, LearnedMetadata};
 pub use links::{
     FileLinks, FilePath, FilePlace, PageForm, encode, entry_path, file_path, parse_file_path,
 };
-pub use merge::{Entry, Merged, merge};
+pub use merge::{Entry, Heading, Merged, merge};
 pub use parse_json::parse_json;
 pub use project_list::ProjectNames;
 pub use project_page::{InvalidPage, ProjectPage};
 pub use read::{read_project_list, read_project_page};
-pub use render_html::render_html;
-pub use render_json::render_json;
 pub use render_list::{render_list_html, render_list_json};
 pub use sniff::Markup;
 pub use stored::{StoredMeta, from_stored, to_stored};
+pub use stretch::{Cut, PageWriter, Stretch};
 
 /// The version of the simple API that our pages announce (1.5 does not apply to
 /// us: docs/protocol/simple-api.md §1).

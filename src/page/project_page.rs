@@ -88,7 +88,8 @@ impl ProjectPage {
     }
 }
 
-fn file_weight(file: &File) -> usize {
+/// What one file takes, with its texts.
+pub(super) fn file_weight(file: &File) -> usize {
     let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len() + SHARED);
     let name = file.filename.as_str().len() + file.filename.version_text().len();
     let texts = text(&file.url) + text(&file.requires_python) + text(&file.provenance);

@@ -6,40 +6,41 @@
 use crate::model::{CoreMetadata, ProjectState, UploadTimeSource, Yanked};
 use crate::page::API_VERSION;
 use crate::page::digests::fragment_digest;
-use crate::page::filter::{Filtered, Listed};
+use crate::page::filter::Listed;
 use crate::page::json_file::FIRST_SEEN;
 use crate::page::links::FileLinks;
+use crate::page::merge::Heading;
+use crate::page::stretch::Frame;
 use crate::page::upload_time::write_upload_time;
 
-/// Typical length of an entry in bytes, so that a page takes one allocation.
-const FILE_BYTES: usize = 560;
-
-/// Writes a page as HTML.
-#[must_use]
-pub fn render_html(page: &Filtered<'_>, links: &FileLinks) -> Vec<u8> {
-    let mut out = Vec::with_capacity(512 + page.files.len() * FILE_BYTES);
-    raw(&mut out, "<!DOCTYPE html>\n<html><head>");
-    meta(&mut out, "pypi:repository-version", API_VERSION);
-    if page.status.state != ProjectState::Active || page.status.reason.is_some() {
-        meta(&mut out, "pypi:project-status", page.status.state.as_str());
+/// What stands around the files of a page; there is no list of versions.
+pub(super) fn frame(heading: &Heading<'_>) -> Frame {
+    let mut head = Vec::new();
+    raw(&mut head, "<!DOCTYPE html>\n<html><head>");
+    meta(&mut head, "pypi:repository-version", API_VERSION);
+    let status = heading.status;
+    if status.state != ProjectState::Active || status.reason.is_some() {
+        meta(&mut head, "pypi:project-status", status.state.as_str());
     }
-    if let Some(reason) = &page.status.reason {
-        meta(&mut out, "pypi:project-status-reason", reason);
+    if let Some(reason) = &status.reason {
+        meta(&mut head, "pypi:project-status-reason", reason);
     }
-    let project = page.project.as_str();
+    let project = heading.project.as_str();
     raw(
-        &mut out,
+        &mut head,
         &format!("<title>Links for {project}</title></head><body>\n"),
     );
-    raw(&mut out, &format!("<h1>Links for {project}</h1>\n"));
-    for listed in &page.files {
-        write_file(&mut out, listed, links);
+    raw(&mut head, &format!("<h1>Links for {project}</h1>\n"));
+    let mut middle = b"</body></html>\n".to_vec();
+    if let Some(serial) = heading.serial {
+        raw(&mut middle, &format!("<!--SERIAL {serial}-->\n"));
     }
-    raw(&mut out, "</body></html>\n");
-    if let Some(serial) = page.serial {
-        raw(&mut out, &format!("<!--SERIAL {serial}-->\n"));
+    Frame {
+        head,
+        separator: b"",
+        middle,
+        tail: b"",
     }
-    out
 }
 
 fn meta(out: &mut Vec<u8>, name: &str, content: &str) {
@@ -48,7 +49,8 @@ fn meta(out: &mut Vec<u8>, name: &str, content: &str) {
     raw(out, ">");
 }
 
-fn write_file(out: &mut Vec<u8>, listed: &Listed<'_>, links: &FileLinks) {
+/// Writes one file.
+pub(super) fn write_file(out: &mut Vec<u8>, listed: &Listed<'_>, links: &FileLinks) {
     let file = listed.file;
     raw(out, "<a href=\"");
     links.write(file, out);
@@ -139,11 +141,12 @@ fn raw(out: &mut Vec<u8>, html: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::page::laws::{filtered, links, odd_page};
+    use crate::page::laws::{odd_page, written};
     use crate::page::samples;
+    use crate::page::sniff::Markup;
 
     fn render(page: crate::page::project_page::ProjectPage) -> String {
-        String::from_utf8(filtered(page, |shown| render_html(shown, &links()))).unwrap()
+        String::from_utf8(written(page, Markup::Html)).unwrap()
     }
 
     #[test]

@@ -5,48 +5,56 @@
 
 use crate::model::{CoreMetadata, Hashes, UploadTimeSource, Yanked};
 use crate::page::API_VERSION;
-use crate::page::filter::{Filtered, Listed};
+use crate::page::filter::Listed;
 use crate::page::json_file::FIRST_SEEN;
 use crate::page::links::FileLinks;
+use crate::page::merge::Heading;
+use crate::page::stretch::Frame;
 use crate::page::upload_time::write_upload_time;
 
-/// Typical length of an entry in bytes, so that a page takes one allocation.
-const FILE_BYTES: usize = 640;
+/// Between two files, and between two versions.
+pub(super) const SEPARATOR: &[u8] = b",";
 
-/// Writes a page as JSON.
-#[must_use]
-pub fn render_json(page: &Filtered<'_>, links: &FileLinks) -> Vec<u8> {
-    let mut out = Vec::with_capacity(512 + page.files.len() * FILE_BYTES);
+/// What stands around the files of a page. The versions come after the files, so that a page can be sent
+/// while it is written.
+pub(super) fn frame(heading: &Heading<'_>) -> Frame {
+    let mut head = Vec::new();
     raw(
-        &mut out,
+        &mut head,
         &format!(r#"{{"meta":{{"api-version":"{API_VERSION}""#),
     );
-    if let Some(serial) = page.serial {
-        raw(&mut out, &format!(r#","_last-serial":{serial}"#));
+    if let Some(serial) = heading.serial {
+        raw(&mut head, &format!(r#","_last-serial":{serial}"#));
     }
-    raw(&mut out, r#"},"name":"#);
-    text(&mut out, page.project.as_str());
-    raw(&mut out, r#","project-status":{"status":"#);
-    text(&mut out, page.status.state.as_str());
-    if let Some(reason) = &page.status.reason {
-        raw(&mut out, r#","reason":"#);
-        text(&mut out, reason);
+    raw(&mut head, r#"},"name":"#);
+    text(&mut head, heading.project.as_str());
+    raw(&mut head, r#","project-status":{"status":"#);
+    text(&mut head, heading.status.state.as_str());
+    if let Some(reason) = &heading.status.reason {
+        raw(&mut head, r#","reason":"#);
+        text(&mut head, reason);
     }
-    raw(&mut out, r#"},"versions":["#);
-    for (position, version) in page.versions().iter().enumerate() {
+    raw(&mut head, r#"},"files":["#);
+    Frame {
+        head,
+        separator: SEPARATOR,
+        middle: br#"],"versions":["#.to_vec(),
+        tail: b"]}",
+    }
+}
+
+/// Writes versions as they stand in their list.
+pub(super) fn versions<'a>(versions: impl Iterator<Item = &'a str>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (position, version) in versions.enumerate() {
         separate(&mut out, position);
         text(&mut out, version);
     }
-    raw(&mut out, r#"],"files":["#);
-    for (position, listed) in page.files.iter().enumerate() {
-        separate(&mut out, position);
-        write_file(&mut out, listed, links);
-    }
-    raw(&mut out, "]}");
     out
 }
 
-fn write_file(out: &mut Vec<u8>, listed: &Listed<'_>, links: &FileLinks) {
+/// Writes one file.
+pub(super) fn write_file(out: &mut Vec<u8>, listed: &Listed<'_>, links: &FileLinks) {
     let file = listed.file;
     raw(out, r#"{"filename":"#);
     text(out, file.filename.as_str());
@@ -115,7 +123,7 @@ fn write_hashes(out: &mut Vec<u8>, hashes: &Hashes) {
 
 fn separate(out: &mut Vec<u8>, position: usize) {
     if position > 0 {
-        out.push(b',');
+        out.extend_from_slice(SEPARATOR);
     }
 }
 
@@ -130,12 +138,12 @@ fn text(out: &mut Vec<u8>, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::page::laws::{filtered, links, odd_page};
+    use crate::page::laws::{odd_page, written};
     use crate::page::samples;
+    use crate::page::sniff::Markup;
 
     fn render(page: crate::page::project_page::ProjectPage) -> String {
-        let json = filtered(page, |shown| render_json(shown, &links()));
+        let json = written(page, Markup::Json);
         serde_json::from_slice::<serde_json::Value>(&json).expect("it is JSON");
         String::from_utf8(json)
             .unwrap()
@@ -145,15 +153,15 @@ mod tests {
     #[test]
     fn a_page_with_everything() {
         insta::assert_snapshot!(render(odd_page()), @r#"
-        {"meta":{"api-version":"1.4","_last-serial":42},"name":"six","project-status":{"status":"deprecated","reason":"use \"seven\" & <eight>"},"versions":["2.0+l.1","1.0","2004d","0.9"],"files":[{"filename":"Six-2.0+l.1-py3-none-any.whl","url":"../../+f/f28/960fee271105d/Six-2.0%2Bl.1-py3-none-any.whl","hashes":{"sha256":"f28960fee271105d2be1fa8ba5a01ae7a56283175b4b6602aa85e5cd3bfbd084"},"size":48211,"upload-time":"2026-05-04T10:11:12.500000Z","requires-python":">=3.8, <4","yanked":false,"core-metadata":{"sha256":"45447b7afbd5e544f7d0f1df0fccd26014d9850130abd3f020b89ff96b82079f"},"dist-info-metadata":{"sha256":"45447b7afbd5e544f7d0f1df0fccd26014d9850130abd3f020b89ff96b82079f"},"provenance":"https://upstream.example/p?a=1&b=2","gpg-sig":true},
+        {"meta":{"api-version":"1.4","_last-serial":42},"name":"six","project-status":{"status":"deprecated","reason":"use \"seven\" & <eight>"},"files":[{"filename":"Six-2.0+l.1-py3-none-any.whl","url":"../../+f/f28/960fee271105d/Six-2.0%2Bl.1-py3-none-any.whl","hashes":{"sha256":"f28960fee271105d2be1fa8ba5a01ae7a56283175b4b6602aa85e5cd3bfbd084"},"size":48211,"upload-time":"2026-05-04T10:11:12.500000Z","requires-python":">=3.8, <4","yanked":false,"core-metadata":{"sha256":"45447b7afbd5e544f7d0f1df0fccd26014d9850130abd3f020b89ff96b82079f"},"dist-info-metadata":{"sha256":"45447b7afbd5e544f7d0f1df0fccd26014d9850130abd3f020b89ff96b82079f"},"provenance":"https://upstream.example/p?a=1&b=2","gpg-sig":true},
         {"filename":"six-1.0.zip","url":"../../+f/602/13faea760f93f/six-1.0.zip","hashes":{"sha256":"60213faea760f93f9f8403e1a115c27c5397006830d247ea847e0911817d6be5"},"upload-time":"2026-05-04T10:11:12.000000Z","_upload-time-source":"first-seen","yanked":"it's <b>\"bad\"</b> & old"},
         {"filename":"six-2004d.tar.bz2","url":"../../+e/https_files.example_f/six-2004d.tar.bz2","hashes":{},"yanked":true},
-        {"filename":"six-0.9-py2.7.egg","url":"../../+f/a60/0eeb0e6ce4374/six-0.9-py2.7.egg","hashes":{"sha256":"a600eeb0e6ce43746998e9998673aa2d1c76ccc5092a661ff86abab731f72197"},"yanked":false}]}
+        {"filename":"six-0.9-py2.7.egg","url":"../../+f/a60/0eeb0e6ce4374/six-0.9-py2.7.egg","hashes":{"sha256":"a600eeb0e6ce43746998e9998673aa2d1c76ccc5092a661ff86abab731f72197"},"yanked":false}],"versions":["2.0+l.1","1.0","2004d","0.9"]}
         "#);
     }
 
     #[test]
     fn a_page_with_nothing() {
-        insta::assert_snapshot!(render(samples::page("six", &[])), @r#"{"meta":{"api-version":"1.4"},"name":"six","project-status":{"status":"active"},"versions":[],"files":[]}"#);
+        insta::assert_snapshot!(render(samples::page("six", &[])), @r#"{"meta":{"api-version":"1.4"},"name":"six","project-status":{"status":"active"},"files":[],"versions":[]}"#);
     }
 }

@@ -43,6 +43,12 @@ impl GzipPiece {
             crc,
         }
     }
+
+    /// How many bytes it is packed.
+    #[must_use]
+    pub fn packed_bytes(&self) -> usize {
+        self.packed.len()
+    }
 }
 
 /// What stands around the pieces, and after which of them.

@@ -1,0 +1,248 @@
+//! The text of a page as it is kept: what stands around its stretches, and each stretch with its
+//! compressed form.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use crate::gateway::encode::{GZIP_LEVEL, etag, pack};
+use crate::model::Timestamp;
+use crate::page::{Decided, Entry, Heading, PageWriter, Stretch};
+use crate::protocol::{ETag, Encoding, GzipMember, GzipPiece};
+
+/// What a page takes besides its stretches.
+const ENTRY_BYTES: usize = 1_000;
+
+/// What decides besides the files themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// The generation of the policies.
+    pub generation: u64,
+    /// The members whose upstream cannot be asked, and since when.
+    pub silent: Vec<(usize, Timestamp)>,
+    /// When one of the rules ends.
+    pub end_at: Option<Timestamp>,
+}
+
+/// The text of a page.
+#[derive(Debug)]
+pub struct PageText {
+    rules: Rules,
+    head: Packed,
+    separator: Arc<Packed>,
+    rows: Vec<Row>,
+    middle: Packed,
+    tail: Packed,
+}
+
+/// A stretch, and the versions that no stretch before it has.
+#[derive(Debug, Clone)]
+struct Row {
+    stretch: Arc<PackedStretch>,
+    versions: Arc<Packed>,
+}
+
+#[derive(Debug)]
+struct PackedStretch {
+    stretch: Stretch,
+    gzip: OnceLock<GzipPiece>,
+}
+
+/// A text, compressed when that is first asked for.
+#[derive(Debug, Default)]
+struct Packed {
+    text: Vec<u8>,
+    gzip: OnceLock<GzipPiece>,
+}
+
+impl From<Vec<u8>> for Packed {
+    fn from(text: Vec<u8>) -> Self {
+        let gzip = OnceLock::new();
+        Self { text, gzip }
+    }
+}
+
+impl Rules {
+    fn still_hold(&self, rules: &Self, now: Timestamp) -> bool {
+        let same = (self.generation, &self.silent) == (rules.generation, &rules.silent);
+        same && self.end_at.is_none_or(|end| now < end)
+    }
+}
+
+/// The stretches of a page, those of before where they are still what would be written.
+fn rows<'a>(
+    before: Option<&PageText>,
+    cut: Vec<&[Entry<'a>]>,
+    writer: &PageWriter,
+    decide: &mut dyn FnMut(&Entry<'a>) -> Decided,
+    now: Timestamp,
+) -> Vec<Row> {
+    let known = before.iter().flat_map(|before| &before.rows);
+    let known = known.filter_map(|row| Some((row.stretch.stretch.first_name()?, row)));
+    let known: HashMap<&str, &Row> = known.collect();
+    let stretches = cut.into_iter().map(|entries| {
+        let name = entries.first().map(|entry| entry.file.filename.as_str());
+        let row = name.and_then(|name| known.get(name));
+        match row.filter(|row| row.stretch.stretch.is_still(entries, now)) {
+            Some(row) => (Arc::clone(&row.stretch), Some(&row.versions)),
+            None => {
+                let stretch = writer.stretch(entries, decide, now);
+                let gzip = OnceLock::new();
+                (Arc::new(PackedStretch { stretch, gzip }), None)
+            }
+        }
+    });
+    let stretches: Vec<_> = stretches.collect();
+    let versions = writer.versions(stretches.iter().map(|(packed, _)| &packed.stretch));
+    let rows = stretches.into_iter().zip(versions);
+    let rows = rows.map(|((stretch, known), versions)| Row {
+        stretch,
+        versions: match known.filter(|known| known.text == versions) {
+            Some(known) => Arc::clone(known),
+            None => Arc::new(versions.into()),
+        },
+    });
+    rows.collect()
+}
+
+/// A text, and where it stands compressed.
+type Piece<'a> = (&'a [u8], &'a OnceLock<GzipPiece>);
+
+impl PageText {
+    /// The page of these files, with the stretches of `before` where they are still what would be
+    /// written.
+    pub fn write<'a>(
+        before: Option<&Self>,
+        rules: Rules,
+        (writer, heading): (&PageWriter, &Heading<'_>),
+        cut: Vec<&[Entry<'a>]>,
+        decide: &mut dyn FnMut(&Entry<'a>) -> Decided,
+        now: Timestamp,
+    ) -> Self {
+        let before = before.filter(|before| before.rules.still_hold(&rules, now));
+        let frame = writer.frame(heading);
+        let separator = before.map(|before| Arc::clone(&before.separator));
+        Self {
+            rules,
+            head: frame.head.into(),
+            separator: separator.unwrap_or_else(|| Arc::new(frame.separator.to_vec().into())),
+            rows: rows(before, cut, writer, decide, now),
+            middle: frame.middle.into(),
+            tail: frame.tail.to_vec().into(),
+        }
+    }
+
+    /// How many stretches it has.
+    pub fn stretches(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// When time alone changes a decision on one of its files.
+    pub fn next_change(&self) -> Option<Timestamp> {
+        let stretches = self.rows.iter().map(|row| &row.stretch.stretch);
+        stretches.filter_map(Stretch::next_change).min()
+    }
+
+    /// Everything that stands on the page, in order.
+    fn pieces(&self) -> Vec<Piece<'_>> {
+        let separator = self.separator.piece();
+        let stretches = self.rows.iter().map(|row| row.stretch.piece());
+        let versions = self.rows.iter().map(|row| row.versions.piece());
+        let mut pieces = vec![self.head.piece()];
+        pieces.extend(separated(separator, stretches));
+        pieces.push(self.middle.piece());
+        pieces.extend(separated(separator, versions));
+        pieces.push(self.tail.piece());
+        pieces
+    }
+
+    /// As it is sent.
+    pub fn encoded<'a>(&'a self, encoding: Encoding) -> Vec<u8> {
+        let pieces = self.pieces();
+        match encoding {
+            Encoding::Gzip if self.is_cut() => {
+                let pack =
+                    |(text, gzip): Piece<'a>| gzip.get_or_init(|| GzipPiece::of(text, GZIP_LEVEL));
+                GzipMember::of(pieces.into_iter().map(pack).collect::<Vec<_>>())
+            }
+            Encoding::Identity | Encoding::Gzip | Encoding::Zstd => {
+                let texts: Vec<&[u8]> = pieces.into_iter().map(|(text, _)| text).collect();
+                pack(texts.concat(), encoding, GZIP_LEVEL)
+            }
+        }
+    }
+
+    /// Whether there are files in several stretches; else the page is compressed in one piece.
+    fn is_cut(&self) -> bool {
+        self.listed().nth(1).is_some()
+    }
+
+    /// The stretches in which any file is listed.
+    fn listed(&self) -> impl Iterator<Item = &Stretch> {
+        let stretches = self.rows.iter().map(|row| &row.stretch.stretch);
+        stretches.filter(|stretch| !stretch.files().is_empty())
+    }
+
+    /// The tag: of the digests of all files in their order, and of what stands around them, from which
+    /// everything else on the page follows. Where the page is compressed in pieces, its bytes depend on
+    /// where it was cut too.
+    pub fn etag(&self, encoding: Encoding) -> ETag {
+        let mut content = Vec::new();
+        let mut add = |part: &[u8]| {
+            content.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            content.extend_from_slice(part);
+        };
+        add(&self.head.text);
+        add(&self.middle.text);
+        if encoding == Encoding::Gzip {
+            let counts = self.listed().map(|stretch| stretch.files().len() as u64);
+            add(&counts.flat_map(u64::to_le_bytes).collect::<Vec<u8>>());
+        }
+        for stretch in self.listed() {
+            for digest in stretch.files() {
+                content.extend_from_slice(digest.as_bytes());
+            }
+        }
+        etag(&content, encoding)
+    }
+
+    pub fn weight_bytes(&self) -> usize {
+        let around = [&self.head, &*self.separator, &self.middle, &self.tail];
+        let around = around.map(Packed::weight_bytes).iter().sum::<usize>();
+        let rows = self.rows.iter().map(|row| {
+            let stretch = &row.stretch;
+            let packed = packed_bytes(&stretch.gzip);
+            size_of::<Row>() + stretch.stretch.weight_bytes() + packed + row.versions.weight_bytes()
+        });
+        ENTRY_BYTES + around + rows.sum::<usize>()
+    }
+}
+
+impl PackedStretch {
+    fn piece(&self) -> Piece<'_> {
+        (self.stretch.text(), &self.gzip)
+    }
+}
+
+impl Packed {
+    fn piece(&self) -> Piece<'_> {
+        (&self.text, &self.gzip)
+    }
+
+    fn weight_bytes(&self) -> usize {
+        size_of::<Self>() + self.text.len() + packed_bytes(&self.gzip)
+    }
+}
+
+fn packed_bytes(gzip: &OnceLock<GzipPiece>) -> usize {
+    gzip.get().map_or(0, GzipPiece::packed_bytes)
+}
+
+/// The pieces that are not empty, with the separator between them.
+fn separated<'a>(
+    separator: Piece<'a>,
+    pieces: impl Iterator<Item = Piece<'a>>,
+) -> impl Iterator<Item = Piece<'a>> {
+    let pieces = pieces.filter(|(text, _)| !text.is_empty());
+    let pieces = pieces.flat_map(move |piece| [separator, piece]);
+    pieces.skip(1).filter(|(text, _)| !text.is_empty())
+}

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -44,6 +45,9 @@ pub(crate) const WARES: &str = "wares";
 /// The project with the files of [`LARGE_FILE`] bytes that are fetched once each.
 pub(crate) const COLD_FILE: &str = "cold-file";
 
+/// The project whose page is another one each time it is asked for.
+pub(crate) const TURNING: &str = "turning";
+
 /// The largest file of the scenarios.
 pub(crate) const LARGE_FILE: usize = 100_000_000;
 
@@ -53,6 +57,7 @@ pub(crate) struct Content {
     pages: HashMap<String, Bytes>,
     files: HashMap<String, Vec<Bytes>>,
     whole_list: OnceLock<Bytes>,
+    turns: AtomicUsize,
 }
 
 /// One line of a page.
@@ -64,12 +69,18 @@ struct Listed {
 }
 
 impl Content {
-    /// Makes everything; `cold_files` of them have [`LARGE_FILE`] bytes each, and `large_pages` 2 MB.
-    pub(crate) fn make(cold_files: usize, large_pages: usize) -> anyhow::Result<Self> {
+    /// The small page, and what is made when asked for.
+    pub(crate) fn small() -> Self {
         let mut content = Self::default();
         content
             .pages
             .insert("small".to_owned(), phantom_page("small", SMALL_PAGE_FILES));
+        content
+    }
+
+    /// Makes everything; `cold_files` of them have [`LARGE_FILE`] bytes each, and `large_pages` 2 MB.
+    pub(crate) fn make(cold_files: usize, large_pages: usize) -> anyhow::Result<Self> {
+        let mut content = Self::small();
         content
             .pages
             .insert("large".to_owned(), phantom_page("large", LARGE_PAGE_FILES));
@@ -98,6 +109,10 @@ impl Content {
 
     /// The page of a project.
     pub(crate) fn page(&self, project: &str) -> Option<Bytes> {
+        if project == TURNING {
+            let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+            return Some(phantom_page_from(project, turn, SMALL_PAGE_FILES));
+        }
         let made = || match project.split_once('-')?.0 {
             "page" | "cold" => Some(phantom_page(project, SMALL_PAGE_FILES)),
             "many" => Some(many_page(project)),
@@ -233,6 +248,11 @@ fn many_page(project: &str) -> Bytes {
 
 /// A page whose files nobody fetches.
 fn phantom_page(project: &str, count: usize) -> Bytes {
+    phantom_page_from(project, 0, count)
+}
+
+/// The same, beginning with a later release.
+fn phantom_page_from(project: &str, first: usize, count: usize) -> Bytes {
     let module = project.replace('-', "_");
     let file = |number: usize| {
         let filename = format!(
@@ -249,7 +269,10 @@ fn phantom_page(project: &str, count: usize) -> Bytes {
             filename,
         }
     };
-    page(project, &(0..count).map(file).collect::<Vec<_>>())
+    page(
+        project,
+        &(first..first + count).map(file).collect::<Vec<_>>(),
+    )
 }
 
 /// A page, as JSON.
@@ -334,6 +357,13 @@ mod tests {
         let parts = content.file(filename).unwrap().concat();
         let digest = hex(&Sha256::digest(&parts));
         assert_eq!(digest, files[7]["hashes"]["sha256"].as_str().unwrap());
+    }
+
+    #[test]
+    fn a_page_that_turns_is_never_the_same_twice() {
+        let content = Content::small();
+        assert_ne!(content.page(TURNING), content.page(TURNING));
+        assert_eq!(content.page("small"), content.page("small"));
     }
 
     #[test]

@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
+use super::content::TURNING;
 use super::plain::{Request, fetch};
 use super::process::{Cores, Server};
+use super::tools::run;
 
 /// Until every door is open and the program is ready.
 const START: Duration = Duration::from_secs(60);
@@ -22,9 +24,14 @@ const START: Duration = Duration::from_secs(60);
 /// Between two questions whether it is ready: short, since starting is measured too.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-/// The names of the policy scenario.
-const WHITELISTED: usize = 100_000;
-const RULES: usize = 50;
+/// The policy of [`STRICT`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Strict {
+    /// Names on its whitelist, those of the pages that are asked for among them; without any there is
+    /// no whitelist.
+    pub(crate) whitelisted: usize,
+    pub(crate) rules: usize,
+}
 
 /// The index that the gateway serves without any policy.
 pub(crate) const MIRROR: &str = "root/pypi";
@@ -36,12 +43,18 @@ pub(crate) const LOOSE: &str = "root/loose";
 /// The index that takes uploads.
 pub(crate) const STAGE: &str = "root/stage";
 
+/// The index above a stack of others, of which [`STAGE`] is the last.
+pub(crate) const TOP: &str = "root/top";
+
 /// A certificate for TLS, in files that both servers read.
 #[derive(Debug, Clone)]
 pub(crate) struct Certificate {
     pub(crate) cert: PathBuf,
     pub(crate) key: PathBuf,
 }
+
+/// The projects whose pages are asked for through [`STRICT`].
+const ASKED: [&str; 2] = ["small", TURNING];
 
 /// What it is to serve.
 #[derive(Debug)]
@@ -50,7 +63,7 @@ pub(crate) struct Launch {
     origin: SocketAddr,
     cores: Cores,
     tls: Option<Certificate>,
-    policy: bool,
+    strict: Option<Strict>,
     on_both_cores: bool,
     /// Where the upstream's list of projects is, and the pages below it.
     upstream: &'static str,
@@ -58,6 +71,10 @@ pub(crate) struct Launch {
     expiry: &'static str,
     cache: &'static str,
     takes_uploads: bool,
+    /// Whether [`STAGE`] is in the records and not in the file.
+    is_imported: bool,
+    /// Indexes in the stack of [`TOP`], itself and [`STAGE`] among them.
+    stacked: usize,
 }
 
 /// A running gateway.
@@ -78,13 +95,15 @@ impl Launch {
             origin,
             cores,
             tls: None,
-            policy: false,
+            strict: None,
             on_both_cores: false,
             upstream: "/simple/",
             // A day, so that no page is asked for again while it is measured.
             expiry: "1d",
             cache: "",
             takes_uploads: false,
+            is_imported: false,
+            stacked: 0,
         }
     }
 
@@ -95,8 +114,8 @@ impl Launch {
     }
 
     /// Declares [`STRICT`] and [`LOOSE`] too.
-    pub(crate) fn policy(mut self) -> Self {
-        self.policy = true;
+    pub(crate) fn strict(mut self, strict: Strict) -> Self {
+        self.strict = Some(strict);
         self
     }
 
@@ -124,6 +143,18 @@ impl Launch {
         self
     }
 
+    /// The same, [`STAGE`] being one that was imported.
+    pub(crate) fn uploads_into_imported(mut self) -> Self {
+        (self.takes_uploads, self.is_imported) = (true, true);
+        self
+    }
+
+    /// Declares [`TOP`] above so many indexes, itself counted.
+    pub(crate) fn stacked(mut self, indexes: usize) -> Self {
+        self.stacked = indexes;
+        self
+    }
+
     /// The data directory.
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.join("data")
@@ -131,21 +162,7 @@ impl Launch {
 
     /// Starts it and waits until it is ready.
     pub(crate) fn start(&self) -> anyhow::Result<Gateway> {
-        fs::create_dir_all(&self.folder)?;
-        let policies = self.folder.join("policies.yaml");
-        fs::write(&policies, self.declare()?)?;
-        let program = Path::new(env!("CARGO_BIN_EXE_cheesecloth"));
-        let mut command = if self.on_both_cores {
-            self.cores.both(program)
-        } else {
-            self.cores.server(program)
-        };
-        command
-            .arg("serve")
-            .arg("--policies")
-            .arg(&policies)
-            .arg("--data")
-            .arg(self.data());
+        let mut command = self.command("serve")?;
         let manage = if self.takes_uploads {
             "127.0.0.1:0"
         } else {
@@ -155,11 +172,33 @@ impl Launch {
         if self.tls.is_none() {
             command.args(["--public", "127.0.0.1:0"]);
         }
-        command.current_dir(&self.folder);
-        without_surroundings(&mut command);
         let again = format!("{command:?}");
         launch(command, self.takes_uploads)
             .with_context(|| format!("cheesecloth does not start; try {again}"))
+    }
+
+    /// Takes in an export, before anything is served.
+    pub(crate) fn import(&self, export: &Path) -> anyhow::Result<()> {
+        run(self.command("import")?.arg(export)).context("import")?;
+        Ok(())
+    }
+
+    /// One of the program's commands over the policies and the data.
+    fn command(&self, name: &str) -> anyhow::Result<Command> {
+        fs::create_dir_all(&self.folder)?;
+        let policies = self.folder.join("policies.yaml");
+        fs::write(&policies, self.declare()?)?;
+        let program = Path::new(env!("CARGO_BIN_EXE_cheesecloth"));
+        let mut command = if self.on_both_cores {
+            self.cores.both(program)
+        } else {
+            self.cores.server(program)
+        };
+        command.arg(name).arg("--policies").arg(&policies);
+        command.arg("--data").arg(self.data());
+        command.current_dir(&self.folder);
+        without_surroundings(&mut command);
+        Ok(command)
     }
 
     fn declare(&self) -> anyhow::Result<String> {
@@ -175,26 +214,54 @@ impl Launch {
             "cache: {{ memory: 256MiB, disk: 20GiB{cache} }}\nindexes:\n  \
              root/pypi: {{ type: mirror, mirror_url: \"http://{origin}{path}\", mirror_cache_expiry: {expiry} }}\n"
         ));
-        if self.takes_uploads {
+        if self.takes_uploads && !self.is_imported {
             text.push_str(&format!("  {STAGE}: {{ acl_upload: [\":ANONYMOUS:\"] }}\n"));
         }
-        if !self.policy {
-            return Ok(text);
+        text.push_str(&self.stack());
+        if let Some(strict) = self.strict {
+            text.push_str(&self.declare_strict(strict)?);
         }
-        let names: String = (0..WHITELISTED)
-            .map(|number| format!("project-{number}\n"))
+        Ok(text)
+    }
+
+    /// [`TOP`] and what is between it and [`STAGE`].
+    fn stack(&self) -> String {
+        if self.stacked < 2 {
+            return String::new();
+        }
+        let between: Vec<String> = (2..self.stacked)
+            .map(|number| format!("root/between-{number}"))
             .collect();
-        fs::write(
-            self.folder.join("requirements.txt"),
-            format!("{names}small\n"),
-        )?;
-        text.push_str(&format!(
-            "  {LOOSE}: {{ bases: [root/pypi] }}\n  \
-             {STRICT}: {{ bases: [root/pypi], policy: strict, whitelist_files: [requirements.txt] }}\n\
-             policies:\n  strict:\n    rules:\n"
-        ));
-        for number in 0..RULES {
-            text.push_str(&rule(number));
+        let mut text: String = between
+            .iter()
+            .map(|name| format!("  {name}: {{}}\n"))
+            .collect();
+        let bases: String = between.iter().map(|name| format!("{name}, ")).collect();
+        text.push_str(&format!("  {TOP}: {{ bases: [{bases}{STAGE}] }}\n"));
+        text
+    }
+
+    fn declare_strict(&self, strict: Strict) -> anyhow::Result<String> {
+        let mut whitelist = "";
+        if strict.whitelisted > 0 {
+            let others = strict.whitelisted.saturating_sub(ASKED.len());
+            let others = (0..others).map(|number| format!("project-{number}"));
+            let names = others.chain(ASKED.map(str::to_owned));
+            let names: String = names.map(|name| name + "\n").collect();
+            fs::write(self.folder.join("requirements.txt"), names)?;
+            whitelist = ", whitelist_files: [requirements.txt]";
+        }
+        let rules: String = (0..strict.rules).map(rule).collect();
+        let policy = if strict.rules > 0 {
+            ", policy: strict"
+        } else {
+            ""
+        };
+        let mut text = format!(
+            "  {LOOSE}: {{ bases: [{MIRROR}] }}\n  {STRICT}: {{ bases: [{MIRROR}]{policy}{whitelist} }}\n"
+        );
+        if strict.rules > 0 {
+            text.push_str(&format!("policies:\n  strict:\n    rules:\n{rules}"));
         }
         Ok(text)
     }
@@ -326,7 +393,11 @@ mod tests {
         let origin = SocketAddr::from(([127, 0, 0, 1], 1));
         let cores = Cores { server: 0, load: 1 };
         let launch = Launch::new(folder.path(), origin, cores);
-        let launch = launch.policy().short_lived().uploads();
+        let strict = Strict {
+            whitelisted: 100,
+            rules: 10,
+        };
+        let launch = launch.strict(strict).short_lived().uploads().stacked(4);
         let path = folder.path().join("policies.yaml");
         fs::write(&path, launch.declare().unwrap()).unwrap();
         let source = cheesecloth::testing::config::PoliciesPath::Named(path);
@@ -334,6 +405,10 @@ mod tests {
             cheesecloth::testing::config::load(&source, &Default::default(), &|_| None).unwrap();
         let policies =
             cheesecloth::testing::policy::Policies::compile(&loaded.documents, &[]).unwrap();
-        assert_eq!(policies.indexes().count(), 4);
+        // The mirror, the stage, two between it and the top, which is one more; strict and loose.
+        assert_eq!(policies.indexes().count(), 7);
+        let names = fs::read_to_string(folder.path().join("requirements.txt")).unwrap();
+        assert_eq!(names.lines().count(), 100);
+        assert!(names.lines().any(|name| name == "small"));
     }
 }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
 /// Tells this program, once it runs on its core, which two were chosen: `SERVER LOAD`.
 const CORES: &str = "BENCH_CORES";
@@ -77,6 +77,16 @@ impl Cores {
     pub(crate) fn both(self, program: &Path) -> Command {
         on_cores(&[self.server, self.load], program)
     }
+}
+
+/// Lets this program, and what it starts, have as many connections open as the machine allows.
+pub(crate) fn allow_many_connections() -> anyhow::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    setrlimit(Resource::Nofile, raised).context("raise the limit of open files")
 }
 
 fn on_cores(cores: &[usize], program: &Path) -> Command {

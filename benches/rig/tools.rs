@@ -24,6 +24,12 @@ const ADVICE: &str = "install nginx and wrk so that they are on PATH (their serv
 /// The installer of the closure scenario; the version the tests use.
 const UV: &str = "uv==0.13.8";
 
+/// The target directory.
+pub(crate) fn target() -> anyhow::Result<PathBuf> {
+    let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    Ok(scratch.parent().context("the target directory")?.to_owned())
+}
+
 /// Where the programs are.
 #[derive(Debug)]
 pub(crate) struct Tools {

@@ -18,13 +18,19 @@ use super::options::{Options, Scenario};
 use super::resources::{Page, Resource, ask_page};
 use crate::rig::asking::succeed;
 use crate::rig::content::Content;
-use crate::rig::gateway::{Certificate, Gateway, Launch, MIRROR};
+use crate::rig::gateway::{Certificate, Gateway, Launch, MIRROR, Strict};
 use crate::rig::load::{self, Load};
 use crate::rig::origin::Origin;
 use crate::rig::plain::{Answer, Request, fetch, fetch_over_tls};
 use crate::rig::process::{Cores, Server};
 use crate::rig::tools::Tools;
 use crate::rig::turns::ATTEMPTS;
+
+/// The policy whose cost is measured.
+const LARGE_POLICY: Strict = Strict {
+    whitelisted: 100_000,
+    rules: 50,
+};
 
 /// What all scenarios share. The servers end before their folder is removed.
 #[derive(Debug)]
@@ -93,7 +99,7 @@ impl Stage {
             }
             None => {
                 let launch = |name: &str| Launch::new(&folder.join(name), origin.address(), cores);
-                let plain = launch("plain").policy().start()?;
+                let plain = launch("plain").strict(LARGE_POLICY).start()?;
                 place_pages(&root, &pages_of(&plain)?)?;
                 let tls = launch("tls").tls(&certificate).start()?;
                 Subject::Gateway {

@@ -28,6 +28,9 @@ mod faults;
 mod files;
 mod fills;
 mod front;
+#[expect(dead_code, reason = "the benchmark's main and what only it calls")]
+#[path = "../../benches/growth/main.rs"]
+mod growth;
 mod hidden;
 mod installers;
 mod law;

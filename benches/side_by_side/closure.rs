@@ -1,5 +1,5 @@
-//! A whole `uv pip install` of 100 packages through nginx's cache and through us: everything warm, or
-//! nothing.
+//! A whole `uv pip install` of 100 packages through nginx's cache and through the gateway, with
+//! everything cached or nothing.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -16,24 +16,24 @@ use super::stage::Stage;
 use crate::rig::content::{CLOSURE, closure_name};
 use crate::rig::tools::run;
 
-/// Where the index is on either server.
+/// The path of the index on either server.
 const NGINX_INDEX: &str = "simple";
 const OUR_INDEX: &str = "root/pypi/+simple";
 
-/// A uv that remembers nothing, asking one index.
+/// A uv without a cache that uses one index.
 struct Installer {
     uv: PathBuf,
     python: String,
     target: PathBuf,
 }
 
-/// Measures both with everything warm.
+/// Measures both with warm caches.
 pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Row> {
     let installer = Installer::find(stage)?;
     let gateway = stage.gateway()?.public();
     let mut nginx = || installer.install(stage.nginx.proxy(), NGINX_INDEX);
     let mut ours = || installer.install(gateway, OUR_INDEX);
-    // Each fills its cache.
+    // Fills each server's cache.
     nginx()?;
     ours()?;
     let rounds = (0..stage.options.rounds).map(|round| in_turns(round, &mut nginx, &mut ours));
@@ -49,7 +49,7 @@ pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Row> {
     })
 }
 
-/// Measures both with nothing in their caches, and an upstream some way away.
+/// Measures both with empty caches, and an upstream some way away.
 pub(crate) fn measure_cold(stage: &Stage, install: bool) -> anyhow::Result<Row> {
     let installer = Installer::find(stage)?;
     stage.origin.set_delay(UPSTREAM_DELAY);
@@ -87,10 +87,10 @@ pub(crate) fn measure_cold(stage: &Stage, install: bool) -> anyhow::Result<Row> 
     })
 }
 
-/// Seconds of one run through a server.
+/// One run through a server, in seconds.
 type Timed<'a> = &'a mut dyn FnMut() -> anyhow::Result<f64>;
 
-/// Who begins changes from round to round.
+/// Which server begins changes from round to round.
 fn in_turns(round: usize, nginx: Timed<'_>, ours: Timed<'_>) -> anyhow::Result<Round> {
     let (theirs, ours) = if round.is_multiple_of(2) {
         let theirs = nginx()?;
@@ -154,7 +154,7 @@ fn timed(command: &mut Command) -> anyhow::Result<f64> {
     Ok(started.elapsed().as_secs_f64())
 }
 
-/// Every package is there.
+/// Checks that every package is there.
 fn complete(target: &Path) -> anyhow::Result<()> {
     for number in 0..CLOSURE {
         let module = closure_name(number).replace('-', "_");

@@ -1,5 +1,5 @@
-//! What nobody has asked for yet: what the server adds to its upstream's own time, and how often it
-//! asks it.
+//! Pages and files that nobody has requested yet: what a server adds to its upstream's own time,
+//! and how often it asks upstream.
 
 use std::net::SocketAddr;
 use std::sync::Barrier;
@@ -18,16 +18,16 @@ use crate::rig::gateway::MIRROR;
 use crate::rig::numbers::median;
 use crate::rig::plain::{Request, drain, fetch};
 
-/// How far away the upstream is while pages are cold.
+/// The latency of the upstream while pages are cold.
 pub(crate) const UPSTREAM_DELAY: Duration = Duration::from_millis(30);
 
 /// Pages per round: each is new, and their median is the round's figure.
 const PAGES: usize = 20;
 
-/// The same of pages of 2 MB.
+/// The same for pages of 2 MB.
 pub(crate) const LARGE_PAGES: usize = 5;
 
-/// Cold pages, one after the other, each through nginx, through us, and straight.
+/// Cold pages, one after another, each through nginx, through the gateway, and directly.
 pub(crate) fn measure_page(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     let gateway = stage.gateway()?.public();
     let name = |server: &str, number: usize| format!("cold-{server}-{number}");
@@ -45,10 +45,11 @@ pub(crate) fn measure_page(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     }])
 }
 
-/// The same with pages of 2 MB: when the first byte of their content comes, and when the last.
+/// The same with pages of 2 MB: when the first byte of their content arrives, and when the last.
 pub(crate) fn measure_large_page(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     let gateway = stage.launch("heavy").start()?;
-    // Made before, and so the same for everyone: making one takes longer than sending it.
+    // Generated beforehand, and so the same for everyone: generating one takes longer than sending
+    // it.
     let name = |_: &str, number: usize| large_page_name(number);
     let (times, broken) = pages(stage, gateway.public(), LARGE_PAGES, &name)?;
     let row = |what: &str, at: usize| Row {
@@ -65,10 +66,11 @@ pub(crate) fn measure_large_page(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     Ok(vec![row("first byte", 0), row("whole", 1)])
 }
 
-/// Milliseconds to the first byte and to the last, of every page of a round: straight, nginx's, ours.
+/// Milliseconds to the first and the last byte, for every page of a round: direct, nginx's, ours.
 type Times = [Vec<[f64; 2]>; 3];
 
-/// Asks for pages that nobody has, with the upstream some way away; and what was asked twice there.
+/// Requests pages that nobody has, with the upstream some way away; returns the times, and a fault
+/// unless upstream was asked once for each.
 fn pages(
     stage: &Stage,
     gateway: SocketAddr,
@@ -114,7 +116,7 @@ fn pages(
     Ok((rounds?, broken))
 }
 
-/// What the servers add to what comes straight, until the first byte or the last.
+/// What the servers add to the direct time, until the first or the last byte.
 fn added([straight, nginx, ours]: &Times, at: usize) -> Round {
     let middle = |times: &[[f64; 2]]| median(times.iter().map(|times| times[at]));
     let straight = middle(straight);
@@ -124,11 +126,12 @@ fn added([straight, nginx, ours]: &Times, at: usize) -> Round {
     }
 }
 
-/// A file of 100 MB that `clients` ask for at the same instant, until the last of them has it.
+/// A file of 100 MB that `clients` request at the same instant, until the last of them has it.
 pub(crate) fn measure_file(stage: &Stage, clients: usize) -> anyhow::Result<Vec<Row>> {
     let gateway = stage.gateway()?.public();
     let rounds = stage.options.rounds;
-    // Other numbers for other scenarios: every file is cold once. See `stage::cold_files`.
+    // Different numbers for different scenarios, since every file is cold only once. See
+    // `stage::cold_files`.
     let first = if clients == 1 || !stage.options.wants(&Scenario::ColdFile { clients: 1 }) {
         0
     } else {
@@ -191,7 +194,7 @@ pub(crate) fn measure_file(stage: &Stage, clients: usize) -> anyhow::Result<Vec<
     }])
 }
 
-/// Seconds until every one of `clients`, all asking at once, has the whole file.
+/// Seconds until every one of `clients`, which all start together, has the whole file.
 fn together(address: SocketAddr, path: &str, clients: usize) -> anyhow::Result<f64> {
     let request = Request::new(path);
     let barrier = Barrier::new(clients + 1);

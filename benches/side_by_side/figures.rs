@@ -1,4 +1,4 @@
-//! From the rounds of a scenario to one row: medians, the ratio, and whether it holds its floor.
+//! From the rounds of a scenario to one row: medians, the ratio, and whether the floor is met.
 
 use serde::Serialize;
 
@@ -12,13 +12,13 @@ pub(crate) enum Floor {
     RatioAtLeast(f64),
     /// The ratio is at most this.
     RatioAtMost(f64),
-    /// The ratio is this far from 1 at most, as a part of 1.
+    /// The ratio differs from 1 by at most this.
     RatioWithin(f64),
     /// Our own figure is at most this.
     FigureAtMost(f64),
 }
 
-/// Which way a figure is better.
+/// Which direction is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) enum Better {
     /// Requests per second.
@@ -35,29 +35,29 @@ pub(crate) struct Round {
     pub(crate) ours: f64,
 }
 
-/// One scenario, measured.
+/// One measured scenario.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Row {
     pub(crate) scenario: String,
     pub(crate) unit: &'static str,
     pub(crate) better: Better,
-    /// What the peers are called; none where our figure stands alone.
+    /// The names of the peers; empty if our figure stands alone.
     pub(crate) peers: Vec<&'static str>,
     pub(crate) rounds: Vec<Round>,
     pub(crate) floor: Floor,
-    /// The ratios of what a second of the server's processor did, which hold on a shared machine too
-    /// and where the load is the limit; none where that says nothing.
+    /// The ratios by what a second of the server's processor did, which are valid on a shared
+    /// machine too and where the load is the limit; empty where they say nothing.
     pub(crate) per_cpu: Vec<f64>,
-    /// Every turn of every server, ours first; none where the load was not wrk's.
+    /// Every turn of every server, ours first; empty if wrk did not make the load.
     pub(crate) turns: Vec<Vec<Turn>>,
     /// What a reader of the row has to know, such as that the load was the limit.
     pub(crate) notes: Vec<String>,
-    /// Conditions beside the ratio that were not met; any makes the row fail.
+    /// Conditions other than the ratio that were not met; any of them makes the row fail.
     pub(crate) broken: Vec<String>,
 }
 
 impl Round {
-    /// What each round's turns make of a figure.
+    /// Applies `figure` to the turns of each round.
     pub(crate) fn all(turns: &[Vec<Turn>], figure: &dyn Fn(&Turn) -> f64) -> Vec<Self> {
         let rounds = turns.iter().map(Vec::len).min().unwrap_or(0);
         let round = |round: usize| {
@@ -69,7 +69,7 @@ impl Round {
         (0..rounds).map(round).collect()
     }
 
-    /// Ours over the best peer's; nothing where there is none.
+    /// Ours over the best peer's; `None` without a peer.
     pub(crate) fn ratio(&self, better: Better) -> Option<f64> {
         let best = match better {
             Better::High => self.peers.iter().copied().reduce(f64::max),
@@ -114,7 +114,6 @@ impl Row {
         self.rounds.is_empty()
     }
 
-    /// Our median figure.
     pub(crate) fn ours(&self) -> f64 {
         median(self.rounds.iter().map(|round| round.ours))
     }
@@ -125,7 +124,7 @@ impl Row {
         (0..self.peers.len()).map(peer).collect()
     }
 
-    /// The ratios of the rounds, where there is a peer.
+    /// The ratios of the rounds, if there is a peer.
     pub(crate) fn ratios(&self) -> Vec<f64> {
         self.rounds
             .iter()
@@ -139,7 +138,7 @@ impl Row {
         (!ratios.is_empty()).then(|| median(ratios.into_iter()))
     }
 
-    /// Whether the floor and all conditions hold.
+    /// Whether the floor and all conditions are met.
     pub(crate) fn holds(&self) -> bool {
         let ratio = |test: &dyn Fn(f64) -> bool| self.ratio().is_some_and(test);
         let held = match self.floor {
@@ -180,7 +179,7 @@ mod tests {
 
     #[test]
     fn the_ratio_is_taken_within_a_round_and_against_the_better_peer() {
-        // Everything halves in the second round: the ratios stay.
+        // Everything halves in the second round, and the ratios stay the same.
         let rounds: &[(&[f64], f64)] = &[(&[100.0, 200.0], 300.0), (&[50.0, 100.0], 150.0)];
         let high = row(Better::High, Floor::RatioAtLeast(1.4), rounds);
         assert_eq!(high.ratios(), [1.5, 1.5]);

@@ -1,4 +1,4 @@
-//! Answers that both servers have ready: as many as they can, in turns, on one core.
+//! Answers that both servers have ready: as many as they can send, in turns, on one core.
 
 use anyhow::{Context as _, bail};
 
@@ -13,13 +13,12 @@ use crate::rig::numbers::median;
 use crate::rig::plain::{Answer, Request, fetch};
 use crate::rig::turns::{Contender, alternate, doubts, per_cpu, whole_answers};
 
-/// Connections that ask for pages.
+/// Connections that request pages.
 const PAGE_CONNECTIONS: usize = 32;
 
-/// Connections that ask for files: fewer saturate, more only queue.
+/// Connections that request files: fewer already saturate, more only queue.
 const FILE_CONNECTIONS: usize = 8;
 
-/// One hot scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Hot {
     resource: Resource,
@@ -27,18 +26,18 @@ pub(crate) struct Hot {
     tls: bool,
 }
 
-/// What is asked and counted.
+/// What is requested and counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Measure {
     /// Answers per second.
     Requests,
-    /// The same, when the client has it already.
+    /// The same, when the client already has it.
     NotModified,
-    /// The same, each on a connection of its own.
+    /// The same, each on its own connection.
     NewConnections,
     /// Bytes per second.
     Throughput,
-    /// The server's processor time for its bytes.
+    /// The server's processor time per byte.
     CpuPerByte,
 }
 
@@ -73,7 +72,6 @@ impl Hot {
         all
     }
 
-    /// Its name.
     pub(crate) fn name(self) -> String {
         let what = match self.resource {
             Resource::Page(page) => page.name(),
@@ -157,8 +155,8 @@ pub(crate) fn small_pages() -> impl Iterator<Item = Page> {
         .filter(|page| page.project == "small")
 }
 
-/// The four forms of the small page as one figure for each round: the median of their ratios. Those
-/// that were measured before are not measured again.
+/// The four forms of the small page as one figure per round: the median of their ratios. Forms that
+/// were measured before are not measured again.
 pub(crate) fn measure_small_pages(stage: &Stage, done: &[Row]) -> anyhow::Result<Row> {
     let measured = small_pages().map(|page| {
         let hot = Hot {
@@ -176,7 +174,7 @@ pub(crate) fn measure_small_pages(stage: &Stage, done: &[Row]) -> anyhow::Result
     Ok(middle(Scenario::SmallPages.name(), &rows))
 }
 
-/// Rows of one unit as one: round by round the median of their ratios, nginx being 1.
+/// Rows of one unit combined: for each round the median of their ratios, with nginx as 1.
 pub(crate) fn middle(name: String, rows: &[Row]) -> Row {
     let at = |ratios: &dyn Fn(&Row) -> Vec<f64>| -> Vec<f64> {
         let ratios: Vec<Vec<f64>> = rows.iter().map(ratios).collect();
@@ -205,7 +203,6 @@ pub(crate) fn middle(name: String, rows: &[Row]) -> Row {
     }
 }
 
-/// Measures one scenario.
 pub(crate) fn measure(hot: &Hot, stage: &Stage) -> anyhow::Result<Row> {
     let ask_nginx = hot.resource.ask_nginx();
     let ask_subject = stage.ask(hot.resource)?;
@@ -252,7 +249,7 @@ pub(crate) fn measure(hot: &Hot, stage: &Stage) -> anyhow::Result<Row> {
             .collect(),
         rounds,
         floor: hot.floor(),
-        // A figure in processor time is its own.
+        // A figure in processor time needs no second one.
         per_cpu: match better {
             Better::High => per_cpu(&turns, &figure),
             Better::Low => Vec::new(),
@@ -263,7 +260,7 @@ pub(crate) fn measure(hot: &Hot, stage: &Stage) -> anyhow::Result<Row> {
     })
 }
 
-/// The small page under a large policy, against the same under none.
+/// The small page under a large policy, compared with the same page without one.
 pub(crate) fn measure_policy(stage: &Stage) -> anyhow::Result<Row> {
     let gateway = stage.gateway()?;
     let page = Page {
@@ -306,10 +303,11 @@ pub(crate) fn measure_policy(stage: &Stage) -> anyhow::Result<Row> {
     })
 }
 
-/// How a server is asked once.
+/// Sends one request to a server.
 pub(crate) type Fetch<'a> = &'a dyn Fn(&Request) -> anyhow::Result<Answer>;
 
-/// Both answer the same body, whose length is returned; asking also warms.
+/// Checks that both answer with the same body, and returns its length; this also warms their
+/// caches.
 pub(crate) fn same_answer(
     nginx: (Fetch<'_>, &Request),
     ours: (Fetch<'_>, &Request),

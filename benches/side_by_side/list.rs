@@ -1,7 +1,8 @@
-//! The list of all projects that nobody has asked for yet: when its first byte comes, and when it is whole.
+//! The list of all projects when nobody has requested it yet: when its first byte arrives, and when
+//! all of it.
 //!
 //! Every round has a gateway without any data, and a key that nginx has not cached. The origin has
-//! the list ready: what is measured is what a server adds.
+//! the list ready, so the measurement is what a server adds.
 
 use std::net::SocketAddr;
 
@@ -18,7 +19,7 @@ use crate::rig::plain::{Answer, Request, fetch};
 const FIRST_BYTE_MS: f64 = 100.0;
 const WHOLE_MS: f64 = 500.0;
 
-/// Measures both, asked as installers ask, with gzip. Without is in the notes.
+/// Measures both, requested with gzip as installers do. The figures without gzip are in the notes.
 pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     stage.content.whole_list();
     let name = Scenario::ProjectList.name();
@@ -62,7 +63,6 @@ pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     Ok(vec![first_byte, whole])
 }
 
-/// nginx's answer and ours.
 fn ask_both(stage: &Stage, round: &str, gzip: bool) -> anyhow::Result<[Answer; 2]> {
     let gateway = stage
         .launch(&format!("list-{round}"))

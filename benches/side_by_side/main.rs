@@ -1,10 +1,12 @@
-//! `cargo bench --bench side_by_side`: cheesecloth and nginx over the same bytes, in turns, as ratios.
+//! `cargo bench --bench side_by_side`: cheesecloth and nginx over the same bytes, in turns, as
+//! ratios.
 //!
-//! Everything is made here: nginx and wrk come from the distribution, pages and files are generated,
-//! an origin on loopback plays the upstream. The servers have one core, the load and the origin another.
-//! `docs/performance.md` says what is measured and why so; `-- --help` lists options and scenarios.
-//! A machine figure says little: both servers move with whatever else the machine does. Only ratios
-//! from the same round are compared, and the table shows their median.
+//! Everything is prepared here: nginx and wrk come from the distribution, pages and files are
+//! generated, and an origin on loopback plays the upstream. The servers have one core, the load and
+//! the origin another. `docs/performance.md` explains what is measured and why; `-- --help` lists
+//! options and scenarios. A figure from one machine says little: both servers vary with whatever
+//! else the machine does. Only ratios from the same round are compared, and the table shows their
+//! median.
 
 #![expect(clippy::print_stdout, reason = "the table goes to stdout")]
 
@@ -67,10 +69,10 @@ fn run(options: &Options) -> anyhow::Result<()> {
             continue;
         }
         eprintln!("· {}", scenario.name());
-        // What one row cannot have is no reason to go without the others.
+        // A row that fails must not prevent the others.
         let rows = measure(&scenario, &stage, report.rows())
             .unwrap_or_else(|error| vec![Row::failed(scenario.name(), &error)]);
-        // Written after each, so that a run that breaks off leaves what it has.
+        // Written after each row, so that a run that breaks off leaves what it has.
         report.add(rows)?;
     }
     println!("{}", report.markdown());
@@ -80,7 +82,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `done` are the rows before.
+/// `done` are the rows measured so far.
 fn measure(scenario: &Scenario, stage: &Stage, done: &[Row]) -> anyhow::Result<Vec<Row>> {
     match scenario {
         Scenario::Hot(hot) => hot::measure(hot, stage).map(|row| vec![row]),

@@ -1,4 +1,4 @@
-//! Thousands of files that nobody has asked for yet, by many clients: none of them may be refused.
+//! Thousands of files that nobody has requested yet, by many clients: none of them may be refused.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,17 +14,17 @@ use super::stage::Stage;
 use crate::rig::content::{MANY_FILES, many_filename};
 use crate::rig::plain::{Line, Request};
 
-/// Projects with [`MANY_FILES`] files each, and how many of a quick run.
+/// Projects with [`MANY_FILES`] files each, and their number in a quick run.
 const PROJECTS: usize = 200;
 const PROJECTS_QUICK: usize = 20;
 
-/// Clients, each with a connection of its own.
+/// Clients, each with its own connection.
 const CLIENTS: usize = 200;
 
-/// Most words of failures that a note repeats.
+/// Most error texts that a note repeats.
 const WORDS: usize = 5;
 
-/// What came of all requests.
+/// The outcome of all requests.
 struct Outcome {
     failed: usize,
     seconds: f64,
@@ -76,7 +76,7 @@ pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Row> {
     })
 }
 
-/// Every client takes the next file until there is none.
+/// Every client takes the next file until there are no more.
 fn ask_for_all(address: SocketAddr, paths: &[String]) -> Outcome {
     let (next, words) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     let started = Instant::now();
@@ -102,7 +102,7 @@ fn ask_for_all(address: SocketAddr, paths: &[String]) -> Outcome {
     }
 }
 
-/// Why a file did not come.
+/// Why a file did not arrive.
 fn failure(line: &mut Line, path: &str) -> Option<String> {
     match line.ask(&Request::new(path)) {
         Ok(answer) if answer.status == 200 => None,

@@ -1,4 +1,4 @@
-//! How much memory is resident once the whole project list and 5,000 pages were asked for, with a
+//! How much memory is resident once the whole project list and 5,000 pages were requested, with a
 //! cache of 256 MiB.
 
 use super::figures::{Better, Floor, Round, Row};
@@ -8,18 +8,18 @@ use crate::rig::asking::succeed;
 use crate::rig::gateway::MIRROR;
 use crate::rig::plain::{Request, fetch};
 
-/// Pages asked for, each in the form that today's pip and uv want.
+/// Pages requested, each in the form that today's pip and uv prefer.
 const PAGES: usize = 5000;
 
-/// Between two looks while the pages are asked for: the highest counts, not the last.
+/// Pages between two checks: the highest value counts, not the last.
 const LOOK_EVERY: usize = 250;
 
-/// `cache.memory` as the gateway is configured here, and 100 MiB for all else, in MiB.
+/// `cache.memory` as it is configured here, plus 100 MiB for everything else, in MiB.
 const MOST_MIB: f64 = 256.0 + 100.0;
 
 const MIB: f64 = 1_048_576.0;
 
-/// Measures a gateway of its own.
+/// Measures a separate gateway.
 pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Row> {
     let gateway = stage.launch("memory").start()?;
     let json = "application/vnd.pypi.simple.v1+json";

@@ -1,9 +1,9 @@
-//! nginx as somebody who knows it would tune it: a worker for each core, nothing logged, everything ready.
+//! nginx as an expert would tune it: a worker per core, nothing logged, everything ready.
 //!
 //! Five servers over the same workers: files from disk by `sendfile`, the same through buffers (the
-//! faster way on loopback), the same under TLS 1.3, a caching proxy before the origin, and one whose
-//! pages expire within a second, to be answered stale while the origin is away. Pages lie
-//! on disk with their compressed form beside them and under URLs of their own: a hit in `proxy_cache`
+//! faster way on loopback), the same under TLS 1.3, a caching proxy in front of the origin, and
+//! one whose pages expire within a second, to be answered stale while the origin is away. Pages are on
+//! disk with their compressed form beside them and under their own URLs: a hit in `proxy_cache`
 //! costs nginx more, and so would choosing the form by `Accept`. The configuration is `nginx.conf`
 //! beside this file.
 
@@ -19,34 +19,33 @@ use anyhow::{Context as _, bail};
 use crate::rig::gateway::Certificate;
 use crate::rig::process::Server;
 
-/// Until it accepts connections.
+/// How long it may take to accept connections.
 const START: Duration = Duration::from_secs(10);
 
-/// Between two attempts to connect.
+/// Time between two attempts to connect.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// The configuration, with `@…@` where an address or a path belongs.
+/// The configuration, with `@…@` in place of addresses and paths.
 const TEMPLATE: &str = include_str!("nginx.conf");
 
-/// What an nginx serves, and by how many.
+/// What an nginx serves, and with how many workers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Site<'a> {
-    /// The files.
+    /// The folder of the files.
     pub(crate) root: &'a Path,
-    /// Whose answers are cached.
+    /// The server whose answers are cached.
     pub(crate) origin: SocketAddr,
     pub(crate) certificate: &'a Certificate,
     pub(crate) workers: usize,
 }
 
-/// A running nginx.
 #[derive(Debug)]
 pub(crate) struct Nginx {
     server: Server,
     ports: Ports,
 }
 
-/// Where its servers are.
+/// The addresses of its servers.
 #[derive(Debug, Clone, Copy)]
 struct Ports {
     sendfile: SocketAddr,
@@ -100,7 +99,6 @@ impl Nginx {
         Ok(Self { server, ports })
     }
 
-    /// The process.
     pub(crate) fn server(&self) -> &Server {
         &self.server
     }
@@ -131,17 +129,18 @@ impl Nginx {
     }
 }
 
-/// An address nobody listens on. nginx cannot pick a port and tell it.
+/// An address where nobody listens. nginx cannot choose a port and report it.
 fn free_address() -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").context("find a free port")?;
     Ok(listener.local_addr()?)
 }
 
 fn configure(site: Site<'_>, ports: Ports) -> String {
-    // Started by root, the worker would otherwise be nobody, who cannot read a home directory.
+    // If root starts it, the worker would otherwise be `nobody`, who cannot read a home directory.
     let is_root = rustix::process::geteuid().is_root();
     let user = if is_root { "user root;" } else { "" };
-    // Each worker takes connections from a queue of its own: shared, one takes most of them.
+    // Each worker accepts connections from its own queue; with a shared one, one worker takes most
+    // of them.
     let shared = if site.workers > 1 { " reuseport" } else { "" };
     let values = [
         ("user", user.to_owned()),

@@ -9,19 +9,19 @@ use crate::rig::arguments::Arguments;
 /// Rounds of an ordinary run: a median of five withstands two disturbed ones.
 const ROUNDS: usize = 5;
 
-/// Seconds of load per server and round; whole ones, since wrk knows no others.
+/// Seconds of load per server and round; whole ones, since wrk accepts no others.
 const SECONDS: u32 = 2;
 
 const CALIBRATE: &str = "--calibrate";
 
-/// What was asked for.
+/// What was requested.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Options {
     pub(crate) rounds: usize,
     pub(crate) seconds: u32,
     /// Whether the figures are too short to be trusted.
     pub(crate) quick: bool,
-    /// A second nginx in the place of cheesecloth: shows what the method itself makes of equals.
+    /// Replaces cheesecloth with a second nginx: shows what the method itself makes of equals.
     pub(crate) calibrate: bool,
     arguments: Arguments,
 }
@@ -29,36 +29,36 @@ pub(crate) struct Options {
 /// One thing that is measured.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Scenario {
-    /// An answer both servers have ready.
+    /// An answer that both servers have ready.
     Hot(Hot),
     /// The four forms of the small page as one figure.
     SmallPages,
-    /// The small page under a large policy against the same page under none.
+    /// The small page under a large policy, compared with the same page under none.
     Policy,
-    /// The small pages by two serving threads against two workers, and against one.
+    /// The small pages by two serving threads, compared with two workers and with one thread.
     TwoCores,
     /// How long the slowest of a hundred answers takes at 70 % of nginx's full load.
     Paced,
-    /// What is held, while the upstream does not answer.
+    /// Cached content, while the upstream does not answer.
     Outage(Outage),
-    /// A page nobody has asked for yet, upstream 30 ms away.
+    /// A page that nobody has requested yet, upstream 30 ms away.
     ColdPage,
-    /// The same of 2 MB.
+    /// The same with 2 MB.
     ColdLargePage,
     /// The names of all projects, for the first time.
     ProjectList,
-    /// 100 MB nobody has asked for yet.
+    /// 100 MB that nobody has requested yet.
     ColdFile {
-        /// How many ask at the same time.
+        /// How many clients request it at the same time.
         clients: usize,
     },
-    /// Thousands of files nobody has asked for yet, by many clients.
+    /// Thousands of files that nobody has requested yet, by many clients.
     ManyFiles,
     /// `uv pip install` of 100 packages.
     Closure,
-    /// The same, nobody having asked before and the upstream 30 ms away.
+    /// The same with empty caches and the upstream 30 ms away.
     ColdClosure {
-        /// Otherwise only what is to be installed is found out.
+        /// If false, uv only resolves what would be installed.
         install: bool,
     },
     /// Uploads into large projects, and their page after each.
@@ -124,7 +124,7 @@ impl Scenario {
 }
 
 impl Options {
-    /// Reads the arguments; nothing when help was asked for.
+    /// Reads the arguments; `None` if help was requested.
     pub(crate) fn read(arguments: impl Iterator<Item = String>) -> anyhow::Result<Option<Self>> {
         let usual = Arguments::usual(ROUNDS, SECONDS);
         let Some(arguments) = usual.read(arguments, &[CALIBRATE])? else {
@@ -149,14 +149,14 @@ impl Options {
         Ok(Some(options))
     }
 
-    /// Whether a scenario is to be measured: any wanted word is part of its name.
+    /// Whether a scenario is to be measured: any requested word is part of its name.
     pub(crate) fn wants(&self, scenario: &Scenario) -> bool {
         let named = self.arguments.wants(&scenario.name());
         named && (!self.calibrate || scenario.can_calibrate())
     }
 }
 
-/// What can be said.
+/// The help text.
 pub(crate) fn help() -> String {
     let mut text =
         "cargo bench --bench side_by_side -- [OPTIONS] [PART OF A SCENARIO'S NAME]...\n\n\

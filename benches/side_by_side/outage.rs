@@ -1,8 +1,9 @@
-//! What is held, asked for while the upstream hangs or refuses: nobody should wait for it.
+//! Cached content, requested while the upstream hangs or refuses connections: nobody should wait
+//! for it.
 //!
-//! A page has expired two seconds before, and beyond what may be answered while it is refreshed; the
-//! file is on disk, its page expired as well. nginx answers stale (`proxy_cache_use_stale`) and asks
-//! behind the answer.
+//! A page expired two seconds before, beyond the time in which it may be answered while it is
+//! refreshed; the file is on disk, and its page has expired as well. nginx answers stale
+//! (`proxy_cache_use_stale`) and asks upstream in the background.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -20,22 +21,23 @@ use crate::rig::numbers::median;
 use crate::rig::origin::Origin;
 use crate::rig::plain::{Request, fetch};
 
-/// From the last question that was answered to the first that is not: pages are fresh for one second.
+/// From the last request that upstream answered to the first that it does not: pages are fresh for
+/// one second.
 const EXPIRED: Duration = Duration::from_secs(3);
 
-/// Requests of one round, each on a connection of its own.
+/// Requests of one round, each on its own connection.
 const REQUESTS: usize = 20;
 
-/// Until a round of one server ends with what it has: a server that waits for its upstream takes
-/// seconds for each.
+/// Limits one server's round, which ends with what it has: a server that waits for its upstream
+/// takes seconds per request.
 const ROUND: Duration = Duration::from_secs(10);
 
-/// What one request may wait for a refresh, by default (`cache.patience`), and what the bench itself
-/// may add to that.
+/// How long one request may wait for a refresh, by default (`cache.patience`), and what the bench
+/// itself may add to that.
 const PATIENCE_MS: f64 = 250.0;
 const SLACK_MS: f64 = 50.0;
 
-/// One way of being away, and what is asked for meanwhile.
+/// One way of being away, and what is requested meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Outage {
     refuses: bool,
@@ -43,7 +45,6 @@ pub(crate) struct Outage {
 }
 
 impl Outage {
-    /// All four.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         let cases = [(false, false), (false, true), (true, false), (true, true)];
         cases
@@ -51,7 +52,6 @@ impl Outage {
             .map(|(refuses, file)| Self { refuses, file })
     }
 
-    /// Its name.
     pub(crate) fn name(self) -> String {
         let upstream = if self.refuses { "refuses" } else { "hangs" };
         let held = if self.file {
@@ -67,16 +67,16 @@ impl Outage {
     }
 }
 
-/// A server and where it has, for each round, what is asked for.
+/// A server, and the request for each round.
 struct Held {
     address: SocketAddr,
     requests: Vec<Request>,
-    /// Of all rounds, in milliseconds.
+    /// Over all rounds, in milliseconds.
     slowest: f64,
     first: f64,
 }
 
-/// Measures both, each before an upstream of its own that goes away once they hold everything.
+/// Measures both, each in front of its own upstream, which goes away once everything is cached.
 pub(crate) fn measure(outage: &Outage, stage: &Stage) -> anyhow::Result<Row> {
     let mut origin = Origin::start(stage.content.clone())?;
     let name = outage.name().replace([' ', ':'], "-");
@@ -139,7 +139,7 @@ pub(crate) fn measure(outage: &Outage, stage: &Stage) -> anyhow::Result<Row> {
 }
 
 impl Held {
-    /// Asks for everything once, so that it is held.
+    /// Requests everything once, so that it is cached.
     fn warm(
         address: SocketAddr,
         rounds: usize,

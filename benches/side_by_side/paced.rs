@@ -1,9 +1,9 @@
-//! The slowest of a hundred answers while requests come at a fixed pace, not as fast as they can.
+//! The slowest of a hundred answers while requests come at a fixed pace, not as fast as possible.
 //!
-//! wrk waits for an answer before it asks again, so a stall slows the questions down and hides in the
-//! figures. Here each request has an instant at which it is due, and its latency counts from then,
-//! whether or not a connection was free to send it. One thread asks all sockets in turn without ever
-//! sleeping: it has a core for itself.
+//! wrk waits for an answer before it sends the next request, so a stall slows the requests down and
+//! is hidden in the figures. Here each request has an instant at which it is due, and its latency
+//! counts from then, whether or not a connection was free to send it. One thread polls all sockets
+//! in turn without ever sleeping: it has a core to itself.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -24,13 +24,13 @@ use crate::rig::plain::{Request, fetch};
 /// Connections that carry the requests.
 const CONNECTIONS: usize = 32;
 
-/// The part of nginx's full load that both are given.
+/// The share of nginx's full load that both are given.
 const LOAD: f64 = 0.7;
 
-/// A pace that this client missed by more was not kept by it.
+/// If the client reaches less than this share of the pace, the pace was not kept.
 const KEPT: f64 = 0.98;
 
-/// How much is read at once.
+/// Bytes per read.
 const PART: usize = 64 << 10;
 
 /// One connection, with at most one request under way.
@@ -39,9 +39,9 @@ struct Connection {
     stream: TcpStream,
     /// When the request under way was due.
     due: Instant,
-    /// What came of its answer, as long as the head is not whole.
+    /// The part of the answer received so far, until the head is complete.
     head: Vec<u8>,
-    /// What is missing of its answer, once the head is whole.
+    /// Bytes missing from the answer, once the head is complete.
     missing: Option<usize>,
     /// Whether the server will close it after this answer.
     closes: bool,
@@ -133,7 +133,7 @@ impl Paced {
     }
 }
 
-/// Asks `pace` times a second, for this long.
+/// Sends `pace` requests a second, for this long.
 fn keep_pace(
     address: SocketAddr,
     request: &Request,
@@ -150,7 +150,7 @@ fn keep_pace(
     let interval = Duration::from_secs_f64(1.0 / pace);
     let started = Instant::now();
     let mut due = started;
-    // What is late at the end is left out of the rate, not waited for.
+    // Answers that are late at the end are left out of the rate, not waited for.
     while started.elapsed() < time {
         while due <= Instant::now()
             && let Some(mut connection) = idle.pop_front()
@@ -204,7 +204,7 @@ impl Connection {
             .with_context(|| format!("send to {}", self.address))
     }
 
-    /// Takes what has come; whether the answer is whole.
+    /// Reads what has arrived; returns whether the answer is complete.
     fn receive(&mut self, buffer: &mut [u8]) -> anyhow::Result<bool> {
         let length = match self.stream.read(buffer) {
             Ok(0) => bail!("the connection was closed in the middle of an answer"),
@@ -253,8 +253,8 @@ mod tests {
     fn latency_counts_from_the_instant_a_request_was_due() {
         let origin = Origin::start(Arc::default()).unwrap();
         let request = Request::new("/simple/page-1/");
-        // 32 connections and 50 ms each carry 640 a second: at 2,000 every request is later than the
-        // one before, and the latency must show the queue and not only the 50 ms.
+        // 32 connections with 50 ms each carry 640 requests a second: at 2,000 every request is
+        // later than the one before, and the latency must show the queue and not only the 50 ms.
         origin.set_delay(Duration::from_millis(50));
         let time = Duration::from_millis(600);
         let paced = keep_pace(origin.address(), &request, 2000.0, time).unwrap();

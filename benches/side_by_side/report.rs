@@ -1,4 +1,4 @@
-//! What comes out: a markdown table for people, and every round as JSON under `target/side_by_side`.
+//! The output: a markdown table for people, and every round as JSON under `target/side_by_side`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -73,7 +73,6 @@ impl Report {
         &self.path
     }
 
-    /// The table.
     pub(crate) fn markdown(&self) -> String {
         let mut text = format!(
             "{} against {}, commit {}, {} rounds of {} s, {}\n\n",

@@ -1,4 +1,4 @@
-//! What both servers answer, how to ask either for it, and that they answer the same.
+//! What both servers answer, how to request it from either, and that they answer the same.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use crate::rig::content::WARES;
 use crate::rig::gateway::MIRROR;
 use crate::rig::plain::{Request, fetch};
 
-/// Something to be asked for.
+/// Something to request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Resource {
     Page(Page),
@@ -54,7 +54,7 @@ impl Page {
         all
     }
 
-    /// What it is called in a table.
+    /// Its name in a table.
     pub(crate) fn name(self) -> String {
         let size = match self.project {
             "large" => "2 MB page",
@@ -65,7 +65,7 @@ impl Page {
         format!("{size}, {form}, {coding}")
     }
 
-    /// Where nginx has it below its root; the compressed form lies beside it with `.gz`.
+    /// Its path below nginx's root; the compressed form is beside it with `.gz`.
     pub(crate) fn place(self) -> String {
         let form = if self.html { "html" } else { "json" };
         format!("{form}/{}", self.project)
@@ -82,7 +82,7 @@ impl Page {
 }
 
 impl Resource {
-    /// All that have a file below nginx's root and are no pages, with their names there.
+    /// All resources that are files below nginx's root and not pages, with their paths there.
     pub(crate) const FILES: [(Self, &str); 4] = [
         (Self::Sidecar, "files/wares-1.0-py3-none-any.whl.metadata"),
         (Self::SmallFile, "files/wares-1.0-py3-none-any.whl"),
@@ -90,7 +90,7 @@ impl Resource {
         (Self::LargeFile, "files/wares-3.0-py3-none-any.whl"),
     ];
 
-    /// How nginx is asked for it.
+    /// The request for nginx.
     pub(crate) fn ask_nginx(self) -> Request {
         match self {
             Self::Page(page) => page.headers(Request::new(format!("/{}", page.place()))),
@@ -100,7 +100,7 @@ impl Resource {
         }
     }
 
-    /// How the gateway is asked for it. Its page says where a file is.
+    /// The request for the gateway. The page says where a file is.
     pub(crate) fn ask_gateway(self, stage: &Stage) -> anyhow::Result<Request> {
         match self {
             Self::Page(page) => Ok(ask_page(MIRROR, page)),
@@ -114,7 +114,7 @@ impl Resource {
         }
     }
 
-    /// What it is called on the page of its project.
+    /// Its file name on the page of its project.
     pub(crate) fn filename(self) -> &'static str {
         self.file().trim_start_matches("files/")
     }
@@ -125,17 +125,17 @@ impl Resource {
     }
 }
 
-/// How the gateway is asked for a page through an index.
+/// The request to the gateway for a page through an index.
 pub(crate) fn ask_page(index: &str, page: Page) -> Request {
     page.headers(Request::new(format!("/{index}/+simple/{}/", page.project)))
 }
 
-/// The path under which the gateway has a file, as its page says.
+/// The path of a file at the gateway, from its page.
 pub(crate) fn file_path(stage: &Stage, project: &str, filename: &str) -> anyhow::Result<String> {
     path_of_file(stage.gateway()?.public(), project, filename)
 }
 
-/// The same of any gateway.
+/// The same for any gateway.
 pub(crate) fn path_of_file(
     gateway: SocketAddr,
     project: &str,
@@ -146,7 +146,7 @@ pub(crate) fn path_of_file(
     path.with_context(|| format!("{filename} is not on the page of {project}"))
 }
 
-/// The paths of all files of a project, by their names.
+/// The paths of all files of a project, by name.
 pub(crate) fn paths_of_files(
     gateway: SocketAddr,
     project: &str,

@@ -1,4 +1,4 @@
-//! Everything that stands before the first figure: tools, content, origin, and the servers side by side.
+//! Everything needed before the first figure: tools, content, origin, and the servers side by side.
 
 use std::fs;
 use std::io::Write as _;
@@ -49,20 +49,20 @@ pub(crate) struct Stage {
     _folder: TempDir,
 }
 
-/// What stands beside nginx.
+/// What is compared with nginx.
 #[derive(Debug)]
 enum Subject {
-    /// The gateway, once in the clear and once with TLS on its public door.
+    /// The gateway, once in plain text and once with TLS on its public door.
     Gateway {
         plain: Box<Gateway>,
         tls: Box<Gateway>,
     },
-    /// nginx again.
+    /// A second nginx.
     Calibration(Nginx),
 }
 
 impl Stage {
-    /// Makes, fetches and starts everything.
+    /// Generates, fetches and starts everything.
     pub(crate) fn set(options: &Options, cores: Cores) -> anyhow::Result<Self> {
         let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let target = scratch.parent().context("the target directory")?;
@@ -144,7 +144,7 @@ impl Stage {
         &self.results
     }
 
-    /// The gateway whose public door is plain.
+    /// The gateway with the plain public door.
     pub(crate) fn gateway(&self) -> anyhow::Result<&Gateway> {
         match &self.subject {
             Subject::Gateway { plain, .. } => Ok(plain),
@@ -152,7 +152,7 @@ impl Stage {
         }
     }
 
-    /// Whom to load, and where.
+    /// Which server to load, and where it is.
     pub(crate) fn subject(&self, over_tls: bool) -> (&Server, SocketAddr) {
         match &self.subject {
             Subject::Gateway { tls, .. } if over_tls => (tls.server(), tls.public()),
@@ -162,7 +162,7 @@ impl Stage {
         }
     }
 
-    /// Asks the subject once.
+    /// Sends one request to the subject.
     pub(crate) fn fetch(&self, over_tls: bool, request: &Request) -> anyhow::Result<Answer> {
         let (_, address) = self.subject(over_tls);
         if over_tls {
@@ -172,7 +172,7 @@ impl Stage {
         }
     }
 
-    /// How the subject is asked.
+    /// The request for the subject.
     pub(crate) fn ask(&self, resource: Resource) -> anyhow::Result<Request> {
         match &self.subject {
             Subject::Gateway { .. } => resource.ask_gateway(self),
@@ -180,7 +180,7 @@ impl Stage {
         }
     }
 
-    /// A further gateway, with data of its own.
+    /// Another gateway, with its own data.
     pub(crate) fn launch(&self, name: &str) -> Launch {
         self.launch_before(name, &self.origin)
     }
@@ -190,7 +190,7 @@ impl Stage {
         Launch::new(&self.folder.join(name), origin.address(), self.cores)
     }
 
-    /// A further nginx before an origin, with a cache of its own; the second worker comes with the
+    /// Another nginx in front of an origin, with its own cache; a second worker also gets the
     /// second core.
     pub(crate) fn nginx_before(
         &self,
@@ -213,7 +213,7 @@ impl Stage {
     }
 }
 
-/// Every round of a cold file needs one nobody had before.
+/// Every round of a cold file needs one that nobody had before.
 fn cold_files(options: &Options) -> usize {
     let wanted = Scenario::all().into_iter().filter(|scenario| {
         matches!(scenario, Scenario::ColdFile { .. }) && options.wants(scenario)
@@ -221,7 +221,7 @@ fn cold_files(options: &Options) -> usize {
     wanted.count() * options.rounds
 }
 
-/// Every round of cold large pages needs some nobody had before.
+/// Every round of cold large pages needs some that nobody had before.
 fn large_pages(options: &Options) -> usize {
     if options.wants(&Scenario::ColdLargePage) {
         LARGE_PAGES * options.rounds
@@ -230,7 +230,8 @@ fn large_pages(options: &Options) -> usize {
     }
 }
 
-/// A certificate for loopback on P-256, as public authorities issue them, and a client's trust in it.
+/// A certificate for loopback on P-256, as public authorities issue them, and a client's trust in
+/// it.
 fn certify(folder: &Path) -> anyhow::Result<(Certificate, Arc<ClientConfig>)> {
     let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()])?;
     let certificate = Certificate {
@@ -271,7 +272,7 @@ fn place_pages(root: &Path, pages: &Pages) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The pages as the gateway answers them: nginx is to serve the same bytes.
+/// The pages as the gateway answers them: nginx must serve the same bytes.
 fn pages_of(gateway: &Gateway) -> anyhow::Result<Pages> {
     let ask = |page: Page| {
         let answer = succeed(fetch(gateway.public(), &ask_page(MIRROR, page))?)?;

@@ -1,7 +1,8 @@
-//! From the start of the process until it says it is ready, with 100,000 files in its cache.
+//! From the start of the process until it reports that it is ready, with 100,000 files in its
+//! cache.
 //!
-//! Where the store keeps a file is not known here but found out: one file is fetched, and the others
-//! are laid beside it the same way.
+//! This bench does not know where the store keeps a file, but finds out: one file is fetched, and
+//! the others are put beside it in the same way.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,8 +21,8 @@ use crate::rig::plain::{Request, fetch};
 /// Files in the cache.
 const FILES: usize = 100_000;
 
-/// Measures a gateway of its own, started anew every round; the first round's figure beside an
-/// empty cache's is in the notes.
+/// Measures a separate gateway that is restarted every round; the figure with an empty cache is in
+/// the notes.
 pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Row> {
     let launch = stage.launch("start");
     launch.start()?.stop();
@@ -50,7 +51,7 @@ pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Row> {
     })
 }
 
-/// Lays files beside the first.
+/// Puts files beside the first.
 fn fill(launch: &Launch) -> anyhow::Result<()> {
     let kept = keep_one(launch)?;
     let root = kept
@@ -90,7 +91,7 @@ fn keep_one(launch: &Launch) -> anyhow::Result<PathBuf> {
     find(&launch.data(), &digest)
 }
 
-/// The file that is called by its digest: two digits name its folder, the others itself.
+/// The file named by its digest: two digits name its folder, the others the file.
 fn find(folder: &Path, digest: &str) -> anyhow::Result<PathBuf> {
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

@@ -1,8 +1,8 @@
-//! Two serving threads beside nginx's two workers, and beside one of their own.
+//! Two serving threads compared with nginx's two workers, and with one thread.
 //!
-//! Where there are two cores only, the load has to share them with the servers: a second thread then
-//! cannot double a rate, whoever serves. What a second of processor does (per CPU) must not fall: it
-//! would, were there a lock or a counter for which the threads wait on each other.
+//! With only two cores, the load has to share them with the servers: a second thread then cannot
+//! double a rate, whoever serves. What a second of processor time does (per CPU) must not fall: it
+//! would if the threads had to wait for each other at a lock or a counter.
 
 use std::net::SocketAddr;
 
@@ -18,7 +18,7 @@ use crate::rig::numbers::median;
 use crate::rig::plain::{Request, fetch};
 use crate::rig::turns::{Contender, alternate, per_cpu, whole_answers};
 
-/// Connections, half of them each thread's of the load.
+/// Connections, half of them for each thread of the load.
 const CONNECTIONS: usize = 64;
 
 const SHAPE: Shape = Shape {
@@ -27,7 +27,7 @@ const SHAPE: Shape = Shape {
     both_cores: true,
 };
 
-/// What every row says.
+/// A note for every row.
 const SHARED: &str = "the load shares both cores with the servers";
 
 /// Measures the four forms of the small page, their median, and two cores against one.

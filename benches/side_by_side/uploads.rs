@@ -1,4 +1,5 @@
-//! Uploads into a project that grows, and its page after each: neither may cost more than what changed.
+//! Uploads into a growing project, and its page after each: neither may cost more than what
+//! changed.
 //!
 //! One project is filled by uploads up to each size, and there the next ones are timed. nginx has
 //! nothing to compare.
@@ -13,23 +14,23 @@ use crate::rig::numbers::median;
 use crate::rig::plain::fetch;
 use crate::rig::uploader::{PROJECT, Uploader};
 
-/// Files in the project when uploads are timed; a quick run has the first only.
+/// Files in the project when uploads are timed; a quick run has only the first size.
 const SIZES: [usize; 4] = [600, 1_200, 3_000, 10_000];
 
-/// The size at which the page is timed, too.
+/// The size at which the page is timed as well.
 const PAGE_SIZE: usize = 3_000;
 
 /// Uploads of a round.
 const UPLOADS: usize = 10;
 
-/// Until filling is given up: a project whose uploads grow with it may never get there.
+/// Time limit for filling: a project whose uploads become slower with its size may never get there.
 const FILLING: Duration = Duration::from_secs(300);
 
 /// Most milliseconds of an upload, and of the page after it.
 const UPLOAD_MS: f64 = 4.0;
 const PAGE_MS: f64 = 5.0;
 
-/// Measures a gateway of its own.
+/// Measures a separate gateway.
 pub(crate) fn measure(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     let gateway = stage.launch("uploads").uploads().start()?;
     let mut uploader = Uploader::to(&gateway, STAGE)?;
@@ -68,7 +69,7 @@ fn measure_at(stage: &Stage, uploader: &mut Uploader, scenario: String) -> anyho
     Ok(row)
 }
 
-/// The page as installers ask for it, each time after an upload that changed it.
+/// The page as installers request it, each time after an upload that changed it.
 fn page_at(
     stage: &Stage,
     gateway: &Gateway,

@@ -1,8 +1,8 @@
 //! nginx as an expert would tune it: a worker per core, nothing logged, everything ready.
 //!
 //! Five servers over the same workers: files from disk by `sendfile`, the same through buffers (the
-//! faster way on loopback), the same under TLS 1.3, a caching proxy in front of the origin, and
-//! one whose pages expire within a second, to be answered stale while the origin is away. Pages are on
+//! faster way on loopback), the same under TLS 1.3, a caching proxy in front of the origin, and one
+//! whose pages expire within a second, to be answered stale while the origin is away. Pages are on
 //! disk with their compressed form beside them and under their own URLs: a hit in `proxy_cache`
 //! costs nginx more, and so would choosing the form by `Accept`. The configuration is `nginx.conf`
 //! beside this file.

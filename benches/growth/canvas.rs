@@ -32,10 +32,14 @@ pub(crate) fn png(dots: &[u8], (width, height): (u32, u32)) -> anyhow::Result<Ve
     Ok(bytes)
 }
 
+/// The size of a font whose letters plotters takes to be as wide as ours; it asks no backend for that
+/// where it draws a frame around a text.
+pub(crate) const ONCE: f64 = 17.6;
+
 /// How many dots wide and high a text is, and how many times a letter's dots are repeated.
 fn measures(text: &str, style: &impl BackendTextStyle) -> (i32, i32, i32) {
     #[expect(clippy::cast_possible_truncation, reason = "sizes of letters")]
-    let times = ((style.size() / f64::from(LETTER)).round() as i32).max(1);
+    let times = ((style.size() / ONCE).round() as i32).max(1);
     let letters = i32::try_from(text.chars().count()).unwrap_or(0);
     (letters * LETTER * times, LETTER * times, times)
 }
@@ -95,9 +99,11 @@ impl<'a> DrawingBackend for Canvas<'a> {
             let rows = BASIC_LEGACY.get(letter as usize).unwrap_or(&[0; 8]);
             for (row, bits) in (0..).zip(rows) {
                 for dot in (0..LETTER).filter(|dot| bits & (1 << dot) != 0) {
-                    let from = (x + left + (column + dot) * times, y + top + row * times);
-                    let to = (from.0 + times - 1, from.1 + times - 1);
-                    self.draw_rect(from, to, &style.color(), true)?;
+                    let (left, top) = (x + left + (column + dot) * times, y + top + row * times);
+                    for at in 0..times * times {
+                        let point = (left + at % times, top + at / times);
+                        self.draw_pixel(point, style.color())?;
+                    }
                 }
             }
         }
@@ -125,7 +131,7 @@ mod tests {
         let size = (40, 20);
         let mut dots = vec![255; 3 * 40 * 20];
         let mut canvas = Canvas::over(&mut dots, size);
-        let style = ("", 8).into_font().color(&BLACK.to_rgba());
+        let style = ("", ONCE).into_font().color(&BLACK.to_rgba());
         canvas.draw_text("I", &style, (16, 8)).unwrap();
         drop(canvas);
         let dark = |(x, y): (usize, usize)| dots[3 * (40 * y + x)] == 0;

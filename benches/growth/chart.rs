@@ -11,11 +11,17 @@ use plotters::prelude::{
 use plotters::style::Color as _;
 
 use super::axis::Axis;
-use super::canvas::{Canvas, png};
+use super::canvas::{Canvas, ONCE, png};
 use super::rounds::{Curve, Spread};
 
 /// Dots.
 const SIZE: (u32, u32) = (960, 600);
+
+/// Letters of twice their dots.
+const LETTERS: f64 = 2.0 * ONCE;
+
+/// Labels below a curve.
+const LABELS: usize = 5;
 
 /// One for each measure; told apart also where red and green are not.
 const COLOURS: [RGBColor; 5] = [
@@ -53,7 +59,7 @@ fn draw_on(
     let mut chart = ChartBuilder::on(&area)
         .caption(
             format!("cost by {}, the smallest point being 1", axis.name()),
-            ("", 16),
+            ("", LETTERS),
         )
         .margin(16)
         .x_label_area_size(44)
@@ -63,13 +69,15 @@ fn draw_on(
     chart
         .configure_mesh()
         .light_line_style(WHITE)
+        .x_labels(LABELS)
         .x_desc(axis.name())
         .x_label_formatter(&|size| format!("{size:.0}"))
         .y_label_formatter(&|cost| format!("{cost}"))
-        .label_style(("", 16))
+        .label_style(("", LETTERS))
         .draw()
         .map_err(|error| failed(&error))?;
-    for ((curve, spots), colour) in curves.iter().zip(&spots).zip(COLOURS) {
+    for (curve, spots) in curves.iter().zip(&spots) {
+        let colour = COLOURS[curve.measure as usize];
         let line = spots.iter().map(|(size, cost)| (*size, cost.median));
         let series = chart
             .draw_series(LineSeries::new(line, colour.stroke_width(2)))
@@ -90,7 +98,7 @@ fn draw_on(
         .position(plotters::chart::SeriesLabelPosition::UpperLeft)
         .background_style(WHITE)
         .border_style(BLACK)
-        .label_font(("", 16))
+        .label_font(("", LETTERS))
         .draw()
         .map_err(|error| failed(&error))?;
     area.present().map_err(|error| failed(&error))?;

@@ -108,15 +108,8 @@ pub trait Db: Debug + Send + Sync {
         project: &ProjectName,
     ) -> Result<Option<ProjectRecord>, DbError>;
 
-    /// The files that an index holds of a project, in the order of arrival; pages are made from them.
-    async fn files(
-        &self,
-        index: &IndexName,
-        project: &ProjectName,
-    ) -> Result<Vec<FileRecord>, DbError>;
-
-    /// What has become of those files since a serial, in time with what changed; of a project that
-    /// nothing is known of yet, all of them.
+    /// What has become of the files that an index holds of a project since a serial, in time with what
+    /// changed; of a project that nothing is known of yet, all of them in the order of arrival.
     async fn files_since(
         &self,
         index: &IndexName,

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::db::change::{Cause, NewUser, OnConflict, Publication};
+use crate::db::contract::Db;
 use crate::db::file::{FileFacts, FileRole, LogEntry, LogEvent};
-use crate::db::record::{IndexRecord, Serial};
+use crate::db::record::{FileChanges, FileRecord, IndexRecord, Serial};
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp, Yanked};
 
 pub fn now() -> Timestamp {
@@ -90,4 +91,17 @@ pub fn publication(version: &str, files: Vec<FileFacts>) -> Publication {
 /// As much of a digest as a file's URL has.
 pub(super) fn leading(digest: &Sha256) -> [u8; 8] {
     digest.as_bytes()[..8].try_into().unwrap()
+}
+
+/// All files that an index holds of a project.
+pub(super) async fn files(
+    db: &dyn Db,
+    index: &IndexName,
+    project: &ProjectName,
+) -> Vec<FileRecord> {
+    let since = db.files_since(index, project, None).await.unwrap();
+    let FileChanges::All(files) = since.changes else {
+        panic!("nothing was known: {since:?}");
+    };
+    files
 }

@@ -200,15 +200,6 @@ impl Db for Sqlite {
         }))
     }
 
-    async fn files(
-        &self,
-        index: &IndexName,
-        project: &ProjectName,
-    ) -> Result<Vec<FileRecord>, DbError> {
-        let mut reader = self.reader().await?;
-        read::files(&mut reader, index, project).await
-    }
-
     async fn files_since(
         &self,
         index: &IndexName,

@@ -118,9 +118,10 @@ impl Key {
         matches!(self, Self::MirrorFile(_) | Self::MirrorMetadata(_))
     }
 
-    /// Whether it is served as it is, byte for byte, without being parsed first.
-    pub(super) fn is_content(&self) -> bool {
-        self.is_private() || self.is_evictable()
+    /// Whether it has to be on the disk before it gets its name. What a power cut makes of anything else
+    /// is noticed by its seal or its form, and it is obtained again.
+    pub(super) fn is_synced(&self) -> bool {
+        self.is_private() || matches!(self, Self::MirrorFile(_))
     }
 
     /// The digest that the kept bytes must have; `None` if the key does not say.
@@ -232,6 +233,22 @@ mod tests {
                 .unwrap()
                 .starts_with("files/e3/b0c4")
         );
+    }
+
+    #[test]
+    fn what_cannot_be_told_from_what_a_power_cut_left_is_synced() {
+        let digest = Sha256::of(b"");
+        let table = [
+            (Key::MirrorFile(digest), true),
+            (Key::PrivateFile(digest), true),
+            (Key::PrivateMetadata(digest), true),
+            (Key::Quarantine, true),
+            // It has a seal.
+            (Key::MirrorMetadata(digest), false),
+        ];
+        for (key, is_synced) in table {
+            assert_eq!(key.is_synced(), is_synced, "{key:?}");
+        }
     }
 
     #[test]

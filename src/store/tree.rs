@@ -1,9 +1,9 @@
 //! The folder below which keys are: how files get under their keys, and leave them.
 //!
-//! Content (files and sidecars, which are served as they are) is synced before its rename, or a power
-//! cut could leave a file of the right name with nothing in it. For private content the folders are
-//! synced too, since it was acknowledged. Page copies are not synced: their reader notices damage and
-//! asks again.
+//! Files are synced before their rename, or a power cut could leave one of the right name with nothing in
+//! it; so is all that is private, and there the folders are synced too, since it was acknowledged. Copies
+//! of what mirrors say, pages and sidecars, are not synced: their reader notices damage and asks again,
+//! and an installer asks for hundreds of them.
 
 use std::fs::File;
 use std::io;
@@ -106,7 +106,7 @@ impl Tree {
 
     /// Makes a complete file visible under its key, replacing what was there.
     pub(super) fn publish(&self, mut temporary: Temporary, key: &Key) -> io::Result<()> {
-        if key.is_content() {
+        if key.is_synced() {
             temporary.file().sync_data()?;
         }
         let path = self.path(key);

@@ -17,11 +17,13 @@ pub struct Budget {
     pub placed_sidecars: u64,
     /// Decisions on file URLs.
     pub tickets: u64,
+    /// Orders by name of the files of pages.
+    pub orders: u64,
 }
 
 impl Budget {
     /// Splits a limit: 37 % rendered, 10 % their stretches, 20 % sources, 8 % stages, 15 % small files and
-    /// sidecars, 10 % decisions.
+    /// sidecars, 9 % decisions, 1 % orders by name.
     #[must_use]
     pub fn split(bytes: u64) -> Self {
         let percent = |share: u64| bytes / 100 * share;
@@ -32,7 +34,8 @@ impl Budget {
             stages: percent(8),
             small_files: percent(13),
             placed_sidecars: percent(2),
-            tickets: percent(10),
+            tickets: percent(9),
+            orders: percent(1),
         }
     }
 }
@@ -52,9 +55,10 @@ mod tests {
                 small_files,
                 placed_sidecars,
                 tickets,
+                orders,
             } = Budget::split(bytes);
             let pages = rendered + stretches + sources + stages;
-            assert!(pages + small_files + placed_sidecars + tickets <= bytes);
+            assert!(pages + small_files + placed_sidecars + tickets + orders <= bytes);
         }
     }
 }

@@ -5,12 +5,13 @@ use crate::front::answer::Front;
 use crate::front::object::Standing;
 use crate::gateway::{Context, ErrorKind, Grant, Patience, Resolution, Resolved, Trouble, decide};
 use crate::model::{File, IndexName, ProjectName, Timestamp, Version};
-use crate::page::{Entry, FilePath, Ruling, file_path};
+use crate::page::{Entry, FilePath, Merged, Ruling, file_path};
 use crate::policy::{Candidate, Denial, ProjectView, Verdict};
 
 /// A project's files, and who decides about them.
 pub struct Judgement {
     resolved: Resolved,
+    merged: Merged,
     now: Timestamp,
 }
 
@@ -31,6 +32,7 @@ impl Front {
             Resolution::Refused(denial) => Err(Trouble::Refused(Box::new(denial))),
             Resolution::Unknown => Ok(None),
             Resolution::Known(resolved) => Ok(Some(Judgement {
+                merged: resolved.layers.merged(),
                 resolved,
                 now: cx.now,
             })),
@@ -70,16 +72,13 @@ impl Judgement {
 
     fn of_version<'a>(&'a self, version: &str) -> impl Iterator<Item = Entry<'a>> + use<'a> {
         let version = Version::parse(version);
-        let entries = self.resolved.merged.entries();
+        let entries = self.merged.entries();
         entries.filter(move |entry| entry.file.filename.version() == version)
     }
 
     /// The path below the asked index, for a file that passes.
     pub fn path(&self, path: &FilePath) -> Option<String> {
-        let entry = self
-            .resolved
-            .merged
-            .find(&path.filename, Some(&path.place))?;
+        let entry = self.resolved.find(&path.filename, Some(&path.place))?;
         match self.ruling(&entry) {
             Ruling::List => Some(file_path(entry.file)),
             Ruling::Hide | Ruling::ListAsYanked(_) => None,
@@ -119,7 +118,7 @@ impl Judgement {
 
     /// Whether a file of this name passes, wherever it is.
     pub fn passes(&self, filename: &str) -> bool {
-        let entry = self.resolved.merged.find(filename, None);
+        let entry = self.resolved.find(filename, None);
         entry.is_some_and(|entry| self.ruling(&entry) == Ruling::List)
     }
 

@@ -1,4 +1,4 @@
-//! Decisions about files' URLs: each file is looked up on the same merged page as in the page flow, and
+//! Decisions about files' URLs: each file is looked up on the same pages that the page flow merges, and
 //! judged by the same function.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::gateway::shown::must_be_shown;
 use crate::gateway::source::Mirrors;
 use crate::gateway::stage::StagePages;
 use crate::gateway::tickets::{FilePart, Grant, KeptHead, Ticket, TicketKey};
-use crate::model::{File, Filename, IndexName, ProjectName, Timestamp};
+use crate::model::{Filename, IndexName, ProjectName, Timestamp};
 use crate::page::{Entry, FilePath, parse_file_path};
 use crate::policy::{Denial, IndexKind, Member, Sources, Stack, Verdict};
 use crate::protocol::wants_validated;
@@ -154,7 +154,7 @@ impl Tickets {
             let resolved = self.resolve(cx, (index, path), project, held);
             match resolved.await {
                 Ok(Resolution::Known(resolved)) => {
-                    let entry = resolved.merged.find(&path.filename, Some(&path.place));
+                    let entry = resolved.find(&path.filename, Some(&path.place));
                     if let Some(entry) = entry {
                         return Ok(decide_entry(cx, &resolved, &entry));
                     }
@@ -198,7 +198,7 @@ impl Tickets {
             let resolved = resolved.await;
             let is_enough = match &resolved {
                 Ok(Resolution::Known(known)) if !known.awaits.is_empty() => {
-                    let entry = known.merged.find(&path.filename, Some(&path.place));
+                    let entry = known.find(&path.filename, Some(&path.place));
                     entry.is_some_and(|entry| self.is_here(&decide_entry(cx, known, &entry), part))
                 }
                 Ok(_) | Err(_) => true,
@@ -269,9 +269,10 @@ impl Tickets {
                 IndexKind::Mirror(_) => self.mirrors.held_page(index, project).await,
                 IndexKind::Stage(_) => Some(self.stages.page(&index.name, project).await?),
             };
-            let is_meant =
-                |file: &File| file.filename.as_str() == path.filename && path.place.holds(file);
-            if page.is_some_and(|page| page.files.iter().any(is_meant)) {
+            let Some(page) = page else { continue };
+            let order = self.stacks.orders.of(&index.name, &page);
+            let file = order.find(&page, &path.filename);
+            if file.is_some_and(|file| path.place.holds(file)) {
                 return Ok(true);
             }
         }
@@ -319,7 +320,7 @@ impl Tickets {
     }
 }
 
-/// Decides about an entry of a merged page.
+/// Decides about a file that a stack lists.
 pub fn decide_entry(cx: &Context, resolved: &Resolved, entry: &Entry<'_>) -> Ticket {
     let view = resolved.view();
     let candidate = candidate(entry);

@@ -23,6 +23,9 @@ use crate::gateway::tickets::{FilePart, Grant, Told};
 use crate::model::IndexName;
 use crate::telemetry::{CacheKind, LookUp, Mode, Tier};
 
+/// How often a file is looked for that comes or goes at that very moment.
+const LOOKS_MAX: usize = 3;
+
 /// Files and their sidecars, answered.
 #[derive(Debug)]
 pub struct Files {
@@ -153,30 +156,39 @@ impl Files {
     }
 
     async fn held_or_fetched(&self, cx: &Context, grant: &Grant) -> Flow<(Content, CacheResult)> {
-        if let Some(content) = self.held_content(grant).await? {
-            return Ok((content, CacheResult::Hit));
-        }
-        if grant.is_private {
-            self.core
-                .looked_into_store(CacheKind::File, CacheResult::Miss);
-            // Its record may have been removed since the decision, and then its bytes.
-            if let Some(sha256) = grant.file.item().hashes.sha256()
-                && !self.core.is_needed(&sha256).await?
-            {
-                return Err(no_such_file());
+        for looks in 1..=LOOKS_MAX {
+            if let Some(content) = self.held_content(grant).await? {
+                return Ok((content, CacheResult::Hit));
             }
-            let message = format!(
-                "the bytes of {} are missing from the store",
-                grant.file.item().filename
-            );
-            return Err(Error::new(ErrorKind::Internal, message));
+            if grant.is_private {
+                return Err(self.missing(grant).await?);
+            }
+            let filled = self.fills.fill(cx, grant, looks > 1).await.transpose();
+            let Some(filled) = filled else { continue };
+            let led_to = filled
+                .as_ref()
+                .map_or(CacheResult::Miss, |(_, cache)| *cache);
+            self.core.looked_into_store(CacheKind::File, led_to);
+            return filled;
         }
-        let filled = self.fills.fill(cx, grant).await;
-        let led_to = filled
-            .as_ref()
-            .map_or(CacheResult::Miss, |(_, cache)| *cache);
-        self.core.looked_into_store(CacheKind::File, led_to);
-        filled
+        let name = &grant.file.item().filename;
+        Err(Error::busy(format_args!(
+            "{name} comes and goes; try again"
+        )))
+    }
+
+    /// Why there are no bytes of a file that was uploaded.
+    async fn missing(&self, grant: &Grant) -> Flow<Error> {
+        let (core, file) = (&self.core, grant.file.item());
+        core.looked_into_store(CacheKind::File, CacheResult::Miss);
+        // Its record may have been removed since the decision, and then its bytes.
+        if let Some(sha256) = file.hashes.sha256()
+            && !core.is_needed(&sha256).await?
+        {
+            return Ok(no_such_file());
+        }
+        let message = format!("the bytes of {} are missing from the store", file.filename);
+        Ok(Error::new(ErrorKind::Internal, message))
     }
 
     /// The same, if they are here.

@@ -19,14 +19,14 @@ use crate::gateway::content::Content;
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind, Flow};
-use crate::gateway::learn::Learning;
+use crate::gateway::learn::{Fact, Learning};
 use crate::gateway::outcome::upstream_error;
 use crate::gateway::places::{NoPlace, Places, Waits};
 use crate::gateway::reply::CacheResult;
 use crate::gateway::tickets::Grant;
 use crate::model::File;
 use crate::policy::{Mirror, Verify};
-use crate::store::{Draft, Growing, HELD_BACK_BYTES, Key, Readable, StoreError, Stored};
+use crate::store::{Draft, Growing, HELD_BACK_BYTES, Key, Readable, Standing, StoreError, Stored};
 use crate::telemetry::{UpstreamResult, WaitFor};
 use crate::upstream::{FileAnswer, UpstreamFile};
 
@@ -43,7 +43,7 @@ const OWN_HOLDERS: usize = 2;
 #[derive(Debug)]
 pub struct Fills {
     core: Arc<Core>,
-    learning: Arc<Learning>,
+    pub(super) learning: Arc<Learning>,
     opening: Flights<FillKey, Flow<Opened>>,
     running: Mutex<HashMap<FillKey, Arc<Running>>>,
     begun: Begun,
@@ -139,6 +139,10 @@ impl Fills {
 enum Opened {
     /// It arrives.
     Arriving(Arc<Growing>),
+    /// It had begun to arrive already.
+    UnderWay(Arc<Growing>),
+    /// It has arrived already.
+    Here,
     /// It gave way because nobody waited for it.
     GaveWay,
 }
@@ -149,6 +153,8 @@ struct Fill {
     key: FillKey,
     grant: Grant,
     url: Url,
+    /// Whether it is certainly not here.
+    is_certain: bool,
 }
 
 /// A file in the line for a place.
@@ -168,7 +174,8 @@ impl Waits for InLine<'_> {
 }
 
 impl Fills {
-    /// Joins or starts the fill of a file.
+    /// Joins or starts the fill of a file that was not here; nothing if it has arrived since, unless
+    /// the caller has looked again by now (`is_certain`) and found nothing that is right.
     ///
     /// # Errors
     /// When upstream cannot be asked, or does not have it.
@@ -176,11 +183,12 @@ impl Fills {
         self: &Arc<Self>,
         cx: &Context,
         grant: &Grant,
-    ) -> Flow<(Content, CacheResult)> {
-        let fill = fill_of(grant)?;
+        is_certain: bool,
+    ) -> Flow<Option<(Content, CacheResult)>> {
+        let fill = fill_of(grant, is_certain)?;
         if let Some(growing) = self.running(&fill.key) {
             let content = self.release(cx, grant, growing).await?;
-            return Ok((content, CacheResult::Collapsed));
+            return Ok(Some((content, CacheResult::Collapsed)));
         }
         if self.core.settings.offline {
             return Err(self.core.not_asked(&grant.file.item().filename));
@@ -192,11 +200,15 @@ impl Fills {
             let busy = |busy| Error::busy(format_args!("fetch the file: {busy}"));
             let joined = self.opening.join(fill.key.clone(), open).await;
             let joined = joined.map_err(busy)?;
-            // What gave way had been left by all who waited for it before; now somebody does.
-            if let Opened::Arriving(growing) = joined.value? {
-                let content = self.release(cx, grant, growing).await?;
-                return Ok((content, CacheResult::fetched(joined.led)));
-            }
+            let (growing, cache) = match joined.value? {
+                Opened::Arriving(growing) => (growing, CacheResult::fetched(joined.led)),
+                Opened::UnderWay(growing) => (growing, CacheResult::Collapsed),
+                Opened::Here => return Ok(None),
+                // It had been left by all who waited for it before; now somebody does.
+                Opened::GaveWay => continue,
+            };
+            let content = self.release(cx, grant, growing).await?;
+            return Ok(Some((content, cache)));
         }
     }
 
@@ -221,10 +233,26 @@ impl Fills {
         Ok(Content::Growing(growing))
     }
 
+    /// Whether a file is kept, as far as it is known to be right or can be found so.
+    fn is_here(&self, key: &FillKey) -> bool {
+        let FillKey::Digest(digest) = key else {
+            return false;
+        };
+        let kept = self.core.store.open_file(&Key::MirrorFile(*digest));
+        let kept = kept.ok().flatten();
+        kept.is_some_and(|kept| kept.standing() != Standing::Damaged)
+    }
+
     /// Opens the file upstream and starts receiving it.
     async fn open(self: &Arc<Self>, cx: &Context, fill: Fill) -> Flow<Opened> {
         let (owner, listed) = (&fill.grant.owner, fill.grant.file.item());
-        // Another fill may have finished between the asker's look and this flight.
+        // Another may have begun, or ended, between the asker's look and this flight.
+        if let Some(growing) = self.running(&fill.key) {
+            return Ok(Opened::UnderWay(growing));
+        }
+        if !fill.is_certain && self.is_here(&fill.key) {
+            return Ok(Opened::Here);
+        }
         let Some(upstream) = cx.generation.upstreams.get(owner) else {
             return Err(Error::bad_gateway(format!(
                 "{owner} is a mirror and no upstream is set, so it cannot be fetched"
@@ -323,15 +351,13 @@ impl Fills {
         let index = &fill.grant.owner;
         match outcome {
             Ok(stored) => {
-                let (learning, grant) = (Arc::clone(&self.learning), fill.grant.clone());
                 // Its URL changes from `+e` to `+f`, and rules about its size can be decided now.
-                let listed = grant.file.item();
-                let is_new = listed.hashes.sha256().is_none() || listed.size.is_none();
-                let Stored { sha256, size } = stored;
-                let work = move || {
-                    learning.learn(&grant, is_new, |known| known.content(sha256, size));
-                };
-                let _ = tokio::task::spawn_blocking(work).await;
+                let listed = fill.grant.file.item();
+                if listed.hashes.sha256().is_none() || listed.size.is_none() {
+                    let (learning, grant) = (Arc::clone(&self.learning), fill.grant.clone());
+                    let fact = Fact::Content(stored.sha256, stored.size);
+                    let _ = tokio::task::spawn_blocking(move || learning.learn(&grant, fact)).await;
+                }
             }
             Err(error) => tracing::warn!(%index, file = %name, %error, "file not kept"),
         }
@@ -370,7 +396,7 @@ fn counts_as(answer: &FileAnswer) -> UpstreamResult {
     }
 }
 
-fn fill_of(grant: &Grant) -> Flow<Fill> {
+fn fill_of(grant: &Grant, is_certain: bool) -> Flow<Fill> {
     let file = grant.file.item();
     let without = |what: &str| {
         let (owner, name) = (&grant.owner, &file.filename);
@@ -386,5 +412,41 @@ fn fill_of(grant: &Grant) -> Flow<Fill> {
         key,
         grant: grant.clone(),
         url,
+        is_certain,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::sample::{ONE_FILE, one_file};
+
+    #[tokio::test]
+    async fn a_file_that_has_arrived_since_it_was_looked_for_is_not_fetched_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (flows, cx, grant) = one_file(folder.path()).await;
+        let fills = &flows.files.fills;
+        // There is nobody to ask, so asking fails.
+        assert!(fills.fill(&cx, &grant, false).await.is_err());
+        let key = grant.key().unwrap();
+        flows.core.store.put_small(&key, ONE_FILE).unwrap();
+        assert!(fills.fill(&cx, &grant, false).await.unwrap().is_none());
+        // Who has looked twice does not take it for right.
+        assert!(fills.fill(&cx, &grant, true).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_has_begun_since_it_was_looked_for_is_not_fetched_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let (flows, cx, grant) = one_file(folder.path()).await;
+        let (fills, fill) = (&flows.files.fills, fill_of(&grant, false).unwrap());
+        let promised = grant.file.item().hashes.clone();
+        let draft = flows.core.store.draft("six-1.zip", promised, None, 100);
+        let growing = draft.unwrap().growing();
+        fills.start(&fill.key, Arc::clone(&growing));
+        match fills.open(&cx, fill).await.unwrap() {
+            Opened::UnderWay(joined) => assert!(Arc::ptr_eq(&joined, &growing)),
+            other => panic!("it was not joined: {other:?}"),
+        }
+    }
 }

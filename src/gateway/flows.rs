@@ -78,7 +78,12 @@ impl Flows {
             fetches: core.flights(),
         });
         let stages = Arc::new(StagePages::new(core.clone(), budget.stages));
-        let stacks = Arc::new(Stacks::new(core.clone(), mirrors.clone(), stages.clone()));
+        let stacks = Arc::new(Stacks::new(
+            core.clone(),
+            mirrors.clone(),
+            stages.clone(),
+            budget.orders,
+        ));
         let pages = Arc::new(Pages::new(core.clone(), stacks.clone(), &budget));
         let lists = Arc::new(Lists::new(core.clone(), names.clone()));
         let tickets = Arc::new(Tickets {
@@ -89,13 +94,12 @@ impl Flows {
             decided: Grouped::new(budget.tickets, tickets::weight_bytes, tickets::groups),
             renewals: core.flights(),
         });
-        let learning = Arc::new(Learning {
-            core: core.clone(),
-            mirrors: mirrors.clone(),
-            pages: pages.clone(),
-            tickets: tickets.clone(),
-            one_at_a_time: Mutex::default(),
-        });
+        let learning = Arc::new(Learning::new(
+            core.clone(),
+            mirrors.clone(),
+            pages.clone(),
+            tickets.clone(),
+        ));
         let small = Arc::new(SmallFiles::new(core.clone(), budget.small_files));
         let held = Arc::new(HeldFiles::new(core.clone(), small.clone()));
         let fills = Arc::new(Fills::new(core.clone(), learning.clone()));
@@ -189,6 +193,7 @@ impl Flows {
         let memory = self.pages.weight_bytes()
             + self.mirrors.weight_bytes()
             + self.stages.weight_bytes()
+            + self.stacks.orders.weight_bytes()
             + self.small.weight_bytes()
             + self.sidecars.weight_bytes()
             + self.tickets.weight_bytes();

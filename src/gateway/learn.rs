@@ -1,6 +1,10 @@
 //! What a mirror's file tells about itself as it, or its sidecar, passes through, noted for its page.
+//!
+//! What is known of a project's files is kept as a whole. So what many of them tell while one note is
+//! written is written with the next one.
 
-use std::sync::{Arc, Mutex};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::gateway::core::Core;
 use crate::gateway::decide::Tickets;
@@ -8,37 +12,122 @@ use crate::gateway::page::Pages;
 use crate::gateway::page_copies::{keep_learned, learned};
 use crate::gateway::source::Mirrors;
 use crate::gateway::tickets::Grant;
-use crate::page::Learned;
+use crate::model::{File, IndexName, ProjectName, Sha256};
+use crate::page::{Learned, LearnedMetadata};
 use crate::telemetry::WaitFor;
+
+/// Whose files: a project on a mirror.
+type Place = (IndexName, ProjectName);
 
 /// Notes what is learned, and has whatever shows it made again.
 #[derive(Debug)]
 pub struct Learning {
-    pub(super) core: Arc<Core>,
-    pub(super) mirrors: Arc<Mirrors>,
-    pub(super) pages: Arc<Pages>,
-    pub(super) tickets: Arc<Tickets>,
-    /// Held while the learned facts of one project are read, changed and written.
-    pub(super) one_at_a_time: Mutex<()>,
+    core: Arc<Core>,
+    mirrors: Arc<Mirrors>,
+    pages: Arc<Pages>,
+    tickets: Arc<Tickets>,
+    /// What is still to be noted, in the order in which it came.
+    told: Mutex<HashMap<Place, Vec<(Arc<File>, Fact)>>>,
+    /// Held while what is known of one project's files is read, changed and written.
+    one_at_a_time: Mutex<()>,
+}
+
+/// Something that was found out about a file and that its page does not state.
+#[derive(Debug, Clone, Copy)]
+pub enum Fact {
+    /// Its digest and length.
+    Content(Sha256, u64),
+    /// It has no metadata that could be served.
+    NoSidecar,
 }
 
 impl Learning {
-    /// Notes something that was found out about a file; blocking. If it is shown (`is_shown`), the
-    /// pages that show it, and the decision on its URL, are made again.
-    pub fn learn(&self, grant: &Grant, is_shown: bool, change: impl FnOnce(Learned) -> Learned) {
-        let (index, file) = (&grant.owner, grant.file.item());
-        let (name, project) = (file.filename.as_str(), file.filename.project());
+    pub fn new(
+        core: Arc<Core>,
+        mirrors: Arc<Mirrors>,
+        pages: Arc<Pages>,
+        tickets: Arc<Tickets>,
+    ) -> Self {
+        Self {
+            core,
+            mirrors,
+            pages,
+            tickets,
+            told: Mutex::default(),
+            one_at_a_time: Mutex::default(),
+        }
+    }
+
+    /// Notes a fact, and has the pages that show it and the decision on the file's URL made again;
+    /// blocking.
+    pub fn learn(&self, grant: &Grant, fact: Fact) {
+        let place = self.hear(grant, fact);
         let waits = self.core.metrics.waits(WaitFor::Facts);
         let _one_at_a_time = waits.lock(&self.one_at_a_time);
+        self.note(&place);
+    }
+
+    fn hear(&self, grant: &Grant, fact: Fact) -> Place {
+        let file = grant.file.item();
+        let place = (grant.owner.clone(), file.filename.project().clone());
+        let mut told = self.told();
+        let of_project = told.entry(place.clone()).or_default();
+        of_project.push((Arc::clone(file), fact));
+        place
+    }
+
+    /// Notes all that was told of a project's files; returns how much, which is nothing where another
+    /// has noted it.
+    fn note(&self, place: &Place) -> usize {
+        let Some(told) = self.told().remove(place) else {
+            return 0;
+        };
+        let (index, project) = place;
         let mut facts = learned(&self.core, index, project);
-        let known = facts.get(name).filter(|known| known.is_about(file));
-        let known = known.cloned().unwrap_or_else(|| Learned::of(file));
-        facts.insert(name, change(known));
-        keep_learned(&self.core, index, project, &facts);
-        if is_shown {
-            self.mirrors.forget(index, project);
-            self.pages.forget(project);
-            self.tickets.forget_file(name);
+        for (file, fact) in &told {
+            let name = file.filename.as_str();
+            let known = facts.get(name).filter(|known| known.is_about(file));
+            let known = known.cloned().unwrap_or_else(|| Learned::of(file));
+            let known = match *fact {
+                Fact::Content(sha256, size) => known.content(sha256, size),
+                Fact::NoSidecar => known.metadata(LearnedMetadata::Unobtainable),
+            };
+            facts.insert(name, known);
         }
+        keep_learned(&self.core, index, project, &facts);
+        self.mirrors.forget(index, project);
+        self.pages.forget(project);
+        for (file, _) in &told {
+            self.tickets.forget_file(file.filename.as_str());
+        }
+        told.len()
+    }
+
+    fn told(&self) -> MutexGuard<'_, HashMap<Place, Vec<(Arc<File>, Fact)>>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::sample::one_file;
+
+    #[tokio::test]
+    async fn what_many_tell_meanwhile_is_noted_with_one_note() {
+        let folder = tempfile::tempdir().unwrap();
+        let (flows, _, grant) = one_file(folder.path()).await;
+        let learning = &flows.files.fills.learning;
+        let digest = Sha256::of(b"six");
+        let place = learning.hear(&grant, Fact::Content(digest, 3));
+        for _ in 0..9 {
+            learning.hear(&grant, Fact::NoSidecar);
+        }
+        assert_eq!(learning.note(&place), 10);
+        assert_eq!(learning.note(&place), 0);
+        let facts = learned(&flows.core, &place.0, &place.1);
+        let known = facts.get(grant.file.item().filename.as_str()).unwrap();
+        assert_eq!(known.content, Some((digest, 3)));
+        assert_eq!(known.metadata, LearnedMetadata::Unobtainable);
     }
 }

@@ -22,6 +22,7 @@ mod learn;
 mod list;
 mod names;
 mod needless;
+mod orders;
 mod outcome;
 mod outside;
 mod page;
@@ -35,6 +36,8 @@ mod refusal;
 mod reply;
 mod resolve;
 mod room;
+#[cfg(test)]
+mod sample;
 mod shown;
 mod sidecar;
 mod small;
@@ -69,6 +72,8 @@ pub use reply::{Attempt, Body, CacheResult, Decision, Record, Reply, Route};
 pub use resolve::{
     MemberAnswer, Resolution, Resolved, Statements, silent_members, unknown_index, worst,
 };
+#[cfg(test)]
+pub use sample::core as sample_core;
 pub use tickets::{Grant, mirror_metadata_key};
 pub use trouble::{Trouble, records_failed};
 pub use verify::VerifiedRound;

@@ -201,7 +201,7 @@ impl Pages {
             Resolution::Unknown => return Ok(Rendered::Unknown),
         };
         let cache = resolved.cache;
-        let room = room_to_render(&self.core, &resolved.merged, &resolved.shares).await?;
+        let room = room_to_render(&self.core, &resolved.layers, &resolved.shares).await?;
         let (pages, own_cx, filtered_at) = (Arc::clone(self), cx.clone(), self.core.clock.now());
         let work = move || {
             let page = render_page(&pages.stretches, &own_cx, &wanted, &resolved, filtered_at);
@@ -265,7 +265,7 @@ fn render_page(
     let rendering = stretches.render(
         wanted.text_key(),
         rules,
-        &resolved.merged,
+        &resolved.layers.merged(),
         &mut |entry| decide(&view, entry, filtered_at),
         (encoding, filtered_at),
     );

@@ -1,4 +1,4 @@
-//! The merged page of a project through an index's stack: who may speak, what each says, one page.
+//! A project through an index's stack: who may speak, and what each says.
 //!
 //! The page flow and the file flow both start here, so that a file is served exactly when its page
 //! lists it.
@@ -13,13 +13,14 @@ use crate::devpi::DevpiWords;
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::error::Error;
+use crate::gateway::orders::NameOrders;
 use crate::gateway::patience::{Patience, RETRY_AFTER, later};
 use crate::gateway::reply::CacheResult;
 use crate::gateway::source::{Mirrors, Said};
 use crate::gateway::stage::StagePages;
 use crate::gateway::trouble::records_failed;
 use crate::model::{IndexName, ProjectName, Timestamp};
-use crate::page::{Merged, ProjectPage, merge};
+use crate::page::{Entry, FilePlace, Layers};
 use crate::policy::{Denial, IndexKind, Member, ProjectView, Sources, Stack, Verdict};
 use crate::telemetry::Staleness;
 use crate::upstream::Share;
@@ -31,7 +32,7 @@ pub enum Resolution {
     Refused(Denial),
     /// No member that was asked knows it.
     Unknown,
-    /// The merged page, not yet filtered.
+    /// The pages of those who speak for it, not yet filtered.
     Known(Resolved),
 }
 
@@ -41,7 +42,9 @@ pub struct Resolved {
     /// The stack that was asked.
     pub stack: Arc<Stack>,
     /// Every source's files.
-    pub merged: Merged,
+    pub layers: Layers,
+    /// In which order their names are.
+    pub orders: Arc<NameOrders>,
     /// Until when no source has anything newer.
     pub valid_until: Timestamp,
     /// Until when the page may be served while the sources are asked again.
@@ -59,8 +62,16 @@ pub struct Resolved {
 impl Resolved {
     /// The rules about the project.
     pub fn view(&self) -> ProjectView<'_> {
-        let view = self.stack.view(self.merged.project());
+        let view = self.stack.view(self.layers.project());
         view.while_silent(&self.silent)
+    }
+
+    /// The file of this name, if it is also at the given place.
+    pub fn find(&self, filename: &str, place: Option<&FilePlace>) -> Option<Entry<'_>> {
+        self.layers.find(filename, place, &|member, page| {
+            let index = &self.stack.members[member].index;
+            self.orders.of(&index.name, page)
+        })
     }
 
     /// Until when something made of it is valid, and until when it may be served while it is renewed.
@@ -106,14 +117,21 @@ pub struct Stacks {
     core: Arc<Core>,
     mirrors: Arc<Mirrors>,
     stages: Arc<StagePages>,
+    pub(super) orders: Arc<NameOrders>,
 }
 
 impl Stacks {
-    pub fn new(core: Arc<Core>, mirrors: Arc<Mirrors>, stages: Arc<StagePages>) -> Self {
+    pub fn new(
+        core: Arc<Core>,
+        mirrors: Arc<Mirrors>,
+        stages: Arc<StagePages>,
+        orders_bytes_max: u64,
+    ) -> Self {
         Self {
             core,
             mirrors,
             stages,
+            orders: Arc::new(NameOrders::new(orders_bytes_max)),
         }
     }
 
@@ -138,7 +156,9 @@ impl Stacks {
                 answers,
             } => {
                 let trouble = answers.iter().find_map(|answer| answer.trouble.clone());
-                match (settle(&stack, project, &sources, answers), trouble) {
+                let orders = Arc::clone(&self.orders);
+                let settled = settle(&stack, project, &sources, answers, orders);
+                match (settled, trouble) {
                     (Resolution::Unknown, Some(trouble)) => Err(trouble),
                     (settled, _) => Ok(settled),
                 }
@@ -248,6 +268,7 @@ fn settle(
     project: &ProjectName,
     sources: &Sources,
     answers: Vec<MemberAnswer>,
+    orders: Arc<NameOrders>,
 ) -> Resolution {
     let valid_until = answers.iter().map(|answer| answer.said.valid_until).min();
     let stale_until = answers.iter().map(|answer| answer.said.stale_until).min();
@@ -264,7 +285,7 @@ fn settle(
     let layers = answers
         .into_iter()
         .filter_map(|answer| Some((answer.member, answer.said.page?)));
-    let layers: Vec<(usize, Arc<ProjectPage>)> = layers.collect();
+    let layers: Vec<_> = layers.collect();
     if layers.is_empty() {
         // If nothing was found, the reason is the first refusal among the skipped members, not absence.
         let refusal = sources
@@ -278,7 +299,8 @@ fn settle(
     }
     Resolution::Known(Resolved {
         stack: Arc::clone(stack),
-        merged: merge(project.clone(), layers),
+        layers: Layers::new(project.clone(), layers),
+        orders,
         valid_until: valid_until.unwrap_or(Timestamp::MAX),
         stale_until: stale_until.unwrap_or(Timestamp::MAX),
         cache,

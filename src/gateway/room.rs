@@ -11,7 +11,7 @@ use crate::gateway::core::Core;
 use crate::gateway::error::{Error, blocking};
 use crate::gateway::page_copies::read_copy;
 use crate::model::{IndexName, ProjectName};
-use crate::page::{InvalidPage, Merged, ProjectPage, read_project_page};
+use crate::page::{InvalidPage, Layers, ProjectPage, read_project_page};
 use crate::policy::Mirror;
 use crate::store::Key;
 use crate::upstream::{Page, Share};
@@ -101,10 +101,10 @@ pub async fn copy_within_room(
 /// `Unavailable` when there is no room in time.
 pub async fn room_to_render(
     core: &Core,
-    merged: &Merged,
+    layers: &Layers,
     shares: &[Arc<Share>],
 ) -> Result<Option<Share>, Error> {
-    let wanted = (MADE_WEIGHT - 1) * merged.weight_bytes() as u64;
+    let wanted = (MADE_WEIGHT - 1) * layers.weight_bytes() as u64;
     let held = shares.iter().map(|share| share.bytes());
     let missing = wanted.saturating_sub(held.sum());
     if missing <= SMALL_BYTES {

@@ -18,14 +18,14 @@ use crate::gateway::core::Core;
 use crate::gateway::error::{Error, Flow};
 use crate::gateway::fill::Fills;
 use crate::gateway::held::{About, HeldFiles};
-use crate::gateway::learn::Learning;
+use crate::gateway::learn::{Fact, Learning};
 use crate::gateway::outcome::upstream_error;
 use crate::gateway::patience::later;
 use crate::gateway::reply::CacheResult;
 use crate::gateway::small::{Small, SmallFiles};
 use crate::gateway::tickets::Grant;
 use crate::model::{CoreMetadata, File, Filename, Hashes, IndexName, ProjectName, Timestamp};
-use crate::page::{LearnedMetadata, has_sidecar};
+use crate::page::has_sidecar;
 use crate::policy::Mirror;
 use crate::protocol::{ArchiveBounds, CoreMetadataFields};
 use crate::store::{Key, Readable, check};
@@ -166,8 +166,7 @@ impl Sidecars {
                 tracing::warn!(index = %grant.owner, file = %name, %why, "listed without a sidecar from now on");
                 if !grant.is_private {
                     let (learning, grant) = (Arc::clone(&self.learning), grant.clone());
-                    let none = LearnedMetadata::Unobtainable;
-                    let work = move || learning.learn(&grant, true, |known| known.metadata(none));
+                    let work = move || learning.learn(&grant, Fact::NoSidecar);
                     let _ = tokio::task::spawn_blocking(work).await;
                 }
                 Err(Error::bad_gateway(message))
@@ -185,7 +184,7 @@ impl Sidecars {
         self.small.insert(kept_at.clone(), small.clone());
         let (store, kept) = (Arc::clone(&self.core.store), small.bytes.clone());
         let filename = grant.file.item().filename.clone();
-        // Stored behind the answer: it is synced to disk, and nobody needs to wait for that.
+        // Stored behind the answer: nobody needs to wait for the disk.
         tokio::task::spawn_blocking(move || {
             if let Err(error) = store.put_small(&kept_at, &kept) {
                 tracing::error!(file = %filename, %error, "sidecar not kept");
@@ -301,8 +300,8 @@ impl Sidecars {
         grant: &Grant,
     ) -> Result<Bytes, Missing> {
         let name = &grant.file.item().filename;
-        let (content, _) = self.fills.fill(cx, grant).await?;
-        if let Content::Growing(growing) = content {
+        let filled = self.fills.fill(cx, grant, false).await?;
+        if let Some((Content::Growing(growing), _)) = filled {
             if let Readable::Failed(why) = growing.settled().await {
                 let message = format!("{name} could not be fetched: {why}");
                 return Err(Error::bad_gateway(message).into());

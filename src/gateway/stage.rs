@@ -268,6 +268,16 @@ mod tests {
         }
     }
 
+    /// Records without anything in them, and the project that a test is about.
+    async fn records() -> (tempfile::TempDir, Sqlite, (IndexName, ProjectName)) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records.sqlite");
+        let db = Sqlite::open(&path, Timestamp::UNIX_EPOCH).await.unwrap();
+        let index = IndexName::parse("packages/stable").unwrap();
+        let project = ProjectName::parse("six").unwrap();
+        (folder, db, (index, project))
+    }
+
     async fn carry_out(db: &Sqlite, place: (&IndexName, &ProjectName), number: usize, deed: Deed) {
         let cause = Cause {
             who: None,
@@ -311,11 +321,7 @@ mod tests {
         fn a_page_that_follows_the_changes_is_the_page_made_again(deeds in deeds()) {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(async {
-                let folder = tempfile::tempdir().unwrap();
-                let path = folder.path().join("records.sqlite");
-                let db = Sqlite::open(&path, Timestamp::UNIX_EPOCH).await.unwrap();
-                let index = IndexName::parse("packages/stable").unwrap();
-                let project = ProjectName::parse("six").unwrap();
+                let (_folder, db, (index, project)) = records().await;
                 let place = (&index, &project);
                 let mut known = Known::default();
                 for (number, deed) in deeds.into_iter().chain([Deed::Look]).enumerate() {
@@ -333,11 +339,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_that_somebody_still_renders_stays_as_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("records.sqlite");
-        let db = Sqlite::open(&path, Timestamp::UNIX_EPOCH).await.unwrap();
-        let index = IndexName::parse("packages/stable").unwrap();
-        let project = ProjectName::parse("six").unwrap();
+        let (_folder, db, (index, project)) = records().await;
         let place = (&index, &project);
         let mut known = Known::default();
         carry_out(&db, place, 0, Deed::Upload(0, 0, 0, false)).await;

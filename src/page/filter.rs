@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::model::{CoreMetadata, File, Kind, Timestamp, Version, Yanked};
-use crate::page::merge::Entry;
+use crate::page::layers::Entry;
 
 /// What a page does with a file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use crate::model::{File, ProjectName, ProjectState, ProjectStatus};
-use crate::page::links::FilePlace;
+use crate::model::{ProjectName, ProjectState, ProjectStatus};
+use crate::page::layers::Entry;
 use crate::page::project_page::ProjectPage;
 
 /// What a stack says about a project, before any policy.
@@ -17,8 +17,6 @@ pub struct Merged {
     layers: Vec<(usize, Arc<ProjectPage>)>,
     /// The files listed, in order.
     places: Vec<Place>,
-    /// Positions in `places`, by file name.
-    by_name: Vec<usize>,
 }
 
 /// Which file of which layer.
@@ -26,17 +24,6 @@ pub struct Merged {
 struct Place {
     layer: usize,
     file: usize,
-}
-
-/// One file of a merged page and where it comes from.
-#[derive(Debug, Clone, Copy)]
-pub struct Entry<'a> {
-    /// The position in the stack of the index that lists the file.
-    pub member: usize,
-    /// What that index says about the project (PEP 792); the page as a whole may say something else.
-    pub state: ProjectState,
-    /// The file.
-    pub file: &'a File,
 }
 
 /// What a page says besides its files.
@@ -64,19 +51,14 @@ pub fn merge(project: ProjectName, layers: Vec<(usize, Arc<ProjectPage>)>) -> Me
     order.sort_unstable_by(|&left, &right| (name(all[left]), left).cmp(&(name(all[right]), right)));
     // Of equal names the first in the sorted order is the first in the stack.
     order.dedup_by(|later, first| name(all[*later]) == name(all[*first]));
-    let mut kept = order.clone();
-    kept.sort_unstable();
-    for position in &mut order {
-        *position = kept.partition_point(|&one| one < *position);
-    }
-    let places: Vec<Place> = kept.into_iter().map(|at| all[at]).collect();
+    order.sort_unstable();
+    let places: Vec<Place> = order.into_iter().map(|at| all[at]).collect();
     let status = status(&layers, places.is_empty());
     Merged {
         project,
         status,
         layers,
         places,
-        by_name: order,
     }
 }
 
@@ -99,13 +81,6 @@ fn status(layers: &[(usize, Arc<ProjectPage>)], is_empty: bool) -> ProjectStatus
 }
 
 impl Merged {
-    /// Roughly how many bytes of memory the pages of all members take.
-    #[must_use]
-    pub fn weight_bytes(&self) -> usize {
-        let pages = self.layers.iter().map(|(_, page)| page.weight_bytes());
-        pages.sum()
-    }
-
     /// What it says besides its files.
     #[must_use]
     pub fn heading(&self) -> Heading<'_> {
@@ -146,21 +121,6 @@ impl Merged {
     /// Every file, in order.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = Entry<'_>> {
         self.places.iter().map(|place| self.entry(*place))
-    }
-
-    /// The file of this name, if it is also at the given place: a URL with another digest means a file
-    /// that is no longer the one listed.
-    #[must_use]
-    pub fn find(&self, filename: &str, place: Option<&FilePlace>) -> Option<Entry<'_>> {
-        let name = |&at: &usize| self.entry(self.places[at]).file.filename.as_str();
-        let found = self
-            .by_name
-            .binary_search_by(|at| name(at).cmp(filename))
-            .ok()?;
-        let entry = self.entry(self.places[self.by_name[found]]);
-        place
-            .is_none_or(|place| place.holds(entry.file))
-            .then_some(entry)
     }
 
     fn entry(&self, place: Place) -> Entry<'_> {
@@ -211,19 +171,6 @@ mod tests {
             (2, "six-2.zip"),
         ];
         assert_eq!(listed(&page), expected);
-        for (member, name) in expected {
-            assert_eq!(page.find(name, None).unwrap().member, member, "{name}");
-        }
-        assert!(page.find("six-4.zip", None).is_none());
-    }
-
-    #[test]
-    fn a_file_is_found_only_at_its_place() {
-        let page = merged(vec![layer(0, &["six-1.zip"])]);
-        let file = page.entries().next().unwrap().file;
-        assert!(page.find("six-1.zip", Some(&FilePlace::of(file))).is_some());
-        let elsewhere = FilePlace::Digest("0".repeat(16));
-        assert!(page.find("six-1.zip", Some(&elsewhere)).is_none());
     }
 
     #[test]
@@ -293,7 +240,10 @@ mod tests {
             let page = merged(pages.collect());
             for version in 0..6_u8 {
                 let owner = layers.iter().position(|versions| versions.contains(&version));
-                let found = page.find(&format!("six-{version}.zip"), None).map(|entry| entry.member);
+                let name = format!("six-{version}.zip");
+                let mut entries = page.entries();
+                let found = entries.find(|entry| entry.file.filename.as_str() == name);
+                let found = found.map(|entry| entry.member);
                 prop_assert_eq!(found, owner);
             }
             let members: Vec<usize> = page.entries().map(|entry| entry.member).collect();

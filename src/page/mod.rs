@@ -6,11 +6,12 @@
 //! ```
 //!
 //! [`read_project_page`] does the first half for an upstream's answer as it arrived, and refuses what
-//! is not a page. A [`ProjectPage`] is one source's statement. [`carry_over`] keeps what the source said before and
-//! forgot since, [`merge`](fn@merge) combines the pages of a stack, a [`Stretch`] is some of its files in a
-//! row: [`filter`](fn@filter) asks the policies about each, and a [`PageWriter`] writes the result with the
-//! links of [`links`](FileLinks).
-//! Project lists travel the same way as [`ProjectNames`], without a value per name.
+//! is not a page. A [`ProjectPage`] is one source's statement. [`carry_over`] keeps what the source said
+//! before and forgot since. [`Layers`] are the pages of a stack, on which one file is found by its name;
+//! [`merge`](fn@merge) combines them, a [`Stretch`] is some of the files in a row:
+//! [`filter`](fn@filter) asks the policies about each, and a [`PageWriter`] writes the result with the
+//! links of [`links`](FileLinks). Project lists travel the same way as [`ProjectNames`], without a value
+//! per name.
 
 mod anchors;
 mod carry;
@@ -20,6 +21,7 @@ mod filter;
 mod json_file;
 #[cfg(test)]
 mod laws;
+mod layers;
 mod learned;
 mod links;
 mod merge;
@@ -43,11 +45,12 @@ mod wire;
 
 pub use carry::{carry_over, seen_by};
 pub use filter::{Decided, Ruling, filter, has_sidecar};
+pub use layers::{Entry, Layers, NameOrder};
 pub use learned::{Learned, LearnedFiles, LearnedMetadata};
 pub use links::{
     FileLinks, FilePath, FilePlace, PageForm, encode, entry_path, file_path, parse_file_path,
 };
-pub use merge::{Entry, Heading, Merged, merge};
+pub use merge::{Heading, Merged, merge};
 pub use parse_json::parse_json;
 pub use project_list::ProjectNames;
 pub use project_page::{InvalidPage, ProjectPage};

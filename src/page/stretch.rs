@@ -10,8 +10,9 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use crate::model::{File, ProjectState, Sha256, Timestamp};
 use crate::page::filter::{Decided, filter};
+use crate::page::layers::Entry;
 use crate::page::links::FileLinks;
-use crate::page::merge::{Entry, Heading};
+use crate::page::merge::Heading;
 use crate::page::project_page::file_weight;
 use crate::page::sniff::Markup;
 use crate::page::{render_html, render_json};

@@ -79,8 +79,8 @@ pub async fn explain_verdicts(
         }
     };
     let view = resolved.view();
-    for entry in resolved
-        .merged
+    let merged = resolved.layers.merged();
+    for entry in merged
         .entries()
         .filter(|entry| question.asks_for(entry.file))
     {

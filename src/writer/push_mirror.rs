@@ -41,7 +41,8 @@ impl Writer {
         };
         let version = Version::parse(&request.version);
         let (mut files, mut holds) = (Vec::new(), Vec::new());
-        for entry in resolved.merged.entries() {
+        let merged = resolved.layers.merged();
+        for entry in merged.entries() {
             if entry.file.filename.version() != version {
                 continue;
             }

@@ -3,33 +3,27 @@
 //! The mirror is offline; its pages are put where a fetch would have left them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use prometheus::Registry;
 use serde_json::{Value, json};
 
 use crate::cache::{SourcePage, Validity};
-use crate::clock::Clock;
-use crate::config::CacheConfig;
 use crate::db::{
     Cause, Db, FileFacts, FileRole, LogEntry, LogEvent, NewUser, OnConflict, Publication, Serial,
-    Sqlite, UserDetails,
+    UserDetails,
 };
 use crate::devpi::IndexSettings;
-use crate::gateway::{Arrival, Ask, Body, Core, Flows, Generation, Reply, Settings};
+use crate::gateway::{Arrival, Ask, Body, Flows, Reply, sample_core as core};
 use crate::model::{
-    File, Filename, Hashes, IndexName, Limits, ProjectName, Sha256, Timestamp, UploadTime,
+    File, Filename, Hashes, IndexName, ProjectName, Sha256, Timestamp, UploadTime,
     UploadTimeSource, Yanked,
 };
 use crate::page::ProjectPage;
-use crate::policy::{NoFiles, Policies, read_text};
 use crate::protocol::{Audience, Preferences, PublicRoute};
 use crate::reader::api::asker::Asker;
 use crate::reader::routes::Reader;
-use crate::store::{FsStore, Key};
-use crate::telemetry::{HeldPermits, Metrics};
-use crate::upstream::Decoding;
+use crate::store::Key;
+use crate::telemetry::HeldPermits;
 
 const POLICIES: &str = r#"default_index: packages/stable
 indexes:
@@ -99,44 +93,16 @@ impl House {
     pub async fn new() -> Self {
         let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let database = Sqlite::open(&folder.path().join("records"), now)
-            .await
-            .unwrap();
         let mine = IndexSettings::create(
             &index("me/dev"),
             json!({ "bases": ["packages/stable"] }).as_object().unwrap(),
             &|_| true,
         );
         let mine = mine.unwrap();
-        let (document, _) = read_text("house.yaml", POLICIES, &mut NoFiles).unwrap();
-        let policies = Policies::compile(&[document], &[mine.to_document()]).unwrap();
-        let settings = Settings {
-            cache: CacheConfig {
-                memory: 16 << 20,
-                disk: u64::MAX,
-                stale_if_error: Duration::from_secs(60),
-                stale_while_revalidate: Duration::from_secs(60),
-                patience: Duration::from_millis(250),
-            },
-            offline: true,
-            is_explaining: false,
-            limits: Limits::default(),
-            decoding: Decoding::new(16 << 20, Duration::from_secs(1)),
-        };
-        let flows = Arc::new(Flows::new(Core {
-            clock: Clock::fixed(now),
-            in_force: Arc::new(Generation {
-                number: 1,
-                policies,
-                upstreams: Default::default(),
-            })
-            .into(),
-            settings,
-            store: Arc::new(FsStore::open(&folder.path().join("store"), 1 << 30).unwrap()),
-            records: Arc::new(database),
-            metrics: Arc::new(Metrics::register(Registry::new(), "0").unwrap()),
-            work: tokio::runtime::Handle::current(),
-        }));
+        let documents = (POLICIES, &[mine.to_document()][..]);
+        let mut core = core(folder.path(), now, documents).await;
+        core.settings.offline = true;
+        let flows = Arc::new(Flows::new(core));
         let house = Self {
             folder,
             reader: Reader::new(Arc::clone(&flows)),

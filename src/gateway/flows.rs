@@ -78,12 +78,8 @@ impl Flows {
             fetches: core.flights(),
         });
         let stages = Arc::new(StagePages::new(core.clone(), budget.stages));
-        let stacks = Arc::new(Stacks::new(
-            core.clone(),
-            mirrors.clone(),
-            stages.clone(),
-            budget.orders,
-        ));
+        let stacks = Stacks::new(core.clone(), mirrors.clone(), stages.clone(), budget.orders);
+        let stacks = Arc::new(stacks);
         let pages = Arc::new(Pages::new(core.clone(), stacks.clone(), &budget));
         let lists = Arc::new(Lists::new(core.clone(), names.clone()));
         let tickets = Arc::new(Tickets {
@@ -94,12 +90,13 @@ impl Flows {
             decided: Grouped::new(budget.tickets, tickets::weight_bytes, tickets::groups),
             renewals: core.flights(),
         });
-        let learning = Arc::new(Learning::new(
+        let learning = Learning::new(
             core.clone(),
             mirrors.clone(),
             pages.clone(),
             tickets.clone(),
-        ));
+        );
+        let learning = Arc::new(learning);
         let small = Arc::new(SmallFiles::new(core.clone(), budget.small_files));
         let held = Arc::new(HeldFiles::new(core.clone(), small.clone()));
         let fills = Arc::new(Fills::new(core.clone(), learning.clone()));

@@ -19,6 +19,9 @@ use crate::telemetry::WaitFor;
 /// Whose files: a project on a mirror.
 type Place = (IndexName, ProjectName);
 
+/// What is still to be noted, in the order in which it came.
+type Told = HashMap<Place, Vec<(Arc<File>, Fact)>>;
+
 /// Notes what is learned, and has whatever shows it made again.
 #[derive(Debug)]
 pub struct Learning {
@@ -26,8 +29,7 @@ pub struct Learning {
     mirrors: Arc<Mirrors>,
     pages: Arc<Pages>,
     tickets: Arc<Tickets>,
-    /// What is still to be noted, in the order in which it came.
-    told: Mutex<HashMap<Place, Vec<(Arc<File>, Fact)>>>,
+    told: Mutex<Told>,
     /// Held while what is known of one project's files is read, changed and written.
     one_at_a_time: Mutex<()>,
 }
@@ -103,7 +105,7 @@ impl Learning {
         told.len()
     }
 
-    fn told(&self) -> MutexGuard<'_, HashMap<Place, Vec<(Arc<File>, Fact)>>> {
+    fn told(&self) -> MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

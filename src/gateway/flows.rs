@@ -90,13 +90,12 @@ impl Flows {
             decided: Grouped::new(budget.tickets, tickets::weight_bytes, tickets::groups),
             renewals: core.flights(),
         });
-        let learning = Learning::new(
+        let learning = Arc::new(Learning::new(
             core.clone(),
             mirrors.clone(),
             pages.clone(),
             tickets.clone(),
-        );
-        let learning = Arc::new(learning);
+        ));
         let small = Arc::new(SmallFiles::new(core.clone(), budget.small_files));
         let held = Arc::new(HeldFiles::new(core.clone(), small.clone()));
         let fills = Arc::new(Fills::new(core.clone(), learning.clone()));

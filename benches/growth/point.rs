@@ -71,7 +71,10 @@ impl Point {
     /// All points of an axis, filled.
     pub(crate) fn all(axis: Axis, sizes: &[usize], house: &House<'_>) -> anyhow::Result<Vec<Self>> {
         if axis == Axis::Connections {
-            let gateway = Rc::new(house.launch("connections").uploads().start()?);
+            // Those of the turn before may still be closing.
+            let most = 2 * sizes.iter().sum::<usize>();
+            let launch = house.launch("connections").uploads().per_address(most);
+            let gateway = Rc::new(launch.start()?);
             let point = |size: &usize| {
                 let gateway = Rc::clone(&gateway);
                 let connections = *size;

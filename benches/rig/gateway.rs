@@ -71,6 +71,8 @@ pub(crate) struct Launch {
     expiry: &'static str,
     cache: &'static str,
     takes_uploads: bool,
+    /// Connections that one address may have open; nothing where it is the usual number.
+    per_address: Option<usize>,
     /// Whether [`STAGE`] is in the records and not in the file.
     is_imported: bool,
     /// Indexes in the stack of [`TOP`], itself and [`STAGE`] among them.
@@ -102,6 +104,7 @@ impl Launch {
             expiry: "1d",
             cache: "",
             takes_uploads: false,
+            per_address: None,
             is_imported: false,
             stacked: 0,
         }
@@ -146,6 +149,12 @@ impl Launch {
     /// The same, [`STAGE`] being one that was imported.
     pub(crate) fn uploads_into_imported(mut self) -> Self {
         (self.takes_uploads, self.is_imported) = (true, true);
+        self
+    }
+
+    /// Lets one address have so many connections open.
+    pub(crate) fn per_address(mut self, connections: usize) -> Self {
+        self.per_address = Some(connections);
         self
     }
 
@@ -208,6 +217,9 @@ impl Launch {
             text.push_str(&format!(
                 "listen:\n  public: {{ address: \"127.0.0.1:0\", tls: {{ cert: {cert:?}, key: {key:?} }} }}\n"
             ));
+        }
+        if let Some(most) = self.per_address {
+            text.push_str(&format!("limits: {{ connections_per_address: {most} }}\n"));
         }
         let (path, expiry, cache) = (self.upstream, self.expiry, self.cache);
         text.push_str(&format!(
@@ -397,7 +409,12 @@ mod tests {
             whitelisted: 100,
             rules: 10,
         };
-        let launch = launch.strict(strict).short_lived().uploads().stacked(4);
+        let launch = launch
+            .strict(strict)
+            .short_lived()
+            .uploads()
+            .stacked(4)
+            .per_address(9);
         let path = folder.path().join("policies.yaml");
         fs::write(&path, launch.declare().unwrap()).unwrap();
         let source = cheesecloth::testing::config::PoliciesPath::Named(path);

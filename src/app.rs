@@ -21,6 +21,7 @@ mod reload;
 mod reported;
 mod serve;
 mod setup;
+mod starting;
 mod streams;
 mod succession;
 mod tokens;

@@ -5,6 +5,7 @@ use anyhow::Context as _;
 use crate::app::house::House;
 use crate::app::setup::Setup;
 use crate::app::streams::metrics;
+use crate::app::work::runtime;
 use crate::model::IndexName;
 use crate::reader::{Explanation, Question, explain_verdicts};
 
@@ -29,7 +30,7 @@ pub fn explain(
     // No upstream is asked either way; the original value only decides the wording.
     let is_offline = std::mem::replace(&mut loaded.config.offline, true);
     let mut find = |loaded: &mut _, stored: &_| Ok(setup.give_upstream(loaded, stored, None)?);
-    let house = House::build(metrics()?, &mut loaded, !is_offline, &mut find)?;
+    let house = House::build(runtime()?, metrics()?, &mut loaded, !is_offline, &mut find)?;
     let cx = house.flows.core.context();
     let explained = house
         .work

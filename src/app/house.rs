@@ -11,7 +11,6 @@ use crate::app::doors::Doorway;
 use crate::app::generation::Maker;
 use crate::app::neighbours::Neighbours;
 use crate::app::open_records::OpenRecords;
-use crate::app::work::runtime;
 use crate::app::{chores, data};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
@@ -49,6 +48,7 @@ impl House {
     /// Opens records and store, lets `find` give mirrors without a URL their upstream, and compiles the
     /// first generation.
     pub(super) fn build(
+        work: Runtime,
         metrics: Metrics,
         loaded: &mut Loaded,
         is_explaining: bool,
@@ -56,7 +56,7 @@ impl House {
     ) -> anyhow::Result<Self> {
         let data = loaded.config.data.clone();
         data::own(&data)?;
-        let (work, clock) = (runtime()?, Clock::system());
+        let clock = Clock::system();
         let store = Arc::new(FsStore::open_metered(
             &data,
             loaded.config.cache.disk,

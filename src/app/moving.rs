@@ -15,6 +15,7 @@ use crate::app::neighbours::Neighbours;
 use crate::app::open_records::{RECORDS, existing};
 use crate::app::setup::Setup;
 use crate::app::streams::{audit_log, metrics};
+use crate::app::work::runtime;
 use crate::app::{accounts, data};
 use crate::config::{Config, Loaded, is_default};
 use crate::db::Directory;
@@ -63,7 +64,9 @@ pub fn import(start: &ImportStart, on_progress: OnProgress<'_>) -> anyhow::Resul
         Some(DataLock::to_change(&data)?)
     };
     // An import never asks an upstream.
-    let house = House::build(metrics()?, &mut loaded, false, &mut |_, _| Ok(()))?;
+    let house = House::build(runtime()?, metrics()?, &mut loaded, false, &mut |_, _| {
+        Ok(())
+    })?;
     let now = house.clock.now();
     let importer = Importer {
         store: Arc::clone(&house.store),
@@ -150,7 +153,7 @@ pub fn export(
         unnamed = setup.give_upstream(loaded, stored, None).err();
         Ok(())
     };
-    let house = House::build(metrics()?, &mut loaded, false, &mut find)?;
+    let house = House::build(runtime()?, metrics()?, &mut loaded, false, &mut find)?;
     let exporter = Exporter {
         store: Arc::clone(&house.store),
         records: Arc::clone(&house.records),

@@ -15,9 +15,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
-
-use crate::listen::Stop;
+use crate::listen::Signals;
 
 /// How often the program reports that it is alive, unless the manager wants it more often. It does so
 /// unasked: a process that took over was not started by the manager and is not told what it wants.
@@ -88,25 +86,10 @@ impl Notify {
         }
     }
 
-    /// Waits for the signal that ends the server and announces the stop. From here on a signal no longer
-    /// ends the program by itself, and the code that stops the server may not be listening yet: so SIGTERM
-    /// is passed on to `stop`.
-    pub(super) async fn announce_stop(self, stop: Stop) {
-        let streams = (
-            signal(SignalKind::terminate()),
-            signal(SignalKind::interrupt()),
-        );
-        let (Ok(mut terminate), Ok(mut interrupt)) = streams else {
-            return;
-        };
-        let is_in_order = tokio::select! {
-            _ = terminate.recv() => true,
-            _ = interrupt.recv() => false,
-        };
+    /// Waits for the signal that ends the server and announces the stop.
+    pub(super) async fn announce_stop(self, mut signals: Signals) {
+        signals.end().await;
         self.send("STOPPING=1\nSTATUS=finishing what is under way");
-        if is_in_order {
-            stop.request();
-        }
     }
 
     fn send(&self, message: &str) {

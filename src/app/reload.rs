@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::doors::Opened;
 use crate::app::files::Reading;
@@ -15,7 +14,7 @@ use crate::app::presence::{Occasion, Presence};
 use crate::app::watch::Watch;
 use crate::config::Doors;
 use crate::gateway::{Flows, Generations};
-use crate::listen::{Certificates, Stop};
+use crate::listen::{Certificates, Signals, Stop};
 use crate::model::{DoorName, OwnLimits};
 use crate::policy::diff;
 
@@ -43,17 +42,19 @@ impl Reloader {
     }
 
     /// Waits for reasons to reload until the server stops.
-    pub(super) async fn run(self, limits: OwnLimits, stop: Stop, notify: Notify) {
+    pub(super) async fn run(
+        self,
+        limits: OwnLimits,
+        mut signals: Signals,
+        stop: Stop,
+        notify: Notify,
+    ) {
         let mut watch = Watch::new(Arc::clone(&self.reading), &limits);
-        let Ok(mut hangups) = signal(SignalKind::hangup()) else {
-            tracing::error!("cannot listen for SIGHUP; reload by restart");
-            return;
-        };
         let mut presence = Presence::of(&self.reading.load().named);
         loop {
             let changed = tokio::select! {
                 () = stop.requested() => return,
-                _ = hangups.recv() => None,
+                () = signals.hangup() => None,
                 changed = watch.change() => Some(changed),
             };
             if let Some(changed) = &changed {

@@ -1,6 +1,6 @@
 //! `serve`, from its start to its end.
 //!
-//! The order of a start: read the configuration, find what pip mirrors, open records and store,
+//! The order of a start: hear signals, read the configuration, find what pip mirrors, open records and store,
 //! compile the first generation, open the doors, say where they are. After the doors are closed the
 //! logs are flushed and the program ends.
 
@@ -16,8 +16,10 @@ use crate::app::lock::DataLock;
 use crate::app::notify::Notify;
 use crate::app::reload::Reloader;
 use crate::app::setup::Setup;
+use crate::app::starting::Starting;
 use crate::app::streams::{audit_log, log_format, metrics};
 use crate::app::words::{FirstRun, warn_of};
+use crate::app::work::{hear, runtime};
 use crate::app::{accounts, data, descriptors, succession};
 use crate::config::{Config, Named};
 use crate::gateway::Generations;
@@ -50,6 +52,10 @@ pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()>
         is_upgrade,
         is_terminal,
     } = start;
+    let work = runtime()?;
+    let starting = Starting::begin(&work)?;
+    // Each hears what comes from here on.
+    let [of_server, of_reloader, of_notice] = [hear(&work)?, hear(&work)?, hear(&work)?];
     let mut named = Named::default();
     let mut loaded = setup.load_noting(&mut named)?;
     let log = log_format(&loaded.config, is_terminal);
@@ -60,7 +66,7 @@ pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()>
     prepare(&loaded.config)?;
     let _lock = DataLock::to_serve(&loaded.config.data, is_upgrade)?;
     let mut find = |loaded: &mut _, stored: &_| Ok(setup.give_upstream(loaded, stored, None)?);
-    let house = House::build(metrics, &mut loaded, false, &mut find)?;
+    let house = House::build(work, metrics, &mut loaded, false, &mut find)?;
     let config = loaded.config.clone();
     house.compare_records();
     let accounts = open_accounts(&house, &config, &options)?;
@@ -98,15 +104,17 @@ pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()>
     let notify = Notify::to((setup.env)("NOTIFY_SOCKET").as_deref());
     let reloader = Reloader::new(flows, &generations, &opened, reading);
     let stop = opened.server.stop();
-    work.spawn(reloader.run(config.limits.own.clone(), stop.clone(), notify.clone()));
-    work.spawn(notify.clone().announce_stop(stop.clone()));
+    let limits = config.limits.own.clone();
+    work.spawn(reloader.run(limits, of_reloader, stop.clone(), notify.clone()));
+    work.spawn(notify.clone().announce_stop(of_notice));
     let chores = house.start_chores(accounts, &config, &stop);
     work.spawn(notify.clone().live((setup.env)("WATCHDOG_USEC")));
     house.watch_fleet();
+    drop(starting);
     opened.ready.set(true);
     succession::take_over(&mut opened, &house, &generations)?;
     notify.ready(is_upgrade);
-    opened.server.run();
+    opened.server.run(Some(of_server));
     house.end(chores);
     access.stop();
     audit.stop();

@@ -3,6 +3,8 @@
 use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::listen::Signals;
+
 /// Threads for work that outlives its request: fetches, fills, renderings. They mostly wait.
 const WORK_THREADS: usize = 2;
 
@@ -14,4 +16,10 @@ pub(super) fn runtime() -> anyhow::Result<Runtime> {
         .enable_all()
         .build()
         .context("start the work runtime")
+}
+
+/// Hears the signals from now on.
+pub(super) fn hear(work: &Runtime) -> anyhow::Result<Signals> {
+    let _within = work.enter();
+    Signals::hear().context("listen for signals")
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pingora::server::configuration::{Opt, ServerConf};
 use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::listen::address::ListenAddress;
@@ -24,6 +24,7 @@ use crate::listen::handover::{Inherited, Offered, Predecessor, await_sockets};
 use crate::listen::http_door::HttpDoor;
 use crate::listen::listener::BindError;
 use crate::listen::service::HttpService;
+use crate::listen::signals::{End, Signals};
 use crate::listen::stop::Stop;
 use crate::telemetry::Metrics;
 
@@ -155,11 +156,12 @@ impl DoorServer {
         self.stop.clone()
     }
 
-    /// Runs until its [`Stop`] or SIGTERM (finish what is under way), SIGINT (immediately) or SIGQUIT
-    /// (hand over, then as SIGTERM); blocks the calling thread. Afterwards all doors are closed and
-    /// nothing is under way, so logs can be flushed.
-    pub fn run(self) {
+    /// Runs until its [`Stop`] or, of the signals that it is to heed, SIGTERM (finish what is under way),
+    /// SIGINT (immediately) or SIGQUIT (hand over, then as SIGTERM); blocks the calling thread. Afterwards
+    /// all doors are closed and nothing is under way, so logs can be flushed.
+    pub fn run(self, signals: Option<Signals>) {
         let watch = Watch {
+            signals: Mutex::new(signals),
             stop: self.stop,
             grace: self.options.grace,
             meeting: self.options.meeting(),
@@ -187,52 +189,46 @@ fn make_private(folder: &Path) -> io::Result<()> {
 }
 
 struct Watch {
+    /// Only one waits for them.
+    signals: Mutex<Option<Signals>>,
     stop: Stop,
     grace: Duration,
     meeting: PathBuf,
     offered: Offered,
 }
 
-/// How the server is to end.
-enum End {
-    AtOnce,
-    InOrder,
-}
-
 impl Watch {
-    /// Waits for the signal that ends the server, or for its [`Stop`].
-    async fn signalled(&self) -> End {
-        let streams = (
-            signal(SignalKind::terminate()),
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::quit()),
-        );
-        let (Ok(mut terminate), Ok(mut interrupt), Ok(mut quit)) = streams else {
-            tracing::error!("cannot listen for signals");
+    /// Waits for what ends the server: a signal, or its [`Stop`].
+    async fn ended(&self) -> End {
+        let mut signals = self.signals.lock().await;
+        let Some(signals) = signals.as_mut() else {
             self.stop.requested().await;
             return End::InOrder;
         };
         loop {
-            let handed_over = async {
-                quit.recv().await;
-                self.offered.hand_over(&self.meeting).await
+            let end = tokio::select! {
+                end = signals.end_or_quit() => end,
+                () = self.stop.requested() => Some(End::InOrder),
             };
-            tokio::select! {
-                _ = terminate.recv() => return End::InOrder,
-                _ = interrupt.recv() => return End::AtOnce,
+            if let Some(end) = end {
+                return end;
+            }
+            let handed_over = tokio::select! {
+                end = signals.end() => return end,
                 () = self.stop.requested() => return End::InOrder,
-                outcome = handed_over => match outcome {
-                    Ok(()) => {
-                        tracing::info!("a new process serves");
-                        return End::InOrder;
-                    }
-                    Err(error) => {
-                        let meeting = self.meeting.display();
-                        tracing::error!(
-                            %meeting, %error,
-                            "no new process has taken the doors over; this one goes on serving"
-                        );
-                    }
+                outcome = self.offered.hand_over(&self.meeting) => outcome,
+            };
+            match handed_over {
+                Ok(()) => {
+                    tracing::info!("a new process serves");
+                    return End::InOrder;
+                }
+                Err(error) => {
+                    let meeting = self.meeting.display();
+                    tracing::error!(
+                        %meeting, %error,
+                        "no new process has taken the doors over; this one goes on serving"
+                    );
                 }
             }
         }
@@ -242,8 +238,7 @@ impl Watch {
 #[async_trait]
 impl ShutdownSignalWatch for Watch {
     async fn recv(&self) -> ShutdownSignal {
-        let end = self.signalled().await;
-        if matches!(end, End::AtOnce) {
+        if self.ended().await == End::Immediate {
             self.stop.request();
             return ShutdownSignal::FastShutdown;
         }

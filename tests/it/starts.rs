@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -52,6 +52,51 @@ fn address_of(child: &mut Child) -> String {
     url.unwrap()
 }
 
+/// Starts one for a signal.
+fn starting(data: &Path) -> Child {
+    let mut serving = serve(data);
+    serving.env("CHEESECLOTH_MIRROR_URL", "http://127.0.0.1:1/simple/");
+    serving.stdout(Stdio::piped()).stderr(Stdio::null());
+    serving.spawn().unwrap()
+}
+
+/// How it ends.
+fn end_of(mut child: Child) -> ExitStatus {
+    let ended = wait(&mut child, PATIENCE);
+    if ended.is_none() {
+        child.kill().unwrap();
+    }
+    ended.expect("it does not end")
+}
+
+#[tokio::test]
+async fn a_signal_that_comes_before_the_server_runs_is_heeded() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, signal) in [("term", Signal::TERM), ("int", Signal::INT)] {
+        let data = folder.path().join(name);
+        // Its first trace, before anything is opened.
+        let child = starting(&data);
+        while !data.exists() {
+            std::thread::yield_now();
+        }
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        assert!(end_of(child).success(), "{name}, at its beginning");
+        // Its first words, before anybody is answered.
+        for _ in 0..5 {
+            let mut child = starting(&data);
+            address_of(&mut child);
+            kill_process(Pid::from_child(&child), signal).unwrap();
+            assert!(end_of(child).success(), "{name}, at its first words");
+        }
+    }
+    let mut child = starting(&folder.path().join("hup"));
+    let status = format!("{}+status", address_of(&mut child));
+    kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
+    assert_eq!(Web::new().get(&status).await.status, 200);
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert!(end_of(child).success());
+}
+
 #[tokio::test]
 async fn sigterm_ends_a_server_whose_words_nobody_reads() {
     let folder = tempfile::tempdir().unwrap();
@@ -72,9 +117,5 @@ async fn sigterm_ends_a_server_whose_words_nobody_reads() {
     }
     assert_eq!(web.get(&format!("{url}+status")).await.status, 200);
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    let ended = wait(&mut child, PATIENCE);
-    if ended.is_none() {
-        child.kill().unwrap();
-    }
-    assert!(ended.expect("it does not end").success());
+    assert!(end_of(child).success());
 }

@@ -278,7 +278,7 @@ pub(super) fn open_behind(
     let numbers = door(DoorName::Metrics, vec![any], None, None);
     let numbers = tcp(&server.add(numbers, service).unwrap());
     let stop = server.stop();
-    let running = std::thread::spawn(move || server.run());
+    let running = std::thread::spawn(move || server.run(None));
     Doors {
         public,
         unix,

@@ -8,13 +8,12 @@
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::server::configuration::{Opt, ServerConf};
 use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
-use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::listen::address::ListenAddress;
@@ -189,7 +188,7 @@ fn make_private(folder: &Path) -> io::Result<()> {
 }
 
 struct Watch {
-    /// Only one waits for them.
+    /// Taken by the one who waits for them.
     signals: Mutex<Option<Signals>>,
     stop: Stop,
     grace: Duration,
@@ -200,8 +199,12 @@ struct Watch {
 impl Watch {
     /// Waits for what ends the server: a signal, or its [`Stop`].
     async fn ended(&self) -> End {
-        let mut signals = self.signals.lock().await;
-        let Some(signals) = signals.as_mut() else {
+        let signals = self
+            .signals
+            .lock()
+            .ok()
+            .and_then(|mut signals| signals.take());
+        let Some(mut signals) = signals else {
             self.stop.requested().await;
             return End::InOrder;
         };

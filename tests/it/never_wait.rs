@@ -72,7 +72,7 @@ async fn status(house: &House, path: &str) -> u16 {
     soon(house.get(path, &[])).await.status
 }
 
-fn house(larder: &Larder, yaml: &str, clock: &Clock, patience: Duration) -> House {
+fn house_with(larder: &Larder, yaml: &str, clock: &Clock, patience: Duration) -> House {
     House::online_with(larder, yaml, clock, |settings| {
         settings.cache.patience = patience;
     })
@@ -93,7 +93,7 @@ impl Old {
         let dairy = sieves(&["1.0"]).start();
         let clock = Clock::fixed(NOW.parse().unwrap());
         let larder = Larder::empty(&clock).await;
-        let house = house(&larder, &policies(&dairy), &clock, patience);
+        let house = house_with(&larder, &policies(&dairy), &clock, patience);
         let file = page(&house).await.remove(0);
         for path in [file.clone(), format!("{file}.metadata")] {
             assert_eq!(status(&house, &path).await, 200);
@@ -114,7 +114,7 @@ impl Old {
 
     /// The same after a restart, with nothing in memory.
     fn restarted(self, patience: Duration) -> Self {
-        let house = house(&self.larder, &policies(&self.dairy), &self.clock, patience);
+        let house = house_with(&self.larder, &policies(&self.dairy), &self.clock, patience);
         Self { house, ..self }
     }
 }
@@ -148,6 +148,87 @@ async fn a_file_and_its_sidecar_that_are_here_wait_for_no_upstream() {
             assert_eq!(latest_page(&old.house).await.len(), 2);
             assert_eq!(old.dairy.journal().count(UPSTREAM_PAGE), 2);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_sidecar_alone_waits_for_no_upstream_where_it_or_its_wheel_is_here() {
+    for is_wheel_here in [false, true] {
+        for is_restarted in [false, true] {
+            let dairy = sieves(&["1.0"]).start();
+            let clock = Clock::fixed(NOW.parse().unwrap());
+            let larder = Larder::empty(&clock).await;
+            let yaml = policies(&dairy);
+            let mut house = house_with(&larder, &yaml, &clock, NONE);
+            let file = page(&house).await.remove(0);
+            let sidecar = format!("{file}.metadata");
+            if is_wheel_here {
+                assert_eq!(status(&house, &file).await, 200);
+                let digest = Sha256::of(&Wheel::new("sieve", "1.0").build());
+                larder.kept(&Key::MirrorFile(digest)).await;
+            } else {
+                assert_eq!(status(&house, &sidecar).await, 200);
+                larder.kept_sidecars(1).await;
+            }
+            dairy.change(|_| sieves(&["1.0", "2.0"]));
+            clock.advance(DAY);
+            if is_restarted {
+                house = house_with(&larder, &yaml, &clock, NONE);
+            }
+            let gate = dairy.gate("/", 0);
+            for _ in 0..2 {
+                assert_eq!(status(&house, &sidecar).await, 200);
+            }
+            gate.reached(1).await;
+            gate.release();
+            assert_eq!(latest_page(&house).await.len(), 2);
+            // Nothing but the page was asked for.
+            let asked = dairy.journal().count("/files/");
+            assert_eq!(asked, 1, "wheel: {is_wheel_here}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sidecar_of_which_nothing_is_here_waits() {
+    let old = Old::new(NONE).await;
+    let wheel = latest_page(&old.house).await.remove(1);
+    old.clock.advance(DAY);
+    old.dairy.change(|_| sieves(&["2.0"]));
+    let gate = old.dairy.gate(UPSTREAM_PAGE, 0);
+    let sidecar = format!("{wheel}.metadata");
+    let mut waiting = Box::pin(old.house.get(&sidecar, &[]));
+    waits(&mut waiting).await;
+    gate.release();
+    assert_eq!(soon(waiting).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_has_vanished_is_answered_early_only_as_long_as_it_is_kept() {
+    let old = Old::new(NONE).await;
+    old.dairy.change(|_| Setup::default());
+    assert_eq!(latest_page(&old.house).await.len(), 1);
+    let sidecar = format!("{}.metadata", old.file);
+    let held = [old.file.as_str(), sidecar.as_str()];
+    // Its upstream, which has another file of the project by now, hangs.
+    old.dairy.change(|_| sieves(&["2.0"]));
+    let gate = old.dairy.gate(UPSTREAM_PAGE, 0);
+    old.clock.advance(DAY);
+    assert_eq!(page(&old.house).await.len(), 1);
+    for path in held {
+        assert_eq!(status(&old.house, path).await, 200, "{path}");
+    }
+    old.clock.advance(7 * DAY);
+    let mut waiting = Box::pin(page(&old.house));
+    waits(&mut waiting).await;
+    for path in held {
+        waits(&mut Box::pin(old.house.get(path, &[]))).await;
+    }
+    gate.release();
+    let now = waiting.await;
+    assert!(now.len() == 1 && now[0] != old.file, "{now:?}");
+    for path in held {
+        assert_eq!(status(&old.house, path).await, 404, "{path}");
     }
 }
 
@@ -219,7 +300,7 @@ async fn a_file_that_the_held_page_does_not_let_pass_or_that_is_not_here_waits()
     let dairy = sieves(&["1.0", "2.0"]).start();
     let clock = Clock::fixed(NOW.parse().unwrap());
     let larder = Larder::empty(&clock).await;
-    let house = house(&larder, &policies(&dairy), &clock, NONE);
+    let house = house_with(&larder, &policies(&dairy), &clock, NONE);
     let absent = page(&house).await.remove(1);
     dairy.change(|_| sieves(&["1.0"]));
     clock.advance(DAY);
@@ -274,7 +355,7 @@ async fn all_mirrors_of_a_stack_are_waited_for_in_one() {
     let clock = Clock::fixed(NOW.parse().unwrap());
     let larder = Larder::empty(&clock).await;
     for patience in [NONE, HOUR] {
-        let house = house(&larder, &yaml, &clock, patience);
+        let house = house_with(&larder, &yaml, &clock, patience);
         let ask = || async {
             let got = house.get("/shop/all/+simple/sieve/", &[("accept", JSON)]);
             listed(&soon(got).await, "shop/all").len()
@@ -348,7 +429,7 @@ async fn what_is_in_quarantine_waits_for_the_next_word() {
     let dairy = quarantined().start();
     let clock = Clock::fixed(NOW.parse().unwrap());
     let larder = Larder::empty(&clock).await;
-    let house = house(&larder, &policies(&dairy), &clock, NONE);
+    let house = house_with(&larder, &policies(&dairy), &clock, NONE);
     assert_eq!(page(&house).await.len(), 0);
     dairy.change(|_| sieves(&["1.0"]));
     clock.advance(DAY);

@@ -111,6 +111,33 @@ async fn what_is_answered_while_an_upstream_fails_or_nobody_is_asked_says_so() {
 }
 
 #[tokio::test]
+async fn what_is_answered_while_an_upstream_hangs_says_so() {
+    // An answer without a body would pass the gate.
+    let hanging = || {
+        let project = Project::new("sieve").wheel("1.0");
+        Setup::default().without_etags().project(project).start()
+    };
+    let (dairy, other) = (hanging(), hanging());
+    // Longer than this test.
+    let yaml = policies(&dairy, &other)
+        + "cache: { patience: 0s }\n\
+           limits: { upstream_read_timeout: 1h, upstream_total_timeout: 1h }\n";
+    let shop = Program::with_policies(&yaml).start();
+    let web = Web::new();
+    for index in ["root/dairy", "shop/all"] {
+        let url = format!("{}sieve/", shop.index_url(index));
+        assert_eq!(web.get_with(&url, &[("accept", JSON)]).await.status, 200);
+    }
+    let gate = dairy.gate("/", 0);
+    let late = ("upstream-late", "stale-late", "late");
+    for index in ["root/dairy", "shop/all"] {
+        // A list waits as long as it takes.
+        all_say_so(&shop, index, &["project_list"], late).await;
+    }
+    gate.release();
+}
+
+#[tokio::test]
 async fn what_is_kept_after_it_vanished_and_what_lacks_a_mirror_says_so() {
     let (dairy, other) = (dairy(), dairy());
     let shop = Program::with_policies(&policies(&dairy, &other)).start();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::support::{
-    Client, Content, FakeIndex, Fault, Listed, Program, Project, Setup, Tool, Web, tls,
+    Client, Content, FakeIndex, Fault, Listed, Program, Project, Setup, Tool, Web, soon, tls,
 };
 
 const FILE: &str = "/files/round/";
@@ -200,6 +200,13 @@ async fn the_line_for_a_place_has_an_end() {
     // One is being fetched, two wait; the one that came last is told to come back.
     let refused = asking.join_next().await.unwrap().unwrap();
     assert_eq!(refused.status, 503, "{}", refused.text());
+    // It may be told so before the first one has reached upstream.
+    soon(async {
+        while dairy.journal().count(FILE) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
     assert_eq!(dairy.journal().count(FILE), 1);
     assert_eq!(asking.len(), 2);
 }

@@ -204,35 +204,6 @@ async fn a_sidecar_of_which_nothing_is_here_waits() {
 }
 
 #[tokio::test]
-async fn what_has_vanished_is_answered_early_only_as_long_as_it_is_kept() {
-    let old = Old::new(NONE).await;
-    old.dairy.change(|_| Setup::default());
-    assert_eq!(latest_page(&old.house).await.len(), 1);
-    let sidecar = format!("{}.metadata", old.file);
-    let held = [old.file.as_str(), sidecar.as_str()];
-    // Its upstream, which has another file of the project by now, hangs.
-    old.dairy.change(|_| sieves(&["2.0"]));
-    let gate = old.dairy.gate(UPSTREAM_PAGE, 0);
-    old.clock.advance(DAY);
-    assert_eq!(page(&old.house).await.len(), 1);
-    for path in held {
-        assert_eq!(status(&old.house, path).await, 200, "{path}");
-    }
-    old.clock.advance(7 * DAY);
-    let mut waiting = Box::pin(page(&old.house));
-    waits(&mut waiting).await;
-    for path in held {
-        waits(&mut Box::pin(old.house.get(path, &[]))).await;
-    }
-    gate.release();
-    let now = waiting.await;
-    assert!(now.len() == 1 && now[0] != old.file, "{now:?}");
-    for path in held {
-        assert_eq!(status(&old.house, path).await, 404, "{path}");
-    }
-}
-
-#[tokio::test]
 async fn an_expired_page_goes_out_when_patience_is_over_and_the_next_one_is_new() {
     for is_restarted in [false, true] {
         let mut old = Old::new(NONE).await;

@@ -6,8 +6,6 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
-
 use crate::account::Accounts;
 use crate::app::accounts::AccountOptions;
 use crate::app::files::{Files, Reading};
@@ -17,7 +15,7 @@ use crate::app::notify::Notify;
 use crate::app::reload::Reloader;
 use crate::app::setup::Setup;
 use crate::app::starting::Starting;
-use crate::app::streams::{audit_log, log_format, metrics};
+use crate::app::streams::{access_log, audit_log, log_format, metrics};
 use crate::app::words::{FirstRun, warn_of};
 use crate::app::work::{hear, runtime};
 use crate::app::{accounts, data, descriptors, succession};
@@ -25,7 +23,7 @@ use crate::config::{Config, Named};
 use crate::gateway::Generations;
 use crate::listen::{QUIET_LOGS, ServerOptions};
 use crate::model::Secret;
-use crate::telemetry::{AccessLog, init_logging};
+use crate::telemetry::init_logging;
 use crate::writer::{Writer, WriterParts};
 
 /// What `serve` was asked for.
@@ -63,15 +61,13 @@ pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()>
     let _log = init_logging(log, QUIET_LOGS, filter.as_deref(), metrics.log_dropped())?;
     warn_of(&loaded);
     let first_run = FirstRun::of(&loaded, &setup);
-    prepare(&loaded.config)?;
-    let _lock = DataLock::to_serve(&loaded.config.data, is_upgrade)?;
+    let _lock = prepare(&loaded.config, is_upgrade)?;
     let mut find = |loaded: &mut _, stored: &_| Ok(setup.give_upstream(loaded, stored, None)?);
     let house = House::build(work, metrics, &mut loaded, false, &mut find)?;
     let config = loaded.config.clone();
     house.compare_records();
     let accounts = open_accounts(&house, &config, &options)?;
-    let access = AccessLog::start(log, std::io::stderr(), house.metrics.access_dropped());
-    let access = Arc::new(access.context("start the access log")?);
+    let access = access_log(log, &house.metrics)?;
     let audit = audit_log(&config, &house.metrics)?;
     let rules = accounts::rules(&options, &config);
     let House { work, flows, .. } = &house;
@@ -121,11 +117,11 @@ pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Prepares the process, before anything is written.
-fn prepare(config: &Config) -> anyhow::Result<()> {
+/// Prepares the process, and takes the data directory, before anything is written.
+fn prepare(config: &Config, is_upgrade: bool) -> anyhow::Result<DataLock> {
     descriptors::raise(config.limits.door.connections);
     data::own(&config.data)?;
-    Ok(())
+    DataLock::to_serve(&config.data, is_upgrade)
 }
 
 fn open_accounts(

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use prometheus::Registry;
 
 use crate::config::{Config, LogStyle};
-use crate::telemetry::{AuditLog, LogFormat, Metrics};
+use crate::telemetry::{AccessLog, AuditLog, LogFormat, Metrics};
 
 pub(super) fn metrics() -> anyhow::Result<Metrics> {
     let version = env!("CARGO_PKG_VERSION");
@@ -26,4 +26,9 @@ pub(super) fn audit_log(config: &Config, metrics: &Metrics) -> anyhow::Result<Ar
     let log = AuditLog::open(data, &config.limits.audit, metrics.audit_failed());
     let opened = log.with_context(|| format!("open the audit log in {}", data.display()));
     opened.map(Arc::new)
+}
+
+pub(super) fn access_log(log: LogFormat, metrics: &Metrics) -> anyhow::Result<Arc<AccessLog>> {
+    let started = AccessLog::start(log, std::io::stderr(), metrics.access_dropped());
+    started.map(Arc::new).context("start the access log")
 }

@@ -1,6 +1,7 @@
 //! The flows; the only room on its floor that combines others.
 
 mod archives;
+mod arriving;
 mod ask;
 mod attachment;
 mod begun;
@@ -20,6 +21,7 @@ mod held;
 mod hidden;
 mod learn;
 mod list;
+mod list_writing;
 mod names;
 mod needless;
 mod orders;

@@ -91,8 +91,8 @@ pub mod telemetry {
 /// Of `upstream`.
 pub mod upstream {
     pub use crate::upstream::{
-        BodyPart, Bounds, Breaker, ByteRange, Decoding, FileAnswer, FilePart, Fleet, InvalidWheel,
-        Outcome, Page, PageAnswer, Permit, Proxies, Upstream, UpstreamError, UpstreamFile,
-        UpstreamSettings, Validators, WheelMetadata, install_crypto_provider,
+        Bounds, Breaker, ByteRange, Decoding, FileAnswer, FilePart, Fleet, InvalidWheel, Outcome,
+        Page, PageAnswer, Permit, Proxies, Upstream, UpstreamError, UpstreamFile, UpstreamSettings,
+        WheelMetadata, install_crypto_provider,
     };
 }

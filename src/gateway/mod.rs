@@ -1,7 +1,6 @@
 //! The flows; the only room on its floor that combines others.
 
 mod archives;
-mod arriving;
 mod ask;
 mod attachment;
 mod begun;
@@ -21,7 +20,6 @@ mod held;
 mod hidden;
 mod learn;
 mod list;
-mod list_writing;
 mod names;
 mod needless;
 mod orders;

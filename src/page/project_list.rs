@@ -73,12 +73,12 @@ impl ProjectNames {
         (0..self.starts.len()).map(|at| self.name(at))
     }
 
-    /// Whether the list has a project of this normalised name.
+    /// Whether the list has a project.
     #[must_use]
-    pub fn contains(&self, name: &str) -> bool {
+    pub fn contains(&self, project: &ProjectName) -> bool {
         let found = self
             .starts
-            .binary_search_by(|&start| name_at(&self.text, start).cmp(name));
+            .binary_search_by(|&start| name_at(&self.text, start).cmp(project.as_str()));
         found.is_ok()
     }
 
@@ -148,22 +148,6 @@ impl ProjectNamesBuilder {
         if self.0.text.len() < TEXT_BYTES_MAX {
             self.0.push(project.as_str());
         }
-    }
-
-    /// Adds a name in any spelling; what is no project name is left out.
-    pub(super) fn push_spelled(&mut self, name: &str) {
-        let names = &mut self.0;
-        let start = names.text.len();
-        if start < TEXT_BYTES_MAX && ProjectName::normalise_into(name, &mut names.text) {
-            names.text.push('\n');
-            names.starts.push(offset(start));
-        }
-    }
-
-    /// The names that were added behind so many bytes, as they came: each followed by a line feed.
-    #[must_use]
-    pub(super) fn text_from(&self, at: usize) -> &str {
-        &self.0.text[at..]
     }
 
     /// How many names were added, each time counted.
@@ -254,11 +238,10 @@ mod tests {
             ("a-", false),
             ("zzz", false),
         ] {
-            let found =
-                ProjectName::parse(text).is_ok_and(|project| list.contains(project.as_str()));
+            let found = ProjectName::parse(text).is_ok_and(|project| list.contains(&project));
             assert_eq!(found, has, "{text}");
         }
-        assert!(!ProjectNames::default().contains("a"));
+        assert!(!ProjectNames::default().contains(&name("a")));
     }
 
     #[test]
@@ -308,7 +291,7 @@ mod tests {
             let union: BTreeSet<&str> = lists.iter().flatten().map(String::as_str).collect();
             let merged = ProjectNames::merge(&sets.iter().collect::<Vec<_>>(), &mut |_, _| true);
             prop_assert!(merged.iter().eq(union.iter().copied()));
-            prop_assert!(union.iter().all(|text| merged.contains(text)));
+            prop_assert!(union.iter().all(|text| merged.contains(&name(text))));
         }
 
         #[test]

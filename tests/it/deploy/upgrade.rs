@@ -37,10 +37,11 @@ fn dairy() -> FakeIndex {
 }
 
 /// A stack over the dairy with one rule. The grace period is longer than any test waits, so a
-/// process that sat it out would look like one that never ends.
+/// process that sat it out would look like one that never ends; an upload may rest as long, however
+/// busy the machine is.
 fn policies(dairy: &FakeIndex, rule: &str) -> String {
     format!(
-        "limits: {{ grace_period: 1h }}\nindexes:\n  \
+        "limits: {{ grace_period: 1h, send_grace: 1h, idle_timeout: 1h }}\nindexes:\n  \
          root/dairy: {{ type: mirror, mirror_url: \"{}\" }}\n  \
          acme/all: {{ bases: [root/dairy], policy: house, acl_upload: [root] }}\n\
          policies: {{ house: {{ on_block: yank, rules: [{rule}] }} }}\n",

@@ -85,14 +85,14 @@ pub mod store {
 
 /// Of `telemetry`.
 pub mod telemetry {
-    pub use crate::telemetry::{AccessLog, AuditLog, LogFormat, Metrics, WaitMeter};
+    pub use crate::telemetry::{AccessLog, AuditLog, LogFormat, Metrics, Staleness, WaitMeter};
 }
 
 /// Of `upstream`.
 pub mod upstream {
     pub use crate::upstream::{
-        Bounds, Breaker, ByteRange, Decoding, FileAnswer, FilePart, Fleet, InvalidWheel, Outcome,
-        Page, PageAnswer, Permit, Proxies, Upstream, UpstreamError, UpstreamFile, UpstreamSettings,
-        WheelMetadata, install_crypto_provider,
+        BodyPart, Bounds, Breaker, ByteRange, Decoding, FileAnswer, FilePart, Fleet, InvalidWheel,
+        Outcome, Page, PageAnswer, Permit, Proxies, Upstream, UpstreamError, UpstreamFile,
+        UpstreamSettings, Validators, WheelMetadata, install_crypto_provider,
     };
 }

@@ -8,13 +8,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
+
+use crate::cache::in_flight::InFlight;
 
 /// Work under way, by key.
 pub struct Flights<K, V> {
@@ -45,43 +46,30 @@ pub enum FlightError {
     Lost,
 }
 
-/// How far a flight is, for whoever does not wait for its result.
-#[derive(Debug, Clone, Default)]
-pub struct InFlight(Arc<Stage>);
+/// Tells those who wait for a flight a result before its end, while it goes on.
+#[derive(Debug)]
+pub struct Early<V>(watch::Sender<Telling<V>>);
 
-#[derive(Debug, Default)]
-struct Stage {
-    is_over: AtomicBool,
-    is_set_back: AtomicBool,
-    set_back: Notify,
+impl<V> Early<V> {
+    /// This is the result for who comes before the end.
+    pub fn tell(&self, value: V) {
+        self.0.send_replace(Telling::Early(value));
+    }
 }
 
-impl InFlight {
-    /// Whether it has ended, however. What its work has remembered is there by then.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.0.is_over.load(Ordering::Acquire)
-    }
+/// What a flight has told.
+#[derive(Debug, Clone)]
+enum Telling<V> {
+    Nothing,
+    Early(V),
+    Last(V),
+}
 
-    /// Says that the result will take longer than hoped: the work has failed once and tries again.
-    pub fn set_back(&self) {
-        self.0.is_set_back.store(true, Ordering::Release);
-        self.0.set_back.notify_waiters();
-    }
-
-    /// Whether the work has failed once.
-    #[must_use]
-    pub fn is_set_back(&self) -> bool {
-        self.0.is_set_back.load(Ordering::Acquire)
-    }
-
-    async fn until_set_back(&self) {
-        let told = self.0.set_back.notified();
-        tokio::pin!(told);
-        // Before looking, so that what is said in between is heard.
-        told.as_mut().enable();
-        if !self.is_set_back() {
-            told.await;
+impl<V: Clone> Telling<V> {
+    fn value(&self) -> Option<V> {
+        match self {
+            Self::Nothing => None,
+            Self::Early(value) | Self::Last(value) => Some(value.clone()),
         }
     }
 }
@@ -89,7 +77,7 @@ impl InFlight {
 /// A flight that somebody has started or joined.
 #[derive(Debug, Clone)]
 pub struct Flight<V> {
-    result: watch::Receiver<Option<V>>,
+    result: watch::Receiver<Telling<V>>,
     began: Instant,
     led: bool,
     /// How far it is.
@@ -97,15 +85,25 @@ pub struct Flight<V> {
 }
 
 impl<V: Clone> Flight<V> {
+    /// Waits for its end, or for what it tells before.
+    ///
+    /// # Errors
+    /// `Lost` when the work panicked.
+    pub async fn landed(self) -> Result<Joined<V>, FlightError> {
+        self.told(|told| !matches!(told, Telling::Nothing)).await
+    }
+
     /// Waits for its end.
     ///
     /// # Errors
     /// `Lost` when the work panicked.
-    pub async fn landed(mut self) -> Result<Joined<V>, FlightError> {
-        let value = match self.result.wait_for(Option::is_some).await {
-            Ok(value) => value.clone(),
-            Err(_) => None,
-        };
+    pub async fn ended(self) -> Result<Joined<V>, FlightError> {
+        self.told(|told| matches!(told, Telling::Last(_))).await
+    }
+
+    async fn told(mut self, is_it: fn(&Telling<V>) -> bool) -> Result<Joined<V>, FlightError> {
+        let told = self.result.wait_for(is_it).await;
+        let value = told.ok().and_then(|told| told.value());
         let led = self.led;
         value
             .map(|value| Joined { value, led })
@@ -113,20 +111,20 @@ impl<V: Clone> Flight<V> {
     }
 
     /// Waits for its end until so long after its beginning, or until it is set back; nothing when it
-    /// goes on then.
+    /// goes on then. What is told before the end does not count.
     ///
     /// # Errors
     /// `Lost` when the work panicked.
     pub async fn landed_within(self, patience: Duration) -> Result<Option<Joined<V>>, FlightError> {
         // A time that cannot be reckoned never comes.
         let Some(end) = self.began.checked_add(patience) else {
-            return self.landed().await.map(Some);
+            return self.ended().await.map(Some);
         };
         let stage = self.stage.clone();
         let waiting = async {
             tokio::select! {
                 biased;
-                landed = self.landed() => landed.map(Some),
+                ended = self.ended() => ended.map(Some),
                 () = stage.until_set_back() => Ok(None),
             }
         };
@@ -183,6 +181,21 @@ where
     where
         F: Future<Output = V> + Send + 'static,
     {
+        self.board_early(key, |stage, _| make(stage))
+    }
+
+    /// The same; its work may also tell a result before it ends.
+    ///
+    /// # Errors
+    /// `Busy` when there are too many others.
+    pub fn board_early<F>(
+        &self,
+        key: K,
+        make: impl FnOnce(InFlight, Early<V>) -> F,
+    ) -> Result<Flight<V>, FlightError>
+    where
+        F: Future<Output = V> + Send + 'static,
+    {
         let mut under_way = self
             .under_way
             .lock()
@@ -193,7 +206,7 @@ where
         if under_way.len() >= self.flights_max {
             return Err(FlightError::Busy(self.flights_max));
         }
-        let (sender, result) = watch::channel(None);
+        let (sender, result) = watch::channel(Telling::Nothing);
         let flight = Flight {
             result,
             began: Instant::now(),
@@ -207,12 +220,12 @@ where
             stage: flight.stage.clone(),
             under_way: Arc::clone(&self.under_way),
         };
-        let work = make(flight.stage.clone());
+        let work = make(flight.stage.clone(), Early(sender.clone()));
         self.work.spawn(async move {
             let value = work.await;
             // First removed, then announced: a request that comes after this starts a new flight.
             drop(landing);
-            sender.send_replace(Some(value));
+            sender.send_replace(Telling::Last(value));
         });
         Ok(Flight {
             led: true,
@@ -235,7 +248,7 @@ impl<K: Eq + Hash, V> Drop for Landing<K, V> {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&self.key);
         // Last: who sees that it is over starts anew, if anything.
-        self.stage.0.is_over.store(true, Ordering::Release);
+        self.stage.end();
     }
 }
 
@@ -426,6 +439,39 @@ mod tests {
         // What has landed is at hand, whatever came before.
         let landed = flight.landed_within(Duration::ZERO).await.unwrap();
         assert_eq!(landed.map(|joined| joined.value), Some(7));
+    }
+
+    #[tokio::test]
+    async fn what_a_flight_tells_early_is_the_result_for_who_does_not_wait_for_its_end() {
+        let flights: Flights<u8, u8> = Flights::new(Handle::current(), 1);
+        let (told, gate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (inner_told, inner_gate) = (Arc::clone(&told), Arc::clone(&gate));
+        let work = |_, early: Early<u8>| async move {
+            early.tell(1);
+            inner_told.notify_one();
+            inner_gate.notified().await;
+            2
+        };
+        let flight = flights.board_early(1, work).unwrap();
+        told.notified().await;
+        let joined = flights.board(1, |_| std::future::pending()).unwrap();
+        assert_eq!(joined.landed().await.unwrap().value, 1);
+        let within = flight.clone().landed_within(Duration::ZERO).await;
+        assert!(within.unwrap().is_none());
+        gate.notify_one();
+        assert_eq!(flight.clone().ended().await.unwrap().value, 2);
+        assert_eq!(flight.landed().await.unwrap().value, 2);
+    }
+
+    #[tokio::test]
+    async fn a_flight_that_is_lost_after_it_told_something_has_no_end() {
+        let flights: Flights<u8, u8> = Flights::new(Handle::current(), 1);
+        let work = |_, early: Early<u8>| async move {
+            early.tell(1);
+            panic!("on purpose")
+        };
+        let flight = flights.board_early(1, work).unwrap();
+        assert_eq!(flight.ended().await.unwrap_err(), FlightError::Lost);
     }
 
     #[tokio::test]

@@ -6,13 +6,15 @@
 mod budget;
 mod flight;
 mod grouped;
+mod in_flight;
 mod rendered;
 mod source;
 mod weighed;
 
 pub use budget::Budget;
-pub use flight::{Flight, FlightError, Flights, InFlight};
+pub use flight::{Early, Flight, FlightError, Flights};
 pub use grouped::Grouped;
+pub use in_flight::InFlight;
 pub use rendered::{RenderedKey, RenderedPage, RenderedPages};
 pub use source::{SourcePage, SourcePages, Validity};
 pub use weighed::{Mark, Weighed};

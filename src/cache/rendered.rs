@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::cache::flight::InFlight;
 use crate::cache::grouped::Grouped;
+use crate::cache::in_flight::InFlight;
 use crate::cache::weighed::Mark;
 use crate::model::{IndexName, ProjectName, Timestamp};
 use crate::protocol::{ETag, Head};

@@ -7,14 +7,19 @@ use crate::protocol::{ETag, Encoding, GzipMember, GzipPiece};
 pub const GZIP_LEVEL: u32 = 6;
 
 /// zstd's level: its own default.
-const ZSTD_LEVEL: i32 = 3;
+pub const ZSTD_LEVEL: i32 = 3;
 
 /// Hexadecimal digits of a tag: 128 bits of a sha256 tell versions of a text apart.
 const ETAG_DIGITS: usize = 32;
 
 /// The tag of a text in an encoding.
 pub fn etag(plain: &[u8], encoding: Encoding) -> ETag {
-    let digits = &Sha256::of(plain).to_hex()[..ETAG_DIGITS];
+    etag_of(&Sha256::of(plain), encoding)
+}
+
+/// The tag of a text of this digest.
+pub fn etag_of(digest: &Sha256, encoding: Encoding) -> ETag {
+    let digits = &digest.to_hex()[..ETAG_DIGITS];
     let inside = match encoding.content_encoding() {
         Some(encoding) => format!("{digits}-{encoding}"),
         None => digits.to_owned(),

@@ -1,21 +1,31 @@
 //! The names that each member of a stack knows: a stage's from the records, a mirror's from its
 //! upstream's project list, with one copy kept on disk.
+//!
+//! A list of which nothing is held is passed on while it arrives. Where one is held, it is answered
+//! unless its successor comes within `cache.patience` (docs/adr/0038-held-means-served.md): so a list
+//! that breaks off in the middle never stands in for one that is whole.
+
+mod arriving;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::cache::{Flights, Weighed};
+use tokio::sync::mpsc;
+
+use crate::cache::{Early, Flight, FlightError, Flights, InFlight, Weighed};
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, Flow, blocking};
+use crate::gateway::names::arriving::{ArrivingList, ListArrival};
 use crate::gateway::outcome::{page_counts_as, upstream_error};
 use crate::gateway::patience::{RETRY_AFTER, later};
 use crate::gateway::trouble::records_failed;
 use crate::model::{Hashes, IndexName, ProjectName, Timestamp};
-use crate::page::{ProjectNames, read_project_list};
+use crate::page::ProjectNames;
 use crate::policy::{Index, IndexKind, Mirror};
 use crate::store::Key;
-use crate::telemetry::Staleness;
-use crate::upstream::{Page, PageAnswer, Validators};
+use crate::telemetry::{Staleness, UpstreamResult};
+use crate::upstream::{PageAnswer, Upstream, UpstreamError, Validators};
 
 /// Upstream lists being fetched at one time: more than an installation has mirrors.
 const FETCHES_MAX: usize = 64;
@@ -23,19 +33,33 @@ const FETCHES_MAX: usize = 64;
 /// Most mirrors whose validators are remembered.
 const MIRRORS_MAX: u64 = 10_000;
 
+/// Pieces of an upstream's answer that wait to be read, each of some tens of kilobytes.
+const PARTS_MAX: usize = 16;
+
 /// The names of every index: what is known about upstreams' lists besides their copies.
 #[derive(Debug)]
 pub struct Names {
     core: Arc<Core>,
     held: Weighed<IndexName, Source>,
     /// By mirror and generation, since another generation may have another upstream.
-    fetching: Flights<(IndexName, u64), Flow<MemberNames>>,
+    fetching: Flights<(IndexName, u64), Flow<Listing>>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Source {
-    fresh_until: Timestamp,
+    /// Unknown of a copy that an earlier process has left.
+    fresh_until: Option<Timestamp>,
     validators: Validators,
+    /// Upstream could not be asked, and is not asked again before this.
+    retry_at: Option<Timestamp>,
+}
+
+/// What one member lists.
+#[derive(Debug, Clone)]
+pub enum Listing {
+    Whole(MemberNames),
+    /// Names that are arriving, and until when asking again will not help.
+    Arriving(Arc<ArrivingList>, Timestamp),
 }
 
 /// The names that one member knows.
@@ -48,10 +72,12 @@ pub struct MemberNames {
     pub is_current: bool,
     /// Why it may be out of date.
     pub stale: Option<Staleness>,
+    /// Its upstream is still being asked, and this is what was held before.
+    pub awaits: Option<InFlight>,
 }
 
 impl MemberNames {
-    fn current(names: ProjectNames, until: Timestamp) -> Self {
+    fn current(names: impl Into<Arc<ProjectNames>>, until: Timestamp) -> Self {
         Self {
             is_current: true,
             ..Self::held(names, until, None)
@@ -59,12 +85,17 @@ impl MemberNames {
     }
 
     /// What is known although its upstream has not confirmed it.
-    fn held(names: ProjectNames, until: Timestamp, stale: Option<Staleness>) -> Self {
+    fn held(
+        names: impl Into<Arc<ProjectNames>>,
+        until: Timestamp,
+        stale: Option<Staleness>,
+    ) -> Self {
         Self {
-            names: Arc::new(names),
+            names: names.into(),
             until,
             is_current: false,
             stale,
+            awaits: None,
         }
     }
 }
@@ -88,31 +119,39 @@ impl Names {
         self.held.remove_if(|_| true);
     }
 
-    /// The names that one member knows.
-    pub async fn names_of(self: &Arc<Self>, cx: &Context, index: &Arc<Index>) -> Flow<MemberNames> {
-        match &index.kind {
+    /// What one member lists. Where a list is held, its upstream is waited for no longer than `patience`;
+    /// without one, as long as it takes.
+    pub async fn listing_of(
+        self: &Arc<Self>,
+        cx: &Context,
+        index: &Arc<Index>,
+        patience: Option<Duration>,
+    ) -> Flow<Listing> {
+        let names = match &index.kind {
             IndexKind::Stage(_) => {
                 let projects = self.core.records.projects(&index.name).await;
                 let projects = projects.map_err(|error| {
                     let doing = format!("list the projects of {}", index.name);
                     records_failed(&doing, error)
                 })?;
-                let names = projects.iter().map(|project| &project.name).collect();
-                Ok(MemberNames::current(names, Timestamp::MAX))
+                let names: ProjectNames = projects.iter().map(|project| &project.name).collect();
+                MemberNames::current(names, Timestamp::MAX)
             }
             IndexKind::Mirror(mirror) if mirror.mirror_no_project_list() => {
-                let none = ProjectNames::default();
-                Ok(MemberNames::held(none, Timestamp::MAX, None))
+                MemberNames::held(ProjectNames::default(), Timestamp::MAX, None)
             }
-            IndexKind::Mirror(mirror) => match self.mirror_names(cx, index).await {
-                Err(error) if mirror.optional() => {
-                    tracing::warn!(index = %index.name, %error, "optional mirror left out of the list");
-                    let (none, until) = (ProjectNames::default(), later(cx.now, RETRY_AFTER));
-                    Ok(MemberNames::held(none, until, Some(Staleness::Partial)))
+            IndexKind::Mirror(mirror) => {
+                match self.mirror_listing(cx, index, mirror, patience).await {
+                    Err(error) if mirror.optional() => {
+                        tracing::warn!(index = %index.name, %error, "optional mirror left out of the list");
+                        let (none, until) = (ProjectNames::default(), later(cx.now, RETRY_AFTER));
+                        MemberNames::held(none, until, Some(Staleness::Partial))
+                    }
+                    listing => return listing,
                 }
-                names => names,
-            },
-        }
+            }
+        };
+        Ok(Listing::Whole(names))
     }
 
     /// What a refused page means. Some servers refuse what they do not have: a bucket that may not be
@@ -147,9 +186,9 @@ impl Names {
         if mirror.mirror_no_project_list() {
             return refused(HINT);
         }
-        match self.mirror_names(cx, index).await {
+        match self.mirror_names(cx, index, mirror).await {
             Ok(named) if !named.is_current || named.names.is_empty() => refused(HINT),
-            Ok(named) if named.names.contains(project) => {
+            Ok(named) if named.names.contains(project.as_str()) => {
                 refused("; its project list has the name")
             }
             Ok(_) => Ok(PageAnswer::NotFound),
@@ -160,76 +199,161 @@ impl Names {
         }
     }
 
-    /// The names on a mirror's upstream.
+    /// The names on a mirror's upstream, all of them.
     ///
     /// # Errors
     /// When it cannot be asked and no copy of its list is held.
-    pub async fn mirror_names(
+    async fn mirror_names(
         self: &Arc<Self>,
         cx: &Context,
         index: &Arc<Index>,
+        mirror: &Mirror,
     ) -> Flow<MemberNames> {
-        let known = self.held.get(&index.name);
-        let fresh_until = known
-            .map(|known| known.fresh_until)
-            .filter(|until| cx.now < *until);
-        let is_offline = self.core.settings.offline;
-        if (fresh_until.is_some() || is_offline)
-            && let Some(names) = self.list_copy(&index.name)
-        {
-            let (end, offline) = (Timestamp::MAX, Some(Staleness::Offline));
-            return Ok(match fresh_until {
-                Some(until) => MemberNames::current(names, until),
-                None => MemberNames::held(names, end, offline),
-            });
+        match self.mirror_listing(cx, index, mirror, None).await? {
+            Listing::Whole(names) => Ok(names),
+            Listing::Arriving(arriving, until) => {
+                Ok(MemberNames::current(arriving.names().await?, until))
+            }
         }
-        if is_offline {
+    }
+
+    async fn mirror_listing(
+        self: &Arc<Self>,
+        cx: &Context,
+        index: &Arc<Index>,
+        mirror: &Mirror,
+        patience: Option<Duration>,
+    ) -> Flow<Listing> {
+        let copy = self.copy_of(&index.name).await?;
+        let known = self.held.get(&index.name).unwrap_or_default();
+        if let Some(names) = &copy {
+            let names = Arc::clone(names);
+            if let Some(until) = fresh_until(&known, cx.now) {
+                return Ok(Listing::Whole(MemberNames::current(names, until)));
+            }
+            if self.core.settings.offline {
+                let why = Some(Staleness::Offline);
+                let names = MemberNames::held(names, Timestamp::MAX, why);
+                return Ok(Listing::Whole(names));
+            }
+            if let Some(until) = known.retry_at.filter(|until| cx.now < *until) {
+                let names = MemberNames::held(names, until, Some(Staleness::Error));
+                return Ok(Listing::Whole(names));
+            }
+        }
+        if self.core.settings.offline {
             let what = format!("the project list of {}", index.name);
             return Err(self.core.not_asked(what));
         }
-        let key = (index.name.clone(), cx.generation.number);
-        let (names, own_cx, own_index) = (Arc::clone(self), cx.clone(), Arc::clone(index));
-        let joined = self.fetching.join(key, move || async move {
-            names.fetch_names(&own_cx, &own_index).await
-        });
-        let joined = joined.await.map_err(|busy| {
+        let busy = |busy| {
             let name = &index.name;
             Error::busy(format_args!("ask {name} for its project list: {busy}"))
-        })?;
-        joined.value
+        };
+        let flight = self.fetch_behind(cx, index, copy.clone()).map_err(busy)?;
+        let Some(copy) = copy else {
+            return flight.landed().await.map_err(busy)?.value;
+        };
+        let end = known
+            .fresh_until
+            .map_or(Timestamp::MAX, |until| self.stale_end(until));
+        match patience.filter(|_| cx.now < end && !mirror.is_devpi()) {
+            None => flight.ended().await.map_err(busy)?.value,
+            Some(patience) => {
+                let stage = flight.stage.clone();
+                match flight.landed_within(patience).await.map_err(busy)? {
+                    Some(joined) => joined.value,
+                    None => Ok(Listing::Whole(meanwhile(copy, end, stage))),
+                }
+            }
+        }
     }
 
-    async fn fetch_names(self: &Arc<Self>, cx: &Context, index: &Arc<Index>) -> Flow<MemberNames> {
+    fn stale_end(&self, fresh_until: Timestamp) -> Timestamp {
+        later(fresh_until, self.core.settings.cache.stale_if_error)
+    }
+
+    /// Joins or starts the one request that asks upstream for its list. It goes on when nobody waits for
+    /// it, and keeps what comes of it before it is over.
+    fn fetch_behind(
+        self: &Arc<Self>,
+        cx: &Context,
+        index: &Arc<Index>,
+        copy: Option<Arc<ProjectNames>>,
+    ) -> Result<Flight<Flow<Listing>>, FlightError> {
+        let key = (index.name.clone(), cx.generation.number);
+        let (names, cx, index) = (Arc::clone(self), cx.clone(), Arc::clone(index));
+        self.fetching
+            .board_early(key, move |stage, early| async move {
+                // An earlier request may have ended since the copy was looked for.
+                let copy = match copy {
+                    None => names.copy_of(&index.name).await?,
+                    copy => copy,
+                };
+                let known = names.held.get(&index.name).unwrap_or_default();
+                let names = match (fresh_until(&known, cx.now), &copy) {
+                    (Some(until), Some(copy)) => MemberNames::current(Arc::clone(copy), until),
+                    _ => {
+                        let fetched = names.fetch_names(&cx, &index, copy, &stage, early);
+                        fetched.await?
+                    }
+                };
+                Ok(Listing::Whole(names))
+            })
+    }
+
+    async fn fetch_names(
+        self: &Arc<Self>,
+        cx: &Context,
+        index: &Arc<Index>,
+        copy: Option<Arc<ProjectNames>>,
+        stage: &InFlight,
+        early: Early<Flow<Listing>>,
+    ) -> Flow<MemberNames> {
         let (upstream, mirror) = cx.upstream_of(index)?;
         let mark = self.held.mark(&index.name);
-        let mut copy = self.list_copy(&index.name);
-        let known = self.held.get(&index.name);
-        let validators = known
-            .map(|known| known.validators)
-            .filter(|_| copy.is_some());
-        let list = upstream.project_list(validators.as_ref());
-        let asked = self.core.ask_upstream(&index.name, page_counts_as, list);
+        let known = self.held.get(&index.name).unwrap_or_default();
+        let validators = copy.is_some().then_some(known.validators.clone());
+        let validators = validators.filter(|validators| *validators != Validators::default());
         let until = later(cx.now, mirror.mirror_cache_expiry());
-        let read = match asked.await {
-            Ok(PageAnswer::Found(page)) => {
-                let validators = page.validators.clone();
-                let names = read_names(&index.name, page).await;
-                names.map(|names| {
-                    self.keep_names(&index.name, &names);
-                    Some((names, validators))
-                })
+        let (arrival, arriving) = ListArrival::new();
+        let arriving = Listing::Arriving(Arc::new(arriving), until);
+        // What comes in the place of a list that is held, is answered when it is whole.
+        let early = copy.is_none().then_some((early, arriving));
+        let (arrival, begun) = (Arc::new(arrival), move || {
+            if let Some((early, arriving)) = early {
+                early.tell(Ok(arriving));
             }
-            Ok(PageAnswer::NotModified { .. }) => Ok(copy
-                .take()
+        });
+        let asked = ask_for_list(
+            (&index.name, upstream),
+            validators.as_ref(),
+            stage,
+            &arrival,
+            begun,
+        );
+        let asked = self.core.ask_upstream(&index.name, list_counts_as, asked);
+        let read = match asked.await {
+            Ok((PageAnswer::Found(page), Some(names))) => {
+                let names = Arc::new(names);
+                arrival.end(Ok(Arc::clone(&names)));
+                // Not what a former upstream said.
+                if self.held.mark(&index.name) == mark {
+                    self.keep_names(&index.name, &names).await;
+                }
+                Ok(Some((names, page.validators)))
+            }
+            Ok((PageAnswer::NotModified { .. }, _)) => Ok(copy
+                .clone()
                 .map(|names| (names, validators.unwrap_or_default()))),
-            Ok(PageAnswer::NotFound) => Ok(None),
+            Ok(_) => Ok(None),
             Err(error) => Err(upstream_error(error)),
         };
         match (read, copy) {
             (Ok(Some((names, validators))), _) => {
                 let source = Source {
-                    fresh_until: until,
+                    fresh_until: Some(until),
                     validators,
+                    retry_at: None,
                 };
                 self.held.insert_since(mark, index.name.clone(), source);
                 Ok(MemberNames::current(names, until))
@@ -239,20 +363,42 @@ impl Names {
             // An unreadable list is an upstream's trouble like any other.
             (Err(error), Some(names)) => {
                 tracing::warn!(index = %index.name, %error, "project list held before is answered");
-                let (until, why) = (later(cx.now, RETRY_AFTER), Staleness::Error);
-                Ok(MemberNames::held(names, until, Some(why)))
+                let until = later(self.core.clock.now(), RETRY_AFTER);
+                let source = Source {
+                    retry_at: Some(until),
+                    ..known
+                };
+                self.held.insert_since(mark, index.name.clone(), source);
+                let why = Some(Staleness::Error);
+                Ok(MemberNames::held(names, later(cx.now, RETRY_AFTER), why))
             }
-            (Err(error), None) => Err(error),
+            (Err(error), None) => {
+                tracing::warn!(index = %index.name, %error, "no project list came");
+                arrival.end(Err(error.clone()));
+                Err(error)
+            }
         }
     }
 
-    fn keep_names(&self, index: &IndexName, names: &ProjectNames) {
-        let key = Key::ProjectList {
-            index: index.clone(),
-        };
-        if let Err(error) = self.core.store.put_small(&key, names.as_text().as_bytes()) {
-            tracing::error!(%index, %error, "project list not kept");
+    async fn keep_names(self: &Arc<Self>, index: &IndexName, names: &Arc<ProjectNames>) {
+        let (core, index, names) = (Arc::clone(&self.core), index.clone(), Arc::clone(names));
+        let kept = blocking("keep a project list", move || {
+            let key = Key::ProjectList {
+                index: index.clone(),
+            };
+            if let Err(error) = core.store.put_small(&key, names.as_text().as_bytes()) {
+                tracing::error!(%index, %error, "project list not kept");
+            }
+        });
+        if let Err(error) = kept.await {
+            tracing::error!(%error, "project list not kept");
         }
+    }
+
+    async fn copy_of(self: &Arc<Self>, index: &IndexName) -> Flow<Option<Arc<ProjectNames>>> {
+        let (names, index) = (Arc::clone(self), index.clone());
+        let read = move || names.list_copy(&index).map(Arc::new);
+        blocking("read the copy of a project list", read).await
     }
 
     /// The last list held, however old; a damaged or unreadable one counts as absent.
@@ -267,12 +413,52 @@ impl Names {
     }
 }
 
-async fn read_names(index: &IndexName, page: Page) -> Flow<ProjectNames> {
-    let work = move || read_project_list(page.content_type.as_deref(), &page.body);
-    let names = blocking("read a project list", work).await?;
-    names.map_err(|error| {
-        Error::bad_gateway(format!(
-            "{index} sent a project list that cannot be read: {error}"
-        ))
-    })
+/// Until when what is known need not be asked for again.
+fn fresh_until(known: &Source, now: Timestamp) -> Option<Timestamp> {
+    known.fresh_until.filter(|until| now < *until)
+}
+
+/// What is held, while its upstream is still being asked.
+fn meanwhile(names: Arc<ProjectNames>, until: Timestamp, stage: InFlight) -> MemberNames {
+    let why = match stage.is_set_back() {
+        true => Staleness::Error,
+        false => Staleness::Late,
+    };
+    MemberNames {
+        awaits: Some(stage),
+        ..MemberNames::held(names, until, Some(why))
+    }
+}
+
+/// Asks for a list and reads it as it comes.
+async fn ask_for_list(
+    (index, upstream): (&IndexName, &Upstream),
+    validators: Option<&Validators>,
+    stage: &InFlight,
+    arrival: &Arc<ListArrival>,
+    begun: impl FnOnce() + Send + 'static,
+) -> Result<(PageAnswer, Option<ProjectNames>), UpstreamError> {
+    let (to, parts) = mpsc::channel(PARTS_MAX);
+    let arrival = Arc::clone(arrival);
+    let reading = blocking("read a project list", move || arrival.read(parts, begun));
+    let set_back = || stage.set_back();
+    let asking = upstream.project_list(validators, &set_back, to);
+    let (answer, read) = tokio::join!(asking, reading);
+    let unusable = |why: String| UpstreamError::Broken {
+        index: index.clone(),
+        reason: format!("its project list cannot be read: {why}"),
+    };
+    // What could not be read is not asked for to its end, so that is the cause to tell.
+    match read {
+        Ok(Ok(names)) => match (answer?, names) {
+            (PageAnswer::Found(_), None) => Err(unusable("it did not come whole".to_owned())),
+            answer => Ok(answer),
+        },
+        Ok(Err(invalid)) => Err(unusable(invalid.to_string())),
+        Err(error) => Err(unusable(error.to_string())),
+    }
+}
+
+fn list_counts_as((answer, _): &(PageAnswer, Option<ProjectNames>)) -> UpstreamResult {
+    page_counts_as(answer)
 }

@@ -322,18 +322,34 @@ pub fn heads(
     encoding: Encoding,
     length: u64,
 ) -> [Arc<Head>; 2] {
+    let mut not_modified = bare_head(vary);
+    not_modified.insert(ETAG, etag.to_header());
+    let mut head = not_modified.clone();
+    describe(&mut head, format, encoding);
+    head.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    [head, not_modified].map(|head| Arc::new(head.into()))
+}
+
+/// The head of a 200 whose content is still being made: neither its tag nor its length is known.
+pub fn early_head(vary: &'static str, format: Format, encoding: Encoding) -> HeaderMap {
+    let mut head = bare_head(vary);
+    describe(&mut head, format, encoding);
+    head
+}
+
+fn bare_head(vary: &'static str) -> HeaderMap {
     let mut head = HeaderMap::new();
-    head.insert(ETAG, etag.to_header());
     head.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     head.insert(VARY, HeaderValue::from_static(vary));
-    let not_modified = head.clone();
+    head
+}
+
+fn describe(head: &mut HeaderMap, format: Format, encoding: Encoding) {
     let content_type = HeaderValue::from_static(format.content_type());
     head.insert(CONTENT_TYPE, content_type);
-    head.insert(CONTENT_LENGTH, HeaderValue::from(length));
     if let Some(encoding) = encoding.content_encoding() {
         head.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
     }
-    [head, not_modified].map(|head| Arc::new(head.into()))
 }
 
 fn page_reply(ask: &Ask<'_>, page: &RenderedPage, record: Record) -> Reply {

@@ -2,7 +2,7 @@
 //!
 //! A copy is fresh for `mirror_cache_expiry` after upstream last confirmed it. When it is not, one
 //! request per project asks upstream, on the work runtime, so that it goes on when its client
-//! leaves. How long it is waited for is chosen here and nowhere else: whoever could have the old copy
+//! leaves. How long it is waited for is chosen here (of lists, in `names`): whoever could have the old copy
 //! waits `cache.patience` once, and not at all for a file (docs/adr/0038-held-means-served.md).
 //! When upstream cannot be asked, the old copy answers within the asker's patience; a
 //! project that upstream suddenly drops keeps its last good files for `keep_last_good`.

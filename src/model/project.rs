@@ -27,18 +27,37 @@ impl ProjectName {
     /// # Errors
     /// When the text is empty, too long, or has a character or an end that PEP 508 does not allow.
     pub fn parse(text: &str) -> Result<Self, InvalidProjectName> {
+        let mut name = String::with_capacity(text.len());
+        if Self::normalise_into(text, &mut name) {
+            return Ok(Self(name.into()));
+        }
+        Err(InvalidProjectName(text.chars().take(LENGTH_MAX).collect()))
+    }
+
+    /// Appends the normalised form of `text` and returns true; appends nothing and returns false where
+    /// it is no project name. For lists, which have a million names and need no value for each.
+    pub fn normalise_into(text: &str, names: &mut String) -> bool {
         let bytes = text.as_bytes();
         let ends_well = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-        let allowed =
-            |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        if bytes.len() > LENGTH_MAX
-            || !ends_well(bytes.first())
-            || !ends_well(bytes.last())
-            || !bytes.iter().all(allowed)
-        {
-            return Err(InvalidProjectName(text.chars().take(LENGTH_MAX).collect()));
+        if bytes.len() > LENGTH_MAX || !ends_well(bytes.first()) || !ends_well(bytes.last()) {
+            return false;
         }
-        Ok(Self(normalise(text).into()))
+        let (mut is_normal, mut before) = (true, 0);
+        for byte in bytes {
+            match byte {
+                b'a'..=b'z' | b'0'..=b'9' => {}
+                b'-' => is_normal &= before != b'-',
+                b'A'..=b'Z' | b'_' | b'.' => is_normal = false,
+                _ => return false,
+            }
+            before = *byte;
+        }
+        if is_normal {
+            names.push_str(text);
+        } else {
+            normalise(text, names);
+        }
+        true
     }
 
     /// The normalised name.
@@ -54,16 +73,17 @@ impl ProjectName {
     }
 }
 
-fn normalise(text: &str) -> String {
-    let mut name = String::with_capacity(text.len());
+fn normalise(text: &str, name: &mut String) {
+    let mut is_after_dash = false;
     for character in text.chars() {
-        match character {
-            '-' | '_' | '.' if name.ends_with('-') => {}
-            '-' | '_' | '.' => name.push('-'),
-            other => name.push(other.to_ascii_lowercase()),
+        let is_dash = matches!(character, '-' | '_' | '.');
+        match is_dash {
+            true if is_after_dash => {}
+            true => name.push('-'),
+            false => name.push(character.to_ascii_lowercase()),
         }
+        is_after_dash = is_dash;
     }
-    name
 }
 
 impl FromStr for ProjectName {
@@ -123,6 +143,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_name_is_appended_as_it_is_parsed_or_not_at_all(text in "[A-Ca-c0.ü_-]{0,6}") {
+            let mut names = "before-".to_owned();
+            let is_name = ProjectName::normalise_into(&text, &mut names);
+            let parsed = ProjectName::parse(&text);
+            prop_assert_eq!(is_name, parsed.is_ok());
+            let appended = parsed.map_or_else(|_| String::new(), |name| name.to_string());
+            prop_assert_eq!(names, format!("before-{appended}"));
+        }
+
         #[test]
         fn normalising_twice_changes_nothing(text in "[A-Za-z0-9]([A-Za-z0-9._-]{0,20}[A-Za-z0-9])?") {
             let once = ProjectName::parse(&text).unwrap();

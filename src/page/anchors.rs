@@ -60,6 +60,21 @@ impl Anchor {
     }
 }
 
+/// Takes the elements of a page, in order.
+pub(super) trait TakeElement {
+    /// The next one.
+    ///
+    /// # Errors
+    /// Why the page is refused.
+    fn take(&mut self, element: Element<'_>) -> Result<(), InvalidPage>;
+}
+
+impl<F: FnMut(Element<'_>) -> Result<(), InvalidPage>> TakeElement for F {
+    fn take(&mut self, element: Element<'_>) -> Result<(), InvalidPage> {
+        self(element)
+    }
+}
+
 /// Parses a page, passes each element on, in order, and returns what kind of document it was.
 ///
 /// # Errors
@@ -68,49 +83,92 @@ pub(super) fn read_elements(
     body: &[u8],
     each: &mut dyn FnMut(Element<'_>) -> Result<(), InvalidPage>,
 ) -> Result<Document, InvalidPage> {
-    let text = String::from_utf8_lossy(without_bom(body));
-    let tokenizer = Tokenizer::new(
-        Sink(RefCell::new(Reading {
-            each,
+    let mut elements = Elements::new(|element: Element<'_>| each(element));
+    elements.feed(&String::from_utf8_lossy(without_bom(body)))?;
+    let (document, _) = elements.end()?;
+    Ok(document)
+}
+
+/// A page that is parsed as it comes.
+pub(super) struct Elements<T> {
+    tokenizer: Tokenizer<Sink<T>>,
+    queue: BufferQueue,
+    /// What was fed, and how much of it since the last token.
+    fed_bytes: usize,
+    silent_bytes: usize,
+}
+
+impl<T: TakeElement> Elements<T> {
+    /// A page of which nothing has come.
+    pub(super) fn new(taker: T) -> Self {
+        let reading = Reading {
+            taker,
             open: None,
             document: Document::default(),
             outcome: Ok(()),
             has_token: false,
-        })),
-        TokenizerOpts::default(),
-    );
-    let queue = BufferQueue::default();
-    let mut rest = &*text;
-    let mut silent_bytes = 0;
-    while !rest.is_empty() {
-        let (piece, after) = rest.split_at(rest.floor_char_boundary(PIECE_BYTES));
-        rest = after;
-        queue.push_back(StrTendril::from_slice(piece));
-        // The sink never asks for a script to be run, so everything that is fed is read.
-        let _ = tokenizer.feed(&queue);
-        let mut reading = tokenizer.sink.0.borrow_mut();
-        silent_bytes = if reading.has_token {
-            0
-        } else {
-            silent_bytes + piece.len()
         };
-        reading.has_token = false;
-        if silent_bytes > TAG_BYTES_MAX || reading.outcome == Err(InvalidPage::Tag(0)) {
-            return Err(InvalidPage::Tag(text.len() - rest.len()));
+        Self {
+            tokenizer: Tokenizer::new(Sink(RefCell::new(reading)), TokenizerOpts::default()),
+            queue: BufferQueue::default(),
+            fed_bytes: 0,
+            silent_bytes: 0,
         }
-        reading.outcome.clone()?;
     }
-    tokenizer.end();
-    let Reading {
-        document, outcome, ..
-    } = tokenizer.sink.0.into_inner();
-    outcome.map(|()| document)
+
+    /// Parses what comes next.
+    ///
+    /// # Errors
+    /// What the taker refuses, and [`InvalidPage::Tag`].
+    pub(super) fn feed(&mut self, mut text: &str) -> Result<(), InvalidPage> {
+        while !text.is_empty() {
+            let (piece, after) = text.split_at(text.floor_char_boundary(PIECE_BYTES));
+            text = after;
+            self.fed_bytes += piece.len();
+            self.queue.push_back(StrTendril::from_slice(piece));
+            // The sink never asks for a script to be run, so everything that is fed is read.
+            let _ = self.tokenizer.feed(&self.queue);
+            let mut reading = self.tokenizer.sink.0.borrow_mut();
+            self.silent_bytes = if reading.has_token {
+                0
+            } else {
+                self.silent_bytes + piece.len()
+            };
+            reading.has_token = false;
+            if self.silent_bytes > TAG_BYTES_MAX || reading.outcome == Err(InvalidPage::Tag(0)) {
+                return Err(InvalidPage::Tag(self.fed_bytes));
+            }
+            reading.outcome.clone()?;
+        }
+        Ok(())
+    }
+
+    /// Looks at what the taker has so far, and at the document as far as it has come.
+    pub(super) fn look<R>(&self, look: impl FnOnce(&Document, &T) -> R) -> R {
+        let reading = self.tokenizer.sink.0.borrow();
+        look(&reading.document, &reading.taker)
+    }
+
+    /// The whole has come.
+    ///
+    /// # Errors
+    /// What the taker refuses.
+    pub(super) fn end(self) -> Result<(Document, T), InvalidPage> {
+        self.tokenizer.end();
+        let Reading {
+            taker,
+            document,
+            outcome,
+            ..
+        } = self.tokenizer.sink.0.into_inner();
+        outcome.map(|()| (document, taker))
+    }
 }
 
-struct Sink<'e>(RefCell<Reading<'e>>);
+struct Sink<T>(RefCell<Reading<T>>);
 
-struct Reading<'e> {
-    each: &'e mut dyn FnMut(Element<'_>) -> Result<(), InvalidPage>,
+struct Reading<T> {
+    taker: T,
     /// The anchor whose text is being read.
     open: Option<Anchor>,
     document: Document,
@@ -118,7 +176,7 @@ struct Reading<'e> {
     has_token: bool,
 }
 
-impl TokenSink for Sink<'_> {
+impl<T: TakeElement> TokenSink for Sink<T> {
     type Handle = ();
 
     fn process_token(&self, token: Token, _line: u64) -> TokenSinkResult<()> {
@@ -152,7 +210,7 @@ impl TokenSink for Sink<'_> {
     }
 }
 
-impl Reading<'_> {
+impl<T: TakeElement> Reading<T> {
     fn tag(&mut self, tag: Tag) -> TokenSinkResult<()> {
         if tag.attrs.len() > ATTRIBUTES_MAX {
             // The caller, who knows the position, fills it in.
@@ -212,7 +270,7 @@ impl Reading<'_> {
 
     fn hand_on(&mut self, element: Element<'_>) {
         if self.outcome.is_ok() {
-            self.outcome = (self.each)(element);
+            self.outcome = self.taker.take(element);
         }
     }
 }

@@ -19,15 +19,16 @@ mod digests;
 mod document;
 mod filter;
 mod json_file;
+mod json_list;
 #[cfg(test)]
 mod laws;
 mod layers;
 mod learned;
 mod links;
+mod list_reader;
 mod merge;
 mod parse_html;
 mod parse_json;
-mod parse_list;
 mod project_list;
 mod project_page;
 mod read;
@@ -50,12 +51,13 @@ pub use learned::{Learned, LearnedFiles, LearnedMetadata};
 pub use links::{
     FileLinks, FilePath, FilePlace, PageForm, encode, entry_path, file_path, parse_file_path,
 };
+pub use list_reader::{ListReader, NamesRead};
 pub use merge::{Heading, Merged, merge};
 pub use parse_json::parse_json;
 pub use project_list::ProjectNames;
 pub use project_page::{InvalidPage, ProjectPage};
-pub use read::{read_project_list, read_project_page};
-pub use render_list::{render_list_html, render_list_json};
+pub use read::read_project_page;
+pub use render_list::ListRenderer;
 pub use sniff::Markup;
 pub use stored::{StoredMeta, from_stored, to_stored};
 pub use stretch::{Cut, PageWriter, Stretch};

@@ -4,6 +4,11 @@
 //! megabytes and a million allocations; as one sorted text with offsets they take fifteen, a name is
 //! found by halving, and the text is also the stored form.
 
+use std::hash::{BuildHasher as _, RandomState};
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
 use crate::model::ProjectName;
 
 /// Most bytes of names: what 32-bit offsets reach, some forty times the largest index.
@@ -73,12 +78,12 @@ impl ProjectNames {
         (0..self.starts.len()).map(|at| self.name(at))
     }
 
-    /// Whether the list has a project.
+    /// Whether the list has a project of this normalised name.
     #[must_use]
-    pub fn contains(&self, project: &ProjectName) -> bool {
+    pub fn contains(&self, name: &str) -> bool {
         let found = self
             .starts
-            .binary_search_by(|&start| name_at(&self.text, start).cmp(project.as_str()));
+            .binary_search_by(|&start| name_at(&self.text, start).cmp(name));
         found.is_ok()
     }
 
@@ -138,42 +143,58 @@ impl<'a> FromIterator<&'a ProjectName> for ProjectNames {
     }
 }
 
-/// Takes names in any order, and each as often as it comes.
+/// Takes names in any order, and each once, however often it comes.
 #[derive(Debug, Default)]
-pub struct ProjectNamesBuilder(ProjectNames);
+pub struct ProjectNamesBuilder {
+    names: ProjectNames,
+    /// `None` as long as the names come sorted, so that none can have come before.
+    seen: Option<NamesSeen>,
+}
 
 impl ProjectNamesBuilder {
     /// Adds a name; beyond 512 MiB of names nothing is added any more.
     pub fn push(&mut self, project: &ProjectName) {
-        if self.0.text.len() < TEXT_BYTES_MAX {
-            self.0.push(project.as_str());
+        let start = self.names.text.len();
+        if start < TEXT_BYTES_MAX {
+            self.names.text.push_str(project.as_str());
+            self.end_name(start);
         }
     }
 
-    /// How many names were added, each time counted.
+    /// Adds a name in any spelling; what is no project name is left out.
+    pub(super) fn push_spelled(&mut self, name: &str) {
+        let text = &mut self.names.text;
+        let start = text.len();
+        if start < TEXT_BYTES_MAX && ProjectName::normalise_into(name, text) {
+            self.end_name(start);
+        }
+    }
+
+    /// The names that were added behind so many bytes, as they came: each followed by a line feed.
+    #[must_use]
+    pub(super) fn text_from(&self, at: usize) -> &str {
+        &self.names.text[at..]
+    }
+
+    /// How many names.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.names.len()
     }
 
     /// The list.
     #[must_use]
     pub fn finish(self) -> ProjectNames {
-        let Self(mut names) = self;
-        if names
-            .starts
-            .windows(2)
-            .all(|two| name_at(&names.text, two[0]) < name_at(&names.text, two[1]))
-        {
+        let Self { mut names, seen } = self;
+        if seen.is_none() {
             return names;
         }
-        let text = &names.text;
+        // The line feed behind a name is less than anything within one, and no two are the same, so their
+        // ends need not be looked for.
+        let text = names.text.as_bytes();
         names
             .starts
-            .sort_unstable_by(|&left, &right| name_at(text, left).cmp(name_at(text, right)));
-        names
-            .starts
-            .dedup_by(|left, right| name_at(text, *left) == name_at(text, *right));
+            .sort_unstable_by(|&left, &right| text[left as usize..].cmp(&text[right as usize..]));
         let mut sorted = ProjectNames {
             text: String::with_capacity(names.text.len()),
             starts: Vec::with_capacity(names.starts.len()),
@@ -182,6 +203,80 @@ impl ProjectNamesBuilder {
             sorted.push(name_at(&names.text, start));
         }
         sorted
+    }
+
+    /// Ends the name that stands last in the text, and takes it away if it came before.
+    fn end_name(&mut self, start: usize) {
+        let names = &mut self.names;
+        let before = names.starts.last();
+        let is_sorted =
+            before.is_none_or(|&before| name_at(&names.text, before) < &names.text[start..]);
+        names.text.push('\n');
+        let at = offset(start);
+        let is_new = match &mut self.seen {
+            None if is_sorted => true,
+            seen => seen
+                .get_or_insert_with(|| NamesSeen::of(names))
+                .note(&names.text, at),
+        };
+        if is_new {
+            names.starts.push(at);
+        } else {
+            names.text.truncate(start);
+        }
+    }
+}
+
+/// The names of a text, to be found by what they are.
+#[derive(Debug, Default)]
+struct NamesSeen {
+    places: HashTable<NamePlace>,
+    hasher: RandomState,
+}
+
+/// Where a name starts, with enough of its hash that a larger table can be made without the text.
+#[derive(Debug)]
+struct NamePlace {
+    hash: u32,
+    start: u32,
+}
+
+impl NamePlace {
+    /// Spread over the bits by which a table finds it.
+    fn spread(&self) -> u64 {
+        u64::from(self.hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+impl NamesSeen {
+    fn of(names: &ProjectNames) -> Self {
+        let mut seen = Self::default();
+        for &start in &names.starts {
+            seen.note(&names.text, start);
+        }
+        seen
+    }
+
+    /// Notes the name that starts there, and tells whether it is new.
+    fn note(&mut self, text: &str, start: u32) -> bool {
+        let name = name_at(text, start);
+        let hash = self.hasher.hash_one(name);
+        let place = NamePlace {
+            hash: u32::try_from(hash >> 32).unwrap_or_default(),
+            start,
+        };
+        let is_same =
+            |other: &NamePlace| other.hash == place.hash && name_at(text, other.start) == name;
+        match self
+            .places
+            .entry(place.spread(), is_same, NamePlace::spread)
+        {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(vacant) => {
+                vacant.insert(place);
+                true
+            }
+        }
     }
 }
 
@@ -238,10 +333,11 @@ mod tests {
             ("a-", false),
             ("zzz", false),
         ] {
-            let found = ProjectName::parse(text).is_ok_and(|project| list.contains(&project));
+            let found =
+                ProjectName::parse(text).is_ok_and(|project| list.contains(project.as_str()));
             assert_eq!(found, has, "{text}");
         }
-        assert!(!ProjectNames::default().contains(&name("a")));
+        assert!(!ProjectNames::default().contains("a"));
     }
 
     #[test]
@@ -291,7 +387,25 @@ mod tests {
             let union: BTreeSet<&str> = lists.iter().flatten().map(String::as_str).collect();
             let merged = ProjectNames::merge(&sets.iter().collect::<Vec<_>>(), &mut |_, _| true);
             prop_assert!(merged.iter().eq(union.iter().copied()));
-            prop_assert!(union.iter().all(|text| merged.contains(&name(text))));
+            prop_assert!(union.iter().all(|text| merged.contains(text)));
+        }
+
+        #[test]
+        fn each_name_stands_where_it_first_came(
+            list in prop::collection::vec("[a-cA-C]{1,2}([._-]{1,2}[a-cA-C])?", 0..30),
+        ) {
+            let mut builder = ProjectNamesBuilder::default();
+            let mut first: Vec<ProjectName> = Vec::new();
+            for text in &list {
+                builder.push_spelled(text);
+                if !first.contains(&name(text)) {
+                    first.push(name(text));
+                }
+            }
+            prop_assert_eq!(builder.len(), first.len());
+            prop_assert!(builder.text_from(0).lines().eq(first.iter().map(ProjectName::as_str)));
+            let sorted: BTreeSet<&str> = first.iter().map(ProjectName::as_str).collect();
+            prop_assert!(builder.finish().iter().eq(sorted));
         }
 
         #[test]

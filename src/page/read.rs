@@ -11,13 +11,11 @@ use encoding_rs::{Encoding, UTF_8};
 use crate::model::ProjectName;
 use crate::page::parse_html::parse_html_within;
 use crate::page::parse_json::parse_json_within;
-use crate::page::parse_list::parse_project_list;
-use crate::page::project_list::ProjectNames;
 use crate::page::project_page::{InvalidPage, ProjectPage};
 use crate::page::sniff::{Markup, sniff};
 
 /// How far into a document its own word on its charset is looked for, as browsers do.
-const PRESCAN_BYTES: usize = 1024;
+pub(super) const PRESCAN_BYTES: usize = 1024;
 
 /// Reads a project page that was found at `page_url` (after redirects), of at most `room` bytes of
 /// values: a page of a few kilobytes may become many megabytes.
@@ -38,43 +36,47 @@ pub fn read_project_page(
     }
 }
 
-/// Reads a project list.
-///
-/// # Errors
-/// When it is none; see [`parse_project_list`].
-pub fn read_project_list(
-    content_type: Option<&str>,
-    body: &[u8],
-) -> Result<ProjectNames, InvalidPage> {
-    let (markup, text) = markup_and_text(content_type, body)?;
-    parse_project_list(markup, &text)
-}
-
 /// The markup of an answer, and its text in UTF-8.
 fn markup_and_text<'a>(
     content_type: Option<&str>,
     body: &'a [u8],
 ) -> Result<(Markup, Cow<'a, [u8]>), InvalidPage> {
     if body.trim_ascii().is_empty() {
-        return Err(InvalidPage::NoIndex("it is empty".to_owned()));
+        return Err(nothing());
     }
+    let (markup, encoding) = markup_and_charset(content_type, body);
+    let text = encoding.map_or(Cow::Borrowed(body), |encoding| in_utf8(encoding, body));
+    Ok((markup, text))
+}
+
+/// Why an empty answer is refused.
+pub(super) fn nothing() -> InvalidPage {
+    InvalidPage::NoIndex("it is empty".to_owned())
+}
+
+/// The markup of an answer and its charset, of which JSON in UTF-8 needs none; by its start, which is
+/// the whole or at least [`PRESCAN_BYTES`].
+pub(super) fn markup_and_charset(
+    content_type: Option<&str>,
+    start: &[u8],
+) -> (Markup, Option<&'static Encoding>) {
     let announced = content_type.and_then(charset_of);
-    let marked = Encoding::for_bom(body).map(|(encoding, _)| encoding);
+    let marked = Encoding::for_bom(start).map(|(encoding, _)| encoding);
     if let Some(encoding) = marked.or(announced)
         && !encoding.is_ascii_compatible()
     {
-        let text = in_utf8(encoding, body);
-        return Ok((sniff(content_type, &text), text));
+        let text = in_utf8(encoding, start);
+        return (sniff(content_type, &text), Some(encoding));
     }
-    let markup = sniff(content_type, body);
-    let text = match markup {
-        Markup::Json => Cow::Borrowed(body),
+    let markup = sniff(content_type, start);
+    let charset = match markup {
+        Markup::Json => None,
         Markup::Html => {
-            let encoding = marked.or(announced).or_else(|| written(body));
-            in_utf8(encoding.unwrap_or(UTF_8), body)
+            let encoding = marked.or(announced).or_else(|| written(start));
+            Some(encoding.unwrap_or(UTF_8))
         }
     };
-    Ok((markup, text))
+    (markup, charset)
 }
 
 fn in_utf8<'a>(encoding: &'static Encoding, body: &'a [u8]) -> Cow<'a, [u8]> {
@@ -203,12 +205,10 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_no_page_and_no_list() {
+    fn nothing_is_no_page() {
         for body in [&b""[..], b" \r\n"] {
             for content_type in ["text/html", "application/json"] {
-                let empty = InvalidPage::NoIndex("it is empty".to_owned());
-                assert_eq!(read(content_type, body), Err(empty.clone()));
-                assert_eq!(read_project_list(Some(content_type), body), Err(empty));
+                assert_eq!(read(content_type, body), Err(nothing()));
             }
         }
     }

@@ -1,76 +1,70 @@
-//! Writes the project list in pieces: it is too large for a second copy in memory.
-
-use std::io;
+//! Writes a project list name by name: it is too large for a second copy in memory, and its first names
+//! are sent before the last have come.
 
 use crate::page::API_VERSION;
-use crate::page::project_list::ProjectNames;
+use crate::page::sniff::Markup;
 
-/// Bytes buffered before they are written: small writes to a compressor or a file are expensive.
-const PIECE_BYTES: usize = 64 * 1024;
-
-/// Writes the list as JSON (PEP 691; docs/protocol/simple-api.md §4.5).
-///
-/// # Errors
-/// The writer's own.
-pub fn render_list_json(names: &ProjectNames, to: &mut dyn io::Write) -> io::Result<()> {
-    let head = format!(r#"{{"meta":{{"api-version":"{API_VERSION}"}},"projects":["#);
-    let mut separator = "";
-    write_pieces(names, to, [&head, "]}"], &mut |piece, name| {
-        // Normalised names need no escaping.
-        piece.extend_from_slice(separator.as_bytes());
-        piece.extend_from_slice(b"{\"name\":\"");
-        piece.extend_from_slice(name.as_bytes());
-        piece.extend_from_slice(b"\"}");
-        separator = ",";
-    })
+/// A list being written.
+#[derive(Debug)]
+pub struct ListRenderer {
+    markup: Markup,
+    separator: &'static str,
 }
 
-/// Writes the list as HTML (PEP 503), with links relative to a URL that ends in a slash.
-///
-/// # Errors
-/// The writer's own.
-pub fn render_list_html(names: &ProjectNames, to: &mut dyn io::Write) -> io::Result<()> {
-    let head = format!(
-        "<!DOCTYPE html>\n<html><head><meta name=\"pypi:repository-version\" content=\"{API_VERSION}\">\
-         <title>Simple index</title></head><body>\n"
-    );
-    write_pieces(
-        names,
-        to,
-        [&head, "</body></html>\n"],
-        &mut |piece, name| {
-            for part in ["<a href=\"", name, "/\">", name, "</a><br>\n"] {
-                piece.extend_from_slice(part.as_bytes());
+impl ListRenderer {
+    /// JSON (PEP 691; docs/protocol/simple-api.md §4.5), or HTML (PEP 503) with links relative to a URL
+    /// that ends in a slash. What stands before the first name is written.
+    #[must_use]
+    pub fn new(markup: Markup, to: &mut Vec<u8>) -> Self {
+        let head = match markup {
+            Markup::Json => {
+                format!(r#"{{"meta":{{"api-version":"{API_VERSION}"}},"projects":["#)
             }
-        },
-    )
-}
-
-fn write_pieces(
-    names: &ProjectNames,
-    to: &mut dyn io::Write,
-    [head, foot]: [&str; 2],
-    each: &mut dyn FnMut(&mut Vec<u8>, &str),
-) -> io::Result<()> {
-    let mut piece = Vec::with_capacity(PIECE_BYTES + 1024);
-    piece.extend_from_slice(head.as_bytes());
-    for name in names.iter() {
-        each(&mut piece, name);
-        if piece.len() >= PIECE_BYTES {
-            to.write_all(&piece)?;
-            piece.clear();
+            Markup::Html => format!(
+                "<!DOCTYPE html>\n<html><head><meta name=\"pypi:repository-version\" content=\"{API_VERSION}\">\
+                 <title>Simple index</title></head><body>\n"
+            ),
+        };
+        to.extend_from_slice(head.as_bytes());
+        Self {
+            markup,
+            separator: "",
         }
     }
-    piece.extend_from_slice(foot.as_bytes());
-    to.write_all(&piece)
+
+    /// The next name. Normalised names need no escaping.
+    pub fn name(&mut self, name: &str, to: &mut Vec<u8>) {
+        match self.markup {
+            Markup::Json => {
+                write(to, &[self.separator, "{\"name\":\"", name, "\"}"]);
+                self.separator = ",";
+            }
+            Markup::Html => write(to, &["<a href=\"", name, "/\">", name, "</a><br>\n"]),
+        }
+    }
+
+    /// What stands behind the last name.
+    pub fn end(self, to: &mut Vec<u8>) {
+        let foot = match self.markup {
+            Markup::Json => "]}",
+            Markup::Html => "</body></html>\n",
+        };
+        to.extend_from_slice(foot.as_bytes());
+    }
+}
+
+fn write(to: &mut Vec<u8>, parts: &[&str]) {
+    for part in parts {
+        to.extend_from_slice(part.as_bytes());
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::ProjectName;
-    use crate::page::parse_list::parse_project_list;
-    use crate::page::sniff::Markup;
+    use crate::page::list_reader::ListReader;
+    use crate::page::project_list::ProjectNames;
 
     fn names(count: usize) -> ProjectNames {
         let names: Vec<_> = (0..count)
@@ -80,10 +74,15 @@ mod tests {
     }
 
     fn render(names: &ProjectNames) -> [String; 2] {
-        let (mut json, mut html) = (Vec::new(), Vec::new());
-        render_list_json(names, &mut json).unwrap();
-        render_list_html(names, &mut html).unwrap();
-        [json, html].map(|bytes| String::from_utf8(bytes).unwrap())
+        [Markup::Json, Markup::Html].map(|markup| {
+            let mut bytes = Vec::new();
+            let mut list = ListRenderer::new(markup, &mut bytes);
+            for name in names.iter() {
+                list.name(name, &mut bytes);
+            }
+            list.end(&mut bytes);
+            String::from_utf8(bytes).unwrap()
+        })
     }
 
     #[test]
@@ -103,36 +102,11 @@ mod tests {
     fn what_is_written_is_read_again() {
         for count in [0, 1, 10_000] {
             let names = names(count);
-            let [json, html] = render(&names);
-            assert_eq!(
-                parse_project_list(Markup::Json, json.as_bytes()).unwrap(),
-                names
-            );
-            assert_eq!(
-                parse_project_list(Markup::Html, html.as_bytes()).unwrap(),
-                names
-            );
-        }
-    }
-
-    #[test]
-    fn a_list_leaves_in_pieces() {
-        struct Largest(usize);
-        impl io::Write for Largest {
-            fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-                self.0 = self.0.max(piece.len());
-                Ok(piece.len())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
+            for body in render(&names) {
+                let mut reader = ListReader::new(None);
+                reader.feed(body.as_bytes()).unwrap();
+                assert_eq!(reader.end().unwrap().sorted(), names);
             }
         }
-        let mut largest = Largest(0);
-        render_list_html(&names(100_000), &mut largest).unwrap();
-        assert!(
-            largest.0 > 0 && largest.0 < PIECE_BYTES + 1024,
-            "{}",
-            largest.0
-        );
     }
 }

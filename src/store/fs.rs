@@ -189,7 +189,7 @@ impl FsStore {
         }))
     }
 
-    pub(super) fn tree(&self) -> &Tree {
+    pub(super) fn tree(&self) -> &Arc<Tree> {
         &self.tree
     }
 

@@ -146,6 +146,12 @@ impl Growing {
         }
     }
 
+    /// Whether it is complete and verified.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        matches!(*self.state.borrow(), Readable::Complete(_))
+    }
+
     /// Waits until it is complete or never will be.
     pub async fn settled(&self) -> Readable {
         self.readable(u64::MAX).await
@@ -167,6 +173,11 @@ impl Release {
             }
             moved
         });
+    }
+
+    /// So many bytes may be read: they are our own, so none has to be held back.
+    pub(super) fn all_of(&self, bytes: u64) {
+        self.state.send_replace(Readable::Until(bytes));
     }
 
     /// It is complete and verified.

@@ -18,6 +18,7 @@ mod inspect;
 mod key;
 #[cfg(test)]
 mod laws;
+mod making;
 mod quota;
 mod seal;
 mod temporary;
@@ -35,5 +36,6 @@ pub use fs::{FsStore, StoredFile};
 pub use growing::{Blame, Failure, Growing, HELD_BACK_BYTES, Readable};
 pub use hold::Hold;
 pub use key::Key;
+pub use making::Making;
 pub use verified::Standing;
 pub use writer::Stored;

@@ -7,17 +7,21 @@
 use std::io;
 
 use async_compression::tokio::bufread::GzipDecoder;
-use bytes::{BufMut as _, Bytes};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
 use http::{HeaderMap, header};
 use reqwest::Response;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::sync::mpsc;
 use tokio_util::io::StreamReader;
 
 use crate::upstream::decoding::Share;
 
 /// The initial share: most pages are smaller.
 const FIRST_BYTES: u64 = 64 << 10;
+
+/// How much is decompressed before it is passed on.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// The coding of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +85,90 @@ pub(super) async fn read_body(
             plain.multiple_members(true);
             gather(plain, bytes_max, share).await
         }
+    }
+}
+
+/// What an answer is made of as it comes.
+#[derive(Debug)]
+pub enum BodyPart {
+    /// First: the `Content-Type` as sent.
+    Begun(Option<String>),
+    /// The next bytes of the body, decompressed.
+    Bytes(Bytes),
+    /// The body is whole. Without this it is not.
+    Whole,
+}
+
+/// Passes a body of at most so many bytes on as it comes, decompressed; `share` grows with all of it,
+/// since what is made of it grows with it. One who takes no more ends it.
+pub(super) async fn pass_on(
+    mut response: Response,
+    coding: Coding,
+    bytes_max: u64,
+    share: &mut Share,
+    to: &mpsc::Sender<BodyPart>,
+) -> Result<(), Unread> {
+    if response
+        .content_length()
+        .is_some_and(|length| length > bytes_max)
+    {
+        return Err(Unread::TooLarge);
+    }
+    let mut passing = Passing {
+        passed: 0,
+        bytes_max,
+        share,
+        to,
+    };
+    match coding {
+        Coding::Plain => {
+            let failed = |error| Unread::Broken(io::Error::other(error));
+            while let Some(bytes) = response.chunk().await.map_err(failed)? {
+                if !passing.on(bytes).await? {
+                    return Ok(());
+                }
+            }
+        }
+        Coding::Gzip => {
+            let packed = StreamReader::new(response.bytes_stream().map_err(io::Error::other));
+            let mut plain = Box::new(GzipDecoder::new(packed));
+            plain.multiple_members(true);
+            loop {
+                let mut bytes = BytesMut::with_capacity(PIECE_BYTES);
+                let count = plain.read_buf(&mut bytes).await;
+                if count.map_err(Unread::Broken)? == 0 {
+                    break;
+                }
+                if !passing.on(bytes.freeze()).await? {
+                    return Ok(());
+                }
+            }
+        }
+    }
+    // Who takes no more knows why.
+    let _ = to.send(BodyPart::Whole).await;
+    Ok(())
+}
+
+struct Passing<'a> {
+    passed: u64,
+    bytes_max: u64,
+    share: &'a mut Share,
+    to: &'a mpsc::Sender<BodyPart>,
+}
+
+impl Passing<'_> {
+    /// Tells whether more is taken.
+    async fn on(&mut self, bytes: Bytes) -> Result<bool, Unread> {
+        self.passed += bytes.len() as u64;
+        if self.passed > self.bytes_max {
+            return Err(Unread::TooLarge);
+        }
+        if self.passed > self.share.bytes() {
+            let next = (2 * self.passed).max(FIRST_BYTES).min(self.bytes_max);
+            self.share.grow_to(next).await;
+        }
+        Ok(self.to.send(BodyPart::Bytes(bytes)).await.is_ok())
     }
 }
 

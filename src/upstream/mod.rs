@@ -23,6 +23,7 @@ mod sparse;
 mod wheel;
 mod words;
 
+pub use body::BodyPart;
 pub use breaker::{Breaker, Outcome, Permit};
 pub use client::{Proxies, Upstream, UpstreamSettings, install_crypto_provider};
 pub use decoding::{Decoding, Share};

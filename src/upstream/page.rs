@@ -8,12 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use reqwest::Response;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use url::Url;
 
 use crate::model::ProjectName;
 use crate::protocol::stated_lifetime;
-use crate::upstream::body::{Coding, Unread, read_body};
+use crate::upstream::body::{BodyPart, Coding, Unread, pass_on, read_body};
 use crate::upstream::client::{Upstream, text_of};
 use crate::upstream::decoding::Share;
 use crate::upstream::error::UpstreamError;
@@ -100,23 +101,28 @@ impl Upstream {
             bytes_max: self.limits.page,
             timeout: self.limits.upstream_total_timeout,
             failed_once,
+            to: None,
         };
         self.fetch(&url, &ACCEPT, validators, &bound).await
     }
 
-    /// Asks for the project list.
+    /// Asks for the project list, which is tens of megabytes: it is passed on as it comes, and the page
+    /// that is returned has no body. `failed_once` is called as in [`Upstream::page_watched`].
     ///
     /// # Errors
     /// See [`UpstreamError`]; absence is an answer.
     pub async fn project_list(
         &self,
         validators: Option<&Validators>,
+        failed_once: &FailedOnce<'_>,
+        to: mpsc::Sender<BodyPart>,
     ) -> Result<PageAnswer, UpstreamError> {
         let bound = Bound {
             what: "project list",
             bytes_max: self.limits.project_list,
             timeout: self.limits.upstream_list_timeout,
-            failed_once: &|| {},
+            failed_once,
+            to: Some(&to),
         };
         self.fetch(&self.url, &ACCEPT, validators, &bound).await
     }
@@ -134,6 +140,7 @@ impl Upstream {
             bytes_max: self.limits.metadata,
             timeout: self.limits.upstream_total_timeout,
             failed_once: &|| {},
+            to: None,
         };
         match self.fetch(&url, &ACCEPT_ANY, None, &bound).await? {
             PageAnswer::Found(page) if !is_core_metadata(&page.body) => {
@@ -218,6 +225,11 @@ impl Upstream {
                 if let Some(fleet) = &self.fleet {
                     page.validators.etag = fleet.tag(response.headers());
                 }
+                if let Some(to) = bound.to {
+                    let begun = BodyPart::Begun(page.content_type.clone());
+                    // Who takes nothing knows why.
+                    let _ = to.send(begun).await;
+                }
                 page.body = self.read(response, bound, share).await?;
                 Ok(PageAnswer::Found(page))
             }
@@ -245,7 +257,7 @@ impl Upstream {
         Err(UpstreamError::down(&self.name, reason))
     }
 
-    /// Reads a body within its bound, counting decompressed bytes.
+    /// Reads a body within its bound, counting decompressed bytes, or passes it on.
     async fn read(
         &self,
         response: Response,
@@ -256,7 +268,13 @@ impl Upstream {
             let reason = format!("its {} is {words}", bound.what);
             UpstreamError::broken(&self.name, reason)
         })?;
-        let read = read_body(response, coding, bound.bytes_max, share).await;
+        let bytes_max = bound.bytes_max;
+        let read = match bound.to {
+            Some(to) => pass_on(response, coding, bytes_max, share, to)
+                .await
+                .map(|()| Bytes::new()),
+            None => read_body(response, coding, bytes_max, share).await,
+        };
         read.map_err(|unread| match unread {
             Unread::TooLarge => UpstreamError::TooLarge {
                 index: self.name.clone(),
@@ -279,12 +297,14 @@ impl Upstream {
     }
 }
 
-/// How much and how long one answer may be, and who is told when it takes more than one try.
+/// How much and how long one answer may be, who is told when it takes more than one try, and to whom its
+/// body is passed on as it comes.
 struct Bound<'a> {
     what: &'static str,
     bytes_max: u64,
     timeout: Duration,
     failed_once: &'a FailedOnce<'a>,
+    to: Option<&'a mpsc::Sender<BodyPart>>,
 }
 
 /// Whether a text has the one header that all core metadata has.

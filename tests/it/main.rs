@@ -37,6 +37,7 @@ mod law;
 #[expect(dead_code, reason = "the benchmark's main and what only it calls")]
 #[path = "../../benches/limit/main.rs"]
 mod limit;
+mod lists;
 mod management;
 mod memory;
 mod moving;

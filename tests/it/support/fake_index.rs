@@ -288,8 +288,13 @@ impl FakeIndex {
     /// Holds bodies below this path back after this many bytes, until the gate is released or
     /// dropped.
     pub(crate) fn gate(&self, prefix: &str, after_bytes: u64) -> Gate {
+        self.gate_before(prefix, after_bytes, Fault::new())
+    }
+
+    /// The same, and what goes on then misbehaves.
+    pub(crate) fn gate_before(&self, prefix: &str, after_bytes: u64, fault: Fault) -> Gate {
         let gate = Gate::after(after_bytes);
-        self.misbehave(prefix, Fault::new().gate(&gate));
+        self.misbehave(prefix, fault.gate(&gate));
         gate
     }
 

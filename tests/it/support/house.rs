@@ -13,7 +13,7 @@ use cheesecloth::testing::config::{CacheConfig, Undeclared};
 use cheesecloth::testing::db::{Cause, Db, FileFacts, OnConflict, Publication, Published, Sqlite};
 use cheesecloth::testing::front::Front;
 use cheesecloth::testing::gateway::{
-    Answers, Arrival, Ask, Body, Core, Flows, Generation, Readable, Settings,
+    Answers, Arrival, Ask, Body, Core, Flows, Generation, Readable, Record, Settings,
 };
 use cheesecloth::testing::model::{
     Fault, IndexName, Limits, Location, ProjectName, UpstreamLimits,
@@ -252,6 +252,11 @@ impl House {
 
     /// Sends a request as a door does.
     pub(crate) async fn ask(&self, asked: &Asked<'_>) -> Got {
+        self.ask_recorded(asked).await.0
+    }
+
+    /// The same, with what a door would record of it.
+    pub(crate) async fn ask_recorded(&self, asked: &Asked<'_>) -> (Got, Record) {
         let headers: HeaderMap = asked
             .headers
             .iter()
@@ -279,11 +284,12 @@ impl House {
                 },
             })
             .await;
-        Got {
+        let got = Got {
             status: reply.status.as_u16(),
             headers: HeaderMap::clone(&reply.head),
             body: read(reply.body).await,
-        }
+        };
+        (got, reply.record)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cheesecloth::testing::upstream::{
-    Decoding, FileAnswer, Page, PageAnswer, Upstream, UpstreamError,
+    BodyPart, Decoding, FileAnswer, Page, PageAnswer, Upstream, UpstreamError, Validators,
 };
 
 use super::{authenticated, limited, never_resting, project, settings, upstream};
@@ -232,7 +232,8 @@ async fn a_page_over_the_limit_is_refused_however_it_is_packed() {
             matches!(answer, Err(UpstreamError::TooLarge { .. })),
             "{answer:?}"
         );
-        let answer = upstream.project_list(None).await;
+        let (answer, parts) = list(&upstream, None).await;
+        assert!(!parts.iter().any(|part| matches!(part, BodyPart::Whole)));
         assert!(
             matches!(answer, Err(UpstreamError::TooLarge { .. })),
             "{answer:?}"
@@ -337,15 +338,72 @@ async fn a_cut_page_is_an_error() {
     }
 }
 
+/// Asks for a list and takes all that comes of it.
+async fn list(
+    upstream: &Upstream,
+    validators: Option<&Validators>,
+) -> (Result<PageAnswer, UpstreamError>, Vec<BodyPart>) {
+    let (to, mut from) = tokio::sync::mpsc::channel(1);
+    let asking = upstream.project_list(validators, &|| {}, to);
+    let taking = async {
+        let mut parts = Vec::new();
+        while let Some(part) = from.recv().await {
+            parts.push(part);
+        }
+        parts
+    };
+    tokio::join!(asking, taking)
+}
+
+#[tokio::test]
+async fn a_project_list_is_passed_on_as_it_comes_and_is_whole_only_at_its_end() {
+    for gzip in [false, true] {
+        let index = if gzip { six().gzip() } else { six() };
+        let body = format!("<a href=six/>six</a>{}", " ".repeat(1 << 20));
+        let index = index.canned("/simple/", canned("text/html", body.as_bytes()));
+        let index = index.start();
+        let upstream = upstream(index.url());
+        let (answer, parts) = list(&upstream, None).await;
+        assert!(matches!(answer, Ok(PageAnswer::Found(_))), "{answer:?}");
+        assert!(parts.len() > 3, "{}", parts.len());
+        index.misbehave("/", Fault::new().cut_after(10_000));
+        let (answer, parts) = list(&upstream, None).await;
+        assert!(
+            matches!(answer, Err(UpstreamError::Unavailable { .. })),
+            "{answer:?}"
+        );
+        assert!(!parts.iter().any(|part| matches!(part, BodyPart::Whole)));
+        assert!(matches!(
+            parts[..],
+            [BodyPart::Begun(_), BodyPart::Bytes(_), ..]
+        ));
+        // Who takes no more is sent no more.
+        index.behave();
+        let (to, from) = tokio::sync::mpsc::channel(1);
+        drop(from);
+        let answer = upstream.project_list(None, &|| {}, to).await;
+        assert!(matches!(answer, Ok(PageAnswer::Found(_))), "{answer:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_unchanged_project_list_is_not_sent_again() {
     let index = six().start();
     let upstream = upstream(index.url());
-    let Ok(PageAnswer::Found(page)) = upstream.project_list(None).await else {
+    let (Ok(PageAnswer::Found(page)), parts) = list(&upstream, None).await else {
         panic!("no list");
     };
-    assert!(String::from_utf8_lossy(&page.body).contains("six"));
-    let again = upstream.project_list(Some(&page.validators)).await;
+    let [BodyPart::Begun(content_type), body @ .., BodyPart::Whole] = &parts[..] else {
+        panic!("{parts:?}");
+    };
+    assert_eq!(*content_type, page.content_type);
+    let body = body.iter().flat_map(|part| match part {
+        BodyPart::Bytes(bytes) => bytes.to_vec(),
+        BodyPart::Begun(_) | BodyPart::Whole => panic!("{parts:?}"),
+    });
+    assert!(String::from_utf8(body.collect()).unwrap().contains("six"));
+    let (again, parts) = list(&upstream, Some(&page.validators)).await;
+    assert!(parts.is_empty(), "{parts:?}");
     assert!(
         matches!(again, Ok(PageAnswer::NotModified { .. })),
         "{again:?}"

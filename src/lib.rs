@@ -23,6 +23,7 @@ mod db;
 mod devpi;
 mod front;
 mod gateway;
+mod journal;
 mod listen;
 mod model;
 mod moving;

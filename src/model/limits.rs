@@ -256,6 +256,29 @@ limits! {
         grace_period: Duration in Time, "30s", at least "0s",
             "for requests in flight when the server stops: below what supervisors wait before a kill";
     }
+    /// How the journal is written.
+    journal: JournalLimits {
+        journal_batch: Duration in Time, "500ms",
+            "how long entries gather before they are written together: with the writing, less than the second that a crash may cost";
+        journal_waiting: usize in Count, "8192",
+            "entries of one thread, of sixteen at most, that wait for the disk: what a second brings at most, some megabytes";
+        journal_retry: Duration in Time, "1s",
+            "time between two attempts while the journal cannot be written";
+        journal_round: Duration in Time, "60s",
+            "how often what is too old is looked for";
+        journal_names: usize in Count, "65536",
+            "names in each side table whose number is remembered: what an office installs in a day";
+        journal_refusals: u32 in Count, "1000",
+            "rows of refusals a minute of one client's network; the rest is counted in one: a flood must not push out what others were delivered";
+        journal_removed: u64 in Count, "20000",
+            "rows removed, or pages given back, in one transaction: a fraction of a second, in which nothing is written";
+        journal_removals: u32 in Count, "5",
+            "such transactions between two writes: more than are written meanwhile";
+        journal_set_aside: usize in Count, "2",
+            "damaged journals that are kept: the first shows what happened, the second that it happened again";
+        journal_last_write: Duration in Time, "5s",
+            "for the last entries when the server stops: a disk that takes longer does not take them";
+    }
     /// How much of the audit log is kept.
     audit: AuditLimits {
         changes_file: u64 in Bytes, "64MiB",

@@ -90,6 +90,19 @@ metrics! {
         "Lines of the log left out because their writer could not keep up.");
     audit_failed: new.counter("audit_events_failed_total",
         "Audit events that could not be written to the data directory.");
+    journal_rows: new.counter("journal_rows_total",
+        "Rows written to the journal of what was delivered and refused.");
+    journal_lost: new.counter("journal_rows_lost_total",
+        "Deliveries and refusals that are not in the journal because it could not be written in time.");
+    journal_failures: new.counter("journal_failures_total",
+        "Failed attempts to write to the journal.");
+    journal_set_aside: new.counter("journal_set_aside_total",
+        "Journal files that were damaged and set aside.");
+    journal_writable: new.gauge("journal_writable",
+        "1 while the journal can be written, 0 while its disk is full or fails.");
+    journal_bytes: new.gauge("journal_bytes", "Bytes that the journal takes on the disk.");
+    journal_oldest_age: new.gauge("journal_oldest_age_seconds",
+        "Seconds since the oldest answer in the journal; 0 for an empty one.");
     damage: new.counters("store_damage_total",
         "Kept files found damaged or unreadable, by whose they are.", &["kind"]);
     damaged_files: new.gauge("store_damaged_files",

@@ -94,7 +94,7 @@ impl Gathered {
 
     /// Lets `write` append one line; returns whether there was room.
     pub(super) fn line(&self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
-        let buffer = &self.shared.buffers[own_number() % BUFFERS];
+        let buffer = &self.shared.buffers[thread_number() % BUFFERS];
         {
             let mut buffer = buffer.lock().unwrap_or_else(PoisonError::into_inner);
             if buffer.is_closed || buffer.text.len() >= self.shared.waiting_max {
@@ -129,7 +129,8 @@ impl Gathered {
 }
 
 /// A small number for each thread, so that threads started together write into different buffers.
-fn own_number() -> usize {
+#[must_use]
+pub fn thread_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static OWN: Cell<usize> = Cell::new(NEXT.fetch_add(1, Ordering::Relaxed));

@@ -12,6 +12,7 @@ mod devpi;
 mod event;
 mod gathered;
 mod instant;
+mod journal;
 #[cfg(test)]
 mod kept;
 mod label;
@@ -30,6 +31,8 @@ pub use audit::AuditLog;
 pub use cut::{AGENT_MAX, NAME_MAX, PATH_MAX, REASON_MAX, cut};
 pub use devpi::ServerMetrics;
 pub use event::AuditEvent;
+pub use gathered::thread_number;
+pub use journal::JournalMetrics;
 pub use label::{
     AuditKind, CacheKind, Damage, Label, LabelSet, LookUp, Mode, ServerResult, Staleness, Tier,
     TurnedAway, UpstreamResult, WaitFor,

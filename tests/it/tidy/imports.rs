@@ -16,6 +16,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
     ("upstream", &["model", "page", "protocol", "telemetry"]),
     ("store", &["model", "telemetry"]),
     ("db", &["model", "telemetry"]),
+    ("journal", &["model", "telemetry"]),
     (
         "cache",
         &["model", "page", "protocol", "telemetry", "clock"],
@@ -121,6 +122,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
             "model",
             "protocol",
             "telemetry",
+            "journal",
             "gateway",
             "reader",
             "writer",

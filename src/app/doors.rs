@@ -9,6 +9,7 @@ use crate::config::{Config, DoorConfig, Listen};
 use crate::db::Db;
 use crate::front::Front;
 use crate::gateway::{Answers, Flows};
+use crate::journal::Journal;
 use crate::listen::{
     Certificates, DoorOptions, DoorServer, Hosts, HttpService, ListenAddress, ManageDoor,
     ManageOptions, MetricsDoor, Ready, Recorder, ServerOptions, TrustedProxies,
@@ -27,6 +28,7 @@ const SOCKET_MODE: u32 = 0o660;
 pub(super) struct Doorway {
     pub(super) access: Arc<AccessLog>,
     pub(super) audit: Arc<AuditLog>,
+    pub(super) journal: Arc<Journal>,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
     /// Asked whether they can be written.
@@ -131,11 +133,15 @@ impl Doorway {
             return Ok(());
         };
         let (caches, records) = (Arc::clone(flows), Arc::clone(&self.records));
+        let (journal, clock) = (Arc::clone(&self.journal), self.clock.clone());
         let handler = MetricsDoor {
             metrics: self.metrics.clone(),
             ready: opened.ready.clone(),
             lacking: move || (!records.is_writable()).then_some("the records cannot be written"),
-            measure: move || caches.report_state(),
+            measure: move || {
+                caches.report_state();
+                journal.report(clock.now());
+            },
         };
         let recorder = self.recorder(DoorName::Metrics);
         let limits = door.limits.clone();
@@ -159,6 +165,7 @@ impl Doorway {
             metrics: self.metrics.clone(),
             access: Arc::clone(&self.access),
             audit: Arc::clone(&self.audit),
+            journal: Some(Arc::clone(&self.journal)),
             now: Arc::new(move || clock.now()),
         }
     }

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Loaded};
 use crate::db::Db;
 use crate::gateway::{Core, Flows, Generations, Settings};
+use crate::journal::Journal;
 use crate::listen::Stop;
 use crate::policy::IndexDocument;
 use crate::store::FsStore;
@@ -103,10 +104,16 @@ impl House {
     }
 
     /// What every door logs, and where.
-    pub(super) fn doorway(&self, access: &Arc<AccessLog>, audit: &Arc<AuditLog>) -> Doorway {
+    pub(super) fn doorway(
+        &self,
+        access: &Arc<AccessLog>,
+        audit: &Arc<AuditLog>,
+        journal: &Arc<Journal>,
+    ) -> Doorway {
         Doorway {
             access: Arc::clone(access),
             audit: Arc::clone(audit),
+            journal: Arc::clone(journal),
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             records: Arc::clone(&self.records),

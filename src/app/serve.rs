@@ -18,7 +18,7 @@ use crate::app::starting::Starting;
 use crate::app::streams::{access_log, audit_log, log_format, metrics};
 use crate::app::words::{FirstRun, warn_of};
 use crate::app::work::{hear, runtime};
-use crate::app::{accounts, data, descriptors, succession};
+use crate::app::{accounts, data, descriptors, journal, succession};
 use crate::config::{Config, Named};
 use crate::gateway::Generations;
 use crate::listen::{QUIET_LOGS, ServerOptions};
@@ -71,7 +71,8 @@ pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()>
     let audit = audit_log(&config, &house.metrics)?;
     let rules = accounts::rules(&options, &config);
     let House { work, flows, .. } = &house;
-    let doorway = house.doorway(&access, &audit);
+    let journal = journal::start(&house, &config);
+    let doorway = house.doorway(&access, &audit, &journal);
     let reading = Reading::of(named, &config);
     let files = Files {
         setup: setup.clone(),
@@ -111,6 +112,7 @@ pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()>
     succession::take_over(&mut opened, &house, &generations)?;
     notify.ready(is_upgrade);
     opened.server.run(Some(of_server));
+    house.work.block_on(journal.stop());
     house.end(chores);
     access.stop();
     audit.stop();

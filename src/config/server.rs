@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::door_document::LISTEN;
 use crate::config::door_sources::DoorSources;
+use crate::config::journal::{JOURNAL, JournalSources};
 use crate::config::limits::LIMIT_KEYS;
 use crate::config::manage::{MANAGE, ManageSources};
 use crate::config::network::Network;
@@ -24,6 +25,8 @@ pub(super) const SERVER: &[YamlKey] = &[
     key("data", one::<PathBuf>(), "data",
         "the folder for all that must survive a restart, relative to the working directory"),
     key("cache", Shape::Table(&[CACHE]), "", "what is kept of mirrors, and for how long"),
+    key("journal", Shape::Table(&[JOURNAL]), "",
+        "what was delivered and refused, to whom: kept in a file of its own in the data folder"),
     key("limits", Shape::Table(&[LIMIT_KEYS]), "", "what clients and upstreams may ask of the server"),
     key("log", Shape::Table(&[LOG]), "", "the log on stderr"),
     key("trusted_proxies", many::<Network>(), "",
@@ -102,6 +105,7 @@ pub(super) struct Server {
     pub(super) stale_if_error: Option<Placed<Duration>>,
     pub(super) stale_while_revalidate: Option<Placed<Duration>>,
     pub(super) patience: Option<Placed<Duration>>,
+    pub(super) journal: JournalSources,
     pub(super) limits: Limits,
     pub(super) log_format: Option<Placed<LogStyle>>,
     pub(super) trusted_proxies: Option<Placed<Vec<Network>>>,
@@ -142,6 +146,10 @@ impl Server {
             cache.one(&mut self.stale_if_error, "stale_if_error");
             cache.one(&mut self.stale_while_revalidate, "stale_while_revalidate");
             cache.one(&mut self.patience, "patience");
+        }
+        if let Some(node) = fields.node("journal") {
+            let fields = notes.fields(node, &[JOURNAL]);
+            self.journal.add(Section::new("journal.", &fields, notes));
         }
         if let Some(node) = fields.node("limits") {
             let fields = notes.fields(node, &[LIMIT_KEYS]);

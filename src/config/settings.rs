@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::config::door_sources;
 use crate::config::doors::Doors;
+use crate::config::journal::{JournalConfig, JournalSources};
 use crate::config::limits::are_like;
 use crate::config::manage::ManageConfig;
 use crate::config::server::{LogStyle, SERVER, Server, Undeclared};
@@ -24,6 +25,8 @@ pub struct Config {
     pub data: PathBuf,
     /// The caches of mirrors.
     pub cache: CacheConfig,
+    /// What is kept of deliveries and refusals.
+    pub journal: JournalConfig,
     /// Limits on clients and upstreams.
     pub limits: Limits,
     /// How the log is written.
@@ -50,6 +53,7 @@ impl Config {
             ("listen", self.listen.is_like(&after.listen)),
             ("data", self.data == after.data),
             ("cache", self.cache == after.cache),
+            ("journal", self.journal == after.journal),
             ("limits", are_like(&self.limits, &after.limits)),
             ("log", self.log == after.log),
             ("offline", self.offline == after.offline),
@@ -167,6 +171,7 @@ pub(super) fn resolve(
             ),
             patience: settled(server.patience, "cache.patience"),
         },
+        journal: resolve_journal(server.journal),
         limits: server.limits,
         log: settled(server.log_format, "log.format"),
         logins: BTreeMap::new(),
@@ -198,6 +203,15 @@ fn outside<T: Word>(
             });
             None
         }
+    }
+}
+
+fn resolve_journal(said: JournalSources) -> JournalConfig {
+    JournalConfig {
+        keep: settled(said.keep, "journal.keep"),
+        disk: settled::<Bytes>(said.disk, "journal.disk").0,
+        clients: settled(said.clients, "journal.clients"),
+        required: settled(said.required, "journal.required"),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::gateway::{
 };
 use crate::model::{IndexName, Limits};
 use crate::policy::{Index, Mirror};
-use crate::protocol::{Audience, PublicRoute, devpi_message};
+use crate::protocol::{AskedIndex, Audience, PublicRoute, devpi_message};
 use crate::reader::static_file;
 use crate::telemetry::{PATH_MAX, cut};
 use crate::upstream::{Fleet, FleetAnswer};
@@ -344,10 +344,17 @@ fn record_of(ask: &Ask<'_>) -> Record {
         route: kind_of(&ask.route),
         ..Record::default()
     };
-    if let PublicRoute::ProjectPage { project, .. } = &ask.route {
+    if let PublicRoute::ProjectPage { index, project, .. } = &ask.route {
         record.project = Some(project.clone());
+        if let AskedIndex::Named(index) = index {
+            record.index = Some(index.clone());
+        }
     }
-    if let PublicRoute::File { filename, .. } = &ask.route {
+    if let PublicRoute::File {
+        index, filename, ..
+    } = &ask.route
+    {
+        record.index = Some(index.clone());
         record.file = Some(filename.as_str().into());
     }
     record

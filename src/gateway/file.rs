@@ -64,6 +64,7 @@ impl Files {
             Err(denial) => return Ok(file_refused(metrics, denial, ask.path, take(record))),
         };
         record.project = Some(grant.file.item().filename.project().clone());
+        record.sha256 = grant.file.item().hashes.sha256();
         record.decision = Decision::Allow;
         if let Some(denial) = grant.file.audited() {
             count_denial(metrics, denial, Mode::Audit);

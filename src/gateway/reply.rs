@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use crate::model::{IndexName, ProjectName};
+use crate::model::{IndexName, ProjectName, Sha256};
 use crate::protocol::Head;
 use crate::store::{Growing, StoredFile};
 use crate::telemetry::{Label, Staleness, labels};
@@ -79,19 +79,21 @@ pub struct Record {
     pub project: Option<ProjectName>,
     /// The asked file.
     pub file: Option<Arc<str>>,
+    /// The digest of that file, if its page states one.
+    pub sha256: Option<Sha256>,
     /// What the caches did.
     pub cache: CacheResult,
     /// What the policies said.
     pub decision: Decision,
     /// The rule that said it, as `file:line`.
     pub rule: Option<Arc<str>>,
-    /// An attempt to add or remove content: by whom, and why not.
+    /// By whom, if they logged in or tried to add or remove content; and why that was refused.
     pub attempt: Option<Arc<Attempt>>,
     /// How long the upstream took, if it was asked.
     pub upstream: Option<Duration>,
 }
 
-/// Somebody tried to add or remove content.
+/// Who asked, and why an attempt to add or remove content was refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attempt {
     /// Who, if known.

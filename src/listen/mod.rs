@@ -23,6 +23,7 @@ mod host_check;
 mod http1;
 mod http_door;
 mod incoming;
+mod journalled;
 mod listener;
 mod manage;
 mod manage_pass;

@@ -1,4 +1,4 @@
-//! What is recorded about each request: one access line, two metrics.
+//! What is recorded about each request: one access line, two metrics, and what it delivered or refused.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -6,8 +6,12 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 use tokio::time::Instant;
 
-use crate::gateway::{Decision, Record};
+use crate::gateway::{Decision, Record, Reply};
+use crate::journal::Journal;
+use crate::listen::journalled::{entry_of, is_journalled};
+use crate::listen::refusal::unavailable;
 use crate::model::{DoorName, IndexName, ProjectName, Timestamp};
+use crate::protocol::PublicRoute;
 use crate::telemetry::{
     AGENT_MAX, AccessLine, AccessLog, AuditEvent, AuditKind, AuditLog, Label, Metrics, NAME_MAX,
     PATH_MAX, cut,
@@ -27,6 +31,8 @@ pub struct Recorder {
     pub access: Arc<AccessLog>,
     /// Where refusals are accounted for.
     pub audit: Arc<AuditLog>,
+    /// Where deliveries are noted, if anywhere.
+    pub journal: Option<Arc<Journal>>,
     /// The clock.
     pub now: Now,
 }
@@ -111,6 +117,17 @@ impl Recorder {
             rule: record.rule.as_deref(),
             user_agent: finished.user_agent.map(|agent| cut(agent, AGENT_MAX)),
         });
+        if let Some(journal) = &self.journal
+            && let Some(entry) = entry_of(finished, duration)
+        {
+            journal.note(entry);
+        }
+    }
+
+    /// Why a request is not answered: what it would deliver has to be journalled and cannot be.
+    pub(super) fn unjournalled(&self, method: &Method, route: &PublicRoute) -> Option<Reply> {
+        let words = self.journal.as_ref()?.refusal()?;
+        is_journalled(method, route).then(|| unavailable(words))
     }
 
     /// A refusal, or a would-be one, is an audit event of its own.

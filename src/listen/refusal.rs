@@ -1,7 +1,9 @@
 //! Replies by the doors themselves: redirects, and requests that no flow should see.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, USER_AGENT, VARY};
+use http::header::{
+    ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, RETRY_AFTER, USER_AGENT, VARY,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::gateway::{Body, Record, Reply, reply_head};
@@ -87,6 +89,26 @@ pub(super) fn bad_request(status: StatusCode, detail: &str, path: &str) -> Reply
     let body = problem.to_body();
     let head = reply_head(Problem::CONTENT_TYPE, body.len(), "no-store");
     let reason = Some(reason_phrase(detail).into());
+    Reply {
+        reason,
+        ..reply(status, body, head)
+    }
+}
+
+/// 503: something that this machine lacks, and may soon have again.
+pub(super) fn unavailable(words: &str) -> Reply {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let problem = Problem {
+        kind: "about:blank",
+        title: "Service Unavailable",
+        status: status.as_u16(),
+        detail: words,
+        instance: "",
+    };
+    let body = problem.to_body_with_message();
+    let mut head = reply_head(Problem::CONTENT_TYPE, body.len(), "no-store");
+    head.insert(RETRY_AFTER, HeaderValue::from(1_u16));
+    let reason = Some(reason_phrase(words).into());
     Reply {
         reason,
         ..reply(status, body, head)

@@ -234,6 +234,9 @@ impl HttpService {
             Err(bad) => refusal::bad_request(StatusCode::BAD_REQUEST, &bad.to_string(), path),
             Ok(PublicRoute::Redirect { to, is_permanent }) => refusal::redirect(&to, is_permanent),
             Ok(route) => {
+                if let Some(reply) = self.recorder.unjournalled(asked.method, &route) {
+                    return reply;
+                }
                 let ask = Ask {
                     path,
                     route,

@@ -88,6 +88,12 @@ impl WriteSubject {
                 None => Decision::Allow,
                 Some(_) => Decision::Deny,
             };
+        } else if self.user.is_some() {
+            record.attempt = Some(Arc::new(Attempt {
+                user: self.user,
+                token: self.token,
+                why: None,
+            }));
         }
     }
 }

@@ -213,6 +213,7 @@ fn recorder(folder: &Path, metrics: &Metrics, lines: &Written) -> Recorder {
         metrics: metrics.clone(),
         access: Arc::new(access.unwrap()),
         audit: Arc::new(audit.unwrap()),
+        journal: None,
         now: Arc::new(|| Timestamp::UNIX_EPOCH),
     }
 }

@@ -12,6 +12,7 @@ use crate::cli::check::CheckOptions;
 use crate::cli::devpi::{DEVPI_VERSION, InitOptions, ServerOptions};
 use crate::cli::devpi_moving::{DevpiExport, DevpiImport};
 use crate::cli::explain::ExplainOptions;
+use crate::cli::journal::JournalOptions;
 use crate::cli::moving::{ExportOptions, ImportOptions};
 use crate::cli::output::{say, say_error};
 use crate::cli::serve::ServeOptions;
@@ -87,6 +88,8 @@ pub(super) enum Command {
     Token(TokenCommand),
     /// Have the running server fetch what lock files pin: exit 1 when something cannot be had.
     Warm(WarmOptions),
+    /// Tell what was delivered and refused, to whom.
+    Journal(JournalOptions),
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
     /// Make a data directory, as devpi-init does.

@@ -11,6 +11,7 @@ mod devpi_moving;
 mod devpi_programs;
 mod devpi_unused;
 mod explain;
+mod journal;
 mod moving;
 mod output;
 mod progress;
@@ -41,6 +42,7 @@ pub fn main() -> ExitCode {
         Command::Restore(options) => backup::restore(&options),
         Command::Token(command) => token::run(&command),
         Command::Warm(options) => warm::run(&options),
+        Command::Journal(options) => journal::run(&options),
         Command::Schema => schema(),
         Command::DevpiInit(options) => devpi::init(&options),
         Command::DevpiServer(options) => devpi::server(*options),

@@ -33,6 +33,7 @@ mod front;
 mod growth;
 mod hidden;
 mod installers;
+mod journal;
 mod law;
 #[expect(dead_code, reason = "the benchmark's main and what only it calls")]
 #[path = "../../benches/limit/main.rs"]

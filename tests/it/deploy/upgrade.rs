@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::load::{Connection, Load, Place, Told, Until};
 use super::managed::{Managed, OURS, PASSWORD, Running};
+use crate::journal::{files, told};
 use crate::support::{Content, FakeIndex, Form, Gate, Listed, Project, Setup, Tool, get};
 
 /// The file that is being transferred while the processes change.
@@ -184,6 +185,11 @@ fn an_upgrade_fails_no_request(managed: &Managed, dairy: &FakeIndex) {
     load.goes_on(2);
     load.ends();
     assert!(!managed.log().contains("ERROR"), "{}", managed.log());
+    // Delivered by the old process after the new one took over, and by both.
+    let rows = told(&managed.data(), &["--project", "huge"]);
+    assert_eq!(files(&rows), [(HUGE, "allow")], "{rows:?}");
+    assert!(!files(&told(&managed.data(), &["--project", "sieve"])).is_empty());
+    assert_eq!(metric(managed, "cheesecloth_journal_rows_lost_total"), 0.0);
     goes(managed, |signal| new.signal(signal));
 }
 

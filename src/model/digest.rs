@@ -12,6 +12,18 @@ pub struct Sha256([u8; 32]);
 #[error("{0:?} is not a sha256 digest")]
 pub struct InvalidDigest(pub String);
 
+/// What a hexadecimal digit of either case means; more than 15 for any other byte.
+const HALVES: [u8; 256] = {
+    let mut halves = [0xff; 256];
+    let mut half = 0;
+    while half < 16 {
+        halves[b"0123456789abcdef"[half as usize] as usize] = half;
+        halves[b"0123456789ABCDEF"[half as usize] as usize] = half;
+        half += 1;
+    }
+    halves
+};
+
 impl Sha256 {
     /// The digest with these bytes.
     #[must_use]
@@ -37,10 +49,14 @@ impl Sha256 {
             return Err(invalid());
         }
         let mut bytes = [0_u8; 32];
+        let mut seen = 0;
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let high = (pair[0] as char).to_digit(16).ok_or_else(invalid)?;
-            let low = (pair[1] as char).to_digit(16).ok_or_else(invalid)?;
-            *byte = u8::try_from(high << 4 | low).map_err(|_| invalid())?;
+            let [high, low] = [pair[0], pair[1]].map(|digit| HALVES[usize::from(digit)]);
+            *byte = high << 4 | low & 15;
+            seen |= high | low;
+        }
+        if seen > 15 {
+            return Err(invalid());
         }
         Ok(Self(bytes))
     }
@@ -121,11 +137,11 @@ impl Hashes {
     /// # Errors
     /// When a sha256 is not 64 hexadecimal digits, or another value is not hexadecimal at all.
     pub fn insert(&mut self, algorithm: &str, hex: &str) -> Result<(), InvalidDigest> {
-        let algorithm = algorithm.to_ascii_lowercase();
-        if algorithm == "sha256" {
+        if algorithm.eq_ignore_ascii_case("sha256") {
             self.sha256 = Some(Sha256::parse(hex)?);
             return Ok(());
         }
+        let algorithm = algorithm.to_ascii_lowercase();
         if hex.is_empty() || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(InvalidDigest(hex.chars().take(80).collect()));
         }

@@ -266,13 +266,12 @@ pub struct WheelTags<'a> {
 
 impl<'a> WheelTags<'a> {
     fn parse(stem: &'a str) -> Option<Self> {
-        let parts: Vec<&str> = stem.split('-').collect();
-        if !(parts.len() == 5 || parts.len() == 6) || parts.iter().any(|part| part.is_empty()) {
+        let count = stem.split('-').count();
+        if !(count == 5 || count == 6) || stem.split('-').any(str::is_empty) {
             return None;
         }
-        let [python, _abi, platform] = parts[parts.len() - 3..] else {
-            return None;
-        };
+        let mut parts = stem.rsplit('-');
+        let (platform, _abi, python) = (parts.next()?, parts.next()?, parts.next()?);
         Some(Self { python, platform })
     }
 
@@ -316,7 +315,7 @@ fn cuts(stem: &str, kind: Kind) -> impl Iterator<Item = (&str, &str)> {
 }
 
 fn is_name_of(text: &str, project: &ProjectName) -> bool {
-    ProjectName::parse(text).is_ok_and(|name| name == *project)
+    project.is_spelled(text) || ProjectName::parse(text).is_ok_and(|name| name == *project)
 }
 
 /// The version at the start of what follows the project's name.

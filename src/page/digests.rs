@@ -115,7 +115,7 @@ mod tests {
         ];
         for (algorithm, hex) in table {
             let text = Loose::Text(hex.into());
-            let hashes = table_digests(&Loose::Table(vec![(algorithm.to_owned(), text)]));
+            let hashes = table_digests(&Loose::Table(vec![(algorithm.to_owned().into(), text)]));
             assert!(hashes.is_empty(), "{algorithm:?} {hex:?}");
         }
     }

@@ -1,5 +1,6 @@
 //! One entry of `files` on a JSON page (PEP 691, 700, 714, 740; docs/protocol/simple-api.md §4.1).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
@@ -21,7 +22,7 @@ pub(super) const FIRST_SEEN: &str = "first-seen";
 /// [`InvalidPage::TooMany`].
 pub(super) fn add_file(
     builder: &mut PageBuilder,
-    base: &Base,
+    base: &mut Base,
     json: &str,
 ) -> Result<(), InvalidPage> {
     let wire: WireFile<'_> = serde_json::from_str(json).unwrap_or_default();
@@ -42,7 +43,7 @@ pub(super) fn add_file(
         },
         size: wire.size.number(),
         upload_time: wire.upload_time(),
-        requires_python: wire.requires_python.text().and_then(clean),
+        requires_python: builder.requires_python(wire.requires_python.text()),
         yanked: wire.yanked(),
         core_metadata: wire.core_metadata(),
         provenance: wire.provenance(base),
@@ -74,12 +75,12 @@ struct WireFile<'a> {
 impl WireFile<'_> {
     /// The name stated, or the URL's last segment. Some indexes state the name as it stands in the URL;
     /// a `%` that is not also in the URL's own name is taken as a sign of that, and decoded once.
-    fn filename(&self, url: &SourceUrl) -> String {
+    fn filename<'n>(&'n self, url: &'n SourceUrl<'_>) -> Cow<'n, str> {
         let in_url = url.filename().unwrap_or_default();
         match self.filename.text() {
             None | Some("") => in_url,
             Some(stated) if stated == in_url => in_url,
-            Some(stated) => percent_decode_str(stated).decode_utf8_lossy().into_owned(),
+            Some(stated) => percent_decode_str(stated).decode_utf8_lossy(),
         }
     }
 
@@ -118,7 +119,7 @@ impl WireFile<'_> {
         .unwrap_or_default()
     }
 
-    fn provenance(&self, base: &Base) -> Option<Arc<str>> {
+    fn provenance(&self, base: &mut Base) -> Option<Arc<str>> {
         let text = self.provenance.text().filter(|text| !text.is_empty())?;
         Some(base.resolve(text)?.into_text())
     }
@@ -143,9 +144,9 @@ mod tests {
     const DIGITS: &str = "0123456789abcdef0123456789ABCDEF";
 
     fn read(json: &str) -> Option<File> {
-        let base = Base::parse("https://upstream.example/simple/six/").unwrap();
+        let mut base = Base::parse("https://upstream.example/simple/six/").unwrap();
         let mut builder = PageBuilder::within(usize::MAX, &ProjectName::parse("six").unwrap());
-        add_file(&mut builder, &base, json).unwrap();
+        add_file(&mut builder, &mut base, json).unwrap();
         let page = builder.finish();
         assert_eq!(
             page.files.len() + page.dropped,

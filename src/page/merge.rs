@@ -3,6 +3,7 @@
 //! Which members of the stack may speak for the project at all is decided in `policy`; only their pages
 //! arrive here. Nothing is copied: a [`Merged`] holds its layers and says where each file is in them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::model::{ProjectName, ProjectState, ProjectStatus};
@@ -42,17 +43,16 @@ pub struct Heading<'a> {
 /// Each layer comes with its member's position in the stack, which [`Entry::member`] repeats.
 #[must_use]
 pub fn merge(project: ProjectName, layers: Vec<(usize, Arc<ProjectPage>)>) -> Merged {
-    let mut all = Vec::with_capacity(layers.iter().map(|(_, page)| page.files.len()).sum());
+    let count = layers.iter().map(|(_, page)| page.files.len()).sum();
+    let mut places = Vec::with_capacity(count);
+    let mut seen: HashSet<&str> = HashSet::with_capacity(count);
     for (layer, (_, page)) in layers.iter().enumerate() {
-        all.extend((0..page.files.len()).map(|file| Place { layer, file }));
+        for (file, listed) in page.files.iter().enumerate() {
+            if seen.insert(listed.filename.as_str()) {
+                places.push(Place { layer, file });
+            }
+        }
     }
-    let name = |place: Place| layers[place.layer].1.files[place.file].filename.as_str();
-    let mut order: Vec<usize> = (0..all.len()).collect();
-    order.sort_unstable_by(|&left, &right| (name(all[left]), left).cmp(&(name(all[right]), right)));
-    // Of equal names the first in the sorted order is the first in the stack.
-    order.dedup_by(|later, first| name(all[*later]) == name(all[*first]));
-    order.sort_unstable();
-    let places: Vec<Place> = order.into_iter().map(|at| all[at]).collect();
     let status = status(&layers, places.is_empty());
     Merged {
         project,

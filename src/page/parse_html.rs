@@ -75,7 +75,7 @@ pub(super) fn parse_html_within(
             }
             Element::Anchor(anchor) => {
                 links.count(anchor.attribute("href").unwrap_or_default(), false);
-                add_file(&mut builder, &base, anchor)?;
+                add_file(&mut builder, &mut base, anchor)?;
             }
         }
         Ok(())
@@ -92,7 +92,11 @@ pub(super) fn parse_html_within(
 }
 
 /// Adds the file that an anchor leads to.
-fn add_file(builder: &mut PageBuilder, base: &Base, anchor: &Anchor) -> Result<(), InvalidPage> {
+fn add_file(
+    builder: &mut PageBuilder,
+    base: &mut Base,
+    anchor: &Anchor,
+) -> Result<(), InvalidPage> {
     let Some(href) = anchor.attribute("href") else {
         return Ok(());
     };
@@ -106,14 +110,14 @@ fn add_file(builder: &mut PageBuilder, base: &Base, anchor: &Anchor) -> Result<(
     let provenance = anchor
         .attribute("data-provenance")
         .filter(|text| !text.is_empty());
-    builder.file(File {
+    let file = File {
         filename,
         hashes: url.hashes(),
         size: anchor
             .attribute("data-size")
             .and_then(|text| text.trim().parse().ok()),
         upload_time: upload_time(anchor),
-        requires_python: anchor.attribute("data-requires-python").and_then(clean),
+        requires_python: builder.requires_python(anchor.attribute("data-requires-python")),
         yanked: anchor
             .attribute("data-yanked")
             .map_or(Yanked::No, |why| Yanked::Yes(clean(why))),
@@ -121,7 +125,8 @@ fn add_file(builder: &mut PageBuilder, base: &Base, anchor: &Anchor) -> Result<(
         provenance: provenance.and_then(|text| Some(base.resolve(text)?.into_text())),
         gpg_sig: anchor.attribute("data-gpg-sig") == Some("true"),
         url: Some(url.into_text()),
-    })
+    };
+    builder.file(file)
 }
 
 fn upload_time(anchor: &Anchor) -> Option<UploadTime> {

@@ -161,7 +161,7 @@ impl<'de> Visitor<'de> for PageSeed<'_> {
                 // Two lists would mean different things to different readers.
                 "files" if reading.has_files => return Err(A::Error::duplicate_field("files")),
                 "files" => {
-                    let (builder, base) = (&mut reading.builder, &reading.base);
+                    let (builder, base) = (&mut reading.builder, &mut reading.base);
                     let each = &mut |json: &str| add_file(builder, base, json);
                     let refused = &mut reading.refused;
                     reading.has_files = entries.next_value_seed(Items { each, refused })?;

@@ -3,7 +3,7 @@
 //! Both parsers and the stored form fill a [`PageBuilder`], which holds the rules that do not depend
 //! on the markup: an entry that cannot be read is counted and left out, and each file name appears once.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::model::{CoreMetadata, File, Filename, ProjectName, ProjectStatus, Version, Yanked};
@@ -83,7 +83,8 @@ impl ProjectPage {
     #[must_use]
     pub fn weight_bytes(&self) -> usize {
         let files = self.files.iter().map(file_weight);
-        let versions = self.versions.iter().map(version_weight);
+        let versions = self.versions.iter();
+        let versions = versions.map(|version| version_weight(version.as_str()));
         size_of::<Self>() + files.sum::<usize>() + versions.sum::<usize>()
     }
 }
@@ -106,13 +107,15 @@ pub(super) fn file_weight(file: &File) -> usize {
 }
 
 /// The text and its sort key, which is at most about twice as long.
-fn version_weight(version: &Version) -> usize {
-    size_of::<Version>() + 3 * version.as_str().len() + 2 * SHARED
+fn version_weight(text: &str) -> usize {
+    size_of::<Version>() + 3 * text.len() + 2 * SHARED
 }
 
 /// A page in the making.
 pub(super) struct PageBuilder {
     page: ProjectPage,
+    /// The versions that the source lists. Most of them have files, which shows without parsing them.
+    versions: Vec<Arc<str>>,
     requires_python: Option<Arc<str>>,
     /// How many bytes of values it may hold, and how many it holds.
     room: usize,
@@ -126,6 +129,7 @@ impl PageBuilder {
     pub(super) fn within(room: usize, project: &ProjectName) -> Self {
         Self {
             page: ProjectPage::empty(project.clone()),
+            versions: Vec::new(),
             requires_python: None,
             room,
             weight: 0,
@@ -178,18 +182,25 @@ impl PageBuilder {
         Ok(())
     }
 
+    /// `Requires-Python` of a file; neighbouring files mostly say the same.
+    pub(super) fn requires_python(&mut self, text: Option<&str>) -> Option<Arc<str>> {
+        if text.is_some() && self.requires_python.as_deref() == text {
+            return self.requires_python.clone();
+        }
+        text.and_then(clean)
+    }
+
     /// Adds a version that the source lists, with files or without.
     ///
     /// # Errors
     /// [`InvalidPage::TooMany`], [`InvalidPage::Room`].
     pub(super) fn version(&mut self, text: &str) -> Result<(), InvalidPage> {
-        if self.page.versions.len() >= ENTRIES_MAX {
+        if self.versions.len() >= ENTRIES_MAX {
             return Err(InvalidPage::TooMany(ENTRIES_MAX));
         }
         if let Some(text) = clean(text) {
-            let version = Version::parse(&text);
-            self.weigh(version_weight(&version))?;
-            self.page.versions.push(version);
+            self.weigh(version_weight(&text))?;
+            self.versions.push(text);
         }
         Ok(())
     }
@@ -213,15 +224,7 @@ impl PageBuilder {
     /// The page, with each file name once and without the versions that have files.
     pub(super) fn finish(mut self) -> ProjectPage {
         keep_best_of_each_name(&mut self.page.files);
-        if !self.page.versions.is_empty() {
-            let names = self.page.files.iter().map(|file| &file.filename);
-            let texts: HashSet<&str> = names.map(Filename::version_text).collect();
-            // Ordered, not hashed: 1.0 and 1.0.0 are one version.
-            let mut seen: BTreeSet<Version> = texts.into_iter().map(Version::parse).collect();
-            self.page
-                .versions
-                .retain(|version| seen.insert(version.clone()));
-        }
+        self.page.versions = versions_without_files(&self.versions, &self.page.files);
         // Spare capacity would not be counted by `weight_bytes`.
         self.page.files.shrink_to_fit();
         self.page.versions.shrink_to_fit();
@@ -238,6 +241,20 @@ impl PageBuilder {
     }
 }
 
+/// The versions that no file has, each once.
+fn versions_without_files(stated: &[Arc<str>], files: &[File]) -> Vec<Version> {
+    let names = files.iter().map(|file| &file.filename);
+    let texts: HashSet<&str> = names.map(Filename::version_text).collect();
+    let others = stated.iter().filter(|text| !texts.contains(&***text));
+    let mut others: Vec<Version> = others.map(|text| Version::parse(text)).collect();
+    if !others.is_empty() {
+        // Ordered, not hashed: 1.0 and 1.0.0 are one version.
+        let mut seen: BTreeSet<Version> = texts.into_iter().map(Version::parse).collect();
+        others.retain(|version| seen.insert(version.clone()));
+    }
+    others
+}
+
 /// Of several files with the same name, keeps the first with a sha256, else the first with any digest,
 /// else the first (devpi's rule, docs/protocol/devpi.md §11), in its place.
 fn keep_best_of_each_name(files: &mut Vec<File>) {
@@ -246,18 +263,19 @@ fn keep_best_of_each_name(files: &mut Vec<File>) {
         (None, false) => 1,
         (None, true) => 2,
     };
-    let mut order: Vec<usize> = (0..files.len()).collect();
-    order.sort_by(|&left, &right| {
-        let name = |at: usize| files[at].filename.as_str();
-        let key = |at: usize| (name(at), rank(&files[at]), at);
-        key(left).cmp(&key(right))
-    });
-    let mut keep = vec![true; files.len()];
-    for pair in order.windows(2) {
-        // After the sort, a later file of the same name is never the better one.
-        if files[pair[0]].filename.as_str() == files[pair[1]].filename.as_str() {
-            keep[pair[1]] = false;
+    let mut best: HashMap<&str, usize> = HashMap::with_capacity(files.len());
+    for (at, file) in files.iter().enumerate() {
+        let known = best.entry(file.filename.as_str()).or_insert(at);
+        if rank(file) < rank(&files[*known]) {
+            *known = at;
         }
+    }
+    if best.len() == files.len() {
+        return;
+    }
+    let mut keep = vec![false; files.len()];
+    for at in best.into_values() {
+        keep[at] = true;
     }
     let mut keep = keep.into_iter();
     files.retain(|_| keep.next().unwrap_or(true));
@@ -369,7 +387,7 @@ mod tests {
     #[test]
     fn more_entries_than_any_project_has_are_refused() {
         let mut page = builder();
-        page.page.versions = vec![Version::parse("1"); ENTRIES_MAX];
+        page.versions = vec!["1".into(); ENTRIES_MAX];
         assert_eq!(page.version("2"), Err(InvalidPage::TooMany(ENTRIES_MAX)));
         let file = File::named(page.filename("six-1.zip").unwrap());
         page.page.files = vec![file.clone(); ENTRIES_MAX];

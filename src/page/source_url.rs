@@ -1,9 +1,10 @@
 //! The URLs on a source's page: resolved against the page, and what is written in them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
-use url::Url;
+use url::{Position, Url};
 
 use crate::model::Hashes;
 use crate::page::digests::fragment_digests;
@@ -14,11 +15,20 @@ use crate::page::project_page::InvalidPage;
 const URL_BYTES_MAX: usize = 4096;
 
 /// What relative URLs of a page are relative to.
-pub(super) struct Base(Url);
+pub(super) struct Base {
+    url: Url,
+    /// Scheme and host of the last absolute URL, with a slash: the same for nearly every file of a long
+    /// page. Written exactly so, they need not be parsed again. Empty at first.
+    origin: String,
+}
 
 /// A resolved URL.
-pub(super) struct SourceUrl {
-    url: Url,
+#[derive(Debug)]
+pub(super) enum SourceUrl<'a> {
+    /// As it stands on the page: parsing would change nothing.
+    Plain { url: &'a str, fragment: &'a str },
+    /// Any other.
+    Parsed(Url),
 }
 
 impl Base {
@@ -28,45 +38,103 @@ impl Base {
     /// [`InvalidPage::Url`].
     pub(super) fn parse(text: &str) -> Result<Self, InvalidPage> {
         let url = Url::parse(text).ok().filter(is_web);
-        url.map(Self)
+        let origin = String::new();
+        url.map(|url| Self { url, origin })
             .ok_or_else(|| InvalidPage::Url(text.chars().take(200).collect()))
     }
 
     /// Follows a `<base href>`; one that leads nowhere changes nothing.
     pub(super) fn rebase(&mut self, href: &str) {
-        if let Some(url) = self.0.join(href).ok().filter(is_web) {
-            self.0 = url;
+        if let Some(url) = self.url.join(href).ok().filter(is_web) {
+            self.url = url;
         }
     }
 
     /// Resolves a URL of the page; `None` unless it is an http or https URL of acceptable length.
-    pub(super) fn resolve(&self, reference: &str) -> Option<SourceUrl> {
+    pub(super) fn resolve<'a>(&mut self, reference: &'a str) -> Option<SourceUrl<'a>> {
         if reference.len() > URL_BYTES_MAX {
             return None;
         }
-        let url = self.0.join(reference).ok()?;
-        (is_web(&url) && url.as_str().len() <= URL_BYTES_MAX).then_some(SourceUrl { url })
+        if let Some(path) = reference.strip_prefix(&*self.origin)
+            && !self.origin.is_empty()
+            && is_plain(path)
+        {
+            let (url, fragment) = reference.split_once('#').unwrap_or((reference, ""));
+            return Some(SourceUrl::Plain { url, fragment });
+        }
+        let url = self.url.join(reference).ok()?;
+        if !is_web(&url) || url.as_str().len() > URL_BYTES_MAX {
+            return None;
+        }
+        self.remember(reference, &url);
+        Some(SourceUrl::Parsed(url))
+    }
+
+    /// Remembers the origin of a URL, if it stands on the page as it is parsed.
+    fn remember(&mut self, reference: &str, url: &Url) {
+        let origin = &url[..Position::BeforePath];
+        if reference
+            .strip_prefix(origin)
+            .is_some_and(|path| path.starts_with('/'))
+        {
+            self.origin.clear();
+            self.origin.extend([origin, "/"]);
+        }
     }
 }
 
-impl SourceUrl {
+impl SourceUrl<'_> {
     /// The last segment of the path, percent-decoded once; `None` if it is empty or not UTF-8.
-    pub(super) fn filename(&self) -> Option<String> {
-        let segment = self.url.path_segments()?.next_back()?;
+    pub(super) fn filename(&self) -> Option<Cow<'_, str>> {
+        let segment = match self {
+            Self::Plain { url, .. } => url.rsplit('/').next()?,
+            Self::Parsed(url) => url.path_segments()?.next_back()?,
+        };
         let decoded = percent_decode_str(segment).decode_utf8().ok()?;
-        (!decoded.is_empty()).then(|| decoded.into_owned())
+        (!decoded.is_empty()).then_some(decoded)
     }
 
     /// The digests in the fragment.
     pub(super) fn hashes(&self) -> Hashes {
-        fragment_digests(self.url.fragment().unwrap_or(""))
+        fragment_digests(match self {
+            Self::Plain { fragment, .. } => fragment,
+            Self::Parsed(url) => url.fragment().unwrap_or(""),
+        })
     }
 
     /// The URL without its fragment.
-    pub(super) fn into_text(mut self) -> Arc<str> {
-        self.url.set_fragment(None);
-        self.url.as_str().into()
+    pub(super) fn into_text(self) -> Arc<str> {
+        match self {
+            Self::Plain { url, .. } => url.into(),
+            Self::Parsed(mut url) => {
+                url.set_fragment(None);
+                url.as_str().into()
+            }
+        }
     }
+}
+
+/// Whether a path with its fragment is written as every parser would write it: of letters, digits and
+/// marks that mean themselves, and without segments that begin with a dot, some of which mean another
+/// path.
+fn is_plain(path: &str) -> bool {
+    let path = path.as_bytes();
+    let mut before = b'/';
+    let mut is_fragment = false;
+    for &byte in path {
+        let is_plain = match byte {
+            b'-' | b'_' | b'~' | b'/' => true,
+            b'.' => is_fragment || before != b'/',
+            b'=' | b'&' => is_fragment,
+            b'#' => !std::mem::replace(&mut is_fragment, true),
+            _ => byte.is_ascii_alphanumeric(),
+        };
+        if !is_plain {
+            return false;
+        }
+        before = byte;
+    }
+    true
 }
 
 fn is_web(url: &Url) -> bool {
@@ -75,13 +143,15 @@ fn is_web(url: &Url) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const PAGE: &str = "https://upstream.example/simple/six/";
 
     #[test]
     fn urls_are_resolved_against_the_page() {
-        let base = Base::parse(PAGE).unwrap();
+        let mut base = Base::parse(PAGE).unwrap();
         let table = [
             (
                 "../../f/six-1.zip",
@@ -122,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_leads_nowhere_is_nothing() {
-        let base = Base::parse(PAGE).unwrap();
+        let mut base = Base::parse(PAGE).unwrap();
         let long = "a".repeat(URL_BYTES_MAX + 1);
         let grows = "ü".repeat(URL_BYTES_MAX / 4);
         for reference in [
@@ -144,6 +214,65 @@ mod tests {
             );
         }
     }
+
+    proptest! {
+        #[test]
+        fn a_url_means_the_same_whatever_was_resolved_before(
+            first in prop::sample::select(&ORIGINS[..]),
+            second in prop::sample::select(&ORIGINS[..]),
+            parts in prop::collection::vec(prop::sample::select(&PARTS[..]), 0..8),
+        ) {
+            let text = format!("{second}{}", parts.concat());
+            let mut base = Base::parse(PAGE).unwrap();
+            let told = |url: Option<SourceUrl<'_>>| url.map(|url| {
+                let filename = url.filename().map(Cow::into_owned);
+                (filename, url.hashes(), url.into_text())
+            });
+            let alone = told(base.resolve(&text));
+            for _ in 0..2 {
+                base.resolve(&format!("{first}a/b"));
+                prop_assert_eq!(&told(base.resolve(&text)), &alone, "after {}", first);
+            }
+        }
+    }
+
+    const ORIGINS: [&str; 10] = [
+        "https://files.example/",
+        "https://files.example",
+        "HTTPS://files.example/",
+        "https://Files.example/",
+        "https://files.example:443/",
+        "https://files.example:8443/",
+        "https://user:word@files.example/",
+        "http://files.example/",
+        "//files.example/",
+        "",
+    ];
+
+    const PARTS: [&str; 22] = [
+        "a",
+        "Z9",
+        "six-1.0.zip",
+        "/",
+        "/",
+        ".",
+        "..",
+        "%2e",
+        "%2B",
+        "+",
+        "~_-",
+        " ",
+        "\n",
+        "\\",
+        "?",
+        "#",
+        "#sha256=",
+        "&md5=d41d8cd98f00b204e9800998ecf8427e",
+        ":",
+        "@",
+        "\"",
+        "ü",
+    ];
 
     #[test]
     fn a_base_element_moves_relative_urls() {

@@ -11,14 +11,44 @@ use crate::model::Timestamp;
 /// precision). Times before 1970 come from an unset clock and are ignored.
 pub(super) fn parse_upload_time(text: &str) -> Option<Timestamp> {
     let text = text.trim();
-    let at: Timestamp = match text.parse() {
-        Ok(at) => at,
-        Err(_) => Offset::UTC
-            .to_timestamp(text.parse::<DateTime>().ok()?)
-            .ok()?,
+    let at = match as_written(text) {
+        Some(at) => at,
+        None => parse_any(text)?,
     };
     let at = Timestamp::new(at.as_second(), at.subsec_microsecond() * 1000).ok()?;
     (at > Timestamp::UNIX_EPOCH).then_some(at)
+}
+
+fn parse_any(text: &str) -> Option<Timestamp> {
+    let with_offset = text.parse().ok();
+    with_offset.or_else(|| Offset::UTC.to_timestamp(text.parse().ok()?).ok())
+}
+
+/// A time in exactly the form of the standard, as every file of a long page has one; anything else is
+/// left to a parser that knows more.
+fn as_written(text: &str) -> Option<Timestamp> {
+    let text: &[u8; 27] = text.as_bytes().try_into().ok()?;
+    let marks = [4, 7, 10, 13, 16, 19, 26].map(|at| text[at]);
+    if marks != *b"--T::.Z" {
+        return None;
+    }
+    let number = |from: usize, to: usize| {
+        text[from..to].iter().try_fold(0, |number: i32, digit| {
+            let digit = digit.is_ascii_digit().then(|| digit - b'0')?;
+            Some(10 * number + i32::from(digit))
+        })
+    };
+    let small = |from| i8::try_from(number(from, from + 2)?).ok();
+    let civil = DateTime::new(
+        i16::try_from(number(0, 4)?).ok()?,
+        small(5)?,
+        small(8)?,
+        small(11)?,
+        small(14)?,
+        small(17)?,
+        number(20, 26)? * 1000,
+    );
+    Offset::UTC.to_timestamp(civil.ok()?).ok()
 }
 
 /// Writes a time with six fractional digits; pip and uv accept no more.
@@ -42,6 +72,28 @@ mod tests {
     fn nothing_finer_than_what_pages_carry_is_kept() {
         let fine = parse_upload_time("2026-05-04T10:11:12.123456789Z");
         assert_eq!(fine, parse_upload_time("2026-05-04T10:11:12.123456Z"));
+    }
+
+    #[test]
+    fn the_form_of_the_standard_is_read_as_any_other() {
+        for text in [
+            "2026-05-04T10:11:12.123456Z",
+            "2024-02-29T23:59:59.999999Z",
+            "2026-02-29T00:00:00.000000Z",
+            "2026-13-01T00:00:00.000000Z",
+            "2026-05-04T24:00:00.000000Z",
+            "2026-05-04T10:60:00.000000Z",
+            "2026-06-30T23:59:60.000000Z",
+            "0000-01-01T00:00:00.000000Z",
+            "9999-12-31T23:59:59.999999Z",
+            "2026-05-04T10:11:12.12345+Z",
+            "2026-05-04t10:11:12.123456z",
+        ] {
+            let any = parse_any(text);
+            let own = as_written(text);
+            assert!(own.is_none() || own == any, "{text}: {own:?} {any:?}");
+        }
+        assert!(as_written("2026-05-04T10:11:12.123456Z").is_some());
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(super) enum Loose<'a> {
     /// A text.
     Text(Cow<'a, str>),
     /// An object.
-    Table(Vec<(String, Loose<'a>)>),
+    Table(Vec<(Cow<'a, str>, Loose<'a>)>),
     /// Anything else.
     Other,
 }
@@ -50,7 +50,7 @@ impl Loose<'_> {
     }
 
     /// The object's values by key; empty if it is not an object.
-    pub(super) fn entries(&self) -> &[(String, Self)] {
+    pub(super) fn entries(&self) -> &[(Cow<'_, str>, Self)] {
         match self {
             Self::Table(entries) => entries,
             Self::Absent | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::Other => &[],
@@ -116,8 +116,11 @@ impl<'de> Visitor<'de> for LooseVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
         let mut table = Vec::new();
-        while let Some(entry) = entries.next_entry()? {
-            table.push(entry);
+        // A key is always a text; read like a value, it is borrowed where JSON allows it.
+        while let Some((key, value)) = entries.next_entry::<Loose<'de>, _>()? {
+            if let Loose::Text(key) = key {
+                table.push((key, value));
+            }
         }
         Ok(Loose::Table(table))
     }

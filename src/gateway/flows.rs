@@ -15,6 +15,7 @@ use crate::gateway::learn::Learning;
 use crate::gateway::list::Lists;
 use crate::gateway::names::Names;
 use crate::gateway::page::Pages;
+use crate::gateway::page_copies::CopyTurns;
 use crate::gateway::patience::{CLOCK_SLACK, later};
 use crate::gateway::quarantine::Belonging;
 use crate::gateway::resolve::Stacks;
@@ -25,7 +26,7 @@ use crate::gateway::stage::StagePages;
 use crate::gateway::verify::Verification;
 use crate::gateway::{sidecar, tickets};
 use crate::model::{ProjectName, Timestamp};
-use crate::telemetry::Tier;
+use crate::telemetry::{Tier, WaitFor};
 
 /// Everything that answers, for the rooms above.
 #[derive(Debug)]
@@ -76,6 +77,7 @@ impl Flows {
             names: names.clone(),
             held: SourcePages::new(budget.sources),
             fetches: core.flights(),
+            copies: Arc::new(CopyTurns::new(core.metrics.waits(WaitFor::PageCopies))),
         });
         let stages = Arc::new(StagePages::new(core.clone(), budget.stages));
         let stacks = Stacks::new(core.clone(), mirrors.clone(), stages.clone(), budget.orders);

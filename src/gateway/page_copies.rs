@@ -1,6 +1,8 @@
 //! The copies of mirrors' pages on disk, and the learned facts about their files next to them. Reading
 //! and writing them blocks.
 
+mod turns;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +14,8 @@ use crate::page::{LearnedFiles, StoredMeta, from_stored, seen_by, to_stored};
 use crate::policy::Mirror;
 use crate::protocol::lifetime;
 use crate::store::Key;
+
+pub use turns::{CopyTurn, CopyTurns, CopyWriting};
 
 /// What was learned about a project's files as they passed through; damaged facts count as none.
 pub fn learned(core: &Core, index: &IndexName, project: &ProjectName) -> LearnedFiles {

@@ -11,7 +11,9 @@ use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind, Flow, blocking};
 use crate::gateway::outcome::{page_counts_as, upstream_error};
-use crate::gateway::page_copies::{fresh_until, learned, replace_copy, write_copy};
+use crate::gateway::page_copies::{
+    CopyTurn, CopyWriting, fresh_until, learned, replace_copy, write_copy,
+};
 use crate::gateway::reply::CacheResult;
 use crate::gateway::room::{Held, read_page};
 use crate::gateway::source::{Mirrors, Refreshed};
@@ -19,10 +21,14 @@ use crate::gateway::vanish::{Dropped, vanish, vanish_behind};
 use crate::model::{ProjectName, ProjectState, Timestamp};
 use crate::page::{ProjectPage, carry_over};
 use crate::policy::{Index, Mirror};
+use crate::store::Key;
 use crate::upstream::{Page, PageAnswer, UpstreamError, Validators};
 
 /// What an empty body means for a mirror created through devpi's API, whose users know it from devpi.
 const BARE_PAGE: &[u8] = b"<!DOCTYPE html>";
+
+/// A page of more files is kept behind its answer. Keeping a shorter one takes less than a millisecond.
+const BEHIND_FILES_MIN: usize = 256;
 
 impl Mirrors {
     /// Asks upstream and keeps what it says. `stage` is told when asking has failed once.
@@ -48,13 +54,17 @@ impl Mirrors {
         let page = upstream.page_watched(project, validators.as_ref(), &set_back);
         let answer = core.ask_upstream(&index.name, page_counts_as, page).await;
         let now = core.clock.now();
+        let turn = self.copies.take(&index.name, project);
         let answer = match answer {
             Err(UpstreamError::Refused { status, words, .. }) => {
                 let refusal = (status.as_u16(), words);
                 let judged = self.names.absence(cx, index, mirror, project, refusal);
                 match judged.await {
                     Err(refused) if status == StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => {
-                        return self.taken_down(cx, index, project, old, refused).await;
+                        let answered = (turn, now);
+                        return self
+                            .taken_down(cx, index, project, old, answered, refused)
+                            .await;
                     }
                     judged => judged?,
                 }
@@ -63,10 +73,15 @@ impl Mirrors {
         };
         let mut share = None;
         let (held, cache) = match (answer, old) {
-            (PageAnswer::NotModified { max_age }, Some(old)) => (
-                confirmed(&old, mirror, now, max_age),
-                CacheResult::Revalidated,
-            ),
+            (PageAnswer::NotModified { max_age }, Some(old)) => {
+                let held = Arc::new(confirmed(&old, mirror, now, max_age));
+                let writing = turn.begin().await;
+                let (core, index, confirmed) = (core.clone(), index.clone(), held.clone());
+                tokio::task::spawn_blocking(move || {
+                    keep_confirmed(&core, &index, &writing, &confirmed)
+                });
+                (held, CacheResult::Revalidated)
+            }
             (PageAnswer::NotModified { .. }, None) => {
                 return Err(Error::bad_gateway(format!(
                     "{} answered 304 to an unconditional request",
@@ -75,26 +90,15 @@ impl Mirrors {
             }
             (PageAnswer::NotFound, old) => {
                 let dropped = Dropped { old, empty: None };
-                let held = vanish_behind(core, cx, index, project, dropped, now).await?;
-                (held, CacheResult::Miss)
+                let held = vanish_behind(core, cx, index, project, dropped, (turn, now)).await?;
+                (Arc::new(held), CacheResult::Miss)
             }
             (PageAnswer::Found(page), old) => {
-                let (taken, room) = self.found(cx, index, project, page, old).await?;
+                let (taken, room) = self.found(cx, index, project, (page, old), turn).await?;
                 share = room;
                 (taken, CacheResult::Miss)
             }
         };
-        let held = Arc::new(held);
-        if cache == CacheResult::Revalidated {
-            let (core, index) = (Arc::clone(core), Arc::clone(index));
-            let confirmed = Arc::clone(&held);
-            tokio::task::spawn_blocking(move || {
-                if let Some(mirror) = index.mirror() {
-                    // The copy it replaces says the same, only from earlier: it may stay.
-                    let _ = write_copy(&core, &index.name, mirror, &confirmed);
-                }
-            });
-        }
         Ok(Refreshed { held, cache, share })
     }
 
@@ -106,10 +110,11 @@ impl Mirrors {
         index: &Arc<Index>,
         project: &ProjectName,
         old: Option<Arc<SourcePage>>,
+        answered: (CopyTurn, Timestamp),
         refused: Error,
     ) -> Flow<Refreshed> {
-        let (now, dropped) = (self.core.clock.now(), Dropped { old, empty: None });
-        let kept = vanish_behind(&self.core, cx, index, project, dropped, now).await?;
+        let dropped = Dropped { old, empty: None };
+        let kept = vanish_behind(&self.core, cx, index, project, dropped, answered).await?;
         if kept.page.is_none() {
             let kind = ErrorKind::TakenDown;
             return Err(Error { kind, ..refused });
@@ -127,20 +132,41 @@ impl Mirrors {
         cx: &Context,
         index: &Arc<Index>,
         project: &ProjectName,
-        mut page: Page,
-        old: Option<Arc<SourcePage>>,
-    ) -> Flow<(SourcePage, Held)> {
+        (mut page, old): (Page, Option<Arc<SourcePage>>),
+        turn: CopyTurn,
+    ) -> Flow<(Arc<SourcePage>, Held)> {
         let now = self.core.clock.now();
         if page.body.is_empty() && index.is_made_by_api() {
             page.body = Bytes::from_static(BARE_PAGE);
         }
         let (parsed, share) = read_page(&self.core, &index.name, project, &mut page).await?;
-        let (own_cx, index, project) = (cx.clone(), index.clone(), project.clone());
+        let share = Arc::new(share);
+        let writing = turn.begin().await;
+        let (own_cx, own_index, own_project) = (cx.clone(), index.clone(), project.clone());
         let core = Arc::clone(&self.core);
         let read = (parsed, page, old);
-        let work = move || take_in(&core, &own_cx, &index, &project, read, now);
-        let taken = blocking("read a page", work).await??;
-        Ok((taken, Some(Arc::new(share))))
+        let work = move || {
+            take_in(
+                &core,
+                &own_cx,
+                &own_index,
+                &own_project,
+                read,
+                (writing, now),
+            )
+        };
+        let (taken, behind) = blocking("read a page", work).await??;
+        if let Some(writing) = behind {
+            let (core, index, project) = (self.core.clone(), index.clone(), project.clone());
+            let (taken, share) = (Arc::clone(&taken), Arc::clone(&share));
+            tokio::task::spawn_blocking(move || {
+                if let Some(mirror) = index.mirror() {
+                    writing.write(|| replace_copy(&core, &index.name, &project, mirror, &taken));
+                }
+                drop(share);
+            });
+        }
+        Ok((taken, Some(share)))
     }
 }
 
@@ -157,15 +183,25 @@ fn confirmed(
     held
 }
 
-/// Completes a page with what is known about its files, and keeps a copy on disk.
+fn keep_confirmed(core: &Core, index: &Index, writing: &CopyWriting, confirmed: &SourcePage) {
+    if let Some(mirror) = index.mirror() {
+        // The copy it replaces says the same, only from earlier: it may stay.
+        writing.write(|| drop(write_copy(core, &index.name, mirror, confirmed)));
+    }
+}
+
+/// Completes a page with what is known about its files, and keeps a copy on disk, or leaves that to the
+/// caller: a long page's takes longer than all the rest, and its first asker need not wait for it. That a
+/// power cut may then lose it changes nothing, since there was none before; where there was one, it
+/// must not outlive what replaces it in an answer.
 fn take_in(
     core: &Core,
     cx: &Context,
     index: &Arc<Index>,
     project: &ProjectName,
     (mut parsed, page, old): (ProjectPage, Page, Option<Arc<SourcePage>>),
-    now: Timestamp,
-) -> Flow<SourcePage> {
+    (writing, now): (CopyWriting, Timestamp),
+) -> Flow<(Arc<SourcePage>, Option<CopyWriting>)> {
     let Some(mirror) = index.mirror() else {
         let message = format!("{} is no mirror", index.name);
         return Err(Error::new(ErrorKind::Internal, message));
@@ -176,8 +212,11 @@ fn take_in(
     if parsed.files.is_empty() && had_files && !is_quarantined {
         let empty = Some(parsed);
         let dropped = Dropped { old, empty };
-        return Ok(vanish(core, cx, index, project, dropped, now));
+        let remains = vanish(core, cx, index, project, dropped, (&writing, now));
+        return Ok((Arc::new(remains), None));
     }
+    let has_copy = core.store.length(&Key::page(&index.name, project)) > 0;
+    let is_behind = !has_copy && parsed.files.len() > BEHIND_FILES_MIN;
     carry_over(&mut parsed, before, now);
     learned(core, &index.name, project).apply(&mut parsed);
     let validity = Validity {
@@ -186,12 +225,15 @@ fn take_in(
         etag: page.validators.etag,
         last_modified: page.validators.last_modified,
     };
-    let held = SourcePage {
+    let held = Arc::new(SourcePage {
         page: Some(Arc::new(parsed)),
         validity,
         vanished_at: None,
         retry_at: None,
-    };
-    replace_copy(core, &index.name, project, mirror, &held);
-    Ok(held)
+    });
+    if is_behind {
+        return Ok((held, Some(writing)));
+    }
+    writing.write(|| replace_copy(core, &index.name, project, mirror, &held));
+    Ok((held, None))
 }

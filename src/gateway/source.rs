@@ -15,6 +15,7 @@ use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind, Flow};
 use crate::gateway::names::Names;
+use crate::gateway::page_copies::CopyTurns;
 use crate::gateway::patience::{CLOCK_SLACK, Patience, RETRY_AFTER, later};
 use crate::gateway::reply::CacheResult;
 use crate::gateway::room::{Held, copy_within_room};
@@ -87,6 +88,7 @@ pub struct Mirrors {
     pub(super) names: Arc<Names>,
     pub(super) held: SourcePages,
     pub(super) fetches: Fetches,
+    pub(super) copies: Arc<CopyTurns>,
 }
 
 impl Mirrors {
@@ -351,6 +353,7 @@ impl Mirrors {
         if found.is_some() {
             return Ok((found, None));
         }
+        self.copies.written(index, project).await;
         let (copy, share) = copy_within_room(core, index, mirror, project).await?;
         let held = core.look(Tier::Store, kind, copy.map(Arc::new));
         if let Some(held) = &held {

@@ -16,7 +16,7 @@ use crate::cache::{SourcePage, Validity};
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Flow, blocking};
-use crate::gateway::page_copies::replace_copy;
+use crate::gateway::page_copies::{CopyTurn, CopyWriting, replace_copy};
 use crate::gateway::patience::later;
 use crate::model::{ProjectName, Timestamp};
 use crate::page::ProjectPage;
@@ -39,7 +39,7 @@ pub async fn vanish_behind(
     index: &Arc<Index>,
     project: &ProjectName,
     dropped: Dropped,
-    now: Timestamp,
+    (turn, now): (CopyTurn, Timestamp),
 ) -> Flow<SourcePage> {
     let is_held = |old: &Arc<SourcePage>| old.page.is_some();
     if !dropped.old.as_ref().is_some_and(is_held) {
@@ -48,7 +48,8 @@ pub async fn vanish_behind(
     }
     let (core, cx) = (Arc::clone(core), cx.clone());
     let (index, project) = (Arc::clone(index), project.clone());
-    let work = move || vanish(&core, &cx, &index, &project, dropped, now);
+    let writing = turn.begin().await;
+    let work = move || vanish(&core, &cx, &index, &project, dropped, (&writing, now));
     blocking("cut down a page copy", work).await
 }
 
@@ -59,7 +60,7 @@ pub fn vanish(
     index: &Index,
     project: &ProjectName,
     Dropped { old, empty }: Dropped,
-    now: Timestamp,
+    (writing, now): (&CopyWriting, Timestamp),
 ) -> SourcePage {
     let policies = &cx.generation.policies;
     let remains = old
@@ -67,7 +68,7 @@ pub fn vanish(
         .and_then(|old| keep(policies, index, project, &old, now))
         .unwrap_or_else(|| nothing(index.mirror(), now, empty));
     if let Some(mirror) = index.mirror() {
-        replace_copy(core, &index.name, project, mirror, &remains);
+        writing.write(|| replace_copy(core, &index.name, project, mirror, &remains));
     }
     remains
 }

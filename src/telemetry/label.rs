@@ -172,6 +172,8 @@ labels! {
         Checks = "checks",
         /// The turn to note what a file says about itself.
         Facts = "facts",
+        /// The turn to write, or read, the copy of a page.
+        PageCopies = "page_copies",
         /// The turn to change indexes or policies.
         Indexes = "indexes",
         /// The turn to keep an anonymous test result.

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use cheesecloth::testing::clock::Clock;
+use cheesecloth::testing::store::Key;
 use serde_json::Value;
 
 use super::support::{FakeIndex, House, Larder, Project, Setup, paths_below};
@@ -30,8 +31,13 @@ fn policies(upstream: &FakeIndex, more: &str) -> String {
 
 /// The files that the page lists.
 async fn listed(house: &House) -> Vec<Value> {
+    listed_for(house, &[]).await
+}
+
+async fn listed_for(house: &House, headers: &[(&str, &str)]) -> Vec<Value> {
     let accept = ("accept", "application/vnd.pypi.simple.v1+json");
-    let got = house.get("/root/dairy/+simple/sieve/", &[accept]).await;
+    let headers = [&[accept], headers].concat();
+    let got = house.get("/root/dairy/+simple/sieve/", &headers).await;
     assert_eq!(got.status, 200, "{}", got.text());
     let page: Value = serde_json::from_slice(&got.body).unwrap();
     page["files"].as_array().unwrap().clone()
@@ -76,6 +82,37 @@ async fn a_page_in_memory_is_asked_for_again_when_the_clock_is_put_back() {
         assert_eq!(dairy.journal().count(UPSTREAM_PAGE), expected);
         clock.put_back(ahead);
     }
+}
+
+#[tokio::test]
+async fn a_long_page_is_kept_behind_its_answer() {
+    const FILES: usize = 300;
+    let versions = |count: usize| {
+        let project = (0..count).fold(Project::new("sieve"), |project, version| {
+            project.wheel(&version.to_string())
+        });
+        Setup::default().project(project)
+    };
+    let dairy = versions(FILES).start();
+    let clock = Clock::fixed(NOW.parse().unwrap());
+    let larder = Larder::empty(&clock).await;
+    let yaml = policies(&dairy, "");
+    let house = House::online_over(&larder, &yaml, &clock);
+    assert_eq!(listed(&house).await.len(), FILES);
+    let (index, project) = ("root/dairy".parse().unwrap(), "sieve".parse().unwrap());
+    let key = Key::page(&index, &project);
+    larder.kept(&key).await;
+    let offline = House::offline(&larder, &yaml, &clock);
+    assert_eq!(listed(&offline).await.len(), FILES);
+
+    // What replaces it is on the disk before anybody is answered.
+    dairy.change(|_| versions(FILES - 1));
+    clock.advance(DAY);
+    let copy = larder.folder().join(key.path());
+    let before = fs::read(&copy).unwrap();
+    let latest = listed_for(&house, &[("cache-control", "no-cache")]);
+    assert_eq!(latest.await.len(), FILES - 1);
+    assert_ne!(fs::read(&copy).unwrap(), before);
 }
 
 #[tokio::test]

@@ -59,16 +59,16 @@ impl Stretches {
         let before = self.kept.get(&key);
         let writer = PageWriter::new(key.markup, FileLinks::new(key.form, &key.index));
         let entries: Vec<_> = merged.entries().collect();
-        let text = PageText::write(
+        let (text, body) = PageText::write(
             before.as_deref(),
             rules,
             (&writer, &merged.heading()),
             self.cut.cut(&entries),
             decide,
-            now,
+            (encoding, now),
         );
         let rendering = Rendering {
-            body: text.encoded(encoding),
+            body,
             etag: text.etag(encoding),
             next_change: text.next_change(),
         };

@@ -110,7 +110,8 @@ fn as_json(explanation: &Explanation) -> Value {
             "layer": line.layer.as_str(),
             "policy": line.policy,
             "location": line.location.as_ref().map(ToString::to_string),
-            "rule": line.words,
+            "rule": line.name,
+            "words": line.words,
             "outcome": line.outcome.as_str(),
             "why": line.why,
         })

@@ -13,7 +13,7 @@ use crate::front::judgement::refused_by_name;
 use crate::front::place::segments_of;
 use crate::front::ruled::project_in;
 use crate::front::write::Errand;
-use crate::gateway::{Context, Decision, Record, Reply, Route, Trouble, count_denial, rule_text};
+use crate::gateway::{Context, Decision, Record, Reply, Route, Ruled, Trouble, count_denial};
 use crate::model::{IndexName, ProjectName};
 use crate::page::parse_file_path;
 use crate::policy::Denial;
@@ -143,7 +143,7 @@ impl Front {
             Refused::Denied(denial) => {
                 count_denial(&self.flows.core.metrics, &denial, Mode::Enforce);
                 record.decision = Decision::Deny;
-                record.rule = Some(rule_text(&denial));
+                record.rule = Some(Ruled::by(&denial));
                 record.project = Some(denial.subject.project().clone());
                 (StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, denial.detail())
             }

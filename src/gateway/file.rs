@@ -15,8 +15,8 @@ use crate::gateway::error::{Error, ErrorKind, Flow};
 use crate::gateway::external::{external_place, sent_there};
 use crate::gateway::fill::{Fills, is_as_long};
 use crate::gateway::held::{About, HeldFiles};
-use crate::gateway::refusal::{count_denial, file_refused, rule_text};
-use crate::gateway::reply::{CacheResult, Decision, Record, Reply};
+use crate::gateway::refusal::{count_denial, file_refused};
+use crate::gateway::reply::{CacheResult, Decision, Record, Reply, Ruled};
 use crate::gateway::sidecar::Sidecars;
 use crate::gateway::small::SmallFiles;
 use crate::gateway::tickets::{FilePart, Grant, Told};
@@ -69,7 +69,7 @@ impl Files {
         if let Some(denial) = grant.file.audited() {
             count_denial(metrics, denial, Mode::Audit);
             record.decision = Decision::Audit;
-            record.rule = Some(rule_text(denial));
+            record.rule = Some(Ruled::by(denial));
         }
         let external = external_place(cx, grant).filter(|_| !is_sidecar);
         if !is_sidecar

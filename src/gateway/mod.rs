@@ -67,8 +67,8 @@ pub use hidden::asked_index;
 pub use outside::{Outside, inside_path};
 pub use page::decide;
 pub use patience::Patience;
-pub use refusal::{count_denial, failed_reply, reply_head, rule_text};
-pub use reply::{Attempt, Body, CacheResult, Decision, Record, Reply, Route};
+pub use refusal::{count_denial, failed_reply, reply_head};
+pub use reply::{Attempt, Body, CacheResult, Decision, Record, Reply, Route, Ruled};
 pub use resolve::{
     MemberAnswer, Resolution, Resolved, Statements, silent_members, unknown_index, worst,
 };

@@ -3,13 +3,11 @@
 //! pip prints the HTTP/1.1 reason phrase, uv the problem's title and detail; never 404, or a client
 //! would look for the same name in its next index.
 
-use std::sync::Arc;
-
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::gateway::error::{Error, ErrorKind};
-use crate::gateway::reply::{Body, Decision, Record, Reply};
+use crate::gateway::reply::{Body, Decision, Record, Reply, Ruled};
 use crate::policy::Denial;
 use crate::protocol::{Problem, reason_phrase};
 use crate::telemetry::{Metrics, Mode, PATH_MAX, cut};
@@ -30,7 +28,7 @@ pub fn project_refused(metrics: &Metrics, denial: &Denial, path: &str, record: R
 
 fn refused(status: StatusCode, denial: &Denial, path: &str, mut record: Record) -> Reply {
     record.decision = Decision::Deny;
-    record.rule = Some(rule_text(denial));
+    record.rule = Some(Ruled::by(denial));
     let short = denial.short();
     let problem = Problem {
         kind: "about:blank",
@@ -38,6 +36,7 @@ fn refused(status: StatusCode, denial: &Denial, path: &str, mut record: Record) 
         status: status.as_u16(),
         detail: &denial.detail(),
         instance: path,
+        rule: Some(&denial.rule.name),
     };
     let body = problem.to_body();
     let head = reply_head(Problem::CONTENT_TYPE, body.len(), "no-store");
@@ -47,19 +46,10 @@ fn refused(status: StatusCode, denial: &Denial, path: &str, mut record: Record) 
     }
 }
 
-/// `file:line` of the rule, or the policy's name if it is in no file.
-pub fn rule_text(denial: &Denial) -> Arc<str> {
-    let rule = &denial.rule;
-    match &rule.location {
-        Some(location) => format!("{}:{}", location.file, location.line).into(),
-        None => Arc::clone(&rule.policy),
-    }
-}
-
 /// Counts a refusal by its rule; for a policy that only audits, a would-be refusal.
 pub fn count_denial(metrics: &Metrics, denial: &Denial, mode: Mode) {
-    let (index, rule) = (&denial.rule.index, rule_text(denial));
-    metrics.refusal(index.as_str(), &rule, mode);
+    let rule = &denial.rule;
+    metrics.refusal(rule.index.as_str(), &rule.name, mode);
 }
 
 /// A failed flow as an answer; details that clients may not see go to the log, here and only here.
@@ -75,6 +65,7 @@ pub fn failed_reply(error: &Error, path: &str, record: Record) -> Reply {
         status: status.as_u16(),
         detail: &error.message,
         instance: path,
+        rule: None,
     };
     // devpi's clients read a `message` where others read the detail.
     let body = problem.to_body_with_message();

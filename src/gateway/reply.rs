@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use crate::model::{IndexName, ProjectName, Sha256};
+use crate::policy::Denial;
 use crate::protocol::Head;
 use crate::store::{Growing, StoredFile};
 use crate::telemetry::{Label, Staleness, labels};
@@ -85,12 +86,38 @@ pub struct Record {
     pub cache: CacheResult,
     /// What the policies said.
     pub decision: Decision,
-    /// The rule that said it, as `file:line`.
-    pub rule: Option<Arc<str>>,
+    /// The rule that refused, or would have.
+    pub rule: Option<Arc<Ruled>>,
     /// By whom, if they logged in or tried to add or remove content; and why that was refused.
     pub attempt: Option<Arc<Attempt>>,
     /// How long the upstream took, if it was asked.
     pub upstream: Option<Duration>,
+}
+
+/// A refusal by a rule, or what would be one if its policy did more than audit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ruled {
+    /// The policy's name, or the key of an index.
+    pub policy: Arc<str>,
+    /// What the rule is called.
+    pub rule: Arc<str>,
+    /// Why it refuses.
+    pub reason: Arc<str>,
+    /// The version of the file, if it is about one.
+    pub version: Option<Arc<str>>,
+}
+
+impl Ruled {
+    /// What is recorded of a refusal.
+    #[must_use]
+    pub fn by(denial: &Denial) -> Arc<Self> {
+        Arc::new(Self {
+            policy: Arc::clone(&denial.rule.policy),
+            rule: Arc::clone(&denial.rule.name),
+            reason: denial.reason().into(),
+            version: denial.subject.version().map(Arc::from),
+        })
+    }
 }
 
 /// Who asked, and why an attempt to add or remove content was refused.

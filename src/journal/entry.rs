@@ -37,7 +37,7 @@ pub struct JournalEntry {
     pub file: Option<JournalledFile>,
     /// Whether it was delivered.
     pub decision: JournalDecision,
-    /// The rule that decided, as `file:line`.
+    /// The rule that decided, by its name.
     pub rule: Option<Arc<str>>,
 }
 

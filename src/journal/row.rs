@@ -51,7 +51,7 @@ pub struct JournalRuling {
     pub index: Arc<str>,
     /// The decision.
     pub decision: JournalDecision,
-    /// The rule, as `file:line`.
+    /// The rule, by its name.
     pub rule: Option<Arc<str>>,
 }
 

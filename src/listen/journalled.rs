@@ -3,6 +3,7 @@
 //! Metadata does not: a client that installs something asks for the file too. Nor does a HEAD, with which
 //! nothing is delivered.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -73,6 +74,6 @@ pub(super) fn entry_of(finished: Finished<'_>, duration: Duration) -> Option<Jou
         project: record.project,
         file,
         decision,
-        rule: record.rule,
+        rule: record.rule.map(|ruled| Arc::clone(&ruled.rule)),
     })
 }

@@ -114,7 +114,7 @@ impl Recorder {
             file: record.file.as_deref().map(|file| cut(file, NAME_MAX)),
             cache: record.cache.label(),
             decision: record.decision.label(),
-            rule: record.rule.as_deref(),
+            rule: record.rule.as_deref().map(|ruled| &*ruled.rule),
             user_agent: finished.user_agent.map(|agent| cut(agent, AGENT_MAX)),
         });
         if let Some(journal) = &self.journal
@@ -143,7 +143,12 @@ impl Recorder {
         event.index.clone_from(&record.index);
         event.project.clone_from(&record.project);
         event.file.clone_from(&record.file);
-        event.rule.clone_from(&record.rule);
+        if let Some(ruled) = record.rule.as_deref() {
+            event.policy = Some(Arc::clone(&ruled.policy));
+            event.rule = Some(Arc::clone(&ruled.rule));
+            event.reason = Some(Arc::clone(&ruled.reason));
+            event.version.clone_from(&ruled.version);
+        }
         if let Some(attempt) = &record.attempt {
             event.user.clone_from(&attempt.user);
             event.token.clone_from(&attempt.token);

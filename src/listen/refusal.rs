@@ -85,6 +85,7 @@ pub(super) fn bad_request(status: StatusCode, detail: &str, path: &str) -> Reply
         status: status.as_u16(),
         detail,
         instance: &instance,
+        rule: None,
     };
     let body = problem.to_body();
     let head = reply_head(Problem::CONTENT_TYPE, body.len(), "no-store");
@@ -104,6 +105,7 @@ pub(super) fn unavailable(words: &str) -> Reply {
         status: status.as_u16(),
         detail: words,
         instance: "",
+        rule: None,
     };
     let body = problem.to_body_with_message();
     let mut head = reply_head(Problem::CONTENT_TYPE, body.len(), "no-store");

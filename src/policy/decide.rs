@@ -10,6 +10,7 @@ use crate::policy::condition::Facts;
 use crate::policy::document::{NamePattern, Placed};
 use crate::policy::index::Index;
 use crate::policy::layer::{Layer, OWNS, Tally};
+use crate::policy::naming::full_name;
 use crate::policy::sources::{SkipReason, Skipped, Sources, keeper};
 use crate::policy::stack::{Candidate, Member, Stack};
 use crate::policy::verdict::{Allowed, Denial, Reason, RuleId, Subject, Verdict};
@@ -122,6 +123,7 @@ impl<'a> ProjectView<'a> {
         let subject = || Subject::File(file.filename.clone());
         let Some(member) = self.stack.members.get(candidate.member) else {
             let rule = RuleId {
+                name: "stack".into(),
                 location: None,
                 policy: "stack".into(),
                 index: self.stack.asked.name.clone(),
@@ -216,9 +218,15 @@ impl<'a> ProjectView<'a> {
 }
 
 impl Reservation<'_> {
+    /// What the entry is called.
+    pub(super) fn name(self) -> Arc<str> {
+        full_name(OWNS, &self.pattern.value.to_string())
+    }
+
     fn denial(self, subject: Subject) -> Denial {
-        let pattern = self.pattern.value.to_string().into();
+        let pattern: Arc<str> = self.pattern.value.to_string().into();
         let rule = RuleId {
+            name: self.name(),
             location: Some(self.pattern.location.clone()),
             policy: OWNS.into(),
             index: self.owner.name.clone(),

@@ -166,6 +166,8 @@ pub enum OnBlock {
 pub struct RuleDocument {
     /// Where it stands.
     pub location: Location,
+    /// `id`: what it is called, within its policy.
+    pub id: Option<Placed<String>>,
     /// `deny:` or `allow:`.
     pub effect: Effect,
     /// What a file must be for the rule to decide; all present ones must hold.

@@ -90,9 +90,11 @@ impl<'a> Layer<'a> {
     }
 
     fn key(&self, location: &Location) -> RuleId {
+        let policy: Arc<str> = WHITELIST.into();
         RuleId {
+            name: Arc::clone(&policy),
             location: Some(location.clone()),
-            policy: WHITELIST.into(),
+            policy,
             index: self.index.name.clone(),
         }
     }
@@ -105,21 +107,26 @@ impl<'a> Layer<'a> {
         refusal: RuleRefusal<'_>,
         facts: Option<&Facts<'_>>,
     ) -> Denial {
-        let (reason, location, matures) = match refusal {
+        let (reason, (name, location), matures) = match refusal {
             RuleRefusal::Rule(rule) => {
                 let conditions = &rule.conditions;
                 let advisory = facts.and_then(|facts| conditions.advisory(facts)).cloned();
                 let words = Arc::clone(&rule.why);
                 let matures = facts.and_then(|facts| conditions.matures(facts));
-                (Reason::Rule { words, advisory }, &rule.location, matures)
+                let reason = Reason::Rule { words, advisory };
+                (reason, (&rule.name, &rule.location), matures)
             }
             RuleRefusal::Lacks(rule, missing) => {
                 let words = Arc::clone(&rule.why);
-                (Reason::Lacks { missing, words }, &rule.location, None)
+                let reason = Reason::Lacks { missing, words };
+                (reason, (&rule.name, &rule.location), None)
             }
-            RuleRefusal::Default(location) => (Reason::Default, location, None),
+            RuleRefusal::Default(location) => {
+                (Reason::Default, (&policy.default_name, location), None)
+            }
         };
         let rule = RuleId {
+            name: Arc::clone(name),
             location: Some(location.clone()),
             policy: Arc::clone(&policy.name),
             index: self.index.name.clone(),

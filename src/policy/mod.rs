@@ -19,6 +19,7 @@ mod layer;
 mod lockfile;
 mod mirror_whitelist;
 mod names;
+mod naming;
 mod order;
 mod orphans;
 mod read;

@@ -10,6 +10,7 @@ use crate::model::{Faults, IndexName, Location, ProjectName, Timestamp};
 use crate::policy::condition::{Condition, Conditions, Facts, Fit};
 use crate::policy::document::{Effect, OnBlock, PolicyDocument, PolicyMode, RuleDocument};
 use crate::policy::names::Names;
+use crate::policy::naming::{DEFAULT, full_name, rule_names};
 use crate::policy::verdict::Missing;
 use crate::policy::words::words;
 
@@ -29,6 +30,8 @@ pub struct Policy {
     pub on_block: OnBlock,
     /// Where `default: deny` is written, if it is.
     pub default_deny: Option<Location>,
+    /// What its default is called.
+    pub default_name: Arc<str>,
     /// Its rules, in order.
     pub rules: Vec<Rule>,
     /// The projects that rules name, for all rules together; positions are those of `rules`.
@@ -42,6 +45,10 @@ pub struct Policy {
 pub struct Rule {
     /// Where it is written.
     pub location: Location,
+    /// What it is called: `policy/id`.
+    pub name: Arc<str>,
+    /// Its `id`, if the operator gave it one.
+    id: Option<Arc<str>>,
     /// What it does with a file it matches.
     pub effect: Effect,
     pub(super) conditions: Conditions,
@@ -111,14 +118,18 @@ impl Policy {
             .filter(|(_, rule)| rule.matchers.project.is_empty())
             .map(|(position, _)| position)
             .collect();
-        let rules = document.rules.iter();
+        let rules = document.rules.iter().zip(rule_names(document, faults));
+        let rules: Vec<Rule> = rules
+            .map(|(rule, name)| Rule::compile(rule, name, faults))
+            .collect();
         Self {
             name: document.name.value.as_str().into(),
             location: document.name.location.clone(),
             mode: document.mode,
             on_block: document.on_block,
             default_deny: document.default_deny.clone(),
-            rules: rules.map(|rule| Rule::compile(rule, faults)).collect(),
+            default_name: full_name(&document.name.value, DEFAULT),
+            rules,
             names,
             unnamed,
         }
@@ -188,10 +199,12 @@ impl Policy {
 }
 
 impl Rule {
-    fn compile(document: &RuleDocument, faults: &mut Faults) -> Self {
+    fn compile(document: &RuleDocument, name: Arc<str>, faults: &mut Faults) -> Self {
         let text = |text: &Option<String>| text.as_deref().map(Into::into);
         Self {
             location: document.location.clone(),
+            name,
+            id: document.id.as_ref().map(|id| id.value.as_str().into()),
             effect: document.effect,
             conditions: Conditions::compile(&document.matchers, &document.location, faults),
             reason: text(&document.reason),
@@ -212,6 +225,7 @@ impl Rule {
     pub(super) fn whole(&self) -> String {
         let mut line = self.line(usize::MAX);
         for (key, value) in [
+            ("id", &self.id),
             ("reason", &self.reason),
             ("owner", &self.owner),
             ("ticket", &self.ticket),

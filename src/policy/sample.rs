@@ -171,6 +171,7 @@ pub(super) fn allow(matchers: Matchers) -> RuleDocument {
 fn rule(effect: Effect, matchers: Matchers) -> RuleDocument {
     RuleDocument {
         location: place(1),
+        id: None,
         effect,
         matchers,
         until: None,

@@ -18,7 +18,7 @@ use crate::policy::verdict::Missing;
 use crate::policy::whitelist::Admission;
 
 /// Stands in place of a policy's name for devpi's rule about private names.
-const MIRROR_WHITELIST: &str = "mirror_whitelist";
+pub(super) const MIRROR_WHITELIST: &str = "mirror_whitelist";
 
 /// One rule, and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct TraceLine {
     pub layer: IndexName,
     /// The policy's name, or the key of the index: `whitelist`, `owns`, `mirror_whitelist`.
     pub policy: Arc<str>,
+    /// What the rule is called.
+    pub name: Arc<str>,
     /// Where the rule stands.
     pub location: Option<Location>,
     /// The rule as one line.
@@ -80,7 +82,7 @@ impl fmt::Display for TraceLine {
         write!(
             formatter,
             "{}: {} of {}",
-            self.member, self.policy, self.layer
+            self.member, self.name, self.layer
         )?;
         if let Some(location) = &self.location {
             write!(formatter, " ({}:{})", location.file, location.line)?;
@@ -237,6 +239,7 @@ fn rules(member: &Member, layer: &Layer<'_>, say: impl Fn(&Rule) -> Said) -> Vec
         lines.push(TraceLine {
             outcome,
             why,
+            name: Arc::clone(&rule.name),
             ..line(member, whose(), Some(&rule.location), words)
         });
     }
@@ -250,6 +253,7 @@ fn rules(member: &Member, layer: &Layer<'_>, say: impl Fn(&Rule) -> Said) -> Vec
     };
     lines.push(TraceLine {
         outcome,
+        name: Arc::clone(&policy.default_name),
         ..line(member, whose(), policy.default_deny.as_ref(), words)
     });
     lines
@@ -265,6 +269,7 @@ fn line(
     TraceLine {
         member: member.index.name.clone(),
         layer: layer.clone(),
+        name: Arc::clone(&policy),
         policy,
         location: location.cloned(),
         words: words.into(),
@@ -289,16 +294,16 @@ fn whitelist(member: &Member, layer: &Layer<'_>, outcome: Outcome, why: Option<&
 
 /// The line of the reservation that keeps the name from a member, if there is one.
 fn reserved(view: &ProjectView<'_>, position: usize, member: &Member) -> Vec<TraceLine> {
-    let line = view
-        .reservation(position)
-        .map(|Reservation { owner, pattern }| {
-            let (whose, words) = ((&owner.name, OWNS.into()), pattern.value.to_string());
-            TraceLine {
-                outcome: Outcome::Denies,
-                why: Some("reserved names never come from a mirror".to_owned()),
-                ..line(member, whose, Some(&pattern.location), words)
-            }
-        });
+    let line = view.reservation(position).map(|reservation| {
+        let Reservation { owner, pattern } = reservation;
+        let (whose, words) = ((&owner.name, OWNS.into()), pattern.value.to_string());
+        TraceLine {
+            name: reservation.name(),
+            outcome: Outcome::Denies,
+            why: Some("reserved names never come from a mirror".to_owned()),
+            ..line(member, whose, Some(&pattern.location), words)
+        }
+    });
     line.into_iter().collect()
 }
 
@@ -313,7 +318,7 @@ mod tests {
     use crate::policy::sample::{
         allow, at, compiled, deny, file, index, mirror, of, place, policy, project, stage,
     };
-    use crate::policy::verdict::Verdict;
+    use crate::policy::verdict::{Denial, Verdict};
 
     const NOW: &str = "2026-01-05T00:00:00Z";
 
@@ -380,19 +385,19 @@ mod tests {
         let policies = world();
         let mut numpy = file("numpy-1.zip", "numpy");
         insta::assert_snapshot!(text(&explain(&policies, &numpy)), @"
-        m/one: corporate of a/top (policies/web.yaml:10): allow: { project: numpy, until: 2026-01-01T00:00:00Z }: passes over, it is over
-        m/one: corporate of a/top (policies/web.yaml:11): deny: { project: seven }: passes over, it names other projects
-        m/one: corporate of a/top (policies/web.yaml:12): deny: { size_over: 1MiB }: passes over, it has 1000B
-        m/one: corporate of a/top (policies/web.yaml:13): deny: { younger_than: 7d }: denies
-        m/one: corporate of a/top (policies/web.yaml:14): allow: {}: not reached
-        m/one: corporate of a/top (policies/web.yaml:3): default: deny: not reached
+        m/one: corporate/allow-project-fcd00bf0 of a/top (policies/web.yaml:10): allow: { project: numpy, until: 2026-01-01T00:00:00Z }: passes over, it is over
+        m/one: corporate/deny-project-ad28e3e0 of a/top (policies/web.yaml:11): deny: { project: seven }: passes over, it names other projects
+        m/one: corporate/deny-size_over-8b62a537 of a/top (policies/web.yaml:12): deny: { size_over: 1MiB }: passes over, it has 1000B
+        m/one: corporate/deny-younger_than-3538c8d7 of a/top (policies/web.yaml:13): deny: { younger_than: 7d }: denies
+        m/one: corporate/allow-41008373 of a/top (policies/web.yaml:14): allow: {}: not reached
+        m/one: corporate/default of a/top (policies/web.yaml:3): default: deny: not reached
         m/one: whitelist of a/base (policies/web.yaml:1): 2 entries: allows
-        m/one: watch of a/base (policies/web.yaml:10): deny: { project: six }: passes over, it names other projects
-        m/one: watch of a/base: default: allow: allows
+        m/one: watch/deny-project-12cdb3ab of a/base (policies/web.yaml:10): deny: { project: six }: passes over, it names other projects
+        m/one: watch/default of a/base: default: allow: allows
         ");
         numpy.size = None;
         let lines = explain(&policies, &numpy);
-        insta::assert_snapshot!(lines[2], @"m/one: corporate of a/top (policies/web.yaml:12): deny: { size_over: 1MiB }: denies, it has no size");
+        insta::assert_snapshot!(lines[2], @"m/one: corporate/deny-size_over-8b62a537 of a/top (policies/web.yaml:12): deny: { size_over: 1MiB }: denies, it has no size");
     }
 
     #[test]
@@ -406,16 +411,16 @@ mod tests {
             .take_while(|line| line.member != index("m/one"));
         assert_eq!(of_stages.count(), 14);
         insta::assert_snapshot!(text(&lines.split_off(14)), @"
-        m/one: owns of a/top (policies/web.yaml:1): acme-*: denies, reserved names never come from a mirror
-        m/one: corporate of a/top (policies/web.yaml:10): allow: { project: numpy, until: 2026-01-01T00:00:00Z }: passes over, it names other projects
-        m/one: corporate of a/top (policies/web.yaml:11): deny: { project: seven }: passes over, it names other projects
-        m/one: corporate of a/top (policies/web.yaml:12): deny: { size_over: 1MiB }: passes over, it depends on the file
-        m/one: corporate of a/top (policies/web.yaml:13): deny: { younger_than: 7d }: passes over, it depends on the file
-        m/one: corporate of a/top (policies/web.yaml:14): allow: {}: allows, some files may pass
-        m/one: corporate of a/top (policies/web.yaml:3): default: deny: not reached
+        m/one: owns/acme-* of a/top (policies/web.yaml:1): acme-*: denies, reserved names never come from a mirror
+        m/one: corporate/allow-project-fcd00bf0 of a/top (policies/web.yaml:10): allow: { project: numpy, until: 2026-01-01T00:00:00Z }: passes over, it names other projects
+        m/one: corporate/deny-project-ad28e3e0 of a/top (policies/web.yaml:11): deny: { project: seven }: passes over, it names other projects
+        m/one: corporate/deny-size_over-8b62a537 of a/top (policies/web.yaml:12): deny: { size_over: 1MiB }: passes over, it depends on the file
+        m/one: corporate/deny-younger_than-3538c8d7 of a/top (policies/web.yaml:13): deny: { younger_than: 7d }: passes over, it depends on the file
+        m/one: corporate/allow-41008373 of a/top (policies/web.yaml:14): allow: {}: allows, some files may pass
+        m/one: corporate/default of a/top (policies/web.yaml:3): default: deny: not reached
         m/one: whitelist of a/base (policies/web.yaml:1): 2 entries: denies, the name is not listed
-        m/one: watch of a/base (policies/web.yaml:10): deny: { project: six }: passes over, it names other projects
-        m/one: watch of a/base: default: allow: allows
+        m/one: watch/deny-project-12cdb3ab of a/base (policies/web.yaml:10): deny: { project: six }: passes over, it names other projects
+        m/one: watch/default of a/base: default: allow: allows
         m/one: mirror_whitelist of a/base: a name that a stage holds is not taken from mirrors: denies, a/base holds acme-x
         ");
         let lines = stack.explain_project(&project("six"), at(NOW), &holds);
@@ -423,7 +428,15 @@ mod tests {
             .iter()
             .find(|line| line.outcome == Outcome::WouldDeny)
             .unwrap();
-        insta::assert_snapshot!(audited, @"a/base: watch of a/base (policies/web.yaml:10): deny: { project: six }: would deny");
+        insta::assert_snapshot!(audited, @"a/base: watch/deny-project-12cdb3ab of a/base (policies/web.yaml:10): deny: { project: six }: would deny");
+    }
+
+    fn named(line: &TraceLine) -> (Arc<str>, Option<Location>) {
+        (Arc::clone(&line.name), line.location.clone())
+    }
+
+    fn of_denial(denial: &Denial) -> (Arc<str>, Option<Location>) {
+        (Arc::clone(&denial.rule.name), denial.rule.location.clone())
     }
 
     #[test]
@@ -450,16 +463,12 @@ mod tests {
                 let audits = lines.iter().find(|line| line.outcome == Outcome::WouldDeny);
                 let view = stack.view(file.filename.project());
                 let verdict = view.decide_file(&candidate, at(NOW));
-                let place = |line: Option<&TraceLine>| line.and_then(|line| line.location.clone());
-                let denial = verdict
-                    .denial()
-                    .and_then(|denial| denial.rule.location.clone());
+                let place = |line: Option<&TraceLine>| line.map(named);
+                let denial = verdict.denial().map(of_denial);
                 assert_eq!(denial, place(denies), "{name} {member}");
                 refused += usize::from(denial.is_some());
                 if let Verdict::Allow(allowed) = verdict {
-                    let audited = allowed
-                        .audited()
-                        .and_then(|denial| denial.rule.location.clone());
+                    let audited = allowed.audited().map(of_denial);
                     assert_eq!(audited, place(audits), "{name} {member}");
                 }
             }

@@ -76,9 +76,11 @@ impl Allowed<&File> {
     }
 }
 
-/// Which rule decided: where it stands, the policy it belongs to, and the index that applies it.
+/// Which rule decided: its name, where it stands, the policy it belongs to, and the index that applies it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RuleId {
+    /// What it is called: `policy/id`, or by the key of an index.
+    pub name: Arc<str>,
     /// Where it is written; `None` for what was set through the devpi API.
     pub location: Option<Location>,
     /// The policy's name; `whitelist` or `owns` for those keys of an index.
@@ -97,6 +99,15 @@ pub enum Subject {
 }
 
 impl Subject {
+    /// The version of the file, as its name spells it.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        match self {
+            Self::Project(_) => None,
+            Self::File(filename) => Some(filename.version_text()),
+        }
+    }
+
     /// The project, or that of the file.
     #[must_use]
     pub fn project(&self) -> &ProjectName {
@@ -217,6 +228,12 @@ impl Denial {
         }
     }
 
+    /// Why, as a clause, without the instant at which that may end.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        one_line(&self.reason.words())
+    }
+
     /// An HTTP/1.1 reason phrase: printable ASCII, at most 120 bytes.
     #[must_use]
     pub fn short(&self) -> String {
@@ -333,6 +350,7 @@ mod tests {
     fn denial(reason: Reason, policy: &str) -> Denial {
         let filename = file("requests-2.30.0.tar.gz", "requests").filename;
         let rule = RuleId {
+            name: format!("{policy}/vulnerable").into(),
             location: Some(place(14)),
             policy: policy.into(),
             index: index("packages/stable"),
@@ -450,6 +468,7 @@ mod tests {
     #[test]
     fn a_project_is_named_without_a_version() {
         let id = RuleId {
+            name: "whitelist".into(),
             location: None,
             policy: "whitelist".into(),
             index: index("packages/stable"),

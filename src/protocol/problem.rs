@@ -26,6 +26,9 @@ pub struct Problem<'a> {
     pub detail: &'a str,
     /// The path that was asked for.
     pub instance: &'a str,
+    /// What the rule is called that refuses, if one does: a member of our own (RFC 9457 §3.2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<&'a str>,
 }
 
 impl Problem<'_> {
@@ -43,13 +46,13 @@ impl Problem<'_> {
         }
         let (problem, message) = (self, self.detail);
         let text = serde_json::to_vec(&WithMessage { problem, message });
-        Bytes::from(text.expect("six plain fields serialise"))
+        Bytes::from(text.expect("plain fields serialise"))
     }
 
     /// The body.
     #[must_use]
     pub fn to_body(&self) -> Bytes {
-        let text = serde_json::to_vec(self).expect("five plain fields serialise");
+        let text = serde_json::to_vec(self).expect("plain fields serialise");
         Bytes::from(text)
     }
 }
@@ -84,16 +87,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_problem_has_five_members() {
-        let problem = Problem {
+    fn a_problem_has_five_members_and_a_refusal_names_its_rule() {
+        let mut problem = Problem {
             kind: "about:blank",
             title: "refused by policy",
             status: 403,
             detail: "CVE-2023-32681 (policies/web.yaml:14)",
             instance: "/packages/stable/+f/aa/requests-2.30.tar.gz",
+            rule: None,
         };
         let text = String::from_utf8(problem.to_body().to_vec()).unwrap();
         insta::assert_snapshot!(text, @r#"{"type":"about:blank","title":"refused by policy","status":403,"detail":"CVE-2023-32681 (policies/web.yaml:14)","instance":"/packages/stable/+f/aa/requests-2.30.tar.gz"}"#);
+        problem.rule = Some("web/vulnerable");
+        let text = String::from_utf8(problem.to_body_with_message().to_vec()).unwrap();
+        let rule = r#""rule":"web/vulnerable","message":"CVE-2023-32681 (policies/web.yaml:14)"}"#;
+        assert!(text.ends_with(rule), "{text}");
     }
 
     #[test]

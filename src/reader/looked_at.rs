@@ -6,8 +6,7 @@ use http::header::{RETRY_AFTER, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::gateway::{
-    Ask, Body, Core, Decision, ErrorKind, Record, Reply, Trouble, count_denial, reply_head,
-    rule_text,
+    Ask, Body, Core, Decision, ErrorKind, Record, Reply, Ruled, Trouble, count_denial, reply_head,
 };
 use crate::telemetry::{Mode, PATH_MAX, cut};
 
@@ -94,7 +93,7 @@ impl NoAnswer {
             Trouble::Refused(denial) => {
                 count_denial(&core.metrics, &denial, Mode::Enforce);
                 record.decision = Decision::Deny;
-                record.rule = Some(rule_text(&denial));
+                record.rule = Some(Ruled::by(&denial));
                 return Self {
                     status: StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
                     words: denial.detail(),

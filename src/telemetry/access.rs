@@ -47,7 +47,7 @@ pub struct AccessLine<'a> {
     pub cache: &'static str,
     /// What the policies said.
     pub decision: &'static str,
-    /// The rule that said it.
+    /// What the rule is called that said it.
     pub rule: Option<&'a str>,
     /// The client's own name.
     pub user_agent: Option<&'a str>,
@@ -232,7 +232,7 @@ mod tests {
             file: None,
             cache: "hit",
             decision: "allow",
-            rule: Some("web.yaml:14"),
+            rule: Some("corporate/cool-down"),
             user_agent: Some("pip/26.3\u{1b}[2J"),
         }
     }
@@ -251,12 +251,12 @@ mod tests {
 
     #[test]
     fn people_read_one_line() {
-        insta::assert_snapshot!(written(LogFormat::Text, &[line()]), @r#"2026-11-20T10:11:12.500Z public 192.0.2.7 "GET /u/i/+simple/six/\n\"" 200 3120B 0.412ms cache=hit decision=allow rule=web.yaml:14 index=u/i project=six id=abc-1 "pip/26.3\u{1b}[2J""#);
+        insta::assert_snapshot!(written(LogFormat::Text, &[line()]), @r#"2026-11-20T10:11:12.500Z public 192.0.2.7 "GET /u/i/+simple/six/\n\"" 200 3120B 0.412ms cache=hit decision=allow rule=corporate/cool-down index=u/i project=six id=abc-1 "pip/26.3\u{1b}[2J""#);
     }
 
     #[test]
     fn programs_read_one_object() {
-        insta::assert_snapshot!(written(LogFormat::Json, &[line()]), @r#"{"time":"2026-11-20T10:11:12.500Z","request_id":"abc-1","door":"public","client":"192.0.2.7","method":"GET","path":"/u/i/+simple/six/\n\"","status":200,"bytes":3120,"duration_ms":0.412,"index":"u/i","project":"six","file":null,"cache":"hit","decision":"allow","rule":"web.yaml:14","user_agent":"pip/26.3\u001b[2J"}"#);
+        insta::assert_snapshot!(written(LogFormat::Json, &[line()]), @r#"{"time":"2026-11-20T10:11:12.500Z","request_id":"abc-1","door":"public","client":"192.0.2.7","method":"GET","path":"/u/i/+simple/six/\n\"","status":200,"bytes":3120,"duration_ms":0.412,"index":"u/i","project":"six","file":null,"cache":"hit","decision":"allow","rule":"corporate/cool-down","user_agent":"pip/26.3\u001b[2J"}"#);
     }
 
     #[test]

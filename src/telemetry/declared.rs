@@ -79,7 +79,7 @@ metrics! {
     server_requests: new.counters("devpi_requests_total",
         "Requests to a devpi-server, by how they went.", &["server", "result"]);
     decisions: new.counters("policy_decisions_total",
-        "Decisions by the index asked, the rule that decided and the mode of its policy.",
+        "Decisions by the index that applies the rule, the rule's name and the mode of its policy.",
         &["index", "rule", "decision", "mode"]);
     generation: new.gauge("policy_generation", "Number of the policies in force.");
     reload_successful: new.gauge("config_last_reload_successful",

@@ -43,9 +43,18 @@ pub struct AuditEvent {
     /// The file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<Arc<str>>,
-    /// The rule that decided, as `file:line`.
+    /// Its version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<Arc<str>>,
+    /// The policy that decided, or the key of an index.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Arc<str>>,
+    /// What the rule is called that decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<Arc<str>>,
+    /// Why, in its words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Arc<str>>,
     /// The rest, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<Arc<str>>,
@@ -74,7 +83,10 @@ impl AuditEvent {
             index: None,
             project: None,
             file: None,
+            version: None,
+            policy: None,
             rule: None,
+            reason: None,
             detail: None,
             repeated: None,
             since: None,
@@ -88,10 +100,12 @@ impl AuditEvent {
             &mut self.user,
             &mut self.token,
             &mut self.file,
+            &mut self.version,
+            &mut self.policy,
         ] {
             shortened(name, NAME_MAX);
         }
-        for sentence in [&mut self.rule, &mut self.detail] {
+        for sentence in [&mut self.rule, &mut self.reason, &mut self.detail] {
             shortened(sentence, REASON_MAX);
         }
     }
@@ -133,13 +147,16 @@ mod tests {
             &mut event.user,
             &mut event.token,
             &mut event.file,
+            &mut event.version,
+            &mut event.policy,
             &mut event.rule,
+            &mut event.reason,
             &mut event.detail,
         ] {
             *text = Some(Arc::clone(&long));
         }
         event.bound();
         let line = serde_json::to_string(&event).unwrap();
-        assert!(line.len() < 4 << 10, "{}", line.len());
+        assert!(line.len() < 5 << 10, "{}", line.len());
     }
 }

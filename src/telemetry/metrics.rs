@@ -215,8 +215,8 @@ impl Metrics {
         &self.all.fills
     }
 
-    /// Counts a refusal, or a would-be refusal in audit mode; `rule` is `file:line`. What passes is not
-    /// counted: it has no rule.
+    /// Counts a refusal, or a would-be refusal in audit mode; `rule` is what it is called. What passes
+    /// is not counted: it has no rule.
     pub fn refusal(&self, index: &str, rule: &str, mode: Mode) {
         self.all
             .decisions

@@ -37,7 +37,7 @@ fn policies(dairy: &FakeIndex, rule: &str) -> String {
 }
 
 const OPEN: &str = "allow: { project: sieve }";
-const SHUT: &str = "deny: { kind: [sdist], reason: 'too large holes' }";
+const SHUT: &str = "deny: { id: shut, kind: [sdist], reason: 'too large holes' }";
 
 fn page_url(shop: &Program) -> String {
     format!("{}sieve/", shop.index_url(INDEX))
@@ -142,7 +142,13 @@ async fn a_refusal_is_audited_and_every_request_has_its_line() {
     assert_eq!(line["bytes"], refused.body.len());
     assert!(line["duration_ms"].as_f64().unwrap() > 0.0);
     let rule = line["rule"].as_str().unwrap();
-    assert!(rule.ends_with("policies.yaml:8"), "{rule}");
+    assert_eq!(rule, "house/shut");
+    let problem: Value = serde_json::from_slice(&refused.body).unwrap();
+    assert_eq!(problem["rule"], rule, "{problem}");
+    let metrics = shop.metrics();
+    let counted =
+        format!("{{decision=\"deny\",index=\"{INDEX}\",mode=\"enforce\",rule=\"{rule}\"}} 1");
+    assert!(metrics.contains(&counted), "{metrics}");
 
     let status = shop.stop();
     assert!(status.success(), "{status}");
@@ -151,7 +157,14 @@ async fn a_refusal_is_audited_and_every_request_has_its_line() {
     let event: Value = serde_json::from_str(event.expect("the refusal is audited")).unwrap();
     assert_eq!(event["event"], "denied", "{event}");
     assert_eq!(event["rule"], rule);
-    assert_eq!(event["project"], "sieve", "{event}");
+    for (field, expected) in [
+        ("project", "sieve"),
+        ("version", "1.0"),
+        ("policy", "house"),
+        ("reason", "too large holes"),
+    ] {
+        assert_eq!(event[field], expected, "{field} of {event}");
+    }
 }
 
 #[tokio::test]

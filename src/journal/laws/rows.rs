@@ -65,8 +65,8 @@ async fn what_is_written_comes_back_in_the_order_of_time() {
     assert_eq!(write(&mut again, &[unix], &rules).await, 1);
     let lines: Vec<String> = all(&path).await.iter().map(line).collect();
     insta::assert_snapshot!(lines.join("\n"), @r"
-    1 x1 192.0.2.1 - - left-pad - - Deny web.yaml:14 -
-    3 x1 2001:db8::1 - - six 1.16 six-1.16.tar.gz Deny web.yaml:14 a9922385
+    1 x1 192.0.2.1 - - left-pad - - Deny web/cool-down -
+    3 x1 2001:db8::1 - - six 1.16 six-1.16.tar.gz Deny web/cool-down a9922385
     5 x1 - - - six 1.17 six-1.17.tar.gz Allow - 2c72a3cc
     7 x1 192.0.2.1 alice ci-1 six-pack 1.0 Six_Pack-1.0-py3-none-any.whl Allow - 2e5167f2
     9 x1 192.0.2.1 - - - - what is this Allow - -

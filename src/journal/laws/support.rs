@@ -60,7 +60,7 @@ pub(super) fn file(at: Timestamp, client: &str, name: &str) -> JournalEntry {
 pub(super) fn denied(entry: JournalEntry) -> JournalEntry {
     JournalEntry {
         decision: JournalDecision::Deny,
-        rule: Some("web.yaml:14".into()),
+        rule: Some("web/cool-down".into()),
         ..entry
     }
 }

@@ -15,7 +15,7 @@ use crate::policy::read::fields::{Fields, Notes};
 use crate::policy::read::keys::{Choice, Shape, Table, Word, YamlKey, key, many, one};
 use crate::policy::read::patterns::{Advisory, Glob};
 use crate::policy::read::tree::{Entry, Node, Value};
-use crate::policy::read::words::{Bytes, Until};
+use crate::policy::read::words::{Bytes, RuleKey, Until};
 
 /// The keys of one policy.
 #[rustfmt::skip] // a table reads by rows
@@ -57,6 +57,9 @@ const MATCHERS: &[YamlKey] = &[
 
 #[rustfmt::skip] // a table reads by rows
 const REMARKS: &[YamlKey] = &[
+    key("id", one::<RuleKey>(), "",
+        "what metrics, logs and refusals call the rule, after its policy's name and a slash; without it, a \
+         name made of what the rule asks for"),
     key("until", one::<Until>(), "", "the last day, or instant, on which the rule applies"),
     key("reason", one::<String>(), "", "why; shown to clients"),
     key("owner", one::<String>(), "", "who answers for it"),
@@ -129,6 +132,9 @@ fn read_rule(node: &Node, notes: &mut Notes) -> Option<RuleDocument> {
     note_missing_matchers(entry, &fields, notes);
     Some(RuleDocument {
         location: entry.location.clone(),
+        id: fields
+            .placed("id", notes)
+            .map(|id| id.map(|RuleKey(id)| id)),
         effect,
         matchers: read_matchers(&fields, notes),
         until: fields.one("until", notes).map(|Until(last)| last),

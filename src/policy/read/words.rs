@@ -13,6 +13,7 @@ use url::Url;
 use crate::model::{
     IndexName, Kind, ProjectName, ProjectState, Timestamp, parse_bytes, parse_duration,
 };
+use crate::policy::naming::DEFAULT;
 use crate::policy::read::keys::{Choice, Misread, Word};
 
 /// A size in bytes.
@@ -30,6 +31,13 @@ pub struct Principal(pub String);
 /// A status by which an upstream may signal that it has no such project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AbsentStatus(pub u16);
+
+/// What a rule is called within its policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RuleKey(pub(super) String);
+
+/// Longest `id` of a rule, in bytes: it is a label of metrics and stands in every line about a refusal.
+const RULE_KEY_MAX: usize = 64;
 
 /// An `http` or `https` URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -225,6 +233,34 @@ impl Word for AbsentStatus {
     }
 }
 
+impl Word for RuleKey {
+    fn wanted() -> String {
+        "an id such as cool-down".into()
+    }
+
+    /// What metrics and log lines can quote as it is, and no slash, which ends the policy's name.
+    fn read(text: &str) -> Result<Self, Misread> {
+        let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if text == DEFAULT {
+            let taken = Misread::new("\"default\" is what the policy's default is called");
+            return Err(taken.hint("choose another id"));
+        }
+        if text.len() > RULE_KEY_MAX || text.is_empty() || !text.bytes().all(is_sign) {
+            return Err(
+                Misread::new(format!("{text:?} is not {}", Self::wanted())).hint(format!(
+                    "use letters, digits, \"-\", \"_\" and \".\", at most {RULE_KEY_MAX}"
+                )),
+            );
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    fn schema() -> Json {
+        let pattern = format!("^[A-Za-z0-9_.-]{{1,{RULE_KEY_MAX}}}$");
+        json!({ "type": ["string", "integer"], "pattern": pattern, "not": { "const": DEFAULT } })
+    }
+}
+
 impl Word for HttpUrl {
     fn wanted() -> String {
         "a URL that starts with http:// or https://".into()
@@ -300,6 +336,11 @@ mod tests {
         assert_read(
             &[("403", AbsentStatus(403)), ("400", AbsentStatus(400))],
             &["401", "407", "408", "425", "429", "399", "500", "", "4xx"],
+        );
+        let id = |text: &str| RuleKey(text.into());
+        assert_read(
+            &[("cool-down", id("cool-down")), ("7d_x.Y", id("7d_x.Y"))],
+            &["", "default", "a/b", "a b", "ä", "a\"", &"a".repeat(65)],
         );
         let principal = |text: &str| Principal(text.into());
         assert_read(

@@ -402,7 +402,15 @@ mod tests {
             assert_eq!(reply.status, 451, "{path}");
             assert_eq!(reply.head["content-type"], "application/json");
             assert_eq!(reply.record.decision, Decision::Deny);
-            assert_eq!(reply.record.rule.as_deref(), Some("house.yaml:22"));
+            let ruled = reply.record.rule.as_deref().unwrap();
+            assert_eq!(
+                (&*ruled.policy, &*ruled.rule),
+                ("malware", "malware/deny-project-27708274")
+            );
+            assert_eq!(
+                (&*ruled.reason, &ruled.version),
+                ("it steals <keys>", &None)
+            );
             insta::allow_duplicates! {
                 insta::assert_snapshot!(text_of(&reply), @r#"
                 {

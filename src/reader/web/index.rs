@@ -87,15 +87,15 @@ mod tests {
         <li class="stage"><a href="../../packages/stable">packages/stable</a> <span class="tag faint">stage</span> <span class="tag faint">non-volatile</span> <span class="faint">What &lt;production&gt; runs</span>
         <details><summary>policy <strong>corporate</strong> <span class="tag good">enforced</span> <span class="faint">house.yaml:23</span></summary>
         <ul>
-        <li>deny: { project: requests, versions: &lt;2.31 } “CVE-2023-32681” <span class="faint">house.yaml:26</span></li>
-        <li>deny: { younger_than: 7d } “cool-down” <span class="faint">house.yaml:27</span></li></ul></details>
+        <li>deny: { project: requests, versions: &lt;2.31 } “CVE-2023-32681” <span class="faint">corporate/deny-project-versions-aa22ab5b house.yaml:26</span></li>
+        <li>deny: { younger_than: 7d } “cool-down” <span class="faint">corporate/deny-younger_than-3538c8d7 house.yaml:27</span></li></ul></details>
         <div><span class="good">owns</span> acme-*: never from a mirror</div>
         <div>private names that mirrors may add to: six</div></li>
         <li class="mirror"><a href="../../root/pypi">root/pypi</a> <span class="tag faint">mirror</span> <span class="faint">The public index</span>
         <div class="faint">mirrors https://reader:***@upstream.example/simple/</div>
         <details><summary>policy <strong>malware</strong> <span class="tag good">enforced</span> <span class="faint">house.yaml:19</span></summary>
         <ul>
-        <li>deny: { project: banned } “it steals &lt;keys&gt;” <span class="faint">house.yaml:22</span></li></ul></details></li>
+        <li>deny: { project: banned } “it steals &lt;keys&gt;” <span class="faint">malware/deny-project-27708274 house.yaml:22</span></li></ul></details></li>
         "#);
         let usage = page.split("How to use it").nth(1).unwrap();
         for words in [

@@ -70,7 +70,7 @@ fn drawn_policy(policy: &Policy) -> Markup {
                     li {
                         (rule.words())
                         @if let Some(reason) = &rule.reason { " “" (reason) "”" }
-                        " " span.faint { (place(&rule.location)) }
+                        " " span.faint { (rule.name) " " (place(&rule.location)) }
                     }
                 }
                 @if rules.len() > SHOWN_MAX { li.faint { "and " (rules.len() - SHOWN_MAX) " more" } }

@@ -71,6 +71,7 @@ fn problem() -> Bytes {
         status: 403,
         detail: "cool-down: wait 7d",
         instance: "/simple/refused/",
+        rule: None,
     };
     problem.to_body()
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::cli::backup::{BackupOptions, RestoreOptions};
 use crate::cli::check::CheckOptions;
@@ -15,6 +15,7 @@ use crate::cli::explain::ExplainOptions;
 use crate::cli::journal::JournalOptions;
 use crate::cli::moving::{ExportOptions, ImportOptions};
 use crate::cli::output::{say, say_error};
+use crate::cli::policy_test::TestOptions;
 use crate::cli::serve::ServeOptions;
 use crate::cli::token::TokenCommand;
 use crate::cli::warm::WarmOptions;
@@ -66,6 +67,13 @@ impl Arguments {
     }
 }
 
+#[derive(Debug, Args)]
+pub(super) struct SchemaOptions {
+    /// Print that of files of tests instead, which `test` runs.
+    #[arg(long)]
+    pub(super) tests: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Serve the doors until a signal ends it.
@@ -90,8 +98,11 @@ pub(super) enum Command {
     Warm(WarmOptions),
     /// Tell what was delivered and refused, to whom.
     Journal(JournalOptions),
+    /// Run tests of policies: exit 1 when something is decided otherwise than expected, 2 when a file of
+    /// tests or the configuration is at fault.
+    Test(TestOptions),
     /// Print the JSON Schema of the configuration, for editors.
-    Schema,
+    Schema(SchemaOptions),
     /// Make a data directory, as devpi-init does.
     #[command(hide = true, version = DEVPI_VERSION, args_override_self = true)]
     DevpiInit(Box<InitOptions>),

@@ -14,6 +14,7 @@ mod explain;
 mod journal;
 mod moving;
 mod output;
+mod policy_test;
 mod progress;
 mod serve;
 mod sources;
@@ -22,8 +23,9 @@ mod warm;
 
 use std::process::ExitCode;
 
-use crate::cli::arguments::{Arguments, Command};
+use crate::cli::arguments::{Arguments, Command, SchemaOptions};
 use crate::cli::output::{say_error, say_json};
+use crate::config::{schema, tests_schema};
 
 /// Runs the command that the arguments name.
 #[must_use]
@@ -43,7 +45,8 @@ pub fn main() -> ExitCode {
         Command::Token(command) => token::run(&command),
         Command::Warm(options) => warm::run(&options),
         Command::Journal(options) => journal::run(&options),
-        Command::Schema => schema(),
+        Command::Test(options) => policy_test::run(&options),
+        Command::Schema(options) => print_schema(&options),
         Command::DevpiInit(options) => devpi::init(&options),
         Command::DevpiServer(options) => devpi::server(*options),
         Command::DevpiImport(options) => devpi_moving::import(*options),
@@ -55,7 +58,10 @@ pub fn main() -> ExitCode {
     })
 }
 
-fn schema() -> anyhow::Result<ExitCode> {
-    say_json(&crate::config::schema())?;
+fn print_schema(options: &SchemaOptions) -> anyhow::Result<ExitCode> {
+    say_json(&match options.tests {
+        true => tests_schema(),
+        false => schema(),
+    })?;
     Ok(ExitCode::SUCCESS)
 }

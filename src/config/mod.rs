@@ -42,7 +42,7 @@ pub use loaded::{AsksPip, Loaded};
 pub use manage::CreateUsers;
 pub use named::{Named, Watched};
 pub use ourselves::loops;
-pub use schema::schema;
+pub use schema::{schema, tests_schema};
 pub use server::{LogStyle, Undeclared};
 pub use settings::{CacheConfig, Config, Overrides};
 pub use source::PoliciesPath;

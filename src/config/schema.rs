@@ -3,14 +3,24 @@
 use serde_json::Value as Json;
 
 use crate::config::load::TOP;
-use crate::policy::schema_of;
+use crate::policy::{CASES, Table, schema_of};
 
 /// JSON Schema (draft 2020-12) of a configuration file, for editors.
 #[must_use]
 pub fn schema() -> Json {
-    let mut schema = schema_of(TOP);
+    titled(TOP, "cheesecloth")
+}
+
+/// The same of a file of tests.
+#[must_use]
+pub fn tests_schema() -> Json {
+    titled(&[CASES], "tests of cheesecloth's policies")
+}
+
+fn titled(table: Table, title: &str) -> Json {
+    let mut schema = schema_of(table);
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
-    schema["title"] = "cheesecloth".into();
+    schema["title"] = title.into();
     schema
 }
 
@@ -22,7 +32,7 @@ mod tests {
     use crate::config::load::load;
     use crate::config::settings::Overrides;
     use crate::config::source::PoliciesPath;
-    use crate::policy::{Node, Shape, Table, Value, keys};
+    use crate::policy::{Node, Shape, Value, keys};
 
     /// Every key of every table, wherever it is, as a path.
     fn walk(table: Table, path: &str, seen: &mut Vec<String>) {

@@ -131,6 +131,25 @@ impl Filename {
         })
     }
 
+    /// The plainest name that a file of this version and kind can have.
+    ///
+    /// # Errors
+    /// When no file name can state the version.
+    pub fn plain(
+        project: &ProjectName,
+        version: &str,
+        kind: Kind,
+    ) -> Result<Self, InvalidFilename> {
+        let ending = match kind {
+            Kind::Wheel => "-py3-none-any.whl",
+            Kind::Sdist => ".tar.gz",
+            Kind::Egg => "-py3.egg",
+            Kind::Other => ".exe",
+        };
+        let name = project.as_str().replace('-', "_");
+        Self::parse(&format!("{name}-{version}{ending}"), project)
+    }
+
     /// Whether a name ends like an archive that installers accept, whatever its project.
     #[must_use]
     pub fn is_archive(raw: &str) -> bool {

@@ -106,6 +106,14 @@ impl VersionSpecifiers {
         self.clauses.is_empty()
     }
 
+    /// Whether one of them names a pre-release, so that installers consider others too (PEP 440).
+    #[must_use]
+    pub fn names_prerelease(&self) -> bool {
+        let named = self.clauses.iter();
+        let mut named = named.filter(|clause| clause.operator != Operator::NotEqual);
+        named.any(|clause| Version::parse(&clause.text).is_prerelease())
+    }
+
     /// The version of a lone `==1.0` or `===1.0`.
     #[must_use]
     pub fn exact(&self) -> Option<Version> {

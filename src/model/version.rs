@@ -38,6 +38,12 @@ impl Version {
         self.key.is_none()
     }
 
+    /// Whether it comes before a final release, as `1.0rc1` and `1.0.dev1` do.
+    #[must_use]
+    pub fn is_prerelease(&self) -> bool {
+        Parts::parse(trimmed(&self.text)).is_some_and(|parts| parts.is_prerelease())
+    }
+
     /// The spelling that simple pages list: PEP 440 normalised, or the text of a legacy version.
     #[must_use]
     pub fn normalised(&self) -> String {

@@ -245,6 +245,13 @@ impl Affects {
     }
 }
 
+/// An advisory about one release, as an OSV file has it.
+pub(super) fn written(id: &str, project: &ProjectName, version: &str) -> String {
+    let package = serde_json::json!({ "ecosystem": ECOSYSTEM, "name": project.as_str() });
+    let affected = serde_json::json!([{ "package": package, "versions": [version] }]);
+    serde_json::json!({ "id": id, "affected": affected }).to_string()
+}
+
 fn events(entries: &[EventEntry]) -> Vec<Event> {
     let mut events = Vec::new();
     for entry in entries {

@@ -6,6 +6,7 @@
 
 mod advice;
 mod advisory;
+mod case;
 mod compile;
 mod condition;
 mod decide;
@@ -13,6 +14,7 @@ mod diff;
 mod document;
 mod documents;
 mod index;
+mod judge;
 #[cfg(test)]
 mod laws;
 mod layer;
@@ -29,6 +31,7 @@ mod sample;
 mod setting;
 mod sources;
 mod stack;
+mod taken;
 mod trace;
 mod vanishing;
 mod verdict;
@@ -36,6 +39,7 @@ mod whitelist;
 mod words;
 
 pub use advice::{Exposure, advice};
+pub use case::{Bench, CASES, CaseFile, Difference};
 pub use compile::{Expiring, Policies};
 pub use decide::ProjectView;
 pub use diff::diff;

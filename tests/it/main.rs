@@ -46,6 +46,7 @@ mod never_wait;
 mod odd_content;
 mod outside;
 mod pages;
+mod policy_tests;
 mod readings;
 mod refusals;
 mod reload;

@@ -22,4 +22,4 @@ pub use files::{Files, NamedKind, open_all};
 pub use keys::{Choice, Misread, Shape, Table, Word, YamlKey, commas, key, keys, kind, many, one};
 pub use schema::schema_of;
 pub use tree::{Node, Value};
-pub use words::{AbsentStatus, Bytes, HttpUrl, Principal};
+pub use words::{AbsentStatus, Bytes, HttpUrl, Moment, Principal};

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use url::Url;
 
 use crate::model::{
-    IndexName, Kind, ProjectName, ProjectState, Timestamp, parse_bytes, parse_duration,
+    IndexName, Kind, ProjectName, ProjectState, Sha256, Timestamp, parse_bytes, parse_duration,
 };
 use crate::policy::naming::DEFAULT;
 use crate::policy::read::keys::{Choice, Misread, Word};
@@ -23,6 +23,10 @@ pub struct Bytes(pub u64);
 /// The last instant of a rule: a date means its end, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Until(pub(super) Timestamp);
+
+/// An instant; a date means its beginning, UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment(pub Timestamp);
 
 /// Who may do something: a user, `:group`, `:ANONYMOUS:` or `:AUTHENTICATED:` (docs/protocol/devpi.md §4).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,6 +149,40 @@ impl Word for Until {
 
     fn schema() -> Json {
         json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}" })
+    }
+}
+
+impl Word for Moment {
+    fn wanted() -> String {
+        Until::wanted()
+    }
+
+    fn read(text: &str) -> Result<Self, Misread> {
+        let wrong = || Misread::new(format!("{text:?} is not {}", Self::wanted()));
+        if text.len() > "2027-01-31".len() {
+            return text.parse().map(Self).map_err(|_| wrong());
+        }
+        let date: Date = text.parse().map_err(|_| wrong())?;
+        let begin = TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0));
+        begin.map(Self).map_err(|_| wrong())
+    }
+
+    fn schema() -> Json {
+        Until::schema()
+    }
+}
+
+impl Word for Sha256 {
+    fn wanted() -> String {
+        "a sha256, in 64 hexadecimal digits".into()
+    }
+
+    fn read(text: &str) -> Result<Self, Misread> {
+        Self::parse(text).map_err(Misread::new)
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "pattern": "^[0-9a-fA-F]{64}$" })
     }
 }
 

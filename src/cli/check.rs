@@ -7,16 +7,18 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::cli::check_locks::{CheckedLock, ReadLock, check_locks, is_lockfile, read_locks};
 use crate::cli::devpi_configfile;
 use crate::cli::output::{OutputOptions, code, say, say_json};
 use crate::cli::sources::{environment, policies_path};
+use crate::cli::warm::index;
 use crate::clock::Clock;
 use crate::config::{
     AsksPip, Listen, Loaded, Named, Overrides, PoliciesPath, Undeclared, configuration_files,
     discover, load_what_can_be, loops, names_index,
 };
 use crate::listen::Certificates;
-use crate::model::{DoorName, Fault, Faults, Timestamp};
+use crate::model::{DoorName, Fault, Faults, IndexName, Timestamp};
 use crate::policy::{Expiring, Exposure, Policies, advice};
 
 /// Waivers that end within this time are shown.
@@ -30,6 +32,13 @@ pub(super) struct CheckOptions {
     /// A YAML file or a folder of them.
     #[arg(value_name = "POLICIES")]
     policies: Option<PathBuf>,
+    /// Lock files whose entries an index may refuse: uv.lock, pylock.toml, poetry.lock, or requirements
+    /// (*.txt, *.in). They may stand alone.
+    #[arg(value_name = "LOCKFILE")]
+    lockfiles: Vec<PathBuf>,
+    /// The index that they are checked against, as user/index (default: default_index, or the first one).
+    #[arg(long, value_name = "INDEX", value_parser = index)]
+    index: Option<IndexName>,
     /// Warnings count as faults.
     #[arg(long)]
     strict: bool,
@@ -46,22 +55,48 @@ struct Findings {
     files: Vec<PathBuf>,
     /// What they name, as far as it is read: certificates, passwords, lock files, advisories.
     named: Vec<PathBuf>,
+    /// The lock files.
+    locks: Vec<CheckedLock>,
 }
 
 pub(super) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
-    let path = policies_path(options.policies.as_ref());
+    let (policies, lockfiles) = options.apart();
+    let path = policies_path(policies);
     let files = written(&path)?;
     let findings = match files.as_slice() {
-        [file] if devpi_configfile::is_one(file) => options_of_devpi(file),
-        _ => examine(&path, files),
+        [file] if devpi_configfile::is_one(file) => {
+            anyhow::ensure!(
+                lockfiles.is_empty(),
+                "{} declares no index to check a lock file against",
+                file.display()
+            );
+            options_of_devpi(file)
+        }
+        _ => examine(
+            &path,
+            files,
+            &read_locks(&lockfiles)?,
+            options.index.as_ref(),
+        )?,
     };
     if options.output.json {
         say_json(&findings.as_json())?;
     } else {
         findings.print()?;
     }
-    let is_bad = !findings.faults.is_empty() || (options.strict && !findings.warnings.is_empty());
-    Ok(code(!is_bad))
+    Ok(code(!findings.are_bad(options.strict)))
+}
+
+impl CheckOptions {
+    /// The configuration and the lock files: a lone lock file is not the configuration.
+    fn apart(&self) -> (Option<&PathBuf>, Vec<&PathBuf>) {
+        let is_lock = |path: &&PathBuf| is_lockfile(path);
+        let (lock, policies) = match self.policies.as_ref() {
+            Some(path) if is_lock(&path) => (Some(path), None),
+            other => (None, other),
+        };
+        (policies, lock.into_iter().chain(&self.lockfiles).collect())
+    }
 }
 
 /// The files to check. Having none is not a success: a user who runs `check` means some.
@@ -78,7 +113,12 @@ fn written(path: &PoliciesPath) -> anyhow::Result<Vec<PathBuf>> {
     configuration_files(&found).map_err(|fault| anyhow::anyhow!("{fault}"))
 }
 
-fn examine(path: &PoliciesPath, files: Vec<PathBuf>) -> Findings {
+fn examine(
+    path: &PoliciesPath,
+    files: Vec<PathBuf>,
+    locks: &[ReadLock],
+    index: Option<&IndexName>,
+) -> anyhow::Result<Findings> {
     let mut named = Named::default();
     let (loaded, read) = load_what_can_be(path, &Overrides::default(), &environment, &mut named);
     let mut faults = loaded.all_faults(read, &[]);
@@ -91,11 +131,18 @@ fn examine(path: &PoliciesPath, files: Vec<PathBuf>) -> Findings {
         files,
         ..Findings::default()
     };
+    let unread = locks.iter().filter_map(|lock| lock.content.as_ref().err());
+    faults
+        .0
+        .extend(unread.flat_map(|Faults(faults)| faults.clone()));
     match faults.or(()) {
-        Ok(()) => findings.warnings = warnings(&loaded),
+        Ok(()) => {
+            findings.warnings = warnings(&loaded);
+            findings.locks = check_locks(&loaded, locks, index)?;
+        }
         Err(Faults(faults)) => findings.faults = faults,
     }
-    findings
+    Ok(findings)
 }
 
 /// A devpi file: its options as `devpi-server --configfile` takes them.
@@ -167,6 +214,12 @@ fn warning(expiring: &Expiring<'_>) -> Fault {
 }
 
 impl Findings {
+    fn are_bad(&self, strict: bool) -> bool {
+        let mut locks = self.locks.iter();
+        let are_refused = locks.any(|lock| lock.is_bad(strict));
+        !self.faults.is_empty() || are_refused || (strict && !self.warnings.is_empty())
+    }
+
     fn print(&self) -> std::io::Result<()> {
         for fault in &self.faults {
             say(&fault.to_string())?;
@@ -180,13 +233,13 @@ impl Findings {
             (faults, _) => counted(faults, "fault"),
         };
         say(&format!("{found} in {}", listed(&self.files)))?;
-        if self.named.is_empty() {
-            return Ok(());
+        if !self.named.is_empty() {
+            say(&format!(
+                "with what is named there: {}",
+                listed(&self.named)
+            ))?;
         }
-        say(&format!(
-            "with what is named there: {}",
-            listed(&self.named)
-        ))
+        self.locks.iter().try_for_each(CheckedLock::print)
     }
 
     fn as_json(&self) -> Value {
@@ -205,6 +258,7 @@ impl Findings {
             "warnings": all(&self.warnings),
             "files": self.files,
             "named": self.named,
+            "lockfiles": self.locks.iter().map(CheckedLock::as_json).collect::<Vec<_>>(),
         })
     }
 }

@@ -5,6 +5,7 @@
 mod arguments;
 mod backup;
 mod check;
+mod check_locks;
 mod devpi;
 mod devpi_configfile;
 mod devpi_moving;

@@ -99,13 +99,14 @@ fn door(loaded: &Loaded) -> anyhow::Result<Url> {
     Ok(Url::parse(&format!("{scheme}://{address}/"))?)
 }
 
-fn first_index(loaded: &Loaded) -> anyhow::Result<IndexName> {
+pub(super) fn first_index(loaded: &Loaded) -> anyhow::Result<IndexName> {
     let policies = Policies::compile(&loaded.documents, &[])?;
     let first = policies.indexes().next().map(|index| index.name.clone());
     let index = policies.default_index().cloned().or(first);
     index.context("there is no index; name one with --index")
 }
 
-fn index(text: &str) -> Result<IndexName, String> {
+/// Reads an index's name from the command line.
+pub(super) fn index(text: &str) -> Result<IndexName, String> {
     IndexName::parse(text).map_err(|error| error.to_string())
 }

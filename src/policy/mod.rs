@@ -18,6 +18,7 @@ mod judge;
 #[cfg(test)]
 mod laws;
 mod layer;
+mod lock_check;
 mod lockfile;
 mod mirror_whitelist;
 mod names;
@@ -49,6 +50,7 @@ pub use document::{
 };
 pub use documents::{Document, IndexDocument, IndexKindDocument};
 pub use index::{Index, IndexKind};
+pub use lock_check::LockFinding;
 pub use lockfile::{Lockfile, Pin};
 pub use orphans::check_orphans;
 pub use read::{

@@ -8,4 +8,4 @@ mod pin;
 mod requirements;
 mod tables;
 
-pub use pin::{Lockfile, Pin};
+pub use pin::{Lockfile, Pin, PinnedFile};

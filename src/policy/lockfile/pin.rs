@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Faults, Location, ProjectName, Sha256, Version};
+use crate::model::{Faults, Location, ProjectName, Sha256, Timestamp, Version};
 use crate::policy::lockfile::{requirements, tables};
 
 /// A lock file, read.
@@ -53,6 +53,8 @@ pub struct PinnedFile {
     pub sha256: Option<Sha256>,
     /// Its length in bytes.
     pub size: Option<u64>,
+    /// When it was uploaded.
+    pub upload_time: Option<Timestamp>,
 }
 
 impl Lockfile {

@@ -224,6 +224,9 @@ struct LockedFile {
     url: Option<String>,
     path: Option<String>,
     size: Option<u64>,
+    /// A string for uv, TOML's own kind of instant for PEP 751.
+    #[serde(rename = "upload-time")]
+    upload_time: Option<toml::Value>,
     hash: Option<String>,
     #[serde(default)]
     hashes: BTreeMap<String, String>,
@@ -232,11 +235,16 @@ struct LockedFile {
 impl LockedFile {
     fn pinned(self) -> (PinnedFile, Vec<String>) {
         let place = self.url.as_deref().or(self.path.as_deref());
+        let instant = |value: &toml::Value| match value {
+            toml::Value::String(text) => text.parse().ok(),
+            other => other.as_datetime()?.to_string().parse().ok(),
+        };
         let file = PinnedFile {
             filename: self.name.as_deref().or(last_part(place)).map(Into::into),
             url: self.url.as_deref().map(Into::into),
             sha256: None,
             size: self.size,
+            upload_time: self.upload_time.as_ref().and_then(instant),
         };
         let digests = self.hashes.iter();
         let digests = digests.map(|(algorithm, hex)| format!("{algorithm}:{hex}"));
@@ -334,7 +342,7 @@ created-by = "some tool"
 [[packages]]
 name = "left-pad"
 version = "1.3"
-sdist = { name = "left_pad-1.3.tar.gz", url = "https://files.example/x", size = 12, hashes = { sha256 = "HEX", md5 = "00" } }
+sdist = { name = "left_pad-1.3.tar.gz", url = "https://files.example/x", upload-time = 2024-01-01T00:00:00Z, size = 12, hashes = { sha256 = "HEX", md5 = "00" } }
 
 [[packages]]
 name = "direct"
@@ -385,8 +393,8 @@ other = [{file = "other-2.tar.gz", hash = "sha256:HEX"}]
                 let known = file.sha256 == Some(Sha256::of(b"x"));
                 let (name, url) = (file.filename.as_deref(), file.url.is_some());
                 lines.push(format!(
-                    "  {name:?} url {url} sha256 {known} {:?}",
-                    file.size
+                    "  {name:?} url {url} sha256 {known} {:?} {:?}",
+                    file.size, file.upload_time
                 ));
             }
         }
@@ -398,10 +406,10 @@ other = [{file = "other-2.tar.gz", hash = "sha256:HEX"}]
         insta::assert_snapshot!(summary(UV), @r#"
         Uv
         11: left-pad 1.3 true
-          Some("left_pad-1.3.tar.gz") url true sha256 true Some(12)
-          Some("left_pad-1.3-py3-none-any.whl") url true sha256 false None
+          Some("left_pad-1.3.tar.gz") url true sha256 true Some(12) Some(2024-01-01T00:00:00Z)
+          Some("left_pad-1.3-py3-none-any.whl") url true sha256 false None None
         20: local any false
-          Some("local-1-py3-none-any.whl") url false sha256 false None
+          Some("local-1-py3-none-any.whl") url false sha256 false None None
         "#);
     }
 
@@ -410,7 +418,7 @@ other = [{file = "other-2.tar.gz", hash = "sha256:HEX"}]
         insta::assert_snapshot!(summary(PYLOCK), @r#"
         Pylock
         6: left-pad 1.3 true
-          Some("left_pad-1.3.tar.gz") url true sha256 true Some(12)
+          Some("left_pad-1.3.tar.gz") url true sha256 true Some(12) Some(2024-01-01T00:00:00Z)
         "#);
     }
 
@@ -419,9 +427,9 @@ other = [{file = "other-2.tar.gz", hash = "sha256:HEX"}]
         insta::assert_snapshot!(summary(POETRY), @r#"
         Poetry
         3: left-pad 1.3 true
-          Some("left_pad-1.3.tar.gz") url false sha256 true None
+          Some("left_pad-1.3.tar.gz") url false sha256 true None None
         8: other 2 true
-          Some("other-2.tar.gz") url false sha256 true None
+          Some("other-2.tar.gz") url false sha256 true None None
         "#);
     }
 

@@ -75,6 +75,66 @@ fn check_reads_certificates_and_passwords_and_says_what_it_read() {
 }
 
 #[test]
+fn a_lock_file_is_checked_against_an_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let yaml = "\
+indexes:
+  root/dairy: { type: mirror, mirror_url: 'https://upstream.example/simple/', policy: house }
+  shop/all: { bases: [root/dairy] }
+policies:
+  house:
+    rules:
+      - deny: { id: holes, project: sieve, versions: '>=2', reason: 'too large holes' }
+      - deny: { id: fresh, project: whey, younger_than: 7d }
+";
+    fs::write(path.join("cheesecloth.yaml"), yaml).unwrap();
+    fs::write(path.join("lock.txt"), "sieve==2.0\nwhey==1.0\nsalt==1.0\n").unwrap();
+    for arguments in [
+        &["check", "lock.txt", "--index", "shop/all"][..],
+        &[
+            "check",
+            "cheesecloth.yaml",
+            "lock.txt",
+            "--index",
+            "shop/all",
+        ],
+    ] {
+        let (code, said) = run(path, arguments);
+        assert_eq!(code, Some(1), "{said}");
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(said, @"
+            no faults in cheesecloth.yaml
+            lock.txt:1: sieve 2.0 is refused through shop/all by house/holes (cheesecloth.yaml:7): too large holes
+            warning: lock.txt:2: whey 1.0 may be refused through shop/all by house/fresh (cheesecloth.yaml:8): it has no upload-time, which this rule needs: project: whey, younger_than: 7d
+            lock.txt through shop/all: 1 of 3 entries refused, 1 depend on what the file does not state
+            ");
+        }
+    }
+    fs::write(path.join("lock.txt"), "whey==1.0\nsalt==1.0\n").unwrap();
+    assert_eq!(run(path, &["check", "lock.txt"]).0, Some(0));
+    assert_eq!(run(path, &["check", "lock.txt", "--strict"]).0, Some(1));
+    let (_, json) = run(path, &["check", "lock.txt", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let finding = &json["lockfiles"][0]["findings"][0];
+    assert_eq!(finding["rule"], "house/fresh", "{json}");
+    assert_eq!(finding["certain"], false, "{json}");
+
+    fs::write(path.join("lock.txt"), "whey ~ 1.0\n").unwrap();
+    let (code, said) = run(path, &["check", "lock.txt"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.starts_with("lock.txt:1:1: "), "{said}");
+    for arguments in [
+        &["check", "no.lock"][..],
+        &["check", "lock.txt", "--index", "shop/no"],
+    ] {
+        fs::write(path.join("lock.txt"), "salt==1.0\n").unwrap();
+        let (code, said) = run(path, arguments);
+        assert_eq!(code, Some(2), "{said}");
+    }
+}
+
+#[test]
 fn what_reading_finds_hides_nothing_of_what_shows_later() {
     let folder = tempfile::tempdir().unwrap();
     let yaml = "indexes: { a/b: { bases: [a/c], polcy: p, policy: q, volatile: maybe } }\n";

@@ -6,7 +6,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::Args;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
@@ -14,7 +13,7 @@ use serde_json::{Value, json};
 use crate::app;
 use crate::cli::output::{OutputOptions, code, say, say_json};
 use crate::cli::sources::Sources;
-use crate::model::{Filename, IndexName, ProjectName};
+use crate::model::{Filename, IndexName, Requirement, Version};
 use crate::policy::TraceLine;
 use crate::reader::{Explanation, Question};
 
@@ -62,22 +61,7 @@ fn question(subject: &str) -> anyhow::Result<Question> {
             versions: None,
         });
     }
-    let end = subject.find(|next: char| !(next.is_ascii_alphanumeric() || "._-".contains(next)));
-    let (name, rest) = subject.split_at(end.unwrap_or(subject.len()));
-    let rest = rest.trim();
-    // Extras do not affect which files pass.
-    let rest = match rest.strip_prefix('[') {
-        Some(extras) => extras.split_once(']').map_or("", |(_, rest)| rest).trim(),
-        None => rest,
-    };
-    let project = ProjectName::parse(name.trim())?;
-    let versions = match rest.split(';').next().unwrap_or("").trim() {
-        "" => None,
-        text => Some(
-            text.parse()
-                .with_context(|| format!("{text:?} is not a version specifier"))?,
-        ),
-    };
+    let Requirement { project, versions } = Requirement::parse(subject)?;
     Ok(Question {
         project,
         filename: None,
@@ -97,10 +81,7 @@ fn print(index: &IndexName, question: &Question, explanation: &Explanation) -> s
             say(&format!("  {line}"))?;
         }
     }
-    match &explanation.note {
-        Some(note) => say(note),
-        None => Ok(()),
-    }
+    say(&explanation.outcome)
 }
 
 fn as_json(explanation: &Explanation) -> Value {
@@ -133,6 +114,8 @@ fn as_json(explanation: &Explanation) -> Value {
         "project": lines(&explanation.project),
         "note": explanation.note,
         "files": files,
+        "taken": explanation.taken.as_ref().map(Version::as_str),
+        "outcome": explanation.outcome,
     })
 }
 

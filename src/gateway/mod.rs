@@ -65,7 +65,7 @@ pub use generations::{Configuration, Generations, NotInstalled};
 pub use held::About;
 pub use hidden::asked_index;
 pub use outside::{Outside, inside_path};
-pub use page::decide;
+pub use page::{candidate, decide};
 pub use patience::Patience;
 pub use refusal::{count_denial, failed_reply, reply_head};
 pub use reply::{Attempt, Body, CacheResult, Decision, Record, Reply, Route, Ruled};

@@ -66,5 +66,6 @@ pub use setting::{
 };
 pub use sources::{SkipReason, Sources};
 pub use stack::{Candidate, Member, Stack};
+pub use taken::taken;
 pub use trace::TraceLine;
 pub use verdict::{Allowed, Denial, Verdict};

@@ -190,18 +190,28 @@ fn by_file(rule: &Rule, facts: &Facts<'_>, now: Timestamp) -> Said {
         RuleAnswer::Decides => {
             let advisory = rule.conditions.advisory(facts);
             let why = advisory.map(|id| format!("{id} concerns it"));
-            Said::decides(rule.refuses(), why)
+            Said::decides(rule.refuses(), reasoned(rule, why))
         }
-        RuleAnswer::RefusesWithout(missing) => Said::decides(true, Some(lacks(missing))),
+        RuleAnswer::RefusesWithout(missing) => {
+            Said::decides(true, reasoned(rule, Some(lacks(missing))))
+        }
         RuleAnswer::PassesOverWithout(missing) => Said::passes_over(lacks(missing)),
         RuleAnswer::Fails(condition) => Said::passes_over(Conditions::why_not(condition, facts)),
         RuleAnswer::Expired => Said::passes_over("it is over".to_owned()),
     }
 }
 
+/// Why a rule decides: what it found, and the operator's reason.
+fn reasoned(rule: &Rule, found: Option<String>) -> Option<String> {
+    match (found, &rule.reason) {
+        (Some(found), Some(reason)) => Some(format!("{found}: {reason}")),
+        (found, reason) => found.or(reason.as_ref().map(ToString::to_string)),
+    }
+}
+
 fn by_name(rule: &Rule, mirror: Option<&IndexName>, now: Timestamp) -> Said {
     match rule.answer_name(mirror, now) {
-        NameAnswer::Refuses => Said::decides(true, None),
+        NameAnswer::Refuses => Said::decides(true, reasoned(rule, None)),
         NameAnswer::MayAllow => Said::decides(false, Some("some files may pass".to_owned())),
         NameAnswer::DependsOnFile => Said::passes_over("it depends on the file".to_owned()),
         NameAnswer::OtherUpstream => Said::passes_over("it is about another upstream".to_owned()),

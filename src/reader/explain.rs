@@ -1,9 +1,13 @@
 //! Why a project or its files pass or not, rule by rule, judging by what is held here.
 
-use crate::gateway::{Context, Error, Flows, Patience, Resolution, decide, unknown_index};
-use crate::model::{IndexName, ProjectName, VersionMatch, VersionSpecifiers};
-use crate::page::Ruling;
-use crate::policy::{Candidate, TraceLine};
+use crate::gateway::{
+    Context, Error, Flows, Patience, Resolution, Resolved, candidate, decide, unknown_index,
+};
+use crate::model::{
+    File, IndexName, ProjectName, Timestamp, Version, VersionMatch, VersionSpecifiers,
+};
+use crate::page::{Entry, Ruling};
+use crate::policy::{ProjectView, TraceLine, taken};
 
 /// What to explain.
 #[derive(Debug, Clone)]
@@ -23,8 +27,12 @@ pub struct Explanation {
     pub project: Vec<TraceLine>,
     /// Why nothing is said about files, if so.
     pub note: Option<String>,
-    /// Each file asked about.
+    /// Each file asked about, by version.
     pub files: Vec<ExplainedFile>,
+    /// The version that an installer takes.
+    pub taken: Option<Version>,
+    /// What comes of it, in a line.
+    pub outcome: String,
 }
 
 /// One file and the rules that look at it.
@@ -65,45 +73,110 @@ pub async fn explain_verdicts(
         .await
     {
         Ok(Resolution::Known(resolved)) => resolved,
-        Ok(Resolution::Refused(denial)) => {
-            explanation.note = Some(denial.detail());
-            return Ok(explanation);
-        }
+        Ok(Resolution::Refused(denial)) => return Ok(explanation.without_files(denial.detail())),
         Ok(Resolution::Unknown) => {
-            explanation.note = Some(format!("no index of the stack knows {}", question.project));
-            return Ok(explanation);
+            let note = format!("no index of the stack knows {}", question.project);
+            return Ok(explanation.without_files(note));
         }
         Err(error) => {
-            explanation.note = Some(error.message.clone());
+            let why = error.message;
+            explanation.outcome = format!("what an installer takes is not known here: {why}");
+            explanation.note = Some(why);
             return Ok(explanation);
         }
     };
-    let view = resolved.view();
     let merged = resolved.layers.merged();
-    for entry in merged
-        .entries()
-        .filter(|entry| question.asks_for(entry.file))
-    {
-        let candidate = Candidate {
-            file: entry.file,
-            member: entry.member,
-            status: entry.state,
-        };
-        explanation.files.push(ExplainedFile {
-            filename: entry.file.filename.to_string(),
-            owner: resolved.stack.members[entry.member].index.name.clone(),
-            is_allowed: decide(&view, &entry, cx.now).ruling == Ruling::List,
-            rules: resolved.stack.explain_file(&candidate, cx.now),
-        });
+    let mut entries: Vec<Entry<'_>> = merged.entries().collect();
+    entries.retain(|entry| question.asks_for(entry.file));
+    if entries.is_empty() {
+        return Ok(explanation.without_files("no file that is held here fits".to_owned()));
     }
-    if explanation.files.is_empty() {
-        explanation.note = Some("no file that is held here fits".to_owned());
-    }
+    entries.sort_by_cached_key(|entry| {
+        let filename = &entry.file.filename;
+        (filename.version(), filename.clone())
+    });
+    explanation.judge(&resolved, &entries, question, cx.now);
     Ok(explanation)
 }
 
+impl Explanation {
+    fn without_files(mut self, note: String) -> Self {
+        self.outcome = format!("an installer takes nothing: {note}");
+        self.note = Some(note);
+        self
+    }
+
+    fn judge(
+        &mut self,
+        resolved: &Resolved,
+        entries: &[Entry<'_>],
+        question: &Question,
+        now: Timestamp,
+    ) {
+        let view = resolved.view();
+        let explained = |entry: &Entry<'_>| ExplainedFile {
+            filename: entry.file.filename.to_string(),
+            owner: resolved.stack.members[entry.member].index.name.clone(),
+            is_allowed: decide(&view, entry, now).ruling == Ruling::List,
+            rules: resolved.stack.explain_file(&candidate(entry), now),
+        };
+        self.files = entries.iter().map(explained).collect();
+        let passing = entries.iter().zip(&self.files);
+        let passing = passing.filter(|(_, explained)| explained.is_allowed);
+        self.taken = taken(
+            passing.map(|(entry, _)| entry.file),
+            question.versions.as_ref(),
+        );
+        self.outcome = outcome(&view, entries, self.taken.as_ref(), question, now);
+    }
+}
+
+/// What comes of it: the version taken, and why not the one that would be taken without any rules.
+fn outcome(
+    view: &ProjectView<'_>,
+    entries: &[Entry<'_>],
+    found: Option<&Version>,
+    question: &Question,
+    now: Timestamp,
+) -> String {
+    let refusal = |wanted: &dyn Fn(&File) -> bool| {
+        let mut entries = entries.iter().filter(|entry| wanted(entry.file));
+        entries.find_map(|entry| {
+            let verdict = view.decide_file(&candidate(entry), now);
+            verdict.denial().map(|denial| denial.words())
+        })
+    };
+    if let Some(filename) = &question.filename {
+        let words = refusal(&|_| true).unwrap_or_else(|| "served".to_owned());
+        return format!("{filename} is {words}");
+    }
+    let project = &question.project;
+    let first = taken(
+        entries.iter().map(|entry| entry.file),
+        question.versions.as_ref(),
+    );
+    let refused = first.filter(|first| Some(first) != found).map(|first| {
+        let words = refusal(&|file| file.filename.version() == first);
+        format!(
+            "{first} is {}",
+            words.unwrap_or_else(|| "not served".to_owned())
+        )
+    });
+    match (found, refused) {
+        (Some(version), None) => format!("an installer takes {project} {version}"),
+        (Some(version), Some(refused)) => {
+            format!("an installer takes {project} {version}; {refused}")
+        }
+        (None, Some(refused)) => format!("an installer takes nothing: {project} {refused}"),
+        (None, None) => {
+            "an installer takes nothing: what is held here is yanked, or has a version that it cannot read"
+                .to_owned()
+        }
+    }
+}
+
 impl Question {
-    fn asks_for(&self, file: &crate::model::File) -> bool {
+    fn asks_for(&self, file: &File) -> bool {
         let named = self
             .filename
             .as_ref()

@@ -103,7 +103,8 @@ fn the_schema_names_every_key_and_refuses_others() {
 }
 
 fn dairy() -> FakeIndex {
-    let sieve = Project::new("sieve").wheel("1.0").wheel("2.0");
+    let sieve = Project::new("sieve").wheel("1.10").wheel("1.9");
+    let sieve = sieve.wheel("1.0").wheel("2.0");
     Setup::default().project(sieve).start()
 }
 
@@ -143,8 +144,52 @@ async fn explain_names_the_file_and_line_of_each_rule() {
         let said = explain(subject);
         assert_eq!(said.code, Some(1), "{}", said.text);
         assert!(said.text.contains("shop.yaml:8"), "{}", said.text);
-        assert!(said.text.contains(">=2 }: denies"), "{}", said.text);
+        let rule = ">=2 }: denies, too large holes\n";
+        assert!(said.text.contains(rule), "{}", said.text);
     }
+    let refused = "refused by policy house: too large holes (shop.yaml:8)";
+    for (subject, last) in [
+        (
+            "sieve",
+            format!("an installer takes sieve 1.10; 2.0 is {refused}"),
+        ),
+        ("sieve<2", "an installer takes sieve 1.10".to_owned()),
+        (
+            "sieve==2.0",
+            format!("an installer takes nothing: sieve 2.0 is {refused}"),
+        ),
+        (
+            "sieve-2.0-py3-none-any.whl",
+            format!("sieve-2.0-py3-none-any.whl is {refused}"),
+        ),
+        (
+            "sieve-1.0-py3-none-any.whl",
+            "sieve-1.0-py3-none-any.whl is served".to_owned(),
+        ),
+        (
+            "sieve>2",
+            "an installer takes nothing: no file that is held here fits".to_owned(),
+        ),
+    ] {
+        let said = explain(subject);
+        assert_eq!(said.text.lines().last(), Some(&*last), "{}", said.text);
+    }
+    let said = explain("whey");
+    let last = said.text.lines().last().unwrap();
+    let words =
+        "what an installer takes is not known here: a page of whey from root/dairy is not held";
+    assert!(last.starts_with(words), "{last}");
+    let said = explain("sieve");
+    let files: Vec<&str> = said
+        .text
+        .lines()
+        .filter(|line| line.starts_with("sieve-"))
+        .collect();
+    let versions: Vec<&str> = files
+        .iter()
+        .filter_map(|line| line.split('-').nth(1))
+        .collect();
+    assert_eq!(versions, ["1.0", "1.9", "1.10", "2.0"]);
     let said = explain("sieve<2");
     assert_eq!(said.code, Some(0), "{}", said.text);
     assert!(
@@ -155,5 +200,8 @@ async fn explain_names_the_file_and_line_of_each_rule() {
     let said = explain("acme-brine");
     assert_eq!(said.code, Some(1), "{}", said.text);
     assert!(said.text.contains("shop.yaml:3"), "{}", said.text);
+    let last = said.text.lines().last().unwrap();
+    let words = "an installer takes nothing: Project acme-brine is refused by owns of shop/all";
+    assert!(last.starts_with(words), "{last}");
     assert_eq!(explain("sieve ===").code, Some(2));
 }

@@ -19,6 +19,7 @@ mod key;
 #[cfg(test)]
 mod laws;
 mod making;
+mod passing;
 mod quota;
 mod seal;
 mod temporary;
@@ -37,5 +38,6 @@ pub use growing::{Blame, Failure, Growing, HELD_BACK_BYTES, Readable};
 pub use hold::Hold;
 pub use key::Key;
 pub use making::Making;
+pub use passing::Passing;
 pub use verified::Standing;
 pub use writer::Stored;

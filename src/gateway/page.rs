@@ -6,16 +6,20 @@
 use std::mem::take;
 use std::sync::Arc;
 
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY};
+use http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
+};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::cache::{Budget, Flights, Mark, RenderedKey, RenderedPage, RenderedPages};
+use crate::cache::{
+    Budget, Early, Flight, FlightError, Flights, Mark, RenderedKey, RenderedPage, RenderedPages,
+};
 use crate::devpi::DevpiWords;
 use crate::gateway::ask::Ask;
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, Flow, blocking};
-use crate::gateway::page_text::Rules;
+use crate::gateway::page_text::{Begun, Rules};
 use crate::gateway::patience::Patience;
 use crate::gateway::refusal::project_refused;
 use crate::gateway::reply::{Body, CacheResult, Decision, Record, Reply};
@@ -26,6 +30,7 @@ use crate::model::{IndexName, ProjectName, Timestamp};
 use crate::page::{Decided, Entry, Markup, PageForm, Ruling};
 use crate::policy::{Candidate, Denial, OnBlock, ProjectView, Verdict};
 use crate::protocol::{ETag, Encoding, Format, Head, is_not_modified, wants_validated};
+use crate::store::Growing;
 use crate::telemetry::{CacheKind, LookUp, Staleness, Tier};
 
 /// What an answer depends on, if its client decides between a page for people and one for installers.
@@ -39,6 +44,8 @@ type Renderings = Flights<(RenderedKey, u64, Mark), Flow<Rendered>>;
 enum Rendered {
     /// A page, and what the caches of its sources did.
     Page(Arc<RenderedPage>, CacheResult),
+    /// The same while it is written; only before the end of the rendering.
+    Growing(Arc<Growing>, CacheResult),
     /// Refused as a whole.
     Refused(Denial),
     /// No member knows the project.
@@ -166,11 +173,24 @@ impl Pages {
             true => (&self.renewals, Patience::LatestPage),
             false => (&self.renderings, Patience::Page),
         };
-        let joined = flights.join(flight, move || async move {
-            pages.render(&own_cx, wanted, mark, patience).await
+        let (format, encoding) = (wanted.format, wanted.encoding);
+        let flight = flights.board_early(flight, move |_, early| async move {
+            pages
+                .render(&own_cx, wanted, mark, patience, Some(early))
+                .await
         });
-        let busy = |busy| Error::busy(format_args!("render the page: {busy}"));
-        match joined.await.map_err(busy)?.value? {
+        match rendered_for(ask, flight).await? {
+            Rendered::Growing(growing, cache) => {
+                record.cache = cache;
+                record.decision = Decision::Allow;
+                let head = early_head(vary(form), format, encoding);
+                let body = Body::Growing {
+                    growing,
+                    start: 0,
+                    length: None,
+                };
+                Ok(Reply::new(StatusCode::OK, head, body, take(record)))
+            }
             Rendered::Page(page, cache) => {
                 record.cache = cache;
                 Ok(page_reply(ask, &page, take(record)))
@@ -192,6 +212,7 @@ impl Pages {
         wanted: Wanted,
         mark: Mark,
         patience: Patience,
+        early: Option<Early<Flow<Rendered>>>,
     ) -> Flow<Rendered> {
         let (index, project) = (&wanted.index, &wanted.project);
         let resolved = self.stacks.resolve(cx, index, project, patience);
@@ -203,8 +224,12 @@ impl Pages {
         let cache = resolved.cache;
         let room = room_to_render(&self.core, &resolved.layers, &resolved.shares).await?;
         let (pages, own_cx, filtered_at) = (Arc::clone(self), cx.clone(), self.core.clock.now());
+        let begun = early.map(|early| -> Begun {
+            Box::new(move |growing| early.tell(Ok(Rendered::Growing(growing, cache))))
+        });
         let work = move || {
-            let page = render_page(&pages.stretches, &own_cx, &wanted, &resolved, filtered_at);
+            let stretches = &pages.stretches;
+            let page = render_page(stretches, &own_cx, &wanted, &resolved, filtered_at, begun);
             let page = Arc::new(page);
             pages
                 .rendered
@@ -222,10 +247,10 @@ impl Pages {
         let (pages, own_cx, key) = (Arc::clone(self), cx.clone(), wanted.key());
         let flight = (key.clone(), cx.generation.number, mark);
         let started = self.renewals.start(flight, move || async move {
-            let rendered = pages.render(&own_cx, wanted, mark, Patience::LatestPage);
+            let rendered = pages.render(&own_cx, wanted, mark, Patience::LatestPage, None);
             let rendered = rendered.await;
             match &rendered {
-                Ok(Rendered::Page(..)) => {}
+                Ok(Rendered::Page(..) | Rendered::Growing(..)) => {}
                 // There is no such page any more: the next request is told why.
                 Ok(Rendered::Refused(_) | Rendered::Unknown) => pages.rendered.remove(&key),
                 Err(error) => tracing::warn!(%error, "a page could not be made anew"),
@@ -243,6 +268,31 @@ impl Pages {
     }
 }
 
+/// What somebody is answered who waits for a rendering: the page while it is written, unless it can be
+/// had whole. Only that has a tag and a length.
+async fn rendered_for(
+    ask: &Ask<'_>,
+    flight: Result<Flight<Flow<Rendered>>, FlightError>,
+) -> Flow<Rendered> {
+    let busy = |busy| Error::busy(format_args!("render the page: {busy}"));
+    let flight = flight.map_err(busy)?;
+    let is_whole = ask.head || ask.headers.contains_key(IF_NONE_MATCH);
+    if !is_whole {
+        let early = flight.clone().landed().await.map_err(busy)?.value?;
+        match early {
+            // One that is complete is about to be kept.
+            Rendered::Growing(growing, cache) if !growing.is_complete() => {
+                return Ok(Rendered::Growing(growing, cache));
+            }
+            Rendered::Growing(..)
+            | Rendered::Page(..)
+            | Rendered::Refused(_)
+            | Rendered::Unknown => {}
+        }
+    }
+    flight.ended().await.map_err(busy)?.value
+}
+
 /// Filters, renders and compresses; blocking, milliseconds for a large page that nobody has asked for.
 ///
 /// Files are judged as of `filtered_at`: a request that joined while upstream was slow may have come
@@ -254,6 +304,7 @@ fn render_page(
     wanted: &Wanted,
     resolved: &Resolved,
     filtered_at: Timestamp,
+    begun: Option<Begun>,
 ) -> RenderedPage {
     let view = resolved.view();
     let rules = Rules {
@@ -268,13 +319,11 @@ fn render_page(
         &resolved.layers.merged(),
         &mut |entry| decide(&view, entry, filtered_at),
         (encoding, filtered_at),
+        begun,
     );
     let Rendering { body, etag, .. } = rendering;
     let (valid_until, stale_until) = resolved.until(rendering.next_change, cx.now);
-    let vary = match wanted.form {
-        PageForm::Simple | PageForm::SimpleNoSlash | PageForm::Default => "Accept, Accept-Encoding",
-        PageForm::Index | PageForm::IndexNoSlash => VARY_BY_CLIENT,
-    };
+    let vary = vary(wanted.form);
     let [head, head_not_modified] = heads(&etag, vary, format, encoding, body.len() as u64);
     RenderedPage {
         head,
@@ -286,6 +335,13 @@ fn render_page(
         stale_until,
         stale: resolved.cache.staleness(),
         awaits: resolved.awaits.clone(),
+    }
+}
+
+fn vary(form: PageForm) -> &'static str {
+    match form {
+        PageForm::Simple | PageForm::SimpleNoSlash | PageForm::Default => "Accept, Accept-Encoding",
+        PageForm::Index | PageForm::IndexNoSlash => VARY_BY_CLIENT,
     }
 }
 

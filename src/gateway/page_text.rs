@@ -1,21 +1,22 @@
 //! The text of a page as it is kept: what stands around its stretches, and each stretch with its
 //! compressed form.
 
+mod sending;
+
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, mpsc};
-use std::thread::{self, Scope};
+use std::sync::{Arc, OnceLock};
+use std::thread;
 
 use crate::gateway::encode::{GZIP_LEVEL, etag, pack};
 use crate::model::Timestamp;
 use crate::page::{Decided, Entry, Heading, PageWriter, Stretch};
 use crate::protocol::{ETag, Encoding, GzipMember, GzipPiece};
 
+pub use sending::Begun;
+use sending::{Aside, Sending};
+
 /// What a page takes besides its stretches.
 const ENTRY_BYTES: usize = 1_000;
-
-/// From so many stretches that are written anew, they are compressed on a second thread too: starting it
-/// takes a tenth of what compressing one takes.
-const ASIDE_MIN: usize = 3;
 
 /// What decides besides the files themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub struct Rules {
 #[derive(Debug)]
 pub struct PageText {
     rules: Rules,
-    head: Packed,
+    head: Arc<Packed>,
     separator: Arc<Packed>,
     rows: Vec<Row>,
     middle: Packed,
@@ -113,57 +114,53 @@ fn rows<'a>(
 }
 
 /// A text, and where it stands compressed.
-type Piece<'a> = (&'a [u8], &'a OnceLock<GzipPiece>);
+#[derive(Clone, Copy)]
+struct Piece<'a>(&'a [u8], &'a OnceLock<GzipPiece>);
+
+impl<'a> Piece<'a> {
+    fn packed(self) -> &'a GzipPiece {
+        self.1.get_or_init(|| GzipPiece::of(self.0, GZIP_LEVEL))
+    }
+}
 
 impl PageText {
     /// The page of these files, with the stretches of `before` where they are still what would be
-    /// written; and the same as it is sent.
+    /// written; and the same as it is sent. One of which nothing is known before is passed to `begun`
+    /// while it is written, if it is long.
     pub fn write<'a>(
-        before: Option<&Self>,
-        rules: Rules,
-        writing: (&PageWriter, &Heading<'_>),
-        cut: Vec<&[Entry<'a>]>,
-        decide: &mut dyn FnMut(&Entry<'a>) -> Decided,
-        (encoding, now): (Encoding, Timestamp),
-    ) -> (Self, Vec<u8>) {
-        thread::scope(|scope| {
-            let mut aside = (encoding == Encoding::Gzip).then(|| Aside::new(scope));
-            let made = &mut |stretch: &Arc<PackedStretch>| {
-                if let Some(aside) = &mut aside {
-                    aside.pack(stretch);
-                }
-            };
-            let text = Self::plain(before, rules, writing, cut, (decide, now), made);
-            if aside.is_some_and(Aside::is_at_work) {
-                // From the other end, until the two meet.
-                for row in text.rows.iter().rev() {
-                    row.stretch.pack();
-                }
-            }
-            let body = text.encoded(encoding);
-            (text, body)
-        })
-    }
-
-    fn plain<'a>(
         before: Option<&Self>,
         rules: Rules,
         (writer, heading): (&PageWriter, &Heading<'_>),
         cut: Vec<&[Entry<'a>]>,
-        (decide, now): (&mut dyn FnMut(&Entry<'a>) -> Decided, Timestamp),
-        made: &mut dyn FnMut(&Arc<PackedStretch>),
-    ) -> Self {
+        decide: &mut dyn FnMut(&Entry<'a>) -> Decided,
+        (encoding, now): (Encoding, Timestamp),
+        begun: Option<Begun>,
+    ) -> (Self, Vec<u8>) {
         let before = before.filter(|before| before.rules.still_hold(&rules, now));
         let frame = writer.frame(heading);
+        let head = Arc::new(frame.head.into());
         let separator = before.map(|before| Arc::clone(&before.separator));
-        Self {
-            rules,
-            head: frame.head.into(),
-            separator: separator.unwrap_or_else(|| Arc::new(frame.separator.to_vec().into())),
-            rows: rows(before, cut, writer, decide, now, made),
-            middle: frame.middle.into(),
-            tail: frame.tail.to_vec().into(),
-        }
+        let separator = separator.unwrap_or_else(|| Arc::new(frame.separator.to_vec().into()));
+        let begun = begun.filter(|_| before.is_none() && cut.len() > 1);
+        let sending = begun.and_then(|begun| Sending::new(begun, encoding, &head, &separator));
+        thread::scope(|scope| {
+            let mut aside = Aside::new(scope, encoding, sending);
+            let made = &mut |stretch: &Arc<PackedStretch>| aside.take(stretch);
+            let text = Self {
+                rules,
+                head,
+                separator,
+                rows: rows(before, cut, writer, decide, now, made),
+                middle: frame.middle.into(),
+                tail: frame.tail.to_vec().into(),
+            };
+            let stretches = text.rows.iter().map(|row| &row.stretch);
+            if let Some(sending) = aside.join(stretches) {
+                sending.end(&text.pieces_behind());
+            }
+            let body = text.encoded(encoding);
+            (text, body)
+        })
     }
 
     /// How many stretches it has.
@@ -181,26 +178,30 @@ impl PageText {
     fn pieces(&self) -> Vec<Piece<'_>> {
         let separator = self.separator.piece();
         let stretches = self.rows.iter().map(|row| row.stretch.piece());
-        let versions = self.rows.iter().map(|row| row.versions.piece());
         let mut pieces = vec![self.head.piece()];
         pieces.extend(separated(separator, stretches));
-        pieces.push(self.middle.piece());
-        pieces.extend(separated(separator, versions));
+        pieces.extend(self.pieces_behind());
+        pieces
+    }
+
+    /// What stands behind the stretches.
+    fn pieces_behind(&self) -> Vec<Piece<'_>> {
+        let versions = self.rows.iter().map(|row| row.versions.piece());
+        let mut pieces = vec![self.middle.piece()];
+        pieces.extend(separated(self.separator.piece(), versions));
         pieces.push(self.tail.piece());
         pieces
     }
 
     /// As it is sent.
-    fn encoded<'a>(&'a self, encoding: Encoding) -> Vec<u8> {
+    fn encoded(&self, encoding: Encoding) -> Vec<u8> {
         let pieces = self.pieces();
         match encoding {
             Encoding::Gzip if self.is_cut() => {
-                let pack =
-                    |(text, gzip): Piece<'a>| gzip.get_or_init(|| GzipPiece::of(text, GZIP_LEVEL));
-                GzipMember::of(pieces.into_iter().map(pack).collect::<Vec<_>>())
+                GzipMember::of(pieces.into_iter().map(Piece::packed).collect::<Vec<_>>())
             }
             Encoding::Identity | Encoding::Gzip | Encoding::Zstd => {
-                let texts: Vec<&[u8]> = pieces.into_iter().map(|(text, _)| text).collect();
+                let texts: Vec<&[u8]> = pieces.into_iter().map(|piece| piece.0).collect();
                 pack(texts.concat(), encoding, GZIP_LEVEL)
             }
         }
@@ -241,7 +242,7 @@ impl PageText {
     }
 
     pub fn weight_bytes(&self) -> usize {
-        let around = [&self.head, &*self.separator, &self.middle, &self.tail];
+        let around = [&*self.head, &*self.separator, &self.middle, &self.tail];
         let around = around.map(Packed::weight_bytes).iter().sum::<usize>();
         let rows = self.rows.iter().map(|row| {
             let stretch = &row.stretch;
@@ -252,56 +253,19 @@ impl PageText {
     }
 }
 
-/// A thread that compresses stretches while the next are written, once there are some.
-struct Aside<'scope, 'env> {
-    scope: &'scope Scope<'scope, 'env>,
-    made: usize,
-    stretches: Option<mpsc::Sender<Arc<PackedStretch>>>,
-}
-
-impl<'scope, 'env> Aside<'scope, 'env> {
-    fn new(scope: &'scope Scope<'scope, 'env>) -> Self {
-        Self {
-            scope,
-            made: 0,
-            stretches: None,
-        }
-    }
-
-    fn pack(&mut self, stretch: &Arc<PackedStretch>) {
-        self.made += 1;
-        if self.made == ASIDE_MIN {
-            let (sender, stretches) = mpsc::channel::<Arc<PackedStretch>>();
-            let work = move || stretches.into_iter().for_each(|stretch| stretch.pack());
-            // Without a thread, whoever needs a stretch compresses it.
-            let started = thread::Builder::new().spawn_scoped(self.scope, work);
-            self.stretches = started.is_ok().then_some(sender);
-        }
-        if let Some(stretches) = &self.stretches {
-            // It takes them until there are no more.
-            let _ = stretches.send(Arc::clone(stretch));
-        }
-    }
-
-    fn is_at_work(self) -> bool {
-        self.stretches.is_some()
-    }
-}
-
 impl PackedStretch {
-    fn pack(&self) {
-        self.gzip
-            .get_or_init(|| GzipPiece::of(self.stretch.text(), GZIP_LEVEL));
+    fn packed(&self) -> &GzipPiece {
+        self.piece().packed()
     }
 
     fn piece(&self) -> Piece<'_> {
-        (self.stretch.text(), &self.gzip)
+        Piece(self.stretch.text(), &self.gzip)
     }
 }
 
 impl Packed {
     fn piece(&self) -> Piece<'_> {
-        (&self.text, &self.gzip)
+        Piece(&self.text, &self.gzip)
     }
 
     fn weight_bytes(&self) -> usize {
@@ -318,7 +282,7 @@ fn separated<'a>(
     separator: Piece<'a>,
     pieces: impl Iterator<Item = Piece<'a>>,
 ) -> impl Iterator<Item = Piece<'a>> {
-    let pieces = pieces.filter(|(text, _)| !text.is_empty());
+    let pieces = pieces.filter(|piece| !piece.0.is_empty());
     let pieces = pieces.flat_map(move |piece| [separator, piece]);
-    pieces.skip(1).filter(|(text, _)| !text.is_empty())
+    pieces.skip(1).filter(|piece| !piece.0.is_empty())
 }

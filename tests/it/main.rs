@@ -39,6 +39,7 @@ mod law;
 #[path = "../../benches/limit/main.rs"]
 mod limit;
 mod lists;
+mod long_pages;
 mod management;
 mod memory;
 mod moving;

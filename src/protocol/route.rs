@@ -162,17 +162,20 @@ impl PublicRoute {
                 audience: reading.audience,
             },
             [user, "+api"] => Self::Api(ApiOf::User((*user).to_owned())),
-            [_, _, rest @ ..] => match IndexName::parse(segments.first_two()) {
-                Ok(index) => reading.within(index, rest),
-                Err(_) => Self::NotFound,
-            },
+            [_, _, rest @ ..] => {
+                let (index, path) = segments.index_and_rest();
+                match IndexName::parse(index) {
+                    Ok(index) => reading.within(index, path, rest),
+                    Err(_) => Self::NotFound,
+                }
+            }
         })
     }
 }
 
 impl Reading<'_> {
-    /// What stands below `/user/index`.
-    fn within(&self, index: IndexName, rest: &[&str]) -> PublicRoute {
+    /// What stands below `/user/index`: `rest` are the parts of `path`.
+    fn within(&self, index: IndexName, path: &str, rest: &[&str]) -> PublicRoute {
         let is_installer = || self.audience == Audience::Installer;
         let of_index = if self.has_slash {
             PageForm::Index
@@ -190,7 +193,7 @@ impl Reading<'_> {
             ["+simple"] if is_installer() => self.list(index, PageForm::SimpleNoSlash),
             ["+simple"] => self.redirect("+simple/", false),
             ["+simple", project] => self.page(AskedIndex::Named(index), project, PageForm::Simple),
-            ["+f" | "+e", _, ..] => file(index, rest),
+            ["+f" | "+e", _, ..] => file(index, path, rest),
             [project] if is_installer() => self.page(AskedIndex::Named(index), project, of_index),
             [project] => self.project(index, project),
             [project, version] => match ProjectName::parse(project) {
@@ -274,8 +277,8 @@ impl Reading<'_> {
 }
 
 /// `+f/…/filename` or `+e/…/filename`; a trailing slash is ignored, as in devpi.
-fn file(index: IndexName, rest: &[&str]) -> PublicRoute {
-    let [marker, folders @ .., last] = rest else {
+fn file(index: IndexName, path: &str, rest: &[&str]) -> PublicRoute {
+    let [_, folders @ .., last] = rest else {
         return PublicRoute::NotFound;
     };
     if folders.is_empty() || rest.iter().any(|part| part.is_empty()) {
@@ -287,7 +290,7 @@ fn file(index: IndexName, rest: &[&str]) -> PublicRoute {
     };
     PublicRoute::File {
         index,
-        path: format!("{marker}/{}/{last}", folders.join("/")),
+        path: path.to_owned(),
         filename: filename.to_owned(),
         is_sidecar,
     }

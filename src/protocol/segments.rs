@@ -56,16 +56,17 @@ impl<'a> Segments<'a> {
         let has_slash = inner.is_empty() || inner.ends_with('/');
         let inner = inner.strip_suffix('/').unwrap_or(inner);
         let text = if memchr::memchr(b'%', inner.as_bytes()).is_none() {
+            let is_suspect = is_suspect(inner);
+            for (at, part) in split(inner).enumerate() {
+                if at == SEGMENTS_MAX {
+                    return Err(BadPath::Deep);
+                }
+                check(part, is_suspect)?;
+            }
             Cow::Borrowed(inner)
         } else {
             Cow::Owned(decode(inner)?)
         };
-        for (at, part) in split(&text).enumerate() {
-            if at == SEGMENTS_MAX {
-                return Err(BadPath::Deep);
-            }
-            check(part)?;
-        }
         Ok(Self { text, has_slash })
     }
 
@@ -81,11 +82,13 @@ impl<'a> Segments<'a> {
         parts
     }
 
-    /// The first two parts, which name an index.
-    pub(super) fn first_two(&self) -> &str {
+    /// The first two parts, which name an index, and what stands behind them.
+    pub(super) fn index_and_rest(&self) -> (&str, &str) {
         let mut slashes = memchr::memchr_iter(b'/', self.text.as_bytes());
-        let end = slashes.nth(1).unwrap_or(self.text.len());
-        &self.text[..end]
+        match slashes.nth(1) {
+            Some(end) => (&self.text[..end], &self.text[end + 1..]),
+            None => (&self.text, ""),
+        }
     }
 }
 
@@ -111,7 +114,7 @@ fn decode(path: &str) -> Result<String, BadPath> {
         }
         let part = percent_decode_str(raw).decode_utf8();
         let part = part.map_err(|_| BadPath::Encoding)?;
-        check(&part)?;
+        check(&part, true)?;
         if at > 0 {
             text.push('/');
         }
@@ -120,11 +123,17 @@ fn decode(path: &str) -> Result<String, BadPath> {
     Ok(text)
 }
 
-fn check(part: &str) -> Result<(), BadPath> {
+/// Whether something may not stand in a part: nearly never, so it is asked of a whole path at once,
+/// without branches.
+fn is_suspect(text: &str) -> bool {
     // Beyond ASCII there are control characters of two bytes: C2 80 to C2 9F.
-    let may_be_unsafe = |byte: u8| byte < b' ' || matches!(byte, b'/' | b'\\' | 0x7f | 0xc2);
+    let is_suspect = |byte: u8| (byte < b' ') | matches!(byte, b'\\' | 0x7f | 0xc2);
+    text.bytes()
+        .fold(false, |found, byte| found | is_suspect(byte))
+}
+
+fn check(part: &str, is_suspect: bool) -> Result<(), BadPath> {
     let is_unsafe = |character: char| matches!(character, '/' | '\\') || character.is_control();
-    let is_suspect = part.bytes().any(may_be_unsafe);
     if part == "." || part == ".." || (is_suspect && part.contains(is_unsafe)) {
         return Err(BadPath::Segment(part.chars().take(80).collect()));
     }
@@ -154,8 +163,10 @@ mod tests {
             let segments = Segments::parse(path).unwrap();
             assert_eq!(*segments.parts(), *parts, "{path}");
             assert_eq!(segments.has_slash, has_slash, "{path}");
-            let first_two = parts[..parts.len().min(2)].join("/");
-            assert_eq!(segments.first_two(), first_two, "{path}");
+            let (index, rest) = parts.split_at(parts.len().min(2));
+            let expected = (index.join("/"), rest.join("/"));
+            let (index, rest) = segments.index_and_rest();
+            assert_eq!((index.to_owned(), rest.to_owned()), expected, "{path}");
         }
     }
 
@@ -168,6 +179,9 @@ mod tests {
             ("/a%2Fb", BadPath::Segment("a/b".into())),
             ("/a%5Cb", BadPath::Segment("a\\b".into())),
             ("/a%00", BadPath::Segment("a\0".into())),
+            ("/b/a\\b/c", BadPath::Segment("a\\b".into())),
+            ("/b/a\u{7f}/c", BadPath::Segment("a\u{7f}".into())),
+            ("/b/a\u{85}/c", BadPath::Segment("a\u{85}".into())),
             ("/%FF", BadPath::Encoding),
             ("/a%C2%85", BadPath::Segment("a\u{85}".into())),
             (&"/a".repeat(10_000), BadPath::Deep),

@@ -20,7 +20,7 @@ use crate::app::words::{FirstRun, warn_of};
 use crate::app::work::{hear, runtime};
 use crate::app::{accounts, data, descriptors, journal, succession};
 use crate::config::{Config, Named};
-use crate::gateway::Generations;
+use crate::gateway::{Flows, Generations};
 use crate::listen::{QUIET_LOGS, ServerOptions};
 use crate::model::Secret;
 use crate::telemetry::init_logging;
@@ -81,12 +81,7 @@ pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()>
         at_start: config.clone(),
         reading: Arc::clone(&reading),
     };
-    let generations = Arc::new(Generations::new(
-        Arc::clone(&flows.core),
-        Arc::clone(&flows.mirrors),
-        Arc::clone(&flows.names),
-        Box::new(files),
-    ));
+    let generations = Arc::new(generations_of(flows, files));
     let writer = Writer::new(WriterParts {
         flows: Arc::clone(flows),
         accounts: Arc::clone(&accounts),
@@ -124,6 +119,16 @@ fn prepare(config: &Config, is_upgrade: bool) -> anyhow::Result<DataLock> {
     descriptors::raise(config.limits.door.connections);
     data::own(&config.data)?;
     DataLock::to_serve(&config.data, is_upgrade)
+}
+
+/// What puts changed files in force.
+fn generations_of(flows: &Flows, files: Files) -> Generations {
+    Generations::new(
+        Arc::clone(&flows.core),
+        Arc::clone(&flows.mirrors),
+        Arc::clone(&flows.names),
+        Box::new(files),
+    )
 }
 
 fn open_accounts(

@@ -92,12 +92,8 @@ impl Flows {
             decided: Grouped::new(budget.tickets, tickets::weight_bytes, tickets::groups),
             renewals: core.flights(),
         });
-        let learning = Arc::new(Learning::new(
-            core.clone(),
-            mirrors.clone(),
-            pages.clone(),
-            tickets.clone(),
-        ));
+        let (at, told) = (core.clone(), tickets.clone());
+        let learning = Arc::new(Learning::new(at, mirrors.clone(), pages.clone(), told));
         let small = Arc::new(SmallFiles::new(core.clone(), budget.small_files));
         let held = Arc::new(HeldFiles::new(core.clone(), small.clone()));
         let fills = Arc::new(Fills::new(core.clone(), learning.clone()));

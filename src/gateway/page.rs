@@ -47,7 +47,7 @@ enum Rendered {
     /// The same while it is written; only before the end of the rendering.
     Growing(Arc<Growing>, CacheResult),
     /// Refused as a whole.
-    Refused(Denial),
+    Refused(Box<Denial>),
     /// No member knows the project.
     Unknown,
 }
@@ -218,7 +218,7 @@ impl Pages {
         let resolved = self.stacks.resolve(cx, index, project, patience);
         let resolved = match resolved.await? {
             Resolution::Known(resolved) => resolved,
-            Resolution::Refused(denial) => return Ok(Rendered::Refused(denial)),
+            Resolution::Refused(denial) => return Ok(Rendered::Refused(Box::new(denial))),
             Resolution::Unknown => return Ok(Rendered::Unknown),
         };
         let cache = resolved.cache;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::support::{FakeIndex, Program, Project, Setup, Web, command};
 
@@ -108,45 +109,65 @@ fn dairy() -> FakeIndex {
     Setup::default().project(sieve).start()
 }
 
+/// A data directory in which the page of `sieve` is held, and the policies that it was fetched under.
+struct Shop {
+    folder: TempDir,
+    policies: String,
+}
+
+impl Shop {
+    async fn visited() -> Self {
+        let dairy = dairy();
+        let folder = tempfile::tempdir().unwrap();
+        let yaml = format!(
+            "indexes:\n  root/dairy: {{ type: mirror, mirror_url: '{}' }}\n  \
+             shop/all: {{ bases: [root/dairy], policy: house, owns: ['acme-*'] }}\n\
+             policies:\n  house:\n    rules:\n      \
+             - allow: {{ project: whey }}\n      \
+             - deny: {{ project: sieve, versions: '>=2', reason: 'too large holes' }}\n",
+            dairy.url()
+        );
+        let policies = write(folder.path(), "shop.yaml", &yaml);
+        let data = folder.path().join("data");
+        let shop = Program::with_policies(&yaml).data(&data).start();
+        let page = format!("{}sieve/", shop.index_url("shop/all"));
+        Web::new().page(&page).await;
+        shop.stop();
+        Self { folder, policies }
+    }
+
+    fn explain(&self, subject: &str) -> Said {
+        let data = self.folder.path().join("data");
+        let data = data.to_str().unwrap();
+        let policies = &*self.policies;
+        let options = ["--policies", policies, "--data", data];
+        run(&[&["explain", "shop/all", subject], &options[..]].concat())
+    }
+}
+
 #[tokio::test]
 async fn explain_names_the_file_and_line_of_each_rule() {
-    let dairy = dairy();
-    let folder = tempfile::tempdir().unwrap();
-    let yaml = format!(
-        "indexes:\n  root/dairy: {{ type: mirror, mirror_url: '{}' }}\n  \
-         shop/all: {{ bases: [root/dairy], policy: house, owns: ['acme-*'] }}\n\
-         policies:\n  house:\n    rules:\n      \
-         - allow: {{ project: whey }}\n      \
-         - deny: {{ project: sieve, versions: '>=2', reason: 'too large holes' }}\n",
-        dairy.url()
-    );
-    let path = write(folder.path(), "shop.yaml", &yaml);
-    let data = folder.path().join("data");
-    let shop = Program::with_policies(&yaml).data(&data).start();
-    Web::new()
-        .page(&format!("{}sieve/", shop.index_url("shop/all")))
-        .await;
-    shop.stop();
-
-    let explain = |subject: &str| {
-        let data = data.to_str().unwrap();
-        run(&[
-            "explain",
-            "shop/all",
-            subject,
-            "--policies",
-            &path,
-            "--data",
-            data,
-        ])
-    };
+    let shop = Shop::visited().await;
     for subject in ["sieve==2.0", "sieve-2.0-py3-none-any.whl"] {
-        let said = explain(subject);
+        let said = shop.explain(subject);
         assert_eq!(said.code, Some(1), "{}", said.text);
         assert!(said.text.contains("shop.yaml:8"), "{}", said.text);
         let rule = ">=2 }: denies, too large holes\n";
         assert!(said.text.contains(rule), "{}", said.text);
     }
+    let said = shop.explain("sieve<2");
+    assert_eq!(said.code, Some(0), "{}", said.text);
+    let file = "sieve-1.0-py3-none-any.whl";
+    assert!(said.text.contains(file), "{}", said.text);
+    let said = shop.explain("acme-brine");
+    assert_eq!(said.code, Some(1), "{}", said.text);
+    assert!(said.text.contains("shop.yaml:3"), "{}", said.text);
+    assert_eq!(shop.explain("sieve ===").code, Some(2));
+}
+
+#[tokio::test]
+async fn explain_ends_with_what_an_installer_takes() {
+    let shop = Shop::visited().await;
     let refused = "refused by policy house: too large holes (shop.yaml:8)";
     for (subject, last) in [
         (
@@ -171,37 +192,29 @@ async fn explain_names_the_file_and_line_of_each_rule() {
             "an installer takes nothing: no file that is held here fits".to_owned(),
         ),
     ] {
-        let said = explain(subject);
+        let said = shop.explain(subject);
         assert_eq!(said.text.lines().last(), Some(&*last), "{}", said.text);
     }
-    let said = explain("whey");
-    let last = said.text.lines().last().unwrap();
-    let words =
-        "what an installer takes is not known here: a page of whey from root/dairy is not held";
-    assert!(last.starts_with(words), "{last}");
-    let said = explain("sieve");
-    let files: Vec<&str> = said
-        .text
-        .lines()
-        .filter(|line| line.starts_with("sieve-"))
-        .collect();
-    let versions: Vec<&str> = files
-        .iter()
-        .filter_map(|line| line.split('-').nth(1))
-        .collect();
+    for (subject, words) in [
+        (
+            "whey",
+            "what an installer takes is not known here: a page of whey from root/dairy is not held",
+        ),
+        (
+            "acme-brine",
+            "an installer takes nothing: Project acme-brine is refused by owns of shop/all",
+        ),
+    ] {
+        let said = shop.explain(subject);
+        let last = said.text.lines().last().unwrap();
+        assert!(last.starts_with(words), "{last}");
+    }
+}
+
+#[tokio::test]
+async fn explain_lists_versions_in_their_own_order() {
+    let said = Shop::visited().await.explain("sieve");
+    let files = said.text.lines().filter(|line| line.starts_with("sieve-"));
+    let versions: Vec<&str> = files.filter_map(|line| line.split('-').nth(1)).collect();
     assert_eq!(versions, ["1.0", "1.9", "1.10", "2.0"]);
-    let said = explain("sieve<2");
-    assert_eq!(said.code, Some(0), "{}", said.text);
-    assert!(
-        said.text.contains("sieve-1.0-py3-none-any.whl"),
-        "{}",
-        said.text
-    );
-    let said = explain("acme-brine");
-    assert_eq!(said.code, Some(1), "{}", said.text);
-    assert!(said.text.contains("shop.yaml:3"), "{}", said.text);
-    let last = said.text.lines().last().unwrap();
-    let words = "an installer takes nothing: Project acme-brine is refused by owns of shop/all";
-    assert!(last.starts_with(words), "{last}");
-    assert_eq!(explain("sieve ===").code, Some(2));
 }

@@ -25,7 +25,7 @@ async fn what_is_too_old_goes_with_its_names() {
         .collect();
     write(&mut ledger, &old, &rules).await;
     let both = file(noon(2 * day), "192.0.2.19", "old-19.zip");
-    write(&mut ledger, &[both.clone()], &rules).await;
+    write(&mut ledger, std::slice::from_ref(&both), &rules).await;
     let now = noon(2 * day + 1);
     let mut rounds = 1;
     while !ledger.remove_old((noon(day), now), &rules).await.unwrap() {

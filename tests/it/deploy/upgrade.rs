@@ -42,7 +42,7 @@ fn dairy() -> FakeIndex {
 /// busy the machine is.
 fn policies(dairy: &FakeIndex, rule: &str) -> String {
     format!(
-        "limits: {{ grace_period: 1h, send_grace: 1h, idle_timeout: 1h }}\nindexes:\n  \
+        "limits: {{ grace_period: 1h, min_receive_rate: 1B, idle_timeout: 1h }}\nindexes:\n  \
          root/dairy: {{ type: mirror, mirror_url: \"{}\" }}\n  \
          acme/all: {{ bases: [root/dairy], policy: house, acl_upload: [root] }}\n\
          policies: {{ house: {{ on_block: yank, rules: [{rule}] }} }}\n",

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::cache::{Early, Flight, FlightError, Flights, InFlight, Weighed};
+use crate::cache::{Early, Flight, FlightError, Flights, InFlight, Mark, Weighed};
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, Flow, blocking};
@@ -224,8 +224,7 @@ impl Names {
         mirror: &Mirror,
         patience: Option<Duration>,
     ) -> Flow<Listing> {
-        let copy = self.copy_of(&index.name).await?;
-        let known = self.held.get(&index.name).unwrap_or_default();
+        let (known, copy) = self.known_and_copy(&index.name).await?;
         if let Some(names) = &copy {
             let names = Arc::clone(names);
             if let Some(until) = fresh_until(&known, cx.now) {
@@ -249,7 +248,7 @@ impl Names {
             let name = &index.name;
             Error::busy(format_args!("ask {name} for its project list: {busy}"))
         };
-        let flight = self.fetch_behind(cx, index, copy.clone()).map_err(busy)?;
+        let flight = self.fetch_behind(cx, index).map_err(busy)?;
         let Some(copy) = copy else {
             return flight.landed().await.map_err(busy)?.value;
         };
@@ -278,22 +277,19 @@ impl Names {
         self: &Arc<Self>,
         cx: &Context,
         index: &Arc<Index>,
-        copy: Option<Arc<ProjectNames>>,
     ) -> Result<Flight<Flow<Listing>>, FlightError> {
         let key = (index.name.clone(), cx.generation.number);
         let (names, cx, index) = (Arc::clone(self), cx.clone(), Arc::clone(index));
         self.fetching
             .board_early(key, move |stage, early| async move {
-                // An earlier request may have ended since the copy was looked for.
-                let copy = match copy {
-                    None => names.copy_of(&index.name).await?,
-                    copy => copy,
-                };
-                let known = names.held.get(&index.name).unwrap_or_default();
+                // An earlier request may have ended since who waits has looked, and have kept another list.
+                let mark = names.held.mark(&index.name);
+                let (known, copy) = names.known_and_copy(&index.name).await?;
                 let names = match (fresh_until(&known, cx.now), &copy) {
                     (Some(until), Some(copy)) => MemberNames::current(Arc::clone(copy), until),
                     _ => {
-                        let fetched = names.fetch_names(&cx, &index, copy, &stage, early);
+                        let fetched =
+                            names.fetch_names(&cx, &index, (mark, known, copy), &stage, early);
                         fetched.await?
                     }
                 };
@@ -305,13 +301,11 @@ impl Names {
         self: &Arc<Self>,
         cx: &Context,
         index: &Arc<Index>,
-        copy: Option<Arc<ProjectNames>>,
+        (mark, known, copy): (Mark, Source, Option<Arc<ProjectNames>>),
         stage: &InFlight,
         early: Early<Flow<Listing>>,
     ) -> Flow<MemberNames> {
         let (upstream, mirror) = cx.upstream_of(index)?;
-        let mark = self.held.mark(&index.name);
-        let known = self.held.get(&index.name).unwrap_or_default();
         let validators = copy.is_some().then_some(known.validators.clone());
         let validators = validators.filter(|validators| *validators != Validators::default());
         let until = later(cx.now, mirror.mirror_cache_expiry());
@@ -393,6 +387,16 @@ impl Names {
         if let Err(error) = kept.await {
             tracing::error!(%error, "project list not kept");
         }
+    }
+
+    /// What is known of a mirror's list, and the list. A list is kept before anything is known of it, so
+    /// it is read afterwards: read before, it could be an older one than is known of.
+    async fn known_and_copy(
+        self: &Arc<Self>,
+        index: &IndexName,
+    ) -> Flow<(Source, Option<Arc<ProjectNames>>)> {
+        let known = self.held.get(index).unwrap_or_default();
+        Ok((known, self.copy_of(index).await?))
     }
 
     async fn copy_of(self: &Arc<Self>, index: &IndexName) -> Flow<Option<Arc<ProjectNames>>> {

@@ -408,11 +408,22 @@ async fn an_upstream_within_patience_is_waited_for() {
 async fn an_upstream_that_refuses_is_not_tried_again_in_front_of_a_client() {
     let mut old = Old::new(HOUR).await;
     old.dairy.stop();
-    // By a patience of an hour, only that its first try failed ends the wait.
     for _ in 0..2 {
         assert_eq!(seen(&old.house, &[]).await, sieve(Some(Staleness::Error)));
     }
     old.dairy.restart();
     old.clock.advance(HOUR);
+    assert_eq!(seen(&old.house, &NO_CACHE).await, both());
+
+    // The first attempt fails, and the second one hangs.
+    let old = Old::new(HOUR).await;
+    let failing = Fault::new().reset().times(1);
+    old.dairy.misbehave("/simple/", failing);
+    let gate = old.dairy.gate("/", 0);
+    for _ in 0..2 {
+        assert_eq!(seen(&old.house, &[]).await, sieve(Some(Staleness::Error)));
+    }
+    gate.reached(1).await;
+    gate.release();
     assert_eq!(seen(&old.house, &NO_CACHE).await, both());
 }

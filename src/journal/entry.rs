@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
-use crate::telemetry::labels;
+use crate::telemetry::{NAME_MAX, cut, labels};
 
 labels! {
     /// What became of a request.
@@ -18,36 +18,51 @@ labels! {
     }
 }
 
-/// One answer.
-#[derive(Debug, Clone)]
-pub struct JournalEntry {
+/// One answer, as the door knows it. Most repeat what one before them said, so nothing is copied here.
+#[derive(Debug, Clone, Copy)]
+pub struct JournalAnswer<'a> {
     /// When it was complete.
     pub at: Timestamp,
     /// The client; `None` for a Unix socket.
     pub client: Option<IpAddr>,
     /// The user, if they logged in.
-    pub user: Option<Arc<str>>,
+    pub user: Option<&'a Arc<str>>,
     /// The token they used.
-    pub token: Option<Arc<str>>,
+    pub token: Option<&'a Arc<str>>,
     /// The index asked.
-    pub index: IndexName,
+    pub index: &'a IndexName,
     /// The project asked, if it is known. The name of a file tells it too.
-    pub project: Option<ProjectName>,
-    /// The file asked; `None` for a project's page.
-    pub file: Option<JournalledFile>,
+    pub project: Option<&'a ProjectName>,
+    /// The name of the file asked; `None` for a project's page.
+    pub file: Option<&'a Arc<str>>,
+    /// The digest of that file, if the page states it.
+    pub sha256: Option<&'a Sha256>,
     /// Whether it was delivered.
     pub decision: JournalDecision,
     /// The rule that decided, by its name.
-    pub rule: Option<Arc<str>>,
+    pub rule: Option<&'a Arc<str>>,
+}
+
+/// The same to be kept; what the fields mean stands there.
+#[derive(Debug, Clone)]
+pub(super) struct JournalEntry {
+    pub(super) at: Timestamp,
+    pub(super) client: Option<IpAddr>,
+    pub(super) user: Option<Arc<str>>,
+    pub(super) token: Option<Arc<str>>,
+    pub(super) index: IndexName,
+    pub(super) project: Option<ProjectName>,
+    pub(super) file: Option<JournalledFile>,
+    pub(super) decision: JournalDecision,
+    pub(super) rule: Option<Arc<str>>,
 }
 
 /// The file that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct JournalledFile {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Its digest, if the page states it.
-    pub sha256: Option<Sha256>,
+pub(super) struct JournalledFile {
+    /// Its name; of one that no file system could hold, the beginning.
+    pub(super) name: Arc<str>,
+    pub(super) sha256: Option<Sha256>,
 }
 
 /// Answers that differ in nothing but their time.
@@ -57,30 +72,51 @@ pub(super) struct Repeated {
     pub(super) times: u32,
 }
 
-impl JournalEntry {
-    /// Whether both may stand in one row: the same to the same client, and not at two sides of a minute.
-    pub(super) fn is_like(&self, other: &Self) -> bool {
-        self.project == other.project
-            && self.client == other.client
-            && self.index == other.index
-            && self.file == other.file
-            && self.minute() == other.minute()
-            && self.decision == other.decision
-            && self.rule == other.rule
-            && self.user == other.user
-            && self.token == other.token
+impl JournalAnswer<'_> {
+    /// A copy to be kept.
+    pub(super) fn to_entry(self) -> JournalEntry {
+        let file = self.file.map(|name| JournalledFile {
+            name: if name.len() > NAME_MAX {
+                cut(name, NAME_MAX).into()
+            } else {
+                Arc::clone(name)
+            },
+            sha256: self.sha256.copied(),
+        });
+        JournalEntry {
+            at: self.at,
+            client: self.client,
+            user: self.user.cloned(),
+            token: self.token.cloned(),
+            index: self.index.clone(),
+            project: self.project.cloned(),
+            file,
+            decision: self.decision,
+            rule: self.rule.cloned(),
+        }
     }
 
-    /// The minute in which it was answered.
-    pub(super) fn minute(&self) -> i64 {
-        self.at.as_second().div_euclid(60)
+    /// Whether it may stand in the row of that one: the same to the same client, and not at two sides of a
+    /// minute.
+    pub(super) fn repeats(&self, kept: &JournalEntry) -> bool {
+        let file = kept.file.as_ref();
+        self.project == kept.project.as_ref()
+            && self.client == kept.client
+            && self.file.map(|name| cut(name, NAME_MAX)) == file.map(|file| &*file.name)
+            && self.sha256 == file.and_then(|file| file.sha256.as_ref())
+            && *self.index == kept.index
+            && minute(self.at) == kept.minute()
+            && self.decision == kept.decision
+            && self.rule == kept.rule.as_ref()
+            && self.user == kept.user.as_ref()
+            && self.token == kept.token.as_ref()
     }
 
     /// A number that differs between most answers. Of the client and the name of what was asked, since
     /// these differ most.
     pub(super) fn mixed(&self) -> usize {
-        let name = match (&self.file, &self.project) {
-            (Some(file), _) => file.name.as_bytes(),
+        let name = match (self.file, self.project) {
+            (Some(file), _) => file.as_bytes(),
             (None, Some(project)) => project.as_str().as_bytes(),
             (None, None) => &[],
         };
@@ -101,4 +137,16 @@ impl JournalEntry {
         }
         (mixed >> 32) as usize
     }
+}
+
+impl JournalEntry {
+    /// The minute in which it was answered.
+    pub(super) fn minute(&self) -> i64 {
+        minute(self.at)
+    }
+}
+
+/// The minute of an instant.
+fn minute(at: Timestamp) -> i64 {
+    at.as_second().div_euclid(60)
 }

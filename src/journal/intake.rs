@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::journal::entry::{JournalEntry, Repeated};
+use crate::journal::entry::{JournalAnswer, Repeated};
 use crate::telemetry::thread_number;
 
 /// As many threads as a machine usually has leave entries without contention.
@@ -33,7 +33,7 @@ pub(super) struct Intake {
 #[derive(Debug)]
 struct Part {
     waiting: Vec<Repeated>,
-    /// The latest of those that may repeat, by their [`mixed`](JournalEntry::mixed) number.
+    /// The latest of those that may repeat, by their [`mixed`](JournalAnswer::mixed) number.
     latest: [Option<Repeated>; SLOTS],
     is_closed: bool,
 }
@@ -61,12 +61,12 @@ impl Intake {
         }
     }
 
-    /// Takes an entry; returns whether there was room.
-    pub(super) fn take(&self, entry: JournalEntry) -> bool {
-        let slot = entry.mixed() % SLOTS;
+    /// Takes an answer; returns whether there was room.
+    pub(super) fn take(&self, answer: &JournalAnswer<'_>) -> bool {
+        let slot = answer.mixed() % SLOTS;
         let mut part = self.own_part();
         if let Some(latest) = &mut part.latest[slot]
-            && latest.entry.is_like(&entry)
+            && answer.repeats(&latest.entry)
         {
             latest.times = latest.times.saturating_add(1);
             // Of something counted already, the writer has been told.
@@ -75,6 +75,7 @@ impl Intake {
         if part.is_closed || part.waiting.len() >= self.waiting_max {
             return false;
         }
+        let entry = answer.to_entry();
         let repeated = Repeated { entry, times: 1 };
         if let Some(before) = part.latest[slot].replace(repeated) {
             part.waiting.push(before);

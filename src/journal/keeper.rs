@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::journal::entry::{JournalEntry, Repeated};
+use crate::journal::entry::{JournalAnswer, Repeated};
 use crate::journal::error::JournalError;
 use crate::journal::intake::Intake;
 use crate::journal::ledger::Ledger;
@@ -76,9 +76,9 @@ impl Journal {
         }
     }
 
-    /// Leaves an entry to be written; it is lost, and counted, if too many wait.
-    pub fn note(&self, entry: JournalEntry) {
-        if !self.shared.intake.take(entry) {
+    /// Leaves an answer to be written; it is lost, and counted, if too many wait.
+    pub fn note(&self, answer: &JournalAnswer<'_>) {
+        if !self.shared.intake.take(answer) {
             self.shared.metrics.lost(1);
         }
     }

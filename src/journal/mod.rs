@@ -21,7 +21,7 @@ mod read;
 mod row;
 mod statement;
 
-pub use entry::{JournalDecision, JournalEntry, JournalledFile};
+pub use entry::{JournalAnswer, JournalDecision};
 pub use keeper::Journal;
 pub use open::{JOURNAL_FILE, JournalRules};
 pub use read::JournalReader;

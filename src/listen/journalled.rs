@@ -3,16 +3,14 @@
 //! Metadata does not: a client that installs something asks for the file too. Nor does a HEAD, with which
 //! nothing is delivered.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 
-use crate::gateway::{Decision, Record, Route};
-use crate::journal::{JournalDecision, JournalEntry, JournalledFile};
+use crate::gateway::{Decision, Route};
+use crate::journal::{JournalAnswer, JournalDecision};
 use crate::listen::recorder::Finished;
 use crate::protocol::PublicRoute;
-use crate::telemetry::{NAME_MAX, cut};
 
 /// Whether the answer to such a request, if it has one, goes into the journal.
 pub(super) fn is_journalled(method: &Method, route: &PublicRoute) -> bool {
@@ -27,10 +25,13 @@ pub(super) fn is_journalled(method: &Method, route: &PublicRoute) -> bool {
     is_delivery && method == Method::GET
 }
 
-/// The entry of a request, if it is to have one.
-pub(super) fn entry_of(finished: Finished<'_>, duration: Duration) -> Option<JournalEntry> {
+/// What the journal is told of a request, if anything.
+pub(super) fn answer_of<'a>(
+    finished: &'a Finished<'_>,
+    duration: Duration,
+) -> Option<JournalAnswer<'a>> {
     let status = finished.status?;
-    let record = finished.record;
+    let record = &finished.record;
     let is_file = match record.route {
         Route::File => true,
         Route::ProjectPage => false,
@@ -51,29 +52,23 @@ pub(super) fn entry_of(finished: Finished<'_>, duration: Duration) -> Option<Jou
     if finished.method != Method::GET {
         return None;
     }
-    let Record { index, attempt, .. } = record;
-    let name = if is_file { Some(record.file?) } else { None };
-    let file = name.map(|name| JournalledFile {
-        name: if name.len() > NAME_MAX {
-            cut(&name, NAME_MAX).into()
-        } else {
-            name
-        },
-        sha256: record.sha256,
-    });
-    let (user, token) = attempt.map_or((None, None), |attempt| {
-        (attempt.user.clone(), attempt.token.clone())
-    });
+    let file = if is_file {
+        Some(record.file.as_ref()?)
+    } else {
+        None
+    };
+    let attempt = record.attempt.as_ref();
     let started = finished.started.time;
-    Some(JournalEntry {
+    Some(JournalAnswer {
         at: started.checked_add(duration).unwrap_or(started),
         client: finished.client,
-        user,
-        token,
-        index: index?,
-        project: record.project,
+        user: attempt.and_then(|attempt| attempt.user.as_ref()),
+        token: attempt.and_then(|attempt| attempt.token.as_ref()),
+        index: record.index.as_ref()?,
+        project: record.project.as_ref(),
         file,
+        sha256: record.sha256.as_ref().filter(|_| is_file),
         decision,
-        rule: record.rule.map(|ruled| Arc::clone(&ruled.rule)),
+        rule: record.rule.as_ref().map(|ruled| &ruled.rule),
     })
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::gateway::{Decision, Record, Reply};
 use crate::journal::Journal;
-use crate::listen::journalled::{entry_of, is_journalled};
+use crate::listen::journalled::{answer_of, is_journalled};
 use crate::listen::refusal::unavailable;
 use crate::model::{DoorName, IndexName, ProjectName, Timestamp};
 use crate::protocol::PublicRoute;
@@ -118,9 +118,9 @@ impl Recorder {
             user_agent: finished.user_agent.map(|agent| cut(agent, AGENT_MAX)),
         });
         if let Some(journal) = &self.journal
-            && let Some(entry) = entry_of(finished, duration)
+            && let Some(answer) = answer_of(&finished, duration)
         {
-            journal.note(entry);
+            journal.note(&answer);
         }
     }
 

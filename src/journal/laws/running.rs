@@ -8,7 +8,7 @@ use prometheus::Registry;
 
 use crate::journal::error::JournalError;
 use crate::journal::keeper::Journal;
-use crate::journal::laws::support::{all, file, noon, page, rules};
+use crate::journal::laws::support::{all, file, noon, note, page, rules};
 use crate::journal::open::{JOURNAL_FILE, JournalRules, open_to_write};
 use crate::journal::read::JournalReader;
 use crate::telemetry::Metrics;
@@ -40,8 +40,8 @@ async fn a_clean_stop_loses_nothing() {
             scope.spawn(move || {
                 for number in 0..500 {
                     let name = format!("six-{thread}.{number}.zip");
-                    journal.note(file(noon(number), "192.0.2.1", &name));
-                    journal.note(page(noon(number), "192.0.2.1", "six"));
+                    note(journal, file(noon(number), "192.0.2.1", &name));
+                    note(journal, page(noon(number), "192.0.2.1", "six"));
                 }
             });
         }
@@ -66,7 +66,7 @@ async fn a_clean_stop_loses_nothing() {
         ),
         (2_001, 0)
     );
-    journal.note(page(noon(0), "192.0.2.1", "late"));
+    note(&journal, page(noon(0), "192.0.2.1", "late"));
     assert_eq!(metric(&metrics, "rows_lost_total"), 1);
 }
 
@@ -86,11 +86,10 @@ async fn what_cannot_be_written_waits_and_then_is_lost_and_counted() {
     assert_eq!(metric(&metrics, "writable"), 0);
     let noted = 1_000;
     for number in 0..noted {
-        journal.note(file(
-            noon(number),
-            "192.0.2.1",
-            &format!("six-{number}.zip"),
-        ));
+        note(
+            &journal,
+            file(noon(number), "192.0.2.1", &format!("six-{number}.zip")),
+        );
     }
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     while journal.refusal().is_some() {
@@ -115,7 +114,7 @@ async fn a_damaged_file_is_set_aside_and_a_new_one_begun() {
     let garbage = "this is not a database, it only stands where one should be".repeat(100);
     std::fs::write(&path, &garbage).unwrap();
     let (journal, metrics) = journal(&path, rules()).await;
-    journal.note(page(noon(0), "192.0.2.1", "six"));
+    note(&journal, page(noon(0), "192.0.2.1", "six"));
     journal.stop().await;
     assert_eq!(all(&path).await.len(), 1);
     assert_eq!(metric(&metrics, "set_aside_total"), 1);
@@ -132,7 +131,7 @@ async fn a_file_that_is_taken_away_is_begun_again() {
     let path = folder.path().join(JOURNAL_FILE);
     let (journal, metrics) = journal(&path, rules()).await;
     std::fs::rename(&path, folder.path().join("elsewhere")).unwrap();
-    journal.note(page(noon(0), "192.0.2.1", "six"));
+    note(&journal, page(noon(0), "192.0.2.1", "six"));
     while metric(&metrics, "rows_total") == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::journal::entry::{JournalDecision, JournalEntry, JournalledFile, Repeated};
+use crate::journal::entry::{
+    JournalAnswer, JournalDecision, JournalEntry, JournalledFile, Repeated,
+};
+use crate::journal::keeper::Journal;
 use crate::journal::ledger::Ledger;
 use crate::journal::open::JournalRules;
 use crate::journal::read::JournalReader;
@@ -63,6 +66,23 @@ pub(super) fn denied(entry: JournalEntry) -> JournalEntry {
         rule: Some("web/cool-down".into()),
         ..entry
     }
+}
+
+/// Notes what a door would have noted.
+pub(super) fn note(journal: &Journal, entry: JournalEntry) {
+    let file = entry.file.as_ref();
+    journal.note(&JournalAnswer {
+        at: entry.at,
+        client: entry.client,
+        user: entry.user.as_ref(),
+        token: entry.token.as_ref(),
+        index: &entry.index,
+        project: entry.project.as_ref(),
+        file: file.map(|file| &file.name),
+        sha256: file.and_then(|file| file.sha256.as_ref()),
+        decision: entry.decision,
+        rule: entry.rule.as_ref(),
+    });
 }
 
 pub(super) async fn write(

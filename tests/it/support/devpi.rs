@@ -7,12 +7,13 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::{Tool, ask};
+use super::{Tool, ask, paths_below};
 
 /// How long a start may take. Python and its plugins need most of a minute on a busy machine.
 const START: Duration = Duration::from_secs(180);
@@ -80,12 +81,20 @@ impl Devpi {
         }
         let secret = server.secret();
         fs::write(&secret, SECRET).unwrap();
-        let mut make = match export {
-            None => server.command("devpi-init"),
-            Some(_) => server.command("devpi-import"),
-        };
-        make.arg("--no-root-pypi").args(export);
-        succeeds(make);
+        match export {
+            Some(export) => {
+                let mut import = server.command("devpi-import");
+                import.arg("--no-root-pypi").arg(export);
+                succeeds(import);
+            }
+            // What a replica is made of names its primary.
+            None if server.primary.is_some() => {
+                let mut init = server.command("devpi-init");
+                init.arg("--no-root-pypi");
+                succeeds(init);
+            }
+            None => copy_folder(empty_server(), &server.folder.path().join("server")),
+        }
         let mut permissions = fs::metadata(&secret).unwrap().permissions();
         std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o600);
         fs::set_permissions(&secret, permissions).unwrap();
@@ -216,6 +225,37 @@ fn succeeds(mut command: Command) {
         said(&output.stdout),
         said(&output.stderr)
     );
+}
+
+/// The folder of a primary that has nothing: made once, since that takes seconds and always ends the same.
+fn empty_server() -> &'static Path {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let program = program_of_server("devpi-init");
+        let tool = program.ancestors().nth(2).and_then(Path::file_name);
+        let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let made = scratch.join("empty").join(tool.unwrap_or_default());
+        if !made.exists() {
+            fs::create_dir_all(made.parent().unwrap()).unwrap();
+            let folder = tempfile::tempdir_in(scratch).unwrap();
+            let server = folder.path().join("server");
+            let mut init = Command::new(program);
+            init.arg("--serverdir").arg(&server).arg("--no-root-pypi");
+            succeeds(init);
+            // Of two runs at once either may have made it.
+            let moved = fs::rename(&server, &made);
+            assert!(moved.is_ok() || made.exists(), "{moved:?}");
+        }
+        made
+    })
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    for path in paths_below(from) {
+        let copy = to.join(path.strip_prefix(from).unwrap());
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(&path, &copy).unwrap();
+    }
 }
 
 fn program_of_server(name: &str) -> PathBuf {

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 use std::rc::Rc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde_json::{Map, json};
 
 use super::axis::Axis;
@@ -27,6 +28,10 @@ const ORDINARY_FILES: usize = 32;
 
 /// Until filling is given up: a project whose uploads grow with it may never get there.
 const FILLING: Duration = Duration::from_secs(240);
+
+/// How often, and how long apart, a long page is asked for until it has a tag.
+const TAG_ATTEMPTS: usize = 20;
+const UNTIL_WRITTEN: Duration = Duration::from_millis(20);
 
 /// Where gateways are started.
 #[derive(Debug, Clone, Copy)]
@@ -162,11 +167,17 @@ impl Point {
         Ok(point)
     }
 
-    /// The hot page: its length and its tag. Asking also warms.
+    /// The hot page: its length and its tag. Asking also warms, and a long page that was cold has no tag
+    /// before it is written as a whole.
     fn page(&self) -> anyhow::Result<(usize, String)> {
-        let answer = succeed(fetch(self.gateway.public(), &self.hot)?)?;
-        let tag = answer.header("etag").context("a page without ETag")?;
-        Ok((answer.body.len(), tag.to_owned()))
+        for _ in 0..TAG_ATTEMPTS {
+            let answer = succeed(fetch(self.gateway.public(), &self.hot)?)?;
+            if let Some(tag) = answer.header("etag") {
+                return Ok((answer.body.len(), tag.to_owned()));
+            }
+            thread::sleep(UNTIL_WRITTEN);
+        }
+        bail!("a page without ETag")
     }
 
     /// How long the hot page is.

@@ -18,3 +18,7 @@ run:
 
 bench name:
     cargo bench --bench {{name}}
+
+# mdBook is a tool to install; no test needs it.
+book:
+    mdbook build docs

@@ -41,6 +41,7 @@ mod limit;
 mod lists;
 mod long_pages;
 mod management;
+mod manual;
 mod memory;
 mod moving;
 mod never_wait;

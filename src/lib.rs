@@ -14,6 +14,7 @@
 //! `docs/ARCHITECTURE.md` walks through them; `tests/it/tidy.rs` keeps the rooms apart.
 
 mod account;
+mod advisory;
 mod app;
 mod cache;
 mod cli;

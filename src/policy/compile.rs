@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::advisory::Advisories;
 use crate::model::{Fault, Faults, IndexName, Location, Timestamp};
-use crate::policy::advisory::Advisories;
+use crate::policy::advisory;
 use crate::policy::document::{Placed, PolicyDocument};
 use crate::policy::documents::{Document, IndexDocument, IndexKindDocument};
 use crate::policy::index::Index;
@@ -74,7 +75,7 @@ impl Policies {
             }
         }
         let texts = documents.iter().flat_map(|document| &document.advisories);
-        let advisories = Arc::new(Advisories::compile(texts, &mut faults));
+        let advisories = Arc::new(advisory::compile(texts, &mut faults));
         let stacks = build_stacks(&indexes, &advisories, &mut faults);
         let hidden = indexes.values().filter(|index| !index.settings.public());
         let hidden = hidden.map(|index| index.name.clone()).collect();

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use globset::GlobSet;
 
+use crate::advisory::Advisory;
 use crate::model::{
     Faults, File, IndexName, Location, ProjectState, Timestamp, UploadTimeSource, Version,
     VersionMatch, format_bytes,
 };
-use crate::policy::advisory::{Advisory, AdvisorySelector, any_case_globs};
+use crate::policy::advisory::{AdvisorySelector, any_case_globs};
 use crate::policy::document::{Matchers, Undated};
 use crate::policy::verdict::Missing;
 use crate::policy::words::asked;

@@ -12,8 +12,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::advisory::Advisories;
 use crate::model::{File, IndexName, ProjectName, ProjectState, Timestamp};
-use crate::policy::advisory::Advisories;
 use crate::policy::decide::ProjectView;
 use crate::policy::index::Index;
 use crate::policy::sources::Sources;

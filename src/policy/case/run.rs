@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::advisory::written;
 use crate::model::{Fault, Faults, File, IndexName, Location, Timestamp, Version};
-use crate::policy::advisory::written;
 use crate::policy::case::document::{Case, Expected};
 use crate::policy::case::given::Given;
 use crate::policy::compile::Policies;

@@ -2,12 +2,13 @@
 
 use super::source::{Source, none, sources};
 
-const GROUND: &[&str] = &["model", "policy", "page", "protocol"];
+const GROUND: &[&str] = &["model", "advisory", "policy", "page", "protocol"];
 
 /// Each room, and the rooms it may import: the tables of `docs/ARCHITECTURE.md`.
 pub(super) const TABLE: &[(&str, &[&str])] = &[
     ("model", &[]),
-    ("policy", &["model"]),
+    ("advisory", &["model"]),
+    ("policy", &["model", "advisory"]),
     ("page", &["model", "policy"]),
     ("protocol", &["model", "page"]),
     ("clock", &["model"]),
@@ -27,6 +28,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
         "gateway",
         &[
             "model",
+            "advisory",
             "policy",
             "page",
             "protocol",
@@ -45,6 +47,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
         "reader",
         &[
             "model",
+            "advisory",
             "policy",
             "page",
             "protocol",
@@ -64,6 +67,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
         "writer",
         &[
             "model",
+            "advisory",
             "policy",
             "page",
             "protocol",
@@ -84,6 +88,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
         "front",
         &[
             "model",
+            "advisory",
             "policy",
             "page",
             "protocol",
@@ -102,6 +107,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
         "moving",
         &[
             "model",
+            "advisory",
             "policy",
             "page",
             "protocol",

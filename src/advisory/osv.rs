@@ -1,0 +1,60 @@
+//! OSV documents as they are written; unknown keys are ignored.
+
+use serde::Deserialize;
+
+use crate::model::ProjectName;
+
+/// OSV's name for Python's ecosystem.
+pub(super) const ECOSYSTEM: &str = "PyPI";
+
+/// An advisory about one release, as an OSV file has it.
+#[must_use]
+pub fn written(id: &str, project: &ProjectName, version: &str) -> String {
+    let package = serde_json::json!({ "ecosystem": ECOSYSTEM, "name": project.as_str() });
+    let affected = serde_json::json!([{ "package": package, "versions": [version] }]);
+    serde_json::json!({ "id": id, "affected": affected }).to_string()
+}
+
+/// The entries of one document: a single one, or a list.
+pub(super) fn entries(text: &str) -> Result<Vec<Entry>, serde_json::Error> {
+    if text.trim_start().starts_with('[') {
+        serde_json::from_str(text)
+    } else {
+        serde_json::from_str(text).map(|entry| vec![entry])
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Entry {
+    pub(super) id: String,
+    pub(super) aliases: Option<Vec<String>>,
+    pub(super) withdrawn: Option<String>,
+    pub(super) affected: Option<Vec<AffectedEntry>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct AffectedEntry {
+    pub(super) package: Option<PackageEntry>,
+    pub(super) ranges: Option<Vec<RangeEntry>>,
+    pub(super) versions: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct PackageEntry {
+    pub(super) ecosystem: String,
+    pub(super) name: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct RangeEntry {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) events: Vec<EventEntry>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct EventEntry {
+    pub(super) introduced: Option<String>,
+    pub(super) fixed: Option<String>,
+    pub(super) last_affected: Option<String>,
+}

@@ -103,11 +103,12 @@ pub(super) enum Condition {
     Python,
     Platform,
     Versions,
+    Sha256,
     Advisory,
 }
 
 impl Condition {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Upstream,
         Self::Kind,
         Self::Status,
@@ -119,6 +120,7 @@ impl Condition {
         Self::Python,
         Self::Platform,
         Self::Versions,
+        Self::Sha256,
         Self::Advisory,
     ];
 
@@ -267,6 +269,11 @@ impl Conditions {
                 None => Holds::Yes,
                 Some(specifiers) => specifiers.contains(facts.version()).into(),
             },
+            Condition::Sha256 => match (self.asked.sha256.as_slice(), file.hashes.sha256()) {
+                ([], _) => Holds::Yes,
+                (_, None) => Holds::Unknown(Missing::Digest),
+                (listed, Some(digest)) => listed.contains(&digest).into(),
+            },
             Condition::Advisory => self.holds_advisory(facts),
         }
     }
@@ -298,6 +305,10 @@ impl Conditions {
                 None => "only wheels have tags".to_owned(),
             },
             Condition::Versions => format!("its version is {}", facts.version()),
+            Condition::Sha256 => match file.hashes.sha256() {
+                Some(digest) => format!("its sha256 is {digest}"),
+                None => "it has no sha256".to_owned(),
+            },
             Condition::Advisory => "no such advisory concerns it".to_owned(),
         }
     }

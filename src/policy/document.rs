@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    IndexName, Kind, Location, ProjectName, ProjectState, Timestamp, VersionSpecifiers,
+    IndexName, Kind, Location, ProjectName, ProjectState, Sha256, Timestamp, VersionSpecifiers,
 };
 
 /// A value and where it was written.
@@ -220,6 +220,8 @@ pub struct Matchers {
     pub status: Vec<ProjectState>,
     /// `provenance: missing`.
     pub provenance_missing: bool,
+    /// `sha256`: any of these digests.
+    pub sha256: Vec<Sha256>,
 }
 
 /// A pattern for project names; names and globs are matched against the normalised name.

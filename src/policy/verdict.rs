@@ -129,6 +129,8 @@ pub enum Missing {
     Version,
     /// The spelling that `===` names; the file's version is equal but spelled differently.
     Spelling,
+    /// A sha256.
+    Digest,
 }
 
 impl Missing {
@@ -140,6 +142,7 @@ impl Missing {
             Self::Size => "no size",
             Self::Version => "no version that can be read",
             Self::Spelling => "no such spelling of its version",
+            Self::Digest => "no sha256",
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::model::{format_bytes, format_duration};
 use crate::policy::document::Matchers;
 
 /// What is asked for: every key with its values as operators write them; empty for keys that are not asked.
-pub(super) fn asked(matchers: &Matchers) -> [(&'static str, Vec<String>); 13] {
+pub(super) fn asked(matchers: &Matchers) -> [(&'static str, Vec<String>); 14] {
     [
         ("project", texts(&matchers.project)),
         ("versions", texts(&matchers.versions)),
@@ -31,6 +31,7 @@ pub(super) fn asked(matchers: &Matchers) -> [(&'static str, Vec<String>); 13] {
             "provenance",
             texts(matchers.provenance_missing.then_some("missing")),
         ),
+        ("sha256", texts(&matchers.sha256)),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! Each condition on files that fit, do not, or do not say.
 
-use crate::model::{Kind, UploadTime, Yanked};
+use crate::model::{Hashes, Kind, Sha256, UploadTime, Yanked};
 use crate::policy::condition::*;
 use crate::policy::sample::{at, file, index, place};
 use crate::policy::words::words;
@@ -112,6 +112,19 @@ fn yanked_and_provenance_look_at_the_file() {
         fit(&asks!(provenance_missing: true), &file),
         Fit::No(Condition::Provenance)
     );
+}
+
+#[test]
+fn a_digest_is_one_of_those_listed_and_none_is_not_known() {
+    let mut file = file("pkg-1.tar.gz", "pkg");
+    let (ours, other) = (Sha256::of(b"ours"), Sha256::of(b"other"));
+    file.hashes = Hashes::sha256_only(ours);
+    let listed = asks!(sha256: vec![other, ours]);
+    assert_eq!(fit(&listed, &file), Fit::Yes);
+    let elsewhere = asks!(sha256: vec![other]);
+    assert_eq!(fit(&elsewhere, &file), Fit::No(Condition::Sha256));
+    file.hashes = Hashes::default();
+    assert_eq!(fit(&listed, &file), Fit::Unsure(Missing::Digest));
 }
 
 #[test]

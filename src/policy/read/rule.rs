@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Fault, IndexName, Kind, ProjectState, VersionSpecifiers};
+use crate::model::{Fault, IndexName, Kind, ProjectState, Sha256, VersionSpecifiers};
 use crate::policy::document::{
     Effect, Matchers, NamePattern, OnBlock, Placed, PolicyDocument, PolicyMode, RuleDocument,
 };
@@ -53,6 +53,7 @@ const MATCHERS: &[YamlKey] = &[
         "releases that an advisory names: malware, vulnerability, or ids"),
     key("status", many::<ProjectState>(), "", "projects in these states (PEP 792)"),
     key("provenance", one::<Provenance>(), "", "files without provenance"),
+    key("sha256", many::<Sha256>(), "", "files with one of these digests"),
 ];
 
 #[rustfmt::skip] // a table reads by rows
@@ -178,6 +179,7 @@ fn read_matchers(fields: &Fields<'_>, notes: &mut Notes) -> Matchers {
         advisory: read_texts(fields, "advisory", |Advisory(id)| id, notes),
         status: read_any(fields, "status", notes),
         provenance_missing: fields.one::<Provenance>("provenance", notes).is_some(),
+        sha256: read_any(fields, "sha256", notes),
     }
 }
 

@@ -6,7 +6,7 @@ use proptest::sample::{select, subsequence};
 use super::{MIRRORS, STAGES};
 
 /// The conditions of rules; each occurs in some policy.
-const CONDITIONS: [&str; 20] = [
+const CONDITIONS: [&str; 21] = [
     "project: six",
     "project: 'acme-*'",
     "project: /x$/",
@@ -27,6 +27,8 @@ const CONDITIONS: [&str; 20] = [
     "advisory: malware",
     "status: [archived]",
     "provenance: missing",
+    // Of six-2.5.tar.gz in m/one, and of six-1.0.tar.gz in s/low.
+    "sha256: [a25f69cf2ca6f9c3470bca0cf7515c9d1441c8801abe0b9cadd878f70599a066, d15542dc8a6f1c6198909510668eaf38486b623c4f8946e788c76912e630eec2]",
 ];
 
 /// What an operator wrote.

@@ -13,11 +13,11 @@ use crate::gateway::error::{Error, ErrorKind};
 use crate::gateway::held::{About, HeldFiles};
 use crate::gateway::refusal::file_refused;
 use crate::gateway::reply::{Record, Reply};
-use crate::gateway::stage::listed;
+use crate::gateway::stage::{StagePages, listed};
 use crate::gateway::trouble::records_failed;
 use crate::model::{File, Filename, IndexName, ProjectState};
 use crate::page::{FilePath, FilePlace, parse_file_path};
-use crate::policy::{Candidate, Denial, Stack, Verdict};
+use crate::policy::{Candidate, Denial, ListedFiles, Stack, Verdict};
 use crate::protocol::ETag;
 use crate::store::Key;
 
@@ -32,11 +32,12 @@ pub const DOC_ZIP: &str = ".doc.zip";
 pub struct Attachments {
     core: Arc<Core>,
     held: Arc<HeldFiles>,
+    stages: Arc<StagePages>,
 }
 
 impl Attachments {
-    pub fn new(core: Arc<Core>, held: Arc<HeldFiles>) -> Self {
-        Self { core, held }
+    pub fn new(core: Arc<Core>, held: Arc<HeldFiles>, stages: Arc<StagePages>) -> Self {
+        Self { core, held, stages }
     }
 
     /// Answers a file that no page lists: attached to a release, gone, or not found as `error` says.
@@ -91,13 +92,23 @@ impl Attachments {
             let verdict = stack.decide_project(project, cx.now, &|one| one == index);
             return Ok(verdict.denial().cloned());
         }
-        let view = stack.view(project);
+        let page = self.stages.page(index, project).await?;
+        let (member, status) = (
+            stack.position(index).unwrap_or_default(),
+            ProjectState::Active,
+        );
+        let files = &page.files;
+        let view = stack.view(project).among([ListedFiles {
+            member,
+            status,
+            files,
+        }]);
         let mut refused = None;
         for file in &subjects {
             let candidate = Candidate {
                 file,
-                member: stack.position(index).unwrap_or_default(),
-                status: ProjectState::Active,
+                member,
+                status,
             };
             match view.decide_file(&candidate, cx.now) {
                 Verdict::Allow(_) => return Ok(None),

@@ -106,7 +106,7 @@ impl Flows {
             fetches: core.flights(),
             placed: Weighed::new(budget.placed_sidecars, sidecar::weight_bytes),
         });
-        let attachments = Arc::new(Attachments::new(core.clone(), held.clone()));
+        let attachments = Arc::new(Attachments::new(core.clone(), held.clone(), stages.clone()));
         let belonging = Arc::new(Belonging::new(core.clone()));
         let files = Files {
             core: core.clone(),

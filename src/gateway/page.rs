@@ -310,6 +310,10 @@ fn render_page(
     let rules = Rules {
         generation: cx.generation.number,
         silent: resolved.silent.clone(),
+        siblings: match view.asks_for_siblings() {
+            true => resolved.layers.pages().map(Arc::downgrade).collect(),
+            false => Vec::new(),
+        },
         end_at: resolved.stack.next_rule_change(filtered_at),
     };
     let (format, encoding) = (wanted.format, wanted.encoding);

@@ -4,12 +4,12 @@
 mod sending;
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 
 use crate::gateway::encode::{GZIP_LEVEL, etag, pack};
 use crate::model::Timestamp;
-use crate::page::{Decided, Entry, Heading, PageWriter, Stretch};
+use crate::page::{Decided, Entry, Heading, PageWriter, ProjectPage, Stretch};
 use crate::protocol::{ETag, Encoding, GzipMember, GzipPiece};
 
 pub use sending::Begun;
@@ -19,12 +19,15 @@ use sending::{Aside, Sending};
 const ENTRY_BYTES: usize = 1_000;
 
 /// What decides besides the files themselves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Rules {
     /// The generation of the policies.
     pub generation: u64,
     /// The members whose upstream cannot be asked, and since when.
     pub silent: Vec<(usize, Timestamp)>,
+    /// The pages of the files' siblings, if a rule asks how a file stands to them. Such a page is written
+    /// as a whole when one of them is another.
+    pub siblings: Vec<Weak<ProjectPage>>,
     /// When one of the rules ends.
     pub end_at: Option<Timestamp>,
 }
@@ -70,6 +73,9 @@ impl From<Vec<u8>> for Packed {
 impl Rules {
     fn still_hold(&self, rules: &Self, now: Timestamp) -> bool {
         let same = (self.generation, &self.silent) == (rules.generation, &rules.silent);
+        let same = same && self.siblings.len() == rules.siblings.len();
+        let mut siblings = self.siblings.iter().zip(&rules.siblings);
+        let same = same && siblings.all(|(left, right)| Weak::ptr_eq(left, right));
         same && self.end_at.is_none_or(|end| now < end)
     }
 }

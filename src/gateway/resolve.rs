@@ -64,6 +64,7 @@ impl Resolved {
     pub fn view(&self) -> ProjectView<'_> {
         let view = self.stack.view(self.layers.project());
         view.while_silent(&self.silent)
+            .among(self.layers.listings())
     }
 
     /// The file of this name, if it is also at the given place.

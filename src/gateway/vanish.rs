@@ -102,7 +102,7 @@ fn keep(
     if old.vanished_at.is_some() {
         return Some(kept);
     }
-    let asked = policies.unanimity(index, project)?;
+    let asked = policies.unanimity(index, project, &page.files)?;
     let between = (old.validity.confirmed_at, now);
     let mut cut = ProjectPage::clone(page);
     let state = page.status.state;

@@ -10,6 +10,7 @@ use crate::model::{File, ProjectName, ProjectState};
 use crate::page::links::FilePlace;
 use crate::page::merge::{Merged, merge};
 use crate::page::project_page::ProjectPage;
+use crate::policy::ListedFiles;
 
 /// What a stack says about a project, before any policy.
 #[derive(Debug, Clone)]
@@ -62,6 +63,14 @@ impl NameOrder {
     }
 }
 
+pub(super) fn listing((member, page): &(usize, Arc<ProjectPage>)) -> ListedFiles<'_> {
+    ListedFiles {
+        member: *member,
+        status: page.status.state,
+        files: &page.files,
+    }
+}
+
 fn at_position(page: &ProjectPage, at: u32) -> Option<&File> {
     page.files.get(usize::try_from(at).ok()?)
 }
@@ -107,6 +116,16 @@ impl Layers {
             state: page.status.state,
             file,
         })
+    }
+
+    /// What each member lists, for rules that ask how a file stands to others.
+    pub fn listings(&self) -> impl Iterator<Item = ListedFiles<'_>> {
+        self.pages.iter().map(listing)
+    }
+
+    /// The pages themselves.
+    pub fn pages(&self) -> impl Iterator<Item = &Arc<ProjectPage>> {
+        self.pages.iter().map(|(_, page)| page)
     }
 
     /// The page of them all.

@@ -7,8 +7,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::model::{ProjectName, ProjectState, ProjectStatus};
-use crate::page::layers::Entry;
+use crate::page::layers::{Entry, listing};
 use crate::page::project_page::ProjectPage;
+use crate::policy::ListedFiles;
 
 /// What a stack says about a project, before any policy.
 #[derive(Debug, Clone)]
@@ -110,6 +111,11 @@ impl Merged {
             [(_, page)] => page.serial,
             _ => None,
         }
+    }
+
+    /// What each member lists, for rules that ask how a file stands to others.
+    pub fn listings(&self) -> impl Iterator<Item = ListedFiles<'_>> {
+        self.layers.iter().map(listing)
     }
 
     /// How many files.

@@ -264,7 +264,8 @@ fn check_rules(
             };
             faults.push(Fault::at(&rule.location, what).did_you_mean(name.as_str(), mirrors()));
         }
-        if !rule.matchers.advisory.is_empty() && !has_advisories {
+        let asks = !rule.matchers.advisory.is_empty() || rule.matchers.unless.is_some();
+        if asks && !has_advisories {
             let what = "the rule asks for advisories and there are none";
             let hint = "name OSV files or folders under the top-level key advisories";
             faults.push(Fault::at(&rule.location, what).hint(hint));

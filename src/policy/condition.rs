@@ -4,90 +4,19 @@
 //! is up to the rule (`rule`): a `deny` counts that as a match, an `allow` does not. A condition that
 //! certainly fails outweighs one that cannot be judged.
 
-use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use globset::GlobSet;
 
 use crate::advisory::Advisory;
-use crate::model::{
-    Faults, File, IndexName, Location, ProjectState, Timestamp, UploadTimeSource, Version,
-    VersionMatch, format_bytes,
-};
+use crate::model::{Faults, IndexName, Location, Timestamp, VersionMatch, format_bytes};
 use crate::policy::advisory::{AdvisorySelector, any_case_globs};
-use crate::policy::document::{Matchers, Undated};
+use crate::policy::document::{Exemption, Matchers, ProvenanceAsked};
+use crate::policy::facts::Facts;
+use crate::policy::published::PublishedAt;
 use crate::policy::verdict::Missing;
 use crate::policy::words::asked;
-
-/// Everything a rule may ask about one file; the rule's project is already known to match.
-pub(super) struct Facts<'a> {
-    pub(super) file: &'a File,
-    /// The mirror it comes from and that mirror's setting for undated files; `None` for a stage.
-    pub(super) mirror: Option<(&'a IndexName, Undated)>,
-    pub(super) status: ProjectState,
-    /// The advisories about its project.
-    pub(super) advisories: &'a [Advisory],
-    /// The instant at which it stops ageing: its upstream has not answered since.
-    pub(super) grows_until: Option<Timestamp>,
-    version: OnceCell<Version>,
-}
-
-/// When a file was published, as far as rules about age may rely on it.
-enum Published {
-    At(Timestamp),
-    BeforeAnything,
-    Unknown,
-}
-
-impl<'a> Facts<'a> {
-    pub(super) fn new(
-        file: &'a File,
-        mirror: Option<(&'a IndexName, Undated)>,
-        status: ProjectState,
-        advisories: &'a [Advisory],
-    ) -> Self {
-        Self {
-            file,
-            mirror,
-            status,
-            advisories,
-            grows_until: None,
-            version: OnceCell::new(),
-        }
-    }
-
-    /// The same file, considered no older than it was at an instant.
-    pub(super) fn grown_until(mut self, instant: Timestamp) -> Self {
-        self.grows_until = Some(instant);
-        self
-    }
-
-    /// The instant at which its age is measured.
-    fn aged_at(&self, now: Timestamp) -> Timestamp {
-        self.grows_until.map_or(now, |until| until.min(now))
-    }
-
-    fn version(&self) -> &Version {
-        self.version.get_or_init(|| self.file.filename.version())
-    }
-
-    fn published(&self) -> Published {
-        let stated = self.file.upload_time;
-        let undated = match (stated.map(|time| time.source), self.mirror) {
-            // Our own records count as a date, however a private file got it.
-            (Some(UploadTimeSource::Index), _) | (_, None) => None,
-            (Some(UploadTimeSource::FirstSeen) | None, Some((_, undated))) => Some(undated),
-        };
-        match undated {
-            None | Some(Undated::FirstSeen) => {
-                stated.map_or(Published::Unknown, |time| Published::At(time.at))
-            }
-            Some(Undated::Deny) => Published::Unknown,
-            Some(Undated::Old) => Published::BeforeAnything,
-        }
-    }
-}
 
 /// One thing that a rule can ask, in the order of judgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,15 +29,17 @@ pub(super) enum Condition {
     SizeOver,
     YoungerThan,
     OlderThan,
+    Late,
     Python,
     Platform,
     Versions,
     Sha256,
     Advisory,
+    Unless,
 }
 
 impl Condition {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 15] = [
         Self::Upstream,
         Self::Kind,
         Self::Status,
@@ -117,16 +48,14 @@ impl Condition {
         Self::SizeOver,
         Self::YoungerThan,
         Self::OlderThan,
+        Self::Late,
         Self::Python,
         Self::Platform,
         Self::Versions,
         Self::Sha256,
         Self::Advisory,
+        Self::Unless,
     ];
-
-    fn is_age(self) -> bool {
-        matches!(self, Self::YoungerThan | Self::OlderThan)
-    }
 }
 
 /// Whether a file fits.
@@ -187,6 +116,20 @@ impl Conditions {
             || mirror.is_some_and(|name| self.asked.upstream.contains(name))
     }
 
+    /// Whether they depend on other files of the project.
+    pub(super) fn asks_for_siblings(&self) -> bool {
+        self.asked.late.is_some() || self.asks_for_lineage()
+    }
+
+    /// Whether they depend on which other versions are allowed.
+    pub(super) fn asks_for_lineage(&self) -> bool {
+        self.asked.unless.is_some() || self.asked.provenance == Some(ProvenanceAsked::Lost)
+    }
+
+    pub(super) fn asks_for_advisories(&self) -> bool {
+        self.advisory.is_some()
+    }
+
     /// The instant at which `younger_than` stops holding, if the date is known.
     pub(super) fn matures(&self, facts: &Facts<'_>) -> Option<Timestamp> {
         boundary(facts, self.asked.younger_than?)
@@ -197,14 +140,36 @@ impl Conditions {
         let ages = [self.asked.younger_than, self.asked.older_than]
             .into_iter()
             .flatten();
+        let ages = ages.filter_map(|age| boundary(facts, age));
+        let lineage = facts.lineage.filter(|_| self.asks_for_lineage());
         let next = ages
-            .filter_map(|age| boundary(facts, age))
+            .chain(lineage.and_then(|lineage| lineage.next_change))
             .filter(|instant| *instant > now)
             .min()?;
         let fails = |condition: Condition| {
-            !condition.is_age() && self.holds(condition, facts, now) == Holds::No
+            !self.may_change(condition) && self.holds(condition, facts, now) == Holds::No
         };
         (!Condition::ALL.into_iter().any(fails)).then_some(next)
+    }
+
+    /// Whether the answer to a condition changes with time; that a file is too old for it does not.
+    fn may_change(&self, condition: Condition) -> bool {
+        match condition {
+            Condition::OlderThan | Condition::Unless => true,
+            Condition::Provenance => self.asks_for_lineage(),
+            Condition::YoungerThan
+            | Condition::Upstream
+            | Condition::Kind
+            | Condition::Status
+            | Condition::Yanked
+            | Condition::SizeOver
+            | Condition::Late
+            | Condition::Python
+            | Condition::Platform
+            | Condition::Versions
+            | Condition::Sha256
+            | Condition::Advisory => false,
+        }
     }
 
     /// The advisory that the rule asks for and that certainly affects the file.
@@ -232,6 +197,48 @@ impl Conditions {
         holds
     }
 
+    fn holds_provenance(&self, facts: &Facts<'_>) -> Holds {
+        let file = facts.file;
+        match (self.asked.provenance, facts.lineage) {
+            (None, _) => Holds::Yes,
+            (Some(_), _) if file.provenance.is_some() => Holds::No,
+            (Some(ProvenanceAsked::Missing), _) => Holds::Yes,
+            (Some(ProvenanceAsked::Lost), None) => Holds::Unknown(Missing::OtherVersions),
+            (Some(ProvenanceAsked::Lost), Some(_)) if facts.version().is_legacy() => {
+                Holds::Unknown(Missing::Version)
+            }
+            (Some(ProvenanceAsked::Lost), Some(lineage)) => {
+                let kind = file.filename.kind();
+                lineage.had_provenance(facts.version(), kind).into()
+            }
+        }
+    }
+
+    fn holds_late(&self, facts: &Facts<'_>) -> Holds {
+        let Some(late) = self.asked.late else {
+            return Holds::Yes;
+        };
+        match facts.published() {
+            PublishedAt::Time(at) => facts
+                .siblings
+                .and_then(|siblings| siblings.is_late(facts.version(), at, late))
+                .map_or(Holds::Unknown(Missing::ReleaseTime), Holds::from),
+            PublishedAt::BeforeAnything => Holds::No,
+            PublishedAt::Unknown => Holds::Unknown(Missing::UploadTime),
+        }
+    }
+
+    /// What a rule that decides has found out, for `explain`.
+    pub(super) fn found(&self, facts: &Facts<'_>) -> Option<String> {
+        if let Some(id) = self.advisory(facts) {
+            return Some(format!("{id} concerns it"));
+        }
+        self.asked.late?;
+        facts
+            .began()
+            .map(|began| format!("its release began at {began}"))
+    }
+
     fn holds(&self, condition: Condition, facts: &Facts<'_>, now: Timestamp) -> Holds {
         let file = facts.file;
         match condition {
@@ -241,9 +248,7 @@ impl Conditions {
             Condition::Yanked => if_asked(self.asked.yanked, |wanted| {
                 file.yanked.is_yanked() == wanted
             }),
-            Condition::Provenance => {
-                (!self.asked.provenance_missing || file.provenance.is_none()).into()
-            }
+            Condition::Provenance => self.holds_provenance(facts),
             Condition::SizeOver => match (self.asked.size_over, file.size) {
                 (None, _) => Holds::Yes,
                 (Some(_), None) => Holds::Unknown(Missing::Size),
@@ -257,6 +262,7 @@ impl Conditions {
                 let at = facts.aged_at(now);
                 holds_age(self.asked.older_than, facts, true, |end| at >= end)
             }
+            Condition::Late => self.holds_late(facts),
             Condition::Python => if_asked(self.python.as_ref(), |globs| {
                 let tags = file.filename.tags();
                 tags.is_some_and(|tags| tags.python().any(|tag| globs.is_match(tag)))
@@ -275,6 +281,11 @@ impl Conditions {
                 (listed, Some(digest)) => listed.contains(&digest).into(),
             },
             Condition::Advisory => self.holds_advisory(facts),
+            Condition::Unless => match (self.asked.unless, facts.lineage) {
+                (None, _) => Holds::Yes,
+                (Some(_), None) => Holds::Unknown(Missing::OtherVersions),
+                (Some(Exemption::FixesAdvisory), Some(_)) => facts.fixed().is_none().into(),
+            },
         }
     }
 
@@ -290,15 +301,20 @@ impl Conditions {
             Condition::Status => format!("the project is {}", facts.status),
             Condition::Yanked if file.yanked.is_yanked() => "it is yanked".to_owned(),
             Condition::Yanked => "it is not yanked".to_owned(),
-            Condition::Provenance => "it has provenance".to_owned(),
+            Condition::Provenance if file.provenance.is_some() => "it has provenance".to_owned(),
+            Condition::Provenance => "its predecessor had no provenance".to_owned(),
             Condition::SizeOver => {
                 let size = file.size.map_or("no size".to_owned(), format_bytes);
                 format!("it has {size}")
             }
             Condition::YoungerThan | Condition::OlderThan => match facts.published() {
-                Published::At(instant) => format!("it is from {instant}"),
-                Published::BeforeAnything => "it has no date and counts as old".to_owned(),
-                Published::Unknown => "it has no date".to_owned(),
+                PublishedAt::Time(instant) => format!("it is from {instant}"),
+                PublishedAt::BeforeAnything => "it has no date and counts as old".to_owned(),
+                PublishedAt::Unknown => "it has no date".to_owned(),
+            },
+            Condition::Late => match facts.began() {
+                Some(began) => format!("its release began at {began}"),
+                None => "its release has no date".to_owned(),
             },
             Condition::Python | Condition::Platform => match file.filename.tags() {
                 Some(_) => format!("no tag of {} fits", file.filename),
@@ -310,6 +326,10 @@ impl Conditions {
                 None => "it has no sha256".to_owned(),
             },
             Condition::Advisory => "no such advisory concerns it".to_owned(),
+            Condition::Unless => {
+                let fixed = facts.fixed().map_or("an advisory", |id| &**id);
+                format!("it fixes {fixed}, which the newest allowed version has")
+            }
         }
     }
 }
@@ -359,17 +379,19 @@ fn holds_age(
     };
     match facts.published() {
         // An age beyond the calendar is never reached.
-        Published::At(instant) => holds(instant.checked_add(age).unwrap_or(Timestamp::MAX)).into(),
-        Published::BeforeAnything => if_old.into(),
-        Published::Unknown => Holds::Unknown(Missing::UploadTime),
+        PublishedAt::Time(instant) => {
+            holds(instant.checked_add(age).unwrap_or(Timestamp::MAX)).into()
+        }
+        PublishedAt::BeforeAnything => if_old.into(),
+        PublishedAt::Unknown => Holds::Unknown(Missing::UploadTime),
     }
 }
 
 /// The instant at which a file reaches an age.
 fn boundary(facts: &Facts<'_>, age: Duration) -> Option<Timestamp> {
     match facts.published() {
-        Published::At(instant) => instant.checked_add(age).ok(),
-        Published::BeforeAnything | Published::Unknown => None,
+        PublishedAt::Time(instant) => instant.checked_add(age).ok(),
+        PublishedAt::BeforeAnything | PublishedAt::Unknown => None,
     }
 }
 

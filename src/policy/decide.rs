@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use crate::model::{File, IndexName, ProjectName, Timestamp};
-use crate::policy::condition::Facts;
-use crate::policy::document::{NamePattern, Placed};
+use crate::policy::document::{NamePattern, Placed, Undated};
+use crate::policy::facts::Facts;
 use crate::policy::index::Index;
 use crate::policy::layer::{Layer, OWNS, Tally};
 use crate::policy::naming::full_name;
+use crate::policy::siblings::{ListedFiles, Siblings};
 use crate::policy::sources::{SkipReason, Skipped, Sources, keeper};
 use crate::policy::stack::{Candidate, Member, Stack};
 use crate::policy::verdict::{Allowed, Denial, Reason, RuleId, Subject, Verdict};
@@ -25,6 +26,8 @@ pub struct ProjectView<'a> {
     reserved: Vec<Option<Reservation<'a>>>,
     /// Members whose upstream cannot be asked, and since when.
     silent: &'a [(usize, Timestamp)],
+    /// What members list of the project, as far as that is known.
+    siblings: Vec<(usize, Siblings<'a>)>,
 }
 
 /// An entry of an `owns` that reserves a name, and the index that has it.
@@ -49,7 +52,30 @@ impl<'a> ProjectView<'a> {
             layers: layers.map(|index| Layer::new(index, project)).collect(),
             reserved: stack.members.iter().map(reserved).collect(),
             silent: &[],
+            siblings: Vec::new(),
         }
+    }
+
+    /// The same, knowing what members list of the project: some rules ask how a file stands to others.
+    #[must_use]
+    pub fn among(mut self, listings: impl IntoIterator<Item = ListedFiles<'a>>) -> Self {
+        let siblings = listings.into_iter().filter_map(|listing| {
+            let member = self.stack.members.get(listing.member)?;
+            Some((
+                listing.member,
+                Siblings::new(listing.files, undated(member)),
+            ))
+        });
+        self.siblings = siblings.collect();
+        self
+    }
+
+    /// Whether some rule of the stack asks how a file of the project stands to others.
+    #[must_use]
+    pub fn asks_for_siblings(&self) -> bool {
+        let policies = self.layers.iter().filter_map(|layer| layer.policy.as_ref());
+        let mut policies = policies;
+        policies.any(|(policy, about)| policy.asks_for_siblings(about))
     }
 
     /// The same while some upstreams cannot be asked. What such a member lists may have been taken down
@@ -203,18 +229,28 @@ impl<'a> ProjectView<'a> {
     }
 
     /// What rules may ask about a file of a member.
-    pub(super) fn facts<'f>(&self, member: &'f Member, candidate: &Candidate<'f>) -> Facts<'f>
+    pub(super) fn facts<'f>(&'f self, member: &'f Member, candidate: &Candidate<'f>) -> Facts<'f>
     where
         'a: 'f,
     {
-        let index = &member.index;
-        Facts::new(
+        let mut siblings = self.siblings.iter();
+        let siblings = siblings.find(|(at, _)| *at == candidate.member);
+        let advisories = self.stack.advisories.about(&self.project);
+        let facts = Facts::new(
             candidate.file,
-            index.mirror().map(|mirror| (&index.name, mirror.undated())),
+            undated(member),
             candidate.status,
-            self.stack.advisories.about(&self.project),
-        )
+            advisories,
+        );
+        facts.among(siblings.map(|(_, siblings)| siblings))
     }
+}
+
+/// The mirror that a member is, and what it says of undated files.
+fn undated(member: &Member) -> Option<(&IndexName, Undated)> {
+    let index = &member.index;
+    let mirror = index.mirror()?;
+    Some((&index.name, mirror.undated()))
 }
 
 impl Reservation<'_> {

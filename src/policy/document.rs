@@ -210,6 +210,8 @@ pub struct Matchers {
     pub younger_than: Option<Duration>,
     /// `older_than`.
     pub older_than: Option<Duration>,
+    /// `late`: the time after a release's first file.
+    pub late: Option<Duration>,
     /// `yanked: true` or `false`.
     pub yanked: Option<bool>,
     /// `upstream`: any of these mirrors.
@@ -218,10 +220,28 @@ pub struct Matchers {
     pub advisory: Vec<String>,
     /// `status`: any of these (PEP 792).
     pub status: Vec<ProjectState>,
-    /// `provenance: missing`.
-    pub provenance_missing: bool,
+    /// `provenance`.
+    pub provenance: Option<ProvenanceAsked>,
+    /// `unless`.
+    pub unless: Option<Exemption>,
     /// `sha256`: any of these digests.
     pub sha256: Vec<Sha256>,
+}
+
+/// `provenance`: which files without it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProvenanceAsked {
+    /// All.
+    Missing,
+    /// Those whose predecessor had it.
+    Lost,
+}
+
+/// `unless`: what a rule lets alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exemption {
+    /// What is free of an advisory that the newest allowed version has.
+    FixesAdvisory,
 }
 
 /// A pattern for project names; names and globs are matched against the normalised name.

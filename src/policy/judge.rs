@@ -4,6 +4,7 @@
 //! functions. It serves those who bring their own facts: tests of policies, and lock files.
 
 use crate::model::{IndexName, ProjectName, Timestamp};
+use crate::policy::decide::ProjectView;
 use crate::policy::sources::SkipReason;
 use crate::policy::stack::{Candidate, Stack};
 use crate::policy::verdict::{Denial, Verdict};
@@ -23,17 +24,17 @@ pub(super) enum Judged {
 
 /// Whether a file passes; `holds` says which stages hold its project.
 pub(super) fn judge_file(
-    stack: &Stack,
+    view: &ProjectView<'_>,
     candidate: &Candidate<'_>,
     now: Timestamp,
     holds: &dyn Fn(&IndexName) -> bool,
 ) -> Judged {
     let project = candidate.file.filename.project();
-    let by_name = match judge_name(stack, project, Some(candidate.member), now, holds) {
+    let by_name = match judge_name(view.stack(), project, Some(candidate.member), now, holds) {
         Judged::Passes(audited) => audited,
         other @ (Judged::Refused(_) | Judged::Private(_) | Judged::Nowhere) => return other,
     };
-    match stack.view(project).decide_file(candidate, now) {
+    match view.decide_file(candidate, now) {
         Verdict::Deny(denial) => Judged::Refused(Box::new(denial)),
         Verdict::Allow(allowed) => Judged::Passes(by_name.or(boxed(allowed.audited()))),
     }

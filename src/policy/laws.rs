@@ -8,15 +8,17 @@ use proptest::sample::{select, subsequence};
 
 use crate::model::{File, IndexName, Kind, ProjectState, Timestamp, UploadTime, UploadTimeSource};
 use crate::policy::compile::Policies;
+use crate::policy::decide::ProjectView;
 use crate::policy::document::{
-    Matchers, OnBlock, PolicyDocument, PolicyMode, RuleDocument, Undated, WhitelistInheritance,
-    WhitelistName,
+    Exemption, Matchers, OnBlock, PolicyDocument, PolicyMode, ProvenanceAsked, RuleDocument,
+    TextFile, Undated, WhitelistInheritance, WhitelistName,
 };
-use crate::policy::documents::IndexDocument;
+use crate::policy::documents::{Document, IndexDocument};
 use crate::policy::sample::{
-    allow, at, deny, document, file, index, mirror, of, policy, project, stage,
+    allow, at, deny, document, file, index, mirror, of, place, policy, project, stage,
 };
 use crate::policy::setting::{CommonDocument, Stage};
+use crate::policy::siblings::ListedFiles;
 use crate::policy::sources::Sources;
 use crate::policy::stack::{Candidate, Stack};
 use crate::policy::verdict::Verdict;
@@ -38,6 +40,23 @@ fn matchers() -> impl Strategy<Value = Matchers> {
         },
         Matchers {
             older_than: Some(DAY * 6),
+            ..Matchers::default()
+        },
+        Matchers {
+            younger_than: Some(DAY * 7),
+            unless: Some(Exemption::FixesAdvisory),
+            ..Matchers::default()
+        },
+        Matchers {
+            provenance: Some(ProvenanceAsked::Lost),
+            ..Matchers::default()
+        },
+        Matchers {
+            advisory: vec!["vulnerability".into()],
+            ..Matchers::default()
+        },
+        Matchers {
+            late: Some(DAY * 3),
             ..Matchers::default()
         },
         Matchers {
@@ -97,7 +116,7 @@ fn policy_named(name: &'static str) -> impl Strategy<Value = PolicyDocument> {
             } else {
                 PolicyMode::Enforce
             },
-            default_deny: denies.then(|| crate::policy::sample::place(3)),
+            default_deny: denies.then(|| place(3)),
             ..policy(name, rules)
         },
     )
@@ -150,8 +169,20 @@ fn indexes() -> impl Strategy<Value = Vec<IndexDocument>> {
 fn policies() -> impl Strategy<Value = Policies> {
     let rules = POLICIES.map(policy_named);
     (indexes(), rules).prop_map(|(indexes, rules)| {
-        Policies::compile(&[document(indexes, rules.to_vec())], &[]).unwrap()
+        Policies::compile(&[with_advisories(document(indexes, rules.to_vec()))], &[]).unwrap()
     })
+}
+
+/// Knowing of something that was mended in 2.0.
+fn with_advisories(mut document: Document) -> Document {
+    let advisory = r#"{"id": "GHSA-1", "affected": [{"package": {"ecosystem": "PyPI", "name": "six"},
+        "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0.7"}, {"fixed": "2.0"}]}]}]}"#;
+    document.advisories = vec![TextFile {
+        location: place(1),
+        path: "osv.json".into(),
+        text: advisory.into(),
+    }];
+    document
 }
 
 fn any_file() -> impl Strategy<Value = File> {
@@ -203,8 +234,39 @@ fn decide<'f>(stack: &Stack, member: usize, file: &'f File, now: Timestamp) -> V
         member,
         status,
     };
-    let view = stack.view(file.filename.project());
-    view.decide_file(&candidate, now)
+    view(stack, &beside(file)).decide_file(&candidate, now)
+}
+
+/// All that every member lists of a file's project: itself, and others on which rules may depend.
+fn beside(one: &File) -> Vec<File> {
+    let project = one.filename.project().as_str();
+    let stem = project.replace('-', "_");
+    let other = |ending: &str, day: &str, has_provenance: bool| {
+        let mut file = file(&format!("{stem}{ending}"), project);
+        file.upload_time = file.upload_time.map(|time| UploadTime {
+            at: at(&format!("{day}T00:00:00Z")),
+            ..time
+        });
+        file.provenance = has_provenance.then(|| "https://upstream.example/p".into());
+        file
+    };
+    vec![
+        other("-0.5.tar.gz", "2025-06-01", false),
+        other("-0.9.tar.gz", "2025-12-31", true),
+        other("-2.0.tar.gz", "2026-01-03", false),
+        other("-2.5.zip", "2025-12-20", false),
+        one.clone(),
+    ]
+}
+
+fn view<'a>(stack: &'a Stack, files: &'a [File]) -> ProjectView<'a> {
+    let listing = |member| ListedFiles {
+        member,
+        status: ProjectState::Active,
+        files,
+    };
+    let view = stack.view(files[0].filename.project());
+    view.among((0..stack.members.len()).map(listing))
 }
 
 fn is_denied(stack: &Stack, member: usize, file: &File) -> bool {
@@ -295,7 +357,8 @@ proptest! {
             },
             ..index
         });
-        let policies = Policies::compile(&[document(plain.collect(), vec![])], &[]).unwrap();
+        let plain = document(plain.collect(), vec![]);
+        let policies = Policies::compile(&[plain], &[]).unwrap();
         for stack in stacks(&policies) {
             for name in PROJECTS {
                 let found = sources(stack, name, &held).unwrap();
@@ -370,7 +433,9 @@ proptest! {
         for stack in stacks(&policies) {
             for member in 0..stack.members.len() {
                 let candidate = Candidate { file: &file, member, status: ProjectState::Active };
-                let announced = [stack.next_change(&candidate, now), stack.next_rule_change(now)];
+                let listed = beside(&file);
+                let next = view(stack, &listed).next_change(&candidate, now);
+                let announced = [next, stack.next_rule_change(now)];
                 let change = announced.into_iter().flatten().min().unwrap_or(horizon);
                 prop_assert!(change > now);
                 let between = now + now.duration_until(change).mul_f64(part);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::model::{IndexName, Location, ProjectName, Timestamp};
-use crate::policy::condition::Facts;
 use crate::policy::document::{OnBlock, PolicyMode};
+use crate::policy::facts::Facts;
 use crate::policy::index::Index;
 use crate::policy::rule::{Policy, RuleRefusal};
 use crate::policy::verdict::{Allowed, Denial, Reason, RuleId, Subject, Verdict};

@@ -205,7 +205,12 @@ fn fate_of(
                 member,
                 status: ProjectState::Active,
             };
-            match of_judged(judge_file(stack, &candidate, now, holds)) {
+            match of_judged(judge_file(
+                &stack.view(file.filename.project()),
+                &candidate,
+                now,
+                holds,
+            )) {
                 Fate::Passes => passes = true,
                 Fate::Depends(denial) => depends = depends.or(Some(denial)),
                 Fate::Refused(denial) => refused = refused.or(Some(denial)),

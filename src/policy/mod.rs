@@ -13,11 +13,13 @@ mod decide;
 mod diff;
 mod document;
 mod documents;
+mod facts;
 mod index;
 mod judge;
 #[cfg(test)]
 mod laws;
 mod layer;
+mod lineage;
 mod lock_check;
 mod lockfile;
 mod mirror_whitelist;
@@ -25,11 +27,13 @@ mod names;
 mod naming;
 mod order;
 mod orphans;
+mod published;
 mod read;
 mod rule;
 #[cfg(test)]
 mod sample;
 mod setting;
+mod siblings;
 mod sources;
 mod stack;
 mod taken;
@@ -64,6 +68,7 @@ pub use setting::{
     ApiKey, ApiValue, COMMON_API, CommonDocument, MIRROR_API, Mirror, MirrorDocument, STAGE_API,
     StageDocument,
 };
+pub use siblings::ListedFiles;
 pub use sources::{SkipReason, Sources};
 pub use stack::{Candidate, Member, Stack};
 pub use taken::taken;

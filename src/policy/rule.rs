@@ -7,8 +7,10 @@
 use std::sync::Arc;
 
 use crate::model::{Faults, IndexName, Location, ProjectName, Timestamp};
-use crate::policy::condition::{Condition, Conditions, Facts, Fit};
+use crate::policy::condition::{Condition, Conditions, Fit};
 use crate::policy::document::{Effect, OnBlock, PolicyDocument, PolicyMode, RuleDocument};
+use crate::policy::facts::Facts;
+use crate::policy::lineage::{Lineage, Opinion};
 use crate::policy::names::Names;
 use crate::policy::naming::{DEFAULT, full_name, rule_names};
 use crate::policy::verdict::Missing;
@@ -38,6 +40,8 @@ pub struct Policy {
     names: Names,
     /// Rules that name no project, ascending.
     unnamed: Vec<u32>,
+    /// Whether some rule asks which versions are allowed.
+    asks_for_lineage: bool,
 }
 
 /// One line of a policy.
@@ -122,6 +126,7 @@ impl Policy {
         let rules: Vec<Rule> = rules
             .map(|(rule, name)| Rule::compile(rule, name, faults))
             .collect();
+        let asks_for_lineage = rules.iter().any(|rule| rule.conditions.asks_for_lineage());
         Self {
             name: document.name.value.as_str().into(),
             location: document.name.location.clone(),
@@ -132,6 +137,7 @@ impl Policy {
             rules,
             names,
             unnamed,
+            asks_for_lineage,
         }
     }
 
@@ -145,6 +151,61 @@ impl Policy {
 
     /// What the rules say about a file; `about` comes from [`Policy::rules_about`].
     pub(super) fn decide(
+        &self,
+        about: &[u32],
+        facts: &Facts<'_>,
+        now: Timestamp,
+    ) -> Option<RuleRefusal<'_>> {
+        self.with_lineage(about, facts, now, |facts| {
+            self.first_refusal(about, facts, now)
+        })
+    }
+
+    /// Has something done with what is known of a file, to which the versions that the policy allows are
+    /// added if a rule asks for them.
+    pub(super) fn with_lineage<T>(
+        &self,
+        about: &[u32],
+        facts: &Facts<'_>,
+        now: Timestamp,
+        work: impl FnOnce(&Facts<'_>) -> T,
+    ) -> T {
+        match facts.siblings.filter(|_| self.asks_for_lineage) {
+            None => work(facts),
+            Some(siblings) => {
+                let key = (Arc::clone(&self.name), now, facts.grows_until);
+                let lineage = siblings.lineage(key, |files| {
+                    Lineage::of(files, |file, before| {
+                        let facts = facts.of_sibling(file);
+                        self.opinion(about, &facts.beside(before), now)
+                    })
+                });
+                work(&facts.clone().beside(&lineage))
+            }
+        }
+    }
+
+    /// What the rules say about a file beside earlier versions only, and when that may change.
+    fn opinion(
+        &self,
+        about: &[u32],
+        facts: &Facts<'_>,
+        now: Timestamp,
+    ) -> (Opinion, Option<Timestamp>) {
+        let opinion = match self.first_refusal(about, facts, now) {
+            None => Opinion::Allowed,
+            Some(RuleRefusal::Rule(rule)) if rule.conditions.asks_for_advisories() => {
+                Opinion::Warned
+            }
+            Some(RuleRefusal::Rule(_) | RuleRefusal::Lacks(..) | RuleRefusal::Default(_)) => {
+                Opinion::Refused
+            }
+        };
+        (opinion, self.next_of_rules(about, facts, now))
+    }
+
+    /// The same without looking for the versions that are allowed.
+    pub(super) fn first_refusal(
         &self,
         about: &[u32],
         facts: &Facts<'_>,
@@ -187,10 +248,28 @@ impl Policy {
         facts: &Facts<'_>,
         now: Timestamp,
     ) -> Option<Timestamp> {
+        self.with_lineage(about, facts, now, |facts| {
+            self.next_of_rules(about, facts, now)
+        })
+    }
+
+    /// The same without looking for the versions that are allowed.
+    pub(super) fn next_of_rules(
+        &self,
+        about: &[u32],
+        facts: &Facts<'_>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
         self.select(about)
             .filter(|rule| rule.applies_at(now))
             .filter_map(|rule| rule.conditions.next_change(facts, now))
             .min()
+    }
+
+    /// Whether a rule among these asks how a file stands to others.
+    pub(super) fn asks_for_siblings(&self, about: &[u32]) -> bool {
+        let mut rules = self.select(about);
+        rules.any(|rule| rule.conditions.asks_for_siblings())
     }
 
     fn select(&self, about: &[u32]) -> impl Iterator<Item = &Rule> {

@@ -7,9 +7,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::model::{IndexName, Location, ProjectName, Timestamp};
-use crate::policy::condition::{Conditions, Facts};
+use crate::policy::condition::Conditions;
 use crate::policy::decide::{ProjectView, Reservation};
 use crate::policy::document::PolicyMode;
+use crate::policy::facts::Facts;
 use crate::policy::layer::{Layer, OWNS, WHITELIST};
 use crate::policy::rule::{NameAnswer, Rule, RuleAnswer};
 use crate::policy::sources::keeper;
@@ -135,17 +136,18 @@ impl Stack {
         }
         lines
     }
+}
 
-    /// Why a file passes or not; empty for a member outside the stack.
+impl ProjectView<'_> {
+    /// Why a file of the project passes or not; empty for a member outside the stack.
     #[must_use]
     pub fn explain_file(&self, candidate: &Candidate<'_>, now: Timestamp) -> Vec<TraceLine> {
-        let Some(member) = self.members.get(candidate.member) else {
+        let Some(member) = self.stack().members.get(candidate.member) else {
             return Vec::new();
         };
-        let view = self.view(candidate.file.filename.project());
-        let facts = view.facts(member, candidate);
-        let mut lines = reserved(&view, candidate.member, member);
-        for layer in view.layers_of(member) {
+        let facts = self.facts(member, candidate);
+        let mut lines = reserved(self, candidate.member, member);
+        for layer in self.layers_of(member) {
             if layer.whitelist.is_some() && facts.mirror.is_some() {
                 let (outcome, why) = match layer.unlisted(&facts) {
                     Some((_, reason)) => (Outcome::Denies, Some(reason.words())),
@@ -153,7 +155,11 @@ impl Stack {
                 };
                 lines.push(whitelist(member, layer, outcome, why.as_deref()));
             }
-            lines.extend(rules(member, layer, |rule| by_file(rule, &facts, now)));
+            if let Some((policy, about)) = &layer.policy {
+                lines.extend(policy.with_lineage(about, &facts, now, |facts| {
+                    rules(member, layer, |rule| by_file(rule, facts, now))
+                }));
+            }
         }
         lines
     }
@@ -188,9 +194,7 @@ fn by_file(rule: &Rule, facts: &Facts<'_>, now: Timestamp) -> Said {
     let lacks = |missing: Missing| format!("it has {}", missing.words());
     match rule.answer(facts, now) {
         RuleAnswer::Decides => {
-            let advisory = rule.conditions.advisory(facts);
-            let why = advisory.map(|id| format!("{id} concerns it"));
-            Said::decides(rule.refuses(), reasoned(rule, why))
+            Said::decides(rule.refuses(), reasoned(rule, rule.conditions.found(facts)))
         }
         RuleAnswer::RefusesWithout(missing) => {
             Said::decides(true, reasoned(rule, Some(lacks(missing))))
@@ -380,7 +384,7 @@ mod tests {
     fn explain(policies: &Policies, file: &File) -> Vec<TraceLine> {
         let stack = policies.stack(&index("a/top")).unwrap();
         let status = ProjectState::Active;
-        stack.explain_file(
+        stack.view(file.filename.project()).explain_file(
             &Candidate {
                 file,
                 member: 2,
@@ -468,10 +472,10 @@ mod tests {
                     member,
                     status,
                 };
-                let lines = stack.explain_file(&candidate, at(NOW));
+                let view = stack.view(file.filename.project());
+                let lines = view.explain_file(&candidate, at(NOW));
                 let denies = lines.iter().find(|line| line.outcome == Outcome::Denies);
                 let audits = lines.iter().find(|line| line.outcome == Outcome::WouldDeny);
-                let view = stack.view(file.filename.project());
                 let verdict = view.decide_file(&candidate, at(NOW));
                 let place = |line: Option<&TraceLine>| line.map(named);
                 let denial = verdict.denial().map(of_denial);

@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use crate::model::{File, IndexName, ProjectName, ProjectState, Timestamp, UploadTimeSource};
 use crate::policy::compile::Policies;
-use crate::policy::condition::Facts;
 use crate::policy::document::{KeepLastGood, PolicyMode, Undated};
+use crate::policy::facts::Facts;
 use crate::policy::index::Index;
 use crate::policy::rule::Policy;
+use crate::policy::siblings::Siblings;
 
 /// Every policy through which a project of one mirror may be seen.
 pub struct Unanimity<'a> {
@@ -24,15 +25,19 @@ pub struct Unanimity<'a> {
     project: ProjectName,
     /// Each once, with its rules about the project.
     over: Vec<(&'a Arc<Policy>, Vec<u32>)>,
+    /// What the mirror listed.
+    siblings: Siblings<'a>,
 }
 
 impl Policies {
-    /// Everything to consult before something of a mirror's project is kept; `None` for a stage.
+    /// Everything to consult before something of a mirror's project is kept of the files that it listed;
+    /// `None` for a stage.
     #[must_use]
     pub fn unanimity<'a>(
         &'a self,
         index: &'a Index,
         project: &ProjectName,
+        files: &'a [File],
     ) -> Option<Unanimity<'a>> {
         let mirror = index.mirror()?;
         let mut over: Vec<(&Arc<Policy>, Vec<u32>)> = Vec::new();
@@ -53,6 +58,7 @@ impl Policies {
             keep: mirror.keep_last_good(),
             project: project.clone(),
             over,
+            siblings: Siblings::new(files, Some((&index.name, mirror.undated()))),
         })
     }
 }
@@ -78,6 +84,7 @@ impl Unanimity<'_> {
     fn lets_pass(&self, file: &File, status: ProjectState, at: Timestamp) -> bool {
         let advisories = self.policies.advisories.about(&self.project);
         let facts = Facts::new(file, Some((self.mirror, self.undated)), status, advisories);
+        let facts = facts.among(Some(&self.siblings));
         let mut over = self.over.iter();
         over.all(|(policy, about)| policy.decide(about, &facts, at).is_none())
     }
@@ -112,12 +119,13 @@ mod tests {
     /// Whether a file of this day is kept when it vanishes from `m/one`, below these policies.
     fn is_kept(policies: &Policies, uploaded: &str) -> bool {
         let one = policies.index(&index("m/one")).unwrap();
-        let asked = policies.unanimity(one, &project("six")).unwrap();
         let mut six = file("six-1.zip", "six");
         six.upload_time = Some(UploadTime {
             at: at(uploaded),
             source: UploadTimeSource::Index,
         });
+        let listed = [six.clone()];
+        let asked = policies.unanimity(one, &project("six"), &listed).unwrap();
         asked.lets_keep(&six, ProjectState::Active, (at(LISTED), at(GONE)))
     }
 
@@ -207,7 +215,7 @@ mod tests {
         for (undated, seen, expected) in table {
             let policies = compiled(vec![mirror("m/one").undated(undated)], vec![]);
             let one = policies.index(&index("m/one")).unwrap();
-            let asked = policies.unanimity(one, &project("six")).unwrap();
+            let asked = policies.unanimity(one, &project("six"), &[]).unwrap();
             let mut six = file("six-1.zip", "six");
             six.upload_time = seen.map(|seen| UploadTime {
                 at: at(seen),

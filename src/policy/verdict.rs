@@ -123,6 +123,10 @@ impl Subject {
 pub enum Missing {
     /// PEP 700 `upload-time`.
     UploadTime,
+    /// PEP 700 `upload-time` of the first file of its release.
+    ReleaseTime,
+    /// Which versions there are beside its own, and which of them are allowed.
+    OtherVersions,
     /// PEP 700 `size`.
     Size,
     /// A version that PEP 440 can read.
@@ -139,6 +143,8 @@ impl Missing {
     pub fn words(self) -> &'static str {
         match self {
             Self::UploadTime => "no upload-time",
+            Self::ReleaseTime => "no upload-time of its release's first file",
+            Self::OtherVersions => "no known versions beside it",
             Self::Size => "no size",
             Self::Version => "no version that can be read",
             Self::Spelling => "no such spelling of its version",

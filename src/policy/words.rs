@@ -2,9 +2,10 @@
 
 use crate::model::{format_bytes, format_duration};
 use crate::policy::document::Matchers;
+use crate::policy::read::Choice;
 
 /// What is asked for: every key with its values as operators write them; empty for keys that are not asked.
-pub(super) fn asked(matchers: &Matchers) -> [(&'static str, Vec<String>); 14] {
+pub(super) fn asked(matchers: &Matchers) -> [(&'static str, Vec<String>); 16] {
     [
         ("project", texts(&matchers.project)),
         ("versions", texts(&matchers.versions)),
@@ -23,14 +24,13 @@ pub(super) fn asked(matchers: &Matchers) -> [(&'static str, Vec<String>); 14] {
             "older_than",
             texts(matchers.older_than.map(format_duration)),
         ),
+        ("late", texts(matchers.late.map(format_duration))),
         ("yanked", texts(matchers.yanked)),
         ("upstream", texts(&matchers.upstream)),
         ("advisory", matchers.advisory.clone()),
         ("status", texts(&matchers.status)),
-        (
-            "provenance",
-            texts(matchers.provenance_missing.then_some("missing")),
-        ),
+        ("provenance", texts(matchers.provenance.map(Choice::word))),
+        ("unless", texts(matchers.unless.map(Choice::word))),
         ("sha256", texts(&matchers.sha256)),
     ]
 }

@@ -118,7 +118,7 @@ impl Explanation {
             filename: entry.file.filename.to_string(),
             owner: resolved.stack.members[entry.member].index.name.clone(),
             is_allowed: decide(&view, entry, now).ruling == Ruling::List,
-            rules: resolved.stack.explain_file(&candidate(entry), now),
+            rules: view.explain_file(&candidate(entry), now),
         };
         self.files = entries.iter().map(explained).collect();
         let passing = entries.iter().zip(&self.files);

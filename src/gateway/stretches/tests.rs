@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
-use std::sync::Mutex;
+use std::sync::{Mutex, Weak};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -88,6 +88,7 @@ fn name_of(number: u8) -> String {
 struct House {
     pages: Vec<ProjectPage>,
     generation: u64,
+    siblings: Vec<Weak<ProjectPage>>,
     silent: Vec<(usize, Timestamp)>,
     now: i64,
 }
@@ -99,6 +100,7 @@ impl House {
             pages: vec![page; MEMBERS],
             generation: 1,
             silent: Vec::new(),
+            siblings: Vec::new(),
             now: 40,
         }
     }
@@ -180,6 +182,7 @@ impl House {
         encoding: Encoding,
     ) -> (Rendering, usize) {
         let rules = Rules {
+            siblings: self.siblings.clone(),
             generation: self.generation,
             silent: self.silent.clone(),
             end_at: self.end_at(),
@@ -360,6 +363,12 @@ fn a_stretch_is_used_again_only_where_it_was_made() {
     house.generation = 2;
     assert_eq!(ask(&house, SIMPLE), 600, "another generation");
     assert_eq!(ask(&house, SIMPLE), 0);
+    let [one, other] = [0, 1].map(|at| Arc::new(house.pages[at].clone()));
+    house.siblings = vec![Arc::downgrade(&one)];
+    assert_eq!(ask(&house, SIMPLE), 600, "a rule asks for siblings");
+    assert_eq!(ask(&house, SIMPLE), 0);
+    house.siblings = vec![Arc::downgrade(&other)];
+    assert_eq!(ask(&house, SIMPLE), 600, "other siblings");
 }
 
 #[test]
@@ -368,6 +377,7 @@ fn a_long_page_that_is_not_known_is_sent_while_it_is_written() {
     let merged = house.merged();
     let render = |stretches: &Stretches, merged: &Merged, encoding| {
         let rules = Rules {
+            siblings: Vec::new(),
             generation: 1,
             silent: Vec::new(),
             end_at: None,

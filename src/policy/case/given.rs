@@ -17,7 +17,7 @@ use crate::policy::read::{
 
 /// The keys of a file or project that is given.
 #[rustfmt::skip] // a table reads by rows
-pub(super) const GIVEN: &[YamlKey] = &[
+pub const GIVEN: &[YamlKey] = &[
     key("file", one::<String>(), "", "its name"),
     key("project", one::<ProjectName>(), "", "the project; with a version, a file of it"),
     key("version", one::<String>(), "", "the version of a file whose name does not matter"),
@@ -28,6 +28,8 @@ pub(super) const GIVEN: &[YamlKey] = &[
     key("age", one::<Duration>(), "", "how long ago it was uploaded"),
     key("uploaded", one::<Moment>(), "", "when it was uploaded"),
     key("first_seen", one::<Duration>(), "", "how long ago it was first seen here, for one without a date"),
+    key("release_began", one::<Duration>(), "",
+        "how long ago the first file of its release was uploaded, if that is not among those listed"),
     key("size", one::<Bytes>(), "", "its size"),
     key("sha256", one::<Sha256>(), "", "its digest"),
     key("requires_python", one::<String>(), "", "its Requires-Python"),
@@ -66,6 +68,7 @@ struct Stated {
     age: Option<Duration>,
     uploaded: Option<Timestamp>,
     first_seen: Option<Duration>,
+    release_began: Option<Duration>,
     size: Option<u64>,
     sha256: Option<Sha256>,
     requires_python: Option<String>,
@@ -146,12 +149,8 @@ impl Given {
             return None;
         };
         let stated = &self.stated;
-        let before = |age: Duration| {
-            let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
-            now.checked_sub(age).unwrap_or(Timestamp::MIN)
-        };
-        let uploaded = stated.uploaded.or(stated.age.map(before));
-        let seen = stated.first_seen.map(before);
+        let uploaded = stated.uploaded.or(stated.age.map(|age| before(now, age)));
+        let seen = stated.first_seen.map(|age| before(now, age));
         let time = |at, source| UploadTime { at, source };
         let mut file = File::named(filename.clone());
         file.upload_time = uploaded
@@ -168,6 +167,21 @@ impl Given {
         file.provenance = stated.has_provenance.then(|| "given".into());
         Some(file)
     }
+
+    /// The first file of its release, if that is stated.
+    pub(super) fn first_of_release(&self, now: Timestamp) -> Option<File> {
+        let at = before(now, self.stated.release_began?);
+        let mut file = self.file(now)?;
+        let source = UploadTimeSource::Index;
+        file.upload_time = Some(UploadTime { at, source });
+        Some(file)
+    }
+}
+
+/// The instant that was so long ago.
+fn before(now: Timestamp, age: Duration) -> Timestamp {
+    let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
+    now.checked_sub(age).unwrap_or(Timestamp::MIN)
 }
 
 impl fmt::Display for Given {
@@ -277,6 +291,7 @@ fn read_stated(fields: &Fields<'_>, notes: &mut Notes) -> Stated {
         age: fields.one("age", notes),
         uploaded: fields.one("uploaded", notes).map(|Moment(at)| at),
         first_seen: fields.one("first_seen", notes),
+        release_began: fields.one("release_began", notes),
         size: fields.one("size", notes).map(|Bytes(size)| size),
         sha256: fields.one("sha256", notes),
         requires_python: fields.one("requires_python", notes),

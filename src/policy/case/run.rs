@@ -11,6 +11,7 @@ use crate::policy::compile::Policies;
 use crate::policy::document::{Placed, TextFile};
 use crate::policy::documents::Document;
 use crate::policy::judge::{Judged, judge_file, judge_name};
+use crate::policy::siblings::ListedFiles;
 use crate::policy::stack::{Candidate, Stack};
 use crate::policy::taken::taken;
 use crate::policy::trace::{MIRROR_WHITELIST, Outcome, TraceLine};
@@ -166,18 +167,38 @@ impl Case {
         stack: &Stack,
         now: Timestamp,
     ) -> Result<Found, Fault> {
+        let member = self.member(given, stack)?;
+        let status = given.status;
         let candidate = Candidate {
             file,
-            member: self.member(given, stack)?,
-            status: given.status,
+            member,
+            status,
         };
+        let siblings = self.siblings(now);
+        let listing = ListedFiles {
+            member,
+            status,
+            files: &siblings,
+        };
+        let view = stack.view(file.filename.project());
+        let view = view.among((!siblings.is_empty()).then_some(listing));
         // What holds the project holds it for all files that are listed.
         let holds = |index: &IndexName| {
             let mut all = std::iter::once(&self.given).chain(&self.listed);
             all.any(|given| holds(given, index))
         };
-        let judged = judge_file(stack, &candidate, now, &holds);
-        Ok(found(judged, stack.explain_file(&candidate, now)))
+        let judged = judge_file(&view, &candidate, now, &holds);
+        Ok(found(judged, view.explain_file(&candidate, now)))
+    }
+
+    /// All files that there are of the project, as far as the test states them.
+    fn siblings(&self, now: Timestamp) -> Vec<File> {
+        let first = self.given.first_of_release(now);
+        let alone = first.is_some().then(|| self.given.file(now)).flatten();
+        let listed = self.listed.iter();
+        let listed = listed.flat_map(|given| [given.file(now), given.first_of_release(now)]);
+        let all = [first, alone].into_iter().chain(listed);
+        all.flatten().collect()
     }
 
     /// What happens to an installer that may take any of the files listed.

@@ -25,6 +25,7 @@ policies:
       - deny: { id: large, size_over: 1MiB }
       - deny: { id: bad, advisory: 'MAL-*' }
       - deny: { yanked: true }
+      - deny: { id: late, kind: egg, late: 14d, reason: 'a late file' }
   watch: { mode: audit, rules: [ deny: { id: odd, kind: sdist, reason: 'no sdists' } ] }
 ";
 
@@ -73,6 +74,12 @@ tests:
   - { given: { project: six, version: '1', age: 9d, size: 2MiB }, expect: deny, by: large }
   - { given: { project: six, version: '1', age: 9d, size: 1, advisories: MAL-2026-1 }, expect: deny, by: bad }
   - { given: { project: six, version: '1', age: 9d, size: 1, yanked: yes }, expect: deny, by: corporate }
+  - { given: { project: six, version: '1', kind: egg, age: 9d, size: 1, release_began: 40d }, expect: deny, by: late }
+  - { given: { project: six, version: '1', kind: egg, age: 9d, size: 1, release_began: 20d }, expect: allow }
+  - { given: { project: six, version: '1', kind: egg, age: 9d, size: 1 }, expect: deny, by: late }
+  - given: six
+    listed: [{ version: '1', age: 90d, size: 1 }, { version: '1', kind: egg, age: 9d, size: 1 }]
+    expect: allow
   - { given: numpy==2.0, expect: allow, by: waiver }
   - { given: numpy==2.0, now: 2026-02-01, expect: deny, by: cool-down }
   - { given: acme-tools, expect: deny, by: owns }
@@ -80,7 +87,7 @@ tests:
   - { given: { project: six, upstream: m/one, held_by: a/base }, expect: deny, by: mirror_whitelist }
   - { given: whey, index: a/base, expect: allow, by: whitelist }
 ";
-    assert_eq!(run(tests), ["ok"; 15].join("\n"));
+    assert_eq!(run(tests), ["ok"; 19].join("\n"));
 }
 
 #[test]
@@ -108,7 +115,7 @@ tests:
     t.yaml:3: requests-2.30.0.tar.gz through a/top: expected allow, denied by corporate/leak (p.yaml:12): leaks
     t.yaml:5: it is too young: requests-2.30.0.tar.gz through a/top: expected deny by cool-down, denied by corporate/leak (p.yaml:12): leaks
     t.yaml:9: numpy-2.0-py3-none-any.whl through a/top: expected deny, allowed by corporate/waiver (p.yaml:11) and whitelist (p.yaml:7)
-    t.yaml:11: six-1.tar.gz through a/top: expected deny, allowed by corporate/default and whitelist (p.yaml:7), and watch/odd (p.yaml:17) would deny it, but only audits: no sdists
+    t.yaml:11: six-1.tar.gz through a/top: expected deny, allowed by corporate/default and whitelist (p.yaml:7), and watch/odd (p.yaml:18) would deny it, but only audits: no sdists
     t.yaml:13: six through a/top: expected deny, allowed by corporate/default and whitelist (p.yaml:7)
     t.yaml:15: six through a/top: expected allow, a/base holds the name, which is then not taken from mirrors
     t.yaml:17: six-1-py3-none-any.whl through a/top: expected allow, denied by corporate/cool-down (p.yaml:13): it has no upload-time, which this rule needs: younger_than: 7d

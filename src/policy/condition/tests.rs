@@ -1,8 +1,12 @@
 //! Each condition on files that fit, do not, or do not say.
 
-use crate::model::{Hashes, Kind, Sha256, UploadTime, Yanked};
+use crate::model::{
+    File, Hashes, Kind, ProjectState, Sha256, UploadTime, UploadTimeSource, Yanked,
+};
 use crate::policy::condition::*;
+use crate::policy::document::Undated;
 use crate::policy::sample::{at, file, index, place};
+use crate::policy::siblings::Siblings;
 use crate::policy::words::words;
 
 const NOW: &str = "2026-01-05T00:00:00Z";
@@ -92,7 +96,6 @@ fn each_condition_fits_what_it_names_and_nothing_else() {
             wheel,
             Err(C::Status),
         ),
-        (asks!(provenance_missing: true), wheel, Ok(())),
         (asks!(advisory: glob("malware")), wheel, Err(C::Advisory)),
     ];
     for (matchers, name, expected) in table {
@@ -108,10 +111,10 @@ fn yanked_and_provenance_look_at_the_file() {
     file.yanked = Yanked::Yes(None);
     file.provenance = Some("https://upstream.example/provenance".into());
     assert_eq!(fit(&asks!(yanked: Some(true)), &file), Fit::Yes);
-    assert_eq!(
-        fit(&asks!(provenance_missing: true), &file),
-        Fit::No(Condition::Provenance)
-    );
+    let missing = asks!(provenance: Some(ProvenanceAsked::Missing));
+    assert_eq!(fit(&missing, &file), Fit::No(Condition::Provenance));
+    file.provenance = None;
+    assert_eq!(fit(&missing, &file), Fit::Yes);
 }
 
 #[test]
@@ -205,4 +208,55 @@ fn the_next_change_is_the_first_birthday_that_still_matters() {
     assert_eq!(next(&past), None);
     let other = asks!(younger_than: Some(DAY * 9), kind: vec![Kind::Wheel]);
     assert_eq!(next(&other), None);
+}
+
+#[test]
+fn a_file_is_late_by_the_first_of_its_release_and_unknown_without_it() {
+    let late = asks!(late: Some(DAY * 14));
+    let of = |name: &str, day: Option<&str>| {
+        let mut file = file(name, "pkg");
+        file.upload_time = day.map(|day| UploadTime {
+            at: at(&format!("{day}T00:00:00Z")),
+            source: UploadTimeSource::Index,
+        });
+        file
+    };
+    let (sdist, wheel) = ("pkg-1.0.tar.gz", "pkg-1-py3-none-any.whl");
+    let no = Fit::No(Condition::Late);
+    let unsure = Fit::Unsure(Missing::ReleaseTime);
+    let table = [
+        // The same release, however its version is spelled; a fortnight to the second is not yet more.
+        (Some("2025-12-01"), Some("2025-12-15"), Undated::Deny, no),
+        (
+            Some("2025-12-01"),
+            Some("2025-12-16"),
+            Undated::Deny,
+            Fit::Yes,
+        ),
+        // The first of them is not late.
+        (Some("2025-12-31"), Some("2025-12-16"), Undated::Deny, no),
+        (None, Some("2025-12-16"), Undated::Deny, unsure),
+        (None, Some("2025-12-16"), Undated::FirstSeen, unsure),
+        (None, Some("2025-12-16"), Undated::Old, Fit::Yes),
+        (
+            Some("2025-12-01"),
+            None,
+            Undated::Deny,
+            Fit::Unsure(Missing::UploadTime),
+        ),
+        (Some("2025-12-01"), None, Undated::Old, no),
+    ];
+    let name = index("root/pypi");
+    for (first, day, undated, expected) in table {
+        let mirror = Some((&name, undated));
+        let other = of("pkg-0.9.tar.gz", Some("2020-01-01"));
+        let files = [of(sdist, first), of(wheel, day), other];
+        let siblings = Siblings::new(&files, mirror);
+        let facts = Facts::new(&files[1], mirror, ProjectState::Active, &[]);
+        let facts = facts.among(Some(&siblings));
+        let fit = compile(&late).fit(&facts, at(NOW));
+        assert_eq!(fit, expected, "{first:?} {day:?} {undated:?}");
+    }
+    // Nobody said what else there is.
+    assert_eq!(fit(&late, &of(wheel, Some("2025-12-16"))), unsure);
 }

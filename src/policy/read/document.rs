@@ -79,7 +79,9 @@ mod tests {
 
     use super::*;
     use crate::model::{Location, ProjectName, format_duration};
-    use crate::policy::document::{Effect, NamePattern, OnBlock, SecretSource, WhitelistName};
+    use crate::policy::document::{
+        Effect, NamePattern, OnBlock, ProvenanceAsked, SecretSource, WhitelistName,
+    };
     use crate::policy::documents::IndexKindDocument;
     use crate::policy::read::keys::{Table, keys};
 
@@ -239,7 +241,7 @@ policies:
         assert_eq!(kinds.matchers.size_over, Some(20 << 20));
         assert_eq!(kinds.matchers.platform, ["win*"]);
         assert_eq!(rest.matchers.advisory, ["malware"]);
-        assert!(rest.matchers.provenance_missing);
+        assert_eq!(rest.matchers.provenance, Some(ProvenanceAsked::Missing));
     }
 
     #[test]

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use crate::model::{Fault, IndexName, Kind, ProjectState, Sha256, VersionSpecifiers};
 use crate::policy::document::{
-    Effect, Matchers, NamePattern, OnBlock, Placed, PolicyDocument, PolicyMode, RuleDocument,
+    Effect, Exemption, Matchers, NamePattern, OnBlock, Placed, PolicyDocument, PolicyMode,
+    ProvenanceAsked, RuleDocument,
 };
 use crate::policy::read::fields::{Fields, Notes};
 use crate::policy::read::keys::{Choice, Shape, Table, Word, YamlKey, key, many, one};
@@ -19,7 +20,7 @@ use crate::policy::read::words::{Bytes, RuleKey, Until};
 
 /// The keys of one policy.
 #[rustfmt::skip] // a table reads by rows
-pub(super) const POLICY: &[YamlKey] = &[
+pub const POLICY: &[YamlKey] = &[
     key("mode", one::<PolicyMode>(), "enforce", "enforce, or audit: decide and record, let through"),
     key("on_block", one::<OnBlock>(), "hide",
         "whether a page leaves a denied file out or lists it as yanked"),
@@ -35,7 +36,7 @@ const RULE: &[YamlKey] = &[
 ];
 
 /// The keys of `allow` and `deny`.
-pub(super) const MATCHES: Table = &[MATCHERS, REMARKS];
+pub const MATCHES: Table = &[MATCHERS, REMARKS];
 
 #[rustfmt::skip] // a table reads by rows
 const MATCHERS: &[YamlKey] = &[
@@ -47,12 +48,17 @@ const MATCHERS: &[YamlKey] = &[
     key("size_over", one::<Bytes>(), "", "files larger than this"),
     key("younger_than", one::<Duration>(), "", "files uploaded less than this ago"),
     key("older_than", one::<Duration>(), "", "files uploaded more than this ago"),
+    key("late", one::<Duration>(), "",
+        "files that were added to their release more than this after its first file"),
     key("yanked", one::<bool>(), "", "files that are yanked, or that are not"),
     key("upstream", many::<IndexName>(), "", "files that come from these mirrors"),
     key("advisory", many::<Advisory>(), "",
         "releases that an advisory names: malware, vulnerability, or ids"),
     key("status", many::<ProjectState>(), "", "projects in these states (PEP 792)"),
-    key("provenance", one::<Provenance>(), "", "files without provenance"),
+    key("provenance", one::<ProvenanceAsked>(), "",
+        "files without provenance (PEP 740), or those whose predecessor had it: the newest allowed version before"),
+    key("unless", one::<Exemption>(), "",
+        "of a deny: not what is free of an advisory that the newest allowed version has"),
     key("sha256", many::<Sha256>(), "", "files with one of these digests"),
 ];
 
@@ -131,6 +137,7 @@ fn read_rule(node: &Node, notes: &mut Notes) -> Option<RuleDocument> {
     };
     let fields = notes.fields(&entry.value, MATCHES);
     note_missing_matchers(entry, &fields, notes);
+    note_exempted_allow(effect, &fields, notes);
     Some(RuleDocument {
         location: entry.location.clone(),
         id: fields
@@ -146,7 +153,8 @@ fn read_rule(node: &Node, notes: &mut Notes) -> Option<RuleDocument> {
 }
 
 fn note_missing_matchers(entry: &Entry, fields: &Fields<'_>, notes: &mut Notes) {
-    let is_remark = |entry: &Entry| REMARKS.iter().any(|key| key.name == entry.key);
+    let is_remark =
+        |entry: &Entry| entry.key == "unless" || REMARKS.iter().any(|key| key.name == entry.key);
     if fields.entries().any(|entry| !is_remark(entry)) {
         return;
     }
@@ -164,6 +172,15 @@ fn note_missing_matchers(entry: &Entry, fields: &Fields<'_>, notes: &mut Notes) 
     }
 }
 
+/// An exemption loosens, so on what lets pass it would be read the wrong way round.
+fn note_exempted_allow(effect: Effect, fields: &Fields<'_>, notes: &mut Notes) {
+    if let Some(entry) = fields.entry("unless").filter(|_| effect == Effect::Allow) {
+        let what = "unless: of an allow, which refuses nothing";
+        let hint = "write it into the deny that others are held back by";
+        notes.note(Fault::at(&entry.location, what).hint(hint));
+    }
+}
+
 fn read_matchers(fields: &Fields<'_>, notes: &mut Notes) -> Matchers {
     Matchers {
         project: read_any(fields, "project", notes),
@@ -174,11 +191,13 @@ fn read_matchers(fields: &Fields<'_>, notes: &mut Notes) -> Matchers {
         size_over: fields.one("size_over", notes).map(|Bytes(bytes)| bytes),
         younger_than: fields.one("younger_than", notes),
         older_than: fields.one("older_than", notes),
+        late: fields.one("late", notes),
         yanked: fields.one("yanked", notes),
         upstream: read_any(fields, "upstream", notes),
         advisory: read_texts(fields, "advisory", |Advisory(id)| id, notes),
         status: read_any(fields, "status", notes),
-        provenance_missing: fields.one::<Provenance>("provenance", notes).is_some(),
+        provenance: fields.one("provenance", notes),
+        unless: fields.one("unless", notes),
         sha256: read_any(fields, "sha256", notes),
     }
 }
@@ -215,14 +234,13 @@ impl Choice for Default {
     const WORDS: &'static [(&'static str, Self)] = &[("allow", Self::Allow), ("deny", Self::Deny)];
 }
 
-/// The one word of `provenance`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Provenance {
-    Missing,
+impl Choice for ProvenanceAsked {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("missing", Self::Missing), ("lost", Self::Lost)];
 }
 
-impl Choice for Provenance {
-    const WORDS: &'static [(&'static str, Self)] = &[("missing", Self::Missing)];
+impl Choice for Exemption {
+    const WORDS: &'static [(&'static str, Self)] = &[("fixes_advisory", Self::FixesAdvisory)];
 }
 
 impl Choice for PolicyMode {

@@ -16,7 +16,7 @@ use crate::devpi::{ApiAnswer, DevpiWords};
 use crate::gateway::{Error, Flows, Outside, Record, Trouble, decide, records_failed};
 use crate::model::{File, IndexName, ProjectName, Timestamp, Version, Yanked};
 use crate::page::{Entry, ProjectPage, Ruling};
-use crate::policy::Stack;
+use crate::policy::{ListedFiles, Stack};
 use crate::reader::api::indexes::has_parameter;
 use crate::reader::api::version_data::{DataWriter, VersionData};
 use crate::reader::look::Look;
@@ -173,6 +173,11 @@ fn versions_of(
     let page = &layer.page;
     let silent = layer.silent_since.map(|since| (layer.member, since));
     let view = stack.view(&page.project).while_silent(silent.as_slice());
+    let view = view.among([ListedFiles {
+        member: layer.member,
+        status: page.status.state,
+        files: &page.files,
+    }]);
     let shown = page.files.iter().filter_map(|file| {
         let entry = Entry {
             member: layer.member,

@@ -66,6 +66,7 @@ pub async fn web_project(
     let version = version.map(str::to_owned);
     let work = move || {
         let view = known.stack.view(&project).while_silent(&known.silent);
+        let view = view.among(known.merged.listings());
         let writing = Writing {
             way,
             index: &index,

@@ -6,7 +6,7 @@ use proptest::sample::{select, subsequence};
 use super::{MIRRORS, STAGES};
 
 /// The conditions of rules; each occurs in some policy.
-const CONDITIONS: [&str; 21] = [
+const CONDITIONS: [&str; 24] = [
     "project: six",
     "project: 'acme-*'",
     "project: /x$/",
@@ -22,14 +22,19 @@ const CONDITIONS: [&str; 21] = [
     "size_over: 10B",
     "younger_than: 7d",
     "older_than: 20d",
+    "late: 14d",
     "yanked: true",
     "upstream: [m/one]",
     "advisory: malware",
     "status: [archived]",
     "provenance: missing",
+    "provenance: lost",
+    "younger_than: 20d, unless: fixes_advisory",
     // Of six-2.5.tar.gz in m/one, and of six-1.0.tar.gz in s/low.
     "sha256: [a25f69cf2ca6f9c3470bca0cf7515c9d1441c8801abe0b9cadd878f70599a066, d15542dc8a6f1c6198909510668eaf38486b623c4f8946e788c76912e630eec2]",
 ];
+
+const UNLESS: &str = ", unless: fixes_advisory";
 
 /// What an operator wrote.
 #[derive(Debug, Clone)]
@@ -81,6 +86,11 @@ pub(super) fn policy(name: &'static str) -> impl Strategy<Value = String> {
                 yaml.truncate(yaml.len() - "    rules:\n".len());
             }
             for (effect, condition, until) in rules {
+                // An exemption belongs to what refuses.
+                let condition = match effect {
+                    "allow" => condition.replace(UNLESS, ""),
+                    _ => condition.to_owned(),
+                };
                 yaml += &format!("      - {effect}: {{ {condition}{until} }}\n");
             }
             yaml

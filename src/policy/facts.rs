@@ -1,0 +1,105 @@
+//! What is known of one file when rules are asked about it.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use crate::advisory::Advisory;
+use crate::model::{File, IndexName, ProjectState, Timestamp, Version};
+use crate::policy::document::Undated;
+use crate::policy::lineage::Lineage;
+use crate::policy::published::PublishedAt;
+use crate::policy::siblings::Siblings;
+
+/// Everything a rule may ask about one file; the rule's project is already known to match.
+#[derive(Clone)]
+pub(super) struct Facts<'a> {
+    pub(super) file: &'a File,
+    /// The mirror it comes from and that mirror's setting for undated files; `None` for a stage.
+    pub(super) mirror: Option<(&'a IndexName, Undated)>,
+    pub(super) status: ProjectState,
+    /// The advisories about its project.
+    pub(super) advisories: &'a [Advisory],
+    /// The instant at which it stops ageing: its upstream has not answered since.
+    pub(super) grows_until: Option<Timestamp>,
+    /// All files that its index lists; `None` if they are not known.
+    pub(super) siblings: Option<&'a Siblings<'a>>,
+    /// Which of them the policy allows, if a rule of it asks.
+    pub(super) lineage: Option<&'a Lineage>,
+    version: OnceCell<Version>,
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn new(
+        file: &'a File,
+        mirror: Option<(&'a IndexName, Undated)>,
+        status: ProjectState,
+        advisories: &'a [Advisory],
+    ) -> Self {
+        Self {
+            file,
+            mirror,
+            status,
+            advisories,
+            grows_until: None,
+            siblings: None,
+            lineage: None,
+            version: OnceCell::new(),
+        }
+    }
+
+    /// The same file, among those that its index lists.
+    pub(super) fn among(mut self, siblings: Option<&'a Siblings<'a>>) -> Self {
+        self.siblings = siblings;
+        self
+    }
+
+    /// What is known of another file of the listing.
+    pub(super) fn of_sibling(&self, file: &'a File) -> Self {
+        Self {
+            file,
+            lineage: None,
+            version: OnceCell::new(),
+            ..self.clone()
+        }
+    }
+
+    /// The same file, beside the versions that the policy allows.
+    pub(super) fn beside<'b>(self, lineage: &'b Lineage) -> Facts<'b>
+    where
+        'a: 'b,
+    {
+        Facts {
+            lineage: Some(lineage),
+            ..self
+        }
+    }
+
+    /// The same file, considered no older than it was at an instant.
+    pub(super) fn grown_until(mut self, instant: Timestamp) -> Self {
+        self.grows_until = Some(instant);
+        self
+    }
+
+    /// The instant at which its age is measured.
+    pub(super) fn aged_at(&self, now: Timestamp) -> Timestamp {
+        self.grows_until.map_or(now, |until| until.min(now))
+    }
+
+    pub(super) fn version(&self) -> &Version {
+        self.version.get_or_init(|| self.file.filename.version())
+    }
+
+    /// The advisory that it is free of, and the newest allowed version is not.
+    pub(super) fn fixed(&self) -> Option<&'a Arc<str>> {
+        self.lineage?.fixed(self.version(), self.advisories)
+    }
+
+    /// When the first file of its release was published.
+    pub(super) fn began(&self) -> Option<Timestamp> {
+        self.siblings?.began(self.version())
+    }
+
+    pub(super) fn published(&self) -> PublishedAt {
+        PublishedAt::of(self.file, self.mirror)
+    }
+}

@@ -22,6 +22,8 @@ mod layer;
 mod lineage;
 mod lock_check;
 mod lockfile;
+#[cfg(test)]
+mod manual;
 mod mirror_whitelist;
 mod names;
 mod naming;

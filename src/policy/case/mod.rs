@@ -11,4 +11,6 @@ mod run;
 mod tests;
 
 pub use document::{CASES, CaseFile};
+#[cfg(test)]
+pub use given::GIVEN;
 pub use run::{Bench, Difference};

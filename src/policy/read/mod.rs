@@ -20,6 +20,8 @@ pub use document::{KEYS, read, read_text};
 pub use fields::{Fields, Notes};
 pub use files::{Files, NamedKind, open_all};
 pub use keys::{Choice, Misread, Shape, Table, Word, YamlKey, commas, key, keys, kind, many, one};
+#[cfg(test)]
+pub use rule::{MATCHES, POLICY};
 pub use schema::schema_of;
 pub use tree::{Node, Value};
 pub use words::{AbsentStatus, Bytes, HttpUrl, Moment, Principal};

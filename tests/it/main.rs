@@ -56,6 +56,7 @@ mod reload;
 #[expect(clippy::duplicate_mod, reason = "it fetches as the tests do")]
 #[path = "../../benches/rig/mod.rs"]
 mod rig;
+mod shapes;
 mod shipped;
 #[expect(dead_code, reason = "the benchmark's main and what only it calls")]
 #[path = "../../benches/side_by_side/main.rs"]

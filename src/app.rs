@@ -7,6 +7,7 @@ mod data;
 mod descriptors;
 mod doors;
 mod explain;
+mod feeds;
 mod files;
 mod generation;
 mod house;

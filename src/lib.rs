@@ -22,6 +22,7 @@ mod clock;
 mod config;
 mod db;
 mod devpi;
+mod feed;
 mod front;
 mod gateway;
 mod journal;

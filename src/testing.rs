@@ -1,5 +1,10 @@
 //! What `tests/` and `benches/` use of the rooms; nothing else reaches into the library.
 
+/// Of `advisory`.
+pub mod advisory {
+    pub use crate::advisory::read_feed;
+}
+
 /// Of `clock`.
 pub mod clock {
     pub use crate::clock::Clock;
@@ -41,9 +46,9 @@ pub mod listen {
 /// Of `model`.
 pub mod model {
     pub use crate::model::{
-        AuditLimits, CoreMetadata, DoorLimits, DoorName, Fault, File, Filename, Hashes, IndexName,
-        Limits, Location, Login, ProjectName, ProjectState, Sha256, Timestamp, UploadTime,
-        UploadTimeSource, UpstreamLimits, VersionSpecifiers, WorkLimits, Yanked,
+        AuditLimits, CoreMetadata, DoorLimits, DoorName, Fault, FeedLimits, File, Filename, Hashes,
+        IndexName, Limits, Location, Login, ProjectName, ProjectState, Sha256, Timestamp,
+        UploadTime, UploadTimeSource, UpstreamLimits, VersionSpecifiers, WorkLimits, Yanked,
     };
 }
 

@@ -3,9 +3,18 @@
 //! An entry that names neither versions nor a range in version order concerns every version: refusing too
 //! much is noticed immediately, refusing too little is not. Whether a range contains a version that cannot
 //! be parsed is undecided.
+//!
+//! What is kept of it is a text, parsed again when somebody asks about the project: parsed versions of some
+//! hundred thousand advisories would take several times as much memory, and few are ever asked for.
 
 use crate::advisory::osv::{EventEntry, RangeEntry};
 use crate::model::{Version, VersionMatch};
+
+/// Ends a line of the text that is kept.
+const LINE: char = '\n';
+
+/// Begins a line that is a range.
+const RANGE: char = '\u{4}';
 
 /// The versions an advisory concerns.
 #[derive(Debug)]
@@ -32,6 +41,19 @@ enum Change {
     LastAffected,
 }
 
+impl Change {
+    const ALL: [Self; 3] = [Self::Introduced, Self::Fixed, Self::LastAffected];
+
+    /// Stands before its version; no version contains a control character.
+    fn mark(self) -> char {
+        match self {
+            Self::Introduced => '\u{1}',
+            Self::Fixed => '\u{2}',
+            Self::LastAffected => '\u{3}',
+        }
+    }
+}
+
 impl Affects {
     pub(super) fn of(versions: Option<Vec<String>>, ranges: Option<Vec<RangeEntry>>) -> Self {
         let ranges: Vec<Vec<Event>> = ranges
@@ -53,6 +75,43 @@ impl Affects {
         versions.retain(|version| version.is_legacy() || !is_said(version));
         versions.sort();
         versions.shrink_to_fit();
+        Self::These { ranges, versions }
+    }
+
+    /// A short text for keeping; empty if every version is concerned.
+    pub(super) fn to_text(&self) -> String {
+        let Self::These { ranges, versions } = self else {
+            return String::new();
+        };
+        let mut text = String::new();
+        for range in ranges {
+            text.push(RANGE);
+            for event in range {
+                let version = event.version.as_ref().map_or("0", Version::as_str);
+                text.push(event.change.mark());
+                push_word(version, &mut text);
+            }
+            text.push(LINE);
+        }
+        for version in versions {
+            push_word(version.as_str(), &mut text);
+            text.push(LINE);
+        }
+        text
+    }
+
+    /// Reads what [`Affects::to_text`] wrote.
+    pub(super) fn from_text(text: &str) -> Self {
+        if text.is_empty() {
+            return Self::Every;
+        }
+        let (mut ranges, mut versions) = (Vec::new(), Vec::new());
+        for line in text.split_terminator(LINE) {
+            match line.strip_prefix(RANGE) {
+                Some(events) => ranges.push(read_events(events)),
+                None => versions.push(Version::parse(line)),
+            }
+        }
         Self::These { ranges, versions }
     }
 
@@ -112,4 +171,31 @@ fn is_within(range: &[Event], version: &Version) -> bool {
         }
     }
     affected
+}
+
+/// Appends a version as written, without what marks its end.
+fn push_word(version: &str, text: &mut String) {
+    text.extend(version.chars().map(|character| match character {
+        control if control.is_control() => ' ',
+        other => other,
+    }));
+}
+
+fn read_events(text: &str) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut rest = text;
+    while let Some(mark) = rest.chars().next() {
+        let Some(change) = Change::ALL.into_iter().find(|one| one.mark() == mark) else {
+            break;
+        };
+        let word = &rest[mark.len_utf8()..];
+        let end = word.find(char::is_control).unwrap_or(word.len());
+        let version = &word[..end];
+        events.push(Event {
+            version: (version != "0").then(|| Version::parse(version)),
+            change,
+        });
+        rest = &word[end..];
+    }
+    events
 }

@@ -1,103 +1,134 @@
-//! What was read of OSV documents. Only entries of Python's ecosystem are kept, by project, so a look-up
-//! costs one hash.
+//! All advisories together, and whether they may be relied on.
+//!
+//! A feed that could not be asked for longer than its `max_age`, or never, leaves a doubt: it may name what
+//! nobody here has heard of. Rules that ask for advisories then refuse, unless the operator says
+//! `stale: allow`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::advisory::affected::Affects;
-use crate::advisory::osv::{ECOSYSTEM, Entry, entries};
-use crate::model::{ProjectName, Version, VersionMatch};
+use crate::advisory::collected::{Advisories, Advisory};
+use crate::model::{ProjectName, Timestamp};
 
-/// Prefix of the ids of malicious packages.
-const MALWARE_PREFIX: &str = "MAL-";
-
-/// Every known advisory, by project.
-#[derive(Debug, Default)]
-pub struct Advisories {
-    by_project: HashMap<ProjectName, Vec<Advisory>>,
+/// How far a feed may be relied on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freshness {
+    /// The feed's name.
+    pub feed: Arc<str>,
+    /// When its source last confirmed what is held; `None` if nothing is.
+    pub checked: Option<Timestamp>,
+    /// For how long that holds.
+    pub max_age: Duration,
+    /// Whether rules refuse once it is over (`stale: deny`).
+    pub denies: bool,
 }
 
-impl Advisories {
-    /// Adds the entries of one document that concern Python; with an error nothing is added.
-    ///
-    /// # Errors
-    /// It is not an OSV document.
-    pub fn read(&mut self, text: &str) -> Result<(), serde_json::Error> {
-        entries(text)?.into_iter().for_each(|entry| self.add(entry));
-        Ok(())
+impl Freshness {
+    /// The instant from which it is stale; `None` if it is already, since nothing is held.
+    fn ends(&self) -> Option<Timestamp> {
+        let checked = self.checked?;
+        Some(checked.checked_add(self.max_age).unwrap_or(Timestamp::MAX))
+    }
+
+    /// Whether it may no longer be relied on.
+    #[must_use]
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        self.ends().is_none_or(|end| now >= end)
+    }
+
+    /// What there is to say about a stale one: as "the advisories of feed pypi are 4 days old".
+    #[must_use]
+    pub fn words(&self, now: Timestamp) -> String {
+        let feed = &self.feed;
+        let Some(checked) = self.checked else {
+            return format!("the advisories of feed {feed} have not been loaded yet");
+        };
+        let seconds = now.duration_since(checked).as_secs();
+        let age = match u64::try_from(seconds).unwrap_or_default() {
+            seconds if seconds >= 2 * 86_400 => format!("{} days", seconds / 86_400),
+            seconds if seconds >= 2 * 3600 => format!("{} hours", seconds / 3600),
+            seconds => format!("{} minutes", seconds / 60),
+        };
+        format!("the advisories of feed {feed} are {age} old")
+    }
+}
+
+/// The advisories of one source.
+#[derive(Debug, Clone)]
+struct Set {
+    advisories: Arc<Advisories>,
+    freshness: Option<Freshness>,
+}
+
+/// The advisories of all sources.
+#[derive(Debug, Default)]
+pub struct KnownAdvisories {
+    sets: Vec<Set>,
+}
+
+impl KnownAdvisories {
+    /// Adds what a file or folder says.
+    pub fn add(&mut self, advisories: &Arc<Advisories>) {
+        self.sets.push(Set {
+            advisories: Arc::clone(advisories),
+            freshness: None,
+        });
+    }
+
+    /// Adds a feed, and what is held of it.
+    pub fn add_feed(&mut self, freshness: Freshness, advisories: Option<&Arc<Advisories>>) {
+        self.sets.push(Set {
+            advisories: advisories.cloned().unwrap_or_default(),
+            freshness: Some(freshness),
+        });
+    }
+
+    /// Whether there are no sources.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sets.is_empty()
+    }
+
+    /// How many advisories there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.sets.iter().map(|set| set.advisories.len()).sum()
     }
 
     /// The advisories about a project, whatever its version.
     #[must_use]
-    pub fn about(&self, project: &ProjectName) -> &[Advisory] {
-        self.by_project.get(project).map_or(&[], Vec::as_slice)
+    pub fn about(&self, project: &ProjectName) -> Vec<Advisory> {
+        let sets = self.sets.iter();
+        sets.flat_map(|set| set.advisories.about(project)).collect()
     }
 
-    /// How many there are.
+    /// The sources, for looking up an original.
+    pub fn sources(&self) -> impl Iterator<Item = &Advisories> {
+        self.sets.iter().map(|set| &*set.advisories)
+    }
+
+    /// A feed that may no longer be relied on, and whose operator wants rules to refuse then.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.by_project.values().map(Vec::len).sum()
+    pub fn doubt(&self, now: Timestamp) -> Option<&Freshness> {
+        let mut stale = self.stale(now);
+        stale.find(|freshness| freshness.denies)
     }
 
-    fn add(&mut self, entry: Entry) {
-        if entry.withdrawn.is_some() {
-            return;
+    /// The feeds that may no longer be relied on.
+    pub fn stale(&self, now: Timestamp) -> impl Iterator<Item = &Freshness> {
+        let feeds = self.sets.iter().filter_map(|set| set.freshness.as_ref());
+        feeds.filter(move |freshness| freshness.is_stale(now))
+    }
+
+    /// The earliest instant after `now` at which a doubt begins, if there is none yet.
+    #[must_use]
+    pub fn next_doubt(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.doubt(now).is_some() {
+            return None;
         }
-        let aliases = entry.aliases.unwrap_or_default();
-        let id: Arc<str> = entry.id.into();
-        let names: Arc<[Arc<str>]> = std::iter::once(Arc::clone(&id))
-            .chain(aliases.into_iter().map(Arc::from))
-            .collect();
-        for affected in entry.affected.unwrap_or_default() {
-            let Some(package) = affected.package else {
-                continue;
-            };
-            let Ok(project) = ProjectName::parse(&package.name) else {
-                continue;
-            };
-            if package.ecosystem.eq_ignore_ascii_case(ECOSYSTEM) {
-                let advisory = Advisory {
-                    names: Arc::clone(&names),
-                    affects: Affects::of(affected.versions, affected.ranges),
-                };
-                self.by_project.entry(project).or_default().push(advisory);
-            }
-        }
-    }
-}
-
-/// One advisory about one project.
-#[derive(Debug)]
-pub struct Advisory {
-    /// The id first, then the aliases; never empty.
-    names: Arc<[Arc<str>]>,
-    affects: Affects,
-}
-
-impl Advisory {
-    /// Its id, such as `MAL-2024-1`.
-    #[must_use]
-    pub fn id(&self) -> &Arc<str> {
-        &self.names[0]
-    }
-
-    /// Whether it concerns this version.
-    #[must_use]
-    pub fn affects(&self, version: &Version) -> VersionMatch {
-        self.affects.contains(version)
-    }
-
-    /// The id, then the aliases.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(|name| &**name)
-    }
-
-    /// Whether it is about a malicious package.
-    #[must_use]
-    pub fn is_malware(&self) -> bool {
-        self.names
-            .iter()
-            .any(|name| name.starts_with(MALWARE_PREFIX))
+        let feeds = self.sets.iter().filter_map(|set| set.freshness.as_ref());
+        let feeds = feeds.filter(|freshness| freshness.denies);
+        feeds.filter_map(Freshness::ends).min()
     }
 }
 
@@ -105,63 +136,48 @@ impl Advisory {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Advisories, serde_json::Error> {
-        let mut advisories = Advisories::default();
-        advisories.read(text).map(|()| advisories)
+    const DAY: Duration = Duration::from_hours(24);
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
     }
 
-    fn one(affected: &str) -> Advisories {
-        read(&format!(
-            r#"{{"id": "GHSA-1", "aliases": ["CVE-2024-7"], "affected": [{{
-                "package": {{"ecosystem": "PyPI", "name": "Left_Pad"}}, {affected}}}]}}"#
-        ))
-        .unwrap()
-    }
-
-    fn affects(advisories: &Advisories, version: &str) -> VersionMatch {
-        let about = advisories.about(&ProjectName::parse("left-pad").unwrap());
-        assert_eq!(about.len(), 1);
-        about[0].affects(&Version::parse(version))
+    fn feed(checked: Option<&str>, denies: bool) -> Freshness {
+        Freshness {
+            feed: "pypi".into(),
+            checked: checked.map(at),
+            max_age: 3 * DAY,
+            denies,
+        }
     }
 
     #[test]
-    fn ranges_and_versions_say_what_is_affected() {
-        let fixed = r#""ranges": [{"type": "ECOSYSTEM", "events": [
-            {"fixed": "1.2"}, {"introduced": "0"}, {"introduced": "2.0"}, {"last_affected": "2.1"}]}]"#;
-        let listed = r#""versions": ["1.0", "2004d", "1.0-final-2"]"#;
-        let both = r#""versions": ["2004d"], "ranges": [{"type": "ECOSYSTEM", "events": [
-            {"introduced": "1"}]}]"#;
-        let git =
-            r#""ranges": [{"type": "GIT", "events": [{"introduced": "0"}]}], "versions": ["1"]"#;
-        let none = r#""versions": []"#;
-        use VersionMatch::{No, Unreadable, Yes};
-        let table = [
-            (fixed, "0.1", Yes),
-            (fixed, "2004d", Unreadable),
-            (fixed, "1.2rc1", Yes),
-            (fixed, "1.2", No),
-            (fixed, "1.9", No),
-            (fixed, "2.0.0", Yes),
-            (fixed, "2.1", Yes),
-            (fixed, "2.1.1", No),
-            (listed, "1.0.0", Yes),
-            (listed, "2004d", Yes),
-            (listed, "1.1", No),
-            (listed, "2004e", No),
-            (listed, "1.0_final_2", Yes),
-            (both, "2004d", Yes),
-            (both, "2004e", Unreadable),
-            (both, "0.9", No),
-            (git, "1.0", Yes),
-            (git, "2", No),
-            (none, "99", Yes),
-        ];
-        for (affected, version, expected) in table {
-            assert_eq!(
-                affects(&one(affected), version),
-                expected,
-                "{affected} {version}"
-            );
+    fn a_feed_is_relied_on_until_its_age_is_reached() {
+        let (now, end) = (at("2026-01-05T00:00:00Z"), at("2026-01-07T00:00:00Z"));
+        let mut known = KnownAdvisories::default();
+        assert_eq!((known.doubt(now), known.next_doubt(now)), (None, None));
+        known.add_feed(feed(Some("2026-01-04T00:00:00Z"), true), None);
+        known.add_feed(feed(None, false), None);
+        assert_eq!((known.doubt(now), known.next_doubt(now)), (None, Some(end)));
+        assert_eq!(known.stale(now).count(), 1);
+        assert!(known.doubt(end).is_some() && known.next_doubt(end).is_none());
+        known.add_feed(feed(None, true), None);
+        assert!(known.doubt(now).is_some());
+    }
+
+    #[test]
+    fn the_age_is_told_in_words() {
+        let told = |checked| feed(checked, true).words(at("2026-01-05T00:00:00Z"));
+        for (checked, words) in [
+            ("2026-01-01T00:00:00Z", "4 days"),
+            ("2026-01-03T12:00:00Z", "36 hours"),
+            ("2026-01-04T23:00:00Z", "60 minutes"),
+            // A clock that was put back.
+            ("2026-01-06T00:00:00Z", "0 minutes"),
+        ] {
+            let expected = format!("the advisories of feed pypi are {words} old");
+            assert_eq!(told(Some(checked)), expected);
         }
+        assert!(told(None).ends_with("have not been loaded yet"));
     }
 }

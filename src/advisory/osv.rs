@@ -1,11 +1,14 @@
 //! OSV documents as they are written; unknown keys are ignored.
 
-use serde::Deserialize;
+use std::ops::Range;
 
-use crate::model::ProjectName;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::model::{ProjectName, Timestamp};
 
 /// OSV's name for Python's ecosystem.
-pub(super) const ECOSYSTEM: &str = "PyPI";
+pub const ECOSYSTEM: &str = "PyPI";
 
 /// An advisory about one release, as an OSV file has it.
 #[must_use]
@@ -15,18 +18,24 @@ pub fn written(id: &str, project: &ProjectName, version: &str) -> String {
     serde_json::json!({ "id": id, "affected": affected }).to_string()
 }
 
-/// The entries of one document: a single one, or a list.
-pub(super) fn entries(text: &str) -> Result<Vec<Entry>, serde_json::Error> {
-    if text.trim_start().starts_with('[') {
-        serde_json::from_str(text)
-    } else {
-        serde_json::from_str(text).map(|entry| vec![entry])
+/// The entries of one document, a single one or a list, and where in the text each stands.
+pub(super) fn entries(text: &str) -> Result<Vec<(Entry, Range<usize>)>, serde_json::Error> {
+    if !text.trim_start().starts_with('[') {
+        return Ok(vec![(serde_json::from_str(text)?, 0..text.len())]);
     }
+    let listed: Vec<&RawValue> = serde_json::from_str(text)?;
+    let entry = |raw: &RawValue| {
+        let start = raw.get().as_ptr() as usize - text.as_ptr() as usize;
+        let entry = serde_json::from_str(raw.get())?;
+        Ok((entry, start..start + raw.get().len()))
+    };
+    listed.into_iter().map(entry).collect()
 }
 
 #[derive(Deserialize)]
 pub(super) struct Entry {
     pub(super) id: String,
+    pub(super) modified: Option<Timestamp>,
     pub(super) aliases: Option<Vec<String>>,
     pub(super) withdrawn: Option<String>,
     pub(super) affected: Option<Vec<AffectedEntry>>,

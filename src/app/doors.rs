@@ -7,12 +7,13 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::config::{Config, DoorConfig, Listen};
 use crate::db::Db;
+use crate::feed::Keeper;
 use crate::front::Front;
 use crate::gateway::{Answers, Flows};
 use crate::journal::Journal;
 use crate::listen::{
     Certificates, DoorOptions, DoorServer, Hosts, HttpService, ListenAddress, ManageDoor,
-    ManageOptions, MetricsDoor, Ready, Recorder, ServerOptions, TrustedProxies,
+    ManageOptions, MetricsDoor, OsvDoor, Ready, Recorder, ServerOptions, TrustedProxies,
 };
 use crate::model::{DoorName, IndexName, OperationClass};
 use crate::policy::Policies;
@@ -29,6 +30,7 @@ pub(super) struct Doorway {
     pub(super) access: Arc<AccessLog>,
     pub(super) audit: Arc<AuditLog>,
     pub(super) journal: Arc<Journal>,
+    pub(super) feeds: Arc<Keeper>,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
     /// Asked whether they can be written.
@@ -75,6 +77,7 @@ impl Doorway {
             let recorder = self.recorder(DoorName::Manage);
             let handler = Arc::new(ManageDoor::new(writer, recorder.clone(), options));
             let service = HttpService::handled_by(handler, recorder, door.limits.clone())
+                .answering_osv(osv_door(config, flows))
                 .behind(door.proxies.clone())
                 .seen_at(config.listen.manage.outside_url.as_ref());
             opened.add("management", door, service)?;
@@ -101,6 +104,7 @@ impl Doorway {
         };
         let (recorder, public) = (self.recorder(DoorName::Public), &config.listen.public);
         let mut service = HttpService::new(answer, recorder.clone(), door.limits.clone())
+            .answering_osv(osv_door(config, flows))
             .behind(door.proxies.clone())
             .seen_at(public.outside_url.as_ref());
         if public
@@ -134,12 +138,14 @@ impl Doorway {
         };
         let (caches, records) = (Arc::clone(flows), Arc::clone(&self.records));
         let (journal, clock) = (Arc::clone(&self.journal), self.clock.clone());
+        let feeds = Arc::clone(&self.feeds);
         let handler = MetricsDoor {
             metrics: self.metrics.clone(),
             ready: opened.ready.clone(),
             lacking: move || (!records.is_writable()).then_some("the records cannot be written"),
             measure: move || {
                 caches.report_state();
+                feeds.report();
                 journal.report(clock.now());
             },
         };
@@ -242,6 +248,12 @@ impl Opened {
             "try pip install --index-url {scheme}://{host}:{port}/{index}/+simple/ six"
         ));
     }
+}
+
+/// Who answers questions about advisories.
+fn osv_door(config: &Config, flows: &Arc<Flows>) -> Arc<OsvDoor> {
+    let reader = Reader::new(Arc::clone(flows));
+    Arc::new(OsvDoor::new(reader, config.limits.feed.osv_body))
 }
 
 /// The index that people are told to try: the one with the short address, else the first, of those

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use crate::app::generation::Maker;
 use crate::app::setup::Setup;
 use crate::config::{Config, Doors, Loaded, Named};
+use crate::feed::Keeper;
 use crate::gateway::{Configuration, Generation};
 use crate::model::{Fault, Faults};
 use crate::policy::{IndexDocument, check_orphans};
@@ -34,6 +35,8 @@ impl Reading {
 pub(super) struct Files {
     pub(super) setup: Setup,
     pub(super) maker: Maker,
+    /// What is held of feeds.
+    pub(super) feeds: Arc<Keeper>,
     /// Includes the upstream that pip named when it was first needed; it stays.
     pub(super) loaded: Loaded,
     /// The settings at the start, most of which stay until the next one.
@@ -68,6 +71,7 @@ impl Configuration for Files {
         if let Err(faults) = given {
             tracing::warn!("root/pypi has no upstream: {faults}");
         }
+        self.feeds.give(&mut self.loaded.documents);
         self.maker.next(number, &self.loaded, stored)
     }
 
@@ -83,7 +87,9 @@ impl Configuration for Files {
         let known = self.loaded.found.as_ref();
         self.setup.give_upstream(&mut loaded, stored, known)?;
         check_orphans(&self.loaded.documents, &loaded.documents, stored)?;
+        self.feeds.give(&mut loaded.documents);
         let generation = self.maker.next(number, &loaded, stored)?;
+        self.feeds.adopt(&loaded.documents);
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }

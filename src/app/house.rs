@@ -15,6 +15,7 @@ use crate::app::{chores, data};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
 use crate::db::Db;
+use crate::feed::{Keeper, KeeperParts};
 use crate::gateway::{Core, Flows, Generations, Settings};
 use crate::journal::Journal;
 use crate::listen::Stop;
@@ -41,6 +42,7 @@ pub(super) struct House {
     pub(super) fleet: Option<Arc<Fleet>>,
     pub(super) flows: Arc<Flows>,
     pub(super) maker: Maker,
+    pub(super) feeds: Arc<Keeper>,
     /// Told where the doors are once they are open.
     pub(super) doors: OwnDoors,
 }
@@ -77,6 +79,18 @@ impl House {
             neighbours.doors.clone(),
             Decoding::of(&loaded.config.limits.work, metrics.waits(WaitFor::Decoding)),
         );
+        let feeds = Arc::new(Keeper::new(KeeperParts {
+            data: data.clone(),
+            limits: loaded.config.limits.feed.clone(),
+            upstream: loaded.config.limits.upstream.clone(),
+            offline: loaded.config.offline || is_explaining,
+            decoding: decoding.clone(),
+            doors: doors.clone(),
+            clock: clock.clone(),
+            metrics: metrics.feeds(),
+        }));
+        feeds.give(&mut loaded.documents);
+        feeds.adopt(&loaded.documents);
         let mut maker = Maker::before(fleet.clone(), decoding.clone(), neighbours);
         let generation = maker.next(1, loaded, &stored)?;
         let flows = Arc::new(Flows::new(Core {
@@ -99,6 +113,7 @@ impl House {
             fleet,
             flows,
             maker,
+            feeds,
             doors,
         })
     }
@@ -114,6 +129,7 @@ impl House {
             access: Arc::clone(access),
             audit: Arc::clone(audit),
             journal: Arc::clone(journal),
+            feeds: Arc::clone(&self.feeds),
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             records: Arc::clone(&self.records),

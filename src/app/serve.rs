@@ -18,7 +18,7 @@ use crate::app::starting::Starting;
 use crate::app::streams::{access_log, audit_log, log_format, metrics};
 use crate::app::words::{FirstRun, warn_of};
 use crate::app::work::{hear, runtime};
-use crate::app::{accounts, data, descriptors, journal, succession};
+use crate::app::{accounts, data, descriptors, feeds, journal, succession};
 use crate::config::{Config, Named};
 use crate::gateway::{Flows, Generations};
 use crate::listen::{QUIET_LOGS, ServerOptions};
@@ -77,6 +77,7 @@ pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()>
     let files = Files {
         setup: setup.clone(),
         maker: house.maker.clone(),
+        feeds: Arc::clone(&house.feeds),
         loaded,
         at_start: config.clone(),
         reading: Arc::clone(&reading),
@@ -100,6 +101,7 @@ pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()>
     work.spawn(reloader.run(limits, of_reloader, stop.clone(), notify.clone()));
     work.spawn(notify.clone().announce_stop(of_notice));
     let chores = house.start_chores(accounts, &config, &stop);
+    feeds::start(&house, &generations, &audit, stop.clone());
     work.spawn(notify.clone().live((setup.env)("WATCHDOG_USEC")));
     house.watch_fleet();
     drop(starting);

@@ -10,6 +10,7 @@ use crate::cli::output::say;
 use crate::cli::warm::first_index;
 use crate::clock::Clock;
 use crate::config::Loaded;
+use crate::feed::give_held;
 use crate::model::{Faults, IndexName};
 use crate::policy::{LockFinding, Lockfile, Policies};
 
@@ -57,7 +58,14 @@ pub(super) fn check_locks(
     if locks.is_empty() {
         return Ok(Vec::new());
     }
-    let policies = Policies::compile(&loaded.documents, &[])?;
+    let mut documents = loaded.documents.clone();
+    // What cannot be read leaves a doubt, which the findings speak of.
+    give_held(
+        &mut documents,
+        &loaded.config.data,
+        &loaded.config.limits.feed,
+    );
+    let policies = Policies::compile(&documents, &[])?;
     let index = match index {
         Some(index) => index.clone(),
         None => first_index(loaded)?,

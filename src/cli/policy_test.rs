@@ -15,8 +15,9 @@ use crate::clock::Clock;
 use crate::config::{
     Loaded, Named, Overrides, PoliciesPath, configuration_files, load_what_can_be,
 };
+use crate::feed::give_held;
 use crate::model::{Fault, Faults, Location, Timestamp};
-use crate::policy::{Bench, CaseFile, Difference, Policies};
+use crate::policy::{Bench, CaseFile, Difference, Policies, WhenStale};
 
 /// The folder beside the configuration in which tests are looked for.
 const FOLDER: &str = "tests";
@@ -166,8 +167,15 @@ fn load(named: Option<&PathBuf>) -> Result<(Loaded, Policies), Faults> {
         return Err(Faults(vec![Fault::nowhere(what).hint(hint)]));
     }
     let overrides = Overrides::default();
-    let (loaded, read) = load_what_can_be(&source, &overrides, &environment, &mut Named::default());
+    let (mut loaded, read) =
+        load_what_can_be(&source, &overrides, &environment, &mut Named::default());
     loaded.all_faults(read, &[]).or(())?;
+    // A test states what is known against a release; how old a feed is on this machine is not its subject.
+    let (data, limits) = (&loaded.config.data, &loaded.config.limits.feed);
+    give_held(&mut loaded.documents, data, limits);
+    for feed in loaded.documents.iter_mut().flat_map(|one| &mut one.feeds) {
+        feed.stale = WhenStale::Allow;
+    }
     let policies = Policies::compile(&loaded.documents, &[])?;
     Ok((loaded, policies))
 }

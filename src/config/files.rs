@@ -7,9 +7,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use crate::advisory::{Advisories, Collector};
 use crate::config::named::{Named, Reach};
 use crate::model::{Fault, Location, format_bytes};
-use crate::policy::{Files, NamedKind, TextFile};
+use crate::policy::{Files, NamedKind, TextFile, read_osv};
 
 /// Largest file of configuration, lock file or advisory, in bytes: 100,000 pinned projects take half.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -124,34 +125,45 @@ impl Files for NamedFiles<'_> {
             NamedKind::Advisories => Reach::Json,
         };
         self.named.note(&path, reach);
-        let read = |path: PathBuf| match read_text(&path) {
-            Ok(text) => Ok(TextFile {
-                location: location.clone(),
-                path,
-                text: text.into(),
-            }),
-            Err(why) => Err(Fault::at(
-                location,
-                format!("cannot read {}: {why}", path.display()),
-            )),
-        };
         match named {
-            NamedKind::Whitelist => read(path).map(|file| vec![file]),
+            NamedKind::Whitelist => read_named(path, location).map(|file| vec![file]),
             NamedKind::Advisories => {
-                let mut files = Vec::new();
-                for path in advisory_files(&path, location)? {
-                    let file = read(path)?;
-                    self.advisory_bytes += file.text.len();
-                    if self.advisory_bytes > ADVISORY_BYTES_MAX {
-                        let size = format_bytes(ADVISORY_BYTES_MAX as u64);
-                        let what = format!("the advisories take more than {size} together");
-                        return Err(Fault::at(location, what).hint("name a smaller folder"));
-                    }
-                    files.push(file);
-                }
-                Ok(files)
+                let files = advisory_files(&path, location)?.into_iter();
+                files.map(|path| read_named(path, location)).collect()
             }
         }
+    }
+
+    /// One file after the other: together they may be larger than the memory.
+    fn advisories(&mut self, location: &Location, path: &Path) -> Result<Advisories, Fault> {
+        let path = beside(location, path);
+        self.named.note(&path, Reach::Json);
+        let mut collector = Collector::default();
+        for path in advisory_files(&path, location)? {
+            let file = read_named(path, location)?;
+            self.advisory_bytes += file.text.len();
+            if self.advisory_bytes > ADVISORY_BYTES_MAX {
+                let size = format_bytes(ADVISORY_BYTES_MAX as u64);
+                let what = format!("the advisories take more than {size} together");
+                return Err(Fault::at(location, what).hint("name a smaller folder"));
+            }
+            read_osv(&file, &mut collector)?;
+        }
+        Ok(collector.finish())
+    }
+}
+
+fn read_named(path: PathBuf, location: &Location) -> Result<TextFile, Fault> {
+    match read_text(&path) {
+        Ok(text) => Ok(TextFile {
+            location: location.clone(),
+            path,
+            text: text.into(),
+        }),
+        Err(why) => Err(Fault::at(
+            location,
+            format!("cannot read {}: {why}", path.display()),
+        )),
     }
 }
 

@@ -324,6 +324,55 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_is_watched_however_its_path_is_written() {
+        let (_folder, path) = folder();
+        fs::create_dir_all(path.join("osv/b")).unwrap();
+        fs::create_dir(path.join("beside")).unwrap();
+        symlink("osv", path.join("link")).unwrap();
+        let here = std::env::current_dir().unwrap();
+        let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
+        let relative = up.join(path.strip_prefix("/").unwrap());
+        let spelled = [
+            "osv",
+            "osv/",
+            "./osv",
+            "osv/.",
+            "beside/../osv/",
+            "link",
+            "link/",
+            "link/../osv",
+        ];
+        for (number, spelled) in spelled.into_iter().enumerate() {
+            for root in [&path, &relative] {
+                let named = noted(&root.join(spelled), Reach::Json);
+                let folders = named.folders();
+                for whole in ["osv", "osv/b"] {
+                    assert!(
+                        folders[&path.join(whole)].is_whole,
+                        "{spelled}: {folders:?}"
+                    );
+                }
+                assert!(named.changed().is_empty(), "{spelled}");
+                fs::write(path.join(format!("osv/b/{number}.json")), spelled).unwrap();
+                assert_eq!(named.changed().len(), 1, "{spelled}");
+                fs::remove_file(path.join(format!("osv/b/{number}.json"))).unwrap();
+            }
+        }
+        for spelled in ["new/osv/", "beside/../new/osv"] {
+            let named = noted(&path.join(spelled), Reach::Json);
+            assert!(
+                named.folders()[&path].concerns(OsStr::new("new")),
+                "{spelled}"
+            );
+            fs::create_dir_all(path.join("new/osv")).unwrap();
+            fs::write(path.join("new/osv/1.json"), "").unwrap();
+            assert_eq!(named.changed().len(), 1, "{spelled}");
+            assert!(named.folders()[&path.join("new/osv")].is_whole);
+            fs::remove_dir_all(path.join("new")).unwrap();
+        }
+    }
+
+    #[test]
     fn a_circle_of_links_ends() {
         let (_folder, path) = folder();
         symlink("b", path.join("a")).unwrap();

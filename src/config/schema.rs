@@ -49,6 +49,11 @@ mod tests {
             Shape::Table(table) | Shape::OneOf(table) | Shape::Either(_, table) => {
                 walk(table, path, seen);
             }
+            // Alone, and in a list.
+            Shape::ManyOr(_, table) => {
+                walk(table, path, seen);
+                walk(table, path, seen);
+            }
             Shape::List(shape) | Shape::Named(_, shape) => walk_shape(*shape, path, seen),
             Shape::Variants(variants) => {
                 for (_, table) in variants.tables {

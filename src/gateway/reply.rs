@@ -147,6 +147,8 @@ labels! {
         Api = "api",
         /// Pages for people.
         Web = "web",
+        /// Questions about advisories.
+        Osv = "osv",
         /// Everything that changes something.
         Manage = "manage",
         /// No such route.

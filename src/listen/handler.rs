@@ -5,6 +5,7 @@
 //! other while both run. The body is read no faster than the handler takes it.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use futures_util::stream::{BoxStream, unfold};
 use http::Method;
 use http::header::EXPECT;
 use http::request::Parts;
+use pingora::protocols::l4::socket::SocketAddr;
 use pingora::proxy::Session;
 use tokio::sync::{mpsc, oneshot};
 
@@ -94,6 +96,22 @@ pub(super) async fn hand_on(
         session.as_downstream_mut().set_keepalive(None);
     }
     reply
+}
+
+/// The other end of the connection; `None` on a Unix socket.
+pub(super) fn peer_of(session: &Session) -> Option<IpAddr> {
+    let peer = session.client_addr().and_then(SocketAddr::as_inet)?;
+    Some(peer.ip().to_canonical())
+}
+
+pub(super) fn is_tls(session: &Session) -> bool {
+    let digest = session.digest();
+    digest.is_some_and(|digest| digest.ssl_digest.is_some())
+}
+
+/// Whether a request changes nothing, so that aborting it leaves nothing half done.
+pub(super) fn is_reading(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 type Piece = io::Result<Bytes>;

@@ -39,6 +39,7 @@ pub(super) fn answer_of<'a>(
         | Route::Sidecar
         | Route::Api
         | Route::Web
+        | Route::Osv
         | Route::Manage
         | Route::Other => return None,
     };

@@ -14,7 +14,6 @@ use async_trait::async_trait;
 use http::uri::Authority;
 use http::{HeaderMap, Method, Request, StatusCode, Version};
 use pingora::modules::http::HttpModules;
-use pingora::protocols::l4::socket::SocketAddr;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
@@ -22,9 +21,10 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::gateway::{Answers, Arrival, Ask, Record, Reply, inside_path};
-use crate::listen::handler::{DoorRequest, RequestHandler, hand_on};
+use crate::listen::handler::{DoorRequest, RequestHandler, hand_on, is_reading, is_tls, peer_of};
 use crate::listen::head_watch::HeadWatch;
 use crate::listen::incoming::{Incoming, Pace};
+use crate::listen::osv::is_osv;
 use crate::listen::presence::Presence;
 use crate::listen::proxies::TrustedProxies;
 use crate::listen::recorder::{Finished, Recorder, Started};
@@ -53,6 +53,8 @@ pub struct HttpService {
     proxies: TrustedProxies,
     /// The URL under which clients see the door, if the operator stated it.
     outside_url: Option<Arc<str>>,
+    /// Answers questions about advisories.
+    osv: Option<Arc<dyn RequestHandler>>,
     ids: Arc<RequestIds>,
 }
 
@@ -115,8 +117,16 @@ impl HttpService {
             limits: Arc::new(limits),
             proxies: TrustedProxies::default(),
             outside_url: None,
+            osv: None,
             ids: Arc::default(),
         }
+    }
+
+    /// The same door, which also answers questions about advisories.
+    #[must_use]
+    pub fn answering_osv(self, osv: Arc<dyn RequestHandler>) -> Self {
+        let osv = Some(osv);
+        Self { osv, ..self }
     }
 
     /// Opens the door for more than reading: everything else goes to `handler`, which decides.
@@ -162,6 +172,17 @@ impl HttpService {
         headers.map_or_else(|| self.ids.fresh(), |headers| self.ids.of(headers))
     }
 
+    /// Who answers questions about advisories, if this is one.
+    fn osv(
+        &self,
+        path: &str,
+        arrival: Arrival<'_>,
+        headers: &HeaderMap,
+    ) -> Option<&dyn RequestHandler> {
+        let osv = self.osv.as_deref()?;
+        is_osv(inside_path(path, arrival, headers)).then_some(osv)
+    }
+
     /// The handler for a request with this method, unless the reader answers it.
     fn handler(&self, method: &Method) -> Option<&dyn RequestHandler> {
         match &self.behind {
@@ -180,9 +201,20 @@ impl HttpService {
         {
             return refusal::bad_request(bad.status, bad.why, UNREAD);
         }
-        if let Some(handler) = self.handler(&request.method) {
+        let (peer, is_tls) = (peer_of(session), is_tls(session));
+        let request = session.req_header();
+        let handler = self.handler(&request.method);
+        let handler = match is_reading(&request.method) && handler.is_none() {
+            true => None,
+            false => {
+                let authority = request.uri.authority();
+                let arrival = self.arrival(peer, is_tls, exchange.client, authority);
+                let osv = self.osv(request.uri.path(), arrival, &request.headers);
+                osv.or(handler)
+            }
+        };
+        if let Some(handler) = handler {
             let head = request.as_owned_parts();
-            let (peer, is_tls) = (peer_of(session), is_tls(session));
             let request = DoorRequest {
                 head: &head,
                 arrival: self.arrival(peer, is_tls, exchange.client, head.uri.authority()),
@@ -201,12 +233,7 @@ impl HttpService {
             query: request.uri.query(),
             headers: &request.headers,
             preferences: Preferences::of(&request.headers),
-            arrival: self.arrival(
-                peer_of(session),
-                is_tls(session),
-                exchange.client,
-                authority,
-            ),
+            arrival: self.arrival(peer, is_tls, exchange.client, authority),
         };
         self.reply(&asked, &exchange.id).await
     }
@@ -216,10 +243,16 @@ impl HttpService {
         let (path, query, headers) = (asked.path, asked.query, asked.headers);
         let answers = match &self.behind {
             Behind::Reader(answers) | Behind::Both(answers, _) => answers,
-            Behind::Handler(handler) => return self.handled(&**handler, asked, id).await,
+            Behind::Handler(handler) => {
+                let osv = self.osv(path, asked.arrival, headers);
+                return self.handled(osv.unwrap_or(&**handler), asked, id).await;
+            }
         };
         let is_head = asked.method == Method::HEAD;
         if !is_head && asked.method != Method::GET {
+            if let Some(osv) = self.osv(path, asked.arrival, headers) {
+                return self.handled(osv, asked, id).await;
+            }
             let search = refusal::search(headers, asked.arrival.is_tls)
                 .filter(|_| asked.method == Method::POST);
             return search.unwrap_or_else(|| refusal::read_only(headers));
@@ -234,6 +267,11 @@ impl HttpService {
             Err(bad) => refusal::bad_request(StatusCode::BAD_REQUEST, &bad.to_string(), path),
             Ok(PublicRoute::Redirect { to, is_permanent }) => refusal::redirect(&to, is_permanent),
             Ok(route) => {
+                if matches!(route, PublicRoute::NotFound)
+                    && let Some(osv) = self.osv(asked.path, asked.arrival, headers)
+                {
+                    return self.handled(osv, asked, id).await;
+                }
                 if let Some(reply) = self.recorder.unjournalled(asked.method, &route) {
                     return reply;
                 }
@@ -418,22 +456,6 @@ impl ProxyHttp for HttpService {
     fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
         true
     }
-}
-
-/// The other end of the connection; `None` on a Unix socket.
-fn peer_of(session: &Session) -> Option<IpAddr> {
-    let peer = session.client_addr().and_then(SocketAddr::as_inet)?;
-    Some(peer.ip().to_canonical())
-}
-
-fn is_tls(session: &Session) -> bool {
-    let digest = session.digest();
-    digest.is_some_and(|digest| digest.ssl_digest.is_some())
-}
-
-/// Whether a request changes nothing, so that aborting it leaves nothing half done.
-fn is_reading(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD)
 }
 
 impl HttpService {

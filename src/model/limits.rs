@@ -279,6 +279,35 @@ limits! {
         journal_last_write: Duration in Time, "5s",
             "for the last entries when the server stops: a disk that takes longer does not take them";
     }
+    /// What a feed of advisories may cost, and the questions that clients ask about them.
+    feed: FeedLimits {
+        feed: u64 in Bytes, "512MiB", at least "1KiB",
+            "one feed of advisories as it is sent: several times OSV's zip for Python";
+        feed_unpacked: u64 in Bytes, "4GiB", at least "1KiB",
+            "all documents of a feed's zip, unpacked one after the other: some kilobytes for each of a million";
+        feed_entries: usize in Count, "1000000", at least "1",
+            "documents in a feed's zip: several times what is known about Python, malware included";
+        feed_document: u64 in Bytes, "16MiB", at least "1KiB",
+            "one document of a feed's zip: the longest list the versions of hundreds of projects";
+        feed_json: u64 in Bytes, "64MiB", at least "1KiB",
+            "a feed that is one JSON file: it is read whole";
+        feed_ratio: u32 in Count, "200", at least "1",
+            "how many times longer an unpacked document of a megabyte may be than its packed bytes: a bomb is packed a thousandfold";
+        feed_timeout: Duration in Time, "10m", at least "1s",
+            "to fetch one feed: its limit over a slow line";
+        feed_retry: Duration in Time, "1m", at least "100ms",
+            "pause before a feed that failed is asked again, doubling up to its `every`: what is back should be seen soon";
+        feed_shrunk: Duration in Time, "1d", at least "0s",
+            "how long a feed has to have less than half of what is held before it is believed: an export that broke is mended within a day";
+        feeds: usize in Count, "16",
+            "feeds in all: there are few sources, and each is held in memory";
+        osv_body: usize in Bytes, "1MiB", at least "1KiB",
+            "one question about advisories at /+osv: a thousand of the longest names and versions";
+        osv_queries: usize in Count, "1000",
+            "releases in one question, as at OSV: clients split what is longer";
+        osv_answers: usize in Count, "3000",
+            "advisories in one answer, as at OSV: the rest comes with the next page";
+    }
     /// How much of the audit log is kept.
     audit: AuditLimits {
         changes_file: u64 in Bytes, "64MiB",

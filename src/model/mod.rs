@@ -31,8 +31,8 @@ pub use file::{CoreMetadata, File, UploadTime, UploadTimeSource, Yanked};
 pub use filename::{Filename, InvalidFilename, Kind};
 pub use index::IndexName;
 pub use limits::{
-    AuditLimits, DoorLimits, FleetLimits, JournalLimits, LIMITS, LimitUnit, Limits, OwnLimits,
-    UpstreamLimits, WorkLimits, WriteLimits, milliseconds,
+    AuditLimits, DoorLimits, FeedLimits, FleetLimits, JournalLimits, LIMITS, LimitUnit, Limits,
+    OwnLimits, UpstreamLimits, WorkLimits, WriteLimits, milliseconds,
 };
 pub use location::{Fault, Faults, Location, suggest};
 pub use login::{Login, Secret};

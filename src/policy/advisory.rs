@@ -1,26 +1,39 @@
-//! Which advisories a rule asks for, and the advisories that files name.
+//! Which advisories a rule asks for, and all of them together.
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-use crate::advisory::{Advisories, Advisory};
+use crate::advisory::{Advisory, KnownAdvisories};
 use crate::model::{Fault, Faults, Location};
-use crate::policy::document::TextFile;
+use crate::policy::documents::Document;
+use crate::policy::feed::Feed;
 use crate::policy::names::bad_glob;
 
-/// Reads every file; one that is not OSV is a fault at the place that names it.
-pub(super) fn compile<'a>(
-    files: impl IntoIterator<Item = &'a TextFile>,
-    faults: &mut Faults,
-) -> Advisories {
-    let mut advisories = Advisories::default();
-    for file in files {
-        if let Err(error) = advisories.read(&file.text) {
-            let path = file.path.display();
-            let what = format!("{path} is not an OSV file: {error}");
-            faults.push(Fault::at(&file.location, what));
+/// All sources of all documents together.
+pub(super) fn known(documents: &[Document], faults: &mut Faults) -> KnownAdvisories {
+    let mut known = KnownAdvisories::default();
+    for document in documents {
+        for read in &document.advisories {
+            known.add(&read.value);
+        }
+        for feed in &document.feeds {
+            let held = feed.held.as_ref().map(|held| &held.advisories);
+            known.add_feed(feed.freshness(), held);
         }
     }
-    advisories
+    let mut feeds: Vec<&Feed> = Vec::new();
+    for feed in documents.iter().flat_map(|document| &document.feeds) {
+        let name = &feed.name;
+        if let Some(first) = feeds.iter().find(|one| one.name.value == name.value) {
+            let what = format!(
+                "feed {:?} is declared twice, first at {}",
+                name.value, first.name.location
+            );
+            let fault = Fault::at(&name.location, what);
+            faults.push(fault.hint("give one of them another name: { name: …, url: … }"));
+        }
+        feeds.push(feed);
+    }
+    known
 }
 
 /// Which advisories a rule asks for: `malware`, `vulnerability`, or globs of ids and aliases.
@@ -90,30 +103,18 @@ pub(super) fn any_case_globs<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::sample::{place, project};
-
-    fn read(text: &str) -> Result<Advisories, Faults> {
-        let mut faults = Faults::default();
-        let file = TextFile {
-            location: place(3),
-            path: "osv/all.json".into(),
-            text: text.into(),
-        };
-        let advisories = compile([&file], &mut faults);
-        faults.or(advisories)
-    }
+    use crate::policy::sample::{osv, place, project};
 
     #[test]
     fn a_rule_selects_by_class_id_or_alias() {
-        let advisories = read(
-            r#"[{"id": "MAL-2024-1", "affected": [{"package": {"ecosystem": "PyPI", "name": "evil"}}]},
+        let text = r#"[{"id": "MAL-2024-1", "affected": [{"package": {"ecosystem": "PyPI", "name": "evil"}}]},
                 {"id": "GHSA-1", "aliases": ["CVE-2024-7"],
                  "affected": [{"package": {"ecosystem": "PyPI", "name": "evil"}}]},
                 {"id": "GHSA-2", "withdrawn": "2024-01-01T00:00:00Z",
                  "affected": [{"package": {"ecosystem": "PyPI", "name": "evil"}}]},
-                {"id": "GHSA-3", "affected": [{"package": {"ecosystem": "npm", "name": "evil"}}]}]"#,
-        )
-        .unwrap();
+                {"id": "GHSA-3", "affected": [{"package": {"ecosystem": "npm", "name": "evil"}}]}]"#;
+        let mut known = KnownAdvisories::default();
+        known.add(&osv(text));
         let table: [(&str, &[&str]); 6] = [
             ("malware", &["MAL-2024-1"]),
             ("vulnerability", &["GHSA-1"]),
@@ -126,25 +127,14 @@ mod tests {
             let mut faults = Faults::default();
             let words = [word.to_owned()];
             let selector = AdvisorySelector::compile(&words, &place(1), &mut faults).unwrap();
-            let found: Vec<&str> = advisories
-                .about(&project("evil"))
+            let about = known.about(&project("evil"));
+            let found: Vec<&str> = about
                 .iter()
                 .filter(|advisory| selector.selects(advisory))
                 .map(|advisory| &**advisory.id())
                 .collect();
             assert_eq!(found, ids, "{word}");
             assert_eq!(faults, Faults::default());
-        }
-    }
-
-    #[test]
-    fn a_file_that_is_not_osv_is_a_fault_where_it_is_named() {
-        for text in ["", "{}", "[{\"id\": 1}]", "<html>"] {
-            let faults = read(text).unwrap_err().to_string();
-            assert!(
-                faults.starts_with("policies/web.yaml:3:5: osv/all.json is not an OSV file: "),
-                "{faults}"
-            );
         }
     }
 }

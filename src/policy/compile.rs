@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::advisory::Advisories;
+use crate::advisory::KnownAdvisories;
 use crate::model::{Fault, Faults, IndexName, Location, Timestamp};
 use crate::policy::advisory;
 use crate::policy::document::{Placed, PolicyDocument};
@@ -31,7 +31,7 @@ pub struct Policies {
     pub(super) policies: BTreeMap<Arc<str>, Arc<Policy>>,
     default_index: Option<IndexName>,
     hidden: HashSet<IndexName>,
-    pub(super) advisories: Arc<Advisories>,
+    pub(super) advisories: Arc<KnownAdvisories>,
 }
 
 /// A rule that is about to stop applying, or has stopped.
@@ -74,8 +74,7 @@ impl Policies {
                 indexes.insert((*name).clone(), Arc::new(index));
             }
         }
-        let texts = documents.iter().flat_map(|document| &document.advisories);
-        let advisories = Arc::new(advisory::compile(texts, &mut faults));
+        let advisories = Arc::new(advisory::known(documents, &mut faults));
         let stacks = build_stacks(&indexes, &advisories, &mut faults);
         let hidden = indexes.values().filter(|index| !index.settings.public());
         let hidden = hidden.map(|index| index.name.clone()).collect();
@@ -116,6 +115,12 @@ impl Policies {
     #[must_use]
     pub fn default_index(&self) -> Option<&IndexName> {
         self.default_index.as_ref()
+    }
+
+    /// The advisories that rules ask for.
+    #[must_use]
+    pub fn advisories(&self) -> &KnownAdvisories {
+        &self.advisories
     }
 
     /// Rules that stop applying between now and then, the soonest first.
@@ -252,7 +257,7 @@ fn check_rules(
     };
     let has_advisories = documents
         .iter()
-        .any(|document| !document.advisories.is_empty());
+        .any(|document| !(document.advisories.is_empty() && document.feeds.is_empty()));
     for rule in all_policies(documents).flat_map(|policy| &policy.rules) {
         for name in &rule.matchers.upstream {
             let what = match known.get(name).map(|index| &index.kind) {
@@ -267,7 +272,7 @@ fn check_rules(
         let asks = !rule.matchers.advisory.is_empty() || rule.matchers.unless.is_some();
         if asks && !has_advisories {
             let what = "the rule asks for advisories and there are none";
-            let hint = "name OSV files or folders under the top-level key advisories";
+            let hint = "name OSV files, folders or feeds under the top-level key advisories";
             faults.push(Fault::at(&rule.location, what).hint(hint));
         }
     }
@@ -316,7 +321,7 @@ fn unknown_index(
 
 fn build_stacks(
     indexes: &BTreeMap<IndexName, Arc<Index>>,
-    advisories: &Arc<Advisories>,
+    advisories: &Arc<KnownAdvisories>,
     faults: &mut Faults,
 ) -> BTreeMap<IndexName, Arc<Stack>> {
     let mut orders = BTreeMap::new();

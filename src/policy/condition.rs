@@ -135,19 +135,25 @@ impl Conditions {
         boundary(facts, self.asked.younger_than?)
     }
 
-    /// The earliest instant after `now` at which age may change this rule's answer.
+    /// The earliest instant after `now` at which age, or that of a feed, may change this rule's answer.
     pub(super) fn next_change(&self, facts: &Facts<'_>, now: Timestamp) -> Option<Timestamp> {
         let ages = [self.asked.younger_than, self.asked.older_than]
             .into_iter()
             .flatten();
         let ages = ages.filter_map(|age| boundary(facts, age));
         let lineage = facts.lineage.filter(|_| self.asks_for_lineage());
+        let asks = self.advisory.is_some() || self.asked.unless.is_some();
+        let doubt = facts.next_doubt(now).filter(|_| asks);
         let next = ages
             .chain(lineage.and_then(|lineage| lineage.next_change))
+            .chain(doubt)
             .filter(|instant| *instant > now)
             .min()?;
+        let may_turn = |condition: Condition| {
+            self.may_change(condition) || (condition == Condition::Advisory && doubt.is_some())
+        };
         let fails = |condition: Condition| {
-            !self.may_change(condition) && self.holds(condition, facts, now) == Holds::No
+            !may_turn(condition) && self.holds(condition, facts, now) == Holds::No
         };
         (!Condition::ALL.into_iter().any(fails)).then_some(next)
     }
@@ -181,7 +187,7 @@ impl Conditions {
         facts.advisories.iter().find(found).map(Advisory::id)
     }
 
-    fn holds_advisory(&self, facts: &Facts<'_>) -> Holds {
+    fn holds_advisory(&self, facts: &Facts<'_>, now: Timestamp) -> Holds {
         let Some(selector) = &self.advisory else {
             return Holds::Yes;
         };
@@ -194,7 +200,11 @@ impl Conditions {
                 Holds::No => {}
             }
         }
-        holds
+        match holds {
+            // Perhaps it is named by what was published since.
+            Holds::No if facts.doubt(now).is_some() => Holds::Unknown(Missing::Advisories),
+            other => other,
+        }
     }
 
     fn holds_provenance(&self, facts: &Facts<'_>) -> Holds {
@@ -280,11 +290,15 @@ impl Conditions {
                 (_, None) => Holds::Unknown(Missing::Digest),
                 (listed, Some(digest)) => listed.contains(&digest).into(),
             },
-            Condition::Advisory => self.holds_advisory(facts),
+            Condition::Advisory => self.holds_advisory(facts, now),
             Condition::Unless => match (self.asked.unless, facts.lineage) {
                 (None, _) => Holds::Yes,
                 (Some(_), None) => Holds::Unknown(Missing::OtherVersions),
-                (Some(Exemption::FixesAdvisory), Some(_)) => facts.fixed().is_none().into(),
+                (Some(Exemption::FixesAdvisory), Some(_)) => match facts.fixed() {
+                    // Perhaps it has what was published since.
+                    Some(_) if facts.doubt(now).is_some() => Holds::Unknown(Missing::Advisories),
+                    fixed => fixed.is_none().into(),
+                },
             },
         }
     }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::advisory::Advisory;
 use crate::model::{File, IndexName, ProjectName, Timestamp};
 use crate::policy::document::{NamePattern, Placed, Undated};
 use crate::policy::facts::Facts;
@@ -28,6 +29,8 @@ pub struct ProjectView<'a> {
     silent: &'a [(usize, Timestamp)],
     /// What members list of the project, as far as that is known.
     siblings: Vec<(usize, Siblings<'a>)>,
+    /// The advisories about the project.
+    advisories: Vec<Advisory>,
 }
 
 /// An entry of an `owns` that reserves a name, and the index that has it.
@@ -53,6 +56,7 @@ impl<'a> ProjectView<'a> {
             reserved: stack.members.iter().map(reserved).collect(),
             silent: &[],
             siblings: Vec::new(),
+            advisories: stack.advisories.about(project),
         }
     }
 
@@ -235,13 +239,13 @@ impl<'a> ProjectView<'a> {
     {
         let mut siblings = self.siblings.iter();
         let siblings = siblings.find(|(at, _)| *at == candidate.member);
-        let advisories = self.stack.advisories.about(&self.project);
         let facts = Facts::new(
             candidate.file,
             undated(member),
             candidate.status,
-            advisories,
+            &self.advisories,
         );
+        let facts = facts.relying_on(&self.stack.advisories);
         facts.among(siblings.map(|(_, siblings)| siblings))
     }
 }

@@ -1,7 +1,11 @@
 //! The documents of indexes, and all documents of one file together.
 
+use std::sync::Arc;
+
+use crate::advisory::Advisories;
 use crate::model::IndexName;
-use crate::policy::document::{Placed, PolicyDocument, SecretSource, TextFile};
+use crate::policy::document::{Placed, PolicyDocument, SecretSource};
+use crate::policy::feed::Feed;
 use crate::policy::setting::{CommonDocument, MirrorDocument, StageDocument};
 
 /// The keys of all files that concern indexes and policies.
@@ -13,8 +17,10 @@ pub struct Document {
     pub policies: Vec<PolicyDocument>,
     /// `default_index:`
     pub default_index: Option<Placed<IndexName>>,
-    /// `advisories:`, OSV files with their texts.
-    pub advisories: Vec<TextFile>,
+    /// `advisories:`, what its files and folders say.
+    pub advisories: Vec<Placed<Arc<Advisories>>>,
+    /// `advisories:`, what is fetched.
+    pub feeds: Vec<Feed>,
 }
 
 /// One entry of `indexes:`, or one index made through the devpi API.

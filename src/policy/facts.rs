@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use crate::advisory::Advisory;
+use crate::advisory::{Advisory, Freshness, KnownAdvisories};
 use crate::model::{File, IndexName, ProjectState, Timestamp, Version};
 use crate::policy::document::Undated;
 use crate::policy::lineage::Lineage;
@@ -19,6 +19,8 @@ pub(super) struct Facts<'a> {
     pub(super) status: ProjectState,
     /// The advisories about its project.
     pub(super) advisories: &'a [Advisory],
+    /// All that is known, to tell whether it may be relied on.
+    known: Option<&'a KnownAdvisories>,
     /// The instant at which it stops ageing: its upstream has not answered since.
     pub(super) grows_until: Option<Timestamp>,
     /// All files that its index lists; `None` if they are not known.
@@ -40,11 +42,29 @@ impl<'a> Facts<'a> {
             mirror,
             status,
             advisories,
+            known: None,
             grows_until: None,
             siblings: None,
             lineage: None,
             version: OnceCell::new(),
         }
+    }
+
+    /// The same, with advisories that are among these: if they may not be relied on, neither may what they
+    /// do not say.
+    pub(super) fn relying_on(mut self, known: &'a KnownAdvisories) -> Self {
+        self.known = Some(known);
+        self
+    }
+
+    /// The feed for which it is not certain that no further advisory concerns the file.
+    pub(super) fn doubt(&self, now: Timestamp) -> Option<&'a Freshness> {
+        self.known?.doubt(now)
+    }
+
+    /// When there will be one.
+    pub(super) fn next_doubt(&self, now: Timestamp) -> Option<Timestamp> {
+        self.known?.next_doubt(now)
     }
 
     /// The same file, among those that its index lists.

@@ -11,11 +11,11 @@ use crate::policy::compile::Policies;
 use crate::policy::decide::ProjectView;
 use crate::policy::document::{
     Exemption, Matchers, OnBlock, PolicyDocument, PolicyMode, ProvenanceAsked, RuleDocument,
-    TextFile, Undated, WhitelistInheritance, WhitelistName,
+    Undated, WhitelistInheritance, WhitelistName,
 };
 use crate::policy::documents::{Document, IndexDocument};
 use crate::policy::sample::{
-    allow, at, deny, document, file, index, mirror, of, place, policy, project, stage,
+    allow, at, deny, document, file, index, mirror, of, osv, place, placed, policy, project, stage,
 };
 use crate::policy::setting::{CommonDocument, Stage};
 use crate::policy::siblings::ListedFiles;
@@ -177,11 +177,7 @@ fn policies() -> impl Strategy<Value = Policies> {
 fn with_advisories(mut document: Document) -> Document {
     let advisory = r#"{"id": "GHSA-1", "affected": [{"package": {"ecosystem": "PyPI", "name": "six"},
         "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0.7"}, {"fixed": "2.0"}]}]}]}"#;
-    document.advisories = vec![TextFile {
-        location: place(1),
-        path: "osv.json".into(),
-        text: advisory.into(),
-    }];
+    document.advisories = vec![placed(osv(advisory))];
     document
 }
 

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::advisory::Freshness;
 use crate::model::{IndexName, Location, ProjectName, Timestamp};
 use crate::policy::document::{OnBlock, PolicyMode};
 use crate::policy::facts::Facts;
 use crate::policy::index::Index;
 use crate::policy::rule::{Policy, RuleRefusal};
-use crate::policy::verdict::{Allowed, Denial, Reason, RuleId, Subject, Verdict};
+use crate::policy::verdict::{Allowed, Denial, Missing, Reason, RuleId, Subject, Verdict};
 use crate::policy::whitelist::{Admission, Whitelist};
 
 /// Stands in place of a policy's name for the key `whitelist`.
@@ -56,7 +57,7 @@ impl<'a> Layer<'a> {
         if let Some((policy, about)) = &self.policy
             && let Some(refusal) = policy.decide_name(about, mirror, now)
         {
-            let denial = self.denial(subject(), policy, refusal, None);
+            let denial = self.denial(subject(), policy, refusal, None, now);
             tally.add(policy.mode, denial);
         }
     }
@@ -71,7 +72,7 @@ impl<'a> Layer<'a> {
         if let Some((policy, about)) = &self.policy
             && let Some(refusal) = policy.decide(about, facts, now)
         {
-            let denial = self.denial(subject(), policy, refusal, Some(facts));
+            let denial = self.denial(subject(), policy, refusal, Some(facts), now);
             tally.add(policy.mode, denial);
         }
     }
@@ -106,6 +107,7 @@ impl<'a> Layer<'a> {
         policy: &Policy,
         refusal: RuleRefusal<'_>,
         facts: Option<&Facts<'_>>,
+        now: Timestamp,
     ) -> Denial {
         let (reason, (name, location), matures) = match refusal {
             RuleRefusal::Rule(rule) => {
@@ -118,7 +120,12 @@ impl<'a> Layer<'a> {
             }
             RuleRefusal::Lacks(rule, missing) => {
                 let words = Arc::clone(&rule.why);
-                let reason = Reason::Lacks { missing, words };
+                let doubt = facts.filter(|_| missing == Missing::Advisories);
+                let doubt = doubt.and_then(|facts| facts.doubt(now));
+                let reason = match doubt {
+                    Some(feed) => Reason::Doubt(doubtful(feed, &words, now)),
+                    None => Reason::Lacks { missing, words },
+                };
                 (reason, (&rule.name, &rule.location), None)
             }
             RuleRefusal::Default(location) => {
@@ -138,6 +145,16 @@ impl<'a> Layer<'a> {
             ..Denial::new(subject, reason, rule)
         }
     }
+}
+
+/// Why a rule refuses that cannot rely on its advisories, and where to look.
+fn doubtful(feed: &Freshness, rule: &str, now: Timestamp) -> Arc<str> {
+    let what = feed.words(now);
+    let words = format!(
+        "{what}, and a rule needs them: {rule}; the gateway's log says why, and its metric \
+         cheesecloth_advisory_feed_age_seconds since when"
+    );
+    words.into()
 }
 
 /// What all policies together say about one thing.

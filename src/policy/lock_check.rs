@@ -230,6 +230,7 @@ fn of_judged(judged: Judged) -> Fate {
         Judged::Refused(denial) => match denial.reason {
             Reason::Lacks { .. } | Reason::NoDigest => Fate::Depends(denial),
             Reason::Rule { .. }
+            | Reason::Doubt { .. }
             | Reason::Default
             | Reason::NotListed
             | Reason::NotPinned

@@ -2,9 +2,8 @@
 
 use crate::policy::case::GIVEN;
 use crate::policy::compile::Policies;
-use crate::policy::document::TextFile;
 use crate::policy::read::{MATCHES, POLICY, YamlKey, read_text};
-use crate::policy::sample::{NoFiles, place};
+use crate::policy::sample::{NoFiles, osv, placed};
 
 const MANUAL: &str = include_str!("../../docs/policy.md");
 
@@ -81,11 +80,7 @@ fn compile(example: &str) {
     );
     let (mut document, _) = read_text("docs/policy.md", &text, &mut NoFiles)
         .unwrap_or_else(|faults| panic!("{example}\n{faults}"));
-    document.advisories = vec![TextFile {
-        location: place(1),
-        path: "osv.json".into(),
-        text: "[]".into(),
-    }];
+    document.advisories = vec![placed(osv("[]"))];
     if let Err(faults) = Policies::compile(&[document], &[]) {
         panic!("{example}\n{faults}");
     }

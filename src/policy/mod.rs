@@ -14,6 +14,7 @@ mod diff;
 mod document;
 mod documents;
 mod facts;
+mod feed;
 mod index;
 mod judge;
 #[cfg(test)]
@@ -55,13 +56,14 @@ pub use document::{
     Undated, Verify, WhitelistName,
 };
 pub use documents::{Document, IndexDocument, IndexKindDocument};
+pub use feed::{Feed, HeldFeed, WhenStale};
 pub use index::{Index, IndexKind};
 pub use lock_check::LockFinding;
 pub use lockfile::{Lockfile, Pin};
 pub use orphans::check_orphans;
 pub use read::{
     Bytes, Choice, Fields, Files, HttpUrl, KEYS, Misread, NamedKind, Node, Notes, Shape, Table,
-    Value, Word, YamlKey, key, keys, kind, many, one, read, read_text, schema_of,
+    Value, Word, YamlKey, key, keys, kind, many, one, read, read_osv, read_text, schema_of,
 };
 pub use rule::Policy;
 #[cfg(test)]

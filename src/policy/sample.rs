@@ -1,7 +1,9 @@
 //! Short spellings of indexes, policies and files for the tests of this room.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
+use crate::advisory::Advisories;
 use crate::model::{
     Fault, File, Filename, Hashes, IndexName, Location, ProjectName, Sha256, Timestamp, UploadTime,
     UploadTimeSource,
@@ -29,6 +31,11 @@ impl read::Files for NoFiles {
     ) -> Result<Vec<TextFile>, Fault> {
         Err(Fault::at(location, "this house has no files"))
     }
+}
+
+/// What OSV documents say.
+pub(super) fn osv(text: &str) -> Arc<Advisories> {
+    Arc::new(Advisories::of_text(text).unwrap())
 }
 
 /// A place in `policies/web.yaml`.

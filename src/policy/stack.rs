@@ -12,7 +12,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::advisory::Advisories;
+use crate::advisory::KnownAdvisories;
 use crate::model::{File, IndexName, ProjectName, ProjectState, Timestamp};
 use crate::policy::decide::ProjectView;
 use crate::policy::index::Index;
@@ -28,7 +28,7 @@ pub struct Stack {
     pub members: Vec<Member>,
     /// The indexes of the stack that have a policy or a whitelist, in order.
     pub(super) layers: Vec<Arc<Index>>,
-    pub(super) advisories: Arc<Advisories>,
+    pub(super) advisories: Arc<KnownAdvisories>,
 }
 
 /// One index of a stack.
@@ -101,7 +101,7 @@ impl Stack {
         asked: &Arc<Index>,
         order: Vec<Arc<Index>>,
         surroundings: &Surroundings,
-        advisories: &Arc<Advisories>,
+        advisories: &Arc<KnownAdvisories>,
     ) -> Self {
         let restricting = order.iter().filter(|index| index.restricts());
         let layers: Vec<Arc<Index>> = restricting.cloned().collect();

@@ -191,7 +191,11 @@ impl Said {
 }
 
 fn by_file(rule: &Rule, facts: &Facts<'_>, now: Timestamp) -> Said {
-    let lacks = |missing: Missing| format!("it has {}", missing.words());
+    let lacks = |missing: Missing| match facts.doubt(now).filter(|_| missing == Missing::Advisories)
+    {
+        Some(feed) => feed.words(now),
+        None => format!("it has {}", missing.words()),
+    };
     match rule.answer(facts, now) {
         RuleAnswer::Decides => {
             Said::decides(rule.refuses(), reasoned(rule, rule.conditions.found(facts)))

@@ -83,7 +83,8 @@ impl Unanimity<'_> {
 
     fn lets_pass(&self, file: &File, status: ProjectState, at: Timestamp) -> bool {
         let advisories = self.policies.advisories.about(&self.project);
-        let facts = Facts::new(file, Some((self.mirror, self.undated)), status, advisories);
+        let facts = Facts::new(file, Some((self.mirror, self.undated)), status, &advisories);
+        let facts = facts.relying_on(&self.policies.advisories);
         let facts = facts.among(Some(&self.siblings));
         let mut over = self.over.iter();
         over.all(|(policy, about)| policy.decide(about, &facts, at).is_none())

@@ -135,6 +135,8 @@ pub enum Missing {
     Spelling,
     /// A sha256.
     Digest,
+    /// Advisories that may be relied on; see [`Reason::Doubt`].
+    Advisories,
 }
 
 impl Missing {
@@ -149,6 +151,7 @@ impl Missing {
             Self::Version => "no version that can be read",
             Self::Spelling => "no such spelling of its version",
             Self::Digest => "no sha256",
+            Self::Advisories => "no advisories that may be relied on",
         }
     }
 }
@@ -170,6 +173,8 @@ pub enum Reason {
         /// The rule's `reason`, or its conditions.
         words: Arc<str>,
     },
+    /// A `deny` rule asks for advisories, and these are too old or not there: refused, to be safe.
+    Doubt(Arc<str>),
     /// No rule matched, and the policy says `default: deny`.
     Default,
     /// The name is not on a `whitelist`.
@@ -199,6 +204,7 @@ impl Reason {
             Reason::Lacks { missing, words } => {
                 format!("it has {}, which this rule needs: {words}", missing.words())
             }
+            Reason::Doubt(words) => words.to_string(),
             Reason::Default => "no rule allows it".to_owned(),
             Reason::NotListed => "the name is not listed".to_owned(),
             Reason::NotPinned => "its sha256 is not pinned".to_owned(),
@@ -295,7 +301,7 @@ impl Denial {
 
     fn authority(&self) -> String {
         match self.reason {
-            Reason::Rule { .. } | Reason::Lacks { .. } | Reason::Default => {
+            Reason::Rule { .. } | Reason::Lacks { .. } | Reason::Doubt { .. } | Reason::Default => {
                 format!("policy {}", self.rule.policy)
             }
             Reason::NotListed
@@ -341,12 +347,9 @@ fn printable(character: char) -> impl Iterator<Item = char> {
 }
 
 fn one_line(text: &str) -> String {
-    let blank = |character: char| {
-        if character.is_control() {
-            ' '
-        } else {
-            character
-        }
+    let blank = |character: char| match character.is_control() {
+        true => ' ',
+        false => character,
     };
     text.chars().map(blank).collect()
 }

@@ -4,11 +4,13 @@ mod api;
 mod explain;
 mod look;
 mod looked_at;
+mod osv;
 mod routes;
 mod web;
 
 pub use api::{Asker, FAULT_CONTENT_TYPE, api_reply, search_fault};
 pub use explain::{Explanation, Question, explain_verdicts};
 pub use looked_at::sign;
+pub use osv::{OsvError, OsvQuestion};
 pub use routes::Reader;
 pub use web::{static_file, web_reply};

@@ -19,6 +19,7 @@ use crate::reader::api::{
     Asker, api_config, api_index, api_project, api_release, api_reply, api_user, api_users, status,
 };
 use crate::reader::look::Look;
+use crate::reader::osv::{OsvQuestion, osv_reply};
 use crate::reader::web;
 use crate::reader::web::{Searches, WebPage};
 
@@ -157,6 +158,11 @@ impl Reader {
             | PublicRoute::Redirect { .. }
             | PublicRoute::NotFound => Err(no_such_route().into()),
         }
+    }
+
+    /// Answers a question in OSV's own API.
+    pub async fn osv(&self, question: OsvQuestion) -> Reply {
+        osv_reply(&self.flows, question).await
     }
 
     /// Answers a request; the management door says who is asking.

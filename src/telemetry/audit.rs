@@ -85,7 +85,8 @@ fn is_refusal(kind: AuditKind) -> bool {
         | AuditKind::Index
         | AuditKind::Token
         | AuditKind::Import
-        | AuditKind::Reload => false,
+        | AuditKind::Reload
+        | AuditKind::Feed => false,
     }
 }
 

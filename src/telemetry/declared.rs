@@ -113,6 +113,14 @@ metrics! {
         "How often everything that is kept was read again.");
     records_writable: new.gauge("records_writable",
         "1 while records can be written, 0 while their disk is full or fails.");
+    feed_age: new.gauges("advisory_feed_age_seconds",
+        "Seconds since the source of a feed of advisories last confirmed what is held; -1 while nothing is.", &["feed"]);
+    feed_stale: new.gauges("advisory_feed_stale",
+        "1 while a feed of advisories is older than its max_age or was never loaded, 0 otherwise.", &["feed"]);
+    feed_entries: new.gauges("advisory_feed_entries",
+        "Advisories about Python that are held of a feed.", &["feed"]);
+    feed_fetches: new.counters("advisory_feed_fetches_total",
+        "Attempts to fetch a feed of advisories, by how they went.", &["feed", "result"]);
     quarantined: new.gauge("private_files_quarantined",
         "Private files without a record, kept because records and files do not belong together.");
 }

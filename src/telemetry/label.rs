@@ -187,6 +187,18 @@ labels! {
     }
 
     /// What an audit event is about.
+    FeedResult {
+        /// There was something new, and it is in force.
+        New = "new",
+        /// What is held is still the feed.
+        Unchanged = "unchanged",
+        /// It did not come, or could not be kept.
+        Failed = "failed",
+        /// It came and is of no use.
+        Refused = "refused",
+    }
+
+    /// What an audit event is about.
     AuditKind {
         /// A policy refused something, or an upload, push or deletion was refused.
         Denied = "denied",
@@ -212,6 +224,8 @@ labels! {
         Import = "import",
         /// The policies were read again.
         Reload = "reload",
+        /// A feed of advisories was exchanged, or what came was refused.
+        Feed = "feed",
     }
 }
 

@@ -13,6 +13,7 @@ use prometheus::{Error, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
 use crate::model::DoorName;
 use crate::telemetry::declared::Declared;
 use crate::telemetry::devpi::ServerMetrics;
+use crate::telemetry::feed::FeedMetrics;
 use crate::telemetry::journal::JournalMetrics;
 use crate::telemetry::label::{
     CacheKind, Damage, Label, LabelSet, LookUp, Mode, Staleness, Tier, TurnedAway, UpstreamResult,
@@ -95,6 +96,12 @@ impl Metrics {
     #[must_use]
     pub fn journal(&self) -> JournalMetrics {
         JournalMetrics::of(&self.all)
+    }
+
+    /// The numbers of feeds of advisories.
+    #[must_use]
+    pub fn feeds(&self) -> FeedMetrics {
+        FeedMetrics::of(&self.all)
     }
 
     /// The numbers of one devpi-server; `server` is the address in the operator's file.

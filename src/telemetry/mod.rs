@@ -10,6 +10,7 @@ mod cut;
 mod declared;
 mod devpi;
 mod event;
+mod feed;
 mod gathered;
 mod instant;
 mod journal;
@@ -31,11 +32,12 @@ pub use audit::AuditLog;
 pub use cut::{AGENT_MAX, NAME_MAX, PATH_MAX, REASON_MAX, cut};
 pub use devpi::ServerMetrics;
 pub use event::AuditEvent;
+pub use feed::FeedMetrics;
 pub use gathered::thread_number;
 pub use journal::JournalMetrics;
 pub use label::{
-    AuditKind, CacheKind, Damage, Label, LabelSet, LookUp, Mode, ServerResult, Staleness, Tier,
-    TurnedAway, UpstreamResult, WaitFor,
+    AuditKind, CacheKind, Damage, FeedResult, Label, LabelSet, LookUp, Mode, ServerResult,
+    Staleness, Tier, TurnedAway, UpstreamResult, WaitFor,
 };
 pub(crate) use labels::labels;
 pub use logging::{LogFormat, init_logging};

@@ -26,8 +26,8 @@ const ACCEPT: HeaderValue = HeaderValue::from_static(
     "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01",
 );
 
-/// For sidecars.
-const ACCEPT_ANY: HeaderValue = HeaderValue::from_static("*/*");
+/// For what has one form.
+pub(super) const ACCEPT_ANY: HeaderValue = HeaderValue::from_static("*/*");
 
 /// Validators, so that an unchanged page need not be sent again (RFC 9110 §13.1).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -287,7 +287,11 @@ impl Upstream {
         })
     }
 
-    fn request_head(&self, accept: &HeaderValue, validators: Option<&Validators>) -> HeaderMap {
+    pub(super) fn request_head(
+        &self,
+        accept: &HeaderValue,
+        validators: Option<&Validators>,
+    ) -> HeaderMap {
         let mut headers = request_head(accept, validators);
         // devpi-servers are near, and compressing costs them more than sending.
         if self.fleet.is_none() {

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::advisory::written;
+use crate::advisory::{Collector, Place, written};
 use crate::model::{Fault, Faults, File, IndexName, Location, Timestamp, Version};
 use crate::policy::case::document::{Case, Expected};
 use crate::policy::case::given::Given;
 use crate::policy::compile::Policies;
-use crate::policy::document::{Placed, TextFile};
+use crate::policy::document::Placed;
 use crate::policy::documents::Document;
 use crate::policy::judge::{Judged, judge_file, judge_name};
 use crate::policy::siblings::ListedFiles;
@@ -126,14 +126,14 @@ impl Case {
         if texts.is_empty() {
             return Ok(None);
         }
-        let file = |text: String| TextFile {
-            location: self.location.clone(),
-            path: "given".into(),
-            text: text.into(),
-        };
+        let mut collector = Collector::default();
+        for text in texts {
+            let read = collector.read(&text, Place::default());
+            read.map_err(|error| Fault::at(&self.location, error.to_string()))?;
+        }
         let mut documents = bench.documents.to_vec();
         documents.push(Document {
-            advisories: texts.into_iter().map(file).collect(),
+            advisories: vec![Placed::at(&self.location, Arc::new(collector.finish()))],
             ..Document::default()
         });
         let compiled = Policies::compile(&documents, &[]);

@@ -7,7 +7,7 @@ use crate::policy::case::{Bench, CASES, CaseFile};
 use crate::policy::compile::Policies;
 use crate::policy::documents::Document;
 use crate::policy::read::{Shape, read_text};
-use crate::policy::sample::{NoFiles, at};
+use crate::policy::sample::{NoFiles, at, osv, placed};
 
 const POLICIES: &str = "
 default_index: a/top
@@ -32,11 +32,7 @@ policies:
 fn document() -> Document {
     // Rules about advisories need some, and none of these matters here.
     let mut document = read_text("p.yaml", POLICIES, &mut NoFiles).unwrap().0;
-    document.advisories = vec![crate::policy::document::TextFile {
-        location: crate::policy::sample::place(1),
-        path: "osv".into(),
-        text: "[]".into(),
-    }];
+    document.advisories = vec![placed(osv("[]"))];
     document
 }
 

@@ -1,9 +1,9 @@
 //! How documents are combined into a snapshot, and every fault that prevents it.
 
 use crate::policy::compile::*;
-use crate::policy::document::{Matchers, NamePattern, TextFile};
+use crate::policy::document::{Matchers, NamePattern};
 use crate::policy::sample::{
-    allow, at, compiled, deny, document, index, mirror, of, placed, policy, stage,
+    allow, at, compiled, deny, document, index, mirror, of, osv, placed, policy, stage,
 };
 
 fn faults(documents: &[Document], stored: &[IndexDocument]) -> String {
@@ -54,7 +54,7 @@ fn every_fault_is_found_at_once_with_its_place() {
     policies/web.yaml:10:5: unknown upstream "root/pipi", did you mean "root/pypi"?
     policies/web.yaml:11:5: upstream "a/dev" is a stage, not a mirror
     policies/web.yaml:12:5: "[" is not a glob: unclosed character class; missing ']'
-    policies/web.yaml:12:5: the rule asks for advisories and there are none, name OSV files or folders under the top-level key advisories
+    policies/web.yaml:12:5: the rule asks for advisories and there are none, name OSV files, folders or feeds under the top-level key advisories
     policies/web.yaml:21:5: unknown base "root/pypii", did you mean "root/pypi"?
     policies/web.yaml:31:5: index "a/loop" names itself as a base
     policies/web.yaml:50:5: index "a/dev" is declared twice, first at policies/web.yaml:20:5
@@ -136,11 +136,7 @@ fn rules_about_to_expire_are_listed_soonest_first() {
 fn names_of_the_same_list_and_the_default_index_are_kept() {
     let mut yaml = document(vec![stage("a/b", &[])], vec![]);
     yaml.default_index = Some(placed(index("a/b")));
-    yaml.advisories = vec![TextFile {
-        location: crate::policy::sample::place(1),
-        path: "osv.json".into(),
-        text: "[]".into(),
-    }];
+    yaml.advisories = vec![placed(osv("[]"))];
     let rule = deny(Matchers {
         advisory: vec!["malware".into()],
         project: vec![NamePattern::Glob("*".into())],

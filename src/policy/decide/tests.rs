@@ -9,9 +9,10 @@ use crate::policy::document::{
     Matchers, OnBlock, PolicyDocument, PolicyMode, RuleDocument, TextFile, Undated,
 };
 use crate::policy::documents::IndexDocument;
+use crate::policy::feed::{Feed, HeldFeed, WhenStale};
 use crate::policy::sample::{
-    allow, at, compiled, deny, document, file, index, mirror, of, place, policy, project, sources,
-    stage,
+    allow, at, compiled, deny, document, file, index, mirror, of, osv, place, placed, policy,
+    project, sources, stage,
 };
 
 const NOW: &str = "2026-01-05T00:00:00Z";
@@ -243,13 +244,9 @@ fn an_advisory_refuses_the_versions_it_concerns() {
         vec![stage("a/top", &["m/one"]).policy("safe"), mirror("m/one")],
         vec![policy("safe", vec![rule.reason("known malware")])],
     );
-    yaml.advisories = vec![TextFile {
-        location: place(2),
-        path: "osv.json".into(),
-        text: r#"{"id": "MAL-2024-1", "affected": [{"versions": ["1.1"],
-            "package": {"ecosystem": "PyPI", "name": "six"}}]}"#
-            .into(),
-    }];
+    let text = r#"{"id": "MAL-2024-1", "affected": [{"versions": ["1.1"],
+        "package": {"ecosystem": "PyPI", "name": "six"}}]}"#;
+    yaml.advisories = vec![placed(osv(text))];
     let policies = Policies::compile(&[yaml], &[]).unwrap();
     let refused = "six 1.1 is refused by policy safe: known malware (MAL-2024-1)";
     for (name, expected) in [("six-1.1.zip", refused), ("six-1.2.zip", "passes")] {
@@ -330,4 +327,65 @@ fn a_long_whitelist_and_many_rules_cost_little_for_each_file() {
             .1,
         [7]
     );
+}
+
+#[test]
+fn rules_about_advisories_refuse_while_a_feed_cannot_be_relied_on() {
+    let rule = deny(Matchers {
+        advisory: vec!["malware".into()],
+        ..Matchers::default()
+    });
+    let text = r#"{"id": "MAL-1", "affected": [{"versions": ["1.1"],
+        "package": {"ecosystem": "PyPI", "name": "six"}}]}"#;
+    let policies = |checked: Option<&str>, stale: WhenStale| {
+        let mut yaml = document(
+            vec![stage("a/top", &["m/one"]).policy("safe"), mirror("m/one")],
+            vec![policy("safe", vec![rule.clone().reason("known malware")])],
+        );
+        yaml.feeds = vec![Feed {
+            name: placed("pypi".into()),
+            url: "https://advisories.example/PyPI/all.zip".parse().unwrap(),
+            every: Duration::from_hours(1),
+            max_age: Duration::from_hours(72),
+            stale,
+            may_shrink: false,
+            held: checked.map(|checked| HeldFeed {
+                advisories: osv(text),
+                checked: at(checked),
+            }),
+        }];
+        Policies::compile(&[yaml], &[]).unwrap()
+    };
+    let (bad, good) = (file("six-1.1.zip", "six"), file("six-1.2.zip", "six"));
+    let told = |policies: &Policies, file| denied(policies, "a/top", "m/one", file);
+    let known = "six 1.1 is refused by policy safe: known malware (MAL-1)";
+    let fresh = policies(Some(NOW), WhenStale::Deny);
+    assert_eq!(
+        (told(&fresh, &bad), told(&fresh, &good)),
+        (known.into(), "passes".into())
+    );
+    let old = policies(Some("2025-01-01T00:00:00Z"), WhenStale::Deny);
+    assert_eq!(told(&old, &bad), known);
+    let refused = told(&old, &good);
+    assert!(
+        refused.contains("the advisories of feed pypi are ") && refused.contains(" days old"),
+        "{refused}"
+    );
+    let none = policies(None, WhenStale::Deny);
+    let refused = told(&none, &good);
+    assert!(refused.contains("have not been loaded yet"), "{refused}");
+    let careless = policies(None, WhenStale::Allow);
+    assert_eq!(told(&careless, &bad), "passes");
+    // A page knows when that begins.
+    let top = index("a/top");
+    let stack = fresh.stack(&top).unwrap();
+    let candidate = Candidate {
+        file: &good,
+        member: stack.position(&index("m/one")).unwrap(),
+        status: ProjectState::Active,
+    };
+    let end = at(NOW).checked_add(Duration::from_hours(72)).unwrap();
+    assert_eq!(stack.next_change(&candidate, at(NOW)), Some(end));
+    let view = stack.view(good.filename.project());
+    assert!(view.decide_file(&candidate, end).denial().is_some());
 }

@@ -3,9 +3,8 @@
 use crate::model::{ProjectState, UploadTime};
 use crate::policy::case::{Bench, CaseFile};
 use crate::policy::compile::Policies;
-use crate::policy::document::TextFile;
 use crate::policy::read::read_text;
-use crate::policy::sample::{NoFiles, at, file, index, place};
+use crate::policy::sample::{NoFiles, at, file, index, osv, placed};
 use crate::policy::siblings::ListedFiles;
 use crate::policy::stack::Candidate;
 
@@ -48,11 +47,7 @@ const ADVISORIES: &str = r#"[
 
 fn policies(rules: &str) -> Policies {
     let mut document = read_text("p.yaml", rules, &mut NoFiles).unwrap().0;
-    document.advisories = vec![TextFile {
-        location: place(1),
-        path: "osv.json".into(),
-        text: ADVISORIES.into(),
-    }];
+    document.advisories = vec![placed(osv(ADVISORIES))];
     Policies::compile(&[document], &[]).unwrap()
 }
 

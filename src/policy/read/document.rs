@@ -1,16 +1,14 @@
 //! The keys of a file that concern indexes and policies.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::model::{Fault, Faults, IndexName};
-use crate::policy::document::{Placed, TextFile};
 use crate::policy::documents::Document;
 use crate::policy::read::fields::{Fields, Notes};
-use crate::policy::read::files::{Files, NamedKind, open_all};
-use crate::policy::read::keys::{Shape, YamlKey, key, many, one};
+use crate::policy::read::files::Files;
+use crate::policy::read::keys::{Shape, YamlKey, key, one};
 use crate::policy::read::tree::Node;
-use crate::policy::read::{index, rule};
+use crate::policy::read::{feed, index, rule};
 
 /// The top-level keys that [`read`] reads.
 #[rustfmt::skip] // a table reads by rows
@@ -20,7 +18,7 @@ pub const KEYS: &[YamlKey] = &[
     key("policies", Shape::Named("policy", &Shape::Table(&[rule::POLICY])), "",
         "rules about what may pass, by their names"),
     key("default_index", one::<IndexName>(), "", "the index that is also served as /simple/"),
-    key("advisories", many::<PathBuf>(), "", "OSV files, or folders of them"),
+    key("advisories", feed::ADVISORIES, "", "OSV files, folders of them, and feeds that are fetched"),
 ];
 
 /// Reads the keys of [`KEYS`].
@@ -37,12 +35,8 @@ pub fn read(fields: &Fields<'_>, files: &mut dyn Files, notes: &mut Notes) -> Do
         }
     }
     document.default_index = fields.placed("default_index", notes);
-    let advisories = fields.many("advisories", notes).unwrap_or_default();
-    document.advisories = open_all(&advisories, NamedKind::Advisories, files, notes);
-    if document.advisories.is_empty()
-        && let Some(named) = advisories.first()
-    {
-        document.advisories.push(unread(named));
+    if let Some(node) = fields.node("advisories") {
+        feed::read(node, &mut document, files, notes);
     }
     document
 }
@@ -64,15 +58,6 @@ pub fn read_text(
     notes.faults.or((document, notes.warnings))
 }
 
-/// Stands in for files that could not be read, so that rules which need them are not at fault as well.
-fn unread(named: &Placed<PathBuf>) -> TextFile {
-    TextFile {
-        location: named.location.clone(),
-        path: named.value.clone(),
-        text: "[]".into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -80,9 +65,10 @@ mod tests {
     use super::*;
     use crate::model::{Location, ProjectName, format_duration};
     use crate::policy::document::{
-        Effect, NamePattern, OnBlock, ProvenanceAsked, SecretSource, WhitelistName,
+        Effect, NamePattern, OnBlock, ProvenanceAsked, SecretSource, TextFile, WhitelistName,
     };
     use crate::policy::documents::IndexKindDocument;
+    use crate::policy::read::files::NamedKind;
     use crate::policy::read::keys::{Table, keys};
 
     /// Every path exists and holds its own name, except those that start with `no-`.
@@ -91,13 +77,16 @@ mod tests {
     impl Files for FakeFiles {
         fn open(
             &mut self,
-            _: NamedKind,
+            named: NamedKind,
             location: &Location,
             path: &Path,
         ) -> Result<Vec<TextFile>, Fault> {
-            let name = path.display().to_string();
+            let mut name = path.display().to_string();
             if name.starts_with("no-") {
                 return Err(Fault::at(location, format!("cannot read {name:?}")));
+            }
+            if named == NamedKind::Advisories {
+                name = crate::advisory::written(&name, &ProjectName::parse("six").unwrap(), "1");
             }
             Ok(vec![TextFile {
                 location: location.clone(),
@@ -155,7 +144,7 @@ policies:
             document.default_index.unwrap().value.as_str(),
             "packages/stable"
         );
-        assert_eq!(document.advisories[0].text.as_ref(), "osv");
+        assert_eq!(document.advisories[0].value.len(), 1);
         let [mirror, stable, empty] = document.indexes.as_slice() else {
             panic!("{:?}", document.indexes);
         };
@@ -351,12 +340,13 @@ policies:
     }
 
     /// Each table, and a text around a mapping by it.
-    fn tables() -> [(&'static str, Table); 7] {
+    fn tables() -> [(&'static str, Table); 8] {
         let [(_, stage), (_, mirror), (_, devpi)] = index::VARIANTS.tables else {
             panic!("three kinds of index");
         };
         [
             ("@", &[KEYS]),
+            ("advisories: [@]", &[feed::FEED]),
             ("policies: {p: @}", &[rule::POLICY]),
             ("policies: {p: {rules: [deny: @]}}", rule::MATCHES),
             ("indexes: {a/b: @}", stage),
@@ -375,7 +365,7 @@ policies:
         for (frame, table) in tables() {
             for key in keys(table).filter(|key| key.name != "type") {
                 let wrong = match key.shape {
-                    Shape::Either(..) => "[[]]",
+                    Shape::Either(..) | Shape::ManyOr(..) => "[[]]",
                     _ => "{'': [[]]}",
                 };
                 let text = frame.replace('@', &format!("{{{}: {wrong}}}", key.name));
@@ -397,7 +387,7 @@ policies:
                 .filter(|key| key.name != "type" && !matches!(key.shape, Shape::Named(..)));
             let names: Vec<_> = read.map(|key| (key.name, key.shape)).collect();
             let wrong = names.iter().map(|(name, shape)| match shape {
-                Shape::Either(..) => format!("{name}: [[]]"),
+                Shape::Either(..) | Shape::ManyOr(..) => format!("{name}: [[]]"),
                 _ => format!("{name}: {{'': [[]]}}"),
             });
             // First, so that a reader that stops there reports nothing else.

@@ -273,7 +273,8 @@ impl<'node> Fields<'node> {
                     | Shape::Many(kind)
                     | Shape::Commas(kind)
                     | Shape::Either(kind, _) => says(kind),
-                    Shape::Table(_)
+                    Shape::ManyOr(..)
+                    | Shape::Table(_)
                     | Shape::OneOf(_)
                     | Shape::List(_)
                     | Shape::Named(..)

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::advisory::{Advisories, Collector, Place};
 use crate::model::{Fault, Location};
 use crate::policy::document::{Placed, TextFile};
 use crate::policy::read::fields::Notes;
@@ -27,6 +28,36 @@ pub trait Files {
         location: &Location,
         path: &Path,
     ) -> Result<Vec<TextFile>, Fault>;
+
+    /// What the OSV file at `path` says, or all of those below the folder there.
+    ///
+    /// # Errors
+    /// Why one cannot be read, at `location`.
+    fn advisories(&mut self, location: &Location, path: &Path) -> Result<Advisories, Fault> {
+        let mut collector = Collector::default();
+        for file in self.open(NamedKind::Advisories, location, path)? {
+            read_osv(&file, &mut collector)?;
+        }
+        Ok(collector.finish())
+    }
+}
+
+/// Adds what an OSV file says.
+///
+/// # Errors
+/// It is no such file.
+pub fn read_osv(file: &TextFile, into: &mut Collector) -> Result<(), Fault> {
+    let place = Place {
+        file: into.begin(&file.path),
+        ..Place::default()
+    };
+    into.read(&file.text, place).map_err(|error| {
+        let path = file.path.display();
+        Fault::at(
+            &file.location,
+            format!("{path} is not an OSV file: {error}"),
+        )
+    })
 }
 
 /// Everything that the paths lead to.

@@ -32,6 +32,8 @@ pub enum Shape {
     Many(Kind),
     /// The same, or one string with commas, as devpi's clients write lists.
     Commas(Kind),
+    /// Words or mappings with these keys: a list, or a single one without brackets.
+    ManyOr(Kind, Table),
     /// A mapping with these keys.
     Table(Table),
     /// A mapping with exactly one of these keys.

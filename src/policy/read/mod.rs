@@ -6,6 +6,7 @@
 //! editors. `config` adds the server's tables and walks the same way.
 
 mod document;
+mod feed;
 mod fields;
 mod files;
 mod index;
@@ -18,7 +19,7 @@ mod words;
 
 pub use document::{KEYS, read, read_text};
 pub use fields::{Fields, Notes};
-pub use files::{Files, NamedKind, open_all};
+pub use files::{Files, NamedKind, open_all, read_osv};
 pub use keys::{Choice, Misread, Shape, Table, Word, YamlKey, commas, key, keys, kind, many, one};
 #[cfg(test)]
 pub use rule::{MATCHES, POLICY};

@@ -34,6 +34,10 @@ fn of(shape: Shape) -> Json {
         Shape::Many(kind) => {
             json!({ "anyOf": [word(kind), { "type": "array", "items": word(kind) }] })
         }
+        Shape::ManyOr(kind, table) => {
+            let item = json!({ "anyOf": [word(kind), schema_of(table)] });
+            json!({ "anyOf": [item, { "type": "array", "items": item }] })
+        }
         // One string may hold several words, so its own form cannot be told.
         Shape::Commas(kind) => {
             json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": word(kind) }] })

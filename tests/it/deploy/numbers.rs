@@ -128,6 +128,7 @@ async fn scraped() -> (Program, Vec<String>) {
          shop/part: {{ bases: [root/dairy, root/gone] }}\n\
          policies: {{ house: {{ on_block: yank, rules: [{{ deny: {{ kind: [sdist] }} }}] }} }}\n\
          limits: {{ head: 4KiB }}\n\
+         advisories: [{{ url: 'http://127.0.0.1:1/PyPI/all.zip' }}]\n\
          devpi: {{ servers: [\"http://127.0.0.1:1\"] }}\n",
         index.url()
     );

@@ -13,7 +13,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
     ("protocol", &["model", "page"]),
     ("clock", &["model"]),
     ("telemetry", &["model"]),
-    ("config", &["model", "policy"]),
+    ("config", &["model", "advisory", "policy"]),
     ("upstream", &["model", "page", "protocol", "telemetry"]),
     ("store", &["model", "telemetry"]),
     ("db", &["model", "telemetry"]),
@@ -24,6 +24,17 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
     ),
     ("account", &["model", "telemetry", "db"]),
     ("devpi", &["model", "policy", "db", "account"]),
+    (
+        "feed",
+        &[
+            "model",
+            "advisory",
+            "policy",
+            "clock",
+            "telemetry",
+            "upstream",
+        ],
+    ),
     (
         "gateway",
         &[
@@ -60,6 +71,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
             "cache",
             "account",
             "devpi",
+            "feed",
             "gateway",
         ],
     ),

@@ -306,7 +306,7 @@ impl Keeper {
                     .as_ref()
                     .map_or(0, |one| one.advisories.len());
                 let after = held.advisories.len();
-                tracing::info!(feed = %name, before, after, "new advisories");
+                tracing::info!(feed = %name, before, "new advisories, {after} of them");
                 audit.record(event(
                     now,
                     name,

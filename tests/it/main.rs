@@ -25,7 +25,6 @@ mod doors;
 mod explain;
 mod external;
 mod faults;
-mod feeds;
 mod files;
 mod fills;
 mod front;

@@ -65,6 +65,20 @@ impl DataLock {
         Ok(lock)
     }
 
+    /// For a command that asks a running server instead: `None` while one runs, or an import.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub(super) fn unless_served(data: &Path) -> anyhow::Result<Option<Self>> {
+        let file = open(data)?;
+        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Ok(None);
+        }
+        held(file.try_lock(), data, &String::new)?;
+        is_whole(data)?;
+        Ok(Some(Self { _file: file }))
+    }
+
     /// For restoring a backup.
     ///
     /// # Errors

@@ -34,7 +34,8 @@ impl Setup {
         load_noting(&self.policies, &self.overrides, &self.env, named)
     }
 
-    pub(super) fn load_what_can_be(&self, named: &mut Named) -> (Loaded, Faults) {
+    /// Reads what can be read of it, and says what is wrong with the rest.
+    pub fn load_what_can_be(&self, named: &mut Named) -> (Loaded, Faults) {
         load_what_can_be(&self.policies, &self.overrides, &self.env, named)
     }
 

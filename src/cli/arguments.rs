@@ -16,6 +16,7 @@ use crate::cli::journal::JournalOptions;
 use crate::cli::moving::{ExportOptions, ImportOptions};
 use crate::cli::output::{say, say_error};
 use crate::cli::policy_test::TestOptions;
+use crate::cli::reload::ReloadOptions;
 use crate::cli::serve::ServeOptions;
 use crate::cli::token::TokenCommand;
 use crate::cli::warm::WarmOptions;
@@ -96,6 +97,9 @@ pub(super) enum Command {
     Token(TokenCommand),
     /// Have the running server fetch what lock files pin: exit 1 when something cannot be had.
     Warm(WarmOptions),
+    /// Have the running server read its configuration again: exit 1 when there are faults, which it then
+    /// does not put in force.
+    Reload(ReloadOptions),
     /// Tell what was delivered and refused, to whom.
     Journal(JournalOptions),
     /// Run tests of policies: exit 1 when something is decided otherwise than expected, 2 when a file of

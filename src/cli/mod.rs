@@ -17,6 +17,8 @@ mod moving;
 mod output;
 mod policy_test;
 mod progress;
+mod reload;
+mod running;
 mod serve;
 mod sources;
 mod token;
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Restore(options) => backup::restore(&options),
         Command::Token(command) => token::run(&command),
         Command::Warm(options) => warm::run(&options),
+        Command::Reload(options) => reload::run(&options),
         Command::Journal(options) => journal::run(&options),
         Command::Test(options) => policy_test::run(&options),
         Command::Schema(options) => print_schema(&options),

@@ -1,7 +1,6 @@
 //! `warm`: has a running server fetch what lock files pin, before it is needed.
 
 use std::fs;
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use url::Url;
 
 use crate::cli::output::{OutputOptions, code, say, say_error, say_json};
+use crate::cli::running::reachable;
 use crate::cli::sources::Sources;
 use crate::config::{Listen, Loaded};
 use crate::model::IndexName;
@@ -92,10 +92,7 @@ fn door(loaded: &Loaded) -> anyhow::Result<Url> {
         anyhow::bail!("the public door is not on a TCP address; name the server with --url");
     };
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let mut address = *address;
-    if address.ip().is_unspecified() {
-        address.set_ip(Ipv4Addr::LOCALHOST.into());
-    }
+    let address = reachable(*address);
     Ok(Url::parse(&format!("{scheme}://{address}/"))?)
 }
 

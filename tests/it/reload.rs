@@ -1,5 +1,6 @@
 //! Policies that change while the program serves, and what operators see of it.
 
+mod command;
 mod named;
 
 use std::fs;

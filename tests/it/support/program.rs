@@ -38,6 +38,7 @@ pub(crate) struct Launch {
     environment: Vec<(&'static str, String)>,
     data: Option<PathBuf>,
     public: String,
+    manage: String,
     open_files: Option<(u64, u64)>,
 }
 
@@ -80,6 +81,12 @@ impl Launch {
         self
     }
 
+    /// Opens the management door elsewhere than on a port that the system chooses.
+    pub(crate) fn manage(mut self, address: &str) -> Self {
+        address.clone_into(&mut self.manage);
+        self
+    }
+
     /// Runs it on this disk, which may get into trouble.
     pub(crate) fn on(mut self, disk: &Disk) -> Self {
         self.environment.extend(disk.environment());
@@ -116,7 +123,7 @@ impl Launch {
             .arg("--data")
             .arg(data);
         command.args(["--public", &self.public]);
-        command.args(["--manage", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]);
+        command.args(["--manage", &self.manage, "--metrics", "127.0.0.1:0"]);
         command
             .current_dir(self.folder.path())
             .envs(self.environment);
@@ -171,6 +178,7 @@ impl Program {
             environment: Vec::new(),
             data: None,
             public: "127.0.0.1:0".to_owned(),
+            manage: "127.0.0.1:0".to_owned(),
             open_files: None,
         }
     }

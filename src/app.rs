@@ -2,6 +2,7 @@
 
 mod accounts;
 mod backup;
+mod cache;
 mod chores;
 mod data;
 mod descriptors;
@@ -34,6 +35,7 @@ mod work;
 
 pub use crate::app::accounts::AccountOptions;
 pub use crate::app::backup::{backup, restore};
+pub use crate::app::cache::{held_files, holdings, sweep, verify};
 pub use crate::app::explain::explain;
 pub use crate::app::initialise::initialise;
 pub use crate::app::journal::read_journal;

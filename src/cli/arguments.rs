@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::cli::backup::{BackupOptions, RestoreOptions};
+use crate::cli::cache::CacheCommand;
 use crate::cli::check::CheckOptions;
 use crate::cli::devpi::{DEVPI_VERSION, InitOptions, ServerOptions};
 use crate::cli::devpi_moving::{DevpiExport, DevpiImport};
@@ -97,6 +98,9 @@ pub(super) enum Command {
     Token(TokenCommand),
     /// Have the running server fetch what lock files pin: exit 1 when something cannot be had.
     Warm(WarmOptions),
+    /// Say what is held, list it, make room, or read all of it again.
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// Have the running server read its configuration again: exit 1 when there are faults, which it then
     /// does not put in force.
     Reload(ReloadOptions),

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod backup;
+mod cache;
 mod check;
 mod check_locks;
 mod devpi;
@@ -47,6 +48,7 @@ pub fn main() -> ExitCode {
         Command::Restore(options) => backup::restore(&options),
         Command::Token(command) => token::run(&command),
         Command::Warm(options) => warm::run(&options),
+        Command::Cache(command) => cache::run(&command),
         Command::Reload(options) => reload::run(&options),
         Command::Journal(options) => journal::run(&options),
         Command::Test(options) => policy_test::run(&options),

@@ -206,6 +206,25 @@ async fn whole(mut response: Response) -> anyhow::Result<Vec<u8>> {
     Ok(body)
 }
 
+/// Bytes that a running server holds in memory, as its metrics door says; `None` if none answers there.
+pub(super) fn memory_held(config: &Config) -> Option<u64> {
+    let Listen::Tcp { address, tls: None } = &config.listen.metrics.place else {
+        return None;
+    };
+    let url = format!("http://{}/metrics", reachable(*address));
+    let work = Builder::new_current_thread().enable_all().build().ok()?;
+    let page = work.block_on(async {
+        install_crypto_provider();
+        let client = Client::builder().no_proxy().timeout(CONNECT_WITHIN).build();
+        let response = client.ok()?.get(url).send().await.ok()?;
+        String::from_utf8(whole(response).await.ok()?).ok()
+    })?;
+    let mut lines = page.lines();
+    let held =
+        lines.find_map(|line| line.strip_prefix("cheesecloth_cache_bytes{tier=\"memory\"} "));
+    held?.parse().ok()
+}
+
 /// What to log in with.
 fn secret(config: &Config, options: &RunningOptions) -> anyhow::Result<Secret> {
     if let Some(name) = &options.password_env {

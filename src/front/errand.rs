@@ -62,6 +62,7 @@ impl Front {
             | ManageRoute::LogIn
             | ManageRoute::AuthCheck
             | ManageRoute::Reload
+            | ManageRoute::Cache(_)
             | ManageRoute::User(..)
             | ManageRoute::CreateMisnamed { .. }
             | ManageRoute::XmlSearch

@@ -1,6 +1,8 @@
 //! The flows, put together: each owns what only it changes, and is given the core and the flows that it
 //! needs. Whatever affects several of them is here.
 
+mod sweep;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cache::{Budget, Grouped, SourcePages, Weighed};
@@ -27,6 +29,8 @@ use crate::gateway::verify::Verification;
 use crate::gateway::{sidecar, tickets};
 use crate::model::{ProjectName, Timestamp};
 use crate::telemetry::{Tier, WaitFor};
+
+pub use sweep::Swept;
 
 /// Everything that answers, for the rooms above.
 #[derive(Debug)]

@@ -60,7 +60,7 @@ pub use context::{Context, Generation, Settings};
 pub use decide::decide_entry;
 pub use encode::etag;
 pub use error::{Error, ErrorKind, Withheld};
-pub use flows::Flows;
+pub use flows::{Flows, Swept};
 pub use generations::{Configuration, Generations, NotInstalled};
 pub use held::About;
 pub use hidden::asked_index;

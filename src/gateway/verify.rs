@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, blocking};
 use crate::gateway::held::HeldFiles;
+use crate::model::Sha256;
 use crate::store::{Contents, Kept, Key, StoreError};
 
 /// Names looked up at one time.
@@ -61,6 +62,20 @@ impl Verification {
         let all = self.core.store.contents();
         self.verify_all(all, is_of_mirror, pace, &mut round).await?;
         self.core.metrics.verified_all();
+        Ok(round)
+    }
+
+    /// Reads uploaded files again whose damage somebody has seen, whatever is known of them.
+    ///
+    /// # Errors
+    /// When reading is interrupted.
+    pub async fn inspect_private(&self, digests: &[Sha256]) -> Result<VerifiedRound, Error> {
+        let mut round = VerifiedRound::default();
+        for digest in digests {
+            round.files += 1;
+            let key = Key::PrivateFile(*digest);
+            self.verify_file(&key, u64::MAX, &mut round).await?;
+        }
         Ok(round)
     }
 

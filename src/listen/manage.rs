@@ -205,6 +205,7 @@ impl ManageDoor {
             } => writer.delete(caller, index, content, force).await,
             ManageRoute::Refresh(index, project) => writer.refresh(&index, &project).await,
             ManageRoute::Reload => writer.reload(caller).await,
+            ManageRoute::Cache(work) => writer.keep_house(caller, work, &object).await,
             ManageRoute::CreateMisnamed { user, index } => {
                 Err(writer.misnamed_index(&user, &index))
             }

@@ -88,6 +88,7 @@ fn kind_of(route: &ManageRoute) -> Option<AuditKind> {
         ManageRoute::Read(_)
         | ManageRoute::AuthCheck
         | ManageRoute::Reload
+        | ManageRoute::Cache(_)
         | ManageRoute::XmlSearch
         | ManageRoute::Refresh(..)
         | ManageRoute::NotAllowed(_)

@@ -59,7 +59,7 @@ pub use project_page::{InvalidPage, ProjectPage};
 pub use read::read_project_page;
 pub use render_list::ListRenderer;
 pub use sniff::Markup;
-pub use stored::{StoredMeta, from_stored, to_stored};
+pub use stored::{StoredMeta, from_stored, read_stored, to_stored};
 pub use stretch::{Cut, PageWriter, Stretch};
 
 /// The version of the simple API that our pages announce (1.5 does not apply to

@@ -68,6 +68,24 @@ pub fn to_stored(page: &ProjectPage, meta: &StoredMeta) -> Vec<u8> {
     out
 }
 
+/// Reads the stored form of a page, whosever it is.
+///
+/// # Errors
+/// As of [`from_stored`].
+pub fn read_stored(stored: &[u8]) -> Result<(ProjectPage, StoredMeta), InvalidStored> {
+    #[derive(Deserialize)]
+    struct Whose<'a> {
+        #[serde(borrow)]
+        project: Cow<'a, str>,
+    }
+    let damaged = |error: String| InvalidStored::Damaged(error);
+    let json = stored.strip_prefix(HEADER).ok_or(InvalidStored::Version)?;
+    let whose: Whose<'_> =
+        serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))?;
+    let project = ProjectName::parse(&whose.project).map_err(|error| damaged(error.to_string()))?;
+    from_stored(stored, &project)
+}
+
 /// Reads the stored form of a project's page.
 ///
 /// # Errors

@@ -23,6 +23,8 @@ pub enum ManageRoute {
     AuthCheck,
     /// `POST /+reload`
     Reload,
+    /// `POST /+cache/…`
+    Cache(CacheWork),
     /// `PUT`, `PATCH` or `DELETE /user`
     User(Intent, String),
     /// `PUT`, `PATCH` or `DELETE /user/index`
@@ -57,6 +59,15 @@ pub enum ManageRoute {
     NotAllowed(&'static str),
     /// No such route.
     NotFound,
+}
+
+/// What should be done with what is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheWork {
+    /// What the schedule does, now: evict, and remove private bytes without a record.
+    Collect,
+    /// Read these uploaded files again, and serve none that is damaged.
+    Inspect,
 }
 
 /// What should happen to a user or an index.
@@ -121,7 +132,9 @@ impl ManageRoute {
             (_, ["+api"]) => Self::Read(PublicRoute::Api(ApiOf::Root)),
             ("POST", ["+login"]) => Self::LogIn,
             ("POST", ["+reload"]) => Self::Reload,
-            (_, ["+login" | "+reload"]) => Self::NotAllowed("POST"),
+            ("POST", ["+cache", "gc"]) => Self::Cache(CacheWork::Collect),
+            ("POST", ["+cache", "inspect"]) => Self::Cache(CacheWork::Inspect),
+            (_, ["+login" | "+reload"] | ["+cache", "gc" | "inspect"]) => Self::NotAllowed("POST"),
             (_, [] | ["+status" | "+search"]) => Self::NotAllowed("GET, HEAD"),
             (_, [user, ..]) if !is_segment(user) => Self::NotFound,
             (method, [user]) => match Intent::of(method) {
@@ -156,6 +169,7 @@ impl ManageRoute {
             | Self::LogIn
             | Self::AuthCheck
             | Self::Reload
+            | Self::Cache(_)
             | Self::User(..)
             | Self::CreateMisnamed { .. }
             | Self::XmlSearch
@@ -176,6 +190,7 @@ impl ManageRoute {
             Self::Upload(_) | Self::ToxResult(..) => OperationClass::Upload,
             Self::LogIn
             | Self::Reload
+            | Self::Cache(_)
             | Self::User(..)
             | Self::Index(..)
             | Self::CreateMisnamed { .. }
@@ -286,6 +301,13 @@ mod tests {
             ("POST", "/+login", ManageRoute::LogIn),
             ("PUT", "/+login", ManageRoute::NotAllowed("POST")),
             ("POST", "/+reload", ManageRoute::Reload),
+            ("POST", "/+cache/gc", ManageRoute::Cache(CacheWork::Collect)),
+            (
+                "POST",
+                "/+cache/inspect",
+                ManageRoute::Cache(CacheWork::Inspect),
+            ),
+            ("PUT", "/+cache/gc", ManageRoute::NotAllowed("POST")),
             ("GET", "/+authcheck", ManageRoute::AuthCheck),
             ("POST", "/+authcheck", ManageRoute::AuthCheck),
             (

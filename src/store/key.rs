@@ -77,8 +77,8 @@ impl Key {
             Self::PrivateMetadata(wheel) => content_path(PRIVATE_FOLDER, wheel, METADATA_ENDING),
             Self::Page { index, project } => page_path(index, project, "json"),
             Self::Learned { index, project } => page_path(index, project, "learned"),
-            Self::ProjectList { index } => of_index("lists", index).join("projects.txt"),
-            Self::RenderedList { index, variant } => of_index("lists", index).join(variant),
+            Self::ProjectList { index } => of_index(LISTS_FOLDER, index).join("projects.txt"),
+            Self::RenderedList { index, variant } => of_index(LISTS_FOLDER, index).join(variant),
             Self::RecordsSeen => Path::new(PRIVATE_FOLDER).join("records.json"),
             Self::Quarantine => PathBuf::from("quarantine.json"),
         }
@@ -86,7 +86,7 @@ impl Key {
 
     /// The folders that hold one index's pages and lists.
     pub(super) fn folders_of(index: &IndexName) -> [PathBuf; 2] {
-        [of_index("pages", index), of_index("lists", index)]
+        [of_index(PAGES_FOLDER, index), of_index(LISTS_FOLDER, index)]
     }
 
     /// The digest under which content is kept, and whether it is the content's own.
@@ -165,6 +165,12 @@ pub(super) const EVICTABLE_FOLDER: &str = "files";
 /// Folder of what stages hold.
 pub(super) const PRIVATE_FOLDER: &str = "private";
 
+/// Folder of copies of mirrors' project pages, and of what was learned about their files.
+pub(super) const PAGES_FOLDER: &str = "pages";
+
+/// Folder of project lists.
+pub(super) const LISTS_FOLDER: &str = "lists";
+
 /// What follows the wheel's digest in a sidecar's name.
 const METADATA_ENDING: &str = ".metadata";
 
@@ -184,7 +190,7 @@ fn of_index(folder: &str, index: &IndexName) -> PathBuf {
 fn page_path(index: &IndexName, project: &ProjectName, ending: &str) -> PathBuf {
     let name = segment(project.as_str());
     let spread = &Sha256::of(project.as_str().as_bytes()).to_hex()[..2];
-    of_index("pages", index)
+    of_index(PAGES_FOLDER, index)
         .join(spread)
         .join(format!("{name}.{ending}"))
 }

@@ -14,6 +14,7 @@ mod fs;
 mod growing;
 mod heal;
 mod hold;
+mod holdings;
 mod inspect;
 mod key;
 #[cfg(test)]
@@ -36,8 +37,10 @@ pub use error::StoreError;
 pub use fs::{FsStore, StoredFile};
 pub use growing::{Blame, Failure, Growing, HELD_BACK_BYTES, Readable};
 pub use hold::Hold;
+pub use holdings::{CopyPath, Holdings};
 pub use key::Key;
 pub use making::Making;
 pub use passing::Passing;
+pub use quota::Usage;
 pub use verified::Standing;
 pub use writer::Stored;

@@ -23,7 +23,7 @@ use crate::telemetry::WaitMeter;
 const ROOMS_MAX: usize = 8;
 
 /// Folder of incomplete files.
-const TEMPORARY: &str = "tmp";
+pub(super) const TEMPORARY: &str = "tmp";
 
 /// The store's folder.
 #[derive(Debug)]

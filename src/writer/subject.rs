@@ -41,6 +41,7 @@ impl WriteSubject {
             | ManageRoute::LogIn
             | ManageRoute::AuthCheck
             | ManageRoute::Reload
+            | ManageRoute::Cache(_)
             | ManageRoute::User(..)
             | ManageRoute::Index(..)
             | ManageRoute::CreateMisnamed { .. }

@@ -12,6 +12,7 @@ mod attack;
 mod backup;
 mod bad_uploads;
 mod better;
+mod cache_commands;
 mod classes;
 mod copies;
 mod crash;

@@ -1,0 +1,113 @@
+//! `cache`: what is held, counted, listed, collected and read again, beside a running server or without one.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::app::data;
+use crate::app::house::House;
+use crate::app::open_records::{OpenRecords, RECORDS};
+use crate::app::setup::Setup;
+use crate::app::streams::metrics;
+use crate::app::work::runtime;
+use crate::clock::Clock;
+use crate::config::{Config, Loaded};
+use crate::db::{RecordsFile, Snapshot};
+use crate::gateway::{Generations, Swept};
+use crate::model::IndexName;
+use crate::moving::{HeldFile, OnProgress, VerifyKept, VerifyReport, list_held};
+use crate::policy::Policies;
+use crate::store::{FsStore, Holdings};
+
+/// Counts what the data directory holds.
+///
+/// # Errors
+/// No data directory, or a disk that fails.
+pub fn holdings(config: &Config) -> anyhow::Result<Holdings> {
+    Ok(existing_store(config)?.holdings()?)
+}
+
+/// Lists what it holds, by name.
+///
+/// # Errors
+/// Faults in the configuration, no data directory, records or a disk that fail.
+pub fn held_files(setup: &Setup) -> anyhow::Result<Vec<HeldFile>> {
+    let loaded = setup.load()?;
+    let config = &loaded.config;
+    let store = existing_store(config)?;
+    data::make_closed();
+    let records = snapshot(config)?;
+    Ok(list_held(&store, &mirrors(&loaded, &records)?, &records)?)
+}
+
+/// Does at once what a server does on its schedule. No server may run.
+///
+/// # Errors
+/// Faults in the configuration, no data directory, records or a disk that fail.
+pub fn sweep(setup: &Setup) -> anyhow::Result<Swept> {
+    let mut loaded = setup.load()?;
+    existing_store(&loaded.config)?;
+    // No upstream is asked for any of it.
+    let mut find = |_: &mut Loaded, _: &_| Ok(());
+    let house = House::build(runtime()?, metrics()?, &mut loaded, false, &mut find)?;
+    Ok(house.work.block_on(house.flows.sweep())?)
+}
+
+/// Reads every stored byte, at `pace` bytes a second; a server may run.
+///
+/// # Errors
+/// No data directory, records or a disk that fail.
+pub fn verify(
+    config: &Config,
+    pace: Option<u64>,
+    on_progress: OnProgress<'_>,
+) -> anyhow::Result<VerifyReport> {
+    let store = existing_store(config)?;
+    data::make_closed();
+    let path = config.data.join(RECORDS);
+    let needed = match path.exists() {
+        false => Vec::new(),
+        true => runtime()?.block_on(async {
+            let records = RecordsFile::of_data(&path).await?;
+            let needed = records.files().await;
+            records.close().await;
+            needed
+        })?,
+    };
+    let verify = VerifyKept {
+        store: &store,
+        needed: &needed,
+        pace,
+    };
+    Ok(verify.run(on_progress)?)
+}
+
+fn existing_store(config: &Config) -> anyhow::Result<FsStore> {
+    let data = &config.data;
+    anyhow::ensure!(
+        data.is_dir(),
+        "{} holds no data: name its directory with --data",
+        data.display()
+    );
+    // Not the same as being there: what is listed as empty must not be what may not be seen.
+    std::fs::read_dir(data).with_context(|| format!("read {}", data.display()))?;
+    Ok(FsStore::existing(data))
+}
+
+fn snapshot(config: &Config) -> anyhow::Result<Snapshot> {
+    if !config.data.join(RECORDS).exists() {
+        return Ok(Snapshot::default());
+    }
+    let work = runtime()?;
+    let open = OpenRecords::open(&work, &config.data, Clock::system().now(), None)?;
+    let records = Arc::clone(&open.records);
+    Ok(work.block_on(records.snapshot())?)
+}
+
+/// The mirrors of files and records.
+fn mirrors(loaded: &Loaded, records: &Snapshot) -> anyhow::Result<Vec<IndexName>> {
+    let stored = Generations::stored(&records.directory);
+    let policies = Policies::compile(&loaded.documents, &stored)?;
+    let mirrors = policies.indexes().filter(|index| index.mirror().is_some());
+    Ok(mirrors.map(|index| index.name.clone()).collect())
+}

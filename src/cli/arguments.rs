@@ -12,6 +12,7 @@ use crate::cli::cache::CacheCommand;
 use crate::cli::check::CheckOptions;
 use crate::cli::devpi::{DEVPI_VERSION, InitOptions, ServerOptions};
 use crate::cli::devpi_moving::{DevpiExport, DevpiImport};
+use crate::cli::doctor::DoctorOptions;
 use crate::cli::explain::ExplainOptions;
 use crate::cli::journal::JournalOptions;
 use crate::cli::moving::{ExportOptions, ImportOptions};
@@ -104,6 +105,8 @@ pub(super) enum Command {
     /// Have the running server read its configuration again: exit 1 when there are faults, which it then
     /// does not put in force.
     Reload(ReloadOptions),
+    /// Say whether this machine really uses the gateway, and what leads elsewhere: exit 1 when something does.
+    Doctor(DoctorOptions),
     /// Tell what was delivered and refused, to whom.
     Journal(JournalOptions),
     /// Run tests of policies: exit 1 when something is decided otherwise than expected, 2 when a file of

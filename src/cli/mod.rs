@@ -12,6 +12,8 @@ mod devpi_configfile;
 mod devpi_moving;
 mod devpi_programs;
 mod devpi_unused;
+mod doctor;
+mod doctor_journal;
 mod explain;
 mod journal;
 mod moving;
@@ -50,6 +52,7 @@ pub fn main() -> ExitCode {
         Command::Warm(options) => warm::run(&options),
         Command::Cache(command) => cache::run(&command),
         Command::Reload(options) => reload::run(&options),
+        Command::Doctor(options) => doctor::run(&options),
         Command::Journal(options) => journal::run(&options),
         Command::Test(options) => policy_test::run(&options),
         Command::Schema(options) => print_schema(&options),

@@ -14,6 +14,7 @@ mod door_sources;
 mod doors;
 mod files;
 mod found;
+mod installers;
 mod journal;
 mod limits;
 mod load;
@@ -36,6 +37,9 @@ pub use discover::{discover, names_index};
 pub use doors::{DoorConfig, Doors, Listen};
 pub use files::configuration_files;
 pub use found::FoundIndex;
+pub use installers::{
+    Installer, Machine, Setting, SettingKind, installer_settings, is_used, redacted,
+};
 pub use journal::JournalClients;
 pub use load::{load, load_noting, load_what_can_be};
 pub use loaded::{AsksPip, Loaded};

@@ -122,6 +122,7 @@ impl Front {
             PublicRoute::ProjectList { .. }
             | PublicRoute::Api(_)
             | PublicRoute::Status
+            | PublicRoute::Doctor(_)
             | PublicRoute::Users(_)
             | PublicRoute::User { .. }
             | PublicRoute::Index { .. }
@@ -366,7 +367,7 @@ fn kind_of(route: &PublicRoute) -> Route {
         PublicRoute::ProjectPage { .. } => Route::ProjectPage,
         PublicRoute::File { is_sidecar, .. } if *is_sidecar => Route::Sidecar,
         PublicRoute::File { .. } => Route::File,
-        PublicRoute::Api(_) | PublicRoute::Status => Route::Api,
+        PublicRoute::Api(_) | PublicRoute::Status | PublicRoute::Doctor(_) => Route::Api,
         PublicRoute::Users(audience)
         | PublicRoute::User { audience, .. }
         | PublicRoute::Index { audience, .. }

@@ -116,6 +116,7 @@ pub fn place(route: &PublicRoute, path: &str, around: &Surroundings<'_>) -> Plac
         | PublicRoute::Project { index, .. }
         | PublicRoute::Release { index, .. } => around.objects(index),
         PublicRoute::Api(ApiOf::Root | ApiOf::User(_)) | PublicRoute::Status => Place::Devpi,
+        PublicRoute::Doctor(_) => Place::Ours,
         PublicRoute::Users(audience) | PublicRoute::User { audience, .. } => {
             match (open, audience) {
                 (Place::Devpi, _) if !(around.whole)().has_kept => Place::Devpi,

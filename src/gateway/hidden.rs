@@ -44,12 +44,12 @@ impl Context {
 /// The index that a request is about.
 pub fn asked_index<'a>(route: &'a PublicRoute, policies: &'a Policies) -> Option<&'a IndexName> {
     match route {
-        PublicRoute::ProjectList { index, .. } | PublicRoute::ProjectPage { index, .. } => {
-            match index {
-                AskedIndex::Named(index) => Some(index),
-                AskedIndex::Default => policies.default_index(),
-            }
-        }
+        PublicRoute::ProjectList { index, .. }
+        | PublicRoute::ProjectPage { index, .. }
+        | PublicRoute::Doctor(index) => match index {
+            AskedIndex::Named(index) => Some(index),
+            AskedIndex::Default => policies.default_index(),
+        },
         PublicRoute::File { index, .. }
         | PublicRoute::Api(ApiOf::Index(index))
         | PublicRoute::Index { index, .. }

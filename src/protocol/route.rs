@@ -47,6 +47,8 @@ pub enum PublicRoute {
     Api(ApiOf),
     /// `+status`.
     Status,
+    /// `+doctor`: what the gateway makes of this very request.
+    Doctor(AskedIndex),
     /// All users and their indexes: `/`.
     Users(Audience),
     /// One user: `/user`.
@@ -146,6 +148,7 @@ impl PublicRoute {
             [] => Self::Users(reading.audience),
             ["+api"] => Self::Api(ApiOf::Root),
             ["+status"] => Self::Status,
+            ["+doctor"] => Self::Doctor(AskedIndex::Default),
             ["+search"] => Self::Search,
             ["+static", name] => Self::Static {
                 name: (*name).to_owned(),
@@ -189,6 +192,7 @@ impl Reading<'_> {
                 audience: self.audience,
             },
             ["+api"] => PublicRoute::Api(ApiOf::Index(index)),
+            ["+doctor"] => PublicRoute::Doctor(AskedIndex::Named(index)),
             ["+simple"] if self.has_slash => self.list(index, PageForm::Simple),
             ["+simple"] if is_installer() => self.list(index, PageForm::SimpleNoSlash),
             ["+simple"] => self.redirect("+simple/", false),

@@ -16,7 +16,8 @@ use crate::gateway::{
 use crate::model::IndexName;
 use crate::protocol::{ApiOf, AskedIndex, Audience, PublicRoute};
 use crate::reader::api::{
-    Asker, api_config, api_index, api_project, api_release, api_reply, api_user, api_users, status,
+    Asker, api_config, api_doctor, api_index, api_project, api_release, api_reply, api_user,
+    api_users, status,
 };
 use crate::reader::look::Look;
 use crate::reader::osv::{OsvQuestion, osv_reply};
@@ -88,6 +89,7 @@ impl Reader {
             }
             PublicRoute::Api(_)
             | PublicRoute::Status
+            | PublicRoute::Doctor(_)
             | PublicRoute::Users(_)
             | PublicRoute::User { .. }
             | PublicRoute::Index { .. }
@@ -151,6 +153,7 @@ impl Reader {
             PublicRoute::Search => web::web_search(look, &self.searches).await,
             PublicRoute::Api(_)
             | PublicRoute::Status
+            | PublicRoute::Doctor(_)
             | PublicRoute::Static { .. }
             | PublicRoute::ProjectList { .. }
             | PublicRoute::ProjectPage { .. }
@@ -204,6 +207,7 @@ async fn object(look: Look<'_>, record: &mut Record) -> Result<ApiAnswer, Troubl
     match &look.ask.route {
         PublicRoute::Api(of) => api_config(look, of).await,
         PublicRoute::Status => status(look).await,
+        PublicRoute::Doctor(asked) => api_doctor(look, asked).await,
         PublicRoute::Users(_) => api_users(look).await,
         PublicRoute::User { user, .. } => api_user(look, user).await,
         PublicRoute::Index { index, .. } => api_index(look, index).await,
@@ -238,7 +242,7 @@ fn audience(ask: &Ask<'_>) -> Audience {
         | PublicRoute::Index { audience, .. }
         | PublicRoute::Project { audience, .. }
         | PublicRoute::Release { audience, .. } => *audience,
-        PublicRoute::Api(_) | PublicRoute::Status => Audience::Json,
+        PublicRoute::Api(_) | PublicRoute::Status | PublicRoute::Doctor(_) => Audience::Json,
         PublicRoute::Search => Audience::Person,
         PublicRoute::Static { .. }
         | PublicRoute::ProjectList { .. }
@@ -260,8 +264,10 @@ fn note(route: &PublicRoute, record: &mut Record) {
         PublicRoute::Index { index, .. } | PublicRoute::Api(ApiOf::Index(index)) => {
             record.index = Some(index.clone());
         }
+        PublicRoute::Doctor(AskedIndex::Named(index)) => record.index = Some(index.clone()),
         PublicRoute::Api(ApiOf::Root | ApiOf::User(_))
         | PublicRoute::Status
+        | PublicRoute::Doctor(AskedIndex::Default)
         | PublicRoute::Users(_)
         | PublicRoute::User { .. }
         | PublicRoute::Search

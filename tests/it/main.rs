@@ -22,6 +22,7 @@ mod deployments;
 mod devpi_options;
 mod devpi_suite;
 mod devpi_words;
+mod doctor;
 mod doors;
 mod explain;
 mod external;

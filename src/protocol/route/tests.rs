@@ -55,6 +55,7 @@ fn route(path_and_query: &str, audience: Audience) -> String {
         }
         PublicRoute::Api(of) => format!("api {of:?}"),
         PublicRoute::Status => "status".to_owned(),
+        PublicRoute::Doctor(index) => format!("doctor {index:?}"),
         PublicRoute::Users(audience) => format!("users for {audience:?}"),
         PublicRoute::User { user, audience } => format!("user {user} for {audience:?}"),
         PublicRoute::Index { index, audience } => format!("index {index} for {audience:?}"),

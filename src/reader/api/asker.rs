@@ -16,13 +16,17 @@ pub enum Asker<'a> {
 }
 
 impl Asker<'_> {
-    /// `authstatus` of `+api`: `["ok", user, [groups]]` or `["noauth", "", []]`.
-    pub fn auth_status(self) -> Value {
-        let name = match self {
+    /// The name of a user who is logged in.
+    pub fn user(&self) -> Option<&str> {
+        match self {
             Self::Public => None,
             Self::Management(principal) => principal.name(),
-        };
-        match name {
+        }
+    }
+
+    /// `authstatus` of `+api`: `["ok", user, [groups]]` or `["noauth", "", []]`.
+    pub fn auth_status(self) -> Value {
+        match self.user() {
             Some(name) => json!(["ok", name, []]),
             None => json!(["noauth", "", []]),
         }

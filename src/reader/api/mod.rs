@@ -7,6 +7,7 @@
 
 mod asker;
 mod bootstrap;
+mod doctor;
 mod envelope;
 mod indexes;
 mod pip_search;
@@ -17,6 +18,7 @@ mod version_data;
 
 pub use asker::Asker;
 pub use bootstrap::{api_config, status};
+pub use doctor::api_doctor;
 pub use envelope::api_reply;
 pub use indexes::{api_index, api_user, api_users};
 pub use pip_search::{FAULT_CONTENT_TYPE, search_fault};

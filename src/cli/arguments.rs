@@ -14,6 +14,7 @@ use crate::cli::devpi::{DEVPI_VERSION, InitOptions, ServerOptions};
 use crate::cli::devpi_moving::{DevpiExport, DevpiImport};
 use crate::cli::doctor::DoctorOptions;
 use crate::cli::explain::ExplainOptions;
+use crate::cli::generated::{CompletionsOptions, ManOptions};
 use crate::cli::journal::JournalOptions;
 use crate::cli::moving::{ExportOptions, ImportOptions};
 use crate::cli::output::{say, say_error};
@@ -114,6 +115,10 @@ pub(super) enum Command {
     Test(TestOptions),
     /// Print the JSON Schema of the configuration, for editors.
     Schema(SchemaOptions),
+    /// Print what a shell needs to complete commands and options.
+    Completions(CompletionsOptions),
+    /// Print the manual page of the program or of one command, or write all of them.
+    Man(ManOptions),
     /// Make a data directory, as devpi-init does.
     #[command(hide = true, version = DEVPI_VERSION, args_override_self = true)]
     DevpiInit(Box<InitOptions>),

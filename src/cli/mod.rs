@@ -15,6 +15,7 @@ mod devpi_unused;
 mod doctor;
 mod doctor_journal;
 mod explain;
+mod generated;
 mod journal;
 mod moving;
 mod output;
@@ -55,6 +56,8 @@ pub fn main() -> ExitCode {
         Command::Doctor(options) => doctor::run(&options),
         Command::Journal(options) => journal::run(&options),
         Command::Test(options) => policy_test::run(&options),
+        Command::Completions(options) => generated::completions(&options),
+        Command::Man(options) => generated::man(&options),
         Command::Schema(options) => print_schema(&options),
         Command::DevpiInit(options) => devpi::init(&options),
         Command::DevpiServer(options) => devpi::server(*options),

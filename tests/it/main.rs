@@ -30,6 +30,7 @@ mod faults;
 mod files;
 mod fills;
 mod front;
+mod generated;
 #[expect(dead_code, reason = "the benchmark's main and what only it calls")]
 #[path = "../../benches/growth/main.rs"]
 mod growth;

@@ -65,6 +65,15 @@ fn the_debian_package_holds_a_program_that_runs() {
         );
         assert!(tree.join(path).is_file(), "{path}");
     }
+    for path in [
+        "man/man1/cheesecloth.1.gz",
+        "man/man1/cheesecloth-cache-verify.1.gz",
+        "bash-completion/completions/cheesecloth",
+        "zsh/vendor-completions/_cheesecloth",
+        "fish/vendor_completions.d/cheesecloth.fish",
+    ] {
+        assert!(tree.join("usr/share").join(path).is_file(), "{path}");
+    }
     let checked = Command::new(tree.join("usr/bin/cheesecloth"))
         .arg("check")
         .arg(tree.join("etc/cheesecloth"))

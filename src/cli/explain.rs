@@ -1,8 +1,8 @@
 //! `explain`: what each layer and rule makes of a file or a requirement.
 //!
-//! It reads the data directory and asks no upstream, so it explains what is held; rules on a name alone
-//! are explained for any name. Asking no upstream does not make the gateway offline: only `--offline`, or
-//! `offline: true`, does.
+//! It reads the data directory, so it explains what is held. A project that nobody asked for yet is asked for,
+//! through the running server or else from here; with `--offline`, or `offline: true`, nothing is, and rules on
+//! a name alone are explained all the same.
 
 use std::process::ExitCode;
 
@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 
 use crate::app;
 use crate::cli::output::{OutputOptions, code, say, say_json};
+use crate::cli::running::reading;
 use crate::cli::sources::Sources;
+use crate::config::Loaded;
 use crate::model::{Filename, IndexName, Requirement, Version};
 use crate::policy::TraceLine;
 use crate::reader::{Explanation, Question};
@@ -25,7 +27,8 @@ pub(super) struct ExplainOptions {
     index: String,
     /// A requirement (`six==1.16.0`), a file name, or the URL of a file.
     subject: String,
-    /// Explain what a server does that was started with --offline.
+    /// Explain what a server does that was started with --offline, and ask no upstream for a project that
+    /// nobody asked for yet.
     #[arg(long)]
     offline: bool,
     #[command(flatten)]
@@ -37,7 +40,7 @@ pub(super) fn run(options: &ExplainOptions) -> anyhow::Result<ExitCode> {
     let mut setup = options.sources.setup();
     setup.overrides.offline = options.offline;
     let question = question(&options.subject)?;
-    let explanation = app::explain(&setup, &index, &question)?;
+    let explanation = app::explain(&setup, &index, &question, &ask_server)?;
     if options.output.json {
         say_json(&as_json(&explanation))?;
     } else {
@@ -45,6 +48,12 @@ pub(super) fn run(options: &ExplainOptions) -> anyhow::Result<ExitCode> {
     }
     let is_served = explanation.files.iter().all(|file| file.is_allowed);
     Ok(code(is_served && !explanation.files.is_empty()))
+}
+
+/// Asks the running server for the project's page, so that it fetches and keeps it.
+fn ask_server(loaded: &Loaded, index: &IndexName, question: &Question) -> anyhow::Result<()> {
+    let path = format!("{index}/+simple/{}/", question.project);
+    reading(&loaded.config, &path)
 }
 
 /// A URL or a file name asks about that file; anything else is a requirement.

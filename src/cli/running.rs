@@ -225,6 +225,29 @@ pub(super) fn memory_held(config: &Config) -> Option<u64> {
     held?.parse().ok()
 }
 
+/// Has the server of this configuration answer a path at a door that reads.
+///
+/// # Errors
+/// When no such door is known or answers, or it refuses.
+pub(super) fn reading(config: &Config, path: &str) -> anyhow::Result<()> {
+    install_crypto_provider();
+    let doors = [&config.listen.public, &config.listen.manage];
+    let mut usable = doors.into_iter().filter(|door| !door.is_behind_proxies);
+    let place = usable.find_map(|door| Place::at(&door.place).ok());
+    let place = place.context("it has no door that a command on this machine can use")?;
+    let client = place.dial(dialling())?.build()?;
+    let request = client.get(place.base()?.join(path)?);
+    let work = Builder::new_current_thread().enable_all().build()?;
+    work.block_on(async {
+        let sent = request.send().await.map_err(reqwest::Error::without_url);
+        let response = sent.with_context(|| format!("ask {place}"))?;
+        let status = response.status();
+        whole(response).await?;
+        anyhow::ensure!(status.is_success(), "{place} answers {status}");
+        Ok(())
+    })
+}
+
 /// What to log in with.
 fn secret(config: &Config, options: &RunningOptions) -> anyhow::Result<Secret> {
     if let Some(name) = &options.password_env {

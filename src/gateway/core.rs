@@ -76,10 +76,7 @@ impl Core {
     /// why.
     pub fn not_asked(&self, what: impl fmt::Display) -> Error {
         let message = if self.settings.is_explaining {
-            format!(
-                "{what} is not held here: it was not asked for yet, or could not be had, and explain asks \
-                 no upstream; ask a running server, which says which"
-            )
+            format!("{what} is not held here: it was not asked for yet, or could not be had")
         } else {
             format!("this gateway is offline and does not hold {what}; warm it while online")
         };

@@ -33,6 +33,8 @@ pub struct Explanation {
     pub taken: Option<Version>,
     /// What comes of it, in a line.
     pub outcome: String,
+    /// Whether nothing is said because a mirror's page is not held here, or cannot be had.
+    pub is_unasked: bool,
 }
 
 /// One file and the rules that look at it.
@@ -82,6 +84,7 @@ pub async fn explain_verdicts(
             let why = error.message;
             explanation.outcome = format!("what an installer takes is not known here: {why}");
             explanation.note = Some(why);
+            explanation.is_unasked = true;
             return Ok(explanation);
         }
     };
@@ -100,6 +103,16 @@ pub async fn explain_verdicts(
 }
 
 impl Explanation {
+    /// Adds why nothing better is known.
+    #[must_use]
+    pub fn noting(mut self, why: Option<String>) -> Self {
+        if let (Some(note), Some(why)) = (&mut self.note, why) {
+            note.push_str(&format!("; {why}"));
+            self.outcome.push_str(&format!("; {why}"));
+        }
+        self
+    }
+
     fn without_files(mut self, note: String) -> Self {
         self.outcome = format!("an installer takes nothing: {note}");
         self.note = Some(note);

@@ -211,6 +211,107 @@ async fn explain_ends_with_what_an_installer_takes() {
     }
 }
 
+/// Three projects that nobody asked for, and the policies of a shop that has them.
+fn unvisited() -> (FakeIndex, String) {
+    let whey = Project::new("whey").wheel("1.9").wheel("1.10");
+    let other = Project::new("rennet").wheel("1.0");
+    let dairy = Setup::default().project(whey).project(other).start();
+    let yaml = format!(
+        "indexes:\n  root/dairy: {{ type: mirror, mirror_url: '{}' }}\n  \
+         shop/all: {{ bases: [root/dairy], policy: house }}\n\
+         policies:\n  house:\n    rules:\n      \
+         - deny: {{ project: whey, versions: '>=1.10', reason: 'turned sour' }}\n      \
+         - deny: {{ project: rennet, reason: 'not for us' }}\n",
+        dairy.url()
+    );
+    (dairy, yaml)
+}
+
+const SOUR: &str = "an installer takes whey 1.9; 1.10 is refused by policy house: turned sour";
+
+#[test]
+fn a_name_that_nobody_asked_for_is_asked_for_through_the_running_server() {
+    let (dairy, yaml) = unvisited();
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let shop = Program::with_policies(&yaml).data(&data).start();
+    let address = |url: &str| {
+        url.trim_start_matches("http://")
+            .trim_end_matches('/')
+            .to_owned()
+    };
+    let explain = |subject: &str| {
+        let mut explain = command();
+        explain
+            .args(["explain", "shop/all", subject, "--data"])
+            .arg(&data);
+        explain
+            .arg("--policies")
+            .arg(shop.folder().join("policies.yaml"));
+        explain.env("CHEESECLOTH_PUBLIC", address(shop.public_url()));
+        let output = explain.current_dir(folder.path()).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    // A refused name is heard of by nobody.
+    let said = explain("rennet");
+    assert!(
+        said.lines().last().unwrap().contains("not for us"),
+        "{said}"
+    );
+    assert_eq!(
+        shop.metric("cheesecloth_upstream_requests_total")
+            .unwrap_or(0.0),
+        0.0
+    );
+    let said = explain("whey");
+    assert!(said.lines().last().unwrap().starts_with(SOUR), "{said}");
+    assert_eq!(
+        shop.metric("cheesecloth_upstream_requests_total"),
+        Some(1.0)
+    );
+    // Held now.
+    explain("whey==1.9");
+    assert_eq!(
+        shop.metric("cheesecloth_upstream_requests_total"),
+        Some(1.0)
+    );
+    drop(dairy);
+}
+
+#[test]
+fn without_a_server_the_upstream_is_asked_unless_offline() {
+    let (mut dairy, yaml) = unvisited();
+    let folder = tempfile::tempdir().unwrap();
+    let policies = write(folder.path(), "shop.yaml", &yaml);
+    let explain = |words: &[&str]| {
+        let mut explain = command();
+        explain
+            .args(["explain", "shop/all"])
+            .args(words)
+            .args(["--policies", &policies]);
+        let output = explain.current_dir(folder.path()).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let said = explain(&["whey", "--offline"]);
+    let last = said.lines().last().unwrap();
+    assert!(
+        last.starts_with("what an installer takes is not known here"),
+        "{said}"
+    );
+    let said = explain(&["whey"]);
+    assert!(said.lines().last().unwrap().starts_with(SOUR), "{said}");
+    // The rule's reason stands with the file that it refuses.
+    assert!(said.contains(">=1.10 }: denies, turned sour\n"), "{said}");
+    dairy.stop();
+    let said = explain(&["whey"]);
+    let last = said.lines().last().unwrap();
+    assert!(
+        last.starts_with("what an installer takes is not known here"),
+        "{said}"
+    );
+    assert!(!folder.path().join("data").exists());
+}
+
 #[tokio::test]
 async fn explain_lists_versions_in_their_own_order() {
     let said = Shop::visited().await.explain("sieve");

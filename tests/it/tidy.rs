@@ -8,6 +8,7 @@ mod commands;
 mod doors;
 mod imports;
 mod names;
+mod operations;
 mod shape;
 mod source;
 mod waits;

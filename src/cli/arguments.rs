@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::cli::backup::{BackupOptions, RestoreOptions};
 use crate::cli::cache::CacheCommand;
@@ -20,6 +20,7 @@ use crate::cli::moving::{ExportOptions, ImportOptions};
 use crate::cli::output::{say, say_error};
 use crate::cli::policy_test::TestOptions;
 use crate::cli::reload::ReloadOptions;
+use crate::cli::schema::SchemaOptions;
 use crate::cli::serve::ServeOptions;
 use crate::cli::token::TokenCommand;
 use crate::cli::warm::WarmOptions;
@@ -69,13 +70,6 @@ impl Arguments {
         };
         Self::from_arg_matches(&matches?)
     }
-}
-
-#[derive(Debug, Args)]
-pub(super) struct SchemaOptions {
-    /// Print that of files of tests instead, which `test` runs.
-    #[arg(long)]
-    pub(super) tests: bool,
 }
 
 #[derive(Debug, Subcommand)]

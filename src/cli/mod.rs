@@ -23,6 +23,7 @@ mod policy_test;
 mod progress;
 mod reload;
 mod running;
+mod schema;
 mod serve;
 mod sources;
 mod token;
@@ -30,9 +31,8 @@ mod warm;
 
 use std::process::ExitCode;
 
-use crate::cli::arguments::{Arguments, Command, SchemaOptions};
-use crate::cli::output::{say_error, say_json};
-use crate::config::{schema, tests_schema};
+use crate::cli::arguments::{Arguments, Command};
+use crate::cli::output::say_error;
 
 /// Runs the command that the arguments name.
 #[must_use]
@@ -58,7 +58,7 @@ pub fn main() -> ExitCode {
         Command::Test(options) => policy_test::run(&options),
         Command::Completions(options) => generated::completions(&options),
         Command::Man(options) => generated::man(&options),
-        Command::Schema(options) => print_schema(&options),
+        Command::Schema(options) => schema::run(&options),
         Command::DevpiInit(options) => devpi::init(&options),
         Command::DevpiServer(options) => devpi::server(*options),
         Command::DevpiImport(options) => devpi_moving::import(*options),
@@ -68,12 +68,4 @@ pub fn main() -> ExitCode {
         say_error(&format!("{error:#}"));
         ExitCode::from(2)
     })
-}
-
-fn print_schema(options: &SchemaOptions) -> anyhow::Result<ExitCode> {
-    say_json(&match options.tests {
-        true => tests_schema(),
-        false => schema(),
-    })?;
-    Ok(ExitCode::SUCCESS)
 }

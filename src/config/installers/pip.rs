@@ -10,6 +10,9 @@ const KEYS: [(&str, SettingKind); 3] = [
     ("find-links", SettingKind::Links),
 ];
 
+/// What `pip config debug` heads its levels with.
+const LEVELS: [&str; 5] = ["env_var:", "env:", "global:", "site:", "user:"];
+
 /// The settings of files and variables. A later file wins over an earlier one, a command's section over the
 /// global one, and a variable over all of them.
 pub(super) fn settings(debug: &str, env: Environment<'_>) -> Vec<Setting> {
@@ -56,6 +59,10 @@ fn of_files(debug: &str) -> Vec<Setting> {
         if let Some((path, _)) = line.rsplit_once(", exists: ") {
             (file, under) = (Some(path.to_owned()), None);
             continue;
+        }
+        // The next level, which lists no key before its first file.
+        if LEVELS.contains(&line) {
+            (file, under) = (None, None);
         }
         let Some(file) = &file else { continue };
         let (key, text) = match line

@@ -185,7 +185,8 @@ fn doctor_url(index: &Url) -> Url {
     let path = path.unwrap_or_else(|| url.path().trim_end_matches('/'));
     let path = format!("{path}/+doctor");
     url.set_path(&path);
-    (url.set_query(None), url.set_fragment(None));
+    url.set_query(None);
+    url.set_fragment(None);
     url
 }
 

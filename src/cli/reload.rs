@@ -28,8 +28,7 @@ pub(super) fn run(options: &ReloadOptions) -> anyhow::Result<ExitCode> {
         .load_what_can_be(&mut Named::default());
     let running = Running::of(&loaded.config, &options.running)?;
     let answered = running.post("+reload", None);
-    let answered =
-        answered.or_else(|error| Err(options.running.explained(&loaded.config, error)))?;
+    let answered = answered.map_err(|error| options.running.explained(&loaded.config, error))?;
     let faults: Vec<&str> = match answered.is_done {
         true => Vec::new(),
         false => answered.message().lines().collect(),

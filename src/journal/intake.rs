@@ -135,6 +135,13 @@ impl Intake {
         }
     }
 
+    /// Has everything written soon.
+    pub(super) fn press(&self) {
+        self.is_due.store(true, Ordering::SeqCst);
+        self.due.notify_one();
+        self.hurry.notify_one();
+    }
+
     /// Takes nothing from the next emptying on.
     pub(super) fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);

@@ -1,10 +1,11 @@
 //! The journal of a running server: entries in, rows out, by a task of its own.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -38,6 +39,10 @@ struct Shared {
     is_failing: AtomicBool,
     /// Microseconds since 1970; `i64::MAX` for an empty journal.
     oldest: AtomicI64,
+    /// How often somebody asked to have everything written.
+    asked: AtomicU64,
+    /// Up to which of them everything is.
+    written: watch::Sender<u64>,
     metrics: JournalMetrics,
 }
 
@@ -55,6 +60,8 @@ impl Journal {
             intake: Intake::new(rules.limits.journal_waiting),
             is_failing: AtomicBool::new(false),
             oldest: AtomicI64::new(i64::MAX),
+            asked: AtomicU64::new(0),
+            written: watch::Sender::new(0),
             metrics,
         });
         let mut keeper = Keeper {
@@ -81,6 +88,15 @@ impl Journal {
         if !self.shared.intake.take(answer) {
             self.shared.metrics.lost(1);
         }
+    }
+
+    /// Waits until everything that was noted so far is written; returns whether it is.
+    pub async fn flush(&self) -> bool {
+        let mut written = self.shared.written.subscribe();
+        let asked = self.shared.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        self.shared.intake.press();
+        let is_written = written.wait_for(|written| *written >= asked);
+        matches!(timeout(self.last_write, is_written).await, Ok(Ok(_)))
     }
 
     /// Why nothing may be delivered now; `None` if it may.
@@ -137,12 +153,17 @@ impl Keeper {
         loop {
             self.wait(next_round).await;
             let is_last = self.shared.intake.is_closed();
+            let asked = self.shared.asked.load(Ordering::SeqCst);
             // What waits longer waits where its number is bounded.
-            if self.pending.is_empty() {
+            let is_all = self.pending.is_empty();
+            if is_all {
                 self.shared.intake.empty_into(&mut self.pending);
             }
             let is_round = Instant::now() >= next_round;
             self.write(is_round).await;
+            if is_all && self.pending.is_empty() && self.ledger.is_some() {
+                self.shared.written.send_replace(asked);
+            }
             if is_round {
                 next_round = Instant::now() + self.rules.limits.journal_round;
             }

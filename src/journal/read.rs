@@ -100,6 +100,19 @@ impl JournalReader {
         })
     }
 
+    /// The time of the oldest row; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn oldest(&mut self) -> Result<Option<Timestamp>, JournalError> {
+        let failed = JournalError::of("look for the oldest row", &self.path);
+        let oldest = statement("SELECT min(at) FROM entries");
+        let oldest = oldest.fetch_one(&mut self.connection).await;
+        let oldest: Result<Option<i64>, _> = oldest.and_then(|row| row.try_get(0));
+        let oldest = oldest.map_err(failed)?;
+        Ok(oldest.and_then(|at| Timestamp::from_microsecond(at).ok()))
+    }
+
     /// Closes the file.
     pub async fn close(self) {
         // A reader has nothing to lose.

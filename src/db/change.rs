@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::db::file::{FileFacts, LogEvent};
 use crate::db::record::{Serial, TokenOperation, UserDetails};
-use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
+use crate::model::{IndexName, ProjectName, Recall, RecallSubject, Sha256, Timestamp};
 
 /// Who wants a change, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,6 +204,26 @@ pub struct NewApiToken {
     pub operations: Vec<TokenOperation>,
     /// When it expires.
     pub expires: Timestamp,
+}
+
+/// Something to be recalled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRecall {
+    /// What.
+    pub subject: RecallSubject,
+    /// Why.
+    pub reason: String,
+    /// Whether bytes that were fetched are set aside instead of removed.
+    pub is_kept: bool,
+}
+
+/// The outcome of a recall.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecallMade {
+    /// It is recorded.
+    Made(Recall),
+    /// The same was recalled before, and stays as it was.
+    Already(Recall),
 }
 
 /// Overrides known fields with those sent.

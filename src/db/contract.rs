@@ -6,8 +6,8 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 
 use crate::db::change::{
-    Cause, IndexDeletion, NewApiToken, NewUser, Publication, Published, Removal, Removed,
-    UserDeletion, UserUpdate,
+    Cause, IndexDeletion, NewApiToken, NewRecall, NewUser, Publication, Published, RecallMade,
+    Removal, Removed, UserDeletion, UserUpdate,
 };
 use crate::db::error::DbError;
 use crate::db::record::{
@@ -15,7 +15,7 @@ use crate::db::record::{
     ProjectSpelling, Serial, ServerFacts, User, WholeRelease,
 };
 use crate::db::snapshot::{Restoration, Restored, Snapshot};
-use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
+use crate::model::{IndexName, ProjectName, Recall, Sha256, Timestamp};
 
 /// The records. `Ok(None)` from a method that reads means absent; from one that writes it means that
 /// the record concerned is absent (or, for creation, present), and nothing was done.
@@ -199,4 +199,13 @@ pub trait Db: Debug + Send + Sync {
 
     /// Withdraws a CI token; `None` if there is none.
     async fn delete_api_token(&self, cause: &Cause, id: &str) -> Result<Option<Serial>, DbError>;
+
+    /// Everything that is recalled, the oldest first. One that cannot be read is an error, never left out.
+    async fn recalls(&self) -> Result<Vec<Recall>, DbError>;
+
+    /// Recalls something, unless it is recalled already.
+    async fn recall(&self, cause: &Cause, recall: &NewRecall) -> Result<RecallMade, DbError>;
+
+    /// Withdraws a recall, and returns what it was; `None` if there is none.
+    async fn withdraw_recall(&self, cause: &Cause, id: u64) -> Result<Option<Recall>, DbError>;
 }

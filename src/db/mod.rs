@@ -19,8 +19,8 @@ mod snapshot;
 mod sqlite;
 
 pub use change::{
-    Cause, Edit, IndexDeletion, NewApiToken, NewUser, OnConflict, Publication, Published,
-    PublishedFile, Removal, Removed, UserDeletion, UserUpdate,
+    Cause, Edit, IndexDeletion, NewApiToken, NewRecall, NewUser, OnConflict, Publication,
+    Published, PublishedFile, RecallMade, Removal, Removed, UserDeletion, UserUpdate,
 };
 pub use contract::Db;
 pub use error::DbError;

@@ -289,11 +289,15 @@ pub enum ChangeKind {
     TokenCreated,
     /// A CI token was withdrawn.
     TokenDeleted,
+    /// Something was recalled, everywhere.
+    Recalled,
+    /// A recall was withdrawn.
+    RecallWithdrawn,
 }
 
 impl ChangeKind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::UserCreated,
         Self::UserModified,
         Self::UserDeleted,
@@ -307,6 +311,8 @@ impl ChangeKind {
         Self::FileDeleted,
         Self::TokenCreated,
         Self::TokenDeleted,
+        Self::Recalled,
+        Self::RecallWithdrawn,
     ];
 
     /// The word for it in records.
@@ -326,6 +332,8 @@ impl ChangeKind {
             Self::FileDeleted => "file_deleted",
             Self::TokenCreated => "token_created",
             Self::TokenDeleted => "token_deleted",
+            Self::Recalled => "recalled",
+            Self::RecallWithdrawn => "recall_withdrawn",
         }
     }
 

@@ -6,6 +6,7 @@
 mod accounts;
 mod content;
 mod moving;
+mod recalls;
 mod since;
 mod support;
 mod tokens;
@@ -13,6 +14,7 @@ mod tokens;
 pub(super) use crate::db::conformance::accounts::*;
 pub(super) use crate::db::conformance::content::*;
 pub(super) use crate::db::conformance::moving::*;
+pub(super) use crate::db::conformance::recalls::*;
 pub(super) use crate::db::conformance::since::*;
 pub(super) use crate::db::conformance::support::{file, index, now, publication};
 pub(super) use crate::db::conformance::tokens::*;

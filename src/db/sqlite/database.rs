@@ -9,8 +9,8 @@ use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteRow;
 
 use crate::db::change::{
-    Cause, IndexDeletion, NewApiToken, NewUser, Publication, Published, Removal, Removed,
-    UserDeletion, UserUpdate,
+    Cause, IndexDeletion, NewApiToken, NewRecall, NewUser, Publication, Published, RecallMade,
+    Removal, Removed, UserDeletion, UserUpdate,
 };
 use crate::db::contract::Db;
 use crate::db::error::DbError;
@@ -22,9 +22,9 @@ use crate::db::snapshot::{Restoration, Restored, Snapshot};
 use crate::db::sqlite::open::Sqlite;
 use crate::db::sqlite::statement::{Statement, statement};
 use crate::db::sqlite::{
-    indexes, publish, read, remove, restore, rows, since, snapshot, tokens, users,
+    indexes, publish, read, recalls, remove, restore, rows, since, snapshot, tokens, users,
 };
-use crate::model::{IndexName, ProjectName, Sha256, Timestamp};
+use crate::model::{IndexName, ProjectName, Recall, Sha256, Timestamp};
 
 impl Sqlite {
     async fn reader(&self) -> Result<PoolConnection<sqlx::Sqlite>, DbError> {
@@ -350,5 +350,19 @@ impl Db for Sqlite {
 
     async fn delete_api_token(&self, cause: &Cause, id: &str) -> Result<Option<Serial>, DbError> {
         tokens::delete(self, cause, id).await
+    }
+
+    async fn recalls(&self) -> Result<Vec<Recall>, DbError> {
+        let recalls = statement("SELECT * FROM recalls ORDER BY id", &[]);
+        let found = self.rows("read the recalls", recalls).await?;
+        found.iter().map(rows::recall).collect()
+    }
+
+    async fn recall(&self, cause: &Cause, recall: &NewRecall) -> Result<RecallMade, DbError> {
+        recalls::make(self, cause, recall).await
+    }
+
+    async fn withdraw_recall(&self, cause: &Cause, id: u64) -> Result<Option<Recall>, DbError> {
+        recalls::withdraw(self, cause, id).await
     }
 }

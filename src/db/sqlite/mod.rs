@@ -13,6 +13,7 @@ mod normalised;
 mod open;
 mod publish;
 mod read;
+mod recalls;
 mod remove;
 mod restore;
 mod rows;

@@ -10,7 +10,7 @@ use crate::db::record::{
     ApiToken, Change, ChangeKind, FileRecord, IndexRecord, ProjectSpelling, ReleaseRecord, Serial,
     TokenOperation, User, UserDetails,
 };
-use crate::model::{IndexName, ProjectName, Sha256, Timestamp, Yanked};
+use crate::model::{IndexName, ProjectName, Recall, Sha256, Timestamp, Yanked};
 
 /// SQLite's primary result codes for a file that is damaged or is not a database (sqlite3.h).
 const DAMAGED: [i32; 2] = [11, 26];
@@ -254,6 +254,21 @@ pub(super) fn api_token(row: &SqliteRow) -> Result<ApiToken, DbError> {
         created: read.instant("created")?,
         expires: read.instant("expires")?,
         last_used: read.instant_if_any("last_used")?,
+    })
+}
+
+/// A row of `recalls`. What cannot be read is a fault: it would be taken for nothing otherwise.
+pub(super) fn recall(row: &SqliteRow) -> Result<Recall, DbError> {
+    let read = reader(row, "read the recalls");
+    let text: String = read.get("reason")?;
+    let who: Option<String> = read.get("who")?;
+    Ok(Recall {
+        id: read.number("id")?,
+        subject: read.parsed("subject", |text| text.parse().ok())?,
+        reason: text.into(),
+        who: who.map(Into::into),
+        at: read.instant("at")?,
+        is_kept: read.get("is_kept")?,
     })
 }
 

@@ -107,7 +107,9 @@ async fn changes(
             | ChangeKind::IndexDeleted
             | ChangeKind::Restored
             | ChangeKind::TokenCreated
-            | ChangeKind::TokenDeleted => return Ok(None),
+            | ChangeKind::TokenDeleted
+            | ChangeKind::Recalled
+            | ChangeKind::RecallWithdrawn => return Ok(None),
         };
     }
     // A file may have moved from one release to another that went afterwards, and nothing says which.

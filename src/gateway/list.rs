@@ -403,7 +403,7 @@ fn is_shown(
     }
     let is_held = |member: usize| !members[member].index.is_mirror() && holds(member);
     // Of a million names, most are of no rule's and no stage's concern.
-    if !stack.is_ruled() && !(0..members.len()).any(is_held) {
+    if !stack.may_refuse_name(name) && !(0..members.len()).any(is_held) {
         return true;
     }
     let Ok(project) = ProjectName::parse(name) else {

@@ -16,6 +16,7 @@ use crate::policy::document::{Placed, PolicyDocument};
 use crate::policy::documents::{Document, IndexDocument, IndexKindDocument};
 use crate::policy::index::Index;
 use crate::policy::order::{bases, find_cycles, resolution_order};
+use crate::policy::recalls::Recalls;
 use crate::policy::rule::{Policy, Rule};
 use crate::policy::stack::{Stack, Surroundings};
 
@@ -24,7 +25,7 @@ use crate::policy::stack::{Stack, Surroundings};
 const STACK_MEMBERS_MAX: usize = 256;
 
 /// The indexes, stacks and policies in force: immutable and shared.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Policies {
     pub(super) indexes: BTreeMap<IndexName, Arc<Index>>,
     pub(super) stacks: BTreeMap<IndexName, Arc<Stack>>,
@@ -32,6 +33,7 @@ pub struct Policies {
     default_index: Option<IndexName>,
     hidden: HashSet<IndexName>,
     pub(super) advisories: Arc<KnownAdvisories>,
+    recalls: Arc<Recalls>,
 }
 
 /// A rule that is about to stop applying, or has stopped.
@@ -85,7 +87,26 @@ impl Policies {
             policies,
             default_index,
             advisories,
+            recalls: Arc::default(),
         })
+    }
+
+    /// The same indexes and rules under these recalls, which every stack observes.
+    #[must_use]
+    pub fn under(&self, recalls: Arc<Recalls>) -> Self {
+        let stacks = self.stacks.iter();
+        let stacks = stacks.map(|(name, stack)| (name.clone(), Arc::new(stack.under(&recalls))));
+        Self {
+            stacks: stacks.collect(),
+            recalls,
+            ..self.clone()
+        }
+    }
+
+    /// What was recalled.
+    #[must_use]
+    pub fn recalls(&self) -> &Arc<Recalls> {
+        &self.recalls
     }
 
     /// One index.

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use crate::advisory::Advisory;
 use crate::model::{File, IndexName, ProjectName, Timestamp};
-use crate::policy::document::{NamePattern, Placed, Undated};
+use crate::policy::document::{NamePattern, OnBlock, Placed, Undated};
 use crate::policy::facts::Facts;
 use crate::policy::index::Index;
 use crate::policy::layer::{Layer, OWNS, Tally};
 use crate::policy::naming::full_name;
+use crate::policy::recalls::RecallsAbout;
 use crate::policy::siblings::{ListedFiles, Siblings};
 use crate::policy::sources::{SkipReason, Skipped, Sources, keeper};
 use crate::policy::stack::{Candidate, Member, Stack};
@@ -23,6 +24,8 @@ pub struct ProjectView<'a> {
     stack: &'a Stack,
     project: ProjectName,
     layers: Vec<Layer<'a>>,
+    /// The recalls that may be about it.
+    recalls: RecallsAbout<'a>,
     /// For each member, what reserves the name from it.
     reserved: Vec<Option<Reservation<'a>>>,
     /// Members whose upstream cannot be asked, and since when.
@@ -53,6 +56,7 @@ impl<'a> ProjectView<'a> {
             stack,
             project: project.clone(),
             layers: layers.map(|index| Layer::new(index, project)).collect(),
+            recalls: stack.recalls.about(project),
             reserved: stack.members.iter().map(reserved).collect(),
             silent: &[],
             siblings: Vec::new(),
@@ -142,7 +146,8 @@ impl<'a> ProjectView<'a> {
 
     /// Whether one file passes.
     ///
-    /// In each policy that applies the first matching rule decides; one denial is enough.
+    /// What was recalled does not, whatever the rules say. In each policy that applies the first matching
+    /// rule decides; one denial is enough.
     #[must_use]
     pub fn decide_file<'f>(&self, candidate: &Candidate<'f>, now: Timestamp) -> Verdict<&'f File> {
         let file = candidate.file;
@@ -160,6 +165,12 @@ impl<'a> ProjectView<'a> {
             };
             return Verdict::Deny(Denial::new(subject(), Reason::Outside, rule));
         };
+        if let Some(recalled) = self.recalls.of_file(file) {
+            return Verdict::Deny(Denial {
+                on_block: self.on_recall(member),
+                ..recalled.denial(subject(), &self.stack.asked.name)
+            });
+        }
         if let Some(reservation) = self.reserved[candidate.member] {
             return Verdict::Deny(reservation.denial(subject()));
         }
@@ -177,6 +188,17 @@ impl<'a> ProjectView<'a> {
             }
         }
         tally.verdict(file)
+    }
+
+    /// What pages do with a recalled file of a member: list it as yanked, since that brings the reason to
+    /// whoever asks for it, unless a policy would hide what it refuses.
+    fn on_recall(&self, member: &Member) -> OnBlock {
+        let policies = self
+            .layers_of(member)
+            .filter_map(|layer| layer.policy.as_ref());
+        let hides = |on_block: &OnBlock| *on_block == OnBlock::Hide;
+        let hiding = policies.map(|(policy, _)| policy.on_block).find(hides);
+        hiding.unwrap_or(OnBlock::Yank)
     }
 
     fn silent_since(&self, member: usize) -> Option<Timestamp> {
@@ -210,6 +232,11 @@ impl<'a> ProjectView<'a> {
     /// What the rules say about everything that a member may list for the project.
     fn judge_name(&self, position: usize, member: &Member, now: Timestamp) -> Tally {
         let mut tally = Tally::default();
+        if let Some(recalled) = self.recalls.of_project() {
+            let subject = Subject::Project(self.project.clone());
+            tally.denied = Some(recalled.denial(subject, &self.stack.asked.name));
+            return tally;
+        }
         if let Some(reservation) = self.reserved[position] {
             let subject = Subject::Project(self.project.clone());
             tally.denied = Some(reservation.denial(subject));
@@ -230,6 +257,11 @@ impl<'a> ProjectView<'a> {
     /// What reserves the name from a member.
     pub(super) fn reservation(&self, position: usize) -> Option<Reservation<'a>> {
         self.reserved.get(position).copied().flatten()
+    }
+
+    /// The recalls that may be about the project, and what of it each covers.
+    pub(super) fn recalls(&self) -> &RecallsAbout<'a> {
+        &self.recalls
     }
 
     /// What rules may ask about a file of a member.

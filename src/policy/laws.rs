@@ -1,6 +1,7 @@
 //! What must hold for any set of indexes and policies, tried on many random ones.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -14,8 +15,10 @@ use crate::policy::document::{
     Undated, WhitelistInheritance, WhitelistName,
 };
 use crate::policy::documents::{Document, IndexDocument};
+use crate::policy::recalls::Recalls;
 use crate::policy::sample::{
-    allow, at, deny, document, file, index, mirror, of, osv, place, placed, policy, project, stage,
+    allow, at, deny, document, file, index, mirror, of, osv, place, placed, policy, project,
+    recalls, stage,
 };
 use crate::policy::setting::{CommonDocument, Stage};
 use crate::policy::siblings::ListedFiles;
@@ -166,10 +169,25 @@ fn indexes() -> impl Strategy<Value = Vec<IndexDocument>> {
     (stages, mirrors).prop_map(|(stages, mirrors)| [stages, mirrors.to_vec()].concat())
 }
 
+/// What was recalled, mostly nothing.
+fn recalled() -> impl Strategy<Value = Recalls> {
+    let subjects = vec![
+        "six",
+        "six==2.5",
+        "acme-x<2",
+        "acme_x-1.0.tar.gz",
+        "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    ];
+    let some = subsequence(subjects, 1..=2).prop_map(|subjects| recalls(&subjects));
+    prop::option::weighted(0.3, some).prop_map(Option::unwrap_or_default)
+}
+
 fn policies() -> impl Strategy<Value = Policies> {
     let rules = POLICIES.map(policy_named);
-    (indexes(), rules).prop_map(|(indexes, rules)| {
-        Policies::compile(&[with_advisories(document(indexes, rules.to_vec()))], &[]).unwrap()
+    (indexes(), rules, recalled()).prop_map(|(indexes, rules, recalls)| {
+        let document = with_advisories(document(indexes, rules.to_vec()));
+        let compiled = Policies::compile(&[document], &[]);
+        compiled.unwrap().under(Arc::new(recalls))
     })
 }
 
@@ -414,6 +432,37 @@ proptest! {
                 let refused = refuses_name(stack, position, &file);
                 prop_assert!(!refused || is_denied(stack, position, &file));
                 prop_assert!(!nobody || refused || !devpi.contains(&position));
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_lets_pass_what_was_recalled_and_a_recall_of_other_things_changes_nothing(
+        policies in policies(),
+        held in held(),
+        file in any_file(),
+    ) {
+        let free = policies.under(Arc::default());
+        for (stack, freed) in stacks(&policies).zip(stacks(&free)) {
+            let name = file.filename.project();
+            let about = stack.view(name);
+            let (whole, of_file) = (about.recalls().of_project(), about.recalls().of_file(&file));
+            if whole.is_some() {
+                prop_assert!(sources(stack, name.as_str(), &held).is_none_or(|one| one.ask.is_empty()));
+            }
+            for member in 0..stack.members.len() {
+                prop_assert!(whole.is_none() || refuses_name(stack, member, &file));
+                match of_file {
+                    Some(called) => {
+                        let verdict = decide(stack, member, &file, at(NOW));
+                        let rule = verdict.denial().map(|denial| Arc::clone(&denial.rule.name));
+                        prop_assert_eq!(rule, Some(called.recall.name()));
+                    }
+                    None => prop_assert_eq!(
+                        decide(stack, member, &file, at(NOW)),
+                        decide(freed, member, &file, at(NOW))
+                    ),
+                }
             }
         }
     }

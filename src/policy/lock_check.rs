@@ -228,13 +228,18 @@ fn of_judged(judged: Judged) -> Fate {
     match judged {
         Judged::Passes(_) | Judged::Private(_) | Judged::Nowhere => Fate::Passes,
         Judged::Refused(denial) => match denial.reason {
-            Reason::Lacks { .. } | Reason::NoDigest => Fate::Depends(denial),
+            Reason::Lacks { .. }
+            | Reason::NoDigest
+            | Reason::Recalled {
+                missing: Some(_), ..
+            } => Fate::Depends(denial),
             Reason::Rule { .. }
             | Reason::Doubt { .. }
             | Reason::Default
             | Reason::NotListed
             | Reason::NotPinned
             | Reason::Owned { .. }
+            | Reason::Recalled { missing: None, .. }
             | Reason::Outside => Fate::Refused(denial),
         },
     }

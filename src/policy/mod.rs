@@ -1,8 +1,7 @@
 //! What may pass, decided by compiled rules that can say who wrote them.
 //!
-//! `Document`s (what operators wrote) become `Policies` (what the server runs on) by
-//! [`Policies::compile`]; a `Stack` of them answers who may speak for a project and whether a file
-//! passes; every answer is a `Verdict` that can explain itself.
+//! `Document`s (what operators wrote) become `Policies` by [`Policies::compile`]; a `Stack` of them says who may
+//! speak for a project and whether a file passes; every answer is a `Verdict` that can explain itself.
 
 mod advice;
 mod advisory;
@@ -32,6 +31,7 @@ mod order;
 mod orphans;
 mod published;
 mod read;
+mod recalls;
 mod rule;
 #[cfg(test)]
 mod sample;
@@ -45,7 +45,6 @@ mod vanishing;
 mod verdict;
 mod whitelist;
 mod words;
-
 pub use advice::{Exposure, advice};
 pub use case::{Bench, CASES, CaseFile, Difference};
 pub use compile::{Expiring, Policies};
@@ -65,6 +64,7 @@ pub use read::{
     Bytes, Choice, Fields, Files, HttpUrl, KEYS, Misread, NamedKind, Node, Notes, Shape, Table,
     Value, Word, YamlKey, key, keys, kind, many, one, read, read_osv, read_text, schema_of,
 };
+pub use recalls::Recalls;
 pub use rule::Policy;
 #[cfg(test)]
 pub use sample::NoFiles;

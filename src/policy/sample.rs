@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::advisory::Advisories;
 use crate::model::{
-    Fault, File, Filename, Hashes, IndexName, Location, ProjectName, Sha256, Timestamp, UploadTime,
-    UploadTimeSource,
+    Fault, File, Filename, Hashes, IndexName, Location, ProjectName, Recall, Sha256, Timestamp,
+    UploadTime, UploadTimeSource,
 };
 use crate::policy::compile::Policies;
 use crate::policy::document::{
@@ -15,6 +15,7 @@ use crate::policy::document::{
 };
 use crate::policy::documents::{Document, IndexDocument, IndexKindDocument};
 use crate::policy::read;
+use crate::policy::recalls::Recalls;
 use crate::policy::setting::{MirrorDocument, StageDocument};
 use crate::policy::sources::SkipReason;
 use crate::policy::verdict::Verdict;
@@ -218,6 +219,19 @@ pub(super) fn document(indexes: Vec<IndexDocument>, policies: Vec<PolicyDocument
 
 pub(super) fn compiled(indexes: Vec<IndexDocument>, policies: Vec<PolicyDocument>) -> Policies {
     Policies::compile(&[document(indexes, policies)], &[]).unwrap()
+}
+
+/// These recalls, each for the reason "stolen token".
+pub(super) fn recalls(subjects: &[&str]) -> Recalls {
+    let recall = |(id, subject): (u64, &&str)| Recall {
+        id,
+        subject: subject.parse().unwrap(),
+        reason: "stolen token".into(),
+        who: None,
+        at: at("2026-01-04T00:00:00Z"),
+        is_kept: false,
+    };
+    Recalls::of((1..).zip(subjects).map(recall).collect())
 }
 
 /// A file uploaded at the start of 2026, 1000 bytes, with the digest of its own name.

@@ -16,11 +16,12 @@ use crate::advisory::KnownAdvisories;
 use crate::model::{File, IndexName, ProjectName, ProjectState, Timestamp};
 use crate::policy::decide::ProjectView;
 use crate::policy::index::Index;
+use crate::policy::recalls::Recalls;
 use crate::policy::sources::Sources;
 use crate::policy::verdict::Verdict;
 
 /// An index and all it inherits from, in resolution order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Stack {
     /// The asked index.
     pub asked: Arc<Index>,
@@ -29,10 +30,12 @@ pub struct Stack {
     /// The indexes of the stack that have a policy or a whitelist, in order.
     pub(super) layers: Vec<Arc<Index>>,
     pub(super) advisories: Arc<KnownAdvisories>,
+    /// What was recalled, everywhere.
+    pub(super) recalls: Arc<Recalls>,
 }
 
 /// One index of a stack.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Member {
     /// The index.
     pub index: Arc<Index>,
@@ -126,6 +129,15 @@ impl Stack {
             members,
             layers,
             advisories: Arc::clone(advisories),
+            recalls: Arc::default(),
+        }
+    }
+
+    /// The same under these recalls.
+    pub(super) fn under(&self, recalls: &Arc<Recalls>) -> Self {
+        Self {
+            recalls: Arc::clone(recalls),
+            ..self.clone()
         }
     }
 
@@ -137,9 +149,20 @@ impl Stack {
             .position(|member| member.index.name == *index)
     }
 
-    /// Whether anything restricts what it shows: a policy, a whitelist or a reserved name.
+    /// Whether anything restricts what it shows: a policy, a whitelist, a reserved name or a recall.
     #[must_use]
     pub fn is_ruled(&self) -> bool {
+        !self.recalls.is_empty() || self.has_rules()
+    }
+
+    /// Whether anything may refuse this name, which is normalised: of a million names, most are of no
+    /// rule's concern.
+    #[must_use]
+    pub fn may_refuse_name(&self, name: &str) -> bool {
+        self.has_rules() || self.recalls.name(name)
+    }
+
+    fn has_rules(&self) -> bool {
         !self.layers.is_empty() || self.members.iter().any(|member| !member.owners.is_empty())
     }
 

@@ -1,5 +1,6 @@
 //! Who may speak and what passes, through whole stacks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{Hashes, Kind, ProjectState, Sha256};
@@ -12,7 +13,7 @@ use crate::policy::documents::IndexDocument;
 use crate::policy::feed::{Feed, HeldFeed, WhenStale};
 use crate::policy::sample::{
     allow, at, compiled, deny, document, file, index, mirror, of, osv, place, placed, policy,
-    project, sources, stage,
+    project, recalls, sources, stage,
 };
 
 const NOW: &str = "2026-01-05T00:00:00Z";
@@ -388,4 +389,94 @@ fn rules_about_advisories_refuse_while_a_feed_cannot_be_relied_on() {
     assert_eq!(stack.next_change(&candidate, at(NOW)), Some(end));
     let view = stack.view(good.filename.project());
     assert!(view.decide_file(&candidate, end).denial().is_some());
+}
+
+/// Through stages and a mirror, with a waiver for everything and without any policy.
+fn recalling(subjects: &[&str]) -> Policies {
+    let hides = PolicyDocument {
+        on_block: OnBlock::Hide,
+        ..policy("hides", vec![allow(of(&["six", "seven"]))])
+    };
+    let indexes = vec![
+        stage("a/top", &["a/base"]).policy("hides"),
+        stage("a/base", &["m/one"]),
+        mirror("m/one"),
+    ];
+    compiled(indexes, vec![hides]).under(Arc::new(recalls(subjects)))
+}
+
+#[test]
+fn what_was_recalled_is_refused_at_every_index_above_every_waiver() {
+    let file = file("six-1.0.tar.gz", "six");
+    let digest = file.hashes.sha256().unwrap().to_string();
+    let by_digest = format!("sha256:{digest}");
+    for subject in ["six", "six==1", "six<2", "SIX-1.0.tar.gz", &by_digest] {
+        let policies = recalling(&["seven", "six==3", subject]);
+        for (asked, member) in [
+            ("a/top", "a/top"),
+            ("a/top", "a/base"),
+            ("a/top", "m/one"),
+            ("a/base", "a/base"),
+            ("m/one", "m/one"),
+        ] {
+            assert_eq!(
+                denied(&policies, asked, member, &file),
+                "six 1.0 is refused by recall 3: stolen token",
+                "{subject} through {asked}"
+            );
+            let verdict = decide(&policies, asked, member, &file);
+            let denial = verdict.denial().unwrap();
+            assert_eq!(&*denial.rule.name, "recall/3");
+            // As the policies that apply would do with what they refuse.
+            let expected = if asked == "a/top" {
+                OnBlock::Hide
+            } else {
+                OnBlock::Yank
+            };
+            assert_eq!(denial.on_block, expected, "{asked} {member}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_told_from_what_was_recalled_is_refused_and_says_why() {
+    let digest = Sha256::of(b"other");
+    let policies = recalling(&[&format!("sha256:{digest}"), "six<2"]);
+    let mut nameless = file("six-2.0.tar.gz", "six");
+    assert_eq!(denied(&policies, "m/one", "m/one", &nameless), "passes");
+    nameless.hashes = Hashes::default();
+    let legacy = file("six-2004d.tar.gz", "six");
+    for (file, expected) in [
+        (
+            &nameless,
+            "six 2.0 is refused by recall 1: it has no sha256, which this recall needs: stolen token",
+        ),
+        (
+            &legacy,
+            "six 2004d is refused by recall 2: it has no version that can be read, which this recall needs: \
+             ...",
+        ),
+    ] {
+        let said = denied(&policies, "m/one", "m/one", file);
+        assert!(said.starts_with(expected.trim_end_matches("...")), "{said}");
+    }
+}
+
+#[test]
+fn a_recalled_project_is_asked_of_nobody_and_held_by_nobody() {
+    let policies = recalling(&["six"]);
+    let nobody = "denied: six is refused by recall 1: stolen token";
+    for (asked, held) in [
+        ("a/top", vec![]),
+        ("a/top", vec!["a/top", "a/base"]),
+        ("m/one", vec![]),
+    ] {
+        assert_eq!(sources(&policies, asked, "six", &held), nobody, "{asked}");
+        let others = sources(&policies, asked, "seven", &held);
+        assert!(others.starts_with("ask "), "{others}");
+    }
+    let stack = policies.stack(&index("m/one")).unwrap();
+    assert!(stack.is_ruled() && stack.may_refuse_name("six") && !stack.may_refuse_name("seven"));
+    let undone = policies.under(Arc::default());
+    assert_eq!(sources(&undone, "m/one", "six", &[]), "ask m/one; skip ");
 }

@@ -47,7 +47,7 @@ pub mod listen {
 pub mod model {
     pub use crate::model::{
         AuditLimits, CoreMetadata, DoorLimits, DoorName, Fault, FeedLimits, File, Filename, Hashes,
-        IndexName, Limits, Location, Login, ProjectName, ProjectState, Sha256, Timestamp,
+        IndexName, Limits, Location, Login, ProjectName, ProjectState, Recall, Sha256, Timestamp,
         UploadTime, UploadTimeSource, UpstreamLimits, VersionSpecifiers, WorkLimits, Yanked,
     };
 }
@@ -63,7 +63,7 @@ pub mod page {
 /// Of `policy`.
 pub mod policy {
     pub use crate::policy::{
-        Candidate, Document, Files, Mirror, NamedKind, Policies, TextFile, read_text,
+        Candidate, Document, Files, Mirror, NamedKind, Policies, Recalls, TextFile, read_text,
     };
 
     /// Where a mirror's upstream is.

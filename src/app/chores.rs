@@ -1,5 +1,6 @@
 //! What has to be done now and then, off every request's path.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::account::Accounts;
 use crate::db::Db;
-use crate::gateway::{Flows, VerifiedRound};
+use crate::gateway::{Flows, Generations, VerifiedRound};
 use crate::listen::Stop;
 use crate::store::FsStore;
 
@@ -134,6 +135,48 @@ pub(super) async fn verify(flows: Arc<Flows>, pace: u64, stop: Stop) {
         }
         tokio::select! {
             () = tokio::time::sleep_until(next) => {}
+            () = stop.requested() => return,
+        }
+    }
+}
+
+/// Puts in force what another process recalls in the same records, and removes the bytes of everything that
+/// is recalled: once after the start, since the last process may have ended before it had, and once a
+/// moment after each recall, for what was arriving.
+pub(super) async fn follow_recalls(flows: Arc<Flows>, generations: Arc<Generations>, stop: Stop) {
+    let mut purged: HashMap<u64, bool> = HashMap::new();
+    let mut is_failing = false;
+    loop {
+        let followed = generations.follow_recalls().await;
+        if let Err(error) = &followed
+            && !is_failing
+        {
+            tracing::error!(%error, "recalls cannot be read: those in force stay");
+        }
+        is_failing = followed.is_err();
+        let generation = flows.core.generation();
+        let recalls = generation.policies.recalls().all();
+        for recall in recalls.iter().filter(|one| !purged.contains_key(&one.id)) {
+            for failed in flows.purge(recall, &[]).await.failed {
+                tracing::error!(
+                    rule = &*recall.name(),
+                    "recalled bytes may remain: {failed}"
+                );
+            }
+        }
+        let is_over = |id: &u64| !recalls.iter().any(|one| one.id == *id);
+        for (id, _) in purged
+            .iter()
+            .filter(|(id, is_kept)| **is_kept && is_over(id))
+        {
+            if let Err(error) = flows.bring_back(*id).await {
+                tracing::error!(recall = id, error, "what was set aside is not back");
+            }
+        }
+        purged = recalls.iter().map(|one| (one.id, one.is_kept)).collect();
+        drop(generation);
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
             () = stop.requested() => return,
         }
     }

@@ -19,7 +19,7 @@ use crate::feed::{Keeper, KeeperParts};
 use crate::gateway::{Core, Flows, Generations, Settings};
 use crate::journal::Journal;
 use crate::listen::Stop;
-use crate::policy::IndexDocument;
+use crate::policy::{IndexDocument, Recalls};
 use crate::store::FsStore;
 use crate::telemetry::{AccessLog, AuditLog, Metrics, WaitFor};
 use crate::upstream::{Decoding, Fleet, OwnDoors};
@@ -92,7 +92,10 @@ impl House {
         feeds.give(&mut loaded.documents);
         feeds.adopt(&loaded.documents);
         let mut maker = Maker::before(fleet.clone(), decoding.clone(), neighbours);
-        let generation = maker.next(1, loaded, &stored)?;
+        let mut generation = maker.next(1, loaded, &stored)?;
+        // Without them what was recalled would pass.
+        let recalls = Recalls::of(work.block_on(records.recalls())?);
+        generation.policies = generation.policies.under(Arc::new(recalls));
         let flows = Arc::new(Flows::new(Core {
             clock: clock.clone(),
             in_force: Arc::new(generation).into(),
@@ -142,6 +145,7 @@ impl House {
     pub(super) fn start_chores(
         &self,
         accounts: Arc<Accounts>,
+        generations: Arc<Generations>,
         config: &Config,
         stop: &Stop,
     ) -> Chores {
@@ -156,6 +160,7 @@ impl House {
         };
         let records = Arc::clone(&self.records);
         let (verified, pace) = (Arc::clone(&flows), config.limits.own.verify_pace);
+        let recalling = chores::follow_recalls(Arc::clone(&flows), generations, stop.clone());
         Chores([
             self.work
                 .spawn(chores::verify(verified, pace, stop.clone())),
@@ -163,6 +168,7 @@ impl House {
             self.work
                 .spawn(chores::watch_records(records, stop.clone())),
             self.work.spawn(rounds.run(stop.clone())),
+            self.work.spawn(recalling),
         ])
     }
 
@@ -198,7 +204,7 @@ impl House {
 }
 
 /// The periodic tasks, for as long as they run.
-pub(super) struct Chores([JoinHandle<()>; 4]);
+pub(super) struct Chores([JoinHandle<()>; 5]);
 
 /// The devpi-servers behind this gateway, if there are any.
 fn fleet_of(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<Arc<Fleet>>> {

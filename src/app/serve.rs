@@ -12,6 +12,7 @@ use crate::app::files::{Files, Reading};
 use crate::app::house::House;
 use crate::app::lock::DataLock;
 use crate::app::notify::Notify;
+use crate::app::recalls::JournalTells;
 use crate::app::reload::Reloader;
 use crate::app::setup::Setup;
 use crate::app::starting::Starting;
@@ -90,6 +91,7 @@ pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()>
         rules,
         audit: Arc::clone(&audit),
         doors: house.doors.clone(),
+        deliveries: Arc::new(JournalTells::of(&config.data, Some(&journal))),
     });
     let mut opened = doorway.open(server_options(&config, is_upgrade), &config, flows, writer)?;
     opened.lines.extend(first_run.lines());
@@ -100,7 +102,7 @@ pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()>
     let limits = config.limits.own.clone();
     work.spawn(reloader.run(limits, of_reloader, stop.clone(), notify.clone()));
     work.spawn(notify.clone().announce_stop(of_notice));
-    let chores = house.start_chores(accounts, &config, &stop);
+    let chores = house.start_chores(accounts, Arc::clone(&generations), &config, &stop);
     feeds::start(&house, &generations, &audit, stop.clone());
     work.spawn(notify.clone().live((setup.env)("WATCHDOG_USEC")));
     house.watch_fleet();

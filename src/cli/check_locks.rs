@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
+use crate::app;
 use crate::cli::output::say;
 use crate::cli::warm::first_index;
 use crate::clock::Clock;
@@ -66,6 +67,7 @@ pub(super) fn check_locks(
         &loaded.config.limits.feed,
     );
     let policies = Policies::compile(&documents, &[])?;
+    let policies = app::under_recalls(policies, &loaded.config)?;
     let index = match index {
         Some(index) => index.clone(),
         None => first_index(loaded)?,

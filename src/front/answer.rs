@@ -88,7 +88,10 @@ impl Front {
 
     /// A page or a file of an index that no file declares.
     async fn through(&self, ask: &Ask<'_>, index: &IndexName, trust: Trust) -> Reply {
-        let Some(generation) = self.indexes.generation(index, self.offline()).await else {
+        let in_force = self.flows.core.generation();
+        let indexes = &self.indexes;
+        let generation = indexes.generation(index, self.offline(), &in_force);
+        let Some(generation) = generation.await else {
             return self.pass(ask, ask.path, trust).await;
         };
         let cx = Context {

@@ -63,6 +63,7 @@ impl Front {
             | ManageRoute::AuthCheck
             | ManageRoute::Reload
             | ManageRoute::Cache(_)
+            | ManageRoute::Recall(_)
             | ManageRoute::User(..)
             | ManageRoute::CreateMisnamed { .. }
             | ManageRoute::XmlSearch

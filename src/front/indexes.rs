@@ -12,7 +12,9 @@ use moka::sync::Cache;
 
 use crate::gateway::Generation;
 use crate::model::{IndexName, Location, UpstreamLimits};
-use crate::policy::{IndexDocument, IndexKindDocument, MirrorDocument, Placed, Policies, Undated};
+use crate::policy::{
+    IndexDocument, IndexKindDocument, MirrorDocument, Placed, Policies, Recalls, Undated,
+};
 use crate::upstream::{Decoding, Fleet};
 
 /// Most indexes remembered; more than any devpi in the field has. A forgotten one is made again when it
@@ -20,7 +22,7 @@ use crate::upstream::{Decoding, Fleet};
 const INDEXES_MAX: u64 = 4096;
 
 /// Generations of declared indexes count from 1, so that nothing rendered for one kind is ever taken for
-/// the other.
+/// the other. Those under recalls count down from the end.
 const UNDECLARED: u64 = 0;
 
 /// The undeclared indexes that were asked for.
@@ -44,15 +46,26 @@ impl Indexes {
 
     /// The generation of one index; `None` if devpi says that it has no such index. If no server can
     /// say, the index is tried, since its pages and files may be held.
-    pub async fn generation(&self, index: &IndexName, offline: bool) -> Option<Arc<Generation>> {
-        let known = self.known.get(index);
-        if known.is_some() {
-            return known;
+    pub async fn generation(
+        &self,
+        index: &IndexName,
+        offline: bool,
+        in_force: &Generation,
+    ) -> Option<Arc<Generation>> {
+        let recalls = in_force.policies.recalls();
+        if let Some(known) = self.known.get(index) {
+            if known.policies.recalls() == recalls {
+                return Some(known);
+            }
+            let known = Arc::new(under(&known, recalls, in_force.number));
+            self.known.insert(index.clone(), Arc::clone(&known));
+            return Some(known);
         }
         if !offline && self.is_unknown(index).await {
             return None;
         }
-        let made = Arc::new(self.make(index)?);
+        let made = self.make(index)?;
+        let made = Arc::new(under(&made, recalls, in_force.number));
         self.known.insert(index.clone(), Arc::clone(&made));
         Some(made)
     }
@@ -85,6 +98,18 @@ impl Indexes {
                 None
             }
         }
+    }
+}
+
+/// A generation under other recalls. Its number is one that no other of these has had under others.
+fn under(of: &Generation, recalls: &Arc<Recalls>, in_force: u64) -> Generation {
+    Generation {
+        number: match recalls.is_empty() {
+            true => UNDECLARED,
+            false => u64::MAX - in_force,
+        },
+        policies: of.policies.under(Arc::clone(recalls)),
+        upstreams: of.upstreams.clone(),
     }
 }
 

@@ -155,7 +155,10 @@ pub fn place_of_errand(route: &ManageRoute, path: &str, around: &Surroundings<'_
     if let ManageRoute::Read(route) = route {
         return place(route, path, around);
     }
-    if matches!(route, ManageRoute::Reload | ManageRoute::Cache(_)) {
+    if matches!(
+        route,
+        ManageRoute::Reload | ManageRoute::Cache(_) | ManageRoute::Recall(_)
+    ) {
         return Place::Ours;
     }
     let Some(index) = route.index().cloned().or_else(|| index_of(path)) else {

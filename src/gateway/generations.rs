@@ -17,7 +17,7 @@ use crate::gateway::core::Core;
 use crate::gateway::names::Names;
 use crate::gateway::source::Mirrors;
 use crate::model::{Faults, IndexName};
-use crate::policy::{IndexDocument, Policies};
+use crate::policy::{IndexDocument, Policies, Recalls};
 use crate::telemetry::{HeldPermits, Permits, WaitFor};
 
 /// The operator's files, read; and whatever else a generation is made of.
@@ -106,10 +106,48 @@ impl Generations {
     /// change compiled before it was committed.
     pub async fn follow(&self) -> Result<u64, NotInstalled> {
         let stored = Self::stored(&self.core.records.directory().await?);
+        let recalls = self.recorded_recalls().await?;
         let number = self.core.generation().number + 1;
         let generation = self.with(|configuration| configuration.make(number, &stored))?;
-        self.install(generation).await;
+        self.install(under(generation, recalls)).await;
         Ok(number)
+    }
+
+    /// Puts the recorded recalls in force, if they differ from those that are; returns the number of the
+    /// generation. Nothing is compiled for it, and no request waits.
+    ///
+    /// # Errors
+    /// When they cannot be read; those in force stay.
+    pub async fn follow_recalls(&self) -> Result<u64, DbError> {
+        if **self.core.generation().policies.recalls() == *self.recorded_recalls().await? {
+            return Ok(self.core.generation().number);
+        }
+        let _turn = self.turn().await;
+        self.install_recalls().await
+    }
+
+    /// The same for a caller that holds the turn.
+    ///
+    /// # Errors
+    /// When they cannot be read; those in force stay.
+    pub async fn install_recalls(&self) -> Result<u64, DbError> {
+        let recalls = self.recorded_recalls().await?;
+        let before = self.core.generation();
+        if *before.policies.recalls() == recalls {
+            return Ok(before.number);
+        }
+        let number = before.number + 1;
+        self.core.install(Generation {
+            number,
+            policies: before.policies.under(recalls),
+            upstreams: before.upstreams.clone(),
+        });
+        Ok(number)
+    }
+
+    async fn recorded_recalls(&self) -> Result<Arc<Recalls>, DbError> {
+        let recalls = self.core.records.recalls().await?;
+        Ok(Arc::new(Recalls::of(recalls)))
     }
 
     /// Reads the operator's files again and puts them in force; returns the number of the generation.
@@ -119,9 +157,10 @@ impl Generations {
     pub async fn reload(&self) -> Result<u64, NotInstalled> {
         let _turn = self.turn().await;
         let stored = Self::stored(&self.core.records.directory().await?);
+        let recalls = self.recorded_recalls().await?;
         let number = self.core.generation().number + 1;
         let generation = self.with(|configuration| configuration.read_again(number, &stored))?;
-        self.install(generation).await;
+        self.install(under(generation, recalls)).await;
         Ok(number)
     }
 
@@ -158,6 +197,14 @@ impl CheckIndexes for Generations {
         let stored = Self::stored(would_be);
         self.with(|configuration| configuration.make(number, &stored))
             .map(drop)
+    }
+}
+
+/// The generation under these recalls.
+fn under(generation: Generation, recalls: Arc<Recalls>) -> Generation {
+    Generation {
+        policies: generation.policies.under(recalls),
+        ..generation
     }
 }
 

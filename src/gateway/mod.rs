@@ -30,6 +30,7 @@ mod page_copies;
 mod page_text;
 mod patience;
 mod places;
+mod purge;
 mod quarantine;
 mod refresh;
 mod refusal;
@@ -48,7 +49,6 @@ mod tickets;
 mod trouble;
 mod vanish;
 mod verify;
-
 pub use self::core::Core;
 pub use crate::store::{Failure, Growing, Readable, StoredFile};
 pub use crate::upstream::FleetBody;
@@ -67,6 +67,7 @@ pub use hidden::asked_index;
 pub use outside::{Outside, inside_path};
 pub use page::{candidate, decide};
 pub use patience::Patience;
+pub use purge::Purged;
 pub use refusal::{count_denial, failed_reply, reply_head};
 pub use reply::{Attempt, Body, CacheResult, Decision, Record, Reply, Route, Ruled};
 pub use resolve::{

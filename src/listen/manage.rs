@@ -206,6 +206,7 @@ impl ManageDoor {
             ManageRoute::Refresh(index, project) => writer.refresh(&index, &project).await,
             ManageRoute::Reload => writer.reload(caller).await,
             ManageRoute::Cache(work) => writer.keep_house(caller, work, &object).await,
+            ManageRoute::Recall(intent) => writer.recall(caller, intent, object).await,
             ManageRoute::CreateMisnamed { user, index } => {
                 Err(writer.misnamed_index(&user, &index))
             }

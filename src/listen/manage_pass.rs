@@ -89,6 +89,7 @@ fn kind_of(route: &ManageRoute) -> Option<AuditKind> {
         | ManageRoute::AuthCheck
         | ManageRoute::Reload
         | ManageRoute::Cache(_)
+        | ManageRoute::Recall(_)
         | ManageRoute::XmlSearch
         | ManageRoute::Refresh(..)
         | ManageRoute::NotAllowed(_)

@@ -25,6 +25,8 @@ pub enum ManageRoute {
     Reload,
     /// `POST /+cache/…`
     Cache(CacheWork),
+    /// `POST /+recall` and below
+    Recall(RecallIntent),
     /// `PUT`, `PATCH` or `DELETE /user`
     User(Intent, String),
     /// `PUT`, `PATCH` or `DELETE /user/index`
@@ -68,6 +70,17 @@ pub enum CacheWork {
     Collect,
     /// Read these uploaded files again, and serve none that is damaged.
     Inspect,
+}
+
+/// What should happen to recalls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecallIntent {
+    /// `POST /+recall`: recall something.
+    Make,
+    /// `POST /+recall/list`: tell what is recalled.
+    List,
+    /// `POST /+recall/undo`: withdraw a recall.
+    Undo,
 }
 
 /// What should happen to a user or an index.
@@ -134,7 +147,15 @@ impl ManageRoute {
             ("POST", ["+reload"]) => Self::Reload,
             ("POST", ["+cache", "gc"]) => Self::Cache(CacheWork::Collect),
             ("POST", ["+cache", "inspect"]) => Self::Cache(CacheWork::Inspect),
-            (_, ["+login" | "+reload"] | ["+cache", "gc" | "inspect"]) => Self::NotAllowed("POST"),
+            ("POST", ["+recall"]) => Self::Recall(RecallIntent::Make),
+            ("POST", ["+recall", "list"]) => Self::Recall(RecallIntent::List),
+            ("POST", ["+recall", "undo"]) => Self::Recall(RecallIntent::Undo),
+            (
+                _,
+                ["+login" | "+reload" | "+recall"]
+                | ["+cache", "gc" | "inspect"]
+                | ["+recall", "list" | "undo"],
+            ) => Self::NotAllowed("POST"),
             (_, [] | ["+status" | "+search"]) => Self::NotAllowed("GET, HEAD"),
             (_, [user, ..]) if !is_segment(user) => Self::NotFound,
             (method, [user]) => match Intent::of(method) {
@@ -170,6 +191,7 @@ impl ManageRoute {
             | Self::AuthCheck
             | Self::Reload
             | Self::Cache(_)
+            | Self::Recall(_)
             | Self::User(..)
             | Self::CreateMisnamed { .. }
             | Self::XmlSearch
@@ -191,6 +213,7 @@ impl ManageRoute {
             Self::LogIn
             | Self::Reload
             | Self::Cache(_)
+            | Self::Recall(_)
             | Self::User(..)
             | Self::Index(..)
             | Self::CreateMisnamed { .. }
@@ -308,6 +331,13 @@ mod tests {
                 ManageRoute::Cache(CacheWork::Inspect),
             ),
             ("PUT", "/+cache/gc", ManageRoute::NotAllowed("POST")),
+            ("POST", "/+recall", ManageRoute::Recall(RecallIntent::Make)),
+            (
+                "POST",
+                "/+recall/undo",
+                ManageRoute::Recall(RecallIntent::Undo),
+            ),
+            ("PUT", "/+recall/list", ManageRoute::NotAllowed("POST")),
             ("GET", "/+authcheck", ManageRoute::AuthCheck),
             ("POST", "/+authcheck", ManageRoute::AuthCheck),
             (

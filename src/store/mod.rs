@@ -4,6 +4,7 @@
 //! written to `tmp/` and renamed. Absence is `Ok(None)`; a failing disk is an error, never absence.
 //! Opening a store costs the same however much it holds.
 
+mod aside;
 mod check;
 mod closed;
 mod contents;

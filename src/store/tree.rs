@@ -140,6 +140,38 @@ impl Tree {
         Ok(true)
     }
 
+    /// Moves what is under a key to another place, where nobody counts it; returns its length, if there was
+    /// something.
+    pub(super) fn move_aside(&self, key: &Key, to: &Path) -> io::Result<Option<u64>> {
+        let path = self.path(key);
+        make_folder_of(to)?;
+        let _changing = self.meter.lock(&self.changing);
+        let Some(length) = length(&path)? else {
+            return Ok(None);
+        };
+        match std::fs::rename(&path, to) {
+            // Evicted between the two calls, and counted there.
+            Err(error) if is_absence(&error) => return Ok(None),
+            moved => moved?,
+        }
+        self.quota.replaced(length, 0);
+        Ok(Some(length))
+    }
+
+    /// Moves it back, unless the same is there by now.
+    pub(super) fn move_back(&self, from: &Path, key: &Key) -> io::Result<()> {
+        let path = self.path(key);
+        make_folder_of(&path)?;
+        let _changing = self.meter.lock(&self.changing);
+        if length(&path)?.is_some() {
+            return std::fs::remove_file(from);
+        }
+        let after = length(from)?.unwrap_or(0);
+        std::fs::rename(from, &path)?;
+        self.quota.replaced(0, after);
+        Ok(())
+    }
+
     /// Makes sure that names survive a power cut: those of the file and of its folders, any of which
     /// may be new.
     fn sync_folders_of(&self, key: &Key) -> io::Result<()> {
@@ -164,6 +196,10 @@ pub(super) fn is_absence(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
     )
+}
+
+fn make_folder_of(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), std::fs::create_dir_all)
 }
 
 fn length(path: &Path) -> io::Result<Option<u64>> {

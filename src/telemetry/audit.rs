@@ -86,7 +86,8 @@ fn is_refusal(kind: AuditKind) -> bool {
         | AuditKind::Token
         | AuditKind::Import
         | AuditKind::Reload
-        | AuditKind::Feed => false,
+        | AuditKind::Feed
+        | AuditKind::Recall => false,
     }
 }
 

@@ -226,6 +226,8 @@ labels! {
         Reload = "reload",
         /// A feed of advisories was exchanged, or what came was refused.
         Feed = "feed",
+        /// Something was recalled, or a recall was withdrawn.
+        Recall = "recall",
     }
 }
 

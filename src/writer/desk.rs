@@ -16,6 +16,7 @@ use crate::store::Hold;
 use crate::telemetry::{AuditEvent, AuditKind, AuditLog, Permits, WaitFor};
 use crate::upstream::OwnDoors;
 use crate::writer::caller::Caller;
+use crate::writer::recall::Deliveries;
 use crate::writer::turns::Turns;
 
 /// What a door may write through. Cheap to clone.
@@ -51,6 +52,8 @@ pub struct WriterParts {
     pub audit: Arc<AuditLog>,
     /// Where this gateway listens itself.
     pub doors: OwnDoors,
+    /// Who received what.
+    pub deliveries: Arc<dyn Deliveries>,
 }
 
 impl Writer {

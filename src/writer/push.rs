@@ -105,6 +105,7 @@ impl Writer {
             let words = DevpiWords::NoFiles(name, version, &source.name);
             return Err(Refusal::api(StatusCode::BAD_REQUEST, words));
         };
+        self.refuse_recalled(&request.project, &found.version, &found.files)?;
         found.files = wanted(found.files, request.kinds);
         if found.files.is_empty() {
             let words = DevpiWords::NothingToPush(name, version);

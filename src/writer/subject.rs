@@ -42,6 +42,7 @@ impl WriteSubject {
             | ManageRoute::AuthCheck
             | ManageRoute::Reload
             | ManageRoute::Cache(_)
+            | ManageRoute::Recall(_)
             | ManageRoute::User(..)
             | ManageRoute::Index(..)
             | ManageRoute::CreateMisnamed { .. }

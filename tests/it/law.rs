@@ -317,12 +317,14 @@ async fn hold_back(public: Through<'_>, case: &Case<'_>, held: &[Held]) {
 async fn hold_all_to_the_law(larder: &Larder, clock: &Clock, written: &Written, content: &Content) {
     let ruled = House::offline(larder, &written.yaml(true), clock);
     let free = House::offline(larder, &written.yaml(false), clock);
+    ruled.recall(&written.recalls);
     fill(&ruled, content).await;
     let held = everything(content);
     for index in &written.indexes {
         for name in PROJECTS {
             let asked = index.name;
-            let at = format!("{name} in {asked}\n{}", written.yaml(true));
+            let (yaml, recalls) = (written.yaml(true), &written.recalls);
+            let at = format!("{name} in {asked}, recalled {recalls:?}\n{yaml}");
             let case = Case { asked, name, at };
             let through = |house, is_manage| Through { house, is_manage };
             let is_hidden = index.restricted_by.contains(HIDDEN);

@@ -1,9 +1,10 @@
 //! What an operator may have written: random stacks of stages and mirrors under random policies.
 
+use cheesecloth::testing::model::Sha256;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use super::{MIRRORS, STAGES};
+use super::{MIRRORS, STAGES, bytes_of};
 
 /// The conditions of rules; each occurs in some policy.
 const CONDITIONS: [&str; 24] = [
@@ -41,6 +42,8 @@ const UNLESS: &str = ", unless: fixes_advisory";
 pub(super) struct Written {
     pub(super) indexes: Vec<IndexText>,
     policies: String,
+    /// What was recalled, mostly nothing.
+    pub(super) recalls: Vec<String>,
 }
 
 /// An index as YAML: what it consists of, and what restricts it.
@@ -163,8 +166,25 @@ fn indexes() -> impl Strategy<Value = Vec<IndexText>> {
 }
 
 pub(super) fn written() -> impl Strategy<Value = Written> {
-    (indexes(), policy("p0"), policy("p1")).prop_map(|(indexes, one, two)| Written {
+    let parts = (indexes(), policy("p0"), policy("p1"), recalls());
+    parts.prop_map(|(indexes, one, two, recalls)| Written {
         indexes,
         policies: one + &two,
+        recalls,
     })
+}
+
+/// Whole projects, releases, files and digests.
+fn recalls() -> impl Strategy<Value = Vec<String>> {
+    let wheel = bytes_of("m/one", "six-2.5-py3-none-any.whl");
+    let subjects = vec![
+        "six".to_owned(),
+        "six==2.5".to_owned(),
+        "acme-x<2".to_owned(),
+        "acme_x-2.5.tar.gz".to_owned(),
+        "SIX-1.0_final_2-py2.7.egg".to_owned(),
+        format!("sha256:{}", Sha256::of(&wheel)),
+    ];
+    let some = subsequence(subjects, 1..=2);
+    prop::option::weighted(0.4, some).prop_map(Option::unwrap_or_default)
 }

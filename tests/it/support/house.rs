@@ -16,11 +16,11 @@ use cheesecloth::testing::gateway::{
     Answers, Arrival, Ask, Body, Core, Flows, Generation, Readable, Record, Settings,
 };
 use cheesecloth::testing::model::{
-    Fault, IndexName, Limits, Location, ProjectName, UpstreamLimits,
+    Fault, IndexName, Limits, Location, ProjectName, Recall, UpstreamLimits,
 };
 use cheesecloth::testing::page::{ProjectPage, StoredMeta, to_stored};
 use cheesecloth::testing::policy::{Files, NamedKind, read_text};
-use cheesecloth::testing::policy::{Mirror, Policies, TextFile, mirror_url};
+use cheesecloth::testing::policy::{Mirror, Policies, Recalls, TextFile, mirror_url};
 use cheesecloth::testing::protocol::{Audience, Preferences, PublicRoute};
 use cheesecloth::testing::reader::Reader;
 use cheesecloth::testing::store::{FsStore, Key};
@@ -192,6 +192,26 @@ impl House {
             records,
             _data: Arc::clone(&larder.data),
         }
+    }
+
+    /// Puts recalls in force.
+    pub(crate) fn recall(&self, subjects: &[impl AsRef<str>]) {
+        let recall = |(id, subject): (u64, &str)| Recall {
+            id,
+            subject: subject.parse().unwrap(),
+            reason: "stolen token".into(),
+            who: None,
+            at: self.clock.now(),
+            is_kept: false,
+        };
+        let recalls = (1..).zip(subjects.iter().map(AsRef::as_ref)).map(recall);
+        let recalls = Arc::new(Recalls::of(recalls.collect()));
+        let before = self.flows.core.generation();
+        self.flows.core.install(Generation {
+            number: before.number + 1,
+            policies: before.policies.under(recalls),
+            upstreams: before.upstreams.clone(),
+        });
     }
 
     /// Checks the clock, as the running program does now and then.

@@ -158,10 +158,7 @@ pub(super) async fn follow_recalls(flows: Arc<Flows>, generations: Arc<Generatio
         let recalls = generation.policies.recalls().all();
         for recall in recalls.iter().filter(|one| !purged.contains_key(&one.id)) {
             for failed in flows.purge(recall, &[]).await.failed {
-                tracing::error!(
-                    rule = &*recall.name(),
-                    "recalled bytes may remain: {failed}"
-                );
+                tracing::error!("bytes of {} may remain: {failed}", recall.name());
             }
         }
         let is_over = |id: &u64| !recalls.iter().any(|one| one.id == *id);
@@ -170,7 +167,7 @@ pub(super) async fn follow_recalls(flows: Arc<Flows>, generations: Arc<Generatio
             .filter(|(id, is_kept)| **is_kept && is_over(id))
         {
             if let Err(error) = flows.bring_back(*id).await {
-                tracing::error!(recall = id, error, "what was set aside is not back");
+                tracing::error!(error, "what was set aside for recall/{id} is not back");
             }
         }
         purged = recalls.iter().map(|one| (one.id, one.is_kept)).collect();

@@ -19,6 +19,7 @@ use crate::cli::journal::JournalOptions;
 use crate::cli::moving::{ExportOptions, ImportOptions};
 use crate::cli::output::{say, say_error};
 use crate::cli::policy_test::TestOptions;
+use crate::cli::recall::RecallOptions;
 use crate::cli::reload::ReloadOptions;
 use crate::cli::schema::SchemaOptions;
 use crate::cli::serve::ServeOptions;
@@ -97,6 +98,8 @@ pub(super) enum Command {
     /// Say what is held, list it, make room, or read all of it again.
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Call a release, a project or a file back: refused everywhere from now on; and say who got it.
+    Recall(RecallOptions),
     /// Have the running server read its configuration again: exit 1 when there are faults, which it then
     /// does not put in force.
     Reload(ReloadOptions),

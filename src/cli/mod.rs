@@ -21,6 +21,7 @@ mod moving;
 mod output;
 mod policy_test;
 mod progress;
+mod recall;
 mod reload;
 mod running;
 mod schema;
@@ -52,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::Token(command) => token::run(&command),
         Command::Warm(options) => warm::run(&options),
         Command::Cache(command) => cache::run(&command),
+        Command::Recall(options) => recall::run(&options),
         Command::Reload(options) => reload::run(&options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Journal(options) => journal::run(&options),

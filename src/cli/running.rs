@@ -41,7 +41,7 @@ pub(super) struct RunningOptions {
     /// The running server's management door, http(s)://HOST:PORT or unix:/PATH (default: where the
     /// configuration has it).
     #[arg(long, value_name = "URL")]
-    url: Option<String>,
+    pub(super) url: Option<String>,
     /// Who asks the server (default: root).
     #[arg(long, value_name = "NAME", requires = "password_env")]
     user: Option<String>,

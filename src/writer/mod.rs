@@ -26,7 +26,10 @@ pub use accounts::Changed;
 pub use caller::Caller;
 pub use desk::{Writer, WriterParts};
 pub use housekeeping::swept_as_json;
-pub use recall::{Delivered, Deliveries, Delivery};
+pub use recall::{
+    Delivered, Deliveries, Delivery, RecallReport, back_as_json, not_recalled, recall_as_json,
+    recall_event, recall_meant, recall_reason, record_recall,
+};
 pub use refusal::refusal_reply;
 pub use subject::WriteSubject;
 pub use upload::Upload;

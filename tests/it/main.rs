@@ -53,6 +53,7 @@ mod outside;
 mod pages;
 mod policy_tests;
 mod readings;
+mod recall;
 mod refusals;
 mod reload;
 #[expect(dead_code, reason = "the benchmarks' mains and what only they call")]

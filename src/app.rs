@@ -1,6 +1,7 @@
 //! Puts everything together and runs it; the only room that knows every type.
 
 mod accounts;
+mod approve;
 mod backup;
 mod cache;
 mod chores;
@@ -24,6 +25,7 @@ mod presence;
 mod recall_drawer;
 mod recalls;
 mod reload;
+mod replay;
 mod reported;
 mod serve;
 mod setup;
@@ -36,6 +38,7 @@ mod words;
 mod work;
 
 pub use crate::app::accounts::AccountOptions;
+pub use crate::app::approve::{judge_pins, replace_text};
 pub use crate::app::backup::{backup, restore};
 pub use crate::app::cache::{held_files, holdings, sweep, verify};
 pub use crate::app::explain::explain;
@@ -45,6 +48,7 @@ pub use crate::app::moving::{ImportStart, export, import};
 pub use crate::app::owner::{sign_in_as_root, unless_served};
 pub use crate::app::recall_drawer::RecallDrawer;
 pub use crate::app::recalls::under_recalls;
+pub use crate::app::replay::{Replay, ReplayOptions, ReplayedRelease, replay_requests};
 pub use crate::app::serve::{Start, serve};
 pub use crate::app::setup::Setup;
 pub use crate::app::tokens::TokenDrawer;

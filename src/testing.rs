@@ -48,7 +48,8 @@ pub mod model {
     pub use crate::model::{
         AuditLimits, CoreMetadata, DoorLimits, DoorName, Fault, FeedLimits, File, Filename, Hashes,
         IndexName, Limits, Location, Login, ProjectName, ProjectState, Recall, Sha256, Timestamp,
-        UploadTime, UploadTimeSource, UpstreamLimits, VersionSpecifiers, WorkLimits, Yanked,
+        UploadTime, UploadTimeSource, UpstreamLimits, Version, VersionSpecifiers, WorkLimits,
+        Yanked,
     };
 }
 
@@ -63,7 +64,8 @@ pub mod page {
 /// Of `policy`.
 pub mod policy {
     pub use crate::policy::{
-        Candidate, Document, Files, Mirror, NamedKind, Policies, Recalls, TextFile, read_text,
+        Bench, Candidate, CaseFile, Document, Files, Mirror, NamedKind, Pin, PinnedFile, Policies,
+        Recalls, TextFile, read_text,
     };
 
     /// Where a mirror's upstream is.
@@ -80,7 +82,9 @@ pub mod protocol {
 
 /// Of `reader`.
 pub mod reader {
-    pub use crate::reader::Reader;
+    pub use crate::reader::{
+        AskedProject, Foreseen, Question, Reader, Turn, explain_verdicts, foresee, replay,
+    };
 }
 
 /// Of `store`.

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Loaded};
 use crate::db::Db;
 use crate::feed::{Keeper, KeeperParts};
-use crate::gateway::{Core, Flows, Generations, Settings};
+use crate::gateway::{Core, Flows, Generation, Generations, Settings};
 use crate::journal::Journal;
 use crate::listen::Stop;
 use crate::policy::{IndexDocument, Recalls};
@@ -119,6 +119,15 @@ impl House {
             feeds,
             doors,
         })
+    }
+
+    /// A generation of another configuration over the same data, for comparison; never in force.
+    pub(super) fn other_generation(&self, loaded: &Loaded) -> anyhow::Result<Generation> {
+        let stored = Generations::stored(&self.work.block_on(self.records.directory())?);
+        let fleet = fleet_of(&loaded.config, &self.metrics)?;
+        let decoding = self.flows.core.settings.decoding.clone();
+        let mut maker = Maker::before(fleet, decoding, Neighbours::of(&loaded.config));
+        Ok(maker.next(2, loaded, &stored)?)
     }
 
     /// What every door logs, and where.

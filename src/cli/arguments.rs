@@ -7,11 +7,13 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::cli::approve::ApproveOptions;
 use crate::cli::backup::{BackupOptions, RestoreOptions};
 use crate::cli::cache::CacheCommand;
 use crate::cli::check::CheckOptions;
 use crate::cli::devpi::{DEVPI_VERSION, InitOptions, ServerOptions};
 use crate::cli::devpi_moving::{DevpiExport, DevpiImport};
+use crate::cli::diff::DiffOptions;
 use crate::cli::doctor::DoctorOptions;
 use crate::cli::explain::ExplainOptions;
 use crate::cli::generated::{CompletionsOptions, ManOptions};
@@ -107,6 +109,12 @@ pub(super) enum Command {
     Doctor(DoctorOptions),
     /// Tell what was delivered and refused, to whom.
     Journal(JournalOptions),
+    /// Say what another configuration would refuse and allow, by what was asked for: exit 1 when something
+    /// is newly refused.
+    Diff(DiffOptions),
+    /// Allow what an index refuses of lock files: these releases by their digests, until a day: exit 1 when
+    /// something would be refused all the same.
+    Approve(ApproveOptions),
     /// Run tests of policies: exit 1 when something is decided otherwise than expected, 2 when a file of
     /// tests or the configuration is at fault.
     Test(TestOptions),

@@ -2,6 +2,7 @@
 //!
 //! 0 is success, 1 findings, 2 a usage or configuration fault.
 
+mod approve;
 mod arguments;
 mod backup;
 mod cache;
@@ -12,6 +13,8 @@ mod devpi_configfile;
 mod devpi_moving;
 mod devpi_programs;
 mod devpi_unused;
+mod diff;
+mod diff_markdown;
 mod doctor;
 mod doctor_journal;
 mod explain;
@@ -58,6 +61,8 @@ pub fn main() -> ExitCode {
         Command::Doctor(options) => doctor::run(&options),
         Command::Journal(options) => journal::run(&options),
         Command::Test(options) => policy_test::run(&options),
+        Command::Diff(options) => diff::run(&options),
+        Command::Approve(options) => approve::run(&options),
         Command::Completions(options) => generated::completions(&options),
         Command::Man(options) => generated::man(&options),
         Command::Schema(options) => schema::run(&options),

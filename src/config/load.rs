@@ -69,6 +69,7 @@ pub fn load_what_can_be(
     let mut blank = Vec::new();
     for file in &files {
         let mut into = Into {
+            instead: overrides.instead.as_ref(),
             server: &mut server,
             named: &mut named,
             blank: &mut blank,
@@ -112,6 +113,7 @@ pub fn load_what_can_be(
 
 /// Where the content of a file goes.
 struct Into<'a, 'n> {
+    instead: Option<&'a (PathBuf, Arc<str>)>,
     server: &'a mut Server,
     named: &'a mut NamedFiles<'n>,
     blank: &'a mut Vec<PathBuf>,
@@ -121,7 +123,12 @@ struct Into<'a, 'n> {
 impl Into<'_, '_> {
     fn read_file(&mut self, path: &Path) -> Option<Document> {
         let file: Arc<str> = path.display().to_string().into();
-        let parsed = read_text(path)
+        let instead = self.instead.filter(|(instead, _)| instead == path);
+        let text = match instead {
+            Some((_, text)) => Ok(text.to_string()),
+            None => read_text(path),
+        };
+        let parsed = text
             .map_err(|why| Fault::nowhere(format!("cannot read {file}: {why}")))
             .and_then(|text| {
                 if text.trim().is_empty() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -114,6 +115,8 @@ pub struct Overrides {
     /// Leaves out the built-in mirror, so that an index exists only if somebody created it: `devpi-init`
     /// creates that one.
     pub bare: bool,
+    /// What a file would say that is about to be written, in place of what it says.
+    pub instead: Option<(PathBuf, Arc<str>)>,
 }
 
 /// How the environment is read; an empty variable counts as unset.

@@ -7,6 +7,7 @@
 //!
 //! Other programs may read the file beside a running server ([`JournalReader`]).
 
+mod asked;
 mod entry;
 mod error;
 mod intake;
@@ -21,6 +22,7 @@ mod read;
 mod row;
 mod statement;
 
+pub use asked::JournalAsked;
 pub use entry::{JournalAnswer, JournalDecision};
 pub use keeper::Journal;
 pub use open::{JOURNAL_FILE, JournalRules};

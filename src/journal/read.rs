@@ -27,7 +27,7 @@ const ROWS_OF_ITEMS: i64 = 100_000;
 
 /// Rows as one text of numbers: the driver takes longer for each value than SQLite for writing it out.
 const ALL: &str = "SELECT group_concat(line, ' ') FROM
-    (SELECT at || ' ' || item || ' ' || client || ' ' || ruling || ' ' || times AS line
+    (SELECT format('%d %d %d %d %d', at, item, client, ruling, times) AS line
      FROM entries WHERE at > $1 ORDER BY at LIMIT $2)";
 
 /// The same of some items.
@@ -113,6 +113,48 @@ impl JournalReader {
         Ok(oldest.and_then(|at| Timestamp::from_microsecond(at).ok()))
     }
 
+    /// The rows after an instant, by their numbers.
+    pub(super) async fn numbered(
+        &mut self,
+        after: i64,
+        most: i64,
+    ) -> Result<Vec<Numbered>, JournalError> {
+        let failed = JournalError::of("read the journal", &self.path);
+        let text = statement(ALL).bind(after).bind(most);
+        let text = text.fetch_one(&mut self.connection).await;
+        let text = text.and_then(|row| row.try_get::<Option<String>, _>(0));
+        let text = text.map_err(&failed)?.unwrap_or_default();
+        Numbered::read(&text).map_err(failed)
+    }
+
+    /// Reads the names of items, clients and rulings with these numbers.
+    pub(super) async fn learn(&mut self, numbers: &NumbersOf) -> Result<(), JournalError> {
+        let failed = JournalError::of("read the journal", &self.path);
+        let connection = &mut self.connection;
+        let learnt = self.names.learn(
+            connection,
+            numbers.items.iter().copied(),
+            numbers.clients.iter().copied(),
+            numbers.rulings.iter().copied(),
+        );
+        learnt.await.map_err(failed)
+    }
+
+    /// The names of an item and a ruling that were learnt.
+    pub(super) fn item_and_ruling(
+        &self,
+        item: i64,
+        ruling: i64,
+    ) -> Option<(Arc<JournalItem>, &JournalRuling)> {
+        let item = self.names.items.get(&item)?;
+        Some((Arc::clone(item), self.names.rulings.get(&ruling)?))
+    }
+
+    /// The name of a client that was learnt.
+    pub(super) fn client(&self, number: i64) -> Option<Arc<JournalClient>> {
+        self.names.clients.get(&number).cloned()
+    }
+
     /// Closes the file.
     pub async fn close(self) {
         // A reader has nothing to lose.
@@ -187,7 +229,7 @@ impl JournalRows<'_> {
         let text = text.and_then(|row| row.try_get::<Option<String>, _>(0));
         let text = text.map_err(&failed)?.unwrap_or_default();
         let rows = Numbered::read(&text).map_err(&failed)?;
-        names.learn(connection, &rows).await.map_err(failed)?;
+        names.learn_rows(connection, &rows).await.map_err(failed)?;
         self.is_over = rows.len() < usize::try_from(most).unwrap_or(usize::MAX);
         self.after = rows.last().map_or(self.after, |row| row.at);
         self.read
@@ -198,12 +240,12 @@ impl JournalRows<'_> {
 
 /// A row as it stands in the file.
 #[derive(Debug, Clone, Copy)]
-struct Numbered {
-    at: i64,
-    item: i64,
-    client: i64,
-    ruling: i64,
-    times: i64,
+pub(super) struct Numbered {
+    pub(super) at: i64,
+    pub(super) item: i64,
+    pub(super) client: i64,
+    pub(super) ruling: i64,
+    pub(super) times: i64,
 }
 
 impl Numbered {
@@ -232,9 +274,17 @@ impl Numbered {
     }
 }
 
+/// Numbers whose names are needed.
+#[derive(Debug, Default)]
+pub(super) struct NumbersOf {
+    pub(super) items: HashSet<i64>,
+    pub(super) clients: HashSet<i64>,
+    pub(super) rulings: HashSet<i64>,
+}
+
 /// Numbers of a table are looked up for each row: multiplying is enough of a hash for them.
 #[derive(Debug, Default)]
-struct Multiplied(u64);
+pub(super) struct Multiplied(u64);
 
 impl std::hash::Hasher for Multiplied {
     fn finish(&self) -> u64 {
@@ -281,29 +331,42 @@ impl Names {
     }
 
     /// Reads the names that these rows need.
-    async fn learn(
+    async fn learn_rows(
         &mut self,
         connection: &mut SqliteConnection,
         rows: &[Numbered],
+    ) -> Result<(), sqlx::Error> {
+        self.learn(
+            connection,
+            rows.iter().map(|row| row.item),
+            rows.iter().map(|row| row.client),
+            rows.iter().map(|row| row.ruling),
+        )
+        .await
+    }
+
+    async fn learn(
+        &mut self,
+        connection: &mut SqliteConnection,
+        of_items: impl Iterator<Item = i64> + Clone,
+        of_clients: impl Iterator<Item = i64> + Clone,
+        of_rulings: impl Iterator<Item = i64> + Clone,
     ) -> Result<(), sqlx::Error> {
         let items = statement(
             "SELECT id, project, version, file, sha256 FROM items
              WHERE id IN (SELECT value ->> 0 FROM json_each($1))",
         );
-        let of_rows = rows.iter().map(|row| row.item);
-        learn(&mut self.items, connection, items, of_rows, item).await?;
+        learn(&mut self.items, connection, items, of_items, item).await?;
         let clients = statement(
             "SELECT id, address, user, token FROM clients
              WHERE id IN (SELECT value ->> 0 FROM json_each($1))",
         );
-        let of_rows = rows.iter().map(|row| row.client);
-        learn(&mut self.clients, connection, clients, of_rows, client).await?;
+        learn(&mut self.clients, connection, clients, of_clients, client).await?;
         let rulings = statement(
             "SELECT id, index_name, decision, rule FROM rulings
              WHERE id IN (SELECT value ->> 0 FROM json_each($1))",
         );
-        let of_rows = rows.iter().map(|row| row.ruling);
-        learn(&mut self.rulings, connection, rulings, of_rows, ruling).await
+        learn(&mut self.rulings, connection, rulings, of_rulings, ruling).await
     }
 }
 

@@ -54,10 +54,14 @@ impl fmt::Display for LockFinding {
     }
 }
 
-/// What becomes of one file, or of an entry.
-enum Fate {
+/// What becomes of one file, or of an entry, as far as what is stated tells.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fate {
+    /// It passes.
     Passes,
+    /// That depends on what is not stated.
     Depends(Box<Denial>),
+    /// It is refused.
     Refused(Box<Denial>),
 }
 
@@ -90,6 +94,28 @@ impl Policies {
         };
         Some(lockfile.pins.iter().filter_map(finding).collect())
     }
+
+    /// What certainly becomes of an entry, whichever member of the stack lists it and whatever is not stated
+    /// of it; `None` if there is no such index.
+    #[must_use]
+    pub fn certain_fate(&self, index: &IndexName, pin: &Pin, now: Timestamp) -> Option<Fate> {
+        let stack = self.stack(index)?;
+        let mut all: Option<Fate> = None;
+        for (member, keeper) in members(stack, &pin.project, now) {
+            for fate in fates_at(stack, (pin, &ProjectState::ALL), member, keeper, now) {
+                all = Some(match (all.take(), fate) {
+                    (None, fate) => fate,
+                    (Some(Fate::Passes), Fate::Passes) => Fate::Passes,
+                    (Some(before @ Fate::Refused(_)), Fate::Refused(_)) => before,
+                    (Some(Fate::Refused(denial) | Fate::Depends(denial)), _)
+                    | (Some(Fate::Passes), Fate::Refused(denial) | Fate::Depends(denial)) => {
+                        Fate::Depends(denial)
+                    }
+                });
+            }
+        }
+        Some(all.unwrap_or(Fate::Passes))
+    }
 }
 
 fn entry(pin: &Pin) -> String {
@@ -103,17 +129,9 @@ fn entry(pin: &Pin) -> String {
 fn fate(stack: &Stack, pin: &Pin, now: Timestamp) -> Fate {
     let mut worst = None;
     for (member, keeper) in members(stack, &pin.project, now) {
-        let holds = |index: &IndexName| Some(index) == keeper;
-        let name = judge_name(stack, &pin.project, Some(member), now, &holds);
-        let mut fates = vec![of_judged(name)];
-        if matches!(fates[0], Fate::Passes) {
-            let files = files(pin);
-            let at = |file| fate_of(stack, file, member, now, &holds);
-            if !files.is_empty() {
-                fates = files.iter().map(at).collect();
-            }
-        }
-        for fate in fates {
+        // Nearly all projects are: what holds for the others is not said of each entry.
+        let states = [ProjectState::Active];
+        for fate in fates_at(stack, (pin, &states), member, keeper, now) {
             match (fate, &worst) {
                 (Fate::Passes, _) => return Fate::Passes,
                 (fate @ Fate::Depends(_), None | Some(Fate::Refused(_))) => worst = Some(fate),
@@ -123,6 +141,27 @@ fn fate(stack: &Stack, pin: &Pin, now: Timestamp) -> Fate {
         }
     }
     worst.unwrap_or(Fate::Passes)
+}
+
+/// What becomes of the files of an entry at a member, or of its name.
+fn fates_at(
+    stack: &Stack,
+    (pin, states): (&Pin, &[ProjectState]),
+    member: usize,
+    keeper: Option<&IndexName>,
+    now: Timestamp,
+) -> Vec<Fate> {
+    let holds = |index: &IndexName| Some(index) == keeper;
+    let name = of_judged(judge_name(stack, &pin.project, Some(member), now, &holds));
+    let files = match name {
+        Fate::Passes => files(pin),
+        Fate::Depends(_) | Fate::Refused(_) => Vec::new(),
+    };
+    if files.is_empty() {
+        return vec![name];
+    }
+    let at = |file| fate_of(stack, (file, states), member, now, &holds);
+    files.iter().map(at).collect()
 }
 
 /// The members that may have a project, each with the stage that holds it. Whether a stage holds it is not
@@ -184,26 +223,21 @@ fn file(filename: Filename, pinned: &PinnedFile) -> File {
     file
 }
 
-/// What becomes of a file, whether it is yanked or not, and has provenance or not.
+/// What becomes of a file whatever it is that nothing states of it.
 fn fate_of(
     stack: &Stack,
-    file: &File,
+    (file, states): (&File, &[ProjectState]),
     member: usize,
     now: Timestamp,
     holds: &dyn Fn(&IndexName) -> bool,
 ) -> Fate {
     let (mut passes, mut depends, mut refused) = (false, None, None);
-    for yanked in [Yanked::No, Yanked::Yes(None)] {
-        for provenance in [None, Some("unknown".into())] {
-            let file = File {
-                yanked: yanked.clone(),
-                provenance,
-                ..file.clone()
-            };
+    for file in possible(file) {
+        for status in states.iter().copied() {
             let candidate = Candidate {
                 file: &file,
                 member,
-                status: ProjectState::Active,
+                status,
             };
             match of_judged(judge_file(
                 &stack.view(file.filename.project()),
@@ -222,6 +256,38 @@ fn fate_of(
         (false, None, Some(denial)) => Fate::Refused(denial),
         (_, Some(denial), _) | (true, None, Some(denial)) => Fate::Depends(denial),
     }
+}
+
+/// What a file may be: yanked or not, with provenance or without, and where its date or size is not stated,
+/// without one, or with either extreme.
+fn possible(file: &File) -> Vec<File> {
+    let at = |at| {
+        let source = UploadTimeSource::Index;
+        Some(UploadTime { at, source })
+    };
+    let times = match file.upload_time {
+        Some(time) => vec![Some(time)],
+        None => vec![None, at(Timestamp::MIN), at(Timestamp::MAX)],
+    };
+    let sizes = match file.size {
+        Some(size) => vec![Some(size)],
+        None => vec![None, Some(0), Some(u64::MAX)],
+    };
+    let mut all = Vec::new();
+    for yanked in [Yanked::No, Yanked::Yes(None)] {
+        for provenance in [None, Some("unknown".into())] {
+            for upload_time in &times {
+                all.extend(sizes.iter().map(|size| File {
+                    yanked: yanked.clone(),
+                    provenance: provenance.clone(),
+                    upload_time: *upload_time,
+                    size: *size,
+                    ..file.clone()
+                }));
+            }
+        }
+    }
+    all
 }
 
 fn of_judged(judged: Judged) -> Fate {
@@ -246,162 +312,4 @@ fn of_judged(judged: Judged) -> Fate {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::Sha256;
-    use crate::policy::read::read_text;
-    use crate::policy::sample::{NoFiles, at, index};
-
-    const LEAK: &str = "deny: { id: leak, project: requests, versions: '<2.31', reason: 'leaks' }";
-
-    /// What an index with one more rule says about a lock file.
-    fn said(rule: &str, path: &str, text: &str) -> String {
-        let policies = format!(
-            "indexes: {{ m/one: {{ type: mirror }}, a/top: {{ bases: m/one, policy: house, owns: 'acme-*' }} }}\n\
-             policies: {{ house: {{ rules: [\n{LEAK},\n{rule} ] }} }}\n"
-        );
-        let (document, _) = read_text("p.yaml", &policies, &mut NoFiles).unwrap();
-        let policies = Policies::compile(&[document], &[]).unwrap();
-        let text = text.replace("HEX", &Sha256::of(b"x").to_hex());
-        let lockfile = Lockfile::parse(path, &text).unwrap();
-        let now = at("2026-01-20T00:00:00Z");
-        let found = policies.refused_entries(&index("a/top"), &lockfile, now);
-        let found = found.unwrap().into_iter().map(|found| found.to_string());
-        found.collect::<Vec<_>>().join("\n")
-    }
-
-    const PLAIN: &str = "requests==2.30.0\nsix==1.17.0\nacme-tools==1\nrequests\n";
-
-    const HASHED: &str = "six==1.17.0 --hash=sha256:HEX\nrequests==2.30.0 --hash=sha256:HEX\n";
-
-    const UV: &str = r#"
-version = 1
-[[package]]
-name = "requests"
-version = "2.30.0"
-source = { registry = "https://upstream.example/simple" }
-wheels = [{ url = "https://upstream.example/requests-2.30.0-py3-none-any.whl", hash = "sha256:HEX" }]
-[[package]]
-name = "six"
-version = "1.17.0"
-source = { registry = "https://upstream.example/simple" }
-sdist = { url = "https://upstream.example/six-1.17.0.tar.gz", hash = "sha256:HEX", size = 12, upload-time = "2026-01-01T00:00:00Z" }
-"#;
-
-    const PYLOCK: &str = r#"
-lock-version = "1.0"
-[[packages]]
-name = "requests"
-version = "2.30.0"
-sdist = { name = "requests-2.30.0.tar.gz", hashes = { sha256 = "HEX" } }
-[[packages]]
-name = "six"
-version = "1.17.0"
-wheels = [{ name = "six-1.17.0-py3-none-any.whl", upload-time = 2026-01-19T00:00:00Z, hashes = { sha256 = "HEX" } }]
-"#;
-
-    const POETRY: &str = r#"
-[[package]]
-name = "requests"
-version = "2.30.0"
-files = [{ file = "requests-2.30.0.tar.gz", hash = "sha256:HEX" }]
-[[package]]
-name = "six"
-version = "1.17.0"
-files = [{ file = "six-1.17.0.tar.gz", hash = "sha256:HEX" }, { file = "six-1.17.0-py3-none-any.whl", hash = "sha256:HEX" }]
-[metadata]
-lock-version = "2.1"
-"#;
-
-    #[test]
-    fn every_kind_of_lock_file_is_checked_entry_by_entry() {
-        let rule = " is refused through a/top by house/leak (p.yaml:3): leaks";
-        for (path, text, line) in [
-            ("requirements.txt", PLAIN, 1),
-            ("hashed.txt", HASHED, 2),
-            ("uv.lock", UV, 4),
-            ("pylock.toml", PYLOCK, 4),
-            ("poetry.lock", POETRY, 3),
-        ] {
-            let expected = format!("{path}:{line}: requests 2.30.0{rule}");
-            assert_eq!(said("", path, text), expected);
-        }
-    }
-
-    #[test]
-    fn what_the_file_does_not_state_is_no_certain_refusal() {
-        // Rules, a lock file, and whether six is refused for certain, perhaps, or not at all.
-        let table = [
-            ("deny: { younger_than: 7d }", ("r.txt", PLAIN), Some(false)),
-            ("deny: { younger_than: 7d }", ("uv.lock", UV), None),
-            (
-                "deny: { younger_than: 7d }",
-                ("pylock.toml", PYLOCK),
-                Some(true),
-            ),
-            ("deny: { size_over: 1KiB }", ("uv.lock", UV), None),
-            ("deny: { size_over: 1B }", ("uv.lock", UV), Some(true)),
-            (
-                "deny: { size_over: 1KiB }",
-                ("pylock.toml", PYLOCK),
-                Some(false),
-            ),
-            ("deny: { yanked: true }", ("uv.lock", UV), Some(false)),
-            (
-                "deny: { provenance: missing }",
-                ("uv.lock", UV),
-                Some(false),
-            ),
-            ("deny: { kind: sdist }", ("uv.lock", UV), Some(true)),
-            ("deny: { kind: sdist }", ("poetry.lock", POETRY), None),
-            ("deny: { kind: sdist }", ("r.txt", PLAIN), None),
-            (
-                "deny: { kind: [wheel, sdist] }",
-                ("hashed.txt", HASHED),
-                Some(true),
-            ),
-        ];
-        for (rule, (path, text), expected) in table {
-            let said = said(rule, path, text);
-            let mut lines = said.lines().filter(|line| line.contains(": six "));
-            let found = lines.next().map(|line| line.contains(" is refused "));
-            assert_eq!(found, expected, "{rule} {path}: {said}");
-        }
-    }
-
-    #[test]
-    fn a_name_alone_is_refused_by_rules_on_names_and_reserved_ones_are_ours() {
-        let rule = "deny: { id: gone, project: [six, 'evil-*'] }";
-        insta::assert_snapshot!(
-            said(rule, "r.txt", "six>1\nevil-x\nacme-tools==1\nwhey\n"),
-            @"
-        r.txt:1: six is refused through a/top by house/gone (p.yaml:4): project: [six, evil-*]
-        r.txt:2: evil-x is refused through a/top by house/gone (p.yaml:4): project: [six, evil-*]
-        "
-        );
-    }
-
-    #[test]
-    fn the_digests_that_a_whitelist_pins_bind_lock_files_too() {
-        let stack =
-            "indexes: { m/one: { type: mirror }, a/top: { bases: m/one, whitelist: [six] } }";
-        let (document, _) = read_text("p.yaml", stack, &mut NoFiles).unwrap();
-        let policies = Policies::compile(&[document], &[]).unwrap();
-        let lockfile = Lockfile::parse("r.txt", PLAIN).unwrap();
-        let now = at("2026-01-20T00:00:00Z");
-        let found = policies
-            .refused_entries(&index("a/top"), &lockfile, now)
-            .unwrap();
-        let entries: Vec<&str> = found.iter().map(|found| found.entry.as_str()).collect();
-        assert_eq!(entries, ["requests 2.30.0", "acme-tools 1", "requests"]);
-        assert!(
-            found
-                .iter()
-                .all(|found| found.is_certain && &*found.rule == "whitelist")
-        );
-        assert_eq!(
-            policies.refused_entries(&index("a/no"), &lockfile, now),
-            None
-        );
-    }
-}
+mod tests;

@@ -57,8 +57,8 @@ pub use document::{
 pub use documents::{Document, IndexDocument, IndexKindDocument};
 pub use feed::{Feed, HeldFeed, WhenStale};
 pub use index::{Index, IndexKind};
-pub use lock_check::LockFinding;
-pub use lockfile::{Lockfile, Pin};
+pub use lock_check::{Fate, LockFinding};
+pub use lockfile::{Lockfile, Pin, PinnedFile};
 pub use orphans::check_orphans;
 pub use read::{
     Bytes, Choice, Fields, Files, HttpUrl, KEYS, Misread, NamedKind, Node, Notes, Shape, Table,

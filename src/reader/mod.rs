@@ -5,6 +5,7 @@ mod explain;
 mod look;
 mod looked_at;
 mod osv;
+mod replay;
 mod routes;
 mod web;
 
@@ -12,5 +13,8 @@ pub use api::{Asker, FAULT_CONTENT_TYPE, api_reply, search_fault};
 pub use explain::{Explanation, Question, explain_verdicts};
 pub use looked_at::sign;
 pub use osv::{OsvError, OsvQuestion};
+pub use replay::{
+    AskedProject, Foreseen, ReplayedFile, ReplayedProject, Turn, Why, foresee, replay,
+};
 pub use routes::Reader;
 pub use web::{static_file, web_reply};

@@ -32,7 +32,7 @@ use crate::telemetry::WaitMeter;
 /// A store below one folder.
 #[derive(Debug)]
 pub struct FsStore {
-    tree: Arc<Tree>,
+    pub(super) tree: Arc<Tree>,
 }
 
 /// A complete file that is held.

@@ -21,6 +21,7 @@ mod key;
 #[cfg(test)]
 mod laws;
 mod making;
+mod pages;
 mod passing;
 mod quota;
 mod seal;

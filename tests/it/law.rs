@@ -11,6 +11,7 @@
 
 mod devpi;
 mod policies;
+mod replay;
 mod shown;
 mod vanishing;
 

@@ -8,6 +8,7 @@
 mod absent;
 mod access;
 mod addresses;
+mod approve;
 mod attack;
 mod backup;
 mod bad_uploads;
@@ -22,6 +23,7 @@ mod deployments;
 mod devpi_options;
 mod devpi_suite;
 mod devpi_words;
+mod diff;
 mod doctor;
 mod doors;
 mod explain;

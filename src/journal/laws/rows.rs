@@ -1,14 +1,15 @@
 //! What is written comes back.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::journal::entry::{JournalEntry, JournalledFile};
+use crate::journal::entry::{JournalDecision, JournalEntry, JournalledFile};
 use crate::journal::laws::support::{all, denied, file, noon, page, rules, told, write};
 use crate::journal::ledger::Ledger;
 use crate::journal::open::JOURNAL_FILE;
 use crate::journal::read::JournalReader;
 use crate::journal::row::{JournalRow, JournalSubject};
-use crate::model::{ProjectName, Sha256, Version};
+use crate::model::{ProjectName, Sha256, Timestamp, Version};
 
 /// A row in one line.
 fn line(row: &JournalRow) -> String {
@@ -220,4 +221,56 @@ async fn a_reader_makes_no_file_and_writes_nothing() {
     let mut rows = reader.rows(&JournalSubject::All, noon(0)).await.unwrap();
     assert!(rows.next().await.unwrap().is_some(), "beside a writer");
     assert!(rows.next().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_was_asked_for_is_all_rows_put_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(JOURNAL_FILE);
+    let rules = rules();
+    let mut ledger = Ledger::open(&path, &rules).await.unwrap();
+    let mut entries = Vec::new();
+    // Every combination of a few clients, files and rulings, some of them often.
+    for number in 0..600_i64 {
+        let client = format!("192.0.2.{}", number % 17);
+        let at = noon(number * 1_000_000);
+        let name = format!("six-{}.tar.gz", number % 5);
+        entries.push(match number % 7 {
+            0 => page(at, &client, "six"),
+            1 | 2 => denied(file(at, &client, &name)),
+            _ => file(at, &client, &name),
+        });
+    }
+    write(&mut ledger, &entries, &rules).await;
+    ledger.close().await;
+    type Sums = BTreeMap<Option<String>, (u64, u64, Timestamp, BTreeSet<String>)>;
+    for since in [Timestamp::MIN, noon(300_500_000), noon(900_000_000)] {
+        let mut expected = Sums::new();
+        let rows = told(&path, &JournalSubject::All, since).await;
+        for row in &rows {
+            let key = row.item.file.as_deref().map(str::to_owned);
+            let sum = expected.entry(key).or_default();
+            sum.0 += row.times;
+            if row.ruling.decision == JournalDecision::Deny {
+                sum.1 += row.times;
+            }
+            sum.2 = sum.2.max(row.at);
+            sum.3
+                .insert(row.client.address.as_deref().unwrap().to_owned());
+        }
+        let mut reader = JournalReader::open(&path).await.unwrap().unwrap();
+        let (asked, count) = reader.asked(since).await.unwrap();
+        assert_eq!(count, rows.len() as u64);
+        assert_eq!(asked.len(), expected.len(), "each once");
+        let found = asked.into_iter().map(|asked| {
+            let clients = asked.clients.iter();
+            let names = clients.map(|client| client.address.as_deref().unwrap().to_owned());
+            let names: Vec<String> = names.collect();
+            let distinct: BTreeSet<String> = names.iter().cloned().collect();
+            assert_eq!(names.len(), distinct.len(), "a client twice");
+            let key = asked.item.file.as_deref().map(str::to_owned);
+            (key, (asked.times, asked.refused, asked.last, distinct))
+        });
+        assert_eq!(found.collect::<Sums>(), expected);
+    }
 }

@@ -214,6 +214,11 @@ impl House {
         });
     }
 
+    /// What answers, for what is no request.
+    pub(crate) fn flows(&self) -> &Arc<Flows> {
+        &self.flows
+    }
+
     /// Checks the clock, as the running program does now and then.
     pub(crate) fn heed_clock(&self) {
         self.flows.heed_clock();

@@ -1,8 +1,7 @@
 //! The original document of an advisory, read from where it is kept.
 
-use std::fs;
-use std::io;
 use std::path::PathBuf;
+use std::{fs, io};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -3,11 +3,10 @@
 //! The note names the file and is exchanged by a rename, so after a crash there is the old feed or the new
 //! one, never parts of both. The file before stays until the next exchange, for those who still read it.
 
-use std::fs;
-use std::io;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 

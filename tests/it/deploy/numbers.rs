@@ -224,6 +224,8 @@ const QUIET: [&str; 9] = [
     "Waiting",
     // Verification begins some time after the start.
     "Files compared with their digests",
+    // The source of its feed is away here.
+    "Advisories",
     // Hardly a second old.
     "Oldest in the journal",
     "Journal",

@@ -80,6 +80,9 @@ pub struct ReplayedRelease {
     pub locks: Vec<Location>,
 }
 
+/// Who asked: the address and the user, as far as the journal keeps them.
+pub type Asker = (Option<Arc<str>>, Option<Arc<str>>);
+
 /// Who asked for something.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Askers {
@@ -90,7 +93,7 @@ pub struct Askers {
     /// When last.
     pub last: Option<Timestamp>,
     /// Clients, as far as the journal keeps them: address and user.
-    pub clients: BTreeSet<(Option<Arc<str>>, Option<Arc<str>>)>,
+    pub clients: BTreeSet<Asker>,
 }
 
 impl Askers {

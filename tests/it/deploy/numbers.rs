@@ -215,7 +215,7 @@ async fn every_expression_asks_a_number_for_labels_that_it_has() {
 }
 
 /// Panels about trouble that nobody had.
-const QUIET: [&str; 9] = [
+const QUIET: [&str; 10] = [
     "Fills now",
     "Up",
     "Under way",

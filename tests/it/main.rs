@@ -29,6 +29,7 @@ mod doors;
 mod explain;
 mod external;
 mod faults;
+mod feeds;
 mod files;
 mod fills;
 mod front;

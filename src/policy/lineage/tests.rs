@@ -229,7 +229,7 @@ fn unless_stands_in_a_deny_beside_a_matcher_and_needs_advisories() {
     };
     insta::assert_snapshot!(said("allow: { older_than: 7d, unless: fixes_advisory }"), @"p.yaml:3:26: unless: of an allow, which refuses nothing, write it into the deny that others are held back by");
     insta::assert_snapshot!(said("deny: { unless: fixes_advisory }"), @r#"p.yaml:3:1: deny without a matcher would decide about every file, say which files, or "default: deny" for all others"#);
-    insta::assert_snapshot!(said("deny: { younger_than: 7d, unless: fixes_advisory }"), @"p.yaml:3:1: the rule asks for advisories and there are none, name OSV files or folders under the top-level key advisories");
+    insta::assert_snapshot!(said("deny: { younger_than: 7d, unless: fixes_advisory }"), @"p.yaml:3:1: the rule asks for advisories and there are none, name OSV files, folders or feeds under the top-level key advisories");
     insta::assert_snapshot!(said("deny: { younger_than: 7d, unless: fixes }"), @r#"p.yaml:3:35: unless: "fixes" is not fixes_advisory"#);
 }
 

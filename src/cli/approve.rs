@@ -22,7 +22,7 @@ use crate::cli::output::{OutputOptions, code, say, say_error, say_json};
 use crate::cli::sources::{Sources, environment};
 use crate::cli::warm::index;
 use crate::clock::Clock;
-use crate::config::{PoliciesPath, RuleText, configuration_files, put_rules};
+use crate::config::{PoliciesPath, RuleText, configuration_files, put_rules, rules_above};
 use crate::model::{Fault, Faults, IndexName, Location, ProjectName, Sha256, Timestamp, Version};
 use crate::policy::{Pin, PinnedFile};
 use crate::reader::Why;
@@ -299,8 +299,16 @@ impl Approval {
         let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
         let name: Arc<str> = file.display().to_string().into();
         let edited = |refused: &[(Pin, Why)]| {
+            // What stands above the rule that refuses them goes on refusing, malware that becomes known for one.
+            let places = refused.iter().filter_map(|(_, why)| {
+                let (file, line) = why.place.as_deref()?.rsplit_once(':')?;
+                Some((file, line.parse().ok()?))
+            });
+            let places: Vec<(&str, u64)> = places.collect();
             let rules = refused.iter().map(|(pin, _)| options.rule(pin));
-            let put = put_rules(&name, &text, policy, &rules.collect::<Vec<_>>());
+            let put = rules_above(&name, &text, policy, &places).and_then(|above| {
+                put_rules(&name, &text, policy, above, &rules.collect::<Vec<_>>())
+            });
             put.map_err(|fault| anyhow::anyhow!("{fault}"))
         };
         let all = edited(&self.refused)?;
@@ -345,7 +353,9 @@ impl Approval {
                     || format!("a policy of {index}, which has none"),
                     |(name, place)| format!("policy {name} ({}:{})", place.file, place.line),
                 );
-                say(&format!("# To stand first among the rules of {policy}."))?;
+                say(&format!(
+                    "# To stand above the rule that refuses, in {policy}."
+                ))?;
                 for (pin, why) in &self.refused {
                     say(&format!("# {}", told(pin, why)))?;
                     options

@@ -47,7 +47,7 @@ pub use loaded::{AsksPip, Loaded};
 pub use manage::CreateUsers;
 pub use named::{Named, Watched};
 pub use ourselves::loops;
-pub use put_rules::{RuleText, put_rules};
+pub use put_rules::{RuleText, put_rules, rules_above};
 pub use schema::{schema, tests_schema};
 pub use server::{LogStyle, Undeclared};
 pub use settings::{CacheConfig, Config, Overrides};

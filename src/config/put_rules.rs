@@ -1,12 +1,15 @@
-//! Puts rules before all others of a policy, and leaves the rest of its file as it is written.
+//! Puts rules among those of a policy, and leaves the rest of its file as it is written.
 //!
 //! The text is edited where the YAML reader says that the rules begin; nothing is written anew, so comments,
 //! order and spelling stay. The result is read back and compared with what was meant: the same file with
-//! these rules at the beginning of this policy and nowhere else. So an anchor that two policies share, or any
+//! these rules at one place of this policy and nowhere else. So an anchor that two policies share, or any
 //! spelling that is not understood here, ends in a fault instead of a rule where nobody expects it.
+
+mod lines;
 
 use std::sync::Arc;
 
+use crate::config::put_rules::lines::Lines;
 use crate::model::{Fault, Location};
 use crate::policy::{Node, Value};
 
@@ -22,7 +25,8 @@ pub struct RuleText {
     pub block: Vec<String>,
 }
 
-/// Returns the text of a file with rules before all others of a policy that stands there.
+/// Returns the text of a file with rules after the first `above` of a policy that stands there; what stands
+/// above is asked before them.
 ///
 /// # Errors
 /// When the file is no YAML, does not have the policy, or spells it in a way that cannot be edited.
@@ -30,6 +34,7 @@ pub fn put_rules(
     file: &Arc<str>,
     text: &str,
     policy: &str,
+    above: usize,
     rules: &[RuleText],
 ) -> Result<String, Fault> {
     let before = Node::parse(file, text)?;
@@ -37,7 +42,7 @@ pub fn put_rules(
         let what = format!("{file} does not have policy {policy}");
         Fault::nowhere(what).hint("name the file that has it")
     })?;
-    let edited = edited(text, policy, (place, whole), rules).ok_or_else(|| {
+    let edited = edited(text, policy, (place, whole), above, rules).ok_or_else(|| {
         let what = format!("rules cannot be put into policy {policy} as it is written here");
         Fault::at(place, what).hint(BY_HAND)
     })?;
@@ -54,11 +59,41 @@ pub fn put_rules(
         .map(String::as_str)
         .collect();
     let wanted = Node::parse(file, &block.join("\n"))?;
-    if !is_with(&before, &after, policy, &wanted) {
+    if !is_with(&before, &after, policy, above, &wanted) {
         let what = format!("with rules in policy {policy}, more than this policy would change");
         return Err(Fault::at(place, what).hint(BY_HAND));
     }
     Ok(edited)
+}
+
+/// How many rules of a policy stand above the first of these places, each a file and a line; all of them, if
+/// none of its rules stands at one.
+///
+/// # Errors
+/// When the file is no YAML.
+pub fn rules_above(
+    file: &Arc<str>,
+    text: &str,
+    policy: &str,
+    places: &[(&str, u64)],
+) -> Result<usize, Fault> {
+    let tree = Node::parse(file, text)?;
+    let rules = policy_of(&tree, policy).and_then(|(_, policy)| child(policy, "rules"));
+    let Some((
+        _,
+        Node {
+            value: Value::Sequence(rules),
+            ..
+        },
+    )) = rules
+    else {
+        return Ok(0);
+    };
+    let is_named = |rule: &Node| {
+        let mut places = places.iter();
+        places.any(|(file, line)| **file == *rule.location.file && *line == rule.location.line)
+    };
+    Ok(rules.iter().position(is_named).unwrap_or(rules.len()))
 }
 
 /// Where a policy's key stands, and its value.
@@ -80,10 +115,24 @@ fn edited(
     text: &str,
     name: &str,
     (place, policy): (&Location, &Node),
+    above: usize,
     rules: &[RuleText],
 ) -> Option<String> {
     let lines = Lines::of(text);
     let (at, put) = match child(policy, "rules") {
+        Some((key, list)) if above > 0 => {
+            let Value::Sequence(list) = &list.value else {
+                return None;
+            };
+            let start = lines.value_of(key, "rules")?;
+            match (text[start..].chars().next()?, list.get(above)) {
+                ('[', Some(next)) => lines.before_in_flow(next, rules)?,
+                ('[', None) => lines.last_in_flow(start, rules)?,
+                ('-', Some(next)) => lines.before_in_block(next, rules)?,
+                ('-', None) => lines.last_in_block(list.last()?, rules)?,
+                _ => return None,
+            }
+        }
         Some((key, _)) => {
             let start = lines.value_of(key, "rules")?;
             match text[start..].chars().next()? {
@@ -121,130 +170,24 @@ fn edited(
     Some(format!("{}{put}{}", &text[..at], &text[at..]))
 }
 
-/// A text by its lines.
-struct Lines<'a> {
-    text: &'a str,
-    /// Where each line begins.
-    starts: Vec<usize>,
-    newline: &'static str,
-}
-
-impl<'a> Lines<'a> {
-    fn of(text: &'a str) -> Self {
-        let ends = text.match_indices('\n').map(|(at, _)| at + 1);
-        let is_windows = text
-            .split_once('\n')
-            .is_some_and(|(line, _)| line.ends_with('\r'));
-        Self {
-            text,
-            starts: std::iter::once(0).chain(ends).collect(),
-            newline: if is_windows { "\r\n" } else { "\n" },
-        }
-    }
-
-    /// The byte at a place.
-    fn at(&self, place: &Location) -> Option<usize> {
-        let line = usize::try_from(place.line).ok()?.checked_sub(1)?;
-        let column = usize::try_from(place.column).ok()?.checked_sub(1)?;
-        let start = *self.starts.get(line)?;
-        let mut rest = self.text[start..].char_indices();
-        let at = match rest.nth(column) {
-            Some((offset, _)) => start + offset,
-            None => self.text.len(),
-        };
-        Some(at)
-    }
-
-    /// The first byte of a key's value, after its anchor. Where the YAML reader has a list begin differs with
-    /// its indentation; where a key stands does not.
-    fn value_of(&self, key: &Location, name: &str) -> Option<usize> {
-        let at = self.at(key)?;
-        let spelled = [name.to_owned(), format!("\"{name}\""), format!("'{name}'")];
-        let spelled = spelled
-            .iter()
-            .find(|one| self.text[at..].starts_with(*one))?;
-        let after = self.text[at + spelled.len()..].trim_start_matches(' ');
-        let after = after.strip_prefix(':')?;
-        let mut at = self.text.len() - after.len();
-        loop {
-            let rest = &self.text[at..];
-            let next = rest.chars().next()?;
-            at += match next {
-                '&' => rest.find(char::is_whitespace)?,
-                '#' => rest.find('\n')?,
-                blank if blank.is_whitespace() => blank.len_utf8(),
-                _ => return Some(at),
-            };
-        }
-    }
-
-    /// The end of the line in which a key stands, where a new line can begin.
-    fn end_of(&self, key: &Location) -> Option<usize> {
-        let line = usize::try_from(key.line).ok()?;
-        // Of the last line nothing follows, so nothing stands below the key.
-        self.starts.get(line).copied()
-    }
-
-    /// What stands before a byte in its line, if that is nothing but blanks.
-    fn indent_of(&self, at: usize) -> Option<&'a str> {
-        let line = self
-            .starts
-            .partition_point(|start| *start <= at)
-            .checked_sub(1)?;
-        let before = &self.text[*self.starts.get(line)?..at];
-        before.chars().all(|one| one == ' ').then_some(before)
-    }
-
-    /// The rules as lines of a list.
-    fn block(&self, indent: &str, rules: &[RuleText]) -> String {
-        let lines = rules.iter().flat_map(|rule| &rule.block);
-        let lines = lines.map(|line| format!("{indent}{line}{}", self.newline));
-        lines.collect()
-    }
-
-    /// The rules as entries of a list in brackets, of which the first would stand at a byte.
-    fn in_flow(&self, at: usize, key: &Location, rules: &[RuleText]) -> Option<(usize, String)> {
-        let line = usize::try_from(key.line).ok()?.checked_sub(1)?;
-        let line = &self.text[*self.starts.get(line)?..];
-        let blanks = line.len() - line.trim_start_matches(' ').len();
-        let indent = " ".repeat(blanks + 4);
-        let mut put = String::new();
-        for rule in rules {
-            put.push_str(&format!("{}{indent}{},", self.newline, rule.flow));
-        }
-        let rest = self.text[at..].trim_start();
-        if rest.starts_with(']') {
-            put.pop();
-        }
-        // What follows in the same line begins a line of its own, unless nothing does.
-        let follows = self.text[at..]
-            .split('\n')
-            .next()
-            .unwrap_or_default()
-            .trim();
-        if !follows.is_empty() {
-            put.push_str(&format!("{}{}", self.newline, &indent[2..]));
-        }
-        Some((at, put))
-    }
-}
-
-/// Whether a tree is the other with rules at the beginning of a policy, and nothing else.
-fn is_with(before: &Node, after: &Node, policy: &str, rules: &Node) -> bool {
+/// Whether a tree is the other with rules after the first of a policy, and nothing else.
+fn is_with(before: &Node, after: &Node, policy: &str, above: usize, rules: &Node) -> bool {
     let Value::Sequence(rules) = &rules.value else {
         return false;
     };
-    same(
-        before,
-        after,
-        &[Step::Key("policies"), Step::Key(policy), Step::Rules(rules)],
-    )
+    let way = [
+        Step::Key("policies"),
+        Step::Key(policy),
+        Step::Rules(above, rules),
+    ];
+    same(before, after, &way)
 }
 
 /// The way to what may differ.
 enum Step<'a> {
     Key(&'a str),
-    Rules(&'a [Node]),
+    /// New ones, after so many others.
+    Rules(usize, &'a [Node]),
 }
 
 fn same(before: &Node, after: &Node, way: &[Step<'_>]) -> bool {
@@ -257,7 +200,7 @@ fn same(before: &Node, after: &Node, way: &[Step<'_>]) -> bool {
         }
         (Value::Mapping(ones), Value::Mapping(others)) => {
             let mut others = others.as_slice();
-            if let [Step::Rules(rules)] = way
+            if let [Step::Rules(_, rules)] = way
                 && ones.iter().all(|entry| entry.key != "rules")
             {
                 // The key is new, and stands where it was put: first.
@@ -265,7 +208,7 @@ fn same(before: &Node, after: &Node, way: &[Step<'_>]) -> bool {
                     return false;
                 };
                 others = rest;
-                if first.key != "rules" || !is_list(&first.value, rules, &[]) {
+                if first.key != "rules" || !is_list(&first.value, &[], rules, &[]) {
                     return false;
                 }
             }
@@ -277,10 +220,15 @@ fn same(before: &Node, after: &Node, way: &[Step<'_>]) -> bool {
                             [Step::Key(key), rest @ ..] if one.key == *key => {
                                 same(&one.value, &other.value, rest)
                             }
-                            [Step::Rules(rules)] if one.key == "rules" => match &one.value.value {
-                                Value::Sequence(old) => is_list(&other.value, rules, old),
-                                Value::Nothing | Value::Scalar(_) | Value::Mapping(_) => false,
-                            },
+                            [Step::Rules(above, rules)] if one.key == "rules" => {
+                                match &one.value.value {
+                                    Value::Sequence(old) if *above <= old.len() => {
+                                        let (first, then) = old.split_at(*above);
+                                        is_list(&other.value, first, rules, then)
+                                    }
+                                    _ => false,
+                                }
+                            }
                             _ => same(&one.value, &other.value, &[]),
                         }
                 })
@@ -289,13 +237,13 @@ fn same(before: &Node, after: &Node, way: &[Step<'_>]) -> bool {
     }
 }
 
-/// Whether a node is a list of these, then those.
-fn is_list(node: &Node, first: &[Node], then: &[Node]) -> bool {
+/// Whether a node is a list of these, in this order.
+fn is_list(node: &Node, first: &[Node], new: &[Node], then: &[Node]) -> bool {
     let Value::Sequence(found) = &node.value else {
         return false;
     };
-    let wanted = first.iter().chain(then);
-    found.len() == first.len() + then.len()
+    let wanted = first.iter().chain(new).chain(then);
+    found.len() == first.len() + new.len() + then.len()
         && wanted.zip(found).all(|(one, other)| same(one, other, &[]))
 }
 

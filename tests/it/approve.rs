@@ -153,7 +153,7 @@ fn without_a_file_the_rules_are_printed_ready_to_paste() {
     );
     assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
     insta::assert_snapshot!(ran.out, @r#"
-    # To stand first among the rules of policy house (house.yaml:6).
+    # To stand above the rule that refuses, in policy house (house.yaml:6).
     # sieve 2.0: refused by policy house: holes (house.yaml:6)
     - allow:
         project: sieve

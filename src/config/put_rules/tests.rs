@@ -10,7 +10,7 @@ fn rule() -> RuleText {
 }
 
 fn put(text: &str) -> Result<String, String> {
-    let put = put_rules(&"p.yaml".into(), text, "house", &[rule()]);
+    let put = put_rules(&"p.yaml".into(), text, "house", 0, &[rule()]);
     put.map_err(|fault| fault.to_string())
 }
 
@@ -152,10 +152,54 @@ fn what_would_change_more_than_the_policy_is_left_to_people() {
     }
 }
 
+#[test]
+fn what_stands_above_stays_there() {
+    let put = |text: &str, above| {
+        let put = put_rules(&"p.yaml".into(), text, "house", above, &[rule()]);
+        put.unwrap_or_else(|fault| fault.to_string())
+    };
+    let block = "\
+policies:
+  house:
+    rules:
+    # known to be bad
+    - deny: { advisory: malware }
+    # young
+    - deny:
+        younger_than: 7d
+    # the end
+
+    default: deny
+";
+    insta::assert_snapshot!(put(block, 1), @"");
+    insta::assert_snapshot!(put(block, 2), @"");
+    let flow =
+        "policies: { house: { rules: [{ deny: { project: 'x]' } }, { deny: { project: y } }] } }\n";
+    insta::assert_snapshot!(put(flow, 1), @"");
+    insta::assert_snapshot!(put(flow, 2), @"");
+    let lines = "policies:\n  house:\n    rules: [\n      { deny: { project: x } }, # ]\n      { deny: { project: y } }, # 'y\n    ]";
+    insta::assert_snapshot!(put(lines, 1), @"");
+    insta::assert_snapshot!(put(lines, 2), @"");
+    let end = "policies:\n  house:\n    rules:\n    - deny: { project: x }";
+    insta::assert_snapshot!(put(end, 1), @"");
+}
+
+#[test]
+fn rules_are_counted_to_the_first_that_is_named() {
+    let text =
+        "policies:\n  house:\n    rules:\n    - deny: { project: x }\n    - deny: { project: y }\n";
+    let above =
+        |places: &[(&str, u64)]| rules_above(&"p.yaml".into(), text, "house", places).unwrap();
+    assert_eq!(above(&[("p.yaml", 5), ("p.yaml", 4)]), 0);
+    assert_eq!(above(&[("p.yaml", 5)]), 1);
+    assert_eq!(above(&[("q.yaml", 4)]), 2);
+    assert_eq!(above(&[]), 2);
+}
+
 proptest::proptest! {
     #[test]
     fn however_it_is_written_the_rest_is_as_before(
-        indent in 1..5_usize, dash in 0..4_usize, comment in "( #[ a-z'{\\[-]{0,9})?", is_flow: bool, blank in 0..3_usize,
+        indent in 1..5_usize, dash in 0..4_usize, comment in "( #[ a-z'{\\[-]{0,9})?", is_flow: bool, blank in 0..3_usize, above in 0..2_usize,
     ) {
         let (outer, inner) = (" ".repeat(indent), " ".repeat(indent * 2));
         let blank = "\n".repeat(blank);
@@ -167,11 +211,15 @@ proptest::proptest! {
             }
         };
         let text = format!("a: 1{comment}\npolicies:{comment}\n{outer}house:\n{list}{outer}other:{comment}\n{inner}mode: audit\n");
-        let put = put(&text).unwrap();
+        let put = put_rules(&"p.yaml".into(), &text, "house", above, &[rule()]).unwrap();
         // Every line that was there is there, in its order.
         let mut lines = put.lines();
         for line in text.lines() {
-            let found = lines.any(|one| one == line || line.starts_with(one) && one.ends_with('['));
+            let bare = |text: &str| text.trim_end_matches([' ', ',', ']']).to_owned();
+            let found = lines.any(|one| {
+                let is_split = line.starts_with(one) && one.ends_with('[');
+                one == line || is_split || is_flow && above == 1 && bare(one).starts_with(&bare(line))
+            });
             proptest::prop_assert!(found, "{line:?} is gone:\n{put}");
         }
     }

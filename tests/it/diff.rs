@@ -161,7 +161,7 @@ fn another_configuration_is_tried_on_what_installers_asked_for() {
       shop/all: curd 1.0, which nobody asked for: was refused by policy house: sour (old.yaml:8)
         an installer takes 1.0 then, and had nothing
     cannot be judged:
-      shop/all: rennet: cannot be judged: a page of rennet from root/dairy is not held here: it was not asked for yet, or could not be had, and explain asks no upstream; ask a running server, which says which
+      shop/all: rennet: cannot be judged: a page of rennet from root/dairy is not held here: it was not asked for yet, or could not be had
         asked for once and refused by 127.0.0.1
     1 release is newly refused, 2 newly allowed, 1 cannot be judged
     ");
@@ -222,7 +222,7 @@ fn a_merge_request_gets_a_table_and_programs_get_an_object() {
 
     | release | index | why | asked by | then |
     |---|---|---|---|---|
-    | rennet | shop/all | cannot be judged: a page of rennet from root/dairy is not held here: it was not asked for yet, or could not be had, and explain asks no upstream; ask a running server, which says which | asked for once and refused by 127.0.0.1 |  |
+    | rennet | shop/all | cannot be judged: a page of rennet from root/dairy is not held here: it was not asked for yet, or could not be had | asked for once and refused by 127.0.0.1 |  |
     ");
     let ran = shop.diff(&[&options, &["--json"][..]].concat());
     let told: Value = serde_json::from_str(&ran.out).unwrap();

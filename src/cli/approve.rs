@@ -304,7 +304,7 @@ impl Approval {
                 let (file, line) = why.place.as_deref()?.rsplit_once(':')?;
                 Some((file, line.parse().ok()?))
             });
-            let places: Vec<(&str, u64)> = places.collect();
+            let places: Vec<(&str, u32)> = places.collect();
             let rules = refused.iter().map(|(pin, _)| options.rule(pin));
             let put = rules_above(&name, &text, policy, &places).and_then(|above| {
                 put_rules(&name, &text, policy, above, &rules.collect::<Vec<_>>())

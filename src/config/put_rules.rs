@@ -75,7 +75,7 @@ pub fn rules_above(
     file: &Arc<str>,
     text: &str,
     policy: &str,
-    places: &[(&str, u64)],
+    places: &[(&str, u32)],
 ) -> Result<usize, Fault> {
     let tree = Node::parse(file, text)?;
     let rules = policy_of(&tree, policy).and_then(|(_, policy)| child(policy, "rules"));

@@ -189,7 +189,7 @@ fn rules_are_counted_to_the_first_that_is_named() {
     let text =
         "policies:\n  house:\n    rules:\n    - deny: { project: x }\n    - deny: { project: y }\n";
     let above =
-        |places: &[(&str, u64)]| rules_above(&"p.yaml".into(), text, "house", places).unwrap();
+        |places: &[(&str, u32)]| rules_above(&"p.yaml".into(), text, "house", places).unwrap();
     assert_eq!(above(&[("p.yaml", 5), ("p.yaml", 4)]), 0);
     assert_eq!(above(&[("p.yaml", 5)]), 1);
     assert_eq!(above(&[("q.yaml", 4)]), 2);

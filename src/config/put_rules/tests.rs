@@ -171,17 +171,68 @@ policies:
 
     default: deny
 ";
-    insta::assert_snapshot!(put(block, 1), @"");
-    insta::assert_snapshot!(put(block, 2), @"");
+    insta::assert_snapshot!(put(block, 1), @"
+    policies:
+      house:
+        rules:
+        # known to be bad
+        - deny: { advisory: malware }
+        - allow:
+            project: six
+        # young
+        - deny:
+            younger_than: 7d
+        # the end
+
+        default: deny
+    ");
+    insta::assert_snapshot!(put(block, 2), @"
+    policies:
+      house:
+        rules:
+        # known to be bad
+        - deny: { advisory: malware }
+        # young
+        - deny:
+            younger_than: 7d
+        - allow:
+            project: six
+        # the end
+
+        default: deny
+    ");
     let flow =
         "policies: { house: { rules: [{ deny: { project: 'x]' } }, { deny: { project: y } }] } }\n";
-    insta::assert_snapshot!(put(flow, 1), @"");
-    insta::assert_snapshot!(put(flow, 2), @"");
+    insta::assert_snapshot!(put(flow, 1), @"policies: { house: { rules: [{ deny: { project: 'x]' } }, { allow: { project: six } }, { deny: { project: y } }] } }");
+    insta::assert_snapshot!(put(flow, 2), @"policies: { house: { rules: [{ deny: { project: 'x]' } }, { deny: { project: y } }, { allow: { project: six } }] } }");
     let lines = "policies:\n  house:\n    rules: [\n      { deny: { project: x } }, # ]\n      { deny: { project: y } }, # 'y\n    ]";
-    insta::assert_snapshot!(put(lines, 1), @"");
-    insta::assert_snapshot!(put(lines, 2), @"");
+    insta::assert_snapshot!(put(lines, 1), @"
+    policies:
+      house:
+        rules: [
+          { deny: { project: x } }, # ]
+          { allow: { project: six } },
+          { deny: { project: y } }, # 'y
+        ]
+    ");
+    insta::assert_snapshot!(put(lines, 2), @"
+    policies:
+      house:
+        rules: [
+          { deny: { project: x } }, # ]
+          { deny: { project: y } }, # 'y
+          { allow: { project: six } }
+        ]
+    ");
     let end = "policies:\n  house:\n    rules:\n    - deny: { project: x }";
-    insta::assert_snapshot!(put(end, 1), @"");
+    insta::assert_snapshot!(put(end, 1), @"
+    policies:
+      house:
+        rules:
+        - deny: { project: x }
+        - allow:
+            project: six
+    ");
 }
 
 #[test]

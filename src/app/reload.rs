@@ -24,6 +24,8 @@ pub(super) struct Reloader {
     generations: Arc<Generations>,
     certificates: Vec<(DoorName, Arc<Certificates>)>,
     reading: Arc<ArcSwap<Reading>>,
+    /// What was there before the doors were announced: from then on a file may go.
+    presence: Presence,
 }
 
 impl Reloader {
@@ -37,20 +39,21 @@ impl Reloader {
             flows: Arc::clone(flows),
             generations: Arc::clone(generations),
             certificates: opened.certificates.clone(),
+            presence: Presence::of(&reading.load().named),
             reading,
         }
     }
 
     /// Waits for reasons to reload until the server stops.
     pub(super) async fn run(
-        self,
+        mut self,
         limits: OwnLimits,
         mut signals: Signals,
         stop: Stop,
         notify: Notify,
     ) {
         let mut watch = Watch::new(Arc::clone(&self.reading), &limits);
-        let mut presence = Presence::of(&self.reading.load().named);
+        let mut presence = std::mem::take(&mut self.presence);
         loop {
             let changed = tokio::select! {
                 () = stop.requested() => return,

@@ -95,9 +95,9 @@ pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()>
     });
     let mut opened = doorway.open(server_options(&config, is_upgrade), &config, flows, writer)?;
     opened.lines.extend(first_run.lines());
+    let reloader = Reloader::new(flows, &generations, &opened, reading);
     opened.lines.iter().for_each(|line| announce(line));
     let notify = Notify::to((setup.env)("NOTIFY_SOCKET").as_deref());
-    let reloader = Reloader::new(flows, &generations, &opened, reading);
     let stop = opened.server.stop();
     let limits = config.limits.own.clone();
     work.spawn(reloader.run(limits, of_reloader, stop.clone(), notify.clone()));

@@ -152,12 +152,12 @@ fn what_would_change_more_than_the_policy_is_left_to_people() {
     }
 }
 
+fn put_below(text: &str, above: usize) -> String {
+    put_rules(&"p.yaml".into(), text, "house", above, &[rule()]).unwrap()
+}
+
 #[test]
 fn what_stands_above_stays_there() {
-    let put = |text: &str, above| {
-        let put = put_rules(&"p.yaml".into(), text, "house", above, &[rule()]);
-        put.unwrap_or_else(|fault| fault.to_string())
-    };
     let block = "\
 policies:
   house:
@@ -171,7 +171,7 @@ policies:
 
     default: deny
 ";
-    insta::assert_snapshot!(put(block, 1), @"
+    insta::assert_snapshot!(put_below(block, 1), @"
     policies:
       house:
         rules:
@@ -186,7 +186,7 @@ policies:
 
         default: deny
     ");
-    insta::assert_snapshot!(put(block, 2), @"
+    insta::assert_snapshot!(put_below(block, 2), @"
     policies:
       house:
         rules:
@@ -201,12 +201,16 @@ policies:
 
         default: deny
     ");
+}
+
+#[test]
+fn what_stands_above_in_brackets_stays_there() {
     let flow =
         "policies: { house: { rules: [{ deny: { project: 'x]' } }, { deny: { project: y } }] } }\n";
-    insta::assert_snapshot!(put(flow, 1), @"policies: { house: { rules: [{ deny: { project: 'x]' } }, { allow: { project: six } }, { deny: { project: y } }] } }");
-    insta::assert_snapshot!(put(flow, 2), @"policies: { house: { rules: [{ deny: { project: 'x]' } }, { deny: { project: y } }, { allow: { project: six } }] } }");
+    insta::assert_snapshot!(put_below(flow, 1), @"policies: { house: { rules: [{ deny: { project: 'x]' } }, { allow: { project: six } }, { deny: { project: y } }] } }");
+    insta::assert_snapshot!(put_below(flow, 2), @"policies: { house: { rules: [{ deny: { project: 'x]' } }, { deny: { project: y } }, { allow: { project: six } }] } }");
     let lines = "policies:\n  house:\n    rules: [\n      { deny: { project: x } }, # ]\n      { deny: { project: y } }, # 'y\n    ]";
-    insta::assert_snapshot!(put(lines, 1), @"
+    insta::assert_snapshot!(put_below(lines, 1), @"
     policies:
       house:
         rules: [
@@ -215,7 +219,7 @@ policies:
           { deny: { project: y } }, # 'y
         ]
     ");
-    insta::assert_snapshot!(put(lines, 2), @"
+    insta::assert_snapshot!(put_below(lines, 2), @"
     policies:
       house:
         rules: [
@@ -225,7 +229,7 @@ policies:
         ]
     ");
     let end = "policies:\n  house:\n    rules:\n    - deny: { project: x }";
-    insta::assert_snapshot!(put(end, 1), @"
+    insta::assert_snapshot!(put_below(end, 1), @"
     policies:
       house:
         rules:

@@ -19,6 +19,10 @@ run:
 bench name:
     cargo bench --bench {{name}}
 
+# maturin is a tool to install (`pip install maturin`). The wheel is for the libc of this machine and newer ones.
+wheel:
+    cd deploy/wheel && maturin build --profile artefact --out ../../target/wheels
+
 # mdBook is a tool to install; no test needs it.
 book:
     mdbook build docs

@@ -3,8 +3,9 @@
 //! and restrictions, upgraded under load, removed; and the migration from nginx and devpi-server.
 //!
 //! The machine is this one, seen through its own namespaces (`machine/boot`): whatever is installed
-//! there is gone afterwards. That takes root and systemd, so this is a separate test target that
-//! `cargo test` leaves out: `cargo test --test machine`. Without them it fails with a message.
+//! there is gone afterwards. That takes root and systemd, and the wheel (`wheel`) is built for minutes,
+//! so this is a separate test target that `cargo test` leaves out: `cargo test --test machine`. Without
+//! them it fails with a message.
 
 mod containers;
 #[path = "../it/deploy/folder.rs"]
@@ -16,6 +17,7 @@ mod folder;
 )]
 #[path = "../it/support/mod.rs"]
 mod support;
+mod wheel;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 use tokio::sync::watch;
 
 /// Longest wait for a request that a test expects. A test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {

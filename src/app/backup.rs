@@ -7,7 +7,7 @@ use anyhow::Context as _;
 
 use crate::app::data;
 use crate::app::lock::{DataLock, RESTORING};
-use crate::app::open_records::{RECORDS, existing};
+use crate::app::open_records::{RECORDS, existing_file};
 use crate::app::setup::Setup;
 use crate::app::work::runtime;
 use crate::clock::Clock;
@@ -25,8 +25,9 @@ pub fn backup(
     verify: bool,
     on_progress: OnProgress<'_>,
 ) -> anyhow::Result<BackupReport> {
-    let data = setup.load()?.config.data;
-    let records = existing(&data)?;
+    let config = setup.load()?.config;
+    let records = existing_file(&config, "cheesecloth backup")?;
+    let data = config.data;
     keep_apart(&data, folder)?;
     data::make_closed();
     let report = runtime()?.block_on(async {

@@ -6,13 +6,13 @@ use anyhow::Context as _;
 
 use crate::app::data;
 use crate::app::house::House;
-use crate::app::open_records::{OpenRecords, RECORDS};
+use crate::app::open_records::{OpenRecords, RECORDS, are_there};
 use crate::app::setup::Setup;
 use crate::app::streams::metrics;
 use crate::app::work::runtime;
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
-use crate::db::{RecordsFile, Snapshot};
+use crate::db::{NeededFile, RecordsFile, Snapshot};
 use crate::gateway::{Generations, Swept};
 use crate::model::IndexName;
 use crate::moving::{HeldFile, OnProgress, VerifyKept, VerifyReport, list_held};
@@ -64,22 +64,31 @@ pub fn verify(
 ) -> anyhow::Result<VerifyReport> {
     let store = existing_store(config)?;
     data::make_closed();
-    let path = config.data.join(RECORDS);
-    let needed = match path.exists() {
-        false => Vec::new(),
-        true => runtime()?.block_on(async {
-            let records = RecordsFile::of_data(&path).await?;
-            let needed = records.files().await;
-            records.close().await;
-            needed
-        })?,
-    };
+    let needed = needed(config)?;
     let verify = VerifyKept {
         store: &store,
         needed: &needed,
         pace,
     };
     Ok(verify.run(on_progress)?)
+}
+
+/// What the records name.
+fn needed(config: &Config) -> anyhow::Result<Vec<NeededFile>> {
+    if config.records.is_some() {
+        return Ok(snapshot(config)?.needed());
+    }
+    let path = config.data.join(RECORDS);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    // Nothing in the file is created or migrated.
+    runtime()?.block_on(async {
+        let records = RecordsFile::of_data(&path).await?;
+        let needed = records.files().await;
+        records.close().await;
+        Ok(needed?)
+    })
 }
 
 fn existing_store(config: &Config) -> anyhow::Result<FsStore> {
@@ -95,11 +104,11 @@ fn existing_store(config: &Config) -> anyhow::Result<FsStore> {
 }
 
 fn snapshot(config: &Config) -> anyhow::Result<Snapshot> {
-    if !config.data.join(RECORDS).exists() {
+    if !are_there(config) {
         return Ok(Snapshot::default());
     }
     let work = runtime()?;
-    let open = OpenRecords::open(&work, &config.data, Clock::system().now(), None)?;
+    let open = OpenRecords::open(&work, config, Clock::system().now(), None)?;
     let records = Arc::clone(&open.records);
     Ok(work.block_on(records.snapshot())?)
 }

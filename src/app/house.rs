@@ -65,7 +65,7 @@ impl House {
             loaded.config.cache.disk,
             metrics.waits(WaitFor::Store),
         )?);
-        let open = OpenRecords::open(&work, &data, clock.now(), Some(&metrics))?;
+        let open = OpenRecords::open(&work, &loaded.config, clock.now(), Some(&metrics))?;
         let records = Arc::clone(&open.records);
         let stored = Generations::stored(&work.block_on(records.directory())?);
         find(loaded, &stored)?;
@@ -119,6 +119,11 @@ impl House {
             feeds,
             doors,
         })
+    }
+
+    /// Takes records that other gateways reach too, so that no other serves from them or changes them.
+    pub(super) fn hold_records(&self, config: &Config, is_upgrade: bool) -> anyhow::Result<()> {
+        self.open.hold(&config.data, is_upgrade)
     }
 
     /// A generation of another configuration over the same data, for comparison; never in force.
@@ -195,12 +200,15 @@ impl House {
         self.work.shutdown_timeout(WORK_ENDS_WITHIN);
     }
 
-    /// Checks that records and files belong together before either changes.
-    pub(super) fn compare_records(&self) {
+    /// Takes the records to serve from them, and checks that they and the files belong together before
+    /// either changes.
+    pub(super) fn take_records(&self, config: &Config, is_upgrade: bool) -> anyhow::Result<()> {
+        self.hold_records(config, is_upgrade)?;
         if let Err(error) = self.work.block_on(self.flows.belonging.compare_records()) {
             // Tried again before anything is collected.
             tracing::error!(%error, "records and private files are not compared");
         }
+        Ok(())
     }
 
     /// Finds healthy devpi-servers before the first request, and watches them from then on.

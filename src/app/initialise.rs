@@ -41,7 +41,7 @@ pub fn initialise(
         None
     };
     let (work, now) = (runtime()?, Clock::system().now());
-    let open = OpenRecords::open(&work, folder, now, None)?;
+    let open = OpenRecords::in_folder(&work, folder, now, None)?;
     let records = &open.records;
     accounts::open(&work, records, options, root_password, now)?;
     if let Some(url) = url {

@@ -12,11 +12,11 @@ use crate::app::generation::Maker;
 use crate::app::house::House;
 use crate::app::lock::DataLock;
 use crate::app::neighbours::Neighbours;
-use crate::app::open_records::{RECORDS, existing};
+use crate::app::open_records::{are_there, expect};
 use crate::app::setup::Setup;
 use crate::app::streams::{audit_log, metrics};
 use crate::app::work::runtime;
-use crate::app::{accounts, data};
+use crate::app::{accounts, data, gateway_id};
 use crate::config::{Config, Loaded, is_default};
 use crate::db::Directory;
 use crate::devpi::{CheckIndexes, DeclaredIndex};
@@ -56,17 +56,24 @@ pub fn import(start: &ImportStart, on_progress: OnProgress<'_>) -> anyhow::Resul
         data::own(&data)?
     };
     let _lock = if check_only {
-        if !data.join(RECORDS).exists() {
+        if !are_there(&config) {
             nowhere.path().clone_into(&mut loaded.config.data);
         }
         None
     } else {
-        Some(DataLock::to_change(&data)?)
+        let lock = DataLock::to_change(&data)?;
+        if config.records.is_some() {
+            gateway_id::settle(&data)?;
+        }
+        Some(lock)
     };
     // An import never asks an upstream.
     let house = House::build(runtime()?, metrics()?, &mut loaded, false, &mut |_, _| {
         Ok(())
     })?;
+    if !check_only {
+        house.hold_records(&config, false)?;
+    }
     let now = house.clock.now();
     let importer = Importer {
         store: Arc::clone(&house.store),
@@ -146,7 +153,7 @@ pub fn export(
     on_progress: OnProgress<'_>,
 ) -> anyhow::Result<ExportReport> {
     let mut loaded = setup.load()?;
-    existing(&loaded.config.data)?;
+    expect(&loaded.config)?;
     data::make_closed();
     let mut unnamed = None;
     let mut find = |loaded: &mut _, stored: &_| {

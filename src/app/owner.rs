@@ -7,7 +7,7 @@
 use crate::account::{ROOT, SessionKey};
 use crate::app::data;
 use crate::app::lock::DataLock;
-use crate::app::open_records::{OpenRecords, RECORDS};
+use crate::app::open_records::{OpenRecords, are_there};
 use crate::app::work::runtime;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -18,12 +18,12 @@ use crate::model::Secret;
 /// # Errors
 /// When the records cannot be read.
 pub fn sign_in_as_root(config: &Config) -> anyhow::Result<Option<Secret>> {
-    if !config.data.join(RECORDS).exists() {
+    if !are_there(config) {
         return Ok(None);
     }
     data::make_closed();
     let (work, now) = (runtime()?, Clock::system().now());
-    let open = OpenRecords::open(&work, &config.data, now, None)?;
+    let open = OpenRecords::open(&work, config, now, None)?;
     let Some(root) = work.block_on(open.records.user(ROOT))? else {
         return Ok(None);
     };

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::app::house::House;
-use crate::app::open_records::{OpenRecords, existing};
+use crate::app::open_records::{OpenRecords, expect};
 use crate::app::owner::Alone;
 use crate::app::recalls::JournalTells;
 use crate::app::setup::Setup;
@@ -47,7 +47,7 @@ impl RecallDrawer {
     pub fn open(setup: &Setup) -> anyhow::Result<Self> {
         let (loaded, faults) = setup.load_what_can_be(&mut Named::default());
         let faults = (!faults.0.is_empty()).then(|| faults.to_string());
-        existing(&loaded.config.data)?;
+        expect(&loaded.config)?;
         data::own(&loaded.config.data)?;
         Ok(Self {
             work: Some(runtime()?),
@@ -186,7 +186,7 @@ impl RecallDrawer {
     fn records(&mut self) -> anyhow::Result<(Runtime, OpenRecords)> {
         let work = self.work.take().map_or_else(runtime, Ok)?;
         let now = Clock::system().now();
-        let open = OpenRecords::open(&work, &self.loaded.config.data, now, None)?;
+        let open = OpenRecords::open(&work, &self.loaded.config, now, None)?;
         Ok((work, open))
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::app::open_records::{OpenRecords, RECORDS};
+use crate::app::open_records::{OpenRecords, are_there};
 use crate::app::work::runtime;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -178,11 +178,11 @@ impl Found {
 /// # Errors
 /// When there are records and their recalls cannot be read: nothing passes then.
 pub fn under_recalls(policies: Policies, config: &Config) -> anyhow::Result<Policies> {
-    if !config.data.join(RECORDS).exists() {
+    if !are_there(config) {
         return Ok(policies);
     }
     let work = runtime()?;
-    let open = OpenRecords::open(&work, &config.data, Clock::system().now(), None)?;
+    let open = OpenRecords::open(&work, config, Clock::system().now(), None)?;
     let recalls = Recalls::of(work.block_on(open.records.recalls())?);
     drop(open);
     Ok(policies.under(Arc::new(recalls)))

@@ -19,7 +19,7 @@ use crate::app::starting::Starting;
 use crate::app::streams::{access_log, audit_log, log_format, metrics};
 use crate::app::words::{FirstRun, warn_of};
 use crate::app::work::{hear, runtime};
-use crate::app::{accounts, data, descriptors, feeds, journal, succession};
+use crate::app::{accounts, data, descriptors, feeds, gateway_id, journal, succession};
 use crate::config::{Config, Named};
 use crate::gateway::{Flows, Generations};
 use crate::listen::{QUIET_LOGS, ServerOptions};
@@ -66,7 +66,7 @@ pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()>
     let mut find = |loaded: &mut _, stored: &_| Ok(setup.give_upstream(loaded, stored, None)?);
     let house = House::build(work, metrics, &mut loaded, false, &mut find)?;
     let config = loaded.config.clone();
-    house.compare_records();
+    house.take_records(&config, is_upgrade)?;
     let accounts = open_accounts(&house, &config, &options)?;
     let access = access_log(log, &house.metrics)?;
     let audit = audit_log(&config, &house.metrics)?;
@@ -122,7 +122,11 @@ pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()>
 fn prepare(config: &Config, is_upgrade: bool) -> anyhow::Result<DataLock> {
     descriptors::raise(config.limits.door.connections);
     data::own(&config.data)?;
-    DataLock::to_serve(&config.data, is_upgrade)
+    let lock = DataLock::to_serve(&config.data, is_upgrade)?;
+    if config.records.is_some() {
+        gateway_id::settle(&config.data)?;
+    }
+    Ok(lock)
 }
 
 /// What puts changed files in force.

@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 
 use crate::account::MintedToken;
 use crate::app::data;
-use crate::app::open_records::{OpenRecords, RECORDS};
+use crate::app::open_records::{OpenRecords, RECORDS, are_there};
 use crate::app::setup::Setup;
 use crate::app::streams::{audit_log, metrics};
 use crate::app::work::runtime;
@@ -38,17 +38,15 @@ impl TokenDrawer {
     pub fn open(setup: &Setup) -> anyhow::Result<Self> {
         let config = setup.load()?.config;
         let data = &config.data;
-        let path = data.join(RECORDS);
-        if !path.exists() {
-            anyhow::bail!(
-                "there are no records at {}; name the data directory of the server with --data",
-                path.display()
-            );
-        }
+        anyhow::ensure!(
+            are_there(&config),
+            "there are no records at {}; name the data directory of the server with --data",
+            data.join(RECORDS).display()
+        );
         data::own(data)?;
         let (work, clock) = (runtime()?, Clock::system());
         Ok(Self {
-            open: OpenRecords::open(&work, data, clock.now(), None)?,
+            open: OpenRecords::open(&work, &config, clock.now(), None)?,
             work,
             clock,
             config,

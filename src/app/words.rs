@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::app::open_records::RECORDS;
+use crate::app::open_records::are_there;
 use crate::app::setup::Setup;
 use crate::config::Loaded;
 
@@ -32,7 +32,7 @@ pub(super) struct FirstRun {
 impl FirstRun {
     pub(super) fn of(loaded: &Loaded, setup: &Setup) -> Self {
         let data = &loaded.config.data;
-        let is_first = !data.join(RECORDS).exists();
+        let is_first = !are_there(&loaded.config);
         // Where indexes are created through the API no file is needed.
         let wants_file = is_first && loaded.files.is_empty() && !setup.overrides.bare;
         Self {

@@ -18,6 +18,7 @@ use crate::cli::doctor::DoctorOptions;
 use crate::cli::explain::ExplainOptions;
 use crate::cli::generated::{CompletionsOptions, ManOptions};
 use crate::cli::journal::JournalOptions;
+use crate::cli::move_records::MoveRecordsOptions;
 use crate::cli::moving::{ExportOptions, ImportOptions};
 use crate::cli::output::{say, say_error};
 use crate::cli::policy_test::TestOptions;
@@ -92,6 +93,8 @@ pub(super) enum Command {
     Backup(BackupOptions),
     /// Bring a backup back into a data directory that has no records: exit 1 when a file is damaged.
     Restore(RestoreOptions),
+    /// Bring the records from the data directory to PostgreSQL, or back, while nobody serves from them.
+    MoveRecords(MoveRecordsOptions),
     /// Make, list and withdraw tokens for pipelines, which stand in for a password.
     #[command(subcommand)]
     Token(TokenCommand),

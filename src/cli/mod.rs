@@ -20,6 +20,7 @@ mod doctor_journal;
 mod explain;
 mod generated;
 mod journal;
+mod move_records;
 mod moving;
 mod output;
 mod policy_test;
@@ -53,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Export(options) => moving::export(&options),
         Command::Backup(options) => backup::backup(&options),
         Command::Restore(options) => backup::restore(&options),
+        Command::MoveRecords(options) => move_records::run(&options),
         Command::Token(command) => token::run(&command),
         Command::Warm(options) => warm::run(&options),
         Command::Cache(command) => cache::run(&command),

@@ -26,6 +26,7 @@ mod network;
 mod ourselves;
 mod pip;
 mod put_rules;
+mod records;
 mod schema;
 mod secret;
 mod server;

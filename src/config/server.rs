@@ -10,6 +10,7 @@ use crate::config::journal::{JOURNAL, JournalSources};
 use crate::config::limits::LIMIT_KEYS;
 use crate::config::manage::{MANAGE, ManageSources};
 use crate::config::network::Network;
+use crate::config::records::{RECORDS, RecordsSources};
 use crate::config::slots::{Section, put, twice};
 use crate::config::{door_document, limits};
 use crate::model::{DoorName, Fault, Limits, Location};
@@ -27,6 +28,8 @@ pub(super) const SERVER: &[YamlKey] = &[
     key("cache", Shape::Table(&[CACHE]), "", "what is kept of mirrors, and for how long"),
     key("journal", Shape::Table(&[JOURNAL]), "",
         "what was delivered and refused, to whom: kept in a file of its own in the data folder"),
+    key("records", Shape::Table(&[RECORDS]), "",
+        "where records are kept, if not in the data folder"),
     key("limits", Shape::Table(&[LIMIT_KEYS]), "", "what clients and upstreams may ask of the server"),
     key("log", Shape::Table(&[LOG]), "", "the log on stderr"),
     key("trusted_proxies", many::<Network>(), "",
@@ -106,6 +109,7 @@ pub(super) struct Server {
     pub(super) stale_while_revalidate: Option<Placed<Duration>>,
     pub(super) patience: Option<Placed<Duration>>,
     pub(super) journal: JournalSources,
+    pub(super) records: RecordsSources,
     pub(super) limits: Limits,
     pub(super) log_format: Option<Placed<LogStyle>>,
     pub(super) trusted_proxies: Option<Placed<Vec<Network>>>,
@@ -150,6 +154,9 @@ impl Server {
         if let Some(node) = fields.node("journal") {
             let fields = notes.fields(node, &[JOURNAL]);
             self.journal.add(Section::new("journal.", &fields, notes));
+        }
+        if let Some(node) = fields.node("records") {
+            self.records.add(node, notes);
         }
         if let Some(node) = fields.node("limits") {
             let fields = notes.fields(node, &[LIMIT_KEYS]);

@@ -26,6 +26,8 @@ pub struct Config {
     pub data: PathBuf,
     /// The caches of mirrors.
     pub cache: CacheConfig,
+    /// The URL of the PostgreSQL database that holds the records; `None` for a file in the data folder.
+    pub records: Option<Secret>,
     /// What is kept of deliveries and refusals.
     pub journal: JournalConfig,
     /// Limits on clients and upstreams.
@@ -54,6 +56,7 @@ impl Config {
             ("listen", self.listen.is_like(&after.listen)),
             ("data", self.data == after.data),
             ("cache", self.cache == after.cache),
+            ("records", self.records == after.records),
             ("journal", self.journal == after.journal),
             ("limits", are_like(&self.limits, &after.limits)),
             ("log", self.log == after.log),
@@ -174,6 +177,7 @@ pub(super) fn resolve(
             ),
             patience: settled(server.patience, "cache.patience"),
         },
+        records: server.records.settle(env, notes),
         journal: resolve_journal(server.journal),
         limits: server.limits,
         log: settled(server.log_format, "log.format"),

@@ -40,6 +40,20 @@ pub enum DbError {
         /// What was found.
         what: String,
     },
+    /// The database cannot hold what was to be written: another value may do (400).
+    #[error("{doing}: the database cannot hold {what}")]
+    Unstorable {
+        /// What was being done.
+        doing: &'static str,
+        /// What it cannot hold.
+        what: &'static str,
+    },
+    /// Records were to be brought to where there are some already.
+    #[error("there are records already ({what}): name a place that has none")]
+    Occupied {
+        /// What was found.
+        what: String,
+    },
     /// The database cannot be opened: no such folder, no permission, or written by a newer program.
     #[error("open the database {path}: {cause}")]
     Open {

@@ -14,8 +14,10 @@ mod conformance;
 mod contract;
 mod error;
 mod file;
+mod postgres;
 mod record;
 mod snapshot;
+mod sql;
 mod sqlite;
 
 pub use change::{
@@ -25,6 +27,7 @@ pub use change::{
 pub use contract::Db;
 pub use error::DbError;
 pub use file::{FileFacts, FileRole, LogEntry, LogEvent};
+pub use postgres::Postgres;
 pub use record::{
     ApiToken, Directory, FileChange, FileChanges, FileRecord, FilesSince, IndexRecord,
     ProjectRecord, ReleaseRecord, Serial, ServerSecret, TokenOperation, User, UserDetails,
@@ -32,4 +35,5 @@ pub use record::{
 pub use snapshot::{
     IndexContent, LeftAsIs, NeededFile, ProjectContent, Restoral, Restoration, Restored, Snapshot,
 };
+pub use sql::{MovedRecords, move_records};
 pub use sqlite::{RecordsFile, Sqlite};

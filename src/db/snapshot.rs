@@ -2,7 +2,7 @@
 //!
 //! CI tokens, deleted names and the change log are left behind: they belong to the place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::db::record::{Directory, ProjectRecord, Serial};
 use crate::model::{IndexName, ProjectName, Sha256};
@@ -14,6 +14,22 @@ pub struct Snapshot {
     pub directory: Directory,
     /// What indexes hold, including those declared in YAML, by name; none is empty.
     pub contents: Vec<IndexContent>,
+}
+
+impl Snapshot {
+    /// Everything whose bytes a record needs, each digest once, in the digests' order.
+    #[must_use]
+    pub fn needed(&self) -> Vec<NeededFile> {
+        let projects = self.contents.iter().flat_map(|content| &content.projects);
+        let files = projects.flat_map(|project| &project.record.files);
+        let files = files.map(|file| NeededFile {
+            name: format!("{} of {}", file.facts.filename, file.index),
+            sha256: file.facts.sha256,
+            size: file.facts.size,
+            metadata: file.facts.metadata_sha256,
+        });
+        NeededFile::once(files)
+    }
 }
 
 /// Everything that one index holds.
@@ -114,4 +130,17 @@ pub struct NeededFile {
     pub size: u64,
     /// The digest of the metadata that is kept with them.
     pub metadata: Option<Sha256>,
+}
+
+impl NeededFile {
+    /// Each digest once, in the digests' order, with the metadata that any of its records names.
+    pub(super) fn once(files: impl IntoIterator<Item = Self>) -> Vec<Self> {
+        let mut by_digest: BTreeMap<[u8; 32], Self> = BTreeMap::new();
+        for mut file in files {
+            let metadata = file.metadata.take();
+            let needed = by_digest.entry(*file.sha256.as_bytes()).or_insert(file);
+            needed.metadata = needed.metadata.or(metadata);
+        }
+        by_digest.into_values().collect()
+    }
 }

@@ -14,6 +14,9 @@ use crate::model::ProjectName;
 /// body. All faults of a large configuration fit.
 const MESSAGE_MAX: usize = 16 << 10;
 
+/// When records that are not available are asked for again: they are looked for each second.
+const RECORDS_AGAIN: Duration = Duration::from_secs(1);
+
 /// A request that was refused or failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -134,6 +137,7 @@ impl Refusal {
 
 impl From<DbError> for Refusal {
     fn from(error: DbError) -> Self {
+        let is_away = matches!(error, DbError::Unavailable { .. });
         let (status, words) = match error {
             DbError::Unavailable { .. } => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -147,12 +151,20 @@ impl From<DbError> for Refusal {
                 StatusCode::CONFLICT,
                 "somebody else changed this at the same time, try again",
             ),
-            DbError::Corrupt { .. } | DbError::Open { .. } => (
+            DbError::Unstorable { .. } => (
+                StatusCode::BAD_REQUEST,
+                "the character U+0000 is in a field, and the records cannot hold it",
+            ),
+            DbError::Corrupt { .. } | DbError::Occupied { .. } | DbError::Open { .. } => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "the records cannot be read",
             ),
         };
-        Self::api(status, words).caused_by(error)
+        Self {
+            retry_after: is_away.then_some(RECORDS_AGAIN),
+            ..Self::api(status, words)
+        }
+        .caused_by(error)
     }
 }
 
@@ -216,6 +228,13 @@ mod tests {
                 }),
                 500,
             ),
+            (
+                AccountError::Db(DbError::Unstorable {
+                    doing: "x",
+                    what: "y",
+                }),
+                400,
+            ),
             (AccountError::Password(PasswordError::Busy), 503),
             (AccountError::Password(PasswordError::TooLong), 400),
         ];
@@ -223,6 +242,8 @@ mod tests {
             let words = error.to_string();
             let refusal = Refusal::from(error);
             assert_eq!(refusal.status.as_u16(), status, "{words}");
+            let is_away = words.contains("the database is not available");
+            assert_eq!(refusal.retry_after.is_some(), is_away, "{words}");
             assert!(!refusal.message.contains("code 13"));
         }
     }

@@ -26,9 +26,11 @@ pub fn records_failed(doing: &str, error: DbError) -> Error {
     let kind = match error {
         DbError::Unavailable { .. } => ErrorKind::Unavailable(Some(1)),
         DbError::Full { .. } => ErrorKind::Unavailable(None),
-        DbError::Conflict { .. } | DbError::Corrupt { .. } | DbError::Open { .. } => {
-            ErrorKind::Internal
-        }
+        DbError::Conflict { .. }
+        | DbError::Corrupt { .. }
+        | DbError::Unstorable { .. }
+        | DbError::Occupied { .. }
+        | DbError::Open { .. } => ErrorKind::Internal,
     };
     Error {
         kind,

@@ -55,6 +55,7 @@ mod odd_content;
 mod outside;
 mod pages;
 mod policy_tests;
+mod postgres;
 mod readings;
 mod recall;
 mod refusals;

@@ -8,6 +8,7 @@ mod content;
 mod moving;
 mod recalls;
 mod since;
+mod suite;
 mod support;
 mod tokens;
 
@@ -16,19 +17,6 @@ pub(super) use crate::db::conformance::content::*;
 pub(super) use crate::db::conformance::moving::*;
 pub(super) use crate::db::conformance::recalls::*;
 pub(super) use crate::db::conformance::since::*;
-pub(super) use crate::db::conformance::support::{file, index, now, publication};
+pub(super) use crate::db::conformance::suite::conformance;
+pub(super) use crate::db::conformance::support::{file, index, new_index, now, publication};
 pub(super) use crate::db::conformance::tokens::*;
-
-/// Makes a test of every law, for one way to open a fresh database.
-macro_rules! conformance {
-    ($open:path: $($law:ident),+ $(,)?) => {
-        $(
-            #[tokio::test]
-            async fn $law() {
-                let (_guard, db) = $open().await;
-                $crate::db::conformance::$law(&db).await;
-            }
-        )+
-    };
-}
-pub(super) use conformance;

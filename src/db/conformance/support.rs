@@ -39,7 +39,7 @@ pub(super) fn new_user(name: &str) -> NewUser {
     }
 }
 
-pub(super) fn new_index(name: &str, volatile: bool) -> IndexRecord {
+pub fn new_index(name: &str, volatile: bool) -> IndexRecord {
     let config = object(json!({ "type": "stage", "volatile": volatile }));
     IndexRecord {
         name: index(name),

@@ -4,7 +4,6 @@
 //! complete on its own. For the same reasons it is the way to bring records to another place: copying
 //! the file itself misses what is in the write-ahead log, or catches half of a checkpoint.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
@@ -12,8 +11,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use crate::db::error::DbError;
 use crate::db::record::Serial;
 use crate::db::snapshot::NeededFile;
+use crate::db::sql::{Connection, Held, reader, statement};
+use crate::db::sqlite::failed;
 use crate::db::sqlite::open::BUSY_TIMEOUT;
-use crate::db::sqlite::rows;
 
 const DOING: &str = "read what records name";
 
@@ -70,7 +70,7 @@ impl RecordsFile {
             .bind(path)
             .execute(&self.pool)
             .await
-            .map_err(rows::failed(doing))?;
+            .map_err(failed(doing))?;
         Ok(())
     }
 
@@ -83,7 +83,7 @@ impl RecordsFile {
         let found: String = sqlx::query_scalar("PRAGMA integrity_check(1)")
             .fetch_one(&self.pool)
             .await
-            .map_err(rows::failed(doing))?;
+            .map_err(failed(doing))?;
         if found == "ok" {
             return Ok(());
         }
@@ -95,13 +95,16 @@ impl RecordsFile {
     /// # Errors
     /// When they cannot be read, or are no records of this program.
     pub async fn identity(&self) -> Result<(String, Serial), DbError> {
-        let row = sqlx::query(
+        let identity = statement(
             "SELECT uuid, (SELECT coalesce(max(serial), 0) FROM changes) AS serial FROM server",
-        )
-        .fetch_one(&self.pool)
-        .await
-        .map_err(rows::failed(DOING))?;
-        let read = rows::reader(&row, DOING);
+            &[],
+        );
+        let row = self.connection().await?.row(identity, DOING).await?;
+        let row = row.ok_or(DbError::Corrupt {
+            doing: DOING,
+            what: "no row".to_owned(),
+        })?;
+        let read = reader(&row, DOING);
         Ok((read.get("uuid")?, Serial(read.number("serial")?)))
     }
 
@@ -110,30 +113,28 @@ impl RecordsFile {
     /// # Errors
     /// When it cannot be read.
     pub async fn files(&self) -> Result<Vec<NeededFile>, DbError> {
-        let rows = sqlx::query(
+        let named = statement(
             "SELECT index_name, filename, sha256, size, metadata_sha256 FROM files
              ORDER BY index_name, filename",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(rows::failed(DOING))?;
-        let mut files: BTreeMap<[u8; 32], NeededFile> = BTreeMap::new();
-        for row in rows {
-            let read = rows::reader(&row, DOING);
-            let (sha256, metadata) = (
-                read.digest("sha256")?,
-                read.digest_if_any("metadata_sha256")?,
-            );
+            &[],
+        );
+        let rows = self.connection().await?.rows(named, DOING).await?;
+        let files = rows.iter().map(|row| {
+            let read = reader(row, DOING);
             let (name, index): (String, String) = (read.get("filename")?, read.get("index_name")?);
-            let needed = files.entry(*sha256.as_bytes()).or_insert(NeededFile {
+            Ok(NeededFile {
                 name: format!("{name} of {index}"),
-                sha256,
+                sha256: read.digest("sha256")?,
                 size: read.number("size")?,
-                metadata: None,
-            });
-            needed.metadata = needed.metadata.or(metadata);
-        }
-        Ok(files.into_values().collect())
+                metadata: read.digest_if_any("metadata_sha256")?,
+            })
+        });
+        Ok(NeededFile::once(files.collect::<Result<Vec<_>, _>>()?))
+    }
+
+    async fn connection(&self) -> Result<Connection, DbError> {
+        let connection = self.pool.acquire().await.map_err(failed(DOING))?;
+        Ok(Connection::Sqlite(Held::Plain(connection)))
     }
 
     /// Ends all use of them.

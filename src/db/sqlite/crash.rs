@@ -11,10 +11,13 @@ use crate::db::change::{Cause, Published};
 use crate::db::conformance::{conformance, file, index, now, publication};
 use crate::db::contract::Db;
 use crate::db::record::Serial;
+use crate::db::sql::{Engine as _, statement};
 use crate::db::sqlite::open::Sqlite;
 use crate::model::ProjectName;
 
 const NAME: &str = "records.sqlite";
+
+const HALF: &str = "INSERT INTO projects VALUES ('packages/stable', 'half', 'Half')";
 
 async fn open() -> (TempDir, Sqlite) {
     let folder = tempfile::tempdir().unwrap();
@@ -27,53 +30,7 @@ async fn open() -> (TempDir, Sqlite) {
 mod suite {
     use super::*;
 
-    conformance! { open:
-        a_new_database_is_empty_and_knows_who_it_is,
-        a_user_reads_back_as_created,
-        a_name_is_taken_once,
-        an_update_changes_what_it_names_and_nothing_else,
-        a_generation_is_never_used_again,
-        a_newer_hash_of_the_same_password_ends_no_login,
-        a_user_goes_with_its_volatile_indexes_and_their_content,
-        a_user_with_a_non_volatile_index_stays_whole,
-        an_index_reads_back_as_created_and_changed,
-        of_two_changes_made_from_one_revision_the_second_is_told,
-        an_index_needs_its_user,
-        the_change_log_tells_who_did_what,
-        a_file_reads_back_as_published,
-        a_registered_project_is_held_without_files,
-        metadata_is_laid_over_what_was_known,
-        the_same_file_again_changes_nothing,
-        other_content_is_refused_and_nothing_of_the_push_stays,
-        a_push_adds_what_is_missing,
-        an_overwritten_file_is_gone_and_its_successor_says_so,
-        a_file_that_moves_to_another_version_leaves_no_empty_release,
-        spellings_of_one_version_are_one_release,
-        a_test_result_needs_its_release_file,
-        the_last_file_takes_its_release_and_that_the_project,
-        the_last_release_takes_the_project,
-        a_deleted_project_leaves_other_indexes_and_projects_alone,
-        a_file_uploaded_again_was_not_deleted,
-        every_byte_a_record_needs_is_referenced,
-        uploads_of_one_name_at_the_same_time_have_one_winner,
-        what_is_restored_reads_back_and_once_is_enough,
-        one_differing_file_keeps_everything_out,
-        a_rehearsal_tells_and_changes_nothing,
-        what_is_there_stays_and_is_named,
-        an_index_is_not_restored_without_its_user,
-        a_token_reads_back_as_kept,
-        a_token_needs_its_user_and_goes_with_it,
-        a_withdrawn_token_is_gone,
-        the_latest_use_of_a_token_is_kept,
-        a_recall_reads_back_as_made,
-        the_same_is_recalled_once,
-        a_withdrawn_recall_is_gone_and_its_number_not_used_again,
-        what_changed_leads_from_what_was_to_what_is,
-        a_project_that_did_not_change_is_not_read_again,
-        what_may_have_changed_every_project_has_all_read_again,
-        after_many_changes_all_is_read_again,
-        a_file_and_a_release_are_found_by_their_names,
-    }
+    conformance!(open);
 }
 
 fn cause() -> Cause {
@@ -113,11 +70,9 @@ async fn a_write_that_was_answered_survives_and_one_that_was_not_leaves_nothing(
     )
     .await
     .unwrap();
-    let mut writing = db.write("be killed in the middle").await.unwrap();
-    sqlx::query("INSERT INTO projects VALUES ('packages/stable', 'half', 'Half')")
-        .execute(writing.on())
-        .await
-        .unwrap();
+    let mut writing = db.begin_writing("be killed in the middle").await.unwrap();
+    let half = statement(HALF, &[]);
+    writing.run(half, "write half").await.unwrap();
     let copy = left_behind(folder.path(), None);
     let after = reopened(&copy).await;
     let names = after.projects(&index("packages/stable")).await.unwrap();
@@ -141,11 +96,9 @@ async fn a_write_that_was_answered_survives_and_one_that_was_not_leaves_nothing(
 async fn a_dropped_write_is_rolled_back_and_the_next_one_goes_on() {
     let (_folder, db) = open().await;
     {
-        let mut writing = db.write("be dropped").await.unwrap();
-        sqlx::query("INSERT INTO projects VALUES ('packages/stable', 'half', 'Half')")
-            .execute(writing.on())
-            .await
-            .unwrap();
+        let mut writing = db.begin_writing("be dropped").await.unwrap();
+        let half = statement(HALF, &[]);
+        writing.run(half, "write half").await.unwrap();
     }
     db.publish(&cause(), &publication("1.0", vec![]))
         .await

@@ -11,7 +11,7 @@
 //!   SQLite rolls back by itself. The driver's own `ROLLBACK` then fails, and the driver believes that
 //!   the connection is still inside a transaction: the writing connection would refuse every later
 //!   write, and a reading one would show the same instant forever. Such a connection is closed.
-//! * **`BEGIN IMMEDIATE`** (in `writing`): a transaction that read first and then wants to write could
+//! * **`BEGIN IMMEDIATE`** (in `waiting`): a transaction that read first and then wants to write could
 //!   fail half-way with "locked"; one that takes the write lock immediately cannot.
 
 use std::os::unix::fs::MetadataExt as _;
@@ -25,10 +25,8 @@ use sqlx::sqlite::{
 use sqlx::{Connection as _, SqlSafeStr};
 
 use crate::db::error::DbError;
-use crate::db::record::{ServerFacts, ServerSecret};
-use crate::db::sqlite::health::Health;
-use crate::db::sqlite::waiting::Waits;
-use crate::db::sqlite::{normalised, rows};
+use crate::db::sql::{Health, Waits, new_facts};
+use crate::db::sqlite::{failed, normalised};
 use crate::model::Timestamp;
 
 /// Connections that read: more would only compete for the processor.
@@ -45,16 +43,16 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Every step from nothing to the present schema. A step that has been released is never edited.
 const SCHEMA: [(i64, &str, &str); 3] = [
-    (1, "records", include_str!("../schema/0001_records.sql")),
-    (2, "by key", include_str!("../schema/0002_by_key.sql")),
-    (3, "recalls", include_str!("../schema/0003_recalls.sql")),
+    (1, "records", include_str!("schema/0001_records.sql")),
+    (2, "by key", include_str!("schema/0002_by_key.sql")),
+    (3, "recalls", include_str!("schema/0003_recalls.sql")),
 ];
 
 /// The records in one SQLite file.
 #[derive(Debug)]
 pub struct Sqlite {
     pub(super) writer: SqlitePool,
-    pub(super) readers: SqlitePool,
+    pub(in crate::db) readers: SqlitePool,
     pub(super) health: Health,
     pub(super) waits: Waits,
     path: PathBuf,
@@ -69,7 +67,7 @@ impl Sqlite {
     /// [`DbError::Open`] when the folder is missing or not writable, the file is not a database, or a
     /// newer program wrote it.
     pub async fn open(path: &Path, now: Timestamp) -> Result<Self, DbError> {
-        let failed = |cause: Box<dyn std::error::Error + Send + Sync>| DbError::Open {
+        let unopened = |cause: Box<dyn std::error::Error + Send + Sync>| DbError::Open {
             path: path.display().to_string(),
             cause,
         };
@@ -85,14 +83,14 @@ impl Sqlite {
         let writer = one
             .connect_with(options.clone())
             .await
-            .map_err(|error| failed(error.into()))?;
+            .map_err(|error| unopened(error.into()))?;
         migrator()
             .run(&writer)
             .await
-            .map_err(|error| failed(error.into()))?;
+            .map_err(|error| unopened(error.into()))?;
         normalised::fill_in(&writer)
             .await
-            .map_err(|error| failed(error.into()))?;
+            .map_err(|error| unopened(error.into()))?;
         // Created only once: a connection that is opened later and finds no file must not put an empty
         // one next to the write-ahead log of the original.
         let options = options.create_if_missing(false);
@@ -104,14 +102,14 @@ impl Sqlite {
         let readers = several
             .connect_with(options.pragma("query_only", "1"))
             .await
-            .map_err(|error| failed(error.into()))?;
+            .map_err(|error| unopened(error.into()))?;
         let opened = Self {
             writer,
             readers,
             health: Health::default(),
             waits: Waits::default(),
             path: path.to_owned(),
-            place: place_of(path).map_err(|error| failed(error.into()))?,
+            place: place_of(path).map_err(|error| unopened(error.into()))?,
         };
         opened.settle_facts(now).await?;
         Ok(opened)
@@ -120,40 +118,18 @@ impl Sqlite {
     /// Makes the facts of a new database; changes nothing in one that has them.
     async fn settle_facts(&self, now: Timestamp) -> Result<(), DbError> {
         let doing = "settle the server's uuid and secret";
-        let mut uuid = [0_u8; 16];
-        let mut secret = [0_u8; 32];
-        let random = getrandom::fill(&mut uuid).and_then(|()| getrandom::fill(&mut secret));
-        random.map_err(|error| DbError::Unavailable {
-            doing,
-            cause: Box::new(error),
-        })?;
-        let uuid = format!("{:032x}", u128::from_be_bytes(uuid));
+        let (uuid, secret) = new_facts(doing)?;
         sqlx::query(
             "INSERT INTO server (only, uuid, secret, created) VALUES (1, $1, $2, $3)
              ON CONFLICT (only) DO NOTHING",
         )
         .bind(uuid)
-        .bind(secret.to_vec())
+        .bind(secret)
         .bind(now.as_microsecond())
         .execute(&self.writer)
         .await
-        .map_err(rows::failed(doing))?;
+        .map_err(failed(doing))?;
         Ok(())
-    }
-
-    pub(super) async fn read_facts(&self) -> Result<ServerFacts, DbError> {
-        let doing = "read the server's uuid and secret";
-        let mut reader = self.to_read().await.map_err(rows::failed(doing))?;
-        let row = sqlx::query("SELECT uuid, secret, created FROM server")
-            .fetch_one(&mut *reader)
-            .await
-            .map_err(rows::failed(doing))?;
-        let read = rows::reader(&row, doing);
-        Ok(ServerFacts {
-            uuid: read.get("uuid")?,
-            secret: ServerSecret(read.bytes("secret")?),
-            created: read.instant("created")?,
-        })
     }
 
     /// Refuses to write into a file that nobody will find again: one that was removed, or replaced,
@@ -225,6 +201,7 @@ fn migrator() -> Migrator {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::contract::Db as _;
 
     fn now() -> Timestamp {
         "2026-01-02T03:04:05Z".parse().unwrap()
@@ -235,17 +212,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("records.sqlite");
         let first = Sqlite::open(&path, now()).await.unwrap();
-        let facts = first.read_facts().await.unwrap();
+        let facts = first.facts().await.unwrap();
         assert_eq!(facts.uuid.len(), 32);
         first.close().await;
         let again = Sqlite::open(&path, now() + Duration::from_secs(60))
             .await
             .unwrap();
-        assert_eq!(again.read_facts().await.unwrap(), facts);
+        assert_eq!(again.facts().await.unwrap(), facts);
         let other = Sqlite::open(&folder.path().join("other"), now())
             .await
             .unwrap();
-        let other = other.read_facts().await.unwrap();
+        let other = other.facts().await.unwrap();
         assert!(other.uuid != facts.uuid && other.secret != facts.secret);
     }
 

@@ -16,9 +16,8 @@ use sqlx::{Connection as _, Row as _};
 
 use super::leftovers;
 use crate::support::ask::{self, Answer};
-use crate::support::{Form, Program, Wheel, sdist};
+use crate::support::{Cluster, Form, Program, Wheel, sdist};
 
-const KILLS: usize = 200;
 const CLIENTS: usize = 4;
 
 /// Most requests answered before the cut, and the longest time from the last of them to the cut.
@@ -275,10 +274,6 @@ async fn is_sound(data: &Path) -> String {
     answer
 }
 
-fn start(data: &Path) -> Program {
-    Program::with_policies(POLICIES).data(data).start()
-}
-
 fn seed() -> u64 {
     let given = std::env::var_os("CRASH_SEED").map(|seed| seed.into_string().unwrap());
     given.map_or_else(
@@ -313,8 +308,8 @@ fn cut(program: Program, people: &mut [Person], dice: &mut Dice) -> usize {
     answered.into_inner()
 }
 
-#[test]
-fn two_hundred_power_cuts_lose_no_answered_upload_and_show_no_half_of_another() {
+/// Cuts the power again and again; `start` starts the server on a data folder, and `check` looks into it.
+fn cut_power(kills: usize, start: &dyn Fn(&Path) -> Program, check: &dyn Fn(&Path)) {
     let (seed, started) = (seed(), Instant::now());
     eprintln!("CRASH_SEED={seed}");
     let mut dice = Dice(seed);
@@ -322,23 +317,15 @@ fn two_hundred_power_cuts_lose_no_answered_upload_and_show_no_half_of_another() 
     let mut people: Vec<Person> = (0..CLIENTS)
         .map(|number| Person::new(number, Dice(dice.roll())))
         .collect();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
     let (mut answered, mut open) = (0, 0);
     let mut program = start(data.path());
-    for kill in 0..KILLS {
+    for kill in 0..kills {
         answered += cut(program, &mut people, &mut dice);
         let states = people.iter().flat_map(|person| person.known.values());
         open += states.filter(|states| states.len() > 1).count();
         program = start(data.path());
         assert_eq!(leftovers(data.path()), 0, "after kill {kill}");
-        assert_eq!(
-            runtime.block_on(is_sound(data.path())),
-            "ok",
-            "after kill {kill}"
-        );
+        check(data.path());
         let url = program.manage_url().to_owned();
         thread::scope(|scope| {
             for person in &mut people {
@@ -348,10 +335,33 @@ fn two_hundred_power_cuts_lose_no_answered_upload_and_show_no_half_of_another() 
         });
     }
     let took = started.elapsed();
-    eprintln!("{KILLS} kills, {answered} answered, {open} cut off, in {took:?}");
+    eprintln!("{kills} kills, {answered} answered, {open} cut off, in {took:?}");
     // Otherwise the test showed nothing: the cuts have to hit requests.
     assert!(
-        answered > KILLS && open > KILLS,
+        answered > kills && open > kills,
         "{answered} answered, {open} cut off"
     );
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build().unwrap()
+}
+
+#[test]
+fn two_hundred_power_cuts_lose_no_answered_upload_and_show_no_half_of_another() {
+    let runtime = runtime();
+    let start = |data: &Path| Program::with_policies(POLICIES).data(data).start();
+    let check = |data: &Path| assert_eq!(runtime.block_on(is_sound(data)), "ok");
+    cut_power(200, &start, &check);
+}
+
+#[test]
+fn sixty_power_cuts_of_a_gateway_on_postgresql_lose_no_answered_upload_either() {
+    let cluster = Cluster::shared();
+    let url = runtime().block_on(cluster.schema());
+    let policies = format!("records: {{ postgres: {{ url: \"{url}\" }} }}\n{POLICIES}");
+    let start = |data: &Path| Program::with_policies(&policies).data(data).start();
+    let check = |data: &Path| assert!(!data.join("records.sqlite").exists());
+    cut_power(60, &start, &check);
 }

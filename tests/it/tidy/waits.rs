@@ -12,7 +12,12 @@ const WAITED_FOR: [(&str, &[&str]); 5] = [
 ];
 
 /// Connections to the records; opening and closing them is not waiting for one.
-const CONNECTIONS: &[&str] = &["db/sqlite/open.rs", "db/sqlite/waiting.rs"];
+const CONNECTIONS: &[&str] = &[
+    "db/sqlite/open.rs",
+    "db/sqlite/waiting.rs",
+    "db/postgres/open.rs",
+    "db/postgres/waiting.rs",
+];
 
 /// Names that must not be imported from `tokio::sync` either.
 const LOCKS: [&str; 5] = [
@@ -31,7 +36,9 @@ fn nobody_waits_for_a_permit_or_a_lock_uncounted() {
         for (number, line) in source.code() {
             for (what, files) in WAITED_FOR {
                 let is_records = files == CONNECTIONS;
-                let is_concerned = !is_records || path.starts_with("db/sqlite/");
+                let in_records = ["db/sqlite/", "db/postgres/"];
+                let in_records = in_records.iter().any(|folder| path.starts_with(folder));
+                let is_concerned = !is_records || in_records;
                 if is_concerned && line.contains(what) && !files.contains(&path.as_str()) {
                     wrong.push(format!(
                         "{path}:{number}: {what}, which is {} only",

@@ -1,12 +1,9 @@
-//! SQLite as a [`Db`]. Reads are answered here, those that need several queries as of one instant;
+//! An [`Engine`] as a [`Db`]. Reads are answered here, those that need several queries as of one instant;
 //! writes are in the modules of their topics.
 
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use sqlx::Transaction;
-use sqlx::pool::PoolConnection;
-use sqlx::sqlite::SqliteRow;
 
 use crate::db::change::{
     Cause, IndexDeletion, NewApiToken, NewRecall, NewUser, Publication, Published, RecallMade,
@@ -16,75 +13,70 @@ use crate::db::contract::Db;
 use crate::db::error::DbError;
 use crate::db::record::{
     ApiToken, Change, Directory, FileRecord, FilesSince, IndexRecord, ProjectRecord,
-    ProjectSpelling, Serial, ServerFacts, User, WholeRelease,
+    ProjectSpelling, Serial, ServerFacts, ServerSecret, User, WholeRelease,
 };
 use crate::db::snapshot::{Restoration, Restored, Snapshot};
-use crate::db::sqlite::open::Sqlite;
-use crate::db::sqlite::statement::{Statement, statement};
-use crate::db::sqlite::{
-    indexes, publish, read, recalls, remove, restore, rows, since, snapshot, tokens, users,
+use crate::db::sql::connection::Row;
+use crate::db::sql::engine::Engine;
+use crate::db::sql::statement::{Statement, statement};
+use crate::db::sql::{
+    indexes, publish, read, recalls, remove, restore, rows, since, snapshot, tokens, users, writing,
 };
 use crate::model::{IndexName, ProjectName, Recall, Sha256, Timestamp};
 
-impl Sqlite {
-    async fn reader(&self) -> Result<PoolConnection<sqlx::Sqlite>, DbError> {
-        let reader = self.to_read().await;
-        reader.map_err(rows::failed("get a connection to read"))
-    }
+const READ: &str = "read the records";
 
-    /// A transaction in which several queries read as of one instant.
-    pub(super) async fn instant(
-        &self,
-        doing: &'static str,
-    ) -> Result<Transaction<'static, sqlx::Sqlite>, DbError> {
-        let begun = self.begin_reading().await;
-        begun.map_err(rows::failed(doing))
-    }
+async fn found(
+    db: &dyn Engine,
+    doing: &'static str,
+    statement: Statement<'_>,
+) -> Result<Vec<Row>, DbError> {
+    db.to_read(doing).await?.rows(statement, doing).await
+}
 
-    async fn rows(
-        &self,
-        doing: &'static str,
-        statement: Statement<'_>,
-    ) -> Result<Vec<SqliteRow>, DbError> {
-        let mut reader = self.to_read().await.map_err(rows::failed(doing))?;
-        let found = statement.fetch_all(&mut *reader).await;
-        found.map_err(rows::failed(doing))
-    }
-
-    /// The row that a statement finds, as a record.
-    async fn one<T>(
-        &self,
-        doing: &'static str,
-        statement: Statement<'_>,
-        record: fn(&SqliteRow) -> Result<T, DbError>,
-    ) -> Result<Option<T>, DbError> {
-        let mut reader = self.to_read().await.map_err(rows::failed(doing))?;
-        let found = statement.fetch_optional(&mut *reader).await;
-        let row = found.map_err(rows::failed(doing))?;
-        row.as_ref().map(record).transpose()
-    }
+/// The row that a statement finds, as a record.
+async fn one<T>(
+    db: &dyn Engine,
+    doing: &'static str,
+    statement: Statement<'_>,
+    record: fn(&Row) -> Result<T, DbError>,
+) -> Result<Option<T>, DbError> {
+    let row = db.to_read(doing).await?.row(statement, doing).await?;
+    row.as_ref().map(record).transpose()
 }
 
 #[async_trait]
-impl Db for Sqlite {
+impl<E: Engine> Db for E {
     async fn facts(&self) -> Result<ServerFacts, DbError> {
-        self.read_facts().await
+        let doing = "read the server's uuid and secret";
+        let facts = statement("SELECT uuid, secret, created FROM server", &[]);
+        let mut reader = self.to_read(doing).await?;
+        let row = reader.row(facts, doing).await?.ok_or(DbError::Corrupt {
+            doing,
+            what: "no row".to_owned(),
+        })?;
+        let read = rows::reader(&row, doing);
+        Ok(ServerFacts {
+            uuid: read.get("uuid")?,
+            secret: ServerSecret(read.bytes("secret")?),
+            created: read.instant("created")?,
+        })
     }
 
     fn is_writable(&self) -> bool {
-        self.health.is_writable()
+        self.health().is_writable()
     }
 
     async fn try_to_write(&self) -> Result<(), DbError> {
-        Sqlite::try_to_write(self).await
+        writing::try_to_write(self).await
     }
 
     async fn close(&self) {
-        Sqlite::close(self).await;
+        self.end().await;
     }
 
     async fn serial(&self) -> Result<Serial, DbError> {
-        let mut reader = self.reader().await?;
+        let mut reader = self.to_read(READ).await?;
         read::serial(&mut reader).await
     }
 
@@ -94,17 +86,17 @@ impl Db for Sqlite {
             &[],
         );
         let changes = changes.bind(rows::integer(after.0)).bind(i64::from(limit));
-        let found = self.rows("read the change log", changes).await?;
+        let found = found(self, "read the change log", changes).await?;
         found.iter().map(rows::change).collect()
     }
 
     async fn user(&self, name: &str) -> Result<Option<User>, DbError> {
         let user = statement("SELECT * FROM users WHERE name = $1", &[name]);
-        self.one("read a user", user, rows::user).await
+        one(self, "read a user", user, rows::user).await
     }
 
     async fn directory(&self) -> Result<Directory, DbError> {
-        read::directory(&mut *self.instant("read all users").await?).await
+        read::directory(&mut self.begin_reading("read all users").await?).await
     }
 
     async fn create_user(&self, cause: &Cause, user: &NewUser) -> Result<Option<Serial>, DbError> {
@@ -125,10 +117,9 @@ impl Db for Sqlite {
             "UPDATE users SET password_hash = $3 WHERE name = $1 AND password_hash = $2",
             &[name, from, to],
         );
-        let failed = rows::failed("renew a password's hash");
-        let mut writer = self.to_write().await.map_err(&failed)?;
-        rehashed.execute(&mut *writer).await.map_err(failed)?;
-        Ok(())
+        let doing = "renew a password's hash";
+        let mut writer = self.to_write(doing).await?;
+        writer.run(rehashed, doing).await.map(drop)
     }
 
     async fn delete_user(&self, cause: &Cause, name: &str) -> Result<UserDeletion, DbError> {
@@ -137,7 +128,7 @@ impl Db for Sqlite {
 
     async fn index(&self, name: &IndexName) -> Result<Option<IndexRecord>, DbError> {
         let index = statement("SELECT * FROM indexes WHERE name = $1", &[name.as_str()]);
-        self.one("read an index", index, rows::index).await
+        one(self, "read an index", index, rows::index).await
     }
 
     async fn create_index(
@@ -169,12 +160,12 @@ impl Db for Sqlite {
             "SELECT name, spelling FROM projects WHERE index_name = $1 ORDER BY name",
             &[index.as_str()],
         );
-        let found = self.rows("list the projects of an index", projects).await?;
+        let found = found(self, "list the projects of an index", projects).await?;
         found.iter().map(rows::project).collect()
     }
 
     async fn has_project(&self, index: &IndexName, project: &ProjectName) -> Result<bool, DbError> {
-        let mut reader = self.reader().await?;
+        let mut reader = self.to_read(READ).await?;
         Ok(read::spelling(&mut reader, index, project).await?.is_some())
     }
 
@@ -184,7 +175,7 @@ impl Db for Sqlite {
         project: &ProjectName,
     ) -> Result<Option<ProjectRecord>, DbError> {
         let doing = "read a project";
-        let mut instant = self.instant(doing).await?;
+        let mut instant = self.begin_reading(doing).await?;
         let Some(spelling) = read::spelling(&mut instant, index, project).await? else {
             return Ok(None);
         };
@@ -192,7 +183,7 @@ impl Db for Sqlite {
             "SELECT * FROM releases WHERE index_name = $1 AND project = $2 ORDER BY version",
             &[index.as_str(), project.as_str()],
         );
-        let found = read::all(&mut instant, releases, doing).await?;
+        let found = instant.rows(releases, doing).await?;
         Ok(Some(ProjectRecord {
             spelling,
             releases: found.iter().map(rows::release).collect::<Result<_, _>>()?,
@@ -215,7 +206,7 @@ impl Db for Sqlite {
         project: &ProjectName,
         filename: &str,
     ) -> Result<Option<FileRecord>, DbError> {
-        let mut reader = self.reader().await?;
+        let mut reader = self.to_read(READ).await?;
         read::file(&mut reader, index, project, filename).await
     }
 
@@ -225,7 +216,7 @@ impl Db for Sqlite {
         project: &ProjectName,
         version: &str,
     ) -> Result<bool, DbError> {
-        let mut reader = self.reader().await?;
+        let mut reader = self.to_read(READ).await?;
         let found = read::release(&mut reader, (index, project, version)).await?;
         Ok(found.is_some())
     }
@@ -236,7 +227,7 @@ impl Db for Sqlite {
         project: &ProjectName,
         version: &str,
     ) -> Result<Option<WholeRelease>, DbError> {
-        let mut instant = self.instant("read a release").await?;
+        let mut instant = self.begin_reading("read a release").await?;
         let Some(spelling) = read::spelling(&mut instant, index, project).await? else {
             return Ok(None);
         };
@@ -268,7 +259,7 @@ impl Db for Sqlite {
             &[index.as_str(), filename],
         );
         let deleted = deleted.bind(first.as_slice()).bind(last.as_slice());
-        let found = self.rows("look for a deleted file", deleted).await?;
+        let found = found(self, "look for a deleted file", deleted).await?;
         Ok(!found.is_empty())
     }
 
@@ -279,7 +270,7 @@ impl Db for Sqlite {
              UNION SELECT metadata_sha256 FROM files WHERE metadata_sha256 IS NOT NULL",
             &[],
         );
-        let found = self.rows(doing, digests).await?;
+        let found = found(self, doing, digests).await?;
         let digests = found
             .iter()
             .map(|row| rows::reader(row, doing).digest("sha256"));
@@ -287,14 +278,17 @@ impl Db for Sqlite {
     }
 
     async fn is_referenced(&self, sha256: &Sha256) -> Result<bool, DbError> {
-        let needed = sqlx::query_scalar(
+        let doing = "ask whether bytes are needed";
+        let needed = statement(
             "SELECT EXISTS (SELECT 1 FROM files WHERE sha256 = $1)
-                 OR EXISTS (SELECT 1 FROM files WHERE metadata_sha256 = $1)",
+                 OR EXISTS (SELECT 1 FROM files WHERE metadata_sha256 = $1) AS needed",
+            &[],
         );
         let needed = needed.bind(sha256.as_bytes().as_slice());
-        let failed = rows::failed("ask whether bytes are needed");
-        let mut reader = self.to_read().await.map_err(&failed)?;
-        needed.fetch_one(&mut *reader).await.map_err(failed)
+        let found = one(self, doing, needed, |row| {
+            rows::reader(row, "ask whether bytes are needed").get("needed")
+        });
+        Ok(found.await?.unwrap_or(true))
     }
 
     async fn publish(
@@ -332,7 +326,7 @@ impl Db for Sqlite {
 
     async fn api_token(&self, id: &str) -> Result<Option<ApiToken>, DbError> {
         let token = statement("SELECT * FROM api_tokens WHERE id = $1", &[id]);
-        self.one("read a token", token, rows::api_token).await
+        one(self, "read a token", token, rows::api_token).await
     }
 
     async fn api_tokens(&self, user: &str) -> Result<Vec<ApiToken>, DbError> {
@@ -340,7 +334,7 @@ impl Db for Sqlite {
             "SELECT * FROM api_tokens WHERE user_name = $1 ORDER BY created, id",
             &[user],
         );
-        let found = self.rows("list a user's tokens", tokens).await?;
+        let found = found(self, "list a user's tokens", tokens).await?;
         found.iter().map(rows::api_token).collect()
     }
 
@@ -354,7 +348,7 @@ impl Db for Sqlite {
 
     async fn recalls(&self) -> Result<Vec<Recall>, DbError> {
         let recalls = statement("SELECT * FROM recalls ORDER BY id", &[]);
-        let found = self.rows("read the recalls", recalls).await?;
+        let found = found(self, "read the recalls", recalls).await?;
         found.iter().map(rows::recall).collect()
     }
 

@@ -5,10 +5,10 @@ use serde_json::Value;
 use crate::db::change::{Cause, IndexDeletion};
 use crate::db::error::DbError;
 use crate::db::record::{ChangeKind, IndexRecord, Serial};
-use crate::db::sqlite::open::Sqlite;
-use crate::db::sqlite::statement::statement;
-use crate::db::sqlite::writing::{About, Writing};
-use crate::db::sqlite::{remove, rows};
+use crate::db::sql::engine::Engine;
+use crate::db::sql::statement::statement;
+use crate::db::sql::writing::{About, Writing};
+use crate::db::sql::{remove, rows};
 use crate::model::{IndexName, Timestamp};
 
 /// One index.
@@ -22,11 +22,11 @@ pub(super) async fn find(
 }
 
 pub(super) async fn create(
-    db: &Sqlite,
+    db: &dyn Engine,
     cause: &Cause,
     index: &IndexRecord,
 ) -> Result<Option<Serial>, DbError> {
-    let mut writing = db.write("create an index").await?;
+    let mut writing = Writing::begin(db, "create an index").await?;
     if find(&mut writing, &index.name).await?.is_some() {
         return Ok(None);
     }
@@ -58,12 +58,12 @@ pub(super) async fn insert(
 }
 
 pub(super) async fn update(
-    db: &Sqlite,
+    db: &dyn Engine,
     cause: &Cause,
     index: &IndexRecord,
 ) -> Result<Option<Serial>, DbError> {
     let doing = "change an index";
-    let mut writing = db.write(doing).await?;
+    let mut writing = Writing::begin(db, doing).await?;
     let Some(there) = find(&mut writing, &index.name).await? else {
         return Ok(None);
     };
@@ -85,11 +85,11 @@ pub(super) async fn update(
 }
 
 pub(super) async fn delete(
-    db: &Sqlite,
+    db: &dyn Engine,
     cause: &Cause,
     name: &IndexName,
 ) -> Result<IndexDeletion, DbError> {
-    let mut writing = db.write("delete an index").await?;
+    let mut writing = Writing::begin(db, "delete an index").await?;
     let Some(there) = find(&mut writing, name).await? else {
         return Ok(IndexDeletion::Absent);
     };

@@ -8,12 +8,12 @@ use crate::db::error::DbError;
 
 /// Shared by everything that writes.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Health {
+pub struct Health {
     is_failing: Arc<AtomicBool>,
 }
 
 impl Health {
-    pub(super) fn is_writable(&self) -> bool {
+    pub(in crate::db) fn is_writable(&self) -> bool {
         !self.is_failing.load(Ordering::Acquire)
     }
 
@@ -25,13 +25,15 @@ impl Health {
     }
 
     /// A write failed. If another write overtook it, that says nothing about the disk.
-    pub(super) fn failed(&self, error: &DbError) {
+    pub(in crate::db) fn failed(&self, error: &DbError) {
         let is_about_the_disk = match error {
             DbError::Full { .. }
             | DbError::Unavailable { .. }
             | DbError::Corrupt { .. }
             | DbError::Open { .. } => true,
-            DbError::Conflict { .. } => false,
+            DbError::Conflict { .. } | DbError::Unstorable { .. } | DbError::Occupied { .. } => {
+                false
+            }
         };
         if is_about_the_disk && !self.is_failing.swap(true, Ordering::AcqRel) {
             tracing::error!(

@@ -3,18 +3,18 @@
 use crate::db::change::{Cause, NewRecall, RecallMade};
 use crate::db::error::DbError;
 use crate::db::record::ChangeKind;
-use crate::db::sqlite::open::Sqlite;
-use crate::db::sqlite::rows;
-use crate::db::sqlite::statement::statement;
-use crate::db::sqlite::writing::About;
+use crate::db::sql::engine::Engine;
+use crate::db::sql::rows;
+use crate::db::sql::statement::statement;
+use crate::db::sql::writing::{About, Writing};
 use crate::model::Recall;
 
 pub(super) async fn make(
-    db: &Sqlite,
+    db: &dyn Engine,
     cause: &Cause,
     new: &NewRecall,
 ) -> Result<RecallMade, DbError> {
-    let mut writing = db.write("record a recall").await?;
+    let mut writing = Writing::begin(db, "record a recall").await?;
     let subject = new.subject.to_string();
     let find = || statement("SELECT * FROM recalls WHERE subject = $1", &[&subject]);
     if let Some(there) = writing.row(find()).await? {
@@ -39,11 +39,11 @@ pub(super) async fn make(
 }
 
 pub(super) async fn withdraw(
-    db: &Sqlite,
+    db: &dyn Engine,
     cause: &Cause,
     id: u64,
 ) -> Result<Option<Recall>, DbError> {
-    let mut writing = db.write("withdraw a recall").await?;
+    let mut writing = Writing::begin(db, "withdraw a recall").await?;
     let find = statement("SELECT * FROM recalls WHERE id = $1", &[]);
     let there = writing.row(find.bind(rows::integer(id))).await?;
     let Some(there) = there else {

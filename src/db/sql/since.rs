@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::SqliteConnection;
-
 use crate::db::error::DbError;
 use crate::db::record::{ChangeKind, FileChange, FileChanges, FilesSince, Serial};
-use crate::db::sqlite::open::Sqlite;
-use crate::db::sqlite::statement::statement;
-use crate::db::sqlite::{read, rows};
+use crate::db::sql::connection::Connection;
+use crate::db::sql::engine::Engine;
+use crate::db::sql::statement::statement;
+use crate::db::sql::{read, rows};
 use crate::model::{IndexName, ProjectName};
 
 const DOING: &str = "read what changed of a project";
@@ -24,11 +23,11 @@ const OF_MANY: [ChangeKind; 3] = [
 ];
 
 pub(super) async fn files_since(
-    db: &Sqlite,
+    db: &dyn Engine,
     place: (&IndexName, &ProjectName),
     since: Option<Serial>,
 ) -> Result<FilesSince, DbError> {
-    let mut instant = db.instant(DOING).await?;
+    let mut instant = db.begin_reading(DOING).await?;
     let found = match since {
         Some(since) => changes(&mut instant, place, since).await?,
         None => None,
@@ -55,7 +54,7 @@ struct Changed {
 
 /// The changes since then; `None` if they do not tell which files have to be checked.
 async fn changes(
-    on: &mut SqliteConnection,
+    on: &mut Connection,
     (index, project): (&IndexName, &ProjectName),
     since: Serial,
 ) -> Result<Option<Changed>, DbError> {
@@ -76,7 +75,7 @@ async fn changes(
     let changes = changes
         .bind(rows::integer(since.0))
         .bind(CHANGES_MAX.saturating_add(1));
-    let found = read::all(on, changes, DOING).await?;
+    let found = on.rows(changes, DOING).await?;
     if i64::try_from(found.len()).unwrap_or(i64::MAX) > CHANGES_MAX {
         return Ok(None);
     }
@@ -117,7 +116,7 @@ async fn changes(
 }
 
 async fn read_changed(
-    on: &mut SqliteConnection,
+    on: &mut Connection,
     (index, project): (&IndexName, &ProjectName),
     changed: Changed,
 ) -> Result<Vec<FileChange>, DbError> {

@@ -8,10 +8,10 @@ use serde_json::Value;
 use crate::db::change::{Cause, NewUser, UserDeletion, UserUpdate};
 use crate::db::error::DbError;
 use crate::db::record::{ChangeKind, Serial, User};
-use crate::db::sqlite::open::Sqlite;
-use crate::db::sqlite::statement::{Statement, statement};
-use crate::db::sqlite::writing::{About, Writing};
-use crate::db::sqlite::{remove, rows};
+use crate::db::sql::engine::Engine;
+use crate::db::sql::statement::{Statement, statement};
+use crate::db::sql::writing::{About, Writing};
+use crate::db::sql::{remove, rows};
 use crate::model::Timestamp;
 
 /// One user.
@@ -22,11 +22,11 @@ pub(super) async fn find(writing: &mut Writing, name: &str) -> Result<Option<Use
 }
 
 pub(super) async fn create(
-    db: &Sqlite,
+    db: &dyn Engine,
     cause: &Cause,
     user: &NewUser,
 ) -> Result<Option<Serial>, DbError> {
-    let mut writing = db.write("create a user").await?;
+    let mut writing = Writing::begin(db, "create a user").await?;
     if find(&mut writing, &user.name).await?.is_some() {
         return Ok(None);
     }
@@ -70,12 +70,12 @@ fn all_of<'q>(user: &'q User, sql: &'static str) -> Statement<'q> {
 }
 
 pub(super) async fn update(
-    db: &Sqlite,
+    db: &dyn Engine,
     cause: &Cause,
     name: &str,
     update: &UserUpdate,
 ) -> Result<Option<User>, DbError> {
-    let mut writing = db.write("change a user").await?;
+    let mut writing = Writing::begin(db, "change a user").await?;
     let Some(mut user) = find(&mut writing, name).await? else {
         return Ok(None);
     };
@@ -104,11 +104,11 @@ pub(super) async fn store(writing: &mut Writing, user: &User) -> Result<(), DbEr
 }
 
 pub(super) async fn delete(
-    db: &Sqlite,
+    db: &dyn Engine,
     cause: &Cause,
     name: &str,
 ) -> Result<UserDeletion, DbError> {
-    let mut writing = db.write("delete a user").await?;
+    let mut writing = Writing::begin(db, "delete a user").await?;
     if find(&mut writing, name).await?.is_none() {
         return Ok(UserDeletion::Absent);
     }

@@ -9,9 +9,9 @@ use crate::db::record::{ChangeKind, IndexRecord, ReleaseRecord, Serial, User};
 use crate::db::snapshot::{
     DifferingFile, IndexContent, LeftAsIs, ProjectContent, Restoral, Restoration, Restored,
 };
-use crate::db::sqlite::open::Sqlite;
-use crate::db::sqlite::writing::{About, Writing};
-use crate::db::sqlite::{indexes, publish, read, users};
+use crate::db::sql::engine::Engine;
+use crate::db::sql::writing::{About, Writing};
+use crate::db::sql::{indexes, publish, read, users};
 use crate::model::IndexName;
 
 /// A restoration under way.
@@ -25,11 +25,11 @@ struct Restoring<'a> {
 }
 
 pub(super) async fn restore(
-    db: &Sqlite,
+    db: &dyn Engine,
     cause: &Cause,
     restoration: &Restoration,
 ) -> Result<Restored, DbError> {
-    let mut writing = db.write("restore records").await?;
+    let mut writing = Writing::begin(db, "restore records").await?;
     let before = read::serial(writing.on()).await?;
     let about = About::of(ChangeKind::Restored, None);
     let serial = writing.note(cause, about).await?;

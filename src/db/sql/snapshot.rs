@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
-
 use crate::db::error::DbError;
 use crate::db::record::ProjectRecord;
 use crate::db::snapshot::{IndexContent, ProjectContent, Snapshot};
-use crate::db::sqlite::open::Sqlite;
-use crate::db::sqlite::statement::statement;
-use crate::db::sqlite::{read, rows};
+use crate::db::sql::connection::{Connection, Row};
+use crate::db::sql::engine::Engine;
+use crate::db::sql::statement::statement;
+use crate::db::sql::{read, rows};
 use crate::model::{IndexName, ProjectName};
 
 const DOING: &str = "read all records";
@@ -18,8 +16,8 @@ const DOING: &str = "read all records";
 /// Projects by index and name, with what was found of them so far.
 type Found = BTreeMap<(IndexName, ProjectName), ProjectRecord>;
 
-pub(super) async fn snapshot(db: &Sqlite) -> Result<Snapshot, DbError> {
-    let mut reading = db.instant(DOING).await?;
+pub(super) async fn snapshot(db: &dyn Engine) -> Result<Snapshot, DbError> {
+    let mut reading = db.begin_reading(DOING).await?;
     let directory = read::directory(&mut reading).await?;
     let mut found = Found::new();
     for row in all(&mut reading, "SELECT * FROM projects").await? {
@@ -46,12 +44,12 @@ pub(super) async fn snapshot(db: &Sqlite) -> Result<Snapshot, DbError> {
     })
 }
 
-async fn all(on: &mut SqliteConnection, sql: &'static str) -> Result<Vec<SqliteRow>, DbError> {
-    read::all(on, statement(sql, &[]), DOING).await
+async fn all(on: &mut Connection, sql: &'static str) -> Result<Vec<Row>, DbError> {
+    on.rows(statement(sql, &[]), DOING).await
 }
 
 /// The index and project that a row belongs to.
-fn place(row: &SqliteRow, project: &str) -> Result<(IndexName, ProjectName), DbError> {
+fn place(row: &Row, project: &str) -> Result<(IndexName, ProjectName), DbError> {
     let read = rows::reader(row, DOING);
     Ok((read.index()?, read.project(project)?))
 }

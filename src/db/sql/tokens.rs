@@ -3,17 +3,17 @@
 use crate::db::change::{Cause, NewApiToken};
 use crate::db::error::DbError;
 use crate::db::record::{ChangeKind, Serial, TokenOperation};
-use crate::db::sqlite::open::Sqlite;
-use crate::db::sqlite::statement::statement;
-use crate::db::sqlite::writing::About;
+use crate::db::sql::engine::Engine;
+use crate::db::sql::statement::statement;
+use crate::db::sql::writing::{About, Writing};
 use crate::model::Timestamp;
 
 pub(super) async fn create(
-    db: &Sqlite,
+    db: &dyn Engine,
     cause: &Cause,
     token: &NewApiToken,
 ) -> Result<Option<Serial>, DbError> {
-    let mut writing = db.write("keep a token").await?;
+    let mut writing = Writing::begin(db, "keep a token").await?;
     let operations = token.operations.iter().copied();
     let operations = operations.map(TokenOperation::as_str);
     let operations = operations.collect::<Vec<_>>().join(" ");
@@ -35,8 +35,11 @@ pub(super) async fn create(
     writing.end(cause, about).await.map(Some)
 }
 
-pub(super) async fn note_uses(db: &Sqlite, uses: &[(String, Timestamp)]) -> Result<(), DbError> {
-    let mut writing = db.write("note the use of tokens").await?;
+pub(super) async fn note_uses(
+    db: &dyn Engine,
+    uses: &[(String, Timestamp)],
+) -> Result<(), DbError> {
+    let mut writing = Writing::begin(db, "note the use of tokens").await?;
     for (id, at) in uses {
         let noted = statement(
             "UPDATE api_tokens SET last_used = $2
@@ -49,11 +52,11 @@ pub(super) async fn note_uses(db: &Sqlite, uses: &[(String, Timestamp)]) -> Resu
 }
 
 pub(super) async fn delete(
-    db: &Sqlite,
+    db: &dyn Engine,
     cause: &Cause,
     id: &str,
 ) -> Result<Option<Serial>, DbError> {
-    let mut writing = db.write("withdraw a token").await?;
+    let mut writing = Writing::begin(db, "withdraw a token").await?;
     let gone = statement("DELETE FROM api_tokens WHERE id = $1", &[id]);
     if writing.run(gone).await? == 0 {
         return Ok(None);

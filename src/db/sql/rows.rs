@@ -1,8 +1,7 @@
 //! From rows to records: what cannot be read back is [`DbError::Corrupt`], and says what it was.
 
 use serde_json::{Map, Value};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::{Decode, Postgres, Row as _, Sqlite, Type};
 
 use crate::db::error::DbError;
 use crate::db::file::{FileFacts, FileRole};
@@ -10,74 +9,37 @@ use crate::db::record::{
     ApiToken, Change, ChangeKind, FileRecord, IndexRecord, ProjectSpelling, ReleaseRecord, Serial,
     TokenOperation, User, UserDetails,
 };
+use crate::db::sql::connection::Row;
 use crate::model::{IndexName, ProjectName, Recall, Sha256, Timestamp, Yanked};
 
-/// SQLite's primary result codes for a file that is damaged or is not a database (sqlite3.h).
-const DAMAGED: [i32; 2] = [11, 26];
-
-/// Its primary result code for a full disk.
-const FULL: i32 = 13;
-
-/// Classifies a driver's error by what the caller can do about it.
-pub(super) fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> DbError {
-    move |error| match &error {
-        sqlx::Error::Database(refused) if refused.is_foreign_key_violation() => {
-            DbError::Conflict { doing }
-        }
-        sqlx::Error::Database(refused)
-            if primary_code(refused.as_ref()).is_some_and(|code| DAMAGED.contains(&code)) =>
-        {
-            DbError::Corrupt {
-                doing,
-                what: error.to_string(),
-            }
-        }
-        sqlx::Error::Database(refused) if primary_code(refused.as_ref()) == Some(FULL) => {
-            DbError::Full {
-                doing,
-                cause: Box::new(error),
-            }
-        }
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::RowNotFound => {
-            DbError::Corrupt {
-                doing,
-                what: error.to_string(),
-            }
-        }
-        _ => DbError::Unavailable {
-            doing,
-            cause: Box::new(error),
-        },
-    }
-}
-
-/// The primary code of an extended result code.
-fn primary_code(refused: &dyn sqlx::error::DatabaseError) -> Option<i32> {
-    let code = refused.code()?.parse::<i32>().ok()?;
-    Some(code & 0xff)
-}
-
-/// An unsigned number as SQLite's only integer type; none of ours come near the limit.
+/// An unsigned number as the databases' integers; none of ours come near the limit.
 pub(super) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Reads columns that must exist and be valid.
-pub(super) struct Reader<'a> {
-    row: &'a SqliteRow,
+pub(in crate::db) struct Reader<'a> {
+    row: &'a Row,
     doing: &'static str,
 }
 
-pub(super) fn reader<'a>(row: &'a SqliteRow, doing: &'static str) -> Reader<'a> {
+pub(in crate::db) fn reader<'a>(row: &'a Row, doing: &'static str) -> Reader<'a> {
     Reader { row, doing }
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn get<T>(&self, column: &str) -> Result<T, DbError>
+    pub(in crate::db) fn get<T>(&self, column: &str) -> Result<T, DbError>
     where
-        T: sqlx::Decode<'a, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+        T: Decode<'a, Sqlite> + Type<Sqlite> + Decode<'a, Postgres> + Type<Postgres>,
     {
-        self.row.try_get(column).map_err(failed(self.doing))
+        let value = match self.row {
+            Row::Sqlite(row) => row.try_get(column),
+            Row::Postgres(row) => row.try_get(column),
+        };
+        value.map_err(|error| DbError::Corrupt {
+            doing: self.doing,
+            what: error.to_string(),
+        })
     }
 
     fn wrong(&self, column: &str, found: &str) -> DbError {
@@ -102,20 +64,20 @@ impl<'a> Reader<'a> {
         parsed.transpose()
     }
 
-    pub(super) fn index(&self) -> Result<IndexName, DbError> {
+    pub(in crate::db) fn index(&self) -> Result<IndexName, DbError> {
         self.parsed("index_name", |text| IndexName::parse(text).ok())
     }
 
-    pub(super) fn project(&self, column: &str) -> Result<ProjectName, DbError> {
+    pub(in crate::db) fn project(&self, column: &str) -> Result<ProjectName, DbError> {
         self.parsed(column, |text| ProjectName::parse(text).ok())
     }
 
-    pub(super) fn number(&self, column: &str) -> Result<u64, DbError> {
+    pub(in crate::db) fn number(&self, column: &str) -> Result<u64, DbError> {
         let number: i64 = self.get(column)?;
         u64::try_from(number).map_err(|_| self.wrong(column, &number.to_string()))
     }
 
-    pub(super) fn instant(&self, column: &str) -> Result<Timestamp, DbError> {
+    pub(in crate::db) fn instant(&self, column: &str) -> Result<Timestamp, DbError> {
         let micros: i64 = self.get(column)?;
         Timestamp::from_microsecond(micros).map_err(|_| self.wrong(column, &micros.to_string()))
     }
@@ -134,20 +96,20 @@ impl<'a> Reader<'a> {
         bytes.transpose()
     }
 
-    pub(super) fn bytes(&self, column: &str) -> Result<[u8; 32], DbError> {
+    pub(in crate::db) fn bytes(&self, column: &str) -> Result<[u8; 32], DbError> {
         self.bytes_if_any(column)?
             .ok_or_else(|| self.wrong(column, "nothing"))
     }
 
-    pub(super) fn digest_if_any(&self, column: &str) -> Result<Option<Sha256>, DbError> {
+    pub(in crate::db) fn digest_if_any(&self, column: &str) -> Result<Option<Sha256>, DbError> {
         Ok(self.bytes_if_any(column)?.map(Sha256::from_bytes))
     }
 
-    pub(super) fn digest(&self, column: &str) -> Result<Sha256, DbError> {
+    pub(in crate::db) fn digest(&self, column: &str) -> Result<Sha256, DbError> {
         self.bytes(column).map(Sha256::from_bytes)
     }
 
-    pub(super) fn kind(&self, column: &str) -> Result<ChangeKind, DbError> {
+    pub(in crate::db) fn kind(&self, column: &str) -> Result<ChangeKind, DbError> {
         self.parsed(column, ChangeKind::parse)
     }
 
@@ -157,7 +119,7 @@ impl<'a> Reader<'a> {
 }
 
 /// A row of `users`.
-pub(super) fn user(row: &SqliteRow) -> Result<User, DbError> {
+pub(super) fn user(row: &Row) -> Result<User, DbError> {
     let read = reader(row, "read a user");
     Ok(User {
         name: read.get("name")?,
@@ -176,7 +138,7 @@ pub(super) fn user(row: &SqliteRow) -> Result<User, DbError> {
 }
 
 /// A row of `indexes`.
-pub(super) fn index(row: &SqliteRow) -> Result<IndexRecord, DbError> {
+pub(super) fn index(row: &Row) -> Result<IndexRecord, DbError> {
     let read = reader(row, "read an index");
     Ok(IndexRecord {
         name: read.parsed("name", |text| IndexName::parse(text).ok())?,
@@ -188,7 +150,7 @@ pub(super) fn index(row: &SqliteRow) -> Result<IndexRecord, DbError> {
 }
 
 /// A row of `projects`.
-pub(super) fn project(row: &SqliteRow) -> Result<ProjectSpelling, DbError> {
+pub(super) fn project(row: &Row) -> Result<ProjectSpelling, DbError> {
     let read = reader(row, "list the projects of an index");
     Ok(ProjectSpelling {
         name: read.project("name")?,
@@ -197,7 +159,7 @@ pub(super) fn project(row: &SqliteRow) -> Result<ProjectSpelling, DbError> {
 }
 
 /// A row of `releases`.
-pub(super) fn release(row: &SqliteRow) -> Result<ReleaseRecord, DbError> {
+pub(super) fn release(row: &Row) -> Result<ReleaseRecord, DbError> {
     let read = reader(row, "read a release");
     Ok(ReleaseRecord {
         version: read.get("version")?,
@@ -207,7 +169,7 @@ pub(super) fn release(row: &SqliteRow) -> Result<ReleaseRecord, DbError> {
 }
 
 /// A row of `files`.
-pub(super) fn file(row: &SqliteRow) -> Result<FileRecord, DbError> {
+pub(super) fn file(row: &Row) -> Result<FileRecord, DbError> {
     let read = reader(row, "read a file");
     let for_file: Option<String> = read.get("for_file")?;
     Ok(FileRecord {
@@ -232,7 +194,7 @@ pub(super) fn file(row: &SqliteRow) -> Result<FileRecord, DbError> {
 }
 
 /// A row of `api_tokens`.
-pub(super) fn api_token(row: &SqliteRow) -> Result<ApiToken, DbError> {
+pub(super) fn api_token(row: &Row) -> Result<ApiToken, DbError> {
     let read = reader(row, "read a token");
     let operations = |text: &str| -> Option<Vec<TokenOperation>> {
         text.split(' ')
@@ -258,7 +220,7 @@ pub(super) fn api_token(row: &SqliteRow) -> Result<ApiToken, DbError> {
 }
 
 /// A row of `recalls`. What cannot be read is a fault: it would be taken for nothing otherwise.
-pub(super) fn recall(row: &SqliteRow) -> Result<Recall, DbError> {
+pub(super) fn recall(row: &Row) -> Result<Recall, DbError> {
     let read = reader(row, "read the recalls");
     let text: String = read.get("reason")?;
     let who: Option<String> = read.get("who")?;
@@ -273,7 +235,7 @@ pub(super) fn recall(row: &SqliteRow) -> Result<Recall, DbError> {
 }
 
 /// A row of `changes`.
-pub(super) fn change(row: &SqliteRow) -> Result<Change, DbError> {
+pub(super) fn change(row: &Row) -> Result<Change, DbError> {
     let read = reader(row, "read the change log");
     Ok(Change {
         serial: Serial(read.number("serial")?),

@@ -10,18 +10,18 @@ use crate::db::change::{Cause, OnConflict, Publication, Published, PublishedFile
 use crate::db::error::DbError;
 use crate::db::file::{FileFacts, LogEntry, LogEvent};
 use crate::db::record::{ChangeKind, FileRecord, ReleaseRecord};
-use crate::db::sqlite::open::Sqlite;
-use crate::db::sqlite::statement::statement;
-use crate::db::sqlite::writing::{About, Writing};
-use crate::db::sqlite::{read, remove, rows};
+use crate::db::sql::engine::Engine;
+use crate::db::sql::statement::statement;
+use crate::db::sql::writing::{About, Writing};
+use crate::db::sql::{read, remove, rows};
 use crate::model::{IndexName, ProjectName, Timestamp, Version};
 
 pub(super) async fn publish(
-    db: &Sqlite,
+    db: &dyn Engine,
     cause: &Cause,
     publication: &Publication,
 ) -> Result<Published, DbError> {
-    let mut writing = db.write("publish a release").await?;
+    let mut writing = Writing::begin(db, "publish a release").await?;
     let spelled = as_spelled(&mut writing, publication).await?;
     publish_spelled(writing, cause, &spelled).await
 }

@@ -3,14 +3,14 @@
 use crate::db::change::{Cause, Removal, Removed};
 use crate::db::error::DbError;
 use crate::db::record::{ChangeKind, FileRecord};
-use crate::db::sqlite::open::Sqlite;
-use crate::db::sqlite::read;
-use crate::db::sqlite::statement::statement;
-use crate::db::sqlite::writing::{About, Writing};
+use crate::db::sql::engine::Engine;
+use crate::db::sql::read;
+use crate::db::sql::statement::statement;
+use crate::db::sql::writing::{About, Writing};
 use crate::model::{IndexName, ProjectName};
 
 pub(super) async fn remove(
-    db: &Sqlite,
+    db: &dyn Engine,
     cause: &Cause,
     (index, project): (&IndexName, &ProjectName),
     removal: Removal<'_>,
@@ -20,7 +20,7 @@ pub(super) async fn remove(
         Removal::Release(_) => ("delete a release", ChangeKind::ReleaseDeleted),
         Removal::File(_) => ("delete a file", ChangeKind::FileDeleted),
     };
-    let mut writing = db.write(doing).await?;
+    let mut writing = Writing::begin(db, doing).await?;
     let words = [index.as_str(), project.as_str()];
     let detail = match removal {
         Removal::Project => {

@@ -22,7 +22,7 @@ use crate::cli::output::{OutputOptions, code, say, say_error, say_json};
 use crate::cli::sources::{Sources, environment};
 use crate::cli::warm::index;
 use crate::clock::Clock;
-use crate::config::{PoliciesPath, RuleText, configuration_files, put_rules, rules_above};
+use crate::config::{PoliciesPath, RuleText, Waiver, configuration_files, put_rules, rules_above};
 use crate::model::{Fault, Faults, IndexName, Location, ProjectName, Sha256, Timestamp, Version};
 use crate::policy::{Pin, PinnedFile};
 use crate::reader::Why;
@@ -120,45 +120,21 @@ impl ApproveOptions {
     }
 
     fn rule(&self, pin: &Pin) -> RuleText {
-        let digests: Vec<String> = digests(pin).iter().map(Sha256::to_hex).collect();
         let version = pin.version.as_ref().map_or("", Version::as_str);
         let operator = match pin.version.as_ref().is_some_and(Version::is_legacy) {
             true => "===",
             false => "==",
         };
-        let (project, version) = (&pin.project, quoted(&format!("{operator}{version}")));
-        let (owner, ticket) = (quoted(&self.owner), quoted(&self.ticket));
-        let until = &self.until;
-        let flow = format!(
-            "{{ allow: {{ project: {project}, versions: {version}, sha256: [{}], owner: {owner}, \
-             ticket: {ticket}, until: {until} }} }}",
-            digests
-                .iter()
-                .map(|digest| quoted(digest))
-                .collect::<Vec<_>>()
-                .join(", ")
-        );
-        let mut block = vec![
-            "- allow:".to_owned(),
-            format!("    project: {project}"),
-            format!("    versions: {version}"),
-            "    sha256:".to_owned(),
-        ];
-        block.extend(
-            digests
-                .iter()
-                .map(|digest| format!("    - {}", quoted(digest))),
-        );
-        block.push(format!("    owner: {owner}"));
-        block.push(format!("    ticket: {ticket}"));
-        block.push(format!("    until: {until}"));
-        RuleText { flow, block }
+        let waiver = Waiver {
+            project: &pin.project,
+            versions: Some(&format!("{operator}{version}")),
+            digests: &digests(pin),
+            owner: &self.owner,
+            ticket: &self.ticket,
+            until: &self.until,
+        };
+        waiver.rule()
     }
-}
-
-/// A text as YAML reads it whatever is in it; JSON is YAML.
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
 }
 
 /// The end must be a date or an instant, and ahead.

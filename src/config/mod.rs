@@ -4,7 +4,7 @@
 //! environment, files and defaults; `doors`, `address` and `limits` know their part of that.
 //! `files` and `secret` read what keys name, `named` knows which files those are and whether they have
 //! changed, `discover` finds the index that this machine's pip uses, `loaded` knows what asks it, and
-//! `schema` describes every key to editors.
+//! `schema` describes every key to editors. `put_rules` and `waiver` go the other way, and write rules.
 
 mod address;
 mod built_in;
@@ -33,6 +33,7 @@ mod server;
 mod settings;
 mod slots;
 mod source;
+mod waiver;
 
 pub use built_in::is_default;
 pub use discover::{discover, names_index};
@@ -53,3 +54,4 @@ pub use schema::{schema, tests_schema};
 pub use server::{LogStyle, Undeclared};
 pub use settings::{CacheConfig, Config, Overrides};
 pub use source::PoliciesPath;
+pub use waiver::Waiver;

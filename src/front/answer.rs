@@ -18,13 +18,13 @@ use crate::gateway::{
 use crate::model::{IndexName, Limits};
 use crate::policy::{Index, Mirror};
 use crate::protocol::{AskedIndex, Audience, PublicRoute, devpi_message};
-use crate::reader::static_file;
+use crate::reader::{Reader, static_file};
 use crate::telemetry::{PATH_MAX, cut};
 use crate::upstream::{Fleet, FleetAnswer};
 
 /// The doors' answers in front of a fleet of devpi-servers. All changes are made by devpi.
 pub struct Front {
-    pub reader: Arc<dyn Answers>,
+    pub reader: Arc<Reader>,
     pub flows: Arc<Flows>,
     pub fleet: Arc<Fleet>,
     indexes: Indexes,
@@ -36,7 +36,7 @@ impl Front {
     /// A front that leaves to `reader` whatever does not belong to the fleet.
     #[must_use]
     pub fn new(
-        reader: Arc<dyn Answers>,
+        reader: Arc<Reader>,
         flows: Arc<Flows>,
         fleet: Arc<Fleet>,
         undeclared: Undeclared,
@@ -137,7 +137,7 @@ impl Front {
             | PublicRoute::NotFound => return self.pass(ask, ask.path, trust).await,
         };
         match flow {
-            Ok(reply) => reply,
+            Ok(reply) => self.reader.tell(&cx, ask, Ok(reply), record).await,
             // devpi has the words for this, 410 for what was deleted, tox results, documentation, and a
             // page even for clients that accept none of its forms.
             Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::NotAcceptable) => {
@@ -147,7 +147,7 @@ impl Front {
             Err(error) if matches!(error.kind, ErrorKind::Withheld(_)) => {
                 self.pass(ask, place_of(&error, ask.path), trust).await
             }
-            Err(error) => bare(ask, failed_reply(&error, ask.path, record)),
+            Err(error) => self.reader.tell(&cx, ask, Err(error), record).await,
         }
     }
 

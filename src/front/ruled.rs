@@ -18,12 +18,12 @@ use crate::front::object::{FileRules, Standing, without_indexes};
 use crate::front::pass::{Trust, request_headers, response_headers};
 use crate::front::place::{Declared, segments_of};
 use crate::gateway::{
-    Ask, Body, Context, DOC_ZIP, Error, Record, Reply, Route, TOX_RESULT, Trouble,
+    Answers, Ask, Body, Context, DOC_ZIP, Error, Record, Reply, Route, TOX_RESULT, Trouble,
 };
 use crate::model::{Filename, IndexName, ProjectName};
 use crate::page::parse_file_path;
 use crate::protocol::{Audience, PublicRoute};
-use crate::reader::{api_reply, web_reply};
+use crate::reader::api_reply;
 use crate::upstream::{FleetAnswer, Share};
 
 /// What devpi keeps below a release besides its files (docs/protocol/devpi.md §15).
@@ -99,18 +99,24 @@ impl Front {
         };
         match outcome {
             Ok(reply) => reply,
-            Err(stopped) => self.stopped(ask, index, stopped).await,
+            Err(stopped) => self.stopped(&cx, ask, index, stopped).await,
         }
     }
 
-    async fn stopped(&self, ask: &Ask<'_>, index: &IndexName, stopped: Stopped) -> Reply {
+    async fn stopped(
+        &self,
+        cx: &Context,
+        ask: &Ask<'_>,
+        index: &IndexName,
+        stopped: Stopped,
+    ) -> Reply {
         let trouble = match stopped {
             Stopped::Reply(reply) => return reply,
             Stopped::Trouble(trouble) => trouble,
         };
         let record = record_of(ask, index);
         if ask.preferences.audience == Audience::Person {
-            return web_reply(&self.flows.core, ask, Err(trouble), record).await;
+            return self.reader.tell_trouble(cx, ask, trouble, record).await;
         }
         api_reply(&self.flows.core, ask, Err(trouble), record).await
     }

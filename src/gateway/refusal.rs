@@ -29,19 +29,20 @@ pub fn project_refused(metrics: &Metrics, denial: &Denial, path: &str, record: R
 fn refused(status: StatusCode, denial: &Denial, path: &str, mut record: Record) -> Reply {
     record.decision = Decision::Deny;
     record.rule = Some(Ruled::by(denial));
-    let short = denial.short();
+    let (short, link) = (denial.short(), denial.ask());
     let problem = Problem {
         kind: "about:blank",
         title: &short,
         status: status.as_u16(),
-        detail: &denial.detail(),
+        detail: &denial.detail_and_link(),
         instance: path,
         rule: Some(&denial.rule.name),
+        ask: link.as_deref(),
     };
     let body = problem.to_body();
     let head = reply_head(Problem::CONTENT_TYPE, body.len(), "no-store");
     Reply {
-        reason: Some(reason_phrase(&short).into()),
+        reason: Some(reason_phrase(&denial.short_and_link()).into()),
         ..Reply::new(status, head, Body::Bytes(body), record)
     }
 }
@@ -66,6 +67,7 @@ pub fn failed_reply(error: &Error, path: &str, record: Record) -> Reply {
         detail: &error.message,
         instance: path,
         rule: None,
+        ask: None,
     };
     // devpi's clients read a `message` where others read the detail.
     let body = problem.to_body_with_message();

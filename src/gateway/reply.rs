@@ -95,7 +95,7 @@ pub struct Record {
 }
 
 /// A refusal by a rule, or what would be one if its policy did more than audit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Ruled {
     /// The policy's name, or the key of an index.
     pub policy: Arc<str>,
@@ -105,6 +105,8 @@ pub struct Ruled {
     pub reason: Arc<str>,
     /// The version of the file, if it is about one.
     pub version: Option<Arc<str>>,
+    /// All of it, for the page that people see.
+    pub denial: Denial,
 }
 
 impl Ruled {
@@ -116,6 +118,7 @@ impl Ruled {
             rule: Arc::clone(&denial.rule.name),
             reason: denial.reason().into(),
             version: denial.subject.version().map(Arc::from),
+            denial: denial.clone(),
         })
     }
 }

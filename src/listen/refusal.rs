@@ -86,6 +86,7 @@ pub(super) fn bad_request(status: StatusCode, detail: &str, path: &str) -> Reply
         detail,
         instance: &instance,
         rule: None,
+        ask: None,
     };
     let body = problem.to_body();
     let head = reply_head(Problem::CONTENT_TYPE, body.len(), "no-store");
@@ -106,6 +107,7 @@ pub(super) fn unavailable(words: &str) -> Reply {
         detail: words,
         instance: "",
         rule: None,
+        ask: None,
     };
     let body = problem.to_body_with_message();
     let mut head = reply_head(Problem::CONTENT_TYPE, body.len(), "no-store");

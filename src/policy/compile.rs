@@ -19,6 +19,7 @@ use crate::policy::order::{bases, find_cycles, resolution_order};
 use crate::policy::recalls::Recalls;
 use crate::policy::rule::{Policy, Rule};
 use crate::policy::stack::{Stack, Surroundings};
+use crate::policy::verdict::AskLink;
 
 /// Most indexes in one stack. The deepest one seen in the field has six; without a limit, a chain of
 /// indexes created through the API would cost its length squared in memory.
@@ -77,7 +78,8 @@ impl Policies {
             }
         }
         let advisories = Arc::new(advisory::known(documents, &mut faults));
-        let stacks = build_stacks(&indexes, &advisories, &mut faults);
+        let ask = ask_link(documents, &mut faults);
+        let stacks = build_stacks(&indexes, &advisories, ask.as_ref(), &mut faults);
         let hidden = indexes.values().filter(|index| !index.settings.public());
         let hidden = hidden.map(|index| index.name.clone()).collect();
         faults.or(Self {
@@ -258,6 +260,23 @@ fn all_policies(documents: &[Document]) -> impl Iterator<Item = &PolicyDocument>
     documents.iter().flat_map(|document| &document.policies)
 }
 
+/// Where people ask for an exception; of two places, neither takes precedence.
+fn ask_link(documents: &[Document], faults: &mut Faults) -> Option<Arc<AskLink>> {
+    let mut links = documents
+        .iter()
+        .filter_map(|document| document.ask.as_ref());
+    let first = links.next()?;
+    for other in links {
+        faults.push(twice(
+            "key",
+            "refusals.ask",
+            &first.location,
+            &other.location,
+        ));
+    }
+    Some(Arc::clone(&first.value))
+}
+
 fn twice(kind: &str, name: &str, first: &Location, second: &Location) -> Fault {
     Fault::at(
         second,
@@ -343,6 +362,7 @@ fn unknown_index(
 fn build_stacks(
     indexes: &BTreeMap<IndexName, Arc<Index>>,
     advisories: &Arc<KnownAdvisories>,
+    ask: Option<&Arc<AskLink>>,
     faults: &mut Faults,
 ) -> BTreeMap<IndexName, Arc<Stack>> {
     let mut orders = BTreeMap::new();
@@ -370,7 +390,7 @@ fn build_stacks(
     }
     let stack = |(name, order): (&IndexName, Vec<Arc<Index>>)| {
         let stack = Stack::build(&indexes[name], order, &surroundings, advisories);
-        (name.clone(), Arc::new(stack))
+        (name.clone(), Arc::new(stack.asking(ask)))
     };
     orders.into_iter().map(stack).collect()
 }

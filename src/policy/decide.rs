@@ -121,9 +121,10 @@ impl<'a> ProjectView<'a> {
         for (position, member) in members.iter().enumerate() {
             let tally = self.judge_name(position, member, now);
             audited = audited.or(tally.audited);
+            let denied = tally.denied.map(|denial| self.asking(denial));
             let keeper = keeper.filter(|_| member.index.is_mirror()).cloned();
             let reserved = self.reserved[position].is_some();
-            let reason = match tally.denied {
+            let reason = match denied {
                 Some(denial) if reserved => Some(SkipReason::Owned(denial)),
                 Some(denial) => Some(SkipReason::Denied(denial)),
                 None => keeper.map(SkipReason::Private),
@@ -150,6 +151,18 @@ impl<'a> ProjectView<'a> {
     /// rule decides; one denial is enough.
     #[must_use]
     pub fn decide_file<'f>(&self, candidate: &Candidate<'f>, now: Timestamp) -> Verdict<&'f File> {
+        match self.judge_file(candidate, now) {
+            Verdict::Deny(denial) => Verdict::Deny(self.asking(denial)),
+            Verdict::Allow(allowed) => Verdict::Allow(allowed),
+        }
+    }
+
+    /// A refusal that says where to ask for an exception.
+    fn asking(&self, denial: Denial) -> Denial {
+        denial.asking(self.stack.ask.as_ref(), &self.stack.asked.name)
+    }
+
+    fn judge_file<'f>(&self, candidate: &Candidate<'f>, now: Timestamp) -> Verdict<&'f File> {
         let file = candidate.file;
         if *file.filename.project() != self.project {
             let other = self.stack.view(file.filename.project());

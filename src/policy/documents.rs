@@ -7,6 +7,7 @@ use crate::model::IndexName;
 use crate::policy::document::{Placed, PolicyDocument, SecretSource};
 use crate::policy::feed::Feed;
 use crate::policy::setting::{CommonDocument, MirrorDocument, StageDocument};
+use crate::policy::verdict::AskLink;
 
 /// The keys of all files that concern indexes and policies.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +22,8 @@ pub struct Document {
     pub advisories: Vec<Placed<Arc<Advisories>>>,
     /// `advisories:`, what is fetched.
     pub feeds: Vec<Feed>,
+    /// `refusals.ask:`
+    pub ask: Option<Placed<Arc<AskLink>>>,
 }
 
 /// One entry of `indexes:`, or one index made through the devpi API.

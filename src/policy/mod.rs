@@ -77,4 +77,4 @@ pub use sources::{SkipReason, Sources};
 pub use stack::{Candidate, Member, Stack};
 pub use taken::taken;
 pub use trace::TraceLine;
-pub use verdict::{Allowed, Denial, Verdict};
+pub use verdict::{Allowed, Denial, Recourse, Verdict};

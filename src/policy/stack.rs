@@ -18,7 +18,7 @@ use crate::policy::decide::ProjectView;
 use crate::policy::index::Index;
 use crate::policy::recalls::Recalls;
 use crate::policy::sources::Sources;
-use crate::policy::verdict::Verdict;
+use crate::policy::verdict::{AskLink, Verdict};
 
 /// An index and all it inherits from, in resolution order.
 #[derive(Debug, Clone)]
@@ -32,6 +32,8 @@ pub struct Stack {
     pub(super) advisories: Arc<KnownAdvisories>,
     /// What was recalled, everywhere.
     pub(super) recalls: Arc<Recalls>,
+    /// Where people ask for an exception.
+    pub(super) ask: Option<Arc<AskLink>>,
 }
 
 /// One index of a stack.
@@ -130,7 +132,14 @@ impl Stack {
             layers,
             advisories: Arc::clone(advisories),
             recalls: Arc::default(),
+            ask: None,
         }
+    }
+
+    /// The same, whose refusals say where to ask for an exception.
+    pub(super) fn asking(self, ask: Option<&Arc<AskLink>>) -> Self {
+        let ask = ask.cloned();
+        Self { ask, ..self }
     }
 
     /// The same under these recalls.

@@ -5,10 +5,13 @@
 //! reads it, because a page may refuse thousands of files that nobody asks for. How the words reach users
 //! of unmodified clients is described in docs/protocol/simple-api.md §8.
 
+mod asking;
+
 use std::sync::Arc;
 
 use crate::model::{File, Filename, IndexName, Location, ProjectName, Timestamp, to_ascii};
 use crate::policy::document::OnBlock;
+pub use asking::{AskLink, Asking, REFUSALS, Recourse};
 
 /// Longest reason phrase, in bytes: what pip prints on one line, and far below what HTTP/1.1 clients accept
 /// in a status line.
@@ -99,13 +102,19 @@ pub enum Subject {
 }
 
 impl Subject {
+    /// The name of the file, if it is about one.
+    #[must_use]
+    pub fn filename(&self) -> Option<&Filename> {
+        match self {
+            Self::Project(_) => None,
+            Self::File(filename) => Some(filename),
+        }
+    }
+
     /// The version of the file, as its name spells it.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
-        match self {
-            Self::Project(_) => None,
-            Self::File(filename) => Some(filename.version_text()),
-        }
+        self.filename().map(Filename::version_text)
     }
 
     /// The project, or that of the file.
@@ -247,6 +256,8 @@ pub struct Denial {
     pub(super) matures: Option<Timestamp>,
     /// Since when the upstream that could let it pass has been silent.
     pub(super) unconfirmed: Option<Timestamp>,
+    /// Where to ask for an exception.
+    pub(super) asking: Option<Asking>,
 }
 
 impl Denial {
@@ -258,6 +269,7 @@ impl Denial {
             on_block: OnBlock::Hide,
             matures: None,
             unconfirmed: None,
+            asking: None,
         }
     }
 
@@ -265,6 +277,20 @@ impl Denial {
     #[must_use]
     pub fn reason(&self) -> String {
         one_line(&self.reason.words())
+    }
+
+    /// When it passes by age alone, unless something else refuses it then.
+    #[must_use]
+    pub fn matures(&self) -> Option<Timestamp> {
+        self.matures
+            .filter(|_| self.unconfirmed.is_none())
+            .map(whole_second)
+    }
+
+    /// Since when the upstream that could let it pass has been silent.
+    #[must_use]
+    pub fn unconfirmed(&self) -> Option<Timestamp> {
+        self.unconfirmed.map(whole_second)
     }
 
     /// An HTTP/1.1 reason phrase: printable ASCII, at most 120 bytes.
@@ -283,6 +309,15 @@ impl Denial {
             ascii.push_str("...");
         }
         ascii
+    }
+
+    /// The same with the link by which to ask for an exception, if both fit: a link that was cut leads
+    /// nowhere.
+    #[must_use]
+    pub fn short_and_link(&self) -> String {
+        let short = self.short();
+        let both = self.ask().map(|link| format!("{short}; ask: {link}"));
+        both.filter(|both| both.len() <= SHORT_MAX).unwrap_or(short)
     }
 
     /// Whole sentences for a problem's `detail` (RFC 9457), with the place of the rule.

@@ -29,6 +29,9 @@ pub struct Problem<'a> {
     /// What the rule is called that refuses, if one does: a member of our own (RFC 9457 §3.2).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<&'a str>,
+    /// Where to ask for an exception, if the operator says so: another one of ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ask: Option<&'a str>,
 }
 
 impl Problem<'_> {
@@ -95,12 +98,14 @@ mod tests {
             detail: "CVE-2023-32681 (policies/web.yaml:14)",
             instance: "/packages/stable/+f/aa/requests-2.30.tar.gz",
             rule: None,
+            ask: None,
         };
         let text = String::from_utf8(problem.to_body().to_vec()).unwrap();
         insta::assert_snapshot!(text, @r#"{"type":"about:blank","title":"refused by policy","status":403,"detail":"CVE-2023-32681 (policies/web.yaml:14)","instance":"/packages/stable/+f/aa/requests-2.30.tar.gz"}"#);
         problem.rule = Some("web/vulnerable");
+        problem.ask = Some("https://tracker.example/new");
         let text = String::from_utf8(problem.to_body_with_message().to_vec()).unwrap();
-        let rule = r#""rule":"web/vulnerable","message":"CVE-2023-32681 (policies/web.yaml:14)"}"#;
+        let rule = r#""rule":"web/vulnerable","ask":"https://tracker.example/new","message":"CVE-2023-32681 (policies/web.yaml:14)"}"#;
         assert!(text.ends_with(rule), "{text}");
     }
 

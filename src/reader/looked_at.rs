@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use crate::gateway::{
     Ask, Body, Core, Decision, ErrorKind, Record, Reply, Ruled, Trouble, count_denial, reply_head,
 };
+use crate::policy::Denial;
 use crate::telemetry::{Mode, PATH_MAX, cut};
 
 /// The protocol version that devpi-client speaks; any other number makes it give up.
@@ -16,6 +17,9 @@ const API_VERSION: &str = "2";
 /// The devpi-server version whose behaviour this is: plugins and test suites depend on it.
 pub const SERVER_VERSION: &str = "6.20.3";
 
+/// How an answer is cached that may change at any time.
+pub const FRESH: &str = "no-cache";
+
 /// A finished object or page.
 pub struct LookedAt {
     pub status: StatusCode,
@@ -23,6 +27,8 @@ pub struct LookedAt {
     pub body: Bytes,
     /// Seconds to wait, if that helps.
     pub retry_after: Option<u32>,
+    /// Who may keep it.
+    pub caching: &'static str,
     /// Headers besides the usual ones.
     pub more: &'static [(&'static str, &'static str)],
 }
@@ -30,7 +36,7 @@ pub struct LookedAt {
 impl LookedAt {
     /// The reply to a request.
     pub async fn reply(self, core: &Core, ask: &Ask<'_>, record: Record) -> Reply {
-        let mut head = reply_head(self.content_type, self.body.len(), "no-cache");
+        let mut head = reply_head(self.content_type, self.body.len(), self.caching);
         // One URL is a page for people, an object for programs and a simple page for installers.
         head.insert(VARY, HeaderValue::from_static("Accept, User-Agent"));
         for (name, value) in self.more {
@@ -80,8 +86,8 @@ pub struct NoAnswer {
     pub status: StatusCode,
     pub words: String,
     pub retry_after: Option<u32>,
-    /// Whether the policies refuse.
-    pub is_denied: bool,
+    /// The refusal, if the policies refuse.
+    pub denial: Option<Box<Denial>>,
 }
 
 impl NoAnswer {
@@ -96,9 +102,9 @@ impl NoAnswer {
                 record.rule = Some(Ruled::by(&denial));
                 return Self {
                     status: StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
-                    words: denial.detail(),
+                    words: denial.detail_and_link(),
                     retry_after: None,
-                    is_denied: true,
+                    denial: Some(denial),
                 };
             }
         };
@@ -114,7 +120,7 @@ impl NoAnswer {
             status,
             words: error.message,
             retry_after,
-            is_denied: false,
+            denial: None,
         }
     }
 }

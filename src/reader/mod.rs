@@ -17,4 +17,4 @@ pub use replay::{
     AskedProject, Foreseen, ReplayedFile, ReplayedProject, Turn, Why, foresee, replay,
 };
 pub use routes::Reader;
-pub use web::{static_file, web_reply};
+pub use web::static_file;

@@ -122,7 +122,7 @@ impl Reader {
             Audience::Person => {
                 record.route = if is_known { Route::Web } else { Route::Other };
                 let outcome = self.page(look, &mut record).await;
-                web::web_reply(&flows.core, ask, outcome, record).await
+                web::web_reply(look, outcome, &self.searches, record).await
             }
             Audience::Json | Audience::Installer => {
                 record.route = if is_known { Route::Api } else { Route::Other };
@@ -178,8 +178,51 @@ impl Reader {
             asker,
         };
         let mut record = Record::default();
-        match self.route(look, &mut record).await {
+        let outcome = self.route(look, &mut record).await;
+        self.told(look, outcome, record).await
+    }
+
+    /// What a flow made of a request that another room routes, for whoever asks.
+    pub async fn tell(
+        &self,
+        cx: &Context,
+        ask: &Ask<'_>,
+        outcome: Result<Reply, Error>,
+        record: Record,
+    ) -> Reply {
+        self.told(self.public_look(cx, ask), outcome, record).await
+    }
+
+    /// The page for a person who gets none.
+    pub async fn tell_trouble(
+        &self,
+        cx: &Context,
+        ask: &Ask<'_>,
+        trouble: Trouble,
+        record: Record,
+    ) -> Reply {
+        let look = self.public_look(cx, ask);
+        web::web_reply(look, Err(trouble), &self.searches, record).await
+    }
+
+    fn public_look<'a>(&'a self, cx: &'a Context, ask: &'a Ask<'a>) -> Look<'a> {
+        Look {
+            flows: &self.flows,
+            cx,
+            ask,
+            asker: Asker::Public,
+        }
+    }
+
+    async fn told(&self, look: Look<'_>, outcome: Result<Reply, Error>, record: Record) -> Reply {
+        let ask = look.ask;
+        let is_page = is_for_installers(&ask.route) && is_person(ask);
+        match outcome {
+            Ok(reply) if is_page => web::for_person(look, reply).await,
             Ok(reply) => reply,
+            Err(error) if is_page => {
+                web::web_reply(look, Err(error.into()), &self.searches, record).await
+            }
             Err(error) => {
                 let mut reply = failed_reply(&error, ask.path, record);
                 // devpi-client prints the message next to the status line: once is enough.
@@ -251,6 +294,22 @@ fn audience(ask: &Ask<'_>) -> Audience {
         | PublicRoute::Redirect { .. }
         | PublicRoute::NotFound => ask.preferences.audience,
     }
+}
+
+/// Whether installers ask for it, so that what is refused there has a page only for people.
+fn is_for_installers(route: &PublicRoute) -> bool {
+    matches!(
+        route,
+        PublicRoute::ProjectList { .. }
+            | PublicRoute::ProjectPage { .. }
+            | PublicRoute::File { .. }
+    )
+}
+
+/// Whether somebody reads the answer in a browser, and did not name a form of it in the query.
+fn is_person(ask: &Ask<'_>) -> bool {
+    let names_form = |query: &str| query.split('&').any(|pair| pair.starts_with("format="));
+    audience(ask) == Audience::Person && !ask.query.is_some_and(names_form)
 }
 
 /// Notes what the access line says about a route.

@@ -9,6 +9,7 @@ mod absent;
 mod access;
 mod addresses;
 mod approve;
+mod asks;
 mod attack;
 mod backup;
 mod bad_uploads;

@@ -9,6 +9,7 @@ use crate::policy::read::files::Files;
 use crate::policy::read::keys::{Shape, YamlKey, key, one};
 use crate::policy::read::tree::Node;
 use crate::policy::read::{feed, index, rule};
+use crate::policy::verdict::{AskLink, REFUSALS};
 
 /// The top-level keys that [`read`] reads.
 #[rustfmt::skip] // a table reads by rows
@@ -19,6 +20,7 @@ pub const KEYS: &[YamlKey] = &[
         "rules about what may pass, by their names"),
     key("default_index", one::<IndexName>(), "", "the index that is also served as /simple/"),
     key("advisories", feed::ADVISORIES, "", "OSV files, folders of them, and feeds that are fetched"),
+    key("refusals", Shape::Table(&[REFUSALS]), "", "what people are told beside the reason of a refusal"),
 ];
 
 /// Reads the keys of [`KEYS`].
@@ -37,6 +39,11 @@ pub fn read(fields: &Fields<'_>, files: &mut dyn Files, notes: &mut Notes) -> Do
     document.default_index = fields.placed("default_index", notes);
     if let Some(node) = fields.node("advisories") {
         feed::read(node, &mut document, files, notes);
+    }
+    if let Some(node) = fields.node("refusals") {
+        let ask = notes.fields(node, &[REFUSALS]);
+        let ask = ask.placed::<AskLink>("ask", notes);
+        document.ask = ask.map(|ask| ask.map(Arc::new));
     }
     document
 }
@@ -340,13 +347,14 @@ policies:
     }
 
     /// Each table, and a text around a mapping by it.
-    fn tables() -> [(&'static str, Table); 8] {
+    fn tables() -> [(&'static str, Table); 9] {
         let [(_, stage), (_, mirror), (_, devpi)] = index::VARIANTS.tables else {
             panic!("three kinds of index");
         };
         [
             ("@", &[KEYS]),
             ("advisories: [@]", &[feed::FEED]),
+            ("refusals: @", &[REFUSALS]),
             ("policies: {p: @}", &[rule::POLICY]),
             ("policies: {p: {rules: [deny: @]}}", rule::MATCHES),
             ("indexes: {a/b: @}", stage),
@@ -372,7 +380,7 @@ policies:
                 let faults = faults(&text);
                 let told = faults.contains(&format!("{}: expected ", key.name));
                 assert!(
-                    told || matches!(key.shape, Shape::Named(..)),
+                    told || matches!(key.shape, Shape::Named(..) | Shape::Table(_)),
                     "{text}: {faults}"
                 );
             }
@@ -384,7 +392,8 @@ policies:
     fn every_fault_of_one_line_is_told() {
         for (frame, table) in tables() {
             let read = keys(table)
-                .filter(|key| key.name != "type" && !matches!(key.shape, Shape::Named(..)));
+                .filter(|key| key.name != "type")
+                .filter(|key| !matches!(key.shape, Shape::Named(..) | Shape::Table(_)));
             let names: Vec<_> = read.map(|key| (key.name, key.shape)).collect();
             let wrong = names.iter().map(|(name, shape)| match shape {
                 Shape::Either(..) | Shape::ManyOr(..) => format!("{name}: [[]]"),

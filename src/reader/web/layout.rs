@@ -1,16 +1,13 @@
-//! What all web pages share: head, navigation, footer, headers; and the pages about errors.
+//! What all web pages share: head, navigation, footer, headers.
 
-use http::StatusCode;
 use maud::{DOCTYPE, Markup, html};
 
-use crate::gateway::{Ask, Core, Record, Reply, Trouble};
-use crate::reader::looked_at::{LookedAt, NoAnswer};
 use crate::reader::web::assets::STYLE;
 use crate::reader::web::way::Way;
 
 /// Only our own stylesheet is loaded, no script runs and no page may frame ours: even a value that was
 /// written unescaped by mistake could do nothing.
-const SECURITY: [(&str, &str); 3] = [
+pub const SECURITY: [(&str, &str); 3] = [
     (
         "content-security-policy",
         "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -41,32 +38,10 @@ impl WebPage {
     }
 }
 
-/// Makes the reply to a page for people.
-pub async fn web_reply(
-    core: &Core,
-    ask: &Ask<'_>,
-    outcome: Result<WebPage, Trouble>,
-    mut record: Record,
-) -> Reply {
-    let (status, retry_after, page) = match outcome {
-        Ok(page) => (StatusCode::OK, None, page),
-        Err(trouble) => {
-            let none = NoAnswer::because(core, trouble, ask.path, &mut record);
-            (none.status, none.retry_after, unanswered(&none))
-        }
-    };
-    let looked_at = LookedAt {
-        status,
-        content_type: "text/html; charset=utf-8",
-        body: render(&Way::from(ask.path), &page).into_string().into(),
-        retry_after,
-        more: &SECURITY,
-    };
-    looked_at.reply(core, ask, record).await
-}
-
-fn render(way: &Way, page: &WebPage) -> Markup {
-    html! {
+/// The whole text of a page that is read at this path.
+pub fn render(path: &str, page: &WebPage) -> String {
+    let way = Way::from(path);
+    let text = html! {
         (DOCTYPE)
         html lang="en" {
             head {
@@ -87,24 +62,8 @@ fn render(way: &Way, page: &WebPage) -> Markup {
                 main { (page.content) }
             }
         }
-    }
-}
-
-/// A page that says why there is no answer.
-fn unanswered(none: &NoAnswer) -> WebPage {
-    if none.is_denied {
-        let content = html! {
-            h1 { "Refused by policy" }
-            p.refused { (none.words) }
-        };
-        return WebPage::new("refused by policy", content);
-    }
-    let title = none.status.canonical_reason().unwrap_or("error");
-    let content = html! {
-        h1 { (title) }
-        p { (none.words) }
     };
-    WebPage::new(title, content)
+    text.into_string()
 }
 
 #[cfg(test)]

@@ -1,23 +1,28 @@
 //! Pages for people: the indexes and their stacks, a project's versions with what is blocked and why,
 //! search by name.
 //!
-//! They need no script and load one stylesheet. `layout` holds what all pages share and makes the reply;
-//! every other file is one page, or one part of a page. The markup is maud's: compiled, with every value
+//! They need no script and load one stylesheet. `layout` holds what all pages share, `answer` makes the
+//! reply, also where there is no page; every other file is one page, or one part of a page. The markup is maud's: compiled, with every value
 //! escaped.
 
+mod answer;
 mod assets;
 mod home;
 mod index;
 mod layout;
+mod near;
 mod project;
+mod refused;
 mod search;
 mod stack;
 mod usage;
+mod waiver;
 mod way;
 
+pub use answer::{for_person, web_reply};
 pub use assets::static_file;
 pub use home::{web_home, web_user};
 pub use index::web_index;
-pub use layout::{WebPage, web_reply};
+pub use layout::WebPage;
 pub use project::web_project;
 pub use search::{Searches, web_search};

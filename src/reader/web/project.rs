@@ -18,6 +18,7 @@ use crate::page::{Entry, Merged, merge};
 use crate::policy::{Candidate, ProjectView, SkipReason, Sources, Stack, Verdict};
 use crate::reader::look::Look;
 use crate::reader::web::layout::WebPage;
+use crate::reader::web::waiver::beside_blocked;
 use crate::reader::web::way::Way;
 
 /// Most versions on one page. Few projects have more; their simple page has all.
@@ -154,7 +155,10 @@ impl Writing<'_> {
                 td { (file.size.map(size).unwrap_or_default()) }
                 td { (uploaded(file)) }
                 td { (member.index.name) }
-                td { (ruling(&verdict)) (yanked(&file.yanked)) }
+                td {
+                    (ruling(&verdict)) (yanked(&file.yanked))
+                    (beside_blocked(&self.way, self.index, &verdict, file))
+                }
             }
         }
     }
@@ -291,7 +295,8 @@ mod tests {
         <tr><th>file</th><th>size</th><th>uploaded</th><th>from</th><th></th></tr>
         <tr><td>requests-2.99.0.tar.gz
         <div class="faint">Python &gt;=2.7</div></td><td>10.7 KiB</td><td>2026-02-28</td><td>root/pypi</td><td>
-        <div class="bad">blocked: refused by policy corporate: cool-down (until 2026-03-07T15:00:00Z) (house.yaml:27)</div></td></tr></table>
+        <div class="bad">blocked: refused by policy corporate: cool-down (until 2026-03-07T15:00:00Z) (house.yaml:27)</div>
+        <div><a href="../../packages/stable/+f/001/eb98c241529bb/requests-2.99.0.tar.gz" rel="nofollow">what to do</a></div></td></tr></table>
         <h2><a href="../../packages/stable/requests/2.31.0">2.31.0</a></h2>
         <table>
         <tr><th>file</th><th>size</th><th>uploaded</th><th>from</th><th></th></tr>
@@ -303,7 +308,8 @@ mod tests {
         <tr><th>file</th><th>size</th><th>uploaded</th><th>from</th><th></th></tr>
         <tr><td>requests-2.30.0.tar.gz
         <div class="faint">Python &gt;=2.7</div></td><td>10.7 KiB</td><td>2023-05-03</td><td>root/pypi</td><td>
-        <div class="bad">blocked: refused by policy corporate: CVE-2023-32681 (house.yaml:26)</div></td></tr></table></main></body></html>
+        <div class="bad">blocked: refused by policy corporate: CVE-2023-32681 (house.yaml:26)</div>
+        <div><a href="../../packages/stable/+f/fa9/3604e33e3b381/requests-2.30.0.tar.gz" rel="nofollow">what to do</a></div></td></tr></table></main></body></html>
         "#);
     }
 

@@ -15,7 +15,7 @@ use crate::page::ProjectNames;
 use crate::reader::look::Look;
 use crate::reader::web::layout::{QUERY_CHARS_MAX, WebPage};
 use crate::reader::web::way::Way;
-use crate::telemetry::{Permits, WaitMeter};
+use crate::telemetry::{HeldPermits, Permits, WaitMeter};
 
 /// Searches at one time; each may hold the lists of all mirrors, one after the other.
 const SEARCHES_MAX: usize = 2;
@@ -26,6 +26,13 @@ const FOUND_MAX: usize = 200;
 /// Limits searches to [`SEARCHES_MAX`].
 #[derive(Debug)]
 pub struct Searches(Permits);
+
+impl Searches {
+    /// A place for one search, if one is free.
+    pub fn try_begin(&self) -> Option<HeldPermits> {
+        self.0.try_take()
+    }
+}
 
 impl Default for Searches {
     fn default() -> Self {
@@ -47,7 +54,7 @@ pub async fn web_search(look: Look<'_>, searches: &Searches) -> Result<WebPage, 
             p { "Give a part of a project's name." }
         }
     } else {
-        let _permit = searches.0.try_take().ok_or_else(|| {
+        let _permit = searches.try_begin().ok_or_else(|| {
             let words = "too many searches at one time, try again";
             Error::new(ErrorKind::Unavailable(Some(1)), words)
         })?;
@@ -97,7 +104,7 @@ async fn find_mirrored(
 }
 
 /// The names that contain the text: an exact match, then those that start with it, then others.
-fn find_in(names: &ProjectNames, wanted: &str) -> Vec<ProjectName> {
+pub fn find_in(names: &ProjectNames, wanted: &str) -> Vec<ProjectName> {
     let text = names.as_text();
     let mut found = Vec::new();
     let mut take = |name: &str| {
@@ -298,7 +305,7 @@ mod tests {
     }
 
     impl Searches {
-        pub fn occupy(&self) -> crate::telemetry::HeldPermits {
+        pub fn occupy(&self) -> HeldPermits {
             self.0.try_take_many(self.0.size()).unwrap()
         }
     }

@@ -72,6 +72,7 @@ fn problem() -> Bytes {
         detail: "cool-down: wait 7d",
         instance: "/simple/refused/",
         rule: None,
+        ask: None,
     };
     problem.to_body()
 }

@@ -19,16 +19,18 @@ pub struct Budget {
     pub tickets: u64,
     /// Orders by name of the files of pages.
     pub orders: u64,
+    /// Rendered descriptions of projects.
+    pub descriptions: u64,
 }
 
 impl Budget {
-    /// Splits a limit: 37 % rendered, 10 % their stretches, 20 % sources, 8 % stages, 15 % small files and
-    /// sidecars, 9 % decisions, 1 % orders by name.
+    /// Splits a limit: 36 % rendered, 10 % their stretches, 20 % sources, 8 % stages, 15 % small files and
+    /// sidecars, 9 % decisions, 1 % each orders by name and descriptions.
     #[must_use]
     pub fn split(bytes: u64) -> Self {
         let percent = |share: u64| bytes / 100 * share;
         Self {
-            rendered: percent(37),
+            rendered: percent(36),
             stretches: percent(10),
             sources: percent(20),
             stages: percent(8),
@@ -36,6 +38,7 @@ impl Budget {
             placed_sidecars: percent(2),
             tickets: percent(9),
             orders: percent(1),
+            descriptions: percent(1),
         }
     }
 }
@@ -56,9 +59,12 @@ mod tests {
                 placed_sidecars,
                 tickets,
                 orders,
+                descriptions,
             } = Budget::split(bytes);
             let pages = rendered + stretches + sources + stages;
-            assert!(pages + small_files + placed_sidecars + tickets + orders <= bytes);
+            assert!(
+                pages + small_files + placed_sidecars + tickets + orders + descriptions <= bytes
+            );
         }
     }
 }

@@ -13,6 +13,7 @@ mod new_names;
 mod refusal;
 #[cfg(test)]
 mod support;
+mod tox_result;
 mod user_settings;
 mod users;
 mod words;
@@ -22,5 +23,6 @@ pub use index_settings::IndexSettings;
 pub use login::login_credentials;
 pub use management::{AskedBy, CheckIndexes, DeclaredIndex, Management, Survey};
 pub use refusal::{Refusal, RefusalStyle};
+pub use tox_result::{TestOutcome, TestRun};
 pub use user_settings::{UserRequest, user_object};
 pub use words::DevpiWords;

@@ -231,7 +231,7 @@ impl Front {
             Place::Through(index) => self.through(ask, &index, trust).await,
             Place::Ruled(index) => self.ruled(ask, &index, trust).await,
             Place::Listing => self.listing(ask, trust).await,
-            Place::Devpi => match our_style(ask) {
+            Place::Devpi => match our_style(ask).await {
                 Some(reply) => reply,
                 None => self.pass(ask, ask.path, trust).await,
             },
@@ -265,9 +265,9 @@ impl Front {
 }
 
 /// The assets of our own pages for people, which stand next to devpi's.
-fn our_style(ask: &Ask<'_>) -> Option<Reply> {
+async fn our_style(ask: &Ask<'_>) -> Option<Reply> {
     match &ask.route {
-        PublicRoute::Static { name } => static_file(ask, name, record_of(ask)),
+        PublicRoute::Static { name } => static_file(ask, name, record_of(ask)).await,
         _ => None,
     }
 }

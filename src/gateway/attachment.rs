@@ -2,7 +2,10 @@
 //! once held (410, docs/protocol/devpi.md §10).
 
 use std::mem::take;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::db::{FileRecord, FileRole};
 use crate::gateway::ask::Ask;
@@ -118,6 +121,33 @@ impl Attachments {
             }
         }
         Ok(refused)
+    }
+
+    /// The bytes of an attachment that is to be read here; `None` if it is longer than that, or is not here.
+    ///
+    /// # Errors
+    /// When it is damaged or cannot be read.
+    pub async fn read(&self, file: &FileRecord, bytes_max: u64) -> Result<Option<Bytes>, Error> {
+        let size = file.facts.size;
+        let (name, key) = (&file.facts.filename, Key::PrivateFile(file.facts.sha256));
+        if size > bytes_max {
+            return Ok(None);
+        }
+        let about = About {
+            name,
+            size: Some(size),
+        };
+        let Some(stored) = self.held.checked_file(&key, about).await? else {
+            return Ok(None);
+        };
+        let work = move || {
+            let mut bytes = vec![0; usize::try_from(stored.len()).unwrap_or_default()];
+            stored.file().read_exact_at(&mut bytes, 0).map(|()| bytes)
+        };
+        let failed = |error: std::io::Error| Error::internal("read an attachment", error);
+        let read = tokio::task::spawn_blocking(work).await;
+        let read = read.map_err(|error| Error::internal("read an attachment", error))?;
+        Ok(Some(read.map_err(failed)?.into()))
     }
 
     /// The test result or documentation at a path.

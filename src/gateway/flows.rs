@@ -63,7 +63,8 @@ pub struct Flows {
     pub garbage: Garbage,
     /// Reads what is kept.
     pub verification: Verification,
-    sidecars: Arc<Sidecars>,
+    /// Metadata of wheels.
+    pub sidecars: Arc<Sidecars>,
     stages: Arc<StagePages>,
     /// The time when the clock was last read here.
     clock_said: Mutex<Timestamp>,

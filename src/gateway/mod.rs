@@ -58,7 +58,7 @@ pub use attachment::{DOC_ZIP, TOX_RESULT, leading, stands_at};
 pub use content::Content;
 pub use context::{Context, Generation, Settings};
 pub use decide::decide_entry;
-pub use encode::etag;
+pub use encode::{GZIP_LEVEL, etag, pack};
 pub use error::{Error, ErrorKind, Withheld};
 pub use flows::{Flows, Swept};
 pub use generations::{Configuration, Generations, NotInstalled};

@@ -7,11 +7,12 @@
 //! is not listed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use url::Url;
 
-use crate::cache::{Flights, Weighed};
+use crate::cache::{Flight, FlightError, Flights, Weighed};
 use crate::gateway::content::Content;
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
@@ -118,15 +119,45 @@ impl Sidecars {
         if let Some(small) = self.sidecar_at_hand(cx, grant, &key) {
             return Ok((Content::Memory(small), CacheResult::Hit));
         }
-        let (sidecars, own_cx, own_grant) = (Arc::clone(self), cx.clone(), grant.clone());
-        let joined = self.fetches.join(key.clone(), move || async move {
-            sidecars.obtain(&own_cx, &own_grant, key).await
-        });
-        let busy = |busy| Error::busy(format_args!("fetch a sidecar: {busy}"));
+        let joined = self.fetch(cx, grant, key).map_err(busy)?.landed();
         let joined = joined.await.map_err(busy)?;
         let cache = CacheResult::fetched(joined.led);
         self.core.looked_into_store(CacheKind::Sidecar, cache);
         Ok((Content::Memory(joined.value?), cache))
+    }
+
+    /// The same for a page that does without: what is at hand, or comes within `patience`. Otherwise
+    /// `None`, and it is fetched behind the answer.
+    ///
+    /// # Errors
+    /// When it is not available now, or the file has none.
+    pub async fn sidecar_within(
+        self: &Arc<Self>,
+        cx: &Context,
+        grant: &Grant,
+        patience: Duration,
+    ) -> Flow<Option<Bytes>> {
+        let key = key_of(grant);
+        if let Some(small) = self.sidecar_at_hand(cx, grant, &key) {
+            return Ok(Some(small.bytes));
+        }
+        let flight = self.fetch(cx, grant, key).map_err(busy)?;
+        match flight.landed_within(patience).await.map_err(busy)? {
+            Some(joined) => Ok(Some(joined.value?.bytes)),
+            None => Ok(None),
+        }
+    }
+
+    fn fetch(
+        self: &Arc<Self>,
+        cx: &Context,
+        grant: &Grant,
+        key: SidecarKey,
+    ) -> Result<Flight<Flow<Small>>, FlightError> {
+        let (sidecars, cx, grant) = (Arc::clone(self), cx.clone(), grant.clone());
+        self.fetches.board(key.clone(), move |_| async move {
+            sidecars.obtain(&cx, &grant, key).await
+        })
     }
 
     /// In memory, or kept on disk; `None` if that is not, or no longer, what the page announces.
@@ -326,6 +357,10 @@ impl Sidecars {
         let archives = self.core.archives();
         Ok(archives.look(look, InvalidWheel::is_beyond).await??)
     }
+}
+
+fn busy(error: FlightError) -> Error {
+    Error::busy(format_args!("fetch a sidecar: {error}"))
 }
 
 fn key_of(grant: &Grant) -> SidecarKey {

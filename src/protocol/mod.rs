@@ -31,8 +31,8 @@ mod upload_form;
 
 pub use accept::Format;
 pub use archive::{
-    ArchiveBounds, Around, CoreMetadataFields, DIRECTORY_WEIGHT, Examined, Unfit, ZipFault,
-    examine, find_in_zip, is_dist_info,
+    ArchiveBounds, Around, CoreMetadataFields, DIRECTORY_WEIGHT, Examined, ReleaseMetadata, Unfit,
+    ZipFault, examine, find_in_zip, is_dist_info,
 };
 pub use audience::Audience;
 pub use conditional::{ETag, is_not_modified};

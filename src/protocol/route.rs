@@ -153,6 +153,13 @@ impl PublicRoute {
             ["+static", name] => Self::Static {
                 name: (*name).to_owned(),
             },
+            // Browsers and robots ask for these here alone; a user of such a name would only lack a page.
+            ["robots.txt"] => Self::Static {
+                name: "robots.txt".to_owned(),
+            },
+            ["favicon.ico"] => Self::Static {
+                name: "icon.svg".to_owned(),
+            },
             ["simple"] if !reading.has_slash => reading.redirect("simple/", false),
             ["simple"] => Self::ProjectList {
                 index: AskedIndex::Default,

@@ -144,8 +144,8 @@ impl Explanation {
     }
 }
 
-/// What comes of it: the version taken, and why not the one that would be taken without any rules.
-fn outcome(
+/// What comes of some files, in a line: the version taken, and why not the one that would be taken without any rules.
+pub fn outcome(
     view: &ProjectView<'_>,
     entries: &[Entry<'_>],
     found: Option<&Version>,
@@ -189,6 +189,15 @@ fn outcome(
 }
 
 impl Question {
+    /// About everything of a project.
+    pub fn of(project: &ProjectName) -> Self {
+        Self {
+            project: project.clone(),
+            filename: None,
+            versions: None,
+        }
+    }
+
     fn asks_for(&self, file: &File) -> bool {
         let named = self
             .filename

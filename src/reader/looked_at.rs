@@ -27,22 +27,14 @@ pub struct LookedAt {
     pub body: Bytes,
     /// Seconds to wait, if that helps.
     pub retry_after: Option<u32>,
-    /// Who may keep it.
-    pub caching: &'static str,
-    /// Headers besides the usual ones.
-    pub more: &'static [(&'static str, &'static str)],
 }
 
 impl LookedAt {
     /// The reply to a request.
     pub async fn reply(self, core: &Core, ask: &Ask<'_>, record: Record) -> Reply {
-        let mut head = reply_head(self.content_type, self.body.len(), self.caching);
+        let mut head = reply_head(self.content_type, self.body.len(), FRESH);
         // One URL is a page for people, an object for programs and a simple page for installers.
         head.insert(VARY, HeaderValue::from_static("Accept, User-Agent"));
-        for (name, value) in self.more {
-            let value = HeaderValue::from_static(value);
-            head.insert(HeaderName::from_static(name), value);
-        }
         if let Some(seconds) = self.retry_after {
             head.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }

@@ -5,6 +5,7 @@ mod explain;
 mod look;
 mod looked_at;
 mod osv;
+mod prose;
 mod replay;
 mod routes;
 mod web;

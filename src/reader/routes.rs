@@ -21,6 +21,7 @@ use crate::reader::api::{
 };
 use crate::reader::look::Look;
 use crate::reader::osv::{OsvQuestion, osv_reply};
+use crate::reader::prose::ProseShelf;
 use crate::reader::web;
 use crate::reader::web::{Searches, WebPage};
 
@@ -29,6 +30,7 @@ use crate::reader::web::{Searches, WebPage};
 pub struct Reader {
     flows: Arc<Flows>,
     searches: Arc<Searches>,
+    descriptions: ProseShelf,
 }
 
 impl Reader {
@@ -36,8 +38,9 @@ impl Reader {
     #[must_use]
     pub fn new(flows: Arc<Flows>) -> Self {
         Self {
-            flows,
+            descriptions: ProseShelf::new(&flows.core),
             searches: Arc::default(),
+            flows,
         }
     }
 
@@ -112,7 +115,7 @@ impl Reader {
                 route: Route::Web,
                 ..record.clone()
             };
-            if let Some(reply) = web::static_file(ask, name, record) {
+            if let Some(reply) = web::static_file(ask, name, record).await {
                 return reply;
             }
         }
@@ -139,7 +142,7 @@ impl Reader {
             PublicRoute::Index { index, .. } => web::web_index(look, index).await,
             PublicRoute::Project { index, project, .. } => {
                 let release = (project, None);
-                web::web_project(look, index, release, record).await
+                web::web_project(look, &self.descriptions, index, release, record).await
             }
             PublicRoute::Release {
                 index,
@@ -148,7 +151,7 @@ impl Reader {
                 ..
             } => {
                 let release = (project, Some(version.as_str()));
-                web::web_project(look, index, release, record).await
+                web::web_project(look, &self.descriptions, index, release, record).await
             }
             PublicRoute::Search => web::web_search(look, &self.searches).await,
             PublicRoute::Api(_)

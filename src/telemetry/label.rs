@@ -174,6 +174,8 @@ labels! {
         Facts = "facts",
         /// The turn to write, or read, the copy of a page.
         PageCopies = "page_copies",
+        /// A turn to render the description of a project.
+        Descriptions = "descriptions",
         /// The turn to change indexes or policies.
         Indexes = "indexes",
         /// The turn to keep an anonymous test result.

@@ -5,6 +5,7 @@
 //! `Requires-Python` is taken from here because installers choose by it.
 
 use crate::model::{ProjectName, Version};
+use crate::protocol::archive::headers::{Headers, joined};
 
 /// Longest head examined, in bytes; the description after it may be longer.
 const HEAD_MAX: usize = 4 << 20;
@@ -46,28 +47,15 @@ impl CoreMetadataFields {
         let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
         let text = String::from_utf8_lossy(&content[..content.len().min(HEAD_MAX)]);
         let mut fields: [Option<String>; 3] = [None, None, None];
-        let mut current: Option<usize> = None;
-        for line in text.lines() {
-            if line.is_empty() {
-                break;
+        for (name, value) in Headers::of(&text) {
+            let known = NAMES
+                .iter()
+                .position(|known| known.eq_ignore_ascii_case(name));
+            if let Some(at) = known
+                && fields[at].is_none()
+            {
+                fields[at] = Some(joined(value).into_owned());
             }
-            if line.starts_with([' ', '\t']) {
-                if let Some(Some(value)) = current.map(|at| &mut fields[at]) {
-                    value.push(' ');
-                    value.push_str(line.trim());
-                }
-                continue;
-            }
-            current = line.split_once(':').and_then(|(name, value)| {
-                let at = NAMES
-                    .iter()
-                    .position(|known| known.eq_ignore_ascii_case(name.trim()))?;
-                if fields[at].is_some() {
-                    return None;
-                }
-                fields[at] = Some(value.trim().to_owned());
-                Some(at)
-            });
         }
         let [name, version, requires_python] =
             fields.map(|field| field.filter(|value| !value.is_empty() && value != "UNKNOWN"));

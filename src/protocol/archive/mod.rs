@@ -5,12 +5,15 @@ mod copies;
 mod examine;
 mod fault;
 mod fields;
+mod headers;
 mod metadata;
 mod sdist;
+mod whole;
 mod zipped;
 
 pub use bounded::{ArchiveBounds, DIRECTORY_WEIGHT};
 pub use examine::{Examined, Unfit, examine};
 pub use fields::CoreMetadataFields;
 pub use metadata::is_dist_info;
+pub use whole::ReleaseMetadata;
 pub use zipped::{Around, ZipFault, find_in_zip};

@@ -6,7 +6,7 @@ use http::StatusCode;
 use crate::devpi::ApiAnswer;
 use crate::gateway::{Ask, Core, Record, Reply, Trouble};
 use crate::protocol::devpi_message;
-use crate::reader::looked_at::{FRESH, LookedAt, NoAnswer};
+use crate::reader::looked_at::{LookedAt, NoAnswer};
 
 /// Makes the reply to a route of the API.
 pub async fn api_reply(
@@ -20,8 +20,6 @@ pub async fn api_reply(
         content_type: "application/json",
         body,
         retry_after: None,
-        caching: FRESH,
-        more: &[],
     };
     let looked_at = match outcome {
         Ok(answer) => looked_at(answer.status, answer.to_text().into()),

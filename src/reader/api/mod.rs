@@ -24,4 +24,4 @@ pub use indexes::{api_index, api_user, api_users};
 pub use pip_search::{FAULT_CONTENT_TYPE, search_fault};
 pub use releases::{api_project, api_release};
 #[cfg(test)]
-pub use sample::{House, in_lines, text_of};
+pub use sample::{House, in_lines, release_file, text_of};

@@ -13,7 +13,7 @@ use crate::db::{
     UserDetails,
 };
 use crate::devpi::IndexSettings;
-use crate::gateway::{Arrival, Ask, Body, Flows, Reply, sample_core as core};
+use crate::gateway::{Arrival, Ask, Body, Flows, Reply, mirror_metadata_key, sample_core as core};
 use crate::model::{
     File, Filename, Hashes, IndexName, ProjectName, Sha256, Timestamp, UploadTime,
     UploadTimeSource, Yanked,
@@ -193,6 +193,14 @@ impl House {
     }
 
     async fn publish(&self, to: &str, spelling: &str, version: &str, files: Vec<FileFacts>) {
+        let metadata = json!({ "name": spelling, "version": version, "summary": "says hello" });
+        self.publish_described(to, metadata, files).await;
+    }
+
+    /// Publishes a release whose metadata says what it is called.
+    pub async fn publish_described(&self, to: &str, metadata: Value, files: Vec<FileFacts>) {
+        let text = |key: &str| metadata[key].as_str().unwrap();
+        let (spelling, version) = (text("name"), text("version"));
         let dst = index(to);
         let log = |mut facts: FileFacts| {
             let event = LogEvent::Upload { dst: dst.clone() };
@@ -208,10 +216,7 @@ impl House {
             project: project(spelling),
             spelling: spelling.to_owned(),
             version: version.to_owned(),
-            metadata: json!({ "name": spelling, "version": version, "summary": "says hello" })
-                .as_object()
-                .unwrap()
-                .clone(),
+            metadata: metadata.as_object().unwrap().clone(),
             files: files.into_iter().map(log).collect(),
             on_conflict: OnConflict::Refuse,
         };
@@ -222,7 +227,8 @@ impl House {
         self.records().publish(&cause, &publication).await.unwrap();
     }
 
-    fn mirror_page(&self, name: &str, files: &[(&str, Yanked, &str)]) {
+    /// A mirror's page, as a fetch would have left it: file names, whether yanked, and since when.
+    pub fn mirror_page(&self, name: &str, files: &[(&str, Yanked, &str)]) {
         let mut page = ProjectPage::empty(project(name));
         for (filename, yanked, at) in files {
             let mut file = File::named(Filename::parse(filename, &page.project).unwrap());
@@ -263,6 +269,23 @@ impl House {
             .keep(&index("root/pypi"), &project(name), held);
     }
 
+    /// A wheel's metadata, as a fetch would have left it.
+    pub fn mirror_sidecar(&self, wheel: &str, metadata: &str) {
+        let key = mirror_metadata_key(&index("root/pypi"), &Sha256::of(wheel.as_bytes()));
+        self.put(&key, metadata.as_bytes());
+    }
+
+    /// The bytes of an uploaded file, under the returned digest.
+    pub fn put_uploaded(&self, content: &[u8]) -> Sha256 {
+        let digest = Sha256::of(content);
+        self.put(&Key::PrivateFile(digest), content);
+        digest
+    }
+
+    fn put(&self, key: &Key, content: &[u8]) {
+        self.flows.core.store.put_small(key, content).unwrap();
+    }
+
     /// The mirror's project list, as a fetch would have left it.
     pub fn mirror_lists(&self, names: &[&str]) {
         let mut names = names.to_vec();
@@ -271,11 +294,7 @@ impl House {
         let key = Key::ProjectList {
             index: index("root/pypi"),
         };
-        self.flows
-            .core
-            .store
-            .put_small(&key, text.as_bytes())
-            .unwrap();
+        self.put(&key, text.as_bytes());
     }
 
     /// All searches that may run at one time, held until dropped.
@@ -312,13 +331,16 @@ impl House {
 
     /// Asks as a browser does.
     pub async fn browse(&self, target: &str) -> Reply {
-        self.ask(
-            target,
-            false,
-            "text/html,application/xhtml+xml,*/*;q=0.8",
-            Asker::Public,
-        )
-        .await
+        self.browse_with(target, &[]).await
+    }
+
+    /// The same, with more headers; `HEAD` by a method of that name.
+    pub async fn browse_with(&self, target: &str, more: &[(&str, &str)]) -> Reply {
+        let accept = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+        let is_head = more.contains(&("method", "HEAD"));
+        let headers = headers(more.iter().copied().chain([accept]));
+        self.ask_with(target, is_head, &headers, Asker::Public)
+            .await
     }
 
     pub async fn json(&self, target: &str) -> Value {
@@ -329,26 +351,28 @@ impl House {
     }
 
     async fn ask(&self, target: &str, head: bool, accept: &str, asker: Asker<'_>) -> Reply {
-        let headers: HeaderMap = [("host", "devpi.example:4040"), ("accept", accept)]
-            .into_iter()
-            .map(|(name, value)| {
-                (
-                    HeaderName::try_from(name).unwrap(),
-                    HeaderValue::from_str(value).unwrap(),
-                )
-            })
-            .collect();
+        let headers = headers([("accept", accept)].into_iter());
+        self.ask_with(target, head, &headers, asker).await
+    }
+
+    async fn ask_with(
+        &self,
+        target: &str,
+        head: bool,
+        headers: &HeaderMap,
+        asker: Asker<'_>,
+    ) -> Reply {
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (target, None),
         };
-        let route = PublicRoute::parse(path, query, Audience::of(&headers)).unwrap();
+        let route = PublicRoute::parse(path, query, Audience::of(headers)).unwrap();
         let ask = Ask {
             path,
             route,
             head,
-            headers: &headers,
-            preferences: Preferences::of(&headers),
+            headers,
+            preferences: Preferences::of(headers),
             query,
             arrival: Arrival::default(),
         };
@@ -356,7 +380,17 @@ impl House {
     }
 }
 
-fn release_file(filename: &str) -> FileFacts {
+fn headers<'a>(more: impl Iterator<Item = (&'a str, &'a str)>) -> HeaderMap {
+    let host = ("host", "devpi.example:4040");
+    let named = more.chain([host]).map(|(name, value)| {
+        let name = HeaderName::try_from(name).unwrap();
+        (name, HeaderValue::from_str(value).unwrap())
+    });
+    named.collect()
+}
+
+/// A file of a release, uploaded by `packages`.
+pub fn release_file(filename: &str) -> FileFacts {
     FileFacts {
         filename: filename.to_owned(),
         role: FileRole::ReleaseFile,

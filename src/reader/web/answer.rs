@@ -3,16 +3,18 @@
 //! The URLs of installers have pages for people too, as far as installers are refused there: whoever opens the
 //! URL that pip printed should not have to read JSON. Status and reason phrase are those of the installer.
 
-use http::StatusCode;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use maud::html;
 
 use crate::gateway::{Decision, Record, Reply, Trouble};
 use crate::reader::look::Look;
-use crate::reader::looked_at::{FRESH, LookedAt, NoAnswer};
+use crate::reader::looked_at::{FRESH, NoAnswer, sign};
 use crate::reader::web::layout::{SECURITY, WebPage, render};
 use crate::reader::web::near::near;
 use crate::reader::web::refused::web_refused;
 use crate::reader::web::search::Searches;
+use crate::reader::web::sent::Sent;
 
 /// How a page is cached that says why there is none: as the installer's refusal.
 const UNKEPT: &str = "no-store";
@@ -25,7 +27,7 @@ pub async fn web_reply(
     mut record: Record,
 ) -> Reply {
     let trouble = match outcome {
-        Ok(page) => return sent(look, (StatusCode::OK, None, FRESH), &page, record).await,
+        Ok(page) => return send(look, (StatusCode::OK, None, FRESH), &page, record).await,
         Err(trouble) => trouble,
     };
     let none = NoAnswer::because(&look.flows.core, trouble, look.ask.path, &mut record);
@@ -33,7 +35,7 @@ pub async fn web_reply(
         Some(denial) => web_refused(look, record.index.as_ref(), denial).await,
         None => unanswered(look, &none, searches, &record).await,
     };
-    sent(look, (none.status, none.retry_after, UNKEPT), &page, record).await
+    send(look, (none.status, none.retry_after, UNKEPT), &page, record).await
 }
 
 /// What a flow answered at the URL of an installer, for a person: a refusal becomes a page.
@@ -45,28 +47,36 @@ pub async fn for_person(look: Look<'_>, reply: Reply) -> Reply {
     let index = reply.record.index.clone();
     let page = web_refused(look, index.as_ref(), &ruled.denial).await;
     let status = (reply.status, None, UNKEPT);
-    let page = sent(look, status, &page, reply.record).await;
+    let page = send(look, status, &page, reply.record).await;
     Reply {
         reason: reply.reason,
         ..page
     }
 }
 
-async fn sent(
+async fn send(
     look: Look<'_>,
     (status, retry_after, caching): (StatusCode, Option<u32>, &'static str),
     page: &WebPage,
     record: Record,
 ) -> Reply {
-    let looked_at = LookedAt {
+    let mut more = HeaderMap::new();
+    for (name, value) in SECURITY {
+        let value = HeaderValue::from_static(value);
+        more.insert(HeaderName::from_static(name), value);
+    }
+    if let Some(seconds) = retry_after {
+        more.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+    sign(&look.flows.core, &mut more).await;
+    let sent = Sent {
         status,
         content_type: "text/html; charset=utf-8",
-        body: render(look.ask.path, page).into(),
-        retry_after,
         caching,
-        more: &SECURITY,
+        body: render(look.ask.path, page).into(),
+        more,
     };
-    looked_at.reply(&look.flows.core, look.ask, record).await
+    sent.reply(look.ask, record).await
 }
 
 /// A page that says why there is no answer.

@@ -65,7 +65,7 @@ fn index_table(way: &Way, indexes: &BTreeMap<IndexName, IndexSettings>) -> Marku
         @if indexes.is_empty() {
             p.faint { "no indexes" }
         } @else {
-            table {
+            table.list {
                 tr { th { "index" } th { "title" } th { "type" } th { "bases" } }
                 @for (name, settings) in indexes {
                     (index_row(way, name, settings))
@@ -102,21 +102,22 @@ mod tests {
     async fn the_first_page_shows_every_index_with_its_title_escaped() {
         let house = House::new().await;
         let page = text_of(&house.browse("/").await);
-        let main = page.split("<main>").nth(1).unwrap();
+        let main = page.split("<main").nth(1).unwrap();
         insta::assert_snapshot!(in_lines(main), @r#"
+         id="content" tabindex="-1">
         <h1>Indexes</h1>
         <p class="faint"><code>/simple/</code> stands for <a href="./packages/stable">packages/stable</a>.</p>
         <h2><a href="./me">me</a></h2>
-        <table>
+        <table class="list">
         <tr><th>index</th><th>title</th><th>type</th><th>bases</th></tr>
         <tr><td><a href="./me/dev">me/dev</a></td><td></td><td>stage</td><td>packages/stable</td></tr></table>
         <h2><a href="./packages">packages</a></h2>
-        <table>
+        <table class="list">
         <tr><th>index</th><th>title</th><th>type</th><th>bases</th></tr>
         <tr><td><a href="./packages/develop">packages/develop</a></td><td></td><td>stage</td><td>packages/stable</td></tr>
         <tr><td><a href="./packages/stable">packages/stable</a></td><td>What &lt;production&gt; runs</td><td>stage</td><td>root/pypi</td></tr></table>
         <h2><a href="./root">root</a></h2>
-        <table>
+        <table class="list">
         <tr><th>index</th><th>title</th><th>type</th><th>bases</th></tr>
         <tr><td><a href="./root/pypi">root/pypi</a></td><td>The public index</td><td>mirror</td><td></td></tr></table></main></body></html>
         "#);

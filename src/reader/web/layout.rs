@@ -2,15 +2,15 @@
 
 use maud::{DOCTYPE, Markup, html};
 
-use crate::reader::web::assets::STYLE;
+use crate::reader::web::assets::{ICON, STYLE};
 use crate::reader::web::way::Way;
 
-/// Only our own stylesheet is loaded, no script runs and no page may frame ours: even a value that was
+/// Only our own stylesheet and icon are loaded, no script runs and no page may frame ours: even a value that was
 /// written unescaped by mistake could do nothing.
 pub const SECURITY: [(&str, &str); 3] = [
     (
         "content-security-policy",
-        "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     ),
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "same-origin"),
@@ -48,9 +48,12 @@ pub fn render(path: &str, page: &WebPage) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (page.title) " · cheesecloth" }
+                meta name="color-scheme" content="light dark";
                 link rel="stylesheet" href=(way.asset(STYLE));
+                link rel="icon" type="image/svg+xml" href=(way.asset(ICON));
             }
             body {
+                a.skip href="#content" { "Skip to the content" }
                 header {
                     a.name href=(way.home()) { "cheesecloth" }
                     form action=(way.search()) method="get" role="search" {
@@ -59,7 +62,7 @@ pub fn render(path: &str, page: &WebPage) -> String {
                         button { "Search" }
                     }
                 }
-                main { (page.content) }
+                main #content tabindex="-1" { (page.content) }
             }
         }
     };

@@ -5,15 +5,21 @@
 //! reply, also where there is no page; every other file is one page, or one part of a page. The markup is maud's: compiled, with every value
 //! escaped.
 
+mod about;
 mod answer;
 mod assets;
+mod described;
+mod files;
 mod home;
 mod index;
+mod judged;
 mod layout;
 mod near;
 mod project;
 mod refused;
+mod releases;
 mod search;
+mod sent;
 mod stack;
 mod usage;
 mod waiver;

@@ -1,28 +1,30 @@
-//! The page of a project: its versions, newest first, each file with the verdict of the policies.
+//! The page of a project, and that of one release of it: what it is, how to install it, its files and
+//! releases, what is refused and why.
 //!
 //! It starts from the same answers and meets the same decision as the simple page, but hides nothing:
-//! blocked files are shown without a link, with the rule that blocks them.
+//! refused files are shown without a link, with the rule that refuses them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 use url::Url;
 
 use crate::devpi::DevpiWords;
-use crate::gateway::{Error, Record, Trouble, silent_members};
-use crate::model::{
-    File, IndexName, ProjectName, ProjectState, Timestamp, UploadTimeSource, Version, Yanked,
-};
-use crate::page::{Entry, Merged, merge};
-use crate::policy::{Candidate, ProjectView, SkipReason, Sources, Stack, Verdict};
+use crate::gateway::{Error, Outside, Record, Trouble, silent_members};
+use crate::model::{IndexName, ProjectName, ProjectState, Timestamp, Version};
+use crate::page::{Merged, merge};
+use crate::policy::{SkipReason, Sources, Stack};
 use crate::reader::look::Look;
+use crate::reader::prose::{Prose, ProseKind, ProseShelf};
+use crate::reader::web::about;
+use crate::reader::web::described::Described;
+use crate::reader::web::files::{FILES_OF_PROJECT_MAX, FileList};
+use crate::reader::web::judged::{Judged, ShownRelease};
 use crate::reader::web::layout::WebPage;
-use crate::reader::web::waiver::beside_blocked;
+use crate::reader::web::releases::releases;
+use crate::reader::web::usage::install;
 use crate::reader::web::way::Way;
-
-/// Most versions on one page. Few projects have more; their simple page has all.
-const VERSIONS_SHOWN_MAX: usize = 200;
 
 /// What a page is made of.
 struct Known {
@@ -35,14 +37,21 @@ struct Known {
 /// One page to write.
 struct Writing<'a> {
     way: Way,
+    outside: Outside,
     index: &'a IndexName,
-    view: ProjectView<'a>,
-    now: Timestamp,
+    known: &'a Known,
+    judged: &'a Judged,
+    described: &'a Described,
+    /// The long description, rendered.
+    prose: Option<Arc<Prose>>,
+    /// Whether the page is about one release.
+    is_release: bool,
 }
 
-/// `/{user}/{index}/{project}`, and `…/{version}` with only that version's files.
+/// `/{user}/{index}/{project}`, and `…/{version}` about one release.
 pub async fn web_project(
     look: Look<'_>,
+    descriptions: &ProseShelf,
     index: &IndexName,
     (project, version): (&ProjectName, Option<&str>),
     record: &mut Record,
@@ -62,127 +71,180 @@ pub async fn web_project(
         sources,
         silent,
     };
-    let (way, now) = (Way::from(look.ask.path), look.cx.now);
-    let (index, project) = (index.clone(), project.clone());
-    let version = version.map(str::to_owned);
-    let work = move || {
-        let view = known.stack.view(&project).while_silent(&known.silent);
-        let view = view.among(known.merged.listings());
-        let writing = Writing {
-            way,
-            index: &index,
-            view,
-            now,
-        };
-        writing.page(&known, version.as_deref())
+    let (known, judged) = judge(known, look.cx.now, version.map(Version::parse)).await?;
+    let Some(judged) = judged else {
+        let words = DevpiWords::NoVersion(project, version.unwrap_or_default());
+        return Err(Error::not_found(words.to_string()).into());
     };
-    let page = tokio::task::spawn_blocking(work).await;
-    Ok(page.map_err(|error| Error::internal("write the page", error))??)
+    let described = match &judged.shown {
+        Some(shown) => Described::of(look, &known.stack, project, shown).await?,
+        None => Described::default(),
+    };
+    let writing = Writing {
+        way: Way::from(look.ask.path),
+        outside: look.outside(),
+        index,
+        known: &known,
+        judged: &judged,
+        prose: rendered(descriptions, &described).await?,
+        described: &described,
+        is_release: version.is_some(),
+    };
+    Ok(writing.page(look.ask.path))
+}
+
+/// Judges all files, which may be thousands, apart from the threads that answer.
+async fn judge(
+    known: Known,
+    now: Timestamp,
+    only: Option<Version>,
+) -> Result<(Known, Option<Judged>), Error> {
+    let work = move || {
+        let view = known.stack.view(known.merged.project());
+        let view = view.while_silent(&known.silent);
+        let view = view.among(known.merged.listings());
+        let judged = Judged::of(&view, &known.merged, now, only.as_ref());
+        (known, judged)
+    };
+    let judged = tokio::task::spawn_blocking(work).await;
+    judged.map_err(|error| Error::internal("judge the project's files", error))
+}
+
+async fn rendered(
+    descriptions: &ProseShelf,
+    described: &Described,
+) -> Result<Option<Arc<Prose>>, Error> {
+    let Some(metadata) = &described.metadata else {
+        return Ok(None);
+    };
+    let Some(text) = metadata.text("description") else {
+        return Ok(None);
+    };
+    let kind = ProseKind::of(metadata.text("description_content_type"));
+    let prose = descriptions.rendered(kind, text.to_owned()).await?;
+    Ok(Some(prose))
 }
 
 impl Writing<'_> {
-    fn page(&self, known: &Known, only: Option<&str>) -> Result<WebPage, Error> {
-        let (merged, project) = (&known.merged, known.merged.project());
-        let mut versions: BTreeMap<Version, Vec<Entry<'_>>> = BTreeMap::new();
-        for entry in merged.entries() {
-            versions
-                .entry(entry.file.filename.version())
-                .or_default()
-                .push(entry);
-        }
-        if let Some(only) = only {
-            versions.retain(|version, _| *version == Version::parse(only));
-            if versions.is_empty() {
-                let words = DevpiWords::NoVersion(project, only).to_string();
-                return Err(Error::not_found(words));
-            }
-        }
-        let total = versions.len();
+    fn page(&self, path: &str) -> WebPage {
+        let project = self.known.merged.project();
+        let metadata = self.described.metadata.as_ref();
+        let shown = self.judged.shown.as_ref().map(|shown| &shown.version);
+        let named = shown.filter(|_| self.is_release);
         let content = html! {
-            p.faint { a href=(self.way.index(self.index)) { (self.index) } " /" }
-            h1 {
-                @match only {
-                    Some(only) => { a href=(self.way.project(self.index, project)) { (project) } " " (only) }
-                    None => { (project) }
-                }
+            (self.trail(project))
+            h1 { (project) @if let Some(version) = named { " " span.version { (version) } } }
+            @if let Some(summary) = metadata.and_then(|metadata| metadata.text("summary")) {
+                p.summary { (summary) }
             }
-            (status(merged))
-            (elsewhere(&known.stack, merged))
-            (silent(&known.stack, &known.sources))
-            @if total == 0 { p { "It has no files." } }
-            @for (version, entries) in versions.iter().rev().take(VERSIONS_SHOWN_MAX) {
-                (self.version(project, version, entries))
+            p.taken { "Today " (self.judged.outcome) "." }
+            (status(&self.known.merged))
+            (silent(&self.known.stack, &self.known.sources))
+            @if !self.judged.releases.is_empty() {
+                h2 { "Install" }
+                (install(&self.outside, self.index, project, named))
             }
-            @if total > VERSIONS_SHOWN_MAX {
-                p {
-                    "and " (total - VERSIONS_SHOWN_MAX) " older versions on "
-                    a href=(self.way.simple(self.index, project)) { "the simple page" } "."
+            div.columns {
+                div.wide-column {
+                    (self.description())
+                    @if let Some(shown) = &self.judged.shown { (self.files(shown)) }
                 }
+                div.side-column { (self.side(path)) }
             }
         };
-        let title = only.map_or_else(|| project.to_string(), |only| format!("{project} {only}"));
-        Ok(WebPage::new(title, content))
-    }
-
-    fn version(&self, project: &ProjectName, version: &Version, entries: &[Entry<'_>]) -> Markup {
-        html! {
-            h2 { a href=(self.way.release(self.index, project, version.as_str())) { (version) } }
-            table {
-                tr { th { "file" } th { "size" } th { "uploaded" } th { "from" } th { "" } }
-                @for entry in entries { (self.row(entry)) }
-            }
-        }
-    }
-
-    fn row(&self, entry: &Entry<'_>) -> Markup {
-        let file = entry.file;
-        let candidate = Candidate {
-            file,
-            member: entry.member,
-            status: entry.state,
+        let title = match named {
+            Some(version) => format!("{project} {version} on {}", self.index),
+            None => format!("{project} on {}", self.index),
         };
-        let verdict = self.view.decide_file(&candidate, self.now);
-        let member = &self.view.stack().members[entry.member];
+        WebPage::new(title, content)
+    }
+
+    /// Where the page stands.
+    fn trail(&self, project: &ProjectName) -> Markup {
         html! {
-            tr {
-                td {
-                    @match &verdict {
-                        Verdict::Allow(_) => { a href=(self.way.file(self.index, file)) { (file.filename) } }
-                        Verdict::Deny(_) => { (file.filename) }
-                    }
-                    @if let Some(python) = &file.requires_python { div.faint { "Python " (python) } }
-                }
-                td { (file.size.map(size).unwrap_or_default()) }
-                td { (uploaded(file)) }
-                td { (member.index.name) }
-                td {
-                    (ruling(&verdict)) (yanked(&file.yanked))
-                    (beside_blocked(&self.way, self.index, &verdict, file))
+            nav.trail aria-label="place" {
+                a href=(self.way.user(self.index.user())) { (self.index.user()) } " / "
+                a href=(self.way.index(self.index)) { (self.index.index()) } " / "
+                @if self.is_release {
+                    a href=(self.way.project(self.index, project)) { (project) } " /"
+                } @else {
+                    (project)
                 }
             }
         }
     }
-}
 
-fn ruling(verdict: &Verdict<&File>) -> Markup {
-    html! {
-        @match verdict {
-            Verdict::Allow(allowed) => {
-                @if let Some(denial) = allowed.audited() {
-                    div.warn { "audit only: would be " (denial.words()) }
-                }
+    fn description(&self) -> Markup {
+        html! {
+            h2 { "Description" }
+            @if let Some(other) = &self.described.by {
+                p.faint { "As " (other) " has it; the one above has no wheel that could be asked." }
             }
-            Verdict::Deny(denial) => { div.bad { "blocked: " (denial.words()) } }
+            @if let Some(note) = &self.described.note { p.note { (note) } }
+            @match &self.prose {
+                Some(prose) => {
+                    // The only markup that is written as it is: it comes clean from the shelf.
+                    div.prose dir="auto" { (PreEscaped(&prose.html)) }
+                    @if prose.is_cut { p.faint { "The rest is left out here: it is very long." } }
+                }
+                None if self.described.note.is_none() => { p.faint { "none" } }
+                None => {}
+            }
         }
     }
-}
 
-fn yanked(yanked: &Yanked) -> Markup {
-    html! {
-        @match yanked {
-            Yanked::No => {}
-            Yanked::Yes(None) => { div.warn { "yanked" } }
-            Yanked::Yes(Some(reason)) => { div.warn { "yanked: " (reason) } }
+    fn files(&self, shown: &ShownRelease) -> Markup {
+        let list = FileList {
+            way: &self.way,
+            index: self.index,
+            described: self.described,
+        };
+        let project = self.known.merged.project();
+        let (most, own) = match self.is_release {
+            true => (usize::MAX, self.way.simple(self.index, project)),
+            false => {
+                let version = shown.version.as_str();
+                let own = self.way.release(self.index, project, version);
+                (FILES_OF_PROJECT_MAX, own)
+            }
+        };
+        let rest = html! { " on " a href=(own) { "their page" } };
+        html! {
+            h2 { "Files of " (shown.version) }
+            (list.drawn(&shown.files, most, &rest))
+            @if !self.described.results.is_empty() {
+                h2 { "Test results of " (shown.version) }
+                (list.results())
+            }
+        }
+    }
+
+    fn side(&self, path: &str) -> Markup {
+        let project = self.known.merged.project();
+        let shown = self.judged.shown.as_ref();
+        let python = shown.and_then(|shown| {
+            let mut files = shown.files.iter();
+            files.find_map(|one| one.file.requires_python.as_deref())
+        });
+        html! {
+            @if let Some(metadata) = &self.described.metadata {
+                h2 { "About it" }
+                (about::facts(metadata, python))
+                (about::links(metadata))
+                (elsewhere(&self.known.stack, &self.known.merged))
+                (about::classifiers(metadata))
+                h2 { "Requires" }
+                (about::requirements(metadata, &self.way, self.index))
+            } @else {
+                (elsewhere(&self.known.stack, &self.known.merged))
+            }
+            h2 { "Releases" }
+            @if self.is_release {
+                p { a href=(self.way.project(self.index, project)) { "All releases" } }
+            } @else {
+                @let near = Way::releases_near(path, project);
+                (releases(&self.judged.releases, &near, &self.way.simple(self.index, project)))
+            }
         }
     }
 }
@@ -192,7 +254,7 @@ fn status(merged: &Merged) -> Markup {
     let status = merged.status();
     html! {
         @if status.state != ProjectState::Active {
-            p.warn {
+            p.note.warn {
                 "This project is " (status.state.as_str())
                 @if let Some(reason) = &status.reason { ": " (reason) }
             }
@@ -235,101 +297,5 @@ fn silent(stack: &Stack, sources: &Sources) -> Markup {
     }
 }
 
-fn uploaded(file: &File) -> String {
-    let Some(time) = file.upload_time else {
-        return String::new();
-    };
-    let day = time.at.strftime("%Y-%m-%d");
-    match time.source {
-        UploadTimeSource::Index => day.to_string(),
-        UploadTimeSource::FirstSeen => format!("first seen {day}"),
-    }
-}
-
-/// A size for people: about three digits.
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut tenths = bytes.saturating_mul(10) / 1024;
-    let mut unit = 0;
-    while tenths >= 10_240 && unit + 1 < UNITS.len() {
-        tenths /= 1024;
-        unit += 1;
-    }
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::reader::api::{House, in_lines, text_of};
-
-    #[test]
-    fn sizes_are_short() {
-        let table = [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (11_053, "10.7 KiB"),
-            (1 << 20, "1.0 MiB"),
-            (5 << 30, "5.0 GiB"),
-            (u64::MAX, "1677721.5 TiB"),
-        ];
-        for (bytes, text) in table {
-            assert_eq!(size(bytes), text);
-        }
-    }
-
-    #[tokio::test]
-    async fn versions_stand_newest_first_with_what_is_blocked_and_why() {
-        let house = House::new().await;
-        let page = text_of(&house.browse("/packages/stable/requests").await);
-        let main = page.split("<main>").nth(1).unwrap();
-        insta::assert_snapshot!(in_lines(main), @r#"
-        <p class="faint"><a href="../../packages/stable">packages/stable</a> /</p>
-        <h1>requests</h1>
-        <h2><a href="../../packages/stable/requests/2.99.0">2.99.0</a></h2>
-        <table>
-        <tr><th>file</th><th>size</th><th>uploaded</th><th>from</th><th></th></tr>
-        <tr><td>requests-2.99.0.tar.gz
-        <div class="faint">Python &gt;=2.7</div></td><td>10.7 KiB</td><td>2026-02-28</td><td>root/pypi</td><td>
-        <div class="bad">blocked: refused by policy corporate: cool-down (until 2026-03-07T15:00:00Z) (house.yaml:27)</div>
-        <div><a href="../../packages/stable/+f/001/eb98c241529bb/requests-2.99.0.tar.gz" rel="nofollow">what to do</a></div></td></tr></table>
-        <h2><a href="../../packages/stable/requests/2.31.0">2.31.0</a></h2>
-        <table>
-        <tr><th>file</th><th>size</th><th>uploaded</th><th>from</th><th></th></tr>
-        <tr><td><a href="../../packages/stable/+f/a45/5365429e6f3fd/requests-2.31.0.tar.gz">requests-2.31.0.tar.gz</a>
-        <div class="faint">Python &gt;=2.7</div></td><td>10.7 KiB</td><td>2023-05-22</td><td>root/pypi</td><td>
-        <div class="warn">yanked: a &lt;test&gt;</div></td></tr></table>
-        <h2><a href="../../packages/stable/requests/2.30.0">2.30.0</a></h2>
-        <table>
-        <tr><th>file</th><th>size</th><th>uploaded</th><th>from</th><th></th></tr>
-        <tr><td>requests-2.30.0.tar.gz
-        <div class="faint">Python &gt;=2.7</div></td><td>10.7 KiB</td><td>2023-05-03</td><td>root/pypi</td><td>
-        <div class="bad">blocked: refused by policy corporate: CVE-2023-32681 (house.yaml:26)</div>
-        <div><a href="../../packages/stable/+f/fa9/3604e33e3b381/requests-2.30.0.tar.gz" rel="nofollow">what to do</a></div></td></tr></table></main></body></html>
-        "#);
-    }
-
-    #[tokio::test]
-    async fn a_private_name_says_why_the_mirror_is_not_asked() {
-        let house = House::new().await;
-        let page = text_of(&house.browse("/packages/develop/hello-pkg").await);
-        let words = "root/pypi is not asked: packages/develop holds this name";
-        assert!(page.contains(words), "{page}");
-        assert!(!page.contains("hello_pkg-9"), "{page}");
-    }
-
-    #[tokio::test]
-    async fn a_release_page_has_only_its_files() {
-        let house = House::new().await;
-        let page = text_of(&house.browse("/packages/stable/requests/2.31").await);
-        assert!(
-            page.contains("requests-2.31.0.tar.gz"),
-            "another spelling of 2.31.0: {page}"
-        );
-        assert!(!page.contains("requests-2.30.0.tar.gz"), "{page}");
-    }
-}
+mod tests;

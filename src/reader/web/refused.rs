@@ -186,11 +186,11 @@ mod tests {
             (403, Decision::Deny)
         );
         assert_eq!(reply.head["cache-control"], "no-store");
-        assert_eq!(reply.head["vary"], "Accept, User-Agent");
+        assert_eq!(reply.head["vary"], "Accept, User-Agent, Accept-Encoding");
         let policy = reply.head["content-security-policy"].to_str().unwrap();
         assert!(policy.starts_with("default-src 'none'"), "{policy}");
         let page = text_of(&reply);
-        let main = page.split("<main>").nth(1).unwrap();
+        let main = page.split("tabindex=\"-1\">").nth(1).unwrap();
         insta::assert_snapshot!(in_lines(main), @r#"
         <p class="faint"><a href="../../../../../packages/stable">packages/stable</a> /</p>
         <h1>Refused by policy</h1>

@@ -180,7 +180,7 @@ fn results(
                 p { "Ask " a href=(way.project(index, &project)) { (index) " for " (project) } "." }
             }
         } @else {
-            table {
+            table.list {
                 tr { th { "project" } th { "on" } }
                 @for (name, indexes) in names.iter().take(FOUND_MAX) {
                     tr {
@@ -283,7 +283,7 @@ mod tests {
         let house = House::new().await;
         house.mirror_lists(&["hello-world", "six"]);
         let page = text_of(&house.browse("/+search?query=Hello").await);
-        let rows = page.split("<table>").nth(1).unwrap();
+        let rows = page.split(r#"<table class="list">"#).nth(1).unwrap();
         let rows = rows.split("</table>").next().unwrap();
         insta::assert_snapshot!(in_lines(rows), @r#"
         <tr><th>project</th><th>on</th></tr>

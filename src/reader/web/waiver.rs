@@ -4,31 +4,22 @@ use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
 use crate::config::Waiver;
-use crate::model::{
-    File, IndexName, Location, Timestamp, Version, VersionMatch, VersionSpecifiers,
-};
-use crate::policy::{Denial, Recourse, Verdict};
-use crate::reader::web::way::Way;
+use crate::model::{Location, Timestamp, Version, VersionMatch, VersionSpecifiers};
+use crate::policy::{Denial, Recourse};
+use crate::reader::web::judged::Refused;
 
 /// How long the proposed exception holds: long enough to replace what needs it, short enough that somebody
 /// looks at it again.
 const WAIVER_DAYS: i64 = 30;
 
 /// The links beside a blocked file in a list: to ask, and to the page that tells everything.
-pub fn beside_blocked(
-    way: &Way,
-    index: &IndexName,
-    verdict: &Verdict<&File>,
-    file: &File,
-) -> Markup {
+pub fn beside_refused(refused: &Refused, page: &str) -> Markup {
     html! {
-        @if let Some(denial) = verdict.denial() {
-            div {
-                @if let Some(link) = denial.ask() {
-                    a href=(link) rel="noreferrer" { "ask for an exception" } " · "
-                }
-                a href=(way.file(index, file)) rel="nofollow" { "what to do" }
+        div {
+            @if let Some(link) = &refused.ask {
+                a href=(link) rel="noreferrer" { "ask for an exception" } " · "
             }
+            a href=(page) rel="nofollow" { "what to do" }
         }
     }
 }

@@ -51,6 +51,19 @@ impl Way {
         format!("{}/{}", self.project(index, project), encode(version))
     }
 
+    /// The way from a project's page to the folder of its releases' pages, as short as it can be.
+    pub fn releases_near(path: &str, project: &ProjectName) -> String {
+        match path.ends_with('/') {
+            true => "./".to_owned(),
+            false => format!("{project}/"),
+        }
+    }
+
+    /// A path that begins at the root of the gateway.
+    pub fn below_root(&self, path: &str) -> String {
+        format!("{}{}", self.0, path.trim_start_matches('/'))
+    }
+
     /// The simple page, for those who want everything.
     pub fn simple(&self, index: &IndexName, project: &ProjectName) -> String {
         format!("{}/+simple/{project}/", self.index(index))

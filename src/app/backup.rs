@@ -7,7 +7,7 @@ use anyhow::Context as _;
 
 use crate::app::data;
 use crate::app::lock::{DataLock, RESTORING};
-use crate::app::open_records::{RECORDS, existing_file};
+use crate::app::open_records::{RECORDS, existing_file, expect_folder};
 use crate::app::setup::Setup;
 use crate::app::work::runtime;
 use crate::clock::Clock;
@@ -54,7 +54,9 @@ pub fn restore(
     folder: &Path,
     on_progress: OnProgress<'_>,
 ) -> anyhow::Result<RestoreReport> {
-    let data = setup.load()?.config.data;
+    let config = setup.load()?.config;
+    expect_folder(&config, "cheesecloth restore")?;
+    let data = config.data;
     keep_apart(&data, folder)?;
     let mended = data::own(&data)?;
     let _lock = DataLock::to_restore(&data)?;

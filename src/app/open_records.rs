@@ -108,12 +108,18 @@ pub(super) fn expect(config: &Config) -> anyhow::Result<()> {
 
 /// The file of a configuration's records, which must exist. `command` works on such a file only.
 pub(super) fn existing_file(config: &Config, command: &str) -> anyhow::Result<PathBuf> {
+    expect_folder(config, command)?;
+    expect(config)?;
+    Ok(config.data.join(RECORDS))
+}
+
+/// Refuses records that are not in the data folder, which `command` works on.
+pub(super) fn expect_folder(config: &Config, command: &str) -> anyhow::Result<()> {
     anyhow::ensure!(
         config.records.is_none(),
         "the records are in PostgreSQL, and `{command}` works on those in a data folder: copy the \
          database with pg_dump and the folder after it, or bring the records into the folder with \
          `cheesecloth move-records --from` (docs/scale.md)"
     );
-    expect(config)?;
-    Ok(config.data.join(RECORDS))
+    Ok(())
 }

@@ -21,7 +21,7 @@ fn wait_for<T>(what: impl Future<Output = T>) -> T {
 }
 
 /// A configuration with its records there.
-fn in_postgres(url: &str, rest: &str) -> String {
+pub(crate) fn in_postgres(url: &str, rest: &str) -> String {
     format!("records: {{ postgres: {{ url: \"{url}\" }} }}\n{rest}")
 }
 
@@ -49,6 +49,6 @@ fn readiness(gateway: &Program) -> Answer {
 }
 
 /// The URL of a schema of its own in the cluster.
-fn schema(cluster: &Cluster) -> String {
+pub(crate) fn schema(cluster: &Cluster) -> String {
     wait_for(cluster.schema())
 }

@@ -147,6 +147,7 @@ async fn while_all_connections_are_in_use_whoever_comes_is_told_to_come_back() {
     }
     let error = db.serial().await.unwrap_err();
     assert!(matches!(error, DbError::Unavailable { .. }), "{error:?}");
+    assert!(db.is_writable(), "it says nothing about the database");
     all.pop();
     assert_eq!(db.serial().await.unwrap(), Serial(0));
 }

@@ -17,9 +17,14 @@ impl Postgres {
         self.waits = Waits::counted_in(metrics);
     }
 
-    /// Notes that the database cannot be reached, even to read: it is tried again until it can.
+    /// Notes that the database cannot be reached, even to read: it is tried again until it can. That all
+    /// connections are in use says nothing about it.
     fn noted<T>(&self, got: Result<T, DbError>) -> Result<T, DbError> {
-        got.inspect_err(|error| self.health.failed(error))
+        got.inspect_err(|error| {
+            if !is_used_up(&self.readers) {
+                self.health.failed(error);
+            }
+        })
     }
 }
 

@@ -13,7 +13,8 @@ use serde_json::Value;
 use super::load::{Connection, Load, Place, Told, Until};
 use super::managed::{Managed, OURS, PASSWORD, Running};
 use crate::journal::{files, told};
-use crate::support::{Content, FakeIndex, Form, Gate, Listed, Project, Setup, Tool, get};
+use crate::postgres::{in_postgres, schema};
+use crate::support::{Cluster, Content, FakeIndex, Form, Gate, Listed, Project, Setup, Tool, get};
 
 /// The file that is being transferred while the processes change.
 const HUGE: &str = "huge-1.0.tar.gz";
@@ -205,6 +206,13 @@ fn a_new_binary_takes_over_under_load_with_tls_too() {
     let dairy = dairy();
     let managed = Managed::with_tls(&policies(&dairy, OPEN));
     an_upgrade_fails_no_request(&managed, &dairy);
+}
+
+#[test]
+fn a_new_binary_takes_over_under_load_with_records_in_postgresql_too() {
+    let (dairy, cluster) = (dairy(), Cluster::shared());
+    let policies = in_postgres(&schema(&cluster), &policies(&dairy, OPEN));
+    an_upgrade_fails_no_request(&Managed::new(&policies), &dairy);
 }
 
 #[test]

@@ -131,3 +131,61 @@ async fn stopped_at_files(url: &str, folder: &Path) -> (PgConnection, Child) {
         thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// A command on a data folder with its records in PostgreSQL.
+fn command_on(url: &str, folder: &Path, name: &str, data: &str) -> Command {
+    let policies = folder.join("postgres.yaml");
+    std::fs::write(&policies, in_postgres(url, INDEXES)).unwrap();
+    let mut command = command();
+    command.arg(name).arg("--policies").arg(policies);
+    command.arg("--data").arg(folder.join(data));
+    command
+}
+
+#[test]
+fn an_export_is_taken_in_and_backups_are_left_to_postgresql() {
+    let cluster = Cluster::shared();
+    let url = schema(&cluster);
+    let folder = tempfile::tempdir().unwrap();
+    let (data, export) = (folder.path().join("data"), folder.path().join("export"));
+    let first = gateway(INDEXES, &data).start();
+    assert_eq!(upload(&first, "1.0").status, 200);
+    assert!(first.stop().success());
+    let policies = folder.path().join("policies.yaml");
+    std::fs::write(&policies, INDEXES).unwrap();
+    let mut exported = command();
+    exported.arg("export").arg("--policies").arg(&policies);
+    exported.arg("--data").arg(&data).arg(&export);
+    let exported = exported.output().unwrap();
+    assert!(exported.status.success(), "{}", said(&exported));
+
+    let mut imported = command_on(&url, folder.path(), "import", "other");
+    let imported = imported.arg(&export).output().unwrap();
+    assert!(imported.status.success(), "{}", said(&imported));
+    let second = gateway(&in_postgres(&url, INDEXES), &folder.path().join("other")).start();
+    assert_eq!(listed(&second), 1);
+    // A gateway elsewhere serves from them: nobody imports beside it.
+    let mut beside = command_on(&url, folder.path(), "import", "third");
+    let beside = beside.arg(&export).output().unwrap();
+    assert_eq!(beside.status.code(), Some(2), "{}", said(&beside));
+    assert!(
+        said(&beside).contains("serves from these records"),
+        "{}",
+        said(&beside)
+    );
+    for name in ["backup", "restore"] {
+        let mut refused = command_on(&url, folder.path(), name, "other");
+        let refused = refused.arg(folder.path().join("backup")).output().unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+        assert!(said(&refused).contains("pg_dump"), "{}", said(&refused));
+    }
+    for name in ["cache verify", "token list"] {
+        let (first, second) = name.split_once(' ').unwrap();
+        let mut command = command();
+        command.args([first, second]).arg("--policies");
+        command.arg(folder.path().join("postgres.yaml"));
+        let command = command.arg("--data").arg(folder.path().join("other"));
+        let done = command.output().unwrap();
+        assert!(done.status.success(), "{name}: {}", said(&done));
+    }
+}
